@@ -1,0 +1,5 @@
+//! Stateless nonces.
+/// x
+pub struct Nonces; 
+/// x
+pub enum NonceError {}

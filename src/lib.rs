@@ -1,0 +1,28 @@
+//! callbox: STUN, TURN and WebRTC call signaling in one process.
+//!
+//! The floors, from the ground up; a floor imports only from floors below it:
+//!
+//! | floor | module | what lives there |
+//! |---|---|---|
+//! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
+//! | 1 | [`auth`] | every secret: TURN credentials, nonces, tokens |
+//! | 2 | [`turn`], [`signaling`] | the two minds, with no I/O in them |
+//! | 3 | [`relay`] | the data plane: workers and sockets, driving `turn` |
+//! | 4 | [`http`] | the axum app: both signaling fronts, REST, pages, metrics |
+//! | 5 | [`config`], [`server`] | flags, environment and file; start, wiring and stop |
+//! | 6 | [`commands`] | what the binary can do, one file each |
+//!
+//! `docs/architecture.md` has the drawing.
+
+pub mod auth;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod http;
+pub mod ids;
+pub mod relay;
+pub mod server;
+pub mod signaling;
+pub mod stun;
+pub mod turn;
+pub mod usage;

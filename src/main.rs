@@ -1,0 +1,3 @@
+//! The `callbox` binary: parses and dispatches.
+
+fn main() {}

@@ -1,0 +1,132 @@
+//! What goes into the hub and what comes out of it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::{
+    auth::Identity,
+    ids::{CallId, DeviceId, SessionId},
+    usage::Usage,
+};
+
+/// The front's own name for a request that wants an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// One thing that happened, told to the hub.
+#[derive(Debug)]
+pub enum Input {
+    /// A connection has proved who it is. Answered with [`Output::Welcome`] or, past a limit,
+    /// with [`Output::Close`].
+    Open {
+        /// The session's name, made by the shell and never used before.
+        session: SessionId,
+        /// Who it is.
+        identity: Identity,
+        /// On which of the user's devices.
+        device: DeviceId,
+    },
+    /// A client asked for something or sent something to be relayed.
+    Request {
+        /// Who asks.
+        session: SessionId,
+        /// Which answer belongs to it; `None` where the client wants no answer. An error is then
+        /// told with an `error` event.
+        id: Option<RequestId>,
+        /// The event's name, as the client wrote it.
+        event: String,
+        /// Its payload, as the client wrote it.
+        data: Value,
+    },
+    /// The connection of a session is gone, for whatever reason.
+    Closed {
+        /// Whose.
+        session: SessionId,
+    },
+    /// The relay opened an allocation for a call.
+    RelayOpened {
+        /// The call its credentials are scoped to.
+        call: CallId,
+        /// Its live counters.
+        usage: Arc<Usage>,
+    },
+    /// The relay closed an allocation that it had reported as opened.
+    RelayClosed {
+        /// The call its credentials are scoped to.
+        call: CallId,
+        /// The same counters, now final.
+        usage: Arc<Usage>,
+    },
+    /// The server stops: every call ends with `server_shutdown` and every session is closed.
+    Shutdown,
+}
+
+/// An event for a client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its name, such as `call:incoming`.
+    pub name: &'static str,
+    /// Its payload: always a JSON object.
+    pub data: Value,
+}
+
+/// The answer to a request: a JSON object with `ok`, and `error` where `ok` is false.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer(pub Value);
+
+/// Why the hub closes a session; a front turns it into its own framing's close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The token's time is over.
+    TokenExpired,
+    /// Too many connections of this user, or in all.
+    TooManyConnections,
+    /// It sent too many events, and went on after it was told.
+    RateLimited,
+    /// The server stops.
+    ServerShutdown,
+    /// The same user and device connected again.
+    Replaced,
+}
+
+/// What the hub wants done. The order is the order of effects for each session.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// The session is open: its first message, with `sessionId`, `userId`, `iceServers`,
+    /// `turnCredentials`.
+    Welcome {
+        /// Whose.
+        session: SessionId,
+        /// The payload of `session:welcome`.
+        data: Value,
+    },
+    /// Send an event.
+    Send {
+        /// To whom.
+        session: SessionId,
+        /// What.
+        event: Event,
+    },
+    /// Answer a request.
+    Answer {
+        /// To whom.
+        session: SessionId,
+        /// To which request.
+        id: RequestId,
+        /// What.
+        answer: Answer,
+    },
+    /// Close the session. The hub has forgotten it; no [`Input::Closed`] is owed.
+    Close {
+        /// Whose.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A call is over: the relay closes its allocations and refuses its credentials from now on.
+    CallEnded {
+        /// Which.
+        call: CallId,
+    },
+}
