@@ -994,7 +994,7 @@ function summary({ peer, outgoing, connectedAt }, { reason, endedBy, mine, messa
   $('last-call').dataset.reason = reason;
   $('last-call').dataset.tone = ['hangup', 'cancelled', 'answered_elsewhere', 'rejected_elsewhere'].includes(reason) || byMe && reason === 'rejected' ? 'plain' : 'bad';
   $('last-call-title').textContent = said[0];
-  $('last-call-text').textContent = facts || said[1] || '';
+  $('last-call-text').textContent = [facts, said[1]].filter(Boolean).join(' – ');
   $('last-call').hidden = false;
 }
 
