@@ -227,7 +227,7 @@ class Call extends EventTarget {
       const answer = await this.#signaling.request('call:initiate', { targetUserId: this.peer, callType: this.type });
       this.id = answer.callId;
       // Hung up while the server was asked: it does not know yet.
-      if (this.over) return void this.#tell('call:cancel');
+      if (this.over) return void this.#tell('call:end');
       this.iceServers = answer.iceServers ?? this.iceServers;
       this.#to(answer.state);
     } catch (error) {
@@ -258,9 +258,14 @@ class Call extends EventTarget {
     this.#inTurn(() => this.#offer());
   }
 
-  /** What the server says about the call; the page knows more from `connecting` on. */
+  /**
+   * What the server says about the call. From `connecting` on the page itself knows better, but
+   * the accept may have come while we were away.
+   */
   serverState(state) {
-    if (this.outgoing && !this.pc && (state === 'initiating' || state === 'ringing')) this.#to(state);
+    if (!this.outgoing || this.pc || !this.id) return;
+    if (state === 'initiating' || state === 'ringing') this.#to(state);
+    else if (state === 'connecting' || state === 'connected') this.accepted();
   }
 
   description(description) {
@@ -313,7 +318,9 @@ class Call extends EventTarget {
   hangUp() {
     if (this.over) return;
     const early = this.state === 'initiating' || this.state === 'ringing';
-    if (this.id) this.#tell(early && this.outgoing ? 'call:cancel' : 'call:end');
+    // Before the accept this is a cancel to the server. Saying so would be wrong by the time it
+    // arrives if the other side answers in this very moment.
+    if (this.id) this.#tell('call:end');
     this.finish({ reason: early ? 'cancelled' : 'hangup', mine: true });
   }
 
@@ -370,12 +377,11 @@ class Call extends EventTarget {
     pc.onconnectionstatechange = () => {
       if (this.over) return;
       if (pc.connectionState === 'connected') {
-        if (!this.connectedAt) {
-          this.connectedAt = Date.now();
-          this.#tell('call:connected');
-        }
+        this.connectedAt ||= Date.now();
+        this.#tell('call:connected');
         this.#to('connected');
       } else if (pc.connectionState === 'disconnected') {
+        this.#tell('call:reconnecting');
         this.#to('reconnecting');
       } else if (pc.connectionState === 'failed') {
         const reason = this.connectedAt ? 'connection_lost' : 'ice_failed';
@@ -415,13 +421,13 @@ class Call extends EventTarget {
   /** Sends something about this call. A call that the server no longer has is over. */
   #tell(event, data = {}) {
     this.#signaling.request(event, { callId: this.id, ...data }).catch((error) => {
-      if (error.code === 'call_not_found') this.finish({ reason: 'connection_lost' });
+      if (error.code === 'call_not_found' || error.code === 'call_ended') this.finish({ reason: 'connection_lost' });
     });
   }
 
-  /** After a new session: is the call still there? */
+  /** In a new session: is the call still there? If not, the refusal ends it here too. */
   recheck() {
-    if (this.id && this.connectedAt) this.#tell('call:connected');
+    if (this.id && this.pc?.connectionState !== 'disconnected') this.#tell('call:connected');
   }
 
   #to(state) {
@@ -750,7 +756,9 @@ function listen(hub) {
       call.finish(data);
     }
   });
-  on('error', ({ message }) => message && notice('warn', message, 8000));
+  on('call:reconnecting', (data) => ours(data) && call.connectedAt && notice('warn', `${call.peer} has lost the connection. Waiting for them to come back…`));
+  on('call:reconnected', (data) => ours(data) && quiet());
+  on('error', ({ error }) => error && notice('warn', error.message, 8000));
 }
 
 function startCall(peer, type) {
