@@ -196,7 +196,7 @@ impl Worker {
             match receive(socket, &mut self.packet) {
                 Ok(Some(client)) => {
                     let tuple = FiveTuple { listener, client: ClientAddr(client) };
-                    self.from_client(now, tuple);
+                    self.route_client(now, tuple);
                 }
                 Ok(None) => return false,
                 Err(error) => self.could_not_read(now, &error),
@@ -205,8 +205,8 @@ impl Worker {
         true
     }
 
-    fn from_client(&mut self, now: Now, tuple: FiveTuple) {
-        match self.engine.from_client(now, tuple, &mut self.packet) {
+    fn route_client(&mut self, now: Now, tuple: FiveTuple) {
+        match self.engine.handle_client(now, tuple, &mut self.packet) {
             FromClient::Forward { allocation, to } => {
                 if let Some(Some(socket)) = self.relays.get(allocation.0 as usize) {
                     send(&self.metrics, &socket.udp, self.packet.bytes(), to);
@@ -221,7 +221,8 @@ impl Worker {
         for _ in 0..BURST {
             let Some(Some(socket)) = self.relays.get(allocation.0 as usize) else { return false };
             match receive(&socket.udp, &mut self.packet) {
-                Ok(Some(peer)) => match self.engine.from_peer(allocation, peer, &mut self.packet) {
+                Ok(Some(peer)) => match self.engine.handle_peer(allocation, peer, &mut self.packet)
+                {
                     FromPeer::Forward { to } => self.send_to_client(to),
                     FromPeer::Dropped(_) => {}
                 },

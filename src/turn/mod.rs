@@ -1,7 +1,7 @@
 //! The relay's mind: allocations, permissions, channels and routes, with no I/O in it.
 //!
 //! A worker of `relay` owns one [`Engine`] and drives it: datagrams from clients go to
-//! [`Engine::from_client`], datagrams from peers to [`Engine::from_peer`], and what has to be done
+//! [`Engine::handle_client`], datagrams from peers to [`Engine::handle_peer`], and what has to be done
 //! comes out of [`Engine::poll_output`]. A packet on its way through follows one route and causes no
 //! output. Workers share nothing but [`Shared`], which is touched when an allocation opens or
 //! closes, and never for a packet.

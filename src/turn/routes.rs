@@ -53,7 +53,7 @@ struct ToPeer {
 impl Engine {
     /// Takes in a datagram from a client.
     #[inline]
-    pub fn from_client(&mut self, now: Now, tuple: FiveTuple, packet: &mut Packet) -> FromClient {
+    pub fn handle_client(&mut self, now: Now, tuple: FiveTuple, packet: &mut Packet) -> FromClient {
         let bytes = packet.bytes();
         let way = match Kind::of(bytes) {
             Kind::ChannelData => self.channel_data(tuple, bytes),
@@ -80,7 +80,7 @@ impl Engine {
 
     /// Takes in a datagram that an allocation's socket received (RFC 8656 §11.3, §12.6).
     #[inline]
-    pub fn from_peer(
+    pub fn handle_peer(
         &mut self,
         id: AllocationId,
         source: SocketAddr,
