@@ -287,6 +287,7 @@ impl Simulation {
         let alive = (0..CLIENTS).filter(|n| self.model(*n).is_some()).count();
         assert_eq!(self.world.sockets.len(), alive, "as many sockets as allocations");
         assert!(alive <= 5);
+        self.world.assert_timers_fit();
     }
 }
 

@@ -21,7 +21,7 @@ use ::turn::proto::{
     relayaddr::RelayedAddress, reqtrans::RequestedTransport,
 };
 
-use super::{shared::Shared, *};
+use super::{allocation::Slot, engine::Timer, shared::Shared, *};
 use crate::{
     auth::{Secret, TurnAuth, TurnSecrets},
     clock::Now,
@@ -189,6 +189,22 @@ impl World {
 
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(self.metrics.iter().map(|m| &**m))
+    }
+
+    /// Fails unless there is exactly one timer for each thing that expires.
+    pub fn assert_timers_fit(&self) {
+        for engine in &self.workers {
+            let timers = engine.timers.keys().filter(|t| !matches!(t, Timer::Reservation(_)));
+            let expected: usize = engine
+                .slots
+                .iter()
+                .map(|(_, slot)| match slot {
+                    Slot::Opening(_) => 0,
+                    Slot::Open(a) => 1 + a.permissions.len() + a.channels.len(),
+                })
+                .sum();
+            assert_eq!(timers.count(), expected);
+        }
     }
 
     /// Fails if anything is left of any allocation.
