@@ -405,7 +405,9 @@ fn even_ports_and_reservations() {
     let mut fourth = Client::new("198.51.100.1:4003", "alice");
     assert_eq!(fourth.request(&mut world, METHOD_ALLOCATE, &late).code, Some(508));
     let plain = fourth.request(&mut world, METHOD_ALLOCATE, &even(0));
-    assert!(plain.relayed().port() % 2 == 0 && plain.raw(ATTR_RESERVATION_TOKEN).is_none());
+    assert!(
+        plain.relayed().port().is_multiple_of(2) && plain.raw(ATTR_RESERVATION_TOKEN).is_none()
+    );
     world.advance(secs(600));
     world.assert_nothing_is_left();
 }

@@ -119,3 +119,16 @@ pub fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
+
+/// An Allocate without credentials.
+pub const ALLOCATE: &[u8] =
+    b"\x00\x03\x00\x08\x21\x12\xa4\x42transaction!\x00\x19\x00\x04\x11\x00\x00\x00";
+
+/// Whether the server answers a Binding request.
+pub fn answers(at: SocketAddr) -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.send_to(b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!", at).unwrap();
+    let mut buffer = [0; 100];
+    socket.recv(&mut buffer).is_ok_and(|len| len == 32 && buffer[..2] == [1, 1])
+}
