@@ -1,5 +1,5 @@
 //! The data plane: one worker a core, each with its own sockets and its own allocations, driving
-//! the mind in [`turn`](crate::turn).
+//! the mind in [`turn`].
 //!
 //! A worker is one OS thread around one `epoll` (kqueue, IOCP): it reads a datagram into its one
 //! buffer, asks the mind where to, and sends the same buffer on. There is no lock, no heap
