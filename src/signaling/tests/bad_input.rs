@@ -1,5 +1,6 @@
 //! What clients get wrong, and that nobody else notices.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{World, candidate, sdp};
@@ -135,4 +136,38 @@ fn metadata_has_a_limit() {
     let data = |n| json!({ "targetUserId": "bob", "callType": "audio", "metadata": "x".repeat(n) });
     world.refused(alice, "call:initiate", data(4095), "payload_too_large");
     world.ok(alice, "call:initiate", data(4094));
+}
+
+/// Any JSON, with the names that mean something in it more often than chance would have them.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+        Just(json!("bob")),
+        Just(json!("audio")),
+        Just(json!("v=0\r\na=ice-ufrag:\r\na=ice-ufrag:x")),
+    ];
+    let names = "callId|targetUserId|callType|candidate|sdp|reason|metadata|usernameFragment|[a-z]";
+    leaf.prop_recursive(4, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((names, inner), 0..6)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_json_is_answered(events in prop::collection::vec((0..12usize, any_json()), 1..20)) {
+        let (mut world, alice, bob) = World::with_alice_and_bob();
+        for (at, (which, data)) in events.into_iter().enumerate() {
+            let event = RequestName::ALL.get(which).map_or("x", |name| name.as_str());
+            let answer = world.ask([alice, bob][at % 2], event, data);
+            prop_assert!(answer["ok"] == true || answer["error"]["code"].is_string());
+        }
+        world.assert_nothing_is_left();
+    }
 }
