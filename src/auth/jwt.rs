@@ -1,9 +1,6 @@
 //! JSON Web Tokens: who a signaling client is.
 
-
-
-
-use crate::{ids::UserId};
+use crate::ids::UserId;
 
 /// Who a token says its bearer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
