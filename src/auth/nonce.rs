@@ -1,5 +1,5 @@
 //! Stateless nonces.
 /// x
-pub struct Nonces; 
+pub struct Nonces;
 /// x
 pub enum NonceError {}

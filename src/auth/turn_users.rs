@@ -1,9 +1,9 @@
 //! TURN users.
 /// x
-pub struct LongTermKey; 
+pub struct LongTermKey;
 /// x
-pub struct TurnAuth; 
+pub struct TurnAuth;
 /// x
-pub struct TurnAuthError; 
+pub struct TurnAuthError;
 /// x
-pub struct TurnIdentity; 
+pub struct TurnIdentity;
