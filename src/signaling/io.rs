@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::words::words;
 use crate::{
     auth::Identity,
     ids::{CallId, DeviceId, SessionId},
@@ -75,19 +76,20 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer(pub Value);
 
-/// Why the hub closes a session; a front turns it into its own framing's close.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The token's time is over.
-    TokenExpired,
-    /// Too many connections of this user, or in all.
-    TooManyConnections,
-    /// It sent too many events, and went on after it was told.
-    RateLimited,
-    /// The server stops.
-    ServerShutdown,
-    /// The same user and device connected again.
-    Replaced,
+words! {
+    /// Why the hub closes a session; a front turns it into its own framing's close.
+    pub enum CloseReason {
+        /// The token's time is over.
+        TokenExpired = "token_expired",
+        /// Too many connections of this user, or in all.
+        TooManyConnections = "too_many_connections",
+        /// It sent too many events, and went on after it was told.
+        RateLimited = "rate_limited",
+        /// The server stops.
+        ServerShutdown = "server_shutdown",
+        /// The same user and device connected again.
+        Replaced = "replaced",
+    }
 }
 
 /// What the hub wants done. The order is the order of effects for each session.

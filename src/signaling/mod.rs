@@ -2,7 +2,38 @@
 //!
 //! A front (WebSocket, Socket.IO) turns frames into [`Input`]s; [`Hub::handle`] decides; the
 //! [`Output`]s say what to send to whom. Time and randomness come from outside.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `io` | what goes in and what comes out |
+//! | `words`, `error` | the closed lists on the wire: event names, reasons, error codes |
+//! | `hub` | the hub, its timers and the views for operators |
+//! | `sessions` | connections come and go |
+//! | `requests/` | what clients ask, one file each |
+//! | `calls`, `relaying` | what happens to calls, whoever caused it |
+//! | `call/` | one call: its state machine, its journals, its record |
+//! | `tables`, `outbox`, `rate`, `ice`, `stats` | what these are made of |
 
+mod call;
+mod calls;
+mod config;
+mod error;
+mod hub;
+mod ice;
 mod io;
+mod outbox;
+mod rate;
+mod relaying;
+mod requests;
+mod sessions;
+mod stats;
+mod tables;
+mod words;
 
+pub use call::{CallRecord, CallState, Participant, Role, Timestamp};
+pub use config::Config;
+pub use error::{ErrorCode, RequestError};
+pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, CloseReason, Event, Input, Output, RequestId};
+pub use stats::{Counters, Stats};
+pub use words::{CallType, EndReason, EventName, RequestName, Tally, Word};

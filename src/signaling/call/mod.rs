@@ -1,0 +1,261 @@
+//! One call: its sides, its state and what waits to be relayed.
+
+mod journal;
+mod record;
+mod state;
+
+use std::{
+    collections::BTreeMap,
+    ops::{Index, IndexMut},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+pub(super) use journal::{DescriptionKind, Journal, JournalFull};
+pub use record::{CallRecord, Participant, Timestamp};
+pub(super) use record::{RelayMeter, seconds};
+pub use state::CallState;
+pub(super) use state::{IllegalStep, Step};
+
+use super::{CallType, EndReason, words::words};
+use crate::{
+    clock::Now,
+    ids::{CallId, DeviceId, SessionId, UserId},
+};
+
+words! {
+    /// Which side of a call.
+    pub enum Role {
+        /// The one who called.
+        Caller = "caller",
+        /// The one who is called.
+        Callee = "callee",
+    }
+}
+
+impl Role {
+    /// The other side.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Callee,
+            Self::Callee => Self::Caller,
+        }
+    }
+}
+
+/// One of something for each side.
+#[derive(Debug, Default)]
+pub(super) struct PerRole<T> {
+    pub caller: T,
+    pub callee: T,
+}
+
+impl<T> Index<Role> for PerRole<T> {
+    type Output = T;
+    fn index(&self, role: Role) -> &T {
+        match role {
+            Role::Caller => &self.caller,
+            Role::Callee => &self.callee,
+        }
+    }
+}
+
+impl<T> IndexMut<Role> for PerRole<T> {
+    fn index_mut(&mut self, role: Role) -> &mut T {
+        match role {
+            Role::Caller => &mut self.caller,
+            Role::Callee => &mut self.callee,
+        }
+    }
+}
+
+/// One side of a call.
+#[derive(Debug)]
+pub(super) struct Party {
+    pub user: UserId,
+    pub name: Option<String>,
+    /// The device in the call: of the callee, the one that accepted.
+    pub device: Option<DeviceId>,
+    /// That device's session, while it has one.
+    pub session: Option<SessionId>,
+    /// When its place is given up: the due time of the grace timer, while it has no session.
+    pub grace_until: Option<Instant>,
+    /// Whether it said that its media stopped.
+    pub media_lost: bool,
+}
+
+impl Party {
+    /// Whether the call waits for this side, for one reason or the other.
+    pub fn is_lost(&self) -> bool {
+        self.grace_until.is_some() || self.media_lost
+    }
+}
+
+/// A device of the callee that got the call, before anyone accepted.
+#[derive(Debug)]
+pub(super) struct RingingDevice {
+    pub session: SessionId,
+    /// Whether it said that it alerts its user.
+    pub alerting: bool,
+}
+
+/// What a session is to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A side of it.
+    Party(Role),
+    /// A device of the callee that rings.
+    Ringing,
+}
+
+/// A call that is not over.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub id: CallId,
+    pub kind: CallType,
+    /// What the caller sent along, as JSON text.
+    pub metadata: Option<Box<str>>,
+    state: CallState,
+    pub created: Duration,
+    pub started: Option<Duration>,
+    /// Until when it rings.
+    pub ring_until: Now,
+    pub parties: PerRole<Party>,
+    /// The callee's devices that have it, before the accept; empty after it.
+    pub ringing: BTreeMap<DeviceId, RingingDevice>,
+    /// What each side sent and the other could not get yet.
+    pub journals: PerRole<Journal>,
+    pub relay: RelayMeter,
+}
+
+impl Call {
+    /// A call that has not begun.
+    pub fn new(
+        now: Now,
+        id: CallId,
+        kind: CallType,
+        metadata: Option<Box<str>>,
+        parties: PerRole<Party>,
+        ring_for: Duration,
+    ) -> Self {
+        Self {
+            id,
+            kind,
+            metadata,
+            state: CallState::Idle,
+            created: now.unix,
+            started: None,
+            ring_until: now + ring_for,
+            parties,
+            ringing: BTreeMap::new(),
+            journals: PerRole::default(),
+            relay: RelayMeter::default(),
+        }
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> CallState {
+        self.state
+    }
+
+    /// Makes a step; an illegal one changes nothing.
+    pub fn step(&mut self, step: Step) -> Result<(), IllegalStep> {
+        self.state = self.state.after(step)?;
+        Ok(())
+    }
+
+    /// Whether the call waits for a side that was in it.
+    pub fn is_any_side_lost(&self) -> bool {
+        self.parties.caller.is_lost() || self.parties.callee.is_lost()
+    }
+
+    /// What the session is to this call.
+    pub fn place_of(&self, session: SessionId) -> Option<Place> {
+        let is = |party: &Party| party.session == Some(session);
+        if is(&self.parties.caller) {
+            Some(Place::Party(Role::Caller))
+        } else if is(&self.parties.callee) {
+            Some(Place::Party(Role::Callee))
+        } else if self.ringing.values().any(|device| device.session == session) {
+            Some(Place::Ringing)
+        } else {
+            None
+        }
+    }
+
+    /// Which side the user is. Nobody is both: no one can call themselves.
+    pub fn role_of(&self, user: &UserId) -> Option<Role> {
+        if self.parties.caller.user == *user {
+            Some(Role::Caller)
+        } else if self.parties.callee.user == *user {
+            Some(Role::Callee)
+        } else {
+            None
+        }
+    }
+
+    /// Every session that hears of this call.
+    pub fn members(&self) -> impl Iterator<Item = SessionId> {
+        [self.parties.caller.session, self.parties.callee.session]
+            .into_iter()
+            .flatten()
+            .chain(self.ringing.values().map(|device| device.session))
+    }
+
+    /// Until when it rings, as payloads have it.
+    pub fn expires_at(&self) -> Value {
+        Timestamp(self.ring_until.unix).to_string().into()
+    }
+
+    /// For how long it has gone on since it was accepted.
+    pub fn duration(&self, now: Now) -> Duration {
+        self.started.map_or(Duration::ZERO, |started| now.unix.saturating_sub(started))
+    }
+
+    /// The call as it is shown.
+    pub fn record(&self, now: Now) -> CallRecord {
+        let participant = |role: Role| {
+            let party = &self.parties[role];
+            let rings = role == Role::Callee && !self.ringing.is_empty();
+            Participant {
+                user_id: party.user.clone(),
+                name: party.name.clone(),
+                role,
+                device_id: party.device.clone(),
+                connected: Some(party.session.is_some() || rings),
+            }
+        };
+        CallRecord {
+            id: self.id,
+            state: self.state,
+            kind: self.kind,
+            participants: vec![participant(Role::Caller), participant(Role::Callee)],
+            created_at: Timestamp(self.created),
+            started_at: self.started.map(Timestamp),
+            ended_at: None,
+            duration: self.started.map(|_| seconds(self.duration(now))),
+            reason: None,
+            ended_by: None,
+            relay: self.relay.usage(),
+        }
+    }
+
+    /// The call as it is shown once it is over.
+    pub fn final_record(
+        &self,
+        now: Now,
+        reason: EndReason,
+        ended_by: Option<UserId>,
+    ) -> CallRecord {
+        let mut record = self.record(now);
+        record.ended_at = Some(Timestamp(now.unix));
+        record.duration = Some(seconds(self.duration(now)));
+        record.reason = Some(reason);
+        record.ended_by = ended_by;
+        for participant in &mut record.participants {
+            participant.connected = None;
+        }
+        record
+    }
+}

@@ -1,0 +1,163 @@
+//! A call as it is shown: to its sides in `call:state`, to operators over the REST API.
+
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use serde::{Serialize, Serializer};
+
+use super::{CallState, Role};
+use crate::{
+    ids::{CallId, DeviceId, UserId},
+    signaling::{CallType, EndReason},
+    usage::{RelayUsage, Usage},
+};
+
+/// A moment, as time since 1970; on the wire an ISO 8601 text in UTC with milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub Duration);
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The formatter refuses years past 9999; a clock that is that wrong is shown as the end
+        // of them.
+        let last = Duration::from_secs(253_402_300_799);
+        humantime::format_rfc3339_millis(UNIX_EPOCH + self.0.min(last)).fmt(f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The seed's `Call`, with what else is known about it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallRecord {
+    /// Its id.
+    pub id: CallId,
+    /// Where it stands.
+    pub state: CallState,
+    /// What it carries.
+    #[serde(rename = "type")]
+    pub kind: CallType,
+    /// The caller, then the callee.
+    pub participants: Vec<Participant>,
+    /// When the caller called.
+    pub created_at: Timestamp,
+    /// When it was accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Seconds since it was accepted, up to its end; 0 for a call that ended without that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<f64>,
+    /// Why it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<EndReason>,
+    /// Who ended it; nobody where the server did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<UserId>,
+    /// What went through our relay.
+    pub relay: RelayUsage,
+}
+
+/// One side of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Participant {
+    /// Who it is.
+    pub user_id: UserId,
+    /// What to show to people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Which side it is.
+    pub role: Role,
+    /// The device in the call; a callee has none before the accept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<DeviceId>,
+    /// Whether it is connected to this server; not told of a call that is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connected: Option<bool>,
+}
+
+/// What the relay did for one call: the counters of its open allocations, and the sum over those
+/// that are closed. The relay's quotas bound how many are open.
+#[derive(Debug, Default)]
+pub(in crate::signaling) struct RelayMeter {
+    open: Vec<Arc<Usage>>,
+    /// `allocations` counts the open ones too.
+    closed: RelayUsage,
+}
+
+impl RelayMeter {
+    /// An allocation was opened.
+    pub fn opened(&mut self, usage: Arc<Usage>) {
+        if !self.open.iter().any(|open| Arc::ptr_eq(open, &usage)) {
+            self.open.push(usage);
+            self.closed.allocations = self.closed.allocations.saturating_add(1);
+        }
+    }
+
+    /// An allocation was closed: its numbers do not change any more, so they need not be held.
+    pub fn closed(&mut self, usage: &Arc<Usage>) {
+        if let Some(at) = self.open.iter().position(|open| Arc::ptr_eq(open, usage)) {
+            add(&mut self.closed, &self.open.swap_remove(at));
+        }
+    }
+
+    /// The numbers as they are now.
+    pub fn usage(&self) -> RelayUsage {
+        let mut sum = self.closed;
+        self.open.iter().for_each(|usage| add(&mut sum, usage));
+        sum
+    }
+}
+
+fn add(sum: &mut RelayUsage, usage: &Usage) {
+    let (up, down) = usage.read();
+    sum.bytes_up = sum.bytes_up.saturating_add(up);
+    sum.bytes_down = sum.bytes_down.saturating_add(down);
+}
+
+/// Seconds with milliseconds, as `duration` has them.
+pub(in crate::signaling) fn seconds(duration: Duration) -> f64 {
+    // Exact: a call's milliseconds are far below 2^53.
+    duration.as_millis() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_iso_8601_in_utc() {
+        let text = |ms| Timestamp(Duration::from_millis(ms)).to_string();
+        assert_eq!(text(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(text(951_827_696_789), "2000-02-29T12:34:56.789Z");
+        assert_eq!(text(u64::MAX), "9999-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn live_and_final_numbers_add_up() {
+        let (one, two) = (Arc::new(Usage::default()), Arc::new(Usage::default()));
+        let mut meter = RelayMeter::default();
+        meter.opened(one.clone());
+        meter.opened(one.clone());
+        meter.opened(two.clone());
+        one.add_up(10);
+        two.add_down(7);
+        let expected = RelayUsage { allocations: 2, bytes_up: 10, bytes_down: 7 };
+        assert_eq!(meter.usage(), expected);
+        meter.closed(&one);
+        meter.closed(&one);
+        assert_eq!(meter.usage(), expected);
+        two.add_down(1);
+        assert_eq!(meter.usage().bytes_down, 8);
+    }
+}

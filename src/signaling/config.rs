@@ -1,0 +1,76 @@
+//! What an operator can set.
+
+use std::time::Duration;
+
+use crate::auth::TurnSecrets;
+
+/// The hub's settings. [`Default`] has the documented defaults, with no TURN secret and no URIs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// For how long a call rings before it ends with `timeout`.
+    pub ring_timeout: Duration,
+    /// For how long at most candidates wait for the description they belong to, once the other
+    /// side could get them; zero sends them on at once.
+    pub candidate_hold: Duration,
+    /// For how long a call waits for a side that lost its connection.
+    pub reconnect_grace: Duration,
+    /// Live calls that one user may take part in; past it a callee is `busy`.
+    pub max_calls_per_user: usize,
+    /// Live calls in all.
+    pub max_calls: usize,
+    /// Sessions in all.
+    pub max_sessions: usize,
+    /// Sessions of one user: one for each device.
+    pub max_sessions_per_user: usize,
+    /// Events a second that one session may send in the long run; zero lifts the limit.
+    pub events_per_second: u32,
+    /// Events that one session may send at once.
+    pub event_burst: u32,
+    /// Candidates kept for each direction of a call.
+    pub journal_candidates: usize,
+    /// Bytes of JSON kept for each direction of a call: all candidates together, and each
+    /// description by itself (at most one offer and one answer are kept).
+    pub journal_bytes: usize,
+    /// Bytes of JSON that `metadata` of `call:initiate` may have.
+    pub max_metadata: usize,
+    /// Calls that are over and still shown.
+    pub ended_calls: usize,
+    /// For how long a call that is over is still shown.
+    pub ended_calls_for: Duration,
+    /// What relay credentials are minted with.
+    pub turn_secrets: TurnSecrets,
+    /// For how long relay credentials open allocations.
+    pub credential_ttl: Duration,
+    /// Where the STUN service is: `stun:` URIs.
+    pub stun_uris: Vec<String>,
+    /// Where the relay is: `turn:` and `turns:` URIs.
+    pub turn_uris: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ring_timeout: Duration::from_secs(45),
+            candidate_hold: Duration::from_millis(300),
+            reconnect_grace: Duration::from_secs(30),
+            max_calls_per_user: 1,
+            max_calls: 100_000,
+            max_sessions: 200_000,
+            max_sessions_per_user: 16,
+            events_per_second: 50,
+            event_burst: 200,
+            journal_candidates: 64,
+            journal_bytes: 64 * 1024,
+            max_metadata: 4 * 1024,
+            ended_calls: 1000,
+            ended_calls_for: Duration::from_secs(3600),
+            turn_secrets: TurnSecrets::default(),
+            credential_ttl: Duration::from_secs(3600),
+            stun_uris: Vec::new(),
+            turn_uris: Vec::new(),
+        }
+    }
+}
+
+/// How far past its expiry a token is still good, since clocks differ.
+pub(super) const TOKEN_LEEWAY: Duration = Duration::from_secs(5);

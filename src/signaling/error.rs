@@ -1,0 +1,134 @@
+//! What a client is told when its event is refused.
+
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Event, EventName, words::words};
+
+words! {
+    /// Why an event or a connection was refused. The list is closed and documented in
+    /// `docs/protocol.md`; the fronts use the same one for what they refuse themselves.
+    pub enum ErrorCode {
+        /// There is no token, or it is not valid here.
+        Unauthorized = "unauthorized",
+        /// The token's time is over.
+        TokenExpired = "token_expired",
+        /// A frame has not the form that the protocol asks for.
+        InvalidFrame = "invalid_frame",
+        /// No such event.
+        UnknownEvent = "unknown_event",
+        /// A field is missing or has the wrong type.
+        InvalidPayload = "invalid_payload",
+        /// The message, or a part of it, is larger than the limit.
+        PayloadTooLarge = "payload_too_large",
+        /// Too many events; `retryAfterMs` says when to go on.
+        RateLimited = "rate_limited",
+        /// Too many connections of this user or address, or in all.
+        TooManyConnections = "too_many_connections",
+        /// The user already has as many calls as a user may have.
+        TooManyCalls = "too_many_calls",
+        /// The journal for a side that is not there to hear is full.
+        TooManyCandidates = "too_many_candidates",
+        /// The server carries as many calls as it may.
+        ServerFull = "server_full",
+        /// The server is about to stop.
+        ServerShutdown = "server_shutdown",
+        /// This user cannot be called by the sender.
+        InvalidTarget = "invalid_target",
+        /// `callId` is missing, and the sender has not exactly one call that could be meant.
+        CallIdRequired = "call_id_required",
+        /// No such call.
+        CallNotFound = "call_not_found",
+        /// The call is over.
+        CallEnded = "call_ended",
+        /// The sender, or this device of it, is not in the call.
+        NotAParticipant = "not_a_participant",
+        /// The other side may do that, the sender may not.
+        NotAllowed = "not_allowed",
+        /// The call is in a state in which that makes no sense.
+        InvalidState = "invalid_state",
+    }
+}
+
+/// A refusal: the code for the program, the message for a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct RequestError {
+    /// Which of the documented refusals it is.
+    pub code: ErrorCode,
+    /// What is wrong, fit to be shown to the person who sent it.
+    pub message: String,
+    /// In how many milliseconds the same may be tried again.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// Longest message, in characters: serde quotes what it could not read, and that may be anything.
+const MAX_MESSAGE: usize = 200;
+
+impl RequestError {
+    /// A refusal with this code and message.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+            message.truncate(end);
+            message.push('…');
+        }
+        Self { code, message, retry_after_ms: None }
+    }
+
+    /// The same with a time after which to try again.
+    pub fn retry_after_ms(mut self, ms: u64) -> Self {
+        self.retry_after_ms = Some(ms);
+        self
+    }
+
+    /// `{ "code", "message", "retryAfterMs"? }`.
+    pub fn to_json(&self) -> Value {
+        let mut error = Map::new();
+        error.insert("code".into(), self.code.as_str().into());
+        error.insert("message".into(), self.message.as_str().into());
+        if let Some(ms) = self.retry_after_ms {
+            error.insert("retryAfterMs".into(), ms.into());
+        }
+        Value::Object(error)
+    }
+
+    /// The answer to a request that was refused.
+    pub fn answer(&self) -> Answer {
+        Answer(json!({ "ok": false, "error": self.to_json() }))
+    }
+
+    /// The `error` event for an event that wanted no answer; `about` is that event's name.
+    pub fn event(&self, about: Option<&str>) -> Event {
+        let mut data = json!({ "error": self.to_json() });
+        if let Some(name) = about {
+            // Enough to know it by; the sender chose how long it is.
+            data["event"] = name.chars().take(64).collect::<String>().into();
+        }
+        Event { name: EventName::Error.as_str(), data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wire_form_is_the_documented_one() {
+        let error = RequestError::new(ErrorCode::RateLimited, "Slow down.").retry_after_ms(20);
+        assert_eq!(
+            error.answer().0,
+            json!({ "ok": false, "error": {
+                "code": "rate_limited", "message": "Slow down.", "retryAfterMs": 20 } })
+        );
+        let event = error.event(Some(&"x".repeat(1000)));
+        assert_eq!(event.name, "error");
+        assert_eq!(event.data["event"].as_str().map(str::len), Some(64));
+        assert_eq!(event.data["error"]["code"], "rate_limited");
+    }
+
+    #[test]
+    fn what_a_client_sent_does_not_come_back_at_length() {
+        let error = RequestError::new(ErrorCode::InvalidPayload, "ü".repeat(70_000));
+        assert_eq!(error.message.chars().count(), MAX_MESSAGE + 1);
+    }
+}

@@ -1,0 +1,191 @@
+//! The hub: takes inputs, keeps the tables and the timers, gives outputs.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use rand::{SeedableRng, rngs::StdRng};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    CallRecord, Config, EndReason, Input, Output, Stats, Timestamp,
+    call::Role,
+    ice::IceServers,
+    outbox::Outbox,
+    stats::Counters,
+    tables::{Calls, EndedCalls, Session, Users},
+};
+use crate::{
+    clock::{Now, TimerQueue},
+    ids::{CallId, DeviceId, SessionId, UserId},
+};
+
+/// What the hub waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A session's token expires.
+    TokenExpiry(SessionId),
+    /// A call has rung long enough.
+    Ring(CallId),
+    /// A side that lost its connection has been waited for long enough.
+    Grace(CallId, Role),
+    /// The candidates of a side have waited for their description long enough.
+    Hold(CallId, Role),
+    /// The oldest call that is over has been shown long enough.
+    ForgetEnded,
+}
+
+/// The signaling server without its I/O: sessions, calls and the events between them.
+///
+/// Feed it with [`Hub::handle`] and, when [`Hub::next_timeout`] is due, [`Hub::handle_timeout`];
+/// after either, take out every output with [`Hub::poll_output`]. It never reads a clock, and its
+/// only randomness is the seed, so the same inputs give the same outputs.
+#[derive(Debug)]
+pub struct Hub {
+    pub(super) config: Config,
+    pub(super) rng: StdRng,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    pub(super) users: Users,
+    pub(super) calls: Calls,
+    pub(super) ended: EndedCalls,
+    pub(super) timers: TimerQueue<Timer>,
+    pub(super) outbox: Outbox,
+    pub(super) counters: Counters,
+    /// Once set, nobody comes in any more.
+    pub(super) stopping: bool,
+}
+
+/// A user who is connected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OnlineUser {
+    /// Who it is.
+    pub user_id: UserId,
+    /// What to show to people, where a token says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The devices that are connected.
+    pub devices: Vec<DeviceId>,
+}
+
+impl Hub {
+    /// A hub with nobody in it. `seed` must be unguessable: call ids come from it.
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            rng: StdRng::from_seed(seed),
+            sessions: BTreeMap::new(),
+            users: Users::default(),
+            calls: Calls::default(),
+            ended: EndedCalls::default(),
+            timers: TimerQueue::default(),
+            outbox: Outbox::default(),
+            counters: Counters::default(),
+            stopping: false,
+        }
+    }
+
+    /// Takes in one thing that happened. What was due before it happens first.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.handle_timeout(now);
+        match input {
+            Input::Open { session, identity, device } => self.open(now, session, identity, device),
+            Input::Request { session, id, event, data } => {
+                self.request(now, session, id, &event, data);
+            }
+            Input::Closed { session } => self.leave(now, session),
+            Input::RelayOpened { call, usage } => {
+                if let Some(call) = self.calls.get_mut(call) {
+                    call.relay.opened(usage);
+                } else if let Some(call) = self.ended.get_mut(call) {
+                    call.relay.opened(usage);
+                }
+            }
+            Input::RelayClosed { call, usage } => {
+                if let Some(call) = self.calls.get_mut(call) {
+                    call.relay.closed(&usage);
+                } else if let Some(call) = self.ended.get_mut(call) {
+                    call.relay.closed(&usage);
+                }
+            }
+            Input::Shutdown => self.shut_down(now),
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop(now.instant) {
+            match timer {
+                Timer::TokenExpiry(session) => self.check_expiry(now, session),
+                Timer::Ring(call) => self.end(now, call, EndReason::Timeout),
+                Timer::Grace(call, _) => self.end(now, call, EndReason::ConnectionLost),
+                Timer::Hold(call, role) => self.release(now, call, role),
+                Timer::ForgetEnded => {
+                    self.ended.forget_until(now.instant);
+                    if let Some(due) = self.ended.next_due() {
+                        self.timers.set(due, Timer::ForgetEnded);
+                    }
+                }
+            }
+        }
+    }
+
+    /// When [`Hub::handle_timeout`] is to be called next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Takes out the next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.pop()
+    }
+
+    /// Every live call, then the calls that are over and still shown, the oldest first.
+    pub fn calls(&self, now: Now) -> impl Iterator<Item = CallRecord> {
+        let live = self.calls.iter().map(move |call| call.record(now));
+        live.chain(self.ended.iter().map(|call| call.record()))
+    }
+
+    /// One call, live or still shown.
+    pub fn call(&self, now: Now, id: CallId) -> Option<CallRecord> {
+        let live = self.calls.get(id).map(|call| call.record(now));
+        live.or_else(|| self.ended.get(id).map(|call| call.record()))
+    }
+
+    /// Every user who is connected, by user id.
+    pub fn online_users(&self) -> impl Iterator<Item = OnlineUser> {
+        self.users.iter().filter(|(_, user)| !user.devices.is_empty()).map(|(id, user)| {
+            let devices = user.devices.keys().cloned().collect();
+            OnlineUser { user_id: id.clone(), name: self.name_of(id), devices }
+        })
+    }
+
+    /// What to show for a user, as the token of one of the user's sessions has it.
+    pub(super) fn name_of(&self, user: &UserId) -> Option<String> {
+        let sessions = self.users.get(user)?.devices.values();
+        sessions.filter_map(|session| self.sessions.get(session)?.name.clone()).next()
+    }
+
+    /// Relay credentials that are not for one call: `{ iceServers, turnCredentials, expiresAt }`.
+    pub fn ice_servers(&self, now: Now, user: &UserId) -> Value {
+        let mut data = Map::new();
+        IceServers::mint(&self.config, now, user, None).write_to(&mut data);
+        let expires = Timestamp(now.unix + self.config.credential_ttl);
+        data.insert("expiresAt".into(), expires.to_string().into());
+        data.into()
+    }
+
+    /// The numbers for the metrics page. Goes through the live calls once.
+    pub fn stats(&self) -> Stats {
+        let journals = || self.calls.iter().flat_map(|c| [&c.journals.caller, &c.journals.callee]);
+        Stats {
+            sessions: self.sessions.len(),
+            users: self.users.len(),
+            calls: self.calls.by_state().clone(),
+            ended_calls: self.ended.len(),
+            timers: self.timers.len(),
+            journal_candidates: journals().map(|journal| journal.len()).sum(),
+            journal_bytes: journals().map(|journal| journal.bytes()).sum(),
+            counters: self.counters.clone(),
+        }
+    }
+}

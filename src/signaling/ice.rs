@@ -1,0 +1,46 @@
+//! What a client hands to its `RTCPeerConnection`.
+
+use serde_json::{Map, Value, json};
+
+use super::Config;
+use crate::{
+    auth::TurnCredentials,
+    clock::Now,
+    ids::{CallId, UserId},
+};
+
+/// Servers and credentials for one user.
+pub(super) struct IceServers {
+    /// The W3C shape: `[{ urls, username?, credential? }]`.
+    servers: Value,
+    /// The seed's shape; nothing where the relay has no secret to mint with.
+    credentials: Option<TurnCredentials>,
+}
+
+impl IceServers {
+    /// Mints credentials for `user`, for one call if one is named.
+    pub fn mint(config: &Config, now: Now, user: &UserId, call: Option<CallId>) -> Self {
+        let credentials =
+            config.turn_secrets.mint(now, config.credential_ttl, user, call, &config.turn_uris);
+        let mut servers = Vec::new();
+        if !config.stun_uris.is_empty() {
+            servers.push(json!({ "urls": config.stun_uris }));
+        }
+        if let Some(credentials) = &credentials
+            && !credentials.uris.is_empty()
+        {
+            servers.push(json!({
+                "urls": credentials.uris,
+                "username": credentials.username,
+                "credential": credentials.password,
+            }));
+        }
+        Self { servers: servers.into(), credentials }
+    }
+
+    /// Writes `iceServers` and `turnCredentials` into a payload.
+    pub fn write_to(self, data: &mut Map<String, Value>) {
+        data.insert("iceServers".into(), self.servers);
+        data.insert("turnCredentials".into(), json!(self.credentials));
+    }
+}

@@ -1,0 +1,21 @@
+//! `signal:answer { callId?, sdp }`: an SDP answer for the other side. For clients that do not say
+//! `call:connected`, relaying it makes a connecting call connected.
+
+use serde_json::Value;
+
+use super::{Answered, Sender, about, offer::Payload, parse};
+use crate::{
+    clock::Now,
+    signaling::{ErrorCode, Hub, RequestError, call::DescriptionKind, relaying::signed},
+};
+
+pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: Value) -> Answered {
+    let payload: Payload<'_> = parse(&data)?;
+    let (id, role) = hub.locate_party(sender, payload.call_id)?;
+    if !hub.calls.find(id)?.state().is_accepted() {
+        let message = "Nobody has accepted the call, so there is no offer to answer.";
+        return Err(RequestError::new(ErrorCode::InvalidState, message));
+    }
+    hub.relay_description(now, id, role, DescriptionKind::Answer, signed(data, id, sender))?;
+    Ok(about(id))
+}

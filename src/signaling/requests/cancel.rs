@@ -1,0 +1,25 @@
+//! `call:cancel { callId? }`: take back a call that nobody has accepted.
+
+use serde_json::Value;
+
+use super::{Answered, CallRef, Sender, parse};
+use crate::{
+    clock::Now,
+    signaling::{
+        EndReason, ErrorCode, Hub, RequestError,
+        call::{Place, Role},
+    },
+};
+
+pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
+    let payload: CallRef = parse(data)?;
+    let (id, place) = hub.locate(sender, payload.call_id)?;
+    if place != Place::Party(Role::Caller) {
+        return Err(RequestError::new(ErrorCode::NotAllowed, "Only the caller can cancel."));
+    }
+    if hub.calls.find(id)?.state().is_accepted() {
+        let message = "The call was accepted: use call:end.";
+        return Err(RequestError::new(ErrorCode::InvalidState, message));
+    }
+    Ok(hub.end_for(now, id, EndReason::Cancelled, sender))
+}

@@ -1,0 +1,98 @@
+//! `call:initiate { targetUserId, callType, metadata? }`: call a user.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answered, Sender, about, parse};
+use crate::{
+    clock::Now,
+    ids::{CallId, UserId},
+    signaling::{
+        CallType, EndReason, ErrorCode, Hub, RequestError,
+        call::{Call, Party, PerRole, Step},
+        hub::Timer,
+        ice::IceServers,
+    },
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    target_user_id: UserId,
+    call_type: CallType,
+    metadata: Option<Value>,
+}
+
+pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
+    let payload: Payload = parse(data)?;
+    let callee = payload.target_user_id;
+    if callee == sender.user {
+        return Err(RequestError::new(ErrorCode::InvalidTarget, "You cannot call yourself."));
+    }
+    let metadata = payload.metadata.map(|metadata| metadata.to_string().into_boxed_str());
+    if metadata.as_ref().is_some_and(|metadata| metadata.len() > hub.config.max_metadata) {
+        let message = format!("metadata has more than {} bytes.", hub.config.max_metadata);
+        return Err(RequestError::new(ErrorCode::PayloadTooLarge, message));
+    }
+    let is_at_limit = |hub: &Hub, user: &UserId| {
+        hub.users.get(user).is_some_and(|user| user.calls.len() >= hub.config.max_calls_per_user)
+    };
+    if is_at_limit(hub, &sender.user) {
+        let message = "You are in as many calls as you may be in.";
+        return Err(RequestError::new(ErrorCode::TooManyCalls, message));
+    }
+    if hub.calls.len() >= hub.config.max_calls {
+        let message = "The server carries as many calls as it may. Try again later.";
+        return Err(RequestError::new(ErrorCode::ServerFull, message));
+    }
+
+    let busy = is_at_limit(hub, &callee);
+    let devices = hub.users.get(&callee).map(|user| user.devices.clone()).unwrap_or_default();
+    // Past the limits: from here on there is a call, which may be over at once.
+    let id = CallId::generate(now.unix_ms(), &mut hub.rng);
+    let party = |user: &UserId, name| Party {
+        user: user.clone(),
+        name,
+        device: None,
+        session: None,
+        grace_until: None,
+        media_lost: false,
+    };
+    let caller_name = hub.sessions.get(&sender.session).and_then(|session| session.name.clone());
+    let parties = PerRole {
+        caller: Party {
+            device: Some(sender.device.clone()),
+            session: Some(sender.session),
+            ..party(&sender.user, caller_name)
+        },
+        callee: party(&callee, hub.name_of(&callee)),
+    };
+    let call = Call::new(now, id, payload.call_type, metadata, parties, hub.config.ring_timeout);
+    let expires_at = call.expires_at();
+    hub.timers.set(call.ring_until.instant, Timer::Ring(id));
+    hub.calls.insert(call);
+    hub.calls.step(id, Step::Initiate)?;
+    hub.users.update(&sender.user, |user| user.calls.push(id));
+    hub.users.update(&callee, |user| user.calls.push(id));
+    hub.counters.calls_started += 1;
+
+    if !busy && !devices.is_empty() {
+        hub.calls.step(id, Step::Deliver)?;
+        for (device, session) in &devices {
+            hub.ring(now, id, *session, device);
+        }
+    }
+    let call = hub.calls.find(id)?;
+    let mut answer = about(id);
+    answer.insert("state".into(), json!(call.state()));
+    answer.insert("expiresAt".into(), expires_at);
+    IceServers::mint(&hub.config, now, &sender.user, Some(id)).write_to(&mut answer);
+    if busy {
+        hub.end(now, id, EndReason::Busy);
+    } else if devices.is_empty() {
+        hub.end(now, id, EndReason::Offline);
+    } else if let Some(call) = hub.calls.get(id) {
+        hub.outbox.show_to_all(now, call);
+    }
+    Ok(answer)
+}

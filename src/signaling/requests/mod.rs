@@ -1,0 +1,221 @@
+//! What clients ask, one file for each request: what its payload is, and what it does.
+
+mod accept;
+mod answer;
+mod cancel;
+mod candidate;
+mod connected;
+mod end;
+mod initiate;
+mod offer;
+mod reconnecting;
+mod reject;
+mod ring;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    Answer, CloseReason, ErrorCode, Hub, Output, RequestError, RequestId, RequestName,
+    call::{Place, Role},
+    rate::Verdict,
+    tables::call_not_found,
+};
+use crate::{
+    clock::Now,
+    ids::{CallId, DeviceId, SessionId, UserId},
+};
+
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    pub session: SessionId,
+    pub user: UserId,
+    pub device: DeviceId,
+}
+
+/// The payload of a request that only names a call.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CallRef {
+    call_id: Option<CallId>,
+}
+
+/// What a request is answered with, besides `ok`.
+type Answered = Result<Map<String, Value>, RequestError>;
+
+impl Hub {
+    /// A client asked for something.
+    pub(super) fn request(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        id: Option<RequestId>,
+        event: &str,
+        data: Value,
+    ) {
+        // A session that the hub has just closed may have sent more before it knew.
+        let Some(entry) = self.sessions.get_mut(&session) else { return };
+        let sender = Sender { session, user: entry.user.clone(), device: entry.device.clone() };
+        let request = RequestName::parse(event);
+        match request {
+            Some(request) => self.counters.events.add(request),
+            None => self.counters.unknown_events += 1,
+        }
+
+        let (per_second, burst) = (self.config.events_per_second, self.config.event_burst);
+        let verdict = entry.bucket.take(now.instant, per_second, burst);
+        if let Verdict::Refuse { retry_after, first } = verdict {
+            let ms = retry_after.as_micros().div_ceil(1000) as u64;
+            let error = RequestError::new(ErrorCode::RateLimited, "You send too many events.")
+                .retry_after_ms(ms);
+            // Who wants no answers is told once, so that a flood is not answered by a flood.
+            if id.is_some() || first {
+                self.refuse(session, id, event, &error);
+            } else {
+                self.counters.errors.add(error.code);
+            }
+            return;
+        }
+        if verdict == Verdict::Close {
+            return self.close(now, session, CloseReason::RateLimited);
+        }
+
+        // The answer comes before whatever the request sets off.
+        let before = self.outbox.len();
+        match self.dispatch(now, &sender, request, data) {
+            Ok(mut answer) => {
+                if let Some(id) = id {
+                    answer.insert("ok".into(), true.into());
+                    let answer = Answer(answer.into());
+                    self.outbox.insert(before, Output::Answer { session, id, answer });
+                }
+            }
+            Err(error) => self.refuse(session, id, event, &error),
+        }
+    }
+
+    /// Tells a client that its event was refused.
+    fn refuse(
+        &mut self,
+        session: SessionId,
+        id: Option<RequestId>,
+        event: &str,
+        error: &RequestError,
+    ) {
+        self.counters.errors.add(error.code);
+        self.outbox.push(match id {
+            Some(id) => Output::Answer { session, id, answer: error.answer() },
+            None => Output::Send { session, event: error.event(Some(event)) },
+        });
+    }
+
+    /// Hands a request to its file.
+    fn dispatch(
+        &mut self,
+        now: Now,
+        sender: &Sender,
+        request: Option<RequestName>,
+        data: Value,
+    ) -> Answered {
+        let Some(request) = request else {
+            return Err(RequestError::new(ErrorCode::UnknownEvent, "There is no such event."));
+        };
+        let data = match data {
+            Value::Object(_) => data,
+            // `socket.emit('call:end')` has no payload; the call may still be clear.
+            Value::Null => Value::Object(Map::new()),
+            _ => return Err(invalid("The payload must be a JSON object.")),
+        };
+        match request {
+            RequestName::CallInitiate => initiate::apply(self, now, sender, &data),
+            RequestName::CallRing => ring::apply(self, sender, &data),
+            RequestName::CallAccept => accept::apply(self, now, sender, &data),
+            RequestName::CallReject => reject::apply(self, now, sender, &data),
+            RequestName::CallCancel => cancel::apply(self, now, sender, &data),
+            RequestName::CallEnd => end::apply(self, now, sender, &data),
+            RequestName::IceCandidate => candidate::apply(self, now, sender, data),
+            RequestName::SignalOffer => offer::apply(self, now, sender, data),
+            RequestName::SignalAnswer => answer::apply(self, now, sender, data),
+            RequestName::CallConnected => connected::apply(self, now, sender, &data),
+            RequestName::CallReconnecting => reconnecting::apply(self, now, sender, &data),
+        }
+    }
+
+    /// The call that a request is about, and what the sender is to it. Without an id it is the one
+    /// call that the sender's session is in.
+    fn locate(&self, sender: &Sender, id: Option<CallId>) -> Result<(CallId, Place), RequestError> {
+        let Some(id) = id else {
+            let calls = self.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
+            let mut places = calls
+                .iter()
+                .filter_map(|&id| Some((id, self.calls.get(id)?.place_of(sender.session)?)));
+            return match (places.next(), places.next()) {
+                (Some(only), None) => Ok(only),
+                (None, _) => Err(call_id_required("This device is in no call.")),
+                (Some(_), Some(_)) => Err(call_id_required("This device is in several calls.")),
+            };
+        };
+        if let Some(call) = self.calls.get(id) {
+            let place = call.place_of(sender.session).map(|place| (id, place));
+            return place.ok_or_else(|| match call.role_of(&sender.user) {
+                Some(Role::Callee) if call.state().is_accepted() => RequestError::new(
+                    ErrorCode::InvalidState,
+                    "Another of your devices has answered the call.",
+                ),
+                Some(_) => not_a_participant("This device is not in the call."),
+                None => not_a_participant("You are not in the call."),
+            });
+        }
+        Err(match self.ended.get(id) {
+            Some(call) if call.was_in_it(&sender.user) => {
+                RequestError::new(ErrorCode::CallEnded, "The call is over.")
+            }
+            Some(_) => not_a_participant("You were not in the call."),
+            None => call_not_found(),
+        })
+    }
+
+    /// The same for what only a side of the call may do.
+    fn locate_party(
+        &self,
+        sender: &Sender,
+        id: Option<CallId>,
+    ) -> Result<(CallId, Role), RequestError> {
+        match self.locate(sender, id)? {
+            (id, Place::Party(role)) => Ok((id, role)),
+            (_, Place::Ringing) => {
+                Err(RequestError::new(ErrorCode::InvalidState, "Accept the call first."))
+            }
+        }
+    }
+}
+
+/// Reads a payload.
+fn parse<'a, T: Deserialize<'a>>(data: &'a Value) -> Result<T, RequestError> {
+    serde_path_to_error::deserialize(data).map_err(|error| {
+        let path = error.path().to_string();
+        // Of a missing field the message has the name, and the path is that of the whole.
+        if path == "." { invalid(error.inner().to_string()) } else { invalid(error.to_string()) }
+    })
+}
+
+fn invalid(message: impl Into<String>) -> RequestError {
+    RequestError::new(ErrorCode::InvalidPayload, message)
+}
+
+fn call_id_required(why: &str) -> RequestError {
+    let message = format!("{why} Say in callId which one you mean.");
+    RequestError::new(ErrorCode::CallIdRequired, message)
+}
+
+fn not_a_participant(message: &str) -> RequestError {
+    RequestError::new(ErrorCode::NotAParticipant, message)
+}
+
+/// An answer that names the call and says nothing else.
+fn about(id: CallId) -> Map<String, Value> {
+    let mut answer = Map::new();
+    answer.insert("callId".into(), id.to_string().into());
+    answer
+}

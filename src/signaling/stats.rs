@@ -1,0 +1,53 @@
+//! Numbers for the metrics page.
+
+use super::{CallState, CloseReason, EndReason, ErrorCode, RequestName, Tally};
+
+/// What the hub holds now, and what it has counted since it began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Sessions open now.
+    pub sessions: usize,
+    /// Users with a session or a live call now.
+    pub users: usize,
+    /// Live calls now, by state.
+    pub calls: Tally<CallState>,
+    /// Calls that are over and still shown.
+    pub ended_calls: usize,
+    /// Timers running now.
+    pub timers: usize,
+    /// Candidates kept in journals now.
+    pub journal_candidates: usize,
+    /// Bytes kept in journals now, descriptions included.
+    pub journal_bytes: usize,
+    /// Everything that is only ever counted up.
+    pub counters: Counters,
+}
+
+/// What the hub has counted since it began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// Sessions that the hub closed or refused, by reason.
+    pub sessions_closed: Tally<CloseReason>,
+    /// Calls begun.
+    pub calls_started: u64,
+    /// Calls ended, by reason.
+    pub calls_ended: Tally<EndReason>,
+    /// Events received whose name is known, by name; refused ones included.
+    pub events: Tally<RequestName>,
+    /// Events received with any other name.
+    pub unknown_events: u64,
+    /// Events refused, by code. Past a limit there is one code for each limit.
+    pub errors: Tally<ErrorCode>,
+    /// Candidates sent on, kept ones included.
+    pub candidates_relayed: u64,
+    /// Candidates that were kept for a while.
+    pub candidates_kept: u64,
+    /// Candidates refused because the journal was full.
+    pub candidates_refused: u64,
+    /// Candidates dropped because a newer ICE generation or the end of the call overtook them.
+    pub candidates_dropped: u64,
+    /// Offers and answers sent on.
+    pub descriptions_relayed: u64,
+}

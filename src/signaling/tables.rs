@@ -1,0 +1,199 @@
+//! The hub's tables: who is connected, which calls are live and which are over.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
+
+use super::{
+    CallRecord, CallState, ErrorCode, RequestError, Tally,
+    call::{Call, RelayMeter, Step},
+    rate::Bucket,
+};
+use crate::ids::{CallId, DeviceId, SessionId, UserId};
+
+/// One connection of one device.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub user: UserId,
+    pub name: Option<String>,
+    pub device: DeviceId,
+    /// When its token expires, in seconds since 1970.
+    pub expires: u64,
+    /// When the expiry timer is due.
+    pub expiry_check: Instant,
+    pub bucket: Bucket,
+}
+
+/// A user who is connected or in a call.
+#[derive(Debug, Default)]
+pub(super) struct User {
+    pub devices: BTreeMap<DeviceId, SessionId>,
+    /// Live calls the user is a side of, on whichever device.
+    pub calls: Vec<CallId>,
+}
+
+/// The users; an entry lasts as long as it says anything.
+#[derive(Debug, Default)]
+pub(super) struct Users(BTreeMap<UserId, User>);
+
+impl Users {
+    pub fn get(&self, user: &UserId) -> Option<&User> {
+        self.0.get(user)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&UserId, &User)> {
+        self.0.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Live calls of the user. A copy, since they change as they are gone through; a user has few.
+    pub fn calls(&self, user: &UserId) -> Vec<CallId> {
+        self.get(user).map(|user| user.calls.clone()).unwrap_or_default()
+    }
+
+    /// Changes a user's entry; it is made if there is none, and removed if it says nothing.
+    pub fn update(&mut self, user: &UserId, change: impl FnOnce(&mut User)) {
+        let entry = self.0.entry(user.clone()).or_default();
+        change(entry);
+        if entry.devices.is_empty() && entry.calls.is_empty() {
+            self.0.remove(user);
+        }
+    }
+}
+
+/// The calls that are not over, and how many are in which state.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    live: BTreeMap<CallId, Call>,
+    by_state: Tally<CallState>,
+}
+
+impl Calls {
+    pub fn get(&self, id: CallId) -> Option<&Call> {
+        self.live.get(&id)
+    }
+
+    pub fn get_mut(&mut self, id: CallId) -> Option<&mut Call> {
+        self.live.get_mut(&id)
+    }
+
+    /// The call, for a request that has found it before.
+    pub fn find(&mut self, id: CallId) -> Result<&mut Call, RequestError> {
+        self.get_mut(id).ok_or_else(call_not_found)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Call> {
+        self.live.values()
+    }
+
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub fn by_state(&self) -> &Tally<CallState> {
+        &self.by_state
+    }
+
+    pub fn insert(&mut self, call: Call) {
+        self.by_state.add(call.state());
+        self.live.insert(call.id, call);
+    }
+
+    pub fn remove(&mut self, id: CallId) -> Option<Call> {
+        let call = self.live.remove(&id)?;
+        self.by_state.sub(call.state());
+        Some(call)
+    }
+
+    /// Makes a step of a call's state; an illegal one changes nothing.
+    pub fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
+        let call = self.live.get_mut(&id).ok_or_else(call_not_found)?;
+        let before = call.state();
+        call.step(step)?;
+        self.by_state.sub(before);
+        self.by_state.add(call.state());
+        Ok(())
+    }
+}
+
+/// The refusal for a call id that says nothing to us.
+pub(super) fn call_not_found() -> RequestError {
+    RequestError::new(ErrorCode::CallNotFound, "There is no such call.")
+}
+
+/// A call that is over. Its allocations may take a moment longer to close.
+#[derive(Debug)]
+pub(super) struct EndedCall {
+    record: CallRecord,
+    pub relay: RelayMeter,
+}
+
+impl EndedCall {
+    pub fn new(record: CallRecord, relay: RelayMeter) -> Self {
+        Self { record, relay }
+    }
+
+    pub fn record(&self) -> CallRecord {
+        CallRecord { relay: self.relay.usage(), ..self.record.clone() }
+    }
+
+    pub fn was_in_it(&self, user: &UserId) -> bool {
+        self.record.participants.iter().any(|participant| participant.user_id == *user)
+    }
+}
+
+/// The calls that are over and still shown, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct EndedCalls {
+    calls: BTreeMap<CallId, EndedCall>,
+    order: VecDeque<(Instant, CallId)>,
+}
+
+impl EndedCalls {
+    pub fn get(&self, id: CallId) -> Option<&EndedCall> {
+        self.calls.get(&id)
+    }
+
+    pub fn get_mut(&mut self, id: CallId) -> Option<&mut EndedCall> {
+        self.calls.get_mut(&id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &EndedCall> {
+        self.order.iter().filter_map(|(_, id)| self.calls.get(id))
+    }
+
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// When the oldest is to be forgotten.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.order.front().map(|(due, _)| *due)
+    }
+
+    /// Adds a call that is forgotten at `due`, and forgets the oldest past `max` calls.
+    pub fn insert(&mut self, id: CallId, call: EndedCall, due: Instant, max: usize) {
+        self.order.push_back((due, id));
+        self.calls.insert(id, call);
+        while self.order.len() > max {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets every call whose time is over.
+    pub fn forget_until(&mut self, now: Instant) {
+        while self.next_due().is_some_and(|due| due <= now) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, id)) = self.order.pop_front() {
+            self.calls.remove(&id);
+        }
+    }
+}

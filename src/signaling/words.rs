@@ -1,0 +1,225 @@
+//! The closed lists of words on the wire: event names, states, reasons.
+
+/// A closed list of words, each with its place in the list.
+pub trait Word: Copy + 'static {
+    /// Every word, in the order of their places.
+    const ALL: &'static [Self];
+
+    /// The place of this word in [`Word::ALL`].
+    fn index(self) -> usize;
+}
+
+/// Declares an enum that is a closed list of words, so that a word and its variant are written
+/// down once and nothing can be left out of `ALL`.
+macro_rules! words {
+    ($(#[$doc:meta])* pub enum $name:ident {
+        $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            /// The word, as it stands on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl $crate::signaling::words::Word for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(super) use words;
+
+words! {
+    /// What a client may ask: the names of the events it sends.
+    pub enum RequestName {
+        /// Call a user.
+        CallInitiate = "call:initiate",
+        /// This device is alerting its user.
+        CallRing = "call:ring",
+        /// Take the call on this device.
+        CallAccept = "call:accept",
+        /// Refuse the call, on all devices.
+        CallReject = "call:reject",
+        /// Take back a call that nobody has accepted.
+        CallCancel = "call:cancel",
+        /// Hang up.
+        CallEnd = "call:end",
+        /// An ICE candidate for the other side.
+        IceCandidate = "ice:candidate",
+        /// An SDP offer for the other side.
+        SignalOffer = "signal:offer",
+        /// An SDP answer for the other side.
+        SignalAnswer = "signal:answer",
+        /// Media flows.
+        CallConnected = "call:connected",
+        /// Media stopped flowing, and this side works on it.
+        CallReconnecting = "call:reconnecting",
+    }
+}
+
+words! {
+    /// What the server tells: the names of the events it sends.
+    pub enum EventName {
+        /// Somebody calls you.
+        CallIncoming = "call:incoming",
+        /// A device of the callee is alerting.
+        CallRinging = "call:ringing",
+        /// A device of the callee has taken the call.
+        CallAccepted = "call:accepted",
+        /// The call is over for this session.
+        CallEnded = "call:ended",
+        /// The call changed its state.
+        CallState = "call:state",
+        /// The other side lost its connection, or says that its media did.
+        CallReconnecting = "call:reconnecting",
+        /// The other side is back.
+        CallReconnected = "call:reconnected",
+        /// The other side's ICE candidate.
+        IceCandidate = "ice:candidate",
+        /// The other side's SDP offer.
+        SignalOffer = "signal:offer",
+        /// The other side's SDP answer.
+        SignalAnswer = "signal:answer",
+        /// An event that wanted no answer was refused.
+        Error = "error",
+    }
+}
+
+words! {
+    /// What a call carries.
+    pub enum CallType {
+        /// Sound only.
+        Audio = "audio",
+        /// Sound and pictures.
+        Video = "video",
+    }
+}
+
+words! {
+    /// Why a call is over, or over for one device.
+    pub enum EndReason {
+        /// A side hung up.
+        Hangup = "hangup",
+        /// The callee refused.
+        Rejected = "rejected",
+        /// The callee has as many calls as a user may have, or a device of it said so.
+        Busy = "busy",
+        /// Nobody accepted in the ring time.
+        Timeout = "timeout",
+        /// The caller took it back before anyone accepted.
+        Cancelled = "cancelled",
+        /// Another device of the callee accepted. Told to a device; never a call's own reason.
+        AnsweredElsewhere = "answered_elsewhere",
+        /// Another device of the callee refused. Told to a device; never a call's own reason.
+        RejectedElsewhere = "rejected_elsewhere",
+        /// The callee has no device connected.
+        Offline = "offline",
+        /// A side may no longer take part.
+        Unauthorized = "unauthorized",
+        /// A side found no path for the media.
+        IceFailed = "ice_failed",
+        /// A side's connection to the server was lost, and it did not come back in time.
+        ConnectionLost = "connection_lost",
+        /// The server stopped.
+        ServerShutdown = "server_shutdown",
+        /// An administrator ended it.
+        Kicked = "kicked",
+        /// The relay credentials of a side were revoked.
+        CredentialsRevoked = "credentials_revoked",
+    }
+}
+
+/// How often each word of a list was counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally<W> {
+    counts: Box<[u64]>,
+    of: std::marker::PhantomData<W>,
+}
+
+impl<W: Word> Default for Tally<W> {
+    fn default() -> Self {
+        Self { counts: vec![0; W::ALL.len()].into(), of: std::marker::PhantomData }
+    }
+}
+
+impl<W: Word> Tally<W> {
+    /// Counts the word once more.
+    pub(super) fn add(&mut self, word: W) {
+        self.counts[word.index()] += 1;
+    }
+
+    /// Counts the word once less, where the tally says how many there are now.
+    pub(super) fn sub(&mut self, word: W) {
+        self.counts[word.index()] -= 1;
+    }
+
+    /// How often the word was counted.
+    pub fn get(&self, word: W) -> u64 {
+        self.counts[word.index()]
+    }
+
+    /// Each word with its count, in the order of the list, zeros included.
+    pub fn iter(&self) -> impl Iterator<Item = (W, u64)> {
+        W::ALL.iter().map(|&word| (word, self.get(word)))
+    }
+
+    /// The sum over all words.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+impl RequestName {
+    /// The request that has this name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|request| request.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_reads_back_as_itself() {
+        for &reason in EndReason::ALL {
+            let json = serde_json::to_value(reason).unwrap();
+            assert_eq!(json, reason.as_str());
+            assert_eq!(serde_json::from_value::<EndReason>(json).unwrap(), reason);
+        }
+        for &name in RequestName::ALL {
+            assert_eq!(RequestName::parse(name.as_str()), Some(name));
+        }
+        assert_eq!(RequestName::parse("call:transfer"), None);
+    }
+
+    #[test]
+    fn a_tally_counts_each_word() {
+        let mut tally = Tally::default();
+        tally.add(CallType::Video);
+        tally.add(CallType::Video);
+        tally.add(CallType::Audio);
+        tally.sub(CallType::Audio);
+        assert_eq!(tally.iter().collect::<Vec<_>>(), [(CallType::Audio, 0), (CallType::Video, 2)]);
+        assert_eq!(tally.total(), 2);
+    }
+}
