@@ -90,6 +90,12 @@ impl<K: Ord + Copy> TimerQueue<K> {
         self.due.len()
     }
 
+    /// The timers that are running, the earliest first.
+    #[cfg(test)]
+    pub(crate) fn keys(&self) -> impl Iterator<Item = K> {
+        self.due.iter().map(|(_, key)| *key)
+    }
+
     /// Whether no timer is running.
     pub fn is_empty(&self) -> bool {
         self.due.is_empty()

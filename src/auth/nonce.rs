@@ -1,5 +1,146 @@
-//! Stateless nonces.
-/// x
-pub struct Nonces;
-/// x
-pub enum NonceError {}
+//! Nonces that the server need not remember: each says when it was made, and proves that it was
+//! made here and for this client. A flood of requests that want one costs no memory.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use rand::{RngCore, TryRngCore, rngs::OsRng};
+use ring::hmac;
+
+use crate::{clock::Now, ids::ClientAddr};
+
+/// How long a nonce is good: "the nonce … expires at least once every hour" (RFC 8656 §5).
+const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// The part of the HMAC that a nonce carries: 96 bits.
+const TAG: usize = 12;
+
+/// Why a nonce is not accepted. The client is given a fresh one and may try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NonceError {
+    /// Not made by this process for this client.
+    #[error("not a nonce of this server for this client")]
+    Foreign,
+    /// Made too long ago.
+    #[error("the nonce is too old")]
+    Expired,
+}
+
+/// Makes nonces and knows them again.
+#[derive(Debug, Clone)]
+pub struct Nonces {
+    key: hmac::Key,
+}
+
+impl Nonces {
+    /// Nonces under a fresh random key, so that those of an earlier process are stale.
+    pub fn new() -> Self {
+        let mut key = [0; 32];
+        OsRng.unwrap_err().fill_bytes(&mut key);
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key) }
+    }
+
+    /// A nonce for `client`, good for an hour: base64url of the time (4 bytes, seconds) and the
+    /// tag (12 bytes).
+    pub fn issue(&self, now: Now, client: ClientAddr) -> String {
+        // Wraps in 2106, where it makes the nonces of that moment stale, and no others.
+        let time = (now.unix_secs() as u32).to_be_bytes();
+        let mut bytes = [0; 4 + TAG];
+        bytes[..4].copy_from_slice(&time);
+        bytes[4..].copy_from_slice(&self.tag(time, client));
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Checks a nonce that `client` sent, in constant time.
+    ///
+    /// # Errors
+    /// [`NonceError`]
+    pub fn check(&self, now: Now, client: ClientAddr, nonce: &[u8]) -> Result<(), NonceError> {
+        let mut bytes = [0; 4 + TAG];
+        match BASE64_URL_SAFE_NO_PAD.decode_slice(nonce, &mut bytes) {
+            Ok(len) if len == bytes.len() => {}
+            _ => return Err(NonceError::Foreign),
+        }
+        let time = [bytes[0], bytes[1], bytes[2], bytes[3]];
+        let expected = self.tag(time, client);
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(&bytes[4..], &expected[..])) {
+            return Err(NonceError::Foreign);
+        }
+        let age = (now.unix_secs() as u32).wrapping_sub(u32::from_be_bytes(time));
+        if u64::from(age) > LIFETIME.as_secs() {
+            return Err(NonceError::Expired);
+        }
+        Ok(())
+    }
+
+    fn tag(&self, time: [u8; 4], ClientAddr(client): ClientAddr) -> [u8; TAG] {
+        let mut hmac = hmac::Context::with_key(&self.key);
+        hmac.update(&time);
+        hmac_address(&mut hmac, client);
+        let mut tag = [0; TAG];
+        tag.copy_from_slice(&hmac.sign().as_ref()[..TAG]);
+        tag
+    }
+}
+
+fn hmac_address(hmac: &mut hmac::Context, address: SocketAddr) {
+    match address.ip() {
+        IpAddr::V4(ip) => hmac.update(&ip.octets()),
+        IpAddr::V6(ip) => hmac.update(&ip.octets()),
+    }
+    hmac.update(&address.port().to_be_bytes());
+}
+
+impl Default for Nonces {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn now() -> Now {
+        Now { instant: Instant::now(), unix: Duration::from_secs(1_700_000_000) }
+    }
+
+    fn client(text: &str) -> ClientAddr {
+        ClientAddr(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_nonce_is_good_for_an_hour_and_one_client() {
+        let nonces = Nonces::new();
+        let alice = client("192.0.2.1:5000");
+        let nonce = nonces.issue(now(), alice);
+        let check = |now, who| nonces.check(now, who, nonce.as_bytes());
+        assert_eq!(check(now(), alice), Ok(()));
+        assert_eq!(check(now() + LIFETIME, alice), Ok(()));
+        let late = now() + LIFETIME + Duration::from_secs(1);
+        assert_eq!(check(late, alice), Err(NonceError::Expired));
+        assert_eq!(check(now(), client("192.0.2.1:5001")), Err(NonceError::Foreign));
+        assert_eq!(check(now(), client("192.0.2.2:5000")), Err(NonceError::Foreign));
+        assert_eq!(Nonces::new().check(now(), alice, nonce.as_bytes()), Err(NonceError::Foreign));
+    }
+
+    #[test]
+    fn a_changed_nonce_is_foreign() {
+        let nonces = Nonces::new();
+        let alice = client("[2001:db8::1]:5000");
+        let nonce = nonces.issue(now(), alice);
+        for at in 0..nonce.len() - 1 {
+            let mut bytes = nonce.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            assert_eq!(nonces.check(now(), alice, &bytes), Err(NonceError::Foreign), "{at}");
+        }
+        for bad in [&b""[..], b"x", &[0xFF; 763], &[b'A'; 763], &nonce.as_bytes()[..21]] {
+            assert_eq!(nonces.check(now(), alice, bad), Err(NonceError::Foreign));
+        }
+    }
+}

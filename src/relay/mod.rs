@@ -1,1 +1,210 @@
-//! The data plane: one worker a core, each with its own sockets and its own allocations.
+//! The data plane: one worker a core, each with its own sockets and its own allocations, driving
+//! the mind in [`turn`](crate::turn).
+//!
+//! A worker is one OS thread around one `epoll` (kqueue, IOCP): it reads a datagram into its one
+//! buffer, asks the mind where to, and sends the same buffer on. There is no lock, no heap
+//! allocation and no log line on that way. With several workers each listener is bound once for
+//! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
+
+mod listen;
+mod log_throttle;
+mod sockets;
+mod worker;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use mio::Waker;
+
+use self::worker::{Command, Worker};
+use crate::{
+    auth::TurnAuth,
+    clock::Now,
+    ids::CallId,
+    turn::{self, Common, Event, Metrics, Snapshot},
+};
+
+/// What the relay is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// Where clients are served over UDP. A port of 0 takes any; an address of zeros means each
+    /// address that the machine has.
+    pub listen: Vec<SocketAddr>,
+    /// How many threads relay. More than one needs an operating system that spreads the datagrams
+    /// of one port over several sockets: Linux does.
+    pub workers: usize,
+    /// For how long credentials are minted: so long the calls that are over are remembered.
+    pub credential_ttl: Duration,
+    /// The settings of the mind.
+    pub turn: turn::Config,
+    /// Who may use the relay.
+    pub auth: TurnAuth,
+}
+
+/// Why the relay did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener cannot be bound.
+    #[error("cannot listen on {address}/udp: {source}{}", hint(source))]
+    Listen {
+        /// On which address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// None of the addresses exists on this machine.
+    #[error("none of the listen addresses ({0:?}) leads to an address of this machine")]
+    NoAddress(Vec<SocketAddr>),
+    /// An address for relayed addresses cannot be used.
+    #[error("cannot open relayed addresses on {address}: {source}{}", hint(source))]
+    RelayIp {
+        /// Which one.
+        address: IpAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gives no thread, no `epoll` or no list of its addresses.
+    #[error("cannot start a relay worker: {0}")]
+    System(#[from] io::Error),
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program, or another callbox, listens there: stop it, or choose another port \
+             (0 takes a free one)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: `ip address` shows those it has, and behind a NAT \
+             the outer one belongs into --external-ip"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE, or a higher port"
+        }
+        _ => "",
+    }
+}
+
+/// What is told of the mind's events, from whichever worker.
+pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// The running relay. It stops when dropped.
+pub struct Relay {
+    common: Common,
+    addresses: Vec<SocketAddr>,
+    credential_ttl: Duration,
+    workers: Vec<Handle>,
+}
+
+/// How a worker is reached.
+struct Handle {
+    commands: mpsc::Sender<Command>,
+    waker: Arc<Waker>,
+    metrics: Arc<Metrics>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Handle {
+    fn tell(&self, command: Command) {
+        // A worker that is gone needs no telling.
+        if self.commands.send(command).is_ok()
+            && let Err(error) = self.waker.wake()
+        {
+            tracing::error!(%error, "a relay worker cannot be woken");
+        }
+    }
+}
+
+impl Relay {
+    /// Binds the listeners and starts the workers. When it returns, clients are answered.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing is left running.
+    pub fn start(config: Config, on_event: OnEvent) -> Result<Self, StartError> {
+        let workers = config.workers.max(1);
+        let bound = listen::bind(&config.listen, workers)?;
+        let common = Common::new(config.turn, config.auth, bound.addresses.clone());
+        for ip in common.addresses().relay_ips() {
+            let try_out = sockets::open((ip.0, 0).into());
+            try_out.map_err(|source| StartError::RelayIp { address: ip.0, source })?;
+        }
+        let mut relay = Self {
+            common,
+            addresses: bound.addresses,
+            credential_ttl: config.credential_ttl,
+            workers: Vec::new(),
+        };
+        for (index, listeners) in bound.sockets.into_iter().enumerate() {
+            let metrics = Arc::new(Metrics::default());
+            let (commands, inbox) = mpsc::channel();
+            let (worker, waker) = Worker::new(
+                relay.common.clone(),
+                metrics.clone(),
+                listeners,
+                inbox,
+                on_event.clone(),
+            )?;
+            let thread = std::thread::Builder::new()
+                .name(format!("relay-{index}"))
+                .spawn(move || worker.run())?;
+            relay.workers.push(Handle { commands, waker, metrics, thread: Some(thread) });
+        }
+        Ok(relay)
+    }
+
+    /// The addresses on which clients are served, with real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The addresses by which clients should be told to come: the outer ones of a 1:1 NAT where
+    /// one is configured, and loopback only where there is nothing else.
+    pub fn public_addresses(&self) -> Vec<SocketAddr> {
+        let own = &self.addresses;
+        let outside = own.iter().any(|address| !address.ip().is_loopback());
+        let mut public: Vec<SocketAddr> = Vec::new();
+        for address in own.iter().filter(|address| !outside || !address.ip().is_loopback()) {
+            let named = self.common.addresses().advertise(*address).0;
+            if !public.contains(&named) {
+                public.push(named);
+            }
+        }
+        public
+    }
+
+    /// Ends a call: closes its allocations and refuses its credentials from now on.
+    pub fn end_call(&self, call: CallId) {
+        self.common.end_call(Now::read(), call, self.credential_ttl);
+        self.workers.iter().for_each(|worker| worker.tell(Command::EndCall(call)));
+    }
+
+    /// What the workers have counted so far.
+    pub fn metrics(&self) -> Snapshot {
+        Snapshot::of(self.workers.iter().map(|worker| &*worker.metrics))
+    }
+
+    /// Closes every allocation and every socket, and waits until that is done.
+    pub fn stop(mut self) {
+        self.stop_workers();
+    }
+
+    fn stop_workers(&mut self) {
+        self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
+        for worker in &mut self.workers {
+            if worker.thread.take().is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!("a relay worker had panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.stop_workers();
+    }
+}

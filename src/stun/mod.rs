@@ -1,1 +1,49 @@
-//! (being laid)
+//! The wire: bytes to a typed [`Request`], a typed [`Response`] to bytes, ChannelData and Data
+//! indications written in place.
+//!
+//! Numbers and attribute encodings come from the `stun` and `turn` crates. What they do not give is
+//! reading without an allocation, which a server that strangers talk to needs: [`Request::parse`]
+//! looks at each byte of a message once and keeps only borrowed parts.
+
+mod address;
+mod attributes;
+mod channel_data;
+mod data_indication;
+mod error_code;
+mod packet;
+mod request;
+mod response;
+
+#[cfg(test)]
+mod tests;
+
+pub use attributes::{Attributes, EvenPort, Family, Unknown};
+pub use channel_data::{ChannelData, ChannelNumber};
+pub use data_indication::write_data_indication;
+pub use error_code::ErrorCode;
+pub use packet::{HEADROOM, Packet};
+pub use request::{Credentials, Method, ParseError, Request, TransactionId};
+pub use response::{Response, ResponseBuilder};
+
+/// What a datagram on a TURN listener is, by its first byte (RFC 8656 §12, RFC 7983 §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// 0–3: the two top bits of every STUN message are zero (RFC 8489 §5).
+    Stun,
+    /// 64–79: a channel number of 0x4000–0x4FFF.
+    ChannelData,
+    /// Anything else; nothing of ours.
+    Other,
+}
+
+impl Kind {
+    /// Looks at the first byte; an empty datagram is [`Kind::Other`].
+    #[inline]
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes.first() {
+            Some(0..=3) => Self::Stun,
+            Some(0x40..=0x4F) => Self::ChannelData,
+            _ => Self::Other,
+        }
+    }
+}

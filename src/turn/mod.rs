@@ -1,1 +1,37 @@
 //! The relay's mind: allocations, permissions, channels and routes, with no I/O in it.
+//!
+//! A worker of `relay` owns one [`Engine`] and drives it: datagrams from clients go to
+//! [`Engine::handle_client`], datagrams from peers to [`Engine::handle_peer`], and what has to be done
+//! comes out of [`Engine::poll_output`]. A packet on its way through follows one route and causes no
+//! output. Workers share nothing but [`Shared`], which is touched when an allocation opens or
+//! closes, and never for a packet.
+
+mod addresses;
+mod allocation;
+mod config;
+mod ended_calls;
+mod engine;
+mod methods;
+mod metrics;
+mod peer_policy;
+mod ports;
+mod reply_limit;
+mod routes;
+mod shared;
+mod sorted_map;
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use addresses::{RelayAddresses, RelayIp};
+pub use allocation::AllocationId;
+pub use config::{Config, ExternalIp, ExternalIpError};
+pub use engine::{Common, Engine, Event, FiveTuple, OpenError, Output};
+pub use metrics::{DropReason, Metrics, Snapshot};
+pub use peer_policy::PeerPolicy;
+pub use routes::{FromClient, FromPeer};
+pub use shared::Shared;

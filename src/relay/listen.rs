@@ -1,0 +1,117 @@
+//! Which addresses the relay listens on.
+//!
+//! An address of zeros is taken apart into the addresses that the machine has: an answer must come
+//! from the address that was asked, and a relayed address must be on one that exists.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use mio::net::UdpSocket;
+
+use super::{StartError, sockets};
+
+/// Listeners that are bound.
+pub(super) struct Bound {
+    /// Their addresses, with real ports.
+    pub addresses: Vec<SocketAddr>,
+    /// For each worker a socket for each address.
+    pub sockets: Vec<Vec<UdpSocket>>,
+}
+
+/// Binds every address once for each worker.
+pub(super) fn bind(listen: &[SocketAddr], workers: usize) -> Result<Bound, StartError> {
+    let machine = machine_addresses()?;
+    let mut bound =
+        Bound { addresses: Vec::new(), sockets: (0..workers).map(|_| Vec::new()).collect() };
+    for &wanted in listen {
+        for address in expand(wanted, &machine) {
+            if bound.addresses.contains(&address) {
+                continue;
+            }
+            match bind_one(address, workers) {
+                Ok(sockets) => {
+                    let real = sockets[0].local_addr()?;
+                    tracing::debug!(address = %real, "listening for STUN and TURN");
+                    bound.addresses.push(real);
+                    bound.sockets.iter_mut().zip(sockets).for_each(|(all, one)| all.push(one));
+                }
+                // An address that came with the interface may be gone or not ready yet.
+                Err(error)
+                    if wanted.ip().is_unspecified()
+                        && error.kind() == io::ErrorKind::AddrNotAvailable =>
+                {
+                    tracing::warn!(%address, %error, "this address is left out");
+                }
+                Err(source) => return Err(StartError::Listen { address, source }),
+            }
+        }
+    }
+    if bound.addresses.is_empty() {
+        return Err(StartError::NoAddress(listen.to_vec()));
+    }
+    Ok(bound)
+}
+
+fn bind_one(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+    if workers == 1 {
+        return Ok(vec![sockets::listen(address, false)?]);
+    }
+    // Sockets that share an address would share it with another callbox too, which would get
+    // half of the clients: so the address must be free first.
+    let real = sockets::listen(address, false)?.local_addr()?;
+    (0..workers).map(|_| sockets::listen(real, true)).collect()
+}
+
+fn expand(wanted: SocketAddr, machine: &[IpAddr]) -> Vec<SocketAddr> {
+    if !wanted.ip().is_unspecified() {
+        return vec![wanted];
+    }
+    let family = |ip: &&IpAddr| ip.is_ipv4() == wanted.is_ipv4();
+    machine.iter().filter(family).map(|ip| SocketAddr::new(*ip, wanted.port())).collect()
+}
+
+/// Every address of the machine that a client can come to. Link-local ones would need a scope.
+fn machine_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    for interface in webrtc_util::ifaces::ifaces()? {
+        let Some(ip) = interface.addr.map(|address| address.ip()) else { continue };
+        let link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if !link_local && !addresses.contains(&ip) {
+            addresses.push(ip);
+        }
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_mean_every_address_of_the_family() {
+        let machine = ["127.0.0.1", "::1", "192.0.2.1"].map(|ip| ip.parse().unwrap());
+        let expand = |text: &str| {
+            super::expand(text.parse().unwrap(), &machine)
+                .iter()
+                .map(SocketAddr::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(expand("0.0.0.0:7"), ["127.0.0.1:7", "192.0.2.1:7"]);
+        assert_eq!(expand("[::]:7"), ["[::1]:7"]);
+        assert_eq!(expand("10.0.0.1:7"), ["10.0.0.1:7"]);
+    }
+
+    #[test]
+    fn an_address_in_use_is_noticed_with_many_workers_too() {
+        let first = bind(&["127.0.0.1:0".parse().unwrap()], 2).unwrap();
+        for workers in [1, 2] {
+            let again = bind(&first.addresses, workers);
+            let Err(StartError::Listen { source, .. }) = again else {
+                panic!("{workers} workers took an address that was in use");
+            };
+            assert_eq!(source.kind(), io::ErrorKind::AddrInUse);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Making UDP sockets.
+
+use std::{io, net::SocketAddr};
+
+use mio::net::UdpSocket;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// What is asked for as receive and send buffer of a listener, which many clients share. The
+/// system gives what its limits allow.
+const LISTENER_BUFFER: usize = 4 << 20;
+
+fn new(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // One family a socket: a v4-mapped peer would slip past the peer policy.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Opens the socket of an allocation.
+pub(super) fn open(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = new(address)?;
+    socket.bind(&address.into())?;
+    Ok(UdpSocket::from_std(socket.into()))
+}
+
+/// Opens a listener; `shared` lets other sockets of this process listen on the same address.
+pub(super) fn listen(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
+    let socket = new(address)?;
+    if shared {
+        share(&socket)?;
+    }
+    // Less than was asked for is no error.
+    socket.set_recv_buffer_size(LISTENER_BUFFER)?;
+    socket.set_send_buffer_size(LISTENER_BUFFER)?;
+    socket.bind(&address.into())?;
+    Ok(UdpSocket::from_std(socket.into()))
+}
+
+#[cfg(unix)]
+fn share(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(unix))]
+fn share(_: &Socket) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has one worker only: --workers 1"))
+}

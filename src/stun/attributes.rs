@@ -1,0 +1,157 @@
+//! The attributes that this server understands, read in one pass over a message.
+
+use std::net::SocketAddr;
+
+use ::stun::attributes::{
+    ATTR_CHANNEL_NUMBER, ATTR_DATA, ATTR_EVEN_PORT, ATTR_LIFETIME, ATTR_NONCE, ATTR_REALM,
+    ATTR_REQUESTED_ADDRESS_FAMILY, ATTR_REQUESTED_TRANSPORT, ATTR_RESERVATION_TOKEN, ATTR_USERNAME,
+    ATTR_XOR_PEER_ADDRESS, AttrType,
+};
+
+use super::{TransactionId, address::read_xor};
+
+/// An address family (REQUESTED-ADDRESS-FAMILY, RFC 8656 §18.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// 0x01
+    V4,
+    /// 0x02
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: SocketAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+/// EVEN-PORT (RFC 8656 §18.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EvenPort {
+    /// The R bit: keep the next port for a later allocation.
+    pub reserve_next: bool,
+}
+
+/// The comprehension-required attributes of a message that are not understood: the first eight
+/// kinds, which is what an honest client can make use of and an attacker cannot grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unknown {
+    types: [u16; 8],
+    len: usize,
+}
+
+impl Unknown {
+    fn push(&mut self, typ: u16) {
+        if self.len < self.types.len() && !self.as_slice().contains(&typ) {
+            self.types[self.len] = typ;
+            self.len += 1;
+        }
+    }
+
+    /// Their numbers, in order of appearance.
+    pub fn as_slice(&self) -> &[u16] {
+        &self.types[..self.len]
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// The attributes of one message. Of one that is repeated the first counts (RFC 8489 §14), but
+/// for XOR-PEER-ADDRESS, of which all count (RFC 8656 §10.2).
+#[derive(Debug, Default, Clone)]
+pub struct Attributes<'a> {
+    /// USERNAME, up to 508 bytes of UTF-8 (RFC 8489 §14.3).
+    pub username: Option<&'a str>,
+    /// REALM, up to 763 bytes (RFC 8489 §14.9).
+    pub realm: Option<&'a [u8]>,
+    /// NONCE, up to 763 bytes (RFC 8489 §14.10).
+    pub nonce: Option<&'a [u8]>,
+    /// LIFETIME in seconds (RFC 8656 §18.2).
+    pub lifetime: Option<u32>,
+    /// REQUESTED-TRANSPORT: an IP protocol number (RFC 8656 §18.7).
+    pub requested_transport: Option<u8>,
+    /// REQUESTED-ADDRESS-FAMILY; `Some(None)` is a family that there is not.
+    pub requested_family: Option<Option<Family>>,
+    /// EVEN-PORT.
+    pub even_port: Option<EvenPort>,
+    /// RESERVATION-TOKEN (RFC 8656 §18.8).
+    pub reservation_token: Option<[u8; 8]>,
+    /// CHANNEL-NUMBER, not yet checked for its range (RFC 8656 §18.1).
+    pub channel_number: Option<u16>,
+    /// The first XOR-PEER-ADDRESS (RFC 8656 §18.3).
+    pub peer: Option<SocketAddr>,
+    /// Where the value of DATA stands in the message (RFC 8656 §18.4).
+    pub data: Option<std::ops::Range<usize>>,
+    /// What must be understood and is not.
+    pub unknown: Unknown,
+    /// An attribute that is understood has a value that cannot be.
+    pub malformed: bool,
+}
+
+impl<'a> Attributes<'a> {
+    /// Takes in one attribute, whose value stands at `at` in the message.
+    pub(super) fn read(
+        &mut self,
+        typ: u16,
+        value: &'a [u8],
+        at: usize,
+        transaction: TransactionId,
+    ) {
+        // `true` where the value is one that the attribute can have.
+        let fine = match AttrType(typ) {
+            ATTR_USERNAME => {
+                let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= 508);
+                set(&mut self.username, text)
+            }
+            ATTR_REALM => set(&mut self.realm, (value.len() <= 763).then_some(value)),
+            ATTR_NONCE => set(&mut self.nonce, (value.len() <= 763).then_some(value)),
+            ATTR_LIFETIME => set(&mut self.lifetime, value.try_into().ok().map(u32::from_be_bytes)),
+            ATTR_REQUESTED_TRANSPORT => set(&mut self.requested_transport, first_of_four(value)),
+            ATTR_REQUESTED_ADDRESS_FAMILY => {
+                let family = first_of_four(value).map(|family| match family {
+                    1 => Some(Family::V4),
+                    2 => Some(Family::V6),
+                    _ => None,
+                });
+                set(&mut self.requested_family, family)
+            }
+            ATTR_EVEN_PORT => {
+                let even =
+                    (value.len() == 1).then(|| EvenPort { reserve_next: value[0] & 0x80 != 0 });
+                set(&mut self.even_port, even)
+            }
+            ATTR_RESERVATION_TOKEN => set(&mut self.reservation_token, value.try_into().ok()),
+            ATTR_CHANNEL_NUMBER => {
+                let number = value.first_chunk().filter(|_| value.len() == 4);
+                set(&mut self.channel_number, number.map(|n| u16::from_be_bytes(*n)))
+            }
+            ATTR_XOR_PEER_ADDRESS => set(&mut self.peer, read_xor(value, transaction)),
+            ATTR_DATA => set(&mut self.data, Some(at..at + value.len())),
+            other => {
+                if other.required() {
+                    self.unknown.push(typ);
+                }
+                true
+            }
+        };
+        self.malformed |= !fine;
+    }
+}
+
+/// Keeps the first value of an attribute. Says whether this one could be read.
+fn set<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+    let fine = value.is_some();
+    if slot.is_none() {
+        *slot = value;
+    }
+    fine
+}
+
+/// A byte and three that are reserved for future use, and ignored.
+fn first_of_four(value: &[u8]) -> Option<u8> {
+    (value.len() == 4).then(|| value[0])
+}

@@ -1,0 +1,55 @@
+//! Data indications (RFC 8656 §11.4), written around a payload in place.
+
+use std::net::SocketAddr;
+
+use ::stun::{
+    attributes::{ATTR_DATA, ATTR_XOR_PEER_ADDRESS},
+    message::{CLASS_INDICATION, MAGIC_COOKIE, METHOD_DATA, MessageType},
+};
+
+use super::{
+    Packet, TransactionId,
+    address::{write_xor, xor_len},
+};
+
+/// The longest payload that fits an indication over UDP: the whole message must fit one datagram
+/// (65,507 bytes over IPv4) with its 48 bytes of header and up to 3 of padding.
+const MAX_PAYLOAD: usize = 65_507 - 48 - 3;
+
+/// Makes the payload in `packet` a Data indication from `peer`. `false`, with the packet untouched,
+/// if the payload is too long for that.
+#[inline]
+pub fn write_data_indication(
+    packet: &mut Packet,
+    peer: SocketAddr,
+    transaction: TransactionId,
+) -> bool {
+    let payload = packet.bytes().len();
+    if payload > MAX_PAYLOAD {
+        return false;
+    }
+    packet.pad();
+    let padded = packet.bytes().len();
+    let address = xor_len(peer);
+    let header = 20 + 4 + address + 4;
+    let bytes = &mut packet.grow_front(header)[..header];
+
+    let typ = MessageType { method: METHOD_DATA, class: CLASS_INDICATION };
+    put(bytes, 0, typ.value());
+    put(bytes, 2, (header - 20 + padded) as u16);
+    bytes[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+    bytes[8..20].copy_from_slice(&transaction.0);
+
+    put(bytes, 20, ATTR_XOR_PEER_ADDRESS.value());
+    put(bytes, 22, address as u16);
+    write_xor(&mut bytes[24..24 + address], peer, transaction);
+
+    put(bytes, header - 4, ATTR_DATA.value());
+    put(bytes, header - 2, payload as u16);
+    true
+}
+
+#[inline]
+fn put(bytes: &mut [u8], at: usize, value: u16) {
+    bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
+}

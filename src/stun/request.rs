@@ -1,0 +1,248 @@
+//! Bytes to a typed request.
+
+use std::net::SocketAddr;
+
+use ::stun::{
+    attributes::{ATTR_FINGERPRINT, ATTR_MESSAGE_INTEGRITY, ATTR_XOR_PEER_ADDRESS},
+    fingerprint::fingerprint_value,
+    message::{
+        CLASS_INDICATION, CLASS_REQUEST, MAGIC_COOKIE, METHOD_ALLOCATE, METHOD_BINDING,
+        METHOD_CHANNEL_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND, MessageType,
+    },
+};
+use ring::hmac;
+
+use super::{Attributes, address::read_xor};
+
+/// The length of a STUN header (RFC 8489 §5).
+const HEADER: usize = 20;
+/// The length of an attribute's type and length (RFC 8489 §14).
+const ATTRIBUTE_HEADER: usize = 4;
+/// The length of the HMAC-SHA1 in MESSAGE-INTEGRITY (RFC 8489 §14.5).
+const INTEGRITY: usize = 20;
+
+/// The 96 bits that name a transaction (RFC 8489 §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TransactionId(pub [u8; 12]);
+
+/// What a client can ask of this server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// RFC 8489 §3
+    Binding,
+    /// RFC 8656 §7
+    Allocate,
+    /// RFC 8656 §8
+    Refresh,
+    /// RFC 8656 §10
+    CreatePermission,
+    /// RFC 8656 §12
+    ChannelBind,
+    /// RFC 8656 §11; the only one that is an indication, which has no answer.
+    Send,
+}
+
+impl Method {
+    /// Every method, in the order of [`Method::index`].
+    pub const ALL: [Self; 6] = [
+        Self::Binding,
+        Self::Allocate,
+        Self::Refresh,
+        Self::CreatePermission,
+        Self::ChannelBind,
+        Self::Send,
+    ];
+
+    /// A small number, to count by.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The method's name in the RFC.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Binding => "Binding",
+            Self::Allocate => "Allocate",
+            Self::Refresh => "Refresh",
+            Self::CreatePermission => "CreatePermission",
+            Self::ChannelBind => "ChannelBind",
+            Self::Send => "Send",
+        }
+    }
+
+    /// The message's type, if it is one that a server acts on.
+    fn of(typ: MessageType) -> Option<Self> {
+        let request = [
+            (METHOD_BINDING, Self::Binding),
+            (METHOD_ALLOCATE, Self::Allocate),
+            (METHOD_REFRESH, Self::Refresh),
+            (METHOD_CREATE_PERMISSION, Self::CreatePermission),
+            (METHOD_CHANNEL_BIND, Self::ChannelBind),
+        ];
+        match typ.class {
+            CLASS_INDICATION if typ.method == METHOD_SEND => Some(Self::Send),
+            CLASS_REQUEST => request.iter().find(|(m, _)| *m == typ.method).map(|(_, ours)| *ours),
+            _ => None,
+        }
+    }
+}
+
+/// Why bytes are not a request. Such bytes are dropped without an answer (RFC 8489 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Not a STUN message: too short, no magic cookie, a length that is not the datagram's, or
+    /// attributes that run past the end.
+    #[error("not a STUN message")]
+    NotStun,
+    /// FINGERPRINT is wrong (RFC 8489 §14.7).
+    #[error("the fingerprint does not match")]
+    Fingerprint,
+    /// A response, or a method that this server does not know.
+    #[error("not a request that a server answers")]
+    NotARequest,
+}
+
+/// What a request proves itself with (RFC 8489 §9.2).
+#[derive(Debug, Clone)]
+pub struct Credentials<'a> {
+    /// The bytes that the HMAC is over, but for the length field.
+    signed: &'a [u8],
+    /// The HMAC that the client sent.
+    tag: &'a [u8],
+}
+
+impl Credentials<'_> {
+    /// Whether MESSAGE-INTEGRITY was made with `key` (RFC 8489 §14.5). Takes constant time.
+    pub fn verify(&self, key: &[u8]) -> bool {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+        let mut hmac = hmac::Context::with_key(&key);
+        // "the Length field MUST … point to the end of the MESSAGE-INTEGRITY attribute"
+        let length = (self.signed.len() - HEADER + ATTRIBUTE_HEADER + INTEGRITY) as u16;
+        hmac.update(&self.signed[..2]);
+        hmac.update(&length.to_be_bytes());
+        hmac.update(&self.signed[4..]);
+        subtle::ConstantTimeEq::ct_eq(hmac.sign().as_ref(), self.tag).into()
+    }
+}
+
+/// A request or a Send indication, taken apart.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// What is asked.
+    pub method: Method,
+    /// Which transaction it belongs to.
+    pub transaction: TransactionId,
+    /// Its attributes up to MESSAGE-INTEGRITY.
+    pub attributes: Attributes<'a>,
+    /// What it proves itself with; `None` without MESSAGE-INTEGRITY.
+    pub credentials: Option<Credentials<'a>>,
+    /// Whether it carries a FINGERPRINT, so that the answer should too.
+    pub fingerprint: bool,
+    body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// Reads one datagram.
+    ///
+    /// # Errors
+    /// [`ParseError`]; none of them is worth an answer. A message that is well-formed but wrong in
+    /// what it says is no error here: see [`Attributes::malformed`] and [`Attributes::unknown`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let header = bytes.first_chunk::<HEADER>().ok_or(ParseError::NotStun)?;
+        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let cookie = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        // RFC 8489 §6.3: the first two bits, the cookie, and a length that makes sense.
+        if header[0] & 0xC0 != 0
+            || cookie != MAGIC_COOKIE
+            || length % 4 != 0
+            || HEADER + length != bytes.len()
+        {
+            return Err(ParseError::NotStun);
+        }
+        let mut typ = MessageType::default();
+        typ.read_value(u16::from_be_bytes([header[0], header[1]]));
+        let mut id = [0; 12];
+        id.copy_from_slice(&header[8..]);
+
+        let mut request = Self {
+            method: Method::Binding,
+            transaction: TransactionId(id),
+            attributes: Attributes::default(),
+            credentials: None,
+            fingerprint: false,
+            body: &bytes[HEADER..],
+        };
+        for attribute in Walk::new(bytes) {
+            let (typ, value, at) = attribute.ok_or(ParseError::NotStun)?;
+            if typ == ATTR_FINGERPRINT.value() {
+                let sum = fingerprint_value(&bytes[..at - ATTRIBUTE_HEADER]).to_be_bytes();
+                // It is the last attribute (RFC 8489 §14.7).
+                if value != sum || at + 4 != bytes.len() {
+                    return Err(ParseError::Fingerprint);
+                }
+                request.fingerprint = true;
+            } else if request.credentials.is_some() {
+                // What follows the integrity is not covered by it, and ignored (RFC 8489 §14.5).
+            } else if typ == ATTR_MESSAGE_INTEGRITY.value() {
+                if value.len() == INTEGRITY {
+                    let signed = &bytes[..at - ATTRIBUTE_HEADER];
+                    request.credentials = Some(Credentials { signed, tag: value });
+                    request.body = &bytes[HEADER..at - ATTRIBUTE_HEADER];
+                } else {
+                    request.attributes.malformed = true;
+                }
+            } else {
+                request.attributes.read(typ, value, at, request.transaction);
+            }
+        }
+        request.method = Method::of(typ).ok_or(ParseError::NotARequest)?;
+        Ok(request)
+    }
+
+    /// Every XOR-PEER-ADDRESS that the integrity covers. [`Attributes::malformed`] has been set
+    /// if one of them could not be read.
+    pub fn peers(&self) -> impl Iterator<Item = SocketAddr> {
+        Walk { bytes: self.body, at: 0 }
+            .flatten()
+            .filter(|(typ, ..)| *typ == ATTR_XOR_PEER_ADDRESS.value())
+            .filter_map(|(_, value, _)| read_xor(value, self.transaction))
+    }
+}
+
+/// Goes over the attributes of a message: type, value, and where the value stands. `None` for one
+/// that runs past the end, after which there are no more.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn new(message: &'a [u8]) -> Self {
+        Self { bytes: message, at: HEADER }
+    }
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = Option<(u16, &'a [u8], usize)>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.bytes.get(self.at..)?;
+        if rest.is_empty() {
+            return None;
+        }
+        let attribute = rest.split_first_chunk::<ATTRIBUTE_HEADER>().and_then(|(header, rest)| {
+            let &[t0, t1, l0, l1] = header;
+            let len = usize::from(u16::from_be_bytes([l0, l1]));
+            // Values are padded to four bytes; the padding must be there (RFC 8489 §14).
+            (len.next_multiple_of(4) <= rest.len())
+                .then(|| (u16::from_be_bytes([t0, t1]), &rest[..len]))
+        });
+        let at = self.at + ATTRIBUTE_HEADER;
+        self.at = match attribute {
+            Some((_, value)) => at + value.len().next_multiple_of(4),
+            None => self.bytes.len(),
+        };
+        Some(attribute.map(|(typ, value)| (typ, value, at)))
+    }
+}

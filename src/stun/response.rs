@@ -1,0 +1,137 @@
+//! Typed responses to bytes, with the encodings of the `stun` and `turn` crates.
+
+use std::{net::SocketAddr, time::Duration};
+
+use ::stun::{
+    attributes::{ATTR_NONCE, ATTR_REALM, AttrType},
+    error_code::{ErrorCode as WireCode, ErrorCodeAttribute},
+    fingerprint::FINGERPRINT,
+    integrity::MessageIntegrity,
+    message::{
+        CLASS_ERROR_RESPONSE, CLASS_SUCCESS_RESPONSE, METHOD_ALLOCATE, METHOD_BINDING,
+        METHOD_CHANNEL_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND,
+        Message as WireMessage, MessageClass, MessageType, Setter,
+    },
+    textattrs::TextAttribute,
+    uattrs::UnknownAttributes,
+    xoraddr::XorMappedAddress,
+};
+use ::turn::proto::{lifetime::Lifetime, relayaddr::RelayedAddress, rsrvtoken::ReservationToken};
+
+use super::{ErrorCode, Method, Request, TransactionId, Unknown};
+
+/// A finished response: bytes to send.
+pub type Response = Vec<u8>;
+
+/// A response in the making. [`ResponseBuilder::finish`] signs it and gives the bytes.
+#[derive(Debug)]
+pub struct ResponseBuilder {
+    message: WireMessage,
+    fingerprint: bool,
+}
+
+impl ResponseBuilder {
+    /// Begins the success response to a request.
+    pub fn success(request: &Request<'_>) -> Self {
+        let id = request.transaction;
+        Self::begin(request.method, CLASS_SUCCESS_RESPONSE, id, request.fingerprint)
+    }
+
+    /// Begins the success response to a request that is not at hand any more.
+    pub fn success_to(method: Method, transaction: TransactionId, fingerprint: bool) -> Self {
+        Self::begin(method, CLASS_SUCCESS_RESPONSE, transaction, fingerprint)
+    }
+
+    /// Begins an error response to a request.
+    pub fn error(request: &Request<'_>, code: ErrorCode) -> Self {
+        let id = request.transaction;
+        Self::error_to(request.method, id, request.fingerprint, code)
+    }
+
+    /// Begins an error response to a request that is not at hand any more.
+    pub fn error_to(
+        method: Method,
+        transaction: TransactionId,
+        fingerprint: bool,
+        code: ErrorCode,
+    ) -> Self {
+        let response = Self::begin(method, CLASS_ERROR_RESPONSE, transaction, fingerprint);
+        let reason = code.reason().as_bytes().to_vec();
+        response.with(&ErrorCodeAttribute { code: WireCode(code.number()), reason })
+    }
+
+    fn begin(
+        method: Method,
+        class: MessageClass,
+        transaction: TransactionId,
+        fingerprint: bool,
+    ) -> Self {
+        let method = match method {
+            Method::Binding => METHOD_BINDING,
+            Method::Allocate => METHOD_ALLOCATE,
+            Method::Refresh => METHOD_REFRESH,
+            Method::CreatePermission => METHOD_CREATE_PERMISSION,
+            Method::ChannelBind => METHOD_CHANNEL_BIND,
+            Method::Send => METHOD_SEND,
+        };
+        let mut message = WireMessage::new();
+        message.transaction_id.0 = transaction.0;
+        message.typ = MessageType { method, class };
+        message.write_header();
+        Self { message, fingerprint }
+    }
+
+    fn with(mut self, attribute: &impl Setter) -> Self {
+        // Every attribute here is of our own making and within its bounds; the crate's checks are
+        // for what a user types. A realm is bounded by the configuration.
+        if let Err(error) = attribute.add_to(&mut self.message) {
+            debug_assert!(false, "an attribute of ours was refused: {error}");
+        }
+        self
+    }
+
+    /// XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
+    pub fn mapped_address(self, address: SocketAddr) -> Self {
+        self.with(&XorMappedAddress { ip: address.ip(), port: address.port() })
+    }
+
+    /// XOR-RELAYED-ADDRESS (RFC 8656 §18.4).
+    pub fn relayed_address(self, address: SocketAddr) -> Self {
+        self.with(&RelayedAddress { ip: address.ip(), port: address.port() })
+    }
+
+    /// LIFETIME (RFC 8656 §18.2).
+    pub fn lifetime(self, lifetime: Duration) -> Self {
+        self.with(&Lifetime(lifetime))
+    }
+
+    /// RESERVATION-TOKEN (RFC 8656 §18.8).
+    pub fn reservation_token(self, token: [u8; 8]) -> Self {
+        self.with(&ReservationToken(token.to_vec()))
+    }
+
+    /// REALM and NONCE: what the client needs to try again (RFC 8489 §9.2.4).
+    pub fn challenge(self, realm: &str, nonce: String) -> Self {
+        self.with(&TextAttribute::new(ATTR_REALM, realm.to_owned()))
+            .with(&TextAttribute::new(ATTR_NONCE, nonce))
+    }
+
+    /// UNKNOWN-ATTRIBUTES (RFC 8489 §14.13).
+    pub fn unknown_attributes(self, unknown: &Unknown) -> Self {
+        self.with(&UnknownAttributes(unknown.as_slice().iter().map(|t| AttrType(*t)).collect()))
+    }
+
+    /// Signs the response with the key of the request's user, if it proved to have one, adds a
+    /// FINGERPRINT if the request carried one, and gives the bytes.
+    pub fn finish(self, key: Option<&[u8]>) -> Response {
+        let fingerprint = self.fingerprint;
+        let mut response = self;
+        if let Some(key) = key {
+            response = response.with(&MessageIntegrity(key.to_vec()));
+        }
+        if fingerprint {
+            response = response.with(&FINGERPRINT);
+        }
+        response.message.raw
+    }
+}

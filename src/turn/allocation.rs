@@ -1,0 +1,114 @@
+//! An allocation: one relayed address and what is bound to it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    RelayIp,
+    engine::FiveTuple,
+    shared::{ReservationToken, Taken},
+    sorted_map::SortedMap,
+};
+use crate::{
+    auth::TurnIdentity,
+    ids::{PeerAddr, RelayedAddr},
+    stun::{ChannelNumber, Family, TransactionId},
+    usage::Usage,
+};
+
+/// Names an allocation within its worker. A name is used again once the allocation is closed and
+/// its [`CloseRelay`](super::Output::CloseRelay) has been carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AllocationId(pub u32);
+
+/// "The Permission Lifetime MUST be 300 seconds" (RFC 8656 §9).
+pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+
+/// "Channel bindings last for 10 minutes unless refreshed" (RFC 8656 §12).
+pub(super) const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
+
+/// The lifetime of an allocation for which no longer one is asked (RFC 8656 §7.2).
+pub(super) const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
+
+/// How long a port is kept for the holder of a reservation token (RFC 8656 §7.2: 30 s).
+pub(super) const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
+
+/// What stands under an [`AllocationId`].
+#[derive(Debug)]
+pub(super) enum Slot {
+    /// The socket is being opened; the client has had no answer.
+    Opening(Opening),
+    /// The client has had its success.
+    Open(Box<Allocation>),
+}
+
+/// An allocation whose socket is being opened.
+#[derive(Debug, Clone)]
+pub(super) struct Opening {
+    pub tuple: FiveTuple,
+    pub identity: TurnIdentity,
+    pub transaction: TransactionId,
+    pub fingerprint: bool,
+    pub lifetime: Duration,
+    pub taken: Taken,
+    /// Whether any other port would do.
+    pub any_port: bool,
+    /// How many ports have been tried.
+    pub attempts: u32,
+}
+
+/// An open allocation.
+#[derive(Debug)]
+pub(super) struct Allocation {
+    pub tuple: FiveTuple,
+    pub owner: TurnIdentity,
+    /// The transaction that opened it: its retransmission gets the same success again.
+    pub transaction: TransactionId,
+    /// The lifetime that the client was told when it was opened.
+    pub lifetime: Duration,
+    /// The token that the client was told when it was opened.
+    pub reserved: Option<ReservationToken>,
+    /// Where its port must be given back.
+    pub ip: RelayIp,
+    pub port: u16,
+    /// Its address, by the name that the world knows.
+    pub relayed: RelayedAddr,
+    pub expires: Instant,
+    pub permissions: SortedMap<IpAddr, Permission>,
+    pub channels: SortedMap<ChannelNumber, Channel>,
+    /// The channel of each peer that has one.
+    pub channel_of: SortedMap<PeerAddr, ChannelNumber>,
+    pub usage: Arc<Usage>,
+}
+
+/// That datagrams may go to and come from an IP address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Permission {
+    pub expires: Instant,
+    /// It is one of the server's own addresses, of which not every port may be reached.
+    pub own: bool,
+}
+
+/// A peer's short name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Channel {
+    pub peer: PeerAddr,
+    /// Where datagrams for the peer are sent.
+    pub wire: SocketAddr,
+    pub expires: Instant,
+}
+
+impl Allocation {
+    pub fn family(&self) -> Family {
+        if self.ip.0.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// Whether a datagram from `ip` may pass.
+    #[inline]
+    pub fn permits(&self, ip: IpAddr) -> bool {
+        self.permissions.get(&ip).is_some()
+    }
+}

@@ -1,0 +1,97 @@
+//! What an administrator sets.
+
+use std::{net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use super::PeerPolicy;
+
+/// The settings of the relay's mind.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The addresses that a 1:1 NAT in front of the server gives it.
+    pub external_ips: Vec<ExternalIp>,
+    /// Where relayed addresses are opened; empty: on the address that the client talks to.
+    pub relay_ips: Vec<IpAddr>,
+    /// The ports of relayed addresses.
+    pub relay_ports: RangeInclusive<u16>,
+    /// Which peers may be reached.
+    pub peers: PeerPolicy,
+    /// How many allocations there may be in all, before 508.
+    pub max_allocations: usize,
+    /// How many allocations a user may have, before 486.
+    pub max_allocations_per_user: usize,
+    /// How many permissions an allocation may have, before 508.
+    pub max_permissions: usize,
+    /// How many channels an allocation may have, before 508.
+    pub max_channels: usize,
+    /// The longest lifetime that an allocation is given at a time (RFC 8656 §7.2).
+    pub max_lifetime: Duration,
+    /// How many error answers a second one address is sent before it has proved who it is; more
+    /// requests are dropped.
+    pub max_unauthenticated_replies: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            external_ips: Vec::new(),
+            relay_ips: Vec::new(),
+            // The range that RFC 8656 §7.2 recommends.
+            relay_ports: 49152..=65535,
+            peers: PeerPolicy::default(),
+            max_allocations: 10_000,
+            max_allocations_per_user: 100,
+            max_permissions: 256,
+            max_channels: 256,
+            max_lifetime: Duration::from_secs(3600),
+            max_unauthenticated_replies: 1000,
+        }
+    }
+}
+
+/// One address of a 1:1 NAT: what the world sees, and which of ours it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExternalIp {
+    /// The address that the world sees.
+    pub public: IpAddr,
+    /// The address of this machine behind it; `None`: whichever of the same family.
+    pub private: Option<IpAddr>,
+}
+
+/// Why a text is no [`ExternalIp`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not PUBLIC or PUBLIC/PRIVATE, two addresses of one family, such as 203.0.113.5/10.0.0.5"
+)]
+pub struct ExternalIpError(String);
+
+impl FromStr for ExternalIp {
+    type Err = ExternalIpError;
+
+    fn from_str(text: &str) -> Result<Self, ExternalIpError> {
+        let error = || ExternalIpError(text.to_owned());
+        let parse = |ip: &str| ip.parse::<IpAddr>().map_err(|_| error());
+        let (public, private) = match text.split_once('/') {
+            Some((public, private)) => (parse(public)?, Some(parse(private)?)),
+            None => (parse(text)?, None),
+        };
+        if private.is_some_and(|private| private.is_ipv4() != public.is_ipv4()) {
+            return Err(error());
+        }
+        Ok(Self { public, private })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_external_ip_is_one_address_or_two_of_a_family() {
+        let both: ExternalIp = "203.0.113.5/10.0.0.5".parse().unwrap();
+        assert_eq!(both.private, Some("10.0.0.5".parse().unwrap()));
+        assert_eq!("2001:db8::1".parse::<ExternalIp>().unwrap().private, None);
+        for bad in ["", "x", "203.0.113.5/", "203.0.113.5/::1", "1.2.3.4/24"] {
+            assert!(bad.parse::<ExternalIp>().is_err(), "{bad}");
+        }
+    }
+}

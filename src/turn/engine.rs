@@ -1,0 +1,394 @@
+//! One worker's share of the relay: its allocations, its timers and what it wants done.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use slab::Slab;
+
+use super::{
+    AllocationId, Config, DropReason, FromClient, Metrics, RelayAddresses, Shared,
+    allocation::{Allocation, Slot},
+    reply_limit::ReplyLimit,
+    shared::ReservationToken,
+};
+use crate::{
+    auth::{TurnAuth, TurnIdentity},
+    clock::{Now, TimerQueue},
+    ids::{CallId, ClientAddr},
+    stun::{ChannelNumber, ErrorCode, Method, Request, Response, ResponseBuilder},
+    usage::Usage,
+};
+
+/// Which client over which listener: the 5-tuple of RFC 8656 §2. The protocol is the listener's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FiveTuple {
+    /// The listener's place in the list that the engine was made with.
+    pub listener: u16,
+    /// The client's address.
+    pub client: ClientAddr,
+}
+
+/// Something to be done, in this order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a response.
+    Transmit {
+        /// To whom, from which listener.
+        to: FiveTuple,
+        /// The response.
+        bytes: Response,
+    },
+    /// Open a relay socket and say how it went with [`Engine::relay_opened`].
+    OpenRelay {
+        /// For which allocation.
+        allocation: AllocationId,
+        /// On which address.
+        address: SocketAddr,
+    },
+    /// Close the relay socket.
+    CloseRelay {
+        /// Of which allocation.
+        allocation: AllocationId,
+    },
+    /// Tell the server.
+    Event(Event),
+}
+
+/// What the rest of the server wants to know of.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// An allocation was opened with a call's credentials.
+    AllocationOpened {
+        /// The call.
+        call: CallId,
+        /// The allocation's live counters.
+        usage: Arc<Usage>,
+    },
+    /// It is closed; its counters are final.
+    AllocationClosed {
+        /// The call.
+        call: CallId,
+        /// The allocation's counters.
+        usage: Arc<Usage>,
+    },
+}
+
+/// Why a relay socket could not be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Something else holds the port.
+    #[error("the port is in use")]
+    AddressInUse,
+    /// No more file descriptors, no memory, or an address that is not this machine's.
+    #[error("the system gives no socket")]
+    System,
+}
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    Allocation(AllocationId),
+    Permission(AllocationId, IpAddr),
+    Channel(AllocationId, ChannelNumber),
+    Reservation(ReservationToken),
+}
+
+/// What the workers of one server have in common. Only [`Shared`] ever changes.
+#[derive(Debug, Clone)]
+pub struct Common {
+    pub(super) config: Arc<Config>,
+    pub(super) addresses: Arc<RelayAddresses>,
+    pub(super) auth: Arc<TurnAuth>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Common {
+    /// For a server that listens on `listeners`, whose order gives [`FiveTuple::listener`].
+    pub fn new(config: Config, auth: TurnAuth, listeners: Vec<SocketAddr>) -> Self {
+        let addresses = RelayAddresses::new(&config, listeners);
+        let shared = Shared::new(&config, &addresses);
+        Self {
+            config: Arc::new(config),
+            addresses: Arc::new(addresses),
+            auth: Arc::new(auth),
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The server's own addresses.
+    pub fn addresses(&self) -> &RelayAddresses {
+        &self.addresses
+    }
+
+    /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is
+    /// left. To be followed by [`Engine::end_call`] on every worker.
+    pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) {
+        self.shared.end_call(call, now.unix_secs() + ttl.as_secs(), now.unix_secs());
+    }
+}
+
+/// The mind of one worker.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) common: Common,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) slots: Slab<Slot>,
+    pub(super) by_tuple: HashMap<FiveTuple, AllocationId>,
+    pub(super) by_call: HashMap<CallId, Vec<AllocationId>>,
+    pub(super) timers: TimerQueue<Timer>,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) rng: StdRng,
+    reply_limit: ReplyLimit,
+}
+
+impl Engine {
+    /// The mind of a worker, which counts in `metrics`.
+    pub fn new(now: Now, common: Common, metrics: Arc<Metrics>, seed: [u8; 32]) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let limit = common.config.max_unauthenticated_replies;
+        let reply_limit = ReplyLimit::new(now.instant, limit, rng.random());
+        Self {
+            common,
+            metrics,
+            slots: Slab::new(),
+            by_tuple: HashMap::new(),
+            by_call: HashMap::new(),
+            timers: TimerQueue::default(),
+            outputs: VecDeque::new(),
+            rng,
+            reply_limit,
+        }
+    }
+
+    /// The next thing to be done. To be asked until there is nothing, after each input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Engine::handle_timeout`] wants to be called next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Lets everything expire that is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop(now.instant) {
+            match timer {
+                Timer::Allocation(id) => self.close(id),
+                Timer::Permission(id, ip) => {
+                    if let Ok(allocation) = self.open_mut(id) {
+                        allocation.permissions.remove(&ip);
+                    }
+                }
+                Timer::Channel(id, number) => {
+                    if let Ok(allocation) = self.open_mut(id)
+                        && let Some(channel) = allocation.channels.remove(&number)
+                    {
+                        allocation.channel_of.remove(&channel.peer);
+                    }
+                }
+                Timer::Reservation(token) => self.common.shared.expire(token),
+            }
+        }
+    }
+
+    /// Closes every allocation of a call. Its credentials are refused from when
+    /// [`Shared::end_call`] was called, which comes first.
+    pub fn end_call(&mut self, call: CallId) {
+        for id in self.by_call.get(&call).cloned().unwrap_or_default() {
+            self.close(id);
+        }
+    }
+
+    /// Closes everything, as the server stops.
+    pub fn close_all(&mut self) {
+        let open: Vec<_> = self.slots.iter().map(|(id, _)| AllocationId(id as u32)).collect();
+        open.into_iter().for_each(|id| self.close(id));
+    }
+
+    /// How many allocations there are, those that are being opened included.
+    pub fn allocations(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Answers a request: every way out of here is an answer, but for the reply limit.
+    pub(super) fn handle_request(
+        &mut self,
+        now: Now,
+        tuple: FiveTuple,
+        request: &Request<'_>,
+    ) -> FromClient {
+        if request.method == Method::Binding {
+            // No authentication, so that no key signs the answer (RFC 8489 §9.2 is for TURN).
+            let result = check(request).and_then(|()| Self::binding(tuple.client, request));
+            return self.respond(now, tuple, request, None, result.map(Some));
+        }
+        let id = self.by_tuple.get(&tuple).copied();
+        let owner = id.and_then(|id| self.open_ref(id).ok()).map(|allocation| &allocation.owner);
+        match self.common.auth.authenticate(now, tuple.client, request, owner) {
+            Ok(identity) => {
+                let key = identity.key;
+                // Credentials first, then what must be understood (RFC 8489 §6.3).
+                let result =
+                    check(request).and_then(|()| self.dispatch(now, tuple, identity, request));
+                self.respond(now, tuple, request, Some(key.expose()), result)
+            }
+            Err(error) => {
+                let mut response = ResponseBuilder::error(request, error.code());
+                if error.challenges() {
+                    let nonce = self.common.auth.nonce(now, tuple.client);
+                    response = response.challenge(self.common.auth.realm(), nonce);
+                }
+                self.refuse(now, tuple, request.method, error.code(), response)
+            }
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Now,
+        tuple: FiveTuple,
+        identity: TurnIdentity,
+        request: &Request<'_>,
+    ) -> Result<Option<ResponseBuilder>, ErrorCode> {
+        if request.method == Method::Allocate {
+            return self.allocate(now, tuple, identity, request);
+        }
+        let id = *self.by_tuple.get(&tuple).ok_or(ErrorCode::AllocationMismatch)?;
+        if self.open_ref(id)?.owner.username != identity.username {
+            return Err(ErrorCode::WrongCredentials);
+        }
+        match request.method {
+            Method::Refresh => self.refresh(now, id, request),
+            Method::CreatePermission => self.create_permission(now, id, request),
+            Method::ChannelBind => self.channel_bind(now, id, request),
+            Method::Binding | Method::Allocate | Method::Send => {
+                unreachable!("{:?} goes another way", request.method)
+            }
+        }
+        .map(Some)
+    }
+
+    /// Sends the answer to a request, signed if its sender is known.
+    fn respond(
+        &mut self,
+        now: Now,
+        tuple: FiveTuple,
+        request: &Request<'_>,
+        key: Option<&[u8]>,
+        result: Result<Option<ResponseBuilder>, ErrorCode>,
+    ) -> FromClient {
+        match result {
+            Ok(None) => {}
+            Ok(Some(response)) => {
+                self.answer(tuple, request.method, Ok(()), response.finish(key));
+            }
+            Err(code) => {
+                let mut response = ResponseBuilder::error(request, code);
+                if code == ErrorCode::UnknownAttribute {
+                    response = response.unknown_attributes(&request.attributes.unknown);
+                }
+                if code == ErrorCode::Unauthorized {
+                    let nonce = self.common.auth.nonce(now, tuple.client);
+                    response = response.challenge(self.common.auth.realm(), nonce);
+                }
+                if key.is_none() {
+                    return self.refuse(now, tuple, request.method, code, response);
+                }
+                self.answer(tuple, request.method, Err(code), response.finish(key));
+            }
+        }
+        FromClient::Handled
+    }
+
+    /// Sends an error to an address that has not proved anything, if it may have one more.
+    fn refuse(
+        &mut self,
+        now: Now,
+        tuple: FiveTuple,
+        method: Method,
+        code: ErrorCode,
+        response: ResponseBuilder,
+    ) -> FromClient {
+        if !self.reply_limit.allow(now.instant, tuple.client.0.ip()) {
+            self.metrics.dropped(DropReason::ReplyLimit);
+            return FromClient::Dropped(DropReason::ReplyLimit);
+        }
+        self.answer(tuple, method, Err(code), response.finish(None));
+        FromClient::Handled
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        to: FiveTuple,
+        method: Method,
+        result: Result<(), ErrorCode>,
+        bytes: Response,
+    ) {
+        self.metrics.answered(method, result);
+        self.outputs.push_back(Output::Transmit { to, bytes });
+    }
+
+    /// The open allocation under an id.
+    ///
+    /// # Errors
+    /// 437 if there is none, or not yet.
+    pub(super) fn open_ref(&self, id: AllocationId) -> Result<&Allocation, ErrorCode> {
+        match self.slots.get(id.0 as usize) {
+            Some(Slot::Open(allocation)) => Ok(allocation),
+            _ => Err(ErrorCode::AllocationMismatch),
+        }
+    }
+
+    /// The same, to change.
+    pub(super) fn open_mut(&mut self, id: AllocationId) -> Result<&mut Allocation, ErrorCode> {
+        match self.slots.get_mut(id.0 as usize) {
+            Some(Slot::Open(allocation)) => Ok(allocation),
+            _ => Err(ErrorCode::AllocationMismatch),
+        }
+    }
+
+    /// Closes an open allocation and forgets all that was bound to it. One that is being opened
+    /// stays until it is.
+    pub(super) fn close(&mut self, id: AllocationId) {
+        let Some(Slot::Open(_)) = self.slots.get(id.0 as usize) else { return };
+        let Slot::Open(allocation) = self.slots.remove(id.0 as usize) else { return };
+        self.by_tuple.remove(&allocation.tuple);
+        self.timers.clear(allocation.expires, Timer::Allocation(id));
+        for (ip, permission) in allocation.permissions.iter() {
+            self.timers.clear(permission.expires, Timer::Permission(id, *ip));
+        }
+        for (number, channel) in allocation.channels.iter() {
+            self.timers.clear(channel.expires, Timer::Channel(id, *number));
+        }
+        self.common.shared.release(&allocation.owner.user, allocation.ip, allocation.port);
+        self.metrics.allocation_closed();
+        self.outputs.push_back(Output::CloseRelay { allocation: id });
+        if let Some(call) = allocation.owner.call {
+            if let Some(ids) = self.by_call.get_mut(&call) {
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.by_call.remove(&call);
+                }
+            }
+            let usage = allocation.usage;
+            self.outputs.push_back(Output::Event(Event::AllocationClosed { call, usage }));
+        }
+    }
+}
+
+/// What every request must pass: all that must be understood is, and has a value that can be read.
+fn check(request: &Request<'_>) -> Result<(), ErrorCode> {
+    if !request.attributes.unknown.is_empty() {
+        return Err(ErrorCode::UnknownAttribute);
+    }
+    if request.attributes.malformed {
+        return Err(ErrorCode::BadRequest);
+    }
+    Ok(())
+}

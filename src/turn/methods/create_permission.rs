@@ -1,0 +1,68 @@
+//! CreatePermission (RFC 8656 §10.2): which addresses may send to an allocation.
+
+use std::net::IpAddr;
+
+use crate::{
+    clock::Now,
+    stun::{ErrorCode, Family, Request, ResponseBuilder},
+    turn::{
+        AllocationId, Engine,
+        allocation::{PERMISSION_LIFETIME, Permission},
+        engine::Timer,
+    },
+};
+
+impl Engine {
+    /// Installs or refreshes a permission for every address of the request, all or none.
+    pub(in crate::turn) fn create_permission(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        request: &Request<'_>,
+    ) -> Result<ResponseBuilder, ErrorCode> {
+        let max = self.common.config.max_permissions;
+        let allocation = self.open_ref(id)?;
+        let mut any = false;
+        let mut fresh = Vec::new();
+        for peer in request.peers() {
+            any = true;
+            if Family::of(peer) != allocation.family() {
+                return Err(ErrorCode::PeerAddressFamilyMismatch);
+            }
+            let ip = peer.ip();
+            self.common.addresses.check_permission(&self.common.config, ip)?;
+            if !allocation.permits(ip) && !fresh.contains(&ip) {
+                fresh.push(ip);
+            }
+            if allocation.permissions.len() + fresh.len() > max {
+                return Err(ErrorCode::InsufficientCapacity);
+            }
+        }
+        if !any {
+            return Err(ErrorCode::BadRequest);
+        }
+        for peer in request.peers() {
+            self.install_permission(now, id, peer.ip())?;
+        }
+        Ok(ResponseBuilder::success(request))
+    }
+
+    /// Installs or refreshes one permission that has been checked.
+    pub(in crate::turn) fn install_permission(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        ip: IpAddr,
+    ) -> Result<(), ErrorCode> {
+        let expires = now.instant + PERMISSION_LIFETIME;
+        let own = self.common.addresses.is_own(ip);
+        let permissions = &mut self.open_mut(id)?.permissions;
+        let before = permissions.insert(ip, Permission { expires, own });
+        let timer = Timer::Permission(id, ip);
+        match before {
+            Some(before) => self.timers.reset(before.expires, expires, timer),
+            None => self.timers.set(expires, timer),
+        }
+        Ok(())
+    }
+}

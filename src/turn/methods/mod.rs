@@ -1,0 +1,7 @@
+//! What a client can ask, one file for each method.
+
+mod allocate;
+mod binding;
+mod channel_bind;
+mod create_permission;
+mod refresh;

@@ -1,0 +1,193 @@
+//! What the workers must share: quotas, ports, reservations and the calls that are over.
+//!
+//! One lock, taken when an allocation opens or closes and when a call ends: never for a packet.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rand::Rng;
+
+use super::{Config, RelayAddresses, RelayIp, ended_calls::EndedCalls, ports::PortPool};
+use crate::{
+    ids::CallId,
+    stun::{ErrorCode, EvenPort},
+};
+
+/// Names a reserved port to the client that may have it (RFC 8656 §18.8).
+pub(super) type ReservationToken = [u8; 8];
+
+/// The state that all workers share.
+#[derive(Debug)]
+pub struct Shared {
+    max_allocations: usize,
+    max_allocations_per_user: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    total: usize,
+    users: HashMap<Arc<str>, usize>,
+    ports: HashMap<RelayIp, PortPool>,
+    reservations: HashMap<ReservationToken, Reservation>,
+    ended: EndedCalls,
+}
+
+#[derive(Debug)]
+struct Reservation {
+    user: Arc<str>,
+    ip: RelayIp,
+    port: u16,
+}
+
+/// A port that was taken for an allocation, and the token of the one next to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub ip: RelayIp,
+    pub port: u16,
+    pub reserved: Option<ReservationToken>,
+}
+
+impl Shared {
+    /// The state for one server.
+    pub fn new(config: &Config, addresses: &RelayAddresses) -> Self {
+        let pool = |ip: &RelayIp| (*ip, PortPool::new(&config.relay_ports));
+        let state = State {
+            total: 0,
+            users: HashMap::new(),
+            ports: addresses.relay_ips().iter().map(pool).collect(),
+            reservations: HashMap::new(),
+            ended: EndedCalls::default(),
+        };
+        Self {
+            max_allocations: config.max_allocations,
+            max_allocations_per_user: config.max_allocations_per_user,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change below is whole before anything in it can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a port and a place in the quotas for one allocation.
+    ///
+    /// # Errors
+    /// 486 over the user's quota, 508 over the server's or without a port that fits.
+    pub(super) fn take(
+        &self,
+        rng: &mut impl Rng,
+        user: &Arc<str>,
+        ip: RelayIp,
+        even: Option<EvenPort>,
+    ) -> Result<Taken, ErrorCode> {
+        let mut state = self.state();
+        // A reserved port counts like an allocation: it is as scarce.
+        let reserve = even.is_some_and(|even| even.reserve_next);
+        let wanted = if reserve { 2 } else { 1 };
+        let used = state.users.get(user).copied().unwrap_or(0);
+        if used + wanted > self.max_allocations_per_user {
+            return Err(ErrorCode::AllocationQuotaReached);
+        }
+        if state.total + wanted > self.max_allocations {
+            return Err(ErrorCode::InsufficientCapacity);
+        }
+        let pool = state.ports.get_mut(&ip).ok_or(ErrorCode::AddressFamilyNotSupported)?;
+        let port = match even {
+            None => pool.take(rng),
+            Some(EvenPort { reserve_next: false }) => pool.take_even(rng),
+            Some(EvenPort { reserve_next: true }) => pool.take_pair(rng),
+        };
+        let port = port.ok_or(ErrorCode::InsufficientCapacity)?;
+        let reserved = reserve.then(|| {
+            let token = rng.random();
+            let reservation = Reservation { user: user.clone(), ip, port: port + 1 };
+            state.reservations.insert(token, reservation);
+            token
+        });
+        state.total += wanted;
+        *state.users.entry(user.clone()).or_default() += wanted;
+        Ok(Taken { ip, port, reserved })
+    }
+
+    /// Takes the port that was reserved under `token`; its place in the quotas goes with it.
+    ///
+    /// # Errors
+    /// 508 if there is none, or if it is another user's (RFC 8656 §7.2).
+    pub(super) fn redeem(
+        &self,
+        token: ReservationToken,
+        user: &Arc<str>,
+    ) -> Result<Taken, ErrorCode> {
+        let mut state = self.state();
+        match state.reservations.remove(&token) {
+            Some(r) if r.user == *user => Ok(Taken { ip: r.ip, port: r.port, reserved: None }),
+            Some(other) => {
+                state.reservations.insert(token, other);
+                Err(ErrorCode::InsufficientCapacity)
+            }
+            None => Err(ErrorCode::InsufficientCapacity),
+        }
+    }
+
+    /// Gives back what is reserved under `token`, if it still is.
+    pub(super) fn expire(&self, token: ReservationToken) {
+        let mut state = self.state();
+        if let Some(Reservation { user, ip, port }) = state.reservations.remove(&token) {
+            state.release(&user, ip, port);
+        }
+    }
+
+    /// Exchanges a port that something else on this machine holds for another one.
+    pub(super) fn exchange(&self, rng: &mut impl Rng, ip: RelayIp, port: u16) -> Option<u16> {
+        let mut state = self.state();
+        let pool = state.ports.get_mut(&ip)?;
+        let other = pool.take(rng)?;
+        pool.give(port);
+        Some(other)
+    }
+
+    /// Gives back what an allocation had.
+    pub(super) fn release(&self, user: &Arc<str>, ip: RelayIp, port: u16) {
+        self.state().release(user, ip, port);
+    }
+
+    /// Refuses the credentials of a call from now on, until `until` (seconds since 1970), when
+    /// the last of them has expired.
+    pub fn end_call(&self, call: CallId, until: u64, now: u64) {
+        self.state().ended.insert(call, until, now);
+    }
+
+    /// Whether a call is over.
+    pub(super) fn has_ended(&self, call: CallId) -> bool {
+        self.state().ended.contains(call)
+    }
+
+    /// Whether nothing is open, counted, taken or reserved.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self, ports: usize) -> bool {
+        let state = self.state();
+        state.total == 0
+            && state.users.is_empty()
+            && state.reservations.is_empty()
+            && state.ports.values().all(|pool| pool.len() == ports)
+    }
+}
+
+impl State {
+    fn release(&mut self, user: &Arc<str>, ip: RelayIp, port: u16) {
+        self.total -= 1;
+        if let Some(used) = self.users.get_mut(user) {
+            *used -= 1;
+            if *used == 0 {
+                self.users.remove(user);
+            }
+        }
+        if let Some(pool) = self.ports.get_mut(&ip) {
+            pool.give(port);
+        }
+    }
+}

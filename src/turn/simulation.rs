@@ -1,0 +1,306 @@
+//! Random clients against the production mind, with a model of what must be: whatever they do, in
+//! whatever order, data passes exactly where a permission or a channel lets it, and when they are
+//! gone nothing is left of them.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use ::stun::{attributes::*, message::*};
+use proptest::prelude::*;
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::{testing::*, *};
+use crate::ids::CallId;
+
+/// What one of the clients does, or the world around them.
+#[derive(Debug, Clone)]
+enum Step {
+    Allocate { client: usize, even: Option<u8>, v6: bool },
+    Redeem { client: usize },
+    Refresh { client: usize, lifetime: u64 },
+    Permit { client: usize, peers: Vec<usize> },
+    Bind { client: usize, number: u16, peer: usize },
+    Send { client: usize, peer: usize },
+    ChannelData { client: usize, number: u16 },
+    PeerSends { client: usize, peer: usize },
+    Retransmit { client: usize },
+    Garbage { client: usize, bytes: Vec<u8> },
+    EndCall { call: usize },
+    Exhausted(bool),
+    Advance(u64),
+}
+
+const CLIENTS: usize = 6;
+const CALLS: usize = 2;
+const PEERS: [&str; 6] = [
+    "8.8.8.8:1000",
+    "8.8.8.8:1001",
+    "9.9.9.9:1000",
+    "[2606:4700::9]:1000",
+    "127.0.0.1:1000",
+    "8.8.4.4:3478",
+];
+
+fn step() -> impl Strategy<Value = Step> {
+    let client = || 0..CLIENTS;
+    let peer = || 0..PEERS.len();
+    let number = || 0x4000u16..0x4003;
+    prop_oneof![
+        4 => (client(), prop::option::of(prop_oneof![Just(0u8), Just(0x80)]), prop::bool::weighted(0.2))
+            .prop_map(|(client, even, v6)| Step::Allocate { client, even, v6 }),
+        1 => client().prop_map(|client| Step::Redeem { client }),
+        2 => (client(), prop_oneof![Just(0), Just(600), 0u64..4000])
+            .prop_map(|(client, lifetime)| Step::Refresh { client, lifetime }),
+        4 => (client(), prop::collection::vec(peer(), 0..4))
+            .prop_map(|(client, peers)| Step::Permit { client, peers }),
+        4 => (client(), number(), peer())
+            .prop_map(|(client, number, peer)| Step::Bind { client, number, peer }),
+        3 => (client(), peer()).prop_map(|(client, peer)| Step::Send { client, peer }),
+        3 => (client(), number()).prop_map(|(client, number)| Step::ChannelData { client, number }),
+        3 => (client(), peer()).prop_map(|(client, peer)| Step::PeerSends { client, peer }),
+        1 => client().prop_map(|client| Step::Retransmit { client }),
+        1 => (client(), prop::collection::vec(any::<u8>(), 0..60))
+            .prop_map(|(client, bytes)| Step::Garbage { client, bytes }),
+        1 => (0..CALLS).prop_map(|call| Step::EndCall { call }),
+        1 => any::<bool>().prop_map(Step::Exhausted),
+        4 => (0u64..400).prop_map(Step::Advance),
+    ]
+}
+
+/// What the model knows of an allocation.
+#[derive(Debug, Clone)]
+struct Model {
+    relayed: SocketAddr,
+    expires: Instant,
+    permissions: HashMap<IpAddr, Instant>,
+    channels: HashMap<u16, (SocketAddr, Instant)>,
+}
+
+impl Model {
+    fn permits(&self, now: Instant, ip: IpAddr) -> bool {
+        self.permissions.get(&ip).is_some_and(|expires| *expires > now)
+    }
+}
+
+struct Simulation {
+    world: World,
+    clients: Vec<Client>,
+    call_of: Vec<Option<usize>>,
+    models: Vec<Option<Model>>,
+    last_allocate: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+    token: Option<Vec<u8>>,
+}
+
+fn call(n: usize) -> CallId {
+    CallId::generate(n as u64, &mut StdRng::seed_from_u64(n as u64))
+}
+
+impl Simulation {
+    fn new() -> Self {
+        let config = Config {
+            max_allocations: 5,
+            max_allocations_per_user: 3,
+            max_permissions: 2,
+            max_channels: 2,
+            relay_ports: 50000..=50007,
+            ..Config::default()
+        };
+        let world = World::new(config, 2);
+        let call_of: Vec<_> = (0..CLIENTS).map(|n| (n < 4).then_some(n % CALLS)).collect();
+        let clients = (0..CLIENTS)
+            .map(|n| {
+                let address = format!("198.51.100.1:{}", 4000 + n);
+                let user = ["alice", "bob", "carol"][n % 3];
+                match call_of[n] {
+                    Some(of) => Client::minted(&world, &address, user, Some(call(of)), 3000),
+                    None => Client::new(&address, user),
+                }
+            })
+            .collect();
+        let none = || vec![None; CLIENTS];
+        Self {
+            world,
+            clients,
+            call_of,
+            models: none(),
+            last_allocate: vec![None; CLIENTS],
+            token: None,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.world.now.instant
+    }
+
+    /// The model of a client's allocation, if it is still alive.
+    fn model(&mut self, client: usize) -> Option<&mut Model> {
+        let now = self.now();
+        self.models[client].as_mut().filter(|model| model.expires > now)
+    }
+
+    fn allocate(&mut self, n: usize, attributes: &[Box<dyn Setter>]) {
+        let had = self.model(n).is_some();
+        let client = &mut self.clients[n];
+        let answer = client.request(&mut self.world, METHOD_ALLOCATE, attributes);
+        match answer.code {
+            None => {
+                assert!(!had, "two allocations on one 5-tuple");
+                let expires = self.now() + Duration::from_secs(answer.lifetime());
+                let (permissions, channels) = Default::default();
+                let relayed = answer.relayed();
+                self.models[n] = Some(Model { relayed, expires, permissions, channels });
+                self.token = answer.raw(ATTR_RESERVATION_TOKEN).or(self.token.take());
+            }
+            Some(437) => assert!(had),
+            Some(code) => assert!([401, 440, 486, 508].contains(&code), "{code}"),
+        }
+    }
+
+    fn run(&mut self, step: Step) {
+        let now = self.now();
+        match step {
+            Step::Allocate { client, even, v6 } => {
+                let mut attributes = vec![udp()];
+                attributes.extend(even.map(|r| raw(ATTR_EVEN_PORT, &[r])));
+                if v6 {
+                    attributes.push(raw(ATTR_REQUESTED_ADDRESS_FAMILY, &[2, 0, 0, 0]));
+                }
+                self.allocate(client, &attributes);
+            }
+            Step::Redeem { client } => {
+                if let Some(token) = self.token.clone() {
+                    self.allocate(client, &[udp(), raw(ATTR_RESERVATION_TOKEN, &token)]);
+                }
+            }
+            Step::Refresh { client, lifetime: asked } => {
+                let alive = self.model(client).is_some();
+                let request = [lifetime(asked)];
+                let answer =
+                    self.clients[client].request(&mut self.world, METHOD_REFRESH, &request);
+                assert_eq!(answer.code, if alive { None } else { Some(437) });
+                if let Some(model) = self.model(client) {
+                    model.expires = now + Duration::from_secs(answer.lifetime());
+                }
+            }
+            Step::Permit { client, peers } => {
+                let attributes: Vec<_> = peers.iter().map(|p| peer(PEERS[*p])).collect();
+                let answer = self.clients[client].request(
+                    &mut self.world,
+                    METHOD_CREATE_PERMISSION,
+                    &attributes,
+                );
+                match (answer.code, self.model(client)) {
+                    (None, Some(model)) => {
+                        for p in peers {
+                            let ip = PEERS[p].parse::<SocketAddr>().unwrap().ip();
+                            model.permissions.insert(ip, now + Duration::from_secs(300));
+                        }
+                    }
+                    (code, None) => assert_eq!(code, Some(437)),
+                    (Some(code), _) => assert!([400, 403, 443, 508].contains(&code), "{code}"),
+                }
+            }
+            Step::Bind { client, number, peer } => {
+                let answer = self.clients[client].bind(&mut self.world, number, PEERS[peer]);
+                let to: SocketAddr = PEERS[peer].parse().unwrap();
+                match (answer.code, self.model(client)) {
+                    (None, Some(model)) => {
+                        let alive = |(_, expires): &(SocketAddr, Instant)| *expires > now;
+                        let other = model.channels.get(&number).filter(|c| alive(c));
+                        assert!(
+                            other.is_none_or(|(bound, _)| *bound == to),
+                            "a channel changed its peer"
+                        );
+                        model.channels.insert(number, (to, now + Duration::from_secs(600)));
+                        model.permissions.insert(to.ip(), now + Duration::from_secs(300));
+                    }
+                    (code, None) => assert_eq!(code, Some(437)),
+                    (Some(code), _) => assert!([400, 403, 443, 508].contains(&code), "{code}"),
+                }
+            }
+            Step::Send { client, peer } => {
+                let to: SocketAddr = PEERS[peer].parse().unwrap();
+                let sent = self.clients[client].send(&mut self.world, to, b"up");
+                // A listener of the server is never a peer, whatever permission there is.
+                let listener = LISTENERS.contains(&PEERS[peer]);
+                let may = self.model(client).is_some_and(|m| m.permits(now, to.ip())) && !listener;
+                assert_eq!(sent, may.then(|| (to, b"up".to_vec())));
+            }
+            Step::ChannelData { client, number } => {
+                let sent = self.clients[client].channel_data(&mut self.world, number, b"up");
+                let to = self.model(client).and_then(|model| {
+                    let (to, expires) = *model.channels.get(&number)?;
+                    (expires > now && model.permits(now, to.ip())).then_some(to)
+                });
+                assert_eq!(sent, to.map(|to| (to, b"up".to_vec())));
+            }
+            Step::PeerSends { client, peer } => {
+                let from: SocketAddr = PEERS[peer].parse().unwrap();
+                let Some(model) = self.model(client).cloned() else { return };
+                let got = self.world.peer_sends(from, model.relayed, b"down");
+                assert_eq!(got.is_some(), model.permits(now, from.ip()));
+                let channel = model.channels.iter().find(|(_, c)| c.0 == from && c.1 > now);
+                if let Some(bytes) = got {
+                    let expected = channel.map_or(0, |(number, _)| number >> 8);
+                    assert_eq!(u16::from(bytes[0]), expected);
+                }
+            }
+            Step::Retransmit { client } => {
+                let request = self.clients[client].signed(METHOD_ALLOCATE, &[udp()]);
+                let had = self.model(client).is_some();
+                let exchange = |s: &mut Self, bytes: &[u8]| {
+                    s.clients[client].exchange(&mut s.world, bytes).message.raw
+                };
+                let first = exchange(self, &request);
+                let answer = Answer::read(&first);
+                if answer.code.is_none() {
+                    assert!(!had);
+                    assert_eq!(exchange(self, &request), first);
+                    self.models[client] = Some(Model {
+                        relayed: answer.relayed(),
+                        expires: now + Duration::from_secs(answer.lifetime()),
+                        permissions: HashMap::new(),
+                        channels: HashMap::new(),
+                    });
+                    self.last_allocate[client] = Some((request, first));
+                }
+            }
+            Step::Garbage { client, bytes } => {
+                let (verdict, _) = self.world.client_sends(self.clients[client].address, &bytes);
+                assert!(!matches!(verdict, FromClient::Forward { .. }) || bytes[0] >= 0x40);
+                self.world.answers(self.clients[client].address);
+            }
+            Step::EndCall { call: n } => {
+                self.world.end_call(call(n));
+                for client in 0..CLIENTS {
+                    if self.call_of[client] == Some(n) {
+                        self.models[client] = None;
+                    }
+                }
+            }
+            Step::Exhausted(exhausted) => self.world.exhausted = exhausted,
+            Step::Advance(secs) => self.world.advance(Duration::from_secs(secs)),
+        }
+        let alive = (0..CLIENTS).filter(|n| self.model(*n).is_some()).count();
+        assert_eq!(self.world.sockets.len(), alive, "as many sockets as allocations");
+        assert!(alive <= 5);
+        self.world.assert_timers_fit();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_clients_do(steps in prop::collection::vec(step(), 1..120)) {
+        let mut simulation = Simulation::new();
+        for step in steps {
+            simulation.run(step);
+        }
+        simulation.world.advance(Duration::from_secs(4000));
+        simulation.world.assert_nothing_is_left();
+    }
+}

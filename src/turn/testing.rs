@@ -1,0 +1,451 @@
+//! A server made of the production mind, with virtual time and a network in memory, and clients
+//! that speak to it with the `stun` crate's messages.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ::stun::{
+    attributes::*,
+    error_code::ErrorCodeAttribute,
+    integrity::MessageIntegrity,
+    message::{Getter, Message, MessageType, Method as WireMethod, Setter, *},
+    textattrs::TextAttribute,
+    xoraddr::XorMappedAddress,
+};
+use ::turn::proto::{
+    channum::ChannelNumber as WireChannel, lifetime::Lifetime, peeraddr::PeerAddress,
+    relayaddr::RelayedAddress, reqtrans::RequestedTransport,
+};
+
+use super::{allocation::Slot, engine::Timer, shared::Shared, *};
+use crate::{
+    auth::{Secret, TurnAuth, TurnSecrets},
+    clock::Now,
+    ids::{CallId, ClientAddr, UserId},
+    stun::{ChannelData, HEADROOM, Packet},
+};
+
+pub const REALM: &str = "test";
+
+/// The server and the network around it.
+pub struct World {
+    pub now: Now,
+    pub common: Common,
+    pub workers: Vec<Engine>,
+    pub metrics: Vec<Arc<Metrics>>,
+    pub secrets: TurnSecrets,
+    /// The relay sockets that are open, by worker.
+    pub sockets: BTreeMap<(usize, AllocationId), SocketAddr>,
+    /// Allocations of calls that were opened and not yet closed.
+    pub open_for_calls: HashMap<CallId, i64>,
+    /// Ports that something else on the machine holds.
+    pub busy: HashSet<u16>,
+    /// Whether the system has run out of sockets.
+    pub exhausted: bool,
+    /// What was sent since it was last looked at.
+    sent: Vec<(FiveTuple, Vec<u8>)>,
+}
+
+/// The listeners of every world: a public address of each family, so that peers need no allowing.
+pub const LISTENERS: [&str; 2] = ["8.8.4.4:3478", "[2606:4700::1]:3478"];
+
+impl World {
+    pub fn new(config: Config, workers: usize) -> Self {
+        let now = Now { instant: Instant::now(), unix: Duration::from_secs(1_700_000_000) };
+        let secrets = TurnSecrets::new(&[Secret::new("secret")]);
+        let users = ["alice", "bob", "carol"].map(|u| (u.to_owned(), Secret::new("pass")));
+        let auth = TurnAuth::new(REALM.into(), secrets.clone(), users.to_vec());
+        let listeners = LISTENERS.map(|l| l.parse().unwrap()).to_vec();
+        let common = Common::new(config, auth, listeners);
+        let metrics: Vec<_> = (0..workers).map(|_| Arc::new(Metrics::default())).collect();
+        let engine = |(n, m): (usize, &Arc<Metrics>)| {
+            Engine::new(now, common.clone(), m.clone(), [n as u8; 32])
+        };
+        let engines = metrics.iter().enumerate().map(engine).collect();
+        Self {
+            now,
+            common,
+            workers: engines,
+            metrics,
+            secrets,
+            sockets: BTreeMap::new(),
+            open_for_calls: HashMap::new(),
+            busy: HashSet::new(),
+            exhausted: false,
+            sent: Vec::new(),
+        }
+    }
+
+    pub fn default() -> Self {
+        Self::new(Config::default(), 1)
+    }
+
+    /// Which worker a client's datagrams come to.
+    pub fn worker_of(&self, client: SocketAddr) -> usize {
+        usize::from(client.port()) % self.workers.len()
+    }
+
+    fn tuple(client: SocketAddr) -> FiveTuple {
+        FiveTuple { listener: if client.is_ipv4() { 0 } else { 1 }, client: ClientAddr(client) }
+    }
+
+    /// Hands a datagram of a client to its worker.
+    pub fn client_sends(&mut self, client: SocketAddr, bytes: &[u8]) -> (FromClient, Vec<u8>) {
+        let worker = self.worker_of(client);
+        let mut packet = Packet::from(bytes);
+        let verdict =
+            self.workers[worker].handle_client(self.now, Self::tuple(client), &mut packet);
+        self.carry_out(worker);
+        (verdict, packet.bytes().to_vec())
+    }
+
+    /// Hands a datagram of a peer to the relay socket at `relayed`. What the client gets.
+    pub fn peer_sends(
+        &mut self,
+        peer: SocketAddr,
+        relayed: SocketAddr,
+        bytes: &[u8],
+    ) -> Option<Vec<u8>> {
+        let (&(worker, id), _) = self.sockets.iter().find(|(_, at)| **at == relayed)?;
+        let mut packet = Packet::from(bytes);
+        match self.workers[worker].handle_peer(id, peer, &mut packet) {
+            FromPeer::Forward { .. } => Some(packet.bytes().to_vec()),
+            FromPeer::Dropped(_) => None,
+        }
+    }
+
+    fn carry_out(&mut self, worker: usize) {
+        while let Some(output) = self.workers[worker].poll_output() {
+            match output {
+                Output::Transmit { to, bytes } => self.sent.push((to, bytes)),
+                Output::OpenRelay { allocation, address } => {
+                    let taken = self.sockets.values().any(|a| *a == address);
+                    assert!(!taken, "{address} was given out twice");
+                    let result = if self.exhausted {
+                        Err(OpenError::System)
+                    } else if self.busy.contains(&address.port()) {
+                        Err(OpenError::AddressInUse)
+                    } else {
+                        let before = self.sockets.insert((worker, allocation), address);
+                        assert_eq!(before, None, "{allocation:?} is open already");
+                        Ok(())
+                    };
+                    self.workers[worker].relay_opened(self.now, allocation, result);
+                }
+                Output::CloseRelay { allocation } => {
+                    let closed = self.sockets.remove(&(worker, allocation));
+                    assert!(closed.is_some(), "{allocation:?} was not open");
+                }
+                Output::Event(Event::AllocationOpened { call, .. }) => {
+                    *self.open_for_calls.entry(call).or_default() += 1;
+                }
+                Output::Event(Event::AllocationClosed { call, .. }) => {
+                    let open = self.open_for_calls.entry(call).or_default();
+                    *open -= 1;
+                    assert!(*open >= 0);
+                }
+            }
+        }
+    }
+
+    /// The answers that were sent to a client since this was last asked.
+    pub fn answers(&mut self, client: SocketAddr) -> Vec<Answer> {
+        let (ours, others) = self.sent.drain(..).partition(|(to, _)| to.client.0 == client);
+        self.sent = others;
+        let ours: Vec<_> = ours;
+        ours.into_iter().map(|(_, bytes)| Answer::read(&bytes)).collect()
+    }
+
+    /// Lets time pass, with every timer on the way going off when it is due.
+    pub fn advance(&mut self, by: Duration) {
+        let end = self.now + by;
+        loop {
+            let next = self.workers.iter().filter_map(Engine::next_timeout).min();
+            let Some(next) = next.filter(|next| *next <= end.instant) else { break };
+            self.now = self.now + next.saturating_duration_since(self.now.instant);
+            for worker in 0..self.workers.len() {
+                self.workers[worker].handle_timeout(self.now);
+                self.carry_out(worker);
+            }
+        }
+        self.now = end;
+    }
+
+    pub fn end_call(&mut self, call: CallId) {
+        self.common.end_call(self.now, call, Duration::from_secs(3600));
+        for worker in 0..self.workers.len() {
+            self.workers[worker].end_call(call);
+            self.carry_out(worker);
+        }
+    }
+
+    pub fn shared(&self) -> &Shared {
+        &self.common.shared
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(self.metrics.iter().map(|m| &**m))
+    }
+
+    /// Fails unless there is exactly one timer for each thing that expires.
+    pub fn assert_timers_fit(&self) {
+        for engine in &self.workers {
+            let timers = engine.timers.keys().filter(|t| !matches!(t, Timer::Reservation(_)));
+            let expected: usize = engine
+                .slots
+                .iter()
+                .map(|(_, slot)| match slot {
+                    Slot::Opening(_) => 0,
+                    Slot::Open(a) => 1 + a.permissions.len() + a.channels.len(),
+                })
+                .sum();
+            assert_eq!(timers.count(), expected);
+        }
+    }
+
+    /// Fails if anything is left of any allocation.
+    pub fn assert_nothing_is_left(&self) {
+        for engine in &self.workers {
+            assert_eq!(engine.slots.len(), 0);
+            assert!(engine.by_tuple.is_empty());
+            assert!(engine.by_call.is_empty());
+            assert!(engine.timers.is_empty(), "{:?}", engine.timers);
+            assert!(engine.outputs.is_empty());
+        }
+        assert!(self.sockets.is_empty());
+        assert!(self.open_for_calls.values().all(|open| *open == 0));
+        let ports = self.common.config.relay_ports.clone().count();
+        assert!(self.shared().is_idle(ports), "{:?}", self.shared());
+        assert_eq!(self.snapshot().allocations, 0);
+    }
+}
+
+/// A response, taken apart.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub message: Message,
+    pub code: Option<u16>,
+}
+
+impl Answer {
+    pub fn read(bytes: &[u8]) -> Self {
+        let mut message = Message::new();
+        message.unmarshal_binary(bytes).expect("the server answers with STUN");
+        let code = (message.typ.class == CLASS_ERROR_RESPONSE).then(|| {
+            let mut code = ErrorCodeAttribute::default();
+            code.get_from(&message).expect("an error response has a code");
+            code.code.0
+        });
+        Self { message, code }
+    }
+
+    pub fn text(&self, typ: AttrType) -> Option<String> {
+        TextAttribute::get_from_as(&self.message, typ).ok().map(|t| t.text)
+    }
+
+    pub fn relayed(&self) -> SocketAddr {
+        let mut address = RelayedAddress::default();
+        address.get_from(&self.message).expect("a relayed address");
+        SocketAddr::new(address.ip, address.port)
+    }
+
+    pub fn mapped(&self) -> SocketAddr {
+        let mut address = XorMappedAddress::default();
+        address.get_from(&self.message).expect("a mapped address");
+        SocketAddr::new(address.ip, address.port)
+    }
+
+    pub fn lifetime(&self) -> u64 {
+        let mut lifetime = Lifetime::default();
+        lifetime.get_from(&self.message).expect("a lifetime");
+        lifetime.0.as_secs()
+    }
+
+    pub fn raw(&self, typ: AttrType) -> Option<Vec<u8>> {
+        self.message.get(typ).ok()
+    }
+}
+
+/// A TURN client.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub address: SocketAddr,
+    pub username: String,
+    pub password: String,
+    pub nonce: String,
+    transactions: u64,
+}
+
+pub fn udp() -> Box<dyn Setter> {
+    Box::new(RequestedTransport { protocol: ::turn::proto::PROTO_UDP })
+}
+
+pub fn raw(typ: AttrType, value: &[u8]) -> Box<dyn Setter> {
+    Box::new(RawAttribute { typ, length: value.len() as u16, value: value.to_vec() })
+}
+
+pub fn peer(address: &str) -> Box<dyn Setter> {
+    peer_at(address.parse().unwrap())
+}
+
+pub fn peer_at(address: SocketAddr) -> Box<dyn Setter> {
+    Box::new(PeerAddress { ip: address.ip(), port: address.port() })
+}
+
+pub fn channel(number: u16) -> Box<dyn Setter> {
+    Box::new(WireChannel(number))
+}
+
+pub fn lifetime(secs: u64) -> Box<dyn Setter> {
+    Box::new(Lifetime(Duration::from_secs(secs)))
+}
+
+pub fn data(bytes: &[u8]) -> Box<dyn Setter> {
+    raw(ATTR_DATA, bytes)
+}
+
+impl Client {
+    pub fn new(address: &str, user: &str) -> Self {
+        Self {
+            address: address.parse().unwrap(),
+            username: user.into(),
+            password: "pass".into(),
+            nonce: String::new(),
+            transactions: 0,
+        }
+    }
+
+    /// A client with minted credentials.
+    pub fn minted(
+        world: &World,
+        address: &str,
+        user: &str,
+        call: Option<CallId>,
+        ttl: u64,
+    ) -> Self {
+        let user = UserId::new(user).unwrap();
+        let ttl = Duration::from_secs(ttl);
+        let minted = world.secrets.mint(world.now, ttl, &user, call, &[]).unwrap();
+        Self { username: minted.username, password: minted.password, ..Self::new(address, "x") }
+    }
+
+    /// An unsigned message.
+    pub fn plain(
+        &mut self,
+        method: WireMethod,
+        class: MessageClass,
+        attributes: &[Box<dyn Setter>],
+    ) -> Message {
+        self.transactions += 1;
+        let mut message = Message::new();
+        message.typ = MessageType { method, class };
+        message.transaction_id.0[4..].copy_from_slice(&self.transactions.to_be_bytes());
+        message.transaction_id.0[..2].copy_from_slice(&self.address.port().to_be_bytes());
+        message.write_header();
+        for attribute in attributes {
+            attribute.add_to(&mut message).unwrap();
+        }
+        message
+    }
+
+    /// A signed request.
+    pub fn signed(&mut self, method: WireMethod, attributes: &[Box<dyn Setter>]) -> Vec<u8> {
+        let mut message = self.plain(method, CLASS_REQUEST, attributes);
+        let mut add = |typ, text: &str| {
+            TextAttribute::new(typ, text.to_owned()).add_to(&mut message).unwrap();
+        };
+        add(ATTR_USERNAME, &self.username);
+        add(ATTR_REALM, REALM);
+        add(ATTR_NONCE, &self.nonce);
+        self.key().add_to(&mut message).unwrap();
+        message.raw
+    }
+
+    fn key(&self) -> MessageIntegrity {
+        let (user, password) = (self.username.clone(), self.password.clone());
+        MessageIntegrity::new_long_term_integrity(user, REALM.into(), password)
+    }
+
+    /// Sends bytes, and gives the one answer to them.
+    pub fn exchange(&mut self, world: &mut World, bytes: &[u8]) -> Answer {
+        world.client_sends(self.address, bytes);
+        let mut answers = world.answers(self.address);
+        assert_eq!(answers.len(), 1, "one answer to a request");
+        answers.remove(0)
+    }
+
+    /// Makes a signed request; with a fresh nonce if the one at hand is stale. A success must be
+    /// signed by the server.
+    pub fn request(
+        &mut self,
+        world: &mut World,
+        method: WireMethod,
+        attributes: &[Box<dyn Setter>],
+    ) -> Answer {
+        for _ in 0..2 {
+            let bytes = self.signed(method, attributes);
+            let answer = self.exchange(world, &bytes);
+            if answer.code == Some(438) {
+                self.nonce = answer.text(ATTR_NONCE).expect("a fresh nonce");
+                continue;
+            }
+            if answer.code.is_none() {
+                let mut message = answer.message.clone();
+                self.key().check(&mut message).expect("the server signs a success");
+            }
+            return answer;
+        }
+        panic!("the server's own nonce is stale");
+    }
+
+    pub fn allocate(&mut self, world: &mut World) -> SocketAddr {
+        let answer = self.request(world, METHOD_ALLOCATE, &[udp()]);
+        assert_eq!(answer.code, None);
+        answer.relayed()
+    }
+
+    pub fn permit(&mut self, world: &mut World, ip: &str) -> Answer {
+        let ip: IpAddr = ip.parse().unwrap();
+        self.request(world, METHOD_CREATE_PERMISSION, &[peer_at(SocketAddr::new(ip, 9))])
+    }
+
+    pub fn bind(&mut self, world: &mut World, number: u16, to: &str) -> Answer {
+        self.request(world, METHOD_CHANNEL_BIND, &[channel(number), peer(to)])
+    }
+
+    /// A Send indication. Where it went and what arrived there.
+    pub fn send(
+        &mut self,
+        world: &mut World,
+        to: SocketAddr,
+        payload: &[u8],
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let message = self.plain(METHOD_SEND, CLASS_INDICATION, &[peer_at(to), data(payload)]);
+        Self::forwarded(world.client_sends(self.address, &message.raw))
+    }
+
+    /// A ChannelData message. Where it went and what arrived there.
+    pub fn channel_data(
+        &mut self,
+        world: &mut World,
+        number: u16,
+        payload: &[u8],
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let number = crate::stun::ChannelNumber::new(number)?;
+        let mut packet = Packet::from(payload);
+        ChannelData::wrap(&mut packet, number);
+        assert!(packet.bytes().len() <= payload.len() + HEADROOM);
+        Self::forwarded(world.client_sends(self.address, packet.bytes()))
+    }
+
+    fn forwarded((verdict, bytes): (FromClient, Vec<u8>)) -> Option<(SocketAddr, Vec<u8>)> {
+        match verdict {
+            FromClient::Forward { to, .. } => Some((to, bytes)),
+            _ => None,
+        }
+    }
+}
