@@ -201,9 +201,11 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         max_permissions: relay.max_permissions,
         max_channels: relay.max_channels,
         max_lifetime: relay.max_lifetime.0,
+        max_unauthenticated_replies: relay.max_unauthenticated_replies,
     };
     let listen = options.addresses.stun_addresses(options.source.dev)?;
-    Ok(relay::Config { listen, workers, turn, auth })
+    let credential_ttl = options.credentials.credential_ttl.0;
+    Ok(relay::Config { listen, workers, credential_ttl, turn, auth })
 }
 
 fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::Config {

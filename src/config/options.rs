@@ -288,6 +288,14 @@ pub struct RelayOptions {
           default_value_t = Period(turn::Config::default().max_lifetime))]
     pub max_lifetime: Period,
 
+    /// How many error answers a second one address is sent before it has proved who it is.
+    ///
+    /// Further requests of it are dropped, so that the relay cannot be made to flood somebody whose
+    /// address was forged.
+    #[arg(long, env = "CALLBOX_MAX_UNAUTHENTICATED_REPLIES", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_unauthenticated_replies)]
+    pub max_unauthenticated_replies: u32,
+
     /// How many threads serve STUN and TURN.
     ///
     /// Each has its own sockets and shares nothing with the others.
