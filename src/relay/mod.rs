@@ -1,5 +1,5 @@
 //! The data plane: one worker a core, each with its own sockets and its own allocations, driving
-//! the mind in [`turn`](crate::turn).
+//! the mind in [`turn`].
 //!
 //! A worker is one OS thread around one `epoll` (kqueue, IOCP): it reads a datagram into its one
 //! buffer, asks the mind where to, and sends the same buffer on. There is no lock, no heap
@@ -8,6 +8,7 @@
 
 mod listen;
 mod log_throttle;
+mod public;
 mod sockets;
 mod worker;
 
@@ -163,18 +164,10 @@ impl Relay {
     }
 
     /// The addresses by which clients should be told to come: the outer ones of a 1:1 NAT where
-    /// one is configured, and loopback only where there is nothing else.
+    /// one is configured, and of each family those that lead farthest.
     pub fn public_addresses(&self) -> Vec<SocketAddr> {
-        let own = &self.addresses;
-        let outside = own.iter().any(|address| !address.ip().is_loopback());
-        let mut public: Vec<SocketAddr> = Vec::new();
-        for address in own.iter().filter(|address| !outside || !address.ip().is_loopback()) {
-            let named = self.common.addresses().advertise(*address).0;
-            if !public.contains(&named) {
-                public.push(named);
-            }
-        }
-        public
+        let addresses = self.common.addresses();
+        public::farthest(self.addresses.iter().map(|own| addresses.advertise(*own).0))
     }
 
     /// Ends a call: closes its allocations and refuses its credentials from now on.

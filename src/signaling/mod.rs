@@ -30,6 +30,9 @@ mod stats;
 mod tables;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use call::{CallRecord, CallState, Participant, Role, Timestamp};
 pub use config::Config;
 pub use error::{ErrorCode, RequestError};

@@ -137,7 +137,8 @@ words! {
         Unauthorized = "unauthorized",
         /// A side found no path for the media.
         IceFailed = "ice_failed",
-        /// A side's connection to the server was lost, and it did not come back in time.
+        /// A side's connection to the server was lost, and it did not come back in time; or a side
+        /// said that its media was lost for good.
         ConnectionLost = "connection_lost",
         /// The server stopped.
         ServerShutdown = "server_shutdown",

@@ -7,7 +7,8 @@ use super::Packet;
 /// The length of a ChannelData header.
 const HEADER: usize = 4;
 
-/// A channel number in the range that a client may bind: 0x4000–0x4FFF (RFC 8656 §12).
+/// A channel number that a client may bind: 0x4000–0x7FFF (RFC 5766 §11). RFC 8656 §12 has left
+/// clients 0x4000–0x4FFF of it; those written before, coturn's among them, draw from the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelNumber(u16);
 
@@ -15,7 +16,7 @@ impl ChannelNumber {
     /// Takes a number from the wire; `None` outside the range.
     #[inline]
     pub fn new(number: u16) -> Option<Self> {
-        (0x4000..=0x4FFF).contains(&number).then_some(Self(number))
+        (0x4000..=0x7FFF).contains(&number).then_some(Self(number))
     }
 
     /// The number on the wire.
@@ -65,14 +66,14 @@ mod tests {
 
     #[test]
     fn only_the_rfc_s_range_is_a_channel() {
-        for (number, ok) in [(0x3FFF, false), (0x4000, true), (0x4FFF, true), (0x5000, false)] {
+        for (number, ok) in [(0x3FFF, false), (0x4000, true), (0x7FFF, true), (0x8000, false)] {
             assert_eq!(ChannelNumber::new(number).is_some(), ok, "{number:x}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_wrapped_is_read_back(number in 0x4000u16..0x5000, payload in prop::collection::vec(any::<u8>(), 0..1500)) {
+        fn what_is_wrapped_is_read_back(number in 0x4000u16..0x8000, payload in prop::collection::vec(any::<u8>(), 0..1500)) {
             let number = ChannelNumber::new(number).unwrap();
             let mut packet = Packet::from(&payload[..]);
             ChannelData::wrap(&mut packet, number);

@@ -25,12 +25,12 @@ pub use packet::{HEADROOM, Packet};
 pub use request::{Credentials, Method, ParseError, Request, TransactionId};
 pub use response::{Response, ResponseBuilder};
 
-/// What a datagram on a TURN listener is, by its first byte (RFC 8656 §12, RFC 7983 §7).
+/// What a datagram on a TURN listener is, by its first byte (RFC 5766 §11, RFC 8489 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// 0–3: the two top bits of every STUN message are zero (RFC 8489 §5).
     Stun,
-    /// 64–79: a channel number of 0x4000–0x4FFF.
+    /// 64–127: a channel number of 0x4000–0x7FFF.
     ChannelData,
     /// Anything else; nothing of ours.
     Other,
@@ -42,7 +42,7 @@ impl Kind {
     pub fn of(bytes: &[u8]) -> Self {
         match bytes.first() {
             Some(0..=3) => Self::Stun,
-            Some(0x40..=0x4F) => Self::ChannelData,
+            Some(0x40..=0x7F) => Self::ChannelData,
             _ => Self::Other,
         }
     }

@@ -7,8 +7,7 @@ use std::{
 };
 
 use super::{
-    RelayIp,
-    engine::FiveTuple,
+    FiveTuple, RelayIp,
     shared::{ReservationToken, Taken},
     sorted_map::SortedMap,
 };

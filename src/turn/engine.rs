@@ -2,92 +2,26 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use slab::Slab;
 
 use super::{
-    AllocationId, Config, DropReason, FromClient, Metrics, RelayAddresses, Shared,
+    AllocationId, Common, DropReason, Event, FiveTuple, FromClient, Metrics, Output,
     allocation::{Allocation, Slot},
     reply_limit::ReplyLimit,
     shared::ReservationToken,
 };
 use crate::{
-    auth::{TurnAuth, TurnIdentity},
+    auth::TurnIdentity,
     clock::{Now, TimerQueue},
-    ids::{CallId, ClientAddr},
+    ids::CallId,
     stun::{ChannelNumber, ErrorCode, Method, Request, Response, ResponseBuilder},
-    usage::Usage,
 };
-
-/// Which client over which listener: the 5-tuple of RFC 8656 §2. The protocol is the listener's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FiveTuple {
-    /// The listener's place in the list that the engine was made with.
-    pub listener: u16,
-    /// The client's address.
-    pub client: ClientAddr,
-}
-
-/// Something to be done, in this order.
-#[derive(Debug)]
-pub enum Output {
-    /// Send a response.
-    Transmit {
-        /// To whom, from which listener.
-        to: FiveTuple,
-        /// The response.
-        bytes: Response,
-    },
-    /// Open a relay socket and say how it went with [`Engine::relay_opened`].
-    OpenRelay {
-        /// For which allocation.
-        allocation: AllocationId,
-        /// On which address.
-        address: SocketAddr,
-    },
-    /// Close the relay socket.
-    CloseRelay {
-        /// Of which allocation.
-        allocation: AllocationId,
-    },
-    /// Tell the server.
-    Event(Event),
-}
-
-/// What the rest of the server wants to know of.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// An allocation was opened with a call's credentials.
-    AllocationOpened {
-        /// The call.
-        call: CallId,
-        /// The allocation's live counters.
-        usage: Arc<Usage>,
-    },
-    /// It is closed; its counters are final.
-    AllocationClosed {
-        /// The call.
-        call: CallId,
-        /// The allocation's counters.
-        usage: Arc<Usage>,
-    },
-}
-
-/// Why a relay socket could not be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// Something else holds the port.
-    #[error("the port is in use")]
-    AddressInUse,
-    /// No more file descriptors, no memory, or an address that is not this machine's.
-    #[error("the system gives no socket")]
-    System,
-}
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,40 +30,6 @@ pub(super) enum Timer {
     Permission(AllocationId, IpAddr),
     Channel(AllocationId, ChannelNumber),
     Reservation(ReservationToken),
-}
-
-/// What the workers of one server have in common. Only [`Shared`] ever changes.
-#[derive(Debug, Clone)]
-pub struct Common {
-    pub(super) config: Arc<Config>,
-    pub(super) addresses: Arc<RelayAddresses>,
-    pub(super) auth: Arc<TurnAuth>,
-    pub(super) shared: Arc<Shared>,
-}
-
-impl Common {
-    /// For a server that listens on `listeners`, whose order gives [`FiveTuple::listener`].
-    pub fn new(config: Config, auth: TurnAuth, listeners: Vec<SocketAddr>) -> Self {
-        let addresses = RelayAddresses::new(&config, listeners);
-        let shared = Shared::new(&config, &addresses);
-        Self {
-            config: Arc::new(config),
-            addresses: Arc::new(addresses),
-            auth: Arc::new(auth),
-            shared: Arc::new(shared),
-        }
-    }
-
-    /// The server's own addresses.
-    pub fn addresses(&self) -> &RelayAddresses {
-        &self.addresses
-    }
-
-    /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is
-    /// left. To be followed by [`Engine::end_call`] on every worker.
-    pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) {
-        self.shared.end_call(call, now.unix_secs() + ttl.as_secs(), now.unix_secs());
-    }
 }
 
 /// The mind of one worker.
@@ -198,7 +98,7 @@ impl Engine {
     }
 
     /// Closes every allocation of a call. Its credentials are refused from when
-    /// [`Shared::end_call`] was called, which comes first.
+    /// [`Common::end_call`] was called, which comes first.
     pub fn end_call(&mut self, call: CallId) {
         for id in self.by_call.get(&call).cloned().unwrap_or_default() {
             self.close(id);

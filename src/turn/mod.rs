@@ -8,11 +8,13 @@
 
 mod addresses;
 mod allocation;
+mod common;
 mod config;
 mod ended_calls;
 mod engine;
 mod methods;
 mod metrics;
+mod output;
 mod peer_policy;
 mod ports;
 mod reply_limit;
@@ -29,9 +31,11 @@ mod tests;
 
 pub use addresses::{RelayAddresses, RelayIp};
 pub use allocation::AllocationId;
+pub use common::Common;
 pub use config::{Config, ExternalIp, ExternalIpError};
-pub use engine::{Common, Engine, Event, FiveTuple, OpenError, Output};
+pub use engine::Engine;
 pub use metrics::{DropReason, Metrics, Snapshot};
+pub use output::{Event, FiveTuple, OpenError, Output};
 pub use peer_policy::PeerPolicy;
 pub use routes::{FromClient, FromPeer};
 pub use shared::Shared;

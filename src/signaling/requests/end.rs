@@ -1,5 +1,5 @@
-//! `call:end { callId?, reason? }`: hang up. `reason` may be `ice_failed`, from a side that found
-//! no path; anything else is `hangup`.
+//! `call:end { callId?, reason? }`: hang up. `reason` may be `ice_failed` or `connection_lost`,
+//! from a side whose media found no path or lost it; anything else is `hangup`.
 //!
 //! A client that knows only the seed has no other way to end a call, so before the accept this is
 //! the caller's `call:cancel` and the callee's `call:reject`.
@@ -32,6 +32,7 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
         (Place::Ringing, _) => EndReason::Rejected,
         (Place::Party(_), _) if !accepted => EndReason::Cancelled,
         (Place::Party(_), Some("ice_failed")) => EndReason::IceFailed,
+        (Place::Party(_), Some("connection_lost")) => EndReason::ConnectionLost,
         (Place::Party(_), _) => EndReason::Hangup,
     };
     Ok(hub.end_for(now, id, reason, sender))

@@ -1,0 +1,288 @@
+//! The hub, driven as a shell drives it, with time moved by hand.
+
+mod bad_input;
+mod calls;
+mod candidates;
+mod docs;
+mod lost;
+mod seed;
+mod sessions;
+mod sim;
+mod views;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+
+use super::{
+    CloseReason, Config, Hub, Input, Output, RequestId,
+    call::{Place, Role},
+};
+use crate::{
+    auth::{Identity, Secret, TurnSecrets},
+    clock::Now,
+    ids::{CallId, DeviceId, SessionId, UserId},
+};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).unwrap()
+}
+
+/// A hub with clients around it that remember what they heard.
+struct World {
+    hub: Hub,
+    now: Now,
+    rng: StdRng,
+    requests: u64,
+    /// What a session heard since it was last asked: event names with payloads.
+    heard: BTreeMap<SessionId, Vec<(String, Value)>>,
+    closed: BTreeMap<SessionId, CloseReason>,
+    ended: Vec<CallId>,
+}
+
+impl World {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config {
+            turn_secrets: TurnSecrets::new(&[Secret::new("north")]),
+            stun_uris: vec!["stun:192.0.2.1:3478".into()],
+            turn_uris: vec!["turn:192.0.2.1:3478?transport=udp".into()],
+            ..Config::default()
+        };
+        change(&mut config);
+        Self {
+            hub: Hub::new(config, [7; 32]),
+            now: Now { instant: Instant::now(), unix: Duration::from_secs(1_700_000_000) },
+            rng: StdRng::seed_from_u64(7),
+            requests: 0,
+            heard: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// A world in which alice and bob are connected, each with one device.
+    fn with_alice_and_bob() -> (Self, SessionId, SessionId) {
+        let mut world = Self::new(|_| {});
+        let alice = world.open("alice", "laptop");
+        let bob = world.open("bob", "phone");
+        (world, alice, bob)
+    }
+
+    fn input(&mut self, input: Input) -> Option<Value> {
+        self.hub.handle(self.now, input);
+        self.drain()
+    }
+
+    /// Takes in all outputs; gives the answer, if one is among them.
+    fn drain(&mut self) -> Option<Value> {
+        let mut answered = None;
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Welcome { session, data } => {
+                    self.heard.entry(session).or_default().push(("welcome".into(), data));
+                }
+                Output::Send { session, event } => {
+                    assert!(event.data.is_object());
+                    let heard = self.heard.entry(session).or_default();
+                    heard.push((event.name.to_owned(), event.data));
+                }
+                Output::Answer { answer, .. } => assert!(answered.replace(answer.0).is_none()),
+                Output::Close { session, reason } => {
+                    assert!(self.closed.insert(session, reason).is_none());
+                }
+                Output::CallEnded { call } => self.ended.push(call),
+            }
+        }
+        check(&self.hub, self.now);
+        answered
+    }
+
+    fn open_until(&mut self, name: &str, device: &str, expires: u64) -> SessionId {
+        let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
+        let identity = Identity { user: user(name), name: None, expires };
+        let device = DeviceId::new(device).unwrap();
+        self.input(Input::Open { session, identity, device });
+        session
+    }
+
+    fn open(&mut self, name: &str, device: &str) -> SessionId {
+        self.open_until(name, device, self.now.unix_secs() + 86_400)
+    }
+
+    fn close(&mut self, session: SessionId) {
+        self.input(Input::Closed { session });
+    }
+
+    /// Sends a request and gives its answer.
+    fn ask(&mut self, session: SessionId, event: &str, data: Value) -> Value {
+        self.requests += 1;
+        let id = Some(RequestId(self.requests));
+        let answer = self.input(Input::Request { session, id, event: event.into(), data });
+        answer.expect("a request with an id is answered")
+    }
+
+    /// The same, and it must go well.
+    fn ok(&mut self, session: SessionId, event: &str, data: Value) -> Value {
+        let answer = self.ask(session, event, data);
+        assert_eq!(answer["ok"], true, "{event}: {answer}");
+        answer
+    }
+
+    /// The same, and it must be refused with this code.
+    fn refused(&mut self, session: SessionId, event: &str, data: Value, code: &str) {
+        let answer = self.ask(session, event, data);
+        assert_eq!(answer["ok"], false, "{event}: {answer}");
+        assert_eq!(answer["error"]["code"], code, "{event}: {answer}");
+        assert!(answer["error"]["message"].as_str().is_some_and(|m| !m.is_empty()));
+    }
+
+    /// Sends an event that wants no answer, as `socket.emit` without a callback does.
+    fn emit(&mut self, session: SessionId, event: &str, data: Value) {
+        let answer = self.input(Input::Request { session, id: None, event: event.into(), data });
+        assert_eq!(answer, None);
+    }
+
+    /// alice calls `target` by video; gives the call's id.
+    fn call(&mut self, session: SessionId, target: &str) -> CallId {
+        let data = json!({ "targetUserId": target, "callType": "video" });
+        let answer = self.ok(session, "call:initiate", data);
+        serde_json::from_value(answer["callId"].clone()).unwrap()
+    }
+
+    /// Lets time go by; timers fire at their times.
+    fn pass(&mut self, by: Duration) {
+        let end = self.now + by;
+        while let Some(due) = self.hub.next_timeout().filter(|due| *due <= end.instant) {
+            // A timer that was due before now fires now.
+            self.now = self.now + due.saturating_duration_since(self.now.instant);
+            self.hub.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    /// What the session heard since the last time, without the shows of the call's state.
+    fn heard(&mut self, session: SessionId) -> Vec<(String, Value)> {
+        let mut heard = self.heard.remove(&session).unwrap_or_default();
+        heard.retain(|(name, _)| name != "call:state" && name != "welcome");
+        heard
+    }
+
+    fn names(&mut self, session: SessionId) -> Vec<String> {
+        self.heard(session).into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// The states that the session was shown since the last time.
+    fn states(&mut self, session: SessionId) -> Vec<String> {
+        let heard = self.heard.remove(&session).unwrap_or_default().into_iter();
+        heard
+            .filter(|(name, _)| name == "call:state")
+            .map(|(_, data)| data["call"]["state"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The reasons of the `call:ended`s that the session heard since the last time.
+    fn reasons(&mut self, session: SessionId) -> Vec<String> {
+        let heard = self.heard(session).into_iter();
+        heard
+            .filter(|(name, _)| name == "call:ended")
+            .map(|(_, data)| data["reason"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Forgets what was heard so far.
+    fn forget(&mut self) {
+        self.heard.clear();
+    }
+
+    /// Nothing is left of anything once every session is gone and time has gone by.
+    fn assert_nothing_is_left(&mut self) {
+        let sessions: Vec<_> = self.hub.sessions.keys().copied().collect();
+        sessions.into_iter().for_each(|session| self.close(session));
+        let longest = self.hub.config.ring_timeout + self.hub.config.reconnect_grace;
+        self.pass(longest + self.hub.config.ended_calls_for);
+        let stats = self.hub.stats();
+        let expected = super::Stats { counters: stats.counters.clone(), ..Default::default() };
+        assert_eq!(stats, expected);
+        assert_eq!(self.hub.next_timeout(), None);
+    }
+}
+
+fn candidate(n: u32) -> Value {
+    json!({ "candidate": { "candidate": format!("candidate:{n} 1 udp 1 192.0.2.9 9 typ host") } })
+}
+
+fn sdp(ufrag: &str) -> Value {
+    json!({ "sdp": format!("v=0\r\na=ice-ufrag:{ufrag}\r\n") })
+}
+
+/// What holds for a hub at any time, as far as its tables and timers go.
+fn check(hub: &Hub, now: Now) {
+    let config = &hub.config;
+    assert!(hub.sessions.len() <= config.max_sessions);
+    assert!(hub.calls.len() <= config.max_calls);
+    assert!(hub.ended.len() <= config.ended_calls);
+    assert_eq!(hub.outbox.len(), 0);
+    assert!(hub.next_timeout().is_none_or(|due| due >= now.instant) || hub.stopping);
+
+    let mut devices = 0;
+    for (id, user) in hub.users.iter() {
+        assert!(!user.devices.is_empty() || !user.calls.is_empty(), "{id} is an empty entry");
+        assert!(user.devices.len() <= config.max_sessions_per_user);
+        assert!(user.calls.len() <= config.max_calls_per_user);
+        devices += user.devices.len();
+        for (device, session) in &user.devices {
+            let session = &hub.sessions[session];
+            assert_eq!((&session.user, &session.device), (id, device));
+        }
+        for call in &user.calls {
+            assert!(hub.calls.get(*call).unwrap().role_of(id).is_some());
+        }
+    }
+    assert_eq!(devices, hub.sessions.len());
+
+    let mut timers = hub.sessions.len() + usize::from(hub.ended.len() > 0);
+    let mut in_state = super::Tally::default();
+    for call in hub.calls.iter() {
+        in_state.add(call.state());
+        let accepted = call.state().is_accepted();
+        timers += usize::from(!accepted);
+        assert!(!call.state().is_over());
+        assert_eq!(accepted, call.parties.callee.device.is_some());
+        assert!(!accepted || call.ringing.is_empty());
+        assert!(call.ringing.len() <= config.max_sessions_per_user);
+        for member in call.members() {
+            let session = &hub.sessions[&member];
+            assert!(call.role_of(&session.user).is_some(), "a member who is not in the call");
+            if let Some(Place::Party(role)) = call.place_of(member) {
+                assert_eq!(call.parties[role].device.as_ref(), Some(&session.device));
+            }
+        }
+        for role in [Role::Caller, Role::Callee] {
+            let (party, journal) = (&call.parties[role], &call.journals[role]);
+            assert!(hub.users.get(&party.user).unwrap().calls.contains(&call.id));
+            if party.device.is_some() {
+                assert_eq!(party.session.is_none(), party.grace_until.is_some());
+            }
+            assert!(journal.len() <= config.journal_candidates);
+            assert!(journal.bytes() <= 3 * config.journal_bytes);
+            // Whatever is kept waits for somebody, or for a moment only.
+            let other = &call.parties[role.other()];
+            assert!(
+                journal.bytes() == 0 || other.session.is_none() || journal.hold_until.is_some()
+            );
+            timers += usize::from(party.grace_until.is_some());
+            timers += usize::from(journal.hold_until.is_some());
+        }
+    }
+    assert_eq!(hub.calls.by_state(), &in_state);
+    assert_eq!(hub.timers.len(), timers);
+}

@@ -1,0 +1,516 @@
+//! A simulation: random users do random things at random times, and an observer who sees only what
+//! goes in and out checks that nobody hears what is not theirs and that nothing is left behind.
+//!
+//! Each run is one seed. `CALLBOX_SIM_SEED=n` runs that one alone, `CALLBOX_SIM_RUNS=n` so many.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use serde_json::{Value, json};
+
+use super::{check, ms, user};
+use crate::{
+    auth::Identity,
+    clock::Now,
+    ids::{CallId, DeviceId, SessionId, UserId},
+    signaling::{Config, EndReason, Hub, Input, Output, RequestId, RequestName, Word},
+    usage::Usage,
+};
+
+const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
+const DEVICES: [&str; 3] = ["laptop", "phone", "tablet"];
+const STEPS: usize = 300;
+
+/// Where somebody sits: which device of which user.
+type Seat = (UserId, DeviceId);
+
+/// What the observer knows of a call.
+struct Watched {
+    caller: Seat,
+    callee: UserId,
+    /// The device that was told that its accept won.
+    winner: Option<Seat>,
+    /// The sessions that know of the call, and why it is over for them once they were told.
+    audience: BTreeMap<SessionId, Option<String>>,
+    ended: bool,
+    /// By sender: the numbers of the candidates that went to the other side.
+    relayed: BTreeSet<u64>,
+}
+
+struct Sim {
+    seed: u64,
+    hub: Hub,
+    rng: StdRng,
+    now: Now,
+    number: u64,
+    sessions: BTreeMap<SessionId, Seat>,
+    calls: BTreeMap<CallId, Watched>,
+    /// The event and the sender of each request that is not yet answered.
+    asked: BTreeMap<RequestId, (String, SessionId, Value)>,
+    allocations: Vec<(CallId, Arc<Usage>)>,
+    candidates_taken: u64,
+    log: Vec<String>,
+}
+
+/// Says which seed it was and what went before, when a run fails.
+impl Drop for Sim {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let from = self.log.len().saturating_sub(30);
+            eprintln!(
+                "{}\nthe simulation failed: CALLBOX_SIM_SEED={}",
+                self.log[from..].join("\n"),
+                self.seed
+            );
+        }
+    }
+}
+
+impl Sim {
+    fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let config = Config {
+            ring_timeout: ms(5000),
+            candidate_hold: *[ms(0), ms(300)].choose(&mut rng).unwrap(),
+            reconnect_grace: ms(3000),
+            max_calls_per_user: rng.random_range(1..=3),
+            max_calls: rng.random_range(1..=4),
+            max_sessions: rng.random_range(4..=12),
+            max_sessions_per_user: rng.random_range(1..=3),
+            events_per_second: *[0, 0, 5, 50].choose(&mut rng).unwrap(),
+            event_burst: rng.random_range(1..=10),
+            journal_candidates: rng.random_range(0..=8),
+            journal_bytes: rng.random_range(0..=2000),
+            ended_calls: rng.random_range(0..=5),
+            ended_calls_for: ms(8000),
+            ..Config::default()
+        };
+        Self {
+            seed,
+            hub: Hub::new(config, rng.random()),
+            rng,
+            now: Now { instant: Instant::now(), unix: Duration::from_secs(1_700_000_000) },
+            number: 0,
+            sessions: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            allocations: Vec::new(),
+            candidates_taken: 0,
+            log: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) {
+        for _ in 0..6 {
+            self.open();
+        }
+        for _ in 0..STEPS {
+            self.step();
+            self.pass();
+        }
+        if self.rng.random_bool(0.5) {
+            self.input(Input::Shutdown);
+            assert!(self.sessions.is_empty(), "a session outlived the server");
+            assert!(self.calls.values().all(|call| call.ended), "a call outlived the server");
+        }
+        while let Some(&session) = self.sessions.keys().next() {
+            self.close_session(session);
+        }
+        for _ in 0..100 {
+            self.advance(ms(1000));
+        }
+        for call in self.calls.values() {
+            assert!(call.ended, "a call was left over");
+        }
+        let stats = self.hub.stats();
+        let counters = stats.counters.clone();
+        assert_eq!(counters.calls_started, counters.calls_ended.total());
+        assert_eq!(stats, crate::signaling::Stats { counters, ..Default::default() });
+        assert_eq!(self.hub.next_timeout(), None);
+    }
+
+    /// Somebody does something.
+    fn step(&mut self) {
+        match self.rng.random_range(0..100) {
+            0..8 => self.open(),
+            8..11 => self.close(),
+            11..13 => self.relay_opened(),
+            13..15 => self.relay_closed(),
+            _ => self.request(),
+        }
+    }
+
+    fn open(&mut self) {
+        let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
+        let name = user(USERS.choose(&mut self.rng).unwrap());
+        let device = DeviceId::new(DEVICES.choose(&mut self.rng).unwrap()).unwrap();
+        let lifetime = *[0, 20, 300, 300, 86_400, u64::MAX / 2].choose(&mut self.rng).unwrap();
+        let expires = self.now.unix_secs() + lifetime;
+        self.sessions.insert(session, (name.clone(), device.clone()));
+        let identity = Identity { user: name, name: None, expires };
+        self.input(Input::Open { session, identity, device });
+    }
+
+    fn any_session(&mut self) -> Option<SessionId> {
+        let all: Vec<_> = self.sessions.keys().copied().collect();
+        all.choose(&mut self.rng).copied()
+    }
+
+    fn any_call(&mut self) -> Option<CallId> {
+        // The latest ones, most of which live.
+        let all: Vec<_> = self.calls.keys().rev().take(4).copied().collect();
+        all.choose(&mut self.rng).copied()
+    }
+
+    fn close(&mut self) {
+        let Some(session) = self.any_session() else { return };
+        self.close_session(session);
+    }
+
+    fn close_session(&mut self, session: SessionId) {
+        // What is due by now happens first, and the session may still hear of it.
+        self.advance(ms(0));
+        self.sessions.remove(&session);
+        self.input(Input::Closed { session });
+    }
+
+    fn relay_opened(&mut self) {
+        let Some(call) = self.any_call() else { return };
+        let usage = Arc::new(Usage::default());
+        self.allocations.push((call, usage.clone()));
+        self.input(Input::RelayOpened { call, usage });
+    }
+
+    fn relay_closed(&mut self) {
+        let Some((call, usage)) = self.allocations.pop() else { return };
+        usage.add_up(1);
+        self.input(Input::RelayClosed { call, usage });
+    }
+
+    /// Somebody in a call does what one does in a call.
+    fn sensible(&mut self) -> Option<(SessionId, RequestName, Option<CallId>)> {
+        use RequestName::*;
+        let live: Vec<_> = self.calls.iter().filter(|(_, call)| !call.ended).collect();
+        let (id, call) = live.choose(&mut self.rng)?;
+        let members: Vec<_> =
+            call.audience.iter().filter(|(_, told)| told.is_none()).map(|(id, _)| *id).collect();
+        let session = *members.choose(&mut self.rng)?;
+        let is_caller = self.sessions.get(&session)?.0 == call.caller.0;
+        let request = *match (is_caller, &call.winner) {
+            (true, None) => {
+                [IceCandidate, IceCandidate, SignalOffer, CallCancel].choose(&mut self.rng)
+            }
+            (false, None) => [CallRing, CallAccept, CallAccept, CallReject].choose(&mut self.rng),
+            (_, Some(_)) => [
+                IceCandidate,
+                IceCandidate,
+                IceCandidate,
+                IceCandidate,
+                IceCandidate,
+                IceCandidate,
+                SignalOffer,
+                SignalOffer,
+                SignalAnswer,
+                CallConnected,
+                CallReconnecting,
+                CallEnd,
+            ]
+            .choose(&mut self.rng),
+        }
+        .unwrap();
+        Some((session, request, Some(**id)))
+    }
+
+    /// Somebody does anything.
+    fn senseless(&mut self) -> Option<(SessionId, RequestName, Option<CallId>)> {
+        let session = self.any_session()?;
+        let request = *RequestName::ALL.choose(&mut self.rng).unwrap();
+        let call = if self.rng.random() { self.any_call() } else { None };
+        Some((session, request, call))
+    }
+
+    fn request(&mut self) {
+        let chosen = match self.rng.random_range(0..100) {
+            0..15 => self.any_session().map(|s| (s, RequestName::CallInitiate, None)),
+            15..75 => self.sensible(),
+            _ => self.senseless(),
+        };
+        let Some((session, request, call)) = chosen else { return };
+        self.number += 1;
+        let ufrag = *["one", "two"].choose(&mut self.rng).unwrap();
+        let mut data = json!({ "n": self.number });
+        match request {
+            RequestName::CallInitiate => {
+                let online: Vec<_> = self.sessions.values().map(|seat| seat.0.as_str()).collect();
+                let somebody = [online.as_slice(), &["nobody"]].concat();
+                data["targetUserId"] = json!(somebody.choose(&mut self.rng).unwrap());
+                data["callType"] = json!("audio");
+            }
+            RequestName::IceCandidate => {
+                data["candidate"] =
+                    json!({ "candidate": "x".repeat(self.rng.random_range(0..99)) });
+                if self.rng.random() {
+                    data["candidate"]["usernameFragment"] = json!(ufrag);
+                }
+            }
+            RequestName::SignalOffer | RequestName::SignalAnswer => {
+                data["sdp"] = json!(format!("v=0\r\na=ice-ufrag:{ufrag}\r\n"));
+            }
+            _ => {}
+        }
+        // Most calls are clear without it.
+        if let Some(call) = call
+            && self.rng.random_bool(0.8)
+        {
+            data["callId"] = json!(call);
+        }
+        if self.rng.random_bool(0.02) {
+            data = json!(["nonsense"]);
+        }
+        let id = RequestId(self.number);
+        self.asked.insert(id, (request.as_str().to_owned(), session, data.clone()));
+        let event = request.as_str().to_owned();
+        self.input(Input::Request { session, id: Some(id), event, data });
+    }
+
+    /// Time goes by, often none or little, sometimes just up to a timer.
+    fn pass(&mut self) {
+        let by = match self.rng.random_range(0..100) {
+            0..50 => ms(0),
+            50..90 => ms(self.rng.random_range(0..400)),
+            90..97 => {
+                let due = self.hub.next_timeout().unwrap_or(self.now.instant);
+                due.saturating_duration_since(self.now.instant)
+            }
+            _ => ms(self.rng.random_range(0..6000)),
+        };
+        if self.rng.random_bool(0.1) {
+            // A shell that is late with its timers: the next input comes first.
+            self.now = self.now + by;
+        } else {
+            self.advance(by);
+        }
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now = self.now + by;
+        self.log.push(format!("{by:?} go by"));
+        self.hub.handle_timeout(self.now);
+        self.drain();
+        let next = self.hub.next_timeout();
+        assert!(next.is_none_or(|due| due > self.now.instant), "a timer that is due was left");
+    }
+
+    fn input(&mut self, input: Input) {
+        self.log.push(format!("{input:?}"));
+        self.hub.handle(self.now, input);
+        self.drain();
+    }
+
+    /// The observer looks at everything that comes out.
+    fn drain(&mut self) {
+        // Who sent descriptions and candidates to whom in this batch, in order.
+        let mut batch: Vec<(CallId, String, bool)> = Vec::new();
+        while let Some(output) = self.hub.poll_output() {
+            self.log.push(format!("    {output:?}"));
+            match output {
+                Output::Welcome { session, .. } => assert!(self.sessions.contains_key(&session)),
+                Output::Close { session, .. } => {
+                    assert!(self.sessions.remove(&session).is_some(), "closed twice");
+                    self.calls.values_mut().for_each(|call| {
+                        call.audience.remove(&session);
+                    });
+                }
+                Output::Answer { session, id, answer } => {
+                    // What came before the answer was due before the request.
+                    batch.clear();
+                    self.answered(session, id, &answer.0);
+                }
+                Output::Send { session, event } => {
+                    let seat = self.sessions.get(&session).expect("sent to a session that is gone");
+                    self.heard(session, seat.clone(), event.name, &event.data);
+                    if event.name.starts_with("ice:") || event.name.starts_with("signal:") {
+                        let call = event.data["callId"].as_str().unwrap().parse().unwrap();
+                        let from = event.data["from"].as_str().unwrap().to_owned();
+                        batch.push((call, from, event.name.starts_with("signal:")));
+                    }
+                }
+                Output::CallEnded { call } => {
+                    let call = self.calls.get_mut(&call).expect("an end without a beginning");
+                    assert!(!std::mem::replace(&mut call.ended, true), "a call ended twice");
+                }
+            }
+        }
+        for (at, (call, from, description)) in batch.iter().enumerate() {
+            let overtaken = batch[..at].iter().any(|(c, f, d)| c == call && f == from && !d);
+            assert!(!(*description && overtaken), "candidates went before their description");
+        }
+        self.check_calls();
+        check(&self.hub, self.now);
+    }
+
+    /// A request was answered.
+    fn answered(&mut self, session: SessionId, id: RequestId, answer: &Value) {
+        let (event, asker, data) = self.asked.remove(&id).expect("an answer that nobody asked for");
+        assert_eq!(asker, session);
+        if answer["ok"] != true {
+            assert!(answer["error"]["code"].is_string());
+            return;
+        }
+        let seat = self.sessions[&session].clone();
+        let call: CallId = answer["callId"].as_str().unwrap().parse().unwrap();
+        if event == "call:initiate" {
+            let watched = Watched {
+                caller: seat,
+                callee: user(data["targetUserId"].as_str().unwrap()),
+                winner: None,
+                audience: BTreeMap::from([(session, None)]),
+                ended: false,
+                relayed: BTreeSet::new(),
+            };
+            assert!(self.calls.insert(call, watched).is_none());
+            return;
+        }
+        let watched = self.calls.get_mut(&call).expect("a call that was never begun");
+        assert!(!watched.ended, "something was done in a call that is over");
+        assert!(seat.0 == watched.caller.0 || seat.0 == watched.callee, "a stranger got through");
+        match event.as_str() {
+            "call:accept" => {
+                assert_eq!(watched.winner, None, "two devices won");
+                assert_eq!(seat.0, watched.callee);
+                watched.winner = Some(seat);
+            }
+            "call:end" | "call:cancel" | "call:reject" => {
+                let reason = answer["reason"].as_str().unwrap().to_owned();
+                assert_eq!(watched.audience.insert(session, Some(reason)), Some(None));
+            }
+            "ice:candidate" => self.candidates_taken += 1,
+            _ => {}
+        }
+    }
+
+    /// A session heard an event.
+    fn heard(&mut self, session: SessionId, seat: Seat, name: &str, data: &Value) {
+        let call: CallId =
+            data["callId"].as_str().expect("every event names its call").parse().unwrap();
+        let watched = self.calls.get_mut(&call).expect("an event about no call");
+        let is_caller = seat == watched.caller;
+        let is_callee = watched.winner.as_ref().map_or(seat.0 == watched.callee, |w| *w == seat);
+        assert!(!watched.ended, "something was heard of a call that is over");
+        if name == "call:ended" {
+            let reason = data["reason"].as_str().unwrap().to_owned();
+            assert!(seat.0 == watched.caller.0 || seat.0 == watched.callee, "a stranger heard it");
+            assert_eq!(watched.audience.insert(session, Some(reason)), Some(None), "told twice");
+            return;
+        }
+        assert!(is_caller || is_callee, "{name} went to somebody who is not in the call");
+        match name {
+            "call:incoming" => {
+                assert!(is_callee && watched.winner.is_none());
+                assert_eq!(watched.audience.insert(session, None), None);
+            }
+            "call:state" => {
+                let over = matches!(data["call"]["state"].as_str(), Some("ended" | "failed"));
+                // A session that took its device's place hears of the call this way first.
+                let told = watched.audience.entry(session).or_default();
+                assert_eq!(told.is_some(), over, "the end was shown, but not told");
+            }
+            "ice:candidate" | "signal:offer" | "signal:answer" => {
+                let winner = watched.winner.as_ref().expect("relayed before anyone accepted");
+                let from = if is_caller { winner } else { &watched.caller };
+                assert_eq!(data["from"], json!(from.0));
+                assert_eq!(data["fromDevice"], json!(from.1));
+                let number = data["n"].as_u64().unwrap();
+                assert!(watched.relayed.insert(number), "relayed twice");
+            }
+            "call:ringing" | "call:accepted" => assert!(is_caller),
+            "call:reconnecting" | "call:reconnected" => assert!(watched.winner.is_some()),
+            other => panic!("{other} was not expected"),
+        }
+    }
+
+    /// After each input: what is over was told to everyone who could hear it, and the books on
+    /// candidates balance.
+    fn check_calls(&mut self) {
+        let sessions = &self.sessions;
+        for (id, call) in &mut self.calls {
+            call.audience.retain(|session, _| sessions.contains_key(session));
+            if !call.ended {
+                continue;
+            }
+            let record = self.hub.call(self.now, *id);
+            for told in call.audience.values() {
+                let told = told.as_deref().expect("somebody was not told that the call is over");
+                let elsewhere = told == EndReason::AnsweredElsewhere.as_str()
+                    || told == EndReason::RejectedElsewhere.as_str();
+                if let Some(record) = &record {
+                    let reason = record.reason.expect("a call that is over has a reason");
+                    assert!(elsewhere || told == reason.as_str(), "two reasons for one end");
+                }
+            }
+            call.audience.clear();
+        }
+        let stats = self.hub.stats();
+        let counters = &stats.counters;
+        assert_eq!(
+            self.candidates_taken,
+            counters.candidates_relayed
+                + counters.candidates_dropped
+                + stats.journal_candidates as u64,
+            "a candidate was lost"
+        );
+    }
+}
+
+#[test]
+fn random_calls_leak_nothing_and_tell_no_stranger() {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("CALLBOX_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("CALLBOX_SIM_RUNS").unwrap_or(300),
+    };
+    let mut ended = BTreeMap::new();
+    let mut relayed = 0;
+    for seed in seeds.clone() {
+        let mut sim = Sim::new(seed);
+        sim.run();
+        let counters = sim.hub.stats().counters;
+        for (reason, count) in counters.calls_ended.iter() {
+            *ended.entry(reason).or_insert(0) += count;
+        }
+        relayed += counters.candidates_relayed;
+    }
+    if seeds.end - seeds.start < 100 {
+        return;
+    }
+    // A simulation in which nothing happens proves nothing.
+    println!("{relayed} candidates; {ended:?}");
+    assert!(relayed > 1000, "{relayed} candidates");
+    for reason in [
+        EndReason::Hangup,
+        EndReason::Rejected,
+        EndReason::Busy,
+        EndReason::Timeout,
+        EndReason::Cancelled,
+        EndReason::Offline,
+        EndReason::ConnectionLost,
+        EndReason::ServerShutdown,
+    ] {
+        assert!(ended[&reason] > 20, "{reason}: {}", ended[&reason]);
+    }
+}
+
+#[test]
+fn a_run_is_the_same_each_time() {
+    for seed in [1, 2] {
+        let logs = [Sim::new(seed), Sim::new(seed)].map(|mut sim| {
+            sim.run();
+            std::mem::take(&mut sim.log)
+        });
+        assert!(logs[0] == logs[1], "CALLBOX_SIM_SEED={seed} has two outcomes");
+    }
+}

@@ -1,0 +1,40 @@
+//! What the workers of one server have in common.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{Config, RelayAddresses, Shared};
+use crate::{auth::TurnAuth, clock::Now, ids::CallId};
+
+/// Settings, addresses, users and the shared state: the same for every worker. Only [`Shared`] ever changes.
+#[derive(Debug, Clone)]
+pub struct Common {
+    pub(super) config: Arc<Config>,
+    pub(super) addresses: Arc<RelayAddresses>,
+    pub(super) auth: Arc<TurnAuth>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Common {
+    /// For a server that listens on `listeners`, whose order gives [`FiveTuple::listener`](super::FiveTuple::listener).
+    pub fn new(config: Config, auth: TurnAuth, listeners: Vec<SocketAddr>) -> Self {
+        let addresses = RelayAddresses::new(&config, listeners);
+        let shared = Shared::new(&config, &addresses);
+        Self {
+            config: Arc::new(config),
+            addresses: Arc::new(addresses),
+            auth: Arc::new(auth),
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The server's own addresses.
+    pub fn addresses(&self) -> &RelayAddresses {
+        &self.addresses
+    }
+
+    /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is
+    /// left. To be followed by [`Engine::end_call`](super::Engine::end_call) on every worker.
+    pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) {
+        self.shared.end_call(call, now.unix_secs() + ttl.as_secs(), now.unix_secs());
+    }
+}

@@ -1,0 +1,75 @@
+//! What a mind wants done, and the names that it uses for it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::AllocationId;
+use crate::{
+    ids::{CallId, ClientAddr},
+    stun::Response,
+    usage::Usage,
+};
+
+/// Which client over which listener: the 5-tuple of RFC 8656 §2. The protocol is the listener's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FiveTuple {
+    /// The listener's place in the list that the engine was made with.
+    pub listener: u16,
+    /// The client's address.
+    pub client: ClientAddr,
+}
+
+/// Something to be done, in this order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a response.
+    Transmit {
+        /// To whom, from which listener.
+        to: FiveTuple,
+        /// The response.
+        bytes: Response,
+    },
+    /// Open a relay socket and say how it went with [`Engine::relay_opened`](super::Engine::relay_opened).
+    OpenRelay {
+        /// For which allocation.
+        allocation: AllocationId,
+        /// On which address.
+        address: SocketAddr,
+    },
+    /// Close the relay socket.
+    CloseRelay {
+        /// Of which allocation.
+        allocation: AllocationId,
+    },
+    /// Tell the server.
+    Event(Event),
+}
+
+/// What the rest of the server wants to know of.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// An allocation was opened with a call's credentials.
+    AllocationOpened {
+        /// The call.
+        call: CallId,
+        /// The allocation's live counters.
+        usage: Arc<Usage>,
+    },
+    /// It is closed; its counters are final.
+    AllocationClosed {
+        /// The call.
+        call: CallId,
+        /// The allocation's counters.
+        usage: Arc<Usage>,
+    },
+}
+
+/// Why a relay socket could not be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Something else holds the port.
+    #[error("the port is in use")]
+    AddressInUse,
+    /// No more file descriptors, no memory, or an address that is not this machine's.
+    #[error("the system gives no socket")]
+    System,
+}

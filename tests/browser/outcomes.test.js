@@ -1,0 +1,162 @@
+// The calls that do not come about, or end badly, and what the people are told.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { connect, inState, launch, newPage, noComplaints, ring, screenshot, signIn, startServer, summary, until } from './browser.js';
+
+let server;
+let browser;
+before(async () => {
+  server = await startServer({ name: 'outcomes', directory: import.meta.dirname, args: ['--ring-timeout', '3s'] });
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+let alice;
+let bob;
+beforeEach(async () => {
+  alice = await signIn(browser, server, 'alice');
+  bob = await signIn(browser, server, 'bob');
+});
+afterEach(async () => {
+  for (const context of browser.contexts()) await context.close();
+  await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0);
+  await until('no call is left', async () => (await server.metric('callbox_calls')) === 0);
+  await until('no allocation is left', async () => (await server.metric('callbox_allocations')) === 0);
+});
+
+describe('a call that nobody takes', () => {
+  it('is declined', async () => {
+    await ring(alice, bob);
+    await inState(alice, 'ringing');
+    await screenshot(bob, 'incoming');
+    await bob.click('#decline');
+    assert.deepEqual(await summary(alice), { reason: 'rejected', title: 'bob declined' });
+    assert.equal(await bob.isVisible('#incoming'), false);
+    noComplaints(alice, bob);
+  });
+
+  it('is cancelled by the caller', async () => {
+    await ring(alice, bob);
+    await alice.click('#hang-up');
+    assert.equal((await summary(alice)).title, 'You cancelled the call');
+    assert.deepEqual(await summary(bob), { reason: 'cancelled', title: 'You missed a call from alice' });
+    assert.equal(await bob.isVisible('#incoming'), false);
+    noComplaints(alice, bob);
+  });
+
+  it('is not answered in time', async () => {
+    await ring(alice, bob);
+    assert.deepEqual(await summary(alice), { reason: 'timeout', title: 'bob did not answer' });
+    assert.deepEqual(await summary(bob), { reason: 'timeout', title: 'You missed a call from alice' });
+    noComplaints(alice, bob);
+  });
+
+  it('goes to somebody who is not there', async () => {
+    await alice.fill('#dial-name', 'nobody');
+    await alice.click('[data-action="dial-video"]');
+    assert.deepEqual(await summary(alice), { reason: 'offline', title: 'nobody is not online' });
+    noComplaints(alice);
+  });
+
+  it('goes to somebody who is in another call', async () => {
+    const carol = await signIn(browser, server, 'carol');
+    await connect(alice, bob, 'audio');
+    await carol.click('[data-user="bob"] [data-action="call-video"]');
+    assert.deepEqual(await summary(carol), { reason: 'busy', title: 'bob is busy' });
+    // And nobody was disturbed.
+    await inState(alice, 'connected');
+    await inState(bob, 'connected');
+    assert.equal(await bob.isVisible('#incoming'), false);
+    noComplaints(alice, bob, carol);
+  });
+
+  it('needs a camera that the person does not give', async () => {
+    await alice.evaluate(() => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'));
+    });
+    await alice.click('[data-user="bob"] [data-action="call-video"]');
+    assert.equal((await summary(alice)).reason, 'error');
+    assert.match(await alice.textContent('#last-call-text'), /blocked for this page\. Allow access/);
+    assert.equal(await bob.isVisible('#incoming'), false, 'it did not even ring');
+  });
+});
+
+it('on two devices: the one that answers has the call, the other is told', async () => {
+  const phone = await signIn(browser, server, 'bob');
+  await ring(alice, bob);
+  await phone.waitForSelector('#incoming[open]');
+  await phone.click('#answer');
+  assert.deepEqual(await summary(bob), { reason: 'answered_elsewhere', title: 'Answered on another device' });
+  await inState(alice, 'connected', 20_000);
+  await inState(phone, 'connected', 20_000);
+  noComplaints(alice, bob, phone);
+});
+
+it('by the keyboard alone', async () => {
+  const dave = await newPage(browser);
+  await dave.goto(server.http);
+  await dave.keyboard.type('dave');
+  await dave.keyboard.press('Enter');
+  await dave.waitForSelector('#connection[data-state="online"]');
+  dave.user = 'dave';
+  await alice.waitForSelector('[data-user="dave"]');
+  await alice.focus('[data-user="dave"] [data-action="call-audio"]');
+  await alice.keyboard.press('Enter');
+  await dave.waitForSelector('#incoming[open]');
+  await dave.keyboard.press('Escape');
+  assert.equal(await dave.isVisible('#incoming'), true, 'Escape does not lose the call');
+  // The answer button has the focus.
+  await dave.keyboard.press('Enter');
+  await inState(alice, 'connected', 20_000);
+  noComplaints(alice, dave);
+});
+
+describe('a call that loses a side', () => {
+  it('because the callee closes the tab', async () => {
+    await connect(alice, bob, 'audio');
+    await bob.goto('about:blank');
+    assert.deepEqual(await summary(alice), { reason: 'hangup', title: 'bob ended the call' });
+    noComplaints(alice);
+  });
+
+  it('because the caller closes the tab while it rings', async () => {
+    await ring(alice, bob);
+    await alice.goto('about:blank');
+    assert.equal((await summary(bob)).title, 'You missed a call from alice');
+    noComplaints(bob);
+  });
+
+  it('because the browser is gone, without a word', async () => {
+    const other = await launch();
+    try {
+      const carol = await signIn(other, server, 'carol');
+      await carol.click('[data-user="alice"] [data-action="call-audio"]');
+      await alice.click('#answer');
+      await inState(alice, 'connected', 20_000);
+      // The page has no chance to say that it goes.
+      await carol.evaluate(() => { window.addEventListener('pagehide', (event) => event.stopImmediatePropagation(), { capture: true }); });
+    } finally {
+      await other.close();
+    }
+    assert.match((await summaryWithin(alice, 45_000)).title, /^(carol ended the call|The connection to carol was lost)$/);
+  });
+});
+
+async function summaryWithin(page, timeout) {
+  await page.waitForSelector('#last-call:not([hidden])', { timeout });
+  return summary(page);
+}
+
+it('a server that stops says so', async () => {
+  const own = await startServer({ name: 'stopping', directory: import.meta.dirname });
+  const carol = await signIn(browser, own, 'carol');
+  const dave = await signIn(browser, own, 'dave');
+  await connect(carol, dave, 'audio');
+  assert.equal(await own.stop(), 0);
+  assert.equal((await summary(carol)).title, 'The server is shutting down');
+  await carol.waitForSelector('#connection[data-state="offline"]');
+});

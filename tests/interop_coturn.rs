@@ -1,0 +1,102 @@
+//! coturn's own client against the relay: `turnutils_uclient` and `turnutils_stunclient`, from
+//! Debian's package `coturn`.
+
+mod support;
+
+use std::{
+    net::SocketAddr,
+    process::{Command, Output},
+};
+
+use support::*;
+
+/// Runs a tool to its end, which it finds by itself or at the deadline.
+fn run(tool: &str, args: &[&str]) -> String {
+    let Output { status, stdout, stderr } = Command::new("timeout")
+        .args(["60", tool])
+        .args(args)
+        .output()
+        .unwrap_or_else(|error| panic!("{tool} cannot be run: {error}"));
+    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{tool} {args:?}: {status}\n{text}");
+    text
+}
+
+/// Runs `turnutils_uclient` with many packets, and fails unless each of them came back.
+fn uclient(server: &Server, v6: bool, args: &[&str]) {
+    let at: SocketAddr = server.address(v6);
+    let (port, ip) = (at.port().to_string(), at.ip().to_string());
+    let mut all = vec!["-p", &port, "-n", "200", "-m", "4", "-l", "172", "-z", "5"];
+    all.extend(args);
+    all.push(&ip);
+    let text = run("turnutils_uclient", &all);
+    assert!(text.contains("Total lost packets 0 "), "{args:?}\n{text}");
+    let sent = text.lines().filter_map(|l| l.split("tot_send_msgs=").nth(1)).next_back();
+    let sent: u32 = sent.and_then(|t| t.split(',').next()?.trim().parse().ok()).expect("a total");
+    assert!(sent >= 800, "{args:?}: only {sent} packets were sent\n{text}");
+}
+
+const STATIC: [&str; 4] = ["-u", USER, "-w", PASSWORD];
+const REST: [&str; 4] = ["-u", "alice", "-W", SECRET];
+
+#[test]
+fn channels_and_send_indications_to_a_peer() {
+    let server = start(2, |_| {});
+    let echo = Echo::start("127.0.0.1".parse().unwrap());
+    let port = echo.address.port().to_string();
+    // No RTCP (`-c`): there is one port to echo. Client to client it is on, with its EVEN-PORT
+    // and its reservations.
+    let peer = ["-c", "-e", "127.0.0.1", "-r", &port];
+    for who in [&STATIC, &REST] {
+        for how in [&[][..], &["-s"]] {
+            uclient(&server, false, &[&who[..], &peer, how].concat());
+        }
+    }
+}
+
+#[test]
+fn client_to_client() {
+    let server = start(2, |_| {});
+    for who in [&STATIC, &REST] {
+        for how in [&[][..], &["-s"]] {
+            uclient(&server, false, &[&who[..], &["-y"], how].concat());
+        }
+    }
+}
+
+#[test]
+fn over_ipv6() {
+    let server = start(2, |_| {});
+    let echo = Echo::start("::1".parse().unwrap());
+    let port = echo.address.port().to_string();
+    for how in [&[][..], &["-s"]] {
+        uclient(&server, true, &[&REST[..], &["-c", "-x", "-e", "::1", "-r", &port], how].concat());
+        uclient(&server, true, &[&STATIC[..], &["-x", "-y"], how].concat());
+    }
+}
+
+#[test]
+fn wrong_credentials_get_nothing() {
+    let server = start(1, |_| {});
+    let port = server.address(false).port().to_string();
+    let out = Command::new("timeout")
+        .args(["10", "turnutils_uclient", "-y", "-n", "1", "-p", &port])
+        .args(["-u", USER, "-w", "wrong", "127.0.0.1"])
+        .output()
+        .unwrap();
+    assert!(!out.status.success());
+    assert_eq!(server.relay.metrics().allocations_opened, 0);
+}
+
+#[test]
+fn the_stun_client_gets_its_address() {
+    let server = start(1, |_| {});
+    for v6 in [false, true] {
+        let at = server.address(v6);
+        let text =
+            run("turnutils_stunclient", &["-p", &at.port().to_string(), &at.ip().to_string()]);
+        let expected =
+            if v6 { "UDP reflexive addr: ::1:" } else { "UDP reflexive addr: 127.0.0.1:" };
+        assert!(text.contains(expected), "{text}");
+    }
+}

@@ -1,0 +1,241 @@
+// What is wrong is refused with a documented code, counted, and disturbs nobody else.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { io } from 'socket.io-client';
+import { SocketIoClient, WebSocketClient } from './clients.js';
+import { candidate, sdp } from './flow.js';
+import { startServer, until } from './server.js';
+
+const MAX_MESSAGE = 64 * 1024;
+
+let server;
+before(async () => { server = await startServer({ name: 'bad-input' }); });
+after(async () => { assert.equal(await server.stop(), 0); });
+
+// A call of two others goes on through each of these tests.
+let carol;
+let dave;
+let bystanders;
+const open = [];
+beforeEach(async () => {
+  carol = await SocketIoClient.connect(server, 'carol', await server.token('carol'));
+  dave = await WebSocketClient.connect(server, 'dave', await server.token('dave'));
+  bystanders = (await carol.request('call:initiate', { targetUserId: 'dave', callType: 'audio' })).callId;
+  await dave.next('call:incoming');
+  await dave.request('call:accept', { callId: bystanders });
+});
+afterEach(async () => {
+  carol.emit('signal:offer', { callId: bystanders, sdp: sdp('offer') });
+  assert.equal((await dave.next('signal:offer')).sdp, sdp('offer'));
+  dave.emit('call:end', { callId: bystanders });
+  assert.equal((await carol.next('call:ended')).reason, 'hangup');
+  for (const client of [carol, dave, ...open.splice(0)]) client.close();
+  await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0);
+});
+
+const fronts = { 'Socket.IO': SocketIoClient, WebSocket: WebSocketClient };
+
+for (const [front, Client] of Object.entries(fronts)) {
+  const connect = async (user) => {
+    const client = await Client.connect(server, user, await server.token(user));
+    open.push(client);
+    return client;
+  };
+
+  describe(`events over ${front}`, () => {
+    for (const [what, event, data, code] of [
+      ['an unknown event', 'call:transfer', {}, 'unknown_event'],
+      ['an event of the server', 'call:ended', {}, 'unknown_event'],
+      ['no target', 'call:initiate', { callType: 'audio' }, 'invalid_payload'],
+      ['a target that is no text', 'call:initiate', { targetUserId: 7, callType: 'audio' }, 'invalid_payload'],
+      ['an empty target', 'call:initiate', { targetUserId: '', callType: 'audio' }, 'invalid_payload'],
+      ['a target with a control character', 'call:initiate', { targetUserId: 'b\nob', callType: 'audio' }, 'invalid_payload'],
+      ['an unknown type of call', 'call:initiate', { targetUserId: 'bob', callType: 'hologram' }, 'invalid_payload'],
+      ['oneself', 'call:initiate', { targetUserId: 'alice', callType: 'audio' }, 'invalid_target'],
+      ['a payload that is a list', 'call:initiate', ['bob', 'audio'], 'invalid_payload'],
+      ['a payload that is a text', 'call:initiate', 'bob', 'invalid_payload'],
+      ['a payload that is a number', 'call:end', 12, 'invalid_payload'],
+      ['an id that is none', 'call:accept', { callId: 'x' }, 'invalid_payload'],
+      ['an id that is a number', 'call:accept', { callId: 1 }, 'invalid_payload'],
+      ['a call that never was', 'call:accept', { callId: '01ARZ3NDEKTSV4RRFFQ69G5FAV' }, 'call_not_found'],
+      ['no call to mean', 'call:end', {}, 'call_id_required'],
+      ['a candidate that is a number', 'ice:candidate', { candidate: 5 }, 'invalid_payload'],
+      ['an offer without SDP', 'signal:offer', {}, 'invalid_payload'],
+    ]) {
+      it(what, async () => {
+        const alice = await connect('alice');
+        const before = await server.metric('callbox_errors_total', `code="${code}"`).catch(() => 0);
+        const answer = await alice.request(event, data);
+        assert.equal(answer.ok, false, JSON.stringify(answer));
+        assert.equal(answer.error.code, code, JSON.stringify(answer));
+        assert.ok(answer.error.message.length > 5, 'a person can read it');
+        // Without a wish for an answer it comes as an event.
+        alice.emit(event, data);
+        const told = await alice.next('error');
+        assert.equal(told.error.code, code);
+        assert.equal(told.event, event);
+        assert.equal(await server.metric('callbox_errors_total', `code="${code}"`), before + 2);
+      });
+    }
+
+    it('out of order', async () => {
+      const [alice, bob] = [await connect('alice'), await connect('bob')];
+      const { callId } = await alice.request('call:initiate', { targetUserId: 'bob', callType: 'audio' });
+      const refused = async (client, event, data, code) => {
+        const { error } = await client.request(event, { callId, ...data });
+        assert.equal(error?.code, code, `${client.name}: ${event}`);
+      };
+      await bob.next('call:incoming');
+      await refused(alice, 'call:accept', {}, 'not_allowed');
+      await refused(alice, 'call:connected', {}, 'invalid_state');
+      await refused(bob, 'call:cancel', {}, 'not_allowed');
+      await refused(bob, 'signal:answer', { sdp: sdp('early') }, 'invalid_state');
+      await bob.request('call:accept', { callId });
+      await refused(bob, 'call:accept', {}, 'invalid_state');
+      await refused(bob, 'call:reject', {}, 'invalid_state');
+      await refused(alice, 'call:cancel', {}, 'invalid_state');
+      await alice.request('call:end', { callId });
+      await bob.next('call:ended');
+      await refused(bob, 'call:end', {}, 'call_ended');
+      await refused(alice, 'signal:offer', { sdp: sdp('late') }, 'call_ended');
+    });
+
+    it('too large', async () => {
+      const alice = await connect('alice');
+      const large = { targetUserId: 'bob', callType: 'audio', metadata: { text: 'x'.repeat(MAX_MESSAGE) } };
+      if (front === 'WebSocket') {
+        alice.write({ event: 'call:initiate', id: 900, data: large });
+        const { code, reason } = await alice.closed();
+        assert.equal(code, 1009);
+        assert.match(reason, /payload_too_large|too large|65536/i);
+      } else {
+        alice.emit('call:initiate', large);
+        await alice.closed();
+      }
+    });
+
+    it('too fast', async () => {
+      const alice = await connect('alice');
+      const answers = await Promise.all(Array.from({ length: 250 }, () => alice.request('call:end', {})));
+      const codes = new Set(answers.map(({ error }) => error.code));
+      assert.deepEqual([...codes].sort(), ['call_id_required', 'rate_limited']);
+      const limited = answers.find(({ error }) => error.code === 'rate_limited');
+      assert.ok(limited.error.retryAfterMs > 0, JSON.stringify(limited));
+    });
+  });
+}
+
+describe('tokens', () => {
+  const second = Math.floor(Date.now() / 1000);
+  const cases = () => ({
+    'no token': [undefined, 'unauthorized'],
+    'an empty token': ['', 'unauthorized'],
+    'a token that is none': ['let me in', 'unauthorized'],
+    'a token of another secret': [server.mint({ sub: 'alice', exp: second + 600 }, 'another secret, as long as the true one is'), 'unauthorized'],
+    'a token without a user': [server.mint({ exp: second + 600 }), 'unauthorized'],
+    'a token without an end': [server.mint({ sub: 'alice' }), 'unauthorized'],
+    'an expired token': [server.mint({ sub: 'alice', exp: second - 60 }), 'token_expired'],
+    'an unsigned token': [`${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify({ sub: 'alice', exp: second + 600 })).toString('base64url')}.`, 'unauthorized'],
+  });
+  const names = ['no token', 'an empty token', 'a token that is none', 'a token of another secret', 'a token without a user', 'a token without an end', 'an expired token', 'an unsigned token'];
+
+  for (const name of names) {
+    it(`${name}: Socket.IO`, async () => {
+      const [token, code] = cases()[name];
+      const socket = io(server.socketIo, { auth: token === undefined ? {} : { token }, reconnection: false, forceNew: true });
+      const error = await new Promise((resolve, reject) => {
+        socket.once('connect_error', resolve);
+        socket.once('session:welcome', () => reject(new Error('it was welcomed')));
+      });
+      socket.disconnect();
+      // A code for the program, then words for a person.
+      assert.match(error.message, new RegExp(`^${code}: .{8}`));
+    });
+
+    it(`${name}: WebSocket`, async () => {
+      const [token, code] = cases()[name];
+      const client = await WebSocketClient.open(server, 'stranger');
+      open.push(client);
+      client.write({ event: 'session:hello', id: 1, data: { token, protocol: 1 } });
+      const { ok, error } = await client.next('answer:1');
+      assert.equal(ok, false);
+      assert.equal(error.code, code, JSON.stringify(error));
+      await client.closed();
+    });
+  }
+
+  it('a token of one\'s own back end is as good as one of the demo page', async () => {
+    const token = server.mint({ sub: 'erin', name: 'Erin', exp: second + 600 });
+    for (const Client of Object.values(fronts)) {
+      const client = await Client.connect(server, 'erin', token);
+      assert.equal(client.welcome.userId, 'erin');
+      client.close();
+    }
+  });
+});
+
+describe('frames over WebSocket', () => {
+  const connect = async () => {
+    const client = await WebSocketClient.connect(server, 'alice', await server.token('alice'));
+    open.push(client);
+    return client;
+  };
+
+  for (const [what, frame] of [
+    ['no JSON', 'hello there'],
+    ['half a frame', '{"event":"call:end","id":1'],
+    ['a list', '[1,2,3]'],
+    ['no event', '{"id":1,"data":{}}'],
+    ['an event that is a number', '{"event":5,"id":1}'],
+    ['an id that is a text', '{"event":"call:end","id":"one","data":{}}'],
+    ['bytes', Buffer.from([0, 255, 1, 254])],
+    ['deep nesting', `{"event":"call:end","data":${'['.repeat(5000)}${']'.repeat(5000)}}`],
+  ]) {
+    it(what, async () => {
+      const alice = await connect();
+      alice.write(frame);
+      // It is told, and either goes on or is closed with a reason; nothing in between.
+      const first = await Promise.race([alice.next('error').catch(() => null), alice.closed()]);
+      assert.ok(first, 'the sender is told');
+      if (first.error) {
+        assert.equal(first.error.code, 'invalid_frame', JSON.stringify(first));
+        assert.equal((await alice.request('call:end', {})).error.code, 'call_id_required');
+      } else {
+        assert.ok(first.code > 1000, JSON.stringify(first));
+      }
+    });
+  }
+
+  it('something else than hello comes first', async () => {
+    const client = await WebSocketClient.open(server, 'stranger');
+    open.push(client);
+    client.write({ event: 'call:initiate', id: 1, data: { targetUserId: 'carol', callType: 'audio' } });
+    const { code } = await client.closed();
+    assert.ok(code >= 1002, String(code));
+    assert.equal(carol.has('call:incoming'), false);
+  });
+
+  it('nothing comes at all', { timeout: 15_000 }, async () => {
+    const client = await WebSocketClient.open(server, 'stranger');
+    open.push(client);
+    const { code } = await client.closed();
+    assert.ok(code > 1000, String(code));
+  });
+
+  it('a second hello', async () => {
+    const alice = await connect();
+    const answer = await alice.request('session:hello', { token: await server.token('mallory'), protocol: 1 });
+    assert.equal(answer.ok, false);
+    const { callId } = await alice.request('call:initiate', { targetUserId: 'bob', callType: 'audio' });
+    assert.equal((await server.call(callId)).participants[0].userId, 'alice');
+  });
+});
+
+it('a candidate that is not for the call goes nowhere', async () => {
+  const alice = await WebSocketClient.connect(server, 'alice', await server.token('alice'));
+  open.push(alice);
+  const { error } = await alice.request('ice:candidate', { callId: bystanders, candidate: candidate('203.0.113.66') });
+  assert.equal(error.code, 'not_a_participant');
+  assert.equal(carol.has('ice:candidate') || dave.has('ice:candidate'), false);
+});

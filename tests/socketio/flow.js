@@ -1,0 +1,56 @@
+// The call flow's diagram, step by step: each event is sent when the one before it has arrived.
+
+import { SocketIoClient, WebSocketClient } from './clients.js';
+
+/** What a browser's RTCIceCandidate prints as; the flow's snippet sends exactly that. */
+export function candidate(host) {
+  return {
+    candidate: `candidate:842163049 1 udp 1677729535 ${host} 46154 typ srflx raddr 0.0.0.0 rport 0 generation 0 ufrag EsAw network-cost 999`,
+    sdpMid: '0',
+    sdpMLineIndex: 0,
+    usernameFragment: 'EsAw',
+  };
+}
+
+export const sdp = (who) => `v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=${who}\r\nt=0 0\r\n`;
+
+export const kinds = {
+  'Socket.IO': SocketIoClient,
+  'Socket.IO, polling only': {
+    connect: (server, name, token, options) =>
+      SocketIoClient.connect(server, name, token, { transports: ['polling'], ...options }),
+  },
+  'Socket.IO, WebSocket only': {
+    connect: (server, name, token, options) =>
+      SocketIoClient.connect(server, name, token, { transports: ['websocket'], ...options }),
+  },
+  WebSocket: WebSocketClient,
+};
+
+/** Runs the diagram between two connected clients. The answer to call:initiate gives the id. */
+export async function runDiagram(alice, bob) {
+  // User initiates call.
+  const { callId } = await alice.request('call:initiate', { targetUserId: bob.name, callType: 'video' });
+  await bob.next('call:incoming');
+
+  // User answers.
+  bob.emit('call:accept', { callId });
+  await alice.next('call:accepted');
+
+  // ICE candidate gathering: ahead of the SDP, as the diagram has it.
+  alice.emit('ice:candidate', { callId, candidate: candidate('203.0.113.1') });
+  await bob.next('ice:candidate');
+  bob.emit('ice:candidate', { callId, candidate: candidate('203.0.113.2') });
+  await alice.next('ice:candidate');
+
+  // SDP exchange.
+  alice.emit('signal:offer', { callId, sdp: sdp('offer') });
+  await bob.next('signal:offer');
+  bob.emit('signal:answer', { callId, sdp: sdp('answer') });
+  await alice.next('signal:answer');
+
+  // End call.
+  alice.emit('call:end', { callId });
+  await bob.next('call:ended');
+  return callId;
+}
