@@ -1,1 +1,88 @@
-//! (being laid)
+//! What the binary can do, one file each. Errors here are for the person at the terminal.
+
+mod check;
+mod credentials;
+mod serve;
+mod token;
+
+use std::ffi::OsString;
+
+use clap::{Parser, error::ErrorKind};
+
+use crate::config::{self, ConfigError};
+
+/// STUN, TURN and WebRTC call signaling in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "callbox", version, propagate_version = true, max_term_width = 100)]
+enum Cli {
+    /// Run the server.
+    ///
+    /// To try it out: `callbox serve --dev`. It tells where to click.
+    ///
+    /// Each option can also be set by the environment variable that is named with it, or by its
+    /// name without the dashes in a TOML file (--config). A flag wins over the environment, and
+    /// the environment over the file.
+    Serve(Box<config::Options>),
+    /// Go through a running server as a client would, and say what works.
+    Check(check::CheckArgs),
+    /// Make a user's token for signaling.
+    Token(token::TokenArgs),
+    /// Make a user's TURN credentials.
+    Credentials(credentials::CredentialsArgs),
+}
+
+/// Runs the binary with these arguments; gives its exit status.
+pub fn run(args: &[OsString]) -> u8 {
+    let cli = match config::parse::<Cli>(args, &|name| std::env::var_os(name)) {
+        Ok(cli) => cli,
+        Err(ConfigError::Usage(error)) => {
+            // Help and version come this way, too. Nothing can be done if the terminal is gone.
+            let _ = error.print();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked { 0 } else { 2 };
+        }
+        Err(error) => return fail(&error.into(), 2),
+    };
+    let done = match cli {
+        Cli::Serve(options) => serve::run(*options).map(|()| true),
+        Cli::Check(args) => check::run(args),
+        Cli::Token(args) => token::run(&args).map(|()| true),
+        Cli::Credentials(args) => credentials::run(&args).map(|()| true),
+    };
+    match done {
+        Ok(true) => 0,
+        Ok(false) => 1,
+        Err(error) => {
+            let status = if error.is::<ConfigError>() { 2 } else { 1 };
+            fail(&error, status)
+        }
+    }
+}
+
+fn fail(error: &anyhow::Error, status: u8) -> u8 {
+    eprintln!("callbox: {error:#}");
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_variables_and_defaults_and_no_secret() {
+        let args = ["callbox", "serve", "--help"].map(OsString::from);
+        let environment = |_: &str| Some(OsString::from("hush"));
+        let help = config::parse::<Cli>(&args, &environment).unwrap_err().to_string();
+        assert!(help.contains("[env: CALLBOX_RING_TIMEOUT]"), "{help}");
+        assert!(help.contains("[default: 45s]"));
+        assert!(help.contains("Default: `0.0.0.0:8080`"));
+        assert!(!help.contains("hush"));
+    }
+}

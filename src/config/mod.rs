@@ -1,1 +1,233 @@
-//! (being laid)
+//! Flags, environment and file, made into one typed configuration.
+//!
+//! [`parse`] reads the three into [`Options`], whose table also makes `docs/configuration.md` and
+//! `deploy/callbox.toml`; [`Config::new`] turns those into what the floors below take.
+
+mod error;
+mod file;
+mod layers;
+mod options;
+mod reference;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    thread,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+pub use self::{
+    error::ConfigError,
+    layers::{Environment, parse},
+    options::{
+        AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options, RelayOptions,
+        RunOptions, SignalingOptions, SourceOptions, TokenOptions, TurnUserOptions,
+    },
+    reference::{annotated_file, markdown},
+    values::{Period, PortRange, Size, StaticUser},
+};
+use crate::{
+    auth::{ApiKeys, Secret, TokenMinter, TokenVerifier, TurnAuth, TurnSecrets},
+    http, relay, signaling,
+    turn::{self, PeerPolicy},
+};
+
+/// The usual port of STUN and TURN (RFC 8489 §18.6).
+const STUN_PORT: u16 = 3478;
+const HTTP_PORT: u16 = 8080;
+
+/// Everything the server needs to start.
+pub struct Config {
+    /// The HTTP side.
+    pub http: http::Config,
+    /// The relay.
+    pub relay: relay::Config,
+    /// The hub. Its URIs are empty: they are known once the relay listens.
+    pub signaling: signaling::Config,
+    /// The realm of TURN credentials.
+    pub realm: String,
+    /// The secrets to hand out, if this is `--dev`.
+    pub dev: Option<DevSecrets>,
+    /// Whether to print the ready line.
+    pub ready_json: bool,
+    /// After which time to stop.
+    pub lifetime: Option<Duration>,
+    /// What is allowed but deserves a second look; for the log.
+    pub warnings: Vec<String>,
+}
+
+/// What `--dev` shows, so that a test can mint whatever it needs.
+#[derive(Debug, Clone)]
+pub struct DevSecrets {
+    /// The secret of TURN credentials.
+    pub auth: Secret,
+    /// The secret of tokens.
+    pub jwt: Secret,
+    /// The key of the REST API.
+    pub api: Secret,
+}
+
+impl Config {
+    /// Makes a configuration of the options.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a file cannot be read, a secret is missing or options contradict each
+    /// other.
+    pub fn new(options: Options) -> Result<Self, ConfigError> {
+        let dev = options.source.dev;
+        let mut warnings = Vec::new();
+        let auth = options.credentials.secrets(dev)?;
+        let jwt = options.tokens.secrets(dev);
+        let api = options.api.keys(dev);
+        for secret in jwt.iter().filter(|secret| secret.expose().len() < 32) {
+            warnings.push(format!(
+                "--jwt-secret: a secret of {} bytes is shorter than the 32 that RFC 7518 asks for",
+                secret.expose().len()
+            ));
+        }
+        let tokens = options.tokens.verifier(&jwt)?;
+        let dev_secrets = match (dev, &auth[..], &jwt[..], &api[..]) {
+            (true, [auth, ..], [jwt, ..], [api, ..]) => {
+                Some(DevSecrets { auth: auth.clone(), jwt: jwt.clone(), api: api.clone() })
+            }
+            _ => None,
+        };
+        let minter = dev_secrets.as_ref().map(|secrets| options.tokens.minter_with(&secrets.jwt));
+        let turn_secrets = TurnSecrets::new(&auth);
+        let realm = options.turn_users.realm.clone();
+        let users = options.turn_users.users()?;
+        let turn_auth = TurnAuth::new(realm.clone(), turn_secrets.clone(), users);
+        Ok(Self {
+            http: http_config(&options, tokens, ApiKeys::new(api), minter)?,
+            relay: relay_config(&options, turn_auth)?,
+            signaling: signaling_config(&options, turn_secrets),
+            realm,
+            dev: dev_secrets,
+            ready_json: options.run.ready_json,
+            lifetime: options.run.lifetime.map(|period| period.0),
+            warnings,
+        })
+    }
+}
+
+impl AddressOptions {
+    /// Where STUN and TURN listen: what is configured, else the default.
+    ///
+    /// # Errors
+    /// [`ConfigError::Option`] if `--dev` should listen beyond loopback.
+    pub fn stun_addresses(&self, dev: bool) -> Result<Vec<SocketAddr>, ConfigError> {
+        let (v4, v6) = match dev {
+            true => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+            false => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+        };
+        if self.listen.is_empty() {
+            // A machine without IPv6 is no reason not to start; asking the system is the only way
+            // to know.
+            let has_ipv6 = UdpSocket::bind((v6, 0)).is_ok();
+            let v6 = has_ipv6.then_some(IpAddr::from(v6));
+            let ips = [IpAddr::from(v4)].into_iter().chain(v6);
+            return Ok(ips.map(|ip| SocketAddr::new(ip, STUN_PORT)).collect());
+        }
+        for address in &self.listen {
+            loopback_only("listen", *address, dev)?;
+        }
+        Ok(self.listen.clone())
+    }
+}
+
+/// `--dev` gives a token to whoever asks, so it must not be reached from elsewhere.
+fn loopback_only(
+    option: &'static str,
+    address: SocketAddr,
+    dev: bool,
+) -> Result<SocketAddr, ConfigError> {
+    if dev && !address.ip().is_loopback() {
+        let reason = format!(
+            "{address} is no loopback address, and --dev serves on loopback only, since it gives \
+             a token to whoever asks; leave --dev out to serve others"
+        );
+        return Err(ConfigError::Option { option, reason });
+    }
+    Ok(address)
+}
+
+fn http_config(
+    options: &Options,
+    tokens: TokenVerifier,
+    api_keys: ApiKeys,
+    dev: Option<TokenMinter>,
+) -> Result<http::Config, ConfigError> {
+    let default = match options.source.dev {
+        true => Ipv4Addr::LOCALHOST,
+        false => Ipv4Addr::UNSPECIFIED,
+    };
+    let address = options.addresses.http.unwrap_or((default, HTTP_PORT).into());
+    let limits = &options.signaling;
+    Ok(http::Config {
+        listen: loopback_only("http", address, options.source.dev)?,
+        tokens,
+        api_keys,
+        allow_origins: options.addresses.allow_origin.clone(),
+        max_message: limits.max_message.0,
+        max_connections: limits.max_connections,
+        max_connections_per_address: limits.max_connections_per_address,
+        dev,
+    })
+}
+
+fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, ConfigError> {
+    let relay = &options.relay;
+    let mut allow = relay.allow_peer.clone();
+    if options.source.dev {
+        allow.push(IpNet::new_assert(Ipv4Addr::LOCALHOST.into(), 8));
+        allow.push(IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)));
+    }
+    let workers = match relay.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let turn = turn::Config {
+        external_ips: options.addresses.external_ip.clone(),
+        relay_ips: options.addresses.relay_ip.clone(),
+        relay_ports: options.addresses.relay_ports.0.clone(),
+        peers: PeerPolicy::new(allow, relay.deny_peer.clone()),
+        max_allocations: relay.max_allocations,
+        max_allocations_per_user: relay.max_allocations_per_user,
+        max_permissions: relay.max_permissions,
+        max_channels: relay.max_channels,
+        max_lifetime: relay.max_lifetime.0,
+        max_unauthenticated_replies: relay.max_unauthenticated_replies,
+    };
+    let listen = options.addresses.stun_addresses(options.source.dev)?;
+    let credential_ttl = options.credentials.credential_ttl.0;
+    Ok(relay::Config { listen, workers, credential_ttl, turn, auth })
+}
+
+fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::Config {
+    let set = &options.signaling;
+    signaling::Config {
+        ring_timeout: set.ring_timeout.0,
+        candidate_hold: set.candidate_hold.0,
+        reconnect_grace: set.reconnect_grace.0,
+        max_calls_per_user: set.max_calls_per_user,
+        max_calls: set.max_calls,
+        max_sessions: set.max_connections,
+        max_sessions_per_user: set.max_connections_per_user,
+        events_per_second: set.events_per_second,
+        event_burst: set.event_burst,
+        journal_candidates: set.journal_candidates,
+        journal_bytes: set.journal_size.0,
+        max_metadata: set.max_metadata.0,
+        ended_calls: set.ended_calls,
+        ended_calls_for: set.ended_calls_for.0,
+        turn_secrets,
+        credential_ttl: options.credentials.credential_ttl.0,
+        stun_uris: Vec::new(),
+        turn_uris: Vec::new(),
+    }
+}

@@ -1,1 +1,186 @@
-//! (being laid)
+//! The axum app: both signaling fronts, the REST API, the pages and the metrics, on one listener.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `listener`, `limits` | connections: how they come in, how many there may be |
+//! | `hub_task` | the task that owns the hub |
+//! | `session` | what both fronts do alike |
+//! | `ws/` | the plain WebSocket front |
+//! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
+//! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
+//! | `metrics`, `counters` | what is counted |
+//! | `dev` | what only `--dev` serves |
+
+mod app;
+mod counters;
+mod dev;
+mod error;
+mod gate;
+mod hub_task;
+mod limits;
+mod listener;
+mod metrics;
+mod origins;
+mod rest;
+mod session;
+mod socketio;
+mod ws;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, header},
+    middleware,
+    response::Response,
+    routing::{any, get, post},
+};
+use socketioxide::SocketIo;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+pub use self::{
+    app::RelayMetrics,
+    hub_task::{OnCallEnded, RelayEvents, RelayInbox, relay_events},
+};
+use self::{
+    app::{App, Phase},
+    counters::Counters,
+    gate::{EndedSockets, Gate},
+    limits::{Connections, Handshakes},
+};
+use crate::{
+    auth::{ApiKeys, TokenMinter, TokenVerifier},
+    signaling::{Hub, Input},
+};
+
+/// The longest message that a client may send by default, in bytes.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+
+/// How many connections one address may have by default.
+pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 1000;
+
+/// How long sessions may take to hear the last events when the server stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The settings of the HTTP side.
+#[derive(Clone)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What checks users' tokens.
+    pub tokens: TokenVerifier,
+    /// What opens the pages for back ends.
+    pub api_keys: ApiKeys,
+    /// The origins of web pages that may connect; none means that all may.
+    pub allow_origins: Vec<String>,
+    /// The longest message that a client may send, in bytes.
+    pub max_message: usize,
+    /// Connections in all.
+    pub max_connections: usize,
+    /// Connections of one address.
+    pub max_connections_per_address: usize,
+    /// In `--dev`, what signs tokens for whoever asks; the demo page is served, too.
+    pub dev: Option<TokenMinter>,
+}
+
+/// The running HTTP side with its hub.
+pub struct Server {
+    app: Arc<App>,
+    io: SocketIo,
+    phase: watch::Sender<Phase>,
+    listener: JoinHandle<()>,
+}
+
+/// What the HTTP side is wired to.
+pub struct Wiring {
+    /// The hub.
+    pub hub: Hub,
+    /// The relay's news for the hub.
+    pub relay_inbox: RelayInbox,
+    /// Told when a call is over.
+    pub on_call_ended: OnCallEnded,
+    /// Asked for the relay's numbers.
+    pub relay_metrics: RelayMetrics,
+}
+
+impl Server {
+    /// Serves on a listener that is bound already.
+    pub fn start(listener: TcpListener, config: Config, wiring: Wiring) -> Self {
+        let counters = Arc::new(Counters::default());
+        let (phase, current) = watch::channel(Phase::Serving);
+        let hub =
+            hub_task::spawn(wiring.hub, wiring.relay_inbox, wiring.on_call_ended, counters.clone());
+        let (max, per_address) = (config.max_connections, config.max_connections_per_address);
+        let connections = Connections::new(max, per_address);
+        let handshakes = Handshakes::new(max, per_address, socketio::CONNECT_TIMEOUT);
+        let app = Arc::new(App::new(config, hub, counters, wiring.relay_metrics, current));
+        let (router, io) = router(&app, handshakes);
+        let listener = tokio::spawn(listener::serve(listener, router, app.clone(), connections));
+        Self { app, io, phase, listener }
+    }
+
+    /// Stops: `/readyz` says no, calls end, sessions hear of it and are closed, and then the
+    /// connections.
+    pub async fn stop(self) {
+        let Self { app, io, phase, listener } = self;
+        // Those who have not said who they are have no session that could be closed.
+        phase.send_replace(Phase::Draining);
+        app.hub.tell(Input::Shutdown).await;
+        // Requests are served meanwhile: a session that goes by polling collects its last events.
+        let _ = tokio::time::timeout(FAREWELL, app.running.idle()).await;
+        let _ = tokio::time::timeout(FAREWELL, io.close()).await;
+        phase.send_replace(Phase::Stopping);
+        let _ = listener.await;
+    }
+}
+
+/// All the pages.
+fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
+    let ended = Arc::new(EndedSockets::default());
+    let (service, io) = socketio::service(app.clone(), ended.clone());
+    let gate = Arc::new(Gate { app: app.clone(), handshakes, ended });
+    let cors = middleware::from_fn_with_state(app.clone(), origins::cors);
+    let socket_io = Router::new()
+        .route_service("/socket.io/", service.clone())
+        .route_service("/socket.io", service)
+        .layer(middleware::from_fn_with_state(gate, gate::pass))
+        .layer(cors.clone());
+    let api = Router::new()
+        .route("/api/v1/ice-servers", get(rest::ice_servers))
+        .route("/api/v1/calls", get(rest::calls))
+        .route("/api/v1/calls/{id}", get(rest::call))
+        .method_not_allowed_fallback(rest::method_not_allowed)
+        .layer(middleware::map_response(no_store))
+        .layer(cors);
+    let mut router = Router::new()
+        .route("/ws", any(ws::upgrade))
+        .route("/healthz", get(rest::health))
+        .route("/readyz", get(rest::ready))
+        .route("/metrics", get(metrics::page));
+    if app.dev.is_some() {
+        let dev = Router::new()
+            .route("/", get(dev::page))
+            .route("/app.js", get(dev::script))
+            .route("/style.css", get(dev::style))
+            .route("/dev/online", get(dev::online).layer(middleware::map_response(no_store)))
+            .route("/dev/token", post(dev::token).layer(middleware::map_response(no_store)))
+            .layer(middleware::from_fn(dev::loopback_host));
+        router = router.merge(dev);
+    }
+    let router = router
+        .merge(api)
+        .method_not_allowed_fallback(rest::method_not_allowed)
+        .fallback(rest::not_found)
+        .merge(socket_io)
+        .layer(DefaultBodyLimit::max(app.max_message))
+        .with_state(app.clone());
+    (router, io)
+}
+
+/// Answers with credentials in them are not for caches.
+async fn no_store(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,225 @@
+//! JSON Web Tokens (RFC 7519): who a signaling client is.
+
+mod keys;
+mod provider;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use jsonwebtoken::{
+    Algorithm, EncodingKey, Header, Validation,
+    errors::{Error, ErrorKind},
+};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+pub use self::keys::{PublicKeyError, TokenKeys};
+use super::Secret;
+use crate::{clock::Now, ids::UserId};
+
+/// How far the issuer's clock may be off, in seconds.
+const LEEWAY: u64 = 5;
+
+/// The longest token that is looked at, in bytes.
+const MAX_TOKEN: usize = 8 * 1024;
+
+/// The longest `name` claim, in bytes.
+const MAX_NAME: usize = 128;
+
+/// Who a token says its bearer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The `sub` claim.
+    pub user: UserId,
+    /// The `name` claim: what to show to people.
+    pub name: Option<String>,
+    /// The `exp` claim, in seconds since 1970.
+    pub expires: u64,
+}
+
+/// Why a token was refused. The text is fit to be sent to the bearer: it holds nothing of the
+/// token and nothing of the keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It was good once.
+    #[error("the token has expired; get a new one from whoever issues them")]
+    Expired,
+    /// It is not a token that this server accepts.
+    #[error("the token is not valid: {0}")]
+    Invalid(&'static str),
+}
+
+/// The claims that are looked at. `iss` and `aud` are the `jsonwebtoken` crate's to check.
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: NumericDate,
+    #[serde(default)]
+    nbf: Option<NumericDate>,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// Seconds since 1970 (RFC 7519 §2); a fraction is allowed and cut off.
+struct NumericDate(u64);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        // A float turned to an integer saturates: a date before 1970 is 1970.
+        number
+            .as_u64()
+            .or_else(|| number.as_f64().map(|secs| secs as u64))
+            .map(Self)
+            .ok_or_else(|| de::Error::custom("not a date"))
+    }
+}
+
+/// Checks tokens.
+#[derive(Debug, Clone)]
+pub struct TokenVerifier {
+    keys: TokenKeys,
+    validation: Validation,
+}
+
+impl TokenVerifier {
+    /// Accepts what one of `keys` has signed and, where they are given, what carries this `iss`
+    /// and this `aud`.
+    pub fn new(keys: TokenKeys, issuer: Option<&str>, audience: Option<&str>) -> Self {
+        provider::install();
+        let mut validation = Validation::default();
+        let mut required = vec!["exp", "sub"];
+        // Times are ours to check: the crate would read the system's clock.
+        validation.validate_exp = false;
+        validation.validate_aud = audience.is_some();
+        if let Some(audience) = audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        if let Some(issuer) = issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        validation.set_required_spec_claims(&required);
+        Self { keys, validation }
+    }
+
+    /// Says who the bearer of `token` is.
+    ///
+    /// # Errors
+    /// [`TokenError::Expired`] if only its time is over, [`TokenError::Invalid`] otherwise.
+    pub fn verify(&self, token: &str, now: Now) -> Result<Identity, TokenError> {
+        if token.len() > MAX_TOKEN {
+            return Err(TokenError::Invalid("it is longer than 8 KiB"));
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|error| describe(&error))?;
+        // RFC 7515 §4.1.11: an extension that is not understood must be refused; none is.
+        if header.crit.is_some() {
+            return Err(TokenError::Invalid("its header demands an unknown extension"));
+        }
+        let claims = self.claims(token, header.alg)?;
+        let user =
+            UserId::new(&claims.sub).map_err(|_| TokenError::Invalid("its `sub` is no user id"))?;
+        let name_is_fit =
+            |name: &String| name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+        if !claims.name.as_ref().is_none_or(name_is_fit) {
+            return Err(TokenError::Invalid("its `name` is too long or holds a control character"));
+        }
+        let now = now.unix_secs();
+        if claims.nbf.is_some_and(|nbf| nbf.0 > now + LEEWAY) {
+            return Err(TokenError::Invalid("its time has not come yet (`nbf`)"));
+        }
+        if claims.exp.0.saturating_add(LEEWAY) < now {
+            return Err(TokenError::Expired);
+        }
+        Ok(Identity { user, name: claims.name, expires: claims.exp.0 })
+    }
+
+    /// Tries each key whose algorithm the token names.
+    fn claims(&self, token: &str, algorithm: Algorithm) -> Result<Claims, TokenError> {
+        let mut validation = self.validation.clone();
+        validation.algorithms = vec![algorithm];
+        let mut refused = TokenError::Invalid("no key is configured for its algorithm");
+        for key in self.keys.with(algorithm) {
+            match jsonwebtoken::decode::<Claims>(token, &key.key, &validation) {
+                Ok(data) => return Ok(data.claims),
+                Err(error) => refused = describe(&error),
+            }
+            // Past the signature, another key would say nothing else.
+            if refused != WRONG_SIGNATURE {
+                break;
+            }
+        }
+        Err(refused)
+    }
+}
+
+const WRONG_SIGNATURE: TokenError = TokenError::Invalid("its signature matches no configured key");
+
+fn describe(error: &Error) -> TokenError {
+    let reason = match error.kind() {
+        ErrorKind::InvalidSignature => return WRONG_SIGNATURE,
+        ErrorKind::InvalidIssuer => "its `iss` is not the configured issuer",
+        ErrorKind::InvalidAudience => "its `aud` is not the configured audience",
+        ErrorKind::MissingRequiredClaim(claim) => match claim.as_str() {
+            "exp" => "it has no `exp`, or not as a number",
+            "sub" => "it has no `sub`, or not as text",
+            "iss" => "it has no `iss`",
+            _ => "it has no `aud`",
+        },
+        ErrorKind::Json(error) if error.to_string().contains("unknown variant") => {
+            "its algorithm is not one of HS256, RS256, ES256 and EdDSA"
+        }
+        ErrorKind::Json(_) => "a claim that is needed (`sub`, `exp`) is missing or of a wrong type",
+        _ => "it is not a JSON Web Token",
+    };
+    TokenError::Invalid(reason)
+}
+
+/// Makes tokens, signed with HS256.
+#[derive(Clone)]
+pub struct TokenMinter {
+    key: EncodingKey,
+    issuer: Option<String>,
+    audience: Option<String>,
+}
+
+#[derive(Serialize)]
+struct MintedClaims<'a> {
+    sub: &'a UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    iat: u64,
+    exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
+}
+
+impl TokenMinter {
+    /// Signs with `secret` and puts in what a [`TokenVerifier`] with the same issuer and audience
+    /// asks for.
+    pub fn new(secret: &Secret, issuer: Option<&str>, audience: Option<&str>) -> Self {
+        provider::install();
+        Self {
+            key: EncodingKey::from_secret(secret.expose()),
+            issuer: issuer.map(str::to_owned),
+            audience: audience.map(str::to_owned),
+        }
+    }
+
+    /// Makes a token for `user` that is good for `ttl` from now.
+    pub fn mint(&self, user: &UserId, name: Option<&str>, ttl: Duration, now: Now) -> String {
+        let claims = MintedClaims {
+            sub: user,
+            name,
+            iat: now.unix_secs(),
+            exp: now.unix_secs().saturating_add(ttl.as_secs()),
+            iss: self.issuer.as_deref(),
+            aud: self.audience.as_deref(),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)
+            .expect("claims of text and numbers become JSON, and HMAC takes any key")
+    }
+}

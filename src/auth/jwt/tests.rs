@@ -1,0 +1,245 @@
+use std::time::Instant;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use proptest::prelude::*;
+use ring::{
+    hmac,
+    rand::SystemRandom,
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    },
+};
+use serde_json::{Value, json};
+
+use super::*;
+
+macro_rules! fixture {
+    ($name:literal) => {
+        include_bytes!(concat!("../../../tests/fixtures/jwt/", $name)).as_slice()
+    };
+}
+
+const NOW: u64 = 1_700_000_000;
+const SECRET: &str = "a shared secret for these tests, of some length";
+
+fn now() -> Now {
+    Now { instant: Instant::now(), unix: Duration::from_secs(NOW) }
+}
+
+/// The DER inside a PEM file.
+fn der(pem: &[u8]) -> Vec<u8> {
+    let body: String =
+        std::str::from_utf8(pem).unwrap().lines().filter(|l| !l.starts_with('-')).collect();
+    base64::prelude::BASE64_STANDARD.decode(body).unwrap()
+}
+
+fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(header), part(claims));
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(sign(message.as_bytes()));
+    format!("{message}.{signature}")
+}
+
+fn hmac_with(key: &[u8]) -> impl Fn(&[u8]) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    move |message| hmac::sign(&key, message).as_ref().to_vec()
+}
+
+fn hs256(claims: &Value) -> String {
+    token(&json!({"alg": "HS256", "typ": "JWT"}), claims, hmac_with(SECRET.as_bytes()))
+}
+
+fn rs256(message: &[u8]) -> Vec<u8> {
+    let key = RsaKeyPair::from_pkcs8(&der(fixture!("rsa.key.pem"))).unwrap();
+    let mut signature = vec![0; key.public().modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
+    signature
+}
+
+fn es256(message: &[u8]) -> Vec<u8> {
+    let random = SystemRandom::new();
+    let der = der(fixture!("ec.key.pem"));
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random).unwrap();
+    key.sign(&random, message).unwrap().as_ref().to_vec()
+}
+
+fn eddsa(message: &[u8]) -> Vec<u8> {
+    let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der(fixture!("ed.key.pem"))).unwrap();
+    key.sign(message).as_ref().to_vec()
+}
+
+fn shared() -> TokenVerifier {
+    let mut keys = TokenKeys::default();
+    keys.add_secret(&Secret::new(SECRET));
+    TokenVerifier::new(keys, None, None)
+}
+
+fn public(pem: &[u8]) -> TokenVerifier {
+    let mut keys = TokenKeys::default();
+    keys.add_public_key(pem).unwrap();
+    TokenVerifier::new(keys, None, None)
+}
+
+fn alice() -> Value {
+    json!({"sub": "alice", "name": "Alice", "exp": NOW + 60})
+}
+
+fn identity() -> Identity {
+    let user = UserId::new("alice").unwrap();
+    Identity { user, name: Some("Alice".into()), expires: NOW + 60 }
+}
+
+#[test]
+fn what_is_minted_is_accepted() {
+    let user = UserId::new("alice").unwrap();
+    let minter = TokenMinter::new(&Secret::new(SECRET), Some("us"), Some("callbox"));
+    let token = minter.mint(&user, Some("Alice"), Duration::from_secs(60), now());
+    assert_eq!(shared().verify(&token, now()), Ok(identity()));
+    let mut keys = TokenKeys::default();
+    keys.add_secret(&Secret::new("another one"));
+    keys.add_secret(&Secret::new(SECRET));
+    let verifier = TokenVerifier::new(keys, Some("us"), Some("callbox"));
+    assert_eq!(verifier.verify(&token, now()), Ok(identity()));
+}
+
+#[test]
+fn each_kind_of_public_key_verifies_its_own_algorithm() {
+    let rsa = token(&json!({"alg": "RS256"}), &alice(), rs256);
+    let ec = token(&json!({"alg": "ES256"}), &alice(), es256);
+    let ed = token(&json!({"alg": "EdDSA"}), &alice(), eddsa);
+    for (pem, good, bad) in [
+        (fixture!("rsa.pub.pem"), &rsa, [&ec, &ed]),
+        (fixture!("rsa.pkcs1.pub.pem"), &rsa, [&ec, &ed]),
+        (fixture!("ec.pub.pem"), &ec, [&rsa, &ed]),
+        (fixture!("ed.pub.pem"), &ed, [&rsa, &ec]),
+    ] {
+        let verifier = public(pem);
+        assert_eq!(verifier.verify(good, now()), Ok(identity()));
+        for bad in bad {
+            assert!(matches!(verifier.verify(bad, now()), Err(TokenError::Invalid(_))));
+        }
+        let (message, _) = good.rsplit_once('.').unwrap();
+        assert_eq!(verifier.verify(&format!("{message}.AAAA"), now()), Err(WRONG_SIGNATURE));
+    }
+}
+
+/// The classic: a public key is no secret, so whoever has it could sign HS256 with it.
+#[test]
+fn a_public_key_is_never_an_hmac_secret() {
+    for pem in [fixture!("rsa.pub.pem"), fixture!("ec.pub.pem"), fixture!("ed.pub.pem")] {
+        for key in [pem.to_vec(), der(pem)] {
+            let forged = token(&json!({"alg": "HS256"}), &alice(), hmac_with(&key));
+            let refused = public(pem).verify(&forged, now());
+            assert_eq!(refused, Err(TokenError::Invalid("no key is configured for its algorithm")));
+        }
+    }
+}
+
+#[test]
+fn the_header_cannot_pick_another_way_to_verify() {
+    let mut keys = TokenKeys::default();
+    keys.add_secret(&Secret::new(SECRET));
+    keys.add_public_key(fixture!("rsa.pub.pem")).unwrap();
+    let verifier = TokenVerifier::new(keys, None, None);
+    for alg in ["none", "None", "NONE", "", "HS384", "HS512", "RS384", "PS256", "ES384", "ES256"] {
+        for sign in [&(|_: &[u8]| Vec::new()) as &dyn Fn(&[u8]) -> Vec<u8>, &rs256] {
+            let forged = token(&json!({"alg": alg}), &alice(), sign);
+            assert!(
+                matches!(verifier.verify(&forged, now()), Err(TokenError::Invalid(_))),
+                "{alg}"
+            );
+        }
+    }
+    // A key that the token brings along is not looked at.
+    let jwk = json!({"kty": "oct", "k": BASE64_URL_SAFE_NO_PAD.encode("mine")});
+    let forged = token(&json!({"alg": "HS256", "jwk": jwk}), &alice(), hmac_with(b"mine"));
+    assert_eq!(verifier.verify(&forged, now()), Err(WRONG_SIGNATURE));
+    // RFC 7515 §4.1.11
+    let critical = json!({"alg": "HS256", "crit": ["b64"], "b64": true});
+    let token = token(&critical, &alice(), hmac_with(SECRET.as_bytes()));
+    assert!(matches!(verifier.verify(&token, now()), Err(TokenError::Invalid(_))));
+}
+
+#[test]
+fn time_is_the_callers_and_has_five_seconds_of_leeway() {
+    let verify = |claims: Value| shared().verify(&hs256(&claims), now());
+    assert!(verify(json!({"sub": "a", "exp": NOW - 5})).is_ok());
+    assert_eq!(verify(json!({"sub": "a", "exp": NOW - 6})), Err(TokenError::Expired));
+    assert!(verify(json!({"sub": "a", "exp": (NOW as f64) + 0.5})).is_ok());
+    assert!(verify(json!({"sub": "a", "exp": NOW + 60, "nbf": NOW + 5})).is_ok());
+    assert!(matches!(
+        verify(json!({"sub": "a", "exp": NOW + 60, "nbf": NOW + 6})),
+        Err(TokenError::Invalid(_))
+    ));
+    assert!(verify(json!({"sub": "a", "exp": u64::MAX})).is_ok());
+}
+
+#[test]
+fn a_token_needs_a_user_and_an_end() {
+    for claims in [
+        json!({"exp": NOW + 60}),
+        json!({"sub": "alice"}),
+        json!({"sub": "", "exp": NOW + 60}),
+        json!({"sub": 7, "exp": NOW + 60}),
+        json!({"sub": "a\nb", "exp": NOW + 60}),
+        json!({"sub": "alice", "exp": "tomorrow"}),
+        json!({"sub": "alice", "exp": null}),
+        json!({"sub": "alice", "exp": NOW + 60, "name": "x".repeat(129)}),
+        json!({"sub": "alice", "exp": NOW + 60, "name": ["x"]}),
+        json!([]),
+        json!("alice"),
+    ] {
+        let refused = shared().verify(&hs256(&claims), now());
+        assert!(matches!(refused, Err(TokenError::Invalid(_))), "{claims}");
+    }
+}
+
+#[test]
+fn issuer_and_audience_are_checked_where_configured() {
+    let mut keys = TokenKeys::default();
+    keys.add_secret(&Secret::new(SECRET));
+    let verifier = TokenVerifier::new(keys, Some("us"), Some("callbox"));
+    let verify = |more: Value| {
+        let mut claims = alice();
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        // Without configuration, both claims are of no interest.
+        assert!(shared().verify(&hs256(&claims), now()).is_ok());
+        verifier.verify(&hs256(&claims), now()).is_ok()
+    };
+    assert!(verify(json!({"iss": "us", "aud": "callbox"})));
+    assert!(verify(json!({"iss": "us", "aud": ["other", "callbox"]})));
+    assert!(!verify(json!({"iss": "them", "aud": "callbox"})));
+    assert!(!verify(json!({"iss": "us", "aud": "other"})));
+    assert!(!verify(json!({"iss": "us"})));
+    assert!(!verify(json!({"aud": "callbox"})));
+}
+
+#[test]
+fn a_key_that_cannot_work_is_refused_when_it_is_configured() {
+    let add = |pem: &[u8]| TokenKeys::default().add_public_key(pem).unwrap_err();
+    assert_eq!(add(fixture!("rsa.key.pem")), PublicKeyError::Private);
+    assert_eq!(add(fixture!("rsa.cert.pem")), PublicKeyError::Certificate);
+    assert_eq!(add(fixture!("rsa1024.pub.pem")), PublicKeyError::SmallRsa);
+    assert_eq!(add(fixture!("ec384.pub.pem")), PublicKeyError::WrongCurve);
+    for junk in ["", "hello", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
+        assert_eq!(add(junk.as_bytes()), PublicKeyError::NotPem);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_a_token_by_chance(text in ".{0,200}") {
+        prop_assert!(shared().verify(&text, now()).is_err());
+    }
+
+    #[test]
+    fn no_changed_token_is_accepted(at in 0usize..100, byte in 33u8..127) {
+        let good = hs256(&alice());
+        let mut changed = good.clone().into_bytes();
+        let at = at % changed.len();
+        changed[at] = byte;
+        let changed = String::from_utf8(changed).unwrap();
+        // The last character of a part carries bits that mean nothing; strict base64 refuses them.
+        prop_assert!(changed == good || shared().verify(&changed, now()).is_err());
+    }
+}

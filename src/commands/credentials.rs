@@ -1,0 +1,60 @@
+//! `callbox credentials`: makes TURN credentials as a back end would.
+
+use clap::Args;
+
+use crate::{
+    auth::TurnSecrets,
+    clock::Now,
+    config::{CredentialOptions, SourceOptions},
+    ids::{CallId, UserId},
+};
+
+/// The arguments of `callbox credentials`.
+#[derive(Debug, Args)]
+pub(super) struct CredentialsArgs {
+    /// Whose credentials.
+    #[arg(long, value_name = "NAME")]
+    user: UserId,
+
+    /// The one call they are for; the relay refuses them once it is over.
+    #[arg(long, value_name = "ID")]
+    call: Option<CallId>,
+
+    /// Print one line of JSON.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    source: SourceOptions,
+
+    #[command(flatten)]
+    credentials: CredentialOptions,
+}
+
+/// Prints a username and a password.
+pub(super) fn run(args: &CredentialsArgs) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !args.source.dev || !args.credentials.auth_secret.is_empty(),
+        "a server that runs with --dev has generated its secret; ask it for credentials at \
+         /api/v1/ice-servers, with a token from /dev/token"
+    );
+    let secrets = TurnSecrets::new(&args.credentials.secrets(false)?);
+    let ttl = args.credentials.credential_ttl.0;
+    let minted = secrets
+        .mint(Now::read(), ttl, &args.user, args.call, &[])
+        .ok_or_else(|| anyhow::anyhow!("there is no secret to mint with"))?;
+    if args.json {
+        let json = serde_json::json!({
+            "username": minted.username,
+            "password": minted.password,
+            "ttl": minted.ttl,
+        });
+        println!("{json}");
+    } else {
+        println!(
+            "username: {}\npassword: {}\nttl:      {} s",
+            minted.username, minted.password, minted.ttl
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! `callbox serve`: runs the server until it is told to stop.
+
+use std::{future, io::Write, time::Duration};
+
+use anyhow::Context;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+use crate::{
+    config::{Config, LogFormat, Options, RunOptions},
+    server::{Ready, Server},
+};
+
+/// Runs the server; returns after a graceful stop.
+pub(super) fn run(options: Options) -> anyhow::Result<()> {
+    init_log(&options.run);
+    let config = Config::new(options)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(serve(config));
+    // What still runs belongs to clients that had their time to go.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let (ready_json, lifetime) = (config.ready_json, config.lifetime);
+    let dev = config.dev.is_some();
+    // Before the listeners are up, so that no signal is missed once the ready line is out.
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let server = Server::start(config).await?;
+    announce(server.ready(), ready_json, dev)?;
+    let why = tokio::select! {
+        why = signals.next() => why,
+        () = after(lifetime) => "the lifetime is over",
+    };
+    tracing::info!("stopping: {why}");
+    tokio::select! {
+        () = server.stop() => {}
+        why = signals.next() => tracing::warn!("stopping at once: {why} again"),
+    }
+    Ok(())
+}
+
+async fn after(lifetime: Option<Duration>) {
+    match lifetime {
+        Some(lifetime) => tokio::time::sleep(lifetime).await,
+        None => future::pending().await,
+    }
+}
+
+/// Says that all is up and where.
+fn announce(ready: &Ready, json: bool, dev: bool) -> anyhow::Result<()> {
+    if json {
+        let line = serde_json::to_string(ready)?;
+        // Whoever waits for the line reads from a pipe: it must leave now.
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{line}")
+            .and_then(|()| stdout.flush())
+            .context("cannot write to stdout")?;
+    }
+    tracing::info!(
+        http = ready.http,
+        websocket = ready.websocket,
+        turn = ready.turn.join(" "),
+        "callbox is up"
+    );
+    if dev && !json {
+        eprintln!(
+            "\n  callbox is up, for development: everything is on loopback, every secret is \
+             generated.\n\n    Call someone     open {http}/ in two tabs\n    Get a token      \
+             curl -d '{{\"userId\":\"alice\"}}' -H 'content-type: application/json' {http}/dev/token\
+             \n    See it work      callbox check --url {http}\n    WebSocket        {ws}\n    \
+             Socket.IO        {io}\n    TURN             {turn}\n",
+            http = ready.http,
+            ws = ready.websocket,
+            io = ready.socket_io,
+            turn = ready.turn.join("\n                     "),
+        );
+    }
+    Ok(())
+}
+
+/// Logs go to stderr; stdout is for the ready line.
+fn init_log(options: &RunOptions) {
+    let filter = EnvFilter::new(&options.log_level);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber in one process is a test's; the first one stays.
+    let _ = match options.log_format {
+        LogFormat::Text => {
+            let colors = std::io::IsTerminal::is_terminal(&std::io::stderr.make_writer());
+            builder.with_ansi(colors).try_init()
+        }
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// What tells the process to stop.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) -> &'static str {
+        let _ = tokio::signal::ctrl_c().await;
+        "Ctrl-C"
+    }
+}

@@ -1,0 +1,123 @@
+//! The configuration file: TOML, read so that each error can name its line.
+
+use std::path::{Path, PathBuf};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::ConfigError;
+
+/// A file that has been read.
+pub(super) struct File {
+    path: PathBuf,
+    text: String,
+}
+
+/// One key with its value, or its values if it is a list.
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) values: Vec<String>,
+    pub(super) shape: Shape,
+    line: usize,
+}
+
+/// What stands behind the `=`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    One,
+    List,
+    Table,
+}
+
+impl File {
+    pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self { path: path.into(), text }),
+            Err(source) => Err(ConfigError::Read { path: path.into(), source }),
+        }
+    }
+
+    pub(super) fn entries(&self) -> Result<Vec<Entry>, ConfigError> {
+        let table = DeTable::parse(&self.text).map_err(|error| ConfigError::File {
+            path: self.path.clone(),
+            line: self.line(error.span().map_or(0, |span| span.start)),
+            reason: error.message().to_owned(),
+        })?;
+        let mut entries: Vec<_> = table
+            .into_inner()
+            .into_iter()
+            .map(|(key, value)| self.entry(&key, &value))
+            .collect::<Result<_, _>>()?;
+        entries.sort_by_key(|entry| entry.line);
+        Ok(entries)
+    }
+
+    fn entry(
+        &self,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Entry, ConfigError> {
+        let line = self.line(key.span().start);
+        let key = key.get_ref().to_string();
+        let shape = match value.get_ref() {
+            DeValue::Array(_) => Shape::List,
+            DeValue::Table(_) => Shape::Table,
+            _ => Shape::One,
+        };
+        let mut entry = Entry { key, values: Vec::new(), shape, line };
+        match value.get_ref() {
+            DeValue::Array(array) => {
+                for value in array {
+                    let text = self.scalar(&entry, value)?;
+                    entry.values.push(text);
+                }
+            }
+            // Refused later: an unknown name is the likelier mistake, and is looked up first.
+            DeValue::Table(_) => {}
+            _ => {
+                let text = self.scalar(&entry, value)?;
+                entry.values.push(text);
+            }
+        }
+        Ok(entry)
+    }
+
+    fn scalar(&self, entry: &Entry, value: &Spanned<DeValue<'_>>) -> Result<String, ConfigError> {
+        match value.get_ref() {
+            DeValue::String(text) => Ok(text.to_string()),
+            DeValue::Integer(number) => Ok(number.to_string()),
+            DeValue::Boolean(yes) => Ok(yes.to_string()),
+            _ => Err(self.bad_value(entry, "expected text, a whole number, true or false".into())),
+        }
+    }
+
+    pub(super) fn bad_value(&self, entry: &Entry, reason: String) -> ConfigError {
+        let reason = format!("`{}`: {reason}", entry.key);
+        ConfigError::File { path: self.path.clone(), line: entry.line, reason }
+    }
+
+    pub(super) fn unknown_key<'a>(
+        &self,
+        entry: &Entry,
+        keys: impl Iterator<Item = &'a str>,
+    ) -> ConfigError {
+        let nearest = keys
+            .map(|key| (strsim::damerau_levenshtein(key, &entry.key), key))
+            .min()
+            .filter(|(distance, key)| *distance <= key.len() / 2);
+        let hint = match nearest {
+            Some((_, key)) => format!("did you mean `{key}`?"),
+            None => "the options are listed by `callbox serve --help`".into(),
+        };
+        let reason = format!("there is no option `{}`; {hint}", entry.key);
+        ConfigError::File { path: self.path.clone(), line: entry.line, reason }
+    }
+
+    /// The line, counted from 1, in which the byte at `offset` is.
+    fn line(&self, offset: usize) -> usize {
+        self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
+            + 1
+    }
+}

@@ -1,0 +1,180 @@
+//! Flag over environment over file.
+//!
+//! The flags are parsed first. What they leave open is looked for in the environment and then in
+//! the file; each value found is checked on its own, so that an error can name the variable or the
+//! line, and then put behind the flags as if it had been one of them. Thus there is one parser for
+//! the three.
+
+use std::{ffi::OsString, path::Path};
+
+use clap::{Arg, ArgMatches, Args, Command, Parser, builder::Resettable, parser::ValueSource};
+
+use super::{
+    ConfigError, Options,
+    file::{File, Shape},
+};
+
+/// How an environment variable is read; a test has its own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// Parses the command line with what the environment and the file add to it.
+///
+/// # Errors
+/// [`ConfigError::Usage`] for the command line (a request for help is one, too) and others for the
+/// environment and the file.
+pub fn parse<T: Parser>(args: &[OsString], environment: Environment<'_>) -> Result<T, ConfigError> {
+    let command = flags_only::<T>();
+    let matches = command.clone().try_get_matches_from(args)?;
+    let Some((name, given)) = matches.subcommand() else {
+        return Ok(T::from_arg_matches(&matches)?);
+    };
+    let described = T::command();
+    let subcommand = described.find_subcommand(name).expect("clap has just matched it");
+    let more = from_layers(subcommand, given, environment)?;
+    let args = args.iter().cloned().chain(more);
+    let matches = command.try_get_matches_from(args)?;
+    Ok(T::from_arg_matches(&matches)?)
+}
+
+/// The options, as a table that can be read.
+pub(super) fn table() -> Command {
+    Options::augment_args(Command::new("callbox"))
+}
+
+/// The commands with nothing but their flags. The help names the variables; clap itself must not
+/// read them, or their values would count as flags in front of ours.
+fn flags_only<T: Parser>() -> Command {
+    fn document(arg: Arg) -> Arg {
+        let Some(variable) = arg.get_env().map(|name| name.to_string_lossy().into_owned()) else {
+            return arg;
+        };
+        let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        arg.long_help(format!("{help}\n\n[env: {variable}]")).env(Resettable::Reset)
+    }
+    T::command().mut_subcommands(|subcommand| subcommand.mut_args(document))
+}
+
+/// The arguments that stand for what only the environment and the file say.
+fn from_layers(
+    command: &Command,
+    given: &ArgMatches,
+    environment: Environment<'_>,
+) -> Result<Vec<OsString>, ConfigError> {
+    let mut more = Vec::new();
+    let mut config = None;
+    let mut open = Vec::new();
+    // What has an environment variable is an option; the rest are arguments of one command.
+    for arg in command.get_arguments().filter(|arg| arg.get_env().is_some()) {
+        let flag = given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+        let variable = if flag { None } else { from_environment(arg, environment)? };
+        if arg.get_id() == "config" {
+            let flag = given.try_get_one::<std::path::PathBuf>("config").ok().flatten();
+            config = flag.cloned().or(variable.as_ref().map(|values| (&values[0]).into()));
+        }
+        match variable {
+            Some(values) => more.extend(values.iter().map(|value| argument(arg, value))),
+            None if flag => {}
+            None => open.push(arg),
+        }
+    }
+    if let Some(path) = config {
+        more.extend(from_file(&path, &open)?);
+    }
+    Ok(more)
+}
+
+fn from_environment(
+    arg: &Arg,
+    environment: Environment<'_>,
+) -> Result<Option<Vec<String>>, ConfigError> {
+    let name = arg.get_env().expect("only options are asked for").to_string_lossy().into_owned();
+    // Compose files and unit files often set a variable to nothing where they mean to not set it.
+    let Some(text) = environment(&name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text.to_str() else {
+        return Err(ConfigError::Variable { name, reason: "it is not UTF-8 text".into() });
+    };
+    // Secrets may hold commas, so those of a list stand on lines of their own. Other lists are
+    // split at commas by clap.
+    let values: Vec<String> = match is_list(arg) && is_secret(arg) {
+        true => text.lines().map(str::to_owned).collect(),
+        false => vec![text.to_owned()],
+    };
+    for value in &values {
+        check(arg, value).map_err(|reason| ConfigError::Variable { name: name.clone(), reason })?;
+    }
+    Ok(Some(values))
+}
+
+fn from_file(path: &Path, open: &[&Arg]) -> Result<Vec<OsString>, ConfigError> {
+    let file = File::read(path)?;
+    let table = table();
+    let mut more = Vec::new();
+    for entry in file.entries()? {
+        let Some(arg) = table.get_arguments().find(|arg| arg.get_long() == Some(&entry.key)) else {
+            let keys =
+                table.get_arguments().filter_map(Arg::get_long).filter(|key| !is_only_flag(key));
+            return Err(file.unknown_key(&entry, keys));
+        };
+        if is_only_flag(&entry.key) {
+            return Err(file.bad_value(&entry, "a file cannot name another file".into()));
+        }
+        match entry.shape {
+            Shape::Table => {
+                return Err(file.bad_value(&entry, "it is an option, not a table".into()));
+            }
+            Shape::List if !is_list(arg) => {
+                return Err(file.bad_value(&entry, "it takes one value, not a list".into()));
+            }
+            Shape::One | Shape::List => {}
+        }
+        for value in &entry.values {
+            check(arg, value).map_err(|reason| file.bad_value(&entry, reason))?;
+        }
+        // Another option's value may hold for this command without being one of its flags.
+        if open.iter().any(|open| open.get_id() == arg.get_id()) {
+            more.extend(entry.values.iter().map(|value| argument(arg, value)));
+        }
+    }
+    Ok(more)
+}
+
+/// Whether an option makes no sense in a file.
+pub(super) fn is_only_flag(key: &str) -> bool {
+    key == "config"
+}
+
+/// Whether an option may be given more than once.
+pub(super) fn is_list(arg: &Arg) -> bool {
+    matches!(arg.get_action(), clap::ArgAction::Append)
+}
+
+/// Whether an option's value must not be shown.
+pub(super) fn is_secret(arg: &Arg) -> bool {
+    arg.is_hide_env_values_set()
+}
+
+fn argument(arg: &Arg, value: &str) -> OsString {
+    let long = arg.get_long().expect("every option has a long flag");
+    format!("--{long}={value}").into()
+}
+
+/// Says what is wrong with a value, without showing a secret one.
+fn check(arg: &Arg, value: &str) -> Result<(), String> {
+    let alone =
+        Command::new("callbox").no_binary_name(true).arg(arg.clone().env(Resettable::Reset));
+    let Err(error) = alone.try_get_matches_from([argument(arg, value)]) else { return Ok(()) };
+    let reason = std::error::Error::source(&error).map(ToString::to_string);
+    let reason = reason.unwrap_or_else(|| {
+        let names: Vec<_> = arg.get_possible_values();
+        let names: Vec<_> = names.iter().map(|value| value.get_name()).collect();
+        match names.is_empty() {
+            true => "it is not a value of the kind that is expected".into(),
+            false => format!("expected one of {}", names.join(", ")),
+        }
+    });
+    Err(match is_secret(arg) {
+        true => reason,
+        false => format!("{value:?} does not fit: {reason}"),
+    })
+}

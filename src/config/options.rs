@@ -1,0 +1,497 @@
+//! The one table of options. The flags, the environment variables, the keys of the file, the
+//! `--help` texts, `docs/configuration.md` and `deploy/callbox.toml` all come from here.
+//!
+//! An option is a field with `env`; its key in the file is its flag without the dashes. The first
+//! paragraph of its comment is the summary; the second says when to touch it. Where a default is
+//! not a constant, the comment ends with a paragraph that begins with `Default:`; where there is
+//! none, one with `Example:` gives the annotated file something to show.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
+use ipnet::IpNet;
+
+use super::values::{
+    Period, PortRange, Size, StaticUser, at_least_one, log_filter, network, origin, secret,
+    socket_address,
+};
+use crate::{auth::Secret, http, signaling, turn};
+
+/// Where options come from, and the mode for trying things out.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "General")]
+pub struct SourceOptions {
+    /// Run for development: on loopback only, with generated secrets.
+    ///
+    /// Serves the demo page and POST /dev/token, which gives a token to whoever asks, and lets
+    /// loopback addresses be relayed to. Listens on 127.0.0.1:8080 for HTTP and on 127.0.0.1:3478
+    /// and [::1]:3478 for STUN and TURN; another loopback address or port may be chosen.
+    #[arg(long, env = "CALLBOX_DEV", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value = "false",
+          value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub dev: bool,
+
+    /// Read options from this TOML file.
+    ///
+    /// A key is a flag without the dashes. A flag wins over the environment, and the environment
+    /// over the file. An annotated file with every option is in `deploy/callbox.toml`.
+    ///
+    /// Example: `/etc/callbox/callbox.toml`
+    #[arg(long, env = "CALLBOX_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Where the server is reached.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Addresses")]
+pub struct AddressOptions {
+    /// Where HTTP is served: signaling, the REST API and metrics.
+    ///
+    /// Behind a reverse proxy that ends TLS, make it a loopback address.
+    ///
+    /// Default: `0.0.0.0:8080`, with --dev `127.0.0.1:8080`
+    #[arg(long, env = "CALLBOX_HTTP", value_name = "IP:PORT", value_parser = socket_address)]
+    pub http: Option<SocketAddr>,
+
+    /// Where STUN and TURN are served over UDP; may be given more than once.
+    ///
+    /// A wildcard address listens on every address of the machine. Name addresses to leave some
+    /// out.
+    ///
+    /// Default: `0.0.0.0:3478` and `[::]:3478`, with --dev `127.0.0.1:3478` and `[::1]:3478`; of
+    /// the IPv6 ones only where the machine has IPv6
+    #[arg(long, env = "CALLBOX_LISTEN", value_name = "IP:PORT", value_delimiter = ',',
+          value_parser = socket_address)]
+    pub listen: Vec<SocketAddr>,
+
+    /// The public address of a machine behind 1:1 NAT, as PUBLIC or PUBLIC/PRIVATE; may be given
+    /// more than once.
+    ///
+    /// Needed on most clouds, where the machine does not have its public address itself: clients
+    /// are told PUBLIC wherever the server has PRIVATE.
+    ///
+    /// Example: `203.0.113.7/10.0.0.5`
+    #[arg(long, env = "CALLBOX_EXTERNAL_IP", value_name = "IP", value_delimiter = ',')]
+    pub external_ip: Vec<turn::ExternalIp>,
+
+    /// The address that relayed packets leave from and arrive at; may be given more than once.
+    ///
+    /// Needed only where relaying should use other addresses than listening does.
+    ///
+    /// Default: the addresses of --listen
+    ///
+    /// Example: `10.0.0.5`
+    #[arg(long, env = "CALLBOX_RELAY_IP", value_name = "IP", value_delimiter = ',')]
+    pub relay_ip: Vec<IpAddr>,
+
+    /// The UDP ports that allocations get.
+    ///
+    /// The firewall must let them in. One allocation takes one port, so the range also bounds how
+    /// many there can be.
+    #[arg(long, env = "CALLBOX_RELAY_PORTS", value_name = "LOW-HIGH",
+          default_value_t = PortRange(turn::Config::default().relay_ports))]
+    pub relay_ports: PortRange,
+
+    /// The web pages that may connect, by origin; may be given more than once.
+    ///
+    /// Without it, pages of any origin may, since a token and no cookie says who they are. Name
+    /// your own to keep other sites from using tokens they got hold of. Clients that are no pages
+    /// send no origin and are not concerned.
+    ///
+    /// Default: any origin
+    ///
+    /// Example: `https://app.example.com`
+    #[arg(long, env = "CALLBOX_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
+          value_parser = origin)]
+    pub allow_origin: Vec<String>,
+}
+
+/// The secrets behind TURN credentials.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TURN credentials")]
+pub struct CredentialOptions {
+    /// The secret that time-limited TURN credentials are made with; may be given more than once.
+    ///
+    /// The same as coturn's static-auth-secret: a back end that mints credentials shares it. The
+    /// first one mints, all verify; to change it, put the new one in front and take the old one
+    /// out after --credential-ttl. `openssl rand -base64 32` makes one. Prefer --auth-secret-file
+    /// or the environment: other users of the machine can see a command line.
+    ///
+    /// Default: none; with --dev a generated one
+    ///
+    /// Example: `change-me`
+    #[arg(long, env = "CALLBOX_AUTH_SECRET", value_name = "SECRET", hide_env_values = true,
+          value_parser = secret)]
+    pub auth_secret: Vec<Secret>,
+
+    /// A file with such a secret in its first line; may be given more than once.
+    ///
+    /// Its secrets come after those of --auth-secret.
+    ///
+    /// Example: `/run/secrets/callbox-auth`
+    #[arg(long, env = "CALLBOX_AUTH_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub auth_secret_file: Vec<PathBuf>,
+
+    /// For how long minted TURN credentials open allocations.
+    ///
+    /// Live allocations of a live call outlast it. Shorten it where leaked credentials would be
+    /// used by others; clients ask again.
+    #[arg(long, env = "CALLBOX_CREDENTIAL_TTL", value_name = "DURATION", default_value_t = Period(signaling::Config::default().credential_ttl))]
+    pub credential_ttl: Period,
+}
+
+/// More about TURN users.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TURN credentials")]
+pub struct TurnUserOptions {
+    /// The realm of TURN credentials.
+    ///
+    /// Clients show or store it, no more. Static users' passwords are hashed with it.
+    #[arg(long, env = "CALLBOX_REALM", value_name = "NAME", default_value = "callbox")]
+    pub realm: String,
+
+    /// A TURN user with a password that does not expire, as NAME:PASSWORD; may be given more than
+    /// once.
+    ///
+    /// For devices that cannot fetch credentials. Give browsers time-limited ones instead.
+    ///
+    /// Example: `camera-1:change-me`
+    #[arg(long, env = "CALLBOX_USER", value_name = "NAME:PASSWORD", hide_env_values = true)]
+    pub user: Vec<StaticUser>,
+}
+
+/// Who may use signaling.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Tokens")]
+pub struct TokenOptions {
+    /// The shared secret of HS256 tokens; may be given more than once.
+    ///
+    /// Your back end signs a token for each of its users: sub is the user's id, exp the end. The
+    /// first secret also signs what `callbox token` makes. `openssl rand -base64 32` makes one.
+    ///
+    /// Default: none; with --dev a generated one
+    ///
+    /// Example: `change-me`
+    #[arg(long, env = "CALLBOX_JWT_SECRET", value_name = "SECRET", hide_env_values = true,
+          value_parser = secret)]
+    pub jwt_secret: Vec<Secret>,
+
+    /// A PEM file with the public key of tokens; may be given more than once.
+    ///
+    /// For back ends that keep their key to themselves: RS256 for an RSA key, ES256 for one on
+    /// P-256, EdDSA for Ed25519.
+    ///
+    /// Example: `/etc/callbox/jwt.pub.pem`
+    #[arg(long, env = "CALLBOX_JWT_PUBLIC_KEY", value_name = "FILE", value_delimiter = ',')]
+    pub jwt_public_key: Vec<PathBuf>,
+
+    /// The iss that a token must carry.
+    ///
+    /// Set it where the issuer signs for others with the same key.
+    ///
+    /// Default: any, or none
+    ///
+    /// Example: `https://login.example.com`
+    #[arg(long, env = "CALLBOX_JWT_ISSUER", value_name = "TEXT")]
+    pub jwt_issuer: Option<String>,
+
+    /// The aud that a token must carry, alone or among others.
+    ///
+    /// Set it where tokens for other services are signed with the same key.
+    ///
+    /// Default: any, or none
+    ///
+    /// Example: `callbox`
+    #[arg(long, env = "CALLBOX_JWT_AUDIENCE", value_name = "TEXT")]
+    pub jwt_audience: Option<String>,
+}
+
+/// Who may use the REST API.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Tokens")]
+pub struct ApiOptions {
+    /// A key that opens GET /api/v1/calls to your back end; may be given more than once.
+    ///
+    /// `openssl rand -base64 32` makes one.
+    ///
+    /// Default: none, and these pages stay closed; with --dev a generated one
+    ///
+    /// Example: `change-me`
+    #[arg(long, env = "CALLBOX_API_KEY", value_name = "KEY", hide_env_values = true,
+          value_parser = secret)]
+    pub api_key: Vec<Secret>,
+}
+
+/// What the relay does and how much of it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Relay")]
+pub struct RelayOptions {
+    /// A network that may be relayed to although it is denied by default; may be given more than
+    /// once.
+    ///
+    /// Private, loopback, link-local and other special networks are denied, so that nobody reaches
+    /// your inner network through the relay. Open those in which your clients really are.
+    ///
+    /// Default: none; with --dev loopback
+    ///
+    /// Example: `10.20.0.0/16`
+    #[arg(long, env = "CALLBOX_ALLOW_PEER", value_name = "NETWORK", value_delimiter = ',',
+          value_parser = network)]
+    pub allow_peer: Vec<IpNet>,
+
+    /// A network that is never relayed to; may be given more than once.
+    ///
+    /// It wins over --allow-peer.
+    ///
+    /// Example: `198.51.100.0/24`
+    #[arg(long, env = "CALLBOX_DENY_PEER", value_name = "NETWORK", value_delimiter = ',',
+          value_parser = network)]
+    pub deny_peer: Vec<IpNet>,
+
+    /// How many allocations there may be in all.
+    ///
+    /// Each takes a port, a socket and some memory. Past it, clients get error 508.
+    #[arg(long, env = "CALLBOX_MAX_ALLOCATIONS", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_allocations, value_parser = at_least_one)]
+    pub max_allocations: usize,
+
+    /// How many allocations one user may have.
+    ///
+    /// A browser opens one for each of its networks and each TURN URI, and twice as many while a
+    /// call is being set up again. Past it, clients get error 486.
+    #[arg(long, env = "CALLBOX_MAX_ALLOCATIONS_PER_USER", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_allocations_per_user,
+          value_parser = at_least_one)]
+    pub max_allocations_per_user: usize,
+
+    /// How many peers' addresses one allocation may have permissions for.
+    ///
+    /// Past it, clients get error 508.
+    #[arg(long, env = "CALLBOX_MAX_PERMISSIONS", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_permissions, value_parser = at_least_one)]
+    pub max_permissions: usize,
+
+    /// How many channels one allocation may have.
+    ///
+    /// Past it, clients get error 508.
+    #[arg(long, env = "CALLBOX_MAX_CHANNELS", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_channels, value_parser = at_least_one)]
+    pub max_channels: usize,
+
+    /// The longest lifetime that an allocation is granted at a time.
+    ///
+    /// Clients refresh in good time; a shorter one frees the ports of vanished clients sooner.
+    #[arg(long, env = "CALLBOX_MAX_LIFETIME", value_name = "DURATION",
+          default_value_t = Period(turn::Config::default().max_lifetime))]
+    pub max_lifetime: Period,
+
+    /// How many error answers a second one address is sent before it has proved who it is.
+    ///
+    /// Further requests of it are dropped, so that the relay cannot be made to flood somebody whose
+    /// address was forged.
+    #[arg(long, env = "CALLBOX_MAX_UNAUTHENTICATED_REPLIES", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_unauthenticated_replies)]
+    pub max_unauthenticated_replies: u32,
+
+    /// How many threads serve STUN and TURN.
+    ///
+    /// Each has its own sockets and shares nothing with the others.
+    ///
+    /// Default: `0`, which is one for each core
+    #[arg(
+        long,
+        env = "CALLBOX_WORKERS",
+        value_name = "NUMBER",
+        default_value = "0",
+        hide_default_value = true
+    )]
+    pub workers: usize,
+}
+
+/// The signaling side and its limits.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Signaling")]
+pub struct SignalingOptions {
+    /// The longest message that a client may send.
+    ///
+    /// Past it, the connection is closed with 1009. Descriptions of calls with many tracks come to
+    /// some 20 KiB.
+    #[arg(long, env = "CALLBOX_MAX_MESSAGE", value_name = "BYTES",
+          default_value_t = Size(http::MAX_MESSAGE))]
+    pub max_message: Size,
+
+    /// How many HTTP connections there may be in all; a signaling session holds one.
+    ///
+    /// The process needs as many file descriptors (`ulimit -n`), and one more for each allocation.
+    #[arg(long, env = "CALLBOX_MAX_CONNECTIONS", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().max_sessions, value_parser = at_least_one)]
+    pub max_connections: usize,
+
+    /// How many HTTP connections one address may have.
+    ///
+    /// An office behind one address needs one for each of its people. Behind a reverse proxy every
+    /// connection comes from the proxy: give it the value of --max-connections.
+    #[arg(long, env = "CALLBOX_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER",
+          default_value_t = http::MAX_CONNECTIONS_PER_ADDRESS, value_parser = at_least_one)]
+    pub max_connections_per_address: usize,
+
+    /// How many signaling sessions one user may have: one for each device.
+    #[arg(long, env = "CALLBOX_MAX_CONNECTIONS_PER_USER", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().max_sessions_per_user,
+          value_parser = at_least_one)]
+    pub max_connections_per_user: usize,
+
+    /// How many events a session may send in a second in the long run; 0 lifts the limit.
+    ///
+    /// Past it, requests are answered with `rate_limited`; whoever goes on is disconnected.
+    #[arg(long, env = "CALLBOX_EVENTS_PER_SECOND", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().events_per_second)]
+    pub events_per_second: u32,
+
+    /// How many events a session may send at once.
+    ///
+    /// A browser with many networks sends its candidates in one burst.
+    #[arg(long, env = "CALLBOX_EVENT_BURST", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().event_burst)]
+    pub event_burst: u32,
+
+    /// For how long a call rings before it ends with `timeout`.
+    #[arg(long, env = "CALLBOX_RING_TIMEOUT", value_name = "DURATION",
+          default_value_t = Period(signaling::Config::default().ring_timeout))]
+    pub ring_timeout: Period,
+
+    /// For how long a call waits for a side that lost its connection.
+    ///
+    /// Media may well go on meanwhile. After it, the call ends with `connection_lost`.
+    #[arg(long, env = "CALLBOX_RECONNECT_GRACE", value_name = "DURATION",
+          default_value_t = Period(signaling::Config::default().reconnect_grace))]
+    pub reconnect_grace: Period,
+
+    /// For how long candidates wait for the description that they belong to.
+    ///
+    /// Browsers that get a candidate before the description throw. 0s relays them at once.
+    #[arg(long, env = "CALLBOX_CANDIDATE_HOLD", value_name = "DURATION",
+          default_value_t = Period(signaling::Config::default().candidate_hold))]
+    pub candidate_hold: Period,
+
+    /// How many candidates are kept for a side that cannot get them yet.
+    #[arg(long, env = "CALLBOX_JOURNAL_CANDIDATES", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().journal_candidates,
+          value_parser = at_least_one)]
+    pub journal_candidates: usize,
+
+    /// How many bytes of candidates are kept for a side that cannot get them yet, and how large a
+    /// description may be to be kept.
+    #[arg(long, env = "CALLBOX_JOURNAL_SIZE", value_name = "BYTES",
+          default_value_t = Size(signaling::Config::default().journal_bytes))]
+    pub journal_size: Size,
+
+    /// How many bytes of `metadata` a caller may attach to a call.
+    #[arg(long, env = "CALLBOX_MAX_METADATA", value_name = "BYTES",
+          default_value_t = Size(signaling::Config::default().max_metadata))]
+    pub max_metadata: Size,
+
+    /// How many live calls there may be in all.
+    #[arg(long, env = "CALLBOX_MAX_CALLS", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().max_calls, value_parser = at_least_one)]
+    pub max_calls: usize,
+
+    /// How many live calls one user may be in.
+    ///
+    /// Whoever calls a user past it gets `busy`. Raise it where your clients can put a call on
+    /// hold to take another.
+    #[arg(long, env = "CALLBOX_MAX_CALLS_PER_USER", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().max_calls_per_user,
+          value_parser = at_least_one)]
+    pub max_calls_per_user: usize,
+
+    /// How many calls that are over GET /api/v1/calls still shows.
+    #[arg(long, env = "CALLBOX_ENDED_CALLS", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().ended_calls)]
+    pub ended_calls: usize,
+
+    /// For how long it shows them.
+    #[arg(long, env = "CALLBOX_ENDED_CALLS_FOR", value_name = "DURATION",
+          default_value_t = Period(signaling::Config::default().ended_calls_for))]
+    pub ended_calls_for: Period,
+}
+
+/// How the process runs and what it writes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Running")]
+pub struct RunOptions {
+    /// Print one line of JSON on stdout once every listener is up.
+    ///
+    /// For tests and supervisors: it names the addresses with their real ports and, with --dev,
+    /// the generated secrets. Logs go to stderr.
+    #[arg(long, env = "CALLBOX_READY_JSON", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value = "false",
+          value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub ready_json: bool,
+
+    /// Stop by itself after this time.
+    ///
+    /// So that a test that dies leaves nothing behind.
+    ///
+    /// Default: never
+    ///
+    /// Example: `10m`
+    #[arg(long, env = "CALLBOX_LIFETIME", value_name = "DURATION")]
+    pub lifetime: Option<Period>,
+
+    /// How log lines look.
+    #[arg(long, env = "CALLBOX_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// How much is logged: error, warn, info, debug or trace.
+    ///
+    /// Single modules may be named, as in info,callbox::http=debug. Secrets, tokens, descriptions
+    /// and candidates are logged at no level.
+    #[arg(long, env = "CALLBOX_LOG_LEVEL", value_name = "LEVEL", default_value = "info",
+          value_parser = log_filter)]
+    pub log_level: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// Every option of the server.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Where options come from.
+    #[command(flatten)]
+    pub source: SourceOptions,
+    /// Where the server is reached.
+    #[command(flatten)]
+    pub addresses: AddressOptions,
+    /// The secrets behind TURN credentials.
+    #[command(flatten)]
+    pub credentials: CredentialOptions,
+    /// More about TURN users.
+    #[command(flatten)]
+    pub turn_users: TurnUserOptions,
+    /// Who may use signaling.
+    #[command(flatten)]
+    pub tokens: TokenOptions,
+    /// Who may use the REST API.
+    #[command(flatten)]
+    pub api: ApiOptions,
+    /// What the relay does and how much of it.
+    #[command(flatten)]
+    pub relay: RelayOptions,
+    /// The signaling side and its limits.
+    #[command(flatten)]
+    pub signaling: SignalingOptions,
+    /// How the process runs and what it writes.
+    #[command(flatten)]
+    pub run: RunOptions,
+}

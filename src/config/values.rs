@@ -1,0 +1,193 @@
+//! The kinds of value that an option takes, and how each is read from text.
+
+use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use ipnet::IpNet;
+
+use crate::auth::Secret;
+
+/// A length of time, written as people write it: `45s`, `10m`, `1h 30m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+impl FromStr for Period {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text)
+            .map(Self)
+            .map_err(|_| "expected a length of time such as 300ms, 45s, 10m or 1h30m".into())
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// A number of bytes: `65536`, `64KiB`, `1MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub usize);
+
+const UNITS: [(&str, usize); 2] = [("MiB", 1024 * 1024), ("KiB", 1024)];
+
+impl FromStr for Size {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = UNITS
+            .iter()
+            .find_map(|(name, unit)| Some((text.strip_suffix(name)?.trim_end(), *unit)))
+            .unwrap_or((text, 1));
+        number
+            .parse()
+            .ok()
+            .and_then(|number: usize| number.checked_mul(unit))
+            .map(Self)
+            .ok_or_else(|| "expected a number of bytes such as 65536, 64KiB or 1MiB".into())
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, unit) in UNITS {
+            if self.0 >= unit && self.0.is_multiple_of(unit) {
+                return write!(f, "{}{name}", self.0 / unit);
+            }
+        }
+        self.0.fmt(f)
+    }
+}
+
+/// UDP ports, both ends included: `49152-65535`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortRange(pub RangeInclusive<u16>);
+
+impl FromStr for PortRange {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split_once('-')
+            .and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)))
+            .filter(|(low, high)| *low > 0u16 && low <= high)
+            .map(|(low, high)| Self(low..=high))
+            .ok_or_else(|| "expected LOW-HIGH with 1 <= LOW <= HIGH <= 65535".into())
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0.start(), self.0.end())
+    }
+}
+
+/// A static TURN user: `name:password`. Any text is taken here, since an error would be shown with
+/// the text; the split is checked later, without it.
+#[derive(Debug, Clone)]
+pub struct StaticUser(pub Secret);
+
+impl FromStr for StaticUser {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        secret(text).map(Self)
+    }
+}
+
+impl StaticUser {
+    /// The name and the password, if there is a colon between them and neither is empty.
+    pub fn split(&self) -> Option<(String, Secret)> {
+        let (name, password) = self.0.expose_text()?.split_once(':')?;
+        let fit = !name.is_empty() && !password.is_empty();
+        fit.then(|| (name.to_owned(), Secret::new(password)))
+    }
+}
+
+/// Reads a secret.
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
+    match text {
+        "" => Err("a secret cannot be empty".into()),
+        text => Ok(Secret::new(text)),
+    }
+}
+
+/// Reads a network; a lone address is a network of one.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "expected a network such as 10.0.0.0/8 or fd00::/8, or one address".into())
+}
+
+/// Reads `IP:PORT`.
+pub(super) fn socket_address(text: &str) -> Result<std::net::SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "expected IP:PORT such as 0.0.0.0:3478 or [::]:3478; port 0 takes any free one".into()
+    })
+}
+
+/// Reads a number of at least one.
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a whole number of at least 1".into()),
+    }
+}
+
+/// Reads what to log.
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("expected error, warn, info, debug or trace, or MODULE=LEVEL pairs".into()),
+    }
+}
+
+/// Reads an origin as a browser sends it: scheme, host and, where it is not the usual one, port.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let expected = || "expected an origin such as https://app.example.com, without a path".into();
+    let (scheme, host) = text.split_once("://").ok_or_else(expected)?;
+    let fit = ["http", "https"].contains(&scheme)
+        && !host.is_empty()
+        && !host.contains(|c: char| matches!(c, '/' | '?' | '#' | '@') || c.is_whitespace());
+    // Browsers send it in lower case.
+    if fit { Ok(text.to_ascii_lowercase()) } else { Err(expected()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_and_shown_alike() {
+        for text in ["45s", "300ms", "1h 30m"] {
+            assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
+        }
+        assert_eq!("0".parse(), Ok(Period(Duration::ZERO)));
+        assert!("45".parse::<Period>().is_err());
+        assert_eq!("64KiB".parse(), Ok(Size(65536)));
+        assert_eq!(Size(65536).to_string(), "64KiB");
+        assert_eq!(Size(65537).to_string(), "65537");
+        assert!("64k".parse::<Size>().is_err());
+        assert_eq!("1-65535".parse(), Ok(PortRange(1..=65535)));
+        for bad in ["0-9", "9-1", "1-65536", "5", "-", "a-b"] {
+            assert!(bad.parse::<PortRange>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_may_hold_a_colon() {
+        let user: StaticUser = "alice:pass:word".parse().unwrap();
+        let (name, password) = user.split().unwrap();
+        assert_eq!((name.as_str(), password.expose_text()), ("alice", Some("pass:word")));
+        for bad in ["alice", ":x", "alice:"] {
+            assert!(bad.parse::<StaticUser>().unwrap().split().is_none());
+        }
+    }
+
+    #[test]
+    fn networks_and_origins() {
+        assert_eq!(network("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
+        assert_eq!(network("fd00::/8").unwrap().to_string(), "fd00::/8");
+        assert!(network("10.0.0.0/33").is_err());
+        assert_eq!(origin("https://App.example.com:8443").unwrap(), "https://app.example.com:8443");
+        for bad in ["*", "app.example.com", "https://a/", "ftp://a", "https://"] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What every request handler can reach.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::sync::{Notify, watch};
+
+use super::{Config, counters::Counters, hub_task::HubHandle, origins::Origins};
+use crate::{
+    auth::{ApiKeys, TokenMinter, TokenVerifier},
+    clock::Now,
+    ids::SessionId,
+    turn::Snapshot,
+};
+
+/// How the metrics page asks the relay.
+pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
+
+/// The state of the app.
+pub(super) struct App {
+    pub hub: HubHandle,
+    pub tokens: TokenVerifier,
+    pub api_keys: ApiKeys,
+    pub origins: Origins,
+    pub max_message: usize,
+    pub counters: Arc<Counters>,
+    pub relay_metrics: RelayMetrics,
+    /// Signs tokens for whoever asks, in `--dev`.
+    pub dev: Option<TokenMinter>,
+    /// How near the end of the server is.
+    pub phase: watch::Receiver<Phase>,
+    /// What a graceful stop waits for.
+    pub running: Tracker,
+    session_ids: Mutex<StdRng>,
+}
+
+/// The life of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// It takes whoever comes.
+    Serving,
+    /// Sessions end and nobody new comes in; `/readyz` says so.
+    Draining,
+    /// Connections end.
+    Stopping,
+}
+
+/// Counts what a graceful stop waits for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tracker(Arc<Tracked>);
+
+#[derive(Debug, Default)]
+struct Tracked {
+    count: AtomicUsize,
+    idle: Notify,
+}
+
+/// Held by what a graceful stop waits for.
+#[derive(Debug)]
+pub(super) struct Running(Arc<Tracked>);
+
+impl Tracker {
+    /// One more to wait for, until the result is dropped.
+    pub fn enter(&self) -> Running {
+        self.0.count.fetch_add(1, Ordering::SeqCst);
+        Running(self.0.clone())
+    }
+
+    /// Returns when there is nothing to wait for.
+    pub async fn idle(&self) {
+        loop {
+            let idle = self.0.idle.notified();
+            let mut idle = std::pin::pin!(idle);
+            // What ends between the look and the wait must not be missed.
+            idle.as_mut().enable();
+            if self.0.count.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+impl App {
+    pub fn new(
+        config: Config,
+        hub: HubHandle,
+        counters: Arc<Counters>,
+        relay_metrics: RelayMetrics,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
+        Self {
+            hub,
+            tokens: config.tokens,
+            api_keys: config.api_keys,
+            origins: Origins::new(config.allow_origins),
+            max_message: config.max_message,
+            counters,
+            relay_metrics,
+            dev: config.dev,
+            phase,
+            running: Tracker::default(),
+            session_ids: Mutex::new(StdRng::from_os_rng()),
+        }
+    }
+
+    /// Makes the name of a session.
+    pub fn session_id(&self) -> SessionId {
+        let mut random = self.session_ids.lock().expect("making an id does not panic");
+        SessionId::generate(Now::read().unix_ms(), &mut *random)
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
+    }
+
+    /// Returns once the server has come so far.
+    pub fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
+        let mut current = self.phase.clone();
+        async move {
+            // An error means that the server is gone, which is further than any phase.
+            let _ = current.wait_for(|current| *current >= phase).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tracker_is_idle_when_all_have_left() {
+        let tracker = Tracker::default();
+        tracker.idle().await;
+        let (first, second) = (tracker.enter(), tracker.enter());
+        let waiting = tokio::spawn({
+            let tracker = tracker.clone();
+            async move { tracker.idle().await }
+        });
+        drop(first);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(second);
+        waiting.await.unwrap();
+    }
+}

@@ -1,0 +1,127 @@
+//! What only `--dev` serves: the demo page, tokens for whoever asks, and who is online.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{self, HeaderName},
+    },
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{app::App, error::ApiError, rest};
+use crate::{clock::Now, ids::UserId};
+
+/// For how long a token of `POST /dev/token` is good.
+const TOKEN_TTL: Duration = Duration::from_secs(12 * 3600);
+
+/// Nothing from elsewhere, nothing inline; `'self'` also covers the WebSocket.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      img-src 'self' data:; media-src 'self' blob:; manifest-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Headers of every part of the page.
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    // The page is part of the binary: after an update the old one must not stay.
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+];
+
+fn part(content_type: &'static str, text: &'static str) -> Response {
+    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    (HEADERS, [content_type], text).into_response()
+}
+
+/// `GET /`
+pub(super) async fn page() -> Response {
+    part("text/html; charset=utf-8", include_str!("page/index.html"))
+}
+
+/// `GET /app.js`
+pub(super) async fn script() -> Response {
+    part("text/javascript; charset=utf-8", include_str!("page/app.js"))
+}
+
+/// `GET /style.css`
+pub(super) async fn style() -> Response {
+    part("text/css; charset=utf-8", include_str!("page/style.css"))
+}
+
+/// Lets only those pass who asked for a loopback address or `localhost`: a page from elsewhere whose
+/// name was made to lead here must not get a token.
+pub(super) async fn loopback_host(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    match host.is_some_and(is_loopback) {
+        true => next.run(request).await,
+        false => ApiError::not_found(
+            "In --dev, this page is only there by a loopback address or as localhost.",
+        )
+        .into_response(),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TokenRequest {
+    user_id: UserId,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// `POST /dev/token { "userId" }`: `{ "token" }`.
+pub(super) async fn token(
+    State(app): State<Arc<App>>,
+    request: Result<Json<TokenRequest>, axum::extract::rejection::JsonRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Json(request) = request.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let minter = app.dev.as_ref().ok_or_else(|| ApiError::not_found("There is no such page."))?;
+    let token = minter.mint(&request.user_id, request.name.as_deref(), TOKEN_TTL, Now::read());
+    // Told now, and not when it is used.
+    app.authenticate(&token)?;
+    Ok(Json(json!({ "token": token })))
+}
+
+/// `GET /dev/online`: `{ users: [{ userId, name, devices }] }` for a user's token.
+pub(super) async fn online(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
+    rest::user(&app, &headers)?;
+    let users = app.hub.view(|hub, _| hub.online_users().collect::<Vec<_>>()).await;
+    let users = users.ok_or_else(ApiError::stopping)?;
+    Ok(Json(json!({ "users": users })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_are_served() {
+        for host in
+            ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080", "[::1]"]
+        {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example:80", "192.0.2.1", "", "::1.evil"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! How many connections there may be, in all and from one address.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use super::counters::Refusal;
+
+/// Connections by address.
+#[derive(Debug, Clone)]
+pub(super) struct Connections {
+    max: usize,
+    max_per_address: usize,
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A place among the connections; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    address: IpAddr,
+    open: Arc<Mutex<Open>>,
+}
+
+impl Connections {
+    pub fn new(max: usize, max_per_address: usize) -> Self {
+        Self { max, max_per_address, open: Arc::default() }
+    }
+
+    /// A place for a connection from `address`, if there is one.
+    pub fn enter(&self, address: IpAddr) -> Result<Place, Refusal> {
+        let address = group(address);
+        let mut open = self.open.lock().expect("counting does not panic");
+        if open.total >= self.max {
+            return Err(Refusal::Total);
+        }
+        let here = open.by_address.entry(address).or_default();
+        if *here >= self.max_per_address {
+            return Err(Refusal::Address);
+        }
+        *here += 1;
+        open.total += 1;
+        Ok(Place { address, open: self.open.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().expect("counting does not panic");
+        open.total -= 1;
+        if let Entry::Occupied(mut here) = open.by_address.entry(self.address) {
+            *here.get_mut() -= 1;
+            if *here.get() == 0 {
+                here.remove();
+            }
+        }
+    }
+}
+
+/// What counts as one address: of IPv6 the network of 64 bits, for whoever has one address of it
+/// has them all.
+fn group(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+/// How many sessions an address may begin in a while, for sessions that need no connection of
+/// their own to exist: those of Socket.IO over polling. Each that does not say who it is ends
+/// within the window, so this also bounds how many of them there are.
+#[derive(Debug)]
+pub(super) struct Handshakes {
+    max: usize,
+    max_per_address: usize,
+    window: Duration,
+    begun: Mutex<Begun>,
+}
+
+#[derive(Debug)]
+struct Begun {
+    since: Instant,
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Handshakes {
+    pub fn new(max: usize, max_per_address: usize, window: Duration) -> Self {
+        let begun = Begun { since: Instant::now(), total: 0, by_address: HashMap::new() };
+        Self { max, max_per_address, window, begun: begun.into() }
+    }
+
+    /// Counts one more from `address`; says whether it is one too many.
+    pub fn begin(&self, address: IpAddr, now: Instant) -> Result<(), Refusal> {
+        let mut begun = self.begun.lock().expect("counting does not panic");
+        if now.saturating_duration_since(begun.since) >= self.window {
+            *begun = Begun { since: now, total: 0, by_address: HashMap::new() };
+        }
+        let total = begun.total;
+        let here = begun.by_address.entry(group(address)).or_default();
+        if total >= self.max || *here >= self.max_per_address {
+            return Err(Refusal::Handshakes);
+        }
+        *here += 1;
+        begun.total += 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_given_back() {
+        let connections = Connections::new(3, 2);
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let first = connections.enter(ip("192.0.2.1")).unwrap();
+        let _second = connections.enter(ip("::ffff:192.0.2.1")).unwrap();
+        assert_eq!(connections.enter(ip("192.0.2.1")).unwrap_err(), Refusal::Address);
+        let _third = connections.enter(ip("192.0.2.2")).unwrap();
+        assert_eq!(connections.enter(ip("192.0.2.3")).unwrap_err(), Refusal::Total);
+        drop(first);
+        assert!(connections.enter(ip("192.0.2.1")).is_ok());
+        assert_eq!(connections.open.lock().unwrap().by_address.len(), 2);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let ip = |text: &str| group(text.parse().unwrap());
+        assert_eq!(ip("2001:db8::1"), ip("2001:db8::ffff:1:2:3"));
+        assert_ne!(ip("2001:db8::1"), ip("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn handshakes_are_counted_by_the_window() {
+        let window = Duration::from_secs(5);
+        let handshakes = Handshakes::new(3, 2, window);
+        let [a, b] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
+        let now = Instant::now();
+        assert!(handshakes.begin(a, now).is_ok());
+        assert!(handshakes.begin(a, now).is_ok());
+        assert!(handshakes.begin(a, now).is_err());
+        assert!(handshakes.begin(b, now).is_ok());
+        assert!(handshakes.begin(b, now).is_err());
+        assert!(handshakes.begin(a, now + window).is_ok());
+    }
+}

@@ -1,0 +1,254 @@
+//! `GET /metrics`: what the relay, the hub and the HTTP side have counted, as OpenMetrics text,
+//! which Prometheus reads.
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+
+use super::{
+    app::App,
+    counters::{Counters, Front, Refusal},
+    error::ApiError,
+};
+use crate::{
+    signaling::{Stats, Tally, Word},
+    turn::Snapshot,
+};
+
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Answers with everything there is to count.
+pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let hub = app.hub.view(|hub, _| hub.stats()).await.ok_or_else(ApiError::stopping)?;
+    let numbers = Numbers { relay: (app.relay_metrics)(), hub, http: app.counters.clone() };
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(numbers));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)
+        .expect("writing to a String does not fail");
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+/// Everything at one moment.
+#[derive(Debug)]
+struct Numbers {
+    relay: Snapshot,
+    hub: Stats,
+    http: Arc<Counters>,
+}
+
+/// One value of a family: its labels and its number.
+type Sample<'a> = (Vec<(&'static str, &'a str)>, u64);
+
+/// Writes families.
+struct Families<'a>(DescriptorEncoder<'a>);
+
+impl Families<'_> {
+    fn write<'s>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        samples: impl IntoIterator<Item = Sample<'s>>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
+        for (labels, value) in samples {
+            let encode = |metric| match kind {
+                MetricType::Counter => ConstCounter::new(value).encode(metric),
+                _ => ConstGauge::new(value).encode(metric),
+            };
+            match labels.as_slice() {
+                // A family without labels is a metric of its own.
+                [] => return encode(family),
+                labels => encode(family.encode_family(&labels)?)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn counter<'s>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = Sample<'s>>,
+    ) -> fmt::Result {
+        self.write(name, help, MetricType::Counter, samples)
+    }
+
+    fn gauge<'s>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = Sample<'s>>,
+    ) -> fmt::Result {
+        self.write(name, help, MetricType::Gauge, samples)
+    }
+}
+
+fn one(value: u64) -> [Sample<'static>; 1] {
+    [(Vec::new(), value)]
+}
+
+fn up_and_down(up: u64, down: u64) -> [Sample<'static>; 2] {
+    [(vec![("direction", "up")], up), (vec![("direction", "down")], down)]
+}
+
+/// One sample for each word, with the word as the label.
+fn by_word<W: Word + fmt::Display>(
+    label: &'static str,
+    tally: &Tally<W>,
+    name: fn(W) -> &'static str,
+) -> Vec<Sample<'static>> {
+    tally.iter().map(|(word, count)| (vec![(label, name(word))], count)).collect()
+}
+
+impl Collector for Numbers {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut families = Families(encoder);
+        families.gauge(
+            "callbox_build_info",
+            "The version that runs.",
+            [(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
+        )?;
+        self.relay(&mut families)?;
+        self.hub(&mut families)?;
+        self.http(&mut families)
+    }
+}
+
+impl Numbers {
+    fn relay(&self, families: &mut Families<'_>) -> fmt::Result {
+        let relay = &self.relay;
+        families.gauge("callbox_allocations", "TURN allocations now.", one(relay.allocations))?;
+        families.counter(
+            "callbox_allocations_opened",
+            "TURN allocations opened.",
+            one(relay.allocations_opened),
+        )?;
+        families.counter(
+            "callbox_relayed_packets",
+            "Packets relayed: up from clients to peers, down from peers to clients.",
+            up_and_down(relay.packets_up, relay.packets_down),
+        )?;
+        families.counter(
+            "callbox_relayed_bytes",
+            "Bytes of payload relayed: up from clients to peers, down from peers to clients.",
+            up_and_down(relay.bytes_up, relay.bytes_down),
+        )?;
+        families.counter(
+            "callbox_drops",
+            "Datagrams that the relay dropped, by reason.",
+            relay.drops.iter().map(|(reason, count)| (vec![("reason", *reason)], *count)),
+        )?;
+        // There are methods times error codes of these, and most never happen.
+        let requests = relay.requests.iter().filter(|(_, _, count)| *count > 0);
+        families.counter(
+            "callbox_stun_requests",
+            "STUN and TURN requests, by method and by success or error code.",
+            requests.map(|(method, result, count)| {
+                (vec![("method", *method), ("result", *result)], *count)
+            }),
+        )
+    }
+
+    fn hub(&self, families: &mut Families<'_>) -> fmt::Result {
+        let (hub, counters) = (&self.hub, &self.hub.counters);
+        families.gauge(
+            "callbox_calls",
+            "Live calls now, by state.",
+            by_word("state", &hub.calls, |state| state.as_str()),
+        )?;
+        families.counter("callbox_calls_started", "Calls begun.", one(counters.calls_started))?;
+        families.counter(
+            "callbox_calls_ended",
+            "Calls ended, by reason.",
+            by_word("reason", &counters.calls_ended, |reason| reason.as_str()),
+        )?;
+        families.gauge("callbox_sessions", "Signaling sessions now.", one(hub.sessions as u64))?;
+        families.gauge(
+            "callbox_users",
+            "Users in a session or a call now.",
+            one(hub.users as u64),
+        )?;
+        families.counter(
+            "callbox_sessions_opened",
+            "Signaling sessions opened.",
+            one(counters.sessions_opened),
+        )?;
+        families.counter(
+            "callbox_sessions_closed",
+            "Signaling sessions that the server closed or refused, by reason.",
+            by_word("reason", &counters.sessions_closed, |reason| reason.as_str()),
+        )?;
+        let mut events = by_word("event", &counters.events, |name| name.as_str());
+        events.push((vec![("event", "unknown")], counters.unknown_events));
+        families.counter("callbox_events", "Events received, by name.", events)?;
+        families.counter(
+            "callbox_candidates",
+            "ICE candidates relayed, kept for a while, refused and dropped.",
+            [
+                (vec![("fate", "relayed")], counters.candidates_relayed),
+                (vec![("fate", "kept")], counters.candidates_kept),
+                (vec![("fate", "refused")], counters.candidates_refused),
+                (vec![("fate", "dropped")], counters.candidates_dropped),
+            ],
+        )?;
+        families.counter(
+            "callbox_descriptions",
+            "Offers and answers relayed.",
+            one(counters.descriptions_relayed),
+        )?;
+        families.gauge(
+            "callbox_journal_bytes",
+            "Bytes kept for sides of calls that cannot get them yet.",
+            one(hub.journal_bytes as u64),
+        )?;
+        families.gauge("callbox_timers", "Timers of the hub running now.", one(hub.timers as u64))
+    }
+
+    fn http(&self, families: &mut Families<'_>) -> fmt::Result {
+        let http = &self.http;
+        let by_front = |value: &dyn Fn(Front) -> u64| {
+            Front::ALL.map(|front| (vec![("front", front.label())], value(front)))
+        };
+        families.gauge(
+            "callbox_connections",
+            "Signaling connections now, by front.",
+            by_front(&|front| http.sessions(front).get()),
+        )?;
+        families.gauge(
+            "callbox_http_connections",
+            "HTTP connections now, those of WebSockets included.",
+            one(http.http_connections.get()),
+        )?;
+        families.counter(
+            "callbox_refused_connections",
+            "HTTP connections and Socket.IO handshakes turned away, by the limit they met.",
+            Refusal::ALL.map(|r| (vec![("limit", r.label())], http.refusals(r).get())),
+        )?;
+        families.counter(
+            "callbox_bad_frames",
+            "Frames that were no messages of the protocol, by front.",
+            by_front(&|front| http.bad_frames(front).get()),
+        )?;
+        families.counter(
+            "callbox_slow_sessions",
+            "Sessions ended because their client did not read.",
+            one(http.slow_sessions.get()),
+        )?;
+        let errors = self.hub.counters.errors.iter().map(|(code, by_hub)| {
+            (vec![("code", code.as_str())], by_hub + http.errors(code).get())
+        });
+        families.counter("callbox_errors", "Requests and connections refused, by code.", errors)
+    }
+}

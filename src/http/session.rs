@@ -1,0 +1,131 @@
+//! What both fronts do alike: authenticate, open, forward, deliver.
+
+use serde_json::{Value, json};
+
+use super::{
+    app::{App, Running},
+    counters::{Counted, Front},
+    hub_task::{Delivery, HubHandle, Inlet},
+};
+use crate::{
+    auth::{Identity, TokenError},
+    clock::Now,
+    ids::{DeviceId, SessionId},
+    signaling::{CloseReason, ErrorCode, Input, RequestError, RequestId},
+};
+
+/// One connection's session with the hub. Dropping it tells the hub that the connection is gone.
+#[derive(Debug)]
+pub(super) struct Session {
+    id: SessionId,
+    hub: HubHandle,
+    inlet: Inlet,
+    _counted: Counted,
+    _running: Running,
+}
+
+/// What a session gives its front to do.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Send this.
+    Send(Box<Delivery>),
+    /// The client reads too slowly: cut it off.
+    TooSlow,
+}
+
+impl App {
+    /// Says who the bearer of a token is.
+    pub fn authenticate(&self, token: &str) -> Result<Identity, RequestError> {
+        self.tokens.verify(token, Now::read()).map_err(|error| {
+            let code = match error {
+                TokenError::Expired => ErrorCode::TokenExpired,
+                TokenError::Invalid(_) => ErrorCode::Unauthorized,
+            };
+            self.refuse(code, error.to_string())
+        })
+    }
+
+    /// An error of a front's own, counted.
+    pub fn refuse(&self, code: ErrorCode, message: impl Into<String>) -> RequestError {
+        self.counters.errors(code).add();
+        RequestError::new(code, message)
+    }
+}
+
+impl Session {
+    /// Opens a session. Without a name for the device, the connection is a device of its own.
+    /// Gives the payload of `session:welcome`.
+    ///
+    /// # Errors
+    /// Why the hub refused it.
+    pub async fn open(
+        app: &App,
+        front: Front,
+        identity: Identity,
+        device: Option<DeviceId>,
+    ) -> Result<(Self, Value), CloseReason> {
+        let id = app.session_id();
+        let device = device.unwrap_or_else(|| {
+            DeviceId::new(&id.to_string()).expect("a session id is 26 letters and digits")
+        });
+        let inlet = app.hub.open(id, identity, device).await;
+        let mut session = Self {
+            id,
+            hub: app.hub.clone(),
+            inlet,
+            _counted: app.counters.sessions(front).enter(),
+            _running: app.running.enter(),
+        };
+        match session.inlet.queue.recv().await.map(|delivery| *delivery) {
+            Some(Delivery::Welcome(data)) => Ok((session, data)),
+            Some(Delivery::Close(reason)) => Err(reason),
+            // The hub says one of the two first; if it says nothing, it has stopped.
+            _ => Err(CloseReason::ServerShutdown),
+        }
+    }
+
+    /// Hands a request to the hub, waiting while it is busy.
+    pub async fn request(&self, id: Option<RequestId>, event: String, data: Value) {
+        let session = self.id;
+        self.hub.tell(Input::Request { session, id, event, data }).await;
+    }
+
+    /// Waits for something to send. May be cancelled without loss.
+    pub async fn next(&mut self) -> Next {
+        tokio::select! {
+            biased;
+            () = self.inlet.cut.notified() => Next::TooSlow,
+            delivery = self.inlet.queue.recv() => match delivery {
+                Some(delivery) => Next::Send(delivery),
+                None => Next::TooSlow,
+            },
+        }
+    }
+
+    /// Waits until the outbox has run over, if it does.
+    pub async fn cut(&self) {
+        self.inlet.cut.notified().await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.hub.closed(self.id);
+    }
+}
+
+/// What a person is told of the reason for a close.
+pub(super) fn explain(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::TokenExpired => "Your token has expired: connect again with a new one.",
+        CloseReason::TooManyConnections => "You have too many connections, or the server has.",
+        CloseReason::RateLimited => "You went on sending too many events.",
+        CloseReason::ServerShutdown => "The server stops: connect again in a moment.",
+        CloseReason::Replaced => "The same user and device connected again.",
+    }
+}
+
+/// `{ "error": { code, message } }` for a close.
+pub(super) fn close_payload(reason: CloseReason) -> Value {
+    json!({ "error": { "code": reason.as_str(), "message": explain(reason) } })
+}

@@ -1,0 +1,305 @@
+//! The Socket.IO front, at `/socket.io/`: the same session as a plain WebSocket's in the framing
+//! of Socket.IO v4, so that an unmodified `socket.io-client` works.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::Router;
+use serde::Deserialize;
+use serde_json::Value;
+use socketioxide::{
+    ParserConfig, SendError, SocketError, SocketIo,
+    adapter::Adapter,
+    extract::{AckSender, SocketRef, TryData},
+    handler::{ConnectHandler, FromMessageParts, Value as Packet},
+    service::SocketIoService,
+    socket::{DisconnectReason, Socket},
+};
+use tokio::sync::{Notify, mpsc};
+
+use super::{
+    app::App,
+    counters::Front,
+    gate::EndedSockets,
+    hub_task::Delivery,
+    rest,
+    session::{Next, Session, close_payload},
+};
+use crate::{
+    ids::DeviceId,
+    signaling::{CloseReason, ErrorCode, RequestError, RequestId},
+};
+
+/// How long a client may take to say who it is.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Events that wait to be handed to the hub. The layer below cannot be made to wait.
+const INBOX: usize = 256;
+
+/// Packets that wait for the connection.
+const OUTBOX: usize = 256;
+
+/// Makes the service for `/socket.io/`, and the handle that closes it.
+pub(super) fn service(
+    app: Arc<App>,
+    ended: Arc<EndedSockets>,
+) -> (SocketIoService<Router>, SocketIo) {
+    let max_message = app.max_message;
+    let (service, io) = SocketIo::builder()
+        .max_payload(max_message as u64)
+        .ws_max_message_size(max_message)
+        .ws_max_frame_size(max_message)
+        .max_buffer_size(OUTBOX)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .with_parser(
+            // Binary attachments are refused; these are the limits while they come in.
+            ParserConfig::common()
+                .max_incoming_binaries(8)
+                .max_incoming_binary_buf_size(max_message)
+                .packet_completion_timeout(CONNECT_TIMEOUT),
+        )
+        .build_with_inner_svc(Router::new().fallback(rest::not_found));
+    let authenticate = {
+        let (app, ended) = (app.clone(), ended.clone());
+        move |socket: SocketRef, auth: TryData<Auth>| {
+            open(app.clone(), ended.clone(), socket, auth.0.ok())
+        }
+    };
+    let connected = move |socket: SocketRef| {
+        let (app, ended) = (app.clone(), ended.clone());
+        async move {
+            if let Some(opened) = socket.extensions.remove::<Opened>().and_then(|o| o.take()) {
+                run(app, ended, socket, opened).await;
+            }
+        }
+    };
+    io.ns("/", connected.with(authenticate));
+    (service, io)
+}
+
+/// What `io(url, { auth })` sends.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Auth {
+    token: Option<String>,
+    device_id: Option<DeviceId>,
+}
+
+/// A session on its way from the check of the token to the connected socket. If that never comes
+/// to be, it is dropped with the socket.
+#[derive(Clone)]
+struct Opened(Arc<Mutex<Option<Parts>>>);
+
+struct Parts {
+    session: Session,
+    welcome: Value,
+    inbox: mpsc::Receiver<Inbound>,
+    gone: Arc<Notify>,
+}
+
+impl Opened {
+    fn take(&self) -> Option<Parts> {
+        self.0.lock().expect("taking does not panic").take()
+    }
+}
+
+/// An event of the client.
+struct Inbound {
+    event: String,
+    data: Result<Value, &'static str>,
+    ack: Option<AckSender>,
+}
+
+/// Checks the token and opens the session, before the client is told that it is connected. The
+/// error is the `message` of its `connect_error`: a code, then a colon and words for a person.
+async fn open(
+    app: Arc<App>,
+    ended: Arc<EndedSockets>,
+    socket: SocketRef,
+    auth: Option<Auth>,
+) -> Result<(), RequestError> {
+    let auth = auth.ok_or_else(|| {
+        app.refuse(ErrorCode::InvalidPayload, "`auth` must be { token, deviceId? }, both text.")
+    })?;
+    let token =
+        auth.token.ok_or_else(|| app.refuse(ErrorCode::Unauthorized, "`auth` needs a `token`."))?;
+    let identity = app.authenticate(&token)?;
+    let opened = Session::open(&app, Front::SocketIo, identity, auth.device_id).await;
+    let (session, welcome) = opened.map_err(|reason| {
+        let code = match reason {
+            CloseReason::TokenExpired => ErrorCode::TokenExpired,
+            CloseReason::TooManyConnections => ErrorCode::TooManyConnections,
+            CloseReason::RateLimited => ErrorCode::RateLimited,
+            CloseReason::ServerShutdown | CloseReason::Replaced => ErrorCode::ServerShutdown,
+        };
+        app.refuse(code, super::session::explain(reason))
+    })?;
+    let (sender, inbox) = mpsc::channel(INBOX);
+    let gone = Arc::new(Notify::new());
+    // The handlers are there before the client can know that it is connected.
+    listen(&app, &socket, sender, &gone);
+    ended.remove(socket.id);
+    let parts = Parts { session, welcome, inbox, gone };
+    socket.extensions.insert(Opened(Arc::new(Mutex::new(Some(parts)))));
+    Ok(())
+}
+
+/// Takes whatever the client sends.
+///
+/// The layer below runs the futures of handlers as tasks of their own, in no order; the calls that
+/// make these futures come in order. So all is done in the call, and there is nothing left to run.
+fn listen(app: &Arc<App>, socket: &SocketRef, inbox: mpsc::Sender<Inbound>, gone: &Arc<Notify>) {
+    let flooded = gone.clone();
+    socket.on_fallback(move |frame: Frame, ack: AckSender| {
+        let ack = frame.wants_ack.then_some(ack);
+        let inbound = Inbound { event: frame.event, data: frame.data, ack };
+        if inbox.try_send(inbound).is_err() {
+            flooded.notify_one();
+        }
+        std::future::ready(())
+    });
+    let (app, gone) = (app.clone(), gone.clone());
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        if reason == DisconnectReason::PacketParsingError {
+            app.counters.bad_frames(Front::SocketIo).add();
+        }
+        gone.notify_one();
+        std::future::ready(())
+    });
+}
+
+/// An event with its first argument.
+struct Frame {
+    event: String,
+    data: Result<Value, &'static str>,
+    wants_ack: bool,
+}
+
+impl<A: Adapter> FromMessageParts<A> for Frame {
+    type Error = std::convert::Infallible;
+
+    fn from_message_parts(
+        _: &Arc<Socket<A>>,
+        packet: &mut Packet,
+        ack: &Option<i64>,
+    ) -> Result<Self, Self::Error> {
+        let (event, data) = read(packet);
+        Ok(Self { event, data, wants_ack: ack.is_some() })
+    }
+}
+
+/// Reads `["event", data, …]`.
+fn read(packet: &Packet) -> (String, Result<Value, &'static str>) {
+    let (text, binaries) = match packet {
+        Packet::Str(text, binaries) => (text.as_str(), binaries.as_ref().map_or(0, |b| b.len())),
+        Packet::Bytes(_) => ("[]", 1),
+    };
+    let mut arguments = serde_json::from_str::<Vec<Value>>(text).unwrap_or_default().into_iter();
+    let event = match arguments.next() {
+        Some(Value::String(event)) => event,
+        _ => String::new(),
+    };
+    let data = match binaries {
+        0 => Ok(arguments.next().unwrap_or_default()),
+        _ => Err("The payload must be JSON, without binary attachments."),
+    };
+    (event, data)
+}
+
+/// Serves one socket to its end.
+async fn run(app: Arc<App>, ended: Arc<EndedSockets>, socket: SocketRef, parts: Parts) {
+    let Parts { mut session, welcome, mut inbox, gone } = parts;
+    let mut running = Running { app: &app, socket: &socket, acks: HashMap::new(), next_ack: 0 };
+    if running.emit("session:welcome", &welcome).is_ok() {
+        loop {
+            tokio::select! {
+                next = session.next() => match next {
+                    Next::Send(delivery) => if running.deliver(*delivery).is_err() { break },
+                    Next::TooSlow => break,
+                },
+                Some(inbound) = inbox.recv() => running.forward(&session, inbound).await,
+                () = gone.notified() => {
+                    // What it sent before it went still counts, such as `call:end`.
+                    while let Ok(inbound) = inbox.try_recv() {
+                        running.forward(&session, inbound).await;
+                    }
+                    break;
+                }
+            }
+        }
+    }
+    drop(session);
+    // A socket whose queue is full cannot be told; its next ping will not fit either, and then the
+    // layer below ends it.
+    ended.add(socket.id, Instant::now());
+    let _ = socket.disconnect();
+}
+
+struct Running<'a> {
+    app: &'a App,
+    socket: &'a SocketRef,
+    /// The client's callbacks that wait for the hub's answers.
+    acks: HashMap<RequestId, AckSender>,
+    next_ack: u64,
+}
+
+/// There is nobody left to talk to.
+struct Ended;
+
+impl Running<'_> {
+    async fn forward(&mut self, session: &Session, inbound: Inbound) {
+        match inbound.data {
+            Ok(data) => {
+                let id = inbound.ack.map(|ack| {
+                    self.next_ack += 1;
+                    let id = RequestId(self.next_ack);
+                    self.acks.insert(id, ack);
+                    id
+                });
+                session.request(id, inbound.event, data).await;
+            }
+            Err(message) => {
+                self.app.counters.bad_frames(Front::SocketIo).add();
+                let error = self.app.refuse(ErrorCode::InvalidPayload, message);
+                // If this does not arrive, the next delivery will find out.
+                let _ = match inbound.ack {
+                    Some(ack) => ack.send(&error.answer().0).map_err(|_| Ended),
+                    None => {
+                        let event = error.event(Some(&inbound.event));
+                        self.emit(event.name, &event.data)
+                    }
+                };
+            }
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery) -> Result<(), Ended> {
+        match delivery {
+            Delivery::Event(event) => self.emit(event.name, &event.data),
+            Delivery::Answer(id, answer) => match self.acks.remove(&id) {
+                Some(ack) => self.sent(ack.send(&answer.0)),
+                None => Ok(()),
+            },
+            Delivery::Close(reason) => {
+                let _ = self.emit("error", &close_payload(reason));
+                Err(Ended)
+            }
+            // The session gives it out when it opens, and once only.
+            Delivery::Welcome(_) => Ok(()),
+        }
+    }
+
+    fn emit(&self, event: &str, data: &Value) -> Result<(), Ended> {
+        self.sent(self.socket.emit(event, data))
+    }
+
+    fn sent(&self, result: Result<(), SendError>) -> Result<(), Ended> {
+        if let Err(SendError::Socket(SocketError::InternalChannelFull)) = result {
+            self.app.counters.slow_sessions.add();
+        }
+        result.map_err(|_| Ended)
+    }
+}

@@ -1,0 +1,124 @@
+//! The close codes of the plain WebSocket front. The reason that goes with a code is an error code
+//! or close reason, then a colon and words for a person.
+
+use tokio_tungstenite::tungstenite::{
+    Utf8Bytes,
+    error::{CapacityError, Error},
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+
+use crate::signaling::{CloseReason, ErrorCode, RequestError};
+
+use super::super::session::explain;
+
+/// Frames that are none, and a first frame that is no hello.
+const BAD_FRAME: u16 = 4400;
+/// No token, a wrong one, or one whose time is over.
+const UNAUTHORIZED: u16 = 4401;
+/// A page of an origin that may not connect.
+const ORIGIN: u16 = 4403;
+/// No hello in time.
+const HELLO_TIMEOUT: u16 = 4408;
+/// The same user and device connected again.
+const REPLACED: u16 = 4409;
+/// Too many events or connections.
+const TOO_MANY: u16 = 4429;
+/// The client does not read what it is sent.
+const TOO_SLOW: u16 = 4430;
+
+/// The longest reason that fits into a close frame (RFC 6455 §5.5).
+const MAX_REASON: usize = 123;
+
+fn frame(code: impl Into<CloseCode>, word: &str, message: &str) -> CloseFrame {
+    let mut reason = format!("{word}: {message}");
+    reason.truncate(reason.floor_char_boundary(MAX_REASON));
+    CloseFrame { code: code.into(), reason: Utf8Bytes::from(reason) }
+}
+
+/// The close for what the hub says.
+pub(super) fn by_hub(reason: CloseReason) -> CloseFrame {
+    let code = match reason {
+        CloseReason::TokenExpired => UNAUTHORIZED,
+        CloseReason::TooManyConnections | CloseReason::RateLimited => TOO_MANY,
+        CloseReason::ServerShutdown => CloseCode::Away.into(),
+        CloseReason::Replaced => REPLACED,
+    };
+    frame(code, reason.as_str(), explain(reason))
+}
+
+/// The close for a first frame that was refused.
+pub(super) fn refused(error: &RequestError) -> CloseFrame {
+    let code = match error.code {
+        ErrorCode::Unauthorized | ErrorCode::TokenExpired => UNAUTHORIZED,
+        _ => BAD_FRAME,
+    };
+    frame(code, error.code.as_str(), &error.message)
+}
+
+/// The close for a page that may not connect.
+pub(super) fn origin() -> CloseFrame {
+    frame(ORIGIN, "origin_not_allowed", "Pages of this origin may not connect.")
+}
+
+/// The close for a connection that says nothing.
+pub(super) fn hello_timeout() -> CloseFrame {
+    frame(HELLO_TIMEOUT, "hello_timeout", "No session:hello came within 5 seconds.")
+}
+
+/// The close for a client that sends one bad frame after the other.
+pub(super) fn bad_frames() -> CloseFrame {
+    frame(BAD_FRAME, ErrorCode::InvalidFrame.as_str(), "Too many frames could not be read.")
+}
+
+/// The close for a client that does not read.
+pub(super) fn too_slow() -> CloseFrame {
+    frame(TOO_SLOW, "too_slow", "You do not read what you are sent.")
+}
+
+/// The close for a stop before there was a session.
+pub(super) fn stopping() -> CloseFrame {
+    by_hub(CloseReason::ServerShutdown)
+}
+
+/// The close for an error of the WebSocket layer, if there is somebody left to tell.
+pub(super) fn by_error(error: &Error, max_message: usize) -> Option<CloseFrame> {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(frame(
+            CloseCode::Size,
+            ErrorCode::PayloadTooLarge.as_str(),
+            &format!("A message may have {max_message} bytes."),
+        )),
+        Error::Utf8(_) => {
+            Some(frame(CloseCode::Invalid, ErrorCode::InvalidFrame.as_str(), "It is not UTF-8."))
+        }
+        Error::Protocol(_) => Some(frame(
+            CloseCode::Protocol,
+            ErrorCode::InvalidFrame.as_str(),
+            "It does not follow RFC 6455.",
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_fits_into_a_close_frame() {
+        let error = RequestError::new(ErrorCode::Unauthorized, "ü".repeat(100));
+        let frame = refused(&error);
+        assert!(frame.reason.len() <= MAX_REASON);
+        assert!(frame.reason.starts_with("unauthorized: üüü"));
+        assert_eq!(u16::from(frame.code), 4401);
+    }
+
+    #[test]
+    fn the_usual_codes_are_used_where_there_are_some() {
+        assert_eq!(u16::from(stopping().code), 1001);
+        let error = Error::Capacity(CapacityError::MessageTooLong { size: 9, max_size: 5 });
+        let frame = by_error(&error, 5).unwrap();
+        assert_eq!(u16::from(frame.code), 1009);
+        assert_eq!(&*frame.reason, "payload_too_large: A message may have 5 bytes.");
+    }
+}

@@ -1,0 +1,329 @@
+//! The life of a WebSocket connection.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message,
+        protocol::{CloseFrame, Role, WebSocketConfig},
+    },
+};
+
+use super::{
+    close,
+    frames::{self, ClientFrame, HelloData},
+};
+use crate::{
+    auth::Identity,
+    http::{
+        app::{App, Phase},
+        counters::Front,
+        hub_task::Delivery,
+        session::{Next, Session},
+    },
+    ids::DeviceId,
+    signaling::{ErrorCode, RequestError, RequestId},
+};
+
+/// How long a client may take to say who it is.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a client is asked whether it is still there, and how long it may be silent.
+const PING_INTERVAL: Duration = Duration::from_secs(25);
+
+/// How long sending one message may take.
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a client may take to answer a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much of an endless message is read and thrown away, so that its sender sees the close.
+const MAX_DISCARD: u64 = 4 * 1024 * 1024;
+
+/// After how many frames that could not be read the connection is closed.
+const MAX_BAD_FRAMES: usize = 32;
+
+/// The first event, which says who it is.
+const HELLO: &str = "session:hello";
+
+/// What is known of a client from its request.
+pub(super) struct Hello {
+    /// Who it is, if it sent a token in a header.
+    pub identity: Option<Identity>,
+    /// Its device, if it says.
+    pub device: Option<DeviceId>,
+    /// Whether it may connect, from where it comes.
+    pub allowed: bool,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn run(app: Arc<App>, stream: TokioIo<Upgraded>, hello: Hello) {
+    let config = WebSocketConfig::default()
+        // The default reads 128 KiB ahead for each connection, however idle.
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(4 * 1024)
+        // Each message is flushed before the next, so this holds one of them: what a client may
+        // send, relayed, with what the server adds.
+        .max_write_buffer_size(2 * app.max_message + 64 * 1024)
+        .max_message_size(Some(app.max_message))
+        .max_frame_size(Some(app.max_message));
+    let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let mut connection = Connection { app, ws };
+    let end = connection.serve(hello).await;
+    connection.end(end).await;
+}
+
+/// How a connection ends.
+enum End {
+    /// With this close frame.
+    Close(CloseFrame),
+    /// The client has sent a close, or is gone.
+    Gone,
+    /// By an error of the WebSocket layer.
+    Error(Error),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+struct Connection {
+    app: Arc<App>,
+    ws: WebSocketStream<TokioIo<Upgraded>>,
+}
+
+impl Connection {
+    /// Gives what ends the connection: there is always something.
+    async fn serve(&mut self, hello: Hello) -> End {
+        match self.open(hello).await {
+            Ok(mut session) => match self.exchange(&mut session).await {
+                Err(end) => end,
+                Ok(never) => match never {},
+            },
+            Err(end) => end,
+        }
+    }
+
+    /// Up to `session:welcome`.
+    async fn open(&mut self, mut hello: Hello) -> Result<Session, End> {
+        if !hello.allowed {
+            return Err(End::Close(close::origin()));
+        }
+        let mut re = None;
+        if hello.identity.is_none() {
+            let draining = self.app.reached(Phase::Draining);
+            let first = tokio::select! {
+                first = tokio::time::timeout(HELLO_TIMEOUT, self.first_frame()) => first,
+                () = draining => return Err(End::Close(close::stopping())),
+            };
+            let frame = first.map_err(|_| End::Close(close::hello_timeout()))??;
+            re = frame.id;
+            match self.check_hello(frame) {
+                Ok((identity, device)) => {
+                    hello.identity = Some(identity);
+                    hello.device = device.or(hello.device);
+                }
+                Err(error) => return Err(self.refuse(re, error).await),
+            }
+        }
+        let Some(identity) = hello.identity else { return Err(End::Gone) };
+        let opened = Session::open(&self.app, Front::WebSocket, identity, hello.device).await;
+        let (session, data) = opened.map_err(|reason| End::Close(close::by_hub(reason)))?;
+        self.send(frames::event("session:welcome", re, &data)).await?;
+        Ok(session)
+    }
+
+    /// Waits for the first frame that is one.
+    async fn first_frame(&mut self) -> Result<ClientFrame, End> {
+        loop {
+            match self.ws.next().await {
+                Some(Ok(Message::Text(text))) => match ClientFrame::parse(&text) {
+                    Ok(frame) => return Ok(frame),
+                    Err(bad) => {
+                        let error = self.bad_frame(bad.error);
+                        return Err(self.refuse(bad.id, error).await);
+                    }
+                },
+                Some(Ok(Message::Binary(_))) => {
+                    let error = self.bad_frame(NO_BINARY);
+                    return Err(self.refuse(None, error).await);
+                }
+                Some(Ok(Message::Close(_))) | None => return Err(End::Gone),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn check_hello(
+        &self,
+        frame: ClientFrame,
+    ) -> Result<(Identity, Option<DeviceId>), RequestError> {
+        if frame.event != HELLO {
+            let message = "The first frame must be session:hello with a token.";
+            return Err(self.app.refuse(ErrorCode::Unauthorized, message));
+        }
+        let hello = HelloData::parse(frame.data)
+            .inspect_err(|error| self.app.counters.errors(error.code).add())?;
+        let token = hello.token.ok_or_else(|| {
+            self.app.refuse(ErrorCode::Unauthorized, "session:hello needs a `token`.")
+        })?;
+        Ok((self.app.authenticate(&token)?, hello.device_id))
+    }
+
+    /// Tells why the first frame is refused, in an answer if it asked for one, and ends.
+    async fn refuse(&mut self, re: Option<RequestId>, error: RequestError) -> End {
+        let text = match re {
+            Some(id) => frames::answer(id, &error.answer().0),
+            None => {
+                let event = error.event(None);
+                frames::event(event.name, None, &event.data)
+            }
+        };
+        match self.send(text).await {
+            Ok(()) => End::Close(close::refused(&error)),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// From `session:welcome` to the end.
+    async fn exchange(&mut self, session: &mut Session) -> Result<std::convert::Infallible, End> {
+        let mut ping = tokio::time::interval(PING_INTERVAL);
+        ping.reset();
+        let mut heard = true;
+        let mut bad_frames = 0;
+        loop {
+            tokio::select! {
+                next = session.next() => match next {
+                    Next::Send(delivery) => self.deliver(session, *delivery).await?,
+                    Next::TooSlow => return Err(End::Close(close::too_slow())),
+                },
+                message = self.ws.next() => {
+                    heard = true;
+                    let message = message.ok_or(End::Gone)??;
+                    if !self.take(session, message).await? {
+                        bad_frames += 1;
+                        if bad_frames > MAX_BAD_FRAMES {
+                            return Err(End::Close(close::bad_frames()));
+                        }
+                    }
+                }
+                _ = ping.tick() => {
+                    if !std::mem::take(&mut heard) {
+                        return Err(End::Gone);
+                    }
+                    self.send_within(session, Message::Ping(Default::default())).await?;
+                }
+            }
+        }
+    }
+
+    /// Hands a message on. Says whether it was a frame.
+    async fn take(&mut self, session: &Session, message: Message) -> Result<bool, End> {
+        let error = match message {
+            Message::Text(text) => match ClientFrame::parse(&text) {
+                Ok(frame) => {
+                    session.request(frame.id, frame.event, frame.data).await;
+                    return Ok(true);
+                }
+                Err(bad) => (bad.id, bad.error),
+            },
+            Message::Binary(_) => (None, NO_BINARY),
+            Message::Close(_) => return Err(End::Gone),
+            // Pings are answered by the layer below.
+            _ => return Ok(true),
+        };
+        let (id, message) = error;
+        let error = self.bad_frame(message);
+        let text = match id {
+            Some(id) => frames::answer(id, &error.answer().0),
+            None => {
+                let event = error.event(None);
+                frames::event(event.name, None, &event.data)
+            }
+        };
+        self.send_within(session, Message::text(text)).await?;
+        Ok(false)
+    }
+
+    async fn deliver(&mut self, session: &Session, delivery: Delivery) -> Result<(), End> {
+        let text = match delivery {
+            Delivery::Event(event) => frames::event(event.name, None, &event.data),
+            Delivery::Answer(id, answer) => frames::answer(id, &answer.0),
+            Delivery::Close(reason) => return Err(End::Close(close::by_hub(reason))),
+            // The session gives it out when it opens, and once only.
+            Delivery::Welcome(_) => return Ok(()),
+        };
+        self.send_within(session, Message::text(text)).await
+    }
+
+    /// Sends, but stops when the session is cut off meanwhile.
+    async fn send_within(&mut self, session: &Session, message: Message) -> Result<(), End> {
+        tokio::select! {
+            sent = tokio::time::timeout(SEND_TIMEOUT, self.ws.send(message)) => match sent {
+                Ok(sent) => Ok(sent?),
+                Err(_) => Err(End::Close(close::too_slow())),
+            },
+            () = session.cut() => Err(End::Close(close::too_slow())),
+        }
+    }
+
+    /// Sends one message before there is a session.
+    async fn send(&mut self, text: String) -> Result<(), Error> {
+        match tokio::time::timeout(HELLO_TIMEOUT, self.ws.send(Message::text(text))).await {
+            Ok(sent) => sent,
+            Err(_) => Err(Error::ConnectionClosed),
+        }
+    }
+
+    fn bad_frame(&self, message: &str) -> RequestError {
+        self.app.counters.bad_frames(Front::WebSocket).add();
+        self.app.refuse(ErrorCode::InvalidFrame, message)
+    }
+
+    /// Says why, and waits a little for the client to have heard it: a socket that is closed while
+    /// the other side still sends takes back what it has not delivered.
+    async fn end(mut self, end: End) {
+        let frame = match end {
+            End::Close(frame) => Some(frame),
+            End::Gone => None,
+            End::Error(error) => {
+                let frame = close::by_error(&error, self.app.max_message);
+                if frame.is_some() {
+                    self.app.counters.bad_frames(Front::WebSocket).add();
+                }
+                if matches!(error, Error::Capacity(_)) {
+                    self.app.counters.errors(ErrorCode::PayloadTooLarge).add();
+                }
+                let Some(frame) = frame else { return };
+                // What follows in the stream is the rest of something that was not understood.
+                let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.close_raw(frame)).await;
+                return;
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, async {
+            // Where the client began, this sends the answer to its close.
+            let _ = self.ws.close(frame).await;
+            while let Some(Ok(_)) = self.ws.next().await {}
+        })
+        .await;
+    }
+
+    async fn close_raw(&mut self, frame: CloseFrame) {
+        let _ = self.ws.send(Message::Close(Some(frame))).await;
+        let stream = self.ws.get_mut();
+        let _ = stream.shutdown().await;
+        let mut rest = stream.take(MAX_DISCARD);
+        let mut scratch = [0; 4096];
+        while matches!(rest.read(&mut scratch).await, Ok(read) if read > 0) {}
+    }
+}
+
+const NO_BINARY: &str = "Frames must be text: one JSON object each.";

@@ -1,0 +1,174 @@
+//! The frames of the plain WebSocket front.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    ids::DeviceId,
+    signaling::{ErrorCode, RequestError, RequestId},
+};
+
+/// What a client sends: `{ "event", "id"?, "data"? }`.
+#[derive(Debug, PartialEq)]
+pub(super) struct ClientFrame {
+    /// The event's name.
+    pub event: String,
+    /// Set where the client wants an answer.
+    pub id: Option<RequestId>,
+    /// The payload; null where there is none.
+    pub data: Value,
+}
+
+/// A frame that is none, with the id that its answer goes to, if that much could be read.
+#[derive(Debug, PartialEq)]
+pub(super) struct BadFrame {
+    pub id: Option<RequestId>,
+    pub error: &'static str,
+}
+
+impl ClientFrame {
+    /// Reads a text frame.
+    pub fn parse(text: &str) -> Result<Self, BadFrame> {
+        let bad = |id, error| Err(BadFrame { id, error });
+        let Ok(frame) = serde_json::from_str::<Value>(text) else {
+            return bad(None, "The frame is not JSON.");
+        };
+        let Value::Object(mut frame) = frame else {
+            return bad(None, "The frame must be a JSON object.");
+        };
+        let id = match frame.get("id") {
+            None | Some(Value::Null) => None,
+            Some(id) => match id.as_u64() {
+                Some(id) => Some(RequestId(id)),
+                None => return bad(None, "`id` must be a whole number of at least 0."),
+            },
+        };
+        match frame.remove("event") {
+            Some(Value::String(event)) => {
+                Ok(Self { event, id, data: frame.remove("data").unwrap_or_default() })
+            }
+            _ => bad(id, "The frame needs `event`, the name of an event."),
+        }
+    }
+}
+
+/// The payload of `session:hello`, the first frame.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HelloData {
+    /// The token.
+    pub token: Option<String>,
+    /// The version of this protocol.
+    pub protocol: Option<u64>,
+    /// The device.
+    pub device_id: Option<DeviceId>,
+}
+
+impl HelloData {
+    /// Reads the payload; none is an empty one.
+    pub fn parse(data: Value) -> Result<Self, RequestError> {
+        let data = if data.is_null() { Value::Object(Default::default()) } else { data };
+        let hello: Self = serde_json::from_value(data).map_err(|error| {
+            // The message names the field and its type. The values of this payload are secret, and
+            // it could quote one.
+            let message = match error.to_string() {
+                text if text.contains("device id") => text,
+                _ => "`token` must be text, `protocol` 1, and `deviceId` text.".into(),
+            };
+            RequestError::new(ErrorCode::InvalidPayload, message)
+        })?;
+        match hello.protocol {
+            None | Some(1) => Ok(hello),
+            Some(other) => Err(RequestError::new(
+                ErrorCode::InvalidPayload,
+                format!("Version {other} of the protocol is not spoken here, only 1 is."),
+            )),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct EventFrame<'a> {
+    event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    re: Option<u64>,
+    data: &'a Value,
+}
+
+#[derive(Serialize)]
+struct AnswerFrame<'a> {
+    re: u64,
+    data: &'a Value,
+}
+
+/// The text of an event; `re` where it also answers a request.
+pub(super) fn event(name: &str, re: Option<RequestId>, data: &Value) -> String {
+    write(&EventFrame { event: name, re: re.map(|id| id.0), data })
+}
+
+/// The text of an answer.
+pub(super) fn answer(re: RequestId, data: &Value) -> String {
+    write(&AnswerFrame { re: re.0, data })
+}
+
+fn write(frame: &impl Serialize) -> String {
+    serde_json::to_string(frame).expect("a JSON value has only keys of text")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn frames_are_read_and_written_as_documented() {
+        let frame = ClientFrame::parse(r#"{"event":"call:end","id":7,"data":{"a":1},"more":0}"#);
+        let expected =
+            ClientFrame { event: "call:end".into(), id: Some(RequestId(7)), data: json!({"a": 1}) };
+        assert_eq!(frame, Ok(expected));
+        let data = json!({"callId": "x"});
+        assert_eq!(
+            event("call:ended", None, &data),
+            r#"{"event":"call:ended","data":{"callId":"x"}}"#
+        );
+        assert_eq!(answer(RequestId(2), &data), r#"{"re":2,"data":{"callId":"x"}}"#);
+    }
+
+    #[test]
+    fn what_is_no_frame_is_named() {
+        for (text, id) in [
+            ("", None),
+            ("{", None),
+            ("[1]", None),
+            ("null", None),
+            (r#"{"id":3}"#, Some(RequestId(3))),
+            (r#"{"id":3,"event":4}"#, Some(RequestId(3))),
+            (r#"{"id":"3","event":"a"}"#, None),
+            (r#"{"id":-1,"event":"a"}"#, None),
+        ] {
+            assert_eq!(ClientFrame::parse(text).unwrap_err().id, id, "{text}");
+        }
+        let deep = "[".repeat(100_000);
+        assert!(ClientFrame::parse(&deep).is_err());
+    }
+
+    #[test]
+    fn an_error_in_hello_does_not_quote_the_token() {
+        for data in [json!({"token": ["hush"]}), json!({"token": "hush", "protocol": "hush"})] {
+            let error = HelloData::parse(data).err().unwrap();
+            assert!(!error.message.contains("hush"), "{error}");
+        }
+        assert!(HelloData::parse(json!({"deviceId": ""})).err().unwrap().message.contains("empty"));
+        assert!(HelloData::parse(json!({"protocol": 2})).is_err());
+        assert!(HelloData::parse(Value::Null).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,200}") {
+            let _ = ClientFrame::parse(&text);
+        }
+    }
+}

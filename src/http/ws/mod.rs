@@ -1,0 +1,95 @@
+//! The plain WebSocket front, at `/ws`: one JSON object a text frame.
+
+mod close;
+mod connection;
+mod frames;
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Query, Request, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{self, HeaderName},
+    },
+    response::{IntoResponse, Response},
+};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::{app::App, error::ApiError, rest::bearer};
+use crate::ids::DeviceId;
+
+/// What may stand in the address. A token may not: addresses end up in logs.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Params {
+    /// The device, for clients that send their token in a header.
+    device_id: Option<DeviceId>,
+}
+
+/// Turns a request into a WebSocket connection (RFC 6455 §4.2).
+///
+/// The upgrade is made here and not with `axum`'s extractor, because the raw stream is needed at
+/// the end: a client that sends too much must be read from until it has seen why it is closed.
+pub(super) async fn upgrade(
+    State(app): State<Arc<App>>,
+    params: Result<Query<Params>, axum::extract::rejection::QueryRejection>,
+    mut request: Request,
+) -> Result<Response, ApiError> {
+    let accept = accept_key(request.headers())?;
+    let Query(params) = params.map_err(|error| ApiError::invalid(error.body_text()))?;
+    // Whoever sends a header is no page, and reads an HTTP answer.
+    let identity = match bearer(request.headers())? {
+        Some(token) => Some(app.authenticate(token)?),
+        None => None,
+    };
+    if app.is_draining() {
+        return Err(ApiError::stopping());
+    }
+    let allowed = app.origins.allow(request.headers());
+    let upgrade = hyper::upgrade::on(&mut request);
+    // Nothing of the request is kept for the life of the connection.
+    drop(request);
+    let running = app.running.enter();
+    tokio::spawn(async move {
+        if let Ok(upgraded) = upgrade.await {
+            let client = connection::Hello { identity, device: params.device_id, allowed };
+            connection::run(app, TokioIo::new(upgraded), client).await;
+        }
+        drop(running);
+    });
+    Ok((StatusCode::SWITCHING_PROTOCOLS, accept, Body::empty()).into_response())
+}
+
+type Accept = [(HeaderName, HeaderValue); 3];
+
+/// Checks the headers of an upgrade and makes those of the answer.
+fn accept_key(headers: &HeaderMap) -> Result<Accept, ApiError> {
+    let has = |name: HeaderName, token: &str| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|value| value.split(','))
+            .any(|value| value.trim().eq_ignore_ascii_case(token))
+    };
+    let is_upgrade = has(header::CONNECTION, "upgrade") && has(header::UPGRADE, "websocket");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_upgrade).ok_or_else(|| {
+        ApiError::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "upgrade_required",
+            "This page is for WebSocket connections.",
+        )
+    })?;
+    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err(ApiError::invalid("Only version 13 of WebSocket is spoken here."));
+    }
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()))
+        .map_err(|_| ApiError::invalid("The header Sec-WebSocket-Key is malformed."))?;
+    Ok([
+        (header::CONNECTION, HeaderValue::from_static("upgrade")),
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+        (header::SEC_WEBSOCKET_ACCEPT, accept),
+    ])
+}
