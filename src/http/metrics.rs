@@ -10,7 +10,7 @@ use axum::{
 };
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
@@ -63,14 +63,10 @@ impl Families<'_> {
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, value) in samples {
-            let encode = |metric| match kind {
-                MetricType::Counter => ConstCounter::new(value).encode(metric),
-                _ => ConstGauge::new(value).encode(metric),
-            };
             match labels.as_slice() {
                 // A family without labels is a metric of its own.
-                [] => return encode(family),
-                labels => encode(family.encode_family(&labels)?)?,
+                [] => return encode(kind, value, family),
+                labels => encode(kind, value, family.encode_family(&labels)?)?,
             }
         }
         Ok(())
@@ -92,6 +88,13 @@ impl Families<'_> {
         samples: impl IntoIterator<Item = Sample<'s>>,
     ) -> fmt::Result {
         self.write(name, help, MetricType::Gauge, samples)
+    }
+}
+
+fn encode(kind: MetricType, value: u64, metric: MetricEncoder<'_>) -> fmt::Result {
+    match kind {
+        MetricType::Counter => ConstCounter::new(value).encode(metric),
+        _ => ConstGauge::new(value).encode(metric),
     }
 }
 
