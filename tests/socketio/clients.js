@@ -46,6 +46,12 @@ class Client {
     });
   }
 
+  /** Ends the call it may be in, so that no side is waited for, and closes. */
+  async leave() {
+    if (this.connected) await this.request('call:end', {}).catch(() => {});
+    this.close();
+  }
+
   /** Whether an event of this name has come and was not taken. */
   has(event) {
     return this.#heard.some((heard) => heard.event === event);
@@ -78,6 +84,10 @@ export class SocketIoClient extends Client {
   async request(event, data) {
     this.sent(event, data);
     return this.socket.timeout(WITHIN_MS).emitWithAck(event, data);
+  }
+
+  get connected() {
+    return this.socket.connected;
   }
 
   /** Resolves with the reason when the server or the network closes the connection. */
@@ -150,6 +160,10 @@ export class WebSocketClient extends Client {
       });
       this.write({ event, id, data });
     });
+  }
+
+  get connected() {
+    return this.socket.readyState === WebSocket.OPEN && this.welcome !== undefined;
   }
 
   closed() {

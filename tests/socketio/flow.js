@@ -1,5 +1,6 @@
 // The call flow's diagram, step by step: each event is sent when the one before it has arrived.
 
+import assert from 'node:assert/strict';
 import { SocketIoClient, WebSocketClient } from './clients.js';
 
 /** What a browser's RTCIceCandidate prints as; the flow's snippet sends exactly that. */
@@ -27,15 +28,24 @@ export const kinds = {
   WebSocket: WebSocketClient,
 };
 
-/** Runs the diagram between two connected clients. The answer to call:initiate gives the id. */
+/**
+ * Runs the diagram between two connected clients. The answer to call:initiate gives the id. Both
+ * also wait for each `call:state`, so that a transcript has it in its place.
+ */
 export async function runDiagram(alice, bob) {
+  const inState = async (state) => {
+    for (const client of [alice, bob]) assert.equal((await client.next('call:state')).call.state, state);
+  };
+
   // User initiates call.
   const { callId } = await alice.request('call:initiate', { targetUserId: bob.name, callType: 'video' });
   await bob.next('call:incoming');
+  await inState('ringing');
 
   // User answers.
   bob.emit('call:accept', { callId });
   await alice.next('call:accepted');
+  await inState('connecting');
 
   // ICE candidate gathering: ahead of the SDP, as the diagram has it.
   alice.emit('ice:candidate', { callId, candidate: candidate('203.0.113.1') });
@@ -48,9 +58,11 @@ export async function runDiagram(alice, bob) {
   await bob.next('signal:offer');
   bob.emit('signal:answer', { callId, sdp: sdp('answer') });
   await alice.next('signal:answer');
+  await inState('connected');
 
   // End call.
   alice.emit('call:end', { callId });
   await bob.next('call:ended');
+  await inState('ended');
   return callId;
 }

@@ -8,11 +8,11 @@ import { startServer, until } from './server.js';
 
 let server;
 before(async () => { server = await startServer({ name: 'outcomes', args: ['--ring-timeout', '1s'] }); });
-after(async () => { await server.stop(); });
+after(async () => { await server?.stop(); });
 
 const open = [];
 afterEach(async () => {
-  for (const client of open.splice(0)) client.close();
+  for (const client of open.splice(0)) await client.leave();
   await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0);
 });
 

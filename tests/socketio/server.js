@@ -35,7 +35,7 @@ export async function startServer({ args = [], name = 'callbox', directory = imp
     log += chunk;
     file.write(chunk);
   });
-  const exited = once(child, 'exit');
+  const exited = once(child, 'exit').catch(() => {});
 
   const ready = await new Promise((resolve, reject) => {
     let text = '';

@@ -15,7 +15,7 @@ function normalise(value, key, names) {
       Object.keys(value).sort().map((each) => [each, normalise(value[each], each, names)]),
     );
   }
-  if (key === 'duration' && value !== 0) return '<seconds>';
+  if (key === 'duration') return '<seconds>';
   if (typeof value !== 'string') return value;
   if (ULID.test(value)) return names(value, 'id');
   if (TIME.test(value)) return '<time>';

@@ -8,7 +8,7 @@ import { startServer, until } from './server.js';
 
 let server;
 before(async () => { server = await startServer({ name: 'transports' }); });
-after(async () => { await server.stop(); });
+after(async () => { await server?.stop(); });
 
 const connect = async (name, options) => SocketIoClient.connect(server, name, await server.token(name), options);
 const transport = (client) => client.socket.io.engine.transport.name;
@@ -21,7 +21,7 @@ describe('transports', () => {
     const answer = await alice.request('call:initiate', { targetUserId: 'nobody', callType: 'audio' });
     assert.equal(answer.ok, true);
     assert.equal((await alice.next('call:ended')).reason, 'offline');
-    alice.close();
+    await alice.leave();
   });
 
   it('polling stays polling where nothing else gets through', async () => {
@@ -34,8 +34,8 @@ describe('transports', () => {
     assert.equal((await bob.request('call:reject', { callId })).ok, true);
     assert.equal((await alice.next('call:ended')).reason, 'rejected');
     assert.equal(transport(alice), 'polling');
-    alice.close();
-    bob.close();
+    await alice.leave();
+    await bob.leave();
   });
 
   it('a client that leaves is gone at once', async () => {
@@ -51,8 +51,8 @@ describe('transports', () => {
     await laptop.next('call:incoming');
     laptop.emit('call:accept', {});
     assert.equal((await alice.next('call:accepted')).deviceId, 'laptop');
-    alice.close();
-    laptop.close();
+    await alice.leave();
+    await laptop.leave();
   });
 });
 
@@ -87,8 +87,8 @@ describe('answers', () => {
       const ended = await bob.request('call:end', { callId });
       assert.deepEqual({ ...ended, duration: 0 }, { ok: true, callId, state: 'ended', reason: 'hangup', duration: 0 });
       assert.equal((await alice.next('call:ended')).endedBy, 'bob');
-      alice.close();
-      bob.close();
+      await alice.leave();
+      await bob.leave();
     });
   }
 
@@ -104,8 +104,8 @@ describe('answers', () => {
       alice.emit('ice:candidate', { callId, candidate: last });
       assert.deepEqual((await bob.next('ice:candidate')).candidate, last);
     }
-    alice.close();
-    bob.close();
+    await alice.leave();
+    await bob.leave();
   });
 
   it('what the flow does not know is passed on', async () => {
@@ -116,7 +116,7 @@ describe('answers', () => {
     await bob.request('call:accept', { callId });
     alice.emit('signal:offer', { callId, sdp: sdp('offer'), trickle: true });
     assert.equal((await bob.next('signal:offer')).trickle, true);
-    alice.close();
-    bob.close();
+    await alice.leave();
+    await bob.leave();
   });
 });

@@ -210,13 +210,13 @@ class Call extends EventTarget {
   #candidates = [];
   #queue = Promise.resolve();
 
-  constructor(signaling, { peer, type, outgoing, relayOnly, id = null, iceServers = [] }) {
+  constructor(signaling, { peer, name = peer, type, outgoing, relayOnly, id = null, iceServers = [] }) {
     super();
     this.#signaling = signaling;
     this.#relayOnly = relayOnly;
     // The one who answers gives way when two offers cross.
     this.#polite = !outgoing;
-    Object.assign(this, { peer, type, outgoing, id, iceServers });
+    Object.assign(this, { peer, name, type, outgoing, id, iceServers });
   }
 
   /** Caller: media first, so that a refused camera is known before anything rings. */
@@ -541,8 +541,8 @@ function show(view) {
 }
 
 function title() {
-  if (incoming) document.title = `${incoming.peer} is calling – callbox`;
-  else if (call) document.title = `${call.peer} – callbox`;
+  if (incoming) document.title = `${incoming.name} is calling – callbox`;
+  else if (call) document.title = `${call.name} – callbox`;
   else document.title = me ? `${me} – callbox` : 'callbox';
 }
 
@@ -701,7 +701,7 @@ function personRow({ userId, name }) {
     element.title = label;
     element.setAttribute('aria-label', `${label} to ${shown}`);
     element.append(icon(glyph));
-    element.onclick = () => startCall(userId, type);
+    element.onclick = () => startCall(userId, type, shown);
     return element;
   };
   row.append(avatar, who, button('audio', 'Audio call', 'phone'), button('video', 'Video call', 'video'));
@@ -749,32 +749,30 @@ function listen(hub) {
   on('ice:candidate', (data) => ours(data) && call.candidate(data.candidate));
   on('call:ended', (data) => {
     if (incoming && data.callId === incoming.id) {
-      const { peer } = incoming;
-      closeIncoming();
-      summary({ peer, outgoing: false }, data);
+      summary({ name: closeIncoming().name, outgoing: false }, data);
     } else if (ours(data)) {
       call.finish(data);
     }
   });
-  on('call:reconnecting', (data) => ours(data) && call.connectedAt && notice('warn', `${call.peer} has lost the connection. Waiting for them to come back…`));
+  on('call:reconnecting', (data) => ours(data) && call.connectedAt && notice('warn', `${call.name} has lost the connection. Waiting for them to come back…`));
   on('call:reconnected', (data) => ours(data) && quiet());
   on('error', ({ error }) => error && notice('warn', error.message, 8000));
 }
 
-function startCall(peer, type) {
+function startCall(peer, type, name = peer) {
   if (call || incoming) return;
-  begin(new Call(signaling, { peer, type, outgoing: true, relayOnly: $('relay-only').checked }));
+  begin(new Call(signaling, { peer, name, type, outgoing: true, relayOnly: $('relay-only').checked }));
   call.initiate();
 }
 
-function ring({ callId, callerId, callType, iceServers }) {
+function ring({ callId, callerId, callerName, callType, iceServers }) {
   if (call || incoming) {
     signaling.request('call:reject', { callId, reason: 'busy' }).catch(() => {});
     return;
   }
-  incoming = { id: callId, peer: callerId, type: callType, iceServers };
-  paintAvatar($('incoming-avatar'), callerId);
-  $('incoming-name').textContent = callerId;
+  incoming = { id: callId, peer: callerId, name: callerName ?? callerId, type: callType, iceServers };
+  paintAvatar($('incoming-avatar'), incoming.name);
+  $('incoming-name').textContent = incoming.name;
   $('incoming-text').textContent = callType === 'video' ? 'wants to talk, with video' : 'wants to talk';
   $('incoming').dataset.caller = callerId;
   $('incoming').dataset.type = callType;
@@ -810,9 +808,9 @@ function begin(next) {
   const meter = new Meter();
   quiet();
   $('last-call').hidden = true;
-  $('peer-name').textContent = call.peer;
-  $('route-peer').textContent = call.peer.length > 12 ? `${call.peer.slice(0, 11)}…` : call.peer;
-  paintAvatar($('peer-avatar'), call.peer);
+  $('peer-name').textContent = call.name;
+  $('route-peer').textContent = call.name.length > 12 ? `${call.name.slice(0, 11)}…` : call.name;
+  paintAvatar($('peer-avatar'), call.name);
   for (const name of ['path', 'rtt', 'candidates', 'transport', 'bitrate-out', 'bitrate-in', 'picture', 'frames-decoded', 'lost', 'call-id']) {
     metric(name).textContent = '–';
     delete metric(name).dataset.value;
@@ -866,10 +864,10 @@ function showCall() {
   standIn();
   if (!became) return;
   const spoken = {
-    initiating: `Calling ${call.peer}`,
-    ringing: `Ringing at ${call.peer}`,
+    initiating: `Calling ${call.name}`,
+    ringing: `Ringing at ${call.name}`,
     connecting: 'Connecting',
-    connected: `Connected to ${call.peer}`,
+    connected: `Connected to ${call.name}`,
     reconnecting: 'The media was interrupted, reconnecting',
   }[call.state];
   if (spoken) say(spoken);
@@ -978,26 +976,26 @@ function endCall(ended, end) {
 }
 
 /** What happened, in a sentence, above the list of people. */
-function summary({ peer, outgoing, connectedAt }, { reason, endedBy, mine, message, code }, path = '') {
+function summary({ name, outgoing, connectedAt }, { reason, endedBy, mine, message, code }, path = '') {
   const byMe = mine || endedBy === me;
   const relayOnly = $('relay-only').checked;
   const said = {
-    hangup: [byMe ? `You ended the call with ${peer}` : `${peer} ended the call`],
-    rejected: byMe ? [`You declined ${peer}’s call`] : [`${peer} declined`, 'Try again later.'],
-    busy: outgoing ? [`${peer} is busy`, 'They are in another call. Try again in a moment.'] : [`${peer} called while you were busy`],
-    offline: [`${peer} is not online`, 'Nobody is signed in under this name right now.'],
-    timeout: outgoing ? [`${peer} did not answer`, 'It rang until the ring time was over.'] : [`You missed a call from ${peer}`],
-    cancelled: byMe ? ['You cancelled the call'] : [`You missed a call from ${peer}`, 'They hung up before you answered.'],
+    hangup: [byMe ? `You ended the call with ${name}` : `${name} ended the call`],
+    rejected: byMe ? [`You declined ${name}’s call`] : [`${name} declined`, 'Try again later.'],
+    busy: outgoing ? [`${name} is busy`, 'They are in another call. Try again in a moment.'] : [`${name} called while you were busy`],
+    offline: [`${name} is not online`, 'Nobody is signed in under this name right now.'],
+    timeout: outgoing ? [`${name} did not answer`, 'It rang until the ring time was over.'] : [`You missed a call from ${name}`],
+    cancelled: byMe ? ['You cancelled the call'] : [`You missed a call from ${name}`, 'They hung up before you answered.'],
     answered_elsewhere: ['Answered on another device'],
     rejected_elsewhere: ['Declined on another device'],
-    ice_failed: [`No way through to ${peer}`, relayOnly ? 'The relay could not be reached, or the other side could not. Try again without “Relay only”.' : 'Neither a direct path nor the relay worked. Is a firewall in the way of UDP?'],
-    connection_lost: [`The connection to ${peer} was lost`, 'One of you has lost the network, or closed the page.'],
+    ice_failed: [`No way through to ${name}`, relayOnly ? 'The relay could not be reached, or the other side could not. Try again without “Relay only”.' : 'Neither a direct path nor the relay worked. Is a firewall in the way of UDP?'],
+    connection_lost: [`The connection to ${name} was lost`, 'One of you has lost the network, or closed the page.'],
     server_shutdown: ['The server is shutting down', 'It ended all calls.'],
     kicked: ['The call was ended by an administrator'],
     credentials_revoked: ['The relay credentials were withdrawn', 'The server ended the call.'],
-    unauthorized: [`You may not call ${peer}`],
+    unauthorized: [`You may not call ${name}`],
     error: [code === 'connection_lost' ? 'The server did not answer' : 'The call could not be made', message],
-  }[reason] ?? [`The call with ${peer} has ended`, reason];
+  }[reason] ?? [`The call with ${name} has ended`, reason];
   const facts = connectedAt ? [duration((Date.now() - connectedAt) / 1000), path].filter(Boolean).join(' · ') : '';
   $('last-call').dataset.reason = reason;
   $('last-call').dataset.tone = ['hangup', 'cancelled', 'answered_elsewhere', 'rejected_elsewhere'].includes(reason) || byMe && reason === 'rejected' ? 'plain' : 'bad';
