@@ -1,9 +1,13 @@
 //! `callbox serve`: runs the server until it is told to stop.
 
-use std::{future, io::Write, time::Duration};
+use std::{
+    future,
+    io::{IsTerminal, Write},
+    time::Duration,
+};
 
 use anyhow::Context;
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{Config, LogFormat, Options, RunOptions},
@@ -86,16 +90,19 @@ fn announce(ready: &Ready, json: bool, dev: bool) -> anyhow::Result<()> {
 }
 
 /// Logs go to stderr; stdout is for the ready line.
+///
+/// Only what is logged by `tracing` is taken up. The dependencies that use the `log` crate print
+/// whole frames at their finest levels, with tokens and descriptions in them.
 fn init_log(options: &RunOptions) {
     let filter = EnvFilter::new(&options.log_level);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber in one process is a test's; the first one stays.
     let _ = match options.log_format {
         LogFormat::Text => {
-            let colors = std::io::IsTerminal::is_terminal(&std::io::stderr.make_writer());
-            builder.with_ansi(colors).try_init()
+            let colors = std::io::stderr().is_terminal();
+            tracing::subscriber::set_global_default(builder.with_ansi(colors).finish())
         }
-        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish()),
     };
 }
 

@@ -221,15 +221,13 @@ async fn run(app: Arc<App>, ended: Arc<EndedSockets>, socket: SocketRef, parts: 
                     Next::TooSlow => break,
                 },
                 Some(inbound) = inbox.recv() => running.forward(&session, inbound).await,
-                () = gone.notified() => {
-                    // What it sent before it went still counts, such as `call:end`.
-                    while let Ok(inbound) = inbox.try_recv() {
-                        running.forward(&session, inbound).await;
-                    }
-                    break;
-                }
+                () = gone.notified() => break,
             }
         }
+    }
+    // What it sent before it went still counts, such as `call:end`.
+    while let Ok(inbound) = inbox.try_recv() {
+        running.forward(&session, inbound).await;
     }
     drop(session);
     // A socket whose queue is full cannot be told; its next ping will not fit either, and then the

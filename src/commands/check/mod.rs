@@ -1,0 +1,277 @@
+//! `callbox check`: goes through a running server as a client would.
+
+mod http;
+mod relay;
+mod report;
+mod signaling;
+
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use self::{
+    http::Http,
+    relay::{Credentials, Server},
+    report::Report,
+    signaling::Client,
+};
+use crate::config::Period;
+
+/// The arguments of `callbox check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exits with 0 if every step that was taken went well, else with 1.")]
+pub(super) struct CheckArgs {
+    /// The server's HTTP address.
+    ///
+    /// Only plain HTTP: of a server behind a reverse proxy that ends TLS, name the address that the
+    /// proxy forwards to.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+
+    /// A user's token.
+    ///
+    /// A server that runs with --dev gives tokens for two users by itself; of any other one, take
+    /// what `callbox token --user NAME` prints.
+    #[arg(long, value_name = "TOKEN", env = "CALLBOX_CHECK_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
+    /// Another user's token, to check a call between the two. Without it, and with --token, the
+    /// call is left out.
+    #[arg(long, value_name = "TOKEN", env = "CALLBOX_CHECK_TOKEN2", hide_env_values = true)]
+    token2: Option<String>,
+
+    /// Print one JSON object and no table.
+    #[arg(long)]
+    json: bool,
+
+    /// How long each step may take.
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    timeout: Period,
+}
+
+/// Takes the steps; says whether all went well.
+pub(super) fn run(args: CheckArgs) -> anyhow::Result<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let mut report = Report::new(args.json, args.timeout.0);
+    runtime.block_on(check(&args, &mut report));
+    report.finish()
+}
+
+const REACH: &str = "Does the server run, and is --url its HTTP address? A firewall may drop TCP.";
+const UDP: &str = "Is the port open for UDP in every firewall on the way? Behind a 1:1 NAT, the \
+                   server needs --external-ip.";
+const TOKEN: &str = "Without --dev, give a token: callbox token --user NAME, with the server's \
+                     --jwt-secret.";
+const SIGNALING: &str = "A reverse proxy must let WebSocket upgrades through; the server's log says \
+                         more.";
+const ALLOCATE: &str = "The relay and the signaling side must have the same --auth-secret, and \
+                        --relay-ports must not be used up.";
+const PEERS: &str = "The relay must reach its own relayed addresses: look at --deny-peer, \
+                     --relay-ip and the firewall's rules for --relay-ports.";
+
+/// All the steps. One that needs what an earlier one did not get is skipped.
+async fn check(args: &CheckArgs, report: &mut Report) {
+    let http = report.step("http", REACH, async {
+        let http = Http::new(&args.url)?;
+        http.get("/healthz", None).await?;
+        http.get("/readyz", None).await?;
+        Ok((format!("{} answers and is ready", args.url), http))
+    });
+    let Some(http) = http.await else { return };
+
+    let tokens = report.step("tokens", TOKEN, tokens(args, &http)).await;
+    let servers = match &tokens {
+        Some((token, _)) => report.step("ice-servers", TOKEN, ice_servers(&http, token)).await,
+        None => None,
+    };
+    if let Some(servers) = &servers {
+        check_relay(servers, report).await;
+    }
+    let Some((token, other)) = tokens else { return };
+    let caller = report.step("signaling", SIGNALING, async {
+        let client = Client::connect(http.authority(), &token).await?;
+        Ok((format!("{} is signed in on /ws", client.user), client))
+    });
+    let Some(caller) = caller.await else { return };
+    let Some(other) = other else {
+        report.skip("call", "needs a second user: give --token2");
+        return;
+    };
+    check_call(caller, &http, &other, report).await;
+}
+
+/// One user's token, and another's if there is one.
+async fn tokens(
+    args: &CheckArgs,
+    http: &Http,
+) -> anyhow::Result<(String, (String, Option<String>))> {
+    if let Some(token) = &args.token {
+        return Ok(("given".into(), (token.clone(), args.token2.clone())));
+    }
+    // Names of their own, so that two checks at a time do not replace each other.
+    let run = std::process::id();
+    let mut tokens = Vec::new();
+    for side in ["caller", "callee"] {
+        let body = json!({ "userId": format!("check-{run}-{side}") });
+        let answer = http.post("/dev/token", &body).await?;
+        tokens.push(text(&answer, "token")?);
+    }
+    let second = tokens.pop();
+    let first = tokens.pop().context("two tokens were fetched")?;
+    Ok(("from /dev/token, for two users".into(), (first, second)))
+}
+
+/// What `GET /api/v1/ice-servers` says.
+struct IceServers {
+    stun: Vec<Server>,
+    turn: Vec<Server>,
+    credentials: Credentials,
+}
+
+async fn ice_servers(http: &Http, token: &str) -> anyhow::Result<(String, IceServers)> {
+    let answer = http.get("/api/v1/ice-servers", Some(token)).await?;
+    let entries = answer["iceServers"].as_array().context("the answer has no iceServers")?;
+    let urls = entries.iter().flat_map(|entry| match &entry["urls"] {
+        Value::Array(urls) => urls.clone(),
+        url => vec![url.clone()],
+    });
+    let (mut stun, mut turn) = (Vec::new(), Vec::new());
+    for url in urls {
+        let url = url.as_str().context("an URL among iceServers is no text")?;
+        if let Some(address) = url.strip_prefix("stun:") {
+            stun.push(Server::resolve(address).await?);
+        } else if let Some(address) = url.strip_prefix("turn:") {
+            turn.push(Server::resolve(address).await?);
+        }
+    }
+    ensure!(!turn.is_empty(), "the server names no TURN address");
+    let credentials = Credentials::read(&answer["turnCredentials"])?;
+    let detail = format!("{} STUN and {} TURN addresses, with credentials", stun.len(), turn.len());
+    Ok((detail, IceServers { stun, turn, credentials }))
+}
+
+/// STUN and a relayed round trip, on each address.
+async fn check_relay(servers: &IceServers, report: &mut Report) {
+    for server in &servers.stun {
+        let name = format!("stun {}", server.address);
+        if !server.is_reachable() {
+            report.skip(&name, "this machine has no route to such addresses");
+            continue;
+        }
+        let _ = report.step(&name, UDP, relay::binding(server)).await;
+    }
+    for server in &servers.turn {
+        let name = |what: &str| format!("{what} {}", server.address);
+        if !server.is_reachable() {
+            report.skip(&name("turn"), "this machine has no route to such addresses");
+            continue;
+        }
+        let allocate = relay::allocate_two(server, &servers.credentials);
+        let Some(mut pair) = report.step(&name("allocate"), ALLOCATE, allocate).await else {
+            continue;
+        };
+        let permission = report.step(&name("permission"), PEERS, pair.permission()).await;
+        if permission.is_some()
+            && report.step(&name("channel"), PEERS, pair.channel()).await.is_some()
+        {
+            let _ = report.step(&name("round trip"), PEERS, pair.round_trip()).await;
+        }
+        pair.close().await;
+    }
+}
+
+/// A call between two users, event for event; and that its credentials end with it.
+async fn check_call(mut caller: Client, http: &Http, token: &str, report: &mut Report) {
+    let callee = report.step("signaling, second user", SIGNALING, async {
+        let client = Client::connect(http.authority(), token).await?;
+        Ok((format!("{} is signed in on /ws", client.user), client))
+    });
+    let Some(mut callee) = callee.await else { return };
+    let ring = report.step("call rings", SIGNALING, async {
+        ensure!(caller.user != callee.user, "both tokens are of the same user");
+        let body = json!({ "targetUserId": callee.user, "callType": "audio" });
+        let answer = caller.request("call:initiate", &body).await?;
+        let call = text(&answer, "callId")?;
+        let incoming = callee.event("call:incoming").await?;
+        ensure!(incoming["callId"] == answer["callId"], "another call rings");
+        let credentials = Credentials::read(&answer["turnCredentials"])?;
+        let address = answer["turnCredentials"]["uris"][0].as_str().map(str::to_owned);
+        Ok((format!("at {}, {call}", callee.user), (call, credentials, address)))
+    });
+    let Some((call, credentials, address)) = ring.await else { return };
+    let answered = report.step("call is answered", SIGNALING, async {
+        let body = json!({ "callId": call });
+        callee.request("call:accept", &body).await?;
+        caller.event("call:accepted").await?;
+        Ok(("call:accepted".into(), ()))
+    });
+    let exchanged = match answered.await {
+        Some(()) => {
+            report
+                .step("offer and answer", SIGNALING, async {
+                    relay_event(&mut caller, &mut callee, &call, "signal:offer", "sdp").await?;
+                    relay_event(&mut callee, &mut caller, &call, "signal:answer", "sdp").await?;
+                    relay_event(&mut caller, &mut callee, &call, "ice:candidate", "candidate")
+                        .await?;
+                    Ok(("relayed, and a candidate".into(), ()))
+                })
+                .await
+        }
+        None => None,
+    };
+    let ended = report.step("call ends", SIGNALING, async {
+        caller.request("call:end", &json!({ "callId": call })).await?;
+        let ended = callee.event("call:ended").await?;
+        Ok((format!("call:ended, {}", ended["reason"].as_str().unwrap_or("")), ()))
+    });
+    if ended.await.is_none() || exchanged.is_none() {
+        return;
+    }
+    let Some(address) = address else { return };
+    let _ = report
+        .step("credentials end with it", ALLOCATE, async {
+            let address = address.strip_prefix("turn:").unwrap_or(&address);
+            relay::refused(&Server::resolve(address).await?, &credentials).await?;
+            Ok(("the relay refuses them".into(), ()))
+        })
+        .await;
+}
+
+async fn relay_event(
+    from: &mut Client,
+    to: &mut Client,
+    call: &str,
+    event: &str,
+    field: &str,
+) -> anyhow::Result<()> {
+    // What is relayed is not looked at; this only has to be told apart.
+    let value = format!("check {event}");
+    from.request(event, &json!({ "callId": call, field: value })).await?;
+    let relayed = to.event(event).await?;
+    ensure!(relayed[field] == value.as_str(), "{event} arrived changed: {relayed}");
+    Ok(())
+}
+
+fn text(answer: &Value, field: &str) -> anyhow::Result<String> {
+    match answer[field].as_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => bail!("the answer has no {field}"),
+    }
+}
+
+/// What a refusal says: `{ ok: false, error: { code, message } }`.
+fn refusal(answer: &Value) -> String {
+    let error = &answer["error"];
+    match (error["code"].as_str(), error["message"].as_str()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => answer.to_string(),
+    }
+}
+
+/// The time between two looks at something that is not told.
+const INTERVAL: Duration = Duration::from_millis(20);

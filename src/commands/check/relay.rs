@@ -1,0 +1,269 @@
+//! STUN and TURN with the `turn` crate's client, which is not the code that the server runs on.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use anyhow::{Context, bail, ensure};
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::net::UdpSocket;
+use turn::client::{Client, ClientConfig};
+use webrtc_util::Conn;
+
+use super::{INTERVAL, text};
+
+/// How many packets are sent around to measure the time.
+const ROUNDS: u32 = 10;
+
+/// Where a STUN or TURN server is.
+pub(super) struct Server {
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Reads `host:port`, or `host:port?transport=udp`.
+    pub async fn resolve(text: &str) -> anyhow::Result<Self> {
+        let (host, transport) = text.split_once('?').unwrap_or((text, "transport=udp"));
+        ensure!(transport == "transport=udp", "{text} is not for UDP");
+        let mut found = tokio::net::lookup_host(host)
+            .await
+            .with_context(|| format!("{host} cannot be resolved"))?;
+        let address = found.next().with_context(|| format!("{host} has no address"))?;
+        Ok(Self { address })
+    }
+
+    /// Whether this machine can send there at all.
+    pub fn is_reachable(&self) -> bool {
+        let socket = std::net::UdpSocket::bind(self.unspecified());
+        socket.and_then(|socket| socket.connect(self.address)).is_ok()
+    }
+
+    fn unspecified(&self) -> SocketAddr {
+        match self.address {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        }
+    }
+
+    async fn client(
+        &self,
+        credentials: Option<&Credentials>,
+    ) -> anyhow::Result<(Client, Arc<Watched>)> {
+        let socket = UdpSocket::bind(self.unspecified()).await?;
+        let watched = Arc::new(Watched { socket, channel_data: AtomicU64::new(0) });
+        let config = ClientConfig {
+            stun_serv_addr: self.address.to_string(),
+            turn_serv_addr: self.address.to_string(),
+            username: credentials.map_or(String::new(), |c| c.username.clone()),
+            password: credentials.map_or(String::new(), |c| c.password.clone()),
+            realm: String::new(),
+            software: String::new(),
+            rto_in_ms: 0,
+            conn: watched.clone(),
+            vnet: None,
+        };
+        let client = Client::new(config).await?;
+        client.listen().await?;
+        Ok((client, watched))
+    }
+}
+
+/// What opens the relay.
+pub(super) struct Credentials {
+    username: String,
+    password: String,
+}
+
+impl Credentials {
+    /// Reads `turnCredentials`.
+    pub fn read(value: &Value) -> anyhow::Result<Self> {
+        ensure!(value.is_object(), "the server gives no turnCredentials");
+        Ok(Self { username: text(value, "username")?, password: text(value, "password")? })
+    }
+}
+
+/// A Binding request: where does the server see us?
+pub(super) async fn binding(server: &Server) -> anyhow::Result<(String, ())> {
+    let (client, _) = server.client(None).await?;
+    let seen = client.send_binding_request().await?;
+    client.close().await?;
+    Ok((format!("seen as {seen}"), ()))
+}
+
+/// Tries credentials that are over, until the relay refuses them: it hears of the end of a call a
+/// moment after the callee does.
+pub(super) async fn refused(server: &Server, credentials: &Credentials) -> anyhow::Result<()> {
+    loop {
+        let (client, _) = server.client(Some(credentials)).await?;
+        let allocated = client.allocate().await;
+        let done = match &allocated {
+            Ok(conn) => {
+                conn.close().await?;
+                false
+            }
+            Err(error) if error.to_string().contains("401") => true,
+            Err(error) => bail!("not refused, but: {error}"),
+        };
+        client.close().await?;
+        if done {
+            return Ok(());
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Two allocations, each the other's peer: so the check needs no address of its own that the
+/// server could reach.
+pub(super) struct Pair {
+    near: Side,
+    far: Side,
+}
+
+struct Side {
+    client: Client,
+    watched: Arc<Watched>,
+    conn: Box<dyn Conn + Send + Sync>,
+    relayed: SocketAddr,
+}
+
+impl Side {
+    async fn allocate(server: &Server, credentials: &Credentials) -> anyhow::Result<Self> {
+        let (client, watched) = server.client(Some(credentials)).await?;
+        let conn = Box::new(client.allocate().await?);
+        let relayed = conn.local_addr()?;
+        Ok(Self { client, watched, conn, relayed })
+    }
+
+    async fn receive(&self) -> anyhow::Result<(Vec<u8>, SocketAddr)> {
+        let mut buffer = [0; 1500];
+        let (len, from) = self.conn.recv_from(&mut buffer).await?;
+        Ok((buffer[..len].to_vec(), from))
+    }
+
+    async fn close(self) {
+        // The allocation is refreshed with a lifetime of zero; if that is lost, it runs out.
+        let _ = self.conn.close().await;
+        let _ = self.client.close().await;
+    }
+}
+
+/// Opens two allocations.
+pub(super) async fn allocate_two(
+    server: &Server,
+    credentials: &Credentials,
+) -> anyhow::Result<(String, Pair)> {
+    let near = Side::allocate(server, credentials).await?;
+    let far = Side::allocate(server, credentials).await?;
+    Ok((format!("{} and {}", near.relayed, far.relayed), Pair { near, far }))
+}
+
+impl Pair {
+    /// Permissions both ways, and a first packet each way.
+    pub async fn permission(&mut self) -> anyhow::Result<(String, ())> {
+        let (near, far) = (&self.near, &self.far);
+        // The client asks for a permission before its first packet to a peer. The first one there
+        // may come before the peer's own permission; it is for that one.
+        near.conn.send_to(b"hello", far.relayed).await?;
+        far.conn.send_to(b"hello", near.relayed).await?;
+        let (data, from) = near.receive().await?;
+        ensure!(data == b"hello" && from == far.relayed, "something else came, from {from}");
+        Ok(("granted, both ways".into(), ()))
+    }
+
+    /// Sends until a packet went out over a channel and arrived.
+    pub async fn channel(&mut self) -> anyhow::Result<(String, ())> {
+        let (near, far) = (&self.near, &self.far);
+        for number in 0u32.. {
+            let before = near.watched.channel_data.load(Ordering::Relaxed);
+            near.conn.send_to(&number.to_be_bytes(), far.relayed).await?;
+            let by_channel = near.watched.channel_data.load(Ordering::Relaxed) > before;
+            if by_channel {
+                while far.receive().await?.0 != number.to_be_bytes() {}
+                break;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+        Ok(("bound, and data went over it".into(), ()))
+    }
+
+    /// There and back through both allocations, several times.
+    pub async fn round_trip(&mut self) -> anyhow::Result<(String, ())> {
+        let (near, far) = (&self.near, &self.far);
+        let mut times = Vec::new();
+        for round in 0..ROUNDS {
+            let payload = [b"round trip".as_slice(), &round.to_be_bytes()].concat();
+            let began = Instant::now();
+            near.conn.send_to(&payload, far.relayed).await?;
+            while far.receive().await?.0 != payload {}
+            far.conn.send_to(&payload, near.relayed).await?;
+            while near.receive().await?.0 != payload {}
+            times.push(began.elapsed());
+        }
+        times.sort();
+        let median = times[times.len() / 2].as_secs_f64() * 1000.0;
+        Ok((format!("{ROUNDS} packets there and back, median {median:.2} ms"), ()))
+    }
+
+    /// Gives the allocations back.
+    pub async fn close(self) {
+        self.near.close().await;
+        self.far.close().await;
+    }
+}
+
+/// A socket that counts what goes out over channels: the client does not tell.
+struct Watched {
+    socket: UdpSocket,
+    channel_data: AtomicU64,
+}
+
+type Result<T> = std::result::Result<T, webrtc_util::Error>;
+
+#[async_trait]
+impl Conn for Watched {
+    async fn connect(&self, address: SocketAddr) -> Result<()> {
+        Ok(self.socket.connect(address).await?)
+    }
+
+    async fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
+        Ok(self.socket.recv(buffer).await?)
+    }
+
+    async fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
+        Ok(self.socket.recv_from(buffer).await?)
+    }
+
+    async fn send(&self, data: &[u8]) -> Result<usize> {
+        Ok(self.socket.send(data).await?)
+    }
+
+    async fn send_to(&self, data: &[u8], to: SocketAddr) -> Result<usize> {
+        // RFC 8656 §12: the first two bits tell a channel number from a STUN message.
+        if data.first().is_some_and(|first| first >> 6 == 0b01) {
+            self.channel_data.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(self.socket.send_to(data, to).await?)
+    }
+
+    fn local_addr(&self) -> Result<SocketAddr> {
+        Ok(self.socket.local_addr()?)
+    }
+
+    fn remote_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {
+        self
+    }
+}

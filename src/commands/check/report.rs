@@ -1,0 +1,109 @@
+//! The steps of a check: their times, what went wrong and what to do about it.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::json;
+
+/// What has become of the steps so far.
+pub(super) struct Report {
+    json: bool,
+    deadline: Duration,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ok,
+    Failed,
+    Skipped,
+}
+
+#[derive(Debug, Serialize)]
+struct Step {
+    name: String,
+    status: Status,
+    ms: f64,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+impl Report {
+    pub fn new(json: bool, deadline: Duration) -> Self {
+        Self { json, deadline, steps: Vec::new() }
+    }
+
+    /// Takes a step, which has its time. It gives what to say and what later steps need.
+    pub async fn step<T>(
+        &mut self,
+        name: &str,
+        hint: &str,
+        step: impl Future<Output = anyhow::Result<(String, T)>>,
+    ) -> Option<T> {
+        let began = Instant::now();
+        let result = tokio::time::timeout(self.deadline, step).await;
+        // Hundredths of a millisecond are as much as a reader can use.
+        let ms = (began.elapsed().as_secs_f64() * 1e5).round() / 100.0;
+        let result = result.unwrap_or_else(|_| {
+            let deadline = humantime::format_duration(self.deadline);
+            Err(anyhow::anyhow!("nothing within {deadline}"))
+        });
+        let name = name.to_owned();
+        match result {
+            Ok((detail, value)) => {
+                self.add(Step { name, status: Status::Ok, ms, detail, hint: None });
+                Some(value)
+            }
+            Err(error) => {
+                let (detail, hint) = (format!("{error:#}"), Some(hint.to_owned()));
+                self.add(Step { name, status: Status::Failed, ms, detail, hint });
+                None
+            }
+        }
+    }
+
+    /// Leaves a step out, and says why.
+    pub fn skip(&mut self, name: &str, why: &str) {
+        let (name, detail) = (name.to_owned(), why.to_owned());
+        self.add(Step { name, status: Status::Skipped, ms: 0.0, detail, hint: None });
+    }
+
+    fn add(&mut self, step: Step) {
+        if !self.json {
+            print(&step);
+        }
+        self.steps.push(step);
+    }
+
+    /// Says what it came to.
+    pub fn finish(self) -> anyhow::Result<bool> {
+        let count = |status| self.steps.iter().filter(|step| step.status == status).count();
+        let failed = count(Status::Failed);
+        if self.json {
+            let report = json!({ "ok": failed == 0, "steps": self.steps });
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            let skipped = match count(Status::Skipped) {
+                0 => String::new(),
+                skipped => format!(", {skipped} skipped"),
+            };
+            println!("\n{} ok, {failed} failed{skipped}", count(Status::Ok));
+        }
+        Ok(failed == 0)
+    }
+}
+
+/// One row of the table.
+fn print(step: &Step) {
+    let (mark, time) = match step.status {
+        Status::Ok => ("ok", format!("{:.1} ms", step.ms)),
+        Status::Failed => ("FAILED", format!("{:.1} ms", step.ms)),
+        Status::Skipped => ("skipped", String::new()),
+    };
+    println!("{mark:<8}{:<34}{time:>12}  {}", step.name, step.detail);
+    if let Some(hint) = &step.hint {
+        println!("{:<8}hint: {hint}", "");
+    }
+}

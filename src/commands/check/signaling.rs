@@ -1,0 +1,79 @@
+//! A signaling client, over plain WebSocket.
+
+use std::collections::VecDeque;
+
+use anyhow::{Context, bail, ensure};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
+
+use super::{refusal, text};
+
+/// A user who is signed in.
+pub(super) struct Client {
+    /// Who it is.
+    pub user: String,
+    ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    next_id: u64,
+    /// Events that came while something else was waited for.
+    waiting: VecDeque<Value>,
+}
+
+impl Client {
+    /// Connects and says hello.
+    pub async fn connect(authority: &str, token: &str) -> anyhow::Result<Self> {
+        let url = format!("ws://{authority}/ws");
+        let (ws, _) = tokio_tungstenite::connect_async(&url)
+            .await
+            .with_context(|| format!("no WebSocket at {url}"))?;
+        let mut client = Self { user: String::new(), ws, next_id: 0, waiting: VecDeque::new() };
+        let hello = json!({ "token": token, "protocol": 1 });
+        let welcome = client.request("session:hello", &hello).await?;
+        client.user = text(&welcome, "userId")?;
+        Ok(client)
+    }
+
+    /// Sends a request and waits for its answer.
+    pub async fn request(&mut self, event: &str, data: &Value) -> anyhow::Result<Value> {
+        self.next_id += 1;
+        let id = self.next_id;
+        let frame = json!({ "event": event, "id": id, "data": data });
+        self.ws.send(Message::text(frame.to_string())).await?;
+        loop {
+            let frame = self.frame().await.with_context(|| format!("no answer to {event}"))?;
+            if frame["re"] == id {
+                let answer = &frame["data"];
+                ensure!(answer["ok"] != false, "{event} was refused: {}", refusal(answer));
+                return Ok(answer.clone());
+            }
+            self.waiting.push_back(frame);
+        }
+    }
+
+    /// Waits for an event; others before it are passed over.
+    pub async fn event(&mut self, name: &str) -> anyhow::Result<Value> {
+        loop {
+            let frame = match self.waiting.pop_front() {
+                Some(frame) => frame,
+                None => self.frame().await.with_context(|| format!("no {name}"))?,
+            };
+            if frame["event"] == name {
+                return Ok(frame["data"].clone());
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> anyhow::Result<Value> {
+        loop {
+            match self.ws.next().await.context("the server closed the connection")?? {
+                Message::Text(text) => return Ok(serde_json::from_str(&text)?),
+                Message::Close(Some(close)) => {
+                    bail!("the server closed the connection with {}: {}", close.code, close.reason)
+                }
+                Message::Close(None) => bail!("the server closed the connection"),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What the tests over real sockets share: the real binary on free ports, and small clients.
+
+#![allow(dead_code, unreachable_pub)]
+
+pub mod http;
+pub mod socketio;
+pub mod websocket;
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+/// How long anything may take before a test gives up on it.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The `callbox` binary with these arguments and nothing of this environment's settings.
+pub fn callbox(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callbox"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CALLBOX_")) {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// What a finished process left behind.
+pub struct Output {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output().expect("the binary is there");
+    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+    Output {
+        status: output.status.code().expect("it was not killed"),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// A server of its own for one test. It ends with the test, however that ends.
+pub struct Server {
+    child: Child,
+    stderr: Option<mpsc::Receiver<String>>,
+    /// The ready line.
+    pub ready: Value,
+}
+
+impl Server {
+    /// `callbox serve --dev` on free ports.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with more options.
+    pub fn with(options: &[&str]) -> Self {
+        let mut args = vec!["serve", "--dev", "--ready-json"];
+        args.extend(["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"]);
+        if !options.contains(&"--lifetime") {
+            // If the test is killed, the server does not outlive it by much.
+            args.extend(["--lifetime", "5m"]);
+        }
+        args.extend(options);
+        Self::spawn(&mut callbox(&args))
+    }
+
+    /// Any command that prints a ready line.
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (sender, stderr) = mpsc::channel();
+        let mut pipe = child.stderr.take().expect("it is piped");
+        thread::spawn(move || {
+            let mut text = String::new();
+            let _ = pipe.read_to_string(&mut text);
+            let _ = sender.send(text);
+        });
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("stdout is text");
+        if line.is_empty() {
+            let _ = child.wait();
+            panic!("no ready line: {}", stderr.recv_timeout(DEADLINE).unwrap_or_default());
+        }
+        let ready = serde_json::from_str(&line).expect("the ready line is JSON");
+        Self { child, stderr: Some(stderr), ready }
+    }
+
+    /// Something in the ready line.
+    pub fn text(&self, pointer: &str) -> &str {
+        self.ready.pointer(pointer).and_then(Value::as_str).expect("the ready line has it")
+    }
+
+    /// `host:port` of HTTP.
+    pub fn authority(&self) -> &str {
+        self.text("/http").strip_prefix("http://").expect("it is an http address")
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A request, with a bearer token if there is one.
+    pub fn get(&self, path: &str, token: Option<&str>) -> http::Response {
+        http::request(self.authority(), "GET", path, &bearer(token), None)
+    }
+
+    /// A token from the server itself.
+    pub fn token(&self, user: &str) -> String {
+        let body = json!({ "userId": user });
+        let response = http::request(self.authority(), "POST", "/dev/token", &[], Some(&body));
+        response.json()["token"].as_str().expect("there is a token").to_owned()
+    }
+
+    /// A value of the metrics page; 0 where it is not shown.
+    pub fn metric(&self, sample: &str) -> f64 {
+        let page = self.get("/metrics", None).body;
+        let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("it is a number"))
+    }
+
+    /// Waits until a value of the metrics page is so.
+    pub fn wait_for_metric(&self, sample: &str, fits: impl Fn(f64) -> bool) {
+        let until = Instant::now() + DEADLINE;
+        while !fits(self.metric(sample)) {
+            assert!(Instant::now() < until, "{sample} stays {}", self.metric(sample));
+            thread::yield_now();
+        }
+    }
+
+    /// Asks it to stop, as a supervisor does.
+    pub fn terminate(&self) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
+        assert!(status.success());
+    }
+
+    /// Waits for it to end by itself; gives its status and what it logged.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let until = Instant::now() + DEADLINE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                break status;
+            }
+            assert!(Instant::now() < until, "the server does not end");
+            thread::yield_now();
+        };
+        let stderr = self.stderr.take().expect("it is taken once");
+        (status, stderr.recv_timeout(DEADLINE).expect("its stderr has ended"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The header for a token.
+pub fn bearer(token: Option<&str>) -> Vec<(&'static str, String)> {
+    token.map(|token| ("authorization", format!("Bearer {token}"))).into_iter().collect()
+}
+
+/// Waits, but not for ever.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: nothing within {DEADLINE:?}"),
+    }
+}

@@ -1,0 +1,167 @@
+//! A client of the plain WebSocket front.
+
+use std::collections::VecDeque;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest},
+};
+
+use super::{Server, within};
+
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A connection; after `sign_in`, a session.
+pub struct Client {
+    pub ws: Stream,
+    next_id: u64,
+    waiting: VecDeque<Value>,
+    /// The payload of `session:welcome`.
+    pub welcome: Value,
+}
+
+impl Client {
+    /// Connects and says nothing.
+    pub async fn connect(server: &Server) -> Self {
+        Self::try_connect(server, &[]).await.expect("the upgrade is made")
+    }
+
+    /// Connects with more headers.
+    pub async fn try_connect(
+        server: &Server,
+        headers: &[(&'static str, String)],
+    ) -> Result<Self, tungstenite::Error> {
+        let mut request = server.text("/websocket").into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("it is a header"));
+        }
+        let (ws, _) = within("the upgrade", connect_async(request)).await?;
+        Ok(Self { ws, next_id: 0, waiting: VecDeque::new(), welcome: Value::Null })
+    }
+
+    /// Connects and signs in.
+    pub async fn sign_in(server: &Server, user: &str) -> Self {
+        Self::sign_in_on(server, user, None).await
+    }
+
+    /// Connects and signs in on a device.
+    pub async fn sign_in_on(server: &Server, user: &str, device: Option<&str>) -> Self {
+        let mut client = Self::connect(server).await;
+        let mut hello = json!({ "token": server.token(user), "protocol": 1 });
+        if let Some(device) = device {
+            hello["deviceId"] = device.into();
+        }
+        client.send("session:hello", Some(0), &hello).await;
+        client.welcome = client.event("session:welcome").await;
+        client
+    }
+
+    /// Sends a frame.
+    pub async fn send(&mut self, event: &str, id: Option<u64>, data: &Value) {
+        let mut frame = json!({ "event": event, "data": data });
+        if let Some(id) = id {
+            frame["id"] = id.into();
+        }
+        self.send_text(&frame.to_string()).await;
+    }
+
+    /// Sends a text frame with anything in it.
+    pub async fn send_text(&mut self, text: &str) {
+        within("sending", self.ws.send(Message::text(text))).await.expect("the connection is open");
+    }
+
+    /// Sends a request and waits for its answer, which may be a refusal.
+    pub async fn ask(&mut self, event: &str, data: Value) -> Value {
+        self.next_id += 1;
+        let id = self.next_id;
+        self.send(event, Some(id), &data).await;
+        self.answer(id).await
+    }
+
+    /// The same where the answer must be a success.
+    pub async fn request(&mut self, event: &str, data: Value) -> Value {
+        let answer = self.ask(event, data).await;
+        assert_eq!(answer["ok"], true, "{event}: {answer}");
+        answer
+    }
+
+    /// The same where it must be a refusal; gives its code.
+    pub async fn refused(&mut self, event: &str, data: Value) -> String {
+        let answer = self.ask(event, data).await;
+        assert_eq!(answer["ok"], false, "{event}: {answer}");
+        answer["error"]["code"].as_str().expect("there is a code").to_owned()
+    }
+
+    /// Waits for an answer.
+    pub async fn answer(&mut self, id: u64) -> Value {
+        let known = self.waiting.iter().position(|frame| frame["re"] == id);
+        if let Some(frame) = known.and_then(|at| self.waiting.remove(at)) {
+            return frame["data"].clone();
+        }
+        loop {
+            let frame = self.read().await;
+            if frame["re"] == id {
+                return frame["data"].clone();
+            }
+            self.waiting.push_back(frame);
+        }
+    }
+
+    /// Waits for an event; others before it are passed over.
+    pub async fn event(&mut self, name: &str) -> Value {
+        loop {
+            let frame = self.frame().await;
+            if frame["event"] == name {
+                return frame["data"].clone();
+            }
+        }
+    }
+
+    /// The next event of the seed's diagram: those that only a client of callbox knows are passed
+    /// over.
+    pub async fn seed_event(&mut self) -> (String, Value) {
+        loop {
+            let frame = self.frame().await;
+            let name = frame["event"].as_str().expect("it is an event").to_owned();
+            if name != "call:state" {
+                return (name, frame["data"].clone());
+            }
+        }
+    }
+
+    /// The next frame.
+    pub async fn frame(&mut self) -> Value {
+        match self.waiting.pop_front() {
+            Some(frame) => frame,
+            None => self.read().await,
+        }
+    }
+
+    async fn read(&mut self) -> Value {
+        loop {
+            match within("a frame", self.ws.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    return serde_json::from_str(&text).expect("frames are JSON");
+                }
+                Some(Ok(Message::Ping(_))) => {}
+                other => panic!("no frame, but {other:?}"),
+            }
+        }
+    }
+
+    /// Reads to the end; gives the close code and reason.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match within("the close", self.ws.next()).await {
+                Some(Ok(Message::Close(Some(close)))) => {
+                    return (close.code.into(), close.reason.to_string());
+                }
+                Some(Ok(Message::Text(_) | Message::Ping(_))) => {}
+                other => panic!("no close, but {other:?}"),
+            }
+        }
+    }
+}

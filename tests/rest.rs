@@ -1,0 +1,191 @@
+//! The REST API, the metrics and the pages, over real sockets.
+
+mod common;
+
+use std::{io::Write, net::TcpStream};
+
+use common::{DEADLINE, Server, bearer, http, websocket};
+use serde_json::json;
+
+#[test]
+fn ice_servers_are_for_users() {
+    let server = Server::start();
+    let path = "/api/v1/ice-servers";
+    let answer = server.get(path, Some(&server.token("alice")));
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let json = answer.json();
+    let credentials = &json["turnCredentials"];
+    assert_eq!(credentials["uris"], server.ready["turn"]);
+    assert_eq!(credentials["ttl"], 3600);
+    assert!(credentials["username"].as_str().unwrap().ends_with(":alice"));
+    assert_eq!(json["iceServers"][0], json!({ "urls": server.ready["stun"] }));
+    assert_eq!(json["iceServers"][1]["urls"], server.ready["turn"]);
+    assert_eq!(json["iceServers"][1]["username"], credentials["username"]);
+    assert_eq!(json["iceServers"][1]["credential"], credentials["password"]);
+    assert!(json["expiresAt"].as_str().unwrap().ends_with('Z'));
+
+    for token in [None, Some("nonsense"), Some(server.text("/dev/apiKey"))] {
+        let refused = server.get(path, token);
+        assert_eq!((refused.status, refused.error().as_str()), (401, "unauthorized"));
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    }
+    let basic = [("authorization", "Basic YTpi".to_owned())];
+    let refused = http::request(server.authority(), "GET", path, &basic, None);
+    assert_eq!((refused.status, refused.error().as_str()), (401, "unauthorized"));
+}
+
+#[tokio::test]
+async fn calls_are_for_back_ends() {
+    let server = Server::start();
+    let key = server.text("/dev/apiKey");
+    assert_eq!(server.get("/api/v1/calls", Some(key)).json(), json!({ "calls": [] }));
+    let mut alice = websocket::Client::sign_in(&server, "alice").await;
+    let mut bob = websocket::Client::sign_in(&server, "bob").await;
+    let initiate = json!({ "targetUserId": "bob", "callType": "audio" });
+    let call = alice.request("call:initiate", initiate).await["callId"].clone();
+    bob.request("call:accept", json!({})).await;
+    let calls = server.get("/api/v1/calls", Some(key)).json()["calls"].clone();
+    assert_eq!((&calls[0]["id"], &calls[0]["state"]), (&call, &json!("connecting")));
+    assert_eq!(calls[0]["participants"][1]["userId"], "bob");
+    assert_eq!(server.metric("callbox_calls{state=\"connecting\"}"), 1.0);
+    let path = format!("/api/v1/calls/{}", call.as_str().unwrap());
+    assert_eq!(server.get(&path, Some(key)).json()["type"], "audio");
+    alice.request("call:end", json!({})).await;
+    assert_eq!(server.get(&path, Some(key)).json()["reason"], "hangup");
+    assert_eq!(server.metric("callbox_calls_ended_total{reason=\"hangup\"}"), 1.0);
+
+    for path in ["/api/v1/calls", path.as_str()] {
+        for token in [None, Some("nonsense"), Some(server.token("alice").as_str())] {
+            let refused = server.get(path, token);
+            assert_eq!((refused.status, refused.error().as_str()), (401, "unauthorized"));
+        }
+    }
+    for id in ["nonsense", "01J0000000000000000000000A", "%00"] {
+        let missing = server.get(&format!("/api/v1/calls/{id}"), Some(key));
+        assert_eq!((missing.status, missing.error().as_str()), (404, "not_found"), "{id}");
+    }
+}
+
+#[test]
+fn whatever_is_no_success_is_json() {
+    let server = Server::start();
+    for (method, path, status, code) in [
+        ("GET", "/nope", 404, "not_found"),
+        ("GET", "/api/v1/nope", 404, "not_found"),
+        ("GET", "/socket.iox", 404, "not_found"),
+        ("POST", "/api/v1/calls", 405, "method_not_allowed"),
+        ("DELETE", "/metrics", 405, "method_not_allowed"),
+        ("GET", "/dev/token", 405, "method_not_allowed"),
+        ("GET", "/ws", 426, "upgrade_required"),
+    ] {
+        let answer = http::request(server.authority(), method, path, &[], None);
+        assert_eq!((answer.status, answer.error().as_str()), (status, code), "{method} {path}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+    for body in [json!({}), json!([]), json!({ "userId": "" }), json!({ "userId": 5 })] {
+        let answer = http::request(server.authority(), "POST", "/dev/token", &[], Some(&body));
+        assert_eq!(answer.error(), "invalid_payload", "{body}");
+        assert!((400..500).contains(&answer.status));
+    }
+    let long = json!({ "userId": "x".repeat(100_000) });
+    let answer = http::request(server.authority(), "POST", "/dev/token", &[], Some(&long));
+    assert!((400..500).contains(&answer.status), "{answer:?}");
+}
+
+#[test]
+fn the_demo_page_loads_nothing_from_elsewhere() {
+    let server = Server::start();
+    for (path, content_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/app.js", "text/javascript; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+    ] {
+        let part = server.get(path, None);
+        assert_eq!((part.status, part.header("content-type")), (200, Some(content_type)));
+        let policy = part.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+    // A name that was made to lead here does not open it.
+    let request = b"GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    assert_eq!(http::raw(server.authority(), request).error(), "not_found");
+    assert_eq!(server.get("/dev/online", None).error(), "unauthorized");
+}
+
+#[test]
+fn metrics_are_open_metrics() {
+    let server = Server::start();
+    let page = server.get("/metrics", None);
+    let content_type = page.header("content-type").unwrap();
+    assert!(content_type.starts_with("application/openmetrics-text"), "{content_type}");
+    assert!(page.body.ends_with("# EOF\n"));
+    for family in [
+        "callbox_allocations",
+        "callbox_relayed_packets",
+        "callbox_relayed_bytes",
+        "callbox_drops",
+        "callbox_stun_requests",
+        "callbox_calls",
+        "callbox_calls_ended",
+        "callbox_connections",
+        "callbox_errors",
+        "callbox_bad_frames",
+        "callbox_build_info",
+    ] {
+        assert!(page.body.contains(&format!("# TYPE {family} ")), "{family} is missing");
+    }
+    assert_eq!(server.metric("callbox_relayed_bytes_total{direction=\"up\"}"), 0.0);
+    assert!(page.body.contains("callbox_connections{front=\"websocket\"} 0\n"), "{}", page.body);
+}
+
+#[test]
+fn pages_of_other_origins_do_not_get_at_the_api() {
+    let server = Server::with(&["--allow-origin", "https://app.example.com"]);
+    let token = server.token("alice");
+    let ask = |method: &str, origin: &str| {
+        let mut headers = bearer(Some(&token));
+        headers.push(("origin", origin.to_owned()));
+        http::request(server.authority(), method, "/api/v1/ice-servers", &headers, None)
+    };
+    let evil = ask("GET", "https://evil.example");
+    assert_eq!((evil.status, evil.error().as_str()), (403, "origin_not_allowed"));
+    assert_eq!(evil.header("access-control-allow-origin"), None);
+    let good = ask("GET", "https://app.example.com");
+    assert_eq!(good.status, 200);
+    assert_eq!(good.header("access-control-allow-origin"), Some("https://app.example.com"));
+    assert_eq!(good.header("access-control-allow-credentials"), None);
+    assert_eq!(ask("OPTIONS", "https://app.example.com").status, 204);
+    assert_eq!(ask("OPTIONS", "https://evil.example").status, 403);
+    // What is no page sends no origin.
+    assert_eq!(server.get("/api/v1/ice-servers", Some(&token)).status, 200);
+}
+
+#[test]
+fn an_address_may_have_so_many_connections() {
+    let server = Server::with(&["--max-connections-per-address", "3"]);
+    let mut held: Vec<_> =
+        (0..3).map(|_| TcpStream::connect(server.authority()).unwrap()).collect();
+    let mut next = TcpStream::connect(server.authority()).unwrap();
+    next.set_read_timeout(Some(DEADLINE)).unwrap();
+    let refused = http::read(&mut next);
+    assert_eq!((refused.status, refused.error().as_str()), (429, "too_many_connections"));
+    // A place that is given back can be taken again.
+    let mut first = held.remove(0);
+    first.write_all(b"nonsense\r\n\r\n").unwrap();
+    assert_eq!(http::read(&mut first).status, 400);
+    drop(first);
+    server.wait_for_metric("callbox_http_connections", |value| value == 3.0);
+    assert!(server.metric("callbox_refused_connections_total{limit=\"address\"}") >= 1.0);
+}
+
+#[test]
+fn there_may_be_so_many_connections() {
+    let server = Server::with(&["--max-connections", "2"]);
+    let held = (TcpStream::connect(server.authority()), TcpStream::connect(server.authority()));
+    let mut next = TcpStream::connect(server.authority()).unwrap();
+    next.set_read_timeout(Some(DEADLINE)).unwrap();
+    let refused = http::read(&mut next);
+    assert_eq!((refused.status, refused.error().as_str()), (503, "too_many_connections"));
+    drop(held);
+}
