@@ -34,7 +34,8 @@ before(async () => {
     directory: import.meta.dirname,
     args: ['--listen', '127.0.0.1:3478'],
   });
-  browser = await launch('--host-resolver-rules=MAP stun.caas.io 127.0.0.1, MAP turn.caas.io 127.0.0.1');
+  // WebRTC looks names up with a dot at their end.
+  browser = await launch('--host-resolver-rules=MAP stun.caas.io. 127.0.0.1, MAP turn.caas.io. 127.0.0.1');
   site = createServer((request, response) => {
     const [type, body] = files[new URL(request.url, 'http://site').pathname] ?? [];
     if (!type) return response.writeHead(404).end();

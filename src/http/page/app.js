@@ -194,6 +194,8 @@ async function openMedia(type) {
  * changed, `picture` with the remote stream, `warning` with a sentence, and `over` once.
  */
 class Call extends EventTarget {
+  static LATE_CANDIDATES_MS = 8_000;
+
   state = 'initiating';
   id = null;
   stream = null;
@@ -384,11 +386,17 @@ class Call extends EventTarget {
         this.#tell('call:reconnecting');
         this.#to('reconnecting');
       } else if (pc.connectionState === 'failed') {
-        const reason = this.connectedAt ? 'connection_lost' : 'ice_failed';
-        this.#tell('call:end', { reason });
-        this.finish({ reason, mine: true });
+        if (this.connectedAt) this.#giveUp('connection_lost');
+        // "Failed" is said when the candidates so far have failed. Better ones may be on their way.
+        else setTimeout(() => pc.connectionState === 'failed' && this.#giveUp('ice_failed'), Call.LATE_CANDIDATES_MS);
       }
     };
+  }
+
+  #giveUp(reason) {
+    if (this.over) return;
+    this.#tell('call:end', { reason });
+    this.finish({ reason, mine: true });
   }
 
   async #offer() {
