@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The HTTP listener cannot be bound.
-    #[error("cannot listen on {address}/tcp (--http): {source}{}", hint(source))]
+    #[error("cannot listen on {address}/tcp (--http): {source}{}", relay::bind_hint(source))]
     Http {
         /// On which address.
         address: SocketAddr,
@@ -31,22 +31,6 @@ pub enum StartError {
     /// The relay does not start.
     #[error("{0} (--listen, --relay-ip)")]
     Relay(#[from] relay::StartError),
-}
-
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another program, or another callbox, listens there: stop it, or choose another port \
-             (0 takes a free one)"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "; this machine has no such address: `ip address` shows those it has"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need CAP_NET_BIND_SERVICE, or a higher port"
-        }
-        _ => "",
-    }
 }
 
 /// The running server.

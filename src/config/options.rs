@@ -27,8 +27,9 @@ pub struct SourceOptions {
     /// Run for development: on loopback only, with generated secrets.
     ///
     /// Serves the demo page and POST /dev/token, which gives a token to whoever asks, and lets
-    /// loopback addresses be relayed to. Listens on 127.0.0.1:8080 for HTTP and on 127.0.0.1:3478
-    /// and [::1]:3478 for STUN and TURN; another loopback address or port may be chosen.
+    /// loopback addresses be relayed to. Listens on `127.0.0.1:8080` for HTTP and on
+    /// `127.0.0.1:3478` and `[::1]:3478` for STUN and TURN; another loopback address or port may be
+    /// chosen.
     #[arg(long, env = "CALLBOX_DEV", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", default_value = "false",
           value_name = "BOOL", value_parser = BoolishValueParser::new())]

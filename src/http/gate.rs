@@ -18,9 +18,6 @@ use socketioxide::socket::Sid;
 use super::{app::App, error::ApiError, limits::Handshakes, listener::Remote};
 use crate::signaling::{ErrorCode, RequestError};
 
-/// How long a client may take to send the body of a request.
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// The gate's memory.
 pub(super) struct Gate {
     pub app: Arc<App>,
@@ -49,18 +46,11 @@ pub(super) async fn pass(
         })?,
     }
     strip(request.headers_mut());
-    let is_post = request.method() == Method::POST;
-    let response = next.run(request);
-    if !is_post {
-        return Ok(response.await);
+    // A poll waits for something to say; only what comes in has a time to do so.
+    if request.method() == Method::POST {
+        return super::in_time(request, next).await;
     }
-    tokio::time::timeout(BODY_TIMEOUT, response).await.map_err(|_| {
-        ApiError::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "timeout",
-            "The body of the request did not come.",
-        )
-    })
+    Ok(next.run(request).await)
 }
 
 /// The service keeps the head of a session's first request for as long as the session lives; what

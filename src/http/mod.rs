@@ -30,9 +30,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    http::{HeaderValue, header},
-    middleware,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, Next},
     response::Response,
     routing::{any, get, post},
 };
@@ -46,6 +46,7 @@ pub use self::{
 use self::{
     app::{App, Phase},
     counters::Counters,
+    error::ApiError,
     gate::{EndedSockets, Gate},
     limits::{Connections, Handshakes},
 };
@@ -62,6 +63,9 @@ pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 1000;
 
 /// How long sessions may take to hear the last events when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long a request may take from its head to its answer, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The settings of the HTTP side.
 #[derive(Clone)]
@@ -172,10 +176,19 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .merge(api)
         .method_not_allowed_fallback(rest::method_not_allowed)
         .fallback(rest::not_found)
+        .layer(middleware::from_fn(in_time))
         .merge(socket_io)
         .layer(DefaultBodyLimit::max(app.max_message))
         .with_state(app.clone());
     (router, io)
+}
+
+/// Answers a request whose body does not come.
+async fn in_time(request: Request, next: Next) -> Result<Response, ApiError> {
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.map_err(|_| {
+        let message = "The body of the request did not come in time.";
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+    })
 }
 
 /// Answers with credentials in them are not for caches.

@@ -51,7 +51,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener cannot be bound.
-    #[error("cannot listen on {address}/udp: {source}{}", hint(source))]
+    #[error("cannot listen on {address}/udp: {source}{}", bind_hint(source))]
     Listen {
         /// On which address.
         address: SocketAddr,
@@ -62,7 +62,7 @@ pub enum StartError {
     #[error("none of the listen addresses ({0:?}) leads to an address of this machine")]
     NoAddress(Vec<SocketAddr>),
     /// An address for relayed addresses cannot be used.
-    #[error("cannot open relayed addresses on {address}: {source}{}", hint(source))]
+    #[error("cannot open relayed addresses on {address}: {source}{}", bind_hint(source))]
     RelayIp {
         /// Which one.
         address: IpAddr,
@@ -74,7 +74,8 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
-fn hint(source: &io::Error) -> &'static str {
+/// What to do about an address that cannot be bound; begins with a semicolon, or is empty.
+pub(crate) fn bind_hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::AddrInUse => {
             "; another program, or another callbox, listens there: stop it, or choose another port \

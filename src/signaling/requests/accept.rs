@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Answered, CallRef, Sender, about, parse};
+use super::{Answered, CallRef, Sender, about, must_ring, parse};
 use crate::{
     clock::Now,
     signaling::{
-        EndReason, ErrorCode, EventName, Hub, RequestError,
-        call::{Place, Role, Step},
+        EndReason, EventName, Hub,
+        call::{Role, Step},
         hub::Timer,
     },
 };
@@ -16,16 +16,7 @@ use crate::{
 pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
     let payload: CallRef = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
-    let refusal = match place {
-        Place::Ringing => None,
-        Place::Party(Role::Caller) => Some((ErrorCode::NotAllowed, "You are the caller.")),
-        Place::Party(Role::Callee) => {
-            Some((ErrorCode::InvalidState, "You have accepted the call."))
-        }
-    };
-    if let Some((code, message)) = refusal {
-        return Err(RequestError::new(code, message));
-    }
+    must_ring(&place, "You are the caller.", "You have accepted the call.")?;
     hub.calls.step(id, Step::Accept)?;
     let call = hub.calls.find(id)?;
     hub.timers.clear(call.ring_until.instant, Timer::Ring(id));

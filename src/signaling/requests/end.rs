@@ -4,28 +4,16 @@
 //! A client that knows only the seed has no other way to end a call, so before the accept this is
 //! the caller's `call:cancel` and the callee's `call:reject`.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Answered, Sender, parse};
+use super::{Answered, Ending, Sender, parse};
 use crate::{
     clock::Now,
-    ids::CallId,
     signaling::{EndReason, Hub, call::Place},
 };
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Payload<'a> {
-    call_id: Option<CallId>,
-    #[serde(borrow)]
-    reason: Option<Cow<'a, str>>,
-}
-
 pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
-    let payload: Payload<'_> = parse(data)?;
+    let payload: Ending<'_> = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
     let accepted = hub.calls.find(id)?.state().is_accepted();
     let reason = match (place, payload.reason.as_deref()) {

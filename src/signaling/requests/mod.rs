@@ -12,6 +12,8 @@ mod reconnecting;
 mod reject;
 mod ring;
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -39,6 +41,24 @@ pub(super) struct Sender {
 #[serde(rename_all = "camelCase")]
 struct CallRef {
     call_id: Option<CallId>,
+}
+
+/// The payload of a request that ends a call.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ending<'a> {
+    call_id: Option<CallId>,
+    #[serde(borrow)]
+    reason: Option<Cow<'a, str>>,
+}
+
+/// Lets only a ringing device pass; says what is wrong with the others.
+fn must_ring(place: &Place, caller: &str, accepted: &str) -> Result<(), RequestError> {
+    match place {
+        Place::Ringing => Ok(()),
+        Place::Party(Role::Caller) => Err(RequestError::new(ErrorCode::NotAllowed, caller)),
+        Place::Party(Role::Callee) => Err(RequestError::new(ErrorCode::InvalidState, accepted)),
+    }
 }
 
 /// What a request is answered with, besides `ok`.

@@ -2,25 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Answered, CallRef, Sender, about, parse};
-use crate::signaling::{
-    ErrorCode, EventName, Hub, RequestError,
-    call::{Place, Role},
-};
+use super::{Answered, CallRef, Sender, about, must_ring, parse};
+use crate::signaling::{EventName, Hub, call::Role};
 
 pub(super) fn apply(hub: &mut Hub, sender: &Sender, data: &Value) -> Answered {
     let payload: CallRef = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
-    let refusal = match place {
-        Place::Ringing => None,
-        Place::Party(Role::Caller) => Some((ErrorCode::NotAllowed, "You are the caller.")),
-        Place::Party(Role::Callee) => {
-            Some((ErrorCode::InvalidState, "You have accepted the call."))
-        }
-    };
-    if let Some((code, message)) = refusal {
-        return Err(RequestError::new(code, message));
-    }
+    must_ring(&place, "You are the caller.", "You have accepted the call.")?;
     let call = hub.calls.find(id)?;
     if let Some(device) = call.ringing.get_mut(&sender.device)
         && !std::mem::replace(&mut device.alerting, true)
