@@ -37,6 +37,8 @@ struct Watched {
     /// The sessions that know of the call, and why it is over for them once they were told.
     audience: BTreeMap<SessionId, Option<String>>,
     ended: bool,
+    /// The users who made an offer.
+    offered: BTreeSet<UserId>,
     /// By sender: the numbers of the candidates that went to the other side.
     relayed: BTreeSet<u64>,
 }
@@ -370,6 +372,7 @@ impl Sim {
                 winner: None,
                 audience: BTreeMap::from([(session, None)]),
                 ended: false,
+                offered: BTreeSet::new(),
                 relayed: BTreeSet::new(),
             };
             assert!(self.calls.insert(call, watched).is_none());
@@ -389,6 +392,14 @@ impl Sim {
                 assert_eq!(watched.audience.insert(session, Some(reason)), Some(None));
             }
             "ice:candidate" => self.candidates_taken += 1,
+            "signal:offer" => {
+                watched.offered.insert(seat.0);
+            }
+            "signal:answer" => {
+                let other =
+                    if seat.0 == watched.callee { &watched.caller.0 } else { &watched.callee };
+                assert!(watched.offered.contains(other), "an answer to nothing");
+            }
             _ => {}
         }
     }
