@@ -87,7 +87,9 @@ impl Sim {
             event_burst: rng.random_range(1..=10),
             journal_candidates: rng.random_range(0..=8),
             journal_bytes: rng.random_range(0..=2000),
-            ended_calls: rng.random_range(0..=5),
+            calls_per_minute: *[0, 0, 6, 60].choose(&mut rng).unwrap(),
+            call_burst: rng.random_range(1..=10),
+            ended_calls: rng.random_range(0..=12),
             ended_calls_for: ms(8000),
             ..Config::default()
         };
