@@ -9,8 +9,19 @@ use serde_json::Value;
 
 /// `serve` with secrets, on free ports.
 fn serve(options: &[&str]) -> Command {
-    let base = ["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--lifetime", "5m"];
-    callbox(&base.into_iter().chain(options.iter().copied()).collect::<Vec<_>>())
+    let base = ["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+    // If the test is killed, the server does not outlive it by much.
+    let lifetime = match options.contains(&"--lifetime") {
+        true => &[][..],
+        false => &["--lifetime", "5m"],
+    };
+    callbox(
+        &base
+            .into_iter()
+            .chain(lifetime.iter().copied())
+            .chain(options.iter().copied())
+            .collect::<Vec<_>>(),
+    )
 }
 
 const SECRETS: [&str; 4] =
@@ -88,6 +99,59 @@ fn an_address_in_use_is_named_with_what_to_do() {
         "{}",
         output.stderr
     );
+}
+
+#[test]
+fn an_error_says_each_fact_once() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = callbox(&["serve", "--http", &address, "--listen", "127.0.0.1:0"]);
+    let output = run(command.args(SECRETS));
+    assert_eq!(output.stderr.matches("os error").count(), 1, "{}", output.stderr);
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = callbox(&["serve", "--http", "127.0.0.1:0", "--listen", &address]);
+    let output = run(command.args(SECRETS));
+    assert_eq!(output.stderr.matches("os error").count(), 1, "{}", output.stderr);
+    assert_eq!(output.stderr.matches("/udp").count(), 1, "{}", output.stderr);
+    let output = run(&mut serve(&["--config", "/no/such/file"]));
+    let expected =
+        "callbox: /no/such/file: cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!(output.stderr, expected);
+}
+
+#[test]
+fn a_level_that_is_none_and_a_lifetime_of_nothing_are_refused() {
+    for (options, expected) in [
+        (["--log-level", "banana"], "expected off, error, warn, info, debug or trace"),
+        (["--credential-ttl", "0s"], "expected at least 1s"),
+    ] {
+        let output = run(serve(&options).args(SECRETS));
+        assert_eq!(output.status, 2);
+        assert!(output.stderr.contains(options[1]), "{}", output.stderr);
+        assert!(output.stderr.contains(expected), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn what_deserves_a_second_look_is_in_the_log() {
+    let mut command = serve(&["--ready-json", "--lifetime", "1ms"]);
+    let (_, log) = Server::spawn(
+        command
+            .args(SECRETS)
+            .env("CALLBOX_RING_TIMOUT", "5s")
+            .env("CALLBOX_SERVICE_HOST", "10.0.0.1")
+            .env("CALLBOX_CHECK_TOKEN", "known"),
+    )
+    .wait();
+    assert!(
+        log.contains(
+            "CALLBOX_RING_TIMOUT: there is no such option; did you mean CALLBOX_RING_TIMEOUT?"
+        ),
+        "{log}"
+    );
+    assert!(log.contains("--auth-secret: a secret of 5 bytes"), "{log}");
+    assert_eq!(log.matches("WARN").count(), 2, "{log}");
 }
 
 #[test]

@@ -98,6 +98,44 @@ async fn a_message_that_is_too_long_ends_the_transport_and_nothing_else() {
     while client.packet().await.is_some() {}
     server.wait_for_metric(CONNECTIONS, |value| value == 1.0);
     assert_eq!(bystander.ask("call:accept", json!({})).await["error"]["code"], "call_id_required");
+    // A poll gets an answer, and can be counted.
+    let session = Polling::open(&server);
+    assert_eq!(session.send(&"x".repeat(20 * 1024)).status, 413);
+    assert_eq!(server.metric("callbox_errors_total{code=\"payload_too_large\"}"), 1.0);
+}
+
+#[tokio::test]
+async fn what_is_nested_too_deeply_is_an_invalid_payload() {
+    let server = Server::start();
+    let mut client = Client::sign_in(&server, "alice").await;
+    let deep = |open: &str| format!("{open}{}{}]", "[".repeat(200), "]".repeat(200));
+    client.send(&deep(r#"42["call:end","#)).await;
+    let error = client.event("error").await;
+    assert_eq!(error["error"]["code"], "invalid_payload");
+    assert_eq!(error.get("event"), None);
+    client.send(&deep(r#"427["call:end","#)).await;
+    let answer = client.packet().await.unwrap();
+    assert!(answer.starts_with("437[") && answer.contains("invalid_payload"), "{answer}");
+    assert_eq!(server.metric("callbox_bad_frames_total{front=\"socketio\"}"), 2.0);
+}
+
+#[tokio::test]
+async fn a_flood_is_told_that_it_is_one() {
+    let server = Server::with(&["--events-per-second", "0", "--max-message", "4MiB"]);
+    let session = Polling::open(&server);
+    session.send(&format!("40{}", json!({ "token": server.token("alice") })));
+    session.until("session:welcome");
+    let mut bob = Client::sign_in(&server, "bob").await;
+    let initiate = json!({ "targetUserId": "alice", "callType": "audio" });
+    let call = bob.request("call:initiate", initiate).await["callId"].clone();
+    // All in one request, faster than the hub takes them; nothing comes back for any of them.
+    let ring = format!("42{}", json!(["call:ring", { "callId": call }]));
+    let flood = vec![ring; 50_000].join("\x1e");
+    session.send(&flood);
+    let heard = session.until("rate_limited");
+    assert!(heard.contains(r#""code":"rate_limited""#), "{heard}");
+    let sample = "callbox_errors_total{code=\"rate_limited\"}";
+    server.wait_for_metric(sample, |value| value == 1.0);
 }
 
 #[tokio::test]
@@ -139,6 +177,7 @@ async fn a_lost_transport_is_a_lost_connection() {
 struct Polling<'a> {
     server: &'a Server,
     path: String,
+    max_payload: u64,
 }
 
 impl<'a> Polling<'a> {
@@ -148,8 +187,8 @@ impl<'a> Polling<'a> {
         assert_eq!(answer.status, 200, "{answer:?}");
         let open: Value = serde_json::from_str(answer.body.strip_prefix('0').unwrap()).unwrap();
         assert_eq!(open["upgrades"], json!(["websocket"]));
-        assert_eq!(open["maxPayload"], 65536);
-        Self { server, path: format!("{base}&sid={}", open["sid"].as_str().unwrap()) }
+        let max_payload = open["maxPayload"].as_u64().unwrap();
+        Self { server, max_payload, path: format!("{base}&sid={}", open["sid"].as_str().unwrap()) }
     }
 
     fn send(&self, packet: &str) -> http::Response {
@@ -183,6 +222,7 @@ impl<'a> Polling<'a> {
 async fn polling_works_without_a_websocket() {
     let server = Server::start();
     let session = Polling::open(&server);
+    assert_eq!(session.max_payload, 65536);
     let auth = json!({ "token": server.token("alice"), "deviceId": "laptop" });
     assert_eq!(session.send(&format!("40{auth}")).body, "ok");
     let welcome = session.until("session:welcome");

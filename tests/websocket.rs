@@ -270,6 +270,62 @@ async fn a_page_of_another_origin_is_told_why_it_may_not() {
 }
 
 #[tokio::test]
+async fn a_debug_log_shows_life_and_no_secret() {
+    let server = Server::with(&["--log-level", "debug"]);
+    let alice_token = server.token("alice");
+    let mut alice = Client::connect(&server).await;
+    alice.send("session:hello", Some(1), &json!({ "token": alice_token })).await;
+    let session = alice.event("session:welcome").await["sessionId"].clone();
+    let mut bob = Client::sign_in(&server, "bob").await;
+    let initiate = json!({ "targetUserId": "bob", "callType": "audio" });
+    let call = alice.request("call:initiate", initiate).await["callId"].clone();
+    bob.request("call:accept", json!({})).await;
+    let offer = json!({ "callId": call, "sdp": "v=0 hush-sdp" });
+    alice.request("signal:offer", offer).await;
+    let candidate = json!({ "callId": call, "candidate": "hush-candidate" });
+    alice.request("ice:candidate", candidate).await;
+    bob.event("ice:candidate").await;
+    alice.request("call:end", json!({ "callId": call })).await;
+    hello(&server, json!({ "token": "hush-token" })).await;
+    alice.ws.close(None).await.unwrap();
+    server.wait_for_metric("callbox_connections{front=\"websocket\"}", |value| value == 1.0);
+    server.terminate();
+    let (_, log) = server.wait();
+    let session = session.as_str().unwrap();
+    let lines = |words: &str| log.lines().filter(|line| line.contains(words)).collect::<Vec<_>>();
+    for what in ["session opened", "session closed"] {
+        let lines = lines(what);
+        assert_eq!(lines.len(), 2, "{log}");
+        let ours = lines.iter().find(|line| line.contains(session)).expect("it is there");
+        assert!(ours.contains("alice") && ours.contains("websocket"), "{ours}");
+    }
+    assert!(lines("call over")[0].contains(call.as_str().unwrap()), "{log}");
+    assert!(lines("token refused")[0].contains("unauthorized"), "{log}");
+    assert!(!log.contains("hush") && !log.contains(&alice_token), "{log}");
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_read_holds_few_bytes() {
+    // Far less than the number of messages allows is in the outbox when it is cut off.
+    let server = Server::with(&["--events-per-second", "0", "--max-message", "160KiB"]);
+    let mut alice = Client::sign_in(&server, "alice").await;
+    let mut slow = Client::sign_in(&server, "slow").await;
+    let initiate = json!({ "targetUserId": "slow", "callType": "audio" });
+    let call = alice.request("call:initiate", initiate).await["callId"].clone();
+    slow.request("call:accept", json!({})).await;
+    alice.request("signal:offer", json!({ "callId": call, "sdp": "v=0" })).await;
+    let big = json!({ "callId": call, "candidate": "x".repeat(150 * 1024) });
+    // The sockets' buffers take some of these, the outbox eight.
+    for _ in 0..100 {
+        alice.send("ice:candidate", None, &big).await;
+    }
+    let sent = std::time::Instant::now();
+    server.wait_for_metric("callbox_slow_sessions_total", |value| value == 1.0);
+    // By its outbox, and not because one message took too long to be sent.
+    assert!(sent.elapsed() < std::time::Duration::from_secs(15));
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody() {
     let server = Server::with(&["--events-per-second", "0"]);
     let mut alice = Client::sign_in(&server, "alice").await;

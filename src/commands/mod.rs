@@ -60,8 +60,21 @@ pub fn run(args: &[OsString]) -> u8 {
 }
 
 fn fail(error: &anyhow::Error, status: u8) -> u8 {
-    eprintln!("callbox: {error:#}");
+    eprintln!("callbox: {}", explain(error));
     status
+}
+
+/// An error with its causes. Most of ours tell their cause in their own words; what stands there
+/// already is not said again.
+fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -73,6 +86,15 @@ mod tests {
     #[test]
     fn the_commands_are_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_error_says_each_fact_once() {
+        let taken = || std::io::Error::new(std::io::ErrorKind::AddrInUse, "in use");
+        let told = ConfigError::Read { path: "a.toml".into(), source: taken() };
+        assert_eq!(explain(&told.into()), "a.toml: cannot be read: in use");
+        let silent = anyhow::Error::from(taken()).context("cannot start");
+        assert_eq!(explain(&silent), "cannot start: in use");
     }
 
     #[test]

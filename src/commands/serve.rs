@@ -7,16 +7,21 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::CommandFactory;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{Config, LogFormat, Options, RunOptions},
+    config::{self, Config, LogFormat, Options, RunOptions},
     server::{Ready, Server},
 };
 
 /// Runs the server; returns after a graceful stop.
 pub(super) fn run(options: Options) -> anyhow::Result<()> {
     init_log(&options.run);
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for warning in config::unknown_variables(&super::Cli::command(), names) {
+        tracing::warn!("{warning}");
+    }
     let config = Config::new(options)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");

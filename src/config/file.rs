@@ -103,12 +103,8 @@ impl File {
         entry: &Entry,
         keys: impl Iterator<Item = &'a str>,
     ) -> ConfigError {
-        let nearest = keys
-            .map(|key| (strsim::damerau_levenshtein(key, &entry.key), key))
-            .min()
-            .filter(|(distance, key)| *distance <= key.len() / 2);
-        let hint = match nearest {
-            Some((_, key)) => format!("did you mean `{key}`?"),
+        let hint = match nearest(&entry.key, keys) {
+            Some(key) => format!("did you mean `{key}`?"),
             None => "the options are listed by `callbox serve --help`".into(),
         };
         let reason = format!("there is no option `{}`; {hint}", entry.key);
@@ -120,4 +116,13 @@ impl File {
         self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
             + 1
     }
+}
+
+/// The name that was probably meant.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::damerau_levenshtein(known, name), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len() / 2)
+        .map(|(_, known)| known)
 }

@@ -11,7 +11,7 @@ use clap::{Arg, ArgMatches, Args, Command, Parser, builder::Resettable, parser::
 
 use super::{
     ConfigError, Options,
-    file::{File, Shape},
+    file::{File, Shape, nearest},
 };
 
 /// How an environment variable is read; a test has its own.
@@ -104,6 +104,35 @@ fn from_environment(
         check(arg, value).map_err(|reason| ConfigError::Variable { name: name.clone(), reason })?;
     }
     Ok(Some(values))
+}
+
+/// Says which variables look like options of `commands` and are none. No error: other programs set
+/// variables, too, and one of an older version should not keep the server down.
+pub fn unknown_variables(commands: &Command, names: impl Iterator<Item = OsString>) -> Vec<String> {
+    const PREFIX: &str = "CALLBOX_";
+    let args = commands.get_subcommands().flat_map(Command::get_arguments);
+    let known: Vec<&str> = args.filter_map(|arg| arg.get_env()?.to_str()).collect();
+    let mut unknown: Vec<String> = names
+        .filter_map(|name| name.into_string().ok())
+        // Kubernetes tells every pod where the service `callbox` is.
+        .filter(|name| !name.starts_with("CALLBOX_SERVICE_") && !name.starts_with("CALLBOX_PORT_"))
+        .filter(|name| name.starts_with(PREFIX) && !known.contains(&name.as_str()))
+        .collect();
+    unknown.sort();
+    let tell = |name: String| {
+        let text = name.strip_prefix(PREFIX).unwrap_or_default();
+        let known = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
+        match nearest(text, known) {
+            Some(near) => format!(
+                "environment variable {name}: there is no such option; did you mean {PREFIX}{near}?"
+            ),
+            None => format!(
+                "environment variable {name}: there is no such option; they are listed by \
+                 `callbox serve --help`"
+            ),
+        }
+    };
+    unknown.into_iter().map(tell).collect()
 }
 
 fn from_file(path: &Path, open: &[&Arg]) -> Result<Vec<OsString>, ConfigError> {

@@ -23,7 +23,7 @@ use ipnet::IpNet;
 
 pub use self::{
     error::ConfigError,
-    layers::{Environment, parse},
+    layers::{Environment, parse, unknown_variables},
     options::{
         AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options, RelayOptions,
         RunOptions, SignalingOptions, SourceOptions, TokenOptions, TurnUserOptions,
@@ -87,6 +87,13 @@ impl Config {
         for secret in jwt.iter().filter(|secret| secret.expose().len() < 32) {
             warnings.push(format!(
                 "--jwt-secret: a secret of {} bytes is shorter than the 32 that RFC 7518 asks for",
+                secret.expose().len()
+            ));
+        }
+        for secret in auth.iter().filter(|secret| secret.expose().len() < 16) {
+            warnings.push(format!(
+                "--auth-secret: a secret of {} bytes can be guessed by whoever sees a credential \
+                 made with it; make one with: openssl rand -base64 32",
                 secret.expose().len()
             ));
         }

@@ -15,8 +15,8 @@ use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
 use super::values::{
-    Period, PortRange, Size, StaticUser, at_least_one, log_filter, network, origin, secret,
-    socket_address,
+    Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, log_filter, network,
+    origin, secret, socket_address,
 };
 use crate::{auth::Secret, http, signaling, turn};
 
@@ -140,7 +140,9 @@ pub struct CredentialOptions {
     ///
     /// Live allocations of a live call outlast it. Shorten it where leaked credentials would be
     /// used by others; clients ask again.
-    #[arg(long, env = "CALLBOX_CREDENTIAL_TTL", value_name = "DURATION", default_value_t = Period(signaling::Config::default().credential_ttl))]
+    #[arg(long, env = "CALLBOX_CREDENTIAL_TTL", value_name = "DURATION",
+          default_value_t = Period(signaling::Config::default().credential_ttl),
+          value_parser = at_least_a_second)]
     pub credential_ttl: Period,
 }
 
@@ -318,8 +320,9 @@ pub struct RelayOptions {
 pub struct SignalingOptions {
     /// The longest message that a client may send.
     ///
-    /// Past it, the connection is closed with 1009. Descriptions of calls with many tracks come to
-    /// some 20 KiB.
+    /// Past it, a plain WebSocket is closed with 1009 and `payload_too_large`; a Socket.IO transport
+    /// is closed without a reason. Descriptions of calls with many tracks come to some 20 KiB. A
+    /// session that has eight times as much waiting for it does not read, and is cut off.
     #[arg(long, env = "CALLBOX_MAX_MESSAGE", value_name = "BYTES",
           default_value_t = Size(http::MAX_MESSAGE))]
     pub max_message: Size,
@@ -464,7 +467,7 @@ pub struct RunOptions {
     #[arg(long, env = "CALLBOX_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// How much is logged: error, warn, info, debug or trace.
+    /// How much is logged: off, error, warn, info, debug or trace.
     ///
     /// Single modules may be named, as in info,callbox::http=debug. Secrets, tokens, descriptions
     /// and candidates are logged at no level.

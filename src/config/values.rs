@@ -130,11 +130,37 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Reads what to log.
+/// Reads a length of time of at least a second.
+pub(super) fn at_least_a_second(text: &str) -> Result<Period, String> {
+    let period: Period = text.parse()?;
+    match period.0 >= Duration::from_secs(1) {
+        true => Ok(period),
+        false => Err("expected at least 1s".into()),
+    }
+}
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Reads what to log. A word alone is a level here; the filter itself takes any other word for the
+/// name of a module, and then logs nothing else.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("expected error, warn, info, debug or trace, or MODULE=LEVEL pairs".into()),
+    let is_level = |word: &str| LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
+    let is_module = |word: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-' | '.');
+        !word.is_empty() && word.chars().all(fits)
+    };
+    let fits = |part: &str| match part.split_once('=') {
+        Some((module, level)) => is_module(module) && is_level(level),
+        None => is_level(part),
+    };
+    let readable = tracing_subscriber::EnvFilter::try_new(text).is_ok();
+    match text.split(',').find(|part| !fits(part)) {
+        None if readable => Ok(text.to_owned()),
+        part => Err(format!(
+            "{:?} is no level; expected off, error, warn, info, debug or trace, and MODULE=LEVEL \
+             for single modules",
+            part.unwrap_or(text)
+        )),
     }
 }
 
@@ -177,6 +203,34 @@ mod tests {
         assert_eq!((name.as_str(), password.expose_text()), ("alice", Some("pass:word")));
         for bad in ["alice", ":x", "alice:"] {
             assert!(bad.parse::<StaticUser>().unwrap().split().is_none());
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_not_taken_for_a_module() {
+        for good in ["off", "info", "DEBUG", "info,callbox::http=debug", "callbox=trace"] {
+            assert_eq!(log_filter(good).as_deref(), Ok(good));
+        }
+        for (bad, part) in [
+            ("banana", "banana"),
+            ("info,callbox::http", "callbox::http"),
+            ("info,callbox=loud", "callbox=loud"),
+            ("info,", ""),
+            ("", ""),
+            ("=info", "=info"),
+            ("[span]=info", "[span]=info"),
+            ("a=b=info", "a=b=info"),
+        ] {
+            let error = log_filter(bad).unwrap_err();
+            assert!(error.starts_with(&format!("{part:?} is no level; expected off")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_second_is_the_least() {
+        assert_eq!(at_least_a_second("1s"), Ok(Period(Duration::from_secs(1))));
+        for bad in ["0s", "999ms"] {
+            assert_eq!(at_least_a_second(bad), Err("expected at least 1s".into()));
         }
     }
 

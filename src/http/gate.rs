@@ -48,7 +48,11 @@ pub(super) async fn pass(
     strip(request.headers_mut());
     // A poll waits for something to say; only what comes in has a time to do so.
     if request.method() == Method::POST {
-        return super::in_time(request, next).await;
+        let response = super::in_time(request, next).await?;
+        if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            gate.app.counters.errors(ErrorCode::PayloadTooLarge).add();
+        }
+        return Ok(response);
     }
     Ok(next.run(request).await)
 }

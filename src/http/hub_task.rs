@@ -1,8 +1,16 @@
 //! The task that owns the hub: everything that happens to it comes through one bounded queue, and
 //! what it wants done goes to bounded outboxes, one for each session.
 
-use std::{collections::HashMap, future, sync::Arc};
+use std::{
+    collections::HashMap,
+    future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::counters::Counters;
@@ -23,6 +31,13 @@ const RELAY_QUEUE: usize = 16 * 1024;
 /// has more waiting does not read.
 const OUTBOX: usize = 256;
 
+/// How many of the longest messages that a client may send these may weigh together: what a session
+/// that does not read can make the server hold.
+const OUTBOX_MESSAGES: usize = 8;
+
+/// What a value weighs besides its text: about its place in memory.
+const NODE_WEIGHT: usize = 32;
+
 /// What is told when a call is over.
 pub type OnCallEnded = Box<dyn Fn(CallId) + Send>;
 
@@ -39,27 +54,100 @@ pub(super) enum Delivery {
     Close(CloseReason),
 }
 
+impl Delivery {
+    /// About how many bytes it holds on to.
+    fn weight(&self) -> usize {
+        NODE_WEIGHT
+            + match self {
+                Self::Welcome(data) => weigh(data),
+                Self::Event(event) => weigh(&event.data),
+                Self::Answer(_, answer) => weigh(&answer.0),
+                Self::Close(_) => 0,
+            }
+    }
+}
+
+/// About how many bytes a value holds on to. How deep it goes is bounded by what reads it.
+fn weigh(value: &Value) -> usize {
+    NODE_WEIGHT
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(weigh).sum(),
+            Value::Object(fields) => fields.iter().map(|(key, v)| key.len() + weigh(v)).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+}
+
+/// A message in an outbox.
+#[derive(Debug)]
+struct Queued {
+    delivery: Delivery,
+    weight: usize,
+}
+
 /// The hub's end of a session.
 #[derive(Debug)]
 pub(super) struct Outlet {
-    queue: mpsc::Sender<Box<Delivery>>,
+    queue: mpsc::Sender<Box<Queued>>,
+    /// What the messages in the queue weigh together.
+    waiting: Arc<AtomicUsize>,
+    budget: usize,
     cut: Arc<Notify>,
 }
 
 /// The front's end of a session.
 #[derive(Debug)]
 pub(super) struct Inlet {
-    pub(super) queue: mpsc::Receiver<Box<Delivery>>,
+    queue: mpsc::Receiver<Box<Queued>>,
+    waiting: Arc<AtomicUsize>,
     /// Told once the session's outbox has run over.
     pub(super) cut: Arc<Notify>,
 }
 
+/// The session's outbox has no room: its client does not read.
+#[derive(Debug)]
+struct TooSlow;
+
+impl Outlet {
+    /// Puts a message into the outbox; one that has gone away takes everything. A lone message
+    /// always fits, however long it is.
+    fn put(&self, delivery: Delivery) -> Result<(), TooSlow> {
+        let weight = delivery.weight();
+        // Only the hub adds, so what is free now stays free.
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting > 0 && waiting.saturating_add(weight) > self.budget {
+            return Err(TooSlow);
+        }
+        // Before the message can be taken out, and its weight with it.
+        self.waiting.fetch_add(weight, Ordering::Relaxed);
+        match self.queue.try_send(Box::new(Queued { delivery, weight })) {
+            Err(mpsc::error::TrySendError::Full(_)) => Err(TooSlow),
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+}
+
+impl Inlet {
+    /// Waits for the next message; none once the outbox has run over or the hub has let go of the
+    /// session. May be cancelled without loss.
+    pub(super) async fn recv(&mut self) -> Option<Delivery> {
+        let queued = tokio::select! {
+            biased;
+            () = self.cut.notified() => None,
+            queued = self.queue.recv() => queued,
+        }?;
+        self.waiting.fetch_sub(queued.weight, Ordering::Relaxed);
+        Some(queued.delivery)
+    }
+}
+
 /// Makes the two ends of a session. Messages are boxed: the queue's first block of slots is
 /// allocated for every session, however idle.
-fn pipe() -> (Outlet, Inlet) {
+fn pipe(budget: usize) -> (Outlet, Inlet) {
     let (sender, receiver) = mpsc::channel(OUTBOX);
-    let cut = Arc::new(Notify::new());
-    (Outlet { queue: sender, cut: cut.clone() }, Inlet { queue: receiver, cut })
+    let (cut, waiting) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let outlet = Outlet { queue: sender, waiting: waiting.clone(), budget, cut: cut.clone() };
+    (outlet, Inlet { queue: receiver, waiting, cut })
 }
 
 type View = Box<dyn FnOnce(&Hub, Now) + Send>;
@@ -95,7 +183,11 @@ pub fn relay_events() -> (RelayEvents, RelayInbox) {
 
 /// How the fronts and the REST API reach the hub.
 #[derive(Debug, Clone)]
-pub(super) struct HubHandle(mpsc::Sender<Command>);
+pub(super) struct HubHandle {
+    commands: mpsc::Sender<Command>,
+    /// How many bytes may wait for each session.
+    outbox_bytes: usize,
+}
 
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -106,7 +198,7 @@ impl std::fmt::Debug for Command {
 impl HubHandle {
     /// Opens a session; its first delivery says whether the hub took it.
     pub async fn open(&self, session: SessionId, identity: Identity, device: DeviceId) -> Inlet {
-        let (outlet, inlet) = pipe();
+        let (outlet, inlet) = pipe(self.outbox_bytes);
         self.send(Command::Open { session, identity, device, outlet }).await;
         inlet
     }
@@ -119,7 +211,7 @@ impl HubHandle {
     /// Tells the hub of a connection that is gone; does not wait.
     pub fn closed(&self, session: SessionId) {
         let command = Command::Input(Input::Closed { session });
-        let Err(mpsc::error::TrySendError::Full(command)) = self.0.try_send(command) else {
+        let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) else {
             return;
         };
         // The queue is full for the moment; this must not be lost, and a drop cannot wait.
@@ -145,21 +237,23 @@ impl HubHandle {
 
     async fn send(&self, command: Command) {
         // The hub ends after everyone who talks to it; there is nobody to tell.
-        let _ = self.0.send(command).await;
+        let _ = self.commands.send(command).await;
     }
 }
 
-/// Starts the task. It ends when the last handle is dropped.
+/// Starts the task. It ends when the last handle is dropped. `max_message` is how long a message of
+/// a client may be, in bytes.
 pub(super) fn spawn(
     hub: Hub,
     relay: RelayInbox,
     on_call_ended: OnCallEnded,
     counters: Arc<Counters>,
+    max_message: usize,
 ) -> HubHandle {
     let (sender, commands) = mpsc::channel(QUEUE);
     let task = HubTask { hub, outlets: HashMap::new(), on_call_ended, counters };
     tokio::spawn(task.run(commands, relay.0));
-    HubHandle(sender)
+    HubHandle { commands: sender, outbox_bytes: max_message.saturating_mul(OUTBOX_MESSAGES) }
 }
 
 struct HubTask {
@@ -225,7 +319,10 @@ impl HubTask {
                 self.deliver(session, Delivery::Close(reason));
                 self.outlets.remove(&session);
             }
-            Output::CallEnded { call } => (self.on_call_ended)(call),
+            Output::CallEnded { call } => {
+                tracing::debug!(%call, "call over");
+                (self.on_call_ended)(call);
+            }
         }
     }
 
@@ -233,11 +330,65 @@ impl HubTask {
     /// session ends here and now, for the hub must not wait for anyone.
     fn deliver(&mut self, session: SessionId, delivery: Delivery) {
         let Some(outlet) = self.outlets.get(&session) else { return };
-        if let Err(mpsc::error::TrySendError::Full(_)) = outlet.queue.try_send(Box::new(delivery)) {
+        if let Err(TooSlow) = outlet.put(delivery) {
             outlet.cut.notify_one();
             self.outlets.remove(&session);
             self.counters.slow_sessions.add();
             self.hub.handle(Now::read(), Input::Closed { session });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(bytes: usize) -> Delivery {
+        Delivery::Event(Event { name: "ice:candidate", data: json!({ "x": "y".repeat(bytes) }) })
+    }
+
+    #[test]
+    fn a_message_weighs_its_texts_and_a_little_more() {
+        assert_eq!(weigh(&json!("four")), NODE_WEIGHT + 4);
+        let value = json!({ "key": ["text", 1, null], "other": { "a": true } });
+        assert_eq!(weigh(&value), 7 * NODE_WEIGHT + "keytextothera".len());
+        assert!(event(1000).weight() > 1000);
+    }
+
+    #[tokio::test]
+    async fn an_outbox_holds_so_many_bytes_and_gets_room_when_it_is_read() {
+        let (outlet, mut inlet) = pipe(10_000);
+        for _ in 0..9 {
+            outlet.put(event(1000)).unwrap();
+        }
+        outlet.put(event(1000)).unwrap_err();
+        inlet.recv().await.unwrap();
+        outlet.put(event(1000)).unwrap();
+        outlet.put(event(1000)).unwrap_err();
+        for _ in 0..9 {
+            inlet.recv().await.unwrap();
+        }
+        assert_eq!(inlet.waiting.load(Ordering::Relaxed), 0);
+        // Alone, even one past the budget: what is relayed has more around it than was sent.
+        outlet.put(event(20_000)).unwrap();
+        outlet.put(event(0)).unwrap_err();
+    }
+
+    #[test]
+    fn an_outbox_holds_so_many_messages() {
+        let (outlet, _inlet) = pipe(usize::MAX);
+        for _ in 0..OUTBOX {
+            outlet.put(event(0)).unwrap();
+        }
+        outlet.put(event(0)).unwrap_err();
+    }
+
+    #[test]
+    fn an_outbox_that_has_gone_away_is_not_slow() {
+        let (outlet, inlet) = pipe(100);
+        drop(inlet);
+        outlet.put(event(50)).unwrap();
     }
 }

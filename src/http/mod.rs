@@ -113,8 +113,13 @@ impl Server {
     pub fn start(listener: TcpListener, config: Config, wiring: Wiring) -> Self {
         let counters = Arc::new(Counters::default());
         let (phase, current) = watch::channel(Phase::Serving);
-        let hub =
-            hub_task::spawn(wiring.hub, wiring.relay_inbox, wiring.on_call_ended, counters.clone());
+        let hub = hub_task::spawn(
+            wiring.hub,
+            wiring.relay_inbox,
+            wiring.on_call_ended,
+            counters.clone(),
+            config.max_message,
+        );
         let (max, per_address) = (config.max_connections, config.max_connections_per_address);
         let connections = Connections::new(max, per_address);
         let handshakes = Handshakes::new(max, per_address, socketio::CONNECT_TIMEOUT);

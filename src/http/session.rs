@@ -10,7 +10,7 @@ use super::{
 use crate::{
     auth::{Identity, TokenError},
     clock::Now,
-    ids::{DeviceId, SessionId},
+    ids::{DeviceId, SessionId, UserId},
     signaling::{CloseReason, ErrorCode, Input, RequestError, RequestId},
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Session {
     id: SessionId,
     hub: HubHandle,
     inlet: Inlet,
+    /// Whose it is, once the hub has taken it.
+    welcomed: Option<(UserId, Front)>,
     _counted: Counted,
     _running: Running,
 }
@@ -28,7 +30,7 @@ pub(super) struct Session {
 #[derive(Debug)]
 pub(super) enum Next {
     /// Send this.
-    Send(Box<Delivery>),
+    Send(Delivery),
     /// The client reads too slowly: cut it off.
     TooSlow,
 }
@@ -41,6 +43,7 @@ impl App {
                 TokenError::Expired => ErrorCode::TokenExpired,
                 TokenError::Invalid(_) => ErrorCode::Unauthorized,
             };
+            tracing::debug!(%code, "token refused");
             self.refuse(code, error.to_string())
         })
     }
@@ -68,17 +71,26 @@ impl Session {
         let device = device.unwrap_or_else(|| {
             DeviceId::new(&id.to_string()).expect("a session id is 26 letters and digits")
         });
+        let user = identity.user.clone();
         let inlet = app.hub.open(id, identity, device).await;
         let mut session = Self {
             id,
             hub: app.hub.clone(),
             inlet,
+            welcomed: None,
             _counted: app.counters.sessions(front).enter(),
             _running: app.running.enter(),
         };
-        match session.inlet.queue.recv().await.map(|delivery| *delivery) {
-            Some(Delivery::Welcome(data)) => Ok((session, data)),
-            Some(Delivery::Close(reason)) => Err(reason),
+        match session.inlet.recv().await {
+            Some(Delivery::Welcome(data)) => {
+                tracing::debug!(session = %id, ?user, front = front.label(), "session opened");
+                session.welcomed = Some((user, front));
+                Ok((session, data))
+            }
+            Some(Delivery::Close(reason)) => {
+                tracing::debug!(?user, front = front.label(), code = %reason, "session refused");
+                Err(reason)
+            }
             // The hub says one of the two first; if it says nothing, it has stopped.
             _ => Err(CloseReason::ServerShutdown),
         }
@@ -92,13 +104,9 @@ impl Session {
 
     /// Waits for something to send. May be cancelled without loss.
     pub async fn next(&mut self) -> Next {
-        tokio::select! {
-            biased;
-            () = self.inlet.cut.notified() => Next::TooSlow,
-            delivery = self.inlet.queue.recv() => match delivery {
-                Some(delivery) => Next::Send(delivery),
-                None => Next::TooSlow,
-            },
+        match self.inlet.recv().await {
+            Some(delivery) => Next::Send(delivery),
+            None => Next::TooSlow,
         }
     }
 
@@ -110,6 +118,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if let Some((user, front)) = &self.welcomed {
+            tracing::debug!(session = %self.id, ?user, front = front.label(), "session closed");
+        }
         self.hub.closed(self.id);
     }
 }

@@ -42,6 +42,10 @@ const INBOX: usize = 256;
 /// Packets that wait for the connection.
 const OUTBOX: usize = 256;
 
+/// How long a client that is told of its flood may take to hear it. The layer below ends the
+/// transport as soon as something comes in for a socket that is disconnected.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Makes the service for `/socket.io/`, and the handle that closes it.
 pub(super) fn service(
     app: Arc<App>,
@@ -97,7 +101,16 @@ struct Parts {
     session: Session,
     welcome: Value,
     inbox: mpsc::Receiver<Inbound>,
-    gone: Arc<Notify>,
+    ends: Arc<Ends>,
+}
+
+/// What ends a session from the client's side.
+#[derive(Default)]
+struct Ends {
+    /// The client is gone.
+    gone: Notify,
+    /// It sends faster than the hub takes it.
+    flooded: Notify,
 }
 
 impl Opened {
@@ -138,11 +151,11 @@ async fn open(
         app.refuse(code, super::session::explain(reason))
     })?;
     let (sender, inbox) = mpsc::channel(INBOX);
-    let gone = Arc::new(Notify::new());
+    let ends = Arc::new(Ends::default());
     // The handlers are there before the client can know that it is connected.
-    listen(&app, &socket, sender, &gone);
+    listen(&app, &socket, sender, &ends);
     ended.remove(socket.id);
-    let parts = Parts { session, welcome, inbox, gone };
+    let parts = Parts { session, welcome, inbox, ends };
     socket.extensions.insert(Opened(Arc::new(Mutex::new(Some(parts)))));
     Ok(())
 }
@@ -151,22 +164,22 @@ async fn open(
 ///
 /// The layer below runs the futures of handlers as tasks of their own, in no order; the calls that
 /// make these futures come in order. So all is done in the call, and there is nothing left to run.
-fn listen(app: &Arc<App>, socket: &SocketRef, inbox: mpsc::Sender<Inbound>, gone: &Arc<Notify>) {
-    let flooded = gone.clone();
+fn listen(app: &Arc<App>, socket: &SocketRef, inbox: mpsc::Sender<Inbound>, ends: &Arc<Ends>) {
+    let flooded = ends.clone();
     socket.on_fallback(move |frame: Frame, ack: AckSender| {
         let ack = frame.wants_ack.then_some(ack);
         let inbound = Inbound { event: frame.event, data: frame.data, ack };
-        if inbox.try_send(inbound).is_err() {
-            flooded.notify_one();
+        if let Err(mpsc::error::TrySendError::Full(_)) = inbox.try_send(inbound) {
+            flooded.flooded.notify_one();
         }
         std::future::ready(())
     });
-    let (app, gone) = (app.clone(), gone.clone());
+    let (app, ends) = (app.clone(), ends.clone());
     socket.on_disconnect(move |reason: DisconnectReason| {
         if reason == DisconnectReason::PacketParsingError {
             app.counters.bad_frames(Front::SocketIo).add();
         }
-        gone.notify_one();
+        ends.gone.notify_one();
         std::future::ready(())
     });
 }
@@ -197,7 +210,11 @@ fn read(packet: &Packet) -> (String, Result<Value, &'static str>) {
         Packet::Str(text, binaries) => (text.as_str(), binaries.as_ref().map_or(0, |b| b.len())),
         Packet::Bytes(_) => ("[]", 1),
     };
-    let mut arguments = serde_json::from_str::<Vec<Value>>(text).unwrap_or_default().into_iter();
+    // The layer below looks for the name only; what cannot be read is mostly nested too deeply.
+    let Ok(arguments) = serde_json::from_str::<Vec<Value>>(text) else {
+        return (String::new(), Err("The event is not JSON, or is nested too deeply."));
+    };
+    let mut arguments = arguments.into_iter();
     let event = match arguments.next() {
         Some(Value::String(event)) => event,
         _ => String::new(),
@@ -211,17 +228,24 @@ fn read(packet: &Packet) -> (String, Result<Value, &'static str>) {
 
 /// Serves one socket to its end.
 async fn run(app: Arc<App>, ended: Arc<EndedSockets>, socket: SocketRef, parts: Parts) {
-    let Parts { mut session, welcome, mut inbox, gone } = parts;
+    let Parts { mut session, welcome, mut inbox, ends } = parts;
     let mut running = Running { app: &app, socket: &socket, acks: HashMap::new(), next_ack: 0 };
+    let mut flooded = false;
     if running.emit("session:welcome", &welcome).is_ok() {
         loop {
             tokio::select! {
                 next = session.next() => match next {
-                    Next::Send(delivery) => if running.deliver(*delivery).is_err() { break },
+                    Next::Send(delivery) => if running.deliver(delivery).is_err() { break },
                     Next::TooSlow => break,
                 },
                 Some(inbound) = inbox.recv() => running.forward(&session, inbound).await,
-                () = gone.notified() => break,
+                () = ends.flooded.notified() => {
+                    running.app.counters.errors(ErrorCode::RateLimited).add();
+                    let _ = running.deliver(Delivery::Close(CloseReason::RateLimited));
+                    flooded = true;
+                    break;
+                }
+                () = ends.gone.notified() => break,
             }
         }
     }
@@ -229,10 +253,13 @@ async fn run(app: Arc<App>, ended: Arc<EndedSockets>, socket: SocketRef, parts: 
     while let Ok(inbound) = inbox.try_recv() {
         running.forward(&session, inbound).await;
     }
-    drop(session);
+    drop((session, inbox));
     // A socket whose queue is full cannot be told; its next ping will not fit either, and then the
     // layer below ends it.
     ended.add(socket.id, Instant::now());
+    if flooded {
+        let _ = tokio::time::timeout(LINGER, ends.gone.notified()).await;
+    }
     let _ = socket.disconnect();
 }
 
@@ -266,7 +293,11 @@ impl Running<'_> {
                 let _ = match inbound.ack {
                     Some(ack) => ack.send(&error.answer().0).map_err(|_| Ended),
                     None => {
-                        let event = error.event(Some(&inbound.event));
+                        let event = error.event(
+                            Some(&inbound.event)
+                                .filter(|name| !name.is_empty())
+                                .map(String::as_str),
+                        );
                         self.emit(event.name, &event.data)
                     }
                 };

@@ -57,7 +57,7 @@ impl Report {
                 Some(value)
             }
             Err(error) => {
-                let (detail, hint) = (format!("{error:#}"), Some(hint.to_owned()));
+                let (detail, hint) = (crate::commands::explain(&error), Some(hint.to_owned()));
                 self.add(Step { name, status: Status::Failed, ms, detail, hint });
                 None
             }

@@ -202,7 +202,7 @@ impl Connection {
         loop {
             tokio::select! {
                 next = session.next() => match next {
-                    Next::Send(delivery) => self.deliver(session, *delivery).await?,
+                    Next::Send(delivery) => self.deliver(session, delivery).await?,
                     Next::TooSlow => return Err(End::Close(close::too_slow())),
                 },
                 message = self.ws.next() => {
@@ -269,7 +269,11 @@ impl Connection {
         tokio::select! {
             sent = tokio::time::timeout(SEND_TIMEOUT, self.ws.send(message)) => match sent {
                 Ok(sent) => Ok(sent?),
-                Err(_) => Err(End::Close(close::too_slow())),
+                Err(_) => {
+                    // Whose outbox has run over has been counted by the hub.
+                    self.app.counters.slow_sessions.add();
+                    Err(End::Close(close::too_slow()))
+                }
             },
             () = session.cut() => Err(End::Close(close::too_slow())),
         }
