@@ -220,6 +220,8 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         max_sessions_per_user: set.max_connections_per_user,
         events_per_second: set.events_per_second,
         event_burst: set.event_burst,
+        calls_per_minute: set.calls_per_minute,
+        call_burst: set.call_burst,
         journal_candidates: set.journal_candidates,
         journal_bytes: set.journal_size.0,
         max_metadata: set.max_metadata.0,

@@ -359,6 +359,21 @@ pub struct SignalingOptions {
           default_value_t = signaling::Config::default().event_burst)]
     pub event_burst: u32,
 
+    /// How many calls a user may begin in a minute in the long run; 0 lifts the limit.
+    ///
+    /// It counts over all devices of the user, calls that nobody takes included. Past it,
+    /// `call:initiate` is answered with `rate_limited`. Raise it where a program calls many people.
+    #[arg(long, env = "CALLBOX_CALLS_PER_MINUTE", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().calls_per_minute)]
+    pub calls_per_minute: u32,
+
+    /// How many calls a user may begin at once.
+    ///
+    /// Raise it where a program rings many people in one go.
+    #[arg(long, env = "CALLBOX_CALL_BURST", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().call_burst)]
+    pub call_burst: u32,
+
     /// For how long a call rings before it ends with `timeout`.
     #[arg(long, env = "CALLBOX_RING_TIMEOUT", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().ring_timeout))]
@@ -410,6 +425,8 @@ pub struct SignalingOptions {
     pub max_calls_per_user: usize,
 
     /// How many calls that are over GET /api/v1/calls still shows.
+    ///
+    /// A quarter of them may be calls that nobody accepted; those push out one another only.
     #[arg(long, env = "CALLBOX_ENDED_CALLS", value_name = "NUMBER",
           default_value_t = signaling::Config::default().ended_calls)]
     pub ended_calls: usize,

@@ -26,6 +26,10 @@ pub struct Config {
     pub events_per_second: u32,
     /// Events that one session may send at once.
     pub event_burst: u32,
+    /// Calls a minute that one user may begin in the long run; zero lifts the limit.
+    pub calls_per_minute: u32,
+    /// Calls that one user may begin at once.
+    pub call_burst: u32,
     /// Candidates kept for each direction of a call.
     pub journal_candidates: usize,
     /// Bytes of JSON kept for each direction of a call: all candidates together, and each
@@ -33,7 +37,7 @@ pub struct Config {
     pub journal_bytes: usize,
     /// Bytes of JSON that `metadata` of `call:initiate` may have.
     pub max_metadata: usize,
-    /// Calls that are over and still shown.
+    /// Calls that are over and still shown; a quarter of them may be ones that nobody accepted.
     pub ended_calls: usize,
     /// For how long a call that is over is still shown.
     pub ended_calls_for: Duration,
@@ -59,6 +63,8 @@ impl Default for Config {
             max_sessions_per_user: 16,
             events_per_second: 50,
             event_burst: 200,
+            calls_per_minute: 60,
+            call_burst: 20,
             journal_candidates: 64,
             journal_bytes: 64 * 1024,
             max_metadata: 4 * 1024,

@@ -1,12 +1,37 @@
-//! How fast one session may send.
+//! How fast one session may send, and one user call.
 
 use std::time::{Duration, Instant};
 
 /// A token bucket, kept as the moment at which it would be full again: one number, and no
-/// fractions of tokens to add up.
-#[derive(Debug)]
+/// fractions of tokens to add up. It begins full.
+#[derive(Debug, Default)]
 pub(super) struct Bucket {
-    full_at: Instant,
+    full_at: Option<Instant>,
+}
+
+impl Bucket {
+    /// Takes one token, of which one comes back each `interval` until there are `burst`. Where
+    /// there is none, says in what time there will be. Zero for the interval is no limit.
+    pub fn take(&mut self, now: Instant, interval: Duration, burst: u32) -> Result<(), Duration> {
+        let full_at = self.full_at.map_or(now, |at| at.max(now)) + interval;
+        let retry_after = (full_at - now).saturating_sub(interval * burst.max(1));
+        if !retry_after.is_zero() {
+            return Err(retry_after);
+        }
+        self.full_at = Some(full_at);
+        Ok(())
+    }
+}
+
+/// The time between two of which `count` fit into `period`; zero, which is no limit, for none.
+pub(super) fn interval(period: Duration, count: u32) -> Duration {
+    period.checked_div(count).unwrap_or_default()
+}
+
+/// The events of one session: a bucket, and a memory for who does not care that it is empty.
+#[derive(Debug, Default)]
+pub(super) struct EventLimit {
+    bucket: Bucket,
     refused_in_a_row: u32,
 }
 
@@ -29,28 +54,16 @@ pub(super) enum Verdict {
 /// After how many bursts' worth of refused events in a row the session is closed.
 const BURSTS_BEFORE_CLOSE: u32 = 3;
 
-impl Bucket {
-    /// A full bucket.
-    pub fn new(now: Instant) -> Self {
-        Self { full_at: now, refused_in_a_row: 0 }
-    }
-
-    /// Takes one event out of the bucket.
+impl EventLimit {
+    /// Counts one event.
     pub fn take(&mut self, now: Instant, per_second: u32, burst: u32) -> Verdict {
-        if per_second == 0 {
-            return Verdict::Pass;
-        }
-        let burst = burst.max(1);
-        let interval = Duration::from_secs(1) / per_second;
-        let full_at = self.full_at.max(now) + interval;
-        let retry_after = (full_at - now).saturating_sub(interval * burst);
-        if retry_after.is_zero() {
-            self.full_at = full_at;
+        let interval = interval(Duration::from_secs(1), per_second);
+        let Err(retry_after) = self.bucket.take(now, interval, burst) else {
             self.refused_in_a_row = 0;
             return Verdict::Pass;
-        }
+        };
         self.refused_in_a_row += 1;
-        if self.refused_in_a_row > burst.saturating_mul(BURSTS_BEFORE_CLOSE) {
+        if self.refused_in_a_row > burst.max(1).saturating_mul(BURSTS_BEFORE_CLOSE) {
             return Verdict::Close;
         }
         Verdict::Refuse { retry_after, first: self.refused_in_a_row == 1 }
@@ -64,35 +77,35 @@ mod tests {
     #[test]
     fn a_burst_passes_then_the_rate_then_it_closes() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(start);
+        let mut limit = EventLimit::default();
         for _ in 0..5 {
-            assert_eq!(bucket.take(start, 10, 5), Verdict::Pass);
+            assert_eq!(limit.take(start, 10, 5), Verdict::Pass);
         }
         let retry_after = Duration::from_millis(100);
-        assert_eq!(bucket.take(start, 10, 5), Verdict::Refuse { retry_after, first: true });
-        assert_eq!(bucket.take(start, 10, 5), Verdict::Refuse { retry_after, first: false });
+        assert_eq!(limit.take(start, 10, 5), Verdict::Refuse { retry_after, first: true });
+        assert_eq!(limit.take(start, 10, 5), Verdict::Refuse { retry_after, first: false });
         let later = start + retry_after;
-        assert_eq!(bucket.take(later, 10, 5), Verdict::Pass);
+        assert_eq!(limit.take(later, 10, 5), Verdict::Pass);
         for n in 0..15 {
             let first = n == 0;
-            assert_eq!(bucket.take(later, 10, 5), Verdict::Refuse { retry_after, first });
+            assert_eq!(limit.take(later, 10, 5), Verdict::Refuse { retry_after, first });
         }
-        assert_eq!(bucket.take(later, 10, 5), Verdict::Close);
+        assert_eq!(limit.take(later, 10, 5), Verdict::Close);
     }
 
     #[test]
     fn an_idle_bucket_fills_to_one_burst_and_no_more() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(start);
+        let mut limit = EventLimit::default();
         let later = start + Duration::from_secs(3600);
-        let passed = (0..100).filter(|_| bucket.take(later, 10, 5) == Verdict::Pass).count();
+        let passed = (0..100).filter(|_| limit.take(later, 10, 5) == Verdict::Pass).count();
         assert_eq!(passed, 5);
     }
 
     #[test]
     fn zero_is_no_limit() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(start);
-        assert!((0..1000).all(|_| bucket.take(start, 0, 0) == Verdict::Pass));
+        let mut limit = EventLimit::default();
+        assert!((0..1000).all(|_| limit.take(start, 0, 0) == Verdict::Pass));
     }
 }

@@ -75,6 +75,7 @@ impl Hub {
                 ),
             ));
         }
+        journal.offered |= kind == DescriptionKind::Offer;
         self.counters.candidates_dropped += journal.note_description(&data) as u64;
         if let Some(to) = to {
             journal.described = true;

@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 
 use super::{
     CloseReason, EndReason, Hub, Output, config::TOKEN_LEEWAY, hub::Timer, ice::IceServers,
-    rate::Bucket, tables::Session,
+    rate::EventLimit, tables::Session,
 };
 use crate::{
     auth::Identity,
@@ -66,7 +66,7 @@ impl Hub {
             device: device.clone(),
             expires,
             expiry_check,
-            bucket: Bucket::new(now.instant),
+            events: EventLimit::default(),
         };
         self.sessions.insert(session, entry);
         self.counters.sessions_opened += 1;

@@ -38,7 +38,8 @@ pub struct Counters {
     pub events: Tally<RequestName>,
     /// Events received with any other name.
     pub unknown_events: u64,
-    /// Events refused, by code. Past a limit there is one code for each limit.
+    /// Events refused, by code. Past a limit there is one code for each limit, but for the two
+    /// rates, of events and of calls, which share one.
     pub errors: Tally<ErrorCode>,
     /// Candidates sent on, kept ones included.
     pub candidates_relayed: u64,

@@ -8,7 +8,7 @@ use std::{
 use super::{
     CallRecord, CallState, ErrorCode, RequestError, Tally,
     call::{Call, RelayMeter, Step},
-    rate::Bucket,
+    rate::{Bucket, EventLimit},
 };
 use crate::ids::{CallId, DeviceId, SessionId, UserId};
 
@@ -22,7 +22,7 @@ pub(super) struct Session {
     pub expires: u64,
     /// When the expiry timer is due.
     pub expiry_check: Instant,
-    pub bucket: Bucket,
+    pub events: EventLimit,
 }
 
 /// A user who is connected or in a call.
@@ -31,6 +31,10 @@ pub(super) struct User {
     pub devices: BTreeMap<DeviceId, SessionId>,
     /// Live calls the user is a side of, on whichever device.
     pub calls: Vec<CallId>,
+    /// How many calls the user may begin, over all sessions. It goes with the entry, so whoever
+    /// leaves and comes back has a full one: an entry kept for it would be one more thing that
+    /// strangers can pile up, and each full bucket costs them a connection and its token.
+    pub call_bucket: Bucket,
 }
 
 /// The users; an entry lasts as long as it says anything.
@@ -141,17 +145,29 @@ impl EndedCall {
         CallRecord { relay: self.relay.usage(), ..self.record.clone() }
     }
 
+    /// Whether somebody accepted it.
+    fn was_answered(&self) -> bool {
+        self.record.started_at.is_some()
+    }
+
     pub fn was_in_it(&self, user: &UserId) -> bool {
         self.record.participants.iter().any(|participant| participant.user_id == *user)
     }
 }
 
 /// The calls that are over and still shown, the oldest first.
+///
+/// Anybody can begin calls that nobody answers, as fast as they may send, so those have a queue of
+/// their own: they push out one another, and never a call that took place.
 #[derive(Debug, Default)]
 pub(super) struct EndedCalls {
     calls: BTreeMap<CallId, EndedCall>,
-    order: VecDeque<(Instant, CallId)>,
+    answered: VecDeque<(Instant, CallId)>,
+    unanswered: VecDeque<(Instant, CallId)>,
 }
+
+/// Which part of the calls that are still shown may be ones that nobody answered: one in so many.
+const UNANSWERED_SHARE: usize = 4;
 
 impl EndedCalls {
     pub fn get(&self, id: CallId) -> Option<&EndedCall> {
@@ -163,7 +179,14 @@ impl EndedCalls {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &EndedCall> {
-        self.order.iter().filter_map(|(_, id)| self.calls.get(id))
+        let mut answered = self.answered.iter().peekable();
+        let mut unanswered = self.unanswered.iter().peekable();
+        let in_order = std::iter::from_fn(move || match (answered.peek(), unanswered.peek()) {
+            (Some(one), Some(other)) if other < one => unanswered.next(),
+            (Some(_), _) => answered.next(),
+            (None, _) => unanswered.next(),
+        });
+        in_order.filter_map(|(_, id)| self.calls.get(id))
     }
 
     pub fn len(&self) -> usize {
@@ -172,28 +195,34 @@ impl EndedCalls {
 
     /// When the oldest is to be forgotten.
     pub fn next_due(&self) -> Option<Instant> {
-        self.order.front().map(|(due, _)| *due)
+        let fronts = [self.answered.front(), self.unanswered.front()];
+        fronts.into_iter().flatten().map(|(due, _)| *due).min()
     }
 
-    /// Adds a call that is forgotten at `due`, and forgets the oldest past `max` calls.
+    /// Adds a call that is forgotten at `due`, and forgets the oldest of its kind past its kind's
+    /// share of `max` calls.
     pub fn insert(&mut self, id: CallId, call: EndedCall, due: Instant, max: usize) {
-        self.order.push_back((due, id));
+        let share = max / UNANSWERED_SHARE;
+        let (queue, max) = if call.was_answered() {
+            (&mut self.answered, max - share)
+        } else {
+            (&mut self.unanswered, share)
+        };
+        queue.push_back((due, id));
         self.calls.insert(id, call);
-        while self.order.len() > max {
-            self.forget_oldest();
+        while queue.len() > max {
+            if let Some((_, oldest)) = queue.pop_front() {
+                self.calls.remove(&oldest);
+            }
         }
     }
 
     /// Forgets every call whose time is over.
     pub fn forget_until(&mut self, now: Instant) {
-        while self.next_due().is_some_and(|due| due <= now) {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((_, id)) = self.order.pop_front() {
-            self.calls.remove(&id);
+        for queue in [&mut self.answered, &mut self.unanswered] {
+            while let Some((_, id)) = queue.pop_front_if(|(due, _)| *due <= now) {
+                self.calls.remove(&id);
+            }
         }
     }
 }

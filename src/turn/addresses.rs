@@ -6,7 +6,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use super::{Config, ExternalIp, peer_policy::Verdict};
+use super::{Config, ExternalIp, open_ports::OpenPorts, peer_policy::Verdict};
 use crate::{
     ids::{PeerAddr, RelayedAddr},
     stun::{ErrorCode, Family},
@@ -29,17 +29,8 @@ pub struct RelayAddresses {
     listeners: Vec<SocketAddr>,
     /// Where relayed addresses are opened, the preferred ones first.
     relay: Vec<RelayIp>,
-    /// Whether `relay` was set by hand, or is where the listeners are.
-    fixed: bool,
     external: Vec<ExternalIp>,
     ports: RangeInclusive<u16>,
-}
-
-/// A peer address that may be used, in both of its forms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reachable {
-    /// Where to send to: inside a 1:1 NAT, the private form of one of our own addresses.
-    pub wire: SocketAddr,
 }
 
 impl RelayAddresses {
@@ -51,10 +42,14 @@ impl RelayAddresses {
         } else {
             listeners.iter().map(|listener| RelayIp(listener.ip())).collect()
         };
+        // Where the world can come, nobody needs a relayed address that only this machine reaches.
+        if !fixed && relay.iter().any(|ip| !ip.0.is_loopback()) {
+            relay.retain(|ip| !ip.0.is_loopback());
+        }
         let mut seen = std::collections::HashSet::new();
         relay.retain(|ip| seen.insert(*ip));
         let (external, ports) = (config.external_ips.clone(), config.relay_ports.clone());
-        Self { listeners, relay, fixed, external, ports }
+        Self { listeners, relay, external, ports }
     }
 
     /// The address of a listener, by its place in the list.
@@ -71,15 +66,10 @@ impl RelayAddresses {
     /// listener's own address where nothing else is set. `None` if there is none of the family.
     pub fn choose(&self, family: Family, listener: SocketAddr) -> Option<RelayIp> {
         let own = RelayIp(listener.ip());
-        if !self.fixed && own.family() == family {
+        if own.family() == family && self.relay.contains(&own) {
             return Some(own);
         }
-        // A client that came over one family and wants the other gets an address that the world
-        // can reach, if there is one.
-        let fits = |ip: &&RelayIp| ip.family() == family;
-        let usable =
-            self.relay.iter().filter(fits).find(|ip| own.0.is_loopback() || !ip.0.is_loopback());
-        usable.or_else(|| self.relay.iter().find(fits)).copied()
+        self.relay.iter().find(|ip| ip.family() == family).copied()
     }
 
     /// What the world calls one of our own addresses.
@@ -122,48 +112,52 @@ impl RelayAddresses {
         if relayed { PeerAddr(self.advertise(source).0) } else { PeerAddr(source) }
     }
 
-    /// Whether `ip` is one of the server's own, by its public or its private name.
-    pub(super) fn is_own(&self, ip: IpAddr) -> bool {
-        self.listeners.iter().any(|listener| listener.ip() == ip) || self.is_relay_ip(ip)
+    /// Whether `ip` is one of the server's own, by its public or its private name, and not opened
+    /// by `--allow-peer`.
+    pub(super) fn is_own(&self, config: &Config, ip: IpAddr) -> bool {
+        let own = self.listeners.iter().any(|listener| listener.ip() == ip) || self.is_relay_ip(ip);
+        own && config.peers.verdict(ip) != Verdict::Allowed
     }
 
     fn is_relay_ip(&self, ip: IpAddr) -> bool {
         self.relay.iter().any(|relay| relay.0 == ip || self.external(relay.0) == Some(ip))
     }
 
+    /// Whether the relay itself listens there.
+    #[inline]
+    pub(super) fn is_listener(&self, wire: SocketAddr) -> bool {
+        self.listeners.contains(&wire)
+    }
+
     /// Whether a permission for `ip` may be installed: it may if a datagram to some port of it
     /// may be sent.
     pub(super) fn check_permission(&self, config: &Config, ip: IpAddr) -> Result<(), ErrorCode> {
-        match config.peers.verdict(ip) {
-            Verdict::Denied => Err(ErrorCode::Forbidden),
-            Verdict::Allowed => Ok(()),
-            Verdict::Public | Verdict::DeniedByDefault if self.is_relay_ip(ip) => Ok(()),
-            Verdict::DeniedByDefault => Err(ErrorCode::Forbidden),
-            Verdict::Public if self.is_own(ip) => Err(ErrorCode::Forbidden),
-            Verdict::Public => Ok(()),
-        }
+        let allowed = match config.peers.verdict(ip) {
+            Verdict::Denied => false,
+            Verdict::Allowed => true,
+            _ if self.is_relay_ip(ip) => true,
+            Verdict::Public => !self.is_own(config, ip),
+            Verdict::DeniedByDefault => false,
+        };
+        allowed.then_some(()).ok_or(ErrorCode::Forbidden)
     }
 
-    /// Whether datagrams may go to `peer`. Of the server's own addresses only relayed ones may be
-    /// reached, so that two clients of one server can talk, and its services stay out of reach.
-    #[inline]
+    /// Whether datagrams may go to `peer`, and where on the wire it is. Of the server's own
+    /// addresses only relayed ones that are open may be reached, so that two clients of one server
+    /// can talk, and whatever else this machine serves stays out of reach.
     pub(super) fn check_peer(
         &self,
         config: &Config,
+        open: &OpenPorts,
         peer: PeerAddr,
-    ) -> Result<Reachable, ErrorCode> {
+    ) -> Result<SocketAddr, ErrorCode> {
+        self.check_permission(config, peer.0.ip())?;
         let wire = self.to_wire(peer);
-        let verdict = config.peers.verdict(peer.0.ip());
-        let allowed = match verdict {
-            Verdict::Denied => false,
-            // A listener of ours is never a peer: that would be a loop.
-            _ if self.listeners.contains(&wire) || peer.0.port() == 0 => false,
-            Verdict::Allowed => true,
-            _ if self.is_relay_ip(peer.0.ip()) => self.ports.contains(&peer.0.port()),
-            Verdict::Public => !self.is_own(peer.0.ip()),
-            Verdict::DeniedByDefault => false,
-        };
-        allowed.then_some(Reachable { wire }).ok_or(ErrorCode::Forbidden)
+        let allowed = peer.0.port() != 0
+            // That would be a loop.
+            && !self.is_listener(wire)
+            && (!self.is_own(config, peer.0.ip()) || open.contains(wire));
+        allowed.then_some(wire).ok_or(ErrorCode::Forbidden)
     }
 }
 
@@ -192,27 +186,37 @@ mod tests {
         assert_eq!(own.from_wire("10.0.0.5:50000".parse().unwrap()), PeerAddr(relayed.0));
         assert_eq!(own.to_wire(peer("8.8.8.8:1")).to_string(), "8.8.8.8:1");
         // 203.0.113.0/24 is on the list, and so is 10/8; our own relayed addresses stay open.
-        assert!(own.check_peer(&config, PeerAddr(relayed.0)).is_ok());
+        let open = OpenPorts::new(own.relay_ips());
         assert!(own.check_permission(&config, relayed.0.ip()).is_ok());
-        assert!(own.check_peer(&config, peer("203.0.113.5:3478")).is_err());
-        assert!(own.check_peer(&config, peer("203.0.113.6:50000")).is_err());
+        assert!(own.check_peer(&config, &open, PeerAddr(relayed.0)).is_err());
+        open.open(own.relay_ips()[0], 50000);
+        assert!(own.check_peer(&config, &open, PeerAddr(relayed.0)).is_ok());
+        for text in ["203.0.113.5:3478", "203.0.113.5:50001", "203.0.113.6:50000"] {
+            assert!(own.check_peer(&config, &open, peer(text)).is_err(), "{text}");
+        }
     }
 
     #[test]
-    fn of_our_own_addresses_only_relayed_ones_are_peers() {
+    fn of_our_own_addresses_only_open_relayed_ones_are_peers() {
         let config = Config::default();
-        let own = addresses(&config, &["8.8.4.4:3478", "[2606:4700::1]:3478"]);
+        let own = addresses(&config, &["8.8.4.4:3478", "[2606:4700::1]:3478", "127.0.0.1:3478"]);
+        let open = OpenPorts::new(own.relay_ips());
+        for ip in own.relay_ips() {
+            open.open(*ip, 50000);
+        }
         for (text, ok) in [
             ("8.8.4.4:50000", true),
+            ("8.8.4.4:50001", false),
             ("8.8.4.4:3478", false),
             ("8.8.4.4:8080", false),
             ("8.8.4.4:0", false),
             ("8.8.8.8:80", true),
             ("8.8.8.8:0", false),
-            ("[2606:4700::1]:49152", true),
+            ("[2606:4700::1]:50000", true),
             ("[2606:4700::1]:22", false),
+            ("127.0.0.1:50000", false),
         ] {
-            assert_eq!(own.check_peer(&config, peer(text)).is_ok(), ok, "{text}");
+            assert_eq!(own.check_peer(&config, &open, peer(text)).is_ok(), ok, "{text}");
         }
     }
 
@@ -223,8 +227,9 @@ mod tests {
             ..Config::default()
         };
         let own = addresses(&config, &["127.0.0.1:3478"]);
-        assert!(own.check_peer(&config, peer("127.0.0.1:3478")).is_err());
-        assert!(own.check_peer(&config, peer("127.0.0.1:9")).is_ok());
+        let open = OpenPorts::new(own.relay_ips());
+        assert!(own.check_peer(&config, &open, peer("127.0.0.1:3478")).is_err());
+        assert!(own.check_peer(&config, &open, peer("127.0.0.1:9")).is_ok());
     }
 
     #[test]
@@ -235,9 +240,11 @@ mod tests {
             own.choose(family, listener.parse().unwrap()).map(|ip| ip.0.to_string())
         };
         assert_eq!(choose(&own, Family::V4, "8.8.4.4:1").unwrap(), "8.8.4.4");
-        assert_eq!(choose(&own, Family::V4, "127.0.0.1:1").unwrap(), "127.0.0.1");
-        assert_eq!(choose(&own, Family::V4, "[::1]:1").unwrap(), "127.0.0.1");
-        assert_eq!(choose(&own, Family::V6, "8.8.4.4:1").unwrap(), "::1");
+        assert_eq!(choose(&own, Family::V4, "127.0.0.1:1").unwrap(), "8.8.4.4");
+        assert_eq!(choose(&own, Family::V6, "8.8.4.4:1"), None);
+        let local = addresses(&config, &["127.0.0.1:1", "[::1]:1"]);
+        assert_eq!(choose(&local, Family::V4, "[::1]:1").unwrap(), "127.0.0.1");
+        assert_eq!(choose(&local, Family::V6, "[::1]:1").unwrap(), "::1");
         let fixed = Config { relay_ips: vec!["8.8.4.5".parse().unwrap()], ..config };
         let own = addresses(&fixed, &["8.8.4.4:1"]);
         assert_eq!(choose(&own, Family::V4, "8.8.4.4:1").unwrap(), "8.8.4.5");

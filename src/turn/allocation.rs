@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     FiveTuple, RelayIp,
+    open_ports::OpenPorts,
     shared::{ReservationToken, Taken},
     sorted_map::SortedMap,
 };
@@ -87,7 +88,8 @@ pub(super) struct Allocation {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Permission {
     pub expires: Instant,
-    /// It is one of the server's own addresses, of which not every port may be reached.
+    /// It is one of the server's own addresses: only its relayed ports that are open may be
+    /// reached.
     pub own: bool,
 }
 
@@ -105,9 +107,16 @@ impl Allocation {
         if self.ip.0.is_ipv4() { Family::V4 } else { Family::V6 }
     }
 
-    /// Whether a datagram from `ip` may pass.
-    #[inline]
+    /// Whether there is a permission for `ip`.
     pub fn permits(&self, ip: IpAddr) -> bool {
         self.permissions.get(&ip).is_some()
+    }
+
+    /// Whether a datagram may pass between this allocation and a peer that is `wire` on the wire:
+    /// there is a permission, and if the address is one of our own, a relayed address behind it.
+    #[inline]
+    pub fn may_pass(&self, peer: PeerAddr, wire: SocketAddr, open: &OpenPorts) -> bool {
+        let permission = self.permissions.get(&peer.0.ip());
+        permission.is_some_and(|permission| !permission.own || open.contains(wire))
     }
 }

@@ -2,16 +2,18 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Config, RelayAddresses, Shared};
+use super::{Config, RelayAddresses, Shared, open_ports::OpenPorts};
 use crate::{auth::TurnAuth, clock::Now, ids::CallId};
 
-/// Settings, addresses, users and the shared state: the same for every worker. Only [`Shared`] ever changes.
+/// Settings, addresses, users and the shared state: the same for every worker. Only [`Shared`] ever
+/// changes, and which relayed ports are open.
 #[derive(Debug, Clone)]
 pub struct Common {
     pub(super) config: Arc<Config>,
     pub(super) addresses: Arc<RelayAddresses>,
     pub(super) auth: Arc<TurnAuth>,
     pub(super) shared: Arc<Shared>,
+    pub(super) open_ports: Arc<OpenPorts>,
 }
 
 impl Common {
@@ -19,11 +21,13 @@ impl Common {
     pub fn new(config: Config, auth: TurnAuth, listeners: Vec<SocketAddr>) -> Self {
         let addresses = RelayAddresses::new(&config, listeners);
         let shared = Shared::new(&config, &addresses);
+        let open_ports = OpenPorts::new(addresses.relay_ips());
         Self {
             config: Arc::new(config),
             addresses: Arc::new(addresses),
             auth: Arc::new(auth),
             shared: Arc::new(shared),
+            open_ports: Arc::new(open_ports),
         }
     }
 

@@ -266,6 +266,7 @@ impl Engine {
         for (number, channel) in allocation.channels.iter() {
             self.timers.clear(channel.expires, Timer::Channel(id, *number));
         }
+        self.common.open_ports.close(allocation.ip, allocation.port);
         self.common.shared.release(&allocation.owner.user, allocation.ip, allocation.port);
         self.metrics.allocation_closed();
         self.outputs.push_back(Output::CloseRelay { allocation: id });

@@ -14,6 +14,7 @@ mod ended_calls;
 mod engine;
 mod methods;
 mod metrics;
+mod open_ports;
 mod output;
 mod peer_policy;
 mod ports;

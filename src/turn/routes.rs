@@ -109,7 +109,7 @@ impl Engine {
             return Err(DropReason::NoAllocation);
         };
         let peer = self.common.addresses.from_wire(source);
-        if !allocation.permits(peer.0.ip()) {
+        if !allocation.may_pass(peer, source, &self.common.open_ports) {
             return Err(DropReason::NoPermission);
         }
         let payload = packet.bytes().len();
@@ -133,7 +133,7 @@ impl Engine {
             ChannelData::parse(bytes).ok_or(DropReason::BadChannelData)?;
         let (id, allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
         let channel = allocation.channels.get(&number).ok_or(DropReason::NoChannel)?;
-        if !allocation.permits(channel.peer.0.ip()) {
+        if !allocation.may_pass(channel.peer, channel.wire, &self.common.open_ports) {
             return Err(DropReason::NoPermission);
         }
         allocation.usage.add_up(payload.len());
@@ -153,16 +153,18 @@ impl Engine {
             return Err(DropReason::BadIndication);
         };
         let (id, allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
-        let permission = allocation.permissions.get(&peer.ip()).ok_or(DropReason::NoPermission)?;
         let peer = PeerAddr(peer);
-        // The permission was checked when it was installed; of our own addresses, and of ports,
-        // it did not say which.
-        if permission.own || peer.0.port() == 0 {
-            let allowed = self.common.addresses.check_peer(&self.common.config, peer);
-            allowed.map_err(|_| DropReason::ForbiddenPeer)?;
+        let to = self.common.addresses.to_wire(peer);
+        if !allocation.may_pass(peer, to, &self.common.open_ports) {
+            return Err(DropReason::NoPermission);
+        }
+        // A permission says nothing of ports, of which there is no 0; and a listener of ours, where
+        // --allow-peer opens its address, is a loop.
+        if peer.0.port() == 0 || self.common.addresses.is_listener(to) {
+            return Err(DropReason::ForbiddenPeer);
         }
         allocation.usage.add_up(payload.len());
-        Ok(ToPeer { allocation: id, to: self.common.addresses.to_wire(peer), payload })
+        Ok(ToPeer { allocation: id, to, payload })
     }
 
     #[inline]

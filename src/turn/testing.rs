@@ -217,6 +217,7 @@ impl World {
             assert!(engine.outputs.is_empty());
         }
         assert!(self.sockets.is_empty());
+        assert!(self.common.open_ports.is_empty());
         assert!(self.open_for_calls.values().all(|open| *open == 0));
         let ports = self.common.config.relay_ports.clone().count();
         assert!(self.shared().is_idle(ports), "{:?}", self.shared());

@@ -375,6 +375,30 @@ fn two_clients_of_one_server_can_talk() {
     assert_eq!(world.peer_sends(b, a, b"ho").unwrap()[..2], [0x40, 0]);
 }
 
+/// Something else on this machine may listen on a port of the relay's range: what is reachable is
+/// what we have opened, for as long as it is open.
+#[test]
+fn a_port_of_our_own_address_is_a_peer_only_while_it_is_relayed() {
+    let mut world = World::new(Config::default(), 2);
+    let mut alice = Client::new("198.51.100.1:4000", "alice");
+    let mut bob = Client::new("198.51.100.2:4001", "bob");
+    let (a, b) = (alice.allocate(&mut world), bob.allocate(&mut world));
+    let free = SocketAddr::new(b.ip(), if b.port() == 49152 { 49153 } else { b.port() - 1 });
+    assert_ne!(free, a);
+    assert_eq!(alice.permit(&mut world, &b.ip().to_string()).code, None);
+    assert_eq!(alice.bind(&mut world, 0x4000, &free.to_string()).code, Some(403));
+    assert_eq!(alice.send(&mut world, free, b"x"), None);
+    assert_eq!(world.peer_sends(free, a, b"x"), None);
+
+    assert_eq!(alice.bind(&mut world, 0x4000, &b.to_string()).code, None);
+    assert!(alice.channel_data(&mut world, 0x4000, b"x").is_some());
+    assert!(alice.send(&mut world, b, b"x").is_some());
+    bob.request(&mut world, METHOD_REFRESH, &[lifetime(0)]);
+    assert_eq!(alice.channel_data(&mut world, 0x4000, b"x"), None);
+    assert_eq!(alice.send(&mut world, b, b"x"), None);
+    assert_eq!(world.peer_sends(b, a, b"x"), None);
+}
+
 #[test]
 fn even_ports_and_reservations() {
     let mut world = World::new(Config::default(), 2);

@@ -135,6 +135,18 @@ export async function videoAdvances(page) {
   }, 20_000);
 }
 
+/** The person can see and press it without scrolling, and nothing lies over it. */
+export async function withinReach(page, ...selectors) {
+  for (const selector of selectors) {
+    await until(`${selector} is within the window of ${page.user}`, () => page.evaluate((wanted) => {
+      const element = document.querySelector(wanted);
+      const { left, top, right, bottom } = element.getBoundingClientRect();
+      const inside = left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight;
+      return inside && element.contains(document.elementFromPoint((left + right) / 2, (top + bottom) / 2));
+    }, selector), 3_000);
+  }
+}
+
 /** A test's pages behaved: no error, no warning, nothing that the content policy refused. */
 export function noComplaints(...pages) {
   for (const page of pages) assert.deepEqual(page.complaints, [], `${page.user ?? 'a page'} complained`);

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { connect, inState, launch, noComplaints, screenshot, signIn, startServer, stats, summary, until, videoAdvances } from './browser.js';
+import { connect, inState, launch, noComplaints, ring, screenshot, signIn, startServer, stats, summary, until, videoAdvances, withinReach } from './browser.js';
 
 let server;
 let browser;
@@ -111,8 +111,19 @@ it('an audio call, muted and unmuted', async () => {
 it('the camera goes off and on again', async () => {
   const alice = await signIn(browser, server, 'alice');
   const bob = await signIn(browser, server, 'bob');
-  await connect(alice, bob);
+  for (const page of [alice, bob]) await page.setViewportSize({ width: 640, height: 360 });
+  await ring(alice, bob);
+  await inState(alice, 'ringing');
+  await withinReach(alice, '#mic', '#camera', '#hang-up');
+  await withinReach(bob, '#decline', '#answer');
+  await bob.click('#answer');
+  for (const page of [alice, bob]) await inState(page, 'connected', 20_000);
   await bob.waitForSelector('#view-call[data-picture="on"]');
+  // On a phone, upright and on its side, nothing needs scrolling.
+  for (const [width, height] of [[360, 640], [640, 360], [740, 360]]) {
+    await alice.setViewportSize({ width, height });
+    await withinReach(alice, '#mic', '#camera', '#hang-up');
+  }
   await alice.click('#camera');
   await bob.waitForSelector('#view-call[data-picture="off"]', { timeout: 15_000 });
   await alice.click('#camera');

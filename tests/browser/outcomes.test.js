@@ -160,3 +160,21 @@ it('a server that stops says so', async () => {
   assert.equal((await summary(carol)).title, 'The server is shutting down');
   await carol.waitForSelector('#connection[data-state="offline"]');
 });
+
+it('a server that is killed and comes back: the people hear that it was the server', async () => {
+  const first = await startServer({ name: 'killed', directory: import.meta.dirname });
+  const carol = await signIn(browser, first, 'carol');
+  const dave = await signIn(browser, first, 'dave');
+  await connect(carol, dave, 'audio');
+  process.kill(first.pid, 'SIGKILL');
+  for (const page of [carol, dave]) await page.waitForSelector('#connection[data-state="offline"]');
+  const second = await startServer({ name: 'restarted', directory: import.meta.dirname, http: new URL(first.http).host });
+  try {
+    for (const page of [carol, dave]) {
+      assert.deepEqual(await summaryWithin(page, 20_000), { reason: 'server_lost', title: 'The connection to the server was lost' });
+    }
+  } finally {
+    await second.stop();
+    await first.stop();
+  }
+});

@@ -15,16 +15,17 @@ export const binary = path.resolve(
 );
 
 /**
- * Starts `callbox serve --dev` on free ports and waits until it says that it is ready.
+ * Starts `callbox serve --dev` on free ports, or at the address `http`, and waits until it says
+ * that it is ready.
  *
  * The result has what `--ready-json` printed (`http`, `websocket`, `socketIo`, `stun`, `turn`,
  * `dev`), `log()` with what it has logged so far, `stop()`, and a few requests. Its log also goes
  * to `out/NAME.log` beside the test.
  */
-export async function startServer({ args = [], name = 'callbox', directory = import.meta.dirname } = {}) {
+export async function startServer({ http = '127.0.0.1:0', args = [], name = 'callbox', directory = import.meta.dirname } = {}) {
   const child = spawn(
     binary,
-    ['serve', '--dev', '--ready-json', '--http', '127.0.0.1:0', '--listen', '127.0.0.1:0', ...args],
+    ['serve', '--dev', '--ready-json', '--http', http, '--listen', '127.0.0.1:0', ...args],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const out = path.join(directory, 'out');

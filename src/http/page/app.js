@@ -33,6 +33,8 @@ class Signaling extends EventTarget {
   #attempt = 0;
   #timer = 0;
   #nextId = 1;
+  /** How often an open connection to the server has been lost. */
+  losses = 0;
   #pending = new Map();
   #waiting = [];
 
@@ -55,6 +57,10 @@ class Signaling extends EventTarget {
     removeEventListener('online', this.#hurry);
     this.#socket?.close(1000);
     this.#fail('stopped', 'Signed out.');
+  }
+
+  get online() {
+    return this.#welcomed;
   }
 
   /** Sends a request, once there is a session to send it on, and gives its answer. */
@@ -102,6 +108,7 @@ class Signaling extends EventTarget {
     socket.onclose = () => {
       if (this.#socket !== socket) return;
       this.#socket = null;
+      if (this.#welcomed) this.losses += 1;
       this.#welcomed = false;
       this.#fail('connection_lost', 'The connection to the server was lost.');
       this.#retry();
@@ -204,6 +211,7 @@ class Call extends EventTarget {
   over = false;
 
   #signaling;
+  #lossesBefore;
   #relayOnly;
   #polite;
   #makingOffer = false;
@@ -215,6 +223,7 @@ class Call extends EventTarget {
   constructor(signaling, { peer, name = peer, type, outgoing, relayOnly, id = null, iceServers = [] }) {
     super();
     this.#signaling = signaling;
+    this.#lossesBefore = signaling.losses;
     this.#relayOnly = relayOnly;
     // The one who answers gives way when two offers cross.
     this.#polite = !outgoing;
@@ -396,7 +405,12 @@ class Call extends EventTarget {
   #giveUp(reason) {
     if (this.over) return;
     this.#tell('call:end', { reason });
-    this.finish({ reason, mine: true });
+    // With the server away as well, it is not the other side that is to blame.
+    if (reason === 'connection_lost' && !this.#signaling.online) {
+      this.finish({ reason: 'server_lost', message: 'The server has stopped, or this device has lost the network.' });
+    } else {
+      this.finish({ reason, mine: true });
+    }
   }
 
   async #offer() {
@@ -429,7 +443,13 @@ class Call extends EventTarget {
   /** Sends something about this call. A call that the server no longer has is over. */
   #tell(event, data = {}) {
     this.#signaling.request(event, { callId: this.id, ...data }).catch((error) => {
-      if (error.code === 'call_not_found' || error.code === 'call_ended') this.finish({ reason: 'connection_lost' });
+      if (error.code !== 'call_not_found' && error.code !== 'call_ended') return;
+      // Gone while this page was away: the server forgot it in a restart, or did not wait so long.
+      if (this.#signaling.losses > this.#lossesBefore) {
+        this.finish({ reason: 'server_lost', message: 'The call was gone when it came back: the server was restarted, or this page was away for too long.' });
+      } else {
+        this.finish({ reason: 'connection_lost' });
+      }
     });
   }
 
@@ -980,6 +1000,8 @@ function endCall(ended, end) {
   show('lobby');
   title();
   summary(ended, end, $('view-call').dataset.path);
+  // The notice must not go on about a call that goes on.
+  if (!$('notice').hidden && $('connection').dataset.state === 'offline') connectionChanged('offline');
   refreshPeople();
 }
 
@@ -998,6 +1020,7 @@ function summary({ name, outgoing, connectedAt }, { reason, endedBy, mine, messa
     rejected_elsewhere: ['Declined on another device'],
     ice_failed: [`No way through to ${name}`, relayOnly ? 'The relay could not be reached, or the other side could not. Try again without “Relay only”.' : 'Neither a direct path nor the relay worked. Is a firewall in the way of UDP?'],
     connection_lost: [`The connection to ${name} was lost`, 'One of you has lost the network, or closed the page.'],
+    server_lost: ['The connection to the server was lost', message],
     server_shutdown: ['The server is shutting down', 'It ended all calls.'],
     kicked: ['The call was ended by an administrator'],
     credentials_revoked: ['The relay credentials were withdrawn', 'The server ended the call.'],

@@ -32,6 +32,8 @@ pub(in crate::signaling) struct Journal {
     ufrags: Box<[Box<str>]>,
     /// Whether a description of the sender has gone to the other side.
     pub described: bool,
+    /// Whether an offer of the sender was relayed or kept: the other side has something to answer.
+    pub offered: bool,
     /// When candidates go on without a description: the due time of the hold timer.
     pub hold_until: Option<Instant>,
 }

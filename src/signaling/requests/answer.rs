@@ -1,5 +1,5 @@
 //! `signal:answer { callId?, sdp }`: an SDP answer for the other side. For clients that do not say
-//! `call:connected`, relaying it makes a connecting call connected.
+//! `call:connected`, relaying it makes a connecting call connected; so it must answer something.
 
 use serde_json::Value;
 
@@ -12,8 +12,13 @@ use crate::{
 pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: Value) -> Answered {
     let payload: Payload<'_> = parse(&data)?;
     let (id, role) = hub.locate_party(sender, payload.call_id)?;
-    if !hub.calls.find(id)?.state().is_accepted() {
+    let call = hub.calls.find(id)?;
+    if !call.state().is_accepted() {
         let message = "Nobody has accepted the call, so there is no offer to answer.";
+        return Err(RequestError::new(ErrorCode::InvalidState, message));
+    }
+    if !call.journals[role.other()].offered {
+        let message = "The other side has made no offer to answer.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
     hub.relay_description(now, id, role, DescriptionKind::Answer, signed(data, id, sender))?;

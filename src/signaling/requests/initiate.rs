@@ -1,9 +1,11 @@
 //! `call:initiate { targetUserId, callType, metadata? }`: call a user.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answered, Sender, about, parse};
+use super::{Answered, Sender, about, parse, rate_limited};
 use crate::{
     clock::Now,
     ids::{CallId, UserId},
@@ -12,6 +14,7 @@ use crate::{
         call::{Call, Party, PerRole, Step},
         hub::Timer,
         ice::IceServers,
+        rate::interval,
     },
 };
 
@@ -45,6 +48,13 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
         let message = "The server carries as many calls as it may. Try again later.";
         return Err(RequestError::new(ErrorCode::ServerFull, message));
     }
+    // The last check, so that only what begins a call counts.
+    let every = interval(Duration::from_secs(60), hub.config.calls_per_minute);
+    let mut taken = Ok(());
+    hub.users.update(&sender.user, |user| {
+        taken = user.call_bucket.take(now.instant, every, hub.config.call_burst);
+    });
+    taken.map_err(|retry_after| rate_limited("You call too often.", retry_after))?;
 
     let busy = is_at_limit(hub, &callee);
     let devices = hub.users.get(&callee).map(|user| user.devices.clone()).unwrap_or_default();

@@ -12,7 +12,7 @@ mod reconnecting;
 mod reject;
 mod ring;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -84,11 +84,9 @@ impl Hub {
         }
 
         let (per_second, burst) = (self.config.events_per_second, self.config.event_burst);
-        let verdict = entry.bucket.take(now.instant, per_second, burst);
+        let verdict = entry.events.take(now.instant, per_second, burst);
         if let Verdict::Refuse { retry_after, first } = verdict {
-            let ms = retry_after.as_micros().div_ceil(1000) as u64;
-            let error = RequestError::new(ErrorCode::RateLimited, "You send too many events.")
-                .retry_after_ms(ms);
+            let error = rate_limited("You send too many events.", retry_after);
             // Who wants no answers is told once, so that a flood is not answered by a flood.
             if id.is_some() || first {
                 self.refuse(session, id, event, &error);
@@ -222,6 +220,11 @@ fn parse<'a, T: Deserialize<'a>>(data: &'a Value) -> Result<T, RequestError> {
 
 fn invalid(message: impl Into<String>) -> RequestError {
     RequestError::new(ErrorCode::InvalidPayload, message)
+}
+
+fn rate_limited(message: &str, retry_after: Duration) -> RequestError {
+    let ms = retry_after.as_micros().div_ceil(1000) as u64;
+    RequestError::new(ErrorCode::RateLimited, message).retry_after_ms(ms)
 }
 
 fn call_id_required(why: &str) -> RequestError {

@@ -47,6 +47,53 @@ fn the_answer_comes_before_what_the_request_sets_off() {
     assert!(matches!(world.hub.poll_output(), Some(super::Output::Send { .. })));
 }
 
+/// Whose answer says that media will flow: the one's who was offered to.
+#[test]
+fn only_an_answer_to_an_offer_connects() {
+    let (mut world, alice, bob) = World::with_alice_and_bob();
+    let call = world.call(alice, "bob");
+    world.ok(bob, "call:accept", json!({}));
+    let state = |world: &World| world.hub.call(world.now, call).unwrap().state;
+    for session in [alice, bob] {
+        world.refused(session, "signal:answer", sdp("x"), "invalid_state");
+    }
+    world.ok(alice, "signal:offer", sdp("a"));
+    // Nobody answers their own offer.
+    world.refused(alice, "signal:answer", sdp("a"), "invalid_state");
+    assert_eq!(state(&world), CallState::Connecting);
+    world.ok(bob, "signal:answer", sdp("b"));
+    assert_eq!(state(&world), CallState::Connected);
+
+    // Later either side may offer, and the other answers.
+    for (from, to) in [(bob, alice), (alice, bob)] {
+        world.forget();
+        world.ok(from, "signal:offer", sdp("c"));
+        world.ok(to, "signal:answer", sdp("d"));
+        assert_eq!(world.names(from), ["signal:answer"]);
+    }
+}
+
+/// An offer that was kept is one to answer, and the callee may be the one who offers.
+#[test]
+fn an_offer_from_before_the_accept_and_one_from_the_callee() {
+    for callee_offers in [false, true] {
+        let (mut world, alice, bob) = World::with_alice_and_bob();
+        let call = world.call(alice, "bob");
+        let (from, to) = if callee_offers { (bob, alice) } else { (alice, bob) };
+        if !callee_offers {
+            world.ok(alice, "signal:offer", sdp("a"));
+        }
+        world.ok(bob, "call:accept", json!({}));
+        if callee_offers {
+            world.ok(bob, "signal:offer", sdp("a"));
+        }
+        world.refused(from, "signal:answer", sdp("b"), "invalid_state");
+        assert_eq!(world.hub.call(world.now, call).unwrap().state, CallState::Connecting);
+        world.ok(to, "signal:answer", sdp("b"));
+        assert_eq!(world.hub.call(world.now, call).unwrap().state, CallState::Connected);
+    }
+}
+
 #[test]
 fn the_caller_hears_each_device_alert_once() {
     let (mut world, alice, phone) = World::with_alice_and_bob();

@@ -95,6 +95,7 @@ fn a_lost_side_while_connecting() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
+    world.ok(alice, "signal:offer", sdp("a"));
     world.close(alice);
     world.forget();
     // The answer reaches nobody yet, so the call is not connected by it.

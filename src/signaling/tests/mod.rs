@@ -230,6 +230,8 @@ fn check(hub: &Hub, now: Now) {
     assert!(hub.sessions.len() <= config.max_sessions);
     assert!(hub.calls.len() <= config.max_calls);
     assert!(hub.ended.len() <= config.ended_calls);
+    let unanswered = hub.ended.iter().filter(|call| call.record().started_at.is_none()).count();
+    assert!(unanswered <= config.ended_calls / 4);
     assert_eq!(hub.outbox.len(), 0);
     assert!(hub.next_timeout().is_none_or(|due| due >= now.instant) || hub.stopping);
 

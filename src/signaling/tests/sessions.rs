@@ -114,6 +114,54 @@ fn who_sends_too_much_is_slowed_and_then_closed() {
     assert_eq!(world.hub.stats().counters.errors.get(ErrorCode::RateLimited), 16);
 }
 
+/// The limit is the user's: a second device is not a second burst.
+#[test]
+fn who_calls_too_often_is_slowed() {
+    let mut world = World::new(|config| {
+        config.calls_per_minute = 60;
+        config.call_burst = 5;
+    });
+    let (laptop, phone) = (world.open("alice", "laptop"), world.open("alice", "phone"));
+    let bob = world.open("bob", "phone");
+    // What begins no call does not count.
+    let nobody = json!({ "targetUserId": "nobody", "callType": "audio" });
+    let oneself = json!({ "targetUserId": "alice", "callType": "audio" });
+    for _ in 0..10 {
+        world.refused(laptop, "call:initiate", oneself.clone(), "invalid_target");
+    }
+    for _ in 0..5 {
+        world.call(laptop, "nobody");
+    }
+    for device in [laptop, phone] {
+        let answer = world.ask(device, "call:initiate", nobody.clone());
+        assert_eq!(answer["error"]["code"], "rate_limited");
+        assert_eq!(answer["error"]["retryAfterMs"], 1000);
+    }
+    let counters = world.hub.stats().counters;
+    assert_eq!((counters.calls_started, counters.errors.get(ErrorCode::RateLimited)), (5, 2));
+
+    // Others may call, even alice; and she may again once there is a token.
+    world.call(bob, "alice");
+    world.ok(phone, "call:accept", json!({}));
+    world.ok(phone, "call:end", json!({}));
+    world.pass(ms(999));
+    world.refused(phone, "call:initiate", nobody.clone(), "rate_limited");
+    world.pass(ms(1));
+    world.call(phone, "nobody");
+    world.refused(laptop, "call:initiate", nobody, "rate_limited");
+    assert_eq!(world.closed.len(), 0);
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn no_limit_on_calls() {
+    let mut world = World::new(|config| config.calls_per_minute = 0);
+    let alice = world.open("alice", "laptop");
+    for _ in 0..100 {
+        world.call(alice, "nobody");
+    }
+}
+
 /// A front may still be handing over what it had read.
 #[test]
 fn a_session_that_is_gone_is_not_answered() {

@@ -37,6 +37,8 @@ struct Watched {
     /// The sessions that know of the call, and why it is over for them once they were told.
     audience: BTreeMap<SessionId, Option<String>>,
     ended: bool,
+    /// The users who made an offer.
+    offered: BTreeSet<UserId>,
     /// By sender: the numbers of the candidates that went to the other side.
     relayed: BTreeSet<u64>,
 }
@@ -85,7 +87,9 @@ impl Sim {
             event_burst: rng.random_range(1..=10),
             journal_candidates: rng.random_range(0..=8),
             journal_bytes: rng.random_range(0..=2000),
-            ended_calls: rng.random_range(0..=5),
+            calls_per_minute: *[0, 0, 6, 60].choose(&mut rng).unwrap(),
+            call_burst: rng.random_range(1..=10),
+            ended_calls: rng.random_range(0..=12),
             ended_calls_for: ms(8000),
             ..Config::default()
         };
@@ -370,6 +374,7 @@ impl Sim {
                 winner: None,
                 audience: BTreeMap::from([(session, None)]),
                 ended: false,
+                offered: BTreeSet::new(),
                 relayed: BTreeSet::new(),
             };
             assert!(self.calls.insert(call, watched).is_none());
@@ -389,6 +394,14 @@ impl Sim {
                 assert_eq!(watched.audience.insert(session, Some(reason)), Some(None));
             }
             "ice:candidate" => self.candidates_taken += 1,
+            "signal:offer" => {
+                watched.offered.insert(seat.0);
+            }
+            "signal:answer" => {
+                let other =
+                    if seat.0 == watched.callee { &watched.caller.0 } else { &watched.callee };
+                assert!(watched.offered.contains(other), "an answer to nothing");
+            }
             _ => {}
         }
     }

@@ -41,7 +41,7 @@ fn a_call_shows_what_the_relay_did_for_it() {
 fn calls_that_are_over_are_shown_for_a_while() {
     let mut world = World::new(|config| {
         config.ring_timeout = Duration::from_secs(600);
-        config.ended_calls = 2;
+        config.ended_calls = 8;
         config.ended_calls_for = Duration::from_secs(60);
     });
     let alice = world.open("alice", "laptop");
@@ -61,6 +61,43 @@ fn calls_that_are_over_are_shown_for_a_while() {
     assert_eq!(shown(&world)[1..], calls[2..]);
     world.pass(ms(1000));
     assert_eq!(shown(&world).len(), 1);
+}
+
+/// One user cannot flush the calls that took place out of sight.
+#[test]
+fn calls_that_nobody_took_push_out_one_another_only() {
+    let mut world = World::new(|config| {
+        config.ended_calls = 8;
+        config.calls_per_minute = 0;
+        config.events_per_second = 0;
+    });
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    let mallory = world.open("mallory", "laptop");
+    let take_place = |world: &mut World| {
+        // So that the order is that of the times.
+        world.pass(ms(1));
+        let call = world.call(alice, "bob");
+        world.ok(bob, "call:accept", json!({}));
+        world.ok(bob, "call:end", json!({}));
+        call
+    };
+    let shown = |world: &World| world.hub.calls(world.now).map(|c| c.id).collect::<Vec<_>>();
+    let mut expected = vec![take_place(&mut world)];
+    for _ in 0..1200 {
+        world.call(mallory, "nobody");
+    }
+    for _ in 0..2 {
+        world.pass(ms(1));
+        expected.push(world.call(mallory, "nobody"));
+    }
+    expected.push(take_place(&mut world));
+    // The oldest first, whichever they are.
+    assert_eq!(shown(&world), expected);
+
+    // The ones that took place push out one another too.
+    let six: Vec<_> = (0..6).map(|_| take_place(&mut world)).collect();
+    assert_eq!(shown(&world), [&expected[1..3], &six[..]].concat());
+    world.assert_nothing_is_left();
 }
 
 #[test]

@@ -183,6 +183,7 @@ impl Engine {
             let usage = allocation.usage.clone();
             self.outputs.push_back(Output::Event(Event::AllocationOpened { call, usage }));
         }
+        self.common.open_ports.open(taken.ip, taken.port);
         self.metrics.allocation_opened();
         let response = success(&allocation, fingerprint);
         let bytes = response.finish(Some(allocation.owner.key.expose()));

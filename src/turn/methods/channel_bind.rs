@@ -5,7 +5,7 @@ use crate::{
     ids::PeerAddr,
     stun::{ChannelNumber, ErrorCode, Family, Request, ResponseBuilder},
     turn::{
-        AllocationId, Engine,
+        AllocationId, Common, Engine,
         allocation::{CHANNEL_LIFETIME, Channel},
         engine::Timer,
     },
@@ -28,7 +28,8 @@ impl Engine {
             return Err(ErrorCode::PeerAddressFamilyMismatch);
         }
         let peer = PeerAddr(peer);
-        let wire = self.common.addresses.check_peer(&self.common.config, peer)?.wire;
+        let Common { addresses, config, open_ports, .. } = &self.common;
+        let wire = addresses.check_peer(config, open_ports, peer)?;
         // A channel has one peer and a peer one channel, until the binding expires.
         let bound = allocation.channels.get(&number).map(|channel| channel.peer);
         let has = allocation.channel_of.get(&peer).copied();

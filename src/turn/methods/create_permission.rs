@@ -55,7 +55,7 @@ impl Engine {
         ip: IpAddr,
     ) -> Result<(), ErrorCode> {
         let expires = now.instant + PERMISSION_LIFETIME;
-        let own = self.common.addresses.is_own(ip);
+        let own = self.common.addresses.is_own(&self.common.config, ip);
         let permissions = &mut self.open_mut(id)?.permissions;
         let before = permissions.insert(ip, Permission { expires, own });
         let timer = Timer::Permission(id, ip);
