@@ -5,6 +5,7 @@
 //! | floor | module | what lives there |
 //! |---|---|---|
 //! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
+//! | 0 | [`sys`] | many datagrams in one system call |
 //! | 1 | [`auth`] | every secret: TURN credentials, nonces, tokens |
 //! | 2 | [`turn`], [`signaling`] | the two minds, with no I/O in them |
 //! | 3 | [`relay`] | the data plane: workers and sockets, driving `turn` |
@@ -24,5 +25,6 @@ pub mod relay;
 pub mod server;
 pub mod signaling;
 pub mod stun;
+pub mod sys;
 pub mod turn;
 pub mod usage;

@@ -2,6 +2,7 @@
 
 mod check;
 mod credentials;
+mod load;
 mod serve;
 mod token;
 
@@ -25,6 +26,7 @@ enum Cli {
     Serve(Box<config::Options>),
     /// Go through a running server as a client would, and say what works.
     Check(check::CheckArgs),
+    Load(Box<load::LoadArgs>),
     /// Make a user's token for signaling.
     Token(token::TokenArgs),
     /// Make a user's TURN credentials.
@@ -46,6 +48,7 @@ pub fn run(args: &[OsString]) -> u8 {
     let done = match cli {
         Cli::Serve(options) => serve::run(*options).map(|()| true),
         Cli::Check(args) => check::run(args),
+        Cli::Load(args) => load::run(&args),
         Cli::Token(args) => token::run(&args).map(|()| true),
         Cli::Credentials(args) => credentials::run(&args).map(|()| true),
     };

@@ -1,0 +1,59 @@
+//! What a process on this machine has used so far.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail};
+
+/// A process, by its files in `/proc`.
+pub(super) struct Process {
+    directory: PathBuf,
+}
+
+impl Process {
+    /// Finds the process.
+    pub fn new(pid: u32) -> anyhow::Result<Self> {
+        let directory = PathBuf::from(format!("/proc/{pid}"));
+        if !directory.is_dir() {
+            bail!("--pid {pid}: there is no such process, or this system has no /proc");
+        }
+        Ok(Self { directory })
+    }
+
+    /// CPU time of all its threads, to the nanosecond (`schedstat`).
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let mut nanos = 0;
+        for task in fs::read_dir(self.directory.join("task")).context("the server is gone")? {
+            // A thread may end while we look.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            let first = text.split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
+            nanos += first.context("/proc has no schedstat")?;
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
+    /// Resident memory, in bytes.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        let text =
+            fs::read_to_string(self.directory.join("status")).context("the server is gone")?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        Ok(kib.context("/proc has no VmRSS")? * 1024)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_memory_and_uses_time() {
+        let own = Process::new(std::process::id()).unwrap();
+        let before = own.cpu().unwrap();
+        let mut work = 0u64;
+        while own.cpu().unwrap() < before + Duration::from_millis(1) {
+            work = std::hint::black_box(work + 1);
+        }
+        assert!(own.memory().unwrap() > 1 << 20);
+        assert!(Process::new(u32::MAX).is_err());
+    }
+}

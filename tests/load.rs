@@ -1,0 +1,69 @@
+//! `callbox load` against `callbox serve`: every way that packets can go arrives whole.
+
+mod common;
+
+use common::{Server, callbox, run};
+use serde_json::Value;
+
+/// Runs a short load at a rate that any machine carries; gives its report.
+fn load(server: &Server, args: &[&str]) -> Value {
+    let at = server.text("/turn/0").trim_start_matches("turn:").split('?').next().unwrap();
+    let secret = server.text("/dev/authSecret");
+    let pid = server.pid().to_string();
+    let mut all = vec!["load", "--server", at, "--auth-secret", secret, "--pid", &pid, "--json"];
+    all.extend(["--clients", "10", "--rate", "500", "--duration", "1s"]);
+    all.extend(args);
+    let output = run(&mut callbox(&all));
+    assert_eq!(output.status, 0, "{args:?}: {}{}", output.stdout, output.stderr);
+    serde_json::from_str(&output.stdout).expect("one JSON object")
+}
+
+#[test]
+fn every_path_and_framing_delivers() {
+    let server = Server::start();
+    for path in ["up", "down", "clients"] {
+        for framing in ["channel", "indication"] {
+            for burst in [&[][..], &["--burst", "8", "--gso"]] {
+                let args = [&["--path", path, "--framing", framing][..], burst].concat();
+                let report = load(&server, &args);
+                let number = |name: &str| report[name].as_f64().unwrap();
+                assert!(number("received") >= 400.0, "{args:?}: {report}");
+                assert_eq!(number("lossPercent"), 0.0, "{args:?}: {report}");
+                assert!(number("cpuUsPerPacket") > 0.0);
+                assert!(report["latencyUs"]["median"].as_f64().unwrap() > 0.0);
+            }
+        }
+    }
+    server.wait_for_metric("callbox_allocations", |open| open == 0.0);
+    assert!(server.metric(r#"callbox_relayed_packets_total{direction="down"}"#) > 400.0);
+}
+
+#[test]
+fn binding_requests_are_counted() {
+    let report = load(&Server::start(), &["--binding", "200ms"]);
+    assert!(report["bindingsPerSecond"].as_f64().unwrap() > 100.0, "{report}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_reason() {
+    let refused = |args: &[&str], reason: &str| {
+        let output = run(callbox(&["load", "--password", "x"]).args(args));
+        assert_ne!(output.status, 0);
+        assert!(output.stderr.contains(reason), "{args:?}: {}", output.stderr);
+    };
+    refused(&["--size", "3"], "--size 3: at least 16");
+    refused(&["--clients", "0"], "--clients 0");
+    refused(&["--path", "clients", "--clients", "1"], "2 or more");
+    refused(&["--pid", "4294967295"], "there is no such process");
+    let output = run(&mut callbox(&["load"]));
+    assert!(output.stderr.contains("--password"), "{}", output.stderr);
+}
+
+#[test]
+fn wrong_credentials_end_it() {
+    let server = Server::start();
+    let at = server.text("/turn/0").trim_start_matches("turn:").split('?').next().unwrap();
+    let output = run(&mut callbox(&["load", "--server", at, "--password", "wrong"]));
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("401"), "{}", output.stderr);
+}
