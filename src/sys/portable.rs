@@ -66,23 +66,14 @@ impl SendBatch {
         self.transmits.push(transmit);
     }
 
-    /// How many calls of `push` there were since the last [`SendBatch::send`].
-    pub fn len(&self) -> usize {
-        self.transmits.len()
-    }
-
-    /// Whether there is nothing to send.
-    pub fn is_empty(&self) -> bool {
-        self.transmits.is_empty()
-    }
-
     /// Sends everything from `buffer` and forgets it. Gives how many of the transmits the system
     /// took; it stops at the first that it does not.
     ///
     /// # Errors
     /// What the system says of the first one.
     pub fn send(&mut self, socket: &UdpSocket, buffer: &[u8]) -> io::Result<usize> {
-        for (at, transmit) in std::mem::take(&mut self.transmits).into_iter().enumerate() {
+        let transmits = std::mem::take(&mut self.transmits);
+        for (at, transmit) in transmits.iter().enumerate() {
             let bytes = &buffer[transmit.start..transmit.start + transmit.len];
             for datagram in bytes.chunks(transmit.segment.max(1)) {
                 let sent = match transmit.to {
@@ -96,6 +87,6 @@ impl SendBatch {
                 }
             }
         }
-        Ok(self.transmits.len())
+        Ok(transmits.len())
     }
 }
