@@ -111,11 +111,6 @@ impl Engine {
         open.into_iter().for_each(|id| self.close(id));
     }
 
-    /// How many allocations there are, those that are being opened included.
-    pub fn allocations(&self) -> usize {
-        self.slots.len()
-    }
-
     /// Answers a request: every way out of here is an answer, but for the reply limit.
     pub(super) fn handle_request(
         &mut self,
@@ -141,8 +136,7 @@ impl Engine {
             Err(error) => {
                 let mut response = ResponseBuilder::error(request, error.code());
                 if error.challenges() {
-                    let nonce = self.common.auth.nonce(now, tuple.client);
-                    response = response.challenge(self.common.auth.realm(), nonce);
+                    response = self.challenge(now, tuple, response);
                 }
                 self.refuse(now, tuple, request.method, error.code(), response)
             }
@@ -194,8 +188,7 @@ impl Engine {
                     response = response.unknown_attributes(&request.attributes.unknown);
                 }
                 if code == ErrorCode::Unauthorized {
-                    let nonce = self.common.auth.nonce(now, tuple.client);
-                    response = response.challenge(self.common.auth.realm(), nonce);
+                    response = self.challenge(now, tuple, response);
                 }
                 if key.is_none() {
                     return self.refuse(now, tuple, request.method, code, response);
@@ -204,6 +197,17 @@ impl Engine {
             }
         }
         FromClient::Handled
+    }
+
+    /// Adds what a client needs to try again with credentials.
+    pub(super) fn challenge(
+        &self,
+        now: Now,
+        tuple: FiveTuple,
+        response: ResponseBuilder,
+    ) -> ResponseBuilder {
+        let auth = &self.common.auth;
+        response.challenge(auth.realm(), auth.nonce(now, tuple.client))
     }
 
     /// Sends an error to an address that has not proved anything, if it may have one more.

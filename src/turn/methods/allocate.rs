@@ -151,8 +151,7 @@ impl Engine {
                 let mut response =
                     ResponseBuilder::error_to(method, transaction, fingerprint, code);
                 if code == ErrorCode::Unauthorized {
-                    let nonce = self.common.auth.nonce(now, tuple.client);
-                    response = response.challenge(self.common.auth.realm(), nonce);
+                    response = self.challenge(now, tuple, response);
                 }
                 let bytes = response.finish(Some(identity.key.expose()));
                 self.answer(tuple, method, Err(code), bytes);
