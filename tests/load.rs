@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Runs a short load at a rate that any machine carries; gives its report.
 fn load(server: &Server, args: &[&str]) -> Value {
-    let at = server.text("/turn/0").trim_start_matches("turn:").split('?').next().unwrap();
+    let at = server.turn();
     let secret = server.text("/dev/authSecret");
     let pid = server.pid().to_string();
     let mut all = vec!["load", "--server", at, "--auth-secret", secret, "--pid", &pid, "--json"];
@@ -62,7 +62,7 @@ fn what_cannot_be_is_refused_with_a_reason() {
 #[test]
 fn wrong_credentials_end_it() {
     let server = Server::start();
-    let at = server.text("/turn/0").trim_start_matches("turn:").split('?').next().unwrap();
+    let at = server.turn();
     let output = run(&mut callbox(&["load", "--server", at, "--password", "wrong"]));
     assert_eq!(output.status, 1);
     assert!(output.stderr.contains("401"), "{}", output.stderr);

@@ -2,34 +2,20 @@
 //! clients once there is room again.
 
 mod common;
+mod turn_client;
 
-use std::{process::Command, sync::Arc};
+use std::process::Command;
 
 use common::Server;
-use turn::client::{Client, ClientConfig};
+use turn::client::Client;
+use turn_client::turn_client;
 use webrtc_util::Conn;
 
 /// Few enough to run out of soon, and enough to start.
 const FILES: u32 = 64;
 
 async fn client(server: &Server) -> Client {
-    let at = server.text("/turn/0").trim_start_matches("turn:").split('?').next().unwrap();
-    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let client = Client::new(ClientConfig {
-        stun_serv_addr: at.into(),
-        turn_serv_addr: at.into(),
-        username: "user".into(),
-        password: "pass".into(),
-        realm: server.text("/realm").into(),
-        software: String::new(),
-        rto_in_ms: 0,
-        conn: Arc::new(socket),
-        vnet: None,
-    })
-    .await
-    .unwrap();
-    client.listen().await.unwrap();
-    client
+    turn_client(server.turn(), server.text("/realm"), "user", "pass").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

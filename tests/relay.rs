@@ -1,10 +1,10 @@
 //! The relay over real sockets, with the `turn` crate's client and with bare ones.
 
 mod support;
+mod turn_client;
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
-    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +16,8 @@ use callbox::{
 use rand::{SeedableRng, rngs::StdRng};
 use support::*;
 use tokio::time::timeout;
-use turn::client::{Client, ClientConfig};
+use turn::client::Client;
+use turn_client::turn_client;
 use webrtc_util::Conn;
 
 /// An allocation of the `turn` crate's client.
@@ -27,21 +28,7 @@ struct Relayed {
 
 async fn allocate(server: &Server, username: &str, password: &str) -> Relayed {
     let at = server.address(false).to_string();
-    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let client = Client::new(ClientConfig {
-        stun_serv_addr: at.clone(),
-        turn_serv_addr: at,
-        username: username.into(),
-        password: password.into(),
-        realm: REALM.into(),
-        software: String::new(),
-        rto_in_ms: 0,
-        conn: Arc::new(socket),
-        vnet: None,
-    })
-    .await
-    .unwrap();
-    client.listen().await.unwrap();
+    let client = turn_client(&at, REALM, username, password).await;
     let conn = Box::new(client.allocate().await.unwrap());
     Relayed { client, conn }
 }

@@ -105,6 +105,12 @@ impl Server {
         self.text("/http").strip_prefix("http://").expect("it is an http address")
     }
 
+    /// `host:port` of the first TURN listener.
+    pub fn turn(&self) -> &str {
+        let uri = self.text("/turn/0").strip_prefix("turn:").expect("it is a turn URI");
+        uri.split('?').next().expect("splitting gives one part at least")
+    }
+
     /// The process.
     pub fn pid(&self) -> u32 {
         self.child.id()
