@@ -2,15 +2,20 @@
 
 mod common;
 
+use std::{net::UdpSocket, path::Path, process::Command};
+
 use common::{Server, callbox, run};
 use serde_json::Value;
 
 /// Runs a short load at a rate that any machine carries; gives its report.
 fn load(server: &Server, args: &[&str]) -> Value {
-    let at = server.turn();
     let secret = server.text("/dev/authSecret");
+    report(server, &[&["--server", server.turn(), "--auth-secret", secret][..], args].concat())
+}
+
+fn report(server: &Server, args: &[&str]) -> Value {
     let pid = server.pid().to_string();
-    let mut all = vec!["load", "--server", at, "--auth-secret", secret, "--pid", &pid, "--json"];
+    let mut all = vec!["load", "--pid", &pid, "--json"];
     all.extend(["--clients", "10", "--rate", "500", "--duration", "1s"]);
     all.extend(args);
     let output = run(&mut callbox(&all));
@@ -38,6 +43,48 @@ fn every_path_and_framing_delivers() {
     assert!(server.metric(r#"callbox_relayed_packets_total{direction="down"}"#) > 400.0);
 }
 
+/// Starts the bare forwarder of `tests/bench` towards a port of this machine.
+fn forwarder(peer_port: &str, args: &[&str]) -> Server {
+    let binary = Path::new(env!("CARGO_BIN_EXE_callbox")).with_file_name("examples/forwarder");
+    assert!(binary.is_file(), "it comes with a plain `cargo test`, or: cargo build --examples");
+    let mut command = Command::new(binary);
+    let peer = format!("127.0.0.1:{peer_port}");
+    Server::spawn(command.args(["--listen", "127.0.0.1:0", "--peer", &peer]).args(args))
+}
+
+#[test]
+fn a_bare_forwarder_carries_the_same_load_without_turn() {
+    for mode in [&[][..], &["--batch"]] {
+        for path in ["up", "down"] {
+            for burst in [&[][..], &["--burst", "8", "--gso"]] {
+                let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+                let port = free.to_string();
+                let server = forwarder(&port, mode);
+                let at = server.text("/listen");
+                let plain = ["--framing", "none", "--server", at, "--peer-port", &port];
+                let args = [&plain, &["--path", path][..], burst].concat();
+                let report = report(&server, &args);
+                let number = |name: &str| report[name].as_f64().unwrap();
+                assert!(number("received") >= 400.0, "{mode:?} {args:?}: {report}");
+                assert_eq!(number("lossPercent"), 0.0, "{mode:?} {args:?}: {report}");
+                assert!(report.get("allocationsPerSecond").is_none(), "{report}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_forwarder_that_is_not_there_is_missed() {
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = nobody.local_addr().unwrap().to_string();
+    let mut all = vec!["load", "--framing", "none", "--server", &at, "--clients", "2"];
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    all.extend(["--peer-port", &free]);
+    let output = run(&mut callbox(&all));
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("nothing of client 0 came through"), "{}", output.stderr);
+}
+
 #[test]
 fn binding_requests_are_counted() {
     let report = load(&Server::start(), &["--binding", "200ms"]);
@@ -55,6 +102,12 @@ fn what_cannot_be_is_refused_with_a_reason() {
     refused(&["--clients", "0"], "--clients 0");
     refused(&["--path", "clients", "--clients", "1"], "2 or more");
     refused(&["--pid", "4294967295"], "there is no such process");
+    refused(&["--gso", "--burst", "64", "--size", "1200"], "lower --burst or --size");
+    let forwarder = ["--framing", "none", "--peer-port", "4000"];
+    let with = |more: &[&'static str]| [&forwarder[..], more].concat();
+    refused(&["--framing", "none"], "give --peer-port");
+    refused(&with(&["--path", "clients"]), "cannot join clients; take --path up or down");
+    refused(&with(&["--binding", "1s"]), "answers no --binding");
     let output = run(&mut callbox(&["load"]));
     assert!(output.stderr.contains("--password"), "{}", output.stderr);
 }

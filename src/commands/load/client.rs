@@ -32,6 +32,9 @@ use super::{Framing, LoadArgs, Path};
 /// How many requests are on the way at a time.
 const WAVE: usize = 64;
 
+/// What is asked for as the peer's buffers.
+const PEER_BUFFER: usize = 4 << 20;
+
 /// How long an answer is waited for, and how often a request is sent again.
 const TIMEOUT: Duration = Duration::from_millis(500);
 const ATTEMPTS: usize = 6;
@@ -40,6 +43,8 @@ const ATTEMPTS: usize = 6;
 pub(super) const CHANNEL: u16 = 0x4000;
 /// The channel of the client that sends to this one.
 const CHANNEL_BACK: u16 = 0x4001;
+/// What data may come on.
+pub(super) const CHANNELS: [u16; 2] = [CHANNEL, CHANNEL_BACK];
 
 /// A client with its allocation.
 pub(super) struct Client {
@@ -63,11 +68,16 @@ fn peer_attribute(at: SocketAddr) -> Box<dyn Setter> {
 }
 
 impl Clients {
+    /// The clients of a plain forwarder.
+    pub fn plain(all: Vec<Client>) -> Self {
+        Self { all, username: String::new() }
+    }
+
     /// Opens a socket and an allocation for each client.
     pub fn allocate(args: &LoadArgs, username: &str, password: &str) -> anyhow::Result<Self> {
         let client = |_| {
             Ok(Client {
-                socket: socket_to(args.server)?,
+                socket: socket_to(args.server, args.client_ip)?,
                 relayed: args.server,
                 realm: String::new(),
                 nonce: String::new(),
@@ -108,7 +118,7 @@ impl Clients {
     /// Permissions and channels, as the run needs them. Gives the peer, where there is one.
     pub fn open_ways(&mut self, args: &LoadArgs) -> anyhow::Result<UdpSocket> {
         let local = self.all[0].socket.local_addr()?.ip();
-        let peer = UdpSocket::bind((args.peer_ip.unwrap_or(local), 0)).context("--peer-ip")?;
+        let peer = open_peer(args, local)?;
         let peer_address = peer.local_addr()?;
         let relayed: Vec<_> = self.all.iter().map(|client| client.relayed).collect();
         let count = relayed.len();
@@ -188,6 +198,12 @@ impl Clients {
 }
 
 impl Client {
+    /// A client of a plain forwarder.
+    pub fn plain(socket: UdpSocket, relayed: SocketAddr) -> Self {
+        let (realm, nonce, key) = Default::default();
+        Self { socket, relayed, realm, nonce, key }
+    }
+
     fn signed(
         &mut self,
         username: &str,
@@ -238,13 +254,31 @@ fn answer_to(socket: &UdpSocket, request: &[u8]) -> anyhow::Result<Message> {
     bail!("{at} does not answer; is it a TURN server, and does a firewall let UDP through?")
 }
 
-fn socket_to(server: SocketAddr) -> anyhow::Result<UdpSocket> {
+/// Opens the peer's socket, where the clients are if the arguments say nothing else.
+pub(super) fn open_peer(args: &LoadArgs, local: IpAddr) -> anyhow::Result<UdpSocket> {
+    let at = SocketAddr::new(args.peer_ip.unwrap_or(local), args.peer_port);
+    let peer = UdpSocket::bind(at).with_context(|| {
+        format!(
+            "--peer-ip, --peer-port: the peer cannot be at {at}; is it free, and of this machine?"
+        )
+    })?;
+    // One socket takes what all clients send. Less than is asked for is no error.
+    let socket = socket2::SockRef::from(&peer);
+    socket.set_recv_buffer_size(PEER_BUFFER)?;
+    socket.set_send_buffer_size(PEER_BUFFER)?;
+    Ok(peer)
+}
+
+/// A client's socket.
+pub(super) fn socket_to(server: SocketAddr, from: Option<IpAddr>) -> anyhow::Result<UdpSocket> {
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = UdpSocket::bind((any, 0))
-        .context("no socket for a client; is the limit of open files (`ulimit -n`) too low?")?;
+    let socket = UdpSocket::bind((from.unwrap_or(any), 0)).context(
+        "no socket for a client; is the limit of open files (`ulimit -n`) too low, or --client-ip \
+         none of this machine's?",
+    )?;
     socket.connect(server)?;
     socket.set_read_timeout(Some(TIMEOUT))?;
     Ok(socket)
@@ -263,7 +297,7 @@ pub(super) fn count_bindings(
     request.typ = BINDING_REQUEST;
     request.write_header();
     let socket = |_| {
-        let socket = socket_to(server)?;
+        let socket = socket_to(server, None)?;
         socket.set_nonblocking(true)?;
         Ok(mio::net::UdpSocket::from_std(socket))
     };

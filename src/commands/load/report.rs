@@ -9,7 +9,8 @@ use super::traffic::Traffic;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     pub clients: usize,
-    pub allocations_per_second: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allocations_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bindings_per_second: Option<f64>,
     /// Bytes.
@@ -32,7 +33,9 @@ impl Report {
         let line = |name: &str, text: String| println!("{name:<28}{text}");
         let t = &self.traffic;
         line("clients", self.clients.to_string());
-        line("allocations", format!("{:.0} a second", self.allocations_per_second));
+        if let Some(allocations) = self.allocations_per_second {
+            line("allocations", format!("{allocations:.0} a second"));
+        }
         if let Some(bindings) = self.bindings_per_second {
             line("Binding requests", format!("{bindings:.0} a second"));
         }

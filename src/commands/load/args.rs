@@ -1,0 +1,192 @@
+//! What a load is asked to do.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::{
+    auth::{Secret, TurnSecrets},
+    clock::Now,
+    ids::UserId,
+};
+
+/// How data is framed between a client and the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::commands) enum Framing {
+    /// ChannelData messages.
+    Channel,
+    /// Send and Data indications.
+    Indication,
+    /// Nothing: the server is a plain UDP forwarder, to compare a relay with.
+    None,
+}
+
+/// Which way the packets go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::commands) enum Path {
+    /// From the clients through the relay to a peer.
+    Up,
+    /// From a peer through the relay to the clients.
+    Down,
+    /// From each client through the relay, twice, to the next client.
+    Clients,
+}
+
+/// Load a TURN server with many clients, and say what it carries and what it costs.
+///
+/// The clients relay to a peer in this process or to each other. Give --pid to learn the server's
+/// CPU time for each packet. A server that stands elsewhere needs --peer-ip, an address of this
+/// machine that it can reach; peers on loopback need a server that allows them.
+#[derive(Debug, Args)]
+pub(in crate::commands) struct LoadArgs {
+    /// The TURN server.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:3478")]
+    pub server: SocketAddr,
+
+    /// The user name.
+    #[arg(long, value_name = "NAME", default_value = "load")]
+    pub user: String,
+
+    /// The password of a static user.
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        hide_env_values = true,
+        env = "CALLBOX_LOAD_PASSWORD",
+        conflicts_with = "auth_secret"
+    )]
+    pub password: Option<String>,
+
+    /// The secret to mint the credentials with, in place of a password.
+    #[arg(long, value_name = "SECRET", hide_env_values = true, env = "CALLBOX_AUTH_SECRET")]
+    pub auth_secret: Option<String>,
+
+    /// How many clients, each with a socket of its own.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub clients: usize,
+
+    /// Which way the packets go.
+    #[arg(long, value_enum, default_value = "up")]
+    pub path: Path,
+
+    /// How data is framed between clients and server. With `none` the server is one that sends on
+    /// what it gets, from a socket for each client, to the peer that it was told: no TURN at all.
+    #[arg(long, value_enum, default_value = "channel")]
+    pub framing: Framing,
+
+    /// The payload of a packet, in bytes; at least 16.
+    #[arg(long, value_name = "BYTES", default_value_t = 172)]
+    pub size: usize,
+
+    /// How many packets a sender sends at a time, before the next one has its turn.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub burst: usize,
+
+    /// Hand each burst to the system as one run (UDP_SEGMENT), and take in runs whole (UDP_GRO), as
+    /// quick senders and receivers do.
+    #[arg(long)]
+    pub gso: bool,
+
+    /// How many packets a second to send, whatever comes back. Without it as many as come back,
+    /// with --window on the way.
+    #[arg(long, value_name = "PACKETS")]
+    pub rate: Option<u64>,
+
+    /// How many packets may be on the way, if there is no --rate.
+    #[arg(long, value_name = "PACKETS", default_value_t = 256, conflicts_with = "rate")]
+    pub window: u64,
+
+    /// For how long to send.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+
+    /// Where the peer is: an address of this machine. Without it, where the clients are.
+    #[arg(long, value_name = "IP")]
+    pub peer_ip: Option<IpAddr>,
+
+    /// The peer's port; 0 for any that is free. With --framing none it is the one that the
+    /// forwarder was told.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub peer_port: u16,
+
+    /// Where the clients are: an address of this machine. Without it the system chooses.
+    #[arg(long, value_name = "IP")]
+    pub client_ip: Option<IpAddr>,
+
+    /// For how long to send Binding requests before, to count them; 0 for not at all.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub binding: Duration,
+
+    /// The server's process, on this machine, to learn what it costs.
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+
+    /// Print one JSON object in place of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl LoadArgs {
+    /// The user name and the password to log in with.
+    pub fn credentials(&self) -> anyhow::Result<(String, String)> {
+        let Some(secret) = &self.auth_secret else {
+            let password = self.password.clone();
+            let password = password.context("give --password or --auth-secret to log in with")?;
+            return Ok((self.user.clone(), password));
+        };
+        let secrets = TurnSecrets::new(&[Secret::new(secret.as_str())]);
+        let user = UserId::new(&self.user).context("--user")?;
+        let day = Duration::from_secs(24 * 3600);
+        let minted = secrets.mint(Now::read(), day, &user, None, &[]);
+        let minted = minted.context("--auth-secret is empty")?;
+        Ok((minted.username, minted.password))
+    }
+
+    /// Refuses what cannot be.
+    pub fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.size >= 16,
+            "--size {}: at least 16 bytes are needed to measure by",
+            self.size
+        );
+        ensure!(self.size <= 8192, "--size {}: at most 8192", self.size);
+        ensure!(self.clients > 0, "--clients 0: there is nobody to send");
+        ensure!((1..=64).contains(&self.burst), "--burst {}: from 1 to 64", self.burst);
+        ensure!(self.rate != Some(0), "--rate 0: nothing would be sent");
+        let run = self.burst * (self.size + 64);
+        ensure!(
+            !self.gso || run <= 65_000,
+            "--gso: {} packets of {} bytes are more than the system takes as one run; \
+             lower --burst or --size",
+            self.burst,
+            self.size
+        );
+        let alone = self.path == Path::Clients && self.clients < 2;
+        ensure!(!alone, "--path clients needs --clients 2 or more");
+        if self.framing == Framing::None {
+            self.check_forwarding()?;
+        }
+        Ok(())
+    }
+
+    /// What only a TURN server can do.
+    fn check_forwarding(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.path != Path::Clients,
+            "--framing none: a plain forwarder cannot join clients; take --path up or down"
+        );
+        ensure!(
+            self.peer_port != 0,
+            "--framing none: give --peer-port, the port that the forwarder sends to"
+        );
+        ensure!(
+            self.binding.is_zero(),
+            "--framing none: a plain forwarder answers no --binding requests"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,248 @@
+//! A bare UDP forwarder: the least that a relay can do, to compare one with.
+//!
+//! It opens a socket towards the peer for each client that it hears of, and sends on what comes,
+//! both ways, as it is: no login, no permission, no header, no limits but a cap on clients.
+//!
+//! ```console
+//! $ cargo run --release --example forwarder -- --listen 127.0.0.1:0 --peer 127.0.0.1:4000
+//! $ callbox load --framing none --server ADDRESS --peer-port 4000
+//! ```
+//!
+//! Plainly it makes two system calls for each packet. With `--batch` it takes and sends many with
+//! one call, and runs of packets whole. Linux only, one thread.
+
+#![allow(missing_docs)]
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    panic!("the forwarder needs Linux: it is made of epoll and batches");
+}
+
+#[cfg(target_os = "linux")]
+fn main() -> std::io::Result<()> {
+    linux::main()
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::{
+        collections::HashMap,
+        io,
+        net::{SocketAddr, UdpSocket},
+    };
+
+    use callbox::sys::{ReceiveBatch, SendBatch, Transmit, enable_gro};
+    use clap::Parser;
+    use rustix::{
+        buffer::spare_capacity,
+        event::epoll,
+        fd::OwnedFd,
+        net::{RecvFlags, SendFlags, recvfrom, sendto, sockopt},
+    };
+
+    /// How many clients it opens sockets for.
+    const CLIENTS: usize = 4096;
+
+    /// How many datagrams are read from the listener before the other sockets have their turn.
+    const BURST: usize = 64;
+
+    /// How many ready sockets one look at the system reports.
+    const EVENTS: usize = 1024;
+
+    /// What is asked for as the buffers of the listener, as a relay does.
+    const BUFFER: usize = 4 << 20;
+
+    /// The name of the listener among the sockets. The clients' count from zero.
+    const LISTENER: u64 = u64::MAX;
+
+    /// Forward UDP from many clients to one peer, and back.
+    #[derive(Parser)]
+    struct Args {
+        /// Where the clients send to.
+        #[arg(long, value_name = "IP:PORT")]
+        listen: SocketAddr,
+
+        /// Where everything goes.
+        #[arg(long, value_name = "IP:PORT")]
+        peer: SocketAddr,
+
+        /// Many packets with one system call (recvmmsg, sendmmsg), runs whole (UDP_GRO, UDP_SEGMENT).
+        #[arg(long)]
+        batch: bool,
+    }
+
+    /// A client, and the socket that stands for it before the peer.
+    struct Client {
+        at: SocketAddr,
+        upstream: UdpSocket,
+    }
+
+    struct Forwarder {
+        peer: SocketAddr,
+        epoll: OwnedFd,
+        listener: UdpSocket,
+        clients: Vec<Client>,
+        by_address: HashMap<SocketAddr, usize>,
+        gro: bool,
+    }
+
+    pub fn main() -> io::Result<()> {
+        let args = Args::parse();
+        let listener = UdpSocket::bind(args.listen)?;
+        // Less than is asked for is no error.
+        sockopt::set_socket_recv_buffer_size(&listener, BUFFER)?;
+        sockopt::set_socket_send_buffer_size(&listener, BUFFER)?;
+        let address = listener.local_addr()?;
+        let mut forwarder = Forwarder {
+            peer: args.peer,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            listener,
+            clients: Vec::new(),
+            by_address: HashMap::new(),
+            gro: args.batch,
+        };
+        forwarder.watch(&forwarder.listener, LISTENER)?;
+        println!("{}", serde_json::json!({ "listen": address, "pid": std::process::id() }));
+        if args.batch { forwarder.run(Batches::new()) } else { forwarder.run(Plain::new()) }
+    }
+
+    /// How packets are taken from one socket and sent from others.
+    trait Carry {
+        fn up(&mut self, forwarder: &mut Forwarder);
+        fn down(&mut self, forwarder: &Forwarder, client: usize);
+    }
+
+    impl Forwarder {
+        fn run(&mut self, mut carry: impl Carry) -> io::Result<()> {
+            let mut events = Vec::with_capacity(EVENTS);
+            loop {
+                events.clear();
+                match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
+                    Err(rustix::io::Errno::INTR) => continue,
+                    result => result?,
+                };
+                for event in &events {
+                    match event.data.u64() {
+                        LISTENER => carry.up(self),
+                        client => carry.down(self, client as usize),
+                    }
+                }
+            }
+        }
+
+        /// Level-triggered: what is left in a socket is told again.
+        fn watch(&self, socket: &UdpSocket, name: u64) -> io::Result<()> {
+            if self.gro {
+                enable_gro(socket)?;
+            }
+            let name = epoll::EventData::new_u64(name);
+            Ok(epoll::add(&self.epoll, socket, name, epoll::EventFlags::IN)?)
+        }
+
+        /// The client at an address. One that is new gets a socket, while there is room.
+        fn client(&mut self, at: SocketAddr) -> Option<usize> {
+            if let Some(known) = self.by_address.get(&at) {
+                return Some(*known);
+            }
+            if self.clients.len() == CLIENTS {
+                return None;
+            }
+            let local = SocketAddr::new(self.listener.local_addr().ok()?.ip(), 0);
+            let upstream = UdpSocket::bind(local).ok()?;
+            let name = self.clients.len();
+            self.watch(&upstream, name as u64).ok()?;
+            self.clients.push(Client { at, upstream });
+            self.by_address.insert(at, name);
+            Some(name)
+        }
+    }
+
+    /// One packet, two system calls.
+    struct Plain {
+        buffer: Box<[u8; 65_536]>,
+    }
+
+    impl Plain {
+        fn new() -> Self {
+            Self { buffer: Box::new([0; 65_536]) }
+        }
+
+        fn receive(&mut self, socket: &UdpSocket) -> Option<(usize, SocketAddr)> {
+            let (_, len, source) =
+                recvfrom(socket, &mut self.buffer[..], RecvFlags::DONTWAIT).ok()?;
+            Some((len, source?.try_into().ok()?))
+        }
+
+        /// What the system does not take is dropped.
+        fn send(&self, socket: &UdpSocket, len: usize, to: SocketAddr) {
+            let _ = sendto(socket, &self.buffer[..len], SendFlags::DONTWAIT, &to);
+        }
+    }
+
+    impl Carry for Plain {
+        fn up(&mut self, forwarder: &mut Forwarder) {
+            for _ in 0..BURST {
+                let Some((len, source)) = self.receive(&forwarder.listener) else { return };
+                if let Some(client) = forwarder.client(source) {
+                    self.send(&forwarder.clients[client].upstream, len, forwarder.peer);
+                }
+            }
+        }
+
+        /// One read for each event, since most often there is one packet: to look for a second
+        /// would cost as much as being told of it.
+        fn down(&mut self, forwarder: &Forwarder, client: usize) {
+            let Client { at, upstream } = &forwarder.clients[client];
+            if let Some((len, _)) = self.receive(upstream) {
+                self.send(&forwarder.listener, len, *at);
+            }
+        }
+    }
+
+    /// Many packets with one call, and runs of them as one.
+    struct Batches {
+        from_clients: ReceiveBatch,
+        from_peer: ReceiveBatch,
+        outgoing: SendBatch,
+    }
+
+    /// How many runs are taken at a time from the listener, and from a client's upstream.
+    const RUNS: usize = 32;
+    const RUNS_BACK: usize = 8;
+
+    impl Batches {
+        fn new() -> Self {
+            Self {
+                from_clients: ReceiveBatch::new(RUNS, 65_536, 0),
+                from_peer: ReceiveBatch::new(RUNS_BACK, 65_536, 0),
+                outgoing: SendBatch::default(),
+            }
+        }
+    }
+
+    impl Carry for Batches {
+        fn up(&mut self, forwarder: &mut Forwarder) {
+            let Ok(count) = self.from_clients.receive(&forwarder.listener) else { return };
+            for slot in 0..count {
+                let Some(received) = self.from_clients.received(slot) else { continue };
+                let Some(client) = forwarder.client(received.source) else { continue };
+                // Each client has a socket of its own, and its run is one message for it.
+                let run = Transmit::run(Some(forwarder.peer), 0, received.len, received.segment);
+                self.outgoing.push(run);
+                let upstream = &forwarder.clients[client].upstream;
+                let _ = self.outgoing.send(upstream, self.from_clients.bytes(slot));
+            }
+        }
+
+        fn down(&mut self, forwarder: &Forwarder, client: usize) {
+            let Client { at, upstream } = &forwarder.clients[client];
+            let Ok(count) = self.from_peer.receive(upstream) else { return };
+            for slot in 0..count {
+                let Some(received) = self.from_peer.received(slot) else { continue };
+                let run = Transmit::run(Some(*at), 0, received.len, received.segment);
+                self.outgoing.push(run);
+                let _ = self.outgoing.send(&forwarder.listener, self.from_peer.bytes(slot));
+            }
+        }
+    }
+}
