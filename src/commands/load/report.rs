@@ -49,6 +49,7 @@ impl Report {
                 t.latency_us.median, t.latency_us.p90, t.latency_us.p99, t.latency_us.max
             ),
         );
+        line("the load itself", format!("{:.0} % busy", t.load_busy_percent));
         if let Some(cpu) = t.cpu_us_per_packet {
             line("server's CPU time", format!("{cpu:.2} µs a packet"));
         }

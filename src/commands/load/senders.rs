@@ -73,15 +73,21 @@ impl Senders {
         for packet in burst.chunks_mut(self.datagram) {
             packet[self.payload..self.payload + 8].copy_from_slice(&stamp);
         }
-        if self.gso {
-            self.batch.push(Transmit::run(to, 0, burst.len(), self.datagram));
-        } else {
-            for n in 0..self.burst {
-                self.batch.push(Transmit::one(to, n * self.datagram, self.datagram));
+        let result = match (self.gso, to) {
+            (true, _) => {
+                self.batch.push(Transmit::run(to, 0, burst.len(), self.datagram));
+                self.batch.send(socket, burst).map(|_| self.burst)
             }
-        }
-        match self.batch.send(socket, burst) {
-            Ok(_) if self.gso => Ok(self.burst as u64),
+            (false, Some(to)) if self.burst == 1 => socket.send_to(burst, to).map(|_| 1),
+            (false, None) if self.burst == 1 => socket.send(burst).map(|_| 1),
+            (false, _) => {
+                for n in 0..self.burst {
+                    self.batch.push(Transmit::one(to, n * self.datagram, self.datagram));
+                }
+                self.batch.send(socket, burst)
+            }
+        };
+        match result {
             Ok(count) => Ok(count as u64),
             // The buffer is full: the server is behind.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),

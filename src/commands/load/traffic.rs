@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -17,8 +18,9 @@ use super::{
     senders::Senders,
 };
 
-/// How many bursts are sent at most before it is looked what has come.
-const BURSTS: usize = 16;
+/// How many packets are sent in a row before it is looked what has come. With a window that is
+/// large enough it is waited until so many may go, so that neither side is woken for each.
+const IN_A_ROW: u64 = 32;
 
 /// How long nothing has to come back before what was on the way counts as lost.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -35,6 +37,9 @@ pub(super) struct Traffic {
     pub loss_percent: f64,
     pub packets_per_second: f64,
     pub latency_us: Latency,
+    /// How much of its time the load itself had something to do. Near 100 it was the limit, and not
+    /// the server.
+    pub load_busy_percent: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_us_per_packet: Option<f64>,
 }
@@ -81,8 +86,14 @@ pub(super) fn run(
     let started = Instant::now();
     let mut shown = started;
     receiver.start(started);
+    let in_a_row = if args.rate.is_some() { 1 } else { (args.window / 4).clamp(1, IN_A_ROW) };
+    let (mut idle, mut was_idle, mut last) = (Duration::ZERO, false, started);
     loop {
         let now = Instant::now();
+        if was_idle {
+            idle += now - last;
+        }
+        last = now;
         let elapsed = now - started;
         let sending = elapsed < args.duration;
         let quiet = now.saturating_duration_since(receiver.heard);
@@ -101,20 +112,31 @@ pub(super) fn run(
             Some(rate) => (elapsed.as_secs_f64() * rate as f64) as u64,
             None => receiver.received + given_up + args.window,
         };
-        let mut bursts = 0;
-        while sending && bursts < BURSTS && sent < due {
-            sent += senders.burst(clients, &sockets, started)?;
-            bursts += 1;
+        let before = sent;
+        if sending && sent + in_a_row <= due {
+            let until = due.min(sent + IN_A_ROW);
+            while sent < until {
+                match senders.burst(clients, &sockets, started)? {
+                    0 => break,
+                    count => sent += count,
+                }
+            }
         }
-        // With an open rate the next burst may be due sooner than the system can wake us.
-        let busy = bursts > 0 || args.rate.is_some_and(|rate| rate > 2000);
-        let wait = if busy { Duration::ZERO } else { Duration::from_millis(1) };
+        // To be woken costs the server more than a packet does, so it is waited without sleeping,
+        // but for slow rates.
+        let slow = args.rate.is_some_and(|rate| rate <= 2000);
+        let wait = if slow && sent == before { Duration::from_millis(1) } else { Duration::ZERO };
         match poll.poll(&mut events, Some(wait)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
         for event in &events {
             receiver.drain(&sockets[event.token().0]);
+        }
+        was_idle = sent == before && events.is_empty();
+        if was_idle && !slow {
+            // On one core with the server, it is the server's turn.
+            thread::yield_now();
         }
         if now - shown > Duration::from_millis(200) {
             shown = now;
@@ -124,7 +146,8 @@ pub(super) fn run(
         }
     }
     let (received, latencies) = (receiver.received, receiver.latencies);
-    let took = started.elapsed().min(args.duration);
+    let whole = started.elapsed();
+    let took = whole.min(args.duration);
     progress.finish_and_clear();
     let cpu = match (cpu_before, process) {
         (Some(before), Some(process)) => Some(process.cpu()?.saturating_sub(before)),
@@ -142,6 +165,7 @@ pub(super) fn run(
             p99: micros(latencies.quantile(0.99)),
             max: micros(latencies.max()),
         },
+        load_busy_percent: 100.0 * (1.0 - idle.as_secs_f64() / whole.as_secs_f64()),
         cpu_us_per_packet: cpu.map(|cpu| micros(cpu) / received.max(1) as f64),
     })
 }
