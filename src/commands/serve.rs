@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     config::{self, Config, LogFormat, Options, RunOptions},
     server::{Ready, Server},
+    sys,
 };
 
 /// Runs the server; returns after a graceful stop.
@@ -26,6 +27,7 @@ pub(super) fn run(options: Options) -> anyhow::Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    make_room_for_sockets(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -34,6 +36,20 @@ pub(super) fn run(options: Options) -> anyhow::Result<()> {
     // What still runs belongs to clients that had their time to go.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
+}
+
+/// Raises the limit of open files, and says so if that is not enough.
+fn make_room_for_sockets(config: &Config) {
+    let wanted = config.relay.turn.max_allocations as u64;
+    match sys::raise_open_files() {
+        Ok(limit) if limit < wanted => tracing::warn!(
+            "this process may have {limit} open files, but --max-allocations is {wanted}: allocations \
+             past that are refused with error 508; raise the limit (`ulimit -n`, LimitNOFILE=) or \
+             lower --max-allocations"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::debug!(%error, "the limit of open files stays as it is"),
+    }
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

@@ -6,10 +6,14 @@
 //! allocation and no log line on that way. With several workers each listener is bound once for
 //! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
 
+mod batches;
 mod listen;
 mod log_throttle;
+mod neighbours;
+mod pace;
 mod public;
 mod sockets;
+mod traffic;
 mod worker;
 
 use std::{
@@ -20,15 +24,18 @@ use std::{
     time::Duration,
 };
 
-use mio::Waker;
+use mio::{Poll, Waker};
 
-use self::worker::{Command, Worker};
+use self::worker::{Command, Parts, Worker};
 use crate::{
     auth::TurnAuth,
     clock::Now,
     ids::CallId,
     turn::{self, Common, Event, Metrics, Snapshot},
 };
+
+/// For how long datagrams gather at a high rate, where nothing else is set.
+pub const GATHER: Duration = Duration::from_micros(50);
 
 /// What the relay is started with.
 #[derive(Debug)]
@@ -41,6 +48,8 @@ pub struct Config {
     pub workers: usize,
     /// For how long credentials are minted: so long the calls that are over are remembered.
     pub credential_ttl: Duration,
+    /// For how long datagrams may gather where they come by tens of thousands a second.
+    pub gather: Duration,
     /// The settings of the mind.
     pub turn: turn::Config,
     /// Who may use the relay.
@@ -141,16 +150,25 @@ impl Relay {
             credential_ttl: config.credential_ttl,
             workers: Vec::new(),
         };
-        for (index, listeners) in bound.sockets.into_iter().enumerate() {
+        let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
+        let wakers = polls.iter().map(worker::waker).collect::<io::Result<Vec<_>>>()?;
+        let ends = neighbours::connect(&wakers).into_iter().zip(polls).zip(wakers);
+        for (index, (listeners, ((neighbours, poll), waker))) in
+            bound.sockets.into_iter().zip(ends).enumerate()
+        {
             let metrics = Arc::new(Metrics::default());
             let (commands, inbox) = mpsc::channel();
-            let (worker, waker) = Worker::new(
-                relay.common.clone(),
-                metrics.clone(),
+            let worker = Worker::new(Parts {
+                common: relay.common.clone(),
+                index: index as u16,
+                metrics: metrics.clone(),
                 listeners,
+                poll,
+                neighbours,
                 inbox,
-                on_event.clone(),
-            )?;
+                on_event: on_event.clone(),
+                gather: config.gather,
+            })?;
             let thread = std::thread::Builder::new()
                 .name(format!("relay-{index}"))
                 .spawn(move || worker.run())?;

@@ -5,6 +5,14 @@ use std::{io, net::SocketAddr};
 use mio::net::UdpSocket;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::sys;
+
+/// Lets the system hand over a run of datagrams as one, where it can.
+fn glue(socket: &Socket) {
+    // Where it cannot, each comes alone.
+    let _ = sys::enable_gro(socket);
+}
+
 /// What is asked for as receive and send buffer of a listener, which many clients share. The
 /// system gives what its limits allow.
 const LISTENER_BUFFER: usize = 4 << 20;
@@ -16,12 +24,17 @@ fn new(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    glue(&socket);
     Ok(socket)
 }
+
+/// The same for the socket of an allocation: one client's share.
+const RELAY_BUFFER: usize = 1 << 20;
 
 /// Opens the socket of an allocation.
 pub(super) fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = new(address)?;
+    socket.set_recv_buffer_size(RELAY_BUFFER)?;
     socket.bind(&address.into())?;
     Ok(UdpSocket::from_std(socket.into()))
 }

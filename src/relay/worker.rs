@@ -10,19 +10,20 @@ use std::{
 use mio::{Events, Interest, Poll, Token, Waker, net::UdpSocket};
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 
-use super::{OnEvent, log_throttle::LogThrottle, sockets};
+use super::{
+    OnEvent,
+    batches::{Batches, OpenRuns},
+    log_throttle::LogThrottle,
+    neighbours::Neighbours,
+    pace::Pace,
+    sockets,
+};
 use crate::{
     clock::Now,
-    ids::{CallId, ClientAddr},
-    stun::Packet,
-    turn::{
-        AllocationId, Common, DropReason, Engine, FiveTuple, FromClient, FromPeer, Metrics,
-        OpenError, Output,
-    },
+    ids::CallId,
+    sys,
+    turn::{AllocationId, Common, Engine, Metrics, OpenError, Output},
 };
-
-/// How many datagrams are read from one socket before the others have their turn.
-const BURST: usize = 64;
 
 /// How many ready sockets one look at the system reports.
 const EVENTS: usize = 1024;
@@ -38,71 +39,107 @@ pub(super) enum Command {
     Stop,
 }
 
-/// Which socket of a worker.
+/// Where a worker reads from.
 #[derive(Debug, Clone, Copy)]
-enum Source {
+pub(super) enum Source {
     Listener(u16),
     Relay(AllocationId),
+    Neighbour(usize),
 }
 
-/// A socket, and whether it stands in [`Worker::ready`].
-struct Socket {
-    udp: UdpSocket,
+/// A socket that clients come to.
+pub(super) struct Listener {
+    pub udp: UdpSocket,
+    /// Whether it stands in [`Worker::ready`].
     ready: bool,
+}
+
+/// The socket of an allocation.
+pub(super) struct Relay {
+    pub udp: UdpSocket,
+    /// As with a listener.
+    ready: bool,
+    pub runs: OpenRuns,
+}
+
+/// What a worker is made of.
+pub(super) struct Parts {
+    pub common: Common,
+    /// Its place in the list of workers.
+    pub index: u16,
+    pub metrics: Arc<Metrics>,
+    pub listeners: Vec<UdpSocket>,
+    pub poll: Poll,
+    pub neighbours: Neighbours,
+    pub inbox: mpsc::Receiver<Command>,
+    pub on_event: OnEvent,
+    pub gather: Duration,
 }
 
 /// A worker, with everything that it owns.
 pub(super) struct Worker {
-    engine: Engine,
+    pub(super) engine: Engine,
     poll: Poll,
-    listeners: Vec<Socket>,
+    pub(super) index: u16,
+    pub(super) listeners: Vec<Listener>,
     /// The socket of each allocation, at the place of its id.
-    relays: Vec<Option<Socket>>,
-    /// Sockets that have not been read to their end. Readiness is told once only.
+    pub(super) relays: Vec<Option<Relay>>,
+    pub(super) neighbours: Neighbours,
+    /// What has not been read to its end. Readiness is told once only.
     ready: Vec<Source>,
-    packet: Packet,
+    pub(super) batches: Batches,
+    /// How many datagrams this turn has seen.
+    pub(super) seen: usize,
+    pace: Pace,
     inbox: mpsc::Receiver<Command>,
     on_event: OnEvent,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     no_socket: LogThrottle,
     read_error: LogThrottle,
 }
 
+/// What the worker is woken by.
+pub(super) fn waker(poll: &Poll) -> io::Result<Arc<Waker>> {
+    Ok(Arc::new(Waker::new(poll.registry(), WAKER)?))
+}
+
 impl Worker {
-    pub fn new(
-        common: Common,
-        metrics: Arc<Metrics>,
-        mut listeners: Vec<UdpSocket>,
-        inbox: mpsc::Receiver<Command>,
-        on_event: OnEvent,
-    ) -> io::Result<(Self, Arc<Waker>)> {
-        let poll = Poll::new()?;
+    pub fn new(parts: Parts) -> io::Result<Self> {
+        let Parts { common, index, metrics, mut listeners, poll, neighbours, .. } = parts;
         for (at, listener) in listeners.iter_mut().enumerate() {
             poll.registry().register(listener, Token(at), Interest::READABLE)?;
         }
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut seed = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut seed);
-        let worker = Self {
-            engine: Engine::new(Now::read(), common, metrics.clone(), seed),
+        let now = Now::read();
+        Ok(Self {
+            engine: Engine::new(now, common, index, metrics.clone(), seed),
             poll,
-            listeners: listeners.into_iter().map(|udp| Socket { udp, ready: false }).collect(),
+            index,
+            batches: Batches::new(listeners.len()),
+            listeners: listeners.into_iter().map(|udp| Listener { udp, ready: false }).collect(),
             relays: Vec::new(),
+            neighbours,
             ready: Vec::new(),
-            packet: Packet::new(),
-            inbox,
-            on_event,
+            seen: 0,
+            pace: Pace::new(now.instant, parts.gather),
+            inbox: parts.inbox,
+            on_event: parts.on_event,
             metrics,
             no_socket: LogThrottle::default(),
             read_error: LogThrottle::default(),
-        };
-        Ok((worker, waker))
+        })
     }
 
     /// Works until told to stop.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
+            if self.ready.is_empty()
+                && let Some(pause) = self.pace.pause()
+            {
+                sys::sleep_precisely(pause);
+            }
             let timeout = self.timeout();
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
@@ -118,11 +155,14 @@ impl Worker {
                     if self.obey(now) {
                         return;
                     }
+                    self.ready.extend(self.neighbours.incoming().map(Source::Neighbour));
                 } else {
                     self.mark_ready(event.token());
                 }
             }
             self.read_ready(now);
+            self.send();
+            self.pace.count(now.instant, std::mem::take(&mut self.seen));
         }
     }
 
@@ -144,6 +184,7 @@ impl Worker {
                 Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => {
                     self.engine.close_all();
                     self.carry_out(now);
+                    self.send();
                     return true;
                 }
             }
@@ -152,18 +193,19 @@ impl Worker {
         false
     }
 
-    /// Reads every ready socket for a while, and keeps those that have more.
+    /// Reads every ready source for a while, and keeps those that have more.
     fn read_ready(&mut self, now: Now) {
         for at in (0..self.ready.len()).rev() {
             let source = self.ready[at];
             let more = match source {
                 Source::Listener(listener) => self.read_listener(now, listener),
                 Source::Relay(allocation) => self.read_relay(now, allocation),
+                Source::Neighbour(way) => self.read_neighbour(way),
             };
             if !more {
                 self.ready.swap_remove(at);
-                if let Some(socket) = self.socket(source) {
-                    socket.ready = false;
+                if let Some(ready) = self.ready_flag(source) {
+                    *ready = false;
                 }
             }
         }
@@ -175,83 +217,51 @@ impl Worker {
             Some(allocation) => Source::Relay(AllocationId(allocation as u32)),
             None => Source::Listener(token as u16),
         };
-        if let Some(socket) = self.socket(source)
-            && !std::mem::replace(&mut socket.ready, true)
+        if let Some(ready) = self.ready_flag(source)
+            && !std::mem::replace(ready, true)
         {
             self.ready.push(source);
         }
     }
 
-    fn socket(&mut self, source: Source) -> Option<&mut Socket> {
+    fn ready_flag(&mut self, source: Source) -> Option<&mut bool> {
         match source {
-            Source::Listener(at) => self.listeners.get_mut(usize::from(at)),
+            Source::Listener(at) => Some(&mut self.listeners.get_mut(usize::from(at))?.ready),
             // It may have been closed since it was reported ready.
-            Source::Relay(allocation) => self.relays.get_mut(allocation.0 as usize)?.as_mut(),
+            Source::Relay(allocation) => Some(&mut self.relay(allocation)?.ready),
+            Source::Neighbour(_) => None,
         }
     }
 
-    fn read_listener(&mut self, now: Now, listener: u16) -> bool {
-        for _ in 0..BURST {
-            let socket = &self.listeners[usize::from(listener)].udp;
-            match receive(socket, &mut self.packet) {
-                Ok(Some(client)) => {
-                    let tuple = FiveTuple { listener, client: ClientAddr(client) };
-                    self.route_client(now, tuple);
-                }
-                Ok(None) => return false,
-                Err(error) => self.could_not_read(now, &error),
-            }
-        }
-        true
+    pub(super) fn relay(&mut self, allocation: AllocationId) -> Option<&mut Relay> {
+        self.relays.get_mut(allocation.0 as usize)?.as_mut()
     }
 
-    fn route_client(&mut self, now: Now, tuple: FiveTuple) {
-        match self.engine.handle_client(now, tuple, &mut self.packet) {
-            FromClient::Forward { allocation, to } => {
-                if let Some(Some(socket)) = self.relays.get(allocation.0 as usize) {
-                    send(&self.metrics, &socket.udp, self.packet.bytes(), to);
-                }
-            }
-            FromClient::Handled => self.carry_out(now),
-            FromClient::Dropped(_) => {}
+    /// Sends what the batches hold, to the kernel and to the neighbours.
+    pub(super) fn send(&mut self) {
+        self.batches.send(&self.listeners, &self.relays, &self.metrics);
+        self.batches.clear();
+        if let Err(error) = self.neighbours.announce() {
+            tracing::error!(%error, "a relay worker cannot be woken");
         }
-    }
-
-    fn read_relay(&mut self, now: Now, allocation: AllocationId) -> bool {
-        for _ in 0..BURST {
-            let Some(Some(socket)) = self.relays.get(allocation.0 as usize) else { return false };
-            match receive(&socket.udp, &mut self.packet) {
-                Ok(Some(peer)) => match self.engine.handle_peer(allocation, peer, &mut self.packet)
-                {
-                    FromPeer::Forward { to } => self.send_to_client(to),
-                    FromPeer::Dropped(_) => {}
-                },
-                Ok(None) => return false,
-                Err(error) => self.could_not_read(now, &error),
-            }
-        }
-        true
-    }
-
-    fn send_to_client(&self, to: FiveTuple) {
-        let socket = &self.listeners[usize::from(to.listener)].udp;
-        send(&self.metrics, socket, self.packet.bytes(), to.client.0);
     }
 
     /// An ICMP error that comes up on a socket takes nothing away from the others on it.
-    fn could_not_read(&mut self, now: Now, error: &io::Error) {
+    pub(super) fn could_not_read(&mut self, now: Now, error: &io::Error) {
         if let Some(times) = self.read_error.hit(now.instant) {
             tracing::warn!(%error, times, "a relay socket could not be read; going on");
         }
     }
 
     /// Does what the mind wants done.
-    fn carry_out(&mut self, now: Now) {
+    pub(super) fn carry_out(&mut self, now: Now) {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Transmit { to, bytes } => {
-                    let socket = &self.listeners[usize::from(to.listener)].udp;
-                    send(&self.metrics, socket, &bytes, to.client.0);
+                    if !self.batches.respond(to, &bytes) {
+                        self.batches.send(&self.listeners, &self.relays, &self.metrics);
+                        self.batches.respond(to, &bytes);
+                    }
                 }
                 Output::OpenRelay { allocation, address } => {
                     let result = self.open(now, allocation, address);
@@ -276,11 +286,11 @@ impl Worker {
             Ok(socket)
         });
         match opened {
-            Ok(socket) => {
+            Ok(udp) => {
                 if self.relays.len() <= at {
                     self.relays.resize_with(at + 1, || None);
                 }
-                self.relays[at] = Some(Socket { udp: socket, ready: false });
+                self.relays[at] = Some(Relay { udp, ready: false, runs: OpenRuns::default() });
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::AddressInUse),
@@ -295,32 +305,13 @@ impl Worker {
     }
 
     fn close(&mut self, allocation: AllocationId) {
-        if let Some(mut socket) = self.relays.get_mut(allocation.0 as usize).and_then(Option::take)
-            && let Err(error) = self.poll.registry().deregister(&mut socket.udp)
+        // What its client sent before leaves through the socket that it was meant for.
+        self.batches.send(&self.listeners, &self.relays, &self.metrics);
+        let relay = self.relays.get_mut(allocation.0 as usize).and_then(Option::take);
+        if let Some(mut relay) = relay
+            && let Err(error) = self.poll.registry().deregister(&mut relay.udp)
         {
             tracing::debug!(%error, "a relay socket was not registered");
         }
-    }
-}
-
-/// Reads one datagram into the packet; `None` if there is none now.
-fn receive(socket: &UdpSocket, packet: &mut Packet) -> io::Result<Option<SocketAddr>> {
-    match socket.recv_from(packet.space()) {
-        Ok((len, source)) => {
-            packet.received(len);
-            Ok(Some(source))
-        }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Sends one datagram. One that cannot be sent is dropped and counted: UDP promises no more.
-fn send(metrics: &Metrics, socket: &UdpSocket, bytes: &[u8], to: SocketAddr) {
-    if let Err(error) = socket.send_to(bytes, to) {
-        metrics.dropped(match error.kind() {
-            io::ErrorKind::WouldBlock => DropReason::SendBufferFull,
-            _ => DropReason::SendError,
-        });
     }
 }

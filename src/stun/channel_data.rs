@@ -50,7 +50,7 @@ impl ChannelData {
     ///
     /// The payload came in one datagram, so its length fits 16 bits.
     #[inline]
-    pub fn wrap(packet: &mut Packet, number: ChannelNumber) {
+    pub fn wrap(packet: &mut Packet<'_>, number: ChannelNumber) {
         let len = packet.bytes().len() as u16;
         let header = &mut packet.grow_front(HEADER)[..HEADER];
         header[..2].copy_from_slice(&number.0.to_be_bytes());
@@ -75,7 +75,8 @@ mod tests {
         #[test]
         fn what_is_wrapped_is_read_back(number in 0x4000u16..0x8000, payload in prop::collection::vec(any::<u8>(), 0..1500)) {
             let number = ChannelNumber::new(number).unwrap();
-            let mut packet = Packet::from(&payload[..]);
+            let (mut buffer, place) = crate::stun::roomy(&payload);
+            let mut packet = Packet::new(&mut buffer, place);
             ChannelData::wrap(&mut packet, number);
             let read = ChannelData::parse(packet.bytes()).unwrap();
             prop_assert_eq!(read.number, number);

@@ -20,7 +20,7 @@ const MAX_PAYLOAD: usize = 65_507 - 48 - 3;
 /// if the payload is too long for that.
 #[inline]
 pub fn write_data_indication(
-    packet: &mut Packet,
+    packet: &mut Packet<'_>,
     peer: SocketAddr,
     transaction: TransactionId,
 ) -> bool {

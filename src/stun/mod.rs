@@ -21,7 +21,9 @@ pub use attributes::{Attributes, EvenPort, Family, Unknown};
 pub use channel_data::{ChannelData, ChannelNumber};
 pub use data_indication::write_data_indication;
 pub use error_code::ErrorCode;
-pub use packet::{HEADROOM, Packet};
+#[cfg(test)]
+pub(crate) use packet::roomy;
+pub use packet::{HEADROOM, MAX_DATAGRAM, Packet};
 pub use request::{Credentials, Method, ParseError, Request, TransactionId};
 pub use response::{Response, ResponseBuilder};
 

@@ -1,39 +1,36 @@
 //! A datagram in a buffer with room in front of it, so that a header is put on or taken off without
 //! moving the payload.
 
-/// Bytes kept free in front of a received datagram: enough for the largest header that is put
-/// before a payload, that of a Data indication with an IPv6 peer (20 + 24 + 4).
+use std::ops::Range;
+
+/// Bytes to be kept free around a received datagram: in front for the largest header that is put
+/// before a payload, that of a Data indication with an IPv6 peer (20 + 24 + 4); behind for the
+/// padding of an attribute (RFC 8489 §14).
 pub const HEADROOM: usize = 48;
 
-/// Bytes kept free behind it, for the padding of an attribute (RFC 8489 §14).
-const TAILROOM: usize = 4;
-
 /// The largest UDP payload there can be.
-const MAX_DATAGRAM: usize = 65_535;
+pub const MAX_DATAGRAM: usize = 65_535;
 
-/// One datagram and the room around it. Made once for each worker and used again and again.
-pub struct Packet {
-    buffer: Box<[u8]>,
+/// One datagram, by its place in a buffer.
+#[derive(Debug)]
+pub struct Packet<'a> {
+    buffer: &'a mut [u8],
     start: usize,
     end: usize,
 }
 
-impl Packet {
-    /// Makes an empty packet with room for any datagram.
-    pub fn new() -> Self {
-        let buffer = vec![0; HEADROOM + MAX_DATAGRAM + TAILROOM].into_boxed_slice();
-        Self { buffer, start: HEADROOM, end: HEADROOM }
+impl<'a> Packet<'a> {
+    /// The datagram that stands at `place` in `buffer`, with the bytes around it free to be
+    /// written: [`HEADROOM`] of them on each side, or none if only [`Packet::narrow`] is used.
+    #[inline]
+    pub fn new(buffer: &'a mut [u8], place: Range<usize>) -> Self {
+        Self { buffer, start: place.start, end: place.end }
     }
 
-    /// The part to receive the next datagram into; tell its length with [`Packet::received`].
-    pub fn space(&mut self) -> &mut [u8] {
-        &mut self.buffer[HEADROOM..HEADROOM + MAX_DATAGRAM]
-    }
-
-    /// Says that a datagram of `len` bytes now stands in [`Packet::space`].
-    pub fn received(&mut self, len: usize) {
-        self.start = HEADROOM;
-        self.end = HEADROOM + len.min(MAX_DATAGRAM);
+    /// Where it stands now.
+    #[inline]
+    pub fn place(&self) -> Range<usize> {
+        self.start..self.end
     }
 
     /// The datagram.
@@ -44,7 +41,7 @@ impl Packet {
 
     /// Cuts the datagram down to a part of itself, such as the payload of a ChannelData message.
     #[inline]
-    pub fn narrow(&mut self, part: std::ops::Range<usize>) {
+    pub fn narrow(&mut self, part: Range<usize>) {
         debug_assert!(part.start <= part.end && part.end <= self.end - self.start);
         self.end = self.start + part.end;
         self.start += part.start;
@@ -53,7 +50,7 @@ impl Packet {
     /// Makes room for `len` more bytes in front and gives the whole datagram to write them into.
     ///
     /// # Panics
-    /// If more than [`HEADROOM`] is asked for in all: headers are of our own making.
+    /// If there is no such room: headers are of our own making.
     #[inline]
     pub fn grow_front(&mut self, len: usize) -> &mut [u8] {
         self.start -= len;
@@ -61,6 +58,9 @@ impl Packet {
     }
 
     /// Pads the datagram with up to 3 zero bytes, to a multiple of four.
+    ///
+    /// # Panics
+    /// If there is no such room.
     #[inline]
     pub fn pad(&mut self) {
         let padding = (self.end - self.start).wrapping_neg() % 4;
@@ -69,20 +69,13 @@ impl Packet {
     }
 }
 
-impl Default for Packet {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl From<&[u8]> for Packet {
-    /// A packet that holds a copy of `bytes`: for tests and simulations.
-    fn from(bytes: &[u8]) -> Self {
-        let mut packet = Self::new();
-        packet.space()[..bytes.len()].copy_from_slice(bytes);
-        packet.received(bytes.len());
-        packet
-    }
+/// A copy of a datagram with free bytes around it: for tests and simulations.
+#[cfg(test)]
+pub(crate) fn roomy(bytes: &[u8]) -> (Vec<u8>, Range<usize>) {
+    let mut buffer = vec![0xAA; HEADROOM + bytes.len() + HEADROOM];
+    let place = HEADROOM..HEADROOM + bytes.len();
+    buffer[place.clone()].copy_from_slice(bytes);
+    (buffer, place)
 }
 
 #[cfg(test)]
@@ -91,21 +84,15 @@ mod tests {
 
     #[test]
     fn headers_come_off_and_go_on_in_place() {
-        let mut packet = Packet::from(&b"headpayload"[..]);
+        let (mut buffer, place) = roomy(b"headpayload");
+        let mut packet = Packet::new(&mut buffer, place);
         packet.narrow(4..11);
         assert_eq!(packet.bytes(), b"payload");
         packet.pad();
         assert_eq!(packet.bytes(), b"payload\0");
         packet.grow_front(HEADROOM)[..4].copy_from_slice(b"HEAD");
+        assert_eq!(packet.place(), 4..60);
         assert_eq!(&packet.bytes()[..4], b"HEAD");
         assert!(packet.bytes().ends_with(b"payload\0"));
-    }
-
-    #[test]
-    fn the_largest_datagram_can_still_be_padded() {
-        let mut packet = Packet::new();
-        packet.received(MAX_DATAGRAM);
-        packet.pad();
-        assert_eq!(packet.bytes().len(), MAX_DATAGRAM + 1);
     }
 }

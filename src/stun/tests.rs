@@ -182,7 +182,8 @@ fn a_data_indication_is_what_the_crate_reads() {
         for len in [0, 1, 2, 3, 4, 1200] {
             let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
             let peer: SocketAddr = peer.parse().unwrap();
-            let mut packet = Packet::from(&payload[..]);
+            let (mut buffer, place) = roomy(&payload);
+            let mut packet = Packet::new(&mut buffer, place);
             assert!(write_data_indication(&mut packet, peer, TransactionId([9; 12])));
 
             let mut read = Message::new();
@@ -201,7 +202,8 @@ fn a_data_indication_is_what_the_crate_reads() {
 
 #[test]
 fn an_indication_that_would_not_fit_is_refused() {
-    let mut packet = Packet::from(&[0; 65_480][..]);
+    let (mut buffer, place) = roomy(&[0; 65_480]);
+    let mut packet = Packet::new(&mut buffer, place);
     let peer = "[2001:db8::7]:1234".parse().unwrap();
     assert!(!write_data_indication(&mut packet, peer, TransactionId([9; 12])));
     assert_eq!(packet.bytes().len(), 65_480);

@@ -1,51 +1,74 @@
-//! Many datagrams in one system call. The one module with `unsafe` in it.
+//! Many datagrams in one system call, and what else only the system can do. The one module with
+//! `unsafe` in it.
 //!
 //! On Linux these are `recvmmsg` and `sendmmsg`, with runs of datagrams glued together by the
 //! kernel (`UDP_GRO`, `UDP_SEGMENT`). Elsewhere the same types make a plain call for each datagram.
 
+mod runs;
+
 #[cfg(target_os = "linux")]
-#[path = "linux.rs"]
-mod batch;
+mod linux;
 #[cfg(not(target_os = "linux"))]
-#[path = "portable.rs"]
-mod batch;
+mod portable;
 
-pub use batch::{ReceiveBatch, SendBatch, enable_gro};
+#[cfg(target_os = "linux")]
+pub use linux::{ReceiveBatch, SendBatch, enable_gro, raise_open_files, sleep_precisely};
+#[cfg(not(target_os = "linux"))]
+pub use portable::{ReceiveBatch, SendBatch, enable_gro, raise_open_files, sleep_precisely};
+pub use runs::RunId;
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr, ops::Range};
 
 /// One read of a batch: a datagram, or several of one length from one source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     /// Where it came from.
     pub source: SocketAddr,
-    /// Its length in bytes, all segments together.
-    pub len: usize,
+    /// Where its bytes stand in the batch's buffer, all datagrams together.
+    pub bytes: Range<usize>,
     /// The length of each datagram in it, but for the last, which may be shorter.
     pub segment: usize,
 }
 
-/// One datagram of a batch to be sent, or several of one length to one address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transmit {
-    /// Where to; `None` on a connected socket.
-    to: Option<SocketAddr>,
-    /// Where it stands in the buffer.
-    start: usize,
-    len: usize,
-    /// The length of each datagram in it; `len` for a single one.
-    segment: usize,
-}
-
-impl Transmit {
-    /// One datagram of `len` bytes that stands at `start` in the buffer.
-    pub fn one(to: Option<SocketAddr>, start: usize, len: usize) -> Self {
-        Self { to, start, len, segment: len }
+impl Received {
+    /// How many datagrams it is: 1 for an empty one.
+    pub fn count(&self) -> usize {
+        self.bytes.len().div_ceil(self.segment.max(1)).max(1)
     }
 
-    /// Datagrams of `segment` bytes each, but for the last, which may be shorter: `len` bytes in
-    /// all. The kernel takes up to 64 of them, and up to 65,507 bytes.
-    pub fn run(to: Option<SocketAddr>, start: usize, len: usize, segment: usize) -> Self {
-        Self { to, start, len, segment }
+    /// Where each datagram stands in the batch's buffer.
+    #[inline]
+    pub fn datagrams(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (bytes, segment) = (self.bytes.clone(), self.segment);
+        (0..self.count()).map(move |n| {
+            let start = bytes.start + n * segment;
+            start..(start + segment).min(bytes.end)
+        })
+    }
+}
+
+/// What became of the datagrams of a batch.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// How many the system took.
+    pub datagrams: usize,
+    /// How many found the socket's buffer full.
+    pub full: usize,
+    /// How many it refused.
+    pub refused: usize,
+    /// Why it refused the last of those.
+    pub error: Option<io::Error>,
+}
+
+impl Sent {
+    /// How many datagrams the system took.
+    ///
+    /// # Errors
+    /// Why it refused one, if it did. A full buffer is no error.
+    pub fn taken(self) -> io::Result<usize> {
+        match self.error {
+            None => Ok(self.datagrams),
+            Some(error) => Err(error),
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! The same with a plain call for each datagram, for systems that have no batches.
 
-use std::io;
+use std::{io, net::SocketAddr, ops::Range, time::Duration};
 
 use mio::net::UdpSocket;
 
-use super::{Received, Transmit};
+use super::{
+    Received, RunId, Sent,
+    runs::{Run, Runs},
+};
 
 /// There is nothing to enable here.
 ///
@@ -14,79 +17,154 @@ pub fn enable_gro<S>(_: &S) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// A buffer for one datagram at a time.
+/// The limit is left as it is.
+///
+/// # Errors
+/// Always: it is not known here.
+pub fn raise_open_files() -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Sleeps for `time`, as precisely as the system does.
+pub fn sleep_precisely(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Slots for many datagrams in one buffer, and a spare part of it behind them that nothing is
+/// received into.
 pub struct ReceiveBatch {
+    stride: usize,
     headroom: usize,
+    len: usize,
     buffer: Box<[u8]>,
-    received: Option<Received>,
+    received: Box<[Option<Received>]>,
 }
 
 impl ReceiveBatch {
-    /// A buffer for a read of up to `len` bytes with `headroom` bytes free in front.
-    pub fn new(_: usize, len: usize, headroom: usize) -> Self {
-        Self { headroom, buffer: vec![0; headroom + len].into(), received: None }
+    /// Room for `slots` reads of up to `len` bytes, each with `headroom` bytes free around it, and
+    /// for `spare` bytes of the caller's own.
+    pub fn new(slots: usize, len: usize, headroom: usize, spare: usize) -> Self {
+        let stride = 2 * headroom + len;
+        let buffer = vec![0; slots * stride + spare].into();
+        Self { stride, headroom, len, buffer, received: vec![None; slots].into() }
     }
 
-    /// Receives one datagram, without waiting if the socket is non-blocking.
+    /// Receives what there is into these slots; the socket must be non-blocking. Gives how many
+    /// were filled.
     ///
     /// # Errors
     /// What the system says; `WouldBlock` if there was nothing.
-    pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        let (len, source) = socket.recv_from(&mut self.buffer[self.headroom..])?;
-        self.received = Some(Received { source, len, segment: len });
-        Ok(1)
+    ///
+    /// # Panics
+    /// If there are no such slots.
+    pub fn receive(&mut self, socket: &UdpSocket, slots: Range<usize>) -> io::Result<usize> {
+        let (first, end) = (slots.start, slots.end);
+        for slot in slots {
+            let start = slot * self.stride + self.headroom;
+            match socket.recv_from(&mut self.buffer[start..start + self.len]) {
+                Ok((len, source)) => {
+                    let bytes = start..start + len;
+                    self.received[slot] = Some(Received { source, bytes, segment: len });
+                }
+                Err(error) if slot == first => return Err(error),
+                Err(_) => return Ok(slot - first),
+            }
+        }
+        Ok(end - first)
     }
 
-    /// What was received.
-    pub fn received(&self, _: usize) -> Option<Received> {
-        self.received
+    /// What stands in a slot that [`ReceiveBatch::receive`] filled.
+    pub fn received(&self, slot: usize) -> Option<Received> {
+        self.received[slot].clone()
     }
 
-    /// The buffer, headroom first.
-    pub fn slot(&mut self, _: usize) -> &mut [u8] {
+    /// The whole buffer: slots, then the spare part.
+    pub fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// The whole buffer, to change.
+    pub fn buffer_mut(&mut self) -> &mut [u8] {
         &mut self.buffer
     }
 
-    /// The received bytes.
-    pub fn bytes(&self, _: usize) -> &[u8] {
-        let len = self.received.map_or(0, |received| received.len);
-        &self.buffer[self.headroom..self.headroom + len]
+    /// Where the spare part of the buffer stands.
+    pub fn spare(&self) -> Range<usize> {
+        self.received.len() * self.stride..self.buffer.len()
     }
 }
 
 /// Datagrams to be sent one after the other.
 #[derive(Default)]
 pub struct SendBatch {
-    transmits: Vec<Transmit>,
+    runs: Runs,
 }
 
 impl SendBatch {
-    /// Adds what is to be sent.
-    pub fn push(&mut self, transmit: Transmit) {
-        self.transmits.push(transmit);
+    /// Begins a run with what stands at `bytes` in the buffer: one datagram if `segment` is its
+    /// length, else several of `segment` bytes each but for the last.
+    /// `to` is `None` on a connected socket.
+    pub fn push(&mut self, to: Option<SocketAddr>, bytes: Range<usize>, segment: usize) -> RunId {
+        self.runs.push(to, bytes, segment)
     }
 
-    /// Sends everything from `buffer` and forgets it. Gives how many of the transmits the system
-    /// took; it stops at the first that it does not.
+    /// Adds a datagram to a run. `false` if it does not fit in, or goes elsewhere.
+    pub fn extend(&mut self, run: RunId, to: Option<SocketAddr>, bytes: Range<usize>) -> bool {
+        self.runs.extend(run, to, bytes)
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.runs.runs().is_empty()
+    }
+
+    /// Sends everything from `buffer` through one socket, and forgets it.
     ///
-    /// # Errors
-    /// What the system says of the first one.
-    pub fn send(&mut self, socket: &UdpSocket, buffer: &[u8]) -> io::Result<usize> {
-        let transmits = std::mem::take(&mut self.transmits);
-        for (at, transmit) in transmits.iter().enumerate() {
-            let bytes = &buffer[transmit.start..transmit.start + transmit.len];
-            for datagram in bytes.chunks(transmit.segment.max(1)) {
-                let sent = match transmit.to {
+    /// # Panics
+    /// If a datagram does not lie within `buffer`.
+    pub fn send(&mut self, socket: &UdpSocket, buffer: &[u8]) -> Sent {
+        self.send_each(buffer, |_| Some(socket))
+    }
+
+    /// Sends each run from `buffer` through the socket that it is given by its place, and forgets
+    /// it; a run without a socket counts as refused.
+    ///
+    /// # Panics
+    /// If a datagram does not lie within `buffer`.
+    pub fn send_each<'s>(
+        &mut self,
+        buffer: &[u8],
+        socket: impl Fn(usize) -> Option<&'s UdpSocket>,
+    ) -> Sent {
+        let mut sent = Sent::default();
+        for (at, run) in self.runs.runs().iter().enumerate() {
+            match socket(at) {
+                Some(socket) => self.send_run(run, socket, buffer, &mut sent),
+                None => sent.refused += run.count(),
+            }
+        }
+        self.runs.clear();
+        sent
+    }
+
+    fn send_run(&self, run: &Run, socket: &UdpSocket, buffer: &[u8], sent: &mut Sent) {
+        for piece in self.runs.pieces_of(run) {
+            for n in 0..piece.len().div_ceil(run.segment.max(1)).max(1) {
+                let start = piece.start + n * run.segment;
+                let datagram = &buffer[start..(start + run.segment).min(piece.end)];
+                let result = match run.to {
                     Some(to) => socket.send_to(datagram, to),
                     None => socket.send(datagram),
                 };
-                match sent {
-                    Ok(_) => {}
-                    Err(error) if at == 0 => return Err(error),
-                    Err(_) => return Ok(at),
+                match result {
+                    Ok(_) => sent.datagrams += 1,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => sent.full += 1,
+                    Err(error) => {
+                        sent.refused += 1;
+                        sent.error = Some(error);
+                    }
                 }
             }
         }
-        Ok(transmits.len())
     }
 }

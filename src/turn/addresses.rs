@@ -6,7 +6,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use super::{Config, ExternalIp, open_ports::OpenPorts, peer_policy::Verdict};
+use super::{Config, ExternalIp, peer_policy::Verdict, relayed::Relayed};
 use crate::{
     ids::{PeerAddr, RelayedAddr},
     stun::{ErrorCode, Family},
@@ -148,7 +148,7 @@ impl RelayAddresses {
     pub(super) fn check_peer(
         &self,
         config: &Config,
-        open: &OpenPorts,
+        open: &Relayed,
         peer: PeerAddr,
     ) -> Result<SocketAddr, ErrorCode> {
         self.check_permission(config, peer.0.ip())?;
@@ -164,6 +164,9 @@ impl RelayAddresses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turn::{AllocationId, Owner};
+
+    const SOMEBODY: Owner = Owner { worker: 0, allocation: AllocationId(0) };
 
     fn addresses(config: &Config, listeners: &[&str]) -> RelayAddresses {
         RelayAddresses::new(config, listeners.iter().map(|l| l.parse().unwrap()).collect())
@@ -186,10 +189,10 @@ mod tests {
         assert_eq!(own.from_wire("10.0.0.5:50000".parse().unwrap()), PeerAddr(relayed.0));
         assert_eq!(own.to_wire(peer("8.8.8.8:1")).to_string(), "8.8.8.8:1");
         // 203.0.113.0/24 is on the list, and so is 10/8; our own relayed addresses stay open.
-        let open = OpenPorts::new(own.relay_ips());
+        let open = Relayed::new(own.relay_ips());
         assert!(own.check_permission(&config, relayed.0.ip()).is_ok());
         assert!(own.check_peer(&config, &open, PeerAddr(relayed.0)).is_err());
-        open.open(own.relay_ips()[0], 50000);
+        open.open(own.relay_ips()[0], 50000, SOMEBODY);
         assert!(own.check_peer(&config, &open, PeerAddr(relayed.0)).is_ok());
         for text in ["203.0.113.5:3478", "203.0.113.5:50001", "203.0.113.6:50000"] {
             assert!(own.check_peer(&config, &open, peer(text)).is_err(), "{text}");
@@ -200,9 +203,9 @@ mod tests {
     fn of_our_own_addresses_only_open_relayed_ones_are_peers() {
         let config = Config::default();
         let own = addresses(&config, &["8.8.4.4:3478", "[2606:4700::1]:3478", "127.0.0.1:3478"]);
-        let open = OpenPorts::new(own.relay_ips());
+        let open = Relayed::new(own.relay_ips());
         for ip in own.relay_ips() {
-            open.open(*ip, 50000);
+            open.open(*ip, 50000, SOMEBODY);
         }
         for (text, ok) in [
             ("8.8.4.4:50000", true),
@@ -227,7 +230,7 @@ mod tests {
             ..Config::default()
         };
         let own = addresses(&config, &["127.0.0.1:3478"]);
-        let open = OpenPorts::new(own.relay_ips());
+        let open = Relayed::new(own.relay_ips());
         assert!(own.check_peer(&config, &open, peer("127.0.0.1:3478")).is_err());
         assert!(own.check_peer(&config, &open, peer("127.0.0.1:9")).is_ok());
     }

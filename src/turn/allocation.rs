@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     FiveTuple, RelayIp,
-    open_ports::OpenPorts,
+    relayed::Relayed,
     shared::{ReservationToken, Taken},
     sorted_map::SortedMap,
 };
@@ -115,7 +115,7 @@ impl Allocation {
     /// Whether a datagram may pass between this allocation and a peer that is `wire` on the wire:
     /// there is a permission, and if the address is one of our own, a relayed address behind it.
     #[inline]
-    pub fn may_pass(&self, peer: PeerAddr, wire: SocketAddr, open: &OpenPorts) -> bool {
+    pub fn may_pass(&self, peer: PeerAddr, wire: SocketAddr, open: &Relayed) -> bool {
         let permission = self.permissions.get(&peer.0.ip());
         permission.is_some_and(|permission| !permission.own || open.contains(wire))
     }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Config, RelayAddresses, Shared, open_ports::OpenPorts};
+use super::{Config, RelayAddresses, Shared, relayed::Relayed};
 use crate::{auth::TurnAuth, clock::Now, ids::CallId};
 
 /// Settings, addresses, users and the shared state: the same for every worker. Only [`Shared`] ever
@@ -13,7 +13,7 @@ pub struct Common {
     pub(super) addresses: Arc<RelayAddresses>,
     pub(super) auth: Arc<TurnAuth>,
     pub(super) shared: Arc<Shared>,
-    pub(super) open_ports: Arc<OpenPorts>,
+    pub(super) relayed: Arc<Relayed>,
 }
 
 impl Common {
@@ -21,13 +21,13 @@ impl Common {
     pub fn new(config: Config, auth: TurnAuth, listeners: Vec<SocketAddr>) -> Self {
         let addresses = RelayAddresses::new(&config, listeners);
         let shared = Shared::new(&config, &addresses);
-        let open_ports = OpenPorts::new(addresses.relay_ips());
+        let relayed = Relayed::new(addresses.relay_ips());
         Self {
             config: Arc::new(config),
             addresses: Arc::new(addresses),
             auth: Arc::new(auth),
             shared: Arc::new(shared),
-            open_ports: Arc::new(open_ports),
+            relayed: Arc::new(relayed),
         }
     }
 

@@ -36,6 +36,8 @@ pub(super) enum Timer {
 #[derive(Debug)]
 pub struct Engine {
     pub(super) common: Common,
+    /// This worker's place in the list of workers.
+    pub(super) worker: u16,
     pub(super) metrics: Arc<Metrics>,
     pub(super) slots: Slab<Slot>,
     pub(super) by_tuple: HashMap<FiveTuple, AllocationId>,
@@ -47,13 +49,20 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The mind of a worker, which counts in `metrics`.
-    pub fn new(now: Now, common: Common, metrics: Arc<Metrics>, seed: [u8; 32]) -> Self {
+    /// The mind of the worker that stands at place `worker` and counts in `metrics`.
+    pub fn new(
+        now: Now,
+        common: Common,
+        worker: u16,
+        metrics: Arc<Metrics>,
+        seed: [u8; 32],
+    ) -> Self {
         let mut rng = StdRng::from_seed(seed);
         let limit = common.config.max_unauthenticated_replies;
         let reply_limit = ReplyLimit::new(now.instant, limit, rng.random());
         Self {
             common,
+            worker,
             metrics,
             slots: Slab::new(),
             by_tuple: HashMap::new(),
@@ -270,7 +279,7 @@ impl Engine {
         for (number, channel) in allocation.channels.iter() {
             self.timers.clear(channel.expires, Timer::Channel(id, *number));
         }
-        self.common.open_ports.close(allocation.ip, allocation.port);
+        self.common.relayed.close(allocation.ip, allocation.port);
         self.common.shared.release(&allocation.owner.user, allocation.ip, allocation.port);
         self.metrics.allocation_closed();
         self.outputs.push_back(Output::CloseRelay { allocation: id });

@@ -129,7 +129,13 @@ impl Metrics {
     /// Counts a datagram that went nowhere. For the worker that owns these counters.
     #[inline]
     pub fn dropped(&self, reason: DropReason) {
-        self.drops[reason as usize].add(1);
+        self.dropped_many(reason, 1);
+    }
+
+    /// Counts `count` of them.
+    #[inline]
+    pub fn dropped_many(&self, reason: DropReason, count: usize) {
+        self.drops[reason as usize].add(count as u64);
     }
 
     pub(super) fn answered(&self, method: Method, result: Result<(), ErrorCode>) {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use rand::Rng;
 
 use super::{
-    AllocationId, DropReason, Engine, FiveTuple,
+    AllocationId, DropReason, Engine, FiveTuple, Owner,
     allocation::{Allocation, Slot},
 };
 use crate::{
@@ -25,10 +25,24 @@ pub enum FromClient {
         /// To which peer.
         to: SocketAddr,
     },
+    /// The packet is now the payload, and its peer an allocation of this server: hand it to
+    /// [`Engine::handle_relayed`] of its worker.
+    HandOver(HandOver),
     /// It was a request; what to do comes out of [`Engine::poll_output`].
     Handled,
     /// It went nowhere, and has been counted.
     Dropped(DropReason),
+}
+
+/// The way from one relayed address of this server to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandOver {
+    /// Whose the address is that it goes to.
+    pub owner: Owner,
+    /// The relayed address that it comes from.
+    pub from: SocketAddr,
+    /// The relayed address that it goes to.
+    pub to: SocketAddr,
 }
 
 /// What became of a datagram from a peer.
@@ -44,8 +58,9 @@ pub enum FromPeer {
 }
 
 /// A payload's way to a peer.
-struct ToPeer {
-    allocation: AllocationId,
+struct ToPeer<'a> {
+    id: AllocationId,
+    allocation: &'a Allocation,
     to: SocketAddr,
     payload: std::ops::Range<usize>,
 }
@@ -53,7 +68,12 @@ struct ToPeer {
 impl Engine {
     /// Takes in a datagram from a client.
     #[inline]
-    pub fn handle_client(&mut self, now: Now, tuple: FiveTuple, packet: &mut Packet) -> FromClient {
+    pub fn handle_client(
+        &mut self,
+        now: Now,
+        tuple: FiveTuple,
+        packet: &mut Packet<'_>,
+    ) -> FromClient {
         let bytes = packet.bytes();
         let way = match Kind::of(bytes) {
             Kind::ChannelData => self.channel_data(tuple, bytes),
@@ -66,10 +86,17 @@ impl Engine {
             Kind::Other => Err(DropReason::Foreign),
         };
         match way {
-            Ok(ToPeer { allocation, to, payload }) => {
+            Ok(ToPeer { id, allocation, to, payload }) => {
+                allocation.usage.add_up(payload.len());
+                self.metrics.relayed_up(payload.len());
                 packet.narrow(payload);
-                self.metrics.relayed_up(packet.bytes().len());
-                FromClient::Forward { allocation, to }
+                match self.common.relayed.find(to) {
+                    None => FromClient::Forward { allocation: id, to },
+                    Some(owner) => {
+                        let from = (allocation.ip.0, allocation.port).into();
+                        FromClient::HandOver(HandOver { owner, from, to })
+                    }
+                }
             }
             Err(reason) => {
                 self.metrics.dropped(reason);
@@ -78,13 +105,28 @@ impl Engine {
         }
     }
 
+    /// Takes in a datagram that comes from another relayed address of this server, as if it had
+    /// gone out and come in by the allocation's socket.
+    #[inline]
+    pub fn handle_relayed(&mut self, way: HandOver, packet: &mut Packet<'_>) -> FromPeer {
+        let id = way.owner.allocation;
+        // The allocation may have been closed since, and its name given to another.
+        let still =
+            self.open_ref(id).is_ok_and(|a| (a.ip.0, a.port) == (way.to.ip(), way.to.port()));
+        if !still {
+            self.metrics.dropped(DropReason::NoAllocation);
+            return FromPeer::Dropped(DropReason::NoAllocation);
+        }
+        self.handle_peer(id, way.from, packet)
+    }
+
     /// Takes in a datagram that an allocation's socket received (RFC 8656 §11.3, §12.6).
     #[inline]
     pub fn handle_peer(
         &mut self,
         id: AllocationId,
         source: SocketAddr,
-        packet: &mut Packet,
+        packet: &mut Packet<'_>,
     ) -> FromPeer {
         let payload = packet.bytes().len();
         match self.route_to_client(id, source, packet) {
@@ -103,13 +145,13 @@ impl Engine {
         &mut self,
         id: AllocationId,
         source: SocketAddr,
-        packet: &mut Packet,
+        packet: &mut Packet<'_>,
     ) -> Result<FiveTuple, DropReason> {
         let Some(Slot::Open(allocation)) = self.slots.get(id.0 as usize) else {
             return Err(DropReason::NoAllocation);
         };
         let peer = self.common.addresses.from_wire(source);
-        if !allocation.may_pass(peer, source, &self.common.open_ports) {
+        if !allocation.may_pass(peer, source, &self.common.relayed) {
             return Err(DropReason::NoPermission);
         }
         let payload = packet.bytes().len();
@@ -128,21 +170,20 @@ impl Engine {
 
     /// A ChannelData message (RFC 8656 §12.5).
     #[inline]
-    fn channel_data(&self, tuple: FiveTuple, bytes: &[u8]) -> Result<ToPeer, DropReason> {
+    fn channel_data(&self, tuple: FiveTuple, bytes: &[u8]) -> Result<ToPeer<'_>, DropReason> {
         let ChannelData { number, payload } =
             ChannelData::parse(bytes).ok_or(DropReason::BadChannelData)?;
         let (id, allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
         let channel = allocation.channels.get(&number).ok_or(DropReason::NoChannel)?;
-        if !allocation.may_pass(channel.peer, channel.wire, &self.common.open_ports) {
+        if !allocation.may_pass(channel.peer, channel.wire, &self.common.relayed) {
             return Err(DropReason::NoPermission);
         }
-        allocation.usage.add_up(payload.len());
-        Ok(ToPeer { allocation: id, to: channel.wire, payload })
+        Ok(ToPeer { id, allocation, to: channel.wire, payload })
     }
 
     /// A Send indication (RFC 8656 §11.2). It is never answered, whatever is wrong with it.
     #[inline]
-    fn send(&self, tuple: FiveTuple, request: &Request<'_>) -> Result<ToPeer, DropReason> {
+    fn send(&self, tuple: FiveTuple, request: &Request<'_>) -> Result<ToPeer<'_>, DropReason> {
         let attributes = &request.attributes;
         let (Some(peer), Some(payload), false, true) = (
             attributes.peer,
@@ -155,7 +196,7 @@ impl Engine {
         let (id, allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
         let peer = PeerAddr(peer);
         let to = self.common.addresses.to_wire(peer);
-        if !allocation.may_pass(peer, to, &self.common.open_ports) {
+        if !allocation.may_pass(peer, to, &self.common.relayed) {
             return Err(DropReason::NoPermission);
         }
         // A permission says nothing of ports, of which there is no 0; and a listener of ours, where
@@ -163,8 +204,7 @@ impl Engine {
         if peer.0.port() == 0 || self.common.addresses.is_listener(to) {
             return Err(DropReason::ForbiddenPeer);
         }
-        allocation.usage.add_up(payload.len());
-        Ok(ToPeer { allocation: id, to, payload })
+        Ok(ToPeer { id, allocation, to, payload })
     }
 
     #[inline]

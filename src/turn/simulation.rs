@@ -133,6 +133,28 @@ impl Simulation {
         }
     }
 
+    /// What goes from one relayed address to another comes to the same as through the kernel.
+    fn check_hand_over(&mut self, client: usize, to: Option<SocketAddr>) {
+        let handed_over = self.world.handed_over.take();
+        let receiver =
+            to.and_then(|to| self.models.iter().flatten().find(|m| m.relayed == to).cloned());
+        assert_eq!(handed_over.is_some(), receiver.is_some());
+        let (Some((way, got)), Some(receiver), Some(sender)) =
+            (handed_over, receiver, self.model(client).cloned())
+        else {
+            return;
+        };
+        assert_eq!((way.from, way.to), (sender.relayed, receiver.relayed));
+        let permitted = receiver.permits(self.world.now.instant, sender.relayed.ip());
+        assert_eq!(got.is_some(), permitted);
+        let plain = self.world.peer_sends(sender.relayed, receiver.relayed, b"up");
+        // A Data indication has a transaction of its own.
+        assert_eq!(
+            got.map(|bytes| (bytes.len(), bytes[0])),
+            plain.map(|bytes| (bytes.len(), bytes[0]))
+        );
+    }
+
     /// Whether a peer is none of our own addresses, or one that is relayed now.
     fn reachable(&self, peer: SocketAddr) -> bool {
         let own = LISTENERS.iter().any(|l| l.parse::<SocketAddr>().unwrap().ip() == peer.ip());
@@ -235,6 +257,7 @@ impl Simulation {
                 let reachable = self.reachable(to);
                 let may = self.model(client).is_some_and(|m| m.permits(now, to.ip())) && reachable;
                 assert_eq!(sent, may.then(|| (to, b"up".to_vec())));
+                self.check_hand_over(client, sent.map(|(to, _)| to));
             }
             Step::ChannelData { client, number } => {
                 let sent = self.clients[client].channel_data(&mut self.world, number, b"up");
@@ -244,6 +267,7 @@ impl Simulation {
                 });
                 let to = to.filter(|to| self.reachable(*to));
                 assert_eq!(sent, to.map(|to| (to, b"up".to_vec())));
+                self.check_hand_over(client, to);
             }
             Step::PeerSends { client, peer } => {
                 let from: SocketAddr = PEERS[peer].parse().unwrap();

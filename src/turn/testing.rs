@@ -26,7 +26,7 @@ use crate::{
     auth::{Secret, TurnAuth, TurnSecrets},
     clock::Now,
     ids::{CallId, ClientAddr, UserId},
-    stun::{ChannelData, HEADROOM, Packet},
+    stun::{ChannelData, HEADROOM, Packet, roomy},
 };
 
 pub const REALM: &str = "test";
@@ -46,6 +46,8 @@ pub struct World {
     pub busy: HashSet<u16>,
     /// Whether the system has run out of sockets.
     pub exhausted: bool,
+    /// What the last datagram that went from one relayed address to another came to.
+    pub handed_over: Option<(HandOver, Option<Vec<u8>>)>,
     /// What was sent since it was last looked at.
     sent: Vec<(FiveTuple, Vec<u8>)>,
 }
@@ -63,7 +65,7 @@ impl World {
         let common = Common::new(config, auth, listeners);
         let metrics: Vec<_> = (0..workers).map(|_| Arc::new(Metrics::default())).collect();
         let engine = |(n, m): (usize, &Arc<Metrics>)| {
-            Engine::new(now, common.clone(), m.clone(), [n as u8; 32])
+            Engine::new(now, common.clone(), n as u16, m.clone(), [n as u8; 32])
         };
         let engines = metrics.iter().enumerate().map(engine).collect();
         Self {
@@ -76,6 +78,7 @@ impl World {
             open_for_calls: HashMap::new(),
             busy: HashSet::new(),
             exhausted: false,
+            handed_over: None,
             sent: Vec::new(),
         }
     }
@@ -96,11 +99,19 @@ impl World {
     /// Hands a datagram of a client to its worker.
     pub fn client_sends(&mut self, client: SocketAddr, bytes: &[u8]) -> (FromClient, Vec<u8>) {
         let worker = self.worker_of(client);
-        let mut packet = Packet::from(bytes);
+        let (mut buffer, place) = roomy(bytes);
+        let mut packet = Packet::new(&mut buffer, place);
         let verdict =
             self.workers[worker].handle_client(self.now, Self::tuple(client), &mut packet);
+        let bytes = packet.bytes().to_vec();
+        if let FromClient::HandOver(way) = verdict {
+            let owner = &mut self.workers[usize::from(way.owner.worker)];
+            let forwarded =
+                matches!(owner.handle_relayed(way, &mut packet), FromPeer::Forward { .. });
+            self.handed_over = Some((way, forwarded.then(|| packet.bytes().to_vec())));
+        }
         self.carry_out(worker);
-        (verdict, packet.bytes().to_vec())
+        (verdict, bytes)
     }
 
     /// Hands a datagram of a peer to the relay socket at `relayed`. What the client gets.
@@ -111,7 +122,8 @@ impl World {
         bytes: &[u8],
     ) -> Option<Vec<u8>> {
         let (&(worker, id), _) = self.sockets.iter().find(|(_, at)| **at == relayed)?;
-        let mut packet = Packet::from(bytes);
+        let (mut buffer, place) = roomy(bytes);
+        let mut packet = Packet::new(&mut buffer, place);
         match self.workers[worker].handle_peer(id, peer, &mut packet) {
             FromPeer::Forward { .. } => Some(packet.bytes().to_vec()),
             FromPeer::Dropped(_) => None,
@@ -217,7 +229,7 @@ impl World {
             assert!(engine.outputs.is_empty());
         }
         assert!(self.sockets.is_empty());
-        assert!(self.common.open_ports.is_empty());
+        assert!(self.common.relayed.is_empty());
         assert!(self.open_for_calls.values().all(|open| *open == 0));
         let ports = self.common.config.relay_ports.clone().count();
         assert!(self.shared().is_idle(ports), "{:?}", self.shared());
@@ -437,7 +449,8 @@ impl Client {
         payload: &[u8],
     ) -> Option<(SocketAddr, Vec<u8>)> {
         let number = crate::stun::ChannelNumber::new(number)?;
-        let mut packet = Packet::from(payload);
+        let (mut buffer, place) = roomy(payload);
+        let mut packet = Packet::new(&mut buffer, place);
         ChannelData::wrap(&mut packet, number);
         assert!(packet.bytes().len() <= payload.len() + HEADROOM);
         Self::forwarded(world.client_sends(self.address, packet.bytes()))
@@ -446,6 +459,7 @@ impl Client {
     fn forwarded((verdict, bytes): (FromClient, Vec<u8>)) -> Option<(SocketAddr, Vec<u8>)> {
         match verdict {
             FromClient::Forward { to, .. } => Some((to, bytes)),
+            FromClient::HandOver(way) => Some((way.to, bytes)),
             _ => None,
         }
     }

@@ -31,7 +31,7 @@ mod linux {
         net::{SocketAddr, UdpSocket},
     };
 
-    use callbox::sys::{ReceiveBatch, SendBatch, Transmit, enable_gro};
+    use callbox::sys::{ReceiveBatch, SendBatch, enable_gro};
     use clap::Parser;
     use rustix::{
         buffer::spare_capacity,
@@ -213,8 +213,8 @@ mod linux {
     impl Batches {
         fn new() -> Self {
             Self {
-                from_clients: ReceiveBatch::new(RUNS, 65_536, 0),
-                from_peer: ReceiveBatch::new(RUNS_BACK, 65_536, 0),
+                from_clients: ReceiveBatch::new(RUNS, 65_536, 0, 0),
+                from_peer: ReceiveBatch::new(RUNS_BACK, 65_536, 0, 0),
                 outgoing: SendBatch::default(),
             }
         }
@@ -222,26 +222,24 @@ mod linux {
 
     impl Carry for Batches {
         fn up(&mut self, forwarder: &mut Forwarder) {
-            let Ok(count) = self.from_clients.receive(&forwarder.listener) else { return };
+            let Ok(count) = self.from_clients.receive(&forwarder.listener, 0..RUNS) else { return };
             for slot in 0..count {
                 let Some(received) = self.from_clients.received(slot) else { continue };
                 let Some(client) = forwarder.client(received.source) else { continue };
                 // Each client has a socket of its own, and its run is one message for it.
-                let run = Transmit::run(Some(forwarder.peer), 0, received.len, received.segment);
-                self.outgoing.push(run);
+                self.outgoing.push(Some(forwarder.peer), received.bytes, received.segment);
                 let upstream = &forwarder.clients[client].upstream;
-                let _ = self.outgoing.send(upstream, self.from_clients.bytes(slot));
+                let _ = self.outgoing.send(upstream, self.from_clients.buffer());
             }
         }
 
         fn down(&mut self, forwarder: &Forwarder, client: usize) {
             let Client { at, upstream } = &forwarder.clients[client];
-            let Ok(count) = self.from_peer.receive(upstream) else { return };
+            let Ok(count) = self.from_peer.receive(upstream, 0..RUNS_BACK) else { return };
             for slot in 0..count {
                 let Some(received) = self.from_peer.received(slot) else { continue };
-                let run = Transmit::run(Some(*at), 0, received.len, received.segment);
-                self.outgoing.push(run);
-                let _ = self.outgoing.send(&forwarder.listener, self.from_peer.bytes(slot));
+                self.outgoing.push(Some(*at), received.bytes, received.segment);
+                let _ = self.outgoing.send(&forwarder.listener, self.from_peer.buffer());
             }
         }
     }

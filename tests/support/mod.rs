@@ -13,7 +13,7 @@ use std::{
 
 use callbox::{
     auth::{Secret, TurnAuth, TurnSecrets},
-    relay::{Config, Relay},
+    relay::{self, Config, Relay},
     turn::{self, Event, PeerPolicy},
 };
 
@@ -49,6 +49,7 @@ pub fn start(workers: usize, change: impl FnOnce(&mut turn::Config)) -> Server {
         listen: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()],
         workers,
         credential_ttl: Duration::from_secs(3600),
+        gather: relay::GATHER,
         turn,
         auth: TurnAuth::new(REALM.into(), secrets(), users),
     };

@@ -303,18 +303,18 @@ pub(super) fn count_bindings(
     };
     let sockets: Vec<_> = (0..SOCKETS).map(socket).collect::<anyhow::Result<_>>()?;
     let mut batch = crate::sys::SendBatch::default();
-    let mut answers = crate::sys::ReceiveBatch::new(WAVE, 256, 0);
+    let mut answers = crate::sys::ReceiveBatch::new(WAVE, 256, 0, 0);
     let started = Instant::now();
     let mut count = 0;
     while started.elapsed() < duration {
         for socket in &sockets {
             for _ in 0..WAVE / 4 {
-                batch.push(crate::sys::Transmit::one(None, 0, request.raw.len()));
+                batch.push(None, 0..request.raw.len(), request.raw.len());
             }
-            batch.send(socket, &request.raw)?;
+            batch.send(socket, &request.raw).taken()?;
         }
         for socket in &sockets {
-            count += answers.receive(socket).unwrap_or(0);
+            count += answers.receive(socket, 0..WAVE).unwrap_or(0);
         }
     }
     Ok(Some(count as f64 / started.elapsed().as_secs_f64()))

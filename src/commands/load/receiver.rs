@@ -52,7 +52,7 @@ impl Receiver {
         Self {
             framing: if args.path == Path::Up { Framing::None } else { args.framing },
             size: args.size,
-            incoming: ReceiveBatch::new(slots, len, 0),
+            incoming: ReceiveBatch::new(slots, len, 0, 0),
             slots,
             started: now,
             latencies: Histogram::new(),
@@ -68,12 +68,13 @@ impl Receiver {
 
     /// Takes in all that a socket has.
     pub fn drain(&mut self, socket: &mio::net::UdpSocket) {
-        while let Ok(count) = self.incoming.receive(socket) {
+        while let Ok(count) = self.incoming.receive(socket, 0..self.slots) {
             self.heard = Instant::now();
             let at = self.heard - self.started;
             for slot in 0..count {
-                let segment = self.incoming.received(slot).map_or(0, |received| received.segment);
-                for bytes in self.incoming.bytes(slot).chunks(segment.max(1)) {
+                let Some(received) = self.incoming.received(slot) else { continue };
+                for place in received.datagrams() {
+                    let bytes = &self.incoming.buffer()[place];
                     let Kind::Data(payload) = kind(self.framing, self.size, bytes) else {
                         continue;
                     };

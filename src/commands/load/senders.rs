@@ -11,7 +11,7 @@ use super::{
     Framing, LoadArgs, Path,
     client::{CHANNEL, Clients},
 };
-use crate::sys::{SendBatch, Transmit};
+use crate::sys::SendBatch;
 
 /// The senders of a run: the clients, or the peer alone.
 pub(super) struct Senders {
@@ -75,16 +75,17 @@ impl Senders {
         }
         let result = match (self.gso, to) {
             (true, _) => {
-                self.batch.push(Transmit::run(to, 0, burst.len(), self.datagram));
-                self.batch.send(socket, burst).map(|_| self.burst)
+                self.batch.push(to, 0..burst.len(), self.datagram);
+                self.batch.send(socket, burst).taken()
             }
             (false, Some(to)) if self.burst == 1 => socket.send_to(burst, to).map(|_| 1),
             (false, None) if self.burst == 1 => socket.send(burst).map(|_| 1),
             (false, _) => {
                 for n in 0..self.burst {
-                    self.batch.push(Transmit::one(to, n * self.datagram, self.datagram));
+                    let datagram = n * self.datagram..(n + 1) * self.datagram;
+                    self.batch.push(to, datagram, self.datagram);
                 }
-                self.batch.send(socket, burst)
+                self.batch.send(socket, burst).taken()
             }
         };
         match result {

@@ -9,7 +9,7 @@ use crate::{
     clock::Now,
     stun::{ErrorCode, Family, Method, Request, ResponseBuilder, TransactionId},
     turn::{
-        AllocationId, Engine, Event, FiveTuple, OpenError, Output,
+        AllocationId, Engine, Event, FiveTuple, OpenError, Output, Owner,
         allocation::{Allocation, DEFAULT_LIFETIME, Opening, RESERVATION_LIFETIME, Slot},
         engine::Timer,
         shared::Taken,
@@ -182,7 +182,8 @@ impl Engine {
             let usage = allocation.usage.clone();
             self.outputs.push_back(Output::Event(Event::AllocationOpened { call, usage }));
         }
-        self.common.open_ports.open(taken.ip, taken.port);
+        let owner = Owner { worker: self.worker, allocation: id };
+        self.common.relayed.open(taken.ip, taken.port, owner);
         self.metrics.allocation_opened();
         let response = success(&allocation, fingerprint);
         let bytes = response.finish(Some(allocation.owner.key.expose()));

@@ -28,8 +28,8 @@ impl Engine {
             return Err(ErrorCode::PeerAddressFamilyMismatch);
         }
         let peer = PeerAddr(peer);
-        let Common { addresses, config, open_ports, .. } = &self.common;
-        let wire = addresses.check_peer(config, open_ports, peer)?;
+        let Common { addresses, config, relayed, .. } = &self.common;
+        let wire = addresses.check_peer(config, relayed, peer)?;
         // A channel has one peer and a peer one channel, until the binding expires.
         let bound = allocation.channels.get(&number).map(|channel| channel.peer);
         let has = allocation.channel_of.get(&peer).copied();

@@ -1,0 +1,162 @@
+//! The way of a packet through a worker: read, routed by the mind, and put into a batch. Nothing
+//! here allocates, locks or logs for a packet.
+
+use std::{io, ops::Range};
+
+use super::worker::Worker;
+use crate::{
+    clock::Now,
+    ids::ClientAddr,
+    sys::Received,
+    turn::{AllocationId, DropReason, FiveTuple, FromClient, FromPeer, HandOver},
+};
+
+/// How many reads a listener has before the others have their turn.
+const LISTENER_READS: usize = 64;
+
+/// The same for a relay socket: there are many of them.
+const RELAY_READS: usize = 16;
+
+/// The same for a neighbour, in packets.
+const NEIGHBOUR_PACKETS: usize = 64;
+
+impl Worker {
+    /// Reads a listener for a while. `true` if there may be more.
+    pub(super) fn read_listener(&mut self, now: Now, listener: u16) -> bool {
+        self.make_room(LISTENER_READS);
+        let socket = &self.listeners[usize::from(listener)].udp;
+        match self.batches.receive(socket, LISTENER_READS) {
+            Ok(slots) => {
+                let more = slots.len() == LISTENER_READS;
+                for received in slots {
+                    let Some(received) = self.batches.received(received) else { continue };
+                    let tuple = FiveTuple { listener, client: ClientAddr(received.source) };
+                    self.seen += received.count();
+                    for place in received.datagrams() {
+                        self.route_client(now, tuple, place, received.count() > 1);
+                    }
+                }
+                more
+            }
+            Err(error) => self.not_read(now, &error),
+        }
+    }
+
+    /// Reads the socket of an allocation for a while. `true` if there may be more.
+    pub(super) fn read_relay(&mut self, now: Now, allocation: AllocationId) -> bool {
+        self.make_room(RELAY_READS);
+        let Some(Some(relay)) = self.relays.get(allocation.0 as usize) else { return false };
+        match self.batches.receive(&relay.udp, RELAY_READS) {
+            Ok(slots) => {
+                let more = slots.len() == RELAY_READS;
+                for received in slots {
+                    if let Some(received) = self.batches.received(received) {
+                        self.seen += received.count();
+                        self.route_peer(allocation, &received);
+                    }
+                }
+                more
+            }
+            Err(error) => self.not_read(now, &error),
+        }
+    }
+
+    /// Takes in what another worker has handed over. `true` if there may be more.
+    pub(super) fn read_neighbour(&mut self, way: usize) -> bool {
+        for _ in 0..NEIGHBOUR_PACKETS {
+            let Some((hand_over, len)) = self.neighbours.next(way) else { return false };
+            let place = self.spare(len);
+            self.neighbours.take(way, self.batches.bytes_mut(place.clone()));
+            self.seen += 1;
+            self.arrive(hand_over, place);
+        }
+        true
+    }
+
+    fn not_read(&mut self, now: Now, error: &io::Error) -> bool {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return false;
+        }
+        self.could_not_read(now, error);
+        true
+    }
+
+    /// Sends what is there if there is no room for so many reads.
+    fn make_room(&mut self, reads: usize) {
+        if !self.batches.has_room(reads) {
+            self.send();
+        }
+    }
+
+    /// Room for a copy of `len` bytes, with free bytes around it.
+    fn spare(&mut self, len: usize) -> Range<usize> {
+        self.batches.take_spare(len).unwrap_or_else(|| {
+            self.batches.send(&self.listeners, &self.relays, &self.metrics);
+            self.batches.take_spare(len).expect("there is spare room for the largest datagram")
+        })
+    }
+
+    /// A place with free bytes around it for one of several datagrams that were received together.
+    fn apart(&mut self, place: Range<usize>) -> Range<usize> {
+        let copy = self.spare(place.len());
+        self.batches.copy(place, copy.start);
+        copy
+    }
+
+    fn route_client(&mut self, now: Now, tuple: FiveTuple, place: Range<usize>, one_of_many: bool) {
+        let mut packet = self.batches.packet(place);
+        match self.engine.handle_client(now, tuple, &mut packet) {
+            FromClient::Forward { allocation, to } => {
+                let place = packet.place();
+                if let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) {
+                    self.batches.send_to_peer(allocation, relay, to, place);
+                }
+            }
+            FromClient::HandOver(way) => {
+                let place = packet.place();
+                self.hand_over(way, place, one_of_many);
+            }
+            FromClient::Handled => self.carry_out(now),
+            FromClient::Dropped(_) => {}
+        }
+    }
+
+    /// Brings a packet to another allocation of this server, past the kernel.
+    fn hand_over(&mut self, way: HandOver, place: Range<usize>, one_of_many: bool) {
+        if way.owner.worker == self.index {
+            let place = if one_of_many { self.apart(place) } else { place };
+            self.arrive(way, place);
+        } else if !self.neighbours.send(way, self.batches.bytes(place)) {
+            self.metrics.dropped(DropReason::SendBufferFull);
+        }
+    }
+
+    /// A packet from another relayed address is at the worker of the one that it goes to.
+    fn arrive(&mut self, way: HandOver, place: Range<usize>) {
+        let mut packet = self.batches.packet(place);
+        if let FromPeer::Forward { to } = self.engine.handle_relayed(way, &mut packet) {
+            let place = packet.place();
+            self.send_to_client(way.owner.allocation, to, place);
+        }
+    }
+
+    fn route_peer(&mut self, allocation: AllocationId, received: &Received) {
+        for place in received.datagrams() {
+            // The header of one would overwrite the one before.
+            let place = if received.count() > 1 { self.apart(place) } else { place };
+            let mut packet = self.batches.packet(place);
+            if let FromPeer::Forward { to } =
+                self.engine.handle_peer(allocation, received.source, &mut packet)
+            {
+                let place = packet.place();
+                self.send_to_client(allocation, to, place);
+            }
+        }
+    }
+
+    fn send_to_client(&mut self, allocation: AllocationId, to: FiveTuple, place: Range<usize>) {
+        if let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) {
+            self.batches.send_to_client(relay, to, place);
+        }
+    }
+}

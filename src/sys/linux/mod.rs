@@ -1,0 +1,21 @@
+//! `recvmmsg`, `sendmmsg`, `UDP_GRO` and `UDP_SEGMENT`.
+#![allow(unsafe_code, reason = "system calls that no kept crate makes in batches")]
+
+mod address;
+mod options;
+mod receive;
+mod send;
+#[cfg(test)]
+mod tests;
+
+pub use options::{enable_gro, raise_open_files, sleep_precisely};
+pub use receive::ReceiveBatch;
+pub use send::SendBatch;
+
+/// Room for one control message that carries a segment size.
+const CONTROL: usize = 32;
+
+/// A control buffer, aligned as the kernel wants it.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);

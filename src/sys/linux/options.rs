@@ -1,0 +1,53 @@
+//! What is set once: socket options, the process's limits, the precision of a thread's timers.
+
+use std::{io, mem, os::fd::AsRawFd, time::Duration};
+
+/// Lets the kernel hand over several datagrams of one source and one length as one.
+///
+/// # Errors
+/// If the kernel cannot (before 5.0).
+pub fn enable_gro(socket: &impl AsRawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value is an int that lives through the call, and its size is told.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_GRO,
+            (&raw const on).cast(),
+            mem::size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Raises this process's limit of open files as far as it may go. Gives the limit that holds now.
+///
+/// # Errors
+/// What the system says.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the struct lives through the call, which fills it.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: the struct lives through the call, which only reads it.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// Sleeps for `time`, and not for the 50 µs more that the kernel may add to let timers meet.
+pub fn sleep_precisely(time: Duration) {
+    thread_local! {
+        static SLACK: () = {
+            // SAFETY: this sets a number of the calling thread and touches no memory.
+            unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
+        };
+    }
+    SLACK.with(|()| std::thread::sleep(time));
+}

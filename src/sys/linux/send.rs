@@ -1,0 +1,241 @@
+//! Sending many datagrams with one call.
+
+use std::{
+    io, mem,
+    net::SocketAddr,
+    ops::Range,
+    os::fd::{AsRawFd, RawFd},
+    ptr,
+};
+
+use super::{CONTROL, Control, address};
+use crate::sys::{
+    RunId, Sent,
+    runs::{Run, Runs},
+};
+
+/// Datagrams to be sent, each alone or in a run of equal lengths that the kernel takes apart
+/// (`UDP_SEGMENT`).
+///
+/// It holds places in a buffer, not the bytes: they are sent from where they stand.
+#[derive(Default)]
+pub struct SendBatch {
+    runs: Runs,
+    /// The system has refused a run: from then on every datagram goes alone.
+    no_runs: bool,
+    names: Vec<libc::sockaddr_storage>,
+    controls: Vec<Control>,
+    vectors: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
+}
+
+// SAFETY: the pointers in `vectors` and `headers` are written and used within one call of `send` or
+// `send_each`.
+unsafe impl Send for SendBatch {}
+
+impl SendBatch {
+    /// Begins a run with what stands at `bytes` in the buffer: one datagram if `segment` is its
+    /// length, else several of `segment` bytes each but for the last, up to 64 and 65,000 bytes.
+    /// `to` is `None` on a connected socket.
+    #[inline]
+    pub fn push(&mut self, to: Option<SocketAddr>, bytes: Range<usize>, segment: usize) -> RunId {
+        self.runs.push(to, bytes, segment)
+    }
+
+    /// Adds a datagram to a run. `false` if it does not fit in: all go to one address, and have the length of the first,
+    /// but for the last, which may be shorter.
+    #[inline]
+    pub fn extend(&mut self, run: RunId, to: Option<SocketAddr>, bytes: Range<usize>) -> bool {
+        !self.no_runs && self.runs.extend(run, to, bytes)
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.runs.runs().is_empty()
+    }
+
+    /// Sends everything from `buffer` through one socket, and forgets it.
+    ///
+    /// # Panics
+    /// If a datagram does not lie within `buffer`.
+    pub fn send(&mut self, socket: &impl AsRawFd, buffer: &[u8]) -> Sent {
+        let socket = socket.as_raw_fd();
+        let count = self.prepare(buffer);
+        let mut sent = Sent::default();
+        let mut at = 0;
+        while at < count {
+            let headers = &mut self.headers[at..count];
+            // SAFETY: the headers lead to names, vectors and controls of `self`, and those to
+            // `buffer`; all live through the call, and the kernel only reads them.
+            let taken = unsafe {
+                libc::sendmmsg(
+                    socket,
+                    headers.as_mut_ptr(),
+                    headers.len() as u32,
+                    libc::MSG_DONTWAIT as _,
+                )
+            };
+            let Ok(taken @ 1..) = usize::try_from(taken) else {
+                let error = io::Error::last_os_error();
+                let rest: usize = self.runs.runs()[at..].iter().map(Run::count).sum();
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    sent.full += rest;
+                    break;
+                }
+                self.one_by_one(at, socket, buffer, error, &mut sent);
+                at += 1;
+                continue;
+            };
+            sent.datagrams +=
+                self.runs.runs()[at..at + taken].iter().map(Run::count).sum::<usize>();
+            at += taken;
+        }
+        self.runs.clear();
+        sent
+    }
+
+    /// Sends each run from `buffer` through the socket that it is given by its place, and forgets
+    /// it; a run without a socket counts as refused.
+    ///
+    /// # Panics
+    /// If a datagram does not lie within `buffer`.
+    pub fn send_each<'s, S: AsRawFd + 's>(
+        &mut self,
+        buffer: &[u8],
+        socket: impl Fn(usize) -> Option<&'s S>,
+    ) -> Sent {
+        let mut sent = Sent::default();
+        for at in 0..self.prepare(buffer) {
+            let count = self.runs.runs()[at].count();
+            let Some(socket) = socket(at).map(AsRawFd::as_raw_fd) else {
+                sent.refused += count;
+                continue;
+            };
+            // SAFETY: as in `send`.
+            let taken = unsafe {
+                libc::sendmsg(socket, &raw const self.headers[at].msg_hdr, libc::MSG_DONTWAIT)
+            };
+            if taken >= 0 {
+                sent.datagrams += count;
+                continue;
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() == io::ErrorKind::WouldBlock {
+                sent.full += count;
+            } else {
+                self.one_by_one(at, socket, buffer, error, &mut sent);
+            }
+        }
+        self.runs.clear();
+        sent
+    }
+
+    /// Writes a header for each run. Gives how many there are.
+    fn prepare(&mut self, buffer: &[u8]) -> usize {
+        let count = self.runs.runs().len();
+        // SAFETY: all zeros is a valid value of each of these C structs.
+        let (name, vector, header) = unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+        // They only grow, so that in the steady state nothing is allocated. All of it before the
+        // first pointer is taken.
+        grow(&mut self.names, count, name);
+        grow(&mut self.controls, count, Control([0; CONTROL]));
+        grow(&mut self.vectors, self.runs.pieces(), vector);
+        grow(&mut self.headers, count, header);
+        let mut used = 0;
+        for (at, run) in self.runs.runs().iter().enumerate() {
+            let first = used;
+            for piece in self.runs.pieces_of(run) {
+                let bytes = &buffer[piece];
+                let base = bytes.as_ptr().cast_mut().cast();
+                self.vectors[used] = libc::iovec { iov_base: base, iov_len: bytes.len() };
+                used += 1;
+            }
+            let header = &mut self.headers[at].msg_hdr;
+            *header = empty_header();
+            if let Some(to) = run.to {
+                header.msg_namelen = address::write(&mut self.names[at], to);
+                header.msg_name = (&raw mut self.names[at]).cast();
+            }
+            header.msg_iov = &raw mut self.vectors[first];
+            header.msg_iovlen = (used - first) as _;
+            if run.segment < run.total {
+                header.msg_control = (&raw mut self.controls[at]).cast();
+                write_segment(header, run.segment as u16);
+            }
+        }
+        count
+    }
+
+    /// Sends the datagrams of a run that was refused one by one: the link may be too narrow for
+    /// them to go unfragmented, or its driver unable to take runs apart.
+    #[cold]
+    fn one_by_one(
+        &mut self,
+        run: usize,
+        socket: RawFd,
+        buffer: &[u8],
+        error: io::Error,
+        sent: &mut Sent,
+    ) {
+        let run = &self.runs.runs()[run];
+        if run.count() == 1 {
+            sent.refused += 1;
+            sent.error = Some(error);
+            return;
+        }
+        self.no_runs |= error.raw_os_error() == Some(libc::EIO);
+        for datagram in self.runs.pieces_of(run).flat_map(|piece| buffer[piece].chunks(run.segment))
+        {
+            match send_one(socket, run.to, datagram) {
+                Ok(()) => sent.datagrams += 1,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => sent.full += 1,
+                Err(error) => {
+                    sent.refused += 1;
+                    sent.error = Some(error);
+                }
+            }
+        }
+    }
+}
+
+fn grow<T: Clone>(all: &mut Vec<T>, count: usize, value: T) {
+    if all.len() < count {
+        all.resize(count, value);
+    }
+}
+
+fn send_one(socket: RawFd, to: Option<SocketAddr>, bytes: &[u8]) -> io::Result<()> {
+    // SAFETY: all zeros is a valid address storage.
+    let mut name: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let (address, len) = match to {
+        Some(to) => {
+            let len = address::write(&mut name, to);
+            ((&raw const name).cast(), len)
+        }
+        None => (ptr::null(), 0),
+    };
+    // SAFETY: the bytes and the address live through the call, and their lengths are told.
+    let taken = unsafe {
+        libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT, address, len)
+    };
+    if taken >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn empty_header() -> libc::msghdr {
+    // SAFETY: all zeros is a header without name, data or control messages.
+    unsafe { mem::zeroed() }
+}
+
+/// Puts a segment size (`UDP_SEGMENT`) into the control buffer of a header.
+fn write_segment(header: &mut libc::msghdr, segment: u16) {
+    // SAFETY: the header has a control buffer of `CONTROL` bytes, which is more than the space of
+    // one message with a u16, and the macros stay within it.
+    unsafe {
+        header.msg_controllen = libc::CMSG_SPACE(mem::size_of::<u16>() as u32) as _;
+        let message = libc::CMSG_FIRSTHDR(header);
+        (*message).cmsg_level = libc::SOL_UDP;
+        (*message).cmsg_type = libc::UDP_SEGMENT;
+        (*message).cmsg_len = libc::CMSG_LEN(mem::size_of::<u16>() as u32) as _;
+        ptr::write_unaligned(libc::CMSG_DATA(message).cast::<u16>(), segment);
+    }
+}

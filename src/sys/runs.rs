@@ -1,0 +1,163 @@
+//! What is to be sent: datagrams, gathered into runs that one system call sends as one.
+
+use std::{net::SocketAddr, ops::Range};
+
+/// The most datagrams in a run: what every kernel with `UDP_SEGMENT` takes.
+const MAX_SEGMENTS: usize = 64;
+
+/// The most bytes in a run: with its headers it must fit an IP packet.
+const MAX_TOTAL: usize = 65_000;
+
+/// The longest datagram that is put into a run: the kernel wants it to fit the link, and what does
+/// not fit 1500 bytes with its headers may not.
+const MAX_SEGMENT: usize = 1_452;
+
+/// The end of a chain of pieces.
+const NONE: u32 = u32::MAX;
+
+/// Names a run until it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunId(u32);
+
+/// Bytes of a run that stand together.
+#[derive(Debug)]
+struct Piece {
+    bytes: Range<usize>,
+    /// The place of the next piece of the run.
+    next: u32,
+}
+
+/// Datagrams to one address: all of one length, but for the last, which may be shorter.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// Where to; `None` on a connected socket.
+    pub to: Option<SocketAddr>,
+    /// The length of each datagram.
+    pub segment: usize,
+    /// The length of all.
+    pub total: usize,
+    first: u32,
+    last: u32,
+}
+
+impl Run {
+    /// How many datagrams it is: 1 for an empty one.
+    pub fn count(&self) -> usize {
+        self.total.div_ceil(self.segment.max(1)).max(1)
+    }
+}
+
+/// Runs, each a chain of pieces. It holds places in a buffer, not the bytes.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    runs: Vec<Run>,
+    pieces: Vec<Piece>,
+}
+
+impl Runs {
+    /// Begins a run with what stands at `bytes`: datagrams of `segment` bytes each, but for the
+    /// last.
+    pub fn push(&mut self, to: Option<SocketAddr>, bytes: Range<usize>, segment: usize) -> RunId {
+        let piece = self.pieces.len() as u32;
+        let total = bytes.len();
+        self.runs.push(Run { to, segment, total, first: piece, last: piece });
+        self.pieces.push(Piece { bytes, next: NONE });
+        RunId(self.runs.len() as u32 - 1)
+    }
+
+    /// Adds a datagram to a run. `false` if it does not fit in.
+    #[inline]
+    pub fn extend(&mut self, run: RunId, to: Option<SocketAddr>, bytes: Range<usize>) -> bool {
+        let Some(run) = self.runs.get_mut(run.0 as usize) else { return false };
+        let full = run.segment == 0 || run.total >= run.segment * MAX_SEGMENTS;
+        // Only the last may be shorter, so nothing follows one that is.
+        let ended = run.segment == 0 || run.total % run.segment != 0;
+        if run.to != to
+            || full
+            || ended
+            || bytes.is_empty()
+            || bytes.len() > run.segment
+            || run.segment > MAX_SEGMENT
+            || run.total + bytes.len() > MAX_TOTAL
+        {
+            return false;
+        }
+        run.total += bytes.len();
+        let piece = self.pieces.len() as u32;
+        self.pieces[run.last as usize].next = piece;
+        run.last = piece;
+        self.pieces.push(Piece { bytes, next: NONE });
+        true
+    }
+
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// How many pieces all runs have together.
+    #[cfg(target_os = "linux")]
+    pub fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// The pieces of a run, in order.
+    #[inline]
+    pub fn pieces_of(&self, run: &Run) -> impl Iterator<Item = Range<usize>> {
+        let mut at = run.first;
+        std::iter::from_fn(move || {
+            let piece = self.pieces.get(at as usize)?;
+            at = piece.next;
+            Some(piece.bytes.clone())
+        })
+    }
+
+    pub fn clear(&mut self) {
+        self.runs.clear();
+        self.pieces.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However datagrams to a few addresses come in, each address gets its own, whole and in
+        /// order, and no run breaks the kernel's rules.
+        #[test]
+        fn datagrams_keep_their_edges_and_their_order(
+            datagrams in prop::collection::vec((0u16..3, prop_oneof![Just(0usize), Just(100), Just(1200), 0usize..3000]), 0..300)
+        ) {
+            let address = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+            let mut runs = Runs::default();
+            let mut last = [None; 3];
+            let mut at = 0;
+            let mut expected = [(); 3].map(|()| Vec::new());
+            for (to, len) in datagrams {
+                let bytes = at..at + len;
+                at += len;
+                expected[usize::from(to)].push(bytes.clone());
+                let last = &mut last[usize::from(to)];
+                if !last.is_some_and(|run| runs.extend(run, address(to), bytes.clone())) {
+                    *last = Some(runs.push(address(to), bytes, len));
+                }
+            }
+            for (to, expected) in expected.into_iter().enumerate() {
+                let mut got = Vec::new();
+                for run in runs.runs().iter().filter(|run| run.to == address(to as u16)) {
+                    let pieces: Vec<_> = runs.pieces_of(run).collect();
+                    prop_assert_eq!(run.count(), pieces.len());
+                    prop_assert_eq!(run.total, pieces.iter().map(Range::len).sum::<usize>());
+                    prop_assert!(run.count() <= MAX_SEGMENTS && (pieces.len() == 1 || run.total <= MAX_TOTAL));
+                    let (rest, before) = pieces.split_last().unwrap();
+                    prop_assert!(before.iter().all(|piece| piece.len() == run.segment));
+                    prop_assert!(rest.len() <= run.segment);
+                    got.extend(pieces);
+                }
+                prop_assert_eq!(got, expected);
+            }
+        }
+    }
+}

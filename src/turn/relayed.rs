@@ -1,0 +1,111 @@
+//! Which of the server's own addresses are relayed ones at this moment, and whose.
+//!
+//! Two clients of one server must be able to talk, so its relayed addresses are peers; whatever else
+//! listens on this machine must not be, not even on a port of the relay's range. So a packet to one
+//! of our own addresses asks here: one load, no lock. Since it learns whose the address is, it can
+//! go straight to that allocation, without a trip through the kernel.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::{AllocationId, RelayIp};
+
+/// How many ports an address has.
+const PORTS: usize = u16::MAX as usize + 1;
+
+/// Whose a relayed address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The worker's place in the list of workers.
+    pub worker: u16,
+    /// The allocation, by that worker's count.
+    pub allocation: AllocationId,
+}
+
+impl Owner {
+    /// Never 0, which stands for nobody.
+    fn to_bits(self) -> u64 {
+        (u64::from(self.worker) + 1) << 32 | u64::from(self.allocation.0)
+    }
+
+    fn from_bits(bits: u64) -> Option<Self> {
+        let worker = ((bits >> 32) as u16).checked_sub(1)?;
+        Some(Self { worker, allocation: AllocationId(bits as u32) })
+    }
+}
+
+/// The owner of each port of each relay address. Workers write what is theirs; any worker reads.
+#[derive(Debug)]
+pub(super) struct Relayed {
+    /// A server has a handful of addresses: looking through them is quicker than hashing.
+    by_ip: Vec<(IpAddr, Box<[AtomicU64]>)>,
+}
+
+impl Relayed {
+    pub fn new(ips: &[RelayIp]) -> Self {
+        let nobody = || (0..PORTS).map(|_| AtomicU64::new(0)).collect();
+        Self { by_ip: ips.iter().map(|ip| (ip.0, nobody())).collect() }
+    }
+
+    /// An allocation's socket is open on this address.
+    pub fn open(&self, ip: RelayIp, port: u16, owner: Owner) {
+        if let Some(place) = self.place((ip.0, port).into()) {
+            place.store(owner.to_bits(), Ordering::Relaxed);
+        }
+    }
+
+    /// It is closed.
+    pub fn close(&self, ip: RelayIp, port: u16) {
+        if let Some(place) = self.place((ip.0, port).into()) {
+            place.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whose this address is, if it is a relayed one. By the time that the answer is used the
+    /// allocation may be gone, and another under its name: whoever follows it looks again.
+    #[inline]
+    pub fn find(&self, address: SocketAddr) -> Option<Owner> {
+        Owner::from_bits(self.place(address)?.load(Ordering::Relaxed))
+    }
+
+    /// Whether an allocation's socket is open on this address.
+    #[inline]
+    pub fn contains(&self, address: SocketAddr) -> bool {
+        self.find(address).is_some()
+    }
+
+    #[inline]
+    fn place(&self, address: SocketAddr) -> Option<&AtomicU64> {
+        let (_, ports) = self.by_ip.iter().find(|(ip, _)| *ip == address.ip())?;
+        ports.get(usize::from(address.port()))
+    }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.by_ip.iter().flat_map(|(_, ports)| ports).all(|p| p.load(Ordering::Relaxed) == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_has_an_owner_from_its_opening_to_its_close() {
+        let ip = RelayIp("192.0.2.1".parse().unwrap());
+        let relayed = Relayed::new(&[ip]);
+        let find = |port| relayed.find(SocketAddr::new(ip.0, port));
+        for (n, port) in [0, 63, 64, 49152, 65535].into_iter().enumerate() {
+            let owner =
+                Owner { worker: n as u16, allocation: AllocationId(u32::MAX * (n as u32 % 2)) };
+            relayed.open(ip, port, owner);
+            assert_eq!((find(port), find(port ^ 1)), (Some(owner), None));
+            relayed.close(ip, port);
+            assert_eq!(find(port), None);
+        }
+        assert!(relayed.is_empty());
+        assert!(!relayed.contains("192.0.2.2:49152".parse().unwrap()));
+    }
+}
