@@ -313,10 +313,12 @@ pub struct RelayOptions {
     )]
     pub workers: usize,
 
-    /// For how long packets may gather before a worker reads them, at a high rate.
+    /// For how long packets may gather at most before a worker reads them, at a high rate.
     ///
     /// It holds only while a worker sees more than 20,000 packets a second; below that, each is
-    /// read as soon as it is there. Waking up less often costs less. 0s never waits.
+    /// read as soon as it is there. Waking up less often costs less CPU time. The worker measures
+    /// what a wake-up costs and waits no longer than pays: some 80 µs for 50,000 packets a second on
+    /// a machine of one's own, up to a millisecond on a virtual one. 0s never waits.
     #[arg(long, env = "CALLBOX_GATHER", value_name = "DURATION",
           default_value_t = Period(relay::GATHER))]
     pub gather: Period,

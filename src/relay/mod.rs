@@ -34,8 +34,8 @@ use crate::{
     turn::{self, Common, Event, Metrics, Snapshot},
 };
 
-/// For how long datagrams gather at a high rate, where nothing else is set.
-pub const GATHER: Duration = Duration::from_micros(50);
+/// For how long datagrams gather at a high rate at most, where nothing else is set.
+pub const GATHER: Duration = Duration::from_millis(1);
 
 /// What the relay is started with.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Config {
     pub workers: usize,
     /// For how long credentials are minted: so long the calls that are over are remembered.
     pub credential_ttl: Duration,
-    /// For how long datagrams may gather where they come by tens of thousands a second.
+    /// For how long datagrams may gather at most, where they come by tens of thousands a second.
     pub gather: Duration,
     /// The settings of the mind.
     pub turn: turn::Config,

@@ -2,7 +2,8 @@
 //!
 //! At a low rate a datagram is read as soon as it is there. Where tens of thousands come in a second,
 //! waking for each of them costs more than relaying it: so a few are let gather, and one wake-up
-//! reads them all.
+//! reads them all. How many depends on what a pause costs, which differs by a factor of ten between
+//! a machine of one's own and a virtual one: so that is measured.
 
 use std::time::{Duration, Instant};
 
@@ -12,23 +13,36 @@ const FROM: u64 = 20_000;
 /// Over how long the rate is measured.
 const WINDOW: Duration = Duration::from_millis(2);
 
-/// So many in one turn have gathered already.
-const PLENTY: usize = 32;
+/// What a pause may cost for each datagram that it gathers.
+const SHARE: Duration = Duration::from_nanos(600);
 
-/// The rate at which datagrams come, and what follows from it.
+/// How many datagrams are gathered: at least, and at most.
+const LEAST: u32 = 4;
+const MOST: u32 = 64;
+
+/// One pause of so many is measured, since measuring costs too.
+const MEASURED: u32 = 16;
+
+/// The rate at which datagrams come, what a pause costs, and what follows from both.
 #[derive(Debug)]
 pub(super) struct Pace {
-    gather: Duration,
+    limit: Duration,
     since: Instant,
     count: u64,
-    fast: bool,
+    /// Datagrams in the last turn.
     last: usize,
+    /// The time from one datagram to the next, at a high rate.
+    apart: Option<Duration>,
+    /// CPU time of a pause.
+    cost: Duration,
+    pauses: u32,
 }
 
 impl Pace {
-    /// Lets datagrams gather for so long, at a high rate.
-    pub fn new(now: Instant, gather: Duration) -> Self {
-        Self { gather, since: now, count: 0, fast: false, last: 0 }
+    /// Lets datagrams gather for `limit` at most.
+    pub fn new(now: Instant, limit: Duration) -> Self {
+        let cost = SHARE * LEAST;
+        Self { limit, since: now, count: 0, last: 0, apart: None, cost, pauses: 0 }
     }
 
     /// Counts the datagrams of one turn.
@@ -38,7 +52,8 @@ impl Pace {
         self.count += datagrams as u64;
         let window = now.saturating_duration_since(self.since);
         if window >= WINDOW {
-            self.fast = self.count as u128 * 1_000_000_000 > FROM as u128 * window.as_nanos();
+            let apart = window.as_nanos() as u64 / self.count.max(1);
+            self.apart = (apart * FROM < 1_000_000_000).then_some(Duration::from_nanos(apart));
             self.since = now;
             self.count = 0;
         }
@@ -47,7 +62,23 @@ impl Pace {
     /// How long to wait before the next look, if at all.
     #[inline]
     pub fn pause(&self) -> Option<Duration> {
-        (self.fast && self.last < PLENTY && !self.gather.is_zero()).then_some(self.gather)
+        let apart = self.apart?;
+        let wanted = (self.cost.as_nanos() / SHARE.as_nanos()) as u32;
+        let wanted = wanted.clamp(LEAST, MOST);
+        let pause = (apart * wanted).min(self.limit);
+        // Not if so many have come anyhow, nor if too few would come to be worth it.
+        (self.last < wanted as usize && pause * 2 > apart * wanted).then_some(pause)
+    }
+
+    /// Whether the pause that follows is one to be measured.
+    pub fn measures(&mut self) -> bool {
+        self.pauses = (self.pauses + 1) % MEASURED;
+        self.pauses == 1
+    }
+
+    /// A pause took so much CPU time.
+    pub fn measured(&mut self, cost: Duration) {
+        self.cost = (self.cost * 7 + cost) / 8;
     }
 }
 
@@ -55,31 +86,47 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const GATHER: Duration = Duration::from_micros(50);
+    const LIMIT: Duration = Duration::from_millis(1);
 
-    /// Runs `turns` turns of `datagrams` each, `apart` from each other.
-    fn run(gather: Duration, turns: u32, datagrams: usize, apart: Duration) -> Option<Duration> {
+    fn micros(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
+    /// The pause after 1000 turns of `datagrams` each, `apart` from each other, where one costs
+    /// `cost`.
+    fn pause(limit: Duration, datagrams: usize, apart: u64, cost: u64) -> Option<Duration> {
         let start = Instant::now();
-        let mut pace = Pace::new(start, gather);
-        for turn in 0..turns {
-            pace.count(start + turn * apart, datagrams);
+        let mut pace = Pace::new(start, limit);
+        for turn in 0..1000 {
+            pace.count(start + turn * micros(apart), datagrams);
+            if pace.measures() {
+                pace.measured(micros(cost));
+            }
         }
         pace.pause()
     }
 
     #[test]
-    fn only_a_high_rate_gathers() {
-        let micros = Duration::from_micros;
-        assert_eq!(run(GATHER, 1000, 1, micros(100)), None, "10,000 a second");
-        assert_eq!(run(GATHER, 1000, 1, micros(20)), Some(GATHER), "50,000 a second");
-        assert_eq!(run(Duration::ZERO, 1000, 1, micros(20)), None, "switched off");
-        assert_eq!(run(GATHER, 1000, PLENTY, micros(20)), None, "gathered already");
+    fn only_a_high_rate_gathers_and_only_what_is_not_there_yet() {
+        assert_eq!(pause(LIMIT, 1, 100, 2), None, "10,000 a second");
+        let few = pause(LIMIT, 1, 20, 2).unwrap();
+        assert!(few >= micros(79) && few <= micros(80), "four, at 50,000 a second: {few:?}");
+        assert_eq!(pause(LIMIT, 8, 100, 2), None, "four have come anyhow");
+        assert_eq!(pause(Duration::ZERO, 1, 20, 2), None, "switched off");
+    }
+
+    #[test]
+    fn a_dear_pause_gathers_more_up_to_the_limit() {
+        let many = pause(LIMIT, 1, 10, 30).unwrap();
+        assert!(many > micros(450) && many < micros(510), "fifty, at 100,000 a second: {many:?}");
+        assert_eq!(pause(LIMIT, 1, 30, 30), Some(LIMIT), "as many as come in the limit");
+        assert_eq!(pause(micros(100), 1, 20, 30), None, "five for thirty microseconds is no deal");
     }
 
     #[test]
     fn the_first_after_a_silence_do_not_wait() {
         let start = Instant::now();
-        let mut pace = Pace::new(start, GATHER);
+        let mut pace = Pace::new(start, LIMIT);
         pace.count(start + Duration::from_secs(1), 100);
         pace.count(start + Duration::from_secs(1), 1);
         assert_eq!(pace.pause(), None);

@@ -135,11 +135,7 @@ impl Worker {
     pub fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            if self.ready.is_empty()
-                && let Some(pause) = self.pace.pause()
-            {
-                sys::sleep_precisely(pause);
-            }
+            self.let_gather();
             let timeout = self.timeout();
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
@@ -163,6 +159,16 @@ impl Worker {
             self.read_ready(now);
             self.send();
             self.pace.count(now.instant, std::mem::take(&mut self.seen));
+        }
+    }
+
+    /// Waits a moment, where that saves wake-ups.
+    fn let_gather(&mut self) {
+        let Some(pause) = self.pace.pause().filter(|_| self.ready.is_empty()) else { return };
+        let before = self.pace.measures().then(sys::thread_time);
+        sys::sleep_precisely(pause);
+        if let Some(before) = before {
+            self.pace.measured(sys::thread_time().saturating_sub(before));
         }
     }
 

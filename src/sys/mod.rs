@@ -12,9 +12,13 @@ mod linux;
 mod portable;
 
 #[cfg(target_os = "linux")]
-pub use linux::{ReceiveBatch, SendBatch, enable_gro, raise_open_files, sleep_precisely};
+pub use linux::{
+    ReceiveBatch, SendBatch, enable_gro, raise_open_files, sleep_precisely, thread_time,
+};
 #[cfg(not(target_os = "linux"))]
-pub use portable::{ReceiveBatch, SendBatch, enable_gro, raise_open_files, sleep_precisely};
+pub use portable::{
+    ReceiveBatch, SendBatch, enable_gro, raise_open_files, sleep_precisely, thread_time,
+};
 pub use runs::RunId;
 
 use std::{io, net::SocketAddr, ops::Range};

@@ -30,6 +30,11 @@ pub fn sleep_precisely(time: Duration) {
     std::thread::sleep(time);
 }
 
+/// CPU time that the calling thread has used: not known here.
+pub fn thread_time() -> Duration {
+    Duration::ZERO
+}
+
 /// Slots for many datagrams in one buffer, and a spare part of it behind them that nothing is
 /// received into.
 pub struct ReceiveBatch {

@@ -8,7 +8,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-pub use options::{enable_gro, raise_open_files, sleep_precisely};
+pub use options::{enable_gro, raise_open_files, sleep_precisely, thread_time};
 pub use receive::ReceiveBatch;
 pub use send::SendBatch;
 

@@ -51,3 +51,11 @@ pub fn sleep_precisely(time: Duration) {
     }
     SLACK.with(|()| std::thread::sleep(time));
 }
+
+/// CPU time that the calling thread has used.
+pub fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct lives through the call, which fills it.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

@@ -99,3 +99,12 @@ fn the_limit_of_open_files_goes_up_to_the_hard_one() {
     assert!(raised > 0);
     assert_eq!(raise_open_files().unwrap(), raised);
 }
+
+#[test]
+fn a_sleep_takes_time_but_hardly_any_of_the_cpu_s() {
+    let (clock, cpu) = (std::time::Instant::now(), thread_time());
+    let time = std::time::Duration::from_millis(50);
+    sleep_precisely(time);
+    assert!(clock.elapsed() >= time);
+    assert!(thread_time() - cpu < time / 2);
+}
