@@ -1,6 +1,8 @@
 //! A relay on loopback for tests that need no signaling, and somebody for it to talk to.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod plain_client;
+
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
