@@ -16,7 +16,7 @@ fn load(server: &Server, args: &[&str]) -> Value {
 fn report(server: &Server, args: &[&str]) -> Value {
     let pid = server.pid().to_string();
     let mut all = vec!["load", "--pid", &pid, "--json"];
-    all.extend(["--clients", "10", "--rate", "500", "--duration", "1s"]);
+    all.extend(["--clients", "10", "--rate", "1000", "--duration", "500ms"]);
     all.extend(args);
     let output = run(&mut callbox(&all));
     assert_eq!(output.status, 0, "{args:?}: {}{}", output.stdout, output.stderr);
@@ -88,7 +88,11 @@ fn a_forwarder_that_is_not_there_is_missed() {
 #[test]
 fn binding_requests_are_counted() {
     let report = load(&Server::start(), &["--binding", "200ms"]);
-    assert!(report["bindingsPerSecond"].as_f64().unwrap() > 100.0, "{report}");
+    let number = |name: &str| report[name].as_f64().unwrap();
+    assert!(number("bindingsPerSecond") > 100.0, "{report}");
+    assert!(number("cpuUsPerBinding") > 0.0, "{report}");
+    assert!(number("cpuUsPerAllocation") > 0.0, "{report}");
+    assert!(number("memoryBefore") > 0.0 && number("memoryAfter") > 0.0, "{report}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(in crate::commands) enum Path {
 /// The clients relay to a peer in this process or to each other. Give --pid to learn the server's
 /// CPU time for each packet. A server that stands elsewhere needs --peer-ip, an address of this
 /// machine that it can reach; peers on loopback need a server that allows them.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(in crate::commands) struct LoadArgs {
     /// The TURN server.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:3478")]

@@ -1,8 +1,16 @@
 //! What a process on this machine has used so far.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, bail};
+
+/// How often memory is looked at that is to settle.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A process, by its files in `/proc`.
 pub(super) struct Process {
@@ -38,6 +46,19 @@ impl Process {
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
         Ok(kib.context("/proc has no VmRSS")? * 1024)
+    }
+
+    /// Resident memory once it is back at `wanted`, or as it is after some time: a server gives
+    /// back what it does not need when it likes to.
+    pub fn memory_settled(&self, wanted: u64, within: Duration) -> anyhow::Result<u64> {
+        let until = Instant::now() + within;
+        loop {
+            let memory = self.memory()?;
+            if memory <= wanted || Instant::now() >= until {
+                return Ok(memory);
+            }
+            thread::sleep(LOOK);
+        }
     }
 }
 

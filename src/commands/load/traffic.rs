@@ -7,16 +7,10 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mio::{Events, Interest, Poll, Token, net::UdpSocket};
+use mio::Events;
 use serde::Serialize;
 
-use super::{
-    LoadArgs, Path,
-    client::Clients,
-    process::Process,
-    receiver::{self, Receiver},
-    senders::Senders,
-};
+use super::{LoadArgs, client::Clients, process::Process, receiver::Receiver, senders::Senders};
 
 /// How many packets are sent in a row before it is looked what has come. With a window that is
 /// large enough it is waited until so many may go, so that neither side is woken for each.
@@ -57,26 +51,10 @@ pub(super) struct Latency {
 pub(super) fn run(
     args: &LoadArgs,
     clients: &mut Clients,
-    peer: std::net::UdpSocket,
     process: Option<&Process>,
 ) -> anyhow::Result<Traffic> {
-    let peer_address = peer.local_addr()?;
-    let mut sockets = Vec::new();
-    for socket in clients.all.iter().map(|client| client.socket.try_clone()).chain([Ok(peer)]) {
-        let socket = socket?;
-        socket.set_nonblocking(true)?;
-        sockets.push(UdpSocket::from_std(socket));
-    }
-    let peer_at = sockets.len() - 1;
-    let mut poll = Poll::new()?;
-    let receivers = if args.path == Path::Up { peer_at..peer_at + 1 } else { 0..peer_at };
-    for at in receivers {
-        poll.registry().register(&mut sockets[at], Token(at), Interest::READABLE)?;
-        if args.gso {
-            receiver::take_runs(&sockets[at]);
-        }
-    }
-    let mut senders = Senders::new(args, clients, peer_address)?;
+    let peer_at = clients.all.len();
+    let mut senders = Senders::new(args, clients)?;
     let mut receiver = Receiver::new(args);
     let mut events = Events::with_capacity(1024);
     let (mut sent, mut given_up) = (0, 0);
@@ -116,7 +94,7 @@ pub(super) fn run(
         if sending && sent + in_a_row <= due {
             let until = due.min(sent + IN_A_ROW);
             while sent < until {
-                match senders.burst(clients, &sockets, started)? {
+                match senders.burst(clients, started)? {
                     0 => break,
                     count => sent += count,
                 }
@@ -126,12 +104,15 @@ pub(super) fn run(
         // but for slow rates.
         let slow = args.rate.is_some_and(|rate| rate <= 2000);
         let wait = if slow && sent == before { Duration::from_millis(1) } else { Duration::ZERO };
-        match poll.poll(&mut events, Some(wait)) {
+        match clients.poll.poll(&mut events, Some(wait)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
         for event in &events {
-            receiver.drain(&sockets[event.token().0]);
+            match event.token().0 {
+                at if at == peer_at => receiver.drain_peer(&clients.peer),
+                at => receiver.drain_client(&clients.all[at].socket),
+            }
         }
         was_idle = sent == before && events.is_empty();
         if was_idle && !slow {
