@@ -188,11 +188,11 @@ impl Clients {
                 self.ask_again(at, step, attempts + 1)?;
                 return Ok(Heard::Nothing);
             }
+            // There is nothing to close, which is what was wanted.
+            Answer::Again { .. } | Answer::Refused(_) if step == Step::Close => {}
             Answer::Again { .. } => bail!(
                 "the server answers 401 to a signed request; are name and password or secret right?"
             ),
-            // There is nothing to close, which is what was wanted.
-            Answer::Refused(_) if step == Step::Close => {}
             Answer::Refused(why) => bail!(why),
             Answer::Done(_) if step == Step::Challenge => {
                 bail!("the server asks for no credentials")

@@ -16,6 +16,7 @@ mod report;
 mod senders;
 mod sockets;
 mod traffic;
+mod upkeep;
 
 use std::time::{Duration, Instant};
 

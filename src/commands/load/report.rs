@@ -106,5 +106,12 @@ impl Traffic {
         if let Some(cpu) = self.cpu_us_per_packet {
             line("server's CPU time", format!("{cpu:.2} µs a packet"));
         }
+        if self.renewals > 0 {
+            let refused = self.renewals_refused;
+            line("renewals", format!("{}, {refused} requests refused", self.renewals));
+        }
+        if self.churned > 0 {
+            line("left and came again", format!("{} clients", self.churned));
+        }
     }
 }

@@ -10,7 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mio::Events;
 use serde::Serialize;
 
-use super::{LoadArgs, client::Clients, process::Process, receiver::Receiver, senders::Senders};
+use super::{
+    LoadArgs, client::Clients, process::Process, receiver::Receiver, senders::Senders,
+    upkeep::Upkeep,
+};
 
 /// How many packets are sent in a row before it is looked what has come. With a window that is
 /// large enough it is waited until so many may go, so that neither side is woken for each.
@@ -36,6 +39,11 @@ pub(super) struct Traffic {
     pub load_busy_percent: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_us_per_packet: Option<f64>,
+    /// How often a client has renewed what it has, and how many requests of those were refused.
+    pub renewals: u64,
+    pub renewals_refused: u64,
+    /// How many clients have left and come again.
+    pub churned: u64,
 }
 
 /// From the sender to the receiver, through the relay.
@@ -64,6 +72,7 @@ pub(super) fn run(
     let started = Instant::now();
     let mut shown = started;
     receiver.start(started);
+    let mut upkeep = Upkeep::new(args, started);
     let in_a_row = if args.rate.is_some() { 1 } else { (args.window / 4).clamp(1, IN_A_ROW) };
     let (mut idle, mut was_idle, mut last) = (Duration::ZERO, false, started);
     loop {
@@ -100,6 +109,9 @@ pub(super) fn run(
                 }
             }
         }
+        if sending {
+            upkeep.tick(clients, now)?;
+        }
         // To be woken costs the server more than a packet does, so it is waited without sleeping,
         // but for slow rates.
         let slow = args.rate.is_some_and(|rate| rate <= 2000);
@@ -111,7 +123,12 @@ pub(super) fn run(
         for event in &events {
             match event.token().0 {
                 at if at == peer_at => receiver.drain_peer(&clients.peer),
-                at => receiver.drain_client(&clients.all[at].socket),
+                at => {
+                    receiver.drain_client(&clients.all[at].socket);
+                    while let Some(answer) = receiver.answers.pop() {
+                        upkeep.answer(clients, at, &answer)?;
+                    }
+                }
             }
         }
         was_idle = sent == before && events.is_empty();
@@ -148,6 +165,9 @@ pub(super) fn run(
         },
         load_busy_percent: 100.0 * (1.0 - idle.as_secs_f64() / whole.as_secs_f64()),
         cpu_us_per_packet: cpu.map(|cpu| micros(cpu) / received.max(1) as f64),
+        renewals: upkeep.renewed,
+        renewals_refused: upkeep.refused,
+        churned: upkeep.churned,
     })
 }
 
