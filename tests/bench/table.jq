@@ -23,7 +23,8 @@ def ratio($a; $b): if $a == null or $b == null or $b == 0 then "" else ($a / $b 
   highestRate: "packets per second",
   memoryPerAllocation: "bytes per allocation",
   memoryPerAllocationWithChannel: "bytes per allocation, with permission and channel",
-  memoryAfterClose: "bytes kept per allocation after all are closed",
+  memoryBefore: "resident bytes before the first client",
+  memoryAfter: "resident bytes after the last has closed",
   allocationsPerSecond: "allocations per second",
   cpuUsPerAllocation: "CPU µs per allocation",
   bindingsPerSecond: "Binding answers per second",
@@ -53,7 +54,7 @@ def ratio($a; $b): if $a == null or $b == null or $b == 0 then "" else ($a / $b 
         select(own("callbox") != "")
         | "| \($s.title) | CPU, ÷ own ChannelData | \(own("callbox")) | \(own("coturn")) | – | | |")
   ]
-  + ["", "Median of \($machine.rounds) rounds of \($machine.seconds) s (lowest–highest); \($machine.date), "
+  + ["", "Medians of \($machine.rounds) round(s) of \($machine.seconds) s (lowest–highest); \($machine.date), "
      + "\($machine.cpu), \($machine.cores) cores, \($machine.kernel); callbox \($machine.callbox), "
      + "coturn \($machine.coturn), rustc \($machine.rustc)."]
 | join("\n")

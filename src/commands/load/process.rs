@@ -29,12 +29,21 @@ impl Process {
 
     /// CPU time of all its threads, to the nanosecond (`schedstat`).
     pub fn cpu(&self) -> anyhow::Result<Duration> {
+        self.schedstat(0)
+    }
+
+    /// How long its threads were ready to run, while something else had the core.
+    pub fn waited(&self) -> anyhow::Result<Duration> {
+        self.schedstat(1)
+    }
+
+    fn schedstat(&self, field: usize) -> anyhow::Result<Duration> {
         let mut nanos = 0;
         for task in fs::read_dir(self.directory.join("task")).context("the server is gone")? {
             // A thread may end while we look.
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            let first = text.split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
-            nanos += first.context("/proc has no schedstat")?;
+            let word = text.split_whitespace().nth(field).and_then(|n| n.parse::<u64>().ok());
+            nanos += word.context("/proc has no schedstat")?;
         }
         Ok(Duration::from_nanos(nanos))
     }

@@ -106,6 +106,9 @@ impl Traffic {
         if let Some(cpu) = self.cpu_us_per_packet {
             line("server's CPU time", format!("{cpu:.2} µs a packet"));
         }
+        if let Some(waited) = self.waited_percent {
+            line("waited for a core", format!("{waited:.0} % of the time"));
+        }
         if self.renewals > 0 {
             let refused = self.renewals_refused;
             line("renewals", format!("{}, {refused} requests refused", self.renewals));

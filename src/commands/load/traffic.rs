@@ -39,6 +39,10 @@ pub(super) struct Traffic {
     pub load_busy_percent: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_us_per_packet: Option<f64>,
+    /// How long server and load waited for a core that somebody else had, in percent of the run. If
+    /// it is not near zero, the numbers are of a machine that had other things to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited_percent: Option<f64>,
     /// How often a client has renewed what it has, and how many requests of those were refused.
     pub renewals: u64,
     pub renewals_refused: u64,
@@ -68,7 +72,13 @@ pub(super) fn run(
     let (mut sent, mut given_up) = (0, 0);
     let progress = progress();
 
-    let cpu_before = process.map(Process::cpu).transpose()?;
+    let own = process.map(|_| Process::new(std::process::id())).transpose()?;
+    let waited = || -> anyhow::Result<_> {
+        let each = [process, own.as_ref()].map(|process| process.map(Process::waited).transpose());
+        let [server, own] = each;
+        Ok(server?.zip(own?).map(|(server, own)| server + own))
+    };
+    let (cpu_before, waited_before) = (process.map(Process::cpu).transpose()?, waited()?);
     let started = Instant::now();
     let mut shown = started;
     receiver.start(started);
@@ -151,6 +161,7 @@ pub(super) fn run(
         (Some(before), Some(process)) => Some(process.cpu()?.saturating_sub(before)),
         _ => None,
     };
+    let waited = waited()?.zip(waited_before).map(|(after, before)| after.saturating_sub(before));
     let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
     Ok(Traffic {
         sent,
@@ -165,6 +176,7 @@ pub(super) fn run(
         },
         load_busy_percent: 100.0 * (1.0 - idle.as_secs_f64() / whole.as_secs_f64()),
         cpu_us_per_packet: cpu.map(|cpu| micros(cpu) / received.max(1) as f64),
+        waited_percent: waited.map(|waited| 100.0 * waited.as_secs_f64() / whole.as_secs_f64()),
         renewals: upkeep.renewed,
         renewals_refused: upkeep.refused,
         churned: upkeep.churned,
