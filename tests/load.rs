@@ -9,14 +9,15 @@ use serde_json::Value;
 
 /// Runs a short load at a rate that any machine carries; gives its report.
 fn load(server: &Server, args: &[&str]) -> Value {
-    let secret = server.text("/dev/authSecret");
-    report(server, &[&["--server", server.turn(), "--auth-secret", secret][..], args].concat())
+    // It may begin with a dash, so it is no argument of its own.
+    let secret = format!("--auth-secret={}", server.text("/dev/authSecret"));
+    report(server, &[&["--server", server.turn(), &secret][..], args].concat())
 }
 
 fn report(server: &Server, args: &[&str]) -> Value {
     let pid = server.pid().to_string();
     let mut all = vec!["load", "--pid", &pid, "--json"];
-    all.extend(["--clients", "10", "--rate", "500", "--duration", "1s"]);
+    all.extend(["--clients", "10", "--rate", "1000", "--duration", "500ms"]);
     all.extend(args);
     let output = run(&mut callbox(&all));
     assert_eq!(output.status, 0, "{args:?}: {}{}", output.stdout, output.stderr);
@@ -86,9 +87,42 @@ fn a_forwarder_that_is_not_there_is_missed() {
 }
 
 #[test]
+fn clients_leave_and_come_again_while_packets_go_on() {
+    let server = Server::start();
+    for (path, framing) in [("up", "channel"), ("down", "channel"), ("down", "indication")] {
+        let args = ["--path", path, "--framing", framing, "--churn", "20"];
+        let report = load(&server, &args);
+        let number = |name: &str| report[name].as_f64().unwrap();
+        assert!(number("churned") >= 1.0, "{args:?}: {report}");
+        assert!(number("received") >= 300.0, "{args:?}: {report}");
+        assert_eq!(number("lossPercent"), 0.0, "{args:?}: {report}");
+    }
+    server.wait_for_metric("callbox_allocations", |open| open == 0.0);
+}
+
+#[test]
+fn what_would_expire_is_renewed_among_the_packets() {
+    let server = Server::start();
+    for path in ["up", "down", "clients"] {
+        for framing in ["channel", "indication"] {
+            let args = ["--path", path, "--framing", framing, "--renew", "50ms"];
+            let report = load(&server, &args);
+            let number = |name: &str| report[name].as_f64().unwrap();
+            assert!(number("renewals") >= 50.0, "{args:?}: {report}");
+            assert_eq!(number("renewalsRefused"), 0.0, "{args:?}: {report}");
+            assert_eq!(number("lossPercent"), 0.0, "{args:?}: {report}");
+        }
+    }
+}
+
+#[test]
 fn binding_requests_are_counted() {
     let report = load(&Server::start(), &["--binding", "200ms"]);
-    assert!(report["bindingsPerSecond"].as_f64().unwrap() > 100.0, "{report}");
+    let number = |name: &str| report[name].as_f64().unwrap();
+    assert!(number("bindingsPerSecond") > 100.0, "{report}");
+    assert!(number("cpuUsPerBinding") > 0.0, "{report}");
+    assert!(number("cpuUsPerAllocation") > 0.0, "{report}");
+    assert!(number("memoryBefore") > 0.0 && number("memoryAfter") > 0.0, "{report}");
 }
 
 #[test]
@@ -108,6 +142,9 @@ fn what_cannot_be_is_refused_with_a_reason() {
     refused(&["--framing", "none"], "give --peer-port");
     refused(&with(&["--path", "clients"]), "cannot join clients; take --path up or down");
     refused(&with(&["--binding", "1s"]), "answers no --binding");
+    refused(&with(&["--churn", "1"]), "does not learn that a client leaves");
+    refused(&["--path", "clients", "--churn", "1"], "take --path up or down");
+    refused(&["--renew", "0s"], "nothing but renewals");
     let output = run(&mut callbox(&["load"]));
     assert!(output.stderr.contains("--password"), "{}", output.stderr);
 }

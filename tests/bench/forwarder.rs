@@ -46,6 +46,9 @@ mod linux {
     /// How many datagrams are read from the listener before the other sockets have their turn.
     const BURST: usize = 64;
 
+    /// The same for the socket that stands for a client.
+    const BURST_BACK: usize = 8;
+
     /// How many ready sockets one look at the system reports.
     const EVENTS: usize = 1024;
 
@@ -75,6 +78,9 @@ mod linux {
     struct Client {
         at: SocketAddr,
         upstream: UdpSocket,
+        /// How many datagrams are read from it at a time, and in which round it was read last.
+        reads: usize,
+        round: u64,
     }
 
     struct Forwarder {
@@ -84,6 +90,8 @@ mod linux {
         clients: Vec<Client>,
         by_address: HashMap<SocketAddr, usize>,
         gro: bool,
+        /// How often it has been looked what is ready.
+        round: u64,
     }
 
     pub fn main() -> io::Result<()> {
@@ -100,6 +108,7 @@ mod linux {
             clients: Vec::new(),
             by_address: HashMap::new(),
             gro: args.batch,
+            round: 0,
         };
         forwarder.watch(&forwarder.listener, LISTENER)?;
         println!("{}", serde_json::json!({ "listen": address, "pid": std::process::id() }));
@@ -109,7 +118,7 @@ mod linux {
     /// How packets are taken from one socket and sent from others.
     trait Carry {
         fn up(&mut self, forwarder: &mut Forwarder);
-        fn down(&mut self, forwarder: &Forwarder, client: usize);
+        fn down(&mut self, forwarder: &mut Forwarder, client: usize);
     }
 
     impl Forwarder {
@@ -117,6 +126,7 @@ mod linux {
             let mut events = Vec::with_capacity(EVENTS);
             loop {
                 events.clear();
+                self.round += 1;
                 match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
                     Err(rustix::io::Errno::INTR) => continue,
                     result => result?,
@@ -151,7 +161,7 @@ mod linux {
             let upstream = UdpSocket::bind(local).ok()?;
             let name = self.clients.len();
             self.watch(&upstream, name as u64).ok()?;
-            self.clients.push(Client { at, upstream });
+            self.clients.push(Client { at, upstream, reads: 1, round: 0 });
             self.by_address.insert(at, name);
             Some(name)
         }
@@ -189,12 +199,21 @@ mod linux {
             }
         }
 
-        /// One read for each event, since most often there is one packet: to look for a second
-        /// would cost as much as being told of it.
-        fn down(&mut self, forwarder: &Forwarder, client: usize) {
-            let Client { at, upstream } = &forwarder.clients[client];
-            if let Some((len, _)) = self.receive(upstream) {
-                self.send(&forwarder.listener, len, *at);
+        /// One read for each event, since most often there is one packet, and a look that finds
+        /// nothing costs half of what a packet does. A socket that is ready again at once has
+        /// bursts: of such a one more is read, as long as more is there.
+        fn down(&mut self, forwarder: &mut Forwarder, client: usize) {
+            let client = &mut forwarder.clients[client];
+            if client.round + 1 == forwarder.round {
+                client.reads = (client.reads * 2).min(BURST_BACK);
+            }
+            client.round = forwarder.round;
+            for done in 0..client.reads {
+                let Some((len, _)) = self.receive(&client.upstream) else {
+                    client.reads = done.max(1);
+                    return;
+                };
+                self.send(&forwarder.listener, len, client.at);
             }
         }
     }
@@ -233,8 +252,8 @@ mod linux {
             }
         }
 
-        fn down(&mut self, forwarder: &Forwarder, client: usize) {
-            let Client { at, upstream } = &forwarder.clients[client];
+        fn down(&mut self, forwarder: &mut Forwarder, client: usize) {
+            let Client { at, upstream, .. } = &forwarder.clients[client];
             let Ok(count) = self.from_peer.receive(upstream, 0..RUNS_BACK) else { return };
             for slot in 0..count {
                 let Some(received) = self.from_peer.received(slot) else { continue };

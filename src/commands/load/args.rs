@@ -41,7 +41,7 @@ pub(in crate::commands) enum Path {
 /// The clients relay to a peer in this process or to each other. Give --pid to learn the server's
 /// CPU time for each packet. A server that stands elsewhere needs --peer-ip, an address of this
 /// machine that it can reach; peers on loopback need a server that allows them.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(in crate::commands) struct LoadArgs {
     /// The TURN server.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:3478")]
@@ -103,6 +103,15 @@ pub(in crate::commands) struct LoadArgs {
     /// For how long to send.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
+
+    /// How many clients a second leave and come again, each with a new socket and allocation.
+    #[arg(long, value_name = "CLIENTS", default_value_t = 0)]
+    pub churn: u64,
+
+    /// How often each client renews its allocation, and its permissions or channels. A permission
+    /// lives for five minutes.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
+    pub renew: Duration,
 
     /// Where the peer is: an address of this machine. Without it, where the clients are.
     #[arg(long, value_name = "IP")]
@@ -167,6 +176,12 @@ impl LoadArgs {
         );
         let alone = self.path == Path::Clients && self.clients < 2;
         ensure!(!alone, "--path clients needs --clients 2 or more");
+        ensure!(!self.renew.is_zero(), "--renew 0s: there would be nothing but renewals");
+        ensure!(
+            self.churn == 0 || self.path != Path::Clients,
+            "--churn: clients that are joined to each other cannot leave alone; take --path up or \
+             down"
+        );
         if self.framing == Framing::None {
             self.check_forwarding()?;
         }
@@ -186,6 +201,10 @@ impl LoadArgs {
         ensure!(
             self.binding.is_zero(),
             "--framing none: a plain forwarder answers no --binding requests"
+        );
+        ensure!(
+            self.churn == 0,
+            "--framing none: a plain forwarder does not learn that a client leaves; leave out --churn"
         );
         Ok(())
     }

@@ -1,8 +1,16 @@
 //! What a process on this machine has used so far.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, bail};
+
+/// How often memory is looked at that is to settle.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A process, by its files in `/proc`.
 pub(super) struct Process {
@@ -21,12 +29,21 @@ impl Process {
 
     /// CPU time of all its threads, to the nanosecond (`schedstat`).
     pub fn cpu(&self) -> anyhow::Result<Duration> {
+        self.schedstat(0)
+    }
+
+    /// How long its threads were ready to run, while something else had the core.
+    pub fn waited(&self) -> anyhow::Result<Duration> {
+        self.schedstat(1)
+    }
+
+    fn schedstat(&self, field: usize) -> anyhow::Result<Duration> {
         let mut nanos = 0;
         for task in fs::read_dir(self.directory.join("task")).context("the server is gone")? {
             // A thread may end while we look.
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            let first = text.split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
-            nanos += first.context("/proc has no schedstat")?;
+            let word = text.split_whitespace().nth(field).and_then(|n| n.parse::<u64>().ok());
+            nanos += word.context("/proc has no schedstat")?;
         }
         Ok(Duration::from_nanos(nanos))
     }
@@ -38,6 +55,19 @@ impl Process {
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
         Ok(kib.context("/proc has no VmRSS")? * 1024)
+    }
+
+    /// Resident memory once it is back at `wanted`, or as it is after some time: a server gives
+    /// back what it does not need when it likes to.
+    pub fn memory_settled(&self, wanted: u64, within: Duration) -> anyhow::Result<u64> {
+        let until = Instant::now() + within;
+        loop {
+            let memory = self.memory()?;
+            if memory <= wanted || Instant::now() >= until {
+                return Ok(memory);
+            }
+            thread::sleep(LOOK);
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use mio::net::UdpSocket;
+
 use super::{Framing, LoadArgs, Path, client::CHANNELS, histogram::Histogram};
-use crate::sys::{ReceiveBatch, enable_gro};
+use crate::sys::ReceiveBatch;
 
 /// How many datagrams are received with one call from the peer's socket, where all come together,
 /// and from a client's. Of runs it takes fewer.
@@ -31,7 +33,6 @@ enum Kind<'a> {
 
 /// Receives packets and counts them.
 pub(super) struct Receiver {
-    /// How data arrives: as the relay sends it to a peer, it has no header.
     framing: Framing,
     size: usize,
     incoming: ReceiveBatch,
@@ -41,6 +42,8 @@ pub(super) struct Receiver {
     pub received: u64,
     /// When something came last.
     pub heard: Instant,
+    /// STUN messages that came among the data, until somebody takes them.
+    pub answers: Vec<Vec<u8>>,
 }
 
 impl Receiver {
@@ -50,7 +53,7 @@ impl Receiver {
             if args.gso { (slots / IN_RUNS, MAX_RUN) } else { (slots, MAX_DATAGRAM) };
         let now = Instant::now();
         Self {
-            framing: if args.path == Path::Up { Framing::None } else { args.framing },
+            framing: args.framing,
             size: args.size,
             incoming: ReceiveBatch::new(slots, len, 0, 0),
             slots,
@@ -58,6 +61,7 @@ impl Receiver {
             latencies: Histogram::new(),
             received: 0,
             heard: now,
+            answers: Vec::new(),
         }
     }
 
@@ -66,20 +70,35 @@ impl Receiver {
         (self.started, self.heard) = (now, now);
     }
 
-    /// Takes in all that a socket has.
-    pub fn drain(&mut self, socket: &mio::net::UdpSocket) {
+    /// Takes in all that a client's socket has.
+    pub fn drain_client(&mut self, socket: &UdpSocket) {
+        self.drain(socket, self.framing);
+    }
+
+    /// Takes in all that the peer's socket has. What comes out of a relay has no header.
+    pub fn drain_peer(&mut self, socket: &UdpSocket) {
+        self.drain(socket, Framing::None);
+    }
+
+    fn drain(&mut self, socket: &UdpSocket, framing: Framing) {
         while let Ok(count) = self.incoming.receive(socket, 0..self.slots) {
-            self.heard = Instant::now();
-            let at = self.heard - self.started;
+            let now = Instant::now();
+            let at = now - self.started;
             for slot in 0..count {
                 let Some(received) = self.incoming.received(slot) else { continue };
                 for place in received.datagrams() {
                     let bytes = &self.incoming.buffer()[place];
-                    let Kind::Data(payload) = kind(self.framing, self.size, bytes) else {
-                        continue;
+                    let payload = match kind(framing, self.size, bytes) {
+                        Kind::Data(payload) => payload,
+                        Kind::Stun => {
+                            self.answers.push(bytes.to_vec());
+                            continue;
+                        }
+                        Kind::Other => continue,
                     };
                     let Some(stamp) = payload.first_chunk() else { continue };
                     let sent = Duration::from_nanos(u64::from_be_bytes(*stamp));
+                    self.heard = now;
                     self.received += 1;
                     self.latencies.add(at.saturating_sub(sent));
                 }
@@ -91,11 +110,6 @@ impl Receiver {
             }
         }
     }
-}
-
-/// Lets a socket take in runs whole. Where the system cannot, they come one by one.
-pub(super) fn take_runs(socket: &mio::net::UdpSocket) {
-    let _ = enable_gro(socket);
 }
 
 fn kind(framing: Framing, size: usize, bytes: &[u8]) -> Kind<'_> {

@@ -4,23 +4,55 @@ use serde::Serialize;
 
 use super::traffic::Traffic;
 
-/// The numbers of one run.
-#[derive(Debug, Serialize)]
+/// The numbers of one run. Those that were not asked for are left out.
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     pub clients: usize,
+    /// From the first request to the last answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocations_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_us_per_allocation: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bindings_per_second: Option<f64>,
-    /// Bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_per_allocation: Option<f64>,
-    /// Bytes, with a permission and its channels.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_per_allocation_with_channel: Option<f64>,
+    pub cpu_us_per_binding: Option<f64>,
     #[serde(flatten)]
-    pub traffic: Traffic,
+    pub memory: Option<Memory>,
+    #[serde(flatten)]
+    pub traffic: Option<Traffic>,
+}
+
+/// The server's memory, in bytes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Memory {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_per_allocation: Option<f64>,
+    /// With a permission and its channels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_per_allocation_with_channel: Option<f64>,
+    /// Before anything, and a while after everything.
+    memory_before: u64,
+    memory_after: u64,
+    /// What it has kept.
+    memory_after_close: u64,
+}
+
+impl Memory {
+    /// From what was resident at the start, with bare allocations (`None` if there were none), with
+    /// all that the clients needed, and at the end.
+    pub fn new(clients: usize, before: u64, bare: Option<u64>, ready: u64, after: u64) -> Self {
+        let each = |memory: u64| memory.saturating_sub(before) as f64 / clients as f64;
+        Self {
+            memory_per_allocation: bare.map(each),
+            memory_per_allocation_with_channel: bare.map(|_| each(ready)),
+            memory_before: before,
+            memory_after: after,
+            memory_after_close: after.saturating_sub(before),
+        }
+    }
 }
 
 impl Report {
@@ -31,33 +63,58 @@ impl Report {
             return;
         }
         let line = |name: &str, text: String| println!("{name:<28}{text}");
-        let t = &self.traffic;
+        let cost = |cpu: Option<f64>| cpu.map_or(String::new(), |us| format!(", {us:.2} µs each"));
         line("clients", self.clients.to_string());
         if let Some(allocations) = self.allocations_per_second {
-            line("allocations", format!("{allocations:.0} a second"));
+            let each = cost(self.cpu_us_per_allocation);
+            line("allocations", format!("{allocations:.0} a second{each}"));
         }
         if let Some(bindings) = self.bindings_per_second {
-            line("Binding requests", format!("{bindings:.0} a second"));
+            let each = cost(self.cpu_us_per_binding);
+            line("Binding requests", format!("{bindings:.0} a second{each}"));
         }
-        line("packets", format!("{} sent, {} received", t.sent, t.received));
-        line("lost", format!("{:.3} %", t.loss_percent));
-        line("delivered", format!("{:.0} packets a second", t.packets_per_second));
+        if let Some(traffic) = &self.traffic {
+            traffic.print(line);
+        }
+        if let Some(memory) = &self.memory {
+            if let (Some(bare), Some(ready)) =
+                (memory.memory_per_allocation, memory.memory_per_allocation_with_channel)
+            {
+                let text = format!("{bare:.0} bytes an allocation, {ready:.0} with a channel");
+                line("server's memory", text);
+            }
+            let (before, after) = (memory.memory_before, memory.memory_after);
+            line("before and after", format!("{before} and {after} bytes"));
+        }
+    }
+}
+
+impl Traffic {
+    fn print(&self, line: impl Fn(&str, String)) {
+        line("packets", format!("{} sent, {} received", self.sent, self.received));
+        line("lost", format!("{:.3} %", self.loss_percent));
+        line("delivered", format!("{:.0} packets a second", self.packets_per_second));
+        let l = &self.latency_us;
         line(
             "latency",
             format!(
                 "median {:.1} µs, 90 % {:.1}, 99 % {:.1}, at most {:.1}",
-                t.latency_us.median, t.latency_us.p90, t.latency_us.p99, t.latency_us.max
+                l.median, l.p90, l.p99, l.max
             ),
         );
-        line("the load itself", format!("{:.0} % busy", t.load_busy_percent));
-        if let Some(cpu) = t.cpu_us_per_packet {
+        line("the load itself", format!("{:.0} % busy", self.load_busy_percent));
+        if let Some(cpu) = self.cpu_us_per_packet {
             line("server's CPU time", format!("{cpu:.2} µs a packet"));
         }
-        if let (Some(bare), Some(ready)) =
-            (self.memory_per_allocation, self.memory_per_allocation_with_channel)
-        {
-            let text = format!("{bare:.0} bytes an allocation, {ready:.0} with a channel");
-            line("server's memory", text);
+        if let Some(waited) = self.waited_percent {
+            line("waited for a core", format!("{waited:.0} % of the time"));
+        }
+        if self.renewals > 0 {
+            let refused = self.renewals_refused;
+            line("renewals", format!("{}, {refused} requests refused", self.renewals));
+        }
+        if self.churned > 0 {
+            line("left and came again", format!("{} clients", self.churned));
         }
     }
 }

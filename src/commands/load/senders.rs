@@ -5,7 +5,6 @@ use std::{io, net::SocketAddr, time::Instant};
 use ::stun::message::{CLASS_INDICATION, METHOD_SEND, Message, MessageType, Setter};
 use ::turn::proto::{data::Data, peeraddr::PeerAddress};
 use anyhow::Context;
-use mio::net::UdpSocket;
 
 use super::{
     Framing, LoadArgs, Path,
@@ -28,12 +27,12 @@ pub(super) struct Senders {
 }
 
 impl Senders {
-    pub fn new(args: &LoadArgs, clients: &Clients, peer: SocketAddr) -> anyhow::Result<Self> {
+    pub fn new(args: &LoadArgs, clients: &Clients) -> anyhow::Result<Self> {
         let relayed = |at: usize| clients.all[at % clients.all.len()].relayed;
         let mut bursts = Vec::new();
         let (first, payload) = match args.path {
             Path::Down => (vec![0; args.size], 0),
-            Path::Up => framed(args, peer)?,
+            Path::Up => framed(args, clients.peer.local_addr()?)?,
             Path::Clients => framed(args, relayed(1))?,
         };
         bursts.push(first.repeat(args.burst));
@@ -54,18 +53,16 @@ impl Senders {
         })
     }
 
-    /// Sends one burst; gives how many packets that were.
-    pub fn burst(
-        &mut self,
-        clients: &Clients,
-        sockets: &[UdpSocket],
-        started: Instant,
-    ) -> anyhow::Result<u64> {
-        let at = self.next;
-        self.next = (at + 1) % clients.all.len();
+    /// Sends one burst, of the next client that is there; gives how many packets that were.
+    pub fn burst(&mut self, clients: &Clients, started: Instant) -> anyhow::Result<u64> {
+        let count = clients.all.len();
+        let mut turns = (self.next..self.next + count).map(|at| at % count);
+        let Some(at) = turns.find(|at| clients.all[*at].active) else { return Ok(0) };
+        self.next = (at + 1) % count;
+        let client = &clients.all[at];
         let (socket, to) = match self.path {
-            Path::Down => (&sockets[clients.all.len()], Some(clients.all[at].relayed)),
-            Path::Up | Path::Clients => (&sockets[at], None),
+            Path::Down => (&clients.peer, Some(client.relayed)),
+            Path::Up | Path::Clients => (&client.socket, None),
         };
         let stamp = (started.elapsed().as_nanos() as u64).to_be_bytes();
         let which = at % self.bursts.len();

@@ -7,15 +7,12 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mio::{Events, Interest, Poll, Token, net::UdpSocket};
+use mio::Events;
 use serde::Serialize;
 
 use super::{
-    LoadArgs, Path,
-    client::Clients,
-    process::Process,
-    receiver::{self, Receiver},
-    senders::Senders,
+    LoadArgs, client::Clients, process::Process, receiver::Receiver, senders::Senders,
+    upkeep::Upkeep,
 };
 
 /// How many packets are sent in a row before it is looked what has come. With a window that is
@@ -42,6 +39,15 @@ pub(super) struct Traffic {
     pub load_busy_percent: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_us_per_packet: Option<f64>,
+    /// How long server and load waited for a core that somebody else had, in percent of the run. If
+    /// it is not near zero, the numbers are of a machine that had other things to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited_percent: Option<f64>,
+    /// How often a client has renewed what it has, and how many requests of those were refused.
+    pub renewals: u64,
+    pub renewals_refused: u64,
+    /// How many clients have left and come again.
+    pub churned: u64,
 }
 
 /// From the sender to the receiver, through the relay.
@@ -57,35 +63,26 @@ pub(super) struct Latency {
 pub(super) fn run(
     args: &LoadArgs,
     clients: &mut Clients,
-    peer: std::net::UdpSocket,
     process: Option<&Process>,
 ) -> anyhow::Result<Traffic> {
-    let peer_address = peer.local_addr()?;
-    let mut sockets = Vec::new();
-    for socket in clients.all.iter().map(|client| client.socket.try_clone()).chain([Ok(peer)]) {
-        let socket = socket?;
-        socket.set_nonblocking(true)?;
-        sockets.push(UdpSocket::from_std(socket));
-    }
-    let peer_at = sockets.len() - 1;
-    let mut poll = Poll::new()?;
-    let receivers = if args.path == Path::Up { peer_at..peer_at + 1 } else { 0..peer_at };
-    for at in receivers {
-        poll.registry().register(&mut sockets[at], Token(at), Interest::READABLE)?;
-        if args.gso {
-            receiver::take_runs(&sockets[at]);
-        }
-    }
-    let mut senders = Senders::new(args, clients, peer_address)?;
+    let peer_at = clients.all.len();
+    let mut senders = Senders::new(args, clients)?;
     let mut receiver = Receiver::new(args);
     let mut events = Events::with_capacity(1024);
     let (mut sent, mut given_up) = (0, 0);
     let progress = progress();
 
-    let cpu_before = process.map(Process::cpu).transpose()?;
+    let own = process.map(|_| Process::new(std::process::id())).transpose()?;
+    let waited = || -> anyhow::Result<_> {
+        let each = [process, own.as_ref()].map(|process| process.map(Process::waited).transpose());
+        let [server, own] = each;
+        Ok(server?.zip(own?).map(|(server, own)| server + own))
+    };
+    let (cpu_before, waited_before) = (process.map(Process::cpu).transpose()?, waited()?);
     let started = Instant::now();
     let mut shown = started;
     receiver.start(started);
+    let mut upkeep = Upkeep::new(args, started);
     let in_a_row = if args.rate.is_some() { 1 } else { (args.window / 4).clamp(1, IN_A_ROW) };
     let (mut idle, mut was_idle, mut last) = (Duration::ZERO, false, started);
     loop {
@@ -116,22 +113,33 @@ pub(super) fn run(
         if sending && sent + in_a_row <= due {
             let until = due.min(sent + IN_A_ROW);
             while sent < until {
-                match senders.burst(clients, &sockets, started)? {
+                match senders.burst(clients, started)? {
                     0 => break,
                     count => sent += count,
                 }
             }
         }
+        if sending {
+            upkeep.tick(clients, now)?;
+        }
         // To be woken costs the server more than a packet does, so it is waited without sleeping,
         // but for slow rates.
         let slow = args.rate.is_some_and(|rate| rate <= 2000);
         let wait = if slow && sent == before { Duration::from_millis(1) } else { Duration::ZERO };
-        match poll.poll(&mut events, Some(wait)) {
+        match clients.poll.poll(&mut events, Some(wait)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
         for event in &events {
-            receiver.drain(&sockets[event.token().0]);
+            match event.token().0 {
+                at if at == peer_at => receiver.drain_peer(&clients.peer),
+                at => {
+                    receiver.drain_client(&clients.all[at].socket);
+                    while let Some(answer) = receiver.answers.pop() {
+                        upkeep.answer(clients, at, &answer)?;
+                    }
+                }
+            }
         }
         was_idle = sent == before && events.is_empty();
         if was_idle && !slow {
@@ -153,6 +161,7 @@ pub(super) fn run(
         (Some(before), Some(process)) => Some(process.cpu()?.saturating_sub(before)),
         _ => None,
     };
+    let waited = waited()?.zip(waited_before).map(|(after, before)| after.saturating_sub(before));
     let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
     Ok(Traffic {
         sent,
@@ -167,6 +176,10 @@ pub(super) fn run(
         },
         load_busy_percent: 100.0 * (1.0 - idle.as_secs_f64() / whole.as_secs_f64()),
         cpu_us_per_packet: cpu.map(|cpu| micros(cpu) / received.max(1) as f64),
+        waited_percent: waited.map(|waited| 100.0 * waited.as_secs_f64() / whole.as_secs_f64()),
+        renewals: upkeep.renewed,
+        renewals_refused: upkeep.refused,
+        churned: upkeep.churned,
     })
 }
 

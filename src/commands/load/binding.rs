@@ -1,0 +1,71 @@
+//! Binding requests: how many a second a server answers.
+
+use std::time::{Duration, Instant};
+
+use ::stun::message::{BINDING_REQUEST, Message};
+use mio::net::UdpSocket;
+
+use super::{LoadArgs, sockets};
+use crate::sys::{ReceiveBatch, SendBatch};
+
+/// How many sockets ask, and how many requests of each are on the way.
+const SOCKETS: usize = 16;
+const WINDOW: usize = 32;
+
+/// How many are sent with one call: fewer would cost more than the server's part.
+const AT_ONCE: usize = 16;
+
+/// How long nothing has to come back before what was on the way counts as lost.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+const SUCCESS: [u8; 2] = [0x01, 0x01];
+
+struct Asker {
+    socket: UdpSocket,
+    on_the_way: usize,
+    heard: Instant,
+}
+
+/// Keeps requests on the way for as long as the arguments say; gives how many were answered, and
+/// within what time.
+pub(super) fn count(args: &LoadArgs) -> anyhow::Result<(u64, Duration)> {
+    let mut request = Message::new();
+    request.typ = BINDING_REQUEST;
+    request.write_header();
+    let asker = |_| {
+        let socket = sockets::client(args)?;
+        Ok(Asker { socket, on_the_way: 0, heard: Instant::now() })
+    };
+    let mut askers: Vec<_> = (0..SOCKETS).map(asker).collect::<anyhow::Result<_>>()?;
+    let mut batch = SendBatch::default();
+    let mut answers = ReceiveBatch::new(WINDOW, 256, 0, 0);
+    let started = Instant::now();
+    let mut answered = 0;
+    while started.elapsed() < args.binding {
+        let now = Instant::now();
+        for asker in &mut askers {
+            if let Ok(count) = answers.receive(&asker.socket, 0..WINDOW) {
+                let good = |slot: &usize| {
+                    let place = answers.received(*slot).map(|received| received.bytes);
+                    place.is_some_and(|place| answers.buffer()[place].starts_with(&SUCCESS))
+                };
+                let good = (0..count).filter(good).count();
+                answered += good as u64;
+                asker.on_the_way = asker.on_the_way.saturating_sub(count);
+                asker.heard = now;
+            } else if now.saturating_duration_since(asker.heard) > PATIENCE {
+                (asker.on_the_way, asker.heard) = (0, now);
+            }
+            if asker.on_the_way + AT_ONCE <= WINDOW {
+                for _ in 0..AT_ONCE {
+                    batch.push(None, 0..request.raw.len(), request.raw.len());
+                }
+                // What the system does not take, or nobody hears, is lost.
+                let _ = batch.send(&asker.socket, &request.raw);
+                asker.on_the_way += AT_ONCE;
+            }
+        }
+        std::thread::yield_now();
+    }
+    Ok((answered, started.elapsed()))
+}

@@ -1,0 +1,61 @@
+//! Sockets of the clients and of the peer.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use anyhow::Context;
+use mio::net::UdpSocket;
+
+use super::LoadArgs;
+use crate::sys::enable_gro;
+
+/// What is asked for as the peer's buffers.
+const PEER_BUFFER: usize = 4 << 20;
+
+/// Opens a client's socket.
+pub(super) fn client(args: &LoadArgs) -> anyhow::Result<UdpSocket> {
+    let any: IpAddr = match args.server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let at = SocketAddr::new(args.client_ip.unwrap_or(any), 0);
+    let socket = UdpSocket::bind(at).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            anyhow::anyhow!("--client-ip {}: this machine has no such address", at.ip())
+        }
+        _ => anyhow::Error::from(error)
+            .context("no socket for a client; is the limit of open files (`ulimit -n`) too low?"),
+    })?;
+    socket.connect(args.server).with_context(|| format!("--server {}", args.server))?;
+    take_runs(args, &socket);
+    Ok(socket)
+}
+
+/// Opens the peer's socket, where the clients are if the arguments say nothing else.
+pub(super) fn peer(args: &LoadArgs) -> anyhow::Result<UdpSocket> {
+    let ip = match args.peer_ip {
+        Some(ip) => ip,
+        None => client(args)?.local_addr()?.ip(),
+    };
+    let at = SocketAddr::new(ip, args.peer_port);
+    let peer = UdpSocket::bind(at).with_context(|| {
+        format!(
+            "--peer-ip, --peer-port: the peer cannot be at {at}; is it free, and of this machine?"
+        )
+    })?;
+    // One socket takes what all clients send. Less than is asked for is no error.
+    let socket = socket2::SockRef::from(&peer);
+    socket.set_recv_buffer_size(PEER_BUFFER)?;
+    socket.set_send_buffer_size(PEER_BUFFER)?;
+    take_runs(args, &peer);
+    Ok(peer)
+}
+
+/// Lets a socket take in runs whole. Where the system cannot, they come one by one.
+fn take_runs(args: &LoadArgs, socket: &UdpSocket) {
+    if args.gso {
+        let _ = enable_gro(socket);
+    }
+}
