@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// For how long datagrams gather at a high rate at most, where nothing else is set.
-pub const GATHER: Duration = Duration::from_millis(1);
+pub const GATHER: Duration = Duration::from_millis(2);
 
 /// What the relay is started with.
 #[derive(Debug)]

@@ -31,7 +31,6 @@ impl Worker {
                 for received in slots {
                     let Some(received) = self.batches.received(received) else { continue };
                     let tuple = FiveTuple { listener, client: ClientAddr(received.source) };
-                    self.seen += received.count();
                     for place in received.datagrams() {
                         self.route_client(now, tuple, place, received.count() > 1);
                     }
@@ -51,7 +50,6 @@ impl Worker {
                 let more = slots.len() == RELAY_READS;
                 for received in slots {
                     if let Some(received) = self.batches.received(received) {
-                        self.seen += received.count();
                         self.route_peer(allocation, &received);
                     }
                 }
@@ -67,7 +65,6 @@ impl Worker {
             let Some((hand_over, len)) = self.neighbours.next(way) else { return false };
             let place = self.spare(len);
             self.neighbours.take(way, self.batches.bytes_mut(place.clone()));
-            self.seen += 1;
             self.arrive(hand_over, place);
         }
         true
@@ -108,6 +105,7 @@ impl Worker {
         match self.engine.handle_client(now, tuple, &mut packet) {
             FromClient::Forward { allocation, to } => {
                 let place = packet.place();
+                self.relayed += 1;
                 if let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) {
                     self.batches.send_to_peer(allocation, relay, to, place);
                 }
@@ -155,6 +153,7 @@ impl Worker {
     }
 
     fn send_to_client(&mut self, allocation: AllocationId, to: FiveTuple, place: Range<usize>) {
+        self.relayed += 1;
         if let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) {
             self.batches.send_to_client(relay, to, place);
         }

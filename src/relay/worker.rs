@@ -88,8 +88,8 @@ pub(super) struct Worker {
     /// What has not been read to its end. Readiness is told once only.
     ready: Vec<Source>,
     pub(super) batches: Batches,
-    /// How many datagrams this turn has seen.
-    pub(super) seen: usize,
+    /// How many packets this turn has relayed.
+    pub(super) relayed: usize,
     pace: Pace,
     inbox: mpsc::Receiver<Command>,
     on_event: OnEvent,
@@ -121,7 +121,7 @@ impl Worker {
             relays: Vec::new(),
             neighbours,
             ready: Vec::new(),
-            seen: 0,
+            relayed: 0,
             pace: Pace::new(now.instant, parts.gather),
             inbox: parts.inbox,
             on_event: parts.on_event,
@@ -158,7 +158,7 @@ impl Worker {
             }
             self.read_ready(now);
             self.send();
-            self.pace.count(now.instant, std::mem::take(&mut self.seen));
+            self.pace.count(now.instant, std::mem::take(&mut self.relayed));
         }
     }
 
@@ -274,6 +274,7 @@ impl Worker {
                     self.engine.relay_opened(now, allocation, result);
                 }
                 Output::CloseRelay { allocation } => self.close(allocation),
+                Output::ReleaseMemory => self.release_memory(),
                 Output::Event(event) => (self.on_event)(event),
             }
         }
@@ -308,6 +309,13 @@ impl Worker {
                 Err(OpenError::System)
             }
         }
+    }
+
+    fn release_memory(&mut self) {
+        let used = self.relays.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.relays.truncate(used);
+        self.relays.shrink_to_fit();
+        sys::release_free_memory();
     }
 
     fn close(&mut self, allocation: AllocationId) {

@@ -13,11 +13,13 @@ mod portable;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    ReceiveBatch, SendBatch, enable_gro, raise_open_files, sleep_precisely, thread_time,
+    ReceiveBatch, SendBatch, enable_gro, raise_open_files, release_free_memory, sleep_precisely,
+    thread_time,
 };
 #[cfg(not(target_os = "linux"))]
 pub use portable::{
-    ReceiveBatch, SendBatch, enable_gro, raise_open_files, sleep_precisely, thread_time,
+    ReceiveBatch, SendBatch, enable_gro, raise_open_files, release_free_memory, sleep_precisely,
+    thread_time,
 };
 pub use runs::RunId;
 

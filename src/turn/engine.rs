@@ -40,12 +40,15 @@ pub struct Engine {
     pub(super) worker: u16,
     pub(super) metrics: Arc<Metrics>,
     pub(super) slots: Slab<Slot>,
-    pub(super) by_tuple: HashMap<FiveTuple, AllocationId>,
+    /// Looked up for each packet; an attacker would first have to be given allocations.
+    pub(super) by_tuple: HashMap<FiveTuple, AllocationId, foldhash::quality::RandomState>,
     pub(super) by_call: HashMap<CallId, Vec<AllocationId>>,
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outputs: VecDeque<Output>,
     pub(super) rng: StdRng,
     reply_limit: ReplyLimit,
+    /// The most allocations since memory was given back last.
+    pub(super) peak: usize,
 }
 
 impl Engine {
@@ -65,12 +68,13 @@ impl Engine {
             worker,
             metrics,
             slots: Slab::new(),
-            by_tuple: HashMap::new(),
+            by_tuple: HashMap::default(),
             by_call: HashMap::new(),
             timers: TimerQueue::default(),
             outputs: VecDeque::new(),
             rng,
             reply_limit,
+            peak: 0,
         }
     }
 
@@ -293,8 +297,25 @@ impl Engine {
             let usage = allocation.usage;
             self.outputs.push_back(Output::Event(Event::AllocationClosed { call, usage }));
         }
+        self.shrink();
+    }
+
+    /// Gives memory back once most allocations are gone. Each time there must be four times fewer,
+    /// so that it costs little over all.
+    fn shrink(&mut self) {
+        if self.peak < WORTH_SHRINKING || self.slots.len() > self.peak / 4 {
+            return;
+        }
+        self.peak = self.slots.len();
+        self.slots.shrink_to_fit();
+        self.by_tuple.shrink_to_fit();
+        self.by_call.shrink_to_fit();
+        self.outputs.push_back(Output::ReleaseMemory);
     }
 }
+
+/// So many allocations are worth giving memory back for.
+const WORTH_SHRINKING: usize = 1000;
 
 /// What every request must pass: all that must be understood is, and has a value that can be read.
 fn check(request: &Request<'_>) -> Result<(), ErrorCode> {

@@ -40,6 +40,8 @@ pub enum Output {
         /// Of which allocation.
         allocation: AllocationId,
     },
+    /// Give free memory back to the system: many allocations are gone.
+    ReleaseMemory,
     /// Tell the server.
     Event(Event),
 }

@@ -152,6 +152,7 @@ impl World {
                     let closed = self.sockets.remove(&(worker, allocation));
                     assert!(closed.is_some(), "{allocation:?} was not open");
                 }
+                Output::ReleaseMemory => {}
                 Output::Event(Event::AllocationOpened { call, .. }) => {
                     *self.open_for_calls.entry(call).or_default() += 1;
                 }

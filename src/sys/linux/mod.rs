@@ -8,7 +8,9 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-pub use options::{enable_gro, raise_open_files, sleep_precisely, thread_time};
+pub use options::{
+    enable_gro, raise_open_files, release_free_memory, sleep_precisely, thread_time,
+};
 pub use receive::ReceiveBatch;
 pub use send::SendBatch;
 
