@@ -47,8 +47,8 @@ pub(super) struct Batches {
     spare: Range<usize>,
     to_clients: Vec<SendBatch>,
     to_peers: SendBatch,
-    /// From whose socket each run to a peer goes.
-    senders: Vec<AllocationId>,
+    /// From whose socket each run to a peer goes, and whether from the direct one.
+    senders: Vec<(AllocationId, bool)>,
     turn: u32,
 }
 
@@ -131,13 +131,15 @@ impl Batches {
         to: std::net::SocketAddr,
         place: Range<usize>,
     ) {
+        let direct = relay.direct.as_ref().is_some_and(|direct| direct.peer == to);
+        let to = (!direct).then_some(to);
         let run = &mut relay.runs.of(self.turn).to_peer;
-        if run.is_some_and(|run| self.to_peers.extend(run, Some(to), place.clone())) {
+        if run.is_some_and(|run| self.to_peers.extend(run, to, place.clone())) {
             return;
         }
         let len = place.len();
-        *run = Some(self.to_peers.push(Some(to), place, len));
-        self.senders.push(from);
+        *run = Some(self.to_peers.push(to, place, len));
+        self.senders.push((from, direct));
     }
 
     /// Sends the message at `place` to the client of an allocation.
@@ -172,8 +174,13 @@ impl Batches {
         if !self.to_peers.is_empty() {
             let senders = &self.senders;
             let socket = |run: usize| {
-                let relay = relays.get(senders[run].0 as usize)?.as_ref()?;
-                Some(&relay.udp)
+                let (from, direct) = senders[run];
+                let relay = relays.get(from.0 as usize)?.as_ref()?;
+                if direct {
+                    relay.direct.as_ref().map(|direct| &direct.udp)
+                } else {
+                    Some(&relay.udp)
+                }
             };
             count(metrics, &self.to_peers.send_each(buffer, socket));
             self.senders.clear();

@@ -7,6 +7,7 @@
 //! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
 
 mod batches;
+mod habit;
 mod listen;
 mod log_throttle;
 mod neighbours;
@@ -31,6 +32,7 @@ use crate::{
     auth::TurnAuth,
     clock::Now,
     ids::CallId,
+    sys,
     turn::{self, Common, Event, Metrics, Snapshot},
 };
 
@@ -150,6 +152,8 @@ impl Relay {
             credential_ttl: config.credential_ttl,
             workers: Vec::new(),
         };
+        // A second socket for an allocation is a luxury: a quarter of what may be open.
+        let max_directs = sys::raise_open_files().map_or(0, |limit| limit as usize / 4 / workers);
         let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(worker::waker).collect::<io::Result<Vec<_>>>()?;
         let ends = neighbours::connect(&wakers).into_iter().zip(polls).zip(wakers);
@@ -168,6 +172,7 @@ impl Relay {
                 inbox,
                 on_event: on_event.clone(),
                 gather: config.gather,
+                max_directs,
             })?;
             let thread = std::thread::Builder::new()
                 .name(format!("relay-{index}"))

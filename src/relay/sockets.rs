@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use mio::net::UdpSocket;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::sys;
 
@@ -37,6 +37,32 @@ pub(super) fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_recv_buffer_size(RELAY_BUFFER)?;
     socket.bind(&address.into())?;
     Ok(UdpSocket::from_std(socket.into()))
+}
+
+/// Opens a second socket on the address of an allocation's, connected to one of its peers. What the
+/// peer sends comes to this one from then on; and the system remembers the way there, which it
+/// looks up for each datagram otherwise.
+///
+/// # Errors
+/// What the system says; of Linux alone it is known that connected sockets go first.
+pub(super) fn open_direct(relay: &UdpSocket, peer: SocketAddr) -> io::Result<UdpSocket> {
+    if !cfg!(target_os = "linux") {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let address = relay.local_addr()?;
+    let relay = SockRef::from(relay);
+    let direct = new(address)?;
+    direct.set_recv_buffer_size(RELAY_BUFFER)?;
+    // Only for this moment, so that nothing else can have the address too.
+    relay.set_reuse_address(true)?;
+    let opened = direct
+        .set_reuse_address(true)
+        .and_then(|()| direct.bind(&address.into()))
+        .and_then(|()| direct.connect(&peer.into()))
+        .and_then(|()| direct.set_reuse_address(false));
+    relay.set_reuse_address(false)?;
+    opened?;
+    Ok(UdpSocket::from_std(direct.into()))
 }
 
 /// Opens a listener; `shared` lets other sockets of this process listen on the same address.

@@ -3,7 +3,7 @@
 
 use std::{io, ops::Range};
 
-use super::worker::Worker;
+use super::worker::{Relay, Worker};
 use crate::{
     clock::Now,
     ids::ClientAddr,
@@ -46,16 +46,32 @@ impl Worker {
         self.make_room(RELAY_READS);
         let Some(Some(relay)) = self.relays.get(allocation.0 as usize) else { return false };
         match self.batches.receive(&relay.udp, RELAY_READS) {
-            Ok(slots) => {
-                let more = slots.len() == RELAY_READS;
-                for received in slots {
-                    if let Some(received) = self.batches.received(received) {
-                        self.route_peer(allocation, &received);
-                    }
-                }
-                more
-            }
+            Ok(slots) => self.route_slots(allocation, slots),
             Err(error) => self.not_read(now, &error),
+        }
+    }
+
+    fn route_slots(&mut self, allocation: AllocationId, slots: Range<usize>) -> bool {
+        let more = slots.len() == RELAY_READS;
+        for received in slots {
+            if let Some(received) = self.batches.received(received) {
+                self.route_peer(allocation, &received);
+            }
+        }
+        more
+    }
+
+    /// Reads an allocation's direct way for a while. `true` if there may be more.
+    pub(super) fn read_direct(&mut self, allocation: AllocationId) -> bool {
+        self.make_room(RELAY_READS);
+        let Some(Some(Relay { direct: Some(direct), .. })) = self.relays.get(allocation.0 as usize)
+        else {
+            return false;
+        };
+        match self.batches.receive(&direct.udp, RELAY_READS) {
+            Ok(slots) => self.route_slots(allocation, slots),
+            // A connected socket also hears that nobody listens at the peer's, which is no news.
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
     }
 
@@ -106,8 +122,11 @@ impl Worker {
             FromClient::Forward { allocation, to } => {
                 let place = packet.place();
                 self.relayed += 1;
-                if let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) {
-                    self.batches.send_to_peer(allocation, relay, to, place);
+                let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) else { return };
+                let habit = relay.habit.forms(to);
+                self.batches.send_to_peer(allocation, relay, to, place);
+                if habit {
+                    self.open_direct(allocation, to);
                 }
             }
             FromClient::HandOver(way) => {

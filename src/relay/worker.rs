@@ -13,6 +13,7 @@ use rand::{RngCore, TryRngCore, rngs::OsRng};
 use super::{
     OnEvent,
     batches::{Batches, OpenRuns},
+    habit::Habit,
     log_throttle::LogThrottle,
     neighbours::Neighbours,
     pace::Pace,
@@ -44,6 +45,7 @@ pub(super) enum Command {
 pub(super) enum Source {
     Listener(u16),
     Relay(AllocationId),
+    Direct(AllocationId),
     Neighbour(usize),
 }
 
@@ -60,6 +62,15 @@ pub(super) struct Relay {
     /// As with a listener.
     ready: bool,
     pub runs: OpenRuns,
+    pub direct: Option<Direct>,
+    pub habit: Habit,
+}
+
+/// A second socket of an allocation, connected to the peer that most goes to.
+pub(super) struct Direct {
+    pub udp: UdpSocket,
+    pub peer: SocketAddr,
+    ready: bool,
 }
 
 /// What a worker is made of.
@@ -74,6 +85,7 @@ pub(super) struct Parts {
     pub inbox: mpsc::Receiver<Command>,
     pub on_event: OnEvent,
     pub gather: Duration,
+    pub max_directs: usize,
 }
 
 /// A worker, with everything that it owns.
@@ -85,6 +97,9 @@ pub(super) struct Worker {
     /// The socket of each allocation, at the place of its id.
     pub(super) relays: Vec<Option<Relay>>,
     pub(super) neighbours: Neighbours,
+    /// How many direct ways there are, and may be.
+    directs: usize,
+    max_directs: usize,
     /// What has not been read to its end. Readiness is told once only.
     ready: Vec<Source>,
     pub(super) batches: Batches,
@@ -120,6 +135,8 @@ impl Worker {
             listeners: listeners.into_iter().map(|udp| Listener { udp, ready: false }).collect(),
             relays: Vec::new(),
             neighbours,
+            directs: 0,
+            max_directs: parts.max_directs,
             ready: Vec::new(),
             relayed: 0,
             pace: Pace::new(now.instant, parts.gather),
@@ -206,6 +223,7 @@ impl Worker {
             let more = match source {
                 Source::Listener(listener) => self.read_listener(now, listener),
                 Source::Relay(allocation) => self.read_relay(now, allocation),
+                Source::Direct(allocation) => self.read_direct(allocation),
                 Source::Neighbour(way) => self.read_neighbour(way),
             };
             if !more {
@@ -220,7 +238,8 @@ impl Worker {
     /// Notes that a socket has something to read, once.
     fn mark_ready(&mut self, Token(token): Token) {
         let source = match token.checked_sub(self.listeners.len()) {
-            Some(allocation) => Source::Relay(AllocationId(allocation as u32)),
+            Some(at) if at % 2 == 0 => Source::Relay(AllocationId((at / 2) as u32)),
+            Some(at) => Source::Direct(AllocationId((at / 2) as u32)),
             None => Source::Listener(token as u16),
         };
         if let Some(ready) = self.ready_flag(source)
@@ -235,6 +254,7 @@ impl Worker {
             Source::Listener(at) => Some(&mut self.listeners.get_mut(usize::from(at))?.ready),
             // It may have been closed since it was reported ready.
             Source::Relay(allocation) => Some(&mut self.relay(allocation)?.ready),
+            Source::Direct(allocation) => Some(&mut self.relay(allocation)?.direct.as_mut()?.ready),
             Source::Neighbour(_) => None,
         }
     }
@@ -287,7 +307,7 @@ impl Worker {
         address: SocketAddr,
     ) -> Result<(), OpenError> {
         let at = allocation.0 as usize;
-        let token = Token(self.listeners.len() + at);
+        let token = Token(self.listeners.len() + 2 * at);
         let opened = sockets::open(address).and_then(|mut socket| {
             self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
             Ok(socket)
@@ -297,7 +317,13 @@ impl Worker {
                 if self.relays.len() <= at {
                     self.relays.resize_with(at + 1, || None);
                 }
-                self.relays[at] = Some(Relay { udp, ready: false, runs: OpenRuns::default() });
+                self.relays[at] = Some(Relay {
+                    udp,
+                    ready: false,
+                    runs: OpenRuns::default(),
+                    direct: None,
+                    habit: Habit::default(),
+                });
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::AddressInUse),
@@ -318,9 +344,46 @@ impl Worker {
         sys::release_free_memory();
     }
 
+    /// Opens a direct way from an allocation to a peer, in place of the one that it had.
+    pub(super) fn open_direct(&mut self, allocation: AllocationId, peer: SocketAddr) {
+        let token = Token(self.listeners.len() + 2 * allocation.0 as usize + 1);
+        self.close_direct(allocation);
+        if self.directs >= self.max_directs {
+            return;
+        }
+        let registry = self.poll.registry();
+        let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) else { return };
+        let opened = sockets::open_direct(&relay.udp, peer).and_then(|mut udp| {
+            registry.register(&mut udp, token, Interest::READABLE)?;
+            Ok(Direct { udp, peer, ready: false })
+        });
+        match opened {
+            Ok(direct) => {
+                relay.direct = Some(direct);
+                self.directs += 1;
+            }
+            // It goes without.
+            Err(error) => tracing::debug!(%error, "no direct way to a peer"),
+        }
+    }
+
+    fn close_direct(&mut self, allocation: AllocationId) {
+        if self.relay(allocation).is_none_or(|relay| relay.direct.is_none()) {
+            return;
+        }
+        // What was to leave through it does so first.
+        self.batches.send(&self.listeners, &self.relays, &self.metrics);
+        let Some(mut direct) = self.relay(allocation).and_then(|r| r.direct.take()) else { return };
+        self.directs -= 1;
+        if let Err(error) = self.poll.registry().deregister(&mut direct.udp) {
+            tracing::debug!(%error, "a relay socket was not registered");
+        }
+    }
+
     fn close(&mut self, allocation: AllocationId) {
         // What its client sent before leaves through the socket that it was meant for.
         self.batches.send(&self.listeners, &self.relays, &self.metrics);
+        self.close_direct(allocation);
         let relay = self.relays.get_mut(allocation.0 as usize).and_then(Option::take);
         if let Some(mut relay) = relay
             && let Err(error) = self.poll.registry().deregister(&mut relay.udp)

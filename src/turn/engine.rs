@@ -47,8 +47,8 @@ pub struct Engine {
     pub(super) outputs: VecDeque<Output>,
     pub(super) rng: StdRng,
     reply_limit: ReplyLimit,
-    /// The most allocations since memory was given back last.
-    pub(super) peak: usize,
+    /// At how many allocations memory is given back.
+    shrink_at: Option<usize>,
 }
 
 impl Engine {
@@ -74,7 +74,7 @@ impl Engine {
             outputs: VecDeque::new(),
             rng,
             reply_limit,
-            peak: 0,
+            shrink_at: None,
         }
     }
 
@@ -300,13 +300,23 @@ impl Engine {
         self.shrink();
     }
 
-    /// Gives memory back once most allocations are gone. Each time there must be four times fewer,
-    /// so that it costs little over all.
+    /// Notes how few allocations there have to be before memory is given back.
+    pub(super) fn grown(&mut self) {
+        let quarter = self.slots.len() / 4;
+        if self.slots.len() >= WORTH_SHRINKING {
+            self.shrink_at = Some(self.shrink_at.unwrap_or(0).max(quarter));
+        }
+    }
+
+    /// Gives memory back once most allocations are gone: at each quarter of what there was, and at
+    /// the end, so that it costs little over all.
     fn shrink(&mut self) {
-        if self.peak < WORTH_SHRINKING || self.slots.len() > self.peak / 4 {
+        let left = self.slots.len();
+        if self.shrink_at.is_none_or(|at| left > at) {
             return;
         }
-        self.peak = self.slots.len();
+        let next = if left >= WORTH_SHRINKING { left / 4 } else { 0 };
+        self.shrink_at = (left > 0).then_some(next);
         self.slots.shrink_to_fit();
         self.by_tuple.shrink_to_fit();
         self.by_call.shrink_to_fit();

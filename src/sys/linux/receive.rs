@@ -40,6 +40,10 @@ impl ReceiveBatch {
             vectors: vec![vector; slots].into(),
             headers: vec![header; slots].into(),
         };
+        for slot in batch.buffer.chunks_mut(stride).take(slots) {
+            // Touched now, so that no packet waits until the system has found a page for it.
+            slot[headroom] = 1;
+        }
         let base = batch.buffer.as_mut_ptr();
         for at in 0..slots {
             // SAFETY: slot `at` lies within the buffer, and its payload within the slot.

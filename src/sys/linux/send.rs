@@ -112,10 +112,12 @@ impl SendBatch {
                 continue;
             };
             // SAFETY: as in `send`.
-            let taken = unsafe {
+            let send = || unsafe {
                 libc::sendmsg(socket, &raw const self.headers[at].msg_hdr, libc::MSG_DONTWAIT)
             };
-            if taken >= 0 {
+            // A connected socket first tells of an ICMP error that an earlier datagram met with.
+            let connected = self.runs.runs()[at].to.is_none();
+            if send() >= 0 || (connected && send() >= 0) {
                 sent.datagrams += count;
                 continue;
             }

@@ -83,7 +83,7 @@ impl Engine {
         let address = (opening.taken.ip.0, opening.taken.port).into();
         let id = AllocationId(self.slots.insert(Slot::Opening(opening)) as u32);
         self.by_tuple.insert(tuple, id);
-        self.peak = self.peak.max(self.slots.len());
+        self.grown();
         self.outputs.push_back(Output::OpenRelay { allocation: id, address });
         Ok(None)
     }
