@@ -157,3 +157,14 @@ fn wrong_credentials_end_it() {
     assert_eq!(output.status, 1);
     assert!(output.stderr.contains("401"), "{}", output.stderr);
 }
+
+/// What two thousand clients took is given back when they are gone.
+#[test]
+fn memory_comes_back_with_the_last_client() {
+    let server = Server::with(&["--max-allocations-per-user", "2000"]);
+    let report = load(&server, &["--clients", "2000", "--client-ip", "127.0.0.2"]);
+    let bytes = |name: &str| report[name].as_f64().unwrap();
+    assert!(bytes("memoryPerAllocation") < 3000.0, "{report}");
+    assert!(bytes("memoryPerAllocationWithChannel") < 4000.0, "{report}");
+    assert!(bytes("memoryAfterClose") < bytes("memoryBefore") / 10.0, "{report}");
+}

@@ -163,3 +163,53 @@ fn between_two_clients_nothing_leaves_the_server() {
         assert!(metrics.drops.iter().all(|(_, count)| *count == 0), "{:?}", metrics.drops);
     }
 }
+
+/// Many packets to one peer get it a socket of its own, on the same relayed address. Neither that
+/// peer nor another one sees a difference, and the peer's end takes nothing with it.
+#[test]
+fn a_peer_that_most_goes_to_is_one_like_any_other() {
+    let server = start(1, |_| {});
+    let client = PlainClient::allocate(server.address(false));
+    let (often, seldom, stranger) = (bind(), bind(), bind());
+    client.bind(0x4001, often.local_addr().unwrap());
+    client.bind(0x4002, seldom.local_addr().unwrap());
+    let mut buffer = [0; 100];
+    let mut up = |number, peer: &UdpSocket| {
+        client.socket.send(&channel_data(number, b"up")).unwrap();
+        assert_eq!(peer.recv_from(&mut buffer).unwrap(), (2, client.relayed));
+    };
+    let down = |number, peer: &UdpSocket| {
+        peer.send_to(b"down", client.relayed).unwrap();
+        assert_eq!(client.receive(), channel_data(number, b"down"));
+    };
+    for _ in 0..200 {
+        up(0x4001, &often);
+        down(0x4001, &often);
+    }
+    up(0x4002, &seldom);
+    down(0x4002, &seldom);
+    // The permission is for the address, whatever the port.
+    stranger.send_to(b"down", client.relayed).unwrap();
+    assert!(client.receive().ends_with(b"down"));
+
+    let address = often.local_addr().unwrap();
+    drop(often);
+    for _ in 0..10 {
+        client.socket.send(&channel_data(0x4001, b"up")).unwrap();
+    }
+    up(0x4002, &seldom);
+    down(0x4002, &seldom);
+    let again = UdpSocket::bind(address).unwrap();
+    again.set_read_timeout(Some(DEADLINE)).unwrap();
+    up(0x4001, &again);
+    down(0x4001, &again);
+    // The other becomes the one that most goes to.
+    for _ in 0..200 {
+        up(0x4002, &seldom);
+    }
+    down(0x4002, &seldom);
+    up(0x4001, &again);
+    down(0x4001, &again);
+    let drops = server.relay.metrics().drops;
+    assert!(drops.iter().all(|(_, count)| *count == 0), "{drops:?}");
+}

@@ -317,8 +317,9 @@ pub struct RelayOptions {
     ///
     /// It holds only while a worker sees more than 20,000 packets a second; below that, each is
     /// read as soon as it is there. Waking up less often costs less CPU time. The worker measures
-    /// what a wake-up costs and waits no longer than pays: some 80 µs for 50,000 packets a second on
-    /// a machine of one's own, one or two milliseconds where a virtual machine makes it dear. 0s never waits.
+    /// what a pause costs and waits no longer than pays: 80 µs at 50,000 packets a second where
+    /// timers are cheap, one or two milliseconds where a virtual machine makes them dear. 0s never
+    /// waits.
     #[arg(long, env = "CALLBOX_GATHER", value_name = "DURATION",
           default_value_t = Period(relay::GATHER))]
     pub gather: Period,

@@ -1,9 +1,9 @@
 //! The data plane: one worker a core, each with its own sockets and its own allocations, driving
 //! the mind in [`turn`].
 //!
-//! A worker is one OS thread around one `epoll` (kqueue, IOCP): it reads a datagram into its one
-//! buffer, asks the mind where to, and sends the same buffer on. There is no lock, no heap
-//! allocation and no log line on that way. With several workers each listener is bound once for
+//! A worker is one OS thread around one `epoll` (kqueue, IOCP): it reads what is ready into the slots
+//! of its one buffer, asks the mind where each datagram goes, and sends them from where they stand.
+//! There is no lock, no heap allocation and no log line on that way. With several workers each listener is bound once for
 //! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
 
 mod batches;
@@ -11,6 +11,7 @@ mod habit;
 mod listen;
 mod log_throttle;
 mod neighbours;
+mod opening;
 mod pace;
 mod public;
 mod sockets;

@@ -2,8 +2,9 @@
 //!
 //! At a low rate a packet is read as soon as it is there. Where tens of thousands come in a second,
 //! waking for each of them costs more than relaying it: so a few are let gather, and one wake-up
-//! reads them all. Requests are not counted: whoever makes one waits for the answer. How many depends on what a pause costs, which differs by a factor of ten between
-//! a machine of one's own and a virtual one: so that is measured.
+//! reads them all. Requests are not counted: whoever makes one waits for the answer. How many
+//! packets depends on what a pause costs, which may be tens of microseconds where a timer is a trip
+//! to the host of a virtual machine: so that is measured.
 
 use std::time::{Duration, Instant};
 

@@ -17,13 +17,12 @@ use super::{
     log_throttle::LogThrottle,
     neighbours::Neighbours,
     pace::Pace,
-    sockets,
 };
 use crate::{
     clock::Now,
     ids::CallId,
     sys,
-    turn::{AllocationId, Common, Engine, Metrics, OpenError, Output},
+    turn::{AllocationId, Common, Engine, Metrics, Output},
 };
 
 /// How many ready sockets one look at the system reports.
@@ -60,7 +59,7 @@ pub(super) struct Listener {
 pub(super) struct Relay {
     pub udp: UdpSocket,
     /// As with a listener.
-    ready: bool,
+    pub ready: bool,
     pub runs: OpenRuns,
     pub direct: Option<Direct>,
     pub habit: Habit,
@@ -70,7 +69,7 @@ pub(super) struct Relay {
 pub(super) struct Direct {
     pub udp: UdpSocket,
     pub peer: SocketAddr,
-    ready: bool,
+    pub ready: bool,
 }
 
 /// What a worker is made of.
@@ -91,15 +90,15 @@ pub(super) struct Parts {
 /// A worker, with everything that it owns.
 pub(super) struct Worker {
     pub(super) engine: Engine,
-    poll: Poll,
+    pub(super) poll: Poll,
     pub(super) index: u16,
     pub(super) listeners: Vec<Listener>,
     /// The socket of each allocation, at the place of its id.
     pub(super) relays: Vec<Option<Relay>>,
     pub(super) neighbours: Neighbours,
     /// How many direct ways there are, and may be.
-    directs: usize,
-    max_directs: usize,
+    pub(super) directs: usize,
+    pub(super) max_directs: usize,
     /// What has not been read to its end. Readiness is told once only.
     ready: Vec<Source>,
     pub(super) batches: Batches,
@@ -109,7 +108,7 @@ pub(super) struct Worker {
     inbox: mpsc::Receiver<Command>,
     on_event: OnEvent,
     pub(super) metrics: Arc<Metrics>,
-    no_socket: LogThrottle,
+    pub(super) no_socket: LogThrottle,
     read_error: LogThrottle,
 }
 
@@ -297,98 +296,6 @@ impl Worker {
                 Output::ReleaseMemory => self.release_memory(),
                 Output::Event(event) => (self.on_event)(event),
             }
-        }
-    }
-
-    fn open(
-        &mut self,
-        now: Now,
-        allocation: AllocationId,
-        address: SocketAddr,
-    ) -> Result<(), OpenError> {
-        let at = allocation.0 as usize;
-        let token = Token(self.listeners.len() + 2 * at);
-        let opened = sockets::open(address).and_then(|mut socket| {
-            self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
-            Ok(socket)
-        });
-        match opened {
-            Ok(udp) => {
-                if self.relays.len() <= at {
-                    self.relays.resize_with(at + 1, || None);
-                }
-                self.relays[at] = Some(Relay {
-                    udp,
-                    ready: false,
-                    runs: OpenRuns::default(),
-                    direct: None,
-                    habit: Habit::default(),
-                });
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::AddressInUse),
-            Err(error) => {
-                if let Some(times) = self.no_socket.hit(now.instant) {
-                    tracing::error!(%error, times, "no socket for an allocation; is the limit of \
-                        open files (`ulimit -n`) too low?");
-                }
-                Err(OpenError::System)
-            }
-        }
-    }
-
-    fn release_memory(&mut self) {
-        let used = self.relays.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        self.relays.truncate(used);
-        self.relays.shrink_to_fit();
-        sys::release_free_memory();
-    }
-
-    /// Opens a direct way from an allocation to a peer, in place of the one that it had.
-    pub(super) fn open_direct(&mut self, allocation: AllocationId, peer: SocketAddr) {
-        let token = Token(self.listeners.len() + 2 * allocation.0 as usize + 1);
-        self.close_direct(allocation);
-        if self.directs >= self.max_directs {
-            return;
-        }
-        let registry = self.poll.registry();
-        let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) else { return };
-        let opened = sockets::open_direct(&relay.udp, peer).and_then(|mut udp| {
-            registry.register(&mut udp, token, Interest::READABLE)?;
-            Ok(Direct { udp, peer, ready: false })
-        });
-        match opened {
-            Ok(direct) => {
-                relay.direct = Some(direct);
-                self.directs += 1;
-            }
-            // It goes without.
-            Err(error) => tracing::debug!(%error, "no direct way to a peer"),
-        }
-    }
-
-    fn close_direct(&mut self, allocation: AllocationId) {
-        if self.relay(allocation).is_none_or(|relay| relay.direct.is_none()) {
-            return;
-        }
-        // What was to leave through it does so first.
-        self.batches.send(&self.listeners, &self.relays, &self.metrics);
-        let Some(mut direct) = self.relay(allocation).and_then(|r| r.direct.take()) else { return };
-        self.directs -= 1;
-        if let Err(error) = self.poll.registry().deregister(&mut direct.udp) {
-            tracing::debug!(%error, "a relay socket was not registered");
-        }
-    }
-
-    fn close(&mut self, allocation: AllocationId) {
-        // What its client sent before leaves through the socket that it was meant for.
-        self.batches.send(&self.listeners, &self.relays, &self.metrics);
-        self.close_direct(allocation);
-        let relay = self.relays.get_mut(allocation.0 as usize).and_then(Option::take);
-        if let Some(mut relay) = relay
-            && let Err(error) = self.poll.registry().deregister(&mut relay.udp)
-        {
-            tracing::debug!(%error, "a relay socket was not registered");
         }
     }
 }

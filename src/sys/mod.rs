@@ -8,7 +8,8 @@ mod runs;
 
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(test, not(target_os = "linux")))]
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "here for its tests alone"))]
 mod portable;
 
 #[cfg(target_os = "linux")]

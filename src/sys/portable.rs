@@ -176,3 +176,50 @@ impl SendBatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind() -> UdpSocket {
+        UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn runs_go_datagram_by_datagram() {
+        let (from, to, other) = (bind(), bind(), bind());
+        let address = |socket: &UdpSocket| Some(socket.local_addr().unwrap());
+        let mut batch = SendBatch::default();
+        assert!(batch.is_empty());
+        let run = batch.push(address(&to), 6..10, 4);
+        assert!(batch.extend(run, address(&to), 0..4) && batch.extend(run, address(&to), 4..6));
+        assert!(!batch.extend(run, address(&other), 0..4));
+        batch.push(address(&to), 0..7, 3);
+        assert_eq!(batch.send(&from, b"abcdefghij").taken().unwrap(), 6);
+        let mut received = ReceiveBatch::new(8, 100, 4, 10);
+        assert_eq!(received.receive(&to, 0..2).unwrap(), 2);
+        assert_eq!(received.receive(&to, 2..8).unwrap(), 4);
+        let got: Vec<_> = (0..6)
+            .map(|slot| {
+                let got = received.received(slot).unwrap();
+                assert_eq!((Some(got.source), got.count()), (address(&from), 1));
+                String::from_utf8(received.buffer()[got.bytes].to_vec()).unwrap()
+            })
+            .collect();
+        assert_eq!(got, ["ghij", "abcd", "ef", "abc", "def", "g"]);
+        assert_eq!(received.receive(&to, 0..8).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(received.spare().len(), 10);
+    }
+
+    #[test]
+    fn what_is_refused_takes_nothing_with_it() {
+        let (from, to) = (bind(), bind());
+        let mut batch = SendBatch::default();
+        batch.push(Some("[::1]:9".parse().unwrap()), 0..1, 1);
+        batch.push(Some(to.local_addr().unwrap()), 0..1, 1);
+        batch.push(Some(to.local_addr().unwrap()), 0..1, 1);
+        let sent = batch.send_each(b"x", |run| (run < 2).then_some(&from));
+        assert_eq!((sent.datagrams, sent.refused, sent.full), (1, 2, 0));
+        assert!(sent.taken().is_err());
+    }
+}
