@@ -17,7 +17,10 @@ fn load(server: &Server, args: &[&str]) -> Value {
 fn report(server: &Server, args: &[&str]) -> Value {
     let pid = server.pid().to_string();
     let mut all = vec!["load", "--pid", &pid, "--json"];
-    all.extend(["--clients", "10", "--rate", "1000", "--duration", "500ms"]);
+    all.extend(["--rate", "1000", "--duration", "500ms"]);
+    if !args.contains(&"--clients") {
+        all.extend(["--clients", "10"]);
+    }
     all.extend(args);
     let output = run(&mut callbox(&all));
     assert_eq!(output.status, 0, "{args:?}: {}{}", output.stdout, output.stderr);

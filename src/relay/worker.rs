@@ -167,6 +167,8 @@ impl Worker {
                     if self.obey(now) {
                         return;
                     }
+                    // Each stands there once, however often it is announced.
+                    self.ready.retain(|source| !matches!(source, Source::Neighbour(_)));
                     self.ready.extend(self.neighbours.incoming().map(Source::Neighbour));
                 } else {
                     self.mark_ready(event.token());
