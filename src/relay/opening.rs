@@ -38,6 +38,7 @@ impl Worker {
                 self.relays[at] = Some(Relay {
                     udp,
                     ready: false,
+                    lost: 0,
                     runs: OpenRuns::default(),
                     direct: None,
                     habit: Habit::default(),
@@ -74,7 +75,7 @@ impl Worker {
         let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) else { return };
         let opened = sockets::open_direct(&relay.udp, peer).and_then(|mut udp| {
             registry.register(&mut udp, token, Interest::READABLE)?;
-            Ok(Direct { udp, peer, ready: false })
+            Ok(Direct { udp, peer, ready: false, lost: 0 })
         });
         match opened {
             Ok(direct) => {

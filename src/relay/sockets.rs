@@ -7,10 +7,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::sys;
 
-/// Lets the system hand over a run of datagrams as one, where it can.
-fn glue(socket: &Socket) {
-    // Where it cannot, each comes alone.
+/// Lets the system hand over a run of datagrams as one and tell what was lost, where it can.
+fn prepare(socket: &Socket) {
+    // Where it cannot, each comes alone, and what is lost is not known.
     let _ = sys::enable_gro(socket);
+    let _ = sys::count_lost(socket);
 }
 
 /// What is asked for as receive and send buffer of a listener, which many clients share. The
@@ -24,7 +25,7 @@ fn new(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
-    glue(&socket);
+    prepare(&socket);
     Ok(socket)
 }
 

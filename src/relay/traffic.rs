@@ -8,7 +8,7 @@ use crate::{
     clock::Now,
     ids::ClientAddr,
     sys::Received,
-    turn::{AllocationId, DropReason, FiveTuple, FromClient, FromPeer, HandOver},
+    turn::{AllocationId, DropReason, FiveTuple, FromClient, FromPeer, HandOver, Metrics},
 };
 
 /// How many reads a listener has before the others have their turn.
@@ -30,6 +30,8 @@ impl Worker {
                 let more = slots.len() == LISTENER_READS;
                 for received in slots {
                     let Some(received) = self.batches.received(received) else { continue };
+                    let lost = &mut self.listeners[usize::from(listener)].lost;
+                    count_lost(&self.metrics, lost, received.lost);
                     let tuple = FiveTuple { listener, client: ClientAddr(received.source) };
                     for place in received.datagrams() {
                         self.route_client(now, tuple, place, received.count() > 1);
@@ -46,15 +48,27 @@ impl Worker {
         self.make_room(RELAY_READS);
         let Some(Some(relay)) = self.relays.get(allocation.0 as usize) else { return false };
         match self.batches.receive(&relay.udp, RELAY_READS) {
-            Ok(slots) => self.route_slots(allocation, slots),
+            Ok(slots) => self.route_slots(allocation, slots, |relay| Some(&mut relay.lost)),
             Err(error) => self.not_read(now, &error),
         }
     }
 
-    fn route_slots(&mut self, allocation: AllocationId, slots: Range<usize>) -> bool {
+    /// Routes what stands in these slots; `lost` finds the count of the socket that it came by.
+    fn route_slots(
+        &mut self,
+        allocation: AllocationId,
+        slots: Range<usize>,
+        lost: impl Fn(&mut Relay) -> Option<&mut u32>,
+    ) -> bool {
         let more = slots.len() == RELAY_READS;
         for received in slots {
             if let Some(received) = self.batches.received(received) {
+                if received.lost > 0
+                    && let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize)
+                    && let Some(lost) = lost(relay)
+                {
+                    count_lost(&self.metrics, lost, received.lost);
+                }
                 self.route_peer(allocation, &received);
             }
         }
@@ -69,7 +83,9 @@ impl Worker {
             return false;
         };
         match self.batches.receive(&direct.udp, RELAY_READS) {
-            Ok(slots) => self.route_slots(allocation, slots),
+            Ok(slots) => self.route_slots(allocation, slots, |relay| {
+                relay.direct.as_mut().map(|direct| &mut direct.lost)
+            }),
             // A connected socket also hears that nobody listens at the peer's, which is no news.
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
@@ -176,5 +192,14 @@ impl Worker {
         if let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) {
             self.batches.send_to_client(relay, to, place);
         }
+    }
+}
+
+/// Counts what a socket has lost since it was last told.
+#[inline]
+fn count_lost(metrics: &Metrics, known: &mut u32, lost: u32) {
+    let more = lost.wrapping_sub(std::mem::replace(known, lost));
+    if more > 0 {
+        metrics.dropped_many(DropReason::ReceiveBufferFull, more as usize);
     }
 }

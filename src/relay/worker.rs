@@ -53,6 +53,8 @@ pub(super) struct Listener {
     pub udp: UdpSocket,
     /// Whether it stands in [`Worker::ready`].
     ready: bool,
+    /// How many datagrams it is known to have lost.
+    pub lost: u32,
 }
 
 /// The socket of an allocation.
@@ -60,6 +62,7 @@ pub(super) struct Relay {
     pub udp: UdpSocket,
     /// As with a listener.
     pub ready: bool,
+    pub lost: u32,
     pub runs: OpenRuns,
     pub direct: Option<Direct>,
     pub habit: Habit,
@@ -70,6 +73,7 @@ pub(super) struct Direct {
     pub udp: UdpSocket,
     pub peer: SocketAddr,
     pub ready: bool,
+    pub lost: u32,
 }
 
 /// What a worker is made of.
@@ -131,7 +135,10 @@ impl Worker {
             poll,
             index,
             batches: Batches::new(listeners.len()),
-            listeners: listeners.into_iter().map(|udp| Listener { udp, ready: false }).collect(),
+            listeners: listeners
+                .into_iter()
+                .map(|udp| Listener { udp, ready: false, lost: 0 })
+                .collect(),
             relays: Vec::new(),
             neighbours,
             directs: 0,

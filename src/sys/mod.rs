@@ -14,13 +14,13 @@ mod portable;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    ReceiveBatch, SendBatch, enable_gro, raise_open_files, release_free_memory, sleep_precisely,
-    thread_time,
+    ReceiveBatch, SendBatch, count_lost, enable_gro, raise_open_files, release_free_memory,
+    sleep_precisely, thread_time,
 };
 #[cfg(not(target_os = "linux"))]
 pub use portable::{
-    ReceiveBatch, SendBatch, enable_gro, raise_open_files, release_free_memory, sleep_precisely,
-    thread_time,
+    ReceiveBatch, SendBatch, count_lost, enable_gro, raise_open_files, release_free_memory,
+    sleep_precisely, thread_time,
 };
 pub use runs::RunId;
 
@@ -35,6 +35,9 @@ pub struct Received {
     pub bytes: Range<usize>,
     /// The length of each datagram in it, but for the last, which may be shorter.
     pub segment: usize,
+    /// How many datagrams the socket has lost before this one since it was opened, its buffer being
+    /// full. Wraps; stays 0 unless [`count_lost`] was called.
+    pub lost: u32,
 }
 
 impl Received {

@@ -17,6 +17,14 @@ pub fn enable_gro<S>(_: &S) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// What a socket has lost is not told here.
+///
+/// # Errors
+/// Always: the system cannot.
+pub fn count_lost<S>(_: &S) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// The limit is left as it is.
 ///
 /// # Errors
@@ -72,7 +80,7 @@ impl ReceiveBatch {
             match socket.recv_from(&mut self.buffer[start..start + self.len]) {
                 Ok((len, source)) => {
                     let bytes = start..start + len;
-                    self.received[slot] = Some(Received { source, bytes, segment: len });
+                    self.received[slot] = Some(Received { source, bytes, segment: len, lost: 0 });
                 }
                 Err(error) if slot == first => return Err(error),
                 Err(_) => return Ok(slot - first),

@@ -30,7 +30,9 @@ pub enum DropReason {
     TooLong,
     /// No answer, since the address has had too many.
     ReplyLimit,
-    /// The socket's buffer was full.
+    /// It came while the socket's buffer was full, and the system dropped it.
+    ReceiveBufferFull,
+    /// The socket's buffer was full when it was to be sent.
     SendBufferFull,
     /// The system refused to send it.
     SendError,
@@ -38,7 +40,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Foreign,
         Self::BadMessage,
         Self::NotARequest,
@@ -50,6 +52,7 @@ impl DropReason {
         Self::ForbiddenPeer,
         Self::TooLong,
         Self::ReplyLimit,
+        Self::ReceiveBufferFull,
         Self::SendBufferFull,
         Self::SendError,
     ];
@@ -68,6 +71,7 @@ impl DropReason {
             Self::ForbiddenPeer => "forbidden_peer",
             Self::TooLong => "too_long",
             Self::ReplyLimit => "reply_limit",
+            Self::ReceiveBufferFull => "receive_buffer_full",
             Self::SendBufferFull => "send_buffer_full",
             Self::SendError => "send_error",
         }

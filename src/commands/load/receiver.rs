@@ -40,6 +40,10 @@ pub(super) struct Receiver {
     started: Instant,
     pub latencies: Histogram,
     pub received: u64,
+    /// How many datagrams the load's own sockets were too full to take.
+    pub lost: u64,
+    /// The same for each socket, as last told: the clients', then the peer's.
+    known: Vec<u32>,
     /// When something came last.
     pub heard: Instant,
     /// STUN messages that came among the data, until somebody takes them.
@@ -60,6 +64,8 @@ impl Receiver {
             started: now,
             latencies: Histogram::new(),
             received: 0,
+            lost: 0,
+            known: vec![0; args.clients + 1],
             heard: now,
             answers: Vec::new(),
         }
@@ -70,22 +76,25 @@ impl Receiver {
         (self.started, self.heard) = (now, now);
     }
 
-    /// Takes in all that a client's socket has.
-    pub fn drain_client(&mut self, socket: &UdpSocket) {
-        self.drain(socket, self.framing);
+    /// Takes in all that the socket of a client has, by its place among the clients.
+    pub fn drain_client(&mut self, at: usize, socket: &UdpSocket) {
+        self.drain(at, socket, self.framing);
     }
 
     /// Takes in all that the peer's socket has. What comes out of a relay has no header.
     pub fn drain_peer(&mut self, socket: &UdpSocket) {
-        self.drain(socket, Framing::None);
+        self.drain(self.known.len() - 1, socket, Framing::None);
     }
 
-    fn drain(&mut self, socket: &UdpSocket, framing: Framing) {
+    fn drain(&mut self, at: usize, socket: &UdpSocket, framing: Framing) {
         while let Ok(count) = self.incoming.receive(socket, 0..self.slots) {
             let now = Instant::now();
-            let at = now - self.started;
+            let since_start = now - self.started;
             for slot in 0..count {
                 let Some(received) = self.incoming.received(slot) else { continue };
+                let known = std::mem::replace(&mut self.known[at], received.lost);
+                // A client that came again has a new socket, which counts from 0.
+                self.lost += u64::from(received.lost.checked_sub(known).unwrap_or(received.lost));
                 for place in received.datagrams() {
                     let bytes = &self.incoming.buffer()[place];
                     let payload = match kind(framing, self.size, bytes) {
@@ -100,7 +109,7 @@ impl Receiver {
                     let sent = Duration::from_nanos(u64::from_be_bytes(*stamp));
                     self.heard = now;
                     self.received += 1;
-                    self.latencies.add(at.saturating_sub(sent));
+                    self.latencies.add(since_start.saturating_sub(sent));
                 }
             }
             // Fewer than there is room for: that was all, and what comes now makes a new event.

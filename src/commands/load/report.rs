@@ -92,7 +92,11 @@ impl Report {
 impl Traffic {
     fn print(&self, line: impl Fn(&str, String)) {
         line("packets", format!("{} sent, {} received", self.sent, self.received));
-        line("lost", format!("{:.3} %", self.loss_percent));
+        let own = match self.lost_by_load {
+            0 => String::new(),
+            lost => format!(", {lost} packets of it by the load itself"),
+        };
+        line("lost", format!("{:.3} %{own}", self.loss_percent));
         line("delivered", format!("{:.0} packets a second", self.packets_per_second));
         let l = &self.latency_us;
         line(

@@ -9,7 +9,7 @@ use anyhow::Context;
 use mio::net::UdpSocket;
 
 use super::LoadArgs;
-use crate::sys::enable_gro;
+use crate::sys::{count_lost, enable_gro};
 
 /// What is asked for as the peer's buffers.
 const PEER_BUFFER: usize = 4 << 20;
@@ -29,7 +29,7 @@ pub(super) fn client(args: &LoadArgs) -> anyhow::Result<UdpSocket> {
             .context("no socket for a client; is the limit of open files (`ulimit -n`) too low?"),
     })?;
     socket.connect(args.server).with_context(|| format!("--server {}", args.server))?;
-    take_runs(args, &socket);
+    prepare(args, &socket);
     Ok(socket)
 }
 
@@ -49,12 +49,14 @@ pub(super) fn peer(args: &LoadArgs) -> anyhow::Result<UdpSocket> {
     let socket = socket2::SockRef::from(&peer);
     socket.set_recv_buffer_size(PEER_BUFFER)?;
     socket.set_send_buffer_size(PEER_BUFFER)?;
-    take_runs(args, &peer);
+    prepare(args, &peer);
     Ok(peer)
 }
 
-/// Lets a socket take in runs whole. Where the system cannot, they come one by one.
-fn take_runs(args: &LoadArgs, socket: &UdpSocket) {
+/// Lets a socket take in runs whole, and tell what it lost. Where the system cannot, they come one
+/// by one, and that is not known.
+fn prepare(args: &LoadArgs, socket: &UdpSocket) {
+    let _ = count_lost(socket);
     if args.gso {
         let _ = enable_gro(socket);
     }

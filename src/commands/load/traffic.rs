@@ -32,6 +32,9 @@ pub(super) struct Traffic {
     pub sent: u64,
     pub received: u64,
     pub loss_percent: f64,
+    /// How many of those that were not received came to one of the load's own sockets, which was too
+    /// full to take them: a loss that is not the server's.
+    pub lost_by_load: u64,
     pub packets_per_second: f64,
     pub latency_us: Latency,
     /// How much of its time the load itself had something to do. Near 100 it was the limit, and not
@@ -134,7 +137,7 @@ pub(super) fn run(
             match event.token().0 {
                 at if at == peer_at => receiver.drain_peer(&clients.peer),
                 at => {
-                    receiver.drain_client(&clients.all[at].socket);
+                    receiver.drain_client(at, &clients.all[at].socket);
                     while let Some(answer) = receiver.answers.pop() {
                         upkeep.answer(clients, at, &answer)?;
                     }
@@ -153,7 +156,7 @@ pub(super) fn run(
             progress.set_message(format!("{received} packets, {rate:.0} a second"));
         }
     }
-    let (received, latencies) = (receiver.received, receiver.latencies);
+    let Receiver { received, lost, latencies, .. } = receiver;
     let whole = started.elapsed();
     let took = whole.min(args.duration);
     progress.finish_and_clear();
@@ -167,6 +170,7 @@ pub(super) fn run(
         sent,
         received,
         loss_percent: 100.0 * sent.saturating_sub(received) as f64 / sent.max(1) as f64,
+        lost_by_load: lost,
         packets_per_second: received as f64 / took.as_secs_f64(),
         latency_us: Latency {
             median: micros(latencies.quantile(0.5)),

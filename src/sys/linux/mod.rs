@@ -9,13 +9,13 @@ mod send;
 mod tests;
 
 pub use options::{
-    enable_gro, raise_open_files, release_free_memory, sleep_precisely, thread_time,
+    count_lost, enable_gro, raise_open_files, release_free_memory, sleep_precisely, thread_time,
 };
 pub use receive::ReceiveBatch;
 pub use send::SendBatch;
 
-/// Room for one control message that carries a segment size.
-const CONTROL: usize = 32;
+/// Room for two control messages: a segment size, and how many datagrams were lost.
+const CONTROL: usize = 48;
 
 /// A control buffer, aligned as the kernel wants it.
 #[derive(Clone, Copy)]

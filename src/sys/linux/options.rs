@@ -7,13 +7,26 @@ use std::{io, mem, os::fd::AsRawFd, time::Duration};
 /// # Errors
 /// If the kernel cannot (before 5.0).
 pub fn enable_gro(socket: &impl AsRawFd) -> io::Result<()> {
+    switch_on(socket, libc::SOL_UDP, libc::UDP_GRO)
+}
+
+/// Lets the kernel tell, with each datagram, how many the socket has lost because its buffer was
+/// full: see [`Received::lost`](crate::sys::Received::lost).
+///
+/// # Errors
+/// What the system says.
+pub fn count_lost(socket: &impl AsRawFd) -> io::Result<()> {
+    switch_on(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL)
+}
+
+fn switch_on(socket: &impl AsRawFd, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the option's value is an int that lives through the call, and its size is told.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_UDP,
-            libc::UDP_GRO,
+            level,
+            option,
             (&raw const on).cast(),
             mem::size_of_val(&on) as libc::socklen_t,
         )

@@ -92,8 +92,9 @@ impl ReceiveBatch {
         let len = header.msg_len as usize;
         let start = slot * self.stride + self.headroom;
         let source = address::read(&self.names[slot])?;
-        let segment = read_segment(&header.msg_hdr).filter(|s| *s > 0).unwrap_or(len);
-        Some(Received { source, bytes: start..start + len, segment })
+        let told = Told::read(&header.msg_hdr);
+        let segment = if told.segment > 0 { told.segment as usize } else { len };
+        Some(Received { source, bytes: start..start + len, segment, lost: told.lost })
     }
 
     /// The whole buffer: slots, then the spare part.
@@ -112,19 +113,32 @@ impl ReceiveBatch {
     }
 }
 
-/// The segment size that the kernel reports (`UDP_GRO`).
-fn read_segment(header: &libc::msghdr) -> Option<usize> {
-    // SAFETY: the kernel has filled the control buffer and told its length, and the macros stay
-    // within it. A `UDP_GRO` message carries an int.
-    unsafe {
-        let mut message = libc::CMSG_FIRSTHDR(header);
-        while !message.is_null() {
-            if (*message).cmsg_level == libc::SOL_UDP && (*message).cmsg_type == libc::UDP_GRO {
-                let size = ptr::read_unaligned(libc::CMSG_DATA(message).cast::<libc::c_int>());
-                return usize::try_from(size).ok();
+/// What the kernel tells beside a datagram.
+#[derive(Default)]
+struct Told {
+    /// `UDP_GRO`
+    segment: u32,
+    /// `SO_RXQ_OVFL`
+    lost: u32,
+}
+
+impl Told {
+    fn read(header: &libc::msghdr) -> Self {
+        let mut told = Self::default();
+        // SAFETY: the kernel has filled the control buffer and told its length, and the macros stay
+        // within it. Both kinds of message carry four bytes.
+        unsafe {
+            let mut message = libc::CMSG_FIRSTHDR(header);
+            while !message.is_null() {
+                let value = || ptr::read_unaligned(libc::CMSG_DATA(message).cast::<u32>());
+                match ((*message).cmsg_level, (*message).cmsg_type) {
+                    (libc::SOL_UDP, libc::UDP_GRO) => told.segment = value(),
+                    (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => told.lost = value(),
+                    _ => {}
+                }
+                message = libc::CMSG_NXTHDR(header, message);
             }
-            message = libc::CMSG_NXTHDR(header, message);
         }
+        told
     }
-    None
 }

@@ -61,6 +61,31 @@ fn a_run_is_taken_apart_and_put_together_again() {
 }
 
 #[test]
+fn a_full_socket_tells_what_it_lost() {
+    let (from, to) = pair("127.0.0.1");
+    let mut received = ReceiveBatch::new(8, 100, 0, 0);
+    let mut lost = |number: usize| {
+        for _ in 0..number {
+            from.send_to(b"x", to.local_addr().unwrap()).unwrap();
+        }
+        let mut got = Vec::new();
+        while let Ok(count) = received.receive(&to, 0..8) {
+            got.extend((0..count).map(|slot| received.received(slot).unwrap().lost));
+        }
+        (got.len(), got.last().copied().unwrap_or_default())
+    };
+    assert_eq!(lost(3), (3, 0));
+    enable_gro(&to).unwrap();
+    count_lost(&to).unwrap();
+    socket2::SockRef::from(&to).set_recv_buffer_size(4096).unwrap();
+    let (came, told) = lost(100);
+    assert!(came < 100);
+    assert_eq!(told, 0, "those that came had lost none before them");
+    assert_eq!(lost(1), (1, 100 - came as u32));
+    assert_eq!(lost(1), (1, 100 - came as u32), "it counts from the socket's start");
+}
+
+#[test]
 fn each_run_has_a_socket_of_its_own() {
     let (one, two) = pair("127.0.0.1");
     let to = UdpSocket::bind("127.0.0.1:0").unwrap();
