@@ -10,11 +10,13 @@
 //! | 2 | [`turn`], [`signaling`] | the two minds, with no I/O in them |
 //! | 3 | [`relay`] | the data plane: workers and sockets, driving `turn` |
 //! | 4 | [`http`] | the axum app: both signaling fronts, REST, pages, metrics |
+//! | 5 | [`acceptor`] | every TCP listener: whose connection is it, TLS, certificates |
 //! | 5 | [`config`], [`server`] | flags, environment and file; start, wiring and stop |
 //! | 6 | [`commands`] | what the binary can do, one file each |
 //!
 //! `docs/architecture.md` has the drawing.
 
+pub mod acceptor;
 pub mod auth;
 pub mod clock;
 pub mod commands;

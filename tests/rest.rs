@@ -16,11 +16,15 @@ fn ice_servers_are_for_users() {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let json = answer.json();
     let credentials = &json["turnCredentials"];
-    assert_eq!(credentials["uris"], server.ready["turn"]);
+    // All that works but TLS: nobody vouches for the certificate of --dev.
+    let works = server.ready["turn"].as_array().unwrap().iter();
+    let trusted: Vec<_> =
+        works.filter(|uri| uri.as_str().unwrap().starts_with("turn:")).cloned().collect();
+    assert_eq!((trusted.len(), &credentials["uris"]), (2, &json!(trusted)));
     assert_eq!(credentials["ttl"], 3600);
     assert!(credentials["username"].as_str().unwrap().ends_with(":alice"));
     assert_eq!(json["iceServers"][0], json!({ "urls": server.ready["stun"] }));
-    assert_eq!(json["iceServers"][1]["urls"], server.ready["turn"]);
+    assert_eq!(json["iceServers"][1]["urls"], json!(trusted));
     assert_eq!(json["iceServers"][1]["username"], credentials["username"]);
     assert_eq!(json["iceServers"][1]["credential"], credentials["password"]);
     assert!(json["expiresAt"].as_str().unwrap().ends_with('Z'));
@@ -175,8 +179,9 @@ fn an_address_may_have_so_many_connections() {
     first.write_all(b"nonsense\r\n\r\n").unwrap();
     assert_eq!(http::read(&mut first).status, 400);
     drop(first);
-    server.wait_for_metric("callbox_http_connections", |value| value == 3.0);
-    assert!(server.metric("callbox_refused_connections_total{limit=\"address\"}") >= 1.0);
+    server.wait_for_metric("callbox_tcp_connections", |value| value == 3.0);
+    let refused = "callbox_refused_connections_total{limit=\"address\"}";
+    server.wait_for_metric(refused, |value| value >= 1.0);
 }
 
 #[test]

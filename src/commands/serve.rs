@@ -59,16 +59,28 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let server = Server::start(config).await?;
     announce(server.ready(), ready_json, dev)?;
-    let why = tokio::select! {
-        why = signals.next() => why,
-        () = after(lifetime) => "the lifetime is over",
+    let over = after(lifetime);
+    let mut over = std::pin::pin!(over);
+    let why = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop(why) => break why,
+                Signal::Reload => server.reload(),
+            },
+            () = over.as_mut() => break "the lifetime is over",
+        }
     };
     tracing::info!("stopping: {why}");
-    tokio::select! {
-        () = server.stop() => {}
-        why = signals.next() => tracing::warn!("stopping at once: {why} again"),
+    let mut stopped = std::pin::pin!(server.stop());
+    loop {
+        tokio::select! {
+            () = stopped.as_mut() => return Ok(()),
+            signal = signals.next() => if let Signal::Stop(why) = signal {
+                tracing::warn!("stopping at once: {why} again");
+                return Ok(());
+            },
+        }
     }
-    Ok(())
 }
 
 async fn after(lifetime: Option<Duration>) {
@@ -127,27 +139,41 @@ fn init_log(options: &RunOptions) {
     };
 }
 
-/// What tells the process to stop.
+/// What the process is told from outside.
+enum Signal {
+    /// To stop, and by what.
+    Stop(&'static str),
+    /// To read again what may have changed.
+    Reload,
+}
+
+/// Where that comes from.
 struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
     #[cfg(unix)]
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     #[cfg(unix)]
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Signal::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Signal::Stop("SIGINT"),
+            _ = self.hangup.recv() => Signal::Reload,
         }
     }
 
@@ -157,8 +183,8 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Signal {
         let _ = tokio::signal::ctrl_c().await;
-        "Ctrl-C"
+        Signal::Stop("Ctrl-C")
     }
 }

@@ -26,12 +26,13 @@ pub use self::{
     layers::{Environment, parse, unknown_variables},
     options::{
         AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options, RelayOptions,
-        RunOptions, SignalingOptions, SourceOptions, TokenOptions, TurnUserOptions,
+        RunOptions, SignalingOptions, SourceOptions, TlsOptions, TokenOptions, TurnUserOptions,
     },
     reference::{annotated_file, markdown},
     values::{Period, PortRange, Size, StaticUser},
 };
 use crate::{
+    acceptor::{self, CertificateSource},
     auth::{ApiKeys, Secret, TokenMinter, TokenVerifier, TurnAuth, TurnSecrets},
     http, relay, signaling,
     turn::{self, PeerPolicy},
@@ -43,6 +44,10 @@ const HTTP_PORT: u16 = 8080;
 
 /// Everything the server needs to start.
 pub struct Config {
+    /// Where plain HTTP listens.
+    pub http_listen: SocketAddr,
+    /// The other listeners of TCP.
+    pub acceptor: acceptor::Config,
     /// The HTTP side.
     pub http: http::Config,
     /// The relay.
@@ -110,7 +115,9 @@ impl Config {
         let users = options.turn_users.users()?;
         let turn_auth = TurnAuth::new(realm.clone(), turn_secrets.clone(), users);
         Ok(Self {
-            http: http_config(&options, tokens, ApiKeys::new(api), minter)?,
+            http_listen: http_address(&options)?,
+            acceptor: acceptor_config(&options)?,
+            http: http_config(&options, tokens, ApiKeys::new(api), minter),
             relay: relay_config(&options, turn_auth)?,
             signaling: signaling_config(&options, turn_secrets),
             realm,
@@ -163,20 +170,52 @@ fn loopback_only(
     Ok(address)
 }
 
-fn http_config(
-    options: &Options,
-    tokens: TokenVerifier,
-    api_keys: ApiKeys,
-    dev: Option<TokenMinter>,
-) -> Result<http::Config, ConfigError> {
+fn http_address(options: &Options) -> Result<SocketAddr, ConfigError> {
     let default = match options.source.dev {
         true => Ipv4Addr::LOCALHOST,
         false => Ipv4Addr::UNSPECIFIED,
     };
     let address = options.addresses.http.unwrap_or((default, HTTP_PORT).into());
+    loopback_only("http", address, options.source.dev)
+}
+
+fn acceptor_config(options: &Options) -> Result<acceptor::Config, ConfigError> {
+    let (tls, dev) = (&options.tls, options.source.dev);
+    for address in &tls.tls_listen {
+        loopback_only("tls-listen", *address, dev)?;
+    }
+    let lone = |option, other: &str| {
+        let reason = format!("it needs --{other}, too: a certificate and its key go together");
+        Err(ConfigError::Option { option, reason })
+    };
+    let certificate = match (&tls.tls_cert, &tls.tls_key) {
+        (Some(certificate), Some(key)) => {
+            Some(CertificateSource::Files { certificate: certificate.clone(), key: key.clone() })
+        }
+        (Some(_), None) => return lone("tls-cert", "tls-key"),
+        (None, Some(_)) => return lone("tls-key", "tls-cert"),
+        (None, None) if dev => Some(CertificateSource::SelfSigned),
+        (None, None) => None,
+    };
+    if certificate.is_none() && !tls.tls_listen.is_empty() {
+        let reason = "there is no certificate: give --tls-cert and --tls-key".to_owned();
+        return Err(ConfigError::Option { option: "tls-listen", reason });
+    }
+    Ok(acceptor::Config {
+        tls_listen: tls.tls_listen.clone(),
+        certificate,
+        proxies: tls.proxy_protocol.clone(),
+    })
+}
+
+fn http_config(
+    options: &Options,
+    tokens: TokenVerifier,
+    api_keys: ApiKeys,
+    dev: Option<TokenMinter>,
+) -> http::Config {
     let limits = &options.signaling;
-    Ok(http::Config {
-        listen: loopback_only("http", address, options.source.dev)?,
+    http::Config {
         tokens,
         api_keys,
         allow_origins: options.addresses.allow_origin.clone(),
@@ -184,7 +223,7 @@ fn http_config(
         max_connections: limits.max_connections,
         max_connections_per_address: limits.max_connections_per_address,
         dev,
-    })
+    }
 }
 
 fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, ConfigError> {

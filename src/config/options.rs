@@ -57,7 +57,7 @@ pub struct AddressOptions {
     #[arg(long, env = "CALLBOX_HTTP", value_name = "IP:PORT", value_parser = socket_address)]
     pub http: Option<SocketAddr>,
 
-    /// Where STUN and TURN are served over UDP; may be given more than once.
+    /// Where STUN and TURN are served, over UDP and TCP; may be given more than once.
     ///
     /// A wildcard address listens on every address of the machine. Name addresses to leave some
     /// out.
@@ -108,6 +108,55 @@ pub struct AddressOptions {
     #[arg(long, env = "CALLBOX_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
           value_parser = origin)]
     pub allow_origin: Vec<String>,
+}
+
+/// TLS, and what stands in front of the server.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TLS")]
+pub struct TlsOptions {
+    /// Where TLS is served: HTTPS, WSS and TURN over TLS on one port; may be given more than once.
+    ///
+    /// What a connection is for is found out from its first bytes. Give it `0.0.0.0:443`, which
+    /// firewalls let through that let nothing else. With a certificate, the other listeners take
+    /// TLS, too.
+    ///
+    /// Default: none
+    ///
+    /// Example: `0.0.0.0:443`
+    #[arg(long, env = "CALLBOX_TLS_LISTEN", value_name = "IP:PORT", value_delimiter = ',',
+          value_parser = socket_address)]
+    pub tls_listen: Vec<SocketAddr>,
+
+    /// A PEM file with the server's certificate and those between it and the root.
+    ///
+    /// It is read again on SIGHUP and within ten seconds when it changes; open connections stay.
+    /// Clients are sent to the first name that it is for.
+    ///
+    /// Default: none; with --dev one is made that nobody trusts
+    ///
+    /// Example: `/etc/letsencrypt/live/turn.example.com/fullchain.pem`
+    #[arg(long, env = "CALLBOX_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// A PEM file with the key of the certificate.
+    ///
+    /// Example: `/etc/letsencrypt/live/turn.example.com/privkey.pem`
+    #[arg(long, env = "CALLBOX_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// A network whose TCP connections begin with a PROXY protocol header, of version 1 or 2; may
+    /// be given more than once.
+    ///
+    /// For a load balancer that hands connections on: the header says whose each is. Name the
+    /// balancer's addresses and nothing else, since a header is believed. From there, a connection
+    /// without one is closed; from elsewhere, one with a header is.
+    ///
+    /// Default: none
+    ///
+    /// Example: `10.0.0.2`
+    #[arg(long, env = "CALLBOX_PROXY_PROTOCOL", value_name = "NETWORK", value_delimiter = ',',
+          value_parser = network)]
+    pub proxy_protocol: Vec<IpNet>,
 }
 
 /// The secrets behind TURN credentials.
@@ -338,17 +387,19 @@ pub struct SignalingOptions {
           default_value_t = Size(http::MAX_MESSAGE))]
     pub max_message: Size,
 
-    /// How many HTTP connections there may be in all; a signaling session holds one.
+    /// How many TCP connections there may be in all; a signaling session holds one, and so does a
+    /// client of the relay over TCP or TLS.
     ///
     /// The process needs as many file descriptors (`ulimit -n`), and one more for each allocation.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_sessions, value_parser = at_least_one)]
     pub max_connections: usize,
 
-    /// How many HTTP connections one address may have.
+    /// How many TCP connections one address may have.
     ///
     /// An office behind one address needs one for each of its people. Behind a reverse proxy every
-    /// connection comes from the proxy: give it the value of --max-connections.
+    /// connection comes from the proxy: let it tell (--proxy-protocol), or give this the value of
+    /// --max-connections.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER",
           default_value_t = http::MAX_CONNECTIONS_PER_ADDRESS, value_parser = at_least_one)]
     pub max_connections_per_address: usize,
@@ -505,6 +556,9 @@ pub struct Options {
     /// Where the server is reached.
     #[command(flatten)]
     pub addresses: AddressOptions,
+    /// TLS, and what stands in front of the server.
+    #[command(flatten)]
+    pub tls: TlsOptions,
     /// The secrets behind TURN credentials.
     #[command(flatten)]
     pub credentials: CredentialOptions,

@@ -174,7 +174,7 @@ fn a_missing_secret_is_an_error_that_says_how_to_make_one() {
     let config = config.unwrap();
     assert!(config.dev.is_none() && config.http.dev.is_none());
     assert!(config.warnings[0].contains("shorter than the 32"));
-    assert_eq!(config.http.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.http_listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.relay.listen[0].to_string(), "0.0.0.0:3478");
 }
 
@@ -184,7 +184,7 @@ fn dev_generates_secrets_and_stays_on_loopback() {
     let dev = config.dev.unwrap();
     assert_eq!(dev.jwt.expose_text(), Some("mine"));
     assert_eq!(dev.auth.expose().len(), 43);
-    assert!(config.http.listen.ip().is_loopback());
+    assert!(config.http_listen.ip().is_loopback());
     assert!(config.relay.listen.iter().all(|address| address.ip().is_loopback()));
     let error = config_error(&["--dev", "--http", "0.0.0.0:8080"]);
     assert!(error.starts_with("--http: 0.0.0.0:8080 is no loopback address"), "{error}");

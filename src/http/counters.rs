@@ -75,8 +75,8 @@ impl Refusal {
 pub(super) struct Counters {
     /// Sessions that ended because their client did not read.
     pub slow_sessions: Count,
-    /// HTTP connections open now.
-    pub http_connections: Gauge,
+    /// TCP connections open now, whoever serves them.
+    pub connections: Gauge,
     refusals: [Count; Refusal::ALL.len()],
     sessions: [Gauge; Front::ALL.len()],
     bad_frames: [Count; Front::ALL.len()],
@@ -87,7 +87,7 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             slow_sessions: Count::default(),
-            http_connections: Gauge::default(),
+            connections: Gauge::default(),
             refusals: Default::default(),
             sessions: Default::default(),
             bad_frames: Default::default(),

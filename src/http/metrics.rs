@@ -4,8 +4,9 @@
 use std::{fmt, sync::Arc};
 
 use axum::{
+    Extension,
     extract::State,
-    http::header,
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use prometheus_client::{
@@ -19,6 +20,8 @@ use super::{
     app::App,
     counters::{Counters, Front, Refusal},
     error::ApiError,
+    rest,
+    service::Entrance,
 };
 use crate::{
     signaling::{Stats, Tally, Word},
@@ -27,8 +30,16 @@ use crate::{
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers with everything there is to count.
-pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+/// Answers with everything there is to count: to everybody by --http, by other listeners to whoever
+/// has an API key.
+pub(super) async fn page(
+    State(app): State<Arc<App>>,
+    Extension(entrance): Extension<Entrance>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if entrance == Entrance::Public {
+        rest::api_key(&app, &headers)?;
+    }
     let hub = app.hub.view(|hub, _| hub.stats()).await.ok_or_else(ApiError::stopping)?;
     let numbers = Numbers { relay: (app.relay_metrics)(), hub, http: app.counters.clone() };
     let mut registry = Registry::default();
@@ -153,6 +164,16 @@ impl Numbers {
             "Datagrams that the relay dropped, by reason.",
             relay.drops.iter().map(|(reason, count)| (vec![("reason", *reason)], *count)),
         )?;
+        families.gauge(
+            "callbox_relay_streams",
+            "Clients of the relay over TCP and TLS now.",
+            [("tcp", 0), ("tls", 1)].map(|(t, at)| (vec![("transport", t)], relay.streams[at])),
+        )?;
+        families.counter(
+            "callbox_relay_streams_ended",
+            "Clients of the relay over TCP and TLS that are gone, by reason.",
+            relay.stream_ends.iter().map(|(reason, count)| (vec![("reason", *reason)], *count)),
+        )?;
         // There are methods times error codes of these, and most never happen.
         let requests = relay.requests.iter().filter(|(_, _, count)| *count > 0);
         families.counter(
@@ -230,13 +251,13 @@ impl Numbers {
             by_front(&|front| http.sessions(front).get()),
         )?;
         families.gauge(
-            "callbox_http_connections",
-            "HTTP connections now, those of WebSockets included.",
-            one(http.http_connections.get()),
+            "callbox_tcp_connections",
+            "TCP connections now: of HTTP, WebSockets and the relay.",
+            one(http.connections.get()),
         )?;
         families.counter(
             "callbox_refused_connections",
-            "HTTP connections and Socket.IO handshakes turned away, by the limit they met.",
+            "TCP connections and Socket.IO handshakes turned away, by the limit they met.",
             Refusal::ALL.map(|r| (vec![("limit", r.label())], http.refusals(r).get())),
         )?;
         families.counter(

@@ -1,8 +1,9 @@
-//! The axum app: both signaling fronts, the REST API, the pages and the metrics, on one listener.
+//! The axum app: both signaling fronts, the REST API, the pages and the metrics. Connections come from
+//! the [`acceptor`](crate::acceptor).
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | `listener`, `limits` | connections: how they come in, how many there may be |
+//! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `hub_task` | the task that owns the hub |
 //! | `session` | what both fronts do alike |
 //! | `ws/` | the plain WebSocket front |
@@ -17,16 +18,17 @@ mod dev;
 mod error;
 mod gate;
 mod hub_task;
+mod leased;
 mod limits;
-mod listener;
 mod metrics;
 mod origins;
 mod rest;
+mod service;
 mod session;
 mod socketio;
 mod ws;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -37,11 +39,13 @@ use axum::{
     routing::{any, get, post},
 };
 use socketioxide::SocketIo;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 
 pub use self::{
     app::RelayMetrics,
     hub_task::{OnCallEnded, RelayEvents, RelayInbox, relay_events},
+    leased::Leased,
+    service::{Entrance, HEADER_TIMEOUT, Lease, Service},
 };
 use self::{
     app::{App, Phase},
@@ -70,8 +74,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The settings of the HTTP side.
 #[derive(Clone)]
 pub struct Config {
-    /// Where it listens.
-    pub listen: SocketAddr,
     /// What checks users' tokens.
     pub tokens: TokenVerifier,
     /// What opens the pages for back ends.
@@ -93,7 +95,7 @@ pub struct Server {
     app: Arc<App>,
     io: SocketIo,
     phase: watch::Sender<Phase>,
-    listener: JoinHandle<()>,
+    service: Service,
 }
 
 /// What the HTTP side is wired to.
@@ -109,8 +111,8 @@ pub struct Wiring {
 }
 
 impl Server {
-    /// Serves on a listener that is bound already.
-    pub fn start(listener: TcpListener, config: Config, wiring: Wiring) -> Self {
+    /// Starts the hub and all that serves connections, which go to [`Server::service`].
+    pub fn start(config: Config, wiring: Wiring) -> Self {
         let counters = Arc::new(Counters::default());
         let (phase, current) = watch::channel(Phase::Serving);
         let hub = hub_task::spawn(
@@ -125,14 +127,19 @@ impl Server {
         let handshakes = Handshakes::new(max, per_address, socketio::CONNECT_TIMEOUT);
         let app = Arc::new(App::new(config, hub, counters, wiring.relay_metrics, current));
         let (router, io) = router(&app, handshakes);
-        let listener = tokio::spawn(listener::serve(listener, router, app.clone(), connections));
-        Self { app, io, phase, listener }
+        let service = Service::new(router, app.clone(), connections);
+        Self { app, io, phase, service }
+    }
+
+    /// What serves a connection.
+    pub fn service(&self) -> Service {
+        self.service.clone()
     }
 
     /// Stops: `/readyz` says no, calls end, sessions hear of it and are closed, and then the
-    /// connections.
+    /// connections are told to end.
     pub async fn stop(self) {
-        let Self { app, io, phase, listener } = self;
+        let Self { app, io, phase, service: _ } = self;
         // Those who have not said who they are have no session that could be closed.
         phase.send_replace(Phase::Draining);
         app.hub.tell(Input::Shutdown).await;
@@ -140,7 +147,6 @@ impl Server {
         let _ = tokio::time::timeout(FAREWELL, app.running.idle()).await;
         let _ = tokio::time::timeout(FAREWELL, io.close()).await;
         phase.send_replace(Phase::Stopping);
-        let _ = listener.await;
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn user(app: &App, headers: &HeaderMap) -> Result<Identity, ApiError>
 }
 
 /// Lets a back end pass.
-fn api_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     if app.api_keys.is_empty() {
         return Err(unauthorized("This page is closed: the server has no --api-key."));
     }

@@ -9,9 +9,10 @@ use mio::net::UdpSocket;
 
 use super::worker::{Listener, Relay};
 use crate::{
+    ids::ClientAddr,
     stun::{HEADROOM, MAX_DATAGRAM, Packet},
     sys::{ReceiveBatch, Received, RunId, SendBatch, Sent},
-    turn::{AllocationId, DropReason, FiveTuple, Metrics},
+    turn::{AllocationId, DropReason, Metrics},
 };
 
 /// How many reads fit in before what is to be sent is sent.
@@ -83,6 +84,13 @@ impl Batches {
         Ok(first..self.filled)
     }
 
+    /// Takes a slot for what comes by a stream. There must be room for it.
+    pub fn take_slot(&mut self) -> Range<usize> {
+        let slot = self.received.place(self.filled);
+        self.filled += 1;
+        slot
+    }
+
     /// What stands in a slot.
     #[inline]
     pub fn received(&self, slot: usize) -> Option<Received> {
@@ -142,12 +150,18 @@ impl Batches {
         self.senders.push((from, direct));
     }
 
-    /// Sends the message at `place` to the client of an allocation.
+    /// Sends the message at `place` to the client of an allocation, from a listener.
     #[inline]
-    pub fn send_to_client(&mut self, relay: &mut Relay, to: FiveTuple, place: Range<usize>) {
-        let batch = &mut self.to_clients[usize::from(to.listener)];
+    pub fn send_to_client(
+        &mut self,
+        relay: &mut Relay,
+        listener: u16,
+        client: ClientAddr,
+        place: Range<usize>,
+    ) {
+        let batch = &mut self.to_clients[usize::from(listener)];
         let run = &mut relay.runs.of(self.turn).to_client;
-        let client = Some(to.client.0);
+        let client = Some(client.0);
         if run.is_some_and(|run| batch.extend(run, client, place.clone())) {
             return;
         }
@@ -155,11 +169,12 @@ impl Batches {
         *run = Some(batch.push(client, place, len));
     }
 
-    /// Sends a response. `false` if there is no room for it until everything has been sent.
-    pub fn respond(&mut self, to: FiveTuple, bytes: &[u8]) -> bool {
+    /// Sends a response from a listener. `false` if there is no room for it until everything has
+    /// been sent.
+    pub fn respond(&mut self, listener: u16, client: ClientAddr, bytes: &[u8]) -> bool {
         let Some(place) = self.take_spare(bytes.len()) else { return false };
         self.bytes_mut(place.clone()).copy_from_slice(bytes);
-        self.to_clients[usize::from(to.listener)].push(Some(to.client.0), place, bytes.len());
+        self.to_clients[usize::from(listener)].push(Some(client.0), place, bytes.len());
         true
     }
 

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpListener},
 };
 
 use mio::net::UdpSocket;
@@ -18,33 +18,44 @@ pub(super) struct Bound {
     pub addresses: Vec<SocketAddr>,
     /// For each worker a socket for each address.
     pub sockets: Vec<Vec<UdpSocket>>,
+    /// For each address a listener of TCP.
+    pub tcp: Vec<TcpListener>,
 }
+
+/// How many free ports are tried until one is free for TCP, too.
+const ATTEMPTS: usize = 16;
 
 /// Binds every address once for each worker.
 pub(super) fn bind(listen: &[SocketAddr], workers: usize) -> Result<Bound, StartError> {
     let machine = machine_addresses()?;
-    let mut bound =
-        Bound { addresses: Vec::new(), sockets: (0..workers).map(|_| Vec::new()).collect() };
+    let mut bound = Bound {
+        addresses: Vec::new(),
+        sockets: (0..workers).map(|_| Vec::new()).collect(),
+        tcp: Vec::new(),
+    };
     for &wanted in listen {
         for address in expand(wanted, &machine) {
             if bound.addresses.contains(&address) {
                 continue;
             }
-            match bind_one(address, workers) {
-                Ok(sockets) => {
+            match bind_both(address, workers) {
+                Ok((sockets, tcp)) => {
                     let real = sockets[0].local_addr()?;
                     tracing::debug!(address = %real, "listening for STUN and TURN");
                     bound.addresses.push(real);
+                    bound.tcp.push(tcp);
                     bound.sockets.iter_mut().zip(sockets).for_each(|(all, one)| all.push(one));
                 }
                 // An address that came with the interface may be gone or not ready yet.
-                Err(error)
+                Err((_, error))
                     if wanted.ip().is_unspecified()
                         && error.kind() == io::ErrorKind::AddrNotAvailable =>
                 {
                     tracing::warn!(%address, %error, "this address is left out");
                 }
-                Err(source) => return Err(StartError::Listen { address, source }),
+                Err((protocol, source)) => {
+                    return Err(StartError::Listen { address, protocol, source });
+                }
             }
         }
     }
@@ -52,6 +63,27 @@ pub(super) fn bind(listen: &[SocketAddr], workers: usize) -> Result<Bound, Start
         return Err(StartError::NoAddress(listen.to_vec()));
     }
     Ok(bound)
+}
+
+/// The same port for both protocols: where any will do, one that is free for both.
+fn bind_both(
+    address: SocketAddr,
+    workers: usize,
+) -> Result<(Vec<UdpSocket>, TcpListener), (&'static str, io::Error)> {
+    let mut attempts = 0..ATTEMPTS;
+    loop {
+        attempts.next();
+        let udp = bind_one(address, workers).map_err(|error| ("udp", error))?;
+        let real = udp[0].local_addr().map_err(|error| ("udp", error))?;
+        match sockets::listen_tcp(real) {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && address.port() == 0
+                    && !attempts.is_empty() => {}
+            Err(error) => return Err(("tcp", error)),
+        }
+    }
 }
 
 fn bind_one(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {

@@ -15,19 +15,27 @@ mod opening;
 mod pace;
 mod public;
 mod sockets;
+mod stream;
+mod streams;
 mod traffic;
 mod worker;
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, mpsc},
+    net::{IpAddr, SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
     time::Duration,
 };
 
 use mio::{Poll, Waker};
 
+pub(crate) use self::sockets::listen_tcp;
+pub use self::stream::NewStream;
 use self::worker::{Command, Parts, Worker};
 use crate::{
     auth::TurnAuth,
@@ -43,7 +51,7 @@ pub const GATHER: Duration = Duration::from_millis(2);
 /// What the relay is started with.
 #[derive(Debug)]
 pub struct Config {
-    /// Where clients are served over UDP. A port of 0 takes any; an address of zeros means each
+    /// Where clients are served over UDP, and over TCP by [`Relay::take_listeners`]. A port of 0 takes any; an address of zeros means each
     /// address that the machine has.
     pub listen: Vec<SocketAddr>,
     /// How many threads relay. More than one needs an operating system that spreads the datagrams
@@ -63,10 +71,12 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener cannot be bound.
-    #[error("cannot listen on {address}/udp: {source}{}", bind_hint(source))]
+    #[error("cannot listen on {address}/{protocol}: {source}{}", bind_hint(source))]
     Listen {
         /// On which address.
         address: SocketAddr,
+        /// `udp` or `tcp`.
+        protocol: &'static str,
         /// What the system said.
         source: io::Error,
     },
@@ -111,6 +121,9 @@ pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
 pub struct Relay {
     common: Common,
     addresses: Vec<SocketAddr>,
+    tcp: Vec<TcpListener>,
+    /// Which worker the next connection goes to.
+    next: AtomicUsize,
     credential_ttl: Duration,
     workers: Vec<Handle>,
 }
@@ -150,6 +163,8 @@ impl Relay {
         let mut relay = Self {
             common,
             addresses: bound.addresses,
+            tcp: bound.tcp,
+            next: AtomicUsize::new(0),
             credential_ttl: config.credential_ttl,
             workers: Vec::new(),
         };
@@ -188,11 +203,31 @@ impl Relay {
         &self.addresses
     }
 
+    /// The TCP listeners on the same addresses, in the same order. The relay has bound them, so that
+    /// both protocols have the port, and reads nothing from them: who takes them accepts
+    /// connections, and gives those that are for the relay to [`Relay::take_stream`]. They are given
+    /// out once.
+    pub fn take_listeners(&mut self) -> Vec<TcpListener> {
+        std::mem::take(&mut self.tcp)
+    }
+
+    /// Serves a client over a connection. The workers take turns.
+    pub fn take_stream(&self, stream: NewStream) {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        self.workers[at].tell(Command::Stream(Box::new(stream)));
+    }
+
     /// The addresses by which clients should be told to come: the outer ones of a 1:1 NAT where
     /// one is configured, and of each family those that lead farthest.
     pub fn public_addresses(&self) -> Vec<SocketAddr> {
         let addresses = self.common.addresses();
         public::farthest(self.addresses.iter().map(|own| addresses.advertise(*own).0))
+    }
+
+    /// What clients are told of one of our own addresses: the outer one of a 1:1 NAT, where one is
+    /// configured.
+    pub fn advertise(&self, own: SocketAddr) -> SocketAddr {
+        self.common.addresses().advertise(own).0
     }
 
     /// Ends a call: closes its allocations and refuses its credentials from now on.

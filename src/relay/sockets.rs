@@ -1,6 +1,9 @@
-//! Making UDP sockets.
+//! Making sockets.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+};
 
 use mio::net::UdpSocket;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -77,6 +80,28 @@ pub(super) fn listen(address: SocketAddr, shared: bool) -> io::Result<UdpSocket>
     socket.set_send_buffer_size(LISTENER_BUFFER)?;
     socket.bind(&address.into())?;
     Ok(UdpSocket::from_std(socket.into()))
+}
+
+/// How many connections may wait to be accepted; the system has a limit of its own.
+const BACKLOG: i32 = 1024;
+
+/// Opens a listener of TCP.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // On Windows this would let others in; elsewhere it is what lets a server come up again while
+    // the system still remembers connections of the last one.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 #[cfg(unix)]

@@ -8,7 +8,7 @@ use crate::{
     clock::Now,
     ids::ClientAddr,
     sys::Received,
-    turn::{AllocationId, DropReason, FiveTuple, FromClient, FromPeer, HandOver, Metrics},
+    turn::{AllocationId, DropReason, FiveTuple, FromClient, FromPeer, HandOver, Metrics, Via},
 };
 
 /// How many reads a listener has before the others have their turn.
@@ -32,7 +32,8 @@ impl Worker {
                     let Some(received) = self.batches.received(received) else { continue };
                     let lost = &mut self.listeners[usize::from(listener)].lost;
                     count_lost(&self.metrics, lost, received.lost);
-                    let tuple = FiveTuple { listener, client: ClientAddr(received.source) };
+                    let via = Via::Listener(listener);
+                    let tuple = FiveTuple { via, client: ClientAddr(received.source) };
                     for place in received.datagrams() {
                         self.route_client(now, tuple, place, received.count() > 1);
                     }
@@ -111,7 +112,7 @@ impl Worker {
     }
 
     /// Sends what is there if there is no room for so many reads.
-    fn make_room(&mut self, reads: usize) {
+    pub(super) fn make_room(&mut self, reads: usize) {
         if !self.batches.has_room(reads) {
             self.send();
         }
@@ -132,7 +133,14 @@ impl Worker {
         copy
     }
 
-    fn route_client(&mut self, now: Now, tuple: FiveTuple, place: Range<usize>, one_of_many: bool) {
+    /// Routes a message of a client. If it is one of many, others stand around it.
+    pub(super) fn route_client(
+        &mut self,
+        now: Now,
+        tuple: FiveTuple,
+        place: Range<usize>,
+        one_of_many: bool,
+    ) {
         let mut packet = self.batches.packet(place);
         match self.engine.handle_client(now, tuple, &mut packet) {
             FromClient::Forward { allocation, to } => {
@@ -189,8 +197,15 @@ impl Worker {
 
     fn send_to_client(&mut self, allocation: AllocationId, to: FiveTuple, place: Range<usize>) {
         self.relayed += 1;
-        if let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) {
-            self.batches.send_to_client(relay, to, place);
+        match to.via {
+            Via::Listener(listener) => {
+                if let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) {
+                    self.batches.send_to_client(relay, listener, to.client, place);
+                }
+            }
+            Via::Stream(id) => {
+                self.streams.queue(id, self.batches.bytes(place), false, &self.metrics);
+            }
         }
     }
 }

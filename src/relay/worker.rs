@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use mio::{Events, Interest, Poll, Token, Waker, net::UdpSocket};
+use mio::{Events, Interest, Poll, Token, Waker, event::Event, net::UdpSocket};
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 
 use super::{
@@ -17,12 +17,14 @@ use super::{
     log_throttle::LogThrottle,
     neighbours::Neighbours,
     pace::Pace,
+    stream::NewStream,
+    streams::Streams,
 };
 use crate::{
     clock::Now,
     ids::CallId,
     sys,
-    turn::{AllocationId, Common, Engine, Metrics, Output},
+    turn::{AllocationId, Common, Engine, FiveTuple, Metrics, Output, StreamId, Via},
 };
 
 /// How many ready sockets one look at the system reports.
@@ -33,6 +35,8 @@ const WAKER: Token = Token(usize::MAX);
 /// What a worker can be told.
 #[derive(Debug)]
 pub(super) enum Command {
+    /// Take over a connection.
+    Stream(Box<NewStream>),
     /// Close the allocations of a call.
     EndCall(CallId),
     /// Close everything and end.
@@ -46,6 +50,7 @@ pub(super) enum Source {
     Relay(AllocationId),
     Direct(AllocationId),
     Neighbour(usize),
+    Stream(StreamId),
 }
 
 /// A socket that clients come to.
@@ -104,7 +109,8 @@ pub(super) struct Worker {
     pub(super) directs: usize,
     pub(super) max_directs: usize,
     /// What has not been read to its end. Readiness is told once only.
-    ready: Vec<Source>,
+    pub(super) ready: Vec<Source>,
+    pub(super) streams: Streams,
     pub(super) batches: Batches,
     /// How many packets this turn has relayed.
     pub(super) relayed: usize,
@@ -144,6 +150,7 @@ impl Worker {
             directs: 0,
             max_directs: parts.max_directs,
             ready: Vec::new(),
+            streams: Streams::default(),
             relayed: 0,
             pace: Pace::new(now.instant, parts.gather),
             inbox: parts.inbox,
@@ -169,6 +176,7 @@ impl Worker {
             let now = Now::read();
             self.engine.handle_timeout(now);
             self.carry_out(now);
+            self.tend_streams(now);
             for event in &events {
                 if event.token() == WAKER {
                     if self.obey(now) {
@@ -178,7 +186,7 @@ impl Worker {
                     self.ready.retain(|source| !matches!(source, Source::Neighbour(_)));
                     self.ready.extend(self.neighbours.incoming().map(Source::Neighbour));
                 } else {
-                    self.mark_ready(event.token());
+                    self.mark_ready(event);
                 }
             }
             self.read_ready(now);
@@ -201,7 +209,8 @@ impl Worker {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let due = self.engine.next_timeout()?;
+        let due = [self.engine.next_timeout(), self.streams.timers.next()];
+        let due = due.into_iter().flatten().min()?;
         // The system counts in whole milliseconds: one more, so as not to wake too early.
         Some(due.saturating_duration_since(Now::read().instant) + Duration::from_millis(1))
     }
@@ -210,12 +219,14 @@ impl Worker {
     fn obey(&mut self, now: Now) -> bool {
         loop {
             match self.inbox.try_recv() {
+                Ok(Command::Stream(new)) => self.open_stream(now, *new),
                 Ok(Command::EndCall(call)) => self.engine.end_call(call),
                 Err(mpsc::TryRecvError::Empty) => break,
                 Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => {
                     self.engine.close_all();
                     self.carry_out(now);
                     self.send();
+                    self.close_streams(now);
                     return true;
                 }
             }
@@ -233,6 +244,7 @@ impl Worker {
                 Source::Relay(allocation) => self.read_relay(now, allocation),
                 Source::Direct(allocation) => self.read_direct(allocation),
                 Source::Neighbour(way) => self.read_neighbour(way),
+                Source::Stream(id) => self.read_stream(now, id),
             };
             if !more {
                 self.ready.swap_remove(at);
@@ -243,13 +255,29 @@ impl Worker {
         }
     }
 
-    /// Notes that a socket has something to read, once.
-    fn mark_ready(&mut self, Token(token): Token) {
-        let source = match token.checked_sub(self.listeners.len()) {
+    /// Notes that a socket has something to read, once; a stream that can be written again is.
+    fn mark_ready(&mut self, event: &Event) {
+        if let Some(id) = Streams::of_token(event.token()) {
+            if event.is_writable() {
+                self.streams.flush_one(id);
+            }
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.ending |= event.is_read_closed() || event.is_error();
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                self.add_ready(Source::Stream(id));
+            }
+            return;
+        }
+        let Token(token) = event.token();
+        self.add_ready(match token.checked_sub(self.listeners.len()) {
             Some(at) if at % 2 == 0 => Source::Relay(AllocationId((at / 2) as u32)),
             Some(at) => Source::Direct(AllocationId((at / 2) as u32)),
             None => Source::Listener(token as u16),
-        };
+        });
+    }
+
+    fn add_ready(&mut self, source: Source) {
         if let Some(ready) = self.ready_flag(source)
             && !std::mem::replace(ready, true)
         {
@@ -264,6 +292,7 @@ impl Worker {
             Source::Relay(allocation) => Some(&mut self.relay(allocation)?.ready),
             Source::Direct(allocation) => Some(&mut self.relay(allocation)?.direct.as_mut()?.ready),
             Source::Neighbour(_) => None,
+            Source::Stream(id) => Some(&mut self.streams.get_mut(id)?.ready),
         }
     }
 
@@ -275,6 +304,7 @@ impl Worker {
     pub(super) fn send(&mut self) {
         self.batches.send(&self.listeners, &self.relays, &self.metrics);
         self.batches.clear();
+        self.streams.flush();
         if let Err(error) = self.neighbours.announce() {
             tracing::error!(%error, "a relay worker cannot be woken");
         }
@@ -287,16 +317,23 @@ impl Worker {
         }
     }
 
+    fn respond(&mut self, FiveTuple { via, client }: FiveTuple, bytes: &[u8]) {
+        match via {
+            Via::Listener(listener) => {
+                if !self.batches.respond(listener, client, bytes) {
+                    self.batches.send(&self.listeners, &self.relays, &self.metrics);
+                    self.batches.respond(listener, client, bytes);
+                }
+            }
+            Via::Stream(id) => self.streams.queue(id, bytes, true, &self.metrics),
+        }
+    }
+
     /// Does what the mind wants done.
     pub(super) fn carry_out(&mut self, now: Now) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Transmit { to, bytes } => {
-                    if !self.batches.respond(to, &bytes) {
-                        self.batches.send(&self.listeners, &self.relays, &self.metrics);
-                        self.batches.respond(to, &bytes);
-                    }
-                }
+                Output::Transmit { to, bytes } => self.respond(to, &bytes),
                 Output::OpenRelay { allocation, address } => {
                     let result = self.open(now, allocation, address);
                     self.engine.relay_opened(now, allocation, result);

@@ -10,6 +10,7 @@ mod attributes;
 mod channel_data;
 mod data_indication;
 mod error_code;
+mod framing;
 mod packet;
 mod request;
 mod response;
@@ -21,6 +22,7 @@ pub use attributes::{Attributes, EvenPort, Family, Unknown};
 pub use channel_data::{ChannelData, ChannelNumber};
 pub use data_indication::write_data_indication;
 pub use error_code::ErrorCode;
+pub use framing::{Frame, MAX_FRAME};
 #[cfg(test)]
 pub(crate) use packet::roomy;
 pub use packet::{HEADROOM, MAX_DATAGRAM, Packet};

@@ -65,6 +65,12 @@ impl ReceiveBatch {
         Self { stride, headroom, len, buffer, received: vec![None; slots].into() }
     }
 
+    /// Where a slot stands in the buffer, without what is kept free around it.
+    pub fn place(&self, slot: usize) -> Range<usize> {
+        let start = slot * self.stride + self.headroom;
+        start..start + self.len
+    }
+
     /// Receives what there is into these slots; the socket must be non-blocking. Gives how many
     /// were filled.
     ///

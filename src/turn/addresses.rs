@@ -62,10 +62,10 @@ impl RelayAddresses {
         &self.relay
     }
 
-    /// The address for a relayed address of `family`, for a client that talks to `listener`; the
-    /// listener's own address where nothing else is set. `None` if there is none of the family.
-    pub fn choose(&self, family: Family, listener: SocketAddr) -> Option<RelayIp> {
-        let own = RelayIp(listener.ip());
+    /// The address for a relayed address of `family`, for a client that talks to our address
+    /// `local`; that address itself where nothing else is set. `None` if there is none of the family.
+    pub fn choose(&self, family: Family, local: IpAddr) -> Option<RelayIp> {
+        let own = RelayIp(local);
         if own.family() == family && self.relay.contains(&own) {
             return Some(own);
         }
@@ -239,18 +239,18 @@ mod tests {
     fn the_relayed_address_is_where_the_client_came_to() {
         let config = Config::default();
         let own = addresses(&config, &["127.0.0.1:1", "8.8.4.4:1", "[::1]:1"]);
-        let choose = |own: &RelayAddresses, family, listener: &str| {
-            own.choose(family, listener.parse().unwrap()).map(|ip| ip.0.to_string())
+        let choose = |own: &RelayAddresses, family, local: &str| {
+            own.choose(family, local.parse().unwrap()).map(|ip| ip.0.to_string())
         };
-        assert_eq!(choose(&own, Family::V4, "8.8.4.4:1").unwrap(), "8.8.4.4");
-        assert_eq!(choose(&own, Family::V4, "127.0.0.1:1").unwrap(), "8.8.4.4");
-        assert_eq!(choose(&own, Family::V6, "8.8.4.4:1"), None);
+        assert_eq!(choose(&own, Family::V4, "8.8.4.4").unwrap(), "8.8.4.4");
+        assert_eq!(choose(&own, Family::V4, "127.0.0.1").unwrap(), "8.8.4.4");
+        assert_eq!(choose(&own, Family::V6, "8.8.4.4"), None);
         let local = addresses(&config, &["127.0.0.1:1", "[::1]:1"]);
-        assert_eq!(choose(&local, Family::V4, "[::1]:1").unwrap(), "127.0.0.1");
-        assert_eq!(choose(&local, Family::V6, "[::1]:1").unwrap(), "::1");
+        assert_eq!(choose(&local, Family::V4, "::1").unwrap(), "127.0.0.1");
+        assert_eq!(choose(&local, Family::V6, "::1").unwrap(), "::1");
         let fixed = Config { relay_ips: vec!["8.8.4.5".parse().unwrap()], ..config };
         let own = addresses(&fixed, &["8.8.4.4:1"]);
-        assert_eq!(choose(&own, Family::V4, "8.8.4.4:1").unwrap(), "8.8.4.5");
-        assert_eq!(choose(&own, Family::V6, "8.8.4.4:1"), None);
+        assert_eq!(choose(&own, Family::V4, "8.8.4.4").unwrap(), "8.8.4.5");
+        assert_eq!(choose(&own, Family::V6, "8.8.4.4"), None);
     }
 }

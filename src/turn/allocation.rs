@@ -58,6 +58,8 @@ pub(super) struct Opening {
     pub any_port: bool,
     /// How many ports have been tried.
     pub attempts: u32,
+    /// Its client is gone.
+    pub abandoned: bool,
 }
 
 /// An open allocation.

@@ -17,7 +17,7 @@ pub struct Common {
 }
 
 impl Common {
-    /// For a server that listens on `listeners`, whose order gives [`FiveTuple::listener`](super::FiveTuple::listener).
+    /// For a server that listens on `listeners`, whose order gives [`Via::Listener`](super::Via::Listener).
     pub fn new(config: Config, auth: TurnAuth, listeners: Vec<SocketAddr>) -> Self {
         let addresses = RelayAddresses::new(&config, listeners);
         let shared = Shared::new(&config, &addresses);

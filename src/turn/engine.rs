@@ -15,6 +15,7 @@ use super::{
     allocation::{Allocation, Slot},
     reply_limit::ReplyLimit,
     shared::ReservationToken,
+    streams::Stream,
 };
 use crate::{
     auth::TurnIdentity,
@@ -42,6 +43,8 @@ pub struct Engine {
     pub(super) slots: Slab<Slot>,
     /// Looked up for each packet; an attacker would first have to be given allocations.
     pub(super) by_tuple: HashMap<FiveTuple, AllocationId, foldhash::quality::RandomState>,
+    /// The clients that came over TCP or TLS.
+    pub(super) streams: Slab<Stream>,
     pub(super) by_call: HashMap<CallId, Vec<AllocationId>>,
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outputs: VecDeque<Output>,
@@ -69,6 +72,7 @@ impl Engine {
             metrics,
             slots: Slab::new(),
             by_tuple: HashMap::default(),
+            streams: Slab::new(),
             by_call: HashMap::new(),
             timers: TimerQueue::default(),
             outputs: VecDeque::new(),

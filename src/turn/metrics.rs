@@ -34,13 +34,15 @@ pub enum DropReason {
     ReceiveBufferFull,
     /// The socket's buffer was full when it was to be sent.
     SendBufferFull,
+    /// Its client has a stream and does not read what comes.
+    SlowReader,
     /// The system refused to send it.
     SendError,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Foreign,
         Self::BadMessage,
         Self::NotARequest,
@@ -54,6 +56,7 @@ impl DropReason {
         Self::ReplyLimit,
         Self::ReceiveBufferFull,
         Self::SendBufferFull,
+        Self::SlowReader,
         Self::SendError,
     ];
 
@@ -73,7 +76,43 @@ impl DropReason {
             Self::ReplyLimit => "reply_limit",
             Self::ReceiveBufferFull => "receive_buffer_full",
             Self::SendBufferFull => "send_buffer_full",
+            Self::SlowReader => "slow_reader",
             Self::SendError => "send_error",
+        }
+    }
+}
+
+/// Why a stream of a client ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// The client has closed it.
+    Closed,
+    /// The system says that it is broken, or what came was no TLS.
+    Error,
+    /// What came was no message, or one that is too long.
+    BadFrame,
+    /// It said nothing for too long and had no allocation.
+    Silent,
+    /// The client asks, and does not read the answers.
+    Stuck,
+    /// The server stops.
+    Stopped,
+}
+
+impl StreamEnd {
+    /// Every one.
+    pub const ALL: [Self; 6] =
+        [Self::Closed, Self::Error, Self::BadFrame, Self::Silent, Self::Stuck, Self::Stopped];
+
+    /// As a metric's label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Error => "error",
+            Self::BadFrame => "bad_frame",
+            Self::Silent => "silent",
+            Self::Stuck => "stuck",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -107,6 +146,10 @@ pub struct Metrics {
     bytes_down: Counter,
     drops: [Counter; DropReason::ALL.len()],
     requests: [[Counter; RESULTS]; Method::ALL.len()],
+    /// Streams opened and closed, plain ones and those under TLS.
+    streams_opened: [Counter; 2],
+    streams_closed: [Counter; 2],
+    stream_ends: [Counter; StreamEnd::ALL.len()],
 }
 
 impl Metrics {
@@ -142,6 +185,17 @@ impl Metrics {
         self.drops[reason as usize].add(count as u64);
     }
 
+    /// Counts a stream that a client has opened.
+    pub fn stream_opened(&self, tls: bool) {
+        self.streams_opened[usize::from(tls)].add(1);
+    }
+
+    /// Counts a stream that is closed.
+    pub fn stream_closed(&self, tls: bool, end: StreamEnd) {
+        self.streams_closed[usize::from(tls)].add(1);
+        self.stream_ends[end as usize].add(1);
+    }
+
     pub(super) fn answered(&self, method: Method, result: Result<(), ErrorCode>) {
         let result = match result {
             Ok(()) => 0,
@@ -166,6 +220,10 @@ pub struct Snapshot {
     pub packets_down: u64,
     /// Their payload, in bytes.
     pub bytes_down: u64,
+    /// Streams of clients that are open over TCP, and over TLS.
+    pub streams: [u64; 2],
+    /// Streams that have ended, by reason.
+    pub stream_ends: Vec<(&'static str, u64)>,
     /// Datagrams that went nowhere, by reason.
     pub drops: Vec<(&'static str, u64)>,
     /// Answers by method and result: `success` or the error code.
@@ -191,6 +249,14 @@ impl Snapshot {
             bytes_up: sum(&|m| m.bytes_up.get()),
             packets_down: sum(&|m| m.packets_down.get()),
             bytes_down: sum(&|m| m.bytes_down.get()),
+            streams: [0, 1].map(|tls| {
+                // In this order, so that none is counted as closed that is not counted as opened.
+                let closed = sum(&|m| m.streams_closed[tls].get());
+                sum(&|m| m.streams_opened[tls].get()).saturating_sub(closed)
+            }),
+            stream_ends: StreamEnd::ALL
+                .map(|end| (end.label(), sum(&|m| m.stream_ends[end as usize].get())))
+                .to_vec(),
             drops: drops.to_vec(),
             requests: requests
                 .map(|(method, at, result)| {
@@ -209,6 +275,9 @@ mod tests {
     fn every_reason_stands_at_its_own_place() {
         for (at, reason) in DropReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, at);
+        }
+        for (at, end) in StreamEnd::ALL.into_iter().enumerate() {
+            assert_eq!(end as usize, at);
         }
         for (at, method) in Method::ALL.into_iter().enumerate() {
             assert_eq!(method.index(), at);

@@ -22,6 +22,7 @@ mod reply_limit;
 mod routes;
 mod shared;
 mod sorted_map;
+mod streams;
 
 #[cfg(test)]
 mod simulation;
@@ -35,9 +36,10 @@ pub use allocation::AllocationId;
 pub use common::Common;
 pub use config::{Config, ExternalIp, ExternalIpError};
 pub use engine::Engine;
-pub use metrics::{DropReason, Metrics, Snapshot};
-pub use output::{Event, FiveTuple, OpenError, Output};
+pub use metrics::{DropReason, Metrics, Snapshot, StreamEnd};
+pub use output::{Event, FiveTuple, OpenError, Output, Via};
 pub use peer_policy::PeerPolicy;
 pub use relayed::Owner;
 pub use routes::{FromClient, FromPeer, HandOver};
 pub use shared::Shared;
+pub use streams::StreamId;

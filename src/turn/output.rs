@@ -2,20 +2,29 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::AllocationId;
+use super::{AllocationId, StreamId};
 use crate::{
     ids::{CallId, ClientAddr},
     stun::Response,
     usage::Usage,
 };
 
-/// Which client over which listener: the 5-tuple of RFC 8656 §2. The protocol is the listener's.
+/// Which client by which way: the 5-tuple of RFC 8656 §2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FiveTuple {
-    /// The listener's place in the list that the engine was made with.
-    pub listener: u16,
+    /// The way: our address, and the protocol.
+    pub via: Via,
     /// The client's address.
     pub client: ClientAddr,
+}
+
+/// How a client is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Via {
+    /// Over UDP, from the listener at this place of the list that the engine was made with.
+    Listener(u16),
+    /// Over its own stream of TCP or TLS.
+    Stream(StreamId),
 }
 
 /// Something to be done, in this order.

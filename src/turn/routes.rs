@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use rand::Rng;
 
 use super::{
-    AllocationId, DropReason, Engine, FiveTuple, Owner,
+    AllocationId, DropReason, Engine, FiveTuple, Owner, Via,
     allocation::{Allocation, Slot},
 };
 use crate::{
@@ -156,7 +156,14 @@ impl Engine {
         }
         let payload = packet.bytes().len();
         match allocation.channel_of.get(&peer) {
-            Some(number) => ChannelData::wrap(packet, *number),
+            Some(number) => {
+                ChannelData::wrap(packet, *number);
+                // "Over … TCP, TLS-over-TCP …, the ChannelData message MUST be padded to a multiple
+                // of four bytes" (RFC 8656 §12.5).
+                if let Via::Stream(_) = allocation.tuple.via {
+                    packet.pad();
+                }
+            }
             None => {
                 let transaction = TransactionId(self.rng.random());
                 if !write_data_indication(packet, peer.0, transaction) {

@@ -28,12 +28,15 @@ enum Step {
     PeerSends { client: usize, peer: usize },
     Retransmit { client: usize },
     Garbage { client: usize, bytes: Vec<u8> },
+    Reconnect { client: usize },
     EndCall { call: usize },
     Exhausted(bool),
     Advance(u64),
 }
 
 const CLIENTS: usize = 6;
+/// Those of them that come over TCP.
+const STREAMS: std::ops::Range<usize> = 3..CLIENTS;
 const CALLS: usize = 2;
 const PEERS: [&str; 7] = [
     "8.8.8.8:1000",
@@ -66,6 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => client().prop_map(|client| Step::Retransmit { client }),
         1 => (client(), prop::collection::vec(any::<u8>(), 0..60))
             .prop_map(|(client, bytes)| Step::Garbage { client, bytes }),
+        1 => client().prop_map(|client| Step::Reconnect { client }),
         1 => (0..CALLS).prop_map(|call| Step::EndCall { call }),
         1 => any::<bool>().prop_map(Step::Exhausted),
         4 => (0u64..400).prop_map(Step::Advance),
@@ -110,9 +114,9 @@ impl Simulation {
             relay_ports: 50000..=50007,
             ..Config::default()
         };
-        let world = World::new(config, 2);
+        let mut world = World::new(config, 2);
         let call_of: Vec<_> = (0..CLIENTS).map(|n| (n < 4).then_some(n % CALLS)).collect();
-        let clients = (0..CLIENTS)
+        let clients: Vec<_> = (0..CLIENTS)
             .map(|n| {
                 let address = format!("198.51.100.1:{}", 4000 + n);
                 let user = ["alice", "bob", "carol"][n % 3];
@@ -122,6 +126,9 @@ impl Simulation {
                 }
             })
             .collect();
+        for client in &clients[STREAMS] {
+            world.connect(client.address);
+        }
         let none = || vec![None; CLIENTS];
         Self {
             world,
@@ -272,11 +279,15 @@ impl Simulation {
             Step::PeerSends { client, peer } => {
                 let from: SocketAddr = PEERS[peer].parse().unwrap();
                 let Some(model) = self.model(client).cloned() else { return };
-                let got = self.world.peer_sends(from, model.relayed, b"down");
+                let got = self.world.peer_sends(from, model.relayed, b"five!");
                 let may = model.permits(now, from.ip()) && self.reachable(from);
                 assert_eq!(got.is_some(), may);
                 let channel = model.channels.iter().find(|(_, c)| c.0 == from && c.1 > now);
                 if let Some(bytes) = got {
+                    assert_eq!(
+                        bytes.len() % 4 == 0,
+                        channel.is_none() || STREAMS.contains(&client)
+                    );
                     let expected = channel.map_or(0, |(number, _)| number >> 8);
                     assert_eq!(u16::from(bytes[0]), expected);
                 }
@@ -306,6 +317,14 @@ impl Simulation {
                 assert!(!matches!(verdict, FromClient::Forward { .. }) || bytes[0] >= 0x40);
                 self.world.answers(self.clients[client].address);
             }
+            Step::Reconnect { client } if STREAMS.contains(&client) => {
+                // What a client had ends with its stream.
+                let address = self.clients[client].address;
+                self.world.disconnect(address);
+                self.world.connect(address);
+                self.models[client] = None;
+            }
+            Step::Reconnect { .. } => {}
             Step::EndCall { call: n } => {
                 self.world.end_call(call(n));
                 for client in 0..CLIENTS {
@@ -334,6 +353,9 @@ proptest! {
             simulation.run(step);
         }
         simulation.world.advance(Duration::from_secs(4000));
+        for n in STREAMS {
+            simulation.world.disconnect(simulation.clients[n].address);
+        }
         simulation.world.assert_nothing_is_left();
     }
 }

@@ -48,6 +48,8 @@ pub struct World {
     pub exhausted: bool,
     /// What the last datagram that went from one relayed address to another came to.
     pub handed_over: Option<(HandOver, Option<Vec<u8>>)>,
+    /// The clients that come over TCP, each with its stream.
+    streams: HashMap<SocketAddr, FiveTuple>,
     /// What was sent since it was last looked at.
     sent: Vec<(FiveTuple, Vec<u8>)>,
 }
@@ -80,6 +82,7 @@ impl World {
             exhausted: false,
             handed_over: None,
             sent: Vec::new(),
+            streams: HashMap::new(),
         }
     }
 
@@ -92,8 +95,28 @@ impl World {
         usize::from(client.port()) % self.workers.len()
     }
 
-    fn tuple(client: SocketAddr) -> FiveTuple {
-        FiveTuple { listener: if client.is_ipv4() { 0 } else { 1 }, client: ClientAddr(client) }
+    pub fn tuple(&self, client: SocketAddr) -> FiveTuple {
+        let via = Via::Listener(if client.is_ipv4() { 0 } else { 1 });
+        let datagrams = FiveTuple { via, client: ClientAddr(client) };
+        self.streams.get(&client).copied().unwrap_or(datagrams)
+    }
+
+    /// A client that comes over TCP from now on.
+    pub fn connect(&mut self, client: SocketAddr) {
+        let worker = self.worker_of(client);
+        let local = LISTENERS[if client.is_ipv4() { 0 } else { 1 }].parse::<SocketAddr>().unwrap();
+        let tuple = self.workers[worker].stream_opened(ClientAddr(client), local.ip());
+        self.streams.insert(client, tuple);
+    }
+
+    /// Its stream is gone.
+    pub fn disconnect(&mut self, client: SocketAddr) {
+        let Some(Via::Stream(id)) = self.streams.remove(&client).map(|tuple| tuple.via) else {
+            panic!("{client} has no stream");
+        };
+        let worker = self.worker_of(client);
+        self.workers[worker].stream_closed(id);
+        self.carry_out(worker);
     }
 
     /// Hands a datagram of a client to its worker.
@@ -101,8 +124,8 @@ impl World {
         let worker = self.worker_of(client);
         let (mut buffer, place) = roomy(bytes);
         let mut packet = Packet::new(&mut buffer, place);
-        let verdict =
-            self.workers[worker].handle_client(self.now, Self::tuple(client), &mut packet);
+        let tuple = self.tuple(client);
+        let verdict = self.workers[worker].handle_client(self.now, tuple, &mut packet);
         let bytes = packet.bytes().to_vec();
         if let FromClient::HandOver(way) = verdict {
             let owner = &mut self.workers[usize::from(way.owner.worker)];
@@ -225,6 +248,7 @@ impl World {
         for engine in &self.workers {
             assert_eq!(engine.slots.len(), 0);
             assert!(engine.by_tuple.is_empty());
+            assert_eq!(engine.streams.len(), self.streams.len());
             assert!(engine.by_call.is_empty());
             assert!(engine.timers.is_empty(), "{:?}", engine.timers);
             assert!(engine.outputs.is_empty());

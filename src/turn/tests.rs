@@ -7,7 +7,10 @@ use ::turn::proto::data::Data;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{testing::*, *};
-use crate::ids::CallId;
+use crate::{
+    ids::CallId,
+    stun::{Packet, roomy},
+};
 
 const ALICE: &str = "198.51.100.1:4000";
 const BOB: &str = "198.51.100.2:4000";
@@ -145,6 +148,55 @@ fn a_client_of_one_family_can_have_an_address_of_the_other() {
     let refresh = |family| [lifetime(600), raw(ATTR_REQUESTED_ADDRESS_FAMILY, &[family, 0, 0, 0])];
     assert_eq!(client.request(&mut world, METHOD_REFRESH, &refresh(1)).code, Some(443));
     assert_eq!(client.request(&mut world, METHOD_REFRESH, &refresh(2)).code, None);
+}
+
+#[test]
+fn what_a_client_has_ends_with_its_stream() {
+    let mut world = World::default();
+    let mut client = Client::new(ALICE, "alice");
+    world.connect(client.address);
+    let relayed = client.allocate(&mut world);
+    client.bind(&mut world, 0x4000, PEER);
+    // Padded to four bytes, over a stream.
+    let down = world.peer_sends(PEER.parse().unwrap(), relayed, b"five!").unwrap();
+    assert_eq!(down, b"\x40\0\0\x05five!\0\0\0");
+    world.disconnect(client.address);
+    world.assert_nothing_is_left();
+    // The address alone leads to nothing.
+    world.connect(client.address);
+    assert_eq!(client.channel_data(&mut world, 0x4000, b"up"), None);
+    assert_eq!(client.request(&mut world, METHOD_REFRESH, &[lifetime(600)]).code, Some(437));
+    world.disconnect(client.address);
+}
+
+/// The client goes while the system still opens the socket for it.
+#[test]
+fn an_allocation_that_nobody_waits_for_is_not_opened() {
+    let mut world = World::default();
+    let mut client = Client::new(ALICE, "alice");
+    world.connect(client.address);
+    assert_eq!(client.permit(&mut world, "8.8.8.8").code, Some(437));
+    let request = client.signed(METHOD_ALLOCATE, &[udp()]);
+    let tuple = world.tuple(client.address);
+    for result in [Ok(()), Err(OpenError::AddressInUse), Err(OpenError::System)] {
+        let (mut buffer, place) = roomy(&request);
+        let mut packet = Packet::new(&mut buffer, place);
+        let engine = &mut world.workers[0];
+        let fresh = engine.stream_opened(tuple.client, "8.8.4.4".parse().unwrap());
+        engine.handle_client(world.now, fresh, &mut packet);
+        let Some(Output::OpenRelay { allocation, .. }) = engine.poll_output() else {
+            panic!("no socket is asked for");
+        };
+        let Via::Stream(id) = fresh.via else { panic!("{fresh:?}") };
+        engine.stream_closed(id);
+        assert!(engine.poll_output().is_none());
+        engine.relay_opened(world.now, allocation, result);
+        let closed = matches!(engine.poll_output(), Some(Output::CloseRelay { .. }));
+        assert_eq!(closed, result.is_ok());
+        assert!(engine.poll_output().is_none(), "nobody is answered");
+    }
+    world.disconnect(client.address);
+    world.assert_nothing_is_left();
 }
 
 #[test]

@@ -1,6 +1,10 @@
-//! A TURN client over a plain socket, for tests that look at the datagrams themselves.
+//! A TURN client over a plain socket or stream, for tests that look at the messages themselves.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::{
+    cell::RefCell,
+    io::{self, Read, Write},
+    net::{SocketAddr, UdpSocket},
+};
 
 use stun::{
     attributes::{ATTR_NONCE, ATTR_REALM, ATTR_USERNAME},
@@ -15,9 +19,75 @@ use turn::proto::{
 
 use super::{DEADLINE, PASSWORD, REALM, USER};
 
+/// What messages go over.
+pub trait Wire {
+    fn put(&self, message: &[u8]);
+    /// The next message, padding and all.
+    fn take(&self) -> Vec<u8>;
+}
+
+impl Wire for UdpSocket {
+    fn put(&self, message: &[u8]) {
+        self.send(message).unwrap();
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let mut buffer = vec![0; 70_000];
+        let len = self.recv(&mut buffer).expect("a datagram before the deadline");
+        buffer.truncate(len);
+        buffer
+    }
+}
+
+/// Messages over TCP or TLS (RFC 8656 §12.5).
+pub struct Framed<S>(RefCell<S>);
+
+impl<S: Read + Write> Framed<S> {
+    pub fn new(stream: S) -> Self {
+        Self(stream.into())
+    }
+
+    /// Writes bytes as they are.
+    pub fn write(&self, bytes: &[u8]) {
+        let mut stream = self.0.borrow_mut();
+        stream.write_all(bytes).unwrap();
+        stream.flush().unwrap();
+    }
+
+    /// What comes until the other side closes it; `None` if it does not, before the deadline.
+    pub fn rest(&self) -> Option<Vec<u8>> {
+        let mut rest = Vec::new();
+        match self.0.borrow_mut().read_to_end(&mut rest) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => None,
+            _ => Some(rest),
+        }
+    }
+}
+
+impl<S: Read + Write> Wire for Framed<S> {
+    fn put(&self, message: &[u8]) {
+        let mut padded = message.to_vec();
+        padded.resize(message.len().next_multiple_of(4), 0);
+        self.write(&padded);
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let mut message = vec![0; 4];
+        let mut stream = self.0.borrow_mut();
+        stream.read_exact(&mut message).expect("a message before the deadline");
+        let len = usize::from(u16::from_be_bytes([message[2], message[3]]));
+        let is_channel_data = message[0] >> 6 == 1;
+        let rest = if is_channel_data { len.next_multiple_of(4) } else { 16 + len };
+        message.resize(4 + rest, 0);
+        stream.read_exact(&mut message[4..]).expect("the rest of it");
+        message
+    }
+}
+
 /// A client with an allocation.
-pub struct PlainClient {
-    pub socket: UdpSocket,
+pub struct PlainClient<W = UdpSocket> {
+    pub socket: W,
     pub relayed: SocketAddr,
     nonce: String,
     key: MessageIntegrity,
@@ -40,12 +110,20 @@ impl PlainClient {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self::allocate_over(socket)
+    }
+}
+
+impl<W: Wire> PlainClient<W> {
+    /// Opens an allocation at the server at the other end.
+    pub fn allocate_over(socket: W) -> Self {
         let key = MessageIntegrity::new_long_term_integrity(
             USER.to_owned(),
             REALM.to_owned(),
             PASSWORD.to_owned(),
         );
-        let mut client = Self { socket, relayed: server, nonce: String::new(), key };
+        let relayed = ([0, 0, 0, 0], 0).into();
+        let mut client = Self { socket, relayed, nonce: String::new(), key };
         let udp = || -> Vec<Box<dyn Setter>> {
             vec![Box::new(RequestedTransport { protocol: turn::proto::PROTO_UDP })]
         };
@@ -80,19 +158,16 @@ impl PlainClient {
     }
 
     fn exchange(&self, request: &[u8]) -> Message {
-        self.socket.send(request).unwrap();
+        self.socket.put(request);
         let mut answer = Message::new();
         answer.unmarshal_binary(&self.receive()).unwrap();
         assert_eq!(answer.transaction_id.0, request[8..20]);
         answer
     }
 
-    /// The next datagram.
+    /// The next message.
     pub fn receive(&self) -> Vec<u8> {
-        let mut buffer = vec![0; 70_000];
-        let len = self.socket.recv(&mut buffer).expect("a datagram before the deadline");
-        buffer.truncate(len);
-        buffer
+        self.socket.take()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `callbox check`: goes through a running server as a client would.
 
+mod framed;
 mod http;
 mod relay;
 mod report;
@@ -166,7 +167,7 @@ async fn check_relay(servers: &IceServers, report: &mut Report) {
         let _ = report.step(&name, UDP, relay::binding(server)).await;
     }
     for server in &servers.turn {
-        let name = |what: &str| format!("{what} {}", server.address);
+        let name = |what: &str| format!("{what} {}", server.name());
         if !server.is_reachable() {
             report.skip(&name("turn"), "this machine has no route to such addresses");
             continue;

@@ -16,7 +16,7 @@ use tokio::net::UdpSocket;
 use turn::client::{Client, ClientConfig};
 use webrtc_util::Conn;
 
-use super::{INTERVAL, text};
+use super::{INTERVAL, framed::Framed, text};
 
 /// How many packets are sent around to measure the time.
 const ROUNDS: u32 = 10;
@@ -24,18 +24,37 @@ const ROUNDS: u32 = 10;
 /// Where a STUN or TURN server is.
 pub(super) struct Server {
     pub address: SocketAddr,
+    transport: Transport,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Udp,
+    Tcp,
 }
 
 impl Server {
-    /// Reads `host:port`, or `host:port?transport=udp`.
+    /// Reads `host:port`, or that with `?transport=udp` or `?transport=tcp` (RFC 7065).
     pub async fn resolve(text: &str) -> anyhow::Result<Self> {
         let (host, transport) = text.split_once('?').unwrap_or((text, "transport=udp"));
-        ensure!(transport == "transport=udp", "{text} is not for UDP");
+        let transport = match transport {
+            "transport=udp" => Transport::Udp,
+            "transport=tcp" => Transport::Tcp,
+            _ => bail!("{text} is neither for UDP nor for TCP"),
+        };
         let mut found = tokio::net::lookup_host(host)
             .await
             .with_context(|| format!("{host} cannot be resolved"))?;
         let address = found.next().with_context(|| format!("{host} has no address"))?;
-        Ok(Self { address })
+        Ok(Self { address, transport })
+    }
+
+    /// What it is called in a report.
+    pub fn name(&self) -> String {
+        match self.transport {
+            Transport::Udp => self.address.to_string(),
+            Transport::Tcp => format!("{}/tcp", self.address),
+        }
     }
 
     /// Whether this machine can send there at all.
@@ -55,8 +74,14 @@ impl Server {
         &self,
         credentials: Option<&Credentials>,
     ) -> anyhow::Result<(Client, Arc<Watched>)> {
-        let socket = UdpSocket::bind(self.unspecified()).await?;
-        let watched = Arc::new(Watched { socket, channel_data: AtomicU64::new(0) });
+        let conn: Arc<dyn Conn + Send + Sync> = match self.transport {
+            Transport::Udp => Arc::new(UdpSocket::bind(self.unspecified()).await?),
+            Transport::Tcp => {
+                let connected = Framed::connect(self.address).await;
+                Arc::new(connected.with_context(|| format!("no connection to {}", self.name()))?)
+            }
+        };
+        let watched = Arc::new(Watched { conn, channel_data: AtomicU64::new(0) });
         let config = ClientConfig {
             stun_serv_addr: self.address.to_string(),
             turn_serv_addr: self.address.to_string(),
@@ -217,9 +242,9 @@ impl Pair {
     }
 }
 
-/// A socket that counts what goes out over channels: the client does not tell.
+/// A socket or connection that counts what goes out over channels: the client does not tell.
 struct Watched {
-    socket: UdpSocket,
+    conn: Arc<dyn Conn + Send + Sync>,
     channel_data: AtomicU64,
 }
 
@@ -228,19 +253,19 @@ type Result<T> = std::result::Result<T, webrtc_util::Error>;
 #[async_trait]
 impl Conn for Watched {
     async fn connect(&self, address: SocketAddr) -> Result<()> {
-        Ok(self.socket.connect(address).await?)
+        self.conn.connect(address).await
     }
 
     async fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
-        Ok(self.socket.recv(buffer).await?)
+        self.conn.recv(buffer).await
     }
 
     async fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
-        Ok(self.socket.recv_from(buffer).await?)
+        self.conn.recv_from(buffer).await
     }
 
     async fn send(&self, data: &[u8]) -> Result<usize> {
-        Ok(self.socket.send(data).await?)
+        self.conn.send(data).await
     }
 
     async fn send_to(&self, data: &[u8], to: SocketAddr) -> Result<usize> {
@@ -248,11 +273,11 @@ impl Conn for Watched {
         if data.first().is_some_and(|first| first >> 6 == 0b01) {
             self.channel_data.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(self.socket.send_to(data, to).await?)
+        self.conn.send_to(data, to).await
     }
 
     fn local_addr(&self) -> Result<SocketAddr> {
-        Ok(self.socket.local_addr()?)
+        self.conn.local_addr()
     }
 
     fn remote_addr(&self) -> Option<SocketAddr> {
@@ -260,7 +285,7 @@ impl Conn for Watched {
     }
 
     async fn close(&self) -> Result<()> {
-        Ok(())
+        self.conn.close().await
     }
 
     fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {

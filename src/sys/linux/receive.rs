@@ -97,6 +97,12 @@ impl ReceiveBatch {
         Some(Received { source, bytes: start..start + len, segment, lost: told.lost })
     }
 
+    /// Where a slot stands in the buffer, without what is kept free around it.
+    pub fn place(&self, slot: usize) -> Range<usize> {
+        let start = slot * self.stride + self.headroom;
+        start..start + self.vectors[slot].iov_len
+    }
+
     /// The whole buffer: slots, then the spare part.
     pub fn buffer(&self) -> &[u8] {
         &self.buffer

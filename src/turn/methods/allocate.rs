@@ -59,10 +59,7 @@ impl Engine {
                     None => Family::V4,
                     Some(family) => family.ok_or(ErrorCode::AddressFamilyNotSupported)?,
                 };
-                let ip = self
-                    .common
-                    .addresses
-                    .choose(family, self.common.addresses.listener(tuple.listener));
+                let ip = self.common.addresses.choose(family, self.local_ip(tuple));
                 let ip = ip.ok_or(ErrorCode::AddressFamilyNotSupported)?;
                 self.common.shared.take(&mut self.rng, &identity.user, ip, attributes.even_port)?
             }
@@ -79,6 +76,7 @@ impl Engine {
             any_port: token.is_none() && attributes.even_port.is_none(),
             taken,
             attempts: 1,
+            abandoned: false,
         };
         let address = (opening.taken.ip.0, opening.taken.port).into();
         let id = AllocationId(self.slots.insert(Slot::Opening(opening)) as u32);
@@ -116,7 +114,9 @@ impl Engine {
             return;
         };
         let outcome = match result {
-            Err(OpenError::AddressInUse) if opening.any_port && opening.attempts < MAX_ATTEMPTS => {
+            Err(OpenError::AddressInUse)
+                if opening.any_port && opening.attempts < MAX_ATTEMPTS && !opening.abandoned =>
+            {
                 let Taken { ip, port, .. } = opening.taken;
                 match self.common.shared.exchange(&mut self.rng, ip, port) {
                     Some(other) => {
@@ -130,6 +130,8 @@ impl Engine {
                 }
             }
             Err(_) => Err(ErrorCode::InsufficientCapacity),
+            // Nobody is left to use it.
+            Ok(()) if opening.abandoned => Err(ErrorCode::AllocationMismatch),
             // The call may have ended in the meantime.
             Ok(()) => {
                 let call = opening.identity.call;
@@ -142,11 +144,16 @@ impl Engine {
             Ok(()) => self.open(now, id, opening),
             Err(code) => {
                 self.slots.remove(id.0 as usize);
-                self.by_tuple.remove(&opening.tuple);
+                if !opening.abandoned {
+                    self.by_tuple.remove(&opening.tuple);
+                }
                 if result.is_ok() {
                     self.outputs.push_back(Output::CloseRelay { allocation: id });
                 }
                 self.give_back(&opening);
+                if opening.abandoned {
+                    return;
+                }
                 let Opening { tuple, transaction, fingerprint, ref identity, .. } = opening;
                 let method = Method::Allocate;
                 let mut response =

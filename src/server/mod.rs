@@ -3,13 +3,21 @@
 //! Relay and hub do not know each other. What passes between them passes here: the relay says that
 //! an allocation for a call was opened or closed, the hub says that a call is over.
 
-use std::{io, net::SocketAddr, sync::Arc};
+mod uris;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
 
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
+use self::uris::{Tls, Uris};
 use crate::{
+    acceptor::{self, Acceptor, CertificateError, CertificateSource, Certificates, Listener, Role},
     config::{Config, DevSecrets},
     http::{self, RelayEvents, Wiring},
     relay::{self, Relay},
@@ -20,14 +28,22 @@ use crate::{
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The HTTP listener cannot be bound.
-    #[error("cannot listen on {address}/tcp (--http): {source}{}", relay::bind_hint(source))]
-    Http {
+    /// A listener of TCP cannot be bound.
+    #[error("cannot listen on {address}/tcp ({option}): {source}{}", relay::bind_hint(source))]
+    Listen {
+        /// Which option wants it.
+        option: &'static str,
         /// On which address.
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
+    /// There is no certificate for TLS.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The system does not let us wait for connections.
+    #[error("cannot wait for connections: {0}")]
+    Accept(io::Error),
     /// The relay does not start.
     #[error("{0} (--listen, --relay-ip)")]
     Relay(#[from] relay::StartError),
@@ -37,6 +53,9 @@ pub enum StartError {
 pub struct Server {
     ready: Ready,
     http: http::Server,
+    acceptor: Acceptor,
+    certificates: Option<Arc<Certificates>>,
+    follower: Option<JoinHandle<()>>,
     relay: Arc<Relay>,
 }
 
@@ -49,13 +68,16 @@ pub struct Ready {
     version: &'static str,
     /// The base of every HTTP address.
     pub http: String,
+    /// The same under TLS, where there is a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub https: Option<String>,
     /// The plain WebSocket front.
     pub websocket: String,
     /// The Socket.IO front.
     pub socket_io: String,
     /// `stun:` URIs.
     pub stun: Vec<String>,
-    /// `turn:` URIs.
+    /// `turn:` and `turns:` URIs: UDP first, then TCP, then TLS.
     pub turn: Vec<String>,
     realm: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,21 +111,33 @@ impl Server {
     /// # Errors
     /// [`StartError`] names the address; then nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let address = config.http.listen;
-        let http_error = |source| StartError::Http { address, source };
-        let listener = TcpListener::bind(address).await.map_err(http_error)?;
-        let address = listener.local_addr().map_err(http_error)?;
+        let listen = config.acceptor;
+        let mut listeners = vec![bind("--http", config.http_listen, Role::Http)?];
+        for address in listen.tls_listen {
+            listeners.push(bind("--tls-listen", address, Role::Tls)?);
+        }
+        let real = |listener: &Listener| listener.socket.local_addr().map_err(StartError::Accept);
+        let address = real(&listeners[0])?;
+        let tls_addresses = listeners[1..].iter().map(real).collect::<Result<Vec<_>, _>>()?;
+        let trusted = matches!(listen.certificate, Some(CertificateSource::Files { .. }));
+        let certificates = listen.certificate.map(Certificates::new).transpose()?.map(Arc::new);
 
         let (events, relay_inbox) = http::relay_events();
         let on_event = Arc::new(move |event| tell_hub(&events, event));
-        let relay = Arc::new(Relay::start(config.relay, on_event)?);
-        let at = relay.public_addresses();
-        let stun: Vec<_> = at.iter().map(|at| format!("stun:{at}")).collect();
-        let turn: Vec<_> = at.iter().map(|at| format!("turn:{at}?transport=udp")).collect();
+        let mut relay = Relay::start(config.relay, on_event)?;
+        let shared = relay.take_listeners();
+        listeners.extend(shared.into_iter().map(|socket| Listener { socket, role: Role::Turn }));
+        let relay = Arc::new(relay);
+        let tls = certificates.as_ref().map(|certificates| Tls {
+            listeners: tls_addresses.into_iter().map(|at| relay.advertise(at)).collect(),
+            name: certificates.name(),
+        });
+        let uris = Uris::new(&relay.public_addresses(), tls.as_ref());
 
         let mut signaling = config.signaling;
-        signaling.stun_uris.clone_from(&stun);
-        signaling.turn_uris.clone_from(&turn);
+        signaling.stun_uris.clone_from(&uris.stun);
+        // A browser takes no certificate that nobody vouches for.
+        signaling.turn_uris = if trusted { uris.all_turn() } else { uris.turn.clone() };
         let mut seed = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut seed);
         // The relay is ours alone, so that we can stop it whatever connections still hold.
@@ -120,21 +154,37 @@ impl Server {
                 metrics_relay.upgrade().map(|relay| relay.metrics()).unwrap_or_default()
             }),
         };
-        let http = http::Server::start(listener, config.http, wiring);
+        let http = http::Server::start(config.http, wiring);
+        let stream_relay = Arc::downgrade(&relay);
+        let wiring = acceptor::Wiring {
+            http: http.service(),
+            on_stream: Arc::new(move |stream| {
+                if let Some(relay) = stream_relay.upgrade() {
+                    relay.take_stream(stream);
+                }
+            }),
+            certificates: certificates.clone(),
+            proxies: listen.proxies.into(),
+        };
+        let acceptor = Acceptor::start(listeners, &wiring).map_err(StartError::Accept)?;
+        let follower = certificates
+            .clone()
+            .map(|certificates| tokio::spawn(async move { certificates.follow().await }));
 
         let ready = Ready {
             event: "ready",
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION"),
             http: format!("http://{address}"),
+            https: uris.https.clone(),
             websocket: format!("ws://{address}/ws"),
             socket_io: format!("http://{address}"),
-            stun,
-            turn,
+            turn: uris.all_turn(),
+            stun: uris.stun,
             realm: config.realm,
             dev: config.dev.as_ref().map(ReadyDev::new),
         };
-        Ok(Self { ready, http, relay })
+        Ok(Self { ready, http, acceptor, certificates, follower, relay })
     }
 
     /// Where everything is.
@@ -142,14 +192,36 @@ impl Server {
         &self.ready
     }
 
+    /// Reads again what may have changed: the certificate. What was there stays if that fails, and
+    /// the log says why.
+    pub fn reload(&self) {
+        match &self.certificates {
+            Some(certificates) => certificates.reload_and_tell(),
+            None => tracing::info!("there is no certificate to read again"),
+        }
+    }
+
     /// Stops: calls end, every client hears of it, the sockets are closed.
     pub async fn stop(self) {
+        if let Some(follower) = self.follower {
+            follower.abort();
+        }
         self.http.stop().await;
+        self.acceptor.stopped().await;
         // If somebody reads its numbers at this very moment, it stops when they are done.
         if let Some(relay) = Arc::into_inner(self.relay) {
             relay.stop();
         }
     }
+}
+
+fn bind(option: &'static str, address: SocketAddr, role: Role) -> Result<Listener, StartError> {
+    let socket: TcpListener = relay::listen_tcp(address).map_err(|source| StartError::Listen {
+        option,
+        address,
+        source,
+    })?;
+    Ok(Listener { socket, role })
 }
 
 /// The relay's news, in the hub's words.

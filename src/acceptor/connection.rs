@@ -1,0 +1,168 @@
+//! One connection, from its first byte until it is known who serves it.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::{Role, Wiring, proxy_protocol};
+use crate::{
+    http::{self, Entrance, Lease},
+    relay::NewStream,
+    stun::Kind,
+};
+
+/// For how long a connection may say nothing at all. Browsers open some in advance.
+const FIRST_BYTE: Duration = http::HEADER_TIMEOUT;
+
+/// How long a handshake of TLS may take, and a PROXY protocol header.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The content type of a TLS handshake record (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// The ALPN name of HTTP/2 (RFC 9113 §3.2).
+const HTTP2: &[u8] = b"h2";
+
+/// A connection that has come, and what is to be done with it. Places are given out here, in the
+/// order in which connections come.
+pub(super) fn arrived(
+    stream: TcpStream,
+    remote: SocketAddr,
+    role: Role,
+    wiring: Wiring,
+) -> impl Future<Output = ()> + Send {
+    let by_proxy = wiring.proxies.iter().any(|net| net.contains(&remote.ip().to_canonical()));
+    let place = (!by_proxy).then(|| wiring.http.admit(remote.ip()));
+    async move {
+        // What goes wrong is the client's, which sees it closed.
+        let _ = match place {
+            Some(place) => serve(stream, remote, role, wiring, place).await,
+            None => serve_proxied(stream, remote, role, wiring).await,
+        };
+    }
+}
+
+async fn serve_proxied(
+    mut stream: TcpStream,
+    proxy: SocketAddr,
+    role: Role,
+    wiring: Wiring,
+) -> io::Result<()> {
+    let header = proxy_protocol::read(&mut stream);
+    // A proxy that asks for itself, to see whether we live, says nobody's name.
+    let remote = tokio::time::timeout(HANDSHAKE, header).await??.unwrap_or(proxy);
+    let place = wiring.http.admit(remote.ip());
+    serve(stream, remote, role, wiring, place).await
+}
+
+async fn serve(
+    stream: TcpStream,
+    remote: SocketAddr,
+    role: Role,
+    wiring: Wiring,
+    place: Result<Lease, String>,
+) -> io::Result<()> {
+    let lease = match place {
+        Ok(lease) => lease,
+        Err(answer) if role == Role::Http => return turn_away(stream, &answer).await,
+        Err(_) => return Ok(()),
+    };
+    let connection = Connection { remote, role, lease, wiring };
+    let mut first = [0];
+    if tokio::time::timeout(FIRST_BYTE, stream.peek(&mut first)).await?? == 0 {
+        return Ok(());
+    }
+    match first[0] {
+        TLS_HANDSHAKE => connection.serve_tls(stream).await,
+        _ if Kind::of(&first) == Kind::Stun => connection.hand_over(stream, None),
+        _ if role == Role::Http => {
+            connection.serve_http(stream, false).await;
+            Ok(())
+        }
+        _ => turn_away(stream, &wrong_protocol(role)).await,
+    }
+}
+
+struct Connection {
+    remote: SocketAddr,
+    role: Role,
+    lease: Lease,
+    wiring: Wiring,
+}
+
+impl Connection {
+    async fn serve_tls(self, stream: TcpStream) -> io::Result<()> {
+        let Some(certificates) = &self.wiring.certificates else { return Ok(()) };
+        let acceptor = TlsAcceptor::from(certificates.config());
+        let handshake = acceptor.accept(stream);
+        let mut stream: TlsStream<TcpStream> = tokio::time::timeout(HANDSHAKE, handshake).await??;
+        // What is inside is looked at without being taken out.
+        let first = tokio::time::timeout(FIRST_BYTE, stream.fill_buf()).await??;
+        match Kind::of(first) {
+            _ if first.is_empty() => Ok(()),
+            Kind::Stun => {
+                stream.flush().await?;
+                let (stream, tls) = stream.into_inner();
+                self.hand_over(stream, Some(Box::new(tls)))
+            }
+            _ => {
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+                self.serve_http(stream, is_http2).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the connection to the relay.
+    fn hand_over(
+        self,
+        stream: TcpStream,
+        tls: Option<Box<rustls::ServerConnection>>,
+    ) -> io::Result<()> {
+        let local = stream.local_addr()?;
+        let (socket, client) = (stream.into_std()?, self.remote);
+        (self.wiring.on_stream)(NewStream {
+            socket,
+            tls,
+            client,
+            local,
+            lease: Box::new(self.lease),
+        });
+        Ok(())
+    }
+
+    async fn serve_http<S>(self, stream: S, is_http2: bool)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    {
+        let entrance = match self.role {
+            Role::Http => Entrance::Inner,
+            Role::Turn | Role::Tls => Entrance::Public,
+        };
+        let stream = http::Leased::new(stream, self.lease);
+        self.wiring.http.serve(stream, self.remote, entrance, is_http2).await;
+    }
+}
+
+/// What a client is told that speaks plain HTTP where there is none.
+fn wrong_protocol(role: Role) -> String {
+    let message = match role {
+        Role::Tls => "This port is for https, wss and turns: begin with TLS.\n",
+        Role::Http | Role::Turn => "This port is for STUN and TURN. HTTP has a port of its own.\n",
+    };
+    format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: \
+         close\r\n\r\n{message}",
+        message.len()
+    )
+}
+
+/// Says something to a client that is not served. It fits the socket's empty buffer.
+async fn turn_away(mut stream: TcpStream, answer: &str) -> io::Result<()> {
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
+}

@@ -1,0 +1,89 @@
+//! Accepting connections.
+
+use std::{
+    io, net,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{Role, Wiring, connection};
+
+/// How long open requests may take to be answered when the server stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A listener that is bound, and does not block.
+#[derive(Debug)]
+pub struct Listener {
+    /// What is accepted from.
+    pub socket: net::TcpListener,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// The running listeners.
+#[derive(Debug)]
+pub struct Acceptor {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Acceptor {
+    /// Accepts from these listeners until HTTP stops.
+    ///
+    /// # Errors
+    /// What the system says of a listener.
+    pub fn start(listeners: Vec<Listener>, wiring: &Wiring) -> io::Result<Self> {
+        let listeners = listeners
+            .into_iter()
+            .map(|listener| Ok((TcpListener::from_std(listener.socket)?, listener.role)))
+            .collect::<io::Result<Vec<_>>>()?;
+        let start = |(socket, role)| tokio::spawn(accept(socket, role, wiring.clone()));
+        Ok(Self { tasks: listeners.into_iter().map(start).collect() })
+    }
+
+    /// Returns when all is over: the listeners are closed, and the connections have ended or were
+    /// given up.
+    pub async fn stopped(self) {
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, role: Role, wiring: Wiring) {
+    let mut tasks = JoinSet::new();
+    let mut complained: Option<Instant> = None;
+    let mut stopping = std::pin::pin!(wiring.http.stopping());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.as_mut() => break,
+            Some(_) = tasks.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, remote)) => {
+                // Small messages that somebody waits for.
+                let _ = stream.set_nodelay(true);
+                tasks.spawn(connection::arrived(stream, remote, role, wiring.clone()));
+            }
+            // The client is gone already: nobody's fault.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                // Most likely there are no file descriptors left. They come back with time, and
+                // until then each attempt would fail as this one did.
+                if complained.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
+                    complained = Some(Instant::now());
+                    tracing::error!(%error, "cannot accept connections for now");
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    // No listener, no new connections; those that are open finish what they are at.
+    drop(listener);
+    let done = async { while tasks.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(GRACE, done).await;
+}

@@ -1,0 +1,155 @@
+//! Serving HTTP on a connection that somebody else has accepted.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower::Service as _;
+
+use super::{
+    app::{App, Phase},
+    counters::{Counted, Refusal},
+    limits::{Connections, Place},
+};
+
+/// How long a client may take for the head of a request, and be idle before the next one.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The most that is read ahead of a request: its head must fit in, with a token of 8 KiB.
+const READ_BUFFER: usize = 32 * 1024;
+
+/// How many requests a connection of HTTP/2 may have open at a time.
+const MAX_STREAMS: u32 = 64;
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remote(pub SocketAddr);
+
+/// Whether a connection came by the listener that is for this machine's own network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entrance {
+    /// By --http: the metrics are open there.
+    Inner,
+    /// By one that is open to everybody.
+    Public,
+}
+
+/// Serves HTTP on connections, and says whether there is room for one more.
+#[derive(Clone)]
+pub struct Service {
+    router: Router,
+    app: Arc<App>,
+    connections: Connections,
+}
+
+/// A connection's place among the others, whatever it turns out to be; given back when dropped.
+#[derive(Debug)]
+pub struct Lease {
+    _place: Place,
+    _counted: Counted,
+}
+
+impl Service {
+    pub(super) fn new(router: Router, app: Arc<App>, connections: Connections) -> Self {
+        Self { router, app, connections }
+    }
+
+    /// A place for a connection from `address`.
+    ///
+    /// # Errors
+    /// The HTTP answer to whom there is no room for; it has been counted.
+    pub fn admit(&self, address: IpAddr) -> Result<Lease, String> {
+        match self.connections.enter(address) {
+            Ok(place) => {
+                let counted = self.app.counters.connections.enter();
+                Ok(Lease { _place: place, _counted: counted })
+            }
+            Err(refusal) => {
+                self.app.counters.refusals(refusal).add();
+                Err(no_room(refusal))
+            }
+        }
+    }
+
+    /// Returns once connections are to end.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.app.reached(Phase::Stopping)
+    }
+
+    /// Serves the requests of one connection, of HTTP/2 where client and server have agreed on it,
+    /// until it is over or the server stops.
+    pub async fn serve<S>(self, stream: S, remote: SocketAddr, entrance: Entrance, is_http2: bool)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self { router, app, .. } = self;
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Remote(remote));
+            request.extensions_mut().insert(entrance);
+            // A router is always ready.
+            router.clone().call(request)
+        });
+        // What goes wrong here is the client's: it went away, or did not speak HTTP, and has been
+        // told.
+        if is_http2 {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(MAX_STREAMS)
+                .max_header_list_size(READ_BUFFER as u32)
+                .keep_alive_interval(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service);
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = app.reached(Phase::Stopping) => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
+        } else {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .max_buf_size(READ_BUFFER)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = app.reached(Phase::Stopping) => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
+        }
+    }
+}
+
+/// Tells a connection that there is no room.
+fn no_room(refusal: Refusal) -> String {
+    let (status, message) = match refusal {
+        Refusal::Total => {
+            ("503 Service Unavailable", "The server has as many connections as it takes.")
+        }
+        _ => ("429 Too Many Requests", "There are too many connections from your address."),
+    };
+    let body = format!(
+        r#"{{"ok":false,"error":{{"code":"too_many_connections","message":"{message}"}}}}"#
+    );
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: \
+         5\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}

@@ -1,0 +1,214 @@
+//! One client's stream: what is read from it, what waits to be written, plain or under TLS.
+
+use std::{
+    any::Any,
+    fmt,
+    io::{self, Read, Write},
+    net::SocketAddr,
+    time::Instant,
+};
+
+use mio::net::TcpStream;
+use rustls::ServerConnection;
+
+use crate::{
+    stun::{Frame, MAX_FRAME},
+    turn::FiveTuple,
+};
+
+/// How much waits for a client that does not read, in bytes, before what is relayed to it is
+/// dropped: a quarter of a second of a 8 Mbit/s video.
+const MAX_QUEUE: usize = 256 << 10;
+
+/// How much more may wait before the stream is closed: answers are not dropped, for nobody asks
+/// again over TCP.
+const MAX_ANSWERS: usize = 64 << 10;
+
+/// A buffer that is larger than this is given back when it has long been empty.
+const SMALL: usize = 4 << 10;
+
+/// A connection whose first bytes have said that it is for the relay.
+pub struct NewStream {
+    /// The connection; it does not block.
+    pub socket: std::net::TcpStream,
+    /// What decrypts it, if it is under TLS, the handshake being done.
+    pub tls: Option<Box<ServerConnection>>,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The address of ours that the client came to.
+    pub local: SocketAddr,
+    /// Dropped when the stream is closed: its place among the connections.
+    pub lease: Box<dyn Any + Send>,
+}
+
+impl fmt::Debug for NewStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tls = self.tls.is_some();
+        f.debug_struct("NewStream").field("local", &self.local).field("tls", &tls).finish()
+    }
+}
+
+/// Whether there was room for what is to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Queued {
+    /// It is on its way.
+    Yes,
+    /// The client reads too slowly: it was dropped.
+    Dropped,
+    /// The client reads nothing at all: the stream is to be closed.
+    Stuck,
+}
+
+/// A stream that a worker owns.
+pub(super) struct Stream {
+    pub socket: TcpStream,
+    tls: Option<Box<ServerConnection>>,
+    pub tuple: FiveTuple,
+    /// Whether it stands among the sources that are ready.
+    pub ready: bool,
+    /// Whether it stands among those that have something to write.
+    pub unsent: bool,
+    /// The system has said that no more comes after what is there.
+    pub ending: bool,
+    /// The beginning of a message whose rest has not come.
+    pub part: Vec<u8>,
+    out: Vec<u8>,
+    /// How much of `out` has been written.
+    written: usize,
+    /// When a whole message came last.
+    pub heard: Instant,
+    /// When its patience is looked at next.
+    pub due: Instant,
+    _lease: Box<dyn Any + Send>,
+}
+
+impl Stream {
+    pub fn new(new: NewStream, tuple: FiveTuple, heard: Instant, due: Instant) -> Self {
+        Self {
+            socket: TcpStream::from_std(new.socket),
+            tls: new.tls,
+            tuple,
+            ready: false,
+            unsent: false,
+            ending: false,
+            part: Vec::new(),
+            out: Vec::new(),
+            written: 0,
+            heard,
+            due,
+            _lease: new.lease,
+        }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Reads what has come; 0 at the end.
+    ///
+    /// # Errors
+    /// What the system says, `WouldBlock` if there is nothing; `InvalidData` for what is no TLS.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else { return self.socket.read(buffer) };
+        loop {
+            match tls.reader().read(buffer) {
+                // The end without a word is an end, too: messages say how long they are.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            // An end here comes out of the reader in the next round.
+            tls.read_tls(&mut self.socket)?;
+            tls.process_new_packets().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        }
+    }
+
+    /// Whether a read that did not fill its buffer may have left something.
+    pub fn may_have_more(&self) -> bool {
+        self.tls.is_some() || self.ending
+    }
+
+    /// Puts bytes behind what waits. Answers are let in where data is not.
+    pub fn queue(&mut self, bytes: &[u8], is_answer: bool) -> Queued {
+        let waiting = self.out.len() - self.written + bytes.len();
+        if waiting > MAX_QUEUE + MAX_ANSWERS {
+            return if is_answer { Queued::Stuck } else { Queued::Dropped };
+        }
+        if waiting > MAX_QUEUE && !is_answer {
+            return Queued::Dropped;
+        }
+        if self.written > self.out.len() / 2 {
+            self.out.drain(..self.written);
+            self.written = 0;
+        }
+        self.out.extend_from_slice(bytes);
+        Queued::Yes
+    }
+
+    /// Writes what waits, as far as the system takes it.
+    ///
+    /// # Errors
+    /// What the system says, but not `WouldBlock`: the rest waits until there is room again.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match self.write_all() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.out.clear();
+                self.written = 0;
+                Ok(())
+            }
+        }
+    }
+
+    fn write_all(&mut self) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else {
+            while self.written < self.out.len() {
+                self.written += some(self.socket.write(&self.out[self.written..]))?;
+            }
+            return Ok(());
+        };
+        loop {
+            while tls.wants_write() {
+                some(tls.write_tls(&mut self.socket))?;
+            }
+            if self.written == self.out.len() {
+                return Ok(());
+            }
+            // Clients there are, coturn's among them, that take a record of TLS for a message: so
+            // each has its own, where it fits one.
+            let left = &self.out[self.written..];
+            let end = match Frame::first(left, MAX_FRAME) {
+                Frame::Whole { ends, .. } => ends,
+                _ => left.len(),
+            };
+            self.written += tls.writer().write(&left[..end])?;
+        }
+    }
+
+    /// Says goodbye, where that is a word, and writes what can be written at once.
+    pub fn finish(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+        }
+        // The client may be gone, and nothing comes after this.
+        let _ = self.flush();
+    }
+
+    /// Gives back the memory of a burst that is over.
+    pub fn shrink(&mut self) {
+        for buffer in [&mut self.out, &mut self.part] {
+            if buffer.is_empty() && buffer.capacity() > SMALL {
+                *buffer = Vec::new();
+            }
+        }
+    }
+}
+
+/// A write that takes nothing would be tried forever.
+fn some(written: io::Result<usize>) -> io::Result<usize> {
+    match written {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        written => written,
+    }
+}

@@ -1,0 +1,212 @@
+//! The clients that come over TCP and TLS: their messages are found in what is read and go the same
+//! way as datagrams do.
+
+use std::{io, ops::Range, time::Duration};
+
+use mio::{Interest, Token};
+
+use super::{
+    stream::{NewStream, Queued, Stream},
+    worker::{Source, Worker},
+};
+use crate::{
+    clock::{Now, TimerQueue},
+    ids::ClientAddr,
+    stun::{Frame, MAX_DATAGRAM},
+    turn::{DropReason, FiveTuple, Metrics, StreamEnd, StreamId, Via},
+};
+
+/// For how long a stream without an allocation may say nothing that is whole.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest message of somebody who has no allocation: a request fits many times.
+const MAX_REQUEST: usize = 4096;
+
+/// The longest message at all: with its padding it fits a slot.
+const MAX_MESSAGE: usize = MAX_DATAGRAM - 4;
+
+/// The tokens of streams begin here, far above those of sockets.
+const TOKENS: usize = 1 << (usize::BITS - 2);
+
+/// The streams of a worker, each at the place of its id.
+#[derive(Default)]
+pub(super) struct Streams {
+    all: Vec<Option<Stream>>,
+    /// Those that have something to write.
+    unsent: Vec<StreamId>,
+    /// Those that are to be closed.
+    broken: Vec<(StreamId, StreamEnd)>,
+    pub timers: TimerQueue<StreamId>,
+}
+
+impl Streams {
+    pub fn get_mut(&mut self, StreamId(id): StreamId) -> Option<&mut Stream> {
+        self.all.get_mut(id as usize)?.as_mut()
+    }
+
+    /// Whether a token is a stream's, and whose.
+    pub fn of_token(Token(token): Token) -> Option<StreamId> {
+        token.checked_sub(TOKENS).map(|id| StreamId(id as u32))
+    }
+
+    /// Sends a message to a client, at the end of this turn.
+    pub fn queue(&mut self, id: StreamId, bytes: &[u8], is_answer: bool, metrics: &Metrics) {
+        let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else { return };
+        match stream.queue(bytes, is_answer) {
+            Queued::Yes => {
+                if !std::mem::replace(&mut stream.unsent, true) {
+                    self.unsent.push(id);
+                }
+            }
+            Queued::Dropped => metrics.dropped(DropReason::SlowReader),
+            Queued::Stuck => self.broken.push((id, StreamEnd::Stuck)),
+        }
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self) {
+        while let Some(id) = self.unsent.pop() {
+            self.flush_one(id);
+        }
+    }
+
+    /// Writes what waits for one client.
+    pub fn flush_one(&mut self, id: StreamId) {
+        let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else { return };
+        stream.unsent = false;
+        if stream.flush().is_err() {
+            self.broken.push((id, StreamEnd::Error));
+        }
+    }
+}
+
+impl Worker {
+    /// Takes over a connection.
+    pub(super) fn open_stream(&mut self, now: Now, new: NewStream) {
+        let (client, local) = (ClientAddr(new.client), new.local.ip());
+        let tuple = self.engine.stream_opened(client, local);
+        let Via::Stream(id) = tuple.via else { return };
+        let due = now.instant + PATIENCE;
+        let mut stream = Stream::new(new, tuple, now.instant, due);
+        let (token, interest) = (Token(TOKENS + id.0 as usize), Interest::READABLE);
+        let interest = interest | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut stream.socket, token, interest) {
+            tracing::error!(%error, "a connection cannot be watched");
+            self.engine.stream_closed(id);
+            return;
+        }
+        self.metrics.stream_opened(stream.is_tls());
+        // What came before may stand in the TLS session already, of which the system knows nothing.
+        stream.ready = true;
+        self.ready.push(Source::Stream(id));
+        let at = id.0 as usize;
+        if self.streams.all.len() <= at {
+            self.streams.all.resize_with(at + 1, || None);
+        }
+        self.streams.all[at] = Some(stream);
+        self.streams.timers.set(due, id);
+    }
+
+    /// Closes a stream, and with it what its client had.
+    pub(super) fn close_stream(&mut self, now: Now, id: StreamId, end: StreamEnd) {
+        let Some(stream) = self.streams.all.get_mut(id.0 as usize) else { return };
+        let Some(mut stream) = stream.take() else { return };
+        self.streams.timers.clear(stream.due, id);
+        stream.finish();
+        if let Err(error) = self.poll.registry().deregister(&mut stream.socket) {
+            tracing::debug!(%error, "a connection was not registered");
+        }
+        self.metrics.stream_closed(stream.is_tls(), end);
+        self.engine.stream_closed(id);
+        self.carry_out(now);
+    }
+
+    /// Closes what went wrong while it was written to, and what has been silent for too long.
+    pub(super) fn tend_streams(&mut self, now: Now) {
+        while let Some((id, end)) = self.streams.broken.pop() {
+            self.close_stream(now, id, end);
+        }
+        while let Some(id) = self.streams.timers.pop(now.instant) {
+            let Some(stream) = self.streams.get_mut(id) else { continue };
+            stream.shrink();
+            let silent = now.instant.saturating_duration_since(stream.heard) >= PATIENCE;
+            if silent && !self.engine.has_allocation(stream.tuple) {
+                self.close_stream(now, id, StreamEnd::Silent);
+                continue;
+            }
+            let since = if silent { now.instant } else { stream.heard };
+            stream.due = since + PATIENCE;
+            let due = stream.due;
+            self.streams.timers.set(due, id);
+        }
+    }
+
+    /// Closes every stream, as the server stops.
+    pub(super) fn close_streams(&mut self, now: Now) {
+        for id in 0..self.streams.all.len() as u32 {
+            self.close_stream(now, StreamId(id), StreamEnd::Stopped);
+        }
+    }
+
+    /// Reads a stream for a while. `true` if there may be more.
+    pub(super) fn read_stream(&mut self, now: Now, id: StreamId) -> bool {
+        self.make_room(1);
+        let slot = self.batches.take_slot();
+        let Some(stream) = self.streams.get_mut(id) else { return false };
+        let buffer = self.batches.bytes_mut(slot.clone());
+        let part = stream.part.len();
+        buffer[..part].copy_from_slice(&stream.part);
+        let room = buffer.len() - part;
+        let (read, more) = match stream.read(&mut buffer[part..]) {
+            Ok(0) => return self.end_stream(now, id, StreamEnd::Closed),
+            Ok(read) => (read, read == room || stream.may_have_more()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
+            Err(_) => return self.end_stream(now, id, StreamEnd::Error),
+        };
+        let tuple = stream.tuple;
+        stream.part.clear();
+        self.route_stream(now, id, tuple, slot.start..slot.start + part + read) && more
+    }
+
+    fn end_stream(&mut self, now: Now, id: StreamId, end: StreamEnd) -> bool {
+        self.close_stream(now, id, end);
+        false
+    }
+
+    /// Routes the messages that stand at this place, and keeps the beginning of the last. `false`
+    /// if the stream is closed.
+    fn route_stream(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        tuple: FiveTuple,
+        mut left: Range<usize>,
+    ) -> bool {
+        let mut limit = MAX_REQUEST;
+        loop {
+            match Frame::first(self.batches.bytes(left.clone()), limit) {
+                Frame::Whole { message, ends } => {
+                    let place = left.start..left.start + message;
+                    left.start += ends;
+                    // Others stand before and behind it.
+                    self.route_client(now, tuple, place, true);
+                    let Some(stream) = self.streams.get_mut(id) else { return false };
+                    stream.heard = now.instant;
+                }
+                Frame::TooLong if limit < MAX_MESSAGE && self.engine.has_allocation(tuple) => {
+                    limit = MAX_MESSAGE;
+                }
+                Frame::Part => {
+                    let Some(stream) = self.streams.get_mut(id) else { return false };
+                    stream.part.extend_from_slice(self.batches.bytes(left));
+                    return true;
+                }
+                // Where the next message would begin is not known (RFC 8656 §12.5).
+                Frame::Broken | Frame::TooLong => {
+                    return self.end_stream(now, id, StreamEnd::BadFrame);
+                }
+            }
+        }
+    }
+}

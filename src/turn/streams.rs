@@ -1,0 +1,56 @@
+//! Clients that come over TCP or TLS: each has a stream of its own, and what it was given ends with
+//! the stream.
+
+use std::net::IpAddr;
+
+use super::{Engine, FiveTuple, Via, allocation::Slot};
+use crate::ids::ClientAddr;
+
+/// Names a stream within its worker. A name is used again once the stream is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u32);
+
+/// What is known of a stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    client: ClientAddr,
+    /// The address of ours that the client came to.
+    local: IpAddr,
+}
+
+impl Engine {
+    /// A client has come over a stream, to our address `local`. Its messages are handed in with the
+    /// five-tuple that this gives.
+    pub fn stream_opened(&mut self, client: ClientAddr, local: IpAddr) -> FiveTuple {
+        let id = self.streams.insert(Stream { client, local }) as u32;
+        FiveTuple { via: Via::Stream(StreamId(id)), client }
+    }
+
+    /// The stream is gone, and the client with it: so is its allocation. Nothing may be sent to it
+    /// from now on.
+    pub fn stream_closed(&mut self, id: StreamId) {
+        let Some(Stream { client, .. }) = self.streams.try_remove(id.0 as usize) else { return };
+        let tuple = FiveTuple { via: Via::Stream(id), client };
+        let Some(allocation) = self.by_tuple.get(&tuple).copied() else { return };
+        match self.slots.get_mut(allocation.0 as usize) {
+            Some(Slot::Opening(opening)) => {
+                opening.abandoned = true;
+                self.by_tuple.remove(&tuple);
+            }
+            _ => self.close(allocation),
+        }
+    }
+
+    /// Whether there is an allocation for a five-tuple, or one is being opened.
+    pub fn has_allocation(&self, tuple: FiveTuple) -> bool {
+        self.by_tuple.contains_key(&tuple)
+    }
+
+    /// The address of ours that a client came to.
+    pub(super) fn local_ip(&self, tuple: FiveTuple) -> IpAddr {
+        match tuple.via {
+            Via::Listener(at) => self.common.addresses.listener(at).ip(),
+            Via::Stream(StreamId(id)) => self.streams[id as usize].local,
+        }
+    }
+}
