@@ -19,6 +19,9 @@ use super::{
 /// large enough it is waited until so many may go, so that neither side is woken for each.
 const IN_A_ROW: u64 = 32;
 
+/// What part of a second's packets may be late and still be sent, at a fixed rate: 5 milliseconds'.
+const LATE: u64 = 200;
+
 /// How long nothing has to come back before what was on the way counts as lost.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -72,7 +75,7 @@ pub(super) fn run(
     let mut senders = Senders::new(args, clients)?;
     let mut receiver = Receiver::new(args);
     let mut events = Events::with_capacity(1024);
-    let (mut sent, mut given_up) = (0, 0);
+    let (mut sent, mut given_up, mut skipped) = (0, 0, 0);
     let progress = progress();
 
     let own = process.map(|_| Process::new(std::process::id())).transpose()?;
@@ -109,7 +112,13 @@ pub(super) fn run(
             receiver.heard = now;
         }
         let due = match args.rate {
-            Some(rate) => (elapsed.as_secs_f64() * rate as f64) as u64,
+            Some(rate) => {
+                let due = (elapsed.as_secs_f64() * rate as f64) as u64 - skipped;
+                // What the load itself was late for is not made up for in one burst: it would be
+                // the server that loses it.
+                skipped += due.saturating_sub(sent + (rate / LATE).max(IN_A_ROW));
+                (elapsed.as_secs_f64() * rate as f64) as u64 - skipped
+            }
             None => receiver.received + given_up + args.window,
         };
         let before = sent;
