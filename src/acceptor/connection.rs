@@ -127,6 +127,7 @@ impl Connection {
         let (socket, client) = (stream.into_std()?, self.remote);
         (self.wiring.on_stream)(NewStream {
             socket,
+            received: Vec::new(),
             tls,
             client,
             local,

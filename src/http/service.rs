@@ -2,13 +2,17 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use axum::{Router, body::Body};
 use hyper::{
     body::Incoming,
+    header::{HOST, HeaderValue},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -93,13 +97,22 @@ impl Service {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Self { router, app, .. } = self;
+        let requests = Arc::new(Requests::default());
+        let counted = requests.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
+            name_host(&mut request);
             request.extensions_mut().insert(Remote(remote));
             request.extensions_mut().insert(entrance);
+            let open = counted.begin();
             // A router is always ready.
-            router.clone().call(request)
+            let answer = router.clone().call(request);
+            async move {
+                let _open = open;
+                answer.await
+            }
         });
+        let io = TokioIo::new(stream);
         // What goes wrong here is the client's: it went away, or did not speak HTTP, and has been
         // told.
         if is_http2 {
@@ -108,13 +121,20 @@ impl Service {
                 .max_concurrent_streams(MAX_STREAMS)
                 .max_header_list_size(READ_BUFFER as u32)
                 .keep_alive_interval(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(io, service);
             let mut connection = std::pin::pin!(connection);
+            let over = async {
+                tokio::select! {
+                    () = app.reached(Phase::Stopping) => {}
+                    // HTTP/1 has a timeout of its own for this.
+                    () = requests.none_for(HEADER_TIMEOUT) => {}
+                }
+            };
             tokio::select! {
                 _ = connection.as_mut() => {}
-                () = app.reached(Phase::Stopping) => {
+                () = over => {
                     connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
+                    let _ = tokio::time::timeout(HEADER_TIMEOUT, connection).await;
                 }
             }
         } else {
@@ -122,7 +142,7 @@ impl Service {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
                 .max_buf_size(READ_BUFFER)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(io, service)
                 .with_upgrades();
             let mut connection = std::pin::pin!(connection);
             tokio::select! {
@@ -133,6 +153,55 @@ impl Service {
                 }
             }
         }
+    }
+}
+
+/// The requests of one connection that are being answered.
+#[derive(Debug, Default)]
+struct Requests {
+    open: AtomicUsize,
+    /// How many there have been.
+    begun: AtomicUsize,
+}
+
+/// One of them, until dropped.
+struct Open(Arc<Requests>);
+
+impl Requests {
+    fn begin(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Open(self.clone())
+    }
+
+    /// Returns when there has been none for as long as this, or nearly twice as long.
+    async fn none_for(&self, time: Duration) {
+        let mut seen = None;
+        loop {
+            let begun = self.begun.load(Ordering::Relaxed);
+            if self.open.load(Ordering::Relaxed) == 0 && seen == Some(begun) {
+                return;
+            }
+            seen = Some(begun);
+            tokio::time::sleep(time).await;
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Says in the header `Host` what HTTP/2 says in its place (RFC 9113 §8.3.1), so that nobody has to
+/// look in two places.
+fn name_host<B>(request: &mut hyper::Request<B>) {
+    if let Some(authority) = request.uri().authority()
+        && !request.headers().contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
     }
 }
 
@@ -152,4 +221,22 @@ fn no_room(refusal: Refusal) -> String {
          5\r\nconnection: close\r\n\r\n{body}",
         body.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_without_requests_is_over_and_one_with_them_is_not() {
+        let requests = Arc::new(Requests::default());
+        let over = async |within| {
+            let idle = requests.none_for(Duration::from_millis(5));
+            tokio::time::timeout(Duration::from_millis(within), idle).await.is_ok()
+        };
+        let open = requests.begin();
+        assert!(!over(50).await, "one is open");
+        drop(open);
+        assert!(over(10_000).await);
+    }
 }

@@ -120,6 +120,8 @@ export function stats(page) {
     return {
       local: report.get(pair?.localCandidateId)?.candidateType,
       remote: report.get(pair?.remoteCandidateId)?.candidateType,
+      relayProtocol: report.get(pair?.localCandidateId)?.relayProtocol,
+      url: report.get(pair?.localCandidateId)?.url,
       framesDecoded: video?.framesDecoded ?? 0,
       audioPackets: audio?.packetsReceived ?? 0,
     };
