@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use base64::Engine;
 use common::{DEADLINE, Server, callbox, run};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
@@ -43,8 +44,8 @@ impl Files {
     fn replace(&mut self) {
         let names = ["turn.example.com".to_owned(), "127.0.0.1".to_owned()];
         let made = rcgen::generate_simple_self_signed(names).unwrap();
-        fs::write(self.path("cert.pem"), made.cert.pem()).unwrap();
-        fs::write(self.path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        fs::write(self.path("cert.pem"), pem("CERTIFICATE", made.cert.der())).unwrap();
+        fs::write(self.path("key.pem"), private_key(&made.signing_key)).unwrap();
         self.current = made.cert.der().clone();
     }
 
@@ -56,6 +57,15 @@ impl Files {
         let user = ["--user", "static:pass", "--workers", "2"];
         Server::with(&[&tls[..], &rest, &user, options].concat())
     }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+}
+
+fn private_key(key: &rcgen::KeyPair) -> String {
+    pem("PRIVATE KEY", &key.serialize_der())
 }
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
@@ -235,7 +245,8 @@ fn a_new_certificate_drops_nobody() {
 fn a_certificate_that_cannot_be_used_leaves_the_old_one() {
     let files = Files::new();
     let server = files.serve(&[]);
-    fs::write(files.path("key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let other = private_key(&rcgen::KeyPair::generate().unwrap());
+    fs::write(files.path("key.pem"), other).unwrap();
     let pid = server.pid().to_string();
     assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
     // Signals are handled in order: by the time that it stops, it has tried.

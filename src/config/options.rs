@@ -326,7 +326,7 @@ pub struct RelayOptions {
           default_value_t = turn::Config::default().max_permissions, value_parser = at_least_one)]
     pub max_permissions: usize,
 
-    /// How many channels one allocation may have.
+    /// How many channels one allocation may have; of one that relays TCP, how many connections.
     ///
     /// Past it, clients get error 508.
     #[arg(long, env = "CALLBOX_MAX_CHANNELS", value_name = "NUMBER",

@@ -7,6 +7,7 @@
 //! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
 
 mod batches;
+mod connections;
 mod habit;
 mod listen;
 mod log_throttle;
@@ -172,12 +173,14 @@ impl Relay {
         let max_directs = sys::raise_open_files().map_or(0, |limit| limit as usize / 4 / workers);
         let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(worker::waker).collect::<io::Result<Vec<_>>>()?;
-        let ends = neighbours::connect(&wakers).into_iter().zip(polls).zip(wakers);
-        for (index, (listeners, ((neighbours, poll), waker))) in
-            bound.sockets.into_iter().zip(ends).enumerate()
+        let ends = neighbours::connect(&wakers).into_iter().zip(polls).zip(wakers.clone());
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel()).unzip();
+        let others: Vec<_> = senders.iter().cloned().zip(wakers.iter().cloned()).collect();
+        let told = senders.into_iter().zip(inboxes);
+        for (index, ((listeners, (commands, inbox)), ((neighbours, poll), waker))) in
+            bound.sockets.into_iter().zip(told).zip(ends).enumerate()
         {
             let metrics = Arc::new(Metrics::default());
-            let (commands, inbox) = mpsc::channel();
             let worker = Worker::new(Parts {
                 common: relay.common.clone(),
                 index: index as u16,
@@ -185,6 +188,7 @@ impl Relay {
                 listeners,
                 poll,
                 neighbours,
+                others: others.clone(),
                 inbox,
                 on_event: on_event.clone(),
                 gather: config.gather,

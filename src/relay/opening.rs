@@ -45,15 +45,20 @@ impl Worker {
                 });
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::AddressInUse),
-            Err(error) => {
-                if let Some(times) = self.no_socket.hit(now.instant) {
-                    tracing::error!(%error, times, "no socket for an allocation; is the limit of \
-                        open files (`ulimit -n`) too low?");
-                }
-                Err(OpenError::System)
-            }
+            Err(error) => Err(self.not_opened(now, &error)),
         }
+    }
+
+    /// What the mind is told of a socket that could not be opened.
+    pub(super) fn not_opened(&mut self, now: Now, error: &io::Error) -> OpenError {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            return OpenError::AddressInUse;
+        }
+        if let Some(times) = self.no_socket.hit(now.instant) {
+            tracing::error!(%error, times, "no socket for an allocation; is the limit of open files \
+                (`ulimit -n`) too low?");
+        }
+        OpenError::System
     }
 
     /// Gives memory back that many allocations had.
@@ -105,6 +110,7 @@ impl Worker {
         // What its client sent before leaves through the socket that it was meant for.
         self.batches.send(&self.listeners, &self.relays, &self.metrics);
         self.close_direct(allocation);
+        self.stop_listening(allocation);
         let relay = self.relays.get_mut(allocation.0 as usize).and_then(Option::take);
         if let Some(mut relay) = relay
             && let Err(error) = self.poll.registry().deregister(&mut relay.udp)

@@ -104,6 +104,42 @@ pub(crate) fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Opens the listener of an allocation of TCP.
+pub(super) fn listen_for_peers(address: SocketAddr) -> io::Result<mio::net::TcpListener> {
+    let socket = peer_socket(address)?;
+    socket.listen(BACKLOG)?;
+    Ok(mio::net::TcpListener::from_std(socket.into()))
+}
+
+/// Begins to connect to a peer from the address of an allocation of TCP.
+pub(super) fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<mio::net::TcpStream> {
+    let socket = peer_socket(from)?;
+    socket.set_tcp_nodelay(true)?;
+    match socket.connect(&to.into()) {
+        Err(error) if !is_in_progress(&error) => Err(error),
+        _ => Ok(mio::net::TcpStream::from_std(socket.into())),
+    }
+}
+
+fn is_in_progress(error: &io::Error) -> bool {
+    let in_progress = cfg!(unix) && error.raw_os_error() == Some(libc::EINPROGRESS);
+    in_progress || error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// A listener and the connections from its address share it.
+fn peer_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    share(&socket)?;
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
 #[cfg(unix)]
 fn share(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_port(true)

@@ -13,7 +13,7 @@ use rustls::ServerConnection;
 
 use crate::{
     stun::{Frame, MAX_FRAME},
-    turn::FiveTuple,
+    turn::{ConnectionId, FiveTuple},
 };
 
 /// How much waits for a client that does not read, in bytes, before what is relayed to it is
@@ -31,6 +31,8 @@ const SMALL: usize = 4 << 10;
 pub struct NewStream {
     /// The connection; it does not block.
     pub socket: std::net::TcpStream,
+    /// What has been read from it already.
+    pub received: Vec<u8>,
     /// What decrypts it, if it is under TLS, the handshake being done.
     pub tls: Option<Box<ServerConnection>>,
     /// The client's address.
@@ -70,6 +72,10 @@ pub(super) struct Stream {
     pub unsent: bool,
     /// The system has said that no more comes after what is there.
     pub ending: bool,
+    /// The connection to a peer that it is one with.
+    pub spliced: Option<ConnectionId>,
+    /// When all that waits is written, it is closed.
+    pub last: bool,
     /// The beginning of a message whose rest has not come.
     pub part: Vec<u8>,
     out: Vec<u8>,
@@ -79,7 +85,7 @@ pub(super) struct Stream {
     pub heard: Instant,
     /// When its patience is looked at next.
     pub due: Instant,
-    _lease: Box<dyn Any + Send>,
+    lease: Box<dyn Any + Send>,
 }
 
 impl Stream {
@@ -91,13 +97,26 @@ impl Stream {
             ready: false,
             unsent: false,
             ending: false,
-            part: Vec::new(),
+            spliced: None,
+            last: false,
+            part: new.received,
             out: Vec::new(),
             written: 0,
             heard,
             due,
-            _lease: new.lease,
+            lease: new.lease,
         }
+    }
+
+    /// Gives the connection away again, with what was read from it and not used.
+    pub fn into_new(self, local: SocketAddr, received: Vec<u8>) -> NewStream {
+        let Self { socket, tls, tuple, lease, .. } = self;
+        NewStream { socket: socket.into(), received, tls, client: tuple.client.0, local, lease }
+    }
+
+    /// How much waits to be written, in bytes.
+    pub fn waiting(&self) -> usize {
+        self.out.len() - self.written
     }
 
     pub fn is_tls(&self) -> bool {
@@ -130,7 +149,7 @@ impl Stream {
 
     /// Puts bytes behind what waits. Answers are let in where data is not.
     pub fn queue(&mut self, bytes: &[u8], is_answer: bool) -> Queued {
-        let waiting = self.out.len() - self.written + bytes.len();
+        let waiting = self.waiting() + bytes.len();
         if waiting > MAX_QUEUE + MAX_ANSWERS {
             return if is_answer { Queued::Stuck } else { Queued::Dropped };
         }

@@ -7,13 +7,13 @@ use mio::{Interest, Token};
 
 use super::{
     stream::{NewStream, Queued, Stream},
-    worker::{Source, Worker},
+    worker::{Command, Source, Worker},
 };
 use crate::{
     clock::{Now, TimerQueue},
     ids::ClientAddr,
-    stun::{Frame, MAX_DATAGRAM},
-    turn::{DropReason, FiveTuple, Metrics, StreamEnd, StreamId, Via},
+    stun::{Frame, MAX_DATAGRAM, Request},
+    turn::{DropReason, Engine, FiveTuple, Metrics, StreamEnd, StreamId, Via},
 };
 
 /// For how long a stream without an allocation may say nothing that is whole.
@@ -26,7 +26,14 @@ const MAX_REQUEST: usize = 4096;
 const MAX_MESSAGE: usize = MAX_DATAGRAM - 4;
 
 /// The tokens of streams begin here, far above those of sockets.
-const TOKENS: usize = 1 << (usize::BITS - 2);
+pub(super) const TOKENS: usize = 1 << (usize::BITS - 2);
+
+/// How much may wait on one side of a spliced pair before the other is not read for a while, in
+/// bytes.
+pub(super) const MAX_WAITING: usize = 64 << 10;
+
+/// The type of a ConnectionBind request (RFC 6062 §6.1).
+const CONNECTION_BIND: [u8; 2] = [0x00, 0x0b];
 
 /// The streams of a worker, each at the place of its id.
 #[derive(Default)]
@@ -63,6 +70,20 @@ impl Streams {
         }
     }
 
+    /// How much waits to be written to a client, in bytes.
+    pub fn waiting(&mut self, id: StreamId) -> usize {
+        self.get_mut(id).map_or(0, |stream| stream.waiting())
+    }
+
+    /// Closes a stream once all that waits is written.
+    pub fn finish_after(&mut self, id: StreamId) {
+        let Some(stream) = self.get_mut(id) else { return };
+        stream.last = true;
+        if !std::mem::replace(&mut stream.unsent, true) {
+            self.unsent.push(id);
+        }
+    }
+
     /// Writes what waits.
     pub fn flush(&mut self) {
         while let Some(id) = self.unsent.pop() {
@@ -76,6 +97,8 @@ impl Streams {
         stream.unsent = false;
         if stream.flush().is_err() {
             self.broken.push((id, StreamEnd::Error));
+        } else if stream.last && stream.waiting() == 0 {
+            self.broken.push((id, StreamEnd::Closed));
         }
     }
 }
@@ -103,8 +126,16 @@ impl Worker {
         if self.streams.all.len() <= at {
             self.streams.all.resize_with(at + 1, || None);
         }
+        let received = std::mem::take(&mut stream.part);
         self.streams.all[at] = Some(stream);
         self.streams.timers.set(due, id);
+        if !received.is_empty() {
+            self.make_room(1);
+            let slot = self.batches.take_slot();
+            let place = slot.start..slot.start + received.len();
+            self.batches.bytes_mut(place.clone()).copy_from_slice(&received);
+            self.route_stream(now, id, tuple, place);
+        }
     }
 
     /// Closes a stream, and with it what its client had.
@@ -121,16 +152,22 @@ impl Worker {
         self.carry_out(now);
     }
 
-    /// Closes what went wrong while it was written to, and what has been silent for too long.
-    pub(super) fn tend_streams(&mut self, now: Now) {
+    /// Closes what went wrong while it was written to, or has been written to its end.
+    pub(super) fn close_broken(&mut self, now: Now) {
         while let Some((id, end)) = self.streams.broken.pop() {
             self.close_stream(now, id, end);
+            // What closing it led to is not kept until the next event.
+            self.send();
         }
+    }
+
+    /// Closes what has been silent for too long.
+    pub(super) fn tend_streams(&mut self, now: Now) {
         while let Some(id) = self.streams.timers.pop(now.instant) {
             let Some(stream) = self.streams.get_mut(id) else { continue };
             stream.shrink();
             let silent = now.instant.saturating_duration_since(stream.heard) >= PATIENCE;
-            if silent && !self.engine.has_allocation(stream.tuple) {
+            if silent && !self.engine.is_in_use(stream.tuple) {
                 self.close_stream(now, id, StreamEnd::Silent);
                 continue;
             }
@@ -153,12 +190,22 @@ impl Worker {
         self.make_room(1);
         let slot = self.batches.take_slot();
         let Some(stream) = self.streams.get_mut(id) else { return false };
+        let held_back = stream.spliced.is_some_and(|c| self.connections.waiting(c) > MAX_WAITING);
+        if held_back || stream.last {
+            return false;
+        }
         let buffer = self.batches.bytes_mut(slot.clone());
         let part = stream.part.len();
         buffer[..part].copy_from_slice(&stream.part);
         let room = buffer.len() - part;
         let (read, more) = match stream.read(&mut buffer[part..]) {
-            Ok(0) => return self.end_stream(now, id, StreamEnd::Closed),
+            Ok(0) => {
+                match stream.spliced {
+                    Some(connection) => self.end_spliced(now, id, connection),
+                    None => self.close_stream(now, id, StreamEnd::Closed),
+                }
+                return false;
+            }
             Ok(read) => (read, read == room || stream.may_have_more()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
@@ -167,6 +214,44 @@ impl Worker {
         let tuple = stream.tuple;
         stream.part.clear();
         self.route_stream(now, id, tuple, slot.start..slot.start + part + read) && more
+    }
+
+    /// The worker that a ConnectionBind at this place is for, if it is another one.
+    fn other_worker(&self, tuple: FiveTuple, place: Range<usize>) -> Option<u16> {
+        let bytes = self.batches.bytes(place);
+        // What has an allocation stays: the answer is an error, wherever it comes from.
+        if !bytes.starts_with(&CONNECTION_BIND) || self.engine.has_allocation(tuple) {
+            return None;
+        }
+        let number = Request::parse(bytes).ok()?.attributes.connection_id?;
+        let worker = Engine::connection_worker(number);
+        (worker != self.index && usize::from(worker) < self.others.len()).then_some(worker)
+    }
+
+    /// Gives a stream to the worker that has the connection which its client wants to bind, with what
+    /// stands at this place. `false` if earlier answers are still to be read.
+    fn move_stream(&mut self, id: StreamId, worker: u16, received: Range<usize>) -> bool {
+        self.streams.flush_one(id);
+        if self.streams.waiting(id) > 0 {
+            return false;
+        }
+        let Some(stream) = self.streams.all.get_mut(id.0 as usize) else { return false };
+        let Some(mut stream) = stream.take() else { return false };
+        self.streams.timers.clear(stream.due, id);
+        if let Err(error) = self.poll.registry().deregister(&mut stream.socket) {
+            tracing::debug!(%error, "a connection was not registered");
+        }
+        self.metrics.stream_moved(stream.is_tls());
+        self.engine.stream_closed(id);
+        let Ok(local) = stream.socket.local_addr() else { return true };
+        let stream = stream.into_new(local, self.batches.bytes(received).to_vec());
+        let (commands, waker) = &self.others[usize::from(worker)];
+        if commands.send(Command::Stream(Box::new(stream))).is_ok()
+            && let Err(error) = waker.wake()
+        {
+            tracing::error!(%error, "a relay worker cannot be woken");
+        }
+        true
     }
 
     fn end_stream(&mut self, now: Now, id: StreamId, end: StreamEnd) -> bool {
@@ -185,9 +270,19 @@ impl Worker {
     ) -> bool {
         let mut limit = MAX_REQUEST;
         loop {
+            let Some(stream) = self.streams.get_mut(id) else { return false };
+            if let Some(connection) = stream.spliced {
+                // What follows a ConnectionBind, and all that comes later, is the peer's.
+                return left.is_empty() || self.send_to_connection(now, connection, left);
+            }
             match Frame::first(self.batches.bytes(left.clone()), limit) {
                 Frame::Whole { message, ends } => {
                     let place = left.start..left.start + message;
+                    if let Some(worker) = self.other_worker(tuple, place.clone())
+                        && self.move_stream(id, worker, left.clone())
+                    {
+                        return false;
+                    }
                     left.start += ends;
                     // Others stand before and behind it.
                     self.route_client(now, tuple, place, true);

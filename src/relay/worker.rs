@@ -13,6 +13,7 @@ use rand::{RngCore, TryRngCore, rngs::OsRng};
 use super::{
     OnEvent,
     batches::{Batches, OpenRuns},
+    connections::Connections,
     habit::Habit,
     log_throttle::LogThrottle,
     neighbours::Neighbours,
@@ -24,7 +25,7 @@ use crate::{
     clock::Now,
     ids::CallId,
     sys,
-    turn::{AllocationId, Common, Engine, FiveTuple, Metrics, Output, StreamId, Via},
+    turn::{AllocationId, Common, ConnectionId, Engine, FiveTuple, Metrics, Output, StreamId, Via},
 };
 
 /// How many ready sockets one look at the system reports.
@@ -51,6 +52,9 @@ pub(super) enum Source {
     Direct(AllocationId),
     Neighbour(usize),
     Stream(StreamId),
+    /// The listener of an allocation of TCP.
+    TcpRelay(AllocationId),
+    Connection(ConnectionId),
 }
 
 /// A socket that clients come to.
@@ -81,6 +85,9 @@ pub(super) struct Direct {
     pub lost: u32,
 }
 
+/// How another worker is told something.
+pub(super) type Other = (mpsc::Sender<Command>, Arc<Waker>);
+
 /// What a worker is made of.
 pub(super) struct Parts {
     pub common: Common,
@@ -90,6 +97,8 @@ pub(super) struct Parts {
     pub listeners: Vec<UdpSocket>,
     pub poll: Poll,
     pub neighbours: Neighbours,
+    /// How each worker is told something, by its place.
+    pub others: Vec<Other>,
     pub inbox: mpsc::Receiver<Command>,
     pub on_event: OnEvent,
     pub gather: Duration,
@@ -111,6 +120,8 @@ pub(super) struct Worker {
     /// What has not been read to its end. Readiness is told once only.
     pub(super) ready: Vec<Source>,
     pub(super) streams: Streams,
+    pub(super) connections: Connections,
+    pub(super) others: Vec<Other>,
     pub(super) batches: Batches,
     /// How many packets this turn has relayed.
     pub(super) relayed: usize,
@@ -151,6 +162,8 @@ impl Worker {
             max_directs: parts.max_directs,
             ready: Vec::new(),
             streams: Streams::default(),
+            connections: Connections::default(),
+            others: parts.others,
             relayed: 0,
             pace: Pace::new(now.instant, parts.gather),
             inbox: parts.inbox,
@@ -186,11 +199,12 @@ impl Worker {
                     self.ready.retain(|source| !matches!(source, Source::Neighbour(_)));
                     self.ready.extend(self.neighbours.incoming().map(Source::Neighbour));
                 } else {
-                    self.mark_ready(event);
+                    self.mark_ready(now, event);
                 }
             }
             self.read_ready(now);
             self.send();
+            self.close_broken(now);
             self.pace.count(now.instant, std::mem::take(&mut self.relayed));
         }
     }
@@ -245,6 +259,8 @@ impl Worker {
                 Source::Direct(allocation) => self.read_direct(allocation),
                 Source::Neighbour(way) => self.read_neighbour(way),
                 Source::Stream(id) => self.read_stream(now, id),
+                Source::TcpRelay(allocation) => self.accept_peers(now, allocation),
+                Source::Connection(id) => self.read_connection(now, id),
             };
             if !more {
                 self.ready.swap_remove(at);
@@ -256,10 +272,19 @@ impl Worker {
     }
 
     /// Notes that a socket has something to read, once; a stream that can be written again is.
-    fn mark_ready(&mut self, event: &Event) {
+    fn mark_ready(&mut self, now: Now, event: &Event) {
+        match Connections::of_token(event.token()) {
+            Some(Source::Connection(id)) => return self.connection_event(now, id, event),
+            Some(source) => return self.add_ready(source),
+            None => {}
+        }
         if let Some(id) = Streams::of_token(event.token()) {
             if event.is_writable() {
                 self.streams.flush_one(id);
+                // Its peer may have been held back.
+                if let Some(connection) = self.streams.get_mut(id).and_then(|s| s.spliced) {
+                    self.add_ready(Source::Connection(connection));
+                }
             }
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.ending |= event.is_read_closed() || event.is_error();
@@ -277,7 +302,7 @@ impl Worker {
         });
     }
 
-    fn add_ready(&mut self, source: Source) {
+    pub(super) fn add_ready(&mut self, source: Source) {
         if let Some(ready) = self.ready_flag(source)
             && !std::mem::replace(ready, true)
         {
@@ -293,6 +318,8 @@ impl Worker {
             Source::Direct(allocation) => Some(&mut self.relay(allocation)?.direct.as_mut()?.ready),
             Source::Neighbour(_) => None,
             Source::Stream(id) => Some(&mut self.streams.get_mut(id)?.ready),
+            Source::Connection(id) => self.connections.ready_flag(id),
+            Source::TcpRelay(allocation) => self.connections.listener_ready_flag(allocation),
         }
     }
 
@@ -337,6 +364,15 @@ impl Worker {
                 Output::OpenRelay { allocation, address } => {
                     let result = self.open(now, allocation, address);
                     self.engine.relay_opened(now, allocation, result);
+                }
+                Output::ListenRelay { allocation, address } => {
+                    let result = self.listen(now, allocation, address);
+                    self.engine.relay_opened(now, allocation, result);
+                }
+                Output::Connect { connection, from, to } => self.connect(now, connection, from, to),
+                Output::Splice { stream, connection } => self.splice(stream, connection),
+                Output::CloseConnection { connection, stream } => {
+                    self.close_connection(connection, stream);
                 }
                 Output::CloseRelay { allocation } => self.close(allocation),
                 Output::ReleaseMemory => self.release_memory(),

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use ::stun::attributes::{
-    ATTR_CHANNEL_NUMBER, ATTR_DATA, ATTR_EVEN_PORT, ATTR_LIFETIME, ATTR_NONCE, ATTR_REALM,
-    ATTR_REQUESTED_ADDRESS_FAMILY, ATTR_REQUESTED_TRANSPORT, ATTR_RESERVATION_TOKEN, ATTR_USERNAME,
-    ATTR_XOR_PEER_ADDRESS, AttrType,
+    ATTR_CHANNEL_NUMBER, ATTR_CONNECTION_ID, ATTR_DATA, ATTR_EVEN_PORT, ATTR_LIFETIME, ATTR_NONCE,
+    ATTR_REALM, ATTR_REQUESTED_ADDRESS_FAMILY, ATTR_REQUESTED_TRANSPORT, ATTR_RESERVATION_TOKEN,
+    ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS, AttrType,
 };
 
 use super::{TransactionId, address::read_xor};
@@ -84,6 +84,8 @@ pub struct Attributes<'a> {
     pub channel_number: Option<u16>,
     /// The first XOR-PEER-ADDRESS (RFC 8656 §18.3).
     pub peer: Option<SocketAddr>,
+    /// CONNECTION-ID (RFC 6062 §6.2.1).
+    pub connection_id: Option<u32>,
     /// Where the value of DATA stands in the message (RFC 8656 §18.4).
     pub data: Option<std::ops::Range<usize>>,
     /// What must be understood and is not.
@@ -130,6 +132,9 @@ impl<'a> Attributes<'a> {
                 set(&mut self.channel_number, number.map(|n| u16::from_be_bytes(*n)))
             }
             ATTR_XOR_PEER_ADDRESS => set(&mut self.peer, read_xor(value, transaction)),
+            ATTR_CONNECTION_ID => {
+                set(&mut self.connection_id, value.try_into().ok().map(u32::from_be_bytes))
+            }
             ATTR_DATA => set(&mut self.data, Some(at..at + value.len())),
             other => {
                 if other.required() {

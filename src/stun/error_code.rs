@@ -20,10 +20,14 @@ pub enum ErrorCode {
     AddressFamilyNotSupported = 440,
     /// The allocation belongs to another user (RFC 8656 §19).
     WrongCredentials = 441,
-    /// Nothing but UDP is relayed (RFC 8656 §19).
+    /// Neither UDP nor TCP is to be relayed (RFC 8656 §19).
     UnsupportedTransport = 442,
     /// The peer's family is not that of the relayed address (RFC 8656 §19).
     PeerAddressFamilyMismatch = 443,
+    /// There is a connection to this peer already (RFC 6062 §6.3).
+    ConnectionAlreadyExists = 446,
+    /// The peer cannot be connected to (RFC 6062 §6.3).
+    ConnectionTimeoutOrFailure = 447,
     /// This user has as many allocations as one may have (RFC 8656 §19).
     AllocationQuotaReached = 486,
     /// The server can take no more (RFC 8656 §19).
@@ -32,7 +36,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in order of number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -43,6 +47,8 @@ impl ErrorCode {
         Self::WrongCredentials,
         Self::UnsupportedTransport,
         Self::PeerAddressFamilyMismatch,
+        Self::ConnectionAlreadyExists,
+        Self::ConnectionTimeoutOrFailure,
         Self::AllocationQuotaReached,
         Self::InsufficientCapacity,
     ];
@@ -65,6 +71,8 @@ impl ErrorCode {
             Self::WrongCredentials => "441",
             Self::UnsupportedTransport => "442",
             Self::PeerAddressFamilyMismatch => "443",
+            Self::ConnectionAlreadyExists => "446",
+            Self::ConnectionTimeoutOrFailure => "447",
             Self::AllocationQuotaReached => "486",
             Self::InsufficientCapacity => "508",
         }
@@ -83,6 +91,8 @@ impl ErrorCode {
             Self::WrongCredentials => "Wrong Credentials",
             Self::UnsupportedTransport => "Unsupported Transport Protocol",
             Self::PeerAddressFamilyMismatch => "Peer Address Family Mismatch",
+            Self::ConnectionAlreadyExists => "Connection Already Exists",
+            Self::ConnectionTimeoutOrFailure => "Connection Timeout or Failure",
             Self::AllocationQuotaReached => "Allocation Quota Reached",
             Self::InsufficientCapacity => "Insufficient Capacity",
         }

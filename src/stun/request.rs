@@ -7,7 +7,8 @@ use ::stun::{
     fingerprint::fingerprint_value,
     message::{
         CLASS_INDICATION, CLASS_REQUEST, MAGIC_COOKIE, METHOD_ALLOCATE, METHOD_BINDING,
-        METHOD_CHANNEL_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND, MessageType,
+        METHOD_CHANNEL_BIND, METHOD_CONNECT, METHOD_CONNECTION_BIND, METHOD_CREATE_PERMISSION,
+        METHOD_REFRESH, METHOD_SEND, MessageType,
     },
 };
 use ring::hmac;
@@ -38,18 +39,24 @@ pub enum Method {
     CreatePermission,
     /// RFC 8656 §12
     ChannelBind,
+    /// RFC 6062 §4.3
+    Connect,
+    /// RFC 6062 §4.3
+    ConnectionBind,
     /// RFC 8656 §11; the only one that is an indication, which has no answer.
     Send,
 }
 
 impl Method {
     /// Every method, in the order of [`Method::index`].
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Binding,
         Self::Allocate,
         Self::Refresh,
         Self::CreatePermission,
         Self::ChannelBind,
+        Self::Connect,
+        Self::ConnectionBind,
         Self::Send,
     ];
 
@@ -66,6 +73,8 @@ impl Method {
             Self::Refresh => "Refresh",
             Self::CreatePermission => "CreatePermission",
             Self::ChannelBind => "ChannelBind",
+            Self::Connect => "Connect",
+            Self::ConnectionBind => "ConnectionBind",
             Self::Send => "Send",
         }
     }
@@ -78,6 +87,8 @@ impl Method {
             (METHOD_REFRESH, Self::Refresh),
             (METHOD_CREATE_PERMISSION, Self::CreatePermission),
             (METHOD_CHANNEL_BIND, Self::ChannelBind),
+            (METHOD_CONNECT, Self::Connect),
+            (METHOD_CONNECTION_BIND, Self::ConnectionBind),
         ];
         match typ.class {
             CLASS_INDICATION if typ.method == METHOD_SEND => Some(Self::Send),

@@ -3,20 +3,24 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ::stun::{
-    attributes::{ATTR_NONCE, ATTR_REALM, AttrType},
+    attributes::{ATTR_CONNECTION_ID, ATTR_NONCE, ATTR_REALM, AttrType, RawAttribute},
     error_code::{ErrorCode as WireCode, ErrorCodeAttribute},
     fingerprint::FINGERPRINT,
     integrity::MessageIntegrity,
     message::{
-        CLASS_ERROR_RESPONSE, CLASS_SUCCESS_RESPONSE, METHOD_ALLOCATE, METHOD_BINDING,
-        METHOD_CHANNEL_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND,
+        CLASS_ERROR_RESPONSE, CLASS_INDICATION, CLASS_SUCCESS_RESPONSE, METHOD_ALLOCATE,
+        METHOD_BINDING, METHOD_CHANNEL_BIND, METHOD_CONNECT, METHOD_CONNECTION_ATTEMPT,
+        METHOD_CONNECTION_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND,
         Message as WireMessage, MessageClass, MessageType, Setter,
     },
     textattrs::TextAttribute,
     uattrs::UnknownAttributes,
     xoraddr::XorMappedAddress,
 };
-use ::turn::proto::{lifetime::Lifetime, relayaddr::RelayedAddress, rsrvtoken::ReservationToken};
+use ::turn::proto::{
+    lifetime::Lifetime, peeraddr::PeerAddress, relayaddr::RelayedAddress,
+    rsrvtoken::ReservationToken,
+};
 
 use super::{ErrorCode, Method, Request, TransactionId, Unknown};
 
@@ -72,13 +76,26 @@ impl ResponseBuilder {
             Method::Refresh => METHOD_REFRESH,
             Method::CreatePermission => METHOD_CREATE_PERMISSION,
             Method::ChannelBind => METHOD_CHANNEL_BIND,
+            Method::Connect => METHOD_CONNECT,
+            Method::ConnectionBind => METHOD_CONNECTION_BIND,
             Method::Send => METHOD_SEND,
         };
+        Self::of_type(MessageType { method, class }, transaction, fingerprint)
+    }
+
+    fn of_type(typ: MessageType, transaction: TransactionId, fingerprint: bool) -> Self {
         let mut message = WireMessage::new();
         message.transaction_id.0 = transaction.0;
-        message.typ = MessageType { method, class };
+        message.typ = typ;
         message.write_header();
         Self { message, fingerprint }
+    }
+
+    /// A ConnectionAttempt indication: `peer` has connected (RFC 6062 §5.3).
+    pub fn connection_attempt(transaction: TransactionId, peer: SocketAddr, id: u32) -> Response {
+        let typ = MessageType { method: METHOD_CONNECTION_ATTEMPT, class: CLASS_INDICATION };
+        let peer = PeerAddress { ip: peer.ip(), port: peer.port() };
+        Self::of_type(typ, transaction, false).with(&peer).connection_id(id).finish(None)
     }
 
     fn with(mut self, attribute: &impl Setter) -> Self {
@@ -108,6 +125,12 @@ impl ResponseBuilder {
     /// RESERVATION-TOKEN (RFC 8656 §18.8).
     pub fn reservation_token(self, token: [u8; 8]) -> Self {
         self.with(&ReservationToken(token.to_vec()))
+    }
+
+    /// CONNECTION-ID (RFC 6062 §6.2.1).
+    pub fn connection_id(self, id: u32) -> Self {
+        let value = id.to_be_bytes().to_vec();
+        self.with(&RawAttribute { typ: ATTR_CONNECTION_ID, length: 4, value })
     }
 
     /// REALM and NONCE: what the client needs to try again (RFC 8489 §9.2.4).

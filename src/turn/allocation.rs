@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    FiveTuple, RelayIp,
+    ConnectionId, FiveTuple, RelayIp,
     relayed::Relayed,
     shared::{ReservationToken, Taken},
     sorted_map::SortedMap,
@@ -36,6 +36,15 @@ pub(super) const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
 /// How long a port is kept for the holder of a reservation token (RFC 8656 §7.2: 30 s).
 pub(super) const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
+/// What is relayed: the protocol between the server and the peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// RFC 8656
+    Udp,
+    /// RFC 6062
+    Tcp,
+}
+
 /// What stands under an [`AllocationId`].
 #[derive(Debug)]
 pub(super) enum Slot {
@@ -54,6 +63,7 @@ pub(super) struct Opening {
     pub fingerprint: bool,
     pub lifetime: Duration,
     pub taken: Taken,
+    pub transport: Transport,
     /// Whether any other port would do.
     pub any_port: bool,
     /// How many ports have been tried.
@@ -79,6 +89,9 @@ pub(super) struct Allocation {
     /// Its address, by the name that the world knows.
     pub relayed: RelayedAddr,
     pub expires: Instant,
+    pub transport: Transport,
+    /// Its connections to peers, if it relays TCP.
+    pub connections: Vec<ConnectionId>,
     pub permissions: SortedMap<IpAddr, Permission>,
     pub channels: SortedMap<ChannelNumber, Channel>,
     /// The channel of each peer that has one.
@@ -119,6 +132,8 @@ impl Allocation {
     #[inline]
     pub fn may_pass(&self, peer: PeerAddr, wire: SocketAddr, open: &Relayed) -> bool {
         let permission = self.permissions.get(&peer.0.ip());
-        permission.is_some_and(|permission| !permission.own || open.contains(wire))
+        // Datagrams have no way through an allocation of TCP (RFC 6062 §4.3).
+        self.transport == Transport::Udp
+            && permission.is_some_and(|permission| !permission.own || open.contains(wire))
     }
 }

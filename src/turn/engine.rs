@@ -11,8 +11,9 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use slab::Slab;
 
 use super::{
-    AllocationId, Common, DropReason, Event, FiveTuple, FromClient, Metrics, Output,
+    AllocationId, Common, ConnectionId, DropReason, Event, FiveTuple, FromClient, Metrics, Output,
     allocation::{Allocation, Slot},
+    connections::Connections,
     reply_limit::ReplyLimit,
     shared::ReservationToken,
     streams::Stream,
@@ -30,6 +31,7 @@ pub(super) enum Timer {
     Allocation(AllocationId),
     Permission(AllocationId, IpAddr),
     Channel(AllocationId, ChannelNumber),
+    Connection(ConnectionId),
     Reservation(ReservationToken),
 }
 
@@ -45,6 +47,7 @@ pub struct Engine {
     pub(super) by_tuple: HashMap<FiveTuple, AllocationId, foldhash::quality::RandomState>,
     /// The clients that came over TCP or TLS.
     pub(super) streams: Slab<Stream>,
+    pub(super) connections: Connections,
     pub(super) by_call: HashMap<CallId, Vec<AllocationId>>,
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outputs: VecDeque<Output>,
@@ -73,6 +76,7 @@ impl Engine {
             slots: Slab::new(),
             by_tuple: HashMap::default(),
             streams: Slab::new(),
+            connections: Connections::default(),
             by_call: HashMap::new(),
             timers: TimerQueue::default(),
             outputs: VecDeque::new(),
@@ -109,6 +113,7 @@ impl Engine {
                         allocation.channel_of.remove(&channel.peer);
                     }
                 }
+                Timer::Connection(id) => self.connection_expired(now, id),
                 Timer::Reservation(token) => self.common.shared.expire(token),
             }
         }
@@ -170,6 +175,9 @@ impl Engine {
         if request.method == Method::Allocate {
             return self.allocate(now, tuple, identity, request);
         }
+        if request.method == Method::ConnectionBind {
+            return self.connection_bind(tuple, &identity, request);
+        }
         let id = *self.by_tuple.get(&tuple).ok_or(ErrorCode::AllocationMismatch)?;
         if self.open_ref(id)?.owner.username != identity.username {
             return Err(ErrorCode::WrongCredentials);
@@ -178,7 +186,8 @@ impl Engine {
             Method::Refresh => self.refresh(now, id, request),
             Method::CreatePermission => self.create_permission(now, id, request),
             Method::ChannelBind => self.channel_bind(now, id, request),
-            Method::Binding | Method::Allocate | Method::Send => {
+            Method::Connect => return self.connect(now, id, request).map(|()| None),
+            Method::Binding | Method::Allocate | Method::ConnectionBind | Method::Send => {
                 unreachable!("{:?} goes another way", request.method)
             }
         }
@@ -278,6 +287,9 @@ impl Engine {
     /// stays until it is.
     pub(super) fn close(&mut self, id: AllocationId) {
         let Some(Slot::Open(_)) = self.slots.get(id.0 as usize) else { return };
+        for connection in self.connections_of(id) {
+            self.close_connection(connection);
+        }
         let Slot::Open(allocation) = self.slots.remove(id.0 as usize) else { return };
         self.by_tuple.remove(&allocation.tuple);
         self.timers.clear(allocation.expires, Timer::Allocation(id));

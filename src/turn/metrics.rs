@@ -190,6 +190,11 @@ impl Metrics {
         self.streams_opened[usize::from(tls)].add(1);
     }
 
+    /// Counts a stream that goes on with another worker, which counts it as opened again.
+    pub fn stream_moved(&self, tls: bool) {
+        self.streams_closed[usize::from(tls)].add(1);
+    }
+
     /// Counts a stream that is closed.
     pub fn stream_closed(&self, tls: bool, end: StreamEnd) {
         self.streams_closed[usize::from(tls)].add(1);

@@ -10,6 +10,7 @@ mod addresses;
 mod allocation;
 mod common;
 mod config;
+mod connections;
 mod ended_calls;
 mod engine;
 mod methods;
@@ -25,6 +26,8 @@ mod sorted_map;
 mod streams;
 
 #[cfg(test)]
+mod connection_tests;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod testing;
@@ -35,6 +38,7 @@ pub use addresses::{RelayAddresses, RelayIp};
 pub use allocation::AllocationId;
 pub use common::Common;
 pub use config::{Config, ExternalIp, ExternalIpError};
+pub use connections::ConnectionId;
 pub use engine::Engine;
 pub use metrics::{DropReason, Metrics, Snapshot, StreamEnd};
 pub use output::{Event, FiveTuple, OpenError, Output, Via};

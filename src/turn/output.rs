@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{AllocationId, StreamId};
+use super::{AllocationId, ConnectionId, StreamId};
 use crate::{
     ids::{CallId, ClientAddr},
     stun::Response,
@@ -44,7 +44,39 @@ pub enum Output {
         /// On which address.
         address: SocketAddr,
     },
-    /// Close the relay socket.
+    /// The same with a listener of TCP (RFC 6062 §5.1), from whose address connections are made, too.
+    ListenRelay {
+        /// For which allocation.
+        allocation: AllocationId,
+        /// On which address.
+        address: SocketAddr,
+    },
+    /// Connect to a peer, and say how it went with
+    /// [`Engine::connected`](super::Engine::connected).
+    Connect {
+        /// By which name.
+        connection: ConnectionId,
+        /// From which address.
+        from: SocketAddr,
+        /// To which.
+        to: SocketAddr,
+    },
+    /// From now on a stream of a client and a connection to a peer are one: what comes by one goes
+    /// out by the other.
+    Splice {
+        /// The stream.
+        stream: StreamId,
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// Close a connection to a peer, and the stream that it is one with.
+    CloseConnection {
+        /// Which one.
+        connection: ConnectionId,
+        /// That stream.
+        stream: Option<StreamId>,
+    },
+    /// Close the relay socket or listener.
     CloseRelay {
         /// Of which allocation.
         allocation: AllocationId,

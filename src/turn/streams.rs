@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::{Engine, FiveTuple, Via, allocation::Slot};
+use super::{ConnectionId, Engine, FiveTuple, Via, allocation::Slot};
 use crate::ids::ClientAddr;
 
 /// Names a stream within its worker. A name is used again once the stream is closed.
@@ -16,20 +16,26 @@ pub(super) struct Stream {
     client: ClientAddr,
     /// The address of ours that the client came to.
     local: IpAddr,
+    /// The connection to a peer that it is one with.
+    pub connection: Option<ConnectionId>,
 }
 
 impl Engine {
     /// A client has come over a stream, to our address `local`. Its messages are handed in with the
     /// five-tuple that this gives.
     pub fn stream_opened(&mut self, client: ClientAddr, local: IpAddr) -> FiveTuple {
-        let id = self.streams.insert(Stream { client, local }) as u32;
+        let id = self.streams.insert(Stream { client, local, connection: None }) as u32;
         FiveTuple { via: Via::Stream(StreamId(id)), client }
     }
 
     /// The stream is gone, and the client with it: so is its allocation. Nothing may be sent to it
     /// from now on.
     pub fn stream_closed(&mut self, id: StreamId) {
-        let Some(Stream { client, .. }) = self.streams.try_remove(id.0 as usize) else { return };
+        let Some(stream) = self.streams.try_remove(id.0 as usize) else { return };
+        let Stream { client, connection, .. } = stream;
+        if let Some(connection) = connection {
+            self.close_connection(connection);
+        }
         let tuple = FiveTuple { via: Via::Stream(id), client };
         let Some(allocation) = self.by_tuple.get(&tuple).copied() else { return };
         match self.slots.get_mut(allocation.0 as usize) {
@@ -44,6 +50,15 @@ impl Engine {
     /// Whether there is an allocation for a five-tuple, or one is being opened.
     pub fn has_allocation(&self, tuple: FiveTuple) -> bool {
         self.by_tuple.contains_key(&tuple)
+    }
+
+    /// Whether a stream serves for something: an allocation, or a connection to a peer.
+    pub fn is_in_use(&self, tuple: FiveTuple) -> bool {
+        let stream = match tuple.via {
+            Via::Stream(StreamId(id)) => self.streams.get(id as usize),
+            Via::Listener(_) => None,
+        };
+        self.has_allocation(tuple) || stream.is_some_and(|stream| stream.connection.is_some())
     }
 
     /// The address of ours that a client came to.

@@ -48,6 +48,12 @@ pub struct World {
     pub exhausted: bool,
     /// What the last datagram that went from one relayed address to another came to.
     pub handed_over: Option<(HandOver, Option<Vec<u8>>)>,
+    /// Connections that are being made: from which relayed address, and to which peer.
+    pub connecting: Vec<(ConnectionId, SocketAddr, SocketAddr)>,
+    /// Streams and connections that are one.
+    pub spliced: Vec<(StreamId, ConnectionId)>,
+    /// Connections that were closed.
+    pub closed: Vec<ConnectionId>,
     /// The clients that come over TCP, each with its stream.
     streams: HashMap<SocketAddr, FiveTuple>,
     /// What was sent since it was last looked at.
@@ -83,6 +89,9 @@ impl World {
             handed_over: None,
             sent: Vec::new(),
             streams: HashMap::new(),
+            connecting: Vec::new(),
+            spliced: Vec::new(),
+            closed: Vec::new(),
         }
     }
 
@@ -137,6 +146,21 @@ impl World {
         (verdict, bytes)
     }
 
+    /// A peer connects to a relayed address.
+    pub fn peer_connects(&mut self, peer: &str, relayed: SocketAddr) -> Option<ConnectionId> {
+        let (&(worker, id), _) = self.sockets.iter().find(|(_, at)| **at == relayed)?;
+        let made = self.workers[worker].peer_connected(self.now, id, peer.parse().unwrap());
+        self.carry_out(worker);
+        made
+    }
+
+    /// Says how the connection went that was to be made last.
+    pub fn connected(&mut self, worker: usize, made: bool) {
+        let (id, ..) = *self.connecting.last().expect("one is being made");
+        self.workers[worker].connected(self.now, id, made);
+        self.carry_out(worker);
+    }
+
     /// Hands a datagram of a peer to the relay socket at `relayed`. What the client gets.
     pub fn peer_sends(
         &mut self,
@@ -153,11 +177,12 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, worker: usize) {
+    pub fn carry_out(&mut self, worker: usize) {
         while let Some(output) = self.workers[worker].poll_output() {
             match output {
                 Output::Transmit { to, bytes } => self.sent.push((to, bytes)),
-                Output::OpenRelay { allocation, address } => {
+                Output::OpenRelay { allocation, address }
+                | Output::ListenRelay { allocation, address } => {
                     let taken = self.sockets.values().any(|a| *a == address);
                     assert!(!taken, "{address} was given out twice");
                     let result = if self.exhausted {
@@ -174,6 +199,16 @@ impl World {
                 Output::CloseRelay { allocation } => {
                     let closed = self.sockets.remove(&(worker, allocation));
                     assert!(closed.is_some(), "{allocation:?} was not open");
+                }
+                Output::Connect { connection, from, to } => {
+                    let from = self.sockets.values().find(|open| **open == from).copied();
+                    self.connecting.push((connection, from.expect("it is open"), to));
+                }
+                Output::Splice { stream, connection } => self.spliced.push((stream, connection)),
+                Output::CloseConnection { connection, .. } => {
+                    self.connecting.retain(|(other, ..)| *other != connection);
+                    self.spliced.retain(|(_, other)| *other != connection);
+                    self.closed.push(connection);
                 }
                 Output::ReleaseMemory => {}
                 Output::Event(Event::AllocationOpened { call, .. }) => {
@@ -230,7 +265,10 @@ impl World {
     /// Fails unless there is exactly one timer for each thing that expires.
     pub fn assert_timers_fit(&self) {
         for engine in &self.workers {
-            let timers = engine.timers.keys().filter(|t| !matches!(t, Timer::Reservation(_)));
+            let timers = engine
+                .timers
+                .keys()
+                .filter(|t| !matches!(t, Timer::Reservation(_) | Timer::Connection(_)));
             let expected: usize = engine
                 .slots
                 .iter()
@@ -249,6 +287,7 @@ impl World {
             assert_eq!(engine.slots.len(), 0);
             assert!(engine.by_tuple.is_empty());
             assert_eq!(engine.streams.len(), self.streams.len());
+            assert!(engine.connections.is_empty());
             assert!(engine.by_call.is_empty());
             assert!(engine.timers.is_empty(), "{:?}", engine.timers);
             assert!(engine.outputs.is_empty());

@@ -116,7 +116,7 @@ fn each_wrong_allocate_has_its_code() {
     let family = |n| raw(ATTR_REQUESTED_ADDRESS_FAMILY, &[n, 0, 0, 0]);
     let token = || raw(ATTR_RESERVATION_TOKEN, &[7; 8]);
     assert_eq!(code(&[]), Some(400));
-    assert_eq!(code(&[raw(ATTR_REQUESTED_TRANSPORT, &[6, 0, 0, 0])]), Some(442));
+    assert_eq!(code(&[raw(ATTR_REQUESTED_TRANSPORT, &[132, 0, 0, 0])]), Some(442));
     assert_eq!(code(&[udp(), family(3)]), Some(440));
     assert_eq!(code(&[udp(), token()]), Some(508));
     assert_eq!(code(&[udp(), token(), family(1)]), Some(400));

@@ -47,6 +47,11 @@ impl<S: Read + Write> Framed<S> {
         Self(stream.into())
     }
 
+    /// The stream, once no more messages go over it.
+    pub fn into_inner(self) -> S {
+        self.0.into_inner()
+    }
+
     /// Writes bytes as they are.
     pub fn write(&self, bytes: &[u8]) {
         let mut stream = self.0.borrow_mut();
@@ -117,6 +122,24 @@ impl PlainClient {
 impl<W: Wire> PlainClient<W> {
     /// Opens an allocation at the server at the other end.
     pub fn allocate_over(socket: W) -> Self {
+        Self::allocate_with(socket, turn::proto::PROTO_UDP)
+    }
+
+    /// Opens one that relays TCP.
+    pub fn allocate_tcp(socket: W) -> Self {
+        Self::allocate_with(socket, turn::proto::PROTO_TCP)
+    }
+
+    /// The same user, on another stream.
+    pub fn of_same_user(&self, socket: W) -> Self {
+        let (nonce, key) = (String::new(), self.key.clone());
+        let mut other = Self { socket, relayed: self.relayed, nonce, key };
+        let challenge = other.exchange(&message(METHOD_REFRESH, &[]).raw);
+        other.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
+        other
+    }
+
+    fn allocate_with(socket: W, protocol: turn::proto::Protocol) -> Self {
         let key = MessageIntegrity::new_long_term_integrity(
             USER.to_owned(),
             REALM.to_owned(),
@@ -124,13 +147,11 @@ impl<W: Wire> PlainClient<W> {
         );
         let relayed = ([0, 0, 0, 0], 0).into();
         let mut client = Self { socket, relayed, nonce: String::new(), key };
-        let udp = || -> Vec<Box<dyn Setter>> {
-            vec![Box::new(RequestedTransport { protocol: turn::proto::PROTO_UDP })]
-        };
-        let challenge = client.exchange(&message(METHOD_ALLOCATE, &udp()).raw);
+        let wanted = || -> Vec<Box<dyn Setter>> { vec![Box::new(RequestedTransport { protocol })] };
+        let challenge = client.exchange(&message(METHOD_ALLOCATE, &wanted()).raw);
         client.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
         let mut relayed = RelayedAddress::default();
-        relayed.get_from(&client.request(METHOD_ALLOCATE, &udp())).unwrap();
+        relayed.get_from(&client.request(METHOD_ALLOCATE, &wanted())).unwrap();
         client.relayed = SocketAddr::new(relayed.ip, relayed.port);
         client
     }
@@ -146,7 +167,7 @@ impl<W: Wire> PlainClient<W> {
     }
 
     /// A signed request; gives the success.
-    fn request(&self, method: Method, attributes: &[Box<dyn Setter>]) -> Message {
+    pub fn request(&self, method: Method, attributes: &[Box<dyn Setter>]) -> Message {
         let mut request = message(method, attributes);
         for (typ, text) in [(ATTR_USERNAME, USER), (ATTR_REALM, REALM), (ATTR_NONCE, &self.nonce)] {
             TextAttribute::new(typ, text.to_owned()).add_to(&mut request).unwrap();
@@ -171,7 +192,8 @@ impl<W: Wire> PlainClient<W> {
     }
 }
 
-fn peer_attribute(at: SocketAddr) -> Box<dyn Setter> {
+/// XOR-PEER-ADDRESS.
+pub fn peer_attribute(at: SocketAddr) -> Box<dyn Setter> {
     Box::new(PeerAddress { ip: at.ip(), port: at.port() })
 }
 

@@ -1,16 +1,18 @@
 //! Allocate (RFC 8656 §7.2): a relayed address for a client.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ::turn::proto::PROTO_UDP;
+use ::turn::proto::{PROTO_TCP, PROTO_UDP, Protocol};
 
 use crate::{
     auth::TurnIdentity,
     clock::Now,
     stun::{ErrorCode, Family, Method, Request, ResponseBuilder, TransactionId},
     turn::{
-        AllocationId, Engine, Event, FiveTuple, OpenError, Output, Owner,
-        allocation::{Allocation, DEFAULT_LIFETIME, Opening, RESERVATION_LIFETIME, Slot},
+        AllocationId, Engine, Event, FiveTuple, OpenError, Output, Owner, Via,
+        allocation::{
+            Allocation, DEFAULT_LIFETIME, Opening, RESERVATION_LIFETIME, Slot, Transport,
+        },
         engine::Timer,
         shared::Taken,
     },
@@ -35,14 +37,19 @@ impl Engine {
             return self.allocate_again(*id, &identity, request);
         }
         let attributes = &request.attributes;
-        match attributes.requested_transport {
+        let transport = match attributes.requested_transport.map(Protocol) {
             None => return Err(ErrorCode::BadRequest),
-            Some(protocol) if protocol != PROTO_UDP.0 => {
-                return Err(ErrorCode::UnsupportedTransport);
-            }
-            Some(_) => {}
-        }
+            Some(PROTO_UDP) => Transport::Udp,
+            Some(PROTO_TCP) => Transport::Tcp,
+            Some(_) => return Err(ErrorCode::UnsupportedTransport),
+        };
         let token = attributes.reservation_token;
+        // "… the client connection … over UDP … 400"; no ports of one's choice (RFC 6062 §5.1).
+        let over_udp = matches!(tuple.via, Via::Listener(_));
+        let chooses = token.is_some() || attributes.even_port.is_some();
+        if transport == Transport::Tcp && (over_udp || chooses) {
+            return Err(ErrorCode::BadRequest);
+        }
         let wants_both = attributes.even_port.is_some() || attributes.requested_family.is_some();
         if token.is_some() && wants_both {
             return Err(ErrorCode::BadRequest);
@@ -75,6 +82,7 @@ impl Engine {
             lifetime: self.lifetime(attributes.lifetime),
             any_port: token.is_none() && attributes.even_port.is_none(),
             taken,
+            transport,
             attempts: 1,
             abandoned: false,
         };
@@ -82,7 +90,7 @@ impl Engine {
         let id = AllocationId(self.slots.insert(Slot::Opening(opening)) as u32);
         self.by_tuple.insert(tuple, id);
         self.grown();
-        self.outputs.push_back(Output::OpenRelay { allocation: id, address });
+        self.open_relay(transport, id, address);
         Ok(None)
     }
 
@@ -122,8 +130,8 @@ impl Engine {
                     Some(other) => {
                         opening.taken.port = other;
                         opening.attempts += 1;
-                        let address = (ip.0, other).into();
-                        self.outputs.push_back(Output::OpenRelay { allocation: id, address });
+                        let transport = opening.transport;
+                        self.open_relay(transport, id, (ip.0, other).into());
                         return;
                     }
                     None => Err(ErrorCode::InsufficientCapacity),
@@ -167,8 +175,17 @@ impl Engine {
         }
     }
 
+    fn open_relay(&mut self, transport: Transport, allocation: AllocationId, address: SocketAddr) {
+        self.outputs.push_back(match transport {
+            Transport::Udp => Output::OpenRelay { allocation, address },
+            Transport::Tcp => Output::ListenRelay { allocation, address },
+        });
+    }
+
     fn open(&mut self, now: Now, id: AllocationId, opening: Opening) {
-        let Opening { tuple, identity, transaction, fingerprint, lifetime, taken, .. } = opening;
+        let Opening {
+            tuple, identity, transaction, fingerprint, lifetime, taken, transport, ..
+        } = opening;
         let allocation = Allocation {
             tuple,
             transaction,
@@ -178,6 +195,8 @@ impl Engine {
             port: taken.port,
             relayed: self.common.addresses.advertise((taken.ip.0, taken.port).into()),
             expires: now.instant + lifetime,
+            transport,
+            connections: Vec::new(),
             permissions: Default::default(),
             channels: Default::default(),
             channel_of: Default::default(),

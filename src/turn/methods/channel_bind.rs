@@ -6,7 +6,7 @@ use crate::{
     stun::{ChannelNumber, ErrorCode, Family, Request, ResponseBuilder},
     turn::{
         AllocationId, Common, Engine,
-        allocation::{CHANNEL_LIFETIME, Channel},
+        allocation::{CHANNEL_LIFETIME, Channel, Transport},
         engine::Timer,
     },
 };
@@ -24,6 +24,10 @@ impl Engine {
             return Err(ErrorCode::BadRequest);
         };
         let allocation = self.open_ref(id)?;
+        // There are no channels to connections (RFC 6062 §4).
+        if allocation.transport == Transport::Tcp {
+            return Err(ErrorCode::BadRequest);
+        }
         if Family::of(peer) != allocation.family() {
             return Err(ErrorCode::PeerAddressFamilyMismatch);
         }

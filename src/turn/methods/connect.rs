@@ -1,0 +1,39 @@
+//! Connect (RFC 6062 §5.2): a connection from the relayed address to a peer.
+
+use crate::{
+    clock::Now,
+    ids::PeerAddr,
+    stun::{ErrorCode, Family, Request},
+    turn::{AllocationId, Common, Engine, Output, allocation::Transport, connections::State},
+};
+
+impl Engine {
+    /// Has the connection made; the answer follows in [`Engine::connected`].
+    pub(in crate::turn) fn connect(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        request: &Request<'_>,
+    ) -> Result<(), ErrorCode> {
+        let peer = PeerAddr(request.attributes.peer.ok_or(ErrorCode::BadRequest)?);
+        let allocation = self.open_ref(id)?;
+        if allocation.transport != Transport::Tcp {
+            return Err(ErrorCode::AllocationMismatch);
+        }
+        if Family::of(peer.0) != allocation.family() {
+            return Err(ErrorCode::PeerAddressFamilyMismatch);
+        }
+        let Common { addresses, config, relayed, .. } = &self.common;
+        let to = addresses.check_peer(config, relayed, peer)?;
+        let from = (allocation.ip.0, allocation.port).into();
+        let mut others = allocation.connections.iter().filter_map(|c| self.connections.get(*c));
+        if others.any(|other| other.peer == peer) {
+            return Err(ErrorCode::ConnectionAlreadyExists);
+        }
+        let (transaction, fingerprint) = (request.transaction, request.fingerprint);
+        let state = State::Connecting { transaction, fingerprint };
+        let connection = self.add_connection(now, id, peer, state)?;
+        self.outputs.push_back(Output::Connect { connection, from, to });
+        Ok(())
+    }
+}

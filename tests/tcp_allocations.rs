@@ -1,0 +1,196 @@
+//! Allocations of TCP (RFC 6062) over real sockets: clients over TCP, peers over TCP.
+
+mod common;
+mod support;
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    thread,
+};
+
+use common::{DEADLINE, Server};
+use stun::{
+    attributes::{ATTR_CONNECTION_ID, RawAttribute},
+    message::{METHOD_CONNECT, METHOD_CONNECTION_ATTEMPT, METHOD_CONNECTION_BIND, Message, Setter},
+};
+use support::plain_client::{Framed, PlainClient, peer_attribute};
+
+fn start(options: &[&str]) -> Server {
+    // Several workers: a stream for data comes to another one than its allocation.
+    let users = ["--realm", support::REALM, "--user", "static:pass", "--workers", "3"];
+    Server::with(&[&users[..], options].concat())
+}
+
+fn stream(at: &str) -> TcpStream {
+    let stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+type Client = PlainClient<Framed<TcpStream>>;
+
+fn allocate(server: &Server) -> Client {
+    PlainClient::allocate_tcp(Framed::new(stream(server.turn())))
+}
+
+fn number(message: &Message) -> Box<dyn Setter> {
+    let value = message.get(ATTR_CONNECTION_ID).unwrap();
+    Box::new(RawAttribute { typ: ATTR_CONNECTION_ID, length: 4, value })
+}
+
+/// Connects to a peer, and gives the stream that leads there.
+fn connect(server: &Server, client: &Client, peer: SocketAddr) -> TcpStream {
+    let made = client.request(METHOD_CONNECT, &[peer_attribute(peer)]);
+    bind(server, client, number(&made))
+}
+
+fn bind(server: &Server, client: &Client, number: Box<dyn Setter>) -> TcpStream {
+    let data = client.of_same_user(Framed::new(stream(server.turn())));
+    data.request(METHOD_CONNECTION_BIND, &[number]);
+    data.socket.into_inner()
+}
+
+fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let (stream, from) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    (stream, from)
+}
+
+fn read(mut stream: impl Read, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+fn nothing_is_left(server: &Server) {
+    server.wait_for_metric("callbox_allocations", |open| open == 0.0);
+    server.wait_for_metric("callbox_relay_streams{transport=\"tcp\"}", |open| open == 0.0);
+}
+
+#[test]
+fn a_client_connects_to_a_peer() {
+    let server = start(&[]);
+    let client = allocate(&server);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // As many as there are workers, so that some come to each.
+    for _ in 0..3 {
+        let mut data = connect(&server, &client, listener.local_addr().unwrap());
+        let (mut peer, from) = accept(&listener);
+        assert_eq!(from, client.relayed);
+        data.write_all(b"from the client").unwrap();
+        assert_eq!(read(&peer, 15), b"from the client");
+        peer.write_all(b"from the peer").unwrap();
+        assert_eq!(read(&data, 13), b"from the peer");
+        drop(peer);
+        assert_eq!(data.read(&mut [0; 9]).unwrap(), 0, "the end goes through");
+    }
+    drop(client);
+    nothing_is_left(&server);
+}
+
+#[test]
+fn a_peer_connects_to_a_client() {
+    let server = start(&[]);
+    let client = allocate(&server);
+    let mut early = stream(&client.relayed.to_string());
+    assert_eq!(early.read(&mut [0; 9]).unwrap_or(0), 0, "without a permission");
+    client.permit("127.0.0.1:9".parse().unwrap());
+    let mut peer = stream(&client.relayed.to_string());
+    // What a peer says before it is bound is kept for the client.
+    peer.write_all(b"early").unwrap();
+    let mut attempt = Message::new();
+    attempt.unmarshal_binary(&client.receive()).unwrap();
+    assert_eq!(attempt.typ.method, METHOD_CONNECTION_ATTEMPT);
+    let mut data = bind(&server, &client, number(&attempt));
+    assert_eq!(read(&data, 5), b"early");
+    data.write_all(b"and back").unwrap();
+    assert_eq!(read(&peer, 8), b"and back");
+    // What a client has said last reaches the peer, and then the end.
+    data.write_all(b"the last").unwrap();
+    data.shutdown(Shutdown::Write).unwrap();
+    let mut rest = Vec::new();
+    peer.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"the last");
+    drop(client);
+    nothing_is_left(&server);
+}
+
+/// Much in both directions, past readers that take their time: nothing is lost, nothing grows.
+#[test]
+fn nothing_is_lost_and_nothing_grows_before_a_slow_reader() {
+    const LEN: usize = 20 << 20;
+    let server = start(&[]);
+    let client = allocate(&server);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let data = connect(&server, &client, listener.local_addr().unwrap());
+    let (peer, _) = accept(&listener);
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+    };
+    let before = resident();
+    let bytes: Vec<u8> = (0..LEN).map(|n| (n % 251) as u8).collect();
+    thread::scope(|scope| {
+        for (mut from, mut to) in [(&data, &peer), (&peer, &data)] {
+            let bytes = &bytes;
+            let sender = scope.spawn(move || from.write_all(bytes).unwrap());
+            let mut buffer = vec![0; 5000];
+            let mut at = 0;
+            // Not a byte is read until the sender is held back, or has sent it all.
+            while at == 0 && !sender.is_finished() {
+                thread::yield_now();
+                if to.peek(&mut buffer).is_ok_and(|len| len == buffer.len()) {
+                    break;
+                }
+            }
+            while at < LEN {
+                let len = to.read(&mut buffer).unwrap();
+                assert!(len > 0 && buffer[..len] == bytes[at..at + len], "at {at}");
+                at += len;
+            }
+            sender.join().unwrap();
+        }
+    });
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 4 << 10, "{grown} KiB more");
+    let relayed = server.metric("callbox_relayed_bytes_total{direction=\"up\"}");
+    assert_eq!(relayed, LEN as f64);
+}
+
+#[test]
+fn a_client_that_is_gone_takes_its_connections_along() {
+    let server = start(&[]);
+    let client = allocate(&server);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut data = connect(&server, &client, listener.local_addr().unwrap());
+    let (mut peer, _) = accept(&listener);
+    drop(client);
+    assert_eq!(peer.read(&mut [0; 9]).unwrap_or(0), 0);
+    assert_eq!(data.read(&mut [0; 9]).unwrap_or(0), 0);
+    nothing_is_left(&server);
+}
+
+/// coturn's client, of which one connects to the other. (Its passive mode loses half of what it sends with
+/// coturn's server, too: see docs/interop.md.)
+#[test]
+fn coturn_s_client_relays_tcp() {
+    let server = start(&["--max-connections-per-address", "1000"]);
+    let (ip, port) = server.turn().rsplit_once(':').unwrap();
+    for how in [&["-T"][..], &["-T", "-S"]] {
+        let output = Command::new("timeout")
+            .args(["60", "turnutils_uclient", "-t", "-y", "-n", "50", "-m", "2", "-l", "172"])
+            .args(["-z", "5", "-u", "static", "-w", "pass", "-p", port])
+            .args(how)
+            .arg(ip)
+            .output()
+            .expect("turnutils_uclient can be run");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{how:?}: {text}");
+        assert!(text.contains("Total lost packets 0 "), "{how:?}: {text}");
+    }
+    nothing_is_left(&server);
+}
