@@ -40,7 +40,7 @@ pub(super) const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) enum Slot {
     /// The socket is being opened; the client has had no answer.
-    Opening(Opening),
+    Opening(Box<Opening>),
     /// The client has had its success.
     Open(Box<Allocation>),
 }

@@ -81,7 +81,7 @@ impl Engine {
             attempts: 1,
         };
         let address = (opening.taken.ip.0, opening.taken.port).into();
-        let id = AllocationId(self.slots.insert(Slot::Opening(opening)) as u32);
+        let id = AllocationId(self.slots.insert(Slot::Opening(Box::new(opening))) as u32);
         self.by_tuple.insert(tuple, id);
         self.grown();
         self.outputs.push_back(Output::OpenRelay { allocation: id, address });
@@ -137,7 +137,7 @@ impl Engine {
                 if ended { Err(ErrorCode::Unauthorized) } else { Ok(()) }
             }
         };
-        let opening = opening.clone();
+        let opening = Opening::clone(opening);
         match outcome {
             Ok(()) => self.open(now, id, opening),
             Err(code) => {
