@@ -3,10 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ::stun::{
-    attributes::{ATTR_NONCE, ATTR_REALM, AttrType},
+    attributes::{ATTR_NONCE, ATTR_PASSWORD_ALGORITHMS, ATTR_REALM, AttrType},
     error_code::{ErrorCode as WireCode, ErrorCodeAttribute},
     fingerprint::FINGERPRINT,
-    integrity::MessageIntegrity,
     message::{
         CLASS_ERROR_RESPONSE, CLASS_SUCCESS_RESPONSE, METHOD_ALLOCATE, METHOD_BINDING,
         METHOD_CHANNEL_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND,
@@ -18,7 +17,7 @@ use ::stun::{
 };
 use ::turn::proto::{lifetime::Lifetime, relayaddr::RelayedAddress, rsrvtoken::ReservationToken};
 
-use super::{ErrorCode, Method, Request, TransactionId, Unknown};
+use super::{ErrorCode, Method, PasswordAlgorithm, Request, SigningKey, TransactionId, Unknown};
 
 /// A finished response: bytes to send.
 pub type Response = Vec<u8>;
@@ -110,10 +109,13 @@ impl ResponseBuilder {
         self.with(&ReservationToken(token.to_vec()))
     }
 
-    /// REALM and NONCE: what the client needs to try again (RFC 8489 §9.2.4).
-    pub fn challenge(self, realm: &str, nonce: String) -> Self {
-        self.with(&TextAttribute::new(ATTR_REALM, realm.to_owned()))
-            .with(&TextAttribute::new(ATTR_NONCE, nonce))
+    /// REALM, NONCE and PASSWORD-ALGORITHMS: what the client needs to try again (RFC 8489 §9.2.4).
+    pub fn challenge(mut self, realm: &str, nonce: String) -> Self {
+        self = self
+            .with(&TextAttribute::new(ATTR_REALM, realm.to_owned()))
+            .with(&TextAttribute::new(ATTR_NONCE, nonce));
+        self.message.add(ATTR_PASSWORD_ALGORITHMS, &PasswordAlgorithm::OFFER);
+        self
     }
 
     /// UNKNOWN-ATTRIBUTES (RFC 8489 §14.13).
@@ -123,15 +125,14 @@ impl ResponseBuilder {
 
     /// Signs the response with the key of the request's user, if it proved to have one, adds a
     /// FINGERPRINT if the request carried one, and gives the bytes.
-    pub fn finish(self, key: Option<&[u8]>) -> Response {
-        let fingerprint = self.fingerprint;
-        let mut response = self;
+    pub fn finish(mut self, key: Option<SigningKey<'_>>) -> Response {
         if let Some(key) = key {
-            response = response.with(&MessageIntegrity(key.to_vec()));
+            let value = key.sign(&self.message.raw);
+            self.message.add(key.integrity.attribute(), value.as_ref());
         }
-        if fingerprint {
-            response = response.with(&FINGERPRINT);
+        if self.fingerprint {
+            self = self.with(&FINGERPRINT);
         }
-        response.message.raw
+        self.message.raw
     }
 }

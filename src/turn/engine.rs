@@ -20,7 +20,7 @@ use crate::{
     auth::TurnIdentity,
     clock::{Now, TimerQueue},
     ids::CallId,
-    stun::{ChannelNumber, ErrorCode, Method, Request, Response, ResponseBuilder},
+    stun::{ChannelNumber, ErrorCode, Method, Request, Response, ResponseBuilder, SigningKey},
 };
 
 /// What a timer is for.
@@ -187,7 +187,7 @@ impl Engine {
         now: Now,
         tuple: FiveTuple,
         request: &Request<'_>,
-        key: Option<&[u8]>,
+        key: Option<SigningKey<'_>>,
         result: Result<Option<ResponseBuilder>, ErrorCode>,
     ) -> FromClient {
         match result {

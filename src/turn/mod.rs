@@ -24,6 +24,8 @@ mod shared;
 mod sorted_map;
 
 #[cfg(test)]
+mod password_algorithm_tests;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod testing;
