@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Now,
     ids::{CallId, ClientAddr},
-    stun::{Attributes, ErrorCode, Integrity, PasswordAlgorithm, Request},
+    stun::{Attributes, ErrorCode, PasswordAlgorithm, Request},
 };
 
 /// Who made a request, proved.
@@ -134,7 +134,7 @@ impl TurnAuth {
         let (true, Some(realm), Some(nonce)) = (named, attributes.realm, attributes.nonce) else {
             return Err(TurnAuthError::Incomplete);
         };
-        let (algorithm, answers) = negotiated(attributes, nonce)?;
+        let algorithm = negotiated(attributes, nonce)?;
         if realm != self.realm.as_bytes() {
             return Err(TurnAuthError::Wrong);
         }
@@ -151,7 +151,10 @@ impl TurnAuth {
             None => self.identify(username, algorithm, |key| credentials.verify(key.bytes())),
         };
         let mut identity = identity.ok_or(TurnAuthError::Wrong)?;
-        identity.key = identity.key.answering(answers);
+        // A client that keeps to RFC 8489 §9.2.5 signs with MESSAGE-INTEGRITY-SHA256 if it speaks of
+        // password algorithms, and else with MESSAGE-INTEGRITY; so this is what §9.2.4 asks for. One
+        // that does not can at least read the attribute that it writes.
+        identity.key = identity.key.answering(credentials.integrity());
         // The nonce comes last: whose key is wrong as well should hear of that, and 438 tells
         // nothing to those who have no key.
         match self.nonces.check(now, client, nonce) {
@@ -196,15 +199,15 @@ impl TurnAuth {
     }
 }
 
-/// How the request's key is made, and in which attribute its answers are signed (RFC 8489 §9.2.4):
-/// MESSAGE-INTEGRITY-SHA256, unless the client knows nothing of password algorithms.
+/// How the request's key is made (RFC 8489 §9.2.4): by MD5, unless the client has chosen out of
+/// what it was offered.
 fn negotiated(
     attributes: &Attributes<'_>,
     nonce: &[u8],
-) -> Result<(PasswordAlgorithm, Integrity), TurnAuthError> {
+) -> Result<PasswordAlgorithm, TurnAuthError> {
     let (chosen, offer) = (attributes.password_algorithm, attributes.password_algorithms);
     if chosen.is_none() && offer.is_none() {
-        return Ok((PasswordAlgorithm::Md5, Integrity::Sha1));
+        return Ok(PasswordAlgorithm::Md5);
     }
     // A nonce without the cookie came with no offer that could be compared. It is none of ours,
     // and the client will hear so, whatever it has chosen.
@@ -212,8 +215,5 @@ fn negotiated(
     if offered && (chosen.is_none() || offer != Some(&PasswordAlgorithm::OFFER)) {
         return Err(TurnAuthError::BidDown);
     }
-    match chosen.unwrap_or(Some(PasswordAlgorithm::Md5)) {
-        Some(algorithm) => Ok((algorithm, Integrity::Sha256)),
-        None => Err(TurnAuthError::BidDown),
-    }
+    chosen.unwrap_or(Some(PasswordAlgorithm::Md5)).ok_or(TurnAuthError::BidDown)
 }

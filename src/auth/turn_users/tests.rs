@@ -13,6 +13,7 @@ use super::*;
 use crate::{
     ids::UserId,
     stun::{
+        Integrity,
         testing::{sha256_of, sign_sha256},
         vectors::{MATRIX, RFC5769_LONG_TERM, RFC8489_LONG_TERM},
     },
