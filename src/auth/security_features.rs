@@ -9,11 +9,12 @@ const COOKIE: &[u8] = b"obMatJos2";
 /// How many base64 characters of features follow.
 const FEATURES: usize = 4;
 
-/// The STUN Security Features (RFC 8489 §18.1).
+/// The STUN Security Features (RFC 8489 §18.1), 24 bits of which two are assigned.
 ///
-/// Bit 0 is the least significant of the 24: so the verified erratum 6290 has it, and the
-/// example in Appendix B.1. Clients that follow the text before it see no bit that they know, and
-/// go by PASSWORD-ALGORITHMS alone.
+/// Which end bit 0 stands at depends on whom one asks: it is the leftmost bit in the RFC and in the
+/// examples of RFC 8656, and the rightmost in the verified erratum 6290 and in Appendix B.1. Clients
+/// of both readings are about, so each bit is written at both ends and read from either; to
+/// the other reading it is one of those that are not assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct SecurityFeatures {
     /// Bit 0: there are PASSWORD-ALGORITHMS beside the nonce.
@@ -22,12 +23,26 @@ pub(super) struct SecurityFeatures {
     pub username_anonymity: bool,
 }
 
+/// Bit 0, at both ends.
+const PASSWORD_ALGORITHMS: [u8; 3] = [0x80, 0, 0x01];
+
+/// Bit 1, at both ends.
+const USERNAME_ANONYMITY: [u8; 3] = [0x40, 0, 0x02];
+
 impl SecurityFeatures {
     /// The 13 characters that go in front of a nonce.
     pub fn cookie(self) -> String {
-        let bits = u8::from(self.password_algorithms) | u8::from(self.username_anonymity) << 1;
+        let mut bits = [0; 3];
+        for (set, feature) in [
+            (self.password_algorithms, PASSWORD_ALGORITHMS),
+            (self.username_anonymity, USERNAME_ANONYMITY),
+        ] {
+            if set {
+                bits.iter_mut().zip(feature).for_each(|(b, f)| *b |= f);
+            }
+        }
         let mut cookie = String::from_utf8_lossy(COOKIE).into_owned();
-        BASE64_STANDARD.encode_string([0, 0, bits], &mut cookie);
+        BASE64_STANDARD.encode_string(bits, &mut cookie);
         cookie
     }
 
@@ -36,9 +51,10 @@ impl SecurityFeatures {
         let features = nonce.strip_prefix(COOKIE)?.get(..FEATURES)?;
         let mut bits = [0; 3];
         let len = BASE64_STANDARD.decode_slice(features, &mut bits).ok()?;
-        (len == bits.len()).then_some(Self {
-            password_algorithms: bits[2] & 1 != 0,
-            username_anonymity: bits[2] & 2 != 0,
+        let has = |feature: [u8; 3]| bits.iter().zip(feature).any(|(b, f)| b & f != 0);
+        (len == bits.len()).then(|| Self {
+            password_algorithms: has(PASSWORD_ALGORITHMS),
+            username_anonymity: has(USERNAME_ANONYMITY),
         })
     }
 }
@@ -49,12 +65,28 @@ mod tests {
 
     use super::*;
 
+    /// The nonces of RFC 8489, Appendix B.1, whose user is named by a hash, and of RFC 8656, §20,
+    /// whose server offers algorithms.
     #[test]
-    fn the_rfc_s_nonce_tells_of_username_anonymity() {
-        let nonce = b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA";
-        let features = SecurityFeatures { password_algorithms: false, username_anonymity: true };
-        assert_eq!(SecurityFeatures::of(nonce), Some(features));
-        assert_eq!(features.cookie().as_bytes(), &nonce[..13]);
+    fn the_nonces_of_both_rfcs_tell_what_they_should() {
+        let b1 = SecurityFeatures::of(b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA").unwrap();
+        assert_eq!((b1.password_algorithms, b1.username_anonymity), (false, true));
+        let turn = SecurityFeatures::of(b"obMatJos2gAAAadl7W7PeDU4hKE72jda").unwrap();
+        assert_eq!((turn.password_algorithms, turn.username_anonymity), (true, false));
+    }
+
+    #[test]
+    fn a_client_of_either_reading_sees_each_feature() {
+        for (features, cookie) in [
+            ((false, false), "obMatJos2AAAA"),
+            ((true, false), "obMatJos2gAAB"),
+            ((false, true), "obMatJos2QAAC"),
+            ((true, true), "obMatJos2wAAD"),
+        ] {
+            let (password_algorithms, username_anonymity) = features;
+            let features = SecurityFeatures { password_algorithms, username_anonymity };
+            assert_eq!(features.cookie(), cookie);
+        }
     }
 
     #[test]
@@ -66,7 +98,7 @@ mod tests {
         }
         assert_eq!(SecurityFeatures::of(b"obMatJos2AAAA"), Some(SecurityFeatures::default()));
         // Bits that are not assigned say nothing.
-        assert_eq!(SecurityFeatures::of(b"obMatJos2///8"), Some(SecurityFeatures::default()));
+        assert_eq!(SecurityFeatures::of(b"obMatJos2P//8"), Some(SecurityFeatures::default()));
     }
 
     proptest! {

@@ -8,7 +8,11 @@ use rand::{SeedableRng, rngs::StdRng};
 use super::testing::*;
 use crate::{
     ids::CallId,
-    stun::{PasswordAlgorithm, testing::sign_sha256},
+    stun::{
+        PasswordAlgorithm,
+        testing::sign_sha256,
+        vectors::{RFC5769_LONG_TERM, RFC8489_LONG_TERM},
+    },
 };
 
 const ALICE: &str = "198.51.100.1:4000";
@@ -24,6 +28,18 @@ fn proofs() -> impl Iterator<Item = Proof> {
 
 fn call() -> CallId {
     CallId::generate(1, &mut StdRng::seed_from_u64(1))
+}
+
+/// A Binding asks for no proof, so that one is neither checked nor in the way.
+#[test]
+fn a_binding_with_credentials_is_answered_as_one_without() {
+    for request in [RFC5769_LONG_TERM, RFC8489_LONG_TERM] {
+        let mut world = World::default();
+        let mut client = Client::new(ALICE, "nobody");
+        let answer = client.exchange(&mut world, request);
+        assert_eq!(answer.mapped(), client.address);
+        assert!(answer.raw(ATTR_MESSAGE_INTEGRITY_SHA256).is_none());
+    }
 }
 
 /// The challenge that a first Allocate gets.
@@ -48,7 +64,7 @@ fn a_challenge_offers_the_algorithms_and_says_so_in_its_nonce() {
         assert_eq!(answer.code, Some(code));
         assert_eq!(answer.raw(ATTR_PASSWORD_ALGORITHMS).unwrap(), [0, 2, 0, 0, 0, 1, 0, 0]);
         let nonce = answer.text(ATTR_NONCE).unwrap();
-        assert!(nonce.starts_with("obMatJos2AAAB") && nonce.len() < 128, "{nonce}");
+        assert!(nonce.starts_with("obMatJos2gAAB") && nonce.len() < 128, "{nonce}");
         assert!(answer.raw(ATTR_MESSAGE_INTEGRITY).is_none());
         assert!(answer.raw(ATTR_MESSAGE_INTEGRITY_SHA256).is_none());
     }
