@@ -5,14 +5,17 @@
 
 mod api_key;
 mod jwt;
+mod long_term_key;
 mod nonce;
 mod secret;
+mod security_features;
+mod static_users;
 mod turn_rest;
 mod turn_users;
 
 pub use api_key::ApiKeys;
 pub use jwt::{Identity, PublicKeyError, TokenError, TokenKeys, TokenMinter, TokenVerifier};
-pub use nonce::{NonceError, Nonces};
+pub use long_term_key::LongTermKey;
 pub use secret::Secret;
 pub use turn_rest::{TurnCredentials, TurnSecrets, TurnUsername};
-pub use turn_users::{LongTermKey, TurnAuth, TurnAuthError, TurnIdentity};
+pub use turn_users::{TurnAuth, TurnAuthError, TurnIdentity};

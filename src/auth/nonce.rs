@@ -10,6 +10,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 use ring::hmac;
 
+use super::security_features::SecurityFeatures;
 use crate::{clock::Now, ids::ClientAddr};
 
 /// How long a nonce is good: "the nonce … expires at least once every hour" (RFC 8656 §5).
@@ -20,7 +21,7 @@ const TAG: usize = 12;
 
 /// Why a nonce is not accepted. The client is given a fresh one and may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NonceError {
+pub(super) enum NonceError {
     /// Not made by this process for this client.
     #[error("not a nonce of this server for this client")]
     Foreign,
@@ -31,27 +32,33 @@ pub enum NonceError {
 
 /// Makes nonces and knows them again.
 #[derive(Debug, Clone)]
-pub struct Nonces {
+pub(super) struct Nonces {
     key: hmac::Key,
+    /// What each begins with.
+    cookie: String,
 }
 
 impl Nonces {
-    /// Nonces under a fresh random key, so that those of an earlier process are stale.
-    pub fn new() -> Self {
+    /// Nonces that tell of these features, under a fresh random key, so that those of an earlier
+    /// process are stale.
+    pub fn new(features: SecurityFeatures) -> Self {
         let mut key = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut key);
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key) }
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), cookie: features.cookie() }
     }
 
-    /// A nonce for `client`, good for an hour: base64url of the time (4 bytes, seconds) and the
-    /// tag (12 bytes).
+    /// A nonce for `client`, good for an hour: the nonce cookie (13 characters, RFC 8489 §9.2) and
+    /// base64url of the time (4 bytes, seconds) and the tag (12 bytes). With 35 characters it is
+    /// "fewer than 128" (RFC 8489 §14.10).
     pub fn issue(&self, now: Now, client: ClientAddr) -> String {
         // Wraps in 2106, where it makes the nonces of that moment stale, and no others.
         let time = (now.unix_secs() as u32).to_be_bytes();
         let mut bytes = [0; 4 + TAG];
         bytes[..4].copy_from_slice(&time);
         bytes[4..].copy_from_slice(&self.tag(time, client));
-        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+        let mut nonce = self.cookie.clone();
+        BASE64_URL_SAFE_NO_PAD.encode_string(bytes, &mut nonce);
+        nonce
     }
 
     /// Checks a nonce that `client` sent, in constant time.
@@ -59,8 +66,10 @@ impl Nonces {
     /// # Errors
     /// [`NonceError`]
     pub fn check(&self, now: Now, client: ClientAddr, nonce: &[u8]) -> Result<(), NonceError> {
+        // Without the cookie, or with another, somebody has meddled with the challenge.
+        let own = nonce.strip_prefix(self.cookie.as_bytes()).ok_or(NonceError::Foreign)?;
         let mut bytes = [0; 4 + TAG];
-        match BASE64_URL_SAFE_NO_PAD.decode_slice(nonce, &mut bytes) {
+        match BASE64_URL_SAFE_NO_PAD.decode_slice(own, &mut bytes) {
             Ok(len) if len == bytes.len() => {}
             _ => return Err(NonceError::Foreign),
         }
@@ -94,17 +103,15 @@ fn hmac_address(hmac: &mut hmac::Context, address: SocketAddr) {
     hmac.update(&address.port().to_be_bytes());
 }
 
-impl Default for Nonces {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
 
     use super::*;
+
+    fn make() -> Nonces {
+        Nonces::new(SecurityFeatures { password_algorithms: true, username_anonymity: false })
+    }
 
     fn now() -> Now {
         Now { instant: Instant::now(), unix: Duration::from_secs(1_700_000_000) }
@@ -116,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_nonce_is_good_for_an_hour_and_one_client() {
-        let nonces = Nonces::new();
+        let nonces = make();
         let alice = client("192.0.2.1:5000");
         let nonce = nonces.issue(now(), alice);
         let check = |now, who| nonces.check(now, who, nonce.as_bytes());
@@ -126,20 +133,35 @@ mod tests {
         assert_eq!(check(late, alice), Err(NonceError::Expired));
         assert_eq!(check(now(), client("192.0.2.1:5001")), Err(NonceError::Foreign));
         assert_eq!(check(now(), client("192.0.2.2:5000")), Err(NonceError::Foreign));
-        assert_eq!(Nonces::new().check(now(), alice, nonce.as_bytes()), Err(NonceError::Foreign));
+        assert_eq!(make().check(now(), alice, nonce.as_bytes()), Err(NonceError::Foreign));
+    }
+
+    /// Whoever takes a feature out of the challenge takes the nonce with it.
+    #[test]
+    fn a_nonce_with_another_cookie_is_foreign() {
+        let nonces = make();
+        let alice = client("192.0.2.1:5000");
+        let nonce = nonces.issue(now(), alice);
+        for cookie in ["", "obMatJos2AAAA", "obMatJos2gAAA", "obMatJos2AAAB", "obMatJos2wAAD"] {
+            let other = format!("{cookie}{}", &nonce[13..]);
+            assert_eq!(nonces.check(now(), alice, other.as_bytes()), Err(NonceError::Foreign));
+        }
+        assert_eq!(nonces.check(now(), alice, nonce.as_bytes()), Ok(()));
     }
 
     #[test]
     fn a_changed_nonce_is_foreign() {
-        let nonces = Nonces::new();
+        let nonces = make();
         let alice = client("[2001:db8::1]:5000");
         let nonce = nonces.issue(now(), alice);
+        assert_eq!(&nonce[..13], "obMatJos2gAAB");
+        assert!(nonce.len() < 128);
         for at in 0..nonce.len() - 1 {
             let mut bytes = nonce.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             assert_eq!(nonces.check(now(), alice, &bytes), Err(NonceError::Foreign), "{at}");
         }
-        for bad in [&b""[..], b"x", &[0xFF; 763], &[b'A'; 763], &nonce.as_bytes()[..21]] {
+        for bad in [&b""[..], b"x", &[0xFF; 763], &[b'A'; 763], &nonce.as_bytes()[..34]] {
             assert_eq!(nonces.check(now(), alice, bad), Err(NonceError::Foreign));
         }
     }

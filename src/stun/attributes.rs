@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 
 use ::stun::attributes::{
     ATTR_CHANNEL_NUMBER, ATTR_CONNECTION_ID, ATTR_DATA, ATTR_EVEN_PORT, ATTR_LIFETIME, ATTR_NONCE,
-    ATTR_REALM, ATTR_REQUESTED_ADDRESS_FAMILY, ATTR_REQUESTED_TRANSPORT, ATTR_RESERVATION_TOKEN,
-    ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS, AttrType,
+    ATTR_PASSWORD_ALGORITHM, ATTR_PASSWORD_ALGORITHMS, ATTR_REALM, ATTR_REQUESTED_ADDRESS_FAMILY,
+    ATTR_REQUESTED_TRANSPORT, ATTR_RESERVATION_TOKEN, ATTR_USER_HASH, ATTR_USERNAME,
+    ATTR_XOR_PEER_ADDRESS, AttrType,
 };
 
-use super::{TransactionId, address::read_xor};
+use super::{PasswordAlgorithm, TransactionId, address::read_xor};
 
 /// An address family (REQUESTED-ADDRESS-FAMILY, RFC 8656 §18.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,12 +65,19 @@ impl Unknown {
 /// for XOR-PEER-ADDRESS, of which all count (RFC 8656 §10.2).
 #[derive(Debug, Default, Clone)]
 pub struct Attributes<'a> {
-    /// USERNAME, up to 508 bytes of UTF-8 (RFC 8489 §14.3).
+    /// USERNAME, up to 763 bytes of UTF-8: fewer than 509 may be sent, but RFC 5389 allowed more
+    /// (RFC 8489 §14.3).
     pub username: Option<&'a str>,
+    /// USERHASH, which stands in for USERNAME (RFC 8489 §14.4).
+    pub userhash: Option<&'a [u8; 32]>,
     /// REALM, up to 763 bytes (RFC 8489 §14.9).
     pub realm: Option<&'a [u8]>,
     /// NONCE, up to 763 bytes (RFC 8489 §14.10).
     pub nonce: Option<&'a [u8]>,
+    /// PASSWORD-ALGORITHM; `Some(None)` is one that there is not (RFC 8489 §14.12).
+    pub password_algorithm: Option<Option<PasswordAlgorithm>>,
+    /// PASSWORD-ALGORITHMS as it was sent: it is only ever compared (RFC 8489 §14.11).
+    pub password_algorithms: Option<&'a [u8]>,
     /// LIFETIME in seconds (RFC 8656 §18.2).
     pub lifetime: Option<u32>,
     /// REQUESTED-TRANSPORT: an IP protocol number (RFC 8656 §18.7).
@@ -106,11 +114,16 @@ impl<'a> Attributes<'a> {
         // `true` where the value is one that the attribute can have.
         let fine = match AttrType(typ) {
             ATTR_USERNAME => {
-                let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= 508);
+                let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= 763);
                 set(&mut self.username, text)
             }
+            ATTR_USER_HASH => set(&mut self.userhash, value.try_into().ok()),
             ATTR_REALM => set(&mut self.realm, (value.len() <= 763).then_some(value)),
             ATTR_NONCE => set(&mut self.nonce, (value.len() <= 763).then_some(value)),
+            ATTR_PASSWORD_ALGORITHM => {
+                set(&mut self.password_algorithm, Some(PasswordAlgorithm::read(value)))
+            }
+            ATTR_PASSWORD_ALGORITHMS => set(&mut self.password_algorithms, Some(value)),
             ATTR_LIFETIME => set(&mut self.lifetime, value.try_into().ok().map(u32::from_be_bytes)),
             ATTR_REQUESTED_TRANSPORT => set(&mut self.requested_transport, first_of_four(value)),
             ATTR_REQUESTED_ADDRESS_FAMILY => {

@@ -11,22 +11,30 @@ mod channel_data;
 mod data_indication;
 mod error_code;
 mod framing;
+mod integrity;
 mod packet;
+mod password_algorithm;
 mod request;
 mod response;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod vectors;
 
 pub use attributes::{Attributes, EvenPort, Family, Unknown};
 pub use channel_data::{ChannelData, ChannelNumber};
 pub use data_indication::write_data_indication;
 pub use error_code::ErrorCode;
 pub use framing::{Frame, MAX_FRAME};
+pub use integrity::{Credentials, Integrity, SigningKey};
 #[cfg(test)]
 pub(crate) use packet::roomy;
 pub use packet::{HEADROOM, MAX_DATAGRAM, Packet};
-pub use request::{Credentials, Method, ParseError, Request, TransactionId};
+pub use password_algorithm::PasswordAlgorithm;
+pub use request::{Method, ParseError, Request, TransactionId};
 pub use response::{Response, ResponseBuilder};
 
 /// What a datagram on a TURN listener is, by its first byte (RFC 5766 §11, RFC 8489 §5).

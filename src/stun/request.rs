@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ::stun::{
-    attributes::{ATTR_FINGERPRINT, ATTR_MESSAGE_INTEGRITY, ATTR_XOR_PEER_ADDRESS},
+    attributes::{ATTR_FINGERPRINT, ATTR_XOR_PEER_ADDRESS},
     fingerprint::fingerprint_value,
     message::{
         CLASS_INDICATION, CLASS_REQUEST, MAGIC_COOKIE, METHOD_ALLOCATE, METHOD_BINDING,
@@ -11,16 +11,13 @@ use ::stun::{
         METHOD_REFRESH, METHOD_SEND, MessageType,
     },
 };
-use ring::hmac;
 
-use super::{Attributes, address::read_xor};
+use super::{Attributes, Credentials, address::read_xor, integrity::Integrity};
 
 /// The length of a STUN header (RFC 8489 §5).
-const HEADER: usize = 20;
+pub(super) const HEADER: usize = 20;
 /// The length of an attribute's type and length (RFC 8489 §14).
-const ATTRIBUTE_HEADER: usize = 4;
-/// The length of the HMAC-SHA1 in MESSAGE-INTEGRITY (RFC 8489 §14.5).
-const INTEGRITY: usize = 20;
+pub(super) const ATTRIBUTE_HEADER: usize = 4;
 
 /// The 96 bits that name a transaction (RFC 8489 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -113,29 +110,6 @@ pub enum ParseError {
     NotARequest,
 }
 
-/// What a request proves itself with (RFC 8489 §9.2).
-#[derive(Debug, Clone)]
-pub struct Credentials<'a> {
-    /// The bytes that the HMAC is over, but for the length field.
-    signed: &'a [u8],
-    /// The HMAC that the client sent.
-    tag: &'a [u8],
-}
-
-impl Credentials<'_> {
-    /// Whether MESSAGE-INTEGRITY was made with `key` (RFC 8489 §14.5). Takes constant time.
-    pub fn verify(&self, key: &[u8]) -> bool {
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
-        let mut hmac = hmac::Context::with_key(&key);
-        // "the Length field MUST … point to the end of the MESSAGE-INTEGRITY attribute"
-        let length = (self.signed.len() - HEADER + ATTRIBUTE_HEADER + INTEGRITY) as u16;
-        hmac.update(&self.signed[..2]);
-        hmac.update(&length.to_be_bytes());
-        hmac.update(&self.signed[4..]);
-        subtle::ConstantTimeEq::ct_eq(hmac.sign().as_ref(), self.tag).into()
-    }
-}
-
 /// A request or a Send indication, taken apart.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
@@ -143,9 +117,10 @@ pub struct Request<'a> {
     pub method: Method,
     /// Which transaction it belongs to.
     pub transaction: TransactionId,
-    /// Its attributes up to MESSAGE-INTEGRITY.
+    /// Its attributes up to the first that proves its integrity.
     pub attributes: Attributes<'a>,
-    /// What it proves itself with; `None` without MESSAGE-INTEGRITY.
+    /// What it proves itself with: MESSAGE-INTEGRITY-SHA256 if it is there, else
+    /// MESSAGE-INTEGRITY (RFC 8489 §9.2.4).
     pub credentials: Option<Credentials<'a>>,
     /// Whether it carries a FINGERPRINT, so that the answer should too.
     pub fingerprint: bool,
@@ -185,25 +160,32 @@ impl<'a> Request<'a> {
         };
         for attribute in Walk::new(bytes) {
             let (typ, value, at) = attribute.ok_or(ParseError::NotStun)?;
+            let before = &bytes[..at - ATTRIBUTE_HEADER];
             if typ == ATTR_FINGERPRINT.value() {
-                let sum = fingerprint_value(&bytes[..at - ATTRIBUTE_HEADER]).to_be_bytes();
                 // It is the last attribute (RFC 8489 §14.7).
-                if value != sum || at + 4 != bytes.len() {
+                if value != fingerprint_value(before).to_be_bytes() || at + 4 != bytes.len() {
                     return Err(ParseError::Fingerprint);
                 }
                 request.fingerprint = true;
-            } else if request.credentials.is_some() {
-                // What follows the integrity is not covered by it, and ignored (RFC 8489 §14.5).
-            } else if typ == ATTR_MESSAGE_INTEGRITY.value() {
-                if value.len() == INTEGRITY {
-                    let signed = &bytes[..at - ATTRIBUTE_HEADER];
-                    request.credentials = Some(Credentials { signed, tag: value });
-                    request.body = &bytes[HEADER..at - ATTRIBUTE_HEADER];
-                } else {
-                    request.attributes.malformed = true;
+                continue;
+            }
+            let seen = request.credentials.as_ref().map(Credentials::integrity);
+            match Integrity::of(typ) {
+                // Behind MESSAGE-INTEGRITY only MESSAGE-INTEGRITY-SHA256 counts, and behind that
+                // nothing: it is not covered by them (RFC 8489 §9).
+                Some(integrity) if seen < Some(integrity) => {
+                    match Credentials::new(integrity, before, value) {
+                        Some(credentials) => request.credentials = Some(credentials),
+                        None => request.attributes.malformed = true,
+                    }
+                    if seen.is_none() && request.credentials.is_some() {
+                        request.body = &before[HEADER..];
+                    }
                 }
-            } else {
-                request.attributes.read(typ, value, at, request.transaction);
+                None if seen.is_none() => {
+                    request.attributes.read(typ, value, at, request.transaction);
+                }
+                _ => {}
             }
         }
         request.method = Method::of(typ).ok_or(ParseError::NotARequest)?;

@@ -3,10 +3,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ::stun::{
-    attributes::{ATTR_CONNECTION_ID, ATTR_NONCE, ATTR_REALM, AttrType, RawAttribute},
+    attributes::{
+        ATTR_CONNECTION_ID, ATTR_NONCE, ATTR_PASSWORD_ALGORITHMS, ATTR_REALM, AttrType,
+        RawAttribute,
+    },
     error_code::{ErrorCode as WireCode, ErrorCodeAttribute},
     fingerprint::FINGERPRINT,
-    integrity::MessageIntegrity,
     message::{
         CLASS_ERROR_RESPONSE, CLASS_INDICATION, CLASS_SUCCESS_RESPONSE, METHOD_ALLOCATE,
         METHOD_BINDING, METHOD_CHANNEL_BIND, METHOD_CONNECT, METHOD_CONNECTION_ATTEMPT,
@@ -22,7 +24,7 @@ use ::turn::proto::{
     rsrvtoken::ReservationToken,
 };
 
-use super::{ErrorCode, Method, Request, TransactionId, Unknown};
+use super::{ErrorCode, Method, PasswordAlgorithm, Request, SigningKey, TransactionId, Unknown};
 
 /// A finished response: bytes to send.
 pub type Response = Vec<u8>;
@@ -133,10 +135,13 @@ impl ResponseBuilder {
         self.with(&RawAttribute { typ: ATTR_CONNECTION_ID, length: 4, value })
     }
 
-    /// REALM and NONCE: what the client needs to try again (RFC 8489 §9.2.4).
-    pub fn challenge(self, realm: &str, nonce: String) -> Self {
-        self.with(&TextAttribute::new(ATTR_REALM, realm.to_owned()))
-            .with(&TextAttribute::new(ATTR_NONCE, nonce))
+    /// REALM, NONCE and PASSWORD-ALGORITHMS: what the client needs to try again (RFC 8489 §9.2.4).
+    pub fn challenge(mut self, realm: &str, nonce: String) -> Self {
+        self = self
+            .with(&TextAttribute::new(ATTR_REALM, realm.to_owned()))
+            .with(&TextAttribute::new(ATTR_NONCE, nonce));
+        self.message.add(ATTR_PASSWORD_ALGORITHMS, &PasswordAlgorithm::OFFER);
+        self
     }
 
     /// UNKNOWN-ATTRIBUTES (RFC 8489 §14.13).
@@ -146,15 +151,14 @@ impl ResponseBuilder {
 
     /// Signs the response with the key of the request's user, if it proved to have one, adds a
     /// FINGERPRINT if the request carried one, and gives the bytes.
-    pub fn finish(self, key: Option<&[u8]>) -> Response {
-        let fingerprint = self.fingerprint;
-        let mut response = self;
+    pub fn finish(mut self, key: Option<SigningKey<'_>>) -> Response {
         if let Some(key) = key {
-            response = response.with(&MessageIntegrity(key.to_vec()));
+            let value = key.sign(&self.message.raw);
+            self.message.add(key.integrity.attribute(), value.as_ref());
         }
-        if fingerprint {
-            response = response.with(&FINGERPRINT);
+        if self.fingerprint {
+            self = self.with(&FINGERPRINT);
         }
-        response.message.raw
+        self.message.raw
     }
 }

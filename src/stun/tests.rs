@@ -13,7 +13,11 @@ use ::stun::{
 use ::turn::proto::{data::Data, peeraddr::PeerAddress};
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    testing::{is_signed_sha256, sign_sha256},
+    vectors::{RFC5769_LONG_TERM, RFC5769_REQUEST},
+    *,
+};
 
 fn message(
     method: ::stun::message::Method,
@@ -32,56 +36,6 @@ fn message(
 
 fn raw(typ: AttrType, value: &[u8]) -> RawAttribute {
     RawAttribute { typ, length: value.len() as u16, value: value.to_vec() }
-}
-
-/// RFC 5769 §2.1, "Sample Request", with a FINGERPRINT and a MESSAGE-INTEGRITY by a short-term
-/// password. Its USERNAME is padded with spaces, and it carries PRIORITY and ICE-CONTROLLED.
-const RFC5769_REQUEST: &[u8] = b"\x00\x01\x00\x58\x21\x12\xa4\x42\
-    \xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\
-    \x80\x22\x00\x10STUN test client\
-    \x00\x24\x00\x04\x6e\x00\x01\xff\
-    \x80\x29\x00\x08\x93\x2f\xf9\xb1\x51\x26\x3b\x36\
-    \x00\x06\x00\x09\x65\x76\x74\x6a\x3a\x68\x36\x76\x59\x20\x20\x20\
-    \x00\x08\x00\x14\x9a\xea\xa7\x0c\xbf\xd8\xcb\x56\x78\x1e\xf2\xb5\
-    \xb2\xd3\xf2\x49\xc1\xb5\x71\xa2\
-    \x80\x28\x00\x04\xe5\x7a\x3b\xcf";
-
-/// RFC 5769 §2.4, "Sample Request with Long-Term Authentication".
-const RFC5769_LONG_TERM: &[u8] = b"\x00\x01\x00\x60\x21\x12\xa4\x42\
-    \x78\xad\x34\x33\xc6\xad\x72\xc0\x29\xda\x41\x2e\
-    \x00\x06\x00\x12\xe3\x83\x9e\xe3\x83\x88\xe3\x83\xaa\xe3\x83\x83\xe3\x82\xaf\xe3\x82\xb9\x00\x00\
-    \x00\x15\x00\x1cf//499k954d6OL34oL9FSTvy64sA\
-    \x00\x14\x00\x0bexample.org\x00\
-    \x00\x08\x00\x14\xf6\x70\x24\x65\x6d\xd6\x4a\x3e\x02\xb8\xe0\x71\
-    \x2e\x85\xc9\xa2\x8c\xa8\x96\x66";
-
-#[test]
-fn the_rfc_s_sample_request_is_read() {
-    let request = Request::parse(RFC5769_REQUEST).unwrap();
-    assert_eq!(request.method, super::Method::Binding);
-    assert_eq!(request.attributes.username, Some("evtj:h6vY"));
-    assert!(request.fingerprint);
-    let credentials = request.credentials.unwrap();
-    assert!(credentials.verify(b"VOkJxbRl1RmTxUk/WvJxBt"));
-    assert!(!credentials.verify(b"VOkJxbRl1RmTxUk/WvJxBu"));
-    // PRIORITY must be understood, and is not, by a server that is no ICE agent.
-    assert_eq!(request.attributes.unknown.as_slice(), [ATTR_PRIORITY.value()]);
-}
-
-#[test]
-fn the_rfc_s_long_term_request_is_read() {
-    let request = Request::parse(RFC5769_LONG_TERM).unwrap();
-    assert_eq!(
-        request.attributes.username,
-        Some("\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}")
-    );
-    assert_eq!(request.attributes.realm, Some(&b"example.org"[..]));
-    let key = MessageIntegrity::new_long_term_integrity(
-        "\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}".into(),
-        "example.org".into(),
-        "TheMatrIX".into(),
-    );
-    assert!(request.credentials.unwrap().verify(&key.0));
 }
 
 #[test]
@@ -115,6 +69,96 @@ fn nothing_after_the_integrity_counts() {
     assert_eq!(request.attributes.lifetime, None);
     assert!(request.attributes.unknown.is_empty());
     assert!(request.credentials.unwrap().verify(b"key"));
+}
+
+/// Of what follows MESSAGE-INTEGRITY only MESSAGE-INTEGRITY-SHA256 and FINGERPRINT count, of what
+/// follows that only FINGERPRINT (RFC 8489 §9).
+#[test]
+fn the_stronger_integrity_is_the_one_that_counts() {
+    let lifetime = |n| raw(ATTR_LIFETIME, &[0, 0, 0, n]);
+    let old = MessageIntegrity(b"old".to_vec());
+    let sha256 = |setters: &[&dyn Setter], key: &[u8]| {
+        let mut read = Message::new();
+        read.unmarshal_binary(&message(METHOD_REFRESH, CLASS_REQUEST, setters)).unwrap();
+        sign_sha256(&mut read, key, 32);
+        read
+    };
+    let both = sha256(&[&lifetime(1), &old], b"new").raw;
+    let gap = sha256(&[&lifetime(1), &old, &lifetime(2), &raw(AttrType(0x7777), b"")], b"new").raw;
+    let mut behind = sha256(&[&lifetime(1)], b"new");
+    lifetime(2).add_to(&mut behind).unwrap();
+    old.add_to(&mut behind).unwrap();
+    sign_sha256(&mut behind, b"other", 32);
+    FINGERPRINT.add_to(&mut behind).unwrap();
+    for (name, bytes) in [("both", &both), ("gap", &gap), ("behind", &behind.raw)] {
+        let request = Request::parse(bytes).unwrap();
+        let credentials = request.credentials.unwrap();
+        assert_eq!(credentials.integrity(), Integrity::Sha256, "{name}");
+        assert!(credentials.verify(b"new"), "{name}");
+        assert!(!credentials.verify(b"old"), "{name}");
+        assert_eq!(request.attributes.lifetime, Some(1), "{name}");
+        assert!(request.attributes.unknown.is_empty() && !request.attributes.malformed, "{name}");
+        assert_eq!(request.fingerprint, name == "behind");
+    }
+}
+
+#[test]
+fn peers_behind_the_first_integrity_are_not_installed() {
+    let peer = |port| PeerAddress { ip: "192.0.2.1".parse().unwrap(), port };
+    let mut bytes = Message::new();
+    let old = MessageIntegrity(b"key".to_vec());
+    let setters: [&dyn Setter; 3] = [&peer(1), &old, &peer(2)];
+    bytes.unmarshal_binary(&message(METHOD_CREATE_PERMISSION, CLASS_REQUEST, &setters)).unwrap();
+    sign_sha256(&mut bytes, b"key", 32);
+    let request = Request::parse(&bytes.raw).unwrap();
+    assert_eq!(request.peers().map(|p| p.port()).collect::<Vec<_>>(), [1]);
+}
+
+/// "At most 32 bytes, but … at least 16 bytes and … a multiple of 4 bytes" (RFC 8489 §14.6).
+#[test]
+fn a_truncated_integrity_is_one_of_16_to_32_bytes() {
+    for len in 0..=40 {
+        let mut message = Message::new();
+        message.typ = MessageType { method: METHOD_REFRESH, class: CLASS_REQUEST };
+        message.write_header();
+        sign_sha256(&mut message, b"key", len);
+        let request = Request::parse(&message.raw).unwrap();
+        let allowed = [16, 20, 24, 28, 32].contains(&len);
+        assert_eq!(request.credentials.is_some(), allowed, "{len}");
+        assert_eq!(request.attributes.malformed, !allowed, "{len}");
+        if let Some(credentials) = request.credentials {
+            assert!(credentials.verify(b"key") && !credentials.verify(b"kez"), "{len}");
+        }
+    }
+}
+
+#[test]
+fn a_password_algorithm_that_there_is_not_is_no_malformed_one() {
+    for (value, expected) in [
+        (&[0, 1, 0, 0][..], Some(PasswordAlgorithm::Md5)),
+        (&[0, 2, 0, 0], Some(PasswordAlgorithm::Sha256)),
+        (&[0, 3, 0, 0], None),
+        (&[0, 2], None),
+        (&[], None),
+    ] {
+        let attribute = raw(ATTR_PASSWORD_ALGORITHM, value);
+        let bytes = message(METHOD_REFRESH, CLASS_REQUEST, &[&attribute]);
+        let attributes = Request::parse(&bytes).unwrap().attributes;
+        assert_eq!(attributes.password_algorithm, Some(expected), "{value:?}");
+        assert!(!attributes.malformed && attributes.unknown.is_empty());
+    }
+}
+
+/// "A compliant implementation MUST be able to parse … 763 or fewer octets" (RFC 8489 §14.3).
+#[test]
+fn a_username_is_read_up_to_763_bytes() {
+    for (len, read) in [(508, true), (763, true), (764, false)] {
+        let name = "n".repeat(len);
+        let attribute = raw(ATTR_USERNAME, name.as_bytes());
+        let bytes = message(METHOD_ALLOCATE, CLASS_REQUEST, &[&attribute]);
+        let attributes = Request::parse(&bytes).unwrap().attributes;
+        assert_eq!((attributes.username.is_some(), attributes.malformed), (read, !read), "{len}");
+    }
 }
 
 #[test]
@@ -151,7 +195,11 @@ fn attributes_of_a_wrong_length_are_malformed() {
         (ATTR_XOR_PEER_ADDRESS, &[0, 1, 0, 0, 1, 2, 3]),
         (ATTR_XOR_PEER_ADDRESS, &[0, 3, 0, 0, 1, 2, 3, 4]),
         (ATTR_USERNAME, &[0xFF]),
+        (ATTR_USER_HASH, &[0; 31]),
+        (ATTR_USER_HASH, &[0; 33]),
         (ATTR_MESSAGE_INTEGRITY, &[0; 19]),
+        (ATTR_MESSAGE_INTEGRITY_SHA256, &[0; 12]),
+        (ATTR_MESSAGE_INTEGRITY_SHA256, &[0; 18]),
     ] {
         let bytes = message(METHOD_ALLOCATE, CLASS_REQUEST, &[&raw(typ, value)]);
         assert!(Request::parse(&bytes).unwrap().attributes.malformed, "{typ} {value:?}");
@@ -215,7 +263,7 @@ fn an_error_response_is_what_the_crate_reads() {
     let request = Request::parse(&bytes).unwrap();
     let response = ResponseBuilder::error(&request, ErrorCode::StaleNonce)
         .challenge("here", "nonce".into())
-        .finish(Some(b"key"));
+        .finish(Some(SigningKey { integrity: Integrity::Sha1, key: b"key" }));
     let mut read = Message::new();
     read.unmarshal_binary(&response).unwrap();
     assert_eq!(read.transaction_id.0, request.transaction.0);
@@ -225,6 +273,28 @@ fn an_error_response_is_what_the_crate_reads() {
     assert_eq!(TextAttribute::get_from_as(&read, ATTR_REALM).unwrap().text, "here");
     FINGERPRINT.check(&read).unwrap();
     MessageIntegrity(b"key".to_vec()).check(&mut read).unwrap();
+    // SHA-256, then MD5 (RFC 8489 §18.5).
+    assert_eq!(read.get(ATTR_PASSWORD_ALGORITHMS).unwrap(), [0, 2, 0, 0, 0, 1, 0, 0]);
+}
+
+#[test]
+fn a_response_is_signed_with_one_of_the_two() {
+    for with_fingerprint in [false, true] {
+        let setters: &[&dyn Setter] = if with_fingerprint { &[&FINGERPRINT] } else { &[] };
+        let bytes = message(METHOD_REFRESH, CLASS_REQUEST, setters);
+        let request = Request::parse(&bytes).unwrap();
+        for integrity in [Integrity::Sha1, Integrity::Sha256] {
+            let key = SigningKey { integrity, key: b"key" };
+            let response = ResponseBuilder::success(&request).finish(Some(key));
+            let mut read = Message::new();
+            read.unmarshal_binary(&response).unwrap();
+            let sha1 = MessageIntegrity(b"key".to_vec()).check(&mut read).is_ok();
+            let sha256 = is_signed_sha256(&response, b"key");
+            assert_eq!((sha1, sha256), (integrity == Integrity::Sha1, !sha1));
+            assert_eq!(read.contains(ATTR_FINGERPRINT), with_fingerprint);
+            assert!(!with_fingerprint || FINGERPRINT.check(&read).is_ok());
+        }
+    }
 }
 
 #[test]
@@ -238,6 +308,31 @@ proptest! {
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Request::parse(&bytes);
+    }
+
+    /// What is signed is known again, in every length, and with any bit changed it is not.
+    #[test]
+    fn a_signature_covers_all_that_stands_before_it(
+        key in prop::collection::vec(any::<u8>(), 1..80),
+        name in "[a-z]{0,40}",
+        words in 4usize..=8,
+        flip: prop::sample::Index,
+    ) {
+        let mut message = Message::new();
+        message.typ = MessageType { method: METHOD_REFRESH, class: CLASS_REQUEST };
+        message.transaction_id.0 = *b"transaction!";
+        message.write_header();
+        message.add(ATTR_USERNAME, name.as_bytes());
+        sign_sha256(&mut message, &key, words * 4);
+        let verified = |bytes: &[u8]| {
+            let request = Request::parse(bytes).ok()?;
+            Some(request.credentials?.verify(&key))
+        };
+        prop_assert_eq!(verified(&message.raw), Some(true));
+        let mut bytes = message.raw;
+        let bit = flip.index(bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        prop_assert_ne!(verified(&bytes), Some(true), "bit {}", bit);
     }
 
     /// Mutations of a real request: what is still read stays within its bounds.

@@ -49,7 +49,7 @@ pub(super) enum Transport {
 #[derive(Debug)]
 pub(super) enum Slot {
     /// The socket is being opened; the client has had no answer.
-    Opening(Opening),
+    Opening(Box<Opening>),
     /// The client has had its success.
     Open(Box<Allocation>),
 }

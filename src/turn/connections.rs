@@ -15,7 +15,7 @@ use super::{
     engine::Timer,
 };
 use crate::{
-    auth::TurnIdentity,
+    auth::{LongTermKey, TurnIdentity},
     clock::Now,
     ids::PeerAddr,
     stun::{ErrorCode, Method, ResponseBuilder, TransactionId},
@@ -46,10 +46,10 @@ pub(super) struct Connection {
 }
 
 /// How far a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum State {
     /// The system connects; the client's request waits for it.
-    Connecting { transaction: TransactionId, fingerprint: bool },
+    Connecting { transaction: TransactionId, fingerprint: bool, key: LongTermKey },
     /// The client knows its number.
     Unbound,
     /// It is one with a stream.
@@ -131,7 +131,7 @@ impl Engine {
     /// What [`Output::Connect`] asked for is done, or cannot be.
     pub fn connected(&mut self, now: Now, id: ConnectionId, made: bool) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let State::Connecting { transaction, fingerprint } = connection.state else { return };
+        let State::Connecting { transaction, fingerprint, key } = connection.state else { return };
         let (allocation, number) = (connection.allocation, connection.number);
         if !made {
             self.refuse_connect(id, ErrorCode::ConnectionTimeoutOrFailure);
@@ -142,9 +142,9 @@ impl Engine {
         connection.state = State::Unbound;
         let due = connection.due;
         self.timers.reset(before, due, Timer::Connection(id));
-        let Ok(Allocation { tuple, owner, .. }) = self.open_ref(allocation) else { return };
+        let Ok(Allocation { tuple, .. }) = self.open_ref(allocation) else { return };
         let response = ResponseBuilder::success_to(Method::Connect, transaction, fingerprint);
-        let bytes = response.connection_id(number).finish(Some(owner.key.expose()));
+        let bytes = response.connection_id(number).finish(Some(key.expose()));
         let to = *tuple;
         self.answer(to, Method::Connect, Ok(()), bytes);
     }
@@ -152,12 +152,12 @@ impl Engine {
     /// Answers a Connect whose connection did not come to be, and forgets it.
     fn refuse_connect(&mut self, id: ConnectionId, code: ErrorCode) {
         let Some(connection) = self.connections.get(id) else { return };
-        if let State::Connecting { transaction, fingerprint } = connection.state
-            && let Ok(Allocation { tuple, owner, .. }) = self.open_ref(connection.allocation)
+        if let State::Connecting { transaction, fingerprint, key } = connection.state
+            && let Ok(Allocation { tuple, .. }) = self.open_ref(connection.allocation)
         {
             let response =
                 ResponseBuilder::error_to(Method::Connect, transaction, fingerprint, code);
-            let bytes = response.finish(Some(owner.key.expose()));
+            let bytes = response.finish(Some(key.expose()));
             let to = *tuple;
             self.answer(to, Method::Connect, Err(code), bytes);
         }
@@ -230,7 +230,7 @@ impl Engine {
     /// Whether a connection is the user's to bind.
     pub(super) fn may_bind(&self, id: ConnectionId, identity: &TurnIdentity) -> bool {
         self.connections.get(id).is_some_and(|connection| {
-            connection.state == State::Unbound
+            matches!(connection.state, State::Unbound)
                 && self
                     .open_ref(connection.allocation)
                     .is_ok_and(|allocation| allocation.owner.username == identity.username)

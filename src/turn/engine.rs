@@ -22,7 +22,7 @@ use crate::{
     auth::TurnIdentity,
     clock::{Now, TimerQueue},
     ids::CallId,
-    stun::{ChannelNumber, ErrorCode, Method, Request, Response, ResponseBuilder},
+    stun::{ChannelNumber, ErrorCode, Method, Request, Response, ResponseBuilder, SigningKey},
 };
 
 /// What a timer is for.
@@ -186,7 +186,7 @@ impl Engine {
             Method::Refresh => self.refresh(now, id, request),
             Method::CreatePermission => self.create_permission(now, id, request),
             Method::ChannelBind => self.channel_bind(now, id, request),
-            Method::Connect => return self.connect(now, id, request).map(|()| None),
+            Method::Connect => return self.connect(now, id, identity.key, request).map(|()| None),
             Method::Binding | Method::Allocate | Method::ConnectionBind | Method::Send => {
                 unreachable!("{:?} goes another way", request.method)
             }
@@ -200,7 +200,7 @@ impl Engine {
         now: Now,
         tuple: FiveTuple,
         request: &Request<'_>,
-        key: Option<&[u8]>,
+        key: Option<SigningKey<'_>>,
         result: Result<Option<ResponseBuilder>, ErrorCode>,
     ) -> FromClient {
         match result {

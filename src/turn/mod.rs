@@ -28,6 +28,8 @@ mod streams;
 #[cfg(test)]
 mod connection_tests;
 #[cfg(test)]
+mod password_algorithm_tests;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod testing;

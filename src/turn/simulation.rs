@@ -120,10 +120,11 @@ impl Simulation {
             .map(|n| {
                 let address = format!("198.51.100.1:{}", 4000 + n);
                 let user = ["alice", "bob", "carol"][n % 3];
-                match call_of[n] {
+                let client = match call_of[n] {
                     Some(of) => Client::minted(&world, &address, user, Some(call(of)), 3000),
                     None => Client::new(&address, user),
-                }
+                };
+                client.with(if n % 2 == 0 { Proof::Old } else { NEW })
             })
             .collect();
         for client in &clients[STREAMS] {

@@ -26,7 +26,10 @@ use crate::{
     auth::{Secret, TurnAuth, TurnSecrets},
     clock::Now,
     ids::{CallId, ClientAddr, UserId},
-    stun::{ChannelData, HEADROOM, Packet, roomy},
+    stun::{
+        ChannelData, HEADROOM, Packet, PasswordAlgorithm, roomy,
+        testing::{is_signed_sha256, sha256_of, sign_sha256},
+    },
 };
 
 pub const REALM: &str = "test";
@@ -347,6 +350,18 @@ impl Answer {
     }
 }
 
+/// How a client proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// As RFC 5389 has it: an MD5 key and MESSAGE-INTEGRITY.
+    Old,
+    /// As RFC 8489 has it: what was offered, the choice, and MESSAGE-INTEGRITY-SHA256.
+    New { algorithm: PasswordAlgorithm, userhash: bool },
+}
+
+/// The proof that a new client chooses.
+pub const NEW: Proof = Proof::New { algorithm: PasswordAlgorithm::Sha256, userhash: false };
+
 /// A TURN client.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -354,6 +369,7 @@ pub struct Client {
     pub username: String,
     pub password: String,
     pub nonce: String,
+    pub proof: Proof,
     transactions: u64,
 }
 
@@ -392,8 +408,14 @@ impl Client {
             username: user.into(),
             password: "pass".into(),
             nonce: String::new(),
+            proof: Proof::Old,
             transactions: 0,
         }
+    }
+
+    /// The same client with another way to prove who it is.
+    pub fn with(self, proof: Proof) -> Self {
+        Self { proof, ..self }
     }
 
     /// A client with minted credentials.
@@ -429,22 +451,63 @@ impl Client {
         message
     }
 
+    /// A request that lacks but its integrity.
+    pub fn unsigned(&mut self, method: WireMethod, attributes: &[Box<dyn Setter>]) -> Message {
+        let mut message = self.plain(method, CLASS_REQUEST, attributes);
+        match self.proof {
+            Proof::New { userhash: true, .. } => {
+                let hash = sha256_of(&[&self.username, REALM]);
+                message.add(ATTR_USER_HASH, &hash);
+            }
+            _ => message.add(ATTR_USERNAME, self.username.as_bytes()),
+        }
+        message.add(ATTR_REALM, REALM.as_bytes());
+        message.add(ATTR_NONCE, self.nonce.as_bytes());
+        if let Proof::New { algorithm, .. } = self.proof {
+            message.add(ATTR_PASSWORD_ALGORITHMS, &PasswordAlgorithm::OFFER);
+            let number = if algorithm == PasswordAlgorithm::Md5 { 1 } else { 2 };
+            message.add(ATTR_PASSWORD_ALGORITHM, &[0, number, 0, 0]);
+        }
+        message
+    }
+
     /// A signed request.
     pub fn signed(&mut self, method: WireMethod, attributes: &[Box<dyn Setter>]) -> Vec<u8> {
-        let mut message = self.plain(method, CLASS_REQUEST, attributes);
-        let mut add = |typ, text: &str| {
-            TextAttribute::new(typ, text.to_owned()).add_to(&mut message).unwrap();
-        };
-        add(ATTR_USERNAME, &self.username);
-        add(ATTR_REALM, REALM);
-        add(ATTR_NONCE, &self.nonce);
-        self.key().add_to(&mut message).unwrap();
+        let mut message = self.unsigned(method, attributes);
+        match self.proof {
+            Proof::Old => self.md5_key().add_to(&mut message).unwrap(),
+            Proof::New { .. } => sign_sha256(&mut message, &self.key(), 32),
+        }
         message.raw
     }
 
-    fn key(&self) -> MessageIntegrity {
+    fn md5_key(&self) -> MessageIntegrity {
         let (user, password) = (self.username.clone(), self.password.clone());
         MessageIntegrity::new_long_term_integrity(user, REALM.into(), password)
+    }
+
+    /// The key that the client has.
+    pub fn key(&self) -> Vec<u8> {
+        match self.proof {
+            Proof::New { algorithm: PasswordAlgorithm::Sha256, .. } => {
+                sha256_of(&[&self.username, REALM, &self.password])
+            }
+            _ => self.md5_key().0,
+        }
+    }
+
+    /// Whether an answer is signed with the client's key, and in the one attribute that it expects
+    /// (RFC 8489 §9.2.4).
+    pub fn accepts(&self, answer: &Answer) -> bool {
+        let mut message = answer.message.clone();
+        let sha1 = MessageIntegrity(self.key()).check(&mut message).is_ok();
+        let sha256 = is_signed_sha256(&message.raw, &self.key());
+        let has = |typ| answer.raw(typ).is_some();
+        let (old, new) = (has(ATTR_MESSAGE_INTEGRITY), has(ATTR_MESSAGE_INTEGRITY_SHA256));
+        match self.proof {
+            Proof::Old => sha1 && old && !new,
+            Proof::New { .. } => sha256 && new && !old,
+        }
     }
 
     /// Sends bytes, and gives the one answer to them.
@@ -471,8 +534,7 @@ impl Client {
                 continue;
             }
             if answer.code.is_none() {
-                let mut message = answer.message.clone();
-                self.key().check(&mut message).expect("the server signs a success");
+                assert!(self.accepts(&answer), "the server signs a success");
             }
             return answer;
         }

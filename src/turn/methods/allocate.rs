@@ -87,7 +87,7 @@ impl Engine {
             abandoned: false,
         };
         let address = (opening.taken.ip.0, opening.taken.port).into();
-        let id = AllocationId(self.slots.insert(Slot::Opening(opening)) as u32);
+        let id = AllocationId(self.slots.insert(Slot::Opening(Box::new(opening))) as u32);
         self.by_tuple.insert(tuple, id);
         self.grown();
         self.open_relay(transport, id, address);
@@ -147,7 +147,7 @@ impl Engine {
                 if ended { Err(ErrorCode::Unauthorized) } else { Ok(()) }
             }
         };
-        let opening = opening.clone();
+        let opening = Opening::clone(opening);
         match outcome {
             Ok(()) => self.open(now, id, opening),
             Err(code) => {

@@ -1,6 +1,7 @@
 //! Connect (RFC 6062 §5.2): a connection from the relayed address to a peer.
 
 use crate::{
+    auth::LongTermKey,
     clock::Now,
     ids::PeerAddr,
     stun::{ErrorCode, Family, Request},
@@ -13,6 +14,7 @@ impl Engine {
         &mut self,
         now: Now,
         id: AllocationId,
+        key: LongTermKey,
         request: &Request<'_>,
     ) -> Result<(), ErrorCode> {
         let peer = PeerAddr(request.attributes.peer.ok_or(ErrorCode::BadRequest)?);
@@ -31,7 +33,7 @@ impl Engine {
             return Err(ErrorCode::ConnectionAlreadyExists);
         }
         let (transaction, fingerprint) = (request.transaction, request.fingerprint);
-        let state = State::Connecting { transaction, fingerprint };
+        let state = State::Connecting { transaction, fingerprint, key };
         let connection = self.add_connection(now, id, peer, state)?;
         self.outputs.push_back(Output::Connect { connection, from, to });
         Ok(())

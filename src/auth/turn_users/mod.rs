@@ -1,0 +1,219 @@
+//! Who a TURN request comes from: the long-term credential mechanism (RFC 8489 §9.2), over static
+//! users and TURN REST credentials alike.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::{
+    LongTermKey, Secret, TurnSecrets, TurnUsername,
+    long_term_key::UserKeys,
+    nonce::{NonceError, Nonces},
+    security_features::SecurityFeatures,
+    static_users::StaticUsers,
+};
+use crate::{
+    clock::Now,
+    ids::{CallId, ClientAddr},
+    stun::{Attributes, ErrorCode, PasswordAlgorithm, Request},
+};
+
+/// Who made a request, proved.
+#[derive(Debug, Clone)]
+pub struct TurnIdentity {
+    /// The USERNAME, or what the USERHASH stands for: what an allocation is bound to (RFC 8656 §5).
+    pub username: Arc<str>,
+    /// Whose quota it counts against.
+    pub user: Arc<str>,
+    /// The one call that the credentials are for.
+    pub call: Option<CallId>,
+    /// When, in seconds since 1970, the credentials open nothing any more; never for static users.
+    pub expires: Option<u64>,
+    /// What the answers are signed with.
+    pub key: LongTermKey,
+}
+
+impl TurnIdentity {
+    /// Whether the credentials' time is over.
+    pub fn is_expired(&self, now: Now) -> bool {
+        self.expires.is_some_and(|expires| now.unix_secs() > expires)
+    }
+}
+
+/// Why a request is refused, and what the client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TurnAuthError {
+    /// No integrity: the client is challenged with a realm and a nonce.
+    #[error("the request carries no credentials")]
+    Missing,
+    /// Integrity without USERNAME or USERHASH, REALM or NONCE.
+    #[error("the request's credentials are incomplete")]
+    Incomplete,
+    /// PASSWORD-ALGORITHMS are not those that were offered beside the nonce, or
+    /// PASSWORD-ALGORITHM is none of them: somebody has changed the offer on the way.
+    #[error("the request's password algorithms are not those that were offered")]
+    BidDown,
+    /// No such user, another realm or a wrong password; which of them is not told.
+    #[error("the request's credentials are wrong")]
+    Wrong,
+    /// The credentials are right, but the nonce is not one to go on with.
+    #[error("the request's nonce is stale")]
+    StaleNonce,
+}
+
+impl TurnAuthError {
+    /// The error code of the answer (RFC 8489 §9.2.4).
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Missing | Self::Wrong => ErrorCode::Unauthorized,
+            Self::Incomplete | Self::BidDown => ErrorCode::BadRequest,
+            Self::StaleNonce => ErrorCode::StaleNonce,
+        }
+    }
+
+    /// Whether the answer carries a realm and a fresh nonce: all but 400 do.
+    pub fn challenges(self) -> bool {
+        self.code() != ErrorCode::BadRequest
+    }
+}
+
+/// Everything that the relay checks a request against.
+#[derive(Debug)]
+pub struct TurnAuth {
+    realm: String,
+    secrets: TurnSecrets,
+    users: StaticUsers,
+    nonces: Nonces,
+    /// Stands in for the keys of a user that there is not, so that the time of the answer does not
+    /// tell which users there are.
+    nobody: UserKeys,
+}
+
+impl TurnAuth {
+    /// Accepts the static `users` (name and password) and whoever `secrets` vouch for.
+    pub fn new(realm: String, secrets: TurnSecrets, users: Vec<(String, Secret)>) -> Self {
+        let users = StaticUsers::new(&realm, users);
+        let nobody = UserKeys::derive("", &realm, Secret::generate().expose_text().unwrap_or(""));
+        // Whoever sees the second bit must send a USERHASH (RFC 8489 §9.2.5). A user that a secret
+        // vouches for is known by the USERNAME alone, so that there must be no such user.
+        let username_anonymity = secrets.is_empty() && !users.is_empty();
+        let features = SecurityFeatures { password_algorithms: true, username_anonymity };
+        Self { realm, secrets, users, nonces: Nonces::new(features), nobody }
+    }
+
+    /// The realm that clients are challenged with.
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// A fresh nonce for `client`.
+    pub fn nonce(&self, now: Now, client: ClientAddr) -> String {
+        self.nonces.issue(now, client)
+    }
+
+    /// Finds out who made a request. Whether the credentials have expired is for the caller to
+    /// judge, since a live allocation outlasts them: see [`TurnIdentity::is_expired`].
+    ///
+    /// `known` is who owns the allocation on the request's 5-tuple: it saves deriving their key
+    /// again.
+    ///
+    /// # Errors
+    /// [`TurnAuthError`]
+    pub fn authenticate(
+        &self,
+        now: Now,
+        client: ClientAddr,
+        request: &Request<'_>,
+        known: Option<&TurnIdentity>,
+    ) -> Result<TurnIdentity, TurnAuthError> {
+        // The order is that of RFC 8489 §9.2.4.
+        let credentials = request.credentials.as_ref().ok_or(TurnAuthError::Missing)?;
+        let attributes = &request.attributes;
+        let named = attributes.username.is_some() || attributes.userhash.is_some();
+        let (true, Some(realm), Some(nonce)) = (named, attributes.realm, attributes.nonce) else {
+            return Err(TurnAuthError::Incomplete);
+        };
+        let algorithm = negotiated(attributes, nonce)?;
+        if realm != self.realm.as_bytes() {
+            return Err(TurnAuthError::Wrong);
+        }
+        // Behind a USERHASH there can be a static user only: a TURN REST username is known by
+        // nobody but its minter before it is sent.
+        let username = attributes
+            .username
+            .or_else(|| attributes.userhash.and_then(|hash| self.users.name_of(hash)));
+        let known = known.filter(|known| {
+            Some(&*known.username) == username && known.key.algorithm() == algorithm
+        });
+        let identity = match known {
+            Some(known) => credentials.verify(known.key.bytes()).then(|| known.clone()),
+            None => self.identify(username, algorithm, |key| credentials.verify(key.bytes())),
+        };
+        let mut identity = identity.ok_or(TurnAuthError::Wrong)?;
+        // A client that keeps to RFC 8489 §9.2.5 signs with MESSAGE-INTEGRITY-SHA256 if it speaks of
+        // password algorithms, and else with MESSAGE-INTEGRITY; so this is what §9.2.4 asks for. One
+        // that does not can at least read the attribute that it writes.
+        identity.key = identity.key.answering(credentials.integrity());
+        // The nonce comes last: whose key is wrong as well should hear of that, and 438 tells
+        // nothing to those who have no key.
+        match self.nonces.check(now, client, nonce) {
+            Ok(()) => Ok(identity),
+            Err(NonceError::Expired | NonceError::Foreign) => Err(TurnAuthError::StaleNonce),
+        }
+    }
+
+    /// The user behind `username`, if one of the keys that it can have is accepted by `verify`.
+    fn identify(
+        &self,
+        username: Option<&str>,
+        algorithm: PasswordAlgorithm,
+        verify: impl Fn(&LongTermKey) -> bool,
+    ) -> Option<TurnIdentity> {
+        if let Some((name, keys)) = username.and_then(|name| self.users.find(name)) {
+            let key = keys.of(algorithm);
+            return verify(&key).then(|| {
+                let (username, user) = (name.clone(), name.clone());
+                TurnIdentity { username, user, call: None, expires: None, key }
+            });
+        }
+        let minted = username.filter(|_| !self.secrets.is_empty());
+        let Some((username, parsed)) = minted.and_then(|n| Some((n, TurnUsername::parse(n)?)))
+        else {
+            verify(&self.nobody.of(algorithm));
+            return None;
+        };
+        let TurnUsername { expires, user, call } = parsed;
+        let passwords = self.secrets.passwords(username);
+        let mut keys = passwords.map(|p| LongTermKey::derive(algorithm, username, &self.realm, &p));
+        let key = keys.find(|key| verify(key))?;
+        // A minter that names nobody gives one quota to each username that it mints.
+        let user = if user.is_empty() { username } else { &user };
+        Some(TurnIdentity {
+            username: username.into(),
+            user: user.into(),
+            call,
+            expires: Some(expires),
+            key,
+        })
+    }
+}
+
+/// How the request's key is made (RFC 8489 §9.2.4): by MD5, unless the client has chosen out of
+/// what it was offered.
+fn negotiated(
+    attributes: &Attributes<'_>,
+    nonce: &[u8],
+) -> Result<PasswordAlgorithm, TurnAuthError> {
+    let (chosen, offer) = (attributes.password_algorithm, attributes.password_algorithms);
+    if chosen.is_none() && offer.is_none() {
+        return Ok(PasswordAlgorithm::Md5);
+    }
+    // A nonce without the cookie came with no offer that could be compared. It is none of ours,
+    // and the client will hear so, whatever it has chosen.
+    let offered = SecurityFeatures::of(nonce).is_some_and(|features| features.password_algorithms);
+    if offered && (chosen.is_none() || offer != Some(&PasswordAlgorithm::OFFER)) {
+        return Err(TurnAuthError::BidDown);
+    }
+    chosen.unwrap_or(Some(PasswordAlgorithm::Md5)).ok_or(TurnAuthError::BidDown)
+}
