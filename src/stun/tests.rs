@@ -213,7 +213,7 @@ fn responses_and_strange_methods_are_not_requests() {
         (METHOD_BINDING, CLASS_INDICATION),
         (METHOD_SEND, CLASS_REQUEST),
         (METHOD_ALLOCATE, CLASS_INDICATION),
-        (METHOD_CONNECT, CLASS_REQUEST),
+        (METHOD_CONNECTION_ATTEMPT, CLASS_REQUEST),
     ] {
         let bytes = message(method, class, &[]);
         assert_eq!(
