@@ -52,8 +52,8 @@ const USERS: [&str; 4] = ["--user", "alice:north", "--user", "bob:south"];
 fn callbox_passes_every_case_over_udp() {
     let server = callbox_server();
     let secret = format!("--auth-secret={}", server.text("/dev/authSecret"));
-    for users in [&USERS[..], &[&secret]] {
-        let output = check(server.turn(), users);
+    for args in [&USERS[..], &[&secret]] {
+        let output = check(server.turn(), args);
         let cases = cases(&output);
         assert_eq!(output.status, 0, "{:#?}", failed(&cases));
         assert!(cases.len() > 130, "only {} cases", cases.len());

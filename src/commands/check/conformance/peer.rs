@@ -54,7 +54,7 @@ impl Peer {
         match self.receive(Instant::now() + within)? {
             None => Ok(()),
             Some((data, from)) => {
-                let came = format!("{} bytes from {from}", data.len());
+                let came = format!("{} bytes at the peer, from {from}", data.len());
                 Err(Fault::failed(expected, came))
             }
         }

@@ -87,7 +87,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "auth/every-request",
         "RFC 8489 §9.2.4",
-        "Refresh, CreatePermission and ChannelBind without credentials are 401, too",
+        "Refresh, CreatePermission and ChannelBind without credentials are a 401 each",
         every_request,
     ),
     Case::new(

@@ -15,10 +15,11 @@ use super::super::{
     verdict::{Case, Fault, Step, Verdict, ensure},
 };
 
-/// The features' bits, counted from the top of 24 (RFC 8489 §18.1).
-const PASSWORD_ALGORITHMS: u32 = 1 << 23;
+/// The features' bits, 0 and 1 of 24 (RFC 8489 §18.1). §9.2 counts them from the top, the example in
+/// Appendix B.1 from the bottom, so that servers do the one or the other.
+const PASSWORD_ALGORITHMS: u32 = 1 << 23 | 1;
 /// That users may hide their names.
-const USERNAME_ANONYMITY: u32 = 1 << 22;
+const USERNAME_ANONYMITY: u32 = 1 << 22 | 1 << 1;
 
 /// The algorithms, each with the length of its parameters, 0 (RFC 8489 §18.5.1).
 const MD5: [u8; 4] = [0, 1, 0, 0];
@@ -40,7 +41,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "features/algorithms-with-438",
         "RFC 8489 §9.2.4",
-        "PASSWORD-ALGORITHMS are in a 438, too",
+        "a 438 lists PASSWORD-ALGORITHMS as the 401 did",
         algorithms_with_438,
     ),
     Case::new(
@@ -94,15 +95,25 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// A client of a server whose nonce has this feature's bit.
-fn with_feature(target: &Target, bit: u32) -> Verdict<(Client<'_>, Login)> {
+/// A client of a server whose nonce carries a cookie, and the features that this names.
+fn with_cookie(target: &Target) -> Verdict<(Client<'_>, Login, u32)> {
     let client = target.challenged()?;
     let login = client.login()?;
-    let Some(features) = login.features() else {
+    if !login.nonce.starts_with(b"obMatJos2") {
         return Err(Fault::skipped(
             "the server's nonce carries no cookie: it has no such features",
         ));
-    };
+    }
+    let came = String::from_utf8_lossy(&login.nonce).into_owned();
+    let features = login.features().ok_or_else(|| {
+        Fault::failed("a NONCE with obMatJos2 and four characters of base64", came)
+    })?;
+    Ok((client, login, features))
+}
+
+/// A client of a server whose nonce names this feature.
+fn with_feature(target: &Target, bit: u32) -> Verdict<(Client<'_>, Login)> {
+    let (client, login, features) = with_cookie(target)?;
     if features & bit == 0 {
         return Err(Fault::skipped("the server's nonce cookie does not name this feature"));
     }
@@ -118,19 +129,12 @@ fn with_algorithms(target: &Target) -> Verdict<(Client<'_>, Login, Vec<u8>)> {
 }
 
 fn cookie(target: &Target) -> Verdict {
-    let login = target.challenged()?.login()?;
-    if !login.nonce.starts_with(b"obMatJos2") {
-        return Err(Fault::skipped(
-            "the server's nonce carries no cookie: it has no such features",
-        ));
-    }
-    let came = String::from_utf8_lossy(&login.nonce).into_owned();
-    ensure(login.features().is_some(), "obMatJos2 and four characters of base64", came)
+    with_cookie(target).map(|_| ())
 }
 
 fn algorithms_listed(target: &Target) -> Verdict {
-    let (_, login) = with_feature(target, !0)?;
-    let named = login.features().is_some_and(|bits| bits & PASSWORD_ALGORITHMS != 0);
+    let (_, login, features) = with_cookie(target)?;
+    let named = features & PASSWORD_ALGORITHMS != 0;
     let Some(list) = login.algorithms else {
         return ensure(!named, "PASSWORD-ALGORITHMS", "a 401 without them");
     };

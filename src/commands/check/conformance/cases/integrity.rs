@@ -22,13 +22,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "integrity/error-signed",
         "RFC 8489 §9.2.4",
-        "an error response to a request that was accepted carries one, too",
+        "an error response to a user who is known carries a MESSAGE-INTEGRITY that verifies",
         error_signed,
     ),
     Case::new(
         "integrity/fingerprint",
         "RFC 8489 §14.7",
-        "a signed request with FINGERPRINT is accepted, and one in the answer is right",
+        "a signed request with FINGERPRINT is accepted, and a FINGERPRINT in the answer is right",
         fingerprint,
     ),
     Case::new(
@@ -122,7 +122,7 @@ fn lifetime_behind(target: &Target) -> Verdict {
     let mut client = target.allocated()?;
     let request = Request::refresh().signed(&client.login()?).with(ATTR_LIFETIME, &[0; 4]);
     let lifetime = client.exchange(&request)?.success()?.number(ATTR_LIFETIME)?;
-    ensure(lifetime > 0, "a LIFETIME that is not 0", lifetime)?;
+    ensure(lifetime > 0, "a LIFETIME that is not 0", "LIFETIME 0")?;
     let refreshed = client.ask(&Request::refresh()).and_then(Answer::success);
     refreshed.step("a Refresh after it").map(|_| ())
 }

@@ -93,5 +93,5 @@ fn between(lifetime: u32, low: u32, high: u32) -> Verdict {
         true => format!("LIFETIME {low}"),
         false => format!("LIFETIME from {low} to {high}"),
     };
-    ensure((low..=high).contains(&lifetime), &expected, lifetime)
+    ensure((low..=high).contains(&lifetime), &expected, format!("LIFETIME {lifetime}"))
 }

@@ -44,6 +44,17 @@ mod tests {
 
     use super::*;
 
+    /// `tests/interop/conformance --write` writes it.
+    const DOCUMENTED: &str = include_str!("../../../../../docs/conformance.md");
+
+    #[test]
+    fn each_case_is_documented() {
+        for case in all() {
+            let row = format!("| `{}` | {} | {} |", case.name, case.section, case.must);
+            assert!(DOCUMENTED.contains(&row), "{row}: run tests/interop/conformance --write");
+        }
+    }
+
     #[test]
     fn each_case_has_a_name_of_its_own_and_a_section() {
         let mut names = HashSet::new();

@@ -27,25 +27,25 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "refresh/deleted",
         "RFC 8656 §8.2",
-        "after that there is no allocation: a Refresh is a 437",
+        "after a Refresh with a LIFETIME of 0 another Refresh is a 437",
         deleted,
     ),
     Case::new(
         "refresh/deleted-channel",
         "RFC 8656 §8.2",
-        "after that its channels lead nowhere",
+        "the channels of an allocation that was deleted lead nowhere",
         deleted_channel,
     ),
     Case::new(
         "refresh/deleted-address",
         "RFC 8656 §8.2",
-        "after that its relayed address relays nothing",
+        "the relayed address of an allocation that was deleted relays nothing",
         deleted_address,
     ),
     Case::new(
         "refresh/5-tuple-is-free",
         "RFC 8656 §8.2",
-        "after that the 5-tuple may have another allocation",
+        "the 5-tuple of an allocation that was deleted may have another",
         five_tuple_is_free,
     ),
     Case::new(
@@ -70,7 +70,7 @@ fn delete(target: &Target) -> Verdict {
     let mut client = target.allocated()?;
     let answer = client.ask(&Request::refresh().lifetime(0))?.success()?;
     let lifetime = answer.number(ATTR_LIFETIME)?;
-    ensure(lifetime == 0, "LIFETIME 0", lifetime)
+    ensure(lifetime == 0, "LIFETIME 0", format!("LIFETIME {lifetime}"))
 }
 
 fn deleted(target: &Target) -> Verdict {
