@@ -70,6 +70,14 @@ impl<'t> Client<'t> {
 
     /// Sends a request as it is, and waits for its answer.
     pub fn exchange(&mut self, request: &Request) -> Verdict<Answer> {
+        let answer = self.exchange_any(request)?;
+        if answer.code() == Some(486) {
+            return Err(Fault::skipped("the user has too many allocations (486); raise the quota"));
+        }
+        Ok(answer)
+    }
+
+    fn exchange_any(&mut self, request: &Request) -> Verdict<Answer> {
         let bytes = request.bytes();
         let until = Instant::now() + self.target.patience;
         let mut pause = if self.target.transport.loses() { RTO } else { self.target.patience };
@@ -113,17 +121,32 @@ impl<'t> Client<'t> {
     }
 
     /// Signs a request, sends it and waits for its answer. If the nonce has become stale, it is
-    /// asked once more with the fresh one (RFC 8489 §9.2.5).
+    /// asked once more with the fresh one (RFC 8489 §9.2.5); if the user has too many allocations,
+    /// until those of the cases before are gone.
     pub fn ask(&mut self, request: &Request) -> Verdict<Answer> {
-        let Some(login) = self.login.clone() else { return self.exchange(request) };
-        let answer = self.exchange(&request.clone().signed(&login))?;
-        if answer.code() != Some(438) {
-            return Ok(answer);
+        let until = Instant::now() + self.target.patience;
+        let mut stale = false;
+        let mut request = request.clone();
+        loop {
+            let Some(login) = self.login.clone() else { return self.exchange(&request) };
+            let signed = request.clone().signed(&login);
+            let answer = self.exchange_any(&signed)?;
+            match answer.code() {
+                Some(438) if !stale => {
+                    stale = true;
+                    let nonce = answer.need(ATTR_NONCE)?;
+                    self.login = Some(Login { nonce, ..login });
+                }
+                Some(486) if Instant::now() < until => {
+                    if let Some(early) = self.link.receive(Instant::now() + RTO)? {
+                        self.early.push_back(early);
+                    }
+                }
+                Some(486) => return self.exchange(&signed),
+                _ => return Ok(answer),
+            }
+            request = request.anew();
         }
-        let nonce = answer.need(ATTR_NONCE)?;
-        let login = self.login.insert(Login { nonce, ..login });
-        let request = request.anew().signed(login);
-        self.exchange(&request)
     }
 
     /// Waits for what comes next; none if nothing does for that long.

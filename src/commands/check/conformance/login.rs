@@ -82,3 +82,31 @@ fn key(name: &str, realm: &str, password: &str) -> MessageIntegrity {
 fn sha256(text: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8489, Appendix B.1.
+    #[test]
+    fn the_rfc_s_user_has_the_rfc_s_hash() {
+        let (username, realm) = ("\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}", "example.org");
+        let nonce = b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA";
+        let login = Login {
+            username: username.into(),
+            password: "TheMatrIX".into(),
+            realm: realm.into(),
+            nonce: nonce.to_vec(),
+            algorithms: None,
+            key: key(username, realm, "TheMatrIX"),
+        };
+        let hash = b"\x4a\x3c\xf3\x8f\xef\x69\x92\xbd\xa9\x52\xc6\x78\x04\x17\xda\x0f\
+                     \x24\x81\x94\x15\x56\x9e\x60\xb2\x05\xc4\x6e\x41\x40\x7f\x17\x04";
+        assert_eq!(login.userhash(), hash);
+        assert_eq!(login.features(), Some(2));
+        for nonce in [&b"f//499k954d6OL34oL9FSTvy64sA"[..], b"obMatJos2AA", b"obMatJos2AAA!"] {
+            let other = Login { nonce: nonce.to_vec(), ..login.clone() };
+            assert_eq!(other.features(), None);
+        }
+    }
+}
