@@ -126,9 +126,12 @@ fn one_line_a_case_with_its_section_and_what_came() {
     assert_eq!(output.stdout.lines().next(), Some(line));
 }
 
-/// The names of the cases that a wrong server fails.
+/// The names of the cases that a wrong server fails, and all that were run.
 fn failed_by(wrong: Wrong, args: &[&str]) -> (HashSet<String>, Vec<Value>) {
-    let server = wrong_server::start(wrong).to_string();
+    let server = match args.contains(&"tcp") {
+        true => wrong_server::start_tcp(wrong).to_string(),
+        false => wrong_server::start(wrong).to_string(),
+    };
     let quick = ["--timeout", "500ms", "--silence", "50ms"];
     let output = check(&server, &[&USERS, &quick, args].concat());
     assert_eq!(output.status, 1, "{}{}", output.stdout, output.stderr);
@@ -168,6 +171,10 @@ fn each_case_is_failed_by_a_server_that_is_wrong() {
         ![&yes, &no, &no_nonce, &no_cookie].iter().any(|names| names.contains(*name))
     });
     assert_eq!(unnoticed.collect::<Vec<_>>(), Vec::<&str>::new());
+
+    let streams = ["--transport", "tcp", "--only", "framing/"];
+    let (failed, all) = failed_by(Wrong::Yes, &streams);
+    assert_eq!(failed.len(), all.len(), "{all:#?}");
 }
 
 #[test]

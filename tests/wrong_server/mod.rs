@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    net::{SocketAddr, UdpSocket},
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     thread,
     time::Duration,
 };
@@ -38,15 +39,21 @@ pub enum Wrong {
 
 /// Starts one; it ends with the test's process. Gives its address.
 pub fn start(wrong: Wrong) -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
-    let relays = [odd_port(), odd_port()];
-    for relay in &relays {
-        relay.set_nonblocking(true).unwrap();
-    }
-    socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-    let server = Server { wrong, socket, relays, count: 0, allocated: HashMap::new(), peer: None };
+    let server = Server::new(wrong);
+    let address = server.socket.local_addr().unwrap();
     thread::spawn(move || server.run());
+    address
+}
+
+/// The same over TCP, where moreover it takes whatever one read gives for one message.
+pub fn start_tcp(wrong: Wrong) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || Server::new(wrong).serve(&mut stream.unwrap()));
+        }
+    });
     address
 }
 
@@ -69,11 +76,31 @@ struct Server {
 }
 
 impl Server {
+    fn new(wrong: Wrong) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let relays = [odd_port(), odd_port()];
+        for relay in &relays {
+            relay.set_nonblocking(true).unwrap();
+        }
+        Self { wrong, socket, relays, count: 0, allocated: HashMap::new(), peer: None }
+    }
+
+    fn serve(mut self, stream: &mut TcpStream) {
+        let from = stream.peer_addr().unwrap();
+        let mut buffer = [0; 2048];
+        while let Ok(len @ 1..) = stream.read(&mut buffer) {
+            let answer = self.take(&buffer[..len], from);
+            let _ = stream.write_all(&answer);
+        }
+    }
+
     fn run(mut self) {
         let mut buffer = [0; 2048];
         loop {
             if let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
-                self.take(&buffer[..len], from);
+                let answer = self.take(&buffer[..len], from);
+                let _ = self.socket.send_to(&answer, from);
             }
             for at in 0..self.relays.len() {
                 while let Ok((len, _)) = self.relays[at].recv_from(&mut buffer) {
@@ -83,15 +110,14 @@ impl Server {
         }
     }
 
-    fn take(&mut self, bytes: &[u8], from: SocketAddr) {
+    fn take(&mut self, bytes: &[u8], from: SocketAddr) -> Vec<u8> {
         if self.wrong == Wrong::Yes {
             self.to_peer(bytes);
         }
-        let answer = match bytes.first() {
+        match bytes.first() {
             Some(0..=3) if bytes.len() >= 20 => self.answer(bytes, from),
             _ => b"what?".to_vec(),
-        };
-        let _ = self.socket.send_to(&answer, from);
+        }
     }
 
     fn answer(&mut self, bytes: &[u8], from: SocketAddr) -> Vec<u8> {
