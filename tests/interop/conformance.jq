@@ -1,6 +1,6 @@
 # The reports of `callbox check --conformance --json`, each with the server's name and version, as
 # tables for docs/conformance.md: the results, where what several transports share is one row, or
-# every case. Needs `--arg which results` or `--arg which cases`.
+# every case. Needs `--arg which` with `results`, `cases` or the name of one server.
 
 # Text of a server goes into a cell: ports differ from run to run, and bars would end the cell.
 def cell: gsub("\\|"; "\\|") | gsub("(?<ip>127\\.0\\.0\\.1|\\[::1\\]):[0-9]+"; "\(.ip):…");
@@ -44,7 +44,8 @@ def cases:
   | "| case | section | what must be | over |\n|---|---|---|---|\n" + join("\n");
 
 if $which == "cases" then cases else
-group_by(.name)
+map(select($which == "results" or .name == $which))
+| group_by(.name)
 | map("### \(.[0].version)\n\n\(counts)\n\n\(failures)\n\n\(skips)")
 | join("\n\n")
 end

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use ::stun::attributes::{
-    ATTR_DONT_FRAGMENT, ATTR_LIFETIME, ATTR_REQUESTED_TRANSPORT, ATTR_XOR_RELAYED_ADDRESS, AttrType,
+    ATTR_DONT_FRAGMENT, ATTR_LIFETIME, ATTR_REQUESTED_TRANSPORT, ATTR_UNKNOWN_ATTRIBUTES,
+    ATTR_XOR_RELAYED_ADDRESS, AttrType,
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
         target::Target,
         verdict::{Case, Fault, Step, Verdict, ensure},
     },
-    stun::{mapped, names},
+    stun::mapped,
 };
 
 /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11), which may be ignored.
@@ -203,7 +204,9 @@ pub(super) fn dont_fragment(target: &Target) -> Verdict {
     let request = Request::allocate().with(ATTR_DONT_FRAGMENT, &[]);
     let answer = target.challenged()?.ask(&request)?;
     if answer.code() == Some(420) {
-        names(&answer, &[ATTR_DONT_FRAGMENT])?;
+        let listed = answer.list(ATTR_UNKNOWN_ATTRIBUTES)?;
+        let named = listed.contains(&ATTR_DONT_FRAGMENT.value());
+        ensure(named, "UNKNOWN-ATTRIBUTES with 001a", format!("{listed:04x?}"))?;
         return Err(Fault::skipped("the server does not have DONT-FRAGMENT (420), as it may"));
     }
     answer.success().map(|_| ())

@@ -102,7 +102,7 @@ pub(super) const CASES: &[Case] = &[
 fn challenges(answer: &Answer) -> Verdict {
     answer.text(ATTR_REALM)?;
     let nonce = answer.need(ATTR_NONCE)?;
-    ensure(!nonce.is_empty(), "a NONCE", "an empty one")
+    ensure(!nonce.is_empty(), "a NONCE", "an empty NONCE")
 }
 
 fn challenge(target: &Target) -> Verdict {
@@ -123,7 +123,7 @@ fn challenge_size(target: &Target) -> Verdict {
 fn nonce_of_each_client(target: &Target) -> Verdict {
     let first = target.challenged()?.login()?.nonce;
     let second = target.challenged()?.login()?.nonce;
-    ensure(first != second, "a NONCE of its own for each client", "the same one")
+    ensure(first != second, "a NONCE of its own for each client", "the same NONCE for both")
 }
 
 fn accepted(target: &Target) -> Verdict {

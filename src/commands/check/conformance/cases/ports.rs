@@ -104,7 +104,7 @@ fn even(target: &Target) -> Verdict {
     let mut client = target.challenged()?;
     let (answer, _) = even_port(target, &mut client, 0)?;
     let token = answer.get(ATTR_RESERVATION_TOKEN).is_some();
-    ensure(!token, "no RESERVATION-TOKEN", "one that was not asked for")
+    ensure(!token, "no RESERVATION-TOKEN", "a RESERVATION-TOKEN that was not asked for")
 }
 
 /// An allocation with a port reserved next to it: its client, its address and the token.
