@@ -25,7 +25,9 @@ enum Cli {
     /// the environment over the file.
     Serve(Box<config::Options>),
     /// Go through a running server as a client would, and say what works.
-    Check(check::CheckArgs),
+    ///
+    /// With --conformance: see what any STUN or TURN server does against the RFCs.
+    Check(Box<check::CheckArgs>),
     Load(Box<load::LoadArgs>),
     /// Make a user's token for signaling.
     Token(token::TokenArgs),
@@ -47,7 +49,7 @@ pub fn run(args: &[OsString]) -> u8 {
     };
     let done = match cli {
         Cli::Serve(options) => serve::run(*options).map(|()| true),
-        Cli::Check(args) => check::run(args),
+        Cli::Check(args) => check::run(*args),
         Cli::Load(args) => load::run(&args),
         Cli::Token(args) => token::run(&args).map(|()| true),
         Cli::Credentials(args) => credentials::run(&args).map(|()| true),

@@ -1,5 +1,6 @@
 //! `callbox check`: goes through a running server as a client would.
 
+mod conformance;
 mod framed;
 mod http;
 mod relay;
@@ -13,6 +14,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::{
+    conformance::ConformanceArgs,
     http::Http,
     relay::{Credentials, Server},
     report::Report,
@@ -47,13 +49,21 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     json: bool,
 
-    /// How long each step may take.
+    /// How long each step, or with --conformance each answer, may take.
+    ///
+    /// Give more time to a server that is far away.
     #[arg(long, value_name = "DURATION", default_value = "5s")]
     timeout: Period,
+
+    #[command(flatten)]
+    conformance: ConformanceArgs,
 }
 
 /// Takes the steps; says whether all went well.
 pub(super) fn run(args: CheckArgs) -> anyhow::Result<bool> {
+    if let Some(server) = &args.conformance.conformance {
+        return conformance::run(&args.conformance, server, args.json, args.timeout.0);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,0 +1,178 @@
+//! Messages of a server, read with the `stun` crate, and what a case may want of them.
+
+use std::net::SocketAddr;
+
+use ::stun::{
+    attributes::{ATTR_ERROR_CODE, ATTR_FINGERPRINT, ATTR_MESSAGE_INTEGRITY_SHA256, AttrType},
+    error_code::ErrorCodeAttribute,
+    fingerprint::FINGERPRINT,
+    message::{CLASS_ERROR_RESPONSE, CLASS_SUCCESS_RESPONSE, Getter, Message, MessageType},
+    xoraddr::XorMappedAddress,
+};
+
+use super::{
+    login::Login,
+    request::sha256_tag,
+    verdict::{Fault, Verdict, ensure},
+};
+
+/// A message of the server.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    message: Message,
+}
+
+impl Answer {
+    /// Reads a message; it must be one from the first byte to the last (RFC 8489 §5).
+    pub fn parse(bytes: &[u8]) -> Verdict<Self> {
+        let broken = |came: String| Fault::failed("a well-formed STUN message", came);
+        let mut message = Message::new();
+        message.unmarshal_binary(bytes).map_err(|error| broken(error.to_string()))?;
+        let length = message.length as usize;
+        if length + 20 != bytes.len() || !length.is_multiple_of(4) {
+            let came = format!("one of {} bytes whose length says {length}", bytes.len());
+            return Err(broken(came));
+        }
+        Ok(Self { message })
+    }
+
+    /// Method and class.
+    pub fn typ(&self) -> MessageType {
+        self.message.typ
+    }
+
+    /// Whether it is a success response.
+    pub fn is_success(&self) -> bool {
+        self.message.typ.class == CLASS_SUCCESS_RESPONSE
+    }
+
+    /// The error code, of an error response that has one.
+    pub fn code(&self) -> Option<u16> {
+        let mut error = ErrorCodeAttribute::default();
+        let error_class = self.message.typ.class == CLASS_ERROR_RESPONSE;
+        (error_class && error.get_from(&self.message).is_ok()).then_some(error.code.0)
+    }
+
+    /// It must be a success response.
+    pub fn success(self) -> Verdict<Self> {
+        match self.is_success() {
+            true => Ok(self),
+            false => Err(Fault::failed("a success response", self.describe())),
+        }
+    }
+
+    /// It must be an error response with this code.
+    pub fn refused(self, code: u16) -> Verdict<Self> {
+        match self.code() {
+            Some(came) if came == code => Ok(self),
+            _ => Err(Fault::failed(format!("error {code}"), self.describe())),
+        }
+    }
+
+    /// It must have an attribute; gives its value.
+    pub fn need(&self, typ: AttrType) -> Verdict<Vec<u8>> {
+        let came = || format!("{} without it", self.describe());
+        self.get(typ).ok_or_else(|| Fault::failed(format!("{typ}"), came()))
+    }
+
+    /// The value of an attribute, if it is there.
+    pub fn get(&self, typ: AttrType) -> Option<Vec<u8>> {
+        self.message.get(typ).ok()
+    }
+
+    /// How many attributes of a kind there are.
+    pub fn count(&self, typ: AttrType) -> usize {
+        self.message.attributes.0.iter().filter(|attribute| attribute.typ == typ).count()
+    }
+
+    /// It must have an attribute that is text.
+    pub fn text(&self, typ: AttrType) -> Verdict<String> {
+        String::from_utf8(self.need(typ)?)
+            .map_err(|_| Fault::failed(format!("{typ} in UTF-8"), "other bytes"))
+    }
+
+    /// It must have an attribute that is a number of 32 bits.
+    pub fn number(&self, typ: AttrType) -> Verdict<u32> {
+        let value = self.need(typ)?;
+        let number: Result<[u8; 4], _> = value.as_slice().try_into();
+        number.map(u32::from_be_bytes).map_err(|_| {
+            Fault::failed(format!("{typ} of 4 bytes"), format!("{} bytes", value.len()))
+        })
+    }
+
+    /// It must have an attribute that is an XORed address (RFC 8489 §14.2).
+    pub fn address(&self, typ: AttrType) -> Verdict<SocketAddr> {
+        let value = self.need(typ)?;
+        let mut address = XorMappedAddress::default();
+        let read = address.get_from_as(&self.message, typ).is_ok();
+        let whole = value.len() == if address.ip.is_ipv4() { 8 } else { 20 };
+        ensure(read && whole, &format!("{typ} with an address"), format!("{value:02x?}"))?;
+        Ok(SocketAddr::new(address.ip, address.port))
+    }
+
+    /// It must have an attribute that lists other attributes.
+    pub fn list(&self, typ: AttrType) -> Verdict<Vec<u16>> {
+        let value = self.need(typ)?;
+        ensure(value.len().is_multiple_of(2), "a list of 16-bit numbers", format!("{value:02x?}"))?;
+        Ok(value.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
+    }
+
+    /// It must carry a MESSAGE-INTEGRITY of this user (RFC 8489 §14.5).
+    pub fn signed_by(&self, login: &Login) -> Verdict {
+        self.need(::stun::attributes::ATTR_MESSAGE_INTEGRITY)?;
+        let right = login.key.check(&mut self.message.clone()).is_ok();
+        ensure(right, "a MESSAGE-INTEGRITY by the user's key", "one that does not verify")
+    }
+
+    /// It must carry a whole MESSAGE-INTEGRITY-SHA256 by this key (RFC 8489 §14.6).
+    pub fn signed_by_sha256(&self, key: &[u8]) -> Verdict {
+        let tag = self.need(ATTR_MESSAGE_INTEGRITY_SHA256)?;
+        let before = self.before(ATTR_MESSAGE_INTEGRITY_SHA256);
+        let right = tag == sha256_tag(key, &self.message.raw[..before]);
+        ensure(right, "a MESSAGE-INTEGRITY-SHA256 by the key", "one that does not verify")
+    }
+
+    /// If it carries a FINGERPRINT, this must be right and the last attribute (RFC 8489 §14.7).
+    pub fn fingerprint(&self) -> Verdict {
+        if self.get(ATTR_FINGERPRINT).is_none() {
+            return Ok(());
+        }
+        let right = FINGERPRINT.check(&self.message).is_ok();
+        ensure(right, "a FINGERPRINT that is right, at the end", "one that does not fit")
+    }
+
+    /// How many bytes stand in front of an attribute.
+    fn before(&self, typ: AttrType) -> usize {
+        let others = self.message.attributes.0.iter().take_while(|other| other.typ != typ);
+        20 + others.map(|other| 4 + other.value.len().next_multiple_of(4)).sum::<usize>()
+    }
+
+    /// What it is, for a person.
+    pub fn describe(&self) -> String {
+        let typ = self.message.typ;
+        match self.code() {
+            Some(code) => {
+                let reason = self.get(ATTR_ERROR_CODE).unwrap_or_default();
+                let reason = String::from_utf8_lossy(reason.get(4..).unwrap_or(&[])).into_owned();
+                // It comes from a stranger, and goes to a terminal.
+                let reason = reason.replace(char::is_control, "");
+                format!("{} error {code} ({})", typ.method, reason.trim())
+            }
+            None => typ.to_string(),
+        }
+    }
+}
+
+/// What some bytes are, for a person.
+pub(super) fn describe(bytes: &[u8]) -> String {
+    match bytes {
+        [0..=3, ..] => match Answer::parse(bytes) {
+            Ok(answer) => answer.describe(),
+            Err(_) => format!("{} bytes that are no whole STUN message", bytes.len()),
+        },
+        [0x40..=0x7F, low, ..] => {
+            format!("ChannelData on 0x{:02x}{low:02x}, {} bytes", bytes[0], bytes.len())
+        }
+        _ => format!("{} bytes", bytes.len()),
+    }
+}

@@ -1,0 +1,141 @@
+//! What the suite is asked to do.
+
+use std::{
+    net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket},
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+
+use super::{link::Transport, login::User, target::Target};
+use crate::{
+    auth::{Secret, TurnSecrets},
+    clock::Now,
+    config::{Period, StaticUser},
+    ids::UserId,
+};
+
+/// The arguments of `callbox check --conformance`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Conformance")]
+pub(in crate::commands::check) struct ConformanceArgs {
+    /// Check what a STUN or TURN server does against RFC 8489 and RFC 8656, in place of the steps
+    /// above.
+    ///
+    /// Any server will do: callbox, coturn, pion and others. Each case is one line, with the
+    /// section that it is about. A case that needs what is optional, and the server says that it
+    /// lacks, is skipped.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "url")]
+    pub conformance: Option<String>,
+
+    /// A TURN user, as NAME:PASSWORD; give it twice for the cases with two users.
+    ///
+    /// For a server with static users (coturn: --user with --lt-cred-mech). Without it and without
+    /// --auth-secret only STUN is checked.
+    #[arg(long, value_name = "NAME:PASSWORD", requires = "conformance")]
+    user: Vec<StaticUser>,
+
+    /// The secret to mint the credentials of two users with.
+    ///
+    /// For a server with time-limited credentials (coturn: --use-auth-secret). --user wins over it.
+    #[arg(long, value_name = "SECRET", hide_env_values = true, env = "CALLBOX_AUTH_SECRET")]
+    auth_secret: Option<String>,
+
+    /// How the server is talked to.
+    ///
+    /// Over tcp, what is about datagrams is left out and what is about streams comes in; run both.
+    #[arg(long, value_enum, value_name = "TRANSPORT", default_value = "udp")]
+    transport: Transport,
+
+    /// The address of this machine at which peers are opened.
+    ///
+    /// Give it where the server cannot reach, or does not allow as a peer, the address that leads
+    /// from here to it. The server must send to it and receive from it without a NAT between.
+    #[arg(long, value_name = "IP", requires = "conformance")]
+    peer_ip: Option<IpAddr>,
+
+    /// How long nothing must come for it to count as no answer.
+    ///
+    /// Give at least the time of a round trip, or a late answer is taken for none.
+    #[arg(long, value_name = "DURATION", default_value = "300ms")]
+    silence: Period,
+
+    /// Run only the cases with this in their name, such as `channel/`; may be given more than once.
+    ///
+    /// To look at one failure alone while you mend it.
+    #[arg(long, value_name = "PATTERN", requires = "conformance")]
+    only: Vec<String>,
+}
+
+/// How many users the cases need.
+const USERS: usize = 2;
+
+impl ConformanceArgs {
+    /// Whether a case is to be run.
+    pub fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|pattern| name.contains(pattern.as_str()))
+    }
+
+    /// Finds out where everything is.
+    pub(super) fn target(&self, server: &str, patience: Duration) -> anyhow::Result<Target> {
+        let server = resolve(server)?;
+        let here = match self.peer_ip {
+            Some(ip) => ip,
+            None => towards(server).with_context(|| format!("there is no way to {server}"))?,
+        };
+        ensure!(
+            here.is_ipv4() == server.is_ipv4(),
+            "--peer-ip {here}: give one of the server's address family"
+        );
+        let users = self.users()?;
+        let silence = self.silence.0;
+        Ok(Target { server, transport: self.transport, users, here, patience, silence })
+    }
+
+    fn users(&self) -> anyhow::Result<Vec<User>> {
+        if self.user.is_empty() {
+            return self.minted();
+        }
+        let split = |user: &StaticUser| {
+            let (name, password) = user.split().context("--user: expected NAME:PASSWORD")?;
+            let password = password.expose_text().unwrap_or_default().to_owned();
+            Ok(User { name, password })
+        };
+        self.user.iter().map(split).collect()
+    }
+
+    fn minted(&self) -> anyhow::Result<Vec<User>> {
+        let Some(secret) = &self.auth_secret else { return Ok(Vec::new()) };
+        let secrets = TurnSecrets::new(&[Secret::new(secret.as_str())]);
+        let day = Duration::from_secs(24 * 3600);
+        let mint = |number| {
+            let user = UserId::new(&format!("conformance-{number}")).context("a user's name")?;
+            let minted = secrets.mint(Now::read(), day, &user, None, &[]);
+            let minted = minted.context("--auth-secret is empty")?;
+            Ok(User { name: minted.username, password: minted.password })
+        };
+        (1..=USERS).map(mint).collect()
+    }
+}
+
+fn resolve(server: &str) -> anyhow::Result<SocketAddr> {
+    let found = server.to_socket_addrs().with_context(|| {
+        format!("--conformance {server}: expected HOST:PORT, of a host that can be resolved")
+    });
+    match found?.next() {
+        Some(address) => Ok(address),
+        None => bail!("--conformance {server}: the host has no address"),
+    }
+}
+
+/// Our address on the interface that leads to the server. Nothing is sent.
+fn towards(server: SocketAddr) -> std::io::Result<IpAddr> {
+    let any: SocketAddr = match server {
+        SocketAddr::V4(_) => ([0; 4], 0).into(),
+        SocketAddr::V6(_) => ([0; 16], 0).into(),
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(server)?;
+    Ok(socket.local_addr()?.ip())
+}

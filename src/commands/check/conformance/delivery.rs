@@ -1,0 +1,124 @@
+//! Data on its way through the server. It may be lost, so it is sent again; it must not be changed.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    client::{Client, Data},
+    peer::Peer,
+    request::Request,
+    target::Target,
+    verdict::{Fault, Step, Verdict},
+};
+
+/// How often data is sent before it counts as not delivered.
+const ATTEMPTS: u32 = 5;
+
+/// For how long nothing must come of a part of a message.
+const PART: Duration = Duration::from_millis(10);
+
+/// Sends a message until its data arrives at the peer, from the relayed address and as it was.
+pub(super) fn to_peer(
+    target: &Target,
+    client: &mut Client<'_>,
+    peer: &Peer,
+    message: &[u8],
+    data: &[u8],
+) -> Verdict {
+    to_peer_torn(target, client, peer, &[message], data)
+}
+
+/// The same with the message torn into pieces, which come one after the other.
+pub(super) fn to_peer_torn(
+    target: &Target,
+    client: &mut Client<'_>,
+    peer: &Peer,
+    pieces: &[&[u8]],
+    data: &[u8],
+) -> Verdict {
+    let relayed = client.relayed()?;
+    let mut other = None;
+    for attempt in 0..ATTEMPTS {
+        for (at, piece) in pieces.iter().enumerate() {
+            client.send(piece)?;
+            if at + 1 < pieces.len() {
+                peer.silent(PART, "nothing at the peer before the whole message has come")?;
+            }
+        }
+        let until = Instant::now() + each(target);
+        while let Some((came, from)) = peer.receive(until)? {
+            if came == data && from == relayed {
+                return if attempt > 0 { not_late(target, client, peer, data) } else { Ok(()) };
+            }
+            // It may be a late copy of something before.
+            other = Some(format!("{} from {from}", show(&came)));
+        }
+        if other.is_some() {
+            break;
+        }
+    }
+    let expected = format!("{} at the peer, from {relayed}", show(data));
+    Err(Fault::failed(expected, other.unwrap_or_else(|| "nothing".into())))
+}
+
+/// What comes after it was sent again may have been lost before. On a stream nothing is lost on the
+/// way to the server: if the rest of the copies comes now, too, they were kept until more came.
+fn not_late(target: &Target, client: &mut Client<'_>, peer: &Peer, data: &[u8]) -> Verdict {
+    if target.transport.loses() {
+        return Ok(());
+    }
+    client.exchange(&Request::binding()).step("a Binding after it")?;
+    match peer.receive(Instant::now() + target.silence)? {
+        Some((came, _)) if came == data => {
+            let expected = format!("{} at the peer, as soon as it was sent", show(data));
+            Err(Fault::failed(expected, "it came only when more was sent behind it"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Has the peer send data until it arrives at the client in this form.
+pub(super) fn from_peer(
+    target: &Target,
+    client: &mut Client<'_>,
+    peer: &Peer,
+    data: &[u8],
+    form: &Data,
+) -> Verdict {
+    let relayed = client.relayed()?;
+    let mut other = None;
+    for _ in 0..ATTEMPTS {
+        peer.send(data, relayed)?;
+        let until = Instant::now() + each(target);
+        while let Some(came) = client.data(until.saturating_duration_since(Instant::now()))? {
+            if came == *form {
+                return Ok(());
+            }
+            other = Some(show_data(&came));
+        }
+        if other.is_some() {
+            break;
+        }
+    }
+    Err(Fault::failed(show_data(form), other.unwrap_or_else(|| "nothing".into())))
+}
+
+/// How long one attempt waits.
+fn each(target: &Target) -> Duration {
+    target.patience / ATTEMPTS
+}
+
+fn show(data: &[u8]) -> String {
+    let begin: String = data.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let dots = if data.len() > 8 { "…" } else { "" };
+    match data {
+        [] => "an empty datagram".into(),
+        _ => format!("{} bytes ({begin}{dots})", data.len()),
+    }
+}
+
+fn show_data(data: &Data) -> String {
+    match data {
+        Data::Indication(peer, data) => format!("a Data indication from {peer}: {}", show(data)),
+        Data::Channel(number, data) => format!("ChannelData on 0x{number:04x}: {}", show(data)),
+    }
+}

@@ -1,0 +1,62 @@
+//! A peer: what is at the other end of a relayed address.
+
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use super::verdict::{Fault, Verdict};
+
+/// A plain UDP socket.
+pub(super) struct Peer {
+    socket: UdpSocket,
+    /// Where it is reached.
+    pub address: SocketAddr,
+}
+
+impl Peer {
+    /// Opens one at an address of this machine.
+    pub fn open(ip: IpAddr) -> Verdict<Self> {
+        let socket = UdpSocket::bind((ip, 0)).map_err(|error| {
+            Fault::skipped(format!("no peer can be opened at {ip} (--peer-ip): {error}"))
+        })?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// Sends a datagram.
+    pub fn send(&self, data: &[u8], to: SocketAddr) -> Verdict {
+        self.socket.send_to(data, to)?;
+        Ok(())
+    }
+
+    /// Waits for a datagram; none if none comes in time.
+    pub fn receive(&self, until: Instant) -> Verdict<Option<(Vec<u8>, SocketAddr)>> {
+        let mut buffer = [0; 65_536];
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            self.socket.set_read_timeout(Some(left))?;
+            match self.socket.recv_from(&mut buffer) {
+                Ok((len, from)) => return Ok(Some((buffer[..len].to_vec(), from))),
+                // An ICMP error of something sent before, or the time is over.
+                Err(error) if error.kind() != ErrorKind::InvalidInput => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Nothing must come for a while.
+    pub fn silent(&self, within: Duration, expected: &str) -> Verdict {
+        match self.receive(Instant::now() + within)? {
+            None => Ok(()),
+            Some((data, from)) => {
+                let came = format!("{} bytes at the peer, from {from}", data.len());
+                Err(Fault::failed(expected, came))
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The cases as they come out: a line each, or one JSON object.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    target::Target,
+    verdict::{Case, Fault, Verdict},
+};
+
+/// What has become of the cases so far.
+pub(super) struct Report {
+    json: bool,
+    outcomes: Vec<Outcome>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ok,
+    Failed,
+    Skipped,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    name: &'static str,
+    section: &'static str,
+    must: &'static str,
+    status: Status,
+    ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    came: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Report {
+    /// A report without cases.
+    pub fn new(json: bool) -> Self {
+        Self { json, outcomes: Vec::new() }
+    }
+
+    /// Takes in what a case came to.
+    pub fn add(&mut self, case: &Case, verdict: Verdict, took: Duration) {
+        let Case { name, section, must, .. } = *case;
+        let (status, expected, came, reason) = match verdict {
+            Ok(()) => (Status::Ok, None, None, None),
+            Err(Fault::Failed { expected, came }) => {
+                (Status::Failed, Some(expected), Some(came), None)
+            }
+            Err(Fault::Skipped(reason)) => (Status::Skipped, None, None, Some(reason)),
+        };
+        // Hundredths of a millisecond are as much as a reader can use.
+        let ms = (took.as_secs_f64() * 1e5).round() / 100.0;
+        let outcome = Outcome { name, section, must, status, ms, expected, came, reason };
+        if !self.json {
+            print(&outcome);
+        }
+        self.outcomes.push(outcome);
+    }
+
+    /// Says what it came to; whether nothing failed.
+    pub fn finish(self, target: &Target) -> anyhow::Result<bool> {
+        let count = |status| self.outcomes.iter().filter(|o| o.status == status).count();
+        let (passed, failed, skipped) =
+            (count(Status::Ok), count(Status::Failed), count(Status::Skipped));
+        if self.json {
+            let report = json!({
+                "ok": failed == 0,
+                "server": target.server,
+                "transport": target.transport.name(),
+                "passed": passed,
+                "failed": failed,
+                "skipped": skipped,
+                "cases": self.outcomes,
+            });
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            println!("\n{passed} ok, {failed} failed, {skipped} skipped");
+        }
+        Ok(failed == 0)
+    }
+}
+
+/// One line.
+fn print(outcome: &Outcome) {
+    let Outcome { name, section, status, expected, came, reason, .. } = outcome;
+    let mark = match status {
+        Status::Ok => "ok",
+        Status::Failed => "FAILED",
+        Status::Skipped => "skipped",
+    };
+    let detail = match (expected, came, reason) {
+        (Some(expected), Some(came), _) => format!("expected {expected}; came {came}"),
+        (_, _, Some(reason)) => reason.clone(),
+        _ => String::new(),
+    };
+    let line = format!("{mark:<8}{name:<34}{section:<20}{detail}");
+    println!("{}", line.trim_end());
+}

@@ -1,0 +1,247 @@
+//! Messages of a client, right ones and wrong ones. They are put together attribute by attribute,
+//! and become bytes with the `stun` and `turn` crates, which are not what a callbox server reads
+//! them with.
+
+use std::net::SocketAddr;
+
+use ::stun::{
+    attributes::{
+        ATTR_CHANNEL_NUMBER, ATTR_DATA, ATTR_LIFETIME, ATTR_MESSAGE_INTEGRITY_SHA256, ATTR_NONCE,
+        ATTR_REALM, ATTR_REQUESTED_ADDRESS_FAMILY, ATTR_REQUESTED_TRANSPORT, ATTR_USERNAME,
+        AttrType,
+    },
+    fingerprint::FINGERPRINT,
+    integrity::MessageIntegrity,
+    message::{
+        CLASS_INDICATION, CLASS_REQUEST, METHOD_ALLOCATE, METHOD_BINDING, METHOD_CHANNEL_BIND,
+        METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND, Message, MessageClass, MessageType,
+        Method, Setter,
+    },
+};
+use ::turn::proto::peeraddr::PeerAddress;
+use rand::Rng;
+use ring::hmac;
+
+use super::login::Login;
+
+/// UDP's protocol number, in REQUESTED-TRANSPORT (RFC 8656 §18.8).
+pub(super) const UDP: u8 = 17;
+/// The families of REQUESTED-ADDRESS-FAMILY (RFC 8656 §18.6).
+pub(super) const IPV4: u8 = 1;
+/// The same for IPv6.
+pub(super) const IPV6: u8 = 2;
+
+/// A part of a message.
+#[derive(Clone)]
+enum Part {
+    Attribute(AttrType, Vec<u8>),
+    /// XOR-PEER-ADDRESS, whose bytes depend on the transaction id.
+    Peer(SocketAddr),
+    Integrity(MessageIntegrity),
+    IntegritySha256(Vec<u8>),
+    Fingerprint,
+}
+
+/// A message in the making.
+#[derive(Clone)]
+pub(super) struct Request {
+    typ: MessageType,
+    id: [u8; 12],
+    parts: Vec<Part>,
+}
+
+impl Request {
+    /// A message of any method and class, with nothing in it.
+    pub fn new(method: Method, class: MessageClass) -> Self {
+        let typ = MessageType { method, class };
+        Self { typ, id: rand::rng().random(), parts: Vec::new() }
+    }
+
+    /// A Binding request.
+    pub fn binding() -> Self {
+        Self::new(METHOD_BINDING, CLASS_REQUEST)
+    }
+
+    /// An Allocate request that asks for nothing yet.
+    pub fn bare_allocate() -> Self {
+        Self::new(METHOD_ALLOCATE, CLASS_REQUEST)
+    }
+
+    /// An Allocate request for a relayed UDP address.
+    pub fn allocate() -> Self {
+        Self::bare_allocate().transport(UDP)
+    }
+
+    /// A Refresh request.
+    pub fn refresh() -> Self {
+        Self::new(METHOD_REFRESH, CLASS_REQUEST)
+    }
+
+    /// A CreatePermission request for nobody yet.
+    pub fn permission() -> Self {
+        Self::new(METHOD_CREATE_PERMISSION, CLASS_REQUEST)
+    }
+
+    /// A ChannelBind request without number or peer.
+    pub fn bare_bind() -> Self {
+        Self::new(METHOD_CHANNEL_BIND, CLASS_REQUEST)
+    }
+
+    /// A ChannelBind request.
+    pub fn bind(number: u16, peer: SocketAddr) -> Self {
+        Self::bare_bind().channel(number).peer(peer)
+    }
+
+    /// A Send indication without peer or data.
+    pub fn bare_send() -> Self {
+        Self::new(METHOD_SEND, CLASS_INDICATION)
+    }
+
+    /// A Send indication.
+    pub fn send(peer: SocketAddr, data: &[u8]) -> Self {
+        Self::bare_send().peer(peer).data(data)
+    }
+
+    /// Adds an attribute, whatever it may be.
+    pub fn with(mut self, typ: AttrType, value: &[u8]) -> Self {
+        self.parts.push(Part::Attribute(typ, value.to_vec()));
+        self
+    }
+
+    /// Adds REQUESTED-TRANSPORT: a number, and three bytes that are reserved.
+    pub fn transport(self, protocol: u8) -> Self {
+        self.with(ATTR_REQUESTED_TRANSPORT, &[protocol, 0, 0, 0])
+    }
+
+    /// Adds REQUESTED-ADDRESS-FAMILY.
+    pub fn family(self, family: u8) -> Self {
+        self.with(ATTR_REQUESTED_ADDRESS_FAMILY, &[family, 0, 0, 0])
+    }
+
+    /// Adds LIFETIME, in seconds.
+    pub fn lifetime(self, seconds: u32) -> Self {
+        self.with(ATTR_LIFETIME, &seconds.to_be_bytes())
+    }
+
+    /// Adds CHANNEL-NUMBER.
+    pub fn channel(self, number: u16) -> Self {
+        let [high, low] = number.to_be_bytes();
+        self.with(ATTR_CHANNEL_NUMBER, &[high, low, 0, 0])
+    }
+
+    /// Adds XOR-PEER-ADDRESS.
+    pub fn peer(mut self, peer: SocketAddr) -> Self {
+        self.parts.push(Part::Peer(peer));
+        self
+    }
+
+    /// Adds DATA.
+    pub fn data(self, data: &[u8]) -> Self {
+        self.with(ATTR_DATA, data)
+    }
+
+    /// Adds FINGERPRINT.
+    pub fn fingerprint(mut self) -> Self {
+        self.parts.push(Part::Fingerprint);
+        self
+    }
+
+    /// Adds MESSAGE-INTEGRITY.
+    pub fn integrity(mut self, key: &MessageIntegrity) -> Self {
+        self.parts.push(Part::Integrity(key.clone()));
+        self
+    }
+
+    /// Adds MESSAGE-INTEGRITY-SHA256.
+    pub fn integrity_sha256(mut self, key: &[u8]) -> Self {
+        self.parts.push(Part::IntegritySha256(key.to_vec()));
+        self
+    }
+
+    /// Adds what names the user, and MESSAGE-INTEGRITY (RFC 8489 §9.2.3.2).
+    pub fn signed(self, login: &Login) -> Self {
+        self.user(login).integrity(&login.key)
+    }
+
+    /// Adds what names the user: USERNAME, REALM and NONCE.
+    pub fn user(self, login: &Login) -> Self {
+        self.with(ATTR_USERNAME, login.username.as_bytes())
+            .with(ATTR_REALM, login.realm.as_bytes())
+            .with(ATTR_NONCE, &login.nonce)
+    }
+
+    /// The same without an attribute.
+    pub fn without(mut self, typ: AttrType) -> Self {
+        self.parts.retain(|part| !matches!(part, Part::Attribute(other, _) if *other == typ));
+        self
+    }
+
+    /// The same as a transaction of its own.
+    pub fn anew(&self) -> Self {
+        Self { id: rand::rng().random(), ..self.clone() }
+    }
+
+    /// The transaction id.
+    pub fn id(&self) -> [u8; 12] {
+        self.id
+    }
+
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.typ.method
+    }
+
+    /// The bytes to send.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut message = Message::new();
+        message.typ = self.typ;
+        message.transaction_id.0 = self.id;
+        message.write_header();
+        for part in &self.parts {
+            part.add_to(&mut message);
+        }
+        message.raw
+    }
+}
+
+impl Part {
+    fn add_to(&self, message: &mut Message) {
+        let added = match self {
+            Self::Attribute(typ, value) => {
+                message.add(*typ, value);
+                Ok(())
+            }
+            Self::Peer(at) => PeerAddress { ip: at.ip(), port: at.port() }.add_to(message),
+            Self::Integrity(key) => key.add_to(message),
+            Self::IntegritySha256(key) => {
+                let tag = sha256_tag(key, &message.raw);
+                message.add(ATTR_MESSAGE_INTEGRITY_SHA256, &tag);
+                Ok(())
+            }
+            Self::Fingerprint => FINGERPRINT.add_to(message),
+        };
+        added.expect("no case puts a FINGERPRINT in front of an integrity");
+    }
+}
+
+/// The value of a MESSAGE-INTEGRITY-SHA256 behind these bytes of a message (RFC 8489 §14.6): the
+/// length in the header counts it, too.
+pub(super) fn sha256_tag(key: &[u8], before: &[u8]) -> Vec<u8> {
+    let length = (before.len() - 20 + 4 + 32) as u16;
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    context.update(&before[..2]);
+    context.update(&length.to_be_bytes());
+    context.update(&before[4..]);
+    context.sign().as_ref().to_vec()
+}
+
+/// A ChannelData message, padded as streams want it (RFC 8656 §12.5).
+pub(super) fn channel_data(number: u16, data: &[u8], padded: bool) -> Vec<u8> {
+    let mut bytes = number.to_be_bytes().to_vec();
+    bytes.extend((data.len() as u16).to_be_bytes());
+    bytes.extend(data);
+    if padded {
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    bytes
+}

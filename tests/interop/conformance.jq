@@ -1,0 +1,51 @@
+# The reports of `callbox check --conformance --json`, each with the server's name and version, as
+# tables for docs/conformance.md: the results, where what several transports share is one row, or
+# every case. Needs `--arg which` with `results`, `cases` or the name of one server.
+
+# Text of a server goes into a cell: ports differ from run to run, and bars would end the cell.
+def cell: gsub("\\|"; "\\|") | gsub("(?<ip>127\\.0\\.0\\.1|\\[::1\\]):[0-9]+"; "\(.ip):…");
+
+# The cases with one status over all transports: which, and what came of them.
+def rows($status):
+  (map(.transport) | join(", ")) as $all
+  | [ .[] | .transport as $transport
+      | .cases[] | select(.status == $status) | . + { transport: $transport } ]
+  | group_by(.name)
+  | map(.[0] + { over: (map(.transport) | join(", ")) });
+
+def counts:
+  "| over | ok | failed | skipped |\n|---|---|---|---|\n"
+  + (map("| \(.transport) | \(.passed) | \(.failed) | \(.skipped) |") | join("\n"));
+
+def failures:
+  rows("failed")
+  | if length == 0 then "It fails none." else
+      "| case | section | over | what must be | what came |\n|---|---|---|---|---|\n"
+      + (map("| `\(.name)` | \(.section) | \(.over) | \(.must) | \(.came | cell) |") | join("\n"))
+    end;
+
+def skips:
+  rows("skipped")
+  | if length == 0 then "It skips none." else
+      "Skipped:\n\n| reason | cases |\n|---|---|\n"
+      + (group_by(.reason)
+         | map("| \(.[0].reason | cell) | \(map("`\(.name)`") | join(", ")) |") | join("\n"))
+    end;
+
+# Every case of every report, in the order in which they are run.
+def cases:
+  (map({ (.transport): [.cases[].name] }) | add) as $names
+  | [ .[].cases[] ] as $cases
+  | reduce $cases[] as $case ([]; if any(.[]; .name == $case.name) then . else . + [$case] end)
+  | map(.name as $name
+        | ([ $names | to_entries[] | select(any(.value[]; . == $name)) | .key ]) as $over
+        | (if ($over | length) == 1 and ($names | length) > 1 then $over[0] else "any" end) as $over
+        | "| `\(.name)` | \(.section) | \(.must) | \($over) |")
+  | "| case | section | what must be | over |\n|---|---|---|---|\n" + join("\n");
+
+if $which == "cases" then cases else
+map(select($which == "results" or .name == $which))
+| group_by(.name)
+| map("### \(.[0].version)\n\n\(counts)\n\n\(failures)\n\n\(skips)")
+| join("\n\n")
+end
