@@ -91,7 +91,7 @@ pub(super) const CASES: &[Case] = &[
         "allocate/unknown-family",
         "RFC 8656 §7.2",
         "a REQUESTED-ADDRESS-FAMILY that there is not is a 440",
-        |target| refused(target, &Request::allocate().family(3), 440),
+        unknown_family,
     ),
     Case::new(
         "allocate/both-families",
@@ -166,8 +166,22 @@ fn of_family(target: &Target, request: &Request, fits: fn(&SocketAddr) -> bool) 
     if answer.code() == Some(440) {
         return Err(Fault::skipped("the server does not have this family (440)"));
     }
+    let answer = knows_families(answer)?;
     let relayed = answer.success()?.address(ATTR_XOR_RELAYED_ADDRESS)?;
     ensure(fits(&relayed), "a relayed address of the family", relayed)
+}
+
+fn unknown_family(target: &Target) -> Verdict {
+    let answer = target.challenged()?.ask(&Request::allocate().family(3))?;
+    knows_families(answer)?.refused(440).map(|_| ())
+}
+
+/// A server that is older than RFC 6156 need not know of families, and says so.
+fn knows_families(answer: Answer) -> Verdict<Answer> {
+    if answer.code() == Some(420) {
+        return Err(Fault::skipped("the server does not have REQUESTED-ADDRESS-FAMILY (420)"));
+    }
+    Ok(answer)
 }
 
 /// An Allocate for an address of each family.
