@@ -75,6 +75,24 @@ fn over_ipv6() {
     }
 }
 
+/// coturn's client makes access tokens with test keys of its own (RFC 7635).
+#[test]
+fn access_tokens_open_the_relay() {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let keys = [
+        ("north", "01234567890123456789012345678901"),
+        ("union", "1234567890123456"),
+        ("oldempire", "12345678901234567890123456789012"),
+    ];
+    let keys = keys.map(|(kid, key)| format!("{kid}:{}", BASE64_STANDARD.encode(key)));
+    let keys = keys.iter().map(|key| key.parse().unwrap()).collect();
+    let server = start_with_tokens(1, keys);
+    // It takes one of its keys by chance for each request.
+    for _ in 0..2 {
+        uclient(&server, false, &["-J", "-y"]);
+    }
+}
+
 #[test]
 fn wrong_credentials_get_nothing() {
     let server = start(1, |_| {});

@@ -11,8 +11,9 @@ use crate::stun::{Integrity, PasswordAlgorithm, SigningKey};
 #[derive(Clone, Copy)]
 pub struct LongTermKey {
     algorithm: PasswordAlgorithm,
-    /// The first 16 of them for MD5, all for SHA-256.
     bytes: [u8; 32],
+    /// How many of them: 16 for MD5, all for SHA-256.
+    len: u8,
     answers: Integrity,
 }
 
@@ -37,7 +38,22 @@ impl LongTermKey {
             }
             PasswordAlgorithm::Sha256 => bytes = sha256(&[username, realm, password]),
         }
-        Self { algorithm, bytes, answers: Integrity::Sha1 }
+        let len = if algorithm == PasswordAlgorithm::Md5 { 16 } else { 32 };
+        Self { algorithm, bytes, len, answers: Integrity::Sha1 }
+    }
+
+    /// The key that stands in an access token, which is no password's (RFC 7635 §4). `None` if it
+    /// has no bytes, or more than 32.
+    pub(super) fn of_token(key: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 32];
+        bytes.get_mut(..key.len()).filter(|_| !key.is_empty())?.copy_from_slice(key);
+        let algorithm = PasswordAlgorithm::Md5;
+        Some(Self { algorithm, bytes, len: key.len() as u8, answers: Integrity::Sha1 })
+    }
+
+    /// The first `len` bytes of it, if it has more.
+    pub(super) fn shortened(self, len: u8) -> Self {
+        Self { len: self.len.min(len), ..self }
     }
 
     /// The same key, with answers signed in this attribute.
@@ -50,12 +66,9 @@ impl LongTermKey {
         self.algorithm
     }
 
-    /// The bytes to check a request with: 16 or 32.
+    /// The bytes to check a request with.
     pub(super) fn bytes(&self) -> &[u8] {
-        match self.algorithm {
-            PasswordAlgorithm::Md5 => &self.bytes[..16],
-            PasswordAlgorithm::Sha256 => &self.bytes,
-        }
+        &self.bytes[..usize::from(self.len)]
     }
 
     /// What to sign a response with.

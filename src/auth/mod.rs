@@ -3,6 +3,7 @@
 //! Nothing outside this module holds a secret as text, and everything in it that is secret compares
 //! in constant time and prints as `[redacted]`.
 
+mod access_tokens;
 mod api_key;
 mod jwt;
 mod long_term_key;
@@ -13,6 +14,7 @@ mod static_users;
 mod turn_rest;
 mod turn_users;
 
+pub use access_tokens::{AccessTokenKey, AccessTokenKeyError};
 pub use api_key::ApiKeys;
 pub use jwt::{Identity, PublicKeyError, TokenError, TokenKeys, TokenMinter, TokenVerifier};
 pub use long_term_key::LongTermKey;

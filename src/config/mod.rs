@@ -113,7 +113,8 @@ impl Config {
         let turn_secrets = TurnSecrets::new(&auth);
         let realm = options.turn_users.realm.clone();
         let users = options.turn_users.users()?;
-        let turn_auth = TurnAuth::new(realm.clone(), turn_secrets.clone(), users);
+        let turn_auth = TurnAuth::new(realm.clone(), turn_secrets.clone(), users)
+            .with_access_tokens(options.turn_users.oauth_key.clone());
         Ok(Self {
             http_listen: http_address(&options)?,
             acceptor: acceptor_config(&options)?,

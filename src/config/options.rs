@@ -18,7 +18,10 @@ use super::values::{
     Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, log_filter, network,
     origin, secret, socket_address,
 };
-use crate::{auth::Secret, http, relay, signaling, turn};
+use crate::{
+    auth::{AccessTokenKey, Secret},
+    http, relay, signaling, turn,
+};
 
 /// Where options come from, and the mode for trying things out.
 #[derive(Debug, Clone, Args)]
@@ -213,6 +216,19 @@ pub struct TurnUserOptions {
     /// Example: `camera-1:change-me`
     #[arg(long, env = "CALLBOX_USER", value_name = "NAME:PASSWORD", hide_env_values = true)]
     pub user: Vec<StaticUser>,
+
+    /// A key that an authorization server seals access tokens with (RFC 7635), as KID:KEY with KEY in
+    /// base64: 16 bytes for A128GCM or 32 for A256GCM; may be given more than once.
+    ///
+    /// For an OAuth server that gives TURN clients tokens. They are made for the name that --realm
+    /// says. All clients that come with tokens count as one user: raise
+    /// --max-allocations-per-user.
+    ///
+    /// Default: none, and no tokens are taken
+    ///
+    /// Example: `2026-11:MDEyMzQ1Njc4OWFiY2RlZg==`
+    #[arg(long, env = "CALLBOX_OAUTH_KEY", value_name = "KID:KEY", hide_env_values = true)]
+    pub oauth_key: Vec<AccessTokenKey>,
 }
 
 /// Who may use signaling.

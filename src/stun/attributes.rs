@@ -11,6 +11,9 @@ use ::stun::attributes::{
 
 use super::{PasswordAlgorithm, TransactionId, address::read_xor};
 
+/// RFC 7635 §6.2, which the `stun` crate does not know.
+const ATTR_ACCESS_TOKEN: AttrType = AttrType(0x001B);
+
 /// An address family (REQUESTED-ADDRESS-FAMILY, RFC 8656 §18.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -96,6 +99,8 @@ pub struct Attributes<'a> {
     pub connection_id: Option<u32>,
     /// Where the value of DATA stands in the message (RFC 8656 §18.4).
     pub data: Option<std::ops::Range<usize>>,
+    /// ACCESS-TOKEN (RFC 7635 §6.2).
+    pub access_token: Option<&'a [u8]>,
     /// What must be understood and is not.
     pub unknown: Unknown,
     /// An attribute that is understood has a value that cannot be.
@@ -149,6 +154,7 @@ impl<'a> Attributes<'a> {
                 set(&mut self.connection_id, value.try_into().ok().map(u32::from_be_bytes))
             }
             ATTR_DATA => set(&mut self.data, Some(at..at + value.len())),
+            ATTR_ACCESS_TOKEN => set(&mut self.access_token, Some(value)),
             other => {
                 if other.required() {
                     self.unknown.push(typ);

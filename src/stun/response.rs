@@ -26,6 +26,9 @@ use ::turn::proto::{
 
 use super::{ErrorCode, Method, PasswordAlgorithm, Request, SigningKey, TransactionId, Unknown};
 
+/// RFC 7635 §6.1, which the `stun` crate does not know.
+const ATTR_THIRD_PARTY_AUTHORIZATION: AttrType = AttrType(0x802E);
+
 /// A finished response: bytes to send.
 pub type Response = Vec<u8>;
 
@@ -133,6 +136,12 @@ impl ResponseBuilder {
     pub fn connection_id(self, id: u32) -> Self {
         let value = id.to_be_bytes().to_vec();
         self.with(&RawAttribute { typ: ATTR_CONNECTION_ID, length: 4, value })
+    }
+
+    /// THIRD-PARTY-AUTHORIZATION: for which name an access token must be made (RFC 7635 §6.1).
+    pub fn third_party(mut self, server_name: &str) -> Self {
+        self.message.add(ATTR_THIRD_PARTY_AUTHORIZATION, server_name.as_bytes());
+        self
     }
 
     /// REALM, NONCE and PASSWORD-ALGORITHMS: what the client needs to try again (RFC 8489 §9.2.4).

@@ -179,9 +179,12 @@ impl Engine {
             return self.connection_bind(tuple, &identity, request);
         }
         let id = *self.by_tuple.get(&tuple).ok_or(ErrorCode::AllocationMismatch)?;
-        if self.open_ref(id)?.owner.username != identity.username {
+        let owner = &mut self.open_mut(id)?.owner;
+        if owner.username != identity.username {
             return Err(ErrorCode::WrongCredentials);
         }
+        // A client that has shown a new access token signs with its key from now on (RFC 7635 §4).
+        owner.key = identity.key;
         match request.method {
             Method::Refresh => self.refresh(now, id, request),
             Method::CreatePermission => self.create_permission(now, id, request),
@@ -233,7 +236,11 @@ impl Engine {
         response: ResponseBuilder,
     ) -> ResponseBuilder {
         let auth = &self.common.auth;
-        response.challenge(auth.realm(), auth.nonce(now, tuple.client))
+        let response = response.challenge(auth.realm(), auth.nonce(now, tuple.client));
+        match auth.third_party() {
+            Some(server_name) => response.third_party(server_name),
+            None => response,
+        }
     }
 
     /// Sends an error to an address that has not proved anything, if it may have one more.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use callbox::{
-    auth::{Secret, TurnAuth, TurnSecrets},
+    auth::{AccessTokenKey, Secret, TurnAuth, TurnSecrets},
     relay::{self, Config, Relay},
     turn::{self, Event, PeerPolicy},
 };
@@ -39,6 +39,19 @@ pub struct Server {
 
 /// Starts a relay on loopback, IPv4 first, to which loopback peers are allowed.
 pub fn start(workers: usize, change: impl FnOnce(&mut turn::Config)) -> Server {
+    start_relay(workers, change, Vec::new())
+}
+
+/// The same with keys of access tokens.
+pub fn start_with_tokens(workers: usize, keys: Vec<AccessTokenKey>) -> Server {
+    start_relay(workers, |_| {}, keys)
+}
+
+fn start_relay(
+    workers: usize,
+    change: impl FnOnce(&mut turn::Config),
+    keys: Vec<AccessTokenKey>,
+) -> Server {
     let nets = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap());
     let mut turn = turn::Config {
         peers: PeerPolicy::new(nets.to_vec(), Vec::new()),
@@ -53,7 +66,7 @@ pub fn start(workers: usize, change: impl FnOnce(&mut turn::Config)) -> Server {
         credential_ttl: Duration::from_secs(3600),
         gather: relay::GATHER,
         turn,
-        auth: TurnAuth::new(REALM.into(), secrets(), users),
+        auth: TurnAuth::new(REALM.into(), secrets(), users).with_access_tokens(keys),
     };
     let events = Arc::new(Mutex::new(Vec::new()));
     let told = events.clone();

@@ -7,7 +7,8 @@ mod tests;
 use std::sync::Arc;
 
 use super::{
-    LongTermKey, Secret, TurnSecrets, TurnUsername,
+    AccessTokenKey, LongTermKey, Secret, TurnSecrets, TurnUsername,
+    access_tokens::{AccessToken, AccessTokens},
     long_term_key::UserKeys,
     nonce::{NonceError, Nonces},
     security_features::SecurityFeatures,
@@ -18,6 +19,11 @@ use crate::{
     ids::{CallId, ClientAddr},
     stun::{Attributes, ErrorCode, PasswordAlgorithm, Request},
 };
+
+/// The user of everybody whom an access token lets in. The name on the wire is the key's, which
+/// changes in mid-allocation when the authorization server takes a new one (RFC 7635 §4); and no
+/// other user has a name like this.
+const BY_TOKEN: &str = "\0access token";
 
 /// Who made a request, proved.
 #[derive(Debug, Clone)]
@@ -84,6 +90,8 @@ pub struct TurnAuth {
     realm: String,
     secrets: TurnSecrets,
     users: StaticUsers,
+    /// What authorization servers vouch for.
+    access_tokens: Option<AccessTokens>,
     nonces: Nonces,
     /// Stands in for the keys of a user that there is not, so that the time of the answer does not
     /// tell which users there are.
@@ -99,7 +107,20 @@ impl TurnAuth {
         // vouches for is known by the USERNAME alone, so that there must be no such user.
         let username_anonymity = secrets.is_empty() && !users.is_empty();
         let features = SecurityFeatures { password_algorithms: true, username_anonymity };
-        Self { realm, secrets, users, nonces: Nonces::new(features), nobody }
+        let nonces = Nonces::new(features);
+        Self { realm, secrets, users, access_tokens: None, nonces, nobody }
+    }
+
+    /// Accepts the access tokens, too, that are sealed with one of these keys for the realm
+    /// (RFC 7635).
+    pub fn with_access_tokens(mut self, keys: Vec<AccessTokenKey>) -> Self {
+        self.access_tokens = AccessTokens::new(&self.realm, keys);
+        self
+    }
+
+    /// The name that access tokens must be made for; `None` if none are taken.
+    pub fn third_party(&self) -> Option<&str> {
+        self.access_tokens.as_ref().map(AccessTokens::server_name)
     }
 
     /// The realm that clients are challenged with.
@@ -143,12 +164,28 @@ impl TurnAuth {
         let username = attributes
             .username
             .or_else(|| attributes.userhash.and_then(|hash| self.users.name_of(hash)));
+        let token = self.access_tokens.as_ref().zip(attributes.access_token).zip(username);
         let known = known.filter(|known| {
-            Some(&*known.username) == username && known.key.algorithm() == algorithm
+            let by_token = &*known.username == BY_TOKEN && self.is_token_key(username);
+            let named = by_token || Some(&*known.username) == username;
+            named && known.key.algorithm() == algorithm
         });
-        let identity = match known {
-            Some(known) => credentials.verify(known.key.bytes()).then(|| known.clone()),
-            None => self.identify(username, algorithm, |key| credentials.verify(key.bytes())),
+        let identity = match (token, known) {
+            // The name of the key is the user's (RFC 7635 §4).
+            (Some(((tokens, token), kid)), _) => {
+                tokens.open(now, kid, token).and_then(|AccessToken { key, expires }| {
+                    // coturn's client signs with the first 16 bytes of a key of 20, and it is from
+                    // there that those who use this have theirs.
+                    let mut keys = [key, key.shortened(16)].into_iter();
+                    let key = keys.find(|key| credentials.verify(key.bytes()))?;
+                    let (username, user) = (BY_TOKEN.into(), BY_TOKEN.into());
+                    Some(TurnIdentity { username, user, call: None, expires: Some(expires), key })
+                })
+            }
+            (None, Some(known)) => credentials.verify(known.key.bytes()).then(|| known.clone()),
+            (None, None) => {
+                self.identify(username, algorithm, |key| credentials.verify(key.bytes()))
+            }
         };
         let mut identity = identity.ok_or(TurnAuthError::Wrong)?;
         // A client that keeps to RFC 8489 §9.2.5 signs with MESSAGE-INTEGRITY-SHA256 if it speaks of
@@ -161,6 +198,10 @@ impl TurnAuth {
             Ok(()) => Ok(identity),
             Err(NonceError::Expired | NonceError::Foreign) => Err(TurnAuthError::StaleNonce),
         }
+    }
+
+    fn is_token_key(&self, username: Option<&str>) -> bool {
+        self.access_tokens.as_ref().zip(username).is_some_and(|(tokens, kid)| tokens.knows(kid))
     }
 
     /// The user behind `username`, if one of the keys that it can have is accepted by `verify`.
