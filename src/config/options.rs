@@ -333,6 +333,22 @@ pub struct RelayOptions {
           default_value_t = turn::Config::default().max_channels, value_parser = at_least_one)]
     pub max_channels: usize,
 
+    /// How many bytes a second one allocation may relay; 0 lifts the limit.
+    ///
+    /// It counts payload, in each direction by itself. After a silence a second's worth may pass
+    /// at once; what is past that is dropped and counted (`bandwidth` among the drops). A video
+    /// call of good quality takes 400KiB.
+    #[arg(long, env = "CALLBOX_MAX_BANDWIDTH", value_name = "BYTES",
+          default_value_t = Size(turn::Config::default().max_bandwidth as usize))]
+    pub max_bandwidth: Size,
+
+    /// How many bytes a second all allocations of one user may relay together; 0 lifts the limit.
+    ///
+    /// It counts as --max-bandwidth does, and either may be set without the other.
+    #[arg(long, env = "CALLBOX_MAX_BANDWIDTH_PER_USER", value_name = "BYTES",
+          default_value_t = Size(turn::Config::default().max_bandwidth_per_user as usize))]
+    pub max_bandwidth_per_user: Size,
+
     /// The longest lifetime that an allocation is granted at a time.
     ///
     /// Clients refresh in good time; a shorter one frees the ports of vanished clients sooner.

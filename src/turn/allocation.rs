@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     FiveTuple, RelayIp,
+    bandwidth::Bandwidth,
     relayed::Relayed,
     shared::{ReservationToken, Taken},
     sorted_map::SortedMap,
@@ -84,6 +85,7 @@ pub(super) struct Allocation {
     /// The channel of each peer that has one.
     pub channel_of: SortedMap<PeerAddr, ChannelNumber>,
     pub usage: Arc<Usage>,
+    pub bandwidth: Bandwidth,
 }
 
 /// That datagrams may go to and come from an IP address.

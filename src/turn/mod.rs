@@ -8,6 +8,7 @@
 
 mod addresses;
 mod allocation;
+mod bandwidth;
 mod common;
 mod config;
 mod ended_calls;

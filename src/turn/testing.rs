@@ -129,8 +129,10 @@ impl World {
         let bytes = packet.bytes().to_vec();
         if let FromClient::HandOver(way) = verdict {
             let owner = &mut self.workers[usize::from(way.owner.worker)];
-            let forwarded =
-                matches!(owner.handle_relayed(way, &mut packet), FromPeer::Forward { .. });
+            let forwarded = matches!(
+                owner.handle_relayed(self.now, way, &mut packet),
+                FromPeer::Forward { .. }
+            );
             self.handed_over = Some((way, forwarded.then(|| packet.bytes().to_vec())));
         }
         self.carry_out(worker);
@@ -147,7 +149,7 @@ impl World {
         let (&(worker, id), _) = self.sockets.iter().find(|(_, at)| **at == relayed)?;
         let (mut buffer, place) = roomy(bytes);
         let mut packet = Packet::new(&mut buffer, place);
-        match self.workers[worker].handle_peer(id, peer, &mut packet) {
+        match self.workers[worker].handle_peer(self.now, id, peer, &mut packet) {
             FromPeer::Forward { .. } => Some(packet.bytes().to_vec()),
             FromPeer::Dropped(_) => None,
         }
