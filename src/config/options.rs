@@ -303,6 +303,16 @@ pub struct RelayOptions {
           value_parser = network)]
     pub deny_peer: Vec<IpNet>,
 
+    /// Which peers the credentials of a call reach: open, or only the signaled ones.
+    ///
+    /// With `signaled`, an allocation that was opened with a call's credentials may send only to
+    /// addresses that the call's other side has announced, in its candidates and descriptions, and
+    /// to the relay's own allocations. So whoever gets hold of such credentials reaches nothing
+    /// else with them. It needs clients that trickle their candidates through this server, or have
+    /// them in their descriptions; credentials that name no call are not bound by it.
+    #[arg(long, env = "CALLBOX_RELAY_POLICY", value_name = "POLICY", default_value = "open")]
+    pub relay_policy: RelayPolicy,
+
     /// How many allocations there may be in all.
     ///
     /// Each takes a port, a socket and some memory. Past it, clients get error 508.
@@ -552,6 +562,15 @@ pub struct RunOptions {
     #[arg(long, env = "CALLBOX_LOG_LEVEL", value_name = "LEVEL", default_value = "info",
           value_parser = log_filter)]
     pub log_level: String,
+}
+
+/// Which peers the credentials of a call reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RelayPolicy {
+    /// Any that is not denied.
+    Open,
+    /// Those that the call's other side has announced, and the relay's own allocations.
+    Signaled,
 }
 
 /// How log lines look.

@@ -92,8 +92,8 @@ pub(super) struct Allocation {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Permission {
     pub expires: Instant,
-    /// It is one of the server's own addresses: only its relayed ports that are open may be
-    /// reached.
+    /// It is one of the server's own addresses, or may be reached as one only: of its ports, the
+    /// relayed ones that are open.
     pub own: bool,
 }
 

@@ -15,6 +15,9 @@ pub struct Config {
     pub relay_ports: RangeInclusive<u16>,
     /// Which peers may be reached.
     pub peers: PeerPolicy,
+    /// Whether allocations of a call's credentials reach only what the call's other side has
+    /// announced ([`Common::announce`](super::Common::announce)) and open relayed addresses.
+    pub signaled_peers: bool,
     /// How many allocations there may be in all, before 508.
     pub max_allocations: usize,
     /// How many allocations a user may have, before 486.
@@ -43,6 +46,7 @@ impl Default for Config {
             // The range that RFC 8656 §7.2 recommends.
             relay_ports: 49152..=65535,
             peers: PeerPolicy::default(),
+            signaled_peers: false,
             max_allocations: 10_000,
             max_allocations_per_user: 100,
             max_permissions: 256,

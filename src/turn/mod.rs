@@ -8,6 +8,7 @@
 
 mod addresses;
 mod allocation;
+mod announced;
 mod bandwidth;
 mod common;
 mod config;
@@ -18,6 +19,7 @@ mod metrics;
 mod output;
 mod peer_policy;
 mod ports;
+mod reach;
 mod relayed;
 mod reply_limit;
 mod routes;
@@ -25,6 +27,8 @@ mod shared;
 mod sorted_map;
 mod streams;
 
+#[cfg(test)]
+mod signaled_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

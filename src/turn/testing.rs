@@ -257,6 +257,7 @@ impl World {
         }
         assert!(self.sockets.is_empty());
         assert!(self.common.relayed.is_empty());
+        assert!(self.common.announced.is_empty());
         assert!(self.open_for_calls.values().all(|open| *open == 0));
         let ports = self.common.config.relay_ports.clone().count();
         assert!(self.shared().is_idle(ports), "{:?}", self.shared());
