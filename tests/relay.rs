@@ -5,7 +5,7 @@ mod turn_client;
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use callbox::{
@@ -14,7 +14,10 @@ use callbox::{
     turn::Event,
 };
 use rand::{SeedableRng, rngs::StdRng};
-use support::*;
+use support::{
+    plain_client::{PlainClient, channel_data},
+    *,
+};
 use tokio::time::timeout;
 use turn::client::Client;
 use turn_client::turn_client;
@@ -156,4 +159,37 @@ fn the_port_is_free_again_after_a_stop() {
     assert!(UdpSocket::bind(at).is_err());
     server.relay.stop();
     UdpSocket::bind(at).unwrap();
+}
+
+/// A client that sends far more than its allocation may relay: what arrives is what the time that has
+/// gone by allows, each way, and the rest is counted.
+#[test]
+fn a_bandwidth_is_kept_to() {
+    const RATE: f64 = 50_000.0;
+    const SIZE: usize = 500;
+    let server = start(1, |turn| turn.max_bandwidth = RATE as u64);
+    let begin = Instant::now();
+    let client = PlainClient::allocate(server.address(false));
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.bind(0x4001, peer.local_addr().unwrap());
+    let metrics = || server.relay.metrics();
+    let dropped = || metrics().drops.iter().find(|d| d.0 == "bandwidth").unwrap().1;
+    let mut sent = 0;
+    // Until a good part has come through, however fast this machine is.
+    while metrics().packets_up < 50 || metrics().packets_down < 50 {
+        for _ in 0..16 {
+            client.socket.send(&channel_data(0x4001, &[7; SIZE])).unwrap();
+            peer.send_to(&[7; SIZE], client.relayed).unwrap();
+            sent += 2;
+        }
+        let seen = || metrics().packets_up + metrics().packets_down + dropped();
+        wait_until("the packets that were sent", || seen() == sent);
+        assert!(begin.elapsed() < DEADLINE, "{:?}", metrics());
+    }
+    let most = (begin.elapsed().as_secs_f64() + 1.0) * RATE + SIZE as f64;
+    let metrics = metrics();
+    for bytes in [metrics.bytes_up, metrics.bytes_down] {
+        assert!(bytes as f64 <= most, "{bytes} bytes, of {most}");
+    }
+    assert!(dropped() > 0);
 }

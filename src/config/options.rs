@@ -319,6 +319,16 @@ pub struct RelayOptions {
           value_parser = network)]
     pub deny_peer: Vec<IpNet>,
 
+    /// Which peers the credentials of a call reach: open, or only the signaled ones.
+    ///
+    /// With `signaled`, an allocation that was opened with a call's credentials may send only to
+    /// addresses that the call's other side has announced, in its candidates and descriptions, and
+    /// to the relay's own allocations. So whoever gets hold of such credentials reaches nothing
+    /// else with them. It needs clients that trickle their candidates through this server, or have
+    /// them in their descriptions; credentials that name no call are not bound by it.
+    #[arg(long, env = "CALLBOX_RELAY_POLICY", value_name = "POLICY", default_value = "open")]
+    pub relay_policy: RelayPolicy,
+
     /// How many allocations there may be in all.
     ///
     /// Each takes a port, a socket and some memory. Past it, clients get error 508.
@@ -348,6 +358,22 @@ pub struct RelayOptions {
     #[arg(long, env = "CALLBOX_MAX_CHANNELS", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_channels, value_parser = at_least_one)]
     pub max_channels: usize,
+
+    /// How many bytes a second one allocation may relay; 0 lifts the limit.
+    ///
+    /// It counts payload, in each direction by itself. After a silence a second's worth may pass
+    /// at once; what is past that is dropped and counted (`bandwidth` among the drops). A video
+    /// call of good quality takes 400KiB.
+    #[arg(long, env = "CALLBOX_MAX_BANDWIDTH", value_name = "BYTES",
+          default_value_t = Size(turn::Config::default().max_bandwidth as usize))]
+    pub max_bandwidth: Size,
+
+    /// How many bytes a second all allocations of one user may relay together; 0 lifts the limit.
+    ///
+    /// It counts as --max-bandwidth does, and either may be set without the other.
+    #[arg(long, env = "CALLBOX_MAX_BANDWIDTH_PER_USER", value_name = "BYTES",
+          default_value_t = Size(turn::Config::default().max_bandwidth_per_user as usize))]
+    pub max_bandwidth_per_user: Size,
 
     /// The longest lifetime that an allocation is granted at a time.
     ///
@@ -552,6 +578,15 @@ pub struct RunOptions {
     #[arg(long, env = "CALLBOX_LOG_LEVEL", value_name = "LEVEL", default_value = "info",
           value_parser = log_filter)]
     pub log_level: String,
+}
+
+/// Which peers the credentials of a call reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RelayPolicy {
+    /// Any that is not denied.
+    Open,
+    /// Those that the call's other side has announced, and the relay's own allocations.
+    Signaled,
 }
 
 /// How log lines look.

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     future,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,7 +18,7 @@ use super::counters::Counters;
 use crate::{
     auth::Identity,
     clock::Now,
-    ids::{CallId, DeviceId, SessionId},
+    ids::{CallId, DeviceId, SessionId, UserId},
     signaling::{Answer, CloseReason, Event, Hub, Input, Output, RequestId},
 };
 
@@ -38,8 +39,17 @@ const OUTBOX_MESSAGES: usize = 8;
 /// What a value weighs besides its text: about its place in memory.
 const NODE_WEIGHT: usize = 32;
 
-/// What is told when a call is over.
-pub type OnCallEnded = Box<dyn Fn(CallId) + Send>;
+/// What is told which side of which call has announced addresses, and which.
+type OnPeersAnnounced = Box<dyn Fn(CallId, &UserId, &[IpAddr]) + Send>;
+
+/// How the relay hears of calls. Neither may block: the hub waits for them.
+pub struct TellRelay {
+    /// A call is over.
+    pub call_ended: Box<dyn Fn(CallId) + Send>,
+    /// A side of a call has announced addresses. It has taken effect when this returns, since what
+    /// is sent to clients next depends on it.
+    pub peers_announced: OnPeersAnnounced,
+}
 
 /// What a session's front has to send.
 #[derive(Debug)]
@@ -246,12 +256,12 @@ impl HubHandle {
 pub(super) fn spawn(
     hub: Hub,
     relay: RelayInbox,
-    on_call_ended: OnCallEnded,
+    tell_relay: TellRelay,
     counters: Arc<Counters>,
     max_message: usize,
 ) -> HubHandle {
     let (sender, commands) = mpsc::channel(QUEUE);
-    let task = HubTask { hub, outlets: HashMap::new(), on_call_ended, counters };
+    let task = HubTask { hub, outlets: HashMap::new(), tell_relay, counters };
     tokio::spawn(task.run(commands, relay.0));
     HubHandle { commands: sender, outbox_bytes: max_message.saturating_mul(OUTBOX_MESSAGES) }
 }
@@ -259,7 +269,7 @@ pub(super) fn spawn(
 struct HubTask {
     hub: Hub,
     outlets: HashMap<SessionId, Outlet>,
-    on_call_ended: OnCallEnded,
+    tell_relay: TellRelay,
     counters: Arc<Counters>,
 }
 
@@ -321,7 +331,10 @@ impl HubTask {
             }
             Output::CallEnded { call } => {
                 tracing::debug!(%call, "call over");
-                (self.on_call_ended)(call);
+                (self.tell_relay.call_ended)(call);
+            }
+            Output::PeersAnnounced { call, by, addresses } => {
+                (self.tell_relay.peers_announced)(call, &by, &addresses);
             }
         }
     }

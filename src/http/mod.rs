@@ -43,7 +43,7 @@ use tokio::sync::watch;
 
 pub use self::{
     app::RelayMetrics,
-    hub_task::{OnCallEnded, RelayEvents, RelayInbox, relay_events},
+    hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     leased::Leased,
     service::{Entrance, HEADER_TIMEOUT, Lease, Service},
 };
@@ -104,8 +104,8 @@ pub struct Wiring {
     pub hub: Hub,
     /// The relay's news for the hub.
     pub relay_inbox: RelayInbox,
-    /// Told when a call is over.
-    pub on_call_ended: OnCallEnded,
+    /// How the relay hears of calls.
+    pub tell_relay: TellRelay,
     /// Asked for the relay's numbers.
     pub relay_metrics: RelayMetrics,
 }
@@ -118,7 +118,7 @@ impl Server {
         let hub = hub_task::spawn(
             wiring.hub,
             wiring.relay_inbox,
-            wiring.on_call_ended,
+            wiring.tell_relay,
             counters.clone(),
             config.max_message,
         );

@@ -41,7 +41,7 @@ use self::worker::{Command, Parts, Worker};
 use crate::{
     auth::TurnAuth,
     clock::Now,
-    ids::CallId,
+    ids::{CallId, UserId},
     sys,
     turn::{self, Common, Event, Metrics, Snapshot},
 };
@@ -232,6 +232,13 @@ impl Relay {
     /// configured.
     pub fn advertise(&self, own: SocketAddr) -> SocketAddr {
         self.common.addresses().advertise(own).0
+    }
+
+    /// A side of a live call has said at which addresses it is. From when this returns, the other
+    /// side's allocations may have permissions for them, where the relay asks for that
+    /// ([`turn::Config::signaled_peers`]).
+    pub fn announce(&self, call: CallId, by: &UserId, addresses: &[IpAddr]) {
+        self.common.announce(call, by, addresses);
     }
 
     /// Ends a call: closes its allocations and refuses its credentials from now on.

@@ -49,7 +49,7 @@ impl Worker {
         self.make_room(RELAY_READS);
         let Some(Some(relay)) = self.relays.get(allocation.0 as usize) else { return false };
         match self.batches.receive(&relay.udp, RELAY_READS) {
-            Ok(slots) => self.route_slots(allocation, slots, |relay| Some(&mut relay.lost)),
+            Ok(slots) => self.route_slots(now, allocation, slots, |relay| Some(&mut relay.lost)),
             Err(error) => self.not_read(now, &error),
         }
     }
@@ -57,6 +57,7 @@ impl Worker {
     /// Routes what stands in these slots; `lost` finds the count of the socket that it came by.
     fn route_slots(
         &mut self,
+        now: Now,
         allocation: AllocationId,
         slots: Range<usize>,
         lost: impl Fn(&mut Relay) -> Option<&mut u32>,
@@ -70,21 +71,21 @@ impl Worker {
                 {
                     count_lost(&self.metrics, lost, received.lost);
                 }
-                self.route_peer(allocation, &received);
+                self.route_peer(now, allocation, &received);
             }
         }
         more
     }
 
     /// Reads an allocation's direct way for a while. `true` if there may be more.
-    pub(super) fn read_direct(&mut self, allocation: AllocationId) -> bool {
+    pub(super) fn read_direct(&mut self, now: Now, allocation: AllocationId) -> bool {
         self.make_room(RELAY_READS);
         let Some(Some(Relay { direct: Some(direct), .. })) = self.relays.get(allocation.0 as usize)
         else {
             return false;
         };
         match self.batches.receive(&direct.udp, RELAY_READS) {
-            Ok(slots) => self.route_slots(allocation, slots, |relay| {
+            Ok(slots) => self.route_slots(now, allocation, slots, |relay| {
                 relay.direct.as_mut().map(|direct| &mut direct.lost)
             }),
             // A connected socket also hears that nobody listens at the peer's, which is no news.
@@ -93,12 +94,12 @@ impl Worker {
     }
 
     /// Takes in what another worker has handed over. `true` if there may be more.
-    pub(super) fn read_neighbour(&mut self, way: usize) -> bool {
+    pub(super) fn read_neighbour(&mut self, now: Now, way: usize) -> bool {
         for _ in 0..NEIGHBOUR_PACKETS {
             let Some((hand_over, len)) = self.neighbours.next(way) else { return false };
             let place = self.spare(len);
             self.neighbours.take(way, self.batches.bytes_mut(place.clone()));
-            self.arrive(hand_over, place);
+            self.arrive(now, hand_over, place);
         }
         true
     }
@@ -155,7 +156,7 @@ impl Worker {
             }
             FromClient::HandOver(way) => {
                 let place = packet.place();
-                self.hand_over(way, place, one_of_many);
+                self.hand_over(now, way, place, one_of_many);
             }
             FromClient::Handled => self.carry_out(now),
             FromClient::Dropped(_) => {}
@@ -163,31 +164,31 @@ impl Worker {
     }
 
     /// Brings a packet to another allocation of this server, past the kernel.
-    fn hand_over(&mut self, way: HandOver, place: Range<usize>, one_of_many: bool) {
+    fn hand_over(&mut self, now: Now, way: HandOver, place: Range<usize>, one_of_many: bool) {
         if way.owner.worker == self.index {
             let place = if one_of_many { self.apart(place) } else { place };
-            self.arrive(way, place);
+            self.arrive(now, way, place);
         } else if !self.neighbours.send(way, self.batches.bytes(place)) {
             self.metrics.dropped(DropReason::SendBufferFull);
         }
     }
 
     /// A packet from another relayed address is at the worker of the one that it goes to.
-    fn arrive(&mut self, way: HandOver, place: Range<usize>) {
+    fn arrive(&mut self, now: Now, way: HandOver, place: Range<usize>) {
         let mut packet = self.batches.packet(place);
-        if let FromPeer::Forward { to } = self.engine.handle_relayed(way, &mut packet) {
+        if let FromPeer::Forward { to } = self.engine.handle_relayed(now, way, &mut packet) {
             let place = packet.place();
             self.send_to_client(way.owner.allocation, to, place);
         }
     }
 
-    fn route_peer(&mut self, allocation: AllocationId, received: &Received) {
+    fn route_peer(&mut self, now: Now, allocation: AllocationId, received: &Received) {
         for place in received.datagrams() {
             // The header of one would overwrite the one before.
             let place = if received.count() > 1 { self.apart(place) } else { place };
             let mut packet = self.batches.packet(place);
             if let FromPeer::Forward { to } =
-                self.engine.handle_peer(allocation, received.source, &mut packet)
+                self.engine.handle_peer(now, allocation, received.source, &mut packet)
             {
                 let place = packet.place();
                 self.send_to_client(allocation, to, place);

@@ -256,8 +256,8 @@ impl Worker {
             let more = match source {
                 Source::Listener(listener) => self.read_listener(now, listener),
                 Source::Relay(allocation) => self.read_relay(now, allocation),
-                Source::Direct(allocation) => self.read_direct(allocation),
-                Source::Neighbour(way) => self.read_neighbour(way),
+                Source::Direct(allocation) => self.read_direct(now, allocation),
+                Source::Neighbour(way) => self.read_neighbour(now, way),
                 Source::Stream(id) => self.read_stream(now, id),
                 Source::TcpRelay(allocation) => self.accept_peers(now, allocation),
                 Source::Connection(id) => self.read_connection(now, id),

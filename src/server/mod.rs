@@ -1,7 +1,8 @@
 //! The server as a whole: binds what listens, wires relay and hub together, and stops both.
 //!
 //! Relay and hub do not know each other. What passes between them passes here: the relay says that
-//! an allocation for a call was opened or closed, the hub says that a call is over.
+//! an allocation for a call was opened or closed, the hub says that a call is over and which addresses
+//! its sides have announced.
 
 mod uris;
 
@@ -19,7 +20,7 @@ use self::uris::{Tls, Uris};
 use crate::{
     acceptor::{self, Acceptor, CertificateError, CertificateSource, Certificates, Listener, Role},
     config::{Config, DevSecrets},
-    http::{self, RelayEvents, Wiring},
+    http::{self, RelayEvents, TellRelay, Wiring},
     relay::{self, Relay},
     signaling::{Hub, Input},
     turn,
@@ -140,16 +141,11 @@ impl Server {
         signaling.turn_uris = if trusted { uris.all_turn() } else { uris.turn.clone() };
         let mut seed = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut seed);
-        // The relay is ours alone, so that we can stop it whatever connections still hold.
-        let (call_relay, metrics_relay) = (Arc::downgrade(&relay), Arc::downgrade(&relay));
+        let metrics_relay = Arc::downgrade(&relay);
         let wiring = Wiring {
             hub: Hub::new(signaling, seed),
             relay_inbox,
-            on_call_ended: Box::new(move |call| {
-                if let Some(relay) = call_relay.upgrade() {
-                    relay.end_call(call);
-                }
-            }),
+            tell_relay: tell_relay(&relay),
             relay_metrics: Box::new(move || {
                 metrics_relay.upgrade().map(|relay| relay.metrics()).unwrap_or_default()
             }),
@@ -222,6 +218,24 @@ fn bind(option: &'static str, address: SocketAddr, role: Role) -> Result<Listene
         source,
     })?;
     Ok(Listener { socket, role })
+}
+
+/// The hub's news for the relay, which is ours alone, so that we can stop it whatever the hub still
+/// holds.
+fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
+    let (ending, announcing) = (Arc::downgrade(relay), Arc::downgrade(relay));
+    TellRelay {
+        call_ended: Box::new(move |call| {
+            if let Some(relay) = ending.upgrade() {
+                relay.end_call(call);
+            }
+        }),
+        peers_announced: Box::new(move |call, by, addresses| {
+            if let Some(relay) = announcing.upgrade() {
+                relay.announce(call, by, addresses);
+            }
+        }),
+    }
 }
 
 /// The relay's news, in the hub's words.

@@ -41,6 +41,9 @@ pub struct Config {
     pub ended_calls: usize,
     /// For how long a call that is over is still shown.
     pub ended_calls_for: Duration,
+    /// Whether the relay is told which addresses the sides of a call announce
+    /// ([`Output::PeersAnnounced`](super::Output::PeersAnnounced)).
+    pub announce_peers: bool,
     /// What relay credentials are minted with.
     pub turn_secrets: TurnSecrets,
     /// For how long relay credentials open allocations.
@@ -70,6 +73,7 @@ impl Default for Config {
             max_metadata: 4 * 1024,
             ended_calls: 1000,
             ended_calls_for: Duration::from_secs(3600),
+            announce_peers: false,
             turn_secrets: TurnSecrets::default(),
             credential_ttl: Duration::from_secs(3600),
             stun_uris: Vec::new(),

@@ -1,13 +1,13 @@
 //! What goes into the hub and what comes out of it.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use serde_json::Value;
 
 use super::words::words;
 use crate::{
     auth::Identity,
-    ids::{CallId, DeviceId, SessionId},
+    ids::{CallId, DeviceId, SessionId, UserId},
     usage::Usage,
 };
 
@@ -125,6 +125,16 @@ pub enum Output {
         session: SessionId,
         /// Why.
         reason: CloseReason,
+    },
+    /// A side of a call has announced addresses: the relay lets the other side reach them. It comes
+    /// before what announces them is sent on, and never after [`Output::CallEnded`].
+    PeersAnnounced {
+        /// Which call.
+        call: CallId,
+        /// Whose addresses they are.
+        by: UserId,
+        /// At least one; known ones may be among them.
+        addresses: Vec<IpAddr>,
     },
     /// A call is over: the relay closes its allocations and refuses its credentials from now on.
     CallEnded {

@@ -12,6 +12,7 @@
 //! | `requests/` | what clients ask, one file each |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `call/` | one call: its state machine, its journals, its record |
+//! | `named` | which addresses a side of a call names, for the relay |
 //! | `tables`, `outbox`, `rate`, `ice`, `stats` | what these are made of |
 
 mod call;
@@ -21,6 +22,7 @@ mod error;
 mod hub;
 mod ice;
 mod io;
+mod named;
 mod outbox;
 mod rate;
 mod relaying;

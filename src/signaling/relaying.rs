@@ -3,12 +3,15 @@
 //! The other side has a session only once a device accepted, and only while that device is
 //! connected; so "is there a session" is the whole question of who may get what.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
 use super::{
-    ErrorCode, EventName, Hub, RequestError,
+    ErrorCode, EventName, Hub, Output, RequestError,
     call::{DescriptionKind, JournalFull, Role},
     hub::Timer,
+    named,
     requests::Sender,
 };
 use crate::{clock::Now, ids::CallId};
@@ -22,6 +25,7 @@ impl Hub {
         from: Role,
         data: Value,
     ) -> Result<(), RequestError> {
+        self.announce(id, from, named::in_candidate, &data);
         let call = self.calls.find(id)?;
         let journal = &mut call.journals[from];
         let Some(to) = call.parties[from.other()].session else {
@@ -63,6 +67,7 @@ impl Hub {
         kind: DescriptionKind,
         data: Value,
     ) -> Result<(), RequestError> {
+        self.announce(id, from, named::in_description, &data);
         let call = self.calls.find(id)?;
         let journal = &mut call.journals[from];
         let to = call.parties[from.other()].session;
@@ -87,6 +92,28 @@ impl Hub {
             }
         }
         Ok(())
+    }
+
+    /// Tells the relay which addresses a payload names, if it wants to know. Before the payload is
+    /// kept, refused or sent on: once the other side has it, it asks the relay for permissions, and
+    /// browsers give a path up that they are refused.
+    fn announce(
+        &mut self,
+        call: CallId,
+        from: Role,
+        named_in: impl Fn(&Value) -> Vec<IpAddr>,
+        data: &Value,
+    ) {
+        if !self.config.announce_peers {
+            return;
+        }
+        let Some(by) = self.calls.get(call).map(|call| call.parties[from].user.clone()) else {
+            return;
+        };
+        let addresses = named_in(data);
+        if !addresses.is_empty() {
+            self.outbox.push(Output::PeersAnnounced { call, by, addresses });
+        }
     }
 
     /// The other side of `from` has come, or come back: it gets what was kept for it.

@@ -6,7 +6,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use super::{Config, ExternalIp, peer_policy::Verdict, relayed::Relayed};
+use super::{Config, ExternalIp, peer_policy::Verdict, reach::Reach, relayed::Relayed};
 use crate::{
     ids::{PeerAddr, RelayedAddr},
     stun::{ErrorCode, Family},
@@ -119,7 +119,8 @@ impl RelayAddresses {
         own && config.peers.verdict(ip) != Verdict::Allowed
     }
 
-    fn is_relay_ip(&self, ip: IpAddr) -> bool {
+    /// Whether relayed addresses are opened on `ip`, by its public or its private name.
+    pub(super) fn is_relay_ip(&self, ip: IpAddr) -> bool {
         self.relay.iter().any(|relay| relay.0 == ip || self.external(relay.0) == Some(ip))
     }
 
@@ -144,19 +145,21 @@ impl RelayAddresses {
 
     /// Whether datagrams may go to `peer`, and where on the wire it is. Of the server's own
     /// addresses only relayed ones that are open may be reached, so that two clients of one server
-    /// can talk, and whatever else this machine serves stays out of reach.
+    /// can talk, and whatever else this machine serves stays out of reach. `reach` is what
+    /// [`Engine::reach`](super::Engine::reach) said.
     pub(super) fn check_peer(
         &self,
         config: &Config,
         open: &Relayed,
         peer: PeerAddr,
+        reach: Reach,
     ) -> Result<SocketAddr, ErrorCode> {
         self.check_permission(config, peer.0.ip())?;
         let wire = self.to_wire(peer);
         let allowed = peer.0.port() != 0
             // That would be a loop.
             && !self.is_listener(wire)
-            && (!self.is_own(config, peer.0.ip()) || open.contains(wire));
+            && (reach == Reach::Any && !self.is_own(config, peer.0.ip()) || open.contains(wire));
         allowed.then_some(wire).ok_or(ErrorCode::Forbidden)
     }
 }
@@ -191,11 +194,11 @@ mod tests {
         // 203.0.113.0/24 is on the list, and so is 10/8; our own relayed addresses stay open.
         let open = Relayed::new(own.relay_ips());
         assert!(own.check_permission(&config, relayed.0.ip()).is_ok());
-        assert!(own.check_peer(&config, &open, PeerAddr(relayed.0)).is_err());
+        assert!(own.check_peer(&config, &open, PeerAddr(relayed.0), Reach::Any).is_err());
         open.open(own.relay_ips()[0], 50000, SOMEBODY);
-        assert!(own.check_peer(&config, &open, PeerAddr(relayed.0)).is_ok());
+        assert!(own.check_peer(&config, &open, PeerAddr(relayed.0), Reach::Any).is_ok());
         for text in ["203.0.113.5:3478", "203.0.113.5:50001", "203.0.113.6:50000"] {
-            assert!(own.check_peer(&config, &open, peer(text)).is_err(), "{text}");
+            assert!(own.check_peer(&config, &open, peer(text), Reach::Any).is_err(), "{text}");
         }
     }
 
@@ -219,7 +222,11 @@ mod tests {
             ("[2606:4700::1]:22", false),
             ("127.0.0.1:50000", false),
         ] {
-            assert_eq!(own.check_peer(&config, &open, peer(text)).is_ok(), ok, "{text}");
+            assert_eq!(
+                own.check_peer(&config, &open, peer(text), Reach::Any).is_ok(),
+                ok,
+                "{text}"
+            );
         }
     }
 
@@ -231,8 +238,8 @@ mod tests {
         };
         let own = addresses(&config, &["127.0.0.1:3478"]);
         let open = Relayed::new(own.relay_ips());
-        assert!(own.check_peer(&config, &open, peer("127.0.0.1:3478")).is_err());
-        assert!(own.check_peer(&config, &open, peer("127.0.0.1:9")).is_ok());
+        assert!(own.check_peer(&config, &open, peer("127.0.0.1:3478"), Reach::Any).is_err());
+        assert!(own.check_peer(&config, &open, peer("127.0.0.1:9"), Reach::Any).is_ok());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     ConnectionId, FiveTuple, RelayIp,
+    bandwidth::Bandwidth,
     relayed::Relayed,
     shared::{ReservationToken, Taken},
     sorted_map::SortedMap,
@@ -97,14 +98,15 @@ pub(super) struct Allocation {
     /// The channel of each peer that has one.
     pub channel_of: SortedMap<PeerAddr, ChannelNumber>,
     pub usage: Arc<Usage>,
+    pub bandwidth: Bandwidth,
 }
 
 /// That datagrams may go to and come from an IP address.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Permission {
     pub expires: Instant,
-    /// It is one of the server's own addresses: only its relayed ports that are open may be
-    /// reached.
+    /// It is one of the server's own addresses, or may be reached as one only: of its ports, the
+    /// relayed ones that are open.
     pub own: bool,
 }
 

@@ -1,12 +1,20 @@
 //! What the workers of one server have in common.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{Config, RelayAddresses, Shared, relayed::Relayed};
-use crate::{auth::TurnAuth, clock::Now, ids::CallId};
+use super::{Config, RelayAddresses, Shared, announced::Announced, relayed::Relayed};
+use crate::{
+    auth::TurnAuth,
+    clock::Now,
+    ids::{CallId, UserId},
+};
 
 /// Settings, addresses, users and the shared state: the same for every worker. Only [`Shared`] ever
-/// changes, and which relayed ports are open.
+/// changes, which relayed ports are open, and what the sides of calls have announced.
 #[derive(Debug, Clone)]
 pub struct Common {
     pub(super) config: Arc<Config>,
@@ -14,6 +22,7 @@ pub struct Common {
     pub(super) auth: Arc<TurnAuth>,
     pub(super) shared: Arc<Shared>,
     pub(super) relayed: Arc<Relayed>,
+    pub(super) announced: Arc<Announced>,
 }
 
 impl Common {
@@ -28,6 +37,7 @@ impl Common {
             auth: Arc::new(auth),
             shared: Arc::new(shared),
             relayed: Arc::new(relayed),
+            announced: Arc::default(),
         }
     }
 
@@ -36,9 +46,19 @@ impl Common {
         &self.addresses
     }
 
+    /// A side of a live call has said at which addresses it is: the other side's allocations may
+    /// have permissions for them from now on, where [`Config::signaled_peers`] is set. It ends with
+    /// the call; nothing may be announced after that.
+    pub fn announce(&self, call: CallId, by: &UserId, ips: &[IpAddr]) {
+        if self.config.signaled_peers {
+            self.announced.add(call, by, ips);
+        }
+    }
+
     /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is
     /// left. To be followed by [`Engine::end_call`](super::Engine::end_call) on every worker.
     pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) {
+        self.announced.end(call);
         self.shared.end_call(call, now.unix_secs() + ttl.as_secs(), now.unix_secs());
     }
 }

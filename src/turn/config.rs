@@ -15,6 +15,9 @@ pub struct Config {
     pub relay_ports: RangeInclusive<u16>,
     /// Which peers may be reached.
     pub peers: PeerPolicy,
+    /// Whether allocations of a call's credentials reach only what the call's other side has
+    /// announced ([`Common::announce`](super::Common::announce)) and open relayed addresses.
+    pub signaled_peers: bool,
     /// How many allocations there may be in all, before 508.
     pub max_allocations: usize,
     /// How many allocations a user may have, before 486.
@@ -23,6 +26,11 @@ pub struct Config {
     pub max_permissions: usize,
     /// How many channels an allocation may have, before 508.
     pub max_channels: usize,
+    /// How many bytes of payload a second an allocation may relay, in each direction by itself; 0
+    /// lifts the limit. What is past it is dropped.
+    pub max_bandwidth: u64,
+    /// The same for all allocations of a user together.
+    pub max_bandwidth_per_user: u64,
     /// The longest lifetime that an allocation is given at a time (RFC 8656 §7.2).
     pub max_lifetime: Duration,
     /// How many error answers a second one address is sent before it has proved who it is; more
@@ -38,10 +46,13 @@ impl Default for Config {
             // The range that RFC 8656 §7.2 recommends.
             relay_ports: 49152..=65535,
             peers: PeerPolicy::default(),
+            signaled_peers: false,
             max_allocations: 10_000,
             max_allocations_per_user: 100,
             max_permissions: 256,
             max_channels: 256,
+            max_bandwidth: 0,
+            max_bandwidth_per_user: 0,
             max_lifetime: Duration::from_secs(3600),
             max_unauthenticated_replies: 1000,
         }

@@ -13,6 +13,7 @@ use slab::Slab;
 use super::{
     AllocationId, Common, ConnectionId, DropReason, Event, FiveTuple, FromClient, Metrics, Output,
     allocation::{Allocation, Slot},
+    bandwidth::{Bandwidth, Meter, Rate},
     connections::Connections,
     reply_limit::ReplyLimit,
     shared::ReservationToken,
@@ -287,6 +288,15 @@ impl Engine {
         match self.slots.get_mut(id.0 as usize) {
             Some(Slot::Open(allocation)) => Ok(allocation),
             _ => Err(ErrorCode::AllocationMismatch),
+        }
+    }
+
+    /// What bounds a new allocation of a user.
+    pub(super) fn bandwidth(&self, now: Now, user: &Arc<str>) -> Bandwidth {
+        let rate = Rate::new(self.common.config.max_bandwidth);
+        Bandwidth {
+            own: rate.map(|rate| Meter::new(rate, now.instant)),
+            user: self.common.shared.meter(now.instant, user),
         }
     }
 

@@ -26,6 +26,8 @@ pub enum DropReason {
     NoPermission,
     /// To a peer that may not be reached.
     ForbiddenPeer,
+    /// Past what its allocation or its user may relay in a second.
+    Bandwidth,
     /// Too long for the header that it needs.
     TooLong,
     /// No answer, since the address has had too many.
@@ -42,7 +44,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Foreign,
         Self::BadMessage,
         Self::NotARequest,
@@ -52,6 +54,7 @@ impl DropReason {
         Self::NoChannel,
         Self::NoPermission,
         Self::ForbiddenPeer,
+        Self::Bandwidth,
         Self::TooLong,
         Self::ReplyLimit,
         Self::ReceiveBufferFull,
@@ -72,6 +75,7 @@ impl DropReason {
             Self::NoChannel => "no_channel",
             Self::NoPermission => "no_permission",
             Self::ForbiddenPeer => "forbidden_peer",
+            Self::Bandwidth => "bandwidth",
             Self::TooLong => "too_long",
             Self::ReplyLimit => "reply_limit",
             Self::ReceiveBufferFull => "receive_buffer_full",

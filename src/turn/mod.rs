@@ -8,6 +8,8 @@
 
 mod addresses;
 mod allocation;
+mod announced;
+mod bandwidth;
 mod common;
 mod config;
 mod connections;
@@ -18,6 +20,7 @@ mod metrics;
 mod output;
 mod peer_policy;
 mod ports;
+mod reach;
 mod relayed;
 mod reply_limit;
 mod routes;
@@ -29,6 +32,8 @@ mod streams;
 mod connection_tests;
 #[cfg(test)]
 mod password_algorithm_tests;
+#[cfg(test)]
+mod signaled_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! The way of a packet: one look-up says where it goes and with which header. Nothing here
 //! allocates, locks or logs.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 use rand::Rng;
 
 use super::{
     AllocationId, DropReason, Engine, FiveTuple, Owner, Via,
     allocation::{Allocation, Slot},
+    bandwidth::Direction,
 };
 use crate::{
     clock::Now,
@@ -65,6 +66,15 @@ struct ToPeer<'a> {
     payload: std::ops::Range<usize>,
 }
 
+impl ToPeer<'_> {
+    /// Counts the payload against what may pass in a second.
+    #[inline]
+    fn within_bandwidth(self, now: Instant) -> Result<Self, DropReason> {
+        let passes = self.allocation.bandwidth.admit(Direction::Up, now, self.payload.len());
+        passes.then_some(self).ok_or(DropReason::Bandwidth)
+    }
+}
+
 impl Engine {
     /// Takes in a datagram from a client.
     #[inline]
@@ -85,7 +95,7 @@ impl Engine {
             },
             Kind::Other => Err(DropReason::Foreign),
         };
-        match way {
+        match way.and_then(|way| way.within_bandwidth(now.instant)) {
             Ok(ToPeer { id, allocation, to, payload }) => {
                 allocation.usage.add_up(payload.len());
                 self.metrics.relayed_up(payload.len());
@@ -108,7 +118,7 @@ impl Engine {
     /// Takes in a datagram that comes from another relayed address of this server, as if it had
     /// gone out and come in by the allocation's socket.
     #[inline]
-    pub fn handle_relayed(&mut self, way: HandOver, packet: &mut Packet<'_>) -> FromPeer {
+    pub fn handle_relayed(&mut self, now: Now, way: HandOver, packet: &mut Packet<'_>) -> FromPeer {
         let id = way.owner.allocation;
         // The allocation may have been closed since, and its name given to another.
         let still =
@@ -117,19 +127,20 @@ impl Engine {
             self.metrics.dropped(DropReason::NoAllocation);
             return FromPeer::Dropped(DropReason::NoAllocation);
         }
-        self.handle_peer(id, way.from, packet)
+        self.handle_peer(now, id, way.from, packet)
     }
 
     /// Takes in a datagram that an allocation's socket received (RFC 8656 §11.3, §12.6).
     #[inline]
     pub fn handle_peer(
         &mut self,
+        now: Now,
         id: AllocationId,
         source: SocketAddr,
         packet: &mut Packet<'_>,
     ) -> FromPeer {
         let payload = packet.bytes().len();
-        match self.route_to_client(id, source, packet) {
+        match self.route_to_client(now, id, source, packet) {
             Ok(to) => {
                 self.metrics.relayed_down(payload);
                 FromPeer::Forward { to }
@@ -143,6 +154,7 @@ impl Engine {
 
     fn route_to_client(
         &mut self,
+        now: Now,
         id: AllocationId,
         source: SocketAddr,
         packet: &mut Packet<'_>,
@@ -155,6 +167,9 @@ impl Engine {
             return Err(DropReason::NoPermission);
         }
         let payload = packet.bytes().len();
+        if !allocation.bandwidth.admit(Direction::Down, now.instant, payload) {
+            return Err(DropReason::Bandwidth);
+        }
         match allocation.channel_of.get(&peer) {
             Some(number) => {
                 ChannelData::wrap(packet, *number);

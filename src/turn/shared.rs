@@ -5,11 +5,17 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use rand::Rng;
 
-use super::{Config, RelayAddresses, RelayIp, ended_calls::EndedCalls, ports::PortPool};
+use super::{
+    Config, RelayAddresses, RelayIp,
+    bandwidth::{Meter, Rate},
+    ended_calls::EndedCalls,
+    ports::PortPool,
+};
 use crate::{
     ids::CallId,
     stun::{ErrorCode, EvenPort},
@@ -23,16 +29,26 @@ pub(super) type ReservationToken = [u8; 8];
 pub struct Shared {
     max_allocations: usize,
     max_allocations_per_user: usize,
+    user_rate: Option<Rate>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     total: usize,
-    users: HashMap<Arc<str>, usize>,
+    users: HashMap<Arc<str>, User>,
     ports: HashMap<RelayIp, PortPool>,
     reservations: HashMap<ReservationToken, Reservation>,
     ended: EndedCalls,
+}
+
+/// What a user has; an entry lasts as long as there is anything.
+#[derive(Debug, Default)]
+struct User {
+    /// Allocations and reserved ports.
+    used: usize,
+    /// What all allocations of the user may relay together.
+    meter: Option<Arc<Meter>>,
 }
 
 #[derive(Debug)]
@@ -64,6 +80,7 @@ impl Shared {
         Self {
             max_allocations: config.max_allocations,
             max_allocations_per_user: config.max_allocations_per_user,
+            user_rate: Rate::new(config.max_bandwidth_per_user),
             state: Mutex::new(state),
         }
     }
@@ -88,7 +105,7 @@ impl Shared {
         // A reserved port counts like an allocation: it is as scarce.
         let reserve = even.is_some_and(|even| even.reserve_next);
         let wanted = if reserve { 2 } else { 1 };
-        let used = state.users.get(user).copied().unwrap_or(0);
+        let used = state.users.get(user).map_or(0, |user| user.used);
         if used + wanted > self.max_allocations_per_user {
             return Err(ErrorCode::AllocationQuotaReached);
         }
@@ -109,7 +126,7 @@ impl Shared {
             token
         });
         state.total += wanted;
-        *state.users.entry(user.clone()).or_default() += wanted;
+        state.users.entry(user.clone()).or_default().used += wanted;
         Ok(Taken { ip, port, reserved })
     }
 
@@ -150,6 +167,15 @@ impl Shared {
         Some(other)
     }
 
+    /// What bounds the allocations of a user together, if anything does: asked for when one opens,
+    /// and shared by them without a lock from then on.
+    pub(super) fn meter(&self, now: Instant, user: &Arc<str>) -> Option<Arc<Meter>> {
+        let rate = self.user_rate?;
+        let mut state = self.state();
+        let entry = state.users.get_mut(user)?;
+        Some(entry.meter.get_or_insert_with(|| Arc::new(Meter::new(rate, now))).clone())
+    }
+
     /// Gives back what an allocation had.
     pub(super) fn release(&self, user: &Arc<str>, ip: RelayIp, port: u16) {
         self.state().release(user, ip, port);
@@ -180,9 +206,9 @@ impl Shared {
 impl State {
     fn release(&mut self, user: &Arc<str>, ip: RelayIp, port: u16) {
         self.total -= 1;
-        if let Some(used) = self.users.get_mut(user) {
-            *used -= 1;
-            if *used == 0 {
+        if let Some(entry) = self.users.get_mut(user) {
+            entry.used -= 1;
+            if entry.used == 0 {
                 self.users.remove(user);
             }
         }

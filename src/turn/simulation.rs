@@ -3,7 +3,7 @@
 //! gone nothing is left of them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{testing::*, *};
-use crate::ids::CallId;
+use crate::ids::{CallId, UserId};
 
 /// What one of the clients does, or the world around them.
 #[derive(Debug, Clone)]
@@ -30,6 +30,7 @@ enum Step {
     Garbage { client: usize, bytes: Vec<u8> },
     Reconnect { client: usize },
     EndCall { call: usize },
+    Announce { client: usize, peer: usize },
     Exhausted(bool),
     Advance(u64),
 }
@@ -38,6 +39,7 @@ const CLIENTS: usize = 6;
 /// Those of them that come over TCP.
 const STREAMS: std::ops::Range<usize> = 3..CLIENTS;
 const CALLS: usize = 2;
+const USERS: [&str; 3] = ["alice", "bob", "carol"];
 const PEERS: [&str; 7] = [
     "8.8.8.8:1000",
     "8.8.8.8:1001",
@@ -71,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(client, bytes)| Step::Garbage { client, bytes }),
         1 => client().prop_map(|client| Step::Reconnect { client }),
         1 => (0..CALLS).prop_map(|call| Step::EndCall { call }),
+        2 => (client(), peer()).prop_map(|(client, peer)| Step::Announce { client, peer }),
         1 => any::<bool>().prop_map(Step::Exhausted),
         4 => (0u64..400).prop_map(Step::Advance),
     ]
@@ -98,6 +101,9 @@ struct Simulation {
     models: Vec<Option<Model>>,
     last_allocate: Vec<Option<(Vec<u8>, Vec<u8>)>>,
     token: Option<Vec<u8>>,
+    signaled_peers: bool,
+    /// What was announced in each call that is not over: by which user, and where.
+    announced: [Option<HashSet<(usize, IpAddr)>>; CALLS],
 }
 
 fn call(n: usize) -> CallId {
@@ -105,13 +111,14 @@ fn call(n: usize) -> CallId {
 }
 
 impl Simulation {
-    fn new() -> Self {
+    fn new(signaled_peers: bool) -> Self {
         let config = Config {
             max_allocations: 5,
             max_allocations_per_user: 3,
             max_permissions: 2,
             max_channels: 2,
             relay_ports: 50000..=50007,
+            signaled_peers,
             ..Config::default()
         };
         let mut world = World::new(config, 2);
@@ -119,7 +126,7 @@ impl Simulation {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|n| {
                 let address = format!("198.51.100.1:{}", 4000 + n);
-                let user = ["alice", "bob", "carol"][n % 3];
+                let user = USERS[n % 3];
                 let client = match call_of[n] {
                     Some(of) => Client::minted(&world, &address, user, Some(call(of)), 3000),
                     None => Client::new(&address, user),
@@ -138,6 +145,8 @@ impl Simulation {
             models: none(),
             last_allocate: vec![None; CLIENTS],
             token: None,
+            signaled_peers,
+            announced: [(); CALLS].map(|()| Some(HashSet::new())),
         }
     }
 
@@ -167,6 +176,15 @@ impl Simulation {
     fn reachable(&self, peer: SocketAddr) -> bool {
         let own = LISTENERS.iter().any(|l| l.parse::<SocketAddr>().unwrap().ip() == peer.ip());
         !own || self.world.sockets.values().any(|open| *open == peer)
+    }
+
+    /// Whether a client's call says nothing against an address: the call's other side has announced
+    /// it, or it is one of the server's own.
+    fn reaches(&self, client: usize, ip: IpAddr) -> bool {
+        let Some(call) = self.call_of[client].filter(|_| self.signaled_peers) else { return true };
+        let known = self.announced[call].iter().flatten();
+        let own = LISTENERS.iter().any(|l| l.parse::<SocketAddr>().unwrap().ip() == ip);
+        own || known.into_iter().any(|(by, at)| *by != client % USERS.len() && *at == ip)
     }
 
     fn now(&self) -> Instant {
@@ -230,10 +248,16 @@ impl Simulation {
                     METHOD_CREATE_PERMISSION,
                     &attributes,
                 );
+                let addresses = peers.iter().map(|p| PEERS[*p].parse::<SocketAddr>().unwrap());
+                let refused = addresses
+                    .filter(|at| at.ip().is_loopback() || !self.reaches(client, at.ip()))
+                    .count();
+                assert!(answer.code != Some(403) || refused > 0, "refused for nothing");
                 match (answer.code, self.model(client)) {
                     (None, Some(model)) => {
-                        for p in peers {
-                            let ip = PEERS[p].parse::<SocketAddr>().unwrap().ip();
+                        assert_eq!(refused, 0, "a permission for somewhere else");
+                        for p in &peers {
+                            let ip = PEERS[*p].parse::<SocketAddr>().unwrap().ip();
                             model.permissions.insert(ip, now + Duration::from_secs(300));
                         }
                     }
@@ -244,8 +268,12 @@ impl Simulation {
             Step::Bind { client, number, peer } => {
                 let answer = self.clients[client].bind(&mut self.world, number, PEERS[peer]);
                 let to: SocketAddr = PEERS[peer].parse().unwrap();
+                let may = !to.ip().is_loopback() && self.reachable(to);
+                let may = may && self.reaches(client, to.ip());
+                assert!(answer.code != Some(403) || !may, "refused for nothing");
                 match (answer.code, self.model(client)) {
                     (None, Some(model)) => {
+                        assert!(may, "a channel to somewhere else");
                         let alive = |(_, expires): &(SocketAddr, Instant)| *expires > now;
                         let other = model.channels.get(&number).filter(|c| alive(c));
                         assert!(
@@ -326,7 +354,18 @@ impl Simulation {
                 self.models[client] = None;
             }
             Step::Reconnect { .. } => {}
+            Step::Announce { client, peer } => {
+                let (Some(of), user) = (self.call_of[client], client % USERS.len()) else { return };
+                let ip = PEERS[peer].parse::<SocketAddr>().unwrap().ip();
+                // The hub says nothing of a call after its end.
+                if let Some(announced) = &mut self.announced[of] {
+                    announced.insert((user, ip));
+                    let user = UserId::new(USERS[user]).unwrap();
+                    self.world.common.announce(call(of), &user, &[ip]);
+                }
+            }
             Step::EndCall { call: n } => {
+                self.announced[n] = None;
                 self.world.end_call(call(n));
                 for client in 0..CLIENTS {
                     if self.call_of[client] == Some(n) {
@@ -348,12 +387,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_clients_do(steps in prop::collection::vec(step(), 1..120)) {
-        let mut simulation = Simulation::new();
+    fn whatever_clients_do(
+        signaled_peers: bool,
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut simulation = Simulation::new(signaled_peers);
         for step in steps {
             simulation.run(step);
         }
         simulation.world.advance(Duration::from_secs(4000));
+        (0..CALLS).for_each(|n| simulation.world.end_call(call(n)));
         for n in STREAMS {
             simulation.world.disconnect(simulation.clients[n].address);
         }

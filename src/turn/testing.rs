@@ -141,8 +141,10 @@ impl World {
         let bytes = packet.bytes().to_vec();
         if let FromClient::HandOver(way) = verdict {
             let owner = &mut self.workers[usize::from(way.owner.worker)];
-            let forwarded =
-                matches!(owner.handle_relayed(way, &mut packet), FromPeer::Forward { .. });
+            let forwarded = matches!(
+                owner.handle_relayed(self.now, way, &mut packet),
+                FromPeer::Forward { .. }
+            );
             self.handed_over = Some((way, forwarded.then(|| packet.bytes().to_vec())));
         }
         self.carry_out(worker);
@@ -174,7 +176,7 @@ impl World {
         let (&(worker, id), _) = self.sockets.iter().find(|(_, at)| **at == relayed)?;
         let (mut buffer, place) = roomy(bytes);
         let mut packet = Packet::new(&mut buffer, place);
-        match self.workers[worker].handle_peer(id, peer, &mut packet) {
+        match self.workers[worker].handle_peer(self.now, id, peer, &mut packet) {
             FromPeer::Forward { .. } => Some(packet.bytes().to_vec()),
             FromPeer::Dropped(_) => None,
         }
@@ -297,6 +299,7 @@ impl World {
         }
         assert!(self.sockets.is_empty());
         assert!(self.common.relayed.is_empty());
+        assert!(self.common.announced.is_empty());
         assert!(self.open_for_calls.values().all(|open| *open == 0));
         let ports = self.common.config.relay_ports.clone().count();
         assert!(self.shared().is_idle(ports), "{:?}", self.shared());

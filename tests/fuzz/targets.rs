@@ -153,7 +153,7 @@ impl Server {
             }
             FromClient::HandOver(way) => {
                 assert_eq!(self.open.get(&way.owner.allocation), Some(&way.to));
-                self.engine.handle_relayed(way, &mut packet);
+                self.engine.handle_relayed(self.now, way, &mut packet);
             }
             FromClient::Handled | FromClient::Dropped(_) => {}
         }
@@ -293,7 +293,7 @@ pub fn turn_server(mut bytes: &[u8]) {
                 for id in server.open.keys().copied().collect::<Vec<_>>() {
                     let mut packet = Packet::new(&mut buffer, place.clone());
                     if let FromPeer::Forward { to } =
-                        server.engine.handle_peer(id, peer, &mut packet)
+                        server.engine.handle_peer(server.now, id, peer, &mut packet)
                     {
                         assert!(server.clients.iter().any(|client| client.tuple == to));
                     }

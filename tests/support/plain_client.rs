@@ -7,7 +7,8 @@ use std::{
 };
 
 use stun::{
-    attributes::{ATTR_NONCE, ATTR_REALM, ATTR_USERNAME},
+    attributes::{ATTR_DATA, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, RawAttribute},
+    error_code::ErrorCodeAttribute,
     integrity::MessageIntegrity,
     message::*,
     textattrs::TextAttribute,
@@ -94,6 +95,8 @@ impl<S: Read + Write> Wire for Framed<S> {
 pub struct PlainClient<W = UdpSocket> {
     pub socket: W,
     pub relayed: SocketAddr,
+    username: String,
+    realm: String,
     nonce: String,
     key: MessageIntegrity,
 }
@@ -112,41 +115,54 @@ fn message(method: Method, attributes: &[Box<dyn Setter>]) -> Message {
 impl PlainClient {
     /// Opens an allocation at the server.
     pub fn allocate(server: SocketAddr) -> Self {
+        Self::allocate_as(server, REALM, USER, PASSWORD)
+    }
+
+    /// The same with these credentials.
+    pub fn allocate_as(server: SocketAddr, realm: &str, username: &str, password: &str) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        Self::allocate_over(socket)
+        Self::allocate_with(socket, turn::proto::PROTO_UDP, realm, username, password)
     }
 }
 
 impl<W: Wire> PlainClient<W> {
     /// Opens an allocation at the server at the other end.
     pub fn allocate_over(socket: W) -> Self {
-        Self::allocate_with(socket, turn::proto::PROTO_UDP)
+        Self::allocate_with(socket, turn::proto::PROTO_UDP, REALM, USER, PASSWORD)
     }
 
     /// Opens one that relays TCP.
     pub fn allocate_tcp(socket: W) -> Self {
-        Self::allocate_with(socket, turn::proto::PROTO_TCP)
+        Self::allocate_with(socket, turn::proto::PROTO_TCP, REALM, USER, PASSWORD)
     }
 
     /// The same user, on another stream.
     pub fn of_same_user(&self, socket: W) -> Self {
+        let (username, realm) = (self.username.clone(), self.realm.clone());
         let (nonce, key) = (String::new(), self.key.clone());
-        let mut other = Self { socket, relayed: self.relayed, nonce, key };
+        let mut other = Self { socket, relayed: self.relayed, username, realm, nonce, key };
         let challenge = other.exchange(&message(METHOD_REFRESH, &[]).raw);
         other.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
         other
     }
 
-    fn allocate_with(socket: W, protocol: turn::proto::Protocol) -> Self {
+    fn allocate_with(
+        socket: W,
+        protocol: turn::proto::Protocol,
+        realm: &str,
+        username: &str,
+        password: &str,
+    ) -> Self {
+        let (username, realm) = (username.to_owned(), realm.to_owned());
         let key = MessageIntegrity::new_long_term_integrity(
-            USER.to_owned(),
-            REALM.to_owned(),
-            PASSWORD.to_owned(),
+            username.clone(),
+            realm.clone(),
+            password.to_owned(),
         );
-        let relayed = ([0, 0, 0, 0], 0).into();
-        let mut client = Self { socket, relayed, nonce: String::new(), key };
+        let (relayed, nonce) = (([0, 0, 0, 0], 0).into(), String::new());
+        let mut client = Self { socket, relayed, username, realm, nonce, key };
         let wanted = || -> Vec<Box<dyn Setter>> { vec![Box::new(RequestedTransport { protocol })] };
         let challenge = client.exchange(&message(METHOD_ALLOCATE, &wanted()).raw);
         client.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
@@ -158,22 +174,50 @@ impl<W: Wire> PlainClient<W> {
 
     /// Lets a peer's address send, by indications.
     pub fn permit(&self, peer: SocketAddr) {
-        self.request(METHOD_CREATE_PERMISSION, &[peer_attribute(peer)]);
+        assert_eq!(self.try_permit(peer), None);
+    }
+
+    /// The same where it may be refused: gives the code.
+    pub fn try_permit(&self, peer: SocketAddr) -> Option<u16> {
+        code(&self.ask(METHOD_CREATE_PERMISSION, &[peer_attribute(peer)]))
     }
 
     /// Binds a channel to a peer.
     pub fn bind(&self, number: u16, peer: SocketAddr) {
-        self.request(METHOD_CHANNEL_BIND, &[Box::new(ChannelNumber(number)), peer_attribute(peer)]);
+        assert_eq!(self.try_bind(number, peer), None);
+    }
+
+    /// The same where it may be refused: gives the code.
+    pub fn try_bind(&self, number: u16, peer: SocketAddr) -> Option<u16> {
+        let attributes: [Box<dyn Setter>; 2] =
+            [Box::new(ChannelNumber(number)), peer_attribute(peer)];
+        code(&self.ask(METHOD_CHANNEL_BIND, &attributes))
+    }
+
+    /// A Send indication, of which nobody hears what becomes of it.
+    pub fn send(&self, peer: SocketAddr, payload: &[u8]) {
+        let data =
+            RawAttribute { typ: ATTR_DATA, length: payload.len() as u16, value: payload.to_vec() };
+        let mut indication = message(METHOD_SEND, &[peer_attribute(peer), Box::new(data)]);
+        indication.typ.class = CLASS_INDICATION;
+        indication.write_header();
+        self.socket.put(&indication.raw);
+    }
+
+    /// A signed request; gives the answer.
+    fn ask(&self, method: Method, attributes: &[Box<dyn Setter>]) -> Message {
+        let mut request = message(method, attributes);
+        let texts = [&self.username, &self.realm, &self.nonce];
+        for (typ, text) in [ATTR_USERNAME, ATTR_REALM, ATTR_NONCE].into_iter().zip(texts) {
+            TextAttribute::new(typ, text.clone()).add_to(&mut request).unwrap();
+        }
+        self.key.add_to(&mut request).unwrap();
+        self.exchange(&request.raw)
     }
 
     /// A signed request; gives the success.
     pub fn request(&self, method: Method, attributes: &[Box<dyn Setter>]) -> Message {
-        let mut request = message(method, attributes);
-        for (typ, text) in [(ATTR_USERNAME, USER), (ATTR_REALM, REALM), (ATTR_NONCE, &self.nonce)] {
-            TextAttribute::new(typ, text.to_owned()).add_to(&mut request).unwrap();
-        }
-        self.key.add_to(&mut request).unwrap();
-        let answer = self.exchange(&request.raw);
+        let answer = self.ask(method, attributes);
         assert_eq!(answer.typ.class, CLASS_SUCCESS_RESPONSE, "{method}: {answer}");
         answer
     }
@@ -190,6 +234,15 @@ impl<W: Wire> PlainClient<W> {
     pub fn receive(&self) -> Vec<u8> {
         self.socket.take()
     }
+}
+
+/// The code of an error, or none of a success.
+fn code(answer: &Message) -> Option<u16> {
+    (answer.typ.class == CLASS_ERROR_RESPONSE).then(|| {
+        let mut code = ErrorCodeAttribute::default();
+        code.get_from(answer).unwrap();
+        code.code.0
+    })
 }
 
 /// XOR-PEER-ADDRESS.

@@ -1,5 +1,6 @@
 //! The hub, driven as a shell drives it, with time moved by hand.
 
+mod announced;
 mod bad_input;
 mod calls;
 mod candidates;
@@ -12,6 +13,7 @@ mod views;
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -46,6 +48,7 @@ struct World {
     heard: BTreeMap<SessionId, Vec<(String, Value)>>,
     closed: BTreeMap<SessionId, CloseReason>,
     ended: Vec<CallId>,
+    announced: Vec<(CallId, UserId, Vec<IpAddr>)>,
 }
 
 impl World {
@@ -65,6 +68,7 @@ impl World {
             heard: BTreeMap::new(),
             closed: BTreeMap::new(),
             ended: Vec::new(),
+            announced: Vec::new(),
         }
     }
 
@@ -97,6 +101,9 @@ impl World {
                 Output::Answer { answer, .. } => assert!(answered.replace(answer.0).is_none()),
                 Output::Close { session, reason } => {
                     assert!(self.closed.insert(session, reason).is_none());
+                }
+                Output::PeersAnnounced { call, by, addresses } => {
+                    self.announced.push((call, by, addresses));
                 }
                 Output::CallEnded { call } => self.ended.push(call),
             }

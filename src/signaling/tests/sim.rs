@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -41,6 +42,8 @@ struct Watched {
     offered: BTreeSet<UserId>,
     /// By sender: the numbers of the candidates that went to the other side.
     relayed: BTreeSet<u64>,
+    /// The addresses that the relay was told of, each with whose it is.
+    announced: BTreeSet<(UserId, IpAddr)>,
 }
 
 struct Sim {
@@ -91,6 +94,7 @@ impl Sim {
             call_burst: rng.random_range(1..=10),
             ended_calls: rng.random_range(0..=12),
             ended_calls_for: ms(8000),
+            announce_peers: true,
             ..Config::default()
         };
         Self {
@@ -255,14 +259,16 @@ impl Sim {
                 data["callType"] = json!("audio");
             }
             RequestName::IceCandidate => {
-                data["candidate"] =
-                    json!({ "candidate": "x".repeat(self.rng.random_range(0..99)) });
+                let (ip, rest) = (address(self.number), "x".repeat(self.rng.random_range(0..99)));
+                let line = format!("candidate:1 1 udp 1 {ip} 9 typ host {rest}");
+                data["candidate"] = json!({ "candidate": line });
                 if self.rng.random() {
                     data["candidate"]["usernameFragment"] = json!(ufrag);
                 }
             }
             RequestName::SignalOffer | RequestName::SignalAnswer => {
-                data["sdp"] = json!(format!("v=0\r\na=ice-ufrag:{ufrag}\r\n"));
+                let ip = address(self.number);
+                data["sdp"] = json!(format!("v=0\r\nc=IN IP4 {ip}\r\na=ice-ufrag:{ufrag}\r\n"));
             }
             _ => {}
         }
@@ -343,6 +349,13 @@ impl Sim {
                         batch.push((call, from, event.name.starts_with("signal:")));
                     }
                 }
+                Output::PeersAnnounced { call, by, addresses } => {
+                    let call = self.calls.get_mut(&call).expect("an address of no call");
+                    assert!(!call.ended, "an address of a call that is over");
+                    let winner = call.winner.as_ref().map(|seat| &seat.0);
+                    assert!(by == call.caller.0 || Some(&by) == winner, "a stranger's address");
+                    call.announced.extend(addresses.into_iter().map(|ip| (by.clone(), ip)));
+                }
                 Output::CallEnded { call } => {
                     let call = self.calls.get_mut(&call).expect("an end without a beginning");
                     assert!(!std::mem::replace(&mut call.ended, true), "a call ended twice");
@@ -376,6 +389,7 @@ impl Sim {
                 ended: false,
                 offered: BTreeSet::new(),
                 relayed: BTreeSet::new(),
+                announced: BTreeSet::new(),
             };
             assert!(self.calls.insert(call, watched).is_none());
             return;
@@ -439,6 +453,8 @@ impl Sim {
                 assert_eq!(data["fromDevice"], json!(from.1));
                 let number = data["n"].as_u64().unwrap();
                 assert!(watched.relayed.insert(number), "relayed twice");
+                let announced = watched.announced.contains(&(from.0.clone(), address(number)));
+                assert!(announced, "the other side knows an address before the relay does");
             }
             "call:ringing" | "call:accepted" => assert!(is_caller),
             "call:reconnecting" | "call:reconnected" => assert!(watched.winner.is_some()),
@@ -477,6 +493,11 @@ impl Sim {
             "a candidate was lost"
         );
     }
+}
+
+/// The address that the event with this number names.
+fn address(number: u64) -> IpAddr {
+    IpAddr::from([10, 0, (number / 256) as u8, number as u8])
 }
 
 #[test]

@@ -201,6 +201,7 @@ impl Engine {
             channels: Default::default(),
             channel_of: Default::default(),
             usage: Arc::new(Usage::default()),
+            bandwidth: self.bandwidth(now, &identity.user),
             owner: identity,
         };
         self.timers.set(allocation.expires, Timer::Allocation(id));

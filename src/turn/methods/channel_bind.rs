@@ -33,7 +33,8 @@ impl Engine {
         }
         let peer = PeerAddr(peer);
         let Common { addresses, config, relayed, .. } = &self.common;
-        let wire = addresses.check_peer(config, relayed, peer)?;
+        let reach = self.reach(&allocation.owner, peer.0.ip())?;
+        let wire = addresses.check_peer(config, relayed, peer, reach)?;
         // A channel has one peer and a peer one channel, until the binding expires.
         let bound = allocation.channels.get(&number).map(|channel| channel.peer);
         let has = allocation.channel_of.get(&peer).copied();

@@ -9,6 +9,7 @@ use crate::{
         AllocationId, Engine,
         allocation::{PERMISSION_LIFETIME, Permission},
         engine::Timer,
+        reach::Reach,
     },
 };
 
@@ -31,6 +32,7 @@ impl Engine {
             }
             let ip = peer.ip();
             self.common.addresses.check_permission(&self.common.config, ip)?;
+            self.reach(&allocation.owner, ip)?;
             if !allocation.permits(ip) && !fresh.contains(&ip) {
                 fresh.push(ip);
             }
@@ -55,7 +57,10 @@ impl Engine {
         ip: IpAddr,
     ) -> Result<(), ErrorCode> {
         let expires = now.instant + PERMISSION_LIFETIME;
-        let own = self.common.addresses.is_own(&self.common.config, ip);
+        // What was announced when this was checked may have been forgotten since: then it is as if
+        // it were one of our own addresses.
+        let own = self.common.addresses.is_own(&self.common.config, ip)
+            || self.reach(&self.open_ref(id)?.owner, ip) != Ok(Reach::Any);
         let permissions = &mut self.open_mut(id)?.permissions;
         let before = permissions.insert(ip, Permission { expires, own });
         let timer = Timer::Permission(id, ip);
