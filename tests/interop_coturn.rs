@@ -75,6 +75,21 @@ fn over_ipv6() {
     }
 }
 
+/// An address of each family for every client (`-Z`); the peers are the other clients, by both.
+#[test]
+fn dual_allocations() {
+    let server = start(2, |_| {});
+    for who in [&STATIC, &REST] {
+        for how in [&[][..], &["-s"]] {
+            uclient(&server, false, &[&who[..], &["-Z", "-y"], how].concat());
+        }
+    }
+    let metrics = server.relay.metrics();
+    assert!(metrics.allocations_opened > 0 && metrics.allocations_opened % 2 == 0);
+    // Now and then it refreshes one family only.
+    assert!(metrics.requests.contains(&("Refresh", "443", 0)), "{metrics:?}");
+}
+
 #[test]
 fn wrong_credentials_get_nothing() {
     let server = start(1, |_| {});

@@ -305,7 +305,8 @@ pub struct RelayOptions {
 
     /// How many allocations there may be in all.
     ///
-    /// Each takes a port, a socket and some memory. Past it, clients get error 508.
+    /// Each takes a port, a socket and some memory; one with an address of each family counts twice.
+    /// Past it, clients get error 508.
     #[arg(long, env = "CALLBOX_MAX_ALLOCATIONS", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_allocations, value_parser = at_least_one)]
     pub max_allocations: usize,

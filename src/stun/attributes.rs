@@ -10,6 +10,13 @@ use ::stun::attributes::{
 
 use super::{TransactionId, address::read_xor};
 
+/// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11), which the crates do not know.
+const ATTR_ADDITIONAL_ADDRESS_FAMILY: AttrType = AttrType(0x8000);
+
+/// The same by the number of the drafts before it, which coturn's client still sends. It is assigned
+/// to nothing else.
+const ATTR_ADDITIONAL_ADDRESS_FAMILY_DRAFT: AttrType = AttrType(0x8032);
+
 /// An address family (REQUESTED-ADDRESS-FAMILY, RFC 8656 §18.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -23,6 +30,23 @@ impl Family {
     /// The family of an address.
     pub fn of(address: SocketAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
+    /// Reads the value of a …-ADDRESS-FAMILY attribute. `Some(None)` is a family that there is not.
+    fn read(value: &[u8]) -> Option<Option<Self>> {
+        Some(match first_of_four(value)? {
+            1 => Some(Self::V4),
+            2 => Some(Self::V6),
+            _ => None,
+        })
     }
 }
 
@@ -76,6 +100,8 @@ pub struct Attributes<'a> {
     pub requested_transport: Option<u8>,
     /// REQUESTED-ADDRESS-FAMILY; `Some(None)` is a family that there is not.
     pub requested_family: Option<Option<Family>>,
+    /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11); `Some(None)` as above.
+    pub additional_family: Option<Option<Family>>,
     /// EVEN-PORT.
     pub even_port: Option<EvenPort>,
     /// RESERVATION-TOKEN (RFC 8656 §18.8).
@@ -111,13 +137,9 @@ impl<'a> Attributes<'a> {
             ATTR_NONCE => set(&mut self.nonce, (value.len() <= 763).then_some(value)),
             ATTR_LIFETIME => set(&mut self.lifetime, value.try_into().ok().map(u32::from_be_bytes)),
             ATTR_REQUESTED_TRANSPORT => set(&mut self.requested_transport, first_of_four(value)),
-            ATTR_REQUESTED_ADDRESS_FAMILY => {
-                let family = first_of_four(value).map(|family| match family {
-                    1 => Some(Family::V4),
-                    2 => Some(Family::V6),
-                    _ => None,
-                });
-                set(&mut self.requested_family, family)
+            ATTR_REQUESTED_ADDRESS_FAMILY => set(&mut self.requested_family, Family::read(value)),
+            ATTR_ADDITIONAL_ADDRESS_FAMILY | ATTR_ADDITIONAL_ADDRESS_FAMILY_DRAFT => {
+                set(&mut self.additional_family, Family::read(value))
             }
             ATTR_EVEN_PORT => {
                 let even =

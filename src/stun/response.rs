@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ::stun::{
-    attributes::{ATTR_NONCE, ATTR_REALM, AttrType},
+    attributes::{ATTR_NONCE, ATTR_REALM, AttrType, RawAttribute},
     error_code::{ErrorCode as WireCode, ErrorCodeAttribute},
     fingerprint::FINGERPRINT,
     integrity::MessageIntegrity,
@@ -18,7 +18,10 @@ use ::stun::{
 };
 use ::turn::proto::{lifetime::Lifetime, relayaddr::RelayedAddress, rsrvtoken::ReservationToken};
 
-use super::{ErrorCode, Method, Request, TransactionId, Unknown};
+use super::{ErrorCode, Family, Method, Request, TransactionId, Unknown};
+
+/// ADDRESS-ERROR-CODE (RFC 8656 §18.12), which the crates do not know.
+const ATTR_ADDRESS_ERROR_CODE: AttrType = AttrType(0x8001);
 
 /// A finished response: bytes to send.
 pub type Response = Vec<u8>;
@@ -98,6 +101,17 @@ impl ResponseBuilder {
     /// XOR-RELAYED-ADDRESS (RFC 8656 §18.4).
     pub fn relayed_address(self, address: SocketAddr) -> Self {
         self.with(&RelayedAddress { ip: address.ip(), port: address.port() })
+    }
+
+    /// ADDRESS-ERROR-CODE (RFC 8656 §18.12): why there is no relayed address of this family.
+    pub fn address_error(self, family: Family, code: ErrorCode) -> Self {
+        let (class, number) = ((code.number() / 100) as u8, (code.number() % 100) as u8);
+        let family = match family {
+            Family::V4 => 1,
+            Family::V6 => 2,
+        };
+        let value = [&[family, 0, class, number], code.reason().as_bytes()].concat();
+        self.with(&RawAttribute { typ: ATTR_ADDRESS_ERROR_CODE, length: value.len() as u16, value })
     }
 
     /// LIFETIME (RFC 8656 §18.2).

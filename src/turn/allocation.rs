@@ -1,4 +1,5 @@
-//! An allocation: one relayed address and what is bound to it.
+//! An allocation: one relayed address and what is bound to it. A dual allocation (RFC 8656 §7.2) is
+//! two of them, one of each family, that know each other.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     auth::TurnIdentity,
     ids::{PeerAddr, RelayedAddr},
-    stun::{ChannelNumber, Family, TransactionId},
+    stun::{ChannelNumber, ErrorCode, Family, TransactionId},
     usage::Usage,
 };
 
@@ -40,7 +41,7 @@ pub(super) const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) enum Slot {
     /// The socket is being opened; the client has had no answer.
-    Opening(Opening),
+    Opening(Box<Opening>),
     /// The client has had its success.
     Open(Box<Allocation>),
 }
@@ -60,6 +61,21 @@ pub(super) struct Opening {
     pub attempts: u32,
     /// Its client is gone.
     pub abandoned: bool,
+    /// What else its client is to have.
+    pub also: Also,
+}
+
+/// The other address of a dual allocation (RFC 8656 §7.2), seen from one that is being opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Also {
+    /// None was asked for.
+    Nothing,
+    /// An IPv6 address, once it is known what becomes of this one.
+    V6,
+    /// The IPv4 address under this id, whose socket is open.
+    Opened(AllocationId),
+    /// It cannot be had.
+    Failed(ErrorCode),
 }
 
 /// An open allocation.
@@ -83,7 +99,12 @@ pub(super) struct Allocation {
     pub channels: SortedMap<ChannelNumber, Channel>,
     /// The channel of each peer that has one.
     pub channel_of: SortedMap<PeerAddr, ChannelNumber>,
+    /// What its client has relayed, over both addresses of a dual allocation.
     pub usage: Arc<Usage>,
+    /// The address of the other family, of a dual allocation that has both.
+    pub twin: Option<AllocationId>,
+    /// Why the client was given no address of the other family, if it asked for one.
+    pub missing: Option<ErrorCode>,
 }
 
 /// That datagrams may go to and come from an IP address.

@@ -96,6 +96,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(timer) = self.timers.pop(now.instant) {
             match timer {
+                // Of a dual allocation each address has a life of its own (RFC 8656 §8.2).
                 Timer::Allocation(id) => self.close(id),
                 Timer::Permission(id, ip) => {
                     if let Ok(allocation) = self.open_mut(id) {
@@ -274,12 +275,12 @@ impl Engine {
         }
     }
 
-    /// Closes an open allocation and forgets all that was bound to it. One that is being opened
-    /// stays until it is.
+    /// Closes an open allocation and forgets all that was bound to it; of a dual one, this address.
+    /// One that is being opened stays until it is.
     pub(super) fn close(&mut self, id: AllocationId) {
         let Some(Slot::Open(_)) = self.slots.get(id.0 as usize) else { return };
         let Slot::Open(allocation) = self.slots.remove(id.0 as usize) else { return };
-        self.by_tuple.remove(&allocation.tuple);
+        self.part_from_twin(&allocation);
         self.timers.clear(allocation.expires, Timer::Allocation(id));
         for (ip, permission) in allocation.permissions.iter() {
             self.timers.clear(permission.expires, Timer::Permission(id, *ip));
@@ -299,7 +300,9 @@ impl Engine {
                 }
             }
             let usage = allocation.usage;
-            self.outputs.push_back(Output::Event(Event::AllocationClosed { call, usage }));
+            if allocation.twin.is_none() {
+                self.outputs.push_back(Output::Event(Event::AllocationClosed { call, usage }));
+            }
         }
         self.shrink();
     }

@@ -10,6 +10,7 @@ mod addresses;
 mod allocation;
 mod common;
 mod config;
+mod dual;
 mod ended_calls;
 mod engine;
 mod methods;
@@ -24,6 +25,8 @@ mod shared;
 mod sorted_map;
 mod streams;
 
+#[cfg(test)]
+mod dual_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

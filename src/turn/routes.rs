@@ -12,7 +12,9 @@ use super::{
 use crate::{
     clock::Now,
     ids::PeerAddr,
-    stun::{ChannelData, Kind, Method, Packet, Request, TransactionId, write_data_indication},
+    stun::{
+        ChannelData, Family, Kind, Method, Packet, Request, TransactionId, write_data_indication,
+    },
 };
 
 /// What became of a datagram from a client.
@@ -180,8 +182,15 @@ impl Engine {
     fn channel_data(&self, tuple: FiveTuple, bytes: &[u8]) -> Result<ToPeer<'_>, DropReason> {
         let ChannelData { number, payload } =
             ChannelData::parse(bytes).ok_or(DropReason::BadChannelData)?;
-        let (id, allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
-        let channel = allocation.channels.get(&number).ok_or(DropReason::NoChannel)?;
+        let (mut id, mut allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
+        let mut channel = allocation.channels.get(&number);
+        if channel.is_none()
+            && let Some(twin) = self.twin(allocation)
+        {
+            (id, allocation) = twin;
+            channel = allocation.channels.get(&number);
+        }
+        let channel = channel.ok_or(DropReason::NoChannel)?;
         if !allocation.may_pass(channel.peer, channel.wire, &self.common.relayed) {
             return Err(DropReason::NoPermission);
         }
@@ -200,7 +209,12 @@ impl Engine {
         ) else {
             return Err(DropReason::BadIndication);
         };
-        let (id, allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
+        let (mut id, mut allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
+        if let Some(twin) = self.twin(allocation)
+            && allocation.family() != Family::of(peer)
+        {
+            (id, allocation) = twin;
+        }
         let peer = PeerAddr(peer);
         let to = self.common.addresses.to_wire(peer);
         if !allocation.may_pass(peer, to, &self.common.relayed) {

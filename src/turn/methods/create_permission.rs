@@ -21,20 +21,18 @@ impl Engine {
         request: &Request<'_>,
     ) -> Result<ResponseBuilder, ErrorCode> {
         let max = self.common.config.max_permissions;
-        let allocation = self.open_ref(id)?;
+        let has: usize = self.parts(id).map(|part| part.permissions.len()).sum();
         let mut any = false;
         let mut fresh = Vec::new();
         for peer in request.peers() {
             any = true;
-            if Family::of(peer) != allocation.family() {
-                return Err(ErrorCode::PeerAddressFamilyMismatch);
-            }
+            let allocation = self.open_ref(self.part(id, Family::of(peer))?)?;
             let ip = peer.ip();
             self.common.addresses.check_permission(&self.common.config, ip)?;
             if !allocation.permits(ip) && !fresh.contains(&ip) {
                 fresh.push(ip);
             }
-            if allocation.permissions.len() + fresh.len() > max {
+            if has + fresh.len() > max {
                 return Err(ErrorCode::InsufficientCapacity);
             }
         }
@@ -42,7 +40,8 @@ impl Engine {
             return Err(ErrorCode::BadRequest);
         }
         for peer in request.peers() {
-            self.install_permission(now, id, peer.ip())?;
+            let part = self.part(id, Family::of(peer))?;
+            self.install_permission(now, part, peer.ip())?;
         }
         Ok(ResponseBuilder::success(request))
     }
