@@ -90,6 +90,16 @@ fn dual_allocations() {
     assert!(metrics.requests.contains(&("Refresh", "443", 0)), "{metrics:?}");
 }
 
+/// DONT-FRAGMENT in every Send indication (`-g`), and in the Allocate.
+#[test]
+fn unfragmented() {
+    let server = start(2, |_| {});
+    let echo = Echo::start("127.0.0.1".parse().unwrap());
+    let port = echo.address.port().to_string();
+    let args = ["-g", "-s", "-c", "-e", "127.0.0.1", "-r", &port];
+    uclient(&server, false, &[&STATIC[..], &args].concat());
+}
+
 #[test]
 fn wrong_credentials_get_nothing() {
     let server = start(1, |_| {});

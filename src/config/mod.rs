@@ -248,6 +248,7 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         max_channels: relay.max_channels,
         max_lifetime: relay.max_lifetime.0,
         max_unauthenticated_replies: relay.max_unauthenticated_replies,
+        dont_fragment: turn::Config::default().dont_fragment,
     };
     let listen = options.addresses.stun_addresses(options.source.dev)?;
     let credential_ttl = options.credentials.credential_ttl.0;

@@ -18,6 +18,7 @@ mod sockets;
 mod stream;
 mod streams;
 mod traffic;
+mod whole;
 mod worker;
 
 use std::{

@@ -143,9 +143,12 @@ impl Worker {
     ) {
         let mut packet = self.batches.packet(place);
         match self.engine.handle_client(now, tuple, &mut packet) {
-            FromClient::Forward { allocation, to } => {
+            FromClient::Forward { allocation, to, whole } => {
                 let place = packet.place();
                 self.relayed += 1;
+                if whole {
+                    return self.send_whole(allocation, to, place);
+                }
                 let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) else { return };
                 let habit = relay.habit.forms(to);
                 self.batches.send_to_peer(allocation, relay, to, place);

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use ::stun::attributes::{
-    ATTR_CHANNEL_NUMBER, ATTR_DATA, ATTR_EVEN_PORT, ATTR_LIFETIME, ATTR_NONCE, ATTR_REALM,
-    ATTR_REQUESTED_ADDRESS_FAMILY, ATTR_REQUESTED_TRANSPORT, ATTR_RESERVATION_TOKEN, ATTR_USERNAME,
-    ATTR_XOR_PEER_ADDRESS, AttrType,
+    ATTR_CHANNEL_NUMBER, ATTR_DATA, ATTR_DONT_FRAGMENT, ATTR_EVEN_PORT, ATTR_LIFETIME, ATTR_NONCE,
+    ATTR_REALM, ATTR_REQUESTED_ADDRESS_FAMILY, ATTR_REQUESTED_TRANSPORT, ATTR_RESERVATION_TOKEN,
+    ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS, AttrType,
 };
 
 use super::{TransactionId, address::read_xor};
@@ -106,6 +106,8 @@ pub struct Attributes<'a> {
     pub even_port: Option<EvenPort>,
     /// RESERVATION-TOKEN (RFC 8656 §18.8).
     pub reservation_token: Option<[u8; 8]>,
+    /// DONT-FRAGMENT (RFC 8656 §18.9).
+    pub dont_fragment: bool,
     /// CHANNEL-NUMBER, not yet checked for its range (RFC 8656 §18.1).
     pub channel_number: Option<u16>,
     /// The first XOR-PEER-ADDRESS (RFC 8656 §18.3).
@@ -147,6 +149,10 @@ impl<'a> Attributes<'a> {
                 set(&mut self.even_port, even)
             }
             ATTR_RESERVATION_TOKEN => set(&mut self.reservation_token, value.try_into().ok()),
+            ATTR_DONT_FRAGMENT => {
+                self.dont_fragment = true;
+                value.is_empty()
+            }
             ATTR_CHANNEL_NUMBER => {
                 let number = value.first_chunk().filter(|_| value.len() == 4);
                 set(&mut self.channel_number, number.map(|n| u16::from_be_bytes(*n)))
@@ -161,6 +167,14 @@ impl<'a> Attributes<'a> {
             }
         };
         self.malformed |= !fine;
+    }
+
+    /// Takes DONT-FRAGMENT for an attribute that is not understood, as a server does that cannot
+    /// do what it asks for (RFC 8656 §7.2, §11.2).
+    pub fn disown_dont_fragment(&mut self) {
+        if std::mem::take(&mut self.dont_fragment) {
+            self.unknown.push(ATTR_DONT_FRAGMENT.value());
+        }
     }
 }
 

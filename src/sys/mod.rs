@@ -14,13 +14,13 @@ mod portable;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    ReceiveBatch, SendBatch, count_lost, enable_gro, raise_open_files, release_free_memory,
-    sleep_precisely, thread_time,
+    CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro, raise_open_files,
+    release_free_memory, send_whole, sleep_precisely, thread_time,
 };
 #[cfg(not(target_os = "linux"))]
 pub use portable::{
-    ReceiveBatch, SendBatch, count_lost, enable_gro, raise_open_files, release_free_memory,
-    sleep_precisely, thread_time,
+    CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro, raise_open_files,
+    release_free_memory, send_whole, sleep_precisely, thread_time,
 };
 pub use runs::RunId;
 

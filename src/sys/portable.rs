@@ -25,6 +25,17 @@ pub fn count_lost<S>(_: &S) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Whether [`send_whole`] can be used.
+pub const CAN_FORBID_FRAGMENTS: bool = false;
+
+/// A datagram cannot be kept whole here.
+///
+/// # Errors
+/// Always: the system cannot.
+pub fn send_whole<S>(_: &S, _: SocketAddr, _: &[u8]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// The limit is left as it is.
 ///
 /// # Errors

@@ -28,6 +28,8 @@ mod streams;
 #[cfg(test)]
 mod dual_tests;
 #[cfg(test)]
+mod fragment_tests;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod testing;

@@ -13,7 +13,8 @@ use crate::{
     clock::Now,
     ids::PeerAddr,
     stun::{
-        ChannelData, Family, Kind, Method, Packet, Request, TransactionId, write_data_indication,
+        ChannelData, Family, Kind, Method, Packet, ParseError, Request, TransactionId,
+        write_data_indication,
     },
 };
 
@@ -26,6 +27,8 @@ pub enum FromClient {
         allocation: AllocationId,
         /// To which peer.
         to: SocketAddr,
+        /// Whether nobody on the way may take the datagram apart.
+        whole: bool,
     },
     /// The packet is now the payload, and its peer an allocation of this server: hand it to
     /// [`Engine::handle_relayed`] of its worker.
@@ -65,6 +68,7 @@ struct ToPeer<'a> {
     allocation: &'a Allocation,
     to: SocketAddr,
     payload: std::ops::Range<usize>,
+    whole: bool,
 }
 
 impl Engine {
@@ -79,21 +83,21 @@ impl Engine {
         let bytes = packet.bytes();
         let way = match Kind::of(bytes) {
             Kind::ChannelData => self.channel_data(tuple, bytes),
-            Kind::Stun => match Request::parse(bytes) {
+            Kind::Stun => match self.parse(bytes) {
                 Ok(request) if request.method == Method::Send => self.send(tuple, &request),
                 Ok(request) => return self.handle_request(now, tuple, &request),
-                Err(crate::stun::ParseError::NotARequest) => Err(DropReason::NotARequest),
+                Err(ParseError::NotARequest) => Err(DropReason::NotARequest),
                 Err(_) => Err(DropReason::BadMessage),
             },
             Kind::Other => Err(DropReason::Foreign),
         };
         match way {
-            Ok(ToPeer { id, allocation, to, payload }) => {
+            Ok(ToPeer { id, allocation, to, payload, whole }) => {
                 allocation.usage.add_up(payload.len());
                 self.metrics.relayed_up(payload.len());
                 packet.narrow(payload);
                 match self.common.relayed.find(to) {
-                    None => FromClient::Forward { allocation: id, to },
+                    None => FromClient::Forward { allocation: id, to, whole },
                     Some(owner) => {
                         let from = (allocation.ip.0, allocation.port).into();
                         FromClient::HandOver(HandOver { owner, from, to })
@@ -177,6 +181,16 @@ impl Engine {
         Ok(allocation.tuple)
     }
 
+    /// Reads a message, as far as this server can do what it asks for.
+    #[inline]
+    fn parse<'a>(&self, bytes: &'a [u8]) -> Result<Request<'a>, ParseError> {
+        let mut request = Request::parse(bytes)?;
+        if request.attributes.dont_fragment && !self.common.config.dont_fragment {
+            request.attributes.disown_dont_fragment();
+        }
+        Ok(request)
+    }
+
     /// A ChannelData message (RFC 8656 §12.5).
     #[inline]
     fn channel_data(&self, tuple: FiveTuple, bytes: &[u8]) -> Result<ToPeer<'_>, DropReason> {
@@ -194,7 +208,7 @@ impl Engine {
         if !allocation.may_pass(channel.peer, channel.wire, &self.common.relayed) {
             return Err(DropReason::NoPermission);
         }
-        Ok(ToPeer { id, allocation, to: channel.wire, payload })
+        Ok(ToPeer { id, allocation, to: channel.wire, payload, whole: false })
     }
 
     /// A Send indication (RFC 8656 §11.2). It is never answered, whatever is wrong with it.
@@ -225,7 +239,13 @@ impl Engine {
         if peer.0.port() == 0 || self.common.addresses.is_listener(to) {
             return Err(DropReason::ForbiddenPeer);
         }
-        Ok(ToPeer { id, allocation, to, payload })
+        // Where datagrams of the client are translated between families, or from IPv6 to IPv6,
+        // "the DONT-FRAGMENT attribute MUST be ignored", but not what it sends over a stream
+        // (RFC 8656 §13, §14, §15).
+        let translated =
+            matches!(tuple.via, Via::Listener(_)) && !(tuple.client.0.is_ipv4() && to.is_ipv4());
+        let whole = attributes.dont_fragment && !translated;
+        Ok(ToPeer { id, allocation, to, payload, whole })
     }
 
     #[inline]

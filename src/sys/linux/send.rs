@@ -206,7 +206,7 @@ fn grow<T: Clone>(all: &mut Vec<T>, count: usize, value: T) {
     }
 }
 
-fn send_one(socket: RawFd, to: Option<SocketAddr>, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn send_one(socket: RawFd, to: Option<SocketAddr>, bytes: &[u8]) -> io::Result<()> {
     // SAFETY: all zeros is a valid address storage.
     let mut name: libc::sockaddr_storage = unsafe { mem::zeroed() };
     let (address, len) = match to {
