@@ -18,6 +18,7 @@ mod sockets;
 mod stream;
 mod streams;
 mod traffic;
+mod undelivered;
 mod whole;
 mod worker;
 

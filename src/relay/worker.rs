@@ -186,7 +186,7 @@ impl Worker {
                     self.ready.retain(|source| !matches!(source, Source::Neighbour(_)));
                     self.ready.extend(self.neighbours.incoming().map(Source::Neighbour));
                 } else {
-                    self.mark_ready(event);
+                    self.mark_ready(now, event);
                 }
             }
             self.read_ready(now);
@@ -242,7 +242,7 @@ impl Worker {
             let more = match source {
                 Source::Listener(listener) => self.read_listener(now, listener),
                 Source::Relay(allocation) => self.read_relay(now, allocation),
-                Source::Direct(allocation) => self.read_direct(allocation),
+                Source::Direct(allocation) => self.read_direct(now, allocation),
                 Source::Neighbour(way) => self.read_neighbour(way),
                 Source::Stream(id) => self.read_stream(now, id),
             };
@@ -256,7 +256,7 @@ impl Worker {
     }
 
     /// Notes that a socket has something to read, once; a stream that can be written again is.
-    fn mark_ready(&mut self, event: &Event) {
+    fn mark_ready(&mut self, now: Now, event: &Event) {
         if let Some(id) = Streams::of_token(event.token()) {
             if event.is_writable() {
                 self.streams.flush_one(id);
@@ -270,11 +270,15 @@ impl Worker {
             return;
         }
         let Token(token) = event.token();
-        self.add_ready(match token.checked_sub(self.listeners.len()) {
+        let source = match token.checked_sub(self.listeners.len()) {
             Some(at) if at % 2 == 0 => Source::Relay(AllocationId((at / 2) as u32)),
             Some(at) => Source::Direct(AllocationId((at / 2) as u32)),
             None => Source::Listener(token as u16),
-        });
+        };
+        if event.is_error() && self.read_errors(now, source) > 0 {
+            self.carry_out(now);
+        }
+        self.add_ready(source);
     }
 
     fn add_ready(&mut self, source: Source) {

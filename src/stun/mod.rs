@@ -11,6 +11,7 @@ mod channel_data;
 mod data_indication;
 mod error_code;
 mod framing;
+mod icmp;
 mod packet;
 mod request;
 mod response;
@@ -23,6 +24,7 @@ pub use channel_data::{ChannelData, ChannelNumber};
 pub use data_indication::write_data_indication;
 pub use error_code::ErrorCode;
 pub use framing::{Frame, MAX_FRAME};
+pub use icmp::{Icmp, icmp_indication};
 #[cfg(test)]
 pub(crate) use packet::roomy;
 pub use packet::{HEADROOM, MAX_DATAGRAM, Packet};

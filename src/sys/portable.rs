@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, ops::Range, time::Duration};
 use mio::net::UdpSocket;
 
 use super::{
-    Received, RunId, Sent,
+    Received, RunId, Sent, SocketError,
     runs::{Run, Runs},
 };
 
@@ -23,6 +23,22 @@ pub fn enable_gro<S>(_: &S) -> io::Result<()> {
 /// Always: the system cannot.
 pub fn count_lost<S>(_: &S) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// ICMP errors are not kept here.
+///
+/// # Errors
+/// Always: the system cannot.
+pub fn keep_errors<S>(_: &S, _: bool) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// None is kept.
+///
+/// # Errors
+/// Always `WouldBlock`.
+pub fn next_error<S>(_: &S) -> io::Result<SocketError> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// Whether [`send_whole`] can be used.

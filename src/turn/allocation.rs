@@ -59,6 +59,8 @@ pub(super) struct Opening {
     pub any_port: bool,
     /// How many ports have been tried.
     pub attempts: u32,
+    /// Whether its client is told of ICMP errors.
+    pub hears_icmp: bool,
     /// Its client is gone.
     pub abandoned: bool,
     /// What else its client is to have.
@@ -101,6 +103,8 @@ pub(super) struct Allocation {
     pub channel_of: SortedMap<PeerAddr, ChannelNumber>,
     /// What its client has relayed, over both addresses of a dual allocation.
     pub usage: Arc<Usage>,
+    /// Whether its client is told of ICMP errors.
+    pub hears_icmp: bool,
     /// The address of the other family, of a dual allocation that has both.
     pub twin: Option<AllocationId>,
     /// Why the client was given no address of the other family, if it asked for one.
@@ -114,6 +118,9 @@ pub(super) struct Permission {
     /// It is one of the server's own addresses: only its relayed ports that are open may be
     /// reached.
     pub own: bool,
+    /// The tenth of a second, of those since 1970, in which its client was last told of an ICMP
+    /// error there.
+    pub told: u32,
 }
 
 /// A peer's short name.

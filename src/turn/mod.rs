@@ -13,6 +13,7 @@ mod config;
 mod dual;
 mod ended_calls;
 mod engine;
+mod icmp;
 mod methods;
 mod metrics;
 mod output;
@@ -29,6 +30,8 @@ mod streams;
 mod dual_tests;
 #[cfg(test)]
 mod fragment_tests;
+#[cfg(test)]
+mod icmp_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, worker: usize) {
+    pub fn carry_out(&mut self, worker: usize) {
         while let Some(output) = self.workers[worker].poll_output() {
             match output {
                 Output::Transmit { to, bytes } => self.sent.push((to, bytes)),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use stun::{
-    attributes::{ATTR_NONCE, ATTR_REALM, ATTR_USERNAME},
+    attributes::{ATTR_DONT_FRAGMENT, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, RawAttribute},
     integrity::MessageIntegrity,
     message::*,
     textattrs::TextAttribute,
@@ -104,19 +104,35 @@ fn message(method: Method, attributes: &[Box<dyn Setter>]) -> Message {
     message
 }
 
+fn connect(server: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket
+}
+
 impl PlainClient {
     /// Opens an allocation at the server.
     pub fn allocate(server: SocketAddr) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(server).unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        Self::allocate_over(socket)
+        Self::allocate_over(connect(server))
+    }
+
+    /// The same with DONT-FRAGMENT in the request.
+    pub fn allocate_unfragmented(server: SocketAddr) -> Self {
+        Self::allocate_with(connect(server), &|| {
+            vec![Box::new(RawAttribute { typ: ATTR_DONT_FRAGMENT, length: 0, value: Vec::new() })]
+        })
     }
 }
 
 impl<W: Wire> PlainClient<W> {
     /// Opens an allocation at the server at the other end.
     pub fn allocate_over(socket: W) -> Self {
+        Self::allocate_with(socket, &Vec::new)
+    }
+
+    /// The same with more attributes in the request.
+    pub fn allocate_with(socket: W, more: &dyn Fn() -> Vec<Box<dyn Setter>>) -> Self {
         let key = MessageIntegrity::new_long_term_integrity(
             USER.to_owned(),
             REALM.to_owned(),
@@ -125,7 +141,8 @@ impl<W: Wire> PlainClient<W> {
         let relayed = ([0, 0, 0, 0], 0).into();
         let mut client = Self { socket, relayed, nonce: String::new(), key };
         let udp = || -> Vec<Box<dyn Setter>> {
-            vec![Box::new(RequestedTransport { protocol: turn::proto::PROTO_UDP })]
+            let udp = RequestedTransport { protocol: turn::proto::PROTO_UDP };
+            [Box::new(udp) as Box<dyn Setter>].into_iter().chain(more()).collect()
         };
         let challenge = client.exchange(&message(METHOD_ALLOCATE, &udp()).raw);
         client.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;

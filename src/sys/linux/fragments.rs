@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, os::fd::AsRawFd};
 
-use super::{options, send::send_one};
+use super::{
+    options,
+    send::{may_be_old, send_one},
+};
 
 /// Whether [`send_whole`] can be used.
 pub const CAN_FORBID_FRAGMENTS: bool = true;
@@ -19,7 +22,10 @@ pub fn send_whole(socket: &impl AsRawFd, to: SocketAddr, bytes: &[u8]) -> io::Re
     };
     let before = options::get(socket, level, option)?;
     options::set(socket, level, option, forbid)?;
-    let sent = send_one(socket.as_raw_fd(), Some(to), bytes);
+    let mut sent = send_one(socket.as_raw_fd(), Some(to), bytes);
+    if sent.as_ref().is_err_and(may_be_old) {
+        sent = send_one(socket.as_raw_fd(), Some(to), bytes);
+    }
     options::set(socket, level, option, before)?;
     sent
 }

@@ -89,6 +89,7 @@ impl Engine {
             any_port: token.is_none() && even.is_none(),
             taken,
             attempts: 1,
+            hears_icmp: attributes.dont_fragment || additional.is_some(),
             abandoned: false,
             also,
         };
@@ -254,7 +255,8 @@ impl Engine {
     ) -> Option<bool> {
         let Some(Slot::Opening(opening)) = self.slots.get(id.0 as usize) else { return None };
         let opening = Opening::clone(opening);
-        let Opening { tuple, identity, transaction, lifetime, taken, also, .. } = opening;
+        let Opening { tuple, transaction, lifetime, taken, also, .. } = opening;
+        let identity = opening.identity;
         let allocation = Allocation {
             tuple,
             transaction,
@@ -269,6 +271,7 @@ impl Engine {
             channel_of: Default::default(),
             usage: usage.clone(),
             owner: identity,
+            hears_icmp: opening.hears_icmp,
             twin,
             missing: if let Also::Failed(code) = also { Some(code) } else { None },
         };

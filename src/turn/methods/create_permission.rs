@@ -56,7 +56,8 @@ impl Engine {
         let expires = now.instant + PERMISSION_LIFETIME;
         let own = self.common.addresses.is_own(&self.common.config, ip);
         let permissions = &mut self.open_mut(id)?.permissions;
-        let before = permissions.insert(ip, Permission { expires, own });
+        let told = permissions.get(&ip).map_or(0, |permission| permission.told);
+        let before = permissions.insert(ip, Permission { expires, own, told });
         let timer = Timer::Permission(id, ip);
         match before {
             Some(before) => self.timers.reset(before.expires, expires, timer),
