@@ -253,7 +253,8 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
     let listen = options.addresses.stun_addresses(options.source.dev)?;
     let credential_ttl = options.credentials.credential_ttl.0;
     let gather = relay.gather.0;
-    Ok(relay::Config { listen, workers, credential_ttl, gather, turn, auth })
+    let alternate_ip = options.addresses.alternate_ip;
+    Ok(relay::Config { listen, alternate_ip, workers, credential_ttl, gather, turn, auth })
 }
 
 fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::Config {

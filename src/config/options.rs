@@ -78,6 +78,19 @@ pub struct AddressOptions {
     #[arg(long, env = "CALLBOX_EXTERNAL_IP", value_name = "IP", value_delimiter = ',')]
     pub external_ip: Vec<turn::ExternalIp>,
 
+    /// A second address of this machine, for NAT behaviour discovery (RFC 5780).
+    ///
+    /// With it, Binding requests may ask for an answer from another address or another port, by which
+    /// a client finds out how the NAT in front of it behaves. It is the partner of the first --listen
+    /// address of its family; both are then served on that port and on the next one, over UDP:
+    /// 3478 and 3479. Behind a 1:1 NAT, give --external-ip for both.
+    ///
+    /// Default: none, and such requests are refused
+    ///
+    /// Example: `203.0.113.8`
+    #[arg(long, env = "CALLBOX_ALTERNATE_IP", value_name = "IP")]
+    pub alternate_ip: Option<IpAddr>,
+
     /// The address that relayed packets leave from and arrive at; may be given more than once.
     ///
     /// Needed only where relaying should use other addresses than listening does.

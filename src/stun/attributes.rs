@@ -8,7 +8,7 @@ use ::stun::attributes::{
     ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS, AttrType,
 };
 
-use super::{TransactionId, address::read_xor};
+use super::{Discovery, TransactionId, address::read_xor};
 
 /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11), which the crates do not know.
 const ATTR_ADDITIONAL_ADDRESS_FAMILY: AttrType = AttrType(0x8000);
@@ -114,6 +114,8 @@ pub struct Attributes<'a> {
     pub peer: Option<SocketAddr>,
     /// Where the value of DATA stands in the message (RFC 8656 §18.4).
     pub data: Option<std::ops::Range<usize>>,
+    /// What is asked of a server with two addresses (RFC 5780).
+    pub discovery: Discovery,
     /// What must be understood and is not.
     pub unknown: Unknown,
     /// An attribute that is understood has a value that cannot be.
@@ -159,14 +161,20 @@ impl<'a> Attributes<'a> {
             }
             ATTR_XOR_PEER_ADDRESS => set(&mut self.peer, read_xor(value, transaction)),
             ATTR_DATA => set(&mut self.data, Some(at..at + value.len())),
-            other => {
+            other => self.discovery.read(typ, value).unwrap_or_else(|| {
                 if other.required() {
                     self.unknown.push(typ);
                 }
                 true
-            }
+            }),
         };
         self.malformed |= !fine;
+    }
+
+    /// Takes the attributes of RFC 5780 for ones that are not understood, as they are not where
+    /// there is one address only.
+    pub fn disown_discovery(&mut self) {
+        std::mem::take(&mut self.discovery).types().for_each(|typ| self.unknown.push(typ));
     }
 
     /// Takes DONT-FRAGMENT for an attribute that is not understood, as a server does that cannot

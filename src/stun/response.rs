@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ::stun::{
-    attributes::{ATTR_NONCE, ATTR_REALM, AttrType, RawAttribute},
+    addr::MappedAddress,
+    attributes::{
+        ATTR_MAPPED_ADDRESS, ATTR_NONCE, ATTR_OTHER_ADDRESS, ATTR_PADDING, ATTR_REALM,
+        ATTR_RESPONSE_ORIGIN, AttrType, RawAttribute,
+    },
     error_code::{ErrorCode as WireCode, ErrorCodeAttribute},
     fingerprint::FINGERPRINT,
     integrity::MessageIntegrity,
@@ -22,6 +26,19 @@ use super::{ErrorCode, Family, Method, Request, TransactionId, Unknown};
 
 /// ADDRESS-ERROR-CODE (RFC 8656 §18.12), which the crates do not know.
 const ATTR_ADDRESS_ERROR_CODE: AttrType = AttrType(0x8001);
+
+/// An address in the form of MAPPED-ADDRESS (RFC 8489 §14.1).
+struct Plain {
+    typ: AttrType,
+    address: SocketAddr,
+}
+
+impl Setter for Plain {
+    fn add_to(&self, message: &mut WireMessage) -> Result<(), ::stun::Error> {
+        let (ip, port) = (self.address.ip(), self.address.port());
+        MappedAddress { ip, port }.add_to_as(message, self.typ)
+    }
+}
 
 /// A finished response: bytes to send.
 pub type Response = Vec<u8>;
@@ -96,6 +113,25 @@ impl ResponseBuilder {
     /// XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
     pub fn mapped_address(self, address: SocketAddr) -> Self {
         self.with(&XorMappedAddress { ip: address.ip(), port: address.port() })
+    }
+
+    /// MAPPED-ADDRESS (RFC 8489 §14.1): what comes of it unmasked tells of a NAT that meddles with
+    /// addresses inside of packets (RFC 5780 §4.5).
+    pub fn plain_mapped_address(self, address: SocketAddr) -> Self {
+        self.with(&Plain { typ: ATTR_MAPPED_ADDRESS, address })
+    }
+
+    /// RESPONSE-ORIGIN and OTHER-ADDRESS (RFC 5780 §7.3, §7.4): where the answer comes from, and
+    /// where it would come from if both address and port were changed.
+    pub fn origin(self, origin: SocketAddr, other: SocketAddr) -> Self {
+        self.with(&Plain { typ: ATTR_RESPONSE_ORIGIN, address: origin })
+            .with(&Plain { typ: ATTR_OTHER_ADDRESS, address: other })
+    }
+
+    /// PADDING (RFC 5780 §7.6).
+    pub fn padding(self, len: u16) -> Self {
+        let value = vec![0; usize::from(len)];
+        self.with(&RawAttribute { typ: ATTR_PADDING, length: len, value })
     }
 
     /// XOR-RELAYED-ADDRESS (RFC 8656 §18.4).

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Config, RelayAddresses, Shared, relayed::Relayed};
+use super::{Config, Quartet, RelayAddresses, Shared, relayed::Relayed};
 use crate::{auth::TurnAuth, clock::Now, ids::CallId};
 
 /// Settings, addresses, users and the shared state: the same for every worker. Only [`Shared`] ever
@@ -14,6 +14,7 @@ pub struct Common {
     pub(super) auth: Arc<TurnAuth>,
     pub(super) shared: Arc<Shared>,
     pub(super) relayed: Arc<Relayed>,
+    pub(super) quartet: Option<Quartet>,
 }
 
 impl Common {
@@ -28,7 +29,13 @@ impl Common {
             auth: Arc::new(auth),
             shared: Arc::new(shared),
             relayed: Arc::new(relayed),
+            quartet: None,
         }
+    }
+
+    /// The same with NAT behaviour discovery (RFC 5780) on four of the listeners.
+    pub fn with_discovery(self, quartet: Quartet) -> Self {
+        Self { quartet: Some(quartet), ..self }
     }
 
     /// The server's own addresses.

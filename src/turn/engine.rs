@@ -49,7 +49,7 @@ pub struct Engine {
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outputs: VecDeque<Output>,
     pub(super) rng: StdRng,
-    reply_limit: ReplyLimit,
+    pub(super) reply_limit: ReplyLimit,
     /// At how many allocations memory is given back.
     shrink_at: Option<usize>,
 }
@@ -137,9 +137,7 @@ impl Engine {
         request: &Request<'_>,
     ) -> FromClient {
         if request.method == Method::Binding {
-            // No authentication, so that no key signs the answer (RFC 8489 §9.2 is for TURN).
-            let result = check(request).and_then(|()| Self::binding(tuple.client, request));
-            return self.respond(now, tuple, request, None, result.map(Some));
+            return self.binding(now, tuple, request);
         }
         let id = self.by_tuple.get(&tuple).copied();
         let owner = id.and_then(|id| self.open_ref(id).ok()).map(|allocation| &allocation.owner);
@@ -187,7 +185,7 @@ impl Engine {
     }
 
     /// Sends the answer to a request, signed if its sender is known.
-    fn respond(
+    pub(super) fn respond(
         &mut self,
         now: Now,
         tuple: FiveTuple,
@@ -335,7 +333,7 @@ impl Engine {
 const WORTH_SHRINKING: usize = 1000;
 
 /// What every request must pass: all that must be understood is, and has a value that can be read.
-fn check(request: &Request<'_>) -> Result<(), ErrorCode> {
+pub(super) fn check(request: &Request<'_>) -> Result<(), ErrorCode> {
     if !request.attributes.unknown.is_empty() {
         return Err(ErrorCode::UnknownAttribute);
     }

@@ -83,7 +83,7 @@ impl Engine {
         let bytes = packet.bytes();
         let way = match Kind::of(bytes) {
             Kind::ChannelData => self.channel_data(tuple, bytes),
-            Kind::Stun => match self.parse(bytes) {
+            Kind::Stun => match self.parse(tuple.via, bytes) {
                 Ok(request) if request.method == Method::Send => self.send(tuple, &request),
                 Ok(request) => return self.handle_request(now, tuple, &request),
                 Err(ParseError::NotARequest) => Err(DropReason::NotARequest),
@@ -183,10 +183,16 @@ impl Engine {
 
     /// Reads a message, as far as this server can do what it asks for.
     #[inline]
-    fn parse<'a>(&self, bytes: &'a [u8]) -> Result<Request<'a>, ParseError> {
+    fn parse<'a>(&self, via: Via, bytes: &'a [u8]) -> Result<Request<'a>, ParseError> {
         let mut request = Request::parse(bytes)?;
         if request.attributes.dont_fragment && !self.common.config.dont_fragment {
             request.attributes.disown_dont_fragment();
+        }
+        if request.attributes.discovery.is_any() {
+            let here = self.common.quartet.is_some_and(|quartet| quartet.includes(via));
+            if !here || request.method != Method::Binding {
+                request.attributes.disown_discovery();
+            }
         }
         Ok(request)
     }
