@@ -93,6 +93,31 @@ fn access_tokens_open_the_relay() {
     }
 }
 
+/// An address of each family for every client (`-Z`); the peers are the other clients, by both.
+#[test]
+fn dual_allocations() {
+    let server = start(2, |_| {});
+    for who in [&STATIC, &REST] {
+        for how in [&[][..], &["-s"]] {
+            uclient(&server, false, &[&who[..], &["-Z", "-y"], how].concat());
+        }
+    }
+    let metrics = server.relay.metrics();
+    assert!(metrics.allocations_opened > 0 && metrics.allocations_opened % 2 == 0);
+    // Now and then it refreshes one family only.
+    assert!(metrics.requests.contains(&("Refresh", "443", 0)), "{metrics:?}");
+}
+
+/// DONT-FRAGMENT in every Send indication (`-g`), and in the Allocate.
+#[test]
+fn unfragmented() {
+    let server = start(2, |_| {});
+    let echo = Echo::start("127.0.0.1".parse().unwrap());
+    let port = echo.address.port().to_string();
+    let args = ["-g", "-s", "-c", "-e", "127.0.0.1", "-r", &port];
+    uclient(&server, false, &[&STATIC[..], &args].concat());
+}
+
 #[test]
 fn wrong_credentials_get_nothing() {
     let server = start(1, |_| {});

@@ -253,11 +253,13 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         max_bandwidth_per_user: relay.max_bandwidth_per_user.0 as u64,
         max_lifetime: relay.max_lifetime.0,
         max_unauthenticated_replies: relay.max_unauthenticated_replies,
+        dont_fragment: turn::Config::default().dont_fragment,
     };
     let listen = options.addresses.stun_addresses(options.source.dev)?;
     let credential_ttl = options.credentials.credential_ttl.0;
     let gather = relay.gather.0;
-    Ok(relay::Config { listen, workers, credential_ttl, gather, turn, auth })
+    let alternate_ip = options.addresses.alternate_ip;
+    Ok(relay::Config { listen, alternate_ip, workers, credential_ttl, gather, turn, auth })
 }
 
 fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::Config {

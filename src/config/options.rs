@@ -81,6 +81,19 @@ pub struct AddressOptions {
     #[arg(long, env = "CALLBOX_EXTERNAL_IP", value_name = "IP", value_delimiter = ',')]
     pub external_ip: Vec<turn::ExternalIp>,
 
+    /// A second address of this machine, for NAT behaviour discovery (RFC 5780).
+    ///
+    /// With it, Binding requests may ask for an answer from another address or another port, by which
+    /// a client finds out how the NAT in front of it behaves. It is the partner of the first --listen
+    /// address of its family; both are then served on that port and on the next one, over UDP:
+    /// 3478 and 3479. Behind a 1:1 NAT, give --external-ip for both.
+    ///
+    /// Default: none, and such requests are refused
+    ///
+    /// Example: `203.0.113.8`
+    #[arg(long, env = "CALLBOX_ALTERNATE_IP", value_name = "IP")]
+    pub alternate_ip: Option<IpAddr>,
+
     /// The address that relayed packets leave from and arrive at; may be given more than once.
     ///
     /// Needed only where relaying should use other addresses than listening does.
@@ -331,7 +344,8 @@ pub struct RelayOptions {
 
     /// How many allocations there may be in all.
     ///
-    /// Each takes a port, a socket and some memory. Past it, clients get error 508.
+    /// Each takes a port, a socket and some memory; one with an address of each family counts twice.
+    /// Past it, clients get error 508.
     #[arg(long, env = "CALLBOX_MAX_ALLOCATIONS", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_allocations, value_parser = at_least_one)]
     pub max_allocations: usize,

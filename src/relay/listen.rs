@@ -86,7 +86,7 @@ fn bind_both(
     }
 }
 
-fn bind_one(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+pub(super) fn bind_one(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
     if workers == 1 {
         return Ok(vec![sockets::listen(address, false)?]);
     }

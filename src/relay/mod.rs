@@ -6,6 +6,7 @@
 //! There is no lock, no heap allocation and no log line on that way. With several workers each listener is bound once for
 //! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
 
+mod alternate;
 mod batches;
 mod connections;
 mod habit;
@@ -19,6 +20,8 @@ mod sockets;
 mod stream;
 mod streams;
 mod traffic;
+mod undelivered;
+mod whole;
 mod worker;
 
 use std::{
@@ -58,6 +61,8 @@ pub struct Config {
     /// How many threads relay. More than one needs an operating system that spreads the datagrams
     /// of one port over several sockets: Linux does.
     pub workers: usize,
+    /// A second address for NAT behaviour discovery (RFC 5780), if that is to be served.
+    pub alternate_ip: Option<IpAddr>,
     /// For how long credentials are minted: so long the calls that are over are remembered.
     pub credential_ttl: Duration,
     /// For how long datagrams may gather at most, where they come by tens of thousands a second.
@@ -84,6 +89,12 @@ pub enum StartError {
     /// None of the addresses exists on this machine.
     #[error("none of the listen addresses ({0:?}) leads to an address of this machine")]
     NoAddress(Vec<SocketAddr>),
+    /// There is nothing that this second address could be the second one of.
+    #[error(
+        "--alternate-ip {0} needs a listener on another address of its family, with a free port \
+         behind its own"
+    )]
+    Alternate(IpAddr),
     /// An address for relayed addresses cannot be used.
     #[error("cannot open relayed addresses on {address}: {source}{}", bind_hint(source))]
     RelayIp {
@@ -155,15 +166,21 @@ impl Relay {
     /// [`StartError`]; then nothing is left running.
     pub fn start(config: Config, on_event: OnEvent) -> Result<Self, StartError> {
         let workers = config.workers.max(1);
-        let bound = listen::bind(&config.listen, workers)?;
-        let common = Common::new(config.turn, config.auth, bound.addresses.clone());
+        let mut bound = listen::bind(&config.listen, workers)?;
+        // Clients are told of these; the others are for those that ask one of these for them.
+        let addresses = bound.addresses.clone();
+        let quartet = config.alternate_ip.map(|ip| alternate::bind(&mut bound, ip)).transpose()?;
+        let mut common = Common::new(config.turn, config.auth, bound.addresses);
+        if let Some(quartet) = quartet {
+            common = common.with_discovery(quartet);
+        }
         for ip in common.addresses().relay_ips() {
             let try_out = sockets::open((ip.0, 0).into());
             try_out.map_err(|source| StartError::RelayIp { address: ip.0, source })?;
         }
         let mut relay = Self {
             common,
-            addresses: bound.addresses,
+            addresses,
             tcp: bound.tcp,
             next: AtomicUsize::new(0),
             credential_ttl: config.credential_ttl,

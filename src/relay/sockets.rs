@@ -38,6 +38,8 @@ const RELAY_BUFFER: usize = 1 << 20;
 /// Opens the socket of an allocation.
 pub(super) fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = new(address)?;
+    // Where the system cannot, clients do not hear of ICMP errors.
+    let _ = sys::keep_errors(&socket, address.is_ipv4());
     socket.set_recv_buffer_size(RELAY_BUFFER)?;
     socket.bind(&address.into())?;
     Ok(UdpSocket::from_std(socket.into()))
@@ -56,6 +58,7 @@ pub(super) fn open_direct(relay: &UdpSocket, peer: SocketAddr) -> io::Result<Udp
     let address = relay.local_addr()?;
     let relay = SockRef::from(relay);
     let direct = new(address)?;
+    let _ = sys::keep_errors(&direct, address.is_ipv4());
     direct.set_recv_buffer_size(RELAY_BUFFER)?;
     // Only for this moment, so that nothing else can have the address too.
     relay.set_reuse_address(true)?;

@@ -3,7 +3,7 @@
 
 use std::{io, ops::Range};
 
-use super::worker::{Relay, Worker};
+use super::worker::{Relay, Source, Worker};
 use crate::{
     clock::Now,
     ids::ClientAddr,
@@ -50,7 +50,7 @@ impl Worker {
         let Some(Some(relay)) = self.relays.get(allocation.0 as usize) else { return false };
         match self.batches.receive(&relay.udp, RELAY_READS) {
             Ok(slots) => self.route_slots(now, allocation, slots, |relay| Some(&mut relay.lost)),
-            Err(error) => self.not_read(now, &error),
+            Err(error) => self.not_read_from(now, Source::Relay(allocation), &error),
         }
     }
 
@@ -88,8 +88,7 @@ impl Worker {
             Ok(slots) => self.route_slots(now, allocation, slots, |relay| {
                 relay.direct.as_mut().map(|direct| &mut direct.lost)
             }),
-            // A connected socket also hears that nobody listens at the peer's, which is no news.
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            Err(error) => self.not_read_from(now, Source::Direct(allocation), &error),
         }
     }
 
@@ -101,6 +100,18 @@ impl Worker {
             self.neighbours.take(way, self.batches.bytes_mut(place.clone()));
             self.arrive(now, hand_over, place);
         }
+        true
+    }
+
+    /// A failure of an allocation's socket, which may be one that a datagram met with on its way.
+    fn not_read_from(&mut self, now: Now, source: Source, error: &io::Error) -> bool {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return false;
+        }
+        if self.read_errors(now, source) == 0 {
+            self.could_not_read(now, error);
+        }
+        self.carry_out(now);
         true
     }
 
@@ -144,9 +155,12 @@ impl Worker {
     ) {
         let mut packet = self.batches.packet(place);
         match self.engine.handle_client(now, tuple, &mut packet) {
-            FromClient::Forward { allocation, to } => {
+            FromClient::Forward { allocation, to, whole } => {
                 let place = packet.place();
                 self.relayed += 1;
+                if whole {
+                    return self.send_whole(now, allocation, to, place);
+                }
                 let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) else { return };
                 let habit = relay.habit.forms(to);
                 self.batches.send_to_peer(allocation, relay, to, place);

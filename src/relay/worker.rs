@@ -295,11 +295,15 @@ impl Worker {
             return;
         }
         let Token(token) = event.token();
-        self.add_ready(match token.checked_sub(self.listeners.len()) {
+        let source = match token.checked_sub(self.listeners.len()) {
             Some(at) if at % 2 == 0 => Source::Relay(AllocationId((at / 2) as u32)),
             Some(at) => Source::Direct(AllocationId((at / 2) as u32)),
             None => Source::Listener(token as u16),
-        });
+        };
+        if event.is_error() && self.read_errors(now, source) > 0 {
+            self.carry_out(now);
+        }
+        self.add_ready(source);
     }
 
     pub(super) fn add_ready(&mut self, source: Source) {

@@ -3,16 +3,23 @@
 use std::net::SocketAddr;
 
 use ::stun::attributes::{
-    ATTR_CHANNEL_NUMBER, ATTR_CONNECTION_ID, ATTR_DATA, ATTR_EVEN_PORT, ATTR_LIFETIME, ATTR_NONCE,
-    ATTR_PASSWORD_ALGORITHM, ATTR_PASSWORD_ALGORITHMS, ATTR_REALM, ATTR_REQUESTED_ADDRESS_FAMILY,
-    ATTR_REQUESTED_TRANSPORT, ATTR_RESERVATION_TOKEN, ATTR_USER_HASH, ATTR_USERNAME,
-    ATTR_XOR_PEER_ADDRESS, AttrType,
+    ATTR_CHANNEL_NUMBER, ATTR_CONNECTION_ID, ATTR_DATA, ATTR_DONT_FRAGMENT, ATTR_EVEN_PORT,
+    ATTR_LIFETIME, ATTR_NONCE, ATTR_PASSWORD_ALGORITHM, ATTR_PASSWORD_ALGORITHMS, ATTR_REALM,
+    ATTR_REQUESTED_ADDRESS_FAMILY, ATTR_REQUESTED_TRANSPORT, ATTR_RESERVATION_TOKEN,
+    ATTR_USER_HASH, ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS, AttrType,
 };
 
-use super::{PasswordAlgorithm, TransactionId, address::read_xor};
+use super::{Discovery, PasswordAlgorithm, TransactionId, address::read_xor};
 
 /// RFC 7635 §6.2, which the `stun` crate does not know.
 const ATTR_ACCESS_TOKEN: AttrType = AttrType(0x001B);
+
+/// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11), which the crates do not know.
+const ATTR_ADDITIONAL_ADDRESS_FAMILY: AttrType = AttrType(0x8000);
+
+/// The same by the number of the drafts before it, which coturn's client still sends. It is assigned
+/// to nothing else.
+const ATTR_ADDITIONAL_ADDRESS_FAMILY_DRAFT: AttrType = AttrType(0x8032);
 
 /// An address family (REQUESTED-ADDRESS-FAMILY, RFC 8656 §18.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +34,23 @@ impl Family {
     /// The family of an address.
     pub fn of(address: SocketAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
+    /// Reads the value of a …-ADDRESS-FAMILY attribute. `Some(None)` is a family that there is not.
+    fn read(value: &[u8]) -> Option<Option<Self>> {
+        Some(match first_of_four(value)? {
+            1 => Some(Self::V4),
+            2 => Some(Self::V6),
+            _ => None,
+        })
     }
 }
 
@@ -87,10 +111,14 @@ pub struct Attributes<'a> {
     pub requested_transport: Option<u8>,
     /// REQUESTED-ADDRESS-FAMILY; `Some(None)` is a family that there is not.
     pub requested_family: Option<Option<Family>>,
+    /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11); `Some(None)` as above.
+    pub additional_family: Option<Option<Family>>,
     /// EVEN-PORT.
     pub even_port: Option<EvenPort>,
     /// RESERVATION-TOKEN (RFC 8656 §18.8).
     pub reservation_token: Option<[u8; 8]>,
+    /// DONT-FRAGMENT (RFC 8656 §18.9).
+    pub dont_fragment: bool,
     /// CHANNEL-NUMBER, not yet checked for its range (RFC 8656 §18.1).
     pub channel_number: Option<u16>,
     /// The first XOR-PEER-ADDRESS (RFC 8656 §18.3).
@@ -101,6 +129,8 @@ pub struct Attributes<'a> {
     pub data: Option<std::ops::Range<usize>>,
     /// ACCESS-TOKEN (RFC 7635 §6.2).
     pub access_token: Option<&'a [u8]>,
+    /// What is asked of a server with two addresses (RFC 5780).
+    pub discovery: Discovery,
     /// What must be understood and is not.
     pub unknown: Unknown,
     /// An attribute that is understood has a value that cannot be.
@@ -131,13 +161,9 @@ impl<'a> Attributes<'a> {
             ATTR_PASSWORD_ALGORITHMS => set(&mut self.password_algorithms, Some(value)),
             ATTR_LIFETIME => set(&mut self.lifetime, value.try_into().ok().map(u32::from_be_bytes)),
             ATTR_REQUESTED_TRANSPORT => set(&mut self.requested_transport, first_of_four(value)),
-            ATTR_REQUESTED_ADDRESS_FAMILY => {
-                let family = first_of_four(value).map(|family| match family {
-                    1 => Some(Family::V4),
-                    2 => Some(Family::V6),
-                    _ => None,
-                });
-                set(&mut self.requested_family, family)
+            ATTR_REQUESTED_ADDRESS_FAMILY => set(&mut self.requested_family, Family::read(value)),
+            ATTR_ADDITIONAL_ADDRESS_FAMILY | ATTR_ADDITIONAL_ADDRESS_FAMILY_DRAFT => {
+                set(&mut self.additional_family, Family::read(value))
             }
             ATTR_EVEN_PORT => {
                 let even =
@@ -145,6 +171,10 @@ impl<'a> Attributes<'a> {
                 set(&mut self.even_port, even)
             }
             ATTR_RESERVATION_TOKEN => set(&mut self.reservation_token, value.try_into().ok()),
+            ATTR_DONT_FRAGMENT => {
+                self.dont_fragment = true;
+                value.is_empty()
+            }
             ATTR_CHANNEL_NUMBER => {
                 let number = value.first_chunk().filter(|_| value.len() == 4);
                 set(&mut self.channel_number, number.map(|n| u16::from_be_bytes(*n)))
@@ -155,14 +185,28 @@ impl<'a> Attributes<'a> {
             }
             ATTR_DATA => set(&mut self.data, Some(at..at + value.len())),
             ATTR_ACCESS_TOKEN => set(&mut self.access_token, Some(value)),
-            other => {
+            other => self.discovery.read(typ, value).unwrap_or_else(|| {
                 if other.required() {
                     self.unknown.push(typ);
                 }
                 true
-            }
+            }),
         };
         self.malformed |= !fine;
+    }
+
+    /// Takes the attributes of RFC 5780 for ones that are not understood, as they are not where
+    /// there is one address only.
+    pub fn disown_discovery(&mut self) {
+        std::mem::take(&mut self.discovery).types().for_each(|typ| self.unknown.push(typ));
+    }
+
+    /// Takes DONT-FRAGMENT for an attribute that is not understood, as a server does that cannot
+    /// do what it asks for (RFC 8656 §7.2, §11.2).
+    pub fn disown_dont_fragment(&mut self) {
+        if std::mem::take(&mut self.dont_fragment) {
+            self.unknown.push(ATTR_DONT_FRAGMENT.value());
+        }
     }
 }
 

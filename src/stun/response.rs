@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ::stun::{
+    addr::MappedAddress,
     attributes::{
-        ATTR_CONNECTION_ID, ATTR_NONCE, ATTR_PASSWORD_ALGORITHMS, ATTR_REALM, AttrType,
-        RawAttribute,
+        ATTR_CONNECTION_ID, ATTR_MAPPED_ADDRESS, ATTR_NONCE, ATTR_OTHER_ADDRESS, ATTR_PADDING,
+        ATTR_PASSWORD_ALGORITHMS, ATTR_REALM, ATTR_RESPONSE_ORIGIN, AttrType, RawAttribute,
     },
     error_code::{ErrorCode as WireCode, ErrorCodeAttribute},
     fingerprint::FINGERPRINT,
@@ -24,10 +25,28 @@ use ::turn::proto::{
     rsrvtoken::ReservationToken,
 };
 
-use super::{ErrorCode, Method, PasswordAlgorithm, Request, SigningKey, TransactionId, Unknown};
+use super::{
+    ErrorCode, Family, Method, PasswordAlgorithm, Request, SigningKey, TransactionId, Unknown,
+};
 
 /// RFC 7635 §6.1, which the `stun` crate does not know.
 const ATTR_THIRD_PARTY_AUTHORIZATION: AttrType = AttrType(0x802E);
+
+/// ADDRESS-ERROR-CODE (RFC 8656 §18.12), which the crates do not know.
+const ATTR_ADDRESS_ERROR_CODE: AttrType = AttrType(0x8001);
+
+/// An address in the form of MAPPED-ADDRESS (RFC 8489 §14.1).
+struct Plain {
+    typ: AttrType,
+    address: SocketAddr,
+}
+
+impl Setter for Plain {
+    fn add_to(&self, message: &mut WireMessage) -> Result<(), ::stun::Error> {
+        let (ip, port) = (self.address.ip(), self.address.port());
+        MappedAddress { ip, port }.add_to_as(message, self.typ)
+    }
+}
 
 /// A finished response: bytes to send.
 pub type Response = Vec<u8>;
@@ -117,9 +136,39 @@ impl ResponseBuilder {
         self.with(&XorMappedAddress { ip: address.ip(), port: address.port() })
     }
 
+    /// MAPPED-ADDRESS (RFC 8489 §14.1): what comes of it unmasked tells of a NAT that meddles with
+    /// addresses inside of packets (RFC 5780 §4.5).
+    pub fn plain_mapped_address(self, address: SocketAddr) -> Self {
+        self.with(&Plain { typ: ATTR_MAPPED_ADDRESS, address })
+    }
+
+    /// RESPONSE-ORIGIN and OTHER-ADDRESS (RFC 5780 §7.3, §7.4): where the answer comes from, and
+    /// where it would come from if both address and port were changed.
+    pub fn origin(self, origin: SocketAddr, other: SocketAddr) -> Self {
+        self.with(&Plain { typ: ATTR_RESPONSE_ORIGIN, address: origin })
+            .with(&Plain { typ: ATTR_OTHER_ADDRESS, address: other })
+    }
+
+    /// PADDING (RFC 5780 §7.6).
+    pub fn padding(self, len: u16) -> Self {
+        let value = vec![0; usize::from(len)];
+        self.with(&RawAttribute { typ: ATTR_PADDING, length: len, value })
+    }
+
     /// XOR-RELAYED-ADDRESS (RFC 8656 §18.4).
     pub fn relayed_address(self, address: SocketAddr) -> Self {
         self.with(&RelayedAddress { ip: address.ip(), port: address.port() })
+    }
+
+    /// ADDRESS-ERROR-CODE (RFC 8656 §18.12): why there is no relayed address of this family.
+    pub fn address_error(self, family: Family, code: ErrorCode) -> Self {
+        let (class, number) = ((code.number() / 100) as u8, (code.number() % 100) as u8);
+        let family = match family {
+            Family::V4 => 1,
+            Family::V6 => 2,
+        };
+        let value = [&[family, 0, class, number], code.reason().as_bytes()].concat();
+        self.with(&RawAttribute { typ: ATTR_ADDRESS_ERROR_CODE, length: value.len() as u16, value })
     }
 
     /// LIFETIME (RFC 8656 §18.2).

@@ -14,13 +14,13 @@ mod portable;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    ReceiveBatch, SendBatch, count_lost, enable_gro, raise_open_files, release_free_memory,
-    sleep_precisely, thread_time,
+    CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro, keep_errors, next_error,
+    raise_open_files, release_free_memory, send_whole, sleep_precisely, thread_time,
 };
 #[cfg(not(target_os = "linux"))]
 pub use portable::{
-    ReceiveBatch, SendBatch, count_lost, enable_gro, raise_open_files, release_free_memory,
-    sleep_precisely, thread_time,
+    CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro, keep_errors, next_error,
+    raise_open_files, release_free_memory, send_whole, sleep_precisely, thread_time,
 };
 pub use runs::RunId;
 
@@ -55,6 +55,29 @@ impl Received {
             start..(start + segment).min(bytes.end)
         })
     }
+}
+
+/// What a socket's error queue tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketError {
+    /// A datagram did not arrive.
+    Undelivered(Undelivered),
+    /// Something else.
+    Other,
+}
+
+/// A datagram that did not arrive, and the ICMP error that says why: one that came, or the one that
+/// a router would have sent if the system had let a datagram go that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Undelivered {
+    /// Where it was sent to.
+    pub to: SocketAddr,
+    /// The type, by RFC 792 or RFC 4443.
+    pub kind: u8,
+    /// The code.
+    pub code: u8,
+    /// The MTU of the next link in bytes, if that is what is wrong.
+    pub mtu: u32,
 }
 
 /// What became of the datagrams of a batch.

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, ops::Range, time::Duration};
 use mio::net::UdpSocket;
 
 use super::{
-    Received, RunId, Sent,
+    Received, RunId, Sent, SocketError,
     runs::{Run, Runs},
 };
 
@@ -22,6 +22,33 @@ pub fn enable_gro<S>(_: &S) -> io::Result<()> {
 /// # Errors
 /// Always: the system cannot.
 pub fn count_lost<S>(_: &S) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// ICMP errors are not kept here.
+///
+/// # Errors
+/// Always: the system cannot.
+pub fn keep_errors<S>(_: &S, _: bool) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// None is kept.
+///
+/// # Errors
+/// Always `WouldBlock`.
+pub fn next_error<S>(_: &S) -> io::Result<SocketError> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// Whether [`send_whole`] can be used.
+pub const CAN_FORBID_FRAGMENTS: bool = false;
+
+/// A datagram cannot be kept whole here.
+///
+/// # Errors
+/// Always: the system cannot.
+pub fn send_whole<S>(_: &S, _: SocketAddr, _: &[u8]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -1,4 +1,5 @@
-//! An allocation: one relayed address and what is bound to it.
+//! An allocation: one relayed address and what is bound to it. A dual allocation (RFC 8656 §7.2) is
+//! two of them, one of each family, that know each other.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     auth::TurnIdentity,
     ids::{PeerAddr, RelayedAddr},
-    stun::{ChannelNumber, Family, TransactionId},
+    stun::{ChannelNumber, ErrorCode, Family, TransactionId},
     usage::Usage,
 };
 
@@ -69,8 +70,25 @@ pub(super) struct Opening {
     pub any_port: bool,
     /// How many ports have been tried.
     pub attempts: u32,
+    /// Whether its client is told of ICMP errors.
+    pub hears_icmp: bool,
     /// Its client is gone.
     pub abandoned: bool,
+    /// What else its client is to have.
+    pub also: Also,
+}
+
+/// The other address of a dual allocation (RFC 8656 §7.2), seen from one that is being opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Also {
+    /// None was asked for.
+    Nothing,
+    /// An IPv6 address, once it is known what becomes of this one.
+    V6,
+    /// The IPv4 address under this id, whose socket is open.
+    Opened(AllocationId),
+    /// It cannot be had.
+    Failed(ErrorCode),
 }
 
 /// An open allocation.
@@ -97,8 +115,15 @@ pub(super) struct Allocation {
     pub channels: SortedMap<ChannelNumber, Channel>,
     /// The channel of each peer that has one.
     pub channel_of: SortedMap<PeerAddr, ChannelNumber>,
+    /// What its client has relayed, over both addresses of a dual allocation.
     pub usage: Arc<Usage>,
     pub bandwidth: Bandwidth,
+    /// Whether its client is told of ICMP errors.
+    pub hears_icmp: bool,
+    /// The address of the other family, of a dual allocation that has both.
+    pub twin: Option<AllocationId>,
+    /// Why the client was given no address of the other family, if it asked for one.
+    pub missing: Option<ErrorCode>,
 }
 
 /// That datagrams may go to and come from an IP address.
@@ -108,6 +133,9 @@ pub(super) struct Permission {
     /// It is one of the server's own addresses, or may be reached as one only: of its ports, the
     /// relayed ones that are open.
     pub own: bool,
+    /// The tenth of a second, of those since 1970, in which its client was last told of an ICMP
+    /// error there.
+    pub told: u32,
 }
 
 /// A peer's short name.

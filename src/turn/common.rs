@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Config, RelayAddresses, Shared, announced::Announced, relayed::Relayed};
+use super::{Config, Quartet, RelayAddresses, Shared, announced::Announced, relayed::Relayed};
 use crate::{
     auth::TurnAuth,
     clock::Now,
@@ -23,6 +23,7 @@ pub struct Common {
     pub(super) shared: Arc<Shared>,
     pub(super) relayed: Arc<Relayed>,
     pub(super) announced: Arc<Announced>,
+    pub(super) quartet: Option<Quartet>,
 }
 
 impl Common {
@@ -38,7 +39,13 @@ impl Common {
             shared: Arc::new(shared),
             relayed: Arc::new(relayed),
             announced: Arc::default(),
+            quartet: None,
         }
+    }
+
+    /// The same with NAT behaviour discovery (RFC 5780) on four of the listeners.
+    pub fn with_discovery(self, quartet: Quartet) -> Self {
+        Self { quartet: Some(quartet), ..self }
     }
 
     /// The server's own addresses.

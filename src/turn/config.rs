@@ -3,6 +3,7 @@
 use std::{net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use super::PeerPolicy;
+use crate::sys;
 
 /// The settings of the relay's mind.
 #[derive(Debug, Clone)]
@@ -36,6 +37,9 @@ pub struct Config {
     /// How many error answers a second one address is sent before it has proved who it is; more
     /// requests are dropped.
     pub max_unauthenticated_replies: u32,
+    /// Whether a datagram can be sent so that nobody may take it apart: DONT-FRAGMENT is refused
+    /// where the system cannot.
+    pub dont_fragment: bool,
 }
 
 impl Default for Config {
@@ -55,6 +59,7 @@ impl Default for Config {
             max_bandwidth_per_user: 0,
             max_lifetime: Duration::from_secs(3600),
             max_unauthenticated_replies: 1000,
+            dont_fragment: sys::CAN_FORBID_FRAGMENTS,
         }
     }
 }

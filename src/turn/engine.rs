@@ -53,7 +53,7 @@ pub struct Engine {
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outputs: VecDeque<Output>,
     pub(super) rng: StdRng,
-    reply_limit: ReplyLimit,
+    pub(super) reply_limit: ReplyLimit,
     /// At how many allocations memory is given back.
     shrink_at: Option<usize>,
 }
@@ -101,6 +101,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(timer) = self.timers.pop(now.instant) {
             match timer {
+                // Of a dual allocation each address has a life of its own (RFC 8656 §8.2).
                 Timer::Allocation(id) => self.close(id),
                 Timer::Permission(id, ip) => {
                     if let Ok(allocation) = self.open_mut(id) {
@@ -142,9 +143,7 @@ impl Engine {
         request: &Request<'_>,
     ) -> FromClient {
         if request.method == Method::Binding {
-            // No authentication, so that no key signs the answer (RFC 8489 §9.2 is for TURN).
-            let result = check(request).and_then(|()| Self::binding(tuple.client, request));
-            return self.respond(now, tuple, request, None, result.map(Some));
+            return self.binding(now, tuple, request);
         }
         let id = self.by_tuple.get(&tuple).copied();
         let owner = id.and_then(|id| self.open_ref(id).ok()).map(|allocation| &allocation.owner);
@@ -199,7 +198,7 @@ impl Engine {
     }
 
     /// Sends the answer to a request, signed if its sender is known.
-    fn respond(
+    pub(super) fn respond(
         &mut self,
         now: Now,
         tuple: FiveTuple,
@@ -300,15 +299,15 @@ impl Engine {
         }
     }
 
-    /// Closes an open allocation and forgets all that was bound to it. One that is being opened
-    /// stays until it is.
+    /// Closes an open allocation and forgets all that was bound to it; of a dual one, this address.
+    /// One that is being opened stays until it is.
     pub(super) fn close(&mut self, id: AllocationId) {
         let Some(Slot::Open(_)) = self.slots.get(id.0 as usize) else { return };
         for connection in self.connections_of(id) {
             self.close_connection(connection);
         }
         let Slot::Open(allocation) = self.slots.remove(id.0 as usize) else { return };
-        self.by_tuple.remove(&allocation.tuple);
+        self.part_from_twin(&allocation);
         self.timers.clear(allocation.expires, Timer::Allocation(id));
         for (ip, permission) in allocation.permissions.iter() {
             self.timers.clear(permission.expires, Timer::Permission(id, *ip));
@@ -328,7 +327,9 @@ impl Engine {
                 }
             }
             let usage = allocation.usage;
-            self.outputs.push_back(Output::Event(Event::AllocationClosed { call, usage }));
+            if allocation.twin.is_none() {
+                self.outputs.push_back(Output::Event(Event::AllocationClosed { call, usage }));
+            }
         }
         self.shrink();
     }
@@ -361,7 +362,7 @@ impl Engine {
 const WORTH_SHRINKING: usize = 1000;
 
 /// What every request must pass: all that must be understood is, and has a value that can be read.
-fn check(request: &Request<'_>) -> Result<(), ErrorCode> {
+pub(super) fn check(request: &Request<'_>) -> Result<(), ErrorCode> {
     if !request.attributes.unknown.is_empty() {
         return Err(ErrorCode::UnknownAttribute);
     }

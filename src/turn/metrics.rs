@@ -217,7 +217,7 @@ impl Metrics {
 /// All counters at one moment, summed over workers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Allocations that are open.
+    /// Allocations that are open; a dual one counts twice, as it does against the limits.
     pub allocations: u64,
     /// Allocations ever opened.
     pub allocations_opened: u64,

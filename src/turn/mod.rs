@@ -13,8 +13,11 @@ mod bandwidth;
 mod common;
 mod config;
 mod connections;
+mod discovery;
+mod dual;
 mod ended_calls;
 mod engine;
+mod icmp;
 mod methods;
 mod metrics;
 mod output;
@@ -31,6 +34,12 @@ mod streams;
 #[cfg(test)]
 mod connection_tests;
 #[cfg(test)]
+mod dual_tests;
+#[cfg(test)]
+mod fragment_tests;
+#[cfg(test)]
+mod icmp_tests;
+#[cfg(test)]
 mod password_algorithm_tests;
 #[cfg(test)]
 mod signaled_tests;
@@ -46,6 +55,7 @@ pub use allocation::AllocationId;
 pub use common::Common;
 pub use config::{Config, ExternalIp, ExternalIpError};
 pub use connections::ConnectionId;
+pub use discovery::Quartet;
 pub use engine::Engine;
 pub use metrics::{DropReason, Metrics, Snapshot, StreamEnd};
 pub use output::{Event, FiveTuple, OpenError, Output, Via};

@@ -30,11 +30,11 @@ pub enum Via {
 /// Something to be done, in this order.
 #[derive(Debug)]
 pub enum Output {
-    /// Send a response.
+    /// Send a response, or an indication that is not made from a packet.
     Transmit {
         /// To whom, from which listener.
         to: FiveTuple,
-        /// The response.
+        /// The message.
         bytes: Response,
     },
     /// Open a relay socket and say how it went with [`Engine::relay_opened`](super::Engine::relay_opened).

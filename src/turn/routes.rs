@@ -13,7 +13,10 @@ use super::{
 use crate::{
     clock::Now,
     ids::PeerAddr,
-    stun::{ChannelData, Kind, Method, Packet, Request, TransactionId, write_data_indication},
+    stun::{
+        ChannelData, Family, Kind, Method, Packet, ParseError, Request, TransactionId,
+        write_data_indication,
+    },
 };
 
 /// What became of a datagram from a client.
@@ -25,6 +28,8 @@ pub enum FromClient {
         allocation: AllocationId,
         /// To which peer.
         to: SocketAddr,
+        /// Whether nobody on the way may take the datagram apart.
+        whole: bool,
     },
     /// The packet is now the payload, and its peer an allocation of this server: hand it to
     /// [`Engine::handle_relayed`] of its worker.
@@ -64,6 +69,7 @@ struct ToPeer<'a> {
     allocation: &'a Allocation,
     to: SocketAddr,
     payload: std::ops::Range<usize>,
+    whole: bool,
 }
 
 impl ToPeer<'_> {
@@ -87,21 +93,21 @@ impl Engine {
         let bytes = packet.bytes();
         let way = match Kind::of(bytes) {
             Kind::ChannelData => self.channel_data(tuple, bytes),
-            Kind::Stun => match Request::parse(bytes) {
+            Kind::Stun => match self.parse(tuple.via, bytes) {
                 Ok(request) if request.method == Method::Send => self.send(tuple, &request),
                 Ok(request) => return self.handle_request(now, tuple, &request),
-                Err(crate::stun::ParseError::NotARequest) => Err(DropReason::NotARequest),
+                Err(ParseError::NotARequest) => Err(DropReason::NotARequest),
                 Err(_) => Err(DropReason::BadMessage),
             },
             Kind::Other => Err(DropReason::Foreign),
         };
         match way.and_then(|way| way.within_bandwidth(now.instant)) {
-            Ok(ToPeer { id, allocation, to, payload }) => {
+            Ok(ToPeer { id, allocation, to, payload, whole }) => {
                 allocation.usage.add_up(payload.len());
                 self.metrics.relayed_up(payload.len());
                 packet.narrow(payload);
                 match self.common.relayed.find(to) {
-                    None => FromClient::Forward { allocation: id, to },
+                    None => FromClient::Forward { allocation: id, to, whole },
                     Some(owner) => {
                         let from = (allocation.ip.0, allocation.port).into();
                         FromClient::HandOver(HandOver { owner, from, to })
@@ -190,17 +196,40 @@ impl Engine {
         Ok(allocation.tuple)
     }
 
+    /// Reads a message, as far as this server can do what it asks for.
+    #[inline]
+    fn parse<'a>(&self, via: Via, bytes: &'a [u8]) -> Result<Request<'a>, ParseError> {
+        let mut request = Request::parse(bytes)?;
+        if request.attributes.dont_fragment && !self.common.config.dont_fragment {
+            request.attributes.disown_dont_fragment();
+        }
+        if request.attributes.discovery.is_any() {
+            let here = self.common.quartet.is_some_and(|quartet| quartet.includes(via));
+            if !here || request.method != Method::Binding {
+                request.attributes.disown_discovery();
+            }
+        }
+        Ok(request)
+    }
+
     /// A ChannelData message (RFC 8656 §12.5).
     #[inline]
     fn channel_data(&self, tuple: FiveTuple, bytes: &[u8]) -> Result<ToPeer<'_>, DropReason> {
         let ChannelData { number, payload } =
             ChannelData::parse(bytes).ok_or(DropReason::BadChannelData)?;
-        let (id, allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
-        let channel = allocation.channels.get(&number).ok_or(DropReason::NoChannel)?;
+        let (mut id, mut allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
+        let mut channel = allocation.channels.get(&number);
+        if channel.is_none()
+            && let Some(twin) = self.twin(allocation)
+        {
+            (id, allocation) = twin;
+            channel = allocation.channels.get(&number);
+        }
+        let channel = channel.ok_or(DropReason::NoChannel)?;
         if !allocation.may_pass(channel.peer, channel.wire, &self.common.relayed) {
             return Err(DropReason::NoPermission);
         }
-        Ok(ToPeer { id, allocation, to: channel.wire, payload })
+        Ok(ToPeer { id, allocation, to: channel.wire, payload, whole: false })
     }
 
     /// A Send indication (RFC 8656 §11.2). It is never answered, whatever is wrong with it.
@@ -215,7 +244,12 @@ impl Engine {
         ) else {
             return Err(DropReason::BadIndication);
         };
-        let (id, allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
+        let (mut id, mut allocation) = self.open_on(tuple).ok_or(DropReason::NoAllocation)?;
+        if let Some(twin) = self.twin(allocation)
+            && allocation.family() != Family::of(peer)
+        {
+            (id, allocation) = twin;
+        }
         let peer = PeerAddr(peer);
         let to = self.common.addresses.to_wire(peer);
         if !allocation.may_pass(peer, to, &self.common.relayed) {
@@ -226,7 +260,13 @@ impl Engine {
         if peer.0.port() == 0 || self.common.addresses.is_listener(to) {
             return Err(DropReason::ForbiddenPeer);
         }
-        Ok(ToPeer { id, allocation, to, payload })
+        // Where datagrams of the client are translated between families, or from IPv6 to IPv6,
+        // "the DONT-FRAGMENT attribute MUST be ignored", but not what it sends over a stream
+        // (RFC 8656 §13, §14, §15).
+        let translated =
+            matches!(tuple.via, Via::Listener(_)) && !(tuple.client.0.is_ipv4() && to.is_ipv4());
+        let whole = attributes.dont_fragment && !translated;
+        Ok(ToPeer { id, allocation, to, payload, whole })
     }
 
     #[inline]

@@ -18,20 +18,21 @@ use crate::ids::{CallId, UserId};
 /// What one of the clients does, or the world around them.
 #[derive(Debug, Clone)]
 enum Step {
-    Allocate { client: usize, even: Option<u8>, v6: bool },
+    Allocate { client: usize, even: Option<u8>, v6: bool, dual: bool },
     Redeem { client: usize },
-    Refresh { client: usize, lifetime: u64 },
+    Refresh { client: usize, lifetime: u64, v4: Option<bool> },
     Permit { client: usize, peers: Vec<usize> },
     Bind { client: usize, number: u16, peer: usize },
     Send { client: usize, peer: usize },
     ChannelData { client: usize, number: u16 },
     PeerSends { client: usize, peer: usize },
-    Retransmit { client: usize },
+    Retransmit { client: usize, dual: bool },
     Garbage { client: usize, bytes: Vec<u8> },
     Reconnect { client: usize },
     EndCall { call: usize },
     Announce { client: usize, peer: usize },
     Exhausted(bool),
+    Without(Option<bool>),
     Advance(u64),
 }
 
@@ -40,7 +41,7 @@ const CLIENTS: usize = 6;
 const STREAMS: std::ops::Range<usize> = 3..CLIENTS;
 const CALLS: usize = 2;
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
-const PEERS: [&str; 7] = [
+const PEERS: [&str; 8] = [
     "8.8.8.8:1000",
     "8.8.8.8:1001",
     "9.9.9.9:1000",
@@ -49,6 +50,7 @@ const PEERS: [&str; 7] = [
     "8.8.4.4:3478",
     // Sometimes another client's relayed address, and sometimes nobody's.
     "8.8.4.4:50003",
+    "[2606:4700::1]:50003",
 ];
 
 fn step() -> impl Strategy<Value = Step> {
@@ -56,11 +58,16 @@ fn step() -> impl Strategy<Value = Step> {
     let peer = || 0..PEERS.len();
     let number = || 0x4000u16..0x4003;
     prop_oneof![
-        4 => (client(), prop::option::of(prop_oneof![Just(0u8), Just(0x80)]), prop::bool::weighted(0.2))
-            .prop_map(|(client, even, v6)| Step::Allocate { client, even, v6 }),
+        5 => (
+            client(),
+            prop::option::weighted(0.3, prop_oneof![Just(0u8), Just(0x80)]),
+            prop::bool::weighted(0.2),
+            any::<bool>(),
+        )
+            .prop_map(|(client, even, v6, dual)| Step::Allocate { client, even, v6, dual }),
         1 => client().prop_map(|client| Step::Redeem { client }),
-        2 => (client(), prop_oneof![Just(0), Just(600), 0u64..4000])
-            .prop_map(|(client, lifetime)| Step::Refresh { client, lifetime }),
+        3 => (client(), prop_oneof![Just(0), Just(600), 0u64..4000], any::<Option<bool>>())
+            .prop_map(|(client, lifetime, v4)| Step::Refresh { client, lifetime, v4 }),
         4 => (client(), prop::collection::vec(peer(), 0..4))
             .prop_map(|(client, peers)| Step::Permit { client, peers }),
         4 => (client(), number(), peer())
@@ -68,13 +75,15 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (client(), peer()).prop_map(|(client, peer)| Step::Send { client, peer }),
         3 => (client(), number()).prop_map(|(client, number)| Step::ChannelData { client, number }),
         3 => (client(), peer()).prop_map(|(client, peer)| Step::PeerSends { client, peer }),
-        1 => client().prop_map(|client| Step::Retransmit { client }),
+        1 => (client(), any::<bool>())
+            .prop_map(|(client, dual)| Step::Retransmit { client, dual }),
         1 => (client(), prop::collection::vec(any::<u8>(), 0..60))
             .prop_map(|(client, bytes)| Step::Garbage { client, bytes }),
         1 => client().prop_map(|client| Step::Reconnect { client }),
         1 => (0..CALLS).prop_map(|call| Step::EndCall { call }),
         2 => (client(), peer()).prop_map(|(client, peer)| Step::Announce { client, peer }),
         1 => any::<bool>().prop_map(Step::Exhausted),
+        1 => any::<Option<bool>>().prop_map(Step::Without),
         4 => (0u64..400).prop_map(Step::Advance),
     ]
 }
@@ -82,15 +91,39 @@ fn step() -> impl Strategy<Value = Step> {
 /// What the model knows of an allocation.
 #[derive(Debug, Clone)]
 struct Model {
-    relayed: SocketAddr,
-    expires: Instant,
+    /// One address, or one of each family, and until when each lives.
+    relayed: Vec<(SocketAddr, Instant)>,
     permissions: HashMap<IpAddr, Instant>,
     channels: HashMap<u16, (SocketAddr, Instant)>,
 }
 
 impl Model {
+    fn new(now: Instant, answer: &Answer) -> Self {
+        let expires = now + Duration::from_secs(answer.lifetime());
+        Self {
+            relayed: answer.all_relayed().into_iter().map(|at| (at, expires)).collect(),
+            permissions: HashMap::new(),
+            channels: HashMap::new(),
+        }
+    }
+
+    /// The address that packets to and from a peer pass through.
+    fn address_for(&self, now: Instant, peer: IpAddr) -> Option<SocketAddr> {
+        self.alive(now).find(|at| at.is_ipv4() == peer.is_ipv4())
+    }
+
+    fn alive(&self, now: Instant) -> impl Iterator<Item = SocketAddr> {
+        self.relayed.iter().filter(move |(_, expires)| *expires > now).map(|(at, _)| *at)
+    }
+
     fn permits(&self, now: Instant, ip: IpAddr) -> bool {
         self.permissions.get(&ip).is_some_and(|expires| *expires > now)
+            && self.address_for(now, ip).is_some()
+    }
+
+    fn channel(&self, now: Instant, number: u16) -> Option<SocketAddr> {
+        let (to, expires) = *self.channels.get(&number)?;
+        (expires > now && self.address_for(now, to.ip()).is_some()).then_some(to)
     }
 }
 
@@ -108,6 +141,19 @@ struct Simulation {
 
 fn call(n: usize) -> CallId {
     CallId::generate(n as u64, &mut StdRng::seed_from_u64(n as u64))
+}
+
+/// A dual allocation has both addresses, IPv4 first, or one and the reason why not the other.
+fn check_addresses(answer: &Answer, dual: bool, without: Option<bool>) {
+    let families: Vec<_> = answer.all_relayed().iter().map(SocketAddr::is_ipv4).collect();
+    let missing = answer.address_error();
+    assert!(without.is_none_or(|v4| !families.contains(&v4)));
+    match &families[..] {
+        [true, false] => assert!(dual && missing.is_none()),
+        [v4] if dual => assert_eq!(missing, Some((!v4, 508))),
+        [_] => assert_eq!(missing, None),
+        other => panic!("{other:?}"),
+    }
 }
 
 impl Simulation {
@@ -152,19 +198,22 @@ impl Simulation {
 
     /// What goes from one relayed address to another comes to the same as through the kernel.
     fn check_hand_over(&mut self, client: usize, to: Option<SocketAddr>) {
+        let now = self.now();
         let handed_over = self.world.handed_over.take();
-        let receiver =
-            to.and_then(|to| self.models.iter().flatten().find(|m| m.relayed == to).cloned());
+        let receiver = to.and_then(|to| {
+            self.models.iter().flatten().find(|m| m.alive(now).any(|at| at == to)).cloned()
+        });
         assert_eq!(handed_over.is_some(), receiver.is_some());
         let (Some((way, got)), Some(receiver), Some(sender)) =
             (handed_over, receiver, self.model(client).cloned())
         else {
             return;
         };
-        assert_eq!((way.from, way.to), (sender.relayed, receiver.relayed));
-        let permitted = receiver.permits(self.world.now.instant, sender.relayed.ip());
+        let from = sender.address_for(now, way.to.ip()).expect("it was sent from there");
+        assert_eq!((way.from, Some(way.to)), (from, to));
+        let permitted = receiver.permits(now, from.ip());
         assert_eq!(got.is_some(), permitted);
-        let plain = self.world.peer_sends(sender.relayed, receiver.relayed, b"up");
+        let plain = self.world.peer_sends(from, way.to, b"up");
         // A Data indication has a transaction of its own.
         assert_eq!(
             got.map(|bytes| (bytes.len(), bytes[0])),
@@ -194,51 +243,63 @@ impl Simulation {
     /// The model of a client's allocation, if it is still alive.
     fn model(&mut self, client: usize) -> Option<&mut Model> {
         let now = self.now();
-        self.models[client].as_mut().filter(|model| model.expires > now)
+        self.models[client].as_mut().filter(|model| model.alive(now).next().is_some())
     }
 
-    fn allocate(&mut self, n: usize, attributes: &[Box<dyn Setter>]) {
+    fn allocate(&mut self, n: usize, attributes: &[Box<dyn Setter>], dual: bool) {
         let had = self.model(n).is_some();
+        let without = self.world.without;
         let client = &mut self.clients[n];
         let answer = client.request(&mut self.world, METHOD_ALLOCATE, attributes);
         match answer.code {
             None => {
                 assert!(!had, "two allocations on one 5-tuple");
-                let expires = self.now() + Duration::from_secs(answer.lifetime());
-                let (permissions, channels) = Default::default();
-                let relayed = answer.relayed();
-                self.models[n] = Some(Model { relayed, expires, permissions, channels });
+                check_addresses(&answer, dual, without);
+                self.models[n] = Some(Model::new(self.now(), &answer));
                 self.token = answer.raw(ATTR_RESERVATION_TOKEN).or(self.token.take());
             }
             Some(437) => assert!(had),
-            Some(code) => assert!([401, 440, 486, 508].contains(&code), "{code}"),
+            Some(code) => assert!([400, 401, 440, 486, 508].contains(&code), "{code}"),
         }
     }
 
     fn run(&mut self, step: Step) {
         let now = self.now();
         match step {
-            Step::Allocate { client, even, v6 } => {
+            Step::Allocate { client, even, v6, dual } => {
                 let mut attributes = vec![udp()];
                 attributes.extend(even.map(|r| raw(ATTR_EVEN_PORT, &[r])));
                 if v6 {
                     attributes.push(raw(ATTR_REQUESTED_ADDRESS_FAMILY, &[2, 0, 0, 0]));
                 }
-                self.allocate(client, &attributes);
+                if dual {
+                    attributes.push(both());
+                }
+                self.allocate(client, &attributes, dual);
             }
             Step::Redeem { client } => {
                 if let Some(token) = self.token.clone() {
-                    self.allocate(client, &[udp(), raw(ATTR_RESERVATION_TOKEN, &token)]);
+                    self.allocate(client, &[udp(), raw(ATTR_RESERVATION_TOKEN, &token)], false);
                 }
             }
-            Step::Refresh { client, lifetime: asked } => {
-                let alive = self.model(client).is_some();
-                let request = [lifetime(asked)];
+            Step::Refresh { client, lifetime: asked, v4 } => {
+                let of = |at: SocketAddr| v4.is_none_or(|v4| at.is_ipv4() == v4);
+                let expected = match self.model(client) {
+                    None => Some(437),
+                    Some(model) => (!model.alive(now).any(of)).then_some(443),
+                };
+                let mut request = vec![lifetime(asked)];
+                request.extend(v4.map(family));
                 let answer =
                     self.clients[client].request(&mut self.world, METHOD_REFRESH, &request);
-                assert_eq!(answer.code, if alive { None } else { Some(437) });
-                if let Some(model) = self.model(client) {
-                    model.expires = now + Duration::from_secs(answer.lifetime());
+                assert_eq!(answer.code, expected);
+                if let (None, Some(model)) = (answer.code, self.model(client)) {
+                    let refreshed = |(at, expires): &mut (SocketAddr, Instant)| {
+                        if *expires > now && of(*at) {
+                            *expires = now + Duration::from_secs(answer.lifetime());
+                        }
+                    };
+                    model.relayed.iter_mut().for_each(refreshed);
                 }
             }
             Step::Permit { client, peers } => {
@@ -262,7 +323,10 @@ impl Simulation {
                         }
                     }
                     (code, None) => assert_eq!(code, Some(437)),
-                    (Some(code), _) => assert!([400, 403, 443, 508].contains(&code), "{code}"),
+                    (Some(code), Some(model)) => {
+                        assert!([400, 403, 443, 508].contains(&code), "{code}");
+                        assert!(code != 443 || model.alive(now).count() == 1);
+                    }
                 }
             }
             Step::Bind { client, number, peer } => {
@@ -274,17 +338,19 @@ impl Simulation {
                 match (answer.code, self.model(client)) {
                     (None, Some(model)) => {
                         assert!(may, "a channel to somewhere else");
-                        let alive = |(_, expires): &(SocketAddr, Instant)| *expires > now;
-                        let other = model.channels.get(&number).filter(|c| alive(c));
+                        let other = model.channel(now, number);
                         assert!(
-                            other.is_none_or(|(bound, _)| *bound == to),
+                            other.is_none_or(|bound| bound == to),
                             "a channel changed its peer"
                         );
                         model.channels.insert(number, (to, now + Duration::from_secs(600)));
                         model.permissions.insert(to.ip(), now + Duration::from_secs(300));
                     }
                     (code, None) => assert_eq!(code, Some(437)),
-                    (Some(code), _) => assert!([400, 403, 443, 508].contains(&code), "{code}"),
+                    (Some(code), Some(model)) => {
+                        assert!([400, 403, 443, 508].contains(&code), "{code}");
+                        assert!(code != 443 || model.alive(now).count() == 1);
+                    }
                 }
             }
             Step::Send { client, peer } => {
@@ -298,8 +364,8 @@ impl Simulation {
             Step::ChannelData { client, number } => {
                 let sent = self.clients[client].channel_data(&mut self.world, number, b"up");
                 let to = self.model(client).and_then(|model| {
-                    let (to, expires) = *model.channels.get(&number)?;
-                    (expires > now && model.permits(now, to.ip())).then_some(to)
+                    let to = model.channel(now, number)?;
+                    model.permits(now, to.ip()).then_some(to)
                 });
                 let to = to.filter(|to| self.reachable(*to));
                 assert_eq!(sent, to.map(|to| (to, b"up".to_vec())));
@@ -308,7 +374,8 @@ impl Simulation {
             Step::PeerSends { client, peer } => {
                 let from: SocketAddr = PEERS[peer].parse().unwrap();
                 let Some(model) = self.model(client).cloned() else { return };
-                let got = self.world.peer_sends(from, model.relayed, b"five!");
+                let Some(relayed) = model.address_for(now, from.ip()) else { return };
+                let got = self.world.peer_sends(from, relayed, b"five!");
                 let may = model.permits(now, from.ip()) && self.reachable(from);
                 assert_eq!(got.is_some(), may);
                 let channel = model.channels.iter().find(|(_, c)| c.0 == from && c.1 > now);
@@ -321,8 +388,9 @@ impl Simulation {
                     assert_eq!(u16::from(bytes[0]), expected);
                 }
             }
-            Step::Retransmit { client } => {
-                let request = self.clients[client].signed(METHOD_ALLOCATE, &[udp()]);
+            Step::Retransmit { client, dual } => {
+                let attributes = if dual { vec![udp(), both()] } else { vec![udp()] };
+                let request = self.clients[client].signed(METHOD_ALLOCATE, &attributes);
                 let had = self.model(client).is_some();
                 let exchange = |s: &mut Self, bytes: &[u8]| {
                     s.clients[client].exchange(&mut s.world, bytes).message.raw
@@ -332,12 +400,8 @@ impl Simulation {
                 if answer.code.is_none() {
                     assert!(!had);
                     assert_eq!(exchange(self, &request), first);
-                    self.models[client] = Some(Model {
-                        relayed: answer.relayed(),
-                        expires: now + Duration::from_secs(answer.lifetime()),
-                        permissions: HashMap::new(),
-                        channels: HashMap::new(),
-                    });
+                    check_addresses(&answer, dual, self.world.without);
+                    self.models[client] = Some(Model::new(now, &answer));
                     self.last_allocate[client] = Some((request, first));
                 }
             }
@@ -374,10 +438,16 @@ impl Simulation {
                 }
             }
             Step::Exhausted(exhausted) => self.world.exhausted = exhausted,
+            Step::Without(without) => self.world.without = without,
             Step::Advance(secs) => self.world.advance(Duration::from_secs(secs)),
         }
-        let alive = (0..CLIENTS).filter(|n| self.model(*n).is_some()).count();
-        assert_eq!(self.world.sockets.len(), alive, "as many sockets as allocations");
+        let now = self.now();
+        let mut alive: Vec<_> = self.models.iter().flatten().flat_map(|m| m.alive(now)).collect();
+        let mut sockets: Vec<_> = self.world.sockets.values().copied().collect();
+        alive.sort_unstable();
+        sockets.sort_unstable();
+        assert_eq!(sockets, alive, "a socket for each address");
+        let alive = alive.len();
         assert!(alive <= 5);
         self.world.assert_timers_fit();
     }

@@ -43,7 +43,7 @@ impl Engine {
                 opening.abandoned = true;
                 self.by_tuple.remove(&tuple);
             }
-            _ => self.close(allocation),
+            _ => self.close_whole(allocation),
         }
     }
 

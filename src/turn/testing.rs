@@ -49,6 +49,8 @@ pub struct World {
     pub busy: HashSet<u16>,
     /// Whether the system has run out of sockets.
     pub exhausted: bool,
+    /// The family of which it gives none, if there is one: `true` for IPv4.
+    pub without: Option<bool>,
     /// What the last datagram that went from one relayed address to another came to.
     pub handed_over: Option<(HandOver, Option<Vec<u8>>)>,
     /// Connections that are being made: from which relayed address, and to which peer.
@@ -89,6 +91,7 @@ impl World {
             open_for_calls: HashMap::new(),
             busy: HashSet::new(),
             exhausted: false,
+            without: None,
             handed_over: None,
             sent: Vec::new(),
             streams: HashMap::new(),
@@ -190,7 +193,8 @@ impl World {
                 | Output::ListenRelay { allocation, address } => {
                     let taken = self.sockets.values().any(|a| *a == address);
                     assert!(!taken, "{address} was given out twice");
-                    let result = if self.exhausted {
+                    let without = self.without == Some(address.is_ipv4());
+                    let result = if self.exhausted || without {
                         Err(OpenError::System)
                     } else if self.busy.contains(&address.port()) {
                         Err(OpenError::AddressInUse)
@@ -336,6 +340,31 @@ impl Answer {
         SocketAddr::new(address.ip, address.port)
     }
 
+    /// Every relayed address, in order.
+    pub fn all_relayed(&self) -> Vec<SocketAddr> {
+        let attributes = self.message.attributes.0.iter();
+        let relayed = attributes.filter(|a| a.typ == ATTR_XOR_RELAYED_ADDRESS);
+        relayed
+            .map(|attribute| {
+                let mut alone = Message::new();
+                alone.transaction_id = self.message.transaction_id;
+                alone.add(attribute.typ, &attribute.value);
+                let mut address = RelayedAddress::default();
+                address.get_from(&alone).expect("a relayed address");
+                SocketAddr::new(address.ip, address.port)
+            })
+            .collect()
+    }
+
+    /// ADDRESS-ERROR-CODE: of which family (`true` for IPv4) there is no address, and why.
+    pub fn address_error(&self) -> Option<(bool, u16)> {
+        let value = self.raw(AttrType(0x8001))?;
+        let [family @ 1..=2, 0, class, number, ..] = value[..] else {
+            panic!("ADDRESS-ERROR-CODE is {value:x?}");
+        };
+        Some((family == 1, u16::from(class) * 100 + u16::from(number)))
+    }
+
     pub fn mapped(&self) -> SocketAddr {
         let mut address = XorMappedAddress::default();
         address.get_from(&self.message).expect("a mapped address");
@@ -382,6 +411,16 @@ pub fn udp() -> Box<dyn Setter> {
 
 pub fn raw(typ: AttrType, value: &[u8]) -> Box<dyn Setter> {
     Box::new(RawAttribute { typ, length: value.len() as u16, value: value.to_vec() })
+}
+
+/// ADDITIONAL-ADDRESS-FAMILY: IPv6.
+pub fn both() -> Box<dyn Setter> {
+    raw(AttrType(0x8000), &[2, 0, 0, 0])
+}
+
+/// REQUESTED-ADDRESS-FAMILY.
+pub fn family(v4: bool) -> Box<dyn Setter> {
+    raw(ATTR_REQUESTED_ADDRESS_FAMILY, &[if v4 { 1 } else { 2 }, 0, 0, 0])
 }
 
 pub fn peer(address: &str) -> Box<dyn Setter> {

@@ -56,7 +56,7 @@ fn an_unknown_attribute_is_named_in_a_420() {
     assert_eq!(unknown.0, [AttrType(0x7001)]);
 
     client.allocate(&mut world);
-    let answer = client.request(&mut world, METHOD_REFRESH, &[raw(ATTR_DONT_FRAGMENT, b"")]);
+    let answer = client.request(&mut world, METHOD_REFRESH, &[raw(AttrType(0x7002), b"")]);
     assert_eq!(answer.code, Some(420));
 }
 
@@ -122,7 +122,7 @@ fn each_wrong_allocate_has_its_code() {
     assert_eq!(code(&[udp(), token(), family(1)]), Some(400));
     assert_eq!(code(&[udp(), token(), raw(ATTR_EVEN_PORT, &[0])]), Some(400));
     assert_eq!(code(&[udp(), raw(ATTR_LIFETIME, &[0; 3])]), Some(400));
-    assert_eq!(code(&[udp(), raw(ATTR_DONT_FRAGMENT, &[])]), Some(420));
+    assert_eq!(code(&[udp(), raw(ATTR_DONT_FRAGMENT, &[0])]), Some(400));
     world.assert_nothing_is_left();
 }
 

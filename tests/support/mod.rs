@@ -15,7 +15,7 @@ use std::{
 
 use callbox::{
     auth::{AccessTokenKey, Secret, TurnAuth, TurnSecrets},
-    relay::{self, Config, Relay},
+    relay::{self, Config, Relay, StartError},
     turn::{self, Event, PeerPolicy},
 };
 
@@ -39,19 +39,35 @@ pub struct Server {
 
 /// Starts a relay on loopback, IPv4 first, to which loopback peers are allowed.
 pub fn start(workers: usize, change: impl FnOnce(&mut turn::Config)) -> Server {
-    start_relay(workers, change, Vec::new())
+    start_on(loopback(), None, workers, change).unwrap()
+}
+
+fn loopback() -> Vec<SocketAddr> {
+    vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]
 }
 
 /// The same with keys of access tokens.
 pub fn start_with_tokens(workers: usize, keys: Vec<AccessTokenKey>) -> Server {
-    start_relay(workers, |_| {}, keys)
+    start_relay(loopback(), None, workers, |_| {}, keys).unwrap()
+}
+
+/// The same on these addresses, with a second one for NAT behaviour discovery.
+pub fn start_on(
+    listen: Vec<SocketAddr>,
+    alternate_ip: Option<IpAddr>,
+    workers: usize,
+    change: impl FnOnce(&mut turn::Config),
+) -> Result<Server, StartError> {
+    start_relay(listen, alternate_ip, workers, change, Vec::new())
 }
 
 fn start_relay(
+    listen: Vec<SocketAddr>,
+    alternate_ip: Option<IpAddr>,
     workers: usize,
     change: impl FnOnce(&mut turn::Config),
     keys: Vec<AccessTokenKey>,
-) -> Server {
+) -> Result<Server, StartError> {
     let nets = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap());
     let mut turn = turn::Config {
         peers: PeerPolicy::new(nets.to_vec(), Vec::new()),
@@ -61,7 +77,8 @@ fn start_relay(
     change(&mut turn);
     let users = vec![(USER.to_owned(), Secret::new(PASSWORD))];
     let config = Config {
-        listen: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()],
+        listen,
+        alternate_ip,
         workers,
         credential_ttl: Duration::from_secs(3600),
         gather: relay::GATHER,
@@ -71,7 +88,7 @@ fn start_relay(
     let events = Arc::new(Mutex::new(Vec::new()));
     let told = events.clone();
     let on_event = Arc::new(move |event| told.lock().unwrap().push(event));
-    Server { relay: Relay::start(config, on_event).unwrap(), events }
+    Ok(Server { relay: Relay::start(config, on_event)?, events })
 }
 
 impl Server {

@@ -7,7 +7,9 @@ use std::{
 };
 
 use stun::{
-    attributes::{ATTR_DATA, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, RawAttribute},
+    attributes::{
+        ATTR_DATA, ATTR_DONT_FRAGMENT, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, RawAttribute,
+    },
     error_code::ErrorCodeAttribute,
     integrity::MessageIntegrity,
     message::*,
@@ -112,6 +114,13 @@ fn message(method: Method, attributes: &[Box<dyn Setter>]) -> Message {
     message
 }
 
+fn connect(server: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket
+}
+
 impl PlainClient {
     /// Opens an allocation at the server.
     pub fn allocate(server: SocketAddr) -> Self {
@@ -120,22 +129,35 @@ impl PlainClient {
 
     /// The same with these credentials.
     pub fn allocate_as(server: SocketAddr, realm: &str, username: &str, password: &str) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(server).unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        Self::allocate_with(socket, turn::proto::PROTO_UDP, realm, username, password)
+        let wanted = transport(turn::proto::PROTO_UDP);
+        Self::allocate_by(connect(server), &|| vec![wanted()], realm, username, password)
+    }
+
+    /// The same with DONT-FRAGMENT in the request.
+    pub fn allocate_unfragmented(server: SocketAddr) -> Self {
+        Self::allocate_with(connect(server), &|| {
+            vec![Box::new(RawAttribute { typ: ATTR_DONT_FRAGMENT, length: 0, value: Vec::new() })]
+        })
     }
 }
 
 impl<W: Wire> PlainClient<W> {
     /// Opens an allocation at the server at the other end.
     pub fn allocate_over(socket: W) -> Self {
-        Self::allocate_with(socket, turn::proto::PROTO_UDP, REALM, USER, PASSWORD)
+        Self::allocate_with(socket, &Vec::new)
+    }
+
+    /// The same with more attributes in the request.
+    pub fn allocate_with(socket: W, more: &dyn Fn() -> Vec<Box<dyn Setter>>) -> Self {
+        let udp = transport(turn::proto::PROTO_UDP);
+        let wanted = || [udp()].into_iter().chain(more()).collect();
+        Self::allocate_by(socket, &wanted, REALM, USER, PASSWORD)
     }
 
     /// Opens one that relays TCP.
     pub fn allocate_tcp(socket: W) -> Self {
-        Self::allocate_with(socket, turn::proto::PROTO_TCP, REALM, USER, PASSWORD)
+        let tcp = transport(turn::proto::PROTO_TCP);
+        Self::allocate_by(socket, &|| vec![tcp()], REALM, USER, PASSWORD)
     }
 
     /// The same user, on another stream.
@@ -148,9 +170,9 @@ impl<W: Wire> PlainClient<W> {
         other
     }
 
-    fn allocate_with(
+    fn allocate_by(
         socket: W,
-        protocol: turn::proto::Protocol,
+        wanted: &dyn Fn() -> Vec<Box<dyn Setter>>,
         realm: &str,
         username: &str,
         password: &str,
@@ -163,7 +185,6 @@ impl<W: Wire> PlainClient<W> {
         );
         let (relayed, nonce) = (([0, 0, 0, 0], 0).into(), String::new());
         let mut client = Self { socket, relayed, username, realm, nonce, key };
-        let wanted = || -> Vec<Box<dyn Setter>> { vec![Box::new(RequestedTransport { protocol })] };
         let challenge = client.exchange(&message(METHOD_ALLOCATE, &wanted()).raw);
         client.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
         let mut relayed = RelayedAddress::default();
@@ -243,6 +264,11 @@ fn code(answer: &Message) -> Option<u16> {
         code.get_from(answer).unwrap();
         code.code.0
     })
+}
+
+/// REQUESTED-TRANSPORT.
+fn transport(protocol: turn::proto::Protocol) -> impl Fn() -> Box<dyn Setter> {
+    move || Box::new(RequestedTransport { protocol })
 }
 
 /// XOR-PEER-ADDRESS.

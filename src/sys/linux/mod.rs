@@ -2,12 +2,16 @@
 #![allow(unsafe_code, reason = "system calls that no kept crate makes in batches")]
 
 mod address;
+mod errors;
+mod fragments;
 mod options;
 mod receive;
 mod send;
 #[cfg(test)]
 mod tests;
 
+pub use errors::{keep_errors, next_error};
+pub use fragments::{CAN_FORBID_FRAGMENTS, send_whole};
 pub use options::{
     count_lost, enable_gro, raise_open_files, release_free_memory, sleep_precisely, thread_time,
 };

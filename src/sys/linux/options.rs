@@ -7,7 +7,7 @@ use std::{io, mem, os::fd::AsRawFd, time::Duration};
 /// # Errors
 /// If the kernel cannot (before 5.0).
 pub fn enable_gro(socket: &impl AsRawFd) -> io::Result<()> {
-    switch_on(socket, libc::SOL_UDP, libc::UDP_GRO)
+    set(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
 }
 
 /// Lets the kernel tell, with each datagram, how many the socket has lost because its buffer was
@@ -16,22 +16,42 @@ pub fn enable_gro(socket: &impl AsRawFd) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub fn count_lost(socket: &impl AsRawFd) -> io::Result<()> {
-    switch_on(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL)
+    set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
 }
 
-fn switch_on(socket: &impl AsRawFd, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
-    let on: libc::c_int = 1;
+/// Sets an option whose value is a number.
+pub(super) fn set(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the option's value is an int that lives through the call, and its size is told.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             option,
-            (&raw const on).cast(),
-            mem::size_of_val(&on) as libc::socklen_t,
+            (&raw const value).cast(),
+            mem::size_of_val(&value) as libc::socklen_t,
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Reads an option whose value is a number.
+pub(super) fn get(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    option: libc::c_int,
+) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut len = mem::size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the value and its size live through the call, and it writes no more than that size.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut value).cast(), &raw mut len)
+    };
+    if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Raises this process's limit of open files as far as it may go. Gives the limit that holds now.

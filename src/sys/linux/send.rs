@@ -115,13 +115,15 @@ impl SendBatch {
             let send = || unsafe {
                 libc::sendmsg(socket, &raw const self.headers[at].msg_hdr, libc::MSG_DONTWAIT)
             };
-            // A connected socket first tells of an ICMP error that an earlier datagram met with.
-            let connected = self.runs.runs()[at].to.is_none();
-            if send() >= 0 || (connected && send() >= 0) {
+            // A socket first tells of an ICMP error that an earlier datagram met with.
+            let mut error = (send() < 0).then(io::Error::last_os_error);
+            if error.as_ref().is_some_and(may_be_old) {
+                error = (send() < 0).then(io::Error::last_os_error);
+            }
+            let Some(error) = error else {
                 sent.datagrams += count;
                 continue;
-            }
-            let error = io::Error::last_os_error();
+            };
             if error.kind() == io::ErrorKind::WouldBlock {
                 sent.full += count;
             } else {
@@ -206,7 +208,7 @@ fn grow<T: Clone>(all: &mut Vec<T>, count: usize, value: T) {
     }
 }
 
-fn send_one(socket: RawFd, to: Option<SocketAddr>, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn send_one(socket: RawFd, to: Option<SocketAddr>, bytes: &[u8]) -> io::Result<()> {
     // SAFETY: all zeros is a valid address storage.
     let mut name: libc::sockaddr_storage = unsafe { mem::zeroed() };
     let (address, len) = match to {
@@ -221,6 +223,11 @@ fn send_one(socket: RawFd, to: Option<SocketAddr>, bytes: &[u8]) -> io::Result<(
         libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT, address, len)
     };
     if taken >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether an error may be about an earlier datagram, so that it is worth trying again.
+pub(super) fn may_be_old(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::WouldBlock
 }
 
 fn empty_header() -> libc::msghdr {

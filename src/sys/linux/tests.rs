@@ -1,6 +1,7 @@
 use std::{io, net::UdpSocket};
 
 use super::*;
+use crate::sys::SocketError;
 
 fn pair(ip: &str) -> (UdpSocket, UdpSocket) {
     (UdpSocket::bind((ip, 0)).unwrap(), UdpSocket::bind((ip, 0)).unwrap())
@@ -132,4 +133,45 @@ fn a_sleep_takes_time_but_hardly_any_of_the_cpu_s() {
     sleep_precisely(time);
     assert!(clock.elapsed() >= time);
     assert!(thread_time() - cpu < time / 2);
+}
+
+#[test]
+fn a_datagram_that_nobody_takes_comes_up_in_the_error_queue() {
+    for ip in ["127.0.0.1", "::1"] {
+        let (from, gone) = pair(ip);
+        let to = gone.local_addr().unwrap();
+        drop(gone);
+        from.set_nonblocking(true).unwrap();
+        keep_errors(&from, to.is_ipv4()).unwrap();
+        let none = next_error(&from).unwrap_err();
+        assert_eq!(none.kind(), io::ErrorKind::WouldBlock);
+        from.send_to(b"x", to).unwrap();
+        // On loopback the error is there when the call returns.
+        let SocketError::Undelivered(error) = next_error(&from).unwrap() else {
+            panic!("an error")
+        };
+        let unreachable = if to.is_ipv4() { (3, 3) } else { (1, 4) };
+        assert_eq!((error.to, (error.kind, error.code)), (to, unreachable));
+        assert_eq!(next_error(&from).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+}
+
+/// An error that waits on a socket is told by the next call: it takes nothing away.
+#[test]
+fn an_old_error_takes_no_datagram_away() {
+    let (from, to) = pair("127.0.0.1");
+    let gone = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nowhere = gone.local_addr().unwrap();
+    drop(gone);
+    keep_errors(&from, true).unwrap();
+    from.send_to(b"x", nowhere).unwrap();
+    let mut batch = SendBatch::default();
+    batch.push(Some(to.local_addr().unwrap()), 0..1, 1);
+    let sent = batch.send_each(b"y", |_| Some(&from));
+    assert_eq!((sent.datagrams, sent.refused), (1, 0));
+    from.send_to(b"x", nowhere).unwrap();
+    send_whole(&from, to.local_addr().unwrap(), b"z").unwrap();
+    let mut bytes = [0; 2];
+    assert_eq!((to.recv(&mut bytes).unwrap(), bytes[0]), (1, b'y'));
+    assert_eq!((to.recv(&mut bytes).unwrap(), bytes[0]), (1, b'z'));
 }

@@ -1,17 +1,17 @@
 //! Allocate (RFC 8656 §7.2): a relayed address for a client.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ::turn::proto::{PROTO_TCP, PROTO_UDP, Protocol};
 
 use crate::{
     auth::TurnIdentity,
     clock::Now,
-    stun::{ErrorCode, Family, Method, Request, ResponseBuilder, TransactionId},
+    stun::{ErrorCode, EvenPort, Family, Method, Request, ResponseBuilder, TransactionId},
     turn::{
         AllocationId, Engine, Event, FiveTuple, OpenError, Output, Owner, Via,
         allocation::{
-            Allocation, DEFAULT_LIFETIME, Opening, RESERVATION_LIFETIME, Slot, Transport,
+            Allocation, Also, DEFAULT_LIFETIME, Opening, RESERVATION_LIFETIME, Slot, Transport,
         },
         engine::Timer,
         shared::Taken,
@@ -44,20 +44,28 @@ impl Engine {
             Some(_) => return Err(ErrorCode::UnsupportedTransport),
         };
         let token = attributes.reservation_token;
-        // "… the client connection … over UDP … 400"; no ports of one's choice (RFC 6062 §5.1).
+        let (even, additional) = (attributes.even_port, attributes.additional_family);
+        // "… the client connection … over UDP … 400"; no ports of one's choice (RFC 6062 §5.1), and
+        // one address.
         let over_udp = matches!(tuple.via, Via::Listener(_));
-        let chooses = token.is_some() || attributes.even_port.is_some();
-        if transport == Transport::Tcp && (over_udp || chooses) {
-            return Err(ErrorCode::BadRequest);
-        }
-        let wants_both = attributes.even_port.is_some() || attributes.requested_family.is_some();
-        if token.is_some() && wants_both {
+        let chooses = token.is_some() || even.is_some() || additional.is_some();
+        let exclude = [
+            transport == Transport::Tcp && (over_udp || chooses),
+            token.is_some() && (even.is_some() || attributes.requested_family.is_some()),
+            token.is_some() && additional.is_some(),
+            additional.is_some() && attributes.requested_family.is_some(),
+            additional.is_some() && even.is_some_and(|even| even.reserve_next),
+            // "The attribute value of 0x02 … is the only valid value" (RFC 8656 §18.11).
+            additional.is_some_and(|family| family != Some(Family::V6)),
+        ];
+        if exclude.contains(&true) {
             return Err(ErrorCode::BadRequest);
         }
         // Credentials that are over open nothing new; what they opened goes on.
         if identity.is_expired(now) || self.has_ended(&identity) {
             return Err(ErrorCode::Unauthorized);
         }
+        let mut also = if additional.is_some() { Also::V6 } else { Also::Nothing };
         let taken = match token {
             Some(token) => self.common.shared.redeem(token, &identity.user)?,
             None => {
@@ -66,9 +74,13 @@ impl Engine {
                     None => Family::V4,
                     Some(family) => family.ok_or(ErrorCode::AddressFamilyNotSupported)?,
                 };
-                let ip = self.common.addresses.choose(family, self.local_ip(tuple));
-                let ip = ip.ok_or(ErrorCode::AddressFamilyNotSupported)?;
-                self.common.shared.take(&mut self.rng, &identity.user, ip, attributes.even_port)?
+                match self.take(tuple, &identity.user, family, even) {
+                    Err(code @ ErrorCode::InsufficientCapacity) if additional.is_some() => {
+                        also = Also::Failed(code);
+                        self.take(tuple, &identity.user, Family::V6, even).map_err(|_| code)?
+                    }
+                    taken => taken?,
+                }
             }
         };
         if let Some(token) = taken.reserved {
@@ -80,18 +92,35 @@ impl Engine {
             transaction: request.transaction,
             fingerprint: request.fingerprint,
             lifetime: self.lifetime(attributes.lifetime),
-            any_port: token.is_none() && attributes.even_port.is_none(),
+            any_port: token.is_none() && even.is_none(),
             taken,
             transport,
             attempts: 1,
+            hears_icmp: attributes.dont_fragment || additional.is_some(),
             abandoned: false,
+            also,
         };
-        let address = (opening.taken.ip.0, opening.taken.port).into();
         let id = AllocationId(self.slots.insert(Slot::Opening(Box::new(opening))) as u32);
         self.by_tuple.insert(tuple, id);
         self.grown();
-        self.open_relay(transport, id, address);
+        self.open_socket(id);
         Ok(None)
+    }
+
+    /// Takes a port on an address of a family.
+    ///
+    /// # Errors
+    /// 440 if there is none of the family; 486 and 508 as [`Shared::take`](crate::turn::Shared) says.
+    pub(in crate::turn) fn take(
+        &mut self,
+        tuple: FiveTuple,
+        user: &Arc<str>,
+        family: Family,
+        even: Option<EvenPort>,
+    ) -> Result<Taken, ErrorCode> {
+        let ip = self.common.addresses.choose(family, self.local_ip(tuple));
+        let ip = ip.ok_or(ErrorCode::AddressFamilyNotSupported)?;
+        self.common.shared.take(&mut self.rng, user, ip, even)
     }
 
     /// An Allocate where there is an allocation: the same transaction again gets the same success
@@ -108,7 +137,7 @@ impl Engine {
                 if allocation.transaction == request.transaction
                     && allocation.owner.username == identity.username =>
             {
-                Ok(Some(success(allocation, request.fingerprint)))
+                Ok(Some(self.success(allocation, request.fingerprint)))
             }
             _ => Err(ErrorCode::AllocationMismatch),
         }
@@ -130,62 +159,111 @@ impl Engine {
                     Some(other) => {
                         opening.taken.port = other;
                         opening.attempts += 1;
-                        let transport = opening.transport;
-                        self.open_relay(transport, id, (ip.0, other).into());
+                        self.open_socket(id);
                         return;
                     }
                     None => Err(ErrorCode::InsufficientCapacity),
                 }
             }
             Err(_) => Err(ErrorCode::InsufficientCapacity),
-            // Nobody is left to use it.
-            Ok(()) if opening.abandoned => Err(ErrorCode::AllocationMismatch),
-            // The call may have ended in the meantime.
-            Ok(()) => {
-                let call = opening.identity.call;
-                let ended = call.is_some_and(|call| self.common.shared.has_ended(call));
-                if ended { Err(ErrorCode::Unauthorized) } else { Ok(()) }
-            }
+            Ok(()) => Ok(()),
         };
-        let opening = Opening::clone(opening);
-        match outcome {
-            Ok(()) => self.open(now, id, opening),
-            Err(code) => {
-                self.slots.remove(id.0 as usize);
-                if !opening.abandoned {
-                    self.by_tuple.remove(&opening.tuple);
-                }
-                if result.is_ok() {
-                    self.outputs.push_back(Output::CloseRelay { allocation: id });
-                }
+        match (opening.also, outcome) {
+            (Also::V6, outcome) => self.open_v6(now, id, outcome),
+            (Also::Opened(first), Ok(())) => self.settle(now, first, Some(id)),
+            (Also::Opened(first), Err(code)) => self.go_without_v6(now, first, id, code),
+            (_, Ok(())) => self.settle(now, id, None),
+            (_, Err(code)) => {
+                let opening = Opening::clone(opening);
                 self.give_back(&opening);
-                if opening.abandoned {
-                    return;
-                }
-                let Opening { tuple, transaction, fingerprint, ref identity, .. } = opening;
-                let method = Method::Allocate;
-                let mut response =
-                    ResponseBuilder::error_to(method, transaction, fingerprint, code);
-                if code == ErrorCode::Unauthorized {
-                    response = self.challenge(now, tuple, response);
-                }
-                let bytes = response.finish(Some(identity.key.expose()));
-                self.answer(tuple, method, Err(code), bytes);
+                self.refuse_allocate(now, id, code, false);
             }
         }
     }
 
-    fn open_relay(&mut self, transport: Transport, allocation: AllocationId, address: SocketAddr) {
-        self.outputs.push_back(match transport {
-            Transport::Udp => Output::OpenRelay { allocation, address },
-            Transport::Tcp => Output::ListenRelay { allocation, address },
-        });
+    /// All sockets that can be had are open: the first, and the second of a dual allocation. The
+    /// client gets its allocation, if it still may.
+    pub(in crate::turn) fn settle(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        second: Option<AllocationId>,
+    ) {
+        let Some(Slot::Opening(opening)) = self.slots.get(id.0 as usize) else { return };
+        let code = if opening.abandoned {
+            // Nobody is left to use it.
+            ErrorCode::AllocationMismatch
+        } else if self.has_ended(&opening.identity) {
+            // The call has ended in the meantime.
+            ErrorCode::Unauthorized
+        } else {
+            return self.open(now, id, second);
+        };
+        let opening = Opening::clone(opening);
+        self.give_back(&opening);
+        if let Some(second) = second {
+            self.drop_opening(second);
+            self.outputs.push_back(Output::CloseRelay { allocation: second });
+        }
+        self.refuse_allocate(now, id, code, true);
     }
 
-    fn open(&mut self, now: Now, id: AllocationId, opening: Opening) {
-        let Opening {
-            tuple, identity, transaction, fingerprint, lifetime, taken, transport, ..
-        } = opening;
+    /// Answers an Allocate with an error, if anybody is left to hear it; what was taken for it has
+    /// been given back. `opened` says whether its socket is open.
+    pub(in crate::turn) fn refuse_allocate(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        code: ErrorCode,
+        opened: bool,
+    ) {
+        let Some(Slot::Opening(opening)) = self.slots.try_remove(id.0 as usize) else { return };
+        if opened {
+            self.outputs.push_back(Output::CloseRelay { allocation: id });
+        }
+        if opening.abandoned {
+            return;
+        }
+        let Opening { tuple, transaction, fingerprint, ref identity, .. } = *opening;
+        self.by_tuple.remove(&tuple);
+        let method = Method::Allocate;
+        let mut response = ResponseBuilder::error_to(method, transaction, fingerprint, code);
+        if code == ErrorCode::Unauthorized {
+            response = self.challenge(now, tuple, response);
+        }
+        let bytes = response.finish(Some(identity.key.expose()));
+        self.answer(tuple, method, Err(code), bytes);
+    }
+
+    fn open(&mut self, now: Now, id: AllocationId, second: Option<AllocationId>) {
+        let usage = Arc::new(Usage::default());
+        let Some(fingerprint) = self.install(now, id, second, &usage) else { return };
+        if let Some(second) = second {
+            self.install(now, second, Some(id), &usage);
+        }
+        let Ok(allocation) = self.open_ref(id) else { return };
+        let (tuple, call) = (allocation.tuple, allocation.owner.call);
+        let response = self.success(allocation, fingerprint);
+        let bytes = response.finish(Some(allocation.owner.key.expose()));
+        if let Some(call) = call {
+            self.outputs.push_back(Output::Event(Event::AllocationOpened { call, usage }));
+        }
+        self.answer(tuple, Method::Allocate, Ok(()), bytes);
+    }
+
+    /// Makes an allocation of an address whose socket is open. Whether the answer is to have a
+    /// FINGERPRINT.
+    fn install(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        twin: Option<AllocationId>,
+        usage: &Arc<Usage>,
+    ) -> Option<bool> {
+        let Some(Slot::Opening(opening)) = self.slots.get(id.0 as usize) else { return None };
+        let opening = Opening::clone(opening);
+        let Opening { tuple, transaction, lifetime, taken, transport, also, .. } = opening;
+        let identity = opening.identity;
         let allocation = Allocation {
             tuple,
             transaction,
@@ -200,27 +278,26 @@ impl Engine {
             permissions: Default::default(),
             channels: Default::default(),
             channel_of: Default::default(),
-            usage: Arc::new(Usage::default()),
+            usage: usage.clone(),
             bandwidth: self.bandwidth(now, &identity.user),
             owner: identity,
+            hears_icmp: opening.hears_icmp,
+            twin,
+            missing: if let Also::Failed(code) = also { Some(code) } else { None },
         };
         self.timers.set(allocation.expires, Timer::Allocation(id));
         if let Some(call) = allocation.owner.call {
             self.by_call.entry(call).or_default().push(id);
-            let usage = allocation.usage.clone();
-            self.outputs.push_back(Output::Event(Event::AllocationOpened { call, usage }));
         }
         let owner = Owner { worker: self.worker, allocation: id };
         self.common.relayed.open(taken.ip, taken.port, owner);
         self.metrics.allocation_opened();
-        let response = success(&allocation, fingerprint);
-        let bytes = response.finish(Some(allocation.owner.key.expose()));
         self.slots[id.0 as usize] = Slot::Open(Box::new(allocation));
-        self.answer(tuple, Method::Allocate, Ok(()), bytes);
+        Some(opening.fingerprint)
     }
 
     /// Gives back what was taken for an allocation that did not come to be.
-    fn give_back(&mut self, opening: &Opening) {
+    pub(in crate::turn) fn give_back(&mut self, opening: &Opening) {
         let Taken { ip, port, reserved } = opening.taken;
         self.common.shared.release(&opening.identity.user, ip, port);
         if let Some(token) = reserved {
@@ -240,16 +317,22 @@ impl Engine {
         let requested = requested.map_or(DEFAULT_LIFETIME, |s| Duration::from_secs(s.into()));
         requested.clamp(DEFAULT_LIFETIME.min(max), max)
     }
-}
 
-fn success(allocation: &Allocation, fingerprint: bool) -> ResponseBuilder {
-    let transaction: TransactionId = allocation.transaction;
-    let response = ResponseBuilder::success_to(Method::Allocate, transaction, fingerprint)
-        .relayed_address(allocation.relayed.0)
-        .mapped_address(allocation.tuple.client.0)
-        .lifetime(allocation.lifetime);
-    match allocation.reserved {
-        Some(token) => response.reservation_token(token),
-        None => response,
+    /// The success that an allocation is told with, the IPv4 address first.
+    fn success(&self, allocation: &Allocation, fingerprint: bool) -> ResponseBuilder {
+        let transaction: TransactionId = allocation.transaction;
+        let mut response = ResponseBuilder::success_to(Method::Allocate, transaction, fingerprint)
+            .relayed_address(allocation.relayed.0);
+        if let Some((_, twin)) = self.twin(allocation) {
+            response = response.relayed_address(twin.relayed.0);
+        }
+        response = response.mapped_address(allocation.tuple.client.0).lifetime(allocation.lifetime);
+        if let Some(code) = allocation.missing {
+            response = response.address_error(allocation.family().other(), code);
+        }
+        match allocation.reserved {
+            Some(token) => response.reservation_token(token),
+            None => response,
+        }
     }
 }

@@ -23,40 +23,41 @@ impl Engine {
         let (Some(number), Some(peer)) = (number, request.attributes.peer) else {
             return Err(ErrorCode::BadRequest);
         };
-        let allocation = self.open_ref(id)?;
+        let part = self.part(id, Family::of(peer))?;
+        let allocation = self.open_ref(part)?;
         // There are no channels to connections (RFC 6062 §4).
         if allocation.transport == Transport::Tcp {
             return Err(ErrorCode::BadRequest);
-        }
-        if Family::of(peer) != allocation.family() {
-            return Err(ErrorCode::PeerAddressFamilyMismatch);
         }
         let peer = PeerAddr(peer);
         let Common { addresses, config, relayed, .. } = &self.common;
         let reach = self.reach(&allocation.owner, peer.0.ip())?;
         let wire = addresses.check_peer(config, relayed, peer, reach)?;
         // A channel has one peer and a peer one channel, until the binding expires.
-        let bound = allocation.channels.get(&number).map(|channel| channel.peer);
+        let bound =
+            self.parts(id).find_map(|part| part.channels.get(&number)).map(|bound| bound.peer);
         let has = allocation.channel_of.get(&peer).copied();
         if bound.is_some_and(|bound| bound != peer) || has.is_some_and(|has| has != number) {
             return Err(ErrorCode::BadRequest);
         }
-        let full = bound.is_none() && allocation.channels.len() >= self.common.config.max_channels
+        let channels: usize = self.parts(id).map(|part| part.channels.len()).sum();
+        let permissions: usize = self.parts(id).map(|part| part.permissions.len()).sum();
+        let full = bound.is_none() && channels >= self.common.config.max_channels
             || !allocation.permits(peer.0.ip())
-                && allocation.permissions.len() >= self.common.config.max_permissions;
+                && permissions >= self.common.config.max_permissions;
         if full {
             return Err(ErrorCode::InsufficientCapacity);
         }
         let expires = now.instant + CHANNEL_LIFETIME;
-        let allocation = self.open_mut(id)?;
+        let allocation = self.open_mut(part)?;
         allocation.channel_of.insert(peer, number);
         let before = allocation.channels.insert(number, Channel { peer, wire, expires });
-        let timer = Timer::Channel(id, number);
+        let timer = Timer::Channel(part, number);
         match before {
             Some(before) => self.timers.reset(before.expires, expires, timer),
             None => self.timers.set(expires, timer),
         }
-        self.install_permission(now, id, peer.0.ip())?;
+        self.install_permission(now, part, peer.0.ip())?;
         Ok(ResponseBuilder::success(request))
     }
 }

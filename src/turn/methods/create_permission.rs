@@ -22,21 +22,19 @@ impl Engine {
         request: &Request<'_>,
     ) -> Result<ResponseBuilder, ErrorCode> {
         let max = self.common.config.max_permissions;
-        let allocation = self.open_ref(id)?;
+        let has: usize = self.parts(id).map(|part| part.permissions.len()).sum();
         let mut any = false;
         let mut fresh = Vec::new();
         for peer in request.peers() {
             any = true;
-            if Family::of(peer) != allocation.family() {
-                return Err(ErrorCode::PeerAddressFamilyMismatch);
-            }
+            let allocation = self.open_ref(self.part(id, Family::of(peer))?)?;
             let ip = peer.ip();
             self.common.addresses.check_permission(&self.common.config, ip)?;
             self.reach(&allocation.owner, ip)?;
             if !allocation.permits(ip) && !fresh.contains(&ip) {
                 fresh.push(ip);
             }
-            if allocation.permissions.len() + fresh.len() > max {
+            if has + fresh.len() > max {
                 return Err(ErrorCode::InsufficientCapacity);
             }
         }
@@ -44,7 +42,8 @@ impl Engine {
             return Err(ErrorCode::BadRequest);
         }
         for peer in request.peers() {
-            self.install_permission(now, id, peer.ip())?;
+            let part = self.part(id, Family::of(peer))?;
+            self.install_permission(now, part, peer.ip())?;
         }
         Ok(ResponseBuilder::success(request))
     }
@@ -62,7 +61,8 @@ impl Engine {
         let own = self.common.addresses.is_own(&self.common.config, ip)
             || self.reach(&self.open_ref(id)?.owner, ip) != Ok(Reach::Any);
         let permissions = &mut self.open_mut(id)?.permissions;
-        let before = permissions.insert(ip, Permission { expires, own });
+        let told = permissions.get(&ip).map_or(0, |permission| permission.told);
+        let before = permissions.insert(ip, Permission { expires, own, told });
         let timer = Timer::Permission(id, ip);
         match before {
             Some(before) => self.timers.reset(before.expires, expires, timer),

@@ -9,30 +9,33 @@ use crate::{
 };
 
 impl Engine {
-    /// Sets the allocation's expiry anew; a lifetime of 0 closes it.
+    /// Sets the allocation's expiry anew; a lifetime of 0 closes it. Of a dual allocation it may be
+    /// one address only.
     pub(in crate::turn) fn refresh(
         &mut self,
         now: Now,
         id: AllocationId,
         request: &Request<'_>,
     ) -> Result<ResponseBuilder, ErrorCode> {
-        let allocation = self.open_mut(id)?;
-        // "If the REQUESTED-ADDRESS-FAMILY … does not match that of the allocation, … 443"
-        if let Some(family) = request.attributes.requested_family
-            && family != Some(allocation.family())
-        {
-            return Err(ErrorCode::PeerAddressFamilyMismatch);
-        }
-        let lifetime = if request.attributes.lifetime == Some(0) {
-            self.close(id);
-            Duration::ZERO
-        } else {
-            let lifetime = self.lifetime(request.attributes.lifetime);
-            let expires = now.instant + lifetime;
-            let before = std::mem::replace(&mut self.open_mut(id)?.expires, expires);
-            self.timers.reset(before, expires, Timer::Allocation(id));
-            lifetime
+        // With a family it is for the address of that family alone, and "does not match that of the
+        // allocation" is a 443; without, for all that there is (RFC 8656 §8.1, §8.2).
+        let (id, twin) = match request.attributes.requested_family {
+            None => (id, self.open_ref(id)?.twin),
+            Some(None) => return Err(ErrorCode::PeerAddressFamilyMismatch),
+            Some(Some(family)) => (self.part(id, family)?, None),
         };
+        let delete = request.attributes.lifetime == Some(0);
+        let lifetime =
+            if delete { Duration::ZERO } else { self.lifetime(request.attributes.lifetime) };
+        for id in [Some(id), twin].into_iter().flatten() {
+            if delete {
+                self.close(id);
+            } else {
+                let expires = now.instant + lifetime;
+                let before = std::mem::replace(&mut self.open_mut(id)?.expires, expires);
+                self.timers.reset(before, expires, Timer::Allocation(id));
+            }
+        }
         Ok(ResponseBuilder::success(request).lifetime(lifetime))
     }
 }
