@@ -70,20 +70,20 @@ fn bind_both(
     address: SocketAddr,
     workers: usize,
 ) -> Result<(Vec<UdpSocket>, TcpListener), (&'static str, io::Error)> {
-    let mut attempts = 0..ATTEMPTS;
-    loop {
-        attempts.next();
+    let attempt = || {
         let udp = bind_one(address, workers).map_err(|error| ("udp", error))?;
         let real = udp[0].local_addr().map_err(|error| ("udp", error))?;
-        match sockets::listen_tcp(real) {
-            Ok(tcp) => return Ok((udp, tcp)),
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrInUse
-                    && address.port() == 0
-                    && !attempts.is_empty() => {}
-            Err(error) => return Err(("tcp", error)),
+        let tcp = sockets::listen_tcp(real).map_err(|error| ("tcp", error))?;
+        Ok((udp, tcp))
+    };
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            // Of a port that was free, another program may have taken the other half.
+            Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 => {}
+            bound => return bound,
         }
     }
+    attempt()
 }
 
 pub(super) fn bind_one(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
