@@ -1,20 +1,23 @@
-//! The certificate of the server: read from files, read again when they change, or made on the fly
-//! for development.
+//! The certificate of the server: read from files, read again when they change, got by ACME, or made
+//! on the fly for development.
 
 use std::{
     fs, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     sync::{Arc, RwLock},
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rustls::{
     ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
+};
+
+use super::{
+    acme::{self, Acme},
+    pair::Pair,
 };
 
 /// What a client may ask for within TLS (RFC 7301): HTTP in two versions, TURN and STUN (RFC 7443).
@@ -33,6 +36,8 @@ pub enum CertificateSource {
         /// `--tls-key`
         key: PathBuf,
     },
+    /// A CA that speaks ACME.
+    Acme(acme::Settings),
     /// One of our own making for loopback addresses, which nobody trusts: for development.
     SelfSigned,
 }
@@ -66,39 +71,72 @@ pub enum CertificateError {
     /// None could be made.
     #[error("no certificate could be made: {0}")]
     Make(#[from] rcgen::Error),
+    /// The directory for what must outlast the process cannot be used.
+    #[error("--state-dir {path}: cannot be written: {source}", path = path.display())]
+    State {
+        /// Which directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 /// The certificate that is shown to clients, which may change at any time.
 #[derive(Debug)]
 pub struct Certificates {
-    source: CertificateSource,
+    origin: Origin,
     current: Arc<Current>,
     config: Arc<ServerConfig>,
 }
 
+/// Where the next certificate comes from.
+#[derive(Debug)]
+enum Origin {
+    Files { certificate: PathBuf, key: PathBuf },
+    Acme(Acme),
+    SelfSigned,
+}
+
 /// Read for each handshake, written when the certificate changes.
 #[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
+pub(super) struct Current(RwLock<Arc<Pair>>);
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.get())
+        Some(self.get().key.clone())
     }
 }
 
 impl Current {
-    fn get(&self) -> Arc<CertifiedKey> {
+    pub fn get(&self) -> Arc<Pair> {
         self.0.read().expect("replacing it does not panic").clone()
+    }
+
+    /// Connections that are open stay; new ones see the new one.
+    pub fn set(&self, pair: Pair) {
+        *self.0.write().expect("replacing it does not panic") = Arc::new(pair);
     }
 }
 
 impl Certificates {
-    /// Loads or makes the certificate.
+    /// Loads or makes the certificate. By ACME it takes the one that is kept, or makes one until
+    /// [`follow`](Self::follow) has got one.
     ///
     /// # Errors
     /// [`CertificateError`]
     pub fn new(source: CertificateSource) -> Result<Self, CertificateError> {
-        let current = Arc::new(Current(RwLock::new(Arc::new(load(&source)?))));
+        let (origin, pair) = match source {
+            CertificateSource::Files { certificate, key } => {
+                let pair = Pair::read(&certificate, &key)?;
+                (Origin::Files { certificate, key }, pair)
+            }
+            CertificateSource::Acme(settings) => {
+                let (acme, pair) = Acme::open(settings)?;
+                (Origin::Acme(acme), pair)
+            }
+            CertificateSource::SelfSigned => (Origin::SelfSigned, Pair::make_for_loopback()?),
+        };
+        let current = Arc::new(Current(RwLock::new(Arc::new(pair))));
         let provider = Arc::new(ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -106,7 +144,7 @@ impl Certificates {
             .with_cert_resolver(current.clone());
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         config.ticketer = ring::Ticketer::new()?;
-        Ok(Self { source, current, config: Arc::new(config) })
+        Ok(Self { origin, current, config: Arc::new(config) })
     }
 
     /// The settings for a connection.
@@ -114,12 +152,29 @@ impl Certificates {
         self.config.clone()
     }
 
-    /// The first name that the certificate is for, if it is one that clients can be sent to.
+    /// The settings for a connection that comes to see the answer to a challenge and nothing else.
+    pub(super) fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        match &self.origin {
+            Origin::Acme(acme) => acme.challenges.answer(hello),
+            Origin::Files { .. } | Origin::SelfSigned => None,
+        }
+    }
+
+    /// The name that clients can be sent to: the first one that the certificate is for, or will be.
     pub fn name(&self) -> Option<String> {
-        let current = self.current.get();
-        let certificate = webpki::EndEntityCert::try_from(current.cert.first()?).ok()?;
-        let name = certificate.valid_dns_names().find(|name| !name.starts_with('*'))?;
-        Some(name.to_owned())
+        match &self.origin {
+            Origin::Acme(acme) => acme.settings.domains.first().cloned(),
+            Origin::Files { .. } | Origin::SelfSigned => {
+                self.current.get().names().into_iter().find(|name| !name.starts_with('*'))
+            }
+        }
+    }
+
+    /// When the certificate expires, in seconds since 1970; 0 for one of our own making, which
+    /// nobody trusts in the first place.
+    pub fn expiry(&self) -> u64 {
+        let until = self.current.get().validity.map(|validity| validity.until);
+        until.and_then(|until| until.duration_since(UNIX_EPOCH).ok()).map_or(0, |at| at.as_secs())
     }
 
     /// Reads the files again. Connections that are open stay; new ones see what was read.
@@ -127,26 +182,36 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`]; then what was there stays.
     pub fn reload(&self) -> Result<(), CertificateError> {
-        if let CertificateSource::SelfSigned = self.source {
-            return Ok(());
+        if let Origin::Files { certificate, key } = &self.origin {
+            self.current.set(Pair::read(certificate, key)?);
         }
-        let new = Arc::new(load(&self.source)?);
-        *self.current.0.write().expect("replacing it does not panic") = new;
         Ok(())
     }
 
-    /// Reads the files again, and says in the log how it went.
+    /// Reads the files again, and says in the log how it went. What waits to be ordered again is
+    /// ordered at once.
     pub fn reload_and_tell(&self) {
+        if let Origin::Acme(acme) = &self.origin {
+            return acme.hurry();
+        }
         match self.reload() {
             Ok(()) => tracing::info!("the certificate was read again"),
             Err(error) => tracing::error!(%error, "the old certificate stays"),
         }
     }
 
-    /// Reads the files again whenever they have changed, until dropped.
+    /// Reads the files again whenever they have changed, or orders and renews the certificate, until
+    /// dropped.
     pub async fn follow(&self) {
-        let CertificateSource::Files { certificate, key } = &self.source else { return };
-        let look = || [certificate, key].map(|path| changed(path));
+        match &self.origin {
+            Origin::Files { certificate, key } => self.follow_files([certificate, key]).await,
+            Origin::Acme(acme) => acme.keep_up(&self.current).await,
+            Origin::SelfSigned => {}
+        }
+    }
+
+    async fn follow_files(&self, paths: [&PathBuf; 2]) {
+        let look = || paths.map(|path| changed(path));
         let mut seen = look();
         let mut interval = tokio::time::interval(LOOK_AGAIN);
         loop {
@@ -164,48 +229,4 @@ impl Certificates {
 fn changed(path: &Path) -> Option<(SystemTime, u64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
-}
-
-fn load(source: &CertificateSource) -> Result<CertifiedKey, CertificateError> {
-    let (chain, key) = match source {
-        CertificateSource::Files { certificate, key } => read(certificate, key)?,
-        CertificateSource::SelfSigned => make()?,
-    };
-    let key = ring::default_provider().key_provider.load_private_key(key)?;
-    let pair = CertifiedKey::new(chain, key);
-    pair.keys_match()?;
-    Ok(pair)
-}
-
-type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn read(certificate: &Path, key: &Path) -> Result<Pair, CertificateError> {
-    let text = |option, path: &Path| {
-        fs::read(path).map_err(|source| CertificateError::Read {
-            option,
-            path: path.into(),
-            source,
-        })
-    };
-    let nothing = |option, path: &Path, what| {
-        let path = path.into();
-        CertificateError::Nothing { option, path, what }
-    };
-    let pem = text("--tls-cert", certificate)?;
-    let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let chain = chain.ok().filter(|chain| !chain.is_empty());
-    let chain = chain.ok_or_else(|| nothing("--tls-cert", certificate, "certificate"))?;
-    let pem = text("--tls-key", key)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| nothing("--tls-key", key, "private key"))?;
-    Ok((chain, key))
-}
-
-/// Makes a certificate for this machine itself.
-fn make() -> Result<Pair, CertificateError> {
-    let ips = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
-    let names = ips.map(|ip| ip.to_string()).into_iter().chain(["localhost".to_owned()]);
-    let made = rcgen::generate_simple_self_signed(names.collect::<Vec<_>>())?;
-    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    Ok((vec![made.cert.der().clone()], key))
 }

@@ -2,13 +2,14 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use rustls::server::Acceptor;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-use super::{Role, Wiring, proxy_protocol};
+use super::{Certificates, Role, Wiring, proxy_protocol};
 use crate::{
     http::{self, Entrance, Lease},
     relay::NewStream,
@@ -97,9 +98,10 @@ struct Connection {
 impl Connection {
     async fn serve_tls(self, stream: TcpStream) -> io::Result<()> {
         let Some(certificates) = &self.wiring.certificates else { return Ok(()) };
-        let acceptor = TlsAcceptor::from(certificates.config());
-        let handshake = acceptor.accept(stream);
-        let mut stream: TlsStream<TcpStream> = tokio::time::timeout(HANDSHAKE, handshake).await??;
+        let handshake = shake_hands(certificates, stream);
+        let Some(mut stream) = tokio::time::timeout(HANDSHAKE, handshake).await?? else {
+            return Ok(());
+        };
         // What is inside is looked at without being taken out.
         let first = tokio::time::timeout(FIRST_BYTE, stream.fill_buf()).await??;
         match Kind::of(first) {
@@ -146,6 +148,23 @@ impl Connection {
         };
         let stream = http::Leased::new(stream, self.lease);
         self.wiring.http.serve(stream, self.remote, entrance, is_http2).await;
+    }
+}
+
+/// Nothing is left of a connection that came to see the answer to an ACME challenge: it is closed as
+/// soon as it has seen it (RFC 8737 §3).
+async fn shake_hands(
+    certificates: &Certificates,
+    stream: TcpStream,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    match certificates.challenge(&start.client_hello()) {
+        None => Ok(Some(start.into_stream(certificates.config()).await?)),
+        Some(config) => {
+            let mut stream = start.into_stream(config).await?;
+            stream.shutdown().await?;
+            Ok(None)
+        }
     }
 }
 

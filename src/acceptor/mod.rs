@@ -11,10 +11,13 @@
 //! HTTP only on `--http`, since tokens would travel in the clear. A connection for the relay moves
 //! to one of its workers, socket, TLS session and all, and is not touched here again.
 
+pub mod acme;
 mod certificates;
 mod connection;
 mod listeners;
+mod pair;
 mod proxy_protocol;
+mod validity;
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -11,6 +11,7 @@ mod reference;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 
 use std::{
@@ -25,15 +26,15 @@ pub use self::{
     error::ConfigError,
     layers::{Environment, parse, unknown_variables},
     options::{
-        AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options, RelayOptions,
-        RelayPolicy, RunOptions, SignalingOptions, SourceOptions, TlsOptions, TokenOptions,
-        TurnUserOptions,
+        AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options,
+        RelayOptions, RelayPolicy, RunOptions, SignalingOptions, SourceOptions, TlsOptions,
+        TokenOptions, TurnUserOptions,
     },
     reference::{annotated_file, markdown},
-    values::{Period, PortRange, Size, StaticUser},
+    values::{CaDirectory, Period, PortRange, Size, StaticUser},
 };
 use crate::{
-    acceptor::{self, CertificateSource},
+    acceptor,
     auth::{ApiKeys, Secret, TokenMinter, TokenVerifier, TurnAuth, TurnSecrets},
     http, relay, signaling,
     turn::{self, PeerPolicy},
@@ -118,7 +119,7 @@ impl Config {
             .with_access_tokens(options.turn_users.oauth_key.clone());
         Ok(Self {
             http_listen: http_address(&options)?,
-            acceptor: acceptor_config(&options)?,
+            acceptor: tls::acceptor_config(&options, &mut warnings)?,
             http: http_config(&options, tokens, ApiKeys::new(api), minter),
             relay: relay_config(&options, turn_auth)?,
             signaling: signaling_config(&options, turn_secrets),
@@ -179,35 +180,6 @@ fn http_address(options: &Options) -> Result<SocketAddr, ConfigError> {
     };
     let address = options.addresses.http.unwrap_or((default, HTTP_PORT).into());
     loopback_only("http", address, options.source.dev)
-}
-
-fn acceptor_config(options: &Options) -> Result<acceptor::Config, ConfigError> {
-    let (tls, dev) = (&options.tls, options.source.dev);
-    for address in &tls.tls_listen {
-        loopback_only("tls-listen", *address, dev)?;
-    }
-    let lone = |option, other: &str| {
-        let reason = format!("it needs --{other}, too: a certificate and its key go together");
-        Err(ConfigError::Option { option, reason })
-    };
-    let certificate = match (&tls.tls_cert, &tls.tls_key) {
-        (Some(certificate), Some(key)) => {
-            Some(CertificateSource::Files { certificate: certificate.clone(), key: key.clone() })
-        }
-        (Some(_), None) => return lone("tls-cert", "tls-key"),
-        (None, Some(_)) => return lone("tls-key", "tls-cert"),
-        (None, None) if dev => Some(CertificateSource::SelfSigned),
-        (None, None) => None,
-    };
-    if certificate.is_none() && !tls.tls_listen.is_empty() {
-        let reason = "there is no certificate: give --tls-cert and --tls-key".to_owned();
-        return Err(ConfigError::Option { option: "tls-listen", reason });
-    }
-    Ok(acceptor::Config {
-        tls_listen: tls.tls_listen.clone(),
-        certificate,
-        proxies: tls.proxy_protocol.clone(),
-    })
 }
 
 fn http_config(

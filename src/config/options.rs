@@ -15,10 +15,11 @@ use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
 use super::values::{
-    Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, log_filter, network,
-    origin, secret, socket_address,
+    CaDirectory, Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, domain,
+    email, log_filter, network, origin, secret, socket_address,
 };
 use crate::{
+    acceptor::acme,
     auth::{AccessTokenKey, Secret},
     http, relay, signaling, turn,
 };
@@ -148,6 +149,8 @@ pub struct TlsOptions {
     /// It is read again on SIGHUP and within ten seconds when it changes; open connections stay.
     /// Clients are sent to the first name that it is for.
     ///
+    /// To have one ordered and renewed instead, see --acme-domain.
+    ///
     /// Default: none; with --dev one is made that nobody trusts
     ///
     /// Example: `/etc/letsencrypt/live/turn.example.com/fullchain.pem`
@@ -173,6 +176,68 @@ pub struct TlsOptions {
     #[arg(long, env = "CALLBOX_PROXY_PROTOCOL", value_name = "NETWORK", value_delimiter = ',',
           value_parser = network)]
     pub proxy_protocol: Vec<IpNet>,
+}
+
+/// A certificate that is ordered and renewed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Certificates by ACME")]
+pub struct AcmeOptions {
+    /// A name to order and renew a certificate for; may be given more than once.
+    ///
+    /// The names must lead to this server, since the CA connects to their port 443 and expects to
+    /// find it there, behind a PROXY protocol header at most. Clients are sent to the first one.
+    /// Until the first certificate is there, a self-signed one is shown. Giving a name means
+    /// agreeing to the terms of service of the CA.
+    ///
+    /// Default: none
+    ///
+    /// Example: `turn.example.com`
+    #[arg(long, env = "CALLBOX_ACME_DOMAIN", value_name = "NAME", value_delimiter = ',',
+          value_parser = domain)]
+    pub acme_domain: Vec<String>,
+
+    /// Whom the CA may write to.
+    ///
+    /// Some CAs want one; Let's Encrypt makes no use of it.
+    ///
+    /// Example: `admin@example.com`
+    #[arg(long, env = "CALLBOX_ACME_EMAIL", value_name = "ADDRESS", value_parser = email)]
+    pub acme_email: Option<String>,
+
+    /// Whose certificates: production and staging are Let's Encrypt's; any other CA is named by the
+    /// URL of its directory.
+    ///
+    /// Begin with staging: its certificates are trusted by nobody, but its limits forgive mistakes.
+    /// What is kept of one CA is not used with another.
+    #[arg(long, env = "CALLBOX_ACME_DIRECTORY", value_name = "URL",
+          default_value_t = CaDirectory::Production)]
+    pub acme_directory: CaDirectory,
+
+    /// A PEM file with the roots that the CA's own HTTPS is verified with.
+    ///
+    /// For a CA of your own. Without it, those are trusted that browsers trust.
+    ///
+    /// Example: `/etc/callbox/our-ca.pem`
+    #[arg(long, env = "CALLBOX_ACME_CA_CERT", value_name = "FILE")]
+    pub acme_ca_cert: Option<PathBuf>,
+
+    /// How long to wait before an order that failed is tried again.
+    ///
+    /// Each further pause is four times as long, up to six hours, or as long as the CA asks for.
+    /// SIGHUP cuts it short. It is also the least time between two orders.
+    #[arg(long, env = "CALLBOX_ACME_RETRY", value_name = "DURATION",
+          default_value_t = Period(acme::RETRY), value_parser = at_least_a_second)]
+    pub acme_retry: Period,
+
+    /// A directory for what must outlast the process: the account at the CA, and the certificate
+    /// with its key.
+    ///
+    /// It is made where it is missing. Its files are readable by their owner alone. Two servers
+    /// need one each.
+    ///
+    /// Example: `/var/lib/callbox`
+    #[arg(long, env = "CALLBOX_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// The secrets behind TURN credentials.
@@ -624,6 +689,9 @@ pub struct Options {
     /// TLS, and what stands in front of the server.
     #[command(flatten)]
     pub tls: TlsOptions,
+    /// A certificate that is ordered and renewed.
+    #[command(flatten)]
+    pub acme: AcmeOptions,
     /// The secrets behind TURN credentials.
     #[command(flatten)]
     pub credentials: CredentialOptions,

@@ -3,8 +3,9 @@
 use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
+use rustls::pki_types::ServerName;
 
-use crate::auth::Secret;
+use crate::{acceptor::acme, auth::Secret};
 
 /// A length of time, written as people write it: `45s`, `10m`, `1h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,78 @@ impl StaticUser {
         let (name, password) = self.0.expose_text()?.split_once(':')?;
         let fit = !name.is_empty() && !password.is_empty();
         fit.then(|| (name.to_owned(), Secret::new(password)))
+    }
+}
+
+/// Where a CA's directory is: Let's Encrypt by a word, another by its URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaDirectory {
+    /// `production`
+    Production,
+    /// `staging`
+    Staging,
+    /// An address that begins with `https://`.
+    Other(String),
+}
+
+impl CaDirectory {
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Production => acme::PRODUCTION,
+            Self::Staging => acme::STAGING,
+            Self::Other(url) => url,
+        }
+    }
+}
+
+impl FromStr for CaDirectory {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let uri = || axum::http::Uri::from_str(text).ok();
+        match text {
+            "production" => Ok(Self::Production),
+            "staging" => Ok(Self::Staging),
+            _ if uri().is_some_and(|uri| uri.scheme_str() == Some("https")) => {
+                Ok(Self::Other(text.to_owned()))
+            }
+            _ => Err("expected production, staging or the https:// address of a directory".into()),
+        }
+    }
+}
+
+impl fmt::Display for CaDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Production => "production",
+            Self::Staging => "staging",
+            Self::Other(url) => url,
+        })
+    }
+}
+
+/// Reads a host name that a certificate can be had for: no address, and no wildcard, which the one
+/// challenge that we know does not cover.
+pub(super) fn domain(text: &str) -> Result<String, String> {
+    let is_name = matches!(ServerName::try_from(text), Ok(ServerName::DnsName(_)));
+    match is_name && !text.ends_with('.') {
+        true => Ok(text.to_ascii_lowercase()),
+        false => {
+            Err("expected a host name such as turn.example.com, without wildcards; names with \
+                      other letters in their xn-- form"
+                .into())
+        }
+    }
+}
+
+/// Reads one e-mail address, which becomes a `mailto:` URL without more to it (RFC 8555 §7.3).
+pub(super) fn email(text: &str) -> Result<String, String> {
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | '?' | ':');
+    match text.split_once('@') {
+        Some((name, host)) if !name.is_empty() && !host.is_empty() && !text.contains(bad) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("expected one e-mail address such as admin@example.com".into()),
     }
 }
 
@@ -231,6 +304,29 @@ mod tests {
         assert_eq!(at_least_a_second("1s"), Ok(Period(Duration::from_secs(1))));
         for bad in ["0s", "999ms"] {
             assert_eq!(at_least_a_second(bad), Err("expected at least 1s".into()));
+        }
+    }
+
+    #[test]
+    fn names_and_directories_of_cas() {
+        assert_eq!(domain("Turn.Example.com").as_deref(), Ok("turn.example.com"));
+        for bad in
+            ["", "*.example.com", "192.0.2.1", "::1", "a b", "a.example.", "t\u{fc}rn.example"]
+        {
+            assert!(domain(bad).is_err(), "{bad}");
+        }
+        let url =
+            |text: &str| text.parse().map(|directory: CaDirectory| directory.url().to_owned());
+        assert!(url("production").unwrap().starts_with("https://acme-v02.api.letsencrypt.org/"));
+        assert!(url("staging").unwrap().starts_with("https://acme-staging-v02."));
+        let other = "https://[::1]:14000/directory";
+        assert_eq!(url(other).as_deref(), Ok(other));
+        for bad in ["", "test", "http://ca.example/directory", "https://", "ca.example"] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+        assert!(email("admin@example.com").is_ok());
+        for bad in ["admin", "@b", "a@", "mailto:a@b", "a@b,c@d", "a@b?subject=x", "a@b c"] {
+            assert!(email(bad).is_err(), "{bad}");
         }
     }
 

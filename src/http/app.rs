@@ -19,6 +19,15 @@ use crate::{
 /// How the metrics page asks the relay.
 pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
+/// How the metrics page asks for the end of the certificate, in seconds since 1970.
+pub type CertificateExpiry = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// Whom the metrics page asks for what the app does not know itself.
+pub(super) struct Sources {
+    pub relay_metrics: RelayMetrics,
+    pub certificate_expiry: Option<CertificateExpiry>,
+}
+
 /// The state of the app.
 pub(super) struct App {
     pub hub: HubHandle,
@@ -27,7 +36,7 @@ pub(super) struct App {
     pub origins: Origins,
     pub max_message: usize,
     pub counters: Arc<Counters>,
-    pub relay_metrics: RelayMetrics,
+    pub sources: Sources,
     /// Signs tokens for whoever asks, in `--dev`.
     pub dev: Option<TokenMinter>,
     /// How near the end of the server is.
@@ -97,7 +106,7 @@ impl App {
         config: Config,
         hub: HubHandle,
         counters: Arc<Counters>,
-        relay_metrics: RelayMetrics,
+        sources: Sources,
         phase: watch::Receiver<Phase>,
     ) -> Self {
         Self {
@@ -107,7 +116,7 @@ impl App {
             origins: Origins::new(config.allow_origins),
             max_message: config.max_message,
             counters,
-            relay_metrics,
+            sources,
             dev: config.dev,
             phase,
             running: Tracker::default(),

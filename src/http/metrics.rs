@@ -41,7 +41,12 @@ pub(super) async fn page(
         rest::api_key(&app, &headers)?;
     }
     let hub = app.hub.view(|hub, _| hub.stats()).await.ok_or_else(ApiError::stopping)?;
-    let numbers = Numbers { relay: (app.relay_metrics)(), hub, http: app.counters.clone() };
+    let numbers = Numbers {
+        relay: (app.sources.relay_metrics)(),
+        hub,
+        http: app.counters.clone(),
+        certificate_expiry: app.sources.certificate_expiry.as_ref().map(|expiry| expiry()),
+    };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(numbers));
     let mut text = String::new();
@@ -56,6 +61,7 @@ struct Numbers {
     relay: Snapshot,
     hub: Stats,
     http: Arc<Counters>,
+    certificate_expiry: Option<u64>,
 }
 
 /// One value of a family: its labels and its number.
@@ -134,6 +140,13 @@ impl Collector for Numbers {
             "The version that runs.",
             [(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
         )?;
+        if let Some(expiry) = self.certificate_expiry {
+            families.gauge(
+                "callbox_certificate_expiry_seconds",
+                "When the certificate of TLS expires, in seconds since 1970; 0 for a self-signed one.",
+                one(expiry),
+            )?;
+        }
         self.relay(&mut families)?;
         self.hub(&mut families)?;
         self.http(&mut families)

@@ -41,18 +41,18 @@ use axum::{
 use socketioxide::SocketIo;
 use tokio::sync::watch;
 
-pub use self::{
-    app::RelayMetrics,
-    hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
-    leased::Leased,
-    service::{Entrance, HEADER_TIMEOUT, Lease, Service},
-};
 use self::{
-    app::{App, Phase},
+    app::{App, Phase, Sources},
     counters::Counters,
     error::ApiError,
     gate::{EndedSockets, Gate},
     limits::{Connections, Handshakes},
+};
+pub use self::{
+    app::{CertificateExpiry, RelayMetrics},
+    hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
+    leased::Leased,
+    service::{Entrance, HEADER_TIMEOUT, Lease, Service},
 };
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
@@ -108,6 +108,8 @@ pub struct Wiring {
     pub tell_relay: TellRelay,
     /// Asked for the relay's numbers.
     pub relay_metrics: RelayMetrics,
+    /// Asked for the certificate's end, where there is TLS.
+    pub certificate_expiry: Option<CertificateExpiry>,
 }
 
 impl Server {
@@ -125,7 +127,11 @@ impl Server {
         let (max, per_address) = (config.max_connections, config.max_connections_per_address);
         let connections = Connections::new(max, per_address);
         let handshakes = Handshakes::new(max, per_address, socketio::CONNECT_TIMEOUT);
-        let app = Arc::new(App::new(config, hub, counters, wiring.relay_metrics, current));
+        let sources = Sources {
+            relay_metrics: wiring.relay_metrics,
+            certificate_expiry: wiring.certificate_expiry,
+        };
+        let app = Arc::new(App::new(config, hub, counters, sources, current));
         let (router, io) = router(&app, handshakes);
         let service = Service::new(router, app.clone(), connections);
         Self { app, io, phase, service }

@@ -120,7 +120,7 @@ impl Server {
         let real = |listener: &Listener| listener.socket.local_addr().map_err(StartError::Accept);
         let address = real(&listeners[0])?;
         let tls_addresses = listeners[1..].iter().map(real).collect::<Result<Vec<_>, _>>()?;
-        let trusted = matches!(listen.certificate, Some(CertificateSource::Files { .. }));
+        let trusted = !matches!(listen.certificate, None | Some(CertificateSource::SelfSigned));
         let certificates = listen.certificate.map(Certificates::new).transpose()?.map(Arc::new);
 
         let (events, relay_inbox) = http::relay_events();
@@ -148,6 +148,9 @@ impl Server {
             tell_relay: tell_relay(&relay),
             relay_metrics: Box::new(move || {
                 metrics_relay.upgrade().map(|relay| relay.metrics()).unwrap_or_default()
+            }),
+            certificate_expiry: certificates.clone().map(|certificates| {
+                Box::new(move || certificates.expiry()) as http::CertificateExpiry
             }),
         };
         let http = http::Server::start(config.http, wiring);

@@ -1,0 +1,142 @@
+//! Certificates by ACME (RFC 8555): ordered, kept and renewed without anybody's doing.
+//!
+//! The CA sees that a name is ours by the challenge tls-alpn-01 (RFC 8737): it connects to port 443 of
+//! the name and is shown a certificate that only the owner of the account can make. So no port and no
+//! program beside this one is needed.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `task` | when to order, and when to try again |
+//! | `order`, `account` | one order, from the account to the certificate |
+//! | `challenge` | what the CA is shown |
+//! | `https` | how the CA is asked |
+//! | `state` | what outlasts the process |
+
+mod account;
+mod challenge;
+mod https;
+mod order;
+mod state;
+mod task;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::Notify;
+
+use self::{challenge::Challenges, https::Https, state::State};
+use super::{CertificateError, certificates::Current, pair::Pair};
+
+/// The directory of Let's Encrypt (RFC 8555 §7.1.1).
+pub const PRODUCTION: &str = instant_acme::LetsEncrypt::Production.url();
+
+/// That of its test system, whose certificates nobody trusts and whose limits are wide.
+pub const STAGING: &str = instant_acme::LetsEncrypt::Staging.url();
+
+/// How long to wait before a failed order is tried again, by default. With the pauses that follow, a
+/// name is tried four times in the first hour; Let's Encrypt allows five.
+pub const RETRY: Duration = Duration::from_secs(60);
+
+/// Whose certificate, from whom.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The names that the certificate is for, in lower case. Clients are sent to the first.
+    pub domains: Vec<String>,
+    /// Whom the CA may write to.
+    pub email: Option<String>,
+    /// The URL of the CA's directory.
+    pub directory: String,
+    /// A PEM file with the roots that the CA's own certificate is verified with, in place of those
+    /// that browsers trust.
+    pub ca_certificate: Option<PathBuf>,
+    /// Where the account and the certificate are kept.
+    pub state_dir: PathBuf,
+    /// How long to wait before a failed order is tried again for the first time.
+    pub retry: Duration,
+}
+
+/// A certificate that is ordered, kept and renewed.
+#[derive(Debug)]
+pub(super) struct Acme {
+    pub settings: Settings,
+    pub challenges: Challenges,
+    https: Https,
+    state: State,
+    /// Cuts the wait for the next try short.
+    hurry: Notify,
+}
+
+impl Acme {
+    /// Finds the certificate that is kept, or makes one to show until there is one.
+    ///
+    /// # Errors
+    /// [`CertificateError`] if nothing could be kept, or if the roots for the CA cannot be read.
+    pub fn open(settings: Settings) -> Result<(Self, Pair), CertificateError> {
+        let https = Https::new(settings.ca_certificate.as_deref())?;
+        let state = State::open(&settings.state_dir, &settings.directory).map_err(|source| {
+            CertificateError::State { path: settings.state_dir.clone(), source }
+        })?;
+        let (challenges, hurry) = (Challenges::default(), Notify::new());
+        let acme = Self { settings, challenges, https, state, hurry };
+        let pair = match acme.kept() {
+            Ok(Some(pair)) => {
+                let until = pair.validity.map(|validity| date(validity.until));
+                tracing::info!(until, "the certificate that was kept is shown");
+                return Ok((acme, pair));
+            }
+            Ok(None) => Pair::make(acme.settings.domains.clone())?,
+            Err(reason) => {
+                let path = acme.state.path(state::CERTIFICATE);
+                tracing::warn!("{} is not used: {reason}", path.display());
+                Pair::make(acme.settings.domains.clone())?
+            }
+        };
+        tracing::warn!(
+            "there is no certificate yet: a self-signed one is shown, which clients refuse, until \
+             the CA has issued one"
+        );
+        Ok((acme, pair))
+    }
+
+    /// Orders and renews the certificate, until dropped.
+    pub async fn keep_up(&self, current: &Current) {
+        task::run(self, current).await;
+    }
+
+    /// Tries again at once what waits to be tried again.
+    pub fn hurry(&self) {
+        tracing::info!("an order that waits to be tried again is tried now");
+        self.hurry.notify_waiters();
+    }
+
+    /// The certificate that is kept, if it can be used now. An error says why not.
+    fn kept(&self) -> Result<Option<Pair>, String> {
+        match self.state.read(state::CERTIFICATE) {
+            Ok(Some(pem)) => self.usable(&pem).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Reads a certificate with its key. An error says why it cannot be used now.
+    fn usable(&self, pem: &[u8]) -> Result<Pair, String> {
+        let pair = Pair::from_pem(pem)?;
+        let validity = pair.validity.ok_or("the certificate has no readable validity")?;
+        let (from, until) = (date(validity.from), date(validity.until));
+        if !validity.holds(SystemTime::now()) {
+            return Err(format!("the certificate is valid from {from} until {until}"));
+        }
+        if !pair.is_for(&self.settings.domains) {
+            let (names, wanted) = (pair.names().join(", "), self.settings.domains.join(", "));
+            return Err(format!("the certificate is for {names}, not for {wanted}"));
+        }
+        Ok(pair)
+    }
+}
+
+/// A moment, for the log.
+fn date(at: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(at).to_string()
+}

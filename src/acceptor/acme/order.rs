@@ -1,0 +1,144 @@
+//! One order (RFC 8555 §7.4): from the account to a certificate that is kept.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use instant_acme::{
+    AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderStatus,
+    RetryPolicy,
+};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+
+use super::{
+    Acme, account,
+    challenge::{ChallengeError, Open},
+    state::CERTIFICATE,
+};
+use crate::acceptor::pair::Pair;
+
+/// How long the CA may take to look at the challenges, and then to issue. It is asked more and more
+/// seldom.
+const PATIENCE: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(120));
+
+/// The problem of a CA that does not know the account (RFC 8555 §6.7).
+const NO_SUCH_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+
+/// Why there is no certificate, in words for the log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OrderError {
+    /// The CA refused, or was not to be reached.
+    #[error("{0}")]
+    Ca(#[from] Error),
+    /// The CA has lost the account, or never had it.
+    #[error("the CA does not know the account that was kept; the next try makes a new one")]
+    UnknownAccount,
+    /// What is kept as the account cannot be read.
+    #[error("{path} is no account; remove it to have a new one made", path = .0.display())]
+    NoAccount(PathBuf),
+    /// The CA does not validate names in the one way that we know.
+    #[error("the CA offers no challenge of the type tls-alpn-01 for {0}")]
+    NoChallenge(String),
+    /// The CA wants to validate what was not ordered.
+    #[error("the CA wants to validate {0}, which was not ordered")]
+    NotOrdered(String),
+    /// The CA has looked, and is not convinced that a name is ours.
+    #[error("the CA could not validate a name: {0}")]
+    NotValidated(String),
+    /// A challenge cannot be answered.
+    #[error(transparent)]
+    Challenge(#[from] ChallengeError),
+    /// The request for the certificate cannot be made.
+    #[error("no request could be made: {0}")]
+    Request(#[from] rcgen::Error),
+    /// What was issued is not what was ordered.
+    #[error("what the CA has issued cannot be used: {0}")]
+    Unusable(String),
+    /// A file in the state directory cannot be read or written.
+    #[error("--state-dir: {0}")]
+    Keep(io::Error),
+    /// The whole thing takes too long.
+    #[error("the order takes longer than {0:?}")]
+    Slow(Duration),
+}
+
+/// Orders a certificate, answers the challenges, and keeps what is issued.
+///
+/// # Errors
+/// [`OrderError`]; what was kept before is still kept.
+pub(super) async fn place(acme: &Acme) -> Result<Pair, OrderError> {
+    let domains = &acme.settings.domains;
+    let account = account::get(acme).await?;
+    let identifiers: Vec<_> = domains.iter().cloned().map(Identifier::Dns).collect();
+    let mut order = match account.new_order(&NewOrder::new(&identifiers)).await {
+        Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(NO_SUCH_ACCOUNT) => {
+            account::forget(acme)?;
+            return Err(OrderError::UnknownAccount);
+        }
+        order => order?,
+    };
+    if order.state().status != OrderStatus::Ready {
+        let open = answer_challenges(acme, &mut order).await?;
+        wait_until_ready(&mut order).await?;
+        drop(open);
+    }
+    // A new key for each certificate: an old one that leaked is worth nothing then.
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(domains.clone())?;
+    params.distinguished_name = DistinguishedName::new();
+    order.finalize_csr(params.serialize_request(&key)?.der()).await?;
+    let chain = order.poll_certificate(&PATIENCE).await?;
+    let pem = format!("{}{chain}", key.serialize_pem());
+    let pair = acme.usable(pem.as_bytes()).map_err(OrderError::Unusable)?;
+    acme.state.write(CERTIFICATE, pem.as_bytes()).map_err(OrderError::Keep)?;
+    Ok(pair)
+}
+
+/// Shows the answers, and tells the CA that it may look (RFC 8555 §7.5.1). They are shown as long as
+/// what is returned lives.
+async fn answer_challenges(acme: &Acme, order: &mut Order) -> Result<Vec<Open>, OrderError> {
+    let mut open = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        let domain = authorization.identifier().to_string();
+        if !acme.settings.domains.contains(&domain) {
+            return Err(OrderError::NotOrdered(domain));
+        }
+        // A name that was validated not long ago need not be again (RFC 8555 §7.4.1).
+        if authorization.status == AuthorizationStatus::Valid {
+            continue;
+        }
+        let mut challenge = authorization
+            .challenge(ChallengeType::TlsAlpn01)
+            .ok_or_else(|| OrderError::NoChallenge(domain.clone()))?;
+        let digest = challenge.key_authorization().digest();
+        open.push(acme.challenges.open(&domain, digest.as_ref())?);
+        challenge.set_ready().await?;
+    }
+    Ok(open)
+}
+
+/// Waits until the CA has looked.
+async fn wait_until_ready(order: &mut Order) -> Result<(), OrderError> {
+    let refused = match order.poll_ready(&PATIENCE).await {
+        Ok(OrderStatus::Ready) => return Ok(()),
+        Ok(_) => None,
+        Err(Error::Api(problem)) => Some(problem.to_string()),
+        Err(error) => return Err(error.into()),
+    };
+    // The order only says that it is off; why is in the challenge (RFC 8555 §8.2).
+    match why_not_validated(order).await.or(refused) {
+        Some(reason) => Err(OrderError::NotValidated(reason)),
+        None => Err(OrderError::NotValidated("it does not say why".into())),
+    }
+}
+
+async fn why_not_validated(order: &mut Order) -> Option<String> {
+    let mut authorizations = order.authorizations();
+    while let Some(Ok(authorization)) = authorizations.next().await {
+        let mut errors = authorization.challenges.iter().filter_map(|it| it.error.as_ref());
+        if let Some(error) = errors.next() {
+            return Some(format!("{}: {error}", authorization.identifier()));
+        }
+    }
+    None
+}

@@ -1,0 +1,124 @@
+//! When to order, and when to try again.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Acme, date,
+    order::{self, OrderError},
+};
+use crate::acceptor::certificates::Current;
+
+/// How many times as long each pause is as the one before it.
+const GROWTH: u32 = 4;
+
+/// The longest pause of our own: four tries a day.
+const MAX_PAUSE: Duration = Duration::from_secs(6 * 3600);
+
+/// The longest pause that a CA can ask for. A week is the widest window of its limits.
+const MAX_ASKED: Duration = Duration::from_secs(7 * 86400);
+
+/// How long an order may take in all.
+const ORDER: Duration = Duration::from_secs(300);
+
+/// How long is slept at a time: the clock may be set, and the machine may sleep itself.
+const LOOK_AGAIN: Duration = Duration::from_secs(600);
+
+/// Orders a certificate whenever one is due, until dropped. What is shown is replaced; connections
+/// that are open keep what they have seen.
+pub(super) async fn run(acme: &Acme, current: &Current) {
+    let domains = acme.settings.domains.join(" ");
+    let directory = &acme.settings.directory;
+    let mut failures = 0;
+    loop {
+        if let Some(validity) = current.get().validity {
+            until(validity.renewal()).await;
+        }
+        tracing::info!(domains, directory, "ordering a certificate");
+        let ordered = timeout(ORDER, order::place(acme)).await;
+        match ordered.unwrap_or_else(|_| Err(OrderError::Slow(ORDER))) {
+            Ok(pair) => {
+                let validity = pair.validity.map(|it| (date(it.until), date(it.renewal())));
+                let (until, renewal) = validity.unzip();
+                current.set(pair);
+                failures = 0;
+                tracing::info!(domains, until, renewal, "a new certificate is shown");
+                // However short its certificates live, the CA is not asked all the time.
+                sleep(acme.settings.retry).await;
+            }
+            Err(error) => {
+                let asked = acme.https.take_not_before();
+                let pause = pause(acme.settings.retry, failures, asked, SystemTime::now());
+                failures = failures.saturating_add(1);
+                tell(&error, failures, pause, current);
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = acme.hurry.notified() => {}
+                }
+            }
+        }
+    }
+}
+
+/// How long to wait after a failure: longer each time, and at least as long as the CA asks for.
+fn pause(first: Duration, failures: u32, asked: Option<SystemTime>, now: SystemTime) -> Duration {
+    let own = first.saturating_mul(GROWTH.saturating_pow(failures)).min(MAX_PAUSE.max(first));
+    let asked = asked.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();
+    own.max(asked.min(MAX_ASKED))
+}
+
+/// One line for each failure, which says what is shown meanwhile. It is serious once nothing that
+/// clients trust is.
+fn tell(error: &OrderError, failures: u32, pause: Duration, current: &Current) {
+    let again_in = humantime::format_duration(Duration::from_secs(pause.as_secs())).to_string();
+    let validity = current.get().validity;
+    match validity.filter(|validity| validity.holds(SystemTime::now())) {
+        Some(validity) => {
+            let until = date(validity.until);
+            tracing::warn!(%error, failures, again_in, until, "no new certificate; the old one stays");
+        }
+        None => tracing::error!(%error, failures, again_in, "no certificate"),
+    }
+}
+
+/// Returns when the clock shows this moment.
+async fn until(at: SystemTime) {
+    while let Ok(left) = at.duration_since(SystemTime::now()) {
+        if left.is_zero() {
+            return;
+        }
+        sleep(left.min(LOOK_AGAIN)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn pauses_grow_and_are_bounded() {
+        let now = SystemTime::now();
+        let pause = |failures| pause(MINUTE, failures, None, now);
+        assert_eq!([0, 1, 2, 3].map(pause), [1, 4, 16, 64].map(|minutes| minutes * MINUTE));
+        assert_eq!([5, 32, u32::MAX].map(pause), [MAX_PAUSE; 3]);
+    }
+
+    #[test]
+    fn a_ca_is_not_asked_earlier_than_it_wants() {
+        let now = SystemTime::now();
+        let pause = |asked| pause(MINUTE, 0, Some(asked), now);
+        assert_eq!(pause(now + 90 * MINUTE), 90 * MINUTE);
+        assert_eq!(pause(now + 1000 * MAX_ASKED), MAX_ASKED);
+        assert_eq!(pause(now + MINUTE / 2), MINUTE);
+        assert_eq!(pause(now - MINUTE), MINUTE);
+    }
+
+    #[test]
+    fn a_pause_that_was_configured_longer_is_kept() {
+        let first = 2 * MAX_PAUSE;
+        assert_eq!(pause(first, 3, None, SystemTime::now()), first);
+    }
+}
