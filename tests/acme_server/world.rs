@@ -1,0 +1,85 @@
+//! A CA and the server that orders from it.
+
+use std::{io, process::Command, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use super::{
+    AcmeServer,
+    tls::{self, Tls},
+};
+use crate::{common::Server, support};
+
+/// The name that the server has.
+pub const NAME: &str = "turn.example.com";
+
+/// A CA, and a place for what callbox keeps.
+pub struct World {
+    pub ca: AcmeServer,
+    pub state: tempfile::TempDir,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self { ca: AcmeServer::start(), state: tempfile::tempdir().unwrap() }
+    }
+
+    /// A server that orders from the CA.
+    pub fn serve(&self, options: &[&str]) -> Server {
+        let (directory, root) = (self.ca.directory(), self.ca.root());
+        let acme = ["--acme-domain", NAME, "--acme-directory", &directory];
+        let root = ["--acme-ca-cert", root.to_str().unwrap()];
+        let state = ["--state-dir", self.state.path().to_str().unwrap()];
+        let mut rest = vec!["--tls-listen", "127.0.0.1:0"];
+        if !options.contains(&"--acme-retry") {
+            rest.extend(["--acme-retry", "1s"]);
+        }
+        Server::with(&[&acme[..], &root, &state, &rest, options].concat())
+    }
+
+    /// Shakes hands as a browser does, which believes in the CA.
+    pub fn browse(&self, server: &Server) -> io::Result<Tls> {
+        let root = CertificateDer::from_pem_file(self.ca.root()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(root).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls::shake_hands(tls_port(server), NAME, config)
+    }
+
+    /// Waits until a browser takes what is shown.
+    pub fn wait_for_certificate(&self, server: &Server) {
+        support::wait_until("a certificate", || self.browse(server).is_ok());
+    }
+
+    /// Stops the server; gives its log. The CA has nothing to complain about.
+    pub fn end(&self, server: Server) -> String {
+        server.terminate();
+        let (status, log) = server.wait();
+        assert!(status.success(), "{log}");
+        assert_eq!(self.ca.complaints(), [""; 0], "{log}");
+        assert!(!log.contains("PRIVATE KEY") && !log.contains("panicked"), "{log}");
+        log
+    }
+}
+
+/// `host:port` of TLS.
+pub fn tls_port(server: &Server) -> &str {
+    server.text("/https").strip_prefix("https://").unwrap()
+}
+
+pub fn expiry(server: &Server) -> f64 {
+    server.metric("callbox_certificate_expiry_seconds")
+}
+
+pub fn hang_up(server: &Server) {
+    let pid = server.pid().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+}
