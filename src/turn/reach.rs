@@ -21,7 +21,7 @@ impl Engine {
     /// How far the allocations of `owner` reach `ip`.
     ///
     /// # Errors
-    /// 403 if the call is not about it, or not yet: clients ask again.
+    /// 403 if the call's other side has not announced it, or not yet.
     pub(super) fn reach(&self, owner: &TurnIdentity, ip: IpAddr) -> Result<Reach, ErrorCode> {
         let common = &self.common;
         // Credentials that name no call are somebody else's to hand out with care.
