@@ -135,7 +135,8 @@ impl Engine {
     pub(super) fn open_socket(&mut self, id: AllocationId) {
         if let Some(Slot::Opening(opening)) = self.slots.get(id.0 as usize) {
             let address = (opening.taken.ip.0, opening.taken.port).into();
-            self.outputs.push_back(Output::OpenRelay { allocation: id, address });
+            let errors = opening.hears_icmp;
+            self.outputs.push_back(Output::OpenRelay { allocation: id, address, errors });
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum Output {
         allocation: AllocationId,
         /// On which address.
         address: SocketAddr,
+        /// Whether [`Engine::handle_icmp`](super::Engine::handle_icmp) is to hear of ICMP errors.
+        errors: bool,
     },
     /// Close the relay socket.
     CloseRelay {
