@@ -175,7 +175,7 @@ impl Relay {
             common = common.with_discovery(quartet);
         }
         for ip in common.addresses().relay_ips() {
-            let try_out = sockets::open((ip.0, 0).into());
+            let try_out = sockets::open((ip.0, 0).into(), false);
             try_out.map_err(|source| StartError::RelayIp { address: ip.0, source })?;
         }
         let mut relay = Self {

@@ -23,10 +23,11 @@ impl Worker {
         now: Now,
         allocation: AllocationId,
         address: SocketAddr,
+        errors: bool,
     ) -> Result<(), OpenError> {
         let at = allocation.0 as usize;
         let token = Token(self.listeners.len() + 2 * at);
-        let opened = sockets::open(address).and_then(|mut socket| {
+        let opened = sockets::open(address, errors).and_then(|mut socket| {
             self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
             Ok(socket)
         });
@@ -37,6 +38,7 @@ impl Worker {
                 }
                 self.relays[at] = Some(Relay {
                     udp,
+                    errors,
                     ready: false,
                     lost: 0,
                     runs: OpenRuns::default(),
@@ -78,7 +80,7 @@ impl Worker {
         }
         let registry = self.poll.registry();
         let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) else { return };
-        let opened = sockets::open_direct(&relay.udp, peer).and_then(|mut udp| {
+        let opened = sockets::open_direct(&relay.udp, peer, relay.errors).and_then(|mut udp| {
             registry.register(&mut udp, token, Interest::READABLE)?;
             Ok(Direct { udp, peer, ready: false, lost: 0 })
         });

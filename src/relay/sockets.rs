@@ -35,11 +35,13 @@ fn new(address: SocketAddr) -> io::Result<Socket> {
 /// The same for the socket of an allocation: one client's share.
 const RELAY_BUFFER: usize = 1 << 20;
 
-/// Opens the socket of an allocation.
-pub(super) fn open(address: SocketAddr) -> io::Result<UdpSocket> {
+/// Opens the socket of an allocation; with `errors` the system keeps the ICMP errors that its
+/// datagrams meet with, where it can.
+pub(super) fn open(address: SocketAddr, errors: bool) -> io::Result<UdpSocket> {
     let socket = new(address)?;
-    // Where the system cannot, clients do not hear of ICMP errors.
-    let _ = sys::keep_errors(&socket, address.is_ipv4());
+    if errors {
+        let _ = sys::keep_errors(&socket, address.is_ipv4());
+    }
     socket.set_recv_buffer_size(RELAY_BUFFER)?;
     socket.bind(&address.into())?;
     Ok(UdpSocket::from_std(socket.into()))
@@ -51,14 +53,20 @@ pub(super) fn open(address: SocketAddr) -> io::Result<UdpSocket> {
 ///
 /// # Errors
 /// What the system says; of Linux alone it is known that connected sockets go first.
-pub(super) fn open_direct(relay: &UdpSocket, peer: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) fn open_direct(
+    relay: &UdpSocket,
+    peer: SocketAddr,
+    errors: bool,
+) -> io::Result<UdpSocket> {
     if !cfg!(target_os = "linux") {
         return Err(io::ErrorKind::Unsupported.into());
     }
     let address = relay.local_addr()?;
     let relay = SockRef::from(relay);
     let direct = new(address)?;
-    let _ = sys::keep_errors(&direct, address.is_ipv4());
+    if errors {
+        let _ = sys::keep_errors(&direct, address.is_ipv4());
+    }
     direct.set_recv_buffer_size(RELAY_BUFFER)?;
     // Only for this moment, so that nothing else can have the address too.
     relay.set_reuse_address(true)?;

@@ -108,7 +108,8 @@ impl Worker {
         if error.kind() == io::ErrorKind::WouldBlock {
             return false;
         }
-        if self.read_errors(now, source) == 0 {
+        // A connected socket hears of them anyhow, which is no news.
+        if self.read_errors(now, source) == 0 && !matches!(source, Source::Direct(_)) {
             self.could_not_read(now, error);
         }
         self.carry_out(now);

@@ -69,6 +69,8 @@ pub(super) struct Listener {
 /// The socket of an allocation.
 pub(super) struct Relay {
     pub udp: UdpSocket,
+    /// Whether the system keeps the ICMP errors of its sockets.
+    pub errors: bool,
     /// As with a listener.
     pub ready: bool,
     pub lost: u32,
@@ -365,8 +367,8 @@ impl Worker {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Transmit { to, bytes } => self.respond(to, &bytes),
-                Output::OpenRelay { allocation, address } => {
-                    let result = self.open(now, allocation, address);
+                Output::OpenRelay { allocation, address, errors } => {
+                    let result = self.open(now, allocation, address, errors);
                     self.engine.relay_opened(now, allocation, result);
                 }
                 Output::ListenRelay { allocation, address } => {

@@ -135,8 +135,9 @@ impl Engine {
     pub(super) fn open_socket(&mut self, id: AllocationId) {
         if let Some(Slot::Opening(opening)) = self.slots.get(id.0 as usize) {
             let address = (opening.taken.ip.0, opening.taken.port).into();
+            let errors = opening.hears_icmp;
             self.outputs.push_back(match opening.transport {
-                Transport::Udp => Output::OpenRelay { allocation: id, address },
+                Transport::Udp => Output::OpenRelay { allocation: id, address, errors },
                 Transport::Tcp => Output::ListenRelay { allocation: id, address },
             });
         }

@@ -43,6 +43,8 @@ pub enum Output {
         allocation: AllocationId,
         /// On which address.
         address: SocketAddr,
+        /// Whether [`Engine::handle_icmp`](super::Engine::handle_icmp) is to hear of ICMP errors.
+        errors: bool,
     },
     /// The same with a listener of TCP (RFC 6062 §5.1), from whose address connections are made, too.
     ListenRelay {

@@ -189,7 +189,7 @@ impl World {
         while let Some(output) = self.workers[worker].poll_output() {
             match output {
                 Output::Transmit { to, bytes } => self.sent.push((to, bytes)),
-                Output::OpenRelay { allocation, address }
+                Output::OpenRelay { allocation, address, .. }
                 | Output::ListenRelay { allocation, address } => {
                     let taken = self.sockets.values().any(|a| *a == address);
                     assert!(!taken, "{address} was given out twice");

@@ -164,7 +164,7 @@ impl Server {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Transmit { to, bytes } => self.answers.push((to, bytes)),
-                Output::OpenRelay { allocation, address }
+                Output::OpenRelay { allocation, address, .. }
                 | Output::ListenRelay { allocation, address } => {
                     assert!(self.open.values().all(|open| *open != address));
                     assert_eq!(self.open.insert(allocation, address), None);
