@@ -146,7 +146,7 @@ fn what_is_kept_and_cannot_be_used_is_ordered_anew() {
 fn renewal_drops_no_connection() {
     let world = World::new();
     // Less than a third of it is left.
-    world.ca.next_lifetime(90 * SECOND, 40 * SECOND);
+    world.ca.next_lifetime(300 * SECOND, 100 * SECOND);
     let server = world.serve(&[]);
     world.ca.validate_at(tls_port(&server), 1);
     world.wait_for_certificate(&server);
