@@ -30,6 +30,9 @@ const LISTENERS: usize = streams::TOKENS + (1 << (usize::BITS - 4));
 /// How many connections are accepted before others have their turn.
 const ACCEPTS: usize = 16;
 
+/// A buffer that is larger than this is given back when it is empty.
+const SMALL: usize = 16 << 10;
+
 /// A connection to a peer.
 struct Connection {
     socket: TcpStream,
@@ -74,6 +77,8 @@ impl Connection {
         }
         self.out.clear();
         self.written = 0;
+        // The memory of a burst that is over.
+        self.out.shrink_to(SMALL);
         Ok(0)
     }
 }
@@ -178,7 +183,16 @@ impl Worker {
             let (socket, source) = match listener.socket.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // Out of files, or a peer that is gone already: the next one tells anew.
+                // A peer that is gone already: others may stand behind it.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+                    ) =>
+                {
+                    continue;
+                }
+                // Most likely out of files: the next one that comes tells anew.
                 Err(_) => return false,
             };
             // Without a permission it is closed at once (RFC 6062 §5.3).
@@ -276,6 +290,9 @@ impl Worker {
         else {
             return false;
         };
+        // What is written goes first, or all that was ever sent would stay while a little waits.
+        connection.out.drain(..connection.written);
+        connection.written = 0;
         connection.out.extend_from_slice(bytes);
         self.flush_connection(now, id)
     }

@@ -119,6 +119,11 @@ impl Stream {
         self.out.len() - self.written
     }
 
+    /// Whether nothing waits, encrypted or not.
+    pub fn is_flushed(&self) -> bool {
+        self.waiting() == 0 && self.tls.as_ref().is_none_or(|tls| !tls.wants_write())
+    }
+
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
     }

@@ -97,7 +97,7 @@ impl Streams {
         stream.unsent = false;
         if stream.flush().is_err() {
             self.broken.push((id, StreamEnd::Error));
-        } else if stream.last && stream.waiting() == 0 {
+        } else if stream.last && stream.is_flushed() {
             self.broken.push((id, StreamEnd::Closed));
         }
     }
@@ -232,7 +232,7 @@ impl Worker {
     /// stands at this place. `false` if earlier answers are still to be read.
     fn move_stream(&mut self, id: StreamId, worker: u16, received: Range<usize>) -> bool {
         self.streams.flush_one(id);
-        if self.streams.waiting(id) > 0 {
+        if self.streams.get_mut(id).is_some_and(|stream| !stream.is_flushed()) {
             return false;
         }
         let Some(stream) = self.streams.all.get_mut(id.0 as usize) else { return false };

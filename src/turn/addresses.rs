@@ -6,7 +6,9 @@ use std::{
     ops::RangeInclusive,
 };
 
-use super::{Config, ExternalIp, peer_policy::Verdict, reach::Reach, relayed::Relayed};
+use super::{
+    Config, ExternalIp, allocation::Transport, peer_policy::Verdict, reach::Reach, relayed::Relayed,
+};
 use crate::{
     ids::{PeerAddr, RelayedAddr},
     stun::{ErrorCode, Family},
@@ -153,13 +155,15 @@ impl RelayAddresses {
         open: &Relayed,
         peer: PeerAddr,
         reach: Reach,
+        transport: Transport,
     ) -> Result<SocketAddr, ErrorCode> {
         self.check_permission(config, peer.0.ip())?;
         let wire = self.to_wire(peer);
         let allowed = peer.0.port() != 0
             // That would be a loop.
             && !self.is_listener(wire)
-            && (reach == Reach::Any && !self.is_own(config, peer.0.ip()) || open.contains(wire));
+            && (reach == Reach::Any && !self.is_own(config, peer.0.ip())
+                || open.contains(wire, transport));
         allowed.then_some(wire).ok_or(ErrorCode::Forbidden)
     }
 }
@@ -194,11 +198,19 @@ mod tests {
         // 203.0.113.0/24 is on the list, and so is 10/8; our own relayed addresses stay open.
         let open = Relayed::new(own.relay_ips());
         assert!(own.check_permission(&config, relayed.0.ip()).is_ok());
-        assert!(own.check_peer(&config, &open, PeerAddr(relayed.0), Reach::Any).is_err());
-        open.open(own.relay_ips()[0], 50000, SOMEBODY);
-        assert!(own.check_peer(&config, &open, PeerAddr(relayed.0), Reach::Any).is_ok());
+        assert!(
+            own.check_peer(&config, &open, PeerAddr(relayed.0), Reach::Any, Transport::Udp)
+                .is_err()
+        );
+        open.open(own.relay_ips()[0], 50000, SOMEBODY, Transport::Udp);
+        assert!(
+            own.check_peer(&config, &open, PeerAddr(relayed.0), Reach::Any, Transport::Udp).is_ok()
+        );
         for text in ["203.0.113.5:3478", "203.0.113.5:50001", "203.0.113.6:50000"] {
-            assert!(own.check_peer(&config, &open, peer(text), Reach::Any).is_err(), "{text}");
+            assert!(
+                own.check_peer(&config, &open, peer(text), Reach::Any, Transport::Udp).is_err(),
+                "{text}"
+            );
         }
     }
 
@@ -208,7 +220,7 @@ mod tests {
         let own = addresses(&config, &["8.8.4.4:3478", "[2606:4700::1]:3478", "127.0.0.1:3478"]);
         let open = Relayed::new(own.relay_ips());
         for ip in own.relay_ips() {
-            open.open(*ip, 50000, SOMEBODY);
+            open.open(*ip, 50000, SOMEBODY, Transport::Udp);
         }
         for (text, ok) in [
             ("8.8.4.4:50000", true),
@@ -223,7 +235,7 @@ mod tests {
             ("127.0.0.1:50000", false),
         ] {
             assert_eq!(
-                own.check_peer(&config, &open, peer(text), Reach::Any).is_ok(),
+                own.check_peer(&config, &open, peer(text), Reach::Any, Transport::Udp).is_ok(),
                 ok,
                 "{text}"
             );
@@ -238,8 +250,13 @@ mod tests {
         };
         let own = addresses(&config, &["127.0.0.1:3478"]);
         let open = Relayed::new(own.relay_ips());
-        assert!(own.check_peer(&config, &open, peer("127.0.0.1:3478"), Reach::Any).is_err());
-        assert!(own.check_peer(&config, &open, peer("127.0.0.1:9"), Reach::Any).is_ok());
+        assert!(
+            own.check_peer(&config, &open, peer("127.0.0.1:3478"), Reach::Any, Transport::Udp)
+                .is_err()
+        );
+        assert!(
+            own.check_peer(&config, &open, peer("127.0.0.1:9"), Reach::Any, Transport::Udp).is_ok()
+        );
     }
 
     #[test]

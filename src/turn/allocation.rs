@@ -164,6 +164,7 @@ impl Allocation {
         let permission = self.permissions.get(&peer.0.ip());
         // Datagrams have no way through an allocation of TCP (RFC 6062 §4.3).
         self.transport == Transport::Udp
-            && permission.is_some_and(|permission| !permission.own || open.contains(wire))
+            && permission
+                .is_some_and(|permission| !permission.own || open.contains(wire, Transport::Udp))
     }
 }

@@ -178,6 +178,26 @@ fn connections_are_bounded_and_end_with_their_allocation() {
     world.assert_nothing_is_left();
 }
 
+/// Of the server's own ports a Connect reaches those that are relayed over TCP: on the same number
+/// of one that is relayed over UDP, something else on this machine may listen.
+#[test]
+fn a_port_that_is_relayed_over_udp_is_no_peer_of_a_connect() {
+    let mut world = World::default();
+    let (mut alice, own) = client(&mut world);
+    let mut bob = Client::new("198.51.100.2:4000", "bob");
+    let udp = bob.allocate(&mut world);
+    assert_eq!(ask_for(&mut world, &mut alice, &udp.to_string()).unwrap().code, Some(403));
+    assert!(ask_for(&mut world, &mut alice, &own.to_string()).is_none(), "it is being made");
+    // And a datagram does not reach a port that is relayed over TCP.
+    bob.permit(&mut world, &own.ip().to_string());
+    assert_eq!(bob.send(&mut world, own, b"up"), None);
+    assert_eq!(bob.bind(&mut world, 0x4000, &own.to_string()).code, Some(403));
+    // Nor does what listens beside one come in as a peer.
+    alice.permit(&mut world, &own.ip().to_string());
+    assert_eq!(world.peer_connects(&udp.to_string(), own), None);
+    world.disconnect(alice.address);
+}
+
 /// Neither indications nor channels go through an allocation of TCP (RFC 6062 §4.3).
 #[test]
 fn datagrams_have_no_way_through() {

@@ -177,7 +177,7 @@ impl Engine {
         let permission = allocation.permissions.get(&peer.0.ip())?;
         // Of our own addresses only relayed ones are peers, here as everywhere.
         if allocation.transport != Transport::Tcp
-            || permission.own && !self.common.relayed.contains(source)
+            || permission.own && !self.common.relayed.contains(source, Transport::Tcp)
         {
             return None;
         }

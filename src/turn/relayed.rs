@@ -10,7 +10,11 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{AllocationId, RelayIp};
+use super::{AllocationId, RelayIp, allocation::Transport};
+
+/// The bit of an owner that relays TCP: the same port of UDP is somebody else's then, and the other
+/// way round.
+const TCP: u64 = 1 << 63;
 
 /// How many ports an address has.
 const PORTS: usize = u16::MAX as usize + 1;
@@ -50,9 +54,10 @@ impl Relayed {
     }
 
     /// An allocation's socket is open on this address.
-    pub fn open(&self, ip: RelayIp, port: u16, owner: Owner) {
+    pub fn open(&self, ip: RelayIp, port: u16, owner: Owner, transport: Transport) {
         if let Some(place) = self.place((ip.0, port).into()) {
-            place.store(owner.to_bits(), Ordering::Relaxed);
+            let tcp = if transport == Transport::Tcp { TCP } else { 0 };
+            place.store(owner.to_bits() | tcp, Ordering::Relaxed);
         }
     }
 
@@ -63,17 +68,23 @@ impl Relayed {
         }
     }
 
-    /// Whose this address is, if it is a relayed one. By the time that the answer is used the
+    /// Whose this address is, if it is a relayed one of UDP. By the time that the answer is used the
     /// allocation may be gone, and another under its name: whoever follows it looks again.
     #[inline]
     pub fn find(&self, address: SocketAddr) -> Option<Owner> {
-        Owner::from_bits(self.place(address)?.load(Ordering::Relaxed))
+        let bits = self.place(address)?.load(Ordering::Relaxed);
+        if bits & TCP == 0 { Owner::from_bits(bits) } else { None }
     }
 
-    /// Whether an allocation's socket is open on this address.
+    /// Whether an allocation's socket of this protocol is open on this address.
     #[inline]
-    pub fn contains(&self, address: SocketAddr) -> bool {
-        self.find(address).is_some()
+    pub fn contains(&self, address: SocketAddr, transport: Transport) -> bool {
+        match transport {
+            Transport::Udp => self.find(address).is_some(),
+            Transport::Tcp => {
+                self.place(address).is_some_and(|place| place.load(Ordering::Relaxed) & TCP != 0)
+            }
+        }
     }
 
     #[inline]
@@ -100,12 +111,26 @@ mod tests {
         for (n, port) in [0, 63, 64, 49152, 65535].into_iter().enumerate() {
             let owner =
                 Owner { worker: n as u16, allocation: AllocationId(u32::MAX * (n as u32 % 2)) };
-            relayed.open(ip, port, owner);
+            relayed.open(ip, port, owner, Transport::Udp);
             assert_eq!((find(port), find(port ^ 1)), (Some(owner), None));
             relayed.close(ip, port);
             assert_eq!(find(port), None);
         }
         assert!(relayed.is_empty());
-        assert!(!relayed.contains("192.0.2.2:49152".parse().unwrap()));
+        assert!(!relayed.contains("192.0.2.2:49152".parse().unwrap(), Transport::Udp));
+    }
+
+    /// Whatever else listens on the other protocol's port is none of ours.
+    #[test]
+    fn a_port_is_relayed_for_one_protocol() {
+        let ip = RelayIp("192.0.2.1".parse().unwrap());
+        let owner = Owner { worker: 1, allocation: AllocationId(u32::MAX) };
+        let at = SocketAddr::new(ip.0, 50_000);
+        for (ours, other) in [(Transport::Udp, Transport::Tcp), (Transport::Tcp, Transport::Udp)] {
+            let relayed = Relayed::new(&[ip]);
+            relayed.open(ip, at.port(), owner, ours);
+            assert!(relayed.contains(at, ours) && !relayed.contains(at, other));
+            assert_eq!(relayed.find(at), (ours == Transport::Udp).then_some(owner));
+        }
     }
 }

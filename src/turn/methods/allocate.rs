@@ -290,7 +290,7 @@ impl Engine {
             self.by_call.entry(call).or_default().push(id);
         }
         let owner = Owner { worker: self.worker, allocation: id };
-        self.common.relayed.open(taken.ip, taken.port, owner);
+        self.common.relayed.open(taken.ip, taken.port, owner, transport);
         self.metrics.allocation_opened();
         self.slots[id.0 as usize] = Slot::Open(Box::new(allocation));
         Some(opening.fingerprint)

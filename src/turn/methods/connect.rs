@@ -27,7 +27,7 @@ impl Engine {
         }
         let Common { addresses, config, relayed, .. } = &self.common;
         let reach = self.reach(&allocation.owner, peer.0.ip())?;
-        let to = addresses.check_peer(config, relayed, peer, reach)?;
+        let to = addresses.check_peer(config, relayed, peer, reach, Transport::Tcp)?;
         let from = (allocation.ip.0, allocation.port).into();
         let mut others = allocation.connections.iter().filter_map(|c| self.connections.get(*c));
         if others.any(|other| other.peer == peer) {
