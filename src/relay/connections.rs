@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, Read, Write},
+    io::{self, Read},
     net::SocketAddr,
 };
 
@@ -14,6 +14,7 @@ use mio::{
 };
 
 use super::{
+    outgoing::Outgoing,
     sockets,
     streams::{self, MAX_WAITING},
     worker::{Source, Worker},
@@ -43,8 +44,7 @@ struct Connection {
     /// The client's stream, once they are one.
     stream: Option<StreamId>,
     /// What the client has sent and the system has not taken yet.
-    out: Vec<u8>,
-    written: usize,
+    out: Outgoing,
     /// The client has closed its stream: when all is written this is closed, too.
     last: bool,
 }
@@ -57,29 +57,18 @@ impl Connection {
             ready: false,
             ending: false,
             stream: None,
-            out: Vec::new(),
-            written: 0,
+            out: Outgoing::default(),
             last: false,
         }
     }
 
     /// Writes what waits, as far as the system takes it. Gives how much still waits.
     fn flush(&mut self) -> io::Result<usize> {
-        while self.written < self.out.len() {
-            match self.socket.write(&self.out[self.written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.written += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(self.out.len() - self.written);
-                }
-                Err(error) => return Err(error),
-            }
+        match self.out.write_to(&mut self.socket) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => self.out.shrink(SMALL),
         }
-        self.out.clear();
-        self.written = 0;
-        // The memory of a burst that is over.
-        self.out.shrink_to(SMALL);
-        Ok(0)
+        Ok(self.out.waiting())
     }
 }
 
@@ -111,7 +100,7 @@ impl Connections {
 
     /// How much waits to be written to a peer, in bytes.
     pub fn waiting(&mut self, id: ConnectionId) -> usize {
-        self.get_mut(id).map_or(0, |connection| connection.out.len() - connection.written)
+        self.get_mut(id).map_or(0, |connection| connection.out.waiting())
     }
 
     /// What a token stands for.
@@ -290,10 +279,7 @@ impl Worker {
         else {
             return false;
         };
-        // What is written goes first, or all that was ever sent would stay while a little waits.
-        connection.out.drain(..connection.written);
-        connection.written = 0;
-        connection.out.extend_from_slice(bytes);
+        connection.out.push(bytes);
         self.flush_connection(now, id)
     }
 

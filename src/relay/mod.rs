@@ -14,6 +14,7 @@ mod listen;
 mod log_throttle;
 mod neighbours;
 mod opening;
+mod outgoing;
 mod pace;
 mod public;
 mod sockets;
@@ -55,8 +56,8 @@ pub const GATHER: Duration = Duration::from_millis(2);
 /// What the relay is started with.
 #[derive(Debug)]
 pub struct Config {
-    /// Where clients are served over UDP, and over TCP by [`Relay::take_listeners`]. A port of 0 takes any; an address of zeros means each
-    /// address that the machine has.
+    /// Where clients are served over UDP, and over TCP by [`Relay::take_listeners`]. A port of 0
+    /// takes any; an address of zeros means each address that the machine has.
     pub listen: Vec<SocketAddr>,
     /// How many threads relay. More than one needs an operating system that spreads the datagrams
     /// of one port over several sockets: Linux does.

@@ -11,6 +11,7 @@ use std::{
 use mio::net::TcpStream;
 use rustls::ServerConnection;
 
+use super::outgoing::{Outgoing, some};
 use crate::{
     stun::{Frame, MAX_FRAME},
     turn::{ConnectionId, FiveTuple},
@@ -78,9 +79,7 @@ pub(super) struct Stream {
     pub last: bool,
     /// The beginning of a message whose rest has not come.
     pub part: Vec<u8>,
-    out: Vec<u8>,
-    /// How much of `out` has been written.
-    written: usize,
+    out: Outgoing,
     /// When a whole message came last.
     pub heard: Instant,
     /// When its patience is looked at next.
@@ -100,8 +99,7 @@ impl Stream {
             spliced: None,
             last: false,
             part: new.received,
-            out: Vec::new(),
-            written: 0,
+            out: Outgoing::default(),
             heard,
             due,
             lease: new.lease,
@@ -116,7 +114,7 @@ impl Stream {
 
     /// How much waits to be written, in bytes.
     pub fn waiting(&self) -> usize {
-        self.out.len() - self.written
+        self.out.waiting()
     }
 
     /// Whether nothing waits, encrypted or not.
@@ -161,11 +159,7 @@ impl Stream {
         if waiting > MAX_QUEUE && !is_answer {
             return Queued::Dropped;
         }
-        if self.written > self.out.len() / 2 {
-            self.out.drain(..self.written);
-            self.written = 0;
-        }
-        self.out.extend_from_slice(bytes);
+        self.out.push(bytes);
         Queued::Yes
     }
 
@@ -176,37 +170,28 @@ impl Stream {
     pub fn flush(&mut self) -> io::Result<()> {
         match self.write_all() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => {
-                self.out.clear();
-                self.written = 0;
-                Ok(())
-            }
+            written => written,
         }
     }
 
     fn write_all(&mut self) -> io::Result<()> {
-        let Some(tls) = &mut self.tls else {
-            while self.written < self.out.len() {
-                self.written += some(self.socket.write(&self.out[self.written..]))?;
-            }
-            return Ok(());
-        };
+        let Some(tls) = &mut self.tls else { return self.out.write_to(&mut self.socket) };
         loop {
             while tls.wants_write() {
                 some(tls.write_tls(&mut self.socket))?;
             }
-            if self.written == self.out.len() {
+            let left = self.out.left();
+            if left.is_empty() {
                 return Ok(());
             }
             // Clients there are, coturn's among them, that take a record of TLS for a message: so
             // each has its own, where it fits one.
-            let left = &self.out[self.written..];
             let end = match Frame::first(left, MAX_FRAME) {
                 Frame::Whole { ends, .. } => ends,
                 _ => left.len(),
             };
-            self.written += tls.writer().write(&left[..end])?;
+            let written = tls.writer().write(&left[..end])?;
+            self.out.advance(written);
         }
     }
 
@@ -221,18 +206,9 @@ impl Stream {
 
     /// Gives back the memory of a burst that is over.
     pub fn shrink(&mut self) {
-        for buffer in [&mut self.out, &mut self.part] {
-            if buffer.is_empty() && buffer.capacity() > SMALL {
-                *buffer = Vec::new();
-            }
+        self.out.shrink(SMALL);
+        if self.part.is_empty() {
+            self.part.shrink_to(SMALL);
         }
-    }
-}
-
-/// A write that takes nothing would be tried forever.
-fn some(written: io::Result<usize>) -> io::Result<usize> {
-    match written {
-        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-        written => written,
     }
 }

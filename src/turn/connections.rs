@@ -83,15 +83,10 @@ impl Connections {
     }
 }
 
-/// The place of the worker that has a connection, by the number that a client knows it by.
-pub(super) fn worker_of(number: u32) -> u16 {
-    (number >> (u32::BITS - WORKER_BITS)) as u16
-}
-
 impl Engine {
-    /// The worker that a client's ConnectionBind with this number is for.
+    /// The place of the worker that has a connection, by the number that a client knows it by.
     pub fn connection_worker(number: u32) -> u16 {
-        worker_of(number)
+        (number >> (u32::BITS - WORKER_BITS)) as u16
     }
 
     /// The connections of an allocation.
@@ -205,7 +200,7 @@ impl Engine {
     }
 
     /// Time is over for a connection that nobody has bound.
-    pub(super) fn connection_expired(&mut self, _: Now, id: ConnectionId) {
+    pub(super) fn connection_expired(&mut self, id: ConnectionId) {
         self.refuse_connect(id, ErrorCode::ConnectionTimeoutOrFailure);
     }
 

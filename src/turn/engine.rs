@@ -115,7 +115,7 @@ impl Engine {
                         allocation.channel_of.remove(&channel.peer);
                     }
                 }
-                Timer::Connection(id) => self.connection_expired(now, id),
+                Timer::Connection(id) => self.connection_expired(id),
                 Timer::Reservation(token) => self.common.shared.expire(token),
             }
         }

@@ -1,0 +1,115 @@
+//! Bytes that wait to be written to a connection, of a client or of a peer.
+
+use std::io::{self, Write};
+
+/// What waits, behind what has been written of it.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Outgoing {
+    /// How much waits, in bytes.
+    pub fn waiting(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// What waits.
+    pub fn left(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+
+    /// Puts bytes behind what waits. Never more than as much again as waits is kept of what is
+    /// written: where something always waits, all that was ever sent would stay.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.written > self.bytes.len() / 2 {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// So much more has been written.
+    pub fn advance(&mut self, written: usize) {
+        self.written += written;
+        if self.written == self.bytes.len() {
+            self.bytes.clear();
+            self.written = 0;
+        }
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Errors
+    /// What the system says: `WouldBlock` where it takes no more for now.
+    pub fn write_to(&mut self, socket: &mut impl Write) -> io::Result<()> {
+        while self.waiting() > 0 {
+            let written = some(socket.write(self.left()))?;
+            self.advance(written);
+        }
+        Ok(())
+    }
+
+    /// Gives back the memory of a burst that is over, but for `most` bytes.
+    pub fn shrink(&mut self, most: usize) {
+        if self.bytes.is_empty() {
+            self.bytes.shrink_to(most);
+        }
+    }
+}
+
+/// A write that takes nothing would be tried forever.
+pub(super) fn some(written: io::Result<usize>) -> io::Result<usize> {
+    match written {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        written => written,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes, and then no more for now.
+    struct Socket(Vec<u8>, usize);
+
+    impl Write for Socket {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.1);
+            if taken == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.0.extend_from_slice(&bytes[..taken]);
+            self.1 -= taken;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A reader that is always a little behind: all comes in order, and nothing grows.
+    #[test]
+    fn what_is_written_does_not_stay_while_a_little_waits() {
+        let (mut out, mut socket) = (Outgoing::default(), Socket(Vec::new(), 0));
+        let mut sent = Vec::new();
+        out.push(&[7; 100]);
+        sent.extend([7; 100]);
+        for n in 0..10_000u32 {
+            let bytes = [n as u8; 1000];
+            out.push(&bytes);
+            sent.extend(bytes);
+            socket.1 = 1000;
+            assert_eq!(out.write_to(&mut socket).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(out.waiting(), 100);
+            assert!(out.bytes.capacity() < 5000, "{}", out.bytes.capacity());
+        }
+        socket.1 = 1000;
+        out.write_to(&mut socket).unwrap();
+        assert!(socket.0 == sent && out.left().is_empty());
+        out.shrink(0);
+        assert_eq!(out.bytes.capacity(), 0);
+    }
+}
