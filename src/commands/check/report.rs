@@ -12,12 +12,29 @@ pub(super) struct Report {
     steps: Vec<Step>,
 }
 
+/// What became of a step, or of a case of the conformance suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Status {
+pub(super) enum Status {
     Ok,
     Failed,
     Skipped,
+}
+
+impl Status {
+    /// How a line about it begins.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "FAILED",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// A time in milliseconds, to hundredths: as much as a reader can use.
+pub(super) fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e5).round() / 100.0
 }
 
 #[derive(Debug, Serialize)]
@@ -44,8 +61,7 @@ impl Report {
     ) -> Option<T> {
         let began = Instant::now();
         let result = tokio::time::timeout(self.deadline, step).await;
-        // Hundredths of a millisecond are as much as a reader can use.
-        let ms = (began.elapsed().as_secs_f64() * 1e5).round() / 100.0;
+        let ms = milliseconds(began.elapsed());
         let result = result.unwrap_or_else(|_| {
             let deadline = humantime::format_duration(self.deadline);
             Err(anyhow::anyhow!("nothing within {deadline}"))
@@ -97,12 +113,11 @@ impl Report {
 
 /// One row of the table.
 fn print(step: &Step) {
-    let (mark, time) = match step.status {
-        Status::Ok => ("ok", format!("{:.1} ms", step.ms)),
-        Status::Failed => ("FAILED", format!("{:.1} ms", step.ms)),
-        Status::Skipped => ("skipped", String::new()),
+    let time = match step.status {
+        Status::Ok | Status::Failed => format!("{:.1} ms", step.ms),
+        Status::Skipped => String::new(),
     };
-    println!("{mark:<8}{:<34}{time:>12}  {}", step.name, step.detail);
+    println!("{:<8}{:<34}{time:>12}  {}", step.status.mark(), step.name, step.detail);
     if let Some(hint) = &step.hint {
         println!("{:<8}hint: {hint}", "");
     }

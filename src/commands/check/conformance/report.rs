@@ -9,19 +9,12 @@ use super::{
     target::Target,
     verdict::{Case, Fault, Verdict},
 };
+use crate::commands::check::report::{Status, milliseconds};
 
 /// What has become of the cases so far.
 pub(super) struct Report {
     json: bool,
     outcomes: Vec<Outcome>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    Ok,
-    Failed,
-    Skipped,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,8 +48,7 @@ impl Report {
             }
             Err(Fault::Skipped(reason)) => (Status::Skipped, None, None, Some(reason)),
         };
-        // Hundredths of a millisecond are as much as a reader can use.
-        let ms = (took.as_secs_f64() * 1e5).round() / 100.0;
+        let ms = milliseconds(took);
         let outcome = Outcome { name, section, must, status, ms, expected, came, reason };
         if !self.json {
             print(&outcome);
@@ -90,11 +82,7 @@ impl Report {
 /// One line.
 fn print(outcome: &Outcome) {
     let Outcome { name, section, status, expected, came, reason, .. } = outcome;
-    let mark = match status {
-        Status::Ok => "ok",
-        Status::Failed => "FAILED",
-        Status::Skipped => "skipped",
-    };
+    let mark = status.mark();
     let detail = match (expected, came, reason) {
         (Some(expected), Some(came), _) => format!("expected {expected}; came {came}"),
         (_, _, Some(reason)) => reason.clone(),
