@@ -1,39 +1,15 @@
 //! coturn's own client against the relay: `turnutils_uclient` and `turnutils_stunclient`, from
 //! Debian's package `coturn`.
 
+mod coturn_tools;
 mod support;
 
-use std::{
-    net::SocketAddr,
-    process::{Command, Output},
-};
+use std::process::Command;
 
 use support::*;
 
-/// Runs a tool to its end, which it finds by itself or at the deadline.
-fn run(tool: &str, args: &[&str]) -> String {
-    let Output { status, stdout, stderr } = Command::new("timeout")
-        .args(["60", tool])
-        .args(args)
-        .output()
-        .unwrap_or_else(|error| panic!("{tool} cannot be run: {error}"));
-    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{tool} {args:?}: {status}\n{text}");
-    text
-}
-
-/// Runs `turnutils_uclient` with many packets, and fails unless each of them came back.
 fn uclient(server: &Server, v6: bool, args: &[&str]) {
-    let at: SocketAddr = server.address(v6);
-    let (port, ip) = (at.port().to_string(), at.ip().to_string());
-    let mut all = vec!["-p", &port, "-n", "200", "-m", "4", "-l", "172", "-z", "5"];
-    all.extend(args);
-    all.push(&ip);
-    let text = run("turnutils_uclient", &all);
-    assert!(text.contains("Total lost packets 0 "), "{args:?}\n{text}");
-    let sent = text.lines().filter_map(|l| l.split("tot_send_msgs=").nth(1)).next_back();
-    let sent: u32 = sent.and_then(|t| t.split(',').next()?.trim().parse().ok()).expect("a total");
-    assert!(sent >= 800, "{args:?}: only {sent} packets were sent\n{text}");
+    coturn_tools::uclient(server.address(v6), args);
 }
 
 const STATIC: [&str; 4] = ["-u", USER, "-w", PASSWORD];
@@ -135,9 +111,7 @@ fn wrong_credentials_get_nothing() {
 fn the_stun_client_gets_its_address() {
     let server = start(1, |_| {});
     for v6 in [false, true] {
-        let at = server.address(v6);
-        let text =
-            run("turnutils_stunclient", &["-p", &at.port().to_string(), &at.ip().to_string()]);
+        let text = coturn_tools::run("turnutils_stunclient", server.address(v6), &[]);
         let expected =
             if v6 { "UDP reflexive addr: ::1:" } else { "UDP reflexive addr: 127.0.0.1:" };
         assert!(text.contains(expected), "{text}");

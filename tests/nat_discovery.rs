@@ -1,12 +1,11 @@
 //! NAT behaviour discovery (RFC 5780) over real sockets, with coturn's tools and a bare client.
 
+mod coturn_tools;
 mod support;
 
-use std::{
-    net::{IpAddr, SocketAddr, UdpSocket},
-    process::Command,
-};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use coturn_tools::run;
 use stun::{addr::MappedAddress, attributes::*, message::*, xoraddr::XorMappedAddress};
 use support::*;
 
@@ -24,32 +23,19 @@ fn server(workers: usize, replies: u32) -> Server {
     (0..20).find_map(|_| start().ok()).expect("somewhere two ports in a row are free")
 }
 
-fn tool(name: &str, args: &[&str], at: SocketAddr) -> String {
-    let (ip, port) = (at.ip().to_string(), at.port().to_string());
-    let out = Command::new("timeout")
-        .args(["60", name, "-p", &port])
-        .args(args)
-        .arg(ip)
-        .output()
-        .unwrap_or_else(|error| panic!("{name} cannot be run: {error}"));
-    let text = [out.stdout, out.stderr].map(|t| String::from_utf8_lossy(&t).into_owned()).concat();
-    assert!(out.status.success(), "{name} {args:?}: {}\n{text}", out.status);
-    text
-}
-
 #[test]
 fn coturn_s_tools_find_no_nat_on_loopback() {
     for workers in [1, 2] {
         let server = server(workers, 1000);
         let at = server.address(false);
-        let text = tool("turnutils_stunclient", &["-f"], at);
+        let text = run("turnutils_stunclient", at, &["-f"]);
         assert!(text.contains(&format!("Other addr: : {OTHER}:{}", at.port() + 1)), "{text}");
         assert!(text.contains("UDP reflexive addr: 127.0.0.1:"), "{text}");
         for padding in [&[][..], &["-P"]] {
-            let text = tool(
+            let text = run(
                 "turnutils_natdiscovery",
-                &[&["-m", "-f", "-L", "127.0.0.1"], padding].concat(),
                 at,
+                &[&["-m", "-f", "-L", "127.0.0.1"], padding].concat(),
             );
             assert!(text.contains("No NAT! (Endpoint Independent Mapping)"), "{text}");
             assert!(text.contains("NAT with Endpoint Independent Filtering!"), "{text}");

@@ -1,16 +1,17 @@
 //! Allocations of TCP (RFC 6062) over real sockets: clients over TCP, peers over TCP.
 
 mod common;
+mod coturn_tools;
 mod support;
 
 use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    process::Command,
     thread,
 };
 
 use common::{DEADLINE, Server};
+use coturn_tools::{nothing_lost, run};
 use stun::{
     attributes::{ATTR_CONNECTION_ID, RawAttribute},
     message::{METHOD_CONNECT, METHOD_CONNECTION_ATTEMPT, METHOD_CONNECTION_BIND, Message, Setter},
@@ -179,18 +180,12 @@ fn a_client_that_is_gone_takes_its_connections_along() {
 #[test]
 fn coturn_s_client_relays_tcp() {
     let server = start(&["--max-connections-per-address", "1000"]);
-    let (ip, port) = server.turn().rsplit_once(':').unwrap();
+    let few = ["-t", "-y", "-n", "50", "-m", "2", "-l", "172", "-z", "5"];
+    let user = ["-u", "static", "-w", "pass"];
     for how in [&["-T"][..], &["-T", "-S"]] {
-        let output = Command::new("timeout")
-            .args(["60", "turnutils_uclient", "-t", "-y", "-n", "50", "-m", "2", "-l", "172"])
-            .args(["-z", "5", "-u", "static", "-w", "pass", "-p", port])
-            .args(how)
-            .arg(ip)
-            .output()
-            .expect("turnutils_uclient can be run");
-        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert!(output.status.success(), "{how:?}: {text}");
-        assert!(text.contains("Total lost packets 0 "), "{how:?}: {text}");
+        let args = [&few[..], &user, how].concat();
+        let at = server.turn().parse().unwrap();
+        nothing_lost(&run("turnutils_uclient", at, &args));
     }
     nothing_is_left(&server);
 }
