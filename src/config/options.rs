@@ -105,7 +105,7 @@ pub struct AddressOptions {
     #[arg(long, env = "CALLBOX_RELAY_IP", value_name = "IP", value_delimiter = ',')]
     pub relay_ip: Vec<IpAddr>,
 
-    /// The UDP ports that allocations get.
+    /// The ports that allocations get: of UDP, and of TCP where peers are to be relayed over it.
     ///
     /// The firewall must let them in. One allocation takes one port, so the range also bounds how
     /// many there can be.
