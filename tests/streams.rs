@@ -4,7 +4,10 @@ mod common;
 mod support;
 
 use std::{
+    io::{Read, Write},
     net::{TcpStream, UdpSocket},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -15,7 +18,11 @@ use support::plain_client::{Framed, PlainClient, Wire, channel_data};
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
 
 fn start(options: &[&str]) -> Server {
-    let users = ["--realm", support::REALM, "--user", "static:pass", "--workers", "2"];
+    start_workers("2", options)
+}
+
+fn start_workers(workers: &str, options: &[&str]) -> Server {
+    let users = ["--realm", support::REALM, "--user", "static:pass", "--workers", workers];
     Server::with(&[&users[..], options].concat())
 }
 
@@ -93,6 +100,35 @@ fn two_clients_of_one_server_talk_over_tcp_and_udp() {
         over_udp.socket.put(&channel_data(0x4002, payload));
         assert_eq!(over_tcp.receive(), padded(0x4001, payload));
     }
+}
+
+/// Thousands of requests come with one read: each is answered, and others are served between them.
+#[test]
+fn a_stream_that_asks_much_leaves_others_their_turn() {
+    const READS: usize = 30;
+    let server = start_workers("1", &[]);
+    let (busy, other) = (TcpStream::connect(server.turn()).unwrap(), connect(server.turn()));
+    busy.set_read_timeout(Some(DEADLINE)).unwrap();
+    other.put(BINDING);
+    let answer = other.take();
+    let requests = BINDING.repeat((64 << 10) / BINDING.len());
+    let mut answers = vec![0; requests.len() / BINDING.len() * answer.len()];
+    let (done, mut served) = (AtomicBool::new(false), 0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..READS {
+                (&busy).write_all(&requests).unwrap();
+                (&busy).read_exact(&mut answers).unwrap();
+            }
+            done.store(true, Relaxed);
+        });
+        while !done.load(Relaxed) {
+            other.put(BINDING);
+            assert_eq!(other.take(), answer);
+            served += 1;
+        }
+    });
+    assert!(served > 4 * READS, "only {served} between {READS} reads");
 }
 
 #[test]

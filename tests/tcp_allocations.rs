@@ -8,15 +8,15 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     thread,
+    time::Duration,
 };
 
 use common::{DEADLINE, Server};
 use coturn_tools::{nothing_lost, run};
-use stun::{
-    attributes::{ATTR_CONNECTION_ID, RawAttribute},
-    message::{METHOD_CONNECT, METHOD_CONNECTION_ATTEMPT, METHOD_CONNECTION_BIND, Message, Setter},
-};
-use support::plain_client::{Framed, PlainClient, peer_attribute};
+use support::plain_client::{Framed, PlainClient};
+
+/// How long the server waits for the other half.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(options: &[&str]) -> Server {
     // Several workers: a stream for data comes to another one than its allocation.
@@ -37,21 +37,9 @@ fn allocate(server: &Server) -> Client {
     PlainClient::allocate_tcp(Framed::new(stream(server.turn())))
 }
 
-fn number(message: &Message) -> Box<dyn Setter> {
-    let value = message.get(ATTR_CONNECTION_ID).unwrap();
-    Box::new(RawAttribute { typ: ATTR_CONNECTION_ID, length: 4, value })
-}
-
 /// Connects to a peer, and gives the stream that leads there.
 fn connect(server: &Server, client: &Client, peer: SocketAddr) -> TcpStream {
-    let made = client.request(METHOD_CONNECT, &[peer_attribute(peer)]);
-    bind(server, client, number(&made))
-}
-
-fn bind(server: &Server, client: &Client, number: Box<dyn Setter>) -> TcpStream {
-    let data = client.of_same_user(Framed::new(stream(server.turn())));
-    data.request(METHOD_CONNECTION_BIND, &[number]);
-    data.socket.into_inner()
+    client.connect_to(peer, Framed::new(stream(server.turn()))).into_inner()
 }
 
 fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -75,9 +63,9 @@ fn nothing_is_left(server: &Server) {
 fn a_client_connects_to_a_peer() {
     let server = start(&[]);
     let client = allocate(&server);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     // As many as there are workers, so that some come to each.
     for _ in 0..3 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut data = connect(&server, &client, listener.local_addr().unwrap());
         let (mut peer, from) = accept(&listener);
         assert_eq!(from, client.relayed);
@@ -102,21 +90,74 @@ fn a_peer_connects_to_a_client() {
     let mut peer = stream(&client.relayed.to_string());
     // What a peer says before it is bound is kept for the client.
     peer.write_all(b"early").unwrap();
-    let mut attempt = Message::new();
-    attempt.unmarshal_binary(&client.receive()).unwrap();
-    assert_eq!(attempt.typ.method, METHOD_CONNECTION_ATTEMPT);
-    let mut data = bind(&server, &client, number(&attempt));
+    let attempt = client.connection_attempt();
+    let data = client.bind_to(&attempt, Framed::new(stream(server.turn())));
+    let mut data = data.into_inner();
     assert_eq!(read(&data, 5), b"early");
     data.write_all(b"and back").unwrap();
     assert_eq!(read(&peer, 8), b"and back");
     // What a client has said last reaches the peer, and then the end.
     data.write_all(b"the last").unwrap();
     data.shutdown(Shutdown::Write).unwrap();
-    let mut rest = Vec::new();
-    peer.read_to_end(&mut rest).unwrap();
-    assert_eq!(rest, b"the last");
+    assert_eq!(rest(&peer), b"the last");
     drop(client);
     nothing_is_left(&server);
+}
+
+fn rest(mut stream: impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// Each side may go on when the other has said its last, and nothing of it is lost.
+#[test]
+fn one_side_ends_while_the_other_goes_on() {
+    const LEN: usize = 8 << 20;
+    let server = start(&[]);
+    let client = allocate(&server);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    for peer_ends_first in [true, false] {
+        let data = connect(&server, &client, listener.local_addr().unwrap());
+        let (peer, _) = accept(&listener);
+        let (mut first, mut second) = if peer_ends_first { (&peer, &data) } else { (&data, &peer) };
+        thread::scope(|scope| {
+            // More than fits between them: some of it is on its way when the first ends.
+            let sender = scope.spawn(move || second.write_all(&vec![7; LEN]).unwrap());
+            first.write_all(b"the last").unwrap();
+            first.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(rest(second), b"the last");
+            assert_eq!(read(first, LEN), vec![7; LEN]);
+            sender.join().unwrap();
+        });
+        second.write_all(b"and this").unwrap();
+        second.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(rest(first), b"and this");
+        // Both have ended: the pair is gone while its sockets are still held here.
+        server.wait_for_metric("callbox_relay_streams{transport=\"tcp\"}", |open| open == 1.0);
+    }
+}
+
+/// Who keeps still after the other has ended is not waited for.
+#[test]
+fn half_a_connection_does_not_stay() {
+    let server = start(&[]);
+    let client = allocate(&server);
+    let mut halves = Vec::new();
+    for peer_ends in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let data = connect(&server, &client, listener.local_addr().unwrap());
+        let (peer, _) = accept(&listener);
+        let (ends, stays) = if peer_ends { (peer, data) } else { (data, peer) };
+        ends.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(rest(&stays), b"");
+        ends.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+        halves.push((ends, stays));
+    }
+    for (ends, _stays) in &halves {
+        assert_eq!(rest(ends), b"", "the end comes without the other's");
+    }
+    server.wait_for_metric("callbox_relay_streams{transport=\"tcp\"}", |open| open == 1.0);
 }
 
 /// Much in both directions, past readers that take their time: nothing is lost, nothing grows.

@@ -6,7 +6,7 @@ mod support;
 use std::{
     fs,
     io::{self, Read, Write},
-    net::{TcpStream, UdpSocket},
+    net::{Shutdown, TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     process::Command,
     sync::Arc,
@@ -280,4 +280,58 @@ fn what_is_wrong_with_a_certificate_is_said() {
     let output = run(&mut callbox(&[&lone[..], &["--tls-listen", "127.0.0.1:0"]].concat()));
     assert_eq!(output.status, 2);
     assert!(output.stderr.contains("--tls-listen: there is no certificate"), "{}", output.stderr);
+}
+
+/// What goes over a connection of TCP is no message, even if it looks like many: it comes in large
+/// records. And when the peer has ended, the client may go on.
+#[test]
+fn a_peer_of_tcp_is_reached_over_tls() {
+    const LEN: usize = 1 << 20;
+    let files = Files::new();
+    let server = files.serve(&[]);
+    let tls = || Framed::new(connect(tls_port(&server), &files.current, &[]));
+    let client = PlainClient::allocate_tcp(tls());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut data = client.connect_to(listener.local_addr().unwrap(), tls()).into_inner();
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.set_read_timeout(Some(DEADLINE)).unwrap();
+
+    // Empty messages of channel 0x4000, if they were.
+    let sent = b"\x40\0\0\0".repeat(LEN / 4);
+    let (mut wire, mut got) = (Vec::new(), Vec::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            peer.write_all(&sent).unwrap();
+            peer.shutdown(Shutdown::Write).unwrap();
+        });
+        data.sock.read_to_end(&mut wire).unwrap();
+    });
+    let (mut records, mut at) = (0, 0);
+    while let Some(len) = wire.get(at + 3..at + 5) {
+        records += 1;
+        at += 5 + usize::from(u16::from_be_bytes([len[0], len[1]]));
+    }
+    assert!(records < LEN / 1000, "{records} records");
+    let mut left = &wire[..];
+    while !left.is_empty() {
+        data.conn.read_tls(&mut left).unwrap();
+        let state = data.conn.process_new_packets().unwrap();
+        let mut plain = vec![0; state.plaintext_bytes_to_read()];
+        data.conn.reader().read_exact(&mut plain).unwrap();
+        got.extend(plain);
+    }
+    assert!(got == sent, "{} bytes", got.len());
+    assert_eq!(data.conn.reader().read(&mut [0]).unwrap(), 0, "it says that it ends");
+
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            data.write_all(&sent).unwrap();
+            data.conn.send_close_notify();
+            data.flush().unwrap();
+        });
+        got.clear();
+        peer.read_to_end(&mut got).unwrap();
+    });
+    assert!(got == sent, "{} bytes", got.len());
+    server.wait_for_metric("callbox_relay_streams{transport=\"tls\"}", |open| open == 1.0);
 }

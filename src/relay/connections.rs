@@ -4,7 +4,8 @@
 use std::{
     collections::HashMap,
     io::{self, Read},
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
+    time::{Duration, Instant},
 };
 
 use mio::{
@@ -20,7 +21,7 @@ use super::{
     worker::{Source, Worker},
 };
 use crate::{
-    clock::Now,
+    clock::{Now, TimerQueue},
     turn::{AllocationId, ConnectionId, OpenError, StreamEnd, StreamId},
 };
 
@@ -30,6 +31,9 @@ const LISTENERS: usize = streams::TOKENS + (1 << (usize::BITS - 4));
 
 /// How many connections are accepted before others have their turn.
 const ACCEPTS: usize = 16;
+
+/// How long a listener that could not accept waits before it is tried again.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// A buffer that is larger than this is given back when it is empty.
 const SMALL: usize = 16 << 10;
@@ -45,8 +49,10 @@ struct Connection {
     stream: Option<StreamId>,
     /// What the client has sent and the system has not taken yet.
     out: Outgoing,
-    /// The client has closed its stream: when all is written this is closed, too.
-    last: bool,
+    /// The client has said its last: when all is written, so is the end.
+    ends: bool,
+    /// The end is written.
+    shut: bool,
 }
 
 impl Connection {
@@ -58,15 +64,21 @@ impl Connection {
             ending: false,
             stream: None,
             out: Outgoing::default(),
-            last: false,
+            ends: false,
+            shut: false,
         }
     }
 
-    /// Writes what waits, as far as the system takes it. Gives how much still waits.
+    /// Writes what waits, as far as the system takes it, and the end behind it if it is to end.
+    /// Gives how much still waits.
     fn flush(&mut self) -> io::Result<usize> {
         match self.out.write_to(&mut self.socket) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
             _ => self.out.shrink(SMALL),
+        }
+        if self.ends && !self.shut && self.out.waiting() == 0 {
+            self.shut = true;
+            self.socket.shutdown(Shutdown::Write)?;
         }
         Ok(self.out.waiting())
     }
@@ -76,6 +88,8 @@ impl Connection {
 struct Listener {
     socket: TcpListener,
     ready: bool,
+    /// When it is tried again, if it could not accept.
+    again: Option<Instant>,
 }
 
 /// What a worker has of TCP allocations.
@@ -83,6 +97,8 @@ struct Listener {
 pub(super) struct Connections {
     all: Vec<Option<Connection>>,
     listeners: HashMap<AllocationId, Listener>,
+    /// The listeners that could not accept.
+    pub accept_again: TimerQueue<AllocationId>,
 }
 
 impl Connections {
@@ -101,6 +117,11 @@ impl Connections {
     /// How much waits to be written to a peer, in bytes.
     pub fn waiting(&mut self, id: ConnectionId) -> usize {
         self.get_mut(id).map_or(0, |connection| connection.out.waiting())
+    }
+
+    /// Whether a peer knows that its client has said its last.
+    pub fn is_shut(&mut self, id: ConnectionId) -> bool {
+        self.get_mut(id).is_some_and(|connection| connection.shut)
     }
 
     /// What a token stands for.
@@ -135,22 +156,33 @@ impl Worker {
             Ok(listener)
         });
         let socket = opened.map_err(|error| self.not_opened(now, &error))?;
-        self.connections.listeners.insert(allocation, Listener { socket, ready: false });
+        let listener = Listener { socket, ready: false, again: None };
+        self.connections.listeners.insert(allocation, listener);
         Ok(())
     }
 
     /// Closes the listener of an allocation, if it has one. Its connections are closed apart.
     pub(super) fn stop_listening(&mut self, allocation: AllocationId) {
-        if let Some(mut listener) = self.connections.listeners.remove(&allocation)
-            && let Err(error) = self.poll.registry().deregister(&mut listener.socket)
-        {
+        let Some(mut listener) = self.connections.listeners.remove(&allocation) else { return };
+        if let Some(again) = listener.again {
+            self.connections.accept_again.clear(again, allocation);
+        }
+        if let Err(error) = self.poll.registry().deregister(&mut listener.socket) {
             tracing::debug!(%error, "a relay listener was not registered");
         }
     }
 
     /// Begins to connect to a peer. How it went is known when the socket can be written.
-    pub(super) fn connect(&mut self, now: Now, id: ConnectionId, from: SocketAddr, to: SocketAddr) {
-        let begun = sockets::connect_from(from, to)
+    pub(super) fn connect(
+        &mut self,
+        now: Now,
+        allocation: AllocationId,
+        id: ConnectionId,
+        from: SocketAddr,
+        to: SocketAddr,
+    ) {
+        let Some(listener) = self.connections.listeners.get(&allocation) else { return };
+        let begun = sockets::connect_from(&listener.socket, from, to)
             .and_then(|socket| self.watch(id, Connection::new(socket, false)));
         if begun.is_err() {
             self.engine.connected(now, id, false);
@@ -181,8 +213,12 @@ impl Worker {
                 {
                     continue;
                 }
-                // Most likely out of files: the next one that comes tells anew.
-                Err(_) => return false,
+                // Most likely out of files: the system says nothing of who waits when there are
+                // some again.
+                Err(_) => {
+                    self.later(now, allocation);
+                    return false;
+                }
             };
             // Without a permission it is closed at once (RFC 6062 §5.3).
             if let Some(id) = self.engine.peer_connected(now, allocation, source)
@@ -193,6 +229,25 @@ impl Worker {
             self.carry_out(now);
         }
         true
+    }
+
+    fn later(&mut self, now: Now, allocation: AllocationId) {
+        let Some(listener) = self.connections.listeners.get_mut(&allocation) else { return };
+        if listener.again.is_none() {
+            let again = now.instant + ACCEPT_AGAIN;
+            listener.again = Some(again);
+            self.connections.accept_again.set(again, allocation);
+        }
+    }
+
+    /// Tries the listeners again that could not accept.
+    pub(super) fn accept_again(&mut self, now: Now) {
+        while let Some(allocation) = self.connections.accept_again.pop(now.instant) {
+            if let Some(listener) = self.connections.listeners.get_mut(&allocation) {
+                listener.again = None;
+                self.add_ready(Source::TcpRelay(allocation));
+            }
+        }
     }
 
     /// Something has happened on a connection.
@@ -216,8 +271,11 @@ impl Worker {
 
     /// Makes a stream and a connection one.
     pub(super) fn splice(&mut self, stream: StreamId, connection: ConnectionId) {
+        // The last message, apart from what is none.
+        self.streams.flush_one(stream);
         if let Some(spliced) = self.streams.get_mut(stream) {
             spliced.spliced = Some(connection);
+            spliced.raw = true;
         }
         if let Some(spliced) = self.connections.get_mut(connection) {
             spliced.stream = Some(stream);
@@ -244,24 +302,32 @@ impl Worker {
         let buffer = self.batches.bytes_mut(slot.clone());
         let Some(connection) = self.connections.get_mut(id) else { return false };
         match connection.socket.read(buffer) {
-            Ok(0) => {}
+            // The client may still have something to say.
+            Ok(0) => {
+                self.streams.end_after(stream);
+                false
+            }
             Ok(read) => {
                 let more = read == buffer.len() || connection.ending;
                 let place = slot.start..slot.start + read;
                 self.engine.relayed_by_connection(id, 0, read);
                 self.relayed += 1;
                 self.streams.queue(stream, self.batches.bytes(place), true, &self.metrics);
-                return more;
+                if let Some(stream) = self.streams.get_mut(stream) {
+                    stream.heard = now.instant;
+                }
+                more
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
-            Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(_) => {
+                // The peer is gone: what it has said still reaches the client.
+                self.streams.finish_after(stream);
+                self.engine.close_connection(id);
+                self.carry_out(now);
+                false
+            }
         }
-        // The peer is gone: what it has said still reaches the client.
-        self.streams.finish_after(stream);
-        self.engine.close_connection(id);
-        self.carry_out(now);
-        false
     }
 
     /// Sends to a peer what its client has sent, or keeps it until the system takes it. `false` if so
@@ -283,21 +349,23 @@ impl Worker {
         self.flush_connection(now, id)
     }
 
-    /// Writes what waits for a peer. `false` if something still does.
+    /// Writes what waits for a peer. `false` if so much still does that its client is not to be read
+    /// for now, or if the connection is closed.
     fn flush_connection(&mut self, now: Now, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return false };
-        let stream = connection.stream;
-        match connection.flush() {
-            Ok(0) if !connection.last => {
-                // The client may have been held back.
-                if let Some(stream) = stream {
-                    self.add_ready(Source::Stream(stream));
+        match (connection.flush(), connection.stream) {
+            (Ok(0), Some(stream)) => {
+                if self.streams.get_mut(stream).is_some_and(|stream| stream.is_done()) {
+                    self.close_stream(now, stream, StreamEnd::Closed);
+                    return false;
                 }
+                // The client may have been held back.
+                self.add_ready(Source::Stream(stream));
                 true
             }
-            Ok(waiting) if waiting > 0 => waiting <= MAX_WAITING,
-            // All is said, or the peer does not listen.
-            Ok(_) | Err(_) => {
+            (Ok(waiting), _) => waiting <= MAX_WAITING,
+            // The peer is gone.
+            (Err(_), _) => {
                 self.engine.close_connection(id);
                 self.carry_out(now);
                 false
@@ -305,13 +373,15 @@ impl Worker {
         }
     }
 
-    /// The client's stream is at its end: what it has said still reaches the peer.
+    /// The client has said its last: the peer is told, once it has been written all of it.
     pub(super) fn end_spliced(&mut self, now: Now, stream: StreamId, connection: ConnectionId) {
-        if self.connections.waiting(connection) == 0 {
-            self.close_stream(now, stream, StreamEnd::Closed);
-        } else if let Some(connection) = self.connections.get_mut(connection) {
-            connection.last = true;
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.said_all = true;
         }
+        if let Some(connection) = self.connections.get_mut(connection) {
+            connection.ends = true;
+        }
+        self.flush_connection(now, connection);
     }
 
     /// Closes a connection, and the stream that it is one with once its client has read all.

@@ -84,7 +84,7 @@ pub(super) fn open_direct(
 pub(super) fn listen(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = new(address)?;
     if shared {
-        share(&socket)?;
+        share(&socket, true)?;
     }
     // Less than was asked for is no error.
     socket.set_recv_buffer_size(LISTENER_BUFFER)?;
@@ -115,17 +115,33 @@ pub(crate) fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Opens the listener of an allocation of TCP.
+/// Opens the listener of an allocation of TCP. Nothing else can have its address.
+///
+/// # Errors
+/// What the system says, `AddrInUse` if somebody has the address.
 pub(super) fn listen_for_peers(address: SocketAddr) -> io::Result<mio::net::TcpListener> {
     let socket = peer_socket(address)?;
+    socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(mio::net::TcpListener::from_std(socket.into()))
 }
 
-/// Begins to connect to a peer from the address of an allocation of TCP.
-pub(super) fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<mio::net::TcpStream> {
-    let socket = peer_socket(from)?;
+/// Begins to connect to a peer from the address of an allocation of TCP, which is its listener's.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn connect_from(
+    listener: &mio::net::TcpListener,
+    from: SocketAddr,
+    to: SocketAddr,
+) -> io::Result<mio::net::TcpStream> {
+    let (listener, socket) = (SockRef::from(listener), peer_socket(from)?);
     socket.set_tcp_nodelay(true)?;
+    // Only for this moment, so that nothing else can have the address too.
+    share(&listener, true)?;
+    let bound = share(&socket, true).and_then(|()| socket.bind(&from.into()));
+    share(&listener, false)?;
+    bound?;
     match socket.connect(&to.into()) {
         Err(error) if !is_in_progress(&error) => Err(error),
         _ => Ok(mio::net::TcpStream::from_std(socket.into())),
@@ -137,26 +153,56 @@ fn is_in_progress(error: &io::Error) -> bool {
     in_progress || error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// A listener and the connections from its address share it.
 fn peer_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
-    share(&socket)?;
+    // The system remembers the connections of whoever had the address before.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
     Ok(socket)
 }
 
+/// Lets other sockets of this user have the same address, or no longer.
 #[cfg(unix)]
-fn share(socket: &Socket) -> io::Result<()> {
-    socket.set_reuse_port(true)
+fn share(socket: &Socket, shared: bool) -> io::Result<()> {
+    socket.set_reuse_port(shared)
 }
 
 #[cfg(not(unix))]
-fn share(_: &Socket) -> io::Result<()> {
+fn share(_: &Socket, _: bool) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has one worker only: --workers 1"))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::ErrorKind::AddrInUse;
+
+    use super::*;
+
+    #[test]
+    fn nobody_shares_the_address_of_an_allocation() {
+        for ip in ["127.0.0.1", "::1"] {
+            let any = SocketAddr::new(ip.parse().unwrap(), 0);
+            let listener = listen_for_peers(any).unwrap();
+            let address = listener.local_addr().unwrap();
+            // Of another server of the same user as well.
+            let taken = || listen_for_peers(address).unwrap_err().kind() == AddrInUse;
+            assert!(taken());
+            let peer = TcpListener::bind(any).unwrap();
+            let to = peer.local_addr().unwrap();
+            let connected = connect_from(&listener, address, to).unwrap();
+            assert_eq!(peer.accept().unwrap().1, address);
+            assert!(taken(), "after a connection");
+            // A second one while there is a first.
+            let peer = TcpListener::bind(any).unwrap();
+            connect_from(&listener, address, peer.local_addr().unwrap()).unwrap();
+            assert_eq!(peer.accept().unwrap().1, address);
+            drop((listener, connected));
+            // What the system remembers of it does not keep it from the next.
+            assert_eq!(listen_for_peers(address).unwrap().local_addr().unwrap(), address);
+        }
+    }
 }

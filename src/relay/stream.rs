@@ -4,7 +4,7 @@ use std::{
     any::Any,
     fmt,
     io::{self, Read, Write},
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     time::Instant,
 };
 
@@ -24,6 +24,12 @@ const MAX_QUEUE: usize = 256 << 10;
 /// How much more may wait before the stream is closed: answers are not dropped, for nobody asks
 /// again over TCP.
 const MAX_ANSWERS: usize = 64 << 10;
+
+/// How much is encrypted before it is written, in bytes. rustls keeps no more than 64 KiB.
+const ENCRYPTED: usize = 32 << 10;
+
+/// What a record adds to that, at most.
+const RECORD: usize = 64;
 
 /// A buffer that is larger than this is given back when it has long been empty.
 const SMALL: usize = 4 << 10;
@@ -75,12 +81,22 @@ pub(super) struct Stream {
     pub ending: bool,
     /// The connection to a peer that it is one with.
     pub spliced: Option<ConnectionId>,
+    /// It has been one with a connection: what is written are no messages.
+    pub raw: bool,
+    /// Of one with a connection: the client has said its last.
+    pub said_all: bool,
+    /// When all that waits is written, so is the end: the client may go on.
+    pub ends: bool,
+    /// The end is written.
+    shut: bool,
     /// When all that waits is written, it is closed.
     pub last: bool,
-    /// The beginning of a message whose rest has not come.
+    /// The beginning of a message whose rest has not come, or more than had its turn.
     pub part: Vec<u8>,
+    /// Whether whole messages stand in `part`.
+    pub behind: bool,
     out: Outgoing,
-    /// When a whole message came last.
+    /// When a whole message came last; of one with a connection, when anything passed.
     pub heard: Instant,
     /// When its patience is looked at next.
     pub due: Instant,
@@ -97,8 +113,13 @@ impl Stream {
             unsent: false,
             ending: false,
             spliced: None,
+            raw: false,
+            said_all: false,
+            ends: false,
+            shut: false,
             last: false,
             part: new.received,
+            behind: false,
             out: Outgoing::default(),
             heard,
             due,
@@ -120,6 +141,16 @@ impl Stream {
     /// Whether nothing waits, encrypted or not.
     pub fn is_flushed(&self) -> bool {
         self.waiting() == 0 && self.tls.as_ref().is_none_or(|tls| !tls.wants_write())
+    }
+
+    /// Whether the client knows that its peer has said its last.
+    pub fn is_shut(&self) -> bool {
+        self.shut
+    }
+
+    /// Whether there is nothing more to be done for the client.
+    pub fn is_done(&self) -> bool {
+        self.last && self.is_flushed() || self.said_all && self.shut
     }
 
     pub fn is_tls(&self) -> bool {
@@ -163,13 +194,17 @@ impl Stream {
         Queued::Yes
     }
 
-    /// Writes what waits, as far as the system takes it.
+    /// Writes what waits, as far as the system takes it, and the end behind it if it is to end.
     ///
     /// # Errors
     /// What the system says, but not `WouldBlock`: the rest waits until there is room again.
     pub fn flush(&mut self) -> io::Result<()> {
         match self.write_all() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Ok(()) if self.ends && !self.shut => {
+                self.shut = true;
+                self.socket.shutdown(Shutdown::Write)
+            }
             written => written,
         }
     }
@@ -180,18 +215,31 @@ impl Stream {
             while tls.wants_write() {
                 some(tls.write_tls(&mut self.socket))?;
             }
-            let left = self.out.left();
-            if left.is_empty() {
+            let mut encrypted = 0;
+            while encrypted < ENCRYPTED {
+                let left = self.out.left();
+                // Clients there are, coturn's among them, that take a record of TLS for a message:
+                // so each has its own, where it fits one.
+                let end = match Frame::first(left, MAX_FRAME) {
+                    Frame::Whole { ends, .. } if !self.raw => ends,
+                    _ => left.len(),
+                };
+                if end == 0 {
+                    break;
+                }
+                let written = tls.writer().write(&left[..end])?;
+                self.out.advance(written);
+                encrypted += written + RECORD;
+                if written < end {
+                    break;
+                }
+            }
+            if self.ends && self.out.waiting() == 0 {
+                tls.send_close_notify();
+            }
+            if !tls.wants_write() {
                 return Ok(());
             }
-            // Clients there are, coturn's among them, that take a record of TLS for a message: so
-            // each has its own, where it fits one.
-            let end = match Frame::first(left, MAX_FRAME) {
-                Frame::Whole { ends, .. } => ends,
-                _ => left.len(),
-            };
-            let written = tls.writer().write(&left[..end])?;
-            self.out.advance(written);
         }
     }
 

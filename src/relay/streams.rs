@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{Now, TimerQueue},
     ids::ClientAddr,
-    stun::{Frame, MAX_DATAGRAM, Request},
+    stun::{Frame, Kind, MAX_DATAGRAM, Request},
     turn::{DropReason, Engine, FiveTuple, Metrics, StreamEnd, StreamId, Via},
 };
 
@@ -31,6 +31,10 @@ pub(super) const TOKENS: usize = 1 << (usize::BITS - 2);
 /// How much may wait on one side of a spliced pair before the other is not read for a while, in
 /// bytes.
 pub(super) const MAX_WAITING: usize = 64 << 10;
+
+/// How many STUN messages of one stream are served before others have their turn: each may be a
+/// request, and a read brings thousands.
+const MESSAGES: usize = 64;
 
 /// The type of a ConnectionBind request (RFC 6062 §6.1).
 const CONNECTION_BIND: [u8; 2] = [0x00, 0x0b];
@@ -60,11 +64,7 @@ impl Streams {
     pub fn queue(&mut self, id: StreamId, bytes: &[u8], is_answer: bool, metrics: &Metrics) {
         let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else { return };
         match stream.queue(bytes, is_answer) {
-            Queued::Yes => {
-                if !std::mem::replace(&mut stream.unsent, true) {
-                    self.unsent.push(id);
-                }
-            }
+            Queued::Yes => self.flush_later(id),
             Queued::Dropped => metrics.dropped(DropReason::SlowReader),
             Queued::Stuck => self.broken.push((id, StreamEnd::Stuck)),
         }
@@ -79,7 +79,20 @@ impl Streams {
     pub fn finish_after(&mut self, id: StreamId) {
         let Some(stream) = self.get_mut(id) else { return };
         stream.last = true;
-        if !std::mem::replace(&mut stream.unsent, true) {
+        self.flush_later(id);
+    }
+
+    /// Tells a client that nothing more comes, once all that waits is written.
+    pub fn end_after(&mut self, id: StreamId) {
+        let Some(stream) = self.get_mut(id) else { return };
+        stream.ends = true;
+        self.flush_later(id);
+    }
+
+    fn flush_later(&mut self, id: StreamId) {
+        if let Some(stream) = self.get_mut(id)
+            && !std::mem::replace(&mut stream.unsent, true)
+        {
             self.unsent.push(id);
         }
     }
@@ -97,9 +110,18 @@ impl Streams {
         stream.unsent = false;
         if stream.flush().is_err() {
             self.broken.push((id, StreamEnd::Error));
-        } else if stream.last && stream.is_flushed() {
+        } else if stream.is_done() {
             self.broken.push((id, StreamEnd::Closed));
         }
+    }
+
+    /// Takes a stream out, and with it all that was to happen to it: its name may be another's
+    /// before this turn is over.
+    fn remove(&mut self, id: StreamId) -> Option<Stream> {
+        let stream = self.all.get_mut(id.0 as usize)?.take()?;
+        self.timers.clear(stream.due, id);
+        self.broken.retain(|(broken, _)| *broken != id);
+        Some(stream)
     }
 }
 
@@ -140,9 +162,7 @@ impl Worker {
 
     /// Closes a stream, and with it what its client had.
     pub(super) fn close_stream(&mut self, now: Now, id: StreamId, end: StreamEnd) {
-        let Some(stream) = self.streams.all.get_mut(id.0 as usize) else { return };
-        let Some(mut stream) = stream.take() else { return };
-        self.streams.timers.clear(stream.due, id);
+        let Some(mut stream) = self.streams.remove(id) else { return };
         stream.finish();
         if let Err(error) = self.poll.registry().deregister(&mut stream.socket) {
             tracing::debug!(%error, "a connection was not registered");
@@ -155,6 +175,12 @@ impl Worker {
     /// Closes what went wrong while it was written to, or has been written to its end.
     pub(super) fn close_broken(&mut self, now: Now) {
         while let Some((id, end)) = self.streams.broken.pop() {
+            let spliced = self.streams.get_mut(id).and_then(|stream| stream.spliced);
+            if end == StreamEnd::Closed && spliced.is_some_and(|c| self.connections.waiting(c) > 0)
+            {
+                // The peer has still to read what the client has said.
+                continue;
+            }
             self.close_stream(now, id, end);
             // What closing it led to is not kept until the next event.
             self.send();
@@ -167,7 +193,12 @@ impl Worker {
             let Some(stream) = self.streams.get_mut(id) else { continue };
             stream.shrink();
             let silent = now.instant.saturating_duration_since(stream.heard) >= PATIENCE;
-            if silent && !self.engine.is_in_use(stream.tuple) {
+            // One side has ended, and the other keeps still: it is not waited for.
+            let over = match stream.spliced {
+                Some(connection) => stream.is_shut() || self.connections.is_shut(connection),
+                None => !self.engine.is_in_use(stream.tuple),
+            };
+            if silent && over {
                 self.close_stream(now, id, StreamEnd::Silent);
                 continue;
             }
@@ -191,29 +222,35 @@ impl Worker {
         let slot = self.batches.take_slot();
         let Some(stream) = self.streams.get_mut(id) else { return false };
         let held_back = stream.spliced.is_some_and(|c| self.connections.waiting(c) > MAX_WAITING);
-        if held_back || stream.last {
+        if held_back || stream.last || stream.said_all {
             return false;
         }
         let buffer = self.batches.bytes_mut(slot.clone());
         let part = stream.part.len();
         buffer[..part].copy_from_slice(&stream.part);
         let room = buffer.len() - part;
-        let (read, more) = match stream.read(&mut buffer[part..]) {
-            Ok(0) => {
-                match stream.spliced {
-                    Some(connection) => self.end_spliced(now, id, connection),
-                    None => self.close_stream(now, id, StreamEnd::Closed),
+        let (read, more) = if std::mem::take(&mut stream.behind) {
+            // What has come has its turn first.
+            (0, true)
+        } else {
+            match stream.read(&mut buffer[part..]) {
+                Ok(0) => {
+                    match stream.spliced {
+                        Some(connection) => self.end_spliced(now, id, connection),
+                        None => self.close_stream(now, id, StreamEnd::Closed),
+                    }
+                    return false;
                 }
-                return false;
+                Ok(read) => (read, read == room || stream.may_have_more()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
+                Err(_) => return self.end_stream(now, id, StreamEnd::Error),
             }
-            Ok(read) => (read, read == room || stream.may_have_more()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
-            Err(_) => return self.end_stream(now, id, StreamEnd::Error),
         };
         let tuple = stream.tuple;
         stream.part.clear();
-        self.route_stream(now, id, tuple, slot.start..slot.start + part + read) && more
+        let goes_on = self.route_stream(now, id, tuple, slot.start..slot.start + part + read);
+        goes_on && (more || self.streams.get_mut(id).is_some_and(|stream| stream.behind))
     }
 
     /// The worker that a ConnectionBind at this place is for, if it is another one.
@@ -229,21 +266,21 @@ impl Worker {
     }
 
     /// Gives a stream to the worker that has the connection which its client wants to bind, with what
-    /// stands at this place. `false` if earlier answers are still to be read.
-    fn move_stream(&mut self, id: StreamId, worker: u16, received: Range<usize>) -> bool {
+    /// stands at this place; or keeps that until the client has read the answers before it.
+    fn move_stream(&mut self, id: StreamId, worker: u16, received: Range<usize>) {
         self.streams.flush_one(id);
-        if self.streams.get_mut(id).is_some_and(|stream| !stream.is_flushed()) {
-            return false;
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        if !stream.is_flushed() {
+            self.keep(id, received);
+            return;
         }
-        let Some(stream) = self.streams.all.get_mut(id.0 as usize) else { return false };
-        let Some(mut stream) = stream.take() else { return false };
-        self.streams.timers.clear(stream.due, id);
+        let Some(mut stream) = self.streams.remove(id) else { return };
         if let Err(error) = self.poll.registry().deregister(&mut stream.socket) {
             tracing::debug!(%error, "a connection was not registered");
         }
         self.metrics.stream_moved(stream.is_tls());
         self.engine.stream_closed(id);
-        let Ok(local) = stream.socket.local_addr() else { return true };
+        let Ok(local) = stream.socket.local_addr() else { return };
         let stream = stream.into_new(local, self.batches.bytes(received).to_vec());
         let (commands, waker) = &self.others[usize::from(worker)];
         if commands.send(Command::Stream(Box::new(stream))).is_ok()
@@ -251,7 +288,13 @@ impl Worker {
         {
             tracing::error!(%error, "a relay worker cannot be woken");
         }
-        true
+    }
+
+    /// Keeps messages until the stream has its turn again.
+    fn keep(&mut self, id: StreamId, messages: Range<usize>) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.part.extend_from_slice(self.batches.bytes(messages));
+        stream.behind = true;
     }
 
     fn end_stream(&mut self, now: Now, id: StreamId, end: StreamEnd) -> bool {
@@ -259,8 +302,8 @@ impl Worker {
         false
     }
 
-    /// Routes the messages that stand at this place, and keeps the beginning of the last. `false`
-    /// if the stream is closed.
+    /// Routes the messages that stand at this place, and keeps what is left. `false` if the stream
+    /// is closed, or has to wait.
     fn route_stream(
         &mut self,
         now: Now,
@@ -269,18 +312,27 @@ impl Worker {
         mut left: Range<usize>,
     ) -> bool {
         let mut limit = MAX_REQUEST;
+        let mut served = 0;
         loop {
             let Some(stream) = self.streams.get_mut(id) else { return false };
             if let Some(connection) = stream.spliced {
                 // What follows a ConnectionBind, and all that comes later, is the peer's.
+                stream.heard = now.instant;
                 return left.is_empty() || self.send_to_connection(now, connection, left);
             }
-            match Frame::first(self.batches.bytes(left.clone()), limit) {
+            let bytes = self.batches.bytes(left.clone());
+            match Frame::first(bytes, limit) {
                 Frame::Whole { message, ends } => {
+                    if Kind::of(bytes) == Kind::Stun {
+                        if served == MESSAGES {
+                            self.keep(id, left);
+                            return true;
+                        }
+                        served += 1;
+                    }
                     let place = left.start..left.start + message;
-                    if let Some(worker) = self.other_worker(tuple, place.clone())
-                        && self.move_stream(id, worker, left.clone())
-                    {
+                    if let Some(worker) = self.other_worker(tuple, place.clone()) {
+                        self.move_stream(id, worker, left);
                         return false;
                     }
                     left.start += ends;

@@ -192,6 +192,7 @@ impl Worker {
             self.engine.handle_timeout(now);
             self.carry_out(now);
             self.tend_streams(now);
+            self.accept_again(now);
             for event in &events {
                 if event.token() == WAKER {
                     if self.obey(now) {
@@ -225,7 +226,11 @@ impl Worker {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let due = [self.engine.next_timeout(), self.streams.timers.next()];
+        let due = [
+            self.engine.next_timeout(),
+            self.streams.timers.next(),
+            self.connections.accept_again.next(),
+        ];
         let due = due.into_iter().flatten().min()?;
         // The system counts in whole milliseconds: one more, so as not to wake too early.
         Some(due.saturating_duration_since(Now::read().instant) + Duration::from_millis(1))
@@ -288,10 +293,12 @@ impl Worker {
                     self.add_ready(Source::Connection(connection));
                 }
             }
+            let mut behind = false;
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.ending |= event.is_read_closed() || event.is_error();
+                behind = stream.behind;
             }
-            if event.is_readable() || event.is_read_closed() || event.is_error() {
+            if behind || event.is_readable() || event.is_read_closed() || event.is_error() {
                 self.add_ready(Source::Stream(id));
             }
             return;
@@ -375,7 +382,9 @@ impl Worker {
                     let result = self.listen(now, allocation, address);
                     self.engine.relay_opened(now, allocation, result);
                 }
-                Output::Connect { connection, from, to } => self.connect(now, connection, from, to),
+                Output::Connect { allocation, connection, from, to } => {
+                    self.connect(now, allocation, connection, from, to);
+                }
                 Output::Splice { stream, connection } => self.splice(stream, connection),
                 Output::CloseConnection { connection, stream } => {
                     self.close_connection(connection, stream);

@@ -56,6 +56,8 @@ pub enum Output {
     /// Connect to a peer, and say how it went with
     /// [`Engine::connected`](super::Engine::connected).
     Connect {
+        /// Whose connection it is.
+        allocation: AllocationId,
         /// By which name.
         connection: ConnectionId,
         /// From which address.

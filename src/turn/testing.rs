@@ -209,7 +209,7 @@ impl World {
                     let closed = self.sockets.remove(&(worker, allocation));
                     assert!(closed.is_some(), "{allocation:?} was not open");
                 }
-                Output::Connect { connection, from, to } => {
+                Output::Connect { connection, from, to, .. } => {
                     let from = self.sockets.values().find(|open| **open == from).copied();
                     self.connecting.push((connection, from.expect("it is open"), to));
                 }

@@ -8,7 +8,8 @@ use std::{
 
 use stun::{
     attributes::{
-        ATTR_DATA, ATTR_DONT_FRAGMENT, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, RawAttribute,
+        ATTR_CONNECTION_ID, ATTR_DATA, ATTR_DONT_FRAGMENT, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME,
+        RawAttribute,
     },
     error_code::ErrorCodeAttribute,
     integrity::MessageIntegrity,
@@ -168,6 +169,29 @@ impl<W: Wire> PlainClient<W> {
         let challenge = other.exchange(&message(METHOD_REFRESH, &[]).raw);
         other.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
         other
+    }
+
+    /// Has the server connect to a peer, and gives the stream that leads there (RFC 6062).
+    pub fn connect_to(&self, peer: SocketAddr, data: W) -> W {
+        let made = self.request(METHOD_CONNECT, &[peer_attribute(peer)]);
+        self.bind_to(&made, data)
+    }
+
+    /// Makes a stream one with the connection that the server has told of.
+    pub fn bind_to(&self, told: &Message, data: W) -> W {
+        let value = told.get(ATTR_CONNECTION_ID).unwrap();
+        let number = RawAttribute { typ: ATTR_CONNECTION_ID, length: 4, value };
+        let data = self.of_same_user(data);
+        data.request(METHOD_CONNECTION_BIND, &[Box::new(number)]);
+        data.socket
+    }
+
+    /// The next message, which says that a peer has connected.
+    pub fn connection_attempt(&self) -> Message {
+        let mut attempt = Message::new();
+        attempt.unmarshal_binary(&self.receive()).unwrap();
+        assert_eq!(attempt.typ.method, METHOD_CONNECTION_ATTEMPT);
+        attempt
     }
 
     fn allocate_by(

@@ -36,7 +36,7 @@ impl Engine {
         let (transaction, fingerprint) = (request.transaction, request.fingerprint);
         let state = State::Connecting { transaction, fingerprint, key };
         let connection = self.add_connection(now, id, peer, state)?;
-        self.outputs.push_back(Output::Connect { connection, from, to });
+        self.outputs.push_back(Output::Connect { allocation: id, connection, from, to });
         Ok(())
     }
 }
