@@ -55,6 +55,7 @@ fn read(mut stream: impl Read, len: usize) -> Vec<u8> {
 }
 
 fn nothing_is_left(server: &Server) {
+    server.wait_for_metric("callbox_peer_connections", |open| open == 0.0);
     server.wait_for_metric("callbox_allocations", |open| open == 0.0);
     server.wait_for_metric("callbox_relay_streams{transport=\"tcp\"}", |open| open == 0.0);
 }
@@ -69,6 +70,7 @@ fn a_client_connects_to_a_peer() {
         let mut data = connect(&server, &client, listener.local_addr().unwrap());
         let (mut peer, from) = accept(&listener);
         assert_eq!(from, client.relayed);
+        server.wait_for_metric("callbox_peer_connections", |open| open >= 1.0);
         data.write_all(b"from the client").unwrap();
         assert_eq!(read(&peer, 15), b"from the client");
         peer.write_all(b"from the peer").unwrap();

@@ -410,7 +410,8 @@ pub struct RelayOptions {
     /// How many allocations there may be in all.
     ///
     /// Each takes a port, a socket and some memory; one with an address of each family counts twice.
-    /// Past it, clients get error 508.
+    /// Past it, clients get error 508. There may be as many connections to peers of TCP allocations
+    /// (RFC 6062) besides.
     #[arg(long, env = "CALLBOX_MAX_ALLOCATIONS", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_allocations, value_parser = at_least_one)]
     pub max_allocations: usize,
@@ -511,7 +512,8 @@ pub struct SignalingOptions {
     /// How many TCP connections there may be in all; a signaling session holds one, and so does a
     /// client of the relay over TCP or TLS.
     ///
-    /// The process needs as many file descriptors (`ulimit -n`), and one more for each allocation.
+    /// The process needs as many file descriptors (`ulimit -n`), and one more for each allocation and
+    /// for each connection of one to a peer.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_sessions, value_parser = at_least_one)]
     pub max_connections: usize,

@@ -187,6 +187,11 @@ impl Numbers {
             "Clients of the relay over TCP and TLS that are gone, by reason.",
             relay.stream_ends.iter().map(|(reason, count)| (vec![("reason", *reason)], *count)),
         )?;
+        families.gauge(
+            "callbox_peer_connections",
+            "Connections to peers of TCP allocations now.",
+            one(relay.peer_connections),
+        )?;
         // There are methods times error codes of these, and most never happen.
         let requests = relay.requests.iter().filter(|(_, _, count)| *count > 0);
         families.counter(

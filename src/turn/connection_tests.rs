@@ -178,6 +178,27 @@ fn connections_are_bounded_and_end_with_their_allocation() {
     world.assert_nothing_is_left();
 }
 
+#[test]
+fn there_are_as_many_connections_as_allocations_in_all() {
+    let mut world = World::new(Config { max_allocations: 3, ..Config::default() }, 1);
+    let (mut alice, relayed) = client(&mut world);
+    let mut bob = data_stream(&mut world, "198.51.100.2:4000", "bob");
+    let bobs = bob.request(&mut world, METHOD_ALLOCATE, &[tcp()]).relayed();
+    for client in [&mut alice, &mut bob] {
+        client.permit(&mut world, "8.8.8.8");
+    }
+    let come = |world: &mut World, n: u16, to| world.peer_connects(&format!("8.8.8.8:{n}"), to);
+    for (n, to) in [(1, relayed), (2, bobs), (3, relayed)] {
+        assert!(come(&mut world, n, to).is_some());
+    }
+    assert!(come(&mut world, 4, bobs).is_none());
+    assert_eq!(ask_for(&mut world, &mut bob, PEER).unwrap().code, Some(508));
+    world.disconnect(alice.address);
+    assert!(come(&mut world, 4, bobs).is_some());
+    world.disconnect(bob.address);
+    world.assert_nothing_is_left();
+}
+
 /// Of the server's own ports a Connect reaches those that are relayed over TCP: on the same number
 /// of one that is relayed over UDP, something else on this machine may listen.
 #[test]

@@ -107,6 +107,8 @@ impl Engine {
         if self.open_ref(allocation)?.connections.len() >= max {
             return Err(ErrorCode::InsufficientCapacity);
         }
+        self.common.shared.take_connection()?;
+        self.metrics.connection_opened();
         let number = loop {
             let random = self.rng.random::<u32>() >> WORKER_BITS;
             let number = u32::from(self.worker) << (u32::BITS - WORKER_BITS) | random;
@@ -207,6 +209,8 @@ impl Engine {
     /// Forgets a connection and has it closed. Also what the relay calls when the peer has closed it.
     pub fn close_connection(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.all.try_remove(id.0 as usize) else { return };
+        self.common.shared.release_connection();
+        self.metrics.connection_closed();
         self.connections.by_number.remove(&connection.number);
         self.timers.clear(connection.due, Timer::Connection(id));
         if let Ok(allocation) = self.open_mut(connection.allocation) {

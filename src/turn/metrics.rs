@@ -154,6 +154,8 @@ pub struct Metrics {
     streams_opened: [Counter; 2],
     streams_closed: [Counter; 2],
     stream_ends: [Counter; StreamEnd::ALL.len()],
+    connections_opened: Counter,
+    connections_closed: Counter,
 }
 
 impl Metrics {
@@ -205,6 +207,14 @@ impl Metrics {
         self.stream_ends[end as usize].add(1);
     }
 
+    pub(super) fn connection_opened(&self) {
+        self.connections_opened.add(1);
+    }
+
+    pub(super) fn connection_closed(&self) {
+        self.connections_closed.add(1);
+    }
+
     pub(super) fn answered(&self, method: Method, result: Result<(), ErrorCode>) {
         let result = match result {
             Ok(()) => 0,
@@ -233,6 +243,8 @@ pub struct Snapshot {
     pub streams: [u64; 2],
     /// Streams that have ended, by reason.
     pub stream_ends: Vec<(&'static str, u64)>,
+    /// Connections to peers, of allocations that relay TCP, that are open or being made.
+    pub peer_connections: u64,
     /// Datagrams that went nowhere, by reason.
     pub drops: Vec<(&'static str, u64)>,
     /// Answers by method and result: `success` or the error code.
@@ -245,6 +257,8 @@ impl Snapshot {
         let sum = |read: &dyn Fn(&Metrics) -> u64| workers.clone().map(read).sum::<u64>();
         let closed = sum(&|m| m.closed.get());
         let opened = sum(&|m| m.opened.get());
+        let disconnected = sum(&|m| m.connections_closed.get());
+        let connected = sum(&|m| m.connections_opened.get());
         let drops = DropReason::ALL.map(|r| (r.label(), sum(&|m| m.drops[r as usize].get())));
         let results = || std::iter::once("success").chain(ErrorCode::ALL.map(ErrorCode::label));
         // A Send indication has no answer.
@@ -266,6 +280,7 @@ impl Snapshot {
             stream_ends: StreamEnd::ALL
                 .map(|end| (end.label(), sum(&|m| m.stream_ends[end as usize].get())))
                 .to_vec(),
+            peer_connections: connected.saturating_sub(disconnected),
             drops: drops.to_vec(),
             requests: requests
                 .map(|(method, at, result)| {

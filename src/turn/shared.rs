@@ -4,7 +4,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
@@ -30,6 +33,8 @@ pub struct Shared {
     max_allocations: usize,
     max_allocations_per_user: usize,
     user_rate: Option<Rate>,
+    /// Connections to peers.
+    connections: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -81,6 +86,7 @@ impl Shared {
             max_allocations: config.max_allocations,
             max_allocations_per_user: config.max_allocations_per_user,
             user_rate: Rate::new(config.max_bandwidth_per_user),
+            connections: AtomicUsize::new(0),
             state: Mutex::new(state),
         }
     }
@@ -181,6 +187,24 @@ impl Shared {
         self.state().release(user, ip, port);
     }
 
+    /// Takes a place for a connection to a peer: there may be as many as allocations, each being a
+    /// socket, too.
+    ///
+    /// # Errors
+    /// 508 if there are that many.
+    pub(super) fn take_connection(&self) -> Result<(), ErrorCode> {
+        let more = |open| (open < self.max_allocations).then_some(open + 1);
+        match self.connections.fetch_update(Relaxed, Relaxed, more) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ErrorCode::InsufficientCapacity),
+        }
+    }
+
+    /// Gives one back.
+    pub(super) fn release_connection(&self) {
+        self.connections.fetch_sub(1, Relaxed);
+    }
+
     /// Refuses the credentials of a call from now on, until `until` (seconds since 1970), when
     /// the last of them has expired.
     pub fn end_call(&self, call: CallId, until: u64, now: u64) {
@@ -197,6 +221,7 @@ impl Shared {
     pub(super) fn is_idle(&self, ports: usize) -> bool {
         let state = self.state();
         state.total == 0
+            && self.connections.load(Relaxed) == 0
             && state.users.is_empty()
             && state.reservations.is_empty()
             && state.ports.values().all(|pool| pool.len() == ports)
