@@ -117,3 +117,11 @@ fn the_stun_client_gets_its_address() {
         assert!(text.contains(expected), "{text}");
     }
 }
+
+/// Each client comes from another address once it has its allocation (`-M`).
+#[test]
+fn mobile_clients() {
+    let server = start(2, |config| config.mobility = true);
+    uclient(&server, false, &[&STATIC[..], &["-M", "-y"]].concat());
+    uclient(&server, false, &[&REST[..], &["-M", "-y", "-s"]].concat());
+}

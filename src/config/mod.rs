@@ -225,6 +225,7 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         max_bandwidth_per_user: relay.max_bandwidth_per_user.0 as u64,
         max_lifetime: relay.max_lifetime.0,
         max_unauthenticated_replies: relay.max_unauthenticated_replies,
+        mobility: relay.mobility,
         dont_fragment: turn::Config::default().dont_fragment,
     };
     let listen = options.addresses.stun_addresses(options.source.dev)?;

@@ -455,6 +455,16 @@ pub struct RelayOptions {
           default_value_t = Size(turn::Config::default().max_bandwidth_per_user as usize))]
     pub max_bandwidth_per_user: Size,
 
+    /// Lets clients keep their allocations when they come from another address (RFC 8016).
+    ///
+    /// A phone that leaves the Wi-Fi goes on without a new allocation, if its client knows how:
+    /// browsers do not. An allocation over TCP that may move outlives its connection, up to its
+    /// lifetime.
+    #[arg(long, env = "CALLBOX_MOBILITY", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value = "false",
+          value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub mobility: bool,
+
     /// The longest lifetime that an allocation is granted at a time.
     ///
     /// Clients refresh in good time; a shorter one frees the ports of vanished clients sooner.

@@ -18,6 +18,7 @@ mod outgoing;
 mod pace;
 mod public;
 mod sockets;
+mod steering;
 mod stream;
 mod streams;
 mod traffic;

@@ -1,4 +1,5 @@
-//! The ways between the workers, for packets from one relayed address of this server to another.
+//! The ways between the workers, for packets from one relayed address of this server to another, and
+//! for those of clients that have moved.
 //!
 //! Each pair of workers has one for each direction: a ring of fixed size that one fills and the
 //! other empties, without a lock. When it is full, packets are lost, as in a socket's buffer.
@@ -8,7 +9,7 @@ use std::{io, ops::Range, sync::Arc};
 use mio::Waker;
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::turn::HandOver;
+use crate::turn::{FiveTuple, HandOver};
 
 /// How many payload bytes a way holds; as many as a socket's buffer by default on Linux.
 const BYTES: usize = 208 << 10;
@@ -16,8 +17,22 @@ const BYTES: usize = 208 << 10;
 /// How many packets a way holds.
 const PACKETS: usize = 1024;
 
-/// A packet's way, and the length of its payload.
-type Header = (HandOver, usize);
+/// Why a packet crosses from one worker to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Crossing {
+    /// It goes from one relayed address to another.
+    Relayed(HandOver),
+    /// It has come from a client whose allocation the other worker has.
+    Client {
+        /// The client.
+        tuple: FiveTuple,
+        /// The worker that it came to.
+        from: u16,
+    },
+}
+
+/// Why a packet crosses, and the length of its payload.
+type Header = (Crossing, usize);
 
 /// The near end of a way to another worker.
 struct Outgoing {
@@ -36,6 +51,8 @@ struct Incoming {
 
 /// One worker's ends of all ways.
 pub(super) struct Neighbours {
+    /// The worker's own place.
+    index: u16,
     /// By the worker's place; none to itself.
     outgoing: Vec<Option<Outgoing>>,
     incoming: Vec<Incoming>,
@@ -43,8 +60,8 @@ pub(super) struct Neighbours {
 
 /// Lays the ways between workers that are woken by `wakers`, and gives each its ends.
 pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<Neighbours> {
-    let none = || Neighbours { outgoing: Vec::new(), incoming: Vec::new() };
-    let mut all: Vec<_> = wakers.iter().map(|_| none()).collect();
+    let none = |index| Neighbours { index, outgoing: Vec::new(), incoming: Vec::new() };
+    let mut all: Vec<_> = (0..wakers.len() as u16).map(none).collect();
     for from in 0..wakers.len() {
         for (to, waker) in wakers.iter().enumerate() {
             if from == to {
@@ -69,15 +86,22 @@ pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<Neighbours> {
 impl Neighbours {
     /// Puts a packet on its way to the worker that owns where it goes. `false` if there is no room.
     pub fn send(&mut self, way: HandOver, payload: &[u8]) -> bool {
-        let Some(Some(to)) = self.outgoing.get_mut(usize::from(way.owner.worker)) else {
-            return false;
-        };
+        self.cross(way.owner.worker, Crossing::Relayed(way), payload)
+    }
+
+    /// The same for a datagram of a client.
+    pub fn send_client(&mut self, to: u16, tuple: FiveTuple, datagram: &[u8]) -> bool {
+        self.cross(to, Crossing::Client { tuple, from: self.index }, datagram)
+    }
+
+    fn cross(&mut self, to: u16, crossing: Crossing, payload: &[u8]) -> bool {
+        let Some(Some(to)) = self.outgoing.get_mut(usize::from(to)) else { return false };
         // The payload first: whoever sees a header finds its payload.
         if to.headers.is_full() || to.payloads.push_entire_slice(payload).is_err() {
             return false;
         }
         to.unannounced = true;
-        to.headers.push((way, payload.len())).is_ok()
+        to.headers.push((crossing, payload.len())).is_ok()
     }
 
     /// Wakes those that something has been sent to.
@@ -142,7 +166,7 @@ mod tests {
 
         let mut got = Vec::new();
         for from in all[2].incoming() {
-            while let Some((way, len)) = all[2].next(from) {
+            while let Some((Crossing::Relayed(way), len)) = all[2].next(from) {
                 let mut payload = vec![0; len];
                 all[2].take(from, &mut payload);
                 got.push((way.owner.allocation.0, payload));

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     clock::{Now, TimerQueue},
     ids::ClientAddr,
-    stun::{Frame, Kind, MAX_DATAGRAM, Request},
-    turn::{DropReason, Engine, FiveTuple, Metrics, StreamEnd, StreamId, Via},
+    stun::{Frame, Kind, MAX_DATAGRAM},
+    turn::{DropReason, FiveTuple, Metrics, StreamEnd, StreamId, Via},
 };
 
 /// For how long a stream without an allocation may say nothing that is whole.
@@ -35,9 +35,6 @@ pub(super) const MAX_WAITING: usize = 64 << 10;
 /// How many STUN messages of one stream are served before others have their turn: each may be a
 /// request, and a read brings thousands.
 const MESSAGES: usize = 64;
-
-/// The type of a ConnectionBind request (RFC 6062 §6.1).
-const CONNECTION_BIND: [u8; 2] = [0x00, 0x0b];
 
 /// The streams of a worker, each at the place of its id.
 #[derive(Default)]
@@ -62,7 +59,11 @@ impl Streams {
 
     /// Sends a message to a client, at the end of this turn.
     pub fn queue(&mut self, id: StreamId, bytes: &[u8], is_answer: bool, metrics: &Metrics) {
-        let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else { return };
+        let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else {
+            // Of one that may move and has not come back (RFC 8016).
+            metrics.dropped(DropReason::SlowReader);
+            return;
+        };
         match stream.queue(bytes, is_answer) {
             Queued::Yes => self.flush_later(id),
             Queued::Dropped => metrics.dropped(DropReason::SlowReader),
@@ -253,20 +254,8 @@ impl Worker {
         goes_on && (more || self.streams.get_mut(id).is_some_and(|stream| stream.behind))
     }
 
-    /// The worker that a ConnectionBind at this place is for, if it is another one.
-    fn other_worker(&self, tuple: FiveTuple, place: Range<usize>) -> Option<u16> {
-        let bytes = self.batches.bytes(place);
-        // What has an allocation stays: the answer is an error, wherever it comes from.
-        if !bytes.starts_with(&CONNECTION_BIND) || self.engine.has_allocation(tuple) {
-            return None;
-        }
-        let number = Request::parse(bytes).ok()?.attributes.connection_id?;
-        let worker = Engine::connection_worker(number);
-        (worker != self.index && usize::from(worker) < self.others.len()).then_some(worker)
-    }
-
-    /// Gives a stream to the worker that has the connection which its client wants to bind, with what
-    /// stands at this place; or keeps that until the client has read the answers before it.
+    /// Gives a stream to the worker that has what its client asks for, with what stands at this
+    /// place; or keeps that until the client has read the answers before it.
     fn move_stream(&mut self, id: StreamId, worker: u16, received: Range<usize>) {
         self.streams.flush_one(id);
         let Some(stream) = self.streams.get_mut(id) else { return };
@@ -282,12 +271,7 @@ impl Worker {
         self.engine.stream_closed(id);
         let Ok(local) = stream.socket.local_addr() else { return };
         let stream = stream.into_new(local, self.batches.bytes(received).to_vec());
-        let (commands, waker) = &self.others[usize::from(worker)];
-        if commands.send(Command::Stream(Box::new(stream))).is_ok()
-            && let Err(error) = waker.wake()
-        {
-            tracing::error!(%error, "a relay worker cannot be woken");
-        }
+        self.tell(worker, Command::Stream(Box::new(stream)));
     }
 
     /// Keeps messages until the stream has its turn again.

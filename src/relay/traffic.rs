@@ -3,7 +3,10 @@
 
 use std::{io, ops::Range};
 
-use super::worker::{Relay, Source, Worker};
+use super::{
+    neighbours::Crossing,
+    worker::{Relay, Source, Worker},
+};
 use crate::{
     clock::Now,
     ids::ClientAddr,
@@ -35,6 +38,9 @@ impl Worker {
                     let via = Via::Listener(listener);
                     let tuple = FiveTuple { via, client: ClientAddr(received.source) };
                     for place in received.datagrams() {
+                        if self.sends_on(tuple, &place) {
+                            continue;
+                        }
                         self.route_client(now, tuple, place, received.count() > 1);
                     }
                 }
@@ -95,10 +101,13 @@ impl Worker {
     /// Takes in what another worker has handed over. `true` if there may be more.
     pub(super) fn read_neighbour(&mut self, now: Now, way: usize) -> bool {
         for _ in 0..NEIGHBOUR_PACKETS {
-            let Some((hand_over, len)) = self.neighbours.next(way) else { return false };
+            let Some((to, len)) = self.neighbours.next(way) else { return false };
             let place = self.spare(len);
             self.neighbours.take(way, self.batches.bytes_mut(place.clone()));
-            self.arrive(now, hand_over, place);
+            match to {
+                Crossing::Relayed(hand_over) => self.arrive(now, hand_over, place),
+                Crossing::Client { tuple, from } => self.take_in(now, from, tuple, place),
+            }
         }
         true
     }

@@ -18,6 +18,7 @@ use super::{
     log_throttle::LogThrottle,
     neighbours::Neighbours,
     pace::Pace,
+    steering::Steering,
     stream::NewStream,
     streams::Streams,
 };
@@ -38,6 +39,15 @@ const WAKER: Token = Token(usize::MAX);
 pub(super) enum Command {
     /// Take over a connection.
     Stream(Box<NewStream>),
+    /// Send what comes from this client on to the worker that has its allocation.
+    Steer {
+        /// The client.
+        tuple: FiveTuple,
+        /// The worker's place.
+        to: u16,
+    },
+    /// Do so no longer.
+    Forget(FiveTuple),
     /// Close the allocations of a call.
     EndCall(CallId),
     /// Close everything and end.
@@ -116,6 +126,7 @@ pub(super) struct Worker {
     /// The socket of each allocation, at the place of its id.
     pub(super) relays: Vec<Option<Relay>>,
     pub(super) neighbours: Neighbours,
+    pub(super) steering: Steering,
     /// How many direct ways there are, and may be.
     pub(super) directs: usize,
     pub(super) max_directs: usize,
@@ -150,7 +161,7 @@ impl Worker {
         OsRng.unwrap_err().fill_bytes(&mut seed);
         let now = Now::read();
         Ok(Self {
-            engine: Engine::new(now, common, index, metrics.clone(), seed),
+            engine: Engine::new(now, common.clone(), index, metrics.clone(), seed),
             poll,
             index,
             batches: Batches::new(listeners.len()),
@@ -160,6 +171,7 @@ impl Worker {
                 .collect(),
             relays: Vec::new(),
             neighbours,
+            steering: Steering::new(common.is_mobile()),
             directs: 0,
             max_directs: parts.max_directs,
             ready: Vec::new(),
@@ -241,6 +253,8 @@ impl Worker {
         loop {
             match self.inbox.try_recv() {
                 Ok(Command::Stream(new)) => self.open_stream(now, *new),
+                Ok(Command::Steer { tuple, to }) => self.steering.steer(tuple, to),
+                Ok(Command::Forget(tuple)) => self.steering.forget(tuple),
                 Ok(Command::EndCall(call)) => self.engine.end_call(call),
                 Err(mpsc::TryRecvError::Empty) => break,
                 Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => {
@@ -390,6 +404,7 @@ impl Worker {
                     self.close_connection(connection, stream);
                 }
                 Output::CloseRelay { allocation } => self.close(allocation),
+                Output::Forget { tuple } => self.dismiss(tuple),
                 Output::ReleaseMemory => self.release_memory(),
                 Output::Event(event) => (self.on_event)(event),
             }

@@ -14,6 +14,9 @@ use super::{Discovery, PasswordAlgorithm, TransactionId, address::read_xor};
 /// RFC 7635 §6.2, which the `stun` crate does not know.
 const ATTR_ACCESS_TOKEN: AttrType = AttrType(0x001B);
 
+/// MOBILITY-TICKET (RFC 8016 §4), which the crates do not know.
+pub(super) const ATTR_MOBILITY_TICKET: AttrType = AttrType(0x8030);
+
 /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11), which the crates do not know.
 const ATTR_ADDITIONAL_ADDRESS_FAMILY: AttrType = AttrType(0x8000);
 
@@ -129,6 +132,8 @@ pub struct Attributes<'a> {
     pub data: Option<std::ops::Range<usize>>,
     /// ACCESS-TOKEN (RFC 7635 §6.2).
     pub access_token: Option<&'a [u8]>,
+    /// MOBILITY-TICKET: none yet if it is empty (RFC 8016 §4).
+    pub mobility_ticket: Option<&'a [u8]>,
     /// What is asked of a server with two addresses (RFC 5780).
     pub discovery: Discovery,
     /// What must be understood and is not.
@@ -185,6 +190,7 @@ impl<'a> Attributes<'a> {
             }
             ATTR_DATA => set(&mut self.data, Some(at..at + value.len())),
             ATTR_ACCESS_TOKEN => set(&mut self.access_token, Some(value)),
+            ATTR_MOBILITY_TICKET => set(&mut self.mobility_ticket, Some(value)),
             other => self.discovery.read(typ, value).unwrap_or_else(|| {
                 if other.required() {
                     self.unknown.push(typ);

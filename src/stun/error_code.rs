@@ -10,6 +10,8 @@ pub enum ErrorCode {
     Unauthorized = 401,
     /// The peer address is not allowed (RFC 8656 §19).
     Forbidden = 403,
+    /// There is no mobility for this client (RFC 8016 §5).
+    MobilityForbidden = 405,
     /// The request needs an attribute understood that is not (RFC 8489 §14.8).
     UnknownAttribute = 420,
     /// No allocation on this 5-tuple, or one where there must be none (RFC 8656 §19).
@@ -36,10 +38,11 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in order of number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::MobilityForbidden,
         Self::UnknownAttribute,
         Self::AllocationMismatch,
         Self::StaleNonce,
@@ -64,6 +67,7 @@ impl ErrorCode {
             Self::BadRequest => "400",
             Self::Unauthorized => "401",
             Self::Forbidden => "403",
+            Self::MobilityForbidden => "405",
             Self::UnknownAttribute => "420",
             Self::AllocationMismatch => "437",
             Self::StaleNonce => "438",
@@ -84,6 +88,7 @@ impl ErrorCode {
             Self::BadRequest => "Bad Request",
             Self::Unauthorized => "Unauthorized",
             Self::Forbidden => "Forbidden",
+            Self::MobilityForbidden => "Mobility Forbidden",
             Self::UnknownAttribute => "Unknown Attribute",
             Self::AllocationMismatch => "Allocation Mismatch",
             Self::StaleNonce => "Stale Nonce",

@@ -27,6 +27,7 @@ use ::turn::proto::{
 
 use super::{
     ErrorCode, Family, Method, PasswordAlgorithm, Request, SigningKey, TransactionId, Unknown,
+    attributes::ATTR_MOBILITY_TICKET,
 };
 
 /// RFC 7635 §6.1, which the `stun` crate does not know.
@@ -179,6 +180,12 @@ impl ResponseBuilder {
     /// RESERVATION-TOKEN (RFC 8656 §18.8).
     pub fn reservation_token(self, token: [u8; 8]) -> Self {
         self.with(&ReservationToken(token.to_vec()))
+    }
+
+    /// MOBILITY-TICKET (RFC 8016 §4).
+    pub fn mobility_ticket(mut self, ticket: &[u8]) -> Self {
+        self.message.add(ATTR_MOBILITY_TICKET, ticket);
+        self
     }
 
     /// CONNECTION-ID (RFC 6062 §6.2.1).

@@ -10,6 +10,7 @@ use std::{
 use super::{
     ConnectionId, FiveTuple, RelayIp,
     bandwidth::Bandwidth,
+    mobility::Mobility,
     relayed::Relayed,
     shared::{ReservationToken, Taken},
     sorted_map::SortedMap,
@@ -72,6 +73,8 @@ pub(super) struct Opening {
     pub attempts: u32,
     /// Whether its client is told of ICMP errors.
     pub hears_icmp: bool,
+    /// Whether its client may move.
+    pub mobile: bool,
     /// Its client is gone.
     pub abandoned: bool,
     /// What else its client is to have.
@@ -122,6 +125,8 @@ pub(super) struct Allocation {
     pub hears_icmp: bool,
     /// The address of the other family, of a dual allocation that has both.
     pub twin: Option<AllocationId>,
+    /// What a client has that may move; of a dual allocation the first address has it.
+    pub mobility: Option<Box<Mobility>>,
     /// Why the client was given no address of the other family, if it asked for one.
     pub missing: Option<ErrorCode>,
 }

@@ -53,6 +53,11 @@ impl Common {
         &self.addresses
     }
 
+    /// Whether clients may move (RFC 8016).
+    pub fn is_mobile(&self) -> bool {
+        self.config.mobility
+    }
+
     /// A side of a live call has said at which addresses it is: the other side's allocations may
     /// have permissions for them from now on, where [`Config::signaled_peers`] is set. It ends with
     /// the call; nothing may be announced after that.

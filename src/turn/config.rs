@@ -37,6 +37,9 @@ pub struct Config {
     /// How many error answers a second one address is sent before it has proved who it is; more
     /// requests are dropped.
     pub max_unauthenticated_replies: u32,
+    /// Whether clients may ask for allocations that they keep when they come from another address
+    /// (RFC 8016).
+    pub mobility: bool,
     /// Whether a datagram can be sent so that nobody may take it apart: DONT-FRAGMENT is refused
     /// where the system cannot.
     pub dont_fragment: bool,
@@ -59,6 +62,7 @@ impl Default for Config {
             max_bandwidth_per_user: 0,
             max_lifetime: Duration::from_secs(3600),
             max_unauthenticated_replies: 1000,
+            mobility: false,
             dont_fragment: sys::CAN_FORBID_FRAGMENTS,
         }
     }

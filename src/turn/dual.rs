@@ -56,7 +56,9 @@ impl Engine {
                 self.by_tuple.remove(&gone.tuple);
             }
             Some(twin) => {
-                self.by_tuple.insert(gone.tuple, twin);
+                if let Some(first) = self.by_tuple.get_mut(&gone.tuple) {
+                    *first = twin;
+                }
                 if let Ok(left) = self.open_mut(twin) {
                     left.twin = None;
                 }

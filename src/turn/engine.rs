@@ -49,6 +49,11 @@ pub struct Engine {
     /// The clients that came over TCP or TLS.
     pub(super) streams: Slab<Stream>,
     pub(super) connections: Connections,
+    /// The allocations whose clients may move, by number.
+    pub(super) mobile: HashMap<u32, AllocationId>,
+    /// Where clients are that have moved and have not been heard from there, and whose number each
+    /// has.
+    pub(super) arriving: HashMap<FiveTuple, u32, foldhash::quality::RandomState>,
     pub(super) by_call: HashMap<CallId, Vec<AllocationId>>,
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outputs: VecDeque<Output>,
@@ -78,6 +83,8 @@ impl Engine {
             by_tuple: HashMap::default(),
             streams: Slab::new(),
             connections: Connections::default(),
+            mobile: HashMap::new(),
+            arriving: HashMap::default(),
             by_call: HashMap::new(),
             timers: TimerQueue::default(),
             outputs: VecDeque::new(),
@@ -145,7 +152,7 @@ impl Engine {
         if request.method == Method::Binding {
             return self.binding(now, tuple, request);
         }
-        let id = self.by_tuple.get(&tuple).copied();
+        let id = self.addressed(tuple, request);
         let owner = id.and_then(|id| self.open_ref(id).ok()).map(|allocation| &allocation.owner);
         match self.common.auth.authenticate(now, tuple.client, request, owner) {
             Ok(identity) => {
@@ -178,13 +185,9 @@ impl Engine {
         if request.method == Method::ConnectionBind {
             return self.connection_bind(tuple, &identity, request);
         }
-        let id = *self.by_tuple.get(&tuple).ok_or(ErrorCode::AllocationMismatch)?;
-        let owner = &mut self.open_mut(id)?.owner;
-        if owner.username != identity.username {
-            return Err(ErrorCode::WrongCredentials);
-        }
+        let id = self.find(tuple, &identity, request)?;
         // A client that has shown a new access token signs with its key from now on (RFC 7635 §4).
-        owner.key = identity.key;
+        self.open_mut(id)?.owner.key = identity.key;
         match request.method {
             Method::Refresh => self.refresh(now, id, request),
             Method::CreatePermission => self.create_permission(now, id, request),
@@ -306,8 +309,11 @@ impl Engine {
         for connection in self.connections_of(id) {
             self.close_connection(connection);
         }
-        let Slot::Open(allocation) = self.slots.remove(id.0 as usize) else { return };
+        let Slot::Open(mut allocation) = self.slots.remove(id.0 as usize) else { return };
         self.part_from_twin(&allocation);
+        if let Some(mobility) = allocation.mobility.take() {
+            self.end_mobility(allocation.tuple, mobility, allocation.twin);
+        }
         self.timers.clear(allocation.expires, Timer::Allocation(id));
         for (ip, permission) in allocation.permissions.iter() {
             self.timers.clear(permission.expires, Timer::Permission(id, *ip));
@@ -354,6 +360,8 @@ impl Engine {
         self.slots.shrink_to_fit();
         self.by_tuple.shrink_to_fit();
         self.by_call.shrink_to_fit();
+        self.mobile.shrink_to_fit();
+        self.arriving.shrink_to_fit();
         self.outputs.push_back(Output::ReleaseMemory);
     }
 }

@@ -36,7 +36,7 @@ pub enum DropReason {
     ReceiveBufferFull,
     /// The socket's buffer was full when it was to be sent.
     SendBufferFull,
-    /// Its client has a stream and does not read what comes.
+    /// Its client has a stream and does not read what comes, or has lost it and may come back.
     SlowReader,
     /// The system refused to send it.
     SendError,

@@ -20,6 +20,7 @@ mod engine;
 mod icmp;
 mod methods;
 mod metrics;
+mod mobility;
 mod output;
 mod peer_policy;
 mod ports;
@@ -39,6 +40,8 @@ mod dual_tests;
 mod fragment_tests;
 #[cfg(test)]
 mod icmp_tests;
+#[cfg(test)]
+mod mobility_tests;
 #[cfg(test)]
 mod password_algorithm_tests;
 #[cfg(test)]

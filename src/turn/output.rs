@@ -85,6 +85,11 @@ pub enum Output {
         /// Of which allocation.
         allocation: AllocationId,
     },
+    /// A client whose allocation is mobile is not at this address any more, or has no allocation.
+    Forget {
+        /// The address.
+        tuple: FiveTuple,
+    },
     /// Give free memory back to the system: many allocations are gone.
     ReleaseMemory,
     /// Tell the server.

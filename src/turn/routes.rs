@@ -91,6 +91,9 @@ impl Engine {
         packet: &mut Packet<'_>,
     ) -> FromClient {
         let bytes = packet.bytes();
+        if !self.arriving.is_empty() {
+            self.may_have_arrived(tuple, bytes);
+        }
         let way = match Kind::of(bytes) {
             Kind::ChannelData => self.channel_data(tuple, bytes),
             Kind::Stun => match self.parse(tuple.via, bytes) {

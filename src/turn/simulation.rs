@@ -18,7 +18,7 @@ use crate::ids::{CallId, UserId};
 /// What one of the clients does, or the world around them.
 #[derive(Debug, Clone)]
 enum Step {
-    Allocate { client: usize, even: Option<u8>, v6: bool, dual: bool },
+    Allocate { client: usize, even: Option<u8>, v6: bool, dual: bool, mobile: bool },
     Redeem { client: usize },
     Refresh { client: usize, lifetime: u64, v4: Option<bool> },
     Permit { client: usize, peers: Vec<usize> },
@@ -29,6 +29,7 @@ enum Step {
     Retransmit { client: usize, dual: bool },
     Garbage { client: usize, bytes: Vec<u8> },
     Reconnect { client: usize },
+    Move { client: usize, port: u16 },
     EndCall { call: usize },
     Announce { client: usize, peer: usize },
     Exhausted(bool),
@@ -63,8 +64,11 @@ fn step() -> impl Strategy<Value = Step> {
             prop::option::weighted(0.3, prop_oneof![Just(0u8), Just(0x80)]),
             prop::bool::weighted(0.2),
             any::<bool>(),
+            any::<bool>(),
         )
-            .prop_map(|(client, even, v6, dual)| Step::Allocate { client, even, v6, dual }),
+            .prop_map(|(client, even, v6, dual, mobile)| {
+                Step::Allocate { client, even, v6, dual, mobile }
+            }),
         1 => client().prop_map(|client| Step::Redeem { client }),
         3 => (client(), prop_oneof![Just(0), Just(600), 0u64..4000], any::<Option<bool>>())
             .prop_map(|(client, lifetime, v4)| Step::Refresh { client, lifetime, v4 }),
@@ -80,6 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (client(), prop::collection::vec(any::<u8>(), 0..60))
             .prop_map(|(client, bytes)| Step::Garbage { client, bytes }),
         1 => client().prop_map(|client| Step::Reconnect { client }),
+        3 => (client(), 5000u16..5004).prop_map(|(client, port)| Step::Move { client, port }),
         1 => (0..CALLS).prop_map(|call| Step::EndCall { call }),
         2 => (client(), peer()).prop_map(|(client, peer)| Step::Announce { client, peer }),
         1 => any::<bool>().prop_map(Step::Exhausted),
@@ -95,6 +100,8 @@ struct Model {
     relayed: Vec<(SocketAddr, Instant)>,
     permissions: HashMap<IpAddr, Instant>,
     channels: HashMap<u16, (SocketAddr, Instant)>,
+    /// What its client shows when it has moved, if it may.
+    ticket: Option<Vec<u8>>,
 }
 
 impl Model {
@@ -104,6 +111,7 @@ impl Model {
             relayed: answer.all_relayed().into_iter().map(|at| (at, expires)).collect(),
             permissions: HashMap::new(),
             channels: HashMap::new(),
+            ticket: answer.raw(MOBILITY_TICKET),
         }
     }
 
@@ -165,6 +173,7 @@ impl Simulation {
             max_channels: 2,
             relay_ports: 50000..=50007,
             signaled_peers,
+            mobility: true,
             ..Config::default()
         };
         let mut world = World::new(config, 2);
@@ -263,10 +272,30 @@ impl Simulation {
         }
     }
 
+    /// A client shows its ticket, which is for the allocation that it has, or had.
+    fn come_back(&mut self, client: usize) {
+        let known = self.models[client].as_ref().and_then(|model| model.ticket.clone());
+        let shown = raw(MOBILITY_TICKET, &known.clone().unwrap_or_else(|| vec![7; 22]));
+        let answer = self.clients[client].request(&mut self.world, METHOD_REFRESH, &[shown]);
+        let now = self.now();
+        let Some(model) = self.model(client).filter(|_| known.is_some()) else {
+            assert_eq!(answer.code, Some(437));
+            return;
+        };
+        assert_eq!(answer.code, None);
+        model.ticket = answer.raw(MOBILITY_TICKET);
+        assert!(model.ticket.is_some() && model.ticket != known);
+        for (_, expires) in &mut model.relayed {
+            if *expires > now {
+                *expires = now + Duration::from_secs(answer.lifetime());
+            }
+        }
+    }
+
     fn run(&mut self, step: Step) {
         let now = self.now();
         match step {
-            Step::Allocate { client, even, v6, dual } => {
+            Step::Allocate { client, even, v6, dual, mobile } => {
                 let mut attributes = vec![udp()];
                 attributes.extend(even.map(|r| raw(ATTR_EVEN_PORT, &[r])));
                 if v6 {
@@ -274,6 +303,9 @@ impl Simulation {
                 }
                 if dual {
                     attributes.push(both());
+                }
+                if mobile {
+                    attributes.push(raw(MOBILITY_TICKET, &[]));
                 }
                 self.allocate(client, &attributes, dual);
             }
@@ -411,13 +443,34 @@ impl Simulation {
                 self.world.answers(self.clients[client].address);
             }
             Step::Reconnect { client } if STREAMS.contains(&client) => {
-                // What a client had ends with its stream.
                 let address = self.clients[client].address;
                 self.world.disconnect(address);
                 self.world.connect(address);
-                self.models[client] = None;
+                if self.model(client).is_some_and(|model| model.ticket.is_some()) {
+                    self.come_back(client);
+                } else {
+                    // What a client had ends with its stream.
+                    self.models[client] = None;
+                }
             }
             Step::Reconnect { .. } => {}
+            Step::Move { client, port } => {
+                let before = self.clients[client].address;
+                let address: SocketAddr = format!("203.0.113.{client}:{port}").parse().unwrap();
+                let stays = self.model(client).is_some_and(|model| model.ticket.is_none());
+                if before == address || stays {
+                    return;
+                }
+                self.clients[client].address = address;
+                let is_stream = STREAMS.contains(&client);
+                if is_stream {
+                    self.world.connect(address);
+                }
+                self.come_back(client);
+                if is_stream {
+                    self.world.disconnect(before);
+                }
+            }
             Step::Announce { client, peer } => {
                 let (Some(of), user) = (self.call_of[client], client % USERS.len()) else { return };
                 let ip = PEERS[peer].parse::<SocketAddr>().unwrap().ip();

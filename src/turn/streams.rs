@@ -28,8 +28,8 @@ impl Engine {
         FiveTuple { via: Via::Stream(StreamId(id)), client }
     }
 
-    /// The stream is gone, and the client with it: so is its allocation. Nothing may be sent to it
-    /// from now on.
+    /// The stream is gone, and the client with it: so is its allocation, unless it may move. Nothing
+    /// may be sent to it from now on.
     pub fn stream_closed(&mut self, id: StreamId) {
         let Some(stream) = self.streams.try_remove(id.0 as usize) else { return };
         let Stream { client, connection, .. } = stream;
@@ -37,6 +37,9 @@ impl Engine {
             self.close_connection(connection);
         }
         let tuple = FiveTuple { via: Via::Stream(id), client };
+        if self.stream_lost(tuple) {
+            return;
+        }
         let Some(allocation) = self.by_tuple.get(&tuple).copied() else { return };
         match self.slots.get_mut(allocation.0 as usize) {
             Some(Slot::Opening(opening)) => {
@@ -49,7 +52,7 @@ impl Engine {
 
     /// Whether there is an allocation for a five-tuple, or one is being opened.
     pub fn has_allocation(&self, tuple: FiveTuple) -> bool {
-        self.by_tuple.contains_key(&tuple)
+        self.by_tuple.contains_key(&tuple) || self.arriving.contains_key(&tuple)
     }
 
     /// Whether a stream serves for something: an allocation, or a connection to a peer.

@@ -59,8 +59,10 @@ pub struct World {
     pub spliced: Vec<(StreamId, ConnectionId)>,
     /// Connections that were closed.
     pub closed: Vec<ConnectionId>,
-    /// The clients that come over TCP, each with its stream.
-    streams: HashMap<SocketAddr, FiveTuple>,
+    /// Where the last datagram of a peer was sent to.
+    pub delivered_to: Option<SocketAddr>,
+    /// The clients that come over TCP, each with its worker and its stream.
+    streams: HashMap<SocketAddr, (usize, FiveTuple)>,
     /// What was sent since it was last looked at.
     sent: Vec<(FiveTuple, Vec<u8>)>,
 }
@@ -93,6 +95,7 @@ impl World {
             exhausted: false,
             without: None,
             handed_over: None,
+            delivered_to: None,
             sent: Vec::new(),
             streams: HashMap::new(),
             connecting: Vec::new(),
@@ -110,33 +113,62 @@ impl World {
         usize::from(client.port()) % self.workers.len()
     }
 
+    /// Which worker takes in what a client sends: one that has its allocation, or the one that its
+    /// request names. A stream goes there.
+    fn worker_for(&mut self, client: SocketAddr, bytes: &[u8]) -> usize {
+        let (tuple, stream) = (self.tuple(client), self.streams.get(&client).copied());
+        let own = stream.map_or(self.worker_of(client), |(worker, _)| worker);
+        if self.workers[own].has_allocation(tuple) {
+            return own;
+        }
+        let request = crate::stun::Request::parse(bytes).ok();
+        let named = request.and_then(|request| self.workers[own].worker_for(&request));
+        let named = named.map(usize::from).filter(|worker| *worker < self.workers.len());
+        match (stream, named) {
+            (Some((_, FiveTuple { via: Via::Stream(id), .. })), Some(named)) if named != own => {
+                self.workers[own].stream_closed(id);
+                self.carry_out(own);
+                self.open_stream(named, client);
+                named
+            }
+            (Some(_), _) => own,
+            (None, named) => {
+                let has = self.workers.iter().position(|worker| worker.has_allocation(tuple));
+                has.or(named).unwrap_or(own)
+            }
+        }
+    }
+
     pub fn tuple(&self, client: SocketAddr) -> FiveTuple {
         let via = Via::Listener(if client.is_ipv4() { 0 } else { 1 });
         let datagrams = FiveTuple { via, client: ClientAddr(client) };
-        self.streams.get(&client).copied().unwrap_or(datagrams)
+        self.streams.get(&client).map_or(datagrams, |(_, stream)| *stream)
     }
 
     /// A client that comes over TCP from now on.
     pub fn connect(&mut self, client: SocketAddr) {
-        let worker = self.worker_of(client);
+        self.open_stream(self.worker_of(client), client);
+    }
+
+    fn open_stream(&mut self, worker: usize, client: SocketAddr) {
         let local = LISTENERS[if client.is_ipv4() { 0 } else { 1 }].parse::<SocketAddr>().unwrap();
         let tuple = self.workers[worker].stream_opened(ClientAddr(client), local.ip());
-        self.streams.insert(client, tuple);
+        self.streams.insert(client, (worker, tuple));
     }
 
     /// Its stream is gone.
     pub fn disconnect(&mut self, client: SocketAddr) {
-        let Some(Via::Stream(id)) = self.streams.remove(&client).map(|tuple| tuple.via) else {
+        let Some((worker, FiveTuple { via: Via::Stream(id), .. })) = self.streams.remove(&client)
+        else {
             panic!("{client} has no stream");
         };
-        let worker = self.worker_of(client);
         self.workers[worker].stream_closed(id);
         self.carry_out(worker);
     }
 
     /// Hands a datagram of a client to its worker.
     pub fn client_sends(&mut self, client: SocketAddr, bytes: &[u8]) -> (FromClient, Vec<u8>) {
-        let worker = self.worker_of(client);
+        let worker = self.worker_for(client, bytes);
         let (mut buffer, place) = roomy(bytes);
         let mut packet = Packet::new(&mut buffer, place);
         let tuple = self.tuple(client);
@@ -179,8 +211,12 @@ impl World {
         let (&(worker, id), _) = self.sockets.iter().find(|(_, at)| **at == relayed)?;
         let (mut buffer, place) = roomy(bytes);
         let mut packet = Packet::new(&mut buffer, place);
+        self.delivered_to = None;
         match self.workers[worker].handle_peer(self.now, id, peer, &mut packet) {
-            FromPeer::Forward { .. } => Some(packet.bytes().to_vec()),
+            FromPeer::Forward { to } => {
+                self.delivered_to = Some(to.client.0);
+                Some(packet.bytes().to_vec())
+            }
             FromPeer::Dropped(_) => None,
         }
     }
@@ -219,7 +255,7 @@ impl World {
                     self.spliced.retain(|(_, other)| *other != connection);
                     self.closed.push(connection);
                 }
-                Output::ReleaseMemory => {}
+                Output::Forget { .. } | Output::ReleaseMemory => {}
                 Output::Event(Event::AllocationOpened { call, .. }) => {
                     *self.open_for_calls.entry(call).or_default() += 1;
                 }
@@ -295,12 +331,14 @@ impl World {
         for engine in &self.workers {
             assert_eq!(engine.slots.len(), 0);
             assert!(engine.by_tuple.is_empty());
-            assert_eq!(engine.streams.len(), self.streams.len());
+            assert!(engine.mobile.is_empty() && engine.arriving.is_empty());
             assert!(engine.connections.is_empty());
             assert!(engine.by_call.is_empty());
             assert!(engine.timers.is_empty(), "{:?}", engine.timers);
             assert!(engine.outputs.is_empty());
         }
+        let streams: usize = self.workers.iter().map(|engine| engine.streams.len()).sum();
+        assert_eq!(streams, self.streams.len());
         assert!(self.sockets.is_empty());
         assert!(self.common.relayed.is_empty());
         assert!(self.common.announced.is_empty());
@@ -417,6 +455,9 @@ pub fn raw(typ: AttrType, value: &[u8]) -> Box<dyn Setter> {
 pub fn both() -> Box<dyn Setter> {
     raw(AttrType(0x8000), &[2, 0, 0, 0])
 }
+
+/// MOBILITY-TICKET.
+pub const MOBILITY_TICKET: AttrType = AttrType(0x8030);
 
 /// REQUESTED-ADDRESS-FAMILY.
 pub fn family(v4: bool) -> Box<dyn Setter> {

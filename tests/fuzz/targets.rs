@@ -120,6 +120,7 @@ impl Server {
             max_permissions: 3,
             max_channels: 3,
             max_allocations: 4,
+            mobility: true,
             ..turn::Config::default()
         };
         let listeners = LISTENERS.map(|at| at.parse().unwrap()).to_vec();

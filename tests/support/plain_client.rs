@@ -9,7 +9,7 @@ use std::{
 use stun::{
     attributes::{
         ATTR_CONNECTION_ID, ATTR_DATA, ATTR_DONT_FRAGMENT, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME,
-        RawAttribute,
+        AttrType, RawAttribute,
     },
     error_code::ErrorCodeAttribute,
     integrity::MessageIntegrity,
@@ -22,6 +22,9 @@ use turn::proto::{
 };
 
 use super::{DEADLINE, PASSWORD, REALM, USER};
+
+/// RFC 8016 §4.
+pub const MOBILITY_TICKET: AttrType = AttrType(0x8030);
 
 /// What messages go over.
 pub trait Wire {
@@ -98,6 +101,8 @@ impl<S: Read + Write> Wire for Framed<S> {
 pub struct PlainClient<W = UdpSocket> {
     pub socket: W,
     pub relayed: SocketAddr,
+    /// The MOBILITY-TICKET of its Allocate, if it asked for one.
+    pub ticket: Option<Vec<u8>>,
     username: String,
     realm: String,
     nonce: String,
@@ -161,11 +166,12 @@ impl<W: Wire> PlainClient<W> {
         Self::allocate_by(socket, &|| vec![tcp()], REALM, USER, PASSWORD)
     }
 
-    /// The same user, on another stream.
-    pub fn of_same_user(&self, socket: W) -> Self {
+    /// The same user, from another address.
+    pub fn of_same_user<V: Wire>(&self, socket: V) -> PlainClient<V> {
         let (username, realm) = (self.username.clone(), self.realm.clone());
         let (nonce, key) = (String::new(), self.key.clone());
-        let mut other = Self { socket, relayed: self.relayed, username, realm, nonce, key };
+        let (relayed, ticket) = (self.relayed, None);
+        let mut other = PlainClient { socket, relayed, ticket, username, realm, nonce, key };
         let challenge = other.exchange(&message(METHOD_REFRESH, &[]).raw);
         other.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
         other
@@ -208,11 +214,13 @@ impl<W: Wire> PlainClient<W> {
             password.to_owned(),
         );
         let (relayed, nonce) = (([0, 0, 0, 0], 0).into(), String::new());
-        let mut client = Self { socket, relayed, username, realm, nonce, key };
+        let mut client = Self { socket, relayed, ticket: None, username, realm, nonce, key };
         let challenge = client.exchange(&message(METHOD_ALLOCATE, &wanted()).raw);
         client.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
         let mut relayed = RelayedAddress::default();
-        relayed.get_from(&client.request(METHOD_ALLOCATE, &wanted())).unwrap();
+        let allocated = client.request(METHOD_ALLOCATE, &wanted());
+        relayed.get_from(&allocated).unwrap();
+        client.ticket = allocated.get(MOBILITY_TICKET).ok();
         client.relayed = SocketAddr::new(relayed.ip, relayed.port);
         client
     }

@@ -33,8 +33,8 @@ impl Engine {
         identity: TurnIdentity,
         request: &Request<'_>,
     ) -> Result<Option<ResponseBuilder>, ErrorCode> {
-        if let Some(id) = self.by_tuple.get(&tuple) {
-            return self.allocate_again(*id, &identity, request);
+        if let Some(id) = self.addressed(tuple, request) {
+            return self.allocate_again(id, &identity, request);
         }
         let attributes = &request.attributes;
         let transport = match attributes.requested_transport.map(Protocol) {
@@ -61,6 +61,7 @@ impl Engine {
         if exclude.contains(&true) {
             return Err(ErrorCode::BadRequest);
         }
+        let mobile = self.asks_for_mobility(request, transport == Transport::Udp)?;
         // Credentials that are over open nothing new; what they opened goes on.
         if identity.is_expired(now) || self.has_ended(&identity) {
             return Err(ErrorCode::Unauthorized);
@@ -97,6 +98,7 @@ impl Engine {
             transport,
             attempts: 1,
             hears_icmp: attributes.dont_fragment || additional.is_some(),
+            mobile,
             abandoned: false,
             also,
         };
@@ -237,9 +239,14 @@ impl Engine {
 
     fn open(&mut self, now: Now, id: AllocationId, second: Option<AllocationId>) {
         let usage = Arc::new(Usage::default());
-        let Some(fingerprint) = self.install(now, id, second, &usage) else { return };
+        let Some(Slot::Opening(opening)) = self.slots.get(id.0 as usize) else { return };
+        let (fingerprint, mobile) = (opening.fingerprint, opening.mobile);
+        self.install(now, id, second, &usage);
         if let Some(second) = second {
             self.install(now, second, Some(id), &usage);
+        }
+        if mobile {
+            self.make_mobile(id);
         }
         let Ok(allocation) = self.open_ref(id) else { return };
         let (tuple, call) = (allocation.tuple, allocation.owner.call);
@@ -251,16 +258,15 @@ impl Engine {
         self.answer(tuple, Method::Allocate, Ok(()), bytes);
     }
 
-    /// Makes an allocation of an address whose socket is open. Whether the answer is to have a
-    /// FINGERPRINT.
+    /// Makes an allocation of an address whose socket is open.
     fn install(
         &mut self,
         now: Now,
         id: AllocationId,
         twin: Option<AllocationId>,
         usage: &Arc<Usage>,
-    ) -> Option<bool> {
-        let Some(Slot::Opening(opening)) = self.slots.get(id.0 as usize) else { return None };
+    ) {
+        let Some(Slot::Opening(opening)) = self.slots.get(id.0 as usize) else { return };
         let opening = Opening::clone(opening);
         let Opening { tuple, transaction, lifetime, taken, transport, also, .. } = opening;
         let identity = opening.identity;
@@ -283,6 +289,7 @@ impl Engine {
             owner: identity,
             hears_icmp: opening.hears_icmp,
             twin,
+            mobility: None,
             missing: if let Also::Failed(code) = also { Some(code) } else { None },
         };
         self.timers.set(allocation.expires, Timer::Allocation(id));
@@ -293,7 +300,6 @@ impl Engine {
         self.common.relayed.open(taken.ip, taken.port, owner, transport);
         self.metrics.allocation_opened();
         self.slots[id.0 as usize] = Slot::Open(Box::new(allocation));
-        Some(opening.fingerprint)
     }
 
     /// Gives back what was taken for an allocation that did not come to be.
@@ -329,6 +335,9 @@ impl Engine {
         response = response.mapped_address(allocation.tuple.client.0).lifetime(allocation.lifetime);
         if let Some(code) = allocation.missing {
             response = response.address_error(allocation.family().other(), code);
+        }
+        if let Some(mobility) = &allocation.mobility {
+            response = response.mobility_ticket(mobility.ticket.bytes());
         }
         match allocation.reserved {
             Some(token) => response.reservation_token(token),

@@ -24,6 +24,10 @@ impl Engine {
             Some(None) => return Err(ErrorCode::PeerAddressFamilyMismatch),
             Some(Some(family)) => (self.part(id, family)?, None),
         };
+        // Whoever shows a ticket gets another (RFC 8016 §3.2.2).
+        let shown = request.attributes.mobility_ticket.is_some();
+        let mobility = self.open_ref(id)?.mobility.as_ref().filter(|_| shown);
+        let ticket = mobility.map(|mobility| mobility.ticket);
         let delete = request.attributes.lifetime == Some(0);
         let lifetime =
             if delete { Duration::ZERO } else { self.lifetime(request.attributes.lifetime) };
@@ -36,6 +40,10 @@ impl Engine {
                 self.timers.reset(before, expires, Timer::Allocation(id));
             }
         }
-        Ok(ResponseBuilder::success(request).lifetime(lifetime))
+        let response = ResponseBuilder::success(request).lifetime(lifetime);
+        Ok(match ticket {
+            Some(ticket) => response.mobility_ticket(ticket.bytes()),
+            None => response,
+        })
     }
 }
