@@ -67,10 +67,12 @@ fn a_packet_on_its_way_allocates_nothing() {
             for framing in ["channel", "indication"] {
                 for burst in [&[][..], &["--burst", "8", "--gso"]] {
                     // One for each load, which leaves its allocations behind.
-                    // Each packet is weighed, and none is too many.
+                    // Each packet is weighed and counted, and none is too many.
                     let server = start(workers, |turn| {
                         turn.max_bandwidth = 1 << 40;
                         turn.max_bandwidth_per_user = 1 << 40;
+                        turn.max_packet_rate = 1 << 40;
+                        turn.max_packet_rate_per_user = 1 << 40;
                     });
                     let at = server.address(false).to_string();
                     let mut load = Command::new(env!("CARGO_BIN_EXE_callbox"))

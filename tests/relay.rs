@@ -165,15 +165,27 @@ fn the_port_is_free_again_after_a_stop() {
 /// gone by allows, each way, and the rest is counted.
 #[test]
 fn a_bandwidth_is_kept_to() {
-    const RATE: f64 = 50_000.0;
-    const SIZE: usize = 500;
+    const RATE: usize = 50_000;
     let server = start(1, |turn| turn.max_bandwidth = RATE as u64);
+    send_past_a_limit(&server, RATE as f64 / SIZE as f64, "bandwidth");
+}
+
+#[test]
+fn a_packet_rate_is_kept_to() {
+    let server = start(1, |turn| turn.max_packet_rate = 100);
+    send_past_a_limit(&server, 100.0, "packet_rate");
+}
+
+/// The length of each payload of [`send_past_a_limit`].
+const SIZE: usize = 500;
+
+fn send_past_a_limit(server: &Server, packets_per_second: f64, reason: &str) {
     let begin = Instant::now();
     let client = PlainClient::allocate(server.address(false));
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.bind(0x4001, peer.local_addr().unwrap());
     let metrics = || server.relay.metrics();
-    let dropped = || metrics().drops.iter().find(|d| d.0 == "bandwidth").unwrap().1;
+    let dropped = || metrics().drops.iter().find(|d| d.0 == reason).unwrap().1;
     let mut sent = 0;
     // Until a good part has come through, however fast this machine is.
     while metrics().packets_up < 50 || metrics().packets_down < 50 {
@@ -186,10 +198,10 @@ fn a_bandwidth_is_kept_to() {
         wait_until("the packets that were sent", || seen() == sent);
         assert!(begin.elapsed() < DEADLINE, "{:?}", metrics());
     }
-    let most = (begin.elapsed().as_secs_f64() + 1.0) * RATE + SIZE as f64;
+    let most = (begin.elapsed().as_secs_f64() + 1.0) * packets_per_second + 1.0;
     let metrics = metrics();
-    for bytes in [metrics.bytes_up, metrics.bytes_down] {
-        assert!(bytes as f64 <= most, "{bytes} bytes, of {most}");
+    for packets in [metrics.packets_up, metrics.packets_down] {
+        assert!(packets as f64 <= most, "{packets} packets, of {most}");
     }
     assert!(dropped() > 0);
 }

@@ -223,6 +223,8 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         max_channels: relay.max_channels,
         max_bandwidth: relay.max_bandwidth.0 as u64,
         max_bandwidth_per_user: relay.max_bandwidth_per_user.0 as u64,
+        max_packet_rate: relay.max_packet_rate,
+        max_packet_rate_per_user: relay.max_packet_rate_per_user,
         max_lifetime: relay.max_lifetime.0,
         max_unauthenticated_replies: relay.max_unauthenticated_replies,
         mobility: relay.mobility,

@@ -455,6 +455,23 @@ pub struct RelayOptions {
           default_value_t = Size(turn::Config::default().max_bandwidth_per_user as usize))]
     pub max_bandwidth_per_user: Size,
 
+    /// How many packets a second one allocation may relay; 0 lifts the limit.
+    ///
+    /// A packet costs the server much the same however short it is, so this bounds what one
+    /// allocation takes of its processor, as --max-bandwidth does of its link. It counts as that
+    /// does; what is past it is dropped and counted (`packet_rate` among the drops). A video call of
+    /// good quality takes 500.
+    #[arg(long, env = "CALLBOX_MAX_PACKET_RATE", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_packet_rate)]
+    pub max_packet_rate: u64,
+
+    /// How many packets a second all allocations of one user may relay together; 0 lifts the limit.
+    ///
+    /// It counts as --max-packet-rate does, and either may be set without the other.
+    #[arg(long, env = "CALLBOX_MAX_PACKET_RATE_PER_USER", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_packet_rate_per_user)]
+    pub max_packet_rate_per_user: u64,
+
     /// Lets clients keep their allocations when they come from another address (RFC 8016).
     ///
     /// A phone that leaves the Wi-Fi goes on without a new allocation, if its client knows how:

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     ConnectionId, FiveTuple, RelayIp,
-    bandwidth::Bandwidth,
+    limits::Limits,
     mobility::Mobility,
     relayed::Relayed,
     shared::{ReservationToken, Taken},
@@ -120,7 +120,7 @@ pub(super) struct Allocation {
     pub channel_of: SortedMap<PeerAddr, ChannelNumber>,
     /// What its client has relayed, over both addresses of a dual allocation.
     pub usage: Arc<Usage>,
-    pub bandwidth: Bandwidth,
+    pub limits: Limits,
     /// Whether its client is told of ICMP errors.
     pub hears_icmp: bool,
     /// The address of the other family, of a dual allocation that has both.

@@ -32,6 +32,11 @@ pub struct Config {
     pub max_bandwidth: u64,
     /// The same for all allocations of a user together.
     pub max_bandwidth_per_user: u64,
+    /// How many packets a second an allocation may relay, in each direction by itself; 0 lifts the
+    /// limit. What is past it is dropped.
+    pub max_packet_rate: u64,
+    /// The same for all allocations of a user together.
+    pub max_packet_rate_per_user: u64,
     /// The longest lifetime that an allocation is given at a time (RFC 8656 §7.2).
     pub max_lifetime: Duration,
     /// How many error answers a second one address is sent before it has proved who it is; more
@@ -60,6 +65,8 @@ impl Default for Config {
             max_channels: 256,
             max_bandwidth: 0,
             max_bandwidth_per_user: 0,
+            max_packet_rate: 0,
+            max_packet_rate_per_user: 0,
             max_lifetime: Duration::from_secs(3600),
             max_unauthenticated_replies: 1000,
             mobility: false,

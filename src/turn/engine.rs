@@ -13,8 +13,8 @@ use slab::Slab;
 use super::{
     AllocationId, Common, ConnectionId, DropReason, Event, FiveTuple, FromClient, Metrics, Output,
     allocation::{Allocation, Slot},
-    bandwidth::{Bandwidth, Meter, Rate},
     connections::Connections,
+    limits::{Limits, Meter, Rates},
     reply_limit::ReplyLimit,
     shared::ReservationToken,
     streams::Stream,
@@ -294,10 +294,11 @@ impl Engine {
     }
 
     /// What bounds a new allocation of a user.
-    pub(super) fn bandwidth(&self, now: Now, user: &Arc<str>) -> Bandwidth {
-        let rate = Rate::new(self.common.config.max_bandwidth);
-        Bandwidth {
-            own: rate.map(|rate| Meter::new(rate, now.instant)),
+    pub(super) fn limits(&self, now: Now, user: &Arc<str>) -> Limits {
+        let config = &self.common.config;
+        let rates = Rates::new(config.max_bandwidth, config.max_packet_rate);
+        Limits {
+            own: Meter::new(rates, now.instant).map(Box::new),
             user: self.common.shared.meter(now.instant, user),
         }
     }

@@ -26,8 +26,10 @@ pub enum DropReason {
     NoPermission,
     /// To a peer that may not be reached.
     ForbiddenPeer,
-    /// Past what its allocation or its user may relay in a second.
+    /// More bytes than its allocation or its user may relay in a second.
     Bandwidth,
+    /// One packet more than its allocation or its user may relay in a second.
+    PacketRate,
     /// Too long for the header that it needs.
     TooLong,
     /// No answer, since the address has had too many.
@@ -44,7 +46,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Foreign,
         Self::BadMessage,
         Self::NotARequest,
@@ -55,6 +57,7 @@ impl DropReason {
         Self::NoPermission,
         Self::ForbiddenPeer,
         Self::Bandwidth,
+        Self::PacketRate,
         Self::TooLong,
         Self::ReplyLimit,
         Self::ReceiveBufferFull,
@@ -76,6 +79,7 @@ impl DropReason {
             Self::NoPermission => "no_permission",
             Self::ForbiddenPeer => "forbidden_peer",
             Self::Bandwidth => "bandwidth",
+            Self::PacketRate => "packet_rate",
             Self::TooLong => "too_long",
             Self::ReplyLimit => "reply_limit",
             Self::ReceiveBufferFull => "receive_buffer_full",

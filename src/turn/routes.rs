@@ -8,7 +8,7 @@ use rand::Rng;
 use super::{
     AllocationId, DropReason, Engine, FiveTuple, Owner, Via,
     allocation::{Allocation, Slot},
-    bandwidth::Direction,
+    rate::Direction,
 };
 use crate::{
     clock::Now,
@@ -75,9 +75,9 @@ struct ToPeer<'a> {
 impl ToPeer<'_> {
     /// Counts the payload against what may pass in a second.
     #[inline]
-    fn within_bandwidth(self, now: Instant) -> Result<Self, DropReason> {
-        let passes = self.allocation.bandwidth.admit(Direction::Up, now, self.payload.len());
-        passes.then_some(self).ok_or(DropReason::Bandwidth)
+    fn within_limits(self, now: Instant) -> Result<Self, DropReason> {
+        self.allocation.limits.admit(Direction::Up, now, self.payload.len())?;
+        Ok(self)
     }
 }
 
@@ -104,7 +104,7 @@ impl Engine {
             },
             Kind::Other => Err(DropReason::Foreign),
         };
-        match way.and_then(|way| way.within_bandwidth(now.instant)) {
+        match way.and_then(|way| way.within_limits(now.instant)) {
             Ok(ToPeer { id, allocation, to, payload, whole }) => {
                 allocation.usage.add_up(payload.len());
                 self.metrics.relayed_up(payload.len());
@@ -176,9 +176,7 @@ impl Engine {
             return Err(DropReason::NoPermission);
         }
         let payload = packet.bytes().len();
-        if !allocation.bandwidth.admit(Direction::Down, now.instant, payload) {
-            return Err(DropReason::Bandwidth);
-        }
+        allocation.limits.admit(Direction::Down, now.instant, payload)?;
         match allocation.channel_of.get(&peer) {
             Some(number) => {
                 ChannelData::wrap(packet, *number);

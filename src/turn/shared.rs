@@ -15,8 +15,8 @@ use rand::Rng;
 
 use super::{
     Config, RelayAddresses, RelayIp,
-    bandwidth::{Meter, Rate},
     ended_calls::EndedCalls,
+    limits::{Meter, Rates},
     ports::PortPool,
 };
 use crate::{
@@ -32,7 +32,7 @@ pub(super) type ReservationToken = [u8; 8];
 pub struct Shared {
     max_allocations: usize,
     max_allocations_per_user: usize,
-    user_rate: Option<Rate>,
+    user_rates: Rates,
     /// Connections to peers.
     connections: AtomicUsize,
     state: Mutex<State>,
@@ -85,7 +85,7 @@ impl Shared {
         Self {
             max_allocations: config.max_allocations,
             max_allocations_per_user: config.max_allocations_per_user,
-            user_rate: Rate::new(config.max_bandwidth_per_user),
+            user_rates: Rates::new(config.max_bandwidth_per_user, config.max_packet_rate_per_user),
             connections: AtomicUsize::new(0),
             state: Mutex::new(state),
         }
@@ -176,10 +176,10 @@ impl Shared {
     /// What bounds the allocations of a user together, if anything does: asked for when one opens,
     /// and shared by them without a lock from then on.
     pub(super) fn meter(&self, now: Instant, user: &Arc<str>) -> Option<Arc<Meter>> {
-        let rate = self.user_rate?;
+        let new = Meter::new(self.user_rates, now)?;
         let mut state = self.state();
         let entry = state.users.get_mut(user)?;
-        Some(entry.meter.get_or_insert_with(|| Arc::new(Meter::new(rate, now))).clone())
+        Some(entry.meter.get_or_insert_with(|| Arc::new(new)).clone())
     }
 
     /// Gives back what an allocation had.

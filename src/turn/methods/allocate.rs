@@ -285,7 +285,7 @@ impl Engine {
             channels: Default::default(),
             channel_of: Default::default(),
             usage: usage.clone(),
-            bandwidth: self.bandwidth(now, &identity.user),
+            limits: self.limits(now, &identity.user),
             owner: identity,
             hears_icmp: opening.hears_icmp,
             twin,

@@ -1,0 +1,286 @@
+//! How many bytes of payload and how many packets a second may pass: buckets of an allocation, and
+//! those of a user, which all of the user's allocations draw from.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    DropReason,
+    rate::{Buckets, Direction, Rate},
+};
+
+/// What may pass in a second, in each direction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rates {
+    pub bytes: Option<Rate>,
+    pub packets: Option<Rate>,
+}
+
+impl Rates {
+    /// 0 is no limit.
+    pub fn new(bytes_per_second: u64, packets_per_second: u64) -> Self {
+        Self { bytes: Rate::new(bytes_per_second), packets: Rate::new(packets_per_second) }
+    }
+}
+
+/// The buckets of an allocation or of a user.
+#[derive(Debug)]
+pub(super) struct Meter {
+    since: Instant,
+    bytes: Option<Buckets>,
+    packets: Option<Buckets>,
+}
+
+impl Meter {
+    /// `None` if there is nothing to keep to.
+    pub fn new(rates: Rates, now: Instant) -> Option<Self> {
+        let Rates { bytes, packets } = rates;
+        (bytes.is_some() || packets.is_some()).then(|| Self {
+            since: now,
+            bytes: bytes.map(Buckets::new),
+            packets: packets.map(Buckets::new),
+        })
+    }
+
+    /// Workers read their clocks at different moments, so `now` may lie before `since`.
+    #[inline]
+    fn nanos(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.since).as_nanos() as u64
+    }
+
+    /// Up to when bytes and packets are used up once a packet has passed.
+    #[inline]
+    fn after(
+        &self,
+        direction: Direction,
+        now: Instant,
+        bytes: usize,
+    ) -> Result<[Option<u64>; 2], DropReason> {
+        let now = self.nanos(now);
+        let after = |buckets: &Option<Buckets>, units, reason| match buckets {
+            None => Ok(None),
+            Some(buckets) => buckets.after(direction, now, units).map(Some).ok_or(reason),
+        };
+        let bytes = after(&self.bytes, bytes, DropReason::Bandwidth)?;
+        let packets = after(&self.packets, 1, DropReason::PacketRate)?;
+        Ok([bytes, packets])
+    }
+
+    /// Counts a packet by what [`Meter::after`] gave: there is one writer, so a plain load and store
+    /// will do.
+    #[inline]
+    fn set(&self, direction: Direction, [bytes, packets]: [Option<u64>; 2]) {
+        for (buckets, after) in [(&self.bytes, bytes), (&self.packets, packets)] {
+            if let (Some(buckets), Some(after)) = (buckets, after) {
+                buckets.set(direction, after);
+            }
+        }
+    }
+
+    /// The same for several threads at once.
+    #[inline]
+    fn take(&self, direction: Direction, now: Instant, bytes: usize) -> Result<(), DropReason> {
+        // First a look at both, so that what one has no room for is not counted in the other. Where
+        // another thread takes the last room in between, it is, which costs the user a packet.
+        self.after(direction, now, bytes)?;
+        let now = self.nanos(now);
+        let take = |buckets: &Option<Buckets>, units, reason| match buckets {
+            Some(buckets) if !buckets.take(direction, now, units) => Err(reason),
+            _ => Ok(()),
+        };
+        take(&self.bytes, bytes, DropReason::Bandwidth)?;
+        take(&self.packets, 1, DropReason::PacketRate)
+    }
+}
+
+/// What bounds one allocation. By default nothing does.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    /// Its own buckets, which only its worker touches.
+    pub own: Option<Box<Meter>>,
+    /// Those of its user.
+    pub user: Option<Arc<Meter>>,
+}
+
+impl Limits {
+    /// Whether a packet of so many bytes of payload may pass. If it may, it has been counted.
+    ///
+    /// # Errors
+    /// Why it may not; it has been counted nowhere.
+    #[inline]
+    pub fn admit(
+        &self,
+        direction: Direction,
+        now: Instant,
+        bytes: usize,
+    ) -> Result<(), DropReason> {
+        let own = match &self.own {
+            Some(own) => Some((own, own.after(direction, now, bytes)?)),
+            None => None,
+        };
+        if let Some(user) = &self.user {
+            user.take(direction, now, bytes)?;
+        }
+        if let Some((own, after)) = own {
+            own.set(direction, after);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::{super::rate::Direction::*, *};
+
+    fn meter(bytes: u64, packets: u64, now: Instant) -> Option<Meter> {
+        Meter::new(Rates::new(bytes, packets), now)
+    }
+
+    fn own(bytes: u64, packets: u64, now: Instant) -> Limits {
+        Limits { own: meter(bytes, packets, now).map(Box::new), user: None }
+    }
+
+    /// How many packets in a row pass, and why no more.
+    fn burst(
+        limits: &Limits,
+        direction: Direction,
+        now: Instant,
+        bytes: usize,
+    ) -> (usize, Option<DropReason>) {
+        for passed in 0..100_000 {
+            if let Err(reason) = limits.admit(direction, now, bytes) {
+                return (passed, Some(reason));
+            }
+        }
+        (100_000, None)
+    }
+
+    const BYTES: Option<DropReason> = Some(DropReason::Bandwidth);
+    const PACKETS: Option<DropReason> = Some(DropReason::PacketRate);
+
+    #[test]
+    fn without_a_limit_everything_passes() {
+        assert!(meter(0, 0, Instant::now()).is_none());
+        let passed = burst(&Limits::default(), Up, Instant::now(), 65_507);
+        assert_eq!(passed, (100_000, None));
+    }
+
+    #[test]
+    fn each_direction_has_its_own() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let limits = own(10_000, 0, start);
+        assert_eq!(burst(&limits, Up, start + second, 100), (101, BYTES));
+        assert_eq!(burst(&limits, Down, start + second, 100), (101, BYTES));
+        let limits = own(0, 100, start);
+        assert_eq!(burst(&limits, Up, start + second, 1200), (101, PACKETS));
+        assert_eq!(burst(&limits, Down, start + second, 0), (101, PACKETS));
+    }
+
+    /// Large packets come up against the one, small ones against the other, and what is refused
+    /// leaves room for others in both.
+    #[test]
+    fn bytes_and_packets_both_hold_and_what_is_refused_is_counted_in_neither() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let shared = Arc::new(meter(10_000, 50, start).unwrap());
+        for limits in [own(10_000, 50, start), Limits { own: None, user: Some(shared) }] {
+            assert_eq!(burst(&limits, Up, start + second, 1000), (11, BYTES));
+            for _ in 0..100 {
+                assert_eq!(limits.admit(Up, start + second, 1), Err(DropReason::Bandwidth));
+            }
+            let now = start + 2 * second;
+            assert_eq!(burst(&limits, Up, now, 1), (51, PACKETS));
+            for _ in 0..100 {
+                assert_eq!(limits.admit(Up, now, 5000), Err(DropReason::PacketRate));
+            }
+            assert_eq!(burst(&limits, Up, start + 3 * second, 2000), (6, BYTES));
+        }
+    }
+
+    #[test]
+    fn a_user_s_allocations_share_and_what_is_refused_is_not_counted() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        for (rates, smaller, reason) in
+            [((10_000, 0), (5_000, 0), BYTES), ((0, 100), (0, 50), PACKETS)]
+        {
+            let meter = |(bytes, packets)| meter(bytes, packets, start).unwrap();
+            let user = Arc::new(meter(rates));
+            let with =
+                |own: Option<Meter>| Limits { own: own.map(Box::new), user: Some(user.clone()) };
+            let (one, other) = (with(Some(meter(smaller))), with(None));
+            // Its own bucket is the smaller one; the rest is for the other.
+            assert_eq!(burst(&one, Up, start + second, 100), (51, reason));
+            assert_eq!(burst(&other, Up, start + second, 100), (50, reason));
+            assert_eq!(burst(&one, Up, start + 2 * second, 100), (50, reason));
+            assert_eq!(burst(&other, Up, start + 2 * second, 100), (50, reason));
+            // Now the user's is empty first, and the own one is not drained by what does not pass.
+            assert_eq!(burst(&other, Up, start + 3 * second, 100), (100, reason));
+            assert_eq!(burst(&one, Up, start + 3 * second, 100), (0, reason));
+            let own = Limits { own: one.own, user: None };
+            assert_eq!(burst(&own, Up, start + 3 * second, 100), (50, reason));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_a_little_behind_does_no_harm() {
+        let start = Instant::now() + Duration::from_secs(1);
+        let limits = own(10_000, 0, start);
+        assert_eq!(burst(&limits, Up, start - Duration::from_millis(5), 100), (1, BYTES));
+    }
+
+    /// Threads that hammer one user's buckets get what one would get, and not a packet more.
+    #[test]
+    fn several_workers_never_take_more_than_there_is() {
+        let start = Instant::now();
+        let now = start + Duration::from_secs(1);
+        for (bytes, packets) in [(1_000_000, 0), (0, 10_000)] {
+            let user = meter(bytes, packets, start).unwrap();
+            let passed: usize = std::thread::scope(|scope| {
+                let count = || (0..50_000).filter(|_| user.take(Up, now, 100).is_ok()).count();
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(count)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            });
+            assert_eq!(passed, 10_001);
+        }
+    }
+
+    proptest! {
+        /// Whatever comes whenever: of neither bytes nor packets does more pass, from any moment to
+        /// any other, than the rate gives in that time, one second's worth and one packet.
+        #[test]
+        fn both_rates_hold(
+            byte_rate in 0u64..1_000_000,
+            packet_rate in 0u64..500,
+            of_user in any::<bool>(),
+            arrivals in prop::collection::vec((0u64..50_000_000, 0usize..65_508), 1..200),
+        ) {
+            let start = Instant::now();
+            let meter = meter(byte_rate, packet_rate, start);
+            let limits = match of_user {
+                true => Limits { own: None, user: meter.map(Arc::new) },
+                false => Limits { own: meter.map(Box::new), user: None },
+            };
+            let mut now = start;
+            let mut passed = Vec::new();
+            for (wait, bytes) in arrivals {
+                now += Duration::from_nanos(wait);
+                if limits.admit(Up, now, bytes).is_ok() {
+                    passed.push((now, bytes as f64));
+                }
+            }
+            for (at, (from, _)) in passed.iter().enumerate() {
+                let (mut bytes, mut packets) = (0.0, 0.0);
+                for (to, length) in &passed[at..] {
+                    let time = (*to - *from).as_secs_f64() + 1.0;
+                    for (rate, total) in [(byte_rate, bytes), (packet_rate, packets)] {
+                        prop_assert!(rate == 0 || total <= time * rate as f64 + 1.0);
+                    }
+                    bytes += length;
+                    packets += 1.0;
+                }
+            }
+        }
+    }
+}
