@@ -8,7 +8,7 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use common::{DEADLINE, Server};
@@ -231,4 +231,28 @@ fn coturn_s_client_relays_tcp() {
         nothing_lost(&run("turnutils_uclient", at, &args));
     }
     nothing_is_left(&server);
+}
+
+/// Of a stream nothing is dropped: what is past the limit waits.
+#[test]
+fn a_limit_of_bandwidth_holds_back_and_loses_nothing() {
+    const RATE: usize = 1 << 20;
+    const LEN: usize = 2 * RATE;
+    let server = start(&["--max-bandwidth", "1MiB"]);
+    let client = allocate(&server);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let data = connect(&server, &client, listener.local_addr().unwrap());
+    let (peer, _) = accept(&listener);
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for (mut from, to) in [(&data, &peer), (&peer, &data)] {
+            scope.spawn(move || from.write_all(&vec![7; LEN]).unwrap());
+            scope.spawn(move || {
+                assert_eq!(read(to, LEN), vec![7; LEN]);
+                // One read more than the rate gives may have passed.
+                let least = (LEN - (64 << 10)) as f64 / RATE as f64;
+                assert!(began.elapsed().as_secs_f64() > least, "{:?}", began.elapsed());
+            });
+        }
+    });
 }

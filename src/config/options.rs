@@ -442,8 +442,8 @@ pub struct RelayOptions {
     /// How many bytes a second one allocation may relay; 0 lifts the limit.
     ///
     /// It counts payload, in each direction by itself. After a silence a second's worth may pass
-    /// at once; what is past that is dropped and counted (`bandwidth` among the drops). A video
-    /// call of good quality takes 400KiB.
+    /// at once; what is past that is dropped and counted (`bandwidth` among the drops), or waits
+    /// where the peer is relayed to over TCP. A video call of good quality takes 400KiB.
     #[arg(long, env = "CALLBOX_MAX_BANDWIDTH", value_name = "BYTES",
           default_value_t = Size(turn::Config::default().max_bandwidth as usize))]
     pub max_bandwidth: Size,

@@ -21,8 +21,8 @@ use super::{
     worker::{Source, Worker},
 };
 use crate::{
-    clock::{Now, TimerQueue},
-    turn::{AllocationId, ConnectionId, OpenError, StreamEnd, StreamId},
+    clock::Now,
+    turn::{AllocationId, ConnectionId, Direction, OpenError, StreamEnd, StreamId},
 };
 
 /// The tokens of connections begin here, and those of listeners.
@@ -35,6 +35,9 @@ const ACCEPTS: usize = 16;
 /// How long a listener that could not accept waits before it is tried again.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long anything sleeps before it is looked at again.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
 /// A buffer that is larger than this is given back when it is empty.
 const SMALL: usize = 16 << 10;
 
@@ -45,6 +48,8 @@ struct Connection {
     made: bool,
     ready: bool,
     ending: bool,
+    /// Not read for now.
+    asleep: bool,
     /// The client's stream, once they are one.
     stream: Option<StreamId>,
     /// What the client has sent and the system has not taken yet.
@@ -62,6 +67,7 @@ impl Connection {
             made,
             ready: false,
             ending: false,
+            asleep: false,
             stream: None,
             out: Outgoing::default(),
             ends: false,
@@ -88,8 +94,8 @@ impl Connection {
 struct Listener {
     socket: TcpListener,
     ready: bool,
-    /// When it is tried again, if it could not accept.
-    again: Option<Instant>,
+    /// Not accepting for now.
+    asleep: bool,
 }
 
 /// What a worker has of TCP allocations.
@@ -97,8 +103,6 @@ struct Listener {
 pub(super) struct Connections {
     all: Vec<Option<Connection>>,
     listeners: HashMap<AllocationId, Listener>,
-    /// The listeners that could not accept.
-    pub accept_again: TimerQueue<AllocationId>,
 }
 
 impl Connections {
@@ -108,6 +112,14 @@ impl Connections {
 
     pub fn ready_flag(&mut self, id: ConnectionId) -> Option<&mut bool> {
         Some(&mut self.get_mut(id)?.ready)
+    }
+
+    pub fn asleep_flag(&mut self, id: ConnectionId) -> Option<&mut bool> {
+        Some(&mut self.get_mut(id)?.asleep)
+    }
+
+    pub fn listener_asleep_flag(&mut self, id: AllocationId) -> Option<&mut bool> {
+        Some(&mut self.listeners.get_mut(&id)?.asleep)
     }
 
     pub fn listener_ready_flag(&mut self, id: AllocationId) -> Option<&mut bool> {
@@ -156,18 +168,16 @@ impl Worker {
             Ok(listener)
         });
         let socket = opened.map_err(|error| self.not_opened(now, &error))?;
-        let listener = Listener { socket, ready: false, again: None };
+        let listener = Listener { socket, ready: false, asleep: false };
         self.connections.listeners.insert(allocation, listener);
         Ok(())
     }
 
     /// Closes the listener of an allocation, if it has one. Its connections are closed apart.
     pub(super) fn stop_listening(&mut self, allocation: AllocationId) {
-        let Some(mut listener) = self.connections.listeners.remove(&allocation) else { return };
-        if let Some(again) = listener.again {
-            self.connections.accept_again.clear(again, allocation);
-        }
-        if let Err(error) = self.poll.registry().deregister(&mut listener.socket) {
+        if let Some(mut listener) = self.connections.listeners.remove(&allocation)
+            && let Err(error) = self.poll.registry().deregister(&mut listener.socket)
+        {
             tracing::debug!(%error, "a relay listener was not registered");
         }
     }
@@ -216,7 +226,7 @@ impl Worker {
                 // Most likely out of files: the system says nothing of who waits when there are
                 // some again.
                 Err(_) => {
-                    self.later(now, allocation);
+                    self.let_sleep(now, Source::TcpRelay(allocation), now.instant + ACCEPT_AGAIN);
                     return false;
                 }
             };
@@ -231,22 +241,47 @@ impl Worker {
         true
     }
 
-    fn later(&mut self, now: Now, allocation: AllocationId) {
-        let Some(listener) = self.connections.listeners.get_mut(&allocation) else { return };
-        if listener.again.is_none() {
-            let again = now.instant + ACCEPT_AGAIN;
-            listener.again = Some(again);
-            self.connections.accept_again.set(again, allocation);
+    /// Whether something may go over a connection now, by what bounds its allocation. If not, the
+    /// source that it would come from sleeps until it may.
+    pub(super) fn has_bandwidth(
+        &mut self,
+        now: Now,
+        source: Source,
+        id: ConnectionId,
+        direction: Direction,
+    ) -> bool {
+        let free_at = self.engine.connection_free_at(id, direction);
+        let Some(free_at) = free_at.filter(|at| *at > now.instant) else { return true };
+        self.let_sleep(now, source, free_at);
+        false
+    }
+
+    /// Does not read a source until then.
+    fn let_sleep(&mut self, now: Now, source: Source, until: Instant) {
+        if let Some(asleep) = self.asleep_flag(source)
+            && !std::mem::replace(asleep, true)
+        {
+            // Whatever is gone meanwhile leaves something for a second at most.
+            self.asleep.set(until.min(now.instant + LONGEST_SLEEP), source);
         }
     }
 
-    /// Tries the listeners again that could not accept.
-    pub(super) fn accept_again(&mut self, now: Now) {
-        while let Some(allocation) = self.connections.accept_again.pop(now.instant) {
-            if let Some(listener) = self.connections.listeners.get_mut(&allocation) {
-                listener.again = None;
-                self.add_ready(Source::TcpRelay(allocation));
+    /// Reads what has slept long enough.
+    pub(super) fn wake_up(&mut self, now: Now) {
+        while let Some(source) = self.asleep.pop(now.instant) {
+            if let Some(asleep) = self.asleep_flag(source) {
+                *asleep = false;
+                self.add_ready(source);
             }
+        }
+    }
+
+    fn asleep_flag(&mut self, source: Source) -> Option<&mut bool> {
+        match source {
+            Source::Stream(id) => Some(&mut self.streams.get_mut(id)?.asleep),
+            Source::Connection(id) => self.connections.asleep_flag(id),
+            Source::TcpRelay(allocation) => self.connections.listener_asleep_flag(allocation),
+            _ => None,
         }
     }
 
@@ -290,6 +325,11 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(id) else { return false };
         // What comes before a client takes it, or faster than it takes it, waits in the system.
         let Some(stream) = connection.stream else { return false };
+        if connection.asleep
+            || !self.has_bandwidth(now, Source::Connection(id), id, Direction::Down)
+        {
+            return false;
+        }
         if self.streams.waiting(stream) > MAX_WAITING {
             // What the system does not take now it will say when it does.
             self.streams.flush_one(stream);
@@ -310,7 +350,7 @@ impl Worker {
             Ok(read) => {
                 let more = read == buffer.len() || connection.ending;
                 let place = slot.start..slot.start + read;
-                self.engine.relayed_by_connection(id, 0, read);
+                self.engine.relayed_by_connection(now, id, Direction::Down, read);
                 self.relayed += 1;
                 self.streams.queue(stream, self.batches.bytes(place), true, &self.metrics);
                 if let Some(stream) = self.streams.get_mut(stream) {
@@ -340,7 +380,7 @@ impl Worker {
     ) -> bool {
         let bytes = self.batches.bytes(place);
         self.relayed += 1;
-        self.engine.relayed_by_connection(id, bytes.len(), 0);
+        self.engine.relayed_by_connection(now, id, Direction::Up, bytes.len());
         let Some(connection) = self.connections.all.get_mut(id.0 as usize).and_then(Option::as_mut)
         else {
             return false;

@@ -83,6 +83,8 @@ pub(super) struct Stream {
     pub spliced: Option<ConnectionId>,
     /// It has been one with a connection: what is written are no messages.
     pub raw: bool,
+    /// Not read for now.
+    pub asleep: bool,
     /// Of one with a connection: the client has said its last.
     pub said_all: bool,
     /// When all that waits is written, so is the end: the client may go on.
@@ -114,6 +116,7 @@ impl Stream {
             ending: false,
             spliced: None,
             raw: false,
+            asleep: false,
             said_all: false,
             ends: false,
             shut: false,

@@ -13,7 +13,7 @@ use crate::{
     clock::{Now, TimerQueue},
     ids::ClientAddr,
     stun::{Frame, Kind, MAX_DATAGRAM},
-    turn::{DropReason, FiveTuple, Metrics, StreamEnd, StreamId, Via},
+    turn::{Direction, DropReason, FiveTuple, Metrics, StreamEnd, StreamId, Via},
 };
 
 /// For how long a stream without an allocation may say nothing that is whole.
@@ -222,10 +222,16 @@ impl Worker {
         self.make_room(1);
         let slot = self.batches.take_slot();
         let Some(stream) = self.streams.get_mut(id) else { return false };
-        let held_back = stream.spliced.is_some_and(|c| self.connections.waiting(c) > MAX_WAITING);
-        if held_back || stream.last || stream.said_all {
+        if stream.last || stream.said_all || stream.asleep {
             return false;
         }
+        if let Some(connection) = stream.spliced
+            && (self.connections.waiting(connection) > MAX_WAITING
+                || !self.has_bandwidth(now, Source::Stream(id), connection, Direction::Up))
+        {
+            return false;
+        }
+        let Some(stream) = self.streams.get_mut(id) else { return false };
         let buffer = self.batches.bytes_mut(slot.clone());
         let part = stream.part.len();
         buffer[..part].copy_from_slice(&stream.part);

@@ -23,7 +23,7 @@ use super::{
     streams::Streams,
 };
 use crate::{
-    clock::Now,
+    clock::{Now, TimerQueue},
     ids::CallId,
     sys,
     turn::{AllocationId, Common, ConnectionId, Engine, FiveTuple, Metrics, Output, StreamId, Via},
@@ -55,7 +55,7 @@ pub(super) enum Command {
 }
 
 /// Where a worker reads from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     Listener(u16),
     Relay(AllocationId),
@@ -132,6 +132,8 @@ pub(super) struct Worker {
     pub(super) max_directs: usize,
     /// What has not been read to its end. Readiness is told once only.
     pub(super) ready: Vec<Source>,
+    /// What is to be read later.
+    pub(super) asleep: TimerQueue<Source>,
     pub(super) streams: Streams,
     pub(super) connections: Connections,
     pub(super) others: Vec<Other>,
@@ -175,6 +177,7 @@ impl Worker {
             directs: 0,
             max_directs: parts.max_directs,
             ready: Vec::new(),
+            asleep: TimerQueue::default(),
             streams: Streams::default(),
             connections: Connections::default(),
             others: parts.others,
@@ -204,7 +207,7 @@ impl Worker {
             self.engine.handle_timeout(now);
             self.carry_out(now);
             self.tend_streams(now);
-            self.accept_again(now);
+            self.wake_up(now);
             for event in &events {
                 if event.token() == WAKER {
                     if self.obey(now) {
@@ -238,11 +241,7 @@ impl Worker {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let due = [
-            self.engine.next_timeout(),
-            self.streams.timers.next(),
-            self.connections.accept_again.next(),
-        ];
+        let due = [self.engine.next_timeout(), self.streams.timers.next(), self.asleep.next()];
         let due = due.into_iter().flatten().min()?;
         // The system counts in whole milliseconds: one more, so as not to wake too early.
         Some(due.saturating_duration_since(Now::read().instant) + Duration::from_millis(1))

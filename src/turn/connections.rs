@@ -13,6 +13,7 @@ use super::{
     AllocationId, Engine, FiveTuple, Output, StreamId,
     allocation::{Allocation, Transport},
     engine::Timer,
+    rate::Direction,
 };
 use crate::{
     auth::{LongTermKey, TurnIdentity},
@@ -187,17 +188,32 @@ impl Engine {
         Some(connection)
     }
 
-    /// Counts what went over a connection: up from the client, down from the peer, in bytes.
-    pub fn relayed_by_connection(&self, id: ConnectionId, up: usize, down: usize) {
+    /// From when on something may go over a connection, if anything bounds it.
+    pub fn connection_free_at(&self, id: ConnectionId, direction: Direction) -> Option<Instant> {
+        let connection = self.connections.get(id)?;
+        self.open_ref(connection.allocation).ok()?.limits.free_at(direction)
+    }
+
+    /// Counts so many bytes that went over a connection.
+    pub fn relayed_by_connection(
+        &self,
+        now: Now,
+        id: ConnectionId,
+        direction: Direction,
+        bytes: usize,
+    ) {
         let Some(connection) = self.connections.get(id) else { return };
         let Ok(allocation) = self.open_ref(connection.allocation) else { return };
-        if up > 0 {
-            allocation.usage.add_up(up);
-            self.metrics.relayed_up(up);
-        }
-        if down > 0 {
-            allocation.usage.add_down(down);
-            self.metrics.relayed_down(down);
+        allocation.limits.charge(direction, now.instant, bytes);
+        match direction {
+            Direction::Up => {
+                allocation.usage.add_up(bytes);
+                self.metrics.relayed_up(bytes);
+            }
+            Direction::Down => {
+                allocation.usage.add_down(bytes);
+                self.metrics.relayed_down(bytes);
+            }
         }
     }
 

@@ -1,7 +1,10 @@
 //! How many bytes of payload and how many packets a second may pass: buckets of an allocation, and
 //! those of a user, which all of the user's allocations draw from.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     DropReason,
@@ -76,6 +79,18 @@ impl Meter {
         }
     }
 
+    /// From when on bytes of a stream may pass.
+    fn free_at(&self, direction: Direction) -> Option<Instant> {
+        let nanos = self.bytes.as_ref()?.free_at(direction);
+        Some(self.since + Duration::from_nanos(nanos))
+    }
+
+    fn charge(&self, direction: Direction, now: Instant, bytes: usize) {
+        if let Some(buckets) = &self.bytes {
+            buckets.charge(direction, self.nanos(now), bytes);
+        }
+    }
+
     /// The same for several threads at once.
     #[inline]
     fn take(&self, direction: Direction, now: Instant, bytes: usize) -> Result<(), DropReason> {
@@ -125,12 +140,25 @@ impl Limits {
         }
         Ok(())
     }
+
+    fn meters(&self) -> impl Iterator<Item = &Meter> {
+        self.own.as_deref().into_iter().chain(self.user.as_deref())
+    }
+
+    /// From when on bytes of a stream may pass: of those none is dropped, they are read later. What
+    /// passes is told to [`Limits::charge`]. Packets are not counted, for there are none.
+    pub fn free_at(&self, direction: Direction) -> Option<Instant> {
+        self.meters().filter_map(|meter| meter.free_at(direction)).max()
+    }
+
+    /// Counts bytes of a stream that have passed.
+    pub fn charge(&self, direction: Direction, now: Instant, bytes: usize) {
+        self.meters().for_each(|meter| meter.charge(direction, now, bytes));
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::{super::rate::Direction::*, *};
@@ -282,5 +310,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Of a stream nothing is lost: it waits until there is room, in its own bucket and its user's.
+    #[test]
+    fn a_stream_waits_for_room() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let user = meter(1_000, 0, start).map(Arc::new);
+        let limits = Limits { own: meter(10_000, 1, start).map(Box::new), user: user.clone() };
+        assert_eq!(limits.free_at(Up), Some(start));
+        limits.charge(Up, start, 5_000);
+        assert_eq!(limits.free_at(Up), Some(start + 5 * second), "the user's is the smaller one");
+        assert_eq!(limits.free_at(Down), Some(start));
+        let alone = Limits { own: limits.own, user: None };
+        assert_eq!(alone.free_at(Up), Some(start + second / 2));
+        alone.charge(Up, start + 10 * second, 20_000);
+        assert_eq!(
+            alone.free_at(Up),
+            Some(start + 11 * second),
+            "after a silence, a second's worth"
+        );
+        assert_eq!(Limits::default().free_at(Up), None);
     }
 }

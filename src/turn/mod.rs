@@ -64,6 +64,7 @@ pub use engine::Engine;
 pub use metrics::{DropReason, Metrics, Snapshot, StreamEnd};
 pub use output::{Event, FiveTuple, OpenError, Output, Via};
 pub use peer_policy::PeerPolicy;
+pub use rate::Direction;
 pub use relayed::Owner;
 pub use routes::{FromClient, FromPeer, HandOver};
 pub use shared::Shared;

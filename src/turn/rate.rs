@@ -20,9 +20,9 @@ const BURST_NANOS: u64 = BURST.as_nanos() as u64;
 /// of nanoseconds.
 const FRACTION: u32 = 16;
 
-/// Which way a packet goes.
+/// Which way something goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub enum Direction {
     /// From the client to a peer.
     Up,
     /// From a peer to the client.
@@ -84,6 +84,18 @@ impl Buckets {
     #[inline]
     pub fn after(&self, direction: Direction, now: u64, units: usize) -> Option<u64> {
         self.rate.after(self.used[direction as usize].load(Relaxed), now, units)
+    }
+
+    /// From when on something may pass.
+    pub fn free_at(&self, direction: Direction) -> u64 {
+        self.used[direction as usize].load(Relaxed).saturating_sub(BURST_NANOS)
+    }
+
+    /// Counts what has passed, whether there was room or not.
+    pub fn charge(&self, direction: Direction, now: u64, units: usize) {
+        let after = |used: u64| Some(used.max(now).saturating_add(self.rate.cost(units)));
+        // It is never refused.
+        let _ = self.used[direction as usize].fetch_update(Relaxed, Relaxed, after);
     }
 
     /// Counts a packet by what [`Buckets::after`] gave, where nobody else counts.
