@@ -16,7 +16,7 @@ use callbox::{
     stun::{ChannelData, Frame, HEADROOM, Kind, MAX_FRAME, Packet, Request},
     turn::{
         self, AllocationId, Common, Engine, FiveTuple, FromClient, FromPeer, Metrics, Output,
-        Snapshot, Via,
+        Snapshot, StreamId, Via,
     },
 };
 use stun::{
@@ -27,6 +27,9 @@ use stun::{
     message::{Message, Setter},
     textattrs::TextAttribute,
 };
+
+/// RFC 8016 §4.
+const MOBILITY_TICKET: AttrType = AttrType(0x8030);
 
 /// A target: its name and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -108,6 +111,8 @@ struct Server {
     open: HashMap<AllocationId, SocketAddr>,
     clients: Vec<Client>,
     answers: Vec<(FiveTuple, Vec<u8>)>,
+    /// The last ticket that anybody was given (RFC 8016).
+    ticket: Vec<u8>,
 }
 
 impl Server {
@@ -139,7 +144,7 @@ impl Server {
             })
             .collect();
         let (open, answers) = (HashMap::new(), Vec::new());
-        Self { engine, metrics, now, open, clients, answers }
+        Self { engine, metrics, now, open, clients, answers, ticket: Vec::new() }
     }
 
     fn client_sends(&mut self, client: usize, bytes: &[u8]) {
@@ -191,7 +196,7 @@ impl Server {
         message.new_transaction_id().unwrap();
         let many = take(rest) % 5;
         for _ in 0..many {
-            attribute(rest).add_to(&mut message).unwrap();
+            attribute(rest, &self.ticket).add_to(&mut message).unwrap();
         }
         let texts = [(ATTR_USERNAME, "alice"), (ATTR_REALM, REALM)];
         for (typ, text) in texts {
@@ -201,7 +206,10 @@ impl Server {
         TextAttribute::new(ATTR_NONCE, nonce).add_to(&mut message).unwrap();
         let key =
             MessageIntegrity::new_long_term_integrity("alice".into(), REALM.into(), "pass".into());
-        key.add_to(&mut message).unwrap();
+        // Behind a FINGERPRINT nothing can be signed.
+        if key.add_to(&mut message).is_err() {
+            return;
+        }
         self.client_sends(client, &message.raw);
         // Whoever is told of a fresh nonce uses it.
         for (to, bytes) in std::mem::take(&mut self.answers) {
@@ -211,6 +219,9 @@ impl Server {
                 && let Ok(nonce) = TextAttribute::get_from_as(&answer, ATTR_NONCE)
             {
                 client.nonce = nonce.text;
+            }
+            if let Ok(ticket) = answer.get(MOBILITY_TICKET) {
+                self.ticket = ticket;
             }
         }
     }
@@ -233,8 +244,8 @@ fn take(bytes: &mut &[u8]) -> u8 {
 }
 
 /// One of those that lead somewhere, or anything at all.
-fn attribute(rest: &mut &[u8]) -> RawAttribute {
-    let (typ, value): (AttrType, Vec<u8>) = match take(rest) % 8 {
+fn attribute(rest: &mut &[u8], ticket: &[u8]) -> RawAttribute {
+    let (typ, value): (AttrType, Vec<u8>) = match take(rest) % 10 {
         0 | 1 => (
             ATTR_REQUESTED_TRANSPORT,
             vec![if take(rest).is_multiple_of(4) { 6 } else { 17 }, 0, 0, 0],
@@ -246,6 +257,8 @@ fn attribute(rest: &mut &[u8]) -> RawAttribute {
         }
         5 => (AttrType(0x000D), vec![0, 0, take(rest), take(rest)]),
         6 => (AttrType(0x0018), vec![take(rest)]),
+        7 => (MOBILITY_TICKET, Vec::new()),
+        8 => (MOBILITY_TICKET, ticket.to_vec()),
         _ => {
             let typ = u16::from_be_bytes([take(rest), take(rest)]);
             let len = usize::from(take(rest) % 24);
@@ -296,7 +309,8 @@ pub fn turn_server(mut bytes: &[u8]) {
                     if let FromPeer::Forward { to } =
                         server.engine.handle_peer(server.now, id, peer, &mut packet)
                     {
-                        assert!(server.clients.iter().any(|client| client.tuple == to));
+                        let nowhere = to.via == Via::Stream(StreamId(u32::MAX));
+                        assert!(nowhere || server.clients.iter().any(|c| c.tuple == to));
                     }
                     server.engine.peer_connected(server.now, id, peer);
                 }
