@@ -169,13 +169,13 @@ impl Engine {
             return Err(ErrorCode::WrongCredentials);
         }
         match self.ticket(request) {
-            Some(ticket) if here.is_none() => self.expect(id, tuple, ticket?),
-            _ => self.arrive(tuple),
+            Some(ticket) => self.expect(id, tuple, ticket?),
+            None => self.arrive(tuple),
         }
         Ok(id)
     }
 
-    /// The client says that it is at another address now.
+    /// The client says where it is now: at another address, or back at the one that counts.
     fn expect(&mut self, id: AllocationId, tuple: FiveTuple, shown: Ticket) {
         let Ok(allocation) = self.open_ref(id) else { return };
         let Some(mobility) = &allocation.mobility else { return };
@@ -185,14 +185,17 @@ impl Engine {
         }
         let (number, before) = (mobility.number(), mobility.next);
         let away = allocation.tuple.via == NOWHERE;
+        let next = (allocation.tuple != tuple).then_some(tuple);
         let ticket = Ticket::new(&mut self.rng, self.worker, number);
         if let Ok(Allocation { mobility: Some(mobility), .. }) = self.open_mut(id) {
-            **mobility = Mobility { ticket, shown: Some(shown), next: Some(tuple) };
+            **mobility = Mobility { ticket, shown: Some(shown), next };
         }
         if let Some(before) = before {
             self.forget(before);
         }
-        self.arriving.insert(tuple, number);
+        if let Some(next) = next {
+            self.arriving.insert(next, number);
+        }
         if away {
             // There is no other address that could count.
             self.arrive(tuple);

@@ -126,6 +126,23 @@ fn a_lost_answer_loses_nothing() {
 }
 
 #[test]
+fn a_client_that_comes_back_before_it_was_heard_is_not_expected_elsewhere() {
+    let mut world = world();
+    let mut mobile = Mobile::new(&mut world);
+    let first = mobile.ticket.clone();
+    let second = mobile.move_to(&mut world, AWAY, &first).unwrap();
+    let third = mobile.move_to(&mut world, HOME, &second).unwrap();
+    assert!(third != first && third != second);
+    assert!(!mobile.sends_from(&mut world, AWAY));
+    assert!(mobile.sends_from(&mut world, HOME));
+    // The answer may have been lost here as well.
+    let fourth = mobile.move_to(&mut world, HOME, &second).unwrap();
+    mobile.move_to(&mut world, AWAY, &fourth).unwrap();
+    assert!(mobile.sends_from(&mut world, AWAY));
+    mobile.close(&mut world);
+}
+
+#[test]
 fn what_is_no_ticket_moves_nothing() {
     let mut world = world();
     let mut mobile = Mobile::new(&mut world);
