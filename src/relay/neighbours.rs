@@ -8,7 +8,7 @@ use std::{io, ops::Range, sync::Arc};
 use mio::Waker;
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::turn::HandOver;
+use crate::{sys::TrafficClass, turn::HandOver};
 
 /// How many payload bytes a way holds; as many as a socket's buffer by default on Linux.
 const BYTES: usize = 208 << 10;
@@ -16,8 +16,8 @@ const BYTES: usize = 208 << 10;
 /// How many packets a way holds.
 const PACKETS: usize = 1024;
 
-/// A packet's way, and the length of its payload.
-type Header = (HandOver, usize);
+/// A packet's way, its class, and the length of its payload.
+type Header = (HandOver, TrafficClass, usize);
 
 /// The near end of a way to another worker.
 struct Outgoing {
@@ -68,7 +68,7 @@ pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<Neighbours> {
 
 impl Neighbours {
     /// Puts a packet on its way to the worker that owns where it goes. `false` if there is no room.
-    pub fn send(&mut self, way: HandOver, payload: &[u8]) -> bool {
+    pub fn send(&mut self, way: HandOver, class: TrafficClass, payload: &[u8]) -> bool {
         let Some(Some(to)) = self.outgoing.get_mut(usize::from(way.owner.worker)) else {
             return false;
         };
@@ -77,7 +77,7 @@ impl Neighbours {
             return false;
         }
         to.unannounced = true;
-        to.headers.push((way, payload.len())).is_ok()
+        to.headers.push((way, class, payload.len())).is_ok()
     }
 
     /// Wakes those that something has been sent to.
@@ -95,7 +95,7 @@ impl Neighbours {
         0..self.incoming.len()
     }
 
-    /// The next packet of a way, and the length of its payload.
+    /// The next packet of a way, its class, and the length of its payload.
     pub fn next(&self, way: usize) -> Option<Header> {
         self.incoming[way].headers.peek().ok().copied()
     }
@@ -117,6 +117,8 @@ mod tests {
     use super::*;
     use crate::turn::{AllocationId, Owner};
 
+    const CLASS: TrafficClass = TrafficClass(0xb9);
+
     fn way(worker: u16, allocation: u32) -> HandOver {
         let at = |port| ([127, 0, 0, 1], port).into();
         let owner = Owner { worker, allocation: AllocationId(allocation) };
@@ -129,11 +131,11 @@ mod tests {
         let waker = |poll: &Poll| Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let wakers: Vec<_> = polls.iter().map(waker).collect();
         let mut all = connect(&wakers);
-        assert!(!all[0].send(way(0, 0), b"self"));
-        assert!(!all[0].send(way(3, 0), b"nobody"));
-        assert!(all[0].send(way(2, 1), b"first"));
-        assert!(all[1].send(way(2, 2), b"second"));
-        assert!(all[0].send(way(2, 3), b""));
+        assert!(!all[0].send(way(0, 0), CLASS, b"self"));
+        assert!(!all[0].send(way(3, 0), CLASS, b"nobody"));
+        assert!(all[0].send(way(2, 1), CLASS, b"first"));
+        assert!(all[1].send(way(2, 2), CLASS, b"second"));
+        assert!(all[0].send(way(2, 3), CLASS, b""));
         all[0].announce().unwrap();
         let mut poll = polls.into_iter().nth(2).unwrap();
         let mut events = Events::with_capacity(4);
@@ -142,9 +144,10 @@ mod tests {
 
         let mut got = Vec::new();
         for from in all[2].incoming() {
-            while let Some((way, len)) = all[2].next(from) {
+            while let Some((way, class, len)) = all[2].next(from) {
                 let mut payload = vec![0; len];
                 all[2].take(from, &mut payload);
+                assert_eq!(class, CLASS);
                 got.push((way.owner.allocation.0, payload));
             }
         }
@@ -156,16 +159,16 @@ mod tests {
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let mut all = connect(&[waker.clone(), waker]);
-        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), &[7; 1000])).count();
+        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), CLASS, &[7; 1000])).count();
         assert_eq!(sent, BYTES / 1000);
         let mut payload = vec![0; 1000];
         all[1].take(0, &mut payload);
         assert_eq!(payload, [7; 1000]);
-        assert!(all[0].send(way(1, 0), &payload));
+        assert!(all[0].send(way(1, 0), CLASS, &payload));
         while all[1].next(0).is_some() {
             all[1].take(0, &mut payload);
         }
-        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), b"")).count();
+        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), CLASS, b"")).count();
         assert_eq!(sent, PACKETS);
     }
 }

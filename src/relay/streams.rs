@@ -13,6 +13,7 @@ use crate::{
     clock::{Now, TimerQueue},
     ids::ClientAddr,
     stun::{Frame, MAX_DATAGRAM, Request},
+    sys::TrafficClass,
     turn::{DropReason, Engine, FiveTuple, Metrics, StreamEnd, StreamId, Via},
 };
 
@@ -284,8 +285,9 @@ impl Worker {
                         return false;
                     }
                     left.start += ends;
-                    // Others stand before and behind it.
-                    self.route_client(now, tuple, place, true);
+                    // Others stand before and behind it. The class of the stream's segments says
+                    // nothing of it (RFC 8656 §15).
+                    self.route_client(now, tuple, TrafficClass::DEFAULT, place, true);
                     let Some(stream) = self.streams.get_mut(id) else { return false };
                     stream.heard = now.instant;
                 }
