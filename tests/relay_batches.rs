@@ -6,7 +6,7 @@ mod support;
 
 use std::net::UdpSocket;
 
-use callbox::sys::{SendBatch, enable_gro};
+use callbox::sys::{SendBatch, TrafficClass, enable_gro};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use support::{
     plain_client::{PlainClient, channel_data},
@@ -90,7 +90,7 @@ fn runs_are_relayed_datagram_by_datagram() {
 
         let messages: Vec<_> = payloads.iter().map(|p| channel_data(0x4001, p)).collect();
         let bytes = messages.concat();
-        batch.push(None, 0..bytes.len(), messages[0].len());
+        batch.push(None, TrafficClass::DEFAULT, 0..bytes.len(), messages[0].len());
         assert_eq!(batch.send(&client.socket, &bytes).taken().unwrap(), count);
         for payload in &payloads {
             assert!(receive(&with_channel) == *payload);
@@ -98,7 +98,7 @@ fn runs_are_relayed_datagram_by_datagram() {
 
         let bytes = payloads.concat();
         for peer in [&with_channel, &without] {
-            batch.push(Some(client.relayed), 0..bytes.len(), len);
+            batch.push(Some(client.relayed), TrafficClass::DEFAULT, 0..bytes.len(), len);
             assert_eq!(batch.send(peer, &bytes).taken().unwrap(), count);
             for (payload, message) in payloads.iter().zip(&messages) {
                 let got = client.receive();
@@ -126,7 +126,7 @@ fn a_burst_to_one_peer_leaves_as_one() {
     let message = channel_data(0x4001, &[7; 100]);
     let bytes = message.repeat(8);
     let mut batch = SendBatch::default();
-    batch.push(None, 0..bytes.len(), message.len());
+    batch.push(None, TrafficClass::DEFAULT, 0..bytes.len(), message.len());
     batch.send(&client.socket, &bytes).taken().unwrap();
     assert_eq!(receive(&peer), [7; 800]);
 }
@@ -151,7 +151,7 @@ fn between_two_clients_nothing_leaves_the_server() {
                 client.socket.send(&send(m)).unwrap();
                 assert!(other.receive() == send(n), "{n} to {m}");
                 let run = send(m).repeat(8);
-                batch.push(None, 0..run.len(), run.len() / 8);
+                batch.push(None, TrafficClass::DEFAULT, 0..run.len(), run.len() / 8);
                 batch.send(&client.socket, &run).taken().unwrap();
                 for _ in 0..8 {
                     assert!(other.receive() == send(n), "a run from {n} to {m}");

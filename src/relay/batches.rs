@@ -1,7 +1,7 @@
 //! What one turn of a worker's loop has received and wants to send.
 //!
 //! Datagrams are received into the slots of one buffer and sent from where they stand. Whatever goes
-//! to one address with one length, wherever it stands among the others, leaves as one run.
+//! to one address with one length and class, wherever it stands among the others, leaves as one run.
 
 use std::{io, ops::Range};
 
@@ -11,7 +11,7 @@ use super::worker::{Listener, Relay};
 use crate::{
     ids::ClientAddr,
     stun::{HEADROOM, MAX_DATAGRAM, Packet},
-    sys::{ReceiveBatch, Received, RunId, SendBatch, Sent},
+    sys::{ReceiveBatch, Received, RunId, SendBatch, Sent, TrafficClass},
     turn::{AllocationId, DropReason, Metrics},
 };
 
@@ -137,16 +137,17 @@ impl Batches {
         from: AllocationId,
         relay: &mut Relay,
         to: std::net::SocketAddr,
+        class: TrafficClass,
         place: Range<usize>,
     ) {
         let direct = relay.direct.as_ref().is_some_and(|direct| direct.peer == to);
         let to = (!direct).then_some(to);
         let run = &mut relay.runs.of(self.turn).to_peer;
-        if run.is_some_and(|run| self.to_peers.extend(run, to, place.clone())) {
+        if run.is_some_and(|run| self.to_peers.extend(run, to, class, place.clone())) {
             return;
         }
         let len = place.len();
-        *run = Some(self.to_peers.push(to, place, len));
+        *run = Some(self.to_peers.push(to, class, place, len));
         self.senders.push((from, direct));
     }
 
@@ -157,16 +158,17 @@ impl Batches {
         relay: &mut Relay,
         listener: u16,
         client: ClientAddr,
+        class: TrafficClass,
         place: Range<usize>,
     ) {
         let batch = &mut self.to_clients[usize::from(listener)];
         let run = &mut relay.runs.of(self.turn).to_client;
         let client = Some(client.0);
-        if run.is_some_and(|run| batch.extend(run, client, place.clone())) {
+        if run.is_some_and(|run| batch.extend(run, client, class, place.clone())) {
             return;
         }
         let len = place.len();
-        *run = Some(batch.push(client, place, len));
+        *run = Some(batch.push(client, class, place, len));
     }
 
     /// Sends a response from a listener. `false` if there is no room for it until everything has
@@ -174,7 +176,8 @@ impl Batches {
     pub fn respond(&mut self, listener: u16, client: ClientAddr, bytes: &[u8]) -> bool {
         let Some(place) = self.take_spare(bytes.len()) else { return false };
         self.bytes_mut(place.clone()).copy_from_slice(bytes);
-        self.to_clients[usize::from(listener)].push(Some(client.0), place, bytes.len());
+        let batch = &mut self.to_clients[usize::from(listener)];
+        batch.push(Some(client.0), TrafficClass::DEFAULT, place, bytes.len());
         true
     }
 

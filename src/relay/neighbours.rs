@@ -9,7 +9,10 @@ use std::{io, ops::Range, sync::Arc};
 use mio::Waker;
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::turn::{FiveTuple, HandOver};
+use crate::{
+    sys::TrafficClass,
+    turn::{FiveTuple, HandOver},
+};
 
 /// How many payload bytes a way holds; as many as a socket's buffer by default on Linux.
 const BYTES: usize = 208 << 10;
@@ -31,8 +34,8 @@ pub(super) enum Crossing {
     },
 }
 
-/// Why a packet crosses, and the length of its payload.
-type Header = (Crossing, usize);
+/// Why a packet crosses, its class, and the length of its payload.
+type Header = (Crossing, TrafficClass, usize);
 
 /// The near end of a way to another worker.
 struct Outgoing {
@@ -85,23 +88,29 @@ pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<Neighbours> {
 
 impl Neighbours {
     /// Puts a packet on its way to the worker that owns where it goes. `false` if there is no room.
-    pub fn send(&mut self, way: HandOver, payload: &[u8]) -> bool {
-        self.cross(way.owner.worker, Crossing::Relayed(way), payload)
+    pub fn send(&mut self, way: HandOver, class: TrafficClass, payload: &[u8]) -> bool {
+        self.cross(way.owner.worker, Crossing::Relayed(way), class, payload)
     }
 
     /// The same for a datagram of a client.
-    pub fn send_client(&mut self, to: u16, tuple: FiveTuple, datagram: &[u8]) -> bool {
-        self.cross(to, Crossing::Client { tuple, from: self.index }, datagram)
+    pub fn send_client(
+        &mut self,
+        to: u16,
+        tuple: FiveTuple,
+        class: TrafficClass,
+        datagram: &[u8],
+    ) -> bool {
+        self.cross(to, Crossing::Client { tuple, from: self.index }, class, datagram)
     }
 
-    fn cross(&mut self, to: u16, crossing: Crossing, payload: &[u8]) -> bool {
+    fn cross(&mut self, to: u16, crossing: Crossing, class: TrafficClass, payload: &[u8]) -> bool {
         let Some(Some(to)) = self.outgoing.get_mut(usize::from(to)) else { return false };
         // The payload first: whoever sees a header finds its payload.
         if to.headers.is_full() || to.payloads.push_entire_slice(payload).is_err() {
             return false;
         }
         to.unannounced = true;
-        to.headers.push((crossing, payload.len())).is_ok()
+        to.headers.push((crossing, class, payload.len())).is_ok()
     }
 
     /// Wakes those that something has been sent to.
@@ -119,7 +128,7 @@ impl Neighbours {
         0..self.incoming.len()
     }
 
-    /// The next packet of a way, and the length of its payload.
+    /// The next packet of a way, its class, and the length of its payload.
     pub fn next(&self, way: usize) -> Option<Header> {
         self.incoming[way].headers.peek().ok().copied()
     }
@@ -141,6 +150,8 @@ mod tests {
     use super::*;
     use crate::turn::{AllocationId, Owner};
 
+    const CLASS: TrafficClass = TrafficClass(0xb9);
+
     fn way(worker: u16, allocation: u32) -> HandOver {
         let at = |port| ([127, 0, 0, 1], port).into();
         let owner = Owner { worker, allocation: AllocationId(allocation) };
@@ -153,11 +164,11 @@ mod tests {
         let waker = |poll: &Poll| Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let wakers: Vec<_> = polls.iter().map(waker).collect();
         let mut all = connect(&wakers);
-        assert!(!all[0].send(way(0, 0), b"self"));
-        assert!(!all[0].send(way(3, 0), b"nobody"));
-        assert!(all[0].send(way(2, 1), b"first"));
-        assert!(all[1].send(way(2, 2), b"second"));
-        assert!(all[0].send(way(2, 3), b""));
+        assert!(!all[0].send(way(0, 0), CLASS, b"self"));
+        assert!(!all[0].send(way(3, 0), CLASS, b"nobody"));
+        assert!(all[0].send(way(2, 1), CLASS, b"first"));
+        assert!(all[1].send(way(2, 2), CLASS, b"second"));
+        assert!(all[0].send(way(2, 3), CLASS, b""));
         all[0].announce().unwrap();
         let mut poll = polls.into_iter().nth(2).unwrap();
         let mut events = Events::with_capacity(4);
@@ -166,9 +177,10 @@ mod tests {
 
         let mut got = Vec::new();
         for from in all[2].incoming() {
-            while let Some((Crossing::Relayed(way), len)) = all[2].next(from) {
+            while let Some((Crossing::Relayed(way), class, len)) = all[2].next(from) {
                 let mut payload = vec![0; len];
                 all[2].take(from, &mut payload);
+                assert_eq!(class, CLASS);
                 got.push((way.owner.allocation.0, payload));
             }
         }
@@ -180,16 +192,16 @@ mod tests {
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let mut all = connect(&[waker.clone(), waker]);
-        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), &[7; 1000])).count();
+        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), CLASS, &[7; 1000])).count();
         assert_eq!(sent, BYTES / 1000);
         let mut payload = vec![0; 1000];
         all[1].take(0, &mut payload);
         assert_eq!(payload, [7; 1000]);
-        assert!(all[0].send(way(1, 0), &payload));
+        assert!(all[0].send(way(1, 0), CLASS, &payload));
         while all[1].next(0).is_some() {
             all[1].take(0, &mut payload);
         }
-        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), b"")).count();
+        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), CLASS, b"")).count();
         assert_eq!(sent, PACKETS);
     }
 }

@@ -10,11 +10,13 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::sys;
 
-/// Lets the system hand over a run of datagrams as one and tell what was lost, where it can.
-fn prepare(socket: &Socket) {
-    // Where it cannot, each comes alone, and what is lost is not known.
+/// Lets the system hand over a run of datagrams as one and tell what was lost and each one's class,
+/// where it can.
+fn prepare(socket: &Socket, v4: bool) {
+    // Where it cannot, each comes alone, what is lost is not known, and all have the default class.
     let _ = sys::enable_gro(socket);
     let _ = sys::count_lost(socket);
+    let _ = sys::tell_class(socket, v4);
 }
 
 /// What is asked for as receive and send buffer of a listener, which many clients share. The
@@ -28,7 +30,7 @@ fn new(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
-    prepare(&socket);
+    prepare(&socket, address.is_ipv4());
     Ok(socket)
 }
 

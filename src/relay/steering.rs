@@ -8,6 +8,7 @@ use super::worker::{Command, Worker};
 use crate::{
     clock::Now,
     stun::Request,
+    sys::TrafficClass,
     turn::{DropReason, FiveTuple},
 };
 
@@ -56,7 +57,12 @@ impl Worker {
 
     /// Sends a datagram of a client on, if it is for another worker. `false` if it is not.
     #[inline]
-    pub(super) fn sends_on(&mut self, tuple: FiveTuple, place: &Range<usize>) -> bool {
+    pub(super) fn sends_on(
+        &mut self,
+        tuple: FiveTuple,
+        class: TrafficClass,
+        place: &Range<usize>,
+    ) -> bool {
         if !self.steering.enabled {
             return false;
         }
@@ -64,7 +70,8 @@ impl Worker {
         let Some(to) = away.or_else(|| self.other_worker(tuple, place.clone())) else {
             return false;
         };
-        if !self.neighbours.send_client(to, tuple, self.batches.bytes(place.clone())) {
+        let bytes = self.batches.bytes(place.clone());
+        if !self.neighbours.send_client(to, tuple, class, bytes) {
             self.metrics.dropped(DropReason::SendBufferFull);
         }
         true
@@ -72,8 +79,15 @@ impl Worker {
 
     /// Takes in what another worker has sent on, and has it send on what else comes from there if
     /// there is something for it here.
-    pub(super) fn take_in(&mut self, now: Now, from: u16, tuple: FiveTuple, place: Range<usize>) {
-        self.route_client(now, tuple, place, false);
+    pub(super) fn take_in(
+        &mut self,
+        now: Now,
+        from: u16,
+        tuple: FiveTuple,
+        class: TrafficClass,
+        place: Range<usize>,
+    ) {
+        self.route_client(now, tuple, class, place, false);
         if self.engine.has_allocation(tuple) && !self.steering.guests.contains_key(&tuple) {
             self.steering.guests.insert(tuple, from);
             self.tell(from, Command::Steer { tuple, to: self.index });

@@ -13,6 +13,7 @@ use crate::{
     clock::{Now, TimerQueue},
     ids::ClientAddr,
     stun::{Frame, Kind, MAX_DATAGRAM},
+    sys::TrafficClass,
     turn::{Direction, DropReason, FiveTuple, Metrics, StreamEnd, StreamId, Via},
 };
 
@@ -326,8 +327,9 @@ impl Worker {
                         return false;
                     }
                     left.start += ends;
-                    // Others stand before and behind it.
-                    self.route_client(now, tuple, place, true);
+                    // Others stand before and behind it. The class of the stream's segments says
+                    // nothing of it (RFC 8656 §15).
+                    self.route_client(now, tuple, TrafficClass::DEFAULT, place, true);
                     let Some(stream) = self.streams.get_mut(id) else { return false };
                     stream.heard = now.instant;
                 }

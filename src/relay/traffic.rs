@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock::Now,
     ids::ClientAddr,
-    sys::Received,
+    sys::{Received, TrafficClass},
     turn::{AllocationId, DropReason, FiveTuple, FromClient, FromPeer, HandOver, Metrics, Via},
 };
 
@@ -37,11 +37,11 @@ impl Worker {
                     count_lost(&self.metrics, lost, received.lost);
                     let via = Via::Listener(listener);
                     let tuple = FiveTuple { via, client: ClientAddr(received.source) };
+                    let (class, many) = (received.class, received.count() > 1);
                     for place in received.datagrams() {
-                        if self.sends_on(tuple, &place) {
-                            continue;
+                        if !self.sends_on(tuple, class, &place) {
+                            self.route_client(now, tuple, class, place, many);
                         }
-                        self.route_client(now, tuple, place, received.count() > 1);
                     }
                 }
                 more
@@ -101,12 +101,12 @@ impl Worker {
     /// Takes in what another worker has handed over. `true` if there may be more.
     pub(super) fn read_neighbour(&mut self, now: Now, way: usize) -> bool {
         for _ in 0..NEIGHBOUR_PACKETS {
-            let Some((to, len)) = self.neighbours.next(way) else { return false };
+            let Some((to, class, len)) = self.neighbours.next(way) else { return false };
             let place = self.spare(len);
             self.neighbours.take(way, self.batches.bytes_mut(place.clone()));
             match to {
-                Crossing::Relayed(hand_over) => self.arrive(now, hand_over, place),
-                Crossing::Client { tuple, from } => self.take_in(now, from, tuple, place),
+                Crossing::Relayed(hand_over) => self.arrive(now, hand_over, class, place),
+                Crossing::Client { tuple, from } => self.take_in(now, from, tuple, class, place),
             }
         }
         true
@@ -155,11 +155,13 @@ impl Worker {
         copy
     }
 
-    /// Routes a message of a client. If it is one of many, others stand around it.
+    /// Routes a message of a client. Its payload leaves in the class that it came in (RFC 8656 §14).
+    /// If it is one of many, others stand around it.
     pub(super) fn route_client(
         &mut self,
         now: Now,
         tuple: FiveTuple,
+        class: TrafficClass,
         place: Range<usize>,
         one_of_many: bool,
     ) {
@@ -169,18 +171,18 @@ impl Worker {
                 let place = packet.place();
                 self.relayed += 1;
                 if whole {
-                    return self.send_whole(now, allocation, to, place);
+                    return self.send_whole(now, allocation, to, class, place);
                 }
                 let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) else { return };
                 let habit = relay.habit.forms(to);
-                self.batches.send_to_peer(allocation, relay, to, place);
+                self.batches.send_to_peer(allocation, relay, to, class, place);
                 if habit {
                     self.open_direct(allocation, to);
                 }
             }
             FromClient::HandOver(way) => {
                 let place = packet.place();
-                self.hand_over(now, way, place, one_of_many);
+                self.hand_over(now, way, class, place, one_of_many);
             }
             FromClient::Handled => self.carry_out(now),
             FromClient::Dropped(_) => {}
@@ -188,21 +190,28 @@ impl Worker {
     }
 
     /// Brings a packet to another allocation of this server, past the kernel.
-    fn hand_over(&mut self, now: Now, way: HandOver, place: Range<usize>, one_of_many: bool) {
+    fn hand_over(
+        &mut self,
+        now: Now,
+        way: HandOver,
+        class: TrafficClass,
+        place: Range<usize>,
+        one_of_many: bool,
+    ) {
         if way.owner.worker == self.index {
             let place = if one_of_many { self.apart(place) } else { place };
-            self.arrive(now, way, place);
-        } else if !self.neighbours.send(way, self.batches.bytes(place)) {
+            self.arrive(now, way, class, place);
+        } else if !self.neighbours.send(way, class, self.batches.bytes(place)) {
             self.metrics.dropped(DropReason::SendBufferFull);
         }
     }
 
     /// A packet from another relayed address is at the worker of the one that it goes to.
-    fn arrive(&mut self, now: Now, way: HandOver, place: Range<usize>) {
+    fn arrive(&mut self, now: Now, way: HandOver, class: TrafficClass, place: Range<usize>) {
         let mut packet = self.batches.packet(place);
         if let FromPeer::Forward { to } = self.engine.handle_relayed(now, way, &mut packet) {
             let place = packet.place();
-            self.send_to_client(way.owner.allocation, to, place);
+            self.send_to_client(way.owner.allocation, to, class, place);
         }
     }
 
@@ -215,17 +224,23 @@ impl Worker {
                 self.engine.handle_peer(now, allocation, received.source, &mut packet)
             {
                 let place = packet.place();
-                self.send_to_client(allocation, to, place);
+                self.send_to_client(allocation, to, received.class, place);
             }
         }
     }
 
-    fn send_to_client(&mut self, allocation: AllocationId, to: FiveTuple, place: Range<usize>) {
+    fn send_to_client(
+        &mut self,
+        allocation: AllocationId,
+        to: FiveTuple,
+        class: TrafficClass,
+        place: Range<usize>,
+    ) {
         self.relayed += 1;
         match to.via {
             Via::Listener(listener) => {
                 if let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) {
-                    self.batches.send_to_client(relay, listener, to.client, place);
+                    self.batches.send_to_client(relay, listener, to.client, class, place);
                 }
             }
             Via::Stream(id) => {

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, ops::Range};
 use super::worker::{Source, Worker};
 use crate::{
     clock::Now,
-    sys,
+    sys::{self, TrafficClass},
     turn::{AllocationId, DropReason},
 };
 
@@ -17,10 +17,11 @@ impl Worker {
         now: Now,
         from: AllocationId,
         to: SocketAddr,
+        class: TrafficClass,
         place: Range<usize>,
     ) {
         let Some(Some(relay)) = self.relays.get(from.0 as usize) else { return };
-        match sys::send_whole(&relay.udp, to, self.batches.bytes(place)) {
+        match sys::send_whole(&relay.udp, to, class, self.batches.bytes(place)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.metrics.dropped(DropReason::SendBufferFull);

@@ -15,18 +15,28 @@ mod portable;
 #[cfg(target_os = "linux")]
 pub use linux::{
     CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro, keep_errors, next_error,
-    raise_open_files, release_free_memory, send_whole, sleep_precisely, thread_time,
+    raise_open_files, release_free_memory, send_whole, sleep_precisely, tell_class, thread_time,
 };
 #[cfg(not(target_os = "linux"))]
 pub use portable::{
     CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro, keep_errors, next_error,
-    raise_open_files, release_free_memory, send_whole, sleep_precisely, thread_time,
+    raise_open_files, release_free_memory, send_whole, sleep_precisely, tell_class, thread_time,
 };
 pub use runs::RunId;
 
 use std::{io, net::SocketAddr, ops::Range};
 
-/// One read of a batch: a datagram, or several of one length from one source.
+/// The byte of an IP header that says how a datagram is to be treated: DSCP, and in the last two bits
+/// ECN. IPv6 has it as the traffic class, IPv4 as the type of service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrafficClass(pub u8);
+
+impl TrafficClass {
+    /// Best effort, from a sender that knows nothing of ECN.
+    pub const DEFAULT: Self = Self(0);
+}
+
+/// One read of a batch: a datagram, or several of one length and class from one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     /// Where it came from.
@@ -38,6 +48,8 @@ pub struct Received {
     /// How many datagrams the socket has lost before this one since it was opened, its buffer being
     /// full. Wraps; stays 0 unless [`count_lost`] was called.
     pub lost: u32,
+    /// The default one unless [`tell_class`] was called.
+    pub class: TrafficClass,
 }
 
 impl Received {

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, ops::Range, time::Duration};
 use mio::net::UdpSocket;
 
 use super::{
-    Received, RunId, Sent, SocketError,
+    Received, RunId, Sent, SocketError, TrafficClass,
     runs::{Run, Runs},
 };
 
@@ -22,6 +22,14 @@ pub fn enable_gro<S>(_: &S) -> io::Result<()> {
 /// # Errors
 /// Always: the system cannot.
 pub fn count_lost<S>(_: &S) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The class of a datagram is not told here.
+///
+/// # Errors
+/// Always: the system cannot.
+pub fn tell_class<S>(_: &S, _: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -48,7 +56,7 @@ pub const CAN_FORBID_FRAGMENTS: bool = false;
 ///
 /// # Errors
 /// Always: the system cannot.
-pub fn send_whole<S>(_: &S, _: SocketAddr, _: &[u8]) -> io::Result<()> {
+pub fn send_whole<S>(_: &S, _: SocketAddr, _: TrafficClass, _: &[u8]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -113,7 +121,9 @@ impl ReceiveBatch {
             match socket.recv_from(&mut self.buffer[start..start + self.len]) {
                 Ok((len, source)) => {
                     let bytes = start..start + len;
-                    self.received[slot] = Some(Received { source, bytes, segment: len, lost: 0 });
+                    let class = TrafficClass::DEFAULT;
+                    self.received[slot] =
+                        Some(Received { source, bytes, segment: len, lost: 0, class });
                 }
                 Err(error) if slot == first => return Err(error),
                 Err(_) => return Ok(slot - first),
@@ -152,14 +162,26 @@ pub struct SendBatch {
 impl SendBatch {
     /// Begins a run with what stands at `bytes` in the buffer: one datagram if `segment` is its
     /// length, else several of `segment` bytes each but for the last.
-    /// `to` is `None` on a connected socket.
-    pub fn push(&mut self, to: Option<SocketAddr>, bytes: Range<usize>, segment: usize) -> RunId {
-        self.runs.push(to, bytes, segment)
+    /// `to` is `None` on a connected socket. All leave in the default class.
+    pub fn push(
+        &mut self,
+        to: Option<SocketAddr>,
+        class: TrafficClass,
+        bytes: Range<usize>,
+        segment: usize,
+    ) -> RunId {
+        self.runs.push(to, class, bytes, segment)
     }
 
     /// Adds a datagram to a run. `false` if it does not fit in, or goes elsewhere.
-    pub fn extend(&mut self, run: RunId, to: Option<SocketAddr>, bytes: Range<usize>) -> bool {
-        self.runs.extend(run, to, bytes)
+    pub fn extend(
+        &mut self,
+        run: RunId,
+        to: Option<SocketAddr>,
+        class: TrafficClass,
+        bytes: Range<usize>,
+    ) -> bool {
+        self.runs.extend(run, to, class, bytes)
     }
 
     /// Whether there is nothing to send.
@@ -232,10 +254,13 @@ mod tests {
         let address = |socket: &UdpSocket| Some(socket.local_addr().unwrap());
         let mut batch = SendBatch::default();
         assert!(batch.is_empty());
-        let run = batch.push(address(&to), 6..10, 4);
-        assert!(batch.extend(run, address(&to), 0..4) && batch.extend(run, address(&to), 4..6));
-        assert!(!batch.extend(run, address(&other), 0..4));
-        batch.push(address(&to), 0..7, 3);
+        let run = batch.push(address(&to), TrafficClass::DEFAULT, 6..10, 4);
+        assert!(
+            batch.extend(run, address(&to), TrafficClass::DEFAULT, 0..4)
+                && batch.extend(run, address(&to), TrafficClass::DEFAULT, 4..6)
+        );
+        assert!(!batch.extend(run, address(&other), TrafficClass::DEFAULT, 0..4));
+        batch.push(address(&to), TrafficClass::DEFAULT, 0..7, 3);
         assert_eq!(batch.send(&from, b"abcdefghij").taken().unwrap(), 6);
         let mut received = ReceiveBatch::new(8, 100, 4, 10);
         assert_eq!(received.receive(&to, 0..2).unwrap(), 2);
@@ -256,9 +281,9 @@ mod tests {
     fn what_is_refused_takes_nothing_with_it() {
         let (from, to) = (bind(), bind());
         let mut batch = SendBatch::default();
-        batch.push(Some("[::1]:9".parse().unwrap()), 0..1, 1);
-        batch.push(Some(to.local_addr().unwrap()), 0..1, 1);
-        batch.push(Some(to.local_addr().unwrap()), 0..1, 1);
+        batch.push(Some("[::1]:9".parse().unwrap()), TrafficClass::DEFAULT, 0..1, 1);
+        batch.push(Some(to.local_addr().unwrap()), TrafficClass::DEFAULT, 0..1, 1);
+        batch.push(Some(to.local_addr().unwrap()), TrafficClass::DEFAULT, 0..1, 1);
         let sent = batch.send_each(b"x", |run| (run < 2).then_some(&from));
         assert_eq!((sent.datagrams, sent.refused, sent.full), (1, 2, 0));
         assert!(sent.taken().is_err());

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, ops::Range};
 
+use super::TrafficClass;
+
 /// The most datagrams in a run: what every kernel with `UDP_SEGMENT` takes.
 const MAX_SEGMENTS: usize = 64;
 
@@ -27,11 +29,12 @@ struct Piece {
     next: u32,
 }
 
-/// Datagrams to one address: all of one length, but for the last, which may be shorter.
+/// Datagrams of one class to one address: all of one length, but for the last, which may be shorter.
 #[derive(Debug)]
 pub(super) struct Run {
     /// Where to; `None` on a connected socket.
     pub to: Option<SocketAddr>,
+    pub class: TrafficClass,
     /// The length of each datagram.
     pub segment: usize,
     /// The length of all.
@@ -57,22 +60,35 @@ pub(super) struct Runs {
 impl Runs {
     /// Begins a run with what stands at `bytes`: datagrams of `segment` bytes each, but for the
     /// last.
-    pub fn push(&mut self, to: Option<SocketAddr>, bytes: Range<usize>, segment: usize) -> RunId {
+    pub fn push(
+        &mut self,
+        to: Option<SocketAddr>,
+        class: TrafficClass,
+        bytes: Range<usize>,
+        segment: usize,
+    ) -> RunId {
         let piece = self.pieces.len() as u32;
         let total = bytes.len();
-        self.runs.push(Run { to, segment, total, first: piece, last: piece });
+        self.runs.push(Run { to, class, segment, total, first: piece, last: piece });
         self.pieces.push(Piece { bytes, next: NONE });
         RunId(self.runs.len() as u32 - 1)
     }
 
     /// Adds a datagram to a run. `false` if it does not fit in.
     #[inline]
-    pub fn extend(&mut self, run: RunId, to: Option<SocketAddr>, bytes: Range<usize>) -> bool {
+    pub fn extend(
+        &mut self,
+        run: RunId,
+        to: Option<SocketAddr>,
+        class: TrafficClass,
+        bytes: Range<usize>,
+    ) -> bool {
         let Some(run) = self.runs.get_mut(run.0 as usize) else { return false };
         let full = run.segment == 0 || run.total >= run.segment * MAX_SEGMENTS;
         // Only the last may be shorter, so nothing follows one that is.
         let ended = run.segment == 0 || run.total % run.segment != 0;
         if run.to != to
+            || run.class != class
             || full
             || ended
             || bytes.is_empty()
@@ -124,24 +140,24 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// However datagrams to a few addresses come in, each address gets its own, whole and in
-        /// order, and no run breaks the kernel's rules.
+        /// However datagrams of a few classes to a few addresses come in, each address gets its own,
+        /// whole, in order and in their class, and no run breaks the kernel's rules.
         #[test]
         fn datagrams_keep_their_edges_and_their_order(
-            datagrams in prop::collection::vec((0u16..3, prop_oneof![Just(0usize), Just(100), Just(1200), 0usize..3000]), 0..300)
+            datagrams in prop::collection::vec((0u16..3, 0u8..2, prop_oneof![Just(0usize), Just(100), Just(1200), 0usize..3000]), 0..300)
         ) {
             let address = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
             let mut runs = Runs::default();
             let mut last = [None; 3];
             let mut at = 0;
             let mut expected = [(); 3].map(|()| Vec::new());
-            for (to, len) in datagrams {
-                let bytes = at..at + len;
+            for (to, class, len) in datagrams {
+                let (class, bytes) = (TrafficClass(class), at..at + len);
                 at += len;
-                expected[usize::from(to)].push(bytes.clone());
+                expected[usize::from(to)].push((class, bytes.clone()));
                 let last = &mut last[usize::from(to)];
-                if !last.is_some_and(|run| runs.extend(run, address(to), bytes.clone())) {
-                    *last = Some(runs.push(address(to), bytes, len));
+                if !last.is_some_and(|run| runs.extend(run, address(to), class, bytes.clone())) {
+                    *last = Some(runs.push(address(to), class, bytes, len));
                 }
             }
             for (to, expected) in expected.into_iter().enumerate() {
@@ -154,7 +170,7 @@ mod tests {
                     let (rest, before) = pieces.split_last().unwrap();
                     prop_assert!(before.iter().all(|piece| piece.len() == run.segment));
                     prop_assert!(rest.len() <= run.segment);
-                    got.extend(pieces);
+                    got.extend(pieces.into_iter().map(|piece| (run.class, piece)));
                 }
                 prop_assert_eq!(got, expected);
             }

@@ -246,7 +246,12 @@ mod linux {
                 let Some(received) = self.from_clients.received(slot) else { continue };
                 let Some(client) = forwarder.client(received.source) else { continue };
                 // Each client has a socket of its own, and its run is one message for it.
-                self.outgoing.push(Some(forwarder.peer), received.bytes, received.segment);
+                self.outgoing.push(
+                    Some(forwarder.peer),
+                    received.class,
+                    received.bytes,
+                    received.segment,
+                );
                 let upstream = &forwarder.clients[client].upstream;
                 let _ = self.outgoing.send(upstream, self.from_clients.buffer());
             }
@@ -257,7 +262,7 @@ mod linux {
             let Ok(count) = self.from_peer.receive(upstream, 0..RUNS_BACK) else { return };
             for slot in 0..count {
                 let Some(received) = self.from_peer.received(slot) else { continue };
-                self.outgoing.push(Some(*at), received.bytes, received.segment);
+                self.outgoing.push(Some(*at), received.class, received.bytes, received.segment);
                 let _ = self.outgoing.send(&forwarder.listener, self.from_peer.buffer());
             }
         }

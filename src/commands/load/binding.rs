@@ -6,7 +6,7 @@ use ::stun::message::{BINDING_REQUEST, Message};
 use mio::net::UdpSocket;
 
 use super::{LoadArgs, sockets};
-use crate::sys::{ReceiveBatch, SendBatch};
+use crate::sys::{ReceiveBatch, SendBatch, TrafficClass};
 
 /// How many sockets ask, and how many requests of each are on the way.
 const SOCKETS: usize = 16;
@@ -58,7 +58,12 @@ pub(super) fn count(args: &LoadArgs) -> anyhow::Result<(u64, Duration)> {
             }
             if asker.on_the_way + AT_ONCE <= WINDOW {
                 for _ in 0..AT_ONCE {
-                    batch.push(None, 0..request.raw.len(), request.raw.len());
+                    batch.push(
+                        None,
+                        TrafficClass::DEFAULT,
+                        0..request.raw.len(),
+                        request.raw.len(),
+                    );
                 }
                 // What the system does not take, or nobody hears, is lost.
                 let _ = batch.send(&asker.socket, &request.raw);

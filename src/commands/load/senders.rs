@@ -10,7 +10,7 @@ use super::{
     Framing, LoadArgs, Path,
     client::{CHANNEL, Clients},
 };
-use crate::sys::SendBatch;
+use crate::sys::{SendBatch, TrafficClass};
 
 /// The senders of a run: the clients, or the peer alone.
 pub(super) struct Senders {
@@ -72,7 +72,7 @@ impl Senders {
         }
         let result = match (self.gso, to) {
             (true, _) => {
-                self.batch.push(to, 0..burst.len(), self.datagram);
+                self.batch.push(to, TrafficClass::DEFAULT, 0..burst.len(), self.datagram);
                 self.batch.send(socket, burst).taken()
             }
             (false, Some(to)) if self.burst == 1 => socket.send_to(burst, to).map(|_| 1),
@@ -80,7 +80,7 @@ impl Senders {
             (false, _) => {
                 for n in 0..self.burst {
                     let datagram = n * self.datagram..(n + 1) * self.datagram;
-                    self.batch.push(to, datagram, self.datagram);
+                    self.batch.push(to, TrafficClass::DEFAULT, datagram, self.datagram);
                 }
                 self.batch.send(socket, burst).taken()
             }

@@ -6,6 +6,7 @@ use super::{
     options,
     send::{may_be_old, send_one},
 };
+use crate::sys::TrafficClass;
 
 /// Whether [`send_whole`] can be used.
 pub const CAN_FORBID_FRAGMENTS: bool = true;
@@ -15,16 +16,21 @@ pub const CAN_FORBID_FRAGMENTS: bool = true;
 ///
 /// # Errors
 /// What the system says; `EMSGSIZE` if it is too long.
-pub fn send_whole(socket: &impl AsRawFd, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+pub fn send_whole(
+    socket: &impl AsRawFd,
+    to: SocketAddr,
+    class: TrafficClass,
+    bytes: &[u8],
+) -> io::Result<()> {
     let (level, option, forbid) = match to {
         SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
         SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
     };
     let before = options::get(socket, level, option)?;
     options::set(socket, level, option, forbid)?;
-    let mut sent = send_one(socket.as_raw_fd(), Some(to), bytes);
+    let mut sent = send_one(socket.as_raw_fd(), Some(to), class, bytes);
     if sent.as_ref().is_err_and(may_be_old) {
-        sent = send_one(socket.as_raw_fd(), Some(to), bytes);
+        sent = send_one(socket.as_raw_fd(), Some(to), class, bytes);
     }
     options::set(socket, level, option, before)?;
     sent

@@ -13,13 +13,15 @@ mod tests;
 pub use errors::{keep_errors, next_error};
 pub use fragments::{CAN_FORBID_FRAGMENTS, send_whole};
 pub use options::{
-    count_lost, enable_gro, raise_open_files, release_free_memory, sleep_precisely, thread_time,
+    count_lost, enable_gro, raise_open_files, release_free_memory, sleep_precisely, tell_class,
+    thread_time,
 };
 pub use receive::ReceiveBatch;
 pub use send::SendBatch;
 
-/// Room for two control messages: a segment size, and how many datagrams were lost.
-const CONTROL: usize = 48;
+/// Room for three control messages: of what is received, the segment size, how many datagrams were
+/// lost, and the class; of what is sent, the segment size, and the class for either family.
+const CONTROL: usize = 72;
 
 /// A control buffer, aligned as the kernel wants it.
 #[derive(Clone, Copy)]

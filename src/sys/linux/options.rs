@@ -19,6 +19,17 @@ pub fn count_lost(socket: &impl AsRawFd) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
 }
 
+/// Lets the kernel tell each datagram's class: see [`Received::class`](crate::sys::Received::class).
+///
+/// # Errors
+/// What the system says.
+pub fn tell_class(socket: &impl AsRawFd, v4: bool) -> io::Result<()> {
+    match v4 {
+        true => set(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1),
+        false => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1),
+    }
+}
+
 /// Sets an option whose value is a number.
 pub(super) fn set(
     socket: &impl AsRawFd,

@@ -3,7 +3,7 @@
 use std::{io, mem, ops::Range, os::fd::AsRawFd, ptr};
 
 use super::{CONTROL, Control, address};
-use crate::sys::Received;
+use crate::sys::{Received, TrafficClass};
 
 /// Slots for many datagrams in one buffer, and a spare part of it behind them that nothing is
 /// received into.
@@ -94,7 +94,8 @@ impl ReceiveBatch {
         let source = address::read(&self.names[slot])?;
         let told = Told::read(&header.msg_hdr);
         let segment = if told.segment > 0 { told.segment as usize } else { len };
-        Some(Received { source, bytes: start..start + len, segment, lost: told.lost })
+        let (bytes, class) = (start..start + len, TrafficClass(told.class));
+        Some(Received { source, bytes, segment, lost: told.lost, class })
     }
 
     /// Where a slot stands in the buffer, without what is kept free around it.
@@ -126,20 +127,25 @@ struct Told {
     segment: u32,
     /// `SO_RXQ_OVFL`
     lost: u32,
+    /// `IP_RECVTOS` or `IPV6_RECVTCLASS`
+    class: u8,
 }
 
 impl Told {
     fn read(header: &libc::msghdr) -> Self {
         let mut told = Self::default();
         // SAFETY: the kernel has filled the control buffer and told its length, and the macros stay
-        // within it. Both kinds of message carry four bytes.
+        // within it. Each kind of message is read as long as the kernel writes it.
         unsafe {
             let mut message = libc::CMSG_FIRSTHDR(header);
             while !message.is_null() {
-                let value = || ptr::read_unaligned(libc::CMSG_DATA(message).cast::<u32>());
+                let data = libc::CMSG_DATA(message);
+                let value = || ptr::read_unaligned(data.cast::<u32>());
                 match ((*message).cmsg_level, (*message).cmsg_type) {
                     (libc::SOL_UDP, libc::UDP_GRO) => told.segment = value(),
                     (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => told.lost = value(),
+                    (libc::IPPROTO_IP, libc::IP_TOS) => told.class = *data,
+                    (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => told.class = value() as u8,
                     _ => {}
                 }
                 message = libc::CMSG_NXTHDR(header, message);

@@ -10,12 +10,12 @@ use std::{
 
 use super::{CONTROL, Control, address};
 use crate::sys::{
-    RunId, Sent,
+    RunId, Sent, TrafficClass,
     runs::{Run, Runs},
 };
 
-/// Datagrams to be sent, each alone or in a run of equal lengths that the kernel takes apart
-/// (`UDP_SEGMENT`).
+/// Datagrams to be sent, each alone or in a run of one class and equal lengths that the kernel takes
+/// apart (`UDP_SEGMENT`).
 ///
 /// It holds places in a buffer, not the bytes: they are sent from where they stand.
 #[derive(Default)]
@@ -38,15 +38,27 @@ impl SendBatch {
     /// length, else several of `segment` bytes each but for the last, up to 64 and 65,000 bytes.
     /// `to` is `None` on a connected socket.
     #[inline]
-    pub fn push(&mut self, to: Option<SocketAddr>, bytes: Range<usize>, segment: usize) -> RunId {
-        self.runs.push(to, bytes, segment)
+    pub fn push(
+        &mut self,
+        to: Option<SocketAddr>,
+        class: TrafficClass,
+        bytes: Range<usize>,
+        segment: usize,
+    ) -> RunId {
+        self.runs.push(to, class, bytes, segment)
     }
 
-    /// Adds a datagram to a run. `false` if it does not fit in: all go to one address, and have the length of the first,
-    /// but for the last, which may be shorter.
+    /// Adds a datagram to a run. `false` if it does not fit in: all go to one address, and have the
+    /// class and the length of the first, but for the last, which may be shorter.
     #[inline]
-    pub fn extend(&mut self, run: RunId, to: Option<SocketAddr>, bytes: Range<usize>) -> bool {
-        !self.no_runs && self.runs.extend(run, to, bytes)
+    pub fn extend(
+        &mut self,
+        run: RunId,
+        to: Option<SocketAddr>,
+        class: TrafficClass,
+        bytes: Range<usize>,
+    ) -> bool {
+        !self.no_runs && self.runs.extend(run, to, class, bytes)
     }
 
     /// Whether there is nothing to send.
@@ -162,10 +174,8 @@ impl SendBatch {
             }
             header.msg_iov = &raw mut self.vectors[first];
             header.msg_iovlen = (used - first) as _;
-            if run.segment < run.total {
-                header.msg_control = (&raw mut self.controls[at]).cast();
-                write_segment(header, run.segment as u16);
-            }
+            let segment = (run.segment < run.total).then_some(run.segment as u16);
+            write_control(header, &mut self.controls[at], run.to, segment, run.class);
         }
         count
     }
@@ -190,7 +200,7 @@ impl SendBatch {
         self.no_runs |= error.raw_os_error() == Some(libc::EIO);
         for datagram in self.runs.pieces_of(run).flat_map(|piece| buffer[piece].chunks(run.segment))
         {
-            match send_one(socket, run.to, datagram) {
+            match send_one(socket, run.to, run.class, datagram) {
                 Ok(()) => sent.datagrams += 1,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => sent.full += 1,
                 Err(error) => {
@@ -208,20 +218,28 @@ fn grow<T: Clone>(all: &mut Vec<T>, count: usize, value: T) {
     }
 }
 
-pub(super) fn send_one(socket: RawFd, to: Option<SocketAddr>, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn send_one(
+    socket: RawFd,
+    to: Option<SocketAddr>,
+    class: TrafficClass,
+    bytes: &[u8],
+) -> io::Result<()> {
     // SAFETY: all zeros is a valid address storage.
     let mut name: libc::sockaddr_storage = unsafe { mem::zeroed() };
-    let (address, len) = match to {
-        Some(to) => {
-            let len = address::write(&mut name, to);
-            ((&raw const name).cast(), len)
-        }
-        None => (ptr::null(), 0),
-    };
-    // SAFETY: the bytes and the address live through the call, and their lengths are told.
-    let taken = unsafe {
-        libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT, address, len)
-    };
+    let mut control = Control([0; CONTROL]);
+    let base = bytes.as_ptr().cast_mut().cast();
+    let mut vector = libc::iovec { iov_base: base, iov_len: bytes.len() };
+    let mut header = empty_header();
+    if let Some(to) = to {
+        header.msg_namelen = address::write(&mut name, to);
+        header.msg_name = (&raw mut name).cast();
+    }
+    header.msg_iov = &raw mut vector;
+    header.msg_iovlen = 1;
+    write_control(&mut header, &mut control, to, None, class);
+    // SAFETY: the header leads to the name, the vector and the control buffer, and that to the
+    // bytes; all live through the call, and the kernel only reads them.
+    let taken = unsafe { libc::sendmsg(socket, &raw const header, libc::MSG_DONTWAIT) };
     if taken >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -235,16 +253,59 @@ fn empty_header() -> libc::msghdr {
     unsafe { mem::zeroed() }
 }
 
-/// Puts a segment size (`UDP_SEGMENT`) into the control buffer of a header.
-fn write_segment(header: &mut libc::msghdr, segment: u16) {
-    // SAFETY: the header has a control buffer of `CONTROL` bytes, which is more than the space of
-    // one message with a u16, and the macros stay within it.
-    unsafe {
-        header.msg_controllen = libc::CMSG_SPACE(mem::size_of::<u16>() as u32) as _;
-        let message = libc::CMSG_FIRSTHDR(header);
-        (*message).cmsg_level = libc::SOL_UDP;
-        (*message).cmsg_type = libc::UDP_SEGMENT;
-        (*message).cmsg_len = libc::CMSG_LEN(mem::size_of::<u16>() as u32) as _;
-        ptr::write_unaligned(libc::CMSG_DATA(message).cast::<u16>(), segment);
+/// Gives a header its control messages, if it needs any: the segment size of a run (`UDP_SEGMENT`),
+/// and a class that is not the default one.
+#[inline]
+fn write_control(
+    header: &mut libc::msghdr,
+    control: &mut Control,
+    to: Option<SocketAddr>,
+    segment: Option<u16>,
+    class: TrafficClass,
+) {
+    let mut len = 0;
+    if let Some(segment) = segment {
+        len = put(control, len, libc::SOL_UDP, libc::UDP_SEGMENT, segment.to_ne_bytes());
     }
+    if class != TrafficClass::DEFAULT {
+        // On a connected socket one for either family: the kernel takes that of the socket's, and
+        // looks at no other.
+        let value = i32::from(class.0).to_ne_bytes();
+        if to.is_none_or(|to| to.is_ipv4()) {
+            len = put(control, len, libc::IPPROTO_IP, libc::IP_TOS, value);
+        }
+        if to.is_none_or(|to| to.is_ipv6()) {
+            len = put(control, len, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, value);
+        }
+    }
+    if len > 0 {
+        header.msg_control = (&raw mut *control).cast();
+        header.msg_controllen = len as _;
+    }
+}
+
+/// Puts a control message behind the first `at` bytes of a buffer, which others take up. Gives how
+/// many are taken then.
+fn put<const N: usize>(
+    control: &mut Control,
+    at: usize,
+    level: libc::c_int,
+    kind: libc::c_int,
+    value: [u8; N],
+) -> usize {
+    // SAFETY: this only counts.
+    let (len, space) = unsafe { (libc::CMSG_LEN(N as u32), libc::CMSG_SPACE(N as u32)) };
+    let place = &mut control.0[at..at + space as usize];
+    // Some C libraries have a part of the length that the kernel reads as padding.
+    place.fill(0);
+    // SAFETY: the place is as long as such a message, and begins at a multiple of eight, as the space
+    // of a message is one.
+    unsafe {
+        let message = place.as_mut_ptr().cast::<libc::cmsghdr>();
+        (*message).cmsg_level = level;
+        (*message).cmsg_type = kind;
+        (*message).cmsg_len = len as _;
+        ptr::write_unaligned(libc::CMSG_DATA(message).cast::<[u8; N]>(), value);
+    }
+    at + space as usize
 }

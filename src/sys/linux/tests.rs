@@ -1,7 +1,7 @@
 use std::{io, net::UdpSocket};
 
 use super::*;
-use crate::sys::SocketError;
+use crate::sys::{SocketError, TrafficClass};
 
 fn pair(ip: &str) -> (UdpSocket, UdpSocket) {
     (UdpSocket::bind((ip, 0)).unwrap(), UdpSocket::bind((ip, 0)).unwrap())
@@ -14,7 +14,7 @@ fn what_is_sent_in_a_batch_is_received_in_one() {
         let mut batch = SendBatch::default();
         let address = Some(to.local_addr().unwrap());
         for at in 0..5 {
-            batch.push(address, at..at + 3, 3);
+            batch.push(address, TrafficClass::DEFAULT, at..at + 3, 3);
         }
         assert_eq!(batch.send(&from, b"abcdefg").datagrams, 5);
         assert!(batch.is_empty());
@@ -38,10 +38,13 @@ fn a_run_is_taken_apart_and_put_together_again() {
     let address = Some(to.local_addr().unwrap());
     let send_run = || {
         let mut batch = SendBatch::default();
-        let run = batch.push(address, 6..10, 4);
-        assert!(!batch.extend(run, None, 0..4), "to another address");
-        assert!(batch.extend(run, address, 0..4) && batch.extend(run, address, 4..6));
-        assert!(!batch.extend(run, address, 0..1), "after a shorter one");
+        let run = batch.push(address, TrafficClass::DEFAULT, 6..10, 4);
+        assert!(!batch.extend(run, None, TrafficClass::DEFAULT, 0..4), "to another address");
+        assert!(
+            batch.extend(run, address, TrafficClass::DEFAULT, 0..4)
+                && batch.extend(run, address, TrafficClass::DEFAULT, 4..6)
+        );
+        assert!(!batch.extend(run, address, TrafficClass::DEFAULT, 0..1), "after a shorter one");
         assert_eq!(batch.send(&from, b"abcdefghij").datagrams, 3);
     };
     let mut received = ReceiveBatch::new(8, 100, 0, 0);
@@ -59,6 +62,86 @@ fn a_run_is_taken_apart_and_put_together_again() {
     assert_eq!(&received.buffer()[got.bytes.clone()], b"ghijabcdef");
     let lengths: Vec<_> = got.datagrams().map(|datagram| datagram.len()).collect();
     assert_eq!(lengths, [4, 4, 2]);
+}
+
+/// How a class is set on a socket by other means than [`SendBatch`].
+fn mark(socket: &UdpSocket, class: u8) {
+    let v4 = socket.local_addr().unwrap().is_ipv4();
+    let socket = socket2::SockRef::from(socket);
+    match v4 {
+        true => socket.set_tos_v4(class.into()).unwrap(),
+        false => socket.set_tclass_v6(class.into()).unwrap(),
+    }
+}
+
+/// All values of DSCP and ECN, over either family, on sockets that are connected and on others.
+#[test]
+fn a_datagram_s_class_is_told_and_set() {
+    for ip in ["127.0.0.1", "::1"] {
+        let (from, to) = pair(ip);
+        let address = to.local_addr().unwrap();
+        tell_class(&to, address.is_ipv4()).unwrap();
+        let mut received = ReceiveBatch::new(256, 100, 0, 0);
+        let mut classes = |received_now: usize| {
+            assert_eq!(received.receive(&to, 0..256).unwrap(), received_now);
+            let class = |slot| received.received(slot).unwrap().class.0;
+            (0..received_now).map(class).collect::<Vec<_>>()
+        };
+        let all: Vec<u8> = (0..=255).collect();
+        for class in &all {
+            mark(&from, *class);
+            from.send_to(b"x", address).unwrap();
+        }
+        assert_eq!(classes(256), all, "told");
+        mark(&from, 0);
+        let mut batch = SendBatch::default();
+        for connected in [false, true] {
+            if connected {
+                from.connect(address).unwrap();
+            }
+            for class in &all {
+                batch.push((!connected).then_some(address), TrafficClass(*class), 0..1, 1);
+            }
+            assert_eq!(batch.send(&from, b"x").datagrams, 256);
+            assert_eq!(classes(256), all, "set, connected: {connected}");
+        }
+        send_whole(&from, address, TrafficClass(0xb9), b"x").unwrap();
+        from.send(b"x").unwrap();
+        assert_eq!(classes(2), [0xb9, 0], "it is that of one datagram alone");
+    }
+}
+
+/// A run is of one class, and so is what the kernel hands over as one.
+#[test]
+fn runs_keep_their_class() {
+    for ip in ["127.0.0.1", "::1"] {
+        let (from, to) = pair(ip);
+        let address = Some(to.local_addr().unwrap());
+        enable_gro(&to).unwrap();
+        tell_class(&to, from.local_addr().unwrap().is_ipv4()).unwrap();
+        let (ef, ce) = (TrafficClass(0xb8), TrafficClass(0xbb));
+        let mut batch = SendBatch::default();
+        for class in [ef, ce, TrafficClass::DEFAULT] {
+            let run = batch.push(address, class, 0..4, 4);
+            for other in [ef, ce, TrafficClass::DEFAULT] {
+                assert_eq!(batch.extend(run, address, other, 4..8), other == class);
+            }
+        }
+        assert_eq!(batch.send(&from, b"abcdefgh").datagrams, 6);
+        let mut received = ReceiveBatch::new(8, 100, 0, 0);
+        assert_eq!(received.receive(&to, 0..8).unwrap(), 3);
+        for (slot, class) in [ef, ce, TrafficClass::DEFAULT].into_iter().enumerate() {
+            let got = received.received(slot).unwrap();
+            assert_eq!((got.count(), got.class), (2, class));
+        }
+        // Past the kernel's limit of a run, each goes alone.
+        batch.push(address, ef, 0..200, 1);
+        assert_eq!(batch.send(&from, &[7; 200]).datagrams, 200);
+        for _ in 0..25 {
+            assert_eq!(received.receive(&to, 0..8).unwrap(), 8);
+            assert!((0..8).all(|slot| received.received(slot).unwrap().class == ef));
+        }
+    }
 }
 
 #[test]
@@ -92,7 +175,7 @@ fn each_run_has_a_socket_of_its_own() {
     let to = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut batch = SendBatch::default();
     for at in 0..3 {
-        batch.push(Some(to.local_addr().unwrap()), at..at + 1, 1);
+        batch.push(Some(to.local_addr().unwrap()), TrafficClass::DEFAULT, at..at + 1, 1);
     }
     let sent = batch.send_each(b"abc", |run| [Some(&one), Some(&two), None][run]);
     assert_eq!((sent.datagrams, sent.refused), (2, 1));
@@ -108,11 +191,11 @@ fn a_refusal_harms_nobody_else() {
     let (from, to) = pair("127.0.0.1");
     let address = Some(to.local_addr().unwrap());
     let mut batch = SendBatch::default();
-    batch.push(Some("[::1]:9".parse().unwrap()), 0..1, 1);
-    batch.push(address, 0..1, 1);
+    batch.push(Some("[::1]:9".parse().unwrap()), TrafficClass::DEFAULT, 0..1, 1);
+    batch.push(address, TrafficClass::DEFAULT, 0..1, 1);
     // The kernel takes 64 or 128 datagrams in a run, depending on its age.
-    batch.push(address, 0..200, 1);
-    batch.push(address, 1..2, 1);
+    batch.push(address, TrafficClass::DEFAULT, 0..200, 1);
+    batch.push(address, TrafficClass::DEFAULT, 1..2, 1);
     let sent = batch.send(&from, &[7; 200]);
     assert_eq!((sent.datagrams, sent.refused, sent.full), (202, 1, 0));
     assert!(sent.error.is_some());
@@ -143,6 +226,8 @@ fn a_datagram_that_nobody_takes_comes_up_in_the_error_queue() {
         drop(gone);
         from.set_nonblocking(true).unwrap();
         keep_errors(&from, to.is_ipv4()).unwrap();
+        // The class of what the error came with is told before the error.
+        tell_class(&from, to.is_ipv4()).unwrap();
         let none = next_error(&from).unwrap_err();
         assert_eq!(none.kind(), io::ErrorKind::WouldBlock);
         from.send_to(b"x", to).unwrap();
@@ -166,11 +251,11 @@ fn an_old_error_takes_no_datagram_away() {
     keep_errors(&from, true).unwrap();
     from.send_to(b"x", nowhere).unwrap();
     let mut batch = SendBatch::default();
-    batch.push(Some(to.local_addr().unwrap()), 0..1, 1);
+    batch.push(Some(to.local_addr().unwrap()), TrafficClass::DEFAULT, 0..1, 1);
     let sent = batch.send_each(b"y", |_| Some(&from));
     assert_eq!((sent.datagrams, sent.refused), (1, 0));
     from.send_to(b"x", nowhere).unwrap();
-    send_whole(&from, to.local_addr().unwrap(), b"z").unwrap();
+    send_whole(&from, to.local_addr().unwrap(), TrafficClass::DEFAULT, b"z").unwrap();
     let mut bytes = [0; 2];
     assert_eq!((to.recv(&mut bytes).unwrap(), bytes[0]), (1, b'y'));
     assert_eq!((to.recv(&mut bytes).unwrap(), bytes[0]), (1, b'z'));
