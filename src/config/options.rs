@@ -601,6 +601,14 @@ pub struct SignalingOptions {
           default_value_t = Period(signaling::Config::default().reconnect_grace))]
     pub reconnect_grace: Period,
 
+    /// For how long a session that lost its connection can be resumed; 0s turns it off.
+    ///
+    /// A client that comes back in this time gets every event that it missed, once and in order.
+    /// What it missed is kept in memory meanwhile, up to 256KiB.
+    #[arg(long, env = "CALLBOX_RESUME_WINDOW", value_name = "DURATION",
+          default_value_t = Period(signaling::Config::default().resume_window))]
+    pub resume_window: Period,
+
     /// For how long candidates wait for the description that they belong to.
     ///
     /// Browsers that get a candidate before the description throw. 0s relays them at once.

@@ -2,7 +2,6 @@
 //! what it wants done goes to bounded outboxes, one for each session.
 
 use std::{
-    collections::HashMap,
     future,
     net::IpAddr,
     sync::{
@@ -11,15 +10,14 @@ use std::{
     },
 };
 
-use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::counters::Counters;
+use super::{connections::Connections, counters::Counters};
 use crate::{
     auth::Identity,
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
-    signaling::{Answer, CloseReason, Event, Hub, Input, Output, RequestId},
+    signaling::{Answer, CloseReason, Event, Hub, Input, Output, RequestId, Resume, weigh},
 };
 
 /// Requests that wait for the hub. Past it, the connections that send more wait.
@@ -36,8 +34,8 @@ const OUTBOX: usize = 256;
 /// that does not read can make the server hold.
 const OUTBOX_MESSAGES: usize = 8;
 
-/// What a value weighs besides its text: about its place in memory.
-const NODE_WEIGHT: usize = 32;
+/// What a message weighs besides its payload.
+const MESSAGE_WEIGHT: usize = 32;
 
 /// What is told which side of which call has announced addresses, and which.
 type OnPeersAnnounced = Box<dyn Fn(CallId, &UserId, &[IpAddr]) + Send>;
@@ -56,8 +54,8 @@ pub struct TellRelay {
 pub(super) enum Delivery {
     /// The first message.
     Welcome(serde_json::Value),
-    /// An event.
-    Event(Event),
+    /// An event, and its number where the session can be resumed.
+    Event(Event, Option<u64>),
     /// The answer to a request.
     Answer(RequestId, Answer),
     /// The last message: the hub has closed the session.
@@ -67,25 +65,14 @@ pub(super) enum Delivery {
 impl Delivery {
     /// About how many bytes it holds on to.
     fn weight(&self) -> usize {
-        NODE_WEIGHT
+        MESSAGE_WEIGHT
             + match self {
                 Self::Welcome(data) => weigh(data),
-                Self::Event(event) => weigh(&event.data),
+                Self::Event(event, _) => weigh(&event.data),
                 Self::Answer(_, answer) => weigh(&answer.0),
                 Self::Close(_) => 0,
             }
     }
-}
-
-/// About how many bytes a value holds on to. How deep it goes is bounded by what reads it.
-fn weigh(value: &Value) -> usize {
-    NODE_WEIGHT
-        + match value {
-            Value::String(text) => text.len(),
-            Value::Array(values) => values.iter().map(weigh).sum(),
-            Value::Object(fields) => fields.iter().map(|(key, v)| key.len() + weigh(v)).sum(),
-            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        }
 }
 
 /// A message in an outbox.
@@ -116,12 +103,12 @@ pub(super) struct Inlet {
 
 /// The session's outbox has no room: its client does not read.
 #[derive(Debug)]
-struct TooSlow;
+pub(super) struct TooSlow;
 
 impl Outlet {
     /// Puts a message into the outbox; one that has gone away takes everything. A lone message
     /// always fits, however long it is.
-    fn put(&self, delivery: Delivery) -> Result<(), TooSlow> {
+    pub fn put(&self, delivery: Delivery) -> Result<(), TooSlow> {
         let weight = delivery.weight();
         // Only the hub adds, so what is free now stays free.
         let waiting = self.waiting.load(Ordering::Relaxed);
@@ -164,7 +151,14 @@ type View = Box<dyn FnOnce(&Hub, Now) + Send>;
 
 /// What comes to the hub from the fronts.
 enum Command {
-    Open { session: SessionId, identity: Identity, device: DeviceId, outlet: Outlet },
+    Open {
+        connection: SessionId,
+        identity: Identity,
+        device: Option<DeviceId>,
+        resume: Resume,
+        outlet: Outlet,
+    },
+    /// From a connection, which goes by the name that it was opened with.
     Input(Input),
     View(View),
 }
@@ -206,10 +200,17 @@ impl std::fmt::Debug for Command {
 }
 
 impl HubHandle {
-    /// Opens a session; its first delivery says whether the hub took it.
-    pub async fn open(&self, session: SessionId, identity: Identity, device: DeviceId) -> Inlet {
+    /// Opens a session, or goes on with one; its first delivery says whether the hub took it. The
+    /// connection goes by the name that is given here in either case.
+    pub async fn open(
+        &self,
+        connection: SessionId,
+        identity: Identity,
+        device: Option<DeviceId>,
+        resume: Resume,
+    ) -> Inlet {
         let (outlet, inlet) = pipe(self.outbox_bytes);
-        self.send(Command::Open { session, identity, device, outlet }).await;
+        self.send(Command::Open { connection, identity, device, resume, outlet }).await;
         inlet
     }
 
@@ -219,8 +220,8 @@ impl HubHandle {
     }
 
     /// Tells the hub of a connection that is gone; does not wait.
-    pub fn closed(&self, session: SessionId) {
-        let command = Command::Input(Input::Closed { session });
+    pub fn closed(&self, input: Input) {
+        let command = Command::Input(input);
         let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) else {
             return;
         };
@@ -261,14 +262,15 @@ pub(super) fn spawn(
     max_message: usize,
 ) -> HubHandle {
     let (sender, commands) = mpsc::channel(QUEUE);
-    let task = HubTask { hub, outlets: HashMap::new(), tell_relay, counters };
+    let connections = Connections::default();
+    let task = HubTask { hub, connections, tell_relay, counters };
     tokio::spawn(task.run(commands, relay.0));
     HubHandle { commands: sender, outbox_bytes: max_message.saturating_mul(OUTBOX_MESSAGES) }
 }
 
 struct HubTask {
     hub: Hub,
-    outlets: HashMap<SessionId, Outlet>,
+    connections: Connections,
     tell_relay: TellRelay,
     counters: Arc<Counters>,
 }
@@ -304,15 +306,15 @@ impl HubTask {
     fn apply(&mut self, command: Command) {
         let now = Now::read();
         match command {
-            Command::Open { session, identity, device, outlet } => {
-                self.outlets.insert(session, outlet);
-                self.hub.handle(now, Input::Open { session, identity, device });
+            Command::Open { connection, identity, device, resume, outlet } => {
+                self.connections.open(connection, outlet);
+                let session = connection;
+                self.hub.handle(now, Input::Open { session, identity, device, resume });
             }
             Command::Input(input) => {
-                if let Input::Closed { session } = &input {
-                    self.outlets.remove(session);
+                if let Some(input) = self.connections.name(input) {
+                    self.hub.handle(now, input);
                 }
-                self.hub.handle(now, input);
             }
             Command::View(view) => view(&self.hub, now),
         }
@@ -321,13 +323,16 @@ impl HubTask {
     fn put_out(&mut self, output: Output) {
         match output {
             Output::Welcome { session, data } => self.deliver(session, Delivery::Welcome(data)),
-            Output::Send { session, event } => self.deliver(session, Delivery::Event(event)),
+            Output::Resumed { connection, session } => self.connections.resume(connection, session),
+            Output::Send { session, seq, event } => {
+                self.deliver(session, Delivery::Event(event, seq));
+            }
             Output::Answer { session, id, answer } => {
                 self.deliver(session, Delivery::Answer(id, answer));
             }
             Output::Close { session, reason } => {
                 self.deliver(session, Delivery::Close(reason));
-                self.outlets.remove(&session);
+                self.connections.remove(session);
             }
             Output::CallEnded { call } => {
                 tracing::debug!(%call, "call over");
@@ -340,14 +345,14 @@ impl HubTask {
     }
 
     /// Puts a message into a session's outbox. A full one means that the client does not read: its
-    /// session ends here and now, for the hub must not wait for anyone.
+    /// connection ends here and now, for the hub must not wait for anyone.
     fn deliver(&mut self, session: SessionId, delivery: Delivery) {
-        let Some(outlet) = self.outlets.get(&session) else { return };
+        let Some(outlet) = self.connections.outlet(session) else { return };
         if let Err(TooSlow) = outlet.put(delivery) {
             outlet.cut.notify_one();
-            self.outlets.remove(&session);
+            self.connections.remove(session);
             self.counters.slow_sessions.add();
-            self.hub.handle(Now::read(), Input::Closed { session });
+            self.hub.handle(Now::read(), Input::Lost { session });
         }
     }
 }
@@ -359,15 +364,7 @@ mod tests {
     use super::*;
 
     fn event(bytes: usize) -> Delivery {
-        Delivery::Event(Event { name: "ice:candidate", data: json!({ "x": "y".repeat(bytes) }) })
-    }
-
-    #[test]
-    fn a_message_weighs_its_texts_and_a_little_more() {
-        assert_eq!(weigh(&json!("four")), NODE_WEIGHT + 4);
-        let value = json!({ "key": ["text", 1, null], "other": { "a": true } });
-        assert_eq!(weigh(&value), 7 * NODE_WEIGHT + "keytextothera".len());
-        assert!(event(1000).weight() > 1000);
+        Delivery::Event(Event::new("ice:candidate", json!({ "x": "y".repeat(bytes) })), None)
     }
 
     #[tokio::test]

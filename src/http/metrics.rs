@@ -218,6 +218,16 @@ impl Numbers {
         )?;
         families.gauge("callbox_sessions", "Signaling sessions now.", one(hub.sessions as u64))?;
         families.gauge(
+            "callbox_sessions_away",
+            "Those of them that have lost their connection and can be resumed.",
+            one(hub.sessions_away as u64),
+        )?;
+        families.gauge(
+            "callbox_unacknowledged_bytes",
+            "Bytes of events that sessions have not acknowledged.",
+            one(hub.unacknowledged_bytes as u64),
+        )?;
+        families.gauge(
             "callbox_users",
             "Users in a session or a call now.",
             one(hub.users as u64),
@@ -226,6 +236,11 @@ impl Numbers {
             "callbox_sessions_opened",
             "Signaling sessions opened.",
             one(counters.sessions_opened),
+        )?;
+        families.counter(
+            "callbox_sessions_resumed",
+            "Signaling sessions that went on over another connection.",
+            one(counters.sessions_resumed),
         )?;
         families.counter(
             "callbox_sessions_closed",
@@ -254,6 +269,11 @@ impl Numbers {
             "callbox_journal_bytes",
             "Bytes kept for sides of calls that cannot get them yet.",
             one(hub.journal_bytes as u64),
+        )?;
+        families.gauge(
+            "callbox_remembered_bytes",
+            "Bytes of what was relayed, kept for devices that come back without their session.",
+            one(hub.remembered_bytes as u64),
         )?;
         families.gauge("callbox_timers", "Timers of the hub running now.", one(hub.timers as u64))
     }

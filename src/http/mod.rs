@@ -13,6 +13,7 @@
 //! | `dev` | what only `--dev` serves |
 
 mod app;
+mod connections;
 mod counters;
 mod dev;
 mod error;

@@ -11,7 +11,7 @@ use crate::{
     auth::{Identity, TokenError},
     clock::Now,
     ids::{DeviceId, SessionId, UserId},
-    signaling::{CloseReason, ErrorCode, Input, RequestError, RequestId},
+    signaling::{CloseReason, ErrorCode, Input, RequestError, RequestId, Resume},
 };
 
 /// One connection's session with the hub. Dropping it tells the hub that the connection is gone.
@@ -20,6 +20,8 @@ pub(super) struct Session {
     id: SessionId,
     hub: HubHandle,
     inlet: Inlet,
+    /// The client has left, and does not come back for this session.
+    left: bool,
     /// Whose it is, once the hub has taken it.
     welcomed: Option<(UserId, Front)>,
     _counted: Counted,
@@ -56,8 +58,8 @@ impl App {
 }
 
 impl Session {
-    /// Opens a session. Without a name for the device, the connection is a device of its own.
-    /// Gives the payload of `session:welcome`.
+    /// Opens a session, or goes on with one. Without a name for the device, the connection is a
+    /// device of its own. Gives the payload of `session:welcome`.
     ///
     /// # Errors
     /// Why the hub refused it.
@@ -66,17 +68,16 @@ impl Session {
         front: Front,
         identity: Identity,
         device: Option<DeviceId>,
+        resume: Resume,
     ) -> Result<(Self, Value), CloseReason> {
         let id = app.session_id();
-        let device = device.unwrap_or_else(|| {
-            DeviceId::new(&id.to_string()).expect("a session id is 26 letters and digits")
-        });
         let user = identity.user.clone();
-        let inlet = app.hub.open(id, identity, device).await;
+        let inlet = app.hub.open(id, identity, device, resume).await;
         let mut session = Self {
             id,
             hub: app.hub.clone(),
             inlet,
+            left: false,
             welcomed: None,
             _counted: app.counters.sessions(front).enter(),
             _running: app.running.enter(),
@@ -102,6 +103,16 @@ impl Session {
         self.hub.tell(Input::Request { session, id, event, data }).await;
     }
 
+    /// The client has all events up to this number.
+    pub async fn acknowledge(&self, seq: u64) {
+        self.hub.tell(Input::Acknowledged { session: self.id, seq }).await;
+    }
+
+    /// The client has said that it leaves.
+    pub fn leave(&mut self) {
+        self.left = true;
+    }
+
     /// Waits for something to send. May be cancelled without loss.
     pub async fn next(&mut self) -> Next {
         match self.inlet.recv().await {
@@ -121,7 +132,9 @@ impl Drop for Session {
         if let Some((user, front)) = &self.welcomed {
             tracing::debug!(session = %self.id, ?user, front = front.label(), "session closed");
         }
-        self.hub.closed(self.id);
+        let session = self.id;
+        let left = self.left;
+        self.hub.closed(if left { Input::Closed { session } } else { Input::Lost { session } });
     }
 }
 

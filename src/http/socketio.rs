@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     ids::DeviceId,
-    signaling::{CloseReason, ErrorCode, RequestError, RequestId},
+    signaling::{CloseReason, ErrorCode, RequestError, RequestId, Resume},
 };
 
 /// How long a client may take to say who it is.
@@ -140,7 +140,8 @@ async fn open(
     let token =
         auth.token.ok_or_else(|| app.refuse(ErrorCode::Unauthorized, "`auth` needs a `token`."))?;
     let identity = app.authenticate(&token)?;
-    let opened = Session::open(&app, Front::SocketIo, identity, auth.device_id).await;
+    let opened =
+        Session::open(&app, Front::SocketIo, identity, auth.device_id, Resume::Never).await;
     let (session, welcome) = opened.map_err(|reason| {
         let code = match reason {
             CloseReason::TokenExpired => ErrorCode::TokenExpired,
@@ -307,7 +308,7 @@ impl Running<'_> {
 
     fn deliver(&mut self, delivery: Delivery) -> Result<(), Ended> {
         match delivery {
-            Delivery::Event(event) => self.emit(event.name, &event.data),
+            Delivery::Event(event, _) => self.emit(event.name, &event.data),
             Delivery::Answer(id, answer) => match self.acks.remove(&id) {
                 Some(ack) => self.sent(ack.send(&answer.0)),
                 None => Ok(()),

@@ -18,6 +18,10 @@ use crate::{
 impl Hub {
     /// Lets a call ring on one device of the callee.
     pub(super) fn ring(&mut self, now: Now, id: CallId, session: SessionId, device: &DeviceId) {
+        if self.is_here(session) {
+            // Another device may have it already.
+            let _ = self.calls.step(id, Step::Deliver);
+        }
         let Some(call) = self.calls.get_mut(id) else { return };
         call.ringing.insert(device.clone(), RingingDevice { session, alerting: false });
         let mut data = Map::new();
@@ -62,29 +66,80 @@ impl Hub {
             {
                 self.outbox.show(now, call, session);
             }
+            self.sync(now, id, role, session);
             self.hand_over(now, id, role.other());
         } else if role == Role::Callee && !call.state().is_accepted() {
+            let before = call.state();
             self.ring(now, id, session, device);
-            if let Some(call) = self.calls.get(id) {
-                self.outbox.show(now, call, session);
+            match self.calls.get(id) {
+                Some(call) if call.state() != before => self.outbox.show_to_all(now, call),
+                Some(call) => self.outbox.show(now, call, session),
+                None => {}
             }
         }
     }
 
-    /// A session is gone from a call; a side of it is waited for.
-    pub(super) fn lose(&mut self, now: Now, id: CallId, session: SessionId) {
+    /// Tells a device that has come back, and may have lost all that it had, where the call stands,
+    /// and what has come from the other side.
+    fn sync(&mut self, now: Now, id: CallId, role: Role, session: SessionId) {
+        let Some(call) = self.calls.get(id) else { return };
+        let (description, candidates) = call.journals[role.other()].relayed();
+        let mut data = json!({ "callId": id, "call": call.record(now), "candidates": candidates });
+        if let Some(description) = description {
+            data["description"] = description;
+        }
+        self.outbox.send(session, EventName::CallSync, data);
+    }
+
+    /// A session that was lost goes on.
+    pub(super) fn come_back(&mut self, now: Now, id: CallId, session: SessionId) {
         let Some(call) = self.calls.get_mut(id) else { return };
         match call.place_of(session) {
             Some(Place::Party(role)) => {
                 let party = &mut call.parties[role];
                 let was_lost = party.is_lost();
-                let grace_until = now.instant + self.config.reconnect_grace;
-                party.session = None;
-                party.grace_until = Some(grace_until);
-                self.timers.set(grace_until, Timer::Grace(id, role));
+                if let Some(at) = party.grace_until.take() {
+                    self.timers.clear(at, Timer::Grace(id, role));
+                }
                 self.tell_if_lost(now, id, role, was_lost);
             }
-            Some(Place::Ringing) => call.ringing.retain(|_, device| device.session != session),
+            Some(Place::Ringing) => {
+                if self.calls.step(id, Step::Deliver).is_ok()
+                    && let Some(call) = self.calls.get(id)
+                {
+                    self.outbox.show_to_all(now, call);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A session has lost its connection, or is gone; as a side of the call it is waited for.
+    pub(super) fn lose(&mut self, now: Now, id: CallId, session: SessionId) {
+        let may_resume = self.sessions.contains_key(&session);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        match call.place_of(session) {
+            Some(Place::Party(role)) => {
+                let party = &mut call.parties[role];
+                let was_lost = party.is_lost();
+                if !may_resume {
+                    party.session = None;
+                }
+                if party.grace_until.is_none() {
+                    let grace_until = now.instant + self.config.reconnect_grace;
+                    party.grace_until = Some(grace_until);
+                    self.timers.set(grace_until, Timer::Grace(id, role));
+                }
+                self.tell_if_lost(now, id, role, was_lost);
+            }
+            // It rings when it comes back.
+            Some(Place::Ringing) if may_resume => {}
+            Some(Place::Ringing) => {
+                call.ringing.retain(|_, device| device.session != session);
+                if call.ringing.is_empty() && call.state() == CallState::Initiating {
+                    self.end(now, id, EndReason::Offline);
+                }
+            }
             None => {}
         }
     }

@@ -14,6 +14,8 @@ pub struct Config {
     pub candidate_hold: Duration,
     /// For how long a call waits for a side that lost its connection.
     pub reconnect_grace: Duration,
+    /// For how long a session that lost its connection can be resumed; zero turns it off.
+    pub resume_window: Duration,
     /// Live calls that one user may take part in; past it a callee is `busy`.
     pub max_calls_per_user: usize,
     /// Live calls in all.
@@ -60,6 +62,7 @@ impl Default for Config {
             ring_timeout: Duration::from_secs(45),
             candidate_hold: Duration::from_millis(300),
             reconnect_grace: Duration::from_secs(30),
+            resume_window: Duration::from_secs(30),
             max_calls_per_user: 1,
             max_calls: 100_000,
             max_sessions: 200_000,

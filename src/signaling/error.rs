@@ -104,7 +104,7 @@ impl RequestError {
             // Enough to know it by; the sender chose how long it is.
             data["event"] = name.chars().take(64).collect::<String>().into();
         }
-        Event { name: EventName::Error.as_str(), data }
+        Event::new(EventName::Error.as_str(), data)
     }
 }
 

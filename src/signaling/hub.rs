@@ -1,6 +1,9 @@
 //! The hub: takes inputs, keeps the tables and the timers, gives outputs.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
@@ -24,6 +27,8 @@ use crate::{
 pub(super) enum Timer {
     /// A session's token expires.
     TokenExpiry(SessionId),
+    /// A session without a connection has been kept long enough.
+    Away(SessionId),
     /// A call has rung long enough.
     Ring(CallId),
     /// A side that lost its connection has been waited for long enough.
@@ -44,6 +49,8 @@ pub struct Hub {
     pub(super) config: Config,
     pub(super) rng: StdRng,
     pub(super) sessions: BTreeMap<SessionId, Session>,
+    /// The sessions without a connection, the one that is given up first in front.
+    pub(super) away: BTreeSet<(Instant, SessionId)>,
     pub(super) users: Users,
     pub(super) calls: Calls,
     pub(super) ended: EndedCalls,
@@ -74,6 +81,7 @@ impl Hub {
             config,
             rng: StdRng::from_seed(seed),
             sessions: BTreeMap::new(),
+            away: BTreeSet::new(),
             users: Users::default(),
             calls: Calls::default(),
             ended: EndedCalls::default(),
@@ -88,10 +96,14 @@ impl Hub {
     pub fn handle(&mut self, now: Now, input: Input) {
         self.handle_timeout(now);
         match input {
-            Input::Open { session, identity, device } => self.open(now, session, identity, device),
+            Input::Open { session, identity, device, resume } => {
+                self.open(now, session, identity, device, resume);
+            }
             Input::Request { session, id, event, data } => {
                 self.request(now, session, id, &event, data);
             }
+            Input::Acknowledged { session, seq } => self.outbox.acknowledge(session, seq),
+            Input::Lost { session } => self.lose_connection(now, session),
             Input::Closed { session } => self.leave(now, session),
             Input::RelayOpened { call, usage } => {
                 if let Some(call) = self.calls.get_mut(call) {
@@ -116,6 +128,7 @@ impl Hub {
         while let Some(timer) = self.timers.pop(now.instant) {
             match timer {
                 Timer::TokenExpiry(session) => self.check_expiry(now, session),
+                Timer::Away(session) => self.leave(now, session),
                 Timer::Ring(call) => self.end(now, call, EndReason::Timeout),
                 Timer::Grace(call, _) => self.end(now, call, EndReason::ConnectionLost),
                 Timer::Hold(call, role) => self.release(now, call, role),
@@ -153,9 +166,11 @@ impl Hub {
 
     /// Every user who is connected, by user id.
     pub fn online_users(&self) -> impl Iterator<Item = OnlineUser> {
-        self.users.iter().filter(|(_, user)| !user.devices.is_empty()).map(|(id, user)| {
-            let devices = user.devices.keys().cloned().collect();
-            OnlineUser { user_id: id.clone(), name: self.name_of(id), devices }
+        self.users.iter().filter_map(|(id, user)| {
+            let here = user.devices.iter().filter(|(_, session)| self.is_here(**session));
+            let devices: Vec<_> = here.map(|(device, _)| device.clone()).collect();
+            let name = || self.name_of(id);
+            (!devices.is_empty()).then(|| OnlineUser { user_id: id.clone(), name: name(), devices })
         })
     }
 
@@ -179,12 +194,15 @@ impl Hub {
         let journals = || self.calls.iter().flat_map(|c| [&c.journals.caller, &c.journals.callee]);
         Stats {
             sessions: self.sessions.len(),
+            sessions_away: self.away.len(),
+            unacknowledged_bytes: self.outbox.unacknowledged(),
             users: self.users.len(),
             calls: self.calls.by_state().clone(),
             ended_calls: self.ended.len(),
             timers: self.timers.len(),
             journal_candidates: journals().map(|journal| journal.len()).sum(),
             journal_bytes: journals().map(|journal| journal.bytes()).sum(),
+            remembered_bytes: journals().map(|journal| journal.relayed_bytes()).sum(),
             counters: self.counters.clone(),
         }
     }

@@ -25,8 +25,10 @@ pub enum Input {
         session: SessionId,
         /// Who it is.
         identity: Identity,
-        /// On which of the user's devices.
-        device: DeviceId,
+        /// On which of the user's devices; `None` for one of its own, named as the session is.
+        device: Option<DeviceId>,
+        /// Whether it goes on from an earlier connection, and whether a later one may from this.
+        resume: Resume,
     },
     /// A client asked for something or sent something to be relayed.
     Request {
@@ -40,7 +42,19 @@ pub enum Input {
         /// Its payload, as the client wrote it.
         data: Value,
     },
-    /// The connection of a session is gone, for whatever reason.
+    /// The client has all events of its session up to this number.
+    Acknowledged {
+        /// Whose session.
+        session: SessionId,
+        /// The number, as [`Output::Send`] gave it.
+        seq: u64,
+    },
+    /// The connection of a session broke: its client may come back and resume it.
+    Lost {
+        /// Whose.
+        session: SessionId,
+    },
+    /// The client has left, or its connection is gone and cannot be resumed.
     Closed {
         /// Whose.
         session: SessionId,
@@ -63,13 +77,38 @@ pub enum Input {
     Shutdown,
 }
 
+/// How a new connection goes together with other ones of its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// Its client cannot go on with a session that lost its connection.
+    Never,
+    /// It can, and this is a new one.
+    New,
+    /// It goes on with this one, of whose events it has those up to `seq`. If that is not possible,
+    /// it is a new one.
+    From {
+        /// Which.
+        session: SessionId,
+        /// The number of the last event that it has; 0 for none.
+        seq: u64,
+    },
+}
+
 /// An event for a client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// Its name, such as `call:incoming`.
     pub name: &'static str,
-    /// Its payload: always a JSON object.
-    pub data: Value,
+    /// Its payload: always a JSON object. It may go to several sessions, and again to one that
+    /// comes back.
+    pub data: Arc<Value>,
+}
+
+impl Event {
+    /// An event with this payload.
+    pub fn new(name: &'static str, data: Value) -> Self {
+        Self { name, data: Arc::new(data) }
+    }
 }
 
 /// The answer to a request: a JSON object with `ok`, and `error` where `ok` is false.
@@ -103,10 +142,20 @@ pub enum Output {
         /// The payload of `session:welcome`.
         data: Value,
     },
+    /// A connection goes on with an earlier session, under whose name everything happens from now
+    /// on. The connection that the session had, if it still has one, is closed as replaced.
+    Resumed {
+        /// The name that the connection was opened with.
+        connection: SessionId,
+        /// The session.
+        session: SessionId,
+    },
     /// Send an event.
     Send {
         /// To whom.
         session: SessionId,
+        /// Its number in the session, if the session can be resumed.
+        seq: Option<u64>,
         /// What.
         event: Event,
     },

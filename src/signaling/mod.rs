@@ -9,12 +9,15 @@
 //! | `words`, `error` | the closed lists on the wire: event names, reasons, error codes |
 //! | `hub` | the hub, its timers and the views for operators |
 //! | `sessions` | connections come and go |
+//! | `replay` | what a session that comes back has not seen yet |
+//! | `answered` | the same request again is answered again |
 //! | `requests/` | what clients ask, one file each |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
-//! | `tables`, `outbox`, `rate`, `ice`, `stats` | what these are made of |
+//! | `tables`, `outbox`, `rate`, `weight`, `ice`, `stats` | what these are made of |
 
+mod answered;
 mod call;
 mod calls;
 mod config;
@@ -26,10 +29,12 @@ mod named;
 mod outbox;
 mod rate;
 mod relaying;
+mod replay;
 mod requests;
 mod sessions;
 mod stats;
 mod tables;
+mod weight;
 mod words;
 
 #[cfg(test)]
@@ -39,6 +44,7 @@ pub use call::{CallRecord, CallState, Participant, Role, Timestamp};
 pub use config::Config;
 pub use error::{ErrorCode, RequestError};
 pub use hub::{Hub, OnlineUser};
-pub use io::{Answer, CloseReason, Event, Input, Output, RequestId};
+pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use stats::{Counters, Stats};
+pub use weight::weigh;
 pub use words::{CallType, EndReason, EventName, RequestName, Tally, Word};

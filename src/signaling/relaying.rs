@@ -53,6 +53,9 @@ impl Hub {
             // So many have come that their description is not just a moment behind them.
             self.flush(id, from);
         }
+        if let Some(call) = self.calls.get_mut(id) {
+            call.journals[from].remember_candidate(&data, &self.config);
+        }
         self.outbox.send(to, EventName::IceCandidate, data);
         self.counters.candidates_relayed += 1;
         Ok(())
@@ -84,6 +87,7 @@ impl Hub {
         self.counters.candidates_dropped += journal.note_description(&data) as u64;
         if let Some(to) = to {
             journal.described = true;
+            journal.remember_description(kind, &data, &self.config);
             self.outbox.send(to, event_name(kind), data);
             self.counters.descriptions_relayed += 1;
             self.flush(id, from);
@@ -151,6 +155,12 @@ impl Hub {
             self.timers.clear(at, Timer::Hold(id, from));
         }
         let kept = journal.hand_over();
+        for (kind, data) in &kept.descriptions {
+            journal.remember_description(*kind, data, &self.config);
+        }
+        for data in &kept.candidates {
+            journal.remember_candidate(data, &self.config);
+        }
         journal.described |= !kept.descriptions.is_empty();
         self.counters.descriptions_relayed += kept.descriptions.len() as u64;
         self.counters.candidates_relayed += kept.candidates.len() as u64;

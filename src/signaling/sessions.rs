@@ -2,63 +2,71 @@
 
 use std::time::Duration;
 
+use rand::Rng;
 use serde_json::{Map, json};
 
 use super::{
-    CloseReason, EndReason, Hub, Output, config::TOKEN_LEEWAY, hub::Timer, ice::IceServers,
-    rate::EventLimit, tables::Session,
+    CloseReason, EndReason, EventName, Hub, Output, Resume, config::TOKEN_LEEWAY, hub::Timer,
+    ice::IceServers, rate::EventLimit, tables::Session,
 };
 use crate::{
     auth::Identity,
     clock::Now,
-    ids::{CallId, DeviceId, SessionId},
+    ids::{CallId, DeviceId, SessionId, UserId},
 };
 
 /// The furthest ahead a token's expiry is looked for. A token may be good for longer, up to
 /// numbers that no clock can count to; then it is looked at again.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
+/// The times in milliseconds over which the clients of a server that stops are spread when they come
+/// back.
+const FEW_RETURNS: u64 = 1000;
+const MANY_RETURNS: u64 = 30_000;
+
 impl Hub {
     /// A connection has proved who it is.
     pub(super) fn open(
         &mut self,
         now: Now,
-        session: SessionId,
+        connection: SessionId,
         identity: Identity,
-        device: DeviceId,
+        device: Option<DeviceId>,
+        resume: Resume,
     ) {
         // Session ids are never used twice; a shell that does loses the second one's Open.
-        if self.sessions.contains_key(&session) {
+        if self.sessions.contains_key(&connection) {
             return;
         }
-        let user = identity.user;
-        let entry = self.users.get(&user);
-        let older = entry.and_then(|entry| entry.devices.get(&device)).copied();
-        let devices = entry.map_or(0, |entry| entry.devices.len());
-        let full = self.sessions.len() >= self.config.max_sessions
-            || devices >= self.config.max_sessions_per_user;
-        let refusal = if self.stopping {
-            Some(CloseReason::ServerShutdown)
-        } else if expired(now, identity.expires) {
-            Some(CloseReason::TokenExpired)
-        } else if older.is_none() && full {
-            Some(CloseReason::TooManyConnections)
-        } else {
-            None
-        };
-        if let Some(reason) = refusal {
-            return self.tell_close(session, reason);
+        if self.stopping {
+            return self.tell_close(connection, CloseReason::ServerShutdown);
         }
+        if expired(now, identity.expires) {
+            return self.tell_close(connection, CloseReason::TokenExpired);
+        }
+        if let Resume::From { session, seq } = resume
+            && self.can_resume(session, &identity, device.as_ref(), seq)
+        {
+            return self.resume(now, connection, session, seq, identity);
+        }
+        let device = device.unwrap_or_else(|| own_device(connection));
+        let user = identity.user;
+        let older = self.users.get(&user).and_then(|entry| entry.devices.get(&device)).copied();
         if let Some(older) = older {
+            let was_here = self.is_here(older);
             self.forget_session(older);
-            self.tell_close(older, CloseReason::Replaced);
+            if was_here {
+                self.tell_close(older, CloseReason::Replaced);
+            }
+        } else if !self.make_room(now, &user) {
+            return self.tell_close(connection, CloseReason::TooManyConnections);
         }
 
         let expires = identity.expires;
         let expiry_check = now.instant + until_expiry(now, expires);
-        self.timers.set(expiry_check, Timer::TokenExpiry(session));
+        self.timers.set(expiry_check, Timer::TokenExpiry(connection));
         self.users.update(&user, |entry| {
-            entry.devices.insert(device.clone(), session);
+            entry.devices.insert(device.clone(), connection);
         });
         let entry = Session {
             user: user.clone(),
@@ -67,22 +75,124 @@ impl Hub {
             expires,
             expiry_check,
             events: EventLimit::default(),
+            away_until: None,
         };
-        self.sessions.insert(session, entry);
+        self.sessions.insert(connection, entry);
+        self.outbox.open(connection, resume != Resume::Never);
         self.counters.sessions_opened += 1;
+        self.welcome(now, connection, &user, &device, false);
+        for call in self.users.calls(&user) {
+            self.enter(now, call, connection, &user, &device);
+        }
+    }
 
+    fn welcome(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        user: &UserId,
+        device: &DeviceId,
+        resumed: bool,
+    ) {
         let mut welcome = Map::new();
         welcome.insert("sessionId".into(), json!(session));
         welcome.insert("userId".into(), json!(user));
         welcome.insert("deviceId".into(), json!(device));
-        IceServers::mint(&self.config, now, &user, None).write_to(&mut welcome);
+        welcome.insert("resumed".into(), json!(resumed));
+        IceServers::mint(&self.config, now, user, None).write_to(&mut welcome);
         self.outbox.push(Output::Welcome { session, data: welcome.into() });
+    }
+
+    /// Whether a client may go on with a session: it is its own, and all that it has not seen is
+    /// still there.
+    fn can_resume(
+        &self,
+        id: SessionId,
+        identity: &Identity,
+        device: Option<&DeviceId>,
+        seq: u64,
+    ) -> bool {
+        self.sessions.get(&id).is_some_and(|session| {
+            session.user == identity.user
+                && device.is_none_or(|device| session.device == *device)
+                && self.outbox.can_resume(id, seq)
+        })
+    }
+
+    /// A client goes on with its session over a new connection.
+    fn resume(
+        &mut self,
+        now: Now,
+        connection: SessionId,
+        id: SessionId,
+        seq: u64,
+        identity: Identity,
+    ) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        // The token may be a fresh one.
+        session.expires = identity.expires;
+        session.name = identity.name;
+        let check = now.instant + until_expiry(now, session.expires);
+        let before = std::mem::replace(&mut session.expiry_check, check);
+        self.timers.reset(before, check, Timer::TokenExpiry(id));
+        if let Some(at) = session.away_until.take() {
+            self.timers.clear(at, Timer::Away(id));
+            self.away.remove(&(at, id));
+        }
+        let (user, device) = (session.user.clone(), session.device.clone());
+        self.counters.sessions_resumed += 1;
+        self.outbox.push(Output::Resumed { connection, session: id });
+        self.welcome(now, id, &user, &device, true);
+        self.outbox.resume(id, seq);
         for call in self.users.calls(&user) {
-            self.enter(now, call, session, &user, &device);
+            self.come_back(now, call, id);
         }
     }
 
-    /// A connection is gone, or its front says so.
+    /// Whether one more device of a user may connect. A session that is only waited for makes room.
+    fn make_room(&mut self, now: Now, user: &UserId) -> bool {
+        let devices = self.users.get(user).map_or(0, |entry| entry.devices.len());
+        if devices >= self.config.max_sessions_per_user {
+            let sessions =
+                self.users.get(user).into_iter().flat_map(|entry| entry.devices.values());
+            let away = sessions.filter_map(|id| Some((self.sessions.get(id)?.away_until?, *id)));
+            let Some((_, oldest)) = away.min() else { return false };
+            self.leave(now, oldest);
+        }
+        if self.sessions.len() >= self.config.max_sessions {
+            let Some((_, oldest)) = self.away.first().copied() else { return false };
+            self.leave(now, oldest);
+        }
+        true
+    }
+
+    /// Whether a session has a connection.
+    pub(super) fn is_here(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.away_until.is_none())
+    }
+
+    /// The connection of a session broke.
+    pub(super) fn lose_connection(&mut self, now: Now, id: SessionId) {
+        let window = self.config.resume_window;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if !self.outbox.is_resumable(id) || window.is_zero() || self.stopping {
+            return self.leave(now, id);
+        }
+        if session.away_until.is_some() {
+            return;
+        }
+        let until = now.instant + window;
+        session.away_until = Some(until);
+        self.outbox.wait(id);
+        let user = session.user.clone();
+        self.timers.set(until, Timer::Away(id));
+        self.away.insert((until, id));
+        for call in self.users.calls(&user) {
+            self.lose(now, call, id);
+        }
+    }
+
+    /// A session is gone for good.
     pub(super) fn leave(&mut self, now: Now, id: SessionId) {
         let Some(session) = self.forget_session(id) else { return };
         for call in self.users.calls(&session.user) {
@@ -92,7 +202,9 @@ impl Hub {
 
     /// Closes a session from our side; for its calls that is a lost connection like any other.
     pub(super) fn close(&mut self, now: Now, session: SessionId, reason: CloseReason) {
-        self.tell_close(session, reason);
+        if self.is_here(session) {
+            self.tell_close(session, reason);
+        }
         self.leave(now, session);
     }
 
@@ -104,7 +216,12 @@ impl Hub {
     /// Takes a session out of the tables; its calls are not told.
     fn forget_session(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(&id)?;
+        self.outbox.close(id);
         self.timers.clear(session.expiry_check, Timer::TokenExpiry(id));
+        if let Some(at) = session.away_until {
+            self.timers.clear(at, Timer::Away(id));
+            self.away.remove(&(at, id));
+        }
         self.users.update(&session.user, |entry| {
             entry.devices.remove(&session.device);
         });
@@ -130,10 +247,20 @@ impl Hub {
             self.end(now, call, EndReason::ServerShutdown);
         }
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        // They do not come back all at once: about a thousand a second.
+        let spread = (sessions.len() as u64).clamp(FEW_RETURNS, MANY_RETURNS);
         for session in sessions {
+            let after = self.rng.random_range(0..spread);
+            let data = json!({ "reconnectAfterMs": after });
+            self.outbox.send(session, EventName::ServerDraining, data);
             self.close(now, session, CloseReason::ServerShutdown);
         }
     }
+}
+
+/// The device of a connection that names none.
+fn own_device(connection: SessionId) -> DeviceId {
+    DeviceId::new(&connection.to_string()).expect("a session id is 26 letters and digits")
 }
 
 /// Whether a token that expires at this second is no good any more.

@@ -5,8 +5,12 @@ use super::{CallState, CloseReason, EndReason, ErrorCode, RequestName, Tally};
 /// What the hub holds now, and what it has counted since it began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Sessions open now.
+    /// Sessions open now, those without a connection included.
     pub sessions: usize,
+    /// Sessions that lost their connection and can be resumed, now.
+    pub sessions_away: usize,
+    /// Bytes that these and the others have not acknowledged.
+    pub unacknowledged_bytes: usize,
     /// Users with a session or a live call now.
     pub users: usize,
     /// Live calls now, by state.
@@ -19,6 +23,8 @@ pub struct Stats {
     pub journal_candidates: usize,
     /// Bytes kept in journals now, descriptions included.
     pub journal_bytes: usize,
+    /// Bytes of what was relayed, kept for devices that come back without their session.
+    pub remembered_bytes: usize,
     /// Everything that is only ever counted up.
     pub counters: Counters,
 }
@@ -28,6 +34,8 @@ pub struct Stats {
 pub struct Counters {
     /// Sessions opened.
     pub sessions_opened: u64,
+    /// Sessions resumed over another connection.
+    pub sessions_resumed: u64,
     /// Sessions that the hub closed or refused, by reason.
     pub sessions_closed: Tally<CloseReason>,
     /// Calls begun.

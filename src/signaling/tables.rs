@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     CallRecord, CallState, ErrorCode, RequestError, Tally,
+    answered::Answered,
     call::{Call, RelayMeter, Step},
     rate::{Bucket, EventLimit},
 };
@@ -23,6 +24,8 @@ pub(super) struct Session {
     /// When the expiry timer is due.
     pub expiry_check: Instant,
     pub events: EventLimit,
+    /// Until when it can be resumed: it has no connection.
+    pub away_until: Option<Instant>,
 }
 
 /// A user who is connected or in a call.
@@ -35,6 +38,8 @@ pub(super) struct User {
     /// leaves and comes back has a full one: an entry kept for it would be one more thing that
     /// strangers can pile up, and each full bucket costs them a connection and its token.
     pub call_bucket: Bucket,
+    /// What its devices have asked of late.
+    pub answered: Answered,
 }
 
 /// The users; an entry lasts as long as it says anything.

@@ -93,12 +93,16 @@ words! {
         CallReconnecting = "call:reconnecting",
         /// The other side is back.
         CallReconnected = "call:reconnected",
+        /// Where a call stands, for a device that came back without its session.
+        CallSync = "call:sync",
         /// The other side's ICE candidate.
         IceCandidate = "ice:candidate",
         /// The other side's SDP offer.
         SignalOffer = "signal:offer",
         /// The other side's SDP answer.
         SignalAnswer = "signal:answer",
+        /// The server stops; when to come back.
+        ServerDraining = "server:draining",
         /// An event that wanted no answer was refused.
         Error = "error",
     }

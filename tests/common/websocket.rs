@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{self, Message, client::IntoClientRequest},
+    tungstenite::{self, Message, client::IntoClientRequest, protocol::CloseFrame},
 };
 
 use super::{Server, within};
@@ -126,7 +126,7 @@ impl Client {
         loop {
             let frame = self.frame().await;
             let name = frame["event"].as_str().expect("it is an event").to_owned();
-            if name != "call:state" {
+            if !["call:state", "call:sync"].contains(&name.as_str()) {
                 return (name, frame["data"].clone());
             }
         }
@@ -150,6 +150,12 @@ impl Client {
                 other => panic!("no frame, but {other:?}"),
             }
         }
+    }
+
+    /// Leaves with this code.
+    pub async fn close(&mut self, code: u16) {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        within("the close", self.ws.close(Some(frame))).await.expect("the connection is open");
     }
 
     /// Reads to the end; gives the close code and reason.

@@ -12,7 +12,7 @@ use callbox::{
     auth::{Identity, Secret, TurnAuth, TurnSecrets},
     clock::Now,
     ids::{ClientAddr, DeviceId, SessionId, UserId},
-    signaling::{self, Hub, Input, RequestId},
+    signaling::{self, Hub, Input, RequestId, Resume},
     stun::{ChannelData, Frame, HEADROOM, Kind, MAX_FRAME, Packet, Request},
     turn::{
         self, AllocationId, Common, Engine, FiveTuple, FromClient, FromPeer, Metrics, Output,
@@ -349,7 +349,8 @@ pub fn signaling_frames(bytes: &[u8]) {
             let identity =
                 Identity { user: UserId::new(name).unwrap(), name: None, expires: u64::MAX };
             let device = DeviceId::new("d").unwrap();
-            hub.handle(now, Input::Open { session, identity, device });
+            let (device, resume) = (Some(device), Resume::New);
+            hub.handle(now, Input::Open { session, identity, device, resume });
             session
         })
         .collect();

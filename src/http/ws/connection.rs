@@ -10,7 +10,7 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Error, Message,
-        protocol::{CloseFrame, Role, WebSocketConfig},
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
@@ -27,7 +27,7 @@ use crate::{
         session::{Next, Session},
     },
     ids::DeviceId,
-    signaling::{ErrorCode, RequestError, RequestId},
+    signaling::{ErrorCode, RequestError, RequestId, Resume},
 };
 
 /// How long a client may take to say who it is.
@@ -57,6 +57,8 @@ pub(super) struct Hello {
     pub identity: Option<Identity>,
     /// Its device, if it says.
     pub device: Option<DeviceId>,
+    /// Whether it goes on with a session.
+    pub resume: Resume,
     /// Whether it may connect, from where it comes.
     pub allowed: bool,
 }
@@ -124,17 +126,23 @@ impl Connection {
                 () = draining => return Err(End::Close(close::stopping())),
             };
             let frame = first.map_err(|_| End::Close(close::hello_timeout()))??;
-            re = frame.id;
+            if let ClientFrame::Event { id, .. } = &frame {
+                re = *id;
+            }
             match self.check_hello(frame) {
-                Ok((identity, device)) => {
+                Ok((identity, said)) => {
                     hello.identity = Some(identity);
-                    hello.device = device.or(hello.device);
+                    hello.resume = said.resume();
+                    hello.device = said.device_id.or(hello.device);
                 }
                 Err(error) => return Err(self.refuse(re, error).await),
             }
         }
-        let Some(identity) = hello.identity else { return Err(End::Gone) };
-        let opened = Session::open(&self.app, Front::WebSocket, identity, hello.device).await;
+        let Hello { identity: Some(identity), device, resume, .. } = hello else {
+            return Err(End::Gone);
+        };
+        let front = Front::WebSocket;
+        let opened = Session::open(&self.app, front, identity, device, resume).await;
         let (session, data) = opened.map_err(|reason| End::Close(close::by_hub(reason)))?;
         self.send(frames::event("session:welcome", re, &data)).await?;
         Ok(session)
@@ -162,20 +170,20 @@ impl Connection {
         }
     }
 
-    fn check_hello(
-        &self,
-        frame: ClientFrame,
-    ) -> Result<(Identity, Option<DeviceId>), RequestError> {
-        if frame.event != HELLO {
-            let message = "The first frame must be session:hello with a token.";
-            return Err(self.app.refuse(ErrorCode::Unauthorized, message));
-        }
-        let hello = HelloData::parse(frame.data)
+    fn check_hello(&self, frame: ClientFrame) -> Result<(Identity, HelloData), RequestError> {
+        let data = match frame {
+            ClientFrame::Event { event, data, .. } if event == HELLO => data,
+            _ => {
+                let message = "The first frame must be session:hello with a token.";
+                return Err(self.app.refuse(ErrorCode::Unauthorized, message));
+            }
+        };
+        let mut hello = HelloData::parse(data)
             .inspect_err(|error| self.app.counters.errors(error.code).add())?;
-        let token = hello.token.ok_or_else(|| {
+        let token = hello.token.take().ok_or_else(|| {
             self.app.refuse(ErrorCode::Unauthorized, "session:hello needs a `token`.")
         })?;
-        Ok((self.app.authenticate(&token)?, hello.device_id))
+        Ok((self.app.authenticate(&token)?, hello))
     }
 
     /// Tells why the first frame is refused, in an answer if it asked for one, and ends.
@@ -226,17 +234,28 @@ impl Connection {
     }
 
     /// Hands a message on. Says whether it was a frame.
-    async fn take(&mut self, session: &Session, message: Message) -> Result<bool, End> {
+    async fn take(&mut self, session: &mut Session, message: Message) -> Result<bool, End> {
         let error = match message {
             Message::Text(text) => match ClientFrame::parse(&text) {
-                Ok(frame) => {
-                    session.request(frame.id, frame.event, frame.data).await;
+                Ok(ClientFrame::Event { event, id, data }) => {
+                    session.request(id, event, data).await;
+                    return Ok(true);
+                }
+                Ok(ClientFrame::Ack(seq)) => {
+                    session.acknowledge(seq).await;
                     return Ok(true);
                 }
                 Err(bad) => (bad.id, bad.error),
             },
             Message::Binary(_) => (None, NO_BINARY),
-            Message::Close(_) => return Err(End::Gone),
+            Message::Close(frame) => {
+                // Without a code, and when its page is left, it does not come back for this session.
+                let code = frame.map_or(CloseCode::Normal, |frame| frame.code);
+                if matches!(code, CloseCode::Normal | CloseCode::Away | CloseCode::Status) {
+                    session.leave();
+                }
+                return Err(End::Gone);
+            }
             // Pings are answered by the layer below.
             _ => return Ok(true),
         };
@@ -255,7 +274,7 @@ impl Connection {
 
     async fn deliver(&mut self, session: &Session, delivery: Delivery) -> Result<(), End> {
         let text = match delivery {
-            Delivery::Event(event) => frames::event(event.name, None, &event.data),
+            Delivery::Event(event, seq) => frames::numbered(event.name, seq, &event.data),
             Delivery::Answer(id, answer) => frames::answer(id, &answer.0),
             Delivery::Close(reason) => return Err(End::Close(close::by_hub(reason))),
             // The session gives it out when it opens, and once only.

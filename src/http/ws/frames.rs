@@ -4,19 +4,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    ids::DeviceId,
-    signaling::{ErrorCode, RequestError, RequestId},
+    ids::{DeviceId, SessionId},
+    signaling::{ErrorCode, RequestError, RequestId, Resume},
 };
 
-/// What a client sends: `{ "event", "id"?, "data"? }`.
+/// What a client sends.
 #[derive(Debug, PartialEq)]
-pub(super) struct ClientFrame {
-    /// The event's name.
-    pub event: String,
-    /// Set where the client wants an answer.
-    pub id: Option<RequestId>,
-    /// The payload; null where there is none.
-    pub data: Value,
+pub(super) enum ClientFrame {
+    /// `{ "event", "id"?, "data"? }`
+    Event {
+        /// The event's name.
+        event: String,
+        /// Set where the client wants an answer.
+        id: Option<RequestId>,
+        /// The payload; null where there is none.
+        data: Value,
+    },
+    /// `{ "ack" }`: it has all events up to this number.
+    Ack(u64),
 }
 
 /// A frame that is none, with the id that its answer goes to, if that much could be read.
@@ -36,6 +41,12 @@ impl ClientFrame {
         let Value::Object(mut frame) = frame else {
             return bad(None, "The frame must be a JSON object.");
         };
+        if let Some(ack) = frame.get("ack").filter(|_| !frame.contains_key("event")) {
+            return match ack.as_u64() {
+                Some(seq) => Ok(Self::Ack(seq)),
+                None => bad(None, "`ack` must be a whole number of at least 0."),
+            };
+        }
         let id = match frame.get("id") {
             None | Some(Value::Null) => None,
             Some(id) => match id.as_u64() {
@@ -45,7 +56,7 @@ impl ClientFrame {
         };
         match frame.remove("event") {
             Some(Value::String(event)) => {
-                Ok(Self { event, id, data: frame.remove("data").unwrap_or_default() })
+                Ok(Self::Event { event, id, data: frame.remove("data").unwrap_or_default() })
             }
             _ => bad(id, "The frame needs `event`, the name of an event."),
         }
@@ -62,9 +73,29 @@ pub(super) struct HelloData {
     pub protocol: Option<u64>,
     /// The device.
     pub device_id: Option<DeviceId>,
+    /// The session that it wants to go on with.
+    resume: Option<ResumeData>,
+}
+
+/// An earlier session of the client, and how much of it the client has.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResumeData {
+    session_id: SessionId,
+    seq: u64,
 }
 
 impl HelloData {
+    /// How it goes together with other connections of the client.
+    pub fn resume(&self) -> Resume {
+        match &self.resume {
+            Some(ResumeData { session_id, seq }) => {
+                Resume::From { session: *session_id, seq: *seq }
+            }
+            None => Resume::New,
+        }
+    }
+
     /// Reads the payload; none is an empty one.
     pub fn parse(data: Value) -> Result<Self, RequestError> {
         let data = if data.is_null() { Value::Object(Default::default()) } else { data };
@@ -73,7 +104,9 @@ impl HelloData {
             // it could quote one.
             let message = match error.to_string() {
                 text if text.contains("device id") => text,
-                _ => "`token` must be text, `protocol` 1, and `deviceId` text.".into(),
+                _ => "`token` must be text, `protocol` 1, `deviceId` text, and `resume` an object with \
+                      `sessionId`, as session:welcome had it, and `seq`, a number."
+                    .into(),
             };
             RequestError::new(ErrorCode::InvalidPayload, message)
         })?;
@@ -91,6 +124,8 @@ impl HelloData {
 struct EventFrame<'a> {
     event: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     re: Option<u64>,
     data: &'a Value,
 }
@@ -103,7 +138,12 @@ struct AnswerFrame<'a> {
 
 /// The text of an event; `re` where it also answers a request.
 pub(super) fn event(name: &str, re: Option<RequestId>, data: &Value) -> String {
-    write(&EventFrame { event: name, re: re.map(|id| id.0), data })
+    write(&EventFrame { event: name, seq: None, re: re.map(|id| id.0), data })
+}
+
+/// The text of an event that has a number in its session.
+pub(super) fn numbered(name: &str, seq: Option<u64>, data: &Value) -> String {
+    write(&EventFrame { event: name, seq, re: None, data })
 }
 
 /// The text of an answer.
@@ -125,13 +165,18 @@ mod tests {
     #[test]
     fn frames_are_read_and_written_as_documented() {
         let frame = ClientFrame::parse(r#"{"event":"call:end","id":7,"data":{"a":1},"more":0}"#);
-        let expected =
-            ClientFrame { event: "call:end".into(), id: Some(RequestId(7)), data: json!({"a": 1}) };
+        let (event_name, id) = ("call:end".into(), Some(RequestId(7)));
+        let expected = ClientFrame::Event { event: event_name, id, data: json!({"a": 1}) };
         assert_eq!(frame, Ok(expected));
+        assert_eq!(ClientFrame::parse(r#"{"ack":42}"#), Ok(ClientFrame::Ack(42)));
         let data = json!({"callId": "x"});
         assert_eq!(
             event("call:ended", None, &data),
             r#"{"event":"call:ended","data":{"callId":"x"}}"#
+        );
+        assert_eq!(
+            numbered("call:ended", Some(7), &data),
+            r#"{"event":"call:ended","seq":7,"data":{"callId":"x"}}"#
         );
         assert_eq!(answer(RequestId(2), &data), r#"{"re":2,"data":{"callId":"x"}}"#);
     }
@@ -147,6 +192,8 @@ mod tests {
             (r#"{"id":3,"event":4}"#, Some(RequestId(3))),
             (r#"{"id":"3","event":"a"}"#, None),
             (r#"{"id":-1,"event":"a"}"#, None),
+            (r#"{"ack":-1}"#, None),
+            (r#"{"ack":"1"}"#, None),
         ] {
             assert_eq!(ClientFrame::parse(text).unwrap_err().id, id, "{text}");
         }
@@ -162,6 +209,7 @@ mod tests {
         }
         assert!(HelloData::parse(json!({"deviceId": ""})).err().unwrap().message.contains("empty"));
         assert!(HelloData::parse(json!({"protocol": 2})).is_err());
+        assert!(HelloData::parse(json!({"resume": {"sessionId": "x", "seq": 0}})).is_err());
         assert!(HelloData::parse(Value::Null).is_ok());
     }
 

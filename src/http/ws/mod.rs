@@ -20,7 +20,7 @@ use serde::Deserialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{app::App, error::ApiError, rest::bearer};
-use crate::ids::DeviceId;
+use crate::{ids::DeviceId, signaling::Resume};
 
 /// What may stand in the address. A token may not: addresses end up in logs.
 #[derive(Debug, Deserialize)]
@@ -56,7 +56,8 @@ pub(super) async fn upgrade(
     let running = app.running.enter();
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
-            let client = connection::Hello { identity, device: params.device_id, allowed };
+            let (device, resume) = (params.device_id, Resume::New);
+            let client = connection::Hello { identity, device, resume, allowed };
             connection::run(app, TokioIo::new(upgraded), client).await;
         }
         drop(running);

@@ -17,6 +17,16 @@ pub(in crate::signaling) enum DescriptionKind {
     Answer,
 }
 
+impl DescriptionKind {
+    /// As a browser's `RTCSessionDescription` has it in `type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Offer => "offer",
+            Self::Answer => "answer",
+        }
+    }
+}
+
 /// The journal would grow past its limits.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::signaling) struct JournalFull;
@@ -26,6 +36,7 @@ pub(in crate::signaling) struct JournalFull;
 pub(in crate::signaling) struct Journal {
     candidates: VecDeque<Candidate>,
     candidate_bytes: usize,
+    relayed: Relayed,
     /// In the order of arrival, at most one of each kind.
     descriptions: Vec<(DescriptionKind, Box<str>)>,
     /// The `ice-ufrag`s of the ICE generation that the sender described last.
@@ -36,6 +47,15 @@ pub(in crate::signaling) struct Journal {
     pub offered: bool,
     /// When candidates go on without a description: the due time of the hold timer.
     pub hold_until: Option<Instant>,
+}
+
+/// What has gone to the other side in this ICE generation: for a device that comes back and has lost
+/// it.
+#[derive(Debug, Default)]
+struct Relayed {
+    description: Option<(DescriptionKind, Box<str>)>,
+    candidates: VecDeque<Box<str>>,
+    candidate_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -97,12 +117,46 @@ impl Journal {
             // What came before the first description belongs to it.
             return 0;
         }
+        self.relayed = Relayed::default();
         let before = self.candidates.len();
         let ufrags = &self.ufrags;
         self.candidates
             .retain(|candidate| candidate.ufrag.as_ref().is_some_and(|u| ufrags.contains(u)));
         self.candidate_bytes = self.candidates.iter().map(|c| c.json.len()).sum();
         before - self.candidates.len()
+    }
+
+    /// Remembers a description that goes to the other side, if it is not too long.
+    pub fn remember_description(&mut self, kind: DescriptionKind, data: &Value, limits: &Config) {
+        let json = data.to_string().into_boxed_str();
+        self.relayed.description = (json.len() <= limits.journal_bytes).then_some((kind, json));
+    }
+
+    /// The same for a candidate; the oldest ones give way.
+    pub fn remember_candidate(&mut self, data: &Value, limits: &Config) {
+        let json = data.to_string().into_boxed_str();
+        let relayed = &mut self.relayed;
+        relayed.candidate_bytes += json.len();
+        relayed.candidates.push_back(json);
+        while relayed.candidates.len() > limits.journal_candidates
+            || relayed.candidate_bytes > limits.journal_bytes
+        {
+            let Some(oldest) = relayed.candidates.pop_front() else { return };
+            relayed.candidate_bytes -= oldest.len();
+        }
+    }
+
+    /// What has gone to the other side: the latest description, with its kind in `type`, and the
+    /// candidates of its generation.
+    pub fn relayed(&self) -> (Option<Value>, Vec<Value>) {
+        // As in `hand_over`.
+        let description = self.relayed.description.as_ref().and_then(|(kind, json)| {
+            let mut data: Value = serde_json::from_str(json).ok()?;
+            data["type"] = kind.as_str().into();
+            Some(data)
+        });
+        let candidates = self.relayed.candidates.iter();
+        (description, candidates.filter_map(|json| serde_json::from_str(json).ok()).collect())
     }
 
     /// Whether candidates may go to a side that is there: a description went before them, or
@@ -134,6 +188,12 @@ impl Journal {
     /// How many bytes are kept, descriptions included.
     pub fn bytes(&self) -> usize {
         self.candidate_bytes + self.descriptions.iter().map(|(_, json)| json.len()).sum::<usize>()
+    }
+
+    /// How many bytes are remembered of what was relayed.
+    pub fn relayed_bytes(&self) -> usize {
+        let description = self.relayed.description.as_ref().map_or(0, |(_, json)| json.len());
+        self.relayed.candidate_bytes + description
     }
 }
 

@@ -223,7 +223,7 @@ impl Call {
                 name: party.name.clone(),
                 role,
                 device_id: party.device.clone(),
-                connected: Some(party.session.is_some() || rings),
+                connected: Some(party.session.is_some() && party.grace_until.is_none() || rings),
             }
         };
         CallRecord {

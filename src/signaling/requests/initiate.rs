@@ -86,8 +86,7 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     hub.users.update(&callee, |user| user.calls.push(id));
     hub.counters.calls_started += 1;
 
-    if !busy && !devices.is_empty() {
-        hub.calls.step(id, Step::Deliver)?;
+    if !busy {
         for (device, session) in &devices {
             hub.ring(now, id, *session, device);
         }

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Answer, CloseReason, ErrorCode, Hub, Output, RequestError, RequestId, RequestName,
+    answered::MessageId,
     call::{Place, Role},
     rate::Verdict,
     tables::call_not_found,
@@ -99,17 +100,37 @@ impl Hub {
             return self.close(now, session, CloseReason::RateLimited);
         }
 
+        let name = match request.map(|request| MessageId::read(&sender.device, request, &data)) {
+            Some(Ok(name)) => name,
+            Some(Err(error)) => return self.refuse(session, id, event, &error),
+            None => None,
+        };
+        if let Some(name) = &name
+            && let Some(answer) = self.users.get(&sender.user).and_then(|u| u.answered.find(name))
+        {
+            // It was made before, and the answer to it may have been lost.
+            let answer = answer.clone();
+            if let Some(id) = id {
+                self.outbox.push(Output::Answer { session, id, answer });
+            }
+            return;
+        }
         // The answer comes before whatever the request sets off.
         let before = self.outbox.len();
-        match self.dispatch(now, &sender, request, data) {
-            Ok(mut answer) => {
-                if let Some(id) = id {
-                    answer.insert("ok".into(), true.into());
-                    let answer = Answer(answer.into());
-                    self.outbox.insert(before, Output::Answer { session, id, answer });
-                }
+        let result = self.dispatch(now, &sender, request, data).map(|mut answer| {
+            answer.insert("ok".into(), true.into());
+            Answer(answer.into())
+        });
+        if let Some(name) = name {
+            let answer = result.clone().unwrap_or_else(|error| error.answer());
+            self.users.update(&sender.user, |user| user.answered.remember(name, answer));
+        }
+        match (result, id) {
+            (Ok(answer), Some(id)) => {
+                self.outbox.insert(before, Output::Answer { session, id, answer });
             }
-            Err(error) => self.refuse(session, id, event, &error),
+            (Ok(_), None) => {}
+            (Err(error), id) => self.refuse(session, id, event, &error),
         }
     }
 
@@ -122,10 +143,10 @@ impl Hub {
         error: &RequestError,
     ) {
         self.counters.errors.add(error.code);
-        self.outbox.push(match id {
-            Some(id) => Output::Answer { session, id, answer: error.answer() },
-            None => Output::Send { session, event: error.event(Some(event)) },
-        });
+        match id {
+            Some(id) => self.outbox.push(Output::Answer { session, id, answer: error.answer() }),
+            None => self.outbox.send_event(session, error.event(Some(event))),
+        }
     }
 
     /// Hands a request to its file.

@@ -6,6 +6,7 @@ mod calls;
 mod candidates;
 mod docs;
 mod lost;
+mod resume;
 mod seed;
 mod sessions;
 mod sim;
@@ -21,7 +22,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use super::{
-    CloseReason, Config, Hub, Input, Output, RequestId,
+    CloseReason, Config, Hub, Input, Output, RequestId, Resume,
     call::{Place, Role},
 };
 use crate::{
@@ -47,6 +48,10 @@ struct World {
     /// What a session heard since it was last asked: event names with payloads.
     heard: BTreeMap<SessionId, Vec<(String, Value)>>,
     closed: BTreeMap<SessionId, CloseReason>,
+    /// Connections that go on with an earlier session.
+    resumed: BTreeMap<SessionId, SessionId>,
+    /// The number of the last event that had one.
+    last_seq: Option<u64>,
     ended: Vec<CallId>,
     announced: Vec<(CallId, UserId, Vec<IpAddr>)>,
 }
@@ -67,6 +72,8 @@ impl World {
             requests: 0,
             heard: BTreeMap::new(),
             closed: BTreeMap::new(),
+            resumed: BTreeMap::new(),
+            last_seq: None,
             ended: Vec::new(),
             announced: Vec::new(),
         }
@@ -93,10 +100,15 @@ impl World {
                 Output::Welcome { session, data } => {
                     self.heard.entry(session).or_default().push(("welcome".into(), data));
                 }
-                Output::Send { session, event } => {
+                Output::Send { session, seq, event } => {
                     assert!(event.data.is_object());
+                    assert!(self.hub.sessions.get(&session).is_none_or(|s| s.away_until.is_none()));
+                    self.last_seq = seq.or(self.last_seq);
                     let heard = self.heard.entry(session).or_default();
-                    heard.push((event.name.to_owned(), event.data));
+                    heard.push((event.name.to_owned(), Value::clone(&event.data)));
+                }
+                Output::Resumed { connection, session } => {
+                    assert!(self.resumed.insert(connection, session).is_none());
                 }
                 Output::Answer { answer, .. } => assert!(answered.replace(answer.0).is_none()),
                 Output::Close { session, reason } => {
@@ -113,10 +125,14 @@ impl World {
     }
 
     fn open_until(&mut self, name: &str, device: &str, expires: u64) -> SessionId {
+        self.connect(name, device, expires, Resume::New)
+    }
+
+    fn connect(&mut self, name: &str, device: &str, expires: u64, resume: Resume) -> SessionId {
         let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
         let identity = Identity { user: user(name), name: None, expires };
-        let device = DeviceId::new(device).unwrap();
-        self.input(Input::Open { session, identity, device });
+        let device = Some(DeviceId::new(device).unwrap());
+        self.input(Input::Open { session, identity, device, resume });
         session
     }
 
@@ -179,7 +195,8 @@ impl World {
     /// What the session heard since the last time, without the shows of the call's state.
     fn heard(&mut self, session: SessionId) -> Vec<(String, Value)> {
         let mut heard = self.heard.remove(&session).unwrap_or_default();
-        heard.retain(|(name, _)| name != "call:state" && name != "welcome");
+        let shows = ["call:state", "welcome", "call:sync"];
+        heard.retain(|(name, _)| !shows.contains(&name.as_str()));
         heard
     }
 
@@ -235,6 +252,8 @@ fn sdp(ufrag: &str) -> Value {
 fn check(hub: &Hub, now: Now) {
     let config = &hub.config;
     assert!(hub.sessions.len() <= config.max_sessions);
+    let away = hub.sessions.iter().filter_map(|(id, s)| Some((s.away_until?, *id)));
+    assert_eq!(away.collect::<std::collections::BTreeSet<_>>(), hub.away);
     assert!(hub.calls.len() <= config.max_calls);
     assert!(hub.ended.len() <= config.ended_calls);
     let unanswered = hub.ended.iter().filter(|call| call.record().started_at.is_none()).count();
@@ -258,7 +277,7 @@ fn check(hub: &Hub, now: Now) {
     }
     assert_eq!(devices, hub.sessions.len());
 
-    let mut timers = hub.sessions.len() + usize::from(hub.ended.len() > 0);
+    let mut timers = hub.sessions.len() + hub.away.len() + usize::from(hub.ended.len() > 0);
     let mut in_state = super::Tally::default();
     for call in hub.calls.iter() {
         in_state.add(call.state());
@@ -279,7 +298,8 @@ fn check(hub: &Hub, now: Now) {
             let (party, journal) = (&call.parties[role], &call.journals[role]);
             assert!(hub.users.get(&party.user).unwrap().calls.contains(&call.id));
             if party.device.is_some() {
-                assert_eq!(party.session.is_none(), party.grace_until.is_some());
+                let is_here = party.session.is_some_and(|session| hub.is_here(session));
+                assert_eq!(!is_here, party.grace_until.is_some());
             }
             assert!(journal.len() <= config.journal_candidates);
             assert!(journal.bytes() <= 3 * config.journal_bytes);

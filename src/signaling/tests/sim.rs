@@ -18,7 +18,10 @@ use crate::{
     auth::Identity,
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
-    signaling::{Config, EndReason, Hub, Input, Output, RequestId, RequestName, Word},
+    signaling::{
+        Config, EndReason, Hub, Input, Output, RequestId, RequestName, Resume, Word,
+        answered::MessageId,
+    },
     usage::Usage,
 };
 
@@ -46,6 +49,17 @@ struct Watched {
     announced: BTreeSet<(UserId, IpAddr)>,
 }
 
+/// How far a client is with the events of its session.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reader {
+    /// The last that it has.
+    has: u64,
+    /// The last that was ever seen on its way to it: it may be lost with the connection.
+    seen: u64,
+    /// The last that it has said it has.
+    said: u64,
+}
+
 struct Sim {
     seed: u64,
     hub: Hub,
@@ -53,11 +67,23 @@ struct Sim {
     now: Now,
     number: u64,
     sessions: BTreeMap<SessionId, Seat>,
+    /// Those of them that have lost their connection.
+    away: BTreeSet<SessionId>,
+    /// What the client of each session has of it, if it can be resumed.
+    readers: BTreeMap<SessionId, Reader>,
+    /// Up to which event the client says that it has everything, when it comes back.
+    claim: u64,
+    /// Requests that their senders have named, and what they were answered with.
+    named: Vec<(Seat, String, Value, Value)>,
+    /// What each request that is made again is to be answered with.
+    expected: BTreeMap<RequestId, Value>,
     calls: BTreeMap<CallId, Watched>,
     /// The event and the sender of each request that is not yet answered.
     asked: BTreeMap<RequestId, (String, SessionId, Value)>,
     allocations: Vec<(CallId, Arc<Usage>)>,
     candidates_taken: u64,
+    resumed: u64,
+    repeated: u64,
     log: Vec<String>,
 }
 
@@ -82,6 +108,7 @@ impl Sim {
             ring_timeout: ms(5000),
             candidate_hold: *[ms(0), ms(300)].choose(&mut rng).unwrap(),
             reconnect_grace: ms(3000),
+            resume_window: *[ms(0), ms(1000), ms(3000), ms(9000)].choose(&mut rng).unwrap(),
             max_calls_per_user: rng.random_range(1..=3),
             max_calls: rng.random_range(1..=4),
             max_sessions: rng.random_range(4..=12),
@@ -104,10 +131,17 @@ impl Sim {
             now: Now { instant: Instant::now(), unix: Duration::from_secs(1_700_000_000) },
             number: 0,
             sessions: BTreeMap::new(),
+            away: BTreeSet::new(),
+            readers: BTreeMap::new(),
+            claim: 0,
+            named: Vec::new(),
+            expected: BTreeMap::new(),
             calls: BTreeMap::new(),
             asked: BTreeMap::new(),
             allocations: Vec::new(),
             candidates_taken: 0,
+            resumed: 0,
+            repeated: 0,
             log: Vec::new(),
         }
     }
@@ -122,7 +156,10 @@ impl Sim {
         }
         if self.rng.random_bool(0.5) {
             self.input(Input::Shutdown);
-            assert!(self.sessions.is_empty(), "a session outlived the server");
+            assert!(
+                self.sessions.is_empty() && self.away.is_empty(),
+                "a session outlived the server"
+            );
             assert!(self.calls.values().all(|call| call.ended), "a call outlived the server");
         }
         while let Some(&session) = self.sessions.keys().next() {
@@ -144,27 +181,90 @@ impl Sim {
     /// Somebody does something.
     fn step(&mut self) {
         match self.rng.random_range(0..100) {
-            0..8 => self.open(),
-            8..11 => self.close(),
+            0..6 => self.open(),
+            6..8 => self.close(),
+            8..11 => self.lose(),
+            14 => self.acknowledge(),
+            15..19 => self.again(),
             11..13 => self.relay_opened(),
-            13..15 => self.relay_closed(),
+            13 => self.relay_closed(),
             _ => self.request(),
         }
     }
 
     fn open(&mut self) {
         let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
-        let name = user(USERS.choose(&mut self.rng).unwrap());
-        let device = DeviceId::new(DEVICES.choose(&mut self.rng).unwrap()).unwrap();
+        let mut name = user(USERS.choose(&mut self.rng).unwrap());
+        let mut device = DeviceId::new(DEVICES.choose(&mut self.rng).unwrap()).unwrap();
+        let away: Vec<_> = self.away.iter().copied().collect();
+        if let Some(session) = away.choose(&mut self.rng)
+            && self.rng.random_bool(0.7)
+        {
+            (name, device) = self.sessions[session].clone();
+        }
         let lifetime = *[0, 20, 300, 300, 86_400, u64::MAX / 2].choose(&mut self.rng).unwrap();
         let expires = self.now.unix_secs() + lifetime;
-        self.sessions.insert(session, (name.clone(), device.clone()));
-        let identity = Identity { user: name, name: None, expires };
-        self.input(Input::Open { session, identity, device });
+        // What is due by now still goes to the connection that there was.
+        self.advance(ms(0));
+        // Somebody who was there before may go on with that, or say so wrongly.
+        let seat = (name.clone(), device.clone());
+        let known = self.readers.iter().filter(|(id, _)| self.sessions.get(id) == Some(&seat));
+        let known = known.map(|(id, reader)| (*id, reader.has)).next_back();
+        let resume = match (known, self.rng.random_range(0..10)) {
+            (_, 0) => Resume::Never,
+            (Some((session, seq)), 1..8) => Resume::From { session, seq },
+            (Some((session, _)), 8) => {
+                // What was never sent.
+                let seq = self.hub.outbox.last_seq(session) + 1;
+                Resume::From { session, seq }
+            }
+            _ => Resume::New,
+        };
+        if let Resume::From { seq, .. } = resume {
+            self.claim = seq;
+        }
+        self.sessions.insert(session, seat);
+        if resume != Resume::Never {
+            self.readers.insert(session, Reader::default());
+        }
+        let (identity, device) = (Identity { user: name, name: None, expires }, Some(device));
+        self.input(Input::Open { session, identity, device, resume });
+    }
+
+    /// A connection breaks.
+    fn lose(&mut self) {
+        let Some(session) = self.any_session() else { return };
+        self.advance(ms(0));
+        if !self.sessions.contains_key(&session) {
+            return;
+        }
+        // What was on its way last may not have arrived.
+        let lost = self.rng.random_range(0..4);
+        match self.readers.get_mut(&session) {
+            Some(reader) => {
+                reader.has = reader.has.saturating_sub(lost).max(reader.said);
+                self.away.insert(session);
+            }
+            None => drop(self.sessions.remove(&session)),
+        }
+        self.input(Input::Lost { session });
+    }
+
+    fn acknowledge(&mut self) {
+        let all: Vec<_> = self.readers.keys().copied().filter(|id| self.is_here(*id)).collect();
+        let Some(&session) = all.choose(&mut self.rng) else { return };
+        let Some(reader) = self.readers.get_mut(&session) else { return };
+        let seq = self.rng.random_range(reader.said..=reader.has);
+        reader.said = seq;
+        self.input(Input::Acknowledged { session, seq });
+    }
+
+    fn is_here(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session) && !self.away.contains(&session)
     }
 
     fn any_session(&mut self) -> Option<SessionId> {
-        let all: Vec<_> = self.sessions.keys().copied().collect();
+        let all: Vec<_> = self.sessions.keys().copied().filter(|id| self.is_here(*id)).collect();
         all.choose(&mut self.rng).copied()
     }
 
@@ -206,7 +306,7 @@ impl Sim {
         let (id, call) = live.choose(&mut self.rng)?;
         let members: Vec<_> =
             call.audience.iter().filter(|(_, told)| told.is_none()).map(|(id, _)| *id).collect();
-        let session = *members.choose(&mut self.rng)?;
+        let session = *members.choose(&mut self.rng).filter(|id| self.is_here(**id))?;
         let is_caller = self.sessions.get(&session)?.0 == call.caller.0;
         let request = *match (is_caller, &call.winner) {
             (true, None) => {
@@ -281,9 +381,33 @@ impl Sim {
         if self.rng.random_bool(0.02) {
             data = json!(["nonsense"]);
         }
+        if self.rng.random_bool(0.2) && data.is_object() {
+            data["msgId"] = json!(self.number.to_string());
+        }
         let id = RequestId(self.number);
         self.asked.insert(id, (request.as_str().to_owned(), session, data.clone()));
         let event = request.as_str().to_owned();
+        self.input(Input::Request { session, id: Some(id), event, data });
+    }
+
+    /// A device makes a request again that it has named: it does not know whether it was heard.
+    fn again(&mut self) {
+        let Some(session) = self.any_session() else { return };
+        let seat = self.sessions[&session].clone();
+        let own: Vec<_> = self.named.iter().rev().filter(|(by, ..)| *by == seat).take(5).collect();
+        let Some((_, event, data, answer)) = own.choose(&mut self.rng).copied().cloned() else {
+            return;
+        };
+        let request = RequestName::parse(&event).unwrap();
+        let name = MessageId::read(&seat.1, request, &data).unwrap().unwrap();
+        if self.hub.users.get(&seat.0).is_none_or(|user| user.answered.find(&name).is_none()) {
+            // So many came since that it is forgotten, or the user has been away without a call.
+            return;
+        }
+        self.number += 1;
+        let id = RequestId(self.number);
+        self.expected.insert(id, answer);
+        self.asked.insert(id, (event.clone(), session, data.clone()));
         self.input(Input::Request { session, id: Some(id), event, data });
     }
 
@@ -325,6 +449,8 @@ impl Sim {
     fn drain(&mut self) {
         // Who sent descriptions and candidates to whom in this batch, in order.
         let mut batch: Vec<(CallId, String, bool)> = Vec::new();
+        // The session that goes on with what it missed.
+        let mut late = None;
         while let Some(output) = self.hub.poll_output() {
             self.log.push(format!("    {output:?}"));
             match output {
@@ -340,9 +466,36 @@ impl Sim {
                     batch.clear();
                     self.answered(session, id, &answer.0);
                 }
-                Output::Send { session, event } => {
+                Output::Resumed { connection, session } => {
+                    assert!(self.sessions.remove(&connection).is_some());
+                    self.readers.remove(&connection);
+                    assert!(self.sessions.contains_key(&session), "back from nowhere");
+                    self.away.remove(&session);
+                    let reader = self.readers.get_mut(&session).expect("it can be resumed");
+                    assert_eq!(self.claim, reader.has, "it said something wrong");
+                    late = Some(session);
+                    self.resumed += 1;
+                }
+                Output::Send { session, seq, event } => {
                     let seat = self.sessions.get(&session).expect("sent to a session that is gone");
-                    self.heard(session, seat.clone(), event.name, &event.data);
+                    assert!(self.is_here(session), "sent where nobody is");
+                    let seat = seat.clone();
+                    let late = late == Some(session);
+                    if let Some(seq) = seq {
+                        let reader = self.readers.get_mut(&session).expect("it can be resumed");
+                        assert_eq!(seq, reader.has + 1, "an event was lost, or came twice");
+                        reader.has = seq;
+                        if seq <= reader.seen {
+                            continue;
+                        }
+                        reader.seen = seq;
+                    } else {
+                        assert!(!self.readers.contains_key(&session));
+                    }
+                    self.heard(session, seat, event.name, &event.data, late);
+                    if late {
+                        continue;
+                    }
                     if event.name.starts_with("ice:") || event.name.starts_with("signal:") {
                         let call = event.data["callId"].as_str().unwrap().parse().unwrap();
                         let from = event.data["from"].as_str().unwrap().to_owned();
@@ -366,6 +519,16 @@ impl Sim {
             let overtaken = batch[..at].iter().any(|(c, f, d)| c == call && f == from && !d);
             assert!(!(*description && overtaken), "candidates went before their description");
         }
+        // Of those who do not come back in time nothing is heard.
+        let hub = &self.hub;
+        let over: Vec<_> =
+            self.away.iter().filter(|id| !hub.sessions.contains_key(id)).copied().collect();
+        for session in over {
+            self.away.remove(&session);
+            self.sessions.remove(&session);
+        }
+        let sessions = &self.sessions;
+        self.readers.retain(|id, _| sessions.contains_key(id));
         self.check_calls();
         check(&self.hub, self.now);
     }
@@ -374,6 +537,15 @@ impl Sim {
     fn answered(&mut self, session: SessionId, id: RequestId, answer: &Value) {
         let (event, asker, data) = self.asked.remove(&id).expect("an answer that nobody asked for");
         assert_eq!(asker, session);
+        if let Some(expected) = self.expected.remove(&id) {
+            assert!(*answer == expected || answer["error"]["code"] == "rate_limited", "{answer}");
+            self.repeated += 1;
+            return;
+        }
+        if data["msgId"].is_string() && answer["error"]["code"] != "rate_limited" {
+            let seat = self.sessions[&session].clone();
+            self.named.push((seat, event.clone(), data.clone(), answer.clone()));
+        }
         if answer["ok"] != true {
             assert!(answer["error"]["code"].is_string());
             return;
@@ -421,23 +593,27 @@ impl Sim {
     }
 
     /// A session heard an event.
-    fn heard(&mut self, session: SessionId, seat: Seat, name: &str, data: &Value) {
+    fn heard(&mut self, session: SessionId, seat: Seat, name: &str, data: &Value, late: bool) {
+        if name == "server:draining" {
+            return;
+        }
         let call: CallId =
             data["callId"].as_str().expect("every event names its call").parse().unwrap();
         let watched = self.calls.get_mut(&call).expect("an event about no call");
         let is_caller = seat == watched.caller;
         let is_callee = watched.winner.as_ref().map_or(seat.0 == watched.callee, |w| *w == seat);
-        assert!(!watched.ended, "something was heard of a call that is over");
+        assert!(late || !watched.ended, "something was heard of a call that is over");
         if name == "call:ended" {
             let reason = data["reason"].as_str().unwrap().to_owned();
             assert!(seat.0 == watched.caller.0 || seat.0 == watched.callee, "a stranger heard it");
             assert_eq!(watched.audience.insert(session, Some(reason)), Some(None), "told twice");
             return;
         }
-        assert!(is_caller || is_callee, "{name} went to somebody who is not in the call");
+        // Another device may have accepted before it came back and heard that it rang.
+        assert!(late || is_caller || is_callee, "{name} went to somebody who is not in the call");
         match name {
             "call:incoming" => {
-                assert!(is_callee && watched.winner.is_none());
+                assert!(late || is_callee && watched.winner.is_none());
                 assert_eq!(watched.audience.insert(session, None), None);
             }
             "call:state" => {
@@ -456,6 +632,11 @@ impl Sim {
                 let announced = watched.announced.contains(&(from.0.clone(), address(number)));
                 assert!(announced, "the other side knows an address before the relay does");
             }
+            "call:sync" => {
+                // The session is a new one, which hears of the call this way.
+                watched.audience.entry(session).or_default();
+                assert!(watched.winner.is_some() || is_caller);
+            }
             "call:ringing" | "call:accepted" => assert!(is_caller),
             "call:reconnecting" | "call:reconnected" => assert!(watched.winner.is_some()),
             other => panic!("{other} was not expected"),
@@ -472,7 +653,8 @@ impl Sim {
                 continue;
             }
             let record = self.hub.call(self.now, *id);
-            for told in call.audience.values() {
+            let away = &self.away;
+            for (_, told) in call.audience.iter().filter(|(id, _)| !away.contains(id)) {
                 let told = told.as_deref().expect("somebody was not told that the call is over");
                 let elsewhere = told == EndReason::AnsweredElsewhere.as_str()
                     || told == EndReason::RejectedElsewhere.as_str();
@@ -481,7 +663,8 @@ impl Sim {
                     assert!(elsewhere || told == reason.as_str(), "two reasons for one end");
                 }
             }
-            call.audience.clear();
+            // Who is away hears it on coming back.
+            call.audience.retain(|session, told| away.contains(session) && told.is_none());
         }
         let stats = self.hub.stats();
         let counters = &stats.counters;
@@ -508,7 +691,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         None => 0..number("CALLBOX_SIM_RUNS").unwrap_or(300),
     };
     let mut ended = BTreeMap::new();
-    let mut relayed = 0;
+    let (mut relayed, mut resumed, mut repeated) = (0, 0, 0);
     for seed in seeds.clone() {
         let mut sim = Sim::new(seed);
         sim.run();
@@ -517,12 +700,15 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
             *ended.entry(reason).or_insert(0) += count;
         }
         relayed += counters.candidates_relayed;
+        resumed += sim.resumed;
+        repeated += sim.repeated;
     }
     if seeds.end - seeds.start < 100 {
         return;
     }
     // A simulation in which nothing happens proves nothing.
-    println!("{relayed} candidates; {ended:?}");
+    println!("{relayed} candidates; {resumed} sessions resumed; {repeated} repeated; {ended:?}");
+    assert!(resumed > 500 && repeated > 500, "{resumed} {repeated}");
     assert!(relayed > 1000, "{relayed} candidates");
     for reason in [
         EndReason::Hangup,
