@@ -45,12 +45,12 @@ impl Engine {
         };
         let token = attributes.reservation_token;
         let (even, additional) = (attributes.even_port, attributes.additional_family);
-        // "… the client connection … over UDP … 400"; no ports of one's choice (RFC 6062 §5.1), and
-        // one address.
+        // TCP is for clients over streams, and neither ports of one's choice nor DONT-FRAGMENT go with
+        // it (RFC 6062 §5.1); and one address.
         let over_udp = matches!(tuple.via, Via::Listener(_));
         let chooses = token.is_some() || even.is_some() || additional.is_some();
         let exclude = [
-            transport == Transport::Tcp && (over_udp || chooses),
+            transport == Transport::Tcp && (over_udp || chooses || attributes.dont_fragment),
             token.is_some() && (even.is_some() || attributes.requested_family.is_some()),
             token.is_some() && additional.is_some(),
             additional.is_some() && attributes.requested_family.is_some(),
