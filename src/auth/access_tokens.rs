@@ -108,20 +108,13 @@ impl fmt::Debug for AccessTokens {
     }
 }
 
+/// What an authorization server does.
 #[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
-
+pub mod testing {
     use super::*;
 
-    const KEY: [u8; 32] = *b"12345678901234567890123456789012";
-
-    fn now(secs: u64) -> Now {
-        Now { instant: Instant::now(), unix: Duration::from_secs(secs) }
-    }
-
     /// What an authorization server would hand out.
-    fn seal(key: &[u8], server: &str, mac_key: &[u8], made: u64, lifetime: u32) -> Vec<u8> {
+    pub fn seal(key: &[u8], server: &str, mac_key: &[u8], made: u64, lifetime: u32) -> Vec<u8> {
         let mut block = (mac_key.len() as u16).to_be_bytes().to_vec();
         block.extend(mac_key);
         block.extend((made << 16).to_be_bytes());
@@ -131,6 +124,19 @@ mod tests {
         let nonce = Nonce::assume_unique_for_key([7; 12]);
         key.seal_in_place_append_tag(nonce, Aad::from(server.as_bytes()), &mut block).unwrap();
         [&[0, 12][..], &[7; 12], &block].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{testing::seal, *};
+
+    const KEY: [u8; 32] = *b"12345678901234567890123456789012";
+
+    fn now(secs: u64) -> Now {
+        Now { instant: Instant::now(), unix: Duration::from_secs(secs) }
     }
 
     fn tokens() -> AccessTokens {

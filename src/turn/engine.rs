@@ -183,8 +183,10 @@ impl Engine {
         if owner.username != identity.username {
             return Err(ErrorCode::WrongCredentials);
         }
-        // A client that has shown a new access token signs with its key from now on (RFC 7635 §4).
+        // A client that has shown a new access token signs with its key from now on, and has its time
+        // (RFC 7635 §4).
         owner.key = identity.key;
+        owner.expires = identity.expires;
         match request.method {
             Method::Refresh => self.refresh(now, id, request),
             Method::CreatePermission => self.create_permission(now, id, request),

@@ -86,12 +86,13 @@ impl Engine {
         if let Some(token) = taken.reserved {
             self.timers.set(now.instant + RESERVATION_LIFETIME, Timer::Reservation(token));
         }
+        let lifetime = self.lifetime(now, &identity, attributes.lifetime);
         let opening = Opening {
             tuple,
             identity,
             transaction: request.transaction,
             fingerprint: request.fingerprint,
-            lifetime: self.lifetime(attributes.lifetime),
+            lifetime,
             any_port: token.is_none() && even.is_none(),
             taken,
             transport,
@@ -311,9 +312,15 @@ impl Engine {
     }
 
     /// The lifetime that a client is given: what it asks for, between the default and the maximum
-    /// (RFC 8656 §7.2).
-    pub(in crate::turn) fn lifetime(&self, requested: Option<u32>) -> Duration {
+    /// (RFC 8656 §7.2), and no longer than its credentials bear.
+    pub(in crate::turn) fn lifetime(
+        &self,
+        now: Now,
+        identity: &TurnIdentity,
+        requested: Option<u32>,
+    ) -> Duration {
         let max = self.common.config.max_lifetime;
+        let max = identity.time_left(now).map_or(max, |left| left.min(max));
         let requested = requested.map_or(DEFAULT_LIFETIME, |s| Duration::from_secs(s.into()));
         requested.clamp(DEFAULT_LIFETIME.min(max), max)
     }
