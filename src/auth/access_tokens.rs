@@ -20,6 +20,18 @@ pub struct AccessTokenKey {
     key: Vec<u8>,
 }
 
+impl AccessTokenKey {
+    /// Its name.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The key itself, for whoever seals tokens: 16 bytes or 32.
+    pub fn expose(&self) -> &[u8] {
+        &self.key
+    }
+}
+
 /// Why a text is no [`AccessTokenKey`]. It does not show the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected KID:KEY, KEY being 16 bytes (A128GCM) or 32 (A256GCM) in base64")]

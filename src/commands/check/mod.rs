@@ -79,7 +79,7 @@ impl CheckArgs {
 /// Takes the steps; says whether all went well.
 pub(super) fn run(args: CheckArgs) -> anyhow::Result<bool> {
     if let Some(server) = &args.conformance.conformance {
-        return conformance::run(&args.conformance, server, args.json, args.timeout.0);
+        return conformance::run(&args, server);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
