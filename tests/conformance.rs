@@ -4,10 +4,11 @@
 mod common;
 mod wrong_server;
 
-use std::{collections::HashSet, net::UdpSocket, thread};
+use std::{collections::HashSet, fs, net::UdpSocket, thread};
 
 use common::{Output, Server, callbox, run};
 use serde_json::Value;
+use tempfile::TempDir;
 use wrong_server::Wrong;
 
 /// What a server may lack, and callbox does: every case of it is skipped.
@@ -24,8 +25,13 @@ const OPTIONAL: [&str; 9] = [
 ];
 
 /// What is tried with IPv4 addresses.
-const V4_ONLY: [&str; 4] =
-    ["permission/forbidden", "permission/other-address", "permission/several", "channel/forbidden"];
+const V4_ONLY: [&str; 5] = [
+    "permission/forbidden",
+    "permission/other-address",
+    "permission/several",
+    "channel/forbidden",
+    "tcp/connect-forbidden",
+];
 
 /// Callbox binds channels that RFC 5766 has and RFC 8656 has not, and says why in its decision 1.
 const DELIBERATE: [&str; 1] = ["channel/reserved-range"];
@@ -52,35 +58,105 @@ fn callbox_server() -> Server {
 
 const USERS: [&str; 4] = ["--user", "alice:north", "--user", "bob:south"];
 
-/// Where the server is reached without TLS: the address and the transport.
-fn ways(server: &Server) -> Vec<(String, String)> {
-    let uris = server.ready["turn"].as_array().expect("there are URIs").iter();
-    let way = |uri: &Value| {
-        let (at, transport) = uri.as_str()?.strip_prefix("turn:")?.split_once("?transport=")?;
-        Some((at.to_owned(), transport.to_owned()))
-    };
-    uris.filter_map(way).collect()
+/// 32 bytes in base64, and their name.
+const OAUTH_KEY: &str = "north:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
+/// A server with everything that is optional, and the certificate that it shows.
+struct Complete {
+    server: Server,
+    dir: TempDir,
+}
+
+impl Complete {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".into(), "::1".into()]).unwrap();
+        fs::write(dir.path().join("cert.pem"), made.cert.pem()).unwrap();
+        fs::write(dir.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let (certificate, key) = (path("cert.pem"), path("key.pem"));
+        let tls = ["--tls-cert", &certificate, "--tls-key", &key];
+        let more = ["--listen", "[::1]:0", "--alternate-ip", "127.0.0.2", "--oauth-key", OAUTH_KEY];
+        // Elsewhere than the ports that the system gives to clients and peers.
+        let ports = ["--relay-ports", "61000-65535"];
+        let options = [&tls[..], &more, &ports, &USERS].concat();
+        // The second address needs a port whose next one is free, too.
+        let server = (0..20).find_map(|_| Server::try_with(&options).ok()).expect("it starts");
+        Self { server, dir }
+    }
+
+    fn certificate(&self) -> String {
+        self.dir.path().join("cert.pem").to_str().unwrap().to_owned()
+    }
+
+    /// Where it is reached: the address and the transport.
+    fn ways(&self) -> Vec<(String, String)> {
+        let uris = self.server.ready["turn"].as_array().expect("there are URIs").iter();
+        let way = |uri: &Value| {
+            let (scheme, rest) = uri.as_str()?.split_once(':')?;
+            let (at, transport) = rest.split_once("?transport=")?;
+            let transport = if scheme == "turns" { "tls" } else { transport };
+            Some((at.to_owned(), transport.to_owned()))
+        };
+        uris.filter_map(way).collect()
+    }
 }
 
 #[test]
 fn callbox_passes_every_case_on_every_way() {
-    let server = callbox_server();
-    let ways = ways(&server);
-    assert!(ways.iter().any(|(at, transport)| at.starts_with("[::1]") && transport == "udp"));
-    for (at, transport) in ways {
-        let output = check(&at, &[&USERS[..], &["--transport", &transport]].concat());
-        let cases = cases(&output);
-        assert_eq!(output.status, 0, "{at} {transport}: {:#?}", failed(&cases));
-        assert!(cases.len() > 130, "only {} cases", cases.len());
-        for skipped in names(&cases, "skipped") {
-            let known = |name: &&str| skipped.starts_with(*name);
-            let v4_only = at.starts_with('[') && V4_ONLY.contains(&&*skipped);
-            let fine = v4_only || OPTIONAL.iter().chain(&DELIBERATE).any(known);
-            assert!(fine, "{at} {transport}: {skipped}");
-        }
+    let complete = Complete::start();
+    let (ways, certificate) = (complete.ways(), complete.certificate());
+    let has = |at: &str, over: &str| ways.iter().any(|(a, o)| a.starts_with(at) && o == over);
+    for over in ["udp", "tcp", "tls"] {
+        assert!(has("127.0.0.1:", over) && has("[::1]:", over), "{over}: {ways:?}");
     }
+    thread::scope(|scope| {
+        for (at, transport) in &ways {
+            scope.spawn(|| passes_every_case(at, transport, &certificate));
+        }
+    });
     // Each case gave back what it was given.
-    server.wait_for_metric("callbox_allocations", |open| open == 0.0);
+    complete.server.wait_for_metric("callbox_allocations", |open| open == 0.0);
+}
+
+fn passes_every_case(at: &str, transport: &str, certificate: &str) {
+    let more = ["--transport", transport, "--ca-cert", certificate, "--oauth-key", OAUTH_KEY];
+    let output = check(at, &[&USERS[..], &more].concat());
+    let cases = cases(&output);
+    assert_eq!(output.status, 0, "{at} {transport}: {:#?}", failed(&cases));
+    assert!(cases.len() > 160, "only {} cases", cases.len());
+    let v6 = at.starts_with('[');
+    for skipped in names(&cases, "skipped") {
+        let known = |name: &&str| skipped.starts_with(*name);
+        // Its second address is one of IPv4.
+        let discovery = match transport {
+            "udp" if v6 => skipped.starts_with("discovery/"),
+            "udp" => skipped == "discovery/not-offered",
+            _ => false,
+        };
+        let v4_only = v6 && V4_ONLY.contains(&&*skipped);
+        let fine = discovery || v4_only || OPTIONAL.iter().chain(&DELIBERATE).any(known);
+        assert!(fine, "{at} {transport}: {skipped}");
+    }
+}
+
+#[test]
+fn over_tls_somebody_must_vouch_for_the_certificate() {
+    let complete = Complete::start();
+    let (at, _) =
+        complete.ways().into_iter().find(|(_, over)| over == "tls").expect("there is TLS");
+    let certificate = complete.certificate();
+    let only = ["--transport", "tls", "--only", "stun/binding"];
+    let trusting = |more: &[&str]| check(&at, &[&only[..], more].concat());
+    assert_eq!(trusting(&["--ca-cert", &certificate]).status, 0);
+    let nobody = trusting(&[]);
+    assert_eq!(nobody.status, 1);
+    assert!(nobody.stderr.contains("UnknownIssuer (see --ca-cert)"), "{}", nobody.stderr);
+    let other = at.replace("127.0.0.1", "localhost");
+    let output = check(&other, &[&only[..], &["--ca-cert", &certificate]].concat());
+    assert!(output.stderr.contains("not valid for name"), "{}", output.stderr);
+    let nowhere = trusting(&["--ca-cert", "/nowhere"]);
+    assert!(nowhere.stderr.contains("--ca-cert /nowhere: No such file"), "{}", nowhere.stderr);
 }
 
 #[test]
@@ -103,7 +179,7 @@ fn without_credentials_it_is_stun_that_is_checked() {
     let output = check(server.turn(), &[]);
     let cases = cases(&output);
     assert_eq!(output.status, 0);
-    assert_eq!(names(&cases, "ok").len(), 17);
+    assert_eq!(names(&cases, "ok").len(), 17 + 1);
     assert!(names(&cases, "skipped").iter().all(|name| !name.starts_with("stun/")));
 }
 
@@ -141,7 +217,8 @@ fn failed_by(wrong: Wrong, args: &[&str]) -> (HashSet<String>, Vec<Value>) {
 
 #[test]
 fn each_case_is_failed_by_a_server_that_is_wrong() {
-    let (yes, all) = failed_by(Wrong::Yes, &[]);
+    let key = ["--oauth-key", OAUTH_KEY];
+    let (yes, mut all) = failed_by(Wrong::Yes, &key);
     // These are about what must not work, so a server that says yes to everything fails each.
     for name in [
         "stun/unknown-required",
@@ -161,20 +238,36 @@ fn each_case_is_failed_by_a_server_that_is_wrong() {
         "channel/unbound",
         "channel/number-is-bound",
         "data/channel-to-peer",
+        "tcp/allocate-over-udp",
+        "tokens/garbage",
+        "tokens/expired",
     ] {
         assert!(yes.contains(name), "{name}");
     }
-    let (no, _) = failed_by(Wrong::No, &[]);
-    let (no_nonce, _) = failed_by(Wrong::NoNonce, &["--only", "auth/challenge"]);
-    let (no_cookie, _) = failed_by(Wrong::NoCookie, &["--only", "features/cookie"]);
-    let unnoticed = all.iter().filter_map(|case| case["name"].as_str()).filter(|name| {
-        ![&yes, &no, &no_nonce, &no_cookie].iter().any(|names| names.contains(*name))
-    });
-    assert_eq!(unnoticed.collect::<Vec<_>>(), Vec::<&str>::new());
+    let (no, _) = failed_by(Wrong::No, &key);
+    let (no_nonce, _) =
+        failed_by(Wrong::NoNonce, &["--only", "auth/challenge", "--only", "discovery/not-offered"]);
+    let (no_cookie, _) =
+        failed_by(Wrong::NoCookie, &["--only", "features/cookie", "--only", "tokens/challenge"]);
+    let (long, _) = failed_by(Wrong::Long, &[&key[..], &["--only", "tokens/"]].concat());
+    assert!(long.contains("tokens/lifetime") && !yes.contains("tokens/lifetime"));
+    let (other, discovery) = failed_by(Wrong::Other, &["--only", "discovery/"]);
+    assert_eq!(other.len(), discovery.len() - 1, "all but not-offered: {discovery:#?}");
 
-    let streams = ["--transport", "tcp", "--only", "framing/"];
-    let (failed, all) = failed_by(Wrong::Yes, &streams);
-    assert_eq!(failed.len(), all.len(), "{all:#?}");
+    let over_tcp = ["--transport", "tcp"];
+    let streams = ["--only", "framing/", "--only", "tcp/", "--only", "discovery/over-streams"];
+    let (yes_tcp, streams) = failed_by(Wrong::Yes, &[&over_tcp[..], &streams].concat());
+    // Whatever is relayed over TCP, this one does wrong; it only gives an address, and denies none.
+    let passed = ["tcp/allocate", "tcp/connect-forbidden"];
+    assert_eq!(yes_tcp.len(), streams.len() - passed.len(), "{streams:#?}");
+    let rest = ["--only", passed[0], "--only", passed[1]];
+    let (no_tcp, _) = failed_by(Wrong::No, &[&over_tcp[..], &rest].concat());
+    all.extend(streams);
+
+    let failures = [yes, no, no_nonce, no_cookie, long, other, yes_tcp, no_tcp];
+    let names = all.iter().filter_map(|case| case["name"].as_str());
+    let unnoticed = names.filter(|name| !failures.iter().any(|failed| failed.contains(*name)));
+    assert_eq!(unnoticed.collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
 #[test]

@@ -241,6 +241,36 @@ fn a_new_certificate_drops_nobody() {
     assert_eq!(server.metric("callbox_relay_streams{transport=\"tls\"}"), SESSIONS as f64);
 }
 
+/// `callbox check` takes every way that clients are told of.
+#[test]
+fn a_check_goes_over_tls_too() {
+    let files = Files::new();
+    let server = files.serve(&[]);
+    let certificate = files.path("cert.pem");
+    let check = |more: &[&str]| {
+        run(&mut callbox(&[&["check", "--url", server.text("/http"), "--json"], more].concat()))
+    };
+    let steps = |output: &str| -> Vec<(String, String)> {
+        let report: serde_json::Value = serde_json::from_str(output).unwrap();
+        let text = |step: &serde_json::Value, key: &str| step[key].as_str().unwrap().to_owned();
+        let steps = report["steps"].as_array().unwrap().iter();
+        let steps = steps.map(|step| (text(step, "name"), text(step, "status")));
+        steps.filter(|(name, _)| name.ends_with("/tls")).collect()
+    };
+    let at = tls_port(&server);
+    let good = check(&["--ca-cert", certificate.to_str().unwrap()]);
+    assert_eq!(good.status, 0, "{}", good.stdout);
+    let taken = ["tls", "allocate", "permission", "channel", "round trip"];
+    let expected = taken.map(|step| (format!("{step} {at}/tls"), "ok".to_owned()));
+    assert_eq!(steps(&good.stdout), expected);
+    // Nobody vouches for it: a browser would not take it either.
+    let bad = check(&[]);
+    assert_eq!(bad.status, 1);
+    assert_eq!(steps(&bad.stdout), [(format!("tls {at}/tls"), "failed".to_owned())]);
+    assert!(bad.stdout.contains("UnknownIssuer") && bad.stdout.contains("--ca-cert"));
+    server.wait_for_metric("callbox_allocations", |open| open == 0.0);
+}
+
 #[test]
 fn a_certificate_that_cannot_be_used_leaves_the_old_one() {
     let files = Files::new();

@@ -13,6 +13,7 @@
 
 pub mod acme;
 mod certificates;
+mod client_tls;
 mod connection;
 mod listeners;
 mod pair;
@@ -25,6 +26,7 @@ use ipnet::IpNet;
 
 pub use self::{
     certificates::{CertificateError, CertificateSource, Certificates},
+    client_tls::client_config,
     listeners::{Acceptor, Listener},
 };
 use crate::{http, relay::NewStream};

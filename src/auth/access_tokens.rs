@@ -20,6 +20,18 @@ pub struct AccessTokenKey {
     key: Vec<u8>,
 }
 
+impl AccessTokenKey {
+    /// Its name.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The key itself, for whoever seals tokens: 16 bytes or 32.
+    pub fn expose(&self) -> &[u8] {
+        &self.key
+    }
+}
+
 /// Why a text is no [`AccessTokenKey`]. It does not show the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected KID:KEY, KEY being 16 bytes (A128GCM) or 32 (A256GCM) in base64")]
@@ -108,20 +120,13 @@ impl fmt::Debug for AccessTokens {
     }
 }
 
+/// What an authorization server does.
 #[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
-
+pub mod testing {
     use super::*;
 
-    const KEY: [u8; 32] = *b"12345678901234567890123456789012";
-
-    fn now(secs: u64) -> Now {
-        Now { instant: Instant::now(), unix: Duration::from_secs(secs) }
-    }
-
     /// What an authorization server would hand out.
-    fn seal(key: &[u8], server: &str, mac_key: &[u8], made: u64, lifetime: u32) -> Vec<u8> {
+    pub fn seal(key: &[u8], server: &str, mac_key: &[u8], made: u64, lifetime: u32) -> Vec<u8> {
         let mut block = (mac_key.len() as u16).to_be_bytes().to_vec();
         block.extend(mac_key);
         block.extend((made << 16).to_be_bytes());
@@ -131,6 +136,19 @@ mod tests {
         let nonce = Nonce::assume_unique_for_key([7; 12]);
         key.seal_in_place_append_tag(nonce, Aad::from(server.as_bytes()), &mut block).unwrap();
         [&[0, 12][..], &[7; 12], &block].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{testing::seal, *};
+
+    const KEY: [u8; 32] = *b"12345678901234567890123456789012";
+
+    fn now(secs: u64) -> Now {
+        Now { instant: Instant::now(), unix: Duration::from_secs(secs) }
     }
 
     fn tokens() -> AccessTokens {

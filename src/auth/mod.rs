@@ -14,6 +14,8 @@ mod static_users;
 mod turn_rest;
 mod turn_users;
 
+#[cfg(test)]
+pub use access_tokens::testing;
 pub use access_tokens::{AccessTokenKey, AccessTokenKeyError};
 pub use api_key::ApiKeys;
 pub use jwt::{Identity, PublicKeyError, TokenError, TokenKeys, TokenMinter, TokenVerifier};

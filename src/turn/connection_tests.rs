@@ -60,6 +60,8 @@ fn tcp_is_for_clients_of_tcp_and_takes_no_port_of_choice() {
     assert_eq!(over_tcp.request(&mut world, METHOD_ALLOCATE, &even).code, Some(400));
     let token = [tcp(), raw(ATTR_RESERVATION_TOKEN, &[1; 8])];
     assert_eq!(over_tcp.request(&mut world, METHOD_ALLOCATE, &token).code, Some(400));
+    let whole = [tcp(), raw(ATTR_DONT_FRAGMENT, &[])];
+    assert_eq!(over_tcp.request(&mut world, METHOD_ALLOCATE, &whole).code, Some(400));
     assert_eq!(over_tcp.request(&mut world, METHOD_ALLOCATE, &[tcp()]).code, None);
     world.disconnect(over_tcp.address);
     world.assert_nothing_is_left();

@@ -186,8 +186,11 @@ impl Engine {
             return self.connection_bind(tuple, &identity, request);
         }
         let id = self.find(tuple, &identity, request)?;
-        // A client that has shown a new access token signs with its key from now on (RFC 7635 §4).
-        self.open_mut(id)?.owner.key = identity.key;
+        // A client that has shown a new access token signs with its key from now on, and has its time
+        // (RFC 7635 §4).
+        let owner = &mut self.open_mut(id)?.owner;
+        owner.key = identity.key;
+        owner.expires = identity.expires;
         match request.method {
             Method::Refresh => self.refresh(now, id, request),
             Method::CreatePermission => self.create_permission(now, id, request),

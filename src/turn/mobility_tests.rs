@@ -243,6 +243,10 @@ fn both_addresses_of_a_dual_allocation_move() {
     assert!(mobile.sends_from(&mut world, AWAY));
     assert_eq!(mobile.gets_at(&mut world), Some(at(AWAY)));
     assert_eq!(gets_v6(&mut world), Some(at(AWAY)));
+    // Of whichever address it is refreshed, there is another.
+    let shown = [ticket(&second), family(false)];
+    let answer = mobile.client.request(&mut world, METHOD_REFRESH, &shown);
+    let second = answer.raw(MOBILITY_TICKET).expect("another ticket");
     // The ticket is good for what is left.
     mobile.client.request(&mut world, METHOD_REFRESH, &[family(true), lifetime(0)]);
     let third = mobile.move_to(&mut world, FURTHER, &second).unwrap();

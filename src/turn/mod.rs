@@ -34,6 +34,8 @@ mod sorted_map;
 mod streams;
 
 #[cfg(test)]
+mod access_token_tests;
+#[cfg(test)]
 mod connection_tests;
 #[cfg(test)]
 mod dual_tests;

@@ -72,10 +72,20 @@ pub const LISTENERS: [&str; 2] = ["8.8.4.4:3478", "[2606:4700::1]:3478"];
 
 impl World {
     pub fn new(config: Config, workers: usize) -> Self {
+        Self::with_access_tokens(config, workers, Vec::new())
+    }
+
+    /// The same with access tokens that are sealed with these keys.
+    pub fn with_access_tokens(
+        config: Config,
+        workers: usize,
+        keys: Vec<crate::auth::AccessTokenKey>,
+    ) -> Self {
         let now = Now { instant: Instant::now(), unix: Duration::from_secs(1_700_000_000) };
         let secrets = TurnSecrets::new(&[Secret::new("secret")]);
         let users = ["alice", "bob", "carol"].map(|u| (u.to_owned(), Secret::new("pass")));
-        let auth = TurnAuth::new(REALM.into(), secrets.clone(), users.to_vec());
+        let auth =
+            TurnAuth::new(REALM.into(), secrets.clone(), users.to_vec()).with_access_tokens(keys);
         let listeners = LISTENERS.map(|l| l.parse().unwrap()).to_vec();
         let common = Common::new(config, auth, listeners);
         let metrics: Vec<_> = (0..workers).map(|_| Arc::new(Metrics::default())).collect();

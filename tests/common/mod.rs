@@ -63,6 +63,11 @@ impl Server {
 
     /// The same with more options.
     pub fn with(options: &[&str]) -> Self {
+        Self::try_with(options).unwrap_or_else(|error| panic!("no ready line: {error}"))
+    }
+
+    /// The same, or what it said where it does not start.
+    pub fn try_with(options: &[&str]) -> Result<Self, String> {
         let mut args = vec!["serve", "--dev", "--ready-json"];
         args.extend(["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"]);
         if !options.contains(&"--lifetime") {
@@ -70,11 +75,15 @@ impl Server {
             args.extend(["--lifetime", "5m"]);
         }
         args.extend(options);
-        Self::spawn(&mut callbox(&args))
+        Self::try_spawn(&mut callbox(&args))
     }
 
     /// Any command that prints a ready line.
     pub fn spawn(command: &mut Command) -> Self {
+        Self::try_spawn(command).unwrap_or_else(|error| panic!("no ready line: {error}"))
+    }
+
+    fn try_spawn(command: &mut Command) -> Result<Self, String> {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -89,10 +98,10 @@ impl Server {
         stdout.read_line(&mut line).expect("stdout is text");
         if line.is_empty() {
             let _ = child.wait();
-            panic!("no ready line: {}", stderr.recv_timeout(DEADLINE).unwrap_or_default());
+            return Err(stderr.recv_timeout(DEADLINE).unwrap_or_default());
         }
         let ready = serde_json::from_str(&line).expect("the ready line is JSON");
-        Self { child, stderr: Some(stderr), ready }
+        Ok(Self { child, stderr: Some(stderr), ready })
     }
 
     /// Something in the ready line.

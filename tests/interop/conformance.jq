@@ -39,7 +39,7 @@ def cases:
   | reduce $cases[] as $case ([]; if any(.[]; .name == $case.name) then . else . + [$case] end)
   | map(.name as $name
         | ([ $names | to_entries[] | select(any(.value[]; . == $name)) | .key ]) as $over
-        | (if ($over | length) == 1 and ($names | length) > 1 then $over[0] else "any" end) as $over
+        | (if ($over | length) == ($names | length) then "any" else ($over | join(", ")) end) as $over
         | "| `\(.name)` | \(.section) | \(.must) | \($over) |")
   | "| case | section | what must be | over |\n|---|---|---|---|\n" + join("\n");
 

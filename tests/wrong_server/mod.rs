@@ -9,31 +9,43 @@ use std::{
 };
 
 use stun::{
+    addr::MappedAddress,
     attributes::{
-        ATTR_DATA, ATTR_LIFETIME, ATTR_MESSAGE_INTEGRITY, ATTR_NONCE, ATTR_PASSWORD_ALGORITHMS,
-        ATTR_REALM, ATTR_XOR_PEER_ADDRESS, ATTR_XOR_RELAYED_ADDRESS, ATTR_XORMAPPED_ADDRESS,
+        ATTR_CONNECTION_ID, ATTR_DATA, ATTR_LIFETIME, ATTR_MESSAGE_INTEGRITY, ATTR_NONCE,
+        ATTR_OTHER_ADDRESS, ATTR_PASSWORD_ALGORITHMS, ATTR_REALM, ATTR_REQUESTED_TRANSPORT,
+        ATTR_RESPONSE_ORIGIN, ATTR_XOR_PEER_ADDRESS, ATTR_XOR_RELAYED_ADDRESS,
+        ATTR_XORMAPPED_ADDRESS, AttrType,
     },
     error_code::{ErrorCode, ErrorCodeAttribute},
     fingerprint::FINGERPRINT,
     integrity::MessageIntegrity,
     message::{
         CLASS_ERROR_RESPONSE, CLASS_INDICATION, CLASS_SUCCESS_RESPONSE, METHOD_ALLOCATE,
-        METHOD_BINDING, METHOD_DATA, Message, MessageClass, MessageType, Method, Setter,
+        METHOD_BINDING, METHOD_CONNECT, METHOD_DATA, Message, MessageClass, MessageType, Method,
+        Setter,
     },
     xoraddr::XorMappedAddress,
 };
+
+/// RFC 7635 §6.1, which the crate does not know.
+const THIRD_PARTY_AUTHORIZATION: AttrType = AttrType(0x802E);
 
 /// In which way it is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrong {
     /// Whatever comes succeeds, with wrong values and a wrong signature; data goes to whoever was
-    /// last heard of, one byte longer.
+    /// last heard of, one byte longer. Peers are connected to, from anywhere, and stay so; those that
+    /// connect wait for ever.
     Yes,
+    /// The same, with lifetimes of hours.
+    Long,
+    /// Binding tells the right address, and an other one from which no answer ever comes.
+    Other,
     /// Whatever is signed is a 400, and Binding a 500; password algorithms are not listed.
     No,
     /// A challenge has no NONCE.
     NoNonce,
-    /// The nonce cookie is none.
+    /// The nonce cookie is none, and the name that access tokens must be for is no text.
     NoCookie,
 }
 
@@ -68,6 +80,10 @@ struct Server {
     wrong: Wrong,
     socket: UdpSocket,
     relays: [UdpSocket; 2],
+    /// The relayed address of TCP, where nobody is listened to.
+    listener: TcpListener,
+    /// Connections to peers.
+    connections: Vec<TcpStream>,
     count: u16,
     /// How often each client has allocated.
     allocated: HashMap<SocketAddr, usize>,
@@ -83,7 +99,9 @@ impl Server {
         for relay in &relays {
             relay.set_nonblocking(true).unwrap();
         }
-        Self { wrong, socket, relays, count: 0, allocated: HashMap::new(), peer: None }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (connections, allocated) = (Vec::new(), HashMap::new());
+        Self { wrong, socket, relays, listener, connections, count: 0, allocated, peer: None }
     }
 
     fn serve(mut self, stream: &mut TcpStream) {
@@ -142,7 +160,7 @@ impl Server {
         match self.wrong {
             Wrong::No if method == METHOD_BINDING => error(method, bytes, 500).raw,
             Wrong::No => error(method, bytes, 400).raw,
-            _ => self.success(method, bytes, from),
+            _ => self.success(method, bytes, &asked, from),
         }
     }
 
@@ -158,21 +176,44 @@ impl Server {
         if self.wrong == Wrong::Yes {
             answer.add(ATTR_PASSWORD_ALGORITHMS, &[0, 1, 0, 0, 0, 2, 0, 0]);
         }
+        let name: &[u8] = if self.wrong == Wrong::NoCookie { b"\xff" } else { b"turn.example" };
+        answer.add(THIRD_PARTY_AUTHORIZATION, name);
         answer.raw
     }
 
-    fn success(&mut self, method: Method, bytes: &[u8], from: SocketAddr) -> Vec<u8> {
+    fn success(
+        &mut self,
+        method: Method,
+        bytes: &[u8],
+        asked: &Message,
+        from: SocketAddr,
+    ) -> Vec<u8> {
         let mut answer = begin(method, CLASS_SUCCESS_RESPONSE, bytes);
         self.count = self.count.wrapping_add(1);
         let elsewhere = SocketAddr::from(([192, 0, 2, 1], self.count));
-        add_address(&mut answer, elsewhere, ATTR_XORMAPPED_ADDRESS);
+        if self.wrong == Wrong::Other {
+            add_address(&mut answer, from, ATTR_XORMAPPED_ADDRESS);
+            add_plain_address(&mut answer, elsewhere, ATTR_RESPONSE_ORIGIN);
+            add_plain_address(&mut answer, ([127, 0, 0, 2], 9).into(), ATTR_OTHER_ADDRESS);
+        } else {
+            add_address(&mut answer, elsewhere, ATTR_XORMAPPED_ADDRESS);
+        }
         if method == METHOD_ALLOCATE {
             let times = self.allocated.entry(from).or_default();
-            let relay = self.relays[*times % 2].local_addr().unwrap();
+            let over_tcp = asked.get(ATTR_REQUESTED_TRANSPORT).is_ok_and(|value| value[0] == 6);
+            let relay = match over_tcp {
+                true => self.listener.local_addr(),
+                false => self.relays[*times % 2].local_addr(),
+            };
             *times += 1;
-            add_address(&mut answer, relay, ATTR_XOR_RELAYED_ADDRESS);
+            add_address(&mut answer, relay.unwrap(), ATTR_XOR_RELAYED_ADDRESS);
         }
-        answer.add(ATTR_LIFETIME, &7u32.to_be_bytes());
+        if method == METHOD_CONNECT {
+            self.connections.extend(self.peer.and_then(|peer| TcpStream::connect(peer).ok()));
+        }
+        let lifetime: u32 = if self.wrong == Wrong::Long { 9000 } else { 7 };
+        answer.add(ATTR_LIFETIME, &lifetime.to_be_bytes());
+        answer.add(ATTR_CONNECTION_ID, &[7; 4]);
         MessageIntegrity(b"nobody's key".to_vec()).add_to(&mut answer).unwrap();
         FINGERPRINT.add_to(&mut answer).unwrap();
         answer.raw
@@ -219,6 +260,10 @@ fn error(method: Method, asked: &[u8], code: u16) -> Message {
     message
 }
 
-fn add_address(message: &mut Message, at: SocketAddr, typ: stun::attributes::AttrType) {
+fn add_address(message: &mut Message, at: SocketAddr, typ: AttrType) {
     XorMappedAddress { ip: at.ip(), port: at.port() }.add_to_as(message, typ).unwrap();
+}
+
+fn add_plain_address(message: &mut Message, at: SocketAddr, typ: AttrType) {
+    MappedAddress { ip: at.ip(), port: at.port() }.add_to_as(message, typ).unwrap();
 }

@@ -18,11 +18,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::pki_types::ServerName;
 use tokio::{
     net::{TcpStream, lookup_host},
     task::JoinSet,
@@ -30,7 +26,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::acceptor::CertificateError;
+use crate::acceptor::{CertificateError, client_config};
 
 /// How long a request may take from the look-up of the name to the end of the answer.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -67,15 +63,7 @@ impl Https {
     /// # Errors
     /// [`CertificateError`] if the file has none.
     pub fn new(roots: Option<&Path>) -> Result<Self, CertificateError> {
-        let roots = match roots {
-            Some(path) => read_roots(path)?,
-            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
-        };
-        let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = client_config("--acme-ca-cert", roots)?;
         Ok(Self { tls: TlsConnector::from(Arc::new(config)), not_before: Arc::default() })
     }
 
@@ -169,22 +157,6 @@ async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(last)
-}
-
-fn read_roots(path: &Path) -> Result<RootCertStore, CertificateError> {
-    let option = "--acme-ca-cert";
-    let pem = std::fs::read(path).map_err(|source| CertificateError::Read {
-        option,
-        path: path.into(),
-        source,
-    })?;
-    let mut roots = RootCertStore::empty();
-    let (added, _) =
-        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
-    match added {
-        0 => Err(CertificateError::Nothing { option, path: path.into(), what: "certificate" }),
-        _ => Ok(roots),
-    }
 }
 
 /// The moment that `Retry-After` names, as seconds or as a date (RFC 9110 §10.2.3).

@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     AccessTokenKey, LongTermKey, Secret, TurnSecrets, TurnUsername,
@@ -44,6 +44,13 @@ impl TurnIdentity {
     /// Whether the credentials' time is over.
     pub fn is_expired(&self, now: Now) -> bool {
         self.expires.is_some_and(|expires| now.unix_secs() > expires)
+    }
+
+    /// How long what these credentials open may live, if they bound that: nothing outlives an access
+    /// token (RFC 7635 §9). In its last second there is one left.
+    pub fn time_left(&self, now: Now) -> Option<Duration> {
+        let expires = self.expires.filter(|_| &*self.username == BY_TOKEN)?;
+        Some(Duration::from_secs(expires.saturating_sub(now.unix_secs()).max(1)))
     }
 }
 

@@ -1,40 +1,51 @@
-//! A connection of TCP that the `turn` crate's client takes for a socket: it sends and receives
-//! whole messages (RFC 8656 §12.5).
+//! A connection of TCP or TLS that the `turn` crate's client takes for a socket: it sends and
+//! receives whole messages (RFC 8656 §12.5).
 
 use std::{any::Any, io, net::SocketAddr};
 
 use async_trait::async_trait;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split},
+    net::TcpStream,
     sync::Mutex,
 };
+use tokio_rustls::TlsConnector;
 use webrtc_util::Conn;
 
+use super::tls::Tls;
 use crate::stun::{Frame, Kind, MAX_FRAME};
+
+/// What carries the bytes.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 pub(super) struct Framed {
     local: SocketAddr,
     remote: SocketAddr,
     reading: Mutex<Reading>,
-    writing: Mutex<OwnedWriteHalf>,
+    writing: Mutex<WriteHalf<Box<dyn Stream>>>,
 }
 
 struct Reading {
-    half: OwnedReadHalf,
+    half: ReadHalf<Box<dyn Stream>>,
     /// What has come and was not taken.
     bytes: Vec<u8>,
 }
 
 impl Framed {
-    pub async fn connect(to: SocketAddr) -> io::Result<Self> {
+    /// Connects, over TLS if it is given.
+    pub async fn connect(to: SocketAddr, tls: Option<&Tls>) -> io::Result<Self> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
-        let (half, writing) = stream.into_split();
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(stream),
+            Some(Tls { config, name }) => {
+                let connector = TlsConnector::from(config.clone());
+                Box::new(connector.connect(name.clone(), stream).await?)
+            }
+        };
+        let (half, writing) = split(stream);
         let reading = Reading { half, bytes: Vec::new() };
         Ok(Self { local, remote: to, reading: reading.into(), writing: writing.into() })
     }
@@ -76,7 +87,9 @@ impl Conn for Framed {
         if Kind::of(data) == Kind::ChannelData {
             message.resize(data.len().next_multiple_of(4), 0);
         }
-        self.writing.lock().await.write_all(&message).await?;
+        let mut writing = self.writing.lock().await;
+        writing.write_all(&message).await?;
+        writing.flush().await?;
         Ok(data.len())
     }
 

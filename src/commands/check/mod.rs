@@ -6,8 +6,12 @@ mod http;
 mod relay;
 mod report;
 mod signaling;
+mod tls;
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
@@ -45,6 +49,13 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "TOKEN", env = "CALLBOX_CHECK_TOKEN2", hide_env_values = true)]
     token2: Option<String>,
 
+    /// A PEM file with the certificates that TLS is verified with: of a CA of your own, or the
+    /// server's own one if nobody else vouches for it.
+    ///
+    /// Without it, those are trusted that browsers trust.
+    #[arg(long, value_name = "FILE")]
+    ca_cert: Option<PathBuf>,
+
     /// Print one JSON object and no table.
     #[arg(long)]
     json: bool,
@@ -59,10 +70,16 @@ pub(super) struct CheckArgs {
     conformance: ConformanceArgs,
 }
 
+impl CheckArgs {
+    fn ca_cert(&self) -> Option<&Path> {
+        self.ca_cert.as_deref()
+    }
+}
+
 /// Takes the steps; says whether all went well.
 pub(super) fn run(args: CheckArgs) -> anyhow::Result<bool> {
     if let Some(server) = &args.conformance.conformance {
-        return conformance::run(&args.conformance, server, args.json, args.timeout.0);
+        return conformance::run(&args, server);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -80,6 +97,8 @@ const TOKEN: &str = "Without --dev, give a token: callbox token --user NAME, wit
                      --jwt-secret.";
 const SIGNALING: &str = "A reverse proxy must let WebSocket upgrades through; the server's log says \
                          more.";
+const TLS: &str = "Is the certificate for this name, not over, and with those between it and the root \
+                   behind it? For a CA of your own, give --ca-cert.";
 const ALLOCATE: &str = "The relay and the signaling side must have the same --auth-secret, and \
                         --relay-ports must not be used up.";
 const PEERS: &str = "The relay must reach its own relayed addresses: look at --deny-peer, \
@@ -97,7 +116,9 @@ async fn check(args: &CheckArgs, report: &mut Report) {
 
     let tokens = report.step("tokens", TOKEN, tokens(args, &http)).await;
     let servers = match &tokens {
-        Some((token, _)) => report.step("ice-servers", TOKEN, ice_servers(&http, token)).await,
+        Some((token, _)) => {
+            report.step("ice-servers", TOKEN, ice_servers(&http, token, args.ca_cert())).await
+        }
         None => None,
     };
     if let Some(servers) = &servers {
@@ -113,7 +134,7 @@ async fn check(args: &CheckArgs, report: &mut Report) {
         report.skip("call", "needs a second user: give --token2");
         return;
     };
-    check_call(caller, &http, &other, report).await;
+    check_call(caller, &http, &other, args.ca_cert(), report).await;
 }
 
 /// One user's token, and another's if there is one.
@@ -144,7 +165,11 @@ struct IceServers {
     credentials: Credentials,
 }
 
-async fn ice_servers(http: &Http, token: &str) -> anyhow::Result<(String, IceServers)> {
+async fn ice_servers(
+    http: &Http,
+    token: &str,
+    ca_cert: Option<&Path>,
+) -> anyhow::Result<(String, IceServers)> {
     let answer = http.get("/api/v1/ice-servers", Some(token)).await?;
     let entries = answer["iceServers"].as_array().context("the answer has no iceServers")?;
     let urls = entries.iter().flat_map(|entry| match &entry["urls"] {
@@ -154,11 +179,8 @@ async fn ice_servers(http: &Http, token: &str) -> anyhow::Result<(String, IceSer
     let (mut stun, mut turn) = (Vec::new(), Vec::new());
     for url in urls {
         let url = url.as_str().context("an URL among iceServers is no text")?;
-        if let Some(address) = url.strip_prefix("stun:") {
-            stun.push(Server::resolve(address).await?);
-        } else if let Some(address) = url.strip_prefix("turn:") {
-            turn.push(Server::resolve(address).await?);
-        }
+        let servers = if url.starts_with("stun:") { &mut stun } else { &mut turn };
+        servers.push(Server::resolve(url, ca_cert).await?);
     }
     ensure!(!turn.is_empty(), "the server names no TURN address");
     let credentials = Credentials::read(&answer["turnCredentials"])?;
@@ -182,6 +204,12 @@ async fn check_relay(servers: &IceServers, report: &mut Report) {
             report.skip(&name("turn"), "this machine has no route to such addresses");
             continue;
         }
+        if let Some(tls) = server.tls() {
+            let handshake = relay::handshake(server, tls);
+            if report.step(&name("tls"), TLS, handshake).await.is_none() {
+                continue;
+            }
+        }
         let allocate = relay::allocate_two(server, &servers.credentials);
         let Some(mut pair) = report.step(&name("allocate"), ALLOCATE, allocate).await else {
             continue;
@@ -197,7 +225,13 @@ async fn check_relay(servers: &IceServers, report: &mut Report) {
 }
 
 /// A call between two users, event for event; and that its credentials end with it.
-async fn check_call(mut caller: Client, http: &Http, token: &str, report: &mut Report) {
+async fn check_call(
+    mut caller: Client,
+    http: &Http,
+    token: &str,
+    ca_cert: Option<&Path>,
+    report: &mut Report,
+) {
     let callee = report.step("signaling, second user", SIGNALING, async {
         let client = Client::connect(http.authority(), token).await?;
         Ok((format!("{} is signed in on /ws", client.user), client))
@@ -246,8 +280,7 @@ async fn check_call(mut caller: Client, http: &Http, token: &str, report: &mut R
     let Some(address) = address else { return };
     let _ = report
         .step("credentials end with it", ALLOCATE, async {
-            let address = address.strip_prefix("turn:").unwrap_or(&address);
-            relay::refused(&Server::resolve(address).await?, &credentials).await?;
+            relay::refused(&Server::resolve(&address, ca_cert).await?, &credentials).await?;
             Ok(("the relay refuses them".into(), ()))
         })
         .await;

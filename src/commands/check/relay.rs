@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +17,7 @@ use tokio::net::UdpSocket;
 use turn::client::{Client, ClientConfig};
 use webrtc_util::Conn;
 
-use super::{INTERVAL, framed::Framed, text};
+use super::{INTERVAL, framed::Framed, text, tls::Tls};
 
 /// How many packets are sent around to measure the time.
 const ROUNDS: u32 = 10;
@@ -27,20 +28,22 @@ pub(super) struct Server {
     transport: Transport,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Transport {
     Udp,
     Tcp,
+    Tls(Tls),
 }
 
 impl Server {
-    /// Reads `host:port`, or that with `?transport=udp` or `?transport=tcp` (RFC 7065).
-    pub async fn resolve(text: &str) -> anyhow::Result<Self> {
-        let (host, transport) = text.split_once('?').unwrap_or((text, "transport=udp"));
-        let transport = match transport {
-            "transport=udp" => Transport::Udp,
-            "transport=tcp" => Transport::Tcp,
-            _ => bail!("{text} is neither for UDP nor for TCP"),
+    /// Reads a URI of STUN or TURN (RFC 7064, RFC 7065). `ca_cert` is for `turns`.
+    pub async fn resolve(uri: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
+        let (scheme, rest) = uri.split_once(':').unwrap_or_default();
+        let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let transport = match (scheme, query) {
+            ("stun" | "turn", "" | "transport=udp") => Transport::Udp,
+            ("turn", "transport=tcp") => Transport::Tcp,
+            ("turns", "" | "transport=tcp") => Transport::Tls(Tls::new(host, ca_cert)?),
+            _ => bail!("{uri} is neither for UDP nor for TCP or TLS"),
         };
         let mut found = tokio::net::lookup_host(host)
             .await
@@ -54,6 +57,15 @@ impl Server {
         match self.transport {
             Transport::Udp => self.address.to_string(),
             Transport::Tcp => format!("{}/tcp", self.address),
+            Transport::Tls(_) => format!("{}/tls", self.address),
+        }
+    }
+
+    /// What its certificate must be for, if it is talked to over TLS.
+    pub fn tls(&self) -> Option<&Tls> {
+        match &self.transport {
+            Transport::Tls(tls) => Some(tls),
+            Transport::Udp | Transport::Tcp => None,
         }
     }
 
@@ -70,16 +82,18 @@ impl Server {
         }
     }
 
+    async fn connect(&self) -> anyhow::Result<Framed> {
+        let connected = Framed::connect(self.address, self.tls()).await;
+        connected.with_context(|| format!("no connection to {}", self.name()))
+    }
+
     async fn client(
         &self,
         credentials: Option<&Credentials>,
     ) -> anyhow::Result<(Client, Arc<Watched>)> {
         let conn: Arc<dyn Conn + Send + Sync> = match self.transport {
             Transport::Udp => Arc::new(UdpSocket::bind(self.unspecified()).await?),
-            Transport::Tcp => {
-                let connected = Framed::connect(self.address).await;
-                Arc::new(connected.with_context(|| format!("no connection to {}", self.name()))?)
-            }
+            Transport::Tcp | Transport::Tls(_) => Arc::new(self.connect().await?),
         };
         let watched = Arc::new(Watched { conn, channel_data: AtomicU64::new(0) });
         let config = ClientConfig {
@@ -111,6 +125,12 @@ impl Credentials {
         ensure!(value.is_object(), "the server gives no turnCredentials");
         Ok(Self { username: text(value, "username")?, password: text(value, "password")? })
     }
+}
+
+/// A handshake: is the certificate one that a client takes?
+pub(super) async fn handshake(server: &Server, tls: &Tls) -> anyhow::Result<(String, ())> {
+    server.connect().await?.close().await?;
+    Ok((format!("the certificate is for {}, and valid", tls.name.to_str()), ()))
 }
 
 /// A Binding request: where does the server see us?

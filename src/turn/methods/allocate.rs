@@ -45,12 +45,12 @@ impl Engine {
         };
         let token = attributes.reservation_token;
         let (even, additional) = (attributes.even_port, attributes.additional_family);
-        // "… the client connection … over UDP … 400"; no ports of one's choice (RFC 6062 §5.1), and
-        // one address.
+        // TCP is for clients over streams, and neither ports of one's choice nor DONT-FRAGMENT go with
+        // it (RFC 6062 §5.1); and one address.
         let over_udp = matches!(tuple.via, Via::Listener(_));
         let chooses = token.is_some() || even.is_some() || additional.is_some();
         let exclude = [
-            transport == Transport::Tcp && (over_udp || chooses),
+            transport == Transport::Tcp && (over_udp || chooses || attributes.dont_fragment),
             token.is_some() && (even.is_some() || attributes.requested_family.is_some()),
             token.is_some() && additional.is_some(),
             additional.is_some() && attributes.requested_family.is_some(),
@@ -87,12 +87,13 @@ impl Engine {
         if let Some(token) = taken.reserved {
             self.timers.set(now.instant + RESERVATION_LIFETIME, Timer::Reservation(token));
         }
+        let lifetime = self.lifetime(now, &identity, attributes.lifetime);
         let opening = Opening {
             tuple,
             identity,
             transaction: request.transaction,
             fingerprint: request.fingerprint,
-            lifetime: self.lifetime(attributes.lifetime),
+            lifetime,
             any_port: token.is_none() && even.is_none(),
             taken,
             transport,
@@ -317,9 +318,15 @@ impl Engine {
     }
 
     /// The lifetime that a client is given: what it asks for, between the default and the maximum
-    /// (RFC 8656 §7.2).
-    pub(in crate::turn) fn lifetime(&self, requested: Option<u32>) -> Duration {
+    /// (RFC 8656 §7.2), and no longer than its credentials bear.
+    pub(in crate::turn) fn lifetime(
+        &self,
+        now: Now,
+        identity: &TurnIdentity,
+        requested: Option<u32>,
+    ) -> Duration {
         let max = self.common.config.max_lifetime;
+        let max = identity.time_left(now).map_or(max, |left| left.min(max));
         let requested = requested.map_or(DEFAULT_LIFETIME, |s| Duration::from_secs(s.into()));
         requested.clamp(DEFAULT_LIFETIME.min(max), max)
     }

@@ -17,6 +17,15 @@ impl Engine {
         id: AllocationId,
         request: &Request<'_>,
     ) -> Result<ResponseBuilder, ErrorCode> {
+        let delete = request.attributes.lifetime == Some(0);
+        let lifetime = match delete {
+            true => Duration::ZERO,
+            false => self.lifetime(now, &self.open_ref(id)?.owner, request.attributes.lifetime),
+        };
+        // Whoever shows a ticket gets another (RFC 8016 §3.2.2).
+        let shown = request.attributes.mobility_ticket.is_some();
+        let mobility = self.open_ref(id)?.mobility.as_ref().filter(|_| shown);
+        let ticket = mobility.map(|mobility| mobility.ticket);
         // With a family it is for the address of that family alone, and "does not match that of the
         // allocation" is a 443; without, for all that there is (RFC 8656 §8.1, §8.2).
         let (id, twin) = match request.attributes.requested_family {
@@ -24,13 +33,6 @@ impl Engine {
             Some(None) => return Err(ErrorCode::PeerAddressFamilyMismatch),
             Some(Some(family)) => (self.part(id, family)?, None),
         };
-        // Whoever shows a ticket gets another (RFC 8016 §3.2.2).
-        let shown = request.attributes.mobility_ticket.is_some();
-        let mobility = self.open_ref(id)?.mobility.as_ref().filter(|_| shown);
-        let ticket = mobility.map(|mobility| mobility.ticket);
-        let delete = request.attributes.lifetime == Some(0);
-        let lifetime =
-            if delete { Duration::ZERO } else { self.lifetime(request.attributes.lifetime) };
         for id in [Some(id), twin].into_iter().flatten() {
             if delete {
                 self.close(id);

@@ -1,8 +1,10 @@
 // A TURN server with pion's library, for tests/interop/conformance: over UDP and TCP on the address
-// that it is given, with the users of that script and peers on loopback.
+// that it is given, and over TLS on a second one with a certificate and its key, with the users of that
+// script and peers on loopback.
 package main
 
 import (
+	"crypto/tls"
 	"log"
 	"net"
 	"os"
@@ -22,6 +24,15 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	certificate, err := tls.LoadX509KeyPair(os.Args[3], os.Args[4])
+	if err != nil {
+		log.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}}
+	secure, err := tls.Listen("tcp4", os.Args[2], config)
+	if err != nil {
+		log.Fatal(err)
+	}
 	keys := map[string][]byte{
 		"alice": turn.GenerateAuthKey("alice", realm, "north"),
 		"bob":   turn.GenerateAuthKey("bob", realm, "south"),
@@ -37,7 +48,10 @@ func main() {
 			return key, known
 		},
 		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: packets, RelayAddressGenerator: relays}},
-		ListenerConfigs:   []turn.ListenerConfig{{Listener: listener, RelayAddressGenerator: relays}},
+		ListenerConfigs: []turn.ListenerConfig{
+			{Listener: listener, RelayAddressGenerator: relays},
+			{Listener: secure, RelayAddressGenerator: relays},
+		},
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use ::stun::{
+    addr::MappedAddress,
     attributes::{ATTR_ERROR_CODE, ATTR_FINGERPRINT, ATTR_MESSAGE_INTEGRITY_SHA256, AttrType},
     error_code::ErrorCodeAttribute,
     fingerprint::FINGERPRINT,
@@ -69,6 +70,14 @@ impl Answer {
         }
     }
 
+    /// It must be an error response, with any code of the 400s.
+    pub fn refused_somehow(self) -> Verdict<Self> {
+        match self.code() {
+            Some(400..500) => Ok(self),
+            _ => Err(Fault::failed("an error of the 400s", self.describe())),
+        }
+    }
+
     /// It must have an attribute; gives its value.
     pub fn need(&self, typ: AttrType) -> Verdict<Vec<u8>> {
         let came = || format!("{} without it", self.describe());
@@ -107,6 +116,15 @@ impl Answer {
         let read = address.get_from_as(&self.message, typ).is_ok();
         let whole = value.len() == if address.ip.is_ipv4() { 8 } else { 20 };
         ensure(read && whole, &format!("{typ} with an address"), format!("{value:02x?}"))?;
+        Ok(SocketAddr::new(address.ip, address.port))
+    }
+
+    /// It must have an attribute that is an address as it stands (RFC 8489 §14.1).
+    pub fn plain_address(&self, typ: AttrType) -> Verdict<SocketAddr> {
+        let value = self.need(typ)?;
+        let mut address = MappedAddress::default();
+        let read = address.get_from_as(&self.message, typ).is_ok();
+        ensure(read, &format!("{typ} with an address"), format!("{value:02x?}"))?;
         Ok(SocketAddr::new(address.ip, address.port))
     }
 

@@ -2,16 +2,22 @@
 
 use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket},
+    path::Path,
     time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::{link::Transport, login::User, target::Target};
+use super::{
+    link::{Way, any_port},
+    login::User,
+    target::Target,
+};
 use crate::{
-    auth::{Secret, TurnSecrets},
+    auth::{AccessTokenKey, Secret, TurnSecrets},
     clock::Now,
+    commands::check::tls::Tls,
     config::{Period, StaticUser},
     ids::UserId,
 };
@@ -20,8 +26,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Conformance")]
 pub(in crate::commands::check) struct ConformanceArgs {
-    /// Check what a STUN or TURN server does against RFC 8489 and RFC 8656, in place of the steps
-    /// above.
+    /// Check what a STUN or TURN server does against RFC 8489 and RFC 8656, and RFC 6062, 5780 and
+    /// 7635 where it offers those, in place of the steps above.
     ///
     /// Any server will do: callbox, coturn, pion and others. Each case is one line, with the
     /// section that it is about. A case that needs what is optional, and the server says that it
@@ -42,9 +48,16 @@ pub(in crate::commands::check) struct ConformanceArgs {
     #[arg(long, value_name = "SECRET", hide_env_values = true, env = "CALLBOX_AUTH_SECRET")]
     auth_secret: Option<String>,
 
+    /// The key that access tokens are sealed with, as KID:KEY with KEY in base64.
+    ///
+    /// For a server that takes the tokens of an OAuth server (RFC 7635), to try good ones, too.
+    #[arg(long, value_name = "KID:KEY", hide_env_values = true, env = "CALLBOX_OAUTH_KEY")]
+    oauth_key: Option<AccessTokenKey>,
+
     /// How the server is talked to.
     ///
-    /// Over tcp, what is about datagrams is left out and what is about streams comes in; run both.
+    /// Over tcp and tls, what is about datagrams is left out and what is about streams comes in; run
+    /// all that the server has. --ca-cert says who may vouch for the server's certificate.
     #[arg(long, value_enum, value_name = "TRANSPORT", default_value = "udp")]
     transport: Transport,
 
@@ -68,6 +81,17 @@ pub(in crate::commands::check) struct ConformanceArgs {
     only: Vec<String>,
 }
 
+/// What carries the messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Transport {
+    /// Datagrams, which any server has.
+    Udp,
+    /// A stream.
+    Tcp,
+    /// A stream within TLS, as `turns:` has it.
+    Tls,
+}
+
 /// How many users the cases need.
 const USERS: usize = 2;
 
@@ -78,7 +102,17 @@ impl ConformanceArgs {
     }
 
     /// Finds out where everything is.
-    pub(super) fn target(&self, server: &str, patience: Duration) -> anyhow::Result<Target> {
+    pub(super) fn target(
+        &self,
+        server: &str,
+        patience: Duration,
+        ca_cert: Option<&Path>,
+    ) -> anyhow::Result<Target> {
+        let way = match self.transport {
+            Transport::Udp => Way::Udp,
+            Transport::Tcp => Way::Tcp,
+            Transport::Tls => Way::Tls(Tls::new(server, ca_cert)?),
+        };
         let server = resolve(server)?;
         let here = match self.peer_ip {
             Some(ip) => ip,
@@ -89,8 +123,8 @@ impl ConformanceArgs {
             "--peer-ip {here}: give one of the server's address family"
         );
         let users = self.users()?;
-        let silence = self.silence.0;
-        Ok(Target { server, transport: self.transport, users, here, patience, silence })
+        let (silence, oauth_key) = (self.silence.0, self.oauth_key.clone());
+        Ok(Target { server, way, users, oauth_key, here, patience, silence })
     }
 
     fn users(&self) -> anyhow::Result<Vec<User>> {
@@ -131,11 +165,7 @@ fn resolve(server: &str) -> anyhow::Result<SocketAddr> {
 
 /// Our address on the interface that leads to the server. Nothing is sent.
 fn towards(server: SocketAddr) -> std::io::Result<IpAddr> {
-    let any: SocketAddr = match server {
-        SocketAddr::V4(_) => ([0; 4], 0).into(),
-        SocketAddr::V6(_) => ([0; 16], 0).into(),
-    };
-    let socket = UdpSocket::bind(any)?;
+    let socket = UdpSocket::bind(any_port(server))?;
     socket.connect(server)?;
     Ok(socket.local_addr()?.ip())
 }

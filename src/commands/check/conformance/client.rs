@@ -24,7 +24,7 @@ use super::{
 
 /// When a request is sent again the first time; each time after that it takes twice as long
 /// (RFC 8489 §6.2.1).
-const RTO: Duration = Duration::from_millis(500);
+pub(super) const RTO: Duration = Duration::from_millis(500);
 
 /// The channel that a case binds when any will do.
 pub(super) const CHANNEL: u16 = 0x4000;
@@ -53,7 +53,7 @@ pub(super) struct Client<'t> {
 impl<'t> Client<'t> {
     /// Connects.
     pub fn connect(target: &'t Target) -> Verdict<Self> {
-        let link = target.transport.connect(target.server, target.patience)?;
+        let link = target.way.connect(target.server, target.patience)?;
         let (early, over) = (VecDeque::new(), HashSet::new());
         Ok(Self { target, link, early, over, login: None, relayed: None })
     }
@@ -80,7 +80,7 @@ impl<'t> Client<'t> {
     fn exchange_any(&mut self, request: &Request) -> Verdict<Answer> {
         let bytes = request.bytes();
         let until = Instant::now() + self.target.patience;
-        let mut pause = if self.target.transport.loses() { RTO } else { self.target.patience };
+        let mut pause = if self.target.way.loses() { RTO } else { self.target.patience };
         loop {
             self.link.send(&bytes)?;
             let answer = self.answer(request, until.min(Instant::now() + pause))?;
@@ -195,6 +195,17 @@ impl<'t> Client<'t> {
         Ok(challenge)
     }
 
+    /// Signs as somebody else from now on.
+    pub fn log_in(&mut self, login: Login) {
+        self.login = Some(login);
+    }
+
+    /// The next bytes of what has become a stream of data, none of them at its end; `None` if none
+    /// come in time.
+    pub fn bytes(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
+        Ok(self.link.bytes(Instant::now() + within)?)
+    }
+
     /// What it signs with.
     pub fn login(&self) -> Verdict<Login> {
         self.login.clone().ok_or_else(|| Fault::failed("a realm and a nonce", "neither"))
@@ -220,28 +231,29 @@ impl<'t> Client<'t> {
     /// Installs a permission for a peer of ours.
     pub fn permit(&mut self, peer: &Peer) -> Verdict {
         let answer = self.ask(&Request::permission().peer(peer.address))?;
-        self.granted(answer, peer).step("CreatePermission")
+        self.granted(answer, peer.address).step("CreatePermission").map(|_| ())
     }
 
     /// Binds a channel to a peer of ours.
     pub fn bind(&mut self, number: u16, peer: &Peer) -> Verdict {
         let answer = self.ask(&Request::bind(number, peer.address))?;
-        self.granted(answer, peer).step("ChannelBind")
+        self.granted(answer, peer.address).step("ChannelBind").map(|_| ())
     }
 
-    fn granted(&self, answer: Answer, peer: &Peer) -> Verdict {
+    /// What was asked for a peer of ours must have succeeded, unless the server denies such peers.
+    pub fn granted(&self, answer: Answer, peer: SocketAddr) -> Verdict<Answer> {
         if answer.code() == Some(403) {
-            let ip = peer.address.ip();
+            let ip = peer.ip();
             return Err(Fault::skipped(format!(
                 "the server denies {ip} as a peer; allow it there, or give --peer-ip"
             )));
         }
-        answer.success().map(|_| ())
+        answer.success()
     }
 
     /// Sends data on a channel, padded where the transport wants that.
     pub fn send_on(&mut self, number: u16, data: &[u8]) -> Verdict {
-        let padded = !self.target.transport.loses();
+        let padded = !self.target.way.loses();
         self.send(&channel_data(number, data, padded))
     }
 

@@ -63,7 +63,7 @@ pub(super) fn to_peer_torn(
 /// What comes after it was sent again may have been lost before. On a stream nothing is lost on the
 /// way to the server: if the rest of the copies comes now, too, they were kept until more came.
 fn not_late(target: &Target, client: &mut Client<'_>, peer: &Peer, data: &[u8]) -> Verdict {
-    if target.transport.loses() {
+    if target.way.loses() {
         return Ok(());
     }
     client.exchange(&Request::binding()).step("a Binding after it")?;

@@ -1,5 +1,5 @@
-//! The way to the server: messages out, messages in. Everything that differs between UDP and TCP
-//! is here; TLS would be one more way to make a [`Stream`].
+//! The way to the server: messages out, messages in. Everything that differs between UDP, TCP and
+//! TLS is here.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -7,57 +7,91 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::ValueEnum;
+use rustls::{ClientConnection, StreamOwned};
+
+use super::verdict::Over;
+use crate::commands::check::tls::Tls;
 
 /// The largest message that is taken in.
 const MAX_MESSAGE: usize = 65_536;
 
 /// What carries the messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(in crate::commands::check) enum Transport {
+#[derive(Debug)]
+pub(super) enum Way {
     /// A datagram for each message.
     Udp,
     /// A stream, in which each message says how long it is.
     Tcp,
+    /// The same within TLS.
+    Tls(Tls),
 }
 
-impl Transport {
+impl Way {
     /// Connects from a port of its own.
-    pub fn connect(self, server: SocketAddr, within: Duration) -> io::Result<Box<dyn Link>> {
+    pub fn connect(&self, server: SocketAddr, within: Duration) -> io::Result<Box<dyn Link>> {
         match self {
             Self::Udp => {
-                let any: SocketAddr = match server {
-                    SocketAddr::V4(_) => ([0; 4], 0).into(),
-                    SocketAddr::V6(_) => ([0; 16], 0).into(),
-                };
-                let socket = UdpSocket::bind(any)?;
+                let socket = UdpSocket::bind(any_port(server))?;
                 // So a message from elsewhere is not taken for an answer (RFC 8489 §6.3.1.2).
                 socket.connect(server)?;
                 Ok(Box::new(Datagrams(socket)))
             }
             Self::Tcp => {
-                let socket = TcpStream::connect_timeout(&server, within)?;
-                // A case that tears a message wants its pieces on the way as they are.
-                socket.set_nodelay(true)?;
-                socket.set_write_timeout(Some(within))?;
+                let socket = stream(server, within)?;
                 let way = Box::new(socket.try_clone()?);
+                Ok(Box::new(Stream { way, socket, come: Vec::new() }))
+            }
+            Self::Tls(Tls { config, name }) => {
+                let socket = stream(server, within)?;
+                let mut session = ClientConnection::new(config.clone(), name.clone())
+                    .map_err(io::Error::other)?;
+                let mut way = socket.try_clone()?;
+                way.set_read_timeout(Some(within))?;
+                while session.is_handshaking() {
+                    session.complete_io(&mut way).map_err(|error| {
+                        io::Error::new(error.kind(), format!("no TLS: {error} (see --ca-cert)"))
+                    })?;
+                }
+                let way = Box::new(StreamOwned::new(session, way));
                 Ok(Box::new(Stream { way, socket, come: Vec::new() }))
             }
         }
     }
 
     /// Its name on the command line.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls(_) => "tls",
         }
     }
 
-    /// Whether messages may be lost, so that requests have to be sent again (RFC 8489 §6.2.1).
-    pub fn loses(self) -> bool {
-        self == Self::Udp
+    /// Which of the cases that are not for every transport are for this one.
+    pub fn over(&self) -> Over {
+        if self.loses() { Over::Datagrams } else { Over::Streams }
     }
+
+    /// Whether messages may be lost, so that requests have to be sent again (RFC 8489 §6.2.1).
+    pub fn loses(&self) -> bool {
+        matches!(self, Self::Udp)
+    }
+}
+
+/// No address and no port of a server's family.
+pub(super) fn any_port(server: SocketAddr) -> SocketAddr {
+    match server {
+        SocketAddr::V4(_) => ([0; 4], 0).into(),
+        SocketAddr::V6(_) => ([0; 16], 0).into(),
+    }
+}
+
+fn stream(server: SocketAddr, within: Duration) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect_timeout(&server, within)?;
+    // A case that tears a message wants its pieces on the way as they are.
+    socket.set_nodelay(true)?;
+    socket.set_write_timeout(Some(within))?;
+    Ok(socket)
 }
 
 /// A connection, or what stands for one.
@@ -70,6 +104,10 @@ pub(super) trait Link {
     /// # Errors
     /// The connection is over, or what comes is no message.
     fn receive(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>>;
+
+    /// The next bytes of a stream, whatever they are, and none of them at its end; `None` if none
+    /// come in time.
+    fn bytes(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>>;
 
     /// Our end of it.
     fn local(&self) -> io::Result<SocketAddr>;
@@ -98,6 +136,10 @@ impl Link for Datagrams {
         }
     }
 
+    fn bytes(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>> {
+        self.receive(until)
+    }
+
     fn local(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
     }
@@ -118,7 +160,6 @@ impl<S: Read + Write> Link for Stream<S> {
     }
 
     fn receive(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>> {
-        let mut buffer = [0; 4096];
         loop {
             if let Some((message, whole)) = bounds(&self.come)? {
                 let rest = self.come.split_off(whole);
@@ -126,22 +167,52 @@ impl<S: Read + Write> Link for Stream<S> {
                 taken.truncate(message);
                 return Ok(Some(taken));
             }
-            let Some(left) = left(until) else { return Ok(None) };
-            self.socket.set_read_timeout(Some(left))?;
-            match self.way.read(&mut buffer) {
-                Ok(0) => {
+            match self.read(until)? {
+                Some(0) => {
                     let text = "the server closed the connection";
                     return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
                 }
-                Ok(len) => self.come.extend_from_slice(&buffer[..len]),
-                Err(error) if is_timeout(&error) => {}
-                Err(error) => return Err(error),
+                Some(_) => {}
+                None => return Ok(None),
             }
         }
     }
 
+    fn bytes(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>> {
+        if self.come.is_empty() {
+            match self.read(until) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(None),
+                // It was closed, if not politely.
+                Err(error) if is_end(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(std::mem::take(&mut self.come)))
+    }
+
     fn local(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+}
+
+impl<S: Read> Stream<S> {
+    /// Takes in what has come, or waits for it; gives how much it was, which is nothing at the end
+    /// of the stream. `None` if nothing comes in time.
+    fn read(&mut self, until: Instant) -> io::Result<Option<usize>> {
+        let mut buffer = [0; 4096];
+        loop {
+            let Some(left) = left(until) else { return Ok(None) };
+            self.socket.set_read_timeout(Some(left))?;
+            match self.way.read(&mut buffer) {
+                Ok(len) => {
+                    self.come.extend_from_slice(&buffer[..len]);
+                    return Ok(Some(len));
+                }
+                Err(error) if is_timeout(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
@@ -167,8 +238,12 @@ fn left(until: Instant) -> Option<Duration> {
     until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof)
 }
 
 #[cfg(test)]

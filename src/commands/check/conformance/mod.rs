@@ -7,6 +7,7 @@
 
 mod answer;
 mod args;
+mod asker;
 mod cases;
 mod client;
 mod delivery;
@@ -16,33 +17,29 @@ mod peer;
 mod report;
 mod request;
 mod target;
+mod tcp_peer;
+mod token;
 mod verdict;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{bail, ensure};
 
 pub(super) use self::args::ConformanceArgs;
 use self::{
-    link::Transport,
     report::Report,
     request::Request,
     target::Target,
     verdict::{Fault, Over},
 };
+use super::CheckArgs;
 
 /// Runs the cases; whether none failed.
-pub(super) fn run(
-    args: &ConformanceArgs,
-    server: &str,
-    json: bool,
-    patience: Duration,
-) -> anyhow::Result<bool> {
-    let target = args.target(server, patience)?;
-    let over = match target.transport {
-        Transport::Udp => Over::Datagrams,
-        Transport::Tcp => Over::Streams,
-    };
+pub(super) fn run(args: &CheckArgs, server: &str) -> anyhow::Result<bool> {
+    let (json, patience, ca_cert) = (args.json, args.timeout.0, args.ca_cert());
+    let args = &args.conformance;
+    let target = args.target(server, patience, ca_cert)?;
+    let over = target.way.over();
     let wanted: Vec<_> = cases::all()
         .filter(|case| case.over == Over::Any || case.over == over)
         .filter(|case| args.wants(case.name))
@@ -62,7 +59,7 @@ pub(super) fn run(
 /// fail most of them.
 fn is_there(target: &Target) -> anyhow::Result<()> {
     let asked = |request: Request| target.client().and_then(|mut c| c.exchange(&request));
-    let (server, transport) = (target.server, target.transport.name());
+    let (server, transport) = (target.server, target.way.name());
     if asked(Request::binding()).is_err()
         && let Err(Fault::Failed { came, .. }) = asked(Request::allocate())
     {

@@ -65,7 +65,7 @@ impl Report {
             let report = json!({
                 "ok": failed == 0,
                 "server": target.server,
-                "transport": target.transport.name(),
+                "transport": target.way.name(),
                 "passed": passed,
                 "failed": failed,
                 "skipped": skipped,

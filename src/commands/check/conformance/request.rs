@@ -6,16 +6,16 @@ use std::net::SocketAddr;
 
 use ::stun::{
     attributes::{
-        ATTR_CHANNEL_NUMBER, ATTR_DATA, ATTR_LIFETIME, ATTR_MESSAGE_INTEGRITY_SHA256, ATTR_NONCE,
-        ATTR_REALM, ATTR_REQUESTED_ADDRESS_FAMILY, ATTR_REQUESTED_TRANSPORT, ATTR_USERNAME,
-        AttrType,
+        ATTR_CHANNEL_NUMBER, ATTR_CONNECTION_ID, ATTR_DATA, ATTR_LIFETIME,
+        ATTR_MESSAGE_INTEGRITY_SHA256, ATTR_NONCE, ATTR_REALM, ATTR_REQUESTED_ADDRESS_FAMILY,
+        ATTR_REQUESTED_TRANSPORT, ATTR_USERNAME, AttrType,
     },
     fingerprint::FINGERPRINT,
     integrity::MessageIntegrity,
     message::{
         CLASS_INDICATION, CLASS_REQUEST, METHOD_ALLOCATE, METHOD_BINDING, METHOD_CHANNEL_BIND,
-        METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND, Message, MessageClass, MessageType,
-        Method, Setter,
+        METHOD_CONNECT, METHOD_CONNECTION_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH,
+        METHOD_SEND, Message, MessageClass, MessageType, Method, Setter,
     },
 };
 use ::turn::proto::peeraddr::PeerAddress;
@@ -26,6 +26,8 @@ use super::login::Login;
 
 /// UDP's protocol number, in REQUESTED-TRANSPORT (RFC 8656 §18.8).
 pub(super) const UDP: u8 = 17;
+/// TCP's (RFC 6062 §5.1).
+pub(super) const TCP: u8 = 6;
 /// The families of REQUESTED-ADDRESS-FAMILY (RFC 8656 §18.6).
 pub(super) const IPV4: u8 = 1;
 /// The same for IPv6.
@@ -90,6 +92,26 @@ impl Request {
     /// A ChannelBind request.
     pub fn bind(number: u16, peer: SocketAddr) -> Self {
         Self::bare_bind().channel(number).peer(peer)
+    }
+
+    /// A Connect request for nobody yet.
+    pub fn bare_connect() -> Self {
+        Self::new(METHOD_CONNECT, CLASS_REQUEST)
+    }
+
+    /// A Connect request.
+    pub fn connect(peer: SocketAddr) -> Self {
+        Self::bare_connect().peer(peer)
+    }
+
+    /// A ConnectionBind request without a connection's number.
+    pub fn bare_connection_bind() -> Self {
+        Self::new(METHOD_CONNECTION_BIND, CLASS_REQUEST)
+    }
+
+    /// A ConnectionBind request.
+    pub fn connection_bind(number: u32) -> Self {
+        Self::bare_connection_bind().with(ATTR_CONNECTION_ID, &number.to_be_bytes())
     }
 
     /// A Send indication without peer or data.

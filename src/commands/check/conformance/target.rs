@@ -8,21 +8,25 @@ use std::{
 
 use super::{
     client::{CHANNEL, Client},
-    link::Transport,
+    link::Way,
     login::User,
     peer::Peer,
-    request::{IPV6, Request},
+    request::{IPV6, Request, TCP},
+    tcp_peer::TcpPeer,
     verdict::{Fault, Verdict},
 };
+use crate::auth::AccessTokenKey;
 
 /// A server, and how to go about it.
 pub(super) struct Target {
     /// Where it is.
     pub server: SocketAddr,
     /// How it is talked to.
-    pub transport: Transport,
+    pub way: Way,
     /// Who may use it; the second is for what two users do to each other.
     pub users: Vec<User>,
+    /// What access tokens for the server are sealed with.
+    pub oauth_key: Option<AccessTokenKey>,
     /// Where peers are.
     pub here: IpAddr,
     /// How long an answer, or data, is waited for.
@@ -44,6 +48,13 @@ impl Target {
         })
     }
 
+    /// Somebody else.
+    pub fn other_user(&self) -> Verdict<&User> {
+        self.user()?;
+        let missing = || Fault::skipped("needs a second user: give --user twice");
+        self.users.get(1).ok_or_else(missing)
+    }
+
     /// A client that knows realm and nonce.
     pub fn challenged(&self) -> Verdict<Client<'_>> {
         let user = self.user()?;
@@ -58,6 +69,14 @@ impl Target {
         match self.here {
             IpAddr::V4(_) => Request::allocate(),
             IpAddr::V6(_) => Request::allocate().family(IPV6),
+        }
+    }
+
+    /// The same for one that is relayed over TCP (RFC 6062).
+    pub fn allocate_tcp(&self) -> Request {
+        match self.here {
+            IpAddr::V4(_) => Request::bare_allocate().transport(TCP),
+            IpAddr::V6(_) => Request::bare_allocate().transport(TCP).family(IPV6),
         }
     }
 
@@ -85,6 +104,11 @@ impl Target {
     /// A peer.
     pub fn peer(&self) -> Verdict<Peer> {
         Peer::open(self.here)
+    }
+
+    /// A peer over TCP.
+    pub fn tcp_peer(&self) -> Verdict<TcpPeer> {
+        TcpPeer::open(self.here)
     }
 
     /// A peer at another address. Only loopback surely has another one that the server reaches.

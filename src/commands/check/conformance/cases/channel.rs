@@ -165,7 +165,7 @@ fn range(target: &Target) -> Verdict {
     let last = target.peer()?;
     client.bind(0x4FFF, &last).step("0x4fff")?;
     for (number, peer) in [(CHANNEL, first), (0x4FFF, last)] {
-        let message = channel_data(number, b"far apart", !target.transport.loses());
+        let message = channel_data(number, b"far apart", !target.way.loses());
         delivery::to_peer(target, &mut client, &peer, &message, b"far apart")?;
     }
     Ok(())
@@ -210,7 +210,7 @@ fn peer_is_bound(target: &Target) -> Verdict {
 fn each_allocation(target: &Target) -> Verdict {
     let (mut one, first) = target.bound()?;
     let (mut two, second) = target.bound().step("the same number elsewhere")?;
-    let message = channel_data(CHANNEL, b"one of two", !target.transport.loses());
+    let message = channel_data(CHANNEL, b"one of two", !target.way.loses());
     delivery::to_peer(target, &mut one, &first, &message, b"one of two")?;
     delivery::to_peer(target, &mut two, &second, &message, b"one of two")
 }
@@ -222,7 +222,7 @@ fn without_allocation(target: &Target) -> Verdict {
 
 fn sent(target: &Target, data: &[u8]) -> Verdict {
     let (mut client, peer) = target.bound()?;
-    let message = channel_data(CHANNEL, data, !target.transport.loses());
+    let message = channel_data(CHANNEL, data, !target.way.loses());
     delivery::to_peer(target, &mut client, &peer, &message, data)
 }
 
@@ -247,14 +247,14 @@ fn send_indication(target: &Target) -> Verdict {
 
 fn unbound(target: &Target) -> Verdict {
     let (mut client, peer) = target.bound()?;
-    let message = channel_data(OTHER, b"to whom?", !target.transport.loses());
+    let message = channel_data(OTHER, b"to whom?", !target.way.loses());
     client.send_unanswered(&message, "ChannelData")?;
     peer.silent(target.silence, "nothing at the peer")
 }
 
 fn data_without_allocation(target: &Target) -> Verdict {
     let mut client = target.challenged()?;
-    let message = channel_data(CHANNEL, b"from where?", !target.transport.loses());
+    let message = channel_data(CHANNEL, b"from where?", !target.way.loses());
     client.send_unanswered(&message, "ChannelData")
 }
 

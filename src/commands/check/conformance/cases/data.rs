@@ -79,7 +79,7 @@ fn channel(target: &Target, to_peer: bool, all: Vec<Vec<u8>>) -> Verdict {
     let (mut client, peer) = target.bound()?;
     for data in all {
         if to_peer {
-            let message = channel_data(CHANNEL, &data, !target.transport.loses());
+            let message = channel_data(CHANNEL, &data, !target.way.loses());
             delivery::to_peer(target, &mut client, &peer, &message, &data)?;
         } else {
             let form = Data::Channel(CHANNEL, data.clone());

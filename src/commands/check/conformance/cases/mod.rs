@@ -4,6 +4,7 @@ mod allocate;
 mod auth;
 mod channel;
 mod data;
+mod discovery;
 mod features;
 mod framing;
 mod indication;
@@ -13,6 +14,8 @@ mod permission;
 mod ports;
 mod refresh;
 mod stun;
+mod tcp;
+mod tokens;
 mod tolerance;
 
 use super::verdict::Case;
@@ -35,7 +38,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         data::CASES,
         framing::CASES,
     ];
-    families.into_iter().flatten()
+    families.into_iter().chain(tcp::PARTS).chain([discovery::CASES, tokens::CASES]).flatten()
 }
 
 #[cfg(test)]
@@ -62,7 +65,8 @@ mod tests {
             assert!(names.insert(case.name), "{}", case.name);
             assert!(case.name.split_once('/').is_some_and(|(_, name)| !name.is_empty()));
             let (rfc, section) = case.section.split_once(" §").expect("a section");
-            assert!(["RFC 8489", "RFC 8656"].contains(&rfc), "{}", case.section);
+            let rfcs = ["RFC 8489", "RFC 8656", "RFC 6062", "RFC 5780", "RFC 7635"];
+            assert!(rfcs.contains(&rfc), "{}", case.section);
             assert!(section.starts_with(|c: char| c.is_ascii_digit()), "{}", case.section);
             assert!(case.must.ends_with(|c: char| c != '.'), "{}", case.must);
         }

@@ -121,7 +121,7 @@ fn without_allocation(target: &Target) -> Verdict {
 }
 
 /// Addresses that are nobody's, and that no server has a reason to relay to.
-const NOBODY: [&str; 3] = ["0.0.0.0:9", "224.0.0.1:9", "255.255.255.255:9"];
+pub(super) const NOBODY: [&str; 3] = ["0.0.0.0:9", "224.0.0.1:9", "255.255.255.255:9"];
 
 /// Which peers a server denies is up to it. If it denies one, 403 is how it says so.
 pub(super) fn forbidden(target: &Target, ask: fn(u16, SocketAddr) -> Request) -> Verdict {

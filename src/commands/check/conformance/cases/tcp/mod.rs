@@ -1,0 +1,151 @@
+//! Allocations that relay TCP (RFC 6062): connections to peers and from them, each bound to a stream
+//! of the client.
+
+mod allocate;
+mod attempt;
+mod bind;
+mod connect;
+mod data;
+mod ends;
+
+use std::net::SocketAddr;
+
+use ::stun::attributes::ATTR_CONNECTION_ID;
+
+use super::super::{
+    answer::{Answer, describe},
+    client::Client,
+    request::Request,
+    target::Target,
+    tcp_peer::{TcpPeer, Wire},
+    verdict::{Case, Fault, Step, Verdict},
+};
+
+/// The cases, part by part.
+pub(super) const PARTS: [&[Case]; 6] =
+    [allocate::CASES, connect::CASES, bind::CASES, data::CASES, attempt::CASES, ends::CASES];
+
+/// Passes on what the server says of an Allocate, unless it says that it relays no TCP.
+fn relays_tcp(answer: Answer) -> Verdict<Answer> {
+    match answer.code() {
+        Some(442) => Err(Fault::skipped("the server relays no TCP (442), as it may")),
+        _ => Ok(answer),
+    }
+}
+
+/// A client with an allocation of TCP.
+fn allocated(target: &Target) -> Verdict<Client<'_>> {
+    let mut client = target.challenged()?;
+    relays_tcp(client.ask(&target.allocate_tcp())?)?.success().step("Allocate")?;
+    client.relayed()?;
+    Ok(client)
+}
+
+/// Has the server connect to a peer; gives the connection's number.
+fn connect_to(client: &mut Client<'_>, peer: SocketAddr) -> Verdict<u32> {
+    let answer = client.ask(&Request::connect(peer))?;
+    let number = client.granted(answer, peer).and_then(|answer| answer.number(ATTR_CONNECTION_ID));
+    number.step("Connect")
+}
+
+/// A new stream of the client. It begins with what the control connection has been told, realm and
+/// nonce, and goes on with a nonce of its own if it is given one.
+fn stream<'t>(target: &'t Target, control: &Client<'_>) -> Verdict<Client<'t>> {
+    let mut stream = target.client()?;
+    stream.log_in(control.login()?);
+    Ok(stream)
+}
+
+/// A new stream of the client that is bound to a connection.
+fn bound<'t>(target: &'t Target, control: &Client<'_>, number: u32) -> Verdict<Client<'t>> {
+    let mut stream = stream(target, control)?;
+    let answer = stream.ask(&Request::connection_bind(number));
+    answer.and_then(Answer::success).step("ConnectionBind")?;
+    Ok(stream)
+}
+
+/// A connection that the client has asked for, not bound yet.
+struct Pending<'t> {
+    target: &'t Target,
+    client: Client<'t>,
+    peer: TcpPeer,
+    number: u32,
+    wire: Wire,
+}
+
+impl<'t> Pending<'t> {
+    fn make(target: &'t Target) -> Verdict<Self> {
+        let (mut client, mut peer) = (allocated(target)?, target.tcp_peer()?);
+        let number = connect_to(&mut client, peer.address)?;
+        let wire = peer.accept(target.patience)?;
+        Ok(Self { target, client, peer, number, wire })
+    }
+
+    fn bind(self) -> Verdict<Connection<'t>> {
+        let stream = bound(self.target, &self.client, self.number)?;
+        let Self { target, client, peer, wire, .. } = self;
+        Ok(Connection { target, client, peer, stream, wire })
+    }
+}
+
+/// A connection that is bound.
+struct Connection<'t> {
+    target: &'t Target,
+    client: Client<'t>,
+    peer: TcpPeer,
+    stream: Client<'t>,
+    wire: Wire,
+}
+
+impl<'t> Connection<'t> {
+    fn make(target: &'t Target) -> Verdict<Self> {
+        Pending::make(target)?.bind()
+    }
+
+    /// Something each way.
+    fn both_ways(&mut self) -> Verdict {
+        both_ways(self.target, &mut self.stream, &mut self.wire)
+    }
+}
+
+fn both_ways(target: &Target, stream: &mut Client<'_>, wire: &mut Wire) -> Verdict {
+    to_peer(target, stream, wire, b"from the client")?;
+    from_peer(target, stream, wire, b"from the peer")
+}
+
+fn to_peer(target: &Target, stream: &mut Client<'_>, wire: &mut Wire, data: &[u8]) -> Verdict {
+    stream.send(data)?;
+    arrives(data, || wire.bytes(target.patience)).step("at the peer")
+}
+
+fn from_peer(target: &Target, stream: &mut Client<'_>, wire: &mut Wire, data: &[u8]) -> Verdict {
+    wire.send(data)?;
+    arrives(data, || stream.bytes(target.patience)).step("on the client's stream")
+}
+
+/// Exactly these bytes must come, in whatever pieces.
+fn arrives(data: &[u8], mut next: impl FnMut() -> Verdict<Option<Vec<u8>>>) -> Verdict {
+    let mut rest = data;
+    while !rest.is_empty() {
+        let at = data.len() - rest.len();
+        let expected = format!("{} bytes as they were sent", data.len());
+        let came = match next()? {
+            None => Err(format!("{at} of them")),
+            Some(bytes) if bytes.is_empty() => Err(format!("the end after {at} of them")),
+            Some(bytes) => {
+                rest.strip_prefix(&bytes[..]).ok_or(format!("others after {at} of them"))
+            }
+        };
+        rest = came.map_err(|came| Fault::failed(expected, came))?;
+    }
+    Ok(())
+}
+
+/// Nothing must come any more but the end.
+fn ends(what: &str, mut next: impl FnMut() -> Verdict<Option<Vec<u8>>>) -> Verdict {
+    match next()? {
+        Some(bytes) if bytes.is_empty() => Ok(()),
+        Some(bytes) => Err(Fault::failed(format!("the end of {what}"), describe(&bytes))),
+        None => Err(Fault::failed(format!("the end of {what}"), "it stays open")),
+    }
+}
