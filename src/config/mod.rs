@@ -52,7 +52,7 @@ pub struct Config {
     pub acceptor: acceptor::Config,
     /// The HTTP side.
     pub http: http::Config,
-    /// The relay.
+    /// The relay. It does not know yet what else listens.
     pub relay: relay::Config,
     /// The hub. Its URIs are empty: they are known once the relay listens.
     pub signaling: signaling::Config,
@@ -216,6 +216,8 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         relay_ips: options.addresses.relay_ip.clone(),
         relay_ports: options.addresses.relay_ports.0.clone(),
         peers: PeerPolicy::new(allow, relay.deny_peer.clone()),
+        // Known once they are bound.
+        tcp_listeners: Vec::new(),
         signaled_peers: relay.relay_policy == RelayPolicy::Signaled,
         max_allocations: relay.max_allocations,
         max_allocations_per_user: relay.max_allocations_per_user,

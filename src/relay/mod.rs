@@ -171,7 +171,9 @@ impl Relay {
         // Clients are told of these; the others are for those that ask one of these for them.
         let addresses = bound.addresses.clone();
         let quartet = config.alternate_ip.map(|ip| alternate::bind(&mut bound, ip)).transpose()?;
-        let mut common = Common::new(config.turn, config.auth, bound.addresses);
+        let mut turn = config.turn;
+        turn.tcp_listeners = listen::with_every_address(turn.tcp_listeners)?;
+        let mut common = Common::new(turn, config.auth, bound.addresses);
         if let Some(quartet) = quartet {
             common = common.with_discovery(quartet);
         }

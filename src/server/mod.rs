@@ -125,7 +125,10 @@ impl Server {
 
         let (events, relay_inbox) = http::relay_events();
         let on_event = Arc::new(move |event| tell_hub(&events, event));
-        let mut relay = Relay::start(config.relay, on_event)?;
+        let mut relay_config = config.relay;
+        relay_config.turn.tcp_listeners.push(address);
+        relay_config.turn.tcp_listeners.extend(&tls_addresses);
+        let mut relay = Relay::start(relay_config, on_event)?;
         let shared = relay.take_listeners();
         listeners.extend(shared.into_iter().map(|socket| Listener { socket, role: Role::Turn }));
         let relay = Arc::new(relay);
