@@ -208,7 +208,15 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         allow.push(IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)));
     }
     let workers = match relay.workers {
-        0 => thread::available_parallelism().map_or(1, usize::from),
+        0 => thread::available_parallelism().map_or(1, usize::from).min(turn::MAX_WORKERS),
+        workers if workers > turn::MAX_WORKERS => {
+            let reason = format!(
+                "{workers} is more than the {} that there can be; leave it out to have one for \
+                 each core",
+                turn::MAX_WORKERS
+            );
+            return Err(ConfigError::Option { option: "workers", reason });
+        }
         workers => workers,
     };
     let turn = turn::Config {

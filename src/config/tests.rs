@@ -179,6 +179,20 @@ fn a_missing_secret_is_an_error_that_says_how_to_make_one() {
 }
 
 #[test]
+fn there_are_no_more_workers_than_a_connection_can_name() {
+    let workers = |number: usize| {
+        let options = serve(&["--dev", "--workers", &number.to_string()], &[]).unwrap();
+        Config::new(*options).map(|config| config.relay.workers)
+    };
+    assert_eq!(workers(turn::MAX_WORKERS).unwrap(), turn::MAX_WORKERS);
+    let Err(ConfigError::Option { option, reason }) = workers(turn::MAX_WORKERS + 1) else {
+        panic!("1025 workers are too many");
+    };
+    assert_eq!(option, "workers");
+    assert!(reason.starts_with("1025 is more than the 1024 that there can be; "), "{reason}");
+}
+
+#[test]
 fn dev_generates_secrets_and_stays_on_loopback() {
     let config = Config::new(*serve(&["--dev", "--jwt-secret", "mine"], &[]).unwrap()).unwrap();
     let dev = config.dev.unwrap();

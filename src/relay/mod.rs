@@ -59,7 +59,7 @@ pub struct Config {
     /// Where clients are served over UDP, and over TCP by [`Relay::take_listeners`]. A port of 0
     /// takes any; an address of zeros means each address that the machine has.
     pub listen: Vec<SocketAddr>,
-    /// How many threads relay. More than one needs an operating system that spreads the datagrams
+    /// How many threads relay, at most [`turn::MAX_WORKERS`]. More than one needs an operating system that spreads the datagrams
     /// of one port over several sockets: Linux does.
     pub workers: usize,
     /// A second address for NAT behaviour discovery (RFC 5780), if that is to be served.
@@ -166,7 +166,7 @@ impl Relay {
     /// # Errors
     /// [`StartError`]; then nothing is left running.
     pub fn start(config: Config, on_event: OnEvent) -> Result<Self, StartError> {
-        let workers = config.workers.max(1);
+        let workers = config.workers.clamp(1, turn::MAX_WORKERS);
         let mut bound = listen::bind(&config.listen, workers)?;
         // Clients are told of these; the others are for those that ask one of these for them.
         let addresses = bound.addresses.clone();
