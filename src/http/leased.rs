@@ -114,6 +114,7 @@ mod tests {
                 peers_announced: Box::new(|_, _, _| {}),
             },
             relay_metrics: Box::new(Default::default),
+            relay_is_whole: Box::new(|| true),
             certificate_expiry: None,
         };
         Server::start(config, wiring)

@@ -22,11 +22,12 @@ mod stream;
 mod streams;
 mod traffic;
 mod undelivered;
+mod watched;
 mod whole;
 mod worker;
 
 use std::{
-    io,
+    future, io,
     net::{IpAddr, SocketAddr, TcpListener},
     sync::{
         Arc,
@@ -38,6 +39,7 @@ use std::{
 };
 
 use mio::{Poll, Waker};
+use tokio::sync::watch;
 
 pub(crate) use self::sockets::listen_tcp;
 pub use self::stream::NewStream;
@@ -139,6 +141,8 @@ pub struct Relay {
     next: AtomicUsize,
     credential_ttl: Duration,
     workers: Vec<Handle>,
+    /// Whether one of them has ended without being told to.
+    lost: watch::Receiver<bool>,
 }
 
 /// How a worker is reached.
@@ -181,6 +185,7 @@ impl Relay {
             let try_out = sockets::open((ip.0, 0).into(), false);
             try_out.map_err(|source| StartError::RelayIp { address: ip.0, source })?;
         }
+        let (lost, is_lost) = watch::channel(false);
         let mut relay = Self {
             common,
             addresses,
@@ -188,6 +193,7 @@ impl Relay {
             next: AtomicUsize::new(0),
             credential_ttl: config.credential_ttl,
             workers: Vec::new(),
+            lost: is_lost,
         };
         // A second socket for an allocation is a luxury: a quarter of what may be open.
         let max_directs = sys::raise_open_files().map_or(0, |limit| limit as usize / 4 / workers);
@@ -214,9 +220,10 @@ impl Relay {
                 gather: config.gather,
                 max_directs,
             })?;
+            let lost = lost.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("relay-{index}"))
-                .spawn(move || worker.run())?;
+                .spawn(move || watched::run(index, || worker.run(), &lost))?;
             relay.workers.push(Handle { commands, waker, metrics, thread: Some(thread) });
         }
         Ok(relay)
@@ -272,6 +279,29 @@ impl Relay {
         Snapshot::of(self.workers.iter().map(|worker| &*worker.metrics))
     }
 
+    /// Whether every worker works. One that has ended is gone with its clients: only a new relay
+    /// can serve them.
+    pub fn is_whole(&self) -> bool {
+        !*self.lost.borrow()
+    }
+
+    /// Returns once a worker has ended without being told to; the log says why.
+    pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut lost = self.lost.clone();
+        async move {
+            if lost.wait_for(|lost| *lost).await.is_err() {
+                // All have ended as they were told.
+                future::pending().await
+            }
+        }
+    }
+
+    /// Has the first worker panic.
+    #[cfg(test)]
+    pub(crate) fn break_worker(&self) {
+        self.workers[0].tell(Command::Panic);
+    }
+
     /// Closes every allocation and every socket, and waits until that is done.
     pub fn stop(mut self) {
         self.stop_workers();
@@ -280,8 +310,9 @@ impl Relay {
     fn stop_workers(&mut self) {
         self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
         for worker in &mut self.workers {
-            if worker.thread.take().is_some_and(|thread| thread.join().is_err()) {
-                tracing::error!("a relay worker had panicked");
+            if let Some(thread) = worker.thread.take() {
+                // It has told how it ended.
+                let _ = thread.join();
             }
         }
     }
