@@ -115,8 +115,9 @@ impl Config {
         let turn_secrets = TurnSecrets::new(&auth);
         let realm = options.turn_users.realm.clone();
         let users = options.turn_users.users()?;
+        let access_token_keys = options.turn_users.access_token_keys()?;
         let turn_auth = TurnAuth::new(realm.clone(), turn_secrets.clone(), users)
-            .with_access_tokens(options.turn_users.oauth_key.clone());
+            .with_access_tokens(access_token_keys);
         Ok(Self {
             http_listen: http_address(&options)?,
             acceptor: tls::acceptor_config(&options, &mut warnings)?,

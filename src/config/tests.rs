@@ -150,6 +150,11 @@ fn no_error_shows_a_secret() {
     assert_eq!(error, "--user: user number 1 is not written as NAME:PASSWORD");
     let error = config_error(&["--dev", "--user", "a:hush", "--user", "a:hush"]);
     assert_eq!(error, "--user: \"a\" is there twice");
+    let args = ["--dev", "--oauth-key", "kid:hush"];
+    let error = serve(&args, &[]).and_then(|options| Config::new(*options)).err().unwrap();
+    let error = error.to_string();
+    assert!(error.starts_with("--oauth-key: key number 1: expected KID:KEY"), "{error}");
+    assert!(!error.contains("hush"), "{error}");
 }
 
 #[test]
