@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     io::{Read, Write},
-    net::{TcpStream, UdpSocket},
+    net::{SocketAddr, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
@@ -30,6 +30,16 @@ fn connect(at: &str) -> Framed<TcpStream> {
     let stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_nodelay(true).unwrap();
+    Framed::new(stream)
+}
+
+/// The same from an address of this machine.
+fn connect_from(ip: &str, at: &str) -> Framed<TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&format!("{ip}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.connect(&at.parse::<SocketAddr>().unwrap().into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
     Framed::new(stream)
 }
 
@@ -222,16 +232,7 @@ fn every_listener_serves_turn_and_only_its_own_serves_plain_http() {
 #[test]
 fn a_proxy_says_whose_connection_it_is() {
     let server = start(&["--proxy-protocol", "127.0.0.2"]);
-    let from = |ip: &str| {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.bind(&format!("{ip}:0").parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
-        let at: std::net::SocketAddr = server.turn().parse().unwrap();
-        socket.connect(&at.into()).unwrap();
-        let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        Framed::new(stream)
-    };
+    let from = |ip: &str| connect_from(ip, server.turn());
     let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 3478\r\n";
     let proxied = from("127.0.0.2");
     proxied.write(&[header, BINDING].concat());
@@ -245,19 +246,42 @@ fn a_proxy_says_whose_connection_it_is() {
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "a stranger's header is not read");
 }
 
+/// A connection of a proxy has a place before it is known whose it is, and takes none of the proxy's
+/// own address.
+#[test]
+fn a_proxy_s_connections_count_before_their_headers_come() {
+    let limits = ["--max-connections", "4", "--max-connections-per-address", "1"];
+    let server = start(&[&["--proxy-protocol", "127.0.0.2"][..], &limits].concat());
+    let from_proxy = || connect_from("127.0.0.2", server.turn());
+    let open: Vec<_> = (0..4).map(|_| from_proxy()).collect();
+    assert!(from_proxy().rest().is_some(), "there is no place for a fifth");
+    let ask = |stream: &Framed<TcpStream>, client: &str| {
+        let header = format!("PROXY TCP4 {client} 198.51.100.1 5000 3478\r\n");
+        stream.write(&[header.as_bytes(), BINDING].concat());
+    };
+    for (stream, client) in open.iter().zip(["192.0.2.1", "192.0.2.2", "192.0.2.3"]) {
+        ask(stream, client);
+        assert_eq!(mapped(&stream.take()), format!("{client}:5000"));
+    }
+    ask(&open[3], "192.0.2.1");
+    assert!(open[3].rest().is_some(), "that client has a connection");
+    // Its place is free again: the one who asks has it.
+    assert_eq!(server.metric("callbox_tcp_connections"), 4.0);
+}
+
 #[test]
 fn connections_of_the_relay_count_like_any_other() {
     let server = start(&["--max-connections-per-address", "3"]);
-    let streams: Vec<_> = (0..2).map(|_| connect(server.turn())).collect();
-    for stream in &streams {
+    // Another address than the one that asks for the metrics.
+    let connect = |at: &str| connect_from("127.0.0.2", at);
+    let open = [server.turn(), server.turn(), server.authority()].map(connect);
+    for stream in &open {
         stream.write(BINDING);
         stream.take();
     }
-    let _third = connect(server.authority());
-    let refused = connect(server.turn());
-    assert!(refused.rest().is_some());
-    drop(streams);
-    server.wait_for_metric("callbox_tcp_connections", |open| open == 2.0);
+    assert!(connect(server.turn()).rest().is_some(), "there is no place for a fourth");
+    drop(open);
+    server.wait_for_metric("callbox_tcp_connections", |open| open == 1.0);
 }
 
 /// Half a message, no message, and half a handshake: each is given up in its time.

@@ -11,9 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{DEADLINE, Server};
+use common::{DEADLINE, Server, callbox};
 use coturn_tools::{nothing_lost, run};
-use support::plain_client::{Framed, PlainClient};
+use stun::message::METHOD_CONNECT;
+use support::plain_client::{Framed, PlainClient, peer_attribute};
 
 /// How long the server waits for the other half.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -80,6 +81,29 @@ fn a_client_connects_to_a_peer() {
     }
     drop(client);
     nothing_is_left(&server);
+}
+
+/// Whoever could connect to the pages through the relay would come from this machine itself.
+#[test]
+fn no_listener_of_the_server_is_a_peer() {
+    let server = start(&["--tls-listen", "127.0.0.1:0"]);
+    let client = allocate(&server);
+    let tls = server.text("/https").strip_prefix("https://").unwrap();
+    for at in [server.turn(), server.authority(), tls] {
+        let peer = peer_attribute(at.parse().unwrap());
+        assert_eq!(client.try_request(METHOD_CONNECT, &[peer]), Some(403), "{at}");
+    }
+
+    let serve = "serve --ready-json --lifetime 5m --auth-secret 0123456789abcdef --jwt-secret \
+        0123456789abcdef0123456789abcdef --http 0.0.0.0:0 --listen 127.0.0.1:0 --realm test \
+        --user static:pass --allow-peer 127.0.0.0/8";
+    let server = Server::spawn(&mut callbox(&serve.split_whitespace().collect::<Vec<_>>()));
+    let client = allocate(&server);
+    let (_, port) = server.authority().rsplit_once(':').unwrap();
+    for ip in ["127.0.0.1", "127.0.0.2"] {
+        let peer = peer_attribute(format!("{ip}:{port}").parse().unwrap());
+        assert_eq!(client.try_request(METHOD_CONNECT, &[peer]), Some(403), "{ip}");
+    }
 }
 
 #[test]

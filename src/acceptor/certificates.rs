@@ -213,14 +213,23 @@ impl Certificates {
     async fn follow_files(&self, paths: [&PathBuf; 2]) {
         let look = || paths.map(|path| changed(path));
         let mut seen = look();
+        // What is read between two writes fails, and need not look changed afterwards.
+        let mut failed: Option<String> = None;
         let mut interval = tokio::time::interval(LOOK_AGAIN);
         loop {
             interval.tick().await;
             let now = look();
-            if now != seen {
-                seen = now;
-                self.reload_and_tell();
+            if now == seen && failed.is_none() {
+                continue;
             }
+            seen = now;
+            let error = self.reload().err().map(|error| error.to_string());
+            match &error {
+                None => tracing::info!("the certificate was read again"),
+                Some(_) if error == failed => {}
+                Some(error) => tracing::error!(%error, "the old certificate stays"),
+            }
+            failed = error;
         }
     }
 }
@@ -229,4 +238,74 @@ impl Certificates {
 fn changed(path: &Path) -> Option<(SystemTime, u64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, time::SystemTime};
+
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// PEM texts: a certificate and its key.
+    fn pair() -> [String; 2] {
+        let made = rcgen::generate_simple_self_signed(["turn.example.com".to_owned()]).unwrap();
+        let pem = |label: &str, der: &[u8]| {
+            format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+        };
+        let key = pem("PRIVATE KEY", &made.signing_key.serialize_der());
+        [pem("CERTIFICATE", made.cert.der()), key]
+    }
+
+    /// Writes a file so that nothing shows when.
+    fn write(path: &Path, text: &str) {
+        fs::write(path, text).unwrap();
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(SystemTime::UNIX_EPOCH)
+            .unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pair_that_is_half_written_is_read_again_until_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let [certificate, key, log] =
+            ["cert.pem", "key.pem", "log"].map(|name| dir.path().join(name));
+        let writer = Arc::new(File::create(&log).unwrap());
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).finish();
+        let _log = tracing::subscriber::set_default(subscriber);
+
+        let [[old_cert, old_key], [new_cert, new_key]] = [pair(), pair()];
+        write(&certificate, &old_cert);
+        write(&key, &old_key);
+        let source =
+            CertificateSource::Files { certificate: certificate.clone(), key: key.clone() };
+        let certificates = Arc::new(Certificates::new(source).unwrap());
+        let shown = || certificates.current.get().key.cert[0].clone();
+        let old = shown();
+        tokio::spawn({
+            let certificates = certificates.clone();
+            async move { certificates.follow().await }
+        });
+        sleep(LOOK_AGAIN / 2).await;
+
+        fs::write(&certificate, new_cert).unwrap();
+        sleep(3 * LOOK_AGAIN).await;
+        assert_eq!(shown(), old);
+        // The other half comes without a trace: of the same length, and dated alike.
+        assert_eq!(new_key.len(), old_key.len());
+        write(&key, &new_key);
+        sleep(LOOK_AGAIN).await;
+        assert_ne!(shown(), old);
+
+        sleep(3 * LOOK_AGAIN).await;
+        let log = fs::read_to_string(log).unwrap();
+        for line in ["the old certificate stays", "the certificate was read again"] {
+            assert_eq!(log.matches(line).count(), 1, "{log}");
+        }
+    }
 }

@@ -37,12 +37,12 @@ pub(super) fn arrived(
     wiring: Wiring,
 ) -> impl Future<Output = ()> + Send {
     let by_proxy = wiring.proxies.iter().any(|net| net.contains(&remote.ip().to_canonical()));
-    let place = (!by_proxy).then(|| wiring.http.admit(remote.ip()));
+    let place = if by_proxy { wiring.http.admit_unnamed() } else { wiring.http.admit(remote.ip()) };
     async move {
         // What goes wrong is the client's, which sees it closed.
         let _ = match place {
-            Some(place) => serve(stream, remote, role, wiring, place).await,
-            None => serve_proxied(stream, remote, role, wiring).await,
+            Ok(lease) if by_proxy => serve_proxied(stream, remote, role, wiring, lease).await,
+            place => serve(stream, remote, role, wiring, place).await,
         };
     }
 }
@@ -52,11 +52,12 @@ async fn serve_proxied(
     proxy: SocketAddr,
     role: Role,
     wiring: Wiring,
+    lease: Lease,
 ) -> io::Result<()> {
     let header = proxy_protocol::read(&mut stream);
     // A proxy that asks for itself, to see whether we live, says nobody's name.
     let remote = tokio::time::timeout(HANDSHAKE, header).await??.unwrap_or(proxy);
-    let place = wiring.http.admit(remote.ip());
+    let place = wiring.http.name(lease, remote.ip());
     serve(stream, remote, role, wiring, place).await
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::CommandFactory;
 use tracing_subscriber::EnvFilter;
 
@@ -59,25 +59,41 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let server = Server::start(config).await?;
     announce(server.ready(), ready_json, dev)?;
-    let over = after(lifetime);
-    let mut over = std::pin::pin!(over);
-    let why = loop {
+    run_to_the_end(server, &mut signals, lifetime).await
+}
+
+async fn run_to_the_end(
+    server: Server,
+    signals: &mut Signals,
+    lifetime: Option<Duration>,
+) -> anyhow::Result<()> {
+    let (over, broken) = (after(lifetime), server.broken());
+    let (mut over, mut broken) = (std::pin::pin!(over), std::pin::pin!(broken));
+    let (why, result) = loop {
         tokio::select! {
             signal = signals.next() => match signal {
-                Signal::Stop(why) => break why,
+                Signal::Stop(why) => break (why, Ok(())),
                 Signal::Reload => server.reload(),
             },
-            () = over.as_mut() => break "the lifetime is over",
+            () = over.as_mut() => break ("the lifetime is over", Ok(())),
+            // Whoever started us starts us again: a status other than 0 asks for it.
+            () = broken.as_mut() => break (
+                "a relay worker has ended",
+                Err(anyhow!(
+                    "a relay worker has ended, and its clients with it (the log says why): the \
+                     server has stopped to be started again"
+                )),
+            ),
         }
     };
     tracing::info!("stopping: {why}");
     let mut stopped = std::pin::pin!(server.stop());
     loop {
         tokio::select! {
-            () = stopped.as_mut() => return Ok(()),
+            () = stopped.as_mut() => return result,
             signal = signals.next() => if let Signal::Stop(why) = signal {
                 tracing::warn!("stopping at once: {why} again");
-                return Ok(());
+                return result;
             },
         }
     }
@@ -186,5 +202,62 @@ impl Signals {
     async fn next(&mut self) -> Signal {
         let _ = tokio::signal::ctrl_c().await;
         Signal::Stop("Ctrl-C")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        time::timeout,
+    };
+
+    use super::*;
+    use crate::commands::Cli;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    async fn start() -> Server {
+        let args = "callbox serve --dev --http 127.0.0.1:0 --listen 127.0.0.1:0 --workers 2";
+        let args: Vec<_> = args.split(' ').map(OsString::from).collect();
+        let Ok(Cli::Serve(options)) = config::parse(&args, &|_| None) else {
+            panic!("they are the server's options");
+        };
+        Server::start(Config::new(*options).unwrap()).await.unwrap()
+    }
+
+    async fn ask_whether_ready(server: &Server) -> String {
+        let at = server.ready().http.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let request = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_lost_a_worker_says_so_and_fails() {
+        let server = start().await;
+        let mut signals = Signals::new().unwrap();
+        assert!(ask_whether_ready(&server).await.starts_with("HTTP/1.1 200 "));
+        server.break_relay();
+        timeout(DEADLINE, server.broken()).await.expect("the loss is noticed");
+        let answer = ask_whether_ready(&server).await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("\"code\":\"relay_broken\""), "{answer}");
+        let end = timeout(DEADLINE, run_to_the_end(server, &mut signals, None)).await;
+        let error = end.expect("it stops by itself").unwrap_err();
+        assert!(error.to_string().starts_with("a relay worker has ended"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_time_is_over_has_not_failed() {
+        let mut signals = Signals::new().unwrap();
+        let end = run_to_the_end(start().await, &mut signals, Some(Duration::ZERO));
+        timeout(DEADLINE, end).await.expect("it stops by itself").unwrap();
     }
 }

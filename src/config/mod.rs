@@ -52,7 +52,7 @@ pub struct Config {
     pub acceptor: acceptor::Config,
     /// The HTTP side.
     pub http: http::Config,
-    /// The relay.
+    /// The relay. It does not know yet what else listens.
     pub relay: relay::Config,
     /// The hub. Its URIs are empty: they are known once the relay listens.
     pub signaling: signaling::Config,
@@ -115,8 +115,9 @@ impl Config {
         let turn_secrets = TurnSecrets::new(&auth);
         let realm = options.turn_users.realm.clone();
         let users = options.turn_users.users()?;
+        let access_token_keys = options.turn_users.access_token_keys()?;
         let turn_auth = TurnAuth::new(realm.clone(), turn_secrets.clone(), users)
-            .with_access_tokens(options.turn_users.oauth_key.clone());
+            .with_access_tokens(access_token_keys);
         Ok(Self {
             http_listen: http_address(&options)?,
             acceptor: tls::acceptor_config(&options, &mut warnings)?,
@@ -208,7 +209,15 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         allow.push(IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)));
     }
     let workers = match relay.workers {
-        0 => thread::available_parallelism().map_or(1, usize::from),
+        0 => thread::available_parallelism().map_or(1, usize::from).min(turn::MAX_WORKERS),
+        workers if workers > turn::MAX_WORKERS => {
+            let reason = format!(
+                "{workers} is more than the {} that there can be; leave it out to have one for \
+                 each core",
+                turn::MAX_WORKERS
+            );
+            return Err(ConfigError::Option { option: "workers", reason });
+        }
         workers => workers,
     };
     let turn = turn::Config {
@@ -216,6 +225,8 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         relay_ips: options.addresses.relay_ip.clone(),
         relay_ports: options.addresses.relay_ports.0.clone(),
         peers: PeerPolicy::new(allow, relay.deny_peer.clone()),
+        // Known once they are bound.
+        tcp_listeners: Vec::new(),
         signaled_peers: relay.relay_policy == RelayPolicy::Signaled,
         max_allocations: relay.max_allocations,
         max_allocations_per_user: relay.max_allocations_per_user,

@@ -18,11 +18,7 @@ use super::values::{
     CaDirectory, Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, domain,
     email, log_filter, network, origin, secret, socket_address,
 };
-use crate::{
-    acceptor::acme,
-    auth::{AccessTokenKey, Secret},
-    http, relay, signaling, turn,
-};
+use crate::{acceptor::acme, auth::Secret, http, relay, signaling, turn};
 
 /// Where options come from, and the mode for trying things out.
 #[derive(Debug, Clone, Args)]
@@ -305,8 +301,9 @@ pub struct TurnUserOptions {
     /// Default: none, and no tokens are taken
     ///
     /// Example: `2026-11:MDEyMzQ1Njc4OWFiY2RlZg==`
-    #[arg(long, env = "CALLBOX_OAUTH_KEY", value_name = "KID:KEY", hide_env_values = true)]
-    pub oauth_key: Vec<AccessTokenKey>,
+    #[arg(long, env = "CALLBOX_OAUTH_KEY", value_name = "KID:KEY", hide_env_values = true,
+          value_parser = secret)]
+    pub oauth_key: Vec<Secret>,
 }
 
 /// Who may use signaling.

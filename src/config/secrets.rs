@@ -3,7 +3,9 @@
 use std::{fs, path::Path};
 
 use super::{ApiOptions, ConfigError, CredentialOptions, TokenOptions, TurnUserOptions};
-use crate::auth::{Secret, TokenKeys, TokenMinter, TokenVerifier};
+use crate::auth::{
+    AccessTokenKey, AccessTokenKeyError, Secret, TokenKeys, TokenMinter, TokenVerifier,
+};
 
 impl CredentialOptions {
     /// The secrets of TURN credentials, the one that mints first.
@@ -42,6 +44,20 @@ impl TurnUserOptions {
             users.push(user);
         }
         Ok(users)
+    }
+
+    /// The keys of access tokens.
+    ///
+    /// # Errors
+    /// [`ConfigError::Option`] if one is not written as it should be. It is not shown, as clap would.
+    pub fn access_token_keys(&self) -> Result<Vec<AccessTokenKey>, ConfigError> {
+        let read = |(number, key): (usize, &Secret)| {
+            key.expose_text().unwrap_or_default().parse().map_err(|error: AccessTokenKeyError| {
+                let reason = format!("key number {}: {error}", number + 1);
+                ConfigError::Option { option: "oauth-key", reason }
+            })
+        };
+        self.oauth_key.iter().enumerate().map(read).collect()
     }
 }
 

@@ -150,6 +150,11 @@ fn no_error_shows_a_secret() {
     assert_eq!(error, "--user: user number 1 is not written as NAME:PASSWORD");
     let error = config_error(&["--dev", "--user", "a:hush", "--user", "a:hush"]);
     assert_eq!(error, "--user: \"a\" is there twice");
+    let args = ["--dev", "--oauth-key", "kid:hush"];
+    let error = serve(&args, &[]).and_then(|options| Config::new(*options)).err().unwrap();
+    let error = error.to_string();
+    assert!(error.starts_with("--oauth-key: key number 1: expected KID:KEY"), "{error}");
+    assert!(!error.contains("hush"), "{error}");
 }
 
 #[test]
@@ -176,6 +181,20 @@ fn a_missing_secret_is_an_error_that_says_how_to_make_one() {
     assert!(config.warnings[0].contains("shorter than the 32"));
     assert_eq!(config.http_listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.relay.listen[0].to_string(), "0.0.0.0:3478");
+}
+
+#[test]
+fn there_are_no_more_workers_than_a_connection_can_name() {
+    let workers = |number: usize| {
+        let options = serve(&["--dev", "--workers", &number.to_string()], &[]).unwrap();
+        Config::new(*options).map(|config| config.relay.workers)
+    };
+    assert_eq!(workers(turn::MAX_WORKERS).unwrap(), turn::MAX_WORKERS);
+    let Err(ConfigError::Option { option, reason }) = workers(turn::MAX_WORKERS + 1) else {
+        panic!("1025 workers are too many");
+    };
+    assert_eq!(option, "workers");
+    assert!(reason.starts_with("1025 is more than the 1024 that there can be; "), "{reason}");
 }
 
 #[test]

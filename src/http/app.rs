@@ -19,12 +19,16 @@ use crate::{
 /// How the metrics page asks the relay.
 pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
+/// How `/readyz` asks whether the relay serves all its clients.
+pub type RelayIsWhole = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// How the metrics page asks for the end of the certificate, in seconds since 1970.
 pub type CertificateExpiry = Box<dyn Fn() -> u64 + Send + Sync>;
 
-/// Whom the metrics page asks for what the app does not know itself.
+/// Whom the pages ask for what the app does not know itself.
 pub(super) struct Sources {
     pub relay_metrics: RelayMetrics,
+    pub relay_is_whole: RelayIsWhole,
     pub certificate_expiry: Option<CertificateExpiry>,
 }
 

@@ -51,6 +51,16 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidPayload.as_str(), message)
     }
 
+    /// Some clients of the relay are not served.
+    pub fn relay_broken() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "relay_broken",
+            "A worker of the relay has ended, and its clients with it. The log says why; the server \
+             stops.",
+        )
+    }
+
     /// The server is about to stop.
     pub fn stopping() -> Self {
         Self::new(

@@ -1,53 +1,61 @@
-//! A connection that holds its place among the others, also once it is a WebSocket.
+//! A connection that holds its place among the others, also once it is a WebSocket, and gives it back
+//! when its client has stopped reading.
 
 use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_io_timeout::TimeoutWriter;
 
 use super::service::Lease;
 
+/// How long a client may take none of what it is sent. Who has nothing to read may be idle for ever.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A stream, and the place that it takes.
 pub struct Leased<S> {
-    stream: S,
+    stream: Pin<Box<TimeoutWriter<S>>>,
     _lease: Lease,
 }
 
-impl<S> Leased<S> {
+impl<S: AsyncWrite> Leased<S> {
     /// Binds the two together.
     pub fn new(stream: S, lease: Lease) -> Self {
-        Self { stream, _lease: lease }
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(WRITE_TIMEOUT));
+        Self { stream: Box::pin(stream), _lease: lease }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Leased<S> {
+impl<S: AsyncRead + AsyncWrite> AsyncRead for Leased<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        self.stream.as_mut().poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Leased<S> {
+impl<S: AsyncWrite> AsyncWrite for Leased<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.stream.as_mut().poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream.as_mut().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream.as_mut().poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -55,10 +63,125 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Leased<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.stream.as_mut().poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use http_body_util::Empty;
+    use hyper::{body::Bytes, client::conn::http2};
+    use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        task::JoinHandle,
+        time::{Instant, sleep, timeout},
+    };
+
+    use super::*;
+    use crate::{
+        auth::{ApiKeys, TokenKeys, TokenVerifier},
+        http::{Config, Entrance, Server, TellRelay, Wiring, relay_events},
+        signaling::{self, Hub},
+    };
+
+    const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
+
+    /// Past any deadline.
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn server() -> Server {
+        let config = Config {
+            tokens: TokenVerifier::new(TokenKeys::default(), None, None),
+            api_keys: ApiKeys::new(Vec::new()),
+            allow_origins: Vec::new(),
+            max_message: 1000,
+            max_connections: 1,
+            max_connections_per_address: 1,
+            dev: None,
+        };
+        let wiring = Wiring {
+            hub: Hub::new(signaling::Config::default(), [7; 32]),
+            relay_inbox: relay_events().1,
+            tell_relay: TellRelay {
+                call_ended: Box::new(|_| {}),
+                peers_announced: Box::new(|_, _, _| {}),
+            },
+            relay_metrics: Box::new(Default::default),
+            relay_is_whole: Box::new(|| true),
+            certificate_expiry: None,
+        };
+        Server::start(config, wiring)
+    }
+
+    fn lease(server: &Server) -> Lease {
+        server.service().admit(CLIENT.ip()).unwrap()
+    }
+
+    /// The client's end of a connection that is served, and the task that serves it.
+    fn serve(server: &Server, is_http2: bool) -> (DuplexStream, JoinHandle<()>) {
+        let (client, stream) = duplex(1000);
+        let stream = Leased::new(stream, lease(server));
+        let serving = server.service().serve(stream, CLIENT, Entrance::Public, is_http2);
+        (client, tokio::spawn(serving))
+    }
+
+    async fn is_over(server: &Server, serving: JoinHandle<()>) {
+        timeout(LONG, serving).await.expect("it is closed").unwrap();
+        assert!(server.service().admit(CLIENT.ip()).is_ok(), "its place is free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_answers_is_closed() {
+        let (server, start) = (server(), Instant::now());
+        let (mut client, serving) = serve(&server, false);
+        // More answers than fit in between.
+        let requests = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+        let _ = timeout(Duration::from_secs(1), client.write_all(requests.as_bytes())).await;
+        is_over(&server, serving).await;
+        assert!(start.elapsed() >= WRITE_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_no_answers_over_http2_is_closed() {
+        let server = server();
+        let (client, serving) = serve(&server, true);
+        let (mut requests, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(0)
+            .handshake(TokioIo::new(client))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = hyper::Request::get("http://x/healthz").body(Empty::<Bytes>::new()).unwrap();
+        let answer = requests.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        // Its body is never given leave to come.
+        is_over(&server, serving).await;
+        drop(answer);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_slowly_or_has_nothing_to_read_is_not() {
+        let server = server();
+        let (mut client, stream) = duplex(1);
+        let mut stream = Leased::new(stream, lease(&server));
+        for _ in 0..3 {
+            sleep(LONG).await;
+            let reading = async {
+                for _ in 0..5 {
+                    sleep(WRITE_TIMEOUT - Duration::from_secs(1)).await;
+                    client.read_u8().await.unwrap();
+                }
+            };
+            let (written, ()) = tokio::join!(stream.write_all(b"hello"), reading);
+            written.unwrap();
+        }
     }
 }

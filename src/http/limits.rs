@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -26,8 +26,9 @@ struct Open {
 /// A place among the connections; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    address: IpAddr,
-    open: Arc<Mutex<Open>>,
+    /// Whose it is; nobody's as long as a proxy has not said.
+    address: Option<IpAddr>,
+    connections: Connections,
 }
 
 impl Connections {
@@ -37,26 +38,46 @@ impl Connections {
 
     /// A place for a connection from `address`, if there is one.
     pub fn enter(&self, address: IpAddr) -> Result<Place, Refusal> {
-        let address = group(address);
-        let mut open = self.open.lock().expect("counting does not panic");
+        self.enter_unnamed()?.name(address)
+    }
+
+    /// A place for a connection of which a proxy has not said yet whose it is, if there is one.
+    pub fn enter_unnamed(&self) -> Result<Place, Refusal> {
+        let mut open = self.open();
         if open.total >= self.max {
             return Err(Refusal::Total);
         }
+        open.total += 1;
+        Ok(Place { address: None, connections: self.clone() })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().expect("counting does not panic")
+    }
+}
+
+impl Place {
+    /// The same place, now that it is known whose it is, if there is one for that address.
+    pub fn name(mut self, address: IpAddr) -> Result<Self, Refusal> {
+        let address = group(address);
+        let mut open = self.connections.open();
         let here = open.by_address.entry(address).or_default();
-        if *here >= self.max_per_address {
+        if *here >= self.connections.max_per_address {
             return Err(Refusal::Address);
         }
         *here += 1;
-        open.total += 1;
-        Ok(Place { address, open: self.open.clone() })
+        drop(open);
+        self.address = Some(address);
+        Ok(self)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.open.lock().expect("counting does not panic");
+        let mut open = self.connections.open();
         open.total -= 1;
-        if let Entry::Occupied(mut here) = open.by_address.entry(self.address) {
+        let Some(address) = self.address else { return };
+        if let Entry::Occupied(mut here) = open.by_address.entry(address) {
             *here.get_mut() -= 1;
             if *here.get() == 0 {
                 here.remove();
@@ -130,7 +151,20 @@ mod tests {
         assert_eq!(connections.enter(ip("192.0.2.3")).unwrap_err(), Refusal::Total);
         drop(first);
         assert!(connections.enter(ip("192.0.2.1")).is_ok());
-        assert_eq!(connections.open.lock().unwrap().by_address.len(), 2);
+        assert_eq!(connections.open().by_address.len(), 2);
+    }
+
+    #[test]
+    fn a_place_counts_before_it_is_known_whose_it_is() {
+        let connections = Connections::new(3, 1);
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let [first, second, third] = [(); 3].map(|()| connections.enter_unnamed().unwrap());
+        assert_eq!(connections.enter_unnamed().unwrap_err(), Refusal::Total);
+        let _first = first.name(ip("192.0.2.1")).unwrap();
+        // Who is one too many of an address has no place any more.
+        assert_eq!(second.name(ip("192.0.2.1")).unwrap_err(), Refusal::Address);
+        let _third = third.name(ip("192.0.2.2")).unwrap();
+        assert_eq!(connections.open().total, 2);
     }
 
     #[test]

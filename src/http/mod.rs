@@ -50,7 +50,7 @@ use self::{
     limits::{Connections, Handshakes},
 };
 pub use self::{
-    app::{CertificateExpiry, RelayMetrics},
+    app::{CertificateExpiry, RelayIsWhole, RelayMetrics},
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     leased::Leased,
     service::{Entrance, HEADER_TIMEOUT, Lease, Service},
@@ -109,6 +109,8 @@ pub struct Wiring {
     pub tell_relay: TellRelay,
     /// Asked for the relay's numbers.
     pub relay_metrics: RelayMetrics,
+    /// Asked whether the relay serves all its clients.
+    pub relay_is_whole: RelayIsWhole,
     /// Asked for the certificate's end, where there is TLS.
     pub certificate_expiry: Option<CertificateExpiry>,
 }
@@ -130,6 +132,7 @@ impl Server {
         let handshakes = Handshakes::new(max, per_address, socketio::CONNECT_TIMEOUT);
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
+            relay_is_whole: wiring.relay_is_whole,
             certificate_expiry: wiring.certificate_expiry,
         };
         let app = Arc::new(App::new(config, hub, counters, sources, current));

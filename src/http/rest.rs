@@ -92,8 +92,11 @@ pub(super) async fn health() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
-/// `GET /readyz`: the server takes new connections.
+/// `GET /readyz`: the server takes new connections, and all of it works.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
+    if !(app.sources.relay_is_whole)() {
+        return Err(ApiError::relay_broken());
+    }
     match app.is_draining() {
         false => Ok(Json(json!({ "ok": true }))),
         true => Err(ApiError::stopping()),

@@ -59,8 +59,8 @@ pub struct Service {
 /// A connection's place among the others, whatever it turns out to be; given back when dropped.
 #[derive(Debug)]
 pub struct Lease {
-    _place: Place,
-    _counted: Counted,
+    place: Place,
+    counted: Counted,
 }
 
 impl Service {
@@ -73,16 +73,33 @@ impl Service {
     /// # Errors
     /// The HTTP answer to whom there is no room for; it has been counted.
     pub fn admit(&self, address: IpAddr) -> Result<Lease, String> {
-        match self.connections.enter(address) {
-            Ok(place) => {
-                let counted = self.app.counters.connections.enter();
-                Ok(Lease { _place: place, _counted: counted })
-            }
-            Err(refusal) => {
-                self.app.counters.refusals(refusal).add();
-                Err(no_room(refusal))
-            }
-        }
+        let place = self.connections.enter(address).map_err(|refusal| self.refuse(refusal))?;
+        Ok(Lease { place, counted: self.app.counters.connections.enter() })
+    }
+
+    /// A place for a connection from a proxy that has not said yet whose it is. Whoever that is, it
+    /// takes no place of the proxy's address.
+    ///
+    /// # Errors
+    /// As with [`Service::admit`].
+    pub fn admit_unnamed(&self) -> Result<Lease, String> {
+        let place = self.connections.enter_unnamed().map_err(|refusal| self.refuse(refusal))?;
+        Ok(Lease { place, counted: self.app.counters.connections.enter() })
+    }
+
+    /// The same place, now that the proxy has said whose it is.
+    ///
+    /// # Errors
+    /// As with [`Service::admit`].
+    pub fn name(&self, lease: Lease, address: IpAddr) -> Result<Lease, String> {
+        let Lease { place, counted } = lease;
+        let place = place.name(address).map_err(|refusal| self.refuse(refusal))?;
+        Ok(Lease { place, counted })
+    }
+
+    fn refuse(&self, refusal: Refusal) -> String {
+        self.app.counters.refusals(refusal).add();
+        no_room(refusal)
     }
 
     /// Returns once connections are to end.

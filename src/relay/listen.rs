@@ -104,6 +104,15 @@ fn expand(wanted: SocketAddr, machine: &[IpAddr]) -> Vec<SocketAddr> {
     machine.iter().filter(family).map(|ip| SocketAddr::new(*ip, wanted.port())).collect()
 }
 
+/// The same listeners, and behind those on an address of zeros what that leads to.
+pub(super) fn with_every_address(mut listeners: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
+    let machine = machine_addresses()?;
+    let everywhere = listeners.iter().filter(|at| at.ip().is_unspecified());
+    let concrete: Vec<_> = everywhere.flat_map(|at| expand(*at, &machine)).collect();
+    listeners.extend(concrete);
+    Ok(listeners)
+}
+
 /// Every address of the machine that a client can come to. Link-local ones would need a scope.
 fn machine_addresses() -> io::Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();

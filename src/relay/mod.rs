@@ -23,11 +23,12 @@ mod stream;
 mod streams;
 mod traffic;
 mod undelivered;
+mod watched;
 mod whole;
 mod worker;
 
 use std::{
-    io,
+    future, io,
     net::{IpAddr, SocketAddr, TcpListener},
     sync::{
         Arc,
@@ -39,6 +40,7 @@ use std::{
 };
 
 use mio::{Poll, Waker};
+use tokio::sync::watch;
 
 pub(crate) use self::sockets::listen_tcp;
 pub use self::stream::NewStream;
@@ -60,7 +62,7 @@ pub struct Config {
     /// Where clients are served over UDP, and over TCP by [`Relay::take_listeners`]. A port of 0
     /// takes any; an address of zeros means each address that the machine has.
     pub listen: Vec<SocketAddr>,
-    /// How many threads relay. More than one needs an operating system that spreads the datagrams
+    /// How many threads relay, at most [`turn::MAX_WORKERS`]. More than one needs an operating system that spreads the datagrams
     /// of one port over several sockets: Linux does.
     pub workers: usize,
     /// A second address for NAT behaviour discovery (RFC 5780), if that is to be served.
@@ -140,6 +142,8 @@ pub struct Relay {
     next: AtomicUsize,
     credential_ttl: Duration,
     workers: Vec<Handle>,
+    /// Whether one of them has ended without being told to.
+    lost: watch::Receiver<bool>,
 }
 
 /// How a worker is reached.
@@ -167,12 +171,14 @@ impl Relay {
     /// # Errors
     /// [`StartError`]; then nothing is left running.
     pub fn start(config: Config, on_event: OnEvent) -> Result<Self, StartError> {
-        let workers = config.workers.max(1);
+        let workers = config.workers.clamp(1, turn::MAX_WORKERS);
         let mut bound = listen::bind(&config.listen, workers)?;
         // Clients are told of these; the others are for those that ask one of these for them.
         let addresses = bound.addresses.clone();
         let quartet = config.alternate_ip.map(|ip| alternate::bind(&mut bound, ip)).transpose()?;
-        let mut common = Common::new(config.turn, config.auth, bound.addresses);
+        let mut turn = config.turn;
+        turn.tcp_listeners = listen::with_every_address(turn.tcp_listeners)?;
+        let mut common = Common::new(turn, config.auth, bound.addresses);
         if let Some(quartet) = quartet {
             common = common.with_discovery(quartet);
         }
@@ -180,6 +186,7 @@ impl Relay {
             let try_out = sockets::open((ip.0, 0).into(), false);
             try_out.map_err(|source| StartError::RelayIp { address: ip.0, source })?;
         }
+        let (lost, is_lost) = watch::channel(false);
         let mut relay = Self {
             common,
             addresses,
@@ -187,6 +194,7 @@ impl Relay {
             next: AtomicUsize::new(0),
             credential_ttl: config.credential_ttl,
             workers: Vec::new(),
+            lost: is_lost,
         };
         // A second socket for an allocation is a luxury: a quarter of what may be open.
         let max_directs = sys::raise_open_files().map_or(0, |limit| limit as usize / 4 / workers);
@@ -213,9 +221,10 @@ impl Relay {
                 gather: config.gather,
                 max_directs,
             })?;
+            let lost = lost.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("relay-{index}"))
-                .spawn(move || worker.run())?;
+                .spawn(move || watched::run(index, || worker.run(), &lost))?;
             relay.workers.push(Handle { commands, waker, metrics, thread: Some(thread) });
         }
         Ok(relay)
@@ -271,6 +280,29 @@ impl Relay {
         Snapshot::of(self.workers.iter().map(|worker| &*worker.metrics))
     }
 
+    /// Whether every worker works. One that has ended is gone with its clients: only a new relay
+    /// can serve them.
+    pub fn is_whole(&self) -> bool {
+        !*self.lost.borrow()
+    }
+
+    /// Returns once a worker has ended without being told to; the log says why.
+    pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut lost = self.lost.clone();
+        async move {
+            if lost.wait_for(|lost| *lost).await.is_err() {
+                // All have ended as they were told.
+                future::pending().await
+            }
+        }
+    }
+
+    /// Has the first worker panic.
+    #[cfg(test)]
+    pub(crate) fn break_worker(&self) {
+        self.workers[0].tell(Command::Panic);
+    }
+
     /// Closes every allocation and every socket, and waits until that is done.
     pub fn stop(mut self) {
         self.stop_workers();
@@ -279,8 +311,9 @@ impl Relay {
     fn stop_workers(&mut self) {
         self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
         for worker in &mut self.workers {
-            if worker.thread.take().is_some_and(|thread| thread.join().is_err()) {
-                tracing::error!("a relay worker had panicked");
+            if let Some(thread) = worker.thread.take() {
+                // It has told how it ended.
+                let _ = thread.join();
             }
         }
     }

@@ -52,6 +52,9 @@ pub(super) enum Command {
     EndCall(CallId),
     /// Close everything and end.
     Stop,
+    /// Have a bug.
+    #[cfg(test)]
+    Panic,
 }
 
 /// Where a worker reads from.
@@ -192,7 +195,10 @@ impl Worker {
     }
 
     /// Works until told to stop.
-    pub fn run(mut self) {
+    ///
+    /// # Errors
+    /// What the system says if it does not let the worker wait for its sockets.
+    pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             self.let_gather();
@@ -200,8 +206,7 @@ impl Worker {
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                tracing::error!(%error, "the relay cannot wait for its sockets");
-                return;
+                return Err(error);
             }
             let now = Now::read();
             self.engine.handle_timeout(now);
@@ -211,7 +216,7 @@ impl Worker {
             for event in &events {
                 if event.token() == WAKER {
                     if self.obey(now) {
-                        return;
+                        return Ok(());
                     }
                     // Each stands there once, however often it is announced.
                     self.ready.retain(|source| !matches!(source, Source::Neighbour(_)));
@@ -255,6 +260,8 @@ impl Worker {
                 Ok(Command::Steer { tuple, to }) => self.steering.steer(tuple, to),
                 Ok(Command::Forget(tuple)) => self.steering.forget(tuple),
                 Ok(Command::EndCall(call)) => self.engine.end_call(call),
+                #[cfg(test)]
+                Ok(Command::Panic) => panic!("a test wants to see this"),
                 Err(mpsc::TryRecvError::Empty) => break,
                 Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => {
                     self.engine.close_all();

@@ -125,7 +125,10 @@ impl Server {
 
         let (events, relay_inbox) = http::relay_events();
         let on_event = Arc::new(move |event| tell_hub(&events, event));
-        let mut relay = Relay::start(config.relay, on_event)?;
+        let mut relay_config = config.relay;
+        relay_config.turn.tcp_listeners.push(address);
+        relay_config.turn.tcp_listeners.extend(&tls_addresses);
+        let mut relay = Relay::start(relay_config, on_event)?;
         let shared = relay.take_listeners();
         listeners.extend(shared.into_iter().map(|socket| Listener { socket, role: Role::Turn }));
         let relay = Arc::new(relay);
@@ -141,13 +144,16 @@ impl Server {
         signaling.turn_uris = if trusted { uris.all_turn() } else { uris.turn.clone() };
         let mut seed = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut seed);
-        let metrics_relay = Arc::downgrade(&relay);
+        let [metrics_relay, whole_relay] = [&relay, &relay].map(Arc::downgrade);
         let wiring = Wiring {
             hub: Hub::new(signaling, seed),
             relay_inbox,
             tell_relay: tell_relay(&relay),
             relay_metrics: Box::new(move || {
                 metrics_relay.upgrade().map(|relay| relay.metrics()).unwrap_or_default()
+            }),
+            relay_is_whole: Box::new(move || {
+                whole_relay.upgrade().is_none_or(|relay| relay.is_whole())
             }),
             certificate_expiry: certificates.clone().map(|certificates| {
                 Box::new(move || certificates.expiry()) as http::CertificateExpiry
@@ -198,6 +204,18 @@ impl Server {
             Some(certificates) => certificates.reload_and_tell(),
             None => tracing::info!("there is no certificate to read again"),
         }
+    }
+
+    /// Returns once a part of the relay is gone and some of its clients are not served. All that is
+    /// left to do is to stop, and to be started again.
+    pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.relay.broken()
+    }
+
+    /// Brings that about.
+    #[cfg(test)]
+    pub(crate) fn break_relay(&self) {
+        self.relay.break_worker();
     }
 
     /// Stops: calls end, every client hears of it, the sockets are closed.

@@ -29,6 +29,8 @@ impl RelayIp {
 pub struct RelayAddresses {
     /// What the relay listens on, with real ports.
     listeners: Vec<SocketAddr>,
+    /// What the process listens on besides, over TCP.
+    tcp_listeners: Vec<SocketAddr>,
     /// Where relayed addresses are opened, the preferred ones first.
     relay: Vec<RelayIp>,
     external: Vec<ExternalIp>,
@@ -50,8 +52,9 @@ impl RelayAddresses {
         }
         let mut seen = std::collections::HashSet::new();
         relay.retain(|ip| seen.insert(*ip));
+        let tcp_listeners = config.tcp_listeners.clone();
         let (external, ports) = (config.external_ips.clone(), config.relay_ports.clone());
-        Self { listeners, relay, external, ports }
+        Self { listeners, tcp_listeners, relay, external, ports }
     }
 
     /// The address of a listener, by its place in the list.
@@ -126,10 +129,11 @@ impl RelayAddresses {
         self.relay.iter().any(|relay| relay.0 == ip || self.external(relay.0) == Some(ip))
     }
 
-    /// Whether the relay itself listens there.
+    /// Whether this process itself listens there.
     #[inline]
-    pub(super) fn is_listener(&self, wire: SocketAddr) -> bool {
+    pub(super) fn is_listener(&self, wire: SocketAddr, transport: Transport) -> bool {
         self.listeners.contains(&wire)
+            || transport == Transport::Tcp && self.tcp_listeners.iter().any(|at| covers(*at, wire))
     }
 
     /// Whether a permission for `ip` may be installed: it may if a datagram to some port of it
@@ -160,12 +164,20 @@ impl RelayAddresses {
         self.check_permission(config, peer.0.ip())?;
         let wire = self.to_wire(peer);
         let allowed = peer.0.port() != 0
-            // That would be a loop.
-            && !self.is_listener(wire)
+            // That would be a loop, or a way to our own pages from within.
+            && !self.is_listener(wire, transport)
             && (reach == Reach::Any && !self.is_own(config, peer.0.ip())
                 || open.contains(wire, transport));
         allowed.then_some(wire).ok_or(ErrorCode::Forbidden)
     }
+}
+
+/// Whether a listener takes what comes to `wire`. A system has more loopback addresses than it lists.
+fn covers(listener: SocketAddr, wire: SocketAddr) -> bool {
+    let everywhere = listener.ip().is_unspecified()
+        && listener.is_ipv4() == wire.is_ipv4()
+        && wire.ip().is_loopback();
+    listener.port() == wire.port() && (listener.ip() == wire.ip() || everywhere)
 }
 
 #[cfg(test)]
@@ -257,6 +269,39 @@ mod tests {
         assert!(
             own.check_peer(&config, &open, peer("127.0.0.1:9"), Reach::Any, Transport::Udp).is_ok()
         );
+    }
+
+    #[test]
+    fn no_listener_of_this_process_is_a_peer_of_a_connect() {
+        let config = Config {
+            peers: super::super::PeerPolicy::new(
+                vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
+                vec![],
+            ),
+            tcp_listeners: ["0.0.0.0:8080", "10.0.0.5:8080", "[::1]:443"]
+                .map(|at| at.parse().unwrap())
+                .to_vec(),
+            ..Config::default()
+        };
+        let own = addresses(&config, &["10.0.0.5:3478"]);
+        let open = Relayed::new(own.relay_ips());
+        let check = |text: &str, transport| {
+            own.check_peer(&config, &open, peer(text), Reach::Any, transport).is_ok()
+        };
+        for text in
+            ["10.0.0.5:3478", "10.0.0.5:8080", "127.0.0.1:8080", "127.9.9.9:8080", "[::1]:443"]
+        {
+            assert!(!check(text, Transport::Tcp), "{text}");
+        }
+        for text in ["10.0.0.5:80", "10.0.0.6:8080", "127.0.0.1:443", "[::1]:8080"] {
+            assert!(check(text, Transport::Tcp), "{text}");
+        }
+        // They do not listen over UDP.
+        assert!(check("10.0.0.5:8080", Transport::Udp));
+        // To the system, zeros are this machine.
+        for text in ["0.0.0.0:8080", "0.0.0.0:3478", "[::]:443"] {
+            assert!(!check(text, Transport::Tcp) && !check(text, Transport::Udp), "{text}");
+        }
     }
 
     #[test]

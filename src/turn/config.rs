@@ -1,6 +1,11 @@
 //! What an administrator sets.
 
-use std::{net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
+};
 
 use super::PeerPolicy;
 use crate::sys;
@@ -16,6 +21,9 @@ pub struct Config {
     pub relay_ports: RangeInclusive<u16>,
     /// Which peers may be reached.
     pub peers: PeerPolicy,
+    /// Where this process listens over TCP besides the relay, with real ports: no peers of a
+    /// Connect, whatever `peers` says. One of zeros is on every loopback address, too.
+    pub tcp_listeners: Vec<SocketAddr>,
     /// Whether allocations of a call's credentials reach only what the call's other side has
     /// announced ([`Common::announce`](super::Common::announce)) and open relayed addresses.
     pub signaled_peers: bool,
@@ -58,6 +66,7 @@ impl Default for Config {
             // The range that RFC 8656 §7.2 recommends.
             relay_ports: 49152..=65535,
             peers: PeerPolicy::default(),
+            tcp_listeners: Vec::new(),
             signaled_peers: false,
             max_allocations: 10_000,
             max_allocations_per_user: 100,

@@ -34,6 +34,9 @@ pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(
 /// How many bits of a connection's number name its worker; the others are random.
 const WORKER_BITS: u32 = 10;
 
+/// How many workers there can be: so many that each has a name in a connection's number.
+pub const MAX_WORKERS: usize = 1 << WORKER_BITS;
+
 /// A connection to a peer.
 #[derive(Debug)]
 pub(super) struct Connection {

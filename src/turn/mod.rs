@@ -60,7 +60,7 @@ pub use addresses::{RelayAddresses, RelayIp};
 pub use allocation::AllocationId;
 pub use common::Common;
 pub use config::{Config, ExternalIp, ExternalIpError};
-pub use connections::ConnectionId;
+pub use connections::{ConnectionId, MAX_WORKERS};
 pub use discovery::Quartet;
 pub use engine::Engine;
 pub use metrics::{DropReason, Metrics, Snapshot, StreamEnd};

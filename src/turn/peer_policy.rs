@@ -70,7 +70,8 @@ impl PeerPolicy {
         let listed = |nets: &[IpNet]| {
             forms.iter().flatten().any(|ip| nets.iter().any(|net| net.contains(ip)))
         };
-        if listed(&self.deny) {
+        // Zeros are nobody's address, and to the system they are this machine.
+        if ip.is_unspecified() || listed(&self.deny) {
             Verdict::Denied
         } else if listed(&self.allow) {
             Verdict::Allowed
@@ -96,7 +97,7 @@ impl Default for PeerPolicy {
 /// What the lists say of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// `--deny-peer` names it.
+    /// `--deny-peer` names it, or it is none.
     Denied,
     /// `--allow-peer` names it.
     Allowed,

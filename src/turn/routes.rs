@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::{
     AllocationId, DropReason, Engine, FiveTuple, Owner, Via,
-    allocation::{Allocation, Slot},
+    allocation::{Allocation, Slot, Transport},
     rate::Direction,
 };
 use crate::{
@@ -258,7 +258,7 @@ impl Engine {
         }
         // A permission says nothing of ports, of which there is no 0; and a listener of ours, where
         // --allow-peer opens its address, is a loop.
-        if peer.0.port() == 0 || self.common.addresses.is_listener(to) {
+        if peer.0.port() == 0 || self.common.addresses.is_listener(to, Transport::Udp) {
             return Err(DropReason::ForbiddenPeer);
         }
         // Where datagrams of the client are translated between families, or from IPv6 to IPv6,

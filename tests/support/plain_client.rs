@@ -232,7 +232,7 @@ impl<W: Wire> PlainClient<W> {
 
     /// The same where it may be refused: gives the code.
     pub fn try_permit(&self, peer: SocketAddr) -> Option<u16> {
-        code(&self.ask(METHOD_CREATE_PERMISSION, &[peer_attribute(peer)]))
+        self.try_request(METHOD_CREATE_PERMISSION, &[peer_attribute(peer)])
     }
 
     /// Binds a channel to a peer.
@@ -244,7 +244,7 @@ impl<W: Wire> PlainClient<W> {
     pub fn try_bind(&self, number: u16, peer: SocketAddr) -> Option<u16> {
         let attributes: [Box<dyn Setter>; 2] =
             [Box::new(ChannelNumber(number)), peer_attribute(peer)];
-        code(&self.ask(METHOD_CHANNEL_BIND, &attributes))
+        self.try_request(METHOD_CHANNEL_BIND, &attributes)
     }
 
     /// A Send indication, of which nobody hears what becomes of it.
@@ -273,6 +273,11 @@ impl<W: Wire> PlainClient<W> {
         let answer = self.ask(method, attributes);
         assert_eq!(answer.typ.class, CLASS_SUCCESS_RESPONSE, "{method}: {answer}");
         answer
+    }
+
+    /// The same where it may be refused: gives the code.
+    pub fn try_request(&self, method: Method, attributes: &[Box<dyn Setter>]) -> Option<u16> {
+        code(&self.ask(method, attributes))
     }
 
     fn exchange(&self, request: &[u8]) -> Message {
