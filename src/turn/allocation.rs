@@ -18,7 +18,7 @@ use super::{
 use crate::{
     auth::TurnIdentity,
     ids::{PeerAddr, RelayedAddr},
-    stun::{ChannelNumber, ErrorCode, Family, TransactionId},
+    stun::{ChannelNumber, ErrorCode, EvenPort, Family, TransactionId},
     usage::Usage,
 };
 
@@ -57,6 +57,17 @@ pub(super) enum Slot {
     Open(Box<Allocation>),
 }
 
+/// Which port an allocation may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Any.
+    Any,
+    /// One that EVEN-PORT allows.
+    Even(EvenPort),
+    /// The one that was reserved for it.
+    Reserved,
+}
+
 /// An allocation whose socket is being opened.
 #[derive(Debug, Clone)]
 pub(super) struct Opening {
@@ -67,8 +78,8 @@ pub(super) struct Opening {
     pub lifetime: Duration,
     pub taken: Taken,
     pub transport: Transport,
-    /// Whether any other port would do.
-    pub any_port: bool,
+    /// What the port must be like.
+    pub wanted: Wanted,
     /// How many ports have been tried.
     pub attempts: u32,
     /// Whether its client is told of ICMP errors.

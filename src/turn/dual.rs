@@ -7,7 +7,7 @@
 
 use super::{
     AllocationId, Engine, Output,
-    allocation::{Allocation, Also, Opening, Slot, Transport},
+    allocation::{Allocation, Also, Opening, Slot, Transport, Wanted},
 };
 use crate::{
     clock::Now,
@@ -76,7 +76,8 @@ impl Engine {
             self.give_back(&first);
         }
         // EVEN-PORT holds for both; it comes without R here.
-        let even = (!first.any_port).then_some(EvenPort { reserve_next: false });
+        let even = matches!(first.wanted, Wanted::Even(_));
+        let even = even.then_some(EvenPort { reserve_next: false });
         let v6 = self.take(first.tuple, &first.identity.user, Family::V6, even);
         match (v4, v6) {
             (Ok(()), Ok(taken)) => {

@@ -164,12 +164,27 @@ impl Shared {
         }
     }
 
-    /// Exchanges a port that something else on this machine holds for another one.
-    pub(super) fn exchange(&self, rng: &mut impl Rng, ip: RelayIp, port: u16) -> Option<u16> {
+    /// Exchanges a port that something else on this machine holds for another one of its kind. What
+    /// is reserved with it moves along, under the same token.
+    pub(super) fn exchange(
+        &self,
+        rng: &mut impl Rng,
+        taken: Taken,
+        even: Option<EvenPort>,
+    ) -> Option<u16> {
         let mut state = self.state();
-        let pool = state.ports.get_mut(&ip)?;
-        let other = pool.take(rng)?;
-        pool.give(port);
+        let State { ports, reservations, .. } = &mut *state;
+        let pool = ports.get_mut(&taken.ip)?;
+        let reserved = taken.reserved.and_then(|token| reservations.get_mut(&token));
+        let other = match (even, &reserved) {
+            (None, _) => pool.take(rng)?,
+            (Some(_), Some(_)) => pool.take_pair(rng)?,
+            (Some(_), None) => pool.take_even(rng)?,
+        };
+        pool.give(taken.port);
+        if let Some(reserved) = reserved {
+            pool.give(std::mem::replace(&mut reserved.port, other + 1));
+        }
         Some(other)
     }
 

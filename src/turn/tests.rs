@@ -552,6 +552,30 @@ fn a_port_range_that_runs_out_is_a_508_and_recovers() {
     world.assert_nothing_is_left();
 }
 
+/// Something else on the machine holds an even port: another is found, and what is reserved with it.
+#[test]
+fn an_even_port_that_is_held_is_another_one() {
+    let config = Config { relay_ports: 50000..=50009, ..Config::default() };
+    for reserve in [0, 0x80] {
+        let mut world = World::new(config.clone(), 1);
+        world.busy.extend([50000, 50002, 50004, 50008]);
+        let mut first = Client::new(ALICE, "alice");
+        let answer =
+            first.request(&mut world, METHOD_ALLOCATE, &[udp(), raw(ATTR_EVEN_PORT, &[reserve])]);
+        assert_eq!((answer.code, answer.relayed().port()), (None, 50006));
+        if let Some(token) = answer.raw(ATTR_RESERVATION_TOKEN) {
+            let mut second = Client::new(BOB, "alice");
+            let wanted = [udp(), raw(ATTR_RESERVATION_TOKEN, &token)];
+            let answer = second.request(&mut world, METHOD_ALLOCATE, &wanted);
+            assert_eq!((answer.code, answer.relayed().port()), (None, 50007));
+        } else {
+            assert_eq!(reserve, 0);
+        }
+        world.advance(secs(600));
+        world.assert_nothing_is_left();
+    }
+}
+
 #[test]
 fn credentials_that_are_over_open_nothing_but_keep_what_they_opened() {
     let mut world = World::default();

@@ -12,6 +12,7 @@ use crate::{
         AllocationId, Engine, Event, FiveTuple, OpenError, Output, Owner, Via,
         allocation::{
             Allocation, Also, DEFAULT_LIFETIME, Opening, RESERVATION_LIFETIME, Slot, Transport,
+            Wanted,
         },
         engine::Timer,
         shared::Taken,
@@ -94,7 +95,11 @@ impl Engine {
             transaction: request.transaction,
             fingerprint: request.fingerprint,
             lifetime,
-            any_port: token.is_none() && even.is_none(),
+            wanted: match (token, even) {
+                (Some(_), _) => Wanted::Reserved,
+                (None, Some(even)) => Wanted::Even(even),
+                (None, None) => Wanted::Any,
+            },
             taken,
             transport,
             attempts: 1,
@@ -155,10 +160,15 @@ impl Engine {
         };
         let outcome = match result {
             Err(OpenError::AddressInUse)
-                if opening.any_port && opening.attempts < MAX_ATTEMPTS && !opening.abandoned =>
+                if opening.wanted != Wanted::Reserved
+                    && opening.attempts < MAX_ATTEMPTS
+                    && !opening.abandoned =>
             {
-                let Taken { ip, port, .. } = opening.taken;
-                match self.common.shared.exchange(&mut self.rng, ip, port) {
+                let wanted = match opening.wanted {
+                    Wanted::Even(even) => Some(even),
+                    _ => None,
+                };
+                match self.common.shared.exchange(&mut self.rng, opening.taken, wanted) {
                     Some(other) => {
                         opening.taken.port = other;
                         opening.attempts += 1;
