@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    CallRecord, CallState, EndReason, EventName, Hub, Output,
+    CallRecord, CallState, EndReason, EventName, Hub, Output, Timestamp,
     call::{Place, RingingDevice, Role, Step, seconds},
     hub::Timer,
     ice::IceServers,
@@ -186,6 +186,34 @@ impl Hub {
         self.tell_if_lost(now, id, Role::Caller, call.parties.caller.is_lost());
     }
 
+    /// Sees to it that the sides of a call always have relay credentials that open allocations: after
+    /// half of their time they are sent others.
+    pub(super) fn freshen_later(&mut self, now: Now, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let half = self.config.credential_ttl / 2;
+        if half.is_zero() || self.config.turn_secrets.is_empty() {
+            return;
+        }
+        let at = now.instant + half;
+        call.fresh_at = Some(at);
+        self.timers.set(at, Timer::Credentials(id));
+    }
+
+    /// Sends both sides of a call fresh relay credentials.
+    pub(super) fn freshen(&mut self, now: Now, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        for role in [Role::Caller, Role::Callee] {
+            let mut data = Map::new();
+            data.insert("callId".into(), json!(id));
+            let user = &call.parties[role].user;
+            IceServers::mint(&self.config, now, user, Some(id)).write_to(&mut data);
+            let expires = Timestamp(now.unix + self.config.credential_ttl);
+            data.insert("expiresAt".into(), json!(expires));
+            self.outbox.send_to(call, role, EventName::IceServers, data.into());
+        }
+        self.freshen_later(now, id);
+    }
+
     /// Ends a call, with nobody having asked for it.
     pub(super) fn end(&mut self, now: Now, id: CallId, reason: EndReason) {
         self.finish(now, id, reason, None);
@@ -222,6 +250,9 @@ impl Hub {
         self.calls.step(id, Step::End(reason)).ok()?;
         let call = self.calls.remove(id)?;
         self.timers.clear(call.ring_until.instant, Timer::Ring(id));
+        if let Some(at) = call.fresh_at {
+            self.timers.clear(at, Timer::Credentials(id));
+        }
         for role in [Role::Caller, Role::Callee] {
             let (party, journal) = (&call.parties[role], &call.journals[role]);
             if let Some(at) = party.grace_until {

@@ -35,6 +35,8 @@ pub(super) enum Timer {
     Grace(CallId, Role),
     /// The candidates of a side have waited for their description long enough.
     Hold(CallId, Role),
+    /// The relay credentials of a call's sides are half as old as they get.
+    Credentials(CallId),
     /// The oldest call that is over has been shown long enough.
     ForgetEnded,
 }
@@ -132,6 +134,7 @@ impl Hub {
                 Timer::Ring(call) => self.end(now, call, EndReason::Timeout),
                 Timer::Grace(call, _) => self.end(now, call, EndReason::ConnectionLost),
                 Timer::Hold(call, role) => self.release(now, call, role),
+                Timer::Credentials(call) => self.freshen(now, call),
                 Timer::ForgetEnded => {
                     self.ended.forget_until(now.instant);
                     if let Some(due) = self.ended.next_due() {

@@ -40,7 +40,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use call::{CallRecord, CallState, Participant, Role, Timestamp};
+pub use call::{CallRecord, CallState, CallStats, Media, Participant, Path, Role, Timestamp};
 pub use config::Config;
 pub use error::{ErrorCode, RequestError};
 pub use hub::{Hub, OnlineUser};

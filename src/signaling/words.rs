@@ -73,6 +73,16 @@ words! {
         CallConnected = "call:connected",
         /// Media stopped flowing, and this side works on it.
         CallReconnecting = "call:reconnecting",
+        /// What this side sends now.
+        MediaUpdate = "media:update",
+        /// Carry something else from now on.
+        CallUpgrade = "call:upgrade",
+        /// Anything that the sides have to say.
+        CallMessage = "call:message",
+        /// How the call goes.
+        CallStats = "call:stats",
+        /// Fresh relay credentials.
+        IceRefresh = "ice:refresh",
     }
 }
 
@@ -101,6 +111,16 @@ words! {
         SignalOffer = "signal:offer",
         /// The other side's SDP answer.
         SignalAnswer = "signal:answer",
+        /// What the other side sends now.
+        MediaUpdated = "media:updated",
+        /// The other side wants the call to carry something else.
+        CallUpgrade = "call:upgrade",
+        /// The call carries something else, or does not.
+        CallUpgraded = "call:upgraded",
+        /// What the other side has to say.
+        CallMessage = "call:message",
+        /// Fresh relay credentials.
+        IceServers = "ice:servers",
         /// The server stops; when to come back.
         ServerDraining = "server:draining",
         /// An event that wanted no answer was refused.

@@ -1,6 +1,7 @@
 //! One call: its sides, its state and what waits to be relayed.
 
 mod journal;
+mod media;
 mod record;
 mod state;
 
@@ -13,6 +14,7 @@ use std::{
 use serde_json::Value;
 
 pub(super) use journal::{DescriptionKind, Journal, JournalFull};
+pub use media::{CallStats, Media, Path};
 pub use record::{CallRecord, Participant, Timestamp};
 pub(super) use record::{RelayMeter, seconds};
 pub use state::CallState;
@@ -83,6 +85,10 @@ pub(super) struct Party {
     pub grace_until: Option<Instant>,
     /// Whether it said that its media stopped.
     pub media_lost: bool,
+    /// What it says that it sends.
+    pub media: Media,
+    /// How it says that the call goes.
+    pub stats: Option<CallStats>,
 }
 
 impl Party {
@@ -127,6 +133,10 @@ pub(super) struct Call {
     /// What each side sent and the other could not get yet.
     pub journals: PerRole<Journal>,
     pub relay: RelayMeter,
+    /// Which side wants the call to be of which type.
+    pub upgrade: Option<(Role, CallType)>,
+    /// When both sides are told of fresh relay credentials, once it is accepted.
+    pub fresh_at: Option<Instant>,
 }
 
 impl Call {
@@ -151,6 +161,8 @@ impl Call {
             ringing: BTreeMap::new(),
             journals: PerRole::default(),
             relay: RelayMeter::default(),
+            upgrade: None,
+            fresh_at: None,
         }
     }
 
@@ -223,6 +235,8 @@ impl Call {
                 name: party.name.clone(),
                 role,
                 device_id: party.device.clone(),
+                media: (party.media != Media::default()).then_some(party.media),
+                stats: party.stats,
                 connected: Some(party.session.is_some() && party.grace_until.is_none() || rings),
             }
         };

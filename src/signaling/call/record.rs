@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use super::{CallState, Role};
+use super::{CallState, CallStats, Media, Role};
 use crate::{
     ids::{CallId, DeviceId, UserId},
     signaling::{CallType, EndReason},
@@ -68,7 +68,7 @@ pub struct CallRecord {
 }
 
 /// One side of a call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
     /// Who it is.
@@ -84,6 +84,12 @@ pub struct Participant {
     /// Whether it is connected to this server; not told of a call that is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connected: Option<bool>,
+    /// What it says that it sends, if it is anything out of the ordinary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
+    /// How it says that the call goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats: Option<CallStats>,
 }
 
 /// What the relay did for one call: the counters of its open allocations, and the sum over those

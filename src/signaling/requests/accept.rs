@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Answered, CallRef, Sender, about, must_ring, parse};
 use crate::{
     clock::Now,
+    ids::CallId,
     signaling::{
         EndReason, EventName, Hub,
         call::{Role, Step},
@@ -17,6 +18,11 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     let payload: CallRef = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
     must_ring(&place, "You are the caller.", "You have accepted the call.")?;
+    take(hub, now, sender, id)
+}
+
+/// Lets a ringing device have the call.
+pub(super) fn take(hub: &mut Hub, now: Now, sender: &Sender, id: CallId) -> Answered {
     hub.calls.step(id, Step::Accept)?;
     let call = hub.calls.find(id)?;
     hub.timers.clear(call.ring_until.instant, Timer::Ring(id));
@@ -44,5 +50,6 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     let mut answer = about(id);
     answer.insert("state".into(), json!(call.state()));
     hub.hand_over(now, id, Role::Caller);
+    hub.freshen_later(now, id);
     Ok(answer)
 }

@@ -3,19 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{Answered, CallRef, Sender, about, parse};
-use crate::{
-    clock::Now,
-    signaling::{ErrorCode, Hub, RequestError},
-};
+use crate::{clock::Now, signaling::Hub};
 
 pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
     let payload: CallRef = parse(data)?;
-    let (id, role) = hub.locate_party(sender, payload.call_id)?;
+    let (id, role) = hub.locate_accepted(sender, payload.call_id)?;
     let call = hub.calls.find(id)?;
-    if !call.state().is_accepted() {
-        let message = "Nobody has accepted the call.";
-        return Err(RequestError::new(ErrorCode::InvalidState, message));
-    }
     let party = &mut call.parties[role];
     let was_lost = party.is_lost();
     party.media_lost = false;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answered, Sender, about, parse, rate_limited};
+use super::{Answered, Sender, about, accept, parse, rate_limited};
 use crate::{
     clock::Now,
     ids::{CallId, UserId},
     signaling::{
-        CallType, EndReason, ErrorCode, Hub, RequestError,
-        call::{Call, Party, PerRole, Step},
+        CallState, CallType, EndReason, ErrorCode, Hub, Media, RequestError,
+        call::{Call, Party, PerRole, Place, Role, Step},
         hub::Timer,
         ice::IceServers,
         rate::interval,
@@ -31,6 +31,9 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     let callee = payload.target_user_id;
     if callee == sender.user {
         return Err(RequestError::new(ErrorCode::InvalidTarget, "You cannot call yourself."));
+    }
+    if let Some(id) = crossing(hub, sender, &callee) {
+        return meet(hub, now, sender, id);
     }
     let metadata = payload.metadata.map(|metadata| metadata.to_string().into_boxed_str());
     if metadata.as_ref().is_some_and(|metadata| metadata.len() > hub.config.max_metadata) {
@@ -67,6 +70,8 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
         session: None,
         grace_until: None,
         media_lost: false,
+        media: Media::default(),
+        stats: None,
     };
     let caller_name = hub.sessions.get(&sender.session).and_then(|session| session.name.clone());
     let parties = PerRole {
@@ -103,5 +108,32 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     } else if let Some(call) = hub.calls.get(id) {
         hub.outbox.show_to_all(now, call);
     }
+    Ok(answer)
+}
+
+/// A call of the other user that rings at this device, or that it has just taken: the two have called
+/// each other (glare).
+fn crossing(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
+    let calls = hub.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
+    calls.iter().copied().find(|id| {
+        let Some(call) = hub.calls.get(*id) else { return false };
+        let is_new = call.state() == CallState::Connecting || !call.state().is_accepted();
+        let here = [Some(Place::Ringing), Some(Place::Party(Role::Callee))];
+        is_new
+            && call.parties.caller.user == *other
+            && here.contains(&call.place_of(sender.session))
+    })
+}
+
+/// There is one call: whoever comes second takes the other's.
+fn meet(hub: &mut Hub, now: Now, sender: &Sender, id: CallId) -> Answered {
+    let mut answer = match hub.calls.find(id)?.state() {
+        CallState::Connecting => about(id),
+        _ => accept::take(hub, now, sender, id)?,
+    };
+    let call = hub.calls.find(id)?;
+    answer.insert("state".into(), json!(call.state()));
+    answer.insert("glare".into(), json!(true));
+    IceServers::mint(&hub.config, now, &sender.user, Some(id)).write_to(&mut answer);
     Ok(answer)
 }

@@ -6,11 +6,16 @@ mod cancel;
 mod candidate;
 mod connected;
 mod end;
+mod ice_refresh;
 mod initiate;
+mod media_update;
+mod message;
 mod offer;
 mod reconnecting;
 mod reject;
+mod report;
 mod ring;
+mod upgrade;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -178,6 +183,11 @@ impl Hub {
             RequestName::SignalAnswer => answer::apply(self, now, sender, data),
             RequestName::CallConnected => connected::apply(self, now, sender, &data),
             RequestName::CallReconnecting => reconnecting::apply(self, now, sender, &data),
+            RequestName::MediaUpdate => media_update::apply(self, sender, &data),
+            RequestName::CallUpgrade => upgrade::apply(self, now, sender, &data),
+            RequestName::CallMessage => message::apply(self, sender, data),
+            RequestName::CallStats => report::apply(self, sender, &data),
+            RequestName::IceRefresh => ice_refresh::apply(self, now, sender, &data),
         }
     }
 
@@ -227,6 +237,19 @@ impl Hub {
                 Err(RequestError::new(ErrorCode::InvalidState, "Accept the call first."))
             }
         }
+    }
+
+    /// The same for what makes sense once somebody has accepted.
+    fn locate_accepted(
+        &self,
+        sender: &Sender,
+        id: Option<CallId>,
+    ) -> Result<(CallId, Role), RequestError> {
+        let (id, role) = self.locate_party(sender, id)?;
+        if self.calls.get(id).is_some_and(|call| call.state().is_accepted()) {
+            return Ok((id, role));
+        }
+        Err(RequestError::new(ErrorCode::InvalidState, "Nobody has accepted the call."))
     }
 }
 

@@ -55,7 +55,7 @@ fn wrong_payloads_are_refused_by_the_name_of_the_field() {
 fn unknown_events_are_refused_and_counted() {
     let (mut world, alice, _) = World::with_alice_and_bob();
     // Some of these are for a later day.
-    for event in ["", "call:transfer", "media:update", "presence:subscribe", "CALL:END", "error"] {
+    for event in ["", "call:transfer", "room:join", "presence:subscribe", "CALL:END", "error"] {
         world.refused(alice, event, json!({}), "unknown_event");
     }
     world.emit(alice, "message", json!([]));
@@ -76,6 +76,8 @@ fn a_stranger_gets_nothing_out_of_a_call() {
         for &request in RequestName::ALL.iter().filter(|r| **r != RequestName::CallInitiate) {
             let mut data = candidate(1);
             data["sdp"] = json!("v=0");
+            data["callType"] = json!("video");
+            data["data"] = json!("hello");
             data["callId"] = json!(call);
             world.refused(eve, request.as_str(), data, code);
         }
@@ -97,7 +99,11 @@ fn every_request_needs_its_state() {
     for &request in RequestName::ALL.iter().filter(|r| **r != RequestName::CallInitiate) {
         let mut data = candidate(1);
         data["sdp"] = json!("v=0");
-        world.refused(alice, request.as_str(), data.clone(), "call_id_required");
+        data["callType"] = json!("video");
+        data["data"] = json!("hello");
+        if request != RequestName::IceRefresh {
+            world.refused(alice, request.as_str(), data.clone(), "call_id_required");
+        }
         data["callId"] = json!(other);
         world.refused(alice, request.as_str(), data, "call_not_found");
     }

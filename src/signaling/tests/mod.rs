@@ -5,6 +5,7 @@ mod bad_input;
 mod calls;
 mod candidates;
 mod docs;
+mod in_call;
 mod lost;
 mod resume;
 mod seed;
@@ -282,7 +283,8 @@ fn check(hub: &Hub, now: Now) {
     for call in hub.calls.iter() {
         in_state.add(call.state());
         let accepted = call.state().is_accepted();
-        timers += usize::from(!accepted);
+        timers += usize::from(!accepted) + usize::from(call.fresh_at.is_some());
+        assert!(accepted || call.fresh_at.is_none());
         assert!(!call.state().is_over());
         assert_eq!(accepted, call.parties.callee.device.is_some());
         assert!(!accepted || call.ringing.is_empty());

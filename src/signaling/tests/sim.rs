@@ -84,6 +84,7 @@ struct Sim {
     candidates_taken: u64,
     resumed: u64,
     repeated: u64,
+    crossed: u64,
     log: Vec<String>,
 }
 
@@ -142,6 +143,7 @@ impl Sim {
             candidates_taken: 0,
             resumed: 0,
             repeated: 0,
+            crossed: 0,
             log: Vec::new(),
         }
     }
@@ -325,6 +327,11 @@ impl Sim {
                 SignalAnswer,
                 CallConnected,
                 CallReconnecting,
+                MediaUpdate,
+                CallUpgrade,
+                CallUpgrade,
+                CallMessage,
+                CallStats,
                 CallEnd,
             ]
             .choose(&mut self.rng),
@@ -370,6 +377,11 @@ impl Sim {
                 let ip = address(self.number);
                 data["sdp"] = json!(format!("v=0\r\nc=IN IP4 {ip}\r\na=ice-ufrag:{ufrag}\r\n"));
             }
+            RequestName::CallUpgrade => {
+                data["callType"] = json!(["audio", "video"].choose(&mut self.rng).unwrap());
+                data["accept"] = json!(self.rng.random_bool(0.7));
+            }
+            RequestName::CallMessage => data["data"] = json!(self.number),
             _ => {}
         }
         // Most calls are clear without it.
@@ -551,8 +563,11 @@ impl Sim {
             return;
         }
         let seat = self.sessions[&session].clone();
+        if event == "ice:refresh" && answer["callId"].is_null() {
+            return;
+        }
         let call: CallId = answer["callId"].as_str().unwrap().parse().unwrap();
-        if event == "call:initiate" {
+        if event == "call:initiate" && answer["glare"] != true {
             let watched = Watched {
                 caller: seat,
                 callee: user(data["targetUserId"].as_str().unwrap()),
@@ -570,10 +585,13 @@ impl Sim {
         assert!(!watched.ended, "something was done in a call that is over");
         assert!(seat.0 == watched.caller.0 || seat.0 == watched.callee, "a stranger got through");
         match event.as_str() {
-            "call:accept" => {
+            // The two have called each other; asked again, it is the same call.
+            "call:initiate" if watched.winner.as_ref() == Some(&seat) => self.crossed += 1,
+            "call:accept" | "call:initiate" => {
                 assert_eq!(watched.winner, None, "two devices won");
                 assert_eq!(seat.0, watched.callee);
                 watched.winner = Some(seat);
+                self.crossed += u64::from(event == "call:initiate");
             }
             "call:end" | "call:cancel" | "call:reject" => {
                 let reason = answer["reason"].as_str().unwrap().to_owned();
@@ -637,6 +655,9 @@ impl Sim {
                 watched.audience.entry(session).or_default();
                 assert!(watched.winner.is_some() || is_caller);
             }
+            "media:updated" | "call:upgrade" | "call:upgraded" | "call:message" => {
+                assert!(watched.winner.is_some(), "{name} before anyone accepted");
+            }
             "call:ringing" | "call:accepted" => assert!(is_caller),
             "call:reconnecting" | "call:reconnected" => assert!(watched.winner.is_some()),
             other => panic!("{other} was not expected"),
@@ -691,7 +712,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         None => 0..number("CALLBOX_SIM_RUNS").unwrap_or(300),
     };
     let mut ended = BTreeMap::new();
-    let (mut relayed, mut resumed, mut repeated) = (0, 0, 0);
+    let (mut relayed, mut resumed, mut repeated, mut crossed) = (0, 0, 0, 0);
     for seed in seeds.clone() {
         let mut sim = Sim::new(seed);
         sim.run();
@@ -702,12 +723,16 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         relayed += counters.candidates_relayed;
         resumed += sim.resumed;
         repeated += sim.repeated;
+        crossed += sim.crossed;
     }
     if seeds.end - seeds.start < 100 {
         return;
     }
     // A simulation in which nothing happens proves nothing.
-    println!("{relayed} candidates; {resumed} sessions resumed; {repeated} repeated; {ended:?}");
+    println!(
+        "{relayed} candidates; {resumed} sessions resumed; {repeated} repeated; {crossed} crossed; {ended:?}"
+    );
+    assert!(crossed > 50, "{crossed}");
     assert!(resumed > 500 && repeated > 500, "{resumed} {repeated}");
     assert!(relayed > 1000, "{relayed} candidates");
     for reason in [

@@ -1,0 +1,48 @@
+//! What a side of a call says of what it sends, and of how it goes.
+
+use serde::{Deserialize, Serialize};
+
+/// What a side sends now, as it said with `media:update`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Media {
+    /// No sound.
+    pub muted: bool,
+    /// Whether there are pictures; nothing if it has not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub video: Option<bool>,
+    /// The call is on hold.
+    pub held: bool,
+}
+
+/// How the call goes, as a side measured it last: what `RTCPeerConnection.getStats` tells.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallStats {
+    /// The round trip, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    /// The jitter, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<f64>,
+    /// Lost packets, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_percent: Option<f64>,
+    /// The type of the candidate that media leaves by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Path>,
+}
+
+/// The types of candidates (RFC 8445 §5.1.1), as browsers name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Path {
+    /// An address of its own.
+    Host,
+    /// One that a NAT gave it.
+    Srflx,
+    /// One that the other side learned of from a packet.
+    Prflx,
+    /// One of a relay.
+    Relay,
+}

@@ -1,0 +1,36 @@
+//! `call:stats { callId?, rttMs?, jitterMs?, lossPercent?, path? }`: how the call goes, as this side
+//! measures it. The latest is shown with the call, and kept on its record.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Answered, Sender, about, invalid, parse};
+use crate::{
+    ids::CallId,
+    signaling::{CallStats, Hub},
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    call_id: Option<CallId>,
+    #[serde(flatten)]
+    stats: CallStats,
+}
+
+pub(super) fn apply(hub: &mut Hub, sender: &Sender, data: &Value) -> Answered {
+    let payload: Payload = parse(data)?;
+    let stats = payload.stats;
+    for (name, value, most) in [
+        ("rttMs", stats.rtt_ms, 1e6),
+        ("jitterMs", stats.jitter_ms, 1e6),
+        ("lossPercent", stats.loss_percent, 100.0),
+    ] {
+        if value.is_some_and(|value| !(0.0..=most).contains(&value)) {
+            return Err(invalid(format!("{name} must be between 0 and {most}.")));
+        }
+    }
+    let (id, role) = hub.locate_accepted(sender, payload.call_id)?;
+    hub.calls.find(id)?.parties[role].stats = Some(stats);
+    Ok(about(id))
+}
