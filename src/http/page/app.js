@@ -16,13 +16,16 @@ class SignalingError extends Error {
 
 /**
  * The plain WebSocket front: `{ event, id, data }` out, `{ re, data }` and `{ event, data }` in.
- * Connects again by itself, with backoff and jitter, until `stop`. Each server event is
- * dispatched under its own name, its payload as `detail`; the state as `status`.
+ * Connects again by itself, with backoff and jitter, until `stop`, and goes on with the session that
+ * it had: each event comes once and in order, and a request whose answer was lost is made again,
+ * which the server knows by its `msgId`. Each server event is dispatched under its own name, its
+ * payload as `detail`; the state as `status`.
  */
 class Signaling extends EventTarget {
   static ANSWER_WITHIN_MS = 10_000;
   static FIRST_DELAY_MS = 400;
   static LONGEST_DELAY_MS = 10_000;
+  static ACKNOWLEDGE_AFTER_MS = 1_000;
 
   #url;
   #token;
@@ -37,6 +40,12 @@ class Signaling extends EventTarget {
   losses = 0;
   #pending = new Map();
   #waiting = [];
+  /** The session, and the number of the last of its events that has come. */
+  #session = null;
+  #seq = 0;
+  #ackTimer = 0;
+  /** When the server said that it stops: how long it wants to be left alone. */
+  #drained = null;
 
   /** `token` is asked for a token at every connection: `async ({ fresh }) => string`. */
   constructor(url, token, deviceId) {
@@ -54,9 +63,14 @@ class Signaling extends EventTarget {
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#ackTimer);
     removeEventListener('online', this.#hurry);
     this.#socket?.close(1000);
-    this.#fail('stopped', 'Signed out.');
+    for (const entry of this.#pending.values()) {
+      clearTimeout(entry.timer);
+      entry.reject(new SignalingError({ code: 'stopped', message: 'Signed out.' }));
+    }
+    this.#pending.clear();
   }
 
   get online() {
@@ -66,7 +80,7 @@ class Signaling extends EventTarget {
   /** Sends a request, once there is a session to send it on, and gives its answer. */
   request(event, data = {}) {
     return new Promise((resolve, reject) => {
-      const entry = { event, data, resolve, reject };
+      const entry = { event, data: { ...data, msgId: crypto.randomUUID?.() ?? `${Math.random()}` }, resolve, reject };
       entry.timer = setTimeout(() => {
         this.#waiting = this.#waiting.filter((other) => other !== entry);
         this.#pending.delete(entry.id);
@@ -102,6 +116,7 @@ class Signaling extends EventTarget {
     this.#socket = socket;
     socket.onopen = () => {
       const data = { token, protocol: 1, deviceId: this.#deviceId };
+      if (this.#session) data.resume = { sessionId: this.#session, seq: this.#seq };
       socket.send(JSON.stringify({ event: 'session:hello', id: this.#nextId++, data }));
     };
     socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
@@ -110,13 +125,27 @@ class Signaling extends EventTarget {
       this.#socket = null;
       if (this.#welcomed) this.losses += 1;
       this.#welcomed = false;
-      this.#fail('connection_lost', 'The connection to the server was lost.');
+      clearTimeout(this.#ackTimer);
+      this.#ackTimer = 0;
+      // Whether these were heard is not known: they are made again.
+      this.#waiting.unshift(...this.#pending.values());
+      this.#pending.clear();
       this.#retry();
     };
   }
 
-  #receive({ event, re, data }) {
+  #receive({ event, re, seq, data }) {
+    if (seq !== undefined) {
+      this.#seq = seq;
+      this.#ackTimer ||= setTimeout(() => {
+        this.#ackTimer = 0;
+        this.#socket?.send(JSON.stringify({ ack: this.#seq }));
+      }, Signaling.ACKNOWLEDGE_AFTER_MS);
+    }
+    if (event === 'server:draining') this.#drained = data.reconnectAfterMs;
     if (event === 'session:welcome') {
+      if (!data.resumed) this.#seq = 0;
+      this.#session = data.sessionId;
       this.#welcomed = true;
       this.#attempt = 0;
       this.#status('online');
@@ -133,22 +162,15 @@ class Signaling extends EventTarget {
     if (event) this.dispatchEvent(new CustomEvent(event, { detail: data }));
   }
 
-  /** Requests that were sent get no answer any more; those that wait go on waiting. */
-  #fail(code, message) {
-    for (const entry of this.#pending.values()) {
-      clearTimeout(entry.timer);
-      entry.reject(new SignalingError({ code, message }));
-    }
-    this.#pending.clear();
-  }
-
   #retry() {
     if (this.#stopped) return;
     this.#status('offline');
     const ceiling = Math.min(Signaling.LONGEST_DELAY_MS, Signaling.FIRST_DELAY_MS * 2 ** this.#attempt);
     this.#attempt += 1;
     // Half fixed, half random: pages that lost the server together do not return together.
-    this.#timer = setTimeout(() => this.#connect(), ceiling * (0.5 + Math.random() / 2));
+    const delay = this.#drained ?? ceiling * (0.5 + Math.random() / 2);
+    this.#drained = null;
+    this.#timer = setTimeout(() => this.#connect(), delay);
   }
 
   #hurry = () => {
@@ -202,6 +224,7 @@ async function openMedia(type) {
  */
 class Call extends EventTarget {
   static LATE_CANDIDATES_MS = 8_000;
+  static RESTART_WITHIN_MS = 15_000;
 
   state = 'initiating';
   id = null;
@@ -219,6 +242,7 @@ class Call extends EventTarget {
   #negotiated = false;
   #candidates = [];
   #queue = Promise.resolve();
+  #restarting = 0;
 
   constructor(signaling, { peer, name = peer, type, outgoing, relayOnly, id = null, iceServers = [] }) {
     super();
@@ -395,11 +419,27 @@ class Call extends EventTarget {
         this.#tell('call:reconnecting');
         this.#to('reconnecting');
       } else if (pc.connectionState === 'failed') {
-        if (this.connectedAt) this.#giveUp('connection_lost');
+        if (this.connectedAt) this.#restart();
         // "Failed" is said when the candidates so far have failed. Better ones may be on their way.
         else setTimeout(() => pc.connectionState === 'failed' && this.#giveUp('ice_failed'), Call.LATE_CANDIDATES_MS);
       }
     };
+  }
+
+  /** The path is gone: another one is looked for, while the server can carry the descriptions. */
+  #restart() {
+    this.#to('reconnecting');
+    this.pc.restartIce();
+    clearTimeout(this.#restarting);
+    this.#restarting = setTimeout(() => {
+      if (this.pc.connectionState === 'failed') this.#giveUp('connection_lost');
+    }, Call.RESTART_WITHIN_MS);
+  }
+
+  /** The server has fresh credentials for the relay: what is gathered from now on uses them. */
+  servers(iceServers) {
+    this.iceServers = iceServers;
+    this.pc?.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
   }
 
   #giveUp(reason) {
@@ -761,10 +801,10 @@ function listen(hub) {
   const ours = (data) => call && (!data.callId || data.callId === call.id);
 
   on('status', connectionChanged);
-  on('session:welcome', ({ iceServers }) => {
+  on('session:welcome', ({ iceServers, resumed }) => {
     showServers(iceServers);
-    // Whoever still rings is announced again to the new session.
-    if (incoming) closeIncoming();
+    // Whoever still rings is announced again to a new session.
+    if (incoming && !resumed) closeIncoming();
     call?.recheck();
     refreshPeople();
   });
@@ -774,6 +814,7 @@ function listen(hub) {
   on('call:accepted', (data) => ours(data) && call.outgoing && call.accepted());
   on('signal:offer', (data) => ours(data) && call.description({ type: 'offer', sdp: data.sdp }));
   on('signal:answer', (data) => ours(data) && call.description({ type: 'answer', sdp: data.sdp }));
+  on('ice:servers', (data) => ours(data) && call.servers(data.iceServers));
   on('ice:candidate', (data) => ours(data) && call.candidate(data.candidate));
   on('call:ended', (data) => {
     if (incoming && data.callId === incoming.id) {
