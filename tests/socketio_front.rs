@@ -131,8 +131,12 @@ async fn a_flood_is_told_that_it_is_one() {
     // All in one request, faster than the hub takes them; nothing comes back for any of them.
     let ring = format!("42{}", json!(["call:ring", { "callId": call }]));
     let flood = vec![ring; 50_000].join("\x1e");
-    session.send(&flood);
-    let heard = session.until("rate_limited");
+    // It asks for what comes before it sends: told once, the session is soon gone.
+    let heard = std::thread::scope(|scope| {
+        let heard = scope.spawn(|| session.until("rate_limited"));
+        session.send(&flood);
+        heard.join().unwrap()
+    });
     assert!(heard.contains(r#""code":"rate_limited""#), "{heard}");
     let sample = "callbox_errors_total{code=\"rate_limited\"}";
     server.wait_for_metric(sample, |value| value == 1.0);

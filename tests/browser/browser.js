@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 import { until } from '../socketio/server.js';
@@ -156,4 +157,42 @@ export function noComplaints(...pages) {
 
 export async function screenshot(page, name) {
   await page.screenshot({ path: path.join(out, `${name}.png`) });
+}
+
+/** A way to the server over TCP that can be cut. */
+export async function wire(to) {
+  const open = new Set();
+  let cut = false;
+  const proxy = net.createServer((near) => {
+    if (cut) return near.destroy();
+    const far = net.connect(Number(to.port), to.hostname);
+    for (const [from, other] of [[near, far], [far, near]]) {
+      open.add(from);
+      from.on('error', () => {}).on('close', () => { open.delete(from); other.destroy(); });
+      from.pipe(other);
+    }
+  });
+  await new Promise((listening) => proxy.listen(0, '127.0.0.1', listening));
+  return {
+    http: `http://127.0.0.1:${proxy.address().port}`,
+    cut() { cut = true; for (const socket of open) socket.destroy(); },
+    mend() { cut = false; },
+    close() { proxy.close(); this.cut(); },
+  };
+}
+
+/** Watches the video of a page; gives the longest time in which no frame was decoded. */
+export async function longestPause(page, during) {
+  await page.evaluate(() => {
+    const watch = (window.watch = { frames: 0, last: performance.now(), longest: 0 });
+    watch.timer = setInterval(async () => {
+      const report = [...(await window.peerConnections.at(-1).getStats()).values()];
+      const frames = report.find((entry) => entry.type === 'inbound-rtp' && entry.kind === 'video')?.framesDecoded ?? 0;
+      const now = performance.now();
+      if (frames > watch.frames) Object.assign(watch, { frames, last: now });
+      watch.longest = Math.max(watch.longest, now - watch.last);
+    }, 50);
+  });
+  await during();
+  return page.evaluate(() => { clearInterval(window.watch.timer); return window.watch.longest; });
 }

@@ -2,10 +2,9 @@
 // to its session, and the path can be made anew afterwards.
 
 import assert from 'node:assert/strict';
-import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { connect, launch, noComplaints, screenshot, signIn, startServer, stats, summary, until, videoAdvances } from './browser.js';
+import { connect, launch, longestPause, noComplaints, screenshot, signIn, startServer, stats, summary, until, videoAdvances, wire } from './browser.js';
 
 let server;
 let browser;
@@ -18,48 +17,10 @@ after(async () => {
   assert.equal(await server?.stop(), 0, 'the server ended cleanly');
 });
 
-/** A way to the server over TCP that can be cut. */
-async function wire(to) {
-  const open = new Set();
-  let cut = false;
-  const proxy = net.createServer((near) => {
-    if (cut) return near.destroy();
-    const far = net.connect(Number(to.port), to.hostname);
-    for (const [from, other] of [[near, far], [far, near]]) {
-      open.add(from);
-      from.on('error', () => {}).on('close', () => { open.delete(from); other.destroy(); });
-      from.pipe(other);
-    }
-  });
-  await new Promise((listening) => proxy.listen(0, '127.0.0.1', listening));
-  return {
-    server: { ...server, http: `http://127.0.0.1:${proxy.address().port}` },
-    cut() { cut = true; for (const socket of open) socket.destroy(); },
-    mend() { cut = false; },
-    close() { proxy.close(); this.cut(); },
-  };
-}
-
-/** Watches the video of a page; gives the longest time in which no frame was decoded. */
-async function longestPause(page, during) {
-  await page.evaluate(() => {
-    const watch = (window.watch = { frames: 0, last: performance.now(), longest: 0 });
-    watch.timer = setInterval(async () => {
-      const report = [...(await window.peerConnections.at(-1).getStats()).values()];
-      const frames = report.find((entry) => entry.type === 'inbound-rtp' && entry.kind === 'video')?.framesDecoded ?? 0;
-      const now = performance.now();
-      if (frames > watch.frames) Object.assign(watch, { frames, last: now });
-      watch.longest = Math.max(watch.longest, now - watch.last);
-    }, 50);
-  });
-  await during();
-  return page.evaluate(() => { clearInterval(window.watch.timer); return window.watch.longest; });
-}
-
 describe('a page that loses the server', () => {
   it('keeps its call, and comes back to it', async () => {
     const way = await wire(new URL(server.http));
-    const alice = await signIn(browser, way.server, 'alice', { relayOnly: true });
+    const alice = await signIn(browser, way, 'alice', { relayOnly: true });
     const bob = await signIn(browser, server, 'bob', { relayOnly: true });
     const id = await connect(alice, bob);
     for (const page of [alice, bob]) await videoAdvances(page);

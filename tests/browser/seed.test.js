@@ -10,7 +10,8 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { launch, newPage, noComplaints, startServer, stats, until, videoAdvances } from './browser.js';
+import { setTimeout as pause } from 'node:timers/promises';
+import { launch, longestPause, newPage, noComplaints, startServer, stats, until, videoAdvances, wire } from './browser.js';
 
 const require = createRequire(import.meta.url);
 const read = (...parts) => readFileSync(path.join(import.meta.dirname, ...parts), 'utf8');
@@ -49,7 +50,7 @@ after(async () => {
   await server?.stop();
 });
 
-async function open(name, { call, relayOnly }) {
+async function open(name, { call, relayOnly, device, url = server.socketIo }) {
   const page = await newPage(browser);
   page.user = name;
   if (relayOnly) {
@@ -62,7 +63,7 @@ async function open(name, { call, relayOnly }) {
       };
     });
   }
-  const query = new URLSearchParams({ url: server.socketIo, token: await server.token(name), ...(call && { call }) });
+  const query = new URLSearchParams({ url, token: await server.token(name), ...(call && { call }), ...(device && { device }) });
   await page.goto(`http://127.0.0.1:${site.address().port}/?${query}`);
   await page.waitForSelector('body[data-connected]');
   return page;
@@ -102,4 +103,38 @@ describe('the snippets of the call flow', () => {
       await bob.context().close();
     });
   }
+
+  it('go on when the connection to the server is cut', async () => {
+    const way = await wire(new URL(server.http));
+    const bob = await open('bob', { relayOnly: true, device: 'phone' });
+    const alice = await open('alice', { call: 'bob', relayOnly: true, device: 'laptop', url: way.http });
+    for (const page of [alice, bob]) {
+      await until(`${page.user} has a peer connection`, () => page.evaluate(() => window.pc?.connectionState === 'connected'), 20_000);
+      await videoAdvances(page);
+    }
+    const id = await alice.evaluate(() => window.currentCall());
+    const pauses = await Promise.all([alice, bob].map((page) => longestPause(page, async () => {
+      if (page === alice) way.cut();
+      await alice.waitForSelector('body[data-connected="no"]');
+      // This long it is cut: time itself is what is tested.
+      await pause(5_000);
+      if (page === alice) way.mend();
+      await alice.waitForSelector('body[data-connected="yes"]', { timeout: 20_000 });
+    })));
+    for (const longest of pauses) assert.ok(longest < 1_000, `no frame for ${longest} ms`);
+    await until('it is told where the call stands', () => alice.evaluate(() => window.heard.includes('call:sync')));
+    assert.equal((await server.call(id)).state, 'connected');
+
+    const ufrag = () => bob.evaluate(() => window.pc.remoteDescription.sdp.match(/a=ice-ufrag:(\S+)/)[1]);
+    const before = await ufrag();
+    await alice.evaluate(() => window.restart());
+    await until('both have another path', async () => (await ufrag()) !== before
+      && (await alice.evaluate(() => window.pc.signalingState === 'stable' && window.pc.connectionState === 'connected')));
+    for (const page of [alice, bob]) await videoAdvances(page);
+
+    await alice.evaluate(() => window.hangUp());
+    await bob.waitForSelector('body[data-ended="hangup"]');
+    for (const page of [alice, bob]) await page.context().close();
+    way.close();
+  });
 });

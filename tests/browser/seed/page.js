@@ -4,7 +4,7 @@
 // The test puts the snippets in the place of the next line, as they are but for the types.
 /* SNIPPETS */
 
-const { url, token, call: targetUserId } = Object.fromEntries(new URLSearchParams(location.search));
+const { url, token, call: targetUserId, device: deviceId } = Object.fromEntries(new URLSearchParams(location.search));
 const remoteVideo = document.getElementById('remoteVideo');
 const heard = [];
 let socket;
@@ -24,11 +24,13 @@ async function takeDescription(description) {
   for (const candidate of early.splice(0)) await pc.addIceCandidate(candidate);
 }
 
-socket = io(url, { auth: { token } });
+socket = io(url, { auth: { token, deviceId } });
 socket.onAny((event) => heard.push(event));
+socket.on('disconnect', () => { document.body.dataset.connected = 'no'; });
 socket.on('connect', () => {
   document.body.dataset.connected = 'yes';
-  if (!targetUserId) return;
+  // It connects again by itself; the call goes on then.
+  if (!targetUserId || callId) return;
   socket.emit('call:initiate', { targetUserId, callType: 'video' }, (answer) => {
     ({ callId, turnCredentials } = answer);
   });
@@ -69,6 +71,11 @@ socket.on('call:ended', ({ reason }) => {
 window.hangUp = () => {
   socket.emit('call:end', { callId });
   pc.close();
+};
+window.restart = async () => {
+  const offer = await pc.createOffer({ iceRestart: true });
+  await pc.setLocalDescription(offer);
+  socket.emit('signal:offer', { callId, sdp: offer.sdp });
 };
 window.heard = heard;
 window.currentCall = () => callId;
