@@ -131,12 +131,11 @@ async fn a_flood_is_told_that_it_is_one() {
     // All in one request, faster than the hub takes them; nothing comes back for any of them.
     let ring = format!("42{}", json!(["call:ring", { "callId": call }]));
     let flood = vec![ring; 50_000].join("\x1e");
-    // It asks for what comes before it sends: told once, the session is soon gone.
-    let heard = std::thread::scope(|scope| {
-        let heard = scope.spawn(|| session.until("rate_limited"));
-        session.send(&flood);
-        heard.join().unwrap()
-    });
+    // It asks for what comes while it sends: once it is told, the session is soon gone.
+    let (authority, request) = (server.authority().to_owned(), session.post(&flood));
+    let sender = std::thread::spawn(move || http::raw(&authority, request.as_bytes()));
+    let heard = session.until("rate_limited");
+    sender.join().unwrap();
     assert!(heard.contains(r#""code":"rate_limited""#), "{heard}");
     let sample = "callbox_errors_total{code=\"rate_limited\"}";
     server.wait_for_metric(sample, |value| value == 1.0);
@@ -196,14 +195,17 @@ impl<'a> Polling<'a> {
     }
 
     fn send(&self, packet: &str) -> http::Response {
-        let head = format!(
+        http::raw(self.server.authority(), self.post(packet).as_bytes())
+    }
+
+    fn post(&self, packet: &str) -> String {
+        format!(
             "POST {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: text/plain\r\n\
              content-length: {}\r\n\r\n{packet}",
             self.path,
             self.server.authority(),
             packet.len()
-        );
-        http::raw(self.server.authority(), head.as_bytes())
+        )
     }
 
     fn poll(&self) -> http::Response {
