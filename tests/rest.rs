@@ -194,3 +194,52 @@ fn there_may_be_so_many_connections() {
     assert_eq!((refused.status, refused.error().as_str()), (503, "too_many_connections"));
     drop(held);
 }
+
+#[tokio::test]
+async fn operators_end_calls_and_sessions() {
+    let key = "an-api-key-of-some-length";
+    let server = Server::with(&["--api-key", key]);
+    let headers = [("authorization", format!("Bearer {key}"))];
+    let ask =
+        |method: &str, path: &str| http::request(server.authority(), method, path, &headers, None);
+    let mut alice = websocket::Client::sign_in_on(&server, "alice", Some("laptop")).await;
+    let mut bob = websocket::Client::sign_in_on(&server, "bob", Some("phone")).await;
+    let initiate = || json!({ "targetUserId": "bob", "callType": "audio" });
+
+    // A call.
+    let call = alice.request("call:initiate", initiate()).await["callId"].clone();
+    let path = format!("/api/v1/calls/{}", call.as_str().unwrap());
+    assert_eq!(http::request(server.authority(), "DELETE", &path, &[], None).status, 401);
+    let ended = ask("DELETE", &path);
+    assert_eq!((ended.status, &ended.json()["reason"]), (200, &json!("kicked")));
+    for client in [&mut alice, &mut bob] {
+        assert_eq!(client.event("call:ended").await["reason"], "kicked");
+    }
+    // Once more it is as it was; and what never was is not there.
+    assert_eq!(ask("DELETE", &path).json()["endedAt"], ended.json()["endedAt"]);
+    assert_eq!(ask("DELETE", "/api/v1/calls/nonsense").status, 404);
+
+    // Sessions.
+    let tablet = websocket::Client::sign_in_on(&server, "bob", Some("tablet")).await;
+    drop(tablet);
+    server.wait_for_metric("callbox_sessions_away", |away| away == 1.0);
+    let all = ask("GET", "/api/v1/sessions").json();
+    assert_eq!(all["sessions"].as_array().map(Vec::len), Some(3), "{all}");
+    let bobs = ask("GET", "/api/v1/sessions?userId=bob").json();
+    let seen: Vec<_> = bobs["sessions"].as_array().unwrap().iter().collect();
+    assert_eq!(seen.iter().map(|s| &s["deviceId"]).collect::<Vec<_>>(), ["phone", "tablet"]);
+    assert_eq!(seen.iter().map(|s| &s["connected"]).collect::<Vec<_>>(), [true, false]);
+
+    // A device that is in no call, then a user who is.
+    let kicked = ask("DELETE", "/api/v1/sessions?userId=bob&deviceId=tablet").json();
+    assert_eq!(kicked, json!({ "sessions": 1, "calls": 0 }));
+    alice.request("call:initiate", initiate()).await;
+    bob.event("call:incoming").await;
+    bob.request("call:accept", json!({})).await;
+    let kicked = ask("DELETE", "/api/v1/sessions?userId=bob").json();
+    assert_eq!(kicked, json!({ "sessions": 1, "calls": 1 }));
+    assert_eq!(alice.event("call:ended").await["reason"], "kicked");
+    assert_eq!(bob.closed().await.0, 4410);
+    assert_eq!(ask("DELETE", "/api/v1/sessions").status, 400);
+    assert_eq!(ask("DELETE", "/api/v1/sessions?userId=nobody").json()["sessions"], 0);
+}

@@ -147,7 +147,7 @@ fn pipe(budget: usize) -> (Outlet, Inlet) {
     (outlet, Inlet { queue: receiver, waiting, cut })
 }
 
-type View = Box<dyn FnOnce(&Hub, Now) + Send>;
+type Act = Box<dyn FnOnce(&mut Hub, Now) + Send>;
 
 /// What comes to the hub from the fronts.
 enum Command {
@@ -160,7 +160,7 @@ enum Command {
     },
     /// From a connection, which goes by the name that it was opened with.
     Input(Input),
-    View(View),
+    Act(Act),
 }
 
 /// Where the relay's news go. It never blocks: a relay worker has packets to move.
@@ -237,12 +237,20 @@ impl HubHandle {
         &self,
         look: impl FnOnce(&Hub, Now) -> T + Send + 'static,
     ) -> Option<T> {
+        self.act(|hub, now| look(hub, now)).await
+    }
+
+    /// Does something to the hub, for operators. `None` once the server has stopped.
+    pub async fn act<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Hub, Now) -> T + Send + 'static,
+    ) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
-        let view: View = Box::new(move |hub, now| {
+        let act: Act = Box::new(move |hub, now| {
             // Whoever asked may have gone away.
-            let _ = sender.send(look(hub, now));
+            let _ = sender.send(act(hub, now));
         });
-        self.send(Command::View(view)).await;
+        self.send(Command::Act(act)).await;
         receiver.await.ok()
     }
 
@@ -316,7 +324,11 @@ impl HubTask {
                     self.hub.handle(now, input);
                 }
             }
-            Command::View(view) => view(&self.hub, now),
+            Command::Act(act) => {
+                // What was due before it happens first, as with any input.
+                self.hub.handle_timeout(now);
+                act(&mut self.hub, now);
+            }
         }
     }
 

@@ -174,7 +174,8 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
     let api = Router::new()
         .route("/api/v1/ice-servers", get(rest::ice_servers))
         .route("/api/v1/calls", get(rest::calls))
-        .route("/api/v1/calls/{id}", get(rest::call))
+        .route("/api/v1/calls/{id}", get(rest::call).delete(rest::hang_up))
+        .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::map_response(no_store))
         .layer(cors);

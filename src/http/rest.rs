@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::{HeaderMap, header},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{app::App, error::ApiError};
 use crate::{
     auth::Identity,
-    ids::CallId,
-    signaling::{CallRecord, ErrorCode},
+    ids::{CallId, DeviceId, UserId},
+    signaling::{CallRecord, ErrorCode, Kicked, SessionRecord},
 };
 
 /// The token or key of a request, if it has one.
@@ -85,6 +86,62 @@ pub(super) async fn call(
     let id: CallId = id.parse().map_err(|_| not_found())?;
     let call = app.hub.view(move |hub, now| hub.call(now, id)).await;
     call.ok_or_else(ApiError::stopping)?.map(Json).ok_or_else(not_found)
+}
+
+/// `DELETE /api/v1/calls/{id}`: ends a call with `kicked`. The call, as it ended.
+pub(super) async fn hang_up(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<CallRecord>, ApiError> {
+    api_key(&app, &headers)?;
+    let not_found = || ApiError::not_found("There is no such call, or it was over long ago.");
+    let id: CallId = id.parse().map_err(|_| not_found())?;
+    let call = app.hub.act(move |hub, now| hub.hang_up(now, id)).await;
+    call.ok_or_else(ApiError::stopping)?.map(Json).ok_or_else(not_found)
+}
+
+/// Which sessions are meant.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Which {
+    user_id: Option<UserId>,
+    device_id: Option<DeviceId>,
+}
+
+/// `GET /api/v1/sessions?userId=…`: `{ sessions }`, of everyone or of one user.
+pub(super) async fn sessions(
+    State(app): State<Arc<App>>,
+    which: Result<Query<Which>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
+    api_key(&app, &headers)?;
+    let Query(Which { user_id, device_id }) =
+        which.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let sessions = app.hub.view(move |hub, _| {
+        let asked = |session: &SessionRecord| {
+            user_id.as_ref().is_none_or(|user| session.user_id == *user)
+                && device_id.as_ref().is_none_or(|device| session.device_id == *device)
+        };
+        hub.sessions().filter(asked).collect::<Vec<_>>()
+    });
+    let sessions = sessions.await.ok_or_else(ApiError::stopping)?;
+    Ok(Json(json!({ "sessions": sessions })))
+}
+
+/// `DELETE /api/v1/sessions?userId=…&deviceId=…`: closes the sessions of a user or of one device, and
+/// ends their calls. How many.
+pub(super) async fn kick(
+    State(app): State<Arc<App>>,
+    which: Result<Query<Which>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Kicked>, ApiError> {
+    api_key(&app, &headers)?;
+    let Query(Which { user_id, device_id }) =
+        which.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let user = user_id.ok_or_else(|| ApiError::invalid("`userId` is needed.".to_owned()))?;
+    let kicked = app.hub.act(move |hub, now| hub.kick(now, &user, device_id.as_ref())).await;
+    kicked.map(Json).ok_or_else(ApiError::stopping)
 }
 
 /// `GET /healthz`: the process is alive.

@@ -146,6 +146,7 @@ pub(super) fn explain(reason: CloseReason) -> &'static str {
         CloseReason::RateLimited => "You went on sending too many events.",
         CloseReason::ServerShutdown => "The server stops: connect again in a moment.",
         CloseReason::Replaced => "The same user and device connected again.",
+        CloseReason::Kicked => "An administrator closed it.",
     }
 }
 

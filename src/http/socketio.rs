@@ -147,7 +147,9 @@ async fn open(
             CloseReason::TokenExpired => ErrorCode::TokenExpired,
             CloseReason::TooManyConnections => ErrorCode::TooManyConnections,
             CloseReason::RateLimited => ErrorCode::RateLimited,
-            CloseReason::ServerShutdown | CloseReason::Replaced => ErrorCode::ServerShutdown,
+            CloseReason::ServerShutdown | CloseReason::Replaced | CloseReason::Kicked => {
+                ErrorCode::ServerShutdown
+            }
         };
         app.refuse(code, super::session::explain(reason))
     })?;

@@ -128,6 +128,8 @@ words! {
         ServerShutdown = "server_shutdown",
         /// The same user and device connected again.
         Replaced = "replaced",
+        /// An administrator closed it.
+        Kicked = "kicked",
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `replay` | what a session that comes back has not seen yet |
 //! | `answered` | the same request again is answered again |
 //! | `requests/` | what clients ask, one file each |
+//! | `operators` | what operators do to calls and users |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
@@ -26,6 +27,7 @@ mod hub;
 mod ice;
 mod io;
 mod named;
+mod operators;
 mod outbox;
 mod rate;
 mod relaying;
@@ -45,6 +47,7 @@ pub use config::Config;
 pub use error::{ErrorCode, RequestError};
 pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
+pub use operators::{Kicked, SessionRecord};
 pub use stats::{Counters, Stats};
 pub use weight::weigh;
 pub use words::{CallType, EndReason, EventName, RequestName, Tally, Word};

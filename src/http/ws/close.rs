@@ -19,6 +19,8 @@ const UNAUTHORIZED: u16 = 4401;
 const ORIGIN: u16 = 4403;
 /// No hello in time.
 const HELLO_TIMEOUT: u16 = 4408;
+/// An administrator closed it.
+const KICKED: u16 = 4410;
 /// The same user and device connected again.
 const REPLACED: u16 = 4409;
 /// Too many events or connections.
@@ -42,6 +44,7 @@ pub(super) fn by_hub(reason: CloseReason) -> CloseFrame {
         CloseReason::TooManyConnections | CloseReason::RateLimited => TOO_MANY,
         CloseReason::ServerShutdown => CloseCode::Away.into(),
         CloseReason::Replaced => REPLACED,
+        CloseReason::Kicked => KICKED,
     };
     frame(code, reason.as_str(), explain(reason))
 }

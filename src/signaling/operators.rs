@@ -1,0 +1,78 @@
+//! What operators do to calls and users.
+
+use serde::Serialize;
+
+use super::{CallRecord, CloseReason, EndReason, Hub};
+use crate::{
+    clock::Now,
+    ids::{CallId, DeviceId, SessionId, UserId},
+};
+
+/// A session, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionRecord {
+    /// Its id.
+    pub session_id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// What to show to people, where the token says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// On which device.
+    pub device_id: DeviceId,
+    /// Whether it has a connection; else it waits to be resumed.
+    pub connected: bool,
+}
+
+/// What a kick has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kicked {
+    /// Sessions.
+    pub sessions: usize,
+    /// Live calls, those that only rang included.
+    pub calls: usize,
+}
+
+impl Hub {
+    /// Every session, by id, which is by age.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionRecord> {
+        self.sessions.iter().map(|(id, session)| SessionRecord {
+            session_id: *id,
+            user_id: session.user.clone(),
+            name: session.name.clone(),
+            device_id: session.device.clone(),
+            connected: session.away_until.is_none(),
+        })
+    }
+
+    /// Ends a live call with `kicked`. Gives the call, also one that was over already; `None` if there
+    /// is none.
+    pub fn hang_up(&mut self, now: Now, id: CallId) -> Option<CallRecord> {
+        self.end(now, id, EndReason::Kicked);
+        self.call(now, id)
+    }
+
+    /// Closes the sessions of a user, or of one of the user's devices, and ends the calls that they are
+    /// in with `kicked`. With a token that is still good the user may come back.
+    pub fn kick(&mut self, now: Now, user: &UserId, device: Option<&DeviceId>) -> Kicked {
+        let mut kicked = Kicked::default();
+        for id in self.users.calls(user) {
+            let Some(call) = self.calls.get(id) else { continue };
+            let Some(role) = call.role_of(user) else { continue };
+            if device.is_none_or(|device| call.parties[role].device.as_ref() == Some(device)) {
+                self.end(now, id, EndReason::Kicked);
+                kicked.calls += 1;
+            }
+        }
+        let devices = self.users.get(user).map(|entry| entry.devices.clone()).unwrap_or_default();
+        for (name, session) in devices {
+            if device.is_none_or(|device| *device == name) {
+                self.close(now, session, CloseReason::Kicked);
+                kicked.sessions += 1;
+            }
+        }
+        kicked
+    }
+}
