@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use super::{app::App, error::ApiError};
 use crate::{
     auth::Identity,
+    clock::Now,
     ids::{CallId, DeviceId, UserId},
-    signaling::{CallRecord, ErrorCode, Kicked, SessionRecord},
+    signaling::{CallRecord, ErrorCode, Hub, Kicked, SessionRecord},
 };
 
 /// The token or key of a request, if it has one.
@@ -81,11 +82,7 @@ pub(super) async fn call(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<CallRecord>, ApiError> {
-    api_key(&app, &headers)?;
-    let not_found = || ApiError::not_found("There is no such call, or it was over long ago.");
-    let id: CallId = id.parse().map_err(|_| not_found())?;
-    let call = app.hub.view(move |hub, now| hub.call(now, id)).await;
-    call.ok_or_else(ApiError::stopping)?.map(Json).ok_or_else(not_found)
+    with_call(&app, &id, &headers, |hub, now, id| hub.call(now, id)).await
 }
 
 /// `DELETE /api/v1/calls/{id}`: ends a call with `kicked`. The call, as it ended.
@@ -94,10 +91,20 @@ pub(super) async fn hang_up(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<CallRecord>, ApiError> {
-    api_key(&app, &headers)?;
+    with_call(&app, &id, &headers, Hub::hang_up).await
+}
+
+/// Does something with a call, for a back end.
+async fn with_call(
+    app: &App,
+    id: &str,
+    headers: &HeaderMap,
+    act: fn(&mut Hub, Now, CallId) -> Option<CallRecord>,
+) -> Result<Json<CallRecord>, ApiError> {
+    api_key(app, headers)?;
     let not_found = || ApiError::not_found("There is no such call, or it was over long ago.");
     let id: CallId = id.parse().map_err(|_| not_found())?;
-    let call = app.hub.act(move |hub, now| hub.hang_up(now, id)).await;
+    let call = app.hub.act(move |hub, now| act(hub, now, id)).await;
     call.ok_or_else(ApiError::stopping)?.map(Json).ok_or_else(not_found)
 }
 
