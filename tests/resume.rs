@@ -188,3 +188,25 @@ async fn a_request_may_be_made_again() {
     assert_eq!(answer["callId"], call);
     assert_eq!(server.metric("callbox_calls_started_total"), 1.0);
 }
+
+/// As much as is kept comes at once, and is not taken for a client that does not read.
+#[tokio::test]
+async fn a_session_that_missed_much_goes_on() {
+    let server = Server::with(&["--events-per-second", "0", "--max-message", "16KiB"]);
+    let (mut alice, mut bob) = call(&server).await;
+    let session = alice.welcome["sessionId"].clone();
+    bob.request("ice:candidate", candidate(1)).await;
+    let seq = read_up_to(&mut alice, 1).await;
+    alice.send_text(&json!({ "ack": seq }).to_string()).await;
+    drop(alice);
+    bob.event("call:reconnecting").await;
+    // One of a change of state is kept for each of them, too.
+    for n in 2..=250 {
+        bob.request("ice:candidate", candidate(n)).await;
+    }
+    let mut alice = resume(&server, "alice", "laptop", &session, seq).await;
+    assert_eq!(alice.welcome["resumed"], true);
+    for n in 2..=250 {
+        assert_eq!(number(&alice.event("ice:candidate").await), n);
+    }
+}

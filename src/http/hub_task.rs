@@ -17,7 +17,10 @@ use crate::{
     auth::Identity,
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
-    signaling::{Answer, CloseReason, Event, Hub, Input, Output, RequestId, Resume, weigh},
+    signaling::{
+        Answer, CloseReason, Event, Hub, Input, MAX_REPLAY, MAX_REPLAY_WEIGHT, Output, RequestId,
+        Resume, weigh,
+    },
 };
 
 /// Requests that wait for the hub. Past it, the connections that send more wait.
@@ -28,7 +31,7 @@ const RELAY_QUEUE: usize = 16 * 1024;
 
 /// Messages that wait for a session's connection. A burst of candidates fits in many times; who
 /// has more waiting does not read.
-const OUTBOX: usize = 256;
+const OUTBOX: usize = 2 * MAX_REPLAY;
 
 /// How many of the longest messages that a client may send these may weigh together: what a session
 /// that does not read can make the server hold.
@@ -273,7 +276,9 @@ pub(super) fn spawn(
     let connections = Connections::default();
     let task = HubTask { hub, connections, tell_relay, counters };
     tokio::spawn(task.run(commands, relay.0));
-    HubHandle { commands: sender, outbox_bytes: max_message.saturating_mul(OUTBOX_MESSAGES) }
+    // What a session that goes on has missed comes all at once.
+    let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
+    HubHandle { commands: sender, outbox_bytes }
 }
 
 struct HubTask {

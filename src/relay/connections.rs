@@ -131,11 +131,6 @@ impl Connections {
         self.get_mut(id).map_or(0, |connection| connection.out.waiting())
     }
 
-    /// Whether a peer knows that its client has said its last.
-    pub fn is_shut(&mut self, id: ConnectionId) -> bool {
-        self.get_mut(id).is_some_and(|connection| connection.shut)
-    }
-
     /// What a token stands for.
     pub fn of_token(Token(token): Token) -> Option<Source> {
         if let Some(id) = token.checked_sub(CONNECTIONS) {
@@ -393,7 +388,14 @@ impl Worker {
     /// for now, or if the connection is closed.
     fn flush_connection(&mut self, now: Now, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return false };
-        match (connection.flush(), connection.stream) {
+        let waiting = connection.out.waiting();
+        let flushed = connection.flush();
+        if connection.out.waiting() < waiting
+            && let Some(stream) = connection.stream.and_then(|id| self.streams.get_mut(id))
+        {
+            stream.moved = true;
+        }
+        match (flushed, connection.stream) {
             (Ok(0), Some(stream)) => {
                 if self.streams.get_mut(stream).is_some_and(|stream| stream.is_done()) {
                     self.close_stream(now, stream, StreamEnd::Closed);

@@ -95,6 +95,8 @@ pub(super) struct Stream {
     pub last: bool,
     /// The beginning of a message whose rest has not come, or more than had its turn.
     pub part: Vec<u8>,
+    /// Something has been written to it, or to what it is one with, since it was last looked at.
+    pub moved: bool,
     /// Whether whole messages stand in `part`.
     pub behind: bool,
     out: Outgoing,
@@ -122,6 +124,7 @@ impl Stream {
             shut: false,
             last: false,
             part: new.received,
+            moved: false,
             behind: false,
             out: Outgoing::default(),
             heard,
@@ -144,11 +147,6 @@ impl Stream {
     /// Whether nothing waits, encrypted or not.
     pub fn is_flushed(&self) -> bool {
         self.waiting() == 0 && self.tls.as_ref().is_none_or(|tls| !tls.wants_write())
-    }
-
-    /// Whether the client knows that its peer has said its last.
-    pub fn is_shut(&self) -> bool {
-        self.shut
     }
 
     /// Whether there is nothing more to be done for the client.

@@ -58,6 +58,14 @@ impl Streams {
         token.checked_sub(TOKENS).map(|id| StreamId(id as u32))
     }
 
+    /// The same, if the stream is still this client's.
+    pub fn queue_to(&mut self, to: FiveTuple, bytes: &[u8], is_answer: bool, metrics: &Metrics) {
+        let Via::Stream(id) = to.via else { return };
+        if self.get_mut(id).is_none_or(|stream| stream.tuple.client == to.client) {
+            self.queue(id, bytes, is_answer, metrics);
+        }
+    }
+
     /// Sends a message to a client, at the end of this turn.
     pub fn queue(&mut self, id: StreamId, bytes: &[u8], is_answer: bool, metrics: &Metrics) {
         let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else {
@@ -110,7 +118,10 @@ impl Streams {
     pub fn flush_one(&mut self, id: StreamId) {
         let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else { return };
         stream.unsent = false;
-        if stream.flush().is_err() {
+        let waiting = stream.waiting();
+        let flushed = stream.flush();
+        stream.moved |= stream.waiting() < waiting;
+        if flushed.is_err() {
             self.broken.push((id, StreamEnd::Error));
         } else if stream.is_done() {
             self.broken.push((id, StreamEnd::Closed));
@@ -194,10 +205,13 @@ impl Worker {
         while let Some(id) = self.streams.timers.pop(now.instant) {
             let Some(stream) = self.streams.get_mut(id) else { continue };
             stream.shrink();
+            if std::mem::take(&mut stream.moved) {
+                stream.heard = now.instant;
+            }
             let silent = now.instant.saturating_duration_since(stream.heard) >= PATIENCE;
             // One side has ended, and the other keeps still: it is not waited for.
             let over = match stream.spliced {
-                Some(connection) => stream.is_shut() || self.connections.is_shut(connection),
+                Some(_) => stream.said_all || stream.ends,
                 None => !self.engine.is_in_use(stream.tuple),
             };
             if silent && over {

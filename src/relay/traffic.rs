@@ -243,8 +243,8 @@ impl Worker {
                     self.batches.send_to_client(relay, listener, to.client, class, place);
                 }
             }
-            Via::Stream(id) => {
-                self.streams.queue(id, self.batches.bytes(place), false, &self.metrics);
+            Via::Stream(_) => {
+                self.streams.queue_to(to, self.batches.bytes(place), false, &self.metrics);
             }
         }
     }

@@ -385,7 +385,10 @@ impl Worker {
                     self.batches.respond(listener, client, bytes);
                 }
             }
-            Via::Stream(id) => self.streams.queue(id, bytes, true, &self.metrics),
+            Via::Stream(_) => {
+                let to = FiveTuple { via, client };
+                self.streams.queue_to(to, bytes, true, &self.metrics);
+            }
         }
     }
 

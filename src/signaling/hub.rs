@@ -104,7 +104,7 @@ impl Hub {
             Input::Request { session, id, event, data } => {
                 self.request(now, session, id, &event, data);
             }
-            Input::Acknowledged { session, seq } => self.outbox.acknowledge(session, seq),
+            Input::Acknowledged { session, seq } => self.acknowledge(now, session, seq),
             Input::Lost { session } => self.lose_connection(now, session),
             Input::Closed { session } => self.leave(now, session),
             Input::RelayOpened { call, usage } => {

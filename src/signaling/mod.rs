@@ -48,6 +48,7 @@ pub use error::{ErrorCode, RequestError};
 pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use operators::{Kicked, SessionRecord};
+pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
 pub use stats::{Counters, Stats};
 pub use weight::weigh;
 pub use words::{CallType, EndReason, EventName, RequestName, Tally, Word};

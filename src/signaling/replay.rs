@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use super::{Event, weight::weigh};
 
 /// How many events are kept for a session.
-pub(super) const MAX_EVENTS: usize = 256;
+pub const MAX_REPLAY: usize = 256;
 
 /// How much they may weigh together, in bytes: a few calls' worth of descriptions and candidates.
-pub(super) const MAX_WEIGHT: usize = 256 << 10;
+pub const MAX_REPLAY_WEIGHT: usize = 256 << 10;
 
 /// The events of one session, numbered from 1. Of what would be too much the oldest are forgotten:
 /// a session that has not seen those cannot be resumed.
@@ -33,7 +33,7 @@ impl Replay {
         self.last += 1;
         self.weight += weight;
         self.kept.push_back(Kept { event, weight });
-        while self.kept.len() > MAX_EVENTS || self.weight > MAX_WEIGHT {
+        while self.kept.len() > MAX_REPLAY || self.weight > MAX_REPLAY_WEIGHT {
             self.forget_first();
         }
         self.last
@@ -131,7 +131,7 @@ mod tests {
                 if let Some(number) = acknowledged {
                     replay.acknowledge(number);
                 }
-                prop_assert!(replay.kept.len() <= MAX_EVENTS && replay.weight() <= MAX_WEIGHT);
+                prop_assert!(replay.kept.len() <= MAX_REPLAY && replay.weight() <= MAX_REPLAY_WEIGHT);
                 for after in (0..=sent).rev().take(5) {
                     if let Some(numbers) = numbers(&replay, after) {
                         let all: Vec<_> = (after + 1..=sent).map(|n| n * 1001).collect();

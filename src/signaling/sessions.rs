@@ -6,8 +6,12 @@ use rand::Rng;
 use serde_json::{Map, json};
 
 use super::{
-    CloseReason, EndReason, EventName, Hub, Output, Resume, config::TOKEN_LEEWAY, hub::Timer,
-    ice::IceServers, rate::EventLimit, tables::Session,
+    CloseReason, EndReason, EventName, Hub, Output, Resume,
+    config::TOKEN_LEEWAY,
+    hub::Timer,
+    ice::IceServers,
+    rate::{EventLimit, Verdict},
+    tables::Session,
 };
 use crate::{
     auth::Identity,
@@ -52,13 +56,7 @@ impl Hub {
         let device = device.unwrap_or_else(|| own_device(connection));
         let user = identity.user;
         let older = self.users.get(&user).and_then(|entry| entry.devices.get(&device)).copied();
-        if let Some(older) = older {
-            let was_here = self.is_here(older);
-            self.forget_session(older);
-            if was_here {
-                self.tell_close(older, CloseReason::Replaced);
-            }
-        } else if !self.make_room(now, &user) {
+        if older.is_none() && !self.make_room(now, &user) {
             return self.tell_close(connection, CloseReason::TooManyConnections);
         }
 
@@ -68,6 +66,14 @@ impl Hub {
         self.users.update(&user, |entry| {
             entry.devices.insert(device.clone(), connection);
         });
+        // Only now, so that what is known of the user stays.
+        if let Some(older) = older {
+            let was_here = self.is_here(older);
+            self.forget_session(older);
+            if was_here {
+                self.tell_close(older, CloseReason::Replaced);
+            }
+        }
         let entry = Session {
             user: user.clone(),
             name: identity.name,
@@ -171,6 +177,18 @@ impl Hub {
         self.sessions.get(&id).is_some_and(|session| session.away_until.is_none())
     }
 
+    /// The client has all events up to this number. It counts like an event of its own.
+    pub(super) fn acknowledge(&mut self, now: Now, id: SessionId, seq: u64) {
+        let (per_second, burst) = (self.config.events_per_second, self.config.event_burst);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        match session.events.take(now.instant, per_second, burst) {
+            Verdict::Pass => self.outbox.acknowledge(id, seq),
+            // The next one says this as well.
+            Verdict::Refuse { .. } => {}
+            Verdict::Close => self.close(now, id, CloseReason::RateLimited),
+        }
+    }
+
     /// The connection of a session broke.
     pub(super) fn lose_connection(&mut self, now: Now, id: SessionId) {
         let window = self.config.resume_window;
@@ -223,7 +241,9 @@ impl Hub {
             self.away.remove(&(at, id));
         }
         self.users.update(&session.user, |entry| {
-            entry.devices.remove(&session.device);
+            if entry.devices.get(&session.device) == Some(&id) {
+                entry.devices.remove(&session.device);
+            }
         });
         Some(session)
     }

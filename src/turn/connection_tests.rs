@@ -201,6 +201,25 @@ fn there_are_as_many_connections_as_allocations_in_all() {
     world.assert_nothing_is_left();
 }
 
+#[test]
+fn nobody_has_all_the_connections() {
+    let mut world = World::new(Config { max_channels: 2, ..Config::default() }, 1);
+    let (mut alice, relayed) = client(&mut world);
+    let mut again = data_stream(&mut world, "198.51.100.1:4004", "alice");
+    let second = again.request(&mut world, METHOD_ALLOCATE, &[tcp()]).relayed();
+    for client in [&mut alice, &mut again] {
+        client.permit(&mut world, "8.8.8.8");
+    }
+    assert!(world.peer_connects("8.8.8.8:1", relayed).is_some());
+    assert!(world.peer_connects("8.8.8.8:2", second).is_some());
+    assert!(world.peer_connects("8.8.8.8:3", second).is_none());
+    assert_eq!(ask_for(&mut world, &mut alice, PEER).unwrap().code, Some(486));
+    world.disconnect(again.address);
+    assert!(world.peer_connects("8.8.8.8:4", relayed).is_some());
+    world.disconnect(alice.address);
+    world.assert_nothing_is_left();
+}
+
 /// Of the server's own ports a Connect reaches those that are relayed over TCP: on the same number
 /// of one that is relayed over UDP, something else on this machine may listen.
 #[test]

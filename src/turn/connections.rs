@@ -108,10 +108,11 @@ impl Engine {
     ) -> Result<ConnectionId, ErrorCode> {
         // Each is a socket, as a channel's peer may be one's only peer.
         let max = self.common.config.max_channels;
-        if self.open_ref(allocation)?.connections.len() >= max {
+        let owner = self.open_ref(allocation)?;
+        if owner.connections.len() >= max {
             return Err(ErrorCode::InsufficientCapacity);
         }
-        self.common.shared.take_connection()?;
+        self.common.shared.take_connection(&owner.owner.user)?;
         self.metrics.connection_opened();
         let number = loop {
             let random = self.rng.random::<u32>() >> WORKER_BITS;
@@ -228,7 +229,9 @@ impl Engine {
     /// Forgets a connection and has it closed. Also what the relay calls when the peer has closed it.
     pub fn close_connection(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.all.try_remove(id.0 as usize) else { return };
-        self.common.shared.release_connection();
+        if let Ok(allocation) = self.open_ref(connection.allocation) {
+            self.common.shared.release_connection(&allocation.owner.user);
+        }
         self.metrics.connection_closed();
         self.connections.by_number.remove(&connection.number);
         self.timers.clear(connection.due, Timer::Connection(id));

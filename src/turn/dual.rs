@@ -54,6 +54,10 @@ impl Engine {
         match gone.twin {
             None => {
                 self.by_tuple.remove(&gone.tuple);
+                if self.common.is_mobile() {
+                    // Another worker may be sending on what comes from there.
+                    self.outputs.push_back(Output::Forget { tuple: gone.tuple });
+                }
             }
             Some(twin) => {
                 if let Some(first) = self.by_tuple.get_mut(&gone.tuple) {

@@ -316,7 +316,7 @@ impl Engine {
         let Slot::Open(mut allocation) = self.slots.remove(id.0 as usize) else { return };
         self.part_from_twin(&allocation);
         if let Some(mobility) = allocation.mobility.take() {
-            self.end_mobility(allocation.tuple, mobility, allocation.twin);
+            self.end_mobility(mobility, allocation.twin);
         }
         self.timers.clear(allocation.expires, Timer::Allocation(id));
         for (ip, permission) in allocation.permissions.iter() {

@@ -69,6 +69,31 @@ impl Mobility {
     }
 }
 
+#[cfg(test)]
+impl Engine {
+    /// Fails unless each allocation leads to a stream that there is, or nowhere, and what is expected
+    /// from where is known on both sides.
+    pub fn assert_mobility_fits(&self) {
+        let mut expected = 0;
+        for (id, slot) in &self.slots {
+            let super::allocation::Slot::Open(allocation) = slot else { continue };
+            let Allocation { tuple, mobility, .. } = &**allocation;
+            if let Via::Stream(StreamId(stream)) = tuple.via
+                && tuple.via != NOWHERE
+            {
+                assert!(self.streams.contains(stream as usize), "{tuple:?} has no stream");
+            }
+            let Some(mobility) = mobility else { continue };
+            assert_eq!(self.mobile.get(&mobility.number()), Some(&AllocationId(id as u32)));
+            if let Some(next) = mobility.next {
+                assert_eq!(self.arriving.get(&next), Some(&mobility.number()));
+                expected += 1;
+            }
+        }
+        assert_eq!(self.arriving.len(), expected);
+    }
+}
+
 /// The way to a client whose stream is gone and that has not come back: no stream has this name.
 const NOWHERE: Via = Via::Stream(StreamId(u32::MAX));
 
@@ -169,19 +194,30 @@ impl Engine {
             return Err(ErrorCode::WrongCredentials);
         }
         match self.ticket(request) {
-            Some(ticket) => self.expect(id, tuple, ticket?),
-            None => self.arrive(tuple),
+            Some(ticket) => self.expect(id, tuple, ticket?)?,
+            None => drop(self.arrive(tuple)),
         }
         Ok(id)
     }
 
     /// The client says where it is now: at another address, or back at the one that counts.
-    fn expect(&mut self, id: AllocationId, tuple: FiveTuple, shown: Ticket) {
-        let Ok(allocation) = self.open_ref(id) else { return };
-        let Some(mobility) = &allocation.mobility else { return };
+    ///
+    /// # Errors
+    /// 437 if it has said of another allocation that it is there.
+    fn expect(
+        &mut self,
+        id: AllocationId,
+        tuple: FiveTuple,
+        shown: Ticket,
+    ) -> Result<(), ErrorCode> {
+        let allocation = self.open_ref(id)?;
+        let mobility = allocation.mobility.as_ref().ok_or(ErrorCode::AllocationMismatch)?;
+        if self.arriving.get(&tuple).is_some_and(|other| *other != mobility.number()) {
+            return Err(ErrorCode::AllocationMismatch);
+        }
         if mobility.next == Some(tuple) {
             // The answer was lost: it gets the same again.
-            return;
+            return Ok(());
         }
         let (number, before) = (mobility.number(), mobility.next);
         let away = allocation.tuple.via == NOWHERE;
@@ -200,14 +236,15 @@ impl Engine {
             // There is no other address that could count.
             self.arrive(tuple);
         }
+        Ok(())
     }
 
     /// Something came from an address: if a client has said that it is there, its allocation is
-    /// there from now on.
-    fn arrive(&mut self, tuple: FiveTuple) {
-        let Some(number) = self.arriving.remove(&tuple) else { return };
-        let Some(id) = self.mobile.get(&number).copied() else { return };
-        let Ok(allocation) = self.open_mut(id) else { return };
+    /// there from now on. Whether one is.
+    fn arrive(&mut self, tuple: FiveTuple) -> bool {
+        let Some(number) = self.arriving.remove(&tuple) else { return false };
+        let Some(id) = self.mobile.get(&number).copied() else { return false };
+        let Ok(allocation) = self.open_mut(id) else { return false };
         if let Some(mobility) = &mut allocation.mobility {
             mobility.shown = None;
             mobility.next = None;
@@ -221,6 +258,7 @@ impl Engine {
         self.by_tuple.insert(tuple, id);
         self.by_tuple.remove(&before);
         self.outputs.push_back(Output::Forget { tuple: before });
+        true
     }
 
     /// A message that needs no answer has come from an address where a client may have arrived.
@@ -257,27 +295,20 @@ impl Engine {
             return false;
         };
         let (next, twin) = (mobility.next, *twin);
-        match next {
-            Some(next) => self.arrive(next),
-            None => {
-                for part in [Some(id), twin].into_iter().flatten() {
-                    if let Ok(part) = self.open_mut(part) {
-                        part.tuple.via = NOWHERE;
-                    }
-                }
-                self.by_tuple.remove(&tuple);
+        if next.is_some_and(|next| self.arrive(next)) {
+            return true;
+        }
+        for part in [Some(id), twin].into_iter().flatten() {
+            if let Ok(part) = self.open_mut(part) {
+                part.tuple.via = NOWHERE;
             }
         }
+        self.by_tuple.remove(&tuple);
         true
     }
 
     /// An allocation is gone, or only this address of it and `left` is the other.
-    pub(super) fn end_mobility(
-        &mut self,
-        tuple: FiveTuple,
-        mobility: Box<Mobility>,
-        left: Option<AllocationId>,
-    ) {
+    pub(super) fn end_mobility(&mut self, mobility: Box<Mobility>, left: Option<AllocationId>) {
         if let Some(left) = left {
             self.mobile.insert(mobility.number(), left);
             if let Ok(left) = self.open_mut(left) {
@@ -286,7 +317,6 @@ impl Engine {
             return;
         }
         self.mobile.remove(&mobility.number());
-        self.outputs.push_back(Output::Forget { tuple });
         if let Some(next) = mobility.next {
             self.forget(next);
         }

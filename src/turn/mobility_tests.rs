@@ -142,6 +142,41 @@ fn a_client_that_comes_back_before_it_was_heard_is_not_expected_elsewhere() {
     mobile.close(&mut world);
 }
 
+/// From one address one ticket is shown: with a second, what the first one's client had would be left
+/// to whoever gets the name of its stream.
+#[test]
+fn two_allocations_do_not_move_to_one_address() {
+    let mut world = World::new(Config { mobility: true, ..Config::default() }, 1);
+    let (one, other) = ("198.51.100.1:4000", "198.51.100.1:4002");
+    let mut mobiles = [one, other].map(|address| {
+        world.connect(at(address));
+        let wanted = [udp(), ticket(&[])];
+        Mobile::over(&mut world, Client::new(address, "alice"), &wanted)
+    });
+    world.connect(at(AWAY));
+    let tickets = mobiles.each_ref().map(|mobile| mobile.ticket.clone());
+    mobiles[0].move_to(&mut world, AWAY, &tickets[0]).unwrap();
+    assert_eq!(mobiles[1].move_to(&mut world, AWAY, &tickets[1]), Err(437));
+    world.assert_mobility_fits();
+    world.disconnect(at(AWAY));
+    world.assert_mobility_fits();
+    for address in [one, other] {
+        world.disconnect(at(address));
+        world.assert_mobility_fits();
+    }
+    // Whoever comes now gets nothing of theirs.
+    world.connect(at("203.0.113.66:1"));
+    world.connect(at("203.0.113.66:2"));
+    for mobile in &mobiles {
+        let to = mobile.gets_at(&mut world);
+        assert!(to.is_none_or(|to| to.ip() != at("203.0.113.66:1").ip()), "{to:?}");
+    }
+    world.advance(Duration::from_secs(600));
+    world.disconnect(at("203.0.113.66:1"));
+    world.disconnect(at("203.0.113.66:2"));
+    world.assert_nothing_is_left();
+}
+
 #[test]
 fn what_is_no_ticket_moves_nothing() {
     let mut world = world();

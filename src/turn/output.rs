@@ -85,7 +85,7 @@ pub enum Output {
         /// Of which allocation.
         allocation: AllocationId,
     },
-    /// A client whose allocation is mobile is not at this address any more, or has no allocation.
+    /// Where clients may move: there is nothing any more for this address.
     Forget {
         /// The address.
         tuple: FiveTuple,

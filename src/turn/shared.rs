@@ -4,10 +4,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -33,14 +30,15 @@ pub struct Shared {
     max_allocations: usize,
     max_allocations_per_user: usize,
     user_rates: Rates,
-    /// Connections to peers.
-    connections: AtomicUsize,
+    max_connections_per_user: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     total: usize,
+    /// Connections to peers.
+    connections: usize,
     users: HashMap<Arc<str>, User>,
     ports: HashMap<RelayIp, PortPool>,
     reservations: HashMap<ReservationToken, Reservation>,
@@ -52,6 +50,8 @@ struct State {
 struct User {
     /// Allocations and reserved ports.
     used: usize,
+    /// Connections to peers.
+    connections: usize,
     /// What all allocations of the user may relay together.
     meter: Option<Arc<Meter>>,
 }
@@ -77,6 +77,7 @@ impl Shared {
         let pool = |ip: &RelayIp| (*ip, PortPool::new(&config.relay_ports));
         let state = State {
             total: 0,
+            connections: 0,
             users: HashMap::new(),
             ports: addresses.relay_ips().iter().map(pool).collect(),
             reservations: HashMap::new(),
@@ -86,7 +87,7 @@ impl Shared {
             max_allocations: config.max_allocations,
             max_allocations_per_user: config.max_allocations_per_user,
             user_rates: Rates::new(config.max_bandwidth_per_user, config.max_packet_rate_per_user),
-            connections: AtomicUsize::new(0),
+            max_connections_per_user: config.max_channels,
             state: Mutex::new(state),
         }
     }
@@ -202,22 +203,34 @@ impl Shared {
         self.state().release(user, ip, port);
     }
 
-    /// Takes a place for a connection to a peer: there may be as many as allocations, each being a
-    /// socket, too.
+    /// Takes a place for a connection to a peer. There may be as many as allocations, each being a
+    /// socket, too; and a user may have as many as one allocation, so that nobody has them all.
     ///
     /// # Errors
-    /// 508 if there are that many.
-    pub(super) fn take_connection(&self) -> Result<(), ErrorCode> {
-        let more = |open| (open < self.max_allocations).then_some(open + 1);
-        match self.connections.fetch_update(Relaxed, Relaxed, more) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(ErrorCode::InsufficientCapacity),
+    /// 486 if the user has that many, 508 if there are.
+    pub(super) fn take_connection(&self, user: &Arc<str>) -> Result<(), ErrorCode> {
+        let mut state = self.state();
+        if state.connections >= self.max_allocations {
+            return Err(ErrorCode::InsufficientCapacity);
         }
+        let Some(entry) = state.users.get_mut(user) else {
+            return Err(ErrorCode::AllocationMismatch);
+        };
+        if entry.connections >= self.max_connections_per_user {
+            return Err(ErrorCode::AllocationQuotaReached);
+        }
+        entry.connections += 1;
+        state.connections += 1;
+        Ok(())
     }
 
-    /// Gives one back.
-    pub(super) fn release_connection(&self) {
-        self.connections.fetch_sub(1, Relaxed);
+    /// Gives one back. The user's allocation is still there.
+    pub(super) fn release_connection(&self, user: &Arc<str>) {
+        let mut state = self.state();
+        state.connections -= 1;
+        if let Some(entry) = state.users.get_mut(user) {
+            entry.connections -= 1;
+        }
     }
 
     /// Refuses the credentials of a call from now on, until `until` (seconds since 1970), when
@@ -236,7 +249,7 @@ impl Shared {
     pub(super) fn is_idle(&self, ports: usize) -> bool {
         let state = self.state();
         state.total == 0
-            && self.connections.load(Relaxed) == 0
+            && state.connections == 0
             && state.users.is_empty()
             && state.reservations.is_empty()
             && state.ports.values().all(|pool| pool.len() == ports)

@@ -503,6 +503,7 @@ impl Simulation {
         let alive = alive.len();
         assert!(alive <= 5);
         self.world.assert_timers_fit();
+        self.world.assert_mobility_fits();
     }
 }
 

@@ -336,6 +336,11 @@ impl World {
         }
     }
 
+    /// Fails unless allocations lead to where their clients are.
+    pub fn assert_mobility_fits(&self) {
+        self.workers.iter().for_each(Engine::assert_mobility_fits);
+    }
+
     /// Fails if anything is left of any allocation.
     pub fn assert_nothing_is_left(&self) {
         for engine in &self.workers {

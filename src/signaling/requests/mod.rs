@@ -126,9 +126,9 @@ impl Hub {
             answer.insert("ok".into(), true.into());
             Answer(answer.into())
         });
-        if let Some(name) = name {
-            let answer = result.clone().unwrap_or_else(|error| error.answer());
-            self.users.update(&sender.user, |user| user.answered.remember(name, answer));
+        // What was refused has done nothing, and may be asked for again.
+        if let (Some(name), Ok(answer)) = (name, &result) {
+            self.users.update(&sender.user, |user| user.answered.remember(name, answer.clone()));
         }
         match (result, id) {
             (Ok(answer), Some(id)) => {

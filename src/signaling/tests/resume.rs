@@ -230,7 +230,7 @@ fn a_client_that_acknowledges_nothing_is_bounded() {
         world.ok(bob, "ice:candidate", candidate(n));
     }
     world.forget();
-    assert!(world.hub.stats().unacknowledged_bytes < 2 * super::super::replay::MAX_WEIGHT);
+    assert!(world.hub.stats().unacknowledged_bytes < 2 * crate::signaling::MAX_REPLAY_WEIGHT);
     lose(&mut world, alice);
     // Too much of it is gone.
     assert_ne!(come_back(&mut world, "alice", "laptop", alice, 3), alice);
@@ -296,11 +296,18 @@ fn the_same_request_again_is_answered_again() {
     world.close(alice);
     let alice = world.connect("alice", "laptop", u64::MAX, Resume::Never);
     assert_eq!(world.ok(alice, "call:initiate", initiate), first);
-    // A refusal is given again as well, though it would go well now.
-    let accept = json!({ "msgId": "m2" });
-    world.refused(alice, "call:accept", accept.clone(), "not_allowed");
-    world.refused(alice, "call:accept", accept.clone(), "not_allowed");
-    world.ok(bob, "call:accept", accept);
+    // What was refused may go well later.
+    let connected = json!({ "msgId": "m2" });
+    world.refused(alice, "call:connected", connected.clone(), "invalid_state");
+    world.ok(bob, "call:accept", connected.clone());
+    world.ok(alice, "call:connected", connected);
+    // Nor does the device's own new session forget: the user was never gone.
+    let media = json!({ "muted": true, "msgId": "m3" });
+    world.ok(bob, "media:update", media.clone());
+    let bob = world.open("bob", "phone");
+    world.forget();
+    world.ok(bob, "media:update", media);
+    assert_eq!(world.names(alice), [""; 0]);
     let bad = json!({ "msgId": 7 });
     world.refused(bob, "call:end", bad, "invalid_payload");
 }
