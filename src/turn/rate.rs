@@ -1,8 +1,8 @@
 //! A number of units a second, and a token bucket for each direction that keeps to it.
 //!
 //! A bucket is one number: up to which moment the rate is used up by what has passed. A packet costs
-//! the time that its units take at the rate, and passes while no more than [`BURST`] is used up ahead
-//! of the present. So time refills the bucket by going by, and there is nothing to be refilled.
+//! the time that its units take at the rate, and passes if no more than [`BURST`] is used up ahead of
+//! the present then. So time refills the bucket by going by, and there is nothing to be refilled.
 //! (RFC 2697 has buckets of tokens; the ATM Forum's GCRA is the same thing written this way.)
 
 use std::{
@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-/// What may pass at once after a silence: what the rate gives in this time, and the packet that uses
-/// the last of it, since otherwise one larger than the bucket could never pass.
+/// What may pass at once after a silence: what the rate gives in this time. A packet larger than that
+/// passes when the bucket is full, and what it takes beyond is owed.
 const BURST: Duration = Duration::from_secs(1);
 
 const BURST_NANOS: u64 = BURST.as_nanos() as u64;
@@ -54,7 +54,8 @@ impl Rate {
     /// Up to when the rate is used up once a packet has passed; `None` if it may not.
     #[inline]
     fn after(self, used: u64, now: u64, units: usize) -> Option<u64> {
-        (used <= now + BURST_NANOS).then(|| used.max(now) + self.cost(units))
+        let cost = self.cost(units);
+        (used + cost.min(BURST_NANOS) <= now + BURST_NANOS).then(|| used.max(now) + cost)
     }
 }
 
@@ -86,9 +87,10 @@ impl Buckets {
         self.rate.after(self.used[direction as usize].load(Relaxed), now, units)
     }
 
-    /// From when on something may pass.
-    pub fn free_at(&self, direction: Direction) -> u64 {
-        self.used[direction as usize].load(Relaxed).saturating_sub(BURST_NANOS)
+    /// From when on so many units may pass.
+    pub fn free_at(&self, direction: Direction, units: usize) -> u64 {
+        let used = self.used[direction as usize].load(Relaxed);
+        (used + self.rate.cost(units).min(BURST_NANOS)).saturating_sub(BURST_NANOS)
     }
 
     /// Counts what has passed, whether there was room or not.
@@ -134,11 +136,10 @@ mod tests {
     #[test]
     fn a_bucket_starts_empty_and_holds_a_second() {
         let buckets = buckets(10_000);
-        // The one that uses the last of it passes, too.
-        assert_eq!(buckets.burst(Duration::ZERO, 100), 1);
+        assert_eq!(buckets.burst(Duration::ZERO, 100), 0);
         assert_eq!(buckets.burst(Duration::from_millis(500), 100), 50);
-        for (later, passes) in [(2, 101), (3, 100), (3600, 101)] {
-            assert_eq!(buckets.burst(Duration::from_secs(later), 100), passes, "after {later} s");
+        for later in [2, 3, 3600] {
+            assert_eq!(buckets.burst(Duration::from_secs(later), 100), 100, "after {later} s");
         }
     }
 
@@ -150,14 +151,15 @@ mod tests {
     #[test]
     fn a_datagram_larger_than_the_rate_passes_now_and_then() {
         let buckets = buckets(1);
-        assert!(buckets.admit(Duration::ZERO, 65_507));
-        assert!(!buckets.admit(Duration::from_secs(65_506), 65_507));
-        assert!(buckets.admit(Duration::from_secs(65_507), 65_507));
+        assert!(!buckets.admit(Duration::from_millis(999), 65_507));
+        assert!(buckets.admit(Duration::from_secs(1), 65_507));
+        assert!(!buckets.admit(Duration::from_secs(65_507), 65_507));
+        assert!(buckets.admit(Duration::from_secs(65_508), 65_507));
     }
 
     proptest! {
         /// Whatever comes whenever: from any moment to any other no more passes than the rate gives
-        /// in that time, one second's worth and one packet; and whoever always has something to send
+        /// in that time, and one second's worth besides; and whoever always has something to send
         /// gets no less than the rate.
         #[test]
         fn the_rate_holds(
