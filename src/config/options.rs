@@ -660,6 +660,23 @@ pub struct SignalingOptions {
     pub ended_calls_for: Period,
 }
 
+/// Who is told of calls.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Call records")]
+pub struct ReportOptions {
+    /// Append a line of JSON to this file for each call that is over; - stands for stdout.
+    ///
+    /// For billing and statistics: who called whom, when, for how long, why it ended, and what was
+    /// relayed for it. The file is opened again on SIGHUP, so that it can be rotated. Records that
+    /// the disk does not take in time are dropped and counted; they never hold up calls.
+    ///
+    /// Default: none
+    ///
+    /// Example: `/var/log/callbox/calls.jsonl`
+    #[arg(long, env = "CALLBOX_CALL_RECORDS", value_name = "FILE")]
+    pub call_records: Option<PathBuf>,
+}
+
 /// How the process runs and what it writes.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Running")]
@@ -747,6 +764,9 @@ pub struct Options {
     /// The signaling side and its limits.
     #[command(flatten)]
     pub signaling: SignalingOptions,
+    /// Who is told of calls.
+    #[command(flatten)]
+    pub reports: ReportOptions,
     /// How the process runs and what it writes.
     #[command(flatten)]
     pub run: RunOptions,

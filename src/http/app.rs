@@ -13,11 +13,15 @@ use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     clock::Now,
     ids::SessionId,
+    reports,
     turn::Snapshot,
 };
 
 /// How the metrics page asks the relay.
 pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
+
+/// How the metrics page asks what was done with reports of calls.
+pub type ReportMetrics = Box<dyn Fn() -> reports::Snapshot + Send + Sync>;
 
 /// How the metrics page asks for the end of the certificate, in seconds since 1970.
 pub type CertificateExpiry = Box<dyn Fn() -> u64 + Send + Sync>;
@@ -25,6 +29,7 @@ pub type CertificateExpiry = Box<dyn Fn() -> u64 + Send + Sync>;
 /// Whom the metrics page asks for what the app does not know itself.
 pub(super) struct Sources {
     pub relay_metrics: RelayMetrics,
+    pub report_metrics: ReportMetrics,
     pub certificate_expiry: Option<CertificateExpiry>,
 }
 

@@ -13,6 +13,7 @@
 //! | `answered` | the same request again is answered again |
 //! | `requests/` | what clients ask, one file each |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
+//! | `reports` | each step of a call, for records and webhooks |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
 //! | `tables`, `outbox`, `rate`, `weight`, `ice`, `stats` | what these are made of |
@@ -30,6 +31,7 @@ mod outbox;
 mod rate;
 mod relaying;
 mod replay;
+mod reports;
 mod requests;
 mod sessions;
 mod stats;
@@ -45,6 +47,7 @@ pub use config::Config;
 pub use error::{ErrorCode, RequestError};
 pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
+pub use reports::{CallEvent, CallReport};
 pub use stats::{Counters, Stats};
 pub use weight::weigh;
 pub use words::{CallType, EndReason, EventName, RequestName, Tally, Word};

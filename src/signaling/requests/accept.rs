@@ -7,7 +7,7 @@ use super::{Answered, CallRef, Sender, about, must_ring, parse};
 use crate::{
     clock::Now,
     signaling::{
-        EndReason, EventName, Hub,
+        CallEvent, EndReason, EventName, Hub,
         call::{Role, Step},
         hub::Timer,
     },
@@ -43,6 +43,7 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     }
     let mut answer = about(id);
     answer.insert("state".into(), json!(call.state()));
+    hub.report(now, id, CallEvent::Accepted);
     hub.hand_over(now, id, Role::Caller);
     Ok(answer)
 }

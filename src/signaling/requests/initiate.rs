@@ -10,7 +10,7 @@ use crate::{
     clock::Now,
     ids::{CallId, UserId},
     signaling::{
-        CallType, EndReason, ErrorCode, Hub, RequestError,
+        CallEvent, CallType, EndReason, ErrorCode, Hub, RequestError,
         call::{Call, Party, PerRole, Step},
         hub::Timer,
         ice::IceServers,
@@ -85,6 +85,7 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     hub.users.update(&sender.user, |user| user.calls.push(id));
     hub.users.update(&callee, |user| user.calls.push(id));
     hub.counters.calls_started += 1;
+    hub.report(now, id, CallEvent::Initiated);
 
     if !busy {
         for (device, session) in &devices {

@@ -6,6 +6,7 @@ mod calls;
 mod candidates;
 mod docs;
 mod lost;
+mod reports;
 mod resume;
 mod seed;
 mod sessions;
@@ -22,7 +23,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use super::{
-    CloseReason, Config, Hub, Input, Output, RequestId, Resume,
+    CallReport, CloseReason, Config, Hub, Input, Output, RequestId, Resume,
     call::{Place, Role},
 };
 use crate::{
@@ -54,6 +55,7 @@ struct World {
     last_seq: Option<u64>,
     ended: Vec<CallId>,
     announced: Vec<(CallId, UserId, Vec<IpAddr>)>,
+    reports: Vec<CallReport>,
 }
 
 impl World {
@@ -76,6 +78,7 @@ impl World {
             last_seq: None,
             ended: Vec::new(),
             announced: Vec::new(),
+            reports: Vec::new(),
         }
     }
 
@@ -118,6 +121,7 @@ impl World {
                     self.announced.push((call, by, addresses));
                 }
                 Output::CallEnded { call } => self.ended.push(call),
+                Output::Report(report) => self.reports.push(*report),
             }
         }
         check(&self.hub, self.now);
@@ -278,6 +282,8 @@ fn check(hub: &Hub, now: Now) {
     assert_eq!(devices, hub.sessions.len());
 
     let mut timers = hub.sessions.len() + hub.away.len() + usize::from(hub.ended.len() > 0);
+    timers += hub.settling.len();
+    assert!(hub.settling.values().all(|(_, call)| !call.relay.is_final()));
     let mut in_state = super::Tally::default();
     for call in hub.calls.iter() {
         in_state.add(call.state());
