@@ -128,7 +128,7 @@ impl Config {
             http: http_config(&options, tokens, ApiKeys::new(api), minter),
             relay: relay_config(&options, turn_auth)?,
             signaling: signaling_config(&options, turn_secrets),
-            reports: options.reports.config(),
+            reports: options.reports.config()?,
             realm,
             dev: dev_secrets,
             ready_json: options.run.ready_json,

@@ -358,7 +358,7 @@ impl HubTask {
                 (self.tell_relay.peers_announced)(call, &by, &addresses);
             }
             Output::Report(report) => {
-                if let Some(reports) = &self.reports {
+                if let Some(reports) = &mut self.reports {
                     reports.put(*report);
                 }
             }

@@ -293,7 +293,31 @@ impl Numbers {
                 ],
             )?;
         }
-        Ok(())
+        let Some(webhook) = self.reports.webhook else { return Ok(()) };
+        families.counter(
+            "callbox_webhook_events",
+            "Events for the webhook, by what became of them.",
+            [
+                (vec![("fate", "delivered")], webhook.delivered),
+                (vec![("fate", "refused")], webhook.refused),
+                (vec![("fate", "dropped")], webhook.dropped),
+            ],
+        )?;
+        families.counter(
+            "callbox_webhook_failures",
+            "Deliveries to the webhook that failed and are made again.",
+            one(webhook.failures),
+        )?;
+        families.gauge(
+            "callbox_webhook_waiting",
+            "Events that wait for the webhook now.",
+            one(webhook.waiting as u64),
+        )?;
+        families.gauge(
+            "callbox_webhook_waiting_bytes",
+            "What these weigh.",
+            one(webhook.waiting_bytes as u64),
+        )
     }
 
     fn http(&self, families: &mut Families<'_>) -> fmt::Result {

@@ -4,15 +4,22 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `records` | a line for each call that is over |
+//! | `webhook/` | each step of a call, sent to a receiver |
 
 mod records;
 #[cfg(test)]
 mod testing;
+pub mod webhook;
 
 use std::{io, path::PathBuf, time::Duration};
 
+use tokio::time::timeout;
+
 pub use self::records::{RecordCounts, Target};
-use self::records::{Records, RecordsInbox};
+use self::{
+    records::{Records, RecordsInbox},
+    webhook::{Webhook, WebhookCounts, WebhookInbox},
+};
 use crate::signaling::CallReport;
 
 /// How long what waits may take when the server stops.
@@ -23,6 +30,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Config {
     /// Where the records of calls go.
     pub records: Option<Target>,
+    /// Where each step of a call is sent.
+    pub webhook: Option<webhook::Config>,
 }
 
 /// Why reports cannot be taken.
@@ -36,23 +45,31 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// TLS cannot be set up for the webhook.
+    #[error("--webhook-url: {0}")]
+    Tls(#[from] rustls::Error),
 }
 
 /// Whoever is told of calls.
 #[derive(Debug)]
 pub struct Reports {
     records: Option<Records>,
+    webhook: Option<Webhook>,
 }
 
 /// Where reports go. It never blocks. Once it is dropped, no more will come.
 #[derive(Debug)]
 pub struct Inbox {
     records: Option<RecordsInbox>,
+    webhook: Option<WebhookInbox>,
 }
 
 impl Inbox {
     /// Takes a report.
-    pub fn put(&self, report: CallReport) {
+    pub fn put(&mut self, report: CallReport) {
+        if let Some(webhook) = &mut self.webhook {
+            webhook.put(&report);
+        }
         if let Some(records) = &self.records {
             records.put(report);
         }
@@ -64,6 +81,8 @@ impl Inbox {
 pub struct Snapshot {
     /// Of records.
     pub records: Option<RecordCounts>,
+    /// Of events for the webhook.
+    pub webhook: Option<WebhookCounts>,
 }
 
 impl Reports {
@@ -73,7 +92,9 @@ impl Reports {
     /// [`StartError`]
     pub fn start(config: Config) -> Result<(Self, Inbox), StartError> {
         let (records, records_inbox) = config.records.map(Records::start).transpose()?.unzip();
-        Ok((Self { records }, Inbox { records: records_inbox }))
+        let (webhook, webhook_inbox) = config.webhook.map(Webhook::start).transpose()?.unzip();
+        let inbox = Inbox { records: records_inbox, webhook: webhook_inbox };
+        Ok((Self { records, webhook }, inbox))
     }
 
     /// Opens again what may have been moved away.
@@ -85,16 +106,30 @@ impl Reports {
 
     /// What was done so far.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { records: self.records.as_ref().map(Records::counts) }
+        Snapshot {
+            records: self.records.as_ref().map(Records::counts),
+            webhook: self.webhook.as_ref().map(Webhook::counts),
+        }
     }
 
     /// Returns once all is done with what was put into the [`Inbox`], which must be dropped; after a
     /// while in any case.
     pub async fn finish(&self) {
-        if let Some(records) = &self.records
-            && tokio::time::timeout(FAREWELL, records.finish()).await.is_err()
-        {
-            tracing::warn!("not all call records could be written in time");
-        }
+        let records = async {
+            if let Some(records) = &self.records
+                && timeout(FAREWELL, records.finish()).await.is_err()
+            {
+                tracing::warn!("not all call records could be written in time");
+            }
+        };
+        let webhook = async {
+            if let Some(webhook) = &self.webhook
+                && timeout(FAREWELL, webhook.finish()).await.is_err()
+            {
+                let left = webhook.counts().waiting;
+                tracing::warn!(left, "not all events could be sent to the webhook in time");
+            }
+        };
+        tokio::join!(records, webhook);
     }
 }
