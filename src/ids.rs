@@ -176,6 +176,11 @@ ulid_type! {
     SessionId, "the session id"
 }
 
+ulid_type! {
+    /// An event that a webhook is sent, by which its receiver knows one that comes again.
+    EventId, "the event id"
+}
+
 macro_rules! addr_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

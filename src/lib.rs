@@ -9,6 +9,7 @@
 //! | 1 | [`auth`] | every secret: TURN credentials, nonces, tokens |
 //! | 2 | [`turn`], [`signaling`] | the two minds, with no I/O in them |
 //! | 3 | [`relay`] | the data plane: workers and sockets, driving `turn` |
+//! | 3 | [`reports`] | what others than clients are told of calls |
 //! | 4 | [`http`] | the axum app: both signaling fronts, REST, pages, metrics |
 //! | 5 | [`acceptor`] | every TCP listener: whose connection is it, TLS, certificates |
 //! | 5 | [`config`], [`server`] | flags, environment and file; start, wiring and stop |
@@ -24,6 +25,7 @@ pub mod config;
 pub mod http;
 pub mod ids;
 pub mod relay;
+pub mod reports;
 pub mod server;
 pub mod signaling;
 pub mod stun;

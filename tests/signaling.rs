@@ -133,7 +133,9 @@ async fn the_diagram_from_one_front_to_the_other() {
 #[tokio::test]
 async fn a_relayed_call_shows_its_bytes() {
     use std::net::UdpSocket;
-    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let records = dir.path().join("calls.jsonl");
+    let server = Server::with(&["--call-records", records.to_str().unwrap()]);
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
     let mut bob = websocket::Client::sign_in(&server, "bob").await;
     let initiate = json!({ "targetUserId": "bob", "callType": "audio" });
@@ -178,4 +180,7 @@ async fn a_relayed_call_shows_its_bytes() {
     bob.request("call:end", json!({})).await;
     server.wait_for_metric("callbox_allocations", |allocations| allocations == 0.0);
     assert_eq!(relay(), expected);
+    server.wait_for_metric("callbox_call_records_total{fate=\"written\"}", |it| it == 1.0);
+    let record: Value = serde_json::from_slice(&std::fs::read(records).unwrap()).unwrap();
+    assert_eq!((&record["reason"], &record["relay"]), (&json!("hangup"), &expected));
 }

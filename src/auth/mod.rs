@@ -1,4 +1,5 @@
-//! The one place for secrets: what mints and verifies TURN credentials, nonces, tokens and API keys.
+//! The one place for secrets: what mints and verifies TURN credentials, nonces, tokens, API keys and
+//! webhook signatures.
 //!
 //! Nothing outside this module holds a secret as text, and everything in it that is secret compares
 //! in constant time and prints as `[redacted]`.
@@ -13,6 +14,7 @@ mod security_features;
 mod static_users;
 mod turn_rest;
 mod turn_users;
+mod webhook_keys;
 
 #[cfg(test)]
 pub use access_tokens::testing;
@@ -23,3 +25,4 @@ pub use long_term_key::LongTermKey;
 pub use secret::Secret;
 pub use turn_rest::{TurnCredentials, TurnSecrets, TurnUsername};
 pub use turn_users::{TurnAuth, TurnAuthError, TurnIdentity};
+pub use webhook_keys::WebhookKeys;

@@ -8,6 +8,7 @@ mod file;
 mod layers;
 mod options;
 mod reference;
+mod reports;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -27,8 +28,8 @@ pub use self::{
     layers::{Environment, parse, unknown_variables},
     options::{
         AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options,
-        RelayOptions, RelayPolicy, RunOptions, SignalingOptions, SourceOptions, TlsOptions,
-        TokenOptions, TurnUserOptions,
+        RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions, SourceOptions,
+        TlsOptions, TokenOptions, TurnUserOptions,
     },
     reference::{annotated_file, markdown},
     values::{CaDirectory, Period, PortRange, Size, StaticUser},
@@ -36,7 +37,9 @@ pub use self::{
 use crate::{
     acceptor,
     auth::{ApiKeys, Secret, TokenMinter, TokenVerifier, TurnAuth, TurnSecrets},
-    http, relay, signaling,
+    http, relay,
+    reports::Config as ReportsConfig,
+    signaling,
     turn::{self, PeerPolicy},
 };
 
@@ -56,6 +59,8 @@ pub struct Config {
     pub relay: relay::Config,
     /// The hub. Its URIs are empty: they are known once the relay listens.
     pub signaling: signaling::Config,
+    /// Who is told of calls.
+    pub reports: ReportsConfig,
     /// The realm of TURN credentials.
     pub realm: String,
     /// The secrets to hand out, if this is `--dev`.
@@ -124,6 +129,7 @@ impl Config {
             http: http_config(&options, tokens, ApiKeys::new(api), minter),
             relay: relay_config(&options, turn_auth)?,
             signaling: signaling_config(&options, turn_secrets),
+            reports: options.reports.config()?,
             realm,
             dev: dev_secrets,
             ready_json: options.run.ready_json,
@@ -269,6 +275,7 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         ended_calls: set.ended_calls,
         ended_calls_for: set.ended_calls_for.0,
         announce_peers: options.relay.relay_policy == RelayPolicy::Signaled,
+        report_calls: options.reports.is_wanted(),
         turn_secrets,
         credential_ttl: options.credentials.credential_ttl.0,
         stun_uris: Vec::new(),

@@ -15,7 +15,7 @@ impl CredentialOptions {
     pub fn secrets(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
         let mut secrets = self.auth_secret.clone();
         for path in &self.auth_secret_file {
-            secrets.push(first_line(path)?);
+            secrets.push(first_line("auth-secret-file", path)?);
         }
         match (secrets.is_empty(), dev) {
             (true, true) => Ok(vec![Secret::generate()]),
@@ -120,7 +120,7 @@ impl ApiOptions {
 }
 
 /// A secret from a file; an editor's line break at the end is not part of it.
-fn first_line(path: &Path) -> Result<Secret, ConfigError> {
+pub(super) fn first_line(option: &'static str, path: &Path) -> Result<Secret, ConfigError> {
     let text = fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.into(), source })?;
     match text.lines().next().map(str::trim) {
@@ -130,7 +130,7 @@ fn first_line(path: &Path) -> Result<Secret, ConfigError> {
                 "{} has nothing in its first line; fill it with: openssl rand -base64 32",
                 path.display()
             );
-            Err(ConfigError::Option { option: "auth-secret-file", reason })
+            Err(ConfigError::Option { option, reason })
         }
     }
 }

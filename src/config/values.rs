@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
+use axum::http::Uri;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 
@@ -237,6 +238,29 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads the address of a webhook. What is sent there is about people, so it goes over TLS or stays on
+/// this machine.
+pub(super) fn webhook_url(text: &str) -> Result<Uri, String> {
+    let uri: Option<Uri> = text.parse().ok();
+    let host = |uri: &Uri| uri.host().map(|host| host.trim_matches(['[', ']']).to_owned());
+    let is_here = |host: String| match host.parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    };
+    let fits = |uri: &Uri| match (uri.scheme_str(), host(uri), uri.authority()) {
+        (Some("https"), Some(_), Some(authority)) => !authority.as_str().contains('@'),
+        (Some("http"), Some(host), Some(authority)) => {
+            is_here(host) && !authority.as_str().contains('@')
+        }
+        _ => false,
+    };
+    uri.filter(fits).ok_or_else(|| {
+        "expected an address such as https://app.example.com/callbox, without a user in it; http:// \
+         is for loopback addresses only"
+            .into()
+    })
+}
+
 /// Reads an origin as a browser sends it: scheme, host and, where it is not the usual one, port.
 pub(super) fn origin(text: &str) -> Result<String, String> {
     let expected = || "expected an origin such as https://app.example.com, without a path".into();
@@ -327,6 +351,32 @@ mod tests {
         assert!(email("admin@example.com").is_ok());
         for bad in ["admin", "@b", "a@", "mailto:a@b", "a@b,c@d", "a@b?subject=x", "a@b c"] {
             assert!(email(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn events_go_over_tls_or_stay_here() {
+        for good in [
+            "https://app.example.com/callbox?from=a",
+            "https://[2001:db8::1]:8443",
+            "http://127.0.0.1:9000/hook",
+            "http://[::1]:9000/",
+            "http://localhost/hook",
+        ] {
+            assert!(webhook_url(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "app.example.com",
+            "/callbox",
+            "http://app.example.com/callbox",
+            "http://192.0.2.1/",
+            "http://127.0.0.1.example.com/",
+            "http://localhost@example.com/",
+            "https://user:word@app.example.com/",
+            "ftp://127.0.0.1/",
+        ] {
+            assert!(webhook_url(bad).is_err(), "{bad}");
         }
     }
 

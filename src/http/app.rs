@@ -13,6 +13,7 @@ use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     clock::Now,
     ids::SessionId,
+    reports,
     turn::Snapshot,
 };
 
@@ -22,6 +23,9 @@ pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
 /// How `/readyz` asks whether the relay serves all its clients.
 pub type RelayIsWhole = Box<dyn Fn() -> bool + Send + Sync>;
 
+/// How the metrics page asks what was done with reports of calls.
+pub type ReportMetrics = Box<dyn Fn() -> reports::Snapshot + Send + Sync>;
+
 /// How the metrics page asks for the end of the certificate, in seconds since 1970.
 pub type CertificateExpiry = Box<dyn Fn() -> u64 + Send + Sync>;
 
@@ -29,6 +33,7 @@ pub type CertificateExpiry = Box<dyn Fn() -> u64 + Send + Sync>;
 pub(super) struct Sources {
     pub relay_metrics: RelayMetrics,
     pub relay_is_whole: RelayIsWhole,
+    pub report_metrics: ReportMetrics,
     pub certificate_expiry: Option<CertificateExpiry>,
 }
 

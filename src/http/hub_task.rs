@@ -17,6 +17,7 @@ use crate::{
     auth::Identity,
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
+    reports,
     signaling::{
         Answer, CloseReason, Event, Hub, Input, MAX_REPLAY, MAX_REPLAY_WEIGHT, Output, RequestId,
         Resume, weigh,
@@ -263,18 +264,20 @@ impl HubHandle {
     }
 }
 
-/// Starts the task. It ends when the last handle is dropped. `max_message` is how long a message of
+/// Starts the task. It ends when the last handle is dropped; `reports` are let go of once the relay has
+/// stopped, since that makes the last of them. `max_message` is how long a message of
 /// a client may be, in bytes.
 pub(super) fn spawn(
     hub: Hub,
     relay: RelayInbox,
     tell_relay: TellRelay,
+    reports: reports::Inbox,
     counters: Arc<Counters>,
     max_message: usize,
 ) -> HubHandle {
     let (sender, commands) = mpsc::channel(QUEUE);
     let connections = Connections::default();
-    let task = HubTask { hub, connections, tell_relay, counters };
+    let task = HubTask { hub, connections, tell_relay, reports: Some(reports), counters };
     tokio::spawn(task.run(commands, relay.0));
     // What a session that goes on has missed comes all at once.
     let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
@@ -285,6 +288,8 @@ struct HubTask {
     hub: Hub,
     connections: Connections,
     tell_relay: TellRelay,
+    /// None once the relay has stopped.
+    reports: Option<reports::Inbox>,
     counters: Arc<Counters>,
 }
 
@@ -307,12 +312,23 @@ impl HubTask {
                     Some(command) => self.apply(command),
                     None => return,
                 },
-                Some(input) = relay.recv() => self.hub.handle(Now::read(), input),
+                input = relay.recv(), if self.reports.is_some() => {
+                    let stopped = input.is_none();
+                    self.hub.handle(Now::read(), input.unwrap_or(Input::RelayStopped));
+                    if stopped {
+                        self.put_out_all();
+                        self.reports = None;
+                    }
+                }
                 () = timer => self.hub.handle_timeout(Now::read()),
             }
-            while let Some(output) = self.hub.poll_output() {
-                self.put_out(output);
-            }
+            self.put_out_all();
+        }
+    }
+
+    fn put_out_all(&mut self) {
+        while let Some(output) = self.hub.poll_output() {
+            self.put_out(output);
         }
     }
 
@@ -357,6 +373,11 @@ impl HubTask {
             }
             Output::PeersAnnounced { call, by, addresses } => {
                 (self.tell_relay.peers_announced)(call, &by, &addresses);
+            }
+            Output::Report(report) => {
+                if let Some(reports) = &mut self.reports {
+                    reports.put(*report);
+                }
             }
         }
     }

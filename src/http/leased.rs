@@ -88,6 +88,7 @@ mod tests {
     use crate::{
         auth::{ApiKeys, TokenKeys, TokenVerifier},
         http::{Config, Entrance, Server, TellRelay, Wiring, relay_events},
+        reports,
         signaling::{self, Hub},
     };
 
@@ -115,6 +116,8 @@ mod tests {
             },
             relay_metrics: Box::new(Default::default),
             relay_is_whole: Box::new(|| true),
+            reports: reports::Reports::start(reports::Config::default()).expect("there are none").1,
+            report_metrics: Box::new(Default::default),
             certificate_expiry: None,
         };
         Server::start(config, wiring)

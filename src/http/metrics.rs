@@ -24,6 +24,7 @@ use super::{
     service::Entrance,
 };
 use crate::{
+    reports,
     signaling::{Stats, Tally, Word},
     turn::Snapshot,
 };
@@ -43,6 +44,7 @@ pub(super) async fn page(
     let hub = app.hub.view(|hub, _| hub.stats()).await.ok_or_else(ApiError::stopping)?;
     let numbers = Numbers {
         relay: (app.sources.relay_metrics)(),
+        reports: (app.sources.report_metrics)(),
         hub,
         http: app.counters.clone(),
         certificate_expiry: app.sources.certificate_expiry.as_ref().map(|expiry| expiry()),
@@ -59,6 +61,7 @@ pub(super) async fn page(
 #[derive(Debug)]
 struct Numbers {
     relay: Snapshot,
+    reports: reports::Snapshot,
     hub: Stats,
     http: Arc<Counters>,
     certificate_expiry: Option<u64>,
@@ -149,6 +152,7 @@ impl Collector for Numbers {
         }
         self.relay(&mut families)?;
         self.hub(&mut families)?;
+        self.reports(&mut families)?;
         self.http(&mut families)
     }
 }
@@ -276,6 +280,44 @@ impl Numbers {
             one(hub.remembered_bytes as u64),
         )?;
         families.gauge("callbox_timers", "Timers of the hub running now.", one(hub.timers as u64))
+    }
+
+    fn reports(&self, families: &mut Families<'_>) -> fmt::Result {
+        if let Some(records) = self.reports.records {
+            families.counter(
+                "callbox_call_records",
+                "Records of calls, written and dropped.",
+                [
+                    (vec![("fate", "written")], records.written),
+                    (vec![("fate", "dropped")], records.dropped),
+                ],
+            )?;
+        }
+        let Some(webhook) = self.reports.webhook else { return Ok(()) };
+        families.counter(
+            "callbox_webhook_events",
+            "Events for the webhook, by what became of them.",
+            [
+                (vec![("fate", "delivered")], webhook.delivered),
+                (vec![("fate", "refused")], webhook.refused),
+                (vec![("fate", "dropped")], webhook.dropped),
+            ],
+        )?;
+        families.counter(
+            "callbox_webhook_failures",
+            "Deliveries to the webhook that failed and are made again.",
+            one(webhook.failures),
+        )?;
+        families.gauge(
+            "callbox_webhook_waiting",
+            "Events that wait for the webhook now.",
+            one(webhook.waiting as u64),
+        )?;
+        families.gauge(
+            "callbox_webhook_waiting_bytes",
+            "What these weigh.",
+            one(webhook.waiting_bytes as u64),
+        )
     }
 
     fn http(&self, families: &mut Families<'_>) -> fmt::Result {

@@ -50,13 +50,14 @@ use self::{
     limits::{Connections, Handshakes},
 };
 pub use self::{
-    app::{CertificateExpiry, RelayIsWhole, RelayMetrics},
+    app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     leased::Leased,
     service::{Entrance, HEADER_TIMEOUT, Lease, Service},
 };
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
+    reports,
     signaling::{Hub, Input},
 };
 
@@ -107,10 +108,14 @@ pub struct Wiring {
     pub relay_inbox: RelayInbox,
     /// How the relay hears of calls.
     pub tell_relay: TellRelay,
+    /// Where the steps of calls are reported.
+    pub reports: reports::Inbox,
     /// Asked for the relay's numbers.
     pub relay_metrics: RelayMetrics,
     /// Asked whether the relay serves all its clients.
     pub relay_is_whole: RelayIsWhole,
+    /// Asked for what was done with reports.
+    pub report_metrics: ReportMetrics,
     /// Asked for the certificate's end, where there is TLS.
     pub certificate_expiry: Option<CertificateExpiry>,
 }
@@ -124,6 +129,7 @@ impl Server {
             wiring.hub,
             wiring.relay_inbox,
             wiring.tell_relay,
+            wiring.reports,
             counters.clone(),
             config.max_message,
         );
@@ -133,6 +139,7 @@ impl Server {
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
             relay_is_whole: wiring.relay_is_whole,
+            report_metrics: wiring.report_metrics,
             certificate_expiry: wiring.certificate_expiry,
         };
         let app = Arc::new(App::new(config, hub, counters, sources, current));

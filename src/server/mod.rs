@@ -22,6 +22,7 @@ use crate::{
     config::{Config, DevSecrets},
     http::{self, RelayEvents, TellRelay, Wiring},
     relay::{self, Relay},
+    reports::{self, Reports},
     signaling::{Hub, Input},
     turn,
 };
@@ -48,6 +49,9 @@ pub enum StartError {
     /// The relay does not start.
     #[error("{0} (--listen, --relay-ip)")]
     Relay(#[from] relay::StartError),
+    /// Calls cannot be reported.
+    #[error(transparent)]
+    Reports(#[from] reports::StartError),
 }
 
 /// The running server.
@@ -58,6 +62,7 @@ pub struct Server {
     certificates: Option<Arc<Certificates>>,
     follower: Option<JoinHandle<()>>,
     relay: Arc<Relay>,
+    reports: Arc<Reports>,
 }
 
 /// Where everything is, once it is up: the line that `--ready-json` prints.
@@ -112,6 +117,8 @@ impl Server {
     /// # Errors
     /// [`StartError`] names the address; then nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let (reports, reports_inbox) = Reports::start(config.reports)?;
+        let reports = Arc::new(reports);
         let listen = config.acceptor;
         let mut listeners = vec![bind("--http", config.http_listen, Role::Http)?];
         for address in listen.tls_listen {
@@ -145,16 +152,19 @@ impl Server {
         let mut seed = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut seed);
         let [metrics_relay, whole_relay] = [&relay, &relay].map(Arc::downgrade);
+        let metrics_reports = reports.clone();
         let wiring = Wiring {
             hub: Hub::new(signaling, seed),
             relay_inbox,
             tell_relay: tell_relay(&relay),
+            reports: reports_inbox,
             relay_metrics: Box::new(move || {
                 metrics_relay.upgrade().map(|relay| relay.metrics()).unwrap_or_default()
             }),
             relay_is_whole: Box::new(move || {
                 whole_relay.upgrade().is_none_or(|relay| relay.is_whole())
             }),
+            report_metrics: Box::new(move || metrics_reports.snapshot()),
             certificate_expiry: certificates.clone().map(|certificates| {
                 Box::new(move || certificates.expiry()) as http::CertificateExpiry
             }),
@@ -189,7 +199,7 @@ impl Server {
             realm: config.realm,
             dev: config.dev.as_ref().map(ReadyDev::new),
         };
-        Ok(Self { ready, http, acceptor, certificates, follower, relay })
+        Ok(Self { ready, http, acceptor, certificates, follower, relay, reports })
     }
 
     /// Where everything is.
@@ -197,9 +207,10 @@ impl Server {
         &self.ready
     }
 
-    /// Reads again what may have changed: the certificate. What was there stays if that fails, and
-    /// the log says why.
+    /// Reads again what may have changed: the certificate; and opens again what may have been moved
+    /// away: the call records. What was there stays if that fails, and the log says why.
     pub fn reload(&self) {
+        self.reports.reopen();
         match &self.certificates {
             Some(certificates) => certificates.reload_and_tell(),
             None => tracing::info!("there is no certificate to read again"),
@@ -229,6 +240,8 @@ impl Server {
         if let Some(relay) = Arc::into_inner(self.relay) {
             relay.stop();
         }
+        // The relay's last numbers have made the last reports.
+        self.reports.finish().await;
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    CallRecord, CallState, EndReason, EventName, Hub, Output, Timestamp,
+    CallEvent, CallRecord, CallState, EndReason, EventName, Hub, Output, Timestamp,
     call::{Place, RingingDevice, Role, Step, seconds},
     hub::Timer,
     ice::IceServers,
@@ -18,10 +18,8 @@ use crate::{
 impl Hub {
     /// Lets a call ring on one device of the callee.
     pub(super) fn ring(&mut self, now: Now, id: CallId, session: SessionId, device: &DeviceId) {
-        if self.is_here(session) {
-            // Another device may have it already.
-            let _ = self.calls.step(id, Step::Deliver);
-        }
+        // Another device may have it already.
+        let is_first = self.is_here(session) && self.calls.step(id, Step::Deliver).is_ok();
         let Some(call) = self.calls.get_mut(id) else { return };
         call.ringing.insert(device.clone(), RingingDevice { session, alerting: false });
         let mut data = Map::new();
@@ -39,6 +37,9 @@ impl Hub {
         let callee = &call.parties.callee.user;
         IceServers::mint(&self.config, now, callee, Some(id)).write_to(&mut data);
         self.outbox.send(session, EventName::CallIncoming, data.into());
+        if is_first {
+            self.report(now, id, CallEvent::Ringing);
+        }
     }
 
     /// A new session of a user who is in this call: it takes its device's place again, or rings.
@@ -108,6 +109,7 @@ impl Hub {
                     && let Some(call) = self.calls.get(id)
                 {
                     self.outbox.show_to_all(now, call);
+                    self.report(now, id, CallEvent::Ringing);
                 }
             }
             None => {}
@@ -162,9 +164,9 @@ impl Hub {
             let data = json!({ "callId": id, "userId": party.user });
             self.outbox.send_to(call, role.other(), name, data);
         }
-        let step = match (call.state(), call.is_any_side_lost()) {
-            (CallState::Connected, true) => Step::Lose,
-            (CallState::Reconnecting, false) => Step::Recover,
+        let (step, event) = match (call.state(), call.is_any_side_lost()) {
+            (CallState::Connected, true) => (Step::Lose, CallEvent::Reconnecting),
+            (CallState::Reconnecting, false) => (Step::Recover, CallEvent::Reconnected),
             _ => return false,
         };
         // These two steps are legal from these two states.
@@ -172,6 +174,7 @@ impl Hub {
         if let Some(call) = self.calls.get(id) {
             self.outbox.show_to_all(now, call);
         }
+        self.report(now, id, event);
         stepped
     }
 
@@ -183,7 +186,9 @@ impl Hub {
         let Some(call) = self.calls.get(id) else { return };
         self.outbox.show_to_all(now, call);
         // A side may have been lost all the while; both are told of that already.
-        self.tell_if_lost(now, id, Role::Caller, call.parties.caller.is_lost());
+        let was_lost = call.parties.caller.is_lost();
+        self.report(now, id, CallEvent::Connected);
+        self.tell_if_lost(now, id, Role::Caller, was_lost);
     }
 
     /// Sees to it that the sides of a call always have relay credentials that open allocations: after
@@ -285,7 +290,11 @@ impl Hub {
         }
         self.outbox.push(Output::CallEnded { call: id });
         self.counters.calls_ended.add(reason);
-        self.remember(now, EndedCall::new(record.clone(), call.relay), id);
+        let ended = EndedCall::new(record.clone(), call.relay);
+        if self.config.report_calls {
+            self.report_end(now, id, ended.clone());
+        }
+        self.remember(now, ended, id);
         Some(record)
     }
 

@@ -46,6 +46,8 @@ pub struct Config {
     /// Whether the relay is told which addresses the sides of a call announce
     /// ([`Output::PeersAnnounced`](super::Output::PeersAnnounced)).
     pub announce_peers: bool,
+    /// Whether the steps of calls are reported ([`Output::Report`](super::Output::Report)).
+    pub report_calls: bool,
     /// What relay credentials are minted with.
     pub turn_secrets: TurnSecrets,
     /// For how long relay credentials open allocations.
@@ -77,6 +79,7 @@ impl Default for Config {
             ended_calls: 1000,
             ended_calls_for: Duration::from_secs(3600),
             announce_peers: false,
+            report_calls: false,
             turn_secrets: TurnSecrets::default(),
             credential_ttl: Duration::from_secs(3600),
             stun_uris: Vec::new(),

@@ -15,7 +15,7 @@ use super::{
     ice::IceServers,
     outbox::Outbox,
     stats::Counters,
-    tables::{Calls, EndedCalls, Session, Users},
+    tables::{Calls, EndedCall, EndedCalls, Session, Users},
 };
 use crate::{
     clock::{Now, TimerQueue},
@@ -39,6 +39,8 @@ pub(super) enum Timer {
     Credentials(CallId),
     /// The oldest call that is over has been shown long enough.
     ForgetEnded,
+    /// The report of a call's end has waited for the relay long enough.
+    Settle(CallId),
 }
 
 /// The signaling server without its I/O: sessions, calls and the events between them.
@@ -56,6 +58,9 @@ pub struct Hub {
     pub(super) users: Users,
     pub(super) calls: Calls,
     pub(super) ended: EndedCalls,
+    /// The calls that are over and have allocations left, each with when its end is reported anyway.
+    /// They are a few: the relay's quotas bound them.
+    pub(super) settling: BTreeMap<CallId, (Instant, EndedCall)>,
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outbox: Outbox,
     pub(super) counters: Counters,
@@ -87,6 +92,7 @@ impl Hub {
             users: Users::default(),
             calls: Calls::default(),
             ended: EndedCalls::default(),
+            settling: BTreeMap::new(),
             timers: TimerQueue::default(),
             outbox: Outbox::default(),
             counters: Counters::default(),
@@ -108,19 +114,12 @@ impl Hub {
             Input::Lost { session } => self.lose_connection(now, session),
             Input::Closed { session } => self.leave(now, session),
             Input::RelayOpened { call, usage } => {
-                if let Some(call) = self.calls.get_mut(call) {
-                    call.relay.opened(usage);
-                } else if let Some(call) = self.ended.get_mut(call) {
-                    call.relay.opened(usage);
-                }
+                self.update_meter(call, |meter| meter.opened(usage.clone()));
             }
             Input::RelayClosed { call, usage } => {
-                if let Some(call) = self.calls.get_mut(call) {
-                    call.relay.closed(&usage);
-                } else if let Some(call) = self.ended.get_mut(call) {
-                    call.relay.closed(&usage);
-                }
+                self.update_meter(call, |meter| meter.closed(&usage));
             }
+            Input::RelayStopped => self.settle_all(),
             Input::Shutdown => self.shut_down(now),
         }
     }
@@ -135,6 +134,7 @@ impl Hub {
                 Timer::Grace(call, _) => self.end(now, call, EndReason::ConnectionLost),
                 Timer::Hold(call, role) => self.release(now, call, role),
                 Timer::Credentials(call) => self.freshen(now, call),
+                Timer::Settle(call) => self.settle(call),
                 Timer::ForgetEnded => {
                     self.ended.forget_until(now.instant);
                     if let Some(due) = self.ended.next_due() {

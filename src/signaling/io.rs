@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use serde_json::Value;
 
-use super::words::words;
+use super::{CallReport, words::words};
 use crate::{
     auth::Identity,
     ids::{CallId, DeviceId, SessionId, UserId},
@@ -73,6 +73,8 @@ pub enum Input {
         /// The same counters, now final.
         usage: Arc<Usage>,
     },
+    /// The relay has stopped and said all that it had to say.
+    RelayStopped,
     /// The server stops: every call ends with `server_shutdown` and every session is closed.
     Shutdown,
 }
@@ -192,4 +194,6 @@ pub enum Output {
         /// Which.
         call: CallId,
     },
+    /// A call made a step, if somebody wants to know.
+    Report(Box<CallReport>),
 }

@@ -14,6 +14,7 @@
 //! | `requests/` | what clients ask, one file each |
 //! | `operators` | what operators do to calls and users |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
+//! | `reports` | each step of a call, for records and webhooks |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
 //! | `tables`, `outbox`, `rate`, `weight`, `ice`, `stats` | what these are made of |
@@ -32,6 +33,7 @@ mod outbox;
 mod rate;
 mod relaying;
 mod replay;
+mod reports;
 mod requests;
 mod sessions;
 mod stats;
@@ -49,6 +51,7 @@ pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use operators::{Kicked, SessionRecord};
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
+pub use reports::{CallEvent, CallReport};
 pub use stats::{Counters, Stats};
 pub use weight::weigh;
 pub use words::{CallType, EndReason, EventName, RequestName, Tally, Word};

@@ -135,7 +135,7 @@ pub(super) fn call_not_found() -> RequestError {
 }
 
 /// A call that is over. Its allocations may take a moment longer to close.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct EndedCall {
     record: CallRecord,
     pub relay: RelayMeter,

@@ -94,7 +94,7 @@ pub struct Participant {
 
 /// What the relay did for one call: the counters of its open allocations, and the sum over those
 /// that are closed. The relay's quotas bound how many are open.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::signaling) struct RelayMeter {
     open: Vec<Arc<Usage>>,
     /// `allocations` counts the open ones too.
@@ -115,6 +115,11 @@ impl RelayMeter {
         if let Some(at) = self.open.iter().position(|open| Arc::ptr_eq(open, usage)) {
             add(&mut self.closed, &self.open.swap_remove(at));
         }
+    }
+
+    /// Whether the numbers change no more, unless another allocation is opened.
+    pub fn is_final(&self) -> bool {
+        self.open.is_empty()
     }
 
     /// The numbers as they are now.

@@ -8,7 +8,7 @@ use crate::{
     clock::Now,
     ids::CallId,
     signaling::{
-        EndReason, EventName, Hub,
+        CallEvent, EndReason, EventName, Hub,
         call::{Role, Step},
         hub::Timer,
     },
@@ -49,6 +49,7 @@ pub(super) fn take(hub: &mut Hub, now: Now, sender: &Sender, id: CallId) -> Answ
     }
     let mut answer = about(id);
     answer.insert("state".into(), json!(call.state()));
+    hub.report(now, id, CallEvent::Accepted);
     hub.hand_over(now, id, Role::Caller);
     hub.freshen_later(now, id);
     Ok(answer)

@@ -10,7 +10,7 @@ use crate::{
     clock::Now,
     ids::{CallId, UserId},
     signaling::{
-        CallState, CallType, EndReason, ErrorCode, Hub, Media, RequestError,
+        CallEvent, CallState, CallType, EndReason, ErrorCode, Hub, Media, RequestError,
         call::{Call, Party, PerRole, Place, Role, Step},
         hub::Timer,
         ice::IceServers,
@@ -90,6 +90,7 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     hub.users.update(&sender.user, |user| user.calls.push(id));
     hub.users.update(&callee, |user| user.calls.push(id));
     hub.counters.calls_started += 1;
+    hub.report(now, id, CallEvent::Initiated);
 
     if !busy {
         for (device, session) in &devices {

@@ -7,6 +7,7 @@ mod candidates;
 mod docs;
 mod in_call;
 mod lost;
+mod reports;
 mod resume;
 mod seed;
 mod sessions;
@@ -23,7 +24,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use super::{
-    CloseReason, Config, Hub, Input, Output, RequestId, Resume,
+    CallReport, CloseReason, Config, Hub, Input, Output, RequestId, Resume,
     call::{Place, Role},
 };
 use crate::{
@@ -55,6 +56,7 @@ struct World {
     last_seq: Option<u64>,
     ended: Vec<CallId>,
     announced: Vec<(CallId, UserId, Vec<IpAddr>)>,
+    reports: Vec<CallReport>,
 }
 
 impl World {
@@ -77,6 +79,7 @@ impl World {
             last_seq: None,
             ended: Vec::new(),
             announced: Vec::new(),
+            reports: Vec::new(),
         }
     }
 
@@ -119,6 +122,7 @@ impl World {
                     self.announced.push((call, by, addresses));
                 }
                 Output::CallEnded { call } => self.ended.push(call),
+                Output::Report(report) => self.reports.push(*report),
             }
         }
         check(&self.hub, self.now);
@@ -279,6 +283,8 @@ fn check(hub: &Hub, now: Now) {
     assert_eq!(devices, hub.sessions.len());
 
     let mut timers = hub.sessions.len() + hub.away.len() + usize::from(hub.ended.len() > 0);
+    timers += hub.settling.len();
+    assert!(hub.settling.values().all(|(_, call)| !call.relay.is_final()));
     let mut in_state = super::Tally::default();
     for call in hub.calls.iter() {
         in_state.add(call.state());

@@ -19,8 +19,8 @@ use crate::{
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
     signaling::{
-        Config, EndReason, Hub, Input, Output, RequestId, RequestName, Resume, Word,
-        answered::MessageId,
+        CallEvent, CallReport, Config, EndReason, Hub, Input, Output, RequestId, RequestName,
+        Resume, Word, answered::MessageId,
     },
     usage::Usage,
 };
@@ -78,6 +78,8 @@ struct Sim {
     /// What each request that is made again is to be answered with.
     expected: BTreeMap<RequestId, Value>,
     calls: BTreeMap<CallId, Watched>,
+    /// The last report of each call.
+    reports: BTreeMap<CallId, CallReport>,
     /// The event and the sender of each request that is not yet answered.
     asked: BTreeMap<RequestId, (String, SessionId, Value)>,
     allocations: Vec<(CallId, Arc<Usage>)>,
@@ -123,6 +125,7 @@ impl Sim {
             ended_calls: rng.random_range(0..=12),
             ended_calls_for: ms(8000),
             announce_peers: true,
+            report_calls: true,
             ..Config::default()
         };
         Self {
@@ -138,6 +141,7 @@ impl Sim {
             named: Vec::new(),
             expected: BTreeMap::new(),
             calls: BTreeMap::new(),
+            reports: BTreeMap::new(),
             asked: BTreeMap::new(),
             allocations: Vec::new(),
             candidates_taken: 0,
@@ -173,6 +177,9 @@ impl Sim {
         for call in self.calls.values() {
             assert!(call.ended, "a call was left over");
         }
+        let mut last = self.reports.values().map(|report| report.event);
+        assert!(last.all(|event| event == CallEvent::Ended), "an end was not reported");
+        assert_eq!(self.reports.len(), self.calls.len());
         let stats = self.hub.stats();
         let counters = stats.counters.clone();
         assert_eq!(counters.calls_started, counters.calls_ended.total());
@@ -525,6 +532,7 @@ impl Sim {
                     let call = self.calls.get_mut(&call).expect("an end without a beginning");
                     assert!(!std::mem::replace(&mut call.ended, true), "a call ended twice");
                 }
+                Output::Report(report) => self.reported(*report),
             }
         }
         for (at, (call, from, description)) in batch.iter().enumerate() {
@@ -543,6 +551,25 @@ impl Sim {
         self.readers.retain(|id, _| sessions.contains_key(id));
         self.check_calls();
         check(&self.hub, self.now);
+    }
+
+    /// A step of a call was reported: it must be one that can follow the last.
+    fn reported(&mut self, report: CallReport) {
+        use CallEvent::*;
+        let before = self.reports.insert(report.call.id, report.clone());
+        match (before.as_ref().map(|before| before.event), report.event) {
+            (None, Initiated)
+            | (Some(Initiated), Ringing)
+            | (Some(Ringing), Accepted)
+            | (Some(Accepted), Connected)
+            | (Some(Connected | Reconnected), Reconnecting)
+            | (Some(Reconnecting), Reconnected) => assert!(!report.call.state.is_over()),
+            (Some(last), Ended) if last != Ended => {
+                assert!(self.calls[&report.call.id].ended && report.call.state.is_over());
+            }
+            (before, now) => panic!("{now} was reported after {before:?}"),
+        }
+        assert!(before.is_none_or(|before| before.at <= report.at));
     }
 
     /// A request was answered.

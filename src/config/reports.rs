@@ -1,0 +1,55 @@
+//! From options to who is told of calls.
+
+use std::path::PathBuf;
+
+use super::{ConfigError, ReportOptions, secrets::first_line};
+use crate::{
+    auth::WebhookKeys,
+    reports::{Config, Target, webhook},
+};
+
+impl ReportOptions {
+    /// Whether somebody wants to be told.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.call_records.is_some() || self.webhook_url.is_some()
+    }
+
+    /// Whom to tell.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a secret cannot be read, or there is one without a webhook or the other way
+    /// round.
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        let target = |path: &PathBuf| match path.as_os_str() == "-" {
+            true => Target::Stdout,
+            false => Target::File(path.clone()),
+        };
+        let records = self.call_records.as_ref().map(target);
+        Ok(Config { records, webhook: self.webhook()? })
+    }
+
+    fn webhook(&self) -> Result<Option<webhook::Config>, ConfigError> {
+        let lone =
+            |option, reason: &str| Err(ConfigError::Option { option, reason: reason.to_owned() });
+        let Some(url) = self.webhook_url.clone() else {
+            let reason = "it needs --webhook-url, too: without it nothing is signed";
+            return match self {
+                _ if !self.webhook_secret.is_empty() => lone("webhook-secret", reason),
+                _ if !self.webhook_secret_file.is_empty() => lone("webhook-secret-file", reason),
+                _ => Ok(None),
+            };
+        };
+        let mut secrets = self.webhook_secret.clone();
+        for path in &self.webhook_secret_file {
+            secrets.push(first_line("webhook-secret-file", path)?);
+        }
+        if secrets.is_empty() {
+            let reason = "it needs --webhook-secret or --webhook-secret-file, too, so that the \
+                          receiver knows whom an event is from; make a secret with: openssl rand \
+                          -base64 32";
+            return lone("webhook-url", reason);
+        }
+        let keys = WebhookKeys::new(&secrets);
+        Ok(Some(webhook::Config { url, keys, queue_bytes: self.webhook_queue.0 }))
+    }
+}

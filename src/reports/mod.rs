@@ -1,0 +1,135 @@
+//! What others than the clients are told of calls. The hub's task hands each report over and goes on;
+//! what stands behind may be slow.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `records` | a line for each call that is over |
+//! | `webhook/` | each step of a call, sent to a receiver |
+
+mod records;
+#[cfg(test)]
+mod testing;
+pub mod webhook;
+
+use std::{io, path::PathBuf, time::Duration};
+
+use tokio::time::timeout;
+
+pub use self::records::{RecordCounts, Target};
+use self::{
+    records::{Records, RecordsInbox},
+    webhook::{Webhook, WebhookCounts, WebhookInbox},
+};
+use crate::signaling::CallReport;
+
+/// How long what waits may take when the server stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Who wants to hear of calls.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Where the records of calls go.
+    pub records: Option<Target>,
+    /// Where each step of a call is sent.
+    pub webhook: Option<webhook::Config>,
+}
+
+/// Why reports cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The records cannot be written.
+    #[error("--call-records {path}: cannot be written: {source}", path = path.display())]
+    Records {
+        /// Where to.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// TLS cannot be set up for the webhook.
+    #[error("--webhook-url: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Whoever is told of calls.
+#[derive(Debug)]
+pub struct Reports {
+    records: Option<Records>,
+    webhook: Option<Webhook>,
+}
+
+/// Where reports go. It never blocks. Once it is dropped, no more will come.
+#[derive(Debug)]
+pub struct Inbox {
+    records: Option<RecordsInbox>,
+    webhook: Option<WebhookInbox>,
+}
+
+impl Inbox {
+    /// Takes a report.
+    pub fn put(&mut self, report: CallReport) {
+        if let Some(webhook) = &mut self.webhook {
+            webhook.put(&report);
+        }
+        if let Some(records) = &self.records {
+            records.put(report);
+        }
+    }
+}
+
+/// What was done with reports so far; nothing of what is not wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Snapshot {
+    /// Of records.
+    pub records: Option<RecordCounts>,
+    /// Of events for the webhook.
+    pub webhook: Option<WebhookCounts>,
+}
+
+impl Reports {
+    /// Opens what is to be written to.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub fn start(config: Config) -> Result<(Self, Inbox), StartError> {
+        let (records, records_inbox) = config.records.map(Records::start).transpose()?.unzip();
+        let (webhook, webhook_inbox) = config.webhook.map(Webhook::start).transpose()?.unzip();
+        let inbox = Inbox { records: records_inbox, webhook: webhook_inbox };
+        Ok((Self { records, webhook }, inbox))
+    }
+
+    /// Opens again what may have been moved away.
+    pub fn reopen(&self) {
+        if let Some(records) = &self.records {
+            records.reopen();
+        }
+    }
+
+    /// What was done so far.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            records: self.records.as_ref().map(Records::counts),
+            webhook: self.webhook.as_ref().map(Webhook::counts),
+        }
+    }
+
+    /// Returns once all is done with what was put into the [`Inbox`], which must be dropped; after a
+    /// while in any case.
+    pub async fn finish(&self) {
+        let records = async {
+            if let Some(records) = &self.records
+                && timeout(FAREWELL, records.finish()).await.is_err()
+            {
+                tracing::warn!("not all call records could be written in time");
+            }
+        };
+        let webhook = async {
+            if let Some(webhook) = &self.webhook
+                && timeout(FAREWELL, webhook.finish()).await.is_err()
+            {
+                let left = webhook.counts().waiting;
+                tracing::warn!(left, "not all events could be sent to the webhook in time");
+            }
+        };
+        tokio::join!(records, webhook);
+    }
+}

@@ -1,0 +1,41 @@
+//! Reports for tests.
+
+use std::time::Duration;
+
+use rand::{SeedableRng, rngs::StdRng};
+
+use crate::{
+    ids::CallId,
+    signaling::{CallEvent, CallRecord, CallReport, CallState, CallType, EndReason, Timestamp},
+    usage::RelayUsage,
+};
+
+/// A step of the call with this number. Calls with higher numbers are later.
+pub fn report(number: u64, event: CallEvent) -> CallReport {
+    let at = Timestamp(Duration::from_secs(1_700_000_000 + number));
+    let is_over = event == CallEvent::Ended;
+    let call = CallRecord {
+        id: call(number),
+        state: if is_over { CallState::Ended } else { CallState::Connecting },
+        kind: CallType::Audio,
+        participants: Vec::new(),
+        created_at: at,
+        started_at: None,
+        ended_at: is_over.then_some(at),
+        duration: is_over.then_some(0.0),
+        reason: is_over.then_some(EndReason::Hangup),
+        ended_by: None,
+        relay: RelayUsage::default(),
+    };
+    CallReport { event, at, call }
+}
+
+/// The end of the call with this number.
+pub fn ended(number: u64) -> CallReport {
+    report(number, CallEvent::Ended)
+}
+
+/// The id of the call with this number.
+pub fn call(number: u64) -> CallId {
+    CallId::generate(number, &mut StdRng::seed_from_u64(number))
+}

@@ -1,0 +1,234 @@
+//! The webhook: each step of a call is sent to a receiver, signed, in the order of the call.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `queue` | which event is sent next |
+//! | `backoff` | how long to wait after failures |
+//! | `post` | how an event is sent |
+
+mod backoff;
+mod post;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt, future,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use axum::http::Uri;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use rand::{SeedableRng, rngs::StdRng};
+use serde::Serialize;
+use tokio::{
+    sync::{Notify, watch},
+    time::sleep_until,
+};
+
+pub use self::queue::WebhookCounts;
+use self::{
+    post::Post,
+    queue::{Limits, Outcome, Queue},
+};
+use super::StartError;
+use crate::{
+    auth::WebhookKeys,
+    ids::EventId,
+    signaling::{CallEvent, CallRecord, CallReport, Timestamp},
+};
+
+/// Deliveries at once: a receiver that takes a tenth of a second for each gets eighty a second.
+const AT_ONCE: usize = 8;
+
+/// Events that wait at most, however small they are.
+const MAX_EVENTS: usize = 100_000;
+
+/// What events that wait weigh together at most by default, in bytes.
+pub const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+
+/// The settings of the webhook.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The receiver.
+    pub url: Uri,
+    /// What events are signed with.
+    pub keys: WebhookKeys,
+    /// What events that wait may weigh together, in bytes.
+    pub queue_bytes: usize,
+}
+
+/// An event, as it is sent.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    /// The same each time it is sent.
+    id: EventId,
+    event: CallEvent,
+    created_at: Timestamp,
+    call: &'a CallRecord,
+}
+
+/// The task that sends.
+pub(super) struct Webhook {
+    shared: Arc<Shared>,
+    ended: watch::Receiver<()>,
+}
+
+/// Where events are handed over.
+pub(super) struct WebhookInbox {
+    shared: Arc<Shared>,
+    rng: StdRng,
+    overflown: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Told when something was put in, and when nothing will be any more.
+    changed: Notify,
+    closing: AtomicBool,
+}
+
+impl Shared {
+    /// Held for what the queue does alone, which is a few steps.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("the queue does not panic")
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Webhook")
+    }
+}
+
+impl fmt::Debug for WebhookInbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookInbox")
+    }
+}
+
+impl WebhookInbox {
+    /// Takes a step of a call. Never waits for the receiver.
+    pub fn put(&mut self, report: &CallReport) {
+        let unix_ms = u64::try_from(report.at.0.as_millis()).unwrap_or_default();
+        let event = Event {
+            id: EventId::generate(unix_ms, &mut self.rng),
+            event: report.event,
+            created_at: report.at,
+            call: &report.call,
+        };
+        let body = serde_json::to_vec(&event).expect("an event has text for keys");
+        let (before, after) = {
+            let mut queue = self.shared.queue();
+            let before = queue.counts();
+            queue.put(Instant::now(), report.call.id, body.into());
+            (before, queue.counts())
+        };
+        let dropped = after.dropped > before.dropped;
+        if dropped && !self.overflown {
+            tracing::warn!("too many events wait for the webhook: the oldest calls lose theirs");
+        }
+        // Once for each time that the receiver falls behind.
+        self.overflown = dropped || self.overflown && before.waiting > 0;
+        self.shared.changed.notify_one();
+    }
+}
+
+/// No more events will come: those that wait are sent while there is time.
+impl Drop for WebhookInbox {
+    fn drop(&mut self) {
+        self.shared.queue().hurry(Instant::now());
+        self.shared.closing.store(true, Relaxed);
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Webhook {
+    /// Starts the task.
+    ///
+    /// # Errors
+    /// [`StartError`] if TLS cannot be set up.
+    pub fn start(config: Config) -> Result<(Self, WebhookInbox), StartError> {
+        let post = Post::new(config.url, config.keys)?;
+        let limits = Limits { events: MAX_EVENTS, bytes: config.queue_bytes, at_once: AT_ONCE };
+        let queue = Mutex::new(Queue::new(limits, StdRng::from_os_rng()));
+        let closing = AtomicBool::new(false);
+        let shared = Arc::new(Shared { queue, changed: Notify::new(), closing });
+        let (ending, ended) = watch::channel(());
+        let task = shared.clone();
+        tokio::spawn(async move {
+            run(&task, &post).await;
+            drop(ending);
+        });
+        let rng = StdRng::from_os_rng();
+        let inbox = WebhookInbox { shared: shared.clone(), rng, overflown: false };
+        Ok((Self { shared, ended }, inbox))
+    }
+
+    /// What became of events so far.
+    pub fn counts(&self) -> WebhookCounts {
+        self.shared.queue().counts()
+    }
+
+    /// Returns when all is sent that was put into the inbox, which must be dropped.
+    pub async fn finish(&self) {
+        // The task says nothing; it ends.
+        let _ = self.ended.clone().changed().await;
+    }
+}
+
+/// Sends what is due, until the inbox is dropped and nothing waits any more.
+async fn run(shared: &Shared, post: &Post) {
+    let mut sending = FuturesUnordered::new();
+    let mut failing = false;
+    loop {
+        let due = {
+            let mut queue = shared.queue();
+            while let Some((call, body)) = queue.next(Instant::now()) {
+                sending.push(async move { (call, post.send(body).await) });
+            }
+            if queue.is_empty() && shared.closing.load(Relaxed) {
+                return;
+            }
+            queue.next_due()
+        };
+        let timer = async {
+            match due {
+                Some(at) => sleep_until(at.into()).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some((call, (outcome, words))) = sending.next() => {
+                shared.queue().done(Instant::now(), call, outcome);
+                tell(outcome, &words, &mut failing);
+            }
+            () = shared.changed.notified() => {}
+            () = timer => {}
+        }
+    }
+}
+
+/// Logs when deliveries begin to fail and when they go well again; a receiver that is down for an hour
+/// is two lines. The address is not logged: it may have a secret in it.
+fn tell(outcome: Outcome, words: &str, failing: &mut bool) {
+    match outcome {
+        Outcome::Delivered if *failing => tracing::info!("the webhook takes events again"),
+        Outcome::Delivered => {}
+        Outcome::Refused => tracing::warn!("the webhook refuses an event: {words}"),
+        Outcome::Failed | Outcome::Down if *failing => {
+            tracing::debug!("an event could not be delivered: {words}");
+        }
+        Outcome::Failed | Outcome::Down => {
+            tracing::warn!("the webhook does not take events, they wait: {words}");
+        }
+    }
+    if outcome != Outcome::Refused {
+        *failing = outcome != Outcome::Delivered;
+    }
+}

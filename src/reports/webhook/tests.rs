@@ -1,0 +1,306 @@
+//! The queue, with time moved by hand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::sync::Notify;
+
+use super::{
+    Shared, WebhookInbox,
+    queue::{Limits, Outcome, Queue},
+};
+use crate::{ids::CallId, reports::testing};
+
+const LIMITS: Limits = Limits { events: 10_000, bytes: 1024 * 1024, at_once: 8 };
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A queue, and what the receiver has got from it.
+struct World {
+    queue: Queue,
+    limits: Limits,
+    start: Instant,
+    now: Instant,
+    numbers: u32,
+    /// What was put in and is not known to be lost, by call.
+    put: BTreeMap<CallId, Vec<u32>>,
+    /// What was delivered or refused, by call.
+    got: BTreeMap<CallId, Vec<u32>>,
+    sending: BTreeMap<CallId, Bytes>,
+    attempts: usize,
+}
+
+impl World {
+    fn new(limits: Limits) -> Self {
+        let now = Instant::now();
+        Self {
+            queue: Queue::new(limits, StdRng::seed_from_u64(7)),
+            limits,
+            start: now,
+            now,
+            numbers: 0,
+            put: BTreeMap::new(),
+            got: BTreeMap::new(),
+            sending: BTreeMap::new(),
+            attempts: 0,
+        }
+    }
+
+    /// Puts in the next event of this call.
+    fn put(&mut self, call: u64) {
+        self.numbers += 1;
+        let body = self.numbers.to_be_bytes().to_vec().into();
+        self.queue.put(self.now, testing::call(call), body);
+        self.put.entry(testing::call(call)).or_default().push(self.numbers);
+        self.check();
+    }
+
+    /// Begins to send what is due.
+    fn send(&mut self) {
+        while let Some((call, body)) = self.queue.next(self.now) {
+            self.attempts += 1;
+            assert!(self.sending.insert(call, body).is_none(), "two of one call at once");
+        }
+        self.check();
+    }
+
+    /// A delivery that is under way ends.
+    fn end(&mut self, call: CallId, outcome: Outcome) {
+        let body = self.sending.remove(&call).unwrap();
+        if matches!(outcome, Outcome::Delivered | Outcome::Refused) {
+            let number = u32::from_be_bytes(body[..].try_into().unwrap());
+            self.got.entry(call).or_default().push(number);
+        }
+        self.queue.done(self.now, call, outcome);
+        self.check();
+    }
+
+    /// Sends and ends whatever is due now, each as the receiver says.
+    fn exchange(&mut self, mut receiver: impl FnMut(CallId) -> Outcome) {
+        loop {
+            self.send();
+            let Some(call) = self.sending.keys().next().copied() else { return };
+            self.end(call, receiver(call));
+        }
+    }
+
+    /// Lets time go by; what becomes due meanwhile is sent then.
+    fn pass(&mut self, by: Duration, mut receiver: impl FnMut(CallId) -> Outcome) {
+        let end = self.now + by;
+        self.exchange(&mut receiver);
+        while let Some(due) = self.queue.next_due().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.exchange(&mut receiver);
+        }
+        self.now = end;
+    }
+
+    /// What holds at any time.
+    fn check(&self) {
+        let (counts, limits) = (self.queue.counts(), self.limits);
+        assert!(self.sending.len() <= limits.at_once);
+        // What is under way is not dropped, and a lone event always fits.
+        assert!(counts.waiting <= limits.events.max(limits.at_once + 1));
+        let got: usize = self.got.values().map(Vec::len).sum();
+        assert_eq!(counts.delivered + counts.refused, got as u64);
+        let known = got as u64 + counts.dropped + counts.waiting as u64;
+        assert_eq!(known, u64::from(self.numbers), "an event is lost or counted twice");
+        assert_eq!(counts.waiting_bytes, counts.waiting * (128 + 4));
+        for (call, got) in &self.got {
+            assert!(got.is_sorted(), "out of order");
+            let put: BTreeSet<_> = self.put[call].iter().collect();
+            assert!(got.iter().all(|number| put.contains(number)), "not of this call");
+        }
+    }
+
+    /// The receiver has everything that was put in.
+    fn all_is_delivered(&self) -> bool {
+        self.got == self.put && self.queue.is_empty()
+    }
+}
+
+#[test]
+fn a_receiver_that_is_down_for_a_minute_gets_everything_once_it_is_up() {
+    let mut world = World::new(LIMITS);
+    let down_until = world.now + 60 * SECOND;
+    for second in 0..60 {
+        for call in 0..20 {
+            world.put(20 * (second / 6) + call);
+        }
+        world.pass(SECOND, |_| Outcome::Down);
+    }
+    assert_eq!((world.queue.counts().delivered, world.now), (0, down_until));
+    // However many calls there are, it is asked a few times only.
+    assert!((5..=15).contains(&world.attempts), "{} attempts", world.attempts);
+    world.pass(30 * SECOND, |_| Outcome::Delivered);
+    assert!(world.all_is_delivered());
+    assert_eq!(world.queue.counts().delivered, 1200);
+}
+
+#[test]
+fn what_fails_for_one_call_holds_up_no_other() {
+    let mut world = World::new(LIMITS);
+    for number in 0..1000 {
+        world.put(number % 100);
+    }
+    let bad = testing::call(50);
+    let receiver = |call| if call == bad { Outcome::Failed } else { Outcome::Delivered };
+    world.exchange(receiver);
+    assert_eq!((world.queue.counts().delivered, world.now), (990, world.start));
+    world.pass(120 * SECOND, receiver);
+    let failures = world.queue.counts().failures;
+    assert!((8..=15).contains(&failures), "{failures} failures");
+    world.pass(30 * SECOND, |_| Outcome::Delivered);
+    assert!(world.all_is_delivered());
+}
+
+#[test]
+fn an_event_that_is_refused_does_not_come_again_and_the_next_ones_do() {
+    let mut world = World::new(LIMITS);
+    (0..3).for_each(|_| world.put(1));
+    let mut answers = [Outcome::Delivered, Outcome::Refused, Outcome::Delivered].into_iter();
+    world.exchange(|_| answers.next().unwrap());
+    assert!(world.all_is_delivered());
+    let counts = world.queue.counts();
+    assert_eq!((counts.delivered, counts.refused, counts.failures), (2, 1, 0));
+}
+
+#[test]
+fn what_was_under_way_when_an_outage_began_does_not_prolong_it() {
+    let mut world = World::new(LIMITS);
+    (0..8).for_each(|call| world.put(call));
+    world.send();
+    assert_eq!(world.sending.len(), 8);
+    let calls: Vec<_> = world.sending.keys().copied().collect();
+    calls.into_iter().for_each(|call| world.end(call, Outcome::Down));
+    world.pass(SECOND / 2, |_| Outcome::Delivered);
+    assert!(world.all_is_delivered());
+}
+
+#[test]
+fn where_there_is_no_room_the_oldest_calls_go_whole() {
+    let mut world = World::new(Limits { events: 10, ..LIMITS });
+    for call in [1, 2, 3] {
+        (0..3).for_each(|_| world.put(call));
+    }
+    world.send();
+    // Of each the first is under way. There is room for one more, and then for none.
+    world.put(4);
+    assert_eq!(world.queue.counts().dropped, 0);
+    world.put(4);
+    assert_eq!(world.queue.counts().dropped, 2);
+    // A late event of the call that lost some still waits for the one that is under way.
+    world.put(1);
+    world.send();
+    world.end(testing::call(1), Outcome::Failed);
+    world.pass(SECOND, |_| Outcome::Delivered);
+    let numbers = |call| world.got[&testing::call(call)].clone();
+    assert_eq!((numbers(1), numbers(2)), (vec![1, 12], vec![4, 5, 6]));
+    assert_eq!((numbers(3), numbers(4)), (vec![7, 8, 9], vec![10, 11]));
+    assert!(world.queue.is_empty());
+}
+
+#[test]
+fn bytes_are_bounded_too_and_a_lone_event_fits_whatever_it_weighs() {
+    let now = Instant::now();
+    let limits = Limits { bytes: 1000, ..LIMITS };
+    let mut queue = Queue::new(limits, StdRng::seed_from_u64(7));
+    for call in 0..5 {
+        queue.put(now, testing::call(call), vec![0; 500].into());
+        assert_eq!(queue.counts().waiting, 1);
+    }
+    queue.put(now, testing::call(5), vec![0; 5000].into());
+    let counts = queue.counts();
+    assert_eq!((counts.waiting, counts.waiting_bytes, counts.dropped), (1, 5128, 5));
+}
+
+#[test]
+fn at_the_end_nothing_waits_for_its_time() {
+    let mut world = World::new(LIMITS);
+    (0..20).for_each(|call| world.put(call));
+    world.pass(10 * SECOND, |_| Outcome::Down);
+    world.queue.hurry(world.now);
+    world.exchange(|_| Outcome::Delivered);
+    assert!(world.all_is_delivered());
+}
+
+#[test]
+fn once_no_more_comes_what_is_there_is_due() {
+    let mut queue = Queue::new(LIMITS, StdRng::seed_from_u64(7));
+    let now = Instant::now();
+    queue.put(now, testing::call(1), Bytes::new());
+    let (call, _) = queue.next(now).unwrap();
+    queue.done(now + 60 * SECOND, call, Outcome::Down);
+    let shared = Arc::new(Shared {
+        queue: Mutex::new(queue),
+        changed: Notify::new(),
+        closing: AtomicBool::new(false),
+    });
+    let rng = StdRng::seed_from_u64(7);
+    drop(WebhookInbox { shared: shared.clone(), rng, overflown: false });
+    assert!(shared.queue().next_due().unwrap() <= Instant::now());
+    assert!(shared.closing.load(Relaxed));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(u64),
+    Send,
+    End(usize, Outcome),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let outcome = prop_oneof![
+        Just(Outcome::Delivered),
+        Just(Outcome::Refused),
+        Just(Outcome::Failed),
+        Just(Outcome::Down)
+    ];
+    prop_oneof![
+        4 => (0..6u64).prop_map(Step::Put),
+        2 => Just(Step::Send),
+        4 => (0..4usize, outcome).prop_map(|(at, outcome)| Step::End(at, outcome)),
+        1 => (0..20_000u64).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, each call's events arrive in order, each once, and the books balance; and once
+    /// the receiver is up it gets all that was not dropped.
+    #[test]
+    fn whatever_happens_each_call_s_events_come_in_order(
+        steps in prop::collection::vec(step(), 1..300),
+        events in 1..20usize,
+    ) {
+        let mut world = World::new(Limits { events, at_once: 4, ..LIMITS });
+        for step in steps {
+            match step {
+                Step::Put(call) => world.put(call),
+                Step::Send => world.send(),
+                Step::End(at, outcome) => {
+                    if let Some(call) = world.sending.keys().nth(at).copied() {
+                        world.end(call, outcome);
+                    }
+                }
+                Step::Pass(ms) => world.now += Duration::from_millis(ms),
+            }
+        }
+        for call in world.sending.keys().copied().collect::<Vec<_>>() {
+            world.end(call, Outcome::Delivered);
+        }
+        world.pass(31 * SECOND, |_| Outcome::Delivered);
+        prop_assert!(world.queue.is_empty());
+        if world.queue.counts().dropped == 0 {
+            prop_assert!(world.all_is_delivered());
+        }
+    }
+}
