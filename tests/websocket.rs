@@ -15,14 +15,6 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-/// A token signed with the server's secret, good for `ttl`.
-fn token(server: &Server, user: &str, ttl: &str) -> String {
-    let secret = server.text("/dev/jwtSecret");
-    let output =
-        run(&mut callbox(&["token", "--user", user, "--ttl", ttl, "--jwt-secret", secret]));
-    output.stdout.trim().to_owned()
-}
-
 /// Says hello, and gives what the answer and the close say.
 async fn hello(server: &Server, data: Value) -> (Value, (u16, String)) {
     let mut client = Client::connect(server).await;
@@ -66,7 +58,13 @@ async fn wrong_expired_and_missing_tokens_are_told_apart() {
     assert_eq!(server.metric("callbox_errors_total{code=\"unauthorized\"}"), 3.0);
     assert_eq!(server.metric("callbox_errors_total{code=\"token_expired\"}"), 1.0);
     let mut client = Client::connect(&server).await;
-    client.send("session:hello", Some(1), &json!({ "token": token(&server, "alice", "1h") })).await;
+    client
+        .send(
+            "session:hello",
+            Some(1),
+            &json!({ "token": server.minted("alice", &["--ttl", "1h"]) }),
+        )
+        .await;
     let answer = client.event("session:welcome").await;
     assert_eq!(answer["userId"], "alice");
 }
@@ -286,6 +284,8 @@ async fn a_debug_log_shows_life_and_no_secret() {
     alice.request("ice:candidate", candidate).await;
     bob.event("ice:candidate").await;
     alice.request("call:end", json!({ "callId": call })).await;
+    alice.request("auth:refresh", json!({ "token": alice_token })).await;
+    alice.refused("auth:refresh", json!({ "token": "hush-token" })).await;
     hello(&server, json!({ "token": "hush-token" })).await;
     alice.ws.close(None).await.unwrap();
     server.wait_for_metric("callbox_connections{front=\"websocket\"}", |value| value == 1.0);

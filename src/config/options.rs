@@ -609,6 +609,15 @@ pub struct SignalingOptions {
           default_value_t = Period(signaling::Config::default().resume_window))]
     pub resume_window: Period,
 
+    /// How long before its token expires a session is told so (`auth:expiring`); 0s turns it off.
+    ///
+    /// In this time its client can bring a new one (`auth:refresh`) and stay connected. Raise it
+    /// where getting a token takes long. Keep it well below the life of your tokens: a client whose
+    /// token lives shorter is told at once.
+    #[arg(long, env = "CALLBOX_TOKEN_WARNING", value_name = "DURATION",
+          default_value_t = Period(signaling::Config::default().token_warning))]
+    pub token_warning: Period,
+
     /// For how long candidates wait for the description that they belong to.
     ///
     /// Browsers that get a candidate before the description throw. 0s relays them at once.

@@ -1,23 +1,17 @@
 //! Connections come and go.
 
-use std::time::Duration;
-
 use rand::Rng;
 use serde_json::{Map, json};
 
 use super::{
-    CloseReason, EndReason, EventName, Hub, Output, Resume, config::TOKEN_LEEWAY, hub::Timer,
-    ice::IceServers, rate::EventLimit, tables::Session,
+    CloseReason, EndReason, EventName, Hub, Output, Resume, hub::Timer, ice::IceServers,
+    rate::EventLimit, tables::Session, tokens::expired,
 };
 use crate::{
     auth::Identity,
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
 };
-
-/// The furthest ahead a token's expiry is looked for. A token may be good for longer, up to
-/// numbers that no clock can count to; then it is looked at again.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// The times in milliseconds over which the clients of a server that stops are spread when they come
 /// back.
@@ -62,9 +56,6 @@ impl Hub {
             return self.tell_close(connection, CloseReason::TooManyConnections);
         }
 
-        let expires = identity.expires;
-        let expiry_check = now.instant + until_expiry(now, expires);
-        self.timers.set(expiry_check, Timer::TokenExpiry(connection));
         self.users.update(&user, |entry| {
             entry.devices.insert(device.clone(), connection);
         });
@@ -72,8 +63,9 @@ impl Hub {
             user: user.clone(),
             name: identity.name,
             device: device.clone(),
-            expires,
-            expiry_check,
+            expires: identity.expires,
+            warned: false,
+            token_check: now.instant,
             events: EventLimit::default(),
             away_until: None,
         };
@@ -84,6 +76,7 @@ impl Hub {
         for call in self.users.calls(&user) {
             self.enter(now, call, connection, &user, &device);
         }
+        self.check_token(now, connection);
     }
 
     fn welcome(
@@ -129,12 +122,6 @@ impl Hub {
         identity: Identity,
     ) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        // The token may be a fresh one.
-        session.expires = identity.expires;
-        session.name = identity.name;
-        let check = now.instant + until_expiry(now, session.expires);
-        let before = std::mem::replace(&mut session.expiry_check, check);
-        self.timers.reset(before, check, Timer::TokenExpiry(id));
         if let Some(at) = session.away_until.take() {
             self.timers.clear(at, Timer::Away(id));
             self.away.remove(&(at, id));
@@ -147,6 +134,8 @@ impl Hub {
         for call in self.users.calls(&user) {
             self.come_back(now, call, id);
         }
+        // It may be a fresh one.
+        self.replace_token(now, id, identity);
     }
 
     /// Whether one more device of a user may connect. A session that is only waited for makes room.
@@ -217,7 +206,7 @@ impl Hub {
     fn forget_session(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(&id)?;
         self.outbox.close(id);
-        self.timers.clear(session.expiry_check, Timer::TokenExpiry(id));
+        self.timers.clear(session.token_check, Timer::Token(id));
         if let Some(at) = session.away_until {
             self.timers.clear(at, Timer::Away(id));
             self.away.remove(&(at, id));
@@ -226,17 +215,6 @@ impl Hub {
             entry.devices.remove(&session.device);
         });
         Some(session)
-    }
-
-    /// The expiry timer of a session is due: either the token is over, or it is good for longer
-    /// than we looked ahead, or the clock was set back.
-    pub(super) fn check_expiry(&mut self, now: Now, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        if expired(now, session.expires) {
-            return self.close(now, id, CloseReason::TokenExpired);
-        }
-        session.expiry_check = now.instant + until_expiry(now, session.expires);
-        self.timers.set(session.expiry_check, Timer::TokenExpiry(id));
     }
 
     /// The server stops.
@@ -261,15 +239,4 @@ impl Hub {
 /// The device of a connection that names none.
 fn own_device(connection: SessionId) -> DeviceId {
     DeviceId::new(&connection.to_string()).expect("a session id is 26 letters and digits")
-}
-
-/// Whether a token that expires at this second is no good any more.
-fn expired(now: Now, expires: u64) -> bool {
-    now.unix >= Duration::from_secs(expires).saturating_add(TOKEN_LEEWAY)
-}
-
-/// In what time to look at the token's expiry.
-fn until_expiry(now: Now, expires: u64) -> Duration {
-    let at = Duration::from_secs(expires).saturating_add(TOKEN_LEEWAY);
-    at.saturating_sub(now.unix).min(LONGEST_WAIT)
 }

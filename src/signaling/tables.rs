@@ -21,8 +21,10 @@ pub(super) struct Session {
     pub device: DeviceId,
     /// When its token expires, in seconds since 1970.
     pub expires: u64,
-    /// When the expiry timer is due.
-    pub expiry_check: Instant,
+    /// It has been told that this is near.
+    pub warned: bool,
+    /// When its token is to be looked at.
+    pub token_check: Instant,
     pub events: EventLimit,
     /// Until when it can be resumed: it has no connection.
     pub away_until: Option<Instant>,

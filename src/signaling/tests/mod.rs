@@ -10,6 +10,7 @@ mod resume;
 mod seed;
 mod sessions;
 mod sim;
+mod tokens;
 mod views;
 
 use std::{

@@ -19,8 +19,8 @@ use crate::{
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
     signaling::{
-        Config, EndReason, Hub, Input, Output, RequestId, RequestName, Resume, Word,
-        answered::MessageId,
+        CloseReason, Config, EndReason, ErrorCode, Hub, Input, Output, RequestError, RequestId,
+        RequestName, Resume, Timestamp, Word, answered::MessageId,
     },
     usage::Usage,
 };
@@ -78,12 +78,17 @@ struct Sim {
     /// What each request that is made again is to be answered with.
     expected: BTreeMap<RequestId, Value>,
     calls: BTreeMap<CallId, Watched>,
+    /// When the token of each session expires, and whether it was told that this is near.
+    tokens: BTreeMap<SessionId, (u64, bool)>,
     /// The event and the sender of each request that is not yet answered.
     asked: BTreeMap<RequestId, (String, SessionId, Value)>,
     allocations: Vec<(CallId, Arc<Usage>)>,
     candidates_taken: u64,
     resumed: u64,
     repeated: u64,
+    warned: u64,
+    refreshed: u64,
+    expired: u64,
     log: Vec<String>,
 }
 
@@ -109,6 +114,7 @@ impl Sim {
             candidate_hold: *[ms(0), ms(300)].choose(&mut rng).unwrap(),
             reconnect_grace: ms(3000),
             resume_window: *[ms(0), ms(1000), ms(3000), ms(9000)].choose(&mut rng).unwrap(),
+            token_warning: *[ms(0), ms(10_000), ms(60_000)].choose(&mut rng).unwrap(),
             max_calls_per_user: rng.random_range(1..=3),
             max_calls: rng.random_range(1..=4),
             max_sessions: rng.random_range(4..=12),
@@ -137,11 +143,15 @@ impl Sim {
             named: Vec::new(),
             expected: BTreeMap::new(),
             calls: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             asked: BTreeMap::new(),
             allocations: Vec::new(),
             candidates_taken: 0,
             resumed: 0,
             repeated: 0,
+            warned: 0,
+            refreshed: 0,
+            expired: 0,
             log: Vec::new(),
         }
     }
@@ -186,6 +196,7 @@ impl Sim {
             8..11 => self.lose(),
             14 => self.acknowledge(),
             15..19 => self.again(),
+            19..22 => self.refresh(),
             11..13 => self.relay_opened(),
             13 => self.relay_closed(),
             _ => self.request(),
@@ -224,6 +235,7 @@ impl Sim {
             self.claim = seq;
         }
         self.sessions.insert(session, seat);
+        self.tokens.insert(session, (expires, false));
         if resume != Resume::Never {
             self.readers.insert(session, Reader::default());
         }
@@ -390,6 +402,26 @@ impl Sim {
         self.input(Input::Request { session, id: Some(id), event, data });
     }
 
+    /// A client brings a fresh token, or something that is none for its session.
+    fn refresh(&mut self) {
+        let Some(session) = self.any_session() else { return };
+        let own = self.sessions[&session].0.clone();
+        self.number += 1;
+        let lifetime = *[0, 20, 20, 300, 86_400].choose(&mut self.rng).unwrap();
+        let ago = *[0, 0, 0, 0, 1000].choose(&mut self.rng).unwrap();
+        let expires = self.now.unix_secs() + lifetime - ago;
+        let (user, proof) = match self.rng.random_range(0..10) {
+            0 => (own, Err(RequestError::new(ErrorCode::Unauthorized, "It is not valid."))),
+            1 => (user("eve"), Ok(())),
+            _ => (own, Ok(())),
+        };
+        let proof = proof.map(|()| Identity { user: user.clone(), name: None, expires });
+        let data = json!({ "expires": expires, "user": user, "valid": proof.is_ok() });
+        let id = RequestId(self.number);
+        self.asked.insert(id, ("auth:refresh".to_owned(), session, data.clone()));
+        self.input(Input::Refresh { session, id: Some(id), data, proof });
+    }
+
     /// A device makes a request again that it has named: it does not know whether it was heard.
     fn again(&mut self) {
         let Some(session) = self.any_session() else { return };
@@ -455,8 +487,14 @@ impl Sim {
             self.log.push(format!("    {output:?}"));
             match output {
                 Output::Welcome { session, .. } => assert!(self.sessions.contains_key(&session)),
-                Output::Close { session, .. } => {
+                Output::Close { session, reason } => {
                     assert!(self.sessions.remove(&session).is_some(), "closed twice");
+                    let (expires, _) = self.tokens[&session];
+                    let is_over = self.now.unix >= Duration::from_secs(expires.saturating_add(5));
+                    if reason == CloseReason::TokenExpired {
+                        assert!(is_over, "closed before its time");
+                        self.expired += 1;
+                    }
                     self.calls.values_mut().for_each(|call| {
                         call.audience.remove(&session);
                     });
@@ -471,6 +509,10 @@ impl Sim {
                     self.readers.remove(&connection);
                     assert!(self.sessions.contains_key(&session), "back from nowhere");
                     self.away.remove(&session);
+                    let (expires, _) = self.tokens[&connection];
+                    if self.tokens[&session].0 != expires {
+                        self.tokens.insert(session, (expires, false));
+                    }
                     let reader = self.readers.get_mut(&session).expect("it can be resumed");
                     assert_eq!(self.claim, reader.has, "it said something wrong");
                     late = Some(session);
@@ -529,6 +571,8 @@ impl Sim {
         }
         let sessions = &self.sessions;
         self.readers.retain(|id, _| sessions.contains_key(id));
+        self.tokens.retain(|id, _| sessions.contains_key(id));
+        self.check_tokens();
         self.check_calls();
         check(&self.hub, self.now);
     }
@@ -551,6 +595,14 @@ impl Sim {
             return;
         }
         let seat = self.sessions[&session].clone();
+        if event == "auth:refresh" {
+            let expires = data["expires"].as_u64().expect("only what has one is taken");
+            assert!(data["valid"] == true && data["user"] == json!(seat.0), "it is not its own");
+            let known = self.tokens[&session];
+            self.tokens.insert(session, (expires, known == (expires, true)));
+            self.refreshed += 1;
+            return;
+        }
         let call: CallId = answer["callId"].as_str().unwrap().parse().unwrap();
         if event == "call:initiate" {
             let watched = Watched {
@@ -597,6 +649,17 @@ impl Sim {
         if name == "server:draining" {
             return;
         }
+        if name == "auth:expiring" {
+            let (expires, told) = self.tokens.get_mut(&session).expect("it has a token");
+            // One that comes late may be of the token before.
+            if data["expiresAt"] == json!(Timestamp(Duration::from_secs(*expires))) {
+                assert!(!std::mem::replace(told, true), "told twice");
+            } else {
+                assert!(late, "told of another token");
+            }
+            self.warned += 1;
+            return;
+        }
         let call: CallId =
             data["callId"].as_str().expect("every event names its call").parse().unwrap();
         let watched = self.calls.get_mut(&call).expect("an event about no call");
@@ -640,6 +703,21 @@ impl Sim {
             "call:ringing" | "call:accepted" => assert!(is_caller),
             "call:reconnecting" | "call:reconnected" => assert!(watched.winner.is_some()),
             other => panic!("{other} was not expected"),
+        }
+    }
+
+    /// After each input: nobody is there whose token is over, and everyone has been told of one that
+    /// is over soon, but nobody of another.
+    fn check_tokens(&self) {
+        let warning = self.hub.config.token_warning;
+        for (session, (expires, told)) in &self.tokens {
+            let expires = Duration::from_secs(*expires);
+            let is_over = self.now.unix >= expires.saturating_add(ms(5000));
+            assert!(!is_over, "a session outlived its token");
+            if self.is_here(*session) {
+                let is_near = !warning.is_zero() && self.now.unix >= expires - warning;
+                assert_eq!(*told, is_near, "{session} was told at another time");
+            }
         }
     }
 
@@ -692,6 +770,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     };
     let mut ended = BTreeMap::new();
     let (mut relayed, mut resumed, mut repeated) = (0, 0, 0);
+    let (mut warned, mut refreshed, mut expired) = (0, 0, 0);
     for seed in seeds.clone() {
         let mut sim = Sim::new(seed);
         sim.run();
@@ -702,6 +781,9 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         relayed += counters.candidates_relayed;
         resumed += sim.resumed;
         repeated += sim.repeated;
+        warned += sim.warned;
+        refreshed += sim.refreshed;
+        expired += sim.expired;
     }
     if seeds.end - seeds.start < 100 {
         return;
@@ -710,6 +792,8 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     println!("{relayed} candidates; {resumed} sessions resumed; {repeated} repeated; {ended:?}");
     assert!(resumed > 500 && repeated > 500, "{resumed} {repeated}");
     assert!(relayed > 1000, "{relayed} candidates");
+    println!("tokens: {warned} warned of, {refreshed} refreshed, {expired} expired");
+    assert!(warned > 500 && refreshed > 500 && expired > 200, "{warned} {refreshed} {expired}");
     for reason in [
         EndReason::Hangup,
         EndReason::Rejected,
