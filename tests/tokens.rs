@@ -123,3 +123,27 @@ async fn a_session_that_was_resumed_is_refreshed() {
     assert_eq!(alice.closed().await.0, 4409);
     resumed.request("auth:refresh", json!({ "token": server.token("alice") })).await;
 }
+
+#[tokio::test]
+async fn a_token_says_what_its_bearer_may_do() {
+    let server = Server::with(&["--max-calls-per-user", "2"]);
+    let limits = ["--call", "b*", "--call", "team:*", "--max-calls", "1", "--no-relay"];
+    let token = server.minted("alice", &limits);
+    let stun = json!([{ "urls": server.ready["stun"] }]);
+    let answer = server.get("/api/v1/ice-servers", Some(&token)).json();
+    assert_eq!((&answer["iceServers"], &answer["turnCredentials"]), (&stun, &Value::Null));
+
+    let mut alice = websocket::Client::connect(&server).await;
+    alice.send("session:hello", Some(0), &json!({ "token": token })).await;
+    assert_eq!(alice.event("session:welcome").await["iceServers"], stun);
+    let mut bob = socketio::Client::sign_in(&server, "bob").await;
+    let call = |target: &str| json!({ "targetUserId": target, "callType": "audio" });
+    assert_eq!(alice.refused("call:initiate", call("carol")).await, "invalid_target");
+    assert_eq!(alice.request("call:initiate", call("bob")).await["iceServers"], stun);
+    assert!(bob.event("call:incoming").await["turnCredentials"].is_object());
+    assert_eq!(alice.refused("call:initiate", call("team:dave")).await, "too_many_calls");
+    // More may be done as soon as there is a token that says so.
+    alice.request("auth:refresh", json!({ "token": server.minted("alice", &[]) })).await;
+    let answer = alice.request("call:initiate", call("carol")).await;
+    assert!(answer["turnCredentials"].is_object(), "{answer}");
+}

@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::{Server, callbox, run, websocket::Client, within};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -28,13 +26,12 @@ async fn wrong_expired_and_missing_tokens_are_told_apart() {
     let server = Server::start();
     // A token past its time and the five seconds of leeway: signed for a time long ago.
     let expired = {
-        let now = callbox::clock::Now::read();
-        let before =
-            callbox::clock::Now { instant: now.instant, unix: Duration::from_secs(1_700_000_000) };
         let secret = callbox::auth::Secret::new(server.text("/dev/jwtSecret"));
         let user = callbox::ids::UserId::new("alice").unwrap();
         let minter = callbox::auth::TokenMinter::new(&secret, None, None);
-        minter.mint(&user, None, Duration::from_secs(60), before)
+        let (expires, grants) = (1_700_000_000, Default::default());
+        let bearer = callbox::auth::Identity { user, name: None, expires, grants };
+        minter.mint(&bearer, callbox::clock::Now::read())
     };
     let wrong = {
         let secret = "another secret of at least thirty-two bytes";

@@ -650,7 +650,7 @@ pub struct SignalingOptions {
     /// How many live calls one user may be in.
     ///
     /// Whoever calls a user past it gets `busy`. Raise it where your clients can put a call on
-    /// hold to take another.
+    /// hold to take another. A token can lower it for its user (`callbox.maxCalls`).
     #[arg(long, env = "CALLBOX_MAX_CALLS_PER_USER", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_calls_per_user,
           value_parser = at_least_one)]

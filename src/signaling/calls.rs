@@ -37,7 +37,10 @@ impl Hub {
         }
         data.insert("expiresAt".into(), call.expires_at());
         let callee = &call.parties.callee.user;
-        IceServers::mint(&self.config, now, callee, Some(id)).write_to(&mut data);
+        if let Some(entry) = self.sessions.get(&session) {
+            IceServers::mint(&self.config, now, callee, &entry.grants, Some(id))
+                .write_to(&mut data);
+        }
         self.outbox.send(session, EventName::CallIncoming, data.into());
     }
 

@@ -18,6 +18,7 @@ use super::{
     tables::{Calls, EndedCalls, Session, Users},
 };
 use crate::{
+    auth::Identity,
     clock::{Now, TimerQueue},
     ids::{CallId, DeviceId, SessionId, UserId},
 };
@@ -185,9 +186,9 @@ impl Hub {
     }
 
     /// Relay credentials that are not for one call: `{ iceServers, turnCredentials, expiresAt }`.
-    pub fn ice_servers(&self, now: Now, user: &UserId) -> Value {
+    pub fn ice_servers(&self, now: Now, bearer: &Identity) -> Value {
         let mut data = Map::new();
-        IceServers::mint(&self.config, now, user, None).write_to(&mut data);
+        IceServers::mint(&self.config, now, &bearer.user, &bearer.grants, None).write_to(&mut data);
         let expires = Timestamp(now.unix + self.config.credential_ttl);
         data.insert("expiresAt".into(), expires.to_string().into());
         data.into()

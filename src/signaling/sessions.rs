@@ -62,6 +62,7 @@ impl Hub {
         let entry = Session {
             user: user.clone(),
             name: identity.name,
+            grants: identity.grants,
             device: device.clone(),
             expires: identity.expires,
             warned: false,
@@ -72,28 +73,23 @@ impl Hub {
         self.sessions.insert(connection, entry);
         self.outbox.open(connection, resume != Resume::Never);
         self.counters.sessions_opened += 1;
-        self.welcome(now, connection, &user, &device, false);
+        self.welcome(now, connection, false);
         for call in self.users.calls(&user) {
             self.enter(now, call, connection, &user, &device);
         }
         self.check_token(now, connection);
     }
 
-    fn welcome(
-        &mut self,
-        now: Now,
-        session: SessionId,
-        user: &UserId,
-        device: &DeviceId,
-        resumed: bool,
-    ) {
+    fn welcome(&mut self, now: Now, id: SessionId, resumed: bool) {
+        let Some(session) = self.sessions.get(&id) else { return };
         let mut welcome = Map::new();
-        welcome.insert("sessionId".into(), json!(session));
-        welcome.insert("userId".into(), json!(user));
-        welcome.insert("deviceId".into(), json!(device));
+        welcome.insert("sessionId".into(), json!(id));
+        welcome.insert("userId".into(), json!(session.user));
+        welcome.insert("deviceId".into(), json!(session.device));
         welcome.insert("resumed".into(), json!(resumed));
-        IceServers::mint(&self.config, now, user, None).write_to(&mut welcome);
-        self.outbox.push(Output::Welcome { session, data: welcome.into() });
+        IceServers::mint(&self.config, now, &session.user, &session.grants, None)
+            .write_to(&mut welcome);
+        self.outbox.push(Output::Welcome { session: id, data: welcome.into() });
     }
 
     /// Whether a client may go on with a session: it is its own, and all that it has not seen is
@@ -126,10 +122,12 @@ impl Hub {
             self.timers.clear(at, Timer::Away(id));
             self.away.remove(&(at, id));
         }
-        let (user, device) = (session.user.clone(), session.device.clone());
+        // What its new token lets it do holds for the welcome already.
+        session.grants.clone_from(&identity.grants);
+        let user = session.user.clone();
         self.counters.sessions_resumed += 1;
         self.outbox.push(Output::Resumed { connection, session: id });
-        self.welcome(now, id, &user, &device, true);
+        self.welcome(now, id, true);
         self.outbox.resume(id, seq);
         for call in self.users.calls(&user) {
             self.come_back(now, call, id);

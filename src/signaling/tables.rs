@@ -11,13 +11,18 @@ use super::{
     call::{Call, RelayMeter, Step},
     rate::{Bucket, EventLimit},
 };
-use crate::ids::{CallId, DeviceId, SessionId, UserId};
+use crate::{
+    auth::Grants,
+    ids::{CallId, DeviceId, SessionId, UserId},
+};
 
 /// One connection of one device.
 #[derive(Debug)]
 pub(super) struct Session {
     pub user: UserId,
     pub name: Option<String>,
+    /// What its token lets it do.
+    pub grants: Grants,
     pub device: DeviceId,
     /// When its token expires, in seconds since 1970.
     pub expires: u64,

@@ -1,11 +1,16 @@
-//! The tokens of sessions: whose is about to expire is told, and may bring another one.
+//! The tokens of sessions: whose is about to expire is told, and may bring another one; and what they
+//! allow.
 
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::{CloseReason, EventName, Hub, Timestamp, config::TOKEN_LEEWAY, hub::Timer};
-use crate::{auth::Identity, clock::Now, ids::SessionId};
+use crate::{
+    auth::Identity,
+    clock::Now,
+    ids::{SessionId, UserId},
+};
 
 /// The furthest ahead a token is looked for. It may be good for longer, up to numbers that no clock
 /// can count to; then it is looked at again.
@@ -19,6 +24,7 @@ impl Hub {
         session.warned &= session.expires == identity.expires;
         session.expires = identity.expires;
         session.name = identity.name;
+        session.grants = identity.grants;
         self.timers.clear(session.token_check, Timer::Token(id));
         self.check_token(now, id);
     }
@@ -45,6 +51,15 @@ impl Hub {
         // The clock may have been set back since: then this is not the last look.
         session.token_check = now.instant + next.saturating_sub(now.unix).min(LONGEST_WAIT);
         self.timers.set(session.token_check, Timer::Token(id));
+    }
+
+    /// In how many live calls a user may be: the least that is set, here and in the tokens of the
+    /// user's sessions.
+    pub(super) fn max_calls(&self, user: &UserId) -> usize {
+        let sessions = self.users.get(user).into_iter().flat_map(|entry| entry.devices.values());
+        let tokens = sessions.filter_map(|id| self.sessions.get(id)?.grants.max_calls);
+        let least = tokens.min().and_then(|max| usize::try_from(max).ok());
+        least.map_or(self.config.max_calls_per_user, |max| max.min(self.config.max_calls_per_user))
     }
 }
 

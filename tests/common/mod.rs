@@ -130,9 +130,12 @@ impl Server {
 
     /// A token signed with the server's secret, with these options of `callbox token`.
     pub fn minted(&self, user: &str, options: &[&str]) -> String {
-        let secret = self.text("/dev/jwtSecret");
-        let mut command = callbox(&["token", "--user", user, "--jwt-secret", secret]);
-        run(command.args(options)).stdout.trim().to_owned()
+        let mut command = callbox(&["token", "--user", user]);
+        // As a flag it would be taken for another one if it began with a dash.
+        command.env("CALLBOX_JWT_SECRET", self.text("/dev/jwtSecret"));
+        let output = run(command.args(options));
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        output.stdout.trim().to_owned()
     }
 
     /// A value of the metrics page; 0 where it is not shown.

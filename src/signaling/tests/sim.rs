@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{check, ms, user};
 use crate::{
-    auth::Identity,
+    auth::{Grants, Identity, Secret, TurnSecrets},
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
     signaling::{
@@ -60,6 +60,21 @@ struct Reader {
     said: u64,
 }
 
+/// A token that a session has.
+#[derive(Debug, Clone)]
+struct Held {
+    expires: u64,
+    /// The session was told that this is near.
+    told: bool,
+    grants: Grants,
+}
+
+impl Held {
+    fn new(expires: u64, grants: Grants) -> Self {
+        Self { expires, told: false, grants }
+    }
+}
+
 struct Sim {
     seed: u64,
     hub: Hub,
@@ -78,8 +93,10 @@ struct Sim {
     /// What each request that is made again is to be answered with.
     expected: BTreeMap<RequestId, Value>,
     calls: BTreeMap<CallId, Watched>,
-    /// When the token of each session expires, and whether it was told that this is near.
-    tokens: BTreeMap<SessionId, (u64, bool)>,
+    /// The token that each `auth:refresh` brings.
+    brought: BTreeMap<RequestId, Held>,
+    /// The token of each session.
+    tokens: BTreeMap<SessionId, Held>,
     /// The event and the sender of each request that is not yet answered.
     asked: BTreeMap<RequestId, (String, SessionId, Value)>,
     allocations: Vec<(CallId, Arc<Usage>)>,
@@ -128,6 +145,7 @@ impl Sim {
             ended_calls: rng.random_range(0..=12),
             ended_calls_for: ms(8000),
             announce_peers: true,
+            turn_secrets: TurnSecrets::new(&[Secret::new("north")]),
             ..Config::default()
         };
         Self {
@@ -143,6 +161,7 @@ impl Sim {
             named: Vec::new(),
             expected: BTreeMap::new(),
             calls: BTreeMap::new(),
+            brought: BTreeMap::new(),
             tokens: BTreeMap::new(),
             asked: BTreeMap::new(),
             allocations: Vec::new(),
@@ -165,6 +184,10 @@ impl Sim {
             self.pass();
         }
         if self.rng.random_bool(0.5) {
+            // In the middle of something.
+            for _ in 0..20 {
+                self.request();
+            }
             self.input(Input::Shutdown);
             assert!(
                 self.sessions.is_empty() && self.away.is_empty(),
@@ -235,12 +258,26 @@ impl Sim {
             self.claim = seq;
         }
         self.sessions.insert(session, seat);
-        self.tokens.insert(session, (expires, false));
+        let grants = self.any_grants();
+        self.tokens.insert(session, Held::new(expires, grants.clone()));
         if resume != Resume::Never {
             self.readers.insert(session, Reader::default());
         }
-        let (identity, device) = (Identity { user: name, name: None, expires }, Some(device));
+        let (identity, device) =
+            (Identity { user: name, name: None, expires, grants }, Some(device));
         self.input(Input::Open { session, identity, device, resume });
+    }
+
+    /// What a token lets its bearer do, mostly everything.
+    fn any_grants(&mut self) -> Grants {
+        let lists: [&[&str]; 3] = [&[], &["alice", "bob"], &["*a*"]];
+        let call = lists.choose(&mut self.rng).unwrap();
+        let call = call.iter().map(|pattern| (*pattern).to_owned()).collect();
+        Grants {
+            call: self.rng.random_bool(0.1).then_some(call),
+            max_calls: self.rng.random_bool(0.1).then(|| self.rng.random_range(0..=3)),
+            relay: self.rng.random_bool(0.8),
+        }
     }
 
     /// A connection breaks.
@@ -407,7 +444,7 @@ impl Sim {
         let Some(session) = self.any_session() else { return };
         let own = self.sessions[&session].0.clone();
         self.number += 1;
-        let lifetime = *[0, 20, 20, 300, 86_400].choose(&mut self.rng).unwrap();
+        let lifetime = *[0, 20, 300, 300, 86_400, 86_400].choose(&mut self.rng).unwrap();
         let ago = *[0, 0, 0, 0, 1000].choose(&mut self.rng).unwrap();
         let expires = self.now.unix_secs() + lifetime - ago;
         let (user, proof) = match self.rng.random_range(0..10) {
@@ -415,8 +452,10 @@ impl Sim {
             1 => (user("eve"), Ok(())),
             _ => (own, Ok(())),
         };
-        let proof = proof.map(|()| Identity { user: user.clone(), name: None, expires });
+        let grants = self.any_grants();
         let data = json!({ "expires": expires, "user": user, "valid": proof.is_ok() });
+        self.brought.insert(RequestId(self.number), Held::new(expires, grants.clone()));
+        let proof = proof.map(|()| Identity { user, name: None, expires, grants });
         let id = RequestId(self.number);
         self.asked.insert(id, ("auth:refresh".to_owned(), session, data.clone()));
         self.input(Input::Refresh { session, id: Some(id), data, proof });
@@ -486,10 +525,13 @@ impl Sim {
         while let Some(output) = self.hub.poll_output() {
             self.log.push(format!("    {output:?}"));
             match output {
-                Output::Welcome { session, .. } => assert!(self.sessions.contains_key(&session)),
+                Output::Welcome { session, data } => {
+                    assert!(self.sessions.contains_key(&session));
+                    self.check_ice(session, &data);
+                }
                 Output::Close { session, reason } => {
                     assert!(self.sessions.remove(&session).is_some(), "closed twice");
-                    let (expires, _) = self.tokens[&session];
+                    let expires = self.tokens[&session].expires;
                     let is_over = self.now.unix >= Duration::from_secs(expires.saturating_add(5));
                     if reason == CloseReason::TokenExpired {
                         assert!(is_over, "closed before its time");
@@ -509,10 +551,8 @@ impl Sim {
                     self.readers.remove(&connection);
                     assert!(self.sessions.contains_key(&session), "back from nowhere");
                     self.away.remove(&session);
-                    let (expires, _) = self.tokens[&connection];
-                    if self.tokens[&session].0 != expires {
-                        self.tokens.insert(session, (expires, false));
-                    }
+                    let held = self.tokens[&connection].clone();
+                    self.hold(session, held);
                     let reader = self.readers.get_mut(&session).expect("it can be resumed");
                     assert_eq!(self.claim, reader.has, "it said something wrong");
                     late = Some(session);
@@ -577,6 +617,19 @@ impl Sim {
         check(&self.hub, self.now);
     }
 
+    /// A session has this token from now on.
+    fn hold(&mut self, session: SessionId, mut held: Held) {
+        let before = &self.tokens[&session];
+        held.told = before.told && before.expires == held.expires;
+        self.tokens.insert(session, held);
+    }
+
+    /// Who may not use the relay has no credentials for it.
+    fn check_ice(&self, session: SessionId, data: &Value) {
+        let is_there = data["turnCredentials"].is_object();
+        assert_eq!(is_there, self.tokens[&session].grants.relay, "{data}");
+    }
+
     /// A request was answered.
     fn answered(&mut self, session: SessionId, id: RequestId, answer: &Value) {
         let (event, asker, data) = self.asked.remove(&id).expect("an answer that nobody asked for");
@@ -596,15 +649,21 @@ impl Sim {
         }
         let seat = self.sessions[&session].clone();
         if event == "auth:refresh" {
-            let expires = data["expires"].as_u64().expect("only what has one is taken");
+            let held = self.brought.remove(&id).expect("only what was brought is taken");
             assert!(data["valid"] == true && data["user"] == json!(seat.0), "it is not its own");
-            let known = self.tokens[&session];
-            self.tokens.insert(session, (expires, known == (expires, true)));
+            self.hold(session, held);
             self.refreshed += 1;
             return;
         }
         let call: CallId = answer["callId"].as_str().unwrap().parse().unwrap();
         if event == "call:initiate" {
+            self.check_ice(session, answer);
+            let grants = &self.tokens[&session].grants;
+            let callee = user(data["targetUserId"].as_str().unwrap());
+            assert!(grants.may_call(&callee), "called somebody whom the token does not name");
+            let is_in = |call: &&Watched| call.caller.0 == seat.0 || call.callee == seat.0;
+            let others = self.calls.values().filter(|call| !call.ended).filter(is_in).count();
+            assert!(grants.max_calls.is_none_or(|max| others < max as usize), "too many calls");
             let watched = Watched {
                 caller: seat,
                 callee: user(data["targetUserId"].as_str().unwrap()),
@@ -650,7 +709,7 @@ impl Sim {
             return;
         }
         if name == "auth:expiring" {
-            let (expires, told) = self.tokens.get_mut(&session).expect("it has a token");
+            let Held { expires, told, .. } = self.tokens.get_mut(&session).expect("it has one");
             // One that comes late may be of the token before.
             if data["expiresAt"] == json!(Timestamp(Duration::from_secs(*expires))) {
                 assert!(!std::mem::replace(told, true), "told twice");
@@ -678,6 +737,9 @@ impl Sim {
             "call:incoming" => {
                 assert!(late || is_callee && watched.winner.is_none());
                 assert_eq!(watched.audience.insert(session, None), None);
+                if !late {
+                    self.check_ice(session, data);
+                }
             }
             "call:state" => {
                 let over = matches!(data["call"]["state"].as_str(), Some("ended" | "failed"));
@@ -710,7 +772,7 @@ impl Sim {
     /// is over soon, but nobody of another.
     fn check_tokens(&self) {
         let warning = self.hub.config.token_warning;
-        for (session, (expires, told)) in &self.tokens {
+        for (session, Held { expires, told, .. }) in &self.tokens {
             let expires = Duration::from_secs(*expires);
             let is_over = self.now.unix >= expires.saturating_add(ms(5000));
             assert!(!is_over, "a session outlived its token");

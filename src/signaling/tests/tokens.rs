@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Input, RequestId, World, ms, user};
+use super::{Input, RequestId, World, identity, ms, user};
 use crate::{
     auth::Identity,
     ids::SessionId,
@@ -12,10 +12,6 @@ use crate::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn identity(name: &str, expires: u64) -> Identity {
-    Identity { user: user(name), name: None, expires }
-}
 
 impl World {
     fn refresh(&mut self, session: SessionId, proof: Result<Identity, RequestError>) -> Value {
