@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::{Server, callbox, run, websocket::Client, within};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -14,14 +12,6 @@ use tokio_tungstenite::tungstenite::{
         coding::{CloseCode, Data, OpCode},
     },
 };
-
-/// A token signed with the server's secret, good for `ttl`.
-fn token(server: &Server, user: &str, ttl: &str) -> String {
-    let secret = server.text("/dev/jwtSecret");
-    let output =
-        run(&mut callbox(&["token", "--user", user, "--ttl", ttl, "--jwt-secret", secret]));
-    output.stdout.trim().to_owned()
-}
 
 /// Says hello, and gives what the answer and the close say.
 async fn hello(server: &Server, data: Value) -> (Value, (u16, String)) {
@@ -36,13 +26,12 @@ async fn wrong_expired_and_missing_tokens_are_told_apart() {
     let server = Server::start();
     // A token past its time and the five seconds of leeway: signed for a time long ago.
     let expired = {
-        let now = callbox::clock::Now::read();
-        let before =
-            callbox::clock::Now { instant: now.instant, unix: Duration::from_secs(1_700_000_000) };
         let secret = callbox::auth::Secret::new(server.text("/dev/jwtSecret"));
         let user = callbox::ids::UserId::new("alice").unwrap();
         let minter = callbox::auth::TokenMinter::new(&secret, None, None);
-        minter.mint(&user, None, Duration::from_secs(60), before)
+        let (expires, grants) = (1_700_000_000, Default::default());
+        let bearer = callbox::auth::Identity { user, name: None, expires, grants };
+        minter.mint(&bearer, callbox::clock::Now::read())
     };
     let wrong = {
         let secret = "another secret of at least thirty-two bytes";
@@ -66,7 +55,13 @@ async fn wrong_expired_and_missing_tokens_are_told_apart() {
     assert_eq!(server.metric("callbox_errors_total{code=\"unauthorized\"}"), 3.0);
     assert_eq!(server.metric("callbox_errors_total{code=\"token_expired\"}"), 1.0);
     let mut client = Client::connect(&server).await;
-    client.send("session:hello", Some(1), &json!({ "token": token(&server, "alice", "1h") })).await;
+    client
+        .send(
+            "session:hello",
+            Some(1),
+            &json!({ "token": server.minted("alice", &["--ttl", "1h"]) }),
+        )
+        .await;
     let answer = client.event("session:welcome").await;
     assert_eq!(answer["userId"], "alice");
 }
@@ -286,6 +281,8 @@ async fn a_debug_log_shows_life_and_no_secret() {
     alice.request("ice:candidate", candidate).await;
     bob.event("ice:candidate").await;
     alice.request("call:end", json!({ "callId": call })).await;
+    alice.request("auth:refresh", json!({ "token": alice_token })).await;
+    alice.refused("auth:refresh", json!({ "token": "hush-token" })).await;
     hello(&server, json!({ "token": "hush-token" })).await;
     alice.ws.close(None).await.unwrap();
     server.wait_for_metric("callbox_connections{front=\"websocket\"}", |value| value == 1.0);

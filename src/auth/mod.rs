@@ -20,7 +20,9 @@ mod webhook_keys;
 pub use access_tokens::testing;
 pub use access_tokens::{AccessTokenKey, AccessTokenKeyError};
 pub use api_key::ApiKeys;
-pub use jwt::{Identity, PublicKeyError, TokenError, TokenKeys, TokenMinter, TokenVerifier};
+pub use jwt::{
+    Grants, Identity, PublicKeyError, TokenError, TokenKeys, TokenMinter, TokenVerifier,
+};
 pub use long_term_key::LongTermKey;
 pub use secret::Secret;
 pub use turn_rest::{TurnCredentials, TurnSecrets, TurnUsername};

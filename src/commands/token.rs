@@ -1,8 +1,9 @@
 //! `callbox token`: makes a token as a back end would.
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 use crate::{
+    auth::{Grants, Identity},
     clock::Now,
     config::{Period, SourceOptions, TokenOptions},
     ids::UserId,
@@ -23,6 +24,19 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     ttl: Period,
 
+    /// Who may be called, as a user id in which `*` stands for any text; may be given more than
+    /// once. Its `callbox.call`; everyone, if it is not given.
+    #[arg(long, value_name = "PATTERN", value_parser = NonEmptyStringValueParser::new())]
+    call: Vec<String>,
+
+    /// In how many live calls the user may be: its `callbox.maxCalls`.
+    #[arg(long, value_name = "NUMBER")]
+    max_calls: Option<u64>,
+
+    /// Without credentials for the relay: its `callbox.relay` is false.
+    #[arg(long)]
+    no_relay: bool,
+
     #[command(flatten)]
     source: SourceOptions,
 
@@ -40,6 +54,17 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
         args.user
     );
     let minter = args.tokens.minter()?;
-    println!("{}", minter.mint(&args.user, args.name.as_deref(), args.ttl.0, Now::read()));
+    let now = Now::read();
+    let bearer = Identity {
+        user: args.user.clone(),
+        name: args.name.clone(),
+        expires: now.unix_secs().saturating_add(args.ttl.0.as_secs()),
+        grants: Grants {
+            call: Some(args.call.clone()).filter(|patterns| !patterns.is_empty()),
+            max_calls: args.max_calls,
+            relay: !args.no_relay,
+        },
+    };
+    println!("{}", minter.mint(&bearer, now));
     Ok(())
 }

@@ -261,6 +261,7 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         candidate_hold: set.candidate_hold.0,
         resume_window: set.resume_window.0,
         reconnect_grace: set.reconnect_grace.0,
+        token_warning: set.token_warning.0,
         max_calls_per_user: set.max_calls_per_user,
         max_calls: set.max_calls,
         max_sessions: set.max_connections,

@@ -607,6 +607,15 @@ pub struct SignalingOptions {
           default_value_t = Period(signaling::Config::default().resume_window))]
     pub resume_window: Period,
 
+    /// How long before its token expires a session is told so (`auth:expiring`); 0s turns it off.
+    ///
+    /// In this time its client can bring a new one (`auth:refresh`) and stay connected. Raise it
+    /// where getting a token takes long. Keep it well below the life of your tokens: a client whose
+    /// token lives shorter is told at once.
+    #[arg(long, env = "CALLBOX_TOKEN_WARNING", value_name = "DURATION",
+          default_value_t = Period(signaling::Config::default().token_warning))]
+    pub token_warning: Period,
+
     /// For how long candidates wait for the description that they belong to.
     ///
     /// Browsers that get a candidate before the description throw. 0s relays them at once.
@@ -639,7 +648,7 @@ pub struct SignalingOptions {
     /// How many live calls one user may be in.
     ///
     /// Whoever calls a user past it gets `busy`. Raise it where your clients can put a call on
-    /// hold to take another.
+    /// hold to take another. A token can lower it for its user (`callbox.maxCalls`).
     #[arg(long, env = "CALLBOX_MAX_CALLS_PER_USER", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_calls_per_user,
           value_parser = at_least_one)]

@@ -51,6 +51,7 @@ impl Connections {
     pub fn name(&mut self, mut input: Input) -> Option<Input> {
         let is_end = matches!(input, Input::Lost { .. } | Input::Closed { .. });
         let (Input::Request { session, .. }
+        | Input::Refresh { session, .. }
         | Input::Acknowledged { session, .. }
         | Input::Lost { session }
         | Input::Closed { session }) = &mut input

@@ -16,7 +16,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{app::App, error::ApiError, rest};
-use crate::{clock::Now, ids::UserId};
+use crate::{
+    auth::{Grants, Identity},
+    clock::Now,
+    ids::UserId,
+};
 
 /// For how long a token of `POST /dev/token` is good.
 const TOKEN_TTL: Duration = Duration::from_secs(12 * 3600);
@@ -92,7 +96,10 @@ pub(super) async fn token(
 ) -> Result<Json<Value>, ApiError> {
     let Json(request) = request.map_err(|error| ApiError::invalid(error.body_text()))?;
     let minter = app.dev.as_ref().ok_or_else(|| ApiError::not_found("There is no such page."))?;
-    let token = minter.mint(&request.user_id, request.name.as_deref(), TOKEN_TTL, Now::read());
+    let (now, grants) = (Now::read(), Grants::default());
+    let expires = now.unix_secs() + TOKEN_TTL.as_secs();
+    let bearer = Identity { user: request.user_id, name: request.name, expires, grants };
+    let token = minter.mint(&bearer, now);
     // Told now, and not when it is used.
     app.authenticate(&token)?;
     Ok(Json(json!({ "token": token })))

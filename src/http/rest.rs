@@ -60,8 +60,8 @@ pub(super) async fn ice_servers(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
-    let user = user(&app, &headers)?.user;
-    let servers = app.hub.view(move |hub, now| hub.ice_servers(now, &user)).await;
+    let bearer = user(&app, &headers)?;
+    let servers = app.hub.view(move |hub, now| hub.ice_servers(now, &bearer)).await;
     servers.map(Json).ok_or_else(ApiError::stopping)
 }
 

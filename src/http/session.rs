@@ -11,7 +11,7 @@ use crate::{
     auth::{Identity, TokenError},
     clock::Now,
     ids::{DeviceId, SessionId, UserId},
-    signaling::{CloseReason, ErrorCode, Input, RequestError, RequestId, Resume},
+    signaling::{CloseReason, ErrorCode, Input, RequestError, RequestId, RequestName, Resume},
 };
 
 /// One connection's session with the hub. Dropping it tells the hub that the connection is gone.
@@ -40,13 +40,18 @@ pub(super) enum Next {
 impl App {
     /// Says who the bearer of a token is.
     pub fn authenticate(&self, token: &str) -> Result<Identity, RequestError> {
+        self.identify(token).inspect_err(|error| self.counters.errors(error.code).add())
+    }
+
+    /// The same where the hub counts the refusal.
+    fn identify(&self, token: &str) -> Result<Identity, RequestError> {
         self.tokens.verify(token, Now::read()).map_err(|error| {
             let code = match error {
                 TokenError::Expired => ErrorCode::TokenExpired,
                 TokenError::Invalid(_) => ErrorCode::Unauthorized,
             };
             tracing::debug!(%code, "token refused");
-            self.refuse(code, error.to_string())
+            RequestError::new(code, error.to_string())
         })
     }
 
@@ -97,10 +102,20 @@ impl Session {
         }
     }
 
-    /// Hands a request to the hub, waiting while it is busy.
-    pub async fn request(&self, id: Option<RequestId>, event: String, data: Value) {
+    /// Hands a request to the hub, waiting while it is busy. A token in it is looked at before, and
+    /// goes no further.
+    pub async fn request(&self, app: &App, id: Option<RequestId>, event: String, mut data: Value) {
         let session = self.id;
-        self.hub.tell(Input::Request { session, id, event, data }).await;
+        let input = if event == RequestName::AuthRefresh.as_str() {
+            let proof = match data.get_mut("token").map(Value::take) {
+                Some(Value::String(token)) => app.identify(&token),
+                _ => Err(RequestError::new(ErrorCode::InvalidPayload, "`token` must be text.")),
+            };
+            Input::Refresh { session, id, data, proof }
+        } else {
+            Input::Request { session, id, event, data }
+        };
+        self.hub.tell(input).await;
     }
 
     /// The client has all events up to this number.

@@ -287,7 +287,7 @@ impl Running<'_> {
                     self.acks.insert(id, ack);
                     id
                 });
-                session.request(id, inbound.event, data).await;
+                session.request(self.app, id, inbound.event, data).await;
             }
             Err(message) => {
                 self.app.counters.bad_frames(Front::SocketIo).add();

@@ -35,7 +35,10 @@ impl Hub {
         }
         data.insert("expiresAt".into(), call.expires_at());
         let callee = &call.parties.callee.user;
-        IceServers::mint(&self.config, now, callee, Some(id)).write_to(&mut data);
+        if let Some(entry) = self.sessions.get(&session) {
+            IceServers::mint(&self.config, now, callee, &entry.grants, Some(id))
+                .write_to(&mut data);
+        }
         self.outbox.send(session, EventName::CallIncoming, data.into());
         if is_first {
             self.report(now, id, CallEvent::Ringing);
@@ -208,10 +211,14 @@ impl Hub {
     pub(super) fn freshen(&mut self, now: Now, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };
         for role in [Role::Caller, Role::Callee] {
+            let party = &call.parties[role];
+            let Some(session) = party.session.and_then(|id| self.sessions.get(&id)) else {
+                continue;
+            };
             let mut data = Map::new();
             data.insert("callId".into(), json!(id));
-            let user = &call.parties[role].user;
-            IceServers::mint(&self.config, now, user, Some(id)).write_to(&mut data);
+            IceServers::mint(&self.config, now, &party.user, &session.grants, Some(id))
+                .write_to(&mut data);
             let expires = Timestamp(now.unix + self.config.credential_ttl);
             data.insert("expiresAt".into(), json!(expires));
             self.outbox.send_to(call, role, EventName::IceServers, data.into());

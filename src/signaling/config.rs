@@ -16,6 +16,8 @@ pub struct Config {
     pub reconnect_grace: Duration,
     /// For how long a session that lost its connection can be resumed; zero turns it off.
     pub resume_window: Duration,
+    /// How long before its token expires a session is told so; zero turns it off.
+    pub token_warning: Duration,
     /// Live calls that one user may take part in; past it a callee is `busy`.
     pub max_calls_per_user: usize,
     /// Live calls in all.
@@ -65,6 +67,7 @@ impl Default for Config {
             candidate_hold: Duration::from_millis(300),
             reconnect_grace: Duration::from_secs(30),
             resume_window: Duration::from_secs(30),
+            token_warning: Duration::from_secs(60),
             max_calls_per_user: 1,
             max_calls: 100_000,
             max_sessions: 200_000,

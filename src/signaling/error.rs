@@ -12,6 +12,8 @@ words! {
         Unauthorized = "unauthorized",
         /// The token's time is over.
         TokenExpired = "token_expired",
+        /// The token is another user's than the session.
+        WrongUser = "wrong_user",
         /// A frame has not the form that the protocol asks for.
         InvalidFrame = "invalid_frame",
         /// No such event.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    CallRecord, Config, EndReason, Input, Output, Stats, Timestamp,
+    CallRecord, Config, EndReason, Input, Output, RequestName, Stats, Timestamp,
     call::Role,
     ice::IceServers,
     outbox::Outbox,
@@ -18,6 +18,7 @@ use super::{
     tables::{Calls, EndedCall, EndedCalls, Session, Users},
 };
 use crate::{
+    auth::Identity,
     clock::{Now, TimerQueue},
     ids::{CallId, DeviceId, SessionId, UserId},
 };
@@ -25,8 +26,8 @@ use crate::{
 /// What the hub waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
-    /// A session's token expires.
-    TokenExpiry(SessionId),
+    /// A session's token expires, or is about to.
+    Token(SessionId),
     /// A session without a connection has been kept long enough.
     Away(SessionId),
     /// A call has rung long enough.
@@ -108,7 +109,11 @@ impl Hub {
                 self.open(now, session, identity, device, resume);
             }
             Input::Request { session, id, event, data } => {
-                self.request(now, session, id, &event, data);
+                self.request(now, session, id, &event, data, None);
+            }
+            Input::Refresh { session, id, data, proof } => {
+                let event = RequestName::AuthRefresh.as_str();
+                self.request(now, session, id, event, data, Some(proof));
             }
             Input::Acknowledged { session, seq } => self.acknowledge(now, session, seq),
             Input::Lost { session } => self.lose_connection(now, session),
@@ -128,7 +133,7 @@ impl Hub {
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(timer) = self.timers.pop(now.instant) {
             match timer {
-                Timer::TokenExpiry(session) => self.check_expiry(now, session),
+                Timer::Token(session) => self.check_token(now, session),
                 Timer::Away(session) => self.leave(now, session),
                 Timer::Ring(call) => self.end(now, call, EndReason::Timeout),
                 Timer::Grace(call, _) => self.end(now, call, EndReason::ConnectionLost),
@@ -184,9 +189,9 @@ impl Hub {
     }
 
     /// Relay credentials that are not for one call: `{ iceServers, turnCredentials, expiresAt }`.
-    pub fn ice_servers(&self, now: Now, user: &UserId) -> Value {
+    pub fn ice_servers(&self, now: Now, bearer: &Identity) -> Value {
         let mut data = Map::new();
-        IceServers::mint(&self.config, now, user, None).write_to(&mut data);
+        IceServers::mint(&self.config, now, &bearer.user, &bearer.grants, None).write_to(&mut data);
         let expires = Timestamp(now.unix + self.config.credential_ttl);
         data.insert("expiresAt".into(), expires.to_string().into());
         data.into()

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Config;
 use crate::{
-    auth::TurnCredentials,
+    auth::{Grants, TurnCredentials},
     clock::Now,
     ids::{CallId, UserId},
 };
@@ -13,15 +13,24 @@ use crate::{
 pub(super) struct IceServers {
     /// The W3C shape: `[{ urls, username?, credential? }]`.
     servers: Value,
-    /// The seed's shape; nothing where the relay has no secret to mint with.
+    /// The seed's shape; nothing where the relay has no secret to mint with, or is not to be
+    /// used.
     credentials: Option<TurnCredentials>,
 }
 
 impl IceServers {
-    /// Mints credentials for `user`, for one call if one is named.
-    pub fn mint(config: &Config, now: Now, user: &UserId, call: Option<CallId>) -> Self {
-        let credentials =
-            config.turn_secrets.mint(now, config.credential_ttl, user, call, &config.turn_uris);
+    /// Mints credentials for `user`, for one call if one is named, and if the user's token lets them
+    /// have some.
+    pub fn mint(
+        config: &Config,
+        now: Now,
+        user: &UserId,
+        grants: &Grants,
+        call: Option<CallId>,
+    ) -> Self {
+        let (secrets, ttl) = (&config.turn_secrets, config.credential_ttl);
+        let mint = || secrets.mint(now, ttl, user, call, &config.turn_uris);
+        let credentials = grants.relay.then(mint).flatten();
         let mut servers = Vec::new();
         if !config.stun_uris.is_empty() {
             servers.push(json!({ "urls": config.stun_uris }));

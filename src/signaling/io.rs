@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use serde_json::Value;
 
-use super::{CallReport, words::words};
+use super::{CallReport, RequestError, words::words};
 use crate::{
     auth::Identity,
     ids::{CallId, DeviceId, SessionId, UserId},
@@ -41,6 +41,17 @@ pub enum Input {
         event: String,
         /// Its payload, as the client wrote it.
         data: Value,
+    },
+    /// A client sent `auth:refresh`, and its front has looked at the token.
+    Refresh {
+        /// Who asks.
+        session: SessionId,
+        /// As in [`Input::Request`].
+        id: Option<RequestId>,
+        /// Its payload, without the token.
+        data: Value,
+        /// Who the token's bearer is, or what is wrong with it.
+        proof: Result<Identity, RequestError>,
     },
     /// The client has all events of its session up to this number.
     Acknowledged {

@@ -8,7 +8,7 @@
 //! | `io` | what goes in and what comes out |
 //! | `words`, `error` | the closed lists on the wire: event names, reasons, error codes |
 //! | `hub` | the hub, its timers and the views for operators |
-//! | `sessions` | connections come and go |
+//! | `sessions`, `tokens` | connections come and go, and so do their tokens |
 //! | `replay` | what a session that comes back has not seen yet |
 //! | `answered` | the same request again is answered again |
 //! | `requests/` | what clients ask, one file each |
@@ -38,6 +38,7 @@ mod requests;
 mod sessions;
 mod stats;
 mod tables;
+mod tokens;
 mod weight;
 mod words;
 

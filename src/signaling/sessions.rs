@@ -1,27 +1,21 @@
 //! Connections come and go.
 
-use std::time::Duration;
-
 use rand::Rng;
 use serde_json::{Map, json};
 
 use super::{
     CloseReason, EndReason, EventName, Hub, Output, Resume,
-    config::TOKEN_LEEWAY,
     hub::Timer,
     ice::IceServers,
     rate::{EventLimit, Verdict},
     tables::Session,
+    tokens::expired,
 };
 use crate::{
     auth::Identity,
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
 };
-
-/// The furthest ahead a token's expiry is looked for. A token may be good for longer, up to
-/// numbers that no clock can count to; then it is looked at again.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// The times in milliseconds over which the clients of a server that stops are spread when they come
 /// back.
@@ -60,9 +54,6 @@ impl Hub {
             return self.tell_close(connection, CloseReason::TooManyConnections);
         }
 
-        let expires = identity.expires;
-        let expiry_check = now.instant + until_expiry(now, expires);
-        self.timers.set(expiry_check, Timer::TokenExpiry(connection));
         self.users.update(&user, |entry| {
             entry.devices.insert(device.clone(), connection);
         });
@@ -77,36 +68,34 @@ impl Hub {
         let entry = Session {
             user: user.clone(),
             name: identity.name,
+            grants: identity.grants,
             device: device.clone(),
-            expires,
-            expiry_check,
+            expires: identity.expires,
+            warned: false,
+            token_check: now.instant,
             events: EventLimit::default(),
             away_until: None,
         };
         self.sessions.insert(connection, entry);
         self.outbox.open(connection, resume != Resume::Never);
         self.counters.sessions_opened += 1;
-        self.welcome(now, connection, &user, &device, false);
+        self.welcome(now, connection, false);
         for call in self.users.calls(&user) {
             self.enter(now, call, connection, &user, &device);
         }
+        self.check_token(now, connection);
     }
 
-    fn welcome(
-        &mut self,
-        now: Now,
-        session: SessionId,
-        user: &UserId,
-        device: &DeviceId,
-        resumed: bool,
-    ) {
+    fn welcome(&mut self, now: Now, id: SessionId, resumed: bool) {
+        let Some(session) = self.sessions.get(&id) else { return };
         let mut welcome = Map::new();
-        welcome.insert("sessionId".into(), json!(session));
-        welcome.insert("userId".into(), json!(user));
-        welcome.insert("deviceId".into(), json!(device));
+        welcome.insert("sessionId".into(), json!(id));
+        welcome.insert("userId".into(), json!(session.user));
+        welcome.insert("deviceId".into(), json!(session.device));
         welcome.insert("resumed".into(), json!(resumed));
-        IceServers::mint(&self.config, now, user, None).write_to(&mut welcome);
-        self.outbox.push(Output::Welcome { session, data: welcome.into() });
+        IceServers::mint(&self.config, now, &session.user, &session.grants, None)
+            .write_to(&mut welcome);
+        self.outbox.push(Output::Welcome { session: id, data: welcome.into() });
     }
 
     /// Whether a client may go on with a session: it is its own, and all that it has not seen is
@@ -135,24 +124,22 @@ impl Hub {
         identity: Identity,
     ) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        // The token may be a fresh one.
-        session.expires = identity.expires;
-        session.name = identity.name;
-        let check = now.instant + until_expiry(now, session.expires);
-        let before = std::mem::replace(&mut session.expiry_check, check);
-        self.timers.reset(before, check, Timer::TokenExpiry(id));
         if let Some(at) = session.away_until.take() {
             self.timers.clear(at, Timer::Away(id));
             self.away.remove(&(at, id));
         }
-        let (user, device) = (session.user.clone(), session.device.clone());
+        // What its new token lets it do holds for the welcome already.
+        session.grants.clone_from(&identity.grants);
+        let user = session.user.clone();
         self.counters.sessions_resumed += 1;
         self.outbox.push(Output::Resumed { connection, session: id });
-        self.welcome(now, id, &user, &device, true);
+        self.welcome(now, id, true);
         self.outbox.resume(id, seq);
         for call in self.users.calls(&user) {
             self.come_back(now, call, id);
         }
+        // It may be a fresh one.
+        self.replace_token(now, id, identity);
     }
 
     /// Whether one more device of a user may connect. A session that is only waited for makes room.
@@ -235,7 +222,7 @@ impl Hub {
     fn forget_session(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(&id)?;
         self.outbox.close(id);
-        self.timers.clear(session.expiry_check, Timer::TokenExpiry(id));
+        self.timers.clear(session.token_check, Timer::Token(id));
         if let Some(at) = session.away_until {
             self.timers.clear(at, Timer::Away(id));
             self.away.remove(&(at, id));
@@ -246,17 +233,6 @@ impl Hub {
             }
         });
         Some(session)
-    }
-
-    /// The expiry timer of a session is due: either the token is over, or it is good for longer
-    /// than we looked ahead, or the clock was set back.
-    pub(super) fn check_expiry(&mut self, now: Now, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        if expired(now, session.expires) {
-            return self.close(now, id, CloseReason::TokenExpired);
-        }
-        session.expiry_check = now.instant + until_expiry(now, session.expires);
-        self.timers.set(session.expiry_check, Timer::TokenExpiry(id));
     }
 
     /// The server stops.
@@ -281,15 +257,4 @@ impl Hub {
 /// The device of a connection that names none.
 fn own_device(connection: SessionId) -> DeviceId {
     DeviceId::new(&connection.to_string()).expect("a session id is 26 letters and digits")
-}
-
-/// Whether a token that expires at this second is no good any more.
-fn expired(now: Now, expires: u64) -> bool {
-    now.unix >= Duration::from_secs(expires).saturating_add(TOKEN_LEEWAY)
-}
-
-/// In what time to look at the token's expiry.
-fn until_expiry(now: Now, expires: u64) -> Duration {
-    let at = Duration::from_secs(expires).saturating_add(TOKEN_LEEWAY);
-    at.saturating_sub(now.unix).min(LONGEST_WAIT)
 }

@@ -11,18 +11,25 @@ use super::{
     call::{Call, RelayMeter, Step},
     rate::{Bucket, EventLimit},
 };
-use crate::ids::{CallId, DeviceId, SessionId, UserId};
+use crate::{
+    auth::Grants,
+    ids::{CallId, DeviceId, SessionId, UserId},
+};
 
 /// One connection of one device.
 #[derive(Debug)]
 pub(super) struct Session {
     pub user: UserId,
     pub name: Option<String>,
+    /// What its token lets it do.
+    pub grants: Grants,
     pub device: DeviceId,
     /// When its token expires, in seconds since 1970.
     pub expires: u64,
-    /// When the expiry timer is due.
-    pub expiry_check: Instant,
+    /// It has been told that this is near.
+    pub warned: bool,
+    /// When its token is to be looked at.
+    pub token_check: Instant,
     pub events: EventLimit,
     /// Until when it can be resumed: it has no connection.
     pub away_until: Option<Instant>,

@@ -51,6 +51,8 @@ pub(super) use words;
 words! {
     /// What a client may ask: the names of the events it sends.
     pub enum RequestName {
+        /// Go on with another token.
+        AuthRefresh = "auth:refresh",
         /// Call a user.
         CallInitiate = "call:initiate",
         /// This device is alerting its user.
@@ -89,6 +91,8 @@ words! {
 words! {
     /// What the server tells: the names of the events it sends.
     pub enum EventName {
+        /// The session's token is about to expire.
+        AuthExpiring = "auth:expiring",
         /// Somebody calls you.
         CallIncoming = "call:incoming",
         /// A device of the callee is alerting.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use callbox::{
-    auth::{Identity, Secret, TurnAuth, TurnSecrets},
+    auth::{Grants, Identity, Secret, TurnAuth, TurnSecrets},
     clock::Now,
     ids::{ClientAddr, DeviceId, SessionId, UserId},
     signaling::{self, Hub, Input, RequestId, Resume},
@@ -346,8 +346,8 @@ pub fn signaling_frames(bytes: &[u8]) {
         .iter()
         .map(|name| {
             let session = SessionId::generate(now.unix_ms(), &mut rng);
-            let identity =
-                Identity { user: UserId::new(name).unwrap(), name: None, expires: u64::MAX };
+            let (user, grants) = (UserId::new(name).unwrap(), Grants::default());
+            let identity = Identity { user, name: None, expires: u64::MAX, grants };
             let device = DeviceId::new("d").unwrap();
             let (device, resume) = (Some(device), Resume::New);
             hub.handle(now, Input::Open { session, identity, device, resume });

@@ -1,19 +1,22 @@
 //! JSON Web Tokens (RFC 7519): who a signaling client is.
 
+mod grants;
 mod keys;
 mod provider;
 #[cfg(test)]
 mod tests;
-
-use std::time::Duration;
 
 use jsonwebtoken::{
     Algorithm, EncodingKey, Header, Validation,
     errors::{Error, ErrorKind},
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
 
-pub use self::keys::{PublicKeyError, TokenKeys};
+pub use self::{
+    grants::Grants,
+    keys::{PublicKeyError, TokenKeys},
+};
 use super::Secret;
 use crate::{clock::Now, ids::UserId};
 
@@ -35,6 +38,8 @@ pub struct Identity {
     pub name: Option<String>,
     /// The `exp` claim, in seconds since 1970.
     pub expires: u64,
+    /// The `callbox` claim: what the bearer may do.
+    pub grants: Grants,
 }
 
 /// Why a token was refused. The text is fit to be sent to the bearer: it holds nothing of the
@@ -58,6 +63,8 @@ struct Claims {
     nbf: Option<NumericDate>,
     #[serde(default)]
     name: Option<String>,
+    #[serde(default)]
+    callbox: Value,
 }
 
 /// Seconds since 1970 (RFC 7519 §2); a fraction is allowed and cut off.
@@ -125,6 +132,7 @@ impl TokenVerifier {
         if !claims.name.as_ref().is_none_or(name_is_fit) {
             return Err(TokenError::Invalid("its `name` is too long or holds a control character"));
         }
+        let grants = Grants::read(claims.callbox).map_err(TokenError::Invalid)?;
         let now = now.unix_secs();
         if claims.nbf.is_some_and(|nbf| nbf.0 > now + LEEWAY) {
             return Err(TokenError::Invalid("its time has not come yet (`nbf`)"));
@@ -132,7 +140,7 @@ impl TokenVerifier {
         if claims.exp.0.saturating_add(LEEWAY) < now {
             return Err(TokenError::Expired);
         }
-        Ok(Identity { user, name: claims.name, expires: claims.exp.0 })
+        Ok(Identity { user, name: claims.name, expires: claims.exp.0, grants })
     }
 
     /// Tries each key whose algorithm the token names.
@@ -195,6 +203,8 @@ struct MintedClaims<'a> {
     iss: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callbox: Option<&'a Grants>,
 }
 
 impl TokenMinter {
@@ -209,15 +219,16 @@ impl TokenMinter {
         }
     }
 
-    /// Makes a token for `user` that is good for `ttl` from now.
-    pub fn mint(&self, user: &UserId, name: Option<&str>, ttl: Duration, now: Now) -> String {
+    /// Makes a token that says who its bearer is.
+    pub fn mint(&self, bearer: &Identity, now: Now) -> String {
         let claims = MintedClaims {
-            sub: user,
-            name,
+            sub: &bearer.user,
+            name: bearer.name.as_deref(),
             iat: now.unix_secs(),
-            exp: now.unix_secs().saturating_add(ttl.as_secs()),
+            exp: bearer.expires,
             iss: self.issuer.as_deref(),
             aud: self.audience.as_deref(),
+            callbox: Some(&bearer.grants).filter(|grants| **grants != Grants::default()),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)
             .expect("claims of text and numbers become JSON, and HMAC takes any key")

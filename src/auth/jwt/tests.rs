@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use proptest::prelude::*;
@@ -86,20 +86,35 @@ fn alice() -> Value {
 
 fn identity() -> Identity {
     let user = UserId::new("alice").unwrap();
-    Identity { user, name: Some("Alice".into()), expires: NOW + 60 }
+    let grants = Grants::default();
+    Identity { user, name: Some("Alice".into()), expires: NOW + 60, grants }
 }
 
 #[test]
 fn what_is_minted_is_accepted() {
-    let user = UserId::new("alice").unwrap();
     let minter = TokenMinter::new(&Secret::new(SECRET), Some("us"), Some("callbox"));
-    let token = minter.mint(&user, Some("Alice"), Duration::from_secs(60), now());
+    let token = minter.mint(&identity(), now());
     assert_eq!(shared().verify(&token, now()), Ok(identity()));
     let mut keys = TokenKeys::default();
     keys.add_secret(&Secret::new("another one"));
     keys.add_secret(&Secret::new(SECRET));
     let verifier = TokenVerifier::new(keys, Some("us"), Some("callbox"));
     assert_eq!(verifier.verify(&token, now()), Ok(identity()));
+    let call = Some(vec!["bob".into(), "team-a:*".into()]);
+    let bearer =
+        Identity { grants: Grants { call, max_calls: Some(2), relay: false }, ..identity() };
+    assert_eq!(verifier.verify(&minter.mint(&bearer, now()), now()), Ok(bearer));
+}
+
+#[test]
+fn a_claim_that_is_not_understood_says_which() {
+    let mut claims = alice();
+    claims["callbox"] = json!({ "call": ["bob"], "relay": false });
+    let grants = shared().verify(&hs256(&claims), now()).unwrap().grants;
+    assert_eq!(grants, Grants { call: Some(vec!["bob".into()]), max_calls: None, relay: false });
+    claims["callbox"] = json!({ "maxCalls": "two" });
+    let refused = shared().verify(&hs256(&claims), now()).unwrap_err();
+    assert!(refused.to_string().contains("`callbox.maxCalls`"), "{refused}");
 }
 
 #[test]

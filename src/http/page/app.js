@@ -150,6 +150,8 @@ class Signaling extends EventTarget {
       this.#attempt = 0;
       this.#status('online');
       for (const entry of this.#waiting.splice(0)) this.#send(entry);
+    } else if (event === 'auth:expiring') {
+      this.#refresh();
     } else if (re !== undefined) {
       const entry = this.#pending.get(re);
       if (!entry) return;
@@ -160,6 +162,14 @@ class Signaling extends EventTarget {
       return;
     }
     if (event) this.dispatchEvent(new CustomEvent(event, { detail: data }));
+  }
+
+  async #refresh() {
+    try {
+      await this.request('auth:refresh', { token: await this.#token({ fresh: true }) });
+    } catch {
+      // The server closes the connection in time, and the next one brings a fresh token.
+    }
   }
 
   #retry() {

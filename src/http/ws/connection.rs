@@ -238,7 +238,7 @@ impl Connection {
         let error = match message {
             Message::Text(text) => match ClientFrame::parse(&text) {
                 Ok(ClientFrame::Event { event, id, data }) => {
-                    session.request(id, event, data).await;
+                    session.request(&self.app, id, event, data).await;
                     return Ok(true);
                 }
                 Ok(ClientFrame::Ack(seq)) => {

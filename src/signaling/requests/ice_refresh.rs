@@ -17,7 +17,8 @@ pub(super) fn apply(hub: &Hub, now: Now, sender: &Sender, data: &Value) -> Answe
         Err(error) => return Err(error),
     };
     let mut answer = call.map(about).unwrap_or_default();
-    IceServers::mint(&hub.config, now, &sender.user, call).write_to(&mut answer);
+    let grants = hub.grants_of(sender.session);
+    IceServers::mint(&hub.config, now, &sender.user, &grants, call).write_to(&mut answer);
     let expires = Timestamp(now.unix + hub.config.credential_ttl);
     answer.insert("expiresAt".into(), json!(expires));
     Ok(answer)

@@ -35,13 +35,18 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     if let Some(id) = crossing(hub, sender, &callee) {
         return meet(hub, now, sender, id);
     }
+    let grants = hub.grants_of(sender.session);
+    if !grants.may_call(&callee) {
+        let message = "Your token does not let you call this user.";
+        return Err(RequestError::new(ErrorCode::InvalidTarget, message));
+    }
     let metadata = payload.metadata.map(|metadata| metadata.to_string().into_boxed_str());
     if metadata.as_ref().is_some_and(|metadata| metadata.len() > hub.config.max_metadata) {
         let message = format!("metadata has more than {} bytes.", hub.config.max_metadata);
         return Err(RequestError::new(ErrorCode::PayloadTooLarge, message));
     }
     let is_at_limit = |hub: &Hub, user: &UserId| {
-        hub.users.get(user).is_some_and(|user| user.calls.len() >= hub.config.max_calls_per_user)
+        hub.users.get(user).map_or(0, |user| user.calls.len()) >= hub.max_calls(user)
     };
     if is_at_limit(hub, &sender.user) {
         let message = "You are in as many calls as you may be in.";
@@ -101,7 +106,7 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     let mut answer = about(id);
     answer.insert("state".into(), json!(call.state()));
     answer.insert("expiresAt".into(), expires_at);
-    IceServers::mint(&hub.config, now, &sender.user, Some(id)).write_to(&mut answer);
+    IceServers::mint(&hub.config, now, &sender.user, &grants, Some(id)).write_to(&mut answer);
     if busy {
         hub.end(now, id, EndReason::Busy);
     } else if devices.is_empty() {
@@ -135,6 +140,7 @@ fn meet(hub: &mut Hub, now: Now, sender: &Sender, id: CallId) -> Answered {
     let call = hub.calls.find(id)?;
     answer.insert("state".into(), json!(call.state()));
     answer.insert("glare".into(), json!(true));
-    IceServers::mint(&hub.config, now, &sender.user, Some(id)).write_to(&mut answer);
+    let grants = hub.grants_of(sender.session);
+    IceServers::mint(&hub.config, now, &sender.user, &grants, Some(id)).write_to(&mut answer);
     Ok(answer)
 }

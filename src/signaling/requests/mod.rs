@@ -12,6 +12,7 @@ mod media_update;
 mod message;
 mod offer;
 mod reconnecting;
+mod refresh;
 mod reject;
 mod report;
 mod ring;
@@ -30,6 +31,7 @@ use super::{
     tables::call_not_found,
 };
 use crate::{
+    auth::Identity,
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
 };
@@ -71,7 +73,7 @@ fn must_ring(place: &Place, caller: &str, accepted: &str) -> Result<(), RequestE
 type Answered = Result<Map<String, Value>, RequestError>;
 
 impl Hub {
-    /// A client asked for something.
+    /// A client asked for something. `proof` comes with a request that brings a token.
     pub(super) fn request(
         &mut self,
         now: Now,
@@ -79,6 +81,7 @@ impl Hub {
         id: Option<RequestId>,
         event: &str,
         data: Value,
+        proof: Option<Result<Identity, RequestError>>,
     ) {
         // A session that the hub has just closed may have sent more before it knew.
         let Some(entry) = self.sessions.get_mut(&session) else { return };
@@ -122,7 +125,7 @@ impl Hub {
         }
         // The answer comes before whatever the request sets off.
         let before = self.outbox.len();
-        let result = self.dispatch(now, &sender, request, data).map(|mut answer| {
+        let result = self.dispatch(now, &sender, request, data, proof).map(|mut answer| {
             answer.insert("ok".into(), true.into());
             Answer(answer.into())
         });
@@ -161,6 +164,7 @@ impl Hub {
         sender: &Sender,
         request: Option<RequestName>,
         data: Value,
+        proof: Option<Result<Identity, RequestError>>,
     ) -> Answered {
         let Some(request) = request else {
             return Err(RequestError::new(ErrorCode::UnknownEvent, "There is no such event."));
@@ -172,6 +176,7 @@ impl Hub {
             _ => return Err(invalid("The payload must be a JSON object.")),
         };
         match request {
+            RequestName::AuthRefresh => refresh::apply(self, now, sender, proof),
             RequestName::CallInitiate => initiate::apply(self, now, sender, &data),
             RequestName::CallRing => ring::apply(self, sender, &data),
             RequestName::CallAccept => accept::apply(self, now, sender, &data),

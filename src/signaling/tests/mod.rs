@@ -5,6 +5,7 @@ mod bad_input;
 mod calls;
 mod candidates;
 mod docs;
+mod grants;
 mod in_call;
 mod lost;
 mod reports;
@@ -12,6 +13,7 @@ mod resume;
 mod seed;
 mod sessions;
 mod sim;
+mod tokens;
 mod views;
 
 use std::{
@@ -28,7 +30,7 @@ use super::{
     call::{Place, Role},
 };
 use crate::{
-    auth::{Identity, Secret, TurnSecrets},
+    auth::{Grants, Identity, Secret, TurnSecrets},
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
 };
@@ -39,6 +41,11 @@ fn ms(ms: u64) -> Duration {
 
 fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
+}
+
+/// Who may do everything until then.
+fn identity(name: &str, expires: u64) -> Identity {
+    Identity { user: user(name), name: None, expires, grants: Grants::default() }
 }
 
 /// A hub with clients around it that remember what they heard.
@@ -135,7 +142,7 @@ impl World {
 
     fn connect(&mut self, name: &str, device: &str, expires: u64, resume: Resume) -> SessionId {
         let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
-        let identity = Identity { user: user(name), name: None, expires };
+        let identity = identity(name, expires);
         let device = Some(DeviceId::new(device).unwrap());
         self.input(Input::Open { session, identity, device, resume });
         session

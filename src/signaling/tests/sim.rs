@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 
 use super::{check, ms, user};
 use crate::{
-    auth::Identity,
+    auth::{Grants, Identity, Secret, TurnSecrets},
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
     signaling::{
-        CallEvent, CallReport, Config, EndReason, Hub, Input, Output, RequestId, RequestName,
-        Resume, Word, answered::MessageId,
+        CallEvent, CallReport, CloseReason, Config, EndReason, ErrorCode, Hub, Input, Output,
+        RequestError, RequestId, RequestName, Resume, Timestamp, Word, answered::MessageId,
     },
     usage::Usage,
 };
@@ -60,6 +60,21 @@ struct Reader {
     said: u64,
 }
 
+/// A token that a session has.
+#[derive(Debug, Clone)]
+struct Held {
+    expires: u64,
+    /// The session was told that this is near.
+    told: bool,
+    grants: Grants,
+}
+
+impl Held {
+    fn new(expires: u64, grants: Grants) -> Self {
+        Self { expires, told: false, grants }
+    }
+}
+
 struct Sim {
     seed: u64,
     hub: Hub,
@@ -80,6 +95,10 @@ struct Sim {
     calls: BTreeMap<CallId, Watched>,
     /// The last report of each call.
     reports: BTreeMap<CallId, CallReport>,
+    /// The token that each `auth:refresh` brings.
+    brought: BTreeMap<RequestId, Held>,
+    /// The token of each session.
+    tokens: BTreeMap<SessionId, Held>,
     /// The event and the sender of each request that is not yet answered.
     asked: BTreeMap<RequestId, (String, SessionId, Value)>,
     allocations: Vec<(CallId, Arc<Usage>)>,
@@ -87,6 +106,9 @@ struct Sim {
     resumed: u64,
     repeated: u64,
     crossed: u64,
+    warned: u64,
+    refreshed: u64,
+    expired: u64,
     log: Vec<String>,
 }
 
@@ -112,6 +134,7 @@ impl Sim {
             candidate_hold: *[ms(0), ms(300)].choose(&mut rng).unwrap(),
             reconnect_grace: ms(3000),
             resume_window: *[ms(0), ms(1000), ms(3000), ms(9000)].choose(&mut rng).unwrap(),
+            token_warning: *[ms(0), ms(10_000), ms(60_000)].choose(&mut rng).unwrap(),
             max_calls_per_user: rng.random_range(1..=3),
             max_calls: rng.random_range(1..=4),
             max_sessions: rng.random_range(4..=12),
@@ -126,6 +149,7 @@ impl Sim {
             ended_calls_for: ms(8000),
             announce_peers: true,
             report_calls: true,
+            turn_secrets: TurnSecrets::new(&[Secret::new("north")]),
             ..Config::default()
         };
         Self {
@@ -142,12 +166,17 @@ impl Sim {
             expected: BTreeMap::new(),
             calls: BTreeMap::new(),
             reports: BTreeMap::new(),
+            brought: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             asked: BTreeMap::new(),
             allocations: Vec::new(),
             candidates_taken: 0,
             resumed: 0,
             repeated: 0,
             crossed: 0,
+            warned: 0,
+            refreshed: 0,
+            expired: 0,
             log: Vec::new(),
         }
     }
@@ -161,6 +190,10 @@ impl Sim {
             self.pass();
         }
         if self.rng.random_bool(0.5) {
+            // In the middle of something.
+            for _ in 0..20 {
+                self.request();
+            }
             self.input(Input::Shutdown);
             assert!(
                 self.sessions.is_empty() && self.away.is_empty(),
@@ -195,6 +228,7 @@ impl Sim {
             8..11 => self.lose(),
             14 => self.acknowledge(),
             15..19 => self.again(),
+            19..22 => self.refresh(),
             11..13 => self.relay_opened(),
             13 => self.relay_closed(),
             _ => self.request(),
@@ -233,11 +267,26 @@ impl Sim {
             self.claim = seq;
         }
         self.sessions.insert(session, seat);
+        let grants = self.any_grants();
+        self.tokens.insert(session, Held::new(expires, grants.clone()));
         if resume != Resume::Never {
             self.readers.insert(session, Reader::default());
         }
-        let (identity, device) = (Identity { user: name, name: None, expires }, Some(device));
+        let (identity, device) =
+            (Identity { user: name, name: None, expires, grants }, Some(device));
         self.input(Input::Open { session, identity, device, resume });
+    }
+
+    /// What a token lets its bearer do, mostly everything.
+    fn any_grants(&mut self) -> Grants {
+        let lists: [&[&str]; 3] = [&[], &["alice", "bob"], &["*a*"]];
+        let call = lists.choose(&mut self.rng).unwrap();
+        let call = call.iter().map(|pattern| (*pattern).to_owned()).collect();
+        Grants {
+            call: self.rng.random_bool(0.1).then_some(call),
+            max_calls: self.rng.random_bool(0.1).then(|| self.rng.random_range(0..=3)),
+            relay: self.rng.random_bool(0.8),
+        }
     }
 
     /// A connection breaks.
@@ -409,6 +458,28 @@ impl Sim {
         self.input(Input::Request { session, id: Some(id), event, data });
     }
 
+    /// A client brings a fresh token, or something that is none for its session.
+    fn refresh(&mut self) {
+        let Some(session) = self.any_session() else { return };
+        let own = self.sessions[&session].0.clone();
+        self.number += 1;
+        let lifetime = *[0, 20, 300, 300, 86_400, 86_400].choose(&mut self.rng).unwrap();
+        let ago = *[0, 0, 0, 0, 1000].choose(&mut self.rng).unwrap();
+        let expires = self.now.unix_secs() + lifetime - ago;
+        let (user, proof) = match self.rng.random_range(0..10) {
+            0 => (own, Err(RequestError::new(ErrorCode::Unauthorized, "It is not valid."))),
+            1 => (user("eve"), Ok(())),
+            _ => (own, Ok(())),
+        };
+        let grants = self.any_grants();
+        let data = json!({ "expires": expires, "user": user, "valid": proof.is_ok() });
+        self.brought.insert(RequestId(self.number), Held::new(expires, grants.clone()));
+        let proof = proof.map(|()| Identity { user, name: None, expires, grants });
+        let id = RequestId(self.number);
+        self.asked.insert(id, ("auth:refresh".to_owned(), session, data.clone()));
+        self.input(Input::Refresh { session, id: Some(id), data, proof });
+    }
+
     /// A device makes a request again that it has named: it does not know whether it was heard.
     fn again(&mut self) {
         let Some(session) = self.any_session() else { return };
@@ -473,9 +544,18 @@ impl Sim {
         while let Some(output) = self.hub.poll_output() {
             self.log.push(format!("    {output:?}"));
             match output {
-                Output::Welcome { session, .. } => assert!(self.sessions.contains_key(&session)),
-                Output::Close { session, .. } => {
+                Output::Welcome { session, data } => {
+                    assert!(self.sessions.contains_key(&session));
+                    self.check_ice(session, &data);
+                }
+                Output::Close { session, reason } => {
                     assert!(self.sessions.remove(&session).is_some(), "closed twice");
+                    let expires = self.tokens[&session].expires;
+                    let is_over = self.now.unix >= Duration::from_secs(expires.saturating_add(5));
+                    if reason == CloseReason::TokenExpired {
+                        assert!(is_over, "closed before its time");
+                        self.expired += 1;
+                    }
                     self.calls.values_mut().for_each(|call| {
                         call.audience.remove(&session);
                     });
@@ -490,6 +570,8 @@ impl Sim {
                     self.readers.remove(&connection);
                     assert!(self.sessions.contains_key(&session), "back from nowhere");
                     self.away.remove(&session);
+                    let held = self.tokens[&connection].clone();
+                    self.hold(session, held);
                     let reader = self.readers.get_mut(&session).expect("it can be resumed");
                     assert_eq!(self.claim, reader.has, "it said something wrong");
                     late = Some(session);
@@ -515,7 +597,7 @@ impl Sim {
                     if late {
                         continue;
                     }
-                    if event.name.starts_with("ice:") || event.name.starts_with("signal:") {
+                    if event.name == "ice:candidate" || event.name.starts_with("signal:") {
                         let call = event.data["callId"].as_str().unwrap().parse().unwrap();
                         let from = event.data["from"].as_str().unwrap().to_owned();
                         batch.push((call, from, event.name.starts_with("signal:")));
@@ -549,6 +631,8 @@ impl Sim {
         }
         let sessions = &self.sessions;
         self.readers.retain(|id, _| sessions.contains_key(id));
+        self.tokens.retain(|id, _| sessions.contains_key(id));
+        self.check_tokens();
         self.check_calls();
         check(&self.hub, self.now);
     }
@@ -572,6 +656,19 @@ impl Sim {
         assert!(before.is_none_or(|before| before.at <= report.at));
     }
 
+    /// A session has this token from now on.
+    fn hold(&mut self, session: SessionId, mut held: Held) {
+        let before = &self.tokens[&session];
+        held.told = before.told && before.expires == held.expires;
+        self.tokens.insert(session, held);
+    }
+
+    /// Who may not use the relay has no credentials for it.
+    fn check_ice(&self, session: SessionId, data: &Value) {
+        let is_there = data["turnCredentials"].is_object();
+        assert_eq!(is_there, self.tokens[&session].grants.relay, "{data}");
+    }
+
     /// A request was answered.
     fn answered(&mut self, session: SessionId, id: RequestId, answer: &Value) {
         let (event, asker, data) = self.asked.remove(&id).expect("an answer that nobody asked for");
@@ -590,11 +687,28 @@ impl Sim {
             return;
         }
         let seat = self.sessions[&session].clone();
-        if event == "ice:refresh" && answer["callId"].is_null() {
+        if event == "ice:refresh" {
+            self.check_ice(session, answer);
+            if answer["callId"].is_null() {
+                return;
+            }
+        }
+        if event == "auth:refresh" {
+            let held = self.brought.remove(&id).expect("only what was brought is taken");
+            assert!(data["valid"] == true && data["user"] == json!(seat.0), "it is not its own");
+            self.hold(session, held);
+            self.refreshed += 1;
             return;
         }
         let call: CallId = answer["callId"].as_str().unwrap().parse().unwrap();
         if event == "call:initiate" && answer["glare"] != true {
+            self.check_ice(session, answer);
+            let grants = &self.tokens[&session].grants;
+            let callee = user(data["targetUserId"].as_str().unwrap());
+            assert!(grants.may_call(&callee), "called somebody whom the token does not name");
+            let is_in = |call: &&Watched| call.caller.0 == seat.0 || call.callee == seat.0;
+            let others = self.calls.values().filter(|call| !call.ended).filter(is_in).count();
+            assert!(grants.max_calls.is_none_or(|max| others < max as usize), "too many calls");
             let watched = Watched {
                 caller: seat,
                 callee: user(data["targetUserId"].as_str().unwrap()),
@@ -642,6 +756,17 @@ impl Sim {
         if name == "server:draining" {
             return;
         }
+        if name == "auth:expiring" {
+            let Held { expires, told, .. } = self.tokens.get_mut(&session).expect("it has one");
+            // One that comes late may be of the token before.
+            if data["expiresAt"] == json!(Timestamp(Duration::from_secs(*expires))) {
+                assert!(!std::mem::replace(told, true), "told twice");
+            } else {
+                assert!(late, "told of another token");
+            }
+            self.warned += 1;
+            return;
+        }
         let call: CallId =
             data["callId"].as_str().expect("every event names its call").parse().unwrap();
         let watched = self.calls.get_mut(&call).expect("an event about no call");
@@ -660,6 +785,9 @@ impl Sim {
             "call:incoming" => {
                 assert!(late || is_callee && watched.winner.is_none());
                 assert_eq!(watched.audience.insert(session, None), None);
+                if !late {
+                    self.check_ice(session, data);
+                }
             }
             "call:state" => {
                 let over = matches!(data["call"]["state"].as_str(), Some("ended" | "failed"));
@@ -686,8 +814,29 @@ impl Sim {
                 assert!(watched.winner.is_some(), "{name} before anyone accepted");
             }
             "call:ringing" | "call:accepted" => assert!(is_caller),
+            "ice:servers" => {
+                assert!(watched.winner.is_some(), "{name} before anyone accepted");
+                if !late {
+                    self.check_ice(session, data);
+                }
+            }
             "call:reconnecting" | "call:reconnected" => assert!(watched.winner.is_some()),
             other => panic!("{other} was not expected"),
+        }
+    }
+
+    /// After each input: nobody is there whose token is over, and everyone has been told of one that
+    /// is over soon, but nobody of another.
+    fn check_tokens(&self) {
+        let warning = self.hub.config.token_warning;
+        for (session, Held { expires, told, .. }) in &self.tokens {
+            let expires = Duration::from_secs(*expires);
+            let is_over = self.now.unix >= expires.saturating_add(ms(5000));
+            assert!(!is_over, "a session outlived its token");
+            if self.is_here(*session) {
+                let is_near = !warning.is_zero() && self.now.unix >= expires - warning;
+                assert_eq!(*told, is_near, "{session} was told at another time");
+            }
         }
     }
 
@@ -740,6 +889,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     };
     let mut ended = BTreeMap::new();
     let (mut relayed, mut resumed, mut repeated, mut crossed) = (0, 0, 0, 0);
+    let (mut warned, mut refreshed, mut expired) = (0, 0, 0);
     for seed in seeds.clone() {
         let mut sim = Sim::new(seed);
         sim.run();
@@ -751,6 +901,9 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         resumed += sim.resumed;
         repeated += sim.repeated;
         crossed += sim.crossed;
+        warned += sim.warned;
+        refreshed += sim.refreshed;
+        expired += sim.expired;
     }
     if seeds.end - seeds.start < 100 {
         return;
@@ -762,6 +915,8 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     assert!(crossed > 50, "{crossed}");
     assert!(resumed > 500 && repeated > 500, "{resumed} {repeated}");
     assert!(relayed > 1000, "{relayed} candidates");
+    println!("tokens: {warned} warned of, {refreshed} refreshed, {expired} expired");
+    assert!(warned > 500 && refreshed > 500 && expired > 200, "{warned} {refreshed} {expired}");
     for reason in [
         EndReason::Hangup,
         EndReason::Rejected,

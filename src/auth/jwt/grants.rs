@@ -1,0 +1,180 @@
+//! What a token lets its bearer do: the `callbox` claim.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::ids::UserId;
+
+/// What the bearer of a token may do. The default is everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Grants {
+    /// Who may be called: user ids in which `*` stands for any text. `None` for everyone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<Vec<String>>,
+    /// In how many live calls the user may be. `None` for as many as anyone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_calls: Option<u64>,
+    /// Whether there are relay credentials.
+    #[serde(skip_serializing_if = "is_true")]
+    pub relay: bool,
+}
+
+impl Default for Grants {
+    fn default() -> Self {
+        Self { call: None, max_calls: None, relay: true }
+    }
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+impl Grants {
+    /// Reads the claim; null where there is none. What is not understood is no grant: it may well
+    /// be a limit. The error says what is wrong, and holds nothing of the claim.
+    pub(super) fn read(claim: Value) -> Result<Self, &'static str> {
+        let fields = match claim {
+            Value::Null => return Ok(Self::default()),
+            Value::Object(fields) => fields,
+            _ => return Err("its `callbox` is not an object"),
+        };
+        let mut grants = Self::default();
+        for (name, value) in fields {
+            match name.as_str() {
+                "call" => grants.call = Some(patterns(value)?),
+                "maxCalls" => {
+                    let max = value.as_u64();
+                    grants.max_calls =
+                        Some(max.ok_or("its `callbox.maxCalls` is not a whole number")?);
+                }
+                "relay" => {
+                    grants.relay = value.as_bool().ok_or("its `callbox.relay` is not a boolean")?;
+                }
+                _ => {
+                    return Err("its `callbox` has a field besides `call`, `maxCalls` and `relay`");
+                }
+            }
+        }
+        Ok(grants)
+    }
+
+    /// Whether this user may be called.
+    pub fn may_call(&self, user: &UserId) -> bool {
+        let fits = |pattern: &String| matches(pattern, user.as_str());
+        self.call.as_ref().is_none_or(|patterns| patterns.iter().any(fits))
+    }
+}
+
+fn patterns(value: Value) -> Result<Vec<String>, &'static str> {
+    let wrong = "its `callbox.call` is not a list of user ids, in which `*` stands for any text";
+    let Value::Array(list) = value else { return Err(wrong) };
+    let texts = list.into_iter().map(|pattern| match pattern {
+        Value::String(text) if !text.is_empty() => Ok(text),
+        _ => Err(wrong),
+    });
+    texts.collect()
+}
+
+/// Whether a text has the parts between the stars, in their order and at their ends. The first place
+/// where a part fits is as good as any, so each is looked for once.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some((_, behind)) = rest.split_once(part) else { return false };
+        rest = behind;
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text, fits) in [
+            ("bob", "bob", true),
+            ("bob", "bobby", false),
+            ("bob", "abob", false),
+            ("*", "anyone", true),
+            ("team-a:*", "team-a:bob", true),
+            ("team-a:*", "team-a:", true),
+            ("team-a:*", "team-b:bob", false),
+            ("team-a:*", "x-team-a:bob", false),
+            ("*@a.example", "bob@a.example", true),
+            ("*@a.example", "bob@a.example.b", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("**", "x", true),
+            ("a.c", "abc", false),
+            ("team?", "teams", false),
+            ("Ü*", "Übung", true),
+        ] {
+            assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+
+    /// The same, written as the definition is.
+    fn defined(pattern: &[u8], text: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some((b'*', rest)) => (0..=text.len()).any(|skip| defined(rest, &text[skip..])),
+            Some((byte, rest)) => text.first() == Some(byte) && defined(rest, &text[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_is_as_defined(pattern in "[ab*]{0,8}", text in "[ab*]{0,10}") {
+            prop_assert_eq!(
+                matches(&pattern, &text),
+                defined(pattern.as_bytes(), text.as_bytes())
+            );
+        }
+    }
+
+    #[test]
+    fn who_may_be_called_is_what_a_pattern_says() {
+        let may_call = |call: Value, user: &str| {
+            let grants = Grants::read(json!({ "call": call })).unwrap();
+            grants.may_call(&UserId::new(user).unwrap())
+        };
+        let call = json!(["bob", "team-a:*"]);
+        assert!(may_call(call.clone(), "bob") && may_call(call.clone(), "team-a:x"));
+        assert!(!may_call(call, "carol"));
+        assert!(!may_call(json!([]), "bob"));
+        assert!(Grants::default().may_call(&UserId::new("bob").unwrap()));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        assert_eq!(Grants::read(Value::Null), Ok(Grants::default()));
+        assert_eq!(Grants::read(json!({})), Ok(Grants::default()));
+        for (claim, what) in [
+            (json!("all"), "`callbox`"),
+            (json!([]), "`callbox`"),
+            (json!({ "call": "bob" }), "`callbox.call`"),
+            (json!({ "call": null }), "`callbox.call`"),
+            (json!({ "call": ["bob", 7] }), "`callbox.call`"),
+            (json!({ "call": [""] }), "`callbox.call`"),
+            (json!({ "maxCalls": -1 }), "`callbox.maxCalls`"),
+            (json!({ "maxCalls": 1.5 }), "`callbox.maxCalls`"),
+            (json!({ "maxCalls": "1" }), "`callbox.maxCalls`"),
+            (json!({ "relay": "no" }), "`callbox.relay`"),
+            (json!({ "relay": null }), "`callbox.relay`"),
+            (json!({ "maxcalls": 1 }), "a field besides"),
+        ] {
+            let refused = Grants::read(claim.clone()).unwrap_err();
+            assert!(refused.contains(what), "{claim}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The tokens of sessions: whose is about to expire is told, and may bring another one; and what they
+//! allow.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{CloseReason, EventName, Hub, Timestamp, config::TOKEN_LEEWAY, hub::Timer};
+use crate::{
+    auth::{Grants, Identity},
+    clock::Now,
+    ids::{SessionId, UserId},
+};
+
+/// The furthest ahead a token is looked for. It may be good for longer, up to numbers that no clock
+/// can count to; then it is looked at again.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+impl Hub {
+    /// A session has this token from now on.
+    pub(super) fn replace_token(&mut self, now: Now, id: SessionId, identity: Identity) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        // Who brings the same one again has been told.
+        session.warned &= session.expires == identity.expires;
+        session.expires = identity.expires;
+        session.name = identity.name;
+        session.grants = identity.grants;
+        self.timers.clear(session.token_check, Timer::Token(id));
+        self.check_token(now, id);
+    }
+
+    /// Looks at a session's token: closes the session if its time is over, says so if that is near,
+    /// and looks again at the next such moment.
+    pub(super) fn check_token(&mut self, now: Now, id: SessionId) {
+        let warning = self.config.token_warning;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if expired(now, session.expires) {
+            return self.close(now, id, CloseReason::TokenExpired);
+        }
+        let expires = Duration::from_secs(session.expires);
+        let warn_at = expires.saturating_sub(warning);
+        if !warning.is_zero() && !session.warned && now.unix >= warn_at {
+            session.warned = true;
+            let data = json!({ "expiresAt": Timestamp(expires) });
+            self.outbox.send(id, EventName::AuthExpiring, data);
+        }
+        let next = match warning.is_zero() || session.warned {
+            true => expires.saturating_add(TOKEN_LEEWAY),
+            false => warn_at,
+        };
+        // The clock may have been set back since: then this is not the last look.
+        session.token_check = now.instant + next.saturating_sub(now.unix).min(LONGEST_WAIT);
+        self.timers.set(session.token_check, Timer::Token(id));
+    }
+
+    /// What a session's token lets it do.
+    pub(super) fn grants_of(&self, id: SessionId) -> Grants {
+        self.sessions.get(&id).map(|session| session.grants.clone()).unwrap_or_default()
+    }
+
+    /// In how many live calls a user may be: the least that is set, here and in the tokens of the
+    /// user's sessions.
+    pub(super) fn max_calls(&self, user: &UserId) -> usize {
+        let sessions = self.users.get(user).into_iter().flat_map(|entry| entry.devices.values());
+        let tokens = sessions.filter_map(|id| self.sessions.get(id)?.grants.max_calls);
+        let least = tokens.min().and_then(|max| usize::try_from(max).ok());
+        least.map_or(self.config.max_calls_per_user, |max| max.min(self.config.max_calls_per_user))
+    }
+}
+
+/// Whether a token that expires at this second is no good any more.
+pub(super) fn expired(now: Now, expires: u64) -> bool {
+    now.unix >= Duration::from_secs(expires).saturating_add(TOKEN_LEEWAY)
+}

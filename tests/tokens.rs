@@ -1,0 +1,149 @@
+//! Tokens that expire and are refreshed, over both fronts.
+
+mod common;
+
+use common::{Server, socketio, websocket};
+use serde_json::{Value, json};
+
+/// A session over either front.
+enum Client {
+    WebSocket(websocket::Client),
+    SocketIo(socketio::Client),
+}
+
+impl Client {
+    /// One of each front, signed in with a token that is good for `ttl`.
+    async fn both(server: &Server, user: &str, ttl: &str) -> [Self; 2] {
+        let token = server.minted(user, &["--ttl", ttl]);
+        let mut websocket = websocket::Client::connect(server).await;
+        websocket.send("session:hello", Some(0), &json!({ "token": token })).await;
+        websocket.event("session:welcome").await;
+        let mut socketio = socketio::Client::connect(server).await;
+        let connected = socketio.auth(&json!({ "token": token })).await;
+        assert!(connected.starts_with("40{"), "{connected}");
+        [Self::WebSocket(websocket), Self::SocketIo(socketio)]
+    }
+
+    async fn ask(&mut self, event: &str, data: Value) -> Value {
+        match self {
+            Self::WebSocket(client) => client.ask(event, data).await,
+            Self::SocketIo(client) => client.ask(event, data).await,
+        }
+    }
+
+    async fn refresh(&mut self, token: Value) -> Value {
+        self.ask("auth:refresh", json!({ "token": token })).await
+    }
+
+    async fn event(&mut self, name: &str) -> Value {
+        match self {
+            Self::WebSocket(client) => client.event(name).await,
+            Self::SocketIo(client) => client.event(name).await,
+        }
+    }
+
+    /// Waits until the server closes it because its token is over.
+    async fn expired(self) {
+        match self {
+            Self::WebSocket(mut client) => {
+                let (code, reason) = client.closed().await;
+                assert_eq!((code, reason.split(':').next()), (4401, Some("token_expired")));
+            }
+            Self::SocketIo(mut client) => {
+                assert_eq!(client.event("error").await["error"]["code"], "token_expired");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_outlives_its_token_with_another_one() {
+    let server = Server::with(&["--token-warning", "1h"]);
+    let mut clients = Client::both(&server, "alice", "1s").await;
+    for client in &mut clients {
+        let expiring = client.event("auth:expiring").await;
+        assert!(expiring["expiresAt"].as_str().is_some_and(|at| at.ends_with('Z')), "{expiring}");
+        let answer = client.refresh(server.minted("alice", &["--ttl", "2h"]).into()).await;
+        assert_eq!(answer["ok"], true, "{answer}");
+        assert!(answer["expiresAt"].as_str() > expiring["expiresAt"].as_str(), "{answer}");
+    }
+    // Those who bring no other are closed when the time of the first is over.
+    for client in Client::both(&server, "bob", "1s").await {
+        client.expired().await;
+    }
+    for client in &mut clients {
+        let answer = client.ask("call:end", json!({})).await;
+        assert_eq!(answer["error"]["code"], "call_id_required", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_token_of_the_session_s_user_is_refused() {
+    let server = Server::start();
+    let wrong = common::run(&mut common::callbox(&[
+        "token",
+        "--user",
+        "alice",
+        "--jwt-secret",
+        "another secret, that is none of the server's",
+    ]));
+    for mut client in Client::both(&server, "alice", "1h").await {
+        for (token, code) in [
+            (json!(server.minted("bob", &[])), "wrong_user"),
+            (json!(wrong.stdout.trim()), "unauthorized"),
+            (json!("hush"), "unauthorized"),
+            (json!(["hush"]), "invalid_payload"),
+            (Value::Null, "invalid_payload"),
+        ] {
+            let answer = client.refresh(token.clone()).await;
+            assert_eq!(answer["error"]["code"], code, "{token}: {answer}");
+            let text = answer.to_string();
+            assert!(!token.as_str().is_some_and(|token| text.contains(token)), "{text}");
+        }
+        for data in [Value::Null, json!([]), json!("hush")] {
+            assert_eq!(client.ask("auth:refresh", data).await["error"]["code"], "invalid_payload");
+        }
+        assert_eq!(client.refresh(server.minted("alice", &[]).into()).await["ok"], true);
+    }
+    // Each is counted once.
+    assert_eq!(server.metric("callbox_errors_total{code=\"unauthorized\"}"), 4.0);
+    assert_eq!(server.metric("callbox_errors_total{code=\"wrong_user\"}"), 2.0);
+}
+
+/// The connection has another name than the session that it goes on with.
+#[tokio::test]
+async fn a_session_that_was_resumed_is_refreshed() {
+    let server = Server::start();
+    let mut alice = websocket::Client::sign_in_on(&server, "alice", Some("laptop")).await;
+    let mut resumed = websocket::Client::connect(&server).await;
+    let resume = json!({ "sessionId": alice.welcome["sessionId"], "seq": 0 });
+    let hello = json!({ "token": server.token("alice"), "deviceId": "laptop", "resume": resume });
+    resumed.send("session:hello", Some(0), &hello).await;
+    assert_eq!(resumed.event("session:welcome").await["resumed"], true);
+    assert_eq!(alice.closed().await.0, 4409);
+    resumed.request("auth:refresh", json!({ "token": server.token("alice") })).await;
+}
+
+#[tokio::test]
+async fn a_token_says_what_its_bearer_may_do() {
+    let server = Server::with(&["--max-calls-per-user", "2"]);
+    let limits = ["--call", "b*", "--call", "team:*", "--max-calls", "1", "--no-relay"];
+    let token = server.minted("alice", &limits);
+    let stun = json!([{ "urls": server.ready["stun"] }]);
+    let answer = server.get("/api/v1/ice-servers", Some(&token)).json();
+    assert_eq!((&answer["iceServers"], &answer["turnCredentials"]), (&stun, &Value::Null));
+
+    let mut alice = websocket::Client::connect(&server).await;
+    alice.send("session:hello", Some(0), &json!({ "token": token })).await;
+    assert_eq!(alice.event("session:welcome").await["iceServers"], stun);
+    let mut bob = socketio::Client::sign_in(&server, "bob").await;
+    let call = |target: &str| json!({ "targetUserId": target, "callType": "audio" });
+    assert_eq!(alice.refused("call:initiate", call("carol")).await, "invalid_target");
+    assert_eq!(alice.request("call:initiate", call("bob")).await["iceServers"], stun);
+    assert!(bob.event("call:incoming").await["turnCredentials"].is_object());
+    assert_eq!(alice.refused("call:initiate", call("team:dave")).await, "too_many_calls");
+    // More may be done as soon as there is a token that says so.
+    alice.request("auth:refresh", json!({ "token": server.minted("alice", &[]) })).await;
+    let answer = alice.request("call:initiate", call("carol")).await;
+    assert!(answer["turnCredentials"].is_object(), "{answer}");
+}
