@@ -37,6 +37,8 @@ pub(super) enum Timer {
     Hold(CallId, Role),
     /// The oldest call that is over has been shown long enough.
     ForgetEnded,
+    /// Whoever was asked whether to hold a call has had enough time.
+    Asked(CallId),
     /// The report of a call's end has waited for the relay long enough.
     Settle(CallId),
 }
@@ -117,6 +119,7 @@ impl Hub {
             Input::RelayClosed { call, usage } => {
                 self.update_meter(call, |meter| meter.closed(&usage));
             }
+            Input::Held { call, hold } => self.held(now, call, hold),
             Input::RelayStopped => self.settle_all(),
             Input::Shutdown => self.shut_down(now),
         }
@@ -131,6 +134,7 @@ impl Hub {
                 Timer::Ring(call) => self.end(now, call, EndReason::Timeout),
                 Timer::Grace(call, _) => self.end(now, call, EndReason::ConnectionLost),
                 Timer::Hold(call, role) => self.release(now, call, role),
+                Timer::Asked(call) => self.held(now, call, false),
                 Timer::Settle(call) => self.settle(call),
                 Timer::ForgetEnded => {
                     self.ended.forget_until(now.instant);

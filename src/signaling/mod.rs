@@ -14,6 +14,7 @@
 //! | `requests/` | what clients ask, one file each |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `reports` | each step of a call, for records and webhooks |
+//! | `held` | calls that reach no device |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
 //! | `tables`, `outbox`, `rate`, `weight`, `ice`, `stats` | what these are made of |
@@ -23,6 +24,7 @@ mod call;
 mod calls;
 mod config;
 mod error;
+mod held;
 mod hub;
 mod ice;
 mod io;
@@ -45,6 +47,7 @@ mod tests;
 pub use call::{CallRecord, CallState, Participant, Role, Timestamp};
 pub use config::Config;
 pub use error::{ErrorCode, RequestError};
+pub(crate) use held::ASK_FOR;
 pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use reports::{CallEvent, CallReport};

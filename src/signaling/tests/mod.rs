@@ -5,6 +5,7 @@ mod bad_input;
 mod calls;
 mod candidates;
 mod docs;
+mod held;
 mod lost;
 mod reports;
 mod resume;
@@ -23,7 +24,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use super::{
-    CallReport, CloseReason, Config, Hub, Input, Output, RequestId, Resume,
+    CallReport, CallState, CloseReason, Config, Hub, Input, Output, RequestId, Resume,
     call::{Place, Role},
 };
 use crate::{
@@ -56,6 +57,8 @@ struct World {
     ended: Vec<CallId>,
     announced: Vec<(CallId, UserId, Vec<IpAddr>)>,
     reports: Vec<CallReport>,
+    /// The calls about which it was asked whether to hold them.
+    asked: Vec<CallId>,
 }
 
 impl World {
@@ -79,6 +82,7 @@ impl World {
             ended: Vec::new(),
             announced: Vec::new(),
             reports: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -122,6 +126,7 @@ impl World {
                 }
                 Output::CallEnded { call } => self.ended.push(call),
                 Output::Report(report) => self.reports.push(*report),
+                Output::AskToHold(report) => self.asked.push(report.call.id),
             }
         }
         check(&self.hub, self.now);
@@ -288,7 +293,9 @@ fn check(hub: &Hub, now: Now) {
     for call in hub.calls.iter() {
         in_state.add(call.state());
         let accepted = call.state().is_accepted();
-        timers += usize::from(!accepted);
+        timers += usize::from(!accepted) + usize::from(call.asked_until.is_some());
+        let reaches_nobody = call.state() == CallState::Initiating && call.ringing.is_empty();
+        assert!(call.asked_until.is_none() || reaches_nobody);
         assert!(!call.state().is_over());
         assert_eq!(accepted, call.parties.callee.device.is_some());
         assert!(!accepted || call.ringing.is_empty());

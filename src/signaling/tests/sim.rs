@@ -80,6 +80,8 @@ struct Sim {
     calls: BTreeMap<CallId, Watched>,
     /// The last report of each call.
     reports: BTreeMap<CallId, CallReport>,
+    /// The calls about which it was asked whether to hold them, and not answered.
+    asked_to_hold: Vec<CallId>,
     /// The event and the sender of each request that is not yet answered.
     asked: BTreeMap<RequestId, (String, SessionId, Value)>,
     allocations: Vec<(CallId, Arc<Usage>)>,
@@ -125,6 +127,7 @@ impl Sim {
             ended_calls_for: ms(8000),
             announce_peers: true,
             report_calls: true,
+            ask_to_hold: rng.random_bool(0.5),
             ..Config::default()
         };
         Self {
@@ -141,6 +144,7 @@ impl Sim {
             expected: BTreeMap::new(),
             calls: BTreeMap::new(),
             reports: BTreeMap::new(),
+            asked_to_hold: Vec::new(),
             asked: BTreeMap::new(),
             allocations: Vec::new(),
             candidates_taken: 0,
@@ -195,6 +199,7 @@ impl Sim {
             15..19 => self.again(),
             11..13 => self.relay_opened(),
             13 => self.relay_closed(),
+            19..22 => self.hold(),
             _ => self.request(),
         }
     }
@@ -236,6 +241,13 @@ impl Sim {
         }
         let (identity, device) = (Identity { user: name, name: None, expires }, Some(device));
         self.input(Input::Open { session, identity, device, resume });
+    }
+
+    /// Somebody says whether a call that reaches nobody is to wait.
+    fn hold(&mut self) {
+        let Some(call) = self.asked_to_hold.pop() else { return };
+        let hold = self.rng.random_bool(0.7);
+        self.input(Input::Held { call, hold });
     }
 
     /// A connection breaks.
@@ -521,6 +533,7 @@ impl Sim {
                     assert!(!std::mem::replace(&mut call.ended, true), "a call ended twice");
                 }
                 Output::Report(report) => self.reported(*report),
+                Output::AskToHold(report) => self.asked_to_hold.push(report.call.id),
             }
         }
         for (at, (call, from, description)) in batch.iter().enumerate() {
