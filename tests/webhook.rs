@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 const SECRET: &str = "north-of-the-river";
+/// The status of an answer that says that a call is to be held.
+const HOLD: u16 = 299;
 const DELIVERED: &str = "callbox_webhook_events_total{fate=\"delivered\"}";
 const REFUSED: &str = "callbox_webhook_events_total{fate=\"refused\"}";
 const FAILURES: &str = "callbox_webhook_failures_total";
@@ -126,7 +128,8 @@ fn serve(
             return io::copy(&mut reader, &mut io::sink()).map(drop);
         };
         let mut stream = stream;
-        write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\nok")?;
+        let body = if status == HOLD { r#"{ "hold": true }"# } else { "ok" };
+        write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())?;
     }
 }
 
@@ -258,6 +261,47 @@ async fn a_receiver_that_does_not_answer_holds_up_neither_calls_nor_the_end() {
     let (status, stderr) = server.wait();
     assert!(status.success() && stderr.contains("not all events could be sent"), "{stderr}");
     assert_eq!(deliveries.try_iter().count(), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_reaches_no_device_is_held_if_the_receiver_says_so() {
+    let receiver = Receiver::down();
+    let server = receiver.server(&[]);
+    let mut alice = websocket::Client::sign_in(&server, "alice").await;
+    // Nobody is there to be asked.
+    initiate(&mut alice, "bob").await;
+    assert_eq!(alice.event("call:ended").await["reason"], "offline");
+    let answer = |delivery: &Delivery| {
+        let json = delivery.json();
+        match (json["event"].as_str(), json["call"]["participants"][1]["userId"].as_str()) {
+            (Some("call.offline"), Some("bob")) => Some(HOLD),
+            (Some("call.offline"), Some("dave")) => None,
+            _ => Some(200),
+        }
+    };
+    let deliveries = receiver.up(Box::new(answer));
+    initiate(&mut alice, "carol").await;
+    assert_eq!(alice.event("call:ended").await["reason"], "offline");
+
+    let call = initiate(&mut alice, "bob").await;
+    let question = loop {
+        let delivery = next(&deliveries);
+        let json = delivery.json();
+        if json["event"] == "call.offline" && json["call"]["id"] == call.as_str() {
+            break delivery;
+        }
+    };
+    assert!(question.is_signed_with(SECRET));
+    assert_eq!(question.json()["call"]["state"], "initiating");
+    // To a later question nothing is said. When that call is over, the time for both has passed.
+    let mut eve = websocket::Client::sign_in(&server, "eve").await;
+    initiate(&mut eve, "dave").await;
+    assert_eq!(eve.event("call:ended").await["reason"], "offline");
+    // The back end has woken bob's phone, which took its time.
+    let mut bob = websocket::Client::sign_in(&server, "bob").await;
+    assert_eq!(bob.event("call:incoming").await["callId"], call.as_str());
+    bob.request("call:accept", json!({})).await;
+    assert_eq!(alice.event("call:accepted").await["callId"], call.as_str());
 }
 
 #[test]

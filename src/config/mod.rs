@@ -277,6 +277,7 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         ended_calls_for: set.ended_calls_for.0,
         announce_peers: options.relay.relay_policy == RelayPolicy::Signaled,
         report_calls: options.reports.is_wanted(),
+        ask_to_hold: options.reports.webhook_url.is_some(),
         turn_secrets,
         credential_ttl: options.credentials.credential_ttl.0,
         stun_uris: Vec::new(),

@@ -687,7 +687,8 @@ pub struct ReportOptions {
     ///
     /// For a back end that wants to know at once who calls whom, and when a call is over. Events are
     /// signed with --webhook-secret, come in order for each call, and wait while the receiver is
-    /// down; `docs/webhooks.md` has them all. Plain HTTP goes to this machine only.
+    /// down; `docs/webhooks.md` has them all. Before a call ends with `offline`, the receiver may have
+    /// it held until it has woken a device. Plain HTTP goes to this machine only.
     ///
     /// Default: none
     ///

@@ -19,8 +19,8 @@ use crate::{
     ids::{CallId, DeviceId, SessionId, UserId},
     reports,
     signaling::{
-        Answer, CloseReason, Event, Hub, Input, MAX_REPLAY, MAX_REPLAY_WEIGHT, Output, RequestId,
-        Resume, weigh,
+        Answer, CallReport, CloseReason, Event, Hub, Input, MAX_REPLAY, MAX_REPLAY_WEIGHT, Output,
+        RequestId, Resume, weigh,
     },
 };
 
@@ -277,7 +277,9 @@ pub(super) fn spawn(
 ) -> HubHandle {
     let (sender, commands) = mpsc::channel(QUEUE);
     let connections = Connections::default();
-    let task = HubTask { hub, connections, tell_relay, reports: Some(reports), counters };
+    let reports = Some(reports);
+    let this = sender.downgrade();
+    let task = HubTask { hub, this, connections, tell_relay, reports, counters };
     tokio::spawn(task.run(commands, relay.0));
     // What a session that goes on has missed comes all at once.
     let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
@@ -286,6 +288,8 @@ pub(super) fn spawn(
 
 struct HubTask {
     hub: Hub,
+    /// How what the hub asks for comes back to it.
+    this: mpsc::WeakSender<Command>,
     connections: Connections,
     tell_relay: TellRelay,
     /// None once the relay has stopped.
@@ -374,12 +378,30 @@ impl HubTask {
             Output::PeersAnnounced { call, by, addresses } => {
                 (self.tell_relay.peers_announced)(call, &by, &addresses);
             }
+            Output::AskToHold(report) => self.ask_to_hold(*report),
             Output::Report(report) => {
                 if let Some(reports) = &mut self.reports {
                     reports.put(*report);
                 }
             }
         }
+    }
+
+    /// Asks, and hands the answer to the hub when it is there. Where nobody can be asked that is no.
+    fn ask_to_hold(&mut self, report: CallReport) {
+        let call = report.call.id;
+        let asked = self.reports.as_mut().and_then(|reports| reports.ask_to_hold(report));
+        let this = self.this.clone();
+        tokio::spawn(async move {
+            let hold = match asked {
+                Some(asked) => asked.await,
+                None => false,
+            };
+            if let Some(hub) = this.upgrade() {
+                // The hub ends after everyone who talks to it.
+                let _ = hub.send(Command::Input(Input::Held { call, hold })).await;
+            }
+        });
     }
 
     /// Puts a message into a session's outbox. A full one means that the client does not read: its

@@ -74,6 +74,15 @@ impl Inbox {
             records.put(report);
         }
     }
+
+    /// Asks whether a call that reaches no device is to wait for one; `None` where nobody can be
+    /// asked.
+    pub fn ask_to_hold(
+        &mut self,
+        report: CallReport,
+    ) -> Option<impl Future<Output = bool> + Send + use<>> {
+        self.webhook.as_mut()?.ask_to_hold(&report)
+    }
 }
 
 /// What was done with reports so far; nothing of what is not wanted.

@@ -41,6 +41,7 @@ impl Hub {
         }
         self.outbox.send(session, EventName::CallIncoming, data.into());
         if is_first {
+            self.stop_asking(id);
             self.report(now, id, CallEvent::Ringing);
         }
     }
@@ -142,7 +143,7 @@ impl Hub {
             Some(Place::Ringing) => {
                 call.ringing.retain(|_, device| device.session != session);
                 if call.ringing.is_empty() && call.state() == CallState::Initiating {
-                    self.end(now, id, EndReason::Offline);
+                    self.reach_nobody(now, id);
                 }
             }
             None => {}
@@ -260,6 +261,7 @@ impl Hub {
         actor: Option<&Sender>,
     ) -> Option<CallRecord> {
         self.calls.step(id, Step::End(reason)).ok()?;
+        self.stop_asking(id);
         let call = self.calls.remove(id)?;
         self.timers.clear(call.ring_until.instant, Timer::Ring(id));
         if let Some(at) = call.fresh_at {

@@ -50,6 +50,9 @@ pub struct Config {
     pub announce_peers: bool,
     /// Whether the steps of calls are reported ([`Output::Report`](super::Output::Report)).
     pub report_calls: bool,
+    /// Whether there is somebody to ask when a call reaches no device
+    /// ([`Output::AskToHold`](super::Output::AskToHold)).
+    pub ask_to_hold: bool,
     /// What relay credentials are minted with.
     pub turn_secrets: TurnSecrets,
     /// For how long relay credentials open allocations.
@@ -83,6 +86,7 @@ impl Default for Config {
             ended_calls_for: Duration::from_secs(3600),
             announce_peers: false,
             report_calls: false,
+            ask_to_hold: false,
             turn_secrets: TurnSecrets::default(),
             credential_ttl: Duration::from_secs(3600),
             stun_uris: Vec::new(),

@@ -40,6 +40,8 @@ pub(super) enum Timer {
     Credentials(CallId),
     /// The oldest call that is over has been shown long enough.
     ForgetEnded,
+    /// Whoever was asked whether to hold a call has had enough time.
+    Asked(CallId),
     /// The report of a call's end has waited for the relay long enough.
     Settle(CallId),
 }
@@ -124,6 +126,7 @@ impl Hub {
             Input::RelayClosed { call, usage } => {
                 self.update_meter(call, |meter| meter.closed(&usage));
             }
+            Input::Held { call, hold } => self.held(now, call, hold),
             Input::RelayStopped => self.settle_all(),
             Input::Shutdown => self.shut_down(now),
         }
@@ -139,6 +142,7 @@ impl Hub {
                 Timer::Grace(call, _) => self.end(now, call, EndReason::ConnectionLost),
                 Timer::Hold(call, role) => self.release(now, call, role),
                 Timer::Credentials(call) => self.freshen(now, call),
+                Timer::Asked(call) => self.held(now, call, false),
                 Timer::Settle(call) => self.settle(call),
                 Timer::ForgetEnded => {
                     self.ended.forget_until(now.instant);

@@ -84,6 +84,13 @@ pub enum Input {
         /// The same counters, now final.
         usage: Arc<Usage>,
     },
+    /// The answer to [`Output::AskToHold`].
+    Held {
+        /// Which call.
+        call: CallId,
+        /// Whether it is to wait for a device.
+        hold: bool,
+    },
     /// The relay has stopped and said all that it had to say.
     RelayStopped,
     /// The server stops: every call ends with `server_shutdown` and every session is closed.
@@ -205,6 +212,9 @@ pub enum Output {
         /// Which.
         call: CallId,
     },
+    /// A call reaches no device: ask whether it is to wait for one. [`Input::Held`] says; without it,
+    /// the call ends within seconds.
+    AskToHold(Box<CallReport>),
     /// A call made a step, if somebody wants to know.
     Report(Box<CallReport>),
 }

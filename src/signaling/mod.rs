@@ -15,6 +15,7 @@
 //! | `operators` | what operators do to calls and users |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `reports` | each step of a call, for records and webhooks |
+//! | `held` | calls that reach no device |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
 //! | `tables`, `outbox`, `rate`, `weight`, `ice`, `stats` | what these are made of |
@@ -24,6 +25,7 @@ mod call;
 mod calls;
 mod config;
 mod error;
+mod held;
 mod hub;
 mod ice;
 mod io;
@@ -48,6 +50,7 @@ mod tests;
 pub use call::{CallRecord, CallState, CallStats, Media, Participant, Path, Role, Timestamp};
 pub use config::Config;
 pub use error::{ErrorCode, RequestError};
+pub(crate) use held::ASK_FOR;
 pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use operators::{Kicked, SessionRecord};

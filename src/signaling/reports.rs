@@ -27,6 +27,8 @@ words! {
         Reconnecting = "call.reconnecting",
         /// No side is lost any more.
         Reconnected = "call.reconnected",
+        /// The callee has no device. It is a question, and no step.
+        Offline = "call.offline",
         /// It is over, and the relay has nothing to add.
         Ended = "call.ended",
     }

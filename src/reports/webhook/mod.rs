@@ -22,11 +22,12 @@ use std::{
 };
 
 use axum::http::Uri;
+use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     time::sleep_until,
 };
 
@@ -44,6 +45,9 @@ use crate::{
 
 /// Deliveries at once: a receiver that takes a tenth of a second for each gets eighty a second.
 const AT_ONCE: usize = 8;
+
+/// Questions at once. Past it, calls that reach no device end as if there were no webhook.
+const MAX_QUESTIONS: usize = 64;
 
 /// Events that wait at most, however small they are.
 const MAX_EVENTS: usize = 100_000;
@@ -82,6 +86,8 @@ pub(super) struct Webhook {
 /// Where events are handed over.
 pub(super) struct WebhookInbox {
     shared: Arc<Shared>,
+    post: Arc<Post>,
+    questions: Arc<Semaphore>,
     rng: StdRng,
     overflown: bool,
 }
@@ -113,20 +119,18 @@ impl fmt::Debug for WebhookInbox {
 }
 
 impl WebhookInbox {
+    fn new(shared: Arc<Shared>, post: Arc<Post>, rng: StdRng) -> Self {
+        let questions = Arc::new(Semaphore::new(MAX_QUESTIONS));
+        Self { shared, post, questions, rng, overflown: false }
+    }
+
     /// Takes a step of a call. Never waits for the receiver.
     pub fn put(&mut self, report: &CallReport) {
-        let unix_ms = u64::try_from(report.at.0.as_millis()).unwrap_or_default();
-        let event = Event {
-            id: EventId::generate(unix_ms, &mut self.rng),
-            event: report.event,
-            created_at: report.at,
-            call: &report.call,
-        };
-        let body = serde_json::to_vec(&event).expect("an event has text for keys");
+        let body = self.body(report);
         let (before, after) = {
             let mut queue = self.shared.queue();
             let before = queue.counts();
-            queue.put(Instant::now(), report.call.id, body.into());
+            queue.put(Instant::now(), report.call.id, body);
             (before, queue.counts())
         };
         let dropped = after.dropped > before.dropped;
@@ -136,6 +140,32 @@ impl WebhookInbox {
         // Once for each time that the receiver falls behind.
         self.overflown = dropped || self.overflown && before.waiting > 0;
         self.shared.changed.notify_one();
+    }
+
+    /// Asks whether a call that reaches no device is to wait for one. A question is sent at once and
+    /// once: what is answered later does not matter any more.
+    pub fn ask_to_hold(
+        &mut self,
+        report: &CallReport,
+    ) -> Option<impl Future<Output = bool> + Send + use<>> {
+        let permit = self.questions.clone().try_acquire_owned().ok()?;
+        let (body, post) = (self.body(report), self.post.clone());
+        Some(async move {
+            let hold = post.ask_to_hold(body).await;
+            drop(permit);
+            hold
+        })
+    }
+
+    fn body(&mut self, report: &CallReport) -> Bytes {
+        let unix_ms = u64::try_from(report.at.0.as_millis()).unwrap_or_default();
+        let event = Event {
+            id: EventId::generate(unix_ms, &mut self.rng),
+            event: report.event,
+            created_at: report.at,
+            call: &report.call,
+        };
+        serde_json::to_vec(&event).expect("an event has text for keys").into()
     }
 }
 
@@ -154,19 +184,18 @@ impl Webhook {
     /// # Errors
     /// [`StartError`] if TLS cannot be set up.
     pub fn start(config: Config) -> Result<(Self, WebhookInbox), StartError> {
-        let post = Post::new(config.url, config.keys)?;
+        let post = Arc::new(Post::new(config.url, config.keys)?);
         let limits = Limits { events: MAX_EVENTS, bytes: config.queue_bytes, at_once: AT_ONCE };
         let queue = Mutex::new(Queue::new(limits, StdRng::from_os_rng()));
         let closing = AtomicBool::new(false);
         let shared = Arc::new(Shared { queue, changed: Notify::new(), closing });
         let (ending, ended) = watch::channel(());
+        let inbox = WebhookInbox::new(shared.clone(), post.clone(), StdRng::from_os_rng());
         let task = shared.clone();
         tokio::spawn(async move {
             run(&task, &post).await;
             drop(ending);
         });
-        let rng = StdRng::from_os_rng();
-        let inbox = WebhookInbox { shared: shared.clone(), rng, overflown: false };
         Ok((Self { shared, ended }, inbox))
     }
 

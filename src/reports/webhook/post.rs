@@ -10,14 +10,15 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{Client, Error as ClientError, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::crypto::ring;
+use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{AT_ONCE, queue::Outcome};
-use crate::{auth::WebhookKeys, clock::Now};
+use crate::{auth::WebhookKeys, clock::Now, signaling::ASK_FOR};
 
 /// How long a delivery may take, from the look-up of the name to the end of the answer.
 const DELIVERY: Duration = Duration::from_secs(10);
@@ -62,7 +63,7 @@ impl Post {
     /// Sends an event once, and says in words what went wrong.
     pub async fn send(&self, body: Bytes) -> (Outcome, String) {
         match timeout(DELIVERY, self.exchange(body)).await {
-            Ok(Ok(status)) => (judge(status), format!("it answers {status}")),
+            Ok(Ok((status, _))) => (judge(status), format!("it answers {status}")),
             Ok(Err(error)) => {
                 let is_down = error.is_connect();
                 let outcome = if is_down { Outcome::Down } else { Outcome::Failed };
@@ -74,7 +75,21 @@ impl Post {
         }
     }
 
-    async fn exchange(&self, body: Bytes) -> Result<StatusCode, hyper_util::client::legacy::Error> {
+    /// Asks whether a call is to be held: an answer in time, of 2xx with `{ "hold": true }`, is a yes.
+    pub async fn ask_to_hold(&self, body: Bytes) -> bool {
+        #[derive(Deserialize)]
+        struct Answer {
+            hold: bool,
+        }
+        let Ok(Ok((status, answer))) = timeout(ASK_FOR, self.exchange(body)).await else {
+            return false;
+        };
+        let answer = serde_json::from_slice(&answer);
+        status.is_success() && matches!(answer, Ok(Answer { hold: true }))
+    }
+
+    /// Sends a body; gives the answer, whose own body is empty if it is too long.
+    async fn exchange(&self, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
         let signature = self.keys.sign(Now::read().unix_secs(), &body);
         let request = Request::post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
@@ -85,8 +100,8 @@ impl Post {
         let response = self.client.request(request).await?;
         let status = response.status();
         // What is not read costs the connection, no more.
-        let _ = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        Ok(status)
+        let answer = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        Ok((status, answer.map(|answer| answer.to_bytes()).unwrap_or_default()))
     }
 }
 

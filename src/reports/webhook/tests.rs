@@ -15,10 +15,10 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
 
 use super::{
-    Shared, WebhookInbox,
+    Post, Shared, WebhookInbox,
     queue::{Limits, Outcome, Queue},
 };
-use crate::{ids::CallId, reports::testing};
+use crate::{auth::WebhookKeys, ids::CallId, reports::testing};
 
 const LIMITS: Limits = Limits { events: 10_000, bytes: 1024 * 1024, at_once: 8 };
 const SECOND: Duration = Duration::from_secs(1);
@@ -245,7 +245,9 @@ fn once_no_more_comes_what_is_there_is_due() {
         closing: AtomicBool::new(false),
     });
     let rng = StdRng::seed_from_u64(7);
-    drop(WebhookInbox { shared: shared.clone(), rng, overflown: false });
+    let url = "http://127.0.0.1/".parse().unwrap();
+    let post = Post::new(url, WebhookKeys::new(&[])).unwrap();
+    drop(WebhookInbox::new(shared.clone(), Arc::new(post), rng));
     assert!(shared.queue().next_due().unwrap() <= Instant::now());
     assert!(shared.closing.load(Relaxed));
 }

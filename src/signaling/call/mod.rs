@@ -127,6 +127,8 @@ pub(super) struct Call {
     pub started: Option<Duration>,
     /// Until when it rings.
     pub ring_until: Now,
+    /// Until when somebody may say whether it waits for a device, while they are asked.
+    pub asked_until: Option<Instant>,
     pub parties: PerRole<Party>,
     /// The callee's devices that have it, before the accept; empty after it.
     pub ringing: BTreeMap<DeviceId, RingingDevice>,
@@ -157,6 +159,7 @@ impl Call {
             created: now.unix,
             started: None,
             ring_until: now + ring_for,
+            asked_until: None,
             parties,
             ringing: BTreeMap::new(),
             journals: PerRole::default(),

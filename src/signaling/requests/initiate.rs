@@ -109,9 +109,12 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     IceServers::mint(&hub.config, now, &sender.user, &grants, Some(id)).write_to(&mut answer);
     if busy {
         hub.end(now, id, EndReason::Busy);
-    } else if devices.is_empty() {
-        hub.end(now, id, EndReason::Offline);
-    } else if let Some(call) = hub.calls.get(id) {
+        return Ok(answer);
+    }
+    if devices.is_empty() {
+        hub.reach_nobody(now, id);
+    }
+    if let Some(call) = hub.calls.get(id) {
         hub.outbox.show_to_all(now, call);
     }
     Ok(answer)

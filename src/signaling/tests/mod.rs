@@ -6,6 +6,7 @@ mod calls;
 mod candidates;
 mod docs;
 mod grants;
+mod held;
 mod in_call;
 mod lost;
 mod reports;
@@ -26,7 +27,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use super::{
-    CallReport, CloseReason, Config, Hub, Input, Output, RequestId, Resume,
+    CallReport, CallState, CloseReason, Config, Hub, Input, Output, RequestId, Resume,
     call::{Place, Role},
 };
 use crate::{
@@ -64,6 +65,8 @@ struct World {
     ended: Vec<CallId>,
     announced: Vec<(CallId, UserId, Vec<IpAddr>)>,
     reports: Vec<CallReport>,
+    /// The calls about which it was asked whether to hold them.
+    asked: Vec<CallId>,
 }
 
 impl World {
@@ -87,6 +90,7 @@ impl World {
             ended: Vec::new(),
             announced: Vec::new(),
             reports: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -130,6 +134,7 @@ impl World {
                 }
                 Output::CallEnded { call } => self.ended.push(call),
                 Output::Report(report) => self.reports.push(*report),
+                Output::AskToHold(report) => self.asked.push(report.call.id),
             }
         }
         check(&self.hub, self.now);
@@ -298,6 +303,9 @@ fn check(hub: &Hub, now: Now) {
         let accepted = call.state().is_accepted();
         timers += usize::from(!accepted) + usize::from(call.fresh_at.is_some());
         assert!(accepted || call.fresh_at.is_none());
+        timers += usize::from(call.asked_until.is_some());
+        let reaches_nobody = call.state() == CallState::Initiating && call.ringing.is_empty();
+        assert!(call.asked_until.is_none() || reaches_nobody);
         assert!(!call.state().is_over());
         assert_eq!(accepted, call.parties.callee.device.is_some());
         assert!(!accepted || call.ringing.is_empty());

@@ -99,6 +99,8 @@ struct Sim {
     brought: BTreeMap<RequestId, Held>,
     /// The token of each session.
     tokens: BTreeMap<SessionId, Held>,
+    /// The calls about which it was asked whether to hold them, and not answered.
+    asked_to_hold: Vec<CallId>,
     /// The event and the sender of each request that is not yet answered.
     asked: BTreeMap<RequestId, (String, SessionId, Value)>,
     allocations: Vec<(CallId, Arc<Usage>)>,
@@ -150,6 +152,7 @@ impl Sim {
             announce_peers: true,
             report_calls: true,
             turn_secrets: TurnSecrets::new(&[Secret::new("north")]),
+            ask_to_hold: rng.random_bool(0.5),
             ..Config::default()
         };
         Self {
@@ -168,6 +171,7 @@ impl Sim {
             reports: BTreeMap::new(),
             brought: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            asked_to_hold: Vec::new(),
             asked: BTreeMap::new(),
             allocations: Vec::new(),
             candidates_taken: 0,
@@ -231,6 +235,7 @@ impl Sim {
             19..22 => self.refresh(),
             11..13 => self.relay_opened(),
             13 => self.relay_closed(),
+            22..25 => self.answer_hold(),
             _ => self.request(),
         }
     }
@@ -287,6 +292,13 @@ impl Sim {
             max_calls: self.rng.random_bool(0.1).then(|| self.rng.random_range(0..=3)),
             relay: self.rng.random_bool(0.8),
         }
+    }
+
+    /// Somebody says whether a call that reaches nobody is to wait.
+    fn answer_hold(&mut self) {
+        let Some(call) = self.asked_to_hold.pop() else { return };
+        let hold = self.rng.random_bool(0.7);
+        self.input(Input::Held { call, hold });
     }
 
     /// A connection breaks.
@@ -615,6 +627,7 @@ impl Sim {
                     assert!(!std::mem::replace(&mut call.ended, true), "a call ended twice");
                 }
                 Output::Report(report) => self.reported(*report),
+                Output::AskToHold(report) => self.asked_to_hold.push(report.call.id),
             }
         }
         for (at, (call, from, description)) in batch.iter().enumerate() {
