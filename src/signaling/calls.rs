@@ -3,10 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    CallEvent, CallRecord, CallState, EndReason, EventName, Hub, Output, Timestamp,
+    CallEvent, CallRecord, CallState, EndReason, EventName, Hub, Output,
     call::{Place, RingingDevice, Role, Step, seconds},
     hub::Timer,
-    ice::IceServers,
     requests::Sender,
     tables::EndedCall,
 };
@@ -34,10 +33,8 @@ impl Hub {
             data.insert("metadata".into(), metadata);
         }
         data.insert("expiresAt".into(), call.expires_at());
-        let callee = &call.parties.callee.user;
-        if let Some(entry) = self.sessions.get(&session) {
-            IceServers::mint(&self.config, now, callee, &entry.grants, Some(id))
-                .write_to(&mut data);
+        if let Some(ice) = self.ice_for(now, session, Some(id)) {
+            ice.write_to(&mut data);
         }
         self.outbox.send(session, EventName::CallIncoming, data.into());
         if is_first {
@@ -212,16 +209,13 @@ impl Hub {
     pub(super) fn freshen(&mut self, now: Now, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };
         for role in [Role::Caller, Role::Callee] {
-            let party = &call.parties[role];
-            let Some(session) = party.session.and_then(|id| self.sessions.get(&id)) else {
+            let session = call.parties[role].session;
+            let Some(ice) = session.and_then(|session| self.ice_for(now, session, Some(id))) else {
                 continue;
             };
             let mut data = Map::new();
             data.insert("callId".into(), json!(id));
-            IceServers::mint(&self.config, now, &party.user, &session.grants, Some(id))
-                .write_to(&mut data);
-            let expires = Timestamp(now.unix + self.config.credential_ttl);
-            data.insert("expiresAt".into(), json!(expires));
+            ice.write_with_expiry_to(&mut data);
             self.outbox.send_to(call, role, EventName::IceServers, data.into());
         }
         self.freshen_later(now, id);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    CallRecord, Config, EndReason, Input, Output, RequestName, Stats, Timestamp,
+    CallRecord, Config, EndReason, Input, Output, RequestName, Stats,
     call::Role,
     ice::IceServers,
     outbox::Outbox,
@@ -195,9 +195,8 @@ impl Hub {
     /// Relay credentials that are not for one call: `{ iceServers, turnCredentials, expiresAt }`.
     pub fn ice_servers(&self, now: Now, bearer: &Identity) -> Value {
         let mut data = Map::new();
-        IceServers::mint(&self.config, now, &bearer.user, &bearer.grants, None).write_to(&mut data);
-        let expires = Timestamp(now.unix + self.config.credential_ttl);
-        data.insert("expiresAt".into(), expires.to_string().into());
+        IceServers::mint(&self.config, now, &bearer.user, &bearer.grants, None)
+            .write_with_expiry_to(&mut data);
         data.into()
     }
 

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Config;
+use super::{Config, Hub, Timestamp};
 use crate::{
     auth::{Grants, TurnCredentials},
     clock::Now,
-    ids::{CallId, UserId},
+    ids::{CallId, SessionId, UserId},
 };
 
 /// Servers and credentials for one user.
@@ -16,6 +16,8 @@ pub(super) struct IceServers {
     /// The seed's shape; nothing where the relay has no secret to mint with, or is not to be
     /// used.
     credentials: Option<TurnCredentials>,
+    /// Until when the credentials open allocations.
+    expires_at: Timestamp,
 }
 
 impl IceServers {
@@ -44,12 +46,33 @@ impl IceServers {
                 "credential": credentials.password,
             }));
         }
-        Self { servers: servers.into(), credentials }
+        let expires_at = Timestamp(now.unix + ttl);
+        Self { servers: servers.into(), credentials, expires_at }
     }
 
     /// Writes `iceServers` and `turnCredentials` into a payload.
     pub fn write_to(self, data: &mut Map<String, Value>) {
         data.insert("iceServers".into(), self.servers);
         data.insert("turnCredentials".into(), json!(self.credentials));
+    }
+
+    /// The same, and `expiresAt`: for whoever asked for nothing else.
+    pub fn write_with_expiry_to(self, data: &mut Map<String, Value>) {
+        let expires_at = self.expires_at;
+        self.write_to(data);
+        data.insert("expiresAt".into(), json!(expires_at));
+    }
+}
+
+impl Hub {
+    /// Mints for a session that is there, as its token lets it.
+    pub(super) fn ice_for(
+        &self,
+        now: Now,
+        session: SessionId,
+        call: Option<CallId>,
+    ) -> Option<IceServers> {
+        let session = self.sessions.get(&session)?;
+        Some(IceServers::mint(&self.config, now, &session.user, &session.grants, call))
     }
 }

@@ -6,7 +6,6 @@ use serde_json::{Map, json};
 use super::{
     CloseReason, EndReason, EventName, Hub, Output, Resume,
     hub::Timer,
-    ice::IceServers,
     rate::{EventLimit, Verdict},
     tables::Session,
     tokens::expired,
@@ -93,8 +92,9 @@ impl Hub {
         welcome.insert("userId".into(), json!(session.user));
         welcome.insert("deviceId".into(), json!(session.device));
         welcome.insert("resumed".into(), json!(resumed));
-        IceServers::mint(&self.config, now, &session.user, &session.grants, None)
-            .write_to(&mut welcome);
+        if let Some(ice) = self.ice_for(now, id, None) {
+            ice.write_to(&mut welcome);
+        }
         self.outbox.push(Output::Welcome { session: id, data: welcome.into() });
     }
 

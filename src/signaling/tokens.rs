@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{CloseReason, EventName, Hub, Timestamp, config::TOKEN_LEEWAY, hub::Timer};
 use crate::{
-    auth::{Grants, Identity},
+    auth::Identity,
     clock::Now,
     ids::{SessionId, UserId},
 };
@@ -51,11 +51,6 @@ impl Hub {
         // The clock may have been set back since: then this is not the last look.
         session.token_check = now.instant + next.saturating_sub(now.unix).min(LONGEST_WAIT);
         self.timers.set(session.token_check, Timer::Token(id));
-    }
-
-    /// What a session's token lets it do.
-    pub(super) fn grants_of(&self, id: SessionId) -> Grants {
-        self.sessions.get(&id).map(|session| session.grants.clone()).unwrap_or_default()
     }
 
     /// In how many live calls a user may be: the least that is set, here and in the tokens of the

@@ -1,13 +1,10 @@
 //! `ice:refresh { callId? }`: fresh relay credentials, for a call if this device is in one, or if it
 //! names one. Allocations that there are go on with the old ones.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Answered, CallRef, Sender, about, parse};
-use crate::{
-    clock::Now,
-    signaling::{Hub, Timestamp, ice::IceServers},
-};
+use crate::{clock::Now, signaling::Hub};
 
 pub(super) fn apply(hub: &Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
     let payload: CallRef = parse(data)?;
@@ -17,9 +14,8 @@ pub(super) fn apply(hub: &Hub, now: Now, sender: &Sender, data: &Value) -> Answe
         Err(error) => return Err(error),
     };
     let mut answer = call.map(about).unwrap_or_default();
-    let grants = hub.grants_of(sender.session);
-    IceServers::mint(&hub.config, now, &sender.user, &grants, call).write_to(&mut answer);
-    let expires = Timestamp(now.unix + hub.config.credential_ttl);
-    answer.insert("expiresAt".into(), json!(expires));
+    if let Some(ice) = hub.ice_for(now, sender.session, call) {
+        ice.write_with_expiry_to(&mut answer);
+    }
     Ok(answer)
 }

@@ -13,7 +13,6 @@ use crate::{
         CallEvent, CallState, CallType, EndReason, ErrorCode, Hub, Media, RequestError,
         call::{Call, Party, PerRole, Place, Role, Step},
         hub::Timer,
-        ice::IceServers,
         rate::interval,
     },
 };
@@ -35,8 +34,8 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     if let Some(id) = crossing(hub, sender, &callee) {
         return meet(hub, now, sender, id);
     }
-    let grants = hub.grants_of(sender.session);
-    if !grants.may_call(&callee) {
+    let session = hub.sessions.get(&sender.session);
+    if !session.is_some_and(|session| session.grants.may_call(&callee)) {
         let message = "Your token does not let you call this user.";
         return Err(RequestError::new(ErrorCode::InvalidTarget, message));
     }
@@ -106,7 +105,9 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
     let mut answer = about(id);
     answer.insert("state".into(), json!(call.state()));
     answer.insert("expiresAt".into(), expires_at);
-    IceServers::mint(&hub.config, now, &sender.user, &grants, Some(id)).write_to(&mut answer);
+    if let Some(ice) = hub.ice_for(now, sender.session, Some(id)) {
+        ice.write_to(&mut answer);
+    }
     if busy {
         hub.end(now, id, EndReason::Busy);
         return Ok(answer);
@@ -143,7 +144,8 @@ fn meet(hub: &mut Hub, now: Now, sender: &Sender, id: CallId) -> Answered {
     let call = hub.calls.find(id)?;
     answer.insert("state".into(), json!(call.state()));
     answer.insert("glare".into(), json!(true));
-    let grants = hub.grants_of(sender.session);
-    IceServers::mint(&hub.config, now, &sender.user, &grants, Some(id)).write_to(&mut answer);
+    if let Some(ice) = hub.ice_for(now, sender.session, Some(id)) {
+        ice.write_to(&mut answer);
+    }
     Ok(answer)
 }
