@@ -13,7 +13,7 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
-use super::{check, ms, user};
+use super::{check, ms, schemas, user};
 use crate::{
     auth::{Grants, Identity, Secret, TurnSecrets},
     clock::Now,
@@ -558,6 +558,7 @@ impl Sim {
             match output {
                 Output::Welcome { session, data } => {
                     assert!(self.sessions.contains_key(&session));
+                    schemas::check_welcome(&data);
                     self.check_ice(session, &data);
                 }
                 Output::Close { session, reason } => {
@@ -605,6 +606,7 @@ impl Sim {
                     } else {
                         assert!(!self.readers.contains_key(&session));
                     }
+                    schemas::check_event(event.name, &event.data);
                     self.heard(session, seat, event.name, &event.data, late);
                     if late {
                         continue;
@@ -686,6 +688,7 @@ impl Sim {
     fn answered(&mut self, session: SessionId, id: RequestId, answer: &Value) {
         let (event, asker, data) = self.asked.remove(&id).expect("an answer that nobody asked for");
         assert_eq!(asker, session);
+        schemas::check_answer(&event, answer);
         if let Some(expected) = self.expected.remove(&id) {
             assert!(*answer == expected || answer["error"]["code"] == "rate_limited", "{answer}");
             self.repeated += 1;
