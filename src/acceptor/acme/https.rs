@@ -2,7 +2,7 @@
 //! order every two months.
 
 use std::{
-    fmt, io,
+    fmt,
     path::Path,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -10,50 +10,36 @@ use std::{
 };
 
 use axum::http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT},
+    HeaderMap, Method, Request, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
 use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
 };
-use tokio::{
-    net::{TcpStream, lookup_host},
-    task::JoinSet,
-    time::timeout,
-};
-use tokio_rustls::TlsConnector;
+use tokio::time::timeout;
 
-use crate::acceptor::CertificateError;
+use crate::{
+    acceptor::CertificateError,
+    https::{Client, Failure, public_roots},
+};
 
 /// How long a request may take from the look-up of the name to the end of the answer.
 const REQUEST: Duration = Duration::from_secs(30);
 
-/// How long one address may take to accept a connection. Names have several.
-const CONNECT: Duration = Duration::from_secs(5);
-
 /// How many bytes an answer may have. Chains of certificates come to some ten thousand.
 const MAX_ANSWER: usize = 1024 * 1024;
-
-/// Who asks (RFC 8555 §6.1).
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("callbox/", env!("CARGO_PKG_VERSION")));
 
 /// A client that trusts the right roots.
 #[derive(Clone)]
 pub(super) struct Https {
-    tls: TlsConnector,
+    client: Client,
     /// When the CA wants to hear of us again, if it has said so.
     not_before: Arc<Mutex<Option<SystemTime>>>,
 }
-
-/// A failure, in words for the log: the library passes it on.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl fmt::Debug for Https {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,14 +55,9 @@ impl Https {
     pub fn new(roots: Option<&Path>) -> Result<Self, CertificateError> {
         let roots = match roots {
             Some(path) => read_roots(path)?,
-            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+            None => public_roots(),
         };
-        let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), not_before: Arc::default() })
+        Ok(Self { client: Client::new(roots)?, not_before: Arc::default() })
     }
 
     /// When the CA wants to hear of us again, if the last refusal said so (RFC 8555 §6.6).
@@ -84,28 +65,15 @@ impl Https {
         self.not_before.lock().expect("taking a value does not panic").take()
     }
 
+    /// Nothing but HTTPS is spoken (RFC 8555 §6.1), wherever a directory points to.
     async fn exchange(
         &self,
-        mut request: Request<BodyWrapper<Bytes>>,
+        request: Request<BodyWrapper<Bytes>>,
     ) -> Result<Response<Full<Bytes>>, Failure> {
-        let uri = request.uri().clone();
-        let (host, port) = place(&uri)?;
-        let stream = connect(host, port).await?;
-        let name = ServerName::try_from(host.to_owned())?;
-        let stream = self.tls.connect(name, stream).await?;
-        let authority = uri.authority().ok_or("it has no host")?.as_str();
-        request.headers_mut().insert(HOST, HeaderValue::from_str(authority)?);
-        request.headers_mut().insert(USER_AGENT, AGENT);
-        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        // A server is asked for a path (RFC 9112 §3.2.1).
-        *request.uri_mut() = uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // It ends with this function, answered or not.
-        let mut driver = JoinSet::new();
-        driver.spawn(connection);
-        let (parts, body) = sender.send_request(request).await?.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
-        Ok(Response::from_parts(parts, Full::new(body)))
+        match request.uri().scheme_str() {
+            Some("https") => self.client.exchange(request, MAX_ANSWER).await,
+            _ => Err("it is no https address".into()),
+        }
     }
 
     /// Keeps what a refusal says of when to come again, and turns one that the library could not
@@ -147,30 +115,6 @@ impl HttpClient for Https {
     }
 }
 
-/// Where an address is: a host without the brackets of IPv6, and a port. Nothing but HTTPS is
-/// spoken (RFC 8555 §6.1), wherever a directory points to.
-fn place(uri: &Uri) -> Result<(&str, u16), Failure> {
-    match (uri.scheme_str(), uri.host()) {
-        (Some("https"), Some(host)) => {
-            Ok((host.trim_start_matches('[').trim_end_matches(']'), uri.port_u16().unwrap_or(443)))
-        }
-        _ => Err("it is no https address".into()),
-    }
-}
-
-/// Connects to the first address of a host that answers in time.
-async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in lookup_host((host, port)).await? {
-        match timeout(CONNECT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(last)
-}
-
 fn read_roots(path: &Path) -> Result<RootCertStore, CertificateError> {
     let option = "--acme-ca-cert";
     let pem = std::fs::read(path).map_err(|source| CertificateError::Read {
@@ -198,17 +142,9 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use axum::http::HeaderValue;
 
-    #[test]
-    fn a_place_is_a_host_and_a_port() {
-        let at = |text: &'static str| Uri::from_static(text);
-        let (plain, v6) = (at("https://ca.example/directory"), at("https://[::1]:14000/dir"));
-        assert_eq!(place(&plain).unwrap(), ("ca.example", 443));
-        assert_eq!(place(&v6).unwrap(), ("::1", 14000));
-        assert!(place(&at("http://ca.example/directory")).is_err());
-        assert!(place(&at("/directory")).is_err());
-    }
+    use super::*;
 
     #[test]
     fn when_to_come_again_is_a_number_or_a_date() {
