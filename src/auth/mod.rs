@@ -17,7 +17,8 @@ mod turn_users;
 pub use access_tokens::{AccessTokenKey, AccessTokenKeyError};
 pub use api_key::ApiKeys;
 pub use jwt::{
-    Grants, Identity, PublicKeyError, TokenError, TokenKeys, TokenMinter, TokenVerifier,
+    Grants, Identity, KeySetError, PublicKeyError, PublishedKeys, TokenError, TokenKeys,
+    TokenMinter, TokenVerifier,
 };
 pub use long_term_key::LongTermKey;
 pub use secret::Secret;

@@ -31,7 +31,7 @@ pub use self::{
         TokenOptions, TurnUserOptions,
     },
     reference::{annotated_file, markdown},
-    values::{CaDirectory, Period, PortRange, Size, StaticUser},
+    values::{CaDirectory, KeySetUrl, Period, PortRange, Size, StaticUser},
 };
 use crate::{
     acceptor,
@@ -104,7 +104,8 @@ impl Config {
                 secret.expose().len()
             ));
         }
-        let tokens = options.tokens.verifier(&jwt)?;
+        let key_source = options.tokens.key_source();
+        let tokens = options.tokens.verifier(&jwt, key_source.as_ref())?;
         let dev_secrets = match (dev, &auth[..], &jwt[..], &api[..]) {
             (true, [auth, ..], [jwt, ..], [api, ..]) => {
                 Some(DevSecrets { auth: auth.clone(), jwt: jwt.clone(), api: api.clone() })
@@ -120,7 +121,10 @@ impl Config {
         Ok(Self {
             http_listen: http_address(&options)?,
             acceptor: tls::acceptor_config(&options, &mut warnings)?,
-            http: http_config(&options, tokens, ApiKeys::new(api), minter),
+            http: http::Config {
+                key_source,
+                ..http_config(&options, tokens, ApiKeys::new(api), minter)
+            },
             relay: relay_config(&options, turn_auth)?,
             signaling: signaling_config(&options, turn_secrets),
             realm,
@@ -191,6 +195,7 @@ fn http_config(
     let limits = &options.signaling;
     http::Config {
         tokens,
+        key_source: None,
         api_keys,
         allow_origins: options.addresses.allow_origin.clone(),
         max_message: limits.max_message.0,

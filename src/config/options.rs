@@ -15,8 +15,8 @@ use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
 use super::values::{
-    CaDirectory, Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, domain,
-    email, log_filter, network, origin, secret, socket_address,
+    CaDirectory, KeySetUrl, Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one,
+    domain, email, log_filter, network, origin, secret, socket_address,
 };
 use crate::{
     acceptor::acme,
@@ -333,6 +333,18 @@ pub struct TokenOptions {
     /// Example: `/etc/callbox/jwt.pub.pem`
     #[arg(long, env = "CALLBOX_JWT_PUBLIC_KEY", value_name = "FILE", value_delimiter = ',')]
     pub jwt_public_key: Vec<PathBuf>,
+
+    /// Where the public keys of tokens are published, as a JSON Web Key Set (RFC 7517).
+    ///
+    /// For an identity provider that changes its keys by itself: those for RS256, ES256 and EdDSA
+    /// are used, up to 32 in 64 KiB. They are fetched at the start, every hour, and when a token
+    /// names one that is not known, but then at most every ten seconds. The server starts without
+    /// them, too, and tries again; meanwhile it takes what other keys have signed. Set
+    /// --jwt-audience as well, since such a provider signs for others.
+    ///
+    /// Example: `https://login.example.com/.well-known/jwks.json`
+    #[arg(long, env = "CALLBOX_JWT_JWKS_URL", value_name = "URL")]
+    pub jwt_jwks_url: Option<KeySetUrl>,
 
     /// The iss that a token must carry.
     ///

@@ -2,8 +2,13 @@
 
 use std::{fs, path::Path};
 
-use super::{ApiOptions, ConfigError, CredentialOptions, TokenOptions, TurnUserOptions};
-use crate::auth::{Secret, TokenKeys, TokenMinter, TokenVerifier};
+use super::{
+    ApiOptions, ConfigError, CredentialOptions, TokenOptions, TurnUserOptions, values::KeySetUrl,
+};
+use crate::{
+    auth::{PublishedKeys, Secret, TokenKeys, TokenMinter, TokenVerifier},
+    http::KeySource,
+};
 
 impl CredentialOptions {
     /// The secrets of TURN credentials, the one that mints first.
@@ -54,11 +59,22 @@ impl TokenOptions {
         }
     }
 
-    /// What checks tokens, with these shared secrets and the configured public keys.
+    /// Where published keys come from, if they are to be used.
+    pub fn key_source(&self) -> Option<KeySource> {
+        let KeySetUrl(url) = self.jwt_jwks_url.clone()?;
+        Some(KeySource { url, keys: PublishedKeys::default() })
+    }
+
+    /// What checks tokens, with these shared secrets, the configured public keys and those that are
+    /// published.
     ///
     /// # Errors
     /// [`ConfigError`] if a key's file cannot be read or used, or there is no key at all.
-    pub fn verifier(&self, secrets: &[Secret]) -> Result<TokenVerifier, ConfigError> {
+    pub fn verifier(
+        &self,
+        secrets: &[Secret],
+        published: Option<&KeySource>,
+    ) -> Result<TokenVerifier, ConfigError> {
         let mut keys = TokenKeys::default();
         for secret in secrets {
             keys.add_secret(secret);
@@ -68,6 +84,9 @@ impl TokenOptions {
                 .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
             keys.add_public_key(&pem)
                 .map_err(|source| ConfigError::PublicKey { path: path.clone(), source })?;
+        }
+        if let Some(source) = published {
+            keys.add_published(&source.keys);
         }
         match keys.is_empty() {
             true => Err(ConfigError::NoTokenKey),

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
+use axum::http::Uri;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 
@@ -126,7 +127,7 @@ impl CaDirectory {
 impl FromStr for CaDirectory {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let uri = || axum::http::Uri::from_str(text).ok();
+        let uri = || Uri::from_str(text).ok();
         match text {
             "production" => Ok(Self::Production),
             "staging" => Ok(Self::Staging),
@@ -145,6 +146,30 @@ impl fmt::Display for CaDirectory {
             Self::Staging => "staging",
             Self::Other(url) => url,
         })
+    }
+}
+
+/// Where the keys of tokens are published: under HTTPS, for whoever can change them on their way signs
+/// tokens; on this machine plain HTTP will do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySetUrl(pub Uri);
+
+impl FromStr for KeySetUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected an https:// address, or an http:// one on loopback".to_owned();
+        let uri = Uri::from_str(text).map_err(|_| wrong())?;
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let is_loopback = || {
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        };
+        let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        match uri.scheme_str() {
+            _ if host.is_empty() || has_user => Err(wrong()),
+            Some("https") => Ok(Self(uri)),
+            Some("http") if is_loopback() => Ok(Self(uri)),
+            _ => Err(wrong()),
+        }
     }
 }
 
@@ -327,6 +352,32 @@ mod tests {
         assert!(email("admin@example.com").is_ok());
         for bad in ["admin", "@b", "a@", "mailto:a@b", "a@b,c@d", "a@b?subject=x", "a@b c"] {
             assert!(email(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_are_fetched_where_nobody_changes_them() {
+        let fits = |text: &str| text.parse::<KeySetUrl>().is_ok();
+        for good in [
+            "https://login.example.com/.well-known/jwks.json",
+            "https://login.example.com:8443/keys?tenant=a",
+            "http://127.0.0.1:8080/jwks",
+            "http://[::1]/jwks",
+            "http://localhost:3000/jwks",
+        ] {
+            assert!(fits(good), "{good}");
+        }
+        for bad in [
+            "",
+            "login.example.com",
+            "/jwks.json",
+            "http://login.example.com/jwks",
+            "http://localhost.example.com/jwks",
+            "http://192.0.2.1/jwks",
+            "ftp://127.0.0.1/jwks",
+            "https://user:secret@login.example.com/jwks",
+        ] {
+            assert!(!fits(bad), "{bad}");
         }
     }
 
