@@ -8,7 +8,7 @@
 mod retry_after;
 mod roots;
 
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header::USER_AGENT};
 use bytes::Bytes;
@@ -37,7 +37,7 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("callbox/", env!("CA
 
 /// A client. Clones share their connections.
 #[derive(Clone)]
-pub struct Client(Pool<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub struct Client(Arc<Pool<HttpsConnector<HttpConnector>, Full<Bytes>>>);
 
 /// What an exchange may take.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,7 @@ pub struct Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// There is no connection.
-    #[error("no connection: {0}")]
+    #[error("{0}")]
     Connect(String),
     /// It broke off, or something else came than HTTP.
     #[error("{0}")]
@@ -102,7 +102,7 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(MAX_IDLE)
             .build(connector);
-        Self(pool)
+        Self(Arc::new(pool))
     }
 
     /// Makes a request, once.

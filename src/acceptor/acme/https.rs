@@ -59,7 +59,7 @@ impl Https {
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
         // Problem documents are JSON (RFC 8555 §6.7); what a proxy in front says is not. The library
         // reads them where it has posted something.
-        if !status.is_success() && !(is_post && kind.contains("json")) {
+        if !(status.is_success() || is_post && kind.contains("json")) {
             return Err(format!("it answers {status}").into());
         }
         let mut response = Response::new(Full::new(body?));
