@@ -11,8 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
-
 pub(super) use journal::{DescriptionKind, Journal, JournalFull};
 pub use media::{CallStats, Media, Path};
 pub use record::{CallRecord, Participant, Timestamp};
@@ -219,8 +217,8 @@ impl Call {
     }
 
     /// Until when it rings, as payloads have it.
-    pub fn expires_at(&self) -> Value {
-        Timestamp(self.ring_until.unix).to_string().into()
+    pub fn expires_at(&self) -> Timestamp {
+        Timestamp(self.ring_until.unix)
     }
 
     /// For how long it has gone on since it was accepted.
