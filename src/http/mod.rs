@@ -44,6 +44,7 @@ use axum::{
 use socketioxide::SocketIo;
 use tokio::sync::watch;
 
+pub(crate) use self::ws::SessionHello;
 use self::{
     app::{App, Phase, Sources},
     counters::Counters,

@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 
 use super::{
     close,
-    frames::{self, ClientFrame, HelloData},
+    frames::{self, ClientFrame, SessionHello},
 };
 use crate::{
     auth::Identity,
@@ -334,7 +334,10 @@ impl Connection {
 }
 
 /// Says who a client is by its first frame.
-async fn check_hello(app: &App, frame: ClientFrame) -> Result<(Identity, HelloData), RequestError> {
+async fn check_hello(
+    app: &App,
+    frame: ClientFrame,
+) -> Result<(Identity, SessionHello), RequestError> {
     let data = match frame {
         ClientFrame::Event { event, data, .. } if event == HELLO => data,
         _ => {
@@ -343,7 +346,7 @@ async fn check_hello(app: &App, frame: ClientFrame) -> Result<(Identity, HelloDa
         }
     };
     let mut hello =
-        HelloData::parse(data).inspect_err(|error| app.counters.errors(error.code).add())?;
+        SessionHello::parse(data).inspect_err(|error| app.counters.errors(error.code).add())?;
     let token = hello
         .token
         .take()
