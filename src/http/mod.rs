@@ -42,7 +42,7 @@ use axum::{
 use socketioxide::SocketIo;
 use tokio::sync::watch;
 
-pub(crate) use self::ws::SessionHello;
+pub(crate) use self::ws::{SessionHello, closes};
 use self::{
     app::{App, Phase, Sources},
     counters::Counters,
