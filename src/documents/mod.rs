@@ -10,6 +10,9 @@ mod asyncapi;
 mod schemas;
 mod typescript;
 
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 
