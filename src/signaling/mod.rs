@@ -16,6 +16,7 @@
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `reports` | each step of a call, for records and webhooks |
 //! | `held` | calls that reach no device |
+//! | `saved` | live calls, handed to the server that is started in this one's place |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
 //! | `tables`, `outbox`, `rate`, `weight`, `ice`, `stats` | what these are made of |
@@ -37,6 +38,7 @@ mod relaying;
 mod replay;
 mod reports;
 mod requests;
+mod saved;
 mod sessions;
 mod stats;
 mod tables;
@@ -56,6 +58,7 @@ pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use operators::{Kicked, SessionRecord};
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
 pub use reports::{CallEvent, CallReport};
+pub use saved::SavedCalls;
 pub use stats::{Counters, Stats};
 pub use weight::weigh;
 pub use words::{CallType, EndReason, EventName, RequestName, Tally, Word};

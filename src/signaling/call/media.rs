@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a side sends now, as it said with `media:update`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Media {
     /// No sound.
