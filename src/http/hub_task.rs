@@ -264,7 +264,7 @@ impl HubHandle {
     }
 }
 
-/// Starts the task. It ends when the last handle is dropped; once the relay has stopped, `saved_calls`
+/// Starts the task. It ends when the last handle is dropped and the relay has stopped; once the relay has stopped, `saved_calls`
 /// gets the calls that there still are, and `reports` are let go of, since that makes the last of them. `max_message` is how long a message of
 /// a client may be, in bytes.
 pub(super) fn spawn(
@@ -306,7 +306,9 @@ impl HubTask {
         mut commands: mpsc::Receiver<Command>,
         mut relay: mpsc::Receiver<Input>,
     ) {
-        loop {
+        let mut is_open = true;
+        // The relay stops last, and has the last numbers.
+        while is_open || self.reports.is_some() {
             let due = self.hub.next_timeout();
             let timer = async {
                 match due {
@@ -315,9 +317,9 @@ impl HubTask {
                 }
             };
             tokio::select! {
-                command = commands.recv() => match command {
+                command = commands.recv(), if is_open => match command {
                     Some(command) => self.apply(command),
-                    None => return,
+                    None => is_open = false,
                 },
                 input = relay.recv(), if self.reports.is_some() => {
                     let stopped = input.is_none();
