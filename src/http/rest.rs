@@ -15,7 +15,7 @@ use crate::{
     auth::Identity,
     clock::Now,
     ids::{CallId, DeviceId, UserId},
-    signaling::{CallRecord, ErrorCode, Hub, Kicked, SessionRecord},
+    signaling::{CallRecord, ErrorCode, Hub, Kicked, RelayAccess, SessionRecord},
 };
 
 /// The token or key of a request, if it has one.
@@ -59,7 +59,7 @@ pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
 pub(super) async fn ice_servers(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<RelayAccess>, ApiError> {
     let bearer = user(&app, &headers)?;
     let servers = app.hub.view(move |hub, now| hub.ice_servers(now, &bearer)).await;
     servers.map(Json).ok_or_else(ApiError::stopping)

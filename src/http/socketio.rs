@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::Router;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use socketioxide::{
     ParserConfig, SendError, SocketError, SocketIo,
@@ -308,7 +308,7 @@ impl Running<'_> {
                                 .filter(|name| !name.is_empty())
                                 .map(String::as_str),
                         );
-                        self.emit(event.name, &event.data)
+                        self.emit(event.name, &*event.data)
                     }
                 };
             }
@@ -317,7 +317,7 @@ impl Running<'_> {
 
     fn deliver(&mut self, delivery: Delivery) -> Result<(), Ended> {
         match delivery {
-            Delivery::Event(event, _) => self.emit(event.name, &event.data),
+            Delivery::Event(event, _) => self.emit(event.name, &*event.data),
             Delivery::Answer(id, answer) => match self.acks.remove(&id) {
                 Some(ack) => self.sent(ack.send(&answer.0)),
                 None => Ok(()),
@@ -331,7 +331,7 @@ impl Running<'_> {
         }
     }
 
-    fn emit(&self, event: &str, data: &Value) -> Result<(), Ended> {
+    fn emit(&self, event: &str, data: &impl Serialize) -> Result<(), Ended> {
         self.sent(self.socket.emit(event, data))
     }
 

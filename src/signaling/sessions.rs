@@ -1,10 +1,10 @@
 //! Connections come and go.
 
 use rand::Rng;
-use serde_json::{Map, json};
 
 use super::{
-    CloseReason, EndReason, EventName, Hub, Output, Resume,
+    CloseReason, EndReason, Hub, Output, Resume, SessionWelcome,
+    events::{ServerDrainingEvent, to_json},
     hub::Timer,
     rate::{EventLimit, Verdict},
     tables::Session,
@@ -87,15 +87,16 @@ impl Hub {
 
     fn welcome(&mut self, now: Now, id: SessionId, resumed: bool) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let mut welcome = Map::new();
-        welcome.insert("sessionId".into(), json!(id));
-        welcome.insert("userId".into(), json!(session.user));
-        welcome.insert("deviceId".into(), json!(session.device));
-        welcome.insert("resumed".into(), json!(resumed));
-        if let Some(ice) = self.ice_for(now, id, None) {
-            ice.write_to(&mut welcome);
-        }
-        self.outbox.push(Output::Welcome { session: id, data: welcome.into() });
+        let ice = self.ice_for(now, id, None);
+        let welcome = SessionWelcome {
+            session_id: id,
+            user_id: session.user.clone(),
+            device_id: session.device.clone(),
+            resumed,
+            ice_servers: ice.ice_servers,
+            turn_credentials: ice.turn_credentials,
+        };
+        self.outbox.push(Output::Welcome { session: id, data: to_json(&welcome) });
     }
 
     /// Whether a client may go on with a session: it is its own, and all that it has not seen is
@@ -250,9 +251,8 @@ impl Hub {
         // They do not come back all at once: about a thousand a second.
         let spread = (sessions.len() as u64).clamp(FEW_RETURNS, MANY_RETURNS);
         for &session in &sessions {
-            let after = self.rng.random_range(0..spread);
-            let data = json!({ "reconnectAfterMs": after });
-            self.outbox.send(session, EventName::ServerDraining, data);
+            let reconnect_after_ms = self.rng.random_range(0..spread);
+            self.outbox.send(session, &ServerDrainingEvent { reconnect_after_ms });
             if self.is_here(session) {
                 self.tell_close(session, CloseReason::ServerShutdown);
             }

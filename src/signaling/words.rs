@@ -1,5 +1,7 @@
 //! The closed lists of words on the wire: event names, states, reasons.
 
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+
 /// A closed list of words, each with its place in the list.
 pub trait Word: Copy + 'static {
     /// Every word, in the order of their places.
@@ -12,15 +14,26 @@ pub trait Word: Copy + 'static {
 /// Declares an enum that is a closed list of words, so that a word and its variant are written
 /// down once and nothing can be left out of `ALL`.
 macro_rules! words {
-    ($(#[$doc:meta])* pub enum $name:ident {
-        $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+
+    ($(#[doc = $doc:literal])* pub enum $name:ident {
+        $($(#[doc = $variant_doc:literal])* $variant:ident = $word:literal,)+
     }) => {
-        $(#[$doc])*
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(serde::Serialize, serde::Deserialize)]
         pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
+            $($(#[doc = $variant_doc])* #[serde(rename = $word)] $variant,)+
         }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $crate::signaling::words::schema(
+                    concat!($($doc),*),
+                    &[$(($word, concat!($($variant_doc),*)),)+],
+                )
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl $name {
             /// The word, as it stands on the wire.
@@ -47,6 +60,19 @@ macro_rules! words {
     };
 }
 pub(super) use words;
+
+/// The schema of a closed list: its words, and what each of them means.
+pub(super) fn schema(doc: &str, words: &[(&str, &str)]) -> RefOr<Schema> {
+    let mut description = format!("{}\n", doc.trim());
+    for (word, doc) in words {
+        description += &format!("\n- `{word}`: {}", doc.trim());
+    }
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words.iter().map(|(word, _)| *word)))
+        .description(Some(description))
+        .into()
+}
 
 words! {
     /// What a client may ask: the names of the events it sends.

@@ -12,7 +12,6 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 pub(super) use journal::{DescriptionKind, Journal, JournalFull};
 pub use media::{CallStats, Media, Path};
@@ -227,8 +226,8 @@ impl Call {
     }
 
     /// Until when it rings, as payloads have it.
-    pub fn expires_at(&self) -> Value {
-        Timestamp(self.ring_until.unix).to_string().into()
+    pub fn expires_at(&self) -> Timestamp {
+        Timestamp(self.ring_until.unix)
     }
 
     /// For how long it has gone on since it was accepted.

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Seat, Sim, Watched, address, tokens::Held, user};
+use super::{Seat, Sim, Watched, address, schemas, tokens::Held, user};
 use crate::{
     ids::{CallId, SessionId},
     signaling::{RequestId, Timestamp},
@@ -17,6 +17,7 @@ impl Sim {
     /// A request was answered.
     pub(super) fn answered(&mut self, session: SessionId, id: RequestId, answer: &Value) {
         let (event, asker, data) = self.asked.remove(&id).expect("an answer that nobody asked for");
+        schemas::check_answer(&event, answer);
         assert_eq!(asker, session);
         if let Some(expected) = self.expected.remove(&id) {
             assert!(*answer == expected || answer["error"]["code"] == "rate_limited", "{answer}");

@@ -23,7 +23,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::Value;
 
 use self::tokens::Held;
-use super::{check, ms, user};
+use super::{check, ms, schemas, user};
 use crate::{
     auth::{Secret, TurnSecrets},
     clock::Now,

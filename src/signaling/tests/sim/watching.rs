@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Sim, check};
+use super::{Sim, check, schemas};
 use crate::{
     ids::CallId,
     signaling::{CallEvent, CallReport, CloseReason, Output},
@@ -20,6 +20,7 @@ impl Sim {
             match output {
                 Output::Welcome { session, data } => {
                     assert!(self.sessions.contains_key(&session));
+                    schemas::check_welcome(&data);
                     self.check_ice(session, &data);
                 }
                 Output::Close { session, reason } => {
@@ -67,6 +68,7 @@ impl Sim {
                     } else {
                         assert!(!self.readers.contains_key(&session));
                     }
+                    schemas::check_event(event.name, &event.data);
                     self.heard(session, seat, event.name, &event.data, late);
                     if late {
                         continue;
