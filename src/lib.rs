@@ -14,6 +14,7 @@
 //! | 4 | [`http`] | the axum app: both signaling fronts, REST, pages, metrics |
 //! | 5 | [`acceptor`] | every TCP listener: whose connection is it, TLS, certificates |
 //! | 5 | [`config`], [`server`] | flags, environment and file; start, wiring and stop |
+//! | 5 | [`documents`] | what programs read of the API: made from its types |
 //! | 6 | [`commands`] | what the binary can do, one file each |
 //!
 //! `docs/architecture.md` has the drawing.
@@ -23,6 +24,7 @@ pub mod auth;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod documents;
 pub mod http;
 pub mod ids;
 pub mod relay;

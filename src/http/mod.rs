@@ -42,6 +42,7 @@ use axum::{
 use socketioxide::SocketIo;
 use tokio::sync::{oneshot, watch};
 
+pub(crate) use self::ws::SessionHello;
 use self::{
     app::{App, Phase, Sources},
     counters::Counters,

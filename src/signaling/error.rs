@@ -7,8 +7,7 @@ use utoipa::ToSchema;
 use super::{Answer, Event, events::ErrorEvent, words::words};
 
 words! {
-    /// Why an event or a connection was refused. The list is closed and documented in
-    /// `docs/protocol.md`; the fronts use the same one for what they refuse themselves.
+    /// Why an event or a connection was refused.
     pub enum ErrorCode {
         /// There is no token, or it is not valid here.
         Unauthorized = "unauthorized",

@@ -137,7 +137,7 @@ impl Event {
 pub struct Answer(pub Value);
 
 words! {
-    /// Why the hub closes a session; a front turns it into its own framing's close.
+    /// Why the server closes a session.
     pub enum CloseReason {
         /// The token's time is over.
         TokenExpired = "token_expired",

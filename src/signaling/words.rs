@@ -26,10 +26,8 @@ macro_rules! words {
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                $crate::signaling::words::schema(
-                    concat!($($doc),*),
-                    &[$(($word, concat!($($variant_doc),*)),)+],
-                )
+                let words = [$((Self::$variant.as_str(), Self::$variant.meaning()),)+];
+                $crate::signaling::words::schema(concat!($($doc),*).trim(), &words)
             }
         }
 
@@ -40,6 +38,13 @@ macro_rules! words {
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
+                }
+            }
+
+            /// What the word means.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($variant_doc),*).trim_ascii(),)+
                 }
             }
         }
@@ -63,9 +68,9 @@ pub(super) use words;
 
 /// The schema of a closed list: its words, and what each of them means.
 pub(super) fn schema(doc: &str, words: &[(&str, &str)]) -> RefOr<Schema> {
-    let mut description = format!("{}\n", doc.trim());
-    for (word, doc) in words {
-        description += &format!("\n- `{word}`: {}", doc.trim());
+    let mut description = format!("{doc}\n");
+    for (word, meaning) in words {
+        description += &format!("\n- `{word}`: {meaning}");
     }
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -153,7 +158,7 @@ words! {
         IceServers = "ice:servers",
         /// The server stops; when to come back.
         ServerDraining = "server:draining",
-        /// An event that wanted no answer was refused.
+        /// An event that wanted no answer was refused, or, over Socket.IO, why the connection is closed.
         Error = "error",
     }
 }

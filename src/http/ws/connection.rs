@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 
 use super::{
     close,
-    frames::{self, ClientFrame, HelloData},
+    frames::{self, ClientFrame, SessionHello},
 };
 use crate::{
     auth::Identity,
@@ -170,7 +170,7 @@ impl Connection {
         }
     }
 
-    fn check_hello(&self, frame: ClientFrame) -> Result<(Identity, HelloData), RequestError> {
+    fn check_hello(&self, frame: ClientFrame) -> Result<(Identity, SessionHello), RequestError> {
         let data = match frame {
             ClientFrame::Event { event, data, .. } if event == HELLO => data,
             _ => {
@@ -178,7 +178,7 @@ impl Connection {
                 return Err(self.app.refuse(ErrorCode::Unauthorized, message));
             }
         };
-        let mut hello = HelloData::parse(data)
+        let mut hello = SessionHello::parse(data)
             .inspect_err(|error| self.app.counters.errors(error.code).add())?;
         let token = hello.token.take().ok_or_else(|| {
             self.app.refuse(ErrorCode::Unauthorized, "session:hello needs a `token`.")
