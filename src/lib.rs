@@ -7,6 +7,7 @@
 //! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
 //! | 0 | [`state_dir`] | files that outlast the process |
 //! | 0 | [`sys`] | many datagrams in one system call |
+//! | 0 | [`https`] | HTTP as a client |
 //! | 1 | [`auth`] | every secret: TURN credentials, nonces, tokens |
 //! | 2 | [`turn`], [`signaling`] | the two minds, with no I/O in them |
 //! | 3 | [`relay`] | the data plane: workers and sockets, driving `turn` |
@@ -26,6 +27,7 @@ pub mod commands;
 pub mod config;
 pub mod documents;
 pub mod http;
+pub mod https;
 pub mod ids;
 pub mod relay;
 pub mod reports;

@@ -5,6 +5,7 @@
 
 mod error;
 mod file;
+mod https;
 mod layers;
 mod options;
 mod reference;
@@ -112,7 +113,9 @@ impl Config {
                 secret.expose().len()
             ));
         }
-        let tokens = options.tokens.verifier(&jwt)?;
+        let https = https::client(&options)?;
+        let key_source = options.tokens.key_source(&https);
+        let tokens = options.tokens.verifier(&jwt, key_source.as_ref())?;
         let dev_secrets = match (dev, &auth[..], &jwt[..], &api[..]) {
             (true, [auth, ..], [jwt, ..], [api, ..]) => {
                 Some(DevSecrets { auth: auth.clone(), jwt: jwt.clone(), api: api.clone() })
@@ -128,11 +131,11 @@ impl Config {
             .with_access_tokens(access_token_keys);
         Ok(Self {
             http_listen: http_address(&options)?,
-            acceptor: tls::acceptor_config(&options, &mut warnings)?,
-            http: http_config(&options, tokens, ApiKeys::new(api), minter),
+            acceptor: tls::acceptor_config(&options, &https, &mut warnings)?,
+            http: http_config(&options, tokens, key_source, ApiKeys::new(api), minter),
             relay: relay_config(&options, turn_auth)?,
             signaling: signaling_config(&options, turn_secrets),
-            reports: options.reports.config()?,
+            reports: options.reports.config(&https)?,
             state_dir: options.run.state_dir.clone(),
             realm,
             dev: dev_secrets,
@@ -196,12 +199,14 @@ fn http_address(options: &Options) -> Result<SocketAddr, ConfigError> {
 fn http_config(
     options: &Options,
     tokens: TokenVerifier,
+    key_source: Option<http::KeySource>,
     api_keys: ApiKeys,
     dev: Option<TokenMinter>,
 ) -> http::Config {
     let limits = &options.signaling;
     http::Config {
         tokens,
+        key_source,
         api_keys,
         allow_origins: options.addresses.allow_origin.clone(),
         max_message: limits.max_message.0,

@@ -101,6 +101,7 @@ mod tests {
     fn server() -> Server {
         let config = Config {
             tokens: TokenVerifier::new(TokenKeys::default(), None, None),
+            key_source: None,
             api_keys: ApiKeys::new(Vec::new()),
             allow_origins: Vec::new(),
             max_message: 1000,

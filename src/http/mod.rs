@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `hub_task` | the task that owns the hub |
+//! | `key_set` | the keys of tokens that somebody publishes |
 //! | `session` | what both fronts do alike |
 //! | `ws/` | the plain WebSocket front |
 //! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
@@ -19,6 +20,7 @@ mod dev;
 mod error;
 mod gate;
 mod hub_task;
+mod key_set;
 mod leased;
 mod limits;
 mod metrics;
@@ -53,6 +55,7 @@ use self::{
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
+    key_set::KeySource,
     leased::Leased,
     service::{Entrance, HEADER_TIMEOUT, Lease, Service},
 };
@@ -79,6 +82,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Config {
     /// What checks users' tokens.
     pub tokens: TokenVerifier,
+    /// Where its published keys come from, if it has some.
+    pub key_source: Option<KeySource>,
     /// What opens the pages for back ends.
     pub api_keys: ApiKeys,
     /// The origins of web pages that may connect; none means that all may.

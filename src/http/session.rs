@@ -42,17 +42,25 @@ pub(super) enum Next {
 }
 
 impl App {
-    /// Says who the bearer of a token is.
-    pub fn authenticate(&self, token: &str) -> Result<Identity, RequestError> {
-        self.identify(token).inspect_err(|error| self.counters.errors(error.code).add())
+    /// Says who the bearer of a token is. That takes a moment where its key must be fetched.
+    pub async fn authenticate(&self, token: &str) -> Result<Identity, RequestError> {
+        let identity = self.identify(token).await;
+        identity.inspect_err(|error| self.counters.errors(error.code).add())
     }
 
     /// The same where the hub counts the refusal.
-    fn identify(&self, token: &str) -> Result<Identity, RequestError> {
-        self.tokens.verify(token, Now::read()).map_err(|error| {
+    async fn identify(&self, token: &str) -> Result<Identity, RequestError> {
+        let mut verified = self.tokens.verify(token, Now::read());
+        if verified == Err(TokenError::UnknownKey)
+            && let Some(keys) = &self.key_set
+        {
+            keys.refresh().await;
+            verified = self.tokens.verify(token, Now::read());
+        }
+        verified.map_err(|error| {
             let code = match error {
                 TokenError::Expired => ErrorCode::TokenExpired,
-                TokenError::Invalid(_) => ErrorCode::Unauthorized,
+                TokenError::UnknownKey | TokenError::Invalid(_) => ErrorCode::Unauthorized,
             };
             tracing::debug!(%code, "token refused");
             RequestError::new(code, error.to_string())
@@ -112,7 +120,7 @@ impl Session {
         let session = self.id;
         let input = if event == RequestName::AuthRefresh.as_str() {
             let proof = match AuthRefreshRequest::deserialize(&data) {
-                Ok(AuthRefreshRequest { token }) => app.identify(&token),
+                Ok(AuthRefreshRequest { token }) => app.identify(&token).await,
                 // The error could quote what was sent.
                 Err(_) => {
                     Err(RequestError::new(ErrorCode::InvalidPayload, "`token` must be text."))

@@ -139,7 +139,7 @@ async fn open(
     })?;
     let token =
         auth.token.ok_or_else(|| app.refuse(ErrorCode::Unauthorized, "`auth` needs a `token`."))?;
-    let identity = app.authenticate(&token)?;
+    let identity = app.authenticate(&token).await?;
     let opened =
         Session::open(&app, Front::SocketIo, identity, auth.device_id, Resume::Never).await;
     let (session, welcome) = opened.map_err(|reason| {

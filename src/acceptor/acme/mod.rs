@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 
 use self::{challenge::Challenges, https::Https};
 use super::{CertificateError, certificates::Current, pair::Pair};
-use crate::state_dir::StateDir;
+use crate::{https::Client, state_dir::StateDir};
 
 /// The directory of Let's Encrypt (RFC 8555 §7.1.1).
 pub const PRODUCTION: &str = instant_acme::LetsEncrypt::Production.url();
@@ -49,9 +49,8 @@ pub struct Settings {
     pub email: Option<String>,
     /// The URL of the CA's directory.
     pub directory: String,
-    /// A PEM file with the roots that the CA's own certificate is verified with, in place of those
-    /// that browsers trust.
-    pub ca_certificate: Option<PathBuf>,
+    /// What asks the CA.
+    pub https: Client,
     /// Where the account and the certificate are kept.
     pub state_dir: PathBuf,
     /// How long to wait before a failed order is tried again for the first time.
@@ -73,9 +72,9 @@ impl Acme {
     /// Finds the certificate that is kept, or makes one to show until there is one.
     ///
     /// # Errors
-    /// [`CertificateError`] if nothing could be kept, or if the roots for the CA cannot be read.
+    /// [`CertificateError`] if nothing could be kept.
     pub fn open(settings: Settings) -> Result<(Self, Pair), CertificateError> {
-        let https = Https::new(settings.ca_certificate.as_deref())?;
+        let https = Https::new(settings.https.clone());
         let directory = state::directory_of(&settings.state_dir, &settings.directory);
         let state = StateDir::open(directory).map_err(|source| CertificateError::State {
             path: settings.state_dir.clone(),

@@ -45,7 +45,7 @@ pub(super) async fn upgrade(
     let Query(params) = params.map_err(|error| ApiError::invalid(error.body_text()))?;
     // Whoever sends a header is no page, and reads an HTTP answer.
     let identity = match bearer(request.headers())? {
-        Some(token) => Some(app.authenticate(token)?),
+        Some(token) => Some(app.authenticate(token).await?),
         None => None,
     };
     if app.is_draining() {
