@@ -44,7 +44,7 @@ use axum::{
     routing::{any, get, post},
 };
 use socketioxide::SocketIo;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 pub(crate) use self::ws::{SessionHello, closes};
 use self::{
@@ -64,7 +64,7 @@ pub use self::{
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     reports,
-    signaling::{Hub, Input},
+    signaling::{Hub, Input, SavedCalls},
 };
 
 /// The longest message that a client may send by default, in bytes.
@@ -118,6 +118,8 @@ pub struct Wiring {
     pub tell_relay: TellRelay,
     /// Where the steps of calls are reported.
     pub reports: reports::Inbox,
+    /// Where the live calls go that the hub still has once the relay has stopped.
+    pub saved_calls: oneshot::Sender<SavedCalls>,
     /// Asked for the relay's numbers.
     pub relay_metrics: RelayMetrics,
     /// Asked whether the relay serves all its clients.
@@ -138,6 +140,7 @@ impl Server {
             wiring.relay_inbox,
             wiring.tell_relay,
             wiring.reports,
+            wiring.saved_calls,
             counters.clone(),
             config.max_message,
         );
