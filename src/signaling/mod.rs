@@ -20,6 +20,7 @@
 //! | `reports` | each step of a call, for records and webhooks |
 //! | `transfer` | a side goes on with a call on another device |
 //! | `held` | calls that reach no device |
+//! | `saved` | live calls, handed to the server that is started in this one's place |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
 //! | `tables`, `outbox`, `rate`, `weight`, `ice`, `stats` | what these are made of |
@@ -43,6 +44,7 @@ mod relaying;
 mod replay;
 mod reports;
 mod requests;
+mod saved;
 mod schema;
 mod sessions;
 mod stats;
@@ -66,6 +68,7 @@ pub use operators::{Kicked, SessionRecord};
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
 pub use reports::{CallEvent, CallReport};
 pub use requests::AuthRefreshRequest;
+pub use saved::SavedCalls;
 pub use schema::Described;
 pub use stats::{Counters, Stats};
 pub use weight::weigh;
