@@ -10,6 +10,7 @@
 //! | `ws/` | the plain WebSocket front |
 //! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
 //! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
+//! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
 //! | `dev` | what only `--dev` serves |
 
@@ -17,6 +18,7 @@ mod app;
 mod connections;
 mod counters;
 mod dev;
+mod documents;
 mod error;
 mod gate;
 mod hub_task;
@@ -44,7 +46,7 @@ use axum::{
 use socketioxide::SocketIo;
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use self::ws::SessionHello;
+pub(crate) use self::ws::{SessionHello, closes};
 use self::{
     app::{App, Phase, Sources},
     counters::Counters,
@@ -192,6 +194,7 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .route("/api/v1/calls", get(rest::calls))
         .route("/api/v1/calls/{id}", get(rest::call).delete(rest::hang_up))
         .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
+        .route("/api/v1/asyncapi.json", get(documents::asyncapi))
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::map_response(no_store))
         .layer(cors);
