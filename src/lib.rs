@@ -5,6 +5,7 @@
 //! | floor | module | what lives there |
 //! |---|---|---|
 //! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
+//! | 0 | [`state_dir`] | files that outlast the process |
 //! | 0 | [`sys`] | many datagrams in one system call |
 //! | 0 | [`https`] | HTTP as a client |
 //! | 1 | [`auth`] | every secret: TURN credentials, nonces, tokens |
@@ -32,6 +33,7 @@ pub mod relay;
 pub mod reports;
 pub mod server;
 pub mod signaling;
+pub mod state_dir;
 pub mod stun;
 pub mod sys;
 pub mod turn;

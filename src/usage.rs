@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The live counters of one allocation. One worker writes; any thread may read.
@@ -39,7 +39,7 @@ fn add(counter: &AtomicU64, bytes: usize) {
 }
 
 /// What the relay did for one call.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RelayUsage {
     /// How many allocations were opened for the call, closed ones included.

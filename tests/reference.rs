@@ -29,3 +29,8 @@ fn the_annotated_file_is_up_to_date() {
 fn the_types_for_typescript_are_up_to_date() {
     is_up_to_date("clients/js/events.d.ts", &callbox::documents::typescript());
 }
+
+#[test]
+fn the_document_of_the_events_is_up_to_date() {
+    is_up_to_date("docs/asyncapi.json", &callbox::documents::asyncapi());
+}

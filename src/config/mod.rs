@@ -18,6 +18,7 @@ mod values;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    path::PathBuf,
     thread,
     time::Duration,
 };
@@ -62,6 +63,8 @@ pub struct Config {
     pub signaling: signaling::Config,
     /// Who is told of calls.
     pub reports: ReportsConfig,
+    /// Where live calls are kept while the server is restarted.
+    pub state_dir: Option<PathBuf>,
     /// The realm of TURN credentials.
     pub realm: String,
     /// The secrets to hand out, if this is `--dev`.
@@ -133,6 +136,7 @@ impl Config {
             relay: relay_config(&options, turn_auth)?,
             signaling: signaling_config(&options, turn_secrets),
             reports: options.reports.config(&https)?,
+            state_dir: options.run.state_dir.clone(),
             realm,
             dev: dev_secrets,
             ready_json: options.run.ready_json,
@@ -280,6 +284,7 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         max_metadata: set.max_metadata.0,
         ended_calls: set.ended_calls,
         ended_calls_for: set.ended_calls_for.0,
+        keep_calls: options.run.state_dir.is_some(),
         announce_peers: options.relay.relay_policy == RelayPolicy::Signaled,
         report_calls: options.reports.is_wanted(),
         ask_to_hold: options.reports.webhook_url.is_some(),

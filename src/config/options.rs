@@ -229,16 +229,6 @@ pub struct AcmeOptions {
     #[arg(long, env = "CALLBOX_ACME_RETRY", value_name = "DURATION",
           default_value_t = Period(acme::RETRY), value_parser = at_least_a_second)]
     pub acme_retry: Period,
-
-    /// A directory for what must outlast the process: the account at the CA, and the certificate
-    /// with its key.
-    ///
-    /// It is made where it is missing. Its files are readable by their owner alone. Two servers
-    /// need one each.
-    ///
-    /// Example: `/var/lib/callbox`
-    #[arg(long, env = "CALLBOX_STATE_DIR", value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
 }
 
 /// The secrets behind TURN credentials.
@@ -755,6 +745,24 @@ pub struct RunOptions {
           require_equals = true, default_missing_value = "true", default_value = "false",
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub ready_json: bool,
+
+    /// A directory for what must outlast the process: live calls while the server is restarted, and with
+    /// --acme-domain the account at the CA and the certificate with its key.
+    ///
+    /// Without it, calls end with `server_shutdown` when the server stops. With it they go on in the
+    /// server that is started next: their sides have --reconnect-grace to come back, and media that
+    /// does not go through the relay never stops. For that, tokens and relay credentials must outlast
+    /// the restart, too: set --jwt-secret and --auth-secret. What the sides of a call have yet to get
+    /// from each other is kept with it.
+    ///
+    /// It is made where it is missing. Its files are readable by their owner alone. Two servers
+    /// need one each.
+    ///
+    /// Default: none
+    ///
+    /// Example: `/var/lib/callbox`
+    #[arg(long, env = "CALLBOX_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
 
     /// Stop by itself after this time.
     ///

@@ -64,6 +64,7 @@ fn from_files(options: &Options) -> Result<Option<CertificateSource>, ConfigErro
 }
 
 fn by_acme(options: &Options, https: &Client) -> Result<Option<CertificateSource>, ConfigError> {
+    let state_dir = &options.run.state_dir;
     let options = &options.acme;
     if options.acme_domain.is_empty() {
         if options.acme_email.is_none() {
@@ -72,7 +73,7 @@ fn by_acme(options: &Options, https: &Client) -> Result<Option<CertificateSource
         let reason = "it needs --acme-domain, too: without a name there is nothing to order";
         return Err(ConfigError::Option { option: "acme-email", reason: reason.to_owned() });
     }
-    let Some(state_dir) = options.state_dir.clone() else {
+    let Some(state_dir) = state_dir.clone() else {
         let reason = "it needs --state-dir, too: a certificate that is not kept would be ordered \
                       anew at each start, and CAs allow that a few times a week";
         return Err(ConfigError::Option { option: "acme-domain", reason: reason.to_owned() });

@@ -10,6 +10,7 @@
 //! | `ws/` | the plain WebSocket front |
 //! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
 //! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
+//! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
 //! | `dev` | what only `--dev` serves |
 
@@ -17,6 +18,7 @@ mod app;
 mod connections;
 mod counters;
 mod dev;
+mod documents;
 mod error;
 mod gate;
 mod hub_task;
@@ -42,9 +44,9 @@ use axum::{
     routing::{any, get, post},
 };
 use socketioxide::SocketIo;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-pub(crate) use self::ws::SessionHello;
+pub(crate) use self::ws::{SessionHello, closes};
 use self::{
     app::{App, Phase, Sources},
     counters::Counters,
@@ -62,7 +64,7 @@ pub use self::{
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     reports,
-    signaling::{Hub, Input},
+    signaling::{Hub, Input, SavedCalls},
 };
 
 /// The longest message that a client may send by default, in bytes.
@@ -116,6 +118,8 @@ pub struct Wiring {
     pub tell_relay: TellRelay,
     /// Where the steps of calls are reported.
     pub reports: reports::Inbox,
+    /// Where the live calls go that the hub still has once the relay has stopped.
+    pub saved_calls: oneshot::Sender<SavedCalls>,
     /// Asked for the relay's numbers.
     pub relay_metrics: RelayMetrics,
     /// Asked whether the relay serves all its clients.
@@ -136,6 +140,7 @@ impl Server {
             wiring.relay_inbox,
             wiring.tell_relay,
             wiring.reports,
+            wiring.saved_calls,
             counters.clone(),
             config.max_message,
         );
@@ -189,6 +194,7 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .route("/api/v1/calls", get(rest::calls))
         .route("/api/v1/calls/{id}", get(rest::call).delete(rest::hang_up))
         .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
+        .route("/api/v1/asyncapi.json", get(documents::asyncapi))
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::map_response(no_store))
         .layer(cors);

@@ -233,12 +233,15 @@ fn read(packet: &Packet) -> (String, Result<Value, &'static str>) {
 async fn run(app: Arc<App>, ended: Arc<EndedSockets>, socket: SocketRef, parts: Parts) {
     let Parts { mut session, welcome, mut inbox, ends } = parts;
     let mut running = Running { app: &app, socket: &socket, acks: HashMap::new(), next_ack: 0 };
-    let mut flooded = false;
+    let (mut flooded, mut stopping) = (false, false);
     if running.emit("session:welcome", &welcome).is_ok() {
         loop {
             tokio::select! {
                 next = session.next() => match next {
-                    Next::Send(delivery) => if running.deliver(delivery).is_err() { break },
+                    Next::Send(delivery) => {
+                        stopping = matches!(delivery, Delivery::Close(CloseReason::ServerShutdown));
+                        if running.deliver(delivery).is_err() { break }
+                    }
                     Next::TooSlow => break,
                 },
                 Some(inbound) = inbox.recv() => running.forward(&session, inbound).await,
@@ -263,7 +266,11 @@ async fn run(app: Arc<App>, ended: Arc<EndedSockets>, socket: SocketRef, parts: 
     if flooded {
         let _ = tokio::time::timeout(LINGER, ends.gone.notified()).await;
     }
-    let _ = socket.disconnect();
+    // A client whose socket is disconnected by the server stays away; one whose transport is closed,
+    // as is done with all when the server stops, comes back by itself.
+    if !stopping {
+        let _ = socket.disconnect();
+    }
 }
 
 struct Running<'a> {

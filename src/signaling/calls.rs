@@ -120,28 +120,39 @@ impl Hub {
         let Some(call) = self.calls.get_mut(id) else { return };
         match call.place_of(session) {
             Some(Place::Party(role)) => {
-                let party = &mut call.parties[role];
-                let was_lost = party.is_lost();
                 if !may_resume {
-                    party.session = None;
+                    call.parties[role].session = None;
                 }
-                if party.grace_until.is_none() {
-                    let grace_until = now.instant + self.config.reconnect_grace;
-                    party.grace_until = Some(grace_until);
-                    self.timers.set(grace_until, Timer::Grace(id, role));
-                }
-                self.tell_if_lost(now, id, role, was_lost);
+                self.wait_for(now, id, role);
             }
             // It rings when it comes back.
             Some(Place::Ringing) if may_resume => {}
             Some(Place::Ringing) => {
                 call.ringing.retain(|_, device| device.session != session);
-                if call.ringing.is_empty() && call.state() == CallState::Initiating {
+                let reaches_nobody =
+                    call.ringing.is_empty() && call.state() == CallState::Initiating;
+                if reaches_nobody && !self.stopping {
                     self.reach_nobody(now, id);
                 }
             }
             None => {}
         }
+    }
+
+    /// A side that was in the call has no connection any more: it has so long to come back.
+    pub(super) fn wait_for(&mut self, now: Now, id: CallId, role: Role) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let party = &mut call.parties[role];
+        if party.device.is_none() {
+            return;
+        }
+        let was_lost = party.is_lost();
+        if party.grace_until.is_none() {
+            let grace_until = now.instant + self.config.reconnect_grace;
+            party.grace_until = Some(grace_until);
+            self.timers.set(grace_until, Timer::Grace(id, role));
+        }
+        self.tell_if_lost(now, id, role, was_lost);
     }
 
     /// After something that may have made a side lost, or not lost any more: tells the other side

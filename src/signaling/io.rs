@@ -93,7 +93,8 @@ pub enum Input {
     },
     /// The relay has stopped and said all that it had to say.
     RelayStopped,
-    /// The server stops: every call ends with `server_shutdown` and every session is closed.
+    /// The server stops: every session is closed, and every call ends with `server_shutdown` unless
+    /// calls are kept ([`Hub::saved_calls`](super::Hub::saved_calls)).
     Shutdown,
 }
 

@@ -19,6 +19,7 @@
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `reports` | each step of a call, for records and webhooks |
 //! | `held` | calls that reach no device |
+//! | `saved` | live calls, handed to the server that is started in this one's place |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
 //! | `tables`, `outbox`, `rate`, `weight`, `ice`, `stats` | what these are made of |
@@ -42,6 +43,7 @@ mod relaying;
 mod replay;
 mod reports;
 mod requests;
+mod saved;
 mod schema;
 mod sessions;
 mod stats;
@@ -64,6 +66,7 @@ pub use operators::{Kicked, SessionRecord};
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
 pub use reports::{CallEvent, CallReport};
 pub use requests::AuthRefreshRequest;
+pub use saved::SavedCalls;
 pub use schema::Described;
 pub use stats::{Counters, Stats};
 pub use weight::weigh;

@@ -236,20 +236,30 @@ impl Hub {
         Some(session)
     }
 
-    /// The server stops.
+    /// The server stops. If it is to go on with its calls, they wait for their sides from now on, as
+    /// [`Hub::saved_calls`] has them; nobody hears that of the other side, since all are told to come
+    /// back.
     pub(super) fn shut_down(&mut self, now: Now) {
         self.stopping = true;
-        let calls: Vec<CallId> = self.calls.iter().map(|call| call.id).collect();
-        for call in calls {
-            self.end(now, call, EndReason::ServerShutdown);
+        if !self.config.keep_calls {
+            let calls: Vec<CallId> = self.calls.iter().map(|call| call.id).collect();
+            for call in calls {
+                self.end(now, call, EndReason::ServerShutdown);
+            }
         }
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         // They do not come back all at once: about a thousand a second.
         let spread = (sessions.len() as u64).clamp(FEW_RETURNS, MANY_RETURNS);
-        for session in sessions {
+        for &session in &sessions {
             let reconnect_after_ms = self.rng.random_range(0..spread);
             self.outbox.send(session, &ServerDrainingEvent { reconnect_after_ms });
-            self.close(now, session, CloseReason::ServerShutdown);
+            if self.is_here(session) {
+                self.tell_close(session, CloseReason::ServerShutdown);
+            }
+            self.outbox.close(session);
+        }
+        for session in sessions {
+            self.leave(now, session);
         }
     }
 }

@@ -26,9 +26,9 @@ use std::{
 
 use tokio::sync::Notify;
 
-use self::{challenge::Challenges, https::Https, state::State};
+use self::{challenge::Challenges, https::Https};
 use super::{CertificateError, certificates::Current, pair::Pair};
-use crate::https::Client;
+use crate::{https::Client, state_dir::StateDir};
 
 /// The directory of Let's Encrypt (RFC 8555 §7.1.1).
 pub const PRODUCTION: &str = instant_acme::LetsEncrypt::Production.url();
@@ -63,7 +63,7 @@ pub(super) struct Acme {
     pub settings: Settings,
     pub challenges: Challenges,
     https: Https,
-    state: State,
+    state: StateDir,
     /// Cuts the wait for the next try short.
     hurry: Notify,
 }
@@ -75,8 +75,10 @@ impl Acme {
     /// [`CertificateError`] if nothing could be kept.
     pub fn open(settings: Settings) -> Result<(Self, Pair), CertificateError> {
         let https = Https::new(settings.https.clone());
-        let state = State::open(&settings.state_dir, &settings.directory).map_err(|source| {
-            CertificateError::State { path: settings.state_dir.clone(), source }
+        let directory = state::directory_of(&settings.state_dir, &settings.directory);
+        let state = StateDir::open(directory).map_err(|source| CertificateError::State {
+            path: settings.state_dir.clone(),
+            source,
         })?;
         let (challenges, hurry) = (Challenges::default(), Notify::new());
         let acme = Self { settings, challenges, https, state, hurry };

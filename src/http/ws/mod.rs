@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-pub(crate) use self::frames::SessionHello;
+pub(crate) use self::{close::all as closes, frames::SessionHello};
 
 use super::{app::App, error::ApiError, rest::bearer};
 use crate::{ids::DeviceId, signaling::Resume};

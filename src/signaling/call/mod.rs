@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+
 pub(super) use journal::{DescriptionKind, Journal, JournalFull};
 pub use media::{CallStats, Media, Path};
 pub use record::{CallRecord, Participant, Timestamp};
@@ -45,7 +47,7 @@ impl Role {
 }
 
 /// One of something for each side.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct PerRole<T> {
     pub caller: T,
     pub callee: T,
@@ -71,15 +73,17 @@ impl<T> IndexMut<Role> for PerRole<T> {
 }
 
 /// One side of a call.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Party {
     pub user: UserId,
     pub name: Option<String>,
     /// The device in the call: of the callee, the one that accepted.
     pub device: Option<DeviceId>,
     /// That device's session, while it has one.
+    #[serde(skip)]
     pub session: Option<SessionId>,
     /// When its place is given up: the due time of the grace timer, while it has no session.
+    #[serde(skip)]
     pub grace_until: Option<Instant>,
     /// Whether it said that its media stopped.
     pub media_lost: bool,
@@ -165,6 +169,11 @@ impl Call {
             upgrade: None,
             fresh_at: None,
         }
+    }
+
+    /// The call as one that was in this state when it was saved.
+    pub fn in_state(self, state: CallState) -> Self {
+        Self { state, ..self }
     }
 
     /// Where it stands.

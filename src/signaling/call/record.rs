@@ -128,6 +128,11 @@ pub(in crate::signaling) struct RelayMeter {
 }
 
 impl RelayMeter {
+    /// For a call that goes on in another process than the one that relayed this for it.
+    pub fn of_closed(closed: RelayUsage) -> Self {
+        Self { open: Vec::new(), closed }
+    }
+
     /// An allocation was opened.
     pub fn opened(&mut self, usage: Arc<Usage>) {
         if !self.open.iter().any(|open| Arc::ptr_eq(open, &usage)) {

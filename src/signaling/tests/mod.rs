@@ -10,6 +10,7 @@ mod held;
 mod in_call;
 mod lost;
 mod reports;
+mod restart;
 mod resume;
 mod schemas;
 mod seed;

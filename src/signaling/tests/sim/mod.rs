@@ -8,6 +8,7 @@ mod listening;
 mod looking;
 mod relay;
 mod requests;
+mod restart;
 mod tokens;
 mod watching;
 
@@ -27,7 +28,7 @@ use crate::{
     auth::{Secret, TurnSecrets},
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
-    signaling::{CallEvent, CallReport, Config, EndReason, Hub, Input, RequestId},
+    signaling::{CallEvent, CallReport, Config, Counters, EndReason, Hub, Input, RequestId},
     usage::Usage,
 };
 
@@ -102,6 +103,11 @@ struct Sim {
     warned: u64,
     refreshed: u64,
     expired: u64,
+    /// Calls that went on in the server that there is now, and in any.
+    restored: u64,
+    all_restored: u64,
+    /// What the servers before this one had counted.
+    past: Vec<Counters>,
     log: Vec<String>,
 }
 
@@ -142,6 +148,7 @@ impl Sim {
             ended_calls_for: ms(8000),
             announce_peers: true,
             report_calls: true,
+            keep_calls: rng.random_bool(0.7),
             turn_secrets: TurnSecrets::new(&[Secret::new("north")]),
             ask_to_hold: rng.random_bool(0.5),
             ..Config::default()
@@ -172,6 +179,9 @@ impl Sim {
             warned: 0,
             refreshed: 0,
             expired: 0,
+            restored: 0,
+            all_restored: 0,
+            past: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -183,18 +193,16 @@ impl Sim {
         for _ in 0..STEPS {
             self.step();
             self.pass();
+            if self.rng.random_ratio(1, 200) {
+                self.restart();
+            }
         }
         if self.rng.random_bool(0.5) {
             // In the middle of something.
             for _ in 0..20 {
                 self.request();
             }
-            self.input(Input::Shutdown);
-            assert!(
-                self.sessions.is_empty() && self.away.is_empty(),
-                "a session outlived the server"
-            );
-            assert!(self.calls.values().all(|call| call.ended), "a call outlived the server");
+            self.stop();
         }
         while let Some(&session) = self.sessions.keys().next() {
             self.close_session(session);
@@ -210,7 +218,7 @@ impl Sim {
         assert_eq!(self.reports.len(), self.calls.len());
         let stats = self.hub.stats();
         let counters = stats.counters.clone();
-        assert_eq!(counters.calls_started, counters.calls_ended.total());
+        assert_eq!(counters.calls_started + self.restored, counters.calls_ended.total());
         assert_eq!(stats, crate::signaling::Stats { counters, ..Default::default() });
         assert_eq!(self.hub.next_timeout(), None);
     }
@@ -280,21 +288,24 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     };
     let mut ended = BTreeMap::new();
     let (mut relayed, mut resumed, mut repeated, mut crossed) = (0, 0, 0, 0);
-    let (mut warned, mut refreshed, mut expired) = (0, 0, 0);
+    let (mut warned, mut refreshed, mut expired, mut restored) = (0, 0, 0, 0);
     for seed in seeds.clone() {
         let mut sim = Sim::new(seed);
         sim.run();
-        let counters = sim.hub.stats().counters;
-        for (reason, count) in counters.calls_ended.iter() {
-            *ended.entry(reason).or_insert(0) += count;
+        sim.past.push(sim.hub.stats().counters);
+        for counters in &sim.past {
+            for (reason, count) in counters.calls_ended.iter() {
+                *ended.entry(reason).or_insert(0) += count;
+            }
+            relayed += counters.candidates_relayed;
         }
-        relayed += counters.candidates_relayed;
         resumed += sim.resumed;
         repeated += sim.repeated;
         crossed += sim.crossed;
         warned += sim.warned;
         refreshed += sim.refreshed;
         expired += sim.expired;
+        restored += sim.all_restored;
     }
     if seeds.end - seeds.start < 100 {
         return;
@@ -303,6 +314,8 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     println!(
         "{relayed} candidates; {resumed} sessions resumed; {repeated} repeated; {crossed} crossed; {ended:?}"
     );
+    println!("{restored} calls went on after a restart");
+    assert!(restored > 100, "{restored}");
     assert!(crossed > 50, "{crossed}");
     assert!(resumed > 500 && repeated > 500, "{resumed} {repeated}");
     assert!(relayed > 1000, "{relayed} candidates");
