@@ -118,6 +118,22 @@ fn the_demo_page_loads_nothing_from_elsewhere() {
 }
 
 #[test]
+fn pages_of_any_origin_may_import_the_client() {
+    let server = Server::start();
+    let client = server.get("/callbox.js", None);
+    assert_eq!(client.status, 200);
+    for (header, value) in [
+        ("content-type", "text/javascript; charset=utf-8"),
+        ("access-control-allow-origin", "*"),
+        ("cross-origin-resource-policy", "cross-origin"),
+        ("cache-control", "no-cache"),
+    ] {
+        assert_eq!(client.header(header), Some(value), "{header}");
+    }
+    assert_eq!(client.body, include_str!("../clients/js/callbox.js"));
+}
+
+#[test]
 fn metrics_are_open_metrics() {
     let server = Server::start();
     let page = server.get("/metrics", None);

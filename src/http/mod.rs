@@ -10,9 +10,11 @@
 //! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
 //! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
 //! | `metrics`, `counters` | what is counted |
+//! | `client` | the client for web pages, as a module to import |
 //! | `dev` | what only `--dev` serves |
 
 mod app;
+mod client;
 mod connections;
 mod counters;
 mod dev;
@@ -188,6 +190,7 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .layer(cors);
     let mut router = Router::new()
         .route("/ws", any(ws::upgrade))
+        .route("/callbox.js", get(client::module))
         .route("/healthz", get(rest::health))
         .route("/readyz", get(rest::ready))
         .route("/metrics", get(metrics::page));
