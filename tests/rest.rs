@@ -259,3 +259,11 @@ async fn operators_end_calls_and_sessions() {
     assert_eq!(ask("DELETE", "/api/v1/sessions").status, 400);
     assert_eq!(ask("DELETE", "/api/v1/sessions?userId=nobody").json()["sessions"], 0);
 }
+
+#[test]
+fn the_documents_are_served_as_they_are_in_the_tree() {
+    let server = Server::start();
+    let served = server.get("/api/v1/asyncapi.json", None);
+    assert_eq!((served.status, served.header("content-type")), (200, Some("application/json")));
+    assert!(served.body == include_str!("../docs/asyncapi.json"));
+}

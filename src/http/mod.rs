@@ -5,10 +5,12 @@
 //! |---|---|
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `hub_task` | the task that owns the hub |
+//! | `key_set` | the keys of tokens that somebody publishes |
 //! | `session` | what both fronts do alike |
 //! | `ws/` | the plain WebSocket front |
 //! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
 //! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
+//! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
 //! | `client` | the client for web pages, as a module to import |
 //! | `dev` | what only `--dev` serves |
@@ -18,9 +20,11 @@ mod client;
 mod connections;
 mod counters;
 mod dev;
+mod documents;
 mod error;
 mod gate;
 mod hub_task;
+mod key_set;
 mod leased;
 mod limits;
 mod metrics;
@@ -42,8 +46,9 @@ use axum::{
     routing::{any, get, post},
 };
 use socketioxide::SocketIo;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+pub(crate) use self::ws::{SessionHello, closes};
 use self::{
     app::{App, Phase, Sources},
     counters::Counters,
@@ -54,13 +59,14 @@ use self::{
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
+    key_set::KeySource,
     leased::Leased,
     service::{Entrance, HEADER_TIMEOUT, Lease, Service},
 };
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     reports,
-    signaling::{Hub, Input},
+    signaling::{Hub, Input, SavedCalls},
 };
 
 /// The longest message that a client may send by default, in bytes.
@@ -80,6 +86,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Config {
     /// What checks users' tokens.
     pub tokens: TokenVerifier,
+    /// Where its published keys come from, if it has some.
+    pub key_source: Option<KeySource>,
     /// What opens the pages for back ends.
     pub api_keys: ApiKeys,
     /// The origins of web pages that may connect; none means that all may.
@@ -112,6 +120,8 @@ pub struct Wiring {
     pub tell_relay: TellRelay,
     /// Where the steps of calls are reported.
     pub reports: reports::Inbox,
+    /// Where the live calls go that the hub still has once the relay has stopped.
+    pub saved_calls: oneshot::Sender<SavedCalls>,
     /// Asked for the relay's numbers.
     pub relay_metrics: RelayMetrics,
     /// Asked whether the relay serves all its clients.
@@ -132,6 +142,7 @@ impl Server {
             wiring.relay_inbox,
             wiring.tell_relay,
             wiring.reports,
+            wiring.saved_calls,
             counters.clone(),
             config.max_message,
         );
@@ -185,6 +196,7 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .route("/api/v1/calls", get(rest::calls))
         .route("/api/v1/calls/{id}", get(rest::call).delete(rest::hang_up))
         .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
+        .route("/api/v1/asyncapi.json", get(documents::asyncapi))
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::map_response(no_store))
         .layer(cors);

@@ -15,7 +15,7 @@ use crate::{
     auth::Identity,
     clock::Now,
     ids::{CallId, DeviceId, UserId},
-    signaling::{CallRecord, ErrorCode, Hub, Kicked, SessionRecord},
+    signaling::{CallRecord, ErrorCode, Hub, Kicked, RelayAccess, SessionRecord},
 };
 
 /// The token or key of a request, if it has one.
@@ -36,11 +36,11 @@ fn unauthorized(message: &str) -> ApiError {
 }
 
 /// The user whose token a request carries.
-pub(super) fn user(app: &App, headers: &HeaderMap) -> Result<Identity, ApiError> {
+pub(super) async fn user(app: &App, headers: &HeaderMap) -> Result<Identity, ApiError> {
     let token = bearer(headers)?.ok_or_else(|| {
         unauthorized("A user's token is needed, in the header `Authorization: Bearer …`.")
     })?;
-    Ok(app.authenticate(token)?)
+    Ok(app.authenticate(token).await?)
 }
 
 /// Lets a back end pass.
@@ -59,8 +59,8 @@ pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
 pub(super) async fn ice_servers(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
-    let bearer = user(&app, &headers)?;
+) -> Result<Json<RelayAccess>, ApiError> {
+    let bearer = user(&app, &headers).await?;
     let servers = app.hub.view(move |hub, now| hub.ice_servers(now, &bearer)).await;
     servers.map(Json).ok_or_else(ApiError::stopping)
 }

@@ -7,12 +7,11 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::{
-    CallRecord, Config, EndReason, Input, Output, RequestName, Stats,
+    CallRecord, Config, EndReason, Input, Output, RelayAccess, RequestName, Stats,
     call::Role,
-    ice::IceServers,
+    ice,
     outbox::Outbox,
     stats::Counters,
     tables::{Calls, EndedCall, EndedCalls, Session, Users},
@@ -192,12 +191,9 @@ impl Hub {
         sessions.filter_map(|session| self.sessions.get(session)?.name.clone()).next()
     }
 
-    /// Relay credentials that are not for one call: `{ iceServers, turnCredentials, expiresAt }`.
-    pub fn ice_servers(&self, now: Now, bearer: &Identity) -> Value {
-        let mut data = Map::new();
-        IceServers::mint(&self.config, now, &bearer.user, &bearer.grants, None)
-            .write_with_expiry_to(&mut data);
-        data.into()
+    /// Relay credentials that are not for one call.
+    pub fn ice_servers(&self, now: Now, bearer: &Identity) -> RelayAccess {
+        ice::mint(&self.config, now, &bearer.user, &bearer.grants, None)
     }
 
     /// The numbers for the metrics page. Goes through the live calls once.

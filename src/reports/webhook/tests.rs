@@ -18,7 +18,12 @@ use super::{
     Post, Shared, WebhookInbox,
     queue::{Limits, Outcome, Queue},
 };
-use crate::{auth::WebhookKeys, ids::CallId, reports::testing};
+use crate::{
+    auth::WebhookKeys,
+    https::{Client, Roots},
+    ids::CallId,
+    reports::testing,
+};
 
 const LIMITS: Limits = Limits { events: 10_000, bytes: 1024 * 1024, at_once: 8 };
 const SECOND: Duration = Duration::from_secs(1);
@@ -246,7 +251,7 @@ fn once_no_more_comes_what_is_there_is_due() {
     });
     let rng = StdRng::seed_from_u64(7);
     let url = "http://127.0.0.1/".parse().unwrap();
-    let post = Post::new(url, WebhookKeys::new(&[])).unwrap();
+    let post = Post::new(Client::new(Roots::public()), url, WebhookKeys::new(&[]));
     drop(WebhookInbox::new(shared.clone(), Arc::new(post), rng));
     assert!(shared.queue().next_due().unwrap() <= Instant::now());
     assert!(shared.closing.load(Relaxed));

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 pub(super) use journal::{DescriptionKind, Journal, JournalFull};
 pub use media::{CallStats, Media, Path};
@@ -47,7 +47,7 @@ impl Role {
 }
 
 /// One of something for each side.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct PerRole<T> {
     pub caller: T,
     pub callee: T,
@@ -73,15 +73,17 @@ impl<T> IndexMut<Role> for PerRole<T> {
 }
 
 /// One side of a call.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Party {
     pub user: UserId,
     pub name: Option<String>,
     /// The device in the call: of the callee, the one that accepted.
     pub device: Option<DeviceId>,
     /// That device's session, while it has one.
+    #[serde(skip)]
     pub session: Option<SessionId>,
     /// When its place is given up: the due time of the grace timer, while it has no session.
+    #[serde(skip)]
     pub grace_until: Option<Instant>,
     /// Whether it said that its media stopped.
     pub media_lost: bool,
@@ -169,6 +171,11 @@ impl Call {
         }
     }
 
+    /// The call as one that was in this state when it was saved.
+    pub fn in_state(self, state: CallState) -> Self {
+        Self { state, ..self }
+    }
+
     /// Where it stands.
     pub fn state(&self) -> CallState {
         self.state
@@ -219,8 +226,8 @@ impl Call {
     }
 
     /// Until when it rings, as payloads have it.
-    pub fn expires_at(&self) -> Value {
-        Timestamp(self.ring_until.unix).to_string().into()
+    pub fn expires_at(&self) -> Timestamp {
+        Timestamp(self.ring_until.unix)
     }
 
     /// For how long it has gone on since it was accepted.

@@ -6,14 +6,19 @@
 
 use serde_json::Value;
 
-use super::{Answered, Ending, Sender, parse};
+use super::{CallEndRequest, Sender, parse};
 use crate::{
     clock::Now,
-    signaling::{EndReason, Hub, call::Place},
+    signaling::{EndReason, Hub, RequestError, answers::CallEndAnswer, call::Place},
 };
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
-    let payload: Ending<'_> = parse(data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Value,
+) -> Result<CallEndAnswer, RequestError> {
+    let payload: CallEndRequest<'_> = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
     let accepted = hub.calls.find(id)?.state().is_accepted();
     let reason = match (place, payload.reason.as_deref()) {
@@ -23,5 +28,5 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
         (Place::Party(_), Some("connection_lost")) => EndReason::ConnectionLost,
         (Place::Party(_), _) => EndReason::Hangup,
     };
-    Ok(hub.end_for(now, id, reason, sender))
+    hub.end_for(now, id, reason, sender)
 }

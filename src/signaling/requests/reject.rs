@@ -3,14 +3,19 @@
 
 use serde_json::Value;
 
-use super::{Answered, Ending, Sender, must_ring, parse};
+use super::{CallEndRequest, Sender, must_ring, parse};
 use crate::{
     clock::Now,
-    signaling::{EndReason, Hub},
+    signaling::{EndReason, Hub, RequestError, answers::CallEndAnswer},
 };
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
-    let payload: Ending<'_> = parse(data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Value,
+) -> Result<CallEndAnswer, RequestError> {
+    let payload: CallEndRequest<'_> = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
     must_ring(
         &place,
@@ -21,5 +26,5 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
         Some("busy") => EndReason::Busy,
         _ => EndReason::Rejected,
     };
-    Ok(hub.end_for(now, id, reason, sender))
+    hub.end_for(now, id, reason, sender)
 }
