@@ -35,6 +35,8 @@ export interface Requests {
   'signal:offer': { request: SignalRequest; answer: CallAnswer };
   /** An SDP answer for the other side. */
   'signal:answer': { request: SignalRequest; answer: CallAnswer };
+  /** Go on with the call on another device. */
+  'call:transfer': { request: CallTransferRequest; answer: CallTransferAnswer };
   /** Media flows. */
   'call:connected': { request: CallRequest; answer: CallStateAnswer };
   /** Media stopped flowing, and this side works on it. */
@@ -79,6 +81,8 @@ export interface Events {
   'signal:offer': SignalOfferEvent;
   /** The other side's SDP answer. */
   'signal:answer': SignalAnswerEvent;
+  /** A side goes on with the call on another device, or does not. */
+  'call:transferred': CallTransferredEvent;
   /** What the other side sends now. */
   'media:updated': MediaUpdatedEvent;
   /** The other side wants the call to carry something else. */
@@ -129,11 +133,11 @@ export interface CallAnswer {
   callId: CallId;
 }
 
-/** The call is over. */
+/** The call is over, for this device at least. */
 export interface CallEndAnswer {
   /** The call. */
   callId: CallId;
-  /** `ended` or `failed`. */
+  /** `ended` or `failed`; of a call that goes on without this device, where it stands. */
   state: CallState;
   /** Why it ended. */
   reason: EndReason;
@@ -176,6 +180,11 @@ export interface CallIncomingEvent {
   callType: CallType;
   /** What the caller sent along: any JSON. */
   metadata?: unknown;
+  /**
+   * Which device of this user hands the call over: then the caller is the other side of a call
+   * that goes on.
+   */
+  transferFrom?: DeviceId;
   /** Until when it rings. */
   expiresAt: Timestamp;
   /** For `new RTCPeerConnection({ iceServers })`. */
@@ -298,7 +307,7 @@ export interface CallRingingEvent {
  * - `ringing`: At least one device of the callee has it.
  * - `connecting`: Accepted; the sides look for a path.
  * - `connected`: A side said that media flows, or the SDP answer was relayed.
- * - `reconnecting`: Was connected; a side is lost or works on its media path.
+ * - `reconnecting`: Was connected; a side is lost, works on its media path or has changed its device.
  * - `ended`: Over.
  * - `failed`: Over, though nobody wanted that.
  */
@@ -348,6 +357,37 @@ export interface CallSyncEvent {
   description?: RelayedDescription;
   /** The candidates that came to it since. */
   candidates: Array<IceCandidateEvent>;
+}
+
+/** The other device rings. */
+export interface CallTransferAnswer {
+  /** The call. */
+  callId: CallId;
+  /** Until when it rings. */
+  expiresAt: Timestamp;
+}
+
+/** Go on with the call on another device. */
+export interface CallTransferRequest {
+  /** Which call; may be left out by a session that is in one call only. */
+  callId?: CallId | null;
+  /** On which; it must be connected. */
+  deviceId: DeviceId;
+}
+
+/** A side goes on with the call on another device, or does not. */
+export interface CallTransferredEvent {
+  /** The call. */
+  callId: CallId;
+  /** Which side. */
+  userId: UserId;
+  /** The device that was asked to take it. */
+  deviceId: DeviceId;
+  /**
+   * True to the other side, which now needs a new `RTCPeerConnection`; false to the device that
+   * wanted to hand the call over, and still has it.
+   */
+  accepted: boolean;
 }
 
 /**
@@ -424,7 +464,7 @@ export type DeviceId = string;
  * - `busy`: The callee has as many calls as a user may have, or a device of it said so.
  * - `timeout`: Nobody accepted in the ring time.
  * - `cancelled`: The caller took it back before anyone accepted.
- * - `answered_elsewhere`: Another device of the callee accepted. Told to a device; never a call's own reason.
+ * - `answered_elsewhere`: Another device of the user accepted, or goes on with the call. Told to a device; never a call's own reason.
  * - `rejected_elsewhere`: Another device of the callee refused. Told to a device; never a call's own reason.
  * - `offline`: The callee has no device connected.
  * - `unauthorized`: A side may no longer take part.

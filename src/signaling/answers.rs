@@ -47,13 +47,23 @@ pub(super) struct CallInitiateAnswer {
     pub turn_credentials: Option<TurnCredentials>,
 }
 
-/// The call is over.
+/// The other device rings.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CallTransferAnswer {
+    /// The call.
+    pub call_id: CallId,
+    /// Until when it rings.
+    pub expires_at: Timestamp,
+}
+
+/// The call is over, for this device at least.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CallEndAnswer {
     /// The call.
     pub call_id: CallId,
-    /// `ended` or `failed`.
+    /// `ended` or `failed`; of a call that goes on without this device, where it stands.
     pub state: CallState,
     /// Why it ended.
     pub reason: EndReason,

@@ -20,27 +20,43 @@ use crate::{
 impl Hub {
     /// Lets a call ring on one device of the callee.
     pub(super) fn ring(&mut self, now: Now, id: CallId, session: SessionId, device: &DeviceId) {
-        // Another device may have it already.
-        let is_first = self.is_here(session) && self.calls.step(id, Step::Deliver).is_ok();
-        let ice = self.ice_for(now, session, Some(id));
         let Some(call) = self.calls.get_mut(id) else { return };
-        call.ringing.insert(device.clone(), RingingDevice { session, alerting: false });
+        call.ringing.insert(device.clone(), RingingDevice::new(session));
+        self.announce_call(now, id, Role::Callee, session);
+        if self.is_here(session) {
+            self.deliver(now, id);
+        }
+    }
+
+    /// A device of the callee has the call. Says whether it is the first.
+    fn deliver(&mut self, now: Now, id: CallId) -> bool {
+        let is_first = self.calls.step(id, Step::Deliver).is_ok();
+        if is_first {
+            self.stop_asking(id);
+            self.report(now, id, CallEvent::Ringing);
+        }
+        is_first
+    }
+
+    /// Tells a device that it is wanted for a side of a call.
+    pub(super) fn announce_call(&mut self, now: Now, id: CallId, to: Role, session: SessionId) {
+        let ice = self.ice_for(now, session, Some(id));
+        let Some(call) = self.calls.get(id) else { return };
+        let other = &call.parties[to.other()];
+        let transfer_from = call.transfer.as_ref().and(call.parties[to].device.clone());
         let incoming = CallIncomingEvent {
             call_id: id,
-            caller_id: call.parties.caller.user.clone(),
-            caller_name: call.parties.caller.name.clone(),
+            caller_id: other.user.clone(),
+            caller_name: other.name.clone(),
             call_type: call.kind,
             // We printed the text ourselves, from a value that a front had parsed.
             metadata: call.metadata.as_ref().and_then(|text| serde_json::from_str(text).ok()),
+            transfer_from,
             expires_at: call.expires_at(),
             ice_servers: ice.ice_servers,
             turn_credentials: ice.turn_credentials,
         };
         self.outbox.send(session, &incoming);
-        if is_first {
-            self.stop_asking(id);
-            self.report(now, id, CallEvent::Ringing);
-        }
     }
 
     /// A new session of a user who is in this call: it takes its device's place again, or rings.
@@ -70,6 +86,12 @@ impl Hub {
             }
             self.sync(now, id, role, session);
             self.hand_over(now, id, role.other());
+        } else if let Some(transfer) = &mut call.transfer
+            && transfer.role == role
+            && transfer.device == *device
+        {
+            transfer.ringing = RingingDevice::new(session);
+            self.offer_transfer(now, id);
         } else if role == Role::Callee && !call.state().is_accepted() {
             let before = call.state();
             self.ring(now, id, session, device);
@@ -103,14 +125,14 @@ impl Hub {
                 self.tell_if_lost(now, id, role, was_lost);
             }
             Some(Place::Ringing) => {
-                if self.calls.step(id, Step::Deliver).is_ok()
+                if self.deliver(now, id)
                     && let Some(call) = self.calls.get(id)
                 {
                     self.outbox.show_to_all(now, call);
-                    self.report(now, id, CallEvent::Ringing);
                 }
             }
-            None => {}
+            // It has been told already.
+            Some(Place::Offered(_)) | None => {}
         }
     }
 
@@ -126,7 +148,7 @@ impl Hub {
                 self.wait_for(now, id, role);
             }
             // It rings when it comes back.
-            Some(Place::Ringing) if may_resume => {}
+            Some(Place::Ringing | Place::Offered(_)) if may_resume => {}
             Some(Place::Ringing) => {
                 call.ringing.retain(|_, device| device.session != session);
                 let reaches_nobody =
@@ -135,6 +157,7 @@ impl Hub {
                     self.reach_nobody(now, id);
                 }
             }
+            Some(Place::Offered(_)) => self.refuse_transfer(id),
             None => {}
         }
     }
@@ -175,7 +198,14 @@ impl Hub {
                 self.outbox.send_to(call, other, &CallReconnectingEvent { call_id, user_id });
             }
         }
-        let (step, event) = match (call.state(), call.is_any_side_lost()) {
+        self.follow_media(now, id)
+    }
+
+    /// Moves the state along with whether media waits for something. Says whether it changed; then
+    /// everyone was shown the call.
+    pub(super) fn follow_media(&mut self, now: Now, id: CallId) -> bool {
+        let Some(call) = self.calls.get(id) else { return false };
+        let (step, event) = match (call.state(), call.is_interrupted()) {
             (CallState::Connected, true) => (Step::Lose, CallEvent::Reconnecting),
             (CallState::Reconnecting, false) => (Step::Recover, CallEvent::Reconnected),
             _ => return false,
@@ -189,17 +219,21 @@ impl Hub {
         stepped
     }
 
-    /// Media flows, as far as a connecting call is concerned.
+    /// Media flows, for the first time or with the new device of a side.
     pub(super) fn connect(&mut self, now: Now, id: CallId) {
+        if let Some(call) = self.calls.get_mut(id)
+            && std::mem::take(&mut call.moved)
+        {
+            self.follow_media(now, id);
+        }
         if self.calls.step(id, Step::Connect).is_err() {
             return;
         }
         let Some(call) = self.calls.get(id) else { return };
         self.outbox.show_to_all(now, call);
-        // A side may have been lost all the while; both are told of that already.
-        let was_lost = call.parties.caller.is_lost();
         self.report(now, id, CallEvent::Connected);
-        self.tell_if_lost(now, id, Role::Caller, was_lost);
+        // A side may have been lost all the while; both are told of that already.
+        self.follow_media(now, id);
     }
 
     /// Sees to it that the sides of a call always have relay credentials that open allocations: after
@@ -267,6 +301,9 @@ impl Hub {
         self.timers.clear(call.ring_until.instant, Timer::Ring(id));
         if let Some(at) = call.fresh_at {
             self.timers.clear(at, Timer::Credentials(id));
+        }
+        if let Some(transfer) = &call.transfer {
+            self.timers.clear(transfer.until.instant, Timer::Transfer(id));
         }
         for role in [Role::Caller, Role::Callee] {
             let (party, journal) = (&call.parties[role], &call.journals[role]);

@@ -39,6 +39,8 @@ pub(super) enum Timer {
     Credentials(CallId),
     /// The oldest call that is over has been shown long enough.
     ForgetEnded,
+    /// The device that a call is handed to has rung long enough.
+    Transfer(CallId),
     /// Whoever was asked whether to hold a call has had enough time.
     Asked(CallId),
     /// The report of a call's end has waited for the relay long enough.
@@ -141,6 +143,7 @@ impl Hub {
                 Timer::Grace(call, _) => self.end(now, call, EndReason::ConnectionLost),
                 Timer::Hold(call, role) => self.release(now, call, role),
                 Timer::Credentials(call) => self.freshen(now, call),
+                Timer::Transfer(call) => self.give_up_transfer(now, call),
                 Timer::Asked(call) => self.held(now, call, false),
                 Timer::Settle(call) => self.settle(call),
                 Timer::ForgetEnded => {

@@ -18,6 +18,7 @@
 //! | `operators` | what operators do to calls and users |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `reports` | each step of a call, for records and webhooks |
+//! | `transfer` | a side goes on with a call on another device |
 //! | `held` | calls that reach no device |
 //! | `saved` | live calls, handed to the server that is started in this one's place |
 //! | `call/` | one call: its state machine, its journals, its record |
@@ -49,6 +50,7 @@ mod sessions;
 mod stats;
 mod tables;
 mod tokens;
+mod transfer;
 mod weight;
 mod words;
 

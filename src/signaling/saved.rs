@@ -33,6 +33,7 @@ struct SavedCall {
     parties: PerRole<Party>,
     journals: PerRole<Journal>,
     relay: RelayUsage,
+    moved: bool,
     upgrade: Option<(Role, CallType)>,
 }
 
@@ -98,6 +99,7 @@ impl SavedCall {
             parties: call.parties.clone(),
             journals: call.journals.clone(),
             relay: call.relay.usage(),
+            moved: call.moved,
             upgrade: call.upgrade,
         }
     }
@@ -110,6 +112,7 @@ impl SavedCall {
         call.started = self.started;
         call.journals = self.journals;
         call.relay = RelayMeter::of_closed(self.relay);
+        call.moved = self.moved;
         call.upgrade = self.upgrade;
         call
     }

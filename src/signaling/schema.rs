@@ -40,6 +40,7 @@ impl EventName {
             Self::CallReconnecting => Described::of::<CallReconnectingEvent>(),
             Self::CallReconnected => Described::of::<CallReconnectedEvent>(),
             Self::CallSync => Described::of::<CallSyncEvent>(),
+            Self::CallTransferred => Described::of::<CallTransferredEvent>(),
             Self::IceCandidate => Described::of::<IceCandidateEvent>(),
             Self::SignalOffer => Described::of::<SignalOfferEvent>(),
             Self::SignalAnswer => Described::of::<SignalAnswerEvent>(),
@@ -71,6 +72,7 @@ impl RequestName {
             Self::SignalOffer | Self::SignalAnswer => Described::of::<SignalRequest<'_>>(),
             Self::MediaUpdate => Described::of::<MediaUpdateRequest>(),
             Self::CallUpgrade => Described::of::<CallUpgradeRequest>(),
+            Self::CallTransfer => Described::of::<CallTransferRequest>(),
             Self::CallMessage => Described::of::<CallMessageRequest>(),
             Self::CallStats => Described::of::<CallStatsRequest>(),
         }
@@ -86,6 +88,7 @@ impl RequestName {
             }
             Self::CallReject | Self::CallCancel | Self::CallEnd => Described::of::<CallEndAnswer>(),
             Self::CallUpgrade => Described::of::<CallUpgradeAnswer>(),
+            Self::CallTransfer => Described::of::<CallTransferAnswer>(),
             Self::IceRefresh => Described::of::<IceRefreshAnswer>(),
             Self::CallRing
             | Self::IceCandidate

@@ -102,6 +102,8 @@ words! {
         SignalOffer = "signal:offer",
         /// An SDP answer for the other side.
         SignalAnswer = "signal:answer",
+        /// Go on with the call on another device.
+        CallTransfer = "call:transfer",
         /// Media flows.
         CallConnected = "call:connected",
         /// Media stopped flowing, and this side works on it.
@@ -146,6 +148,8 @@ words! {
         SignalOffer = "signal:offer",
         /// The other side's SDP answer.
         SignalAnswer = "signal:answer",
+        /// A side goes on with the call on another device, or does not.
+        CallTransferred = "call:transferred",
         /// What the other side sends now.
         MediaUpdated = "media:updated",
         /// The other side wants the call to carry something else.
@@ -186,7 +190,7 @@ words! {
         Timeout = "timeout",
         /// The caller took it back before anyone accepted.
         Cancelled = "cancelled",
-        /// Another device of the callee accepted. Told to a device; never a call's own reason.
+        /// Another device of the user accepted, or goes on with the call. Told to a device; never a call's own reason.
         AnsweredElsewhere = "answered_elsewhere",
         /// Another device of the callee refused. Told to a device; never a call's own reason.
         RejectedElsewhere = "rejected_elsewhere",
@@ -269,7 +273,7 @@ mod tests {
         for &name in RequestName::ALL {
             assert_eq!(RequestName::parse(name.as_str()), Some(name));
         }
-        assert_eq!(RequestName::parse("call:transfer"), None);
+        assert_eq!(RequestName::parse("call:transferred"), None);
     }
 
     #[test]

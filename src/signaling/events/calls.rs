@@ -28,6 +28,11 @@ pub(in crate::signaling) struct CallIncomingEvent {
     /// What the caller sent along: any JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Value>,
+    /// Which device of this user hands the call over: then the caller is the other side of a call
+    /// that goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub transfer_from: Option<DeviceId>,
     /// Until when it rings.
     pub expires_at: Timestamp,
     /// For `new RTCPeerConnection({ iceServers })`.
@@ -104,6 +109,21 @@ pub(in crate::signaling) struct CallReconnectedEvent {
     pub call_id: CallId,
     /// Which side.
     pub user_id: UserId,
+}
+
+/// A side goes on with the call on another device, or does not.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::signaling) struct CallTransferredEvent {
+    /// The call.
+    pub call_id: CallId,
+    /// Which side.
+    pub user_id: UserId,
+    /// The device that was asked to take it.
+    pub device_id: DeviceId,
+    /// True to the other side, which now needs a new `RTCPeerConnection`; false to the device that
+    /// wanted to hand the call over, and still has it.
+    pub accepted: bool,
 }
 
 /// Where a call stands, for a device that came back to it with a new session.

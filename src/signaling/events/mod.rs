@@ -13,7 +13,7 @@ use serde::Serialize;
 
 pub(super) use calls::{
     CallAcceptedEvent, CallEndedEvent, CallIncomingEvent, CallReconnectedEvent,
-    CallReconnectingEvent, CallRingingEvent, CallStateEvent, CallSyncEvent,
+    CallReconnectingEvent, CallRingingEvent, CallStateEvent, CallSyncEvent, CallTransferredEvent,
 };
 pub(super) use ice::IceServersEvent;
 pub use ice::{IceServer, RelayAccess};
@@ -51,6 +51,7 @@ payloads! {
     CallReconnecting = CallReconnectingEvent,
     CallReconnected = CallReconnectedEvent,
     CallSync = CallSyncEvent,
+    CallTransferred = CallTransferredEvent,
     MediaUpdated = MediaUpdatedEvent,
     CallUpgrade = CallUpgradeEvent,
     CallUpgraded = CallUpgradedEvent,

@@ -10,7 +10,7 @@ use crate::{
     signaling::{
         CallEvent, EndReason, Event, Hub, RequestError,
         answers::CallStateAnswer,
-        call::{Role, Step},
+        call::{Place, Role, Step},
         events::{CallAcceptedEvent, CallEndedEvent, CallReconnectingEvent},
         hub::Timer,
     },
@@ -24,6 +24,10 @@ pub(super) fn apply(
 ) -> Result<CallStateAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
+    if let Place::Offered(role) = place {
+        hub.take_over(now, id, role, sender);
+        return Ok(CallStateAnswer { call_id: id, state: hub.calls.find(id)?.state() });
+    }
     must_ring(&place, "You are the caller.", "You have accepted the call.")?;
     take(hub, now, sender, id)
 }

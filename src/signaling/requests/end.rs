@@ -2,7 +2,8 @@
 //! from a side whose media found no path or lost it; anything else is `hangup`.
 //!
 //! A client that knows only the seed has no other way to end a call, so before the accept this is
-//! the caller's `call:cancel` and the callee's `call:reject`.
+//! the caller's `call:cancel` and the callee's `call:reject`. A device that a call is handed
+//! to refuses it likewise, and the call goes on.
 
 use serde_json::Value;
 
@@ -23,6 +24,7 @@ pub(super) fn apply(
     let accepted = hub.calls.find(id)?.state().is_accepted();
     let reason = match (place, payload.reason.as_deref()) {
         (Place::Ringing, _) => EndReason::Rejected,
+        (Place::Offered(_), _) => return hub.decline_transfer(now, id),
         (Place::Party(_), _) if !accepted => EndReason::Cancelled,
         (Place::Party(_), Some("ice_failed")) => EndReason::IceFailed,
         (Place::Party(_), Some("connection_lost")) => EndReason::ConnectionLost,

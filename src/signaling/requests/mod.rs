@@ -16,6 +16,7 @@ mod refresh;
 mod reject;
 mod report;
 mod ring;
+mod transfer;
 mod upgrade;
 
 use std::{borrow::Cow, time::Duration};
@@ -29,6 +30,7 @@ pub use refresh::AuthRefreshRequest;
 pub(super) use report::CallStatsRequest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+pub(super) use transfer::CallTransferRequest;
 pub(super) use upgrade::CallUpgradeRequest;
 use utoipa::ToSchema;
 
@@ -77,7 +79,7 @@ pub(super) struct CallEndRequest<'a> {
 /// Lets only a ringing device pass; says what is wrong with the others.
 fn must_ring(place: &Place, caller: &str, accepted: &str) -> Result<(), RequestError> {
     match place {
-        Place::Ringing => Ok(()),
+        Place::Ringing | Place::Offered(_) => Ok(()),
         Place::Party(Role::Caller) => Err(RequestError::new(ErrorCode::NotAllowed, caller)),
         Place::Party(Role::Callee) => Err(RequestError::new(ErrorCode::InvalidState, accepted)),
     }
@@ -201,6 +203,7 @@ impl Hub {
             RequestName::IceCandidate => answered(candidate::apply(self, now, sender, data)),
             RequestName::SignalOffer => answered(offer::apply(self, now, sender, data)),
             RequestName::SignalAnswer => answered(answer::apply(self, now, sender, data)),
+            RequestName::CallTransfer => answered(transfer::apply(self, now, sender, &data)),
             RequestName::CallConnected => answered(connected::apply(self, now, sender, &data)),
             RequestName::CallReconnecting => {
                 answered(reconnecting::apply(self, now, sender, &data))
@@ -255,7 +258,7 @@ impl Hub {
     ) -> Result<(CallId, Role), RequestError> {
         match self.locate(sender, id)? {
             (id, Place::Party(role)) => Ok((id, role)),
-            (_, Place::Ringing) => {
+            (_, Place::Ringing | Place::Offered(_)) => {
                 Err(RequestError::new(ErrorCode::InvalidState, "Accept the call first."))
             }
         }

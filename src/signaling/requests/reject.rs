@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{CallEndRequest, Sender, must_ring, parse};
 use crate::{
     clock::Now,
-    signaling::{EndReason, Hub, RequestError, answers::CallEndAnswer},
+    signaling::{EndReason, Hub, RequestError, answers::CallEndAnswer, call::Place},
 };
 
 pub(super) fn apply(
@@ -22,6 +22,9 @@ pub(super) fn apply(
         "You are the caller: use call:cancel.",
         "You have accepted the call: use call:end.",
     )?;
+    if let Place::Offered(_) = place {
+        return hub.decline_transfer(now, id);
+    }
     let reason = match payload.reason.as_deref() {
         Some("busy") => EndReason::Busy,
         _ => EndReason::Rejected,

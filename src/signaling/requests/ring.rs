@@ -1,10 +1,14 @@
-//! `call:ring { callId? }`: this device alerts its user. The caller hears `call:ringing`.
+//! `call:ring { callId? }`: this device alerts its user. The caller hears `call:ringing`, or the
+//! device that hands the call over.
 
 use serde_json::Value;
 
 use super::{CallRequest, Sender, must_ring, parse};
 use crate::signaling::{
-    Hub, RequestError, answers::CallAnswer, call::Role, events::CallRingingEvent,
+    Hub, RequestError,
+    answers::CallAnswer,
+    call::{Place, Role},
+    events::CallRingingEvent,
 };
 
 pub(super) fn apply(
@@ -16,7 +20,11 @@ pub(super) fn apply(
     let (id, place) = hub.locate(sender, payload.call_id)?;
     must_ring(&place, "You are the caller.", "You have accepted the call.")?;
     let call = hub.calls.find(id)?;
-    if let Some(device) = call.ringing.get_mut(&sender.device)
+    let (device, to) = match (place, &mut call.transfer) {
+        (Place::Offered(role), Some(transfer)) => (Some(&mut transfer.ringing), role),
+        _ => (call.ringing.get_mut(&sender.device), Role::Caller),
+    };
+    if let Some(device) = device
         && !std::mem::replace(&mut device.alerting, true)
     {
         let ringing = CallRingingEvent {
@@ -24,7 +32,7 @@ pub(super) fn apply(
             callee_id: sender.user.clone(),
             device_id: sender.device.clone(),
         };
-        hub.outbox.send_to(call, Role::Caller, &ringing);
+        hub.outbox.send_to(call, to, &ringing);
     }
     Ok(CallAnswer { call_id: id })
 }

@@ -17,6 +17,7 @@ mod seed;
 mod sessions;
 mod sim;
 mod tokens;
+mod transfer;
 mod views;
 
 #[path = "../../../tests/common/json_schema.rs"]
@@ -312,6 +313,15 @@ fn check(hub: &Hub, now: Now) {
         timers += usize::from(!accepted) + usize::from(call.fresh_at.is_some());
         assert!(accepted || call.fresh_at.is_none());
         timers += usize::from(call.asked_until.is_some());
+        timers += usize::from(call.transfer.is_some());
+        if let Some(transfer) = &call.transfer {
+            assert!(accepted, "nobody has accepted what is handed on");
+            let session = &hub.sessions[&transfer.ringing.session];
+            let party = &call.parties[transfer.role];
+            assert_eq!((&session.user, &session.device), (&party.user, &transfer.device));
+            assert_ne!(party.device.as_ref(), Some(&transfer.device));
+        }
+        assert!(!call.moved || call.state() == CallState::Reconnecting);
         let reaches_nobody = call.state() == CallState::Initiating && call.ringing.is_empty();
         assert!(call.asked_until.is_none() || reaches_nobody);
         assert!(!call.state().is_over());

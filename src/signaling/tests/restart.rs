@@ -123,6 +123,32 @@ fn its_ring_time_goes_on_while_there_is_no_server() {
     world.assert_nothing_is_left();
 }
 
+/// The device that rang does not ring any more, and whoever had the call has it.
+#[test]
+fn a_call_is_handed_on_before_or_after_it() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    let tablet = world.open("bob", "tablet");
+    let id = world.call(alice, "bob");
+    world.ok(bob, "call:accept", json!({}));
+    world.ok(alice, "call:connected", json!({}));
+    world.ok(bob, "call:transfer", json!({ "deviceId": "tablet" }));
+    world.ok(tablet, "call:accept", json!({}));
+    world.ok(tablet, "call:transfer", json!({ "deviceId": "phone" }));
+    world.restart(ms(1000));
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    let tablet = world.open("bob", "tablet");
+    assert_eq!(world.names(bob), [""; 0]);
+    // Media does not flow yet between the two.
+    assert_eq!(world.states(tablet), ["reconnecting"]);
+    world.ok(alice, "call:connected", json!({}));
+    assert_eq!(world.states(tablet), ["connected"]);
+    world.refused(bob, "call:accept", json!({ "callId": id }), "invalid_state");
+    world.ok(tablet, "call:transfer", json!({ "deviceId": "phone" }));
+    world.ok(bob, "call:accept", json!({}));
+    world.assert_nothing_is_left();
+}
+
 #[test]
 fn no_more_calls_come_back_than_there_may_be() {
     let mut world = world();

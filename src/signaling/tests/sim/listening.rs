@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Seat, Sim, Watched, address, schemas, tokens::Held, user};
 use crate::{
-    ids::{CallId, SessionId},
+    ids::{CallId, DeviceId, SessionId},
     signaling::{RequestId, Timestamp},
 };
 
@@ -59,6 +59,9 @@ impl Sim {
                 caller: seat,
                 callee: user(data["targetUserId"].as_str().unwrap()),
                 winner: None,
+                next: None,
+                moved_at: 0,
+                offered_to: BTreeSet::new(),
                 audience: BTreeMap::from([(session, None)]),
                 ended: false,
                 offered: BTreeSet::new(),
@@ -74,6 +77,23 @@ impl Sim {
         match event.as_str() {
             // The two have called each other; asked again, it is the same call.
             "call:initiate" if watched.winner.as_ref() == Some(&seat) => self.crossed += 1,
+            "call:transfer" => {
+                let is_side = seat == watched.caller || Some(&seat) == watched.winner.as_ref();
+                assert!(is_side && watched.winner.is_some(), "it was not its to hand on");
+                let device = DeviceId::new(data["deviceId"].as_str().unwrap()).unwrap();
+                assert_ne!(device, seat.1, "it has the call already");
+                watched.next = Some((seat.0, device));
+            }
+            "call:accept" if watched.next.as_ref() == Some(&seat) => {
+                watched.next = None;
+                watched.moved_at = id.0;
+                watched.offered.clear();
+                match seat.0 == watched.callee {
+                    true => watched.winner = Some(seat),
+                    false => watched.caller = seat,
+                }
+                self.transferred += 1;
+            }
             "call:accept" | "call:initiate" => {
                 assert_eq!(watched.winner, None, "two devices won");
                 assert_eq!(seat.0, watched.callee);
@@ -83,6 +103,7 @@ impl Sim {
             "call:end" | "call:cancel" | "call:reject" => {
                 let reason = answer["reason"].as_str().unwrap().to_owned();
                 assert_eq!(watched.audience.insert(session, Some(reason)), Some(None));
+                watched.next.take_if(|next| *next == seat);
             }
             "ice:candidate" => self.candidates_taken += 1,
             "signal:offer" => {
@@ -126,18 +147,31 @@ impl Sim {
         let is_caller = seat == watched.caller;
         let is_callee = watched.winner.as_ref().map_or(seat.0 == watched.callee, |w| *w == seat);
         assert!(late || !watched.ended, "something was heard of a call that is over");
+        let is_next = watched.next.as_ref() == Some(&seat);
         if name == "call:ended" {
+            watched.next.take_if(|next| *next == seat);
             let reason = data["reason"].as_str().unwrap().to_owned();
             assert!(seat.0 == watched.caller.0 || seat.0 == watched.callee, "a stranger heard it");
             assert_eq!(watched.audience.insert(session, Some(reason)), Some(None), "told twice");
             return;
         }
         // Another device may have accepted before it came back and heard that it rang.
-        assert!(late || is_caller || is_callee, "{name} went to somebody who is not in the call");
+        let is_shown = match name {
+            "call:incoming" => is_next,
+            "call:state" => watched.offered_to.contains(&session),
+            _ => false,
+        };
+        let is_in_it = is_caller || is_callee || is_shown;
+        assert!(late || is_in_it, "{name} went to somebody who is not in the call");
         match name {
             "call:incoming" => {
-                assert!(late || is_callee && watched.winner.is_none());
-                assert_eq!(watched.audience.insert(session, None), None);
+                let is_handed_on = data["transferFrom"].is_string();
+                assert!(late || is_next && is_handed_on || is_callee && watched.winner.is_none());
+                let before = watched.audience.insert(session, None);
+                assert!(before.is_none() || is_handed_on && before != Some(None), "told twice");
+                if is_handed_on {
+                    watched.offered_to.insert(session);
+                }
                 if !late {
                     self.check_ice(session, data);
                 }
@@ -150,10 +184,15 @@ impl Sim {
             }
             "ice:candidate" | "signal:offer" | "signal:answer" => {
                 let winner = watched.winner.as_ref().expect("relayed before anyone accepted");
-                let from = if is_caller { winner } else { &watched.caller };
+                let from = if seat.0 == watched.caller.0 { winner } else { &watched.caller };
                 assert_eq!(data["from"], json!(from.0));
-                assert_eq!(data["fromDevice"], json!(from.1));
                 let number = data["n"].as_u64().unwrap();
+                if !late {
+                    assert_eq!(data["fromDevice"], json!(from.1));
+                    assert!(number > watched.moved_at, "it was for another device");
+                }
+                let told = &watched.audience[&session];
+                assert_eq!(*told, None, "relayed to somebody for whom the call is over");
                 assert!(watched.relayed.insert(number), "relayed twice");
                 let announced = watched.announced.contains(&(from.0.clone(), address(number)));
                 assert!(announced, "the other side knows an address before the relay does");
@@ -162,11 +201,31 @@ impl Sim {
                 // The session is a new one, which hears of the call this way.
                 watched.audience.entry(session).or_default();
                 assert!(watched.winner.is_some() || is_caller);
+                let remembered = data["candidates"].as_array().unwrap().iter();
+                for sent in remembered.chain(data.get("description")) {
+                    let number = sent["n"].as_u64().unwrap();
+                    assert!(number > watched.moved_at, "it was for another device");
+                }
             }
             "media:updated" | "call:upgrade" | "call:upgraded" | "call:message" => {
                 assert!(watched.winner.is_some(), "{name} before anyone accepted");
             }
-            "call:ringing" | "call:accepted" => assert!(is_caller),
+            "call:ringing" => assert!(late || is_caller || watched.next.is_some()),
+            "call:accepted" => assert!(late || is_caller),
+            "call:transferred" => {
+                assert!(watched.winner.is_some());
+                if data["userId"] == json!(seat.0) {
+                    assert_eq!(data["accepted"], false, "it hears this in another way");
+                } else if !late {
+                    let other =
+                        if is_caller { watched.winner.as_ref() } else { Some(&watched.caller) };
+                    let device = other.map(|seat| json!(seat.1));
+                    assert_eq!(
+                        (&data["accepted"], device),
+                        (&json!(true), Some(data["deviceId"].clone()))
+                    );
+                }
+            }
             "ice:servers" => {
                 assert!(watched.winner.is_some(), "{name} before anyone accepted");
                 if !late {

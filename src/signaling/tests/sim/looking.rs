@@ -15,9 +15,10 @@ impl Sim {
             }
             let record = self.hub.call(self.now, *id);
             let away = &self.away;
-            for (_, told) in call.audience.iter().filter(|(id, _)| !away.contains(id)) {
+            for (session, told) in call.audience.iter().filter(|(id, _)| !away.contains(id)) {
                 let told = told.as_deref().expect("somebody was not told that the call is over");
-                let elsewhere = told == EndReason::AnsweredElsewhere.as_str()
+                let elsewhere = call.offered_to.contains(session)
+                    || told == EndReason::AnsweredElsewhere.as_str()
                     || told == EndReason::RejectedElsewhere.as_str();
                 if let Some(record) = &record {
                     let reason = record.reason.expect("a call that is over has a reason");

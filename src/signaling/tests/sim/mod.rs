@@ -33,7 +33,7 @@ use crate::{
 };
 
 const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
-const DEVICES: [&str; 3] = ["laptop", "phone", "tablet"];
+const DEVICES: [&str; 4] = ["laptop", "phone", "tablet", "desk"];
 const STEPS: usize = 300;
 
 /// Where somebody sits: which device of which user.
@@ -45,10 +45,16 @@ struct Watched {
     callee: UserId,
     /// The device that was told that its accept won.
     winner: Option<Seat>,
+    /// The device that one side hands the call to.
+    next: Option<Seat>,
+    /// When a side changed its device last: the number of the request.
+    moved_at: u64,
+    /// The sessions that a side handed the call to, whatever became of it.
+    offered_to: BTreeSet<SessionId>,
     /// The sessions that know of the call, and why it is over for them once they were told.
     audience: BTreeMap<SessionId, Option<String>>,
     ended: bool,
-    /// The users who made an offer.
+    /// The users who made an offer, since a side changed its device.
     offered: BTreeSet<UserId>,
     /// By sender: the numbers of the candidates that went to the other side.
     relayed: BTreeSet<u64>,
@@ -100,6 +106,7 @@ struct Sim {
     resumed: u64,
     repeated: u64,
     crossed: u64,
+    transferred: u64,
     warned: u64,
     refreshed: u64,
     expired: u64,
@@ -136,8 +143,8 @@ impl Sim {
             token_warning: *[ms(0), ms(10_000), ms(60_000)].choose(&mut rng).unwrap(),
             max_calls_per_user: rng.random_range(1..=3),
             max_calls: rng.random_range(1..=4),
-            max_sessions: rng.random_range(4..=12),
-            max_sessions_per_user: rng.random_range(1..=3),
+            max_sessions: rng.random_range(4..=16),
+            max_sessions_per_user: rng.random_range(1..=4),
             events_per_second: *[0, 0, 5, 50].choose(&mut rng).unwrap(),
             event_burst: rng.random_range(1..=10),
             journal_candidates: rng.random_range(0..=8),
@@ -176,6 +183,7 @@ impl Sim {
             resumed: 0,
             repeated: 0,
             crossed: 0,
+            transferred: 0,
             warned: 0,
             refreshed: 0,
             expired: 0,
@@ -187,7 +195,7 @@ impl Sim {
     }
 
     fn run(&mut self) {
-        for _ in 0..6 {
+        for _ in 0..8 {
             self.open();
         }
         for _ in 0..STEPS {
@@ -289,6 +297,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     let mut ended = BTreeMap::new();
     let (mut relayed, mut resumed, mut repeated, mut crossed) = (0, 0, 0, 0);
     let (mut warned, mut refreshed, mut expired, mut restored) = (0, 0, 0, 0);
+    let mut transferred = 0;
     for seed in seeds.clone() {
         let mut sim = Sim::new(seed);
         sim.run();
@@ -302,6 +311,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         resumed += sim.resumed;
         repeated += sim.repeated;
         crossed += sim.crossed;
+        transferred += sim.transferred;
         warned += sim.warned;
         refreshed += sim.refreshed;
         expired += sim.expired;
@@ -314,8 +324,8 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     println!(
         "{relayed} candidates; {resumed} sessions resumed; {repeated} repeated; {crossed} crossed; {ended:?}"
     );
-    println!("{restored} calls went on after a restart");
-    assert!(restored > 100, "{restored}");
+    println!("{restored} calls went on after a restart; {transferred} were handed on");
+    assert!(restored > 100 && transferred > 100, "{restored} {transferred}");
     assert!(crossed > 50, "{crossed}");
     assert!(resumed > 500 && repeated > 500, "{resumed} {repeated}");
     assert!(relayed > 1000, "{relayed} candidates");

@@ -3,7 +3,7 @@
 use rand::{Rng, seq::IndexedRandom};
 use serde_json::json;
 
-use super::{Sim, address};
+use super::{DEVICES, Sim, address};
 use crate::{
     ids::{CallId, SessionId},
     signaling::{Input, RequestId, RequestName, Word, answered::MessageId},
@@ -23,9 +23,18 @@ impl Sim {
         let (id, call) = live.choose(&mut self.rng)?;
         let members: Vec<_> =
             call.audience.iter().filter(|(_, told)| told.is_none()).map(|(id, _)| *id).collect();
-        let session = *members.choose(&mut self.rng).filter(|id| self.is_here(**id))?;
-        let is_caller = self.sessions.get(&session)?.0 == call.caller.0;
+        let any = members.choose(&mut self.rng).filter(|id| self.is_here(**id));
+        // Whoever is wanted answers soon.
+        let soon = call.next.is_some() && self.rng.random_bool(0.5);
+        let is_next = |id: &&SessionId| call.next.as_ref() == self.sessions.get(id);
+        let wanted = members.iter().find(is_next).filter(|id| self.is_here(**id));
+        let session = *wanted.filter(|_| soon).or(any)?;
+        let seat = self.sessions.get(&session)?;
+        let is_caller = seat.0 == call.caller.0;
         let request = *match (is_caller, &call.winner) {
+            _ if call.next.as_ref() == Some(seat) => {
+                [CallRing, CallAccept, CallAccept, CallReject, CallEnd].choose(&mut self.rng)
+            }
             (true, None) => {
                 [IceCandidate, IceCandidate, SignalOffer, CallCancel].choose(&mut self.rng)
             }
@@ -47,6 +56,9 @@ impl Sim {
                 CallUpgrade,
                 CallMessage,
                 CallStats,
+                CallTransfer,
+                CallTransfer,
+                CallTransfer,
                 CallEnd,
             ]
             .choose(&mut self.rng),
@@ -95,6 +107,14 @@ impl Sim {
             RequestName::CallUpgrade => {
                 data["callType"] = json!(["audio", "video"].choose(&mut self.rng).unwrap());
                 data["accept"] = json!(self.rng.random_bool(0.7));
+            }
+            RequestName::CallTransfer => {
+                let own = &self.sessions[&session];
+                let others =
+                    self.sessions.values().filter(|seat| seat.0 == own.0 && seat.1 != own.1);
+                let others: Vec<_> = others.map(|seat| seat.1.as_str()).collect();
+                let any = if self.rng.random_bool(0.2) { &DEVICES } else { others.as_slice() };
+                data["deviceId"] = json!(any.choose(&mut self.rng).unwrap_or(&"nowhere"));
             }
             RequestName::CallMessage => data["data"] = json!(self.number),
             _ => {}

@@ -30,6 +30,7 @@ impl Sim {
         self.all_restored += self.restored;
         let live = self.calls.values().filter(|call| !call.ended).count() as u64;
         assert_eq!(self.restored, live, "a call was lost with the server");
+        self.calls.values_mut().for_each(|call| call.next = None);
         self.named.clear();
         self.asked_to_hold.clear();
         self.candidates_taken = self.hub.stats().journal_candidates as u64;
