@@ -263,7 +263,12 @@ async fn operators_end_calls_and_sessions() {
 #[test]
 fn the_documents_are_served_as_they_are_in_the_tree() {
     let server = Server::start();
-    let served = server.get("/api/v1/asyncapi.json", None);
-    assert_eq!((served.status, served.header("content-type")), (200, Some("application/json")));
-    assert!(served.body == include_str!("../docs/asyncapi.json"));
+    for (path, document) in [
+        ("/api/v1/asyncapi.json", include_str!("../docs/asyncapi.json")),
+        ("/api/v1/openapi.json", include_str!("../docs/openapi.json")),
+    ] {
+        let served = server.get(path, None);
+        assert_eq!((served.status, served.header("content-type")), (200, Some("application/json")));
+        assert!(served.body == document, "{path}");
+    }
 }

@@ -48,7 +48,6 @@ use axum::{
 use socketioxide::SocketIo;
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use self::ws::{SessionHello, closes};
 use self::{
     app::{App, Phase, Sources},
     counters::Counters,
@@ -62,6 +61,10 @@ pub use self::{
     key_set::KeySource,
     leased::Leased,
     service::{Entrance, HEADER_TIMEOUT, Lease, Service},
+};
+pub(crate) use self::{
+    documents::described,
+    ws::{SessionHello, closes},
 };
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
@@ -197,6 +200,7 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .route("/api/v1/calls/{id}", get(rest::call).delete(rest::hang_up))
         .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
         .route("/api/v1/asyncapi.json", get(documents::asyncapi))
+        .route("/api/v1/openapi.json", get(documents::openapi))
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::map_response(no_store))
         .layer(cors);
