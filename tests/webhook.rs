@@ -8,7 +8,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::{Arc, Mutex, mpsc},
     thread,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use common::{DEADLINE, Server, callbox, identity::Identity, run, websocket};
@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 const SECRET: &str = "north-of-the-river";
+/// The status of an answer that wants a second's rest.
+const BUSY: u16 = 429;
 /// The status of an answer that says that a call is to be held.
 const HOLD: u16 = 299;
 const DELIVERED: &str = "callbox_webhook_events_total{fate=\"delivered\"}";
@@ -141,11 +143,9 @@ fn serve(
             return io::copy(&mut reader, &mut io::sink()).map(drop);
         };
         let body = if status == HOLD { r#"{ "hold": true }"# } else { "ok" };
-        write!(
-            reader.get_mut(),
-            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
+        let rest = if status == BUSY { "retry-after: 1\r\n" } else { "" };
+        let (length, stream) = (body.len(), reader.get_mut());
+        write!(stream, "HTTP/1.1 {status} X\r\n{rest}content-length: {length}\r\n\r\n{body}")?;
     }
 }
 
@@ -255,6 +255,21 @@ async fn a_receiver_with_a_certificate_of_one_s_own_is_trusted_where_that_is_sai
     doubter.wait_for_metric(FAILURES, |failures| failures >= 1.0);
     assert_eq!((doubter.metric(DELIVERED), server.metric(FAILURES)), (0.0, 0.0));
     assert!(came.iter().all(|delivery| delivery.is_signed_with(SECRET)));
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_a_rest_gets_it() {
+    let receiver = Receiver::down();
+    let server = receiver.server(&[]);
+    let mut answers = [BUSY].into_iter();
+    let deliveries = receiver.up(Box::new(move |_| answers.next().or(Some(200))));
+    let (mut alice, _bob) = sign_in(&server).await;
+    initiate(&mut alice, "bob").await;
+    let (first, at) = (next(&deliveries), Instant::now());
+    let second = next(&deliveries);
+    assert_eq!(first.body, second.body);
+    // Of its own it would have come again within half of that.
+    assert!(at.elapsed() >= Duration::from_millis(900), "{:?}", at.elapsed());
 }
 
 #[tokio::test]

@@ -249,10 +249,10 @@ fn tell(outcome: Outcome, words: &str, failing: &mut bool) {
         Outcome::Delivered if *failing => tracing::info!("the webhook takes events again"),
         Outcome::Delivered => {}
         Outcome::Refused => tracing::warn!("the webhook refuses an event: {words}"),
-        Outcome::Failed | Outcome::Down if *failing => {
+        Outcome::Failed | Outcome::Down | Outcome::Busy(_) if *failing => {
             tracing::debug!("an event could not be delivered: {words}");
         }
-        Outcome::Failed | Outcome::Down => {
+        Outcome::Failed | Outcome::Down | Outcome::Busy(_) => {
             tracing::warn!("the webhook does not take events, they wait: {words}");
         }
     }

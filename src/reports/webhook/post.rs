@@ -1,8 +1,8 @@
 //! How an event goes to the receiver.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use axum::http::{Request, StatusCode, Uri, header::CONTENT_TYPE};
+use axum::http::{HeaderMap, Request, StatusCode, Uri, header::CONTENT_TYPE};
 use bytes::Bytes;
 use http_body_util::Full;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::queue::Outcome;
 use crate::{
     auth::WebhookKeys,
     clock::Now,
-    https::{Answer, Client, Failure, Limits},
+    https::{Answer, Client, Failure, Limits, retry_after},
     signaling::ASK_FOR,
 };
 
@@ -37,7 +37,10 @@ impl Post {
     /// Sends an event once, and says in words what went wrong.
     pub async fn send(&self, body: Bytes) -> (Outcome, String) {
         match self.exchange(body, DELIVERY).await {
-            Ok(Answer { status, .. }) => (judge(status), format!("it answers {status}")),
+            Ok(Answer { status, headers, .. }) => {
+                let outcome = judge(status, &headers, SystemTime::now());
+                (outcome, format!("it answers {status}"))
+            }
             Err(failure @ Failure::Connect(_)) => (Outcome::Down, failure.to_string()),
             Err(failure) => (Outcome::Failed, failure.to_string()),
         }
@@ -68,28 +71,49 @@ impl Post {
 
 /// What an answer means. Only what is said of the event itself ends its deliveries: a wrong path or
 /// secret, or a redirection, is for an operator to set right, and no event is to be lost by it.
-fn judge(status: StatusCode) -> Outcome {
+fn judge(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Outcome {
     match status {
         status if status.is_success() => Outcome::Delivered,
         StatusCode::BAD_REQUEST
         | StatusCode::GONE
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Refused,
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Outcome::Down,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let asked = retry_after(headers, now).map(|at| at.duration_since(now));
+            // A moment that is over asks for nothing.
+            asked.and_then(Result::ok).map_or(Outcome::Down, Outcome::Busy)
+        }
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Outcome::Down,
         _ => Outcome::Failed,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::RETRY_AFTER;
+
     use super::*;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    #[test]
+    fn a_receiver_may_say_how_long_it_wants_to_be_left_alone() {
+        let outcome = |status, text: &'static str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            judge(StatusCode::from_u16(status).unwrap(), &headers, NOW)
+        };
+        let minute = Outcome::Busy(Duration::from_secs(60));
+        assert_eq!([429, 503].map(|status| outcome(status, "60")), [minute; 2]);
+        assert_eq!(outcome(503, "Thu, 01 Jan 1970 00:01:00 GMT"), minute);
+        assert_eq!(outcome(503, "Wed, 31 Dec 1969 23:59:59 GMT"), Outcome::Down);
+        assert_eq!(outcome(503, "soon"), Outcome::Down);
+        assert_eq!((outcome(502, "60"), outcome(500, "60")), (Outcome::Down, Outcome::Failed));
+        assert_eq!(outcome(200, "60"), Outcome::Delivered);
+    }
 
     #[test]
     fn only_what_is_about_the_event_ends_its_deliveries() {
-        let outcome = |status| judge(StatusCode::from_u16(status).unwrap());
+        let outcome = |status| judge(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), NOW);
         for (statuses, expected) in [
             (&[200, 201, 202, 204][..], Outcome::Delivered),
             (&[400, 410, 413, 422], Outcome::Refused),
