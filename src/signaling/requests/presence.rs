@@ -19,7 +19,6 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub(in crate::signaling) struct PresenceSubscribeRequest {
     /// Whom: up to 256, in place of those before.
-    #[schema(max_items = 256)]
     user_ids: Vec<UserId>,
 }
 
