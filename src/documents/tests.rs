@@ -63,3 +63,19 @@ fn every_request_and_event_has_its_messages() {
         assert_eq!(says(&format!("{message}.event"), "send", name), 0, "{name}");
     }
 }
+
+/// The table of close codes in the description of the protocol has the codes that there are.
+#[test]
+fn the_close_codes_are_those_of_the_protocol() {
+    const PROTOCOL: &str = include_str!("../../docs/protocol.md");
+    let (_, table) = PROTOCOL.split_once("| close code |").expect("the table");
+    let rows = table.lines().skip(2).map_while(|row| row.strip_prefix("| "));
+    let codes: BTreeSet<u16> = rows
+        .flat_map(|row| row.split(" |").next().unwrap_or_default().split(", "))
+        .map(|code| code.parse().expect("a number"))
+        .collect();
+    assert_eq!(codes, crate::http::closes().into_iter().map(|(code, _)| code).collect());
+    let described = &asyncapi()["channels"]["signaling"]["description"];
+    let described = described.as_str().expect("a text");
+    assert!(codes.iter().all(|code| described.contains(&format!("- {code}: "))), "{described}");
+}
