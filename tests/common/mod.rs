@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod asyncapi;
 pub mod http;
 pub mod identity;
 pub mod json_schema;

@@ -10,7 +10,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest, protocol::CloseFrame},
 };
 
-use super::{Server, within};
+use super::{Server, asyncapi, within};
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -78,7 +78,9 @@ impl Client {
         self.next_id += 1;
         let id = self.next_id;
         self.send(event, Some(id), &data).await;
-        self.answer(id).await
+        let frame = self.answer_frame(id).await;
+        asyncapi::check_answer(event, &frame);
+        frame["data"].clone()
     }
 
     /// The same where the answer must be a success.
@@ -97,14 +99,18 @@ impl Client {
 
     /// Waits for an answer.
     pub async fn answer(&mut self, id: u64) -> Value {
+        self.answer_frame(id).await["data"].clone()
+    }
+
+    async fn answer_frame(&mut self, id: u64) -> Value {
         let known = self.waiting.iter().position(|frame| frame["re"] == id);
         if let Some(frame) = known.and_then(|at| self.waiting.remove(at)) {
-            return frame["data"].clone();
+            return frame;
         }
         loop {
             let frame = self.read().await;
             if frame["re"] == id {
-                return frame["data"].clone();
+                return frame;
             }
             self.waiting.push_back(frame);
         }
@@ -144,7 +150,9 @@ impl Client {
         loop {
             match within("a frame", self.ws.next()).await {
                 Some(Ok(Message::Text(text))) => {
-                    return serde_json::from_str(&text).expect("frames are JSON");
+                    let frame = serde_json::from_str(&text).expect("frames are JSON");
+                    asyncapi::check_event(&frame);
+                    return frame;
                 }
                 Some(Ok(Message::Ping(_))) => {}
                 other => panic!("no frame, but {other:?}"),
