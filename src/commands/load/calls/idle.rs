@@ -5,12 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
+use anyhow::bail;
 use serde::Serialize;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
-use super::{signed_in, users::Users};
+use super::{session::Session, signed_in, users::Users};
 use crate::commands::load::{LoadArgs, process::Process, report::line};
+
+/// How long closing may take.
+const TO_CLOSE: Duration = Duration::from_secs(10);
 
 /// How long after the last session has closed the server's memory is looked at.
 const AFTER_CLOSE: Duration = Duration::from_secs(1);
@@ -43,19 +46,19 @@ pub(super) async fn run(
     });
     let opened = opened.await?;
     let (took, cpu) = (started.elapsed(), process.cpu()?.saturating_sub(cpu));
+    let (over, wait) = watch::channel(());
     let mut idle = JoinSet::new();
-    for mut session in opened {
-        // What comes is read, as any client does.
-        idle.spawn(async move { while session.receive().await.is_ok() {} });
+    for session in opened {
+        idle.spawn(hold(session, wait.clone()));
     }
-    let over = tokio::time::sleep(args.duration);
     tokio::select! {
-        () = over => {}
-        Some(_) = idle.join_next() => {}
+        () = tokio::time::sleep(args.duration) => {}
+        Some(_) = idle.join_next() => bail!("the server has closed a session"),
     }
-    ensure!(idle.len() == sessions, "the server has closed a session");
     let with = process.memory()?;
-    idle.shutdown().await;
+    drop(over);
+    let _ =
+        tokio::time::timeout(TO_CLOSE, async { while idle.join_next().await.is_some() {} }).await;
     let after = process.memory_settled(before, AFTER_CLOSE)?;
     Ok(IdleReport {
         sessions,
@@ -66,6 +69,15 @@ pub(super) async fn run(
         memory_with_sessions: with,
         memory_after: after,
     })
+}
+
+/// Does nothing but read what comes, as any client does, and closes when it is over.
+async fn hold(mut session: Session, mut over: watch::Receiver<()>) {
+    tokio::select! {
+        // Nothing is ever said there; it ends.
+        _ = over.changed() => session.close().await,
+        () = async { while session.receive().await.is_ok() {} } => {}
+    }
 }
 
 impl IdleReport {

@@ -96,16 +96,18 @@ impl Pair {
 
         let wanted = format!(r#"{{"targetUserId":"{callee}","callType":"video"}}"#);
         caller.send("call:initiate", Some(self.calls), &wanted).await?;
-        let incoming = until(callee_session, "call:incoming").await?;
-        times.add(Step::Incoming, due);
-        let id = incoming.call.ok_or(Failure::WRONG)?;
-        // The answer, without which the caller does not know of which call it hears.
-        while caller.receive().await?.event.is_some() {}
+        let incoming = async {
+            let incoming = until(callee_session, Some("call:incoming")).await?;
+            times.add(Step::Incoming, due);
+            incoming.call.ok_or(Failure::WRONG)
+        };
+        // Without the answer the caller does not know of which call it hears.
+        let (id, _) = tokio::try_join!(incoming, until(caller, None))?;
 
         let just_it = format!(r#"{{"callId":"{id}"}}"#);
         let sent = Instant::now();
         callee_session.send("call:accept", None, &just_it).await?;
-        same(&id, until(caller, "call:accepted").await?)?;
+        same(&id, until(caller, Some("call:accepted")).await?)?;
         times.add(Step::Accepted, sent);
 
         describe(caller, callee_session, &id, Kind::Offer, bodies, &mut times).await?;
@@ -113,7 +115,7 @@ impl Pair {
 
         let sent = Instant::now();
         caller.send("call:end", None, &just_it).await?;
-        same(&id, until(callee_session, "call:ended").await?)?;
+        same(&id, until(callee_session, Some("call:ended")).await?)?;
         times.add(Step::Ended, sent);
         times.add(Step::Call, due);
         caller.acknowledge().await?;
@@ -157,11 +159,11 @@ async fn describe(
     Ok(())
 }
 
-/// Waits for an event; others are passed over.
-async fn until(session: &mut Session, name: &str) -> Result<Received, Failure> {
+/// Waits for an event, or without a name for the answer; others are passed over.
+async fn until(session: &mut Session, name: Option<&str>) -> Result<Received, Failure> {
     loop {
         let received = session.receive().await?;
-        if received.event.as_deref() == Some(name) {
+        if received.event.as_deref() == name {
             return Ok(received);
         }
     }
