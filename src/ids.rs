@@ -6,6 +6,10 @@ use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
 
 /// Why a name was refused. The text is fit to be shown to the person who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +49,14 @@ fn check_name(what: &'static str, name: &str, max: usize) -> Result<(), IdError>
     Ok(())
 }
 
+/// The schema of a text.
+fn text_schema(doc: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(doc.trim()))
+}
+
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $what:literal, $max:literal) => {
+        $(#[doc = $doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(Arc<str>);
@@ -99,6 +108,16 @@ macro_rules! name_type {
                 write!(f, "{:?}", &self.0)
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                // The limit is one of bytes: no text of more characters is within it.
+                let text = text_schema(concat!($($doc),*)).min_length(Some(1));
+                text.max_length(Some($max)).into()
+            }
+        }
+
+        impl ToSchema for $name {}
     };
 }
 
@@ -113,8 +132,8 @@ name_type! {
 }
 
 macro_rules! ulid_type {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $what:literal) => {
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(u128);
@@ -163,6 +182,15 @@ macro_rules! ulid_type {
                 fmt::Display::fmt(self, f)
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let format = SchemaFormat::Custom("ulid".into());
+                text_schema(concat!($($doc),*)).format(Some(format)).into()
+            }
+        }
+
+        impl ToSchema for $name {}
     };
 }
 

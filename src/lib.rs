@@ -5,7 +5,9 @@
 //! | floor | module | what lives there |
 //! |---|---|---|
 //! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
+//! | 0 | [`state_dir`] | files that outlast the process |
 //! | 0 | [`sys`] | many datagrams in one system call |
+//! | 0 | [`https`] | HTTP as a client |
 //! | 1 | [`auth`] | every secret: TURN credentials, nonces, tokens |
 //! | 2 | [`turn`], [`signaling`] | the two minds, with no I/O in them |
 //! | 3 | [`relay`] | the data plane: workers and sockets, driving `turn` |
@@ -13,6 +15,7 @@
 //! | 4 | [`http`] | the axum app: both signaling fronts, REST, pages, metrics |
 //! | 5 | [`acceptor`] | every TCP listener: whose connection is it, TLS, certificates |
 //! | 5 | [`config`], [`server`] | flags, environment and file; start, wiring and stop |
+//! | 5 | [`documents`] | what programs read of the API: made from its types |
 //! | 6 | [`commands`] | what the binary can do, one file each |
 //!
 //! `docs/architecture.md` has the drawing.
@@ -22,12 +25,15 @@ pub mod auth;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod documents;
 pub mod http;
+pub mod https;
 pub mod ids;
 pub mod relay;
 pub mod reports;
 pub mod server;
 pub mod signaling;
+pub mod state_dir;
 pub mod stun;
 pub mod sys;
 pub mod turn;

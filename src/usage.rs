@@ -3,7 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The live counters of one allocation. One worker writes; any thread may read.
 #[derive(Debug, Default)]
@@ -37,8 +38,8 @@ fn add(counter: &AtomicU64, bytes: usize) {
     counter.store(counter.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
 }
 
-/// What the relay did for one call, as the `Call` record shows it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+/// What the relay did for one call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RelayUsage {
     /// How many allocations were opened for the call, closed ones included.

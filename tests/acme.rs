@@ -303,7 +303,10 @@ fn what_is_wrong_with_the_options_is_said() {
     for (options, expected) in [
         (&acme[..2], "--acme-domain: it needs --state-dir, too"),
         (&["--acme-email", "a@b.example"], "--acme-email: it needs --acme-domain, too"),
-        (&["--acme-ca-cert", root], "--acme-ca-cert: it needs --acme-domain, too"),
+        (
+            &["--trust-ca", root],
+            "--trust-ca: it needs --acme-domain, --jwt-jwks-url or --webhook-url, too",
+        ),
         (
             &[&acme[..], &["--tls-cert", root, "--tls-key", root]].concat(),
             "--acme-domain: there is --tls-cert already",
@@ -313,11 +316,11 @@ fn what_is_wrong_with_the_options_is_said() {
         (&["--acme-email", "nobody"], "expected one e-mail address"),
         (&["--acme-directory", "http://ca.example"], "expected production, staging or"),
         (&["--acme-domain", NAME, "--state-dir", &file], "inside-a-file: cannot be written: "),
+        (&[&acme[..], &["--trust-ca", "/nowhere"]].concat(), "--trust-ca: /nowhere: No such"),
         (
-            &[&acme[..], &["--acme-ca-cert", "/nowhere"]].concat(),
-            "--acme-ca-cert /nowhere: No such",
+            &[&acme[..], &["--trust-ca", "/dev/null"]].concat(),
+            "/dev/null: no certificate in PEM form",
         ),
-        (&[&acme[..], &["--acme-ca-cert", "/dev/null"]].concat(), "has no certificate in PEM form"),
     ] {
         let output = run(&mut callbox(&[&nowhere[..], options].concat()));
         assert_ne!(output.status, 0, "{options:?}");

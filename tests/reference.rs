@@ -1,5 +1,4 @@
-//! The reference of the options is made from their table: what is in the tree is what the code
-//! says. `CALLBOX_BLESS=1 cargo test --test reference` writes it anew.
+//! The documents that are made from the code: what is in the tree is what the code says. `CALLBOX_BLESS=1 cargo test --test reference` writes it anew.
 
 use std::{env, fs, path::Path};
 
@@ -24,4 +23,19 @@ fn the_reference_is_up_to_date() {
 #[test]
 fn the_annotated_file_is_up_to_date() {
     is_up_to_date("deploy/callbox.toml", &callbox::config::annotated_file());
+}
+
+#[test]
+fn the_types_for_typescript_are_up_to_date() {
+    is_up_to_date("clients/js/events.d.ts", &callbox::documents::typescript());
+}
+
+#[test]
+fn the_document_of_the_events_is_up_to_date() {
+    is_up_to_date("docs/asyncapi.json", &callbox::documents::asyncapi());
+}
+
+#[test]
+fn the_document_of_the_http_api_is_up_to_date() {
+    is_up_to_date("docs/openapi.json", &callbox::documents::openapi());
 }

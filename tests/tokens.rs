@@ -1,8 +1,21 @@
-//! Tokens that expire and are refreshed, over both fronts.
+//! Tokens that expire and are refreshed, over both fronts; and those of an issuer that publishes its
+//! keys.
 
 mod common;
 
-use common::{Server, socketio, websocket};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    thread,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use common::{Server, identity::Identity, socketio, websocket};
+use ring::{
+    rand::SystemRandom,
+    signature::{Ed25519KeyPair, KeyPair},
+};
 use serde_json::{Value, json};
 
 /// A session over either front.
@@ -146,4 +159,66 @@ async fn a_token_says_what_its_bearer_may_do() {
     alice.request("auth:refresh", json!({ "token": server.minted("alice", &[]) })).await;
     let answer = alice.request("call:initiate", call("carol")).await;
     assert!(answer["turnCredentials"].is_object(), "{answer}");
+}
+
+/// A key of an issuer's.
+struct Key(Ed25519KeyPair);
+
+impl Key {
+    fn new() -> Self {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        Self(Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap())
+    }
+
+    fn token(&self, kid: &str) -> String {
+        let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let header = part(json!({ "alg": "EdDSA", "kid": kid }));
+        let message = format!("{header}.{}", part(json!({ "sub": "alice", "exp": now + 60 })));
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(self.0.sign(message.as_bytes()));
+        format!("{message}.{signature}")
+    }
+}
+
+/// Publishes a key over HTTPS; gives where.
+fn publish(key: &Key, kid: &str, identity: Identity) -> String {
+    let x = BASE64_URL_SAFE_NO_PAD.encode(key.0.public_key());
+    let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x }] });
+    let set = set.to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/jwks.json", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = BufReader::new(identity.take(stream));
+            // Whoever does not believe the certificate says nothing.
+            let asked = stream.by_ref().lines().map_while(Result::ok);
+            if asked.take_while(|line| !line.is_empty()).count() > 0 {
+                let length = set.len();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+                stream.get_mut().write_all(format!("{head}{set}").as_bytes()).unwrap();
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn the_keys_of_tokens_are_those_that_their_issuer_publishes() {
+    let (key, stranger, identity) = (Key::new(), Key::new(), Identity::new());
+    let trust = identity.path().to_owned();
+    let url = publish(&key, "2026-11", identity);
+    let server = Server::with(&["--jwt-jwks-url", &url, "--trust-ca", &trust]);
+    let status = |token: &str| server.get("/api/v1/ice-servers", Some(token)).status;
+    assert_eq!(status(&key.token("2026-11")), 200);
+    assert_eq!(status(&stranger.token("2026-11")), 401);
+    assert_eq!(status(&stranger.token("2026-12")), 401);
+    // Those of a shared secret are good as before.
+    assert_eq!(status(&server.minted("bob", &[])), 200);
+
+    // Who does not trust the issuer's certificate takes no key from it.
+    let doubter = Server::with(&["--jwt-jwks-url", &url]);
+    assert_eq!(doubter.get("/api/v1/ice-servers", Some(&key.token("2026-11"))).status, 401);
+    doubter.terminate();
+    let (_, log) = doubter.wait();
+    assert!(log.contains("--jwt-jwks-url: no keys") && log.contains("UnknownIssuer"), "{log}");
 }

@@ -5,18 +5,20 @@ mod common;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::{Arc, Mutex, mpsc},
     thread,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use common::{DEADLINE, Server, callbox, run, websocket};
+use common::{DEADLINE, Server, callbox, identity::Identity, run, websocket};
 use ring::hmac;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 const SECRET: &str = "north-of-the-river";
+/// The status of an answer that wants a second's rest.
+const BUSY: u16 = 429;
 /// The status of an answer that says that a call is to be held.
 const HOLD: u16 = 299;
 const DELIVERED: &str = "callbox_webhook_events_total{fate=\"delivered\"}";
@@ -72,7 +74,11 @@ impl Receiver {
 
     /// The server that reports to it.
     fn server(&self, more: &[&str]) -> Server {
-        let url = format!("http://{}/hook?from=callbox", self.address);
+        self.server_by("http", more)
+    }
+
+    fn server_by(&self, scheme: &str, more: &[&str]) -> Server {
+        let url = format!("{scheme}://{}/hook?from=callbox", self.address);
         let mut args = vec!["--webhook-url", &url, "--webhook-secret", SECRET];
         args.extend(more);
         Server::with(&args)
@@ -80,15 +86,24 @@ impl Receiver {
 
     /// From now on it answers; whatever comes is given out, before it is answered.
     fn up(self, answer: Answer) -> mpsc::Receiver<Delivery> {
+        self.up_as(None, answer)
+    }
+
+    /// The same under TLS.
+    fn up_as(self, identity: Option<Identity>, answer: Answer) -> mpsc::Receiver<Delivery> {
         self.socket.listen(128).unwrap();
         let listener = TcpListener::from(self.socket);
         let (sender, deliveries) = mpsc::channel();
         let answer = Arc::new(Mutex::new(answer));
+        let identity = Arc::new(identity);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (sender, answer) = (sender.clone(), answer.clone());
+                let (sender, answer, identity) = (sender.clone(), answer.clone(), identity.clone());
                 // A client that goes away in the middle is its own affair.
-                thread::spawn(move || serve(&stream, &sender, &answer).ok());
+                thread::spawn(move || match &*identity {
+                    Some(identity) => serve(identity.take(stream), &sender, &answer).ok(),
+                    None => serve(stream, &sender, &answer).ok(),
+                });
             }
         });
         deliveries
@@ -97,7 +112,7 @@ impl Receiver {
 
 /// Answers the requests of a connection.
 fn serve(
-    stream: &TcpStream,
+    stream: impl Read + Write,
     sender: &mpsc::Sender<Delivery>,
     answer: &Mutex<Answer>,
 ) -> io::Result<()> {
@@ -127,9 +142,10 @@ fn serve(
             // Until the other side has had enough.
             return io::copy(&mut reader, &mut io::sink()).map(drop);
         };
-        let mut stream = stream;
         let body = if status == HOLD { r#"{ "hold": true }"# } else { "ok" };
-        write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())?;
+        let rest = if status == BUSY { "retry-after: 1\r\n" } else { "" };
+        let (length, stream) = (body.len(), reader.get_mut());
+        write!(stream, "HTTP/1.1 {status} X\r\n{rest}content-length: {length}\r\n\r\n{body}")?;
     }
 }
 
@@ -222,6 +238,38 @@ async fn an_event_that_failed_comes_again_as_it_was_and_before_the_next() {
     assert!(came.iter().all(|it| it.is_signed_with(SECRET) && it.is_signed_with("south")));
     server.wait_for_metric(DELIVERED, |delivered| delivered == 2.0);
     assert_eq!((server.metric(REFUSED), server.metric(FAILURES)), (1.0, 2.0));
+}
+
+#[tokio::test]
+async fn a_receiver_with_a_certificate_of_one_s_own_is_trusted_where_that_is_said() {
+    let (receiver, identity) = (Receiver::down(), Identity::new());
+    let doubter = receiver.server_by("https", &[]);
+    let server = receiver.server_by("https", &["--trust-ca", identity.path()]);
+    let deliveries = receiver.up_as(Some(identity), Box::new(|_| Some(200)));
+    for server in [&doubter, &server] {
+        let mut alice = websocket::Client::sign_in(server, "alice").await;
+        initiate(&mut alice, "nobody").await;
+    }
+    let came = [next(&deliveries), next(&deliveries)];
+    server.wait_for_metric(DELIVERED, |delivered| delivered == 2.0);
+    doubter.wait_for_metric(FAILURES, |failures| failures >= 1.0);
+    assert_eq!((doubter.metric(DELIVERED), server.metric(FAILURES)), (0.0, 0.0));
+    assert!(came.iter().all(|delivery| delivery.is_signed_with(SECRET)));
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_a_rest_gets_it() {
+    let receiver = Receiver::down();
+    let server = receiver.server(&[]);
+    let mut answers = [BUSY].into_iter();
+    let deliveries = receiver.up(Box::new(move |_| answers.next().or(Some(200))));
+    let (mut alice, _bob) = sign_in(&server).await;
+    initiate(&mut alice, "bob").await;
+    let (first, at) = (next(&deliveries), Instant::now());
+    let second = next(&deliveries);
+    assert_eq!(first.body, second.body);
+    // Of its own it would have come again within half of that.
+    assert!(at.elapsed() >= Duration::from_millis(900), "{:?}", at.elapsed());
 }
 
 #[tokio::test]

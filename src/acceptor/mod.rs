@@ -13,7 +13,6 @@
 
 pub mod acme;
 mod certificates;
-mod client_tls;
 mod connection;
 mod listeners;
 mod pair;
@@ -26,7 +25,6 @@ use ipnet::IpNet;
 
 pub use self::{
     certificates::{CertificateError, CertificateSource, Certificates},
-    client_tls::client_config,
     listeners::{Acceptor, Listener},
 };
 use crate::{http, relay::NewStream};

@@ -21,7 +21,8 @@ pub use access_tokens::testing;
 pub use access_tokens::{AccessTokenKey, AccessTokenKeyError};
 pub use api_key::ApiKeys;
 pub use jwt::{
-    Grants, Identity, PublicKeyError, TokenError, TokenKeys, TokenMinter, TokenVerifier,
+    Grants, Identity, KeySetError, PublicKeyError, PublishedKeys, TokenError, TokenKeys,
+    TokenMinter, TokenVerifier,
 };
 pub use long_term_key::LongTermKey;
 pub use secret::Secret;

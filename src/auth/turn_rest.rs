@@ -7,6 +7,7 @@ use std::{fmt::Write, time::Duration};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ring::hmac;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Secret;
 use crate::{
@@ -14,8 +15,8 @@ use crate::{
     ids::{CallId, UserId},
 };
 
-/// What a client needs to use the relay; the seed's `turnCredentials`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What a client needs to use the relay: `turnCredentials` in payloads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TurnCredentials {
     /// `<unix expiry>:<user>`, or `<unix expiry>:<user>:<callId>` for the time of one call.
     pub username: String,

@@ -65,7 +65,8 @@ pub enum ConfigError {
         "no key for tokens. Either share a secret with your back end: make one with\n\n    openssl \
          rand -base64 32\n\nand give it as CALLBOX_JWT_SECRET or as `jwt-secret` in the \
          configuration file. Or give the public key that your back end's tokens verify with as \
-         --jwt-public-key FILE. Or try things out first: --dev generates one."
+         --jwt-public-key FILE, or where its keys are published as --jwt-jwks-url URL. \
+         Or try things out first: --dev generates one."
     )]
     NoTokenKey,
     /// A command needs the secret that signs tokens.

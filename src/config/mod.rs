@@ -5,6 +5,7 @@
 
 mod error;
 mod file;
+mod https;
 mod layers;
 mod options;
 mod reference;
@@ -17,6 +18,7 @@ mod values;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    path::PathBuf,
     thread,
     time::Duration,
 };
@@ -61,6 +63,8 @@ pub struct Config {
     pub signaling: signaling::Config,
     /// Who is told of calls.
     pub reports: ReportsConfig,
+    /// Where live calls are kept while the server is restarted.
+    pub state_dir: Option<PathBuf>,
     /// The realm of TURN credentials.
     pub realm: String,
     /// The secrets to hand out, if this is `--dev`.
@@ -109,7 +113,9 @@ impl Config {
                 secret.expose().len()
             ));
         }
-        let tokens = options.tokens.verifier(&jwt)?;
+        let https = https::client(&options)?;
+        let key_source = options.tokens.key_source(&https);
+        let tokens = options.tokens.verifier(&jwt, key_source.as_ref())?;
         let dev_secrets = match (dev, &auth[..], &jwt[..], &api[..]) {
             (true, [auth, ..], [jwt, ..], [api, ..]) => {
                 Some(DevSecrets { auth: auth.clone(), jwt: jwt.clone(), api: api.clone() })
@@ -125,11 +131,12 @@ impl Config {
             .with_access_tokens(access_token_keys);
         Ok(Self {
             http_listen: http_address(&options)?,
-            acceptor: tls::acceptor_config(&options, &mut warnings)?,
-            http: http_config(&options, tokens, ApiKeys::new(api), minter),
+            acceptor: tls::acceptor_config(&options, &https, &mut warnings)?,
+            http: http_config(&options, tokens, key_source, ApiKeys::new(api), minter),
             relay: relay_config(&options, turn_auth)?,
             signaling: signaling_config(&options, turn_secrets),
-            reports: options.reports.config()?,
+            reports: options.reports.config(&https)?,
+            state_dir: options.run.state_dir.clone(),
             realm,
             dev: dev_secrets,
             ready_json: options.run.ready_json,
@@ -192,12 +199,14 @@ fn http_address(options: &Options) -> Result<SocketAddr, ConfigError> {
 fn http_config(
     options: &Options,
     tokens: TokenVerifier,
+    key_source: Option<http::KeySource>,
     api_keys: ApiKeys,
     dev: Option<TokenMinter>,
 ) -> http::Config {
     let limits = &options.signaling;
     http::Config {
         tokens,
+        key_source,
         api_keys,
         allow_origins: options.addresses.allow_origin.clone(),
         max_message: limits.max_message.0,
@@ -275,6 +284,7 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         max_metadata: set.max_metadata.0,
         ended_calls: set.ended_calls,
         ended_calls_for: set.ended_calls_for.0,
+        keep_calls: options.run.state_dir.is_some(),
         announce_peers: options.relay.relay_policy == RelayPolicy::Signaled,
         report_calls: options.reports.is_wanted(),
         ask_to_hold: options.reports.webhook_url.is_some(),

@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 use super::values::{
     CaDirectory, Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, domain,
-    email, log_filter, network, origin, secret, socket_address, webhook_url,
+    email, https_url, log_filter, network, origin, secret, socket_address,
 };
 use crate::{acceptor::acme, auth::Secret, http, relay, reports::webhook, signaling, turn};
 
@@ -173,6 +173,18 @@ pub struct TlsOptions {
     #[arg(long, env = "CALLBOX_PROXY_PROTOCOL", value_name = "NETWORK", value_delimiter = ',',
           value_parser = network)]
     pub proxy_protocol: Vec<IpNet>,
+
+    /// A PEM file with certificates to trust besides those that browsers trust, where the server
+    /// itself asks over HTTPS.
+    ///
+    /// For a CA of your own: with --acme-directory, --jwt-jwks-url and --webhook-url. It is read at the
+    /// start.
+    ///
+    /// Default: none
+    ///
+    /// Example: `/etc/callbox/our-ca.pem`
+    #[arg(long, env = "CALLBOX_TRUST_CA", value_name = "FILE")]
+    pub trust_ca: Option<PathBuf>,
 }
 
 /// A certificate that is ordered and renewed.
@@ -210,14 +222,6 @@ pub struct AcmeOptions {
           default_value_t = CaDirectory::Production)]
     pub acme_directory: CaDirectory,
 
-    /// A PEM file with the roots that the CA's own HTTPS is verified with.
-    ///
-    /// For a CA of your own. Without it, those are trusted that browsers trust.
-    ///
-    /// Example: `/etc/callbox/our-ca.pem`
-    #[arg(long, env = "CALLBOX_ACME_CA_CERT", value_name = "FILE")]
-    pub acme_ca_cert: Option<PathBuf>,
-
     /// How long to wait before an order that failed is tried again.
     ///
     /// Each further pause is four times as long, up to six hours, or as long as the CA asks for.
@@ -225,16 +229,6 @@ pub struct AcmeOptions {
     #[arg(long, env = "CALLBOX_ACME_RETRY", value_name = "DURATION",
           default_value_t = Period(acme::RETRY), value_parser = at_least_a_second)]
     pub acme_retry: Period,
-
-    /// A directory for what must outlast the process: the account at the CA, and the certificate
-    /// with its key.
-    ///
-    /// It is made where it is missing. Its files are readable by their owner alone. Two servers
-    /// need one each.
-    ///
-    /// Example: `/var/lib/callbox`
-    #[arg(long, env = "CALLBOX_STATE_DIR", value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
 }
 
 /// The secrets behind TURN credentials.
@@ -331,6 +325,19 @@ pub struct TokenOptions {
     /// Example: `/etc/callbox/jwt.pub.pem`
     #[arg(long, env = "CALLBOX_JWT_PUBLIC_KEY", value_name = "FILE", value_delimiter = ',')]
     pub jwt_public_key: Vec<PathBuf>,
+
+    /// Where the public keys of tokens are published, as a JSON Web Key Set (RFC 7517).
+    ///
+    /// For an identity provider that changes its keys by itself: those for RS256, ES256 and EdDSA
+    /// are used, up to 32 in 64 KiB. They are fetched at the start, every hour, and when a token
+    /// names one that is not known, but then at most every ten seconds. The server starts without
+    /// them, too, and tries again; meanwhile it takes what other keys have signed. Set
+    /// --jwt-audience as well, since such a provider signs for others. Plain HTTP goes to this machine
+    /// only.
+    ///
+    /// Example: `https://login.example.com/.well-known/jwks.json`
+    #[arg(long, env = "CALLBOX_JWT_JWKS_URL", value_name = "URL", value_parser = https_url)]
+    pub jwt_jwks_url: Option<Uri>,
 
     /// The iss that a token must carry.
     ///
@@ -693,7 +700,7 @@ pub struct ReportOptions {
     /// Default: none
     ///
     /// Example: `https://app.example.com/callbox`
-    #[arg(long, env = "CALLBOX_WEBHOOK_URL", value_name = "URL", value_parser = webhook_url)]
+    #[arg(long, env = "CALLBOX_WEBHOOK_URL", value_name = "URL", value_parser = https_url)]
     pub webhook_url: Option<Uri>,
 
     /// The secret that events are signed with; may be given more than once.
@@ -738,6 +745,24 @@ pub struct RunOptions {
           require_equals = true, default_missing_value = "true", default_value = "false",
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub ready_json: bool,
+
+    /// A directory for what must outlast the process: live calls while the server is restarted, and with
+    /// --acme-domain the account at the CA and the certificate with its key.
+    ///
+    /// Without it, calls end with `server_shutdown` when the server stops. With it they go on in the
+    /// server that is started next: their sides have --reconnect-grace to come back, and media that
+    /// does not go through the relay never stops. For that, tokens and relay credentials must outlast
+    /// the restart, too: set --jwt-secret and --auth-secret. What the sides of a call have yet to get
+    /// from each other is kept with it.
+    ///
+    /// It is made where it is missing. Its files are readable by their owner alone. Two servers
+    /// need one each.
+    ///
+    /// Default: none
+    ///
+    /// Example: `/var/lib/callbox`
+    #[arg(long, env = "CALLBOX_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
 
     /// Stop by itself after this time.
     ///

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{ConfigError, ReportOptions, secrets::first_line};
 use crate::{
     auth::WebhookKeys,
+    https::Client,
     reports::{Config, Target, webhook},
 };
 
@@ -19,16 +20,16 @@ impl ReportOptions {
     /// # Errors
     /// [`ConfigError`] if a secret cannot be read, or there is one without a webhook or the other way
     /// round.
-    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+    pub(super) fn config(&self, client: &Client) -> Result<Config, ConfigError> {
         let target = |path: &PathBuf| match path.as_os_str() == "-" {
             true => Target::Stdout,
             false => Target::File(path.clone()),
         };
         let records = self.call_records.as_ref().map(target);
-        Ok(Config { records, webhook: self.webhook()? })
+        Ok(Config { records, webhook: self.webhook(client)? })
     }
 
-    fn webhook(&self) -> Result<Option<webhook::Config>, ConfigError> {
+    fn webhook(&self, client: &Client) -> Result<Option<webhook::Config>, ConfigError> {
         let lone =
             |option, reason: &str| Err(ConfigError::Option { option, reason: reason.to_owned() });
         let Some(url) = self.webhook_url.clone() else {
@@ -50,6 +51,11 @@ impl ReportOptions {
             return lone("webhook-url", reason);
         }
         let keys = WebhookKeys::new(&secrets);
-        Ok(Some(webhook::Config { url, keys, queue_bytes: self.webhook_queue.0 }))
+        Ok(Some(webhook::Config {
+            url,
+            client: client.clone(),
+            keys,
+            queue_bytes: self.webhook_queue.0,
+        }))
     }
 }

@@ -3,8 +3,13 @@
 use std::{fs, path::Path};
 
 use super::{ApiOptions, ConfigError, CredentialOptions, TokenOptions, TurnUserOptions};
-use crate::auth::{
-    AccessTokenKey, AccessTokenKeyError, Secret, TokenKeys, TokenMinter, TokenVerifier,
+use crate::{
+    auth::{
+        AccessTokenKey, AccessTokenKeyError, PublishedKeys, Secret, TokenKeys, TokenMinter,
+        TokenVerifier,
+    },
+    http::KeySource,
+    https::Client,
 };
 
 impl CredentialOptions {
@@ -70,11 +75,22 @@ impl TokenOptions {
         }
     }
 
-    /// What checks tokens, with these shared secrets and the configured public keys.
+    /// Where published keys come from, if they are to be used, and who fetches them.
+    pub(super) fn key_source(&self, client: &Client) -> Option<KeySource> {
+        let url = self.jwt_jwks_url.clone()?;
+        Some(KeySource { url, keys: PublishedKeys::default(), client: client.clone() })
+    }
+
+    /// What checks tokens, with these shared secrets, the configured public keys and those that are
+    /// published.
     ///
     /// # Errors
     /// [`ConfigError`] if a key's file cannot be read or used, or there is no key at all.
-    pub fn verifier(&self, secrets: &[Secret]) -> Result<TokenVerifier, ConfigError> {
+    pub fn verifier(
+        &self,
+        secrets: &[Secret],
+        published: Option<&KeySource>,
+    ) -> Result<TokenVerifier, ConfigError> {
         let mut keys = TokenKeys::default();
         for secret in secrets {
             keys.add_secret(secret);
@@ -84,6 +100,9 @@ impl TokenOptions {
                 .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
             keys.add_public_key(&pem)
                 .map_err(|source| ConfigError::PublicKey { path: path.clone(), source })?;
+        }
+        if let Some(source) = published {
+            keys.add_published(&source.keys);
         }
         match keys.is_empty() {
             true => Err(ConfigError::NoTokenKey),

@@ -6,6 +6,8 @@ use tempfile::NamedTempFile;
 use super::*;
 
 #[derive(Debug, Parser)]
+// One is made at a time.
+#[expect(clippy::large_enum_variant)]
 enum Cli {
     Serve(Box<Options>),
     /// Shares some options with the server and has a `--user` of its own.

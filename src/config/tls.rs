@@ -1,13 +1,17 @@
 //! From options to TLS: where the certificate is from, and who stands in front of the server.
 
 use super::{ConfigError, Options, loopback_only};
-use crate::acceptor::{self, CertificateSource, acme};
+use crate::{
+    acceptor::{self, CertificateSource, acme},
+    https::Client,
+};
 
 /// The port that a CA comes to (RFC 8737 §3).
 const HTTPS_PORT: u16 = 443;
 
 pub(super) fn acceptor_config(
     options: &Options,
+    https: &Client,
     warnings: &mut Vec<String>,
 ) -> Result<acceptor::Config, ConfigError> {
     let (tls, dev) = (&options.tls, options.source.dev);
@@ -15,7 +19,7 @@ pub(super) fn acceptor_config(
         loopback_only("tls-listen", *address, dev)?;
     }
     let from_files = from_files(options)?;
-    let certificate = match (from_files, by_acme(options)?) {
+    let certificate = match (from_files, by_acme(options, https)?) {
         (Some(_), Some(_)) => {
             let reason = "there is --tls-cert already: a certificate is either from files or from \
                           a CA";
@@ -59,18 +63,17 @@ fn from_files(options: &Options) -> Result<Option<CertificateSource>, ConfigErro
     }
 }
 
-fn by_acme(options: &Options) -> Result<Option<CertificateSource>, ConfigError> {
+fn by_acme(options: &Options, https: &Client) -> Result<Option<CertificateSource>, ConfigError> {
+    let state_dir = &options.run.state_dir;
     let options = &options.acme;
     if options.acme_domain.is_empty() {
-        let lone = match options {
-            _ if options.acme_email.is_some() => "acme-email",
-            _ if options.acme_ca_cert.is_some() => "acme-ca-cert",
-            _ => return Ok(None),
-        };
+        if options.acme_email.is_none() {
+            return Ok(None);
+        }
         let reason = "it needs --acme-domain, too: without a name there is nothing to order";
-        return Err(ConfigError::Option { option: lone, reason: reason.to_owned() });
+        return Err(ConfigError::Option { option: "acme-email", reason: reason.to_owned() });
     }
-    let Some(state_dir) = options.state_dir.clone() else {
+    let Some(state_dir) = state_dir.clone() else {
         let reason = "it needs --state-dir, too: a certificate that is not kept would be ordered \
                       anew at each start, and CAs allow that a few times a week";
         return Err(ConfigError::Option { option: "acme-domain", reason: reason.to_owned() });
@@ -82,7 +85,7 @@ fn by_acme(options: &Options) -> Result<Option<CertificateSource>, ConfigError> 
         domains,
         email: options.acme_email.clone(),
         directory: options.acme_directory.url().to_owned(),
-        ca_certificate: options.acme_ca_cert.clone(),
+        https: https.clone(),
         state_dir,
         retry: options.acme_retry.0,
     })))

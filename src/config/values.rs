@@ -127,7 +127,7 @@ impl CaDirectory {
 impl FromStr for CaDirectory {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let uri = || axum::http::Uri::from_str(text).ok();
+        let uri = || Uri::from_str(text).ok();
         match text {
             "production" => Ok(Self::Production),
             "staging" => Ok(Self::Staging),
@@ -238,25 +238,27 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads the address of a webhook. What is sent there is about people, so it goes over TLS or stays on
-/// this machine.
-pub(super) fn webhook_url(text: &str) -> Result<Uri, String> {
-    let uri: Option<Uri> = text.parse().ok();
-    let host = |uri: &Uri| uri.host().map(|host| host.trim_matches(['[', ']']).to_owned());
-    let is_here = |host: String| match host.parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback(),
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
-    };
-    let fits = |uri: &Uri| match (uri.scheme_str(), host(uri), uri.authority()) {
-        (Some("https"), Some(_), Some(authority)) => !authority.as_str().contains('@'),
-        (Some("http"), Some(host), Some(authority)) => {
-            is_here(host) && !authority.as_str().contains('@')
+/// Reads an address that the server asks by itself. What is sent there is about people, and what comes
+/// from there says who they are, so it goes over TLS or stays on this machine.
+pub(super) fn https_url(text: &str) -> Result<Uri, String> {
+    let is_here = |uri: &Uri| {
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        match host.parse::<IpAddr>() {
+            Ok(ip) => ip.is_loopback(),
+            Err(_) => host.eq_ignore_ascii_case("localhost"),
         }
-        _ => false,
     };
-    uri.filter(fits).ok_or_else(|| {
-        "expected an address such as https://app.example.com/callbox, without a user in it; http:// \
-         is for loopback addresses only"
+    let fits = |uri: &Uri| {
+        let is_safe = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => is_here(uri),
+            _ => false,
+        };
+        is_safe && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+    };
+    text.parse().ok().filter(fits).ok_or_else(|| {
+        "expected an address such as https://app.example.com/path, without a user in it; http:// is \
+         for loopback addresses only"
             .into()
     })
 }
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn events_go_over_tls_or_stay_here() {
+    fn what_is_asked_goes_over_tls_or_stays_here() {
         for good in [
             "https://app.example.com/callbox?from=a",
             "https://[2001:db8::1]:8443",
@@ -363,7 +365,7 @@ mod tests {
             "http://[::1]:9000/",
             "http://localhost/hook",
         ] {
-            assert!(webhook_url(good).is_ok(), "{good}");
+            assert!(https_url(good).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -376,7 +378,7 @@ mod tests {
             "https://user:word@app.example.com/",
             "ftp://127.0.0.1/",
         ] {
-            assert!(webhook_url(bad).is_err(), "{bad}");
+            assert!(https_url(bad).is_err(), "{bad}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::{Notify, watch};
 
-use super::{Config, counters::Counters, hub_task::HubHandle, origins::Origins};
+use super::{Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, origins::Origins};
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     clock::Now,
@@ -41,6 +41,8 @@ pub(super) struct Sources {
 pub(super) struct App {
     pub hub: HubHandle,
     pub tokens: TokenVerifier,
+    /// Its published keys, if it has some.
+    pub key_set: Option<KeySet>,
     pub api_keys: ApiKeys,
     pub origins: Origins,
     pub max_message: usize,
@@ -121,6 +123,7 @@ impl App {
         Self {
             hub,
             tokens: config.tokens,
+            key_set: config.key_source.map(KeySet::start),
             api_keys: config.api_keys,
             origins: Origins::new(config.allow_origins),
             max_message: config.max_message,

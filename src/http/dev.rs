@@ -101,7 +101,7 @@ pub(super) async fn token(
     let bearer = Identity { user: request.user_id, name: request.name, expires, grants };
     let token = minter.mint(&bearer, now);
     // Told now, and not when it is used.
-    app.authenticate(&token)?;
+    app.authenticate(&token).await?;
     Ok(Json(json!({ "token": token })))
 }
 
@@ -110,7 +110,7 @@ pub(super) async fn online(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
-    rest::user(&app, &headers)?;
+    rest::user(&app, &headers).await?;
     let users = app.hub.view(|hub, _| hub.online_users().collect::<Vec<_>>()).await;
     let users = users.ok_or_else(ApiError::stopping)?;
     Ok(Json(json!({ "users": users })))

@@ -20,7 +20,7 @@ use crate::{
     reports,
     signaling::{
         Answer, CallReport, CloseReason, Event, Hub, Input, MAX_REPLAY, MAX_REPLAY_WEIGHT, Output,
-        RequestId, Resume, weigh,
+        RequestId, Resume, SavedCalls, weigh,
     },
 };
 
@@ -274,22 +274,23 @@ impl HubHandle {
     }
 }
 
-/// Starts the task. It ends when the last handle is dropped; `reports` are let go of once the relay has
-/// stopped, since that makes the last of them. `max_message` is how long a message of
+/// Starts the task. It ends when the last handle is dropped and the relay has stopped; once the relay has stopped, `saved_calls`
+/// gets the calls that there still are, and `reports` are let go of, since that makes the last of them. `max_message` is how long a message of
 /// a client may be, in bytes.
 pub(super) fn spawn(
     hub: Hub,
     relay: RelayInbox,
     tell_relay: TellRelay,
     reports: reports::Inbox,
+    saved_calls: oneshot::Sender<SavedCalls>,
     counters: Arc<Counters>,
     max_message: usize,
 ) -> HubHandle {
     let (sender, commands) = mpsc::channel(QUEUE);
     let connections = Connections::default();
-    let reports = Some(reports);
+    let (reports, saved_calls) = (Some(reports), Some(saved_calls));
     let this = sender.downgrade();
-    let task = HubTask { hub, this, connections, tell_relay, reports, counters };
+    let task = HubTask { hub, this, connections, tell_relay, reports, saved_calls, counters };
     tokio::spawn(task.run(commands, relay.0));
     // What a session that goes on has missed comes all at once.
     let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
@@ -304,6 +305,8 @@ struct HubTask {
     tell_relay: TellRelay,
     /// None once the relay has stopped.
     reports: Option<reports::Inbox>,
+    /// None, too.
+    saved_calls: Option<oneshot::Sender<SavedCalls>>,
     counters: Arc<Counters>,
 }
 
@@ -313,7 +316,9 @@ impl HubTask {
         mut commands: mpsc::Receiver<Command>,
         mut relay: mpsc::Receiver<Input>,
     ) {
-        loop {
+        let mut is_open = true;
+        // The relay stops last, and has the last numbers.
+        while is_open || self.reports.is_some() {
             let due = self.hub.next_timeout();
             let timer = async {
                 match due {
@@ -322,15 +327,19 @@ impl HubTask {
                 }
             };
             tokio::select! {
-                command = commands.recv() => match command {
+                command = commands.recv(), if is_open => match command {
                     Some(command) => self.apply(command),
-                    None => return,
+                    None => is_open = false,
                 },
                 input = relay.recv(), if self.reports.is_some() => {
                     let stopped = input.is_none();
                     self.hub.handle(Now::read(), input.unwrap_or(Input::RelayStopped));
                     if stopped {
                         self.put_out_all();
+                        // With all that was relayed for them. If nobody keeps calls, they are over.
+                        if let Some(saved_calls) = self.saved_calls.take() {
+                            let _ = saved_calls.send(self.hub.saved_calls());
+                        }
                         self.reports = None;
                     }
                 }

@@ -80,6 +80,7 @@ mod tests {
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        sync::oneshot,
         task::JoinHandle,
         time::{Instant, sleep, timeout},
     };
@@ -100,6 +101,7 @@ mod tests {
     fn server() -> Server {
         let config = Config {
             tokens: TokenVerifier::new(TokenKeys::default(), None, None),
+            key_source: None,
             api_keys: ApiKeys::new(Vec::new()),
             allow_origins: Vec::new(),
             max_message: 1000,
@@ -117,6 +119,7 @@ mod tests {
             relay_metrics: Box::new(Default::default),
             relay_is_whole: Box::new(|| true),
             reports: reports::Reports::start(reports::Config::default()).expect("there are none").1,
+            saved_calls: oneshot::channel().0,
             report_metrics: Box::new(Default::default),
             certificate_expiry: None,
         };

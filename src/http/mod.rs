@@ -5,20 +5,26 @@
 //! |---|---|
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `hub_task` | the task that owns the hub |
+//! | `key_set` | the keys of tokens that somebody publishes |
 //! | `session` | what both fronts do alike |
 //! | `ws/` | the plain WebSocket front |
 //! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
 //! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
+//! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
+//! | `client` | the client for web pages, as a module to import |
 //! | `dev` | what only `--dev` serves |
 
 mod app;
+mod client;
 mod connections;
 mod counters;
 mod dev;
+mod documents;
 mod error;
 mod gate;
 mod hub_task;
+mod key_set;
 mod leased;
 mod limits;
 mod metrics;
@@ -40,7 +46,7 @@ use axum::{
     routing::{any, get, post},
 };
 use socketioxide::SocketIo;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use self::{
     app::{App, Phase, Sources},
@@ -52,13 +58,18 @@ use self::{
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
+    key_set::KeySource,
     leased::Leased,
     service::{Entrance, HEADER_TIMEOUT, Lease, Service},
+};
+pub(crate) use self::{
+    documents::described,
+    ws::{SessionHello, closes},
 };
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     reports,
-    signaling::{Hub, Input},
+    signaling::{Hub, Input, SavedCalls},
 };
 
 /// The longest message that a client may send by default, in bytes.
@@ -78,6 +89,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Config {
     /// What checks users' tokens.
     pub tokens: TokenVerifier,
+    /// Where its published keys come from, if it has some.
+    pub key_source: Option<KeySource>,
     /// What opens the pages for back ends.
     pub api_keys: ApiKeys,
     /// The origins of web pages that may connect; none means that all may.
@@ -110,6 +123,8 @@ pub struct Wiring {
     pub tell_relay: TellRelay,
     /// Where the steps of calls are reported.
     pub reports: reports::Inbox,
+    /// Where the live calls go that the hub still has once the relay has stopped.
+    pub saved_calls: oneshot::Sender<SavedCalls>,
     /// Asked for the relay's numbers.
     pub relay_metrics: RelayMetrics,
     /// Asked whether the relay serves all its clients.
@@ -130,6 +145,7 @@ impl Server {
             wiring.relay_inbox,
             wiring.tell_relay,
             wiring.reports,
+            wiring.saved_calls,
             counters.clone(),
             config.max_message,
         );
@@ -183,11 +199,14 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .route("/api/v1/calls", get(rest::calls))
         .route("/api/v1/calls/{id}", get(rest::call).delete(rest::hang_up))
         .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
+        .route("/api/v1/asyncapi.json", get(documents::asyncapi))
+        .route("/api/v1/openapi.json", get(documents::openapi))
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::map_response(no_store))
         .layer(cors);
     let mut router = Router::new()
         .route("/ws", any(ws::upgrade))
+        .route("/callbox.js", get(client::module))
         .route("/healthz", get(rest::health))
         .route("/readyz", get(rest::ready))
         .route("/metrics", get(metrics::page));

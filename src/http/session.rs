@@ -1,6 +1,7 @@
 //! What both fronts do alike: authenticate, open, forward, deliver.
 
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     app::{App, Running},
@@ -11,7 +12,10 @@ use crate::{
     auth::{Identity, TokenError},
     clock::Now,
     ids::{DeviceId, SessionId, UserId},
-    signaling::{CloseReason, ErrorCode, Input, RequestError, RequestId, RequestName, Resume},
+    signaling::{
+        AuthRefreshRequest, CloseReason, ErrorCode, ErrorEvent, EventError, EventErrorCode, Input,
+        RequestError, RequestId, RequestName, Resume,
+    },
 };
 
 /// One connection's session with the hub. Dropping it tells the hub that the connection is gone.
@@ -38,17 +42,25 @@ pub(super) enum Next {
 }
 
 impl App {
-    /// Says who the bearer of a token is.
-    pub fn authenticate(&self, token: &str) -> Result<Identity, RequestError> {
-        self.identify(token).inspect_err(|error| self.counters.errors(error.code).add())
+    /// Says who the bearer of a token is. That takes a moment where its key must be fetched.
+    pub async fn authenticate(&self, token: &str) -> Result<Identity, RequestError> {
+        let identity = self.identify(token).await;
+        identity.inspect_err(|error| self.counters.errors(error.code).add())
     }
 
     /// The same where the hub counts the refusal.
-    fn identify(&self, token: &str) -> Result<Identity, RequestError> {
-        self.tokens.verify(token, Now::read()).map_err(|error| {
+    async fn identify(&self, token: &str) -> Result<Identity, RequestError> {
+        let mut verified = self.tokens.verify(token, Now::read());
+        if verified == Err(TokenError::UnknownKey)
+            && let Some(keys) = &self.key_set
+        {
+            keys.refresh().await;
+            verified = self.tokens.verify(token, Now::read());
+        }
+        verified.map_err(|error| {
             let code = match error {
                 TokenError::Expired => ErrorCode::TokenExpired,
-                TokenError::Invalid(_) => ErrorCode::Unauthorized,
+                TokenError::UnknownKey | TokenError::Invalid(_) => ErrorCode::Unauthorized,
             };
             tracing::debug!(%code, "token refused");
             RequestError::new(code, error.to_string())
@@ -107,10 +119,16 @@ impl Session {
     pub async fn request(&self, app: &App, id: Option<RequestId>, event: String, mut data: Value) {
         let session = self.id;
         let input = if event == RequestName::AuthRefresh.as_str() {
-            let proof = match data.get_mut("token").map(Value::take) {
-                Some(Value::String(token)) => app.identify(&token),
-                _ => Err(RequestError::new(ErrorCode::InvalidPayload, "`token` must be text.")),
+            let proof = match AuthRefreshRequest::deserialize(&data) {
+                Ok(AuthRefreshRequest { token }) => app.identify(&token).await,
+                // The error could quote what was sent.
+                Err(_) => {
+                    Err(RequestError::new(ErrorCode::InvalidPayload, "`token` must be text."))
+                }
             };
+            if let Some(fields) = data.as_object_mut() {
+                fields.remove("token");
+            }
             Input::Refresh { session, id, data, proof }
         } else {
             Input::Request { session, id, event, data }
@@ -170,7 +188,8 @@ pub(super) fn explain(reason: CloseReason) -> &'static str {
     }
 }
 
-/// `{ "error": { code, message } }` for a close.
-pub(super) fn close_payload(reason: CloseReason) -> Value {
-    json!({ "error": { "code": reason.as_str(), "message": explain(reason) } })
+/// The payload of the `error` event that tells why a connection is closed.
+pub(super) fn close_payload(reason: CloseReason) -> ErrorEvent {
+    let (code, message) = (EventErrorCode::Closed(reason), explain(reason).into());
+    ErrorEvent { event: None, error: EventError { code, message, retry_after_ms: None } }
 }

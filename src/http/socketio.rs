@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::Router;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use socketioxide::{
     ParserConfig, SendError, SocketError, SocketIo,
@@ -139,7 +139,7 @@ async fn open(
     })?;
     let token =
         auth.token.ok_or_else(|| app.refuse(ErrorCode::Unauthorized, "`auth` needs a `token`."))?;
-    let identity = app.authenticate(&token)?;
+    let identity = app.authenticate(&token).await?;
     let opened =
         Session::open(&app, Front::SocketIo, identity, auth.device_id, Resume::Never).await;
     let (session, welcome) = opened.map_err(|reason| {
@@ -233,12 +233,15 @@ fn read(packet: &Packet) -> (String, Result<Value, &'static str>) {
 async fn run(app: Arc<App>, ended: Arc<EndedSockets>, socket: SocketRef, parts: Parts) {
     let Parts { mut session, welcome, mut inbox, ends } = parts;
     let mut running = Running { app: &app, socket: &socket, acks: HashMap::new(), next_ack: 0 };
-    let mut flooded = false;
+    let (mut flooded, mut stopping) = (false, false);
     if running.emit("session:welcome", &welcome).is_ok() {
         loop {
             tokio::select! {
                 next = session.next() => match next {
-                    Next::Send(delivery) => if running.deliver(delivery).is_err() { break },
+                    Next::Send(delivery) => {
+                        stopping = matches!(delivery, Delivery::Close(CloseReason::ServerShutdown));
+                        if running.deliver(delivery).is_err() { break }
+                    }
                     Next::TooSlow => break,
                 },
                 Some(inbound) = inbox.recv() => running.forward(&session, inbound).await,
@@ -263,7 +266,11 @@ async fn run(app: Arc<App>, ended: Arc<EndedSockets>, socket: SocketRef, parts: 
     if flooded {
         let _ = tokio::time::timeout(LINGER, ends.gone.notified()).await;
     }
-    let _ = socket.disconnect();
+    // A client whose socket is disconnected by the server stays away; one whose transport is closed,
+    // as is done with all when the server stops, comes back by itself.
+    if !stopping {
+        let _ = socket.disconnect();
+    }
 }
 
 struct Running<'a> {
@@ -301,7 +308,7 @@ impl Running<'_> {
                                 .filter(|name| !name.is_empty())
                                 .map(String::as_str),
                         );
-                        self.emit(event.name, &event.data)
+                        self.emit(event.name, &*event.data)
                     }
                 };
             }
@@ -310,7 +317,7 @@ impl Running<'_> {
 
     fn deliver(&mut self, delivery: Delivery) -> Result<(), Ended> {
         match delivery {
-            Delivery::Event(event, _) => self.emit(event.name, &event.data),
+            Delivery::Event(event, _) => self.emit(event.name, &*event.data),
             Delivery::Answer(id, answer) => match self.acks.remove(&id) {
                 Some(ack) => self.sent(ack.send(&answer.0)),
                 None => Ok(()),
@@ -324,7 +331,7 @@ impl Running<'_> {
         }
     }
 
-    fn emit(&self, event: &str, data: &Value) -> Result<(), Ended> {
+    fn emit(&self, event: &str, data: &impl Serialize) -> Result<(), Ended> {
         self.sent(self.socket.emit(event, data))
     }
 

@@ -45,9 +45,6 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// TLS cannot be set up for the webhook.
-    #[error("--webhook-url: {0}")]
-    Tls(#[from] rustls::Error),
 }
 
 /// Whoever is told of calls.
@@ -101,7 +98,7 @@ impl Reports {
     /// [`StartError`]
     pub fn start(config: Config) -> Result<(Self, Inbox), StartError> {
         let (records, records_inbox) = config.records.map(Records::start).transpose()?.unzip();
-        let (webhook, webhook_inbox) = config.webhook.map(Webhook::start).transpose()?.unzip();
+        let (webhook, webhook_inbox) = config.webhook.map(Webhook::start).unzip();
         let inbox = Inbox { records: records_inbox, webhook: webhook_inbox };
         Ok((Self { records, webhook }, inbox))
     }

@@ -4,28 +4,37 @@
 //! an allocation for a call was opened or closed, the hub says that a call is over and which addresses
 //! its sides have announced.
 
+mod kept_calls;
 mod uris;
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 use serde::Serialize;
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
-use self::uris::{Tls, Uris};
+use self::{
+    kept_calls::KeptCalls,
+    uris::{Tls, Uris},
+};
 use crate::{
     acceptor::{self, Acceptor, CertificateError, CertificateSource, Certificates, Listener, Role},
     config::{Config, DevSecrets},
     http::{self, RelayEvents, TellRelay, Wiring},
     relay::{self, Relay},
     reports::{self, Reports},
-    signaling::{Hub, Input},
+    signaling::{Hub, Input, SavedCalls},
     turn,
 };
+
+/// How long the hub may take to say its last when the relay has stopped.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +58,14 @@ pub enum StartError {
     /// The relay does not start.
     #[error("{0} (--listen, --relay-ip)")]
     Relay(#[from] relay::StartError),
+    /// The directory for what must outlast the process cannot be used.
+    #[error("--state-dir {path}: cannot be written: {source}", path = path.display())]
+    State {
+        /// Which directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Calls cannot be reported.
     #[error(transparent)]
     Reports(#[from] reports::StartError),
@@ -62,6 +79,8 @@ pub struct Server {
     certificates: Option<Arc<Certificates>>,
     follower: Option<JoinHandle<()>>,
     relay: Arc<Relay>,
+    /// Where live calls are kept, and where they come from once all has stopped.
+    last_calls: Option<(KeptCalls, oneshot::Receiver<SavedCalls>)>,
     reports: Arc<Reports>,
 }
 
@@ -117,6 +136,7 @@ impl Server {
     /// # Errors
     /// [`StartError`] names the address; then nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let kept_calls = config.state_dir.map(open_state).transpose()?;
         let (reports, reports_inbox) = Reports::start(config.reports)?;
         let reports = Arc::new(reports);
         let listen = config.acceptor;
@@ -153,11 +173,17 @@ impl Server {
         OsRng.unwrap_err().fill_bytes(&mut seed);
         let [metrics_relay, whole_relay] = [&relay, &relay].map(Arc::downgrade);
         let metrics_reports = reports.clone();
+        let mut hub = Hub::new(signaling, seed);
+        if let Some(kept_calls) = &kept_calls {
+            kept_calls.restore_to(&mut hub);
+        }
+        let (saved_calls, last_calls) = oneshot::channel();
         let wiring = Wiring {
-            hub: Hub::new(signaling, seed),
+            hub,
             relay_inbox,
             tell_relay: tell_relay(&relay),
             reports: reports_inbox,
+            saved_calls,
             relay_metrics: Box::new(move || {
                 metrics_relay.upgrade().map(|relay| relay.metrics()).unwrap_or_default()
             }),
@@ -186,6 +212,10 @@ impl Server {
             .clone()
             .map(|certificates| tokio::spawn(async move { certificates.follow().await }));
 
+        // Nothing can fail any more.
+        if let Some(kept_calls) = &kept_calls {
+            kept_calls.clear();
+        }
         let ready = Ready {
             event: "ready",
             pid: std::process::id(),
@@ -199,7 +229,8 @@ impl Server {
             realm: config.realm,
             dev: config.dev.as_ref().map(ReadyDev::new),
         };
-        Ok(Self { ready, http, acceptor, certificates, follower, relay, reports })
+        let last_calls = kept_calls.map(|kept_calls| (kept_calls, last_calls));
+        Ok(Self { ready, http, acceptor, certificates, follower, relay, last_calls, reports })
     }
 
     /// Where everything is.
@@ -229,7 +260,7 @@ impl Server {
         self.relay.break_worker();
     }
 
-    /// Stops: calls end, every client hears of it, the sockets are closed.
+    /// Stops: calls end or are kept, every client hears of it, the sockets are closed.
     pub async fn stop(self) {
         if let Some(follower) = self.follower {
             follower.abort();
@@ -240,9 +271,19 @@ impl Server {
         if let Some(relay) = Arc::into_inner(self.relay) {
             relay.stop();
         }
+        if let Some((kept_calls, last_calls)) = self.last_calls {
+            match timeout(FAREWELL, last_calls).await {
+                Ok(Ok(calls)) => kept_calls.keep(&calls),
+                _ => tracing::error!("the hub has not said in time which calls are to be kept"),
+            }
+        }
         // The relay's last numbers have made the last reports.
         self.reports.finish().await;
     }
+}
+
+fn open_state(path: PathBuf) -> Result<KeptCalls, StartError> {
+    KeptCalls::open(path.clone()).map_err(|source| StartError::State { path, source })
 }
 
 fn bind(option: &'static str, address: SocketAddr, role: Role) -> Result<Listener, StartError> {

@@ -1,13 +1,16 @@
 //! What happens to calls, whoever caused it.
 
-use serde_json::{Map, Value, json};
-
 use super::{
-    CallEvent, CallRecord, CallState, EndReason, EventName, Hub, Output,
+    CallEvent, CallRecord, CallState, EndReason, Event, Hub, Output, RequestError,
+    answers::CallEndAnswer,
     call::{Place, RingingDevice, Role, Step, seconds},
+    events::{
+        CallEndedEvent, CallIncomingEvent, CallReconnectedEvent, CallReconnectingEvent,
+        CallStateEvent, CallSyncEvent, IceServersEvent,
+    },
     hub::Timer,
     requests::Sender,
-    tables::EndedCall,
+    tables::{EndedCall, call_not_found},
 };
 use crate::{
     clock::Now,
@@ -17,30 +20,43 @@ use crate::{
 impl Hub {
     /// Lets a call ring on one device of the callee.
     pub(super) fn ring(&mut self, now: Now, id: CallId, session: SessionId, device: &DeviceId) {
-        // Another device may have it already.
-        let is_first = self.is_here(session) && self.calls.step(id, Step::Deliver).is_ok();
         let Some(call) = self.calls.get_mut(id) else { return };
-        call.ringing.insert(device.clone(), RingingDevice { session, alerting: false });
-        let mut data = Map::new();
-        data.insert("callId".into(), json!(id));
-        data.insert("callerId".into(), json!(call.parties.caller.user));
-        if let Some(name) = &call.parties.caller.name {
-            data.insert("callerName".into(), json!(name));
+        call.ringing.insert(device.clone(), RingingDevice::new(session));
+        self.announce_call(now, id, Role::Callee, session);
+        if self.is_here(session) {
+            self.deliver(now, id);
         }
-        data.insert("callType".into(), json!(call.kind));
-        // We printed the text ourselves, from a value that a front had parsed.
-        if let Some(metadata) = call.metadata.as_ref().and_then(|m| serde_json::from_str(m).ok()) {
-            data.insert("metadata".into(), metadata);
-        }
-        data.insert("expiresAt".into(), call.expires_at());
-        if let Some(ice) = self.ice_for(now, session, Some(id)) {
-            ice.write_to(&mut data);
-        }
-        self.outbox.send(session, EventName::CallIncoming, data.into());
+    }
+
+    /// A device of the callee has the call. Says whether it is the first.
+    fn deliver(&mut self, now: Now, id: CallId) -> bool {
+        let is_first = self.calls.step(id, Step::Deliver).is_ok();
         if is_first {
             self.stop_asking(id);
             self.report(now, id, CallEvent::Ringing);
         }
+        is_first
+    }
+
+    /// Tells a device that it is wanted for a side of a call.
+    pub(super) fn announce_call(&mut self, now: Now, id: CallId, to: Role, session: SessionId) {
+        let ice = self.ice_for(now, session, Some(id));
+        let Some(call) = self.calls.get(id) else { return };
+        let other = &call.parties[to.other()];
+        let transfer_from = call.transfer.as_ref().and(call.parties[to].device.clone());
+        let incoming = CallIncomingEvent {
+            call_id: id,
+            caller_id: other.user.clone(),
+            caller_name: other.name.clone(),
+            call_type: call.kind,
+            // We printed the text ourselves, from a value that a front had parsed.
+            metadata: call.metadata.as_ref().and_then(|text| serde_json::from_str(text).ok()),
+            transfer_from,
+            expires_at: call.expires_at(),
+            ice_servers: ice.ice_servers,
+            turn_credentials: ice.turn_credentials,
+        };
+        self.outbox.send(session, &incoming);
     }
 
     /// A new session of a user who is in this call: it takes its device's place again, or rings.
@@ -70,6 +86,12 @@ impl Hub {
             }
             self.sync(now, id, role, session);
             self.hand_over(now, id, role.other());
+        } else if let Some(transfer) = &mut call.transfer
+            && transfer.role == role
+            && transfer.device == *device
+        {
+            transfer.ringing = RingingDevice::new(session);
+            self.offer_transfer(now, id);
         } else if role == Role::Callee && !call.state().is_accepted() {
             let before = call.state();
             self.ring(now, id, session, device);
@@ -86,11 +108,8 @@ impl Hub {
     fn sync(&mut self, now: Now, id: CallId, role: Role, session: SessionId) {
         let Some(call) = self.calls.get(id) else { return };
         let (description, candidates) = call.journals[role.other()].relayed();
-        let mut data = json!({ "callId": id, "call": call.record(now), "candidates": candidates });
-        if let Some(description) = description {
-            data["description"] = description;
-        }
-        self.outbox.send(session, EventName::CallSync, data);
+        let call = call.record(now);
+        self.outbox.send(session, &CallSyncEvent { call_id: id, call, description, candidates });
     }
 
     /// A session that was lost goes on.
@@ -106,14 +125,14 @@ impl Hub {
                 self.tell_if_lost(now, id, role, was_lost);
             }
             Some(Place::Ringing) => {
-                if self.calls.step(id, Step::Deliver).is_ok()
+                if self.deliver(now, id)
                     && let Some(call) = self.calls.get(id)
                 {
                     self.outbox.show_to_all(now, call);
-                    self.report(now, id, CallEvent::Ringing);
                 }
             }
-            None => {}
+            // It has been told already.
+            Some(Place::Offered(_)) | None => {}
         }
     }
 
@@ -123,28 +142,40 @@ impl Hub {
         let Some(call) = self.calls.get_mut(id) else { return };
         match call.place_of(session) {
             Some(Place::Party(role)) => {
-                let party = &mut call.parties[role];
-                let was_lost = party.is_lost();
                 if !may_resume {
-                    party.session = None;
+                    call.parties[role].session = None;
                 }
-                if party.grace_until.is_none() {
-                    let grace_until = now.instant + self.config.reconnect_grace;
-                    party.grace_until = Some(grace_until);
-                    self.timers.set(grace_until, Timer::Grace(id, role));
-                }
-                self.tell_if_lost(now, id, role, was_lost);
+                self.wait_for(now, id, role);
             }
             // It rings when it comes back.
-            Some(Place::Ringing) if may_resume => {}
+            Some(Place::Ringing | Place::Offered(_)) if may_resume => {}
             Some(Place::Ringing) => {
                 call.ringing.retain(|_, device| device.session != session);
-                if call.ringing.is_empty() && call.state() == CallState::Initiating {
+                let reaches_nobody =
+                    call.ringing.is_empty() && call.state() == CallState::Initiating;
+                if reaches_nobody && !self.stopping {
                     self.reach_nobody(now, id);
                 }
             }
+            Some(Place::Offered(_)) => self.refuse_transfer(id),
             None => {}
         }
+    }
+
+    /// A side that was in the call has no connection any more: it has so long to come back.
+    pub(super) fn wait_for(&mut self, now: Now, id: CallId, role: Role) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let party = &mut call.parties[role];
+        if party.device.is_none() {
+            return;
+        }
+        let was_lost = party.is_lost();
+        if party.grace_until.is_none() {
+            let grace_until = now.instant + self.config.reconnect_grace;
+            party.grace_until = Some(grace_until);
+            self.timers.set(grace_until, Timer::Grace(id, role));
+        }
+        self.tell_if_lost(now, id, role, was_lost);
     }
 
     /// After something that may have made a side lost, or not lost any more: tells the other side
@@ -160,12 +191,21 @@ impl Hub {
         let party = &call.parties[role];
         // Before the accept the callee's devices only ring; whom they will reach shows then.
         if call.state().is_accepted() && party.is_lost() != was_lost {
-            let name =
-                if was_lost { EventName::CallReconnected } else { EventName::CallReconnecting };
-            let data = json!({ "callId": id, "userId": party.user });
-            self.outbox.send_to(call, role.other(), name, data);
+            let (call_id, user_id, other) = (id, party.user.clone(), role.other());
+            if was_lost {
+                self.outbox.send_to(call, other, &CallReconnectedEvent { call_id, user_id });
+            } else {
+                self.outbox.send_to(call, other, &CallReconnectingEvent { call_id, user_id });
+            }
         }
-        let (step, event) = match (call.state(), call.is_any_side_lost()) {
+        self.follow_media(now, id)
+    }
+
+    /// Moves the state along with whether media waits for something. Says whether it changed; then
+    /// everyone was shown the call.
+    pub(super) fn follow_media(&mut self, now: Now, id: CallId) -> bool {
+        let Some(call) = self.calls.get(id) else { return false };
+        let (step, event) = match (call.state(), call.is_interrupted()) {
             (CallState::Connected, true) => (Step::Lose, CallEvent::Reconnecting),
             (CallState::Reconnecting, false) => (Step::Recover, CallEvent::Reconnected),
             _ => return false,
@@ -179,17 +219,21 @@ impl Hub {
         stepped
     }
 
-    /// Media flows, as far as a connecting call is concerned.
+    /// Media flows, for the first time or with the new device of a side.
     pub(super) fn connect(&mut self, now: Now, id: CallId) {
+        if let Some(call) = self.calls.get_mut(id)
+            && std::mem::take(&mut call.moved)
+        {
+            self.follow_media(now, id);
+        }
         if self.calls.step(id, Step::Connect).is_err() {
             return;
         }
         let Some(call) = self.calls.get(id) else { return };
         self.outbox.show_to_all(now, call);
-        // A side may have been lost all the while; both are told of that already.
-        let was_lost = call.parties.caller.is_lost();
         self.report(now, id, CallEvent::Connected);
-        self.tell_if_lost(now, id, Role::Caller, was_lost);
+        // A side may have been lost all the while; both are told of that already.
+        self.follow_media(now, id);
     }
 
     /// Sees to it that the sides of a call always have relay credentials that open allocations: after
@@ -209,14 +253,15 @@ impl Hub {
     pub(super) fn freshen(&mut self, now: Now, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };
         for role in [Role::Caller, Role::Callee] {
-            let session = call.parties[role].session;
-            let Some(ice) = session.and_then(|session| self.ice_for(now, session, Some(id))) else {
-                continue;
+            let Some(session) = call.parties[role].session else { continue };
+            let ice = self.ice_for(now, session, Some(id));
+            let fresh = IceServersEvent {
+                call_id: id,
+                ice_servers: ice.ice_servers,
+                turn_credentials: ice.turn_credentials,
+                expires_at: ice.expires_at,
             };
-            let mut data = Map::new();
-            data.insert("callId".into(), json!(id));
-            ice.write_with_expiry_to(&mut data);
-            self.outbox.send_to(call, role, EventName::IceServers, data.into());
+            self.outbox.send(session, &fresh);
         }
         self.freshen_later(now, id);
     }
@@ -234,15 +279,11 @@ impl Hub {
         id: CallId,
         reason: EndReason,
         sender: &Sender,
-    ) -> Map<String, Value> {
-        let mut answer = Map::new();
-        if let Some(record) = self.finish(now, id, reason, Some(sender)) {
-            answer.insert("callId".into(), json!(id));
-            answer.insert("state".into(), json!(record.state));
-            answer.insert("reason".into(), json!(reason));
-            answer.insert("duration".into(), json!(record.duration));
-        }
-        answer
+    ) -> Result<CallEndAnswer, RequestError> {
+        let record = self.finish(now, id, reason, Some(sender));
+        let record = record.ok_or_else(call_not_found)?;
+        let duration = record.duration.unwrap_or_default();
+        Ok(CallEndAnswer { call_id: id, state: record.state, reason, duration })
     }
 
     /// The one way out for a call: its timers, its places in the tables and its journals go, and
@@ -261,6 +302,9 @@ impl Hub {
         if let Some(at) = call.fresh_at {
             self.timers.clear(at, Timer::Credentials(id));
         }
+        if let Some(transfer) = &call.transfer {
+            self.timers.clear(transfer.until.instant, Timer::Transfer(id));
+        }
         for role in [Role::Caller, Role::Callee] {
             let (party, journal) = (&call.parties[role], &call.journals[role]);
             if let Some(at) = party.grace_until {
@@ -274,22 +318,22 @@ impl Hub {
         }
 
         let record = call.final_record(now, reason, actor.map(|actor| actor.user.clone()));
-        let shown = json!({ "callId": id, "call": record });
+        let shown = Event::of(&CallStateEvent { call_id: id, call: record.clone() });
         let refused_by_device =
             actor.is_some_and(|actor| call.place_of(actor.session) == Some(Place::Ringing));
         for session in call.members() {
             if actor.is_none_or(|actor| actor.session != session) {
                 let elsewhere = refused_by_device && call.place_of(session) == Some(Place::Ringing);
                 let reason = if elsewhere { EndReason::RejectedElsewhere } else { reason };
-                let data = json!({
-                    "callId": id,
-                    "reason": reason,
-                    "endedBy": record.ended_by,
-                    "duration": seconds(call.duration(now)),
-                });
-                self.outbox.send(session, EventName::CallEnded, data);
+                let ended = CallEndedEvent {
+                    call_id: id,
+                    reason,
+                    ended_by: record.ended_by.clone(),
+                    duration: seconds(call.duration(now)),
+                };
+                self.outbox.send(session, &ended);
             }
-            self.outbox.send(session, EventName::CallState, shown.clone());
+            self.outbox.send_event(session, shown.clone());
         }
         self.outbox.push(Output::CallEnded { call: id });
         self.counters.calls_ended.add(reason);

@@ -45,6 +45,8 @@ pub struct Config {
     pub ended_calls: usize,
     /// For how long a call that is over is still shown.
     pub ended_calls_for: Duration,
+    /// Whether calls go on after the server has stopped, in the one that is started in its place.
+    pub keep_calls: bool,
     /// Whether the relay is told which addresses the sides of a call announce
     /// ([`Output::PeersAnnounced`](super::Output::PeersAnnounced)).
     pub announce_peers: bool,
@@ -84,6 +86,7 @@ impl Default for Config {
             max_metadata: 4 * 1024,
             ended_calls: 1000,
             ended_calls_for: Duration::from_secs(3600),
+            keep_calls: false,
             announce_peers: false,
             report_calls: false,
             ask_to_hold: false,

@@ -1,12 +1,13 @@
 //! What a client is told when its event is refused.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
-use super::{Answer, Event, EventName, words::words};
+use super::{Answer, Event, events::ErrorEvent, words::words};
 
 words! {
-    /// Why an event or a connection was refused. The list is closed and documented in
-    /// `docs/protocol.md`; the fronts use the same one for what they refuse themselves.
+    /// Why an event or a connection was refused.
     pub enum ErrorCode {
         /// There is no token, or it is not valid here.
         Unauthorized = "unauthorized",
@@ -52,7 +53,9 @@ words! {
 }
 
 /// A refusal: the code for the program, the message for a person.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Refusal)]
 #[error("{code}: {message}")]
 pub struct RequestError {
     /// Which of the documented refusals it is.
@@ -60,6 +63,8 @@ pub struct RequestError {
     /// What is wrong, fit to be shown to the person who sent it.
     pub message: String,
     /// In how many milliseconds the same may be tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retry_after_ms: Option<u64>,
 }
 
@@ -83,30 +88,16 @@ impl RequestError {
         self
     }
 
-    /// `{ "code", "message", "retryAfterMs"? }`.
-    pub fn to_json(&self) -> Value {
-        let mut error = Map::new();
-        error.insert("code".into(), self.code.as_str().into());
-        error.insert("message".into(), self.message.as_str().into());
-        if let Some(ms) = self.retry_after_ms {
-            error.insert("retryAfterMs".into(), ms.into());
-        }
-        Value::Object(error)
-    }
-
     /// The answer to a request that was refused.
     pub fn answer(&self) -> Answer {
-        Answer(json!({ "ok": false, "error": self.to_json() }))
+        Answer(json!({ "ok": false, "error": self }))
     }
 
     /// The `error` event for an event that wanted no answer; `about` is that event's name.
     pub fn event(&self, about: Option<&str>) -> Event {
-        let mut data = json!({ "error": self.to_json() });
-        if let Some(name) = about {
-            // Enough to know it by; the sender chose how long it is.
-            data["event"] = name.chars().take(64).collect::<String>().into();
-        }
-        Event::new(EventName::Error.as_str(), data)
+        // Enough to know it by; the sender chose how long it is.
+        let event = about.map(|name| name.chars().take(64).collect());
+        Event::of(&ErrorEvent { event, error: self.clone().into() })
     }
 }
 

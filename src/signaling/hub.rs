@@ -7,12 +7,11 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::{
-    CallRecord, Config, EndReason, Input, Output, RequestName, Stats,
+    CallRecord, Config, EndReason, Input, Output, RelayAccess, RequestName, Stats,
     call::Role,
-    ice::IceServers,
+    ice,
     outbox::Outbox,
     stats::Counters,
     tables::{Calls, EndedCall, EndedCalls, Session, Users},
@@ -40,6 +39,8 @@ pub(super) enum Timer {
     Credentials(CallId),
     /// The oldest call that is over has been shown long enough.
     ForgetEnded,
+    /// The device that a call is handed to has rung long enough.
+    Transfer(CallId),
     /// Whoever was asked whether to hold a call has had enough time.
     Asked(CallId),
     /// The report of a call's end has waited for the relay long enough.
@@ -142,6 +143,7 @@ impl Hub {
                 Timer::Grace(call, _) => self.end(now, call, EndReason::ConnectionLost),
                 Timer::Hold(call, role) => self.release(now, call, role),
                 Timer::Credentials(call) => self.freshen(now, call),
+                Timer::Transfer(call) => self.give_up_transfer(now, call),
                 Timer::Asked(call) => self.held(now, call, false),
                 Timer::Settle(call) => self.settle(call),
                 Timer::ForgetEnded => {
@@ -192,12 +194,9 @@ impl Hub {
         sessions.filter_map(|session| self.sessions.get(session)?.name.clone()).next()
     }
 
-    /// Relay credentials that are not for one call: `{ iceServers, turnCredentials, expiresAt }`.
-    pub fn ice_servers(&self, now: Now, bearer: &Identity) -> Value {
-        let mut data = Map::new();
-        IceServers::mint(&self.config, now, &bearer.user, &bearer.grants, None)
-            .write_with_expiry_to(&mut data);
-        data.into()
+    /// Relay credentials that are not for one call.
+    pub fn ice_servers(&self, now: Now, bearer: &Identity) -> RelayAccess {
+        ice::mint(&self.config, now, &bearer.user, &bearer.grants, None)
     }
 
     /// The numbers for the metrics page. Goes through the live calls once.

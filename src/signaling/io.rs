@@ -93,7 +93,8 @@ pub enum Input {
     },
     /// The relay has stopped and said all that it had to say.
     RelayStopped,
-    /// The server stops: every call ends with `server_shutdown` and every session is closed.
+    /// The server stops: every session is closed, and every call ends with `server_shutdown` unless
+    /// calls are kept ([`Hub::saved_calls`](super::Hub::saved_calls)).
     Shutdown,
 }
 
@@ -136,7 +137,7 @@ impl Event {
 pub struct Answer(pub Value);
 
 words! {
-    /// Why the hub closes a session; a front turns it into its own framing's close.
+    /// Why the server closes a session.
     pub enum CloseReason {
         /// The token's time is over.
         TokenExpired = "token_expired",

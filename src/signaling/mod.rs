@@ -10,21 +10,28 @@
 //! | `hub` | the hub, its timers and the views for operators |
 //! | `sessions`, `tokens` | connections come and go, and so do their tokens |
 //! | `replay` | what a session that comes back has not seen yet |
+//! | `events/` | what is sent, one type for each event |
+//! | `answers` | what requests are answered with |
+//! | `schema` | which payload belongs to which event, for the documents |
 //! | `answered` | the same request again is answered again |
 //! | `requests/` | what clients ask, one file each |
 //! | `operators` | what operators do to calls and users |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `reports` | each step of a call, for records and webhooks |
+//! | `transfer` | a side goes on with a call on another device |
 //! | `held` | calls that reach no device |
+//! | `saved` | live calls, handed to the server that is started in this one's place |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
 //! | `tables`, `outbox`, `rate`, `weight`, `ice`, `stats` | what these are made of |
 
 mod answered;
+mod answers;
 mod call;
 mod calls;
 mod config;
 mod error;
+mod events;
 mod held;
 mod hub;
 mod ice;
@@ -37,10 +44,13 @@ mod relaying;
 mod replay;
 mod reports;
 mod requests;
+mod saved;
+mod schema;
 mod sessions;
 mod stats;
 mod tables;
 mod tokens;
+mod transfer;
 mod weight;
 mod words;
 
@@ -50,12 +60,16 @@ mod tests;
 pub use call::{CallRecord, CallState, CallStats, Media, Participant, Path, Role, Timestamp};
 pub use config::Config;
 pub use error::{ErrorCode, RequestError};
+pub use events::{ErrorEvent, EventError, EventErrorCode, IceServer, RelayAccess, SessionWelcome};
 pub(crate) use held::ASK_FOR;
 pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use operators::{Kicked, SessionRecord};
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
 pub use reports::{CallEvent, CallReport};
+pub use requests::AuthRefreshRequest;
+pub use saved::SavedCalls;
+pub use schema::Described;
 pub use stats::{Counters, Stats};
 pub use weight::weigh;
 pub use words::{CallType, EndReason, EventName, RequestName, Tally, Word};

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Event, EventName, Output,
     call::{Call, Role},
+    events::{CallStateEvent, Payload},
     replay::Replay,
 };
 use crate::{clock::Now, ids::SessionId};
@@ -107,7 +108,12 @@ impl Outbox {
     }
 
     /// Sends an event to a session.
-    pub fn send(&mut self, session: SessionId, name: EventName, data: Value) {
+    pub fn send<P: Payload>(&mut self, session: SessionId, payload: &P) {
+        self.send_event(session, Event::of(payload));
+    }
+
+    /// Sends what the other side of a call wrote.
+    pub fn relay(&mut self, session: SessionId, name: EventName, data: Value) {
         self.send_event(session, Event::new(name.as_str(), data));
     }
 
@@ -121,22 +127,20 @@ impl Outbox {
     }
 
     /// Sends an event to a side of a call, if it is there.
-    pub fn send_to(&mut self, call: &Call, role: Role, name: EventName, data: Value) {
+    pub fn send_to<P: Payload>(&mut self, call: &Call, role: Role, payload: &P) {
         if let Some(session) = call.parties[role].session {
-            self.send(session, name, data);
+            self.send(session, payload);
         }
     }
 
     /// Shows a call to one session.
     pub fn show(&mut self, now: Now, call: &Call, session: SessionId) {
-        let data = json!({ "callId": call.id, "call": call.record(now) });
-        self.send(session, EventName::CallState, data);
+        self.send(session, &CallStateEvent { call_id: call.id, call: call.record(now) });
     }
 
     /// Shows a call to everyone who hears of it.
     pub fn show_to_all(&mut self, now: Now, call: &Call) {
-        let data = json!({ "callId": call.id, "call": call.record(now) });
-        let event = Event::new(EventName::CallState.as_str(), data);
+        let event = Event::of(&CallStateEvent { call_id: call.id, call: call.record(now) });
         for session in call.members() {
             self.send_event(session, event.clone());
         }

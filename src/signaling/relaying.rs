@@ -56,7 +56,7 @@ impl Hub {
         if let Some(call) = self.calls.get_mut(id) {
             call.journals[from].remember_candidate(&data, &self.config);
         }
-        self.outbox.send(to, EventName::IceCandidate, data);
+        self.outbox.relay(to, EventName::IceCandidate, data);
         self.counters.candidates_relayed += 1;
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Hub {
         if let Some(to) = to {
             journal.described = true;
             journal.remember_description(kind, &data, &self.config);
-            self.outbox.send(to, event_name(kind), data);
+            self.outbox.relay(to, event_name(kind), data);
             self.counters.descriptions_relayed += 1;
             self.flush(id, from);
             if kind == DescriptionKind::Answer {
@@ -166,10 +166,10 @@ impl Hub {
         self.counters.candidates_relayed += kept.candidates.len() as u64;
         let answered = kept.descriptions.iter().any(|(kind, _)| *kind == DescriptionKind::Answer);
         for (kind, data) in kept.descriptions {
-            self.outbox.send(to, event_name(kind), data);
+            self.outbox.relay(to, event_name(kind), data);
         }
         for data in kept.candidates {
-            self.outbox.send(to, EventName::IceCandidate, data);
+            self.outbox.relay(to, EventName::IceCandidate, data);
         }
         answered
     }

@@ -23,9 +23,9 @@ words! {
         Accepted = "call.accepted",
         /// Media flows, for the first time.
         Connected = "call.connected",
-        /// A side is lost or works on its media path.
+        /// A side is lost, works on its media path or has gone on with another device.
         Reconnecting = "call.reconnecting",
-        /// No side is lost any more.
+        /// Media flows again.
         Reconnected = "call.reconnected",
         /// The callee has no device. It is a question, and no step.
         Offline = "call.offline",

@@ -1,10 +1,10 @@
 //! Connections come and go.
 
 use rand::Rng;
-use serde_json::{Map, json};
 
 use super::{
-    CloseReason, EndReason, EventName, Hub, Output, Resume,
+    CloseReason, EndReason, Hub, Output, Resume, SessionWelcome,
+    events::{ServerDrainingEvent, to_json},
     hub::Timer,
     rate::{EventLimit, Verdict},
     tables::Session,
@@ -87,15 +87,16 @@ impl Hub {
 
     fn welcome(&mut self, now: Now, id: SessionId, resumed: bool) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let mut welcome = Map::new();
-        welcome.insert("sessionId".into(), json!(id));
-        welcome.insert("userId".into(), json!(session.user));
-        welcome.insert("deviceId".into(), json!(session.device));
-        welcome.insert("resumed".into(), json!(resumed));
-        if let Some(ice) = self.ice_for(now, id, None) {
-            ice.write_to(&mut welcome);
-        }
-        self.outbox.push(Output::Welcome { session: id, data: welcome.into() });
+        let ice = self.ice_for(now, id, None);
+        let welcome = SessionWelcome {
+            session_id: id,
+            user_id: session.user.clone(),
+            device_id: session.device.clone(),
+            resumed,
+            ice_servers: ice.ice_servers,
+            turn_credentials: ice.turn_credentials,
+        };
+        self.outbox.push(Output::Welcome { session: id, data: to_json(&welcome) });
     }
 
     /// Whether a client may go on with a session: it is its own, and all that it has not seen is
@@ -235,21 +236,30 @@ impl Hub {
         Some(session)
     }
 
-    /// The server stops.
+    /// The server stops. If it is to go on with its calls, they wait for their sides from now on, as
+    /// [`Hub::saved_calls`] has them; nobody hears that of the other side, since all are told to come
+    /// back.
     pub(super) fn shut_down(&mut self, now: Now) {
         self.stopping = true;
-        let calls: Vec<CallId> = self.calls.iter().map(|call| call.id).collect();
-        for call in calls {
-            self.end(now, call, EndReason::ServerShutdown);
+        if !self.config.keep_calls {
+            let calls: Vec<CallId> = self.calls.iter().map(|call| call.id).collect();
+            for call in calls {
+                self.end(now, call, EndReason::ServerShutdown);
+            }
         }
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         // They do not come back all at once: about a thousand a second.
         let spread = (sessions.len() as u64).clamp(FEW_RETURNS, MANY_RETURNS);
+        for &session in &sessions {
+            let reconnect_after_ms = self.rng.random_range(0..spread);
+            self.outbox.send(session, &ServerDrainingEvent { reconnect_after_ms });
+            if self.is_here(session) {
+                self.tell_close(session, CloseReason::ServerShutdown);
+            }
+            self.outbox.close(session);
+        }
         for session in sessions {
-            let after = self.rng.random_range(0..spread);
-            let data = json!({ "reconnectAfterMs": after });
-            self.outbox.send(session, EventName::ServerDraining, data);
-            self.close(now, session, CloseReason::ServerShutdown);
+            self.leave(now, session);
         }
     }
 }

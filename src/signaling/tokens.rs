@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
-use super::{CloseReason, EventName, Hub, Timestamp, config::TOKEN_LEEWAY, hub::Timer};
+use super::{
+    CloseReason, Hub, Timestamp, config::TOKEN_LEEWAY, events::AuthExpiringEvent, hub::Timer,
+};
 use crate::{
     auth::Identity,
     clock::Now,
@@ -41,8 +41,7 @@ impl Hub {
         let warn_at = expires.saturating_sub(warning);
         if !warning.is_zero() && !session.warned && now.unix >= warn_at {
             session.warned = true;
-            let data = json!({ "expiresAt": Timestamp(expires) });
-            self.outbox.send(id, EventName::AuthExpiring, data);
+            self.outbox.send(id, &AuthExpiringEvent { expires_at: Timestamp(expires) });
         }
         let next = match warning.is_zero() || session.warned {
             true => expires.saturating_add(TOKEN_LEEWAY),

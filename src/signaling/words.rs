@@ -1,5 +1,7 @@
 //! The closed lists of words on the wire: event names, states, reasons.
 
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+
 /// A closed list of words, each with its place in the list.
 pub trait Word: Copy + 'static {
     /// Every word, in the order of their places.
@@ -12,21 +14,37 @@ pub trait Word: Copy + 'static {
 /// Declares an enum that is a closed list of words, so that a word and its variant are written
 /// down once and nothing can be left out of `ALL`.
 macro_rules! words {
-    ($(#[$doc:meta])* pub enum $name:ident {
-        $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+
+    ($(#[doc = $doc:literal])* pub enum $name:ident {
+        $($(#[doc = $variant_doc:literal])* $variant:ident = $word:literal,)+
     }) => {
-        $(#[$doc])*
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(serde::Serialize, serde::Deserialize)]
         pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
+            $($(#[doc = $variant_doc])* #[serde(rename = $word)] $variant,)+
         }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let words = [$((Self::$variant.as_str(), Self::$variant.meaning()),)+];
+                $crate::signaling::words::schema(concat!($($doc),*).trim(), &words)
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl $name {
             /// The word, as it stands on the wire.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
+                }
+            }
+
+            /// What the word means.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($variant_doc),*).trim_ascii(),)+
                 }
             }
         }
@@ -47,6 +65,19 @@ macro_rules! words {
     };
 }
 pub(super) use words;
+
+/// The schema of a closed list: its words, and what each of them means.
+pub(super) fn schema(doc: &str, words: &[(&str, &str)]) -> RefOr<Schema> {
+    let mut description = format!("{doc}\n");
+    for (word, meaning) in words {
+        description += &format!("\n- `{word}`: {meaning}");
+    }
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words.iter().map(|(word, _)| *word)))
+        .description(Some(description))
+        .into()
+}
 
 words! {
     /// What a client may ask: the names of the events it sends.
@@ -71,6 +102,8 @@ words! {
         SignalOffer = "signal:offer",
         /// An SDP answer for the other side.
         SignalAnswer = "signal:answer",
+        /// Go on with the call on another device.
+        CallTransfer = "call:transfer",
         /// Media flows.
         CallConnected = "call:connected",
         /// Media stopped flowing, and this side works on it.
@@ -115,6 +148,8 @@ words! {
         SignalOffer = "signal:offer",
         /// The other side's SDP answer.
         SignalAnswer = "signal:answer",
+        /// A side goes on with the call on another device, or does not.
+        CallTransferred = "call:transferred",
         /// What the other side sends now.
         MediaUpdated = "media:updated",
         /// The other side wants the call to carry something else.
@@ -127,7 +162,7 @@ words! {
         IceServers = "ice:servers",
         /// The server stops; when to come back.
         ServerDraining = "server:draining",
-        /// An event that wanted no answer was refused.
+        /// An event that wanted no answer was refused, or, over Socket.IO, why the connection is closed.
         Error = "error",
     }
 }
@@ -155,7 +190,7 @@ words! {
         Timeout = "timeout",
         /// The caller took it back before anyone accepted.
         Cancelled = "cancelled",
-        /// Another device of the callee accepted. Told to a device; never a call's own reason.
+        /// Another device of the user accepted, or goes on with the call. Told to a device; never a call's own reason.
         AnsweredElsewhere = "answered_elsewhere",
         /// Another device of the callee refused. Told to a device; never a call's own reason.
         RejectedElsewhere = "rejected_elsewhere",
@@ -238,7 +273,7 @@ mod tests {
         for &name in RequestName::ALL {
             assert_eq!(RequestName::parse(name.as_str()), Some(name));
         }
-        assert_eq!(RequestName::parse("call:transfer"), None);
+        assert_eq!(RequestName::parse("call:transferred"), None);
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl World {
     pub fn serve(&self, options: &[&str]) -> Server {
         let (directory, root) = (self.ca.directory(), self.ca.root());
         let acme = ["--acme-domain", NAME, "--acme-directory", &directory];
-        let root = ["--acme-ca-cert", root.to_str().unwrap()];
+        let root = ["--trust-ca", root.to_str().unwrap()];
         let state = ["--state-dir", self.state.path().to_str().unwrap()];
         let mut rest = vec!["--tls-listen", "127.0.0.1:0"];
         if !options.contains(&"--acme-retry") {

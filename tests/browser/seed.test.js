@@ -5,9 +5,10 @@
 // 127.0.0.1, and the server listens on that port: this test runs in a network of its own.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
+import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -26,15 +27,19 @@ const files = {
   '/socket.io.js': ['text/javascript', readFileSync(require.resolve('socket.io-client/dist/socket.io.js'), 'utf8')],
 };
 
+const state = mkdtempSync(path.join(os.tmpdir(), 'callbox-seed-'));
+const start = (http) => startServer({
+  http,
+  name: 'seed',
+  directory: import.meta.dirname,
+  args: ['--listen', '127.0.0.1:3478', '--state-dir', state, '--jwt-secret', 'a secret that is the same each time'],
+});
+
 let server;
 let browser;
 let site;
 before(async () => {
-  server = await startServer({
-    name: 'seed',
-    directory: import.meta.dirname,
-    args: ['--listen', '127.0.0.1:3478'],
-  });
+  server = await start();
   // WebRTC looks names up with a dot at their end.
   browser = await launch('--host-resolver-rules=MAP stun.caas.io. 127.0.0.1, MAP turn.caas.io. 127.0.0.1');
   site = createServer((request, response) => {
@@ -48,6 +53,7 @@ after(async () => {
   await browser?.close();
   site?.close();
   await server?.stop();
+  rmSync(state, { recursive: true });
 });
 
 async function open(name, { call, relayOnly, device, url = server.socketIo }) {
@@ -136,5 +142,36 @@ describe('the snippets of the call flow', () => {
     await bob.waitForSelector('body[data-ended="hangup"]');
     for (const page of [alice, bob]) await page.context().close();
     way.close();
+  });
+
+  it('go on when the server is restarted', async () => {
+    const bob = await open('bob', { device: 'phone' });
+    const alice = await open('alice', { call: 'bob', device: 'laptop' });
+    for (const page of [alice, bob]) {
+      await until(`${page.user} has a peer connection`, () => page.evaluate(() => window.pc?.connectionState === 'connected'), 20_000);
+      await videoAdvances(page);
+      assert.notEqual((await stats(page)).local, 'relay');
+    }
+    const id = await alice.evaluate(() => window.currentCall());
+    let took;
+    const restarted = (async () => {
+      const stopped = Date.now();
+      assert.equal(await server.stop(), 0);
+      server = await start(new URL(server.http).host);
+      await until('both are back', async () => {
+        const { state: now, participants } = await server.call(id);
+        return now === 'connected' && participants.every(({ connected }) => connected);
+      });
+      took = Date.now() - stopped;
+    })();
+    const pauses = await Promise.all([alice, bob].map((page) => longestPause(page, () => restarted)));
+    assert.ok(took < 5_000, `it took ${took} ms`);
+    for (const longest of pauses) assert.ok(longest < 1_000, `no frame for ${longest} ms`);
+    for (const page of [alice, bob]) {
+      assert.ok(await page.evaluate(() => !document.body.dataset.ended && window.heard.includes('call:sync')));
+    }
+    await alice.evaluate(() => window.hangUp());
+    await bob.waitForSelector('body[data-ended="hangup"]');
+    for (const page of [alice, bob]) await page.context().close();
   });
 });

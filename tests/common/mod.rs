@@ -3,6 +3,9 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod http;
+pub mod identity;
+pub mod json_schema;
+pub mod openapi;
 pub mod socketio;
 pub mod websocket;
 

@@ -38,8 +38,18 @@ impl Client {
 
     /// Connects and signs in.
     pub async fn sign_in(server: &Server, user: &str) -> Self {
+        Self::sign_in_with(server, json!({ "token": server.token(user) })).await
+    }
+
+    /// Connects and signs in on a device.
+    pub async fn sign_in_on(server: &Server, user: &str, device: &str) -> Self {
+        let auth = json!({ "token": server.token(user), "deviceId": device });
+        Self::sign_in_with(server, auth).await
+    }
+
+    async fn sign_in_with(server: &Server, auth: Value) -> Self {
         let mut client = Self::connect(server).await;
-        let connected = client.auth(&json!({ "token": server.token(user) })).await;
+        let connected = client.auth(&auth).await;
         assert!(connected.starts_with("40{"), "{connected}");
         client.welcome = client.event("session:welcome").await;
         client

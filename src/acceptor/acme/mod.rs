@@ -26,8 +26,9 @@ use std::{
 
 use tokio::sync::Notify;
 
-use self::{challenge::Challenges, https::Https, state::State};
+use self::{challenge::Challenges, https::Https};
 use super::{CertificateError, certificates::Current, pair::Pair};
+use crate::{https::Client, state_dir::StateDir};
 
 /// The directory of Let's Encrypt (RFC 8555 §7.1.1).
 pub const PRODUCTION: &str = instant_acme::LetsEncrypt::Production.url();
@@ -48,9 +49,8 @@ pub struct Settings {
     pub email: Option<String>,
     /// The URL of the CA's directory.
     pub directory: String,
-    /// A PEM file with the roots that the CA's own certificate is verified with, in place of those
-    /// that browsers trust.
-    pub ca_certificate: Option<PathBuf>,
+    /// What asks the CA.
+    pub https: Client,
     /// Where the account and the certificate are kept.
     pub state_dir: PathBuf,
     /// How long to wait before a failed order is tried again for the first time.
@@ -63,7 +63,7 @@ pub(super) struct Acme {
     pub settings: Settings,
     pub challenges: Challenges,
     https: Https,
-    state: State,
+    state: StateDir,
     /// Cuts the wait for the next try short.
     hurry: Notify,
 }
@@ -72,11 +72,13 @@ impl Acme {
     /// Finds the certificate that is kept, or makes one to show until there is one.
     ///
     /// # Errors
-    /// [`CertificateError`] if nothing could be kept, or if the roots for the CA cannot be read.
+    /// [`CertificateError`] if nothing could be kept.
     pub fn open(settings: Settings) -> Result<(Self, Pair), CertificateError> {
-        let https = Https::new(settings.ca_certificate.as_deref())?;
-        let state = State::open(&settings.state_dir, &settings.directory).map_err(|source| {
-            CertificateError::State { path: settings.state_dir.clone(), source }
+        let https = Https::new(settings.https.clone());
+        let directory = state::directory_of(&settings.state_dir, &settings.directory);
+        let state = StateDir::open(directory).map_err(|source| CertificateError::State {
+            path: settings.state_dir.clone(),
+            source,
         })?;
         let (challenges, hurry) = (Challenges::default(), Notify::new());
         let acme = Self { settings, challenges, https, state, hurry };

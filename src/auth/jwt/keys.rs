@@ -1,9 +1,10 @@
 //! The keys that tokens are checked with.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
+use super::published::{PublishedKey, PublishedKeys};
 use crate::auth::Secret;
 
 /// Why a public key was refused. The text is fit to be shown to the person who configured it.
@@ -48,13 +49,16 @@ impl fmt::Debug for TokenKey {
 /// The keys that tokens are checked with: any of them may have signed. Each key is tied to one
 /// algorithm, so that what a token's header says can pick a key but never how the key is used.
 #[derive(Debug, Clone, Default)]
-pub struct TokenKeys(Vec<TokenKey>);
+pub struct TokenKeys {
+    own: Vec<TokenKey>,
+    published: Option<PublishedKeys>,
+}
 
 impl TokenKeys {
     /// Accepts tokens signed with HS256 by this shared secret.
     pub fn add_secret(&mut self, secret: &Secret) {
         let key = DecodingKey::from_secret(secret.expose());
-        self.0.push(TokenKey { algorithm: Algorithm::HS256, key });
+        self.own.push(TokenKey { algorithm: Algorithm::HS256, key });
     }
 
     /// Accepts tokens signed by the private half of this public key, which is PEM text: RS256 for
@@ -73,17 +77,40 @@ impl TokenKeys {
             Some(label) if label.ends_with("PRIVATE KEY") => return Err(PublicKeyError::Private),
             _ => return Err(PublicKeyError::NotPem),
         }
-        self.0.push(parse(pem)?);
+        self.own.push(parse(pem)?);
         Ok(())
+    }
+
+    /// Accepts tokens signed by the private halves of these, whichever they are at the time.
+    pub fn add_published(&mut self, keys: &PublishedKeys) {
+        self.published = Some(keys.clone());
     }
 
     /// Whether there is no key, so that no token can be accepted.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.own.is_empty() && self.published.is_none()
     }
 
     pub(super) fn with(&self, algorithm: Algorithm) -> impl Iterator<Item = &TokenKey> {
-        self.0.iter().filter(move |key| key.algorithm == algorithm)
+        self.own.iter().filter(move |key| key.algorithm == algorithm)
+    }
+
+    /// The published ones of this moment.
+    pub(super) fn published(&self) -> Option<Arc<[PublishedKey]>> {
+        self.published.as_ref()?.get()
+    }
+
+    /// Whether the key of a token may be one that is published, but not known yet.
+    pub(super) fn may_lack(
+        &self,
+        algorithm: Algorithm,
+        published: Option<&[PublishedKey]>,
+        id: Option<&str>,
+    ) -> bool {
+        let is_public = matches!(algorithm, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA);
+        let is_known =
+            published.is_some_and(|keys| id.is_none() || keys.iter().any(|key| key.is_called(id)));
+        self.published.is_some() && is_public && !is_known
     }
 }
 

@@ -3,6 +3,7 @@
 mod grants;
 mod keys;
 mod provider;
+mod published;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub use self::{
     grants::Grants,
     keys::{PublicKeyError, TokenKeys},
+    published::{KeySetError, PublishedKeys},
 };
 use super::Secret;
 use crate::{clock::Now, ids::UserId};
@@ -49,6 +51,9 @@ pub enum TokenError {
     /// It was good once.
     #[error("the token has expired; get a new one from whoever issues them")]
     Expired,
+    /// It names a key that is not among the published ones, as far as is known.
+    #[error("the token is not valid: its key (`kid`) is not one that its issuer publishes")]
+    UnknownKey,
     /// It is not a token that this server accepts.
     #[error("the token is not valid: {0}")]
     Invalid(&'static str),
@@ -114,7 +119,8 @@ impl TokenVerifier {
     /// Says who the bearer of `token` is.
     ///
     /// # Errors
-    /// [`TokenError::Expired`] if only its time is over, [`TokenError::Invalid`] otherwise.
+    /// [`TokenError::Expired`] if only its time is over, [`TokenError::UnknownKey`] if it may be good
+    /// once there are other published keys, [`TokenError::Invalid`] otherwise.
     pub fn verify(&self, token: &str, now: Now) -> Result<Identity, TokenError> {
         if token.len() > MAX_TOKEN {
             return Err(TokenError::Invalid("it is longer than 8 KiB"));
@@ -124,7 +130,7 @@ impl TokenVerifier {
         if header.crit.is_some() {
             return Err(TokenError::Invalid("its header demands an unknown extension"));
         }
-        let claims = self.claims(token, header.alg)?;
+        let claims = self.claims(token, header.alg, header.kid.as_deref())?;
         let user =
             UserId::new(&claims.sub).map_err(|_| TokenError::Invalid("its `sub` is no user id"))?;
         let name_is_fit =
@@ -143,22 +149,34 @@ impl TokenVerifier {
         Ok(Identity { user, name: claims.name, expires: claims.exp.0, grants })
     }
 
-    /// Tries each key whose algorithm the token names.
-    fn claims(&self, token: &str, algorithm: Algorithm) -> Result<Claims, TokenError> {
+    /// Tries each key whose algorithm the token names, of the published ones only those that it may
+    /// mean.
+    fn claims(
+        &self,
+        token: &str,
+        algorithm: Algorithm,
+        id: Option<&str>,
+    ) -> Result<Claims, TokenError> {
         let mut validation = self.validation.clone();
         validation.algorithms = vec![algorithm];
         let mut refused = TokenError::Invalid("no key is configured for its algorithm");
-        for key in self.keys.with(algorithm) {
+        let published = self.keys.published();
+        let meant = published.iter().flat_map(|keys| keys.iter()).filter(|key| key.is_called(id));
+        let meant = meant.map(|key| &key.key).filter(|key| key.algorithm == algorithm);
+        for key in self.keys.with(algorithm).chain(meant) {
             match jsonwebtoken::decode::<Claims>(token, &key.key, &validation) {
                 Ok(data) => return Ok(data.claims),
                 Err(error) => refused = describe(&error),
             }
             // Past the signature, another key would say nothing else.
             if refused != WRONG_SIGNATURE {
-                break;
+                return Err(refused);
             }
         }
-        Err(refused)
+        match self.keys.may_lack(algorithm, published.as_deref(), id) {
+            true => Err(TokenError::UnknownKey),
+            false => Err(refused),
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Once;
 
 use jsonwebtoken::{
-    Algorithm, AlgorithmFamily, DecodingKey, EncodingKey,
+    Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey,
     crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
     errors::{ErrorKind, Result},
     signature::{Error as SignatureError, Signer, Verifier},
@@ -15,8 +15,8 @@ use jsonwebtoken::{
 use ring::{
     hmac,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
-        VerificationAlgorithm,
+        ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+        UnparsedPublicKey, VerificationAlgorithm,
     },
 };
 
@@ -25,7 +25,7 @@ pub(super) fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,
         verifier_factory: verifier,
-        // Only keys in JWK form need these, and callbox takes none.
+        // Only what makes keys in JWK form needs these, and callbox makes none.
         key_utils: KeyUtils::new_unimplemented(),
     };
     static INSTALL: Once = Once::new();
@@ -44,7 +44,13 @@ fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    let bytes = key.try_get_as_bytes()?;
+    let bytes = match (algorithm, key.kind()) {
+        (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
+            let key = RsaPublicKeyComponents { n: n.clone(), e: e.clone() };
+            return Ok(Box::new(PublishedRsaKey(key)));
+        }
+        _ => key.try_get_as_bytes()?,
+    };
     let public = |verification: &'static dyn VerificationAlgorithm| {
         let key = UnparsedPublicKey::new(verification, bytes.to_vec());
         Ok(Box::new(PublicKey { algorithm: *algorithm, key }) as Box<dyn JwtVerifier>)
@@ -109,5 +115,25 @@ impl Verifier<Vec<u8>> for PublicKey {
 impl JwtVerifier for PublicKey {
     fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+}
+
+/// An RSA key that came as two numbers.
+struct PublishedRsaKey(RsaPublicKeyComponents<Vec<u8>>);
+
+impl Verifier<Vec<u8>> for PublishedRsaKey {
+    fn verify(
+        &self,
+        message: &[u8],
+        signature: &Vec<u8>,
+    ) -> std::result::Result<(), SignatureError> {
+        let algorithm = &RSA_PKCS1_2048_8192_SHA256;
+        self.0.verify(algorithm, message, signature).map_err(|_| SignatureError::new())
+    }
+}
+
+impl JwtVerifier for PublishedRsaKey {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
     }
 }

@@ -6,7 +6,8 @@ use ring::{
     hmac,
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+        RsaKeyPair, RsaPublicKeyComponents,
     },
 };
 use serde_json::{Value, json};
@@ -257,4 +258,98 @@ proptest! {
         // The last character of a part carries bits that mean nothing; strict base64 refuses them.
         prop_assert!(changed == good || shared().verify(&changed, now()).is_err());
     }
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The public halves of the keys that the tests sign with.
+fn jwks() -> [Value; 3] {
+    let rsa = RsaKeyPair::from_pkcs8(&der(fixture!("rsa.key.pem"))).unwrap();
+    let RsaPublicKeyComponents { n, e } = RsaPublicKeyComponents::<Vec<u8>>::from(rsa.public());
+    let (n, e) = (base64url(&n), base64url(&e));
+    let (random, ec) = (SystemRandom::new(), der(fixture!("ec.key.pem")));
+    let ec = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &ec, &random).unwrap();
+    let (x, y) = ec.public_key().as_ref()[1..].split_at(32);
+    let ed = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der(fixture!("ed.key.pem"))).unwrap();
+    [
+        json!({ "kty": "RSA", "kid": "r", "alg": "RS256", "n": n, "e": e }),
+        json!({ "kty": "EC", "kid": "e", "crv": "P-256", "x": base64url(x), "y": base64url(y) }),
+        json!({ "kty": "OKP", "kid": "d", "crv": "Ed25519", "x": base64url(ed.public_key().as_ref()) }),
+    ]
+}
+
+fn published(keys: &[Value]) -> (TokenVerifier, usize) {
+    let published = PublishedKeys::default();
+    let count = published.replace(json!({ "keys": keys }).to_string().as_bytes()).unwrap();
+    let mut keys = TokenKeys::default();
+    keys.add_published(&published);
+    (TokenVerifier::new(keys, None, None), count)
+}
+
+#[test]
+fn published_keys_verify_what_names_them() {
+    let (verifier, count) = published(&jwks());
+    assert_eq!(count, 3);
+    let verify = |header: Value, sign: &dyn Fn(&[u8]) -> Vec<u8>| {
+        verifier.verify(&token(&header, &alice(), sign), now())
+    };
+    for (alg, kid, sign) in [
+        ("RS256", "r", &rs256 as &dyn Fn(&[u8]) -> Vec<u8>),
+        ("ES256", "e", &es256),
+        ("EdDSA", "d", &eddsa),
+    ] {
+        assert_eq!(verify(json!({ "alg": alg, "kid": kid }), sign), Ok(identity()));
+        assert_eq!(verify(json!({ "alg": alg }), sign), Ok(identity()), "no name is any");
+        let unknown = verify(json!({ "alg": alg, "kid": "x" }), sign);
+        assert_eq!(unknown, Err(TokenError::UnknownKey));
+        let forged = verify(json!({ "alg": alg, "kid": kid }), &|_| vec![0; 64]);
+        assert_eq!(forged, Err(WRONG_SIGNATURE));
+    }
+    // The name picks a key, but not how it is used.
+    assert!(verify(json!({ "alg": "EdDSA", "kid": "r" }), &eddsa).is_err());
+    let hmac = hmac_with(b"x");
+    let unknown = verify(json!({ "alg": "HS256", "kid": "x" }), &hmac);
+    assert!(matches!(unknown, Err(TokenError::Invalid(_))), "no set will have it");
+}
+
+#[test]
+fn what_is_published_is_never_a_secret_nor_for_anything_else() {
+    let [rsa, ec, ed] = jwks();
+    let with = |key: &Value, name: &str, value: Value| {
+        let mut key = key.clone();
+        key[name] = value;
+        key
+    };
+    let short = base64url(&[0xff; 128]);
+    for useless in [
+        json!({ "kty": "oct", "kid": "s", "alg": "HS256", "k": base64url(SECRET.as_bytes()) }),
+        with(&rsa, "use", json!("enc")),
+        with(&rsa, "alg", json!("RS512")),
+        with(&rsa, "alg", json!("HS256")),
+        with(&rsa, "alg", json!("whatever")),
+        with(&rsa, "n", json!(short)),
+        with(&rsa, "n", json!("?")),
+        with(&ec, "crv", json!("P-384")),
+        with(&ec, "x", json!(short)),
+        with(&ed, "crv", json!("X25519")),
+        with(&ed, "key_ops", json!(["sign"])),
+        json!({ "kty": "something new" }),
+    ] {
+        assert_eq!(published(&[useless.clone(), ed.clone()]).1, 1, "{useless}");
+    }
+    let secret = json!({ "kty": "oct", "alg": "HS256", "k": base64url(SECRET.as_bytes()) });
+    assert!(published(&[secret]).0.verify(&hs256(&alice()), now()).is_err());
+}
+
+#[test]
+fn before_there_are_published_keys_none_is_unknown_for_good() {
+    let mut keys = TokenKeys::default();
+    keys.add_published(&PublishedKeys::default());
+    keys.add_secret(&Secret::new(SECRET));
+    let verifier = TokenVerifier::new(keys, None, None);
+    assert_eq!(verifier.verify(&hs256(&alice()), now()), Ok(identity()));
+    let token = token(&json!({"alg": "EdDSA"}), &alice(), eddsa);
+    assert_eq!(verifier.verify(&token, now()), Err(TokenError::UnknownKey));
 }

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context;
 use rustls::{ClientConfig, pki_types::ServerName};
 
-use crate::acceptor::client_config;
+use crate::https::Roots;
 
 /// What a TLS session with one server begins with.
 #[derive(Debug, Clone)]
@@ -23,6 +23,12 @@ impl Tls {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host)
             .with_context(|| format!("{server}: no certificate can be for such a name"))?;
-        Ok(Self { config: client_config("--ca-cert", ca_cert)?.into(), name })
+        let roots = match ca_cert {
+            Some(path) => {
+                Roots::read(path).with_context(|| format!("--ca-cert {}", path.display()))?
+            }
+            None => Roots::public(),
+        };
+        Ok(Self { config: roots.into_config().into(), name })
     }
 }

@@ -3,11 +3,11 @@
 
 use tokio_tungstenite::tungstenite::{
     Utf8Bytes,
-    error::{CapacityError, Error},
+    error::{CapacityError, Error, ProtocolError},
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use crate::signaling::{CloseReason, ErrorCode, RequestError};
+use crate::signaling::{CloseReason, ErrorCode, RequestError, Word};
 
 use super::super::session::explain;
 
@@ -101,6 +101,34 @@ pub(super) fn by_error(error: &Error, max_message: usize) -> Option<CloseFrame> 
         )),
         _ => None,
     }
+}
+
+/// Every close there is, as its code and the word in its reason: for the documents.
+pub(crate) fn all() -> Vec<(u16, String)> {
+    let first = [
+        ErrorCode::Unauthorized,
+        ErrorCode::TokenExpired,
+        ErrorCode::InvalidFrame,
+        ErrorCode::InvalidPayload,
+    ];
+    let refused = first.map(|code| refused(&RequestError::new(code, "")));
+    let too_long = Error::Capacity(CapacityError::MessageTooLong { size: 1, max_size: 0 });
+    let layer = [
+        too_long,
+        Error::Utf8(String::new()),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
+    ];
+    CloseReason::ALL
+        .iter()
+        .map(|reason| by_hub(*reason))
+        .chain(refused)
+        .chain([origin(), hello_timeout(), bad_frames(), too_slow()])
+        .chain(layer.iter().filter_map(|error| by_error(error, 0)))
+        .map(|frame| {
+            let word = frame.reason.split(':').next().unwrap_or_default().to_owned();
+            (frame.code.into(), word)
+        })
+        .collect()
 }
 
 #[cfg(test)]

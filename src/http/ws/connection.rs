@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 
 use super::{
     close,
-    frames::{self, ClientFrame, HelloData},
+    frames::{self, ClientFrame, SessionHello},
 };
 use crate::{
     auth::Identity,
@@ -139,7 +139,7 @@ impl Connection {
             if let ClientFrame::Event { id, .. } = &frame {
                 re = *id;
             }
-            match self.check_hello(frame) {
+            match check_hello(&self.app, frame).await {
                 Ok((identity, said)) => {
                     hello.identity = Some(identity);
                     hello.resume = said.resume();
@@ -178,22 +178,6 @@ impl Connection {
                 Some(Err(error)) => return Err(error.into()),
             }
         }
-    }
-
-    fn check_hello(&self, frame: ClientFrame) -> Result<(Identity, HelloData), RequestError> {
-        let data = match frame {
-            ClientFrame::Event { event, data, .. } if event == HELLO => data,
-            _ => {
-                let message = "The first frame must be session:hello with a token.";
-                return Err(self.app.refuse(ErrorCode::Unauthorized, message));
-            }
-        };
-        let mut hello = HelloData::parse(data)
-            .inspect_err(|error| self.app.counters.errors(error.code).add())?;
-        let token = hello.token.take().ok_or_else(|| {
-            self.app.refuse(ErrorCode::Unauthorized, "session:hello needs a `token`.")
-        })?;
-        Ok((self.app.authenticate(&token)?, hello))
     }
 
     /// Tells why the first frame is refused, in an answer if it asked for one, and ends.
@@ -374,6 +358,27 @@ async fn within(
         },
         () = session.cut() => Err(End::Close(close::too_slow())),
     }
+}
+
+/// Says who a client is by its first frame.
+async fn check_hello(
+    app: &App,
+    frame: ClientFrame,
+) -> Result<(Identity, SessionHello), RequestError> {
+    let data = match frame {
+        ClientFrame::Event { event, data, .. } if event == HELLO => data,
+        _ => {
+            let message = "The first frame must be session:hello with a token.";
+            return Err(app.refuse(ErrorCode::Unauthorized, message));
+        }
+    };
+    let mut hello =
+        SessionHello::parse(data).inspect_err(|error| app.counters.errors(error.code).add())?;
+    let token = hello
+        .token
+        .take()
+        .ok_or_else(|| app.refuse(ErrorCode::Unauthorized, "session:hello needs a `token`."))?;
+    Ok((app.authenticate(&token).await?, hello))
 }
 
 const NO_BINARY: &str = "Frames must be text: one JSON object each.";

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::{
     ids::{DeviceId, SessionId},
@@ -63,33 +64,35 @@ impl ClientFrame {
     }
 }
 
-/// The payload of `session:hello`, the first frame.
-#[derive(Deserialize)]
+/// Who the client is, and whether it goes on with a session: the first frame.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct HelloData {
-    /// The token.
+pub(crate) struct SessionHello {
+    /// The user's token; may come in an `Authorization: Bearer` header instead.
     pub token: Option<String>,
-    /// The version of this protocol.
+    /// The version of this protocol: 1.
     pub protocol: Option<u64>,
-    /// The device.
+    /// The device, as it calls itself; without a name it is a new one.
     pub device_id: Option<DeviceId>,
     /// The session that it wants to go on with.
-    resume: Option<ResumeData>,
+    resume: Option<SessionResume>,
 }
 
 /// An earlier session of the client, and how much of it the client has.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ResumeData {
+struct SessionResume {
+    /// As `session:welcome` had it.
     session_id: SessionId,
+    /// The number of the last event that the client has; 0 for none.
     seq: u64,
 }
 
-impl HelloData {
+impl SessionHello {
     /// How it goes together with other connections of the client.
     pub fn resume(&self) -> Resume {
         match &self.resume {
-            Some(ResumeData { session_id, seq }) => {
+            Some(SessionResume { session_id, seq }) => {
                 Resume::From { session: *session_id, seq: *seq }
             }
             None => Resume::New,
@@ -204,13 +207,15 @@ mod tests {
     #[test]
     fn an_error_in_hello_does_not_quote_the_token() {
         for data in [json!({"token": ["hush"]}), json!({"token": "hush", "protocol": "hush"})] {
-            let error = HelloData::parse(data).err().unwrap();
+            let error = SessionHello::parse(data).err().unwrap();
             assert!(!error.message.contains("hush"), "{error}");
         }
-        assert!(HelloData::parse(json!({"deviceId": ""})).err().unwrap().message.contains("empty"));
-        assert!(HelloData::parse(json!({"protocol": 2})).is_err());
-        assert!(HelloData::parse(json!({"resume": {"sessionId": "x", "seq": 0}})).is_err());
-        assert!(HelloData::parse(Value::Null).is_ok());
+        assert!(
+            SessionHello::parse(json!({"deviceId": ""})).err().unwrap().message.contains("empty")
+        );
+        assert!(SessionHello::parse(json!({"protocol": 2})).is_err());
+        assert!(SessionHello::parse(json!({"resume": {"sessionId": "x", "seq": 0}})).is_err());
+        assert!(SessionHello::parse(Value::Null).is_ok());
     }
 
     proptest! {

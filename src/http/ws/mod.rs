@@ -19,6 +19,8 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+pub(crate) use self::{close::all as closes, frames::SessionHello};
+
 use super::{app::App, error::ApiError, rest::bearer};
 use crate::{ids::DeviceId, signaling::Resume};
 
@@ -43,7 +45,7 @@ pub(super) async fn upgrade(
     let Query(params) = params.map_err(|error| ApiError::invalid(error.body_text()))?;
     // Whoever sends a header is no page, and reads an HTTP answer.
     let identity = match bearer(request.headers())? {
-        Some(token) => Some(app.authenticate(token)?),
+        Some(token) => Some(app.authenticate(token).await?),
         None => None,
     };
     if app.is_draining() {

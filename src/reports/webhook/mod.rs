@@ -36,9 +36,9 @@ use self::{
     post::Post,
     queue::{Limits, Outcome, Queue},
 };
-use super::StartError;
 use crate::{
     auth::WebhookKeys,
+    https::Client,
     ids::EventId,
     signaling::{CallEvent, CallRecord, CallReport, Timestamp},
 };
@@ -60,6 +60,8 @@ pub const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 pub struct Config {
     /// The receiver.
     pub url: Uri,
+    /// What asks it.
+    pub client: Client,
     /// What events are signed with.
     pub keys: WebhookKeys,
     /// What events that wait may weigh together, in bytes.
@@ -180,11 +182,8 @@ impl Drop for WebhookInbox {
 
 impl Webhook {
     /// Starts the task.
-    ///
-    /// # Errors
-    /// [`StartError`] if TLS cannot be set up.
-    pub fn start(config: Config) -> Result<(Self, WebhookInbox), StartError> {
-        let post = Arc::new(Post::new(config.url, config.keys)?);
+    pub fn start(config: Config) -> (Self, WebhookInbox) {
+        let post = Arc::new(Post::new(config.client, config.url, config.keys));
         let limits = Limits { events: MAX_EVENTS, bytes: config.queue_bytes, at_once: AT_ONCE };
         let queue = Mutex::new(Queue::new(limits, StdRng::from_os_rng()));
         let closing = AtomicBool::new(false);
@@ -196,7 +195,7 @@ impl Webhook {
             run(&task, &post).await;
             drop(ending);
         });
-        Ok((Self { shared, ended }, inbox))
+        (Self { shared, ended }, inbox)
     }
 
     /// What became of events so far.
@@ -250,10 +249,10 @@ fn tell(outcome: Outcome, words: &str, failing: &mut bool) {
         Outcome::Delivered if *failing => tracing::info!("the webhook takes events again"),
         Outcome::Delivered => {}
         Outcome::Refused => tracing::warn!("the webhook refuses an event: {words}"),
-        Outcome::Failed | Outcome::Down if *failing => {
+        Outcome::Failed | Outcome::Down | Outcome::Busy(_) if *failing => {
             tracing::debug!("an event could not be delivered: {words}");
         }
-        Outcome::Failed | Outcome::Down => {
+        Outcome::Failed | Outcome::Down | Outcome::Busy(_) => {
             tracing::warn!("the webhook does not take events, they wait: {words}");
         }
     }

@@ -1,134 +1,119 @@
 //! How an event goes to the receiver.
 
-use std::{sync::Arc, time::Duration};
+use std::time::{Duration, SystemTime};
 
-use axum::http::{
-    HeaderValue, Request, StatusCode, Uri,
-    header::{CONTENT_TYPE, USER_AGENT},
-};
+use axum::http::{HeaderMap, Request, StatusCode, Uri, header::CONTENT_TYPE};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, Error as ClientError, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
-use rustls::crypto::ring;
+use http_body_util::Full;
 use serde::Deserialize;
-use tokio::time::timeout;
 
-use super::{AT_ONCE, queue::Outcome};
-use crate::{auth::WebhookKeys, clock::Now, signaling::ASK_FOR};
+use super::queue::Outcome;
+use crate::{
+    auth::WebhookKeys,
+    clock::Now,
+    https::{Answer, Client, Failure, Limits, retry_after},
+    signaling::ASK_FOR,
+};
 
-/// How long a delivery may take, from the look-up of the name to the end of the answer.
-const DELIVERY: Duration = Duration::from_secs(10);
+/// What a delivery may take. The answer is read so that the connection can be used again.
+const DELIVERY: Limits = Limits { time: Duration::from_secs(10), answer: 64 * 1024 };
 
-/// How long the receiver may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// How many bytes of an answer are read, so that the connection can be used again.
-const MAX_ANSWER: usize = 64 * 1024;
-
-/// Who sends.
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("callbox/", env!("CARGO_PKG_VERSION")));
+/// What a question may take.
+const QUESTION: Limits = Limits { time: ASK_FOR, ..DELIVERY };
 
 /// What carries events to the receiver.
 pub(super) struct Post {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client,
     url: Uri,
     keys: WebhookKeys,
 }
 
 impl Post {
-    /// To this address, signed with these keys. TLS trusts those that browsers trust.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(url: Uri, keys: WebhookKeys) -> Result<Self, rustls::Error> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(Arc::new(ring::default_provider()))?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(AT_ONCE)
-            .build(connector);
-        Ok(Self { client, url, keys })
+    /// To this address, signed with these keys.
+    pub fn new(client: Client, url: Uri, keys: WebhookKeys) -> Self {
+        Self { client, url, keys }
     }
 
     /// Sends an event once, and says in words what went wrong.
     pub async fn send(&self, body: Bytes) -> (Outcome, String) {
-        match timeout(DELIVERY, self.exchange(body)).await {
-            Ok(Ok((status, _))) => (judge(status), format!("it answers {status}")),
-            Ok(Err(error)) => {
-                let is_down = error.is_connect();
-                let outcome = if is_down { Outcome::Down } else { Outcome::Failed };
-                // What it says itself is a word or two; the cause says more.
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                (outcome, cause.unwrap_or_else(|| error.to_string()))
+        match self.exchange(body, DELIVERY).await {
+            Ok(Answer { status, headers, .. }) => {
+                let outcome = judge(status, &headers, SystemTime::now());
+                (outcome, format!("it answers {status}"))
             }
-            Err(_) => (Outcome::Failed, format!("no answer within {DELIVERY:?}")),
+            Err(failure @ Failure::Connect(_)) => (Outcome::Down, failure.to_string()),
+            Err(failure) => (Outcome::Failed, failure.to_string()),
         }
     }
 
     /// Asks whether a call is to be held: an answer in time, of 2xx with `{ "hold": true }`, is a yes.
     pub async fn ask_to_hold(&self, body: Bytes) -> bool {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Verdict {
             hold: bool,
         }
-        let Ok(Ok((status, answer))) = timeout(ASK_FOR, self.exchange(body)).await else {
-            return false;
-        };
-        let answer = serde_json::from_slice(&answer);
-        status.is_success() && matches!(answer, Ok(Answer { hold: true }))
+        let Ok(answer) = self.exchange(body, QUESTION).await else { return false };
+        let body = answer.body.unwrap_or_default();
+        answer.status.is_success()
+            && matches!(serde_json::from_slice(&body), Ok(Verdict { hold: true }))
     }
 
-    /// Sends a body; gives the answer, whose own body is empty if it is too long.
-    async fn exchange(&self, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn exchange(&self, body: Bytes, limits: Limits) -> Result<Answer, Failure> {
         let signature = self.keys.sign(Now::read().unix_secs(), &body);
         let request = Request::post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, AGENT)
             .header("callbox-signature", signature)
             .body(Full::new(body))
             .expect("the address was parsed, and the signature is ASCII");
-        let response = self.client.request(request).await?;
-        let status = response.status();
-        // What is not read costs the connection, no more.
-        let answer = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        Ok((status, answer.map(|answer| answer.to_bytes()).unwrap_or_default()))
+        self.client.exchange(request, limits).await
     }
 }
 
 /// What an answer means. Only what is said of the event itself ends its deliveries: a wrong path or
 /// secret, or a redirection, is for an operator to set right, and no event is to be lost by it.
-fn judge(status: StatusCode) -> Outcome {
+fn judge(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Outcome {
     match status {
         status if status.is_success() => Outcome::Delivered,
         StatusCode::BAD_REQUEST
         | StatusCode::GONE
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Refused,
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Outcome::Down,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let asked = retry_after(headers, now).map(|at| at.duration_since(now));
+            // A moment that is over asks for nothing.
+            asked.and_then(Result::ok).map_or(Outcome::Down, Outcome::Busy)
+        }
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Outcome::Down,
         _ => Outcome::Failed,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::RETRY_AFTER;
+
     use super::*;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    #[test]
+    fn a_receiver_may_say_how_long_it_wants_to_be_left_alone() {
+        let outcome = |status, text: &'static str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            judge(StatusCode::from_u16(status).unwrap(), &headers, NOW)
+        };
+        let minute = Outcome::Busy(Duration::from_secs(60));
+        assert_eq!([429, 503].map(|status| outcome(status, "60")), [minute; 2]);
+        assert_eq!(outcome(503, "Thu, 01 Jan 1970 00:01:00 GMT"), minute);
+        assert_eq!(outcome(503, "Wed, 31 Dec 1969 23:59:59 GMT"), Outcome::Down);
+        assert_eq!(outcome(503, "soon"), Outcome::Down);
+        assert_eq!((outcome(502, "60"), outcome(500, "60")), (Outcome::Down, Outcome::Failed));
+        assert_eq!(outcome(200, "60"), Outcome::Delivered);
+    }
 
     #[test]
     fn only_what_is_about_the_event_ends_its_deliveries() {
-        let outcome = |status| judge(StatusCode::from_u16(status).unwrap());
+        let outcome = |status| judge(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), NOW);
         for (statuses, expected) in [
             (&[200, 201, 202, 204][..], Outcome::Delivered),
             (&[400, 410, 413, 422], Outcome::Refused),

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -13,6 +13,9 @@ use rand::rngs::StdRng;
 
 use super::backoff::pause;
 use crate::ids::CallId;
+
+/// The longest that the receiver can ask to be left alone for.
+const MAX_ASKED: Duration = Duration::from_secs(600);
 
 /// What an event weighs besides its body.
 const EVENT_WEIGHT: usize = 128;
@@ -39,6 +42,15 @@ pub(super) enum Outcome {
     Failed,
     /// The same, for a reason that concerns whatever is sent to the receiver.
     Down,
+    /// The same, and the receiver wants to be left alone for so long.
+    Busy(Duration),
+}
+
+impl Outcome {
+    /// Whether the receiver would take nothing else either.
+    pub fn is_outage(self) -> bool {
+        matches!(self, Self::Down | Self::Busy(_))
+    }
 }
 
 /// What was counted.
@@ -71,6 +83,8 @@ pub(super) struct Queue {
     sending: usize,
     /// Set while the receiver cannot be reached.
     outage: Option<Outage>,
+    /// Nothing is sent earlier: the receiver has said so.
+    not_before: Option<Instant>,
     counts: WebhookCounts,
 }
 
@@ -102,6 +116,7 @@ impl Queue {
             due: BTreeSet::new(),
             sending: 0,
             outage: None,
+            not_before: None,
             counts: WebhookCounts::default(),
         }
     }
@@ -159,7 +174,8 @@ impl Queue {
     pub fn next_due(&self) -> Option<Instant> {
         let at_once = if self.outage.is_some() { 1 } else { self.limits.at_once };
         let (due, _) = self.due.first().filter(|_| self.sending < at_once)?;
-        Some(self.outage.map_or(*due, |outage| outage.until.max(*due)))
+        let until = self.outage.map(|outage| outage.until);
+        Some(until.max(self.not_before).map_or(*due, |until| until.max(*due)))
     }
 
     /// Takes an event that is to be sent now. [`Queue::done`] is owed.
@@ -178,6 +194,9 @@ impl Queue {
     pub fn done(&mut self, now: Instant, call: CallId, outcome: Outcome) {
         self.sending -= 1;
         self.note_outage(now, outcome);
+        if let Outcome::Busy(asked) = outcome {
+            self.not_before = self.not_before.max(Some(now + asked.min(MAX_ASKED)));
+        }
         let Some(line) = self.lines.get_mut(&call) else { return };
         let due = match outcome {
             Outcome::Delivered | Outcome::Refused => {
@@ -192,7 +211,7 @@ impl Queue {
                 }
                 now
             }
-            Outcome::Failed | Outcome::Down => {
+            Outcome::Failed | Outcome::Down | Outcome::Busy(_) => {
                 line.failures = line.failures.saturating_add(1);
                 self.counts.failures += 1;
                 now + pause(line.failures, &mut self.rng)
@@ -210,7 +229,7 @@ impl Queue {
     /// that: it is not asked more often the more calls there are.
     fn note_outage(&mut self, now: Instant, outcome: Outcome) {
         match self.outage {
-            _ if outcome != Outcome::Down => self.outage = None,
+            _ if !outcome.is_outage() => self.outage = None,
             // It was under way when the outage began.
             Some(outage) if now < outage.until => {}
             outage => {
@@ -223,7 +242,7 @@ impl Queue {
 
     /// Makes everything due now: the server stops, and there is no time to wait.
     pub fn hurry(&mut self, now: Instant) {
-        self.outage = None;
+        (self.outage, self.not_before) = (None, None);
         self.due = self.due.iter().map(|(_, call)| (now, *call)).collect();
         for line in self.lines.values_mut() {
             line.due = line.due.map(|_| now);

@@ -18,7 +18,12 @@ use super::{
     Post, Shared, WebhookInbox,
     queue::{Limits, Outcome, Queue},
 };
-use crate::{auth::WebhookKeys, ids::CallId, reports::testing};
+use crate::{
+    auth::WebhookKeys,
+    https::{Client, Roots},
+    ids::CallId,
+    reports::testing,
+};
 
 const LIMITS: Limits = Limits { events: 10_000, bytes: 1024 * 1024, at_once: 8 };
 const SECOND: Duration = Duration::from_secs(1);
@@ -186,6 +191,35 @@ fn what_was_under_way_when_an_outage_began_does_not_prolong_it() {
 }
 
 #[test]
+fn a_receiver_is_left_alone_for_as_long_as_it_asks_for() {
+    let mut world = World::new(LIMITS);
+    (0..20).for_each(|call| world.put(call));
+    world.send();
+    let calls: Vec<_> = world.sending.keys().copied().collect();
+    world.end(calls[0], Outcome::Busy(120 * SECOND));
+    // What was under way does not change that, well or ill as it may end.
+    world.end(calls[1], Outcome::Delivered);
+    world.end(calls[2], Outcome::Busy(SECOND));
+    calls[3..].iter().for_each(|call| world.end(*call, Outcome::Failed));
+    assert_eq!(world.queue.next_due(), Some(world.start + 120 * SECOND));
+    world.pass(119 * SECOND, |_| unreachable!());
+    world.pass(SECOND, |_| Outcome::Delivered);
+    assert!(world.all_is_delivered());
+}
+
+#[test]
+fn nobody_can_ask_for_more_than_ten_minutes_or_for_less_than_the_usual_pause() {
+    let mut world = World::new(LIMITS);
+    world.put(1);
+    world.exchange(|_| Outcome::Busy(Duration::MAX));
+    assert_eq!(world.queue.next_due(), Some(world.start + 600 * SECOND));
+    world.pass(600 * SECOND, |_| Outcome::Busy(Duration::ZERO));
+    assert!(world.queue.next_due().unwrap() > world.now + SECOND / 4);
+    world.pass(SECOND, |_| Outcome::Delivered);
+    assert!(world.all_is_delivered());
+}
+
+#[test]
 fn where_there_is_no_room_the_oldest_calls_go_whole() {
     let mut world = World::new(Limits { events: 10, ..LIMITS });
     for call in [1, 2, 3] {
@@ -246,7 +280,7 @@ fn once_no_more_comes_what_is_there_is_due() {
     });
     let rng = StdRng::seed_from_u64(7);
     let url = "http://127.0.0.1/".parse().unwrap();
-    let post = Post::new(url, WebhookKeys::new(&[])).unwrap();
+    let post = Post::new(Client::new(Roots::public()), url, WebhookKeys::new(&[]));
     drop(WebhookInbox::new(shared.clone(), Arc::new(post), rng));
     assert!(shared.queue().next_due().unwrap() <= Instant::now());
     assert!(shared.closing.load(Relaxed));
@@ -265,7 +299,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Outcome::Delivered),
         Just(Outcome::Refused),
         Just(Outcome::Failed),
-        Just(Outcome::Down)
+        Just(Outcome::Down),
+        (0..20u32).prop_map(|seconds| Outcome::Busy(seconds * SECOND)),
     ];
     prop_oneof![
         4 => (0..6u64).prop_map(Step::Put),

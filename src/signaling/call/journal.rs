@@ -6,12 +6,13 @@
 
 use std::{collections::VecDeque, time::Instant};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::signaling::Config;
 
 /// Which of the two descriptions of an exchange it is (RFC 3264).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::signaling) enum DescriptionKind {
     Offer,
     Answer,
@@ -32,7 +33,7 @@ impl DescriptionKind {
 pub(in crate::signaling) struct JournalFull;
 
 /// The journal of one direction of a call.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::signaling) struct Journal {
     candidates: VecDeque<Candidate>,
     candidate_bytes: usize,
@@ -46,19 +47,20 @@ pub(in crate::signaling) struct Journal {
     /// Whether an offer of the sender was relayed or kept: the other side has something to answer.
     pub offered: bool,
     /// When candidates go on without a description: the due time of the hold timer.
+    #[serde(skip)]
     pub hold_until: Option<Instant>,
 }
 
 /// What has gone to the other side in this ICE generation: for a device that comes back and has lost
 /// it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Relayed {
     description: Option<(DescriptionKind, Box<str>)>,
     candidates: VecDeque<Box<str>>,
     candidate_bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Candidate {
     json: Box<str>,
     /// The ICE generation it names (`usernameFragment`), if it does.

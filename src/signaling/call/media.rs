@@ -1,22 +1,24 @@
 //! What a side of a call says of what it sends, and of how it goes.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a side sends now, as it said with `media:update`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Media {
     /// No sound.
     pub muted: bool,
     /// Whether there are pictures; nothing if it has not said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub video: Option<bool>,
     /// The call is on hold.
     pub held: bool,
 }
 
 /// How the call goes, as a side measured it last: what `RTCPeerConnection.getStats` tells.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallStats {
     /// The round trip, in milliseconds.
@@ -34,8 +36,9 @@ pub struct CallStats {
 }
 
 /// The types of candidates (RFC 8445 §5.1.1), as browsers name them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = CandidateType)]
 pub enum Path {
     /// An address of its own.
     Host,

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 pub(super) use journal::{DescriptionKind, Journal, JournalFull};
 pub use media::{CallStats, Media, Path};
@@ -47,7 +47,7 @@ impl Role {
 }
 
 /// One of something for each side.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct PerRole<T> {
     pub caller: T,
     pub callee: T,
@@ -73,15 +73,17 @@ impl<T> IndexMut<Role> for PerRole<T> {
 }
 
 /// One side of a call.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Party {
     pub user: UserId,
     pub name: Option<String>,
     /// The device in the call: of the callee, the one that accepted.
     pub device: Option<DeviceId>,
     /// That device's session, while it has one.
+    #[serde(skip)]
     pub session: Option<SessionId>,
     /// When its place is given up: the due time of the grace timer, while it has no session.
+    #[serde(skip)]
     pub grace_until: Option<Instant>,
     /// Whether it said that its media stopped.
     pub media_lost: bool,
@@ -98,12 +100,30 @@ impl Party {
     }
 }
 
-/// A device of the callee that got the call, before anyone accepted.
+/// A device that got the call and may accept it.
 #[derive(Debug)]
 pub(super) struct RingingDevice {
     pub session: SessionId,
     /// Whether it said that it alerts its user.
     pub alerting: bool,
+}
+
+impl RingingDevice {
+    pub fn new(session: SessionId) -> Self {
+        Self { session, alerting: false }
+    }
+}
+
+/// A side hands the call to another device of its user, which rings.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    /// Whose side.
+    pub role: Role,
+    /// To which device.
+    pub device: DeviceId,
+    pub ringing: RingingDevice,
+    /// Until when it rings.
+    pub until: Now,
 }
 
 /// What a session is to a call.
@@ -113,6 +133,8 @@ pub(super) enum Place {
     Party(Role),
     /// A device of the callee that rings.
     Ringing,
+    /// A device that rings because this side hands the call to it.
+    Offered(Role),
 }
 
 /// A call that is not over.
@@ -135,6 +157,10 @@ pub(super) struct Call {
     /// What each side sent and the other could not get yet.
     pub journals: PerRole<Journal>,
     pub relay: RelayMeter,
+    /// A side is about to change its device.
+    pub transfer: Option<Transfer>,
+    /// A side has changed its device, and media does not flow yet.
+    pub moved: bool,
     /// Which side wants the call to be of which type.
     pub upgrade: Option<(Role, CallType)>,
     /// When both sides are told of fresh relay credentials, once it is accepted.
@@ -164,9 +190,16 @@ impl Call {
             ringing: BTreeMap::new(),
             journals: PerRole::default(),
             relay: RelayMeter::default(),
+            transfer: None,
+            moved: false,
             upgrade: None,
             fresh_at: None,
         }
+    }
+
+    /// The call as one that was in this state when it was saved.
+    pub fn in_state(self, state: CallState) -> Self {
+        Self { state, ..self }
     }
 
     /// Where it stands.
@@ -180,9 +213,9 @@ impl Call {
         Ok(())
     }
 
-    /// Whether the call waits for a side that was in it.
-    pub fn is_any_side_lost(&self) -> bool {
-        self.parties.caller.is_lost() || self.parties.callee.is_lost()
+    /// Whether media waits: for a side that was in the call, or for the new device of one.
+    pub fn is_interrupted(&self) -> bool {
+        self.moved || self.parties.caller.is_lost() || self.parties.callee.is_lost()
     }
 
     /// What the session is to this call.
@@ -195,7 +228,9 @@ impl Call {
         } else if self.ringing.values().any(|device| device.session == session) {
             Some(Place::Ringing)
         } else {
-            None
+            let transfer = self.transfer.as_ref();
+            let offered = transfer.filter(|transfer| transfer.ringing.session == session);
+            offered.map(|transfer| Place::Offered(transfer.role))
         }
     }
 
@@ -216,11 +251,14 @@ impl Call {
             .into_iter()
             .flatten()
             .chain(self.ringing.values().map(|device| device.session))
+            .chain(self.transfer.as_ref().map(|transfer| transfer.ringing.session))
     }
 
-    /// Until when it rings, as payloads have it.
-    pub fn expires_at(&self) -> Value {
-        Timestamp(self.ring_until.unix).to_string().into()
+    /// Until when it rings, as payloads have it: before the accept, or at the device that a side
+    /// hands it to.
+    pub fn expires_at(&self) -> Timestamp {
+        let until = self.transfer.as_ref().map_or(self.ring_until, |transfer| transfer.until);
+        Timestamp(until.unix)
     }
 
     /// For how long it has gone on since it was accepted.

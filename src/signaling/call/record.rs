@@ -6,6 +6,10 @@ use std::{
 };
 
 use serde::{Serialize, Serializer};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
 
 use super::{CallState, CallStats, Media, Role};
 use crate::{
@@ -33,8 +37,20 @@ impl Serialize for Timestamp {
     }
 }
 
-/// The seed's `Call`, with what else is known about it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+impl PartialSchema for Timestamp {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .description(Some("A moment in UTC (ISO 8601, with milliseconds)."))
+            .into()
+    }
+}
+
+impl ToSchema for Timestamp {}
+
+/// A call, as its sides and operators see it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallRecord {
     /// Its id.
@@ -50,45 +66,55 @@ pub struct CallRecord {
     pub created_at: Timestamp,
     /// When it was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub started_at: Option<Timestamp>,
     /// When it was over.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub ended_at: Option<Timestamp>,
     /// Seconds since it was accepted, up to its end; 0 for a call that ended without that.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub duration: Option<f64>,
     /// Why it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<EndReason>,
     /// Who ended it; nobody where the server did.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub ended_by: Option<UserId>,
     /// What went through our relay.
     pub relay: RelayUsage,
 }
 
 /// One side of a call.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
     /// Who it is.
     pub user_id: UserId,
     /// What to show to people.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub name: Option<String>,
     /// Which side it is.
     pub role: Role,
     /// The device in the call; a callee has none before the accept.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub device_id: Option<DeviceId>,
     /// Whether it is connected to this server; not told of a call that is over.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub connected: Option<bool>,
     /// What it says that it sends, if it is anything out of the ordinary.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub media: Option<Media>,
     /// How it says that the call goes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub stats: Option<CallStats>,
 }
 
@@ -102,6 +128,11 @@ pub(in crate::signaling) struct RelayMeter {
 }
 
 impl RelayMeter {
+    /// For a call that goes on in another process than the one that relayed this for it.
+    pub fn of_closed(closed: RelayUsage) -> Self {
+        Self { open: Vec::new(), closed }
+    }
+
     /// An allocation was opened.
     pub fn opened(&mut self, usage: Arc<Usage>) {
         if !self.open.iter().any(|open| Arc::ptr_eq(open, &usage)) {

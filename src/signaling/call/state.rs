@@ -15,7 +15,7 @@ words! {
         Connecting = "connecting",
         /// A side said that media flows, or the SDP answer was relayed.
         Connected = "connected",
-        /// Was connected; a side is lost or works on its media path.
+        /// Was connected; a side is lost, works on its media path or has changed its device.
         Reconnecting = "reconnecting",
         /// Over.
         Ended = "ended",
@@ -35,9 +35,9 @@ pub(in crate::signaling) enum Step {
     Accept,
     /// Media flows.
     Connect,
-    /// A side is lost.
+    /// Media waits for a side.
     Lose,
-    /// No side is lost any more.
+    /// It does not any more.
     Recover,
     /// It is over.
     End(EndReason),

@@ -1,28 +1,44 @@
 //! `call:accept { callId? }`: take the call on this device. The first accept wins: it empties the
 //! list of ringing devices, and only a device on that list can accept.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Answered, CallRef, Sender, about, must_ring, parse};
+use super::{CallRequest, Sender, must_ring, parse};
 use crate::{
     clock::Now,
     ids::CallId,
     signaling::{
-        CallEvent, EndReason, EventName, Hub,
-        call::{Role, Step},
+        CallEvent, EndReason, Event, Hub, RequestError,
+        answers::CallStateAnswer,
+        call::{Place, Role, Step},
+        events::{CallAcceptedEvent, CallEndedEvent, CallReconnectingEvent},
         hub::Timer,
     },
 };
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
-    let payload: CallRef = parse(data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Value,
+) -> Result<CallStateAnswer, RequestError> {
+    let payload: CallRequest = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
+    if let Place::Offered(role) = place {
+        hub.take_over(now, id, role, sender);
+        return Ok(CallStateAnswer { call_id: id, state: hub.calls.find(id)?.state() });
+    }
     must_ring(&place, "You are the caller.", "You have accepted the call.")?;
     take(hub, now, sender, id)
 }
 
 /// Lets a ringing device have the call.
-pub(super) fn take(hub: &mut Hub, now: Now, sender: &Sender, id: CallId) -> Answered {
+pub(super) fn take(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    id: CallId,
+) -> Result<CallStateAnswer, RequestError> {
     hub.calls.step(id, Step::Accept)?;
     let call = hub.calls.find(id)?;
     hub.timers.clear(call.ring_until.instant, Timer::Ring(id));
@@ -31,24 +47,27 @@ pub(super) fn take(hub: &mut Hub, now: Now, sender: &Sender, id: CallId) -> Answ
     call.parties.callee.session = Some(sender.session);
     let others = std::mem::take(&mut call.ringing).into_iter();
 
+    let ended = Event::of(&CallEndedEvent {
+        call_id: id,
+        reason: EndReason::AnsweredElsewhere,
+        ended_by: Some(sender.user.clone()),
+        duration: 0.0,
+    });
     for (_, device) in others.filter(|(_, device)| device.session != sender.session) {
-        let data = json!({
-            "callId": id,
-            "reason": EndReason::AnsweredElsewhere,
-            "endedBy": sender.user,
-            "duration": 0.0,
-        });
-        hub.outbox.send(device.session, EventName::CallEnded, data);
+        hub.outbox.send_event(device.session, ended.clone());
     }
-    let data = json!({ "callId": id, "calleeId": sender.user, "deviceId": sender.device });
-    hub.outbox.send_to(call, Role::Caller, EventName::CallAccepted, data);
+    let accepted = CallAcceptedEvent {
+        call_id: id,
+        callee_id: sender.user.clone(),
+        device_id: sender.device.clone(),
+    };
+    hub.outbox.send_to(call, Role::Caller, &accepted);
     hub.outbox.show_to_all(now, call);
     if call.parties.caller.is_lost() {
-        let data = json!({ "callId": id, "userId": call.parties.caller.user });
-        hub.outbox.send(sender.session, EventName::CallReconnecting, data);
+        let user_id = call.parties.caller.user.clone();
+        hub.outbox.send(sender.session, &CallReconnectingEvent { call_id: id, user_id });
     }
-    let mut answer = about(id);
-    answer.insert("state".into(), json!(call.state()));
+    let answer = CallStateAnswer { call_id: id, state: call.state() };
     hub.report(now, id, CallEvent::Accepted);
     hub.hand_over(now, id, Role::Caller);
     hub.freshen_later(now, id);

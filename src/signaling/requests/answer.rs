@@ -3,14 +3,21 @@
 
 use serde_json::Value;
 
-use super::{Answered, Sender, about, offer::Payload, parse};
+use super::{Sender, SignalRequest, parse};
 use crate::{
     clock::Now,
-    signaling::{ErrorCode, Hub, RequestError, call::DescriptionKind, relaying::signed},
+    signaling::{
+        ErrorCode, Hub, RequestError, answers::CallAnswer, call::DescriptionKind, relaying::signed,
+    },
 };
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: Value) -> Answered {
-    let payload: Payload<'_> = parse(&data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: Value,
+) -> Result<CallAnswer, RequestError> {
+    let payload: SignalRequest<'_> = parse(&data)?;
     let (id, role) = hub.locate_party(sender, payload.call_id)?;
     let call = hub.calls.find(id)?;
     if !call.state().is_accepted() {
@@ -22,5 +29,5 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: Value) -> An
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
     hub.relay_description(now, id, role, DescriptionKind::Answer, signed(data, id, sender))?;
-    Ok(about(id))
+    Ok(CallAnswer { call_id: id })
 }

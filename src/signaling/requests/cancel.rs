@@ -2,17 +2,23 @@
 
 use serde_json::Value;
 
-use super::{Answered, CallRef, Sender, parse};
+use super::{CallRequest, Sender, parse};
 use crate::{
     clock::Now,
     signaling::{
         EndReason, ErrorCode, Hub, RequestError,
+        answers::CallEndAnswer,
         call::{Place, Role},
     },
 };
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
-    let payload: CallRef = parse(data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Value,
+) -> Result<CallEndAnswer, RequestError> {
+    let payload: CallRequest = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
     if place != Place::Party(Role::Caller) {
         return Err(RequestError::new(ErrorCode::NotAllowed, "Only the caller can cancel."));
@@ -21,5 +27,5 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
         let message = "The call was accepted: use call:end.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
-    Ok(hub.end_for(now, id, EndReason::Cancelled, sender))
+    hub.end_for(now, id, EndReason::Cancelled, sender)
 }

@@ -3,19 +3,24 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::{Answered, Sender, about, parse};
+use super::{Sender, parse};
 use crate::{
     clock::Now,
     ids::CallId,
-    signaling::{Hub, relaying::signed},
+    signaling::{Hub, RequestError, answers::CallAnswer, events::IceCandidate, relaying::signed},
 };
 
-#[derive(Deserialize)]
+/// An ICE candidate for the other side.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Payload<'a> {
+pub(in crate::signaling) struct IceCandidateRequest<'a> {
+    /// Which call; may be left out by a session that is in one call only.
     call_id: Option<CallId>,
+    /// The candidate; null at the end of candidates.
     #[serde(borrow, rename = "candidate")]
+    #[schema(required, value_type = Option<IceCandidate>)]
     _candidate: Candidate<'a>,
 }
 
@@ -31,9 +36,14 @@ enum Candidate<'a> {
     },
 }
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: Value) -> Answered {
-    let payload: Payload<'_> = parse(&data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: Value,
+) -> Result<CallAnswer, RequestError> {
+    let payload: IceCandidateRequest<'_> = parse(&data)?;
     let (id, role) = hub.locate_party(sender, payload.call_id)?;
     hub.relay_candidate(now, id, role, signed(data, id, sender))?;
-    Ok(about(id))
+    Ok(CallAnswer { call_id: id })
 }

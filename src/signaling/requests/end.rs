@@ -2,26 +2,33 @@
 //! from a side whose media found no path or lost it; anything else is `hangup`.
 //!
 //! A client that knows only the seed has no other way to end a call, so before the accept this is
-//! the caller's `call:cancel` and the callee's `call:reject`.
+//! the caller's `call:cancel` and the callee's `call:reject`. A device that a call is handed
+//! to refuses it likewise, and the call goes on.
 
 use serde_json::Value;
 
-use super::{Answered, Ending, Sender, parse};
+use super::{CallEndRequest, Sender, parse};
 use crate::{
     clock::Now,
-    signaling::{EndReason, Hub, call::Place},
+    signaling::{EndReason, Hub, RequestError, answers::CallEndAnswer, call::Place},
 };
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
-    let payload: Ending<'_> = parse(data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Value,
+) -> Result<CallEndAnswer, RequestError> {
+    let payload: CallEndRequest<'_> = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
     let accepted = hub.calls.find(id)?.state().is_accepted();
     let reason = match (place, payload.reason.as_deref()) {
         (Place::Ringing, _) => EndReason::Rejected,
+        (Place::Offered(_), _) => return hub.decline_transfer(now, id),
         (Place::Party(_), _) if !accepted => EndReason::Cancelled,
         (Place::Party(_), Some("ice_failed")) => EndReason::IceFailed,
         (Place::Party(_), Some("connection_lost")) => EndReason::ConnectionLost,
         (Place::Party(_), _) => EndReason::Hangup,
     };
-    Ok(hub.end_for(now, id, reason, sender))
+    hub.end_for(now, id, reason, sender)
 }

@@ -3,19 +3,29 @@
 
 use serde_json::Value;
 
-use super::{Answered, CallRef, Sender, about, parse};
-use crate::{clock::Now, signaling::Hub};
+use super::{CallRequest, Sender, parse};
+use crate::{
+    clock::Now,
+    signaling::{Hub, RequestError, answers::IceRefreshAnswer},
+};
 
-pub(super) fn apply(hub: &Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
-    let payload: CallRef = parse(data)?;
+pub(super) fn apply(
+    hub: &Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Value,
+) -> Result<IceRefreshAnswer, RequestError> {
+    let payload: CallRequest = parse(data)?;
     let call = match hub.locate(sender, payload.call_id) {
         Ok((id, _)) => Some(id),
         Err(_) if payload.call_id.is_none() => None,
         Err(error) => return Err(error),
     };
-    let mut answer = call.map(about).unwrap_or_default();
-    if let Some(ice) = hub.ice_for(now, sender.session, call) {
-        ice.write_with_expiry_to(&mut answer);
-    }
-    Ok(answer)
+    let ice = hub.ice_for(now, sender.session, call);
+    Ok(IceRefreshAnswer {
+        call_id: call,
+        ice_servers: ice.ice_servers,
+        turn_credentials: ice.turn_credentials,
+        expires_at: ice.expires_at,
+    })
 }

@@ -3,30 +3,41 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::{Answered, Sender, about, accept, parse, rate_limited};
+use super::{Sender, accept, parse, rate_limited};
 use crate::{
     clock::Now,
     ids::{CallId, UserId},
     signaling::{
         CallEvent, CallState, CallType, EndReason, ErrorCode, Hub, Media, RequestError,
+        answers::CallInitiateAnswer,
         call::{Call, Party, PerRole, Place, Role, Step},
         hub::Timer,
         rate::interval,
     },
 };
 
-#[derive(Deserialize)]
+/// Call a user.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Payload {
+pub(in crate::signaling) struct CallInitiateRequest {
+    /// Whom.
     target_user_id: UserId,
+    /// What the call is to carry.
     call_type: CallType,
+    /// Any JSON, shown to the callee; up to 4 KiB.
     metadata: Option<Value>,
 }
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
-    let payload: Payload = parse(data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Value,
+) -> Result<CallInitiateAnswer, RequestError> {
+    let payload: CallInitiateRequest = parse(data)?;
     let callee = payload.target_user_id;
     if callee == sender.user {
         return Err(RequestError::new(ErrorCode::InvalidTarget, "You cannot call yourself."));
@@ -101,13 +112,16 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
             hub.ring(now, id, *session, device);
         }
     }
-    let call = hub.calls.find(id)?;
-    let mut answer = about(id);
-    answer.insert("state".into(), json!(call.state()));
-    answer.insert("expiresAt".into(), expires_at);
-    if let Some(ice) = hub.ice_for(now, sender.session, Some(id)) {
-        ice.write_to(&mut answer);
-    }
+    let state = hub.calls.find(id)?.state();
+    let ice = hub.ice_for(now, sender.session, Some(id));
+    let answer = CallInitiateAnswer {
+        call_id: id,
+        state,
+        glare: None,
+        expires_at: Some(expires_at),
+        ice_servers: ice.ice_servers,
+        turn_credentials: ice.turn_credentials,
+    };
     if busy {
         hub.end(now, id, EndReason::Busy);
         return Ok(answer);
@@ -136,16 +150,23 @@ fn crossing(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
 }
 
 /// There is one call: whoever comes second takes the other's.
-fn meet(hub: &mut Hub, now: Now, sender: &Sender, id: CallId) -> Answered {
-    let mut answer = match hub.calls.find(id)?.state() {
-        CallState::Connecting => about(id),
-        _ => accept::take(hub, now, sender, id)?,
-    };
-    let call = hub.calls.find(id)?;
-    answer.insert("state".into(), json!(call.state()));
-    answer.insert("glare".into(), json!(true));
-    if let Some(ice) = hub.ice_for(now, sender.session, Some(id)) {
-        ice.write_to(&mut answer);
+fn meet(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    id: CallId,
+) -> Result<CallInitiateAnswer, RequestError> {
+    if hub.calls.find(id)?.state() != CallState::Connecting {
+        accept::take(hub, now, sender, id)?;
     }
-    Ok(answer)
+    let state = hub.calls.find(id)?.state();
+    let ice = hub.ice_for(now, sender.session, Some(id));
+    Ok(CallInitiateAnswer {
+        call_id: id,
+        state,
+        glare: Some(true),
+        expires_at: None,
+        ice_servers: ice.ice_servers,
+        turn_credentials: ice.turn_credentials,
+    })
 }

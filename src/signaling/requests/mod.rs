@@ -16,17 +16,29 @@ mod refresh;
 mod reject;
 mod report;
 mod ring;
+mod transfer;
 mod upgrade;
 
 use std::{borrow::Cow, time::Duration};
 
-use serde::Deserialize;
+pub(super) use candidate::IceCandidateRequest;
+pub(super) use initiate::CallInitiateRequest;
+pub(super) use media_update::MediaUpdateRequest;
+pub(super) use message::CallMessageRequest;
+pub(super) use offer::SignalRequest;
+pub use refresh::AuthRefreshRequest;
+pub(super) use report::CallStatsRequest;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+pub(super) use transfer::CallTransferRequest;
+pub(super) use upgrade::CallUpgradeRequest;
+use utoipa::ToSchema;
 
 use super::{
     Answer, CloseReason, ErrorCode, Hub, Output, RequestError, RequestId, RequestName,
     answered::MessageId,
     call::{Place, Role},
+    events::to_json,
     rate::Verdict,
     tables::call_not_found,
 };
@@ -44,33 +56,41 @@ pub(super) struct Sender {
     pub device: DeviceId,
 }
 
-/// The payload of a request that only names a call.
-#[derive(Deserialize)]
+/// A request that only names a call.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct CallRef {
+pub(super) struct CallRequest {
+    /// Which; may be left out by a session that is in one call only.
     call_id: Option<CallId>,
 }
 
-/// The payload of a request that ends a call.
-#[derive(Deserialize)]
+/// A request that ends a call.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Ending<'a> {
+pub(super) struct CallEndRequest<'a> {
+    /// Which call; may be left out by a session that is in one call only.
     call_id: Option<CallId>,
+    /// Why: a word that the server knows counts as that, and any other text as a plain no.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
     reason: Option<Cow<'a, str>>,
 }
 
 /// Lets only a ringing device pass; says what is wrong with the others.
 fn must_ring(place: &Place, caller: &str, accepted: &str) -> Result<(), RequestError> {
     match place {
-        Place::Ringing => Ok(()),
+        Place::Ringing | Place::Offered(_) => Ok(()),
         Place::Party(Role::Caller) => Err(RequestError::new(ErrorCode::NotAllowed, caller)),
         Place::Party(Role::Callee) => Err(RequestError::new(ErrorCode::InvalidState, accepted)),
     }
 }
 
-/// What a request is answered with, besides `ok`.
-type Answered = Result<Map<String, Value>, RequestError>;
+/// An answer as it is sent: what the request's own file says, and that all went well.
+fn answered<T: Serialize>(result: Result<T, RequestError>) -> Result<Answer, RequestError> {
+    let mut answer = to_json(&result?);
+    answer["ok"] = true.into();
+    Ok(Answer(answer))
+}
 
 impl Hub {
     /// A client asked for something. `proof` comes with a request that brings a token.
@@ -125,10 +145,7 @@ impl Hub {
         }
         // The answer comes before whatever the request sets off.
         let before = self.outbox.len();
-        let result = self.dispatch(now, &sender, request, data, proof).map(|mut answer| {
-            answer.insert("ok".into(), true.into());
-            Answer(answer.into())
-        });
+        let result = self.dispatch(now, &sender, request, data, proof);
         // What was refused has done nothing, and may be asked for again.
         if let (Some(name), Ok(answer)) = (name, &result) {
             self.users.update(&sender.user, |user| user.answered.remember(name, answer.clone()));
@@ -165,7 +182,7 @@ impl Hub {
         request: Option<RequestName>,
         data: Value,
         proof: Option<Result<Identity, RequestError>>,
-    ) -> Answered {
+    ) -> Result<Answer, RequestError> {
         let Some(request) = request else {
             return Err(RequestError::new(ErrorCode::UnknownEvent, "There is no such event."));
         };
@@ -176,23 +193,26 @@ impl Hub {
             _ => return Err(invalid("The payload must be a JSON object.")),
         };
         match request {
-            RequestName::AuthRefresh => refresh::apply(self, now, sender, proof),
-            RequestName::CallInitiate => initiate::apply(self, now, sender, &data),
-            RequestName::CallRing => ring::apply(self, sender, &data),
-            RequestName::CallAccept => accept::apply(self, now, sender, &data),
-            RequestName::CallReject => reject::apply(self, now, sender, &data),
-            RequestName::CallCancel => cancel::apply(self, now, sender, &data),
-            RequestName::CallEnd => end::apply(self, now, sender, &data),
-            RequestName::IceCandidate => candidate::apply(self, now, sender, data),
-            RequestName::SignalOffer => offer::apply(self, now, sender, data),
-            RequestName::SignalAnswer => answer::apply(self, now, sender, data),
-            RequestName::CallConnected => connected::apply(self, now, sender, &data),
-            RequestName::CallReconnecting => reconnecting::apply(self, now, sender, &data),
-            RequestName::MediaUpdate => media_update::apply(self, sender, &data),
-            RequestName::CallUpgrade => upgrade::apply(self, now, sender, &data),
-            RequestName::CallMessage => message::apply(self, sender, data),
-            RequestName::CallStats => report::apply(self, sender, &data),
-            RequestName::IceRefresh => ice_refresh::apply(self, now, sender, &data),
+            RequestName::AuthRefresh => answered(refresh::apply(self, now, sender, proof)),
+            RequestName::CallInitiate => answered(initiate::apply(self, now, sender, &data)),
+            RequestName::CallRing => answered(ring::apply(self, sender, &data)),
+            RequestName::CallAccept => answered(accept::apply(self, now, sender, &data)),
+            RequestName::CallReject => answered(reject::apply(self, now, sender, &data)),
+            RequestName::CallCancel => answered(cancel::apply(self, now, sender, &data)),
+            RequestName::CallEnd => answered(end::apply(self, now, sender, &data)),
+            RequestName::IceCandidate => answered(candidate::apply(self, now, sender, data)),
+            RequestName::SignalOffer => answered(offer::apply(self, now, sender, data)),
+            RequestName::SignalAnswer => answered(answer::apply(self, now, sender, data)),
+            RequestName::CallTransfer => answered(transfer::apply(self, now, sender, &data)),
+            RequestName::CallConnected => answered(connected::apply(self, now, sender, &data)),
+            RequestName::CallReconnecting => {
+                answered(reconnecting::apply(self, now, sender, &data))
+            }
+            RequestName::MediaUpdate => answered(media_update::apply(self, sender, &data)),
+            RequestName::CallUpgrade => answered(upgrade::apply(self, now, sender, &data)),
+            RequestName::CallMessage => answered(message::apply(self, sender, data)),
+            RequestName::CallStats => answered(report::apply(self, sender, &data)),
+            RequestName::IceRefresh => answered(ice_refresh::apply(self, now, sender, &data)),
         }
     }
 
@@ -238,7 +258,7 @@ impl Hub {
     ) -> Result<(CallId, Role), RequestError> {
         match self.locate(sender, id)? {
             (id, Place::Party(role)) => Ok((id, role)),
-            (_, Place::Ringing) => {
+            (_, Place::Ringing | Place::Offered(_)) => {
                 Err(RequestError::new(ErrorCode::InvalidState, "Accept the call first."))
             }
         }
@@ -283,11 +303,4 @@ fn call_id_required(why: &str) -> RequestError {
 
 fn not_a_participant(message: &str) -> RequestError {
     RequestError::new(ErrorCode::NotAParticipant, message)
-}
-
-/// An answer that names the call and says nothing else.
-fn about(id: CallId) -> Map<String, Value> {
-    let mut answer = Map::new();
-    answer.insert("callId".into(), id.to_string().into());
-    answer
 }

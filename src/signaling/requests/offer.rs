@@ -3,20 +3,26 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::{Answered, Sender, about, parse};
+use super::{Sender, parse};
 use crate::{
     clock::Now,
     ids::CallId,
-    signaling::{Hub, call::DescriptionKind, relaying::signed},
+    signaling::{
+        Hub, RequestError, answers::CallAnswer, call::DescriptionKind, events, relaying::signed,
+    },
 };
 
-/// The payload of both descriptions.
-#[derive(Deserialize)]
+/// An SDP offer or answer for the other side.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Payload<'a> {
-    pub call_id: Option<CallId>,
+pub(in crate::signaling) struct SignalRequest<'a> {
+    /// Which call; may be left out by a session that is in one call only.
+    pub(super) call_id: Option<CallId>,
+    /// The description.
     #[serde(borrow, rename = "sdp")]
+    #[schema(value_type = events::Sdp)]
     _sdp: Sdp<'a>,
 }
 
@@ -31,9 +37,14 @@ enum Sdp<'a> {
     },
 }
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: Value) -> Answered {
-    let payload: Payload<'_> = parse(&data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: Value,
+) -> Result<CallAnswer, RequestError> {
+    let payload: SignalRequest<'_> = parse(&data)?;
     let (id, role) = hub.locate_party(sender, payload.call_id)?;
     hub.relay_description(now, id, role, DescriptionKind::Offer, signed(data, id, sender))?;
-    Ok(about(id))
+    Ok(CallAnswer { call_id: id })
 }

@@ -1,19 +1,31 @@
 //! `auth:refresh { token }`: go on with another token. The front has looked at it, since the hub has
 //! no keys; here comes what it found.
 
-use super::{Answered, Sender};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Sender;
 use crate::{
     auth::Identity,
     clock::Now,
-    signaling::{ErrorCode, Hub, RequestError, Timestamp, tokens::expired},
+    signaling::{
+        ErrorCode, Hub, RequestError, Timestamp, answers::AuthRefreshAnswer, tokens::expired,
+    },
 };
+
+/// Go on with another token.
+#[derive(Deserialize, ToSchema)]
+pub struct AuthRefreshRequest {
+    /// The token.
+    pub token: String,
+}
 
 pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
     proof: Option<Result<Identity, RequestError>>,
-) -> Answered {
+) -> Result<AuthRefreshAnswer, RequestError> {
     let unproved = || Err(RequestError::new(ErrorCode::Unauthorized, "There is no token."));
     let identity = proof.unwrap_or_else(unproved)?;
     if identity.user != sender.user {
@@ -24,5 +36,5 @@ pub(super) fn apply(
     }
     let expires = Timestamp(std::time::Duration::from_secs(identity.expires));
     hub.replace_token(now, sender.session, identity);
-    Ok([("expiresAt".into(), expires.to_string().into())].into_iter().collect())
+    Ok(AuthRefreshAnswer { expires_at: expires })
 }

@@ -3,23 +3,31 @@
 
 use serde_json::Value;
 
-use super::{Answered, Ending, Sender, must_ring, parse};
+use super::{CallEndRequest, Sender, must_ring, parse};
 use crate::{
     clock::Now,
-    signaling::{EndReason, Hub},
+    signaling::{EndReason, Hub, RequestError, answers::CallEndAnswer, call::Place},
 };
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
-    let payload: Ending<'_> = parse(data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Value,
+) -> Result<CallEndAnswer, RequestError> {
+    let payload: CallEndRequest<'_> = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
     must_ring(
         &place,
         "You are the caller: use call:cancel.",
         "You have accepted the call: use call:end.",
     )?;
+    if let Place::Offered(_) = place {
+        return hub.decline_transfer(now, id);
+    }
     let reason = match payload.reason.as_deref() {
         Some("busy") => EndReason::Busy,
         _ => EndReason::Rejected,
     };
-    Ok(hub.end_for(now, id, reason, sender))
+    hub.end_for(now, id, reason, sender)
 }

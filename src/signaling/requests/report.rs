@@ -3,23 +3,30 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::{Answered, Sender, about, invalid, parse};
+use super::{Sender, invalid, parse};
 use crate::{
     ids::CallId,
-    signaling::{CallStats, Hub},
+    signaling::{CallStats, Hub, RequestError, answers::CallAnswer},
 };
 
-#[derive(Deserialize)]
+/// How the call goes, as this side measures it.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Payload {
+pub(in crate::signaling) struct CallStatsRequest {
+    /// Which call; may be left out by a session that is in one call only.
     call_id: Option<CallId>,
     #[serde(flatten)]
     stats: CallStats,
 }
 
-pub(super) fn apply(hub: &mut Hub, sender: &Sender, data: &Value) -> Answered {
-    let payload: Payload = parse(data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    sender: &Sender,
+    data: &Value,
+) -> Result<CallAnswer, RequestError> {
+    let payload: CallStatsRequest = parse(data)?;
     let stats = payload.stats;
     for (name, value, most) in [
         ("rttMs", stats.rtt_ms, 1e6),
@@ -32,5 +39,5 @@ pub(super) fn apply(hub: &mut Hub, sender: &Sender, data: &Value) -> Answered {
     }
     let (id, role) = hub.locate_accepted(sender, payload.call_id)?;
     hub.calls.find(id)?.parties[role].stats = Some(stats);
-    Ok(about(id))
+    Ok(CallAnswer { call_id: id })
 }

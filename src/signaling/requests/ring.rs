@@ -1,20 +1,38 @@
-//! `call:ring { callId? }`: this device alerts its user. The caller hears `call:ringing`.
+//! `call:ring { callId? }`: this device alerts its user. The caller hears `call:ringing`, or the
+//! device that hands the call over.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Answered, CallRef, Sender, about, must_ring, parse};
-use crate::signaling::{EventName, Hub, call::Role};
+use super::{CallRequest, Sender, must_ring, parse};
+use crate::signaling::{
+    Hub, RequestError,
+    answers::CallAnswer,
+    call::{Place, Role},
+    events::CallRingingEvent,
+};
 
-pub(super) fn apply(hub: &mut Hub, sender: &Sender, data: &Value) -> Answered {
-    let payload: CallRef = parse(data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    sender: &Sender,
+    data: &Value,
+) -> Result<CallAnswer, RequestError> {
+    let payload: CallRequest = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;
     must_ring(&place, "You are the caller.", "You have accepted the call.")?;
     let call = hub.calls.find(id)?;
-    if let Some(device) = call.ringing.get_mut(&sender.device)
+    let (device, to) = match (place, &mut call.transfer) {
+        (Place::Offered(role), Some(transfer)) => (Some(&mut transfer.ringing), role),
+        _ => (call.ringing.get_mut(&sender.device), Role::Caller),
+    };
+    if let Some(device) = device
         && !std::mem::replace(&mut device.alerting, true)
     {
-        let data = json!({ "callId": id, "calleeId": sender.user, "deviceId": sender.device });
-        hub.outbox.send_to(call, Role::Caller, EventName::CallRinging, data);
+        let ringing = CallRingingEvent {
+            call_id: id,
+            callee_id: sender.user.clone(),
+            device_id: sender.device.clone(),
+        };
+        hub.outbox.send_to(call, to, &ringing);
     }
-    Ok(about(id))
+    Ok(CallAnswer { call_id: id })
 }

@@ -3,20 +3,29 @@
 //! itself, or no with `accept: false`. Then both hear `call:upgraded`.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::{Answered, Sender, about, parse};
+use super::{Sender, parse};
 use crate::{
     clock::Now,
     ids::CallId,
-    signaling::{CallType, ErrorCode, EventName, Hub, RequestError},
+    signaling::{
+        CallType, ErrorCode, Hub, RequestError,
+        answers::CallUpgradeAnswer,
+        events::{CallUpgradeEvent, CallUpgradedEvent},
+    },
 };
 
-#[derive(Deserialize)]
+/// Carry something else from now on, or not.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Payload {
+pub(in crate::signaling) struct CallUpgradeRequest {
+    /// Which call; may be left out by a session that is in one call only.
     call_id: Option<CallId>,
+    /// What.
     call_type: CallType,
+    /// False for no to what the other side asked for.
     #[serde(default = "yes")]
     accept: bool,
 }
@@ -25,12 +34,16 @@ fn yes() -> bool {
     true
 }
 
-pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> Answered {
-    let payload: Payload = parse(data)?;
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Value,
+) -> Result<CallUpgradeAnswer, RequestError> {
+    let payload: CallUpgradeRequest = parse(data)?;
     let (id, role) = hub.locate_accepted(sender, payload.call_id)?;
     let call = hub.calls.find(id)?;
     let asked = call.upgrade == Some((role.other(), payload.call_type));
-    let mut answer = about(id);
     match (asked, payload.accept) {
         (false, false) => {
             let message = "The other side has not asked for that.";
@@ -42,28 +55,27 @@ pub(super) fn apply(hub: &mut Hub, now: Now, sender: &Sender, data: &Value) -> A
         }
         (false, true) => {
             call.upgrade = Some((role, payload.call_type));
-            let data = json!({
-                "callId": id,
-                "from": sender.user,
-                "fromDevice": sender.device,
-                "callType": payload.call_type,
-            });
-            hub.outbox.send_to(call, role.other(), EventName::CallUpgrade, data);
+            let asked = CallUpgradeEvent {
+                call_id: id,
+                from: sender.user.clone(),
+                from_device: sender.device.clone(),
+                call_type: payload.call_type,
+            };
+            hub.outbox.send_to(call, role.other(), &asked);
         }
         (true, accepted) => {
             call.upgrade = None;
             if accepted {
                 call.kind = payload.call_type;
             }
-            let data = json!({ "callId": id, "callType": call.kind, "accepted": accepted });
+            let upgraded = CallUpgradedEvent { call_id: id, call_type: call.kind, accepted };
             for side in [role, role.other()] {
-                hub.outbox.send_to(call, side, EventName::CallUpgraded, data.clone());
+                hub.outbox.send_to(call, side, &upgraded);
             }
             if accepted {
                 hub.outbox.show_to_all(now, call);
             }
         }
     }
-    answer.insert("callType".into(), json!(hub.calls.find(id)?.kind));
-    Ok(answer)
+    Ok(CallUpgradeAnswer { call_id: id, call_type: hub.calls.find(id)?.kind })
 }

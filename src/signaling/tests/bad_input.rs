@@ -55,7 +55,7 @@ fn wrong_payloads_are_refused_by_the_name_of_the_field() {
 fn unknown_events_are_refused_and_counted() {
     let (mut world, alice, _) = World::with_alice_and_bob();
     // Some of these are for a later day.
-    for event in ["", "call:transfer", "room:join", "presence:subscribe", "CALL:END", "error"] {
+    for event in ["", "call:teleport", "room:join", "presence:subscribe", "CALL:END", "error"] {
         world.refused(alice, event, json!({}), "unknown_event");
     }
     world.emit(alice, "message", json!([]));
@@ -84,6 +84,7 @@ fn a_stranger_gets_nothing_out_of_a_call() {
             data["sdp"] = json!("v=0");
             data["callType"] = json!("video");
             data["data"] = json!("hello");
+            data["deviceId"] = json!("phone");
             data["callId"] = json!(call);
             world.refused(eve, request.as_str(), data, code);
         }
@@ -107,6 +108,7 @@ fn every_request_needs_its_state() {
         data["sdp"] = json!("v=0");
         data["callType"] = json!("video");
         data["data"] = json!("hello");
+        data["deviceId"] = json!("phone");
         if request != RequestName::IceRefresh {
             world.refused(alice, request.as_str(), data.clone(), "call_id_required");
         }

@@ -108,7 +108,7 @@ fn a_token_without_the_relay_gets_stun_alone() {
     let incoming = |world: &mut World, session| world.heard(session)[0].clone();
     assert!(is_stun_alone(&incoming(&mut world, bob).1));
     assert!(!is_stun_alone(&incoming(&mut world, tablet).1));
-    let asked = world.hub.ice_servers(world.now, &world.identity_with("bob", no_relay()));
+    let asked = json!(world.hub.ice_servers(world.now, &world.identity_with("bob", no_relay())));
     assert!(is_stun_alone(&asked), "{asked}");
 
     // Who comes back is sent what its new token says.

@@ -10,12 +10,18 @@ mod held;
 mod in_call;
 mod lost;
 mod reports;
+mod restart;
 mod resume;
+mod schemas;
 mod seed;
 mod sessions;
 mod sim;
 mod tokens;
+mod transfer;
 mod views;
+
+#[path = "../../../tests/common/json_schema.rs"]
+mod json_schema;
 
 use std::{
     collections::BTreeMap,
@@ -113,10 +119,11 @@ impl World {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Welcome { session, data } => {
+                    schemas::check_welcome(&data);
                     self.heard.entry(session).or_default().push(("welcome".into(), data));
                 }
                 Output::Send { session, seq, event } => {
-                    assert!(event.data.is_object());
+                    schemas::check_event(event.name, &event.data);
                     assert!(self.hub.sessions.get(&session).is_none_or(|s| s.away_until.is_none()));
                     self.last_seq = seq.or(self.last_seq);
                     let heard = self.heard.entry(session).or_default();
@@ -166,7 +173,9 @@ impl World {
         self.requests += 1;
         let id = Some(RequestId(self.requests));
         let answer = self.input(Input::Request { session, id, event: event.into(), data });
-        answer.expect("a request with an id is answered")
+        let answer = answer.expect("a request with an id is answered");
+        schemas::check_answer(event, &answer);
+        answer
     }
 
     /// The same, and it must go well.
@@ -304,6 +313,15 @@ fn check(hub: &Hub, now: Now) {
         timers += usize::from(!accepted) + usize::from(call.fresh_at.is_some());
         assert!(accepted || call.fresh_at.is_none());
         timers += usize::from(call.asked_until.is_some());
+        timers += usize::from(call.transfer.is_some());
+        if let Some(transfer) = &call.transfer {
+            assert!(accepted, "nobody has accepted what is handed on");
+            let session = &hub.sessions[&transfer.ringing.session];
+            let party = &call.parties[transfer.role];
+            assert_eq!((&session.user, &session.device), (&party.user, &transfer.device));
+            assert_ne!(party.device.as_ref(), Some(&transfer.device));
+        }
+        assert!(!call.moved || call.state() == CallState::Reconnecting);
         let reaches_nobody = call.state() == CallState::Initiating && call.ringing.is_empty();
         assert!(call.asked_until.is_none() || reaches_nobody);
         assert!(!call.state().is_over());

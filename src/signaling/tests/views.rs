@@ -122,7 +122,7 @@ fn online_users_and_their_devices() {
 #[test]
 fn ice_servers_for_the_rest_api() {
     let world = World::new(|_| {});
-    let data = world.hub.ice_servers(world.now, &identity("alice", u64::MAX));
+    let data = json!(world.hub.ice_servers(world.now, &identity("alice", u64::MAX)));
     assert_eq!(data["expiresAt"], "2023-11-14T23:13:20.000Z");
     assert_eq!(data["turnCredentials"]["username"], "1700003600:alice");
     assert_eq!(data["iceServers"][1]["credential"], data["turnCredentials"]["password"]);

@@ -1,0 +1,805 @@
+// The types of callbox's events, as docs/protocol.md describes them. They are made from the server's own
+// types: CALLBOX_BLESS=1 cargo test --test reference
+
+/** What is sent with a request. The same `msgId` again is answered again, and not executed again. */
+export type Payload<Name extends keyof Requests> = Requests[Name]['request'] & { msgId?: string };
+
+/** What a request is answered with. */
+export type Answer<Name extends keyof Requests> = ({ ok: true } & Requests[Name]['answer']) | Refused;
+
+/** The answer to a request that was refused. */
+export interface Refused {
+  ok: false;
+  error: Refusal;
+}
+
+/** What a client asks: what it sends with each request, and what a good answer has. */
+export interface Requests {
+  /** Go on with another token. */
+  'auth:refresh': { request: AuthRefreshRequest; answer: AuthRefreshAnswer };
+  /** Call a user. */
+  'call:initiate': { request: CallInitiateRequest; answer: CallInitiateAnswer };
+  /** This device is alerting its user. */
+  'call:ring': { request: CallRequest; answer: CallAnswer };
+  /** Take the call on this device. */
+  'call:accept': { request: CallRequest; answer: CallStateAnswer };
+  /** Refuse the call, on all devices. */
+  'call:reject': { request: CallEndRequest; answer: CallEndAnswer };
+  /** Take back a call that nobody has accepted. */
+  'call:cancel': { request: CallRequest; answer: CallEndAnswer };
+  /** Hang up. */
+  'call:end': { request: CallEndRequest; answer: CallEndAnswer };
+  /** An ICE candidate for the other side. */
+  'ice:candidate': { request: IceCandidateRequest; answer: CallAnswer };
+  /** An SDP offer for the other side. */
+  'signal:offer': { request: SignalRequest; answer: CallAnswer };
+  /** An SDP answer for the other side. */
+  'signal:answer': { request: SignalRequest; answer: CallAnswer };
+  /** Go on with the call on another device. */
+  'call:transfer': { request: CallTransferRequest; answer: CallTransferAnswer };
+  /** Media flows. */
+  'call:connected': { request: CallRequest; answer: CallStateAnswer };
+  /** Media stopped flowing, and this side works on it. */
+  'call:reconnecting': { request: CallRequest; answer: CallStateAnswer };
+  /** What this side sends now. */
+  'media:update': { request: MediaUpdateRequest; answer: CallAnswer };
+  /** Carry something else from now on. */
+  'call:upgrade': { request: CallUpgradeRequest; answer: CallUpgradeAnswer };
+  /** Anything that the sides have to say. */
+  'call:message': { request: CallMessageRequest; answer: CallAnswer };
+  /** How the call goes. */
+  'call:stats': { request: CallStatsRequest; answer: CallAnswer };
+  /** Fresh relay credentials. */
+  'ice:refresh': { request: CallRequest; answer: IceRefreshAnswer };
+}
+
+/** What the server tells, and what comes with it. */
+export interface Events {
+  /** The session is open: the first event. */
+  'session:welcome': SessionWelcome;
+  /** The session's token is about to expire. */
+  'auth:expiring': AuthExpiringEvent;
+  /** Somebody calls you. */
+  'call:incoming': CallIncomingEvent;
+  /** A device of the callee is alerting. */
+  'call:ringing': CallRingingEvent;
+  /** A device of the callee has taken the call. */
+  'call:accepted': CallAcceptedEvent;
+  /** The call is over for this session. */
+  'call:ended': CallEndedEvent;
+  /** The call changed its state. */
+  'call:state': CallStateEvent;
+  /** The other side lost its connection, or says that its media did. */
+  'call:reconnecting': CallReconnectingEvent;
+  /** The other side is back. */
+  'call:reconnected': CallReconnectedEvent;
+  /** Where a call stands, for a device that came back without its session. */
+  'call:sync': CallSyncEvent;
+  /** The other side's ICE candidate. */
+  'ice:candidate': IceCandidateEvent;
+  /** The other side's SDP offer. */
+  'signal:offer': SignalOfferEvent;
+  /** The other side's SDP answer. */
+  'signal:answer': SignalAnswerEvent;
+  /** A side goes on with the call on another device, or does not. */
+  'call:transferred': CallTransferredEvent;
+  /** What the other side sends now. */
+  'media:updated': MediaUpdatedEvent;
+  /** The other side wants the call to carry something else. */
+  'call:upgrade': CallUpgradeEvent;
+  /** The call carries something else, or does not. */
+  'call:upgraded': CallUpgradedEvent;
+  /** What the other side has to say. */
+  'call:message': CallMessageEvent;
+  /** Fresh relay credentials. */
+  'ice:servers': IceServersEvent;
+  /** The server stops; when to come back. */
+  'server:draining': ServerDrainingEvent;
+  /** An event that wanted no answer was refused, or, over Socket.IO, why the connection is closed. */
+  'error': ErrorEvent;
+}
+
+/** The session's token is about to expire. */
+export interface AuthExpiringEvent {
+  /** When. */
+  expiresAt: Timestamp;
+}
+
+/** The session goes on with the token. */
+export interface AuthRefreshAnswer {
+  /** Until when the token is good. */
+  expiresAt: Timestamp;
+}
+
+/** Go on with another token. */
+export interface AuthRefreshRequest {
+  /** The token. */
+  token: string;
+}
+
+/** A device of the callee took the call. */
+export interface CallAcceptedEvent {
+  /** The call. */
+  callId: CallId;
+  /** Who took it. */
+  calleeId: UserId;
+  /** On which device. */
+  deviceId: DeviceId;
+}
+
+/** The call that the request was about. */
+export interface CallAnswer {
+  /** The call. */
+  callId: CallId;
+}
+
+/** The call is over, for this device at least. */
+export interface CallEndAnswer {
+  /** The call. */
+  callId: CallId;
+  /** `ended` or `failed`; of a call that goes on without this device, where it stands. */
+  state: CallState;
+  /** Why it ended. */
+  reason: EndReason;
+  /** Seconds since the accept, 0 without one. */
+  duration: number;
+}
+
+/** A request that ends a call. */
+export interface CallEndRequest {
+  /** Which call; may be left out by a session that is in one call only. */
+  callId?: CallId | null;
+  /** Why: a word that the server knows counts as that, and any other text as a plain no. */
+  reason?: string | null;
+}
+
+/** The call is over for this session. */
+export interface CallEndedEvent {
+  /** The call. */
+  callId: CallId;
+  /** Why. */
+  reason: EndReason;
+  /** Who ended it; null where the server did. */
+  endedBy: UserId | null;
+  /** Seconds since the accept, 0 without one. */
+  duration: number;
+}
+
+/** A call. A ULID, so that ids sort by the time the call began. */
+export type CallId = string;
+
+/** Somebody calls. */
+export interface CallIncomingEvent {
+  /** The call. */
+  callId: CallId;
+  /** Who calls. */
+  callerId: UserId;
+  /** What to show for the caller, if the caller's token has a name. */
+  callerName?: string;
+  /** What the call is to carry. */
+  callType: CallType;
+  /** What the caller sent along: any JSON. */
+  metadata?: unknown;
+  /**
+   * Which device of this user hands the call over: then the caller is the other side of a call
+   * that goes on.
+   */
+  transferFrom?: DeviceId;
+  /** Until when it rings. */
+  expiresAt: Timestamp;
+  /** For `new RTCPeerConnection({ iceServers })`. */
+  iceServers: Array<IceServer>;
+  /** For this call only; null without a relay, or with a token that does not allow it. */
+  turnCredentials: TurnCredentials | null;
+}
+
+/** The call has begun, or the other side's was taken. */
+export interface CallInitiateAnswer {
+  /** The call. */
+  callId: CallId;
+  /** Where it stands. */
+  state: CallState;
+  /** True where the two have called each other: it is the other's call, which this device took. */
+  glare?: boolean;
+  /** Until when it rings; missing where it was taken. */
+  expiresAt?: Timestamp;
+  /** For `new RTCPeerConnection({ iceServers })`. */
+  iceServers: Array<IceServer>;
+  /** For this call only; null without a relay, or with a token that does not allow it. */
+  turnCredentials: TurnCredentials | null;
+}
+
+/** Call a user. */
+export interface CallInitiateRequest {
+  /** Whom. */
+  targetUserId: UserId;
+  /** What the call is to carry. */
+  callType: CallType;
+  /** Any JSON, shown to the callee; up to 4 KiB. */
+  metadata?: unknown;
+}
+
+/** Anything that the other side has to say. */
+export interface CallMessageEvent {
+  /** The call. */
+  callId: CallId;
+  /** Who sent it. */
+  from: UserId;
+  /** On which device. */
+  fromDevice: DeviceId;
+  /** What it says: any JSON. */
+  data: unknown;
+  /** Whatever else the sender wrote. */
+  [other: string]: unknown;
+}
+
+/** Anything that the sides have to say to each other. */
+export interface CallMessageRequest {
+  /** Which call; may be left out by a session that is in one call only. */
+  callId?: CallId | null;
+  /** Any JSON. */
+  data: unknown;
+}
+
+/** That side is back. */
+export interface CallReconnectedEvent {
+  /** The call. */
+  callId: CallId;
+  /** Which side. */
+  userId: UserId;
+}
+
+/** A side lost its connection, or said that its media stopped. */
+export interface CallReconnectingEvent {
+  /** The call. */
+  callId: CallId;
+  /** Which side. */
+  userId: UserId;
+}
+
+/** A call, as its sides and operators see it. */
+export interface CallRecord {
+  /** Its id. */
+  id: CallId;
+  /** Where it stands. */
+  state: CallState;
+  /** What it carries. */
+  type: CallType;
+  /** The caller, then the callee. */
+  participants: Array<Participant>;
+  /** When the caller called. */
+  createdAt: Timestamp;
+  /** When it was accepted. */
+  startedAt?: Timestamp;
+  /** When it was over. */
+  endedAt?: Timestamp;
+  /** Seconds since it was accepted, up to its end; 0 for a call that ended without that. */
+  duration?: number;
+  /** Why it is over. */
+  reason?: EndReason;
+  /** Who ended it; nobody where the server did. */
+  endedBy?: UserId;
+  /** What went through our relay. */
+  relay: RelayUsage;
+}
+
+/** A request that only names a call. */
+export interface CallRequest {
+  /** Which; may be left out by a session that is in one call only. */
+  callId?: CallId | null;
+}
+
+/** A device of the callee alerts its user. */
+export interface CallRingingEvent {
+  /** The call. */
+  callId: CallId;
+  /** Who is called. */
+  calleeId: UserId;
+  /** On which device. */
+  deviceId: DeviceId;
+}
+
+/**
+ * Where a call stands.
+ *
+ * - `idle`: Not begun.
+ * - `initiating`: No device of the callee has it yet.
+ * - `ringing`: At least one device of the callee has it.
+ * - `connecting`: Accepted; the sides look for a path.
+ * - `connected`: A side said that media flows, or the SDP answer was relayed.
+ * - `reconnecting`: Was connected; a side is lost, works on its media path or has changed its device.
+ * - `ended`: Over.
+ * - `failed`: Over, though nobody wanted that.
+ */
+export type CallState = 'idle' | 'initiating' | 'ringing' | 'connecting' | 'connected' | 'reconnecting' | 'ended' | 'failed';
+
+/** The call that the request was about, and where it stands now. */
+export interface CallStateAnswer {
+  /** The call. */
+  callId: CallId;
+  /** Where it stands. */
+  state: CallState;
+}
+
+/** The call changed its state, or the session came back to it. */
+export interface CallStateEvent {
+  /** The call. */
+  callId: CallId;
+  /** All of it. */
+  call: CallRecord;
+}
+
+/** How the call goes, as a side measured it last: what `RTCPeerConnection.getStats` tells. */
+export interface CallStats {
+  /** The round trip, in milliseconds. */
+  rttMs?: number | null;
+  /** The jitter, in milliseconds. */
+  jitterMs?: number | null;
+  /** Lost packets, in percent. */
+  lossPercent?: number | null;
+  /** The type of the candidate that media leaves by. */
+  path?: CandidateType | null;
+}
+
+/** How the call goes, as this side measures it. */
+export type CallStatsRequest = CallStats & {
+  /** Which call; may be left out by a session that is in one call only. */
+  callId?: CallId | null;
+};
+
+/** Where a call stands, for a device that came back to it with a new session. */
+export interface CallSyncEvent {
+  /** The call. */
+  callId: CallId;
+  /** All of it. */
+  call: CallRecord;
+  /** The last description that was relayed to this device. */
+  description?: RelayedDescription;
+  /** The candidates that came to it since. */
+  candidates: Array<IceCandidateEvent>;
+}
+
+/** The other device rings. */
+export interface CallTransferAnswer {
+  /** The call. */
+  callId: CallId;
+  /** Until when it rings. */
+  expiresAt: Timestamp;
+}
+
+/** Go on with the call on another device. */
+export interface CallTransferRequest {
+  /** Which call; may be left out by a session that is in one call only. */
+  callId?: CallId | null;
+  /** On which; it must be connected. */
+  deviceId: DeviceId;
+}
+
+/** A side goes on with the call on another device, or does not. */
+export interface CallTransferredEvent {
+  /** The call. */
+  callId: CallId;
+  /** Which side. */
+  userId: UserId;
+  /** The device that was asked to take it. */
+  deviceId: DeviceId;
+  /**
+   * True to the other side, which now needs a new `RTCPeerConnection`; false to the device that
+   * wanted to hand the call over, and still has it.
+   */
+  accepted: boolean;
+}
+
+/**
+ * What a call carries.
+ *
+ * - `audio`: Sound only.
+ * - `video`: Sound and pictures.
+ */
+export type CallType = 'audio' | 'video';
+
+/** What the call carries, until the other side agrees to something else. */
+export interface CallUpgradeAnswer {
+  /** The call. */
+  callId: CallId;
+  /** What it carries now. */
+  callType: CallType;
+}
+
+/** The other side wants the call to carry something else. */
+export interface CallUpgradeEvent {
+  /** The call. */
+  callId: CallId;
+  /** Who wants it. */
+  from: UserId;
+  /** On which device. */
+  fromDevice: DeviceId;
+  /** What it is to carry. */
+  callType: CallType;
+}
+
+/** Carry something else from now on, or not. */
+export interface CallUpgradeRequest {
+  /** Which call; may be left out by a session that is in one call only. */
+  callId?: CallId | null;
+  /** What. */
+  callType: CallType;
+  /** False for no to what the other side asked for. */
+  accept?: boolean;
+}
+
+/** The other side said yes or no to `call:upgrade`. */
+export interface CallUpgradedEvent {
+  /** The call. */
+  callId: CallId;
+  /** What it carries from now on. */
+  callType: CallType;
+  /** Whether that is what was asked for. */
+  accepted: boolean;
+}
+
+/** The types of candidates (RFC 8445 §5.1.1), as browsers name them. */
+export type CandidateType = 'host' | 'srflx' | 'prflx' | 'relay';
+
+/**
+ * Why the server closes a session.
+ *
+ * - `token_expired`: The token's time is over.
+ * - `too_many_connections`: Too many connections of this user, or in all.
+ * - `rate_limited`: It sent too many events, and went on after it was told.
+ * - `server_shutdown`: The server stops.
+ * - `replaced`: The same user and device connected again.
+ * - `kicked`: An administrator closed it.
+ */
+export type CloseReason = 'token_expired' | 'too_many_connections' | 'rate_limited' | 'server_shutdown' | 'replaced' | 'kicked';
+
+/** One of a user's devices, as the device calls itself. 1 to 64 bytes. */
+export type DeviceId = string;
+
+/**
+ * Why a call is over, or over for one device.
+ *
+ * - `hangup`: A side hung up.
+ * - `rejected`: The callee refused.
+ * - `busy`: The callee has as many calls as a user may have, or a device of it said so.
+ * - `timeout`: Nobody accepted in the ring time.
+ * - `cancelled`: The caller took it back before anyone accepted.
+ * - `answered_elsewhere`: Another device of the user accepted, or goes on with the call. Told to a device; never a call's own reason.
+ * - `rejected_elsewhere`: Another device of the callee refused. Told to a device; never a call's own reason.
+ * - `offline`: The callee has no device connected.
+ * - `unauthorized`: A side may no longer take part.
+ * - `ice_failed`: A side found no path for the media.
+ * - `connection_lost`: A side's connection to the server was lost, and it did not come back in time; or a side said that its media was lost for good.
+ * - `server_shutdown`: The server stopped.
+ * - `kicked`: An administrator ended it.
+ * - `credentials_revoked`: The relay credentials of a side were revoked.
+ */
+export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled' | 'answered_elsewhere' | 'rejected_elsewhere' | 'offline' | 'unauthorized' | 'ice_failed' | 'connection_lost' | 'server_shutdown' | 'kicked' | 'credentials_revoked';
+
+/**
+ * Why an event or a connection was refused.
+ *
+ * - `unauthorized`: There is no token, or it is not valid here.
+ * - `token_expired`: The token's time is over.
+ * - `wrong_user`: The token is another user's than the session.
+ * - `invalid_frame`: A frame has not the form that the protocol asks for.
+ * - `unknown_event`: No such event.
+ * - `invalid_payload`: A field is missing or has the wrong type.
+ * - `payload_too_large`: The message, or a part of it, is larger than the limit.
+ * - `rate_limited`: Too many events; `retryAfterMs` says when to go on.
+ * - `too_many_connections`: Too many connections of this user or address, or in all.
+ * - `too_many_calls`: The user already has as many calls as a user may have.
+ * - `too_many_candidates`: The journal for a side that is not there to hear is full.
+ * - `server_full`: The server carries as many calls as it may.
+ * - `server_shutdown`: The server is about to stop.
+ * - `invalid_target`: This user cannot be called by the sender.
+ * - `call_id_required`: `callId` is missing, and the sender has not exactly one call that could be meant.
+ * - `call_not_found`: No such call.
+ * - `call_ended`: The call is over.
+ * - `not_a_participant`: The sender, or this device of it, is not in the call.
+ * - `not_allowed`: The other side may do that, the sender may not.
+ * - `invalid_state`: The call is in a state in which that makes no sense.
+ */
+export type ErrorCode = 'unauthorized' | 'token_expired' | 'wrong_user' | 'invalid_frame' | 'unknown_event' | 'invalid_payload' | 'payload_too_large' | 'rate_limited' | 'too_many_connections' | 'too_many_calls' | 'too_many_candidates' | 'server_full' | 'server_shutdown' | 'invalid_target' | 'call_id_required' | 'call_not_found' | 'call_ended' | 'not_a_participant' | 'not_allowed' | 'invalid_state';
+
+/** An event that wanted no answer was refused, or, over Socket.IO, the connection is closed next. */
+export interface ErrorEvent {
+  /** The event's name, its first 64 characters at most; missing of what was no event. */
+  event?: string;
+  /** Why. */
+  error: EventError;
+}
+
+/** Why an event was refused, or a connection is closed. */
+export interface EventError {
+  /** For the program. */
+  code: EventErrorCode;
+  /** For a person. */
+  message: string;
+  /** In how many milliseconds the same may be tried again. */
+  retryAfterMs?: number;
+}
+
+export type EventErrorCode = ErrorCode | CloseReason;
+
+/** An ICE candidate in one of the forms that clients have it in. */
+export type IceCandidate = string | IceCandidateInit;
+
+/** The other side's ICE candidate. */
+export interface IceCandidateEvent {
+  /** The call. */
+  callId: CallId;
+  /** Who sent it. */
+  from: UserId;
+  /** On which device. */
+  fromDevice: DeviceId;
+  /** The candidate; null at the end of candidates. */
+  candidate: IceCandidate | null;
+  /** Whatever else the sender wrote. */
+  [other: string]: unknown;
+}
+
+/** An `RTCIceCandidate` as browsers print it. */
+export interface IceCandidateInit {
+  /** The candidate line; empty at the end of candidates. */
+  candidate: string;
+  /** Which media section it belongs to. */
+  sdpMid?: string | null;
+  /** The same, counted from 0. */
+  sdpMLineIndex?: number | null;
+  /** The ICE generation it belongs to. */
+  usernameFragment?: string | null;
+}
+
+/** An ICE candidate for the other side. */
+export interface IceCandidateRequest {
+  /** Which call; may be left out by a session that is in one call only. */
+  callId?: CallId | null;
+  /** The candidate; null at the end of candidates. */
+  candidate: IceCandidate | null;
+}
+
+/** Fresh relay credentials. */
+export interface IceRefreshAnswer {
+  /** The call they are for; missing where they are for none. */
+  callId?: CallId;
+  /** For `RTCPeerConnection.setConfiguration`. */
+  iceServers: Array<IceServer>;
+  /** Null without a relay, or with a token that does not allow it. */
+  turnCredentials: TurnCredentials | null;
+  /** Until when the credentials open allocations. */
+  expiresAt: Timestamp;
+}
+
+/** The `RTCIceServer` of browsers. */
+export interface IceServer {
+  /** Where it is: `stun:`, `turn:` and `turns:` URIs. */
+  urls: Array<string>;
+  /** For a relay. */
+  username?: string;
+  /** For a relay. */
+  credential?: string;
+}
+
+/** Fresh relay credentials for a call: for new `RTCPeerConnection`s, and for an ICE restart. */
+export interface IceServersEvent {
+  /** The call. */
+  callId: CallId;
+  /** For `RTCPeerConnection.setConfiguration`. */
+  iceServers: Array<IceServer>;
+  /** For this call only; null with a token that does not allow it. */
+  turnCredentials: TurnCredentials | null;
+  /** Until when the credentials open allocations. */
+  expiresAt: Timestamp;
+}
+
+/** What a side sends now, as it said with `media:update`. */
+export interface Media {
+  /** No sound. */
+  muted: boolean;
+  /** Whether there are pictures; nothing if it has not said. */
+  video?: boolean;
+  /** The call is on hold. */
+  held: boolean;
+}
+
+/** What this side sends now; what is left out stays as it was. */
+export interface MediaUpdateRequest {
+  /** Which call; may be left out by a session that is in one call only. */
+  callId?: CallId | null;
+  /** No sound. */
+  muted?: boolean | null;
+  /** Whether there are pictures. */
+  video?: boolean | null;
+  /** The call is on hold. */
+  held?: boolean | null;
+}
+
+/** What the other side sends now: all that it has said so far. */
+export interface MediaUpdatedEvent {
+  /** The call. */
+  callId: CallId;
+  /** Which side. */
+  userId: UserId;
+  /** No sound. */
+  muted: boolean;
+  /** Whether there are pictures; missing if it has not said. */
+  video?: boolean;
+  /** The call is on hold. */
+  held: boolean;
+}
+
+/** One side of a call. */
+export interface Participant {
+  /** Who it is. */
+  userId: UserId;
+  /** What to show to people. */
+  name?: string;
+  /** Which side it is. */
+  role: Role;
+  /** The device in the call; a callee has none before the accept. */
+  deviceId?: DeviceId;
+  /** Whether it is connected to this server; not told of a call that is over. */
+  connected?: boolean;
+  /** What it says that it sends, if it is anything out of the ordinary. */
+  media?: Media;
+  /** How it says that the call goes. */
+  stats?: CallStats;
+}
+
+/** A refusal: the code for the program, the message for a person. */
+export interface Refusal {
+  /** Which of the documented refusals it is. */
+  code: ErrorCode;
+  /** What is wrong, fit to be shown to the person who sent it. */
+  message: string;
+  /** In how many milliseconds the same may be tried again. */
+  retryAfterMs?: number;
+}
+
+/** What the relay did for one call. */
+export interface RelayUsage {
+  /** How many allocations were opened for the call, closed ones included. */
+  allocations: number;
+  /** Payload bytes from clients to their peers. */
+  bytesUp: number;
+  /** Payload bytes from peers to clients. */
+  bytesDown: number;
+}
+
+/** An offer or answer that was relayed before. */
+export interface RelayedDescription {
+  /** The call. */
+  callId: CallId;
+  /** Who sent it. */
+  from: UserId;
+  /** On which device. */
+  fromDevice: DeviceId;
+  /** Which of the two it is. */
+  type: SdpType;
+  /** The description. */
+  sdp: Sdp;
+  /** Whatever else the sender wrote. */
+  [other: string]: unknown;
+}
+
+/**
+ * Which side of a call.
+ *
+ * - `caller`: The one who called.
+ * - `callee`: The one who is called.
+ */
+export type Role = 'caller' | 'callee';
+
+/** A session description: the text, or the browser's whole `RTCSessionDescription`. */
+export type Sdp = string | SessionDescription;
+
+/** Which of the two descriptions it is. */
+export type SdpType = 'offer' | 'answer';
+
+/** The server stops, and closes the connection next. */
+export interface ServerDrainingEvent {
+  /** In how many milliseconds to connect again. */
+  reconnectAfterMs: number;
+}
+
+/** An `RTCSessionDescription` as browsers print it. */
+export interface SessionDescription {
+  /** Which it is; what counts is the event that it comes in. */
+  type?: string | null;
+  /** The text. */
+  sdp: string;
+}
+
+/** Who the client is, and whether it goes on with a session: the first frame. */
+export interface SessionHello {
+  /** The user's token; may come in an `Authorization: Bearer` header instead. */
+  token?: string | null;
+  /** The version of this protocol: 1. */
+  protocol?: number | null;
+  /** The device, as it calls itself; without a name it is a new one. */
+  deviceId?: DeviceId | null;
+  /** The session that it wants to go on with. */
+  resume?: SessionResume | null;
+}
+
+/** A signaling session: one device of one user, over one connection. */
+export type SessionId = string;
+
+/** An earlier session of the client, and how much of it the client has. */
+export interface SessionResume {
+  /** As `session:welcome` had it. */
+  sessionId: SessionId;
+  /** The number of the last event that the client has; 0 for none. */
+  seq: number;
+}
+
+/** The session is open: the first event. */
+export interface SessionWelcome {
+  /** The session: a client that loses its connection goes on with it. */
+  sessionId: SessionId;
+  /** Whose it is. */
+  userId: UserId;
+  /** On which device: as the client says, or made for a client that does not. */
+  deviceId: DeviceId;
+  /** Whether the client goes on with the session that it asked for. */
+  resumed: boolean;
+  /** For `new RTCPeerConnection({ iceServers })`, outside a call. */
+  iceServers: Array<IceServer>;
+  /** Not for one call; null without a relay, or with a token that does not allow it. */
+  turnCredentials: TurnCredentials | null;
+}
+
+/** The other side's SDP answer. */
+export interface SignalAnswerEvent {
+  /** The call. */
+  callId: CallId;
+  /** Who sent it. */
+  from: UserId;
+  /** On which device. */
+  fromDevice: DeviceId;
+  /** The answer. */
+  sdp: Sdp;
+  /** Whatever else the sender wrote. */
+  [other: string]: unknown;
+}
+
+/** The other side's SDP offer. */
+export interface SignalOfferEvent {
+  /** The call. */
+  callId: CallId;
+  /** Who sent it. */
+  from: UserId;
+  /** On which device. */
+  fromDevice: DeviceId;
+  /** The offer. */
+  sdp: Sdp;
+  /** Whatever else the sender wrote. */
+  [other: string]: unknown;
+}
+
+/** An SDP offer or answer for the other side. */
+export interface SignalRequest {
+  /** Which call; may be left out by a session that is in one call only. */
+  callId?: CallId | null;
+  /** The description. */
+  sdp: Sdp;
+}
+
+/** A moment in UTC (ISO 8601, with milliseconds). */
+export type Timestamp = string;
+
+/** What a client needs to use the relay: `turnCredentials` in payloads. */
+export interface TurnCredentials {
+  /** `<unix expiry>:<user>`, or `<unix expiry>:<user>:<callId>` for the time of one call. */
+  username: string;
+  /** base64(HMAC-SHA1(secret, username)). */
+  password: string;
+  /** For how many seconds it opens allocations. */
+  ttl: number;
+  /** Where the relay is, as `turn:` URIs. */
+  uris: Array<string>;
+}
+
+/** A user: the `sub` of a token, the user part of a TURN username. 1 to 128 bytes. */
+export type UserId = string;

@@ -1,0 +1,167 @@
+//! The keys that the issuer of tokens publishes: fetched, and fetched again when they may be others.
+
+use std::time::Duration;
+
+use axum::http::{Request, StatusCode, Uri, header::ACCEPT};
+use http_body_util::Full;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    auth::{KeySetError, PublishedKeys},
+    https::{Client, Failure, Limits},
+};
+
+/// What fetching them may take, and so how long a token may wait for it. A key has some five hundred
+/// bytes.
+const LIMITS: Limits = Limits { time: Duration::from_secs(5), answer: 64 * 1024 };
+
+/// Where the keys come from, and where they go.
+#[derive(Debug, Clone)]
+pub struct KeySource {
+    /// The address of the document.
+    pub url: Uri,
+    /// What tokens are checked with.
+    pub keys: PublishedKeys,
+    /// What fetches them.
+    pub client: Client,
+}
+
+/// Why there are no new keys.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error(transparent)]
+    Exchange(#[from] Failure),
+    #[error("it answers {0}")]
+    Status(StatusCode),
+    #[error(transparent)]
+    Document(#[from] KeySetError),
+}
+
+/// When to fetch them.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// As long as all is well.
+    every: Duration,
+    /// After a failure; each further pause is twice as long, up to `longest_retry`.
+    retry: Duration,
+    longest_retry: Duration,
+    /// The least time between two fetches that tokens of unknown keys set off: anybody can show some.
+    apart: Duration,
+}
+
+const PACE: Pace = Pace {
+    every: Duration::from_secs(3600),
+    retry: Duration::from_secs(1),
+    longest_retry: Duration::from_secs(300),
+    apart: Duration::from_secs(10),
+};
+
+/// What the task does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It fetches, or is about to.
+    Fetching,
+    /// It waits, since this moment.
+    Waiting(Instant),
+}
+
+/// The task that fetches them. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct KeySet {
+    state: watch::Sender<State>,
+    apart: Duration,
+    _task: JoinSet<()>,
+}
+
+impl KeySet {
+    /// Begins to fetch.
+    pub fn start(source: KeySource) -> Self {
+        Self::with_pace(source, PACE)
+    }
+
+    fn with_pace(source: KeySource, pace: Pace) -> Self {
+        let (state, _) = watch::channel(State::Fetching);
+        let mut task = JoinSet::new();
+        task.spawn(follow(source, pace, state.clone()));
+        Self { state, apart: pace.apart, _task: task }
+    }
+
+    /// A token names a key that is not known. Waits for the keys that are being fetched, or has them
+    /// fetched, if that was not done a moment ago.
+    pub async fn refresh(&self) {
+        let mut state = self.state.subscribe();
+        self.state.send_if_modified(|state| {
+            let is_due = matches!(state, State::Waiting(since) if since.elapsed() >= self.apart);
+            if is_due {
+                *state = State::Fetching;
+            }
+            is_due
+        });
+        // Without an answer in time, the token is judged by the keys that there are.
+        let _ = timeout(LIMITS.time, state.wait_for(|state| *state != State::Fetching)).await;
+    }
+}
+
+async fn follow(source: KeySource, pace: Pace, state: watch::Sender<State>) {
+    let mut asked = state.subscribe();
+    let mut failures = 0;
+    let mut known = None;
+    loop {
+        let pause = match fetch(&source).await {
+            Ok(count) => {
+                failures = 0;
+                if known.replace(count) != Some(count) {
+                    tell(count);
+                }
+                pace.every
+            }
+            Err(error) => {
+                let pause =
+                    pace.retry.saturating_mul(1 << failures.min(16)).min(pace.longest_retry);
+                failures += 1;
+                let again_in = humantime::format_duration(pause).to_string();
+                match known {
+                    Some(keys) => tracing::warn!(
+                        %error, failures, again_in, keys,
+                        "--jwt-jwks-url: no new keys; those that there were stay"
+                    ),
+                    None => tracing::error!(
+                        %error, failures, again_in,
+                        "--jwt-jwks-url: no keys, and tokens that need one are refused"
+                    ),
+                }
+                pause
+            }
+        };
+        state.send_replace(State::Waiting(Instant::now()));
+        let _ = timeout(pause, asked.wait_for(|state| *state == State::Fetching)).await;
+        state.send_replace(State::Fetching);
+    }
+}
+
+fn tell(count: usize) {
+    match count {
+        0 => tracing::warn!("--jwt-jwks-url: the set has no key that tokens can be checked with"),
+        _ => tracing::info!(count, "--jwt-jwks-url: the keys of tokens are there"),
+    }
+}
+
+/// Fetches the document and puts its keys in place. Gives how many.
+async fn fetch(source: &KeySource) -> Result<usize, FetchError> {
+    let request = Request::get(source.url.clone())
+        .header(ACCEPT, "application/json")
+        .body(Full::default())
+        .expect("the address was parsed");
+    let answer = source.client.exchange(request, LIMITS).await?;
+    if answer.status != StatusCode::OK {
+        return Err(FetchError::Status(answer.status));
+    }
+    Ok(source.keys.replace(&answer.body?)?)
+}
+
+#[cfg(test)]
+mod tests;

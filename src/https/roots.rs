@@ -1,0 +1,63 @@
+//! Whose certificates are believed.
+
+use std::{fs, io, path::Path};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+/// Certificates that are believed, and those that they vouch for.
+#[derive(Debug, Clone)]
+pub struct Roots(RootCertStore);
+
+/// Why a file has none.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsError {
+    /// It cannot be read.
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    /// There is none in it.
+    #[error("no certificate in PEM form is in it")]
+    Nothing,
+}
+
+impl Roots {
+    /// Those that browsers believe. They come with the program, wherever it runs.
+    pub fn public() -> Self {
+        Self(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    /// Those in a PEM file, and no others.
+    ///
+    /// # Errors
+    /// [`RootsError`]
+    pub fn read(path: &Path) -> Result<Self, RootsError> {
+        let mut roots = Self(RootCertStore::empty());
+        roots.add(path)?;
+        Ok(roots)
+    }
+
+    /// Those in a PEM file, too.
+    ///
+    /// # Errors
+    /// [`RootsError`]
+    pub fn add(&mut self, path: &Path) -> Result<(), RootsError> {
+        let pem = fs::read(path)?;
+        let certificates = CertificateDer::pem_slice_iter(&pem).flatten();
+        match self.0.add_parsable_certificates(certificates) {
+            (0, _) => Err(RootsError::Nothing),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a TLS session of a client begins with.
+    pub fn into_config(self) -> ClientConfig {
+        ClientConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("ring speaks versions 1.2 and 1.3 of TLS")
+            .with_root_certificates(self.0)
+            .with_no_client_auth()
+    }
+}

@@ -1,0 +1,73 @@
+//! What the server tells: the payload of each event, one type each. From them come the bytes that are
+//! sent and the documents that describe them ([`schema`](super::schema)).
+//!
+//! The doc comments here are what clients read.
+
+mod calls;
+mod ice;
+mod in_call;
+mod relayed;
+mod sessions;
+
+use serde::Serialize;
+
+pub(super) use calls::{
+    CallAcceptedEvent, CallEndedEvent, CallIncomingEvent, CallReconnectedEvent,
+    CallReconnectingEvent, CallRingingEvent, CallStateEvent, CallSyncEvent, CallTransferredEvent,
+};
+pub(super) use ice::IceServersEvent;
+pub use ice::{IceServer, RelayAccess};
+pub(super) use in_call::{CallUpgradeEvent, CallUpgradedEvent, MediaUpdatedEvent};
+pub(super) use relayed::{
+    CallMessageEvent, IceCandidate, IceCandidateEvent, Sdp, SignalAnswerEvent, SignalOfferEvent,
+};
+pub(super) use sessions::{AuthExpiringEvent, ServerDrainingEvent};
+pub use sessions::{ErrorEvent, EventError, EventErrorCode, SessionWelcome};
+
+use super::{Event, EventName};
+
+/// The payload of an event, which says by its type which event it is.
+pub(super) trait Payload: Serialize {
+    /// The event's name.
+    const NAME: EventName;
+}
+
+/// Says which event each payload is.
+macro_rules! payloads {
+    ($($event:ident = $payload:ty,)+) => {
+        $(impl Payload for $payload {
+            const NAME: EventName = EventName::$event;
+        })+
+    };
+}
+
+payloads! {
+    AuthExpiring = AuthExpiringEvent,
+    CallIncoming = CallIncomingEvent,
+    CallRinging = CallRingingEvent,
+    CallAccepted = CallAcceptedEvent,
+    CallEnded = CallEndedEvent,
+    CallState = CallStateEvent,
+    CallReconnecting = CallReconnectingEvent,
+    CallReconnected = CallReconnectedEvent,
+    CallSync = CallSyncEvent,
+    CallTransferred = CallTransferredEvent,
+    MediaUpdated = MediaUpdatedEvent,
+    CallUpgrade = CallUpgradeEvent,
+    CallUpgraded = CallUpgradedEvent,
+    IceServers = IceServersEvent,
+    ServerDraining = ServerDrainingEvent,
+    Error = ErrorEvent,
+}
+
+impl Event {
+    /// The event with this payload.
+    pub(super) fn of<P: Payload>(payload: &P) -> Self {
+        Self::new(P::NAME.as_str(), to_json(payload))
+    }
+}
+
+/// A payload as it is sent.
+pub(super) fn to_json(payload: &impl Serialize) -> serde_json::Value {
+    serde_json::to_value(payload).expect("a payload has only keys of text, and nothing that fails")
+}

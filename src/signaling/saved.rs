@@ -1,0 +1,119 @@
+//! Live calls in a form that outlasts the process: a server that stops hands them to the one that is
+//! started in its place. Their sides come back with new sessions, as after any lost connection, and
+//! media that does not go through the relay has never stopped.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CallState, CallType, Hub,
+    call::{Call, Journal, Party, PerRole, RelayMeter, Role},
+    hub::Timer,
+};
+use crate::{clock::Now, ids::CallId, usage::RelayUsage};
+
+/// The live calls of a hub. There are descriptions and candidates among what their sides have yet to
+/// get, so it is not for everyone's eyes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SavedCalls {
+    calls: Vec<SavedCall>,
+}
+
+/// A call without what belongs to the process: sessions, timers and open allocations.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SavedCall {
+    id: CallId,
+    kind: CallType,
+    state: CallState,
+    metadata: Option<Box<str>>,
+    created: Duration,
+    started: Option<Duration>,
+    ring_until: Duration,
+    parties: PerRole<Party>,
+    journals: PerRole<Journal>,
+    relay: RelayUsage,
+    moved: bool,
+    upgrade: Option<(Role, CallType)>,
+}
+
+impl SavedCalls {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+}
+
+impl Hub {
+    /// The live calls, for the hub that comes after this one.
+    pub fn saved_calls(&self) -> SavedCalls {
+        SavedCalls { calls: self.calls.iter().map(SavedCall::of).collect() }
+    }
+
+    /// Goes on with the calls of the hub before this one, each side of which is now waited for as if
+    /// it had just lost its connection. Says with how many; past the limit of live calls the others
+    /// are given up.
+    pub fn restore(&mut self, now: Now, saved: SavedCalls) -> usize {
+        let before = self.calls.len();
+        for call in saved.calls {
+            if self.calls.len() < self.config.max_calls && self.calls.get(call.id).is_none() {
+                self.restore_call(now, call.into_call(now));
+            }
+        }
+        self.calls.len() - before
+    }
+
+    fn restore_call(&mut self, now: Now, call: Call) {
+        let (id, accepted) = (call.id, call.state().is_accepted());
+        if !accepted {
+            self.timers.set(call.ring_until.instant, Timer::Ring(id));
+        }
+        for role in [Role::Caller, Role::Callee] {
+            self.users.update(&call.parties[role].user, |user| user.calls.push(id));
+        }
+        self.calls.insert(call);
+        for role in [Role::Caller, Role::Callee] {
+            self.wait_for(now, id, role);
+        }
+        if accepted {
+            self.freshen_later(now, id);
+        }
+    }
+}
+
+impl SavedCall {
+    fn of(call: &Call) -> Self {
+        Self {
+            id: call.id,
+            kind: call.kind,
+            state: call.state(),
+            metadata: call.metadata.clone(),
+            created: call.created,
+            started: call.started,
+            ring_until: call.ring_until.unix,
+            parties: call.parties.clone(),
+            journals: call.journals.clone(),
+            relay: call.relay.usage(),
+            moved: call.moved,
+            upgrade: call.upgrade,
+        }
+    }
+
+    fn into_call(self, now: Now) -> Call {
+        let ring_for = self.ring_until.saturating_sub(now.unix);
+        let new = Call::new(now, self.id, self.kind, self.metadata, self.parties, ring_for);
+        let mut call = new.in_state(self.state);
+        call.created = self.created;
+        call.started = self.started;
+        call.journals = self.journals;
+        call.relay = RelayMeter::of_closed(self.relay);
+        call.moved = self.moved;
+        call.upgrade = self.upgrade;
+        call
+    }
+}

@@ -1,0 +1,102 @@
+//! Which payload belongs to which event, for the documents that are made from them. The compiler sees
+//! to it that no event is missing; the tests, that what is sent is what is described here.
+
+use utoipa::{
+    ToSchema,
+    openapi::{RefOr, Schema},
+};
+
+use super::{EventName, RequestName, answers::*, events::*, requests::*};
+
+/// A type as the documents have it.
+pub struct Described {
+    /// Its name.
+    pub name: String,
+    /// Its schema.
+    pub schema: RefOr<Schema>,
+    /// What its schema refers to, each by its name.
+    pub refers_to: Vec<(String, RefOr<Schema>)>,
+}
+
+impl Described {
+    /// The description of a type.
+    pub fn of<T: ToSchema>() -> Self {
+        let mut refers_to = Vec::new();
+        T::schemas(&mut refers_to);
+        Self { name: T::name().into(), schema: T::schema(), refers_to }
+    }
+}
+
+impl EventName {
+    /// What the event carries.
+    pub fn payload(self) -> Described {
+        match self {
+            Self::AuthExpiring => Described::of::<AuthExpiringEvent>(),
+            Self::CallIncoming => Described::of::<CallIncomingEvent>(),
+            Self::CallRinging => Described::of::<CallRingingEvent>(),
+            Self::CallAccepted => Described::of::<CallAcceptedEvent>(),
+            Self::CallEnded => Described::of::<CallEndedEvent>(),
+            Self::CallState => Described::of::<CallStateEvent>(),
+            Self::CallReconnecting => Described::of::<CallReconnectingEvent>(),
+            Self::CallReconnected => Described::of::<CallReconnectedEvent>(),
+            Self::CallSync => Described::of::<CallSyncEvent>(),
+            Self::CallTransferred => Described::of::<CallTransferredEvent>(),
+            Self::IceCandidate => Described::of::<IceCandidateEvent>(),
+            Self::SignalOffer => Described::of::<SignalOfferEvent>(),
+            Self::SignalAnswer => Described::of::<SignalAnswerEvent>(),
+            Self::MediaUpdated => Described::of::<MediaUpdatedEvent>(),
+            Self::CallUpgrade => Described::of::<CallUpgradeEvent>(),
+            Self::CallUpgraded => Described::of::<CallUpgradedEvent>(),
+            Self::CallMessage => Described::of::<CallMessageEvent>(),
+            Self::IceServers => Described::of::<IceServersEvent>(),
+            Self::ServerDraining => Described::of::<ServerDrainingEvent>(),
+            Self::Error => Described::of::<ErrorEvent>(),
+        }
+    }
+}
+
+impl RequestName {
+    /// What the request carries, besides `msgId`.
+    pub fn payload(self) -> Described {
+        match self {
+            Self::AuthRefresh => Described::of::<AuthRefreshRequest>(),
+            Self::CallInitiate => Described::of::<CallInitiateRequest>(),
+            Self::CallRing
+            | Self::CallAccept
+            | Self::CallCancel
+            | Self::CallConnected
+            | Self::CallReconnecting
+            | Self::IceRefresh => Described::of::<CallRequest>(),
+            Self::CallReject | Self::CallEnd => Described::of::<CallEndRequest<'_>>(),
+            Self::IceCandidate => Described::of::<IceCandidateRequest<'_>>(),
+            Self::SignalOffer | Self::SignalAnswer => Described::of::<SignalRequest<'_>>(),
+            Self::MediaUpdate => Described::of::<MediaUpdateRequest>(),
+            Self::CallUpgrade => Described::of::<CallUpgradeRequest>(),
+            Self::CallTransfer => Described::of::<CallTransferRequest>(),
+            Self::CallMessage => Described::of::<CallMessageRequest>(),
+            Self::CallStats => Described::of::<CallStatsRequest>(),
+        }
+    }
+
+    /// What it is answered with, besides `ok: true`.
+    pub fn answer(self) -> Described {
+        match self {
+            Self::AuthRefresh => Described::of::<AuthRefreshAnswer>(),
+            Self::CallInitiate => Described::of::<CallInitiateAnswer>(),
+            Self::CallAccept | Self::CallConnected | Self::CallReconnecting => {
+                Described::of::<CallStateAnswer>()
+            }
+            Self::CallReject | Self::CallCancel | Self::CallEnd => Described::of::<CallEndAnswer>(),
+            Self::CallUpgrade => Described::of::<CallUpgradeAnswer>(),
+            Self::CallTransfer => Described::of::<CallTransferAnswer>(),
+            Self::IceRefresh => Described::of::<IceRefreshAnswer>(),
+            Self::CallRing
+            | Self::IceCandidate
+            | Self::SignalOffer
+            | Self::SignalAnswer
+            | Self::MediaUpdate
+            | Self::CallMessage
+            | Self::CallStats => Described::of::<CallAnswer>(),
+        }
+    }
+}

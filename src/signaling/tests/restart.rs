@@ -1,0 +1,163 @@
+//! A server that stops and one that is started in its place.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{World, candidate, ms, sdp};
+use crate::signaling::{Config, Hub, Input, SavedCalls};
+
+impl World {
+    /// Stops the server, and starts another `after` a while.
+    fn restart(&mut self, after: Duration) {
+        self.restart_with(after, |_| {});
+    }
+
+    /// The same with another configuration.
+    fn restart_with(&mut self, after: Duration, change: impl FnOnce(&mut Config)) {
+        self.input(Input::Shutdown);
+        self.input(Input::RelayStopped);
+        let saved = serde_json::to_string(&self.hub.saved_calls()).unwrap();
+        let saved: SavedCalls = serde_json::from_str(&saved).unwrap();
+        self.now = self.now + after;
+        let mut config = self.hub.config.clone();
+        change(&mut config);
+        self.hub = Hub::new(config, [8; 32]);
+        self.hub.restore(self.now, saved);
+        self.drain();
+    }
+}
+
+fn world() -> World {
+    World::new(|config| {
+        config.keep_calls = true;
+        config.report_calls = true;
+    })
+}
+
+#[test]
+fn a_call_goes_on_once_both_are_back() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    let id = world.call(alice, "bob");
+    world.ok(bob, "call:accept", json!({}));
+    world.ok(alice, "signal:offer", sdp("a"));
+    world.ok(bob, "signal:answer", sdp("b"));
+    world.ok(bob, "media:update", json!({ "muted": true }));
+    world.pass(ms(10_000));
+    world.forget();
+    world.restart(ms(5000));
+    for session in [alice, bob] {
+        assert_eq!(world.names(session), ["server:draining"]);
+    }
+    assert_eq!(world.ended, []);
+
+    let alice = world.open("alice", "laptop");
+    assert_eq!(world.heard[&alice][1].1["call"]["state"], "reconnecting");
+    let sync = &world.heard[&alice][2];
+    assert_eq!((sync.0.as_str(), &sync.1["description"]["type"]), ("call:sync", &json!("answer")));
+    world.ok(alice, "ice:candidate", candidate(1));
+    let bob = world.open("bob", "phone");
+    let state = &world.heard[&bob][1].1["call"];
+    assert_eq!((&state["id"], &state["state"]), (&json!(id), &json!("connected")));
+    assert_eq!(state["participants"][1]["media"]["muted"], true);
+    assert_eq!(state["duration"], 15.0);
+    assert_eq!(world.names(bob), ["ice:candidate"]);
+    assert_eq!(world.names(alice), ["call:reconnected"]);
+    world.ok(alice, "signal:offer", sdp("a2"));
+    assert_eq!(world.names(bob), ["signal:offer"]);
+    world.ok(bob, "call:end", json!({}));
+    assert_eq!(world.reasons(alice), ["hangup"]);
+    let events: Vec<_> = world.reports.iter().map(|report| report.event.as_str()).collect();
+    let expected = ["initiated", "ringing", "accepted", "connected"];
+    assert_eq!(events[..4], expected.map(|step| format!("call.{step}")));
+    assert_eq!(events[4..], ["call.reconnecting", "call.reconnected", "call.ended"]);
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn one_who_does_not_come_back_is_waited_for_as_long_as_ever() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    world.call(alice, "bob");
+    world.ok(bob, "call:accept", json!({}));
+    world.restart(ms(60_000));
+    let alice = world.open("alice", "laptop");
+    world.pass(ms(29_999));
+    assert_eq!(world.ended, []);
+    world.pass(ms(1));
+    assert_eq!(world.reasons(alice), ["connection_lost"]);
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn a_call_rings_on_with_what_its_caller_has_sent() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    let id = world.call(alice, "bob");
+    world.ok(alice, "signal:offer", sdp("a"));
+    world.ok(alice, "ice:candidate", candidate(1));
+    assert_eq!(world.names(bob), ["call:incoming"]);
+    world.restart(ms(5000));
+    let bob = world.open("bob", "phone");
+    let (name, incoming) = world.heard(bob).remove(0);
+    assert_eq!((name.as_str(), &incoming["callId"]), ("call:incoming", &json!(id)));
+    let alice = world.open("alice", "laptop");
+    world.ok(bob, "call:accept", json!({}));
+    assert_eq!(world.names(bob), ["signal:offer", "ice:candidate"]);
+    assert_eq!(world.names(alice), ["call:accepted"]);
+    world.ok(alice, "call:end", json!({}));
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn its_ring_time_goes_on_while_there_is_no_server() {
+    let mut world = world();
+    let (alice, _) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    world.call(alice, "bob");
+    world.restart(ms(44_000));
+    let alice = world.open("alice", "laptop");
+    assert_eq!(world.ended, []);
+    world.pass(ms(1000));
+    assert_eq!(world.reasons(alice), ["timeout"]);
+    world.assert_nothing_is_left();
+}
+
+/// The device that rang does not ring any more, and whoever had the call has it.
+#[test]
+fn a_call_is_handed_on_before_or_after_it() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    let tablet = world.open("bob", "tablet");
+    let id = world.call(alice, "bob");
+    world.ok(bob, "call:accept", json!({}));
+    world.ok(alice, "call:connected", json!({}));
+    world.ok(bob, "call:transfer", json!({ "deviceId": "tablet" }));
+    world.ok(tablet, "call:accept", json!({}));
+    world.ok(tablet, "call:transfer", json!({ "deviceId": "phone" }));
+    world.restart(ms(1000));
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    let tablet = world.open("bob", "tablet");
+    assert_eq!(world.names(bob), [""; 0]);
+    // Media does not flow yet between the two.
+    assert_eq!(world.states(tablet), ["reconnecting"]);
+    world.ok(alice, "call:connected", json!({}));
+    assert_eq!(world.states(tablet), ["connected"]);
+    world.refused(bob, "call:accept", json!({ "callId": id }), "invalid_state");
+    world.ok(tablet, "call:transfer", json!({ "deviceId": "phone" }));
+    world.ok(bob, "call:accept", json!({}));
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn no_more_calls_come_back_than_there_may_be() {
+    let mut world = world();
+    for n in 0..3 {
+        let caller = world.open(&format!("caller-{n}"), "laptop");
+        world.open(&format!("callee-{n}"), "phone");
+        world.call(caller, &format!("callee-{n}"));
+    }
+    world.restart_with(ms(0), |config| config.max_calls = 2);
+    assert_eq!(world.hub.stats().calls.total(), 2);
+    world.assert_nothing_is_left();
+}

@@ -1,0 +1,91 @@
+//! The tokens of sessions.
+
+use std::time::Duration;
+
+use rand::{Rng, seq::IndexedRandom};
+use serde_json::{Value, json};
+
+use super::{Sim, ms, user};
+use crate::{
+    auth::{Grants, Identity},
+    ids::SessionId,
+    signaling::{ErrorCode, Input, RequestError, RequestId},
+};
+
+/// A token that a session has.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub expires: u64,
+    /// The session was told that this is near.
+    pub told: bool,
+    pub grants: Grants,
+}
+
+impl Held {
+    pub(super) fn new(expires: u64, grants: Grants) -> Self {
+        Self { expires, told: false, grants }
+    }
+}
+impl Sim {
+    /// What a token lets its bearer do, mostly everything.
+    pub(super) fn any_grants(&mut self) -> Grants {
+        let lists: [&[&str]; 3] = [&[], &["alice", "bob"], &["*a*"]];
+        let call = lists.choose(&mut self.rng).unwrap();
+        let call = call.iter().map(|pattern| (*pattern).to_owned()).collect();
+        Grants {
+            call: self.rng.random_bool(0.1).then_some(call),
+            max_calls: self.rng.random_bool(0.1).then(|| self.rng.random_range(0..=3)),
+            relay: self.rng.random_bool(0.8),
+        }
+    }
+
+    /// A client brings a fresh token, or something that is none for its session.
+    pub(super) fn refresh(&mut self) {
+        let Some(session) = self.any_session() else { return };
+        let own = self.sessions[&session].0.clone();
+        self.number += 1;
+        let lifetime = *[0, 20, 300, 300, 86_400, 86_400].choose(&mut self.rng).unwrap();
+        let ago = *[0, 0, 0, 0, 1000].choose(&mut self.rng).unwrap();
+        let expires = self.now.unix_secs() + lifetime - ago;
+        let (user, proof) = match self.rng.random_range(0..10) {
+            0 => (own, Err(RequestError::new(ErrorCode::Unauthorized, "It is not valid."))),
+            1 => (user("eve"), Ok(())),
+            _ => (own, Ok(())),
+        };
+        let grants = self.any_grants();
+        let data = json!({ "expires": expires, "user": user, "valid": proof.is_ok() });
+        self.brought.insert(RequestId(self.number), Held::new(expires, grants.clone()));
+        let proof = proof.map(|()| Identity { user, name: None, expires, grants });
+        let id = RequestId(self.number);
+        self.asked.insert(id, ("auth:refresh".to_owned(), session, data.clone()));
+        self.input(Input::Refresh { session, id: Some(id), data, proof });
+    }
+
+    /// A session has this token from now on.
+    pub(super) fn hold(&mut self, session: SessionId, mut held: Held) {
+        let before = &self.tokens[&session];
+        held.told = before.told && before.expires == held.expires;
+        self.tokens.insert(session, held);
+    }
+
+    /// Who may not use the relay has no credentials for it.
+    pub(super) fn check_ice(&self, session: SessionId, data: &Value) {
+        let is_there = data["turnCredentials"].is_object();
+        assert_eq!(is_there, self.tokens[&session].grants.relay, "{data}");
+    }
+
+    /// After each input: nobody is there whose token is over, and everyone has been told of one that
+    /// is over soon, but nobody of another.
+    pub(super) fn check_tokens(&self) {
+        let warning = self.hub.config.token_warning;
+        for (session, Held { expires, told, .. }) in &self.tokens {
+            let expires = Duration::from_secs(*expires);
+            let is_over = self.now.unix >= expires.saturating_add(ms(5000));
+            assert!(!is_over, "a session outlived its token");
+            if self.is_here(*session) {
+                let is_near = !warning.is_zero() && self.now.unix >= expires - warning;
+                assert_eq!(*told, is_near, "{session} was told at another time");
+            }
+        }
+    }
+}

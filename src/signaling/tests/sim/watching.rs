@@ -1,0 +1,135 @@
+//! The observer looks at everything that comes out, in order.
+
+use std::time::Duration;
+
+use super::{Sim, check, schemas};
+use crate::{
+    ids::CallId,
+    signaling::{CallEvent, CallReport, CloseReason, Output},
+};
+
+impl Sim {
+    /// The observer looks at everything that comes out.
+    pub(super) fn drain(&mut self) {
+        // Who sent descriptions and candidates to whom in this batch, in order.
+        let mut batch: Vec<(CallId, String, bool)> = Vec::new();
+        // The session that goes on with what it missed.
+        let mut late = None;
+        while let Some(output) = self.hub.poll_output() {
+            self.log.push(format!("    {output:?}"));
+            match output {
+                Output::Welcome { session, data } => {
+                    assert!(self.sessions.contains_key(&session));
+                    schemas::check_welcome(&data);
+                    self.check_ice(session, &data);
+                }
+                Output::Close { session, reason } => {
+                    assert!(self.sessions.remove(&session).is_some(), "closed twice");
+                    let expires = self.tokens[&session].expires;
+                    let is_over = self.now.unix >= Duration::from_secs(expires.saturating_add(5));
+                    if reason == CloseReason::TokenExpired {
+                        assert!(is_over, "closed before its time");
+                        self.expired += 1;
+                    }
+                    self.calls.values_mut().for_each(|call| {
+                        call.audience.remove(&session);
+                    });
+                }
+                Output::Answer { session, id, answer } => {
+                    // What came before the answer was due before the request.
+                    batch.clear();
+                    self.answered(session, id, &answer.0);
+                }
+                Output::Resumed { connection, session } => {
+                    assert!(self.sessions.remove(&connection).is_some());
+                    self.readers.remove(&connection);
+                    assert!(self.sessions.contains_key(&session), "back from nowhere");
+                    self.away.remove(&session);
+                    let held = self.tokens[&connection].clone();
+                    self.hold(session, held);
+                    let reader = self.readers.get_mut(&session).expect("it can be resumed");
+                    assert_eq!(self.claim, reader.has, "it said something wrong");
+                    late = Some(session);
+                    self.resumed += 1;
+                }
+                Output::Send { session, seq, event } => {
+                    let seat = self.sessions.get(&session).expect("sent to a session that is gone");
+                    assert!(self.is_here(session), "sent where nobody is");
+                    let seat = seat.clone();
+                    let late = late == Some(session);
+                    if let Some(seq) = seq {
+                        let reader = self.readers.get_mut(&session).expect("it can be resumed");
+                        assert_eq!(seq, reader.has + 1, "an event was lost, or came twice");
+                        reader.has = seq;
+                        if seq <= reader.seen {
+                            continue;
+                        }
+                        reader.seen = seq;
+                    } else {
+                        assert!(!self.readers.contains_key(&session));
+                    }
+                    schemas::check_event(event.name, &event.data);
+                    self.heard(session, seat, event.name, &event.data, late);
+                    if late {
+                        continue;
+                    }
+                    if event.name == "ice:candidate" || event.name.starts_with("signal:") {
+                        let call = event.data["callId"].as_str().unwrap().parse().unwrap();
+                        let from = event.data["from"].as_str().unwrap().to_owned();
+                        batch.push((call, from, event.name.starts_with("signal:")));
+                    }
+                }
+                Output::PeersAnnounced { call, by, addresses } => {
+                    let call = self.calls.get_mut(&call).expect("an address of no call");
+                    assert!(!call.ended, "an address of a call that is over");
+                    let winner = call.winner.as_ref().map(|seat| &seat.0);
+                    assert!(by == call.caller.0 || Some(&by) == winner, "a stranger's address");
+                    call.announced.extend(addresses.into_iter().map(|ip| (by.clone(), ip)));
+                }
+                Output::CallEnded { call } => {
+                    let call = self.calls.get_mut(&call).expect("an end without a beginning");
+                    assert!(!std::mem::replace(&mut call.ended, true), "a call ended twice");
+                }
+                Output::Report(report) => self.reported(*report),
+                Output::AskToHold(report) => self.asked_to_hold.push(report.call.id),
+            }
+        }
+        for (at, (call, from, description)) in batch.iter().enumerate() {
+            let overtaken = batch[..at].iter().any(|(c, f, d)| c == call && f == from && !d);
+            assert!(!(*description && overtaken), "candidates went before their description");
+        }
+        // Of those who do not come back in time nothing is heard.
+        let hub = &self.hub;
+        let over: Vec<_> =
+            self.away.iter().filter(|id| !hub.sessions.contains_key(id)).copied().collect();
+        for session in over {
+            self.away.remove(&session);
+            self.sessions.remove(&session);
+        }
+        let sessions = &self.sessions;
+        self.readers.retain(|id, _| sessions.contains_key(id));
+        self.tokens.retain(|id, _| sessions.contains_key(id));
+        self.check_tokens();
+        self.check_calls();
+        check(&self.hub, self.now);
+    }
+
+    /// A step of a call was reported: it must be one that can follow the last.
+    pub(super) fn reported(&mut self, report: CallReport) {
+        use CallEvent::*;
+        let before = self.reports.insert(report.call.id, report.clone());
+        match (before.as_ref().map(|before| before.event), report.event) {
+            (None, Initiated)
+            | (Some(Initiated), Ringing)
+            | (Some(Ringing), Accepted)
+            | (Some(Accepted), Connected)
+            | (Some(Connected | Reconnected), Reconnecting)
+            | (Some(Reconnecting), Reconnected) => assert!(!report.call.state.is_over()),
+            (Some(last), Ended) if last != Ended => {
+                assert!(self.calls[&report.call.id].ended && report.call.state.is_over());
+            }
+            (before, now) => panic!("{now} was reported after {before:?}"),
+        }
+        assert!(before.is_none_or(|before| before.at <= report.at));
+    }
+}

@@ -1,0 +1,132 @@
+//! Whether a value is what a schema of ours says. It knows the keywords that our schemas use and
+//! panics at any other, so that nothing goes unchecked.
+//!
+//! It is stricter than JSON Schema in one way: a field that the schema does not name is wrong, unless
+//! the schema says something of such fields. What the server sends is to be documented.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+/// What schemas may refer to: `#/components/schemas/…`.
+pub struct Schemas<'a>(pub &'a Map<String, Value>);
+
+impl Schemas<'_> {
+    /// Says where a value is not what the schema says.
+    pub fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
+        self.check_at("$", schema, value)
+    }
+
+    fn check_at(&self, at: &str, schema: &Value, value: &Value) -> Result<(), String> {
+        let wrong = |what: &str| Err(format!("{at}: {what}, but it is {value}"));
+        for (keyword, rule) in schema.as_object().expect("a schema is an object") {
+            match keyword.as_str() {
+                "description" | "title" | "format" | "required" | "additionalProperties" => {}
+                "$ref" => {
+                    let name = rule.as_str().and_then(|r| r.strip_prefix("#/components/schemas/"));
+                    let name = name.unwrap_or_else(|| panic!("{at} refers to {rule}"));
+                    let schema = self.0.get(name).unwrap_or_else(|| panic!("no schema {name}"));
+                    self.check_at(at, schema, value)?;
+                }
+                "type" => {
+                    let types = rule.as_array().map_or(std::slice::from_ref(rule), Vec::as_slice);
+                    if !types.iter().any(|name| is_of(value, name.as_str().unwrap_or_default())) {
+                        return wrong(&format!("must be {rule}"));
+                    }
+                }
+                "const" if rule != value => return wrong(&format!("must be {rule}")),
+                "const" => {}
+                "enum" => {
+                    if !rule.as_array().expect("a list of values").contains(value) {
+                        return wrong("must be a word of the list");
+                    }
+                }
+                "minimum" | "maximum" => {
+                    let (limit, is) = (rule.as_f64().unwrap(), value.as_f64());
+                    let fits = |is| if keyword == "minimum" { is >= limit } else { is <= limit };
+                    if !is.is_none_or(fits) {
+                        return wrong(&format!("{keyword} is {limit}"));
+                    }
+                }
+                "minLength" | "maxLength" => {
+                    let limit = rule.as_u64().unwrap() as usize;
+                    let length = value.as_str().map(|text| text.chars().count());
+                    let fits =
+                        |len| if keyword == "minLength" { len >= limit } else { len <= limit };
+                    if !length.is_none_or(fits) {
+                        return wrong(&format!("{keyword} is {limit}"));
+                    }
+                }
+                "items" => {
+                    for (n, item) in value.as_array().into_iter().flatten().enumerate() {
+                        self.check_at(&format!("{at}[{n}]"), rule, item)?;
+                    }
+                }
+                "properties" => self.check_fields(at, schema, value)?,
+                "allOf" => self.check_parts(at, rule, value)?,
+                "oneOf" | "anyOf" => {
+                    let all = rule.as_array().expect("a list of schemas").iter();
+                    let tried: Vec<_> = all.map(|one| self.check_at(at, one, value)).collect();
+                    let fit = tried.iter().filter(|tried| tried.is_ok()).count();
+                    if fit == 0 || (fit > 1 && keyword == "oneOf") {
+                        return Err(format!("{at}: {fit} of {keyword} fit: {tried:?}"));
+                    }
+                }
+                other => panic!("{at}: the keyword {other} is not known here"),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_fields(&self, at: &str, schema: &Value, value: &Value) -> Result<(), String> {
+        let Some(fields) = value.as_object() else { return Ok(()) };
+        for name in schema["required"].as_array().into_iter().flatten() {
+            let name = name.as_str().expect("a field's name");
+            if !fields.contains_key(name) {
+                return Err(format!("{at}: {name} is missing in {value}"));
+            }
+        }
+        for (name, field) in fields {
+            let described = schema["properties"].get(name).or(schema.get("additionalProperties"));
+            match described {
+                Some(schema) => self.check_at(&format!("{at}.{name}"), schema, field)?,
+                None => return Err(format!("{at}: {name} is not described")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Each part describes some of the fields.
+    fn check_parts(&self, at: &str, parts: &Value, value: &Value) -> Result<(), String> {
+        let Some(fields) = value.as_object() else { return Err(format!("{at}: no object")) };
+        let mut described = BTreeSet::new();
+        for part in parts.as_array().expect("a list of schemas") {
+            let mut part = part;
+            while let Some(name) = part["$ref"].as_str() {
+                part = &self.0[name.trim_start_matches("#/components/schemas/")];
+            }
+            let known = part["properties"].as_object().expect("a part has fields");
+            let own = fields.iter().filter(|(name, _)| known.contains_key(*name));
+            let own: Map<_, _> = own.map(|(name, field)| (name.clone(), field.clone())).collect();
+            described.extend(own.keys().cloned());
+            self.check_at(at, part, &own.into())?;
+        }
+        match fields.keys().find(|name| !described.contains(*name)) {
+            Some(name) => Err(format!("{at}: {name} is not described")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_of(value: &Value, name: &str) -> bool {
+    match name {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("no type {other}"),
+    }
+}

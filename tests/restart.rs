@@ -1,0 +1,124 @@
+//! A server is stopped and started again: with `--state-dir`, calls go on.
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::{Server, callbox, run, socketio, websocket};
+use serde_json::{Value, json};
+
+fn start(state: &Path) -> Server {
+    let state = state.to_str().expect("the name is text");
+    let secrets = ["--jwt-secret", "north south east west, 32 bytes of it", "--auth-secret"];
+    let records = format!("{state}/records.jsonl");
+    let mut options = vec!["--state-dir", state, "--call-records", &records];
+    options.extend(secrets);
+    options.push("what the relay and the hub share");
+    Server::with(&options)
+}
+
+/// Stops the server as a supervisor does; gives what it logged.
+fn stop(server: Server) -> String {
+    server.terminate();
+    let (status, stderr) = server.wait();
+    assert!(status.success() && !stderr.contains("ERROR"), "{stderr}");
+    stderr
+}
+
+fn kept(state: &Path) -> bool {
+    state.join("calls.json").exists()
+}
+
+#[tokio::test]
+async fn a_call_outlives_its_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    let mut alice = websocket::Client::sign_in_on(&server, "alice", Some("laptop")).await;
+    let mut bob = socketio::Client::sign_in_on(&server, "bob", "phone").await;
+    let initiate = json!({ "targetUserId": "bob", "callType": "video" });
+    let call = alice.request("call:initiate", initiate).await["callId"].clone();
+    bob.request("call:accept", json!({})).await;
+    alice.request("signal:offer", json!({ "sdp": "v=0\r\na=ice-ufrag:a\r\n" })).await;
+    bob.event("signal:offer").await;
+    bob.request("signal:answer", json!({ "sdp": "v=0\r\na=ice-ufrag:b\r\n" })).await;
+    alice.event("signal:answer").await;
+
+    server.terminate();
+    // It is the last that each hears, and nobody hears that the call is over.
+    assert!(alice.event("server:draining").await["reconnectAfterMs"].is_u64());
+    assert_eq!(alice.closed().await.0, 1001);
+    assert!(bob.event("server:draining").await["reconnectAfterMs"].is_u64());
+    assert_eq!(bob.event("error").await["error"]["code"], "server_shutdown");
+    // A client whose socket is disconnected (41) stays away; one whose transport closes comes back.
+    while let Some(packet) = bob.packet().await {
+        assert!(!packet.starts_with("41"), "{packet}");
+    }
+    let (status, stderr) = server.wait();
+    assert!(status.success() && stderr.contains("calls are kept"), "{stderr}");
+    assert!(kept(dir.path()));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(dir.path().join("calls.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    let server = start(dir.path());
+    assert!(!kept(dir.path()));
+    let mut bob = socketio::Client::sign_in_on(&server, "bob", "phone").await;
+    let sync = bob.event("call:sync").await;
+    assert_eq!((&sync["callId"], &sync["call"]["state"]), (&call, &json!("reconnecting")));
+    assert_eq!(sync["description"]["sdp"], "v=0\r\na=ice-ufrag:a\r\n");
+    let mut alice = websocket::Client::sign_in_on(&server, "alice", Some("laptop")).await;
+    assert_eq!(alice.event("call:sync").await["callId"], call);
+    assert_eq!(bob.event("call:reconnected").await["userId"], "alice");
+    alice.request("call:message", json!({ "data": "still there?" })).await;
+    assert_eq!(bob.event("call:message").await["data"], "still there?");
+    bob.request("call:end", json!({})).await;
+    assert_eq!(alice.event("call:ended").await["reason"], "hangup");
+    drop((alice, bob));
+    stop(server);
+
+    // There was one call, and nothing is kept of it.
+    assert!(!kept(dir.path()));
+    let records = fs::read_to_string(dir.path().join("records.jsonl")).unwrap();
+    let records: Vec<Value> = records.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(records.len(), 1);
+    assert_eq!((&records[0]["id"], &records[0]["reason"]), (&call, &json!("hangup")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let sdp = "v=0 of somebody";
+    fs::write(dir.path().join("calls.json"), format!("{{ \"calls\": [\"{sdp}\"] }}")).unwrap();
+    let server = start(dir.path());
+    assert!(!kept(dir.path()));
+    let stderr = stop(server);
+    assert!(stderr.contains("the calls kept there cannot be read"), "{stderr}");
+    assert!(!stderr.contains(sdp), "{stderr}");
+}
+
+#[test]
+fn a_server_that_does_not_start_leaves_the_calls_to_the_next_try() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("calls.json"), "{ \"calls\": [] }").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let http = taken.local_addr().unwrap().to_string();
+    let mut command = callbox(&["serve", "--dev", "--listen", "127.0.0.1:0", "--http", &http]);
+    let output = run(command.arg("--state-dir").arg(dir.path()));
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(kept(dir.path()));
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_an_error_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let args = ["serve", "--dev", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+    let output = run(callbox(&args).arg("--state-dir").arg(&file));
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    let expected = format!("--state-dir {}: cannot be written: ", file.display());
+    assert!(output.stderr.contains(&expected), "{}", output.stderr);
+}
