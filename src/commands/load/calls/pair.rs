@@ -86,7 +86,7 @@ impl Pair {
 
     /// One call, from `call:initiate` to `call:ended`.
     async fn call(&mut self, due: Instant, bodies: &Bodies) -> Result<Times, Failure> {
-        let callee = self.users.name(2 * self.number + usize::from(self.calls % 2 == 0));
+        let callee = self.users.name(2 * self.number + 1 - (self.calls % 2) as usize);
         if self.calls > 0 {
             std::mem::swap(&mut self.caller, &mut self.callee);
         }
