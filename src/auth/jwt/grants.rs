@@ -1,12 +1,13 @@
 //! What a token lets its bearer do: the `callbox` claim.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::ids::UserId;
 
 /// What the bearer of a token may do. The default is everything.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Grants {
     /// Who may be called: user ids in which `*` stands for any text. `None` for everyone.
@@ -23,6 +24,13 @@ pub struct Grants {
 impl Default for Grants {
     fn default() -> Self {
         Self { call: None, max_calls: None, relay: true }
+    }
+}
+
+/// By the rules of [`Grants::read`].
+impl<'de> Deserialize<'de> for Grants {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(Value::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 
