@@ -34,3 +34,8 @@ fn the_types_for_typescript_are_up_to_date() {
 fn the_document_of_the_events_is_up_to_date() {
     is_up_to_date("docs/asyncapi.json", &callbox::documents::asyncapi());
 }
+
+#[test]
+fn the_document_of_the_http_api_is_up_to_date() {
+    is_up_to_date("docs/openapi.json", &callbox::documents::openapi());
+}

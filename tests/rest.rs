@@ -123,6 +123,22 @@ fn the_demo_page_loads_nothing_from_elsewhere() {
 }
 
 #[test]
+fn pages_of_any_origin_may_import_the_client() {
+    let server = Server::start();
+    let client = server.get("/callbox.js", None);
+    assert_eq!(client.status, 200);
+    for (header, value) in [
+        ("content-type", "text/javascript; charset=utf-8"),
+        ("access-control-allow-origin", "*"),
+        ("cross-origin-resource-policy", "cross-origin"),
+        ("cache-control", "no-cache"),
+    ] {
+        assert_eq!(client.header(header), Some(value), "{header}");
+    }
+    assert_eq!(client.body, include_str!("../clients/js/callbox.js"));
+}
+
+#[test]
 fn metrics_are_open_metrics() {
     let server = Server::start();
     let page = server.get("/metrics", None);
@@ -252,9 +268,14 @@ async fn operators_end_calls_and_sessions() {
 #[test]
 fn the_documents_are_served_as_they_are_in_the_tree() {
     let server = Server::start();
-    let served = server.get("/api/v1/asyncapi.json", None);
-    assert_eq!((served.status, served.header("content-type")), (200, Some("application/json")));
-    assert!(served.body == include_str!("../docs/asyncapi.json"));
+    for (path, document) in [
+        ("/api/v1/asyncapi.json", include_str!("../docs/asyncapi.json")),
+        ("/api/v1/openapi.json", include_str!("../docs/openapi.json")),
+    ] {
+        let served = server.get(path, None);
+        assert_eq!((served.status, served.header("content-type")), (200, Some("application/json")));
+        assert!(served.body == document, "{path}");
+    }
 }
 
 /// Asks for a token as a back end does.

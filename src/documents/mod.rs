@@ -4,6 +4,7 @@
 //! | file | document |
 //! |---|---|
 //! | `asyncapi` | `docs/asyncapi.json`: the events over a WebSocket |
+//! | | `docs/openapi.json`: the HTTP API, which stands at its handlers |
 //! | `typescript` | `clients/js/events.d.ts`: the events' types for TypeScript |
 
 mod asyncapi;
@@ -18,6 +19,11 @@ use serde_json::ser::PrettyFormatter;
 
 pub use asyncapi::asyncapi;
 pub use typescript::typescript;
+
+/// `docs/openapi.json`.
+pub fn openapi() -> String {
+    pretty(&crate::http::described())
+}
 
 /// A document as it is kept in the tree.
 fn pretty(document: &impl Serialize) -> String {

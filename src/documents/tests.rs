@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::signaling::{EventName, RequestName, Word};
 
@@ -24,21 +24,21 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 
 #[test]
 fn what_is_referred_to_is_there_and_what_is_there_is_referred_to() {
-    let document = asyncapi();
-    let mut found = BTreeSet::new();
-    references(&document, &mut found);
-    for reference in &found {
-        let pointer = reference.strip_prefix('#').expect("it is in the document");
-        assert!(document.pointer(pointer).is_some(), "{reference}");
-    }
-    for part in ["schemas", "messages"] {
-        for (key, value) in document["components"][part].as_object().unwrap() {
-            let reference = format!("#/components/{part}/{key}");
-            assert!(found.contains(reference.as_str()), "nothing refers to {reference}");
-            // As AsyncAPI and OpenAPI have it.
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            assert!(key.chars().all(allowed), "{key}");
-            assert!(value.is_object());
+    for document in [asyncapi(), serde_json::from_str(&super::openapi()).unwrap()] {
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        for reference in &found {
+            let pointer = reference.strip_prefix('#').expect("it is in the document");
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+        for part in ["schemas", "messages"] {
+            for key in document["components"][part].as_object().into_iter().flat_map(Map::keys) {
+                let reference = format!("#/components/{part}/{key}");
+                assert!(found.contains(reference.as_str()), "nothing refers to {reference}");
+                // As AsyncAPI and OpenAPI have it.
+                let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+                assert!(key.chars().all(allowed), "{key}");
+            }
         }
     }
 }

@@ -6,9 +6,29 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::signaling::{ErrorCode, RequestError};
+
+/// What an answer that is no success says.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refused)]
+pub(super) struct ApiRefusal {
+    /// False.
+    ok: bool,
+    /// Why.
+    error: ApiReason,
+}
+
+/// Why a request was refused.
+#[derive(Serialize, ToSchema)]
+struct ApiReason {
+    /// For the program: an error code of signaling, or a word of this API.
+    code: &'static str,
+    /// For a person.
+    message: String,
+}
 
 /// An answer that is no success.
 #[derive(Debug, Clone)]
@@ -97,12 +117,10 @@ impl From<RequestError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({
-            "ok": false,
-            "error": { "code": self.code, "message": self.message },
-        });
-        let mut response = (self.status, Json(body)).into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
+        let Self { status, code, message } = self;
+        let body = ApiRefusal { ok: false, error: ApiReason { code, message } };
+        let mut response = (status, Json(body)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }

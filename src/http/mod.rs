@@ -13,9 +13,11 @@
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
+//! | `client` | the client for web pages, as a module to import |
 //! | `dev` | what only `--dev` serves |
 
 mod app;
+mod client;
 mod connections;
 mod counters;
 mod dev;
@@ -48,7 +50,6 @@ use axum::{
 use socketioxide::SocketIo;
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use self::ws::{SessionHello, closes};
 use self::{
     app::{App, Phase, Sources},
     counters::Counters,
@@ -62,6 +63,10 @@ pub use self::{
     key_set::KeySource,
     leased::Leased,
     service::{Entrance, HEADER_TIMEOUT, Lease, Service},
+};
+pub(crate) use self::{
+    documents::described,
+    ws::{SessionHello, closes},
 };
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
@@ -200,11 +205,13 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
         .route("/api/v1/tokens", post(tokens::mint))
         .route("/api/v1/asyncapi.json", get(documents::asyncapi))
+        .route("/api/v1/openapi.json", get(documents::openapi))
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::map_response(no_store))
         .layer(cors);
     let mut router = Router::new()
         .route("/ws", any(ws::upgrade))
+        .route("/callbox.js", get(client::module))
         .route("/healthz", get(rest::health))
         .route("/readyz", get(rest::ready))
         .route("/metrics", get(metrics::page));

@@ -7,10 +7,13 @@ use axum::{
     extract::{Path, Query, State, rejection::QueryRejection},
     http::{HeaderMap, header},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{app::App, error::ApiError};
+use super::{
+    app::App,
+    error::{ApiError, ApiRefusal},
+};
 use crate::{
     auth::Identity,
     clock::Now,
@@ -55,7 +58,17 @@ pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// `GET /api/v1/ice-servers`: `{ iceServers, turnCredentials, expiresAt }` for a user's token.
+/// Relay credentials for the bearer of a user's token, not for one call.
+#[utoipa::path(
+    get,
+    path = "/api/v1/ice-servers",
+    operation_id = "iceServers",
+    security(("user" = [])),
+    responses(
+        (status = 200, description = "For `new RTCPeerConnection({ iceServers })`.", body = RelayAccess),
+        (status = 401, description = "The token is missing or not valid.", body = ApiRefusal),
+    ),
+)]
 pub(super) async fn ice_servers(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -65,18 +78,46 @@ pub(super) async fn ice_servers(
     servers.map(Json).ok_or_else(ApiError::stopping)
 }
 
-/// `GET /api/v1/calls`: `{ calls }`, the live ones and those that were over not long ago.
+/// A list of calls.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CallList {
+    /// The calls, the live ones first.
+    calls: Vec<CallRecord>,
+}
+
+/// The live calls, and those that were over not long ago.
+#[utoipa::path(
+    get,
+    path = "/api/v1/calls",
+    operation_id = "calls",
+    security(("operator" = [])),
+    responses(
+        (status = 200, description = "The calls.", body = CallList),
+        (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
+    ),
+)]
 pub(super) async fn calls(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<CallList>, ApiError> {
     api_key(&app, &headers)?;
-    let calls = app.hub.view(|hub, now| hub.calls(now).collect::<Vec<CallRecord>>()).await;
-    let calls = calls.ok_or_else(ApiError::stopping)?;
-    Ok(Json(json!({ "calls": calls })))
+    let calls = app.hub.view(|hub, now| CallList { calls: hub.calls(now).collect() }).await;
+    calls.map(Json).ok_or_else(ApiError::stopping)
 }
 
-/// `GET /api/v1/calls/{id}`: one call.
+/// One call.
+#[utoipa::path(
+    get,
+    path = "/api/v1/calls/{id}",
+    operation_id = "call",
+    security(("operator" = [])),
+    params(("id" = CallId, Path, description = "The call.")),
+    responses(
+        (status = 200, description = "The call.", body = CallRecord),
+        (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
+        (status = 404, description = "There is none, or it was over long ago.", body = ApiRefusal),
+    ),
+)]
 pub(super) async fn call(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -85,7 +126,19 @@ pub(super) async fn call(
     with_call(&app, &id, &headers, |hub, now, id| hub.call(now, id)).await
 }
 
-/// `DELETE /api/v1/calls/{id}`: ends a call with `kicked`. The call, as it ended.
+/// Ends a call, with the reason `kicked`.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/calls/{id}",
+    operation_id = "endCall",
+    security(("operator" = [])),
+    params(("id" = CallId, Path, description = "The call.")),
+    responses(
+        (status = 200, description = "The call, as it ended.", body = CallRecord),
+        (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
+        (status = 404, description = "There is none, or it was over long ago.", body = ApiRefusal),
+    ),
+)]
 pub(super) async fn hang_up(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -109,19 +162,43 @@ async fn with_call(
 }
 
 /// Which sessions are meant.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub(super) struct Which {
+    /// Those of this user.
+    #[param(nullable = false)]
     user_id: Option<UserId>,
+    /// Those on this device.
+    #[param(nullable = false)]
     device_id: Option<DeviceId>,
 }
 
-/// `GET /api/v1/sessions?userId=…`: `{ sessions }`, of everyone or of one user.
+/// A list of sessions.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionList {
+    /// The sessions, the oldest first.
+    sessions: Vec<SessionRecord>,
+}
+
+/// The sessions of everyone, or of one user.
+#[utoipa::path(
+    get,
+    path = "/api/v1/sessions",
+    operation_id = "sessions",
+    security(("operator" = [])),
+    params(Which),
+    responses(
+        (status = 200, description = "The sessions.", body = SessionList),
+        (status = 400, description = "A parameter is no name.", body = ApiRefusal),
+        (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
+    ),
+)]
 pub(super) async fn sessions(
     State(app): State<Arc<App>>,
     which: Result<Query<Which>, QueryRejection>,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<SessionList>, ApiError> {
     api_key(&app, &headers)?;
     let Query(Which { user_id, device_id }) =
         which.map_err(|error| ApiError::invalid(error.body_text()))?;
@@ -130,14 +207,29 @@ pub(super) async fn sessions(
             user_id.as_ref().is_none_or(|user| session.user_id == *user)
                 && device_id.as_ref().is_none_or(|device| session.device_id == *device)
         };
-        hub.sessions().filter(asked).collect::<Vec<_>>()
+        SessionList { sessions: hub.sessions().filter(asked).collect() }
     });
-    let sessions = sessions.await.ok_or_else(ApiError::stopping)?;
-    Ok(Json(json!({ "sessions": sessions })))
+    sessions.await.map(Json).ok_or_else(ApiError::stopping)
 }
 
-/// `DELETE /api/v1/sessions?userId=…&deviceId=…`: closes the sessions of a user or of one device, and
-/// ends their calls. How many.
+/// Closes the sessions of a user or of one device, and ends the calls that they are in.
+///
+/// With a token that is still good the user may come back.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/sessions",
+    operation_id = "closeSessions",
+    security(("operator" = [])),
+    params(
+        ("userId" = UserId, Query, description = "Whose."),
+        ("deviceId" = Option<DeviceId>, Query, description = "Only those on this device."),
+    ),
+    responses(
+        (status = 200, description = "How many.", body = Kicked),
+        (status = 400, description = "`userId` is missing, or a parameter is no name.", body = ApiRefusal),
+        (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
+    ),
+)]
 pub(super) async fn kick(
     State(app): State<Arc<App>>,
     which: Result<Query<Which>, QueryRejection>,
@@ -151,18 +243,40 @@ pub(super) async fn kick(
     kicked.map(Json).ok_or_else(ApiError::stopping)
 }
 
-/// `GET /healthz`: the process is alive.
-pub(super) async fn health() -> Json<Value> {
-    Json(json!({ "ok": true }))
+/// All is well.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Well {
+    /// True.
+    ok: bool,
 }
 
-/// `GET /readyz`: the server takes new connections, and all of it works.
-pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
+/// The process is alive.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "health",
+    responses((status = 200, description = "It serves.", body = Well)),
+)]
+pub(super) async fn health() -> Json<Well> {
+    Json(Well { ok: true })
+}
+
+/// The server takes new connections, and all of it works.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "ready",
+    responses(
+        (status = 200, description = "It is ready.", body = Well),
+        (status = 503, description = "It stops, or a worker has ended.", body = ApiRefusal),
+    ),
+)]
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Well>, ApiError> {
     if !(app.sources.relay_is_whole)() {
         return Err(ApiError::relay_broken());
     }
     match app.is_draining() {
-        false => Ok(Json(json!({ "ok": true }))),
+        false => Ok(Json(Well { ok: true })),
         true => Err(ApiError::stopping()),
     }
 }

@@ -10,7 +10,11 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{app::App, error::ApiError, rest};
+use super::{
+    app::App,
+    error::{ApiError, ApiRefusal},
+    rest,
+};
 use crate::{
     auth::{DEFAULT_TTL, Grants, MintError, Wanted},
     clock::Now,
@@ -44,7 +48,20 @@ pub(super) struct TokenAnswer {
     expires_at: Timestamp,
 }
 
-/// `POST /api/v1/tokens { userId, name?, ttl?, callbox? }`: 201 with `{ token, expiresAt }`.
+/// Makes a token for a user, signed with the server's secret.
+#[utoipa::path(
+    post,
+    path = "/api/v1/tokens",
+    operation_id = "makeToken",
+    security(("operator" = [])),
+    request_body = TokenRequest,
+    responses(
+        (status = 201, description = "The token.", body = TokenAnswer),
+        (status = 400, description = "The server would not take such a token.", body = ApiRefusal),
+        (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
+        (status = 501, description = "The server has no secret to sign with.", body = ApiRefusal),
+    ),
+)]
 pub(super) async fn mint(
     State(app): State<Arc<App>>,
     headers: HeaderMap,

@@ -1,6 +1,7 @@
 //! What operators do to calls and users.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{CallRecord, CloseReason, EndReason, Hub};
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// A session, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionRecord {
     /// Its id.
@@ -18,6 +19,7 @@ pub struct SessionRecord {
     pub user_id: UserId,
     /// What to show to people, where the token says so.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub name: Option<String>,
     /// On which device.
     pub device_id: DeviceId,
@@ -26,7 +28,7 @@ pub struct SessionRecord {
 }
 
 /// What a kick has ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kicked {
     /// Sessions.

@@ -59,7 +59,9 @@ pub fn request(
     }
     head.push_str("\r\n");
     head.push_str(body.as_deref().unwrap_or_default());
-    raw(authority, head.as_bytes())
+    let response = raw(authority, head.as_bytes());
+    super::openapi::check(method, path, &response);
+    response
 }
 
 /// Sends bytes and reads an answer to its end.

@@ -4,6 +4,8 @@
 
 pub mod http;
 pub mod identity;
+pub mod json_schema;
+pub mod openapi;
 pub mod socketio;
 pub mod websocket;
 

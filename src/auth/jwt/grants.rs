@@ -8,13 +8,15 @@ use crate::ids::UserId;
 
 /// What the bearer of a token may do. The default is everything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grants {
-    /// Who may be called: user ids in which `*` stands for any text. `None` for everyone.
+    /// Who may be called: user ids in which `*` stands for any text. Everyone, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub call: Option<Vec<String>>,
-    /// In how many live calls the user may be. `None` for as many as anyone.
+    /// In how many live calls the user may be. As many as anyone, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub max_calls: Option<u64>,
     /// Whether there are relay credentials.
     #[serde(skip_serializing_if = "is_true")]

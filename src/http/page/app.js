@@ -1,574 +1,14 @@
-// callbox's demo page: signs in, shows who is here, makes and takes calls.
-//
-// Four parts, top to bottom: `Signaling` (the WebSocket), `Call` (one RTCPeerConnection and what
-// belongs to it), `Meter` (what getStats says), and the page itself. Nothing is global; what a
-// test needs to see is in ids and data- attributes.
+// callbox's demo page: signs in, shows who is here, makes and takes calls with the client that the server
+// has for every page. What a test needs to see is in ids and data- attributes.
 
-// ---- Signaling ---------------------------------------------------------------------------------
-
-/** An answer `{ ok: false, error }`, or no answer at all (`connection_lost`). */
-class SignalingError extends Error {
-  constructor({ code, message }) {
-    super(message ?? code);
-    this.code = code;
-  }
-}
-
-/**
- * The plain WebSocket front: `{ event, id, data }` out, `{ re, data }` and `{ event, data }` in.
- * Connects again by itself, with backoff and jitter, until `stop`, and goes on with the session that
- * it had: each event comes once and in order, and a request whose answer was lost is made again,
- * which the server knows by its `msgId`. Each server event is dispatched under its own name, its
- * payload as `detail`; the state as `status`.
- */
-class Signaling extends EventTarget {
-  static ANSWER_WITHIN_MS = 10_000;
-  static FIRST_DELAY_MS = 400;
-  static LONGEST_DELAY_MS = 10_000;
-  static ACKNOWLEDGE_AFTER_MS = 1_000;
-
-  #url;
-  #token;
-  #deviceId;
-  #socket = null;
-  #welcomed = false;
-  #stopped = false;
-  #attempt = 0;
-  #timer = 0;
-  #nextId = 1;
-  /** How often an open connection to the server has been lost. */
-  losses = 0;
-  #pending = new Map();
-  #waiting = [];
-  /** The session, and the number of the last of its events that has come. */
-  #session = null;
-  #seq = 0;
-  #ackTimer = 0;
-  /** When the server said that it stops: how long it wants to be left alone. */
-  #drained = null;
-
-  /** `token` is asked for a token at every connection: `async ({ fresh }) => string`. */
-  constructor(url, token, deviceId) {
-    super();
-    this.#url = url;
-    this.#token = token;
-    this.#deviceId = deviceId;
-    addEventListener('online', this.#hurry);
-  }
-
-  start() {
-    this.#connect();
-  }
-
-  stop() {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#ackTimer);
-    removeEventListener('online', this.#hurry);
-    this.#socket?.close(1000);
-    for (const entry of this.#pending.values()) {
-      clearTimeout(entry.timer);
-      entry.reject(new SignalingError({ code: 'stopped', message: 'Signed out.' }));
-    }
-    this.#pending.clear();
-  }
-
-  get online() {
-    return this.#welcomed;
-  }
-
-  /** Sends a request, once there is a session to send it on, and gives its answer. */
-  request(event, data = {}) {
-    return new Promise((resolve, reject) => {
-      const entry = { event, data: { ...data, msgId: crypto.randomUUID?.() ?? `${Math.random()}` }, resolve, reject };
-      entry.timer = setTimeout(() => {
-        this.#waiting = this.#waiting.filter((other) => other !== entry);
-        this.#pending.delete(entry.id);
-        reject(new SignalingError({ code: 'connection_lost', message: 'The server did not answer.' }));
-      }, Signaling.ANSWER_WITHIN_MS);
-      if (this.#welcomed) this.#send(entry);
-      else this.#waiting.push(entry);
-    });
-  }
-
-  /** Sends without an answer and without waiting, for a page that is about to go. */
-  tell(event, data) {
-    if (this.#welcomed) this.#socket.send(JSON.stringify({ event, data }));
-  }
-
-  #send(entry) {
-    entry.id = this.#nextId++;
-    this.#pending.set(entry.id, entry);
-    this.#socket.send(JSON.stringify({ event: entry.event, id: entry.id, data: entry.data }));
-  }
-
-  async #connect() {
-    this.#status('connecting');
-    let token;
-    try {
-      // A token that was refused a moment ago is no use a second time.
-      token = await this.#token({ fresh: this.#attempt > 0 });
-    } catch {
-      return this.#retry();
-    }
-    if (this.#stopped) return;
-    const socket = new WebSocket(this.#url);
-    this.#socket = socket;
-    socket.onopen = () => {
-      const data = { token, protocol: 1, deviceId: this.#deviceId };
-      if (this.#session) data.resume = { sessionId: this.#session, seq: this.#seq };
-      socket.send(JSON.stringify({ event: 'session:hello', id: this.#nextId++, data }));
-    };
-    socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
-    socket.onclose = () => {
-      if (this.#socket !== socket) return;
-      this.#socket = null;
-      if (this.#welcomed) this.losses += 1;
-      this.#welcomed = false;
-      clearTimeout(this.#ackTimer);
-      this.#ackTimer = 0;
-      // Whether these were heard is not known: they are made again.
-      this.#waiting.unshift(...this.#pending.values());
-      this.#pending.clear();
-      this.#retry();
-    };
-  }
-
-  #receive({ event, re, seq, data }) {
-    if (seq !== undefined) {
-      this.#seq = seq;
-      this.#ackTimer ||= setTimeout(() => {
-        this.#ackTimer = 0;
-        this.#socket?.send(JSON.stringify({ ack: this.#seq }));
-      }, Signaling.ACKNOWLEDGE_AFTER_MS);
-    }
-    if (event === 'server:draining') this.#drained = data.reconnectAfterMs;
-    if (event === 'session:welcome') {
-      if (!data.resumed) this.#seq = 0;
-      this.#session = data.sessionId;
-      this.#welcomed = true;
-      this.#attempt = 0;
-      this.#status('online');
-      for (const entry of this.#waiting.splice(0)) this.#send(entry);
-    } else if (event === 'auth:expiring') {
-      this.#refresh();
-    } else if (re !== undefined) {
-      const entry = this.#pending.get(re);
-      if (!entry) return;
-      this.#pending.delete(re);
-      clearTimeout(entry.timer);
-      if (data.ok) entry.resolve(data);
-      else entry.reject(new SignalingError(data.error));
-      return;
-    }
-    if (event) this.dispatchEvent(new CustomEvent(event, { detail: data }));
-  }
-
-  async #refresh() {
-    try {
-      await this.request('auth:refresh', { token: await this.#token({ fresh: true }) });
-    } catch {
-      // The server closes the connection in time, and the next one brings a fresh token.
-    }
-  }
-
-  #retry() {
-    if (this.#stopped) return;
-    this.#status('offline');
-    const ceiling = Math.min(Signaling.LONGEST_DELAY_MS, Signaling.FIRST_DELAY_MS * 2 ** this.#attempt);
-    this.#attempt += 1;
-    // Half fixed, half random: pages that lost the server together do not return together.
-    const delay = this.#drained ?? ceiling * (0.5 + Math.random() / 2);
-    this.#drained = null;
-    this.#timer = setTimeout(() => this.#connect(), delay);
-  }
-
-  #hurry = () => {
-    if (this.#stopped || this.#socket) return;
-    clearTimeout(this.#timer);
-    this.#connect();
-  };
-
-  #status(state) {
-    this.dispatchEvent(new CustomEvent('status', { detail: state }));
-  }
-}
-
-// ---- A call ------------------------------------------------------------------------------------
-
-/** A refusal by the browser or the device, in words for the person. */
-class MediaError extends Error {}
-
-/**
- * Opens the microphone and, for a video call, the camera. What is missing is left out, with a
- * sentence in `missing`; what is forbidden is an error, since the person can change that.
- */
-async function openMedia(type) {
-  if (!navigator.mediaDevices) {
-    throw new MediaError('Browsers give the camera and microphone only to pages from https:// or localhost. Open this page under one of these.');
-  }
-  const video = { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: 'user' };
-  const tries = type === 'video'
-    ? [
-        [{ audio: true, video }, ''],
-        [{ audio: true, video: false }, 'No camera could be opened: the other side will only hear you.'],
-        [{ audio: false, video }, 'No microphone could be opened: the other side will only see you.'],
-      ]
-    : [[{ audio: true, video: false }, '']];
-  for (const [constraints, missing] of tries) {
-    try {
-      return { stream: await navigator.mediaDevices.getUserMedia(constraints), missing };
-    } catch (error) {
-      if (error.name === 'NotAllowedError' || error.name === 'SecurityError') {
-        const what = type === 'video' ? 'The camera and the microphone are' : 'The microphone is';
-        throw new MediaError(`${what} blocked for this page. Allow access in the address bar, then try again.`);
-      }
-    }
-  }
-  return { stream: new MediaStream(), missing: 'No microphone could be opened: you will hear the other side, but they will not hear you.' };
-}
-
-/**
- * One call, from the click to the last word. Dispatches `change` when something to show has
- * changed, `picture` with the remote stream, `warning` with a sentence, and `over` once.
- */
-class Call extends EventTarget {
-  static LATE_CANDIDATES_MS = 8_000;
-  static RESTART_WITHIN_MS = 15_000;
-
-  state = 'initiating';
-  id = null;
-  stream = null;
-  pc = null;
-  connectedAt = 0;
-  over = false;
-
-  #signaling;
-  #lossesBefore;
-  #relayOnly;
-  #polite;
-  #makingOffer = false;
-  #ignoringOffer = false;
-  #negotiated = false;
-  #candidates = [];
-  #queue = Promise.resolve();
-  #restarting = 0;
-
-  constructor(signaling, { peer, name = peer, type, outgoing, relayOnly, id = null, iceServers = [] }) {
-    super();
-    this.#signaling = signaling;
-    this.#lossesBefore = signaling.losses;
-    this.#relayOnly = relayOnly;
-    // The one who answers gives way when two offers cross.
-    this.#polite = !outgoing;
-    Object.assign(this, { peer, name, type, outgoing, id, iceServers });
-  }
-
-  /** Caller: media first, so that a refused camera is known before anything rings. */
-  async initiate() {
-    try {
-      await this.#open();
-      if (this.over) return;
-      const answer = await this.#signaling.request('call:initiate', { targetUserId: this.peer, callType: this.type });
-      this.id = answer.callId;
-      // Hung up while the server was asked: it does not know yet.
-      if (this.over) return void this.#tell('call:end');
-      this.iceServers = answer.iceServers ?? this.iceServers;
-      this.#to(answer.state);
-    } catch (error) {
-      this.finish({ reason: 'error', message: error.message, code: error.code });
-    }
-  }
-
-  /** Callee: the peer connection is ready before the accept, so no offer can come too early. */
-  async accept() {
-    try {
-      this.#to('connecting');
-      await this.#open();
-      if (this.over) return;
-      this.#connect();
-      await this.#signaling.request('call:accept', { callId: this.id });
-    } catch (error) {
-      // The caller must not ring on for nothing.
-      if (error instanceof MediaError) this.#tell('call:reject', { reason: 'rejected' });
-      this.finish({ reason: 'error', message: error.message, code: error.code });
-    }
-  }
-
-  /** Caller: the other side has answered. */
-  accepted() {
-    if (this.over || this.pc) return;
-    this.#to('connecting');
-    this.#connect();
-    this.#inTurn(() => this.#offer());
-  }
-
-  /**
-   * What the server says about the call. From `connecting` on the page itself knows better, but
-   * the accept may have come while we were away.
-   */
-  serverState(state) {
-    if (!this.outgoing || this.pc || !this.id) return;
-    if (state === 'initiating' || state === 'ringing') this.#to(state);
-    else if (state === 'connecting' || state === 'connected') this.accepted();
-  }
-
-  description(description) {
-    this.#inTurn(async () => {
-      const crossed = this.#makingOffer || this.pc.signalingState !== 'stable';
-      this.#ignoringOffer = !this.#polite && description.type === 'offer' && crossed;
-      if (this.#ignoringOffer) return;
-      // On the polite side this rolls back an offer of ours first.
-      await this.pc.setRemoteDescription(description);
-      for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
-      if (description.type === 'offer') {
-        await this.pc.setLocalDescription();
-        this.#tell('signal:answer', { sdp: this.pc.localDescription.sdp });
-      }
-      this.#negotiated = true;
-    });
-  }
-
-  candidate(candidate) {
-    this.#inTurn(async () => {
-      // A browser throws at a candidate that comes before the description it belongs to.
-      if (this.pc.remoteDescription) await this.#addCandidate(candidate);
-      else this.#candidates.push(candidate);
-    });
-  }
-
-  get micOn() {
-    return this.stream?.getAudioTracks().some((track) => track.enabled) ?? false;
-  }
-
-  get cameraOn() {
-    return this.stream?.getVideoTracks().some((track) => track.enabled) ?? false;
-  }
-
-  toggleMic() {
-    for (const track of this.stream?.getAudioTracks() ?? []) track.enabled = !track.enabled;
-    this.#changed();
-  }
-
-  /** Off sends nothing at all, rather than black frames. */
-  async toggleCamera() {
-    const [track] = this.stream?.getVideoTracks() ?? [];
-    if (!track) return;
-    track.enabled = !track.enabled;
-    this.#changed();
-    const sender = this.#senders?.get(track);
-    await sender?.replaceTrack(track.enabled ? track : null).catch(() => {});
-  }
-
-  hangUp() {
-    if (this.over) return;
-    const early = this.state === 'initiating' || this.state === 'ringing';
-    // Before the accept this is a cancel to the server. Saying so would be wrong by the time it
-    // arrives if the other side answers in this very moment.
-    if (this.id) this.#tell('call:end');
-    this.finish({ reason: early ? 'cancelled' : 'hangup', mine: true });
-  }
-
-  /** The page goes away: no time for an answer. */
-  abandon() {
-    if (!this.over && this.id) this.#signaling.tell('call:end', { callId: this.id });
-  }
-
-  finish(end) {
-    if (this.over) return;
-    this.over = true;
-    this.state = 'ended';
-    for (const track of this.stream?.getTracks() ?? []) track.stop();
-    this.pc?.close();
-    this.dispatchEvent(new CustomEvent('over', { detail: end }));
-  }
-
-  #senders = new Map();
-
-  async #open() {
-    const { stream, missing } = await openMedia(this.type);
-    if (this.over) return stream.getTracks().forEach((track) => track.stop());
-    this.stream = stream;
-    if (missing) this.dispatchEvent(new CustomEvent('warning', { detail: missing }));
-    this.#changed();
-  }
-
-  #connect() {
-    const pc = new RTCPeerConnection({
-      iceServers: this.iceServers,
-      iceTransportPolicy: this.#relayOnly ? 'relay' : 'all',
-    });
-    this.pc = pc;
-    for (const track of this.stream.getTracks()) {
-      this.#senders.set(track, pc.addTrack(track, this.stream));
-      if (track.kind === 'video' && !track.enabled) this.#senders.get(track).replaceTrack(null);
-    }
-    if (this.outgoing) {
-      // Without a device of our own we still want to see and hear.
-      if (!this.stream.getAudioTracks().length) pc.addTransceiver('audio', { direction: 'recvonly' });
-      if (this.type === 'video' && !this.stream.getVideoTracks().length) pc.addTransceiver('video', { direction: 'recvonly' });
-    }
-    pc.onicecandidate = ({ candidate }) => {
-      if (candidate) this.#tell('ice:candidate', { candidate });
-    };
-    pc.ontrack = ({ track, streams }) => {
-      const stream = streams[0] ?? new MediaStream([track]);
-      this.dispatchEvent(new CustomEvent('picture', { detail: stream }));
-    };
-    pc.onnegotiationneeded = () => {
-      // The first offer is the caller's, and made when the call is accepted.
-      if (this.#negotiated) this.#inTurn(() => this.#offer());
-    };
-    pc.onconnectionstatechange = () => {
-      if (this.over) return;
-      if (pc.connectionState === 'connected') {
-        this.connectedAt ||= Date.now();
-        this.#tell('call:connected');
-        this.#to('connected');
-      } else if (pc.connectionState === 'disconnected') {
-        this.#tell('call:reconnecting');
-        this.#to('reconnecting');
-      } else if (pc.connectionState === 'failed') {
-        if (this.connectedAt) this.#restart();
-        // "Failed" is said when the candidates so far have failed. Better ones may be on their way.
-        else setTimeout(() => pc.connectionState === 'failed' && this.#giveUp('ice_failed'), Call.LATE_CANDIDATES_MS);
-      }
-    };
-  }
-
-  /** The path is gone: another one is looked for, while the server can carry the descriptions. */
-  #restart() {
-    this.#to('reconnecting');
-    this.pc.restartIce();
-    clearTimeout(this.#restarting);
-    this.#restarting = setTimeout(() => {
-      if (this.pc.connectionState === 'failed') this.#giveUp('connection_lost');
-    }, Call.RESTART_WITHIN_MS);
-  }
-
-  /** The server has fresh credentials for the relay: what is gathered from now on uses them. */
-  servers(iceServers) {
-    this.iceServers = iceServers;
-    this.pc?.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
-  }
-
-  #giveUp(reason) {
-    if (this.over) return;
-    this.#tell('call:end', { reason });
-    // With the server away as well, it is not the other side that is to blame.
-    if (reason === 'connection_lost' && !this.#signaling.online) {
-      this.finish({ reason: 'server_lost', message: 'The server has stopped, or this device has lost the network.' });
-    } else {
-      this.finish({ reason, mine: true });
-    }
-  }
-
-  async #offer() {
-    try {
-      this.#makingOffer = true;
-      await this.pc.setLocalDescription();
-      this.#tell('signal:offer', { sdp: this.pc.localDescription.sdp });
-    } finally {
-      this.#makingOffer = false;
-    }
-  }
-
-  async #addCandidate(candidate) {
-    try {
-      await this.pc.addIceCandidate(candidate);
-    } catch (error) {
-      if (!this.#ignoringOffer) console.warn('a candidate was not taken:', error.message);
-    }
-  }
-
-  /** Descriptions and candidates are applied one after the other, in the order they came. */
-  #inTurn(step) {
-    this.#queue = this.#queue.then(() => (this.over || !this.pc ? undefined : step())).catch((error) => {
-      if (this.over) return;
-      this.#tell('call:end', { reason: 'ice_failed' });
-      this.finish({ reason: 'error', message: `The browsers could not agree: ${error.message}` });
-    });
-  }
-
-  /** Sends something about this call. A call that the server no longer has is over. */
-  #tell(event, data = {}) {
-    this.#signaling.request(event, { callId: this.id, ...data }).catch((error) => {
-      if (error.code !== 'call_not_found' && error.code !== 'call_ended') return;
-      // Gone while this page was away: the server forgot it in a restart, or did not wait so long.
-      if (this.#signaling.losses > this.#lossesBefore) {
-        this.finish({ reason: 'server_lost', message: 'The call was gone when it came back: the server was restarted, or this page was away for too long.' });
-      } else {
-        this.finish({ reason: 'connection_lost' });
-      }
-    });
-  }
-
-  /** In a new session: is the call still there? If not, the refusal ends it here too. */
-  recheck() {
-    if (this.id && this.pc?.connectionState !== 'disconnected') this.#tell('call:connected');
-  }
-
-  #to(state) {
-    if (this.over || this.state === state) return;
-    this.state = state;
-    this.#changed();
-  }
-
-  #changed() {
-    this.dispatchEvent(new Event('change'));
-  }
-}
-
-// ---- What getStats says ------------------------------------------------------------------------
-
-/** Reads the selected candidate pair and the media counters, and rates since the last reading. */
-class Meter {
-  #last = null;
-
-  async read(pc) {
-    const stats = [...(await pc.getStats()).values()];
-    const byId = new Map(stats.map((entry) => [entry.id, entry]));
-    const transport = stats.find((entry) => entry.type === 'transport' && entry.selectedCandidatePairId);
-    // Firefox has no transport entry and marks the pair instead.
-    const pair = byId.get(transport?.selectedCandidatePairId)
-      ?? stats.find((entry) => entry.type === 'candidate-pair' && entry.selected);
-    if (!pair) return null;
-    const local = byId.get(pair.localCandidateId);
-    const remote = byId.get(pair.remoteCandidateId);
-    const inbound = stats.filter((entry) => entry.type === 'inbound-rtp');
-    const video = inbound.find((entry) => entry.kind === 'video');
-    const heard = stats.find((entry) => entry.type === 'remote-inbound-rtp' && entry.roundTripTime !== undefined);
-    const rtt = pair.currentRoundTripTime ?? heard?.roundTripTime;
-    const now = { at: pair.timestamp, sent: pair.bytesSent ?? 0, received: pair.bytesReceived ?? 0 };
-    const seconds = this.#last ? (now.at - this.#last.at) / 1000 : 0;
-    const rate = (key) => (seconds > 0 ? ((now[key] - this.#last[key]) * 8) / seconds : null);
-    const reading = {
-      path: [local, remote].some((candidate) => candidate?.candidateType === 'relay') ? 'relayed' : 'direct',
-      rttMs: rtt === undefined ? null : rtt * 1000,
-      candidates: `${local?.candidateType ?? '?'} ↔ ${remote?.candidateType ?? '?'}`,
-      protocol: (local?.relayProtocol ?? local?.protocol ?? '').toUpperCase(),
-      out: rate('sent'),
-      in: rate('received'),
-      framesDecoded: video?.framesDecoded ?? null,
-      width: video?.frameWidth,
-      height: video?.frameHeight,
-      fps: video?.framesPerSecond,
-      codec: byId.get(video?.codecId)?.mimeType?.split('/')[1],
-      lost: inbound.reduce((sum, entry) => sum + (entry.packetsLost ?? 0), 0),
-    };
-    this.#last = now;
-    return reading;
-  }
-}
-
-// ---- The page ----------------------------------------------------------------------------------
+import { connect } from './callbox.js';
 
 const $ = (id) => document.getElementById(id);
 const metric = (name) => document.querySelector(`[data-metric="${name}"]`);
 const query = new URLSearchParams(location.search);
 
 const people = new Map();
-let signaling = null;
+let box = null;
 let me = '';
 let token = '';
 let call = null;
@@ -620,7 +60,7 @@ function show(view) {
 
 function title() {
   if (incoming) document.title = `${incoming.name} is calling – callbox`;
-  else if (call) document.title = `${call.name} – callbox`;
+  else if (call) document.title = `${call.peerName} – callbox`;
   else document.title = me ? `${me} – callbox` : 'callbox';
 }
 
@@ -671,24 +111,32 @@ async function signIn(name) {
   $('second-name').textContent = other;
   $('second-tab').href = `?as=${other}`;
 
-  const url = new URL('ws', location);
-  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  url.search = '';
-  // A new device for each page: a tab that was duplicated must not push out its twin.
-  signaling = new Signaling(url, fetchToken, `web-${crypto.randomUUID().slice(0, 8)}`);
-  listen(signaling);
-  signaling.start();
+  connectionChanged('connecting');
   show('lobby');
   title();
+  const asked = me;
+  let connected;
+  try {
+    connected = await connect(new URL('.', location), { token: fetchToken });
+  } catch (error) {
+    signOut();
+    notice('error', error.message);
+    return;
+  }
+  // Signed out meanwhile.
+  if (me !== asked || box) return connected.close();
+  box = connected;
+  listen();
+  connectionChanged('connected');
+  showServers(box.iceServers);
   refreshPeople();
 }
 
 function signOut() {
   call?.hangUp();
   declineIncoming();
-  // The hang-up is under way; the socket may close behind it.
-  signaling?.stop();
-  signaling = null;
+  box?.close();
+  box = null;
   clearTimeout(poll);
   me = token = '';
   people.clear();
@@ -701,15 +149,14 @@ function signOut() {
 }
 
 function connectionChanged(state) {
-  const text = { online: 'Connected', connecting: 'Connecting', offline: 'Reconnecting' }[state];
   const before = $('connection').dataset.state;
-  // Attempts follow each other: the pill stays on "Reconnecting" until one has worked.
-  if (state === 'connecting' && before === 'offline' && $('connection-text').textContent === 'Reconnecting') return;
-  $('connection').dataset.state = state;
-  $('connection-text').textContent = text;
-  if (state === 'offline') {
+  // The names of the style sheet.
+  const now = { connected: 'online', connecting: 'connecting', reconnecting: 'offline' }[state];
+  $('connection').dataset.state = now;
+  $('connection-text').textContent = { online: 'Connected', connecting: 'Connecting', offline: 'Reconnecting' }[now];
+  if (now === 'offline') {
     notice('warn', call ? 'The connection to the server was lost. Your call goes on while we reconnect.' : 'The connection to the server was lost. Reconnecting…');
-  } else if (state === 'online' && before === 'offline') {
+  } else if (now === 'online' && before === 'offline') {
     quiet();
   }
 }
@@ -718,7 +165,7 @@ function connectionChanged(state) {
 
 async function refreshPeople() {
   clearTimeout(poll);
-  const asked = signaling;
+  const asked = box;
   try {
     let response = await fetch('dev/online', { headers: { authorization: `Bearer ${token}` } });
     if (response.status === 401) {
@@ -726,11 +173,11 @@ async function refreshPeople() {
       response = await fetch('dev/online', { headers: { authorization: `Bearer ${token}` } });
     }
     const { users } = await response.json();
-    if (signaling === asked) showPeople(users.filter((user) => user.userId !== me));
+    if (box === asked) showPeople(users.filter((user) => user.userId !== me));
   } catch {
     // The pill already says that the server is away.
   }
-  if (signaling && signaling === asked) poll = setTimeout(refreshPeople, 2000);
+  if (box && box === asked) poll = setTimeout(refreshPeople, 2000);
 }
 
 /** Changes what has changed only, so that the focus stays where it is. */
@@ -804,61 +251,51 @@ function showServers(iceServers = []) {
 
 // -- Calls --
 
-function listen(hub) {
-  const on = (event, handler) => hub.addEventListener(event, ({ detail }) => {
-    if (signaling === hub) handler(detail);
+function listen() {
+  box.on('state', (state, error) => {
+    if (state !== 'closed') return connectionChanged(state);
+    if (!error) return;
+    signOut();
+    notice('error', error.message);
   });
-  const ours = (data) => call && (!data.callId || data.callId === call.id);
-
-  on('status', connectionChanged);
-  on('session:welcome', ({ iceServers, resumed }) => {
+  box.on('session:welcome', ({ iceServers }) => {
     showServers(iceServers);
-    // Whoever still rings is announced again to a new session.
-    if (incoming && !resumed) closeIncoming();
-    call?.recheck();
     refreshPeople();
   });
-  on('call:incoming', ring);
-  on('call:ringing', (data) => ours(data) && call.serverState('ringing'));
-  on('call:state', ({ call: record }) => ours({ callId: record.id }) && call.serverState(record.state));
-  on('call:accepted', (data) => ours(data) && call.outgoing && call.accepted());
-  on('signal:offer', (data) => ours(data) && call.description({ type: 'offer', sdp: data.sdp }));
-  on('signal:answer', (data) => ours(data) && call.description({ type: 'answer', sdp: data.sdp }));
-  on('ice:servers', (data) => ours(data) && call.servers(data.iceServers));
-  on('ice:candidate', (data) => ours(data) && call.candidate(data.candidate));
-  on('call:ended', (data) => {
-    if (incoming && data.callId === incoming.id) {
-      summary({ name: closeIncoming().name, outgoing: false }, data);
-    } else if (ours(data)) {
-      call.finish(data);
-    }
-  });
-  on('call:reconnecting', (data) => ours(data) && call.connectedAt && notice('warn', `${call.name} has lost the connection. Waiting for them to come back…`));
-  on('call:reconnected', (data) => ours(data) && quiet());
-  on('error', ({ error }) => error && notice('warn', error.message, 8000));
+  box.on('incoming', ring);
+  box.on('error', ({ error }) => notice('warn', error.message, 8000));
 }
+
+function options(type) {
+  return { video: type === 'video', rtcConfig: { iceTransportPolicy: $('relay-only').checked ? 'relay' : 'all' } };
+}
+
+// What goes wrong in `start` and `accept` also ends the call, and is told then.
 
 function startCall(peer, type, name = peer) {
-  if (call || incoming) return;
-  begin(new Call(signaling, { peer, name, type, outgoing: true, relayOnly: $('relay-only').checked }));
-  call.initiate();
+  if (!box || call || incoming) return;
+  const next = box.createCall(peer, options(type));
+  next.peerName = name;
+  begin(next);
+  next.start().catch(() => {});
 }
 
-function ring({ callId, callerId, callerName, callType, iceServers }) {
-  if (call || incoming) {
-    signaling.request('call:reject', { callId, reason: 'busy' }).catch(() => {});
-    return;
-  }
-  incoming = { id: callId, peer: callerId, name: callerName ?? callerId, type: callType, iceServers };
-  paintAvatar($('incoming-avatar'), incoming.name);
-  $('incoming-name').textContent = incoming.name;
-  $('incoming-text').textContent = callType === 'video' ? 'wants to talk, with video' : 'wants to talk';
-  $('incoming').dataset.caller = callerId;
-  $('incoming').dataset.type = callType;
+function ring(next) {
+  if (call || incoming) return next.reject('busy');
+  incoming = next;
+  paintAvatar($('incoming-avatar'), incoming.peerName);
+  $('incoming-name').textContent = incoming.peerName;
+  $('incoming-text').textContent = incoming.type === 'video' ? 'wants to talk, with video' : 'wants to talk';
+  $('incoming').dataset.caller = incoming.peer;
+  $('incoming').dataset.type = incoming.type;
   $('incoming').showModal();
   title();
   tone.start('incoming');
-  signaling.request('call:ring', { callId }).catch(() => {});
+  next.on('ended', (end) => {
+    if (incoming !== next) return;
+    closeIncoming();
+    summary(next, end);
+  });
 }
 
 function closeIncoming() {
@@ -871,25 +308,23 @@ function closeIncoming() {
 }
 
 function declineIncoming() {
-  if (!incoming) return;
-  const { id } = closeIncoming();
-  signaling.request('call:reject', { callId: id, reason: 'rejected' }).catch(() => {});
+  if (incoming) closeIncoming().reject();
 }
 
 function answerIncoming() {
   if (!incoming) return;
-  begin(new Call(signaling, { ...closeIncoming(), outgoing: false, relayOnly: $('relay-only').checked }));
-  call.accept();
+  const next = closeIncoming();
+  begin(next);
+  next.accept(options(next.type)).catch(() => {});
 }
 
 function begin(next) {
   call = next;
-  const meter = new Meter();
   quiet();
   $('last-call').hidden = true;
-  $('peer-name').textContent = call.name;
-  $('route-peer').textContent = call.name.length > 12 ? `${call.name.slice(0, 11)}…` : call.name;
-  paintAvatar($('peer-avatar'), call.name);
+  $('peer-name').textContent = call.peerName;
+  $('route-peer').textContent = call.peerName.length > 12 ? `${call.peerName.slice(0, 11)}…` : call.peerName;
+  paintAvatar($('peer-avatar'), call.peerName);
   for (const name of ['path', 'rtt', 'candidates', 'transport', 'bitrate-out', 'bitrate-in', 'picture', 'frames-decoded', 'lost', 'call-id']) {
     metric(name).textContent = '–';
     delete metric(name).dataset.value;
@@ -900,21 +335,69 @@ function begin(next) {
   $('timer').textContent = '0:00';
   const history = { rtt: [], frames: -1, stalled: 0 };
 
-  next.addEventListener('change', showCall);
-  next.addEventListener('warning', ({ detail }) => notice('warn', detail, 8000));
-  next.addEventListener('picture', ({ detail }) => playRemote(detail));
-  next.addEventListener('over', ({ detail }) => endCall(next, detail));
+  next.on('state', showCall);
+  next.on('media', showCall);
+  next.on('localstream', (stream, missing) => {
+    showCall();
+    if (missing.length) notice('warn', withoutDevices(missing, next.type), 8000);
+  });
+  next.on('stream', playRemote);
+  next.on('stats', (reading) => showReading(reading, history));
+  next.on('peer', (connected) => {
+    if (connected) quiet();
+    else if (next.connectedAt) notice('warn', `${next.peerName} has lost the connection. Waiting for them to come back…`);
+  });
+  next.on('upgrade', askForVideo);
+  next.on('upgraded', ({ type, accepted }) => {
+    $('view-call').dataset.type = type;
+    if (!accepted) notice('warn', `${next.peerName} would rather go on without video.`, 6000);
+    showCall();
+  });
+  next.on('ended', (end) => endCall(next, end));
   showCall();
   show('call');
   title();
-  if (next.outgoing) tone.start('outgoing');
+  if (next.direction === 'outgoing') tone.start('outgoing');
 
-  clock = setInterval(async () => {
+  clock = setInterval(() => {
     if (next.connectedAt) $('timer').textContent = duration((Date.now() - next.connectedAt) / 1000);
-    if (!next.pc) return;
-    const reading = await meter.read(next.pc).catch(() => null);
-    if (reading && call === next) showReading(next, reading, history);
   }, 1000);
+}
+
+/** What a device that could not be opened means for the call. */
+function withoutDevices(missing, type) {
+  if (type === 'audio' || missing.length === 2) return 'No microphone could be opened: you will hear the other side, but they will not hear you.';
+  if (missing.includes('video')) return 'No camera could be opened: the other side will only hear you.';
+  return 'No microphone could be opened: the other side will only see you.';
+}
+
+// -- From sound to pictures --
+
+async function upgrade() {
+  $('upgrade').disabled = true;
+  notice('plain', `${call.peerName} is asked whether they want video…`);
+  try {
+    if (await call.upgrade('video')) quiet();
+  } catch (error) {
+    notice('warn', error.message, 8000);
+  }
+  $('upgrade').disabled = false;
+}
+
+function askForVideo(ask) {
+  $('ask-title').textContent = `${call.peerName} asks for video`;
+  $('ask').returnValue = '';
+  $('ask').showModal();
+  $('ask').onclose = async () => {
+    if (!call) return;
+    if ($('ask').returnValue !== 'yes') return ask.reject();
+    try {
+      await ask.accept();
+    } catch (error) {
+      ask.reject();
+      notice('warn', error.message, 8000);
+    }
+  };
 }
 
 function showCall() {
@@ -924,14 +407,15 @@ function showCall() {
   if (call.state !== 'initiating' && call.state !== 'ringing') tone.stop();
   $('state').textContent = call.state;
   metric('call-id').textContent = call.id ?? '–';
-  const hasCamera = (call.stream?.getVideoTracks().length ?? 0) > 0;
-  view.camera = hasCamera ? (call.cameraOn ? 'on' : 'off') : 'none';
+  const [microphone, camera] = ['audio', 'video'].map((kind) => call.localStream?.getTracks().some((track) => track.kind === kind));
+  view.camera = camera ? (call.cameraOff ? 'off' : 'on') : 'none';
   $('camera').hidden = call.type !== 'video';
-  $('camera').disabled = !hasCamera;
-  $('mic').disabled = !call.stream?.getAudioTracks().length;
-  toggleButton($('mic'), !call.micOn && !$('mic').disabled, 'Unmute microphone', 'Mute microphone', 'M');
-  toggleButton($('camera'), !call.cameraOn && hasCamera, 'Turn camera on', 'Turn camera off', 'V');
-  if ($('local-video').srcObject !== call.stream) $('local-video').srcObject = call.stream;
+  $('camera').disabled = !camera;
+  $('upgrade').hidden = call.type !== 'audio' || call.state !== 'connected';
+  $('mic').disabled = !microphone;
+  toggleButton($('mic'), call.muted && microphone, 'Unmute microphone', 'Mute microphone', 'M');
+  toggleButton($('camera'), call.cameraOff && camera, 'Turn camera on', 'Turn camera off', 'V');
+  if ($('local-video').srcObject !== call.localStream) $('local-video').srcObject = call.localStream;
 
   const steps = ['initiating', 'ringing', 'connecting', 'connected'];
   const at = steps.indexOf(call.state === 'reconnecting' ? 'connected' : call.state);
@@ -943,10 +427,10 @@ function showCall() {
   standIn();
   if (!became) return;
   const spoken = {
-    initiating: `Calling ${call.name}`,
-    ringing: `Ringing at ${call.name}`,
+    initiating: `Calling ${call.peerName}`,
+    ringing: `Ringing at ${call.peerName}`,
     connecting: 'Connecting',
-    connected: `Connected to ${call.name}`,
+    connected: `Connected to ${call.peerName}`,
     reconnecting: 'The media was interrupted, reconnecting',
   }[call.state];
   if (spoken) say(spoken);
@@ -954,13 +438,13 @@ function showCall() {
 
 function standIn() {
   const text = {
-    initiating: call.stream ? 'Calling…' : 'Waiting for your camera and microphone…',
+    initiating: call.localStream ? 'Calling…' : 'Waiting for your camera and microphone…',
     ringing: 'Ringing…',
     connecting: 'Connecting…',
-    connected: call.type === 'video' ? 'No picture from the other side' : 'Audio call',
+    connected: call.type === 'audio' ? 'Audio call' : call.remoteMedia.video ? 'No picture from the other side' : 'Their camera is off',
     reconnecting: 'The media was interrupted. Reconnecting…',
   }[call.state];
-  $('stand-in-text').textContent = call.type === 'audio' && call.state === 'initiating' && !call.stream ? 'Waiting for your microphone…' : text ?? '';
+  $('stand-in-text').textContent = call.type === 'audio' && call.state === 'initiating' && !call.localStream ? 'Waiting for your microphone…' : text ?? '';
 }
 
 function toggleButton(button, pressed, whenPressed, whenNot, key) {
@@ -981,30 +465,30 @@ async function playRemote(stream) {
   }
 }
 
-function showReading(of, reading, history) {
+function showReading(reading, history) {
   const view = $('view-call').dataset;
-  view.path = reading.path;
+  view.path = reading.relayed ? 'relayed' : 'direct';
   const put = (name, text, value = text) => {
     const element = metric(name);
     if (element.textContent !== text) element.textContent = text;
     element.dataset.value = value;
   };
-  put('path', reading.path, reading.path);
+  put('path', view.path);
   if (reading.rttMs !== null) {
     put('rtt', reading.rttMs < 1 ? '< 1 ms' : `${Math.round(reading.rttMs)} ms`, reading.rttMs);
     history.rtt = [...history.rtt, reading.rttMs].slice(-60);
     drawSpark(history.rtt);
   }
-  put('candidates', reading.candidates);
-  put('transport', `${reading.protocol}, encrypted`);
-  if (reading.out !== null) put('bitrate-out', bitrate(reading.out));
-  if (reading.in !== null) put('bitrate-in', bitrate(reading.in));
-  put('lost', String(reading.lost));
+  put('candidates', `${reading.path ?? '?'} ↔ ${reading.remotePath ?? '?'}`);
+  put('transport', `${(reading.protocol ?? '').toUpperCase()}, encrypted`);
+  if (reading.bitrateOut !== null) put('bitrate-out', bitrate(reading.bitrateOut));
+  if (reading.bitrateIn !== null) put('bitrate-in', bitrate(reading.bitrateIn));
+  put('lost', String(reading.packetsLost));
   if (reading.framesDecoded !== null) {
     put('frames-decoded', reading.framesDecoded.toLocaleString('en'), reading.framesDecoded);
-    if (reading.width) {
-      const parts = [`${reading.width} × ${reading.height}`];
-      if (reading.fps) parts.push(`${Math.round(reading.fps)} fps`);
+    if (reading.frameWidth) {
+      const parts = [`${reading.frameWidth} × ${reading.frameHeight}`];
+      if (reading.framesPerSecond) parts.push(`${Math.round(reading.framesPerSecond)} fps`);
       if (reading.codec) parts.push(reading.codec);
       put('picture', parts.join(' · '));
     }
@@ -1045,6 +529,7 @@ function endCall(ended, end) {
   call = null;
   clearInterval(clock);
   tone.stop();
+  $('ask').close();
   for (const id of ['remote-video', 'local-video']) $(id).srcObject = null;
   $('unblock').hidden = true;
   $('view-call').dataset.state = 'ended';
@@ -1052,13 +537,16 @@ function endCall(ended, end) {
   title();
   summary(ended, end, $('view-call').dataset.path);
   // The notice must not go on about a call that goes on.
-  if (!$('notice').hidden && $('connection').dataset.state === 'offline') connectionChanged('offline');
+  if (!$('notice').hidden && $('connection').dataset.state === 'offline') connectionChanged('reconnecting');
   refreshPeople();
 }
 
 /** What happened, in a sentence, above the list of people. */
-function summary({ name, outgoing, connectedAt }, { reason, endedBy, mine, message, code }, path = '') {
-  const byMe = mine || endedBy === me;
+function summary({ peerName: name, direction, connectedAt }, { reason, endedBy, error }, path = '') {
+  const outgoing = direction === 'outgoing';
+  const byMe = endedBy === me;
+  // The client says so when it was not the other side that was lost.
+  if (reason === 'connection_lost' && error) reason = 'server_lost';
   const relayOnly = $('relay-only').checked;
   const said = {
     hangup: [byMe ? `You ended the call with ${name}` : `${name} ended the call`],
@@ -1071,12 +559,12 @@ function summary({ name, outgoing, connectedAt }, { reason, endedBy, mine, messa
     rejected_elsewhere: ['Declined on another device'],
     ice_failed: [`No way through to ${name}`, relayOnly ? 'The relay could not be reached, or the other side could not. Try again without “Relay only”.' : 'Neither a direct path nor the relay worked. Is a firewall in the way of UDP?'],
     connection_lost: [`The connection to ${name} was lost`, 'One of you has lost the network, or closed the page.'],
-    server_lost: ['The connection to the server was lost', message],
+    server_lost: ['The connection to the server was lost', error?.code === 'connection_lost' ? 'The server has stopped, or this device has lost the network.' : 'The call was gone when it came back: the server was restarted, or this page was away for too long.'],
     server_shutdown: ['The server is shutting down', 'It ended all calls.'],
     kicked: ['The call was ended by an administrator'],
     credentials_revoked: ['The relay credentials were withdrawn', 'The server ended the call.'],
     unauthorized: [`You may not call ${name}`],
-    error: [code === 'connection_lost' ? 'The server did not answer' : 'The call could not be made', message],
+    error: [error?.code === 'connection_lost' ? 'The server did not answer' : 'The call could not be made', error?.message],
   }[reason] ?? [`The call with ${name} has ended`, reason];
   const facts = connectedAt ? [duration((Date.now() - connectedAt) / 1000), path].filter(Boolean).join(' · ') : '';
   $('last-call').dataset.reason = reason;
@@ -1138,8 +626,15 @@ $('answer').onclick = answerIncoming;
 $('decline').onclick = declineIncoming;
 // Escape must not close the card: the caller would ring on unheard.
 $('incoming').addEventListener('cancel', (event) => event.preventDefault());
-$('mic').onclick = () => call?.toggleMic();
-$('camera').onclick = () => call?.toggleCamera();
+$('mic').onclick = () => {
+  call?.mute(!call.muted);
+  showCall();
+};
+$('camera').onclick = () => {
+  call?.setCamera(call.cameraOff);
+  showCall();
+};
+$('upgrade').onclick = upgrade;
 $('hang-up').onclick = () => call?.hangUp();
 $('unblock').onclick = () => {
   $('unblock').hidden = true;
@@ -1150,7 +645,6 @@ addEventListener('keydown', (event) => {
   if (event.key === 'm') $('mic').click();
   if (event.key === 'v') $('camera').click();
 });
-addEventListener('pagehide', () => call?.abandon());
 
 $('relay-only').checked = query.get('relay') === '1';
 if (query.get('as')) signIn(query.get('as'));

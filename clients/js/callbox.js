@@ -1,0 +1,1209 @@
+// @callbox/client: calls through a callbox server, from a web page. No dependency, no build step.
+//
+//   const box = await connect('https://callbox.example', { token });
+//   const call = await box.call('bob', { video: true });
+//   box.on('incoming', (call) => call.accept());
+//
+// Top to bottom: errors and events; `Connection`, the socket and the session that outlives it; media
+// and statistics; `Call`, one peer connection and what belongs to it; `Box`, which `connect` gives.
+// Types are in callbox.d.ts, the protocol is docs/protocol.md of the server.
+
+// ---- Errors and events -------------------------------------------------------------------------
+
+/** What the server refused, or what did not work here; `code` is for programs. */
+export class CallboxError extends Error {
+  constructor({ code, message, retryAfterMs }) {
+    super(message ?? code);
+    this.name = 'CallboxError';
+    this.code = code;
+    if (retryAfterMs !== undefined) this.retryAfterMs = retryAfterMs;
+  }
+}
+
+const failure = (code, message) => new CallboxError({ code, message });
+
+class Emitter {
+  #handlers = new Map();
+
+  /** Gives a function that takes the handler off again. */
+  on(event, handler) {
+    if (!this.#handlers.has(event)) this.#handlers.set(event, new Set());
+    this.#handlers.get(event).add(handler);
+    return () => this.off(event, handler);
+  }
+
+  once(event, handler) {
+    const off = this.on(event, (...details) => {
+      off();
+      handler(...details);
+    });
+    return off;
+  }
+
+  off(event, handler) {
+    this.#handlers.get(event)?.delete(handler);
+  }
+
+  /** Gives whether anybody listens. A handler that throws stops neither the others nor the call. */
+  emit(event, ...details) {
+    const handlers = [...(this.#handlers.get(event) ?? [])];
+    for (const handler of handlers) {
+      try {
+        handler(...details);
+      } catch (error) {
+        queueMicrotask(() => { throw error; });
+      }
+    }
+    return handlers.length > 0;
+  }
+}
+
+const randomName = () => [...crypto.getRandomValues(new Uint8Array(9))].map((byte) => byte.toString(36).padStart(2, '0')).join('');
+
+// ---- Connection --------------------------------------------------------------------------------
+
+/** How long a request may wait for its answer, the time without a connection included. */
+const ANSWER_WITHIN_MS = 10_000;
+/** Nothing heard for so long, with something to be heard: the connection is dead. */
+const SILENT_FOR_MS = 5_000;
+const FIRST_DELAY_MS = 400;
+const LONGEST_DELAY_MS = 10_000;
+const ACKNOWLEDGE_AFTER_MS = 1_000;
+const ACKNOWLEDGE_EVERY = 32;
+
+/** Says "I come back", where 1000 would end the session (docs/protocol.md, "Going on with a session"). */
+const COME_BACK = 4000;
+/** Closes after which another try would end the same way: a foreign origin, replaced, kicked. */
+const FINAL_CLOSES = [4403, 4409, 4410];
+const UNAUTHORIZED = 4401;
+
+/**
+ * The socket, and the session that outlives it. Connects again by itself, with back-off and jitter, and
+ * goes on with the session: each event comes once and in order, and a request whose answer was lost is
+ * made again, which the server knows by its `msgId`. Emits `state` and, for each event of the server,
+ * `event`.
+ */
+class Connection extends Emitter {
+  state = 'connecting';
+  #url;
+  #token;
+  #deviceId;
+  #socket = null;
+  /** Promise functions of `open`, until the first welcome. */
+  #opening = null;
+  #attempt = 0;
+  #retryTimer = 0;
+  #silenceTimer = 0;
+  /** Whether the token was refused, so that the same one is no use again. */
+  #tokenIsStale = false;
+  /** When the server said that it stops: how long it wants to be left alone. */
+  #drainedMs = null;
+  /** What is not answered yet, by id and in the order in which it was asked. */
+  #requests = new Map();
+  #nextId = 1;
+  /** The session, the number of the last event that came, and of the last that was acknowledged. */
+  #session = null;
+  #seq = 0;
+  #acknowledged = 0;
+  #acknowledgeTimer = 0;
+
+  constructor(url, token, deviceId) {
+    super();
+    this.#url = url;
+    this.#token = token;
+    this.#deviceId = deviceId;
+  }
+
+  /** The first connection has to succeed: a wrong address or token is told at once. */
+  open() {
+    return new Promise((resolve, reject) => {
+      this.#opening = { resolve, reject };
+      this.#connect();
+    });
+  }
+
+  /** Leaves for good: the server ends the session. */
+  close() {
+    this.#shut(null);
+  }
+
+  /** Makes a request as soon as there is a session, and gives its answer. A patient one has no deadline. */
+  request(event, data = {}, { patient = false } = {}) {
+    if (this.state === 'closed') return Promise.reject(failure('closed', 'The connection to the server is closed.'));
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      const request = { event, id, data: { ...data, msgId: randomName() }, patient, sent: false, resolve, reject, timer: 0 };
+      if (!patient) {
+        request.timer = setTimeout(() => {
+          this.#requests.delete(id);
+          reject(failure('connection_lost', 'The server did not answer.'));
+        }, ANSWER_WITHIN_MS);
+      }
+      this.#requests.set(id, request);
+      this.#flush();
+    });
+  }
+
+  /** The network is back: no more waiting. */
+  hurry() {
+    if (!this.#retryTimer) return;
+    clearTimeout(this.#retryTimer);
+    this.#connect();
+  }
+
+  async #connect() {
+    this.#retryTimer = 0;
+    let token = this.#token;
+    if (typeof token === 'function') {
+      try {
+        token = await token({ fresh: this.#tokenIsStale });
+      } catch (error) {
+        return this.#lost(failure('no_token', `There is no token: ${error?.message ?? error}`));
+      }
+    }
+    if (this.state === 'closed') return;
+    const socket = new WebSocket(this.#url);
+    this.#socket = socket;
+    this.#expectSomething();
+    socket.onopen = () => {
+      const data = { token, protocol: 1, deviceId: this.#deviceId };
+      if (this.#session) data.resume = { sessionId: this.#session, seq: this.#seq };
+      this.#send({ event: 'session:hello', id: this.#nextId++, data });
+    };
+    socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
+    socket.onclose = ({ code, reason }) => {
+      // The server's reasons are a code word, a colon, and words for a person.
+      const [, word, words] = /^(\w+): (.*)/.exec(reason ?? '') ?? [null, 'connection_lost', 'The server cannot be reached.'];
+      const refused = code === UNAUTHORIZED;
+      this.#tokenIsStale ||= refused;
+      this.#lost(failure(word, words), FINAL_CLOSES.includes(code) || (refused && typeof this.#token !== 'function'));
+    };
+  }
+
+  #send(frame) {
+    this.#socket.send(JSON.stringify(frame));
+  }
+
+  /** Sends what has not been sent on this connection yet, in order. */
+  #flush() {
+    if (this.state !== 'connected') return;
+    for (const request of this.#requests.values()) {
+      if (request.sent) continue;
+      request.sent = true;
+      this.#send({ event: request.event, id: request.id, data: request.data });
+      this.#expectSomething();
+    }
+  }
+
+  #receive({ event, re, seq, data }) {
+    if (seq !== undefined) this.#count(seq);
+    if (event === 'session:welcome') this.#welcome(data);
+    else if (re !== undefined) this.#answer(this.#requests.get(re), data);
+    if (event === 'server:draining') this.#drainedMs = data.reconnectAfterMs;
+    if (event === 'auth:expiring') this.#refresh();
+    if (event) this.emit('event', event, data);
+    clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = 0;
+    if ([...this.#requests.values()].some(({ sent }) => sent)) this.#expectSomething();
+  }
+
+  #welcome({ sessionId, resumed }) {
+    if (!resumed) this.#seq = this.#acknowledged = 0;
+    this.#session = sessionId;
+    this.#attempt = 0;
+    this.#tokenIsStale = false;
+    this.#to('connected');
+    this.#opening?.resolve();
+    this.#opening = null;
+    this.#flush();
+  }
+
+  #answer(request, data) {
+    // Whoever asked has given up, or it is a hello that is refused, and the close says why.
+    if (!request) return;
+    if (request.patient && data.error?.code === 'rate_limited') {
+      request.sent = false;
+      setTimeout(() => this.#flush(), data.error.retryAfterMs ?? ACKNOWLEDGE_AFTER_MS);
+      return;
+    }
+    this.#requests.delete(request.id);
+    clearTimeout(request.timer);
+    if (data.ok) request.resolve(data);
+    else request.reject(new CallboxError(data.error));
+  }
+
+  /** Not each event is acknowledged by itself: the server keeps more than this. */
+  #count(seq) {
+    this.#seq = seq;
+    if (seq - this.#acknowledged >= ACKNOWLEDGE_EVERY) this.#acknowledge();
+    else this.#acknowledgeTimer ||= setTimeout(() => this.#acknowledge(), ACKNOWLEDGE_AFTER_MS);
+  }
+
+  #acknowledge() {
+    clearTimeout(this.#acknowledgeTimer);
+    this.#acknowledgeTimer = 0;
+    this.#acknowledged = this.#seq;
+    this.#send({ ack: this.#seq });
+  }
+
+  /** A token given as a text cannot be renewed: the server closes the connection in time. */
+  async #refresh() {
+    if (typeof this.#token !== 'function') return;
+    try {
+      const token = await this.#token({ fresh: true });
+      await this.request('auth:refresh', { token });
+    } catch {
+      // The same in this case, and the next connection brings a fresh one.
+      this.#tokenIsStale = true;
+    }
+  }
+
+  /** A connection can die without a sign, when a phone changes its network for example. */
+  #expectSomething() {
+    this.#silenceTimer ||= setTimeout(() => {
+      const socket = this.#socket;
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close(COME_BACK);
+      this.#lost(failure('connection_lost', 'The server does not answer.'));
+    }, SILENT_FOR_MS);
+  }
+
+  #lost(error, final = false) {
+    this.#forgetSocket();
+    if (this.state === 'closed') return;
+    if (final || this.#opening) return this.#shut(error);
+    this.#to('reconnecting');
+    const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#attempt);
+    this.#attempt += 1;
+    // Half fixed, half random: pages that lost the server together do not return together.
+    const delay = this.#drainedMs ?? ceiling * (0.5 + Math.random() / 2);
+    this.#drainedMs = null;
+    this.#retryTimer = setTimeout(() => this.#connect(), delay);
+  }
+
+  #forgetSocket() {
+    this.#socket = null;
+    clearTimeout(this.#silenceTimer);
+    clearTimeout(this.#acknowledgeTimer);
+    this.#silenceTimer = this.#acknowledgeTimer = 0;
+    // Whether these were heard is not known: they are made again.
+    for (const request of this.#requests.values()) request.sent = false;
+  }
+
+  #shut(error) {
+    if (this.state === 'closed') return;
+    this.#socket?.close(1000);
+    this.#forgetSocket();
+    clearTimeout(this.#retryTimer);
+    this.#to('closed', error);
+    const why = error ?? failure('closed', 'The connection to the server is closed.');
+    this.#opening?.reject(why);
+    for (const request of this.#requests.values()) {
+      clearTimeout(request.timer);
+      request.reject(why);
+    }
+    this.#requests.clear();
+  }
+
+  #to(state, error) {
+    if (this.state === state) return;
+    this.state = state;
+    this.emit('state', state, error);
+  }
+}
+
+// ---- Media -------------------------------------------------------------------------------------
+
+const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: 'user' };
+
+/**
+ * Opens what is wanted of microphone and camera. What is not there is left out, and named in `missing`;
+ * what is forbidden is an error, since the person can change that.
+ */
+async function openMedia({ audio = true, video = false, stream = null }) {
+  if (stream) return { stream, missing: [] };
+  if (video === true) video = CAMERA;
+  if (!audio && !video) return { stream: new MediaStream(), missing: [] };
+  if (!navigator.mediaDevices) {
+    throw failure('media_unavailable', 'Browsers give the camera and microphone only to pages from https:// or localhost. Open this page under one of these.');
+  }
+  const tries = [[audio, video]];
+  if (audio && video) tries.push([audio, false], [false, video]);
+  for (const [sound, picture] of tries) {
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({ audio: sound, video: picture });
+      const missing = [audio && !sound && 'audio', video && !picture && 'video'];
+      return { stream, missing: missing.filter(Boolean) };
+    } catch (error) {
+      if (error.name === 'NotAllowedError' || error.name === 'SecurityError') {
+        const what = audio && video ? 'The camera and the microphone are' : video ? 'The camera is' : 'The microphone is';
+        throw failure('media_denied', `${what} blocked for this page. Allow access in the address bar, then try again.`);
+      }
+    }
+  }
+  return { stream: new MediaStream(), missing: [audio && 'audio', video && 'video'].filter(Boolean) };
+}
+
+const stopTracks = (tracks) => tracks.forEach((track) => track.stop());
+
+/** Reads what getStats says of the path and the media, and rates since its last reading. */
+class Meter {
+  #last = null;
+
+  async read(pc) {
+    const report = await pc.getStats();
+    const stats = [...report.values()];
+    const transport = stats.find((entry) => entry.type === 'transport' && entry.selectedCandidatePairId);
+    // Firefox has no transport entry and marks the pair instead.
+    const pair = report.get(transport?.selectedCandidatePairId)
+      ?? stats.find((entry) => entry.type === 'candidate-pair' && entry.selected);
+    if (!pair) return null;
+    const local = report.get(pair.localCandidateId);
+    const remote = report.get(pair.remoteCandidateId);
+    const inbound = stats.filter((entry) => entry.type === 'inbound-rtp');
+    const sum = (name) => inbound.reduce((total, entry) => total + (entry[name] ?? 0), 0);
+    const video = inbound.find((entry) => entry.kind === 'video');
+    const heard = stats.find((entry) => entry.type === 'remote-inbound-rtp' && entry.roundTripTime !== undefined);
+    const seconds = (value) => (value === undefined ? null : value * 1000);
+    const jitter = inbound.map((entry) => entry.jitter).filter((value) => value !== undefined);
+    const now = {
+      at: pair.timestamp,
+      out: pair.bytesSent ?? 0,
+      in: pair.bytesReceived ?? 0,
+      lost: sum('packetsLost'),
+      packets: sum('packetsReceived') + sum('packetsLost'),
+    };
+    const since = (name) => now[name] - (this.#last?.[name] ?? 0);
+    const rate = (name) => (this.#last && since('at') > 0 ? (since(name) * 8000) / since('at') : null);
+    const reading = {
+      path: local?.candidateType ?? null,
+      remotePath: remote?.candidateType ?? null,
+      relayed: local?.candidateType === 'relay' || remote?.candidateType === 'relay',
+      protocol: local?.relayProtocol ?? local?.protocol ?? null,
+      rttMs: seconds(pair.currentRoundTripTime ?? heard?.roundTripTime),
+      jitterMs: seconds(jitter.length ? Math.max(...jitter) : undefined),
+      packetsLost: now.lost,
+      // Packets that came late can make the loss less than it was.
+      lossPercent: since('packets') > 0 ? Math.min(100, Math.max(0, (100 * since('lost')) / since('packets'))) : null,
+      bitrateOut: rate('out'),
+      bitrateIn: rate('in'),
+      framesDecoded: video?.framesDecoded ?? null,
+      frameWidth: video?.frameWidth ?? null,
+      frameHeight: video?.frameHeight ?? null,
+      framesPerSecond: video?.framesPerSecond ?? null,
+      codec: report.get(video?.codecId)?.mimeType?.split('/')[1] ?? null,
+    };
+    this.#last = now;
+    return reading;
+  }
+}
+
+// ---- A peer ------------------------------------------------------------------------------------
+
+/** "Failed" is said when the candidates so far have failed. Better ones may be on their way. */
+const LATE_CANDIDATES_MS = 8_000;
+/** A path that is interrupted often comes back by itself. */
+const INTERRUPTED_FOR_MS = 3_000;
+const REPAIRED_WITHIN_MS = 15_000;
+/** Without the server no new path can be agreed on, so the wait for it is longer. */
+const SERVER_AWAY_MS = 45_000;
+
+/**
+ * One RTCPeerConnection: descriptions by the W3C's "perfect negotiation", candidates as they come, and
+ * another path when this one breaks. What it needs of the server it does by `signaling`:
+ * `tell(event, data)`, `freshServers()` and `isAway()`.
+ *
+ * Emits `path` (`connected`, `interrupted` or `lost`, the last with a reason), `stream`, and `failed`
+ * when the browsers cannot agree.
+ */
+class Peer extends Emitter {
+  #pc;
+  #signaling;
+  /** Whether we give way when two offers cross. */
+  #polite;
+  #ignoringOffer = false;
+  #negotiated = false;
+  /** The last description of the other side, and candidates that came before one. */
+  #described = '';
+  #candidates = [];
+  #queue = Promise.resolve();
+  #senders = new Map();
+  #wasConnected = false;
+  #restarting = null;
+  #restartTimer = 0;
+  #patience = 0;
+
+  constructor(config, polite, signaling) {
+    super();
+    this.#polite = polite;
+    this.#signaling = signaling;
+    const pc = new RTCPeerConnection(config);
+    this.#pc = pc;
+    pc.onicecandidate = ({ candidate }) => candidate && signaling.tell('ice:candidate', { candidate });
+    pc.ontrack = ({ track, streams }) => this.emit('stream', streams[0] ?? new MediaStream([track]));
+    // The first offer is the caller's, and made when the call is accepted.
+    pc.onnegotiationneeded = () => this.#negotiated && this.offer();
+    pc.onconnectionstatechange = () => this.#pathIs(pc.connectionState);
+  }
+
+  get pc() {
+    return this.#pc;
+  }
+
+  close() {
+    clearTimeout(this.#restartTimer);
+    clearTimeout(this.#patience);
+    this.#pc.onconnectionstatechange = this.#pc.onicecandidate = null;
+    this.#pc.close();
+  }
+
+  // -- What it sends --
+
+  add(track, stream) {
+    this.#senders.set(track, this.#pc.addTrack(track, stream));
+  }
+
+  remove(track) {
+    this.#pc.removeTrack(this.#senders.get(track));
+    this.#senders.delete(track);
+  }
+
+  /** Sends a track that was added, or nothing in its place: less than silence and black frames. */
+  sends(track, on) {
+    const sender = this.#senders.get(track);
+    const sent = on ? track : null;
+    // One that has just been closed refuses, and that is all right.
+    if (sender && sender.track !== sent) sender.replaceTrack(sent).catch(() => {});
+  }
+
+  /** Whether what comes can be heard and seen. */
+  plays(on) {
+    for (const { track } of this.#pc.getReceivers()) track.enabled = on;
+  }
+
+  // -- Its path --
+
+  /** What is gathered from now on uses these. */
+  setServers(iceServers) {
+    this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
+  }
+
+  /** Looks for another path, with fresh credentials for the relay. */
+  restart() {
+    // Who is waiting for the server already need not wait twice.
+    this.#restarting ??= this.#signaling.freshServers().then((iceServers) => {
+      this.#restarting = null;
+      if (this.#pc.signalingState === 'closed') return;
+      if (iceServers) this.setServers(iceServers);
+      this.#pc.restartIce();
+    });
+    return this.#restarting;
+  }
+
+  /** The server is back, and a new path can be agreed on: the clock starts anew. */
+  serverIsBack() {
+    if (this.#patience) this.#hope();
+  }
+
+  #pathIs(state) {
+    clearTimeout(this.#restartTimer);
+    if (state === 'connected') {
+      clearTimeout(this.#patience);
+      this.#patience = 0;
+      this.#wasConnected = true;
+      this.emit('path', 'connected');
+    } else if (state === 'disconnected') {
+      this.emit('path', 'interrupted');
+      this.#restartTimer = setTimeout(() => this.restart(), INTERRUPTED_FOR_MS);
+    } else if (state === 'failed' && this.#wasConnected) {
+      this.emit('path', 'interrupted');
+      this.restart();
+      if (!this.#patience) this.#hope();
+    } else if (state === 'failed') {
+      this.#restartTimer = setTimeout(() => this.emit('path', 'lost', 'ice_failed'), LATE_CANDIDATES_MS);
+    }
+  }
+
+  #hope(since = Date.now()) {
+    clearTimeout(this.#patience);
+    this.#patience = setTimeout(() => {
+      if (this.#signaling.isAway() && Date.now() - since < SERVER_AWAY_MS) this.#hope(since);
+      else this.emit('path', 'lost', 'connection_lost');
+    }, REPAIRED_WITHIN_MS);
+  }
+
+  // -- Descriptions and candidates, one step after the other --
+
+  #inTurn(step) {
+    this.#queue = this.#queue
+      .then(() => (this.#pc.signalingState === 'closed' ? undefined : step(this.#pc)))
+      .catch((error) => this.#pc.signalingState !== 'closed' && this.emit('failed', error));
+  }
+
+  offer() {
+    this.#inTurn(async (pc) => {
+      // The other side's offer came first, and asks for this again if it is still needed.
+      if (pc.signalingState !== 'stable') return;
+      await pc.setLocalDescription();
+      this.#signaling.tell('signal:offer', { sdp: pc.localDescription.sdp });
+    });
+  }
+
+  describe(type, description) {
+    // Others may send the browser's whole { type, sdp }.
+    const sdp = description.sdp ?? description;
+    this.#inTurn(async (pc) => {
+      if (type === 'answer' && pc.signalingState !== 'have-local-offer') return;
+      this.#ignoringOffer = type === 'offer' && !this.#polite && pc.signalingState !== 'stable';
+      if (this.#ignoringOffer) return;
+      // On the polite side this takes back an offer of ours first.
+      await pc.setRemoteDescription({ type, sdp });
+      this.#described = sdp;
+      for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
+      if (type === 'offer') {
+        await pc.setLocalDescription();
+        this.#signaling.tell('signal:answer', { sdp: pc.localDescription.sdp });
+      }
+      this.#negotiated = true;
+    });
+  }
+
+  candidate(candidate) {
+    // The end of candidates changes nothing.
+    if (!candidate) return;
+    if (typeof candidate === 'string') candidate = { candidate, sdpMLineIndex: 0 };
+    this.#inTurn(async (pc) => {
+      // A browser throws at a candidate that comes before the description it belongs to.
+      if (pc.remoteDescription) await this.#addCandidate(candidate);
+      else this.#candidates.push(candidate);
+    });
+  }
+
+  async #addCandidate(candidate) {
+    try {
+      await this.#pc.addIceCandidate(candidate);
+    } catch (error) {
+      if (!this.#ignoringOffer) console.warn('a candidate was not taken:', error.message);
+    }
+  }
+
+  /** A new session is told where things stand: what has come here already is not done again. */
+  sync({ description, candidates = [] }) {
+    const sdp = description?.sdp.sdp ?? description?.sdp;
+    if (description && sdp !== this.#described) this.describe(description.type, sdp);
+    for (const { candidate } of candidates) this.candidate(candidate);
+    this.#inTurn((pc) => {
+      // Our offer may have been lost with the session before.
+      if (pc.signalingState === 'have-local-offer') this.#signaling.tell('signal:offer', { sdp: pc.localDescription.sdp });
+    });
+  }
+}
+
+// ---- A call ------------------------------------------------------------------------------------
+
+const READ_STATS_MS = 1_000;
+/** The server hears each tenth reading. */
+const READINGS_A_REPORT = 10;
+
+/** Errors by which the server says that it no longer has a call. */
+const GONE = ['call_not_found', 'call_ended'];
+
+/** What an application has of a call: see callbox.d.ts. */
+class Call extends Emitter {
+  id = null;
+  localStream = null;
+  remoteStream = null;
+  remoteMedia = { muted: false, video: true, held: false };
+  peerConnected = true;
+  missing = [];
+  muted = false;
+  held = false;
+  cameraOff = false;
+  connectedAt = 0;
+  /** Whether the application has been told of it. */
+  announced = false;
+
+  #box;
+  #options;
+  #iceServers;
+  #peer = null;
+  /** Whether the other side is the caller: then the first offer is theirs, and we give way. */
+  #isCallee;
+  /** What was asked of the other side, or by it, and is not decided: a type, and tracks to add. */
+  #upgrade = null;
+  #relayed = false;
+  #statsTimer = 0;
+
+  constructor(box, { direction, peer, peerName = peer, type, options = {}, id = null, metadata, iceServers = [] }) {
+    super();
+    this.#box = box;
+    this.#options = options;
+    this.#iceServers = iceServers;
+    this.#isCallee = direction === 'incoming';
+    Object.assign(this, { id, direction, peer, peerName, type, metadata });
+    this.state = this.#isCallee ? 'ringing' : 'initiating';
+  }
+
+  get pc() {
+    return this.#peer?.pc ?? null;
+  }
+
+  get sendsVideo() {
+    return !this.cameraOff && this.#tracks('video').length > 0;
+  }
+
+  // -- What an application does --
+
+  /** Caller: media first, so that a camera that is refused is known before anything rings. */
+  async start() {
+    const done = this.#box.starting(this);
+    try {
+      await this.#open();
+      if (this.#over) return;
+      const { metadata } = this.#options;
+      const answer = await this.#box.request('call:initiate', { targetUserId: this.peer, callType: this.type, metadata });
+      this.#box.adopt(this, answer.callId);
+      // Hung up while the server was asked: it does not know yet.
+      if (this.#over) return void this.#tell('call:end');
+      this.#iceServers = answer.iceServers ?? [];
+      if (answer.glare) {
+        // They called us in the same moment, and we are the callee of the one call that there is.
+        this.#isCallee = true;
+        this.#to('connecting');
+        this.#connect();
+      } else {
+        this.#serverState(answer.state);
+      }
+    } catch (error) {
+      this.#finish({ reason: 'error', error });
+      throw error;
+    } finally {
+      done();
+    }
+  }
+
+  /** Callee: the peer connection is there before the accept, so that no offer can come too early. */
+  async accept(options = {}) {
+    if (!this.#rings) throw failure('invalid_state', 'This call does not ring here.');
+    this.#options = { video: this.type === 'video', ...options };
+    this.#to('connecting');
+    try {
+      await this.#open();
+      if (this.#over) return;
+      this.#connect();
+      await this.#box.request('call:accept', { callId: this.id });
+    } catch (error) {
+      // The caller must not ring on for nothing.
+      if (error.code?.startsWith('media_')) this.#tell('call:reject', { reason: 'rejected' });
+      this.#finish({ reason: 'error', error });
+      throw error;
+    }
+  }
+
+  reject(reason = 'rejected') {
+    if (!this.#rings) return;
+    this.#tell('call:reject', { reason });
+    this.#finish({ reason: 'rejected', endedBy: this.#box.userId });
+  }
+
+  hangUp() {
+    if (this.#over) return;
+    if (this.#rings) return this.reject();
+    const early = this.state === 'initiating' || this.state === 'ringing';
+    // Before the accept the server takes this for a cancel. To say so ourselves would be wrong if the
+    // other side answered in this very moment.
+    if (this.id) this.#tell('call:end');
+    this.#finish({ reason: early ? 'cancelled' : 'hangup', endedBy: this.#box.userId });
+  }
+
+  mute(muted = true) {
+    this.muted = muted;
+    this.#applyMedia();
+  }
+
+  setCamera(on = true) {
+    this.cameraOff = !on;
+    this.#applyMedia();
+  }
+
+  hold(held = true) {
+    this.held = held;
+    this.#applyMedia();
+  }
+
+  /** Asks the other side, or says yes to it. The camera is opened first, as in `start`. */
+  async upgrade(type = 'video', { video = true, stream } = {}) {
+    if (!this.#peer || this.#over) throw failure('invalid_state', 'This call is not connected.');
+    if (this.type === type) return true;
+    const wanted = { audio: false, video: type === 'video' && video, stream };
+    const opened = await openMedia(wanted);
+    const agreed = new Promise((resolve) => {
+      this.#settleUpgrade(false);
+      this.#upgrade = { type, tracks: opened.stream.getTracks(), given: Boolean(stream), resolve };
+    });
+    try {
+      if (this.#over) this.#settleUpgrade(false);
+      else await this.#box.request('call:upgrade', { callId: this.id, callType: type });
+    } catch (error) {
+      this.#settleUpgrade(false);
+      throw error;
+    }
+    return agreed;
+  }
+
+  async send(data) {
+    await this.#box.request('call:message', { callId: this.id, data });
+  }
+
+  async restartIce() {
+    await this.#peer?.restart();
+  }
+
+  // -- What the box tells it --
+
+  handle(event, data) {
+    switch (event) {
+      case 'call:ringing': return this.#serverState('ringing');
+      case 'call:state': return this.#serverState(data.call.state);
+      case 'call:accepted': return this.#serverState('connecting');
+      case 'call:sync': return this.#peer?.sync(data);
+      case 'call:ended': return this.#finish(data);
+      case 'call:reconnecting': return this.#peerIs(false);
+      case 'call:reconnected': return this.#peerIs(true);
+      case 'signal:offer': return this.#peer?.describe('offer', data.sdp);
+      case 'signal:answer': return this.#peer?.describe('answer', data.sdp);
+      case 'ice:candidate': return this.#peer?.candidate(data.candidate);
+      case 'ice:servers': return this.setServers(data.iceServers);
+      case 'call:message': return void this.emit('message', data.data);
+      case 'call:upgrade': return this.#asked(data.callType);
+      case 'call:upgraded': return this.#upgraded(data);
+      case 'media:updated':
+        this.remoteMedia = { muted: data.muted, video: data.video, held: data.held };
+        return void this.emit('media', this.remoteMedia);
+    }
+  }
+
+  /** There is a session again. If it is another one, the server may have forgotten this call. */
+  async welcomed(resumed) {
+    this.#peer?.serverIsBack();
+    if (resumed || !this.id) return;
+    if (this.#rings) {
+      try {
+        await this.#box.request('call:ring', { callId: this.id });
+      } catch (error) {
+        this.#finish({ reason: 'connection_lost', error });
+      }
+    } else if (this.#peer && this.#relayed) {
+      // A server that was restarted has a new relay, which knows nothing of the old one's allocations.
+      await this.#peer.restart();
+    } else {
+      this.setServers(await this.#freshServers());
+    }
+  }
+
+  setServers(iceServers) {
+    if (!iceServers || this.#over) return;
+    this.#iceServers = iceServers;
+    this.#peer?.setServers(iceServers);
+  }
+
+  /** The connection to the server is closed, or another call has taken this one's place. */
+  abandon(reason, error) {
+    this.#finish({ reason, error });
+  }
+
+  // -- Its course --
+
+  get #over() {
+    return this.state === 'ended';
+  }
+
+  get #rings() {
+    return this.direction === 'incoming' && this.state === 'ringing';
+  }
+
+  /** The accept may have come while we were away. From there on we know better than the server. */
+  #serverState(state) {
+    if (this.#isCallee || this.#peer || this.#over) return;
+    if (state === 'initiating' || state === 'ringing') return this.#to(state);
+    this.#to('connecting');
+    this.#connect();
+    this.#peer.offer();
+  }
+
+  #to(state) {
+    if (this.#over || this.state === state) return;
+    this.state = state;
+    this.emit('state', state);
+  }
+
+  #finish({ reason, endedBy = null, duration, error }) {
+    if (this.#over) return;
+    clearInterval(this.#statsTimer);
+    this.#peer?.close();
+    // A stream that was given belongs to who gave it.
+    if (!this.#options.stream) stopTracks(this.localStream?.getTracks() ?? []);
+    this.#settleUpgrade(false);
+    this.#to('ended');
+    this.#box.forget(this);
+    duration ??= this.connectedAt ? (Date.now() - this.connectedAt) / 1000 : 0;
+    this.emit('ended', { reason, endedBy, duration, ...(error && { error }) });
+  }
+
+  /** Asks the server something about this call. A call that it no longer has is over. */
+  async #ask(event, data = {}) {
+    try {
+      return await this.#box.request(event, { callId: this.id, ...data }, { patient: true });
+    } catch (error) {
+      if (GONE.includes(error.code)) this.#finish({ reason: 'connection_lost', error });
+      return {};
+    }
+  }
+
+  #tell(event, data) {
+    this.#ask(event, data);
+  }
+
+  async #freshServers() {
+    return (await this.#ask('ice:refresh')).iceServers;
+  }
+
+  #peerIs(connected) {
+    this.peerConnected = connected;
+    this.emit('peer', connected);
+  }
+
+  // -- Its peer --
+
+  #connect() {
+    const config = { iceServers: this.#iceServers, ...this.#box.rtcConfig, ...this.#options.rtcConfig };
+    const peer = new Peer(config, this.#isCallee, {
+      tell: (event, data) => this.#tell(event, data),
+      freshServers: () => this.#freshServers(),
+      isAway: () => this.#box.state !== 'connected',
+    });
+    this.#peer = peer;
+    peer.on('stream', (stream) => {
+      this.remoteStream = stream;
+      peer.plays(!this.held);
+      this.emit('stream', stream);
+    });
+    peer.on('path', (path, reason) => this.#pathIs(path, reason));
+    peer.on('failed', (error) => {
+      this.#tell('call:end', { reason: 'ice_failed' });
+      this.#finish({ reason: 'error', error: failure('negotiation_failed', `The browsers could not agree: ${error.message}`) });
+    });
+    for (const track of this.localStream.getTracks()) peer.add(track, this.localStream);
+    if (!this.#isCallee) {
+      // Without a device of our own we still want to see and hear.
+      if (!this.#tracks('audio').length) peer.pc.addTransceiver('audio', { direction: 'recvonly' });
+      if (this.type === 'video' && !this.#tracks('video').length) peer.pc.addTransceiver('video', { direction: 'recvonly' });
+    }
+    this.#applyMedia();
+    this.#readStats(peer);
+  }
+
+  #pathIs(path, reason) {
+    if (path === 'lost') return this.#giveUp(reason);
+    if (path === 'interrupted') {
+      if (this.state === 'connected') this.#tell('call:reconnecting');
+      if (this.connectedAt) this.#to('reconnecting');
+      return;
+    }
+    this.#tell('call:connected');
+    const usual = !this.muted && !this.held && this.sendsVideo === (this.type === 'video');
+    if (!this.connectedAt && !usual) this.#tellMedia();
+    this.connectedAt ||= Date.now();
+    this.#to('connected');
+  }
+
+  #giveUp(reason) {
+    this.#tell('call:end', { reason });
+    // With the server away as well, it is not the other side that is to blame.
+    const away = this.#box.state !== 'connected';
+    const error = away ? failure('connection_lost', 'The server cannot be reached either.') : undefined;
+    this.#finish({ reason, endedBy: away ? null : this.#box.userId, error });
+  }
+
+  #readStats(peer) {
+    const [each, reported] = [new Meter(), new Meter()];
+    let readings = 0;
+    clearInterval(this.#statsTimer);
+    this.#statsTimer = setInterval(async () => {
+      const reading = await each.read(peer.pc).catch(() => null);
+      if (!reading || this.#over || peer !== this.#peer) return;
+      this.#relayed = reading.relayed;
+      this.emit('stats', reading);
+      if (this.state !== 'connected' || readings++ % READINGS_A_REPORT) return;
+      // With a meter of its own, so that the loss is that since the last report.
+      const { rttMs, jitterMs, lossPercent, path } = (await reported.read(peer.pc).catch(() => null)) ?? {};
+      const known = Object.entries({ rttMs, jitterMs, lossPercent, path }).filter(([, value]) => value != null);
+      if (!this.#over) this.#tell('call:stats', Object.fromEntries(known));
+    }, READ_STATS_MS);
+  }
+
+  // -- Its media --
+
+  #tracks(kind) {
+    return this.localStream?.getTracks().filter((track) => track.kind === kind) ?? [];
+  }
+
+  async #open() {
+    const { stream, missing } = await openMedia(this.#options);
+    if (this.#over) {
+      if (!this.#options.stream) stopTracks(stream.getTracks());
+      return;
+    }
+    this.localStream = stream;
+    this.missing = missing;
+    this.#applyMedia();
+    this.emit('localstream', stream, missing);
+  }
+
+  /** Brings what is sent in line with `muted`, `cameraOff` and `held`, and tells the other side. */
+  #applyMedia() {
+    for (const track of this.localStream?.getTracks() ?? []) {
+      track.enabled = track.kind === 'audio' ? !this.muted : !this.cameraOff;
+      this.#peer?.sends(track, !this.held && (track.kind === 'audio' || track.enabled));
+    }
+    this.#peer?.plays(!this.held);
+    if (this.connectedAt && !this.#over) this.#tellMedia();
+  }
+
+  #tellMedia() {
+    this.#tell('media:update', { muted: this.muted, video: this.sendsVideo, held: this.held });
+  }
+
+  #asked(type) {
+    // Both have asked for the same at once: the server takes that for a yes.
+    if (this.#upgrade?.type === type) return;
+    const ask = {
+      type,
+      accept: (options) => this.upgrade(type, options),
+      reject: () => this.#tell('call:upgrade', { callType: type, accept: false }),
+    };
+    // Nobody here who could agree.
+    if (!this.emit('upgrade', ask)) ask.reject();
+  }
+
+  #upgraded({ callType, accepted }) {
+    this.type = callType;
+    const added = this.#settleUpgrade(accepted);
+    if (accepted && callType === 'video') {
+      this.cameraOff = false;
+      for (const track of added) {
+        this.localStream.addTrack(track);
+        this.#peer.add(track, this.localStream);
+      }
+    } else if (accepted) {
+      for (const track of this.#tracks('video')) {
+        this.#peer.remove(track);
+        this.localStream.removeTrack(track);
+        if (!this.#options.stream) track.stop();
+      }
+    }
+    if (accepted) this.#applyMedia();
+    this.emit('upgraded', { type: callType, accepted });
+  }
+
+  /** Gives the tracks that were opened for the upgrade, if it came about. */
+  #settleUpgrade(accepted) {
+    const { tracks = [], given, resolve } = this.#upgrade ?? {};
+    this.#upgrade = null;
+    resolve?.(accepted);
+    if (!accepted && !given) stopTracks(tracks);
+    return accepted ? tracks : [];
+  }
+}
+
+// ---- The box -----------------------------------------------------------------------------------
+
+const DEVICE_KEY = 'callbox.deviceId';
+
+class Box extends Emitter {
+  userId = '';
+  deviceId;
+  sessionId = '';
+  iceServers = [];
+  rtcConfig;
+
+  #connection;
+  #calls = new Map();
+  /** Outgoing calls that the server has not answered yet. */
+  #starting = new Set();
+  #unlisten = [];
+
+  constructor(url, { token, deviceId, rtcConfig = {} }) {
+    super();
+    this.rtcConfig = rtcConfig;
+    this.deviceId = deviceId ?? this.#deviceOfThisTab();
+    this.#connection = new Connection(address(url), token, this.deviceId);
+    this.#connection.on('state', (state, error) => {
+      if (state === 'closed') this.#closed(error);
+      this.emit('state', state, error);
+    });
+    this.#connection.on('event', (event, data) => this.#event(event, data));
+    this.#listen(globalThis, 'pagehide', ({ persisted }) => !persisted && this.close());
+    this.#listen(globalThis, 'online', () => this.#networkChanged());
+    // Where the browser says what kind of network it is, and not at each of its estimates of its speed.
+    const network = globalThis.navigator?.connection;
+    let type = network?.type;
+    this.#listen(network, 'change', () => {
+      if (network.type !== type) this.#networkChanged();
+      type = network.type;
+    });
+  }
+
+  /** `connecting`, `connected`, `reconnecting` or `closed`. */
+  get state() {
+    return this.#connection.state;
+  }
+
+  get calls() {
+    return [...this.#calls.values()];
+  }
+
+  async open() {
+    try {
+      await this.#connection.open();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** A call that has not begun: `start()` opens the media and lets it ring. */
+  createCall(peer, options = {}) {
+    const video = options.stream ? options.stream.getVideoTracks().length > 0 : Boolean(options.video);
+    return new Call(this, { direction: 'outgoing', peer, type: video ? 'video' : 'audio', options });
+  }
+
+  /** Calls somebody; gives the call once it is under way. */
+  async call(peer, options) {
+    const call = this.createCall(peer, options);
+    await call.start();
+    return call;
+  }
+
+  /** Any request of the protocol; gives the answer. */
+  request(event, data, options) {
+    return this.#connection.request(event, data, options);
+  }
+
+  /** Hangs up, and leaves for good. */
+  close() {
+    for (const call of this.calls) {
+      // One that only rings here may be taken by another device.
+      if (call.direction === 'outgoing' || call.state !== 'ringing') call.hangUp();
+    }
+    this.#connection.close();
+  }
+
+  // -- What its calls tell it --
+
+  /** A call begins; gives a function to call once the server has answered, or there is nothing to answer. */
+  starting(call) {
+    this.#starting.add(call);
+    return () => {
+      this.#starting.delete(call);
+      // If ours did not come about, theirs rings after all.
+      const crossed = this.calls.find(({ direction, peer, announced }) => direction === 'incoming' && peer === call.peer && !announced);
+      if (crossed) this.#announce(crossed);
+    };
+  }
+
+  adopt(call, id) {
+    const crossed = this.#calls.get(id);
+    call.id = id;
+    this.#calls.set(id, call);
+    crossed?.abandon('answered_elsewhere');
+  }
+
+  forget(call) {
+    if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
+  }
+
+  #event(event, data) {
+    const call = this.#calls.get(data?.callId);
+    if (event === 'session:welcome') this.#welcome(data);
+    else if (event === 'call:incoming') this.#incoming(data);
+    else if (call) call.handle(event, data);
+    // A page that was loaded anew comes back to a call that it cannot go on with.
+    else if (event === 'call:sync') this.request('call:end', { callId: data.callId, reason: 'connection_lost' }).catch(() => {});
+    this.emit(event, data);
+  }
+
+  #welcome({ userId, sessionId, resumed, iceServers }) {
+    const first = !this.sessionId;
+    Object.assign(this, { userId, sessionId, iceServers });
+    if (!first) for (const call of this.calls) call.welcomed(resumed);
+  }
+
+  #incoming({ callId, callerId, callerName, callType, metadata, iceServers }) {
+    // Announced again to a new session.
+    if (this.#calls.has(callId)) return this.#calls.get(callId).setServers(iceServers);
+    const call = new Call(this, { direction: 'incoming', id: callId, peer: callerId, peerName: callerName, type: callType, metadata, iceServers });
+    this.#calls.set(callId, call);
+    // If we are about to call them too, the server makes one call of the two, and nobody need be asked.
+    if (![...this.#starting].some(({ peer }) => peer === callerId)) this.#announce(call);
+  }
+
+  #announce(call) {
+    call.announced = true;
+    if (this.emit('incoming', call)) this.request('call:ring', { callId: call.id }).catch(() => {});
+  }
+
+  /** Also finds out whether the connection is still alive: one on which nothing is answered is given up. */
+  #networkChanged() {
+    this.#connection.hurry();
+    this.request('ice:refresh').then(({ callId, iceServers }) => {
+      if (!callId) this.iceServers = iceServers;
+    }).catch(() => {});
+    for (const call of this.calls) call.restartIce();
+  }
+
+  #closed(error) {
+    for (const off of this.#unlisten.splice(0)) off();
+    for (const call of this.calls) call.abandon('connection_lost', error);
+  }
+
+  #listen(target, event, handler) {
+    target?.addEventListener?.(event, handler);
+    this.#unlisten.push(() => target?.removeEventListener?.(event, handler));
+  }
+
+  /**
+   * A name that a tab keeps when its page is loaded again. It is stored only while no page has it: a tab
+   * that is duplicated gets a copy of the storage, and must not push out its twin.
+   */
+  #deviceOfThisTab() {
+    let id = `web-${randomName()}`;
+    try {
+      id = sessionStorage.getItem(DEVICE_KEY) ?? id;
+      sessionStorage.removeItem(DEVICE_KEY);
+      this.#listen(globalThis, 'pagehide', ({ persisted }) => !persisted && sessionStorage.setItem(DEVICE_KEY, id));
+    } catch {
+      // No storage here, or none for this page.
+    }
+    return id;
+  }
+}
+
+/** Where the WebSocket is, from the address of the server. */
+function address(url) {
+  const at = new URL(url, globalThis.location?.href);
+  at.protocol = at.protocol.replace(/^http/, 'ws');
+  at.search = at.hash = '';
+  at.pathname = at.pathname.replace(/(\/ws)?\/?$/, '/ws');
+  return at.href;
+}
+
+/**
+ * Connects to a callbox server and gives the box, which stays connected from then on. `token` is a text,
+ * or an async function that is asked for one at each connection and before the last one expires.
+ */
+export async function connect(url, options) {
+  const box = new Box(url, options);
+  await box.open();
+  return box;
+}

@@ -1,0 +1,30 @@
+//! `/callbox.js`: `@callbox/client` as it is in `clients/js`, so that the client and the server that it
+//! speaks to are of one version.
+
+use axum::{
+    http::{
+        HeaderValue,
+        header::{self, HeaderName},
+    },
+    response::IntoResponse,
+};
+
+const MODULE: &str = include_str!("../../clients/js/callbox.js");
+
+/// A page of any origin may import it: who may connect is decided where it connects.
+const HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8")),
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("cross-origin"),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    // The module is part of the binary: after an update the old one must not stay.
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+];
+
+/// `GET /callbox.js`
+pub(super) async fn module() -> impl IntoResponse {
+    (HEADERS, MODULE)
+}
