@@ -30,6 +30,11 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "PATTERN")]
     call: Vec<String>,
 
+    /// Whose presence may be seen, in the same form; may be given more than once. Its
+    /// `callbox.presence`; those who may be called, if it is not given.
+    #[arg(long, value_name = "PATTERN")]
+    presence: Vec<String>,
+
     /// In how many live calls the user may be: its `callbox.maxCalls`.
     #[arg(long, value_name = "NUMBER")]
     max_calls: Option<u64>,
@@ -61,6 +66,7 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
         ttl: args.ttl.0,
         grants: Grants {
             call: Some(args.call.clone()).filter(|patterns| !patterns.is_empty()),
+            presence: Some(args.presence.clone()).filter(|patterns| !patterns.is_empty()),
             max_calls: args.max_calls,
             relay: !args.no_relay,
         },

@@ -104,8 +104,8 @@ fn what_is_minted_is_accepted() {
     let verifier = TokenVerifier::new(keys, Some("us"), Some("callbox"));
     assert_eq!(verifier.verify(&token, now()), Ok(identity()));
     let call = Some(vec!["bob".into(), "team-a:*".into()]);
-    let bearer =
-        Identity { grants: Grants { call, max_calls: Some(2), relay: false }, ..identity() };
+    let grants = Grants { call, presence: Some(Vec::new()), max_calls: Some(2), relay: false };
+    let bearer = Identity { grants, ..identity() };
     let token = minter.mint(&wanted(&bearer), now()).unwrap().token;
     assert_eq!(verifier.verify(&token, now()), Ok(bearer));
 }
@@ -132,6 +132,13 @@ fn what_nobody_would_take_is_not_minted() {
             Wanted { grants: calls(vec!["*".into(), String::new()]), ..good.clone() },
             MintError::Pattern,
         ),
+        (
+            Wanted {
+                grants: Grants { presence: Some(vec![String::new()]), ..Grants::default() },
+                ..good.clone()
+            },
+            MintError::Pattern,
+        ),
         (Wanted { grants: calls(vec!["a".repeat(7000)]), ..good.clone() }, MintError::TooLong),
     ] {
         assert_eq!(minter.mint(&wanted, now()), Err(error));
@@ -151,7 +158,10 @@ fn a_claim_that_is_not_understood_says_which() {
     let mut claims = alice();
     claims["callbox"] = json!({ "call": ["bob"], "relay": false });
     let grants = shared().verify(&hs256(&claims), now()).unwrap().grants;
-    assert_eq!(grants, Grants { call: Some(vec!["bob".into()]), max_calls: None, relay: false });
+    assert_eq!(
+        grants,
+        Grants { call: Some(vec!["bob".into()]), relay: false, ..Grants::default() }
+    );
     claims["callbox"] = json!({ "maxCalls": "two" });
     let refused = shared().verify(&hs256(&claims), now()).unwrap_err();
     assert!(refused.to_string().contains("`callbox.maxCalls`"), "{refused}");

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
+use super::schemas;
 use crate::signaling::{
-    CallState, CloseReason, EndReason, ErrorCode, EventName, RequestName, Word,
+    CallState, CloseReason, EndReason, ErrorCode, EventName, PresenceStatus, RequestName, Word,
 };
 
 const PROTOCOL: &str = include_str!("../../../docs/protocol.md");
@@ -28,6 +31,7 @@ fn the_document_and_the_code_have_the_same_lists() {
     assert_eq!(defined("Error codes"), words(ErrorCode::as_str));
     assert_eq!(defined("Reasons of `call:ended`"), words(EndReason::as_str));
     assert_eq!(defined("States of a call"), words(CallState::as_str));
+    assert_eq!(defined("Presence"), words(PresenceStatus::as_str));
     assert_eq!(defined("Why the server closes a connection"), words(CloseReason::as_str));
 }
 
@@ -49,4 +53,31 @@ fn every_event_has_an_example_that_parses() {
                 .unwrap_or_else(|error| panic!("{error}: {line}"));
         }
     }
+}
+
+/// The examples under the heading of a request or an event are what the types say.
+#[test]
+fn every_example_is_as_the_types_say() {
+    let mut checked = 0;
+    for (section, asked) in [("What the client asks", true), ("What the server tells", false)] {
+        let (_, section) = PROTOCOL.split_once(&format!("## {section}\n")).expect("the section");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        for topic in section.split("\n### `").skip(1) {
+            let (name, topic) = topic.split_once('`').expect("the end of the name");
+            let blocks = topic.split("```json\n").skip(1).filter_map(|b| b.split("```").next());
+            for example in blocks.flat_map(|block| block.split("\n\n")) {
+                let example: Value = serde_json::from_str(example).expect("it is JSON");
+                match &example {
+                    example if example["ok"].is_boolean() => schemas::check_answer(name, example),
+                    // What the other side gets, under the heading of what this side sends.
+                    example if !asked || example["from"].is_string() => {
+                        schemas::check_event(name, example);
+                    }
+                    example => schemas::check_request(name, example),
+                }
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 30, "{checked}");
 }
