@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::ids::UserId;
+use crate::ids::{RoomId, UserId};
 
 /// What the bearer of a token may do. The default is everything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -12,6 +12,9 @@ pub struct Grants {
     /// Who may be called: user ids in which `*` stands for any text. `None` for everyone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<Vec<String>>,
+    /// Which rooms may be joined: room ids, likewise. `None` for every one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rooms: Option<Vec<String>>,
     /// In how many live calls the user may be. `None` for as many as anyone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_calls: Option<u64>,
@@ -22,7 +25,7 @@ pub struct Grants {
 
 impl Default for Grants {
     fn default() -> Self {
-        Self { call: None, max_calls: None, relay: true }
+        Self { call: None, rooms: None, max_calls: None, relay: true }
     }
 }
 
@@ -42,7 +45,16 @@ impl Grants {
         let mut grants = Self::default();
         for (name, value) in fields {
             match name.as_str() {
-                "call" => grants.call = Some(patterns(value)?),
+                "call" => {
+                    let wrong = "its `callbox.call` is not a list of user ids, in which `*` stands for \
+                                 any text";
+                    grants.call = Some(patterns(value, wrong)?);
+                }
+                "rooms" => {
+                    let wrong = "its `callbox.rooms` is not a list of room ids, in which `*` stands \
+                                 for any text";
+                    grants.rooms = Some(patterns(value, wrong)?);
+                }
                 "maxCalls" => {
                     let max = value.as_u64();
                     grants.max_calls =
@@ -52,7 +64,10 @@ impl Grants {
                     grants.relay = value.as_bool().ok_or("its `callbox.relay` is not a boolean")?;
                 }
                 _ => {
-                    return Err("its `callbox` has a field besides `call`, `maxCalls` and `relay`");
+                    return Err(
+                        "its `callbox` has a field besides `call`, `rooms`, `maxCalls` and \
+                                `relay`",
+                    );
                 }
             }
         }
@@ -61,13 +76,21 @@ impl Grants {
 
     /// Whether this user may be called.
     pub fn may_call(&self, user: &UserId) -> bool {
-        let fits = |pattern: &String| matches(pattern, user.as_str());
-        self.call.as_ref().is_none_or(|patterns| patterns.iter().any(fits))
+        fits(self.call.as_deref(), user.as_str())
+    }
+
+    /// Whether this room may be joined.
+    pub fn may_join(&self, room: &RoomId) -> bool {
+        fits(self.rooms.as_deref(), room.as_str())
     }
 }
 
-fn patterns(value: Value) -> Result<Vec<String>, &'static str> {
-    let wrong = "its `callbox.call` is not a list of user ids, in which `*` stands for any text";
+/// Whether one of the patterns fits; where there is no list, everything does.
+fn fits(patterns: Option<&[String]>, text: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, text)))
+}
+
+fn patterns(value: Value, wrong: &'static str) -> Result<Vec<String>, &'static str> {
     let Value::Array(list) = value else { return Err(wrong) };
     let texts = list.into_iter().map(|pattern| match pattern {
         Value::String(text) if !text.is_empty() => Ok(text),
@@ -156,6 +179,15 @@ mod tests {
     }
 
     #[test]
+    fn which_rooms_may_be_joined_is_what_a_pattern_says() {
+        let room = |name| RoomId::new(name).unwrap();
+        let grants = Grants::read(json!({ "rooms": ["team-a/*"] })).unwrap();
+        assert!(grants.may_join(&room("team-a/standup")) && !grants.may_join(&room("team-b/x")));
+        assert!(!Grants::read(json!({ "rooms": [] })).unwrap().may_join(&room("x")));
+        assert!(Grants::default().may_join(&room("x")));
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         assert_eq!(Grants::read(Value::Null), Ok(Grants::default()));
         assert_eq!(Grants::read(json!({})), Ok(Grants::default()));
@@ -166,6 +198,8 @@ mod tests {
             (json!({ "call": null }), "`callbox.call`"),
             (json!({ "call": ["bob", 7] }), "`callbox.call`"),
             (json!({ "call": [""] }), "`callbox.call`"),
+            (json!({ "rooms": "standup" }), "`callbox.rooms`"),
+            (json!({ "rooms": [7] }), "`callbox.rooms`"),
             (json!({ "maxCalls": -1 }), "`callbox.maxCalls`"),
             (json!({ "maxCalls": 1.5 }), "`callbox.maxCalls`"),
             (json!({ "maxCalls": "1" }), "`callbox.maxCalls`"),
