@@ -7,6 +7,7 @@ mod calls;
 mod ice;
 mod in_call;
 mod relayed;
+mod rooms;
 mod sessions;
 
 use serde::Serialize;
@@ -20,6 +21,9 @@ pub use ice::{IceServer, RelayAccess};
 pub(super) use in_call::{CallUpgradeEvent, CallUpgradedEvent, MediaUpdatedEvent};
 pub(super) use relayed::{
     CallMessageEvent, IceCandidate, IceCandidateEvent, Sdp, SignalAnswerEvent, SignalOfferEvent,
+};
+pub(super) use rooms::{
+    Relayed, RoomJoinedEvent, RoomLeftEvent, RoomParticipant, RoomSyncEvent, RoomView,
 };
 pub(super) use sessions::{AuthExpiringEvent, ServerDrainingEvent};
 pub use sessions::{ErrorEvent, EventError, EventErrorCode, SessionWelcome};
@@ -56,6 +60,9 @@ payloads! {
     CallUpgrade = CallUpgradeEvent,
     CallUpgraded = CallUpgradedEvent,
     IceServers = IceServersEvent,
+    RoomJoined = RoomJoinedEvent,
+    RoomLeft = RoomLeftEvent,
+    RoomSync = RoomSyncEvent,
     ServerDraining = ServerDrainingEvent,
     Error = ErrorEvent,
 }
