@@ -55,6 +55,8 @@ export interface Requests {
   'room:join': { request: RoomJoinRequest; answer: RoomView };
   /** Go out of a room. */
   'room:leave': { request: RoomLeaveRequest; answer: RoomLeaveAnswer };
+  /** See whether these users can be called, from now on. */
+  'presence:subscribe': { request: PresenceSubscribeRequest; answer: PresenceSubscribeAnswer };
 }
 
 /** What the server tells, and what comes with it. */
@@ -103,6 +105,8 @@ export interface Events {
   'room:left': RoomLeftEvent;
   /** Where a room stands, for a device that came back without its session. */
   'room:sync': RoomSyncEvent;
+  /** A user can be called, or cannot any more. */
+  'presence:changed': PresenceChangedEvent;
   /** The server stops; when to come back. */
   'server:draining': ServerDrainingEvent;
   /** An event that wanted no answer was refused, or, over Socket.IO, why the connection is closed. */
@@ -716,6 +720,35 @@ export interface Participant {
 
 /** A participant of a room: one device, from when it joins until it leaves. */
 export type ParticipantId = string;
+
+/** Whether a user can be called. */
+export interface PresenceChangedEvent {
+  /** Who. */
+  userId: UserId;
+  /** Whether they can. */
+  status: PresenceStatus;
+}
+
+/**
+ * Whether a user can be called.
+ *
+ * - `online`: At least one device is connected, or may yet resume its session.
+ * - `busy`: The same, and the user is in as many calls as the user may be in.
+ * - `offline`: No device is connected.
+ */
+export type PresenceStatus = 'online' | 'busy' | 'offline';
+
+/** Whether each of the users can be called now. */
+export interface PresenceSubscribeAnswer {
+  /** Each user once. */
+  presence: Array<PresenceChangedEvent>;
+}
+
+/** See whether users can be called, from now on. */
+export interface PresenceSubscribeRequest {
+  /** Whom: up to 256, in place of those before. */
+  userIds: Array<UserId>;
+}
 
 /** A refusal: the code for the program, the message for a person. */
 export interface Refusal {

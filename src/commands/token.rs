@@ -29,6 +29,10 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "PATTERN", value_parser = NonEmptyStringValueParser::new())]
     call: Vec<String>,
 
+    /// Whose presence may be seen, in the same form; may be given more than once. Its
+    /// `callbox.presence`; those who may be called, if it is not given.
+    #[arg(long, value_name = "PATTERN", value_parser = NonEmptyStringValueParser::new())]
+    presence: Vec<String>,
     /// Which rooms may be joined, as a room id in which `*` stands for any text; may be given more than
     /// once. Its `callbox.rooms`; every one, if it is not given.
     #[arg(long, value_name = "PATTERN", value_parser = NonEmptyStringValueParser::new())]
@@ -66,6 +70,7 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
         expires: now.unix_secs().saturating_add(args.ttl.0.as_secs()),
         grants: Grants {
             call: Some(args.call.clone()).filter(|patterns| !patterns.is_empty()),
+            presence: Some(args.presence.clone()).filter(|patterns| !patterns.is_empty()),
             rooms: Some(args.room.clone()).filter(|patterns| !patterns.is_empty()),
             max_calls: args.max_calls,
             relay: !args.no_relay,

@@ -52,6 +52,7 @@ impl EventName {
             Self::RoomJoined => Described::of::<RoomJoinedEvent>(),
             Self::RoomLeft => Described::of::<RoomLeftEvent>(),
             Self::RoomSync => Described::of::<RoomSyncEvent>(),
+            Self::PresenceChanged => Described::of::<PresenceChangedEvent>(),
             Self::ServerDraining => Described::of::<ServerDrainingEvent>(),
             Self::Error => Described::of::<ErrorEvent>(),
         }
@@ -74,6 +75,7 @@ impl RequestName {
             Self::IceCandidate => Described::of::<IceCandidateRequest<'_>>(),
             Self::SignalOffer | Self::SignalAnswer => Described::of::<SignalRequest<'_>>(),
             Self::MediaUpdate => Described::of::<MediaUpdateRequest>(),
+            Self::PresenceSubscribe => Described::of::<PresenceSubscribeRequest>(),
             Self::CallUpgrade => Described::of::<CallUpgradeRequest>(),
             Self::CallTransfer => Described::of::<CallTransferRequest>(),
             Self::CallMessage => Described::of::<CallMessageRequest>(),
@@ -97,6 +99,7 @@ impl RequestName {
             Self::IceRefresh => Described::of::<IceRefreshAnswer>(),
             Self::RoomJoin => Described::of::<RoomView>(),
             Self::RoomLeave => Described::of::<RoomLeaveAnswer>(),
+            Self::PresenceSubscribe => Described::of::<PresenceSubscribeAnswer>(),
             Self::CallRing
             | Self::IceCandidate
             | Self::SignalOffer

@@ -12,6 +12,9 @@ pub struct Grants {
     /// Who may be called: user ids in which `*` stands for any text. `None` for everyone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<Vec<String>>,
+    /// Whose presence may be seen, in the same form. `None` for those who may be called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Vec<String>>,
     /// Which rooms may be joined: room ids, likewise. `None` for every one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rooms: Option<Vec<String>>,
@@ -25,7 +28,7 @@ pub struct Grants {
 
 impl Default for Grants {
     fn default() -> Self {
-        Self { call: None, rooms: None, max_calls: None, relay: true }
+        Self { call: None, presence: None, rooms: None, max_calls: None, relay: true }
     }
 }
 
@@ -46,14 +49,19 @@ impl Grants {
         for (name, value) in fields {
             match name.as_str() {
                 "call" => {
-                    let wrong = "its `callbox.call` is not a list of user ids, in which `*` stands for \
-                                 any text";
-                    grants.call = Some(patterns(value, wrong)?);
+                    let wrong = "its `callbox.call` is not a list of user ids, in which `*` stands \
+                                 for any text";
+                    grants.call = Some(patterns(value).ok_or(wrong)?);
+                }
+                "presence" => {
+                    let wrong = "its `callbox.presence` is not a list of user ids, in which `*` \
+                                 stands for any text";
+                    grants.presence = Some(patterns(value).ok_or(wrong)?);
                 }
                 "rooms" => {
                     let wrong = "its `callbox.rooms` is not a list of room ids, in which `*` stands \
                                  for any text";
-                    grants.rooms = Some(patterns(value, wrong)?);
+                    grants.rooms = Some(patterns(value).ok_or(wrong)?);
                 }
                 "maxCalls" => {
                     let max = value.as_u64();
@@ -65,7 +73,7 @@ impl Grants {
                 }
                 _ => {
                     return Err(
-                        "its `callbox` has a field besides `call`, `rooms`, `maxCalls` and \
+                        "its `callbox` has a field besides `call`, `presence`, `rooms`, `maxCalls` and \
                                 `relay`",
                     );
                 }
@@ -76,27 +84,35 @@ impl Grants {
 
     /// Whether this user may be called.
     pub fn may_call(&self, user: &UserId) -> bool {
-        fits(self.call.as_deref(), user.as_str())
+        self.call.as_ref().is_none_or(|patterns| fits(patterns, user.as_str()))
+    }
+
+    /// Whether the presence of this user may be seen.
+    pub fn may_see(&self, user: &UserId) -> bool {
+        match &self.presence {
+            Some(patterns) => fits(patterns, user.as_str()),
+            None => self.may_call(user),
+        }
     }
 
     /// Whether this room may be joined.
     pub fn may_join(&self, room: &RoomId) -> bool {
-        fits(self.rooms.as_deref(), room.as_str())
+        self.rooms.as_ref().is_none_or(|patterns| fits(patterns, room.as_str()))
     }
 }
 
-/// Whether one of the patterns fits; where there is no list, everything does.
-fn fits(patterns: Option<&[String]>, text: &str) -> bool {
-    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, text)))
-}
-
-fn patterns(value: Value, wrong: &'static str) -> Result<Vec<String>, &'static str> {
-    let Value::Array(list) = value else { return Err(wrong) };
+/// A list of ids with stars; `None` if it is no such list.
+fn patterns(value: Value) -> Option<Vec<String>> {
+    let Value::Array(list) = value else { return None };
     let texts = list.into_iter().map(|pattern| match pattern {
-        Value::String(text) if !text.is_empty() => Ok(text),
-        _ => Err(wrong),
+        Value::String(text) if !text.is_empty() => Some(text),
+        _ => None,
     });
     texts.collect()
+}
+
+fn fits(patterns: &[String], text: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, text))
 }
 
 /// Whether a text has the parts between the stars, in their order and at their ends. The first place
@@ -179,6 +195,19 @@ mod tests {
     }
 
     #[test]
+    fn who_may_be_seen_is_who_may_be_called_unless_a_pattern_says_otherwise() {
+        let may_see = |claim: Value, user: &str| {
+            Grants::read(claim).unwrap().may_see(&UserId::new(user).unwrap())
+        };
+        assert!(may_see(json!({}), "bob"));
+        let call = json!({ "call": ["bob"] });
+        assert!(may_see(call.clone(), "bob") && !may_see(call, "carol"));
+        let both = json!({ "call": ["bob"], "presence": ["team-a:*"] });
+        assert!(may_see(both.clone(), "team-a:x") && !may_see(both, "bob"));
+        assert!(!may_see(json!({ "presence": [] }), "bob"));
+    }
+
+    #[test]
     fn which_rooms_may_be_joined_is_what_a_pattern_says() {
         let room = |name| RoomId::new(name).unwrap();
         let grants = Grants::read(json!({ "rooms": ["team-a/*"] })).unwrap();
@@ -200,6 +229,8 @@ mod tests {
             (json!({ "call": [""] }), "`callbox.call`"),
             (json!({ "rooms": "standup" }), "`callbox.rooms`"),
             (json!({ "rooms": [7] }), "`callbox.rooms`"),
+            (json!({ "presence": ["bob", ""] }), "`callbox.presence`"),
+            (json!({ "presence": true }), "`callbox.presence`"),
             (json!({ "maxCalls": -1 }), "`callbox.maxCalls`"),
             (json!({ "maxCalls": 1.5 }), "`callbox.maxCalls`"),
             (json!({ "maxCalls": "1" }), "`callbox.maxCalls`"),

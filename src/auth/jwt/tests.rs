@@ -103,7 +103,7 @@ fn what_is_minted_is_accepted() {
     assert_eq!(verifier.verify(&token, now()), Ok(identity()));
     let call = Some(vec!["bob".into(), "team-a:*".into()]);
     let rooms = Some(vec!["team-a/*".into()]);
-    let grants = Grants { call, rooms, max_calls: Some(2), relay: false };
+    let grants = Grants { call, presence: None, rooms, max_calls: Some(2), relay: false };
     let bearer = Identity { grants, ..identity() };
     assert_eq!(verifier.verify(&minter.mint(&bearer, now()), now()), Ok(bearer));
 }
@@ -113,8 +113,10 @@ fn a_claim_that_is_not_understood_says_which() {
     let mut claims = alice();
     claims["callbox"] = json!({ "call": ["bob"], "relay": false });
     let grants = shared().verify(&hs256(&claims), now()).unwrap().grants;
-    let call = Some(vec!["bob".into()]);
-    assert_eq!(grants, Grants { call, rooms: None, max_calls: None, relay: false });
+    assert_eq!(
+        grants,
+        Grants { call: Some(vec!["bob".into()]), relay: false, ..Grants::default() }
+    );
     claims["callbox"] = json!({ "maxCalls": "two" });
     let refused = shared().verify(&hs256(&claims), now()).unwrap_err();
     assert!(refused.to_string().contains("`callbox.maxCalls`"), "{refused}");

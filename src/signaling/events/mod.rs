@@ -6,6 +6,7 @@
 mod calls;
 mod ice;
 mod in_call;
+mod presence;
 mod relayed;
 mod rooms;
 mod sessions;
@@ -19,6 +20,7 @@ pub(super) use calls::{
 pub(super) use ice::IceServersEvent;
 pub use ice::{IceServer, RelayAccess};
 pub(super) use in_call::{CallUpgradeEvent, CallUpgradedEvent, MediaUpdatedEvent};
+pub(super) use presence::PresenceChangedEvent;
 pub(super) use relayed::{
     CallMessageEvent, IceCandidate, IceCandidateEvent, Sdp, SignalAnswerEvent, SignalOfferEvent,
 };
@@ -63,6 +65,7 @@ payloads! {
     RoomJoined = RoomJoinedEvent,
     RoomLeft = RoomLeftEvent,
     RoomSync = RoomSyncEvent,
+    PresenceChanged = PresenceChangedEvent,
     ServerDraining = ServerDrainingEvent,
     Error = ErrorEvent,
 }

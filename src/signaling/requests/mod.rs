@@ -11,6 +11,7 @@ mod initiate;
 mod media_update;
 mod message;
 mod offer;
+mod presence;
 mod reconnecting;
 mod refresh;
 mod reject;
@@ -28,6 +29,7 @@ pub(super) use initiate::CallInitiateRequest;
 pub(super) use media_update::MediaUpdateRequest;
 pub(super) use message::CallMessageRequest;
 pub(super) use offer::SignalRequest;
+pub(super) use presence::PresenceSubscribeRequest;
 pub use refresh::AuthRefreshRequest;
 pub(super) use report::CallStatsRequest;
 pub(super) use room_join::RoomJoinRequest;
@@ -226,6 +228,7 @@ impl Hub {
             RequestName::IceRefresh => answered(ice_refresh::apply(self, now, sender, &data)),
             RequestName::RoomJoin => answered(room_join::apply(self, now, sender, &data)),
             RequestName::RoomLeave => answered(room_leave::apply(self, now, sender, &data)),
+            RequestName::PresenceSubscribe => answered(presence::apply(self, sender, &data)),
         }
     }
 

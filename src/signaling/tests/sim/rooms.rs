@@ -77,13 +77,14 @@ impl Sim {
     /// Somebody comes into a room, or does what one does there.
     pub(super) fn in_room(&mut self) -> Option<(SessionId, RequestName, Value)> {
         use RequestName::*;
-        let views: Vec<_> = self.views.keys().filter(|(id, _)| self.is_here(*id)).collect();
+        let views: Vec<_> = self.in_view.keys().filter(|(id, _)| self.is_here(*id)).collect();
         let member = views.choose(&mut self.rng).map(|place| **place);
         let Some((session, call)) = member.filter(|_| self.rng.random_bool(0.7)) else {
             let name = if self.crowded { NAMES[0] } else { NAMES.choose(&mut self.rng).unwrap() };
             let mut session = self.any_session()?;
             if self.crowded {
-                let outside = |id: &&SessionId| self.views.keys().all(|(member, _)| member != *id);
+                let outside =
+                    |id: &&SessionId| self.in_view.keys().all(|(member, _)| member != *id);
                 let all = self.sessions.keys().filter(|id| self.is_here(**id)).filter(outside);
                 session = all.copied().collect::<Vec<_>>().choose(&mut self.rng).copied()?;
             }
@@ -111,7 +112,7 @@ impl Sim {
         }
         let mut data = json!({ "roomId": self.rooms[&call].name });
         // Mostly somebody who is there, now and then somebody who was.
-        let there: Vec<_> = self.views[&(session, call)].others.keys().copied().collect();
+        let there: Vec<_> = self.in_view[&(session, call)].others.keys().copied().collect();
         let ever: Vec<_> = self.rooms.values().flat_map(|room| room.ever.keys()).copied().collect();
         let to = if self.rng.random_bool(0.9) { there } else { ever };
         if let Some(to) = to.choose(&mut self.rng) {
@@ -145,11 +146,11 @@ impl Sim {
         let room = self.rooms.get_mut(&call).expect("a room that was never begun");
         assert_eq!(room.name, name);
         assert!(!room.ended || event == "room:leave", "it was done in a room that is over");
-        let me = self.views.get(&(session, call)).expect("a stranger got through").me;
+        let me = self.in_view.get(&(session, call)).expect("a stranger got through").me;
         match event {
             "room:leave" => {
                 assert_eq!(id(answer), me);
-                self.views.remove(&(session, call));
+                self.in_view.remove(&(session, call));
             }
             "ice:candidate" => self.candidates_taken += 1,
             "signal:offer" => {
@@ -165,7 +166,7 @@ impl Sim {
 
     fn joined(&mut self, session: SessionId, call: CallId, name: &str, answer: &Value) {
         let (seat, view) = (self.sessions[&session].clone(), View::of(answer));
-        if let Some(before) = self.views.insert((session, call), View::of(answer)) {
+        if let Some(before) = self.in_view.insert((session, call), View::of(answer)) {
             assert_eq!(before.me, view.me, "one device is two participants");
             return;
         }
@@ -225,16 +226,16 @@ impl Sim {
                     assert!(room.announced.contains(&(user.clone(), address(number))));
                 }
             }
-            assert!(self.views.insert((session, call), view).is_none(), "told what it knew");
+            assert!(self.in_view.insert((session, call), view).is_none(), "told what it knew");
             self.check_ice(session, data);
             return;
         }
-        let view = self.views.get_mut(&(session, call)).expect("a stranger heard of a room");
+        let view = self.in_view.get_mut(&(session, call)).expect("a stranger heard of a room");
         assert_eq!(room.ever.get(&view.me), Some(seat));
         match name {
             "call:ended" => {
                 assert!(data["reason"].is_string());
-                self.views.remove(&(session, call));
+                self.in_view.remove(&(session, call));
             }
             "room:joined" => {
                 let participant = &data["participant"];
@@ -304,8 +305,8 @@ impl Sim {
     /// After each input: everyone who is connected sees the room as it is, and nobody else sees it.
     pub(super) fn check_rooms(&mut self) {
         let sessions = &self.sessions;
-        self.views.retain(|(session, _), _| sessions.contains_key(session));
-        for ((session, call), view) in &self.views {
+        self.in_view.retain(|(session, _), _| sessions.contains_key(session));
+        for ((session, call), view) in &self.in_view {
             if !self.is_here(*session) {
                 continue;
             }
@@ -316,7 +317,8 @@ impl Sim {
             assert_eq!(view.others, truth.collect(), "{session} sees another room");
         }
         for room in self.hub.rooms.iter() {
-            let seen = room.sessions().all(|session| self.views.contains_key(&(session, room.id)));
+            let seen =
+                room.sessions().all(|session| self.in_view.contains_key(&(session, room.id)));
             assert!(seen, "a participant was never told");
             let users = room.participants.values().map(|occupant| occupant.party.user.clone());
             assert_eq!(

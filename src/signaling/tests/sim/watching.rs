@@ -123,6 +123,7 @@ impl Sim {
         self.check_tokens();
         self.check_calls();
         self.check_rooms();
+        self.check_views();
         check(&self.hub, self.now);
     }
 
