@@ -161,3 +161,22 @@ fn no_more_calls_come_back_than_there_may_be() {
     assert_eq!(world.hub.stats().calls.total(), 2);
     world.assert_nothing_is_left();
 }
+
+#[test]
+fn media_that_did_not_flow_yet_after_a_transfer_is_not_taken_to_flow() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    let phone = world.open("alice", "phone");
+    world.call(alice, "bob");
+    world.ok(bob, "call:accept", json!({}));
+    world.ok(bob, "call:connected", json!({}));
+    world.ok(alice, "call:transfer", json!({ "deviceId": "phone" }));
+    world.ok(phone, "call:accept", json!({}));
+    world.restart(ms(1000));
+    let (phone, bob) = (world.open("alice", "phone"), world.open("bob", "phone"));
+    assert_eq!(world.states(bob), ["reconnecting"]);
+    world.ok(phone, "call:connected", json!({}));
+    assert_eq!(world.states(bob), ["connected"]);
+    world.ok(bob, "call:end", json!({}));
+    world.assert_nothing_is_left();
+}
