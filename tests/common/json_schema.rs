@@ -21,7 +21,19 @@ impl Schemas<'_> {
         let wrong = |what: &str| Err(format!("{at}: {what}, but it is {value}"));
         for (keyword, rule) in schema.as_object().expect("a schema is an object") {
             match keyword.as_str() {
-                "description" | "title" | "format" | "required" | "additionalProperties" => {}
+                "description" | "title" | "required" | "additionalProperties" => {}
+                "format" => {
+                    let is = |check: fn(&str) -> bool| value.as_str().is_none_or(check);
+                    let fits = match rule.as_str().unwrap_or_default() {
+                        "int32" | "int64" | "double" => true,
+                        "ulid" => is(is_ulid),
+                        "date-time" => is(|text| text.len() == 24 && text.ends_with('Z')),
+                        other => panic!("{at}: the format {other} is not known here"),
+                    };
+                    if !fits {
+                        return wrong(&format!("must be a {rule}"));
+                    }
+                }
                 "$ref" => {
                     let name = rule.as_str().and_then(|r| r.strip_prefix("#/components/schemas/"));
                     let name = name.unwrap_or_else(|| panic!("{at} refers to {rule}"));
@@ -116,6 +128,12 @@ impl Schemas<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// 26 characters of Crockford's base 32, which has no I, L, O and U.
+fn is_ulid(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_digit() || c.is_ascii_uppercase() && !"ILOU".contains(c);
+    text.len() == 26 && text.chars().all(allowed)
 }
 
 fn is_of(value: &Value, name: &str) -> bool {

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
+use super::schemas;
 use crate::signaling::{
     CallState, CloseReason, EndReason, ErrorCode, EventName, RequestName, Word,
 };
@@ -49,4 +52,31 @@ fn every_event_has_an_example_that_parses() {
                 .unwrap_or_else(|error| panic!("{error}: {line}"));
         }
     }
+}
+
+/// The examples under the heading of a request or an event are what the types say.
+#[test]
+fn every_example_is_as_the_types_say() {
+    let mut checked = 0;
+    for (section, asked) in [("What the client asks", true), ("What the server tells", false)] {
+        let (_, section) = PROTOCOL.split_once(&format!("## {section}\n")).expect("the section");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        for topic in section.split("\n### `").skip(1) {
+            let (name, topic) = topic.split_once('`').expect("the end of the name");
+            let blocks = topic.split("```json\n").skip(1).filter_map(|b| b.split("```").next());
+            for example in blocks.flat_map(|block| block.split("\n\n")) {
+                let example: Value = serde_json::from_str(example).expect("it is JSON");
+                match &example {
+                    example if example["ok"].is_boolean() => schemas::check_answer(name, example),
+                    // What the other side gets, under the heading of what this side sends.
+                    example if !asked || example["from"].is_string() => {
+                        schemas::check_event(name, example);
+                    }
+                    example => schemas::check_request(name, example),
+                }
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 30, "{checked}");
 }

@@ -12,6 +12,7 @@ use crate::signaling::{Described, EventName, RequestError, RequestName, SessionW
 struct Documented {
     schemas: Map<String, Value>,
     events: BTreeMap<&'static str, Value>,
+    requests: BTreeMap<&'static str, Value>,
     answers: BTreeMap<&'static str, Value>,
     welcome: Value,
     refusal: Value,
@@ -26,6 +27,10 @@ static DOCUMENTED: LazyLock<Documented> = LazyLock::new(|| {
     };
     Documented {
         events: EventName::ALL.iter().map(|name| (name.as_str(), add(name.payload()))).collect(),
+        requests: RequestName::ALL
+            .iter()
+            .map(|name| (name.as_str(), add(name.payload())))
+            .collect(),
         answers: RequestName::ALL.iter().map(|name| (name.as_str(), add(name.answer()))).collect(),
         welcome: add(Described::of::<SessionWelcome>()),
         refusal: add(Described::of::<RequestError>()),
@@ -48,6 +53,13 @@ pub fn check_welcome(data: &Value) {
     check("session:welcome", &DOCUMENTED.welcome, data);
 }
 
+/// Checks the payload of a request, one of the document's.
+pub fn check_request(name: &str, data: &Value) {
+    let mut data = data.clone();
+    data.as_object_mut().expect("a payload is an object").remove("msgId");
+    check(name, &DOCUMENTED.requests[name], &data);
+}
+
 /// Checks the answer to a request.
 pub fn check_answer(request: &str, answer: &Value) {
     let mut answer = answer.clone();
@@ -64,10 +76,16 @@ pub fn check_answer(request: &str, answer: &Value) {
 
 #[test]
 fn what_is_not_documented_is_found() {
-    let good = json!({ "callId": "x", "calleeId": "bob", "deviceId": "phone" });
+    let good =
+        json!({ "callId": "01JNVH0A7GQ2W5E8R1T4Y6V9PB", "calleeId": "bob", "deviceId": "phone" });
     check_event("call:accepted", &good);
     let schema = &DOCUMENTED.events["call:accepted"];
-    for (field, value) in [("deviceId", json!(7)), ("calleeId", json!("")), ("more", json!(true))] {
+    for (field, value) in [
+        ("deviceId", json!(7)),
+        ("calleeId", json!("")),
+        ("more", json!(true)),
+        ("callId", json!("x")),
+    ] {
         let mut bad = good.clone();
         bad[field] = value;
         Schemas(&DOCUMENTED.schemas).check(schema, &bad).unwrap_err();
