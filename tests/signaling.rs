@@ -184,3 +184,27 @@ async fn a_relayed_call_shows_its_bytes() {
     let record: Value = serde_json::from_slice(&std::fs::read(records).unwrap()).unwrap();
     assert_eq!((&record["reason"], &record["relay"]), (&json!("hangup"), &expected));
 }
+
+/// Who watches on one front hears of who comes and calls on the other.
+#[tokio::test]
+async fn presence_is_heard_on_both_fronts() {
+    let server = Server::start();
+    let mut alice = Side::websocket(&server, "alice").await;
+    let mut bob = Side::socketio(&server, "bob").await;
+    for (watcher, user) in [(&mut alice, "dave"), (&mut bob, "carol")] {
+        let answer = watcher.request("presence:subscribe", json!({ "userIds": [user] })).await;
+        assert_eq!(answer["presence"], json!([{ "userId": user, "status": "offline" }]));
+    }
+    let mut carol = Side::websocket(&server, "carol").await;
+    let dave = Side::socketio(&server, "dave").await;
+    let changed = |user, status| json!({ "userId": user, "status": status });
+    assert_eq!(alice.hears("presence:changed").await, changed("dave", "online"));
+    assert_eq!(bob.hears("presence:changed").await, changed("carol", "online"));
+    carol.request("call:initiate", json!({ "targetUserId": "dave", "callType": "audio" })).await;
+    assert_eq!(alice.hears("presence:changed").await, changed("dave", "busy"));
+    assert_eq!(bob.hears("presence:changed").await, changed("carol", "busy"));
+    assert_eq!(server.metric("callbox_presence_subscriptions"), 2.0);
+    drop(dave);
+    // It cannot come back to its session.
+    assert_eq!(alice.hears("presence:changed").await, changed("dave", "offline"));
+}

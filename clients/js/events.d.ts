@@ -51,6 +51,8 @@ export interface Requests {
   'call:stats': { request: CallStatsRequest; answer: CallAnswer };
   /** Fresh relay credentials. */
   'ice:refresh': { request: CallRequest; answer: IceRefreshAnswer };
+  /** See whether these users can be called, from now on. */
+  'presence:subscribe': { request: PresenceSubscribeRequest; answer: PresenceSubscribeAnswer };
 }
 
 /** What the server tells, and what comes with it. */
@@ -93,6 +95,8 @@ export interface Events {
   'call:message': CallMessageEvent;
   /** Fresh relay credentials. */
   'ice:servers': IceServersEvent;
+  /** A user can be called, or cannot any more. */
+  'presence:changed': PresenceChangedEvent;
   /** The server stops; when to come back. */
   'server:draining': ServerDrainingEvent;
   /** An event that wanted no answer was refused, or, over Socket.IO, why the connection is closed. */
@@ -645,6 +649,35 @@ export interface Participant {
   media?: Media;
   /** How it says that the call goes. */
   stats?: CallStats;
+}
+
+/** Whether a user can be called. */
+export interface PresenceChangedEvent {
+  /** Who. */
+  userId: UserId;
+  /** Whether they can. */
+  status: PresenceStatus;
+}
+
+/**
+ * Whether a user can be called.
+ *
+ * - `online`: At least one device is connected, or may yet resume its session.
+ * - `busy`: The same, and the user is in as many calls as the user may be in.
+ * - `offline`: No device is connected.
+ */
+export type PresenceStatus = 'online' | 'busy' | 'offline';
+
+/** Whether each of the users can be called now. */
+export interface PresenceSubscribeAnswer {
+  /** Each user once. */
+  presence: Array<PresenceChangedEvent>;
+}
+
+/** See whether users can be called, from now on. */
+export interface PresenceSubscribeRequest {
+  /** Whom: up to 256, in place of those before. */
+  userIds: Array<UserId>;
 }
 
 /** A refusal: the code for the program, the message for a person. */

@@ -29,6 +29,11 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "PATTERN", value_parser = NonEmptyStringValueParser::new())]
     call: Vec<String>,
 
+    /// Whose presence may be seen, in the same form; may be given more than once. Its
+    /// `callbox.presence`; those who may be called, if it is not given.
+    #[arg(long, value_name = "PATTERN", value_parser = NonEmptyStringValueParser::new())]
+    presence: Vec<String>,
+
     /// In how many live calls the user may be: its `callbox.maxCalls`.
     #[arg(long, value_name = "NUMBER")]
     max_calls: Option<u64>,
@@ -61,6 +66,7 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
         expires: now.unix_secs().saturating_add(args.ttl.0.as_secs()),
         grants: Grants {
             call: Some(args.call.clone()).filter(|patterns| !patterns.is_empty()),
+            presence: Some(args.presence.clone()).filter(|patterns| !patterns.is_empty()),
             max_calls: args.max_calls,
             relay: !args.no_relay,
         },

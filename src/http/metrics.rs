@@ -236,6 +236,11 @@ impl Numbers {
             "Users in a session or a call now.",
             one(hub.users as u64),
         )?;
+        families.gauge(
+            "callbox_presence_subscriptions",
+            "Users whose presence a session hears of, over all sessions, now.",
+            one(hub.watches as u64),
+        )?;
         families.counter(
             "callbox_sessions_opened",
             "Signaling sessions opened.",

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{CallState, CallType, EndReason, IceServer, Timestamp};
+use super::{CallState, CallType, EndReason, IceServer, Timestamp, events::PresenceChangedEvent};
 use crate::{auth::TurnCredentials, ids::CallId};
 
 /// The call that the request was about.
@@ -96,6 +96,14 @@ pub(super) struct IceRefreshAnswer {
     pub turn_credentials: Option<TurnCredentials>,
     /// Until when the credentials open allocations.
     pub expires_at: Timestamp,
+}
+
+/// Whether each of the users can be called now.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PresenceSubscribeAnswer {
+    /// Each user once.
+    pub presence: Vec<PresenceChangedEvent>,
 }
 
 /// The session goes on with the token.

@@ -107,6 +107,7 @@ impl Hub {
     /// Takes in one thing that happened. What was due before it happens first.
     pub fn handle(&mut self, now: Now, input: Input) {
         self.handle_timeout(now);
+        self.tell_presence();
         match input {
             Input::Open { session, identity, device, resume } => {
                 self.open(now, session, identity, device, resume);
@@ -163,6 +164,9 @@ impl Hub {
 
     /// Takes out the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outbox.len() == 0 {
+            self.tell_presence();
+        }
         self.outbox.pop()
     }
 
@@ -210,6 +214,7 @@ impl Hub {
             calls: self.calls.by_state().clone(),
             ended_calls: self.ended.len(),
             timers: self.timers.len(),
+            watches: self.users.watches.len(),
             journal_candidates: journals().map(|journal| journal.len()).sum(),
             journal_bytes: journals().map(|journal| journal.bytes()).sum(),
             remembered_bytes: journals().map(|journal| journal.relayed_bytes()).sum(),

@@ -19,6 +19,7 @@
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `reports` | each step of a call, for records and webhooks |
 //! | `transfer` | a side goes on with a call on another device |
+//! | `presence` | who hears whether a user can be called |
 //! | `held` | calls that reach no device |
 //! | `saved` | live calls, handed to the server that is started in this one's place |
 //! | `call/` | one call: its state machine, its journals, its record |
@@ -39,6 +40,7 @@ mod io;
 mod named;
 mod operators;
 mod outbox;
+mod presence;
 mod rate;
 mod relaying;
 mod replay;
@@ -72,4 +74,4 @@ pub use saved::SavedCalls;
 pub use schema::Described;
 pub use stats::{Counters, Stats};
 pub use weight::weigh;
-pub use words::{CallType, EndReason, EventName, RequestName, Tally, Word};
+pub use words::{CallType, EndReason, EventName, PresenceStatus, RequestName, Tally, Word};

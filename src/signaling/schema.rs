@@ -49,6 +49,7 @@ impl EventName {
             Self::CallUpgraded => Described::of::<CallUpgradedEvent>(),
             Self::CallMessage => Described::of::<CallMessageEvent>(),
             Self::IceServers => Described::of::<IceServersEvent>(),
+            Self::PresenceChanged => Described::of::<PresenceChangedEvent>(),
             Self::ServerDraining => Described::of::<ServerDrainingEvent>(),
             Self::Error => Described::of::<ErrorEvent>(),
         }
@@ -71,6 +72,7 @@ impl RequestName {
             Self::IceCandidate => Described::of::<IceCandidateRequest<'_>>(),
             Self::SignalOffer | Self::SignalAnswer => Described::of::<SignalRequest<'_>>(),
             Self::MediaUpdate => Described::of::<MediaUpdateRequest>(),
+            Self::PresenceSubscribe => Described::of::<PresenceSubscribeRequest>(),
             Self::CallUpgrade => Described::of::<CallUpgradeRequest>(),
             Self::CallTransfer => Described::of::<CallTransferRequest>(),
             Self::CallMessage => Described::of::<CallMessageRequest>(),
@@ -90,6 +92,7 @@ impl RequestName {
             Self::CallUpgrade => Described::of::<CallUpgradeAnswer>(),
             Self::CallTransfer => Described::of::<CallTransferAnswer>(),
             Self::IceRefresh => Described::of::<IceRefreshAnswer>(),
+            Self::PresenceSubscribe => Described::of::<PresenceSubscribeAnswer>(),
             Self::CallRing
             | Self::IceCandidate
             | Self::SignalOffer

@@ -222,6 +222,7 @@ impl Hub {
     /// Takes a session out of the tables; its calls are not told.
     fn forget_session(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(&id)?;
+        self.users.watches.forget(id);
         self.outbox.close(id);
         self.timers.clear(session.token_check, Timer::Token(id));
         if let Some(at) = session.away_until {

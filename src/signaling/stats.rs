@@ -17,6 +17,8 @@ pub struct Stats {
     pub calls: Tally<CallState>,
     /// Calls that are over and still shown.
     pub ended_calls: usize,
+    /// Users whose presence a session hears of, over all sessions, now.
+    pub watches: usize,
     /// Timers running now.
     pub timers: usize,
     /// Candidates kept in journals now.

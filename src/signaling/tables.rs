@@ -9,6 +9,7 @@ use super::{
     CallRecord, CallState, ErrorCode, RequestError, Tally,
     answered::Answered,
     call::{Call, RelayMeter, Step},
+    presence::Watches,
     rate::{Bucket, EventLimit},
 };
 use crate::{
@@ -51,19 +52,23 @@ pub(super) struct User {
 
 /// The users; an entry lasts as long as it says anything.
 #[derive(Debug, Default)]
-pub(super) struct Users(BTreeMap<UserId, User>);
+pub(super) struct Users {
+    entries: BTreeMap<UserId, User>,
+    /// Who hears of changes.
+    pub watches: Watches,
+}
 
 impl Users {
     pub fn get(&self, user: &UserId) -> Option<&User> {
-        self.0.get(user)
+        self.entries.get(user)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&UserId, &User)> {
-        self.0.iter()
+        self.entries.iter()
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
     /// Live calls of the user. A copy, since they change as they are gone through; a user has few.
@@ -73,10 +78,11 @@ impl Users {
 
     /// Changes a user's entry; it is made if there is none, and removed if it says nothing.
     pub fn update(&mut self, user: &UserId, change: impl FnOnce(&mut User)) {
-        let entry = self.0.entry(user.clone()).or_default();
+        self.watches.touch(user);
+        let entry = self.entries.entry(user.clone()).or_default();
         change(entry);
         if entry.devices.is_empty() && entry.calls.is_empty() {
-            self.0.remove(user);
+            self.entries.remove(user);
         }
     }
 }

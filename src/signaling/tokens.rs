@@ -25,6 +25,9 @@ impl Hub {
         session.expires = identity.expires;
         session.name = identity.name;
         session.grants = identity.grants;
+        self.users.watches.restrict(id, &session.grants);
+        // It may say another `maxCalls`.
+        self.users.watches.touch(&session.user);
         self.timers.clear(session.token_check, Timer::Token(id));
         self.check_token(now, id);
     }

@@ -118,6 +118,8 @@ words! {
         CallStats = "call:stats",
         /// Fresh relay credentials.
         IceRefresh = "ice:refresh",
+        /// See whether these users can be called, from now on.
+        PresenceSubscribe = "presence:subscribe",
     }
 }
 
@@ -160,10 +162,24 @@ words! {
         CallMessage = "call:message",
         /// Fresh relay credentials.
         IceServers = "ice:servers",
+        /// A user can be called, or cannot any more.
+        PresenceChanged = "presence:changed",
         /// The server stops; when to come back.
         ServerDraining = "server:draining",
         /// An event that wanted no answer was refused, or, over Socket.IO, why the connection is closed.
         Error = "error",
+    }
+}
+
+words! {
+    /// Whether a user can be called.
+    pub enum PresenceStatus {
+        /// At least one device is connected, or may yet resume its session.
+        Online = "online",
+        /// The same, and the user is in as many calls as the user may be in.
+        Busy = "busy",
+        /// No device is connected.
+        Offline = "offline",
     }
 }
 

@@ -12,6 +12,9 @@ pub struct Grants {
     /// Who may be called: user ids in which `*` stands for any text. `None` for everyone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<Vec<String>>,
+    /// Whose presence may be seen, in the same form. `None` for those who may be called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Vec<String>>,
     /// In how many live calls the user may be. `None` for as many as anyone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_calls: Option<u64>,
@@ -22,7 +25,7 @@ pub struct Grants {
 
 impl Default for Grants {
     fn default() -> Self {
-        Self { call: None, max_calls: None, relay: true }
+        Self { call: None, presence: None, max_calls: None, relay: true }
     }
 }
 
@@ -42,7 +45,16 @@ impl Grants {
         let mut grants = Self::default();
         for (name, value) in fields {
             match name.as_str() {
-                "call" => grants.call = Some(patterns(value)?),
+                "call" => {
+                    let wrong = "its `callbox.call` is not a list of user ids, in which `*` stands \
+                                 for any text";
+                    grants.call = Some(patterns(value).ok_or(wrong)?);
+                }
+                "presence" => {
+                    let wrong = "its `callbox.presence` is not a list of user ids, in which `*` \
+                                 stands for any text";
+                    grants.presence = Some(patterns(value).ok_or(wrong)?);
+                }
                 "maxCalls" => {
                     let max = value.as_u64();
                     grants.max_calls =
@@ -52,7 +64,10 @@ impl Grants {
                     grants.relay = value.as_bool().ok_or("its `callbox.relay` is not a boolean")?;
                 }
                 _ => {
-                    return Err("its `callbox` has a field besides `call`, `maxCalls` and `relay`");
+                    return Err(
+                        "its `callbox` has a field besides `call`, `presence`, `maxCalls` and \
+                                `relay`",
+                    );
                 }
             }
         }
@@ -61,19 +76,27 @@ impl Grants {
 
     /// Whether this user may be called.
     pub fn may_call(&self, user: &UserId) -> bool {
-        let fits = |pattern: &String| matches(pattern, user.as_str());
-        self.call.as_ref().is_none_or(|patterns| patterns.iter().any(fits))
+        self.call.as_ref().is_none_or(|patterns| fits(patterns, user))
+    }
+
+    /// Whether the presence of this user may be seen.
+    pub fn may_see(&self, user: &UserId) -> bool {
+        self.presence.as_ref().map_or_else(|| self.may_call(user), |patterns| fits(patterns, user))
     }
 }
 
-fn patterns(value: Value) -> Result<Vec<String>, &'static str> {
-    let wrong = "its `callbox.call` is not a list of user ids, in which `*` stands for any text";
-    let Value::Array(list) = value else { return Err(wrong) };
+/// A list of user ids with stars; `None` if it is no such list.
+fn patterns(value: Value) -> Option<Vec<String>> {
+    let Value::Array(list) = value else { return None };
     let texts = list.into_iter().map(|pattern| match pattern {
-        Value::String(text) if !text.is_empty() => Ok(text),
-        _ => Err(wrong),
+        Value::String(text) if !text.is_empty() => Some(text),
+        _ => None,
     });
     texts.collect()
+}
+
+fn fits(patterns: &[String], user: &UserId) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, user.as_str()))
 }
 
 /// Whether a text has the parts between the stars, in their order and at their ends. The first place
@@ -156,6 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn who_may_be_seen_is_who_may_be_called_unless_a_pattern_says_otherwise() {
+        let may_see = |claim: Value, user: &str| {
+            Grants::read(claim).unwrap().may_see(&UserId::new(user).unwrap())
+        };
+        assert!(may_see(json!({}), "bob"));
+        let call = json!({ "call": ["bob"] });
+        assert!(may_see(call.clone(), "bob") && !may_see(call, "carol"));
+        let both = json!({ "call": ["bob"], "presence": ["team-a:*"] });
+        assert!(may_see(both.clone(), "team-a:x") && !may_see(both, "bob"));
+        assert!(!may_see(json!({ "presence": [] }), "bob"));
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         assert_eq!(Grants::read(Value::Null), Ok(Grants::default()));
         assert_eq!(Grants::read(json!({})), Ok(Grants::default()));
@@ -166,6 +202,8 @@ mod tests {
             (json!({ "call": null }), "`callbox.call`"),
             (json!({ "call": ["bob", 7] }), "`callbox.call`"),
             (json!({ "call": [""] }), "`callbox.call`"),
+            (json!({ "presence": ["bob", ""] }), "`callbox.presence`"),
+            (json!({ "presence": true }), "`callbox.presence`"),
             (json!({ "maxCalls": -1 }), "`callbox.maxCalls`"),
             (json!({ "maxCalls": 1.5 }), "`callbox.maxCalls`"),
             (json!({ "maxCalls": "1" }), "`callbox.maxCalls`"),

@@ -6,6 +6,7 @@
 mod calls;
 mod ice;
 mod in_call;
+mod presence;
 mod relayed;
 mod sessions;
 
@@ -18,6 +19,7 @@ pub(super) use calls::{
 pub(super) use ice::IceServersEvent;
 pub use ice::{IceServer, RelayAccess};
 pub(super) use in_call::{CallUpgradeEvent, CallUpgradedEvent, MediaUpdatedEvent};
+pub(super) use presence::PresenceChangedEvent;
 pub(super) use relayed::{
     CallMessageEvent, IceCandidate, IceCandidateEvent, Sdp, SignalAnswerEvent, SignalOfferEvent,
 };
@@ -56,6 +58,7 @@ payloads! {
     CallUpgrade = CallUpgradeEvent,
     CallUpgraded = CallUpgradedEvent,
     IceServers = IceServersEvent,
+    PresenceChanged = PresenceChangedEvent,
     ServerDraining = ServerDrainingEvent,
     Error = ErrorEvent,
 }

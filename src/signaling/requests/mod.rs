@@ -11,6 +11,7 @@ mod initiate;
 mod media_update;
 mod message;
 mod offer;
+mod presence;
 mod reconnecting;
 mod refresh;
 mod reject;
@@ -26,6 +27,7 @@ pub(super) use initiate::CallInitiateRequest;
 pub(super) use media_update::MediaUpdateRequest;
 pub(super) use message::CallMessageRequest;
 pub(super) use offer::SignalRequest;
+pub(super) use presence::PresenceSubscribeRequest;
 pub use refresh::AuthRefreshRequest;
 pub(super) use report::CallStatsRequest;
 use serde::{Deserialize, Serialize};
@@ -213,6 +215,7 @@ impl Hub {
             RequestName::CallMessage => answered(message::apply(self, sender, data)),
             RequestName::CallStats => answered(report::apply(self, sender, &data)),
             RequestName::IceRefresh => answered(ice_refresh::apply(self, now, sender, &data)),
+            RequestName::PresenceSubscribe => answered(presence::apply(self, sender, &data)),
         }
     }
 

@@ -54,8 +54,7 @@ fn wrong_payloads_are_refused_by_the_name_of_the_field() {
 #[test]
 fn unknown_events_are_refused_and_counted() {
     let (mut world, alice, _) = World::with_alice_and_bob();
-    // Some of these are for a later day.
-    for event in ["", "call:teleport", "room:join", "presence:subscribe", "CALL:END", "error"] {
+    for event in ["", "call:teleport", "call:accepted", "presence:changed", "CALL:END", "error"] {
         world.refused(alice, event, json!({}), "unknown_event");
     }
     world.emit(alice, "message", json!([]));
@@ -68,7 +67,8 @@ fn unknown_events_are_refused_and_counted() {
 
 /// The requests that are about a call that there is.
 fn about_a_call() -> impl Iterator<Item = &'static RequestName> {
-    let others = [RequestName::CallInitiate, RequestName::AuthRefresh];
+    let others =
+        [RequestName::CallInitiate, RequestName::AuthRefresh, RequestName::PresenceSubscribe];
     RequestName::ALL.iter().filter(move |request| !others.contains(request))
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::schemas;
 use crate::signaling::{
-    CallState, CloseReason, EndReason, ErrorCode, EventName, RequestName, Word,
+    CallState, CloseReason, EndReason, ErrorCode, EventName, PresenceStatus, RequestName, Word,
 };
 
 const PROTOCOL: &str = include_str!("../../../docs/protocol.md");
@@ -31,6 +31,7 @@ fn the_document_and_the_code_have_the_same_lists() {
     assert_eq!(defined("Error codes"), words(ErrorCode::as_str));
     assert_eq!(defined("Reasons of `call:ended`"), words(EndReason::as_str));
     assert_eq!(defined("States of a call"), words(CallState::as_str));
+    assert_eq!(defined("Presence"), words(PresenceStatus::as_str));
     assert_eq!(defined("Why the server closes a connection"), words(CloseReason::as_str));
 }
 

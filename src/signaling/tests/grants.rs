@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl World {
-    fn open_with(&mut self, name: &str, device: &str, grants: Grants) -> SessionId {
+    pub(super) fn open_with(&mut self, name: &str, device: &str, grants: Grants) -> SessionId {
         let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
         let device = Some(DeviceId::new(device).unwrap());
         let identity = self.identity_with(name, grants);
@@ -22,7 +22,7 @@ impl World {
         Identity { grants, ..identity(name, self.now.unix_secs() + 86_400) }
     }
 
-    fn refresh_with(&mut self, session: SessionId, name: &str, grants: Grants) {
+    pub(super) fn refresh_with(&mut self, session: SessionId, name: &str, grants: Grants) {
         let proof = Ok(self.identity_with(name, grants));
         self.input(Input::Refresh { session, id: None, data: json!({}), proof });
     }

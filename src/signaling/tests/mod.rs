@@ -9,6 +9,7 @@ mod grants;
 mod held;
 mod in_call;
 mod lost;
+mod presence;
 mod reports;
 mod restart;
 mod resume;
@@ -24,7 +25,7 @@ mod views;
 mod json_schema;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -35,6 +36,7 @@ use serde_json::{Value, json};
 use super::{
     CallReport, CallState, CloseReason, Config, Hub, Input, Output, RequestId, Resume,
     call::{Place, Role},
+    presence::MAX_WATCHED,
 };
 use crate::{
     auth::{Grants, Identity, Secret, TurnSecrets},
@@ -279,7 +281,7 @@ fn check(hub: &Hub, now: Now) {
     let config = &hub.config;
     assert!(hub.sessions.len() <= config.max_sessions);
     let away = hub.sessions.iter().filter_map(|(id, s)| Some((s.away_until?, *id)));
-    assert_eq!(away.collect::<std::collections::BTreeSet<_>>(), hub.away);
+    assert_eq!(away.collect::<BTreeSet<_>>(), hub.away);
     assert!(hub.calls.len() <= config.max_calls);
     assert!(hub.ended.len() <= config.ended_calls);
     let unanswered = hub.ended.iter().filter(|call| call.record().started_at.is_none()).count();
@@ -302,6 +304,21 @@ fn check(hub: &Hub, now: Now) {
         }
     }
     assert_eq!(devices, hub.sessions.len());
+
+    let mut watched_by = BTreeMap::new();
+    for (session, list) in hub.users.watches.lists() {
+        let grants = &hub.sessions[&session].grants;
+        assert!(!list.is_empty() && list.len() <= MAX_WATCHED);
+        for user in list {
+            assert!(grants.may_see(user), "{user} is seen by somebody who may not");
+            watched_by.entry(user).or_insert_with(BTreeSet::new).insert(session);
+        }
+    }
+    for (user, known, by) in hub.users.watches.known() {
+        assert_eq!(known, hub.presence_of(user), "{user} changed, and nobody was told");
+        assert_eq!(watched_by.remove(user).as_ref(), Some(by));
+    }
+    assert_eq!(watched_by.len(), 0);
 
     let mut timers = hub.sessions.len() + hub.away.len() + usize::from(hub.ended.len() > 0);
     timers += hub.settling.len();

@@ -46,6 +46,9 @@ impl Sim {
             self.refreshed += 1;
             return;
         }
+        if event == "presence:subscribe" {
+            return self.watches(session, &data, answer);
+        }
         let call: CallId = answer["callId"].as_str().unwrap().parse().unwrap();
         if event == "call:initiate" && answer["glare"] != true {
             self.check_ice(session, answer);
@@ -129,6 +132,9 @@ impl Sim {
     ) {
         if name == "server:draining" {
             return;
+        }
+        if name == "presence:changed" {
+            return self.sees(session, data, late);
         }
         if name == "auth:expiring" {
             let Held { expires, told, .. } = self.tokens.get_mut(&session).expect("it has one");

@@ -59,6 +59,7 @@ impl Sim {
                 CallTransfer,
                 CallTransfer,
                 CallTransfer,
+                CallTransfer,
                 CallEnd,
             ]
             .choose(&mut self.rng),
@@ -78,7 +79,8 @@ impl Sim {
     pub(super) fn request(&mut self) {
         let chosen = match self.rng.random_range(0..100) {
             0..15 => self.any_session().map(|s| (s, RequestName::CallInitiate, None)),
-            15..75 => self.sensible(),
+            15..18 => self.any_session().map(|s| (s, RequestName::PresenceSubscribe, None)),
+            18..75 => self.sensible(),
             _ => self.senseless(),
         };
         let Some((session, request, call)) = chosen else { return };
@@ -116,6 +118,7 @@ impl Sim {
                 let any = if self.rng.random_bool(0.2) { &DEVICES } else { others.as_slice() };
                 data["deviceId"] = json!(any.choose(&mut self.rng).unwrap_or(&"nowhere"));
             }
+            RequestName::PresenceSubscribe => data["userIds"] = self.any_list(),
             RequestName::CallMessage => data["data"] = json!(self.number),
             _ => {}
         }

@@ -29,11 +29,15 @@ impl Held {
 impl Sim {
     /// What a token lets its bearer do, mostly everything.
     pub(super) fn any_grants(&mut self) -> Grants {
-        let lists: [&[&str]; 3] = [&[], &["alice", "bob"], &["*a*"]];
-        let call = lists.choose(&mut self.rng).unwrap();
-        let call = call.iter().map(|pattern| (*pattern).to_owned()).collect();
+        let mut patterns = || {
+            let lists: [&[&str]; 3] = [&[], &["alice", "bob"], &["*a*"]];
+            let list = lists.choose(&mut self.rng).unwrap();
+            let list = list.iter().map(|pattern| (*pattern).to_owned()).collect();
+            self.rng.random_bool(0.1).then_some(list)
+        };
         Grants {
-            call: self.rng.random_bool(0.1).then_some(call),
+            call: patterns(),
+            presence: patterns(),
             max_calls: self.rng.random_bool(0.1).then(|| self.rng.random_range(0..=3)),
             relay: self.rng.random_bool(0.8),
         }
@@ -65,6 +69,9 @@ impl Sim {
     pub(super) fn hold(&mut self, session: SessionId, mut held: Held) {
         let before = &self.tokens[&session];
         held.told = before.told && before.expires == held.expires;
+        if let Some(view) = self.views.get_mut(&session) {
+            view.retain(|user, _| held.grants.may_see(user));
+        }
         self.tokens.insert(session, held);
     }
 

@@ -111,6 +111,7 @@ impl Sim {
         self.tokens.retain(|id, _| sessions.contains_key(id));
         self.check_tokens();
         self.check_calls();
+        self.check_views();
         check(&self.hub, self.now);
     }
 
