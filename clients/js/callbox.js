@@ -459,8 +459,15 @@ class Peer extends Emitter {
 
   // -- What it sends --
 
+  /** Where something of its kind was sent before, or only comes, it is sent: descriptions do not grow. */
   add(track, stream) {
-    this.#senders.set(track, this.#pc.addTrack(track, stream));
+    const used = [...this.#senders.values()];
+    const idle = this.#pc.getTransceivers().find(({ sender, receiver }) => receiver.track.kind === track.kind && !used.includes(sender));
+    if (!idle) return void this.#senders.set(track, this.#pc.addTrack(track, stream));
+    idle.sender.setStreams(stream);
+    idle.direction = 'sendrecv';
+    this.#senders.set(track, idle.sender);
+    this.sends(track, true);
   }
 
   remove(track) {
