@@ -107,7 +107,8 @@ mod tests {
             max_message: 1000,
             max_connections: 1,
             max_connections_per_address: 1,
-            dev: None,
+            minter: None,
+            dev: false,
         };
         let wiring = Wiring {
             hub: Hub::new(signaling::Config::default(), [7; 32]),

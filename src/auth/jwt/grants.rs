@@ -1,25 +1,30 @@
 //! What a token lets its bearer do: the `callbox` claim.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::ids::{RoomId, UserId};
 
 /// What the bearer of a token may do. The default is everything.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grants {
-    /// Who may be called: user ids in which `*` stands for any text. `None` for everyone.
+    /// Who may be called: user ids in which `*` stands for any text. Everyone, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub call: Option<Vec<String>>,
-    /// Whose presence may be seen, in the same form. `None` for those who may be called.
+    /// Whose presence may be seen, in the same form. Of those who may be called, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub presence: Option<Vec<String>>,
-    /// Which rooms may be joined: room ids, likewise. `None` for every one.
+    /// Which rooms may be joined: room ids, likewise. Every one, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub rooms: Option<Vec<String>>,
-    /// In how many live calls the user may be. `None` for as many as anyone.
+    /// In how many live calls the user may be. As many as anyone, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub max_calls: Option<u64>,
     /// Whether there are relay credentials.
     #[serde(skip_serializing_if = "is_true")]
@@ -29,6 +34,13 @@ pub struct Grants {
 impl Default for Grants {
     fn default() -> Self {
         Self { call: None, presence: None, rooms: None, max_calls: None, relay: true }
+    }
+}
+
+/// By the rules of [`Grants::read`].
+impl<'de> Deserialize<'de> for Grants {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(Value::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 

@@ -137,7 +137,9 @@ impl Hub {
             return self.close(now, session, CloseReason::RateLimited);
         }
 
-        let name = match request.map(|request| MessageId::read(&sender.device, request, &data)) {
+        // Asked twice, it does no harm, and its answer is long and soon out of date.
+        let named = request.filter(|request| *request != RequestName::PresenceSubscribe);
+        let name = match named.map(|request| MessageId::read(&sender.device, request, &data)) {
             Some(Ok(name)) => name,
             Some(Err(error)) => return self.refuse(session, id, event, &error),
             None => None,
