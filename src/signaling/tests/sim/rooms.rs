@@ -31,6 +31,11 @@ pub(super) struct WatchedRoom {
 }
 
 impl WatchedRoom {
+    /// Whether a device of the user is in it.
+    pub fn holds(&self, user: &UserId) -> bool {
+        !self.ended && self.inside.contains(user)
+    }
+
     /// How many events were relayed in it.
     pub fn relayed(&self) -> usize {
         self.relayed.len()
