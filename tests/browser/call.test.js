@@ -117,6 +117,7 @@ it('an audio call becomes one of video when the other side agrees', async () => 
   await screenshot(bob, 'asked');
   await bob.click('#ask-no');
   await alice.waitForFunction(() => document.getElementById('notice-text').textContent.includes('without video'));
+  assert.equal(await bob.isVisible('#notice'), false, 'bob knows what he said');
   assert.equal(await alice.isVisible('#camera'), false);
   await alice.click('#upgrade');
   await bob.click('#ask-yes');

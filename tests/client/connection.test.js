@@ -78,11 +78,10 @@ describe('a connection that is cut', () => {
     socket.end();
     nextAttempt();
     const other = await welcomed({ sessionId: 's2' });
-    other.tell({ event: 'presence:changed', seq: 1, data: {} });
     other.end();
     nextAttempt();
     const third = await welcomed({ sessionId: 's2', resumed: true });
-    assert.deepEqual(third.last('session:hello').data.resume, { sessionId: 's2', seq: 1 });
+    assert.deepEqual(third.last('session:hello').data.resume, { sessionId: 's2', seq: 0 });
     box.close();
   });
 
@@ -146,6 +145,20 @@ describe('a connection that is cut', () => {
     assert.equal(box.state, 'connected', 'silence with nothing to be said is none');
     box.close();
   });
+});
+
+it('what a call has to say is said again when the server has time for it', async () => {
+  const { box, socket } = await connected();
+  const asked = box.request('ice:candidate', { candidate: null }, { patient: true });
+  const busy = { code: 'rate_limited', message: 'You send too many events.', retryAfterMs: 20 };
+  socket.tell({ re: socket.last('ice:candidate').id, data: { ok: false, error: busy } });
+  assert.equal(socket.sent.length, 2);
+  mock.timers.tick(20);
+  assert.equal(socket.sent.length, 3);
+  assert.deepEqual(socket.sent[2], socket.sent[1]);
+  socket.answer(socket.sent[2]);
+  await asked;
+  box.close();
 });
 
 describe('events', () => {
