@@ -35,6 +35,11 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "PATTERN")]
     presence: Vec<String>,
 
+    /// Which rooms may be joined, as a room id in which `*` stands for any text; may be given more than
+    /// once. Its `callbox.rooms`; every one, if it is not given.
+    #[arg(long, value_name = "PATTERN")]
+    room: Vec<String>,
+
     /// In how many live calls the user may be: its `callbox.maxCalls`.
     #[arg(long, value_name = "NUMBER")]
     max_calls: Option<u64>,
@@ -67,6 +72,7 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
         grants: Grants {
             call: Some(args.call.clone()).filter(|patterns| !patterns.is_empty()),
             presence: Some(args.presence.clone()).filter(|patterns| !patterns.is_empty()),
+            rooms: Some(args.room.clone()).filter(|patterns| !patterns.is_empty()),
             max_calls: args.max_calls,
             relay: !args.no_relay,
         },

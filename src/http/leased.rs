@@ -115,6 +115,8 @@ mod tests {
             relay_inbox: relay_events().1,
             tell_relay: TellRelay {
                 call_ended: Box::new(|_| {}),
+                came_in: Box::new(|_, _| {}),
+                went_out: Box::new(|_, _| {}),
                 peers_announced: Box::new(|_, _, _| {}),
             },
             relay_metrics: Box::new(Default::default),

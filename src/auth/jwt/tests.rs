@@ -104,7 +104,9 @@ fn what_is_minted_is_accepted() {
     let verifier = TokenVerifier::new(keys, Some("us"), Some("callbox"));
     assert_eq!(verifier.verify(&token, now()), Ok(identity()));
     let call = Some(vec!["bob".into(), "team-a:*".into()]);
-    let grants = Grants { call, presence: Some(Vec::new()), max_calls: Some(2), relay: false };
+    let rooms = Some(vec!["team-a/*".into()]);
+    let presence = Some(Vec::new());
+    let grants = Grants { call, presence, rooms, max_calls: Some(2), relay: false };
     let bearer = Identity { grants, ..identity() };
     let token = minter.mint(&wanted(&bearer), now()).unwrap().token;
     assert_eq!(verifier.verify(&token, now()), Ok(bearer));
@@ -135,6 +137,13 @@ fn what_nobody_would_take_is_not_minted() {
         (
             Wanted {
                 grants: Grants { presence: Some(vec![String::new()]), ..Grants::default() },
+                ..good.clone()
+            },
+            MintError::Pattern,
+        ),
+        (
+            Wanted {
+                grants: Grants { rooms: Some(vec![String::new()]), ..Grants::default() },
                 ..good.clone()
             },
             MintError::Pattern,
