@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{args::Target, session::Session};
 use crate::{
-    auth::{Grants, Identity, TokenMinter},
+    auth::{Grants, TokenMinter, Wanted},
     clock::Now,
     ids::UserId,
 };
@@ -31,14 +31,10 @@ impl Users {
 
     /// Signs a user in.
     pub async fn open(&self, number: usize) -> anyhow::Result<Session> {
-        let now = Now::read();
-        let bearer = Identity {
-            user: UserId::new(&self.name(number))?,
-            name: None,
-            expires: now.unix_secs() + TOKEN_TTL.as_secs(),
-            grants: Grants::default(),
-        };
-        let token = self.minter.mint(&bearer, now);
+        let user = UserId::new(&self.name(number))?;
+        let grants = Grants::default();
+        let wanted = Wanted { user, name: None, ttl: TOKEN_TTL, grants };
+        let token = self.minter.mint(&wanted, Now::read())?.token;
         Session::open(&self.target, self.from, number, &token).await
     }
 }
