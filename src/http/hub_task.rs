@@ -144,8 +144,18 @@ impl Inlet {
             () = self.cut.notified() => None,
             queued = self.queue.recv() => queued,
         }?;
+        Some(self.take(*queued))
+    }
+
+    /// The next message, if it is there already.
+    pub(super) fn ready(&mut self) -> Option<Delivery> {
+        let queued = self.queue.try_recv().ok()?;
+        Some(self.take(*queued))
+    }
+
+    fn take(&self, queued: Queued) -> Delivery {
         self.waiting.fetch_sub(queued.weight, Ordering::Relaxed);
-        Some(queued.delivery)
+        queued.delivery
     }
 }
 
@@ -226,8 +236,8 @@ impl HubHandle {
     }
 
     /// Tells the hub, waiting for room in its queue.
-    pub async fn tell(&self, input: Input) {
-        self.send(Command::Input(input)).await;
+    pub fn tell(&self, input: Input) -> impl Future<Output = ()> {
+        self.send(Command::Input(input))
     }
 
     /// Tells the hub of a connection that is gone; does not wait.
