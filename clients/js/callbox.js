@@ -750,17 +750,20 @@ class Call extends Emitter {
   async upgrade(type = 'video', { video = true, stream } = {}) {
     if (!this.#peer || this.#over) throw failure('invalid_state', 'This call is not connected.');
     if (this.type === type) return true;
-    const wanted = { audio: false, video: type === 'video' && video, stream };
-    const opened = await openMedia(wanted);
-    const agreed = new Promise((resolve) => {
-      this.#settleUpgrade(false);
-      this.#upgrade = { type, tracks: opened.stream.getTracks(), given: Boolean(stream), resolve };
-    });
+    this.#settleUpgrade(false);
+    const upgrade = { type, tracks: [], given: Boolean(stream), asked: false };
+    const agreed = new Promise((resolve) => { upgrade.resolve = resolve; });
+    this.#upgrade = upgrade;
     try {
-      if (this.#over) this.#settleUpgrade(false);
-      else await this.#box.request('call:upgrade', { callId: this.id, callType: type });
+      const opened = await openMedia({ audio: false, video: type === 'video' && video, stream });
+      upgrade.tracks = opened.stream.getTracks();
+      if (this.#upgrade === upgrade) await this.#box.request('call:upgrade', { callId: this.id, callType: type });
+      // The call is over, or something else was asked for meanwhile.
+      else if (!stream) stopTracks(upgrade.tracks);
     } catch (error) {
-      this.#settleUpgrade(false);
+      if (this.#upgrade === upgrade) this.#settleUpgrade(false);
+      // They wait for a word.
+      if (upgrade.asked) this.#tell('call:upgrade', { callType: type, accept: false });
       throw error;
     }
     return agreed;
@@ -1022,8 +1025,8 @@ class Call extends Emitter {
   }
 
   #asked(type) {
-    // Both have asked for the same at once: the server takes that for a yes.
-    if (this.#upgrade?.type === type) return;
+    // Both have asked for the same at once, or we are about to: the server takes that for a yes.
+    if (this.#upgrade?.type === type) return void (this.#upgrade.asked = true);
     const ask = {
       type,
       accept: (options) => this.upgrade(type, options),
