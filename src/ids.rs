@@ -131,6 +131,11 @@ name_type! {
     DeviceId, "the device id", 64
 }
 
+name_type! {
+    /// A room, as the application calls it. 1 to 128 bytes.
+    RoomId, "the room id", 128
+}
+
 macro_rules! ulid_type {
     ($(#[doc = $doc:literal])* $name:ident, $what:literal) => {
         $(#[doc = $doc])*
@@ -197,6 +202,11 @@ macro_rules! ulid_type {
 ulid_type! {
     /// A call. A ULID, so that ids sort by the time the call began.
     CallId, "the call id"
+}
+
+ulid_type! {
+    /// A participant of a room: one device, from when it joins until it leaves.
+    ParticipantId, "the participant id"
 }
 
 ulid_type! {

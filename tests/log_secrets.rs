@@ -7,7 +7,7 @@ mod turn_client;
 use std::{fs, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use common::{Server, callbox, http, run, socketio, websocket, within};
+use common::{Server, bearer, callbox, http, run, socketio, websocket, within};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, body::Bytes, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -224,6 +224,11 @@ async fn no_secret_is_logged_at_any_level() {
     hidden.add(answer["turnCredentials"]["password"].as_str().unwrap());
     get_over_http2(&server, &cert, "/api/v1/ice-servers", &token).await;
     let api_key = server.text("/dev/apiKey");
+    let headers = bearer(Some(api_key));
+    let body = json!({ "userId": "dave" });
+    let minted =
+        http::request(server.authority(), "POST", "/api/v1/tokens", &headers, Some(&body)).json();
+    hidden.add(minted["token"].as_str().unwrap());
     for path in ["/metrics", "/api/v1/calls"] {
         assert_eq!(server.get(path, Some(api_key)).status, 200);
         get_over_http2(&server, &cert, path, api_key).await;

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Server, callbox, run, websocket::Client, within};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -29,9 +31,11 @@ async fn wrong_expired_and_missing_tokens_are_told_apart() {
         let secret = callbox::auth::Secret::new(server.text("/dev/jwtSecret"));
         let user = callbox::ids::UserId::new("alice").unwrap();
         let minter = callbox::auth::TokenMinter::new(&secret, None, None);
-        let (expires, grants) = (1_700_000_000, Default::default());
-        let bearer = callbox::auth::Identity { user, name: None, expires, grants };
-        minter.mint(&bearer, callbox::clock::Now::read())
+        let (ttl, grants) = (Duration::from_secs(60), Default::default());
+        let wanted = callbox::auth::Wanted { user, name: None, ttl, grants };
+        let long_ago = Duration::from_secs(1_700_000_000);
+        let then = callbox::clock::Now { unix: long_ago, ..callbox::clock::Now::read() };
+        minter.mint(&wanted, then).unwrap().token
     };
     let wrong = {
         let secret = "another secret of at least thirty-two bytes";

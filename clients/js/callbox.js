@@ -51,7 +51,7 @@ class Emitter {
       try {
         handler(...details);
       } catch (error) {
-        queueMicrotask(() => { throw error; });
+        (globalThis.reportError ?? console.error)(error);
       }
     }
     return handlers.length > 0;
@@ -459,8 +459,15 @@ class Peer extends Emitter {
 
   // -- What it sends --
 
+  /** Where something of its kind was sent before, or only comes, it is sent: descriptions do not grow. */
   add(track, stream) {
-    this.#senders.set(track, this.#pc.addTrack(track, stream));
+    const used = [...this.#senders.values()];
+    const idle = this.#pc.getTransceivers().find(({ sender, receiver }) => receiver.track.kind === track.kind && !used.includes(sender));
+    if (!idle) return void this.#senders.set(track, this.#pc.addTrack(track, stream));
+    idle.sender.setStreams(stream);
+    idle.direction = 'sendrecv';
+    this.#senders.set(track, idle.sender);
+    this.sends(track, true);
   }
 
   remove(track) {
@@ -608,12 +615,15 @@ const READINGS_A_REPORT = 10;
 /** Errors by which the server says that it no longer has a call. */
 const GONE = ['call_not_found', 'call_ended'];
 
+/** What a side sends that has said nothing else. */
+const AS_USUAL = { muted: false, video: true, held: false };
+
 /** What an application has of a call: see callbox.d.ts. */
 class Call extends Emitter {
   id = null;
   localStream = null;
   remoteStream = null;
-  remoteMedia = { muted: false, video: true, held: false };
+  remoteMedia = { ...AS_USUAL };
   peerConnected = true;
   missing = [];
   muted = false;
@@ -627,6 +637,11 @@ class Call extends Emitter {
   #options;
   #iceServers;
   #peer = null;
+  /** On which device the other side has the call, once that is known. */
+  #peerDevice = '';
+  #mediaIsTold = false;
+  /** Waits for another device of ours to take the call, or not. */
+  #handedOver = null;
   /** Whether the other side is the caller: then the first offer is theirs, and we give way. */
   #isCallee;
   /** What was asked of the other side, or by it, and is not decided: a type, and tracks to add. */
@@ -634,13 +649,13 @@ class Call extends Emitter {
   #relayed = false;
   #statsTimer = 0;
 
-  constructor(box, { direction, peer, peerName = peer, type, options = {}, id = null, metadata, iceServers = [] }) {
+  constructor(box, { direction, peer, peerName = peer, type, options = {}, id = null, metadata, transferFrom, iceServers = [] }) {
     super();
     this.#box = box;
     this.#options = options;
     this.#iceServers = iceServers;
     this.#isCallee = direction === 'incoming';
-    Object.assign(this, { id, direction, peer, peerName, type, metadata });
+    Object.assign(this, { id, direction, peer, peerName, type, metadata, transferFrom });
     this.state = this.#isCallee ? 'ringing' : 'initiating';
   }
 
@@ -735,20 +750,29 @@ class Call extends Emitter {
   async upgrade(type = 'video', { video = true, stream } = {}) {
     if (!this.#peer || this.#over) throw failure('invalid_state', 'This call is not connected.');
     if (this.type === type) return true;
-    const wanted = { audio: false, video: type === 'video' && video, stream };
-    const opened = await openMedia(wanted);
-    const agreed = new Promise((resolve) => {
-      this.#settleUpgrade(false);
-      this.#upgrade = { type, tracks: opened.stream.getTracks(), given: Boolean(stream), resolve };
-    });
+    this.#settleUpgrade(false);
+    const upgrade = { type, tracks: [], given: Boolean(stream), asked: false };
+    const agreed = new Promise((resolve) => { upgrade.resolve = resolve; });
+    this.#upgrade = upgrade;
     try {
-      if (this.#over) this.#settleUpgrade(false);
-      else await this.#box.request('call:upgrade', { callId: this.id, callType: type });
+      const opened = await openMedia({ audio: false, video: type === 'video' && video, stream });
+      upgrade.tracks = opened.stream.getTracks();
+      if (this.#upgrade === upgrade) await this.#box.request('call:upgrade', { callId: this.id, callType: type });
+      // The call is over, or something else was asked for meanwhile.
+      else if (!stream) stopTracks(upgrade.tracks);
     } catch (error) {
-      this.#settleUpgrade(false);
+      if (this.#upgrade === upgrade) this.#settleUpgrade(false);
+      // They wait for a word.
+      if (upgrade.asked) this.#tell('call:upgrade', { callType: type, accept: false });
       throw error;
     }
     return agreed;
+  }
+
+  /** Hands this side of the call to another device of the same user; gives whether that one took it. */
+  async transfer(deviceId) {
+    await this.#box.request('call:transfer', { callId: this.id, deviceId });
+    return this.#over ? false : new Promise((resolve) => { this.#handedOver = resolve; });
   }
 
   async send(data) {
@@ -764,8 +788,15 @@ class Call extends Emitter {
   handle(event, data) {
     switch (event) {
       case 'call:ringing': return this.#serverState('ringing');
-      case 'call:state': return this.#serverState(data.call.state);
-      case 'call:accepted': return this.#serverState('connecting');
+      case 'call:state':
+        this.#peerIsOn(data.call.participants.find(({ userId }) => userId === this.peer)?.deviceId);
+        return this.#serverState(data.call.state);
+      case 'call:accepted':
+        this.#peerDevice = data.deviceId;
+        return this.#serverState('connecting');
+      case 'call:transferred':
+        if (data.accepted) return this.#peerIsOn(data.deviceId);
+        return void this.#handedOver?.(false);
       case 'call:sync': return this.#peer?.sync(data);
       case 'call:ended': return this.#finish(data);
       case 'call:reconnecting': return this.#peerIs(false);
@@ -844,6 +875,7 @@ class Call extends Emitter {
     // A stream that was given belongs to who gave it.
     if (!this.#options.stream) stopTracks(this.localStream?.getTracks() ?? []);
     this.#settleUpgrade(false);
+    this.#handedOver?.(reason === 'answered_elsewhere');
     this.#to('ended');
     this.#box.forget(this);
     duration ??= this.connectedAt ? (Date.now() - this.connectedAt) / 1000 : 0;
@@ -868,6 +900,22 @@ class Call extends Emitter {
     return (await this.#ask('ice:refresh')).iceServers;
   }
 
+  /** The other side goes on with the call on another device, which knows nothing of our peer connection. */
+  #peerIsOn(device) {
+    if (!device || device === this.#peerDevice) return;
+    const moved = this.#peer && this.#peerDevice !== '';
+    this.#peerDevice = device;
+    if (!moved) return;
+    this.#peer.close();
+    this.#settleUpgrade(false);
+    this.remoteMedia = { ...AS_USUAL };
+    if (this.connectedAt) this.#to('reconnecting');
+    // Whoever stays makes the offer, as a caller does.
+    this.#isCallee = false;
+    this.#connect();
+    this.#peer.offer();
+  }
+
   #peerIs(connected) {
     this.peerConnected = connected;
     this.emit('peer', connected);
@@ -883,6 +931,7 @@ class Call extends Emitter {
       isAway: () => this.#box.state !== 'connected',
     });
     this.#peer = peer;
+    this.#mediaIsTold = false;
     peer.on('stream', (stream) => {
       this.remoteStream = stream;
       peer.plays(!this.held);
@@ -912,7 +961,8 @@ class Call extends Emitter {
     }
     this.#tell('call:connected');
     const usual = !this.muted && !this.held && this.sendsVideo === (this.type === 'video');
-    if (!this.connectedAt && !usual) this.#tellMedia();
+    if (!this.#mediaIsTold && !usual) this.#tellMedia();
+    this.#mediaIsTold = true;
     this.connectedAt ||= Date.now();
     this.#to('connected');
   }
@@ -975,8 +1025,8 @@ class Call extends Emitter {
   }
 
   #asked(type) {
-    // Both have asked for the same at once: the server takes that for a yes.
-    if (this.#upgrade?.type === type) return;
+    // Both have asked for the same at once, or we are about to: the server takes that for a yes.
+    if (this.#upgrade?.type === type) return void (this.#upgrade.asked = true);
     const ask = {
       type,
       accept: (options) => this.upgrade(type, options),
@@ -1139,10 +1189,10 @@ class Box extends Emitter {
     if (!first) for (const call of this.calls) call.welcomed(resumed);
   }
 
-  #incoming({ callId, callerId, callerName, callType, metadata, iceServers }) {
+  #incoming({ callId, callerId, callerName, callType, metadata, transferFrom, iceServers }) {
     // Announced again to a new session.
     if (this.#calls.has(callId)) return this.#calls.get(callId).setServers(iceServers);
-    const call = new Call(this, { direction: 'incoming', id: callId, peer: callerId, peerName: callerName, type: callType, metadata, iceServers });
+    const call = new Call(this, { direction: 'incoming', id: callId, peer: callerId, peerName: callerName, type: callType, metadata, transferFrom, iceServers });
     this.#calls.set(callId, call);
     // If we are about to call them too, the server makes one call of the two, and nobody need be asked.
     if (![...this.#starting].some(({ peer }) => peer === callerId)) this.#announce(call);

@@ -51,6 +51,10 @@ export interface Requests {
   'call:stats': { request: CallStatsRequest; answer: CallAnswer };
   /** Fresh relay credentials. */
   'ice:refresh': { request: CallRequest; answer: IceRefreshAnswer };
+  /** Come into a room. */
+  'room:join': { request: RoomJoinRequest; answer: RoomView };
+  /** Go out of a room. */
+  'room:leave': { request: RoomLeaveRequest; answer: RoomLeaveAnswer };
   /** See whether these users can be called, from now on. */
   'presence:subscribe': { request: PresenceSubscribeRequest; answer: PresenceSubscribeAnswer };
 }
@@ -95,6 +99,12 @@ export interface Events {
   'call:message': CallMessageEvent;
   /** Fresh relay credentials. */
   'ice:servers': IceServersEvent;
+  /** Somebody came into the room. */
+  'room:joined': RoomJoinedEvent;
+  /** Somebody is in the room no more. */
+  'room:left': RoomLeftEvent;
+  /** Where a room stands, for a device that came back without its session. */
+  'room:sync': RoomSyncEvent;
   /** A user can be called, or cannot any more. */
   'presence:changed': PresenceChangedEvent;
   /** The server stops; when to come back. */
@@ -135,6 +145,8 @@ export interface CallAcceptedEvent {
 export interface CallAnswer {
   /** The call. */
   callId: CallId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
 }
 
 /** The call is over, for this device at least. */
@@ -161,6 +173,8 @@ export interface CallEndRequest {
 export interface CallEndedEvent {
   /** The call. */
   callId: CallId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
   /** Why. */
   reason: EndReason;
   /** Who ended it; null where the server did. */
@@ -231,6 +245,10 @@ export interface CallMessageEvent {
   from: UserId;
   /** On which device. */
   fromDevice: DeviceId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
+  /** Which participant of the room sent it. */
+  fromParticipant?: ParticipantId;
   /** What it says: any JSON. */
   data: unknown;
   /** Whatever else the sender wrote. */
@@ -241,6 +259,10 @@ export interface CallMessageEvent {
 export interface CallMessageRequest {
   /** Which call; may be left out by a session that is in one call only. */
   callId?: CallId | null;
+  /** Which room, where it is one. */
+  roomId?: RoomId | null;
+  /** For which participant of the room, if it is not for all of them. */
+  to?: ParticipantId | null;
   /** Any JSON. */
   data: unknown;
 }
@@ -249,6 +271,10 @@ export interface CallMessageRequest {
 export interface CallReconnectedEvent {
   /** The call. */
   callId: CallId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
+  /** Which participant of the room. */
+  participantId?: ParticipantId;
   /** Which side. */
   userId: UserId;
 }
@@ -257,6 +283,10 @@ export interface CallReconnectedEvent {
 export interface CallReconnectingEvent {
   /** The call. */
   callId: CallId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
+  /** Which participant of the room. */
+  participantId?: ParticipantId;
   /** Which side. */
   userId: UserId;
 }
@@ -265,19 +295,24 @@ export interface CallReconnectingEvent {
 export interface CallRecord {
   /** Its id. */
   id: CallId;
+  /** Of which room it is one life; missing for a call of two. */
+  roomId?: RoomId;
   /** Where it stands. */
   state: CallState;
   /** What it carries. */
   type: CallType;
-  /** The caller, then the callee. */
+  /**
+   * The caller, then the callee. Of a room, who is in it, in the order in which they came; once it
+   * is over, the latest who were.
+   */
   participants: Array<Participant>;
-  /** When the caller called. */
+  /** When the caller called, or the first participant came. */
   createdAt: Timestamp;
-  /** When it was accepted. */
+  /** When it was accepted, or a second participant came. */
   startedAt?: Timestamp;
   /** When it was over. */
   endedAt?: Timestamp;
-  /** Seconds since it was accepted, up to its end; 0 for a call that ended without that. */
+  /** Seconds since it started, up to its end; 0 for a call that ended without that. */
   duration?: number;
   /** Why it is over. */
   reason?: EndReason;
@@ -291,6 +326,8 @@ export interface CallRecord {
 export interface CallRequest {
   /** Which; may be left out by a session that is in one call only. */
   callId?: CallId | null;
+  /** Which room, where it is one. */
+  roomId?: RoomId | null;
 }
 
 /** A device of the callee alerts its user. */
@@ -321,6 +358,8 @@ export type CallState = 'idle' | 'initiating' | 'ringing' | 'connecting' | 'conn
 export interface CallStateAnswer {
   /** The call. */
   callId: CallId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
   /** Where it stands. */
   state: CallState;
 }
@@ -349,6 +388,8 @@ export interface CallStats {
 export type CallStatsRequest = CallStats & {
   /** Which call; may be left out by a session that is in one call only. */
   callId?: CallId | null;
+  /** Which room, where it is one. */
+  roomId?: RoomId | null;
 };
 
 /** Where a call stands, for a device that came back to it with a new session. */
@@ -501,10 +542,12 @@ export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled'
  * - `call_not_found`: No such call.
  * - `call_ended`: The call is over.
  * - `not_a_participant`: The sender, or this device of it, is not in the call.
- * - `not_allowed`: The other side may do that, the sender may not.
+ * - `participant_not_found`: Nobody in the room has this participant id, or not any more.
+ * - `room_full`: The room has as many participants as it may have.
+ * - `not_allowed`: The other side may do that, the sender may not; or the token does not say so.
  * - `invalid_state`: The call is in a state in which that makes no sense.
  */
-export type ErrorCode = 'unauthorized' | 'token_expired' | 'wrong_user' | 'invalid_frame' | 'unknown_event' | 'invalid_payload' | 'payload_too_large' | 'rate_limited' | 'too_many_connections' | 'too_many_calls' | 'too_many_candidates' | 'server_full' | 'server_shutdown' | 'invalid_target' | 'call_id_required' | 'call_not_found' | 'call_ended' | 'not_a_participant' | 'not_allowed' | 'invalid_state';
+export type ErrorCode = 'unauthorized' | 'token_expired' | 'wrong_user' | 'invalid_frame' | 'unknown_event' | 'invalid_payload' | 'payload_too_large' | 'rate_limited' | 'too_many_connections' | 'too_many_calls' | 'too_many_candidates' | 'server_full' | 'server_shutdown' | 'invalid_target' | 'call_id_required' | 'call_not_found' | 'call_ended' | 'not_a_participant' | 'participant_not_found' | 'room_full' | 'not_allowed' | 'invalid_state';
 
 /** An event that wanted no answer was refused, or, over Socket.IO, the connection is closed next. */
 export interface ErrorEvent {
@@ -537,6 +580,10 @@ export interface IceCandidateEvent {
   from: UserId;
   /** On which device. */
   fromDevice: DeviceId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
+  /** Which participant of the room sent it. */
+  fromParticipant?: ParticipantId;
   /** The candidate; null at the end of candidates. */
   candidate: IceCandidate | null;
   /** Whatever else the sender wrote. */
@@ -559,6 +606,10 @@ export interface IceCandidateInit {
 export interface IceCandidateRequest {
   /** Which call; may be left out by a session that is in one call only. */
   callId?: CallId | null;
+  /** Which room, where it is one. */
+  roomId?: RoomId | null;
+  /** For which participant of the room. */
+  to?: ParticipantId | null;
   /** The candidate; null at the end of candidates. */
   candidate: IceCandidate | null;
 }
@@ -567,6 +618,8 @@ export interface IceCandidateRequest {
 export interface IceRefreshAnswer {
   /** The call they are for; missing where they are for none. */
   callId?: CallId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
   /** For `RTCPeerConnection.setConfiguration`. */
   iceServers: Array<IceServer>;
   /** Null without a relay, or with a token that does not allow it. */
@@ -589,6 +642,8 @@ export interface IceServer {
 export interface IceServersEvent {
   /** The call. */
   callId: CallId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
   /** For `RTCPeerConnection.setConfiguration`. */
   iceServers: Array<IceServer>;
   /** For this call only; null with a token that does not allow it. */
@@ -611,6 +666,8 @@ export interface Media {
 export interface MediaUpdateRequest {
   /** Which call; may be left out by a session that is in one call only. */
   callId?: CallId | null;
+  /** Which room, where it is one. */
+  roomId?: RoomId | null;
   /** No sound. */
   muted?: boolean | null;
   /** Whether there are pictures. */
@@ -623,6 +680,10 @@ export interface MediaUpdateRequest {
 export interface MediaUpdatedEvent {
   /** The call. */
   callId: CallId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
+  /** Which participant of the room. */
+  participantId?: ParticipantId;
   /** Which side. */
   userId: UserId;
   /** No sound. */
@@ -633,16 +694,22 @@ export interface MediaUpdatedEvent {
   held: boolean;
 }
 
-/** One side of a call. */
+/** One side of a call, or one participant of a room. */
 export interface Participant {
   /** Who it is. */
   userId: UserId;
+  /** Which participant of a room it is. */
+  participantId?: ParticipantId;
   /** What to show to people. */
   name?: string;
-  /** Which side it is. */
-  role: Role;
+  /** Which side it is; a room has none. */
+  role?: Role;
   /** The device in the call; a callee has none before the accept. */
   deviceId?: DeviceId;
+  /** When it came into the room. */
+  joinedAt?: Timestamp;
+  /** When it left the room. */
+  leftAt?: Timestamp;
   /** Whether it is connected to this server; not told of a call that is over. */
   connected?: boolean;
   /** What it says that it sends, if it is anything out of the ordinary. */
@@ -650,6 +717,9 @@ export interface Participant {
   /** How it says that the call goes. */
   stats?: CallStats;
 }
+
+/** A participant of a room: one device, from when it joins until it leaves. */
+export type ParticipantId = string;
 
 /** Whether a user can be called. */
 export interface PresenceChangedEvent {
@@ -700,6 +770,16 @@ export interface RelayUsage {
   bytesDown: number;
 }
 
+/** What a participant's last ICE generation has sent to another. */
+export interface Relayed {
+  /** Who sent it. */
+  fromParticipant: ParticipantId;
+  /** The last description. */
+  description?: RelayedDescription;
+  /** The candidates that came since. */
+  candidates: Array<IceCandidateEvent>;
+}
+
 /** An offer or answer that was relayed before. */
 export interface RelayedDescription {
   /** The call. */
@@ -708,6 +788,10 @@ export interface RelayedDescription {
   from: UserId;
   /** On which device. */
   fromDevice: DeviceId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
+  /** Which participant of the room sent it. */
+  fromParticipant?: ParticipantId;
   /** Which of the two it is. */
   type: SdpType;
   /** The description. */
@@ -723,6 +807,109 @@ export interface RelayedDescription {
  * - `callee`: The one who is called.
  */
 export type Role = 'caller' | 'callee';
+
+/** A room, as the application calls it. 1 to 128 bytes. */
+export type RoomId = string;
+
+/** Come into a room. */
+export interface RoomJoinRequest {
+  /** Which: a text that the application chooses. */
+  roomId: RoomId;
+  /** What the room carries, of whoever comes first; `video` if it is left out. */
+  callType?: CallType | null;
+  /** Any JSON, shown to the others; up to 4 KiB. */
+  metadata?: unknown;
+}
+
+/** Somebody came into the room. */
+export interface RoomJoinedEvent {
+  /** The life of the room. */
+  callId: CallId;
+  /** The room. */
+  roomId: RoomId;
+  /** Who: an offer of this one follows. */
+  participant: RoomParticipant;
+}
+
+/** This device is in the room no more. */
+export interface RoomLeaveAnswer {
+  /** The life of the room, which goes on if there are others in it. */
+  callId: CallId;
+  /** The room. */
+  roomId: RoomId;
+  /** Which participant it was. */
+  participantId: ParticipantId;
+  /** Why, as the others hear it. */
+  reason: EndReason;
+}
+
+/** Go out of a room. */
+export interface RoomLeaveRequest {
+  /** Which. */
+  roomId: RoomId;
+  /** Which life of it, if that matters. */
+  callId?: CallId | null;
+  /** Why: a word that the server knows counts as that, and any other text as `hangup`. */
+  reason?: string | null;
+}
+
+/** Somebody is in the room no more. */
+export interface RoomLeftEvent {
+  /** The life of the room. */
+  callId: CallId;
+  /** The room. */
+  roomId: RoomId;
+  /** Which participant. */
+  participantId: ParticipantId;
+  /** Who that was. */
+  userId: UserId;
+  /** Why. */
+  reason: EndReason;
+}
+
+/** A participant of a room, as the others see it. */
+export interface RoomParticipant {
+  /** Which: what is for this one alone names it in `to`. */
+  participantId: ParticipantId;
+  /** Who it is. Two devices of a user are two participants. */
+  userId: UserId;
+  /** What to show to people, if the token has a name. */
+  name?: string;
+  /** On which device. */
+  deviceId: DeviceId;
+  /** False between `call:reconnecting` and `call:reconnected`. */
+  connected: boolean;
+  /** What it says that it sends, if it is anything out of the ordinary. */
+  media?: Media;
+  /** What it sent along when it joined: any JSON. */
+  metadata?: unknown;
+}
+
+/** Where a room stands, for a device that came back to it with a new session. */
+export type RoomSyncEvent = RoomView & {
+  /** What was relayed to this device, of each of the others of whom there is anything. */
+  relayed: Array<Relayed>;
+};
+
+/** A room as one participant sees it. */
+export interface RoomView {
+  /** The life of the room: the call that began with its first participant and ends with its last. */
+  callId: CallId;
+  /** The room. */
+  roomId: RoomId;
+  /** What it carries. */
+  callType: CallType;
+  /** Which participant this device is. */
+  participantId: ParticipantId;
+  /** The others. */
+  participants: Array<RoomParticipant>;
+  /** For each `new RTCPeerConnection({ iceServers })`. */
+  iceServers: Array<IceServer>;
+  /** For this room only; null without a relay, or with a token that does not allow it. */
+  turnCredentials: TurnCredentials | null;
+  /** Until when the credentials open allocations. */
+  expiresAt: Timestamp;
+}
 
 /** A session description: the text, or the browser's whole `RTCSessionDescription`. */
 export type Sdp = string | SessionDescription;
@@ -791,6 +978,10 @@ export interface SignalAnswerEvent {
   from: UserId;
   /** On which device. */
   fromDevice: DeviceId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
+  /** Which participant of the room sent it. */
+  fromParticipant?: ParticipantId;
   /** The answer. */
   sdp: Sdp;
   /** Whatever else the sender wrote. */
@@ -805,6 +996,10 @@ export interface SignalOfferEvent {
   from: UserId;
   /** On which device. */
   fromDevice: DeviceId;
+  /** The room, where it is one. */
+  roomId?: RoomId;
+  /** Which participant of the room sent it. */
+  fromParticipant?: ParticipantId;
   /** The offer. */
   sdp: Sdp;
   /** Whatever else the sender wrote. */
@@ -815,6 +1010,10 @@ export interface SignalOfferEvent {
 export interface SignalRequest {
   /** Which call; may be left out by a session that is in one call only. */
   callId?: CallId | null;
+  /** Which room, where it is one. */
+  roomId?: RoomId | null;
+  /** For which participant of the room. */
+  to?: ParticipantId | null;
   /** The description. */
   sdp: Sdp;
 }

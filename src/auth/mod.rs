@@ -21,8 +21,8 @@ pub use access_tokens::testing;
 pub use access_tokens::{AccessTokenKey, AccessTokenKeyError};
 pub use api_key::ApiKeys;
 pub use jwt::{
-    Grants, Identity, KeySetError, PublicKeyError, PublishedKeys, TokenError, TokenKeys,
-    TokenMinter, TokenVerifier,
+    DEFAULT_TTL, Grants, Identity, KeySetError, MintError, Minted, PublicKeyError, PublishedKeys,
+    TokenError, TokenKeys, TokenMinter, TokenVerifier, Wanted,
 };
 pub use long_term_key::LongTermKey;
 pub use secret::Secret;

@@ -30,7 +30,7 @@ enum Cli {
     Check(Box<check::CheckArgs>),
     Load(Box<load::LoadArgs>),
     /// Make a user's token for signaling.
-    Token(token::TokenArgs),
+    Token(Box<token::TokenArgs>),
     /// Make a user's TURN credentials.
     Credentials(credentials::CredentialsArgs),
 }

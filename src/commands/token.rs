@@ -1,9 +1,10 @@
 //! `callbox token`: makes a token as a back end would.
 
-use clap::{Args, builder::NonEmptyStringValueParser};
+use anyhow::Context;
+use clap::Args;
 
 use crate::{
-    auth::{Grants, Identity},
+    auth::{DEFAULT_TTL, Grants, Wanted},
     clock::Now,
     config::{Period, SourceOptions, TokenOptions},
     ids::UserId,
@@ -21,18 +22,23 @@ pub(super) struct TokenArgs {
     name: Option<String>,
 
     /// For how long it is good.
-    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    #[arg(long, value_name = "DURATION", default_value_t = Period(DEFAULT_TTL))]
     ttl: Period,
 
     /// Who may be called, as a user id in which `*` stands for any text; may be given more than
     /// once. Its `callbox.call`; everyone, if it is not given.
-    #[arg(long, value_name = "PATTERN", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "PATTERN")]
     call: Vec<String>,
 
     /// Whose presence may be seen, in the same form; may be given more than once. Its
     /// `callbox.presence`; those who may be called, if it is not given.
-    #[arg(long, value_name = "PATTERN", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "PATTERN")]
     presence: Vec<String>,
+
+    /// Which rooms may be joined, as a room id in which `*` stands for any text; may be given more than
+    /// once. Its `callbox.rooms`; every one, if it is not given.
+    #[arg(long, value_name = "PATTERN")]
+    room: Vec<String>,
 
     /// In how many live calls the user may be: its `callbox.maxCalls`.
     #[arg(long, value_name = "NUMBER")]
@@ -59,18 +65,19 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
         args.user
     );
     let minter = args.tokens.minter()?;
-    let now = Now::read();
-    let bearer = Identity {
+    let wanted = Wanted {
         user: args.user.clone(),
         name: args.name.clone(),
-        expires: now.unix_secs().saturating_add(args.ttl.0.as_secs()),
+        ttl: args.ttl.0,
         grants: Grants {
             call: Some(args.call.clone()).filter(|patterns| !patterns.is_empty()),
             presence: Some(args.presence.clone()).filter(|patterns| !patterns.is_empty()),
+            rooms: Some(args.room.clone()).filter(|patterns| !patterns.is_empty()),
             max_calls: args.max_calls,
             relay: !args.no_relay,
         },
     };
-    println!("{}", minter.mint(&bearer, now));
+    let minted = minter.mint(&wanted, Now::read()).context("no such token can be made")?;
+    println!("{}", minted.token);
     Ok(())
 }

@@ -122,7 +122,7 @@ impl Config {
             }
             _ => None,
         };
-        let minter = dev_secrets.as_ref().map(|secrets| options.tokens.minter_with(&secrets.jwt));
+        let minter = jwt.first().map(|secret| options.tokens.minter_with(secret));
         let turn_secrets = TurnSecrets::new(&auth);
         let realm = options.turn_users.realm.clone();
         let users = options.turn_users.users()?;
@@ -201,7 +201,7 @@ fn http_config(
     tokens: TokenVerifier,
     key_source: Option<http::KeySource>,
     api_keys: ApiKeys,
-    dev: Option<TokenMinter>,
+    minter: Option<TokenMinter>,
 ) -> http::Config {
     let limits = &options.signaling;
     http::Config {
@@ -212,7 +212,8 @@ fn http_config(
         max_message: limits.max_message.0,
         max_connections: limits.max_connections,
         max_connections_per_address: limits.max_connections_per_address,
-        dev,
+        minter,
+        dev: options.source.dev,
     }
 }
 

@@ -308,7 +308,8 @@ pub struct TokenOptions {
     /// The shared secret of HS256 tokens; may be given more than once.
     ///
     /// Your back end signs a token for each of its users: sub is the user's id, exp the end. The
-    /// first secret also signs what `callbox token` makes. `openssl rand -base64 32` makes one.
+    /// first secret also signs what `callbox token` and POST /api/v1/tokens make.
+    /// `openssl rand -base64 32` makes one.
     ///
     /// Default: none; with --dev a generated one
     ///
@@ -364,7 +365,10 @@ pub struct TokenOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tokens")]
 pub struct ApiOptions {
-    /// A key that opens GET /api/v1/calls to your back end; may be given more than once.
+    /// A key that opens the operators' part of the REST API to your back end; may be given more than
+    /// once.
+    ///
+    /// Whoever has it sees and ends calls and sessions, and gets a token for any user.
     ///
     /// `openssl rand -base64 32` makes one.
     ///

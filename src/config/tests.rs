@@ -179,7 +179,7 @@ fn a_missing_secret_is_an_error_that_says_how_to_make_one() {
     assert!(error.contains("no key for tokens") && error.contains("openssl rand -base64 32"));
     let config = Config::new(*serve(&["--auth-secret", "x", "--jwt-secret", "y"], &[]).unwrap());
     let config = config.unwrap();
-    assert!(config.dev.is_none() && config.http.dev.is_none());
+    assert!(config.dev.is_none() && !config.http.dev);
     assert!(config.warnings[0].contains("shorter than the 32"));
     assert_eq!(config.http_listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.relay.listen[0].to_string(), "0.0.0.0:3478");

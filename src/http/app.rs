@@ -48,8 +48,10 @@ pub(super) struct App {
     pub max_message: usize,
     pub counters: Arc<Counters>,
     pub sources: Sources,
-    /// Signs tokens for whoever asks, in `--dev`.
-    pub dev: Option<TokenMinter>,
+    /// Signs tokens, where there is a secret for it.
+    pub minter: Option<TokenMinter>,
+    /// Whether tokens are there for whoever asks, in `--dev`.
+    pub dev: bool,
     /// How near the end of the server is.
     pub phase: watch::Receiver<Phase>,
     /// What a graceful stop waits for.
@@ -129,6 +131,7 @@ impl App {
             max_message: config.max_message,
             counters,
             sources,
+            minter: config.minter,
             dev: config.dev,
             phase,
             running: Tracker::default(),

@@ -14,7 +14,7 @@ use utoipa::{
     },
 };
 
-use super::rest;
+use super::{rest, tokens};
 
 const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 
@@ -55,6 +55,7 @@ pub(super) async fn asyncapi() -> impl IntoResponse {
         rest::hang_up,
         rest::sessions,
         rest::kick,
+        tokens::mint,
         rest::health,
         rest::ready,
         openapi,

@@ -81,6 +81,16 @@ impl ApiError {
         )
     }
 
+    /// There is nothing to sign a token with.
+    pub fn no_signing_secret() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "no_signing_secret",
+            "This server has no secret to sign tokens with, it only checks what others have signed: \
+             get the token from them, or give the server a --jwt-secret.",
+        )
+    }
+
     /// The server is about to stop.
     pub fn stopping() -> Self {
         Self::new(

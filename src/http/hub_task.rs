@@ -41,13 +41,20 @@ const OUTBOX_MESSAGES: usize = 8;
 /// What a message weighs besides its payload.
 const MESSAGE_WEIGHT: usize = 32;
 
+/// What is told who has come into which room, or went out of it.
+type OnMoved = Box<dyn Fn(CallId, &UserId) + Send>;
+
 /// What is told which side of which call has announced addresses, and which.
 type OnPeersAnnounced = Box<dyn Fn(CallId, &UserId, &[IpAddr]) + Send>;
 
-/// How the relay hears of calls. Neither may block: the hub waits for them.
+/// How the relay hears of calls. None of these may block: the hub waits for them.
 pub struct TellRelay {
     /// A call is over.
     pub call_ended: Box<dyn Fn(CallId) + Send>,
+    /// A user is in a room, perhaps again.
+    pub came_in: OnMoved,
+    /// A user is in a room no more.
+    pub went_out: OnMoved,
     /// A side of a call has announced addresses. It has taken effect when this returns, since what
     /// is sent to clients next depends on it.
     pub peers_announced: OnPeersAnnounced,
@@ -137,8 +144,18 @@ impl Inlet {
             () = self.cut.notified() => None,
             queued = self.queue.recv() => queued,
         }?;
+        Some(self.take(*queued))
+    }
+
+    /// The next message, if it is there already.
+    pub(super) fn ready(&mut self) -> Option<Delivery> {
+        let queued = self.queue.try_recv().ok()?;
+        Some(self.take(*queued))
+    }
+
+    fn take(&self, queued: Queued) -> Delivery {
         self.waiting.fetch_sub(queued.weight, Ordering::Relaxed);
-        Some(queued.delivery)
+        queued.delivery
     }
 }
 
@@ -219,8 +236,8 @@ impl HubHandle {
     }
 
     /// Tells the hub, waiting for room in its queue.
-    pub async fn tell(&self, input: Input) {
-        self.send(Command::Input(input)).await;
+    pub fn tell(&self, input: Input) -> impl Future<Output = ()> {
+        self.send(Command::Input(input))
     }
 
     /// Tells the hub of a connection that is gone; does not wait.
@@ -384,6 +401,8 @@ impl HubTask {
                 tracing::debug!(%call, "call over");
                 (self.tell_relay.call_ended)(call);
             }
+            Output::CameIn { call, user } => (self.tell_relay.came_in)(call, &user),
+            Output::WentOut { call, user } => (self.tell_relay.went_out)(call, &user),
             Output::PeersAnnounced { call, by, addresses } => {
                 (self.tell_relay.peers_announced)(call, &by, &addresses);
             }

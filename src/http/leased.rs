@@ -107,13 +107,16 @@ mod tests {
             max_message: 1000,
             max_connections: 1,
             max_connections_per_address: 1,
-            dev: None,
+            minter: None,
+            dev: false,
         };
         let wiring = Wiring {
             hub: Hub::new(signaling::Config::default(), [7; 32]),
             relay_inbox: relay_events().1,
             tell_relay: TellRelay {
                 call_ended: Box::new(|_| {}),
+                came_in: Box::new(|_, _| {}),
+                went_out: Box::new(|_, _| {}),
                 peers_announced: Box::new(|_, _, _| {}),
             },
             relay_metrics: Box::new(Default::default),

@@ -214,6 +214,12 @@ impl Numbers {
             "Live calls now, by state.",
             by_word("state", &hub.calls, |state| state.as_str()),
         )?;
+        families.gauge("callbox_rooms", "Those of them that are rooms.", one(hub.rooms as u64))?;
+        families.gauge(
+            "callbox_room_participants",
+            "Participants of rooms now.",
+            one(hub.room_participants as u64),
+        )?;
         families.counter("callbox_calls_started", "Calls begun.", one(counters.calls_started))?;
         families.counter(
             "callbox_calls_ended",

@@ -10,6 +10,7 @@
 //! | `ws/` | the plain WebSocket front |
 //! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
 //! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
+//! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
 //! | `client` | the client for web pages, as a module to import |
@@ -33,6 +34,7 @@ mod rest;
 mod service;
 mod session;
 mod socketio;
+mod tokens;
 mod ws;
 
 use std::{sync::Arc, time::Duration};
@@ -101,8 +103,10 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections of one address.
     pub max_connections_per_address: usize,
-    /// In `--dev`, what signs tokens for whoever asks; the demo page is served, too.
-    pub dev: Option<TokenMinter>,
+    /// What signs tokens, where there is a secret for it.
+    pub minter: Option<TokenMinter>,
+    /// Whether this is `--dev`: tokens are there for whoever asks, and the demo page.
+    pub dev: bool,
 }
 
 /// The running HTTP side with its hub.
@@ -199,6 +203,7 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .route("/api/v1/calls", get(rest::calls))
         .route("/api/v1/calls/{id}", get(rest::call).delete(rest::hang_up))
         .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
+        .route("/api/v1/tokens", post(tokens::mint))
         .route("/api/v1/asyncapi.json", get(documents::asyncapi))
         .route("/api/v1/openapi.json", get(documents::openapi))
         .method_not_allowed_fallback(rest::method_not_allowed)
@@ -210,7 +215,7 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .route("/healthz", get(rest::health))
         .route("/readyz", get(rest::ready))
         .route("/metrics", get(metrics::page));
-    if app.dev.is_some() {
+    if app.dev {
         let dev = Router::new()
             .route("/", get(dev::page))
             .route("/app.js", get(dev::script))

@@ -154,6 +154,11 @@ impl Session {
         }
     }
 
+    /// What there is to send now.
+    pub fn ready(&mut self) -> Option<Delivery> {
+        self.inlet.ready()
+    }
+
     /// Waits until the outbox has run over, if it does.
     pub async fn cut(&self) {
         self.inlet.cut.notified().await;

@@ -275,6 +275,21 @@ impl Relay {
         self.workers.iter().for_each(|worker| worker.tell(Command::EndCall(call)));
     }
 
+    /// Ends a call for one of its users: closes the user's allocations for it and refuses the user's
+    /// credentials from now on, unless the user is let in again.
+    pub fn put_out(&self, call: CallId, user: &UserId) {
+        self.common.put_out(Now::read(), call, user, self.credential_ttl);
+        let user: Arc<str> = user.as_str().into();
+        for worker in &self.workers {
+            worker.tell(Command::PutOut(call, user.clone()));
+        }
+    }
+
+    /// Takes a user's credentials for a call again.
+    pub fn let_in(&self, call: CallId, user: &UserId) {
+        self.common.let_in(call, user);
+    }
+
     /// What the workers have counted so far.
     pub fn metrics(&self) -> Snapshot {
         Snapshot::of(self.workers.iter().map(|worker| &*worker.metrics))

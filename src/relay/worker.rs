@@ -50,6 +50,8 @@ pub(super) enum Command {
     Forget(FiveTuple),
     /// Close the allocations of a call.
     EndCall(CallId),
+    /// Close a user's allocations for a call that goes on.
+    PutOut(CallId, Arc<str>),
     /// Close everything and end.
     Stop,
     /// Have a bug.
@@ -260,6 +262,7 @@ impl Worker {
                 Ok(Command::Steer { tuple, to }) => self.steering.steer(tuple, to),
                 Ok(Command::Forget(tuple)) => self.steering.forget(tuple),
                 Ok(Command::EndCall(call)) => self.engine.end_call(call),
+                Ok(Command::PutOut(call, user)) => self.engine.put_out(call, &user),
                 #[cfg(test)]
                 Ok(Command::Panic) => panic!("a test wants to see this"),
                 Err(mpsc::TryRecvError::Empty) => break,

@@ -16,6 +16,7 @@ pub fn report(number: u64, event: CallEvent) -> CallReport {
     let is_over = event == CallEvent::Ended;
     let call = CallRecord {
         id: call(number),
+        room_id: None,
         state: if is_over { CallState::Ended } else { CallState::Connecting },
         kind: CallType::Audio,
         participants: Vec::new(),

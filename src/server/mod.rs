@@ -299,10 +299,21 @@ fn bind(option: &'static str, address: SocketAddr, role: Role) -> Result<Listene
 /// holds.
 fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
     let (ending, announcing) = (Arc::downgrade(relay), Arc::downgrade(relay));
+    let (coming, going) = (Arc::downgrade(relay), Arc::downgrade(relay));
     TellRelay {
         call_ended: Box::new(move |call| {
             if let Some(relay) = ending.upgrade() {
                 relay.end_call(call);
+            }
+        }),
+        came_in: Box::new(move |call, user| {
+            if let Some(relay) = coming.upgrade() {
+                relay.let_in(call, user);
+            }
+        }),
+        went_out: Box::new(move |call, user| {
+            if let Some(relay) = going.upgrade() {
+                relay.put_out(call, user);
             }
         }),
         peers_announced: Box::new(move |call, by, addresses| {

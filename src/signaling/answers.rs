@@ -4,7 +4,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{CallState, CallType, EndReason, IceServer, Timestamp, events::PresenceChangedEvent};
-use crate::{auth::TurnCredentials, ids::CallId};
+use crate::{
+    auth::TurnCredentials,
+    ids::{CallId, ParticipantId, RoomId},
+};
 
 /// The call that the request was about.
 #[derive(Debug, Serialize, ToSchema)]
@@ -12,6 +15,10 @@ use crate::{auth::TurnCredentials, ids::CallId};
 pub(super) struct CallAnswer {
     /// The call.
     pub call_id: CallId,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
 }
 
 /// The call that the request was about, and where it stands now.
@@ -20,6 +27,10 @@ pub(super) struct CallAnswer {
 pub(super) struct CallStateAnswer {
     /// The call.
     pub call_id: CallId,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
     /// Where it stands.
     pub state: CallState,
 }
@@ -89,6 +100,10 @@ pub(super) struct IceRefreshAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub call_id: Option<CallId>,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
     /// For `RTCPeerConnection.setConfiguration`.
     pub ice_servers: Vec<IceServer>,
     /// Null without a relay, or with a token that does not allow it.
@@ -112,4 +127,18 @@ pub(super) struct PresenceSubscribeAnswer {
 pub(super) struct AuthRefreshAnswer {
     /// Until when the token is good.
     pub expires_at: Timestamp,
+}
+
+/// This device is in the room no more.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RoomLeaveAnswer {
+    /// The life of the room, which goes on if there are others in it.
+    pub call_id: CallId,
+    /// The room.
+    pub room_id: RoomId,
+    /// Which participant it was.
+    pub participant_id: ParticipantId,
+    /// Why, as the others hear it.
+    pub reason: EndReason,
 }

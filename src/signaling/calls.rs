@@ -3,12 +3,10 @@
 use super::{
     CallEvent, CallRecord, CallState, EndReason, Event, Hub, Output, RequestError,
     answers::CallEndAnswer,
-    call::{Place, RingingDevice, Role, Step, seconds},
-    events::{
-        CallEndedEvent, CallIncomingEvent, CallReconnectedEvent, CallReconnectingEvent,
-        CallStateEvent, CallSyncEvent, IceServersEvent,
-    },
+    call::{Place, RelayMeter, RingingDevice, Role, Step, seconds},
+    events::{CallEndedEvent, CallIncomingEvent, CallStateEvent, CallSyncEvent, IceServersEvent},
     hub::Timer,
+    members::{Lane, Member},
     requests::Sender,
     tables::{EndedCall, call_not_found},
 };
@@ -68,24 +66,20 @@ impl Hub {
         user: &UserId,
         device: &DeviceId,
     ) {
-        let Some(call) = self.calls.get_mut(id) else { return };
+        let Some(call) = self.calls.get_mut(id) else {
+            return self.enter_room(now, id, session, user, device);
+        };
         let Some(role) = call.role_of(user) else { return };
         let party = &mut call.parties[role];
         if party.device.as_ref() == Some(device) {
-            let was_lost = party.is_lost();
-            party.session = Some(session);
-            // What the device said over the connection before may not hold any more.
-            party.media_lost = false;
-            if let Some(at) = party.grace_until.take() {
-                self.timers.clear(at, Timer::Grace(id, role));
-            }
-            if !self.tell_if_lost(now, id, role, was_lost)
+            let member = Member::Side(id, role);
+            if !self.take_place(now, member, session)
                 && let Some(call) = self.calls.get(id)
             {
                 self.outbox.show(now, call, session);
             }
             self.sync(now, id, role, session);
-            self.hand_over(now, id, role.other());
+            self.hand_over(now, Lane::From(id, role.other()));
         } else if let Some(transfer) = &mut call.transfer
             && transfer.role == role
             && transfer.device == *device
@@ -114,16 +108,11 @@ impl Hub {
 
     /// A session that was lost goes on.
     pub(super) fn come_back(&mut self, now: Now, id: CallId, session: SessionId) {
-        let Some(call) = self.calls.get_mut(id) else { return };
+        let Some(call) = self.calls.get(id) else {
+            return self.come_back_to_room(now, id, session);
+        };
         match call.place_of(session) {
-            Some(Place::Party(role)) => {
-                let party = &mut call.parties[role];
-                let was_lost = party.is_lost();
-                if let Some(at) = party.grace_until.take() {
-                    self.timers.clear(at, Timer::Grace(id, role));
-                }
-                self.tell_if_lost(now, id, role, was_lost);
-            }
+            Some(Place::Party(role)) => self.go_on(now, Member::Side(id, role)),
             Some(Place::Ringing) => {
                 if self.deliver(now, id)
                     && let Some(call) = self.calls.get(id)
@@ -139,14 +128,11 @@ impl Hub {
     /// A session has lost its connection, or is gone; as a side of the call it is waited for.
     pub(super) fn lose(&mut self, now: Now, id: CallId, session: SessionId) {
         let may_resume = self.sessions.contains_key(&session);
-        let Some(call) = self.calls.get_mut(id) else { return };
+        let Some(call) = self.calls.get_mut(id) else {
+            return self.lose_in_room(now, id, session, may_resume);
+        };
         match call.place_of(session) {
-            Some(Place::Party(role)) => {
-                if !may_resume {
-                    call.parties[role].session = None;
-                }
-                self.wait_for(now, id, role);
-            }
+            Some(Place::Party(role)) => self.wait_for(now, Member::Side(id, role), may_resume),
             // It rings when it comes back.
             Some(Place::Ringing | Place::Offered(_)) if may_resume => {}
             Some(Place::Ringing) => {
@@ -162,65 +148,11 @@ impl Hub {
         }
     }
 
-    /// A side that was in the call has no connection any more: it has so long to come back.
-    pub(super) fn wait_for(&mut self, now: Now, id: CallId, role: Role) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let party = &mut call.parties[role];
-        if party.device.is_none() {
-            return;
-        }
-        let was_lost = party.is_lost();
-        if party.grace_until.is_none() {
-            let grace_until = now.instant + self.config.reconnect_grace;
-            party.grace_until = Some(grace_until);
-            self.timers.set(grace_until, Timer::Grace(id, role));
-        }
-        self.tell_if_lost(now, id, role, was_lost);
-    }
-
-    /// After something that may have made a side lost, or not lost any more: tells the other side
-    /// and moves the state along. Says whether the state changed; then everyone was shown the call.
-    pub(super) fn tell_if_lost(
-        &mut self,
-        now: Now,
-        id: CallId,
-        role: Role,
-        was_lost: bool,
-    ) -> bool {
-        let Some(call) = self.calls.get(id) else { return false };
-        let party = &call.parties[role];
-        // Before the accept the callee's devices only ring; whom they will reach shows then.
-        if call.state().is_accepted() && party.is_lost() != was_lost {
-            let (call_id, user_id, other) = (id, party.user.clone(), role.other());
-            if was_lost {
-                self.outbox.send_to(call, other, &CallReconnectedEvent { call_id, user_id });
-            } else {
-                self.outbox.send_to(call, other, &CallReconnectingEvent { call_id, user_id });
-            }
-        }
-        self.follow_media(now, id)
-    }
-
-    /// Moves the state along with whether media waits for something. Says whether it changed; then
-    /// everyone was shown the call.
-    pub(super) fn follow_media(&mut self, now: Now, id: CallId) -> bool {
-        let Some(call) = self.calls.get(id) else { return false };
-        let (step, event) = match (call.state(), call.is_interrupted()) {
-            (CallState::Connected, true) => (Step::Lose, CallEvent::Reconnecting),
-            (CallState::Reconnecting, false) => (Step::Recover, CallEvent::Reconnected),
-            _ => return false,
-        };
-        // These two steps are legal from these two states.
-        let stepped = self.calls.step(id, step).is_ok();
-        if let Some(call) = self.calls.get(id) {
-            self.outbox.show_to_all(now, call);
-        }
-        self.report(now, id, event);
-        stepped
-    }
-
     /// Media flows, for the first time or with the new device of a side.
     pub(super) fn connect(&mut self, now: Now, id: CallId) {
+        if self.rooms.step(id, Step::Connect).is_ok() {
+            return self.report(now, id, CallEvent::Connected);
+        }
         if let Some(call) = self.calls.get_mut(id)
             && std::mem::take(&mut call.moved)
         {
@@ -236,27 +168,38 @@ impl Hub {
         self.follow_media(now, id);
     }
 
-    /// Sees to it that the sides of a call always have relay credentials that open allocations: after
+    /// Sees to it that everyone in a call always has relay credentials that open allocations: after
     /// half of their time they are sent others.
     pub(super) fn freshen_later(&mut self, now: Now, id: CallId) {
-        let Some(call) = self.calls.get_mut(id) else { return };
         let half = self.config.credential_ttl / 2;
         if half.is_zero() || self.config.turn_secrets.is_empty() {
             return;
         }
         let at = now.instant + half;
-        call.fresh_at = Some(at);
+        if let Some(call) = self.calls.get_mut(id) {
+            call.fresh_at = Some(at);
+        } else if let Some(room) = self.rooms.get_mut(id) {
+            room.fresh_at = Some(at);
+        } else {
+            return;
+        }
         self.timers.set(at, Timer::Credentials(id));
     }
 
-    /// Sends both sides of a call fresh relay credentials.
+    /// Sends everyone in a call fresh relay credentials.
     pub(super) fn freshen(&mut self, now: Now, id: CallId) {
-        let Some(call) = self.calls.get(id) else { return };
-        for role in [Role::Caller, Role::Callee] {
-            let Some(session) = call.parties[role].session else { continue };
+        let (room_id, sessions): (_, Vec<_>) = if let Some(call) = self.calls.get(id) {
+            (None, call.members().collect())
+        } else if let Some(room) = self.rooms.get(id) {
+            (Some(room.name.clone()), room.sessions().collect())
+        } else {
+            return;
+        };
+        for session in sessions {
             let ice = self.ice_for(now, session, Some(id));
             let fresh = IceServersEvent {
                 call_id: id,
+                room_id: room_id.clone(),
                 ice_servers: ice.ice_servers,
                 turn_credentials: ice.turn_credentials,
                 expires_at: ice.expires_at,
@@ -266,9 +209,12 @@ impl Hub {
         self.freshen_later(now, id);
     }
 
-    /// Ends a call, with nobody having asked for it.
+    /// Ends a call or a room, with nobody having asked for it.
     pub(super) fn end(&mut self, now: Now, id: CallId, reason: EndReason) {
-        self.finish(now, id, reason, None);
+        match self.rooms.get(id) {
+            Some(_) => self.end_room(now, id, reason),
+            None => drop(self.finish(now, id, reason, None)),
+        }
     }
 
     /// Ends a call that somebody asked to end, and gives the answer for them. They hear of it in
@@ -308,10 +254,10 @@ impl Hub {
         for role in [Role::Caller, Role::Callee] {
             let (party, journal) = (&call.parties[role], &call.journals[role]);
             if let Some(at) = party.grace_until {
-                self.timers.clear(at, Timer::Grace(id, role));
+                self.timers.clear(at, Timer::Grace(Member::Side(id, role)));
             }
             if let Some(at) = journal.hold_until {
-                self.timers.clear(at, Timer::Hold(id, role));
+                self.timers.clear(at, Timer::Hold(Lane::From(id, role)));
             }
             self.counters.candidates_dropped += journal.len() as u64;
             self.users.update(&party.user, |user| user.calls.retain(|call| *call != id));
@@ -327,6 +273,7 @@ impl Hub {
                 let reason = if elsewhere { EndReason::RejectedElsewhere } else { reason };
                 let ended = CallEndedEvent {
                     call_id: id,
+                    room_id: None,
                     reason,
                     ended_by: record.ended_by.clone(),
                     duration: seconds(call.duration(now)),
@@ -335,14 +282,26 @@ impl Hub {
             }
             self.outbox.send_event(session, shown.clone());
         }
+        self.close_books(now, record.clone(), call.relay, reason);
+        Some(record)
+    }
+
+    /// A call or a room is over: the relay and whoever reads reports hear of it.
+    pub(super) fn close_books(
+        &mut self,
+        now: Now,
+        record: CallRecord,
+        relay: RelayMeter,
+        reason: EndReason,
+    ) {
+        let id = record.id;
         self.outbox.push(Output::CallEnded { call: id });
         self.counters.calls_ended.add(reason);
-        let ended = EndedCall::new(record.clone(), call.relay);
+        let ended = EndedCall::new(record, relay);
         if self.config.report_calls {
             self.report_end(now, id, ended.clone());
         }
         self.remember(now, ended, id);
-        Some(record)
     }
 
     /// Keeps a call that is over, to be shown for a while.

@@ -45,7 +45,11 @@ words! {
         CallEnded = "call_ended",
         /// The sender, or this device of it, is not in the call.
         NotAParticipant = "not_a_participant",
-        /// The other side may do that, the sender may not.
+        /// Nobody in the room has this participant id, or not any more.
+        ParticipantNotFound = "participant_not_found",
+        /// The room has as many participants as it may have.
+        RoomFull = "room_full",
+        /// The other side may do that, the sender may not; or the token does not say so.
         NotAllowed = "not_allowed",
         /// The call is in a state in which that makes no sense.
         InvalidState = "invalid_state",

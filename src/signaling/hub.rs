@@ -9,10 +9,10 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
 
 use super::{
-    CallRecord, Config, EndReason, Input, Output, RelayAccess, RequestName, Stats,
-    call::Role,
-    ice,
+    CallRecord, Config, EndReason, Input, Output, RelayAccess, RequestName, Stats, ice,
+    members::{Lane, Member},
     outbox::Outbox,
+    rooms::{Leaving, Rooms},
     stats::Counters,
     tables::{Calls, EndedCall, EndedCalls, Session, Users},
 };
@@ -31,11 +31,11 @@ pub(super) enum Timer {
     Away(SessionId),
     /// A call has rung long enough.
     Ring(CallId),
-    /// A side that lost its connection has been waited for long enough.
-    Grace(CallId, Role),
-    /// The candidates of a side have waited for their description long enough.
-    Hold(CallId, Role),
-    /// The relay credentials of a call's sides are half as old as they get.
+    /// A member of a call that lost its connection has been waited for long enough.
+    Grace(Member),
+    /// The candidates of a member have waited for their description long enough.
+    Hold(Lane),
+    /// The relay credentials of a call's members are half as old as they get.
     Credentials(CallId),
     /// The oldest call that is over has been shown long enough.
     ForgetEnded,
@@ -61,6 +61,7 @@ pub struct Hub {
     pub(super) away: BTreeSet<(Instant, SessionId)>,
     pub(super) users: Users,
     pub(super) calls: Calls,
+    pub(super) rooms: Rooms,
     pub(super) ended: EndedCalls,
     /// The calls that are over and have allocations left, each with when its end is reported anyway.
     /// They are a few: the relay's quotas bound them.
@@ -95,6 +96,7 @@ impl Hub {
             away: BTreeSet::new(),
             users: Users::default(),
             calls: Calls::default(),
+            rooms: Rooms::default(),
             ended: EndedCalls::default(),
             settling: BTreeMap::new(),
             timers: TimerQueue::default(),
@@ -141,8 +143,14 @@ impl Hub {
                 Timer::Token(session) => self.check_token(now, session),
                 Timer::Away(session) => self.leave(now, session),
                 Timer::Ring(call) => self.end(now, call, EndReason::Timeout),
-                Timer::Grace(call, _) => self.end(now, call, EndReason::ConnectionLost),
-                Timer::Hold(call, role) => self.release(now, call, role),
+                Timer::Grace(Member::Side(call, _)) => {
+                    self.end(now, call, EndReason::ConnectionLost);
+                }
+                Timer::Grace(Member::Participant(call, participant)) => {
+                    let leaving = Leaving::for_reason(EndReason::ConnectionLost);
+                    self.leave_room(now, call, participant, &leaving);
+                }
+                Timer::Hold(lane) => self.release(now, lane),
                 Timer::Credentials(call) => self.freshen(now, call),
                 Timer::Transfer(call) => self.give_up_transfer(now, call),
                 Timer::Asked(call) => self.held(now, call, false),
@@ -170,16 +178,22 @@ impl Hub {
         self.outbox.pop()
     }
 
-    /// Every live call, then the calls that are over and still shown, the oldest first.
+    /// Every live call and every room, then those that are over and still shown, the oldest first.
     pub fn calls(&self, now: Now) -> impl Iterator<Item = CallRecord> {
         let live = self.calls.iter().map(move |call| call.record(now));
+        let live = live.chain(self.rooms.iter().map(move |room| room.record(now)));
         live.chain(self.ended.iter().map(|call| call.record()))
     }
 
-    /// One call, live or still shown.
+    /// One call or room, live or still shown.
     pub fn call(&self, now: Now, id: CallId) -> Option<CallRecord> {
-        let live = self.calls.get(id).map(|call| call.record(now));
-        live.or_else(|| self.ended.get(id).map(|call| call.record()))
+        self.live_call(now, id).or_else(|| self.ended.get(id).map(|call| call.record()))
+    }
+
+    /// One that is not over.
+    pub(super) fn live_call(&self, now: Now, id: CallId) -> Option<CallRecord> {
+        let call = self.calls.get(id).map(|call| call.record(now));
+        call.or_else(|| Some(self.rooms.get(id)?.record(now)))
     }
 
     /// Every user who is connected, by user id.
@@ -205,13 +219,19 @@ impl Hub {
 
     /// The numbers for the metrics page. Goes through the live calls once.
     pub fn stats(&self) -> Stats {
-        let journals = || self.calls.iter().flat_map(|c| [&c.journals.caller, &c.journals.callee]);
+        let in_rooms = || self.rooms.iter().flat_map(|room| room.journals.values());
+        let in_calls = || self.calls.iter().flat_map(|c| [&c.journals.caller, &c.journals.callee]);
+        let journals = || in_calls().chain(in_rooms());
+        let mut calls = self.calls.by_state().clone();
+        calls.merge(self.rooms.by_state());
         Stats {
             sessions: self.sessions.len(),
             sessions_away: self.away.len(),
             unacknowledged_bytes: self.outbox.unacknowledged(),
             users: self.users.len(),
-            calls: self.calls.by_state().clone(),
+            calls,
+            rooms: self.rooms.len(),
+            room_participants: self.rooms.iter().map(|room| room.participants.len()).sum(),
             ended_calls: self.ended.len(),
             timers: self.timers.len(),
             watches: self.users.watches.len(),

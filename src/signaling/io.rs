@@ -208,6 +208,22 @@ pub enum Output {
         /// At least one; known ones may be among them.
         addresses: Vec<IpAddr>,
     },
+    /// A user is in a room, with the first of the user's devices: the relay takes the user's
+    /// credentials for it, should it have refused them since [`Output::WentOut`].
+    CameIn {
+        /// The room's call.
+        call: CallId,
+        /// Who.
+        user: UserId,
+    },
+    /// A user is in a room no more, which goes on: the relay closes the user's allocations for it and
+    /// refuses the user's credentials.
+    WentOut {
+        /// The room's call.
+        call: CallId,
+        /// Who.
+        user: UserId,
+    },
     /// A call is over: the relay closes its allocations and refuses its credentials from now on.
     CallEnded {
         /// Which.

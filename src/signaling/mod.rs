@@ -16,6 +16,9 @@
 //! | `answered` | the same request again is answered again |
 //! | `requests/` | what clients ask, one file each |
 //! | `operators` | what operators do to calls and users |
+//! | `members` | who is in a call or a room, and the ways between them |
+//! | `rooms/` | calls of up to eight |
+//! | `limits` | how many calls, and how often |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `reports` | each step of a call, for records and webhooks |
 //! | `transfer` | a side goes on with a call on another device |
@@ -37,6 +40,8 @@ mod held;
 mod hub;
 mod ice;
 mod io;
+mod limits;
+mod members;
 mod named;
 mod operators;
 mod outbox;
@@ -46,6 +51,7 @@ mod relaying;
 mod replay;
 mod reports;
 mod requests;
+mod rooms;
 mod saved;
 mod schema;
 mod sessions;

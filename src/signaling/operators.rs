@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{CallRecord, CloseReason, EndReason, Hub};
+use super::{CallRecord, CloseReason, EndReason, Hub, call::Party, rooms::Leaving};
 use crate::{
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
@@ -33,7 +33,7 @@ pub struct SessionRecord {
 pub struct Kicked {
     /// Sessions.
     pub sessions: usize,
-    /// Live calls, those that only rang included.
+    /// Live calls, those that only rang and rooms included. A room goes on without the user.
     pub calls: usize,
 }
 
@@ -57,11 +57,14 @@ impl Hub {
     }
 
     /// Closes the sessions of a user, or of one of the user's devices, and ends the calls that they are
-    /// in with `kicked`. With a token that is still good the user may come back.
+    /// in with `kicked`; a room they leave. With a token that is still good the user may come back.
     pub fn kick(&mut self, now: Now, user: &UserId, device: Option<&DeviceId>) -> Kicked {
         let mut kicked = Kicked::default();
         for id in self.users.calls(user) {
-            let Some(call) = self.calls.get(id) else { continue };
+            let Some(call) = self.calls.get(id) else {
+                kicked.calls += usize::from(self.kick_out(now, id, user, device));
+                continue;
+            };
             let Some(role) = call.role_of(user) else { continue };
             if device.is_none_or(|device| call.parties[role].device.as_ref() == Some(device)) {
                 self.end(now, id, EndReason::Kicked);
@@ -76,5 +79,20 @@ impl Hub {
             }
         }
         kicked
+    }
+
+    /// Puts a user's devices, or one of them, out of a room. Says whether one was in it.
+    fn kick_out(&mut self, now: Now, id: CallId, user: &UserId, device: Option<&DeviceId>) -> bool {
+        let Some(room) = self.rooms.get(id) else { return false };
+        let is_meant = |party: &Party| {
+            party.user == *user && device.is_none_or(|device| party.device.as_ref() == Some(device))
+        };
+        let all = room.participants.iter().filter(|(_, occupant)| is_meant(&occupant.party));
+        let meant: Vec<_> = all.map(|(participant, _)| *participant).collect();
+        let leaving = Leaving::for_reason(EndReason::Kicked);
+        for participant in &meant {
+            self.leave_room(now, id, *participant, &leaving);
+        }
+        !meant.is_empty()
     }
 }

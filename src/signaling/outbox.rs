@@ -112,6 +112,16 @@ impl Outbox {
         self.send_event(session, Event::of(payload));
     }
 
+    /// The same to several.
+    pub fn send_to_all<P: Payload>(
+        &mut self,
+        sessions: impl IntoIterator<Item = SessionId>,
+        payload: &P,
+    ) {
+        let event = Event::of(payload);
+        sessions.into_iter().for_each(|session| self.send_event(session, event.clone()));
+    }
+
     /// Sends what the other side of a call wrote.
     pub fn relay(&mut self, session: SessionId, name: EventName, data: Value) {
         self.send_event(session, Event::new(name.as_str(), data));

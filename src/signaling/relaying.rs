@@ -1,7 +1,8 @@
-//! From one side of a call to the other, through the journal where that side cannot get it yet.
+//! From one member of a call to another, through the journal where that one cannot get it yet.
 //!
-//! The other side has a session only once a device accepted, and only while that device is
-//! connected; so "is there a session" is the whole question of who may get what.
+//! The other side of a call has a session only once a device accepted, and only while that device is
+//! connected; so "is there a session" is the whole question of who may get what. A participant of a
+//! room has one likewise.
 
 use std::net::IpAddr;
 
@@ -9,26 +10,28 @@ use serde_json::{Value, json};
 
 use super::{
     ErrorCode, EventName, Hub, Output, RequestError,
-    call::{DescriptionKind, JournalFull, Role},
+    call::{DescriptionKind, JournalFull},
     hub::Timer,
+    members::{Lane, Member},
     named,
     requests::Sender,
+    tables::call_not_found,
 };
-use crate::{clock::Now, ids::CallId};
+use crate::clock::Now;
 
 impl Hub {
     /// Relays the payload of an `ice:candidate`.
     pub(super) fn relay_candidate(
         &mut self,
         now: Now,
-        id: CallId,
-        from: Role,
+        lane: Lane,
         data: Value,
     ) -> Result<(), RequestError> {
-        self.announce(id, from, named::in_candidate, &data);
-        let call = self.calls.find(id)?;
-        let journal = &mut call.journals[from];
-        let Some(to) = call.parties[from.other()].session else {
+        self.announce(lane.from(), named::in_candidate, &data);
+        let to = self.member(lane.to()).and_then(|party| party.session);
+        let journal = lane.journal_mut(&mut self.calls, &mut self.rooms);
+        let journal = journal.ok_or_else(call_not_found)?;
+        let Some(to) = to else {
             if journal.keep_candidate(&data, &self.config) == Err(JournalFull) {
                 self.counters.candidates_refused += 1;
                 return Err(RequestError::new(
@@ -46,15 +49,15 @@ impl Hub {
                 if journal.hold_until.is_none() {
                     let until = now.instant + hold;
                     journal.hold_until = Some(until);
-                    self.timers.set(until, Timer::Hold(id, from));
+                    self.timers.set(until, Timer::Hold(lane));
                 }
                 return Ok(());
             }
             // So many have come that their description is not just a moment behind them.
-            self.flush(id, from);
+            self.flush(lane);
         }
-        if let Some(call) = self.calls.get_mut(id) {
-            call.journals[from].remember_candidate(&data, &self.config);
+        if let Some(journal) = lane.journal_mut(&mut self.calls, &mut self.rooms) {
+            journal.remember_candidate(&data, &self.config);
         }
         self.outbox.relay(to, EventName::IceCandidate, data);
         self.counters.candidates_relayed += 1;
@@ -65,15 +68,14 @@ impl Hub {
     pub(super) fn relay_description(
         &mut self,
         now: Now,
-        id: CallId,
-        from: Role,
+        lane: Lane,
         kind: DescriptionKind,
         data: Value,
     ) -> Result<(), RequestError> {
-        self.announce(id, from, named::in_description, &data);
-        let call = self.calls.find(id)?;
-        let journal = &mut call.journals[from];
-        let to = call.parties[from.other()].session;
+        self.announce(lane.from(), named::in_description, &data);
+        let to = self.member(lane.to()).and_then(|party| party.session);
+        let journal = lane.journal_mut(&mut self.calls, &mut self.rooms);
+        let journal = journal.ok_or_else(call_not_found)?;
         if to.is_none() && journal.keep_description(kind, &data, &self.config) == Err(JournalFull) {
             return Err(RequestError::new(
                 ErrorCode::PayloadTooLarge,
@@ -90,9 +92,9 @@ impl Hub {
             journal.remember_description(kind, &data, &self.config);
             self.outbox.relay(to, event_name(kind), data);
             self.counters.descriptions_relayed += 1;
-            self.flush(id, from);
+            self.flush(lane);
             if kind == DescriptionKind::Answer {
-                self.connect(now, id);
+                self.connect(now, lane.from().call());
             }
         }
         Ok(())
@@ -101,58 +103,63 @@ impl Hub {
     /// Tells the relay which addresses a payload names, if it wants to know. Before the payload is
     /// kept, refused or sent on: once the other side has it, it asks the relay for permissions, and
     /// browsers give a path up that they are refused.
-    fn announce(
-        &mut self,
-        call: CallId,
-        from: Role,
-        named_in: impl Fn(&Value) -> Vec<IpAddr>,
-        data: &Value,
-    ) {
+    fn announce(&mut self, from: Member, named_in: impl Fn(&Value) -> Vec<IpAddr>, data: &Value) {
         if !self.config.announce_peers {
             return;
         }
-        let Some(by) = self.calls.get(call).map(|call| call.parties[from].user.clone()) else {
-            return;
-        };
+        let Some(by) = self.member(from).map(|party| party.user.clone()) else { return };
         let addresses = named_in(data);
         if !addresses.is_empty() {
-            self.outbox.push(Output::PeersAnnounced { call, by, addresses });
+            self.outbox.push(Output::PeersAnnounced { call: from.call(), by, addresses });
         }
     }
 
-    /// The other side of `from` has come, or come back: it gets what was kept for it.
-    pub(super) fn hand_over(&mut self, now: Now, id: CallId, from: Role) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let journal = &mut call.journals[from];
+    /// A payload, which is an object, as others get it: what the sender wrote, and who that is. What
+    /// the sender wrote in these fields does not count.
+    pub(super) fn signed(&self, mut data: Value, from: Member, sender: &Sender) -> Value {
+        data["callId"] = json!(from.call());
+        data["from"] = json!(sender.user);
+        data["fromDevice"] = json!(sender.device);
+        if let Member::Participant(call, id) = from {
+            data["roomId"] = json!(self.rooms.get(call).map(|room| &room.name));
+            data["fromParticipant"] = json!(id);
+        }
+        data
+    }
+
+    /// Whom a lane leads to has come, or come back: it gets what was kept for it.
+    pub(super) fn hand_over(&mut self, now: Now, lane: Lane) {
+        let Some(journal) = lane.journal_mut(&mut self.calls, &mut self.rooms) else { return };
         let hold = self.config.candidate_hold;
         if journal.may_hand_over() || hold.is_zero() {
-            if self.flush(id, from) {
-                self.connect(now, id);
+            if self.flush(lane) {
+                self.connect(now, lane.from().call());
             }
         } else if journal.len() > 0 && journal.hold_until.is_none() {
             let until = now.instant + hold;
             journal.hold_until = Some(until);
-            self.timers.set(until, Timer::Hold(id, from));
+            self.timers.set(until, Timer::Hold(lane));
         }
     }
 
     /// Candidates have been held long enough: they go on without a description.
-    pub(super) fn release(&mut self, now: Now, id: CallId, from: Role) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        call.journals[from].hold_until = None;
-        if self.flush(id, from) {
-            self.connect(now, id);
+    pub(super) fn release(&mut self, now: Now, lane: Lane) {
+        let Some(journal) = lane.journal_mut(&mut self.calls, &mut self.rooms) else { return };
+        journal.hold_until = None;
+        if self.flush(lane) {
+            self.connect(now, lane.from().call());
         }
     }
 
     /// Sends everything that was kept, if there is somebody to send it to. Says whether an answer
     /// was in it.
-    fn flush(&mut self, id: CallId, from: Role) -> bool {
-        let Some(call) = self.calls.get_mut(id) else { return false };
-        let Some(to) = call.parties[from.other()].session else { return false };
-        let journal = &mut call.journals[from];
+    fn flush(&mut self, lane: Lane) -> bool {
+        let Some(to) = self.member(lane.to()).and_then(|party| party.session) else { return false };
+        let Some(journal) = lane.journal_mut(&mut self.calls, &mut self.rooms) else {
+            return false;
+        };
         if let Some(at) = journal.hold_until.take() {
-            self.timers.clear(at, Timer::Hold(id, from));
+            self.timers.clear(at, Timer::Hold(lane));
         }
         let kept = journal.hand_over();
         for (kind, data) in &kept.descriptions {
@@ -173,15 +180,6 @@ impl Hub {
         }
         answered
     }
-}
-
-/// A payload, which is an object, as the other side gets it: what the sender wrote, and who that
-/// is. What the sender wrote in these fields does not count.
-pub(super) fn signed(mut data: Value, id: CallId, sender: &Sender) -> Value {
-    data["callId"] = json!(id);
-    data["from"] = json!(sender.user);
-    data["fromDevice"] = json!(sender.device);
-    data
 }
 
 fn event_name(kind: DescriptionKind) -> EventName {

@@ -15,11 +15,11 @@ const SETTLE: Duration = Duration::from_secs(2);
 words! {
     /// What happened to a call.
     pub enum CallEvent {
-        /// Somebody calls.
+        /// Somebody calls, or is the first in a room.
         Initiated = "call.initiated",
         /// A device of the callee has it.
         Ringing = "call.ringing",
-        /// A device of the callee took it.
+        /// A device of the callee took it, or a second participant came into the room.
         Accepted = "call.accepted",
         /// Media flows, for the first time.
         Connected = "call.connected",
@@ -51,8 +51,8 @@ impl Hub {
         if !self.config.report_calls {
             return;
         }
-        let Some(call) = self.calls.get(id) else { return };
-        let report = CallReport { event, at: Timestamp(now.unix), call: call.record(now) };
+        let Some(call) = self.live_call(now, id) else { return };
+        let report = CallReport { event, at: Timestamp(now.unix), call };
         self.outbox.push(Output::Report(Box::new(report)));
     }
 
@@ -70,8 +70,10 @@ impl Hub {
     /// What the relay did for a call has changed.
     pub(super) fn update_meter(&mut self, id: CallId, change: impl Fn(&mut RelayMeter)) {
         if let Some(call) = self.calls.get_mut(id) {
-            change(&mut call.relay);
-            return;
+            return change(&mut call.relay);
+        }
+        if let Some(room) = self.rooms.get_mut(id) {
+            return change(&mut room.relay);
         }
         if let Some(call) = self.ended.get_mut(id) {
             change(&mut call.relay);

@@ -10,6 +10,7 @@ use super::{
     CallState, CallType, Hub,
     call::{Call, Journal, Party, PerRole, RelayMeter, Role},
     hub::Timer,
+    members::Member,
 };
 use crate::{clock::Now, ids::CallId, usage::RelayUsage};
 
@@ -78,7 +79,7 @@ impl Hub {
         }
         self.calls.insert(call);
         for role in [Role::Caller, Role::Callee] {
-            self.wait_for(now, id, role);
+            self.wait_for(now, Member::Side(id, role), false);
         }
         if accepted {
             self.freshen_later(now, id);

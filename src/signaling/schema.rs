@@ -49,6 +49,9 @@ impl EventName {
             Self::CallUpgraded => Described::of::<CallUpgradedEvent>(),
             Self::CallMessage => Described::of::<CallMessageEvent>(),
             Self::IceServers => Described::of::<IceServersEvent>(),
+            Self::RoomJoined => Described::of::<RoomJoinedEvent>(),
+            Self::RoomLeft => Described::of::<RoomLeftEvent>(),
+            Self::RoomSync => Described::of::<RoomSyncEvent>(),
             Self::PresenceChanged => Described::of::<PresenceChangedEvent>(),
             Self::ServerDraining => Described::of::<ServerDrainingEvent>(),
             Self::Error => Described::of::<ErrorEvent>(),
@@ -77,6 +80,8 @@ impl RequestName {
             Self::CallTransfer => Described::of::<CallTransferRequest>(),
             Self::CallMessage => Described::of::<CallMessageRequest>(),
             Self::CallStats => Described::of::<CallStatsRequest>(),
+            Self::RoomJoin => Described::of::<RoomJoinRequest>(),
+            Self::RoomLeave => Described::of::<RoomLeaveRequest<'_>>(),
         }
     }
 
@@ -92,6 +97,8 @@ impl RequestName {
             Self::CallUpgrade => Described::of::<CallUpgradeAnswer>(),
             Self::CallTransfer => Described::of::<CallTransferAnswer>(),
             Self::IceRefresh => Described::of::<IceRefreshAnswer>(),
+            Self::RoomJoin => Described::of::<RoomView>(),
+            Self::RoomLeave => Described::of::<RoomLeaveAnswer>(),
             Self::PresenceSubscribe => Described::of::<PresenceSubscribeAnswer>(),
             Self::CallRing
             | Self::IceCandidate

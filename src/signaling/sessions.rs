@@ -242,11 +242,12 @@ impl Hub {
     /// back.
     pub(super) fn shut_down(&mut self, now: Now) {
         self.stopping = true;
+        let mut ending: Vec<CallId> = self.rooms.iter().map(|room| room.id).collect();
         if !self.config.keep_calls {
-            let calls: Vec<CallId> = self.calls.iter().map(|call| call.id).collect();
-            for call in calls {
-                self.end(now, call, EndReason::ServerShutdown);
-            }
+            ending.extend(self.calls.iter().map(|call| call.id));
+        }
+        for call in ending {
+            self.end(now, call, EndReason::ServerShutdown);
         }
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         // They do not come back all at once: about a thousand a second.

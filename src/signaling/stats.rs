@@ -13,8 +13,12 @@ pub struct Stats {
     pub unacknowledged_bytes: usize,
     /// Users with a session or a live call now.
     pub users: usize,
-    /// Live calls now, by state.
+    /// Live calls now, by state, rooms included.
     pub calls: Tally<CallState>,
+    /// Rooms now.
+    pub rooms: usize,
+    /// Participants of these.
+    pub room_participants: usize,
     /// Calls that are over and still shown.
     pub ended_calls: usize,
     /// Users whose presence a session hears of, over all sessions, now.

@@ -87,28 +87,44 @@ impl Users {
     }
 }
 
-/// The calls that are not over, and how many are in which state.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    live: BTreeMap<CallId, Call>,
+/// What is kept in [`Live`].
+pub(super) trait HasState {
+    fn id(&self) -> CallId;
+    /// Only its table changes it, which counts.
+    fn state_mut(&mut self) -> &mut CallState;
+}
+
+/// The calls, or the rooms, that are not over, and how many are in which state.
+#[derive(Debug)]
+pub(super) struct Live<T> {
+    live: BTreeMap<CallId, T>,
     by_state: Tally<CallState>,
 }
 
-impl Calls {
-    pub fn get(&self, id: CallId) -> Option<&Call> {
+/// The calls of two that are not over.
+pub(super) type Calls = Live<Call>;
+
+impl<T> Default for Live<T> {
+    fn default() -> Self {
+        Self { live: BTreeMap::new(), by_state: Tally::default() }
+    }
+}
+
+impl<T: HasState> Live<T> {
+    pub fn get(&self, id: CallId) -> Option<&T> {
         self.live.get(&id)
     }
 
-    pub fn get_mut(&mut self, id: CallId) -> Option<&mut Call> {
+    pub fn get_mut(&mut self, id: CallId) -> Option<&mut T> {
         self.live.get_mut(&id)
     }
 
     /// The call, for a request that has found it before.
-    pub fn find(&mut self, id: CallId) -> Result<&mut Call, RequestError> {
+    pub fn find(&mut self, id: CallId) -> Result<&mut T, RequestError> {
         self.get_mut(id).ok_or_else(call_not_found)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Call> {
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.live.values()
     }
 
@@ -120,24 +136,23 @@ impl Calls {
         &self.by_state
     }
 
-    pub fn insert(&mut self, call: Call) {
-        self.by_state.add(call.state());
-        self.live.insert(call.id, call);
+    pub fn insert(&mut self, mut call: T) {
+        self.by_state.add(*call.state_mut());
+        self.live.insert(call.id(), call);
     }
 
-    pub fn remove(&mut self, id: CallId) -> Option<Call> {
-        let call = self.live.remove(&id)?;
-        self.by_state.sub(call.state());
+    pub fn remove(&mut self, id: CallId) -> Option<T> {
+        let mut call = self.live.remove(&id)?;
+        self.by_state.sub(*call.state_mut());
         Some(call)
     }
 
     /// Makes a step of a call's state; an illegal one changes nothing.
     pub fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
-        let call = self.live.get_mut(&id).ok_or_else(call_not_found)?;
-        let before = call.state();
-        call.step(step)?;
+        let state = self.live.get_mut(&id).ok_or_else(call_not_found)?.state_mut();
+        let before = std::mem::replace(state, state.after(step)?);
+        self.by_state.add(*state);
         self.by_state.sub(before);
-        self.by_state.add(call.state());
         Ok(())
     }
 }

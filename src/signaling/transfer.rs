@@ -9,6 +9,7 @@ use super::{
     call::{Media, Role, Transfer, seconds},
     events::{CallEndedEvent, CallReconnectingEvent, CallTransferredEvent},
     hub::Timer,
+    members::{Lane, Member},
     requests::Sender,
 };
 use crate::{clock::Now, ids::CallId};
@@ -57,6 +58,7 @@ impl Hub {
         let Some(transfer) = &call.transfer else { return };
         let ended = CallEndedEvent {
             call_id: id,
+            room_id: None,
             reason: EndReason::Timeout,
             ended_by: None,
             duration: seconds(call.duration(now)),
@@ -71,6 +73,7 @@ impl Hub {
         let Some(call) = self.calls.get_mut(id) else { return };
         let ended = CallEndedEvent {
             call_id: id,
+            room_id: None,
             reason: EndReason::AnsweredElsewhere,
             ended_by: Some(by.user.clone()),
             duration: seconds(call.duration(now)),
@@ -78,7 +81,7 @@ impl Hub {
         let party = &mut call.parties[role];
         let was_lost = party.is_lost();
         if let Some(at) = party.grace_until.take() {
-            self.timers.clear(at, Timer::Grace(id, role));
+            self.timers.clear(at, Timer::Grace(Member::Side(id, role)));
         }
         party.media_lost = false;
         // What the device before said of itself; how the call went on it is still a part of the call.
@@ -103,9 +106,11 @@ impl Hub {
         let other = &call.parties[role.other()];
         if other.is_lost() {
             let user_id = other.user.clone();
-            self.outbox.send(by.session, &CallReconnectingEvent { call_id: id, user_id });
+            let lost =
+                CallReconnectingEvent { call_id: id, room_id: None, participant_id: None, user_id };
+            self.outbox.send(by.session, &lost);
         }
-        if !self.tell_if_lost(now, id, role, was_lost)
+        if !self.tell_if_lost(now, Member::Side(id, role), was_lost)
             && let Some(call) = self.calls.get(id)
         {
             self.outbox.show_to_all(now, call);
@@ -118,7 +123,7 @@ impl Hub {
         for from in [Role::Caller, Role::Callee] {
             let journal = std::mem::take(&mut call.journals[from]);
             if let Some(at) = journal.hold_until {
-                self.timers.clear(at, Timer::Hold(id, from));
+                self.timers.clear(at, Timer::Hold(Lane::From(id, from)));
             }
             self.counters.candidates_dropped += journal.len() as u64;
         }

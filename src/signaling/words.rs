@@ -118,6 +118,10 @@ words! {
         CallStats = "call:stats",
         /// Fresh relay credentials.
         IceRefresh = "ice:refresh",
+        /// Come into a room.
+        RoomJoin = "room:join",
+        /// Go out of a room.
+        RoomLeave = "room:leave",
         /// See whether these users can be called, from now on.
         PresenceSubscribe = "presence:subscribe",
     }
@@ -162,6 +166,12 @@ words! {
         CallMessage = "call:message",
         /// Fresh relay credentials.
         IceServers = "ice:servers",
+        /// Somebody came into the room.
+        RoomJoined = "room:joined",
+        /// Somebody is in the room no more.
+        RoomLeft = "room:left",
+        /// Where a room stands, for a device that came back without its session.
+        RoomSync = "room:sync",
         /// A user can be called, or cannot any more.
         PresenceChanged = "presence:changed",
         /// The server stops; when to come back.
@@ -247,6 +257,11 @@ impl<W: Word> Tally<W> {
         self.counts[word.index()] += 1;
     }
 
+    /// Adds what another tally has counted.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+    }
+
     /// Counts the word once less, where the tally says how many there are now.
     pub(super) fn sub(&mut self, word: W) {
         self.counts[word.index()] -= 1;
@@ -272,6 +287,20 @@ impl RequestName {
     /// The request that has this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|request| request.as_str() == name)
+    }
+
+    /// Whether it makes sense only between the two sides of a call, and not in a room.
+    pub(super) fn is_for_two(self) -> bool {
+        matches!(
+            self,
+            Self::CallRing
+                | Self::CallAccept
+                | Self::CallReject
+                | Self::CallCancel
+                | Self::CallEnd
+                | Self::CallTransfer
+                | Self::CallUpgrade
+        )
     }
 }
 

@@ -18,8 +18,8 @@ use crate::ids::{CallId, UserId};
 /// forgotten, so that a side that moves between networks all day can still be reached.
 pub(super) const MAX_ADDRESSES: usize = 64;
 
-/// How many sides a call has.
-const SIDES: usize = 2;
+/// How many sides a call has at most: a room has as many participants, who may be as many users.
+const SIDES: usize = 8;
 
 /// What each side of each live call has announced.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl Announced {
             sides.push(Side { user: by.clone(), ips: Vec::new() });
             sides.len() - 1
         });
-        // The hub knows of two sides. Were there a third, it would find no room, and no way.
+        // The hub knows of no more. Were there another, it would find no place, and no way.
         sides.truncate(SIDES);
         let Some(side) = sides.get_mut(at) else { return };
         for ip in ips.iter().map(IpAddr::to_canonical) {
@@ -61,6 +61,13 @@ impl Announced {
                 side.ips.remove(0);
             }
             side.ips.push(ip);
+        }
+    }
+
+    /// The user is in the call no more.
+    pub fn forget(&self, call: CallId, user: &UserId) {
+        if let Some(sides) = self.write().get_mut(&call) {
+            sides.retain(|side| side.user != *user);
         }
     }
 
@@ -118,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn it_remembers_the_latest_addresses_and_no_third_side() {
+    fn it_remembers_the_latest_addresses_and_no_side_too_many() {
         let announced = Announced::default();
         let known = |to, n| announced.is_known_to(call(1), to, ip(n));
         for n in 0..1000 {
@@ -130,6 +137,13 @@ mod tests {
         }
         assert_eq!((1..1000).filter(|n| known("bob", *n)).count(), MAX_ADDRESSES - 1);
         assert!(known("bob", 999) && !known("bob", 1000 - MAX_ADDRESSES));
-        assert!(!known("bob", 2000));
+        assert!(known("bob", 2000));
+        announced.forget(call(1), &user("eve"));
+        assert!(!known("bob", 2000) && known("bob", 999));
+        for n in 0..100 {
+            announced.add(call(1), &user(&format!("user {n}")), &[ip(3000 + n)]);
+        }
+        let places = (0..100).filter(|n| known("bob", 3000 + n)).count();
+        assert_eq!(places, SIDES - 2);
     }
 }

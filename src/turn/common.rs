@@ -67,6 +67,20 @@ impl Common {
         }
     }
 
+    /// Refuses a user's credentials for a call that goes on, for the `ttl` after which none of them is
+    /// left, or until the user is let in. To be followed by
+    /// [`Engine::put_out`](super::Engine::put_out) on every worker.
+    pub fn put_out(&self, now: Now, call: CallId, user: &UserId, ttl: Duration) {
+        self.announced.forget(call, user);
+        let until = now.unix_secs() + ttl.as_secs();
+        self.shared.put_out(call, user.as_str(), until, now.unix_secs());
+    }
+
+    /// Takes a user's credentials for a call again.
+    pub fn let_in(&self, call: CallId, user: &UserId) {
+        self.shared.let_in(call, user.as_str());
+    }
+
     /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is
     /// left. To be followed by [`Engine::end_call`](super::Engine::end_call) on every worker.
     pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) {

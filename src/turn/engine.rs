@@ -136,6 +136,16 @@ impl Engine {
         }
     }
 
+    /// Closes every allocation that a user has for a call. Its credentials are refused from when
+    /// [`Common::put_out`] was called, which comes first.
+    pub fn put_out(&mut self, call: CallId, user: &str) {
+        for id in self.by_call.get(&call).cloned().unwrap_or_default() {
+            if self.open_ref(id).is_ok_and(|allocation| &*allocation.owner.user == user) {
+                self.close(id);
+            }
+        }
+    }
+
     /// Closes everything, as the server stops.
     pub fn close_all(&mut self) {
         let open: Vec<_> = self.slots.iter().map(|(id, _)| AllocationId(id as u32)).collect();

@@ -12,9 +12,9 @@ use rand::Rng;
 
 use super::{
     Config, RelayAddresses, RelayIp,
-    ended_calls::EndedCalls,
     limits::{Meter, Rates},
     ports::PortPool,
+    refused::Refused,
 };
 use crate::{
     ids::CallId,
@@ -42,7 +42,10 @@ struct State {
     users: HashMap<Arc<str>, User>,
     ports: HashMap<RelayIp, PortPool>,
     reservations: HashMap<ReservationToken, Reservation>,
-    ended: EndedCalls,
+    /// The calls that are over.
+    ended: Refused<CallId>,
+    /// The users who are in a call no more that goes on.
+    out: Refused<(CallId, Arc<str>)>,
 }
 
 /// What a user has; an entry lasts as long as there is anything.
@@ -81,7 +84,8 @@ impl Shared {
             users: HashMap::new(),
             ports: addresses.relay_ips().iter().map(pool).collect(),
             reservations: HashMap::new(),
-            ended: EndedCalls::default(),
+            ended: Refused::default(),
+            out: Refused::default(),
         };
         Self {
             max_allocations: config.max_allocations,
@@ -239,9 +243,20 @@ impl Shared {
         self.state().ended.insert(call, until, now);
     }
 
-    /// Whether a call is over.
-    pub(super) fn has_ended(&self, call: CallId) -> bool {
-        self.state().ended.contains(call)
+    /// The same for one user of a call that goes on, unless the user is let in again.
+    pub fn put_out(&self, call: CallId, user: &str, until: u64, now: u64) {
+        self.state().out.insert((call, user.into()), until, now);
+    }
+
+    /// The user is in the call again.
+    pub fn let_in(&self, call: CallId, user: &str) {
+        self.state().out.remove(&(call, user.into()));
+    }
+
+    /// Whether a call is over, for everyone or for this user.
+    pub(super) fn has_ended(&self, call: CallId, user: &Arc<str>) -> bool {
+        let state = self.state();
+        state.ended.contains(&call) || state.out.contains(&(call, user.clone()))
     }
 
     /// Whether nothing is open, counted, taken or reserved.

@@ -309,6 +309,19 @@ impl World {
         }
     }
 
+    pub fn put_out(&mut self, call: CallId, user: &str) {
+        let user = UserId::new(user).unwrap();
+        self.common.put_out(self.now, call, &user, Duration::from_secs(3600));
+        for worker in 0..self.workers.len() {
+            self.workers[worker].put_out(call, user.as_str());
+            self.carry_out(worker);
+        }
+    }
+
+    pub fn let_in(&mut self, call: CallId, user: &str) {
+        self.common.let_in(call, &UserId::new(user).unwrap());
+    }
+
     pub fn shared(&self) -> &Shared {
         &self.common.shared
     }

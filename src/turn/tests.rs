@@ -610,6 +610,34 @@ fn the_end_of_a_call_closes_its_allocations_and_refuses_its_credentials() {
 }
 
 #[test]
+fn who_is_put_out_of_a_call_has_no_relay_for_it_until_let_in_again() {
+    let mut world = World::new(Config::default(), 2);
+    let client = |at: &str, user, n| Client::minted(&world, at, user, Some(call(n)), 3600);
+    let mut even = client("198.51.100.1:4000", "alice", 1);
+    let mut odd = client("198.51.100.1:4001", "alice", 1);
+    let mut bob = client("198.51.100.1:4002", "bob", 1);
+    let mut elsewhere = client("198.51.100.1:4003", "alice", 2);
+    for client in [&mut even, &mut odd, &mut bob, &mut elsewhere] {
+        client.allocate(&mut world);
+    }
+    world.put_out(call(1), "alice");
+    assert_eq!(world.sockets.len(), 2);
+    for client in [&mut even, &mut odd] {
+        assert_eq!(client.request(&mut world, METHOD_REFRESH, &[]).code, Some(437));
+        assert_eq!(client.request(&mut world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
+    }
+    for client in [&mut bob, &mut elsewhere] {
+        assert_eq!(client.request(&mut world, METHOD_REFRESH, &[lifetime(0)]).code, None);
+    }
+    world.let_in(call(1), "alice");
+    even.allocate(&mut world);
+    world.end_call(call(1));
+    world.let_in(call(1), "alice");
+    assert_eq!(even.request(&mut world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
+    world.assert_nothing_is_left();
+}
+
+#[test]
 fn unauthenticated_answers_to_an_address_are_limited_and_nothing_grows() {
     let config = Config { max_unauthenticated_replies: 100, ..Config::default() };
     let mut world = World::new(config, 1);

@@ -108,6 +108,33 @@ it('an audio call, muted and unmuted', async () => {
   await bob.context().close();
 });
 
+it('an audio call becomes one of video when the other side agrees', async () => {
+  const alice = await signIn(browser, server, 'alice');
+  const bob = await signIn(browser, server, 'bob');
+  await connect(alice, bob, 'audio');
+  await alice.click('#upgrade');
+  await bob.waitForSelector('#ask[open]');
+  await screenshot(bob, 'asked');
+  await bob.click('#ask-no');
+  await alice.waitForFunction(() => document.getElementById('notice-text').textContent.includes('without video'));
+  assert.equal(await bob.isVisible('#notice'), false, 'bob knows what he said');
+  assert.equal(await alice.isVisible('#camera'), false);
+  await alice.click('#upgrade');
+  await bob.click('#ask-yes');
+  for (const page of [alice, bob]) {
+    await videoAdvances(page);
+    await page.waitForSelector('#view-call[data-type="video"][data-picture="on"]');
+    assert.equal(await page.isVisible('#camera'), true);
+    assert.equal(await page.isVisible('#upgrade'), false);
+  }
+  await screenshot(bob, 'upgraded');
+  await alice.click('#hang-up');
+  await summary(bob);
+  noComplaints(alice, bob);
+  await alice.context().close();
+  await bob.context().close();
+});
+
 it('the camera goes off and on again', async () => {
   const alice = await signIn(browser, server, 'alice');
   const bob = await signIn(browser, server, 'bob');

@@ -73,4 +73,24 @@ describe('a server that is restarted in a call', () => {
     assert.equal((await server.call(id)).reason, 'hangup');
     for (const page of [alice, bob]) await page.context().close();
   });
+
+  it('has a relayed call go on through its new relay', async () => {
+    const alice = await signIn(browser, server, 'alice', { relayOnly: true });
+    const bob = await signIn(browser, server, 'bob', { relayOnly: true });
+    const id = await connect(alice, bob);
+    for (const page of [alice, bob]) await videoAdvances(page);
+    assert.equal(await server.stop(), 0);
+    server = await start(new URL(server.http).host);
+    for (const page of [alice, bob]) await page.waitForSelector('#connection[data-state="online"]', { timeout: 20_000 });
+    await until('there is a relay again', async () => (await server.metric('callbox_allocations')) >= 2, 30_000);
+    for (const page of [alice, bob]) {
+      await videoAdvances(page);
+      assert.equal((await stats(page)).local, 'relay');
+      assert.equal(await page.evaluate(() => window.peerConnections.length), 1, 'it is the same connection');
+    }
+    await until('the call is whole', async () => (await server.call(id)).state === 'connected');
+    await bob.click('#hang-up');
+    assert.equal((await summary(alice)).reason, 'hangup');
+    for (const page of [alice, bob]) await page.context().close();
+  });
 });

@@ -1,22 +1,30 @@
 //! What a token lets its bearer do: the `callbox` claim.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use crate::ids::UserId;
+use crate::ids::{RoomId, UserId};
 
 /// What the bearer of a token may do. The default is everything.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grants {
-    /// Who may be called: user ids in which `*` stands for any text. `None` for everyone.
+    /// Who may be called: user ids in which `*` stands for any text. Everyone, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub call: Option<Vec<String>>,
-    /// Whose presence may be seen, in the same form. `None` for those who may be called.
+    /// Whose presence may be seen, in the same form. Of those who may be called, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub presence: Option<Vec<String>>,
-    /// In how many live calls the user may be. `None` for as many as anyone.
+    /// Which rooms may be joined: room ids, likewise. Every one, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rooms: Option<Vec<String>>,
+    /// In how many live calls the user may be. As many as anyone, if it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub max_calls: Option<u64>,
     /// Whether there are relay credentials.
     #[serde(skip_serializing_if = "is_true")]
@@ -25,7 +33,14 @@ pub struct Grants {
 
 impl Default for Grants {
     fn default() -> Self {
-        Self { call: None, presence: None, max_calls: None, relay: true }
+        Self { call: None, presence: None, rooms: None, max_calls: None, relay: true }
+    }
+}
+
+/// By the rules of [`Grants::read`].
+impl<'de> Deserialize<'de> for Grants {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(Value::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 
@@ -55,6 +70,11 @@ impl Grants {
                                  stands for any text";
                     grants.presence = Some(patterns(value).ok_or(wrong)?);
                 }
+                "rooms" => {
+                    let wrong = "its `callbox.rooms` is not a list of room ids, in which `*` stands \
+                                 for any text";
+                    grants.rooms = Some(patterns(value).ok_or(wrong)?);
+                }
                 "maxCalls" => {
                     let max = value.as_u64();
                     grants.max_calls =
@@ -65,7 +85,7 @@ impl Grants {
                 }
                 _ => {
                     return Err(
-                        "its `callbox` has a field besides `call`, `presence`, `maxCalls` and \
+                        "its `callbox` has a field besides `call`, `presence`, `rooms`, `maxCalls` and \
                                 `relay`",
                     );
                 }
@@ -76,16 +96,24 @@ impl Grants {
 
     /// Whether this user may be called.
     pub fn may_call(&self, user: &UserId) -> bool {
-        self.call.as_ref().is_none_or(|patterns| fits(patterns, user))
+        self.call.as_ref().is_none_or(|patterns| fits(patterns, user.as_str()))
     }
 
     /// Whether the presence of this user may be seen.
     pub fn may_see(&self, user: &UserId) -> bool {
-        self.presence.as_ref().map_or_else(|| self.may_call(user), |patterns| fits(patterns, user))
+        match &self.presence {
+            Some(patterns) => fits(patterns, user.as_str()),
+            None => self.may_call(user),
+        }
+    }
+
+    /// Whether this room may be joined.
+    pub fn may_join(&self, room: &RoomId) -> bool {
+        self.rooms.as_ref().is_none_or(|patterns| fits(patterns, room.as_str()))
     }
 }
 
-/// A list of user ids with stars; `None` if it is no such list.
+/// A list of ids with stars; `None` if it is no such list.
 fn patterns(value: Value) -> Option<Vec<String>> {
     let Value::Array(list) = value else { return None };
     let texts = list.into_iter().map(|pattern| match pattern {
@@ -95,8 +123,8 @@ fn patterns(value: Value) -> Option<Vec<String>> {
     texts.collect()
 }
 
-fn fits(patterns: &[String], user: &UserId) -> bool {
-    patterns.iter().any(|pattern| matches(pattern, user.as_str()))
+fn fits(patterns: &[String], text: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, text))
 }
 
 /// Whether a text has the parts between the stars, in their order and at their ends. The first place
@@ -192,6 +220,15 @@ mod tests {
     }
 
     #[test]
+    fn which_rooms_may_be_joined_is_what_a_pattern_says() {
+        let room = |name| RoomId::new(name).unwrap();
+        let grants = Grants::read(json!({ "rooms": ["team-a/*"] })).unwrap();
+        assert!(grants.may_join(&room("team-a/standup")) && !grants.may_join(&room("team-b/x")));
+        assert!(!Grants::read(json!({ "rooms": [] })).unwrap().may_join(&room("x")));
+        assert!(Grants::default().may_join(&room("x")));
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         assert_eq!(Grants::read(Value::Null), Ok(Grants::default()));
         assert_eq!(Grants::read(json!({})), Ok(Grants::default()));
@@ -202,6 +239,8 @@ mod tests {
             (json!({ "call": null }), "`callbox.call`"),
             (json!({ "call": ["bob", 7] }), "`callbox.call`"),
             (json!({ "call": [""] }), "`callbox.call`"),
+            (json!({ "rooms": "standup" }), "`callbox.rooms`"),
+            (json!({ "rooms": [7] }), "`callbox.rooms`"),
             (json!({ "presence": ["bob", ""] }), "`callbox.presence`"),
             (json!({ "presence": true }), "`callbox.presence`"),
             (json!({ "maxCalls": -1 }), "`callbox.maxCalls`"),

@@ -2,24 +2,25 @@
 
 mod grants;
 mod keys;
+mod mint;
 mod provider;
 mod published;
 #[cfg(test)]
 mod tests;
 
 use jsonwebtoken::{
-    Algorithm, EncodingKey, Header, Validation,
+    Algorithm, Validation,
     errors::{Error, ErrorKind},
 };
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
 pub use self::{
     grants::Grants,
     keys::{PublicKeyError, TokenKeys},
+    mint::{DEFAULT_TTL, MintError, Minted, TokenMinter, Wanted},
     published::{KeySetError, PublishedKeys},
 };
-use super::Secret;
 use crate::{clock::Now, ids::UserId};
 
 /// How far the issuer's clock may be off, in seconds.
@@ -133,9 +134,7 @@ impl TokenVerifier {
         let claims = self.claims(token, header.alg, header.kid.as_deref())?;
         let user =
             UserId::new(&claims.sub).map_err(|_| TokenError::Invalid("its `sub` is no user id"))?;
-        let name_is_fit =
-            |name: &String| name.len() <= MAX_NAME && !name.chars().any(char::is_control);
-        if !claims.name.as_ref().is_none_or(name_is_fit) {
+        if !claims.name.as_deref().is_none_or(is_fit_name) {
             return Err(TokenError::Invalid("its `name` is too long or holds a control character"));
         }
         let grants = Grants::read(claims.callbox).map_err(TokenError::Invalid)?;
@@ -180,6 +179,11 @@ impl TokenVerifier {
     }
 }
 
+/// Whether this can be a `name`.
+fn is_fit_name(name: &str) -> bool {
+    name.len() <= MAX_NAME && !name.chars().any(char::is_control)
+}
+
 const WRONG_SIGNATURE: TokenError = TokenError::Invalid("its signature matches no configured key");
 
 fn describe(error: &Error) -> TokenError {
@@ -200,55 +204,4 @@ fn describe(error: &Error) -> TokenError {
         _ => "it is not a JSON Web Token",
     };
     TokenError::Invalid(reason)
-}
-
-/// Makes tokens, signed with HS256.
-#[derive(Clone)]
-pub struct TokenMinter {
-    key: EncodingKey,
-    issuer: Option<String>,
-    audience: Option<String>,
-}
-
-#[derive(Serialize)]
-struct MintedClaims<'a> {
-    sub: &'a UserId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    iat: u64,
-    exp: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iss: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aud: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    callbox: Option<&'a Grants>,
-}
-
-impl TokenMinter {
-    /// Signs with `secret` and puts in what a [`TokenVerifier`] with the same issuer and audience
-    /// asks for.
-    pub fn new(secret: &Secret, issuer: Option<&str>, audience: Option<&str>) -> Self {
-        provider::install();
-        Self {
-            key: EncodingKey::from_secret(secret.expose()),
-            issuer: issuer.map(str::to_owned),
-            audience: audience.map(str::to_owned),
-        }
-    }
-
-    /// Makes a token that says who its bearer is.
-    pub fn mint(&self, bearer: &Identity, now: Now) -> String {
-        let claims = MintedClaims {
-            sub: &bearer.user,
-            name: bearer.name.as_deref(),
-            iat: now.unix_secs(),
-            exp: bearer.expires,
-            iss: self.issuer.as_deref(),
-            aud: self.audience.as_deref(),
-            callbox: Some(&bearer.grants).filter(|grants| **grants != Grants::default()),
-        };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)
-            .expect("claims of text and numbers become JSON, and HMAC takes any key")
-    }
 }

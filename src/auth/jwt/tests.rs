@@ -13,6 +13,7 @@ use ring::{
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::Secret;
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -94,7 +95,8 @@ fn identity() -> Identity {
 #[test]
 fn what_is_minted_is_accepted() {
     let minter = TokenMinter::new(&Secret::new(SECRET), Some("us"), Some("callbox"));
-    let token = minter.mint(&identity(), now());
+    let Minted { token, expires } = minter.mint(&wanted(&identity()), now()).unwrap();
+    assert_eq!(expires, identity().expires);
     assert_eq!(shared().verify(&token, now()), Ok(identity()));
     let mut keys = TokenKeys::default();
     keys.add_secret(&Secret::new("another one"));
@@ -102,11 +104,62 @@ fn what_is_minted_is_accepted() {
     let verifier = TokenVerifier::new(keys, Some("us"), Some("callbox"));
     assert_eq!(verifier.verify(&token, now()), Ok(identity()));
     let call = Some(vec!["bob".into(), "team-a:*".into()]);
-    let bearer = Identity {
-        grants: Grants { call, presence: None, max_calls: Some(2), relay: false },
-        ..identity()
+    let rooms = Some(vec!["team-a/*".into()]);
+    let presence = Some(Vec::new());
+    let grants = Grants { call, presence, rooms, max_calls: Some(2), relay: false };
+    let bearer = Identity { grants, ..identity() };
+    let token = minter.mint(&wanted(&bearer), now()).unwrap().token;
+    assert_eq!(verifier.verify(&token, now()), Ok(bearer));
+}
+
+/// A token for this bearer.
+fn wanted(bearer: &Identity) -> Wanted {
+    let Identity { user, name, expires, grants } = bearer.clone();
+    Wanted { user, name, ttl: Duration::from_secs(expires - now().unix_secs()), grants }
+}
+
+#[test]
+fn what_nobody_would_take_is_not_minted() {
+    let minter = TokenMinter::new(&Secret::new(SECRET), None, None);
+    let good = wanted(&identity());
+    let calls = |patterns: Vec<String>| Grants { call: Some(patterns), ..Grants::default() };
+    let day = Duration::from_secs(86400);
+    for (wanted, error) in [
+        (Wanted { name: Some("a\nb".into()), ..good.clone() }, MintError::Name),
+        (Wanted { name: Some("a".repeat(129)), ..good.clone() }, MintError::Name),
+        (Wanted { ttl: Duration::from_millis(999), ..good.clone() }, MintError::Ttl),
+        (Wanted { ttl: 30 * day + Duration::from_secs(1), ..good.clone() }, MintError::Ttl),
+        (Wanted { ttl: Duration::MAX, ..good.clone() }, MintError::Ttl),
+        (
+            Wanted { grants: calls(vec!["*".into(), String::new()]), ..good.clone() },
+            MintError::Pattern,
+        ),
+        (
+            Wanted {
+                grants: Grants { presence: Some(vec![String::new()]), ..Grants::default() },
+                ..good.clone()
+            },
+            MintError::Pattern,
+        ),
+        (
+            Wanted {
+                grants: Grants { rooms: Some(vec![String::new()]), ..Grants::default() },
+                ..good.clone()
+            },
+            MintError::Pattern,
+        ),
+        (Wanted { grants: calls(vec!["a".repeat(7000)]), ..good.clone() }, MintError::TooLong),
+    ] {
+        assert_eq!(minter.mint(&wanted, now()), Err(error));
+    }
+    let longest = Wanted {
+        name: Some("a".repeat(128)),
+        ttl: 30 * day,
+        grants: calls(vec!["a".repeat(5500)]),
+        ..good
     };
-    assert_eq!(verifier.verify(&minter.mint(&bearer, now()), now()), Ok(bearer));
+    let token = minter.mint(&longest, now()).unwrap().token;
+    assert!(shared().verify(&token, now()).is_ok());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 
+use super::calls::CallsArgs;
 use crate::{
     auth::{Secret, TurnSecrets},
     clock::Now,
@@ -36,9 +37,10 @@ pub(in crate::commands) enum Path {
     Clients,
 }
 
-/// Load a TURN server with many clients, and say what it carries and what it costs.
+/// Load a TURN server with many clients, or with --calls a signaling server, and say what it carries
+/// and what it costs.
 ///
-/// The clients relay to a peer in this process or to each other. Give --pid to learn the server's
+/// TURN: the clients relay to a peer in this process or to each other. Give --pid to learn the server's
 /// CPU time for each packet. A server that stands elsewhere needs --peer-ip, an address of this
 /// machine that it can reach; peers on loopback need a server that allows them.
 #[derive(Debug, Clone, Args)]
@@ -91,16 +93,16 @@ pub(in crate::commands) struct LoadArgs {
     #[arg(long)]
     pub gso: bool,
 
-    /// How many packets a second to send, whatever comes back. Without it as many as come back,
-    /// with --window on the way.
-    #[arg(long, value_name = "PACKETS")]
+    /// How many packets a second to send, or with --calls calls to begin, whatever comes back. Without
+    /// it as many packets as come back, with --window on the way.
+    #[arg(long, value_name = "NUMBER")]
     pub rate: Option<u64>,
 
     /// How many packets may be on the way, if there is no --rate.
     #[arg(long, value_name = "PACKETS", default_value_t = 256, conflicts_with = "rate")]
     pub window: u64,
 
-    /// For how long to send.
+    /// For how long to send, to begin calls, or to hold idle sessions.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
 
@@ -137,6 +139,9 @@ pub(in crate::commands) struct LoadArgs {
     /// Print one JSON object in place of a table.
     #[arg(long)]
     pub json: bool,
+
+    #[command(flatten)]
+    pub calls: CallsArgs,
 }
 
 impl LoadArgs {

@@ -1,10 +1,12 @@
-//! `callbox load`: many TURN clients at once, to see what a relay carries and what it costs.
+//! `callbox load`: many TURN clients at once, to see what a relay carries and what it costs; or with
+//! `--calls` many calls at once, to see the same of a signaling server.
 //!
 //! One thread drives every client through batched system calls, so that it takes less time for a
 //! packet than the server does. It speaks to any TURN server, and to a plain forwarder to compare one with.
 
 mod args;
 mod binding;
+mod calls;
 mod client;
 mod exchange;
 mod histogram;
@@ -34,6 +36,9 @@ const AFTER_CLOSE: Duration = Duration::from_secs(1);
 
 /// Runs the load and prints what came of it. `false` if nothing came through.
 pub(super) fn run(args: &LoadArgs) -> anyhow::Result<bool> {
+    if let Some(target) = &args.calls.calls {
+        return calls::run(args, target);
+    }
     args.check()?;
     let process = args.pid.map(Process::new).transpose()?;
     let process = process.as_ref();

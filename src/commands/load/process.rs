@@ -71,6 +71,65 @@ impl Process {
     }
 }
 
+/// What a run has used, of the server and of the load itself, where that is known.
+pub(super) struct Used {
+    pub wall: Duration,
+    /// The server's CPU time.
+    pub server: Option<Duration>,
+    /// The load's CPU time.
+    pub own: Option<Duration>,
+    /// How long both waited for a core that somebody else had.
+    pub waited: Option<Duration>,
+}
+
+/// Measures a run.
+pub(super) struct Meter<'a> {
+    server: Option<&'a Process>,
+    own: Option<Process>,
+    started: Instant,
+    before: Used,
+}
+
+impl<'a> Meter<'a> {
+    /// From now on.
+    pub fn start(server: Option<&'a Process>) -> anyhow::Result<Self> {
+        let own = Process::new(std::process::id()).ok();
+        let started = Instant::now();
+        let before = Self::read(server, own.as_ref(), started)?;
+        Ok(Self { server, own, started, before })
+    }
+
+    /// Until now.
+    pub fn used(&self) -> anyhow::Result<Used> {
+        let after = Self::read(self.server, self.own.as_ref(), self.started)?;
+        let more = |after: Option<Duration>, before: Option<Duration>| {
+            Some(after?.saturating_sub(before?))
+        };
+        Ok(Used {
+            wall: after.wall,
+            server: more(after.server, self.before.server),
+            own: more(after.own, self.before.own),
+            waited: more(after.waited, self.before.waited),
+        })
+    }
+
+    fn read(
+        server: Option<&Process>,
+        own: Option<&Process>,
+        started: Instant,
+    ) -> anyhow::Result<Used> {
+        let waited = |(server, own): (&Process, &Process)| -> anyhow::Result<_> {
+            Ok(server.waited()? + own.waited()?)
+        };
+        Ok(Used {
+            wall: started.elapsed(),
+            server: server.map(Process::cpu).transpose()?,
+            own: own.map(Process::cpu).transpose()?,
+            waited: server.zip(own).map(waited).transpose()?,
+        })
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

@@ -55,6 +55,11 @@ impl Memory {
     }
 }
 
+/// A line of a table for a person.
+pub(super) fn line(name: &str, text: String) {
+    println!("{name:<28}{text}");
+}
+
 impl Report {
     /// Prints the numbers: one JSON object, or a table for a person.
     pub fn print(&self, json: bool) {
@@ -62,7 +67,6 @@ impl Report {
             println!("{}", serde_json::json!(self));
             return;
         }
-        let line = |name: &str, text: String| println!("{name:<28}{text}");
         let cost = |cpu: Option<f64>| cpu.map_or(String::new(), |us| format!(", {us:.2} µs each"));
         line("clients", self.clients.to_string());
         if let Some(allocations) = self.allocations_per_second {
@@ -74,7 +78,7 @@ impl Report {
             line("Binding requests", format!("{bindings:.0} a second{each}"));
         }
         if let Some(traffic) = &self.traffic {
-            traffic.print(line);
+            traffic.print();
         }
         if let Some(memory) = &self.memory {
             if let (Some(bare), Some(ready)) =
@@ -90,7 +94,7 @@ impl Report {
 }
 
 impl Traffic {
-    fn print(&self, line: impl Fn(&str, String)) {
+    fn print(&self) {
         line("packets", format!("{} sent, {} received", self.sent, self.received));
         let own = match self.lost_by_load {
             0 => String::new(),

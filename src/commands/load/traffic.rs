@@ -11,7 +11,11 @@ use mio::Events;
 use serde::Serialize;
 
 use super::{
-    LoadArgs, client::Clients, process::Process, receiver::Receiver, senders::Senders,
+    LoadArgs,
+    client::Clients,
+    process::{Meter, Process},
+    receiver::Receiver,
+    senders::Senders,
     upkeep::Upkeep,
 };
 
@@ -78,13 +82,7 @@ pub(super) fn run(
     let (mut sent, mut given_up, mut skipped) = (0, 0, 0);
     let progress = progress();
 
-    let own = process.map(|_| Process::new(std::process::id())).transpose()?;
-    let waited = || -> anyhow::Result<_> {
-        let each = [process, own.as_ref()].map(|process| process.map(Process::waited).transpose());
-        let [server, own] = each;
-        Ok(server?.zip(own?).map(|(server, own)| server + own))
-    };
-    let (cpu_before, waited_before) = (process.map(Process::cpu).transpose()?, waited()?);
+    let meter = Meter::start(process)?;
     let started = Instant::now();
     let mut shown = started;
     receiver.start(started);
@@ -169,11 +167,7 @@ pub(super) fn run(
     let whole = started.elapsed();
     let took = whole.min(args.duration);
     progress.finish_and_clear();
-    let cpu = match (cpu_before, process) {
-        (Some(before), Some(process)) => Some(process.cpu()?.saturating_sub(before)),
-        _ => None,
-    };
-    let waited = waited()?.zip(waited_before).map(|(after, before)| after.saturating_sub(before));
+    let used = meter.used()?;
     let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
     Ok(Traffic {
         sent,
@@ -188,8 +182,10 @@ pub(super) fn run(
             max: micros(latencies.max()),
         },
         load_busy_percent: 100.0 * (1.0 - idle.as_secs_f64() / whole.as_secs_f64()),
-        cpu_us_per_packet: cpu.map(|cpu| micros(cpu) / received.max(1) as f64),
-        waited_percent: waited.map(|waited| 100.0 * waited.as_secs_f64() / whole.as_secs_f64()),
+        cpu_us_per_packet: used.server.map(|cpu| micros(cpu) / received.max(1) as f64),
+        waited_percent: used
+            .waited
+            .map(|waited| 100.0 * waited.as_secs_f64() / whole.as_secs_f64()),
         renewals: upkeep.renewed,
         renewals_refused: upkeep.refused,
         churned: upkeep.churned,

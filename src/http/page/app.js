@@ -348,9 +348,8 @@ function begin(next) {
     else if (next.connectedAt) notice('warn', `${next.peerName} has lost the connection. Waiting for them to come back…`);
   });
   next.on('upgrade', askForVideo);
-  next.on('upgraded', ({ type, accepted }) => {
+  next.on('upgraded', ({ type }) => {
     $('view-call').dataset.type = type;
-    if (!accepted) notice('warn', `${next.peerName} would rather go on without video.`, 6000);
     showCall();
   });
   next.on('ended', (end) => endCall(next, end));
@@ -374,10 +373,12 @@ function withoutDevices(missing, type) {
 // -- From sound to pictures --
 
 async function upgrade() {
+  const asking = call;
   $('upgrade').disabled = true;
-  notice('plain', `${call.peerName} is asked whether they want video…`);
+  notice('plain', `${asking.peerName} is asked whether they want video…`);
   try {
-    if (await call.upgrade('video')) quiet();
+    if (await asking.upgrade('video')) quiet();
+    else if (call === asking) notice('warn', `${asking.peerName} would rather go on without video.`, 6000);
   } catch (error) {
     notice('warn', error.message, 8000);
   }

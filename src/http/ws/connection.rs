@@ -30,6 +30,13 @@ use crate::{
     signaling::{ErrorCode, RequestError, RequestId, Resume},
 };
 
+/// How much is read at a time. Every session keeps so much, however idle; the layer's default is 128
+/// KiB. All but descriptions fit in, and those take a few reads.
+const READ_BUFFER: usize = 1024;
+
+/// How much may be written at a time.
+const WRITE_BUFFER: usize = 4 * 1024;
+
 /// How long a client may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -51,6 +58,9 @@ const MAX_BAD_FRAMES: usize = 32;
 /// The first event, which says who it is.
 const HELLO: &str = "session:hello";
 
+/// The answer to it.
+const WELCOME: &str = "session:welcome";
+
 /// What is known of a client from its request.
 pub(super) struct Hello {
     /// Who it is, if it sent a token in a header.
@@ -66,18 +76,18 @@ pub(super) struct Hello {
 /// Serves one connection to its end.
 pub(super) async fn run(app: Arc<App>, stream: TokioIo<Upgraded>, hello: Hello) {
     let config = WebSocketConfig::default()
-        // The default reads 128 KiB ahead for each connection, however idle.
-        .read_buffer_size(4 * 1024)
-        .write_buffer_size(4 * 1024)
-        // Each message is flushed before the next, so this holds one of them: what a client may
-        // send, relayed, with what the server adds.
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        // A message goes in once those before it fit into the write buffer, so this is one more: what
+        // a client may send, relayed, with what the server adds.
         .max_write_buffer_size(2 * app.max_message + 64 * 1024)
         .max_message_size(Some(app.max_message))
         .max_frame_size(Some(app.max_message));
     let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let mut connection = Connection { app, ws };
     let end = connection.serve(hello).await;
-    connection.end(end).await;
+    // Boxed like the way in: an idle session is to have room for what it waits for, and no more.
+    Box::pin(connection.end(end)).await;
 }
 
 /// How a connection ends.
@@ -104,7 +114,7 @@ struct Connection {
 impl Connection {
     /// Gives what ends the connection: there is always something.
     async fn serve(&mut self, hello: Hello) -> End {
-        match self.open(hello).await {
+        match Box::pin(self.open(hello)).await {
             Ok(mut session) => match self.exchange(&mut session).await {
                 Err(end) => end,
                 Ok(never) => match never {},
@@ -144,7 +154,7 @@ impl Connection {
         let front = Front::WebSocket;
         let opened = Session::open(&self.app, front, identity, device, resume).await;
         let (session, data) = opened.map_err(|reason| End::Close(close::by_hub(reason)))?;
-        self.send(frames::event("session:welcome", re, &data)).await?;
+        self.send(frames::event(WELCOME, re, &data)).await?;
         Ok(session)
     }
 
@@ -194,7 +204,7 @@ impl Connection {
         loop {
             tokio::select! {
                 next = session.next() => match next {
-                    Next::Send(delivery) => self.deliver(session, delivery).await?,
+                    Next::Send(delivery) => self.deliver_all(session, delivery).await?,
                     Next::TooSlow => return Err(End::Close(close::too_slow())),
                 },
                 message = self.ws.next() => {
@@ -256,30 +266,28 @@ impl Connection {
         Ok(false)
     }
 
-    async fn deliver(&mut self, session: &Session, delivery: Delivery) -> Result<(), End> {
-        let text = match delivery {
-            Delivery::Event(event, seq) => frames::numbered(event.name, seq, &event.data),
-            Delivery::Answer(id, answer) => frames::answer(id, &answer.0),
-            Delivery::Close(reason) => return Err(End::Close(close::by_hub(reason))),
-            // The session gives it out when it opens, and once only.
-            Delivery::Welcome(_) => return Ok(()),
-        };
-        self.send_within(session, Message::text(text)).await
+    /// Sends a delivery and those that wait behind it, so that they leave together: to hand something
+    /// to the system costs more than to write it.
+    async fn deliver_all(&mut self, session: &mut Session, first: Delivery) -> Result<(), End> {
+        let mut next = Some(first);
+        while let Some(delivery) = next {
+            let text = match delivery {
+                Delivery::Event(event, seq) => frames::numbered(event.name, seq, &event.data),
+                Delivery::Answer(id, answer) => frames::answer(id, &answer.0),
+                Delivery::Close(reason) => return Err(End::Close(close::by_hub(reason))),
+                // The session has given it out when it opened, and there is one only.
+                Delivery::Welcome(data) => frames::event(WELCOME, None, &data),
+            };
+            let sending = self.ws.feed(Message::text(text));
+            within(&self.app, session, sending).await?;
+            next = session.ready();
+        }
+        within(&self.app, session, self.ws.flush()).await
     }
 
     /// Sends, but stops when the session is cut off meanwhile.
     async fn send_within(&mut self, session: &Session, message: Message) -> Result<(), End> {
-        tokio::select! {
-            sent = tokio::time::timeout(SEND_TIMEOUT, self.ws.send(message)) => match sent {
-                Ok(sent) => Ok(sent?),
-                Err(_) => {
-                    // Whose outbox has run over has been counted by the hub.
-                    self.app.counters.slow_sessions.add();
-                    Err(End::Close(close::too_slow()))
-                }
-            },
-            () = session.cut() => Err(End::Close(close::too_slow())),
-        }
+        within(&self.app, session, self.ws.send(message)).await
     }
 
     /// Sends one message before there is a session.
@@ -328,8 +336,27 @@ impl Connection {
         let stream = self.ws.get_mut();
         let _ = stream.shutdown().await;
         let mut rest = stream.take(MAX_DISCARD);
-        let mut scratch = [0; 4096];
+        let mut scratch = vec![0; 4096];
         while matches!(rest.read(&mut scratch).await, Ok(read) if read > 0) {}
+    }
+}
+
+/// Sends, but not for longer than a client may take to read, and not past the end of its session.
+async fn within(
+    app: &App,
+    session: &Session,
+    sending: impl Future<Output = Result<(), Error>>,
+) -> Result<(), End> {
+    tokio::select! {
+        sent = tokio::time::timeout(SEND_TIMEOUT, sending) => match sent {
+            Ok(sent) => Ok(sent?),
+            Err(_) => {
+                // Whose outbox has run over has been counted by the hub.
+                app.counters.slow_sessions.add();
+                Err(End::Close(close::too_slow()))
+            }
+        },
+        () = session.cut() => Err(End::Close(close::too_slow())),
     }
 }
 

@@ -18,9 +18,9 @@ pub use media::{CallStats, Media, Path};
 pub use record::{CallRecord, Participant, Timestamp};
 pub(super) use record::{RelayMeter, seconds};
 pub use state::CallState;
-pub(super) use state::{IllegalStep, Step};
+pub(super) use state::Step;
 
-use super::{CallType, EndReason, words::words};
+use super::{CallType, EndReason, tables::HasState, words::words};
 use crate::{
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
@@ -72,7 +72,7 @@ impl<T> IndexMut<Role> for PerRole<T> {
     }
 }
 
-/// One side of a call.
+/// One side of a call, or one participant of a room.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Party {
     pub user: UserId,
@@ -94,6 +94,46 @@ pub(super) struct Party {
 }
 
 impl Party {
+    /// A user who has no device in the call yet.
+    pub fn new(user: UserId, name: Option<String>) -> Self {
+        Self {
+            user,
+            name,
+            device: None,
+            session: None,
+            grace_until: None,
+            media_lost: false,
+            media: Media::default(),
+            stats: None,
+        }
+    }
+
+    /// Whether its device has a connection to the server.
+    pub fn is_connected(&self) -> bool {
+        self.session.is_some() && self.grace_until.is_none()
+    }
+
+    /// What it says that it sends, if it is anything out of the ordinary.
+    pub fn told_media(&self) -> Option<Media> {
+        (self.media != Media::default()).then_some(self.media)
+    }
+
+    /// The party as it is shown, with nothing of its place in the call.
+    pub fn record(&self) -> Participant {
+        Participant {
+            user_id: self.user.clone(),
+            participant_id: None,
+            name: self.name.clone(),
+            role: None,
+            device_id: self.device.clone(),
+            joined_at: None,
+            left_at: None,
+            connected: None,
+            media: self.told_media(),
+            stats: self.stats,
+        }
+    }
+
     /// Whether the call waits for this side, for one reason or the other.
     pub fn is_lost(&self) -> bool {
         self.grace_until.is_some() || self.media_lost
@@ -137,7 +177,7 @@ pub(super) enum Place {
     Offered(Role),
 }
 
-/// A call that is not over.
+/// A call of two that is not over.
 #[derive(Debug)]
 pub(super) struct Call {
     pub id: CallId,
@@ -165,6 +205,16 @@ pub(super) struct Call {
     pub upgrade: Option<(Role, CallType)>,
     /// When both sides are told of fresh relay credentials, once it is accepted.
     pub fresh_at: Option<Instant>,
+}
+
+impl HasState for Call {
+    fn id(&self) -> CallId {
+        self.id
+    }
+
+    fn state_mut(&mut self) -> &mut CallState {
+        &mut self.state
+    }
 }
 
 impl Call {
@@ -205,12 +255,6 @@ impl Call {
     /// Where it stands.
     pub fn state(&self) -> CallState {
         self.state
-    }
-
-    /// Makes a step; an illegal one changes nothing.
-    pub fn step(&mut self, step: Step) -> Result<(), IllegalStep> {
-        self.state = self.state.after(step)?;
-        Ok(())
     }
 
     /// Whether media waits: for a side that was in the call, or for the new device of one.
@@ -271,18 +315,12 @@ impl Call {
         let participant = |role: Role| {
             let party = &self.parties[role];
             let rings = role == Role::Callee && !self.ringing.is_empty();
-            Participant {
-                user_id: party.user.clone(),
-                name: party.name.clone(),
-                role,
-                device_id: party.device.clone(),
-                media: (party.media != Media::default()).then_some(party.media),
-                stats: party.stats,
-                connected: Some(party.session.is_some() && party.grace_until.is_none() || rings),
-            }
+            let connected = Some(party.is_connected() || rings);
+            Participant { role: Some(role), connected, ..party.record() }
         };
         CallRecord {
             id: self.id,
+            room_id: None,
             state: self.state,
             kind: self.kind,
             participants: vec![participant(Role::Caller), participant(Role::Callee)],
@@ -304,13 +342,8 @@ impl Call {
         ended_by: Option<UserId>,
     ) -> CallRecord {
         let mut record = self.record(now);
-        record.ended_at = Some(Timestamp(now.unix));
+        record.end(now, reason, ended_by);
         record.duration = Some(seconds(self.duration(now)));
-        record.reason = Some(reason);
-        record.ended_by = ended_by;
-        for participant in &mut record.participants {
-            participant.connected = None;
-        }
         record
     }
 }

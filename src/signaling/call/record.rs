@@ -13,7 +13,8 @@ use utoipa::{
 
 use super::{CallState, CallStats, Media, Role};
 use crate::{
-    ids::{CallId, DeviceId, UserId},
+    clock::Now,
+    ids::{CallId, DeviceId, ParticipantId, RoomId, UserId},
     signaling::{CallType, EndReason},
     usage::{RelayUsage, Usage},
 };
@@ -55,16 +56,21 @@ impl ToSchema for Timestamp {}
 pub struct CallRecord {
     /// Its id.
     pub id: CallId,
+    /// Of which room it is one life; missing for a call of two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
     /// Where it stands.
     pub state: CallState,
     /// What it carries.
     #[serde(rename = "type")]
     pub kind: CallType,
-    /// The caller, then the callee.
+    /// The caller, then the callee. Of a room, who is in it, in the order in which they came; once it
+    /// is over, the latest who were.
     pub participants: Vec<Participant>,
-    /// When the caller called.
+    /// When the caller called, or the first participant came.
     pub created_at: Timestamp,
-    /// When it was accepted.
+    /// When it was accepted, or a second participant came.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub started_at: Option<Timestamp>,
@@ -72,7 +78,7 @@ pub struct CallRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ended_at: Option<Timestamp>,
-    /// Seconds since it was accepted, up to its end; 0 for a call that ended without that.
+    /// Seconds since it started, up to its end; 0 for a call that ended without that.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub duration: Option<f64>,
@@ -88,22 +94,36 @@ pub struct CallRecord {
     pub relay: RelayUsage,
 }
 
-/// One side of a call.
+/// One side of a call, or one participant of a room.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
     /// Who it is.
     pub user_id: UserId,
+    /// Which participant of a room it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub participant_id: Option<ParticipantId>,
     /// What to show to people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
-    /// Which side it is.
-    pub role: Role,
+    /// Which side it is; a room has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub role: Option<Role>,
     /// The device in the call; a callee has none before the accept.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub device_id: Option<DeviceId>,
+    /// When it came into the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub joined_at: Option<Timestamp>,
+    /// When it left the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub left_at: Option<Timestamp>,
     /// Whether it is connected to this server; not told of a call that is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -116,6 +136,23 @@ pub struct Participant {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub stats: Option<CallStats>,
+}
+
+impl CallRecord {
+    /// The call is over.
+    pub(in crate::signaling) fn end(
+        &mut self,
+        now: Now,
+        reason: EndReason,
+        ended_by: Option<UserId>,
+    ) {
+        self.ended_at = Some(Timestamp(now.unix));
+        self.reason = Some(reason);
+        self.ended_by = ended_by;
+        for participant in &mut self.participants {
+            participant.connected = None;
+        }
+    }
 }
 
 /// What the relay did for one call: the counters of its open allocations, and the sum over those

@@ -33,6 +33,8 @@ pub(in crate::signaling) enum Step {
     Deliver,
     /// A device of the callee takes it.
     Accept,
+    /// A second participant comes into a room, which does not ring.
+    Meet,
     /// Media flows.
     Connect,
     /// Media waits for a side.
@@ -67,6 +69,7 @@ impl CallState {
             (Self::Idle, Step::Initiate) => Self::Initiating,
             (Self::Initiating, Step::Deliver) => Self::Ringing,
             (Self::Ringing, Step::Accept) => Self::Connecting,
+            (Self::Initiating, Step::Meet) => Self::Connecting,
             (Self::Connecting, Step::Connect) => Self::Connected,
             (Self::Connected, Step::Lose) => Self::Reconnecting,
             (Self::Reconnecting, Step::Recover) => Self::Connected,
@@ -121,6 +124,7 @@ mod tests {
             Step::Initiate,
             Step::Deliver,
             Step::Accept,
+            Step::Meet,
             Step::Connect,
             Step::Lose,
             Step::Recover,

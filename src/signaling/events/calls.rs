@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{IceCandidateEvent, IceServer, relayed::RelayedDescription};
 use crate::{
     auth::TurnCredentials,
-    ids::{CallId, DeviceId, UserId},
+    ids::{CallId, DeviceId, ParticipantId, RoomId, UserId},
     signaling::{CallRecord, CallType, EndReason, Timestamp},
 };
 
@@ -72,6 +72,10 @@ pub(in crate::signaling) struct CallAcceptedEvent {
 pub(in crate::signaling) struct CallEndedEvent {
     /// The call.
     pub call_id: CallId,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
     /// Why.
     pub reason: EndReason,
     /// Who ended it; null where the server did.
@@ -97,6 +101,14 @@ pub(in crate::signaling) struct CallStateEvent {
 pub(in crate::signaling) struct CallReconnectingEvent {
     /// The call.
     pub call_id: CallId,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
+    /// Which participant of the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub participant_id: Option<ParticipantId>,
     /// Which side.
     pub user_id: UserId,
 }
@@ -107,6 +119,14 @@ pub(in crate::signaling) struct CallReconnectingEvent {
 pub(in crate::signaling) struct CallReconnectedEvent {
     /// The call.
     pub call_id: CallId,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
+    /// Which participant of the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub participant_id: Option<ParticipantId>,
     /// Which side.
     pub user_id: UserId,
 }

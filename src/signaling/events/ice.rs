@@ -3,7 +3,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{auth::TurnCredentials, ids::CallId, signaling::Timestamp};
+use crate::{
+    auth::TurnCredentials,
+    ids::{CallId, RoomId},
+    signaling::Timestamp,
+};
 
 /// The `RTCIceServer` of browsers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -39,6 +43,10 @@ pub struct RelayAccess {
 pub(in crate::signaling) struct IceServersEvent {
     /// The call.
     pub call_id: CallId,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
     /// For `RTCPeerConnection.setConfiguration`.
     pub ice_servers: Vec<IceServer>,
     /// For this call only; null with a token that does not allow it.

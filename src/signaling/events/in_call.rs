@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    ids::{CallId, DeviceId, UserId},
+    ids::{CallId, DeviceId, ParticipantId, RoomId, UserId},
     signaling::CallType,
 };
 
@@ -14,6 +14,14 @@ use crate::{
 pub(in crate::signaling) struct MediaUpdatedEvent {
     /// The call.
     pub call_id: CallId,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
+    /// Which participant of the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub participant_id: Option<ParticipantId>,
     /// Which side.
     pub user_id: UserId,
     /// No sound.

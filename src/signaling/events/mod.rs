@@ -8,6 +8,7 @@ mod ice;
 mod in_call;
 mod presence;
 mod relayed;
+mod rooms;
 mod sessions;
 
 use serde::Serialize;
@@ -22,6 +23,9 @@ pub(super) use in_call::{CallUpgradeEvent, CallUpgradedEvent, MediaUpdatedEvent}
 pub(super) use presence::PresenceChangedEvent;
 pub(super) use relayed::{
     CallMessageEvent, IceCandidate, IceCandidateEvent, Sdp, SignalAnswerEvent, SignalOfferEvent,
+};
+pub(super) use rooms::{
+    Relayed, RoomJoinedEvent, RoomLeftEvent, RoomParticipant, RoomSyncEvent, RoomView,
 };
 pub(super) use sessions::{AuthExpiringEvent, ServerDrainingEvent};
 pub use sessions::{ErrorEvent, EventError, EventErrorCode, SessionWelcome};
@@ -58,6 +62,9 @@ payloads! {
     CallUpgrade = CallUpgradeEvent,
     CallUpgraded = CallUpgradedEvent,
     IceServers = IceServersEvent,
+    RoomJoined = RoomJoinedEvent,
+    RoomLeft = RoomLeftEvent,
+    RoomSync = RoomSyncEvent,
     PresenceChanged = PresenceChangedEvent,
     ServerDraining = ServerDrainingEvent,
     Error = ErrorEvent,

@@ -1,5 +1,5 @@
 //! What a side of a call sends and the other one gets. It goes on as the sender wrote it, so these
-//! types only describe it; [`signed`](crate::signaling::relaying::signed) adds who that was.
+//! types only describe it; [`signed`](crate::signaling::Hub::signed) adds who that was.
 
 #![expect(dead_code, reason = "only their schemas are used")]
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::ids::{CallId, DeviceId, UserId};
+use crate::ids::{CallId, DeviceId, ParticipantId, RoomId, UserId};
 
 /// The other side's ICE candidate.
 #[derive(Serialize, ToSchema)]
@@ -21,6 +21,12 @@ pub(in crate::signaling) struct IceCandidateEvent {
     from: UserId,
     /// On which device.
     from_device: DeviceId,
+    /// The room, where it is one.
+    #[schema(nullable = false)]
+    room_id: Option<RoomId>,
+    /// Which participant of the room sent it.
+    #[schema(nullable = false)]
+    from_participant: Option<ParticipantId>,
     /// The candidate; null at the end of candidates.
     #[schema(required)]
     candidate: Option<IceCandidate>,
@@ -65,6 +71,12 @@ pub(in crate::signaling) struct SignalOfferEvent {
     from: UserId,
     /// On which device.
     from_device: DeviceId,
+    /// The room, where it is one.
+    #[schema(nullable = false)]
+    room_id: Option<RoomId>,
+    /// Which participant of the room sent it.
+    #[schema(nullable = false)]
+    from_participant: Option<ParticipantId>,
     /// The offer.
     sdp: Sdp,
     /// Whatever else the sender wrote.
@@ -82,6 +94,12 @@ pub(in crate::signaling) struct SignalAnswerEvent {
     from: UserId,
     /// On which device.
     from_device: DeviceId,
+    /// The room, where it is one.
+    #[schema(nullable = false)]
+    room_id: Option<RoomId>,
+    /// Which participant of the room sent it.
+    #[schema(nullable = false)]
+    from_participant: Option<ParticipantId>,
     /// The answer.
     sdp: Sdp,
     /// Whatever else the sender wrote.
@@ -99,6 +117,12 @@ pub(in crate::signaling) struct RelayedDescription {
     from: UserId,
     /// On which device.
     from_device: DeviceId,
+    /// The room, where it is one.
+    #[schema(nullable = false)]
+    room_id: Option<RoomId>,
+    /// Which participant of the room sent it.
+    #[schema(nullable = false)]
+    from_participant: Option<ParticipantId>,
     /// Which of the two it is.
     #[serde(rename = "type")]
     kind: SdpType,
@@ -149,6 +173,12 @@ pub(in crate::signaling) struct CallMessageEvent {
     from: UserId,
     /// On which device.
     from_device: DeviceId,
+    /// The room, where it is one.
+    #[schema(nullable = false)]
+    room_id: Option<RoomId>,
+    /// Which participant of the room sent it.
+    #[schema(nullable = false)]
+    from_participant: Option<ParticipantId>,
     /// What it says: any JSON.
     data: Value,
     /// Whatever else the sender wrote.

@@ -13,6 +13,7 @@ use crate::{
         call::{Place, Role, Step},
         events::{CallAcceptedEvent, CallEndedEvent, CallReconnectingEvent},
         hub::Timer,
+        members::Lane,
     },
 };
 
@@ -26,7 +27,11 @@ pub(super) fn apply(
     let (id, place) = hub.locate(sender, payload.call_id)?;
     if let Place::Offered(role) = place {
         hub.take_over(now, id, role, sender);
-        return Ok(CallStateAnswer { call_id: id, state: hub.calls.find(id)?.state() });
+        return Ok(CallStateAnswer {
+            call_id: id,
+            room_id: None,
+            state: hub.calls.find(id)?.state(),
+        });
     }
     must_ring(&place, "You are the caller.", "You have accepted the call.")?;
     take(hub, now, sender, id)
@@ -49,6 +54,7 @@ pub(super) fn take(
 
     let ended = Event::of(&CallEndedEvent {
         call_id: id,
+        room_id: None,
         reason: EndReason::AnsweredElsewhere,
         ended_by: Some(sender.user.clone()),
         duration: 0.0,
@@ -65,11 +71,13 @@ pub(super) fn take(
     hub.outbox.show_to_all(now, call);
     if call.parties.caller.is_lost() {
         let user_id = call.parties.caller.user.clone();
-        hub.outbox.send(sender.session, &CallReconnectingEvent { call_id: id, user_id });
+        let lost =
+            CallReconnectingEvent { call_id: id, room_id: None, participant_id: None, user_id };
+        hub.outbox.send(sender.session, &lost);
     }
-    let answer = CallStateAnswer { call_id: id, state: call.state() };
+    let answer = CallStateAnswer { call_id: id, room_id: None, state: call.state() };
     hub.report(now, id, CallEvent::Accepted);
-    hub.hand_over(now, id, Role::Caller);
+    hub.hand_over(now, Lane::From(id, Role::Caller));
     hub.freshen_later(now, id);
     Ok(answer)
 }

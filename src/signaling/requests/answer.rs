@@ -1,5 +1,6 @@
 //! `signal:answer { callId?, sdp }`: an SDP answer for the other side. For clients that do not say
 //! `call:connected`, relaying it makes a connecting call connected; so it must answer something.
+//! In a room, `{ roomId, to, sdp }`.
 
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use super::{Sender, SignalRequest, parse};
 use crate::{
     clock::Now,
     signaling::{
-        ErrorCode, Hub, RequestError, answers::CallAnswer, call::DescriptionKind, relaying::signed,
+        ErrorCode, Hub, RequestError, answers::CallAnswer, call::DescriptionKind, members::Lane,
     },
 };
 
@@ -18,16 +19,18 @@ pub(super) fn apply(
     data: Value,
 ) -> Result<CallAnswer, RequestError> {
     let payload: SignalRequest<'_> = parse(&data)?;
-    let (id, role) = hub.locate_party(sender, payload.call_id)?;
-    let call = hub.calls.find(id)?;
-    if !call.state().is_accepted() {
+    let room_id = payload.room_id;
+    let lane = hub.locate_lane(sender, payload.call_id, room_id.as_ref(), payload.to)?;
+    if matches!(lane, Lane::From(call, _) if !hub.state_of(call)?.is_accepted()) {
         let message = "Nobody has accepted the call, so there is no offer to answer.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
-    if !call.journals[role.other()].offered {
+    let offers = lane.back().journal(&hub.calls, &hub.rooms);
+    if !offers.is_some_and(|journal| journal.offered) {
         let message = "The other side has made no offer to answer.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
-    hub.relay_description(now, id, role, DescriptionKind::Answer, signed(data, id, sender))?;
-    Ok(CallAnswer { call_id: id })
+    let data = hub.signed(data, lane.from(), sender);
+    hub.relay_description(now, lane, DescriptionKind::Answer, data)?;
+    Ok(CallAnswer { call_id: lane.from().call(), room_id })
 }

@@ -1,5 +1,6 @@
 //! `ice:candidate { callId?, candidate }`: an ICE candidate for the other side. `candidate` is what
 //! the browser's `RTCIceCandidate` prints as, its line alone, or null at the end of candidates.
+//! In a room, `{ roomId, to, candidate }`.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,8 +9,8 @@ use utoipa::ToSchema;
 use super::{Sender, parse};
 use crate::{
     clock::Now,
-    ids::CallId,
-    signaling::{Hub, RequestError, answers::CallAnswer, events::IceCandidate, relaying::signed},
+    ids::{CallId, ParticipantId, RoomId},
+    signaling::{Hub, RequestError, answers::CallAnswer, events::IceCandidate},
 };
 
 /// An ICE candidate for the other side.
@@ -18,6 +19,10 @@ use crate::{
 pub(in crate::signaling) struct IceCandidateRequest<'a> {
     /// Which call; may be left out by a session that is in one call only.
     call_id: Option<CallId>,
+    /// Which room, where it is one.
+    room_id: Option<RoomId>,
+    /// For which participant of the room.
+    to: Option<ParticipantId>,
     /// The candidate; null at the end of candidates.
     #[serde(borrow, rename = "candidate")]
     #[schema(required, value_type = Option<IceCandidate>)]
@@ -43,7 +48,9 @@ pub(super) fn apply(
     data: Value,
 ) -> Result<CallAnswer, RequestError> {
     let payload: IceCandidateRequest<'_> = parse(&data)?;
-    let (id, role) = hub.locate_party(sender, payload.call_id)?;
-    hub.relay_candidate(now, id, role, signed(data, id, sender))?;
-    Ok(CallAnswer { call_id: id })
+    let room_id = payload.room_id;
+    let lane = hub.locate_lane(sender, payload.call_id, room_id.as_ref(), payload.to)?;
+    let data = hub.signed(data, lane.from(), sender);
+    hub.relay_candidate(now, lane, data)?;
+    Ok(CallAnswer { call_id: lane.from().call(), room_id })
 }

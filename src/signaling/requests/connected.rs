@@ -1,4 +1,4 @@
-//! `call:connected { callId? }`: media flows, for the first time or again.
+//! `call:connected { callId?, roomId? }`: media flows, for the first time or again.
 
 use serde_json::Value;
 
@@ -15,12 +15,13 @@ pub(super) fn apply(
     data: &Value,
 ) -> Result<CallStateAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
-    let (id, role) = hub.locate_accepted(sender, payload.call_id)?;
-    let call = hub.calls.find(id)?;
-    let party = &mut call.parties[role];
+    let room_id = payload.room_id;
+    let member = hub.locate_talking(sender, payload.call_id, room_id.as_ref())?;
+    let party = hub.member_mut(member)?;
     let was_lost = party.is_lost();
     party.media_lost = false;
-    hub.connect(now, id);
-    hub.tell_if_lost(now, id, role, was_lost);
-    Ok(CallStateAnswer { call_id: id, state: hub.calls.find(id)?.state() })
+    let call_id = member.call();
+    hub.connect(now, call_id);
+    hub.tell_if_lost(now, member, was_lost);
+    Ok(CallStateAnswer { call_id, room_id, state: hub.state_of(call_id)? })
 }

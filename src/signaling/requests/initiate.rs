@@ -1,21 +1,18 @@
 //! `call:initiate { targetUserId, callType, metadata? }`: call a user.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Sender, accept, parse, rate_limited};
+use super::{Sender, accept, parse};
 use crate::{
     clock::Now,
     ids::{CallId, UserId},
     signaling::{
-        CallEvent, CallState, CallType, EndReason, ErrorCode, Hub, Media, RequestError,
+        CallEvent, CallState, CallType, EndReason, ErrorCode, Hub, RequestError,
         answers::CallInitiateAnswer,
         call::{Call, Party, PerRole, Place, Role, Step},
         hub::Timer,
-        rate::interval,
     },
 };
 
@@ -50,52 +47,23 @@ pub(super) fn apply(
         let message = "Your token does not let you call this user.";
         return Err(RequestError::new(ErrorCode::InvalidTarget, message));
     }
-    let metadata = payload.metadata.map(|metadata| metadata.to_string().into_boxed_str());
-    if metadata.as_ref().is_some_and(|metadata| metadata.len() > hub.config.max_metadata) {
-        let message = format!("metadata has more than {} bytes.", hub.config.max_metadata);
-        return Err(RequestError::new(ErrorCode::PayloadTooLarge, message));
-    }
-    let is_at_limit = |hub: &Hub, user: &UserId| {
-        hub.users.get(user).map_or(0, |user| user.calls.len()) >= hub.max_calls(user)
-    };
-    if is_at_limit(hub, &sender.user) {
-        let message = "You are in as many calls as you may be in.";
-        return Err(RequestError::new(ErrorCode::TooManyCalls, message));
-    }
-    if hub.calls.len() >= hub.config.max_calls {
-        let message = "The server carries as many calls as it may. Try again later.";
-        return Err(RequestError::new(ErrorCode::ServerFull, message));
-    }
-    // The last check, so that only what begins a call counts.
-    let every = interval(Duration::from_secs(60), hub.config.calls_per_minute);
-    let mut taken = Ok(());
-    hub.users.update(&sender.user, |user| {
-        taken = user.call_bucket.take(now.instant, every, hub.config.call_burst);
-    });
-    taken.map_err(|retry_after| rate_limited("You call too often.", retry_after))?;
+    let metadata = hub.metadata(payload.metadata)?;
+    hub.check_own_calls(&sender.user)?;
+    hub.check_all_calls()?;
+    hub.count_call(now, &sender.user)?;
 
-    let busy = is_at_limit(hub, &callee);
+    let busy = hub.is_at_limit(&callee);
     let devices = hub.users.get(&callee).map(|user| user.devices.clone()).unwrap_or_default();
     // Past the limits: from here on there is a call, which may be over at once.
     let id = CallId::generate(now.unix_ms(), &mut hub.rng);
-    let party = |user: &UserId, name| Party {
-        user: user.clone(),
-        name,
-        device: None,
-        session: None,
-        grace_until: None,
-        media_lost: false,
-        media: Media::default(),
-        stats: None,
-    };
     let caller_name = hub.sessions.get(&sender.session).and_then(|session| session.name.clone());
     let parties = PerRole {
         caller: Party {
             device: Some(sender.device.clone()),
             session: Some(sender.session),
-            ..party(&sender.user, caller_name)
+            ..Party::new(sender.user.clone(), caller_name)
         },
-        callee: party(&callee, hub.name_of(&callee)),
+        callee: Party::new(callee.clone(), hub.name_of(&callee)),
     };
     let call = Call::new(now, id, payload.call_type, metadata, parties, hub.config.ring_timeout);
     let expires_at = call.expires_at();

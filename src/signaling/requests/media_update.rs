@@ -1,4 +1,4 @@
-//! `media:update { callId?, muted?, video?, held? }`: what this side sends now. The other side hears
+//! `media:update { callId?, roomId?, muted?, video?, held? }`: what this side sends now. The other side hears
 //! `media:updated`, and the call shows it.
 
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{Sender, parse};
 use crate::{
-    ids::CallId,
+    ids::{CallId, RoomId},
     signaling::{Hub, RequestError, answers::CallAnswer, events::MediaUpdatedEvent},
 };
 
@@ -17,6 +17,8 @@ use crate::{
 pub(in crate::signaling) struct MediaUpdateRequest {
     /// Which call; may be left out by a session that is in one call only.
     call_id: Option<CallId>,
+    /// Which room, where it is one.
+    room_id: Option<RoomId>,
     /// No sound.
     muted: Option<bool>,
     /// Whether there are pictures.
@@ -31,19 +33,21 @@ pub(super) fn apply(
     data: &Value,
 ) -> Result<CallAnswer, RequestError> {
     let payload: MediaUpdateRequest = parse(data)?;
-    let (id, role) = hub.locate_accepted(sender, payload.call_id)?;
-    let call = hub.calls.find(id)?;
-    let media = &mut call.parties[role].media;
+    let room_id = payload.room_id;
+    let member = hub.locate_talking(sender, payload.call_id, room_id.as_ref())?;
+    let media = &mut hub.member_mut(member)?.media;
     media.muted = payload.muted.unwrap_or(media.muted);
     media.video = payload.video.or(media.video);
     media.held = payload.held.unwrap_or(media.held);
     let updated = MediaUpdatedEvent {
-        call_id: id,
+        call_id: member.call(),
+        room_id: room_id.clone(),
+        participant_id: member.participant(),
         user_id: sender.user.clone(),
         muted: media.muted,
         video: media.video,
         held: media.held,
     };
-    hub.outbox.send_to(call, role.other(), &updated);
-    Ok(CallAnswer { call_id: id })
+    hub.tell_others(member, &updated);
+    Ok(CallAnswer { call_id: member.call(), room_id })
 }

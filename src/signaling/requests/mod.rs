@@ -17,6 +17,8 @@ mod refresh;
 mod reject;
 mod report;
 mod ring;
+mod room_join;
+mod room_leave;
 mod transfer;
 mod upgrade;
 
@@ -30,6 +32,8 @@ pub(super) use offer::SignalRequest;
 pub(super) use presence::PresenceSubscribeRequest;
 pub use refresh::AuthRefreshRequest;
 pub(super) use report::CallStatsRequest;
+pub(super) use room_join::RoomJoinRequest;
+pub(super) use room_leave::RoomLeaveRequest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 pub(super) use transfer::CallTransferRequest;
@@ -41,13 +45,14 @@ use super::{
     answered::MessageId,
     call::{Place, Role},
     events::to_json,
+    members::{Lane, Member},
     rate::Verdict,
     tables::call_not_found,
 };
 use crate::{
     auth::Identity,
     clock::Now,
-    ids::{CallId, DeviceId, SessionId, UserId},
+    ids::{CallId, DeviceId, ParticipantId, RoomId, SessionId, UserId},
 };
 
 /// Who sent a request.
@@ -64,6 +69,8 @@ pub(super) struct Sender {
 pub(super) struct CallRequest {
     /// Which; may be left out by a session that is in one call only.
     call_id: Option<CallId>,
+    /// Which room, where it is one.
+    room_id: Option<RoomId>,
 }
 
 /// A request that ends a call.
@@ -130,7 +137,9 @@ impl Hub {
             return self.close(now, session, CloseReason::RateLimited);
         }
 
-        let name = match request.map(|request| MessageId::read(&sender.device, request, &data)) {
+        // Asked twice, it does no harm, and its answer is long and soon out of date.
+        let named = request.filter(|request| *request != RequestName::PresenceSubscribe);
+        let name = match named.map(|request| MessageId::read(&sender.device, request, &data)) {
             Some(Ok(name)) => name,
             Some(Err(error)) => return self.refuse(session, id, event, &error),
             None => None,
@@ -194,6 +203,10 @@ impl Hub {
             Value::Null => Value::Object(Map::new()),
             _ => return Err(invalid("The payload must be a JSON object.")),
         };
+        if request.is_for_two() && !data["roomId"].is_null() {
+            let message = format!("There is no {request} in a room.");
+            return Err(RequestError::new(ErrorCode::InvalidState, message));
+        }
         match request {
             RequestName::AuthRefresh => answered(refresh::apply(self, now, sender, proof)),
             RequestName::CallInitiate => answered(initiate::apply(self, now, sender, &data)),
@@ -215,6 +228,8 @@ impl Hub {
             RequestName::CallMessage => answered(message::apply(self, sender, data)),
             RequestName::CallStats => answered(report::apply(self, sender, &data)),
             RequestName::IceRefresh => answered(ice_refresh::apply(self, now, sender, &data)),
+            RequestName::RoomJoin => answered(room_join::apply(self, now, sender, &data)),
+            RequestName::RoomLeave => answered(room_leave::apply(self, now, sender, &data)),
             RequestName::PresenceSubscribe => answered(presence::apply(self, sender, &data)),
         }
     }
@@ -241,6 +256,15 @@ impl Hub {
                     "Another of your devices has answered the call.",
                 ),
                 Some(_) => not_a_participant("This device is not in the call."),
+                None => not_a_participant("You are not in the call."),
+            });
+        }
+        if let Some(room) = self.rooms.get(id) {
+            return Err(match room.participant_of(sender.session) {
+                Some(_) => RequestError::new(
+                    ErrorCode::InvalidState,
+                    "That is a room: name it in roomId, where there is such a thing in a room.",
+                ),
                 None => not_a_participant("You are not in the call."),
             });
         }
@@ -279,6 +303,53 @@ impl Hub {
         }
         Err(RequestError::new(ErrorCode::InvalidState, "Nobody has accepted the call."))
     }
+
+    /// Who the sender is in a call of two or, where one is named, in a room.
+    fn locate_member(
+        &self,
+        sender: &Sender,
+        call: Option<CallId>,
+        room: Option<&RoomId>,
+    ) -> Result<Member, RequestError> {
+        if let Some(room) = room {
+            let (call, participant) = self.locate_participant(sender.session, room, call)?;
+            return Ok(Member::Participant(call, participant));
+        }
+        let (call, role) = self.locate_party(sender, call)?;
+        Ok(Member::Side(call, role))
+    }
+
+    /// The same for what makes sense once somebody has accepted. Who is in a room has.
+    fn locate_talking(
+        &self,
+        sender: &Sender,
+        call: Option<CallId>,
+        room: Option<&RoomId>,
+    ) -> Result<Member, RequestError> {
+        if room.is_some() {
+            return self.locate_member(sender, call, room);
+        }
+        let (call, role) = self.locate_accepted(sender, call)?;
+        Ok(Member::Side(call, role))
+    }
+
+    /// The way that something goes for the other side of a call of two, or for a participant of a
+    /// room.
+    fn locate_lane(
+        &self,
+        sender: &Sender,
+        call: Option<CallId>,
+        room: Option<&RoomId>,
+        to: Option<ParticipantId>,
+    ) -> Result<Lane, RequestError> {
+        match (self.locate_member(sender, call, room)?, to) {
+            (Member::Side(call, role), _) => Ok(Lane::From(call, role)),
+            (Member::Participant(..), None) => {
+                Err(invalid("Say in `to` which participant of the room it is for."))
+            }
+            (Member::Participant(call, from), Some(to)) => self.lane_to(call, from, to),
+        }
+    }
 }
 
 /// Reads a payload.
@@ -294,7 +365,7 @@ fn invalid(message: impl Into<String>) -> RequestError {
     RequestError::new(ErrorCode::InvalidPayload, message)
 }
 
-fn rate_limited(message: &str, retry_after: Duration) -> RequestError {
+pub(super) fn rate_limited(message: &str, retry_after: Duration) -> RequestError {
     let ms = retry_after.as_micros().div_ceil(1000) as u64;
     RequestError::new(ErrorCode::RateLimited, message).retry_after_ms(ms)
 }
@@ -304,6 +375,6 @@ fn call_id_required(why: &str) -> RequestError {
     RequestError::new(ErrorCode::CallIdRequired, message)
 }
 
-fn not_a_participant(message: &str) -> RequestError {
+pub(super) fn not_a_participant(message: &str) -> RequestError {
     RequestError::new(ErrorCode::NotAParticipant, message)
 }

@@ -1,5 +1,5 @@
 //! `signal:offer { callId?, sdp }`: an SDP offer for the other side. The caller's may come before
-//! the accept; it is kept for the device that accepts.
+//! the accept; it is kept for the device that accepts. In a room, `{ roomId, to, sdp }`.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,10 +8,8 @@ use utoipa::ToSchema;
 use super::{Sender, parse};
 use crate::{
     clock::Now,
-    ids::CallId,
-    signaling::{
-        Hub, RequestError, answers::CallAnswer, call::DescriptionKind, events, relaying::signed,
-    },
+    ids::{CallId, ParticipantId, RoomId},
+    signaling::{Hub, RequestError, answers::CallAnswer, call::DescriptionKind, events},
 };
 
 /// An SDP offer or answer for the other side.
@@ -20,6 +18,10 @@ use crate::{
 pub(in crate::signaling) struct SignalRequest<'a> {
     /// Which call; may be left out by a session that is in one call only.
     pub(super) call_id: Option<CallId>,
+    /// Which room, where it is one.
+    pub(super) room_id: Option<RoomId>,
+    /// For which participant of the room.
+    pub(super) to: Option<ParticipantId>,
     /// The description.
     #[serde(borrow, rename = "sdp")]
     #[schema(value_type = events::Sdp)]
@@ -44,7 +46,9 @@ pub(super) fn apply(
     data: Value,
 ) -> Result<CallAnswer, RequestError> {
     let payload: SignalRequest<'_> = parse(&data)?;
-    let (id, role) = hub.locate_party(sender, payload.call_id)?;
-    hub.relay_description(now, id, role, DescriptionKind::Offer, signed(data, id, sender))?;
-    Ok(CallAnswer { call_id: id })
+    let room_id = payload.room_id;
+    let lane = hub.locate_lane(sender, payload.call_id, room_id.as_ref(), payload.to)?;
+    let data = hub.signed(data, lane.from(), sender);
+    hub.relay_description(now, lane, DescriptionKind::Offer, data)?;
+    Ok(CallAnswer { call_id: lane.from().call(), room_id })
 }

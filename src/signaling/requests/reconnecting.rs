@@ -1,4 +1,4 @@
-//! `call:reconnecting { callId? }`: media stopped, and this side works on it. It says
+//! `call:reconnecting { callId?, roomId? }`: media stopped, and this side works on it. It says
 //! `call:connected` when media flows again, or gives up with `call:end { reason: "ice_failed" }`.
 
 use serde_json::Value;
@@ -16,15 +16,16 @@ pub(super) fn apply(
     data: &Value,
 ) -> Result<CallStateAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
-    let (id, role) = hub.locate_party(sender, payload.call_id)?;
-    let call = hub.calls.find(id)?;
-    if !matches!(call.state(), CallState::Connected | CallState::Reconnecting) {
+    let room_id = payload.room_id;
+    let member = hub.locate_member(sender, payload.call_id, room_id.as_ref())?;
+    let call_id = member.call();
+    if !matches!(hub.state_of(call_id)?, CallState::Connected | CallState::Reconnecting) {
         let message = "The call was not connected.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
-    let party = &mut call.parties[role];
+    let party = hub.member_mut(member)?;
     let was_lost = party.is_lost();
     party.media_lost = true;
-    hub.tell_if_lost(now, id, role, was_lost);
-    Ok(CallStateAnswer { call_id: id, state: hub.calls.find(id)?.state() })
+    hub.tell_if_lost(now, member, was_lost);
+    Ok(CallStateAnswer { call_id, room_id, state: hub.state_of(call_id)? })
 }

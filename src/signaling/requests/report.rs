@@ -1,5 +1,5 @@
-//! `call:stats { callId?, rttMs?, jitterMs?, lossPercent?, path? }`: how the call goes, as this side
-//! measures it. The latest is shown with the call, and kept on its record.
+//! `call:stats { callId?, roomId?, rttMs?, jitterMs?, lossPercent?, path? }`: how the call goes, as
+//! this side measures it. The latest is shown with the call, and kept on its record.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{Sender, invalid, parse};
 use crate::{
-    ids::CallId,
+    ids::{CallId, RoomId},
     signaling::{CallStats, Hub, RequestError, answers::CallAnswer},
 };
 
@@ -17,6 +17,8 @@ use crate::{
 pub(in crate::signaling) struct CallStatsRequest {
     /// Which call; may be left out by a session that is in one call only.
     call_id: Option<CallId>,
+    /// Which room, where it is one.
+    room_id: Option<RoomId>,
     #[serde(flatten)]
     stats: CallStats,
 }
@@ -37,7 +39,8 @@ pub(super) fn apply(
             return Err(invalid(format!("{name} must be between 0 and {most}.")));
         }
     }
-    let (id, role) = hub.locate_accepted(sender, payload.call_id)?;
-    hub.calls.find(id)?.parties[role].stats = Some(stats);
-    Ok(CallAnswer { call_id: id })
+    let room_id = payload.room_id;
+    let member = hub.locate_talking(sender, payload.call_id, room_id.as_ref())?;
+    hub.member_mut(member)?.stats = Some(stats);
+    Ok(CallAnswer { call_id: member.call(), room_id })
 }

@@ -34,5 +34,5 @@ pub(super) fn apply(
         };
         hub.outbox.send_to(call, to, &ringing);
     }
-    Ok(CallAnswer { call_id: id })
+    Ok(CallAnswer { call_id: id, room_id: None })
 }

@@ -67,8 +67,13 @@ fn unknown_events_are_refused_and_counted() {
 
 /// The requests that are about a call that there is.
 fn about_a_call() -> impl Iterator<Item = &'static RequestName> {
-    let others =
-        [RequestName::CallInitiate, RequestName::AuthRefresh, RequestName::PresenceSubscribe];
+    let others = [
+        RequestName::CallInitiate,
+        RequestName::AuthRefresh,
+        RequestName::PresenceSubscribe,
+        RequestName::RoomJoin,
+        RequestName::RoomLeave,
+    ];
     RequestName::ALL.iter().filter(move |request| !others.contains(request))
 }
 
@@ -163,7 +168,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(json!("audio")),
         Just(json!("v=0\r\na=ice-ufrag:\r\na=ice-ufrag:x")),
     ];
-    let names = "callId|targetUserId|callType|candidate|sdp|reason|metadata|usernameFragment|[a-z]";
+    let names = "callId|targetUserId|callType|candidate|sdp|reason|metadata|usernameFragment|\
+                 roomId|to|[a-z]";
     leaf.prop_recursive(4, 40, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
@@ -175,7 +181,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn any_json_is_answered(events in prop::collection::vec((0..12usize, any_json()), 1..20)) {
+    fn any_json_is_answered(events in prop::collection::vec((0..RequestName::ALL.len() + 1, any_json()), 1..20)) {
         let (mut world, alice, bob) = World::with_alice_and_bob();
         for (at, (which, data)) in events.into_iter().enumerate() {
             let event = RequestName::ALL.get(which).map_or("x", |name| name.as_str());

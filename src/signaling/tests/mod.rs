@@ -13,6 +13,7 @@ mod presence;
 mod reports;
 mod restart;
 mod resume;
+mod rooms;
 mod schemas;
 mod seed;
 mod sessions;
@@ -71,6 +72,8 @@ struct World {
     /// The number of the last event that had one.
     last_seq: Option<u64>,
     ended: Vec<CallId>,
+    /// Who came into a room or went out of it, as the relay hears it.
+    moved: Vec<(CallId, UserId, &'static str)>,
     announced: Vec<(CallId, UserId, Vec<IpAddr>)>,
     reports: Vec<CallReport>,
     /// The calls about which it was asked whether to hold them.
@@ -96,6 +99,7 @@ impl World {
             resumed: BTreeMap::new(),
             last_seq: None,
             ended: Vec::new(),
+            moved: Vec::new(),
             announced: Vec::new(),
             reports: Vec::new(),
             asked: Vec::new(),
@@ -142,6 +146,8 @@ impl World {
                     self.announced.push((call, by, addresses));
                 }
                 Output::CallEnded { call } => self.ended.push(call),
+                Output::CameIn { call, user } => self.moved.push((call, user, "in")),
+                Output::WentOut { call, user } => self.moved.push((call, user, "out")),
                 Output::Report(report) => self.reports.push(*report),
                 Output::AskToHold(report) => self.asked.push(report.call.id),
             }
@@ -282,7 +288,7 @@ fn check(hub: &Hub, now: Now) {
     assert!(hub.sessions.len() <= config.max_sessions);
     let away = hub.sessions.iter().filter_map(|(id, s)| Some((s.away_until?, *id)));
     assert_eq!(away.collect::<BTreeSet<_>>(), hub.away);
-    assert!(hub.calls.len() <= config.max_calls);
+    assert!(hub.calls.len() + hub.rooms.len() <= config.max_calls);
     assert!(hub.ended.len() <= config.ended_calls);
     let unanswered = hub.ended.iter().filter(|call| call.record().started_at.is_none()).count();
     assert!(unanswered <= config.ended_calls / 4);
@@ -300,7 +306,8 @@ fn check(hub: &Hub, now: Now) {
             assert_eq!((&session.user, &session.device), (id, device));
         }
         for call in &user.calls {
-            assert!(hub.calls.get(*call).unwrap().role_of(id).is_some());
+            let is_side = hub.calls.get(*call).is_some_and(|call| call.role_of(id).is_some());
+            assert!(is_side || hub.rooms.get(*call).is_some_and(|room| room.has(id)));
         }
     }
     assert_eq!(devices, hub.sessions.len());
@@ -321,7 +328,7 @@ fn check(hub: &Hub, now: Now) {
     assert_eq!(watched_by.len(), 0);
 
     let mut timers = hub.sessions.len() + hub.away.len() + usize::from(hub.ended.len() > 0);
-    timers += hub.settling.len();
+    timers += hub.settling.len() + rooms::check(hub);
     assert!(hub.settling.values().all(|(_, call)| !call.relay.is_final()));
     let mut in_state = super::Tally::default();
     for call in hub.calls.iter() {

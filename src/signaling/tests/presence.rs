@@ -125,6 +125,20 @@ fn a_watcher_that_comes_back_has_missed_nothing() {
     world.assert_nothing_is_left();
 }
 
+/// A name would bring an answer that is out of date, and keep it.
+#[test]
+fn a_list_that_is_named_is_asked_each_time() {
+    let mut world = World::new(|_| {});
+    let alice = world.open("alice", "laptop");
+    let data = json!({ "userIds": ["bob"], "msgId": "1" });
+    let before = world.ok(alice, "presence:subscribe", data.clone());
+    world.open("bob", "phone");
+    let after = world.ok(alice, "presence:subscribe", data);
+    let status = |answer: &Value| text(&answer["presence"][0]["status"]).to_owned();
+    assert_eq!([status(&before), status(&after)], ["offline", "online"]);
+    world.assert_nothing_is_left();
+}
+
 /// The answer has what happened by then, and nothing of it comes again.
 #[test]
 fn what_was_due_before_a_list_is_in_its_answer() {

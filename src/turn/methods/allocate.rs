@@ -324,7 +324,8 @@ impl Engine {
     }
 
     fn has_ended(&self, identity: &TurnIdentity) -> bool {
-        identity.call.is_some_and(|call| self.common.shared.has_ended(call))
+        let has_ended = |call| self.common.shared.has_ended(call, &identity.user);
+        identity.call.is_some_and(has_ended)
     }
 
     /// The lifetime that a client is given: what it asks for, between the default and the maximum

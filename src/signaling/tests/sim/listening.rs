@@ -33,6 +33,9 @@ impl Sim {
             return;
         }
         let seat = self.sessions[&session].clone();
+        if answer["roomId"].is_string() {
+            return self.answered_in_room(session, &event, &data, answer);
+        }
         if event == "ice:refresh" {
             self.check_ice(session, answer);
             if answer["callId"].is_null() {
@@ -146,6 +149,9 @@ impl Sim {
             }
             self.warned += 1;
             return;
+        }
+        if data["roomId"].is_string() {
+            return self.heard_in_room(session, name, data, late);
         }
         let call: CallId =
             data["callId"].as_str().expect("every event names its call").parse().unwrap();

@@ -10,6 +10,7 @@ mod presence;
 mod relay;
 mod requests;
 mod restart;
+mod rooms;
 mod tokens;
 mod watching;
 
@@ -23,7 +24,10 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::Value;
 
-use self::tokens::Held;
+use self::{
+    rooms::{View, WatchedRoom},
+    tokens::Held,
+};
 use super::{check, ms, schemas, user};
 use crate::{
     auth::{Secret, TurnSecrets},
@@ -31,6 +35,7 @@ use crate::{
     ids::{CallId, DeviceId, SessionId, UserId},
     signaling::{
         CallEvent, CallReport, Config, Counters, EndReason, Hub, Input, PresenceStatus, RequestId,
+        rooms::MAX_PARTICIPANTS,
     },
     usage::Usage,
 };
@@ -94,6 +99,13 @@ struct Sim {
     /// What each request that is made again is to be answered with.
     expected: BTreeMap<RequestId, Value>,
     calls: BTreeMap<CallId, Watched>,
+    rooms: BTreeMap<CallId, WatchedRoom>,
+    /// The rooms that each session sees.
+    in_view: BTreeMap<(SessionId, CallId), View>,
+    /// Which part of what is asked is about rooms.
+    about_rooms: f64,
+    /// Whether everyone wants to be in one room.
+    crowded: bool,
     /// The last report of each call.
     reports: BTreeMap<CallId, CallReport>,
     /// The token that each `auth:refresh` brings.
@@ -111,6 +123,8 @@ struct Sim {
     resumed: u64,
     repeated: u64,
     crossed: u64,
+    joins: u64,
+    fullest_room: usize,
     transferred: u64,
     presence_changes: u64,
     warned: u64,
@@ -139,8 +153,23 @@ impl Drop for Sim {
 }
 
 impl Sim {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, rooms: bool) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
+        let crowded = rooms && rng.random_bool(0.3);
+        let about_rooms = if crowded { 0.9 } else { f64::from(u8::from(rooms)) * 0.4 };
+        let limits = if crowded {
+            Config { max_sessions: 16, max_sessions_per_user: 4, ..Config::default() }
+        } else {
+            Config {
+                max_sessions: rng.random_range(4..=16),
+                max_sessions_per_user: rng.random_range(1..=4),
+                events_per_second: *[0, 0, 5, 50].choose(&mut rng).unwrap(),
+                event_burst: rng.random_range(1..=10),
+                calls_per_minute: *[0, 0, 6, 60].choose(&mut rng).unwrap(),
+                call_burst: rng.random_range(1..=10),
+                ..Config::default()
+            }
+        };
         let config = Config {
             ring_timeout: ms(5000),
             candidate_hold: *[ms(0), ms(300)].choose(&mut rng).unwrap(),
@@ -149,14 +178,8 @@ impl Sim {
             token_warning: *[ms(0), ms(10_000), ms(60_000)].choose(&mut rng).unwrap(),
             max_calls_per_user: rng.random_range(1..=3),
             max_calls: rng.random_range(1..=4),
-            max_sessions: rng.random_range(4..=16),
-            max_sessions_per_user: rng.random_range(1..=4),
-            events_per_second: *[0, 0, 5, 50].choose(&mut rng).unwrap(),
-            event_burst: rng.random_range(1..=10),
             journal_candidates: rng.random_range(0..=8),
             journal_bytes: rng.random_range(0..=2000),
-            calls_per_minute: *[0, 0, 6, 60].choose(&mut rng).unwrap(),
-            call_burst: rng.random_range(1..=10),
             ended_calls: rng.random_range(0..=12),
             ended_calls_for: ms(8000),
             announce_peers: true,
@@ -164,7 +187,7 @@ impl Sim {
             keep_calls: rng.random_bool(0.7),
             turn_secrets: TurnSecrets::new(&[Secret::new("north")]),
             ask_to_hold: rng.random_bool(0.5),
-            ..Config::default()
+            ..limits
         };
         Self {
             seed,
@@ -179,6 +202,10 @@ impl Sim {
             named: Vec::new(),
             expected: BTreeMap::new(),
             calls: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            in_view: BTreeMap::new(),
+            about_rooms,
+            crowded,
             reports: BTreeMap::new(),
             brought: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -190,6 +217,8 @@ impl Sim {
             resumed: 0,
             repeated: 0,
             crossed: 0,
+            joins: 0,
+            fullest_room: 0,
             transferred: 0,
             presence_changes: 0,
             warned: 0,
@@ -229,9 +258,10 @@ impl Sim {
         for call in self.calls.values() {
             assert!(call.ended, "a call was left over");
         }
+        assert!(self.rooms.values().all(|room| room.ended), "a room was left over");
         let mut last = self.reports.values().map(|report| report.event);
         assert!(last.all(|event| event == CallEvent::Ended), "an end was not reported");
-        assert_eq!(self.reports.len(), self.calls.len());
+        assert_eq!(self.reports.len(), self.calls.len() + self.rooms.len());
         let stats = self.hub.stats();
         let counters = stats.counters.clone();
         assert_eq!(counters.calls_started + self.restored, counters.calls_ended.total());
@@ -251,6 +281,7 @@ impl Sim {
             11..13 => self.relay_opened(),
             13 => self.relay_closed(),
             22..25 => self.answer_hold(),
+            25..40 if self.crowded => self.open(),
             _ => self.request(),
         }
     }
@@ -295,19 +326,24 @@ fn address(number: u64) -> IpAddr {
     IpAddr::from([10, 0, (number / 256) as u8, number as u8])
 }
 
+/// Which runs to make.
+fn seeds(runs: u64) -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    match number("CALLBOX_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("CALLBOX_SIM_RUNS").unwrap_or(runs),
+    }
+}
+
 #[test]
 fn random_calls_leak_nothing_and_tell_no_stranger() {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("CALLBOX_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("CALLBOX_SIM_RUNS").unwrap_or(500),
-    };
+    let seeds = seeds(700);
     let mut ended = BTreeMap::new();
     let (mut relayed, mut resumed, mut repeated, mut crossed) = (0, 0, 0, 0);
     let (mut warned, mut refreshed, mut expired, mut restored) = (0, 0, 0, 0);
     let (mut transferred, mut presence_changes) = (0, 0);
     for seed in seeds.clone() {
-        let mut sim = Sim::new(seed);
+        let mut sim = Sim::new(seed, false);
         sim.run();
         sim.past.push(sim.hub.stats().counters);
         for counters in &sim.past {
@@ -357,9 +393,33 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
 }
 
 #[test]
+fn random_rooms_leak_nothing_and_tell_no_stranger() {
+    let seeds = seeds(200);
+    let (mut joins, mut rooms, mut full, mut relayed, mut resumed) = (0, 0, 0, 0, 0);
+    for seed in seeds.clone() {
+        let mut sim = Sim::new(seed, true);
+        sim.run();
+        joins += sim.joins;
+        rooms += sim.rooms.len();
+        full += u64::from(sim.fullest_room == MAX_PARTICIPANTS);
+        relayed += sim.rooms.values().map(WatchedRoom::relayed).sum::<usize>();
+        resumed += sim.resumed;
+    }
+    if seeds.end - seeds.start < 100 {
+        return;
+    }
+    println!(
+        "{joins} joins of {rooms} rooms, {relayed} events relayed, {resumed} sessions resumed"
+    );
+    println!("a room was full in {full} runs");
+    assert!(joins > 1000 && rooms > 500 && full > 20, "{joins} {rooms} {full}");
+    assert!(relayed > 2000 && resumed > 500, "{relayed} {resumed}");
+}
+
+#[test]
 fn a_run_is_the_same_each_time() {
-    for seed in [1, 2] {
-        let logs = [Sim::new(seed), Sim::new(seed)].map(|mut sim| {
+    for (seed, rooms) in [(1, false), (2, false), (1, true), (2, true)] {
+        let logs = [Sim::new(seed, rooms), Sim::new(seed, rooms)].map(|mut sim| {
             sim.run();
             std::mem::take(&mut sim.log)
         });

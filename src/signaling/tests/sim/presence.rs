@@ -67,9 +67,10 @@ impl Sim {
         let most = tokens.min().unwrap_or(most).min(most);
         let live = self.calls.values().filter(|call| !call.ended);
         let calls = live.filter(|call| call.caller.0 == *user || call.callee == *user).count();
+        let rooms = self.rooms.values().filter(|room| room.holds(user)).count();
         match sessions.is_empty() {
             true => PresenceStatus::Offline,
-            false if calls as u64 >= most => PresenceStatus::Busy,
+            false if (calls + rooms) as u64 >= most => PresenceStatus::Busy,
             false => PresenceStatus::Online,
         }
     }

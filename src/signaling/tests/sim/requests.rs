@@ -1,7 +1,7 @@
 //! What clients ask.
 
 use rand::{Rng, seq::IndexedRandom};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{DEVICES, Sim, address};
 use crate::{
@@ -77,6 +77,10 @@ impl Sim {
     }
 
     pub(super) fn request(&mut self) {
+        if self.rng.random_bool(self.about_rooms) {
+            let Some((session, request, data)) = self.in_room() else { return };
+            return self.make(session, request, None, data);
+        }
         let chosen = match self.rng.random_range(0..100) {
             0..15 => self.any_session().map(|s| (s, RequestName::CallInitiate, None)),
             15..18 => self.any_session().map(|s| (s, RequestName::PresenceSubscribe, None)),
@@ -84,9 +88,24 @@ impl Sim {
             _ => self.senseless(),
         };
         let Some((session, request, call)) = chosen else { return };
+        let mut data = json!({});
+        if self.rng.random_bool(0.02) {
+            data["roomId"] = json!("lobby");
+        }
+        self.make(session, request, call, data);
+    }
+
+    /// Makes a request, with what belongs into it besides `data`.
+    fn make(
+        &mut self,
+        session: SessionId,
+        request: RequestName,
+        call: Option<CallId>,
+        mut data: Value,
+    ) {
         self.number += 1;
         let ufrag = *["one", "two"].choose(&mut self.rng).unwrap();
-        let mut data = json!({ "n": self.number });
+        data["n"] = json!(self.number);
         match request {
             RequestName::CallInitiate => {
                 let online: Vec<_> = self.sessions.values().map(|seat| seat.0.as_str()).collect();

@@ -12,6 +12,7 @@ impl Sim {
         assert!(self.sessions.is_empty() && self.away.is_empty(), "a session outlived the server");
         let kept = self.hub.config.keep_calls;
         assert!(kept || self.calls.values().all(|call| call.ended), "a call outlived the server");
+        assert!(self.rooms.values().all(|room| room.ended), "a room outlived the server");
         while !self.allocations.is_empty() {
             self.relay_closed();
         }

@@ -26,6 +26,7 @@ impl Held {
         Self { expires, told: false, grants }
     }
 }
+
 impl Sim {
     /// What a token lets its bearer do, mostly everything.
     pub(super) fn any_grants(&mut self) -> Grants {
@@ -38,6 +39,7 @@ impl Sim {
         Grants {
             call: patterns(),
             presence: patterns(),
+            rooms: self.rng.random_bool(0.1).then(|| vec!["lobby".to_owned()]),
             max_calls: self.rng.random_bool(0.1).then(|| self.rng.random_range(0..=3)),
             relay: self.rng.random_bool(0.8),
         }

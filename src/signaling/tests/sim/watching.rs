@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Sim, check, schemas};
 use crate::{
     ids::CallId,
@@ -12,7 +14,7 @@ impl Sim {
     /// The observer looks at everything that comes out.
     pub(super) fn drain(&mut self) {
         // Who sent descriptions and candidates to whom in this batch, in order.
-        let mut batch: Vec<(CallId, String, bool)> = Vec::new();
+        let mut batch: Vec<(CallId, Value, bool)> = Vec::new();
         // The session that goes on with what it missed.
         let mut late = None;
         while let Some(output) = self.hub.poll_output() {
@@ -75,21 +77,30 @@ impl Sim {
                     }
                     if event.name == "ice:candidate" || event.name.starts_with("signal:") {
                         let call = event.data["callId"].as_str().unwrap().parse().unwrap();
-                        let from = event.data["from"].as_str().unwrap().to_owned();
+                        let keys = ["from", "fromParticipant", "to"];
+                        let from = keys.map(|key| event.data[key].clone()).into();
                         batch.push((call, from, event.name.starts_with("signal:")));
                     }
                 }
                 Output::PeersAnnounced { call, by, addresses } => {
-                    let call = self.calls.get_mut(&call).expect("an address of no call");
+                    let Some(call) = self.calls.get_mut(&call) else {
+                        self.announced_in_room(call, &by, addresses);
+                        continue;
+                    };
                     assert!(!call.ended, "an address of a call that is over");
                     let winner = call.winner.as_ref().map(|seat| &seat.0);
                     assert!(by == call.caller.0 || Some(&by) == winner, "a stranger's address");
                     call.announced.extend(addresses.into_iter().map(|ip| (by.clone(), ip)));
                 }
                 Output::CallEnded { call } => {
-                    let call = self.calls.get_mut(&call).expect("an end without a beginning");
-                    assert!(!std::mem::replace(&mut call.ended, true), "a call ended twice");
+                    let ended = match self.calls.get_mut(&call) {
+                        Some(call) => &mut call.ended,
+                        None => &mut self.rooms.get_mut(&call).expect("it has no beginning").ended,
+                    };
+                    assert!(!std::mem::replace(ended, true), "a call ended twice");
                 }
+                Output::CameIn { call, user } => self.moved(call, user, true),
+                Output::WentOut { call, user } => self.moved(call, user, false),
                 Output::Report(report) => self.reported(*report),
                 Output::AskToHold(report) => self.asked_to_hold.push(report.call.id),
             }
@@ -111,6 +122,7 @@ impl Sim {
         self.tokens.retain(|id, _| sessions.contains_key(id));
         self.check_tokens();
         self.check_calls();
+        self.check_rooms();
         self.check_views();
         check(&self.hub, self.now);
     }
@@ -124,10 +136,15 @@ impl Sim {
             | (Some(Initiated), Ringing)
             | (Some(Ringing), Accepted)
             | (Some(Accepted), Connected)
+            | (Some(Initiated), Accepted)
             | (Some(Connected | Reconnected), Reconnecting)
             | (Some(Reconnecting), Reconnected) => assert!(!report.call.state.is_over()),
             (Some(last), Ended) if last != Ended => {
-                assert!(self.calls[&report.call.id].ended && report.call.state.is_over());
+                let id = &report.call.id;
+                let is_over = self.calls.get(id).map(|call| call.ended);
+                let is_over = is_over.or_else(|| Some(self.rooms.get(id)?.ended));
+                assert!(is_over == Some(true) && report.call.state.is_over());
+                self.check_record(&report.call);
             }
             (before, now) => panic!("{now} was reported after {before:?}"),
         }

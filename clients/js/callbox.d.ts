@@ -1,0 +1,209 @@
+// The types of @callbox/client. Those of the events are in events.d.ts, which is made from the server's.
+
+import type { Answer, CallState, CallType, CandidateType, EndReason, ErrorCode, Events, IceServer, Media, Payload, Requests } from './events.js';
+
+export type * from './events.js';
+
+/** Codes of errors that come from the client itself, besides the server's. */
+export type ClientErrorCode =
+  /** The server cannot be reached, or did not answer in time. */
+  | 'connection_lost'
+  /** The connection was closed, by `close()` or for good by the server. */
+  | 'closed'
+  /** The function that was given for tokens has none. */
+  | 'no_token'
+  /** The person, or their browser, does not give camera or microphone. */
+  | 'media_denied'
+  /** The browser gives them to no page like this one. */
+  | 'media_unavailable'
+  /** The browsers of the two sides could not agree. */
+  | 'negotiation_failed';
+
+export class CallboxError extends Error {
+  /** Also a word that a newer server may say, or the word of a close such as `replaced`. */
+  readonly code: ErrorCode | ClientErrorCode | (string & {});
+  readonly retryAfterMs?: number;
+  constructor(error: { code: string; message?: string; retryAfterMs?: number });
+}
+
+/** A token, or a function that gets one; `fresh` says that the one before is no good any more. */
+export type Token = string | ((wanted: { fresh: boolean }) => string | Promise<string>);
+
+export interface ConnectOptions {
+  token: Token;
+  /** Without one a tab has a name of its own, and keeps it when its page is loaded again. */
+  deviceId?: string;
+  /** For each call's RTCPeerConnection, such as `{ iceTransportPolicy: 'relay' }`. */
+  rtcConfig?: RTCConfiguration;
+}
+
+/**
+ * Connects to a callbox server: `url` is its address, such as `https://callbox.example`. It fails if the
+ * first connection does; from then on the box connects again by itself.
+ */
+export function connect(url: string | URL, options: ConnectOptions): Promise<Box>;
+
+/** Sets handlers. */
+export interface Emitter<Handlers> {
+  /** Gives a function that takes the handler off again. */
+  on<Name extends keyof Handlers>(event: Name, handler: Handlers[Name]): () => void;
+  once<Name extends keyof Handlers>(event: Name, handler: Handlers[Name]): () => void;
+  off<Name extends keyof Handlers>(event: Name, handler: Handlers[Name]): void;
+}
+
+export type BoxState = 'connecting' | 'connected' | 'reconnecting' | 'closed';
+
+/** Each event of the server comes under its own name as well. */
+export type BoxEvents = { [Name in keyof Events]: (data: Events[Name]) => void } & {
+  /** Somebody calls. Without a handler no call rings here. */
+  incoming: (call: Call) => void;
+  /** `error` says why it is closed, if it was not by `close()`. */
+  state: (state: BoxState, error?: CallboxError) => void;
+};
+
+/** The connection to a server, and the calls over it. */
+export interface Box extends Emitter<BoxEvents> {
+  readonly state: BoxState;
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly sessionId: string;
+  readonly iceServers: IceServer[];
+  readonly calls: Call[];
+  /** Calls a user, and gives the call once the server knows of it. */
+  call(userId: string, options?: CallOptions): Promise<Call>;
+  /** The same in two steps, for whom wants to show a call before its media is open: then `start()`. */
+  createCall(userId: string, options?: CallOptions): Call;
+  /** Any request of the protocol. Gives a good answer, and throws a CallboxError if it is refused. */
+  request<Name extends keyof Requests>(event: Name, data?: Payload<Name>): Promise<Extract<Answer<Name>, { ok: true }>>;
+  /** Hangs up, and leaves for good. */
+  close(): void;
+}
+
+export interface MediaOptions {
+  /** True if nothing is said. */
+  audio?: boolean | MediaTrackConstraints;
+  /** For a call that is made: false if nothing is said. For one that is taken: as the caller wants it. */
+  video?: boolean | MediaTrackConstraints;
+  /** In place of camera and microphone. It is not stopped when the call ends. */
+  stream?: MediaStream;
+  /** As for `connect`, for this call. */
+  rtcConfig?: RTCConfiguration;
+}
+
+export interface CallOptions extends MediaOptions {
+  /** Any JSON for the callee, up to 4 KiB. */
+  metadata?: unknown;
+}
+
+export interface CallEnd {
+  /** `error` is the client's own word for what `error` tells. */
+  reason: EndReason | 'error';
+  /** A user; null where nobody ended it. */
+  endedBy: string | null;
+  /** In seconds. */
+  duration: number;
+  /** What went wrong on this side: the server had forgotten the call, for example. */
+  error?: CallboxError;
+}
+
+/** The other side asks for something else to be carried. */
+export interface UpgradeRequest {
+  readonly type: CallType;
+  /** Opens the camera if pictures are asked for, unless it is told not to. */
+  accept(options?: UpgradeOptions): Promise<boolean>;
+  reject(): void;
+}
+
+export interface UpgradeOptions {
+  /** Of this side; true if nothing is said. */
+  video?: boolean | MediaTrackConstraints;
+  stream?: MediaStream;
+}
+
+/** What getStats says, once a second. Null is what the browser does not say. */
+export interface Reading {
+  /** The type of the candidate that media leaves by, and of the other side's. */
+  path: CandidateType | null;
+  remotePath: CandidateType | null;
+  /** Whether a relay is on the way, of this side or of the other. */
+  relayed: boolean;
+  protocol: string | null;
+  rttMs: number | null;
+  jitterMs: number | null;
+  packetsLost: number;
+  /** Since the last reading. */
+  lossPercent: number | null;
+  /** In bits a second. */
+  bitrateOut: number | null;
+  bitrateIn: number | null;
+  framesDecoded: number | null;
+  frameWidth: number | null;
+  frameHeight: number | null;
+  framesPerSecond: number | null;
+  codec: string | null;
+}
+
+export interface CallEvents {
+  state: (state: CallState) => void;
+  ended: (end: CallEnd) => void;
+  /** What comes from the other side, with each track that is added to it. */
+  stream: (stream: MediaStream) => void;
+  /** What is sent from here; `missing` names what was wanted and could not be opened. */
+  localstream: (stream: MediaStream, missing: Array<'audio' | 'video'>) => void;
+  /** What the other side says that it sends. */
+  media: (media: Media) => void;
+  /** What the other side sent with `send`. */
+  message: (data: unknown) => void;
+  stats: (reading: Reading) => void;
+  /** The other side lost its connection to the server or its media, or is back. */
+  peer: (connected: boolean) => void;
+  /** Without a handler the answer is no. */
+  upgrade: (request: UpgradeRequest) => void;
+  upgraded: (result: { type: CallType; accepted: boolean }) => void;
+}
+
+export interface Call extends Emitter<CallEvents> {
+  /** Null until the server knows of it. */
+  readonly id: string | null;
+  readonly direction: 'outgoing' | 'incoming';
+  /** The other user, and their name if they have one. */
+  readonly peer: string;
+  peerName: string;
+  readonly type: CallType;
+  readonly state: CallState;
+  readonly metadata?: unknown;
+  /** For an incoming call: the device of the same user that hands it over. */
+  readonly transferFrom?: string;
+  readonly localStream: MediaStream | null;
+  readonly remoteStream: MediaStream | null;
+  readonly remoteMedia: Media;
+  readonly missing: Array<'audio' | 'video'>;
+  /** Whether the other side has a connection to the server, and media. */
+  readonly peerConnected: boolean;
+  readonly muted: boolean;
+  readonly held: boolean;
+  readonly cameraOff: boolean;
+  readonly sendsVideo: boolean;
+  /** When media flowed first, as Date.now() has it; 0 before. */
+  readonly connectedAt: number;
+  readonly pc: RTCPeerConnection | null;
+
+  start(): Promise<void>;
+  accept(options?: MediaOptions): Promise<void>;
+  /** On all devices. */
+  reject(reason?: 'rejected' | 'busy'): void;
+  /** Ends it, whatever its state. */
+  hangUp(): void;
+  mute(muted?: boolean): void;
+  setCamera(on?: boolean): void;
+  /** On hold nothing is sent, and nothing that comes is heard or seen. */
+  hold(held?: boolean): void;
+  /** Asks the other side to carry something else; gives whether it agreed. */
+  upgrade(type?: CallType, options?: UpgradeOptions): Promise<boolean>;
+  /** Hands the call to another device of this user; gives whether that one took it. */
+  transfer(deviceId: string): Promise<boolean>;
+  /** Anything that JSON can carry, for the other side. */
+  send(data: unknown): Promise<void>;
+  /** Looks for another path. The client does so by itself when one breaks, or the network changes. */
+  restartIce(): Promise<void>;
+}

@@ -1,0 +1,191 @@
+//! The two ways in which events are framed, as far as a client needs them to make calls.
+
+use serde::Deserialize;
+use serde_json::json;
+
+/// How a client and a signaling server frame what they say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Framing {
+    /// callbox's plain WebSocket: one JSON object a frame.
+    WebSocket,
+    /// Socket.IO 4 in Engine.IO 4, over WebSocket.
+    SocketIo,
+}
+
+/// What a server said.
+#[derive(Debug, PartialEq)]
+pub(super) enum Heard<'a> {
+    /// An event, with its number if it has one.
+    Event { name: &'a str, seq: Option<u64>, data: Data<'a> },
+    /// The answer to a request.
+    Answer { data: Data<'a> },
+    /// Socket.IO's transport is open: it is time to say who we are.
+    Open,
+    /// Socket.IO has taken us in.
+    Connected,
+    /// Socket.IO has refused us, for this reason.
+    Refused(&'a str),
+    /// The server wants to know whether we are there.
+    Ping,
+}
+
+/// A payload, as far as it is looked at.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Data<'a> {
+    pub call_id: Option<&'a str>,
+    pub error: Option<Error<'a>>,
+}
+
+/// Why something was refused.
+#[derive(Debug, PartialEq, Deserialize)]
+pub(super) struct Error<'a> {
+    pub code: &'a str,
+}
+
+/// A frame of the plain WebSocket.
+#[derive(Deserialize)]
+struct Frame<'a> {
+    event: Option<&'a str>,
+    seq: Option<u64>,
+    #[serde(borrow, default)]
+    data: Data<'a>,
+}
+
+/// Why Socket.IO refused.
+#[derive(Deserialize)]
+struct ConnectError<'a> {
+    message: &'a str,
+}
+
+/// The packets of Engine.IO and within them of Socket.IO, by the digits that they begin with.
+const OPEN: &str = "0";
+const PING: &str = "2";
+pub(super) const PONG: &str = "3";
+const CONNECT: &str = "40";
+const EVENT: &str = "42";
+const ACK: &str = "43";
+const CONNECT_ERROR: &str = "44";
+
+impl Framing {
+    /// The first thing to say: who we are.
+    pub fn hello(self, token: &str) -> String {
+        let mut who = json!({ "token": token, "deviceId": "load" });
+        match self {
+            Self::WebSocket => {
+                who["protocol"] = 1.into();
+                self.event("session:hello", None, &who.to_string())
+            }
+            Self::SocketIo => format!("{CONNECT}{who}"),
+        }
+    }
+
+    /// An event with a payload that is JSON already, and the number of its answer if one is wanted.
+    pub fn event(self, name: &str, id: Option<u64>, data: &str) -> String {
+        match (self, id) {
+            (Self::WebSocket, None) => format!(r#"{{"event":"{name}","data":{data}}}"#),
+            (Self::WebSocket, Some(id)) => {
+                format!(r#"{{"event":"{name}","id":{id},"data":{data}}}"#)
+            }
+            (Self::SocketIo, None) => format!(r#"{EVENT}["{name}",{data}]"#),
+            (Self::SocketIo, Some(id)) => format!(r#"{EVENT}{id}["{name}",{data}]"#),
+        }
+    }
+
+    /// Says that the events up to this number have come, where events have numbers.
+    pub fn acknowledge(self, seq: u64) -> Option<String> {
+        (self == Self::WebSocket).then(|| format!(r#"{{"ack":{seq}}}"#))
+    }
+
+    /// Reads what a server said. `None` for what a client of calls need not know.
+    pub(super) fn read(self, text: &str) -> Option<Heard<'_>> {
+        match self {
+            Self::WebSocket => {
+                let Frame { event, seq, data } = serde_json::from_str(text).ok()?;
+                Some(match event {
+                    Some(name) => Heard::Event { name, seq, data },
+                    None => Heard::Answer { data },
+                })
+            }
+            Self::SocketIo => read_packet(text),
+        }
+    }
+}
+
+fn read_packet(text: &str) -> Option<Heard<'_>> {
+    if text == PING {
+        return Some(Heard::Ping);
+    }
+    if text.starts_with(OPEN) {
+        return Some(Heard::Open);
+    }
+    let (kind, rest) = text.split_at_checked(2)?;
+    match kind {
+        CONNECT => Some(Heard::Connected),
+        CONNECT_ERROR => {
+            let error: ConnectError<'_> = serde_json::from_str(rest).ok()?;
+            Some(Heard::Refused(error.message))
+        }
+        EVENT => {
+            let (name, data) = serde_json::from_str(rest).ok()?;
+            Some(Heard::Event { name, seq: None, data })
+        }
+        ACK => {
+            let arguments = rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            let (data,) = serde_json::from_str(arguments).ok()?;
+            Some(Heard::Answer { data })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATA: &str = r#"{"callId":"x","sdp":"v=0\r\n\"","error":{"code":"busy","message":"m"}}"#;
+
+    fn data() -> Data<'static> {
+        Data { call_id: Some("x"), error: Some(Error { code: "busy" }) }
+    }
+
+    #[test]
+    fn both_framings_carry_the_same() {
+        for (framing, said, event, answer) in [
+            (
+                Framing::WebSocket,
+                r#"{"event":"call:end","id":7,"data":{}}"#,
+                format!(r#"{{"event":"call:ended","seq":3,"data":{DATA}}}"#),
+                format!(r#"{{"re":7,"data":{DATA}}}"#),
+            ),
+            (
+                Framing::SocketIo,
+                r#"427["call:end",{}]"#,
+                format!(r#"42["call:ended",{DATA}]"#),
+                format!("437[{DATA}]"),
+            ),
+        ] {
+            assert_eq!(framing.event("call:end", Some(7), "{}"), said);
+            let seq = framing.acknowledge(3).map(|_| 3);
+            let heard = framing.read(&event);
+            assert_eq!(heard, Some(Heard::Event { name: "call:ended", seq, data: data() }));
+            assert_eq!(framing.read(&answer), Some(Heard::Answer { data: data() }));
+            for noise in ["", "x", "4", "{}}", "42[", "42[1]", "ü"] {
+                assert_eq!(framing.read(noise), None, "{noise}");
+            }
+        }
+    }
+
+    #[test]
+    fn socket_io_has_packets_of_its_own() {
+        let read = |text| Framing::SocketIo.read(text);
+        assert_eq!(read(r#"0{"sid":"x"}"#), Some(Heard::Open));
+        assert_eq!(read(r#"40{"sid":"x"}"#), Some(Heard::Connected));
+        assert_eq!(
+            read(r#"44{"message":"unauthorized: no"}"#),
+            Some(Heard::Refused("unauthorized: no"))
+        );
+        assert_eq!(read("2"), Some(Heard::Ping));
+        assert!(Framing::SocketIo.hello("t").starts_with(r#"40{"#));
+    }
+}

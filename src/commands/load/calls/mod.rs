@@ -1,0 +1,114 @@
+//! `callbox load --calls`: calls at a fixed rate through a signaling server, each the whole flow on
+//! both sides, timed step by step.
+//!
+//! An open loop: calls begin when they are due, whatever became of those before, and what a call
+//! waits for counts. One thread is all clients, so that a core of its own is enough for the load.
+
+mod args;
+mod bodies;
+mod framing;
+mod idle;
+mod pace;
+mod pair;
+mod report;
+mod session;
+mod tally;
+mod users;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+pub(super) use self::args::{CallsArgs, Target};
+use self::{
+    bodies::Bodies, idle::IdleReport, pair::Pair, report::CallsReport, tally::Tally, users::Users,
+};
+use super::{
+    LoadArgs,
+    process::{Meter, Process},
+};
+use crate::sys;
+
+/// How many calls begin a second, if nobody says.
+const DEFAULT_RATE: u64 = 100;
+
+/// How many clients sign in at a time.
+const AT_ONCE: usize = 32;
+
+/// How long is waited for calls that are not over when all have been due.
+const LAST_ORDERS: Duration = Duration::from_secs(5);
+
+/// Runs the load and prints what came of it. `false` if no call was made.
+pub(super) fn run(args: &LoadArgs, target: &Target) -> anyhow::Result<bool> {
+    args.calls.check()?;
+    ensure!(args.rate != Some(0), "--rate 0: no call would be made");
+    let process = args.pid.map(Process::new).transpose()?;
+    let minter = args.calls.tokens.minter()?;
+    // What cannot be raised shows when there is no socket left.
+    let _ = sys::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let users = Arc::new(Users::new(target.clone(), args.client_ip, minter));
+    if let Some((sessions, process)) = args.calls.idle.zip(process.as_ref()) {
+        let report = runtime.block_on(idle::run(args, users, process, sessions))?;
+        show(args.json, &report, IdleReport::print);
+        return Ok(true);
+    }
+    let report = runtime.block_on(ring(args, users, process.as_ref()))?;
+    show(args.json, &report, CallsReport::print);
+    Ok(report.completed > 0)
+}
+
+/// Prints the numbers: one JSON object, or a table for a person.
+fn show<T: Serialize>(json: bool, report: &T, print: impl Fn(&T)) {
+    if json { println!("{}", serde_json::json!(report)) } else { print(report) }
+}
+
+/// Makes the calls.
+async fn ring(
+    args: &LoadArgs,
+    users: Arc<Users>,
+    process: Option<&Process>,
+) -> anyhow::Result<CallsReport> {
+    let pairs = signed_in(args.calls.pairs, |number| Pair::open(users.clone(), number)).await?;
+    let (bodies, tally) = (Arc::new(Bodies::new()), Arc::new(Mutex::new(Tally::new())));
+    let rate = args.rate.unwrap_or(DEFAULT_RATE);
+    let (meter, started) = (Meter::start(process)?, Instant::now());
+    let (due, pacer) = pace::start(rate, args.duration);
+    let mut running = JoinSet::new();
+    for pair in pairs {
+        running.spawn(pair.run(due.clone(), bodies.clone(), tally.clone()));
+    }
+    drop(due);
+    let all = async { while running.join_next().await.is_some() {} };
+    // What is not over by then is counted as that.
+    let _ = tokio::time::timeout(args.duration + LAST_ORDERS, all).await;
+    let used = meter.used()?;
+    running.shutdown().await;
+    // Without anybody left to take a call the pacer ends, if it has not.
+    pacer.join().map_err(|_| anyhow::anyhow!("the pacer has panicked"))?;
+    let tally = tally.lock().expect("counting does not panic");
+    let begun = pace::count(rate, args.duration);
+    Ok(CallsReport::new(args.calls.pairs, rate, begun, &tally, tally.last - started, &used))
+}
+
+/// Signs in `count` of something, a few at a time.
+async fn signed_in<T, F: Future<Output = anyhow::Result<T>>>(
+    count: usize,
+    open: impl Fn(usize) -> F,
+) -> anyhow::Result<Vec<T>> {
+    let mut opening = stream::iter((0..count).map(open)).buffer_unordered(AT_ONCE);
+    let mut opened = Vec::with_capacity(count);
+    while let Some(one) = opening.next().await {
+        opened.push(one?);
+    }
+    Ok(opened)
+}

@@ -1,0 +1,114 @@
+//! What is counted of calls while they go on.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::session::Failure;
+use crate::commands::load::histogram::Histogram;
+
+/// The parts of a call that are timed, each from what one side sends until the other side has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// From when the call was to begin.
+    Incoming,
+    Accepted,
+    Candidate,
+    Offer,
+    Answer,
+    Ended,
+    /// All of it, from when it was to begin.
+    Call,
+}
+
+impl Step {
+    pub const ALL: [Self; 7] = [
+        Self::Incoming,
+        Self::Accepted,
+        Self::Candidate,
+        Self::Offer,
+        Self::Answer,
+        Self::Ended,
+        Self::Call,
+    ];
+
+    /// Its name in JSON, and for a person.
+    pub fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Incoming => ("initiateToIncoming", "initiate → incoming"),
+            Self::Accepted => ("acceptToAccepted", "accept → accepted"),
+            Self::Candidate => ("candidate", "candidate"),
+            Self::Offer => ("offer", "offer"),
+            Self::Answer => ("answer", "answer"),
+            Self::Ended => ("endToEnded", "end → ended"),
+            Self::Call => ("call", "the whole call"),
+        }
+    }
+}
+
+/// How long the steps of one call took.
+#[derive(Debug, Default)]
+pub(super) struct Times(Vec<(Step, Duration)>);
+
+impl Times {
+    /// A step that began at `since` is done.
+    pub fn add(&mut self, step: Step, since: Instant) {
+        self.0.push((step, since.elapsed()));
+    }
+}
+
+/// What came of all calls.
+#[derive(Debug)]
+pub(super) struct Tally {
+    steps: [Steps; Step::ALL.len()],
+    pub completed: u64,
+    pub failed: u64,
+    /// How often calls failed for which reason.
+    pub errors: BTreeMap<String, u64>,
+    /// When the last one was over.
+    pub last: Instant,
+}
+
+/// How long one step took, in all calls.
+#[derive(Debug, Clone)]
+pub(super) struct Steps {
+    pub count: u64,
+    pub latencies: Histogram,
+}
+
+impl Tally {
+    pub fn new() -> Self {
+        let step = Steps { count: 0, latencies: Histogram::new() };
+        Self {
+            steps: std::array::from_fn(|_| step.clone()),
+            completed: 0,
+            failed: 0,
+            errors: BTreeMap::new(),
+            last: Instant::now(),
+        }
+    }
+
+    /// A call is over. Only what belongs to a whole call counts as a latency.
+    pub fn over(&mut self, outcome: Result<Times, Failure>) {
+        self.last = Instant::now();
+        match outcome {
+            Ok(times) => {
+                self.completed += 1;
+                for (step, latency) in times.0 {
+                    let step = &mut self.steps[step as usize];
+                    step.count += 1;
+                    step.latencies.add(latency);
+                }
+            }
+            Err(Failure(reason)) => {
+                self.failed += 1;
+                *self.errors.entry(reason.into_owned()).or_default() += 1;
+            }
+        }
+    }
+
+    pub fn step(&self, step: Step) -> &Steps {
+        &self.steps[step as usize]
+    }
+}

@@ -1,0 +1,40 @@
+//! The users of a load: their names, their tokens, and how they sign in.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{args::Target, session::Session};
+use crate::{
+    auth::{Grants, TokenMinter, Wanted},
+    clock::Now,
+    ids::UserId,
+};
+
+/// For how long a token is good. Users sign in with a fresh one.
+const TOKEN_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// All users of a run.
+pub(super) struct Users {
+    target: Target,
+    from: Option<IpAddr>,
+    minter: TokenMinter,
+}
+
+impl Users {
+    pub fn new(target: Target, from: Option<IpAddr>, minter: TokenMinter) -> Self {
+        Self { target, from, minter }
+    }
+
+    /// The name of a user. Two loads at a time have other users.
+    pub fn name(&self, number: usize) -> String {
+        format!("load-{}-{number}", std::process::id())
+    }
+
+    /// Signs a user in.
+    pub async fn open(&self, number: usize) -> anyhow::Result<Session> {
+        let user = UserId::new(&self.name(number))?;
+        let grants = Grants::default();
+        let wanted = Wanted { user, name: None, ttl: TOKEN_TTL, grants };
+        let token = self.minter.mint(&wanted, Now::read())?.token;
+        Session::open(&self.target, self.from, number, &token).await
+    }
+}

@@ -1,0 +1,88 @@
+//! Tokens for users, made for a back end that has no library for them.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    app::App,
+    error::{ApiError, ApiRefusal},
+    rest,
+};
+use crate::{
+    auth::{DEFAULT_TTL, Grants, MintError, Wanted},
+    clock::Now,
+    ids::UserId,
+    signaling::Timestamp,
+};
+
+/// What a token is to say. A field that is not known is refused: it may be meant as a limit.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TokenRequest {
+    /// Whose token: its `sub`.
+    user_id: UserId,
+    /// What to show to people: its `name`.
+    name: Option<String>,
+    /// For how long it is good, in seconds.
+    ttl: Option<u64>,
+    /// What its bearer may do: its `callbox`.
+    #[serde(default)]
+    #[schema(required = false)]
+    callbox: Grants,
+}
+
+/// A token, to be given to its user.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TokenAnswer {
+    /// The token.
+    token: String,
+    /// Its end.
+    expires_at: Timestamp,
+}
+
+/// Makes a token for a user, signed with the server's secret.
+#[utoipa::path(
+    post,
+    path = "/api/v1/tokens",
+    operation_id = "makeToken",
+    security(("operator" = [])),
+    request_body = TokenRequest,
+    responses(
+        (status = 201, description = "The token.", body = TokenAnswer),
+        (status = 400, description = "The server would not take such a token.", body = ApiRefusal),
+        (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
+        (status = 501, description = "The server has no secret to sign with.", body = ApiRefusal),
+    ),
+)]
+pub(super) async fn mint(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    request: Result<Json<TokenRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<TokenAnswer>), ApiError> {
+    rest::api_key(&app, &headers)?;
+    let Json(request) = request.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let minter = app.minter.as_ref().ok_or_else(ApiError::no_signing_secret)?;
+    let wanted = Wanted {
+        user: request.user_id,
+        name: request.name,
+        ttl: request.ttl.map_or(DEFAULT_TTL, Duration::from_secs),
+        grants: request.callbox,
+    };
+    let minted = minter.mint(&wanted, Now::read())?;
+    let expires_at = Timestamp(Duration::from_secs(minted.expires));
+    Ok((StatusCode::CREATED, Json(TokenAnswer { token: minted.token, expires_at })))
+}
+
+impl From<MintError> for ApiError {
+    fn from(error: MintError) -> Self {
+        Self::invalid(format!("No such token can be made: {error}."))
+    }
+}

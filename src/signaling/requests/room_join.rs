@@ -1,0 +1,78 @@
+//! `room:join { roomId, callType?, metadata? }`: come into a room with this device. The first one to
+//! come makes the room. Who comes later makes offers to everyone who is there.
+
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{Sender, parse};
+use crate::{
+    clock::Now,
+    ids::RoomId,
+    signaling::{
+        CallType, ErrorCode, Hub, RequestError,
+        call::Party,
+        events::RoomView,
+        rooms::{MAX_PARTICIPANTS, Occupant},
+        tables::call_not_found,
+    },
+};
+
+/// Come into a room.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::signaling) struct RoomJoinRequest {
+    /// Which: a text that the application chooses.
+    room_id: RoomId,
+    /// What the room carries, of whoever comes first; `video` if it is left out.
+    call_type: Option<CallType>,
+    /// Any JSON, shown to the others; up to 4 KiB.
+    metadata: Option<Value>,
+}
+
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Value,
+) -> Result<RoomView, RequestError> {
+    let payload: RoomJoinRequest = parse(data)?;
+    let room = hub.rooms.named(&payload.room_id);
+    if let Some(room) = room
+        && let Some(participant) = room.device_of(&sender.user, &sender.device)
+    {
+        return hub.room_view(now, room.id, participant, sender.session);
+    }
+    let session = hub.sessions.get(&sender.session).ok_or_else(call_not_found)?;
+    if !session.grants.may_join(&payload.room_id) {
+        let message = "Your token does not let you join this room.";
+        return Err(RequestError::new(ErrorCode::NotAllowed, message));
+    }
+    let name = session.name.clone();
+    let metadata = hub.metadata(payload.metadata)?;
+    if room.is_some_and(|room| room.participants.len() >= MAX_PARTICIPANTS) {
+        let message = format!("The room has {MAX_PARTICIPANTS} participants, and no place left.");
+        return Err(RequestError::new(ErrorCode::RoomFull, message));
+    }
+    // Two devices of a user in one room are one call.
+    if !room.is_some_and(|room| room.has(&sender.user)) {
+        hub.check_own_calls(&sender.user)?;
+    }
+    let id = room.map(|room| room.id);
+    if id.is_none() {
+        hub.check_all_calls()?;
+    }
+    hub.count_call(now, &sender.user)?;
+
+    let kind = payload.call_type.unwrap_or(CallType::Video);
+    let id = id.unwrap_or_else(|| hub.begin_room(now, payload.room_id, kind));
+    let party = Party {
+        device: Some(sender.device.clone()),
+        session: Some(sender.session),
+        ..Party::new(sender.user.clone(), name)
+    };
+    hub.come_in(now, id, Occupant { party, joined: now.unix, metadata });
+    let room = hub.rooms.get(id).ok_or_else(call_not_found)?;
+    let participant = room.participant_of(sender.session).ok_or_else(call_not_found)?;
+    hub.room_view(now, id, participant, sender.session)
+}

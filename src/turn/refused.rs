@@ -1,0 +1,90 @@
+//! Whose credentials are refused though their time is not over: those of calls that are, and of users
+//! who are in a call no more, for as long as any of them may be about.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+};
+
+/// How many are remembered. Past it the oldest is forgotten: its credentials then live until
+/// they expire, as they would in a server that knows no calls.
+const LIMIT: usize = 100_000;
+
+/// What names the refused credentials, each until when.
+#[derive(Debug)]
+pub(super) struct Refused<K> {
+    until: HashMap<K, u64>,
+    order: VecDeque<K>,
+}
+
+impl<K> Default for Refused<K> {
+    fn default() -> Self {
+        Self { until: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Refused<K> {
+    /// Refuses until `until`, in seconds since 1970.
+    pub fn insert(&mut self, key: K, until: u64, now: u64) {
+        while let Some(oldest) = self.order.front() {
+            let over = self.until.get(oldest).is_none_or(|until| *until < now);
+            if !over && self.order.len() < LIMIT {
+                break;
+            }
+            self.until.remove(oldest);
+            self.order.pop_front();
+        }
+        if self.until.insert(key.clone(), until).is_none() {
+            self.order.push_back(key);
+        }
+    }
+
+    /// Refuses no longer. Its place in the order goes when its turn comes.
+    pub fn remove(&mut self, key: &K) {
+        self.until.remove(key);
+    }
+
+    pub fn contains(&self, key: &K) -> bool {
+        self.until.contains_key(key)
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.until.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+    use crate::ids::CallId;
+
+    #[test]
+    fn it_forgets_what_has_expired_and_never_grows_past_its_limit() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut ended = Refused::default();
+        let first = CallId::generate(0, &mut rng);
+        ended.insert(first, 10, 0);
+        assert!(ended.contains(&first));
+        ended.insert(CallId::generate(0, &mut rng), 20, 11);
+        assert!(!ended.contains(&first));
+        for _ in 0..LIMIT + 10 {
+            ended.insert(CallId::generate(0, &mut rng), 100, 11);
+        }
+        assert_eq!(ended.len(), LIMIT);
+        assert_eq!(ended.order.len(), LIMIT);
+    }
+    #[test]
+    fn what_is_taken_back_and_refused_again_does_not_grow_it() {
+        let mut out = Refused::default();
+        for n in 0..LIMIT as u64 + 10 {
+            out.insert("alice", 100 + n, n);
+            assert!(out.contains(&"alice"));
+            out.remove(&"alice");
+            assert!(!out.contains(&"alice"));
+        }
+        assert!(out.order.len() <= LIMIT && out.len() == 0);
+    }
+}

@@ -1,0 +1,280 @@
+// The client's connection: resume, requests made again, acknowledgements, tokens. The server's part is
+// played by the test; tests/browser has the client with the real one.
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it, mock } from 'node:test';
+import { connection, forget, settle, welcomed } from './fake-server.js';
+import { CallboxError, connect } from '../../clients/js/callbox.js';
+
+beforeEach(() => {
+  forget();
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
+});
+afterEach(() => mock.timers.reset());
+
+async function connected(options = {}) {
+  const asked = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop', ...options });
+  const socket = await welcomed();
+  return { box: await asked, socket };
+}
+
+/** Enough for the first attempt after a loss. */
+const nextAttempt = () => mock.timers.tick(400);
+
+describe('the first connection', () => {
+  it('says who it is, and gives the box', async () => {
+    const { box, socket } = await connected();
+    assert.equal(socket.url, 'wss://callbox.example/ws');
+    assert.deepEqual(socket.last('session:hello').data, { token: 'a token', protocol: 1, deviceId: 'laptop' });
+    assert.deepEqual([box.state, box.userId, box.sessionId], ['connected', 'alice', 's1']);
+    box.close();
+    assert.deepEqual([box.state, socket.closed], ['closed', 1000], 'for good');
+  });
+
+  for (const [given, url] of [
+    ['http://127.0.0.1:8080/?as=alice#x', 'ws://127.0.0.1:8080/ws'],
+    ['https://example.com/callbox/', 'wss://example.com/callbox/ws'],
+    ['wss://example.com/ws', 'wss://example.com/ws'],
+    ['https://example.com/news', 'wss://example.com/news/ws'],
+  ]) {
+    it(`to ${given} goes to ${url}`, async () => {
+      const asked = connect(given, { token: 'a token' });
+      const socket = await connection();
+      assert.equal(socket.url, url);
+      socket.end();
+      await assert.rejects(asked);
+    });
+  }
+
+  it('that is refused is told', async () => {
+    const asked = connect('https://callbox.example', { token: 'not a token' });
+    const socket = await connection();
+    socket.onopen();
+    socket.tell({ re: socket.last('session:hello').id, data: { ok: false, error: { code: 'unauthorized', message: 'No.' } } });
+    socket.end(4401, 'unauthorized: This token is not valid here.');
+    await assert.rejects(asked, (error) => error instanceof CallboxError && error.code === 'unauthorized' && error.message === 'This token is not valid here.');
+    mock.timers.tick(60_000);
+    assert.equal(await connection(), undefined, 'it does not try again');
+  });
+});
+
+describe('a connection that is cut', () => {
+  it('goes on with its session', async () => {
+    const { box, socket } = await connected();
+    const states = [];
+    box.on('state', (state) => states.push(state));
+    for (const seq of [1, 2, 3]) socket.tell({ event: 'presence:changed', seq, data: {} });
+    socket.end();
+    nextAttempt();
+    const next = await welcomed({ resumed: true });
+    assert.deepEqual(next.last('session:hello').data.resume, { sessionId: 's1', seq: 3 });
+    assert.deepEqual(states, ['reconnecting', 'connected']);
+    box.close();
+  });
+
+  it('counts anew in another session', async () => {
+    const { box, socket } = await connected();
+    for (const seq of [1, 2, 3]) socket.tell({ event: 'presence:changed', seq, data: {} });
+    socket.end();
+    nextAttempt();
+    const other = await welcomed({ sessionId: 's2' });
+    other.end();
+    nextAttempt();
+    const third = await welcomed({ sessionId: 's2', resumed: true });
+    assert.deepEqual(third.last('session:hello').data.resume, { sessionId: 's2', seq: 0 });
+    box.close();
+  });
+
+  it('asks again what was not answered, under the same msgId and in the same order', async () => {
+    const { box, socket } = await connected();
+    const first = box.request('call:message', { data: 1 });
+    const second = box.request('call:message', { data: 2 });
+    socket.answer(socket.sent[1]);
+    await first;
+    socket.end();
+    const third = box.request('call:message', { data: 3 });
+    nextAttempt();
+    const next = await welcomed({ resumed: true });
+    const again = next.sent.filter(({ event }) => event === 'call:message');
+    assert.deepEqual(again.map(({ data }) => data.data), [2, 3]);
+    assert.equal(again[0].data.msgId, socket.sent[2].data.msgId);
+    assert.notEqual(again[0].data.msgId, again[1].data.msgId);
+    for (const request of again) next.answer(request, { said: request.data.data });
+    assert.deepEqual([(await second).said, (await third).said], [2, 3]);
+    box.close();
+  });
+
+  it('leaves no request waiting for ever', async () => {
+    const { box, socket } = await connected();
+    socket.end();
+    const asked = box.request('call:message', { data: 1 });
+    const refused = assert.rejects(asked, { code: 'connection_lost' });
+    mock.timers.tick(10_000);
+    await refused;
+    box.close();
+  });
+
+  it('waits longer each time, and for as long as a server that stops has said', async () => {
+    const { box, socket } = await connected();
+    socket.tell({ event: 'server:draining', seq: 1, data: { reconnectAfterMs: 7_000 } });
+    socket.end(1001, 'server_shutdown: The server stops.');
+    mock.timers.tick(6_999);
+    assert.equal(await connection(), undefined);
+    mock.timers.tick(1);
+    (await connection()).end();
+    // The second wait is between 400 and 800 ms.
+    mock.timers.tick(399);
+    assert.equal(await connection(), undefined);
+    mock.timers.tick(401);
+    assert.ok(await connection());
+    box.close();
+  });
+
+  it('is noticed although nothing says so', async () => {
+    const { box, socket } = await connected();
+    const asked = box.request('call:message', { data: 1 });
+    mock.timers.tick(4_999);
+    assert.equal(box.state, 'connected');
+    mock.timers.tick(1);
+    assert.deepEqual([box.state, socket.closed], ['reconnecting', 4000], 'it means to come back');
+    nextAttempt();
+    const next = await welcomed({ resumed: true });
+    next.answer(next.last('call:message'));
+    await asked;
+    mock.timers.tick(60_000);
+    assert.equal(box.state, 'connected', 'silence with nothing to be said is none');
+    box.close();
+  });
+});
+
+it('what a call has to say is said again when the server has time for it', async () => {
+  const { box, socket } = await connected();
+  const asked = box.request('ice:candidate', { candidate: null }, { patient: true });
+  const busy = { code: 'rate_limited', message: 'You send too many events.', retryAfterMs: 20 };
+  socket.tell({ re: socket.last('ice:candidate').id, data: { ok: false, error: busy } });
+  assert.equal(socket.sent.length, 2);
+  mock.timers.tick(20);
+  assert.equal(socket.sent.length, 3);
+  assert.deepEqual(socket.sent[2], socket.sent[1]);
+  socket.answer(socket.sent[2]);
+  await asked;
+  box.close();
+});
+
+describe('events', () => {
+  const acks = (socket) => socket.sent.filter((frame) => 'ack' in frame).map(({ ack }) => ack);
+
+  it('are acknowledged together, after a second', async () => {
+    const { box, socket } = await connected();
+    for (const seq of [1, 2, 3]) socket.tell({ event: 'presence:changed', seq, data: {} });
+    assert.deepEqual(acks(socket), []);
+    mock.timers.tick(1_000);
+    assert.deepEqual(acks(socket), [3]);
+    mock.timers.tick(10_000);
+    assert.deepEqual(acks(socket), [3], 'once is enough');
+    box.close();
+  });
+
+  it('are acknowledged sooner if there are many', async () => {
+    const { box, socket } = await connected();
+    for (let seq = 1; seq <= 100; seq++) socket.tell({ event: 'presence:changed', seq, data: {} });
+    assert.deepEqual(acks(socket), [32, 64, 96]);
+    box.close();
+  });
+
+  it('reach handlers until these are taken off, and one that throws disturbs nobody', async () => {
+    const { box, socket } = await connected();
+    const heard = [];
+    globalThis.reportError = (error) => heard.push(error.message);
+    const off = box.on('call:message', () => { off(); throw new Error('mine'); });
+    box.on('call:message', ({ data }) => heard.push(data));
+    socket.tell({ event: 'call:message', seq: 1, data: { data: 'hello' } });
+    socket.tell({ event: 'call:message', seq: 2, data: { data: 'again' } });
+    assert.deepEqual(heard, ['mine', 'hello', 'again']);
+    delete globalThis.reportError;
+    box.close();
+  });
+});
+
+describe('a token', () => {
+  it('that is about to expire is renewed in the session', async () => {
+    const wanted = [];
+    const token = async ({ fresh }) => `token ${wanted.push(fresh)}`;
+    const { box, socket } = await connected({ token });
+    assert.equal(socket.last('session:hello').data.token, 'token 1');
+    socket.tell({ event: 'auth:expiring', seq: 1, data: { expiresAt: '2026-03-01T12:15:00.000Z' } });
+    await settle();
+    assert.equal(socket.last('auth:refresh').data.token, 'token 2');
+    assert.deepEqual(wanted, [false, true]);
+    box.close();
+  });
+
+  it('that is refused later is asked for again', async () => {
+    const wanted = [];
+    const { box, socket } = await connected({ token: ({ fresh }) => `token ${wanted.push(fresh)}` });
+    socket.end(4401, 'token_expired: Your token has expired.');
+    nextAttempt();
+    await welcomed();
+    assert.deepEqual(wanted, [false, true]);
+    box.close();
+  });
+
+  it('that is a text cannot be', async () => {
+    const { box, socket } = await connected();
+    const end = new Promise((resolve) => { box.on('state', (state, error) => resolve([state, error?.code])); });
+    socket.end(4401, 'token_expired: Your token has expired.');
+    assert.deepEqual(await end, ['closed', 'token_expired']);
+    await assert.rejects(box.request('ice:refresh'), { code: 'closed' });
+  });
+});
+
+for (const [code, word] of [[4409, 'replaced'], [4410, 'kicked'], [4403, 'origin_not_allowed']]) {
+  it(`a connection that is closed with ${word} does not come back`, async () => {
+    const { box, socket } = await connected();
+    const end = new Promise((resolve) => { box.on('state', (state, error) => resolve([state, error?.code])); });
+    socket.end(code, `${word}: Words.`);
+    assert.deepEqual(await end, ['closed', word]);
+    mock.timers.tick(60_000);
+    assert.equal(await connection(), undefined);
+  });
+}
+
+describe('a call that rings', () => {
+  const incoming = { callId: 'c1', callerId: 'bob', callerName: 'Bob', callType: 'audio', expiresAt: '', iceServers: [], turnCredentials: null };
+
+  it('is announced once, though a new session is told of it again', async () => {
+    const { box, socket } = await connected();
+    const calls = [];
+    box.on('incoming', (call) => calls.push(call));
+    socket.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    assert.equal(socket.last('call:ring').data.callId, 'c1');
+    socket.end();
+    nextAttempt();
+    const next = await welcomed({ sessionId: 's2' });
+    next.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    assert.deepEqual(calls.map(({ id, peer, peerName, type, state }) => [id, peer, peerName, type, state]), [['c1', 'bob', 'Bob', 'audio', 'ringing']]);
+    box.close();
+  });
+
+  it('and that another session no longer knows is over', async () => {
+    const { box, socket } = await connected();
+    const over = new Promise((resolve) => { box.on('incoming', (call) => call.on('ended', resolve)); });
+    socket.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    socket.end();
+    nextAttempt();
+    const next = await welcomed({ sessionId: 's2' });
+    next.tell({ re: next.sent.findLast(({ event }) => event === 'call:ring').id, data: { ok: false, error: { code: 'call_ended', message: 'It is over.' } } });
+    const end = await over;
+    assert.deepEqual([end.reason, end.error.code], ['connection_lost', 'call_ended']);
+    assert.deepEqual(box.calls, []);
+    box.close();
+  });
+
+  it('is not rung where nobody would hear it', async () => {
+    const { box, socket } = await connected();
+    socket.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    assert.equal(socket.last('call:ring'), undefined);
+    box.close();
+    assert.equal(socket.last('call:reject'), undefined, 'another device may take it');
+  });
+});

@@ -1,0 +1,48 @@
+// An application in TypeScript: tsc has to find nothing wrong in it, and something in each line that says
+// so. It is not run.
+
+import { CallboxError, connect, type Box, type Call, type CallEnd, type CallRecord, type EndReason } from '@callbox/client';
+import type { Events } from '@callbox/client/events';
+
+const video = document.querySelector('video') as HTMLVideoElement;
+
+function follow(call: Call): void {
+  call.on('stream', (stream) => { video.srcObject = stream; });
+  call.on('state', (state) => console.log(state === 'reconnecting'));
+  call.on('stats', ({ rttMs, relayed }) => console.log(rttMs?.toFixed(), relayed));
+  call.on('upgrade', async (request) => { if (request.type === 'video') await request.accept({ video: false }); });
+  call.once('ended', ({ reason, error }: CallEnd) => console.log(reason === 'busy', error?.code === 'call_not_found'));
+  // @ts-expect-error: there is no such state.
+  call.on('state', (state) => state === 'conected');
+  // @ts-expect-error: there is no such event.
+  call.on('finished', () => {});
+}
+
+async function talk(): Promise<Box> {
+  const box = await connect('https://callbox.example', {
+    token: async ({ fresh }) => (await fetch(`/token?fresh=${fresh}`)).text(),
+    rtcConfig: { iceTransportPolicy: 'relay' },
+  });
+  const off: () => void = box.on('incoming', (call) => { follow(call); void call.accept({ video: true }); });
+  off();
+  box.on('call:state', ({ call }: Events['call:state']) => { const record: CallRecord = call; console.log(record.participants[0]?.userId); });
+  const call = await box.call('bob', { video: { facingMode: 'environment' }, metadata: { topic: 'Invoice 17' } });
+  follow(call);
+  call.mute();
+  call.hold(false);
+  const agreed: boolean = await call.upgrade('audio');
+  const moved: boolean = await call.transfer('phone');
+  const { iceServers } = await box.request('ice:refresh');
+  const { state } = await box.request('call:end', { callId: call.id ?? undefined, reason: 'hangup' });
+  const reason: EndReason = 'answered_elsewhere';
+  console.log(agreed, moved, iceServers[0]?.urls, state, reason);
+  // @ts-expect-error: targetUserId is missing.
+  await box.request('call:initiate', { callType: 'video' });
+  // @ts-expect-error: states are told, not set.
+  call.state = 'ended';
+  return box;
+}
+
+// @ts-expect-error: without a token there is no connection.
+void connect('https://callbox.example', {});
+talk().catch((error: unknown) => { if (error instanceof CallboxError) console.log(error.retryAfterMs ?? 0); });
