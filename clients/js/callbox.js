@@ -750,9 +750,11 @@ class Call extends Emitter {
   async upgrade(type = 'video', { video = true, stream } = {}) {
     if (!this.#peer || this.#over) throw failure('invalid_state', 'This call is not connected.');
     if (this.type === type) return true;
+    // Asked for twice, or by us and by saying yes to the other side: it is one.
+    if (this.#upgrade?.type === type) return this.#upgrade.agreed;
     this.#settleUpgrade(false);
     const upgrade = { type, tracks: [], given: Boolean(stream), asked: false };
-    const agreed = new Promise((resolve) => { upgrade.resolve = resolve; });
+    upgrade.agreed = new Promise((resolve) => { upgrade.resolve = resolve; });
     this.#upgrade = upgrade;
     try {
       const opened = await openMedia({ audio: false, video: type === 'video' && video, stream });
@@ -766,7 +768,7 @@ class Call extends Emitter {
       if (upgrade.asked) this.#tell('call:upgrade', { callType: type, accept: false });
       throw error;
     }
-    return agreed;
+    return upgrade.agreed;
   }
 
   /** Hands this side of the call to another device of the same user; gives whether that one took it. */

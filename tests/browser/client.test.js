@@ -119,6 +119,9 @@ describe('in a call', () => {
       await videoAdvances(page);
       assert.equal(await page.evaluate(() => window.call.pc.getTransceivers().length), 2, 'descriptions do not grow');
     }
+    // Whoever is impatient asks once, all the same.
+    const twice = await alice.evaluate(() => Promise.all([window.call.upgrade('audio'), window.call.upgrade('audio')]));
+    assert.deepEqual(twice, [true, true]);
     noComplaints(alice, bob);
   });
 

@@ -45,7 +45,7 @@ for (const [front, Client] of Object.entries(fronts)) {
 
   describe(`events over ${front}`, () => {
     for (const [what, event, data, code] of [
-      ['an unknown event', 'call:transfer', {}, 'unknown_event'],
+      ['an unknown event', 'call:levitate', {}, 'unknown_event'],
       ['an event of the server', 'call:ended', {}, 'unknown_event'],
       ['no target', 'call:initiate', { callType: 'audio' }, 'invalid_payload'],
       ['a target that is no text', 'call:initiate', { targetUserId: 7, callType: 'audio' }, 'invalid_payload'],
