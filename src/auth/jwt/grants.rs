@@ -37,7 +37,7 @@ impl Default for Grants {
     }
 }
 
-/// By the rules of [`Grants::read`].
+/// By the rules of the claim itself, with its words for what is wrong.
 impl<'de> Deserialize<'de> for Grants {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::read(Value::deserialize(deserializer)?).map_err(de::Error::custom)
