@@ -58,11 +58,12 @@ impl Hub {
 
     /// Goes on with the calls of the hub before this one, each side of which is now waited for as if
     /// it had just lost its connection. Says with how many; past the limit of live calls the others
-    /// are given up.
+    /// are given up, and so is what was no live call.
     pub fn restore(&mut self, now: Now, saved: SavedCalls) -> usize {
         let before = self.calls.len();
         for call in saved.calls {
-            if self.calls.len() < self.config.max_calls && self.calls.get(call.id).is_none() {
+            let is_new = call.is_live() && self.calls.get(call.id).is_none();
+            if is_new && self.calls.len() < self.config.max_calls {
                 self.restore_call(now, call.into_call(now));
             }
         }
@@ -103,6 +104,18 @@ impl SavedCall {
             moved: call.moved,
             upgrade: call.upgrade,
         }
+    }
+
+    /// Whether it is a call as a hub has them: whoever wrote the file may have been another version.
+    fn is_live(&self) -> bool {
+        let (caller, callee) = (&self.parties.caller, &self.parties.callee);
+        let has_begun = self.state != CallState::Idle && !self.state.is_over();
+        let is_taken = self.state.is_accepted();
+        has_begun
+            && caller.user != callee.user
+            && caller.device.is_some()
+            && callee.device.is_some() == is_taken
+            && self.started.is_some() == is_taken
     }
 
     fn into_call(self, now: Now) -> Call {

@@ -180,3 +180,26 @@ fn media_that_did_not_flow_yet_after_a_transfer_is_not_taken_to_flow() {
     world.ok(bob, "call:end", json!({}));
     world.assert_nothing_is_left();
 }
+
+#[test]
+fn what_no_hub_has_kept_is_no_call() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    world.call(alice, "bob");
+    world.ok(bob, "call:accept", json!({}));
+    world.input(Input::Shutdown);
+    let good = serde_json::to_string(&world.hub.saved_calls()).unwrap();
+    for (from, to, restored) in [
+        ("", "", 1),
+        ("\"state\":\"connecting\"", "\"state\":\"ended\"", 0),
+        ("\"state\":\"connecting\"", "\"state\":\"ringing\"", 0),
+        ("\"state\":\"connecting\"", "\"state\":\"idle\"", 0),
+        ("\"device\":\"laptop\"", "\"device\":null", 0),
+        ("\"user\":\"alice\"", "\"user\":\"bob\"", 0),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let saved: SavedCalls = serde_json::from_str(&good.replace(from, to)).unwrap();
+        let mut hub = Hub::new(Config::default(), [8; 32]);
+        assert_eq!(hub.restore(world.now, saved), restored, "{to}");
+    }
+}
