@@ -14,7 +14,9 @@ const LIMIT: usize = 100_000;
 #[derive(Debug)]
 pub(super) struct Refused<K> {
     until: HashMap<K, u64>,
-    order: VecDeque<K>,
+    /// Each refusal in turn, those that are taken back or renewed included: since all last equally
+    /// long, the first one is over first.
+    order: VecDeque<(K, u64)>,
 }
 
 impl<K> Default for Refused<K> {
@@ -26,17 +28,19 @@ impl<K> Default for Refused<K> {
 impl<K: Clone + Eq + Hash> Refused<K> {
     /// Refuses until `until`, in seconds since 1970.
     pub fn insert(&mut self, key: K, until: u64, now: u64) {
-        while let Some(oldest) = self.order.front() {
-            let over = self.until.get(oldest).is_none_or(|until| *until < now);
-            if !over && self.order.len() < LIMIT {
+        while let Some((_, first)) = self.order.front() {
+            if *first >= now && self.order.len() < LIMIT {
                 break;
             }
-            self.until.remove(oldest);
-            self.order.pop_front();
+            // It may have been renewed since; then it is not over with its first place.
+            if let Some((oldest, until)) = self.order.pop_front()
+                && self.until.get(&oldest) == Some(&until)
+            {
+                self.until.remove(&oldest);
+            }
         }
-        if self.until.insert(key.clone(), until).is_none() {
-            self.order.push_back(key);
-        }
+        self.until.insert(key.clone(), until);
+        self.order.push_back((key, until));
     }
 
     /// Refuses no longer. Its place in the order goes when its turn comes.
@@ -76,6 +80,40 @@ mod tests {
         assert_eq!(ended.len(), LIMIT);
         assert_eq!(ended.order.len(), LIMIT);
     }
+
+    #[test]
+    fn one_that_comes_and_goes_keeps_no_others() {
+        let mut out = Refused::default();
+        for n in 0..1000 {
+            out.insert("alice", n + 100, n);
+            out.insert("bob", n + 100, n);
+            out.remove(&"alice");
+        }
+        out.insert("carol", 1099, 999);
+        // Those of the latest hundred seconds, and of no time before.
+        assert!(out.order.len() <= 210, "{} places", out.order.len());
+        assert!(out.contains(&"bob"));
+    }
+
+    #[test]
+    fn an_older_place_ends_no_newer_refusal() {
+        let mut out = Refused::default();
+        let (first, again) = (LIMIT, 0);
+        out.insert(first, 100, 0);
+        out.insert(again, 100, 0);
+        out.remove(&again);
+        for n in 1..LIMIT - 2 {
+            out.insert(n, 100, 0);
+        }
+        out.insert(again, 101, 1);
+        // All places are taken: two more take those of the first, and the older one of the other.
+        for n in [LIMIT + 1, LIMIT + 2] {
+            out.insert(n, 101, 1);
+        }
+        assert!(!out.contains(&first));
+        assert!(out.contains(&again));
+    }
+
     #[test]
     fn what_is_taken_back_and_refused_again_does_not_grow_it() {
         let mut out = Refused::default();
