@@ -33,6 +33,13 @@ async fn hears(client: &mut websocket::Client, event: &str) -> Value {
     frame["data"].clone()
 }
 
+/// The client has heard nothing more: next is the answer to what it asks now.
+async fn has_heard_all(client: &mut websocket::Client) {
+    client.send("presence:subscribe", Some(99), &json!({ "userIds": [] })).await;
+    let frame = client.frame().await;
+    assert_eq!(frame["re"], 99, "{frame}");
+}
+
 #[tokio::test]
 async fn three_on_both_fronts_meet_and_part() {
     let dir = tempfile::tempdir().unwrap();
@@ -89,7 +96,10 @@ async fn three_on_both_fronts_meet_and_part() {
     assert_eq!(outside, "not_a_participant");
     let path = format!("/api/v1/calls/{call}");
     let key = Some(server.text("/dev/apiKey"));
-    let shown = server.get(&path, key).json();
+    let shown = server.get("/api/v1/calls", key).json()["calls"].clone();
+    assert_eq!(shown.as_array().unwrap().len(), 1);
+    let shown = &shown[0];
+    assert_eq!(shown["id"], call);
     assert_eq!((&shown["roomId"], &shown["state"]), (&json!(ROOM), &json!("connected")));
     assert_eq!(shown["participants"].as_array().unwrap().len(), 3);
 
@@ -105,6 +115,9 @@ async fn three_on_both_fronts_meet_and_part() {
     assert_eq!(bob.event("session:welcome").await["resumed"], true);
     assert_eq!(bob.event("call:message").await["data"], "are you there?");
     assert_eq!(alice.event("call:reconnected").await["participantId"], b);
+    // What was for bob alone is not among what carol hears.
+    assert_eq!(hears(&mut carol, "call:reconnecting").await["participantId"], b);
+    assert_eq!(hears(&mut carol, "call:reconnected").await["participantId"], b);
 
     carol.request("room:leave", said(json!({}), None)).await;
     let left = alice.event("room:left").await;
@@ -121,7 +134,48 @@ async fn three_on_both_fronts_meet_and_part() {
     let users: Vec<_> = record["participants"].as_array().unwrap().iter().collect();
     assert_eq!(users.len(), 3);
     assert!(users.iter().all(|user| user["joinedAt"].is_string() && user["leftAt"].is_string()));
-    // carol has left long before, and hears no more of it.
-    let answer = carol.request("presence:subscribe", json!({ "userIds": [] })).await;
-    assert_eq!(answer["ok"], true);
+    // carol has left long before, and dave never was in it.
+    has_heard_all(&mut carol).await;
+    has_heard_all(&mut dave).await;
+}
+
+#[tokio::test]
+async fn a_room_does_not_outlive_its_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = dir.path().join("records.jsonl");
+    let start = || {
+        Server::with(&[
+            "--state-dir",
+            dir.path().to_str().unwrap(),
+            "--call-records",
+            records.to_str().unwrap(),
+            "--jwt-secret",
+            "north south east west, 32 bytes of it",
+            "--auth-secret",
+            "what the relay and the hub share",
+        ])
+    };
+    let server = start();
+    let mut alice = websocket::Client::sign_in_on(&server, "alice", Some("laptop")).await;
+    let mut bob = websocket::Client::sign_in_on(&server, "bob", Some("phone")).await;
+    let before = alice.request("room:join", said(json!({}), None)).await;
+    bob.request("room:join", said(json!({}), None)).await;
+    hears(&mut alice, "room:joined").await;
+
+    server.terminate();
+    for client in [&mut alice, &mut bob] {
+        assert_eq!(hears(client, "call:ended").await["reason"], "server_shutdown");
+        hears(client, "server:draining").await;
+    }
+    let (status, stderr) = server.wait();
+    assert!(status.success() && !stderr.contains("ERROR"), "{stderr}");
+    let record: Value = serde_json::from_str(fs::read_to_string(&records).unwrap().trim()).unwrap();
+    assert_eq!((&record["id"], &record["reason"]), (&before["callId"], &json!("server_shutdown")));
+
+    let server = start();
+    let mut alice = websocket::Client::sign_in_on(&server, "alice", Some("laptop")).await;
+    has_heard_all(&mut alice).await;
+    let after = alice.request("room:join", said(json!({}), None)).await;
+    assert_eq!(after["participants"], json!([]));
+    assert_ne!(after["callId"], before["callId"]);
 }
