@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::hub_task::{Delivery, Outlet};
+use super::outbox::{Delivery, Outlet};
 use crate::{
     ids::SessionId,
     signaling::{CloseReason, Input},

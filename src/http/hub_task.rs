@@ -1,27 +1,21 @@
 //! The task that owns the hub: everything that happens to it comes through one bounded queue, and
 //! what it wants done goes to bounded outboxes, one for each session.
 
-use std::{
-    future,
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::{future, net::IpAddr, sync::Arc};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    connections::Connections,
+    counters::Counters,
+    outbox::{Delivery, Inlet, Outlet, TooSlow, pipe},
 };
-
-use tokio::sync::{Notify, mpsc, oneshot};
-
-use super::{connections::Connections, counters::Counters};
 use crate::{
     auth::Identity,
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
     reports,
-    signaling::{
-        Answer, CallReport, CloseReason, Event, Hub, Input, MAX_REPLAY, MAX_REPLAY_WEIGHT, Output,
-        RequestId, Resume, SavedCalls, weigh,
-    },
+    signaling::{CallReport, Hub, Input, MAX_REPLAY_WEIGHT, Output, Resume, SavedCalls},
 };
 
 /// Requests that wait for the hub. Past it, the connections that send more wait.
@@ -30,16 +24,9 @@ const QUEUE: usize = 1024;
 /// The relay's news that wait for the hub.
 const RELAY_QUEUE: usize = 16 * 1024;
 
-/// Messages that wait for a session's connection. A burst of candidates fits in many times; who
-/// has more waiting does not read.
-const OUTBOX: usize = 2 * MAX_REPLAY;
-
-/// How many of the longest messages that a client may send these may weigh together: what a session
-/// that does not read can make the server hold.
+/// How many of the longest messages that a client may send those that wait for a session may weigh
+/// together: what a session that does not read can make the server hold.
 const OUTBOX_MESSAGES: usize = 8;
-
-/// What a message weighs besides its payload.
-const MESSAGE_WEIGHT: usize = 32;
 
 /// What is told who has come into which room, or went out of it.
 type OnMoved = Box<dyn Fn(CallId, &UserId) + Send>;
@@ -58,114 +45,6 @@ pub struct TellRelay {
     /// A side of a call has announced addresses. It has taken effect when this returns, since what
     /// is sent to clients next depends on it.
     pub peers_announced: OnPeersAnnounced,
-}
-
-/// What a session's front has to send.
-#[derive(Debug)]
-pub(super) enum Delivery {
-    /// The first message.
-    Welcome(serde_json::Value),
-    /// An event, and its number where the session can be resumed.
-    Event(Event, Option<u64>),
-    /// The answer to a request.
-    Answer(RequestId, Answer),
-    /// The last message: the hub has closed the session.
-    Close(CloseReason),
-}
-
-impl Delivery {
-    /// About how many bytes it holds on to.
-    fn weight(&self) -> usize {
-        MESSAGE_WEIGHT
-            + match self {
-                Self::Welcome(data) => weigh(data),
-                Self::Event(event, _) => weigh(&event.data),
-                Self::Answer(_, answer) => weigh(&answer.0),
-                Self::Close(_) => 0,
-            }
-    }
-}
-
-/// A message in an outbox.
-#[derive(Debug)]
-struct Queued {
-    delivery: Delivery,
-    weight: usize,
-}
-
-/// The hub's end of a session.
-#[derive(Debug)]
-pub(super) struct Outlet {
-    queue: mpsc::Sender<Box<Queued>>,
-    /// What the messages in the queue weigh together.
-    waiting: Arc<AtomicUsize>,
-    budget: usize,
-    cut: Arc<Notify>,
-}
-
-/// The front's end of a session.
-#[derive(Debug)]
-pub(super) struct Inlet {
-    queue: mpsc::Receiver<Box<Queued>>,
-    waiting: Arc<AtomicUsize>,
-    /// Told once the session's outbox has run over.
-    pub(super) cut: Arc<Notify>,
-}
-
-/// The session's outbox has no room: its client does not read.
-#[derive(Debug)]
-pub(super) struct TooSlow;
-
-impl Outlet {
-    /// Puts a message into the outbox; one that has gone away takes everything. A lone message
-    /// always fits, however long it is.
-    pub fn put(&self, delivery: Delivery) -> Result<(), TooSlow> {
-        let weight = delivery.weight();
-        // Only the hub adds, so what is free now stays free.
-        let waiting = self.waiting.load(Ordering::Relaxed);
-        if waiting > 0 && waiting.saturating_add(weight) > self.budget {
-            return Err(TooSlow);
-        }
-        // Before the message can be taken out, and its weight with it.
-        self.waiting.fetch_add(weight, Ordering::Relaxed);
-        match self.queue.try_send(Box::new(Queued { delivery, weight })) {
-            Err(mpsc::error::TrySendError::Full(_)) => Err(TooSlow),
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-        }
-    }
-}
-
-impl Inlet {
-    /// Waits for the next message; none once the outbox has run over or the hub has let go of the
-    /// session. May be cancelled without loss.
-    pub(super) async fn recv(&mut self) -> Option<Delivery> {
-        let queued = tokio::select! {
-            biased;
-            () = self.cut.notified() => None,
-            queued = self.queue.recv() => queued,
-        }?;
-        Some(self.take(*queued))
-    }
-
-    /// The next message, if it is there already.
-    pub(super) fn ready(&mut self) -> Option<Delivery> {
-        let queued = self.queue.try_recv().ok()?;
-        Some(self.take(*queued))
-    }
-
-    fn take(&self, queued: Queued) -> Delivery {
-        self.waiting.fetch_sub(queued.weight, Ordering::Relaxed);
-        queued.delivery
-    }
-}
-
-/// Makes the two ends of a session. Messages are boxed: the queue's first block of slots is
-/// allocated for every session, however idle.
-fn pipe(budget: usize) -> (Outlet, Inlet) {
-    let (sender, receiver) = mpsc::channel(OUTBOX);
-    let (cut, waiting) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
-    let outlet = Outlet { queue: sender, waiting: waiting.clone(), budget, cut: cut.clone() };
-    (outlet, Inlet { queue: receiver, waiting, cut })
 }
 
 type Act = Box<dyn FnOnce(&mut Hub, Now) + Send>;
@@ -281,9 +160,9 @@ impl HubHandle {
     }
 }
 
-/// Starts the task. It ends when the last handle is dropped and the relay has stopped; once the relay has stopped, `saved_calls`
-/// gets the calls that there still are, and `reports` are let go of, since that makes the last of them. `max_message` is how long a message of
-/// a client may be, in bytes.
+/// Starts the task. It ends when the last handle is dropped and the relay has stopped; once that has,
+/// `saved_calls` gets the calls that there still are, and `reports` are let go of, since that makes the
+/// last of them. `max_message` is how long a message of a client may be, in bytes.
 pub(super) fn spawn(
     hub: Hub,
     relay: RelayInbox,
@@ -442,51 +321,5 @@ impl HubTask {
             self.counters.slow_sessions.add();
             self.hub.handle(Now::read(), Input::Lost { session });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn event(bytes: usize) -> Delivery {
-        Delivery::Event(Event::new("ice:candidate", json!({ "x": "y".repeat(bytes) })), None)
-    }
-
-    #[tokio::test]
-    async fn an_outbox_holds_so_many_bytes_and_gets_room_when_it_is_read() {
-        let (outlet, mut inlet) = pipe(10_000);
-        for _ in 0..9 {
-            outlet.put(event(1000)).unwrap();
-        }
-        outlet.put(event(1000)).unwrap_err();
-        inlet.recv().await.unwrap();
-        outlet.put(event(1000)).unwrap();
-        outlet.put(event(1000)).unwrap_err();
-        for _ in 0..9 {
-            inlet.recv().await.unwrap();
-        }
-        assert_eq!(inlet.waiting.load(Ordering::Relaxed), 0);
-        // Alone, even one past the budget: what is relayed has more around it than was sent.
-        outlet.put(event(20_000)).unwrap();
-        outlet.put(event(0)).unwrap_err();
-    }
-
-    #[test]
-    fn an_outbox_holds_so_many_messages() {
-        let (outlet, _inlet) = pipe(usize::MAX);
-        for _ in 0..OUTBOX {
-            outlet.put(event(0)).unwrap();
-        }
-        outlet.put(event(0)).unwrap_err();
-    }
-
-    #[test]
-    fn an_outbox_that_has_gone_away_is_not_slow() {
-        let (outlet, inlet) = pipe(100);
-        drop(inlet);
-        outlet.put(event(50)).unwrap();
     }
 }

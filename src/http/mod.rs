@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `hub_task` | the task that owns the hub |
+//! | `outbox` | what waits for a session's connection |
 //! | `key_set` | the keys of tokens that somebody publishes |
 //! | `session` | what both fronts do alike |
 //! | `ws/` | the plain WebSocket front |
@@ -30,6 +31,7 @@ mod leased;
 mod limits;
 mod metrics;
 mod origins;
+mod outbox;
 mod rest;
 mod service;
 mod session;

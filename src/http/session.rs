@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::{
     app::{App, Running},
     counters::{Counted, Front},
-    hub_task::{Delivery, HubHandle, Inlet},
+    hub_task::HubHandle,
+    outbox::{Delivery, Inlet},
 };
 use crate::{
     auth::{Identity, TokenError},

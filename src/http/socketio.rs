@@ -24,7 +24,7 @@ use super::{
     app::App,
     counters::Front,
     gate::EndedSockets,
-    hub_task::Delivery,
+    outbox::Delivery,
     rest,
     session::{Next, Session, close_payload},
 };

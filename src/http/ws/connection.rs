@@ -23,7 +23,7 @@ use crate::{
     http::{
         app::{App, Phase},
         counters::Front,
-        hub_task::Delivery,
+        outbox::Delivery,
         session::{Next, Session},
     },
     ids::DeviceId,

@@ -1,0 +1,173 @@
+//! What waits for a session's connection: a bounded outbox between the hub's task, which never waits
+//! for anyone, and a front.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::signaling::{Answer, CloseReason, Event, MAX_REPLAY, RequestId, weigh};
+
+/// Messages that wait for a session's connection. A burst of candidates fits in many times; who
+/// has more waiting does not read.
+const OUTBOX: usize = 2 * MAX_REPLAY;
+
+/// What a message weighs besides its payload.
+const MESSAGE_WEIGHT: usize = 32;
+
+/// What a session's front has to send.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// The first message.
+    Welcome(serde_json::Value),
+    /// An event, and its number where the session can be resumed.
+    Event(Event, Option<u64>),
+    /// The answer to a request.
+    Answer(RequestId, Answer),
+    /// The last message: the hub has closed the session.
+    Close(CloseReason),
+}
+
+impl Delivery {
+    /// About how many bytes it holds on to.
+    fn weight(&self) -> usize {
+        MESSAGE_WEIGHT
+            + match self {
+                Self::Welcome(data) => weigh(data),
+                Self::Event(event, _) => weigh(&event.data),
+                Self::Answer(_, answer) => weigh(&answer.0),
+                Self::Close(_) => 0,
+            }
+    }
+}
+
+/// A message in an outbox.
+#[derive(Debug)]
+struct Queued {
+    delivery: Delivery,
+    weight: usize,
+}
+
+/// The hub's end of a session.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    queue: mpsc::Sender<Box<Queued>>,
+    /// What the messages in the queue weigh together.
+    waiting: Arc<AtomicUsize>,
+    budget: usize,
+    /// Told once the outbox has run over.
+    pub(super) cut: Arc<Notify>,
+}
+
+/// The front's end of a session.
+#[derive(Debug)]
+pub(super) struct Inlet {
+    queue: mpsc::Receiver<Box<Queued>>,
+    waiting: Arc<AtomicUsize>,
+    /// Told once the session's outbox has run over.
+    pub(super) cut: Arc<Notify>,
+}
+
+/// The session's outbox has no room: its client does not read.
+#[derive(Debug)]
+pub(super) struct TooSlow;
+
+impl Outlet {
+    /// Puts a message into the outbox; one that has gone away takes everything. A lone message
+    /// always fits, however long it is.
+    pub fn put(&self, delivery: Delivery) -> Result<(), TooSlow> {
+        let weight = delivery.weight();
+        // Only the hub adds, so what is free now stays free.
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting > 0 && waiting.saturating_add(weight) > self.budget {
+            return Err(TooSlow);
+        }
+        // Before the message can be taken out, and its weight with it.
+        self.waiting.fetch_add(weight, Ordering::Relaxed);
+        match self.queue.try_send(Box::new(Queued { delivery, weight })) {
+            Err(mpsc::error::TrySendError::Full(_)) => Err(TooSlow),
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+}
+
+impl Inlet {
+    /// Waits for the next message; none once the outbox has run over or the hub has let go of the
+    /// session. May be cancelled without loss.
+    pub(super) async fn recv(&mut self) -> Option<Delivery> {
+        let queued = tokio::select! {
+            biased;
+            () = self.cut.notified() => None,
+            queued = self.queue.recv() => queued,
+        }?;
+        Some(self.take(*queued))
+    }
+
+    /// The next message, if it is there already.
+    pub(super) fn ready(&mut self) -> Option<Delivery> {
+        let queued = self.queue.try_recv().ok()?;
+        Some(self.take(*queued))
+    }
+
+    fn take(&self, queued: Queued) -> Delivery {
+        self.waiting.fetch_sub(queued.weight, Ordering::Relaxed);
+        queued.delivery
+    }
+}
+
+/// Makes the two ends of a session. Messages are boxed: the queue's first block of slots is
+/// allocated for every session, however idle.
+pub(super) fn pipe(budget: usize) -> (Outlet, Inlet) {
+    let (sender, receiver) = mpsc::channel(OUTBOX);
+    let (cut, waiting) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let outlet = Outlet { queue: sender, waiting: waiting.clone(), budget, cut: cut.clone() };
+    (outlet, Inlet { queue: receiver, waiting, cut })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(bytes: usize) -> Delivery {
+        Delivery::Event(Event::new("ice:candidate", json!({ "x": "y".repeat(bytes) })), None)
+    }
+
+    #[tokio::test]
+    async fn an_outbox_holds_so_many_bytes_and_gets_room_when_it_is_read() {
+        let (outlet, mut inlet) = pipe(10_000);
+        for _ in 0..9 {
+            outlet.put(event(1000)).unwrap();
+        }
+        outlet.put(event(1000)).unwrap_err();
+        inlet.recv().await.unwrap();
+        outlet.put(event(1000)).unwrap();
+        outlet.put(event(1000)).unwrap_err();
+        for _ in 0..9 {
+            inlet.recv().await.unwrap();
+        }
+        assert_eq!(inlet.waiting.load(Ordering::Relaxed), 0);
+        // Alone, even one past the budget: what is relayed has more around it than was sent.
+        outlet.put(event(20_000)).unwrap();
+        outlet.put(event(0)).unwrap_err();
+    }
+
+    #[test]
+    fn an_outbox_holds_so_many_messages() {
+        let (outlet, _inlet) = pipe(usize::MAX);
+        for _ in 0..OUTBOX {
+            outlet.put(event(0)).unwrap();
+        }
+        outlet.put(event(0)).unwrap_err();
+    }
+
+    #[test]
+    fn an_outbox_that_has_gone_away_is_not_slow() {
+        let (outlet, inlet) = pipe(100);
+        drop(inlet);
+        outlet.put(event(50)).unwrap();
+    }
+}
