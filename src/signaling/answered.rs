@@ -5,11 +5,15 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
-use super::{Answer, ErrorCode, RequestError, RequestName};
+use super::{Answer, ErrorCode, RequestError, RequestName, weight::weigh};
 use crate::ids::DeviceId;
 
 /// How many are remembered of a user.
 const MAX: usize = 64;
+
+/// How much their answers may weigh together, in bytes: many times what 64 short ones do, but that of
+/// `room:join` has in it what seven others say of themselves.
+const MAX_WEIGHT: usize = 256 << 10;
 
 /// The longest name.
 const MAX_NAME: usize = 64;
@@ -46,20 +50,34 @@ impl MessageId {
 
 /// The requests of one user, the latest last.
 #[derive(Debug, Default)]
-pub(super) struct Answered(VecDeque<(MessageId, Answer)>);
+pub(super) struct Answered {
+    known: VecDeque<Known>,
+    weight: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    id: MessageId,
+    answer: Answer,
+    weight: usize,
+}
 
 impl Answered {
     /// What a request was answered with, if it was made before.
     pub fn find(&self, id: &MessageId) -> Option<&Answer> {
-        self.0.iter().rev().find(|(known, _)| known == id).map(|(_, answer)| answer)
+        self.known.iter().rev().find(|known| known.id == *id).map(|known| &known.answer)
     }
 
-    /// Remembers an answer.
+    /// Remembers an answer. Of what would be too much the oldest are forgotten.
     pub fn remember(&mut self, id: MessageId, answer: Answer) {
-        if self.0.len() == MAX {
-            self.0.pop_front();
+        let weight = weigh(&answer.0);
+        self.weight += weight;
+        self.known.push_back(Known { id, answer, weight });
+        while (self.known.len() > MAX || self.weight > MAX_WEIGHT)
+            && let Some(oldest) = self.known.pop_front()
+        {
+            self.weight -= oldest.weight;
         }
-        self.0.push_back((id, answer));
     }
 }
 
@@ -87,7 +105,22 @@ mod tests {
             answered.remember(id("x", RequestName::CallEnd, &n.to_string()), Answer(json!({})));
         }
         assert!(answered.find(&accept).is_none(), "the latest only");
-        assert_eq!(answered.0.len(), MAX);
+        assert_eq!(answered.known.len(), MAX);
+    }
+
+    #[test]
+    fn answers_that_weigh_much_push_out_the_older_ones() {
+        let mut answered = Answered::default();
+        let join = |n: usize| id("phone", RequestName::RoomJoin, &n.to_string());
+        let long = |n: usize| Answer(json!({ "n": n, "x": "y".repeat(MAX_WEIGHT / 4) }));
+        for n in 0..10 {
+            answered.remember(join(n), long(n));
+            assert!(answered.weight <= MAX_WEIGHT);
+        }
+        assert_eq!(answered.known.len(), 3);
+        assert!(answered.find(&join(9)).is_some() && answered.find(&join(6)).is_none());
+        answered.remember(join(10), Answer(json!("z".repeat(MAX_WEIGHT))));
+        assert_eq!((answered.known.len(), answered.weight), (0, 0), "too long by itself");
     }
 
     #[test]
