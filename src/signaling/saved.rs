@@ -64,7 +64,7 @@ impl Hub {
         for call in saved.calls {
             let is_new = call.is_live() && self.calls.get(call.id).is_none();
             if is_new && self.calls.len() < self.config.max_calls {
-                self.restore_call(now, call.into_call(now));
+                self.restore_call(now, call.into_call(now, self.config.ring_timeout));
             }
         }
         self.calls.len() - before
@@ -118,8 +118,9 @@ impl SavedCall {
             && self.started.is_some() == is_taken
     }
 
-    fn into_call(self, now: Now) -> Call {
-        let ring_for = self.ring_until.saturating_sub(now.unix);
+    /// However the clock was set meanwhile, it rings no longer than a new one would.
+    fn into_call(self, now: Now, ring_timeout: Duration) -> Call {
+        let ring_for = self.ring_until.saturating_sub(now.unix).min(ring_timeout);
         let new = Call::new(now, self.id, self.kind, self.metadata, self.parties, ring_for);
         let mut call = new.in_state(self.state);
         call.created = self.created;

@@ -203,3 +203,23 @@ fn what_no_hub_has_kept_is_no_call() {
         assert_eq!(hub.restore(world.now, saved), restored, "{to}");
     }
 }
+
+#[test]
+fn no_call_rings_longer_than_a_new_one_however_the_clock_was_set() {
+    let mut world = world();
+    let (alice, _) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    world.call(alice, "bob");
+    world.input(Input::Shutdown);
+    let mut saved = serde_json::to_value(world.hub.saved_calls()).unwrap();
+    saved["calls"][0]["ring_until"]["secs"] = u64::MAX.into();
+    let saved: SavedCalls = serde_json::from_value(saved).unwrap();
+    world.hub = Hub::new(world.hub.config.clone(), [8; 32]);
+    assert_eq!(world.hub.restore(world.now, saved), 1);
+    let alice = world.open("alice", "laptop");
+    let ring_timeout = world.hub.config.ring_timeout;
+    world.pass(ring_timeout - ms(1));
+    assert_eq!(world.ended, []);
+    world.pass(ms(1));
+    assert_eq!(world.reasons(alice), ["timeout"]);
+    world.assert_nothing_is_left();
+}
