@@ -125,11 +125,14 @@ impl Client {
         self.waiting.push_back((name, event[1].clone()));
     }
 
-    /// The next packet; none once the transport is closed. Pings are answered.
+    /// The next packet; none once the transport is closed. Pings are answered; where the server has
+    /// closed in between, that fails, and reading on says so.
     pub async fn packet(&mut self) -> Option<String> {
         loop {
             match within("a packet", self.ws.next()).await {
-                Some(Ok(Message::Text(text))) if text == "2" => self.send("3").await,
+                Some(Ok(Message::Text(text))) if text == "2" => {
+                    let _ = within("a pong", self.ws.send(Message::text("3"))).await;
+                }
                 Some(Ok(Message::Text(text))) => return Some(text.to_string()),
                 Some(Ok(Message::Ping(_))) => {}
                 _ => return None,
