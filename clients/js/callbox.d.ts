@@ -1,6 +1,6 @@
 // The types of @callbox/client. Those of the events are in events.d.ts, which is made from the server's.
 
-import type { Answer, CallState, CallType, CandidateType, EndReason, ErrorCode, Events, IceServer, Media, Payload, Requests } from './events.js';
+import type { Answer, CallId, CallState, CallType, CandidateType, EndReason, ErrorCode, Events, IceServer, Media, ParticipantId, Payload, Requests, RoomId, UserId } from './events.js';
 
 export type * from './events.js';
 
@@ -69,10 +69,13 @@ export interface Box extends Emitter<BoxEvents> {
   readonly sessionId: string;
   readonly iceServers: IceServer[];
   readonly calls: Call[];
+  readonly rooms: Room[];
   /** Calls a user, and gives the call once the server knows of it. */
   call(userId: string, options?: CallOptions): Promise<Call>;
   /** The same in two steps, for whom wants to show a call before its media is open: then `start()`. */
   createCall(userId: string, options?: CallOptions): Call;
+  /** Comes into a room of up to eight, and gives it once all who are there are known. */
+  join(roomId: RoomId, options?: CallOptions): Promise<Room>;
   /** Any request of the protocol. Gives a good answer, and throws a CallboxError if it is refused. */
   request<Name extends keyof Requests>(event: Name, data?: Payload<Name>): Promise<Extract<Answer<Name>, { ok: true }>>;
   /** Hangs up, and leaves for good. */
@@ -82,7 +85,7 @@ export interface Box extends Emitter<BoxEvents> {
 export interface MediaOptions {
   /** True if nothing is said. */
   audio?: boolean | MediaTrackConstraints;
-  /** For a call that is made: false if nothing is said. For one that is taken: as the caller wants it. */
+  /** For a call that is made, and for a room: false if nothing is said. For a call that is taken: as the caller wants it. */
   video?: boolean | MediaTrackConstraints;
   /** In place of camera and microphone. It is not stopped when the call ends. */
   stream?: MediaStream;
@@ -91,7 +94,7 @@ export interface MediaOptions {
 }
 
 export interface CallOptions extends MediaOptions {
-  /** Any JSON for the callee, up to 4 KiB. */
+  /** Any JSON for the callee, or for the others in the room, up to 4 KiB. */
   metadata?: unknown;
 }
 
@@ -162,7 +165,21 @@ export interface CallEvents {
   upgraded: (result: { type: CallType; accepted: boolean }) => void;
 }
 
-export interface Call extends Emitter<CallEvents> {
+/** What is sent from here: to the other side of a call, or to everybody in a room. */
+export interface Sender {
+  readonly localStream: MediaStream | null;
+  readonly missing: Array<'audio' | 'video'>;
+  readonly muted: boolean;
+  readonly held: boolean;
+  readonly cameraOff: boolean;
+  readonly sendsVideo: boolean;
+  mute(muted?: boolean): void;
+  setCamera(on?: boolean): void;
+  /** On hold nothing is sent, and nothing that comes is heard or seen. */
+  hold(held?: boolean): void;
+}
+
+export interface Call extends Sender, Emitter<CallEvents> {
   /** Null until the server knows of it. */
   readonly id: string | null;
   readonly direction: 'outgoing' | 'incoming';
@@ -174,16 +191,10 @@ export interface Call extends Emitter<CallEvents> {
   readonly metadata?: unknown;
   /** For an incoming call: the device of the same user that hands it over. */
   readonly transferFrom?: string;
-  readonly localStream: MediaStream | null;
   readonly remoteStream: MediaStream | null;
   readonly remoteMedia: Media;
-  readonly missing: Array<'audio' | 'video'>;
   /** Whether the other side has a connection to the server, and media. */
   readonly peerConnected: boolean;
-  readonly muted: boolean;
-  readonly held: boolean;
-  readonly cameraOff: boolean;
-  readonly sendsVideo: boolean;
   /** When media flowed first, as Date.now() has it; 0 before. */
   readonly connectedAt: number;
   readonly pc: RTCPeerConnection | null;
@@ -194,10 +205,6 @@ export interface Call extends Emitter<CallEvents> {
   reject(reason?: 'rejected' | 'busy'): void;
   /** Ends it, whatever its state. */
   hangUp(): void;
-  mute(muted?: boolean): void;
-  setCamera(on?: boolean): void;
-  /** On hold nothing is sent, and nothing that comes is heard or seen. */
-  hold(held?: boolean): void;
   /** Asks the other side to carry something else; gives whether it agreed. */
   upgrade(type?: CallType, options?: UpgradeOptions): Promise<boolean>;
   /** Hands the call to another device of this user; gives whether that one took it. */
@@ -205,5 +212,59 @@ export interface Call extends Emitter<CallEvents> {
   /** Anything that JSON can carry, for the other side. */
   send(data: unknown): Promise<void>;
   /** Looks for another path. The client does so by itself when one breaks, or the network changes. */
+  restartIce(): Promise<void>;
+}
+
+export interface RoomMemberEvents {
+  /** Of the peer connection with this one: `failed` if there is no way, `left` at the end. */
+  state: (state: RoomMember['state']) => void;
+  stream: (stream: MediaStream) => void;
+  media: (media: Media) => void;
+  stats: (reading: Reading) => void;
+  /** This one lost its connection to the server, or is back. */
+  peer: (connected: boolean) => void;
+}
+
+/** One of the others in a room: a device, over a peer connection of its own. */
+export interface RoomMember extends Emitter<RoomMemberEvents> {
+  readonly id: ParticipantId;
+  readonly userId: UserId;
+  readonly deviceId: string;
+  /** The user's id, if they have no name. */
+  readonly name: string;
+  /** What this one said at `join`. */
+  readonly metadata?: unknown;
+  readonly state: 'connecting' | 'connected' | 'reconnecting' | 'failed' | 'left';
+  readonly remoteStream: MediaStream | null;
+  readonly remoteMedia: Media;
+  readonly peerConnected: boolean;
+  readonly pc: RTCPeerConnection;
+}
+
+export interface RoomEvents {
+  /** Somebody came, or was there when the server let us in again after its restart. */
+  joined: (member: RoomMember) => void;
+  left: (member: RoomMember, reason: EndReason) => void;
+  /** What one of the others sent with `send`. */
+  message: (data: unknown, member: RoomMember) => void;
+  localstream: CallEvents['localstream'];
+  /** For this side; the room may go on. */
+  ended: (end: Omit<CallEnd, 'duration'>) => void;
+}
+
+/** A call of up to eight, each connected with each. */
+export interface Room extends Sender, Emitter<RoomEvents> {
+  readonly id: RoomId;
+  /** The id by which the server keeps record of the room. Another one after the server was restarted. */
+  readonly callId: CallId;
+  /** Of this side. */
+  readonly participantId: ParticipantId;
+  readonly type: CallType;
+  /** The others. */
+  readonly members: RoomMember[];
+  leave(): void;
+  /** Anything that JSON can carry, for everybody or for one. */
+  send(data: unknown, member?: RoomMember): Promise<void>;
+  /** Looks for other paths to everybody. */
   restartIce(): Promise<void>;
 }

@@ -5,7 +5,8 @@
 //   box.on('incoming', (call) => call.accept());
 //
 // Top to bottom: errors and events; `Connection`, the socket and the session that outlives it; media
-// and statistics; `Call`, one peer connection and what belongs to it; `Box`, which `connect` gives.
+// and statistics; `Peer`, one peer connection; `Call`, which has one; `Room`, which has one for each of
+// the others; `Box`, which `connect` gives.
 // Types are in callbox.d.ts, the protocol is docs/protocol.md of the server.
 
 // ---- Errors and events -------------------------------------------------------------------------
@@ -398,6 +399,86 @@ class Meter {
   }
 }
 
+/**
+ * What is sent to the other side of a call, or to the others in a room: opened once, then muted, held or
+ * hidden. Whoever extends it has `peers`, `over`, and `mediaChanged()`, which tells the others.
+ */
+class Sender extends Emitter {
+  localStream = null;
+  missing = [];
+  muted = false;
+  held = false;
+  cameraOff = false;
+  /** A stream that was given belongs to who gave it. */
+  #given = false;
+
+  get sendsVideo() {
+    return !this.cameraOff && this.tracks('video').length > 0;
+  }
+
+  mute(muted = true) {
+    this.muted = muted;
+    this.applyMedia();
+  }
+
+  setCamera(on = true) {
+    this.cameraOff = !on;
+    this.applyMedia();
+  }
+
+  hold(held = true) {
+    this.held = held;
+    this.applyMedia();
+  }
+
+  tracks(kind) {
+    return this.localStream?.getTracks().filter((track) => track.kind === kind) ?? [];
+  }
+
+  async open(options) {
+    this.#given = Boolean(options.stream);
+    const { stream, missing } = await openMedia(options);
+    if (this.over) return void this.release(stream.getTracks());
+    this.localStream = stream;
+    this.missing = missing;
+    this.applyMedia();
+    this.emit('localstream', stream, missing);
+  }
+
+  release(tracks = this.localStream?.getTracks() ?? []) {
+    if (!this.#given) stopTracks(tracks);
+  }
+
+  /** Lets a new peer have it. Whoever makes the first offer also says what is to come. */
+  sendTo(peer, offers) {
+    for (const track of this.localStream.getTracks()) peer.add(track, this.localStream);
+    if (!offers) return;
+    // Without a device of our own we still want to see and hear.
+    if (!this.tracks('audio').length) peer.pc.addTransceiver('audio', { direction: 'recvonly' });
+    if (this.type === 'video' && !this.tracks('video').length) peer.pc.addTransceiver('video', { direction: 'recvonly' });
+  }
+
+  /** Brings what is sent in line with `muted`, `cameraOff` and `held`. */
+  applyMedia() {
+    for (const track of this.localStream?.getTracks() ?? []) {
+      track.enabled = track.kind === 'audio' ? !this.muted : !this.cameraOff;
+      for (const peer of this.peers) peer.sends(track, !this.held && (track.kind === 'audio' || track.enabled));
+    }
+    for (const peer of this.peers) peer.plays(!this.held);
+    if (!this.over) this.mediaChanged();
+  }
+
+  /** Whether the others take for granted what is sent. */
+  get sendsAsUsual() {
+    return !this.muted && !this.held && this.sendsVideo === (this.type === 'video');
+  }
+
+  /** In the words of `media:update`. */
+  get media() {
+    return { muted: this.muted, video: this.sendsVideo, held: this.held };
+  }
+}
+
 // ---- A peer ------------------------------------------------------------------------------------
 
 /** "Failed" is said when the candidates so far have failed. Better ones may be on their way. */
@@ -612,6 +693,11 @@ const READ_STATS_MS = 1_000;
 /** The server hears each tenth reading. */
 const READINGS_A_REPORT = 10;
 
+/** The words of `call:stats`; what the browser does not say is left out. */
+const forTheRecord = ({ rttMs, jitterMs, lossPercent, path }) => Object.fromEntries(
+  Object.entries({ rttMs, jitterMs, lossPercent, path }).filter(([, value]) => value != null),
+);
+
 /** Errors by which the server says that it no longer has a call. */
 const GONE = ['call_not_found', 'call_ended'];
 
@@ -619,16 +705,11 @@ const GONE = ['call_not_found', 'call_ended'];
 const AS_USUAL = { muted: false, video: true, held: false };
 
 /** What an application has of a call: see callbox.d.ts. */
-class Call extends Emitter {
+class Call extends Sender {
   id = null;
-  localStream = null;
   remoteStream = null;
   remoteMedia = { ...AS_USUAL };
   peerConnected = true;
-  missing = [];
-  muted = false;
-  held = false;
-  cameraOff = false;
   connectedAt = 0;
   /** Whether the application has been told of it. */
   announced = false;
@@ -663,8 +744,8 @@ class Call extends Emitter {
     return this.#peer?.pc ?? null;
   }
 
-  get sendsVideo() {
-    return !this.cameraOff && this.#tracks('video').length > 0;
+  get peers() {
+    return this.#peer ? [this.#peer] : [];
   }
 
   // -- What an application does --
@@ -673,13 +754,13 @@ class Call extends Emitter {
   async start() {
     const done = this.#box.starting(this);
     try {
-      await this.#open();
-      if (this.#over) return;
+      await this.open(this.#options);
+      if (this.over) return;
       const { metadata } = this.#options;
       const answer = await this.#box.request('call:initiate', { targetUserId: this.peer, callType: this.type, metadata });
       this.#box.adopt(this, answer.callId);
       // Hung up while the server was asked: it does not know yet.
-      if (this.#over) return void this.#tell('call:end');
+      if (this.over) return void this.#tell('call:end');
       this.#iceServers = answer.iceServers ?? [];
       if (answer.glare) {
         // They called us in the same moment, and we are the callee of the one call that there is.
@@ -703,8 +784,8 @@ class Call extends Emitter {
     this.#options = { video: this.type === 'video', ...options };
     this.#to('connecting');
     try {
-      await this.#open();
-      if (this.#over) return;
+      await this.open(this.#options);
+      if (this.over) return;
       this.#connect();
       await this.#box.request('call:accept', { callId: this.id });
     } catch (error) {
@@ -722,7 +803,7 @@ class Call extends Emitter {
   }
 
   hangUp() {
-    if (this.#over) return;
+    if (this.over) return;
     if (this.#rings) return this.reject();
     const early = this.state === 'initiating' || this.state === 'ringing';
     // Before the accept the server takes this for a cancel. To say so ourselves would be wrong if the
@@ -731,24 +812,9 @@ class Call extends Emitter {
     this.#finish({ reason: early ? 'cancelled' : 'hangup', endedBy: this.#box.userId });
   }
 
-  mute(muted = true) {
-    this.muted = muted;
-    this.#applyMedia();
-  }
-
-  setCamera(on = true) {
-    this.cameraOff = !on;
-    this.#applyMedia();
-  }
-
-  hold(held = true) {
-    this.held = held;
-    this.#applyMedia();
-  }
-
   /** Asks the other side, or says yes to it. The camera is opened first, as in `start`. */
   async upgrade(type = 'video', { video = true, stream } = {}) {
-    if (!this.#peer || this.#over) throw failure('invalid_state', 'This call is not connected.');
+    if (!this.#peer || this.over) throw failure('invalid_state', 'This call is not connected.');
     if (this.type === type) return true;
     // Asked for twice, or by us and by saying yes to the other side: it is one.
     if (this.#upgrade?.type === type) return this.#upgrade.agreed;
@@ -774,7 +840,7 @@ class Call extends Emitter {
   /** Hands this side of the call to another device of the same user; gives whether that one took it. */
   async transfer(deviceId) {
     await this.#box.request('call:transfer', { callId: this.id, deviceId });
-    return this.#over ? false : new Promise((resolve) => { this.#handedOver = resolve; });
+    return this.over ? false : new Promise((resolve) => { this.#handedOver = resolve; });
   }
 
   async send(data) {
@@ -835,7 +901,7 @@ class Call extends Emitter {
   }
 
   setServers(iceServers) {
-    if (!iceServers || this.#over) return;
+    if (!iceServers || this.over) return;
     this.#iceServers = iceServers;
     this.#peer?.setServers(iceServers);
   }
@@ -847,7 +913,7 @@ class Call extends Emitter {
 
   // -- Its course --
 
-  get #over() {
+  get over() {
     return this.state === 'ended';
   }
 
@@ -857,7 +923,7 @@ class Call extends Emitter {
 
   /** The accept may have come while we were away. From there on we know better than the server. */
   #serverState(state) {
-    if (this.#isCallee || this.#peer || this.#over) return;
+    if (this.#isCallee || this.#peer || this.over) return;
     if (state === 'initiating' || state === 'ringing') return this.#to(state);
     this.#to('connecting');
     this.#connect();
@@ -865,17 +931,16 @@ class Call extends Emitter {
   }
 
   #to(state) {
-    if (this.#over || this.state === state) return;
+    if (this.over || this.state === state) return;
     this.state = state;
     this.emit('state', state);
   }
 
   #finish({ reason, endedBy = null, duration, error }) {
-    if (this.#over) return;
+    if (this.over) return;
     clearInterval(this.#statsTimer);
     this.#peer?.close();
-    // A stream that was given belongs to who gave it.
-    if (!this.#options.stream) stopTracks(this.localStream?.getTracks() ?? []);
+    this.release();
     this.#settleUpgrade(false);
     this.#handedOver?.(reason === 'answered_elsewhere');
     this.#to('ended');
@@ -944,13 +1009,8 @@ class Call extends Emitter {
       this.#tell('call:end', { reason: 'ice_failed' });
       this.#finish({ reason: 'error', error: failure('negotiation_failed', `The browsers could not agree: ${error.message}`) });
     });
-    for (const track of this.localStream.getTracks()) peer.add(track, this.localStream);
-    if (!this.#isCallee) {
-      // Without a device of our own we still want to see and hear.
-      if (!this.#tracks('audio').length) peer.pc.addTransceiver('audio', { direction: 'recvonly' });
-      if (this.type === 'video' && !this.#tracks('video').length) peer.pc.addTransceiver('video', { direction: 'recvonly' });
-    }
-    this.#applyMedia();
+    this.sendTo(peer, !this.#isCallee);
+    this.applyMedia();
     this.#readStats(peer);
   }
 
@@ -962,8 +1022,7 @@ class Call extends Emitter {
       return;
     }
     this.#tell('call:connected');
-    const usual = !this.muted && !this.held && this.sendsVideo === (this.type === 'video');
-    if (!this.#mediaIsTold && !usual) this.#tellMedia();
+    if (!this.#mediaIsTold && !this.sendsAsUsual) this.#tellMedia();
     this.#mediaIsTold = true;
     this.connectedAt ||= Date.now();
     this.#to('connected');
@@ -983,47 +1042,24 @@ class Call extends Emitter {
     clearInterval(this.#statsTimer);
     this.#statsTimer = setInterval(async () => {
       const reading = await each.read(peer.pc).catch(() => null);
-      if (!reading || this.#over || peer !== this.#peer) return;
+      if (!reading || this.over || peer !== this.#peer) return;
       this.#relayed = reading.relayed;
       this.emit('stats', reading);
       if (this.state !== 'connected' || readings++ % READINGS_A_REPORT) return;
       // With a meter of its own, so that the loss is that since the last report.
-      const { rttMs, jitterMs, lossPercent, path } = (await reported.read(peer.pc).catch(() => null)) ?? {};
-      const known = Object.entries({ rttMs, jitterMs, lossPercent, path }).filter(([, value]) => value != null);
-      if (!this.#over) this.#tell('call:stats', Object.fromEntries(known));
+      const report = await reported.read(peer.pc).catch(() => null);
+      if (report && !this.over) this.#tell('call:stats', forTheRecord(report));
     }, READ_STATS_MS);
   }
 
   // -- Its media --
 
-  #tracks(kind) {
-    return this.localStream?.getTracks().filter((track) => track.kind === kind) ?? [];
-  }
-
-  async #open() {
-    const { stream, missing } = await openMedia(this.#options);
-    if (this.#over) {
-      if (!this.#options.stream) stopTracks(stream.getTracks());
-      return;
-    }
-    this.localStream = stream;
-    this.missing = missing;
-    this.#applyMedia();
-    this.emit('localstream', stream, missing);
-  }
-
-  /** Brings what is sent in line with `muted`, `cameraOff` and `held`, and tells the other side. */
-  #applyMedia() {
-    for (const track of this.localStream?.getTracks() ?? []) {
-      track.enabled = track.kind === 'audio' ? !this.muted : !this.cameraOff;
-      this.#peer?.sends(track, !this.held && (track.kind === 'audio' || track.enabled));
-    }
-    this.#peer?.plays(!this.held);
-    if (this.connectedAt && !this.#over) this.#tellMedia();
+  mediaChanged() {
+    if (this.connectedAt) this.#tellMedia();
   }
 
   #tellMedia() {
-    this.#tell('media:update', { muted: this.muted, video: this.sendsVideo, held: this.held });
+    this.#tell('media:update', this.media);
   }
 
   #asked(type) {
@@ -1048,13 +1084,13 @@ class Call extends Emitter {
         this.#peer.add(track, this.localStream);
       }
     } else if (accepted) {
-      for (const track of this.#tracks('video')) {
+      for (const track of this.tracks('video')) {
         this.#peer.remove(track);
         this.localStream.removeTrack(track);
-        if (!this.#options.stream) track.stop();
+        this.release([track]);
       }
     }
-    if (accepted) this.#applyMedia();
+    if (accepted) this.applyMedia();
     this.emit('upgraded', { type: callType, accepted });
   }
 
@@ -1068,9 +1104,298 @@ class Call extends Emitter {
   }
 }
 
+// ---- A room ------------------------------------------------------------------------------------
+
+/** One of the others in a room, over a peer connection of its own: see callbox.d.ts. */
+class Member extends Emitter {
+  state = 'connecting';
+  remoteStream = null;
+  peer;
+  #each = new Meter();
+  #reported = new Meter();
+
+  constructor({ participantId, userId, name = userId, deviceId, metadata, connected, media }, peer) {
+    super();
+    Object.assign(this, { id: participantId, userId, name, deviceId, metadata, peerConnected: connected, peer });
+    this.remoteMedia = { ...AS_USUAL, ...media };
+    peer.on('stream', (stream) => {
+      this.remoteStream = stream;
+      this.emit('stream', stream);
+    });
+  }
+
+  get pc() {
+    return this.peer.pc;
+  }
+
+  handle(event, data) {
+    switch (event) {
+      case 'signal:offer': return this.peer.describe('offer', data.sdp);
+      case 'signal:answer': return this.peer.describe('answer', data.sdp);
+      case 'ice:candidate': return this.peer.candidate(data.candidate);
+      case 'call:reconnecting': return this.isThere(false);
+      case 'call:reconnected': return this.isThere(true);
+      case 'media:updated': return this.sends(data);
+    }
+  }
+
+  /** What came about while we were away. */
+  synced({ connected, media }, relayed = {}) {
+    if (connected !== this.peerConnected) this.isThere(connected);
+    if (media) this.sends(media);
+    this.peer.sync(relayed);
+  }
+
+  isThere(connected) {
+    this.peerConnected = connected;
+    this.emit('peer', connected);
+  }
+
+  sends({ muted, video = AS_USUAL.video, held }) {
+    this.remoteMedia = { muted, video, held };
+    this.emit('media', this.remoteMedia);
+  }
+
+  to(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.emit('state', state);
+  }
+
+  /** Gives what the server is to hear, if it is to hear anything now. */
+  async measure(due) {
+    const reading = await this.#each.read(this.pc).catch(() => null);
+    if (reading) this.emit('stats', reading);
+    return due && this.state === 'connected' ? this.#reported.read(this.pc).catch(() => null) : null;
+  }
+}
+
+/** What an application has of a room: see callbox.d.ts. */
+class Room extends Sender {
+  participantId = null;
+  over = false;
+
+  #box;
+  #options;
+  #iceServers = [];
+  #members = new Map();
+  /** What the server said since we asked to be let in, which comes after its answer. */
+  #early = null;
+  #hasMedia = false;
+  #fresh = null;
+  #statsTimer = 0;
+
+  constructor(box, id, type, options) {
+    super();
+    this.#box = box;
+    this.#options = options;
+    Object.assign(this, { id, type });
+  }
+
+  get members() {
+    return [...this.#members.values()];
+  }
+
+  get peers() {
+    return this.members.map(({ peer }) => peer);
+  }
+
+  // -- What an application does --
+
+  /** Media first, as in a call. */
+  async join() {
+    try {
+      await this.open(this.#options);
+      if (!this.over) await this.#enter();
+    } catch (error) {
+      this.#finish({ reason: 'error', error });
+      throw error;
+    }
+  }
+
+  leave() {
+    if (this.over) return;
+    // Also if its answer to the join is on its way: what is asked is done in order.
+    if (this.participantId || this.#early) this.#ask('room:leave');
+    this.#finish({ reason: 'hangup', endedBy: this.#box.userId });
+  }
+
+  async send(data, member) {
+    await this.#box.request('call:message', { roomId: this.id, ...(member && { to: member.id }), data });
+  }
+
+  async restartIce() {
+    await Promise.all(this.peers.map((peer) => peer.restart()));
+  }
+
+  // -- What the box tells it --
+
+  handle(event, data) {
+    if (this.#early) return void this.#early.push([event, data]);
+    const member = this.#members.get(data.fromParticipant ?? data.participantId);
+    switch (event) {
+      case 'room:joined': return this.#comes(data.participant, false);
+      case 'room:left': return this.#goes(member, data.reason);
+      case 'room:sync': return this.#sync(data);
+      case 'ice:servers': return this.setServers(data.iceServers);
+      // The next server lets us in again, and until then media may go on.
+      case 'call:ended': return void (data.reason !== 'server_shutdown' && this.#finish(data));
+      case 'call:message': return void this.emit('message', data.data, member);
+      default: member?.handle(event, data);
+    }
+  }
+
+  /** There is a session again. If it is another one, the server may have forgotten us. */
+  async welcomed(resumed) {
+    for (const peer of this.peers) peer.serverIsBack();
+    if (resumed || !this.participantId || this.#early) return;
+    try {
+      await this.#enter();
+    } catch (error) {
+      this.#finish({ reason: 'connection_lost', error });
+    }
+  }
+
+  setServers(iceServers) {
+    this.#iceServers = iceServers;
+    for (const peer of this.peers) peer.setServers(iceServers);
+  }
+
+  abandon(reason, error) {
+    this.#finish({ reason, error });
+  }
+
+  // -- Its course --
+
+  async #enter() {
+    const again = this.participantId !== null;
+    const { metadata } = this.#options;
+    const ask = () => this.#box.request('room:join', { roomId: this.id, callType: this.type, metadata }, { patient: again });
+    this.#early = [];
+    let room = await ask();
+    if (!again && !this.over && this.#early.some(([event]) => event === 'room:sync')) {
+      // That is who we were before this page was loaded, with peer connections that are gone.
+      await this.#ask('room:leave', { reason: 'connection_lost' });
+      if (this.over) return;
+      this.#early = [];
+      room = await ask();
+    }
+    if (this.over) return;
+    if (room.participantId === this.participantId) this.setServers(room.iceServers);
+    else this.#entered(room);
+    const early = this.#early;
+    this.#early = null;
+    // An end that was told before was that of our last stay.
+    for (const [event, data] of early) if (event !== 'call:ended') this.handle(event, data);
+  }
+
+  #entered({ callId, callType, participantId, participants, iceServers }) {
+    // Of the room before, if the server was another one.
+    for (const member of this.members) this.#goes(member, 'connection_lost');
+    Object.assign(this, { callId, type: callType, participantId });
+    this.#iceServers = iceServers;
+    this.#hasMedia = false;
+    for (const participant of participants) this.#comes(participant, true);
+    if (!this.over && !this.sendsAsUsual) this.mediaChanged();
+    if (!this.over) this.#statsTimer ||= this.#readStats();
+  }
+
+  /** Whoever comes later offers, and gives way when two offers cross. */
+  #comes(participant, weAreLater) {
+    // Left by whoever heard of the one before.
+    if (this.over) return;
+    const to = participant.participantId;
+    const config = { iceServers: this.#iceServers, ...this.#box.rtcConfig, ...this.#options.rtcConfig };
+    const peer = new Peer(config, weAreLater, {
+      tell: (event, data) => this.#ask(event, { to, ...data }),
+      freshServers: () => this.#freshServers(),
+      isAway: () => this.#box.state !== 'connected',
+    });
+    const member = new Member(participant, peer);
+    this.#members.set(to, member);
+    peer.on('stream', () => peer.plays(!this.held));
+    peer.on('path', (path) => this.#pathIs(member, path));
+    peer.on('failed', () => member.to('failed'));
+    this.sendTo(peer, weAreLater);
+    for (const track of this.localStream.getTracks()) peer.sends(track, !this.held && track.enabled);
+    if (weAreLater) peer.offer();
+    this.emit('joined', member);
+  }
+
+  #goes(member, reason) {
+    if (!member) return;
+    this.#members.delete(member.id);
+    member.peer.close();
+    member.to('left');
+    this.emit('left', member, reason);
+  }
+
+  #sync({ participants, relayed }) {
+    const there = new Set(participants.map(({ participantId }) => participantId));
+    for (const member of this.members) if (!there.has(member.id)) this.#goes(member, 'connection_lost');
+    for (const participant of participants) {
+      const id = participant.participantId;
+      if (!this.#members.has(id)) this.#comes(participant, false);
+      this.#members.get(id)?.synced(participant, relayed.find(({ fromParticipant }) => fromParticipant === id));
+    }
+  }
+
+  /** Of a path that is lost the others need not hear: there are the paths to them. */
+  #pathIs(member, path) {
+    if (path !== 'connected') return member.to(path === 'lost' ? 'failed' : 'reconnecting');
+    if (!this.#hasMedia) this.#ask('call:connected');
+    this.#hasMedia = true;
+    member.to('connected');
+  }
+
+  #finish({ reason, endedBy = null, error }) {
+    if (this.over) return;
+    this.over = true;
+    clearInterval(this.#statsTimer);
+    for (const peer of this.peers) peer.close();
+    this.release();
+    this.#box.forgetRoom(this);
+    this.emit('ended', { reason, endedBy, ...(error && { error }) });
+  }
+
+  /** Whoever it was for may have left, and that we are out is told by `call:ended`. */
+  #ask(event, data) {
+    return this.#box.request(event, { roomId: this.id, ...data }, { patient: true }).catch(() => ({}));
+  }
+
+  /** One answer does for all paths that are made anew. */
+  #freshServers() {
+    this.#fresh ??= this.#ask('ice:refresh').then(({ iceServers }) => {
+      this.#fresh = null;
+      return iceServers;
+    });
+    return this.#fresh;
+  }
+
+  mediaChanged() {
+    if (this.participantId) this.#ask('media:update', this.media);
+  }
+
+  /** The record has one reading for us: of each figure that of our worst path. */
+  #readStats() {
+    let readings = 0;
+    return setInterval(async () => {
+      const due = readings++ % READINGS_A_REPORT === 0;
+      const reports = (await Promise.all(this.members.map((member) => member.measure(due)))).filter(Boolean);
+      if (!reports.length || this.over) return;
+      const worst = (name) => Math.max(...reports.map((report) => report[name] ?? -1));
+      const figures = ['rttMs', 'jitterMs', 'lossPercent'].map((name) => [name, worst(name)]).filter(([, value]) => value >= 0);
+      const path = reports.find(({ relayed }) => relayed)?.path ?? reports[0].path;
+      this.#ask('call:stats', forTheRecord({ ...Object.fromEntries(figures), path }));
+    }, READ_STATS_MS);
+  }
+}
+
 // ---- The box -----------------------------------------------------------------------------------
 
 const DEVICE_KEY = 'callbox.deviceId';
+
+const typeOf = ({ stream, video }) => ((stream ? stream.getVideoTracks().length > 0 : video) ? 'video' : 'audio');
 
 class Box extends Emitter {
   userId = '';
@@ -1081,6 +1406,7 @@ class Box extends Emitter {
 
   #connection;
   #calls = new Map();
+  #rooms = new Map();
   /** Outgoing calls that the server has not answered yet. */
   #starting = new Set();
   #unlisten = [];
@@ -1115,6 +1441,10 @@ class Box extends Emitter {
     return [...this.#calls.values()];
   }
 
+  get rooms() {
+    return [...this.#rooms.values()];
+  }
+
   async open() {
     try {
       await this.#connection.open();
@@ -1126,8 +1456,7 @@ class Box extends Emitter {
 
   /** A call that has not begun: `start()` opens the media and lets it ring. */
   createCall(peer, options = {}) {
-    const video = options.stream ? options.stream.getVideoTracks().length > 0 : Boolean(options.video);
-    return new Call(this, { direction: 'outgoing', peer, type: video ? 'video' : 'audio', options });
+    return new Call(this, { direction: 'outgoing', peer, type: typeOf(options), options });
   }
 
   /** Calls somebody; gives the call once it is under way. */
@@ -1135,6 +1464,15 @@ class Box extends Emitter {
     const call = this.createCall(peer, options);
     await call.start();
     return call;
+  }
+
+  /** Comes into a room; gives it with all who are there. */
+  async join(roomId, options = {}) {
+    if (this.#rooms.has(roomId)) throw failure('invalid_state', 'This box is in that room already, or about to be.');
+    const room = new Room(this, roomId, typeOf(options), options);
+    this.#rooms.set(roomId, room);
+    await room.join();
+    return room;
   }
 
   /** Any request of the protocol; gives the answer. */
@@ -1148,6 +1486,7 @@ class Box extends Emitter {
       // One that only rings here may be taken by another device.
       if (call.direction === 'outgoing' || call.state !== 'ringing') call.hangUp();
     }
+    for (const room of this.rooms) room.leave();
     this.#connection.close();
   }
 
@@ -1175,20 +1514,27 @@ class Box extends Emitter {
     if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
   }
 
+  forgetRoom(room) {
+    if (this.#rooms.get(room.id) === room) this.#rooms.delete(room.id);
+  }
+
   #event(event, data) {
     const call = this.#calls.get(data?.callId);
+    const room = this.#rooms.get(data?.roomId);
     if (event === 'session:welcome') this.#welcome(data);
+    else if (room) room.handle(event, data);
     else if (event === 'call:incoming') this.#incoming(data);
     else if (call) call.handle(event, data);
     // A page that was loaded anew comes back to a call that it cannot go on with.
     else if (event === 'call:sync') this.request('call:end', { callId: data.callId, reason: 'connection_lost' }).catch(() => {});
+    else if (event === 'room:sync') this.request('room:leave', { roomId: data.roomId, reason: 'connection_lost' }).catch(() => {});
     this.emit(event, data);
   }
 
   #welcome({ userId, sessionId, resumed, iceServers }) {
     const first = !this.sessionId;
     Object.assign(this, { userId, sessionId, iceServers });
-    if (!first) for (const call of this.calls) call.welcomed(resumed);
+    if (!first) for (const party of [...this.calls, ...this.rooms]) party.welcomed(resumed);
   }
 
   #incoming({ callId, callerId, callerName, callType, metadata, transferFrom, iceServers }) {
@@ -1211,12 +1557,12 @@ class Box extends Emitter {
     this.request('ice:refresh').then(({ callId, iceServers }) => {
       if (!callId) this.iceServers = iceServers;
     }).catch(() => {});
-    for (const call of this.calls) call.restartIce();
+    for (const party of [...this.calls, ...this.rooms]) party.restartIce();
   }
 
   #closed(error) {
     for (const off of this.#unlisten.splice(0)) off();
-    for (const call of this.calls) call.abandon('connection_lost', error);
+    for (const party of [...this.calls, ...this.rooms]) party.abandon('connection_lost', error);
   }
 
   #listen(target, event, handler) {

@@ -1,7 +1,7 @@
 // An application in TypeScript: tsc has to find nothing wrong in it, and something in each line that says
 // so. It is not run.
 
-import { CallboxError, connect, type Box, type Call, type CallEnd, type CallRecord, type EndReason } from '@callbox/client';
+import { CallboxError, connect, type Box, type Call, type CallEnd, type CallRecord, type EndReason, type RoomMember } from '@callbox/client';
 import type { Events } from '@callbox/client/events';
 
 const video = document.querySelector('video') as HTMLVideoElement;
@@ -43,6 +43,25 @@ async function talk(): Promise<Box> {
   return box;
 }
 
+async function meet(box: Box): Promise<void> {
+  const room = await box.join('team-a/standup', { video: true, metadata: { seat: 3 } });
+  const show = (member: RoomMember): void => {
+    member.on('stream', (stream) => { video.srcObject = stream; });
+    member.on('state', (state) => console.log(state === 'failed', member.remoteMedia.muted));
+    // @ts-expect-error: a member does not end, it leaves.
+    member.on('ended', () => {});
+  };
+  room.members.forEach(show);
+  room.on('joined', show);
+  room.on('left', ({ userId }, reason) => console.log(userId, reason === 'hangup'));
+  room.on('message', (data, member) => console.log(data, member.name));
+  room.mute();
+  await room.send({ hand: 'raised' }, room.members[0]);
+  // @ts-expect-error: nobody is asked in a room.
+  await room.upgrade('video');
+  room.leave();
+}
+
 // @ts-expect-error: without a token there is no connection.
 void connect('https://callbox.example', {});
-talk().catch((error: unknown) => { if (error instanceof CallboxError) console.log(error.retryAfterMs ?? 0); });
+talk().then(meet).catch((error: unknown) => { if (error instanceof CallboxError) console.log(error.retryAfterMs ?? 0); });

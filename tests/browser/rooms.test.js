@@ -1,0 +1,227 @@
+// Rooms through @callbox/client: pages that each have a connection with each, over a server that is lost,
+// restarted, or asked by a page that was loaded again.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { launch, noComplaints, startServer, until, wire } from './browser.js';
+import { startSite } from './site.js';
+
+/** The application. `heard` has what the room has said so far, and a word for each member of it. */
+const application = `
+const query = new URLSearchParams(location.search);
+const { connect } = await import(query.get('server') + '/callbox.js');
+window.box = await connect(query.get('server'), {
+  token: query.get('token'),
+  deviceId: query.get('device'),
+  ...(query.has('relay') && { rtcConfig: { iceTransportPolicy: 'relay' } }),
+});
+window.heard = [];
+window.enter = async (options) => {
+  const room = await box.join('team-a/standup', options);
+  window.room = room;
+  room.on('joined', ({ name }) => heard.push('joined ' + name));
+  room.on('left', ({ name }, reason) => heard.push('left ' + name + ' ' + reason));
+  room.on('message', (data, { name }) => heard.push('message ' + name + ' ' + JSON.stringify(data)));
+  room.on('ended', ({ reason }) => heard.push('ended ' + reason));
+  return room.participantId;
+};
+document.body.dataset.ready = '';
+`;
+
+const state = mkdtempSync(path.join(os.tmpdir(), 'callbox-rooms-'));
+const start = (http) => startServer({
+  http,
+  name: 'rooms',
+  directory: import.meta.dirname,
+  args: ['--state-dir', state, '--jwt-secret', 'a secret that is the same each time', '--auth-secret', 'and another one', '--api-key', 'and a third'],
+});
+
+let server;
+let browser;
+let site;
+before(async () => {
+  server = await start();
+  browser = await launch();
+  site = await startSite(application);
+});
+after(async () => {
+  await browser?.close();
+  site?.close();
+  assert.equal(await server?.stop(), 0, 'the server ended cleanly');
+  rmSync(state, { recursive: true });
+});
+afterEach(async () => {
+  for (const context of browser.contexts()) await context.close();
+  await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0);
+});
+
+const origin = () => new URL(server.http).origin;
+
+async function open(user, query = {}) {
+  const page = await site.open(browser, { server: origin(), token: await server.token(user), device: `${user}-laptop`, ...query });
+  page.user = user;
+  await page.waitForSelector('body[data-ready]');
+  return page;
+}
+
+/** Comes into the room; gives the id of the participant. */
+const enter = (page, options = { video: true }) => page.evaluate((given) => window.enter(given), options);
+
+/** The page has a connection with media to each of these users, and to nobody else. */
+const meets = (page, ...users) => until(`${page.user} meets ${users}`, () => page.evaluate((wanted) => {
+  const { members } = window.room;
+  return members.map(({ name }) => name).sort().join() === wanted && members.every(({ state, remoteStream }) => state === 'connected' && remoteStream);
+}, users.sort().join()), 20_000);
+
+const frames = (page) => page.evaluate(async () => Object.fromEntries(await Promise.all(window.room.members.map(async ({ id, pc }) => {
+  const entries = [...(await pc.getStats()).values()];
+  return [id, entries.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video')?.framesDecoded ?? 0];
+}))));
+
+/** The video of each of the others goes on. */
+async function seesAll(page) {
+  const before = await frames(page);
+  await until(`${page.user} sees all the others`, async () => {
+    const now = await frames(page);
+    return Object.keys(before).every((id) => now[id] >= before[id] + 5);
+  }, 20_000);
+}
+
+const hears = (page, wanted) => until(`${page.user} hears "${wanted}"`, () => page.evaluate((text) => window.heard.includes(text), wanted));
+
+const member = (page, user, read) => page.evaluate(
+  ([name, code]) => new Function('member', `return ${code}`)(window.room.members.find((each) => each.name === name)),
+  [user, read],
+);
+
+/** Three in the room, who see each other. */
+async function three(query) {
+  const pages = [];
+  for (const user of ['alice', 'bob', 'carol']) pages.push(await open(user, query));
+  for (const page of pages) await enter(page);
+  const [alice, bob, carol] = pages;
+  await Promise.all([meets(alice, 'bob', 'carol'), meets(bob, 'alice', 'carol'), meets(carol, 'alice', 'bob')]);
+  return pages;
+}
+
+describe('three in a room', () => {
+  it('see each other through the relay, and hear what each has to say', async () => {
+    const [alice, bob, carol] = await three({ relay: 'only' });
+    for (const page of [alice, bob, carol]) await seesAll(page);
+    await until('each has an allocation for each of the others', async () => (await server.metric('callbox_allocations')) >= 6);
+    const { callId, participantId } = await alice.evaluate(() => ({ ...window.room }));
+    const record = await server.call(callId);
+    assert.deepEqual([record.roomId, record.state], ['team-a/standup', 'connected']);
+    assert.deepEqual(record.participants.map(({ userId }) => userId).sort(), ['alice', 'bob', 'carol']);
+
+    await alice.evaluate(() => { window.room.mute(); window.room.setCamera(false); });
+    for (const page of [bob, carol]) {
+      await until(`${page.user} knows`, async () => {
+        const { muted, video } = await member(page, 'alice', 'member.remoteMedia');
+        return muted && !video;
+      });
+    }
+    await bob.evaluate(() => window.room.send({ hand: 'raised' }));
+    for (const page of [alice, carol]) await hears(page, 'message bob {"hand":"raised"}');
+    await carol.evaluate((id) => window.room.send('for alice', window.room.members.find((each) => each.id === id)), participantId);
+    await hears(alice, 'message carol "for alice"');
+    assert.ok(!(await bob.evaluate(() => window.heard)).some((text) => text.includes('for alice')));
+
+    await until('each has reported', async () => (await server.call(callId)).participants.every(({ stats }) => stats?.path === 'relay'), 20_000);
+
+    // Who comes later is told how things stand.
+    const dave = await open('dave', { relay: 'only' });
+    await enter(dave, { video: false });
+    await meets(dave, 'alice', 'bob', 'carol');
+    assert.deepEqual(await member(dave, 'alice', 'member.remoteMedia'), { muted: true, video: false, held: false });
+    for (const page of [alice, bob, carol]) {
+      await hears(page, 'joined dave');
+      await until('dave sends sound alone', async () => !(await member(page, 'dave', 'member.remoteMedia')).video);
+    }
+
+    await bob.evaluate(() => window.room.leave());
+    for (const page of [alice, carol]) await hears(page, 'left bob hangup');
+    await hears(bob, 'ended hangup');
+    assert.equal(await bob.evaluate(() => window.room.localStream.getTracks().every(({ readyState }) => readyState === 'ended')), true, 'the camera is off');
+    await Promise.all([meets(alice, 'carol', 'dave'), meets(carol, 'alice', 'dave')]);
+    await carol.close();
+    await hears(alice, 'left carol hangup');
+    for (const page of [alice, dave]) await page.evaluate(() => window.box.close());
+    assert.equal((await server.call(callId)).reason, 'hangup');
+    noComplaints(alice, bob, dave);
+  });
+
+  it('go on while the server is away, whether a session resumes or another begins', async () => {
+    const way = await wire(new URL(server.http));
+    const [alice, bob] = [await open('alice', { server: way.http }), await open('bob')];
+    for (const page of [alice, bob]) await enter(page);
+    await Promise.all([meets(alice, 'bob'), meets(bob, 'alice')]);
+    const connections = () => Promise.all([alice, bob].map((page) => page.evaluate(() => window.peerConnections.length)));
+    const lose = async () => {
+      way.cut();
+      await until('bob knows', async () => !(await member(bob, 'alice', 'member.peerConnected')));
+      await seesAll(alice);
+    };
+    const back = () => until('alice is back', () => member(bob, 'alice', 'member.peerConnected'));
+
+    await lose();
+    way.mend();
+    await back();
+
+    // Another session, as if the time to resume were over. Carol comes meanwhile.
+    await alice.evaluate(() => {
+      const send = WebSocket.prototype.send;
+      WebSocket.prototype.send = function forget(text) {
+        const frame = JSON.parse(text);
+        delete frame.data?.resume;
+        send.call(this, JSON.stringify(frame));
+      };
+    });
+    const session = await alice.evaluate(() => window.box.sessionId);
+    await lose();
+    const carol = await open('carol');
+    await enter(carol);
+    await until('carol meets bob', () => member(carol, 'bob', "member.state === 'connected'"));
+    way.mend();
+    await back();
+    await Promise.all([meets(alice, 'bob', 'carol'), meets(bob, 'alice', 'carol'), meets(carol, 'alice', 'bob')]);
+    for (const page of [alice, bob, carol]) await seesAll(page);
+    assert.notEqual(await alice.evaluate(() => window.box.sessionId), session);
+    assert.deepEqual(await connections(), [2, 2], 'nobody connects twice with the same participant');
+    way.close();
+  });
+
+  it('are in it again after a restart of the server', async () => {
+    const pages = await three();
+    const before = await pages[0].evaluate(() => window.room.callId);
+    assert.equal(await server.stop(), 0);
+    server = await start(new URL(server.http).host);
+    for (const page of pages) await until(`${page.user} is in the next room`, () => page.evaluate((old) => window.room.callId !== old, before), 20_000);
+    const [alice, bob, carol] = pages;
+    await Promise.all([meets(alice, 'bob', 'carol'), meets(bob, 'alice', 'carol'), meets(carol, 'alice', 'bob')]);
+    for (const page of pages) {
+      await seesAll(page);
+      assert.ok(!(await page.evaluate(() => window.heard)).some((text) => text.startsWith('ended')));
+    }
+  });
+
+  it('meet whoever loads the page again as somebody new', async () => {
+    const [alice, bob] = [await open('alice'), await open('bob')];
+    const first = await enter(alice);
+    await enter(bob);
+    await Promise.all([meets(alice, 'bob'), meets(bob, 'alice')]);
+    // As after a crash: no farewell, and the same name again.
+    const crash = await alice.context().newCDPSession(alice);
+    crash.send('Page.crash').catch(() => {});
+    await until('bob knows', async () => !(await member(bob, 'alice', 'member.peerConnected')));
+    const again = await open('alice');
+    assert.notEqual(await enter(again), first);
+    await Promise.all([meets(again, 'bob'), meets(bob, 'alice')]);
+    await hears(bob, 'left alice connection_lost');
+    await seesAll(bob);
+    noComplaints(bob, again);
+  });
+});
