@@ -88,6 +88,25 @@ async fn a_call_outlives_its_server() {
 }
 
 #[tokio::test]
+async fn a_call_that_cannot_be_kept_ends_on_its_record() {
+    let (dir, records) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let records = records.path().join("records.jsonl");
+    let [state, to] = [dir.path(), &records].map(|path| path.to_str().expect("it is text"));
+    let server = Server::with(&["--state-dir", state, "--call-records", to]);
+    let mut alice = websocket::Client::sign_in_on(&server, "alice", Some("laptop")).await;
+    let mut bob = websocket::Client::sign_in_on(&server, "bob", Some("phone")).await;
+    let initiate = json!({ "targetUserId": "bob", "callType": "video" });
+    let call = alice.request("call:initiate", initiate).await["callId"].clone();
+    bob.request("call:accept", json!({})).await;
+    dir.close().unwrap();
+    server.terminate();
+    let (status, stderr) = server.wait();
+    assert!(status.success() && stderr.contains("calls cannot be kept"), "{stderr}");
+    let record: Value = serde_json::from_str(&fs::read_to_string(records).unwrap()).unwrap();
+    assert_eq!((&record["id"], &record["reason"]), (&call, &json!("server_shutdown")));
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let sdp = "v=0 of somebody";

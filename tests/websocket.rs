@@ -101,8 +101,23 @@ async fn who_says_nothing_is_closed_in_time() {
 async fn a_token_may_come_in_a_header() {
     let server = Server::start();
     let header = |token: &str| [("authorization", format!("Bearer {token}"))];
-    let mut client = Client::try_connect(&server, &header(&server.token("alice"))).await.unwrap();
-    assert_eq!(client.event("session:welcome").await["userId"], "alice");
+    let alice = header(&server.token("alice"));
+    let mut client = Client::try_connect(&server, &alice).await.unwrap();
+    client.send("session:hello", Some(7), &json!({ "protocol": 1, "deviceId": "laptop" })).await;
+    let welcome = client.event("session:welcome").await;
+    assert_eq!((&welcome["userId"], &welcome["deviceId"]), (&json!("alice"), &json!("laptop")));
+    drop(client);
+    // All else is as with a token in the frame.
+    let resume = json!({ "sessionId": welcome["sessionId"], "seq": 0 });
+    let mut client = Client::try_connect(&server, &alice).await.unwrap();
+    client.send("session:hello", Some(1), &json!({ "deviceId": "laptop", "resume": resume })).await;
+    assert_eq!(client.event("session:welcome").await["resumed"], true);
+    let mut client = Client::try_connect(&server, &alice).await.unwrap();
+    client.send("session:hello", Some(1), &json!({ "token": server.token("bob") })).await;
+    assert_eq!(client.event("session:welcome").await["userId"], "bob");
+    let mut client = Client::try_connect(&server, &alice).await.unwrap();
+    client.send("ice:refresh", Some(1), &json!({})).await;
+    assert_eq!(client.closed().await.0, 4401);
     let refused = Client::try_connect(&server, &header("nonsense")).await.err().unwrap();
     let tungstenite::Error::Http(response) = refused else { panic!("{refused}") };
     assert_eq!(response.status(), 401);

@@ -217,6 +217,8 @@ export interface CallInitiateAnswer {
   callId: CallId;
   /** Where it stands. */
   state: CallState;
+  /** What it carries: what was asked for, unless it is the other's call. */
+  callType: CallType;
   /** True where the two have called each other: it is the other's call, which this device took. */
   glare?: boolean;
   /** Until when it rings; missing where it was taken. */
@@ -398,6 +400,10 @@ export interface CallSyncEvent {
   callId: CallId;
   /** All of it. */
   call: CallRecord;
+  /** What a side asked to carry instead, if the other has not said yes or no. */
+  upgrade?: OpenUpgrade;
+  /** The device that this one is handing the call to, while it rings there. */
+  transferTo?: DeviceId;
   /** The last description that was relayed to this device. */
   description?: RelayedDescription;
   /** The candidates that came to it since. */
@@ -692,6 +698,14 @@ export interface MediaUpdatedEvent {
   video?: boolean;
   /** The call is on hold. */
   held: boolean;
+}
+
+/** What a side wants to carry instead. */
+export interface OpenUpgrade {
+  /** Who asks. */
+  from: UserId;
+  /** What for. */
+  callType: CallType;
 }
 
 /** One side of a call, or one participant of a room. */

@@ -160,23 +160,31 @@ impl HubHandle {
     }
 }
 
+/// The calls that there still are when all has stopped.
+pub struct LastCalls {
+    /// For the next server.
+    pub calls: SavedCalls,
+    /// Whether it will have them; without an answer it will not.
+    pub kept: oneshot::Sender<bool>,
+}
+
 /// Starts the task. It ends when the last handle is dropped and the relay has stopped; once that has,
-/// `saved_calls` gets the calls that there still are, and `reports` are let go of, since that makes the
+/// `last_calls` gets the calls that there still are, and `reports` are let go of, since that makes the
 /// last of them. `max_message` is how long a message of a client may be, in bytes.
 pub(super) fn spawn(
     hub: Hub,
     relay: RelayInbox,
     tell_relay: TellRelay,
     reports: reports::Inbox,
-    saved_calls: oneshot::Sender<SavedCalls>,
+    last_calls: oneshot::Sender<LastCalls>,
     counters: Arc<Counters>,
     max_message: usize,
 ) -> HubHandle {
     let (sender, commands) = mpsc::channel(QUEUE);
     let connections = Connections::default();
-    let (reports, saved_calls) = (Some(reports), Some(saved_calls));
+    let (reports, last_calls) = (Some(reports), Some(last_calls));
     let this = sender.downgrade();
-    let task = HubTask { hub, this, connections, tell_relay, reports, saved_calls, counters };
+    let task = HubTask { hub, this, connections, tell_relay, reports, last_calls, counters };
     tokio::spawn(task.run(commands, relay.0));
     // What a session that goes on has missed comes all at once.
     let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
@@ -192,7 +200,7 @@ struct HubTask {
     /// None once the relay has stopped.
     reports: Option<reports::Inbox>,
     /// None, too.
-    saved_calls: Option<oneshot::Sender<SavedCalls>>,
+    last_calls: Option<oneshot::Sender<LastCalls>>,
     counters: Arc<Counters>,
 }
 
@@ -222,15 +230,23 @@ impl HubTask {
                     self.hub.handle(Now::read(), input.unwrap_or(Input::RelayStopped));
                     if stopped {
                         self.put_out_all();
-                        // With all that was relayed for them. If nobody keeps calls, they are over.
-                        if let Some(saved_calls) = self.saved_calls.take() {
-                            let _ = saved_calls.send(self.hub.saved_calls());
-                        }
+                        self.keep_calls().await;
                         self.reports = None;
                     }
                 }
                 () = timer => self.hub.handle_timeout(Now::read()),
             }
+            self.put_out_all();
+        }
+    }
+
+    /// Hands on the live calls, with all that was relayed for them. If nobody keeps them they are over.
+    async fn keep_calls(&mut self) {
+        let Some(last_calls) = self.last_calls.take() else { return };
+        let (kept, answer) = oneshot::channel();
+        let sent = last_calls.send(LastCalls { calls: self.hub.saved_calls(), kept });
+        if sent.is_err() || answer.await != Ok(true) {
+            self.hub.give_up_calls(Now::read());
             self.put_out_all();
         }
     }

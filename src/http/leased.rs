@@ -122,7 +122,7 @@ mod tests {
             relay_metrics: Box::new(Default::default),
             relay_is_whole: Box::new(|| true),
             reports: reports::Reports::start(reports::Config::default()).expect("there are none").1,
-            saved_calls: oneshot::channel().0,
+            last_calls: oneshot::channel().0,
             report_metrics: Box::new(Default::default),
             certificate_expiry: None,
         };

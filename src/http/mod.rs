@@ -61,7 +61,7 @@ use self::{
 };
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
-    hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
+    hub_task::{LastCalls, RelayEvents, RelayInbox, TellRelay, relay_events},
     key_set::KeySource,
     leased::Leased,
     service::{Entrance, HEADER_TIMEOUT, Lease, Service},
@@ -73,7 +73,7 @@ pub(crate) use self::{
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     reports,
-    signaling::{Hub, Input, SavedCalls},
+    signaling::{Hub, Input},
 };
 
 /// The longest message that a client may send by default, in bytes.
@@ -130,7 +130,7 @@ pub struct Wiring {
     /// Where the steps of calls are reported.
     pub reports: reports::Inbox,
     /// Where the live calls go that the hub still has once the relay has stopped.
-    pub saved_calls: oneshot::Sender<SavedCalls>,
+    pub last_calls: oneshot::Sender<LastCalls>,
     /// Asked for the relay's numbers.
     pub relay_metrics: RelayMetrics,
     /// Asked whether the relay serves all its clients.
@@ -151,7 +151,7 @@ impl Server {
             wiring.relay_inbox,
             wiring.tell_relay,
             wiring.reports,
-            wiring.saved_calls,
+            wiring.last_calls,
             counters.clone(),
             config.max_message,
         );

@@ -56,20 +56,23 @@ impl KeptCalls {
         }
     }
 
-    /// Keeps the calls of a server that has stopped.
-    pub fn keep(&self, calls: &SavedCalls) {
+    /// Keeps the calls of a server that has stopped; says whether it could.
+    pub fn keep(&self, calls: &SavedCalls) -> bool {
         if calls.is_empty() {
-            return;
+            return true;
         }
         let written = serde_json::to_vec(calls)
             .map_err(io::Error::from)
             .and_then(|json| self.0.write(FILE, &json));
         let path = self.0.path(FILE).display().to_string();
-        match written {
+        match &written {
             Ok(()) => {
                 tracing::info!(path, calls = calls.len(), "calls are kept for the next server")
             }
-            Err(error) => tracing::error!(path, %error, "calls cannot be kept, and are lost"),
+            Err(error) => {
+                tracing::error!(path, %error, calls = calls.len(), "calls cannot be kept, and end")
+            }
         }
+        written.is_ok()
     }
 }

@@ -26,10 +26,10 @@ use self::{
 use crate::{
     acceptor::{self, Acceptor, CertificateError, CertificateSource, Certificates, Listener, Role},
     config::{Config, DevSecrets},
-    http::{self, RelayEvents, TellRelay, Wiring},
+    http::{self, LastCalls, RelayEvents, TellRelay, Wiring},
     relay::{self, Relay},
     reports::{self, Reports},
-    signaling::{Hub, Input, SavedCalls},
+    signaling::{Hub, Input},
     turn,
 };
 
@@ -80,7 +80,7 @@ pub struct Server {
     follower: Option<JoinHandle<()>>,
     relay: Arc<Relay>,
     /// Where live calls are kept, and where they come from once all has stopped.
-    last_calls: Option<(KeptCalls, oneshot::Receiver<SavedCalls>)>,
+    last_calls: Option<(KeptCalls, oneshot::Receiver<LastCalls>)>,
     reports: Arc<Reports>,
 }
 
@@ -177,13 +177,13 @@ impl Server {
         if let Some(kept_calls) = &kept_calls {
             kept_calls.restore_to(&mut hub);
         }
-        let (saved_calls, last_calls) = oneshot::channel();
+        let (tell_last_calls, last_calls) = oneshot::channel();
         let wiring = Wiring {
             hub,
             relay_inbox,
             tell_relay: tell_relay(&relay),
             reports: reports_inbox,
-            saved_calls,
+            last_calls: tell_last_calls,
             relay_metrics: Box::new(move || {
                 metrics_relay.upgrade().map(|relay| relay.metrics()).unwrap_or_default()
             }),
@@ -273,7 +273,8 @@ impl Server {
         }
         if let Some((kept_calls, last_calls)) = self.last_calls {
             match timeout(FAREWELL, last_calls).await {
-                Ok(Ok(calls)) => kept_calls.keep(&calls),
+                // If nobody listens any more, there is nothing to be told.
+                Ok(Ok(last)) => drop(last.kept.send(kept_calls.keep(&last.calls))),
                 _ => tracing::error!("the hub has not said in time which calls are to be kept"),
             }
         }

@@ -43,6 +43,8 @@ pub(super) struct CallInitiateAnswer {
     pub call_id: CallId,
     /// Where it stands.
     pub state: CallState,
+    /// What it carries: what was asked for, unless it is the other's call.
+    pub call_type: CallType,
     /// True where the two have called each other: it is the other's call, which this device took.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -4,7 +4,10 @@ use super::{
     CallEvent, CallRecord, CallState, EndReason, Event, Hub, Output, RequestError,
     answers::CallEndAnswer,
     call::{Place, RelayMeter, RingingDevice, Role, Step, seconds},
-    events::{CallEndedEvent, CallIncomingEvent, CallStateEvent, CallSyncEvent, IceServersEvent},
+    events::{
+        CallEndedEvent, CallIncomingEvent, CallStateEvent, CallSyncEvent, IceServersEvent,
+        OpenUpgrade,
+    },
     hub::Timer,
     members::{Lane, Member},
     requests::Sender,
@@ -102,8 +105,19 @@ impl Hub {
     fn sync(&mut self, now: Now, id: CallId, role: Role, session: SessionId) {
         let Some(call) = self.calls.get(id) else { return };
         let (description, candidates) = call.journals[role.other()].relayed();
-        let call = call.record(now);
-        self.outbox.send(session, &CallSyncEvent { call_id: id, call, description, candidates });
+        let upgrade = call
+            .upgrade
+            .map(|(by, call_type)| OpenUpgrade { from: call.parties[by].user.clone(), call_type });
+        let transfer = call.transfer.as_ref().filter(|transfer| transfer.role == role);
+        let event = CallSyncEvent {
+            call_id: id,
+            call: call.record(now),
+            upgrade,
+            transfer_to: transfer.map(|transfer| transfer.device.clone()),
+            description,
+            candidates,
+        };
+        self.outbox.send(session, &event);
     }
 
     /// A session that was lost goes on.

@@ -136,8 +136,11 @@ impl Hub {
         }
     }
 
-    /// Does what is due at `now`.
+    /// Does what is due at `now`. Once calls wait for the next server, nothing is.
     pub fn handle_timeout(&mut self, now: Now) {
+        if self.stopping && self.config.keep_calls {
+            return;
+        }
         while let Some(timer) = self.timers.pop(now.instant) {
             match timer {
                 Timer::Token(session) => self.check_token(now, session),
@@ -167,6 +170,9 @@ impl Hub {
 
     /// When [`Hub::handle_timeout`] is to be called next.
     pub fn next_timeout(&self) -> Option<Instant> {
+        if self.stopping && self.config.keep_calls {
+            return None;
+        }
         self.timers.next()
     }
 

@@ -117,6 +117,13 @@ impl Hub {
     /// A payload, which is an object, as others get it: what the sender wrote, and who that is. What
     /// the sender wrote in these fields does not count.
     pub(super) fn signed(&self, mut data: Value, from: Member, sender: &Sender) -> Value {
+        // What the server alone says, so that a side of a call cannot pass for somebody in a room; and
+        // what was said to the server.
+        if let Some(data) = data.as_object_mut() {
+            for name in ["roomId", "fromParticipant", "msgId"] {
+                data.remove(name);
+            }
+        }
         data["callId"] = json!(from.call());
         data["from"] = json!(sender.user);
         data["fromDevice"] = json!(sender.device);

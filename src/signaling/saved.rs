@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallState, CallType, Hub,
+    CallState, CallType, EndReason, Hub,
     call::{Call, Journal, Party, PerRole, RelayMeter, Role},
     hub::Timer,
     members::Member,
@@ -54,6 +54,16 @@ impl Hub {
     /// The live calls, for the hub that comes after this one.
     pub fn saved_calls(&self) -> SavedCalls {
         SavedCalls { calls: self.calls.iter().map(SavedCall::of).collect() }
+    }
+
+    /// Nobody goes on with the live calls after all: they end with this hub, once it has stopped.
+    pub fn give_up_calls(&mut self, now: Now) {
+        self.config.keep_calls = false;
+        let calls: Vec<CallId> = self.calls.iter().map(|call| call.id).collect();
+        for call in calls {
+            self.end(now, call, EndReason::ServerShutdown);
+        }
+        self.settle_all();
     }
 
     /// Goes on with the calls of the hub before this one, each side of which is now waited for as if

@@ -250,8 +250,10 @@ impl Hub {
             self.end(now, call, EndReason::ServerShutdown);
         }
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
-        // They do not come back all at once: about a thousand a second.
-        let spread = (sessions.len() as u64).clamp(FEW_RETURNS, MANY_RETURNS);
+        // They do not come back all at once: about a thousand a second, but while they are waited for.
+        let in_time = (self.config.reconnect_grace / 2).as_millis() as u64;
+        let most = MANY_RETURNS.min(in_time).max(FEW_RETURNS);
+        let spread = (sessions.len() as u64).clamp(FEW_RETURNS, most);
         for &session in &sessions {
             let reconnect_after_ms = self.rng.random_range(0..spread);
             self.outbox.send(session, &ServerDrainingEvent { reconnect_after_ms });

@@ -26,8 +26,7 @@ use crate::{
         outbox::Delivery,
         session::{Next, Session},
     },
-    ids::DeviceId,
-    signaling::{ErrorCode, RequestError, RequestId, Resume},
+    signaling::{ErrorCode, RequestError, RequestId},
 };
 
 /// How much is read at a time. Every session keeps so much, however idle; the layer's default is 128
@@ -61,20 +60,14 @@ const HELLO: &str = "session:hello";
 /// The answer to it.
 const WELCOME: &str = "session:welcome";
 
-/// What is known of a client from its request.
-pub(super) struct Hello {
-    /// Who it is, if it sent a token in a header.
-    pub identity: Option<Identity>,
-    /// Its device, if it says.
-    pub device: Option<DeviceId>,
-    /// Whether it goes on with a session.
-    pub resume: Resume,
-    /// Whether it may connect, from where it comes.
-    pub allowed: bool,
-}
-
-/// Serves one connection to its end.
-pub(super) async fn run(app: Arc<App>, stream: TokioIo<Upgraded>, hello: Hello) {
+/// Serves one connection to its end. `identity` is who the client is if it sent a token in a header,
+/// and `allowed` whether it may connect from where it comes.
+pub(super) async fn run(
+    app: Arc<App>,
+    stream: TokioIo<Upgraded>,
+    identity: Option<Identity>,
+    allowed: bool,
+) {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
@@ -85,7 +78,7 @@ pub(super) async fn run(app: Arc<App>, stream: TokioIo<Upgraded>, hello: Hello) 
         .max_frame_size(Some(app.max_message));
     let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let mut connection = Connection { app, ws };
-    let end = connection.serve(hello).await;
+    let end = connection.serve(identity, allowed).await;
     // Boxed like the way in: an idle session is to have room for what it waits for, and no more.
     Box::pin(connection.end(end)).await;
 }
@@ -113,8 +106,8 @@ struct Connection {
 
 impl Connection {
     /// Gives what ends the connection: there is always something.
-    async fn serve(&mut self, hello: Hello) -> End {
-        match Box::pin(self.open(hello)).await {
+    async fn serve(&mut self, identity: Option<Identity>, allowed: bool) -> End {
+        match Box::pin(self.open(identity, allowed)).await {
             Ok(mut session) => match self.exchange(&mut session).await {
                 Err(end) => end,
                 Ok(never) => match never {},
@@ -124,35 +117,23 @@ impl Connection {
     }
 
     /// Up to `session:welcome`.
-    async fn open(&mut self, mut hello: Hello) -> Result<Session, End> {
-        if !hello.allowed {
+    async fn open(&mut self, known: Option<Identity>, allowed: bool) -> Result<Session, End> {
+        if !allowed {
             return Err(End::Close(close::origin()));
         }
-        let mut re = None;
-        if hello.identity.is_none() {
-            let draining = self.app.reached(Phase::Draining);
-            let first = tokio::select! {
-                first = tokio::time::timeout(HELLO_TIMEOUT, self.first_frame()) => first,
-                () = draining => return Err(End::Close(close::stopping())),
-            };
-            let frame = first.map_err(|_| End::Close(close::hello_timeout()))??;
-            if let ClientFrame::Event { id, .. } = &frame {
-                re = *id;
-            }
-            match check_hello(&self.app, frame).await {
-                Ok((identity, said)) => {
-                    hello.identity = Some(identity);
-                    hello.resume = said.resume();
-                    hello.device = said.device_id.or(hello.device);
-                }
-                Err(error) => return Err(self.refuse(re, error).await),
-            }
-        }
-        let Hello { identity: Some(identity), device, resume, .. } = hello else {
-            return Err(End::Gone);
+        let draining = self.app.reached(Phase::Draining);
+        let first = tokio::select! {
+            first = tokio::time::timeout(HELLO_TIMEOUT, self.first_frame()) => first,
+            () = draining => return Err(End::Close(close::stopping())),
         };
-        let front = Front::WebSocket;
-        let opened = Session::open(&self.app, front, identity, device, resume).await;
+        let frame = first.map_err(|_| End::Close(close::hello_timeout()))??;
+        let re = if let ClientFrame::Event { id, .. } = &frame { *id } else { None };
+        let (identity, hello) = match check_hello(&self.app, known, frame).await {
+            Ok(checked) => checked,
+            Err(error) => return Err(self.refuse(re, error).await),
+        };
+        let (front, resume) = (Front::WebSocket, hello.resume());
+        let opened = Session::open(&self.app, front, identity, hello.device_id, resume).await;
         let (session, data) = opened.map_err(|reason| End::Close(close::by_hub(reason)))?;
         self.send(frames::event(WELCOME, re, &data)).await?;
         Ok(session)
@@ -363,22 +344,27 @@ async fn within(
 /// Says who a client is by its first frame.
 async fn check_hello(
     app: &App,
+    known: Option<Identity>,
     frame: ClientFrame,
 ) -> Result<(Identity, SessionHello), RequestError> {
     let data = match frame {
         ClientFrame::Event { event, data, .. } if event == HELLO => data,
         _ => {
-            let message = "The first frame must be session:hello with a token.";
+            let message = "The first frame must be session:hello.";
             return Err(app.refuse(ErrorCode::Unauthorized, message));
         }
     };
     let mut hello =
         SessionHello::parse(data).inspect_err(|error| app.counters.errors(error.code).add())?;
-    let token = hello
-        .token
-        .take()
-        .ok_or_else(|| app.refuse(ErrorCode::Unauthorized, "session:hello needs a `token`."))?;
-    Ok((app.authenticate(&token).await?, hello))
+    let identity = match (hello.token.take(), known) {
+        (Some(token), _) => app.authenticate(&token).await?,
+        (None, Some(identity)) => identity,
+        (None, None) => {
+            let message = "session:hello needs a `token`, or the connection a header with it.";
+            return Err(app.refuse(ErrorCode::Unauthorized, message));
+        }
+    };
+    Ok((identity, hello))
 }
 
 const NO_BINARY: &str = "Frames must be text: one JSON object each.";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Query, Request, State},
+    extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{self, HeaderName},
@@ -16,21 +16,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 pub(crate) use self::{close::all as closes, frames::SessionHello};
 
 use super::{app::App, error::ApiError, rest::bearer};
-use crate::{ids::DeviceId, signaling::Resume};
-
-/// What may stand in the address. A token may not: addresses end up in logs.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Params {
-    /// The device, for clients that send their token in a header.
-    device_id: Option<DeviceId>,
-}
 
 /// Turns a request into a WebSocket connection (RFC 6455 §4.2).
 ///
@@ -38,11 +28,9 @@ pub(super) struct Params {
 /// the end: a client that sends too much must be read from until it has seen why it is closed.
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
-    params: Result<Query<Params>, axum::extract::rejection::QueryRejection>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let accept = accept_key(request.headers())?;
-    let Query(params) = params.map_err(|error| ApiError::invalid(error.body_text()))?;
     // Whoever sends a header is no page, and reads an HTTP answer.
     let identity = match bearer(request.headers())? {
         Some(token) => Some(app.authenticate(token).await?),
@@ -58,9 +46,7 @@ pub(super) async fn upgrade(
     let running = app.running.enter();
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
-            let (device, resume) = (params.device_id, Resume::New);
-            let client = connection::Hello { identity, device, resume, allowed };
-            connection::run(app, TokioIo::new(upgraded), client).await;
+            connection::run(app, TokioIo::new(upgraded), identity, allowed).await;
         }
         drop(running);
     });

@@ -146,6 +146,16 @@ pub(in crate::signaling) struct CallTransferredEvent {
     pub accepted: bool,
 }
 
+/// What a side wants to carry instead.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::signaling) struct OpenUpgrade {
+    /// Who asks.
+    pub from: UserId,
+    /// What for.
+    pub call_type: CallType,
+}
+
 /// Where a call stands, for a device that came back to it with a new session.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -154,6 +164,14 @@ pub(in crate::signaling) struct CallSyncEvent {
     pub call_id: CallId,
     /// All of it.
     pub call: CallRecord,
+    /// What a side asked to carry instead, if the other has not said yes or no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub upgrade: Option<OpenUpgrade>,
+    /// The device that this one is handing the call to, while it rings there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub transfer_to: Option<DeviceId>,
     /// The last description that was relayed to this device.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<RelayedDescription>)]

@@ -16,6 +16,7 @@ use serde::Serialize;
 pub(super) use calls::{
     CallAcceptedEvent, CallEndedEvent, CallIncomingEvent, CallReconnectedEvent,
     CallReconnectingEvent, CallRingingEvent, CallStateEvent, CallSyncEvent, CallTransferredEvent,
+    OpenUpgrade,
 };
 pub(super) use ice::IceServersEvent;
 pub use ice::{IceServer, RelayAccess};

@@ -85,6 +85,7 @@ pub(super) fn apply(
     let answer = CallInitiateAnswer {
         call_id: id,
         state,
+        call_type: payload.call_type,
         glare: None,
         expires_at: Some(expires_at),
         ice_servers: ice.ice_servers,
@@ -127,11 +128,13 @@ fn meet(
     if hub.calls.find(id)?.state() != CallState::Connecting {
         accept::take(hub, now, sender, id)?;
     }
-    let state = hub.calls.find(id)?.state();
+    let call = hub.calls.find(id)?;
+    let (state, call_type) = (call.state(), call.kind);
     let ice = hub.ice_for(now, sender.session, Some(id));
     Ok(CallInitiateAnswer {
         call_id: id,
         state,
+        call_type,
         glare: Some(true),
         expires_at: None,
         ice_servers: ice.ice_servers,

@@ -51,6 +51,26 @@ fn before_the_accept_everything_is_kept_for_the_device_that_accepts() {
 }
 
 #[test]
+fn what_the_server_alone_says_is_not_the_senders_to_say() {
+    let (mut world, alice, bob) = World::with_alice_and_bob();
+    world.call(alice, "bob");
+    world.ok(bob, "call:accept", json!({}));
+    world.forget();
+    let mut data = sdp("a");
+    for name in ["from", "fromDevice", "fromParticipant", "msgId"] {
+        data[name] = json!("01JNVH1B2XK4D6F8H0J2M4P6R8");
+    }
+    data["roomId"] = Value::Null;
+    data["mine"] = json!(true);
+    world.ok(alice, "signal:offer", data);
+    let (_, heard) = world.heard(bob).remove(0);
+    let mut names: Vec<_> = heard.as_object().unwrap().keys().cloned().collect();
+    names.sort();
+    assert_eq!(names, ["callId", "from", "fromDevice", "mine", "sdp"]);
+    assert_eq!((&heard["from"], &heard["fromDevice"]), (&json!("alice"), &json!("laptop")));
+}
+
+#[test]
 fn after_the_accept_candidates_wait_for_their_description() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");

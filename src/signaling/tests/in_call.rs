@@ -171,7 +171,10 @@ fn who_call_each_other_are_in_one_call() {
         let crossing = json!({ "targetUserId": "alice", "callType": type_of_second });
         let answer = world.ok(bob, "call:initiate", crossing.clone());
         assert_eq!((&answer["callId"], &answer["glare"]), (&json!(first), &json!(true)));
-        assert_eq!(answer["state"], "connecting");
+        assert_eq!(
+            (&answer["state"], &answer["callType"]),
+            (&json!("connecting"), &json!("video"))
+        );
         let username = answer["turnCredentials"]["username"].as_str().unwrap();
         assert!(username.ends_with(&format!(":bob:{first}")));
         assert_eq!(world.names(alice), ["call:accepted"]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{World, candidate, ms, sdp};
-use crate::signaling::{Config, Hub, Input, SavedCalls};
+use crate::signaling::{Config, EndReason, Hub, Input, SavedCalls};
 
 impl World {
     /// Stops the server, and starts another `after` a while.
@@ -88,6 +88,62 @@ fn one_who_does_not_come_back_is_waited_for_as_long_as_ever() {
     world.pass(ms(1));
     assert_eq!(world.reasons(alice), ["connection_lost"]);
     world.assert_nothing_is_left();
+}
+
+#[test]
+fn nothing_ends_while_the_server_stops() {
+    let mut world = World::new(|config| {
+        config.keep_calls = true;
+        config.reconnect_grace = ms(2000);
+    });
+    let (alice, bob, carol) =
+        (world.open("alice", "laptop"), world.open("bob", "phone"), world.open("carol", "phone"));
+    world.call(alice, "bob");
+    world.ok(bob, "call:accept", json!({}));
+    world.open("dave", "phone");
+    world.call(carol, "dave");
+    world.input(Input::Shutdown);
+    // As long as it takes until the last client is gone.
+    world.pass(ms(60_000));
+    assert_eq!((world.hub.saved_calls().len(), world.ended.len()), (2, 0));
+}
+
+#[test]
+fn what_nobody_keeps_ends_with_the_server_after_all() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    world.call(alice, "bob");
+    world.ok(bob, "call:accept", json!({}));
+    world.input(Input::Shutdown);
+    world.input(Input::RelayStopped);
+    assert_eq!(world.reports.last().unwrap().event.as_str(), "call.accepted");
+    world.hub.give_up_calls(world.now);
+    world.drain();
+    let last = world.reports.last().unwrap();
+    assert_eq!(last.event.as_str(), "call.ended");
+    assert_eq!(last.call.reason, Some(EndReason::ServerShutdown));
+    assert!(world.hub.saved_calls().is_empty());
+}
+
+#[test]
+fn clients_are_asked_back_while_their_calls_wait_for_them() {
+    let latest = |grace| {
+        let mut world = World::new(|config| {
+            config.keep_calls = true;
+            config.reconnect_grace = ms(grace);
+            config.max_sessions = 5000;
+        });
+        let users = (0..3000).map(|n| world.open(&format!("user{n}"), "phone"));
+        let users: Vec<_> = users.collect();
+        world.forget();
+        world.input(Input::Shutdown);
+        let delays = users.into_iter().map(|user| {
+            world.heard(user).remove(0).1["reconnectAfterMs"].as_u64().expect("it is a number")
+        });
+        delays.max().unwrap()
+    };
+    assert!((2000..3000).contains(&latest(30_000)));
+    assert!(latest(3000) < 1500);
 }
 
 #[test]

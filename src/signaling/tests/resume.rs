@@ -172,6 +172,7 @@ fn a_device_that_comes_back_without_its_session_is_told_where_the_call_stands() 
         (&json!("bob"), &sync["callId"])
     );
     assert_eq!(world.names(bob), ["call:reconnected"]);
+    assert_eq!((&sync["upgrade"], &sync["transferTo"]), (&Value::Null, &Value::Null));
     // With a new generation the older candidates are void.
     world.ok(bob, "signal:offer", sdp("new"));
     world.ok(bob, "ice:candidate", candidate(3));
@@ -180,6 +181,19 @@ fn a_device_that_comes_back_without_its_session_is_told_where_the_call_stands() 
     let sync = world.heard.remove(&again).unwrap().pop().unwrap().1;
     assert_eq!(sync["description"]["type"], "offer");
     assert_eq!(sync["candidates"].as_array().map(Vec::len), Some(1));
+    // What is not decided is told as well, and to each what concerns it.
+    let other = if sync["call"]["type"] == "video" { "audio" } else { "video" };
+    world.ok(bob, "call:upgrade", json!({ "callType": other }));
+    let tablet = world.open("alice", "tablet");
+    world.ok(again, "call:transfer", json!({ "deviceId": "tablet" }));
+    assert!(world.names(tablet).contains(&"call:incoming".to_owned()));
+    for (user, device, to) in [("alice", "laptop", json!("tablet")), ("bob", "phone", Value::Null)]
+    {
+        let back = world.connect(user, device, u64::MAX, Resume::Never);
+        let sync = world.heard.remove(&back).unwrap().pop().unwrap().1;
+        assert_eq!(sync["upgrade"], json!({ "from": "bob", "callType": other }));
+        assert_eq!(sync["transferTo"], to);
+    }
     world.assert_nothing_is_left();
 }
 

@@ -248,6 +248,9 @@ impl Sim {
                 self.request();
             }
             self.stop();
+            // If it was to keep calls, it cannot.
+            self.hub.give_up_calls(self.now);
+            self.drain();
         }
         while let Some(&session) = self.sessions.keys().next() {
             self.close_session(session);
