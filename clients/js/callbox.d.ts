@@ -85,7 +85,7 @@ export interface Box extends Emitter<BoxEvents> {
 export interface MediaOptions {
   /** True if nothing is said. */
   audio?: boolean | MediaTrackConstraints;
-  /** For a call that is made, and for a room: false if nothing is said. For a call that is taken: as the caller wants it. */
+  /** For a call that is made, and for a room: false if nothing is said. For a call that is taken: as the caller wants it; one of sound takes an upgrade. */
   video?: boolean | MediaTrackConstraints;
   /** In place of camera and microphone. It is not stopped when the call ends. */
   stream?: MediaStream;
@@ -200,6 +200,7 @@ export interface Call extends Sender, Emitter<CallEvents> {
   readonly pc: RTCPeerConnection | null;
 
   start(): Promise<void>;
+  /** Also done, without an error, if it has `ended` meanwhile: another device was faster, for example. */
   accept(options?: MediaOptions): Promise<void>;
   /** On all devices. */
   reject(reason?: 'rejected' | 'busy'): void;

@@ -67,6 +67,8 @@ const randomName = () => [...crypto.getRandomValues(new Uint8Array(9))].map((byt
 const ANSWER_WITHIN_MS = 10_000;
 /** Nothing heard for so long, with something to be heard: the connection is dead. */
 const SILENT_FOR_MS = 5_000;
+/** The server may have to fetch the keys of the token's issuer first. */
+const WELCOMED_WITHIN_MS = 10_000;
 const FIRST_DELAY_MS = 400;
 const LONGEST_DELAY_MS = 10_000;
 const ACKNOWLEDGE_AFTER_MS = 1_000;
@@ -77,6 +79,8 @@ const COME_BACK = 4000;
 /** Closes after which another try would end the same way: a foreign origin, replaced, kicked. */
 const FINAL_CLOSES = [4403, 4409, 4410];
 const UNAUTHORIZED = 4401;
+/** What was sent is longer than the server takes. */
+const TOO_LONG = 1009;
 
 /**
  * The socket, and the session that outlives it. Connects again by itself, with back-off and jitter, and
@@ -128,16 +132,23 @@ class Connection extends Emitter {
     this.#shut(null);
   }
 
-  /** Makes a request as soon as there is a session, and gives its answer. A patient one has no deadline. */
-  request(event, data = {}, { patient = false } = {}) {
+  /**
+   * Makes a request as soon as there is a session, and gives its answer. A patient one has no deadline.
+   * `late` is called with the good answer of one that was given up, and that the server heard all the same.
+   */
+  request(event, data = {}, { patient = false, late = null } = {}) {
     if (this.state === 'closed') return Promise.reject(failure('closed', 'The connection to the server is closed.'));
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
-      const request = { event, id, data: { ...data, msgId: randomName() }, patient, sent: false, resolve, reject, timer: 0 };
+      // What is no JSON throws here, and not when its turn comes.
+      const text = JSON.stringify({ event, id, data: { ...data, msgId: randomName() } });
+      const request = { id, text, patient, sent: false, wasSent: false, givenUp: false, resolve, reject, timer: 0 };
       if (!patient) {
         request.timer = setTimeout(() => {
-          this.#requests.delete(id);
           reject(failure('connection_lost', 'The server did not answer.'));
+          request.givenUp = true;
+          request.resolve = late;
+          if (!late || !request.wasSent) this.#requests.delete(id);
         }, ANSWER_WITHIN_MS);
       }
       this.#requests.set(id, request);
@@ -165,7 +176,7 @@ class Connection extends Emitter {
     if (this.state === 'closed') return;
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
-    this.#expectSomething();
+    this.#expectSomething(WELCOMED_WITHIN_MS);
     socket.onopen = () => {
       const data = { token, protocol: 1, deviceId: this.#deviceId };
       if (this.#session) data.resume = { sessionId: this.#session, seq: this.#seq };
@@ -177,12 +188,13 @@ class Connection extends Emitter {
       const [, word, words] = /^(\w+): (.*)/.exec(reason ?? '') ?? [null, 'connection_lost', 'The server cannot be reached.'];
       const refused = code === UNAUTHORIZED;
       this.#tokenIsStale ||= refused;
+      if (code === TOO_LONG) this.#refuseLongest(failure(word, words));
       this.#lost(failure(word, words), FINAL_CLOSES.includes(code) || (refused && typeof this.#token !== 'function'));
     };
   }
 
   #send(frame) {
-    this.#socket.send(JSON.stringify(frame));
+    this.#socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame));
   }
 
   /** Sends what has not been sent on this connection yet, in order. */
@@ -190,8 +202,8 @@ class Connection extends Emitter {
     if (this.state !== 'connected') return;
     for (const request of this.#requests.values()) {
       if (request.sent) continue;
-      request.sent = true;
-      this.#send({ event: request.event, id: request.id, data: request.data });
+      request.sent = request.wasSent = true;
+      this.#send(request.text);
       this.#expectSomething();
     }
   }
@@ -209,7 +221,11 @@ class Connection extends Emitter {
   }
 
   #welcome({ sessionId, resumed }) {
-    if (!resumed) this.#seq = this.#acknowledged = 0;
+    if (!resumed) {
+      this.#seq = this.#acknowledged = 0;
+      // A new session is told of each call that it is in.
+      for (const { id, givenUp } of this.#requests.values()) if (givenUp) this.#requests.delete(id);
+    }
     this.#session = sessionId;
     this.#attempt = 0;
     this.#tokenIsStale = false;
@@ -231,6 +247,13 @@ class Connection extends Emitter {
     clearTimeout(request.timer);
     if (data.ok) request.resolve(data);
     else request.reject(new CallboxError(data.error));
+  }
+
+  /** The server does not say which one it was. The longest of those it did not answer is one that it would not take. */
+  #refuseLongest(error) {
+    const sent = [...this.#requests.values()].filter(({ sent }) => sent);
+    const longest = sent.sort((one, other) => other.text.length - one.text.length)[0];
+    if (longest) this.#answer(longest, { ok: false, error });
   }
 
   /** Not each event is acknowledged by itself: the server keeps more than this. */
@@ -260,13 +283,13 @@ class Connection extends Emitter {
   }
 
   /** A connection can die without a sign, when a phone changes its network for example. */
-  #expectSomething() {
+  #expectSomething(withinMs = SILENT_FOR_MS) {
     this.#silenceTimer ||= setTimeout(() => {
       const socket = this.#socket;
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close(COME_BACK);
       this.#lost(failure('connection_lost', 'The server does not answer.'));
-    }, SILENT_FOR_MS);
+    }, withinMs);
   }
 
   #lost(error, final = false) {
@@ -699,7 +722,7 @@ const forTheRecord = ({ rttMs, jitterMs, lossPercent, path }) => Object.fromEntr
 );
 
 /** Errors by which the server says that it no longer has a call. */
-const GONE = ['call_not_found', 'call_ended'];
+const GONE = ['call_not_found', 'call_ended', 'not_a_participant'];
 
 /** What a side sends that has said nothing else. */
 const AS_USUAL = { muted: false, video: true, held: false };
@@ -725,8 +748,10 @@ class Call extends Sender {
   #handedOver = null;
   /** Whether the other side is the caller: then the first offer is theirs, and we give way. */
   #isCallee;
-  /** What was asked of the other side, or by it, and is not decided: a type, and tracks to add. */
+  /** What was asked of the other side and is not decided: a type, and tracks to add. */
   #upgrade = null;
+  /** What the other side asks for: a type. */
+  #asks = null;
   #relayed = false;
   #statsTimer = 0;
 
@@ -757,14 +782,22 @@ class Call extends Sender {
       await this.open(this.#options);
       if (this.over) return;
       const { metadata } = this.#options;
-      const answer = await this.#box.request('call:initiate', { targetUserId: this.peer, callType: this.type, metadata });
+      const asked = { targetUserId: this.peer, callType: this.type, metadata };
+      // Given up here, and it rings there.
+      const late = ({ callId }) => this.#box.request('call:end', { callId }, { patient: true }).catch(() => {});
+      const answer = await this.#box.request('call:initiate', asked, { late });
       this.#box.adopt(this, answer.callId);
-      // Hung up while the server was asked: it does not know yet.
-      if (this.over) return void this.#tell('call:end');
+      if (this.over) {
+        // Hung up while the server was asked: it does not know yet.
+        this.#box.forget(this);
+        return void this.#tell('call:end');
+      }
       this.#iceServers = answer.iceServers ?? [];
       if (answer.glare) {
         // They called us in the same moment, and we are the callee of the one call that there is.
         this.#isCallee = true;
+        this.type = answer.callType;
+        if (this.type === 'audio') this.#dropVideo();
         this.#to('connecting');
         this.#connect();
       } else {
@@ -781,7 +814,8 @@ class Call extends Sender {
   /** Callee: the peer connection is there before the accept, so that no offer can come too early. */
   async accept(options = {}) {
     if (!this.#rings) throw failure('invalid_state', 'This call does not ring here.');
-    this.#options = { video: this.type === 'video', ...options };
+    // Pictures that the caller does not expect take an upgrade.
+    this.#options = { ...options, video: this.type === 'video' && (options.video ?? true) };
     this.#to('connecting');
     try {
       await this.open(this.#options);
@@ -789,8 +823,11 @@ class Call extends Sender {
       this.#connect();
       await this.#box.request('call:accept', { callId: this.id });
     } catch (error) {
-      // The caller must not ring on for nothing.
+      // Another device was faster, or the caller hung up; "ended" has told it.
+      if (this.over) return;
+      // The caller must not ring on for nothing, or be left in a call with nobody.
       if (error.code?.startsWith('media_')) this.#tell('call:reject', { reason: 'rejected' });
+      if (error.code === 'connection_lost') this.#tell('call:end', { reason: 'connection_lost' });
       this.#finish({ reason: 'error', error });
       throw error;
     }
@@ -815,17 +852,20 @@ class Call extends Sender {
   /** Asks the other side, or says yes to it. The camera is opened first, as in `start`. */
   async upgrade(type = 'video', { video = true, stream } = {}) {
     if (!this.#peer || this.over) throw failure('invalid_state', 'This call is not connected.');
-    if (this.type === type) return true;
+    if (this.type === type && this.#asks !== type) return true;
     // Asked for twice, or by us and by saying yes to the other side: it is one.
     if (this.#upgrade?.type === type) return this.#upgrade.agreed;
     this.#settleUpgrade(false);
-    const upgrade = { type, tracks: [], given: Boolean(stream), asked: false };
+    const upgrade = { type, tracks: [], given: Boolean(stream), asked: false, isTold: false };
     upgrade.agreed = new Promise((resolve) => { upgrade.resolve = resolve; });
     this.#upgrade = upgrade;
     try {
       const opened = await openMedia({ audio: false, video: type === 'video' && video, stream });
       upgrade.tracks = opened.stream.getTracks();
-      if (this.#upgrade === upgrade) await this.#box.request('call:upgrade', { callId: this.id, callType: type });
+      if (this.#upgrade === upgrade) {
+        await this.#box.request('call:upgrade', { callId: this.id, callType: type });
+        upgrade.isTold = true;
+      }
       // The call is over, or something else was asked for meanwhile.
       else if (!stream) stopTracks(upgrade.tracks);
     } catch (error) {
@@ -858,14 +898,15 @@ class Call extends Sender {
       case 'call:ringing': return this.#serverState('ringing');
       case 'call:state':
         this.#peerIsOn(data.call.participants.find(({ userId }) => userId === this.peer)?.deviceId);
+        this.#typeIs(data.call.type);
         return this.#serverState(data.call.state);
       case 'call:accepted':
         this.#peerDevice = data.deviceId;
         return this.#serverState('connecting');
       case 'call:transferred':
         if (data.accepted) return this.#peerIsOn(data.deviceId);
-        return void this.#handedOver?.(false);
-      case 'call:sync': return this.#peer?.sync(data);
+        return this.#settleTransfer(false);
+      case 'call:sync': return this.#sync(data);
       case 'call:ended': return this.#finish(data);
       case 'call:reconnecting': return this.#peerIs(false);
       case 'call:reconnected': return this.#peerIs(true);
@@ -942,7 +983,7 @@ class Call extends Sender {
     this.#peer?.close();
     this.release();
     this.#settleUpgrade(false);
-    this.#handedOver?.(reason === 'answered_elsewhere');
+    this.#settleTransfer(reason === 'answered_elsewhere');
     this.#to('ended');
     this.#box.forget(this);
     duration ??= this.connectedAt ? (Date.now() - this.connectedAt) / 1000 : 0;
@@ -955,6 +996,8 @@ class Call extends Sender {
       return await this.#box.request(event, { callId: this.id, ...data }, { patient: true });
     } catch (error) {
       if (GONE.includes(error.code)) this.#finish({ reason: 'connection_lost', error });
+      // Without this description nothing comes of the call.
+      else if (error.code === 'payload_too_large' && data.sdp) this.#disagree(error);
       return {};
     }
   }
@@ -975,6 +1018,7 @@ class Call extends Sender {
     if (!moved) return;
     this.#peer.close();
     this.#settleUpgrade(false);
+    this.#asks = null;
     this.remoteMedia = { ...AS_USUAL };
     if (this.connectedAt) this.#to('reconnecting');
     // Whoever stays makes the offer, as a caller does.
@@ -1005,10 +1049,7 @@ class Call extends Sender {
       this.emit('stream', stream);
     });
     peer.on('path', (path, reason) => this.#pathIs(path, reason));
-    peer.on('failed', (error) => {
-      this.#tell('call:end', { reason: 'ice_failed' });
-      this.#finish({ reason: 'error', error: failure('negotiation_failed', `The browsers could not agree: ${error.message}`) });
-    });
+    peer.on('failed', (error) => this.#disagree(error));
     this.sendTo(peer, !this.#isCallee);
     this.applyMedia();
     this.#readStats(peer);
@@ -1026,6 +1067,11 @@ class Call extends Sender {
     this.#mediaIsTold = true;
     this.connectedAt ||= Date.now();
     this.#to('connected');
+  }
+
+  #disagree({ message }) {
+    this.#tell('call:end', { reason: 'ice_failed' });
+    this.#finish({ reason: 'error', error: failure('negotiation_failed', `The browsers could not agree: ${message}`) });
   }
 
   #giveUp(reason) {
@@ -1062,7 +1108,28 @@ class Call extends Sender {
     this.#tell('media:update', this.media);
   }
 
+  /** A new session. What was asked before it may be decided, or forgotten by a server that was restarted. */
+  #sync({ call, upgrade, transferTo, ...relayed }) {
+    this.#typeIs(call.type);
+    if (this.#upgrade?.isTold && upgrade?.from !== this.#box.userId) this.#settleUpgrade(false);
+    if (!transferTo) this.#settleTransfer(false);
+    if (upgrade?.from !== this.peer) this.#asks = null;
+    else if (this.#asks !== upgrade.callType) this.#asked(upgrade.callType);
+    this.#peer?.sync(relayed);
+  }
+
+  #settleTransfer(taken) {
+    this.#handedOver?.(taken);
+    this.#handedOver = null;
+  }
+
+  /** What the server says that the call carries. A "yes" may have been lost with its session. */
+  #typeIs(type) {
+    if (this.#peer && this.type !== type) this.#upgraded({ callType: type, accepted: true });
+  }
+
   #asked(type) {
+    this.#asks = type;
     // Both have asked for the same at once, or we are about to: the server takes that for a yes.
     if (this.#upgrade?.type === type) return void (this.#upgrade.asked = true);
     const ask = {
@@ -1076,6 +1143,7 @@ class Call extends Sender {
 
   #upgraded({ callType, accepted }) {
     this.type = callType;
+    this.#asks = null;
     const added = this.#settleUpgrade(accepted);
     if (accepted && callType === 'video') {
       this.cameraOff = false;
@@ -1084,14 +1152,18 @@ class Call extends Sender {
         this.#peer.add(track, this.localStream);
       }
     } else if (accepted) {
-      for (const track of this.tracks('video')) {
-        this.#peer.remove(track);
-        this.localStream.removeTrack(track);
-        this.release([track]);
-      }
+      this.#dropVideo();
     }
     if (accepted) this.applyMedia();
     this.emit('upgraded', { type: callType, accepted });
+  }
+
+  #dropVideo() {
+    for (const track of this.tracks('video')) {
+      this.#peer?.remove(track);
+      this.localStream.removeTrack(track);
+      this.release([track]);
+    }
   }
 
   /** Gives the tracks that were opened for the upgrade, if it came about. */
@@ -1208,6 +1280,8 @@ class Room extends Sender {
       await this.open(this.#options);
       if (!this.over) await this.#enter();
     } catch (error) {
+      // It may have been heard all the same.
+      if (error.code === 'connection_lost') this.#ask('room:leave', { reason: 'connection_lost' });
       this.#finish({ reason: 'error', error });
       throw error;
     }

@@ -181,6 +181,18 @@ export async function wire(to) {
   };
 }
 
+/** From now on the page comes back with a new session, as if the time to resume were over. */
+export function neverResume(page) {
+  return page.evaluate(() => {
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function forget(text) {
+      const frame = JSON.parse(text);
+      delete frame.data?.resume;
+      send.call(this, JSON.stringify(frame));
+    };
+  });
+}
+
 /** Watches the video of a page; gives the longest time in which no frame was decoded. */
 export async function longestPause(page, during) {
   await page.evaluate(() => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { launch, noComplaints, startServer, until, videoAdvances } from './browser.js';
+import { launch, neverResume, noComplaints, startServer, until, videoAdvances, wire } from './browser.js';
 import { startSite } from './site.js';
 
 /** The application. `said` has what the call has said so far. */
@@ -19,7 +19,7 @@ window.follow = (call) => {
   return call;
 };
 window.tokens = [];
-window.box = await connect('${origin}', {
+window.box = await connect(query.get('server') ?? '${origin}', {
   token: ({ fresh }) => query.get('token').split(' ')[tokens.push(fresh) - 1],
   deviceId: query.get('device') ?? undefined,
 });
@@ -187,19 +187,72 @@ describe('in a call', () => {
   });
 });
 
-it('two who call each other in the same moment are in one call', async () => {
-  const [alice, bob] = [await open('alice', { answer: 'no' }), await open('bob', { answer: 'no' })];
-  const call = (page, user) => page.evaluate((other) => window.box.call(other, { video: true }).then(window.follow).then(({ id }) => id), user);
-  const ids = await Promise.all([call(alice, 'bob'), call(bob, 'alice')]);
-  assert.equal(ids[0], ids[1]);
-  for (const page of [alice, bob]) {
-    await state(page, 'connected');
-    await videoAdvances(page);
-    assert.equal(await page.evaluate(() => window.box.calls.length), 1);
-  }
-  assert.equal(await server.metric('callbox_calls', 'state="connected"'), 1);
-  noComplaints(alice, bob);
+it('a page that comes back with a new session hears what was decided meanwhile', async () => {
+  const way = await wire(new URL(server.http));
+  const tokens = Array(4).fill(await server.token('alice')).join(' ');
+  const [alice, bob] = [await open('alice', { server: way.http, token: tokens }), await open('bob')];
+  const id = await connect(alice, bob);
+  await neverResume(alice);
+  // Bob says yes while alice is away, and hears of it; she does not.
+  await bob.evaluate(() => window.call.on('upgrade', (request) => { window.request = request; }));
+  const upgraded = alice.evaluate(() => window.call.upgrade('video'));
+  await until('bob is asked', () => bob.evaluate(() => window.request));
+  way.cut();
+  await until('bob knows', () => bob.evaluate(() => !window.call.peerConnected));
+  assert.equal(await bob.evaluate(() => window.request.accept()), true);
+  assert.equal(await alice.evaluate(() => window.call.type), 'audio');
+  way.mend();
+  assert.equal(await upgraded, true);
+  for (const page of [alice, bob]) await videoAdvances(page);
+
+  // A question that is open stays so, and is not put twice.
+  await bob.evaluate(() => { window.asked = 0; window.call.on('upgrade', () => { window.asked += 1; }); });
+  const asked = alice.evaluate(() => window.call.upgrade('audio'));
+  await until('bob is asked again', () => bob.evaluate(() => window.asked === 1));
+  const lose = async () => {
+    way.cut();
+    await until('bob knows', () => bob.evaluate(() => !window.call.peerConnected));
+    way.mend();
+    await until('alice is back', () => bob.evaluate(() => window.call.peerConnected));
+  };
+  await lose();
+  await bob.evaluate(() => window.request.reject());
+  assert.equal(await asked, false);
+  assert.equal(await bob.evaluate(() => window.asked), 1);
+
+  // A transfer that was refused meanwhile is over.
+  const tablet = await open('alice', { device: 'tablet', answer: 'no' });
+  const moved = alice.evaluate(() => window.call.transfer('tablet'));
+  await state(tablet, 'ringing');
+  way.cut();
+  await until('bob knows', () => bob.evaluate(() => !window.call.peerConnected));
+  await tablet.evaluate(() => window.call.reject());
+  way.mend();
+  assert.equal(await moved, false);
+  assert.equal((await server.call(id)).state, 'connected');
+  await bob.evaluate(() => window.call.hangUp());
+  await hears(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
+  way.close();
 });
+
+for (const [first, second] of [['video', 'video'], ['video', 'audio'], ['audio', 'video']]) {
+  it(`two who call each other in the same moment are in one call: ${first} and ${second}`, async () => {
+    const [alice, bob] = [await open('alice', { answer: 'no' }), await open('bob', { answer: 'no' })];
+    const call = (page, user, video) => page.evaluate(([other, options]) => window.box.call(other, options).then(window.follow).then(({ id }) => id), [user, { video }]);
+    const ids = await Promise.all([call(alice, 'bob', first === 'video'), call(bob, 'alice', second === 'video')]);
+    assert.equal(ids[0], ids[1]);
+    const { type } = await server.call(ids[0]);
+    for (const page of [alice, bob]) {
+      await state(page, 'connected');
+      assert.equal(await page.evaluate(() => window.call.type), type, 'all agree on what it carries');
+      if (first === second) await videoAdvances(page);
+      assert.equal(await page.evaluate(() => window.box.calls.length), 1);
+      if (type === 'audio') assert.deepEqual(await page.evaluate(() => window.call.localStream.getVideoTracks()), [], 'nobody is seen unasked');
+    }
+    assert.equal(await server.metric('callbox_calls', 'state="connected"'), 1);
+    noComplaints(alice, bob);
+  });
+}
 
 it('a token that is about to expire is renewed in the session', async () => {
   const soon = server.mint({ sub: 'alice', exp: Math.floor(Date.now() / 1000) + 30 });

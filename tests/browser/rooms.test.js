@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { launch, noComplaints, startServer, until, wire } from './browser.js';
+import { launch, neverResume, noComplaints, startServer, until, wire } from './browser.js';
 import { startSite } from './site.js';
 
 /** The application. `heard` has what the room has said so far, and a word for each member of it. */
@@ -172,14 +172,7 @@ describe('three in a room', () => {
     await back();
 
     // Another session, as if the time to resume were over. Carol comes meanwhile.
-    await alice.evaluate(() => {
-      const send = WebSocket.prototype.send;
-      WebSocket.prototype.send = function forget(text) {
-        const frame = JSON.parse(text);
-        delete frame.data?.resume;
-        send.call(this, JSON.stringify(frame));
-      };
-    });
+    await neverResume(alice);
     const session = await alice.evaluate(() => window.box.sessionId);
     await lose();
     const carol = await open('carol');

@@ -239,6 +239,125 @@ for (const [code, word] of [[4409, 'replaced'], [4410, 'kicked'], [4403, 'origin
   });
 }
 
+it('what is no JSON is refused at once, and stands in nobody\'s way', async () => {
+  const { box, socket } = await connected();
+  const round = {};
+  round.round = round;
+  await assert.rejects(box.request('call:message', { data: round }), TypeError);
+  socket.end();
+  nextAttempt();
+  const next = await welcomed({ resumed: true });
+  const asked = box.request('ice:refresh');
+  next.answer(next.last('ice:refresh'));
+  await asked;
+  box.close();
+});
+
+it('what is too long for the server is refused once, and what is not goes on', async () => {
+  const { box, socket } = await connected();
+  const short = box.request('call:message', { data: 'short' });
+  const long = box.request('call:message', { data: 'x'.repeat(70_000) });
+  const refused = assert.rejects(long, { code: 'payload_too_large', message: 'It is too long.' });
+  socket.end(1009, 'payload_too_large: It is too long.');
+  await refused;
+  nextAttempt();
+  const next = await welcomed({ resumed: true });
+  assert.deepEqual(next.sent.slice(1).map(({ data }) => data.data), ['short']);
+  next.answer(next.last('call:message'));
+  await short;
+  box.close();
+});
+
+/** No browser: as much of it as a call needs before there is media. */
+globalThis.RTCPeerConnection = class {
+  getTransceivers = () => [];
+  getReceivers = () => [];
+  addTransceiver() {}
+  close() {}
+};
+const stream = { getTracks: () => [], getVideoTracks: () => [] };
+
+describe('a call whose answer is lost', () => {
+  /** The server hears the request, and the connection is away for longer than anybody waits. */
+  async function unanswered(box, socket, event, asked) {
+    await settle();
+    assert.ok(socket.last(event));
+    const failed = assert.rejects(asked, { code: 'connection_lost' });
+    socket.end();
+    mock.timers.tick(10_000);
+    await failed;
+    assert.deepEqual(box.calls, []);
+  }
+
+  it('does not ring on: it is ended once the answer is there', async () => {
+    const { box, socket } = await connected();
+    await unanswered(box, socket, 'call:initiate', box.call('bob', { stream }));
+    const next = await welcomed({ resumed: true });
+    assert.equal(next.last('call:initiate').data.msgId, socket.last('call:initiate').data.msgId);
+    next.answer(next.last('call:initiate'), { callId: 'c1', state: 'ringing', callType: 'audio', iceServers: [] });
+    assert.equal(next.last('call:end').data.callId, 'c1');
+    box.close();
+  });
+
+  it('is not made anew in a new session, which is told of the call', async () => {
+    const { box, socket } = await connected();
+    await unanswered(box, socket, 'call:initiate', box.call('bob', { stream }));
+    const next = await welcomed({ sessionId: 's2' });
+    assert.equal(next.last('call:initiate'), undefined);
+    next.tell({ event: 'call:sync', seq: 1, data: { callId: 'c1', call: { type: 'audio', participants: [] }, candidates: [] } });
+    assert.equal(next.last('call:end').data.callId, 'c1');
+    box.close();
+  });
+
+  it('and that was never sent is forgotten', async () => {
+    const { box, socket } = await connected();
+    socket.end();
+    const failed = assert.rejects(box.call('bob', { stream }), { code: 'connection_lost' });
+    await settle();
+    mock.timers.tick(10_000);
+    await failed;
+    const next = await welcomed({ resumed: true });
+    assert.equal(next.last('call:initiate'), undefined);
+    box.close();
+  });
+
+  it('leaves nobody in a call that was accepted here', async () => {
+    const { box, socket } = await connected();
+    const accepted = new Promise((resolve) => { box.on('incoming', (call) => resolve([call.accept({ stream })])); });
+    socket.tell({ event: 'call:incoming', seq: 1, data: { callId: 'c1', callerId: 'bob', callType: 'audio', iceServers: [] } });
+    await unanswered(box, socket, 'call:accept', (await accepted)[0]);
+    const next = await welcomed({ resumed: true });
+    assert.equal(next.last('call:end').data.callId, 'c1');
+    box.close();
+  });
+});
+
+it('a call that is hung up while the server is asked leaves nothing behind', async () => {
+  const { box, socket } = await connected();
+  const call = box.createCall('bob', { stream });
+  const started = call.start();
+  await settle();
+  call.hangUp();
+  socket.answer(socket.last('call:initiate'), { callId: 'c1', state: 'ringing', callType: 'audio', iceServers: [] });
+  await started;
+  assert.equal(socket.last('call:end').data.callId, 'c1');
+  assert.deepEqual(box.calls, []);
+  box.close();
+});
+
+it('a call that another device was faster to accept ends, and that is no error', async () => {
+  const { box, socket } = await connected();
+  const accepted = new Promise((resolve) => { box.on('incoming', (call) => resolve({ call, done: call.accept({ stream }) })); });
+  socket.tell({ event: 'call:incoming', seq: 1, data: { callId: 'c1', callerId: 'bob', callType: 'audio', iceServers: [] } });
+  const { call, done } = await accepted;
+  await settle();
+  socket.tell({ event: 'call:ended', seq: 2, data: { callId: 'c1', reason: 'answered_elsewhere', endedBy: null, duration: 0 } });
+  socket.tell({ re: socket.last('call:accept').id, data: { ok: false, error: { code: 'invalid_state', message: 'Another of your devices has answered the call.' } } });
+  await done;
+  assert.equal(call.state, 'ended');
+  box.close();
+});
+
 describe('a call that rings', () => {
   const incoming = { callId: 'c1', callerId: 'bob', callerName: 'Bob', callType: 'audio', expiresAt: '', iceServers: [], turnCredentials: null };
 
