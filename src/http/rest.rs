@@ -67,6 +67,7 @@ pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     responses(
         (status = 200, description = "For `new RTCPeerConnection({ iceServers })`.", body = RelayAccess),
         (status = 401, description = "The token is missing or not valid.", body = ApiRefusal),
+        (status = 503, description = "The keys of the token's issuer cannot be had at the moment.", body = ApiRefusal),
     ),
 )]
 pub(super) async fn ice_servers(
