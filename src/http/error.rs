@@ -3,6 +3,7 @@
 
 use axum::{
     Json,
+    extract::rejection::QueryRejection,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -100,6 +101,13 @@ impl ApiError {
             ErrorCode::ServerShutdown.as_str(),
             "The server is about to stop.",
         )
+    }
+}
+
+/// Parameters that cannot be read, or that the page does not know.
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::invalid(rejection.body_text())
     }
 }
 

@@ -204,10 +204,11 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .route("/api/v1/ice-servers", get(rest::ice_servers))
         .route("/api/v1/calls", get(rest::calls))
         .route("/api/v1/calls/{id}", get(rest::call).delete(rest::hang_up))
-        .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
         .route("/api/v1/tokens", post(tokens::mint))
         .route("/api/v1/asyncapi.json", get(documents::asyncapi))
         .route("/api/v1/openapi.json", get(documents::openapi))
+        .route_layer(middleware::from_fn(rest::no_parameters))
+        .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::map_response(no_store))
         .layer(cors);

@@ -42,7 +42,7 @@ pub(super) async fn upgrade(
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let accept = accept_key(request.headers())?;
-    let Query(params) = params.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let Query(params) = params?;
     // Whoever sends a header is no page, and reads an HTTP answer.
     let identity = match bearer(request.headers())? {
         Some(token) => Some(app.authenticate(token).await?),
