@@ -98,8 +98,11 @@ fn whatever_is_no_success_is_json() {
         assert!((400..500).contains(&answer.status));
     }
     let long = json!({ "userId": "x".repeat(100_000) });
-    let answer = http::request(server.authority(), "POST", "/dev/token", &[], Some(&long));
-    assert!((400..500).contains(&answer.status), "{answer:?}");
+    let key = bearer(Some(server.text("/dev/apiKey")));
+    for (path, headers) in [("/dev/token", &[][..]), ("/api/v1/tokens", &key)] {
+        let answer = http::request(server.authority(), "POST", path, headers, Some(&long));
+        assert_eq!((answer.status, answer.error().as_str()), (413, "payload_too_large"), "{path}");
+    }
 }
 
 #[test]

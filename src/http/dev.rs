@@ -94,7 +94,7 @@ pub(super) async fn token(
     State(app): State<Arc<App>>,
     request: Result<Json<TokenRequest>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    let Json(request) = request.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let Json(request) = request?;
     let minter = app.minter.as_ref().ok_or_else(ApiError::no_signing_secret)?;
     let TokenRequest { user_id: user, name } = request;
     let wanted = Wanted { user, name, ttl: TOKEN_TTL, grants: Grants::default() };
