@@ -141,6 +141,35 @@ fn pages_of_any_origin_may_import_the_client() {
     assert_eq!(client.body, include_str!("../clients/js/callbox.js"));
 }
 
+/// Browsers ask each time, since the files change with the server.
+#[test]
+fn files_go_out_once_to_whoever_keeps_them() {
+    let server = Server::start();
+    let mut tags = Vec::new();
+    for path in ["/callbox.js", "/", "/app.js", "/style.css"] {
+        let file = server.get(path, None);
+        let tag = file.header("etag").expect("a tag").to_owned();
+        assert_eq!((file.status, file.header("cache-control")), (200, Some("no-cache")), "{path}");
+        let ask = |method: &str, tag: String| {
+            http::request(server.authority(), method, path, &[("if-none-match", tag)], None)
+        };
+        for (method, known) in
+            [("GET", tag.clone()), ("GET", format!("\"other\", W/{tag}")), ("HEAD", "*".to_owned())]
+        {
+            let kept = ask(method, known);
+            assert_eq!((kept.status, kept.body.len()), (304, 0), "{path}");
+            // What the answer with the content has (RFC 9110 §15.4.5), and what lets pages have it.
+            for name in ["etag", "cache-control", "access-control-allow-origin"] {
+                assert_eq!(kept.header(name), file.header(name), "{path} {name}");
+            }
+        }
+        let changed = ask("GET", "\"that of an older server\"".to_owned());
+        assert_eq!((changed.status, changed.body == file.body), (200, true), "{path}");
+        assert!(!tags.contains(&tag), "{path}");
+        tags.push(tag);
+    }
+}
+
 #[test]
 fn metrics_are_open_metrics() {
     let server = Server::start();

@@ -15,6 +15,7 @@
 //! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
 //! | `client` | the client for web pages, as a module to import |
+//! | `embedded` | files that are part of the binary, for those who do not have them yet |
 //! | `dev` | what only `--dev` serves |
 
 mod app;
@@ -23,6 +24,7 @@ mod connections;
 mod counters;
 mod dev;
 mod documents;
+mod embedded;
 mod error;
 mod gate;
 mod hub_task;
