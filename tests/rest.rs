@@ -70,7 +70,7 @@ async fn calls_are_for_back_ends() {
             assert_eq!((refused.status, refused.error().as_str()), (401, "unauthorized"));
         }
     }
-    for id in ["nonsense", "01J0000000000000000000000A", "%00"] {
+    for id in ["nonsense", "01J0000000000000000000000A", "%00", "%ff"] {
         let missing = server.get(&format!("/api/v1/calls/{id}"), Some(key));
         assert_eq!((missing.status, missing.error().as_str()), (404, "not_found"), "{id}");
     }
@@ -98,8 +98,11 @@ fn whatever_is_no_success_is_json() {
         assert!((400..500).contains(&answer.status));
     }
     let long = json!({ "userId": "x".repeat(100_000) });
-    let answer = http::request(server.authority(), "POST", "/dev/token", &[], Some(&long));
-    assert!((400..500).contains(&answer.status), "{answer:?}");
+    let key = bearer(Some(server.text("/dev/apiKey")));
+    for (path, headers) in [("/dev/token", &[][..]), ("/api/v1/tokens", &key)] {
+        let answer = http::request(server.authority(), "POST", path, headers, Some(&long));
+        assert_eq!((answer.status, answer.error().as_str()), (413, "payload_too_large"), "{path}");
+    }
 }
 
 #[test]
@@ -136,6 +139,35 @@ fn pages_of_any_origin_may_import_the_client() {
         assert_eq!(client.header(header), Some(value), "{header}");
     }
     assert_eq!(client.body, include_str!("../clients/js/callbox.js"));
+}
+
+/// Browsers ask each time, since the files change with the server.
+#[test]
+fn files_go_out_once_to_whoever_keeps_them() {
+    let server = Server::start();
+    let mut tags = Vec::new();
+    for path in ["/callbox.js", "/", "/app.js", "/style.css"] {
+        let file = server.get(path, None);
+        let tag = file.header("etag").expect("a tag").to_owned();
+        assert_eq!((file.status, file.header("cache-control")), (200, Some("no-cache")), "{path}");
+        let ask = |method: &str, tag: String| {
+            http::request(server.authority(), method, path, &[("if-none-match", tag)], None)
+        };
+        for (method, known) in
+            [("GET", tag.clone()), ("GET", format!("\"other\", W/{tag}")), ("HEAD", "*".to_owned())]
+        {
+            let kept = ask(method, known);
+            assert_eq!((kept.status, kept.body.len()), (304, 0), "{path}");
+            // What the answer with the content has (RFC 9110 §15.4.5), and what lets pages have it.
+            for name in ["etag", "cache-control", "access-control-allow-origin"] {
+                assert_eq!(kept.header(name), file.header(name), "{path} {name}");
+            }
+        }
+        let changed = ask("GET", "\"that of an older server\"".to_owned());
+        assert_eq!((changed.status, changed.body == file.body), (200, true), "{path}");
+        assert!(!tags.contains(&tag), "{path}");
+        tags.push(tag);
+    }
 }
 
 #[test]
@@ -261,8 +293,43 @@ async fn operators_end_calls_and_sessions() {
     assert_eq!(kicked, json!({ "sessions": 1, "calls": 1 }));
     assert_eq!(alice.event("call:ended").await["reason"], "kicked");
     assert_eq!(bob.closed().await.0, 4410);
-    assert_eq!(ask("DELETE", "/api/v1/sessions").status, 400);
     assert_eq!(ask("DELETE", "/api/v1/sessions?userId=nobody").json()["sessions"], 0);
+}
+
+/// A parameter that was meant as a limit would be none.
+#[tokio::test]
+async fn a_parameter_that_is_not_known_is_refused() {
+    let server = Server::start();
+    let key = server.text("/dev/apiKey");
+    let ask = |method: &str, path: &str, token: &str| {
+        let path = format!("/api/v1/{path}");
+        http::request(server.authority(), method, &path, &bearer(Some(token)), None)
+    };
+    let _alice = websocket::Client::sign_in_on(&server, "alice", Some("laptop")).await;
+    for (method, path, named) in [
+        ("DELETE", "sessions?userId=alice&deviceID=phone", "`deviceID`"),
+        ("DELETE", "sessions", "`userId`"),
+        ("DELETE", "sessions?userId=", "userId"),
+        ("DELETE", "sessions?deviceId=laptop", "`userId`"),
+        ("DELETE", "sessions?userId=alice&deviceId=", "deviceId"),
+        ("DELETE", "sessions?userId=alice&userId=bob", "`userId`"),
+        ("GET", "sessions?userID=bob", "`userID`"),
+        ("GET", "sessions?userId=", "userId"),
+        ("GET", "calls?userId=bob", "`userId`"),
+        ("GET", "calls/01J0000000000000000000000A?full", "`full`"),
+        ("DELETE", "calls/01J0000000000000000000000A?dry=1", "`dry`"),
+        ("POST", "tokens?ttl=60", "`ttl`"),
+        ("GET", "ice-servers?ttl=60", "`ttl`"),
+        ("GET", "openapi.json?version=3", "`version`"),
+    ] {
+        let refused = ask(method, path, key);
+        assert_eq!((refused.status, refused.error().as_str()), (400, "invalid_payload"), "{path}");
+        assert!(refused.body.contains(named), "{path}: {}", refused.body);
+    }
+    let sessions = ask("GET", "sessions?userId=alice&deviceId=laptop", key).json();
+    assert_eq!(sessions["sessions"][0]["connected"], true, "nobody was closed: {sessions}");
+    assert_eq!(ask("GET", "calls?", key).status, 200, "nothing is no parameter");
+    assert_eq!(ask("DELETE", "sessions?deviceID=phone", "nonsense").status, 401);
 }
 
 #[test]

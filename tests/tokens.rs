@@ -6,17 +6,19 @@ mod common;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
+    sync::mpsc,
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use common::{Server, identity::Identity, socketio, websocket};
+use common::{DEADLINE, Server, bearer, identity::Identity, socketio, websocket};
 use ring::{
     rand::SystemRandom,
     signature::{Ed25519KeyPair, KeyPair},
 };
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite;
 
 /// A session over either front.
 enum Client {
@@ -180,11 +182,15 @@ impl Key {
     }
 }
 
+/// What an issuer with this key publishes.
+fn key_set(key: &Key, kid: &str) -> String {
+    let x = BASE64_URL_SAFE_NO_PAD.encode(key.0.public_key());
+    json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x }] }).to_string()
+}
+
 /// Publishes a key over HTTPS; gives where.
 fn publish(key: &Key, kid: &str, identity: Identity) -> String {
-    let x = BASE64_URL_SAFE_NO_PAD.encode(key.0.public_key());
-    let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x }] });
-    let set = set.to_string();
+    let set = key_set(key, kid);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/jwks.json", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -217,8 +223,96 @@ fn the_keys_of_tokens_are_those_that_their_issuer_publishes() {
 
     // Who does not trust the issuer's certificate takes no key from it.
     let doubter = Server::with(&["--jwt-jwks-url", &url]);
-    assert_eq!(doubter.get("/api/v1/ice-servers", Some(&key.token("2026-11"))).status, 401);
+    assert_eq!(doubter.get("/api/v1/ice-servers", Some(&key.token("2026-11"))).status, 503);
     doubter.terminate();
     let (_, log) = doubter.wait();
     assert!(log.contains("--jwt-jwks-url: no keys") && log.contains("UnknownIssuer"), "{log}");
+}
+
+/// An issuer that is down until it is told what to publish.
+struct Issuer {
+    url: String,
+    publish: mpsc::Sender<String>,
+    /// Says so each time when it has published something.
+    published: mpsc::Receiver<()>,
+}
+
+impl Issuer {
+    fn down() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+        let ((publish, news), (tell, published)) = (mpsc::channel::<String>(), mpsc::channel());
+        thread::spawn(move || {
+            let mut set = None;
+            for stream in listener.incoming().flatten() {
+                set = news.try_iter().last().or(set);
+                let (status, body) = match &set {
+                    Some(set) => ("200 OK", set.as_str()),
+                    None => ("503 Service Unavailable", ""),
+                };
+                let mut stream = BufReader::new(stream);
+                let asked = stream.by_ref().lines().map_while(Result::ok);
+                let _ = asked.take_while(|line| !line.is_empty()).count();
+                let head = format!("connection: close\r\ncontent-length: {}", body.len());
+                let answer = format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}");
+                let _ = stream.get_mut().write_all(answer.as_bytes());
+                if set.is_some() && tell.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { url, publish, published }
+    }
+}
+
+#[tokio::test]
+async fn while_the_issuer_is_down_its_tokens_are_not_called_wrong() {
+    const UNAVAILABLE: &str = "issuer_unavailable";
+    let (key, issuer) = (Key::new(), Issuer::down());
+    let server = Server::with(&["--jwt-jwks-url", &issuer.url]);
+    let token = key.token("2026-11");
+
+    let mut client = websocket::Client::connect(&server).await;
+    client.send("session:hello", Some(1), &json!({ "token": token })).await;
+    let error = client.answer(1).await["error"].clone();
+    assert_eq!(error["code"], UNAVAILABLE, "{error}");
+    assert!(error["retryAfterMs"].as_u64().is_some_and(|ms| ms <= 10_000), "{error}");
+    let (code, reason) = client.closed().await;
+    assert_eq!((code, reason.split(':').next()), (4503, Some(UNAVAILABLE)));
+
+    let mut client = socketio::Client::connect(&server).await;
+    let refused = client.auth(&json!({ "token": token })).await;
+    assert!(refused.starts_with("44{\"message\":\"issuer_unavailable: "), "{refused}");
+
+    let refused = server.get("/api/v1/ice-servers", Some(&token));
+    assert_eq!((refused.status, refused.error().as_str()), (503, UNAVAILABLE));
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=10).contains(&seconds), "{seconds}");
+    let refused = websocket::Client::try_connect(&server, &bearer(Some(&token))).await;
+    match refused.err().expect("it is refused") {
+        tungstenite::Error::Http(answer) => assert_eq!(answer.status(), 503),
+        other => panic!("{other}"),
+    }
+
+    // A session goes on with the token that it has.
+    let mut clients = Client::both(&server, "alice", "1h").await;
+    for client in &mut clients {
+        let error = client.refresh(json!(token)).await["error"].clone();
+        assert_eq!(error["code"], UNAVAILABLE, "{error}");
+        assert!(error["retryAfterMs"].is_u64(), "{error}");
+        assert_eq!(client.ask("call:end", json!({})).await["error"]["code"], "call_id_required");
+    }
+    assert_eq!(server.metric("callbox_errors_total{code=\"issuer_unavailable\"}"), 6.0);
+    // What no key of an issuer's can have signed is wrong all the same.
+    assert_eq!(server.get("/api/v1/ice-servers", Some("hush")).status, 401);
+
+    // Once the issuer is back, its token is good without a restart, and a stranger's is wrong.
+    issuer.publish.send(key_set(&key, "2026-11")).unwrap();
+    issuer.published.recv_timeout(DEADLINE).expect("it is asked again");
+    assert_eq!(server.get("/api/v1/ice-servers", Some(&token)).status, 200);
+    for client in &mut clients {
+        assert_eq!(client.refresh(json!(token)).await["ok"], true);
+    }
+    let refused = server.get("/api/v1/ice-servers", Some(&key.token("another")));
+    assert_eq!((refused.status, refused.error().as_str()), (401, "unauthorized"));
 }

@@ -532,6 +532,7 @@ export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled'
  *
  * - `unauthorized`: There is no token, or it is not valid here.
  * - `token_expired`: The token's time is over.
+ * - `issuer_unavailable`: Whether the token is valid is not known: the keys of its issuer cannot be had at the moment. `retryAfterMs` says when they are tried again.
  * - `wrong_user`: The token is another user's than the session.
  * - `invalid_frame`: A frame has not the form that the protocol asks for.
  * - `unknown_event`: No such event.
@@ -553,7 +554,7 @@ export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled'
  * - `not_allowed`: The other side may do that, the sender may not; or the token does not say so.
  * - `invalid_state`: The call is in a state in which that makes no sense.
  */
-export type ErrorCode = 'unauthorized' | 'token_expired' | 'wrong_user' | 'invalid_frame' | 'unknown_event' | 'invalid_payload' | 'payload_too_large' | 'rate_limited' | 'too_many_connections' | 'too_many_calls' | 'too_many_candidates' | 'server_full' | 'server_shutdown' | 'invalid_target' | 'call_id_required' | 'call_not_found' | 'call_ended' | 'not_a_participant' | 'participant_not_found' | 'room_full' | 'not_allowed' | 'invalid_state';
+export type ErrorCode = 'unauthorized' | 'token_expired' | 'issuer_unavailable' | 'wrong_user' | 'invalid_frame' | 'unknown_event' | 'invalid_payload' | 'payload_too_large' | 'rate_limited' | 'too_many_connections' | 'too_many_calls' | 'too_many_candidates' | 'server_full' | 'server_shutdown' | 'invalid_target' | 'call_id_required' | 'call_not_found' | 'call_ended' | 'not_a_participant' | 'participant_not_found' | 'room_full' | 'not_allowed' | 'invalid_state';
 
 /** An event that wanted no answer was refused, or, over Socket.IO, the connection is closed next. */
 export interface ErrorEvent {

@@ -3,17 +3,19 @@
 
 use axum::{
     http::{
-        HeaderValue,
+        HeaderMap, HeaderValue,
         header::{self, HeaderName},
     },
-    response::IntoResponse,
+    response::Response,
 };
 
-const MODULE: &str = include_str!("../../clients/js/callbox.js");
+use super::embedded::Embedded;
+
+static MODULE: Embedded =
+    Embedded::new("text/javascript; charset=utf-8", include_str!("../../clients/js/callbox.js"));
 
 /// A page of any origin may import it: who may connect is decided where it connects.
-const HEADERS: [(HeaderName, HeaderValue); 5] = [
-    (header::CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8")),
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
     (
         HeaderName::from_static("cross-origin-resource-policy"),
@@ -25,6 +27,6 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
 ];
 
 /// `GET /callbox.js`
-pub(super) async fn module() -> impl IntoResponse {
-    (HEADERS, MODULE)
+pub(super) async fn module(request: HeaderMap) -> Response {
+    MODULE.answer(&request, HEADERS)
 }

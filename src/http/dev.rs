@@ -15,7 +15,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{app::App, error::ApiError, rest};
+use super::{app::App, embedded::Embedded, error::ApiError, rest};
 use crate::{
     auth::{Grants, Wanted},
     clock::Now,
@@ -39,24 +39,24 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
 ];
 
-fn part(content_type: &'static str, text: &'static str) -> Response {
-    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    (HEADERS, [content_type], text).into_response()
-}
+static PAGE: Embedded = Embedded::new("text/html; charset=utf-8", include_str!("page/index.html"));
+static SCRIPT: Embedded =
+    Embedded::new("text/javascript; charset=utf-8", include_str!("page/app.js"));
+static STYLE: Embedded = Embedded::new("text/css; charset=utf-8", include_str!("page/style.css"));
 
 /// `GET /`
-pub(super) async fn page() -> Response {
-    part("text/html; charset=utf-8", include_str!("page/index.html"))
+pub(super) async fn page(request: HeaderMap) -> Response {
+    PAGE.answer(&request, HEADERS)
 }
 
 /// `GET /app.js`
-pub(super) async fn script() -> Response {
-    part("text/javascript; charset=utf-8", include_str!("page/app.js"))
+pub(super) async fn script(request: HeaderMap) -> Response {
+    SCRIPT.answer(&request, HEADERS)
 }
 
 /// `GET /style.css`
-pub(super) async fn style() -> Response {
-    part("text/css; charset=utf-8", include_str!("page/style.css"))
+pub(super) async fn style(request: HeaderMap) -> Response {
+    STYLE.answer(&request, HEADERS)
 }
 
 /// Lets only those pass who asked for a loopback address or `localhost`: a page from elsewhere whose
@@ -94,7 +94,7 @@ pub(super) async fn token(
     State(app): State<Arc<App>>,
     request: Result<Json<TokenRequest>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    let Json(request) = request.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let Json(request) = request?;
     let minter = app.minter.as_ref().ok_or_else(ApiError::no_signing_secret)?;
     let TokenRequest { user_id: user, name } = request;
     let wanted = Wanted { user, name, ttl: TOKEN_TTL, grants: Grants::default() };

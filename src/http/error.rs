@@ -3,6 +3,7 @@
 
 use axum::{
     Json,
+    extract::rejection::{JsonRejection, QueryRejection},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -36,11 +37,13 @@ pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// In how many milliseconds the same may be tried again.
+    retry_after_ms: Option<u64>,
 }
 
 impl ApiError {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), retry_after_ms: None }
     }
 
     /// There is no such page.
@@ -101,6 +104,27 @@ impl ApiError {
     }
 }
 
+/// Parameters that cannot be read, or that the page does not know.
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
+/// A body that cannot be read, or is too long.
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection.status() {
+            status @ StatusCode::PAYLOAD_TOO_LARGE => Self::new(
+                status,
+                ErrorCode::PayloadTooLarge.as_str(),
+                "The body is larger than the server takes (--max-message).",
+            ),
+            _ => Self::invalid(rejection.body_text()),
+        }
+    }
+}
+
 /// A refusal that the fronts and the REST API share.
 impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
@@ -108,21 +132,29 @@ impl From<RequestError> for ApiError {
             ErrorCode::Unauthorized | ErrorCode::TokenExpired => StatusCode::UNAUTHORIZED,
             ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::TooManyConnections | ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            ErrorCode::ServerShutdown => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::ServerShutdown | ErrorCode::IssuerUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::BAD_REQUEST,
         };
-        Self::new(status, error.code.as_str(), error.message)
+        let retry_after_ms = error.retry_after_ms;
+        Self { retry_after_ms, ..Self::new(status, error.code.as_str(), error.message) }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, code, message } = self;
+        let Self { status, code, message, retry_after_ms } = self;
         let body = ApiRefusal { ok: false, error: ApiReason { code, message } };
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        // In whole seconds, and one at least (RFC 9110 §10.2.3).
+        if let Some(ms) = retry_after_ms {
+            let secs = ms.div_ceil(1000).max(1);
+            response.headers_mut().insert(header::RETRY_AFTER, secs.into());
         }
         response
     }

@@ -15,9 +15,12 @@ use crate::{
     https::{Client, Failure, Limits},
 };
 
-/// What fetching them may take, and so how long a token may wait for it. A key has some five hundred
-/// bytes.
+/// What fetching them may take. A key has some five hundred bytes.
 const LIMITS: Limits = Limits { time: Duration::from_secs(5), answer: 64 * 1024 };
+
+/// How long a token may wait for it. A client that connects gives up after five seconds, and is to
+/// hear before why it is not let in.
+const WAIT: Duration = Duration::from_secs(3);
 
 /// Where the keys come from, and where they go.
 #[derive(Debug, Clone)]
@@ -67,6 +70,18 @@ enum State {
     Fetching,
     /// It waits, since this moment.
     Waiting(Instant),
+    /// It could not fetch them, and waits since this moment to try again in so much time.
+    Failed { since: Instant, pause: Duration },
+}
+
+impl State {
+    /// Since when it waits, if it does.
+    fn waits_since(self) -> Option<Instant> {
+        match self {
+            Self::Fetching => None,
+            Self::Waiting(since) | Self::Failed { since, .. } => Some(since),
+        }
+    }
 }
 
 /// The task that fetches them. It ends when this is dropped.
@@ -92,17 +107,28 @@ impl KeySet {
 
     /// A token names a key that is not known. Waits for the keys that are being fetched, or has them
     /// fetched, if that was not done a moment ago.
-    pub async fn refresh(&self) {
+    ///
+    /// # Errors
+    /// After what time they are tried again, if the issuer's keys cannot be had: whether the key is
+    /// one of them is not known.
+    pub async fn refresh(&self) -> Result<(), Duration> {
         let mut state = self.state.subscribe();
         self.state.send_if_modified(|state| {
-            let is_due = matches!(state, State::Waiting(since) if since.elapsed() >= self.apart);
+            let is_due = state.waits_since().is_some_and(|since| since.elapsed() >= self.apart);
             if is_due {
                 *state = State::Fetching;
             }
             is_due
         });
-        // Without an answer in time, the token is judged by the keys that there are.
-        let _ = timeout(LIMITS.time, state.wait_for(|state| *state != State::Fetching)).await;
+        let state = timeout(WAIT, state.wait_for(|state| *state != State::Fetching)).await;
+        match state.map(|state| state.map(|state| *state)) {
+            Ok(Ok(State::Failed { since, pause })) => {
+                Err(pause.min(self.apart).saturating_sub(since.elapsed()))
+            }
+            Ok(_) => Ok(()),
+            // By then there is an answer, or none any more.
+            Err(_) => Err(LIMITS.time - WAIT),
+        }
     }
 }
 
@@ -111,13 +137,13 @@ async fn follow(source: KeySource, pace: Pace, state: watch::Sender<State>) {
     let mut failures = 0;
     let mut known = None;
     loop {
-        let pause = match fetch(&source).await {
+        let (pause, next) = match fetch(&source).await {
             Ok(count) => {
                 failures = 0;
                 if known.replace(count) != Some(count) {
                     tell(count);
                 }
-                pace.every
+                (pace.every, State::Waiting(Instant::now()))
             }
             Err(error) => {
                 let pause =
@@ -134,10 +160,10 @@ async fn follow(source: KeySource, pace: Pace, state: watch::Sender<State>) {
                         "--jwt-jwks-url: no keys, and tokens that need one are refused"
                     ),
                 }
-                pause
+                (pause, State::Failed { since: Instant::now(), pause })
             }
         };
-        state.send_replace(State::Waiting(Instant::now()));
+        state.send_replace(next);
         let _ = timeout(pause, asked.wait_for(|state| *state == State::Fetching)).await;
         state.send_replace(State::Fetching);
     }

@@ -15,6 +15,7 @@
 //! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
 //! | `client` | the client for web pages, as a module to import |
+//! | `embedded` | files that are part of the binary, for those who do not have them yet |
 //! | `dev` | what only `--dev` serves |
 
 mod app;
@@ -23,6 +24,7 @@ mod connections;
 mod counters;
 mod dev;
 mod documents;
+mod embedded;
 mod error;
 mod gate;
 mod hub_task;
@@ -204,10 +206,11 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
         .route("/api/v1/ice-servers", get(rest::ice_servers))
         .route("/api/v1/calls", get(rest::calls))
         .route("/api/v1/calls/{id}", get(rest::call).delete(rest::hang_up))
-        .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
         .route("/api/v1/tokens", post(tokens::mint))
         .route("/api/v1/asyncapi.json", get(documents::asyncapi))
         .route("/api/v1/openapi.json", get(documents::openapi))
+        .route_layer(middleware::from_fn(rest::no_parameters))
+        .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::map_response(no_store))
         .layer(cors);

@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{
+        Path, Query, Request, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{HeaderMap, header},
+    middleware::Next,
+    response::Response,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -58,6 +63,22 @@ pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
+/// None at all.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoParameters {}
+
+/// Lets those pass who ask with no parameters: on a page that takes none, one that was meant as a limit
+/// would be none.
+pub(super) async fn no_parameters(
+    none: Result<Query<NoParameters>, QueryRejection>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let Query(NoParameters {}) = none?;
+    Ok(next.run(request).await)
+}
+
 /// Relay credentials for the bearer of a user's token, not for one call.
 #[utoipa::path(
     get,
@@ -67,6 +88,7 @@ pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     responses(
         (status = 200, description = "For `new RTCPeerConnection({ iceServers })`.", body = RelayAccess),
         (status = 401, description = "The token is missing or not valid.", body = ApiRefusal),
+        (status = 503, description = "The keys of the token's issuer cannot be had at the moment.", body = ApiRefusal),
     ),
 )]
 pub(super) async fn ice_servers(
@@ -120,10 +142,10 @@ pub(super) async fn calls(
 )]
 pub(super) async fn call(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    id: Result<Path<CallId>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<CallRecord>, ApiError> {
-    with_call(&app, &id, &headers, |hub, now, id| hub.call(now, id)).await
+    with_call(&app, id, &headers, |hub, now, id| hub.call(now, id)).await
 }
 
 /// Ends a call, with the reason `kicked`.
@@ -141,29 +163,29 @@ pub(super) async fn call(
 )]
 pub(super) async fn hang_up(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    id: Result<Path<CallId>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<CallRecord>, ApiError> {
-    with_call(&app, &id, &headers, Hub::hang_up).await
+    with_call(&app, id, &headers, Hub::hang_up).await
 }
 
 /// Does something with a call, for a back end.
 async fn with_call(
     app: &App,
-    id: &str,
+    id: Result<Path<CallId>, PathRejection>,
     headers: &HeaderMap,
     act: fn(&mut Hub, Now, CallId) -> Option<CallRecord>,
 ) -> Result<Json<CallRecord>, ApiError> {
     api_key(app, headers)?;
     let not_found = || ApiError::not_found("There is no such call, or it was over long ago.");
-    let id: CallId = id.parse().map_err(|_| not_found())?;
+    let Path(id) = id.map_err(|_| not_found())?;
     let call = app.hub.act(move |hub, now| act(hub, now, id)).await;
     call.ok_or_else(ApiError::stopping)?.map(Json).ok_or_else(not_found)
 }
 
-/// Which sessions are meant.
+/// Which sessions are meant. A parameter that is not known is refused: it may be meant as a limit.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// Those of this user.
@@ -190,7 +212,7 @@ pub(super) struct SessionList {
     params(Which),
     responses(
         (status = 200, description = "The sessions.", body = SessionList),
-        (status = 400, description = "A parameter is no name.", body = ApiRefusal),
+        (status = 400, description = "A parameter is no name, or is not known.", body = ApiRefusal),
         (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
     ),
 )]
@@ -200,8 +222,7 @@ pub(super) async fn sessions(
     headers: HeaderMap,
 ) -> Result<Json<SessionList>, ApiError> {
     api_key(&app, &headers)?;
-    let Query(Which { user_id, device_id }) =
-        which.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let Query(Which { user_id, device_id }) = which?;
     let sessions = app.hub.view(move |hub, _| {
         let asked = |session: &SessionRecord| {
             user_id.as_ref().is_none_or(|user| session.user_id == *user)
@@ -226,7 +247,7 @@ pub(super) async fn sessions(
     ),
     responses(
         (status = 200, description = "How many.", body = Kicked),
-        (status = 400, description = "`userId` is missing, or a parameter is no name.", body = ApiRefusal),
+        (status = 400, description = "`userId` is missing, or a parameter is no name, or is not known.", body = ApiRefusal),
         (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
     ),
 )]
@@ -236,8 +257,7 @@ pub(super) async fn kick(
     headers: HeaderMap,
 ) -> Result<Json<Kicked>, ApiError> {
     api_key(&app, &headers)?;
-    let Query(Which { user_id, device_id }) =
-        which.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let Query(Which { user_id, device_id }) = which?;
     let user = user_id.ok_or_else(|| ApiError::invalid("`userId` is needed.".to_owned()))?;
     let kicked = app.hub.act(move |hub, now| hub.kick(now, &user, device_id.as_ref())).await;
     kicked.map(Json).ok_or_else(ApiError::stopping)

@@ -1,5 +1,7 @@
 //! What both fronts do alike: authenticate, open, forward, deliver.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -55,8 +57,12 @@ impl App {
         if verified == Err(TokenError::UnknownKey)
             && let Some(keys) = &self.key_set
         {
-            keys.refresh().await;
+            let refreshed = keys.refresh().await;
             verified = self.tokens.verify(token, Now::read());
+            if let (Err(TokenError::UnknownKey), Err(again_in)) = (&verified, refreshed) {
+                tracing::debug!("token not judged: its issuer's keys cannot be had");
+                return Err(issuer_unavailable(again_in));
+            }
         }
         verified.map_err(|error| {
             let code = match error {
@@ -175,6 +181,13 @@ impl Drop for Session {
         let left = self.left;
         self.hub.closed(if left { Input::Closed { session } } else { Input::Lost { session } });
     }
+}
+
+/// The refusal of a token that may well be good.
+fn issuer_unavailable(again_in: Duration) -> RequestError {
+    let message = "The keys of the token's issuer cannot be had at the moment: try again later.";
+    let ms = again_in.as_millis().try_into().unwrap_or(u64::MAX);
+    RequestError::new(ErrorCode::IssuerUnavailable, message).retry_after_ms(ms)
 }
 
 /// What a person is told of the reason for a close.

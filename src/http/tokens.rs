@@ -59,6 +59,7 @@ pub(super) struct TokenAnswer {
         (status = 201, description = "The token.", body = TokenAnswer),
         (status = 400, description = "The server would not take such a token.", body = ApiRefusal),
         (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
+        (status = 413, description = "The body is larger than the server takes.", body = ApiRefusal),
         (status = 501, description = "The server has no secret to sign with.", body = ApiRefusal),
     ),
 )]
@@ -68,7 +69,7 @@ pub(super) async fn mint(
     request: Result<Json<TokenRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<TokenAnswer>), ApiError> {
     rest::api_key(&app, &headers)?;
-    let Json(request) = request.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let Json(request) = request?;
     let minter = app.minter.as_ref().ok_or_else(ApiError::no_signing_secret)?;
     let wanted = Wanted {
         user: request.user_id,

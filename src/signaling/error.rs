@@ -13,6 +13,9 @@ words! {
         Unauthorized = "unauthorized",
         /// The token's time is over.
         TokenExpired = "token_expired",
+        /// Whether the token is valid is not known: the keys of its issuer cannot be had at the
+        /// moment. `retryAfterMs` says when they are tried again.
+        IssuerUnavailable = "issuer_unavailable",
         /// The token is another user's than the session.
         WrongUser = "wrong_user",
         /// A frame has not the form that the protocol asks for.

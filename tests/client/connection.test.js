@@ -228,6 +228,28 @@ describe('a token', () => {
   });
 });
 
+it('a token that the server cannot judge at the moment is tried again, a text as well', async () => {
+  const { box, socket } = await connected();
+  socket.end(1001, 'server_shutdown: The server stops.');
+  nextAttempt();
+  for (const longest of [800, 1_600]) {
+    (await connection()).end(4503, 'issuer_unavailable: The keys of the issuer cannot be had.');
+    assert.equal(box.state, 'reconnecting');
+    mock.timers.tick(longest / 2 - 1);
+    assert.equal(await connection(), undefined, 'not at once');
+    mock.timers.tick(longest / 2 + 1);
+  }
+  const next = await welcomed({ resumed: true });
+  assert.deepEqual([next.last('session:hello').data.token, box.state], ['a token', 'connected']);
+  box.close();
+});
+
+it('a first connection fails though its token may be good', async () => {
+  const asked = connect('https://callbox.example', { token: 'a token' });
+  (await connection()).end(4503, 'issuer_unavailable: The keys of the issuer cannot be had.');
+  await assert.rejects(asked, { code: 'issuer_unavailable' });
+});
+
 for (const [code, word] of [[4409, 'replaced'], [4410, 'kicked'], [4403, 'origin_not_allowed']]) {
   it(`a connection that is closed with ${word} does not come back`, async () => {
     const { box, socket } = await connected();

@@ -99,7 +99,7 @@ impl Issuer {
     /// What the app does with a token.
     async fn verify(&self, token: &str) -> Result<(), TokenError> {
         if self.verifier.verify(token, Now::read()) == Err(TokenError::UnknownKey) {
-            self.set.refresh().await;
+            let _ = self.set.refresh().await;
         }
         self.verifier.verify(token, Now::read()).map(drop)
     }
@@ -147,6 +147,7 @@ async fn new_keys_come_in_and_removed_ones_go_out() {
     issuer.publish(&[&new]);
     assert_eq!(issuer.verify(&Key::new("other").token()).await, Err(TokenError::UnknownKey));
     assert_eq!(issuer.verify(&old.token()).await, Err(TokenError::UnknownKey));
+    assert_eq!(issuer.set.refresh().await, Ok(()), "the issuer has said so");
     assert_eq!(issuer.verify(&new.token()).await, Ok(()));
 }
 
@@ -198,13 +199,15 @@ async fn a_broken_document_leaves_the_keys_that_there_were() {
         let asked = issuer.asked();
         assert_eq!(issuer.verify(&Key::new("b").token()).await, Err(TokenError::UnknownKey));
         assert!(issuer.asked() > asked);
+        assert!(issuer.set.refresh().await.is_err(), "{broken:.20}");
         assert_eq!(issuer.verify(&key.token()).await, Ok(()), "{broken:.20}");
     }
     // One that says that there is none is not broken.
     issuer.publish(&[]);
     while issuer.verify(&key.token()).await.is_ok() {
-        issuer.set.refresh().await;
+        let _ = issuer.set.refresh().await;
     }
+    assert_eq!(issuer.set.refresh().await, Ok(()));
     assert_eq!(issuer.keys.replace(b"{\"keys\":[]}"), Ok(0));
 }
 
@@ -214,8 +217,37 @@ async fn an_issuer_that_is_down_is_asked_again() {
     let issuer = Issuer::start(None, PACE).await;
     issuer.was_asked(3).await;
     assert_eq!(issuer.verify(&key.token()).await, Err(TokenError::UnknownKey));
+    assert!(issuer.set.refresh().await.is_err());
     issuer.publish(&[&key]);
     while issuer.verifier.verify(&key.token(), Now::read()).is_err() {
         issuer.set.state.subscribe().changed().await.unwrap();
     }
+    issuer.set.state.subscribe().wait_for(|state| *state != State::Fetching).await.unwrap();
+    assert_eq!(issuer.set.refresh().await, Ok(()));
+}
+
+/// What has failed a moment ago is not tried again for a token, which hears when it is.
+#[tokio::test]
+async fn while_the_issuer_is_down_tokens_hear_when_it_is_asked_again() {
+    let retry = Duration::from_secs(300);
+    let issuer = Issuer::start(None, Pace { retry, longest_retry: retry, ..super::PACE }).await;
+    issuer.was_asked(1).await;
+    for _ in 0..3 {
+        let again_in = issuer.set.refresh().await.unwrap_err();
+        // A token that comes then has it asked, however long it would wait by itself.
+        assert!(again_in <= super::PACE.apart && !again_in.is_zero(), "{again_in:?}");
+    }
+    assert_eq!(issuer.asked(), 1);
+}
+
+/// A client that connects gives up after five seconds.
+#[tokio::test(start_paused = true)]
+async fn a_token_does_not_wait_for_long_for_an_issuer_that_says_nothing() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks", silent.local_addr().unwrap()).parse().unwrap();
+    let client = Client::new(Roots::public());
+    let set = KeySet::start(KeySource { url, keys: PublishedKeys::default(), client });
+    let asked = Instant::now();
+    assert_eq!(set.refresh().await, Err(LIMITS.time - WAIT));
+    assert_eq!(asked.elapsed().as_secs(), WAIT.as_secs());
 }

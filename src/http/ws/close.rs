@@ -28,6 +28,9 @@ const TOO_MANY: u16 = 4429;
 /// The client does not read what it is sent.
 const TOO_SLOW: u16 = 4430;
 
+/// Whether the token is a wrong one is not known yet.
+const ISSUER_UNAVAILABLE: u16 = 4503;
+
 /// The longest reason that fits into a close frame (RFC 6455 §5.5).
 const MAX_REASON: usize = 123;
 
@@ -53,6 +56,7 @@ pub(super) fn by_hub(reason: CloseReason) -> CloseFrame {
 pub(super) fn refused(error: &RequestError) -> CloseFrame {
     let code = match error.code {
         ErrorCode::Unauthorized | ErrorCode::TokenExpired => UNAUTHORIZED,
+        ErrorCode::IssuerUnavailable => ISSUER_UNAVAILABLE,
         _ => BAD_FRAME,
     };
     frame(code, error.code.as_str(), &error.message)
@@ -108,6 +112,7 @@ pub(crate) fn all() -> Vec<(u16, String)> {
     let first = [
         ErrorCode::Unauthorized,
         ErrorCode::TokenExpired,
+        ErrorCode::IssuerUnavailable,
         ErrorCode::InvalidFrame,
         ErrorCode::InvalidPayload,
     ];
@@ -142,6 +147,14 @@ mod tests {
         assert!(frame.reason.len() <= MAX_REASON);
         assert!(frame.reason.starts_with("unauthorized: üüü"));
         assert_eq!(u16::from(frame.code), 4401);
+    }
+
+    /// Clients take 4401 as the end of a token that they cannot renew.
+    #[test]
+    fn a_token_that_is_not_judged_is_not_a_wrong_one() {
+        let frame = refused(&RequestError::new(ErrorCode::IssuerUnavailable, "Later."));
+        assert_eq!(u16::from(frame.code), 4503);
+        assert_eq!(&*frame.reason, "issuer_unavailable: Later.");
     }
 
     #[test]
