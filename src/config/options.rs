@@ -621,8 +621,8 @@ pub struct SignalingOptions {
     /// How long before its token expires a session is told so (`auth:expiring`); 0s turns it off.
     ///
     /// In this time its client can bring a new one (`auth:refresh`) and stay connected. Raise it
-    /// where getting a token takes long. Keep it well below the life of your tokens: a client whose
-    /// token lives shorter is told at once.
+    /// where getting a token takes long. Whose token lives less than twice as long is told after half
+    /// of its time.
     #[arg(long, env = "CALLBOX_TOKEN_WARNING", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().token_warning))]
     pub token_warning: Period,

@@ -70,7 +70,7 @@ impl Hub {
             grants: identity.grants,
             device: device.clone(),
             expires: identity.expires,
-            warned: false,
+            warn_at: self.warn_at(now, identity.expires),
             token_check: now.instant,
             events: EventLimit::default(),
             away_until: None,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -27,8 +27,8 @@ pub(super) struct Session {
     pub device: DeviceId,
     /// When its token expires, in seconds since 1970.
     pub expires: u64,
-    /// It has been told that this is near.
-    pub warned: bool,
+    /// When it is told that this is near, counted from 1970; none once it has been.
+    pub warn_at: Option<Duration>,
     /// When its token is to be looked at.
     pub token_check: Instant,
     pub events: EventLimit,

@@ -17,11 +17,23 @@ use crate::{
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 impl Hub {
+    /// When whoever brings a token now is told that it expires soon. Half of the time that it has left
+    /// is for other things, so that clients whose tokens live shorter than the warning is long do not
+    /// bring one after the other.
+    pub(super) fn warn_at(&self, now: Now, expires: u64) -> Option<Duration> {
+        let expires = Duration::from_secs(expires);
+        let warning = self.config.token_warning.min(expires.saturating_sub(now.unix) / 2);
+        (!self.config.token_warning.is_zero()).then(|| expires.saturating_sub(warning))
+    }
+
     /// A session has this token from now on.
     pub(super) fn replace_token(&mut self, now: Now, id: SessionId, identity: Identity) {
+        let warn_at = self.warn_at(now, identity.expires);
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        // Who brings the same one again has been told.
-        session.warned &= session.expires == identity.expires;
+        // Who brings the same one again is told as if it had not.
+        if session.expires != identity.expires {
+            session.warn_at = warn_at;
+        }
         session.expires = identity.expires;
         session.name = identity.name;
         session.grants = identity.grants;
@@ -35,21 +47,16 @@ impl Hub {
     /// Looks at a session's token: closes the session if its time is over, says so if that is near,
     /// and looks again at the next such moment.
     pub(super) fn check_token(&mut self, now: Now, id: SessionId) {
-        let warning = self.config.token_warning;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if expired(now, session.expires) {
             return self.close(now, id, CloseReason::TokenExpired);
         }
         let expires = Duration::from_secs(session.expires);
-        let warn_at = expires.saturating_sub(warning);
-        if !warning.is_zero() && !session.warned && now.unix >= warn_at {
-            session.warned = true;
+        if session.warn_at.is_some_and(|at| now.unix >= at) {
+            session.warn_at = None;
             self.outbox.send(id, &AuthExpiringEvent { expires_at: Timestamp(expires) });
         }
-        let next = match warning.is_zero() || session.warned {
-            true => expires.saturating_add(TOKEN_LEEWAY),
-            false => warn_at,
-        };
+        let next = session.warn_at.unwrap_or(expires.saturating_add(TOKEN_LEEWAY));
         // The clock may have been set back since: then this is not the last look.
         session.token_check = now.instant + next.saturating_sub(now.unix).min(LONGEST_WAIT);
         self.timers.set(session.token_check, Timer::Token(id));

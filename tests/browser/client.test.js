@@ -255,7 +255,7 @@ for (const [first, second] of [['video', 'video'], ['video', 'audio'], ['audio',
 }
 
 it('a token that is about to expire is renewed in the session', async () => {
-  const soon = server.mint({ sub: 'alice', exp: Math.floor(Date.now() / 1000) + 30 });
+  const soon = server.mint({ sub: 'alice', exp: Math.floor(Date.now() / 1000) + 8 });
   const alice = await open('alice', { token: `${soon} ${await server.token('alice')}` });
   await until('a fresh one was asked for', () => alice.evaluate(() => window.tokens.length === 2));
   assert.deepEqual(await alice.evaluate(() => window.tokens), [false, true]);

@@ -24,11 +24,11 @@ impl World {
 fn a_token_that_is_about_to_expire_is_told_of_once() {
     let mut world = World::new(|_| {});
     let start = world.now.unix_secs();
-    let alice = world.open_until("alice", "laptop", start + 100);
-    world.pass(40 * SECOND - ms(1));
+    let alice = world.open_until("alice", "laptop", start + 200);
+    world.pass(140 * SECOND - ms(1));
     assert_eq!(world.names(alice), [""; 0]);
     world.pass(ms(1));
-    let expiring = ("auth:expiring".to_owned(), json!({ "expiresAt": "2023-11-14T22:15:00.000Z" }));
+    let expiring = ("auth:expiring".to_owned(), json!({ "expiresAt": "2023-11-14T22:16:40.000Z" }));
     assert_eq!(world.heard(alice), [expiring]);
     world.pass(65 * SECOND - ms(1));
     assert_eq!((world.names(alice).len(), world.closed.len()), (0, 0));
@@ -38,12 +38,15 @@ fn a_token_that_is_about_to_expire_is_told_of_once() {
 }
 
 #[test]
-fn a_token_that_lives_shorter_than_the_warning_is_told_of_at_once() {
+fn a_token_that_lives_shortly_is_told_of_at_half_its_time() {
     let mut world = World::new(|_| {});
     let start = world.now.unix_secs();
     let alice = world.open_until("alice", "laptop", start + 60);
+    world.pass(30 * SECOND - ms(1));
+    assert_eq!(world.names(alice), [""; 0]);
+    world.pass(ms(1));
     assert_eq!(world.names(alice), ["auth:expiring"]);
-    world.pass(64 * SECOND);
+    world.pass(34 * SECOND);
     assert_eq!(world.names(alice), [""; 0]);
 }
 
@@ -75,8 +78,10 @@ fn a_fresh_token_takes_the_place_of_the_old_one() {
     assert_eq!(world.refresh(alice, Ok(identity("alice", start + 300)))["ok"], true);
     assert_eq!(world.names(alice), [""; 0]);
     assert_eq!(world.refresh(alice, Ok(identity("alice", start + 260)))["ok"], true);
+    assert_eq!(world.names(alice), [""; 0]);
+    world.pass(10 * SECOND);
     assert_eq!(world.names(alice), ["auth:expiring"]);
-    world.pass(25 * SECOND);
+    world.pass(15 * SECOND);
     assert_eq!(world.closed[&alice], CloseReason::TokenExpired);
     world.assert_nothing_is_left();
 }
@@ -136,12 +141,12 @@ fn refreshing_is_an_event_like_any_other() {
 fn who_is_away_hears_it_on_coming_back() {
     let mut world = World::new(|_| {});
     let start = world.now.unix_secs();
-    let alice = world.open_until("alice", "laptop", start + 80);
+    let alice = world.open_until("alice", "laptop", start + 50);
     world.input(Input::Lost { session: alice });
     world.pass(25 * SECOND);
     world.forget();
     let resume = Resume::From { session: alice, seq: 0 };
-    world.connect("alice", "laptop", start + 80, resume);
+    world.connect("alice", "laptop", start + 50, resume);
     assert_eq!(world.names(alice), ["auth:expiring"], "once");
     let (seq, resume) = (1, |seq| Resume::From { session: alice, seq });
     world.connect("alice", "laptop", start + 200, resume(seq));

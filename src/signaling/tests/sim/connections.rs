@@ -43,7 +43,7 @@ impl Sim {
         }
         self.sessions.insert(session, seat);
         let grants = self.any_grants();
-        self.tokens.insert(session, Held::new(expires, grants.clone()));
+        self.tokens.insert(session, Held::new(self.now.unix, expires, grants.clone()));
         if resume != Resume::Never {
             self.readers.insert(session, Reader::default());
         }

@@ -16,14 +16,16 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     pub expires: u64,
+    /// Since when, counted from 1970.
+    pub since: Duration,
     /// The session was told that this is near.
     pub told: bool,
     pub grants: Grants,
 }
 
 impl Held {
-    pub(super) fn new(expires: u64, grants: Grants) -> Self {
-        Self { expires, told: false, grants }
+    pub(super) fn new(since: Duration, expires: u64, grants: Grants) -> Self {
+        Self { expires, since, told: false, grants }
     }
 }
 
@@ -60,7 +62,8 @@ impl Sim {
         };
         let grants = self.any_grants();
         let data = json!({ "expires": expires, "user": user, "valid": proof.is_ok() });
-        self.brought.insert(RequestId(self.number), Held::new(expires, grants.clone()));
+        self.brought
+            .insert(RequestId(self.number), Held::new(self.now.unix, expires, grants.clone()));
         let proof = proof.map(|()| Identity { user, name: None, expires, grants });
         let id = RequestId(self.number);
         self.asked.insert(id, ("auth:refresh".to_owned(), session, data.clone()));
@@ -70,7 +73,9 @@ impl Sim {
     /// A session has this token from now on.
     pub(super) fn hold(&mut self, session: SessionId, mut held: Held) {
         let before = &self.tokens[&session];
-        held.told = before.told && before.expires == held.expires;
+        if before.expires == held.expires {
+            (held.told, held.since) = (before.told, before.since);
+        }
         if let Some(view) = self.views.get_mut(&session) {
             view.retain(|user, _| held.grants.may_see(user));
         }
@@ -87,12 +92,13 @@ impl Sim {
     /// is over soon, but nobody of another.
     pub(super) fn check_tokens(&self) {
         let warning = self.hub.config.token_warning;
-        for (session, Held { expires, told, .. }) in &self.tokens {
+        for (session, Held { expires, since, told, .. }) in &self.tokens {
             let expires = Duration::from_secs(*expires);
             let is_over = self.now.unix >= expires.saturating_add(ms(5000));
             assert!(!is_over, "a session outlived its token");
             if self.is_here(*session) {
-                let is_near = !warning.is_zero() && self.now.unix >= expires - warning;
+                let ahead = warning.min(expires.saturating_sub(*since) / 2);
+                let is_near = !warning.is_zero() && self.now.unix >= expires - ahead;
                 assert_eq!(*told, is_near, "{session} was told at another time");
             }
         }
