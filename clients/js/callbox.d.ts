@@ -33,7 +33,7 @@ export interface ConnectOptions {
   token: Token;
   /** Without one a tab has a name of its own, and keeps it when its page is loaded again. */
   deviceId?: string;
-  /** For each call's RTCPeerConnection, such as `{ iceTransportPolicy: 'relay' }`. */
+  /** For each RTCPeerConnection, such as `{ iceTransportPolicy: 'relay' }`. Its `iceServers` are used in place of the server's. */
   rtcConfig?: RTCConfiguration;
 }
 
@@ -248,7 +248,6 @@ export interface RoomEvents {
   left: (member: RoomMember, reason: EndReason) => void;
   /** What one of the others sent with `send`. */
   message: (data: unknown, member: RoomMember) => void;
-  localstream: CallEvents['localstream'];
   /** For this side; the room may go on. */
   ended: (end: Omit<CallEnd, 'duration'>) => void;
 }

@@ -106,6 +106,11 @@ class Connection extends Emitter {
   /** What is not answered yet, by id and in the order in which it was asked. */
   #requests = new Map();
   #nextId = 1;
+  /** The server has no time for requests now. */
+  #pauseTimer = 0;
+  /** Events that wait for answers, and what they wait for. */
+  #held = [];
+  #holding = null;
   /** The session, the number of the last event that came, and of the last that was acknowledged. */
   #session = null;
   #seq = 0;
@@ -138,22 +143,23 @@ class Connection extends Emitter {
    */
   request(event, data = {}, { patient = false, late = null } = {}) {
     if (this.state === 'closed') return Promise.reject(failure('closed', 'The connection to the server is closed.'));
-    return new Promise((resolve, reject) => {
-      const id = this.#nextId++;
+    const id = this.#nextId++;
+    const request = { id, patient, sent: false, wasSent: false, givenUp: false, timer: 0 };
+    request.answer = new Promise((resolve, reject) => {
+      Object.assign(request, { resolve, reject });
       // What is no JSON throws here, and not when its turn comes.
-      const text = JSON.stringify({ event, id, data: { ...data, msgId: randomName() } });
-      const request = { id, text, patient, sent: false, wasSent: false, givenUp: false, resolve, reject, timer: 0 };
-      if (!patient) {
-        request.timer = setTimeout(() => {
-          reject(failure('connection_lost', 'The server did not answer.'));
-          request.givenUp = true;
-          request.resolve = late;
-          if (!late || !request.wasSent) this.#requests.delete(id);
-        }, ANSWER_WITHIN_MS);
-      }
+      request.text = JSON.stringify({ event, id, data: { ...data, msgId: randomName() } });
+      if (!patient) request.timer = setTimeout(() => this.#giveUp(request, late), ANSWER_WITHIN_MS);
       this.#requests.set(id, request);
       this.#flush();
     });
+    return request.answer;
+  }
+
+  #giveUp(request, late) {
+    request.reject(failure('connection_lost', 'The server did not answer.'));
+    Object.assign(request, { givenUp: true, resolve: late });
+    if (!late || !request.wasSent) this.#requests.delete(request.id);
   }
 
   /** The network is back: no more waiting. */
@@ -199,7 +205,7 @@ class Connection extends Emitter {
 
   /** Sends what has not been sent on this connection yet, in order. */
   #flush() {
-    if (this.state !== 'connected') return;
+    if (this.state !== 'connected' || this.#pauseTimer) return;
     for (const request of this.#requests.values()) {
       if (request.sent) continue;
       request.sent = request.wasSent = true;
@@ -214,7 +220,7 @@ class Connection extends Emitter {
     else if (re !== undefined) this.#answer(this.#requests.get(re), data);
     if (event === 'server:draining') this.#drainedMs = data.reconnectAfterMs;
     if (event === 'auth:expiring') this.#refresh();
-    if (event) this.emit('event', event, data);
+    if (event) this.#tell(event, data);
     clearTimeout(this.#silenceTimer);
     this.#silenceTimer = 0;
     if ([...this.#requests.values()].some(({ sent }) => sent)) this.#expectSomething();
@@ -232,7 +238,27 @@ class Connection extends Emitter {
     this.#to('connected');
     this.#opening?.resolve();
     this.#opening = null;
+    this.#hold();
     this.#flush();
+  }
+
+  #tell(event, data) {
+    if (this.#holding && event !== 'session:welcome') this.#held.push([event, data]);
+    else this.emit('event', event, data);
+  }
+
+  /**
+   * The answer to a request comes before what it sets off. Where it was lost it comes again, but after
+   * what was missed: that waits for it, and for whoever has asked.
+   */
+  #hold() {
+    const asked = [...this.#requests.values()].filter(({ patient, wasSent, givenUp }) => !patient && wasSent && !givenUp);
+    const holding = (this.#holding = Promise.allSettled(asked.map(({ answer }) => answer)));
+    holding.then(() => {
+      if (this.#holding !== holding) return;
+      this.#holding = null;
+      for (const [event, data] of this.#held.splice(0)) this.emit('event', event, data);
+    });
   }
 
   #answer(request, data) {
@@ -240,7 +266,10 @@ class Connection extends Emitter {
     if (!request) return;
     if (request.patient && data.error?.code === 'rate_limited') {
       request.sent = false;
-      setTimeout(() => this.#flush(), data.error.retryAfterMs ?? ACKNOWLEDGE_AFTER_MS);
+      this.#pauseTimer ||= setTimeout(() => {
+        this.#pauseTimer = 0;
+        this.#flush();
+      }, data.error.retryAfterMs ?? ACKNOWLEDGE_AFTER_MS);
       return;
     }
     this.#requests.delete(request.id);
@@ -252,7 +281,8 @@ class Connection extends Emitter {
   /** The server does not say which one it was. The longest of those it did not answer is one that it would not take. */
   #refuseLongest(error) {
     const sent = [...this.#requests.values()].filter(({ sent }) => sent);
-    const longest = sent.sort((one, other) => other.text.length - one.text.length)[0];
+    const bytes = ({ text }) => new TextEncoder().encode(text).length;
+    const longest = sent.sort((one, other) => bytes(other) - bytes(one))[0];
     if (longest) this.#answer(longest, { ok: false, error });
   }
 
@@ -309,7 +339,8 @@ class Connection extends Emitter {
     this.#socket = null;
     clearTimeout(this.#silenceTimer);
     clearTimeout(this.#acknowledgeTimer);
-    this.#silenceTimer = this.#acknowledgeTimer = 0;
+    clearTimeout(this.#pauseTimer);
+    this.#silenceTimer = this.#acknowledgeTimer = this.#pauseTimer = 0;
     // Whether these were heard is not known: they are made again.
     for (const request of this.#requests.values()) request.sent = false;
   }
@@ -508,7 +539,9 @@ class Sender extends Emitter {
 const LATE_CANDIDATES_MS = 8_000;
 /** A path that is interrupted often comes back by itself. */
 const INTERRUPTED_FOR_MS = 3_000;
-const REPAIRED_WITHIN_MS = 15_000;
+const REPAIRED_WITHIN_MS = 35_000;
+/** Without any candidate a browser looks for a first path for ever. */
+const FOUND_WITHIN_MS = 45_000;
 /** Without the server no new path can be agreed on, so the wait for it is longer. */
 const SERVER_AWAY_MS = 45_000;
 
@@ -533,16 +566,21 @@ class Peer extends Emitter {
   #queue = Promise.resolve();
   #senders = new Map();
   #wasConnected = false;
+  #wasLost = false;
   #restarting = null;
   #restartTimer = 0;
   #patience = 0;
+  /** The application has servers of its own. */
+  #ownServers;
 
-  constructor(config, polite, signaling) {
+  constructor(iceServers, config, polite, signaling) {
     super();
     this.#polite = polite;
     this.#signaling = signaling;
-    const pc = new RTCPeerConnection(config);
+    this.#ownServers = Boolean(config.iceServers);
+    const pc = new RTCPeerConnection({ iceServers, ...config });
     this.#pc = pc;
+    this.#hope('ice_failed', FOUND_WITHIN_MS);
     pc.onicecandidate = ({ candidate }) => candidate && signaling.tell('ice:candidate', { candidate });
     pc.ontrack = ({ track, streams }) => this.emit('stream', streams[0] ?? new MediaStream([track]));
     // The first offer is the caller's, and made when the call is accepted.
@@ -596,7 +634,7 @@ class Peer extends Emitter {
 
   /** What is gathered from now on uses these. */
   setServers(iceServers) {
-    this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
+    if (!this.#ownServers) this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
   }
 
   /** Looks for another path, with fresh credentials for the relay. */
@@ -613,7 +651,11 @@ class Peer extends Emitter {
 
   /** The server is back, and a new path can be agreed on: the clock starts anew. */
   serverIsBack() {
-    if (this.#patience) this.#hope();
+    if (!this.#patience) return;
+    clearTimeout(this.#patience);
+    this.#patience = 0;
+    if (this.#wasConnected) this.#hope();
+    else this.#hope('ice_failed', FOUND_WITHIN_MS);
   }
 
   #pathIs(state) {
@@ -622,25 +664,36 @@ class Peer extends Emitter {
       clearTimeout(this.#patience);
       this.#patience = 0;
       this.#wasConnected = true;
+      this.#wasLost = false;
       this.emit('path', 'connected');
+    } else if (this.#wasLost) {
+      // It may come back, but nobody counts on it.
     } else if (state === 'disconnected') {
       this.emit('path', 'interrupted');
       this.#restartTimer = setTimeout(() => this.restart(), INTERRUPTED_FOR_MS);
+      // One side may never hear that it failed.
+      this.#hope();
     } else if (state === 'failed' && this.#wasConnected) {
       this.emit('path', 'interrupted');
       this.restart();
-      if (!this.#patience) this.#hope();
+      this.#hope();
     } else if (state === 'failed') {
-      this.#restartTimer = setTimeout(() => this.emit('path', 'lost', 'ice_failed'), LATE_CANDIDATES_MS);
+      this.#restartTimer = setTimeout(() => this.#isLost('ice_failed'), LATE_CANDIDATES_MS);
     }
   }
 
-  #hope(since = Date.now()) {
-    clearTimeout(this.#patience);
-    this.#patience = setTimeout(() => {
-      if (this.#signaling.isAway() && Date.now() - since < SERVER_AWAY_MS) this.#hope(since);
-      else this.emit('path', 'lost', 'connection_lost');
-    }, REPAIRED_WITHIN_MS);
+  /** Waits for a path, unless it waits already. */
+  #hope(reason = 'connection_lost', ms = REPAIRED_WITHIN_MS, since = Date.now()) {
+    this.#patience ||= setTimeout(() => {
+      this.#patience = 0;
+      if (this.#signaling.isAway() && Date.now() - since < SERVER_AWAY_MS) this.#hope(reason, ms, since);
+      else this.#isLost(reason);
+    }, ms);
+  }
+
+  #isLost(reason) {
+    this.#wasLost = true;
+    this.emit('path', 'lost', reason);
   }
 
   // -- Descriptions and candidates, one step after the other --
@@ -804,6 +857,7 @@ class Call extends Sender {
         this.#serverState(answer.state);
       }
     } catch (error) {
+      if (this.id) this.#tell('call:end');
       this.#finish({ reason: 'error', error });
       throw error;
     } finally {
@@ -826,7 +880,7 @@ class Call extends Sender {
       // Another device was faster, or the caller hung up; "ended" has told it.
       if (this.over) return;
       // The caller must not ring on for nothing, or be left in a call with nobody.
-      if (error.code?.startsWith('media_')) this.#tell('call:reject', { reason: 'rejected' });
+      if (!(error instanceof CallboxError) || error.code.startsWith('media_')) this.#tell('call:reject', { reason: 'rejected' });
       if (error.code === 'connection_lost') this.#tell('call:end', { reason: 'connection_lost' });
       this.#finish({ reason: 'error', error });
       throw error;
@@ -1035,8 +1089,8 @@ class Call extends Sender {
   // -- Its peer --
 
   #connect() {
-    const config = { iceServers: this.#iceServers, ...this.#box.rtcConfig, ...this.#options.rtcConfig };
-    const peer = new Peer(config, this.#isCallee, {
+    const config = { ...this.#box.rtcConfig, ...this.#options.rtcConfig };
+    const peer = new Peer(this.#iceServers, config, this.#isCallee, {
       tell: (event, data) => this.#tell(event, data),
       freshServers: () => this.#freshServers(),
       isAway: () => this.#box.state !== 'connected',
@@ -1251,8 +1305,10 @@ class Room extends Sender {
   #options;
   #iceServers = [];
   #members = new Map();
-  /** What the server said since we asked to be let in, which comes after its answer. */
-  #early = null;
+  /** Whether we have asked to be let in. */
+  #asked = false;
+  /** What the server said before it let us in, which comes after its answer. */
+  #early = [];
   #hasMedia = false;
   #fresh = null;
   #statsTimer = 0;
@@ -1280,8 +1336,8 @@ class Room extends Sender {
       await this.open(this.#options);
       if (!this.over) await this.#enter();
     } catch (error) {
-      // It may have been heard all the same.
-      if (error.code === 'connection_lost') this.#ask('room:leave', { reason: 'connection_lost' });
+      // It may have been heard all the same, or there was something wrong afterwards.
+      if (this.participantId || error.code === 'connection_lost') this.#ask('room:leave', { reason: 'connection_lost' });
       this.#finish({ reason: 'error', error });
       throw error;
     }
@@ -1290,7 +1346,7 @@ class Room extends Sender {
   leave() {
     if (this.over) return;
     // Also if its answer to the join is on its way: what is asked is done in order.
-    if (this.participantId || this.#early) this.#ask('room:leave');
+    if (this.#asked) this.#ask('room:leave');
     this.#finish({ reason: 'hangup', endedBy: this.#box.userId });
   }
 
@@ -1312,8 +1368,7 @@ class Room extends Sender {
       case 'room:left': return this.#goes(member, data.reason);
       case 'room:sync': return this.#sync(data);
       case 'ice:servers': return this.setServers(data.iceServers);
-      // The next server lets us in again, and until then media may go on.
-      case 'call:ended': return void (data.reason !== 'server_shutdown' && this.#finish(data));
+      case 'call:ended': return this.#isOver(data);
       case 'call:message': return void this.emit('message', data.data, member);
       default: member?.handle(event, data);
     }
@@ -1322,6 +1377,8 @@ class Room extends Sender {
   /** There is a session again. If it is another one, the server may have forgotten us. */
   async welcomed(resumed) {
     for (const peer of this.peers) peer.serverIsBack();
+    // What the session before was told of is told anew.
+    if (!resumed) this.#early?.splice(0);
     if (resumed || !this.participantId || this.#early) return;
     try {
       await this.#enter();
@@ -1345,13 +1402,14 @@ class Room extends Sender {
     const again = this.participantId !== null;
     const { metadata } = this.#options;
     const ask = () => this.#box.request('room:join', { roomId: this.id, callType: this.type, metadata }, { patient: again });
-    this.#early = [];
+    this.#asked = true;
+    this.#early ??= [];
     let room = await ask();
     if (!again && !this.over && this.#early.some(([event]) => event === 'room:sync')) {
       // That is who we were before this page was loaded, with peer connections that are gone.
       await this.#ask('room:leave', { reason: 'connection_lost' });
       if (this.over) return;
-      this.#early = [];
+      this.#early.splice(0);
       room = await ask();
     }
     if (this.over) return;
@@ -1376,11 +1434,11 @@ class Room extends Sender {
 
   /** Whoever comes later offers, and gives way when two offers cross. */
   #comes(participant, weAreLater) {
-    // Left by whoever heard of the one before.
-    if (this.over) return;
     const to = participant.participantId;
-    const config = { iceServers: this.#iceServers, ...this.#box.rtcConfig, ...this.#options.rtcConfig };
-    const peer = new Peer(config, weAreLater, {
+    // Left by whoever heard of the one before; or told of twice, before we came and in the answer.
+    if (this.over || this.#members.has(to)) return;
+    const config = { ...this.#box.rtcConfig, ...this.#options.rtcConfig };
+    const peer = new Peer(this.#iceServers, config, weAreLater, {
       tell: (event, data) => this.#ask(event, { to, ...data }),
       freshServers: () => this.#freshServers(),
       isAway: () => this.#box.state !== 'connected',
@@ -1409,7 +1467,7 @@ class Room extends Sender {
     for (const member of this.members) if (!there.has(member.id)) this.#goes(member, 'connection_lost');
     for (const participant of participants) {
       const id = participant.participantId;
-      if (!this.#members.has(id)) this.#comes(participant, false);
+      this.#comes(participant, false);
       this.#members.get(id)?.synced(participant, relayed.find(({ fromParticipant }) => fromParticipant === id));
     }
   }
@@ -1422,11 +1480,21 @@ class Room extends Sender {
     member.to('connected');
   }
 
+  #isOver(end) {
+    // That may be said of an earlier stay. After a restart the next server lets us in again, and until
+    // then media may go on.
+    if (end.callId === this.callId && end.reason !== 'server_shutdown') this.#finish(end);
+  }
+
   #finish({ reason, endedBy = null, error }) {
     if (this.over) return;
     this.over = true;
     clearInterval(this.#statsTimer);
-    for (const peer of this.peers) peer.close();
+    for (const member of this.members) {
+      member.peer.close();
+      member.to('left');
+    }
+    this.#members.clear();
     this.release();
     this.#box.forgetRoom(this);
     this.emit('ended', { reason, endedBy, ...(error && { error }) });
@@ -1542,6 +1610,7 @@ class Box extends Emitter {
 
   /** Comes into a room; gives it with all who are there. */
   async join(roomId, options = {}) {
+    if (this.state === 'closed') throw failure('closed', 'The connection to the server is closed.');
     if (this.#rooms.has(roomId)) throw failure('invalid_state', 'This box is in that room already, or about to be.');
     const room = new Room(this, roomId, typeOf(options), options);
     this.#rooms.set(roomId, room);
@@ -1600,9 +1669,13 @@ class Box extends Emitter {
     else if (event === 'call:incoming') this.#incoming(data);
     else if (call) call.handle(event, data);
     // A page that was loaded anew comes back to a call that it cannot go on with.
-    else if (event === 'call:sync') this.request('call:end', { callId: data.callId, reason: 'connection_lost' }).catch(() => {});
-    else if (event === 'room:sync') this.request('room:leave', { roomId: data.roomId, reason: 'connection_lost' }).catch(() => {});
+    else if (event === 'call:sync') this.#leaveBehind('call:end', { callId: data.callId });
+    else if (event === 'room:sync') this.#leaveBehind('room:leave', { roomId: data.roomId });
     this.emit(event, data);
+  }
+
+  #leaveBehind(event, data) {
+    this.request(event, { ...data, reason: 'connection_lost' }, { patient: true }).catch(() => {});
   }
 
   #welcome({ userId, sessionId, resumed, iceServers }) {

@@ -189,7 +189,8 @@ describe('in a call', () => {
 
 it('a page that comes back with a new session hears what was decided meanwhile', async () => {
   const way = await wire(new URL(server.http));
-  const tokens = Array(4).fill(await server.token('alice')).join(' ');
+  // Each attempt takes one.
+  const tokens = Array(20).fill(await server.token('alice')).join(' ');
   const [alice, bob] = [await open('alice', { server: way.http, token: tokens }), await open('bob')];
   const id = await connect(alice, bob);
   await neverResume(alice);

@@ -354,6 +354,89 @@ describe('a call whose answer is lost', () => {
   });
 });
 
+describe('an answer that was lost', () => {
+  /** The server has heard the request; the connection is cut, and back at once. */
+  async function again(socket, event, session) {
+    await settle();
+    assert.ok(socket.last(event));
+    socket.end();
+    nextAttempt();
+    return welcomed(session);
+  }
+  const initiated = { callId: 'c1', state: 'ringing', callType: 'audio', iceServers: [] };
+  const record = (state) => ({ state, type: 'audio', participants: [{ userId: 'bob', deviceId: 'phone' }] });
+
+  it('comes before what the call has been through since', async () => {
+    const { box, socket } = await connected();
+    const asked = box.call('bob', { stream });
+    const next = await again(socket, 'call:initiate', { resumed: true });
+    next.tell({ event: 'call:ended', seq: 1, data: { callId: 'c1', reason: 'rejected', endedBy: 'bob', duration: 0 } });
+    next.answer(next.last('call:initiate'), initiated);
+    const call = await asked;
+    await settle();
+    assert.deepEqual([call.state, box.calls], ['ended', []]);
+    box.close();
+  });
+
+  it('comes before what a new session is told of the call', async () => {
+    const { box, socket } = await connected();
+    const asked = box.call('bob', { stream });
+    const next = await again(socket, 'call:initiate', { sessionId: 's2' });
+    next.tell({ event: 'call:state', seq: 1, data: { call: record('ringing'), callId: 'c1' } });
+    next.tell({ event: 'call:sync', seq: 2, data: { call: record('ringing'), callId: 'c1', candidates: [] } });
+    next.answer(next.last('call:initiate'), initiated);
+    const call = await asked;
+    await settle();
+    assert.equal(call.state, 'ringing');
+    assert.equal(next.last('call:end'), undefined, 'it is ours');
+    box.close();
+  });
+
+  it('of a transfer comes before its outcome', async () => {
+    for (const [outcome, taken] of [
+      [{ event: 'call:transferred', data: { callId: 'c1', userId: 'alice', deviceId: 'tablet', accepted: false } }, false],
+      [{ event: 'call:ended', data: { callId: 'c1', reason: 'answered_elsewhere', endedBy: null, duration: 1 } }, true],
+    ]) {
+      const { box, socket } = await connected();
+      const asked = box.call('bob', { stream });
+      await settle();
+      socket.answer(socket.last('call:initiate'), initiated);
+      const moved = (await asked).transfer('tablet');
+      const next = await again(socket, 'call:transfer', { resumed: true });
+      next.tell({ seq: 1, ...outcome });
+      next.answer(next.last('call:transfer'), {});
+      assert.equal(await moved, taken);
+      box.close();
+    }
+  });
+
+  it('holds nothing up for longer than anybody waits for it', async () => {
+    const { box, socket } = await connected();
+    const refused = assert.rejects(box.request('presence:subscribe', { userIds: [] }), { code: 'connection_lost' });
+    const next = await again(socket, 'presence:subscribe', { resumed: true });
+    const heard = [];
+    box.on('presence:changed', ({ userId }) => heard.push(userId));
+    next.tell({ event: 'presence:changed', seq: 1, data: { userId: 'bob' } });
+    assert.deepEqual(heard, []);
+    mock.timers.tick(10_000);
+    await refused;
+    await settle();
+    assert.deepEqual(heard, ['bob']);
+    box.close();
+  });
+});
+
+it('a call that this page knows nothing of is ended, however long that takes', async () => {
+  const { box, socket } = await connected();
+  socket.tell({ event: 'call:sync', seq: 1, data: { callId: 'c9', call: { type: 'audio', participants: [] }, candidates: [] } });
+  assert.ok(socket.last('call:end'));
+  socket.end();
+  mock.timers.tick(15_000);
+  const next = await welcomed({ resumed: true });
+  assert.equal(next.last('call:end').data.callId, 'c9');
+  box.close();
+});
+
 it('a call that is hung up while the server is asked leaves nothing behind', async () => {
   const { box, socket } = await connected();
   const call = box.createCall('bob', { stream });

@@ -75,6 +75,54 @@ describe('whoever joins', () => {
     box.close();
   });
 
+  it('is that other as well if the server says so while the camera opens', async () => {
+    let open;
+    globalThis.navigator = { mediaDevices: { getUserMedia: () => new Promise((resolve) => { open = resolve; }) } };
+    const asking = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop' });
+    const socket = await welcomed();
+    const box = await asking;
+    const joined = box.join('r');
+    const bob = { participantId: 'b', userId: 'bob', deviceId: 'phone', connected: true };
+    socket.tell({ event: 'room:sync', seq: 1, data: { ...room('old'), participants: [bob], relayed: [] } });
+    open(stream);
+    await settle();
+    socket.answer(socket.last('room:join'), room('old'));
+    await settle();
+    assert.deepEqual(asked(socket), ['room:join', 'room:leave']);
+    socket.answer(socket.last('room:leave'), {});
+    await settle();
+    socket.answer(socket.last('room:join'), room('new'));
+    assert.equal((await joined).participantId, 'new');
+    box.close();
+    delete globalThis.navigator;
+  });
+
+  it('is told if the room has ended before the answer came', async () => {
+    const { box, socket, joined } = await joining();
+    const next = await another(socket, { resumed: true });
+    next.tell({ event: 'call:ended', seq: 1, data: { callId: 'c1', roomId: 'r', reason: 'kicked', endedBy: null, duration: 0 } });
+    next.answer(next.last('room:join'), room('p1'));
+    const it = await joined;
+    await settle();
+    assert.deepEqual([it.over, box.rooms], [true, []]);
+    box.close();
+  });
+
+  it('with settings that the browser does not take, does not stay', async () => {
+    const asking = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop' });
+    const socket = await welcomed();
+    const box = await asking;
+    globalThis.RTCPeerConnection = class { constructor() { throw new SyntaxError('no server'); } };
+    const refused = assert.rejects(box.join('r', { stream }), SyntaxError);
+    await settle();
+    const bob = { participantId: 'b', userId: 'bob', deviceId: 'phone', connected: true };
+    socket.answer(socket.last('room:join'), { ...room('p1'), participants: [bob] });
+    await refused;
+    assert.deepEqual(asked(socket), ['room:join', 'room:leave']);
+    box.close();
+    delete globalThis.RTCPeerConnection;
+  });
+
   it('and is refused, is told so', async () => {
     const { box, socket, joined } = await joining();
     socket.tell({ re: socket.last('room:join').id, data: { ok: false, error: { code: 'room_full', message: 'Eight are there.' } } });
@@ -117,6 +165,17 @@ describe('whoever is in a room', () => {
     next.answer(next.last('room:join'), room('p7', 'c2'));
     await settle();
     assert.deepEqual([it.participantId, it.callId, ended], ['p7', 'c2', []]);
+    box.close();
+  });
+
+  it('is not misled by what a session before was told', async () => {
+    const { box, socket, it } = await inIt();
+    const next = await another(socket, { sessionId: 's2' });
+    next.tell({ event: 'room:sync', seq: 1, data: { ...room('p1'), participants: [{ participantId: 'b', userId: 'bob', deviceId: 'x', connected: true }], relayed: [] } });
+    const third = await another(next, { sessionId: 's3' });
+    third.answer(third.last('room:join'), room('p9', 'c2'));
+    await settle();
+    assert.deepEqual([it.participantId, it.members], ['p9', []]);
     box.close();
   });
 
