@@ -255,7 +255,7 @@ class Connection extends Emitter {
     const asked = [...this.#requests.values()].filter(({ patient, wasSent, givenUp }) => !patient && wasSent && !givenUp);
     const holding = (this.#holding = Promise.allSettled(asked.map(({ answer }) => answer)));
     holding.then(() => {
-      if (this.#holding !== holding) return;
+      if (this.#holding !== holding || this.state === 'closed') return;
       this.#holding = null;
       for (const [event, data] of this.#held.splice(0)) this.emit('event', event, data);
     });

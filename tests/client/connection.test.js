@@ -410,6 +410,18 @@ describe('an answer that was lost', () => {
     }
   });
 
+  it('that nobody waits for any more lets nothing ring in a box that is closed', async () => {
+    const { box, socket } = await connected();
+    const refused = assert.rejects(box.request('presence:subscribe', { userIds: [] }), { code: 'closed' });
+    const next = await again(socket, 'presence:subscribe', { resumed: true });
+    box.on('incoming', () => assert.fail('it rings'));
+    next.tell({ event: 'call:incoming', seq: 1, data: { callId: 'c1', callerId: 'bob', callType: 'audio', iceServers: [] } });
+    box.close();
+    await refused;
+    await settle();
+    assert.deepEqual(box.calls, []);
+  });
+
   it('holds nothing up for longer than anybody waits for it', async () => {
     const { box, socket } = await connected();
     const refused = assert.rejects(box.request('presence:subscribe', { userIds: [] }), { code: 'connection_lost' });
