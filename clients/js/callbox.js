@@ -516,10 +516,17 @@ class Sender extends Emitter {
   applyMedia() {
     for (const track of this.localStream?.getTracks() ?? []) {
       track.enabled = track.kind === 'audio' ? !this.muted : !this.cameraOff;
-      for (const peer of this.peers) peer.sends(track, !this.held && (track.kind === 'audio' || track.enabled));
     }
-    for (const peer of this.peers) peer.plays(!this.held);
+    for (const peer of this.peers) this.bringInLine(peer);
     if (!this.over) this.mediaChanged();
+  }
+
+  /** Whoever is muted sends silence, and for a hidden picture nothing. */
+  bringInLine(peer) {
+    for (const track of this.localStream?.getTracks() ?? []) {
+      peer.sends(track, !this.held && (track.kind === 'audio' || track.enabled));
+    }
+    peer.plays(!this.held);
   }
 
   /** Whether the others take for granted what is sent. */
@@ -580,7 +587,7 @@ class Peer extends Emitter {
     this.#ownServers = Boolean(config.iceServers);
     const pc = new RTCPeerConnection({ iceServers, ...config });
     this.#pc = pc;
-    this.#hope('ice_failed', FOUND_WITHIN_MS);
+    this.#hope();
     pc.onicecandidate = ({ candidate }) => candidate && signaling.tell('ice:candidate', { candidate });
     pc.ontrack = ({ track, streams }) => this.emit('stream', streams[0] ?? new MediaStream([track]));
     // The first offer is the caller's, and made when the call is accepted.
@@ -652,17 +659,14 @@ class Peer extends Emitter {
   /** The server is back, and a new path can be agreed on: the clock starts anew. */
   serverIsBack() {
     if (!this.#patience) return;
-    clearTimeout(this.#patience);
-    this.#patience = 0;
-    if (this.#wasConnected) this.#hope();
-    else this.#hope('ice_failed', FOUND_WITHIN_MS);
+    this.#stopHoping();
+    this.#hope();
   }
 
   #pathIs(state) {
     clearTimeout(this.#restartTimer);
     if (state === 'connected') {
-      clearTimeout(this.#patience);
-      this.#patience = 0;
+      this.#stopHoping();
       this.#wasConnected = true;
       this.#wasLost = false;
       this.emit('path', 'connected');
@@ -682,13 +686,19 @@ class Peer extends Emitter {
     }
   }
 
-  /** Waits for a path, unless it waits already. */
-  #hope(reason = 'connection_lost', ms = REPAIRED_WITHIN_MS, since = Date.now()) {
+  /** Waits for a path, the first or another, unless it waits already. */
+  #hope(since = Date.now()) {
+    const [reason, ms] = this.#wasConnected ? ['connection_lost', REPAIRED_WITHIN_MS] : ['ice_failed', FOUND_WITHIN_MS];
     this.#patience ||= setTimeout(() => {
       this.#patience = 0;
-      if (this.#signaling.isAway() && Date.now() - since < SERVER_AWAY_MS) this.#hope(reason, ms, since);
+      if (this.#signaling.isAway() && Date.now() - since < SERVER_AWAY_MS) this.#hope(since);
       else this.#isLost(reason);
     }, ms);
+  }
+
+  #stopHoping() {
+    clearTimeout(this.#patience);
+    this.#patience = 0;
   }
 
   #isLost(reason) {
@@ -711,6 +721,15 @@ class Peer extends Emitter {
       await pc.setLocalDescription();
       this.#signaling.tell('signal:offer', { sdp: pc.localDescription.sdp });
     });
+  }
+
+  /** What the other side sends it. */
+  handle(event, data) {
+    switch (event) {
+      case 'signal:offer': return this.describe('offer', data.sdp);
+      case 'signal:answer': return this.describe('answer', data.sdp);
+      case 'ice:candidate': return this.candidate(data.candidate);
+    }
   }
 
   describe(type, description) {
@@ -837,7 +856,7 @@ class Call extends Sender {
       const { metadata } = this.#options;
       const asked = { targetUserId: this.peer, callType: this.type, metadata };
       // Given up here, and it rings there.
-      const late = ({ callId }) => this.#box.request('call:end', { callId }, { patient: true }).catch(() => {});
+      const late = ({ callId }) => this.#box.tell('call:end', { callId });
       const answer = await this.#box.request('call:initiate', asked, { late });
       this.#box.adopt(this, answer.callId);
       if (this.over) {
@@ -964,9 +983,6 @@ class Call extends Sender {
       case 'call:ended': return this.#finish(data);
       case 'call:reconnecting': return this.#peerIs(false);
       case 'call:reconnected': return this.#peerIs(true);
-      case 'signal:offer': return this.#peer?.describe('offer', data.sdp);
-      case 'signal:answer': return this.#peer?.describe('answer', data.sdp);
-      case 'ice:candidate': return this.#peer?.candidate(data.candidate);
       case 'ice:servers': return this.setServers(data.iceServers);
       case 'call:message': return void this.emit('message', data.data);
       case 'call:upgrade': return this.#asked(data.callType);
@@ -974,6 +990,7 @@ class Call extends Sender {
       case 'media:updated':
         this.remoteMedia = { muted: data.muted, video: data.video, held: data.held };
         return void this.emit('media', this.remoteMedia);
+      default: this.#peer?.handle(event, data);
     }
   }
 
@@ -1256,12 +1273,10 @@ class Member extends Emitter {
 
   handle(event, data) {
     switch (event) {
-      case 'signal:offer': return this.peer.describe('offer', data.sdp);
-      case 'signal:answer': return this.peer.describe('answer', data.sdp);
-      case 'ice:candidate': return this.peer.candidate(data.candidate);
       case 'call:reconnecting': return this.isThere(false);
       case 'call:reconnected': return this.isThere(true);
       case 'media:updated': return this.sends(data);
+      default: this.peer.handle(event, data);
     }
   }
 
@@ -1449,7 +1464,7 @@ class Room extends Sender {
     peer.on('path', (path) => this.#pathIs(member, path));
     peer.on('failed', () => member.to('failed'));
     this.sendTo(peer, weAreLater);
-    for (const track of this.localStream.getTracks()) peer.sends(track, !this.held && track.enabled);
+    this.bringInLine(peer);
     if (weAreLater) peer.offer();
     this.emit('joined', member);
   }
@@ -1587,6 +1602,10 @@ class Box extends Emitter {
     return [...this.#rooms.values()];
   }
 
+  get #parties() {
+    return [...this.calls, ...this.rooms];
+  }
+
   async open() {
     try {
       await this.#connection.open();
@@ -1646,6 +1665,11 @@ class Box extends Emitter {
     };
   }
 
+  /** However long it takes until the server hears it, and whatever it says. */
+  tell(event, data) {
+    this.request(event, data, { patient: true }).catch(() => {});
+  }
+
   adopt(call, id) {
     const crossed = this.#calls.get(id);
     call.id = id;
@@ -1669,19 +1693,15 @@ class Box extends Emitter {
     else if (event === 'call:incoming') this.#incoming(data);
     else if (call) call.handle(event, data);
     // A page that was loaded anew comes back to a call that it cannot go on with.
-    else if (event === 'call:sync') this.#leaveBehind('call:end', { callId: data.callId });
-    else if (event === 'room:sync') this.#leaveBehind('room:leave', { roomId: data.roomId });
+    else if (event === 'call:sync') this.tell('call:end', { callId: data.callId, reason: 'connection_lost' });
+    else if (event === 'room:sync') this.tell('room:leave', { roomId: data.roomId, reason: 'connection_lost' });
     this.emit(event, data);
-  }
-
-  #leaveBehind(event, data) {
-    this.request(event, { ...data, reason: 'connection_lost' }, { patient: true }).catch(() => {});
   }
 
   #welcome({ userId, sessionId, resumed, iceServers }) {
     const first = !this.sessionId;
     Object.assign(this, { userId, sessionId, iceServers });
-    if (!first) for (const party of [...this.calls, ...this.rooms]) party.welcomed(resumed);
+    if (!first) for (const party of this.#parties) party.welcomed(resumed);
   }
 
   #incoming({ callId, callerId, callerName, callType, metadata, transferFrom, iceServers }) {
@@ -1704,12 +1724,12 @@ class Box extends Emitter {
     this.request('ice:refresh').then(({ callId, iceServers }) => {
       if (!callId) this.iceServers = iceServers;
     }).catch(() => {});
-    for (const party of [...this.calls, ...this.rooms]) party.restartIce();
+    for (const party of this.#parties) party.restartIce();
   }
 
   #closed(error) {
     for (const off of this.#unlisten.splice(0)) off();
-    for (const party of [...this.calls, ...this.rooms]) party.abandon('connection_lost', error);
+    for (const party of this.#parties) party.abandon('connection_lost', error);
   }
 
   #listen(target, event, handler) {

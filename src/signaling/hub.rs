@@ -136,9 +136,14 @@ impl Hub {
         }
     }
 
-    /// Does what is due at `now`. Once calls wait for the next server, nothing is.
+    /// Whether calls wait for the next server: then nothing is due in this one.
+    fn is_handing_over(&self) -> bool {
+        self.stopping && self.config.keep_calls
+    }
+
+    /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Now) {
-        if self.stopping && self.config.keep_calls {
+        if self.is_handing_over() {
             return;
         }
         while let Some(timer) = self.timers.pop(now.instant) {
@@ -170,7 +175,7 @@ impl Hub {
 
     /// When [`Hub::handle_timeout`] is to be called next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        if self.stopping && self.config.keep_calls {
+        if self.is_handing_over() {
             return None;
         }
         self.timers.next()

@@ -59,11 +59,16 @@ impl Hub {
     /// Nobody goes on with the live calls after all: they end with this hub, once it has stopped.
     pub fn give_up_calls(&mut self, now: Now) {
         self.config.keep_calls = false;
+        self.end_all_calls(now);
+        self.settle_all();
+    }
+
+    /// Ends the live calls with the server.
+    pub(super) fn end_all_calls(&mut self, now: Now) {
         let calls: Vec<CallId> = self.calls.iter().map(|call| call.id).collect();
         for call in calls {
             self.end(now, call, EndReason::ServerShutdown);
         }
-        self.settle_all();
     }
 
     /// Goes on with the calls of the hub before this one, each side of which is now waited for as if

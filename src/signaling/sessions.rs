@@ -242,12 +242,12 @@ impl Hub {
     /// back.
     pub(super) fn shut_down(&mut self, now: Now) {
         self.stopping = true;
-        let mut ending: Vec<CallId> = self.rooms.iter().map(|room| room.id).collect();
-        if !self.config.keep_calls {
-            ending.extend(self.calls.iter().map(|call| call.id));
+        let rooms: Vec<CallId> = self.rooms.iter().map(|room| room.id).collect();
+        for room in rooms {
+            self.end(now, room, EndReason::ServerShutdown);
         }
-        for call in ending {
-            self.end(now, call, EndReason::ServerShutdown);
+        if !self.config.keep_calls {
+            self.end_all_calls(now);
         }
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         // They do not come back all at once: about a thousand a second, but while they are waited for.

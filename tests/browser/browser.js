@@ -63,6 +63,12 @@ export async function newPage(browser, options = {}) {
   return page;
 }
 
+/** Closes every page; each test begins with a server that nobody is connected to. */
+export async function everybodyLeaves(browser, server) {
+  for (const context of browser.contexts()) await context.close();
+  await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0);
+}
+
 /** The demo page, signed in under a name. */
 export async function signIn(browser, server, name, { relayOnly = false, ...options } = {}) {
   const page = await newPage(browser, options);

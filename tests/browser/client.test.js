@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { launch, neverResume, noComplaints, startServer, until, videoAdvances, wire } from './browser.js';
+import { everybodyLeaves, launch, neverResume, noComplaints, startServer, until, videoAdvances, wire } from './browser.js';
 import { startSite } from './site.js';
 
 /** The application. `said` has what the call has said so far. */
@@ -43,10 +43,7 @@ after(async () => {
   site?.close();
   assert.equal(await server?.stop(), 0, 'the server ended cleanly');
 });
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0);
-});
+afterEach(() => everybodyLeaves(browser, server));
 
 async function open(user, query = {}) {
   const page = await site.open(browser, { token: await server.token(user), ...query });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { connect, inState, launch, newPage, noComplaints, ring, screenshot, signIn, startServer, summary, until } from './browser.js';
+import { connect, everybodyLeaves, inState, launch, newPage, noComplaints, ring, screenshot, signIn, startServer, summary, until } from './browser.js';
 
 let server;
 let browser;
@@ -22,8 +22,7 @@ beforeEach(async () => {
   bob = await signIn(browser, server, 'bob');
 });
 afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0);
+  await everybodyLeaves(browser, server);
   await until('no call is left', async () => (await server.metric('callbox_calls')) === 0);
   await until('no allocation is left', async () => (await server.metric('callbox_allocations')) === 0);
 });

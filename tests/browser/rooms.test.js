@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { launch, neverResume, noComplaints, startServer, until, wire } from './browser.js';
+import { everybodyLeaves, launch, neverResume, noComplaints, startServer, until, wire } from './browser.js';
 import { startSite } from './site.js';
 
 /** The application. `heard` has what the room has said so far, and a word for each member of it. */
@@ -45,10 +45,7 @@ after(async () => {
   site?.close();
   assert.equal(await server?.stop(), 0, 'the server ended cleanly');
 });
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0);
-});
+afterEach(() => everybodyLeaves(browser, server));
 
 const origin = () => new URL(server.http).origin;
 

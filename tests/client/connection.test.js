@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
-import { connection, forget, settle, welcomed } from './fake-server.js';
+import { connected, connection, forget, settle, stream, welcomed } from './fake-server.js';
 import { CallboxError, connect } from '../../clients/js/callbox.js';
 
 beforeEach(() => {
@@ -11,12 +11,6 @@ beforeEach(() => {
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
 });
 afterEach(() => mock.timers.reset());
-
-async function connected(options = {}) {
-  const asked = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop', ...options });
-  const socket = await welcomed();
-  return { box: await asked, socket };
-}
 
 /** Enough for the first attempt after a loss. */
 const nextAttempt = () => mock.timers.tick(400);
@@ -297,7 +291,6 @@ globalThis.RTCPeerConnection = class {
   addTransceiver() {}
   close() {}
 };
-const stream = { getTracks: () => [], getVideoTracks: () => [] };
 
 describe('a call whose answer is lost', () => {
   /** The server hears the request, and the connection is away for longer than anybody waits. */

@@ -1,5 +1,7 @@
 // A WebSocket whose other end is the test, in place of the one that browsers have.
 
+import { connect } from '../../clients/js/callbox.js';
+
 const open = [];
 
 class FakeWebSocket {
@@ -43,6 +45,9 @@ class FakeWebSocket {
 
 globalThis.WebSocket = FakeWebSocket;
 
+/** Media with nothing in it, for calls and rooms that need not open any. */
+export const stream = { getTracks: () => [], getVideoTracks: () => [] };
+
 /** What an earlier test left. */
 export const forget = () => open.splice(0);
 
@@ -62,4 +67,11 @@ export async function welcomed({ sessionId = 's1', resumed = false } = {}) {
   socket.tell({ event: 'session:welcome', re: socket.last('session:hello').id, data: { sessionId, userId: 'alice', resumed, iceServers: [] } });
   await settle();
   return socket;
+}
+
+/** A box with such a connection. */
+export async function connected(options = {}) {
+  const asked = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop', ...options });
+  const socket = await welcomed();
+  return { box: await asked, socket };
 }

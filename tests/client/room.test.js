@@ -3,8 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it, mock } from 'node:test';
-import { forget, settle, welcomed } from './fake-server.js';
-import { connect } from '../../clients/js/callbox.js';
+import { connected, forget, settle, stream, welcomed } from './fake-server.js';
 
 beforeEach(() => {
   forget();
@@ -12,14 +11,11 @@ beforeEach(() => {
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
 });
 
-const stream = { getTracks: () => [], getVideoTracks: () => [] };
 const room = (participantId, callId = 'c1') => ({ callId, roomId: 'r', callType: 'audio', participantId, participants: [], iceServers: [] });
 
 /** A box that has asked to come into the room. */
 async function joining() {
-  const asked = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop' });
-  const socket = await welcomed();
-  const box = await asked;
+  const { box, socket } = await connected();
   const joined = box.join('r', { stream });
   await settle();
   return { box, socket, joined };
@@ -78,9 +74,7 @@ describe('whoever joins', () => {
   it('is that other as well if the server says so while the camera opens', async () => {
     let open;
     globalThis.navigator = { mediaDevices: { getUserMedia: () => new Promise((resolve) => { open = resolve; }) } };
-    const asking = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop' });
-    const socket = await welcomed();
-    const box = await asking;
+    const { box, socket } = await connected();
     const joined = box.join('r');
     const bob = { participantId: 'b', userId: 'bob', deviceId: 'phone', connected: true };
     socket.tell({ event: 'room:sync', seq: 1, data: { ...room('old'), participants: [bob], relayed: [] } });
@@ -109,9 +103,7 @@ describe('whoever joins', () => {
   });
 
   it('with settings that the browser does not take, does not stay', async () => {
-    const asking = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop' });
-    const socket = await welcomed();
-    const box = await asking;
+    const { box, socket } = await connected();
     globalThis.RTCPeerConnection = class { constructor() { throw new SyntaxError('no server'); } };
     const refused = assert.rejects(box.join('r', { stream }), SyntaxError);
     await settle();
