@@ -8,7 +8,7 @@ use std::sync::{
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::signaling::{Answer, CloseReason, Event, MAX_REPLAY, RequestId, weigh};
+use crate::signaling::{Answer, CloseReason, Event, JsonText, MAX_REPLAY, RequestId};
 
 /// Messages that wait for a session's connection. A burst of candidates fits in many times; who
 /// has more waiting does not read.
@@ -21,7 +21,7 @@ const MESSAGE_WEIGHT: usize = 32;
 #[derive(Debug)]
 pub(super) enum Delivery {
     /// The first message.
-    Welcome(serde_json::Value),
+    Welcome(JsonText),
     /// An event, and its number where the session can be resumed.
     Event(Event, Option<u64>),
     /// The answer to a request.
@@ -35,9 +35,9 @@ impl Delivery {
     fn weight(&self) -> usize {
         MESSAGE_WEIGHT
             + match self {
-                Self::Welcome(data) => weigh(data),
-                Self::Event(event, _) => weigh(&event.data),
-                Self::Answer(_, answer) => weigh(&answer.0),
+                Self::Welcome(data) => data.len(),
+                Self::Event(event, _) => event.data.len(),
+                Self::Answer(_, answer) => answer.0.len(),
                 Self::Close(_) => 0,
             }
     }
@@ -133,7 +133,8 @@ mod tests {
     use super::*;
 
     fn event(bytes: usize) -> Delivery {
-        Delivery::Event(Event::new("ice:candidate", json!({ "x": "y".repeat(bytes) })), None)
+        let data = JsonText::of(&json!({ "x": "y".repeat(bytes) }));
+        Delivery::Event(Event::new("ice:candidate", data), None)
     }
 
     #[tokio::test]

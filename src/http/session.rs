@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use super::{
     app::{App, Running},
     counters::{Counted, Front},
@@ -17,7 +14,7 @@ use crate::{
     ids::{DeviceId, SessionId, UserId},
     signaling::{
         AuthRefreshRequest, CloseReason, ErrorCode, ErrorEvent, EventError, EventErrorCode, Input,
-        RequestError, RequestId, RequestName, Resume,
+        JsonText, Payload, RequestError, RequestId, RequestName, Resume,
     },
 };
 
@@ -93,7 +90,7 @@ impl Session {
         identity: Identity,
         device: Option<DeviceId>,
         resume: Resume,
-    ) -> Result<(Self, Value), CloseReason> {
+    ) -> Result<(Self, JsonText), CloseReason> {
         let id = app.session_id();
         let user = identity.user.clone();
         let inlet = app.hub.open(id, identity, device, resume).await;
@@ -123,20 +120,17 @@ impl Session {
 
     /// Hands a request to the hub, waiting while it is busy. A token in it is looked at before, and
     /// goes no further.
-    pub async fn request(&self, app: &App, id: Option<RequestId>, event: String, mut data: Value) {
+    pub async fn request(&self, app: &App, id: Option<RequestId>, event: String, data: Payload) {
         let session = self.id;
         let input = if event == RequestName::AuthRefresh.as_str() {
-            let proof = match AuthRefreshRequest::deserialize(&data) {
+            let proof = match data.read() {
                 Ok(AuthRefreshRequest { token }) => app.identify(&token).await,
                 // The error could quote what was sent.
                 Err(_) => {
                     Err(RequestError::new(ErrorCode::InvalidPayload, "`token` must be text."))
                 }
             };
-            if let Some(fields) = data.as_object_mut() {
-                fields.remove("token");
-            }
-            Input::Refresh { session, id, data, proof }
+            Input::Refresh { session, id, data: data.without("token"), proof }
         } else {
             Input::Request { session, id, event, data }
         };

@@ -9,7 +9,7 @@ use std::{
 
 use axum::Router;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use socketioxide::{
     ParserConfig, SendError, SocketError, SocketIo,
     adapter::Adapter,
@@ -30,7 +30,9 @@ use super::{
 };
 use crate::{
     ids::DeviceId,
-    signaling::{CloseReason, ErrorCode, RequestError, RequestId, Resume},
+    signaling::{
+        CloseReason, ErrorCode, JsonText, Payload, RequestError, RequestId, Resume, Unreadable,
+    },
 };
 
 /// How long a client may take to say who it is.
@@ -99,7 +101,7 @@ struct Opened(Arc<Mutex<Option<Parts>>>);
 
 struct Parts {
     session: Session,
-    welcome: Value,
+    welcome: JsonText,
     inbox: mpsc::Receiver<Inbound>,
     ends: Arc<Ends>,
 }
@@ -122,7 +124,7 @@ impl Opened {
 /// An event of the client.
 struct Inbound {
     event: String,
-    data: Result<Value, &'static str>,
+    data: Result<Payload, &'static str>,
     ack: Option<AckSender>,
 }
 
@@ -190,7 +192,7 @@ fn listen(app: &Arc<App>, socket: &SocketRef, inbox: mpsc::Sender<Inbound>, ends
 /// An event with its first argument.
 struct Frame {
     event: String,
-    data: Result<Value, &'static str>,
+    data: Result<Payload, &'static str>,
     wants_ack: bool,
 }
 
@@ -208,22 +210,24 @@ impl<A: Adapter> FromMessageParts<A> for Frame {
 }
 
 /// Reads `["event", data, …]`.
-fn read(packet: &Packet) -> (String, Result<Value, &'static str>) {
+fn read(packet: &Packet) -> (String, Result<Payload, &'static str>) {
     let (text, binaries) = match packet {
         Packet::Str(text, binaries) => (text.as_str(), binaries.as_ref().map_or(0, |b| b.len())),
         Packet::Bytes(_) => ("[]", 1),
     };
-    // The layer below looks for the name only; what cannot be read is mostly nested too deeply.
-    let Ok(arguments) = serde_json::from_str::<Vec<Value>>(text) else {
-        return (String::new(), Err("The event is not JSON, or is nested too deeply."));
+    const UNREADABLE: &str = "The event is not JSON, or is nested too deeply.";
+    // The layer below looks for the name only.
+    let Ok(arguments) = serde_json::from_str::<Vec<&RawValue>>(text) else {
+        return (String::new(), Err(UNREADABLE));
     };
-    let mut arguments = arguments.into_iter();
-    let event = match arguments.next() {
-        Some(Value::String(event)) => event,
-        _ => String::new(),
-    };
-    let data = match binaries {
-        0 => Ok(arguments.next().unwrap_or_default()),
+    let event = arguments.first().and_then(|name| serde_json::from_str(name.get()).ok());
+    let event = event.unwrap_or_default();
+    let data = match (binaries, arguments.get(1)) {
+        (0, None) => Ok(Payload::default()),
+        (0, Some(data)) => match Payload::check(data) {
+            Ok(data) => Ok(data),
+            Err(Unreadable) => return (String::new(), Err(UNREADABLE)),
+        },
         _ => Err("The payload must be JSON, without binary attachments."),
     };
     (event, data)
@@ -234,7 +238,7 @@ async fn run(app: Arc<App>, ended: Arc<EndedSockets>, socket: SocketRef, parts: 
     let Parts { mut session, welcome, mut inbox, ends } = parts;
     let mut running = Running { app: &app, socket: &socket, acks: HashMap::new(), next_ack: 0 };
     let (mut flooded, mut stopping) = (false, false);
-    if running.emit("session:welcome", &welcome).is_ok() {
+    if running.emit("session:welcome", &tree(&welcome)).is_ok() {
         loop {
             tokio::select! {
                 next = session.next() => match next {
@@ -301,14 +305,14 @@ impl Running<'_> {
                 let error = self.app.refuse(ErrorCode::InvalidPayload, message);
                 // If this does not arrive, the next delivery will find out.
                 let _ = match inbound.ack {
-                    Some(ack) => ack.send(&error.answer().0).map_err(|_| Ended),
+                    Some(ack) => ack.send(&tree(&error.answer().0)).map_err(|_| Ended),
                     None => {
                         let event = error.event(
                             Some(&inbound.event)
                                 .filter(|name| !name.is_empty())
                                 .map(String::as_str),
                         );
-                        self.emit(event.name, &*event.data)
+                        self.emit(event.name, &tree(&event.data))
                     }
                 };
             }
@@ -317,9 +321,9 @@ impl Running<'_> {
 
     fn deliver(&mut self, delivery: Delivery) -> Result<(), Ended> {
         match delivery {
-            Delivery::Event(event, _) => self.emit(event.name, &*event.data),
+            Delivery::Event(event, _) => self.emit(event.name, &tree(&event.data)),
             Delivery::Answer(id, answer) => match self.acks.remove(&id) {
-                Some(ack) => self.sent(ack.send(&answer.0)),
+                Some(ack) => self.sent(ack.send(&tree(&answer.0))),
                 None => Ok(()),
             },
             Delivery::Close(reason) => {
@@ -341,4 +345,9 @@ impl Running<'_> {
         }
         result.map_err(|_| Ended)
     }
+}
+
+/// A payload as the layer below takes it.
+fn tree(text: &JsonText) -> Value {
+    serde_json::from_str(text.as_str()).unwrap_or_default()
 }

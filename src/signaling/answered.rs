@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 
-use serde_json::Value;
-
-use super::{Answer, ErrorCode, RequestError, RequestName, weight::weigh};
+use super::{
+    Answer, ErrorCode, RequestError, RequestName,
+    payload::{Fields, text_of},
+};
 use crate::ids::DeviceId;
 
 /// How many are remembered of a user.
@@ -34,11 +35,11 @@ impl MessageId {
     pub fn read(
         device: &DeviceId,
         request: RequestName,
-        data: &Value,
+        data: &Fields<'_>,
     ) -> Result<Option<Self>, RequestError> {
-        let name = match &data["msgId"] {
-            Value::Null => return Ok(None),
-            Value::String(name) if name.len() <= MAX_NAME => name.as_str(),
+        let Some(name) = data.value("msgId") else { return Ok(None) };
+        let name = match text_of(name) {
+            Some(name) if name.len() <= MAX_NAME => name,
             _ => {
                 let message = format!("`msgId` must be a text of up to {MAX_NAME} bytes.");
                 return Err(RequestError::new(ErrorCode::InvalidPayload, message));
@@ -59,7 +60,6 @@ pub(super) struct Answered {
 struct Known {
     id: MessageId,
     answer: Answer,
-    weight: usize,
 }
 
 impl Answered {
@@ -70,39 +70,51 @@ impl Answered {
 
     /// Remembers an answer. Of what would be too much the oldest are forgotten.
     pub fn remember(&mut self, id: MessageId, answer: Answer) {
-        let weight = weigh(&answer.0);
-        self.weight += weight;
-        self.known.push_back(Known { id, answer, weight });
+        self.weight += answer.0.len();
+        self.known.push_back(Known { id, answer });
         while (self.known.len() > MAX || self.weight > MAX_WEIGHT)
             && let Some(oldest) = self.known.pop_front()
         {
-            self.weight -= oldest.weight;
+            self.weight -= oldest.answer.0.len();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::signaling::{JsonText, Payload};
 
     fn id(device: &str, request: RequestName, name: &str) -> MessageId {
         let device = DeviceId::new(device).unwrap();
-        MessageId::read(&device, request, &json!({ "msgId": name })).unwrap().unwrap()
+        read(&device, request, json!({ "msgId": name })).unwrap().unwrap()
+    }
+
+    fn read(
+        device: &DeviceId,
+        request: RequestName,
+        data: Value,
+    ) -> Result<Option<MessageId>, RequestError> {
+        MessageId::read(device, request, &Payload::from(data).fields().unwrap())
+    }
+
+    fn answer(data: Value) -> Answer {
+        Answer(JsonText::of(&data))
     }
 
     #[test]
     fn a_name_is_one_device_s_for_one_kind_of_request() {
         let mut answered = Answered::default();
         let accept = id("phone", RequestName::CallAccept, "1");
-        answered.remember(accept.clone(), Answer(json!({ "ok": true })));
+        answered.remember(accept.clone(), answer(json!({ "ok": true })));
         assert!(answered.find(&accept).is_some());
         assert!(answered.find(&id("laptop", RequestName::CallAccept, "1")).is_none());
         assert!(answered.find(&id("phone", RequestName::CallEnd, "1")).is_none());
         assert!(answered.find(&id("phone", RequestName::CallAccept, "2")).is_none());
         for n in 0..MAX {
-            answered.remember(id("x", RequestName::CallEnd, &n.to_string()), Answer(json!({})));
+            answered.remember(id("x", RequestName::CallEnd, &n.to_string()), answer(json!({})));
         }
         assert!(answered.find(&accept).is_none(), "the latest only");
         assert_eq!(answered.known.len(), MAX);
@@ -112,21 +124,21 @@ mod tests {
     fn answers_that_weigh_much_push_out_the_older_ones() {
         let mut answered = Answered::default();
         let join = |n: usize| id("phone", RequestName::RoomJoin, &n.to_string());
-        let long = |n: usize| Answer(json!({ "n": n, "x": "y".repeat(MAX_WEIGHT / 4) }));
+        let long = |n: usize| answer(json!({ "n": n, "x": "y".repeat(MAX_WEIGHT / 4) }));
         for n in 0..10 {
             answered.remember(join(n), long(n));
             assert!(answered.weight <= MAX_WEIGHT);
         }
         assert_eq!(answered.known.len(), 3);
         assert!(answered.find(&join(9)).is_some() && answered.find(&join(6)).is_none());
-        answered.remember(join(10), Answer(json!("z".repeat(MAX_WEIGHT))));
+        answered.remember(join(10), answer(json!("z".repeat(MAX_WEIGHT))));
         assert_eq!((answered.known.len(), answered.weight), (0, 0), "too long by itself");
     }
 
     #[test]
     fn what_is_no_name_is_refused() {
         let device = DeviceId::new("phone").unwrap();
-        let read = |data| MessageId::read(&device, RequestName::CallEnd, &data);
+        let read = |data| read(&device, RequestName::CallEnd, data);
         assert_eq!(read(json!({})), Ok(None));
         assert_eq!(read(json!({ "msgId": null })), Ok(None));
         for bad in [json!(7), json!(["x"]), json!("x".repeat(65))] {

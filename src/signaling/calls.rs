@@ -50,8 +50,7 @@ impl Hub {
             caller_id: other.user.clone(),
             caller_name: other.name.clone(),
             call_type: call.kind,
-            // We printed the text ourselves, from a value that a front had parsed.
-            metadata: call.metadata.as_ref().and_then(|text| serde_json::from_str(text).ok()),
+            metadata: call.metadata.clone(),
             transfer_from,
             expires_at: call.expires_at(),
             ice_servers: ice.ice_servers,

@@ -1,10 +1,9 @@
 //! What a client is told when its event is refused.
 
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Answer, Event, events::ErrorEvent, words::words};
+use super::{Answer, Event, JsonText, events::ErrorEvent, words::words};
 
 words! {
     /// Why an event or a connection was refused.
@@ -75,6 +74,13 @@ pub struct RequestError {
     pub retry_after_ms: Option<u64>,
 }
 
+/// The answer to a request that was refused.
+#[derive(Serialize)]
+struct Refused<'a> {
+    ok: bool,
+    error: &'a RequestError,
+}
+
 /// Longest message, in characters: serde quotes what it could not read, and that may be anything.
 const MAX_MESSAGE: usize = 200;
 
@@ -97,7 +103,7 @@ impl RequestError {
 
     /// The answer to a request that was refused.
     pub fn answer(&self) -> Answer {
-        Answer(json!({ "ok": false, "error": self }))
+        Answer(JsonText::of(&Refused { ok: false, error: self }))
     }
 
     /// The `error` event for an event that wanted no answer; `about` is that event's name.
@@ -110,20 +116,22 @@ impl RequestError {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn the_wire_form_is_the_documented_one() {
         let error = RequestError::new(ErrorCode::RateLimited, "Slow down.").retry_after_ms(20);
         assert_eq!(
-            error.answer().0,
+            error.answer().0.value(),
             json!({ "ok": false, "error": {
                 "code": "rate_limited", "message": "Slow down.", "retryAfterMs": 20 } })
         );
         let event = error.event(Some(&"x".repeat(1000)));
         assert_eq!(event.name, "error");
-        assert_eq!(event.data["event"].as_str().map(str::len), Some(64));
-        assert_eq!(event.data["error"]["code"], "rate_limited");
+        assert_eq!(event.data.value()["event"].as_str().map(str::len), Some(64));
+        assert_eq!(event.data.value()["error"]["code"], "rate_limited");
     }
 
     #[test]

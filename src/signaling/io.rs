@@ -2,9 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use serde_json::Value;
-
-use super::{CallReport, RequestError, words::words};
+use super::{CallReport, JsonText, Payload, RequestError, words::words};
 use crate::{
     auth::Identity,
     ids::{CallId, DeviceId, SessionId, UserId},
@@ -40,7 +38,7 @@ pub enum Input {
         /// The event's name, as the client wrote it.
         event: String,
         /// Its payload, as the client wrote it.
-        data: Value,
+        data: Payload,
     },
     /// A client sent `auth:refresh`, and its front has looked at the token.
     Refresh {
@@ -49,7 +47,7 @@ pub enum Input {
         /// As in [`Input::Request`].
         id: Option<RequestId>,
         /// Its payload, without the token.
-        data: Value,
+        data: Payload,
         /// Who the token's bearer is, or what is wrong with it.
         proof: Result<Identity, RequestError>,
     },
@@ -120,21 +118,20 @@ pub enum Resume {
 pub struct Event {
     /// Its name, such as `call:incoming`.
     pub name: &'static str,
-    /// Its payload: always a JSON object. It may go to several sessions, and again to one that
-    /// comes back.
-    pub data: Arc<Value>,
+    /// Its payload. It may go to several sessions, and again to one that comes back.
+    pub data: JsonText,
 }
 
 impl Event {
     /// An event with this payload.
-    pub fn new(name: &'static str, data: Value) -> Self {
-        Self { name, data: Arc::new(data) }
+    pub fn new(name: &'static str, data: JsonText) -> Self {
+        Self { name, data }
     }
 }
 
 /// The answer to a request: a JSON object with `ok`, and `error` where `ok` is false.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer(pub Value);
+pub struct Answer(pub JsonText);
 
 words! {
     /// Why the server closes a session.
@@ -163,7 +160,7 @@ pub enum Output {
         /// Whose.
         session: SessionId,
         /// The payload of `session:welcome`.
-        data: Value,
+        data: JsonText,
     },
     /// A connection goes on with an earlier session, under whose name everything happens from now
     /// on. The connection that the session had, if it still has one, is closed as replaced.

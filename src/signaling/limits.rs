@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::value::RawValue;
+
 use super::{ErrorCode, Hub, RequestError, rate::interval, requests::rate_limited};
 use crate::{clock::Now, ids::UserId};
 
@@ -43,13 +45,12 @@ impl Hub {
     /// What a client sent along, as it is kept.
     pub(super) fn metadata(
         &self,
-        metadata: Option<serde_json::Value>,
-    ) -> Result<Option<Box<str>>, RequestError> {
-        let metadata = metadata.map(|metadata| metadata.to_string().into_boxed_str());
-        if metadata.as_ref().is_some_and(|metadata| metadata.len() > self.config.max_metadata) {
+        metadata: Option<&RawValue>,
+    ) -> Result<Option<Box<RawValue>>, RequestError> {
+        if metadata.is_some_and(|metadata| metadata.get().len() > self.config.max_metadata) {
             let message = format!("metadata has more than {} bytes.", self.config.max_metadata);
             return Err(RequestError::new(ErrorCode::PayloadTooLarge, message));
         }
-        Ok(metadata)
+        Ok(metadata.map(ToOwned::to_owned))
     }
 }

@@ -27,7 +27,9 @@
 //! | `saved` | live calls, handed to the server that is started in this one's place |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
-//! | `tables`, `outbox`, `rate`, `weight`, `ice`, `stats` | what these are made of |
+//! | `payload`, `text` | JSON that comes in and goes out, as text |
+//! | `sent` | what a side sends for another one, as far as it is looked into |
+//! | `tables`, `outbox`, `rate`, `ice`, `stats` | what these are made of |
 
 mod answered;
 mod answers;
@@ -45,6 +47,7 @@ mod members;
 mod named;
 mod operators;
 mod outbox;
+mod payload;
 mod presence;
 mod rate;
 mod relaying;
@@ -54,12 +57,13 @@ mod requests;
 mod rooms;
 mod saved;
 mod schema;
+mod sent;
 mod sessions;
 mod stats;
 mod tables;
+mod text;
 mod tokens;
 mod transfer;
-mod weight;
 mod words;
 
 #[cfg(test)]
@@ -73,11 +77,12 @@ pub(crate) use held::ASK_FOR;
 pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use operators::{Kicked, SessionRecord};
+pub use payload::{Fields, Payload, Unreadable};
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
 pub use reports::{CallEvent, CallReport};
 pub use requests::AuthRefreshRequest;
 pub use saved::SavedCalls;
 pub use schema::Described;
 pub use stats::{Counters, Stats};
-pub use weight::weigh;
+pub use text::JsonText;
 pub use words::{CallType, EndReason, EventName, PresenceStatus, RequestName, Tally, Word};

@@ -6,26 +6,19 @@
 
 use std::net::IpAddr;
 
-use serde_json::Value;
-
 /// How many addresses of one description count. A browser names one for each of its networks, and
 /// its relayed ones.
 pub(super) const MAX: usize = 64;
 
-/// The address in the payload of an `ice:candidate`: `candidate` is the line, or an
-/// `RTCIceCandidateInit` with the line in it.
-pub(super) fn in_candidate(data: &Value) -> Vec<IpAddr> {
-    let candidate = &data["candidate"];
-    let line = candidate.as_str().or(candidate["candidate"].as_str());
-    line.and_then(of_candidate).into_iter().collect()
+/// The address in the line of a candidate.
+pub(super) fn in_candidate(line: &str) -> Vec<IpAddr> {
+    of_candidate(line).into_iter().collect()
 }
 
-/// The addresses in the payload of a `signal:offer` or `signal:answer`, each once: `sdp` is the
-/// text, or the browser's whole `{ type, sdp }`.
-pub(super) fn in_description(data: &Value) -> Vec<IpAddr> {
-    let sdp = data["sdp"].as_str().or(data["sdp"]["sdp"].as_str());
+/// The addresses in a session description, each once.
+pub(super) fn in_description(sdp: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();
-    for line in sdp.unwrap_or_default().lines() {
+    for line in sdp.lines() {
         if let Some(ip) = of_candidate(line).or_else(|| of_connection(line))
             && !found.contains(&ip)
         {
@@ -60,9 +53,27 @@ fn address(word: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::signaling::{
+        Payload,
+        sent::{Candidate, Description},
+    };
+
+    /// What is named in the payload of an `ice:candidate`; nothing in one that is refused.
+    fn in_candidate(data: &Value) -> Vec<IpAddr> {
+        let payload = Payload::from(data.clone());
+        let candidate = Candidate::read(&payload.fields().unwrap());
+        candidate.map(|candidate| candidate.addresses()).unwrap_or_default()
+    }
+
+    /// The same for a `signal:offer`.
+    fn in_description(data: &Value) -> Vec<IpAddr> {
+        let payload = Payload::from(data.clone());
+        let description = Description::read(&payload.fields().unwrap());
+        description.map(|description| description.addresses()).unwrap_or_default()
+    }
 
     fn texts(found: Vec<IpAddr>) -> Vec<String> {
         found.into_iter().map(|ip| ip.to_string()).collect()

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::Value;
-
 use super::{
-    Event, EventName, Output,
+    Event, EventName, JsonText, Output,
     call::{Call, Role},
     events::{CallStateEvent, Payload},
     replay::Replay,
@@ -123,7 +121,7 @@ impl Outbox {
     }
 
     /// Sends what the other side of a call wrote.
-    pub fn relay(&mut self, session: SessionId, name: EventName, data: Value) {
+    pub fn relay(&mut self, session: SessionId, name: EventName, data: JsonText) {
         self.send_event(session, Event::new(name.as_str(), data));
     }
 

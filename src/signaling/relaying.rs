@@ -6,15 +6,14 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Value, json};
-
 use super::{
-    ErrorCode, EventName, Hub, Output, RequestError,
+    ErrorCode, EventName, Hub, JsonText, Output, RequestError,
     call::{DescriptionKind, JournalFull},
     hub::Timer,
     members::{Lane, Member},
-    named,
+    payload::Fields,
     requests::Sender,
+    sent::{Candidate, Description, Signed},
     tables::call_not_found,
 };
 use crate::clock::Now;
@@ -25,14 +24,15 @@ impl Hub {
         &mut self,
         now: Now,
         lane: Lane,
-        data: Value,
+        candidate: &Candidate<'_>,
+        data: JsonText,
     ) -> Result<(), RequestError> {
-        self.announce(lane.from(), named::in_candidate, &data);
+        self.announce(lane.from(), || candidate.addresses());
         let to = self.member(lane.to()).and_then(|party| party.session);
         let journal = lane.journal_mut(&mut self.calls, &mut self.rooms);
         let journal = journal.ok_or_else(call_not_found)?;
         let Some(to) = to else {
-            if journal.keep_candidate(&data, &self.config) == Err(JournalFull) {
+            if journal.keep_candidate(&data, candidate, &self.config) == Err(JournalFull) {
                 self.counters.candidates_refused += 1;
                 return Err(RequestError::new(
                     ErrorCode::TooManyCandidates,
@@ -44,7 +44,7 @@ impl Hub {
         };
         let hold = self.config.candidate_hold;
         if !journal.described && !hold.is_zero() {
-            if journal.keep_candidate(&data, &self.config).is_ok() {
+            if journal.keep_candidate(&data, candidate, &self.config).is_ok() {
                 self.counters.candidates_kept += 1;
                 if journal.hold_until.is_none() {
                     let until = now.instant + hold;
@@ -70,9 +70,10 @@ impl Hub {
         now: Now,
         lane: Lane,
         kind: DescriptionKind,
-        data: Value,
+        description: &Description<'_>,
+        data: JsonText,
     ) -> Result<(), RequestError> {
-        self.announce(lane.from(), named::in_description, &data);
+        self.announce(lane.from(), || description.addresses());
         let to = self.member(lane.to()).and_then(|party| party.session);
         let journal = lane.journal_mut(&mut self.calls, &mut self.rooms);
         let journal = journal.ok_or_else(call_not_found)?;
@@ -86,7 +87,7 @@ impl Hub {
             ));
         }
         journal.offered |= kind == DescriptionKind::Offer;
-        self.counters.candidates_dropped += journal.note_description(&data) as u64;
+        self.counters.candidates_dropped += journal.note_description(description) as u64;
         if let Some(to) = to {
             journal.described = true;
             journal.remember_description(kind, &data, &self.config);
@@ -103,35 +104,24 @@ impl Hub {
     /// Tells the relay which addresses a payload names, if it wants to know. Before the payload is
     /// kept, refused or sent on: once the other side has it, it asks the relay for permissions, and
     /// browsers give a path up that they are refused.
-    fn announce(&mut self, from: Member, named_in: impl Fn(&Value) -> Vec<IpAddr>, data: &Value) {
+    fn announce(&mut self, from: Member, addresses: impl Fn() -> Vec<IpAddr>) {
         if !self.config.announce_peers {
             return;
         }
         let Some(by) = self.member(from).map(|party| party.user.clone()) else { return };
-        let addresses = named_in(data);
+        let addresses = addresses();
         if !addresses.is_empty() {
             self.outbox.push(Output::PeersAnnounced { call: from.call(), by, addresses });
         }
     }
 
-    /// A payload, which is an object, as others get it: what the sender wrote, and who that is. What
-    /// the sender wrote in these fields does not count.
-    pub(super) fn signed(&self, mut data: Value, from: Member, sender: &Sender) -> Value {
-        // What the server alone says, so that a side of a call cannot pass for somebody in a room; and
-        // what was said to the server.
-        if let Some(data) = data.as_object_mut() {
-            for name in ["roomId", "fromParticipant", "msgId"] {
-                data.remove(name);
-            }
-        }
-        data["callId"] = json!(from.call());
-        data["from"] = json!(sender.user);
-        data["fromDevice"] = json!(sender.device);
-        if let Member::Participant(call, id) = from {
-            data["roomId"] = json!(self.rooms.get(call).map(|room| &room.name));
-            data["fromParticipant"] = json!(id);
-        }
-        data
+    /// A payload as others get it.
+    pub(super) fn signed(&self, fields: &Fields<'_>, from: Member, sender: &Sender) -> JsonText {
+        let room = match from {
+            Member::Side(..) => None,
+            Member::Participant(call, id) => self.rooms.get(call).map(|room| (&room.name, id)),
+        };
+        JsonText::of(&Signed { call: from.call(), sender, room, fields })
     }
 
     /// Whom a lane leads to has come, or come back: it gets what was kept for it.

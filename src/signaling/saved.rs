@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{
     CallState, CallType, EndReason, Hub,
@@ -27,6 +28,7 @@ struct SavedCall {
     id: CallId,
     kind: CallType,
     state: CallState,
+    /// As JSON text.
     metadata: Option<Box<str>>,
     created: Duration,
     started: Option<Duration>,
@@ -109,7 +111,7 @@ impl SavedCall {
             id: call.id,
             kind: call.kind,
             state: call.state(),
-            metadata: call.metadata.clone(),
+            metadata: call.metadata.as_ref().map(|metadata| metadata.get().into()),
             created: call.created,
             started: call.started,
             ring_until: call.ring_until.unix,
@@ -136,11 +138,14 @@ impl SavedCall {
     /// However the clock was set meanwhile, it rings no longer than a new one would.
     fn into_call(self, now: Now, ring_timeout: Duration) -> Call {
         let ring_for = self.ring_until.saturating_sub(now.unix).min(ring_timeout);
-        let new = Call::new(now, self.id, self.kind, self.metadata, self.parties, ring_for);
+        let metadata = self.metadata.and_then(|text| RawValue::from_string(text.into()).ok());
+        let new = Call::new(now, self.id, self.kind, metadata, self.parties, ring_for);
         let mut call = new.in_state(self.state);
         call.created = self.created;
         call.started = self.started;
         call.journals = self.journals;
+        call.journals.caller.drop_unreadable();
+        call.journals.callee.drop_unreadable();
         call.relay = RelayMeter::of_closed(self.relay);
         call.moved = self.moved;
         call.upgrade = self.upgrade;

@@ -64,7 +64,7 @@ impl RequestName {
     pub fn payload(self) -> Described {
         match self {
             Self::AuthRefresh => Described::of::<AuthRefreshRequest>(),
-            Self::CallInitiate => Described::of::<CallInitiateRequest>(),
+            Self::CallInitiate => Described::of::<CallInitiateRequest<'_>>(),
             Self::CallRing
             | Self::CallAccept
             | Self::CallCancel
@@ -72,15 +72,15 @@ impl RequestName {
             | Self::CallReconnecting
             | Self::IceRefresh => Described::of::<CallRequest>(),
             Self::CallReject | Self::CallEnd => Described::of::<CallEndRequest<'_>>(),
-            Self::IceCandidate => Described::of::<IceCandidateRequest<'_>>(),
-            Self::SignalOffer | Self::SignalAnswer => Described::of::<SignalRequest<'_>>(),
+            Self::IceCandidate => Described::of::<IceCandidateRequest>(),
+            Self::SignalOffer | Self::SignalAnswer => Described::of::<SignalRequest>(),
             Self::MediaUpdate => Described::of::<MediaUpdateRequest>(),
             Self::PresenceSubscribe => Described::of::<PresenceSubscribeRequest>(),
             Self::CallUpgrade => Described::of::<CallUpgradeRequest>(),
             Self::CallTransfer => Described::of::<CallTransferRequest>(),
             Self::CallMessage => Described::of::<CallMessageRequest>(),
             Self::CallStats => Described::of::<CallStatsRequest>(),
-            Self::RoomJoin => Described::of::<RoomJoinRequest>(),
+            Self::RoomJoin => Described::of::<RoomJoinRequest<'_>>(),
             Self::RoomLeave => Described::of::<RoomLeaveRequest<'_>>(),
         }
     }

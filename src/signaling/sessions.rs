@@ -3,8 +3,8 @@
 use rand::Rng;
 
 use super::{
-    CloseReason, EndReason, Hub, Output, Resume, SessionWelcome,
-    events::{ServerDrainingEvent, to_json},
+    CloseReason, EndReason, Hub, JsonText, Output, Resume, SessionWelcome,
+    events::ServerDrainingEvent,
     hub::Timer,
     rate::{EventLimit, Verdict},
     tables::Session,
@@ -96,7 +96,7 @@ impl Hub {
             ice_servers: ice.ice_servers,
             turn_credentials: ice.turn_credentials,
         };
-        self.outbox.push(Output::Welcome { session: id, data: to_json(&welcome) });
+        self.outbox.push(Output::Welcome { session: id, data: JsonText::of(&welcome) });
     }
 
     /// Whether a client may go on with a session: it is its own, and all that it has not seen is

@@ -355,7 +355,7 @@ async fn check_hello(
         }
     };
     let mut hello =
-        SessionHello::parse(data).inspect_err(|error| app.counters.errors(error.code).add())?;
+        SessionHello::parse(&data).inspect_err(|error| app.counters.errors(error.code).add())?;
     let identity = match (hello.token.take(), known) {
         (Some(token), _) => app.authenticate(&token).await?,
         (None, Some(identity)) => identity,

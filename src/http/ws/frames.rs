@@ -1,16 +1,20 @@
 //! The frames of the plain WebSocket front.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::fmt::Write;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::{
     ids::{DeviceId, SessionId},
-    signaling::{ErrorCode, RequestError, RequestId, Resume},
+    signaling::{
+        ErrorCode, Fields, JsonText, Payload, RequestError, RequestId, Resume, Unreadable,
+    },
 };
 
 /// What a client sends.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) enum ClientFrame {
     /// `{ "event", "id"?, "data"? }`
     Event {
@@ -18,8 +22,8 @@ pub(super) enum ClientFrame {
         event: String,
         /// Set where the client wants an answer.
         id: Option<RequestId>,
-        /// The payload; null where there is none.
-        data: Value,
+        /// The payload.
+        data: Payload,
     },
     /// `{ "ack" }`: it has all events up to this number.
     Ack(u64),
@@ -36,33 +40,41 @@ impl ClientFrame {
     /// Reads a text frame.
     pub fn parse(text: &str) -> Result<Self, BadFrame> {
         let bad = |id, error| Err(BadFrame { id, error });
-        let Ok(frame) = serde_json::from_str::<Value>(text) else {
-            return bad(None, "The frame is not JSON.");
+        let frame = match Fields::read(text) {
+            Ok(frame) => frame,
+            Err(_) => {
+                let is_other = Payload::parse(text).is_ok();
+                return bad(
+                    None,
+                    if is_other { "The frame must be a JSON object." } else { NOT_JSON },
+                );
+            }
         };
-        let Value::Object(mut frame) = frame else {
-            return bad(None, "The frame must be a JSON object.");
-        };
-        if let Some(ack) = frame.get("ack").filter(|_| !frame.contains_key("event")) {
-            return match ack.as_u64() {
+        let number = |value: &RawValue| serde_json::from_str::<u64>(value.get()).ok();
+        if let Some(ack) = frame.get("ack").filter(|_| frame.get("event").is_none()) {
+            return match number(ack) {
                 Some(seq) => Ok(Self::Ack(seq)),
                 None => bad(None, "`ack` must be a whole number of at least 0."),
             };
         }
-        let id = match frame.get("id") {
-            None | Some(Value::Null) => None,
-            Some(id) => match id.as_u64() {
-                Some(id) => Some(RequestId(id)),
-                None => return bad(None, "`id` must be a whole number of at least 0."),
-            },
+        let id = match frame.value("id").map(number) {
+            None => None,
+            Some(Some(id)) => Some(RequestId(id)),
+            Some(None) => return bad(None, "`id` must be a whole number of at least 0."),
         };
-        match frame.remove("event") {
-            Some(Value::String(event)) => {
-                Ok(Self::Event { event, id, data: frame.remove("data").unwrap_or_default() })
-            }
-            _ => bad(id, "The frame needs `event`, the name of an event."),
+        let data = match frame.get("data").map(Payload::check) {
+            None => Payload::default(),
+            Some(Ok(data)) => data,
+            Some(Err(Unreadable)) => return bad(None, NOT_JSON),
+        };
+        match frame.text("event") {
+            Some(event) => Ok(Self::Event { event: event.into_owned(), id, data }),
+            None => bad(id, "The frame needs `event`, the name of an event."),
         }
     }
 }
+
+const NOT_JSON: &str = "The frame is not JSON.";
 
 /// Who the client is, and whether it goes on with a session: the first frame.
 #[derive(Deserialize, ToSchema)]
@@ -100,13 +112,14 @@ impl SessionHello {
     }
 
     /// Reads the payload; none is an empty one.
-    pub fn parse(data: Value) -> Result<Self, RequestError> {
-        let data = if data.is_null() { Value::Object(Default::default()) } else { data };
-        let hello: Self = serde_json::from_value(data).map_err(|error| {
+    pub fn parse(data: &Payload) -> Result<Self, RequestError> {
+        let hello: Self = data.read().map_err(|error| {
             // The message names the field and its type. The values of this payload are secret, and
             // it could quote one.
             let message = match error.to_string() {
-                text if text.contains("device id") => text,
+                text if text.contains("device id") => {
+                    text.split(" at line ").next().unwrap_or_default().to_owned()
+                }
                 _ => "`token` must be text, `protocol` 1, `deviceId` text, and `resume` an object with \
                       `sessionId`, as session:welcome had it, and `seq`, a number."
                     .into(),
@@ -123,56 +136,54 @@ impl SessionHello {
     }
 }
 
-#[derive(Serialize)]
-struct EventFrame<'a> {
-    event: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    re: Option<u64>,
-    data: &'a Value,
-}
-
-#[derive(Serialize)]
-struct AnswerFrame<'a> {
-    re: u64,
-    data: &'a Value,
-}
+/// The most that a frame has around its payload: an event's name and a number.
+const AROUND: usize = 80;
 
 /// The text of an event; `re` where it also answers a request.
-pub(super) fn event(name: &str, re: Option<RequestId>, data: &Value) -> String {
-    write(&EventFrame { event: name, seq: None, re: re.map(|id| id.0), data })
+pub(super) fn event(name: &'static str, re: Option<RequestId>, data: &JsonText) -> String {
+    match re {
+        Some(RequestId(re)) => frame(format_args!(r#"{{"event":"{name}","re":{re},"data":"#), data),
+        None => frame(format_args!(r#"{{"event":"{name}","data":"#), data),
+    }
 }
 
 /// The text of an event that has a number in its session.
-pub(super) fn numbered(name: &str, seq: Option<u64>, data: &Value) -> String {
-    write(&EventFrame { event: name, seq, re: None, data })
+pub(super) fn numbered(name: &'static str, seq: Option<u64>, data: &JsonText) -> String {
+    match seq {
+        Some(seq) => frame(format_args!(r#"{{"event":"{name}","seq":{seq},"data":"#), data),
+        None => event(name, None, data),
+    }
 }
 
 /// The text of an answer.
-pub(super) fn answer(re: RequestId, data: &Value) -> String {
-    write(&AnswerFrame { re: re.0, data })
+pub(super) fn answer(RequestId(re): RequestId, data: &JsonText) -> String {
+    frame(format_args!(r#"{{"re":{re},"data":"#), data)
 }
 
-fn write(frame: &impl Serialize) -> String {
-    serde_json::to_string(frame).expect("a JSON value has only keys of text")
+/// Closes a frame after its payload, which is JSON already. Names of events need no escapes.
+fn frame(head: std::fmt::Arguments<'_>, data: &JsonText) -> String {
+    let mut text = String::with_capacity(AROUND + data.len());
+    text.write_fmt(head).expect("a text can be written to");
+    text.push_str(data.as_str());
+    text.push('}');
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     #[test]
     fn frames_are_read_and_written_as_documented() {
         let frame = ClientFrame::parse(r#"{"event":"call:end","id":7,"data":{"a":1},"more":0}"#);
-        let (event_name, id) = ("call:end".into(), Some(RequestId(7)));
-        let expected = ClientFrame::Event { event: event_name, id, data: json!({"a": 1}) };
-        assert_eq!(frame, Ok(expected));
-        assert_eq!(ClientFrame::parse(r#"{"ack":42}"#), Ok(ClientFrame::Ack(42)));
-        let data = json!({"callId": "x"});
+        let Ok(ClientFrame::Event { event: name, id, data }) = frame else { panic!("{frame:?}") };
+        assert_eq!((name.as_str(), id), ("call:end", Some(RequestId(7))));
+        assert_eq!(data.read::<Value>().unwrap(), json!({"a": 1}));
+        assert!(matches!(ClientFrame::parse(r#"{"ack":42}"#), Ok(ClientFrame::Ack(42))));
+        let data = JsonText::of(&json!({"callId": "x"}));
         assert_eq!(
             event("call:ended", None, &data),
             r#"{"event":"call:ended","data":{"callId":"x"}}"#
@@ -201,21 +212,30 @@ mod tests {
             assert_eq!(ClientFrame::parse(text).unwrap_err().id, id, "{text}");
         }
         let deep = "[".repeat(100_000);
-        assert!(ClientFrame::parse(&deep).is_err());
+        let deep_inside = format!(r#"{{"event":"a","data":{deep}{}}}"#, "]".repeat(100_000));
+        for text in [deep.as_str(), &deep_inside, r#"{"event":"a","data":{"x":"\ud800"}}"#] {
+            assert_eq!(ClientFrame::parse(text).unwrap_err().error, NOT_JSON);
+        }
     }
 
     #[test]
     fn an_error_in_hello_does_not_quote_the_token() {
         for data in [json!({"token": ["hush"]}), json!({"token": "hush", "protocol": "hush"})] {
-            let error = SessionHello::parse(data).err().unwrap();
+            let error = SessionHello::parse(&data.into()).err().unwrap();
             assert!(!error.message.contains("hush"), "{error}");
         }
         assert!(
-            SessionHello::parse(json!({"deviceId": ""})).err().unwrap().message.contains("empty")
+            SessionHello::parse(&json!({"deviceId": ""}).into())
+                .err()
+                .unwrap()
+                .message
+                .contains("empty")
         );
-        assert!(SessionHello::parse(json!({"protocol": 2})).is_err());
-        assert!(SessionHello::parse(json!({"resume": {"sessionId": "x", "seq": 0}})).is_err());
-        assert!(SessionHello::parse(Value::Null).is_ok());
+        assert!(SessionHello::parse(&json!({"protocol": 2}).into()).is_err());
+        assert!(
+            SessionHello::parse(&json!({"resume": {"sessionId": "x", "seq": 0}}).into()).is_err()
+        );
+        assert!(SessionHello::parse(&Payload::default()).is_ok());
     }
 
     proptest! {

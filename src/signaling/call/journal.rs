@@ -1,15 +1,18 @@
 //! What one side of a call sent and the other could not get yet.
 //!
 //! Browsers throw on a candidate that comes before the description it belongs to, so descriptions
-//! go first. Everything is kept as JSON text: a parsed value may take many times the bytes that
-//! the sender paid for.
+//! go first. Everything is kept as the text that is relayed, and is that text once it has been.
 
 use std::{collections::VecDeque, time::Instant};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::signaling::Config;
+use crate::signaling::{
+    Config, JsonText,
+    payload::Fields,
+    sent::{Candidate, Description},
+};
 
 /// Which of the two descriptions of an exchange it is (RFC 3264).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,11 +38,11 @@ pub(in crate::signaling) struct JournalFull;
 /// The journal of one direction of a call.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::signaling) struct Journal {
-    candidates: VecDeque<Candidate>,
+    candidates: VecDeque<KeptCandidate>,
     candidate_bytes: usize,
     relayed: Relayed,
     /// In the order of arrival, at most one of each kind.
-    descriptions: Vec<(DescriptionKind, Box<str>)>,
+    descriptions: Vec<(DescriptionKind, JsonText)>,
     /// The `ice-ufrag`s of the ICE generation that the sender described last.
     ufrags: Box<[Box<str>]>,
     /// Whether a description of the sender has gone to the other side.
@@ -55,14 +58,14 @@ pub(in crate::signaling) struct Journal {
 /// it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Relayed {
-    description: Option<(DescriptionKind, Box<str>)>,
-    candidates: VecDeque<Box<str>>,
+    description: Option<(DescriptionKind, JsonText)>,
+    candidates: VecDeque<JsonText>,
     candidate_bytes: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Candidate {
-    json: Box<str>,
+struct KeptCandidate {
+    json: JsonText,
     /// The ICE generation it names (`usernameFragment`), if it does.
     ufrag: Option<Box<str>>,
 }
@@ -70,21 +73,26 @@ struct Candidate {
 /// What leaves the journal, in the order in which it is to be relayed: descriptions first.
 #[derive(Debug, Default)]
 pub(in crate::signaling) struct HandOver {
-    pub descriptions: Vec<(DescriptionKind, Value)>,
-    pub candidates: Vec<Value>,
+    pub descriptions: Vec<(DescriptionKind, JsonText)>,
+    pub candidates: Vec<JsonText>,
 }
 
 impl Journal {
     /// Keeps the payload of an `ice:candidate`.
-    pub fn keep_candidate(&mut self, data: &Value, limits: &Config) -> Result<(), JournalFull> {
-        let json = data.to_string().into_boxed_str();
+    pub fn keep_candidate(
+        &mut self,
+        json: &JsonText,
+        candidate: &Candidate<'_>,
+        limits: &Config,
+    ) -> Result<(), JournalFull> {
         if self.candidates.len() >= limits.journal_candidates
             || self.candidate_bytes + json.len() > limits.journal_bytes
         {
             return Err(JournalFull);
         }
         self.candidate_bytes += json.len();
-        self.candidates.push_back(Candidate { json, ufrag: ufrag_of(data) });
+        let ufrag = candidate.ufrag().map(Into::into);
+        self.candidates.push_back(KeptCandidate { json: json.clone(), ufrag });
         Ok(())
     }
 
@@ -92,25 +100,22 @@ impl Journal {
     pub fn keep_description(
         &mut self,
         kind: DescriptionKind,
-        data: &Value,
+        json: &JsonText,
         limits: &Config,
     ) -> Result<(), JournalFull> {
-        let json = data.to_string().into_boxed_str();
         if json.len() > limits.journal_bytes {
             return Err(JournalFull);
         }
         self.descriptions.retain(|(kept, _)| *kept != kind);
-        self.descriptions.push((kind, json));
+        self.descriptions.push((kind, json.clone()));
         Ok(())
     }
 
-    /// Takes note of the payload of an offer or an answer, whether it is then kept or relayed. If it begins a new ICE
+    /// Takes note of an offer or an answer, whether it is then kept or relayed. If it begins a new ICE
     /// generation, that is if it shares no `ice-ufrag` with the one before (RFC 8839 §4.4.1.1.1),
     /// the kept candidates of the older one are dropped. Says how many were.
-    pub fn note_description(&mut self, data: &Value) -> usize {
-        // `sdp` is the text, or the browser's whole `{ type, sdp }`.
-        let sdp = data["sdp"].as_str().or(data["sdp"]["sdp"].as_str());
-        let ufrags = ice_ufrags(sdp.unwrap_or_default());
+    pub fn note_description(&mut self, description: &Description<'_>) -> usize {
+        let ufrags = description.ufrags();
         if ufrags.is_empty() || ufrags.iter().any(|ufrag| self.ufrags.contains(ufrag)) {
             return 0;
         }
@@ -129,17 +134,21 @@ impl Journal {
     }
 
     /// Remembers a description that goes to the other side, if it is not too long.
-    pub fn remember_description(&mut self, kind: DescriptionKind, data: &Value, limits: &Config) {
-        let json = data.to_string().into_boxed_str();
-        self.relayed.description = (json.len() <= limits.journal_bytes).then_some((kind, json));
+    pub fn remember_description(
+        &mut self,
+        kind: DescriptionKind,
+        json: &JsonText,
+        limits: &Config,
+    ) {
+        let fits = json.len() <= limits.journal_bytes;
+        self.relayed.description = fits.then(|| (kind, json.clone()));
     }
 
     /// The same for a candidate; the oldest ones give way.
-    pub fn remember_candidate(&mut self, data: &Value, limits: &Config) {
-        let json = data.to_string().into_boxed_str();
+    pub fn remember_candidate(&mut self, json: &JsonText, limits: &Config) {
         let relayed = &mut self.relayed;
         relayed.candidate_bytes += json.len();
-        relayed.candidates.push_back(json);
+        relayed.candidates.push_back(json.clone());
         while relayed.candidates.len() > limits.journal_candidates
             || relayed.candidate_bytes > limits.journal_bytes
         {
@@ -150,15 +159,20 @@ impl Journal {
 
     /// What has gone to the other side: the latest description, with its kind in `type`, and the
     /// candidates of its generation.
-    pub fn relayed(&self) -> (Option<Value>, Vec<Value>) {
-        // As in `hand_over`.
+    pub fn relayed(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
         let description = self.relayed.description.as_ref().and_then(|(kind, json)| {
-            let mut data: Value = serde_json::from_str(json).ok()?;
-            data["type"] = kind.as_str().into();
-            Some(data)
+            let fields = Fields::read(json.as_str()).ok()?;
+            to_raw_value(&WithKind { kind: *kind, fields: &fields }).ok()
         });
         let candidates = self.relayed.candidates.iter();
-        (description, candidates.filter_map(|json| serde_json::from_str(json).ok()).collect())
+        (description, candidates.filter_map(|json| Some(json.raw()?.to_owned())).collect())
+    }
+
+    /// Drops what is no JSON, of a journal that was read from a file.
+    pub fn drop_unreadable(&mut self) {
+        self.candidates.retain(|candidate| candidate.json.raw().is_some());
+        self.candidate_bytes = self.candidates.iter().map(|c| c.json.len()).sum();
+        self.descriptions.retain(|(_, json)| json.raw().is_some());
     }
 
     /// Whether candidates may go to a side that is there: a description went before them, or
@@ -172,13 +186,9 @@ impl Journal {
         self.candidate_bytes = 0;
         let descriptions = std::mem::take(&mut self.descriptions).into_iter();
         let candidates = std::mem::take(&mut self.candidates).into_iter();
-        // The text was printed from a value. It can fail to parse only if that value was nested
-        // deeper than any parser of ours allows, and such a value did not come over a wire.
         HandOver {
-            descriptions: descriptions
-                .filter_map(|(kind, json)| Some((kind, serde_json::from_str(&json).ok()?)))
-                .collect(),
-            candidates: candidates.filter_map(|c| serde_json::from_str(&c.json).ok()).collect(),
+            descriptions: descriptions.collect(),
+            candidates: candidates.map(|c| c.json).collect(),
         }
     }
 
@@ -199,39 +209,39 @@ impl Journal {
     }
 }
 
-/// The ICE generation that a candidate names: in a field of its own as browsers write it, or in the
-/// extension of the candidate line.
-fn ufrag_of(data: &Value) -> Option<Box<str>> {
-    let candidate = &data["candidate"];
-    if let Some(ufrag) = candidate["usernameFragment"].as_str() {
-        return Some(ufrag.into());
-    }
-    let line = candidate.as_str().or(candidate["candidate"].as_str())?;
-    let mut words = line.split_ascii_whitespace().skip_while(|word| *word != "ufrag");
-    words.nth(1).map(Into::into)
+/// A description that was relayed, with its kind in `type`.
+struct WithKind<'a> {
+    kind: DescriptionKind,
+    fields: &'a Fields<'a>,
 }
 
-/// The `ice-ufrag`s of a session description (RFC 8839 §5.4): one for the session, or one for each
-/// media section. A sender that writes more of them than a call has streams, or longer ones than
-/// are allowed, is not followed.
-fn ice_ufrags(sdp: &str) -> Box<[Box<str>]> {
-    let mut ufrags: Vec<Box<str>> = Vec::new();
-    for line in sdp.lines() {
-        let Some(ufrag) = line.strip_prefix("a=ice-ufrag:").map(str::trim_end) else { continue };
-        if ufrag.len() <= 256 && ufrags.len() < 16 && !ufrags.iter().any(|known| **known == *ufrag)
-        {
-            ufrags.push(ufrag.into());
-        }
+impl Serialize for WithKind<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.fields.but(&["type"]).write(&mut map)?;
+        map.serialize_entry("type", self.kind.as_str())?;
+        map.end()
     }
-    ufrags.into()
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::signaling::Payload;
+
+    fn keep(journal: &mut Journal, data: &Value, limits: &Config) -> Result<(), JournalFull> {
+        let payload = Payload::from(data.clone());
+        let candidate = Candidate::read(&payload.fields().unwrap()).unwrap();
+        journal.keep_candidate(&JsonText::of(data), &candidate, limits)
+    }
+
+    fn note(journal: &mut Journal, data: &Value) -> usize {
+        let payload = Payload::from(data.clone());
+        journal.note_description(&Description::read(&payload.fields().unwrap()).unwrap())
+    }
 
     fn sdp(ufrags: &[&str]) -> Value {
         let lines: String = ufrags.iter().map(|u| format!("a=ice-ufrag:{u}\r\n")).collect();
@@ -247,27 +257,27 @@ mod tests {
     }
 
     fn numbers(hand_over: &HandOver) -> Vec<u64> {
-        hand_over.candidates.iter().map(|c| c["n"].as_u64().unwrap()).collect()
+        hand_over.candidates.iter().map(|c| c.value()["n"].as_u64().unwrap()).collect()
     }
 
     #[test]
     fn descriptions_leave_first_and_one_of_each_kind() {
         let limits = Config::default();
         let mut journal = Journal::default();
-        journal.keep_candidate(&candidate(1), &limits).unwrap();
+        keep(&mut journal, &candidate(1), &limits).unwrap();
         assert!(!journal.may_hand_over());
         for (kind, n) in
             [(DescriptionKind::Answer, 2), (DescriptionKind::Offer, 3), (DescriptionKind::Offer, 4)]
         {
-            journal.keep_description(kind, &json!({ "n": n }), &limits).unwrap();
+            journal.keep_description(kind, &JsonText::of(&json!({ "n": n })), &limits).unwrap();
         }
         assert!(journal.may_hand_over());
         let hand_over = journal.hand_over();
         assert_eq!(
             hand_over.descriptions,
             [
-                (DescriptionKind::Answer, json!({ "n": 2 })),
-                (DescriptionKind::Offer, json!({ "n": 4 }))
+                (DescriptionKind::Answer, JsonText::of(&json!({ "n": 2 }))),
+                (DescriptionKind::Offer, JsonText::of(&json!({ "n": 4 })))
             ]
         );
         assert_eq!(numbers(&hand_over), [1]);
@@ -278,15 +288,15 @@ mod tests {
     fn a_newer_generation_drops_the_candidates_of_the_older() {
         let limits = Config::default();
         let mut journal = Journal::default();
-        let keep = |journal: &mut Journal, data| journal.keep_candidate(&data, &limits).unwrap();
+        let keep = |journal: &mut Journal, data| keep(journal, &data, &limits).unwrap();
         keep(&mut journal, candidate(1));
-        assert_eq!(journal.note_description(&sdp(&["one"])), 0);
+        assert_eq!(note(&mut journal, &sdp(&["one"])), 0);
         keep(&mut journal, candidate(2));
         keep(&mut journal, candidate_of(3, "one"));
         keep(&mut journal, candidate_of(4, "two"));
-        assert_eq!(journal.note_description(&sdp(&["one"])), 0);
-        assert_eq!(journal.note_description(&json!({ "sdp": "v=0\r\n" })), 0);
-        assert_eq!(journal.note_description(&json!({ "sdp": sdp(&["two"]) })), 3);
+        assert_eq!(note(&mut journal, &sdp(&["one"])), 0);
+        assert_eq!(note(&mut journal, &json!({ "sdp": "v=0\r\n" })), 0);
+        assert_eq!(note(&mut journal, &json!({ "sdp": sdp(&["two"]) })), 3);
         keep(&mut journal, candidate(5));
         assert_eq!(numbers(&journal.hand_over()), [4, 5]);
     }
@@ -294,25 +304,10 @@ mod tests {
     #[test]
     fn a_section_that_is_added_begins_no_generation() {
         let mut journal = Journal::default();
-        journal.note_description(&sdp(&["one"]));
-        journal.keep_candidate(&candidate(1), &Config::default()).unwrap();
-        assert_eq!(journal.note_description(&sdp(&["one", "two"])), 0);
+        note(&mut journal, &sdp(&["one"]));
+        keep(&mut journal, &candidate(1), &Config::default()).unwrap();
+        assert_eq!(note(&mut journal, &sdp(&["one", "two"])), 0);
         assert_eq!(journal.len(), 1);
-    }
-
-    #[test]
-    fn the_generation_of_a_candidate_is_read_from_both_places() {
-        let line = "candidate:1 1 udp 1 192.0.2.1 9 typ host generation 0 ufrag abcd network-id 1";
-        for data in [
-            json!({ "candidate": line }),
-            json!({ "candidate": { "candidate": line } }),
-            candidate_of(1, "abcd"),
-        ] {
-            assert_eq!(ufrag_of(&data).as_deref(), Some("abcd"));
-        }
-        for data in [json!({ "candidate": null }), json!({ "candidate": "" }), candidate(1)] {
-            assert_eq!(ufrag_of(&data), None);
-        }
     }
 
     proptest! {
@@ -331,8 +326,9 @@ mod tests {
             let mut kept = 0;
             for size in sizes {
                 let data = json!({ "candidate": "x".repeat(size) });
-                kept += usize::from(journal.keep_candidate(&data, &limits).is_ok());
-                let _ = journal.keep_description(DescriptionKind::Offer, &data, &limits);
+                kept += usize::from(keep(&mut journal, &data, &limits).is_ok());
+                let text = JsonText::of(&data);
+                let _ = journal.keep_description(DescriptionKind::Offer, &text, &limits);
                 prop_assert!(journal.len() <= max_candidates);
                 prop_assert!(journal.candidate_bytes <= max_bytes);
                 prop_assert!(journal.bytes() <= 2 * max_bytes);

@@ -12,6 +12,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 pub(super) use journal::{DescriptionKind, Journal, JournalFull};
 pub use media::{CallStats, Media, Path};
@@ -182,8 +183,8 @@ pub(super) enum Place {
 pub(super) struct Call {
     pub id: CallId,
     pub kind: CallType,
-    /// What the caller sent along, as JSON text.
-    pub metadata: Option<Box<str>>,
+    /// What the caller sent along.
+    pub metadata: Option<Box<RawValue>>,
     state: CallState,
     pub created: Duration,
     pub started: Option<Duration>,
@@ -223,7 +224,7 @@ impl Call {
         now: Now,
         id: CallId,
         kind: CallType,
-        metadata: Option<Box<str>>,
+        metadata: Option<Box<RawValue>>,
         parties: PerRole<Party>,
         ring_for: Duration,
     ) -> Self {

@@ -1,7 +1,7 @@
 //! What a call's sides hear of its life.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{IceCandidateEvent, IceServer, relayed::RelayedDescription};
@@ -27,7 +27,8 @@ pub(in crate::signaling) struct CallIncomingEvent {
     pub call_type: CallType,
     /// What the caller sent along: any JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    pub metadata: Option<Box<RawValue>>,
     /// Which device of this user hands the call over: then the caller is the other side of a call
     /// that goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,8 +176,8 @@ pub(in crate::signaling) struct CallSyncEvent {
     /// The last description that was relayed to this device.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<RelayedDescription>)]
-    pub description: Option<Value>,
+    pub description: Option<Box<RawValue>>,
     /// The candidates that came to it since.
     #[schema(value_type = Vec<IceCandidateEvent>)]
-    pub candidates: Vec<Value>,
+    pub candidates: Vec<Box<RawValue>>,
 }

@@ -31,7 +31,7 @@ pub(super) use rooms::{
 pub(super) use sessions::{AuthExpiringEvent, ServerDrainingEvent};
 pub use sessions::{ErrorEvent, EventError, EventErrorCode, SessionWelcome};
 
-use super::{Event, EventName};
+use super::{Event, EventName, JsonText};
 
 /// The payload of an event, which says by its type which event it is.
 pub(super) trait Payload: Serialize {
@@ -74,11 +74,6 @@ payloads! {
 impl Event {
     /// The event with this payload.
     pub(super) fn of<P: Payload>(payload: &P) -> Self {
-        Self::new(P::NAME.as_str(), to_json(payload))
+        Self::new(P::NAME.as_str(), JsonText::of(payload))
     }
-}
-
-/// A payload as it is sent.
-pub(super) fn to_json(payload: &impl Serialize) -> serde_json::Value {
-    serde_json::to_value(payload).expect("a payload has only keys of text, and nothing that fails")
 }

@@ -1,7 +1,7 @@
 //! What the participants of a room hear.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{IceCandidateEvent, IceServer, relayed::RelayedDescription};
@@ -34,7 +34,8 @@ pub(in crate::signaling) struct RoomParticipant {
     pub media: Option<Media>,
     /// What it sent along when it joined: any JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    pub metadata: Option<Box<RawValue>>,
 }
 
 /// A room as one participant sees it.
@@ -107,8 +108,8 @@ pub(in crate::signaling) struct Relayed {
     /// The last description.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<RelayedDescription>)]
-    pub description: Option<Value>,
+    pub description: Option<Box<RawValue>>,
     /// The candidates that came since.
     #[schema(value_type = Vec<IceCandidateEvent>)]
-    pub candidates: Vec<Value>,
+    pub candidates: Vec<Box<RawValue>>,
 }

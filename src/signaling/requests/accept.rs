@@ -1,9 +1,7 @@
 //! `call:accept { callId? }`: take the call on this device. The first accept wins: it empties the
 //! list of ringing devices, and only a device on that list can accept.
 
-use serde_json::Value;
-
-use super::{CallRequest, Sender, must_ring, parse};
+use super::{CallRequest, Fields, Sender, must_ring, parse};
 use crate::{
     clock::Now,
     ids::CallId,
@@ -21,7 +19,7 @@ pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallStateAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;

@@ -2,13 +2,12 @@
 //! `call:connected`, relaying it makes a connecting call connected; so it must answer something.
 //! In a room, `{ roomId, to, sdp }`.
 
-use serde_json::Value;
-
-use super::{Sender, SignalRequest, parse};
+use super::{Fields, Sender, Way};
 use crate::{
     clock::Now,
     signaling::{
         ErrorCode, Hub, RequestError, answers::CallAnswer, call::DescriptionKind, members::Lane,
+        sent::Description,
     },
 };
 
@@ -16,11 +15,11 @@ pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: Value,
+    data: &Fields<'_>,
 ) -> Result<CallAnswer, RequestError> {
-    let payload: SignalRequest<'_> = parse(&data)?;
-    let room_id = payload.room_id;
-    let lane = hub.locate_lane(sender, payload.call_id, room_id.as_ref(), payload.to)?;
+    let way = Way::read(data)?;
+    let description = Description::read(data)?;
+    let lane = hub.locate_lane(sender, &way)?;
     if matches!(lane, Lane::From(call, _) if !hub.state_of(call)?.is_accepted()) {
         let message = "Nobody has accepted the call, so there is no offer to answer.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
@@ -30,7 +29,7 @@ pub(super) fn apply(
         let message = "The other side has made no offer to answer.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
-    let data = hub.signed(data, lane.from(), sender);
-    hub.relay_description(now, lane, DescriptionKind::Answer, data)?;
-    Ok(CallAnswer { call_id: lane.from().call(), room_id })
+    let text = hub.signed(data, lane.from(), sender);
+    hub.relay_description(now, lane, DescriptionKind::Answer, &description, text)?;
+    Ok(CallAnswer { call_id: lane.from().call(), room_id: way.room_id })
 }

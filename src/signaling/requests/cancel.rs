@@ -1,8 +1,6 @@
 //! `call:cancel { callId? }`: take back a call that nobody has accepted.
 
-use serde_json::Value;
-
-use super::{CallRequest, Sender, parse};
+use super::{CallRequest, Fields, Sender, parse};
 use crate::{
     clock::Now,
     signaling::{
@@ -16,7 +14,7 @@ pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallEndAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;

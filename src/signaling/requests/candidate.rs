@@ -2,21 +2,21 @@
 //! the browser's `RTCIceCandidate` prints as, its line alone, or null at the end of candidates.
 //! In a room, `{ roomId, to, candidate }`.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Sender, parse};
+use super::{Fields, Sender, Way};
 use crate::{
     clock::Now,
     ids::{CallId, ParticipantId, RoomId},
-    signaling::{Hub, RequestError, answers::CallAnswer, events::IceCandidate},
+    signaling::{Hub, RequestError, answers::CallAnswer, events::IceCandidate, sent::Candidate},
 };
 
 /// An ICE candidate for the other side.
-#[derive(Deserialize, ToSchema)]
+// Only its schema is used: what is relayed is what the sender wrote.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::signaling) struct IceCandidateRequest<'a> {
+pub(in crate::signaling) struct IceCandidateRequest {
     /// Which call; may be left out by a session that is in one call only.
     call_id: Option<CallId>,
     /// Which room, where it is one.
@@ -24,33 +24,20 @@ pub(in crate::signaling) struct IceCandidateRequest<'a> {
     /// For which participant of the room.
     to: Option<ParticipantId>,
     /// The candidate; null at the end of candidates.
-    #[serde(borrow, rename = "candidate")]
-    #[schema(required, value_type = Option<IceCandidate>)]
-    _candidate: Candidate<'a>,
-}
-
-/// Only checked: what is relayed is what the sender wrote.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected null, a text, or an object with the text `candidate`")]
-enum Candidate<'a> {
-    End(()),
-    Line(#[allow(dead_code)] &'a str),
-    Init {
-        #[serde(rename = "candidate")]
-        _candidate: &'a str,
-    },
+    #[schema(required)]
+    candidate: Option<IceCandidate>,
 }
 
 pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: Value,
+    data: &Fields<'_>,
 ) -> Result<CallAnswer, RequestError> {
-    let payload: IceCandidateRequest<'_> = parse(&data)?;
-    let room_id = payload.room_id;
-    let lane = hub.locate_lane(sender, payload.call_id, room_id.as_ref(), payload.to)?;
-    let data = hub.signed(data, lane.from(), sender);
-    hub.relay_candidate(now, lane, data)?;
-    Ok(CallAnswer { call_id: lane.from().call(), room_id })
+    let way = Way::read(data)?;
+    let candidate = Candidate::read(data)?;
+    let lane = hub.locate_lane(sender, &way)?;
+    let text = hub.signed(data, lane.from(), sender);
+    hub.relay_candidate(now, lane, &candidate, text)?;
+    Ok(CallAnswer { call_id: lane.from().call(), room_id: way.room_id })
 }

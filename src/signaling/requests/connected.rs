@@ -1,8 +1,6 @@
 //! `call:connected { callId?, roomId? }`: media flows, for the first time or again.
 
-use serde_json::Value;
-
-use super::{CallRequest, Sender, parse};
+use super::{CallRequest, Fields, Sender, parse};
 use crate::{
     clock::Now,
     signaling::{Hub, RequestError, answers::CallStateAnswer},
@@ -12,7 +10,7 @@ pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallStateAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
     let room_id = payload.room_id;

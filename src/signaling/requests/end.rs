@@ -5,9 +5,7 @@
 //! the caller's `call:cancel` and the callee's `call:reject`. A device that a call is handed
 //! to refuses it likewise, and the call goes on.
 
-use serde_json::Value;
-
-use super::{CallEndRequest, Sender, parse};
+use super::{CallEndRequest, Fields, Sender, parse};
 use crate::{
     clock::Now,
     signaling::{EndReason, Hub, RequestError, answers::CallEndAnswer, call::Place},
@@ -17,7 +15,7 @@ pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallEndAnswer, RequestError> {
     let payload: CallEndRequest<'_> = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;

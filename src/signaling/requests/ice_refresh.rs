@@ -1,9 +1,7 @@
 //! `ice:refresh { callId?, roomId? }`: fresh relay credentials, for a call if this device is in one,
 //! or if it names one or a room. Allocations that there are go on with the old ones.
 
-use serde_json::Value;
-
-use super::{CallRequest, Sender, parse};
+use super::{CallRequest, Fields, Sender, parse};
 use crate::{
     clock::Now,
     signaling::{Hub, RequestError, answers::IceRefreshAnswer},
@@ -13,7 +11,7 @@ pub(super) fn apply(
     hub: &Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<IceRefreshAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
     let call = match (&payload.room_id, hub.locate(sender, payload.call_id)) {

@@ -1,10 +1,10 @@
 //! `call:initiate { targetUserId, callType, metadata? }`: call a user.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{Sender, accept, parse};
+use super::{Fields, Sender, accept, parse};
 use crate::{
     clock::Now,
     ids::{CallId, UserId},
@@ -19,22 +19,24 @@ use crate::{
 /// Call a user.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::signaling) struct CallInitiateRequest {
+pub(in crate::signaling) struct CallInitiateRequest<'a> {
     /// Whom.
     target_user_id: UserId,
     /// What the call is to carry.
     call_type: CallType,
     /// Any JSON, shown to the callee; up to 4 KiB.
-    metadata: Option<Value>,
+    #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
+    metadata: Option<&'a RawValue>,
 }
 
 pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallInitiateAnswer, RequestError> {
-    let payload: CallInitiateRequest = parse(data)?;
+    let payload: CallInitiateRequest<'_> = parse(data)?;
     let callee = payload.target_user_id;
     if callee == sender.user {
         return Err(RequestError::new(ErrorCode::InvalidTarget, "You cannot call yourself."));

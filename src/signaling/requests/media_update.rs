@@ -2,10 +2,9 @@
 //! `media:updated`, and the call shows it.
 
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Sender, parse};
+use super::{Fields, Sender, parse};
 use crate::{
     ids::{CallId, RoomId},
     signaling::{Hub, RequestError, answers::CallAnswer, events::MediaUpdatedEvent},
@@ -30,7 +29,7 @@ pub(in crate::signaling) struct MediaUpdateRequest {
 pub(super) fn apply(
     hub: &mut Hub,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallAnswer, RequestError> {
     let payload: MediaUpdateRequest = parse(data)?;
     let room_id = payload.room_id;

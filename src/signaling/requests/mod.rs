@@ -35,17 +35,17 @@ pub(super) use report::CallStatsRequest;
 pub(super) use room_join::RoomJoinRequest;
 pub(super) use room_leave::RoomLeaveRequest;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 pub(super) use transfer::CallTransferRequest;
 pub(super) use upgrade::CallUpgradeRequest;
 use utoipa::ToSchema;
 
 use super::{
-    Answer, CloseReason, ErrorCode, Hub, Output, RequestError, RequestId, RequestName,
+    Answer, CloseReason, ErrorCode, Hub, JsonText, Output, Payload, RequestError, RequestId,
+    RequestName,
     answered::MessageId,
     call::{Place, Role},
-    events::to_json,
     members::{Lane, Member},
+    payload::{Fields, NotAnObject},
     rate::Verdict,
     tables::call_not_found,
 };
@@ -73,6 +73,22 @@ pub(super) struct CallRequest {
     room_id: Option<RoomId>,
 }
 
+/// Where a request goes that is for the other side of a call, or for others in a room.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Way {
+    call_id: Option<CallId>,
+    room_id: Option<RoomId>,
+    /// For which participant of the room.
+    to: Option<ParticipantId>,
+}
+
+impl Way {
+    fn read(data: &Fields<'_>) -> Result<Self, RequestError> {
+        data.read_as(&["callId", "roomId", "to"]).map_err(unfit)
+    }
+}
+
 /// A request that ends a call.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -94,11 +110,17 @@ fn must_ring(place: &Place, caller: &str, accepted: &str) -> Result<(), RequestE
     }
 }
 
+/// The answer to a request that was executed.
+#[derive(Serialize)]
+struct Done<T> {
+    ok: bool,
+    #[serde(flatten)]
+    answer: T,
+}
+
 /// An answer as it is sent: what the request's own file says, and that all went well.
 fn answered<T: Serialize>(result: Result<T, RequestError>) -> Result<Answer, RequestError> {
-    let mut answer = to_json(&result?);
-    answer["ok"] = true.into();
-    Ok(Answer(answer))
+    Ok(Answer(JsonText::of(&Done { ok: true, answer: result? })))
 }
 
 impl Hub {
@@ -109,7 +131,7 @@ impl Hub {
         session: SessionId,
         id: Option<RequestId>,
         event: &str,
-        data: Value,
+        data: &Payload,
         proof: Option<Result<Identity, RequestError>>,
     ) {
         // A session that the hub has just closed may have sent more before it knew.
@@ -139,10 +161,13 @@ impl Hub {
 
         // Asked twice, it does no harm, and its answer is long and soon out of date.
         let named = request.filter(|request| *request != RequestName::PresenceSubscribe);
-        let name = match named.map(|request| MessageId::read(&sender.device, request, &data)) {
-            Some(Ok(name)) => name,
-            Some(Err(error)) => return self.refuse(session, id, event, &error),
-            None => None,
+        let data = data.fields();
+        let name = match (named, &data) {
+            (Some(request), Ok(data)) => match MessageId::read(&sender.device, request, data) {
+                Ok(name) => name,
+                Err(error) => return self.refuse(session, id, event, &error),
+            },
+            _ => None,
         };
         if let Some(name) = &name
             && let Some(answer) = self.users.get(&sender.user).and_then(|u| u.answered.find(name))
@@ -191,46 +216,39 @@ impl Hub {
         now: Now,
         sender: &Sender,
         request: Option<RequestName>,
-        data: Value,
+        data: Result<Fields<'_>, NotAnObject>,
         proof: Option<Result<Identity, RequestError>>,
     ) -> Result<Answer, RequestError> {
         let Some(request) = request else {
             return Err(RequestError::new(ErrorCode::UnknownEvent, "There is no such event."));
         };
-        let data = match data {
-            Value::Object(_) => data,
-            // `socket.emit('call:end')` has no payload; the call may still be clear.
-            Value::Null => Value::Object(Map::new()),
-            _ => return Err(invalid("The payload must be a JSON object.")),
-        };
-        if request.is_for_two() && !data["roomId"].is_null() {
+        let data = &data.map_err(|NotAnObject| invalid("The payload must be a JSON object."))?;
+        if request.is_for_two() && data.value("roomId").is_some() {
             let message = format!("There is no {request} in a room.");
             return Err(RequestError::new(ErrorCode::InvalidState, message));
         }
         match request {
             RequestName::AuthRefresh => answered(refresh::apply(self, now, sender, proof)),
-            RequestName::CallInitiate => answered(initiate::apply(self, now, sender, &data)),
-            RequestName::CallRing => answered(ring::apply(self, sender, &data)),
-            RequestName::CallAccept => answered(accept::apply(self, now, sender, &data)),
-            RequestName::CallReject => answered(reject::apply(self, now, sender, &data)),
-            RequestName::CallCancel => answered(cancel::apply(self, now, sender, &data)),
-            RequestName::CallEnd => answered(end::apply(self, now, sender, &data)),
+            RequestName::CallInitiate => answered(initiate::apply(self, now, sender, data)),
+            RequestName::CallRing => answered(ring::apply(self, sender, data)),
+            RequestName::CallAccept => answered(accept::apply(self, now, sender, data)),
+            RequestName::CallReject => answered(reject::apply(self, now, sender, data)),
+            RequestName::CallCancel => answered(cancel::apply(self, now, sender, data)),
+            RequestName::CallEnd => answered(end::apply(self, now, sender, data)),
             RequestName::IceCandidate => answered(candidate::apply(self, now, sender, data)),
             RequestName::SignalOffer => answered(offer::apply(self, now, sender, data)),
             RequestName::SignalAnswer => answered(answer::apply(self, now, sender, data)),
-            RequestName::CallTransfer => answered(transfer::apply(self, now, sender, &data)),
-            RequestName::CallConnected => answered(connected::apply(self, now, sender, &data)),
-            RequestName::CallReconnecting => {
-                answered(reconnecting::apply(self, now, sender, &data))
-            }
-            RequestName::MediaUpdate => answered(media_update::apply(self, sender, &data)),
-            RequestName::CallUpgrade => answered(upgrade::apply(self, now, sender, &data)),
+            RequestName::CallTransfer => answered(transfer::apply(self, now, sender, data)),
+            RequestName::CallConnected => answered(connected::apply(self, now, sender, data)),
+            RequestName::CallReconnecting => answered(reconnecting::apply(self, now, sender, data)),
+            RequestName::MediaUpdate => answered(media_update::apply(self, sender, data)),
+            RequestName::CallUpgrade => answered(upgrade::apply(self, now, sender, data)),
             RequestName::CallMessage => answered(message::apply(self, sender, data)),
-            RequestName::CallStats => answered(report::apply(self, sender, &data)),
-            RequestName::IceRefresh => answered(ice_refresh::apply(self, now, sender, &data)),
-            RequestName::RoomJoin => answered(room_join::apply(self, now, sender, &data)),
-            RequestName::RoomLeave => answered(room_leave::apply(self, now, sender, &data)),
-            RequestName::PresenceSubscribe => answered(presence::apply(self, sender, &data)),
+            RequestName::CallStats => answered(report::apply(self, sender, data)),
+            RequestName::IceRefresh => answered(ice_refresh::apply(self, now, sender, data)),
+            RequestName::RoomJoin => answered(room_join::apply(self, now, sender, data)),
+            RequestName::RoomLeave => answered(room_leave::apply(self, now, sender, data)),
+            RequestName::PresenceSubscribe => answered(presence::apply(self, sender, data)),
         }
     }
 
@@ -335,14 +353,8 @@ impl Hub {
 
     /// The way that something goes for the other side of a call of two, or for a participant of a
     /// room.
-    fn locate_lane(
-        &self,
-        sender: &Sender,
-        call: Option<CallId>,
-        room: Option<&RoomId>,
-        to: Option<ParticipantId>,
-    ) -> Result<Lane, RequestError> {
-        match (self.locate_member(sender, call, room)?, to) {
+    fn locate_lane(&self, sender: &Sender, way: &Way) -> Result<Lane, RequestError> {
+        match (self.locate_member(sender, way.call_id, way.room_id.as_ref())?, way.to) {
             (Member::Side(call, role), _) => Ok(Lane::From(call, role)),
             (Member::Participant(..), None) => {
                 Err(invalid("Say in `to` which participant of the room it is for."))
@@ -353,12 +365,17 @@ impl Hub {
 }
 
 /// Reads a payload.
-fn parse<'a, T: Deserialize<'a>>(data: &'a Value) -> Result<T, RequestError> {
-    serde_path_to_error::deserialize(data).map_err(|error| {
-        let path = error.path().to_string();
-        // Of a missing field the message has the name, and the path is that of the whole.
-        if path == "." { invalid(error.inner().to_string()) } else { invalid(error.to_string()) }
-    })
+fn parse<'a, T: Deserialize<'a>>(data: &Fields<'a>) -> Result<T, RequestError> {
+    data.read_all().map_err(unfit)
+}
+
+/// The refusal of a payload that does not fit its type.
+fn unfit(error: serde_path_to_error::Error<serde_json::Error>) -> RequestError {
+    let (path, mut message) = (error.path().to_string(), error.into_inner().to_string());
+    // The place is one within the field, which the sender does not count from.
+    message.truncate(message.rfind(" at line ").unwrap_or(message.len()));
+    // Of a missing field the message has the name, and the path is that of the whole.
+    if path == "." { invalid(message) } else { invalid(format!("{path}: {message}")) }
 }
 
 fn invalid(message: impl Into<String>) -> RequestError {

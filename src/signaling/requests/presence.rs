@@ -2,10 +2,9 @@
 //! now on in `presence:changed`. It takes the place of the list before; an empty one ends it.
 
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Sender, invalid, parse};
+use super::{Fields, Sender, invalid, parse};
 use crate::{
     ids::UserId,
     signaling::{
@@ -25,7 +24,7 @@ pub(in crate::signaling) struct PresenceSubscribeRequest {
 pub(super) fn apply(
     hub: &mut Hub,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<PresenceSubscribeAnswer, RequestError> {
     let payload: PresenceSubscribeRequest = parse(data)?;
     let mut users = payload.user_ids;

@@ -1,9 +1,7 @@
 //! `call:reconnecting { callId?, roomId? }`: media stopped, and this side works on it. It says
 //! `call:connected` when media flows again, or gives up with `call:end { reason: "ice_failed" }`.
 
-use serde_json::Value;
-
-use super::{CallRequest, Sender, parse};
+use super::{CallRequest, Fields, Sender, parse};
 use crate::{
     clock::Now,
     signaling::{CallState, ErrorCode, Hub, RequestError, answers::CallStateAnswer},
@@ -13,7 +11,7 @@ pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallStateAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
     let room_id = payload.room_id;

@@ -1,9 +1,7 @@
 //! `call:reject { callId?, reason? }`: refuse the call, on all devices of the callee. `reason` may
 //! be `busy`; anything else is `rejected`.
 
-use serde_json::Value;
-
-use super::{CallEndRequest, Sender, must_ring, parse};
+use super::{CallEndRequest, Fields, Sender, must_ring, parse};
 use crate::{
     clock::Now,
     signaling::{EndReason, Hub, RequestError, answers::CallEndAnswer, call::Place},
@@ -13,7 +11,7 @@ pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallEndAnswer, RequestError> {
     let payload: CallEndRequest<'_> = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;

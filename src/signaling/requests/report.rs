@@ -2,10 +2,9 @@
 //! this side measures it. The latest is shown with the call, and kept on its record.
 
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Sender, invalid, parse};
+use super::{Fields, Sender, invalid, parse};
 use crate::{
     ids::{CallId, RoomId},
     signaling::{CallStats, Hub, RequestError, answers::CallAnswer},
@@ -26,7 +25,7 @@ pub(in crate::signaling) struct CallStatsRequest {
 pub(super) fn apply(
     hub: &mut Hub,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallAnswer, RequestError> {
     let payload: CallStatsRequest = parse(data)?;
     let stats = payload.stats;

@@ -1,9 +1,7 @@
 //! `call:ring { callId? }`: this device alerts its user. The caller hears `call:ringing`, or the
 //! device that hands the call over.
 
-use serde_json::Value;
-
-use super::{CallRequest, Sender, must_ring, parse};
+use super::{CallRequest, Fields, Sender, must_ring, parse};
 use crate::signaling::{
     Hub, RequestError,
     answers::CallAnswer,
@@ -14,7 +12,7 @@ use crate::signaling::{
 pub(super) fn apply(
     hub: &mut Hub,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
     let (id, place) = hub.locate(sender, payload.call_id)?;

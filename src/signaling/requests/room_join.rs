@@ -2,10 +2,10 @@
 //! come makes the room. Who comes later makes offers to everyone who is there.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{Sender, parse};
+use super::{Fields, Sender, parse};
 use crate::{
     clock::Now,
     ids::RoomId,
@@ -21,22 +21,24 @@ use crate::{
 /// Come into a room.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::signaling) struct RoomJoinRequest {
+pub(in crate::signaling) struct RoomJoinRequest<'a> {
     /// Which: a text that the application chooses.
     room_id: RoomId,
     /// What the room carries, of whoever comes first; `video` if it is left out.
     call_type: Option<CallType>,
     /// Any JSON, shown to the others; up to 4 KiB.
-    metadata: Option<Value>,
+    #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
+    metadata: Option<&'a RawValue>,
 }
 
 pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<RoomView, RequestError> {
-    let payload: RoomJoinRequest = parse(data)?;
+    let payload: RoomJoinRequest<'_> = parse(data)?;
     let room = hub.rooms.named(&payload.room_id);
     if let Some(room) = room
         && let Some(participant) = room.device_of(&sender.user, &sender.device)

@@ -4,10 +4,9 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Sender, parse};
+use super::{Fields, Sender, parse};
 use crate::{
     clock::Now,
     ids::{CallId, RoomId},
@@ -32,7 +31,7 @@ pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<RoomLeaveAnswer, RequestError> {
     let payload: RoomLeaveRequest<'_> = parse(data)?;
     let room_id = payload.room_id;

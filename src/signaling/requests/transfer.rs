@@ -2,10 +2,9 @@
 //! rings. The sender hears `call:ended` once it has the call, else `call:transferred`.
 
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Sender, parse};
+use super::{Fields, Sender, parse};
 use crate::{
     clock::Now,
     ids::{CallId, DeviceId},
@@ -31,7 +30,7 @@ pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallTransferAnswer, RequestError> {
     let payload: CallTransferRequest = parse(data)?;
     let (id, role) = hub.locate_accepted(sender, payload.call_id)?;

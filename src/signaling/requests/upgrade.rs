@@ -3,10 +3,9 @@
 //! itself, or no with `accept: false`. Then both hear `call:upgraded`.
 
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Sender, parse};
+use super::{Fields, Sender, parse};
 use crate::{
     clock::Now,
     ids::CallId,
@@ -38,7 +37,7 @@ pub(super) fn apply(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,
-    data: &Value,
+    data: &Fields<'_>,
 ) -> Result<CallUpgradeAnswer, RequestError> {
     let payload: CallUpgradeRequest = parse(data)?;
     let (id, role) = hub.locate_accepted(sender, payload.call_id)?;

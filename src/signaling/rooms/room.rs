@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::value::RawValue;
+
 use crate::{
     clock::Now,
     ids::{CallId, DeviceId, ParticipantId, RoomId, SessionId, UserId},
@@ -24,8 +26,8 @@ const MAX_PAST: usize = 32;
 pub(in crate::signaling) struct Occupant {
     pub party: Party,
     pub joined: Duration,
-    /// What it tells the others of itself, as JSON text.
-    pub metadata: Option<Box<str>>,
+    /// What it tells the others of itself.
+    pub metadata: Option<Box<RawValue>>,
 }
 
 /// One life of a room: a call, from the first participant to the last.
@@ -179,8 +181,7 @@ impl Occupant {
             device_id: self.party.device.clone(),
             connected: !self.party.is_lost(),
             media: self.party.told_media(),
-            // We printed the text ourselves, from a value that a front had parsed.
-            metadata: self.metadata.as_ref().and_then(|text| serde_json::from_str(text).ok()),
+            metadata: self.metadata.clone(),
         }
     }
 

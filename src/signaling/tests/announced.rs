@@ -82,7 +82,7 @@ fn the_relay_is_told_before_the_other_side() {
                 session: alice,
                 id: None,
                 event: "ice:candidate".into(),
-                data: at("192.0.2.1"),
+                data: at("192.0.2.1").into(),
             },
         );
         world.now = world.now + ms(300);

@@ -40,7 +40,7 @@ fn the_answer_comes_before_what_the_request_sets_off() {
             session: alice,
             id: Some(super::RequestId(1)),
             event: "call:initiate".into(),
-            data: json!({ "targetUserId": "bob", "callType": "audio" }),
+            data: json!({ "targetUserId": "bob", "callType": "audio" }).into(),
         },
     );
     assert!(matches!(world.hub.poll_output(), Some(super::Output::Answer { .. })));

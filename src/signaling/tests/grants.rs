@@ -24,7 +24,7 @@ impl World {
 
     pub(super) fn refresh_with(&mut self, session: SessionId, name: &str, grants: Grants) {
         let proof = Ok(self.identity_with(name, grants));
-        self.input(Input::Refresh { session, id: None, data: json!({}), proof });
+        self.input(Input::Refresh { session, id: None, data: json!({}).into(), proof });
     }
 }
 

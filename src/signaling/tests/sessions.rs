@@ -168,7 +168,10 @@ fn a_session_that_is_gone_is_not_answered() {
     let (mut world, alice, _) = World::with_alice_and_bob();
     world.close(alice);
     let (id, event) = (Some(RequestId(1)), "call:end".into());
-    assert_eq!(world.input(Input::Request { session: alice, id, event, data: json!({}) }), None);
+    assert_eq!(
+        world.input(Input::Request { session: alice, id, event, data: json!({}).into() }),
+        None
+    );
     world.close(alice);
 }
 

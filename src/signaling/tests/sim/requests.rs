@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{DEVICES, Sim, address};
 use crate::{
     ids::{CallId, SessionId},
-    signaling::{Input, RequestId, RequestName, Word, answered::MessageId},
+    signaling::{Input, Payload, RequestId, RequestName, Word, answered::MessageId},
 };
 
 impl Sim {
@@ -156,7 +156,7 @@ impl Sim {
         let id = RequestId(self.number);
         self.asked.insert(id, (request.as_str().to_owned(), session, data.clone()));
         let event = request.as_str().to_owned();
-        self.input(Input::Request { session, id: Some(id), event, data });
+        self.input(Input::Request { session, id: Some(id), event, data: data.into() });
     }
 
     /// A device makes a request again that it has named: it does not know whether it was heard.
@@ -168,7 +168,10 @@ impl Sim {
             return;
         };
         let request = RequestName::parse(&event).unwrap();
-        let name = MessageId::read(&seat.1, request, &data).unwrap().unwrap();
+        let name =
+            MessageId::read(&seat.1, request, &Payload::from(data.clone()).fields().unwrap())
+                .unwrap()
+                .unwrap();
         if self.hub.users.get(&seat.0).is_none_or(|user| user.answered.find(&name).is_none()) {
             // So many came since that it is forgotten, or the user has been away without a call.
             return;
@@ -177,6 +180,6 @@ impl Sim {
         let id = RequestId(self.number);
         self.expected.insert(id, answer);
         self.asked.insert(id, (event.clone(), session, data.clone()));
-        self.input(Input::Request { session, id: Some(id), event, data });
+        self.input(Input::Request { session, id: Some(id), event, data: data.into() });
     }
 }

@@ -22,6 +22,7 @@ impl Sim {
             match output {
                 Output::Welcome { session, data } => {
                     assert!(self.sessions.contains_key(&session));
+                    let data = data.value();
                     schemas::check_welcome(&data);
                     self.check_ice(session, &data);
                 }
@@ -40,7 +41,7 @@ impl Sim {
                 Output::Answer { session, id, answer } => {
                     // What came before the answer was due before the request.
                     batch.clear();
-                    self.answered(session, id, &answer.0);
+                    self.answered(session, id, &answer.0.value());
                 }
                 Output::Resumed { connection, session } => {
                     assert!(self.sessions.remove(&connection).is_some());
@@ -70,15 +71,16 @@ impl Sim {
                     } else {
                         assert!(!self.readers.contains_key(&session));
                     }
-                    schemas::check_event(event.name, &event.data);
-                    self.heard(session, seat, event.name, &event.data, late);
+                    let data = event.data.value();
+                    schemas::check_event(event.name, &data);
+                    self.heard(session, seat, event.name, &data, late);
                     if late {
                         continue;
                     }
                     if event.name == "ice:candidate" || event.name.starts_with("signal:") {
-                        let call = event.data["callId"].as_str().unwrap().parse().unwrap();
+                        let call = data["callId"].as_str().unwrap().parse().unwrap();
                         let keys = ["from", "fromParticipant", "to"];
-                        let from = keys.map(|key| event.data[key].clone()).into();
+                        let from = keys.map(|key| data[key].clone()).into();
                         batch.push((call, from, event.name.starts_with("signal:")));
                     }
                 }

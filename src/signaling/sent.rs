@@ -1,0 +1,171 @@
+//! What a side of a call sends for another one, as far as the server looks into it: it is relayed as
+//! the text that it came as.
+
+use std::{borrow::Cow, net::IpAddr};
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::RawValue;
+
+use super::{
+    ErrorCode, RequestError, named,
+    payload::{Fields, is_object, text_of},
+    requests::Sender,
+};
+use crate::ids::{CallId, ParticipantId, RoomId};
+
+/// An ICE candidate: what the browser's `RTCIceCandidate` prints as, its line alone, or null at the
+/// end of candidates.
+#[derive(Debug)]
+pub(super) struct Candidate<'a> {
+    line: Cow<'a, str>,
+    /// The ICE generation it names in a field of its own, as browsers do.
+    ufrag: Option<Cow<'a, str>>,
+}
+
+impl<'a> Candidate<'a> {
+    /// The one in the payload of an `ice:candidate`.
+    ///
+    /// # Errors
+    /// `invalid_payload`
+    pub fn read(fields: &Fields<'a>) -> Result<Self, RequestError> {
+        let candidate = fields.get("candidate").ok_or_else(|| missing("candidate"))?;
+        if candidate.get() == "null" {
+            return Ok(Self { line: Cow::Borrowed(""), ufrag: None });
+        }
+        if let Some(line) = text_of(candidate) {
+            return Ok(Self { line, ufrag: None });
+        }
+        let expected = "candidate: expected null, a text, or an object with the text `candidate`";
+        let init = inner(candidate).ok_or_else(|| invalid(expected))?;
+        let line = init.text("candidate").ok_or_else(|| invalid(expected))?;
+        Ok(Self { line, ufrag: init.text("usernameFragment") })
+    }
+
+    /// The ICE generation that it names: in a field of its own, or in the extension of the line.
+    pub fn ufrag(&self) -> Option<&str> {
+        self.ufrag.as_deref().or_else(|| {
+            let words = self.line.split_ascii_whitespace();
+            words.skip_while(|word| *word != "ufrag").nth(1)
+        })
+    }
+
+    /// The addresses that it names as its sender's.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        named::in_candidate(&self.line)
+    }
+}
+
+/// A session description: the text, or the browser's whole `{ type, sdp }`.
+#[derive(Debug)]
+pub(super) struct Description<'a>(Cow<'a, str>);
+
+impl<'a> Description<'a> {
+    /// The one in the payload of a `signal:offer` or `signal:answer`.
+    ///
+    /// # Errors
+    /// `invalid_payload`
+    pub fn read(fields: &Fields<'a>) -> Result<Self, RequestError> {
+        let sdp = fields.get("sdp").ok_or_else(|| missing("sdp"))?;
+        let text = text_of(sdp).or_else(|| inner(sdp)?.text("sdp"));
+        let expected = "sdp: expected a text, or an object with the text `sdp`";
+        text.map(Self).ok_or_else(|| invalid(expected))
+    }
+
+    /// The `ice-ufrag`s (RFC 8839 §5.4): one for the session, or one for each media section. A sender
+    /// that writes more of them than a call has streams, or longer ones than are allowed, is not
+    /// followed.
+    pub fn ufrags(&self) -> Box<[Box<str>]> {
+        let mut ufrags: Vec<Box<str>> = Vec::new();
+        for line in self.0.lines() {
+            let Some(ufrag) = line.strip_prefix("a=ice-ufrag:").map(str::trim_end) else {
+                continue;
+            };
+            let is_new = !ufrags.iter().any(|known| **known == *ufrag);
+            if ufrag.len() <= 256 && ufrags.len() < 16 && is_new {
+                ufrags.push(ufrag.into());
+            }
+        }
+        ufrags.into()
+    }
+
+    /// The addresses that it names as its sender's.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        named::in_description(&self.0)
+    }
+}
+
+/// A payload as others get it: what the sender wrote, and who that is. What the sender wrote in these
+/// fields does not count.
+pub(super) struct Signed<'a> {
+    pub call: CallId,
+    pub sender: &'a Sender,
+    /// The room and the sender's place in it, where it is one.
+    pub room: Option<(&'a RoomId, ParticipantId)>,
+    pub fields: &'a Fields<'a>,
+}
+
+/// What the server alone says, so that a side of a call cannot pass for somebody in a room; and what was
+/// said to the server.
+const NOT_THE_SENDERS: &[&str] =
+    &["callId", "from", "fromDevice", "roomId", "fromParticipant", "msgId"];
+
+impl Serialize for Signed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("callId", &self.call)?;
+        map.serialize_entry("from", self.sender.user.as_str())?;
+        map.serialize_entry("fromDevice", self.sender.device.as_str())?;
+        if let Some((room, participant)) = &self.room {
+            map.serialize_entry("roomId", room.as_str())?;
+            map.serialize_entry("fromParticipant", participant)?;
+        }
+        self.fields.but(NOT_THE_SENDERS).write(&mut map)?;
+        map.end()
+    }
+}
+
+fn inner(value: &RawValue) -> Option<Fields<'_>> {
+    if is_object(value) { Fields::read(value.get()).ok() } else { None }
+}
+
+fn missing(field: &str) -> RequestError {
+    invalid(&format!("missing field `{field}`"))
+}
+
+fn invalid(message: &str) -> RequestError {
+    RequestError::new(ErrorCode::InvalidPayload, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::signaling::Payload;
+
+    fn ufrag_of(data: serde_json::Value) -> Option<String> {
+        let payload = Payload::from(data);
+        let candidate = Candidate::read(&payload.fields().unwrap()).unwrap();
+        candidate.ufrag().map(Into::into)
+    }
+
+    #[test]
+    fn the_generation_of_a_candidate_is_read_from_both_places() {
+        let line = "candidate:1 1 udp 1 192.0.2.1 9 typ host generation 0 ufrag abcd network-id 1";
+        for data in [
+            json!({ "candidate": line }),
+            json!({ "candidate": { "candidate": line } }),
+            json!({ "candidate": { "candidate": line, "usernameFragment": null } }),
+            json!({ "candidate": { "candidate": "", "usernameFragment": "abcd" } }),
+        ] {
+            assert_eq!(ufrag_of(data).as_deref(), Some("abcd"));
+        }
+        for data in [
+            json!({ "candidate": null }),
+            json!({ "candidate": "" }),
+            json!({ "candidate": { "candidate": "candidate:1" } }),
+        ] {
+            assert_eq!(ufrag_of(data), None);
+        }
+    }
+}

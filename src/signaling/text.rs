@@ -1,0 +1,73 @@
+//! The text of what clients are sent.
+
+use std::{cell::RefCell, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// The text of a JSON object, written once and shared by everyone who is sent it or keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonText(Arc<str>);
+
+/// How much memory is kept for the next text: most events are shorter.
+const SCRATCH: usize = 8 * 1024;
+
+thread_local! {
+    /// Where texts are written, since how long one will be shows only then.
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl JsonText {
+    /// Writes a payload.
+    pub(crate) fn of(payload: &impl Serialize) -> Self {
+        WRITTEN.with_borrow_mut(|written| {
+            written.clear();
+            serde_json::to_writer(&mut *written, payload)
+                .expect("a payload has only keys of text, and nothing that fails");
+            let text = std::str::from_utf8(written).expect("JSON is written as UTF-8").into();
+            written.shrink_to(SCRATCH);
+            Self(text)
+        })
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its length in bytes, which is what it weighs.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The text to be written into another payload. `None` for one that was read from a file and is no
+    /// JSON.
+    pub(super) fn raw(&self) -> Option<&RawValue> {
+        serde_json::from_str(&self.0).ok()
+    }
+
+    /// A text that a test has written.
+    #[cfg(test)]
+    pub(crate) fn written(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The value, for tests to look into.
+    #[cfg(test)]
+    pub(crate) fn value(&self) -> serde_json::Value {
+        serde_json::from_str(&self.0).expect("it was written as JSON")
+    }
+}
+
+/// As a part of a file it is a text like any other.
+impl Serialize for JsonText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<str>::deserialize(deserializer).map(|text| Self(text.into()))
+    }
+}
