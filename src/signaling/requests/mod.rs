@@ -118,9 +118,24 @@ struct Done<T> {
     answer: T,
 }
 
-/// An answer as it is sent: what the request's own file says, and that all went well.
-fn answered<T: Serialize>(result: Result<T, RequestError>) -> Result<Answer, RequestError> {
-    Ok(Answer(JsonText::of(&Done { ok: true, answer: result? })))
+/// Whether a request's answer is sent or remembered, or nobody will ever see it: most of what browsers
+/// relay asks for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Yes,
+    No,
+}
+
+impl Wanted {
+    /// An answer as it is sent: what the request's own file says, and that all went well.
+    fn write<T: Serialize>(
+        self,
+        result: Result<T, RequestError>,
+    ) -> Result<Option<Answer>, RequestError> {
+        let answer = result?;
+        let write = || Answer(JsonText::of(&Done { ok: true, answer }));
+        Ok((self == Self::Yes).then(write))
+    }
 }
 
 impl Hub {
@@ -181,16 +196,17 @@ impl Hub {
         }
         // The answer comes before whatever the request sets off.
         let before = self.outbox.len();
-        let result = self.dispatch(now, &sender, request, data, proof);
+        let wanted = if id.is_some() || name.is_some() { Wanted::Yes } else { Wanted::No };
+        let result = self.dispatch(now, &sender, request, data, proof, wanted);
         // What was refused has done nothing, and may be asked for again.
-        if let (Some(name), Ok(answer)) = (name, &result) {
+        if let (Some(name), Ok(Some(answer))) = (name, &result) {
             self.users.update(&sender.user, |user| user.answered.remember(name, answer.clone()));
         }
         match (result, id) {
-            (Ok(answer), Some(id)) => {
+            (Ok(Some(answer)), Some(id)) => {
                 self.outbox.insert(before, Output::Answer { session, id, answer });
             }
-            (Ok(_), None) => {}
+            (Ok(_), _) => {}
             (Err(error), id) => self.refuse(session, id, event, &error),
         }
     }
@@ -218,7 +234,8 @@ impl Hub {
         request: Option<RequestName>,
         data: Result<Fields<'_>, NotAnObject>,
         proof: Option<Result<Identity, RequestError>>,
-    ) -> Result<Answer, RequestError> {
+        wanted: Wanted,
+    ) -> Result<Option<Answer>, RequestError> {
         let Some(request) = request else {
             return Err(RequestError::new(ErrorCode::UnknownEvent, "There is no such event."));
         };
@@ -228,27 +245,29 @@ impl Hub {
             return Err(RequestError::new(ErrorCode::InvalidState, message));
         }
         match request {
-            RequestName::AuthRefresh => answered(refresh::apply(self, now, sender, proof)),
-            RequestName::CallInitiate => answered(initiate::apply(self, now, sender, data)),
-            RequestName::CallRing => answered(ring::apply(self, sender, data)),
-            RequestName::CallAccept => answered(accept::apply(self, now, sender, data)),
-            RequestName::CallReject => answered(reject::apply(self, now, sender, data)),
-            RequestName::CallCancel => answered(cancel::apply(self, now, sender, data)),
-            RequestName::CallEnd => answered(end::apply(self, now, sender, data)),
-            RequestName::IceCandidate => answered(candidate::apply(self, now, sender, data)),
-            RequestName::SignalOffer => answered(offer::apply(self, now, sender, data)),
-            RequestName::SignalAnswer => answered(answer::apply(self, now, sender, data)),
-            RequestName::CallTransfer => answered(transfer::apply(self, now, sender, data)),
-            RequestName::CallConnected => answered(connected::apply(self, now, sender, data)),
-            RequestName::CallReconnecting => answered(reconnecting::apply(self, now, sender, data)),
-            RequestName::MediaUpdate => answered(media_update::apply(self, sender, data)),
-            RequestName::CallUpgrade => answered(upgrade::apply(self, now, sender, data)),
-            RequestName::CallMessage => answered(message::apply(self, sender, data)),
-            RequestName::CallStats => answered(report::apply(self, sender, data)),
-            RequestName::IceRefresh => answered(ice_refresh::apply(self, now, sender, data)),
-            RequestName::RoomJoin => answered(room_join::apply(self, now, sender, data)),
-            RequestName::RoomLeave => answered(room_leave::apply(self, now, sender, data)),
-            RequestName::PresenceSubscribe => answered(presence::apply(self, sender, data)),
+            RequestName::AuthRefresh => wanted.write(refresh::apply(self, now, sender, proof)),
+            RequestName::CallInitiate => wanted.write(initiate::apply(self, now, sender, data)),
+            RequestName::CallRing => wanted.write(ring::apply(self, sender, data)),
+            RequestName::CallAccept => wanted.write(accept::apply(self, now, sender, data)),
+            RequestName::CallReject => wanted.write(reject::apply(self, now, sender, data)),
+            RequestName::CallCancel => wanted.write(cancel::apply(self, now, sender, data)),
+            RequestName::CallEnd => wanted.write(end::apply(self, now, sender, data)),
+            RequestName::IceCandidate => wanted.write(candidate::apply(self, now, sender, data)),
+            RequestName::SignalOffer => wanted.write(offer::apply(self, now, sender, data)),
+            RequestName::SignalAnswer => wanted.write(answer::apply(self, now, sender, data)),
+            RequestName::CallTransfer => wanted.write(transfer::apply(self, now, sender, data)),
+            RequestName::CallConnected => wanted.write(connected::apply(self, now, sender, data)),
+            RequestName::CallReconnecting => {
+                wanted.write(reconnecting::apply(self, now, sender, data))
+            }
+            RequestName::MediaUpdate => wanted.write(media_update::apply(self, sender, data)),
+            RequestName::CallUpgrade => wanted.write(upgrade::apply(self, now, sender, data)),
+            RequestName::CallMessage => wanted.write(message::apply(self, sender, data)),
+            RequestName::CallStats => wanted.write(report::apply(self, sender, data)),
+            RequestName::IceRefresh => wanted.write(ice_refresh::apply(self, now, sender, data)),
+            RequestName::RoomJoin => wanted.write(room_join::apply(self, now, sender, data)),
+            RequestName::RoomLeave => wanted.write(room_leave::apply(self, now, sender, data)),
+            RequestName::PresenceSubscribe => wanted.write(presence::apply(self, sender, data)),
         }
     }
 
