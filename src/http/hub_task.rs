@@ -1,9 +1,18 @@
 //! The task that owns the hub: everything that happens to it comes through one bounded queue, and
 //! what it wants done goes to bounded outboxes, one for each session.
 
-use std::{future, net::IpAddr, sync::Arc};
+use std::{
+    future,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Sleep,
+};
 
 use super::{
     connections::Connections,
@@ -20,6 +29,9 @@ use crate::{
 
 /// Requests that wait for the hub. Past it, the connections that send more wait.
 const QUEUE: usize = 1024;
+
+/// How many of them it takes at a time.
+const BATCH: usize = 64;
 
 /// The relay's news that wait for the hub.
 const RELAY_QUEUE: usize = 16 * 1024;
@@ -191,6 +203,27 @@ pub(super) fn spawn(
     HubHandle { commands: sender, outbox_bytes }
 }
 
+/// The timer of the task. It is set anew only for something earlier than it is set for: the hub's next
+/// timer changes with nearly every input, and to tell the runtime of an earlier one wakes its thread
+/// that waits for sockets. For something later it rings once too often, which does no harm.
+struct Alarm(Pin<Box<Sleep>>);
+
+impl Alarm {
+    fn new() -> Self {
+        Self(Box::pin(tokio::time::sleep(Duration::ZERO)))
+    }
+
+    /// Waits until then, or not even as long; for ever without a time.
+    async fn rings(&mut self, due: Option<Instant>) {
+        let Some(due) = due else { return future::pending().await };
+        let due = due.into();
+        if self.0.is_elapsed() || self.0.deadline() > due {
+            self.0.as_mut().reset(due);
+        }
+        self.0.as_mut().await;
+    }
+}
+
 struct HubTask {
     hub: Hub,
     /// How what the hub asks for comes back to it.
@@ -211,20 +244,13 @@ impl HubTask {
         mut relay: mpsc::Receiver<Input>,
     ) {
         let mut is_open = true;
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut alarm = Alarm::new();
         // The relay stops last, and has the last numbers.
         while is_open || self.reports.is_some() {
             let due = self.hub.next_timeout();
-            let timer = async {
-                match due {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => future::pending().await,
-                }
-            };
             tokio::select! {
-                command = commands.recv(), if is_open => match command {
-                    Some(command) => self.apply(command),
-                    None => is_open = false,
-                },
+                biased;
                 input = relay.recv(), if self.reports.is_some() => {
                     let stopped = input.is_none();
                     self.hub.handle(Now::read(), input.unwrap_or(Input::RelayStopped));
@@ -234,7 +260,16 @@ impl HubTask {
                         self.reports = None;
                     }
                 }
-                () = timer => self.hub.handle_timeout(Now::read()),
+                // With each of them comes what was due before it.
+                count = commands.recv_many(&mut batch, BATCH), if is_open => {
+                    is_open = count > 0;
+                    for command in batch.drain(..) {
+                        self.apply(command);
+                        // What comes next may be from a session that this one has made or moved.
+                        self.put_out_all();
+                    }
+                }
+                () = alarm.rings(due) => self.hub.handle_timeout(Now::read()),
             }
             self.put_out_all();
         }
