@@ -271,8 +271,10 @@ impl Relay {
 
     /// Ends a call: closes its allocations and refuses its credentials from now on.
     pub fn end_call(&self, call: CallId) {
-        self.common.end_call(Now::read(), call, self.credential_ttl);
-        self.workers.iter().for_each(|worker| worker.tell(Command::EndCall(call)));
+        // Most calls go directly: a worker is not woken for those.
+        if self.common.end_call(Now::read(), call, self.credential_ttl) {
+            self.workers.iter().for_each(|worker| worker.tell(Command::EndCall(call)));
+        }
     }
 
     /// Ends a call for one of its users: closes the user's allocations for it and refuses the user's

@@ -82,9 +82,11 @@ impl Common {
     }
 
     /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is
-    /// left. To be followed by [`Engine::end_call`](super::Engine::end_call) on every worker.
-    pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) {
+    /// left. Says whether the call has allocations: then it is to be followed by
+    /// [`Engine::end_call`](super::Engine::end_call) on every worker.
+    #[must_use]
+    pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) -> bool {
         self.announced.end(call);
-        self.shared.end_call(call, now.unix_secs() + ttl.as_secs(), now.unix_secs());
+        self.shared.end_call(call, now.unix_secs() + ttl.as_secs(), now.unix_secs())
     }
 }

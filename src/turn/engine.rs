@@ -348,6 +348,7 @@ impl Engine {
             }
             let usage = allocation.usage;
             if allocation.twin.is_none() {
+                self.common.shared.leave_call(call);
                 self.outputs.push_back(Output::Event(Event::AllocationClosed { call, usage }));
             }
         }

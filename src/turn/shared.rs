@@ -42,6 +42,8 @@ struct State {
     users: HashMap<Arc<str>, User>,
     ports: HashMap<RelayIp, PortPool>,
     reservations: HashMap<ReservationToken, Reservation>,
+    /// How many allocations each call has, of those that have any.
+    served: HashMap<CallId, usize>,
     /// The calls that are over.
     ended: Refused<CallId>,
     /// The users who are in a call no more that goes on.
@@ -84,6 +86,7 @@ impl Shared {
             users: HashMap::new(),
             ports: addresses.relay_ips().iter().map(pool).collect(),
             reservations: HashMap::new(),
+            served: HashMap::new(),
             ended: Refused::default(),
             out: Refused::default(),
         };
@@ -238,9 +241,38 @@ impl Shared {
     }
 
     /// Refuses the credentials of a call from now on, until `until` (seconds since 1970), when
-    /// the last of them has expired.
-    pub fn end_call(&self, call: CallId, until: u64, now: u64) {
-        self.state().ended.insert(call, until, now);
+    /// the last of them has expired. Says whether the call has allocations, which are to be closed;
+    /// none is opened for it any more.
+    #[must_use]
+    pub fn end_call(&self, call: CallId, until: u64, now: u64) -> bool {
+        let mut state = self.state();
+        state.ended.insert(call, until, now);
+        state.served.contains_key(&call)
+    }
+
+    /// Counts an allocation that is opened for a call, unless that is over for this user.
+    #[must_use]
+    pub(super) fn serve_call(&self, call: CallId, user: &Arc<str>) -> bool {
+        let mut state = self.state();
+        let may = !state.has_ended(call, user);
+        if may {
+            *state.served.entry(call).or_default() += 1;
+        }
+        may
+    }
+
+    /// An allocation that was counted for a call is closed.
+    pub(super) fn leave_call(&self, call: CallId) {
+        let mut state = self.state();
+        if let Some(count) = state.served.get_mut(&call) {
+            *count -= 1;
+            if *count == 0 {
+                state.served.remove(&call);
+                if state.served.is_empty() {
+                    state.served.shrink_to_fit();
+                }
+            }
+        }
     }
 
     /// The same for one user of a call that goes on, unless the user is let in again.
@@ -255,8 +287,7 @@ impl Shared {
 
     /// Whether a call is over, for everyone or for this user.
     pub(super) fn has_ended(&self, call: CallId, user: &Arc<str>) -> bool {
-        let state = self.state();
-        state.ended.contains(&call) || state.out.contains(&(call, user.clone()))
+        self.state().has_ended(call, user)
     }
 
     /// Whether nothing is open, counted, taken or reserved.
@@ -266,12 +297,17 @@ impl Shared {
         state.total == 0
             && state.connections == 0
             && state.users.is_empty()
+            && state.served.is_empty()
             && state.reservations.is_empty()
             && state.ports.values().all(|pool| pool.len() == ports)
     }
 }
 
 impl State {
+    fn has_ended(&self, call: CallId, user: &Arc<str>) -> bool {
+        self.ended.contains(&call) || self.out.contains(&(call, user.clone()))
+    }
+
     fn release(&mut self, user: &Arc<str>, ip: RelayIp, port: u16) {
         self.total -= 1;
         if let Some(entry) = self.users.get_mut(user) {

@@ -302,7 +302,10 @@ impl World {
     }
 
     pub fn end_call(&mut self, call: CallId) {
-        self.common.end_call(self.now, call, Duration::from_secs(3600));
+        // As the relay does: without allocations of the call, no worker hears of its end.
+        if !self.common.end_call(self.now, call, Duration::from_secs(3600)) {
+            return;
+        }
         for worker in 0..self.workers.len() {
             self.workers[worker].end_call(call);
             self.carry_out(worker);

@@ -206,7 +206,7 @@ impl Engine {
         let code = if opening.abandoned {
             // Nobody is left to use it.
             ErrorCode::AllocationMismatch
-        } else if self.has_ended(&opening.identity) {
+        } else if !self.may_serve(&opening.identity) {
             // The call has ended in the meantime.
             ErrorCode::Unauthorized
         } else {
@@ -321,6 +321,12 @@ impl Engine {
             // Its timer finds nothing left to do.
             self.common.shared.expire(token);
         }
+    }
+
+    /// Whether an allocation may be opened, which counts for its call from now on.
+    fn may_serve(&self, identity: &TurnIdentity) -> bool {
+        let serve = |call| self.common.shared.serve_call(call, &identity.user);
+        identity.call.is_none_or(serve)
     }
 
     fn has_ended(&self, identity: &TurnIdentity) -> bool {
