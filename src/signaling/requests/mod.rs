@@ -157,6 +157,9 @@ impl Hub {
         // The answer comes before whatever the request sets off.
         let before = self.outbox.len();
         let result = self.dispatch(now, &sender, request, data, proof);
+        if request.is_some_and(RequestName::is_about_a_call) {
+            self.claim_calls(&sender);
+        }
         // What was refused has done nothing, and may be asked for again.
         if let (Some(name), Ok(answer)) = (name, &result) {
             self.users.update(&sender.user, |user| user.answered.remember(name, answer.clone()));
