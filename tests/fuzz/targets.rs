@@ -11,6 +11,10 @@ use std::{
 use callbox::{
     auth::{Grants, Identity, Secret, TurnAuth, TurnSecrets},
     clock::Now,
+    http::socketio::{
+        engine::{self, Revision},
+        packet,
+    },
     ids::{ClientAddr, DeviceId, SessionId, UserId},
     signaling::{self, Hub, Input, RequestId, Resume},
     stun::{ChannelData, Frame, HEADROOM, Kind, MAX_FRAME, Packet, Request},
@@ -35,12 +39,13 @@ const MOBILITY_TICKET: AttrType = AttrType(0x8030);
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 5] = [
+pub const ALL: [Target; 6] = [
     ("stun_message", stun_message),
     ("stream_framing", stream_framing),
     ("channel_data", channel_data),
     ("turn_server", turn_server),
     ("signaling_frames", signaling_frames),
+    ("socketio_packets", socketio_packets),
 ];
 
 /// A message is read or refused, and what is read lies within it.
@@ -387,4 +392,41 @@ pub fn signaling_frames(bytes: &[u8]) {
     hub.handle_timeout(now + Duration::from_secs(3600));
     while hub.poll_output().is_some() {}
     assert_eq!(hub.stats().users, 0, "a session or a call is left");
+}
+
+/// A payload of Socket.IO is split the same way however often it is put together again, and each of its
+/// packets is read or refused; what is read lies within it.
+pub fn socketio_packets(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for revision in [Revision::Three, Revision::Four] {
+        let split = |payload| {
+            let packets = engine::packets(revision, payload).flatten();
+            packets.filter(|packet| !packet.is_empty()).collect::<Vec<&str>>()
+        };
+        let read = split(text);
+        let mut written = String::new();
+        read.iter().for_each(|packet| engine::append(revision, &mut written, packet));
+        assert_eq!(split(&written), read);
+        for packet in read {
+            let Ok(engine::Packet::Message(content)) = engine::Packet::parse(packet) else {
+                continue;
+            };
+            let Ok(packet::Packet::Event { arguments, .. }) = packet::Packet::parse(content) else {
+                continue;
+            };
+            assert!(content.ends_with(arguments));
+            let name = packet::event_name(arguments);
+            if let Ok((read, data)) = packet::arguments(arguments) {
+                assert!(name.is_none_or(|name| name == read));
+                // Numbers may be written with other digits.
+                let event = packet::event(&read, &data);
+                let content = event.strip_prefix('4').expect("it is a message");
+                let Ok(packet::Packet::Event { arguments, .. }) = packet::Packet::parse(content)
+                else {
+                    panic!("{event} is no event");
+                };
+                assert_eq!(packet::arguments(arguments).map(|(name, _)| name), Ok(read));
+            }
+        }
+    }
 }
