@@ -90,4 +90,4 @@ macro_rules! each {
     };
 }
 
-each!(stun_message, stream_framing, channel_data, turn_server, signaling_frames);
+each!(stun_message, stream_framing, channel_data, turn_server, signaling_frames, socketio_packets);

@@ -210,3 +210,37 @@ async fn a_session_that_missed_much_goes_on() {
         assert_eq!(number(&alice.event("ice:candidate").await), n);
     }
 }
+
+/// Leaving is code 1000 alone; a page that is left may be loaded again.
+#[tokio::test]
+async fn who_leaves_ends_its_call_and_who_is_lost_is_waited_for() {
+    let server = Server::start();
+    for code in [Some(1000), Some(1001), Some(1011), Some(4000), None] {
+        let mut alice = Client::sign_in_on(&server, "alice", Some("laptop")).await;
+        let mut bob = Client::sign_in_on(&server, "bob", Some("phone")).await;
+        let initiate = json!({ "targetUserId": "bob", "callType": "audio" });
+        alice.request("call:initiate", initiate).await;
+        bob.request("call:accept", json!({})).await;
+        match code {
+            Some(code) => alice.close(code).await,
+            None => alice.ws.close(None).await.unwrap(),
+        }
+        loop {
+            let (name, data) = bob.seed_event().await;
+            match name.as_str() {
+                "call:ended" => {
+                    assert_eq!((code, &data["reason"]), (Some(1000), &json!("left")));
+                    assert_eq!(data["endedBy"], "alice");
+                    break;
+                }
+                "call:reconnecting" => {
+                    assert_ne!(code, Some(1000));
+                    bob.request("call:end", json!({})).await;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        bob.close(1000).await;
+    }
+}

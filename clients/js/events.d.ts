@@ -519,13 +519,14 @@ export type DeviceId = string;
  * - `rejected_elsewhere`: Another device of the callee refused. Told to a device; never a call's own reason.
  * - `offline`: The callee has no device connected.
  * - `unauthorized`: A side may no longer take part.
+ * - `left`: A side left: it disconnected for good, or began another call where this one waited for its lost connection.
  * - `ice_failed`: A side found no path for the media.
  * - `connection_lost`: A side's connection to the server was lost, and it did not come back in time; or a side said that its media was lost for good.
  * - `server_shutdown`: The server stopped.
  * - `kicked`: An administrator ended it.
  * - `credentials_revoked`: The relay credentials of a side were revoked.
  */
-export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled' | 'answered_elsewhere' | 'rejected_elsewhere' | 'offline' | 'unauthorized' | 'ice_failed' | 'connection_lost' | 'server_shutdown' | 'kicked' | 'credentials_revoked';
+export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled' | 'answered_elsewhere' | 'rejected_elsewhere' | 'offline' | 'unauthorized' | 'left' | 'ice_failed' | 'connection_lost' | 'server_shutdown' | 'kicked' | 'credentials_revoked';
 
 /**
  * Why an event or a connection was refused.

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use rand::{SeedableRng, rngs::StdRng};
+use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tokio::sync::{Notify, watch};
 
 use super::{Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, origins::Origins};
@@ -143,6 +143,11 @@ impl App {
     pub fn session_id(&self) -> SessionId {
         let mut random = self.session_ids.lock().expect("making an id does not panic");
         SessionId::generate(Now::read().unix_ms(), &mut *random)
+    }
+
+    /// Fills bytes with what nobody guesses.
+    pub fn random(&self, bytes: &mut [u8]) {
+        self.session_ids.lock().expect("filling does not panic").fill_bytes(bytes);
     }
 
     /// Whether the server is about to stop.

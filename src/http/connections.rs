@@ -49,12 +49,14 @@ impl Connections {
 
     /// What a connection says, in the name of its session. `None` if it carries none any more.
     pub fn name(&mut self, mut input: Input) -> Option<Input> {
-        let is_end = matches!(input, Input::Lost { .. } | Input::Closed { .. });
+        let is_end =
+            matches!(input, Input::Lost { .. } | Input::Closed { .. } | Input::Left { .. });
         let (Input::Request { session, .. }
         | Input::Refresh { session, .. }
         | Input::Acknowledged { session, .. }
         | Input::Lost { session }
-        | Input::Closed { session }) = &mut input
+        | Input::Closed { session }
+        | Input::Left { session }) = &mut input
         else {
             return Some(input);
         };

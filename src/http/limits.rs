@@ -4,7 +4,6 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, Instant},
 };
 
 use super::counters::Refusal;
@@ -95,47 +94,6 @@ fn group(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How many sessions an address may begin in a while, for sessions that need no connection of
-/// their own to exist: those of Socket.IO over polling. Each that does not say who it is ends
-/// within the window, so this also bounds how many of them there are.
-#[derive(Debug)]
-pub(super) struct Handshakes {
-    max: usize,
-    max_per_address: usize,
-    window: Duration,
-    begun: Mutex<Begun>,
-}
-
-#[derive(Debug)]
-struct Begun {
-    since: Instant,
-    total: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-impl Handshakes {
-    pub fn new(max: usize, max_per_address: usize, window: Duration) -> Self {
-        let begun = Begun { since: Instant::now(), total: 0, by_address: HashMap::new() };
-        Self { max, max_per_address, window, begun: begun.into() }
-    }
-
-    /// Counts one more from `address`; says whether it is one too many.
-    pub fn begin(&self, address: IpAddr, now: Instant) -> Result<(), Refusal> {
-        let mut begun = self.begun.lock().expect("counting does not panic");
-        if now.saturating_duration_since(begun.since) >= self.window {
-            *begun = Begun { since: now, total: 0, by_address: HashMap::new() };
-        }
-        let total = begun.total;
-        let here = begun.by_address.entry(group(address)).or_default();
-        if total >= self.max || *here >= self.max_per_address {
-            return Err(Refusal::Handshakes);
-        }
-        *here += 1;
-        begun.total += 1;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,19 +130,5 @@ mod tests {
         let ip = |text: &str| group(text.parse().unwrap());
         assert_eq!(ip("2001:db8::1"), ip("2001:db8::ffff:1:2:3"));
         assert_ne!(ip("2001:db8::1"), ip("2001:db8:0:1::1"));
-    }
-
-    #[test]
-    fn handshakes_are_counted_by_the_window() {
-        let window = Duration::from_secs(5);
-        let handshakes = Handshakes::new(3, 2, window);
-        let [a, b] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
-        let now = Instant::now();
-        assert!(handshakes.begin(a, now).is_ok());
-        assert!(handshakes.begin(a, now).is_ok());
-        assert!(handshakes.begin(a, now).is_err());
-        assert!(handshakes.begin(b, now).is_ok());
-        assert!(handshakes.begin(b, now).is_err());
-        assert!(handshakes.begin(a, now + window).is_ok());
     }
 }

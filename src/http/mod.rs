@@ -9,7 +9,7 @@
 //! | `key_set` | the keys of tokens that somebody publishes |
 //! | `session` | what both fronts do alike |
 //! | `ws/` | the plain WebSocket front |
-//! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
+//! | `socketio/` | the Socket.IO front |
 //! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | what programs read of the API |
@@ -26,7 +26,6 @@ mod dev;
 mod documents;
 mod embedded;
 mod error;
-mod gate;
 mod hub_task;
 mod key_set;
 mod leased;
@@ -37,7 +36,7 @@ mod outbox;
 mod rest;
 mod service;
 mod session;
-mod socketio;
+pub mod socketio;
 mod tokens;
 mod ws;
 
@@ -51,15 +50,13 @@ use axum::{
     response::Response,
     routing::{any, get, post},
 };
-use socketioxide::SocketIo;
 use tokio::sync::{oneshot, watch};
 
 use self::{
     app::{App, Phase, Sources},
     counters::Counters,
     error::ApiError,
-    gate::{EndedSockets, Gate},
-    limits::{Connections, Handshakes},
+    limits::Connections,
 };
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
@@ -116,7 +113,6 @@ pub struct Config {
 /// The running HTTP side with its hub.
 pub struct Server {
     app: Arc<App>,
-    io: SocketIo,
     phase: watch::Sender<Phase>,
     service: Service,
 }
@@ -159,7 +155,6 @@ impl Server {
         );
         let (max, per_address) = (config.max_connections, config.max_connections_per_address);
         let connections = Connections::new(max, per_address);
-        let handshakes = Handshakes::new(max, per_address, socketio::CONNECT_TIMEOUT);
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
             relay_is_whole: wiring.relay_is_whole,
@@ -167,9 +162,9 @@ impl Server {
             certificate_expiry: wiring.certificate_expiry,
         };
         let app = Arc::new(App::new(config, hub, counters, sources, current));
-        let (router, io) = router(&app, handshakes);
-        let service = Service::new(router, app.clone(), connections);
-        Self { app, io, phase, service }
+        let socket_io = socketio::Front::new(app.clone(), max, per_address);
+        let service = Service::new(router(&app, socket_io), app.clone(), connections);
+        Self { app, phase, service }
     }
 
     /// What serves a connection.
@@ -180,27 +175,23 @@ impl Server {
     /// Stops: `/readyz` says no, calls end, sessions hear of it and are closed, and then the
     /// connections are told to end.
     pub async fn stop(self) {
-        let Self { app, io, phase, service: _ } = self;
+        let Self { app, phase, service: _ } = self;
         // Those who have not said who they are have no session that could be closed.
         phase.send_replace(Phase::Draining);
         app.hub.tell(Input::Shutdown).await;
         // Requests are served meanwhile: a session that goes by polling collects its last events.
         let _ = tokio::time::timeout(FAREWELL, app.running.idle()).await;
-        let _ = tokio::time::timeout(FAREWELL, io.close()).await;
         phase.send_replace(Phase::Stopping);
     }
 }
 
 /// All the pages.
-fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
-    let ended = Arc::new(EndedSockets::default());
-    let (service, io) = socketio::service(app.clone(), ended.clone());
-    let gate = Arc::new(Gate { app: app.clone(), handshakes, ended });
+fn router(app: &Arc<App>, socket_io: socketio::Front) -> Router {
     let cors = middleware::from_fn_with_state(app.clone(), origins::cors);
     let socket_io = Router::new()
-        .route_service("/socket.io/", service.clone())
-        .route_service("/socket.io", service)
-        .layer(middleware::from_fn_with_state(gate, gate::pass))
+        .route("/socket.io/", any(socketio::serve))
+        .route("/socket.io", any(socketio::serve))
+        .with_state(Arc::new(socket_io))
         .layer(cors.clone());
     let api = Router::new()
         .route("/api/v1/ice-servers", get(rest::ice_servers))
@@ -230,15 +221,14 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
             .layer(middleware::from_fn(dev::loopback_host));
         router = router.merge(dev);
     }
-    let router = router
+    router
         .merge(api)
         .method_not_allowed_fallback(rest::method_not_allowed)
         .fallback(rest::not_found)
         .layer(middleware::from_fn(in_time))
         .merge(socket_io)
         .layer(DefaultBodyLimit::max(app.max_message))
-        .with_state(app.clone());
-    (router, io)
+        .with_state(app.clone())
 }
 
 /// Answers a request whose body does not come.

@@ -24,12 +24,24 @@ pub(super) struct Session {
     id: SessionId,
     hub: HubHandle,
     inlet: Inlet,
-    /// The client has left, and does not come back for this session.
-    left: bool,
+    /// What its end means for the hub.
+    end: End,
     /// Whose it is, once the hub has taken it.
     welcomed: Option<(UserId, Front)>,
     _counted: Counted,
     _running: Running,
+}
+
+/// What the end of a session's connection means.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// The connection broke: the client may come back.
+    Lost,
+    /// It does not come back for this session, but perhaps for its calls, as a page that is loaded
+    /// again.
+    Closed,
+    /// The client has left, and its calls with it.
+    Left,
 }
 
 /// What a session gives its front to do.
@@ -98,7 +110,7 @@ impl Session {
             id,
             hub: app.hub.clone(),
             inlet,
-            left: false,
+            end: End::Lost,
             welcomed: None,
             _counted: app.counters.sessions(front).enter(),
             _running: app.running.enter(),
@@ -142,9 +154,19 @@ impl Session {
         self.hub.tell(Input::Acknowledged { session: self.id, seq }).await;
     }
 
-    /// The client has said that it leaves.
+    /// The client has said that it leaves, and its calls with it.
     pub fn leave(&mut self) {
-        self.left = true;
+        self.end = End::Left;
+    }
+
+    /// The client has closed the connection in a way that does not say whether it comes back.
+    pub fn close(&mut self) {
+        self.end = End::Closed;
+    }
+
+    /// Its name.
+    pub fn id(&self) -> SessionId {
+        self.id
     }
 
     /// Waits for something to send. May be cancelled without loss.
@@ -172,8 +194,11 @@ impl Drop for Session {
             tracing::debug!(session = %self.id, ?user, front = front.label(), "session closed");
         }
         let session = self.id;
-        let left = self.left;
-        self.hub.closed(if left { Input::Closed { session } } else { Input::Lost { session } });
+        self.hub.closed(match self.end {
+            End::Lost => Input::Lost { session },
+            End::Closed => Input::Closed { session },
+            End::Left => Input::Left { session },
+        });
     }
 }
 

@@ -156,7 +156,7 @@ impl Hub {
                     self.reach_nobody(now, id);
                 }
             }
-            Some(Place::Offered(_)) => self.refuse_transfer(id),
+            Some(Place::Offered(_)) => self.refuse_transfer(now, id),
             None => {}
         }
     }

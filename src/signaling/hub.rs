@@ -123,7 +123,8 @@ impl Hub {
             }
             Input::Acknowledged { session, seq } => self.acknowledge(now, session, seq),
             Input::Lost { session } => self.lose_connection(now, session),
-            Input::Closed { session } => self.leave(now, session),
+            Input::Closed { session } => self.lose_session(now, session),
+            Input::Left { session } => self.depart(now, session),
             Input::RelayOpened { call, usage } => {
                 self.update_meter(call, |meter| meter.opened(usage.clone()));
             }

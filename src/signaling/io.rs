@@ -1,6 +1,6 @@
 //! What goes into the hub and what comes out of it.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{hash::BuildHasher, net::IpAddr, sync::Arc};
 
 use super::{CallReport, JsonText, Payload, RequestError, words::words};
 use crate::{
@@ -63,8 +63,14 @@ pub enum Input {
         /// Whose.
         session: SessionId,
     },
-    /// The client has left, or its connection is gone and cannot be resumed.
+    /// The connection of a session is gone and cannot be resumed. Its calls wait for its device, as
+    /// when it is lost.
     Closed {
+        /// Whose.
+        session: SessionId,
+    },
+    /// The client has left, and its calls with it.
+    Left {
         /// Whose.
         session: SessionId,
     },
@@ -101,6 +107,9 @@ pub enum Input {
 pub enum Resume {
     /// Its client cannot go on with a session that lost its connection.
     Never,
+    /// Nor can this one. It does not name its device, either: if one device of the user is lost that
+    /// had the same mark, it is taken for that.
+    Like(ClientMark),
     /// It can, and this is a new one.
     New,
     /// It goes on with this one, of whose events it has those up to `seq`. If that is not possible,
@@ -111,6 +120,18 @@ pub enum Resume {
         /// The number of the last event that it has; 0 for none.
         seq: u64,
     },
+}
+
+/// What can be told of a client that does not say which it is: a digest of its token and of what else
+/// it shows of itself. Two clients of a user that have the same one cannot be told apart by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientMark(u64);
+
+impl ClientMark {
+    /// The mark of a client with this token. `keys` must be unguessable, and the same for all.
+    pub fn of(keys: &impl BuildHasher, token: &str, user_agent: Option<&str>) -> Self {
+        Self(keys.hash_one((token, user_agent)))
+    }
 }
 
 /// An event for a client.

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::{ErrorCode, Hub, RequestError, rate::interval, requests::rate_limited};
+use super::{
+    ErrorCode, Hub, RequestError,
+    rate::interval,
+    requests::{Sender, rate_limited},
+};
 use crate::{clock::Now, ids::UserId};
 
 impl Hub {
@@ -13,9 +17,11 @@ impl Hub {
         self.users.get(user).map_or(0, |user| user.calls.len()) >= self.max_calls(user)
     }
 
-    /// Lets a user pass who may be in one more call.
-    pub(super) fn check_own_calls(&self, user: &UserId) -> Result<(), RequestError> {
-        if self.is_at_limit(user) {
+    /// Lets a user pass who may be in one more call, once those have ended that yield to it.
+    pub(super) fn check_own_calls(&self, sender: &Sender) -> Result<(), RequestError> {
+        let all = self.users.get(&sender.user).map_or(0, |user| user.calls.len());
+        let max = self.max_calls(&sender.user);
+        if all >= max && all - self.calls_that_yield(sender).count() >= max {
             let message = "You are in as many calls as you may be in.";
             return Err(RequestError::new(ErrorCode::TooManyCalls, message));
         }

@@ -184,6 +184,7 @@ impl Hub {
         let Ok(party) = self.member_mut(member) else { return false };
         let was_lost = party.is_lost();
         party.session = Some(session);
+        party.unclaimed = true;
         // What the device said over the connection before may not hold any more.
         party.media_lost = false;
         self.stop_waiting(member);

@@ -9,6 +9,7 @@
 //! | `words`, `error` | the closed lists on the wire: event names, reasons, error codes |
 //! | `hub` | the hub, its timers and the views for operators |
 //! | `sessions`, `tokens` | connections come and go, and so do their tokens |
+//! | `returning` | clients that leave, and those that come back and do not say which they were |
 //! | `replay` | what a session that comes back has not seen yet |
 //! | `events/` | what is sent, one type for each event |
 //! | `answers` | what requests are answered with |
@@ -54,6 +55,7 @@ mod relaying;
 mod replay;
 mod reports;
 mod requests;
+mod returning;
 mod rooms;
 mod saved;
 mod schema;
@@ -75,7 +77,7 @@ pub use error::{ErrorCode, RequestError};
 pub use events::{ErrorEvent, EventError, EventErrorCode, IceServer, RelayAccess, SessionWelcome};
 pub(crate) use held::ASK_FOR;
 pub use hub::{Hub, OnlineUser};
-pub use io::{Answer, CloseReason, Event, Input, Output, RequestId, Resume};
+pub use io::{Answer, ClientMark, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use operators::{Kicked, SessionRecord};
 pub use payload::{Fields, Payload, Unreadable};
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};

@@ -46,8 +46,10 @@ impl Hub {
         {
             return self.resume(now, connection, session, seq, identity);
         }
-        let device = device.unwrap_or_else(|| own_device(connection));
         let user = identity.user;
+        let mark = if let Resume::Like(mark) = resume { Some(mark) } else { None };
+        let device = device.or_else(|| self.device_like(now, &user, mark?));
+        let device = device.unwrap_or_else(|| own_device(connection));
         let older = self.users.get(&user).and_then(|entry| entry.devices.get(&device)).copied();
         if older.is_none() && !self.make_room(now, &user) {
             return self.tell_close(connection, CloseReason::TooManyConnections);
@@ -55,6 +57,7 @@ impl Hub {
 
         self.users.update(&user, |entry| {
             entry.devices.insert(device.clone(), connection);
+            entry.lost.remove(&device);
         });
         // Only now, so that what is known of the user stays.
         if let Some(older) = older {
@@ -69,6 +72,7 @@ impl Hub {
             name: identity.name,
             grants: identity.grants,
             device: device.clone(),
+            mark,
             expires: identity.expires,
             warn_at: self.warn_at(now, identity.expires),
             token_check: now.instant,
@@ -76,7 +80,7 @@ impl Hub {
             away_until: None,
         };
         self.sessions.insert(connection, entry);
-        self.outbox.open(connection, resume != Resume::Never);
+        self.outbox.open(connection, !matches!(resume, Resume::Never | Resume::Like(_)));
         self.counters.sessions_opened += 1;
         self.welcome(now, connection, false);
         for call in self.users.calls(&user) {
@@ -182,7 +186,7 @@ impl Hub {
         let window = self.config.resume_window;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if !self.outbox.is_resumable(id) || window.is_zero() || self.stopping {
-            return self.leave(now, id);
+            return self.lose_session(now, id);
         }
         if session.away_until.is_some() {
             return;
@@ -220,7 +224,7 @@ impl Hub {
     }
 
     /// Takes a session out of the tables; its calls are not told.
-    fn forget_session(&mut self, id: SessionId) -> Option<Session> {
+    pub(super) fn forget_session(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(&id)?;
         self.users.watches.forget(id);
         self.outbox.close(id);

@@ -6,11 +6,12 @@ use std::{
 };
 
 use super::{
-    CallRecord, CallState, ErrorCode, RequestError, Tally,
+    CallRecord, CallState, ClientMark, ErrorCode, RequestError, Tally,
     answered::Answered,
     call::{Call, RelayMeter, Step},
     presence::Watches,
     rate::{Bucket, EventLimit},
+    returning::LostDevices,
 };
 use crate::{
     auth::Grants,
@@ -25,6 +26,8 @@ pub(super) struct Session {
     /// What its token lets it do.
     pub grants: Grants,
     pub device: DeviceId,
+    /// What its client is known by if it comes back and does not name its device.
+    pub mark: Option<ClientMark>,
     /// When its token expires, in seconds since 1970.
     pub expires: u64,
     /// When it is told that this is near, counted from 1970; none once it has been.
@@ -48,6 +51,8 @@ pub(super) struct User {
     pub call_bucket: Bucket,
     /// What its devices have asked of late.
     pub answered: Answered,
+    /// Devices that do not say which they are, and have just lost their connections.
+    pub lost: LostDevices,
 }
 
 /// The users; an entry lasts as long as it says anything.

@@ -26,9 +26,12 @@ impl Hub {
         }
     }
 
-    /// It does not take the call, which goes on where it is.
-    pub(super) fn refuse_transfer(&mut self, id: CallId) {
+    /// It does not take the call, which goes on where it is, if anybody is left there.
+    pub(super) fn refuse_transfer(&mut self, now: Now, id: CallId) {
         let Some(transfer) = self.stop_transfer(id) else { return };
+        if transfer.alone {
+            return self.end(now, id, EndReason::Left);
+        }
         let Some(call) = self.calls.get(id) else { return };
         let refused = CallTransferredEvent {
             call_id: id,
@@ -45,11 +48,11 @@ impl Hub {
         now: Now,
         id: CallId,
     ) -> Result<CallEndAnswer, RequestError> {
-        self.refuse_transfer(id);
-        let call = self.calls.find(id)?;
-        let duration = seconds(call.duration(now));
+        let duration = seconds(self.calls.find(id)?.duration(now));
+        self.refuse_transfer(now, id);
+        let state = self.calls.get(id).map_or(CallState::Ended, |call| call.state());
         let reason = EndReason::Rejected;
-        Ok(CallEndAnswer { call_id: id, state: call.state(), reason, duration })
+        Ok(CallEndAnswer { call_id: id, state, reason, duration })
     }
 
     /// It has rung long enough.
@@ -64,7 +67,7 @@ impl Hub {
             duration: seconds(call.duration(now)),
         };
         self.outbox.send(transfer.ringing.session, &ended);
-        self.refuse_transfer(id);
+        self.refuse_transfer(now, id);
     }
 
     /// It takes the call, and is the side from now on.

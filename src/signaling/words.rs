@@ -224,6 +224,9 @@ words! {
         Offline = "offline",
         /// A side may no longer take part.
         Unauthorized = "unauthorized",
+        /// A side left: it disconnected for good, or began another call where this one waited for its
+        /// lost connection.
+        Left = "left",
         /// A side found no path for the media.
         IceFailed = "ice_failed",
         /// A side's connection to the server was lost, and it did not come back in time; or a side
@@ -287,6 +290,18 @@ impl RequestName {
     /// The request that has this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|request| request.as_str() == name)
+    }
+
+    /// Whether it shows that a device knows of the call that it is in.
+    pub(super) fn is_about_a_call(self) -> bool {
+        !matches!(
+            self,
+            Self::AuthRefresh
+                | Self::CallInitiate
+                | Self::IceRefresh
+                | Self::RoomJoin
+                | Self::PresenceSubscribe
+        )
     }
 
     /// Whether it makes sense only between the two sides of a call, and not in a room.

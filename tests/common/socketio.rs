@@ -6,7 +6,10 @@ use std::collections::VecDeque;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, protocol::CloseFrame},
+};
 
 use super::{Server, within};
 
@@ -123,6 +126,17 @@ impl Client {
         let event: Value = serde_json::from_str(event).expect("it is JSON");
         let name = event[0].as_str().expect("it has a name").to_owned();
         self.waiting.push_back((name, event[1].clone()));
+    }
+
+    /// Reads on until the connection is closed; gives the close frame, if there is one.
+    pub async fn close_frame(&mut self) -> Option<CloseFrame> {
+        loop {
+            match within("the close", self.ws.next()).await {
+                Some(Ok(Message::Close(frame))) => return frame,
+                Some(Ok(_)) => {}
+                _ => return None,
+            }
+        }
     }
 
     /// The next packet; none once the transport is closed. Pings are answered; where the server has

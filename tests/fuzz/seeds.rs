@@ -32,6 +32,12 @@ B{"event":"call:end","data":{"callId":"$"}}"#
 C{"event":"call:reject","data":{"callId":"$"}}"#
                 .to_vec(),
         ],
+        "socketio_packets" => vec![
+            b"42[\"call:end\",{\"callId\":\"x\"}]\x1e427[\"call:initiate\",{}]\x1e3".to_vec(),
+            b"40{\"token\":\"t\"}\x1e40/admin,\x1e451-[\"a\",{\"_placeholder\":true}]\x1ebAQID"
+                .to_vec(),
+            b"16:42[\"call:accept\"]1:22:41".to_vec(),
+        ],
         other => panic!("there is no target {other}"),
     }
 }

@@ -11,8 +11,12 @@ use std::{
 use callbox::{
     auth::{Grants, Identity, Secret, TurnAuth, TurnSecrets},
     clock::Now,
+    http::socketio::{
+        engine::{self, Revision},
+        packet,
+    },
     ids::{ClientAddr, DeviceId, SessionId, UserId},
-    signaling::{self, Hub, Input, RequestId, Resume},
+    signaling::{self, Hub, Input, Payload, RequestId, Resume},
     stun::{ChannelData, Frame, HEADROOM, Kind, MAX_FRAME, Packet, Request},
     turn::{
         self, AllocationId, Common, Engine, FiveTuple, FromClient, FromPeer, Metrics, Output,
@@ -35,12 +39,13 @@ const MOBILITY_TICKET: AttrType = AttrType(0x8030);
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 5] = [
+pub const ALL: [Target; 6] = [
     ("stun_message", stun_message),
     ("stream_framing", stream_framing),
     ("channel_data", channel_data),
     ("turn_server", turn_server),
     ("signaling_frames", signaling_frames),
+    ("socketio_packets", socketio_packets),
 ];
 
 /// A message is read or refused, and what is read lies within it.
@@ -335,6 +340,12 @@ pub fn turn_server(mut bytes: &[u8]) {
     assert_eq!(Snapshot::of(std::iter::once(&*server.metrics)).allocations, 0);
 }
 
+/// The call that an answer names.
+fn call_id(answer: &signaling::Answer) -> Option<String> {
+    let answer: serde_json::Value = serde_json::from_str(answer.0.as_str()).expect("it is JSON");
+    answer["callId"].as_str().map(str::to_owned)
+}
+
 /// Whatever signed-in clients write: the hub answers each request that wants it, once, and holds no
 /// call when all have left.
 pub fn signaling_frames(bytes: &[u8]) {
@@ -358,7 +369,7 @@ pub fn signaling_frames(bytes: &[u8]) {
     for (at, line) in bytes.split(|byte| *byte == b'\n').take(64).enumerate() {
         while let Some(output) = hub.poll_output() {
             if let signaling::Output::Answer { answer, .. } = output {
-                call = answer.0["callId"].as_str().map(str::to_owned).or(call);
+                call = call_id(&answer).or(call);
             }
         }
         let Some((&who, line)) = line.split_first() else { continue };
@@ -367,14 +378,15 @@ pub fn signaling_frames(bytes: &[u8]) {
         let text = text.replace('$', call.as_deref().unwrap_or("$"));
         let Ok(frame) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
         let Some(event) = frame["event"].as_str() else { continue };
+        let Ok(data) = Payload::parse(&frame["data"].to_string()) else { continue };
         let (session, id) = (sessions[usize::from(who) % 3], RequestId(at as u64));
-        let (event, data) = (event.to_owned(), frame["data"].clone());
+        let event = event.to_owned();
         hub.handle(now, Input::Request { session, id: Some(id), event, data });
         let mut answered = HashSet::new();
         while let Some(output) = hub.poll_output() {
             if let signaling::Output::Answer { session: to, id, answer } = output {
                 assert!(answered.insert((to, id)), "answered twice");
-                call = answer.0["callId"].as_str().map(str::to_owned).or(call);
+                call = call_id(&answer).or(call);
             }
         }
         assert!(answered.contains(&(session, id)), "{text} was not answered");
@@ -387,4 +399,33 @@ pub fn signaling_frames(bytes: &[u8]) {
     hub.handle_timeout(now + Duration::from_secs(3600));
     while hub.poll_output().is_some() {}
     assert_eq!(hub.stats().users, 0, "a session or a call is left");
+}
+
+/// A payload of Socket.IO is split the same way however often it is put together again, and each of its
+/// packets is read or refused; what is read lies within it.
+pub fn socketio_packets(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for revision in [Revision::Three, Revision::Four] {
+        let split = |payload| {
+            let packets = engine::packets(revision, payload).flatten();
+            packets.filter(|packet| !packet.is_empty()).collect::<Vec<&str>>()
+        };
+        let read = split(text);
+        let mut written = String::new();
+        read.iter().for_each(|packet| engine::append(revision, &mut written, packet));
+        assert_eq!(split(&written), read);
+        for packet in read {
+            let Ok(engine::Packet::Message(content)) = engine::Packet::parse(packet) else {
+                continue;
+            };
+            let Ok(packet::Packet::Event { arguments, .. }) = packet::Packet::parse(content) else {
+                continue;
+            };
+            assert!(content.ends_with(arguments));
+            let name = packet::event_name(arguments);
+            if let Ok((read, _)) = packet::arguments(arguments) {
+                assert!(name.is_none_or(|name| name == read));
+            }
+        }
+    }
 }

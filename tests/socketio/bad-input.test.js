@@ -110,7 +110,14 @@ for (const [front, Client] of Object.entries(fronts)) {
         assert.equal(code, 1009);
         assert.match(reason, /payload_too_large|too large|65536/i);
       } else {
+        // It is told, and goes on.
+        assert.equal((await alice.request('call:initiate', large)).error.code, 'payload_too_large');
         alice.emit('call:initiate', large);
+        const told = await alice.next('error');
+        assert.deepEqual([told.event, told.error.code], ['call:initiate', 'payload_too_large']);
+        assert.equal((await alice.request('call:end', {})).error.code, 'call_id_required');
+        // Of what is far too large only the beginning is read.
+        alice.emit('call:initiate', { text: 'x'.repeat(5 * MAX_MESSAGE) });
         await alice.closed();
       }
     });

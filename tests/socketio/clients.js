@@ -6,6 +6,12 @@ import { WebSocket } from 'ws';
 
 const WITHIN_MS = 5_000;
 
+/** What a client hears that has to name the events. */
+const EVENTS = [
+  'session:welcome', 'call:incoming', 'call:accepted', 'call:state', 'call:ended', 'call:sync', 'call:reconnecting',
+  'call:reconnected', 'ice:candidate', 'signal:offer', 'signal:answer',
+];
+
 /** What both kinds share: the transcript, and waiting for events. */
 class Client {
   /** Everything sent and heard, in order: `{ who, way: 'C→S' | 'S→C', event, data }`. */
@@ -60,12 +66,16 @@ class Client {
 
 /** An unmodified socket.io-client. */
 export class SocketIoClient extends Client {
-  /** Connects and waits for `session:welcome`. `options` go to `io()`. */
-  static async connect(server, name, token, { transcript, auth = {}, ...options } = {}) {
+  /**
+   * Connects and waits for `session:welcome`. `options` go to `io()`, which may be one of another
+   * version of the library.
+   */
+  static async connect(server, name, token, { transcript, auth = {}, library = io, ...options } = {}) {
     const client = new SocketIoClient(name, transcript);
-    const socket = io(server.socketIo, { auth: { token, ...auth }, reconnection: false, forceNew: true, ...options });
+    const socket = library(server.socketIo, { auth: { token, ...auth }, reconnection: false, forceNew: true, ...options });
     client.socket = socket;
-    socket.onAny((event, data) => client.heard(event, data));
+    if (socket.onAny) socket.onAny((event, data) => client.heard(event, data));
+    else for (const event of EVENTS) socket.on(event, (data) => client.heard(event, data));
     await new Promise((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('connect_error', reject);
@@ -83,7 +93,13 @@ export class SocketIoClient extends Client {
   /** `socket.emit(event, data, callback)`: the acknowledgement is the answer. */
   async request(event, data) {
     this.sent(event, data);
-    return this.socket.timeout(WITHIN_MS).emitWithAck(event, data);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${event} was not answered in ${WITHIN_MS} ms`)), WITHIN_MS);
+      this.socket.emit(event, data, (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
+      });
+    });
   }
 
   get connected() {
@@ -98,8 +114,14 @@ export class SocketIoClient extends Client {
     });
   }
 
+  /** Leaves for good. */
   close() {
     this.socket.disconnect();
+  }
+
+  /** Loses its connection, as when the network goes. */
+  lose() {
+    this.socket.io.engine.close();
   }
 }
 
@@ -170,7 +192,13 @@ export class WebSocketClient extends Client {
     return this.ended;
   }
 
+  /** Leaves for good. */
   close() {
-    this.socket.close();
+    this.socket.close(1000);
+  }
+
+  /** Loses its connection, as when the network goes. */
+  lose() {
+    this.socket.terminate();
   }
 }

@@ -127,12 +127,23 @@ for (const [front, Client, withDevice] of [
       assert.equal((await bob.next('signal:offer')).sdp, sdp('offer'));
     });
 
+    it('a call does not outlive a client that leaves', async () => {
+      const [alice, bob] = [await connect('alice'), await connect('bob')];
+      const callId = await call(alice, 'bob');
+      await bob.next('call:incoming');
+      await bob.request('call:accept', { callId });
+      bob.close();
+      const { reason, endedBy } = await alice.next('call:ended');
+      assert.deepEqual([reason, endedBy], ['left', 'bob']);
+      assert.equal(alice.has('call:reconnecting'), false, 'nobody is waited for');
+    });
+
     it('a call outlives a lost connection', async () => {
       const [alice, bob] = [await connect('alice'), await connect('bob', 'phone')];
       const callId = await call(alice, 'bob');
       await bob.next('call:incoming');
       await bob.request('call:accept', { callId });
-      bob.close();
+      bob.lose();
       assert.equal((await alice.next('call:reconnecting')).callId, callId);
       const again = await connect('bob', 'phone');
       assert.equal((await alice.next('call:reconnected')).callId, callId);

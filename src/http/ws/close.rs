@@ -41,7 +41,7 @@ fn frame(code: impl Into<CloseCode>, word: &str, message: &str) -> CloseFrame {
 }
 
 /// The close for what the hub says.
-pub(super) fn by_hub(reason: CloseReason) -> CloseFrame {
+pub(in crate::http) fn by_hub(reason: CloseReason) -> CloseFrame {
     let code = match reason {
         CloseReason::TokenExpired => UNAUTHORIZED,
         CloseReason::TooManyConnections | CloseReason::RateLimited => TOO_MANY,
@@ -53,7 +53,7 @@ pub(super) fn by_hub(reason: CloseReason) -> CloseFrame {
 }
 
 /// The close for a first frame that was refused.
-pub(super) fn refused(error: &RequestError) -> CloseFrame {
+pub(in crate::http) fn refused(error: &RequestError) -> CloseFrame {
     let code = match error.code {
         ErrorCode::Unauthorized | ErrorCode::TokenExpired => UNAUTHORIZED,
         ErrorCode::IssuerUnavailable => ISSUER_UNAVAILABLE,
@@ -63,38 +63,45 @@ pub(super) fn refused(error: &RequestError) -> CloseFrame {
 }
 
 /// The close for a page that may not connect.
-pub(super) fn origin() -> CloseFrame {
+pub(in crate::http) fn origin() -> CloseFrame {
     frame(ORIGIN, "origin_not_allowed", "Pages of this origin may not connect.")
 }
 
 /// The close for a connection that says nothing.
-pub(super) fn hello_timeout() -> CloseFrame {
+pub(in crate::http) fn hello_timeout() -> CloseFrame {
     frame(HELLO_TIMEOUT, "hello_timeout", "No session:hello came within 5 seconds.")
 }
 
 /// The close for a client that sends one bad frame after the other.
-pub(super) fn bad_frames() -> CloseFrame {
+pub(in crate::http) fn bad_frames() -> CloseFrame {
     frame(BAD_FRAME, ErrorCode::InvalidFrame.as_str(), "Too many frames could not be read.")
 }
 
+/// The close for a client of Socket.IO that sends what is no packet.
+pub(in crate::http) fn no_packet() -> CloseFrame {
+    frame(BAD_FRAME, ErrorCode::InvalidFrame.as_str(), "It is no packet of Socket.IO.")
+}
+
+/// The close for a message that is longer than what is read.
+pub(in crate::http) fn too_long(max_message: usize) -> CloseFrame {
+    let message = format!("A message may have {max_message} bytes.");
+    frame(CloseCode::Size, ErrorCode::PayloadTooLarge.as_str(), &message)
+}
+
 /// The close for a client that does not read.
-pub(super) fn too_slow() -> CloseFrame {
+pub(in crate::http) fn too_slow() -> CloseFrame {
     frame(TOO_SLOW, "too_slow", "You do not read what you are sent.")
 }
 
 /// The close for a stop before there was a session.
-pub(super) fn stopping() -> CloseFrame {
+pub(in crate::http) fn stopping() -> CloseFrame {
     by_hub(CloseReason::ServerShutdown)
 }
 
 /// The close for an error of the WebSocket layer, if there is somebody left to tell.
-pub(super) fn by_error(error: &Error, max_message: usize) -> Option<CloseFrame> {
+pub(in crate::http) fn by_error(error: &Error, max_message: usize) -> Option<CloseFrame> {
     match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(frame(
-            CloseCode::Size,
-            ErrorCode::PayloadTooLarge.as_str(),
-            &format!("A message may have {max_message} bytes."),
-        )),
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(too_long(max_message)),
         Error::Utf8(_) => {
             Some(frame(CloseCode::Invalid, ErrorCode::InvalidFrame.as_str(), "It is not UTF-8."))
         }

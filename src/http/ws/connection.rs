@@ -40,10 +40,10 @@ const WRITE_BUFFER: usize = 4 * 1024;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a client is asked whether it is still there, and how long it may be silent.
-const PING_INTERVAL: Duration = Duration::from_secs(25);
+pub(in crate::http) const PING_INTERVAL: Duration = Duration::from_secs(25);
 
 /// How long sending one message may take.
-const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+pub(in crate::http) const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a client may take to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -52,7 +52,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_DISCARD: u64 = 4 * 1024 * 1024;
 
 /// After how many frames that could not be read the connection is closed.
-const MAX_BAD_FRAMES: usize = 32;
+pub(in crate::http) const MAX_BAD_FRAMES: usize = 32;
 
 /// The first event, which says who it is.
 const HELLO: &str = "session:hello";
@@ -68,23 +68,15 @@ pub(super) async fn run(
     identity: Option<Identity>,
     allowed: bool,
 ) {
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        // A message goes in once those before it fit into the write buffer, so this is one more: what
-        // a client may send, relayed, with what the server adds.
-        .max_write_buffer_size(2 * app.max_message + 64 * 1024)
-        .max_message_size(Some(app.max_message))
-        .max_frame_size(Some(app.max_message));
-    let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    let mut connection = Connection { app, ws };
+    let longest = app.max_message;
+    let mut connection = Connection::new(app, Front::WebSocket, stream, longest).await;
     let end = connection.serve(identity, allowed).await;
     // Boxed like the way in: an idle session is to have room for what it waits for, and no more.
     Box::pin(connection.end(end)).await;
 }
 
 /// How a connection ends.
-enum End {
+pub(in crate::http) enum End {
     /// With this close frame.
     Close(CloseFrame),
     /// The client has sent a close, or is gone.
@@ -99,12 +91,33 @@ impl From<Error> for End {
     }
 }
 
-struct Connection {
+/// A WebSocket, with what both fronts do alike on it.
+pub(in crate::http) struct Connection {
     app: Arc<App>,
-    ws: WebSocketStream<TokioIo<Upgraded>>,
+    front: Front,
+    pub ws: WebSocketStream<TokioIo<Upgraded>>,
 }
 
 impl Connection {
+    /// A connection whose upgrade is made. A message of more than `longest` bytes ends it.
+    pub async fn new(
+        app: Arc<App>,
+        front: Front,
+        stream: TokioIo<Upgraded>,
+        longest: usize,
+    ) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
+            // A message goes in once those before it fit into the write buffer, so this is one more:
+            // what a client may send, relayed, with what the server adds.
+            .max_write_buffer_size(2 * app.max_message + 64 * 1024)
+            .max_message_size(Some(longest))
+            .max_frame_size(Some(longest));
+        let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        Self { app, front, ws }
+    }
+
     /// Gives what ends the connection: there is always something.
     async fn serve(&mut self, identity: Option<Identity>, allowed: bool) -> End {
         match Box::pin(self.open(identity, allowed)).await {
@@ -224,10 +237,12 @@ impl Connection {
             },
             Message::Binary(_) => (None, NO_BINARY),
             Message::Close(frame) => {
-                // Without a code, and when its page is left, it does not come back for this session.
-                let code = frame.map_or(CloseCode::Normal, |frame| frame.code);
-                if matches!(code, CloseCode::Normal | CloseCode::Away | CloseCode::Status) {
-                    session.leave();
+                match frame.map_or(CloseCode::Status, |frame| frame.code) {
+                    CloseCode::Normal => session.leave(),
+                    // Without a code, and when its page is left, it does not come back for this
+                    // session. The page may come back for its calls.
+                    CloseCode::Away | CloseCode::Status => session.close(),
+                    _ => {}
                 }
                 return Err(End::Gone);
             }
@@ -286,14 +301,14 @@ impl Connection {
 
     /// Says why, and waits a little for the client to have heard it: a socket that is closed while
     /// the other side still sends takes back what it has not delivered.
-    async fn end(mut self, end: End) {
+    pub async fn end(mut self, end: End) {
         let frame = match end {
             End::Close(frame) => Some(frame),
             End::Gone => None,
             End::Error(error) => {
                 let frame = close::by_error(&error, self.app.max_message);
                 if frame.is_some() {
-                    self.app.counters.bad_frames(Front::WebSocket).add();
+                    self.app.counters.bad_frames(self.front).add();
                 }
                 if matches!(error, Error::Capacity(_)) {
                     self.app.counters.errors(ErrorCode::PayloadTooLarge).add();
@@ -323,7 +338,7 @@ impl Connection {
 }
 
 /// Sends, but not for longer than a client may take to read, and not past the end of its session.
-async fn within(
+pub(in crate::http) async fn within(
     app: &App,
     session: &Session,
     sending: impl Future<Output = Result<(), Error>>,

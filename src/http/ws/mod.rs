@@ -1,7 +1,7 @@
 //! The plain WebSocket front, at `/ws`: one JSON object a text frame.
 
-mod close;
-mod connection;
+pub(super) mod close;
+pub(super) mod connection;
 mod frames;
 
 use std::sync::Arc;
@@ -53,10 +53,10 @@ pub(super) async fn upgrade(
     Ok((StatusCode::SWITCHING_PROTOCOLS, accept, Body::empty()).into_response())
 }
 
-type Accept = [(HeaderName, HeaderValue); 3];
+pub(super) type Accept = [(HeaderName, HeaderValue); 3];
 
 /// Checks the headers of an upgrade and makes those of the answer.
-fn accept_key(headers: &HeaderMap) -> Result<Accept, ApiError> {
+pub(super) fn accept_key(headers: &HeaderMap) -> Result<Accept, ApiError> {
     let has = |name: HeaderName, token: &str| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
         values

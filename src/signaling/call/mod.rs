@@ -86,6 +86,9 @@ pub(super) struct Party {
     /// When its place is given up: the due time of the grace timer, while it has no session.
     #[serde(skip)]
     pub grace_until: Option<Instant>,
+    /// Whether its device came back with a new session, which has said nothing about the call yet.
+    #[serde(skip)]
+    pub unclaimed: bool,
     /// Whether it said that its media stopped.
     pub media_lost: bool,
     /// What it says that it sends.
@@ -103,6 +106,7 @@ impl Party {
             device: None,
             session: None,
             grace_until: None,
+            unclaimed: false,
             media_lost: false,
             media: Media::default(),
             stats: None,
@@ -165,6 +169,8 @@ pub(super) struct Transfer {
     pub ringing: RingingDevice,
     /// Until when it rings.
     pub until: Now,
+    /// Whether the device that hands it on has left: without the new one the call is over.
+    pub alone: bool,
 }
 
 /// What a session is to a call.

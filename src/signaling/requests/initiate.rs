@@ -50,9 +50,10 @@ pub(super) fn apply(
         return Err(RequestError::new(ErrorCode::InvalidTarget, message));
     }
     let metadata = hub.metadata(payload.metadata)?;
-    hub.check_own_calls(&sender.user)?;
+    hub.check_own_calls(sender)?;
     hub.check_all_calls()?;
     hub.count_call(now, &sender.user)?;
+    hub.give_way(now, sender);
 
     let busy = hub.is_at_limit(&callee);
     let devices = hub.users.get(&callee).map(|user| user.devices.clone()).unwrap_or_default();

@@ -198,6 +198,9 @@ impl Hub {
         let before = self.outbox.len();
         let wanted = if id.is_some() || name.is_some() { Wanted::Yes } else { Wanted::No };
         let result = self.dispatch(now, &sender, request, data, proof, wanted);
+        if request.is_some_and(RequestName::is_about_a_call) {
+            self.claim_calls(&sender);
+        }
         // What was refused has done nothing, and may be asked for again.
         if let (Some(name), Ok(Some(answer))) = (name, &result) {
             self.users.update(&sender.user, |user| user.answered.remember(name, answer.clone()));

@@ -58,13 +58,16 @@ pub(super) fn apply(
     }
     // Two devices of a user in one room are one call.
     if !room.is_some_and(|room| room.has(&sender.user)) {
-        hub.check_own_calls(&sender.user)?;
+        hub.check_own_calls(sender)?;
     }
     let id = room.map(|room| room.id);
     if id.is_none() {
         hub.check_all_calls()?;
     }
     hub.count_call(now, &sender.user)?;
+    if id.is_none_or(|id| !hub.rooms.get(id).is_some_and(|room| room.has(&sender.user))) {
+        hub.give_way(now, sender);
+    }
 
     let kind = payload.call_type.unwrap_or(CallType::Video);
     let id = id.unwrap_or_else(|| hub.begin_room(now, payload.room_id, kind));

@@ -49,7 +49,8 @@ pub(super) fn apply(
         let message = "The call is being handed to another device already.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
-    call.transfer = Some(Transfer { role, device, ringing: RingingDevice::new(session), until });
+    let ringing = RingingDevice::new(session);
+    call.transfer = Some(Transfer { role, device, ringing, until, alone: false });
     hub.timers.set(until.instant, Timer::Transfer(id));
     hub.offer_transfer(now, id);
     Ok(CallTransferAnswer { call_id: id, expires_at: Timestamp(until.unix) })

@@ -13,6 +13,7 @@ mod presence;
 mod reports;
 mod restart;
 mod resume;
+mod returning;
 mod rooms;
 mod schemas;
 mod seed;

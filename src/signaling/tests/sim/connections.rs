@@ -98,6 +98,7 @@ impl Sim {
         // What is due by now happens first, and the session may still hear of it.
         self.advance(ms(0));
         self.sessions.remove(&session);
-        self.input(Input::Closed { session });
+        let leaves = self.rng.random_bool(0.3);
+        self.input(if leaves { Input::Left { session } } else { Input::Closed { session } });
     }
 }

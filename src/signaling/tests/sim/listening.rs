@@ -58,9 +58,7 @@ impl Sim {
             let grants = &self.tokens[&session].grants;
             let callee = user(data["targetUserId"].as_str().unwrap());
             assert!(grants.may_call(&callee), "called somebody whom the token does not name");
-            let is_in = |call: &&Watched| call.caller.0 == seat.0 || call.callee == seat.0;
-            let others = self.calls.values().filter(|call| !call.ended).filter(is_in).count();
-            assert!(grants.max_calls.is_none_or(|max| others < max as usize), "too many calls");
+            self.callers.push((seat.0.clone(), grants.max_calls));
             let watched = Watched {
                 caller: seat,
                 callee: user(data["targetUserId"].as_str().unwrap()),

@@ -114,6 +114,8 @@ struct Sim {
     tokens: BTreeMap<SessionId, Held>,
     /// What the client of each session knows of the users whom it watches.
     views: BTreeMap<SessionId, BTreeMap<UserId, PresenceStatus>>,
+    /// Who has begun a call since the last input, and in how many its token lets it be.
+    callers: Vec<(UserId, Option<u64>)>,
     /// The calls about which it was asked whether to hold them, and not answered.
     asked_to_hold: Vec<CallId>,
     /// The event and the sender of each request that is not yet answered.
@@ -210,6 +212,7 @@ impl Sim {
             brought: BTreeMap::new(),
             tokens: BTreeMap::new(),
             views: BTreeMap::new(),
+            callers: Vec::new(),
             asked_to_hold: Vec::new(),
             asked: BTreeMap::new(),
             allocations: Vec::new(),
@@ -321,6 +324,12 @@ impl Sim {
         self.log.push(format!("{input:?}"));
         self.hub.handle(self.now, input);
         self.drain();
+        // A call that yields to another one is over by now.
+        for (caller, max) in std::mem::take(&mut self.callers) {
+            let is_in = |call: &&Watched| call.caller.0 == caller || call.callee == caller;
+            let calls = self.calls.values().filter(|call| !call.ended).filter(is_in).count();
+            assert!(max.is_none_or(|max| calls <= max as usize), "too many calls");
+        }
     }
 }
 
@@ -389,6 +398,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         EndReason::Cancelled,
         EndReason::Offline,
         EndReason::ConnectionLost,
+        EndReason::Left,
         EndReason::ServerShutdown,
     ] {
         assert!(ended[&reason] > 20, "{reason}: {}", ended[&reason]);

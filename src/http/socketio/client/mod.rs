@@ -1,0 +1,317 @@
+//! A client of Socket.IO, whichever transport carries it: what its packets do, and which packets it is
+//! sent.
+
+mod sign_in;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    engine::{self, Revision},
+    packet::{self, BadEvent, Packet},
+};
+use crate::{
+    http::{
+        app::App,
+        counters::Front,
+        outbox::Delivery,
+        session::{Next, Session, close_payload},
+        ws::connection::MAX_BAD_FRAMES,
+    },
+    signaling::{CloseReason, ErrorCode, JsonText, RequestError, RequestId},
+};
+
+/// How long a client may take to say who it is.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many times longer than a message may be one is that is still read, so that its sender can be
+/// told.
+const LONGEST: usize = 4;
+
+/// The longest message that is read, in bytes.
+pub(super) fn longest(app: &App) -> usize {
+    app.max_message.saturating_mul(LONGEST)
+}
+
+/// How a client has begun.
+pub(super) struct Handshake {
+    pub revision: Revision,
+    /// What it called itself, and its network library.
+    pub user_agent: Option<Box<str>>,
+    /// The token of its `Authorization` header, for a client that has no other way to send it.
+    pub token: Option<Box<str>>,
+    /// Makes marks of clients.
+    pub marks: Arc<std::hash::RandomState>,
+}
+
+/// Why a client is served no further.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It has closed the connection, or has not said who it is, or has vanished.
+    Gone,
+    /// The hub has closed its session. It is told before.
+    Closed(CloseReason),
+    /// It does not read what it is sent.
+    TooSlow,
+    /// It sends what is no packet.
+    NoPacket,
+    /// It sends one event after the other that cannot be read.
+    BadFrames,
+    /// It has sent more than is read.
+    TooLong,
+}
+
+/// One client.
+pub(super) struct Client {
+    app: Arc<App>,
+    handshake: Handshake,
+    session: Option<Session>,
+    /// Until when it may say who it is, as long as it has no session.
+    connect_by: Instant,
+    bad_frames: usize,
+    /// Whether it has been connected without asking, where that is due.
+    begun: bool,
+    /// How many frames of bytes belong to an event that was refused.
+    attachments: u64,
+}
+
+impl Client {
+    /// A client that has not said who it is.
+    pub fn new(app: Arc<App>, handshake: Handshake) -> Self {
+        let connect_by = Instant::now() + CONNECT_TIMEOUT;
+        Self {
+            app,
+            handshake,
+            session: None,
+            connect_by,
+            bad_frames: 0,
+            begun: false,
+            attachments: 0,
+        }
+    }
+
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.handshake.revision
+    }
+
+    /// Its session, once it has one.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// Until when it has to say who it is, if it has not.
+    pub fn connect_by(&self) -> Option<Instant> {
+        self.session.is_none().then_some(self.connect_by)
+    }
+
+    /// Closes its session: the client leaves, and its calls with it.
+    pub fn leave(&mut self) {
+        if let Some(mut session) = self.session.take() {
+            session.leave();
+        }
+    }
+
+    /// Closes its session, as one whose connection is lost unless the client has said otherwise.
+    pub fn close(&mut self) {
+        self.session = None;
+    }
+
+    /// What comes before anything the client says: in protocol 4 of Socket.IO it does not ask to be
+    /// connected. Happens once, on whichever transport the client begins with.
+    pub async fn begin(&mut self, out: &mut Vec<String>) -> Result<(), End> {
+        if !std::mem::replace(&mut self.begun, true) && self.revision() == Revision::Three {
+            Box::pin(self.connect("", out)).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a packet; what it is answered with goes to `out`.
+    pub async fn take(&mut self, text: &str, out: &mut Vec<String>) -> Result<(), End> {
+        match engine::Packet::parse(text).map_err(|_| self.no_packet())? {
+            engine::Packet::Message(content) => self.message(content, out).await,
+            engine::Packet::Ping(content) => {
+                out.push(format!("3{content}"));
+                Ok(())
+            }
+            engine::Packet::Binary => self.binary(out),
+            engine::Packet::Close => {
+                // A page that is left says so as well, and may be loaded again.
+                if let Some(session) = &mut self.session {
+                    session.close();
+                }
+                Err(End::Gone)
+            }
+            engine::Packet::Pong | engine::Packet::Noop | engine::Packet::Upgrade => Ok(()),
+        }
+    }
+
+    /// A frame of bytes has come.
+    pub fn binary(&mut self, out: &mut Vec<String>) -> Result<(), End> {
+        if self.attachments > 0 {
+            self.attachments -= 1;
+            return Ok(());
+        }
+        self.refuse_event(None, None, ErrorCode::InvalidPayload, NO_BINARY, out)
+    }
+
+    async fn message(&mut self, content: &str, out: &mut Vec<String>) -> Result<(), End> {
+        let is_too_long = content.len() > self.app.max_message;
+        let packet = Packet::parse(content).map_err(|_| self.no_packet())?;
+        match (packet, &self.session) {
+            (Packet::Event { ack, arguments }, Some(session)) if !is_too_long => {
+                match packet::arguments(arguments) {
+                    Ok((event, data)) => {
+                        session.request(&self.app, ack.map(RequestId), event, data).await;
+                        Ok(())
+                    }
+                    Err(BadEvent { name, message }) => {
+                        self.refuse_event(ack, name, ErrorCode::InvalidPayload, message, out)
+                    }
+                }
+            }
+            (Packet::Event { ack, arguments }, Some(_)) => self.too_long(ack, arguments, out),
+            (Packet::BinaryEvent { ack, arguments, attachments }, Some(_)) => {
+                self.attachments = attachments;
+                if is_too_long {
+                    return self.too_long(ack, arguments, out);
+                }
+                let name = packet::event_name(arguments);
+                self.refuse_event(ack, name, ErrorCode::InvalidPayload, NO_BINARY, out)
+            }
+            (Packet::Ignored(attachments), _) => {
+                self.attachments = attachments;
+                Ok(())
+            }
+            (Packet::Disconnect, Some(_)) => {
+                self.leave();
+                // The transport is the client's; it may connect again, as in the beginning.
+                self.connect_by = Instant::now() + CONNECT_TIMEOUT;
+                Ok(())
+            }
+            (Packet::Disconnect, None) => Ok(()),
+            (Packet::ConnectElsewhere(name), _) => {
+                out.push(packet::no_namespace(name));
+                Ok(())
+            }
+            (Packet::Connect(auth), None) if !is_too_long => {
+                Box::pin(self.connect(auth, out)).await
+            }
+            (Packet::Connect(_), None) => {
+                let error = self.app.refuse(ErrorCode::PayloadTooLarge, self.limit());
+                out.push(self.refused(&error));
+                Ok(())
+            }
+            // Twice connected, or in no namespace.
+            (Packet::Connect(_), Some(_))
+            | (Packet::Event { .. } | Packet::BinaryEvent { .. }, None) => Err(self.no_packet()),
+        }
+    }
+
+    /// Counts what is no packet, or none that may come now.
+    pub fn no_packet(&self) -> End {
+        self.app.counters.bad_frames(Front::SocketIo).add();
+        self.app.counters.errors(ErrorCode::InvalidFrame).add();
+        End::NoPacket
+    }
+
+    fn limit(&self) -> String {
+        format!("A message may have {} bytes.", self.app.max_message)
+    }
+
+    /// An event is longer than a message may be; nothing but its name is read.
+    fn too_long(
+        &mut self,
+        ack: Option<u64>,
+        arguments: &str,
+        out: &mut Vec<String>,
+    ) -> Result<(), End> {
+        let (name, limit) = (packet::event_name(arguments), self.limit());
+        self.refuse_event(ack, name, ErrorCode::PayloadTooLarge, &limit, out)
+    }
+
+    /// Refuses an event that does not come to the hub.
+    fn refuse_event(
+        &mut self,
+        ack: Option<u64>,
+        name: Option<String>,
+        code: ErrorCode,
+        message: &str,
+        out: &mut Vec<String>,
+    ) -> Result<(), End> {
+        self.app.counters.bad_frames(Front::SocketIo).add();
+        let error = self.app.refuse(code, message);
+        out.push(match ack {
+            Some(id) => packet::ack(id, &error.answer().0),
+            None => {
+                let event = error.event(name.as_deref());
+                packet::event(event.name, &event.data)
+            }
+        });
+        self.bad_frames += 1;
+        if self.bad_frames > MAX_BAD_FRAMES { Err(End::BadFrames) } else { Ok(()) }
+    }
+
+    /// Waits for something to send; for ever while there is no session. May be cancelled without loss.
+    pub async fn next(&mut self) -> Next {
+        match &mut self.session {
+            Some(session) => session.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What there is to send now.
+    pub fn ready(&mut self) -> Option<Delivery> {
+        self.session.as_mut()?.ready()
+    }
+
+    /// Waits until the client's outbox has run over.
+    pub async fn cut(&self) {
+        match &self.session {
+            Some(session) => session.cut().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The packet for a delivery, or the end that it brings.
+    pub fn packet(&self, delivery: Delivery) -> Result<String, End> {
+        match delivery {
+            Delivery::Event(event, _) => Ok(packet::event(event.name, &event.data)),
+            Delivery::Answer(id, answer) => Ok(packet::ack(id.0, &answer.0)),
+            // The session gives it out when it opens, and once only.
+            Delivery::Welcome(data) => Ok(packet::event(WELCOME, &data)),
+            Delivery::Close(reason) => Err(End::Closed(reason)),
+        }
+    }
+}
+
+impl End {
+    /// What the client is told at last. One that is disconnected stays away; one whose transport
+    /// closes, as with all when the server stops, comes back by itself.
+    pub fn farewell(&self, app: &App) -> Vec<String> {
+        match self {
+            Self::Closed(reason) => {
+                let mut last = vec![packet::event("error", &JsonText::of(&close_payload(*reason)))];
+                if *reason != CloseReason::ServerShutdown {
+                    last.push(packet::DISCONNECT.to_owned());
+                }
+                last
+            }
+            Self::TooLong => {
+                let message = format!("A message may have {} bytes.", app.max_message);
+                let error = RequestError::new(ErrorCode::PayloadTooLarge, message);
+                vec![packet::event("error", &error.event(None).data)]
+            }
+            Self::Gone | Self::TooSlow | Self::NoPacket | Self::BadFrames => Vec::new(),
+        }
+    }
+}
+
+/// The first event.
+const WELCOME: &str = "session:welcome";
+
+const NO_BINARY: &str = "The payload must be JSON, without binary attachments.";

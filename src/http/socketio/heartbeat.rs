@@ -1,0 +1,93 @@
+//! Which side asks when whether the other is still there: the server in protocol 4 of Engine.IO, the
+//! client in protocol 3.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::engine::Revision;
+use crate::http::ws::connection::PING_INTERVAL;
+
+/// How long an answer may take.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The interval, as the first packet has it.
+pub(super) const INTERVAL: Duration = PING_INTERVAL;
+
+/// The clock of a connection.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    revision: Revision,
+    due: Instant,
+    /// A ping is not answered yet.
+    asked: bool,
+}
+
+/// What to do when a heartbeat is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Beat {
+    /// Send a ping.
+    Ping,
+    /// The client is gone.
+    Gone,
+}
+
+impl Heartbeat {
+    /// Begins with a client that has just been heard.
+    pub fn new(revision: Revision, now: Instant) -> Self {
+        let mut heartbeat = Self { revision, due: now, asked: false };
+        heartbeat.hear(now);
+        heartbeat
+    }
+
+    /// When [`Heartbeat::beat`] is to be called.
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Something has come from the client.
+    pub fn hear(&mut self, now: Instant) {
+        self.asked = false;
+        self.due = now
+            + match self.revision {
+                Revision::Three => INTERVAL + PING_TIMEOUT,
+                Revision::Four => INTERVAL,
+            };
+    }
+
+    /// It is due.
+    pub fn beat(&mut self, now: Instant) -> Beat {
+        if self.asked || self.revision == Revision::Three {
+            return Beat::Gone;
+        }
+        self.asked = true;
+        self.due = now + PING_TIMEOUT;
+        Beat::Ping
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_answer_is_gone() {
+        let now = Instant::now();
+        let mut heartbeat = Heartbeat::new(Revision::Four, now);
+        assert_eq!(heartbeat.due(), now + INTERVAL);
+        assert_eq!(heartbeat.beat(heartbeat.due()), Beat::Ping);
+        heartbeat.hear(now + INTERVAL);
+        assert_eq!(heartbeat.beat(heartbeat.due()), Beat::Ping);
+        assert_eq!(heartbeat.due(), now + 2 * INTERVAL + PING_TIMEOUT);
+        assert_eq!(heartbeat.beat(heartbeat.due()), Beat::Gone);
+    }
+
+    #[test]
+    fn a_client_of_protocol_3_asks_itself() {
+        let now = Instant::now();
+        let mut heartbeat = Heartbeat::new(Revision::Three, now);
+        heartbeat.hear(now + INTERVAL);
+        assert_eq!(heartbeat.due(), now + 2 * INTERVAL + PING_TIMEOUT);
+        assert_eq!(heartbeat.beat(heartbeat.due()), Beat::Gone);
+    }
+}

@@ -1,0 +1,281 @@
+//! A client that polls: it asks for packets with GET, which waits until there are some, and sends
+//! packets with POST. A task has the client; the requests come to it as commands.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    client::{Client, End},
+    engine,
+    heartbeat::{Beat, Heartbeat},
+    websocket,
+};
+use crate::{
+    http::{app::Phase, session::Next, ws::connection::Connection},
+    signaling::CloseReason,
+};
+
+/// Commands that wait for the task; whoever sends more waits.
+pub(super) const COMMANDS: usize = 4;
+
+/// How much is put into the answer to one poll, in bytes, if it is more than one packet.
+const FULL: usize = 64 * 1024;
+
+/// After how many packets of a POST it is looked at what has come of them.
+const COLLECT_EVERY: usize = 64;
+
+/// How long a client may take to ask for its last packets.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What a request wants of a client.
+pub(super) enum Command {
+    /// The packets that there are, or the next ones.
+    Poll(oneshot::Sender<Reply>),
+    /// Take these packets.
+    Post(String, oneshot::Sender<Reply>),
+    /// A POST could not be read: this ends the client.
+    End(End),
+    /// The client tries a WebSocket.
+    Probe,
+    /// It does not any more.
+    GiveUp,
+    /// It goes on with it.
+    Upgrade(Box<Connection>),
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// These packets, or `ok`.
+    Payload(String),
+    /// The request makes no sense, and the client is served no further.
+    BadRequest,
+}
+
+/// A client that polls.
+pub(super) struct Polling {
+    client: Client,
+    commands: mpsc::Receiver<Command>,
+    /// The request that waits for packets.
+    poll: Option<oneshot::Sender<Reply>>,
+    /// Packets that wait for a request.
+    out: Vec<String>,
+    /// Whether a WebSocket is being tried.
+    probing: bool,
+}
+
+/// How polling ends.
+enum Over {
+    /// The client goes on over a WebSocket.
+    Upgraded(Box<Connection>),
+    Ended(End),
+}
+
+/// Serves a client to its end; `listed` is dropped when requests no longer reach it.
+pub(super) async fn run(
+    client: Client,
+    commands: mpsc::Receiver<Command>,
+    open: String,
+    listed: impl Sized,
+) {
+    let mut polling =
+        Box::new(Polling { client, commands, poll: None, out: vec![open], probing: false });
+    // The future is not kept once the client has gone on over a WebSocket.
+    match Box::pin(polling.serve()).await {
+        Over::Upgraded(connection) => {
+            drop(listed);
+            let Polling { client, out, poll, .. } = *polling;
+            if let Some(poll) = poll {
+                let _ = poll.send(Reply::Payload(engine::NOOP.to_owned()));
+            }
+            websocket::run(client, *connection, out).await;
+        }
+        Over::Ended(end) => {
+            Box::pin(polling.end(end)).await;
+            drop(listed);
+        }
+    }
+}
+
+impl Polling {
+    async fn serve(&mut self) -> Over {
+        match self.exchange().await {
+            Ok(connection) => Over::Upgraded(connection),
+            Err(end) => Over::Ended(end),
+        }
+    }
+
+    /// Up to the connection that the client goes on with.
+    async fn exchange(&mut self) -> Result<Box<Connection>, End> {
+        self.client.begin(&mut self.out).await?;
+        let mut draining = std::pin::pin!(self.client.app().reached(Phase::Draining));
+        let mut heartbeat = Heartbeat::new(self.client.revision(), Instant::now());
+        let mut timer = std::pin::pin!(sleep_until(heartbeat.due()));
+        loop {
+            self.answer()?;
+            let connect_by = self.client.connect_by();
+            let due = connect_by.map_or(heartbeat.due(), |by| by.min(heartbeat.due()));
+            timer.as_mut().reset(due);
+            let Self { client, commands, poll, .. } = self;
+            let wants = poll.is_some();
+            // What waits in the outbox is bounded there, so it is taken when it is asked for.
+            let next = async {
+                match wants {
+                    true => client.next().await,
+                    false => {
+                        client.cut().await;
+                        Next::TooSlow
+                    }
+                }
+            };
+            let command = tokio::select! {
+                command = commands.recv() => command.ok_or(End::Gone)?,
+                next = next => match next {
+                    Next::Send(delivery) => {
+                        self.out.push(self.client.packet(delivery)?);
+                        continue;
+                    }
+                    Next::TooSlow => return Err(End::TooSlow),
+                },
+                () = vanished(poll) => return Err(End::Gone),
+                () = draining.as_mut(), if connect_by.is_some() => {
+                    return Err(End::Closed(CloseReason::ServerShutdown));
+                }
+                () = timer.as_mut() => {
+                    match heartbeat.beat(Instant::now()) {
+                        Beat::Ping if connect_by.is_none() => self.out.push(engine::PING.to_owned()),
+                        _ => return Err(End::Gone),
+                    }
+                    continue;
+                }
+            };
+            match command {
+                Command::Upgrade(connection) => return Ok(connection),
+                Command::Post(packets, reply) => {
+                    heartbeat.hear(Instant::now());
+                    self.post(&packets, reply).await?;
+                }
+                Command::Poll(reply) if self.poll.is_some() => {
+                    let _ = reply.send(Reply::BadRequest);
+                    return Err(self.client.no_packet());
+                }
+                Command::Poll(reply) => self.poll = Some(reply),
+                Command::End(end) => return Err(end),
+                Command::Probe => self.probing = true,
+                Command::GiveUp => self.probing = false,
+            }
+        }
+    }
+
+    async fn post(&mut self, packets: &str, reply: oneshot::Sender<Reply>) -> Result<(), End> {
+        for (n, packet) in engine::packets(self.client.revision(), packets).enumerate() {
+            // What comes of so many packets does not fit into the outbox.
+            if n % COLLECT_EVERY == COLLECT_EVERY - 1 {
+                self.collect()?;
+            }
+            let taken = match packet {
+                Ok(packet) => self.client.take(packet, &mut self.out).await,
+                Err(engine::NoPacket) => Err(self.client.no_packet()),
+            };
+            if let Err(end) = taken {
+                let _ = reply.send(match end {
+                    End::NoPacket => Reply::BadRequest,
+                    _ => Reply::Payload(OK.to_owned()),
+                });
+                return Err(end);
+            }
+        }
+        let _ = reply.send(Reply::Payload(OK.to_owned()));
+        Ok(())
+    }
+
+    /// Answers the request that waits, if there is something to say.
+    fn answer(&mut self) -> Result<(), End> {
+        if self.poll.is_none() {
+            return Ok(());
+        }
+        self.collect()?;
+        // The client ends its polling before it goes on elsewhere.
+        if self.out.is_empty() && self.probing {
+            self.out.push(engine::NOOP.to_owned());
+        }
+        if !self.out.is_empty()
+            && let Some(poll) = self.poll.take()
+        {
+            self.tell(poll);
+        }
+        Ok(())
+    }
+
+    /// Takes what is there out of the outbox, as much as one answer has room for.
+    fn collect(&mut self) -> Result<(), End> {
+        let mut bytes: usize = self.out.iter().map(String::len).sum();
+        while bytes < FULL
+            && let Some(delivery) = self.client.ready()
+        {
+            let packet = self.client.packet(delivery)?;
+            bytes += packet.len();
+            self.out.push(packet);
+        }
+        Ok(())
+    }
+
+    /// Answers a request with all packets that there are.
+    fn tell(&mut self, poll: oneshot::Sender<Reply>) {
+        let mut payload = String::new();
+        for packet in std::mem::take(&mut self.out) {
+            engine::append(self.client.revision(), &mut payload, &packet);
+        }
+        // Whoever asked may have gone away.
+        let _ = poll.send(Reply::Payload(payload));
+    }
+
+    /// Tells the client of the end, if it asks in time.
+    async fn end(mut self, end: End) {
+        let app = self.client.app().clone();
+        // A stop waits for it as for a session; the hub hears of the end now.
+        let _running = app.running.enter();
+        self.client.close();
+        let last = end.farewell(&app);
+        let is_news = !last.is_empty() || matches!(end, End::BadFrames);
+        self.out.extend(last);
+        self.out.push(match end {
+            // The client has closed it.
+            End::Gone => engine::NOOP.to_owned(),
+            _ => engine::CLOSE.to_owned(),
+        });
+        if let Some(poll) = self.poll.take() {
+            return self.tell(poll);
+        }
+        let asked = async {
+            while let Some(command) = self.commands.recv().await {
+                match command {
+                    Command::Poll(reply) => return Some(reply),
+                    Command::Post(_, reply) => {
+                        let _ = reply.send(Reply::Payload(OK.to_owned()));
+                    }
+                    _ => {}
+                }
+            }
+            None
+        };
+        if is_news && let Ok(Some(poll)) = timeout(FAREWELL, asked).await {
+            self.tell(poll);
+        }
+    }
+}
+
+/// Waits until whoever asks has gone away; for ever if nobody asks.
+async fn vanished(poll: &mut Option<oneshot::Sender<Reply>>) {
+    match poll {
+        Some(poll) => poll.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The answer to a POST.
+const OK: &str = "ok";

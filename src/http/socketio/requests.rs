@@ -1,0 +1,311 @@
+//! What requests to `/socket.io/` want: a session, its next packets, to send some, or a WebSocket.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::{
+    client::{Client, End, Handshake, longest},
+    engine::{self, Revision},
+    heartbeat::{INTERVAL, PING_TIMEOUT},
+    polling::{self, Command, Reply},
+    table::Front,
+    upgrade,
+};
+use crate::{
+    http::{REQUEST_TIMEOUT, error::ApiError, rest::bearer, service::Remote, ws::accept_key},
+    signaling::{ErrorCode, RequestError},
+};
+
+/// The longest `User-Agent` that tells clients apart, in bytes.
+const MAX_USER_AGENT: usize = 512;
+
+/// What Engine.IO says to a request that it cannot serve.
+#[derive(Debug, Clone, Copy)]
+enum Refused {
+    UnknownTransport = 0,
+    UnknownSession = 1,
+    BadMethod = 2,
+    BadRequest = 3,
+    UnsupportedProtocol = 5,
+}
+
+impl Refused {
+    fn message(self) -> &'static str {
+        match self {
+            Self::UnknownTransport => "Transport unknown",
+            Self::UnknownSession => "Session ID unknown",
+            Self::BadMethod => "Bad handshake method",
+            Self::BadRequest => "Bad request",
+            Self::UnsupportedProtocol => "Unsupported protocol version",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Refusal {
+    code: u8,
+    message: &'static str,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let body = Refusal { code: self as u8, message: self.message() };
+        (StatusCode::BAD_REQUEST, Json(body)).into_response()
+    }
+}
+
+/// Why a request has no answer of its own.
+enum Failure {
+    Refused(Refused),
+    Api(ApiError),
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(refused) => refused.into_response(),
+            Self::Api(error) => error.into_response(),
+        }
+    }
+}
+
+/// The parameters of a request.
+#[derive(Debug, Default)]
+struct Query<'a> {
+    sid: Option<&'a str>,
+    transport: Option<&'a str>,
+    revision: Option<&'a str>,
+}
+
+impl<'a> Query<'a> {
+    fn read(query: &'a str) -> Self {
+        let mut read = Self::default();
+        for (name, value) in query.split('&').filter_map(|part| part.split_once('=')) {
+            let field = match name {
+                "sid" => &mut read.sid,
+                "transport" => &mut read.transport,
+                "EIO" => &mut read.revision,
+                _ => continue,
+            };
+            field.get_or_insert(value);
+        }
+        read
+    }
+
+    fn revision(&self) -> Result<Revision, Refused> {
+        match self.revision {
+            Some("4") => Ok(Revision::Four),
+            Some("3") => Ok(Revision::Three),
+            _ => Err(Refused::UnsupportedProtocol),
+        }
+    }
+}
+
+/// Which way packets go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Polling,
+    WebSocket,
+}
+
+/// Serves one request.
+pub(in crate::http) async fn serve(
+    State(front): State<Arc<Front>>,
+    Extension(Remote(remote)): Extension<Remote>,
+    request: Request,
+) -> Response {
+    let answered = answer(&front, remote.ip(), request).await;
+    answered.unwrap_or_else(Failure::into_response)
+}
+
+async fn answer(
+    front: &Arc<Front>,
+    address: std::net::IpAddr,
+    request: Request,
+) -> Result<Response, Failure> {
+    let uri = request.uri().clone();
+    let query = Query::read(uri.query().unwrap_or_default());
+    let transport = match query.transport {
+        Some("polling") => Transport::Polling,
+        Some("websocket") => Transport::WebSocket,
+        _ => return Err(Refused::UnknownTransport.into()),
+    };
+    let Some(sid) = query.sid else {
+        let revision = query.revision()?;
+        if request.method() != Method::GET {
+            return Err(Refused::BadMethod.into());
+        }
+        if front.app.is_draining() {
+            return Err(ApiError::stopping().into());
+        }
+        let handshake = handshake(front, revision, request.headers())?;
+        return match transport {
+            Transport::Polling => begin_polling(front, address, handshake).await,
+            Transport::WebSocket => begin_websocket(front, handshake, request),
+        };
+    };
+    let client = front.find(sid).ok_or(Refused::UnknownSession)?;
+    match (transport, request.method()) {
+        (Transport::Polling, &Method::GET) => ask(&client, Command::Poll).await,
+        (Transport::Polling, &Method::POST) => {
+            let packets = match body(front, request).await {
+                Ok(packets) => packets,
+                Err((failure, end)) => {
+                    // Its client takes the transport for broken, too.
+                    let _ = client.send(Command::End(end)).await;
+                    return Err(failure);
+                }
+            };
+            ask(&client, |reply| Command::Post(packets, reply)).await
+        }
+        (Transport::WebSocket, &Method::GET) => {
+            let (accepted, upgrading) = accept(request)?;
+            tokio::spawn(upgrade::try_out(front.app.clone(), upgrading, client));
+            Ok(accepted)
+        }
+        _ => Err(Refused::BadRequest.into()),
+    }
+}
+
+fn handshake(
+    front: &Front,
+    revision: Revision,
+    headers: &HeaderMap,
+) -> Result<Handshake, ApiError> {
+    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let user_agent = user_agent.map(|text| &text[..text.floor_char_boundary(MAX_USER_AGENT)]);
+    // Clients of protocol 4 have `auth`.
+    let token = match revision {
+        Revision::Three => bearer(headers)?,
+        Revision::Four => None,
+    };
+    Ok(Handshake {
+        revision,
+        user_agent: user_agent.map(Into::into),
+        token: token.map(Into::into),
+        marks: front.marks.clone(),
+    })
+}
+
+/// The first packet of a session.
+fn open(front: &Front, sid: &str, upgrades: &[&str]) -> String {
+    let [interval, timeout] = [INTERVAL, PING_TIMEOUT].map(|time| time.as_millis() as u64);
+    engine::open(sid, upgrades, interval, timeout, front.app.max_message)
+}
+
+async fn begin_polling(
+    front: &Front,
+    address: std::net::IpAddr,
+    handshake: Handshake,
+) -> Result<Response, Failure> {
+    let (listed, commands) = front.enter(address).map_err(|refusal| {
+        front.app.counters.refusals(refusal).add();
+        let message = "There are too many sessions from your address.";
+        ApiError::from(RequestError::new(ErrorCode::TooManyConnections, message))
+    })?;
+    let open = open(front, listed.id(), &["websocket"]);
+    let client = front.find(listed.id()).ok_or(Refused::UnknownSession)?;
+    let served = Client::new(front.app.clone(), handshake);
+    tokio::spawn(polling::run(served, commands, open, listed));
+    ask(&client, Command::Poll).await
+}
+
+fn begin_websocket(
+    front: &Front,
+    handshake: Handshake,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (accepted, upgrading) = accept(request)?;
+    let open = open(front, &front.id(), &[]);
+    let client = Client::new(front.app.clone(), handshake);
+    tokio::spawn(upgrade::begin(client, upgrading, open));
+    Ok(accepted)
+}
+
+/// Accepts a WebSocket (RFC 6455 §4.2). Nothing of the request is kept.
+fn accept(mut request: Request) -> Result<(Response, hyper::upgrade::OnUpgrade), Refused> {
+    let accept = accept_key(request.headers()).map_err(|_| Refused::BadRequest)?;
+    let upgrading = hyper::upgrade::on(&mut request);
+    Ok(((StatusCode::SWITCHING_PROTOCOLS, accept, Body::empty()).into_response(), upgrading))
+}
+
+/// Hands a command to a client and waits for the answer.
+async fn ask(
+    client: &tokio::sync::mpsc::Sender<Command>,
+    command: impl FnOnce(oneshot::Sender<Reply>) -> Command,
+) -> Result<Response, Failure> {
+    let (sender, reply) = oneshot::channel();
+    client.send(command(sender)).await.map_err(|_| Refused::UnknownSession)?;
+    match reply.await {
+        Ok(Reply::Payload(text)) => {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ];
+            Ok((headers, text).into_response())
+        }
+        Ok(Reply::BadRequest) => Err(Refused::BadRequest.into()),
+        Err(_) => Err(Refused::UnknownSession.into()),
+    }
+}
+
+/// Reads the packets of a POST.
+async fn body(front: &Front, request: Request) -> Result<String, (Failure, End)> {
+    let limited = Limited::new(request.into_body(), longest(&front.app));
+    let collected = tokio::time::timeout(REQUEST_TIMEOUT, limited.collect()).await;
+    let collected = collected.map_err(|_| {
+        let message = "The body of the request did not come in time.";
+        let error = ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message);
+        (error.into(), End::Gone)
+    })?;
+    let bytes: Bytes = match collected {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let message = format!("A message may have {} bytes.", front.app.max_message);
+            let error = front.app.refuse(ErrorCode::PayloadTooLarge, message);
+            return Err((ApiError::from(error).into(), End::TooLong));
+        }
+        Err(_) => return Err((Refused::BadRequest.into(), End::Gone)),
+    };
+    String::from_utf8(bytes.into()).map_err(|_| (Refused::BadRequest.into(), End::NoPacket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read() {
+        let query = Query::read("EIO=4&transport=polling&t=abc&sid=x-y_z&sid=other");
+        assert_eq!(query.sid, Some("x-y_z"));
+        assert_eq!(
+            (query.transport, query.revision().ok()),
+            (Some("polling"), Some(Revision::Four))
+        );
+        for wrong in ["", "EIO", "EIO=2", "EIO=5", "EIO=", "x=4"] {
+            assert!(Query::read(wrong).revision().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The clients that poll, by the id in their requests.
+
+use std::{
+    collections::HashMap,
+    hash::RandomState,
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use tokio::sync::mpsc;
+
+use super::polling::{COMMANDS, Command};
+use crate::http::{
+    app::App,
+    counters::Refusal,
+    limits::{Connections, Place},
+};
+
+/// What an id is made of: nobody guesses it.
+const ID_BYTES: usize = 15;
+
+/// The front's state.
+pub(in crate::http) struct Front {
+    pub(super) app: Arc<App>,
+    /// Makes marks of clients.
+    pub(super) marks: Arc<RandomState>,
+    /// Clients that poll hold no connection; these are their places.
+    places: Connections,
+    table: Arc<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    clients: Mutex<HashMap<Arc<str>, mpsc::Sender<Command>>>,
+}
+
+/// A client's entry; it is taken out when this is dropped.
+pub(super) struct Listed {
+    id: Arc<str>,
+    table: Arc<Table>,
+    _place: Place,
+}
+
+impl Front {
+    /// A front for which so many clients may poll, in all and from one address.
+    pub fn new(app: Arc<App>, max: usize, max_per_address: usize) -> Self {
+        let places = Connections::new(max, max_per_address);
+        Self { app, marks: Arc::default(), places, table: Arc::default() }
+    }
+
+    /// Makes an id that nobody guesses.
+    pub(super) fn id(&self) -> Arc<str> {
+        let mut bytes = [0; ID_BYTES];
+        self.app.random(&mut bytes);
+        URL_SAFE_NO_PAD.encode(bytes).into()
+    }
+
+    /// Enters a client that polls, if there is room for it: where requests send their commands.
+    pub(super) fn enter(
+        &self,
+        address: IpAddr,
+    ) -> Result<(Listed, mpsc::Receiver<Command>), Refusal> {
+        let place = self.places.enter(address).map_err(|_| Refusal::Handshakes)?;
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let id = self.id();
+        self.table.clients.lock().expect("adding does not panic").insert(id.clone(), sender);
+        Ok((Listed { id, table: self.table.clone(), _place: place }, commands))
+    }
+
+    /// The way to a client that polls.
+    pub(super) fn find(&self, id: &str) -> Option<mpsc::Sender<Command>> {
+        self.table.clients.lock().expect("looking does not panic").get(id).cloned()
+    }
+}
+
+impl Listed {
+    /// The id in the requests of the client.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut clients = self.table.clients.lock().expect("removing does not panic");
+        clients.remove(&self.id);
+        // A table that was large once gives its memory back.
+        if clients.capacity() > 64 && clients.len() < clients.capacity() / 4 {
+            let room = clients.len() * 2;
+            clients.shrink_to(room);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! WebSockets of Socket.IO: one that a client begins with, or one that a client that polls goes on
+//! with once it has tried it.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use hyper_util::rt::TokioIo;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{
+    client::{Client, longest},
+    polling::Command,
+    websocket,
+};
+use crate::http::{app::App, counters::Front, ws::connection::Connection};
+
+/// How long trying a WebSocket may take.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a client tries a WebSocket with, the answer, and what it goes on with.
+const PROBE: &str = "2probe";
+const PROBED: &str = "3probe";
+const UPGRADE: &str = "5";
+
+/// Serves a client that begins with a WebSocket; `open` is its first packet.
+pub(super) async fn begin(client: Client, upgrading: hyper::upgrade::OnUpgrade, open: String) {
+    let app = client.app().clone();
+    let _running = app.running.enter();
+    let Some(connection) = connect(app, upgrading).await else { return };
+    websocket::run(client, connection, vec![open]).await;
+}
+
+/// Lets a client that polls try a WebSocket, and hands it over.
+pub(super) async fn try_out(
+    app: Arc<App>,
+    upgrading: hyper::upgrade::OnUpgrade,
+    client: mpsc::Sender<Command>,
+) {
+    let Some(mut connection) = connect(app, upgrading).await else { return };
+    match timeout(UPGRADE_TIMEOUT, probe(&mut connection, &client)).await {
+        Ok(Some(())) => drop(client.send(Command::Upgrade(Box::new(connection))).await),
+        _ => drop(client.send(Command::GiveUp).await),
+    }
+}
+
+async fn connect(app: Arc<App>, upgrading: hyper::upgrade::OnUpgrade) -> Option<Connection> {
+    let upgraded = upgrading.await.ok()?;
+    let longest = longest(&app);
+    Some(Connection::new(app, Front::SocketIo, TokioIo::new(upgraded), longest).await)
+}
+
+/// Answers the client's question; gives `None` if it does not go on.
+async fn probe(connection: &mut Connection, client: &mpsc::Sender<Command>) -> Option<()> {
+    let ws = &mut connection.ws;
+    if !matches!(ws.next().await, Some(Ok(Message::Text(text))) if text == PROBE) {
+        return None;
+    }
+    client.send(Command::Probe).await.ok()?;
+    ws.send(Message::text(PROBED)).await.ok()?;
+    matches!(ws.next().await, Some(Ok(Message::Text(text))) if text == UPGRADE).then_some(())
+}

@@ -1,0 +1,217 @@
+//! A client whose packets go over a WebSocket, a packet a frame.
+
+use std::{convert::Infallible, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::{Error, Message, protocol::frame::coding::CloseCode};
+
+use super::{
+    client::{Client, End},
+    engine,
+    heartbeat::{Beat, Heartbeat},
+};
+use crate::{
+    http::{
+        app::Phase,
+        outbox::Delivery,
+        session::Next,
+        ws::{
+            close,
+            connection::{self, Connection, SEND_TIMEOUT, within},
+        },
+    },
+    signaling::CloseReason,
+};
+
+/// How long the last packets may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves a client to its end. `out` has the packets that go first.
+pub(super) async fn run(client: Client, connection: Connection, out: Vec<String>) {
+    let mut served = Served { client, connection, out };
+    let Err(end) = served.serve().await;
+    // Boxed: an idle client is to have room for what it waits for, and no more.
+    Box::pin(served.end(end)).await;
+}
+
+struct Served {
+    client: Client,
+    connection: Connection,
+    /// Packets that wait to be sent.
+    out: Vec<String>,
+}
+
+/// How it ends: by what the client or the hub does, or by the connection.
+enum Broken {
+    Client(End),
+    Connection(connection::End),
+}
+
+impl From<End> for Broken {
+    fn from(end: End) -> Self {
+        Self::Client(end)
+    }
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self::Connection(connection::End::Error(error))
+    }
+}
+
+impl From<connection::End> for Broken {
+    fn from(end: connection::End) -> Self {
+        Self::Connection(end)
+    }
+}
+
+impl Served {
+    async fn serve(&mut self) -> Result<Infallible, Broken> {
+        loop {
+            Box::pin(self.sign_in()).await?;
+            self.exchange().await?;
+        }
+    }
+
+    /// Up to the session.
+    async fn sign_in(&mut self) -> Result<(), Broken> {
+        let begun = self.client.begin(&mut self.out).await;
+        self.flush().await?;
+        begun?;
+        let mut draining = std::pin::pin!(self.client.app().reached(Phase::Draining));
+        while let Some(by) = self.client.connect_by() {
+            tokio::select! {
+                message = timeout_at(by, self.connection.ws.next()) => {
+                    self.take(message.map_err(|_| End::Gone)?).await?;
+                }
+                () = draining.as_mut() => {
+                    return Err(End::Closed(CloseReason::ServerShutdown).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// From the session until the client leaves the namespace.
+    async fn exchange(&mut self) -> Result<(), Broken> {
+        let mut heartbeat = Heartbeat::new(self.client.revision(), Instant::now());
+        let mut timer = std::pin::pin!(sleep_until(heartbeat.due()));
+        while self.client.session().is_some() {
+            tokio::select! {
+                next = self.client.next() => match next {
+                    Next::Send(delivery) => self.deliver_all(delivery).await?,
+                    Next::TooSlow => return Err(End::TooSlow.into()),
+                },
+                message = self.connection.ws.next() => {
+                    heartbeat.hear(Instant::now());
+                    self.take(message).await?;
+                }
+                () = timer.as_mut() => {
+                    let now = Instant::now();
+                    if heartbeat.due() <= now {
+                        match heartbeat.beat(now) {
+                            Beat::Ping => self.out.push(engine::PING.to_owned()),
+                            Beat::Gone => return Err(End::Gone.into()),
+                        }
+                        self.flush().await?;
+                    }
+                    timer.as_mut().reset(heartbeat.due());
+                }
+            }
+            // What is heard makes it later, which shows when it is due; a ping makes it sooner.
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, message: Option<Result<Message, Error>>) -> Result<(), Broken> {
+        let taken = match message.ok_or(connection::End::Gone)?? {
+            Message::Text(text) => self.client.take(&text, &mut self.out).await,
+            Message::Binary(_) => self.client.binary(&mut self.out),
+            Message::Close(frame) => {
+                // Some clients say it this way, in such a hurry that their packet is not sent.
+                if frame.is_some_and(|frame| frame.code == CloseCode::Normal) {
+                    self.client.leave();
+                }
+                return Err(connection::End::Gone.into());
+            }
+            _ => return Ok(()),
+        };
+        if !self.out.is_empty() {
+            self.flush().await?;
+        }
+        Ok(taken?)
+    }
+
+    /// Sends a delivery and those that wait behind it, so that they leave together.
+    async fn deliver_all(&mut self, first: Delivery) -> Result<(), Broken> {
+        let (mut next, mut ended) = (Some(first), Ok(()));
+        while let Some(delivery) = next {
+            match self.client.packet(delivery) {
+                Ok(text) => self.feed(text).await?,
+                Err(end) => {
+                    ended = Err(end);
+                    break;
+                }
+            }
+            next = self.client.ready();
+        }
+        self.flush().await?;
+        Ok(ended?)
+    }
+
+    async fn feed(&mut self, text: String) -> Result<(), Broken> {
+        let feeding = self.connection.ws.feed(Message::text(text));
+        send(&self.client, feeding).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Broken> {
+        for text in std::mem::take(&mut self.out) {
+            self.feed(text).await?;
+        }
+        send(&self.client, self.connection.ws.flush()).await
+    }
+
+    async fn end(self, end: Broken) {
+        let Self { client, mut connection, .. } = self;
+        let app = client.app().clone();
+        // The hub hears of the end now, and not when the client has.
+        drop(client);
+        let end = match end {
+            Broken::Connection(end) => end,
+            Broken::Client(end) => {
+                let telling = async {
+                    for packet in end.farewell(&app) {
+                        connection.ws.feed(Message::text(packet)).await?;
+                    }
+                    connection.ws.flush().await
+                };
+                // Who cannot be told anything is closed all the same.
+                let _ = timeout(FAREWELL, telling).await;
+                match end {
+                    End::Gone => connection::End::Gone,
+                    End::Closed(reason) => connection::End::Close(close::by_hub(reason)),
+                    End::TooSlow => connection::End::Close(close::too_slow()),
+                    End::NoPacket => connection::End::Close(close::no_packet()),
+                    End::BadFrames => connection::End::Close(close::bad_frames()),
+                    End::TooLong => connection::End::Close(close::too_long(app.max_message)),
+                }
+            }
+        };
+        connection.end(end).await;
+    }
+}
+
+/// Sends, but not for longer than a client may take to read.
+async fn send(
+    client: &Client,
+    sending: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Broken> {
+    match client.session() {
+        Some(session) => Ok(within(client.app(), session, sending).await?),
+        None => match timeout(SEND_TIMEOUT, sending).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(End::TooSlow.into()),
+        },
+    }
+}
