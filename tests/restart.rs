@@ -17,6 +17,33 @@ fn start(state: &Path) -> Server {
     Server::with(&options)
 }
 
+/// A client that names no device says what it was given by the server before.
+#[tokio::test]
+async fn a_call_of_a_client_without_a_device_outlives_its_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    let connect = async |server: &Server, pid: Value| {
+        let mut client = socketio::Client::connect(server).await;
+        let auth = json!({ "token": server.token("alice"), "pid": pid });
+        let connected = client.auth(&auth).await;
+        let connected: Value = serde_json::from_str(connected.strip_prefix("40").unwrap()).unwrap();
+        (client, connected["pid"].clone())
+    };
+    let (mut alice, pid) = connect(&server, Value::Null).await;
+    let mut bob = websocket::Client::sign_in_on(&server, "bob", Some("phone")).await;
+    let initiate = json!({ "targetUserId": "bob", "callType": "audio" });
+    alice.event("session:welcome").await;
+    let call = alice.request("call:initiate", initiate).await["callId"].clone();
+    bob.request("call:accept", json!({})).await;
+    stop(server);
+
+    let server = start(dir.path());
+    let (mut alice, _) = connect(&server, pid).await;
+    assert_eq!(alice.event("call:sync").await["callId"], call);
+    let ended = alice.request("call:end", json!({})).await;
+    assert_eq!((&ended["callId"], &ended["reason"]), (&call, &json!("hangup")));
+}
+
 /// Stops the server as a supervisor does; gives what it logged.
 fn stop(server: Server) -> String {
     server.terminate();

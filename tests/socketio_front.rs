@@ -236,8 +236,12 @@ impl<'a> Polling<'a> {
     }
 
     fn sign_in(server: &'a Server, user: &str) -> Self {
+        Self::sign_in_with(server, &server.token(user))
+    }
+
+    fn sign_in_with(server: &'a Server, token: &str) -> Self {
         let session = Self::open(server);
-        session.send(&format!("40{}", json!({ "token": server.token(user) })));
+        session.send(&format!("40{}", json!({ "token": token })));
         session.until("session:welcome");
         session
     }
@@ -365,10 +369,23 @@ async fn polls_that_overlap_end_the_session() {
     server.wait_for_metric(CONNECTIONS, |value| value == 0.0);
 }
 
+/// Nobody makes the server hold more than so much by not asking for it.
+#[tokio::test]
+async fn who_sends_and_does_not_poll_is_closed() {
+    let server = Server::start();
+    for packet in ["2", "40/admin,", r#"40{"token":"x"}"#] {
+        let session = Polling::open(&server);
+        assert_eq!(session.send(&vec![packet; 2000].join("\x1e")).body, "ok", "{packet}");
+        assert_eq!(refused(&session.poll()).1, 1, "{packet}");
+    }
+    assert_eq!(server.metric("callbox_slow_sessions_total"), 3.0);
+}
+
 #[tokio::test]
 async fn a_poll_whose_connection_is_gone_is_a_lost_connection() {
     let server = Server::start();
-    let session = Polling::sign_in(&server, "alice");
+    let token = server.token("alice");
+    let session = Polling::sign_in_with(&server, &token);
     let mut bob = Client::sign_in(&server, "bob").await;
     session.send(r#"421["call:initiate",{"targetUserId":"bob","callType":"audio"}]"#);
     session.until("431[");
@@ -380,7 +397,7 @@ async fn a_poll_whose_connection_is_gone_is_a_lost_connection() {
     drop(poll);
     assert_eq!(bob.event("call:reconnecting").await["userId"], "alice");
     // It leaves once it is back: then nobody is waited for.
-    let again = Polling::sign_in(&server, "alice");
+    let again = Polling::sign_in_with(&server, &token);
     assert_eq!(bob.event("call:reconnected").await["userId"], "alice");
     assert_eq!(again.send("41").body, "ok");
     assert_eq!(bob.event("call:ended").await["reason"], "left");

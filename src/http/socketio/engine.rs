@@ -8,6 +8,9 @@ use serde::Serialize;
 /// Separates the packets of a payload in protocol 4.
 const SEPARATOR: u8 = 0x1e;
 
+/// The longest content of a ping, in bytes: `probe` is what there is.
+const MAX_PING: usize = 16;
+
 /// Which version of the protocol a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revision {
@@ -56,7 +59,7 @@ impl<'a> Packet<'a> {
         let (kind, content) = text.split_at_checked(1).ok_or(NoPacket)?;
         match (kind, content) {
             ("1", "") => Ok(Self::Close),
-            ("2", content) => Ok(Self::Ping(content)),
+            ("2", content) if content.len() <= MAX_PING => Ok(Self::Ping(content)),
             ("3", _) => Ok(Self::Pong),
             ("4", content) => Ok(Self::Message(content)),
             ("5", "") => Ok(Self::Upgrade),

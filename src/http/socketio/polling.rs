@@ -25,6 +25,10 @@ pub(super) const COMMANDS: usize = 4;
 /// How much is put into the answer to one poll, in bytes, if it is more than one packet.
 const FULL: usize = 64 * 1024;
 
+/// How many packets may wait for a request; who has more waiting does not ask for them. Each is short,
+/// or counted in [`FULL`].
+const MAX_WAITING: usize = 1024;
+
 /// After how many packets of a POST it is looked at what has come of them.
 const COLLECT_EVERY: usize = 64;
 
@@ -177,10 +181,14 @@ impl Polling {
             if n % COLLECT_EVERY == COLLECT_EVERY - 1 {
                 self.collect()?;
             }
-            let taken = match packet {
+            let mut taken = match packet {
                 Ok(packet) => self.client.take(packet, &mut self.out).await,
                 Err(engine::NoPacket) => Err(self.client.no_packet()),
             };
+            if self.out.len() > MAX_WAITING {
+                self.client.app().counters.slow_sessions.add();
+                taken = Err(End::TooSlow);
+            }
             if let Err(end) = taken {
                 let _ = reply.send(match end {
                     End::NoPacket => Reply::BadRequest,

@@ -8,6 +8,7 @@ and has the call again; and in the end she leaves. Exits with 0 if everything we
 
 import asyncio
 import queue
+import socket
 import sys
 import threading
 
@@ -56,7 +57,7 @@ class Threaded(Peer):
 
     def lose(self):
         """Cuts the WebSocket without a word."""
-        self.client.eio.ws.sock.close()
+        self.client.eio.ws.sock.shutdown(socket.SHUT_RDWR)
 
     def leave(self):
         self.client.disconnect()
