@@ -11,6 +11,7 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{Certificates, Role, Wiring, proxy_protocol};
 use crate::{
+    addresses::canonical,
     http::{self, Entrance, Lease},
     relay::NewStream,
     stun::Kind,
@@ -36,7 +37,7 @@ pub(super) fn arrived(
     role: Role,
     wiring: Wiring,
 ) -> impl Future<Output = ()> + Send {
-    let by_proxy = wiring.proxies.iter().any(|net| net.contains(&remote.ip().to_canonical()));
+    let by_proxy = wiring.proxies.include(remote.ip(), role);
     let place = if by_proxy { wiring.http.admit_unnamed() } else { wiring.http.admit(remote.ip()) };
     async move {
         // What goes wrong is the client's, which sees it closed.
@@ -126,7 +127,7 @@ impl Connection {
         stream: TcpStream,
         tls: Option<Box<rustls::ServerConnection>>,
     ) -> io::Result<()> {
-        let local = stream.local_addr()?;
+        let local = canonical(stream.local_addr()?);
         let (socket, client) = (stream.into_std()?, self.remote);
         (self.wiring.on_stream)(NewStream {
             socket,

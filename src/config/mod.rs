@@ -31,7 +31,7 @@ pub use self::{
     options::{
         AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options,
         RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions, SourceOptions,
-        TlsOptions, TokenOptions, TurnUserOptions,
+        TcpListener, TlsOptions, TokenOptions, TurnUserOptions,
     },
     reference::{annotated_file, markdown},
     values::{CaDirectory, Period, PortRange, Size, StaticUser},
