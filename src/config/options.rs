@@ -112,6 +112,22 @@ pub struct AddressOptions {
           default_value_t = PortRange(turn::Config::default().relay_ports))]
     pub relay_ports: PortRange,
 
+    /// A network of reverse proxies that tell their clients' addresses in the header `Forwarded` or
+    /// `X-Forwarded-For`; may be given more than once.
+    ///
+    /// Without it a thousand clients behind a proxy are one address to the limits. Name the addresses
+    /// that the proxies connect from and nothing else, since what they say is believed; from elsewhere
+    /// these headers change nothing. Each proxy must set the header, or add to it. docs/behind-a-proxy.md
+    /// has settings for nginx, Caddy, haproxy and Traefik. For a balancer that hands on connections as
+    /// they are, see --proxy-protocol.
+    ///
+    /// Default: none
+    ///
+    /// Example: `127.0.0.1`
+    #[arg(long, env = "CALLBOX_TRUSTED_PROXY", value_name = "NETWORK", value_delimiter = ',',
+          value_parser = network)]
+    pub trusted_proxy: Vec<IpNet>,
+
     /// The web pages that may connect, by origin; may be given more than once.
     ///
     /// Without it, pages of any origin may, since a token and no cookie says who they are. Name
@@ -590,9 +606,10 @@ pub struct SignalingOptions {
 
     /// How many TCP connections one address may have.
     ///
-    /// An office behind one address needs one for each of its people. Behind a reverse proxy every
-    /// connection comes from the proxy: let it tell (--proxy-protocol), or give this the value of
-    /// --max-connections.
+    /// An office behind one address needs one for each of its people. Behind a proxy every connection
+    /// comes from the proxy: let it tell whose each is (--trusted-proxy, --proxy-protocol). A trusted
+    /// proxy may have any number of connections; each request on one counts for its client, and a
+    /// WebSocket for as long as it lives.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER",
           default_value_t = http::MAX_CONNECTIONS_PER_ADDRESS, value_parser = at_least_one)]
     pub max_connections_per_address: usize,

@@ -15,7 +15,7 @@ use axum::{
 };
 use socketioxide::socket::Sid;
 
-use super::{app::App, error::ApiError, limits::Handshakes, service::Remote};
+use super::{app::App, entry::Remote, error::ApiError, limits::Handshakes};
 use crate::signaling::{ErrorCode, RequestError};
 
 /// The gate's memory.

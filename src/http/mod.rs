@@ -4,6 +4,7 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
+//! | `entry`, `forwarded/` | requests: who has sent one, also by a proxy |
 //! | `hub_task` | the task that owns the hub |
 //! | `outbox` | what waits for a session's connection |
 //! | `key_set` | the keys of tokens that somebody publishes |
@@ -25,7 +26,9 @@ mod counters;
 mod dev;
 mod documents;
 mod embedded;
+mod entry;
 mod error;
+mod forwarded;
 mod gate;
 mod hub_task;
 mod key_set;
@@ -63,16 +66,17 @@ use self::{
 };
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
+    entry::{Arrival, Entrance},
     hub_task::{LastCalls, RelayEvents, RelayInbox, TellRelay, relay_events},
     key_set::KeySource,
-    leased::Leased,
-    service::{Entrance, HEADER_TIMEOUT, Lease, Service},
+    service::{HEADER_TIMEOUT, Lease, Service},
 };
 pub(crate) use self::{
     documents::described,
     ws::{SessionHello, closes},
 };
 use crate::{
+    addresses::Networks,
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     reports,
     signaling::{Hub, Input},
@@ -107,6 +111,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections of one address.
     pub max_connections_per_address: usize,
+    /// The reverse proxies that are believed who their clients are.
+    pub trusted_proxies: Networks,
     /// What signs tokens, where there is a secret for it.
     pub minter: Option<TokenMinter>,
     /// Whether this is `--dev`: tokens are there for whoever asks, and the demo page.
