@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 use super::values::{
     CaDirectory, Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, domain,
-    email, https_url, ip_address, log_filter, network, origin, secret, socket_address,
+    email, https_url, ip_address, log_filter, network, secret, socket_address,
 };
 use crate::{acceptor::acme, auth::Secret, http, relay, reports::webhook, signaling, turn};
 
@@ -132,14 +132,14 @@ pub struct AddressOptions {
     ///
     /// Without it, pages of any origin may, since a token and no cookie says who they are. Name
     /// your own to keep other sites from using tokens they got hold of. Clients that are no pages
-    /// send no origin and are not concerned.
+    /// send no origin and are not concerned. The server's own pages may always connect; pages
+    /// without an origin, which send `null`, only without this option.
     ///
     /// Default: any origin
     ///
     /// Example: `https://app.example.com`
-    #[arg(long, env = "CALLBOX_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
-          value_parser = origin)]
-    pub allow_origin: Vec<String>,
+    #[arg(long, env = "CALLBOX_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub allow_origin: Vec<http::Origin>,
 }
 
 /// A listener of TCP, by the option that says where it is.

@@ -275,17 +275,6 @@ pub(super) fn https_url(text: &str) -> Result<Uri, String> {
     })
 }
 
-/// Reads an origin as a browser sends it: scheme, host and, where it is not the usual one, port.
-pub(super) fn origin(text: &str) -> Result<String, String> {
-    let expected = || "expected an origin such as https://app.example.com, without a path".into();
-    let (scheme, host) = text.split_once("://").ok_or_else(expected)?;
-    let fit = ["http", "https"].contains(&scheme)
-        && !host.is_empty()
-        && !host.contains(|c: char| matches!(c, '/' | '?' | '#' | '@') || c.is_whitespace());
-    // Browsers send it in lower case.
-    if fit { Ok(text.to_ascii_lowercase()) } else { Err(expected()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -395,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_and_origins() {
+    fn networks_and_addresses() {
         assert_eq!(network("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
         assert_eq!(network("fd00::/8").unwrap().to_string(), "fd00::/8");
         assert_eq!(network("::ffff:10.0.0.0/104").unwrap().to_string(), "10.0.0.0/8");
@@ -404,9 +393,5 @@ mod tests {
         assert_eq!(ip_address("::ffff:10.1.2.3").unwrap().to_string(), "10.1.2.3");
         let socket = socket_address("[::ffff:10.1.2.3]:80").unwrap();
         assert_eq!(socket.to_string(), "10.1.2.3:80");
-        assert_eq!(origin("https://App.example.com:8443").unwrap(), "https://app.example.com:8443");
-        for bad in ["*", "app.example.com", "https://a/", "ftp://a", "https://"] {
-            assert!(origin(bad).is_err(), "{bad}");
-        }
     }
 }

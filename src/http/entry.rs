@@ -7,13 +7,14 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{Request, StatusCode},
+    http::{HeaderMap, Request, StatusCode, header::ORIGIN},
     response::{IntoResponse, Response},
 };
 use tracing::Level;
 
 use super::{
     app::App,
+    cors,
     error::ApiError,
     forwarded::{self, Scheme, Sender},
     limits::{Connections, Share},
@@ -97,9 +98,9 @@ impl Entry {
         let sender = forwarded::sender(remote, &self.app.trusted_proxies, request.headers());
         let sender = sender.map_err(|error| {
             tracing::debug!(proxy = %remote.ip(), %error, "request refused");
-            Self::refuse(ApiError::invalid(error.to_string()))
+            self.refuse(request.headers(), ApiError::invalid(error.to_string()))
         })?;
-        let share = self.share(&sender)?;
+        let share = self.share(&sender, request.headers())?;
         let by_proxy =
             by_proxy || self.upgraded.is_some() || forwarded::is_marked(request.headers());
         let scheme = if is_tls { Some(Scheme::Https) } else { sender.scheme };
@@ -114,7 +115,7 @@ impl Entry {
     }
 
     /// The client's place, where the connection is not its own and has none for it.
-    fn share(&self, sender: &Sender) -> Result<Option<Share>, Response> {
+    fn share(&self, sender: &Sender, headers: &HeaderMap) -> Result<Option<Share>, Response> {
         if self.upgraded.is_none() || !sender.is_client {
             return Ok(None);
         }
@@ -123,12 +124,19 @@ impl Entry {
             self.app.counters.refusals(refusal).add();
             let message = "There are too many connections from your address.";
             let error = RequestError::new(ErrorCode::TooManyConnections, message);
-            Self::refuse(error.retry_after_ms(5000).into())
+            self.refuse(headers, error.retry_after_ms(5000).into())
         })
     }
 
-    fn refuse(error: ApiError) -> Response {
-        error.into_response()
+    /// A refusal, which a page may read that may connect.
+    fn refuse(&self, headers: &HeaderMap, error: ApiError) -> Response {
+        let mut response = error.into_response();
+        if let Some(origin) = headers.get(ORIGIN)
+            && self.app.origins.allow_from(headers, None)
+        {
+            cors::open(response.headers_mut(), origin.clone());
+        }
+        response
     }
 
     /// A request has been answered. If its connection is a WebSocket from now on, it is its client's

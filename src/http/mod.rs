@@ -11,7 +11,8 @@
 //! | `session` | what both fronts do alike |
 //! | `ws/` | the plain WebSocket front |
 //! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
-//! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
+//! | `rest`, `error` | the REST API, its errors |
+//! | `origin`, `origins`, `cors` | which web pages may ask, and how their browsers are told |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
@@ -22,6 +23,7 @@
 mod app;
 mod client;
 mod connections;
+mod cors;
 mod counters;
 mod dev;
 mod documents;
@@ -35,6 +37,7 @@ mod key_set;
 mod leased;
 mod limits;
 mod metrics;
+mod origin;
 mod origins;
 mod outbox;
 mod rest;
@@ -69,6 +72,7 @@ pub use self::{
     entry::{Arrival, Entrance},
     hub_task::{LastCalls, RelayEvents, RelayInbox, TellRelay, relay_events},
     key_set::KeySource,
+    origin::{Origin, OriginError},
     service::{HEADER_TIMEOUT, Lease, Service},
 };
 pub(crate) use self::{
@@ -104,7 +108,7 @@ pub struct Config {
     /// What opens the pages for back ends.
     pub api_keys: ApiKeys,
     /// The origins of web pages that may connect; none means that all may.
-    pub allow_origins: Vec<String>,
+    pub allow_origins: Vec<Origin>,
     /// The longest message that a client may send, in bytes.
     pub max_message: usize,
     /// Connections in all.
@@ -202,7 +206,7 @@ fn router(app: &Arc<App>, handshakes: Handshakes) -> (Router, SocketIo) {
     let ended = Arc::new(EndedSockets::default());
     let (service, io) = socketio::service(app.clone(), ended.clone());
     let gate = Arc::new(Gate { app: app.clone(), handshakes, ended });
-    let cors = middleware::from_fn_with_state(app.clone(), origins::cors);
+    let cors = middleware::from_fn_with_state(app.clone(), cors::cors);
     let socket_io = Router::new()
         .route_service("/socket.io/", service.clone())
         .route_service("/socket.io", service)
