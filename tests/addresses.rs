@@ -127,6 +127,7 @@ fn a_listener_on_zeros_of_ipv6_takes_ipv4() {
           exec 4< <("$CALLBOX" serve --ready-json --auth-secret 0123456789abcdef \
             --jwt-secret 0123456789abcdef0123456789abcdef --lifetime 1m "$@")
           server=$!
+          trap 'kill $server' EXIT
           read -r _ <&4
         }
         serve --http '[::]:8080' --listen '127.0.0.1:3478'

@@ -92,15 +92,15 @@ impl Entry {
     /// connection the client has one of its places for as long as it is being answered.
     ///
     /// # Errors
-    /// The answer to a client that has as many as it may, or to one that nobody can name.
-    pub fn admit(&self, request: &mut Request<Body>) -> Result<Visit, Response> {
+    /// The client has as many as it may, or nobody can name it; for [`Entry::refuse`].
+    pub fn admit(&self, request: &mut Request<Body>) -> Result<Visit, ApiError> {
         let Arrival { remote, by_proxy, entrance, is_tls, .. } = self.arrival;
         let sender = forwarded::sender(remote, &self.app.trusted_proxies, request.headers());
         let sender = sender.map_err(|error| {
             tracing::debug!(proxy = %remote.ip(), %error, "request refused");
-            self.refuse(request.headers(), ApiError::invalid(error.to_string()))
+            ApiError::invalid(error.to_string())
         })?;
-        let share = self.share(&sender, request.headers())?;
+        let share = self.share(&sender)?;
         let by_proxy =
             by_proxy || self.upgraded.is_some() || forwarded::is_marked(request.headers());
         let scheme = if is_tls { Some(Scheme::Https) } else { sender.scheme };
@@ -115,7 +115,7 @@ impl Entry {
     }
 
     /// The client's place, where the connection is not its own and has none for it.
-    fn share(&self, sender: &Sender, headers: &HeaderMap) -> Result<Option<Share>, Response> {
+    fn share(&self, sender: &Sender) -> Result<Option<Share>, ApiError> {
         if self.upgraded.is_none() || !sender.is_client {
             return Ok(None);
         }
@@ -124,12 +124,12 @@ impl Entry {
             self.app.counters.refusals(refusal).add();
             let message = "There are too many connections from your address.";
             let error = RequestError::new(ErrorCode::TooManyConnections, message);
-            self.refuse(headers, error.retry_after_ms(5000).into())
+            error.retry_after_ms(5000).into()
         })
     }
 
-    /// A refusal, which a page may read that may connect.
-    fn refuse(&self, headers: &HeaderMap, error: ApiError) -> Response {
+    /// The answer that is a refusal, which a page may read that may connect.
+    pub fn refuse(&self, headers: &HeaderMap, error: ApiError) -> Response {
         let mut response = error.into_response();
         if let Some(origin) = headers.get(ORIGIN)
             && self.app.origins.allow_from(headers, None)

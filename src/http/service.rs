@@ -125,8 +125,10 @@ impl Service {
             let open = counted.begin();
             let entry = entry.clone();
             // A router is always ready.
-            let admitted = entry.admit(&mut request);
-            let admitted = admitted.map(|visit| (visit, router.clone().call(request)));
+            let admitted = match entry.admit(&mut request) {
+                Ok(visit) => Ok((visit, router.clone().call(request))),
+                Err(error) => Err(entry.refuse(request.headers(), error)),
+            };
             async move {
                 let _open = open;
                 let (visit, answer) = match admitted {
