@@ -11,7 +11,10 @@ use std::{
 };
 
 use common::{DEADLINE, Server, http};
-use support::plain_client::{Framed, Wire};
+use support::{
+    ALLOCATE,
+    plain_client::{Framed, Wire},
+};
 
 /// A Binding request.
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
@@ -51,7 +54,7 @@ fn told(response: &[u8]) -> (u8, String) {
 
 #[test]
 fn a_client_whose_proxy_says_it_in_ipv6_form_is_told_its_ipv4_address() {
-    let server = Server::with(&["--proxy-protocol", "127.0.0.1", "--proxy-protocol-on", "listen"]);
+    let server = Server::with(&["--proxy-protocol", "127.0.0.1"]);
     for header in [mapped_header("192.0.2.7").into_bytes(), mapped_header_v2([192, 0, 2, 7])] {
         let stream = connect(server.turn());
         stream.write(&[&header, BINDING].concat());
@@ -59,11 +62,27 @@ fn a_client_whose_proxy_says_it_in_ipv6_form_is_told_its_ipv4_address() {
     }
 }
 
-/// As mapped addresses they all were in one network of 64 bits, which counts as one address.
+/// As mapped addresses they all are in one network of 64 bits, which counts as one address: those behind
+/// one proxy had one allowance of answers to requests without credentials.
+#[test]
+fn clients_in_ipv6_form_do_not_use_up_each_other_s_answers() {
+    let proxy = ["--proxy-protocol", "127.0.0.1"];
+    let limits = ["--max-unauthenticated-replies", "4", "--workers", "1"];
+    let server = Server::with(&[&proxy[..], &limits].concat());
+    for client in 1..=4 {
+        let stream = connect(server.turn());
+        let header = mapped_header(&format!("192.0.2.{client}"));
+        stream.write(&[header.as_bytes(), ALLOCATE, ALLOCATE].concat());
+        for _ in 0..2 {
+            assert_eq!(stream.take()[..2], [1, 0x13], "client {client} is refused, and told so");
+        }
+    }
+}
+
 #[test]
 fn clients_in_ipv6_form_have_places_of_their_own() {
     let limit = ["--max-connections-per-address", "1"];
-    let proxy = ["--proxy-protocol", "127.0.0.1", "--proxy-protocol-on", "listen"];
+    let proxy = ["--proxy-protocol", "127.0.0.1"];
     let server = Server::with(&[&limit[..], &proxy].concat());
     let ask = |client: &str| {
         let stream = connect(server.turn());

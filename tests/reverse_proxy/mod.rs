@@ -10,6 +10,7 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::Instant,
 };
@@ -35,10 +36,20 @@ pub fn adapted(name: &str, changes: &[(&str, &str)]) -> String {
     })
 }
 
-/// A port of loopback that was free a moment ago.
+/// A port of loopback that was free a moment ago. It is none of those that the system gives to programs
+/// which ask for any, so that none of these takes it in between; and tests that run at the same time,
+/// each in a process of its own, begin to look at different ones.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
+    const FIRST: u32 = 23_000;
+    const COUNT: u32 = 1000;
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    (0..COUNT)
+        .map(|_| {
+            let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+            (FIRST + (std::process::id() * 7 + asked) % COUNT) as u16
+        })
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a port is free")
 }
 
 /// A program that ends with its test.
@@ -133,10 +144,12 @@ impl Proxy {
         let socket: PathBuf = self.dir.path().join("stats");
         let until = Instant::now() + DEADLINE;
         loop {
-            let mut stream = UnixStream::connect(&socket).expect("haproxy listens");
-            stream.write_all(b"show stat\n").expect("it reads");
+            // It begins to listen here a moment after it does so for clients.
             let mut table = String::new();
-            stream.read_to_string(&mut table).expect("it answers");
+            if let Ok(mut stream) = UnixStream::connect(&socket) {
+                stream.write_all(b"show stat\n").expect("it reads");
+                stream.read_to_string(&mut table).expect("it answers");
+            }
             let mut rows =
                 table.lines().filter(|row| row.starts_with(&format!("{backend},callbox1,")));
             if rows.any(|row| row.contains(",L7OK,")) {
