@@ -5,6 +5,7 @@
 //! | floor | module | what lives there |
 //! |---|---|---|
 //! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
+//! | 0 | [`addresses`] | one form for each address, lists of networks |
 //! | 0 | [`state_dir`] | files that outlast the process |
 //! | 0 | [`sys`] | many datagrams in one system call |
 //! | 0 | [`https`] | HTTP as a client |
@@ -21,6 +22,7 @@
 //! `docs/architecture.md` has the drawing.
 
 pub mod acceptor;
+pub mod addresses;
 pub mod auth;
 pub mod clock;
 pub mod commands;

@@ -211,7 +211,7 @@ fn pages_of_other_origins_do_not_get_at_the_api() {
     let good = ask("GET", "https://app.example.com");
     assert_eq!(good.status, 200);
     assert_eq!(good.header("access-control-allow-origin"), Some("https://app.example.com"));
-    assert_eq!(good.header("access-control-allow-credentials"), None);
+    assert_eq!(good.header("access-control-allow-credentials"), Some("true"));
     assert_eq!(ask("OPTIONS", "https://app.example.com").status, 204);
     assert_eq!(ask("OPTIONS", "https://evil.example").status, 403);
     // What is no page sends no origin.

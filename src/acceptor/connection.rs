@@ -11,7 +11,8 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{Certificates, Role, Wiring, proxy_protocol};
 use crate::{
-    http::{self, Entrance, Lease},
+    addresses::canonical,
+    http::{self, Arrival, Entrance, Lease},
     relay::NewStream,
     stun::Kind,
 };
@@ -36,13 +37,13 @@ pub(super) fn arrived(
     role: Role,
     wiring: Wiring,
 ) -> impl Future<Output = ()> + Send {
-    let by_proxy = wiring.proxies.iter().any(|net| net.contains(&remote.ip().to_canonical()));
+    let by_proxy = wiring.proxies.include(remote.ip(), role);
     let place = if by_proxy { wiring.http.admit_unnamed() } else { wiring.http.admit(remote.ip()) };
     async move {
         // What goes wrong is the client's, which sees it closed.
         let _ = match place {
             Ok(lease) if by_proxy => serve_proxied(stream, remote, role, wiring, lease).await,
-            place => serve(stream, remote, role, wiring, place).await,
+            place => serve(stream, remote, false, role, wiring, place).await,
         };
     }
 }
@@ -56,14 +57,16 @@ async fn serve_proxied(
 ) -> io::Result<()> {
     let header = proxy_protocol::read(&mut stream);
     // A proxy that asks for itself, to see whether we live, says nobody's name.
-    let remote = tokio::time::timeout(HANDSHAKE, header).await??.unwrap_or(proxy);
+    let client = tokio::time::timeout(HANDSHAKE, header).await??;
+    let remote = client.unwrap_or(proxy);
     let place = wiring.http.name(lease, remote.ip());
-    serve(stream, remote, role, wiring, place).await
+    serve(stream, remote, client.is_some(), role, wiring, place).await
 }
 
 async fn serve(
     stream: TcpStream,
     remote: SocketAddr,
+    by_proxy: bool,
     role: Role,
     wiring: Wiring,
     place: Result<Lease, String>,
@@ -73,7 +76,7 @@ async fn serve(
         Err(answer) if role == Role::Http => return turn_away(stream, &answer).await,
         Err(_) => return Ok(()),
     };
-    let connection = Connection { remote, role, lease, wiring };
+    let connection = Connection { remote, by_proxy, role, lease, wiring };
     let mut first = [0];
     if tokio::time::timeout(FIRST_BYTE, stream.peek(&mut first)).await?? == 0 {
         return Ok(());
@@ -82,7 +85,7 @@ async fn serve(
         TLS_HANDSHAKE => connection.serve_tls(stream).await,
         _ if Kind::of(&first) == Kind::Stun => connection.hand_over(stream, None),
         _ if role == Role::Http => {
-            connection.serve_http(stream, false).await;
+            connection.serve_http(stream, false, false).await;
             Ok(())
         }
         _ => turn_away(stream, &wrong_protocol(role)).await,
@@ -91,6 +94,8 @@ async fn serve(
 
 struct Connection {
     remote: SocketAddr,
+    /// Whether a proxy has handed it on.
+    by_proxy: bool,
     role: Role,
     lease: Lease,
     wiring: Wiring,
@@ -114,7 +119,7 @@ impl Connection {
             }
             _ => {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
-                self.serve_http(stream, is_http2).await;
+                self.serve_http(stream, true, is_http2).await;
                 Ok(())
             }
         }
@@ -126,7 +131,7 @@ impl Connection {
         stream: TcpStream,
         tls: Option<Box<rustls::ServerConnection>>,
     ) -> io::Result<()> {
-        let local = stream.local_addr()?;
+        let local = canonical(stream.local_addr()?);
         let (socket, client) = (stream.into_std()?, self.remote);
         (self.wiring.on_stream)(NewStream {
             socket,
@@ -139,16 +144,17 @@ impl Connection {
         Ok(())
     }
 
-    async fn serve_http<S>(self, stream: S, is_http2: bool)
+    async fn serve_http<S>(self, stream: S, is_tls: bool, is_http2: bool)
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
-        let entrance = match self.role {
+        let Self { remote, by_proxy, role, lease, wiring } = self;
+        let entrance = match role {
             Role::Http => Entrance::Inner,
             Role::Turn | Role::Tls => Entrance::Public,
         };
-        let stream = http::Leased::new(stream, self.lease);
-        self.wiring.http.serve(stream, self.remote, entrance, is_http2).await;
+        let arrival = Arrival { remote, by_proxy, entrance, is_tls, is_http2 };
+        wiring.http.serve(stream, lease, arrival).await;
     }
 }
 

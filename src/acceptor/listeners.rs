@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::{Role, Wiring, connection};
+use crate::addresses::canonical;
 
 /// How long open requests may take to be answered when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -67,6 +68,7 @@ async fn accept(listener: TcpListener, role: Role, wiring: Wiring) {
             Ok((stream, remote)) => {
                 // Small messages that somebody waits for.
                 let _ = stream.set_nodelay(true);
+                let remote = canonical(remote);
                 tasks.spawn(connection::arrived(stream, remote, role, wiring.clone()));
             }
             // The client is gone already: nobody's fault.

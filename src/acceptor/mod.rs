@@ -19,7 +19,10 @@ mod pair;
 mod proxy_protocol;
 mod validity;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 
@@ -27,7 +30,7 @@ pub use self::{
     certificates::{CertificateError, CertificateSource, Certificates},
     listeners::{Acceptor, Listener},
 };
-use crate::{http, relay::NewStream};
+use crate::{addresses::Networks, http, relay::NewStream};
 
 /// What the server's listeners are, beyond those that the relay has bound.
 #[derive(Debug, Clone)]
@@ -36,8 +39,27 @@ pub struct Config {
     pub tls_listen: Vec<SocketAddr>,
     /// Where the certificate is from; without one there is no TLS on any listener.
     pub certificate: Option<CertificateSource>,
-    /// From where connections begin with a PROXY protocol header.
-    pub proxies: Vec<IpNet>,
+    /// From where connections begin with a PROXY protocol header, and on which listeners.
+    pub proxies: HeaderSenders,
+}
+
+/// The proxies whose connections begin with a PROXY protocol header, and where they do.
+#[derive(Debug, Clone, Default)]
+pub struct HeaderSenders {
+    networks: Networks,
+    roles: Vec<Role>,
+}
+
+impl HeaderSenders {
+    /// Those in `networks`, on listeners of these roles; on every one if there are none.
+    pub fn new(networks: Vec<IpNet>, roles: Vec<Role>) -> Self {
+        Self { networks: Networks::new(networks), roles }
+    }
+
+    /// Whether a connection from `ip` to a listener of this role begins with a header.
+    fn include(&self, ip: IpAddr, role: Role) -> bool {
+        (self.roles.is_empty() || self.roles.contains(&role)) && self.networks.contains(ip)
+    }
 }
 
 /// Which plain protocols a listener is for, besides STUN and TURN.
@@ -63,6 +85,6 @@ pub struct Wiring {
     pub on_stream: OnStream,
     /// The certificates, where TLS is served.
     pub certificates: Option<Arc<Certificates>>,
-    /// From where connections begin with a PROXY protocol header.
-    pub proxies: Arc<[IpNet]>,
+    /// From where connections begin with a PROXY protocol header, and on which listeners.
+    pub proxies: Arc<HeaderSenders>,
 }

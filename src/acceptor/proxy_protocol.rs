@@ -6,6 +6,8 @@ use std::{io, net::SocketAddr};
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::addresses::canonical;
+
 /// The longest header of version 1, with its line end (§2.1).
 const MAX_V1: usize = 107;
 
@@ -45,7 +47,7 @@ pub(super) async fn read<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<Opt
     }
     let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
     let (header, _) = ProxyHeader::parse(&bytes, config).map_err(|_| invalid("no PROXY header"))?;
-    Ok(header.proxied_address().map(|address| address.source))
+    Ok(header.proxied_address().map(|address| canonical(address.source)))
 }
 
 fn invalid(message: &'static str) -> io::Error {
@@ -82,6 +84,22 @@ mod tests {
         }
         let v1 = b"PROXY TCP6 2001:db8::1 2001:db8::2 5000 443\r\n";
         assert_eq!(parse(v1).await.0.unwrap(), Some("[2001:db8::1]:5000".parse().unwrap()));
+    }
+
+    /// A proxy that listens for both families on one socket says it so.
+    #[tokio::test]
+    async fn an_ipv4_client_in_ipv6_form_is_an_ipv4_client() {
+        let client = Some("192.0.2.1:5000".parse().unwrap());
+        let v1 = b"PROXY TCP6 ::ffff:192.0.2.1 ::ffff:198.51.100.1 5000 443\r\n";
+        let mapped = |v4: [u8; 4]| {
+            let v4 = std::net::Ipv4Addr::from(v4);
+            v4.to_ipv6_mapped().octets()
+        };
+        let ips = [mapped([192, 0, 2, 1]), mapped([198, 51, 100, 1])].concat();
+        let v2 = v2(1, 0x21, &[&ips[..], &[0x13, 0x88, 1, 0xbb]].concat());
+        for bytes in [&v1[..], &v2] {
+            assert_eq!(parse(bytes).await.0.unwrap(), client);
+        }
     }
 
     #[tokio::test]

@@ -31,13 +31,14 @@ pub use self::{
     options::{
         AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options,
         RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions, SourceOptions,
-        TlsOptions, TokenOptions, TurnUserOptions,
+        TcpListener, TlsOptions, TokenOptions, TurnUserOptions,
     },
     reference::{annotated_file, markdown},
     values::{CaDirectory, Period, PortRange, Size, StaticUser},
 };
 use crate::{
     acceptor,
+    addresses::Networks,
     auth::{ApiKeys, Secret, TokenMinter, TokenVerifier, TurnAuth, TurnSecrets},
     http, relay,
     reports::Config as ReportsConfig,
@@ -212,6 +213,7 @@ fn http_config(
         max_message: limits.max_message.0,
         max_connections: limits.max_connections,
         max_connections_per_address: limits.max_connections_per_address,
+        trusted_proxies: Networks::new(options.addresses.trusted_proxy.clone()),
         minter,
         dev: options.source.dev,
     }

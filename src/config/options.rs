@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 use super::values::{
     CaDirectory, Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, domain,
-    email, https_url, log_filter, network, origin, secret, socket_address,
+    email, https_url, ip_address, log_filter, network, secret, socket_address,
 };
 use crate::{acceptor::acme, auth::Secret, http, relay, reports::webhook, signaling, turn};
 
@@ -52,7 +52,8 @@ pub struct SourceOptions {
 pub struct AddressOptions {
     /// Where HTTP is served: signaling, the REST API and metrics.
     ///
-    /// Behind a reverse proxy that ends TLS, make it a loopback address.
+    /// Behind a reverse proxy that ends TLS, make it a loopback address, and name the proxy with
+    /// --trusted-proxy. `[::]:8080` takes IPv4 as well.
     ///
     /// Default: `0.0.0.0:8080`, with --dev `127.0.0.1:8080`
     #[arg(long, env = "CALLBOX_HTTP", value_name = "IP:PORT", value_parser = socket_address)]
@@ -89,7 +90,7 @@ pub struct AddressOptions {
     /// Default: none, and such requests are refused
     ///
     /// Example: `203.0.113.8`
-    #[arg(long, env = "CALLBOX_ALTERNATE_IP", value_name = "IP")]
+    #[arg(long, env = "CALLBOX_ALTERNATE_IP", value_name = "IP", value_parser = ip_address)]
     pub alternate_ip: Option<IpAddr>,
 
     /// The address that relayed packets leave from and arrive at; may be given more than once.
@@ -99,7 +100,8 @@ pub struct AddressOptions {
     /// Default: the addresses of --listen
     ///
     /// Example: `10.0.0.5`
-    #[arg(long, env = "CALLBOX_RELAY_IP", value_name = "IP", value_delimiter = ',')]
+    #[arg(long, env = "CALLBOX_RELAY_IP", value_name = "IP", value_delimiter = ',',
+          value_parser = ip_address)]
     pub relay_ip: Vec<IpAddr>,
 
     /// The ports that allocations get: of UDP, and of TCP where peers are to be relayed over it.
@@ -110,18 +112,45 @@ pub struct AddressOptions {
           default_value_t = PortRange(turn::Config::default().relay_ports))]
     pub relay_ports: PortRange,
 
+    /// A network of reverse proxies that tell their clients' addresses in the header `Forwarded` or
+    /// `X-Forwarded-For`; may be given more than once.
+    ///
+    /// Without it a thousand clients behind a proxy are one address to the limits. Name the addresses
+    /// that the proxies connect from and nothing else, since what they say is believed; from elsewhere
+    /// these headers change nothing. Each proxy must set the header, or add to it. docs/behind-a-proxy.md
+    /// has settings for nginx, Caddy, haproxy and Traefik. For a balancer that hands on connections as
+    /// they are, see --proxy-protocol.
+    ///
+    /// Default: none
+    ///
+    /// Example: `127.0.0.1`
+    #[arg(long, env = "CALLBOX_TRUSTED_PROXY", value_name = "NETWORK", value_delimiter = ',',
+          value_parser = network)]
+    pub trusted_proxy: Vec<IpNet>,
+
     /// The web pages that may connect, by origin; may be given more than once.
     ///
     /// Without it, pages of any origin may, since a token and no cookie says who they are. Name
     /// your own to keep other sites from using tokens they got hold of. Clients that are no pages
-    /// send no origin and are not concerned.
+    /// send no origin and are not concerned. The server's own pages may always connect; pages
+    /// without an origin, which send `null`, only without this option.
     ///
     /// Default: any origin
     ///
     /// Example: `https://app.example.com`
-    #[arg(long, env = "CALLBOX_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
-          value_parser = origin)]
-    pub allow_origin: Vec<String>,
+    #[arg(long, env = "CALLBOX_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub allow_origin: Vec<http::Origin>,
+}
+
+/// A listener of TCP, by the option that says where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TcpListener {
+    /// `--http`
+    Http,
+    /// `--tls-listen`
+    TlsListen,
+    /// `--listen`
+    Listen,
 }
 
 /// TLS, and what stands in front of the server.
@@ -165,7 +194,9 @@ pub struct TlsOptions {
     ///
     /// For a load balancer that hands connections on: the header says whose each is. Name the
     /// balancer's addresses and nothing else, since a header is believed. From there, a connection
-    /// without one is closed; from elsewhere, one with a header is.
+    /// without one is closed; from elsewhere, one with a header is. Where the balancer, or what runs
+    /// beside it, also asks for /healthz without a header, see --proxy-protocol-on. A proxy that speaks
+    /// HTTP itself tells its clients' addresses in a header of HTTP: --trusted-proxy.
     ///
     /// Default: none
     ///
@@ -173,6 +204,25 @@ pub struct TlsOptions {
     #[arg(long, env = "CALLBOX_PROXY_PROTOCOL", value_name = "NETWORK", value_delimiter = ',',
           value_parser = network)]
     pub proxy_protocol: Vec<IpNet>,
+
+    /// The listeners on which connections from --proxy-protocol begin with a header, named by their
+    /// options; may be given more than once.
+    ///
+    /// Name those that the balancer hands connections to. The others then take connections from the
+    /// same addresses as they come: with `tls-listen` and `listen`, a health check or Prometheus on the
+    /// balancer's machine can ask --http.
+    ///
+    /// Default: all of them
+    ///
+    /// Example: `tls-listen`
+    #[arg(
+        long,
+        env = "CALLBOX_PROXY_PROTOCOL_ON",
+        value_name = "LISTENER",
+        value_delimiter = ',',
+        value_enum
+    )]
+    pub proxy_protocol_on: Vec<TcpListener>,
 
     /// A PEM file with certificates to trust besides those that browsers trust, where the server
     /// itself asks over HTTPS.
@@ -556,9 +606,10 @@ pub struct SignalingOptions {
 
     /// How many TCP connections one address may have.
     ///
-    /// An office behind one address needs one for each of its people. Behind a reverse proxy every
-    /// connection comes from the proxy: let it tell (--proxy-protocol), or give this the value of
-    /// --max-connections.
+    /// An office behind one address needs one for each of its people. Behind a proxy every connection
+    /// comes from the proxy: let it tell whose each is (--trusted-proxy, --proxy-protocol). A trusted
+    /// proxy may have any number of connections; each request on one counts for its client, and a
+    /// WebSocket for as long as it lives.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER",
           default_value_t = http::MAX_CONNECTIONS_PER_ADDRESS, value_parser = at_least_one)]
     pub max_connections_per_address: usize,

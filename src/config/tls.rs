@@ -1,8 +1,8 @@
 //! From options to TLS: where the certificate is from, and who stands in front of the server.
 
-use super::{ConfigError, Options, loopback_only};
+use super::{ConfigError, Options, TcpListener, TlsOptions, loopback_only};
 use crate::{
-    acceptor::{self, CertificateSource, acme},
+    acceptor::{self, CertificateSource, HeaderSenders, Role, acme},
     https::Client,
 };
 
@@ -43,8 +43,23 @@ pub(super) fn acceptor_config(
     Ok(acceptor::Config {
         tls_listen: tls.tls_listen.clone(),
         certificate,
-        proxies: tls.proxy_protocol.clone(),
+        proxies: header_senders(tls)?,
     })
+}
+
+fn header_senders(tls: &TlsOptions) -> Result<HeaderSenders, ConfigError> {
+    if tls.proxy_protocol.is_empty() && !tls.proxy_protocol_on.is_empty() {
+        let reason = "it needs --proxy-protocol, too: from no network a connection begins with a \
+                      PROXY protocol header";
+        let option = "proxy-protocol-on";
+        return Err(ConfigError::Option { option, reason: reason.to_owned() });
+    }
+    let roles = tls.proxy_protocol_on.iter().map(|listener| match listener {
+        TcpListener::Http => Role::Http,
+        TcpListener::TlsListen => Role::Tls,
+        TcpListener::Listen => Role::Turn,
+    });
+    Ok(HeaderSenders::new(tls.proxy_protocol.clone(), roles.collect()))
 }
 
 fn from_files(options: &Options) -> Result<Option<CertificateSource>, ConfigError> {

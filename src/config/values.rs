@@ -6,7 +6,11 @@ use axum::http::Uri;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 
-use crate::{acceptor::acme, auth::Secret};
+use crate::{
+    acceptor::acme,
+    addresses::{canonical, canonical_network},
+    auth::Secret,
+};
 
 /// A length of time, written as people write it: `45s`, `10m`, `1h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,12 +190,20 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map(canonical_network)
         .map_err(|_| "expected a network such as 10.0.0.0/8 or fd00::/8, or one address".into())
+}
+
+/// Reads an address.
+pub(super) fn ip_address(text: &str) -> Result<IpAddr, String> {
+    let ip = text.parse::<IpAddr>();
+    ip.map(|ip| ip.to_canonical())
+        .map_err(|_| "expected an address such as 10.0.0.5 or 2001:db8::5".into())
 }
 
 /// Reads `IP:PORT`.
 pub(super) fn socket_address(text: &str) -> Result<std::net::SocketAddr, String> {
-    text.parse().map_err(|_| {
+    text.parse().map(canonical).map_err(|_| {
         "expected IP:PORT such as 0.0.0.0:3478 or [::]:3478; port 0 takes any free one".into()
     })
 }
@@ -261,17 +273,6 @@ pub(super) fn https_url(text: &str) -> Result<Uri, String> {
          for loopback addresses only"
             .into()
     })
-}
-
-/// Reads an origin as a browser sends it: scheme, host and, where it is not the usual one, port.
-pub(super) fn origin(text: &str) -> Result<String, String> {
-    let expected = || "expected an origin such as https://app.example.com, without a path".into();
-    let (scheme, host) = text.split_once("://").ok_or_else(expected)?;
-    let fit = ["http", "https"].contains(&scheme)
-        && !host.is_empty()
-        && !host.contains(|c: char| matches!(c, '/' | '?' | '#' | '@') || c.is_whitespace());
-    // Browsers send it in lower case.
-    if fit { Ok(text.to_ascii_lowercase()) } else { Err(expected()) }
 }
 
 #[cfg(test)]
@@ -383,13 +384,14 @@ mod tests {
     }
 
     #[test]
-    fn networks_and_origins() {
+    fn networks_and_addresses() {
         assert_eq!(network("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
         assert_eq!(network("fd00::/8").unwrap().to_string(), "fd00::/8");
+        assert_eq!(network("::ffff:10.0.0.0/104").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(network("::ffff:10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
         assert!(network("10.0.0.0/33").is_err());
-        assert_eq!(origin("https://App.example.com:8443").unwrap(), "https://app.example.com:8443");
-        for bad in ["*", "app.example.com", "https://a/", "ftp://a", "https://"] {
-            assert!(origin(bad).is_err(), "{bad}");
-        }
+        assert_eq!(ip_address("::ffff:10.1.2.3").unwrap().to_string(), "10.1.2.3");
+        let socket = socket_address("[::ffff:10.1.2.3]:80").unwrap();
+        assert_eq!(socket.to_string(), "10.1.2.3:80");
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, origins::Origins};
 use crate::{
+    addresses::Networks,
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     clock::Now,
     ids::SessionId,
@@ -45,6 +46,8 @@ pub(super) struct App {
     pub key_set: Option<KeySet>,
     pub api_keys: ApiKeys,
     pub origins: Origins,
+    /// The reverse proxies that are believed who their clients are.
+    pub trusted_proxies: Networks,
     pub max_message: usize,
     pub counters: Arc<Counters>,
     pub sources: Sources,
@@ -128,6 +131,7 @@ impl App {
             key_set: config.key_source.map(KeySet::start),
             api_keys: config.api_keys,
             origins: Origins::new(config.allow_origins),
+            trusted_proxies: config.trusted_proxies,
             max_message: config.max_message,
             counters,
             sources,

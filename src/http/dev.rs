@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Request, State},
     http::{
         HeaderMap, HeaderValue,
@@ -15,7 +15,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{app::App, embedded::Embedded, error::ApiError, rest};
+use super::{app::App, embedded::Embedded, entry::Way, error::ApiError, rest};
 use crate::{
     auth::{Grants, Wanted},
     clock::Now,
@@ -60,13 +60,19 @@ pub(super) async fn style(request: HeaderMap) -> Response {
 }
 
 /// Lets only those pass who asked for a loopback address or `localhost`: a page from elsewhere whose
-/// name was made to lead here must not get a token.
-pub(super) async fn loopback_host(request: Request, next: Next) -> Response {
+/// name was made to lead here must not get a token, nor must who comes by a proxy, which may well name
+/// us so itself.
+pub(super) async fn loopback_host(
+    Extension(way): Extension<Way>,
+    request: Request,
+    next: Next,
+) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    match host.is_some_and(is_loopback) {
+    match !way.by_proxy && host.is_some_and(is_loopback) {
         true => next.run(request).await,
         false => ApiError::not_found(
-            "In --dev, this page is only there by a loopback address or as localhost.",
+            "In --dev, this page is only there by a loopback address or as localhost, and by no \
+             proxy.",
         )
         .into_response(),
     }

@@ -87,8 +87,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        addresses::Networks,
         auth::{ApiKeys, TokenKeys, TokenVerifier},
-        http::{Config, Entrance, Server, TellRelay, Wiring, relay_events},
+        http::{Arrival, Config, Entrance, Server, TellRelay, Wiring, relay_events},
         reports,
         signaling::{self, Hub},
     };
@@ -99,6 +100,10 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
 
     fn server() -> Server {
+        server_that_trusts(Networks::default())
+    }
+
+    fn server_that_trusts(trusted_proxies: Networks) -> Server {
         let config = Config {
             tokens: TokenVerifier::new(TokenKeys::default(), None, None),
             key_source: None,
@@ -107,6 +112,7 @@ mod tests {
             max_message: 1000,
             max_connections: 1,
             max_connections_per_address: 1,
+            trusted_proxies,
             minter: None,
             dev: false,
         };
@@ -136,8 +142,14 @@ mod tests {
     /// The client's end of a connection that is served, and the task that serves it.
     fn serve(server: &Server, is_http2: bool) -> (DuplexStream, JoinHandle<()>) {
         let (client, stream) = duplex(1000);
-        let stream = Leased::new(stream, lease(server));
-        let serving = server.service().serve(stream, CLIENT, Entrance::Public, is_http2);
+        let arrival = Arrival {
+            remote: CLIENT,
+            by_proxy: false,
+            entrance: Entrance::Public,
+            is_tls: false,
+            is_http2,
+        };
+        let serving = server.service().serve(stream, lease(server), arrival);
         (client, tokio::spawn(serving))
     }
 
@@ -174,6 +186,30 @@ mod tests {
         // Its body is never given leave to come.
         is_over(&server, serving).await;
         drop(answer);
+    }
+
+    /// A proxy keeps its connections for the next request, and would lose it on one that is closed.
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_kept_for_a_trusted_proxy_and_for_nobody_else() {
+        for (trusted, is_kept) in [(Vec::new(), false), (vec![CLIENT.ip().into()], true)] {
+            let server = server_that_trusts(Networks::new(trusted));
+            let (mut client, _serving) = serve(&server, false);
+            let mut ask = async || {
+                let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+                let (mut text, mut buffer) = (Vec::new(), [0; 100]);
+                client.write_all(request).await.ok()?;
+                while !text.ends_with(b"{\"ok\":true}") {
+                    match client.read(&mut buffer).await {
+                        Ok(len) if len > 0 => text.extend(&buffer[..len]),
+                        _ => return None,
+                    }
+                }
+                Some(())
+            };
+            assert!(ask().await.is_some());
+            sleep(Duration::from_secs(300)).await;
+            assert_eq!(ask().await.is_some(), is_kept);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,19 +25,21 @@ struct Open {
 /// A place among the connections; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// Whose it is; nobody's as long as a proxy has not said.
-    address: Option<IpAddr>,
+    /// Of what its address may have; none as long as a proxy has not said whose it is.
+    share: Option<Share>,
+    connections: Connections,
+}
+
+/// One of as many as an address may have; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    address: IpAddr,
     connections: Connections,
 }
 
 impl Connections {
     pub fn new(max: usize, max_per_address: usize) -> Self {
         Self { max, max_per_address, open: Arc::default() }
-    }
-
-    /// A place for a connection from `address`, if there is one.
-    pub fn enter(&self, address: IpAddr) -> Result<Place, Refusal> {
-        self.enter_unnamed()?.name(address)
     }
 
     /// A place for a connection of which a proxy has not said yet whose it is, if there is one.
@@ -47,7 +49,19 @@ impl Connections {
             return Err(Refusal::Total);
         }
         open.total += 1;
-        Ok(Place { address: None, connections: self.clone() })
+        Ok(Place { share: None, connections: self.clone() })
+    }
+
+    /// One more for `address`, on a connection that has a place already, if the address may have it.
+    pub fn share(&self, address: IpAddr) -> Result<Share, Refusal> {
+        let address = group(address);
+        let mut open = self.open();
+        let here = open.by_address.entry(address).or_default();
+        if *here >= self.max_per_address {
+            return Err(Refusal::Address);
+        }
+        *here += 1;
+        Ok(Share { address, connections: self.clone() })
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -58,25 +72,21 @@ impl Connections {
 impl Place {
     /// The same place, now that it is known whose it is, if there is one for that address.
     pub fn name(mut self, address: IpAddr) -> Result<Self, Refusal> {
-        let address = group(address);
-        let mut open = self.connections.open();
-        let here = open.by_address.entry(address).or_default();
-        if *here >= self.connections.max_per_address {
-            return Err(Refusal::Address);
-        }
-        *here += 1;
-        drop(open);
-        self.address = Some(address);
+        self.share = Some(self.connections.share(address)?);
         Ok(self)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.connections.open().total -= 1;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
         let mut open = self.connections.open();
-        open.total -= 1;
-        let Some(address) = self.address else { return };
-        if let Entry::Occupied(mut here) = open.by_address.entry(address) {
+        if let Entry::Occupied(mut here) = open.by_address.entry(self.address) {
             *here.get_mut() -= 1;
             if *here.get() == 0 {
                 here.remove();
@@ -97,6 +107,12 @@ fn group(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Connections {
+        fn enter(&self, address: IpAddr) -> Result<Place, Refusal> {
+            self.enter_unnamed()?.name(address)
+        }
+    }
 
     #[test]
     fn places_are_given_back() {
@@ -123,6 +139,22 @@ mod tests {
         assert_eq!(second.name(ip("192.0.2.1")).unwrap_err(), Refusal::Address);
         let _third = third.name(ip("192.0.2.2")).unwrap();
         assert_eq!(connections.open().total, 2);
+    }
+
+    /// On a proxy's connection, a client takes of what its address may have, and of nothing else.
+    #[test]
+    fn a_share_counts_for_its_address_alone() {
+        let connections = Connections::new(1, 2);
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let _proxy = connections.enter_unnamed().unwrap();
+        let first = connections.share(ip("192.0.2.1")).unwrap();
+        let _second = connections.share(ip("192.0.2.1")).unwrap();
+        assert_eq!(connections.share(ip("192.0.2.1")).unwrap_err(), Refusal::Address);
+        let _other = connections.share(ip("192.0.2.2")).unwrap();
+        drop(first);
+        assert!(connections.share(ip("192.0.2.1")).is_ok());
+        let open = connections.open();
+        assert_eq!((open.total, open.by_address.len()), (1, 2));
     }
 
     #[test]

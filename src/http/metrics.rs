@@ -19,9 +19,9 @@ use prometheus_client::{
 use super::{
     app::App,
     counters::{Counters, Front, Refusal},
+    entry::Entrance,
     error::ApiError,
     rest,
-    service::Entrance,
 };
 use crate::{
     reports,

@@ -4,13 +4,15 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
+//! | `entry`, `forwarded/` | requests: who has sent one, also by a proxy |
 //! | `hub_task` | the task that owns the hub |
 //! | `outbox` | what waits for a session's connection |
 //! | `key_set` | the keys of tokens that somebody publishes |
 //! | `session` | what both fronts do alike |
 //! | `ws/` | the plain WebSocket front |
 //! | `socketio/` | the Socket.IO front |
-//! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
+//! | `rest`, `error` | the REST API, its errors |
+//! | `origin`, `origins`, `cors` | which web pages may ask, and how their browsers are told |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
@@ -21,16 +23,20 @@
 mod app;
 mod client;
 mod connections;
+mod cors;
 mod counters;
 mod dev;
 mod documents;
 mod embedded;
+mod entry;
 mod error;
+mod forwarded;
 mod hub_task;
 mod key_set;
 mod leased;
 mod limits;
 mod metrics;
+mod origin;
 mod origins;
 mod outbox;
 mod rest;
@@ -60,16 +66,18 @@ use self::{
 };
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
+    entry::{Arrival, Entrance},
     hub_task::{LastCalls, RelayEvents, RelayInbox, TellRelay, relay_events},
     key_set::KeySource,
-    leased::Leased,
-    service::{Entrance, HEADER_TIMEOUT, Lease, Service},
+    origin::{Origin, OriginError},
+    service::{HEADER_TIMEOUT, Lease, Service},
 };
 pub(crate) use self::{
     documents::described,
     ws::{SessionHello, closes},
 };
 use crate::{
+    addresses::Networks,
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     reports,
     signaling::{Hub, Input},
@@ -97,13 +105,15 @@ pub struct Config {
     /// What opens the pages for back ends.
     pub api_keys: ApiKeys,
     /// The origins of web pages that may connect; none means that all may.
-    pub allow_origins: Vec<String>,
+    pub allow_origins: Vec<Origin>,
     /// The longest message that a client may send, in bytes.
     pub max_message: usize,
     /// Connections in all.
     pub max_connections: usize,
     /// Connections of one address.
     pub max_connections_per_address: usize,
+    /// The reverse proxies that are believed who their clients are.
+    pub trusted_proxies: Networks,
     /// What signs tokens, where there is a secret for it.
     pub minter: Option<TokenMinter>,
     /// Whether this is `--dev`: tokens are there for whoever asks, and the demo page.
@@ -187,7 +197,7 @@ impl Server {
 
 /// All the pages.
 fn router(app: &Arc<App>, socket_io: socketio::Front) -> Router {
-    let cors = middleware::from_fn_with_state(app.clone(), origins::cors);
+    let cors = middleware::from_fn_with_state(app.clone(), cors::cors);
     let socket_io = Router::new()
         .route("/socket.io/", any(socketio::serve))
         .route("/socket.io", any(socketio::serve))

@@ -1,79 +1,61 @@
-//! Which web pages may connect: `--allow-origin`, and the CORS headers that tell browsers.
+//! Which web pages may connect: `--allow-origin`, and the server's own.
 
-use std::sync::Arc;
+use axum::http::{HeaderMap, Request, header};
 
-use axum::{
-    extract::{Request, State},
-    http::{
-        HeaderMap, HeaderValue, Method, StatusCode,
-        header::{self, HeaderName},
-    },
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
-
-use super::{app::App, error::ApiError};
+use super::{entry::Way, forwarded::Scheme, origin::Origin};
 
 /// The origins of pages that may connect.
 #[derive(Debug, Clone)]
-pub(super) struct Origins(Vec<String>);
+pub(super) struct Origins(Vec<Origin>);
 
 impl Origins {
     /// Allows these; every one if there is none.
-    pub fn new(allowed: Vec<String>) -> Self {
+    pub fn new(allowed: Vec<Origin>) -> Self {
         Self(allowed)
     }
 
     /// Whether a request may come from where it says it comes. No origin means that it was not a
     /// page that sent it.
-    pub fn allow(&self, headers: &HeaderMap) -> bool {
+    pub fn allow<B>(&self, request: &Request<B>) -> bool {
+        let scheme = request.extensions().get::<Way>().and_then(|way| way.scheme);
+        self.allow_from(request.headers(), scheme)
+    }
+
+    /// The same where the client asked in `scheme`, if that is known.
+    pub fn allow_from(&self, headers: &HeaderMap, scheme: Option<Scheme>) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         if self.0.is_empty() {
             return true;
         }
-        let Ok(origin) = origin.to_str() else { return false };
-        let same = |host: &str| {
-            let page = origin.split_once("://").map(|(_, host)| host);
-            page.is_some_and(|page| page.eq_ignore_ascii_case(host))
-        };
-        // The server's own pages are always allowed.
-        headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(same)
-            || self.0.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+        let Ok(text) = origin.to_str() else { return false };
+        // Browsers send the one form; other clients may not. `null` is no origin, and never named.
+        let is_named = |text: &str| self.0.iter().any(|allowed| allowed.as_str() == text);
+        if is_named(text) {
+            return true;
+        }
+        let Ok(origin) = text.parse::<Origin>() else { return false };
+        is_named(origin.as_str()) || is_own(&origin, headers, scheme)
     }
 }
 
-/// What a page may send, once it may send at all.
-const ALLOWED: [(HeaderName, HeaderValue); 3] = [
-    (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS")),
-    (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type")),
-    (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600")),
-];
-
-/// Refuses pages of other origins and tells browsers of those that may read the answer. There are
-/// no cookies, so no credentials are allowed along.
-pub(super) async fn cors(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
-        return next.run(request).await;
+/// Whether a page is one of the server's own, which are always allowed. Where it is not known in which
+/// scheme the client asked, because a proxy does not tell, either will do.
+fn is_own(origin: &Origin, headers: &HeaderMap, scheme: Option<Scheme>) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
+        return false;
     };
-    if !app.origins.allow(request.headers()) {
-        return ApiError::origin().into_response();
-    }
-    let mut response = match *request.method() {
-        Method::OPTIONS => {
-            let mut response = StatusCode::NO_CONTENT.into_response();
-            response.headers_mut().extend(ALLOWED);
-            response
-        }
-        _ => next.run(request).await,
+    let schemes: &[&str] = match scheme {
+        Some(Scheme::Https) => &["https"],
+        Some(Scheme::Http) => &["http"],
+        None => &["https", "http"],
     };
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.append(header::VARY, HeaderValue::from_static("origin"));
-    response
+    schemes.iter().any(|scheme| Origin::of_host(scheme, host).as_ref() == Some(origin))
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn headers(origin: Option<&'static str>) -> HeaderMap {
@@ -85,19 +67,43 @@ mod tests {
         headers
     }
 
+    fn some() -> Origins {
+        Origins::new(vec!["https://App.example.com:443".parse().unwrap()])
+    }
+
     #[test]
     fn every_origin_may_come_until_some_are_named() {
         let any = Origins::new(Vec::new());
-        assert!(any.allow(&headers(Some("https://evil.example"))));
-        assert!(any.allow(&headers(Some("null"))));
-        let some = Origins::new(vec!["https://app.example.com".into()]);
-        assert!(some.allow(&headers(None)));
-        assert!(some.allow(&headers(Some("https://app.example.com"))));
-        assert!(some.allow(&headers(Some("https://calls.example.com"))));
+        assert!(any.allow_from(&headers(Some("https://evil.example")), None));
+        assert!(any.allow_from(&headers(Some("null")), None));
+        let some = some();
+        assert!(some.allow_from(&headers(None), None));
         for origin in
-            ["https://evil.example", "https://app.example.com.evil.example", "null", "https://app"]
+            ["https://app.example.com", "https://APP.example.com:443", "https://calls.example.com"]
         {
-            assert!(!some.allow(&headers(Some(origin))), "{origin}");
+            assert!(some.allow_from(&headers(Some(origin)), None), "{origin}");
         }
+        for origin in [
+            "https://evil.example",
+            "https://app.example.com.evil.example",
+            "https://app.example.com:8443",
+            "http://app.example.com",
+            "null",
+            "*",
+            "https://app",
+            "https://calls.example.com:8443",
+        ] {
+            assert!(!some.allow_from(&headers(Some(origin)), None), "{origin}");
+        }
+    }
+
+    #[test]
+    fn own_pages_have_the_scheme_that_the_client_asked_in() {
+        let some = some();
+        let allow = |origin, scheme| some.allow_from(&headers(Some(origin)), scheme);
+        let (https, http) = ("https://calls.example.com", "http://calls.example.com");
+        assert!(allow(https, Some(Scheme::Https)) && !allow(http, Some(Scheme::Https)));
+        assert!(allow(http, Some(Scheme::Http)) && !allow(https, Some(Scheme::Http)));
+        assert!(allow(https, None) && allow(http, None));
     }
 }

@@ -1,7 +1,7 @@
 //! Serving HTTP on a connection that somebody else has accepted.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -23,30 +23,24 @@ use tower::Service as _;
 use super::{
     app::{App, Phase},
     counters::{Counted, Refusal},
+    entry::{Arrival, Entry, Upgraded},
+    leased::Leased,
     limits::{Connections, Place},
 };
 
 /// How long a client may take for the head of a request, and be idle before the next one.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a connection of a trusted proxy may be idle. Proxies keep theirs for the next request, and
+/// one that is closed just as it is used costs that request: so it is longer than theirs, most of which
+/// is a minute or two.
+const PROXY_IDLE: Duration = Duration::from_secs(15 * 60);
+
 /// The most that is read ahead of a request: its head must fit in, with a token of 8 KiB.
 const READ_BUFFER: usize = 32 * 1024;
 
 /// How many requests a connection of HTTP/2 may have open at a time.
 const MAX_STREAMS: u32 = 64;
-
-/// Where a connection comes from.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Remote(pub SocketAddr);
-
-/// Whether a connection came by the listener that is for this machine's own network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entrance {
-    /// By --http: the metrics are open there.
-    Inner,
-    /// By one that is open to everybody.
-    Public,
-}
 
 /// Serves HTTP on connections, and says whether there is room for one more.
 #[derive(Clone)]
@@ -61,6 +55,8 @@ pub struct Service {
 pub struct Lease {
     place: Place,
     counted: Counted,
+    /// Where it is a trusted proxy's: the place of the client whose WebSocket it becomes.
+    upgraded: Option<Upgraded>,
 }
 
 impl Service {
@@ -68,13 +64,13 @@ impl Service {
         Self { router, app, connections }
     }
 
-    /// A place for a connection from `address`.
+    /// A place for a connection from `address`. A trusted proxy may have any number of them: its
+    /// requests count for its clients, each by itself.
     ///
     /// # Errors
     /// The HTTP answer to whom there is no room for; it has been counted.
     pub fn admit(&self, address: IpAddr) -> Result<Lease, String> {
-        let place = self.connections.enter(address).map_err(|refusal| self.refuse(refusal))?;
-        Ok(Lease { place, counted: self.app.counters.connections.enter() })
+        self.name(self.admit_unnamed()?, address)
     }
 
     /// A place for a connection from a proxy that has not said yet whose it is. Whoever that is, it
@@ -84,7 +80,7 @@ impl Service {
     /// As with [`Service::admit`].
     pub fn admit_unnamed(&self) -> Result<Lease, String> {
         let place = self.connections.enter_unnamed().map_err(|refusal| self.refuse(refusal))?;
-        Ok(Lease { place, counted: self.app.counters.connections.enter() })
+        Ok(Lease { place, counted: self.app.counters.connections.enter(), upgraded: None })
     }
 
     /// The same place, now that the proxy has said whose it is.
@@ -92,9 +88,12 @@ impl Service {
     /// # Errors
     /// As with [`Service::admit`].
     pub fn name(&self, lease: Lease, address: IpAddr) -> Result<Lease, String> {
-        let Lease { place, counted } = lease;
+        let Lease { place, counted, .. } = lease;
+        if self.app.trusted_proxies.contains(address) {
+            return Ok(Lease { place, counted, upgraded: Some(Upgraded::default()) });
+        }
         let place = place.name(address).map_err(|refusal| self.refuse(refusal))?;
-        Ok(Lease { place, counted })
+        Ok(Lease { place, counted, upgraded: None })
     }
 
     fn refuse(&self, refusal: Refusal) -> String {
@@ -109,30 +108,41 @@ impl Service {
 
     /// Serves the requests of one connection, of HTTP/2 where client and server have agreed on it,
     /// until it is over or the server stops.
-    pub async fn serve<S>(self, stream: S, remote: SocketAddr, entrance: Entrance, is_http2: bool)
+    pub async fn serve<S>(self, stream: S, lease: Lease, arrival: Arrival)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { router, app, .. } = self;
+        let Self { router, app, connections } = self;
+        let upgraded = lease.upgraded.clone();
+        let idle = if upgraded.is_some() { PROXY_IDLE } else { HEADER_TIMEOUT };
+        let entry = Arc::new(Entry::new(app.clone(), connections, arrival, upgraded));
+        let stream = Leased::new(stream, lease);
         let requests = Arc::new(Requests::default());
         let counted = requests.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             name_host(&mut request);
-            request.extensions_mut().insert(Remote(remote));
-            request.extensions_mut().insert(entrance);
             let open = counted.begin();
+            let entry = entry.clone();
             // A router is always ready.
-            let answer = router.clone().call(request);
+            let admitted = match entry.admit(&mut request) {
+                Ok(visit) => Ok((visit, router.clone().call(request))),
+                Err(error) => Err(entry.refuse(request.headers(), error)),
+            };
             async move {
                 let _open = open;
-                answer.await
+                let (visit, answer) = match admitted {
+                    Ok(admitted) => admitted,
+                    Err(refusal) => return Ok(refusal),
+                };
+                let response = answer.await;
+                response.inspect(|response| entry.answered(visit, response))
             }
         });
         let io = TokioIo::new(stream);
         // What goes wrong here is the client's: it went away, or did not speak HTTP, and has been
         // told.
-        if is_http2 {
+        if arrival.is_http2 {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(MAX_STREAMS)
@@ -157,7 +167,7 @@ impl Service {
         } else {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
+                .header_read_timeout(idle)
                 .max_buf_size(READ_BUFFER)
                 .serve_connection(io, service)
                 .with_upgrades();

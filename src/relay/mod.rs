@@ -42,7 +42,7 @@ use std::{
 use mio::{Poll, Waker};
 use tokio::sync::watch;
 
-pub(crate) use self::sockets::listen_tcp;
+pub(crate) use self::sockets::{listen_tcp, listen_tcp_dual};
 pub use self::stream::NewStream;
 use self::worker::{Command, Parts, Worker};
 use crate::{

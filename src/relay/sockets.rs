@@ -98,14 +98,26 @@ pub(super) fn listen(address: SocketAddr, shared: bool) -> io::Result<UdpSocket>
 /// How many connections may wait to be accepted; the system has a limit of its own.
 const BACKLOG: i32 = 1024;
 
-/// Opens a listener of TCP.
+/// Opens a listener of TCP for the family of its address.
 ///
 /// # Errors
 /// What the system says.
 pub(crate) fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    listen_tcp_for(address, false)
+}
+
+/// Opens a listener of TCP on `[::]` that takes IPv4, too.
+///
+/// # Errors
+/// What the system says, `AddrInUse` if somebody has the port in either family.
+pub(crate) fn listen_tcp_dual(address: SocketAddr) -> io::Result<TcpListener> {
+    listen_tcp_for(address, true)
+}
+
+fn listen_tcp_for(address: SocketAddr, takes_ipv4: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(!takes_ipv4)?;
     }
     // On Windows this would let others in; elsewhere it is what lets a server come up again while
     // the system still remembers connections of the last one.

@@ -5,15 +5,10 @@
 //! its sides have announced.
 
 mod kept_calls;
+mod listeners;
 mod uris;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 use serde::Serialize;
@@ -21,6 +16,7 @@ use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use self::{
     kept_calls::KeptCalls,
+    listeners::Binder,
     uris::{Tls, Uris},
 };
 use crate::{
@@ -140,20 +136,23 @@ impl Server {
         let (reports, reports_inbox) = Reports::start(config.reports)?;
         let reports = Arc::new(reports);
         let listen = config.acceptor;
-        let mut listeners = vec![bind("--http", config.http_listen, Role::Http)?];
+        let wanted = [config.http_listen].into_iter().chain(listen.tls_listen.iter().copied());
+        let binder = Binder::new(wanted.chain(config.relay.listen.iter().copied()).collect());
+        let http = binder.bind("--http", config.http_listen, Role::Http)?;
+        let address = http.addresses[0];
+        let (mut listeners, mut tls_addresses) = (vec![http.listener], Vec::new());
         for address in listen.tls_listen {
-            listeners.push(bind("--tls-listen", address, Role::Tls)?);
+            let tls = binder.bind("--tls-listen", address, Role::Tls)?;
+            tls_addresses.extend(tls.addresses);
+            listeners.push(tls.listener);
         }
-        let real = |listener: &Listener| listener.socket.local_addr().map_err(StartError::Accept);
-        let address = real(&listeners[0])?;
-        let tls_addresses = listeners[1..].iter().map(real).collect::<Result<Vec<_>, _>>()?;
         let trusted = !matches!(listen.certificate, None | Some(CertificateSource::SelfSigned));
         let certificates = listen.certificate.map(Certificates::new).transpose()?.map(Arc::new);
 
         let (events, relay_inbox) = http::relay_events();
         let on_event = Arc::new(move |event| tell_hub(&events, event));
         let mut relay_config = config.relay;
-        relay_config.turn.tcp_listeners.push(address);
+        relay_config.turn.tcp_listeners.extend(http.addresses);
         relay_config.turn.tcp_listeners.extend(&tls_addresses);
         let mut relay = Relay::start(relay_config, on_event)?;
         let shared = relay.take_listeners();
@@ -205,7 +204,7 @@ impl Server {
                 }
             }),
             certificates: certificates.clone(),
-            proxies: listen.proxies.into(),
+            proxies: Arc::new(listen.proxies),
         };
         let acceptor = Acceptor::start(listeners, &wiring).map_err(StartError::Accept)?;
         let follower = certificates
@@ -285,15 +284,6 @@ impl Server {
 
 fn open_state(path: PathBuf) -> Result<KeptCalls, StartError> {
     KeptCalls::open(path.clone()).map_err(|source| StartError::State { path, source })
-}
-
-fn bind(option: &'static str, address: SocketAddr, role: Role) -> Result<Listener, StartError> {
-    let socket: TcpListener = relay::listen_tcp(address).map_err(|source| StartError::Listen {
-        option,
-        address,
-        source,
-    })?;
-    Ok(Listener { socket, role })
 }
 
 /// The hub's news for the relay, which is ours alone, so that we can stop it whatever the hub still

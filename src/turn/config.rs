@@ -105,7 +105,10 @@ impl FromStr for ExternalIp {
 
     fn from_str(text: &str) -> Result<Self, ExternalIpError> {
         let error = || ExternalIpError(text.to_owned());
-        let parse = |ip: &str| ip.parse::<IpAddr>().map_err(|_| error());
+        let parse = |ip: &str| match ip.parse::<IpAddr>() {
+            Ok(ip) => Ok(ip.to_canonical()),
+            Err(_) => Err(error()),
+        };
         let (public, private) = match text.split_once('/') {
             Some((public, private)) => (parse(public)?, Some(parse(private)?)),
             None => (parse(text)?, None),
@@ -125,6 +128,7 @@ mod tests {
     fn an_external_ip_is_one_address_or_two_of_a_family() {
         let both: ExternalIp = "203.0.113.5/10.0.0.5".parse().unwrap();
         assert_eq!(both.private, Some("10.0.0.5".parse().unwrap()));
+        assert_eq!("::ffff:203.0.113.5/10.0.0.5".parse(), Ok(both));
         assert_eq!("2001:db8::1".parse::<ExternalIp>().unwrap().private, None);
         for bad in ["", "x", "203.0.113.5/", "203.0.113.5/::1", "1.2.3.4/24"] {
             assert!(bad.parse::<ExternalIp>().is_err(), "{bad}");

@@ -70,8 +70,9 @@ impl PeerPolicy {
         let listed = |nets: &[IpNet]| {
             forms.iter().flatten().any(|ip| nets.iter().any(|net| net.contains(ip)))
         };
-        // Zeros are nobody's address, and to the system they are this machine.
-        if ip.is_unspecified() || listed(&self.deny) {
+        // Zeros are nobody's address, and to the system they are this machine. An IPv4-mapped address
+        // is on no wire: no socket of one family sends to it, so no list opens it either.
+        if ip.is_unspecified() || is_mapped(ip) || listed(&self.deny) {
             Verdict::Denied
         } else if listed(&self.allow) {
             Verdict::Allowed
@@ -105,6 +106,11 @@ pub(super) enum Verdict {
     DeniedByDefault,
     /// Nothing names it.
     Public,
+}
+
+/// Whether it is an IPv4 address in the form of an IPv6 one (RFC 4291 §2.5.5.2).
+fn is_mapped(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some())
 }
 
 /// The IPv4 address that an IPv6 one carries: v4-mapped, v4-compatible, NAT64 or 6to4.
@@ -200,6 +206,15 @@ mod tests {
             ("8.8.8.8", true),
         ] {
             assert_eq!(permits(&policy, ip), open, "{ip}");
+        }
+    }
+
+    #[test]
+    fn no_list_opens_a_mapped_address() {
+        let policy = PeerPolicy::new(nets(&["10.0.0.0/8", "::/0"]), Vec::new());
+        assert!(permits(&policy, "10.1.0.1") && permits(&policy, "fd00::1"));
+        for ip in ["::ffff:10.1.0.1", "::ffff:127.0.0.1", "::ffff:8.8.8.8"] {
+            assert!(!permits(&policy, ip), "{ip}");
         }
     }
 

@@ -22,7 +22,7 @@ use super::{
     upgrade,
 };
 use crate::{
-    http::{REQUEST_TIMEOUT, error::ApiError, rest::bearer, service::Remote, ws::accept_key},
+    http::{REQUEST_TIMEOUT, entry::Remote, error::ApiError, rest::bearer, ws::accept_key},
     signaling::{ErrorCode, RequestError},
 };
 

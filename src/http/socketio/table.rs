@@ -61,7 +61,8 @@ impl Front {
         &self,
         address: IpAddr,
     ) -> Result<(Listed, mpsc::Receiver<Command>), Refusal> {
-        let place = self.places.enter(address).map_err(|_| Refusal::Handshakes)?;
+        let place = self.places.enter_unnamed().and_then(|place| place.name(address));
+        let place = place.map_err(|_| Refusal::Handshakes)?;
         let (sender, commands) = mpsc::channel(COMMANDS);
         let id = self.id();
         self.table.clients.lock().expect("adding does not panic").insert(id.clone(), sender);

@@ -39,7 +39,7 @@ pub(super) async fn upgrade(
     if app.is_draining() {
         return Err(ApiError::stopping());
     }
-    let allowed = app.origins.allow(request.headers());
+    let allowed = app.origins.allow(&request);
     let upgrade = hyper::upgrade::on(&mut request);
     // Nothing of the request is kept for the life of the connection.
     drop(request);

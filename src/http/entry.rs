@@ -1,0 +1,167 @@
+//! What is known of a request before it is read: from whom it is, and by which way it came.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request, StatusCode, header::ORIGIN},
+    response::{IntoResponse, Response},
+};
+use tracing::Level;
+
+use super::{
+    app::App,
+    cors,
+    error::ApiError,
+    forwarded::{self, Scheme, Sender},
+    limits::{Connections, Share},
+};
+use crate::signaling::{ErrorCode, RequestError};
+
+/// Where a request comes from: the client's address, as told by trusted proxies where it came by such.
+/// The port is 0 where they do not tell it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remote(pub SocketAddr);
+
+/// Whether a request came by the listener that is for this machine's own network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entrance {
+    /// By --http, and by no proxy: the metrics are open there.
+    Inner,
+    /// By a listener that is open to everybody, or by a proxy that may be.
+    Public,
+}
+
+/// By which way a request came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// Whether it came by a proxy, as far as can be seen.
+    pub by_proxy: bool,
+    /// The scheme in which the client asked, where that is known.
+    pub scheme: Option<Scheme>,
+}
+
+/// How a connection came.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Who has opened it: a client, or a proxy that speaks HTTP.
+    pub remote: SocketAddr,
+    /// Whether a proxy has handed it on, and has said by the PROXY protocol whose it is.
+    pub by_proxy: bool,
+    /// By which listener it came.
+    pub entrance: Entrance,
+    /// Whether it is under TLS.
+    pub is_tls: bool,
+    /// Whether it is of HTTP/2.
+    pub is_http2: bool,
+}
+
+/// The place of the client whose WebSocket a proxy's connection has become.
+pub(super) type Upgraded = Arc<OnceLock<Share>>;
+
+/// Lets the requests of one connection in.
+pub(super) struct Entry {
+    app: Arc<App>,
+    connections: Connections,
+    arrival: Arrival,
+    /// Where the connection is a trusted proxy's, and its requests are of many clients.
+    upgraded: Option<Upgraded>,
+}
+
+/// A request that is let in.
+pub(super) struct Visit {
+    share: Option<Share>,
+    /// For the log: who asks, how, and for what kind of page.
+    told: Option<(SocketAddr, String, &'static str)>,
+}
+
+impl Entry {
+    pub fn new(
+        app: Arc<App>,
+        connections: Connections,
+        arrival: Arrival,
+        upgraded: Option<Upgraded>,
+    ) -> Self {
+        Self { app, connections, arrival, upgraded }
+    }
+
+    /// Finds out from whom a request is, and tells it to those who answer. Of a request on a proxy's
+    /// connection the client has one of its places for as long as it is being answered.
+    ///
+    /// # Errors
+    /// The client has as many as it may, or nobody can name it; for [`Entry::refuse`].
+    pub fn admit(&self, request: &mut Request<Body>) -> Result<Visit, ApiError> {
+        let Arrival { remote, by_proxy, entrance, is_tls, .. } = self.arrival;
+        let sender = forwarded::sender(remote, &self.app.trusted_proxies, request.headers());
+        let sender = sender.map_err(|error| {
+            tracing::debug!(proxy = %remote.ip(), %error, "request refused");
+            ApiError::invalid(error.to_string())
+        })?;
+        let share = self.share(&sender)?;
+        let by_proxy =
+            by_proxy || self.upgraded.is_some() || forwarded::is_marked(request.headers());
+        let scheme = if is_tls { Some(Scheme::Https) } else { sender.scheme };
+        let told = tracing::enabled!(Level::DEBUG).then(|| {
+            (sender.address, request.method().to_string(), kind_of_page(request.uri().path()))
+        });
+        let extensions = request.extensions_mut();
+        extensions.insert(Remote(sender.address));
+        extensions.insert(Way { by_proxy, scheme });
+        extensions.insert(if by_proxy { Entrance::Public } else { entrance });
+        Ok(Visit { share, told })
+    }
+
+    /// The client's place, where the connection is not its own and has none for it.
+    fn share(&self, sender: &Sender) -> Result<Option<Share>, ApiError> {
+        if self.upgraded.is_none() || !sender.is_client {
+            return Ok(None);
+        }
+        let share = self.connections.share(sender.address.ip());
+        share.map(Some).map_err(|refusal| {
+            self.app.counters.refusals(refusal).add();
+            let message = "There are too many connections from your address.";
+            let error = RequestError::new(ErrorCode::TooManyConnections, message);
+            error.retry_after_ms(5000).into()
+        })
+    }
+
+    /// The answer that is a refusal, which a page may read that may connect.
+    pub fn refuse(&self, headers: &HeaderMap, error: ApiError) -> Response {
+        let mut response = error.into_response();
+        if let Some(origin) = headers.get(ORIGIN)
+            && self.app.origins.allow_from(headers, None)
+        {
+            cors::open(response.headers_mut(), origin.clone());
+        }
+        response
+    }
+
+    /// A request has been answered. If its connection is a WebSocket from now on, it is its client's
+    /// until it ends.
+    pub fn answered(&self, visit: Visit, response: &Response) {
+        let Visit { share, told } = visit;
+        if let Some((client, method, page)) = told {
+            let (client, status) = (client.ip(), response.status().as_u16());
+            tracing::debug!(%client, method, page, status, "request answered");
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let (Some(upgraded), Some(share)) = (&self.upgraded, share)
+        {
+            // A connection is upgraded once.
+            let _ = upgraded.set(share);
+        }
+    }
+}
+
+/// The kind of page that a path leads to. The path itself may hold what is nobody's business.
+fn kind_of_page(path: &str) -> &'static str {
+    const KINDS: [&str; 7] =
+        ["/ws", "/socket.io", "/api/v1", "/callbox.js", "/healthz", "/readyz", "/metrics"];
+    let leads_to = |kind: &&&str| {
+        path.strip_prefix(**kind).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    KINDS.iter().find(leads_to).copied().unwrap_or("other")
+}

@@ -1,0 +1,201 @@
+//! Reads the headers in which proxies say for whom a request is: `Forwarded` (RFC 7239) and
+//! `X-Forwarded-For`, which each proxy on the way adds its own client to, at the end.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// The header that most proxies write. It has no standard.
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// In which scheme the client asked, as most proxies write it.
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The longest `Forwarded` that is read, all its lines together. Unlike the other header it can only be
+/// read from its beginning, which the client may have written.
+const MAX_FORWARDED: usize = 4096;
+
+/// What a client was asked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Scheme {
+    Http,
+    Https,
+}
+
+/// A client as the proxy names it that it came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Node {
+    /// By its address; port 0 where only the address is told.
+    Address(SocketAddr),
+    /// `unknown`, or by a name of the proxy's own that begins with `_` (RFC 7239 §6.2, §6.3).
+    Hidden,
+}
+
+/// What one proxy says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hop {
+    pub node: Node,
+    /// In which scheme it was asked, where it says so.
+    pub scheme: Option<Scheme>,
+}
+
+/// A header that cannot be read, as far as it has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// The entries of `X-Forwarded-For`, the last first. What is before an entry that is not asked for is
+/// not read, since a client may have written it.
+pub(super) fn x_forwarded_for(
+    headers: &HeaderMap,
+) -> impl Iterator<Item = Result<Hop, Malformed>> + '_ {
+    let lines = headers.get_all(X_FORWARDED_FOR).into_iter().rev();
+    let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    let entries = entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty());
+    entries.map(|entry| {
+        let text = std::str::from_utf8(entry).map_err(|_| Malformed)?;
+        Ok(Hop { node: node(text)?, scheme: None })
+    })
+}
+
+/// The elements of `Forwarded`, the last first (RFC 7239 §4).
+pub(super) fn forwarded(headers: &HeaderMap) -> Result<Vec<Hop>, Malformed> {
+    let lines = headers.get_all(header::FORWARDED);
+    if lines.iter().map(HeaderValue::len).sum::<usize>() > MAX_FORWARDED {
+        return Err(Malformed);
+    }
+    let mut hops = Vec::new();
+    for line in lines {
+        let mut rest = line.to_str().map_err(|_| Malformed)?;
+        while !rest.is_empty() {
+            let (hop, after) = element(rest)?;
+            hops.extend(hop);
+            rest = after;
+        }
+    }
+    hops.reverse();
+    Ok(hops)
+}
+
+/// Whether there is such a header with something in it.
+pub(super) fn is_present(headers: &HeaderMap, name: HeaderName) -> bool {
+    headers.get_all(name).iter().any(|value| !value.as_bytes().trim_ascii().is_empty())
+}
+
+/// What `X-Forwarded-Proto` says, where it says one thing. Of several values it is not known which
+/// proxy has written which.
+pub(super) fn x_forwarded_proto(headers: &HeaderMap) -> Option<Scheme> {
+    let mut lines = headers.get_all(X_FORWARDED_PROTO).into_iter();
+    let (only, None) = (lines.next()?, lines.next()) else { return None };
+    only.to_str().ok().and_then(scheme)
+}
+
+fn scheme(text: &str) -> Option<Scheme> {
+    let is = |name: &str| text.trim().eq_ignore_ascii_case(name);
+    match () {
+        () if is("https") || is("wss") => Some(Scheme::Https),
+        () if is("http") || is("ws") => Some(Scheme::Http),
+        () => None,
+    }
+}
+
+/// Reads one element up to the comma behind it; none if it is empty, as an element of a list may be
+/// (RFC 9110 §5.6.1). Gives what is left.
+fn element(text: &str) -> Result<(Option<Hop>, &str), Malformed> {
+    let (mut node_told, mut scheme_told, mut is_empty) = (None, None, true);
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t']);
+        match rest.as_bytes().first() {
+            None => break,
+            Some(b',') => {
+                rest = &rest[1..];
+                break;
+            }
+            Some(b';') => rest = &rest[1..],
+            Some(_) => {
+                let (name, after) = rest.split_once('=').ok_or(Malformed)?;
+                let (value, after) = value(after)?;
+                rest = after.trim_start_matches([' ', '\t']);
+                if !rest.is_empty() && !rest.starts_with([';', ',']) || !is_token(name) {
+                    return Err(Malformed);
+                }
+                is_empty = false;
+                // Each parameter comes once at most.
+                if name.eq_ignore_ascii_case("for") {
+                    set_once(&mut node_told, node(&value)?)?;
+                } else if name.eq_ignore_ascii_case("proto") {
+                    set_once(&mut scheme_told, scheme(&value))?;
+                }
+            }
+        }
+    }
+    let hop = Hop { node: node_told.unwrap_or(Node::Hidden), scheme: scheme_told.flatten() };
+    Ok(((!is_empty).then_some(hop), rest))
+}
+
+fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), Malformed> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Malformed),
+    }
+}
+
+/// Reads a token or a quoted string (RFC 9110 §5.6.4). Gives what is left.
+fn value(text: &str) -> Result<(String, &str), Malformed> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find([';', ',', ' ', '\t']).unwrap_or(text.len());
+        let (token, rest) = text.split_at(end);
+        return if is_token(token) { Ok((token.to_owned(), rest)) } else { Err(Malformed) };
+    };
+    let mut value = String::new();
+    let mut chars = quoted.char_indices();
+    loop {
+        match chars.next().ok_or(Malformed)? {
+            (at, '"') => return Ok((value, &quoted[at + 1..])),
+            (_, '\\') => value.push(chars.next().ok_or(Malformed)?.1),
+            (_, other) => value.push(other),
+        }
+    }
+}
+
+/// Whether a text is a token (RFC 9110 §5.6.2). A colon is let pass: many write an address with its
+/// port without the quotes that it needs.
+fn is_token(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(&byte);
+    !text.is_empty() && text.bytes().all(fits)
+}
+
+/// Reads a node (RFC 7239 §6): an address, in brackets if it is IPv6 and has a port, `unknown`, or a
+/// name that begins with `_`.
+fn node(text: &str) -> Result<Node, Malformed> {
+    // Most write IPv6 without brackets in `X-Forwarded-For`.
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(Node::Address(SocketAddr::new(ip.to_canonical(), 0)));
+    }
+    let (name, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (ip, rest) = rest.split_once(']').ok_or(Malformed)?;
+            let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')) };
+            (ip, port.map(|port| port.ok_or(Malformed)).transpose()?)
+        }
+        None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
+    };
+    let port = match port {
+        None => 0,
+        Some(port) if is_obfuscated(port) => 0,
+        Some(port) => port.parse().map_err(|_| Malformed)?,
+    };
+    if name.eq_ignore_ascii_case("unknown") || is_obfuscated(name) {
+        return Ok(Node::Hidden);
+    }
+    let ip = name.parse::<IpAddr>().map_err(|_| Malformed)?;
+    Ok(Node::Address(SocketAddr::new(ip.to_canonical(), port)))
+}
+
+fn is_obfuscated(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    text.strip_prefix('_').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(fits))
+}
+
+#[cfg(test)]
+mod tests;

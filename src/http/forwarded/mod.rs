@@ -1,0 +1,251 @@
+//! Who a request is from, where a reverse proxy stands before the server.
+//!
+//! What proxies write in headers is believed of those that `--trusted-proxy` names, and of nobody else,
+//! since anyone can write a header. The way is walked from its end, which the nearest proxy has written:
+//! as long as an address is a trusted proxy's, that proxy's own word counts for what is before it. The
+//! first address that is none of theirs is the client's, and what is before that is not looked at.
+
+mod header;
+
+use std::net::SocketAddr;
+
+use axum::http::{HeaderMap, HeaderName, header::FORWARDED, header::VIA};
+
+pub(super) use self::header::Scheme;
+use self::header::{
+    Hop, Malformed, Node, X_FORWARDED_FOR, X_FORWARDED_PROTO, forwarded, is_present,
+    x_forwarded_for, x_forwarded_proto,
+};
+use crate::addresses::Networks;
+
+/// How many proxies there may be on the way.
+const MAX_HOPS: usize = 32;
+
+/// Headers that a client does not send by itself: there is a proxy on the way, trusted or not.
+const MARKS: [HeaderName; 6] = [
+    FORWARDED,
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-real-ip"),
+    VIA,
+];
+
+/// Who has sent a request, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sender {
+    /// The client's address, without a port where the proxies do not tell it; that of the last proxy
+    /// that is known, where they do not tell the client's.
+    pub address: SocketAddr,
+    /// Whether it is the client's own, and may have so many connections: a trusted proxy may have any
+    /// number of them.
+    pub is_client: bool,
+    /// The scheme in which the client asked, where a trusted proxy says so.
+    pub scheme: Option<Scheme>,
+}
+
+/// Why it is not known who has sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ForwardedError {
+    #[error("The header {0} of a trusted proxy cannot be read.")]
+    Malformed(&'static str),
+    #[error("The request names more than {MAX_HOPS} proxies on its way.")]
+    TooManyHops,
+    #[error(
+        "Forwarded and X-Forwarded-For name different clients: the proxy in front must remove the one \
+         that it does not write."
+    )]
+    Contradiction,
+}
+
+/// Works out who has sent a request that came from `peer`.
+///
+/// # Errors
+/// A trusted proxy has passed on what cannot be read, or two headers that contradict each other. Then it
+/// is refused, since it would otherwise count for nobody.
+pub(super) fn sender(
+    peer: SocketAddr,
+    trusted: &Networks,
+    headers: &HeaderMap,
+) -> Result<Sender, ForwardedError> {
+    if !trusted.contains(peer.ip()) {
+        return Ok(Sender { address: peer, is_client: true, scheme: None });
+    }
+    let scheme = x_forwarded_proto(headers);
+    let nobody = Sender { address: peer, is_client: false, scheme };
+    let by_forwarded = is_present(headers, FORWARDED).then(|| {
+        let hops = forwarded(headers).map_err(|_| ForwardedError::Malformed("Forwarded"))?;
+        walk(nobody, trusted, hops.into_iter().map(Ok), "Forwarded")
+    });
+    let by_x_forwarded_for = is_present(headers, X_FORWARDED_FOR)
+        .then(|| walk(nobody, trusted, x_forwarded_for(headers), "X-Forwarded-For"));
+    match (by_forwarded.transpose()?, by_x_forwarded_for.transpose()?) {
+        (Some(one), Some(other)) if one.address.ip() != other.address.ip() => {
+            Err(ForwardedError::Contradiction)
+        }
+        (Some(sender), _) | (None, Some(sender)) => Ok(sender),
+        // The proxy asks for itself.
+        (None, None) => Ok(nobody),
+    }
+}
+
+fn walk(
+    mut sender: Sender,
+    trusted: &Networks,
+    hops: impl Iterator<Item = Result<Hop, Malformed>>,
+    name: &'static str,
+) -> Result<Sender, ForwardedError> {
+    for (number, hop) in hops.enumerate() {
+        let Hop { node, scheme } = hop.map_err(|_| ForwardedError::Malformed(name))?;
+        if number == MAX_HOPS {
+            return Err(ForwardedError::TooManyHops);
+        }
+        sender.scheme = scheme.or(sender.scheme);
+        match node {
+            Node::Hidden => break,
+            Node::Address(address) => {
+                sender.address = address;
+                sender.is_client = !trusted.contains(address.ip());
+                if sender.is_client {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(sender)
+}
+
+/// Whether a request has passed a proxy, by its own account. It is a reason to show less, never more.
+pub(super) fn is_marked(headers: &HeaderMap) -> bool {
+    MARKS.iter().any(|name| headers.contains_key(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    const PROXY: &str = "10.0.0.1:4000";
+
+    fn trusted() -> Networks {
+        Networks::new(["10.0.0.0/8", "2001:db8:1::/48"].map(|net| net.parse().unwrap()).to_vec())
+    }
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    fn sent_by(peer: &str, lines: &[(&'static str, &str)]) -> Result<Sender, ForwardedError> {
+        sender(peer.parse().unwrap(), &trusted(), &headers(lines))
+    }
+
+    #[test]
+    fn the_first_address_from_the_end_that_is_no_proxy_s_is_the_client_s() {
+        for (lines, address, is_client) in [
+            (&[("x-forwarded-for", "192.0.2.7")][..], "192.0.2.7:0", true),
+            (&[("x-forwarded-for", "6.6.6.6, 192.0.2.7")], "192.0.2.7:0", true),
+            (&[("x-forwarded-for", "6.6.6.6, 192.0.2.7, 10.0.0.2")], "192.0.2.7:0", true),
+            (
+                &[("x-forwarded-for", "6.6.6.6, 192.0.2.7"), ("x-forwarded-for", "10.0.0.2")],
+                "192.0.2.7:0",
+                true,
+            ),
+            (
+                &[("x-forwarded-for", "nonsense, ::ffff:192.0.2.7, 2001:db8:1::2")],
+                "192.0.2.7:0",
+                true,
+            ),
+            (&[("x-forwarded-for", "192.0.2.7:5000")], "192.0.2.7:5000", true),
+            (&[("x-forwarded-for", "2001:db8::7")], "[2001:db8::7]:0", true),
+            (
+                &[("forwarded", "for=6.6.6.6, for=192.0.2.7;proto=https, for=10.0.0.2")],
+                "192.0.2.7:0",
+                true,
+            ),
+            // A proxy that says of another proxy no more than that it asks.
+            (&[("x-forwarded-for", "10.0.0.3, 10.0.0.2")], "10.0.0.3:0", false),
+            // It hides its client, or has none.
+            (&[("x-forwarded-for", "192.0.2.7, unknown, 10.0.0.2")], "10.0.0.2:0", false),
+            (&[("forwarded", "for=192.0.2.7, for=_hidden")], PROXY, false),
+            (&[("forwarded", "proto=https")], PROXY, false),
+            (&[("x-forwarded-for", " ")], PROXY, false),
+            (&[], PROXY, false),
+            // Both, and they agree.
+            (
+                &[("forwarded", "for=192.0.2.7"), ("x-forwarded-for", "192.0.2.7")],
+                "192.0.2.7:0",
+                true,
+            ),
+        ] {
+            let sender = sent_by(PROXY, lines).unwrap();
+            assert_eq!(
+                (sender.address, sender.is_client),
+                (address.parse().unwrap(), is_client),
+                "{lines:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_writes_changes_nothing() {
+        let peer = "192.0.2.9:4000";
+        for lines in [
+            &[("x-forwarded-for", "6.6.6.6")][..],
+            &[("x-forwarded-for", "nonsense"), ("x-forwarded-proto", "https")],
+            &[("forwarded", "for=10.0.0.1;proto=https")],
+            &[("forwarded", "\""), ("x-forwarded-for", "6.6.6.6")],
+        ] {
+            let expected = Sender { address: peer.parse().unwrap(), is_client: true, scheme: None };
+            assert_eq!(sent_by(peer, lines), Ok(expected), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_trusted_proxy_cannot_have_meant_is_refused() {
+        let many = ["10.0.0.2"; MAX_HOPS + 1].join(", ");
+        for (lines, error) in [
+            (
+                &[("x-forwarded-for", "192.0.2.7, nonsense")][..],
+                ForwardedError::Malformed("X-Forwarded-For"),
+            ),
+            (
+                &[("x-forwarded-for", "192.0.2.7, nonsense, 10.0.0.2")],
+                ForwardedError::Malformed("X-Forwarded-For"),
+            ),
+            // The client's own quote would hide what the proxy has put behind it.
+            (&[("forwarded", "for=\", for=192.0.2.7")], ForwardedError::Malformed("Forwarded")),
+            (&[("x-forwarded-for", &many)], ForwardedError::TooManyHops),
+            // The proxy writes one of them, and passes on the client's other one.
+            (
+                &[("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "192.0.2.7")],
+                ForwardedError::Contradiction,
+            ),
+        ] {
+            assert_eq!(sent_by(PROXY, lines), Err(error), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_is_the_one_that_the_client_asked_in() {
+        for (lines, expected) in [
+            (
+                &[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https")][..],
+                Some(Scheme::Https),
+            ),
+            (
+                &[("forwarded", "for=192.0.2.7;proto=https, for=10.0.0.2;proto=http")],
+                Some(Scheme::Https),
+            ),
+            (&[("forwarded", "for=192.0.2.7"), ("x-forwarded-proto", "http")], Some(Scheme::Http)),
+            (&[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https, http")], None),
+            (&[], None),
+        ] {
+            assert_eq!(sent_by(PROXY, lines).unwrap().scheme, expected, "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Binding the listeners of `--http` and `--tls-listen`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::StartError;
+use crate::{
+    acceptor::{Listener, Role},
+    relay,
+};
+
+/// Binds listeners of TCP, knowing which addresses are wanted in all.
+pub(super) struct Binder {
+    wanted: Vec<SocketAddr>,
+}
+
+/// A listener that is bound, and where.
+pub(super) struct Bound {
+    pub listener: Listener,
+    /// Its addresses, with real ports: two of zeros where it takes both families.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Binder {
+    /// `wanted` are the addresses of every TCP listener, the relay's included.
+    pub fn new(wanted: Vec<SocketAddr>) -> Self {
+        Self { wanted }
+    }
+
+    /// Binds one. One on `[::]` takes IPv4 as well, unless another listener is to have the port there,
+    /// or another program has it, which the log says.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] names the option and the address.
+    pub fn bind(
+        &self,
+        option: &'static str,
+        address: SocketAddr,
+        role: Role,
+    ) -> Result<Bound, StartError> {
+        let error = |source| StartError::Listen { option, address, source };
+        let dual = self.may_take_ipv4(address).then(|| relay::listen_tcp_dual(address));
+        let takes_ipv4 = matches!(dual, Some(Ok(_)));
+        let socket = match dual {
+            Some(Ok(socket)) => Ok(socket),
+            None => relay::listen_tcp(address),
+            Some(Err(source)) => {
+                let socket = relay::listen_tcp(address);
+                if socket.is_ok() {
+                    tracing::warn!(
+                        %address, error = %source,
+                        "{option}: this listener takes IPv6 alone; for IPv4, too, free the port \
+                         there, or name the IPv4 address as well"
+                    );
+                }
+                socket
+            }
+        };
+        let socket = socket.map_err(error)?;
+        let real = socket.local_addr().map_err(StartError::Accept)?;
+        let v4 = takes_ipv4.then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, real.port())));
+        let addresses = [real].into_iter().chain(v4).collect();
+        Ok(Bound { listener: Listener { socket, role }, addresses })
+    }
+
+    fn may_take_ipv4(&self, address: SocketAddr) -> bool {
+        let clashes = |other: &SocketAddr| {
+            other.is_ipv4() && other.port() == address.port() && address.port() != 0
+        };
+        address.is_ipv6() && address.ip().is_unspecified() && !self.wanted.iter().any(clashes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_of_ipv6_take_ipv4_unless_it_is_named_beside_them() {
+        let takes_ipv4 = |wanted: &[&str], address: &str| {
+            let wanted = wanted.iter().map(|text| text.parse().unwrap()).collect();
+            Binder::new(wanted).may_take_ipv4(address.parse().unwrap())
+        };
+        assert!(takes_ipv4(&["[::]:443", "0.0.0.0:8080"], "[::]:443"));
+        assert!(takes_ipv4(&["[::]:0", "0.0.0.0:0"], "[::]:0"));
+        assert!(!takes_ipv4(&["[::]:443", "0.0.0.0:443"], "[::]:443"));
+        assert!(!takes_ipv4(&["[::]:443", "192.0.2.1:443"], "[::]:443"));
+        assert!(!takes_ipv4(&["[::1]:443"], "[::1]:443"));
+        assert!(!takes_ipv4(&["0.0.0.0:443"], "0.0.0.0:443"));
+    }
+}
