@@ -6,7 +6,7 @@ use axum::http::Uri;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 
-use crate::{acceptor::acme, auth::Secret};
+use crate::{acceptor::acme, auth::Secret, text::trimmed};
 
 /// A length of time, written as people write it: `45s`, `10m`, `1h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +152,7 @@ impl fmt::Display for CaDirectory {
 /// Reads a host name that a certificate can be had for: no address, and no wildcard, which the one
 /// challenge that we know does not cover.
 pub(super) fn domain(text: &str) -> Result<String, String> {
+    let text = trimmed(text);
     let is_name = matches!(ServerName::try_from(text), Ok(ServerName::DnsName(_)));
     match is_name && !text.ends_with('.') {
         true => Ok(text.to_ascii_lowercase()),
@@ -176,7 +177,7 @@ pub(super) fn email(text: &str) -> Result<String, String> {
 
 /// Reads a secret.
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
-    match text {
+    match trimmed(text) {
         "" => Err("a secret cannot be empty".into()),
         text => Ok(Secret::new(text)),
     }
@@ -184,14 +185,20 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
 
 /// Reads a network; a lone address is a network of one.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let text = trimmed(text);
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_| "expected a network such as 10.0.0.0/8 or fd00::/8, or one address".into())
 }
 
+/// Reads an address without a port.
+pub(super) fn ip_address(text: &str) -> Result<IpAddr, String> {
+    trimmed(text).parse().map_err(|_| "expected an address such as 192.0.2.7 or 2001:db8::7".into())
+}
+
 /// Reads `IP:PORT`.
 pub(super) fn socket_address(text: &str) -> Result<std::net::SocketAddr, String> {
-    text.parse().map_err(|_| {
+    trimmed(text).parse().map_err(|_| {
         "expected IP:PORT such as 0.0.0.0:3478 or [::]:3478; port 0 takes any free one".into()
     })
 }
@@ -265,6 +272,7 @@ pub(super) fn https_url(text: &str) -> Result<Uri, String> {
 
 /// Reads an origin as a browser sends it: scheme, host and, where it is not the usual one, port.
 pub(super) fn origin(text: &str) -> Result<String, String> {
+    let text = trimmed(text);
     let expected = || "expected an origin such as https://app.example.com, without a path".into();
     let (scheme, host) = text.split_once("://").ok_or_else(expected)?;
     let fit = ["http", "https"].contains(&scheme)

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::PeerPolicy;
-use crate::sys;
+use crate::{sys, text::trimmed};
 
 /// The settings of the relay's mind.
 #[derive(Debug, Clone)]
@@ -105,7 +105,7 @@ impl FromStr for ExternalIp {
 
     fn from_str(text: &str) -> Result<Self, ExternalIpError> {
         let error = || ExternalIpError(text.to_owned());
-        let parse = |ip: &str| ip.parse::<IpAddr>().map_err(|_| error());
+        let parse = |ip: &str| trimmed(ip).parse::<IpAddr>().map_err(|_| error());
         let (public, private) = match text.split_once('/') {
             Some((public, private)) => (parse(public)?, Some(parse(private)?)),
             None => (parse(text)?, None),
