@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
 //! | 0 | [`state_dir`] | files that outlast the process |
+//! | 0 | [`throttle`] | how many lines of the log a stranger may cause |
 //! | 0 | [`text`], [`pem`] | what people have written: text without what editors add, certificates and keys |
 //! | 0 | [`sys`] | many datagrams in one system call |
 //! | 0 | [`https`] | HTTP as a client |
@@ -39,5 +40,6 @@ pub mod state_dir;
 pub mod stun;
 pub mod sys;
 pub mod text;
+pub mod throttle;
 pub mod turn;
 pub mod usage;

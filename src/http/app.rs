@@ -8,7 +8,10 @@ use std::sync::{
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::{Notify, watch};
 
-use super::{Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, origins::Origins};
+use super::{
+    Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, origins::Origins,
+    refused::RefusedLog,
+};
 use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     clock::Now,
@@ -47,6 +50,7 @@ pub(super) struct App {
     pub origins: Origins,
     pub max_message: usize,
     pub counters: Arc<Counters>,
+    pub refused: RefusedLog,
     pub sources: Sources,
     /// Signs tokens, where there is a secret for it.
     pub minter: Option<TokenMinter>,
@@ -130,6 +134,7 @@ impl App {
             origins: Origins::new(config.allow_origins),
             max_message: config.max_message,
             counters,
+            refused: RefusedLog::default(),
             sources,
             minter: config.minter,
             dev: config.dev,

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `hub_task` | the task that owns the hub |
+//! | `ice_uris` | by which STUN and TURN URIs clients come |
 //! | `outbox` | what waits for a session's connection |
 //! | `key_set` | the keys of tokens that somebody publishes |
 //! | `session` | what both fronts do alike |
 //! | `ws/` | the plain WebSocket front |
 //! | `socketio`, `gate` | the Socket.IO front, and what stands before it |
+//! | `refused` | what the log says of credentials that were refused |
 //! | `rest`, `error`, `origins` | the REST API, its errors, who may ask from a web page |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | what programs read of the API |
@@ -28,12 +30,14 @@ mod embedded;
 mod error;
 mod gate;
 mod hub_task;
+mod ice_uris;
 mod key_set;
 mod leased;
 mod limits;
 mod metrics;
 mod origins;
 mod outbox;
+mod refused;
 mod rest;
 mod service;
 mod session;
@@ -64,6 +68,7 @@ use self::{
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
     hub_task::{LastCalls, RelayEvents, RelayInbox, TellRelay, relay_events},
+    ice_uris::IceUris,
     key_set::KeySource,
     leased::Leased,
     service::{Entrance, HEADER_TIMEOUT, Lease, Service},
@@ -175,6 +180,11 @@ impl Server {
     /// What serves a connection.
     pub fn service(&self) -> Service {
         self.service.clone()
+    }
+
+    /// Whom to tell that clients come by other URIs.
+    pub fn ice_uris(&self) -> IceUris {
+        IceUris(self.app.hub.clone())
     }
 
     /// Stops: `/readyz` says no, calls end, sessions hear of it and are closed, and then the

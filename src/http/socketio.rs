@@ -26,6 +26,7 @@ use super::{
     gate::EndedSockets,
     outbox::Delivery,
     rest,
+    service::Remote,
     session::{Next, Session, close_payload},
 };
 use crate::{
@@ -139,9 +140,12 @@ async fn open(
     })?;
     let token =
         auth.token.ok_or_else(|| app.refuse(ErrorCode::Unauthorized, "`auth` needs a `token`."))?;
-    let identity = app.authenticate(&token).await?;
-    let opened =
-        Session::open(&app, Front::SocketIo, identity, auth.device_id, Resume::Never).await;
+    let remote = socket.req_parts().extensions.get::<Remote>().copied();
+    // Every request comes by a connection, and the gate has looked at its address before.
+    let remote = remote.ok_or_else(|| app.refuse(ErrorCode::InvalidPayload, "No address."))?;
+    let identity = app.authenticate(remote, &token).await?;
+    let (front, device) = (Front::SocketIo, auth.device_id);
+    let opened = Session::open(&app, front, remote, identity, device, Resume::Never).await;
     let (session, welcome) = opened.map_err(|reason| {
         let code = match reason {
             CloseReason::TokenExpired => ErrorCode::TokenExpired,

@@ -24,6 +24,7 @@ use crate::{
         app::{App, Phase},
         counters::Front,
         outbox::Delivery,
+        service::Remote,
         session::{Next, Session},
     },
     signaling::{ErrorCode, RequestError, RequestId},
@@ -65,6 +66,7 @@ const WELCOME: &str = "session:welcome";
 pub(super) async fn run(
     app: Arc<App>,
     stream: TokioIo<Upgraded>,
+    remote: Remote,
     identity: Option<Identity>,
     allowed: bool,
 ) {
@@ -77,7 +79,7 @@ pub(super) async fn run(
         .max_message_size(Some(app.max_message))
         .max_frame_size(Some(app.max_message));
     let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    let mut connection = Connection { app, ws };
+    let mut connection = Connection { app, remote, ws };
     let end = connection.serve(identity, allowed).await;
     // Boxed like the way in: an idle session is to have room for what it waits for, and no more.
     Box::pin(connection.end(end)).await;
@@ -101,6 +103,7 @@ impl From<Error> for End {
 
 struct Connection {
     app: Arc<App>,
+    remote: Remote,
     ws: WebSocketStream<TokioIo<Upgraded>>,
 }
 
@@ -128,12 +131,13 @@ impl Connection {
         };
         let frame = first.map_err(|_| End::Close(close::hello_timeout()))??;
         let re = if let ClientFrame::Event { id, .. } = &frame { *id } else { None };
-        let (identity, hello) = match check_hello(&self.app, known, frame).await {
+        let (identity, hello) = match check_hello(&self.app, self.remote, known, frame).await {
             Ok(checked) => checked,
             Err(error) => return Err(self.refuse(re, error).await),
         };
         let (front, resume) = (Front::WebSocket, hello.resume());
-        let opened = Session::open(&self.app, front, identity, hello.device_id, resume).await;
+        let device = hello.device_id;
+        let opened = Session::open(&self.app, front, self.remote, identity, device, resume).await;
         let (session, data) = opened.map_err(|reason| End::Close(close::by_hub(reason)))?;
         self.send(frames::event(WELCOME, re, &data)).await?;
         Ok(session)
@@ -344,6 +348,7 @@ async fn within(
 /// Says who a client is by its first frame.
 async fn check_hello(
     app: &App,
+    remote: Remote,
     known: Option<Identity>,
     frame: ClientFrame,
 ) -> Result<(Identity, SessionHello), RequestError> {
@@ -357,7 +362,7 @@ async fn check_hello(
     let mut hello =
         SessionHello::parse(data).inspect_err(|error| app.counters.errors(error.code).add())?;
     let identity = match (hello.token.take(), known) {
-        (Some(token), _) => app.authenticate(&token).await?,
+        (Some(token), _) => app.authenticate(remote, &token).await?,
         (None, Some(identity)) => identity,
         (None, None) => {
             let message = "session:hello needs a `token`, or the connection a header with it.";
