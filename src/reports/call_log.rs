@@ -14,7 +14,8 @@ pub(super) fn tell(report: &CallReport) {
     let reason = call.reason.map(tracing::field::display);
     let ended_by = call.ended_by.as_ref().map(|user| user.as_str());
     // Seconds until somebody took it; nothing where nobody did.
-    let rang = call.started_at.map(|at| at.0.saturating_sub(call.created_at.0).as_secs_f64());
+    let rang = call.started_at.map(|at| at.0.saturating_sub(call.created_at.0));
+    let rang = rang.map(|time| time.as_millis() as f64 / 1000.0);
     match &call.room_id {
         None => tracing::info!(
             call = %call.id,
