@@ -7,6 +7,8 @@
 //! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
 //! | 0 | [`addresses`] | one form for each address, lists of networks |
 //! | 0 | [`state_dir`] | files that outlast the process |
+//! | 0 | [`throttle`] | how many lines of the log a stranger may cause |
+//! | 0 | [`text`], [`pem`] | what people have written: text without what editors add, certificates and keys |
 //! | 0 | [`sys`] | many datagrams in one system call |
 //! | 0 | [`https`] | HTTP as a client |
 //! | 1 | [`auth`] | every secret: TURN credentials, nonces, tokens |
@@ -31,6 +33,7 @@ pub mod documents;
 pub mod http;
 pub mod https;
 pub mod ids;
+pub mod pem;
 pub mod relay;
 pub mod reports;
 pub mod server;
@@ -38,5 +41,7 @@ pub mod signaling;
 pub mod state_dir;
 pub mod stun;
 pub mod sys;
+pub mod text;
+pub mod throttle;
 pub mod turn;
 pub mod usage;

@@ -251,9 +251,39 @@ fn a_hangup_cuts_the_pause_short() {
     world.end(server);
 }
 
-/// A CA that cannot be reached is no reason not to start, and its name is no other's.
+/// A browser refuses what is shown until the CA has issued something: nobody is sent there before.
 #[test]
-fn clients_are_sent_to_the_first_name() {
+fn clients_are_sent_to_the_first_name_once_there_is_a_certificate() {
+    let world = World::new();
+    let state = world.state.path().to_str().unwrap();
+    let (directory, root) = (world.ca.directory(), world.ca.root());
+    let secret = "0123456789abcdef0123456789abcdef";
+    let secrets = ["serve", "--ready-json", "--auth-secret", secret, "--jwt-secret", secret];
+    let listen = ["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--tls-listen", "0.0.0.0:0"];
+    let names =
+        ["--acme-domain", "Turn.example.com", "--acme-domain", "b.example", "--state-dir", state];
+    let ca = ["--acme-directory", &directory, "--trust-ca", root.to_str().unwrap()];
+    let rest = ["--acme-retry", "1s", "--lifetime", "1m"];
+    let server = Server::spawn(&mut callbox(&[&secrets[..], &listen, &names, &ca, &rest].concat()));
+    let port = tls_port(&server).strip_prefix("turn.example.com:").unwrap();
+    let token = run(&mut callbox(&["token", "--jwt-secret", secret, "--user", "alice"])).stdout;
+    let turns = || {
+        let answer = server.get("/api/v1/ice-servers", Some(token.trim())).json();
+        let uris = answer["turnCredentials"]["uris"].as_array().unwrap().clone();
+        uris.into_iter().find(|uri| uri.as_str().unwrap().starts_with("turns:"))
+    };
+    world.ca.wait_for("challenge", 1);
+    assert_eq!(turns(), None);
+    world.ca.validate_at(&format!("127.0.0.1:{port}"), 2);
+    support::wait_until("a URI for TLS", || turns().is_some());
+    assert_eq!(turns().unwrap(), format!("turns:turn.example.com:{port}?transport=tcp"));
+    let log = world.end(server);
+    assert!(log.contains("clients are told other TURN addresses"), "{log}");
+}
+
+/// Its name is no other's.
+#[test]
+fn a_ca_that_cannot_be_reached_is_no_reason_not_to_start() {
     let world = World::new();
     let state = world.state.path().to_str().unwrap();
     let secret = "0123456789abcdef0123456789abcdef";
@@ -264,12 +294,7 @@ fn clients_are_sent_to_the_first_name() {
     // Nothing listens there, and it is not in the roots that are trusted.
     let rest = ["--acme-directory", "https://127.0.0.1:9/directory", "--lifetime", "1m"];
     let server = Server::spawn(&mut callbox(&[&secrets[..], &listen, &acme, &rest].concat()));
-    let port = tls_port(&server).strip_prefix("turn.example.com:").unwrap();
-    let turns = format!("turns:turn.example.com:{port}?transport=tcp");
-    assert_eq!(server.ready["turn"].as_array().unwrap().last().unwrap(), &turns);
-    let token = run(&mut callbox(&["token", "--jwt-secret", secret, "--user", "alice"])).stdout;
-    let answer = server.get("/api/v1/ice-servers", Some(token.trim())).json();
-    assert_eq!(answer["turnCredentials"]["uris"].as_array().unwrap().last().unwrap(), &turns);
+    assert!(tls_port(&server).starts_with("turn.example.com:"));
     server.terminate();
     let (_, log) = server.wait();
     assert!(log.contains("the CA comes to port 443, and no --tls-listen has it"), "{log}");

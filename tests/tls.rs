@@ -299,8 +299,14 @@ fn what_is_wrong_with_a_certificate_is_said() {
         (&["--tls-cert", cert][..], "--tls-cert: it needs --tls-key, too"),
         (&["--tls-key", key], "--tls-key: it needs --tls-cert, too"),
         (&["--tls-cert", "/nowhere", "--tls-key", key], "--tls-cert /nowhere: No such file"),
-        (&["--tls-cert", key, "--tls-key", key], "has no certificate in PEM form in it"),
-        (&["--tls-cert", cert, "--tls-key", cert], "has no private key in PEM form in it"),
+        (
+            &["--tls-cert", key, "--tls-key", key],
+            "has no certificate in PEM form in it, but: PRIVATE KEY",
+        ),
+        (
+            &["--tls-cert", cert, "--tls-key", cert],
+            "has no private key in PEM form in it, but: CERT",
+        ),
     ] {
         let output = run(&mut callbox(&[&nowhere[..], options].concat()));
         assert_ne!(output.status, 0, "{options:?}");

@@ -15,9 +15,13 @@ use rustls::{
     sign::CertifiedKey,
 };
 
+use tokio::sync::watch;
+
 use super::{
     acme::{self, Acme},
     pair::Pair,
+    shown::Shown,
+    standing::{self, Remark},
 };
 
 /// What a client may ask for within TLS (RFC 7301): HTTP in two versions, TURN and STUN (RFC 7443).
@@ -56,7 +60,7 @@ pub enum CertificateError {
         source: io::Error,
     },
     /// A file has not in it what it should have.
-    #[error("{option} {path} has no {what} in PEM form in it", path = path.display())]
+    #[error("{option} {path} has no {what} in PEM form in it{what_else}", path = path.display())]
     Nothing {
         /// Which option names it.
         option: &'static str,
@@ -64,8 +68,44 @@ pub enum CertificateError {
         path: PathBuf,
         /// What it should have.
         what: &'static str,
+        /// What it has in its place.
+        what_else: String,
     },
-    /// The two do not belong together, or are of a kind that is not known.
+    /// The certificate is where the key should be, and the other way round.
+    #[error(
+        "--tls-cert {certificate} has a private key in it and --tls-key {key} a certificate: give \
+         them the other way round",
+        certificate = certificate.display(), key = key.display()
+    )]
+    Swapped {
+        /// `--tls-cert`
+        certificate: PathBuf,
+        /// `--tls-key`
+        key: PathBuf,
+    },
+    /// The key can be read with a passphrase only.
+    #[error(
+        "--tls-key {path} is encrypted with a passphrase, and there is nobody to ask for it: take \
+         that away with `openssl pkey -in {path} -out FILE`, and let nobody but the server read FILE",
+        path = path.display()
+    )]
+    Encrypted {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The two do not belong together.
+    #[error(
+        "--tls-cert and --tls-key cannot be used: the key in {key} belongs to no certificate in \
+         {certificate}; were they made together?",
+        certificate = certificate.display(), key = key.display()
+    )]
+    Strangers {
+        /// `--tls-cert`
+        certificate: PathBuf,
+        /// `--tls-key`
+        key: PathBuf,
+    },
+    /// One of the two is of a kind that is not known.
     #[error("--tls-cert and --tls-key cannot be used: {0}")]
     Pair(#[from] rustls::Error),
     /// None could be made.
@@ -99,7 +139,10 @@ enum Origin {
 
 /// Read for each handshake, written when the certificate changes.
 #[derive(Debug)]
-pub(super) struct Current(RwLock<Arc<Pair>>);
+pub(super) struct Current {
+    pair: RwLock<Arc<Pair>>,
+    changes: watch::Sender<()>,
+}
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
@@ -108,13 +151,18 @@ impl ResolvesServerCert for Current {
 }
 
 impl Current {
+    fn new(pair: Pair) -> Self {
+        Self { pair: RwLock::new(Arc::new(pair)), changes: watch::Sender::new(()) }
+    }
+
     pub fn get(&self) -> Arc<Pair> {
-        self.0.read().expect("replacing it does not panic").clone()
+        self.pair.read().expect("replacing it does not panic").clone()
     }
 
     /// Connections that are open stay; new ones see the new one.
     pub fn set(&self, pair: Pair) {
-        *self.0.write().expect("replacing it does not panic") = Arc::new(pair);
+        *self.pair.write().expect("replacing it does not panic") = Arc::new(pair);
+        self.changes.send_replace(());
     }
 }
 
@@ -136,7 +184,7 @@ impl Certificates {
             }
             CertificateSource::SelfSigned => (Origin::SelfSigned, Pair::make_for_loopback()?),
         };
-        let current = Arc::new(Current(RwLock::new(Arc::new(pair))));
+        let current = Arc::new(Current::new(pair));
         let provider = Arc::new(ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -160,14 +208,48 @@ impl Certificates {
         }
     }
 
-    /// The name that clients can be sent to: the first one that the certificate is for, or will be.
-    pub fn name(&self) -> Option<String> {
-        match &self.origin {
-            Origin::Acme(acme) => acme.settings.domains.first().cloned(),
-            Origin::Files { .. } | Origin::SelfSigned => {
-                self.current.get().names().into_iter().find(|name| !name.starts_with('*'))
+    /// What a server would show, and what is to be said of it; one that is yet to be ordered as if it
+    /// were there. Nothing is written.
+    ///
+    /// # Errors
+    /// [`CertificateError`]
+    pub fn preview(source: CertificateSource) -> Result<(Shown, Vec<Remark>), CertificateError> {
+        match source {
+            CertificateSource::Acme(settings) => {
+                Ok((Shown::to_come(Pair::make(settings.domains)?), Vec::new()))
+            }
+            source => {
+                let certificates = Self::new(source)?;
+                Ok((certificates.shown(), certificates.remarks(SystemTime::now())))
             }
         }
+    }
+
+    /// What the certificate is for that is shown now.
+    pub fn shown(&self) -> Shown {
+        Shown::new(self.current.get())
+    }
+
+    /// Tells when another certificate is shown.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.current.changes.subscribe()
+    }
+
+    /// What is worth to be said of the files: clients may refuse what is in them, today or soon.
+    pub fn remarks(&self, now: SystemTime) -> Vec<Remark> {
+        let Origin::Files { certificate, .. } = &self.origin else { return Vec::new() };
+        let pair = self.current.get();
+        let path = certificate.display();
+        let which = format!("the certificate in --tls-cert {path}");
+        let validity = pair.validity.and_then(|validity| standing::remark(&which, validity, now));
+        let order = pair.was_reordered.then(|| Remark {
+            is_serious: false,
+            text: format!(
+                "the certificates in --tls-cert {path} are not in the order of TLS, the server's own \
+                 first and each followed by the one that vouches for it; they are shown in that order"
+            ),
+        });
+        validity.into_iter().chain(order).collect()
     }
 
     /// When the certificate expires, in seconds since 1970; 0 for one of our own making, which
@@ -213,6 +295,8 @@ impl Certificates {
     async fn follow_files(&self, paths: [&PathBuf; 2]) {
         let look = || paths.map(|path| changed(path));
         let mut seen = look();
+        let mut remarks = Vec::new();
+        self.tell_news(&mut remarks);
         // What is read between two writes fails, and need not look changed afterwards.
         let mut failed: Option<String> = None;
         let mut interval = tokio::time::interval(LOOK_AGAIN);
@@ -220,6 +304,7 @@ impl Certificates {
             interval.tick().await;
             let now = look();
             if now == seen && failed.is_none() {
+                self.tell_news(&mut remarks);
                 continue;
             }
             seen = now;
@@ -230,7 +315,20 @@ impl Certificates {
                 Some(error) => tracing::error!(%error, "the old certificate stays"),
             }
             failed = error;
+            self.tell_news(&mut remarks);
         }
+    }
+
+    /// Says in the log what is to be said of the files, once.
+    fn tell_news(&self, told: &mut Vec<Remark>) {
+        let remarks = self.remarks(SystemTime::now());
+        for remark in remarks.iter().filter(|remark| !told.contains(remark)) {
+            match remark.is_serious {
+                true => tracing::error!("{}", remark.text),
+                false => tracing::warn!("{}", remark.text),
+            }
+        }
+        *told = remarks;
     }
 }
 

@@ -13,10 +13,13 @@
 
 pub mod acme;
 mod certificates;
+mod chain;
 mod connection;
 mod listeners;
 mod pair;
 mod proxy_protocol;
+mod shown;
+mod standing;
 mod validity;
 
 use std::{
@@ -29,6 +32,8 @@ use ipnet::IpNet;
 pub use self::{
     certificates::{CertificateError, CertificateSource, Certificates},
     listeners::{Acceptor, Listener},
+    shown::Shown,
+    standing::{Remark, Term},
 };
 use crate::{addresses::Networks, http, relay::NewStream};
 

@@ -8,12 +8,14 @@ use std::{
 };
 
 use rustls::{
+    InconsistentKeys,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
     sign::CertifiedKey,
 };
 
-use super::{CertificateError, validity::Validity};
+use super::{CertificateError, chain, validity::Validity};
+use crate::pem::Pem;
 
 /// A certificate with its key.
 #[derive(Debug)]
@@ -22,46 +24,85 @@ pub(super) struct Pair {
     pub key: Arc<CertifiedKey>,
     /// When it is valid; nothing for one of our own making, which nobody trusts at any time.
     pub validity: Option<Validity>,
+    /// Whether the certificates were in another order than they are shown in.
+    pub was_reordered: bool,
 }
 
 impl Pair {
+    /// Pairs a key with the certificate among these that is for it, and puts those behind it that
+    /// vouch for it, in the order in which TLS wants them (RFC 8446 §4.4.2).
     fn new(
-        chain: Vec<CertificateDer<'static>>,
+        certificates: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, rustls::Error> {
         let key = ring::default_provider().key_provider.load_private_key(key)?;
+        let (chain, was_reordered) = match chain::sort(&certificates, key.public_key().as_ref()) {
+            Some(chain) => {
+                let was_reordered = chain != certificates;
+                (chain, was_reordered)
+            }
+            None => (certificates, false),
+        };
         let key = CertifiedKey::new(chain, key);
         key.keys_match()?;
         let validity = key.cert.first().and_then(|leaf| Validity::of(leaf));
-        Ok(Self { key: Arc::new(key), validity })
+        Ok(Self { key: Arc::new(key), validity, was_reordered })
     }
 
     /// Reads the files of `--tls-cert` and `--tls-key`.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let text = |option, path: &Path| {
-            fs::read(path).map_err(|source| CertificateError::Read {
+        let read = |option, path: &Path| {
+            let bytes = fs::read(path);
+            let bytes = bytes.map_err(|source| CertificateError::Read {
                 option,
                 path: path.into(),
                 source,
-            })
+            });
+            bytes.map(|bytes| Pem::parse(&bytes))
         };
-        let nothing = |option, path: &Path, what| {
-            let path = path.into();
-            CertificateError::Nothing { option, path, what }
+        let nothing = |option, path: &Path, what, pem: &Pem| {
+            let (path, what_else) = (path.into(), pem.what_else());
+            CertificateError::Nothing { option, path, what, what_else }
         };
-        let chain = chain(&text("--tls-cert", certificate)?);
-        let chain = chain.ok_or_else(|| nothing("--tls-cert", certificate, "certificate"))?;
-        let pem = text("--tls-key", key)?;
-        let key = PrivateKeyDer::from_pem_slice(&pem)
-            .map_err(|_| nothing("--tls-key", key, "private key"))?;
-        Ok(Self::new(chain, key)?)
+        let cert_pem = read("--tls-cert", certificate)?;
+        let key_pem = read("--tls-key", key)?;
+        let has_certificate = !cert_pem.certificates().is_empty();
+        if key_pem.is_encrypted() && key_pem.key().is_none() {
+            return Err(CertificateError::Encrypted { path: key.into() });
+        }
+        if !has_certificate
+            && key_pem.key().is_none()
+            && (cert_pem.key().is_some() || cert_pem.is_encrypted())
+            && !key_pem.certificates().is_empty()
+        {
+            let (certificate, key) = (certificate.into(), key.into());
+            return Err(CertificateError::Swapped { certificate, key });
+        }
+        if !has_certificate {
+            return Err(nothing("--tls-cert", certificate, "certificate", &cert_pem));
+        }
+        let Some(private) = key_pem.key() else {
+            return Err(nothing("--tls-key", key, "private key", &key_pem));
+        };
+        let pair = Self::new(cert_pem.certificates().to_vec(), private.clone_key());
+        pair.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                let (certificate, key) = (certificate.into(), key.into());
+                CertificateError::Strangers { certificate, key }
+            }
+            error => CertificateError::Pair(error),
+        })
     }
 
     /// Reads both from one text. An error says what is wrong with it.
     pub fn from_pem(pem: &[u8]) -> Result<Self, String> {
-        let chain = chain(pem).ok_or("there is no certificate in it")?;
-        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| "there is no key in it")?;
-        Self::new(chain, key).map_err(|error| error.to_string())
+        let pem = Pem::parse(pem);
+        if pem.certificates().is_empty() {
+            return Err("there is no certificate in it".to_owned());
+        }
+        let key = pem.key().ok_or("there is no key in it")?;
+        let pair = Self::new(pem.certificates().to_vec(), key.clone_key());
+        pair.map_err(|error| error.to_string())
     }
 
     /// Makes a certificate for these names itself.
@@ -86,15 +127,17 @@ impl Pair {
         names.map(ToOwned::to_owned).collect()
     }
 
+    /// Whether a client that came by this name or address takes it for the right one.
+    pub fn covers(&self, host: &ServerName<'_>) -> bool {
+        let leaf = self.key.cert.first().map(webpki::EndEntityCert::try_from);
+        leaf.is_some_and(|leaf| {
+            leaf.is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(host).is_ok())
+        })
+    }
+
     /// Whether it is for each of these names, by that name.
     pub fn is_for(&self, names: &[String]) -> bool {
         let own = self.names();
         names.iter().all(|name| own.iter().any(|own| own.eq_ignore_ascii_case(name)))
     }
-}
-
-/// The certificates in a text, the server's first; nothing if there is none.
-fn chain(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    chain.ok().filter(|chain| !chain.is_empty())
 }

@@ -1,6 +1,7 @@
 //! What the binary can do, one file each. Errors here are for the person at the terminal.
 
 mod check;
+mod check_config;
 mod credentials;
 mod load;
 mod serve;
@@ -28,6 +29,13 @@ enum Cli {
     ///
     /// With --conformance: see what any STUN or TURN server does against the RFCs.
     Check(Box<check::CheckArgs>),
+    /// Check a configuration without starting the server: flags, environment, file, and the files
+    /// that they name.
+    ///
+    /// It takes the options of `callbox serve`, prints those that are set and the addresses that
+    /// clients would be told, and fails as the server would. A server may run meanwhile. Warnings
+    /// go to stderr and do not make it fail.
+    CheckConfig(Box<config::Options>),
     Load(Box<load::LoadArgs>),
     /// Make a user's token for signaling.
     Token(Box<token::TokenArgs>),
@@ -49,7 +57,8 @@ pub fn run(args: &[OsString]) -> u8 {
     };
     let done = match cli {
         Cli::Serve(options) => serve::run(*options).map(|()| true),
-        Cli::Check(args) => check::run(*args),
+        Cli::Check(check) => check::run(*check),
+        Cli::CheckConfig(options) => check_config::run(args, *options).map(|()| true),
         Cli::Load(args) => load::run(&args),
         Cli::Token(args) => token::run(&args).map(|()| true),
         Cli::Credentials(args) => credentials::run(&args).map(|()| true),

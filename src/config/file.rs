@@ -8,6 +8,7 @@ use toml::{
 };
 
 use super::ConfigError;
+use crate::text;
 
 /// A file that has been read.
 pub(super) struct File {
@@ -33,7 +34,7 @@ pub(super) enum Shape {
 
 impl File {
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(path) {
+        match text::read(path) {
             Ok(text) => Ok(Self { path: path.into(), text }),
             Err(source) => Err(ConfigError::Read { path: path.into(), source }),
         }

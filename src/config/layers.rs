@@ -13,6 +13,7 @@ use super::{
     ConfigError, Options,
     file::{File, Shape, nearest},
 };
+use crate::text::trimmed;
 
 /// How an environment variable is read; a test has its own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -23,17 +24,82 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 /// [`ConfigError::Usage`] for the command line (a request for help is one, too) and others for the
 /// environment and the file.
 pub fn parse<T: Parser>(args: &[OsString], environment: Environment<'_>) -> Result<T, ConfigError> {
-    let command = flags_only::<T>();
-    let matches = command.clone().try_get_matches_from(args)?;
-    let Some((name, given)) = matches.subcommand() else {
-        return Ok(T::from_arg_matches(&matches)?);
+    let (matches, _) = merge::<T>(args, environment)?;
+    Ok(T::from_arg_matches(&matches)?)
+}
+
+/// An option that is set.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Its flag, without the dashes.
+    pub key: String,
+    /// What it is set to; of a secret nothing is shown.
+    pub values: Vec<String>,
+    /// Whether it may have several values.
+    pub is_list: bool,
+    /// By what it is set: `flag`, `environment` or `file`.
+    pub origin: &'static str,
+}
+
+/// The options of a command that are set, in the order of the table.
+///
+/// # Errors
+/// As with [`parse`].
+pub fn given<T: Parser>(
+    args: &[OsString],
+    environment: Environment<'_>,
+) -> Result<Vec<Given>, ConfigError> {
+    let (matches, flags) = merge::<T>(args, environment)?;
+    let (Some((_, all)), Some((_, flags))) = (matches.subcommand(), flags.subcommand()) else {
+        return Ok(Vec::new());
     };
+    let mut given = Vec::new();
+    for arg in table().get_arguments() {
+        let id = arg.get_id().as_str();
+        let is_set = |matches: &ArgMatches| {
+            let is_known = matches.ids().any(|known| known == id);
+            is_known && matches.value_source(id) == Some(ValueSource::CommandLine)
+        };
+        if !is_set(all) {
+            continue;
+        }
+        let origin = match () {
+            () if is_set(flags) => "flag",
+            () if from_environment(arg, environment)?.is_some() => "environment",
+            () => "file",
+        };
+        let show = |value: &std::ffi::OsStr| shown(arg, &value.to_string_lossy());
+        let values = all.get_raw(id).into_iter().flatten().map(show).collect();
+        let key = arg.get_long().unwrap_or(id).to_owned();
+        given.push(Given { key, values, is_list: is_list(arg), origin });
+    }
+    Ok(given)
+}
+
+/// A value as it may be shown: nothing of a secret, and no query of a URL, which may hold one.
+fn shown(arg: &Arg, value: &str) -> String {
+    const REDACTED: &str = "[redacted]";
+    match value.split_once('?') {
+        _ if is_secret(arg) => REDACTED.to_owned(),
+        Some((url, _)) if url.contains("://") => format!("{url}?{REDACTED}"),
+        _ => value.to_owned(),
+    }
+}
+
+/// The matches of all three layers, and of the flags alone.
+fn merge<T: Parser>(
+    args: &[OsString],
+    environment: Environment<'_>,
+) -> Result<(ArgMatches, ArgMatches), ConfigError> {
+    let command = flags_only::<T>();
+    let flags = command.clone().try_get_matches_from(args)?;
+    let Some((name, given)) = flags.subcommand() else { return Ok((flags.clone(), flags)) };
     let described = T::command();
     let subcommand = described.find_subcommand(name).expect("clap has just matched it");
     let more = from_layers(subcommand, given, environment)?;
     let args = args.iter().cloned().chain(more);
     let matches = command.try_get_matches_from(args)?;
-    Ok(T::from_arg_matches(&matches)?)
+    Ok((matches, flags))
 }
 
 /// The options, as a table that can be read.
@@ -90,20 +156,38 @@ fn from_environment(
 ) -> Result<Option<Vec<String>>, ConfigError> {
     let name = arg.get_env().expect("only options are asked for").to_string_lossy().into_owned();
     // Compose files and unit files often set a variable to nothing where they mean to not set it.
-    let Some(text) = environment(&name).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let Some(text) = text.to_str() else {
+    let Some(text) = environment(&name) else { return Ok(None) };
+    let Some(text) = text.to_str().map(trimmed) else {
         return Err(ConfigError::Variable { name, reason: "it is not UTF-8 text".into() });
     };
-    // Secrets may hold commas, so those of a list stand on lines of their own. Other lists are
-    // split at commas by clap.
-    let values: Vec<String> = match is_list(arg) && is_secret(arg) {
-        true => text.lines().map(str::to_owned).collect(),
-        false => vec![text.to_owned()],
+    if text.is_empty() {
+        return Ok(None);
+    }
+    // Secrets may hold commas, so those of a list stand on lines of their own.
+    let values = match is_list(arg) && is_secret(arg) {
+        true => parts(text, &['\n']),
+        false => values_of(arg, text),
     };
     for value in &values {
         check(arg, value).map_err(|reason| ConfigError::Variable { name: name.clone(), reason })?;
     }
     Ok(Some(values))
+}
+
+/// The values in a text that the environment or the file gives for an option, without the blanks around
+/// them: several, where it is a list with commas.
+fn values_of(arg: &Arg, text: &str) -> Vec<String> {
+    match arg.get_value_delimiter() {
+        Some(delimiter) => parts(text, &[delimiter, '\n']),
+        None => vec![trimmed(text).to_owned()],
+    }
+}
+
+/// The parts of a list. A comma too many is no value; a list of nothing else is one that does not fit.
+fn parts(text: &str, separators: &[char]) -> Vec<String> {
+    let parts = text.split(separators).map(trimmed).filter(|part| !part.is_empty());
+    let parts: Vec<_> = parts.map(str::to_owned).collect();
+    if parts.is_empty() { vec![String::new()] } else { parts }
 }
 
 /// Says which variables look like options of `commands` and are none. No error: other programs set
@@ -157,12 +241,13 @@ fn from_file(path: &Path, open: &[&Arg]) -> Result<Vec<OsString>, ConfigError> {
             }
             Shape::One | Shape::List => {}
         }
-        for value in &entry.values {
+        let values: Vec<_> = entry.values.iter().flat_map(|text| values_of(arg, text)).collect();
+        for value in &values {
             check(arg, value).map_err(|reason| file.bad_value(&entry, reason))?;
         }
         // Another option's value may hold for this command without being one of its flags.
         if open.iter().any(|open| open.get_id() == arg.get_id()) {
-            more.extend(entry.values.iter().map(|value| argument(arg, value)));
+            more.extend(values.iter().map(|value| argument(arg, value)));
         }
     }
     Ok(more)

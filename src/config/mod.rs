@@ -6,6 +6,7 @@
 mod error;
 mod file;
 mod https;
+mod ice_uri;
 mod layers;
 mod options;
 mod reference;
@@ -27,7 +28,8 @@ use ipnet::IpNet;
 
 pub use self::{
     error::ConfigError,
-    layers::{Environment, parse, unknown_variables},
+    ice_uri::{IceScheme, IceTransport, IceUri},
+    layers::{Environment, Given, given, parse, unknown_variables},
     options::{
         AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options,
         RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions, SourceOptions,
@@ -60,6 +62,8 @@ pub struct Config {
     pub http: http::Config,
     /// The relay. It does not know yet what else listens.
     pub relay: relay::Config,
+    /// What clients are told instead of what the server works out.
+    pub public_uris: Vec<IceUri>,
     /// The hub. Its URIs are empty: they are known once the relay listens.
     pub signaling: signaling::Config,
     /// Who is told of calls.
@@ -135,6 +139,7 @@ impl Config {
             acceptor: tls::acceptor_config(&options, &https, &mut warnings)?,
             http: http_config(&options, tokens, key_source, ApiKeys::new(api), minter),
             relay: relay_config(&options, turn_auth)?,
+            public_uris: options.addresses.public_turn_uri.clone(),
             signaling: signaling_config(&options, turn_secrets),
             reports: options.reports.config(&https)?,
             state_dir: options.run.state_dir.clone(),

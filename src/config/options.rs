@@ -15,9 +15,12 @@ use axum::http::Uri;
 use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
-use super::values::{
-    CaDirectory, Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, domain,
-    email, https_url, ip_address, log_filter, network, secret, socket_address,
+use super::{
+    ice_uri::IceUri,
+    values::{
+        CaDirectory, Period, PortRange, Size, StaticUser, at_least_a_second, at_least_one, domain,
+        email, https_url, ip_address, log_filter, network, secret, socket_address,
+    },
 };
 use crate::{acceptor::acme, auth::Secret, http, relay, reports::webhook, signaling, turn};
 
@@ -74,11 +77,25 @@ pub struct AddressOptions {
     /// more than once.
     ///
     /// Needed on most clouds, where the machine does not have its public address itself: clients
-    /// are told PUBLIC wherever the server has PRIVATE.
+    /// are told PUBLIC wherever the server has PRIVATE, which must be an address of a listener.
     ///
     /// Example: `203.0.113.7/10.0.0.5`
     #[arg(long, env = "CALLBOX_EXTERNAL_IP", value_name = "IP", value_delimiter = ',')]
     pub external_ip: Vec<turn::ExternalIp>,
+
+    /// A STUN or TURN URI that clients are told; may be given more than once.
+    ///
+    /// Needed where clients come by another name or port than the server can know: behind a balancer
+    /// that maps ports or ends TLS, or with a certificate for a wildcard. Those of a scheme (`stun`,
+    /// `turn`, `turns`) stand in place of all that would be told otherwise; without `stun` ones, STUN
+    /// is where `turn` is over UDP.
+    ///
+    /// Default: what the listeners, --external-ip and the certificate come to; what clients could not
+    /// use is left out, and the log says so
+    ///
+    /// Example: `turns:turn.example.com:443?transport=tcp`
+    #[arg(long, env = "CALLBOX_PUBLIC_TURN_URI", value_name = "URI", value_delimiter = ',')]
+    pub public_turn_uri: Vec<IceUri>,
 
     /// A second address of this machine, for NAT behaviour discovery (RFC 5780).
     ///
@@ -173,7 +190,8 @@ pub struct TlsOptions {
     /// A PEM file with the server's certificate and those between it and the root.
     ///
     /// It is read again on SIGHUP and within ten seconds when it changes; open connections stay.
-    /// Clients are sent to the first name that it is for.
+    /// Clients are sent to the first name that it is for, wildcards aside, or else to the addresses that
+    /// it is for; one for a wildcard needs --public-turn-uri. The log tells when it is about to expire.
     ///
     /// To have one ordered and renewed instead, see --acme-domain.
     ///
@@ -244,8 +262,8 @@ pub struct AcmeOptions {
     /// A name to order and renew a certificate for; may be given more than once.
     ///
     /// The names must lead to this server, since the CA connects to their port 443 and expects to
-    /// find it there, behind a PROXY protocol header at most. Clients are sent to the first one.
-    /// Until the first certificate is there, a self-signed one is shown. Giving a name means
+    /// find it there, behind a PROXY protocol header at most. Clients are sent to the first one,
+    /// as soon as there is a certificate; until then a self-signed one is shown. Giving a name means
     /// agreeing to the terms of service of the CA.
     ///
     /// Default: none

@@ -18,7 +18,9 @@ pub fn markdown() -> String {
          [`deploy/callbox.toml`](../deploy/callbox.toml).\n\n\
          A list is given by repeating its flag, in the file as `[…]`, and in the environment with \
          commas between its values; lists of secrets, which may hold commas, take one line for \
-         each there. An environment variable that is empty counts as not set.\n",
+         each there. An environment variable that is empty counts as not set. \
+         Blanks, line ends and byte order marks around a value, around each value of a list and around \
+         a secret in a file of its own are not part of it.\n",
     );
     let command = table();
     for (heading, args) in sections(&command) {

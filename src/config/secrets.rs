@@ -10,6 +10,7 @@ use crate::{
     },
     http::KeySource,
     https::Client,
+    text,
 };
 
 impl CredentialOptions {
@@ -138,11 +139,11 @@ impl ApiOptions {
     }
 }
 
-/// A secret from a file; an editor's line break at the end is not part of it.
+/// A secret from a file, without what an editor puts around it.
 pub(super) fn first_line(option: &'static str, path: &Path) -> Result<Secret, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.into(), source })?;
-    match text.lines().next().map(str::trim) {
+    let text =
+        text::read(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    match text.lines().next().map(text::trimmed) {
         Some(line) if !line.is_empty() => Ok(Secret::new(line)),
         _ => {
             let reason = format!(

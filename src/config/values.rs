@@ -10,6 +10,7 @@ use crate::{
     acceptor::acme,
     addresses::{canonical, canonical_network},
     auth::Secret,
+    text::trimmed,
 };
 
 /// A length of time, written as people write it: `45s`, `10m`, `1h 30m`.
@@ -156,6 +157,7 @@ impl fmt::Display for CaDirectory {
 /// Reads a host name that a certificate can be had for: no address, and no wildcard, which the one
 /// challenge that we know does not cover.
 pub(super) fn domain(text: &str) -> Result<String, String> {
+    let text = trimmed(text);
     let is_name = matches!(ServerName::try_from(text), Ok(ServerName::DnsName(_)));
     match is_name && !text.ends_with('.') {
         true => Ok(text.to_ascii_lowercase()),
@@ -180,7 +182,7 @@ pub(super) fn email(text: &str) -> Result<String, String> {
 
 /// Reads a secret.
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
-    match text {
+    match trimmed(text) {
         "" => Err("a secret cannot be empty".into()),
         text => Ok(Secret::new(text)),
     }
@@ -188,22 +190,23 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
 
 /// Reads a network; a lone address is a network of one.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let text = trimmed(text);
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map(canonical_network)
         .map_err(|_| "expected a network such as 10.0.0.0/8 or fd00::/8, or one address".into())
 }
 
-/// Reads an address.
+/// Reads an address without a port.
 pub(super) fn ip_address(text: &str) -> Result<IpAddr, String> {
-    let ip = text.parse::<IpAddr>();
+    let ip = trimmed(text).parse::<IpAddr>();
     ip.map(|ip| ip.to_canonical())
-        .map_err(|_| "expected an address such as 10.0.0.5 or 2001:db8::5".into())
+        .map_err(|_| "expected an address such as 192.0.2.7 or 2001:db8::7".into())
 }
 
 /// Reads `IP:PORT`.
 pub(super) fn socket_address(text: &str) -> Result<std::net::SocketAddr, String> {
-    text.parse().map(canonical).map_err(|_| {
+    trimmed(text).parse().map(canonical).map_err(|_| {
         "expected IP:PORT such as 0.0.0.0:3478 or [::]:3478; port 0 takes any free one".into()
     })
 }

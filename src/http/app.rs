@@ -8,7 +8,10 @@ use std::sync::{
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tokio::sync::{Notify, watch};
 
-use super::{Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, origins::Origins};
+use super::{
+    Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, origins::Origins,
+    refused::RefusedLog,
+};
 use crate::{
     addresses::Networks,
     auth::{ApiKeys, TokenMinter, TokenVerifier},
@@ -50,6 +53,7 @@ pub(super) struct App {
     pub trusted_proxies: Networks,
     pub max_message: usize,
     pub counters: Arc<Counters>,
+    pub refused: RefusedLog,
     pub sources: Sources,
     /// Signs tokens, where there is a secret for it.
     pub minter: Option<TokenMinter>,
@@ -134,6 +138,7 @@ impl App {
             trusted_proxies: config.trusted_proxies,
             max_message: config.max_message,
             counters,
+            refused: RefusedLog::default(),
             sources,
             minter: config.minter,
             dev: config.dev,

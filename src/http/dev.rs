@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Extension, Json,
-    extract::{Request, State},
+    Json,
+    extract::{Extension, Request, State},
     http::{
         HeaderMap, HeaderValue,
         header::{self, HeaderName},
@@ -15,7 +15,13 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{app::App, embedded::Embedded, entry::Way, error::ApiError, rest};
+use super::{
+    app::App,
+    embedded::Embedded,
+    entry::{Remote, Way},
+    error::ApiError,
+    rest,
+};
 use crate::{
     auth::{Grants, Wanted},
     clock::Now,
@@ -111,9 +117,10 @@ pub(super) async fn token(
 /// `GET /dev/online`: `{ users: [{ userId, name, devices }] }` for a user's token.
 pub(super) async fn online(
     State(app): State<Arc<App>>,
+    Extension(remote): Extension<Remote>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
-    rest::user(&app, &headers).await?;
+    rest::user(&app, remote, &headers).await?;
     let users = app.hub.view(|hub, _| hub.online_users().collect::<Vec<_>>()).await;
     let users = users.ok_or_else(ApiError::stopping)?;
     Ok(Json(json!({ "users": users })))

@@ -19,7 +19,7 @@ use prometheus_client::{
 use super::{
     app::App,
     counters::{Counters, Front, Refusal},
-    entry::Entrance,
+    entry::{Entrance, Remote},
     error::ApiError,
     rest,
 };
@@ -36,10 +36,11 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     Extension(entrance): Extension<Entrance>,
+    Extension(remote): Extension<Remote>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     if entrance == Entrance::Public {
-        rest::api_key(&app, &headers)?;
+        rest::api_key(&app, remote, &headers)?;
     }
     let hub = app.hub.view(|hub, _| hub.stats()).await.ok_or_else(ApiError::stopping)?;
     let numbers = Numbers {

@@ -6,11 +6,13 @@
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `entry`, `forwarded/` | requests: who has sent one, also by a proxy |
 //! | `hub_task` | the task that owns the hub |
+//! | `ice_uris` | by which STUN and TURN URIs clients come |
 //! | `outbox` | what waits for a session's connection |
 //! | `key_set` | the keys of tokens that somebody publishes |
 //! | `session` | what both fronts do alike |
 //! | `ws/` | the plain WebSocket front |
 //! | `socketio/` | the Socket.IO front |
+//! | `refused` | what the log says of credentials that were refused |
 //! | `rest`, `error` | the REST API, its errors |
 //! | `origin`, `origins`, `cors` | which web pages may ask, and how their browsers are told |
 //! | `tokens` | tokens for users, on behalf of a back end |
@@ -32,6 +34,7 @@ mod entry;
 mod error;
 mod forwarded;
 mod hub_task;
+mod ice_uris;
 mod key_set;
 mod leased;
 mod limits;
@@ -39,6 +42,7 @@ mod metrics;
 mod origin;
 mod origins;
 mod outbox;
+mod refused;
 mod rest;
 mod service;
 mod session;
@@ -68,6 +72,7 @@ pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
     entry::{Arrival, Entrance},
     hub_task::{LastCalls, RelayEvents, RelayInbox, TellRelay, relay_events},
+    ice_uris::IceUris,
     key_set::KeySource,
     origin::{Origin, OriginError},
     service::{HEADER_TIMEOUT, Lease, Service},
@@ -180,6 +185,11 @@ impl Server {
     /// What serves a connection.
     pub fn service(&self) -> Service {
         self.service.clone()
+    }
+
+    /// Whom to tell that clients come by other URIs.
+    pub fn ice_uris(&self) -> IceUris {
+        IceUris(self.app.hub.clone())
     }
 
     /// Stops: `/readyz` says no, calls end, sessions hear of it and are closed, and then the

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 
 use url::{Position, Url};
 
+use crate::text::trimmed;
+
 /// The origin of a web page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
@@ -66,7 +68,7 @@ impl FromStr for Origin {
     type Err = OriginError;
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
-        let text = text.trim();
+        let text = trimmed(text);
         if text == "*" {
             return Err(OriginError::Any);
         }

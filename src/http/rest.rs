@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{
-        Path, Query, Request, State,
+        Extension, Path, Query, Request, State,
         rejection::{PathRejection, QueryRejection},
     },
     http::{HeaderMap, header},
@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     app::App,
+    entry::Remote,
     error::{ApiError, ApiRefusal},
 };
 use crate::{
@@ -44,21 +45,28 @@ fn unauthorized(message: &str) -> ApiError {
 }
 
 /// The user whose token a request carries.
-pub(super) async fn user(app: &App, headers: &HeaderMap) -> Result<Identity, ApiError> {
+pub(super) async fn user(
+    app: &App,
+    remote: Remote,
+    headers: &HeaderMap,
+) -> Result<Identity, ApiError> {
     let token = bearer(headers)?.ok_or_else(|| {
         unauthorized("A user's token is needed, in the header `Authorization: Bearer …`.")
     })?;
-    Ok(app.authenticate(token).await?)
+    Ok(app.authenticate(remote, token).await?)
 }
 
 /// Lets a back end pass.
-pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn api_key(app: &App, remote: Remote, headers: &HeaderMap) -> Result<(), ApiError> {
     if app.api_keys.is_empty() {
         return Err(unauthorized("This page is closed: the server has no --api-key."));
     }
     match bearer(headers)? {
         Some(key) if app.api_keys.verify(key) => Ok(()),
-        Some(_) => Err(unauthorized("The API key is wrong.")),
+        Some(_) => {
+            app.refused.api_key(remote);
+            Err(unauthorized("The API key is wrong."))
+        }
         None => Err(unauthorized("An API key is needed, in the header `Authorization: Bearer …`.")),
     }
 }
@@ -93,9 +101,10 @@ pub(super) async fn no_parameters(
 )]
 pub(super) async fn ice_servers(
     State(app): State<Arc<App>>,
+    Extension(remote): Extension<Remote>,
     headers: HeaderMap,
 ) -> Result<Json<RelayAccess>, ApiError> {
-    let bearer = user(&app, &headers).await?;
+    let bearer = user(&app, remote, &headers).await?;
     let servers = app.hub.view(move |hub, now| hub.ice_servers(now, &bearer)).await;
     servers.map(Json).ok_or_else(ApiError::stopping)
 }
@@ -120,9 +129,10 @@ pub(super) struct CallList {
 )]
 pub(super) async fn calls(
     State(app): State<Arc<App>>,
+    Extension(remote): Extension<Remote>,
     headers: HeaderMap,
 ) -> Result<Json<CallList>, ApiError> {
-    api_key(&app, &headers)?;
+    api_key(&app, remote, &headers)?;
     let calls = app.hub.view(|hub, now| CallList { calls: hub.calls(now).collect() }).await;
     calls.map(Json).ok_or_else(ApiError::stopping)
 }
@@ -142,10 +152,11 @@ pub(super) async fn calls(
 )]
 pub(super) async fn call(
     State(app): State<Arc<App>>,
+    Extension(remote): Extension<Remote>,
     id: Result<Path<CallId>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<CallRecord>, ApiError> {
-    with_call(&app, id, &headers, |hub, now, id| hub.call(now, id)).await
+    with_call(&app, remote, id, &headers, |hub, now, id| hub.call(now, id)).await
 }
 
 /// Ends a call, with the reason `kicked`.
@@ -163,20 +174,22 @@ pub(super) async fn call(
 )]
 pub(super) async fn hang_up(
     State(app): State<Arc<App>>,
+    Extension(remote): Extension<Remote>,
     id: Result<Path<CallId>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<CallRecord>, ApiError> {
-    with_call(&app, id, &headers, Hub::hang_up).await
+    with_call(&app, remote, id, &headers, Hub::hang_up).await
 }
 
 /// Does something with a call, for a back end.
 async fn with_call(
     app: &App,
+    remote: Remote,
     id: Result<Path<CallId>, PathRejection>,
     headers: &HeaderMap,
     act: fn(&mut Hub, Now, CallId) -> Option<CallRecord>,
 ) -> Result<Json<CallRecord>, ApiError> {
-    api_key(app, headers)?;
+    api_key(app, remote, headers)?;
     let not_found = || ApiError::not_found("There is no such call, or it was over long ago.");
     let Path(id) = id.map_err(|_| not_found())?;
     let call = app.hub.act(move |hub, now| act(hub, now, id)).await;
@@ -218,10 +231,11 @@ pub(super) struct SessionList {
 )]
 pub(super) async fn sessions(
     State(app): State<Arc<App>>,
+    Extension(remote): Extension<Remote>,
     which: Result<Query<Which>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<SessionList>, ApiError> {
-    api_key(&app, &headers)?;
+    api_key(&app, remote, &headers)?;
     let Query(Which { user_id, device_id }) = which?;
     let sessions = app.hub.view(move |hub, _| {
         let asked = |session: &SessionRecord| {
@@ -253,10 +267,11 @@ pub(super) async fn sessions(
 )]
 pub(super) async fn kick(
     State(app): State<Arc<App>>,
+    Extension(remote): Extension<Remote>,
     which: Result<Query<Which>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Kicked>, ApiError> {
-    api_key(&app, &headers)?;
+    api_key(&app, remote, &headers)?;
     let Query(Which { user_id, device_id }) = which?;
     let user = user_id.ok_or_else(|| ApiError::invalid("`userId` is needed.".to_owned()))?;
     let kicked = app.hub.act(move |hub, now| hub.kick(now, &user, device_id.as_ref())).await;

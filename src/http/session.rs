@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::{
     app::{App, Running},
     counters::{Counted, Front},
+    entry::Remote,
     hub_task::HubHandle,
     outbox::{Delivery, Inlet},
 };
 use crate::{
-    auth::{Identity, TokenError},
+    auth::{Identity, RefusedToken, TokenError},
     clock::Now,
     ids::{DeviceId, SessionId, UserId},
     signaling::{
@@ -22,6 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Session {
     id: SessionId,
+    remote: Remote,
     hub: HubHandle,
     inlet: Inlet,
     /// What its end means for the hub.
@@ -55,31 +57,38 @@ pub(super) enum Next {
 
 impl App {
     /// Says who the bearer of a token is. That takes a moment where its key must be fetched.
-    pub async fn authenticate(&self, token: &str) -> Result<Identity, RequestError> {
-        let identity = self.identify(token).await;
+    pub async fn authenticate(
+        &self,
+        remote: Remote,
+        token: &str,
+    ) -> Result<Identity, RequestError> {
+        let identity = self.identify(remote, token).await;
         identity.inspect_err(|error| self.counters.errors(error.code).add())
     }
 
     /// The same where the hub counts the refusal.
-    async fn identify(&self, token: &str) -> Result<Identity, RequestError> {
-        let mut verified = self.tokens.verify(token, Now::read());
-        if verified == Err(TokenError::UnknownKey)
+    async fn identify(&self, remote: Remote, token: &str) -> Result<Identity, RequestError> {
+        let lacks_key = |judged: &Result<Identity, RefusedToken>| {
+            judged.as_ref().is_err_and(|refused| refused.error == TokenError::UnknownKey)
+        };
+        let mut judged = self.tokens.judge(token, Now::read());
+        if lacks_key(&judged)
             && let Some(keys) = &self.key_set
         {
             let refreshed = keys.refresh().await;
-            verified = self.tokens.verify(token, Now::read());
-            if let (Err(TokenError::UnknownKey), Err(again_in)) = (&verified, refreshed) {
+            judged = self.tokens.judge(token, Now::read());
+            if let (true, Err(again_in)) = (lacks_key(&judged), refreshed) {
                 tracing::debug!("token not judged: its issuer's keys cannot be had");
                 return Err(issuer_unavailable(again_in));
             }
         }
-        verified.map_err(|error| {
-            let code = match error {
+        judged.map_err(|refused| {
+            let code = match refused.error {
                 TokenError::Expired => ErrorCode::TokenExpired,
                 TokenError::UnknownKey | TokenError::Invalid(_) => ErrorCode::Unauthorized,
             };
-            tracing::debug!(%code, "token refused");
-            RequestError::new(code, error.to_string())
+            self.refused.token(remote, &refused);
+            RequestError::new(code, refused.error.to_string())
         })
     }
 
@@ -99,6 +108,7 @@ impl Session {
     pub async fn open(
         app: &App,
         front: Front,
+        remote: Remote,
         identity: Identity,
         device: Option<DeviceId>,
         resume: Resume,
@@ -108,6 +118,7 @@ impl Session {
         let inlet = app.hub.open(id, identity, device, resume).await;
         let mut session = Self {
             id,
+            remote,
             hub: app.hub.clone(),
             inlet,
             end: End::Lost,
@@ -136,7 +147,7 @@ impl Session {
         let session = self.id;
         let input = if event == RequestName::AuthRefresh.as_str() {
             let proof = match data.read() {
-                Ok(AuthRefreshRequest { token }) => app.identify(&token).await,
+                Ok(AuthRefreshRequest { token }) => app.identify(self.remote, &token).await,
                 // The error could quote what was sent.
                 Err(_) => {
                     Err(RequestError::new(ErrorCode::InvalidPayload, "`token` must be text."))

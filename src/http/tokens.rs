@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{State, rejection::JsonRejection},
+    extract::{Extension, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode},
 };
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::{
     app::App,
+    entry::Remote,
     error::{ApiError, ApiRefusal},
     rest,
 };
@@ -65,10 +66,11 @@ pub(super) struct TokenAnswer {
 )]
 pub(super) async fn mint(
     State(app): State<Arc<App>>,
+    Extension(remote): Extension<Remote>,
     headers: HeaderMap,
     request: Result<Json<TokenRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<TokenAnswer>), ApiError> {
-    rest::api_key(&app, &headers)?;
+    rest::api_key(&app, remote, &headers)?;
     let Json(request) = request?;
     let minter = app.minter.as_ref().ok_or_else(ApiError::no_signing_secret)?;
     let wanted = Wanted {

@@ -2,11 +2,9 @@
 
 use std::{fs, io, path::Path};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+use crate::pem::Pem;
 
 /// Certificates that are believed, and those that they vouch for.
 #[derive(Debug, Clone)]
@@ -19,8 +17,8 @@ pub enum RootsError {
     #[error("{0}")]
     Read(#[from] io::Error),
     /// There is none in it.
-    #[error("no certificate in PEM form is in it")]
-    Nothing,
+    #[error("no certificate in PEM form is in it{0}")]
+    Nothing(String),
 }
 
 impl Roots {
@@ -45,9 +43,9 @@ impl Roots {
     /// [`RootsError`]
     pub fn add(&mut self, path: &Path) -> Result<(), RootsError> {
         let pem = fs::read(path)?;
-        let certificates = CertificateDer::pem_slice_iter(&pem).flatten();
-        match self.0.add_parsable_certificates(certificates) {
-            (0, _) => Err(RootsError::Nothing),
+        let pem = Pem::parse(&pem);
+        match self.0.add_parsable_certificates(pem.certificates().iter().cloned()) {
+            (0, _) => Err(RootsError::Nothing(pem.what_else())),
             _ => Ok(()),
         }
     }

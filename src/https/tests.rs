@@ -126,6 +126,6 @@ async fn only_who_is_trusted_is_asked() {
 #[test]
 fn a_file_without_a_certificate_is_none() {
     let mut roots = Roots::public();
-    assert!(matches!(roots.add(NamedTempFile::new().unwrap().path()), Err(RootsError::Nothing)));
+    assert!(matches!(roots.add(NamedTempFile::new().unwrap().path()), Err(RootsError::Nothing(_))));
     assert!(matches!(roots.add("/nowhere/a.pem".as_ref()), Err(RootsError::Read(_))));
 }

@@ -9,6 +9,7 @@
 mod alternate;
 mod batches;
 mod connections;
+mod external;
 mod habit;
 mod listen;
 mod log_throttle;
@@ -16,6 +17,7 @@ mod neighbours;
 mod opening;
 mod outgoing;
 mod pace;
+mod plan;
 mod public;
 mod sockets;
 mod steering;
@@ -43,8 +45,12 @@ use mio::{Poll, Waker};
 use tokio::sync::watch;
 
 pub(crate) use self::sockets::{listen_tcp, listen_tcp_dual};
-pub use self::stream::NewStream;
 use self::worker::{Command, Parts, Worker};
+pub use self::{
+    plan::{Plan, probe},
+    public::Reached,
+    stream::NewStream,
+};
 use crate::{
     auth::TurnAuth,
     clock::Now,
@@ -99,6 +105,19 @@ pub enum StartError {
          behind its own"
     )]
     Alternate(IpAddr),
+    /// An outer address leads to one that the server does not have.
+    #[error(
+        "--external-ip {public}/{private}: no listener has the inner address {private}, so nobody \
+         would be told {public}; the listeners have {own}: give one of those, or {public} alone"
+    )]
+    ExternalIp {
+        /// The outer address.
+        public: IpAddr,
+        /// The inner one.
+        private: IpAddr,
+        /// Those that there are.
+        own: String,
+    },
     /// An address for relayed addresses cannot be used.
     #[error("cannot open relayed addresses on {address}: {source}{}", bind_hint(source))]
     RelayIp {
@@ -178,6 +197,7 @@ impl Relay {
         let quartet = config.alternate_ip.map(|ip| alternate::bind(&mut bound, ip)).transpose()?;
         let mut turn = config.turn;
         turn.tcp_listeners = listen::with_every_address(turn.tcp_listeners)?;
+        external::check(&turn, &bound.addresses)?;
         let mut common = Common::new(turn, config.auth, bound.addresses);
         if let Some(quartet) = quartet {
             common = common.with_discovery(quartet);
@@ -249,17 +269,14 @@ impl Relay {
         self.workers[at].tell(Command::Stream(Box::new(stream)));
     }
 
-    /// The addresses by which clients should be told to come: the outer ones of a 1:1 NAT where
-    /// one is configured, and of each family those that lead farthest.
-    pub fn public_addresses(&self) -> Vec<SocketAddr> {
-        let addresses = self.common.addresses();
-        public::farthest(self.addresses.iter().map(|own| addresses.advertise(*own).0))
-    }
-
-    /// What clients are told of one of our own addresses: the outer one of a 1:1 NAT, where one is
-    /// configured.
-    pub fn advertise(&self, own: SocketAddr) -> SocketAddr {
-        self.common.addresses().advertise(own).0
+    /// The addresses by which clients should be told to come, and those by which they could not: the
+    /// relay's own ones, or those that lead to other listeners of this process. The outer ones of a
+    /// 1:1 NAT are taken where one is configured.
+    ///
+    /// # Errors
+    /// What the system says of its addresses.
+    pub fn reached(&self, listeners: &[SocketAddr]) -> io::Result<Reached> {
+        public::reached(self.common.addresses(), listeners)
     }
 
     /// A side of a live call has said at which addresses it is. From when this returns, the other

@@ -3,15 +3,17 @@
 //!
 //! | file | what lives there |
 //! |---|---|
+//! | `call_log` | a line of the log for each call that is over |
 //! | `records` | a line for each call that is over |
 //! | `webhook/` | each step of a call, sent to a receiver |
 
+mod call_log;
 mod records;
 #[cfg(test)]
 mod testing;
 pub mod webhook;
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{fs::OpenOptions, io, path::PathBuf, time::Duration};
 
 use tokio::time::timeout;
 
@@ -20,7 +22,7 @@ use self::{
     records::{Records, RecordsInbox},
     webhook::{Webhook, WebhookCounts, WebhookInbox},
 };
-use crate::signaling::CallReport;
+use crate::signaling::{CallEvent, CallReport};
 
 /// How long what waits may take when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -64,6 +66,9 @@ pub struct Inbox {
 impl Inbox {
     /// Takes a report.
     pub fn put(&mut self, report: CallReport) {
+        if report.event == CallEvent::Ended {
+            call_log::tell(&report);
+        }
         if let Some(webhook) = &mut self.webhook {
             webhook.put(&report);
         }
@@ -89,6 +94,25 @@ pub struct Snapshot {
     pub records: Option<RecordCounts>,
     /// Of events for the webhook.
     pub webhook: Option<WebhookCounts>,
+}
+
+impl Config {
+    /// Checks whether what is to be written to could be, without making it.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub fn check(&self) -> Result<(), StartError> {
+        let Some(Target::File(path)) = &self.records else { return Ok(()) };
+        let failed = |source| StartError::Records { path: path.clone(), source };
+        let opened = match OpenOptions::new().append(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent.metadata().map(drop),
+                _ => Ok(()),
+            },
+            opened => opened.map(drop),
+        };
+        opened.map_err(failed)
+    }
 }
 
 impl Reports {

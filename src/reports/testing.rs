@@ -28,7 +28,7 @@ pub fn report(number: u64, event: CallEvent) -> CallReport {
         ended_by: None,
         relay: RelayUsage::default(),
     };
-    CallReport { event, at, call }
+    CallReport { event, at, call, was_connected: false }
 }
 
 /// The end of the call with this number.

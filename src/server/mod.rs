@@ -4,9 +4,12 @@
 //! an allocation for a call was opened or closed, the hub says that a call is over and which addresses
 //! its sides have announced.
 
+mod addresses;
 mod kept_calls;
+mod left_out;
 mod listeners;
-mod uris;
+mod preview;
+mod told;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,11 +17,8 @@ use rand::{RngCore, TryRngCore, rngs::OsRng};
 use serde::Serialize;
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
-use self::{
-    kept_calls::KeptCalls,
-    listeners::Binder,
-    uris::{Tls, Uris},
-};
+pub use self::preview::Preview;
+use self::{addresses::Addresses, kept_calls::KeptCalls, listeners::Binder, told::Told};
 use crate::{
     acceptor::{self, Acceptor, CertificateError, CertificateSource, Certificates, Listener, Role},
     config::{Config, DevSecrets},
@@ -52,8 +52,11 @@ pub enum StartError {
     #[error("cannot wait for connections: {0}")]
     Accept(io::Error),
     /// The relay does not start.
-    #[error("{0} (--listen, --relay-ip)")]
+    #[error("{0}{options}", options = relay_options(.0))]
     Relay(#[from] relay::StartError),
+    /// The system does not say which addresses this machine has.
+    #[error("cannot find out the addresses of this machine: {0}")]
+    Addresses(io::Error),
     /// The directory for what must outlast the process cannot be used.
     #[error("--state-dir {path}: cannot be written: {source}", path = path.display())]
     State {
@@ -73,7 +76,7 @@ pub struct Server {
     http: http::Server,
     acceptor: Acceptor,
     certificates: Option<Arc<Certificates>>,
-    follower: Option<JoinHandle<()>>,
+    followers: Vec<JoinHandle<()>>,
     relay: Arc<Relay>,
     /// Where live calls are kept, and where they come from once all has stopped.
     last_calls: Option<(KeptCalls, oneshot::Receiver<LastCalls>)>,
@@ -98,7 +101,8 @@ pub struct Ready {
     pub socket_io: String,
     /// `stun:` URIs.
     pub stun: Vec<String>,
-    /// `turn:` and `turns:` URIs: UDP first, then TCP, then TLS.
+    /// `turn:` and `turns:` URIs that clients are told: UDP first, then TCP, then TLS. With --dev those of
+    /// TLS are here alone.
     pub turn: Vec<String>,
     realm: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,7 +150,7 @@ impl Server {
             tls_addresses.extend(tls.addresses);
             listeners.push(tls.listener);
         }
-        let trusted = !matches!(listen.certificate, None | Some(CertificateSource::SelfSigned));
+        let is_self_signed = matches!(listen.certificate, Some(CertificateSource::SelfSigned));
         let certificates = listen.certificate.map(Certificates::new).transpose()?.map(Arc::new);
 
         let (events, relay_inbox) = http::relay_events();
@@ -158,16 +162,16 @@ impl Server {
         let shared = relay.take_listeners();
         listeners.extend(shared.into_iter().map(|socket| Listener { socket, role: Role::Turn }));
         let relay = Arc::new(relay);
-        let tls = certificates.as_ref().map(|certificates| Tls {
-            listeners: tls_addresses.into_iter().map(|at| relay.advertise(at)).collect(),
-            name: certificates.name(),
-        });
-        let uris = Uris::new(&relay.public_addresses(), tls.as_ref());
+        let reach = |listeners: &[SocketAddr]| relay.reached(listeners);
+        let addresses =
+            Addresses::new(relay.addresses(), &tls_addresses, config.public_uris, reach);
+        let told = Told::new(addresses.map_err(StartError::Addresses)?, certificates.clone());
+        told.warn();
+        let uris = told.uris().clone();
 
         let mut signaling = config.signaling;
         signaling.stun_uris.clone_from(&uris.stun);
-        // A browser takes no certificate that nobody vouches for.
-        signaling.turn_uris = if trusted { uris.all_turn() } else { uris.turn.clone() };
+        signaling.turn_uris = uris.told_turn();
         let mut seed = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut seed);
         let [metrics_relay, whole_relay] = [&relay, &relay].map(Arc::downgrade);
@@ -207,9 +211,13 @@ impl Server {
             proxies: Arc::new(listen.proxies),
         };
         let acceptor = Acceptor::start(listeners, &wiring).map_err(StartError::Accept)?;
-        let follower = certificates
-            .clone()
-            .map(|certificates| tokio::spawn(async move { certificates.follow().await }));
+        let mut turn = uris.told_turn();
+        if is_self_signed {
+            // A browser takes no certificate that nobody vouches for; tests and tools may.
+            turn.extend(uris.untrusted_turns.iter().cloned());
+        }
+        let followers = certificates.iter().cloned().map(follow).collect::<Vec<_>>();
+        let followers = followers.into_iter().chain(told.follow(http.ice_uris())).collect();
 
         // Nothing can fail any more.
         if let Some(kept_calls) = &kept_calls {
@@ -223,13 +231,13 @@ impl Server {
             https: uris.https.clone(),
             websocket: format!("ws://{address}/ws"),
             socket_io: format!("http://{address}"),
-            turn: uris.all_turn(),
+            turn,
             stun: uris.stun,
             realm: config.realm,
             dev: config.dev.as_ref().map(ReadyDev::new),
         };
         let last_calls = kept_calls.map(|kept_calls| (kept_calls, last_calls));
-        Ok(Self { ready, http, acceptor, certificates, follower, relay, last_calls, reports })
+        Ok(Self { ready, http, acceptor, certificates, followers, relay, last_calls, reports })
     }
 
     /// Where everything is.
@@ -261,9 +269,7 @@ impl Server {
 
     /// Stops: calls end or are kept, every client hears of it, the sockets are closed.
     pub async fn stop(self) {
-        if let Some(follower) = self.follower {
-            follower.abort();
-        }
+        self.followers.iter().for_each(JoinHandle::abort);
         self.http.stop().await;
         self.acceptor.stopped().await;
         // If somebody reads its numbers at this very moment, it stops when they are done.
@@ -280,6 +286,18 @@ impl Server {
         // The relay's last numbers have made the last reports.
         self.reports.finish().await;
     }
+}
+
+/// Which options name what the relay could not have.
+fn relay_options(error: &relay::StartError) -> &'static str {
+    match error {
+        relay::StartError::ExternalIp { .. } | relay::StartError::Alternate(_) => "",
+        _ => " (--listen, --relay-ip)",
+    }
+}
+
+fn follow(certificates: Arc<Certificates>) -> JoinHandle<()> {
+    tokio::spawn(async move { certificates.follow().await })
 }
 
 fn open_state(path: PathBuf) -> Result<KeptCalls, StartError> {

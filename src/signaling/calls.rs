@@ -3,7 +3,7 @@
 use super::{
     CallEvent, CallRecord, CallState, EndReason, Event, Hub, Output, RequestError,
     answers::CallEndAnswer,
-    call::{Place, RelayMeter, RingingDevice, Role, Step, seconds},
+    call::{Place, RingingDevice, Role, Step, seconds},
     events::{
         CallEndedEvent, CallIncomingEvent, CallStateEvent, CallSyncEvent, IceServersEvent,
         OpenUpgrade,
@@ -254,6 +254,7 @@ impl Hub {
         reason: EndReason,
         actor: Option<&Sender>,
     ) -> Option<CallRecord> {
+        let was_connected = self.calls.get(id)?.state().has_media();
         self.calls.step(id, Step::End(reason)).ok()?;
         self.stop_asking(id);
         let call = self.calls.remove(id)?;
@@ -295,25 +296,16 @@ impl Hub {
             }
             self.outbox.send_event(session, shown.clone());
         }
-        self.close_books(now, record.clone(), call.relay, reason);
+        self.close_books(now, EndedCall::new(record.clone(), call.relay, was_connected), reason);
         Some(record)
     }
 
     /// A call or a room is over: the relay and whoever reads reports hear of it.
-    pub(super) fn close_books(
-        &mut self,
-        now: Now,
-        record: CallRecord,
-        relay: RelayMeter,
-        reason: EndReason,
-    ) {
-        let id = record.id;
+    pub(super) fn close_books(&mut self, now: Now, ended: EndedCall, reason: EndReason) {
+        let id = ended.id();
         self.outbox.push(Output::CallEnded { call: id });
         self.counters.calls_ended.add(reason);
-        let ended = EndedCall::new(record, relay);
-        if self.config.report_calls {
-            self.report_end(now, id, ended.clone());
-        }
+        self.report_end(now, id, ended.clone());
         self.remember(now, ended, id);
     }
 

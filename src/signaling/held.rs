@@ -20,7 +20,7 @@ impl Hub {
         call.asked_until = Some(until);
         self.timers.set(until, Timer::Asked(id));
         let (event, at) = (CallEvent::Offline, Timestamp(now.unix));
-        let report = CallReport { event, at, call: call.record(now) };
+        let report = CallReport { event, at, call: call.record(now), was_connected: false };
         self.outbox.push(Output::AskToHold(Box::new(report)));
     }
 

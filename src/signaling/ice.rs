@@ -37,6 +37,12 @@ pub(super) fn mint(
 }
 
 impl Hub {
+    /// Takes other URIs of STUN and TURN; whoever is told of them from now on is told of these.
+    pub fn set_ice_uris(&mut self, stun: Vec<String>, turn: Vec<String>) {
+        self.config.stun_uris = stun;
+        self.config.turn_uris = turn;
+    }
+
     /// Mints for a session, as its token lets it; nothing for one that is gone.
     pub(super) fn ice_for(
         &self,

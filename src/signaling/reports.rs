@@ -43,6 +43,8 @@ pub struct CallReport {
     pub at: Timestamp,
     /// The call as it was then; of one that has ended, with all that was relayed for it.
     pub call: CallRecord,
+    /// Whether the call had been [`Connected`](super::CallState::Connected) by then.
+    pub was_connected: bool,
 }
 
 impl Hub {
@@ -52,7 +54,8 @@ impl Hub {
             return;
         }
         let Some(call) = self.live_call(now, id) else { return };
-        let report = CallReport { event, at: Timestamp(now.unix), call };
+        let was_connected = call.state.has_media();
+        let report = CallReport { event, at: Timestamp(now.unix), call, was_connected };
         self.outbox.push(Output::Report(Box::new(report)));
     }
 
@@ -90,10 +93,11 @@ impl Hub {
     pub(super) fn settle(&mut self, id: CallId) {
         let Some((due, call)) = self.settling.remove(&id) else { return };
         self.timers.clear(due, Timer::Settle(id));
+        let was_connected = call.was_connected;
         let call = call.record();
         // A call that is over has this time.
         let at = call.ended_at.unwrap_or(call.created_at);
-        let report = CallReport { event: CallEvent::Ended, at, call };
+        let report = CallReport { event: CallEvent::Ended, at, call, was_connected };
         self.outbox.push(Output::Report(Box::new(report)));
     }
 

@@ -172,11 +172,16 @@ pub(super) fn call_not_found() -> RequestError {
 pub(super) struct EndedCall {
     record: CallRecord,
     pub relay: RelayMeter,
+    pub was_connected: bool,
 }
 
 impl EndedCall {
-    pub fn new(record: CallRecord, relay: RelayMeter) -> Self {
-        Self { record, relay }
+    pub fn new(record: CallRecord, relay: RelayMeter, was_connected: bool) -> Self {
+        Self { record, relay, was_connected }
+    }
+
+    pub fn id(&self) -> CallId {
+        self.record.id
     }
 
     pub fn record(&self) -> CallRecord {

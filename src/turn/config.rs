@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::PeerPolicy;
-use crate::sys;
+use crate::{sys, text::trimmed};
 
 /// The settings of the relay's mind.
 #[derive(Debug, Clone)]
@@ -105,7 +105,7 @@ impl FromStr for ExternalIp {
 
     fn from_str(text: &str) -> Result<Self, ExternalIpError> {
         let error = || ExternalIpError(text.to_owned());
-        let parse = |ip: &str| match ip.parse::<IpAddr>() {
+        let parse = |ip: &str| match trimmed(ip).parse::<IpAddr>() {
             Ok(ip) => Ok(ip.to_canonical()),
             Err(_) => Err(error()),
         };

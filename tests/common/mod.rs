@@ -7,6 +7,7 @@ pub mod http;
 pub mod identity;
 pub mod json_schema;
 pub mod openapi;
+pub mod pem;
 pub mod socketio;
 pub mod websocket;
 

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
 use super::published::{PublishedKey, PublishedKeys};
-use crate::auth::Secret;
+use crate::{auth::Secret, text};
 
 /// Why a public key was refused. The text is fit to be shown to the person who configured it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,9 +67,9 @@ impl TokenKeys {
     /// # Errors
     /// [`PublicKeyError`] if it is anything else.
     pub fn add_public_key(&mut self, pem: &[u8]) -> Result<(), PublicKeyError> {
-        let text = String::from_utf8_lossy(pem);
+        let text = text::pem(pem);
         let label = text.lines().find_map(|line| {
-            line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----").map(str::to_owned)
+            line.strip_prefix("-----BEGIN ")?.strip_suffix("-----").map(str::to_owned)
         });
         match label.as_deref() {
             Some("PUBLIC KEY" | "RSA PUBLIC KEY") => {}
@@ -77,7 +77,7 @@ impl TokenKeys {
             Some(label) if label.ends_with("PRIVATE KEY") => return Err(PublicKeyError::Private),
             _ => return Err(PublicKeyError::NotPem),
         }
-        self.own.push(parse(pem)?);
+        self.own.push(parse(text.as_bytes())?);
         Ok(())
     }
 

@@ -60,6 +60,32 @@ pub enum TokenError {
     Invalid(&'static str),
 }
 
+impl TokenError {
+    /// The reason alone, for the log.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Expired => "it has expired",
+            Self::UnknownKey => "its key (`kid`) is not one that its issuer publishes",
+            Self::Invalid(reason) => reason,
+        }
+    }
+}
+
+/// A token that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedToken {
+    /// Why.
+    pub error: TokenError,
+    /// Whose it is, if its signature is good, so that this is true.
+    pub user: Option<UserId>,
+}
+
+impl From<TokenError> for RefusedToken {
+    fn from(error: TokenError) -> Self {
+        Self { error, user: None }
+    }
+}
+
 /// The claims that are looked at. `iss` and `aud` are the `jsonwebtoken` crate's to check.
 #[derive(Deserialize)]
 struct Claims {
@@ -123,27 +149,38 @@ impl TokenVerifier {
     /// [`TokenError::Expired`] if only its time is over, [`TokenError::UnknownKey`] if it may be good
     /// once there are other published keys, [`TokenError::Invalid`] otherwise.
     pub fn verify(&self, token: &str, now: Now) -> Result<Identity, TokenError> {
+        self.judge(token, now).map_err(|refused| refused.error)
+    }
+
+    /// The same, and says of a token that is refused whose it is.
+    ///
+    /// # Errors
+    /// [`RefusedToken`]
+    pub fn judge(&self, token: &str, now: Now) -> Result<Identity, RefusedToken> {
         if token.len() > MAX_TOKEN {
-            return Err(TokenError::Invalid("it is longer than 8 KiB"));
+            return Err(TokenError::Invalid("it is longer than 8 KiB").into());
         }
         let header = jsonwebtoken::decode_header(token).map_err(|error| describe(&error))?;
         // RFC 7515 §4.1.11: an extension that is not understood must be refused; none is.
         if header.crit.is_some() {
-            return Err(TokenError::Invalid("its header demands an unknown extension"));
+            return Err(TokenError::Invalid("its header demands an unknown extension").into());
         }
         let claims = self.claims(token, header.alg, header.kid.as_deref())?;
         let user =
             UserId::new(&claims.sub).map_err(|_| TokenError::Invalid("its `sub` is no user id"))?;
+        let refuse = |error| RefusedToken { error, user: Some(user.clone()) };
         if !claims.name.as_deref().is_none_or(is_fit_name) {
-            return Err(TokenError::Invalid("its `name` is too long or holds a control character"));
+            let reason = "its `name` is too long or holds a control character";
+            return Err(refuse(TokenError::Invalid(reason)));
         }
-        let grants = Grants::read(claims.callbox).map_err(TokenError::Invalid)?;
+        let grants = Grants::read(claims.callbox);
+        let grants = grants.map_err(|reason| refuse(TokenError::Invalid(reason)))?;
         let now = now.unix_secs();
         if claims.nbf.is_some_and(|nbf| nbf.0 > now + LEEWAY) {
-            return Err(TokenError::Invalid("its time has not come yet (`nbf`)"));
+            return Err(refuse(TokenError::Invalid("its time has not come yet (`nbf`)")));
         }
         if claims.exp.0.saturating_add(LEEWAY) < now {
-            return Err(TokenError::Expired);
+            return Err(refuse(TokenError::Expired));
         }
         Ok(Identity { user, name: claims.name, expires: claims.exp.0, grants })
     }

@@ -5,19 +5,17 @@ use std::{any::Any, io, net::SocketAddr};
 
 use async_trait::async_trait;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split},
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
     net::TcpStream,
     sync::Mutex,
 };
-use tokio_rustls::TlsConnector;
 use webrtc_util::Conn;
 
-use super::tls::Tls;
+use super::{
+    stream::{Stream, secure},
+    tls::Tls,
+};
 use crate::stun::{Frame, Kind, MAX_FRAME};
-
-/// What carries the bytes.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 pub(super) struct Framed {
     local: SocketAddr,
@@ -34,16 +32,13 @@ struct Reading {
 
 impl Framed {
     /// Connects, over TLS if it is given.
-    pub async fn connect(to: SocketAddr, tls: Option<&Tls>) -> io::Result<Self> {
+    pub async fn connect(to: SocketAddr, tls: Option<&Tls>) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
         let stream: Box<dyn Stream> = match tls {
             None => Box::new(stream),
-            Some(Tls { config, name }) => {
-                let connector = TlsConnector::from(config.clone());
-                Box::new(connector.connect(name.clone(), stream).await?)
-            }
+            Some(tls) => Box::new(secure(stream, tls).await?),
         };
         let (half, writing) = split(stream);
         let reading = Reading { half, bytes: Vec::new() };

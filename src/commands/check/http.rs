@@ -1,17 +1,23 @@
 //! The few HTTP requests of a check.
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request,
     body::Bytes,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION},
 };
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
 
-use super::refusal;
+use super::{
+    refusal,
+    stream::{self, Stream},
+    tls::Tls,
+};
+use crate::acceptor::Term;
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -19,27 +25,57 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// A server, by its address.
 pub(super) struct Http {
     authority: String,
+    tls: Option<Tls>,
 }
 
 impl Http {
-    /// Reads `http://host:port`.
-    pub fn new(url: &str) -> anyhow::Result<Self> {
-        let Some(rest) = url.strip_prefix("http://") else {
-            bail!("{url} is not an address such as http://127.0.0.1:8080 (only http is spoken)");
+    /// Reads `http://host:port` or `https://host:port`. `ca_cert` is for the latter.
+    pub fn new(url: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
+        const EXPECTED: &str =
+            "is not an address such as http://127.0.0.1:8080 or https://call.example.com";
+        let (rest, usual_port, is_secure) = match url.split_once("://") {
+            Some(("http", rest)) => (rest, 80, false),
+            Some(("https", rest)) => (rest, 443, true),
+            _ => bail!("{url} {EXPECTED}"),
         };
         let authority = rest.trim_end_matches('/');
         if authority.is_empty() || authority.contains(['/', '?', '#', '@']) {
-            bail!("{url} is not an address such as http://127.0.0.1:8080");
+            bail!("{url} {EXPECTED}, without a path");
         }
         let has_port =
             authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let port = if has_port { "" } else { ":80" };
-        Ok(Self { authority: format!("{authority}{port}") })
+        let authority = match has_port {
+            true => authority.to_owned(),
+            false => format!("{authority}:{usual_port}"),
+        };
+        let tls = is_secure.then(|| Tls::new(&authority, ca_cert)).transpose()?;
+        Ok(Self { authority, tls })
     }
 
     /// `host:port`.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Whether it is talked to over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// A connection to it.
+    pub async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
+        let tcp = stream::connect(&self.authority).await?;
+        Ok(match &self.tls {
+            None => Box::new(tcp),
+            Some(tls) => Box::new(stream::secure(tcp, tls).await?),
+        })
+    }
+
+    /// For how long its certificate is valid, where it shows one.
+    pub async fn term(&self) -> anyhow::Result<Option<Term>> {
+        let Some(tls) = &self.tls else { return Ok(None) };
+        let tcp = stream::connect(&self.authority).await?;
+        Ok(stream::term(&stream::secure(tcp, tls).await?))
     }
 
     pub async fn get(&self, path: &str, token: Option<&str>) -> anyhow::Result<Value> {
@@ -57,9 +93,7 @@ impl Http {
         token: Option<&str>,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        let stream = TcpStream::connect(&self.authority)
-            .await
-            .with_context(|| format!("cannot connect to {}", self.authority))?;
+        let stream = self.connect().await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
@@ -74,6 +108,14 @@ impl Http {
         let body = body.map_or(Bytes::new(), |body| body.to_string().into());
         let response = sender.send_request(request.body(Full::new(body))?).await?;
         let status = response.status();
+        if let Some(elsewhere) =
+            response.headers().get(LOCATION).filter(|_| status.is_redirection())
+        {
+            let elsewhere = String::from_utf8_lossy(elsewhere.as_bytes()).into_owned();
+            bail!(
+                "{method} {path} leads to {elsewhere}: give the address that it leads to as --url"
+            );
+        }
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
         let answer: Value = serde_json::from_slice(&body)

@@ -6,6 +6,7 @@ mod http;
 mod relay;
 mod report;
 mod signaling;
+mod stream;
 mod tls;
 
 use std::{
@@ -30,10 +31,10 @@ use crate::config::Period;
 #[derive(Debug, Args)]
 #[command(after_help = "Exits with 0 if every step that was taken went well, else with 1.")]
 pub(super) struct CheckArgs {
-    /// The server's HTTP address.
+    /// The server's address, of HTTP or HTTPS.
     ///
-    /// Only plain HTTP: of a server behind a reverse proxy that ends TLS, name the address that the
-    /// proxy forwards to.
+    /// Behind a reverse proxy that ends TLS, name the address that clients come by, so that the proxy is
+    /// checked, too.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: String,
 
@@ -91,6 +92,9 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<bool> {
 }
 
 const REACH: &str = "Does the server run, and is --url its HTTP address? A firewall may drop TCP.";
+const REACH_TLS: &str = "Does the server run, and is --url its address of HTTPS? The certificate must \
+                         be for that name, valid today, and with those between it and the root \
+                         behind it; for a CA of your own, give --ca-cert.";
 const UDP: &str = "Is the port open for UDP in every firewall on the way? Behind a 1:1 NAT, the \
                    server needs --external-ip.";
 const TOKEN: &str = "Without --dev, give a token: callbox token --user NAME, with the server's \
@@ -106,11 +110,13 @@ const PEERS: &str = "The relay must reach its own relayed addresses: look at --d
 
 /// All the steps. One that needs what an earlier one did not get is skipped.
 async fn check(args: &CheckArgs, report: &mut Report) {
-    let http = report.step("http", REACH, async {
-        let http = Http::new(&args.url)?;
+    let hint = if args.url.starts_with("https:") { REACH_TLS } else { REACH };
+    let http = report.step("http", hint, async {
+        let http = Http::new(&args.url, args.ca_cert())?;
         http.get("/healthz", None).await?;
         http.get("/readyz", None).await?;
-        Ok((format!("{} answers and is ready", args.url), http))
+        let term = http.term().await?.map(|term| format!("; its certificate: {term}"));
+        Ok((format!("{} answers and is ready{}", args.url, term.unwrap_or_default()), http))
     });
     let Some(http) = http.await else { return };
 
@@ -126,7 +132,7 @@ async fn check(args: &CheckArgs, report: &mut Report) {
     }
     let Some((token, other)) = tokens else { return };
     let caller = report.step("signaling", SIGNALING, async {
-        let client = Client::connect(http.authority(), &token).await?;
+        let client = Client::connect(&http, &token).await?;
         Ok((format!("{} is signed in on /ws", client.user), client))
     });
     let Some(caller) = caller.await else { return };
@@ -233,7 +239,7 @@ async fn check_call(
     report: &mut Report,
 ) {
     let callee = report.step("signaling, second user", SIGNALING, async {
-        let client = Client::connect(http.authority(), token).await?;
+        let client = Client::connect(http, token).await?;
         Ok((format!("{} is signed in on /ws", client.user), client))
     });
     let Some(mut callee) = callee.await else { return };

@@ -13,11 +13,14 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
 use serde_json::Value;
-use tokio::net::UdpSocket;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpStream, UdpSocket},
+};
 use turn::client::{Client, ClientConfig};
 use webrtc_util::Conn;
 
-use super::{INTERVAL, framed::Framed, text, tls::Tls};
+use super::{INTERVAL, framed::Framed, stream, text, tls::Tls};
 
 /// How many packets are sent around to measure the time.
 const ROUNDS: u32 = 10;
@@ -39,17 +42,18 @@ impl Server {
     pub async fn resolve(uri: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
         let (scheme, rest) = uri.split_once(':').unwrap_or_default();
         let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // RFC 7064 §3.2 and RFC 7065 §3.1: the ports where a URI says none.
+        let usual = if scheme == "turns" { 5349 } else { 3478 };
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let place = if has_port { host.to_owned() } else { format!("{host}:{usual}") };
         let transport = match (scheme, query) {
             ("stun" | "turn", "" | "transport=udp") => Transport::Udp,
             ("turn", "transport=tcp") => Transport::Tcp,
-            ("turns", "" | "transport=tcp") => Transport::Tls(Tls::new(host, ca_cert)?),
+            ("turns", "" | "transport=tcp") => Transport::Tls(Tls::new(&place, ca_cert)?),
             _ => bail!("{uri} is neither for UDP nor for TCP or TLS"),
         };
-        let mut found = tokio::net::lookup_host(host)
-            .await
-            .with_context(|| format!("{host} cannot be resolved"))?;
-        let address = found.next().with_context(|| format!("{host} has no address"))?;
-        Ok(Self { address, transport })
+        let found = stream::resolve(&place).await.with_context(|| uri.to_owned())?;
+        Ok(Self { address: found[0], transport })
     }
 
     /// What it is called in a report.
@@ -127,10 +131,20 @@ impl Credentials {
     }
 }
 
-/// A handshake: is the certificate one that a client takes?
+/// A handshake: is the certificate one that a client takes, and for how long?
 pub(super) async fn handshake(server: &Server, tls: &Tls) -> anyhow::Result<(String, ())> {
-    server.connect().await?.close().await?;
-    Ok((format!("the certificate is for {}, and valid", tls.name.to_str()), ()))
+    let failed = || format!("no connection to {}", server.name());
+    let tcp = TcpStream::connect(server.address).await.with_context(failed)?;
+    let mut stream = stream::secure(tcp, tls).await.with_context(failed)?;
+    let term = stream::term(&stream);
+    // The server may have closed it already.
+    let _ = stream.shutdown().await;
+    let name = tls.name.to_str();
+    let detail = match term {
+        Some(term) => format!("the certificate is for {name}, and {term}"),
+        None => format!("the certificate is for {name}, and valid"),
+    };
+    Ok((detail, ()))
 }
 
 /// A Binding request: where does the server see us?

@@ -5,16 +5,15 @@ use std::collections::VecDeque;
 use anyhow::{Context, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
-use super::{refusal, text};
+use super::{http::Http, refusal, stream::Stream, text};
 
 /// A user who is signed in.
 pub(super) struct Client {
     /// Who it is.
     pub user: String,
-    ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    ws: WebSocketStream<Box<dyn Stream>>,
     next_id: u64,
     /// Events that came while something else was waited for.
     waiting: VecDeque<Value>,
@@ -22,9 +21,10 @@ pub(super) struct Client {
 
 impl Client {
     /// Connects and says hello.
-    pub async fn connect(authority: &str, token: &str) -> anyhow::Result<Self> {
-        let url = format!("ws://{authority}/ws");
-        let (ws, _) = tokio_tungstenite::connect_async(&url)
+    pub async fn connect(http: &Http, token: &str) -> anyhow::Result<Self> {
+        let scheme = if http.is_secure() { "wss" } else { "ws" };
+        let url = format!("{scheme}://{}/ws", http.authority());
+        let (ws, _) = tokio_tungstenite::client_async(&url, http.connect().await?)
             .await
             .with_context(|| format!("no WebSocket at {url}"))?;
         let mut client = Self { user: String::new(), ws, next_id: 0, waiting: VecDeque::new() };

@@ -133,18 +133,14 @@ enum Transport {
 /// Serves one request.
 pub(in crate::http) async fn serve(
     State(front): State<Arc<Front>>,
-    Extension(Remote(remote)): Extension<Remote>,
+    Extension(remote): Extension<Remote>,
     request: Request,
 ) -> Response {
-    let answered = answer(&front, remote.ip(), request).await;
+    let answered = answer(&front, remote, request).await;
     answered.unwrap_or_else(Failure::into_response)
 }
 
-async fn answer(
-    front: &Arc<Front>,
-    address: std::net::IpAddr,
-    request: Request,
-) -> Result<Response, Failure> {
+async fn answer(front: &Arc<Front>, remote: Remote, request: Request) -> Result<Response, Failure> {
     let uri = request.uri().clone();
     let query = Query::read(uri.query().unwrap_or_default());
     let transport = match query.transport {
@@ -160,9 +156,9 @@ async fn answer(
         if front.app.is_draining() {
             return Err(ApiError::stopping().into());
         }
-        let handshake = handshake(front, revision, request.headers())?;
+        let handshake = handshake(front, remote, revision, request.headers())?;
         return match transport {
-            Transport::Polling => begin_polling(front, address, handshake).await,
+            Transport::Polling => begin_polling(front, handshake).await,
             Transport::WebSocket => begin_websocket(front, handshake, request),
         };
     };
@@ -191,6 +187,7 @@ async fn answer(
 
 fn handshake(
     front: &Front,
+    remote: Remote,
     revision: Revision,
     headers: &HeaderMap,
 ) -> Result<Handshake, ApiError> {
@@ -202,6 +199,7 @@ fn handshake(
         Revision::Four => None,
     };
     Ok(Handshake {
+        remote,
         revision,
         user_agent: user_agent.map(Into::into),
         token: token.map(Into::into),
@@ -215,12 +213,8 @@ fn open(front: &Front, sid: &str, upgrades: &[&str]) -> String {
     engine::open(sid, upgrades, interval, timeout, front.app.max_message)
 }
 
-async fn begin_polling(
-    front: &Front,
-    address: std::net::IpAddr,
-    handshake: Handshake,
-) -> Result<Response, Failure> {
-    let (listed, commands) = front.enter(address).map_err(|refusal| {
+async fn begin_polling(front: &Front, handshake: Handshake) -> Result<Response, Failure> {
+    let (listed, commands) = front.enter(handshake.remote.0.ip()).map_err(|refusal| {
         front.app.counters.refusals(refusal).add();
         let message = "There are too many sessions from your address.";
         ApiError::from(RequestError::new(ErrorCode::TooManyConnections, message))

@@ -23,6 +23,7 @@ use crate::{
     http::{
         app::{App, Phase},
         counters::Front,
+        entry::Remote,
         outbox::Delivery,
         session::{Next, Session},
     },
@@ -65,12 +66,13 @@ const WELCOME: &str = "session:welcome";
 pub(super) async fn run(
     app: Arc<App>,
     stream: TokioIo<Upgraded>,
+    remote: Remote,
     identity: Option<Identity>,
     allowed: bool,
 ) {
     let longest = app.max_message;
     let mut connection = Connection::new(app, Front::WebSocket, stream, longest).await;
-    let end = connection.serve(identity, allowed).await;
+    let end = connection.serve(remote, identity, allowed).await;
     // Boxed like the way in: an idle session is to have room for what it waits for, and no more.
     Box::pin(connection.end(end)).await;
 }
@@ -119,8 +121,8 @@ impl Connection {
     }
 
     /// Gives what ends the connection: there is always something.
-    async fn serve(&mut self, identity: Option<Identity>, allowed: bool) -> End {
-        match Box::pin(self.open(identity, allowed)).await {
+    async fn serve(&mut self, remote: Remote, identity: Option<Identity>, allowed: bool) -> End {
+        match Box::pin(self.open(remote, identity, allowed)).await {
             Ok(mut session) => match self.exchange(&mut session).await {
                 Err(end) => end,
                 Ok(never) => match never {},
@@ -130,7 +132,12 @@ impl Connection {
     }
 
     /// Up to `session:welcome`.
-    async fn open(&mut self, known: Option<Identity>, allowed: bool) -> Result<Session, End> {
+    async fn open(
+        &mut self,
+        remote: Remote,
+        known: Option<Identity>,
+        allowed: bool,
+    ) -> Result<Session, End> {
         if !allowed {
             return Err(End::Close(close::origin()));
         }
@@ -141,12 +148,13 @@ impl Connection {
         };
         let frame = first.map_err(|_| End::Close(close::hello_timeout()))??;
         let re = if let ClientFrame::Event { id, .. } = &frame { *id } else { None };
-        let (identity, hello) = match check_hello(&self.app, known, frame).await {
+        let (identity, hello) = match check_hello(&self.app, remote, known, frame).await {
             Ok(checked) => checked,
             Err(error) => return Err(self.refuse(re, error).await),
         };
         let (front, resume) = (Front::WebSocket, hello.resume());
-        let opened = Session::open(&self.app, front, identity, hello.device_id, resume).await;
+        let device = hello.device_id;
+        let opened = Session::open(&self.app, front, remote, identity, device, resume).await;
         let (session, data) = opened.map_err(|reason| End::Close(close::by_hub(reason)))?;
         self.send(frames::event(WELCOME, re, &data)).await?;
         Ok(session)
@@ -359,6 +367,7 @@ pub(in crate::http) async fn within(
 /// Says who a client is by its first frame.
 async fn check_hello(
     app: &App,
+    remote: Remote,
     known: Option<Identity>,
     frame: ClientFrame,
 ) -> Result<(Identity, SessionHello), RequestError> {
@@ -372,7 +381,7 @@ async fn check_hello(
     let mut hello =
         SessionHello::parse(&data).inspect_err(|error| app.counters.errors(error.code).add())?;
     let identity = match (hello.token.take(), known) {
-        (Some(token), _) => app.authenticate(&token).await?,
+        (Some(token), _) => app.authenticate(remote, &token).await?,
         (None, Some(identity)) => identity,
         (None, None) => {
             let message = "session:hello needs a `token`, or the connection a header with it.";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{Extension, Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{self, HeaderName},
@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 pub(crate) use self::{close::all as closes, frames::SessionHello};
 
-use super::{app::App, error::ApiError, rest::bearer};
+use super::{app::App, entry::Remote, error::ApiError, rest::bearer};
 
 /// Turns a request into a WebSocket connection (RFC 6455 §4.2).
 ///
@@ -28,12 +28,13 @@ use super::{app::App, error::ApiError, rest::bearer};
 /// the end: a client that sends too much must be read from until it has seen why it is closed.
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
+    Extension(remote): Extension<Remote>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let accept = accept_key(request.headers())?;
     // Whoever sends a header is no page, and reads an HTTP answer.
     let identity = match bearer(request.headers())? {
-        Some(token) => Some(app.authenticate(token).await?),
+        Some(token) => Some(app.authenticate(remote, token).await?),
         None => None,
     };
     if app.is_draining() {
@@ -46,7 +47,7 @@ pub(super) async fn upgrade(
     let running = app.running.enter();
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
-            connection::run(app, TokioIo::new(upgraded), identity, allowed).await;
+            connection::run(app, TokioIo::new(upgraded), remote, identity, allowed).await;
         }
         drop(running);
     });

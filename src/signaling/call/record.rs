@@ -11,7 +11,7 @@ use utoipa::{
     openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 
-use super::{CallState, CallStats, Media, Role};
+use super::{CallState, CallStats, Media, Path, Role};
 use crate::{
     clock::Now,
     ids::{CallId, DeviceId, ParticipantId, RoomId, UserId},
@@ -139,6 +139,13 @@ pub struct Participant {
 }
 
 impl CallRecord {
+    /// Whether its media went through a relay, as its sides say; nothing where none does.
+    pub fn says_it_is_relayed(&self) -> Option<bool> {
+        let stats = self.participants.iter().filter_map(|participant| participant.stats.as_ref());
+        let paths: Vec<_> = stats.filter_map(|stats| stats.path).collect();
+        (!paths.is_empty()).then(|| paths.contains(&Path::Relay))
+    }
+
     /// The call is over.
     pub(in crate::signaling) fn end(
         &mut self,

@@ -24,6 +24,13 @@ words! {
     }
 }
 
+impl CallState {
+    /// Whether media flows, or did and waits to flow again.
+    pub fn has_media(self) -> bool {
+        matches!(self, Self::Connected | Self::Reconnecting)
+    }
+}
+
 /// What happens to a call as far as its state is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::signaling) enum Step {

@@ -9,6 +9,7 @@ use crate::{
         events::{CallEndedEvent, RoomLeftEvent},
         hub::Timer,
         members::{Lane, Member},
+        tables::EndedCall,
     },
 };
 
@@ -110,6 +111,7 @@ impl Hub {
 
     /// A room that nobody is in any more is over.
     fn finish_room(&mut self, now: Now, id: CallId, leaving: &Leaving) {
+        let was_connected = self.rooms.get(id).is_some_and(|room| room.state().has_media());
         if self.rooms.step(id, Step::End(leaving.reason)).is_err() {
             return;
         }
@@ -118,6 +120,6 @@ impl Hub {
             self.timers.clear(at, Timer::Credentials(id));
         }
         let record = room.final_record(now, leaving.reason, leaving.by.clone());
-        self.close_books(now, record, room.relay, leaving.reason);
+        self.close_books(now, EndedCall::new(record, room.relay, was_connected), leaving.reason);
     }
 }

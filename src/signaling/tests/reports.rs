@@ -146,11 +146,13 @@ fn a_relay_that_has_stopped_is_not_waited_for() {
 }
 
 #[test]
-fn nothing_is_reported_that_nobody_wants() {
+fn of_steps_that_nobody_wants_the_end_alone_is_reported() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let call = world.call(alice, "bob");
-    allocation(&mut world, call);
+    let usage = allocation(&mut world, call);
     world.ok(bob, "call:reject", json!({}));
     assert_eq!(events(&mut world), [""; 0]);
+    world.input(Input::RelayClosed { call, usage });
+    assert_eq!(events(&mut world), ["call.ended"]);
     assert!(world.hub.settling.is_empty());
 }

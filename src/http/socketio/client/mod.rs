@@ -15,6 +15,7 @@ use crate::{
     http::{
         app::App,
         counters::Front,
+        entry::Remote,
         outbox::Delivery,
         session::{Next, Session, close_payload},
         ws::connection::MAX_BAD_FRAMES,
@@ -36,6 +37,8 @@ pub(super) fn longest(app: &App) -> usize {
 
 /// How a client has begun.
 pub(super) struct Handshake {
+    /// From where it comes.
+    pub remote: Remote,
     pub revision: Revision,
     /// What it called itself, and its network library.
     pub user_agent: Option<Box<str>>,

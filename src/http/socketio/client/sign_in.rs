@@ -74,7 +74,7 @@ impl Client {
             };
             app.refuse(ErrorCode::Unauthorized, message)
         })?;
-        let identity = app.authenticate(token).await?;
+        let identity = app.authenticate(self.handshake.remote, token).await?;
         let (device, resume) = match auth.device_id {
             Some(device) => (Some(device), Resume::Never),
             None => {
@@ -83,7 +83,9 @@ impl Client {
             }
         };
         let is_named = resume == Resume::Never;
-        let opened = Session::open(&app, Front::SocketIo, identity, device, resume).await;
+        let opened =
+            Session::open(&app, Front::SocketIo, self.handshake.remote, identity, device, resume)
+                .await;
         let (session, welcome) = opened.map_err(|reason| {
             let code = match reason {
                 CloseReason::TokenExpired => ErrorCode::TokenExpired,

@@ -1,0 +1,104 @@
+//! How a certificate stands: whether clients take it today, and for how long.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use super::validity::Validity;
+
+/// How long before its end a certificate is worth a word, at most.
+const SOON: Duration = Duration::from_secs(14 * 86400);
+
+/// What is worth to be said of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// Clients refuse it.
+    pub is_serious: bool,
+    /// What it is, and what to do.
+    pub text: String,
+}
+
+/// For how long a certificate is still valid, in words.
+#[derive(Debug, Clone, Copy)]
+pub struct Term {
+    validity: Validity,
+    now: SystemTime,
+}
+
+impl Term {
+    /// That of a certificate in DER, seen from today; nothing if it is none.
+    pub fn of(certificate: &[u8]) -> Option<Self> {
+        Some(Self { validity: Validity::of(certificate)?, now: SystemTime::now() })
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let until = humantime::format_rfc3339_seconds(self.validity.until);
+        let left = self.validity.until.duration_since(self.now).unwrap_or_default();
+        match left < soon(self.validity) {
+            true => write!(f, "expires soon, at {until}: renew it"),
+            false => write!(f, "valid until {until}"),
+        }
+    }
+}
+
+/// What is to be said of when a certificate is valid; `which` begins the sentence.
+pub(super) fn remark(which: &str, validity: Validity, now: SystemTime) -> Option<Remark> {
+    let date = |at| humantime::format_rfc3339_seconds(at);
+    let (from, until) = (date(validity.from), date(validity.until));
+    let serious = |text| Some(Remark { is_serious: true, text });
+    if now >= validity.until {
+        return serious(format!(
+            "{which} has expired at {until}: clients refuse it until it is renewed"
+        ));
+    }
+    if now < validity.from {
+        return serious(format!(
+            "{which} is valid from {from} only: clients refuse it until then; is the clock of this \
+             machine right?"
+        ));
+    }
+    let left = validity.until.duration_since(now).unwrap_or_default();
+    let text = format!("{which} expires soon, at {until}: renew it");
+    (left < soon(validity)).then_some(Remark { is_serious: false, text })
+}
+
+/// A quarter of its lifetime, two weeks at most: whatever renews certificates does so when a third is
+/// left.
+fn soon(validity: Validity) -> Duration {
+    let lifetime = validity.until.duration_since(validity.from).unwrap_or_default();
+    SOON.min(lifetime / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86400);
+
+    #[test]
+    fn a_certificate_is_worth_a_word_before_and_after_its_time() {
+        let from = SystemTime::UNIX_EPOCH + 20_000 * DAY;
+        let said = |days: u32, age: Duration| {
+            let validity = Validity { from, until: from + days * DAY };
+            remark("it", validity, from + age).map(|remark| (remark.is_serious, remark.text))
+        };
+        assert_eq!(said(90, 75 * DAY), None);
+        let until = humantime::format_rfc3339_seconds(from + 90 * DAY);
+        let soon = format!("it expires soon, at {until}: renew it");
+        assert_eq!(said(90, 77 * DAY), Some((false, soon)));
+        // One of six days is renewed when two are left.
+        assert_eq!(said(6, 4 * DAY), None);
+        assert!(said(6, 5 * DAY).is_some_and(|(is_serious, _)| !is_serious));
+        assert!(
+            said(90, 90 * DAY).is_some_and(
+                |(is_serious, text)| is_serious && text.starts_with("it has expired at ")
+            )
+        );
+        let early = Validity { from, until: from + DAY };
+        let early = remark("it", early, from - DAY).unwrap();
+        assert!(early.is_serious && early.text.starts_with("it is valid from "), "{early:?}");
+    }
+}

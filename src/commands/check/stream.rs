@@ -1,0 +1,73 @@
+//! Connections to a server, by name or address, over TCP or TLS.
+
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, anyhow, ensure};
+use rustls::{CertificateError, pki_types::UnixTime};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::tls::Tls;
+use crate::acceptor::Term;
+
+/// What carries the bytes.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// The addresses of `host:port`. An error names the host, since that is what somebody has mistyped or
+/// forgotten to enter into the DNS.
+pub(super) async fn resolve(place: &str) -> anyhow::Result<Vec<SocketAddr>> {
+    let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
+    let unknown = || format!("the name {host} does not resolve: is it in the DNS?");
+    let found: Vec<_> = tokio::net::lookup_host(place).await.with_context(unknown)?.collect();
+    ensure!(!found.is_empty(), unknown());
+    Ok(found)
+}
+
+/// Connects to `host:port`.
+pub(super) async fn connect(place: &str) -> anyhow::Result<TcpStream> {
+    let found = resolve(place).await?;
+    let tcp = TcpStream::connect(&found[..]).await;
+    let tcp = tcp.with_context(|| format!("cannot connect to {place}"))?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+/// Makes the handshake of TLS.
+pub(super) async fn secure(tcp: TcpStream, tls: &Tls) -> anyhow::Result<TlsStream<TcpStream>> {
+    let connector = TlsConnector::from(tls.config.clone());
+    connector.connect(tls.name.clone(), tcp).await.map_err(explain)
+}
+
+/// For how long the certificate is valid that the server has shown.
+pub(super) fn term(stream: &TlsStream<TcpStream>) -> Option<Term> {
+    Term::of(stream.get_ref().1.peer_certificates()?.first()?)
+}
+
+/// The error of a handshake. Of a certificate that is out of its time it says from when or until when
+/// that was; the library counts seconds.
+fn explain(error: io::Error) -> anyhow::Error {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
+            not_after,
+            ..
+        })) => anyhow!("the server's certificate has expired at {}", date(*not_after)),
+        Some(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext {
+            not_before,
+            ..
+        })) => anyhow!("the server's certificate is valid from {} only", date(*not_before)),
+        _ => error.into(),
+    }
+}
+
+fn date(at: UnixTime) -> humantime::Rfc3339Timestamp {
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + Duration::from_secs(at.as_secs()))
+}

@@ -1,0 +1,184 @@
+//! URIs of STUN and TURN (RFC 7064, RFC 7065), as an operator writes them.
+
+use std::{fmt, net::Ipv6Addr, str::FromStr};
+
+use rustls::pki_types::ServerName;
+
+use crate::text::trimmed;
+
+/// What a URI is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IceScheme {
+    /// `stun`: over UDP.
+    Stun,
+    /// `turn`: over UDP or TCP.
+    Turn,
+    /// `turns`: over TLS.
+    Turns,
+}
+
+/// What is under STUN and TURN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IceTransport {
+    /// `udp`
+    Udp,
+    /// `tcp`
+    Tcp,
+}
+
+/// A URI by which clients come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IceUri {
+    /// What it is for.
+    pub scheme: IceScheme,
+    /// A name or an address; one of IPv6 without its brackets.
+    pub host: String,
+    /// The port, if it is not the usual one.
+    pub port: Option<u16>,
+    /// What is under it, if it says so.
+    pub transport: Option<IceTransport>,
+}
+
+impl IceUri {
+    /// `host:port`, as far as both are there.
+    pub fn place(&self) -> String {
+        let host = match self.host.contains(':') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        };
+        self.port.map_or(host.clone(), |port| format!("{host}:{port}"))
+    }
+
+    /// Whether a client comes by it over UDP (RFC 7065 §3.1: so it does where nothing is said).
+    pub fn is_udp(&self) -> bool {
+        self.scheme != IceScheme::Turns && self.transport != Some(IceTransport::Tcp)
+    }
+}
+
+impl FromStr for IceUri {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "expected a URI such as stun:turn.example.com:3478, \
+                                turn:turn.example.com:3478?transport=udp or \
+                                turns:turn.example.com:443?transport=tcp";
+        let expected = || EXPECTED.to_owned();
+        let (scheme, rest) = trimmed(text).split_once(':').ok_or_else(expected)?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "stun" => IceScheme::Stun,
+            "turn" => IceScheme::Turn,
+            "turns" => IceScheme::Turns,
+            _ => return Err(expected()),
+        };
+        if rest.starts_with("//") {
+            return Err(format!("{EXPECTED}, without slashes"));
+        }
+        let (place, query) = match rest.split_once('?') {
+            Some((place, query)) => (place, Some(query)),
+            None => (rest, None),
+        };
+        let transport = match (query, scheme) {
+            (None, _) => None,
+            (Some("transport=udp"), IceScheme::Turn) => Some(IceTransport::Udp),
+            (Some("transport=tcp"), IceScheme::Turn | IceScheme::Turns) => Some(IceTransport::Tcp),
+            (Some("transport=udp"), IceScheme::Turns) => {
+                return Err("turns over UDP is DTLS, which is not served; leave ?transport=udp \
+                            out, or say turn"
+                    .to_owned());
+            }
+            _ => return Err(expected()),
+        };
+        let (host, port) = split_port(place).ok_or_else(expected)?;
+        if ServerName::try_from(host.as_str()).is_err() || host.ends_with('.') {
+            return Err(expected());
+        }
+        Ok(Self { scheme, host, port, transport })
+    }
+}
+
+/// Host and port of `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn split_port(place: &str) -> Option<(String, Option<u16>)> {
+    let read_port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    if let Some(rest) = place.strip_prefix('[') {
+        let (ip, rest) = rest.split_once(']')?;
+        let ip: Ipv6Addr = ip.parse().ok()?;
+        let port = match rest.strip_prefix(':') {
+            Some(port) => Some(read_port(port)?),
+            None => rest.is_empty().then_some(None)?,
+        };
+        return Some((ip.to_string(), port));
+    }
+    let (host, port) = match place.split_once(':') {
+        Some((host, port)) => (host, Some(read_port(port)?)),
+        None => (place, None),
+    };
+    Some((host.to_ascii_lowercase(), port))
+}
+
+impl fmt::Display for IceUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            IceScheme::Stun => "stun",
+            IceScheme::Turn => "turn",
+            IceScheme::Turns => "turns",
+        };
+        let transport = match self.transport {
+            Some(IceTransport::Udp) => "?transport=udp",
+            Some(IceTransport::Tcp) => "?transport=tcp",
+            None => "",
+        };
+        write!(f, "{scheme}:{}{transport}", self.place())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris_are_read_and_shown_alike() {
+        for (text, shown) in [
+            ("stun:192.0.2.1", "stun:192.0.2.1"),
+            ("turn:turn.example.com", "turn:turn.example.com"),
+            (
+                "TURN:Turn.Example.com:3478?transport=udp",
+                "turn:turn.example.com:3478?transport=udp",
+            ),
+            (" turn:[2001:db8:0::1]:80?transport=tcp\r\n", "turn:[2001:db8::1]:80?transport=tcp"),
+            ("turns:[2001:db8::1]", "turns:[2001:db8::1]"),
+            (
+                "turns:turn.example.com:443?transport=tcp",
+                "turns:turn.example.com:443?transport=tcp",
+            ),
+        ] {
+            assert_eq!(text.parse().map(|uri: IceUri| uri.to_string()).as_deref(), Ok(shown));
+        }
+    }
+
+    #[test]
+    fn what_no_client_would_take_is_refused() {
+        for bad in [
+            "",
+            "turn",
+            "turn:",
+            "turn.example.com:3478",
+            "https:turn.example.com",
+            "stuns:turn.example.com",
+            "turn://turn.example.com",
+            "turn:turn.example.com:0",
+            "turn:turn.example.com:65536",
+            "turn:turn.example.com:",
+            "turn:2001:db8::1",
+            "turn:[2001:db8::1]3478",
+            "turn:[192.0.2.1]",
+            "turn:alice@turn.example.com",
+            "turn:a b",
+            "turn:turn.example.com?transport=sctp",
+            "stun:turn.example.com?transport=udp",
+            "turns:turn.example.com?transport=udp",
+            "turns:*.example.com:443",
+        ] {
+            assert!(bad.parse::<IceUri>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What a server would do with its configuration, found out without starting one.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use super::{StartError, addresses::Addresses};
+use crate::{
+    acceptor::Certificates,
+    config::Config,
+    relay::{self, Plan},
+};
+
+/// What clients would be told, and what deserves a second look.
+#[derive(Debug)]
+pub struct Preview {
+    /// `stun:` URIs.
+    pub stun: Vec<String>,
+    /// `turn:` and `turns:` URIs.
+    pub turn: Vec<String>,
+    /// In the order in which a server would log them.
+    pub warnings: Vec<String>,
+}
+
+impl Preview {
+    /// Checks all that can be checked while another server runs: no port is bound and nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// [`StartError`], as [`Server::start`](super::Server::start) gives it.
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let mut warnings = config.warnings;
+        if let Some(path) = &config.state_dir {
+            can_be_a_directory(path)?;
+        }
+        config.reports.check()?;
+        let listen = config.acceptor;
+        have_address("--http", config.http_listen)?;
+        listen.tls_listen.iter().try_for_each(|at| have_address("--tls-listen", *at))?;
+        let shown = match listen.certificate.map(Certificates::preview).transpose()? {
+            Some((shown, remarks)) => {
+                warnings.extend(remarks.into_iter().map(|remark| remark.text));
+                Some(shown)
+            }
+            None => None,
+        };
+        let mut relay = config.relay;
+        relay.turn.tcp_listeners.push(config.http_listen);
+        relay.turn.tcp_listeners.extend(&listen.tls_listen);
+        let plan = Plan::new(&relay)?;
+        let reach = |listeners: &[SocketAddr]| plan.reached(listeners);
+        let addresses =
+            Addresses::new(plan.addresses(), &listen.tls_listen, config.public_uris, reach);
+        let addresses = addresses.map_err(StartError::Addresses)?;
+        let uris = addresses.uris(shown.as_ref());
+        warnings.extend(addresses.warnings(&uris, shown.as_ref()));
+        Ok(Self { turn: uris.told_turn(), stun: uris.stun, warnings })
+    }
+}
+
+/// Whether this machine has the address of a listener.
+fn have_address(option: &'static str, address: SocketAddr) -> Result<(), StartError> {
+    let failed = |source| StartError::Listen { option, address, source };
+    relay::probe(address.ip()).map_err(failed)
+}
+
+/// Whether a directory is there, or could be made.
+fn can_be_a_directory(path: &Path) -> Result<(), StartError> {
+    let failed = |source| StartError::State { path: PathBuf::from(path), source };
+    for place in path.ancestors().filter(|place| !place.as_os_str().is_empty()) {
+        match place.metadata() {
+            Ok(found) if found.is_dir() => return Ok(()),
+            Ok(_) => return Err(failed(io::ErrorKind::NotADirectory.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
+}

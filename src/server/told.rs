@@ -1,0 +1,74 @@
+//! The URIs that clients are told, which follow the certificate.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::addresses::{Addresses, Uris};
+use crate::{
+    acceptor::{Certificates, Shown},
+    http::IceUris,
+};
+
+/// What clients are told.
+#[derive(Debug)]
+pub(super) struct Told {
+    addresses: Addresses,
+    certificates: Option<Arc<Certificates>>,
+    uris: Uris,
+}
+
+impl Told {
+    /// Works out what clients are told today.
+    pub fn new(addresses: Addresses, certificates: Option<Arc<Certificates>>) -> Self {
+        let mut told = Self { addresses, certificates, uris: Uris::default() };
+        told.uris = told.now();
+        told
+    }
+
+    pub fn uris(&self) -> &Uris {
+        &self.uris
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.addresses.warnings(&self.uris, self.shown().as_ref())
+    }
+
+    fn shown(&self) -> Option<Shown> {
+        self.certificates.as_ref().map(|certificates| certificates.shown())
+    }
+
+    /// Says in the log what the operator should know.
+    pub fn warn(&self) {
+        self.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+
+    /// Tells the hub whenever another certificate changes something.
+    pub fn follow(mut self, hub: IceUris) -> Option<JoinHandle<()>> {
+        let mut changes = self.certificates.as_ref()?.changes();
+        // What has changed since the first look is seen at the first turn.
+        changes.mark_changed();
+        let mut turn = self.uris.told_turn();
+        let mut warnings = self.warnings();
+        Some(tokio::spawn(async move {
+            while changes.changed().await.is_ok() {
+                self.uris = self.now();
+                let now = self.uris.told_turn();
+                if now != turn {
+                    turn = now;
+                    tracing::info!(turn = turn.join(" "), "clients are told other TURN addresses");
+                    hub.set(self.uris.stun.clone(), turn.clone()).await;
+                }
+                let news = self.warnings();
+                for warning in news.iter().filter(|warning| !warnings.contains(warning)) {
+                    tracing::warn!("{warning}");
+                }
+                warnings = news;
+            }
+        }))
+    }
+
+    fn now(&self) -> Uris {
+        self.addresses.uris(self.shown().as_ref())
+    }
+}

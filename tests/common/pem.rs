@@ -1,0 +1,50 @@
+//! Certificates and keys in PEM files, as operators have them.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
+
+/// Bytes in PEM form.
+pub fn section(label: &str, der: &[u8]) -> String {
+    let text = BASE64_STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+}
+
+/// A certificate that vouches for itself, and its key.
+pub fn self_signed(names: &[&str]) -> [String; 2] {
+    signed_for(names, [2020, 4096])
+}
+
+/// The same, valid from and until the first days of these years.
+pub fn signed_for(names: &[&str], years: [i32; 2]) -> [String; 2] {
+    let mut params = params(names);
+    params.not_before = date_time_ymd(years[0], 1, 1);
+    params.not_after = date_time_ymd(years[1], 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let made = params.self_signed(&key).unwrap();
+    [section("CERTIFICATE", made.der()), section("PRIVATE KEY", &key.serialize_der())]
+}
+
+/// A certificate, the two that vouch for it with the root last, and its key.
+pub fn chain(names: &[&str]) -> ([String; 3], String) {
+    let ca = |name: &str| {
+        let mut params = params(&[]);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    };
+    let key = || KeyPair::generate().unwrap();
+    let root = CertifiedIssuer::self_signed(ca("root"), key()).unwrap();
+    let between = CertifiedIssuer::signed_by(ca("between"), key(), &root).unwrap();
+    let own = key();
+    let leaf = params(names).signed_by(&own, &between).unwrap();
+    let certificates = [leaf.der(), between.der(), root.der()];
+    let certificates = certificates.map(|der| section("CERTIFICATE", der));
+    (certificates, section("PRIVATE KEY", &own.serialize_der()))
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    CertificateParams::new(names).unwrap()
+}
