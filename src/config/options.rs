@@ -64,7 +64,8 @@ pub struct AddressOptions {
 
     /// Where STUN and TURN are served, over UDP and TCP; may be given more than once.
     ///
-    /// A wildcard address listens on every address of the machine. Name addresses to leave some
+    /// A wildcard address listens on every address of the machine that it has at the start, `[::]`
+    /// on those of IPv4 as well unless one with its port is named, too. Name addresses to leave some
     /// out.
     ///
     /// Default: `0.0.0.0:3478` and `[::]:3478`, with --dev `127.0.0.1:3478` and `[::1]:3478`; of

@@ -10,7 +10,7 @@ use mio::net::UdpSocket;
 use super::worker::{Listener, Relay};
 use crate::{
     ids::ClientAddr,
-    stun::{HEADROOM, MAX_DATAGRAM, Packet},
+    stun::{HEADROOM, MAX_FRAME, Packet},
     sys::{ReceiveBatch, Received, RunId, SendBatch, Sent, TrafficClass},
     turn::{AllocationId, DropReason, Metrics},
 };
@@ -41,7 +41,8 @@ impl OpenRuns {
     }
 }
 
-/// The buffer of a worker, and the batches that are sent from it.
+/// The buffer of a worker, and the batches that are sent from it. A slot takes the largest datagram, and
+/// the longest message of a stream, which is a little longer.
 pub(super) struct Batches {
     received: ReceiveBatch,
     filled: usize,
@@ -56,7 +57,7 @@ pub(super) struct Batches {
 impl Batches {
     /// For as many listeners.
     pub fn new(listeners: usize) -> Self {
-        let received = ReceiveBatch::new(SLOTS, MAX_DATAGRAM, HEADROOM, SPARE);
+        let received = ReceiveBatch::new(SLOTS, MAX_FRAME, HEADROOM, SPARE);
         Self {
             filled: 0,
             spare: received.spare(),

@@ -1,11 +1,12 @@
 //! Which addresses the relay listens on.
 //!
 //! An address of zeros is taken apart into the addresses that the machine has: an answer must come
-//! from the address that was asked, and a relayed address must be on one that exists.
+//! from the address that was asked, and a relayed address must be on one that exists. `[::]` stands for
+//! those of both families, as a socket for both would.
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
 };
 
 use mio::net::UdpSocket;
@@ -27,14 +28,25 @@ const ATTEMPTS: usize = 16;
 
 /// Binds every address once for each worker.
 pub(super) fn bind(listen: &[SocketAddr], workers: usize) -> Result<Bound, StartError> {
-    let machine = machine_addresses()?;
+    bind_on(listen, workers, &machine_addresses()?)
+}
+
+/// Binds the listeners of a machine with these addresses.
+fn bind_on(listen: &[SocketAddr], workers: usize, machine: &[IpAddr]) -> Result<Bound, StartError> {
     let mut bound = Bound {
         addresses: Vec::new(),
         sockets: (0..workers).map(|_| Vec::new()).collect(),
         tcp: Vec::new(),
     };
     for &wanted in listen {
-        for address in expand(wanted, &machine) {
+        let mut addresses = expand(wanted, machine);
+        if takes_ipv4(wanted, listen) {
+            if addresses.is_empty() {
+                tracing::warn!("--listen {wanted}: this machine has IPv4 addresses alone");
+            }
+            addresses.extend(expand((Ipv4Addr::UNSPECIFIED, wanted.port()).into(), machine));
+        }
+        for address in addresses {
             if bound.addresses.contains(&address) {
                 continue;
             }
@@ -52,6 +64,17 @@ pub(super) fn bind(listen: &[SocketAddr], workers: usize) -> Result<Bound, Start
                         && error.kind() == io::ErrorKind::AddrNotAvailable =>
                 {
                     tracing::warn!(%address, %error, "this address is left out");
+                }
+                // As `[::]` did without IPv4, it serves what it can have; but not in silence.
+                Err((protocol, error))
+                    if address.is_ipv4() != wanted.is_ipv4()
+                        && error.kind() == io::ErrorKind::AddrInUse =>
+                {
+                    tracing::warn!(
+                        %address, protocol, %error,
+                        "--listen {wanted} does not take IPv4 here; free the port, or name the \
+                         addresses to listen on"
+                    );
                 }
                 Err((protocol, source)) => {
                     return Err(StartError::Listen { address, protocol, source });
@@ -96,6 +119,15 @@ pub(super) fn bind_one(address: SocketAddr, workers: usize) -> io::Result<Vec<Ud
     (0..workers).map(|_| sockets::listen(real, true)).collect()
 }
 
+/// Whether an address stands for those of IPv4, too: `[::]` does, unless IPv4 addresses with its port
+/// are named beside it.
+fn takes_ipv4(wanted: SocketAddr, listen: &[SocketAddr]) -> bool {
+    let named =
+        |other: &SocketAddr| other.is_ipv4() && other.port() == wanted.port() && wanted.port() != 0;
+    wanted.is_ipv6() && wanted.ip().is_unspecified() && !listen.iter().any(named)
+}
+
+/// The addresses of the same family that an address stands for.
 fn expand(wanted: SocketAddr, machine: &[IpAddr]) -> Vec<SocketAddr> {
     if !wanted.ip().is_unspecified() {
         return vec![wanted];
@@ -142,6 +174,37 @@ mod tests {
         assert_eq!(expand("0.0.0.0:7"), ["127.0.0.1:7", "192.0.2.1:7"]);
         assert_eq!(expand("[::]:7"), ["[::1]:7"]);
         assert_eq!(expand("10.0.0.1:7"), ["10.0.0.1:7"]);
+    }
+
+    #[test]
+    fn zeros_of_ipv6_take_ipv4_unless_it_is_named_beside_them() {
+        let takes_ipv4 = |listen: &[&str]| {
+            let listen: Vec<SocketAddr> = listen.iter().map(|text| text.parse().unwrap()).collect();
+            super::takes_ipv4(listen[0], &listen)
+        };
+        assert!(takes_ipv4(&["[::]:7"]));
+        assert!(takes_ipv4(&["[::]:7", "0.0.0.0:8", "[2001:db8::1]:7"]));
+        assert!(takes_ipv4(&["[::]:0", "192.0.2.1:0"]));
+        assert!(!takes_ipv4(&["[::]:7", "0.0.0.0:7"]));
+        assert!(!takes_ipv4(&["[::]:7", "192.0.2.1:7"]));
+        assert!(!takes_ipv4(&["[::1]:7"]));
+        assert!(!takes_ipv4(&["0.0.0.0:7"]));
+    }
+
+    #[test]
+    fn of_zeros_of_ipv6_the_ipv4_part_may_be_missing_and_the_other_may_not() {
+        let machine = ["::1", "127.0.0.1"].map(|ip| ip.parse().unwrap());
+        let addresses = |listen: &str| {
+            let bound = bind_on(&[listen.parse().unwrap()], 1, &machine);
+            bound.map(|bound| bound.addresses)
+        };
+        let ips: Vec<_> = addresses("[::]:0").unwrap().iter().map(SocketAddr::ip).collect();
+        assert_eq!(ips, machine);
+        let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let left = addresses(&format!("[::]:{port}")).unwrap();
+        assert_eq!(left, [SocketAddr::new(machine[0], port)]);
+        assert!(addresses(&format!("0.0.0.0:{port}")).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{Now, TimerQueue},
     ids::ClientAddr,
-    stun::{Frame, Kind, MAX_DATAGRAM},
+    stun::{Frame, Kind, MAX_FRAME},
     sys::TrafficClass,
     turn::{Direction, DropReason, FiveTuple, Metrics, StreamEnd, StreamId, Via},
 };
@@ -22,9 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The longest message of somebody who has no allocation: a request fits many times.
 const MAX_REQUEST: usize = 4096;
-
-/// The longest message at all: with its padding it fits a slot.
-const MAX_MESSAGE: usize = MAX_DATAGRAM - 4;
 
 /// The tokens of streams begin here, far above those of sockets.
 pub(super) const TOKENS: usize = 1 << (usize::BITS - 2);
@@ -347,8 +344,10 @@ impl Worker {
                     let Some(stream) = self.streams.get_mut(id) else { return false };
                     stream.heard = now.instant;
                 }
-                Frame::TooLong if limit < MAX_MESSAGE && self.engine.has_allocation(tuple) => {
-                    limit = MAX_MESSAGE;
+                // Of a client with an allocation any message is taken in, even one that cannot be
+                // relayed, so that the next one is found.
+                Frame::TooLong if limit < MAX_FRAME && self.engine.has_allocation(tuple) => {
+                    limit = MAX_FRAME;
                 }
                 Frame::Part => {
                     let Some(stream) = self.streams.get_mut(id) else { return false };

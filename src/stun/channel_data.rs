@@ -4,9 +4,6 @@ use std::ops::Range;
 
 use super::Packet;
 
-/// The length of a ChannelData header.
-const HEADER: usize = 4;
-
 /// A channel number that a client may bind: 0x4000–0x7FFF (RFC 5766 §11). RFC 8656 §12 has left
 /// clients 0x4000–0x4FFF of it; those written before, coturn's among them, draw from the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,14 +32,17 @@ pub struct ChannelData {
 }
 
 impl ChannelData {
+    /// The length of a header, in bytes.
+    pub const HEADER: usize = 4;
+
     /// Reads the header. `None` if the number is out of range or the length says more than there
     /// is; what stands behind the payload is padding (RFC 8656 §12.5).
     #[inline]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let &[n0, n1, l0, l1] = bytes.first_chunk::<HEADER>()?;
+        let &[n0, n1, l0, l1] = bytes.first_chunk::<{ Self::HEADER }>()?;
         let number = ChannelNumber::new(u16::from_be_bytes([n0, n1]))?;
-        let end = HEADER + usize::from(u16::from_be_bytes([l0, l1]));
-        (end <= bytes.len()).then_some(Self { number, payload: HEADER..end })
+        let end = Self::HEADER + usize::from(u16::from_be_bytes([l0, l1]));
+        (end <= bytes.len()).then_some(Self { number, payload: Self::HEADER..end })
     }
 
     /// Makes the payload in `packet` a ChannelData message. Over UDP there is no padding
@@ -52,7 +52,7 @@ impl ChannelData {
     #[inline]
     pub fn wrap(packet: &mut Packet<'_>, number: ChannelNumber) {
         let len = packet.bytes().len() as u16;
-        let header = &mut packet.grow_front(HEADER)[..HEADER];
+        let header = &mut packet.grow_front(Self::HEADER)[..Self::HEADER];
         header[..2].copy_from_slice(&number.0.to_be_bytes());
         header[2..].copy_from_slice(&len.to_be_bytes());
     }

@@ -12,31 +12,34 @@ use super::{
     address::{write_xor, xor_len},
 };
 
-/// The longest payload that fits an indication over UDP: the whole message must fit one datagram
-/// (65,507 bytes over IPv4) with its 48 bytes of header and up to 3 of padding.
-const MAX_PAYLOAD: usize = 65_507 - 48 - 3;
+/// The length of a STUN header (RFC 8489 §5).
+const STUN_HEADER: usize = 20;
 
-/// Makes the payload in `packet` a Data indication from `peer`. `false`, with the packet untouched,
-/// if the payload is too long for that.
+/// The longest message that says its length in 16 bits, which is a multiple of four (RFC 8489 §5).
+const MAX_MESSAGE: usize = STUN_HEADER + 0xFFFC;
+
+/// Makes the payload in `packet` a Data indication from `peer` of up to `limit` bytes. `false`, with the
+/// packet untouched, if the payload is too long for that.
 #[inline]
 pub fn write_data_indication(
     packet: &mut Packet<'_>,
     peer: SocketAddr,
     transaction: TransactionId,
+    limit: usize,
 ) -> bool {
     let payload = packet.bytes().len();
-    if payload > MAX_PAYLOAD {
+    let address = xor_len(peer);
+    let header = STUN_HEADER + 4 + address + 4;
+    if header + payload.next_multiple_of(4) > limit.min(MAX_MESSAGE) {
         return false;
     }
     packet.pad();
     let padded = packet.bytes().len();
-    let address = xor_len(peer);
-    let header = 20 + 4 + address + 4;
     let bytes = &mut packet.grow_front(header)[..header];
 
     let typ = MessageType { method: METHOD_DATA, class: CLASS_INDICATION };
     put(bytes, 0, typ.value());
-    put(bytes, 2, (header - 20 + padded) as u16);
+    put(bytes, 2, (header - STUN_HEADER + padded) as u16);
     bytes[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
     bytes[8..20].copy_from_slice(&transaction.0);
 

@@ -36,7 +36,7 @@ pub use icmp::{Icmp, icmp_indication};
 pub use integrity::{Credentials, Integrity, SigningKey};
 #[cfg(test)]
 pub(crate) use packet::roomy;
-pub use packet::{HEADROOM, MAX_DATAGRAM, Packet};
+pub use packet::{HEADROOM, Packet, max_payload};
 pub use password_algorithm::PasswordAlgorithm;
 pub use request::{Method, ParseError, Request, TransactionId};
 pub use response::{Response, ResponseBuilder};

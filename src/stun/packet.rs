@@ -1,15 +1,19 @@
 //! A datagram in a buffer with room in front of it, so that a header is put on or taken off without
 //! moving the payload.
 
-use std::ops::Range;
+use std::{net::SocketAddr, ops::Range};
 
 /// Bytes to be kept free around a received datagram: in front for the largest header that is put
 /// before a payload, that of a Data indication with an IPv6 peer (20 + 24 + 4); behind for the
 /// padding of an attribute (RFC 8489 §14).
 pub const HEADROOM: usize = 48;
 
-/// The largest UDP payload there can be.
-pub const MAX_DATAGRAM: usize = 65_535;
+/// The longest payload of a UDP datagram to `address`: what is left of the 65,535 bytes that a
+/// datagram can say it has (RFC 768), and over IPv4 of those of the whole packet.
+#[inline]
+pub fn max_payload(address: SocketAddr) -> usize {
+    if address.is_ipv4() { 65_535 - 20 - 8 } else { 65_535 - 8 }
+}
 
 /// One datagram, by its place in a buffer.
 #[derive(Debug)]

@@ -232,7 +232,7 @@ fn a_data_indication_is_what_the_crate_reads() {
             let peer: SocketAddr = peer.parse().unwrap();
             let (mut buffer, place) = roomy(&payload);
             let mut packet = Packet::new(&mut buffer, place);
-            assert!(write_data_indication(&mut packet, peer, TransactionId([9; 12])));
+            assert!(write_data_indication(&mut packet, peer, TransactionId([9; 12]), MAX_FRAME));
 
             let mut read = Message::new();
             read.unmarshal_binary(packet.bytes()).unwrap();
@@ -250,11 +250,28 @@ fn a_data_indication_is_what_the_crate_reads() {
 
 #[test]
 fn an_indication_that_would_not_fit_is_refused() {
-    let (mut buffer, place) = roomy(&[0; 65_480]);
-    let mut packet = Packet::new(&mut buffer, place);
-    let peer = "[2001:db8::7]:1234".parse().unwrap();
-    assert!(!write_data_indication(&mut packet, peer, TransactionId([9; 12])));
-    assert_eq!(packet.bytes().len(), 65_480);
+    // Over UDP it has to fit a datagram; over a stream, the 16 bits of its length.
+    let cases = [
+        ("192.0.2.7:1", 65_507, 65_507 - 36 - 3),
+        ("[2001:db8::7]:1", 65_527, 65_527 - 48 - 3),
+        ("192.0.2.7:1", MAX_FRAME, 65_532 - 16),
+        ("[2001:db8::7]:1", MAX_FRAME, 65_532 - 28),
+    ];
+    for (peer, limit, longest) in cases {
+        let peer: SocketAddr = peer.parse().unwrap();
+        for (len, fits) in [(longest, true), (longest + 1, false)] {
+            let (mut buffer, place) = roomy(&vec![0; len]);
+            let mut packet = Packet::new(&mut buffer, place);
+            let written = write_data_indication(&mut packet, peer, TransactionId([9; 12]), limit);
+            assert_eq!(written, fits, "{len} bytes from {peer}, {limit} at most");
+            if fits {
+                Message::new().unmarshal_binary(packet.bytes()).unwrap();
+                assert!(packet.bytes().len() <= limit);
+            } else {
+                assert_eq!(packet.bytes().len(), len, "untouched");
+            }
+        }
+    }
 }
 
 #[test]

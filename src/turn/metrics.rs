@@ -30,7 +30,7 @@ pub enum DropReason {
     Bandwidth,
     /// One packet more than its allocation or its user may relay in a second.
     PacketRate,
-    /// Too long for the header that it needs.
+    /// Too long for a datagram, with the header that it needs.
     TooLong,
     /// No answer, since the address has had too many.
     ReplyLimit,

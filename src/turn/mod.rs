@@ -36,6 +36,8 @@ mod streams;
 #[cfg(test)]
 mod access_token_tests;
 #[cfg(test)]
+mod channel_tests;
+#[cfg(test)]
 mod connection_tests;
 #[cfg(test)]
 mod dual_tests;

@@ -14,8 +14,8 @@ use crate::{
     clock::Now,
     ids::PeerAddr,
     stun::{
-        ChannelData, Family, Kind, Method, Packet, ParseError, Request, TransactionId,
-        write_data_indication,
+        ChannelData, Family, Kind, MAX_FRAME, Method, Packet, ParseError, Request, TransactionId,
+        max_payload, write_data_indication,
     },
 };
 
@@ -73,9 +73,13 @@ struct ToPeer<'a> {
 }
 
 impl ToPeer<'_> {
-    /// Counts the payload against what may pass in a second.
+    /// Checks that the payload fits a datagram, which that of a message on a stream need not, and
+    /// counts it against what may pass in a second.
     #[inline]
     fn within_limits(self, now: Instant) -> Result<Self, DropReason> {
+        if self.payload.len() > max_payload(self.to) {
+            return Err(DropReason::TooLong);
+        }
         self.allocation.limits.admit(Direction::Up, now, self.payload.len())?;
         Ok(self)
     }
@@ -177,8 +181,15 @@ impl Engine {
         }
         let payload = packet.bytes().len();
         allocation.limits.admit(Direction::Down, now.instant, payload)?;
+        let limit = match allocation.tuple.via {
+            Via::Listener(_) => max_payload(allocation.tuple.client.0),
+            Via::Stream(_) => MAX_FRAME,
+        };
         match allocation.channel_of.get(&peer) {
             Some(number) => {
+                if ChannelData::HEADER + payload > limit {
+                    return Err(DropReason::TooLong);
+                }
                 ChannelData::wrap(packet, *number);
                 // "Over … TCP, TLS-over-TCP …, the ChannelData message MUST be padded to a multiple
                 // of four bytes" (RFC 8656 §12.5).
@@ -188,7 +199,7 @@ impl Engine {
             }
             None => {
                 let transaction = TransactionId(self.rng.random());
-                if !write_data_indication(packet, peer.0, transaction) {
+                if !write_data_indication(packet, peer.0, transaction, limit) {
                     return Err(DropReason::TooLong);
                 }
             }

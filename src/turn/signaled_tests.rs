@@ -1,6 +1,9 @@
 //! `--relay-policy signaled` on the production mind: what a call's credentials reach.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use ::stun::{attributes::ATTR_REQUESTED_ADDRESS_FAMILY, message::*};
 use rand::{SeedableRng, rngs::StdRng};
@@ -166,4 +169,24 @@ fn what_was_announced_ends_with_the_call() {
     assert_eq!(ways(&mut world, &mut other, relayed, PEER), [true; 5]);
     world.end_call(call(2));
     world.assert_nothing_is_left();
+}
+
+/// A channel keeps what it was given; its refresh is judged anew, and leaves nothing when refused.
+#[test]
+fn the_refresh_of_a_channel_is_judged_as_things_are_then() {
+    let mut world = World::new(signaled(), 1);
+    let mut alice = world.in_call(ALICE, "alice", 1);
+    let relayed = alice.allocate(&mut world);
+    alice.request(&mut world, METHOD_REFRESH, &[lifetime(3600)]);
+    world.announce(1, "bob", &["9.9.9.9"]);
+    assert_eq!(alice.bind(&mut world, 0x4000, PEER).code, None);
+    // Bob has left, and his addresses are forgotten.
+    world.put_out(call(1), "bob");
+    world.advance(Duration::from_secs(500));
+    assert!(alice.channel_data(&mut world, 0x4000, b"x").is_some());
+    assert_eq!(alice.bind(&mut world, 0x4000, PEER).code, Some(403));
+    world.advance(Duration::from_secs(100));
+    assert_eq!(alice.channel_data(&mut world, 0x4000, b"x"), None);
+    assert_eq!(alice.send(&mut world, at(PEER), b"x"), None);
+    assert_eq!(world.peer_sends(at(PEER), relayed, b"x"), None);
 }

@@ -124,6 +124,12 @@ impl Model {
         self.relayed.iter().filter(move |(_, expires)| *expires > now).map(|(at, _)| *at)
     }
 
+    /// A permission lasts until the latest time that a request has given it.
+    fn permit(&mut self, ip: IpAddr, expires: Instant) {
+        let known = self.permissions.entry(ip).or_insert(expires);
+        *known = expires.max(*known);
+    }
+
     fn permits(&self, now: Instant, ip: IpAddr) -> bool {
         self.permissions.get(&ip).is_some_and(|expires| *expires > now)
             && self.address_for(now, ip).is_some()
@@ -351,7 +357,7 @@ impl Simulation {
                         assert_eq!(refused, 0, "a permission for somewhere else");
                         for p in &peers {
                             let ip = PEERS[*p].parse::<SocketAddr>().unwrap().ip();
-                            model.permissions.insert(ip, now + Duration::from_secs(300));
+                            model.permit(ip, now + Duration::from_secs(300));
                         }
                     }
                     (code, None) => assert_eq!(code, Some(437)),
@@ -375,8 +381,9 @@ impl Simulation {
                             other.is_none_or(|bound| bound == to),
                             "a channel changed its peer"
                         );
-                        model.channels.insert(number, (to, now + Duration::from_secs(600)));
-                        model.permissions.insert(to.ip(), now + Duration::from_secs(300));
+                        let expires = now + Duration::from_secs(600);
+                        model.channels.insert(number, (to, expires));
+                        model.permit(to.ip(), expires);
                     }
                     (code, None) => assert_eq!(code, Some(437)),
                     (Some(code), Some(model)) => {
@@ -503,6 +510,7 @@ impl Simulation {
         let alive = alive.len();
         assert!(alive <= 5);
         self.world.assert_timers_fit();
+        self.world.assert_channels_are_permitted();
         self.world.assert_mobility_fits();
     }
 }

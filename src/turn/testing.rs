@@ -352,6 +352,23 @@ impl World {
         }
     }
 
+    /// Fails unless each channel has a permission for its peer that lasts as long as the channel, and
+    /// nothing is left that was due.
+    pub fn assert_channels_are_permitted(&self) {
+        let slots = self.workers.iter().flat_map(|engine| engine.slots.iter());
+        for (_, slot) in slots {
+            let Slot::Open(allocation) = slot else { continue };
+            for (number, channel) in allocation.channels.iter() {
+                let permission = allocation.permissions.get(&channel.peer.0.ip());
+                let lasts = permission.is_some_and(|p| p.expires >= channel.expires);
+                assert!(lasts, "{number:?} to {:?}: {permission:?}", channel.peer);
+            }
+            let permissions = allocation.permissions.iter().map(|(_, p)| p.expires);
+            let channels = allocation.channels.iter().map(|(_, c)| c.expires);
+            assert!(permissions.chain(channels).all(|expires| expires > self.now.instant));
+        }
+    }
+
     /// Fails unless allocations lead to where their clients are.
     pub fn assert_mobility_fits(&self) {
         self.workers.iter().for_each(Engine::assert_mobility_fits);

@@ -287,30 +287,16 @@ fn permissions_are_installed_all_or_none() {
 }
 
 #[test]
-fn a_permission_lives_five_minutes_and_a_channel_ten() {
+fn a_permission_lives_five_minutes() {
     let mut world = World::default();
     let mut client = Client::new(ALICE, "alice");
     let relayed = client.allocate(&mut world);
-    client.request(&mut world, METHOD_REFRESH, &[lifetime(3600)]);
-    assert_eq!(client.bind(&mut world, 0x4000, PEER).code, None);
+    client.permit(&mut world, "8.8.8.8");
     world.advance(secs(299));
-    assert!(client.channel_data(&mut world, 0x4000, b"x").is_some());
+    assert!(client.send(&mut world, at(PEER), b"x").is_some());
     world.advance(secs(1));
-    assert_eq!(client.channel_data(&mut world, 0x4000, b"x"), None);
+    assert_eq!(client.send(&mut world, at(PEER), b"x"), None);
     assert_eq!(world.peer_sends(at(PEER), relayed, b"x"), None);
-    client.permit(&mut world, "8.8.8.8");
-    assert!(client.channel_data(&mut world, 0x4000, b"x").is_some());
-    world.advance(secs(299));
-    assert!(client.channel_data(&mut world, 0x4000, b"x").is_some());
-    world.advance(secs(1));
-    client.permit(&mut world, "8.8.8.8");
-    assert_eq!(client.channel_data(&mut world, 0x4000, b"x"), None);
-    // Without its channel the peer is heard in Data indications.
-    let indication = Answer::read(&world.peer_sends(at(PEER), relayed, b"x").unwrap());
-    assert_eq!(
-        indication.message.typ,
-        MessageType { method: METHOD_DATA, class: CLASS_INDICATION }
-    );
 }
 
 #[test]

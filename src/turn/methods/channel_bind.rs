@@ -12,7 +12,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Binds a channel to a peer or refreshes the binding, and with it the peer's permission.
+    /// Binds a channel to a peer or refreshes the binding, and with it the permission for the peer's
+    /// address.
     pub(in crate::turn) fn channel_bind(
         &mut self,
         now: Now,
@@ -57,7 +58,9 @@ impl Engine {
             Some(before) => self.timers.reset(before.expires, expires, timer),
             None => self.timers.set(expires, timer),
         }
-        self.install_permission(now, part, peer.0.ip())?;
+        // The permission lasts as long as the channel, though RFC 8656 §9 gives it five minutes:
+        // clients that refresh by ChannelBind alone do so near the end of the channel's ten.
+        self.install_permission(now, part, peer.0.ip(), CHANNEL_LIFETIME)?;
         Ok(ResponseBuilder::success(request))
     }
 }

@@ -1,6 +1,6 @@
 //! CreatePermission (RFC 8656 §10.2): which addresses may send to an allocation.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use crate::{
     clock::Now,
@@ -43,25 +43,30 @@ impl Engine {
         }
         for peer in request.peers() {
             let part = self.part(id, Family::of(peer))?;
-            self.install_permission(now, part, peer.ip())?;
+            self.install_permission(now, part, peer.ip(), PERMISSION_LIFETIME)?;
         }
         Ok(ResponseBuilder::success(request))
     }
 
-    /// Installs or refreshes one permission that has been checked.
+    /// Installs or refreshes one permission that has been checked: it lasts for `lifetime` from now,
+    /// and never shorter than it did, since a channel to the address may need it for longer.
     pub(in crate::turn) fn install_permission(
         &mut self,
         now: Now,
         id: AllocationId,
         ip: IpAddr,
+        lifetime: Duration,
     ) -> Result<(), ErrorCode> {
-        let expires = now.instant + PERMISSION_LIFETIME;
         // What was announced when this was checked may have been forgotten since: then it is as if
         // it were one of our own addresses.
         let own = self.common.addresses.is_own(&self.common.config, ip)
             || self.reach(&self.open_ref(id)?.owner, ip) != Ok(Reach::Any);
         let permissions = &mut self.open_mut(id)?.permissions;
-        let told = permissions.get(&ip).map_or(0, |permission| permission.told);
+        let (mut expires, mut told) = (now.instant + lifetime, 0);
+        if let Some(before) = permissions.get(&ip) {
+            expires = expires.max(before.expires);
+            told = before.told;
+        }
         let before = permissions.insert(ip, Permission { expires, own, told });
         let timer = Timer::Permission(id, ip);
         match before {
