@@ -551,14 +551,34 @@ const REPAIRED_WITHIN_MS = 35_000;
 const FOUND_WITHIN_MS = 45_000;
 /** Without the server no new path can be agreed on, so the wait for it is longer. */
 const SERVER_AWAY_MS = 45_000;
+/** The other side offers where both change something. One that does not know of that is not waited for longer. */
+const THEIR_OFFER_MS = 5_000;
+
+/** The two parts in a DTLS handshake, as `a=setup` names them. */
+const OTHER_PART = { active: 'passive', passive: 'active' };
+
+const partIn = (sdp) => /^a=setup:(active|passive)/m.exec(sdp)?.[1] ?? null;
+
+/** Puts a part that is decided in the place of a free choice. */
+const withPart = (sdp, part) => (part ? sdp.replace(/^a=setup:actpass/gm, `a=setup:${part}`) : sdp);
+
+/** Firefox says in each description who made it. Chromium does not keep that of a description that it got. */
+const isFirefox = (sdp) => /^o=mozilla/m.test(sdp);
+
+/** The certificates that a description names. */
+const certificates = (sdp) => [...new Set(sdp.match(/^a=fingerprint:.*/gm))].sort().join();
 
 /**
  * One RTCPeerConnection: descriptions by the W3C's "perfect negotiation", candidates as they come, and
  * another path when this one breaks. What it needs of the server it does by `signaling`:
  * `tell(event, data)`, `freshServers()` and `isAway()`.
  *
- * Emits `path` (`connected`, `interrupted` or `lost`, the last with a reason), `stream`, and `failed`
- * when the browsers cannot agree.
+ * Once the two have agreed for the first time, a negotiation that fails ends nothing: the side where it
+ * failed takes it back, tells the other by `refused` in an `ice:candidate` without a candidate, and it is
+ * tried once more with the parts of offer and answer exchanged (docs/negotiation.md of the server).
+ *
+ * Emits `path` (`connected`, `interrupted` or `lost`, the last with a reason), `stream`, `failed` when the
+ * browsers could not agree at first, and `warning` when they could not later.
  */
 class Peer extends Emitter {
   #pc;
@@ -567,6 +587,15 @@ class Peer extends Emitter {
   #polite;
   #ignoringOffer = false;
   #negotiated = false;
+  /** Our part in the DTLS handshake, once an answer has decided it. */
+  #part = null;
+  /** Runs while the next offer is the other side's, and whether we have something to offer meanwhile. */
+  #theirOfferTimer = 0;
+  #offersLater = false;
+  #restartsLater = false;
+  /** A negotiation has failed: it is tried once more, and after that only for a new reason. */
+  #triesAgain = false;
+  #gaveUp = false;
   /** The last description of the other side, and candidates that came before one. */
   #described = '';
   #candidates = [];
@@ -591,7 +620,7 @@ class Peer extends Emitter {
     pc.onicecandidate = ({ candidate }) => candidate && signaling.tell('ice:candidate', { candidate });
     pc.ontrack = ({ track, streams }) => this.emit('stream', streams[0] ?? new MediaStream([track]));
     // The first offer is the caller's, and made when the call is accepted.
-    pc.onnegotiationneeded = () => this.#negotiated && this.offer();
+    pc.onnegotiationneeded = () => this.#negotiated && this.#offer();
     pc.onconnectionstatechange = () => this.#pathIs(pc.connectionState);
   }
 
@@ -602,6 +631,7 @@ class Peer extends Emitter {
   close() {
     clearTimeout(this.#restartTimer);
     clearTimeout(this.#patience);
+    clearTimeout(this.#theirOfferTimer);
     this.#pc.onconnectionstatechange = this.#pc.onicecandidate = null;
     this.#pc.close();
   }
@@ -624,6 +654,14 @@ class Peer extends Emitter {
     this.#senders.delete(track);
   }
 
+  /** Lets something of a kind come, also if nothing of it is sent. */
+  #receive(kind) {
+    const there = this.#pc.getTransceivers().find(({ receiver }) => receiver.track.kind === kind);
+    if (!there) this.#pc.addTransceiver(kind, { direction: 'recvonly' });
+    else if (there.direction === 'inactive') there.direction = 'recvonly';
+    else if (there.direction === 'sendonly') there.direction = 'sendrecv';
+  }
+
   /** Sends a track that was added, or nothing in its place: less than silence and black frames. */
   sends(track, on) {
     const sender = this.#senders.get(track);
@@ -641,7 +679,7 @@ class Peer extends Emitter {
 
   /** What is gathered from now on uses these. */
   setServers(iceServers) {
-    if (!this.#ownServers) this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
+    if (!this.#ownServers) this.#pc.setConfiguration?.({ ...this.#pc.getConfiguration(), iceServers });
   }
 
   /** Looks for another path, with fresh credentials for the relay. */
@@ -651,9 +689,28 @@ class Peer extends Emitter {
       this.#restarting = null;
       if (this.#pc.signalingState === 'closed') return;
       if (iceServers) this.setServers(iceServers);
-      this.#pc.restartIce();
+      this.#gaveUp = false;
+      if (!this.#leavesRestarts) return this.#restartIce();
+      this.#signaling.tell('ice:candidate', { candidate: null, wants: 'restart' });
+      this.#restartsLater = true;
+      this.#awaitOffer();
     });
     return this.#restarting;
+  }
+
+  #restartIce() {
+    // Safari has it since 14.1.
+    if (this.#pc.restartIce) this.#pc.restartIce();
+    else this.#offer({ iceRestart: true });
+  }
+
+  /**
+   * Between Firefox and others it is Firefox that offers a restart. Chromium checks from its new addresses to
+   * the other side's old ones as soon as it has made an offer, Firefox replies there, and then Chromium sends
+   * to where Firefox does not listen any more.
+   */
+  get #leavesRestarts() {
+    return isFirefox(this.#described) && !isFirefox(this.#pc.localDescription?.sdp);
   }
 
   /** The server is back, and a new path can be agreed on: the clock starts anew. */
@@ -714,40 +771,152 @@ class Peer extends Emitter {
       .catch((error) => this.#pc.signalingState !== 'closed' && this.emit('failed', error));
   }
 
-  offer() {
+  /** A step that may fail without an end to it all, once there is media. `theirs` is whose offer it is about. */
+  #negotiate(theirs, step) {
     this.#inTurn(async (pc) => {
-      // The other side's offer came first, and asks for this again if it is still needed.
-      if (pc.signalingState !== 'stable') return;
-      await pc.setLocalDescription();
-      this.#signaling.tell('signal:offer', { sdp: pc.localDescription.sdp });
+      try {
+        await step(pc);
+      } catch (error) {
+        if (!this.#wasConnected || pc.signalingState === 'closed') throw error;
+        await this.#refuse(theirs, error);
+      }
     });
   }
 
-  /** What the other side sends it. */
+  offer() {
+    this.#gaveUp = false;
+    this.#offer();
+  }
+
+  #offer(options) {
+    this.#negotiate(false, async (pc) => {
+      // The other side's offer came first, and asks for this again if it is still needed.
+      if (pc.signalingState !== 'stable' || this.#gaveUp) return;
+      if (this.#theirOfferTimer) return void (this.#offersLater = true);
+      await pc.setLocalDescription(options && await pc.createOffer(options));
+      this.#sendOffer();
+    });
+  }
+
+  /**
+   * Both change what they send, as agreed, and one offer does for both: that of the side that does not give
+   * way. Two that cross would describe the same new medium twice, and Chromium 148 and later takes no offer
+   * in which the number of an RTP extension has another meaning than in one that was taken back.
+   */
+  offerForBoth({ receive }) {
+    this.#gaveUp = false;
+    if (this.#polite) return this.#awaitOffer();
+    if (receive) this.#receive(receive);
+    this.offer();
+  }
+
+  #awaitOffer() {
+    clearTimeout(this.#theirOfferTimer);
+    this.#theirOfferTimer = setTimeout(() => {
+      this.#theirOfferTimer = 0;
+      if (this.#restartsLater) this.#restartIce();
+      if (this.#offersLater) this.#offer();
+      this.#restartsLater = this.#offersLater = false;
+    }, THEIR_OFFER_MS);
+  }
+
+  /** An agreement. What waited for it is asked for again by the browser, if it is still needed. */
+  #agreed(answer, ours) {
+    clearTimeout(this.#theirOfferTimer);
+    this.#theirOfferTimer = 0;
+    this.#offersLater = this.#restartsLater = false;
+    this.#negotiated = true;
+    // What is still needed after a second try would fail as the first one did.
+    this.#gaveUp = this.#triesAgain;
+    this.#triesAgain = false;
+    const part = partIn(answer);
+    this.#part = ours ? part : OTHER_PART[part];
+  }
+
+  /**
+   * A part that is decided stays so while the DTLS association does (RFC 8842 §5.5). Chromium leaves the
+   * choice open in each offer, Firefox then takes the other part, and Chromium refuses its answer.
+   */
+  #sendOffer() {
+    this.#signaling.tell('signal:offer', { sdp: withPart(this.#pc.localDescription.sdp, this.#part) });
+  }
+
+  /** An offer as it should be, if it comes from somebody who leaves the choice open. */
+  #withTheirPart(sdp) {
+    const same = certificates(sdp) === certificates(this.#described);
+    return same ? withPart(sdp, OTHER_PART[this.#part]) : sdp;
+  }
+
+  // -- A negotiation that fails --
+
+  /** Our offer could not be made or agreed on, or theirs not be taken: each side goes back to what was before. */
+  async #refuse(theirs, error) {
+    const again = !this.#triesAgain;
+    this.#signaling.tell('ice:candidate', { candidate: null, refused: theirs ? 'offer' : 'answer', again });
+    await this.#tryAgain(again, theirs);
+    this.emit('warning', failure('negotiation_failed', `The browsers could not agree on a change: ${error.message}`));
+  }
+
+  /** The same, told by the other side. */
+  #refused(what, again) {
+    this.#inTurn(async () => {
+      await this.#tryAgain(again, what === 'answer');
+      this.emit('warning', failure('negotiation_failed', "The other side's browser could not agree on a change."));
+    });
+  }
+
+  /** Tries it with the parts exchanged: whoever has offered answers. The path is made anew on the way, if that was it. */
+  async #tryAgain(again, weOffer) {
+    this.#triesAgain = again;
+    this.#gaveUp = !again;
+    if (again && !weOffer) this.#awaitOffer();
+    await this.#takeBack();
+    if (!again || !weOffer) return;
+    if (!this.#leavesRestarts) this.#pc.restartIce?.();
+    this.offer();
+  }
+
+  async #takeBack() {
+    const pc = this.#pc;
+    const rollback = { type: 'rollback' };
+    if (pc.signalingState === 'have-local-offer') await pc.setLocalDescription(rollback).catch(() => {});
+    else if (pc.signalingState === 'have-remote-offer') await pc.setRemoteDescription(rollback).catch(() => {});
+  }
+
+  /** The server would not carry what we described: an offer that is open, or else an answer. */
+  undelivered(error) {
+    this.#negotiate(this.#pc.signalingState === 'stable', () => { throw error; });
+  }
+
+  // -- What the other side sends it --
+
   handle(event, data) {
     switch (event) {
       case 'signal:offer': return this.describe('offer', data.sdp);
       case 'signal:answer': return this.describe('answer', data.sdp);
-      case 'ice:candidate': return this.candidate(data.candidate);
+      case 'ice:candidate':
+        if (data.refused) this.#refused(data.refused, data.again);
+        else if (data.wants === 'restart') this.restart();
+        else this.candidate(data.candidate);
     }
   }
 
   describe(type, description) {
     // Others may send the browser's whole { type, sdp }.
     const sdp = description.sdp ?? description;
-    this.#inTurn(async (pc) => {
+    this.#negotiate(type === 'offer', async (pc) => {
       if (type === 'answer' && pc.signalingState !== 'have-local-offer') return;
       this.#ignoringOffer = type === 'offer' && !this.#polite && pc.signalingState !== 'stable';
       if (this.#ignoringOffer) return;
       // On the polite side this takes back an offer of ours first.
-      await pc.setRemoteDescription({ type, sdp });
+      await pc.setRemoteDescription({ type, sdp: type === 'offer' ? this.#withTheirPart(sdp) : sdp });
       this.#described = sdp;
       for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
-      if (type === 'offer') {
-        await pc.setLocalDescription();
-        this.#signaling.tell('signal:answer', { sdp: pc.localDescription.sdp });
-      }
-      this.#negotiated = true;
+      if (type === 'answer') return this.#agreed(sdp, false);
+      await pc.setLocalDescription();
+      const answer = pc.localDescription.sdp;
+      this.#signaling.tell('signal:answer', { sdp: answer });
+      this.#agreed(answer, true);
     });
   }
 
@@ -777,7 +946,7 @@ class Peer extends Emitter {
     for (const { candidate } of candidates) this.candidate(candidate);
     this.#inTurn((pc) => {
       // Our offer may have been lost with the session before.
-      if (pc.signalingState === 'have-local-offer') this.#signaling.tell('signal:offer', { sdp: pc.localDescription.sdp });
+      if (pc.signalingState === 'have-local-offer') this.#sendOffer();
     });
   }
 }
@@ -1067,8 +1236,8 @@ class Call extends Sender {
       return await this.#box.request(event, { callId: this.id, ...data }, { patient: true });
     } catch (error) {
       if (GONE.includes(error.code)) this.#finish({ reason: 'connection_lost', error });
-      // Without this description nothing comes of the call.
-      else if (error.code === 'payload_too_large' && data.sdp) this.#disagree(error);
+      // Without this description nothing comes of the call, or of the change.
+      else if (error.code === 'payload_too_large' && data.sdp) this.#peer?.undelivered(error);
       return {};
     }
   }
@@ -1121,6 +1290,7 @@ class Call extends Sender {
     });
     peer.on('path', (path, reason) => this.#pathIs(path, reason));
     peer.on('failed', (error) => this.#disagree(error));
+    peer.on('warning', (error) => this.emit('warning', error));
     this.sendTo(peer, !this.#isCallee);
     this.applyMedia();
     this.#readStats(peer);
@@ -1225,7 +1395,10 @@ class Call extends Sender {
     } else if (accepted) {
       this.#dropVideo();
     }
-    if (accepted) this.applyMedia();
+    if (accepted) {
+      this.applyMedia();
+      this.#peer.offerForBoth({ receive: callType === 'video' ? 'video' : null });
+    }
     this.emit('upgraded', { type: callType, accepted });
   }
 
@@ -1463,6 +1636,7 @@ class Room extends Sender {
     peer.on('stream', () => peer.plays(!this.held));
     peer.on('path', (path) => this.#pathIs(member, path));
     peer.on('failed', () => member.to('failed'));
+    peer.on('warning', (error) => this.emit('warning', error, member));
     this.sendTo(peer, weAreLater);
     this.bringInLine(peer);
     if (weAreLater) peer.offer();
