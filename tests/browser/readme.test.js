@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, it } from 'node:test';
-import { launch, noComplaints, startServer, until, videoAdvances } from './browser.js';
-import { startSite } from './site.js';
+import { click, launch, noComplaints, PATIENCE_MS, startServer, until } from './browser.js';
+import { videoAdvances } from './media.js';
+import { startSite } from './app/site.js';
 
 const readme = readFileSync(path.join(import.meta.dirname, '../../README.md'), 'utf8');
 const [, lines] = /^## Use it in your app\n[^#]*?```js\n(.*?)```/ms.exec(readme);
@@ -37,9 +38,9 @@ it('the lines of the README are a call', async () => {
     await page.waitForSelector('body[data-ready]');
     pages.push(page);
   }
-  await pages[0].click('#button');
+  await click(pages[0], '#button');
   for (const page of pages) {
-    await until(`${page.user} has a peer connection`, () => page.evaluate(() => window.peerConnections.length), 20_000);
+    await until(`${page.user} has a peer connection`, () => page.evaluate(() => window.peerConnections.length), PATIENCE_MS);
     await videoAdvances(page);
     await until(`${page.user} sees the other`, () => page.evaluate(() => document.querySelector('video').videoWidth > 0));
   }
