@@ -565,6 +565,8 @@ const withPart = (sdp, part) => (part ? sdp.replace(/^a=setup:actpass/gm, `a=set
 /** Firefox says in each description who made it. Chromium does not keep that of a description that it got. */
 const isFirefox = (sdp) => /^o=mozilla/m.test(sdp);
 
+const ufragIn = (description) => /^a=ice-ufrag:(\S+)/m.exec(description?.sdp)?.[1];
+
 /** The certificates that a description names. */
 const certificates = (sdp) => [...new Set(sdp.match(/^a=fingerprint:.*/gm))].sort().join();
 
@@ -593,8 +595,10 @@ class Peer extends Emitter {
   #theirOfferTimer = 0;
   #offersLater = false;
   #restartsLater = false;
-  /** A negotiation has failed: it is tried once more, and after that only for a new reason. */
+  /** How many negotiations have failed since there was a reason for one, and whether this one is a second try. */
+  #failures = 0;
   #triesAgain = false;
+  /** Nothing is offered until there is a new reason. */
   #gaveUp = false;
   /** The last description of the other side, and candidates that came before one. */
   #described = '';
@@ -689,8 +693,8 @@ class Peer extends Emitter {
       this.#restarting = null;
       if (this.#pc.signalingState === 'closed') return;
       if (iceServers) this.setServers(iceServers);
-      this.#gaveUp = false;
-      if (!this.#leavesRestarts) return this.#restartIce();
+      this.#thereIsAReason();
+      if (this.#restartsAreOurs ?? true) return this.#restartIce();
       this.#signaling.tell('ice:candidate', { candidate: null, wants: 'restart' });
       this.#restartsLater = true;
       this.#awaitOffer();
@@ -698,19 +702,26 @@ class Peer extends Emitter {
     return this.#restarting;
   }
 
+  /** The other side wants one. If ours is on its way it gets what it wants. */
+  #wanted() {
+    const { pendingLocalDescription, currentLocalDescription } = this.#pc;
+    if (!pendingLocalDescription || ufragIn(pendingLocalDescription) === ufragIn(currentLocalDescription)) this.restart();
+  }
+
   #restartIce() {
-    // Safari has it since 14.1.
+    // Old versions of Safari have none.
     if (this.#pc.restartIce) this.#pc.restartIce();
     else this.#offer({ iceRestart: true });
   }
 
   /**
-   * Between Firefox and others it is Firefox that offers a restart. Chromium checks from its new addresses to
+   * Between Firefox and others it is Firefox that offers a restart; null where it makes no difference. Chromium checks from its new addresses to
    * the other side's old ones as soon as it has made an offer, Firefox replies there, and then Chromium sends
    * to where Firefox does not listen any more.
    */
-  get #leavesRestarts() {
-    return isFirefox(this.#described) && !isFirefox(this.#pc.localDescription?.sdp);
+  get #restartsAreOurs() {
+    const [ours, theirs] = [this.#pc.localDescription?.sdp, this.#described].map(isFirefox);
+    return ours === theirs ? null : ours;
   }
 
   /** The server is back, and a new path can be agreed on: the clock starts anew. */
@@ -733,6 +744,10 @@ class Peer extends Emitter {
       this.emit('path', 'interrupted');
       this.#restartTimer = setTimeout(() => this.restart(), INTERRUPTED_FOR_MS);
       // One side may never hear that it failed.
+      this.#hope();
+    } else if (state === 'connecting' && this.#wasConnected) {
+      // Firefox looks for another path. That there is none it may never say.
+      this.#restartTimer = setTimeout(() => this.restart(), LATE_CANDIDATES_MS);
       this.#hope();
     } else if (state === 'failed' && this.#wasConnected) {
       this.emit('path', 'interrupted');
@@ -771,7 +786,7 @@ class Peer extends Emitter {
       .catch((error) => this.#pc.signalingState !== 'closed' && this.emit('failed', error));
   }
 
-  /** A step that may fail without an end to it all, once there is media. `theirs` is whose offer it is about. */
+  /** A step that may fail without an end to it all, once there is media. `theirs` is the offer of the other side, if it is about one. */
   #negotiate(theirs, step) {
     this.#inTurn(async (pc) => {
       try {
@@ -783,13 +798,18 @@ class Peer extends Emitter {
     });
   }
 
-  offer() {
+  #thereIsAReason() {
     this.#gaveUp = false;
+    this.#failures = 0;
+  }
+
+  offer() {
+    this.#thereIsAReason();
     this.#offer();
   }
 
   #offer(options) {
-    this.#negotiate(false, async (pc) => {
+    this.#negotiate(null, async (pc) => {
       // The other side's offer came first, and asks for this again if it is still needed.
       if (pc.signalingState !== 'stable' || this.#gaveUp) return;
       if (this.#theirOfferTimer) return void (this.#offersLater = true);
@@ -804,7 +824,7 @@ class Peer extends Emitter {
    * in which the number of an RTP extension has another meaning than in one that was taken back.
    */
   offerForBoth({ receive }) {
-    this.#gaveUp = false;
+    this.#thereIsAReason();
     if (this.#polite) return this.#awaitOffer();
     if (receive) this.#receive(receive);
     this.offer();
@@ -826,8 +846,9 @@ class Peer extends Emitter {
     this.#theirOfferTimer = 0;
     this.#offersLater = this.#restartsLater = false;
     this.#negotiated = true;
-    // What is still needed after a second try would fail as the first one did.
-    this.#gaveUp = this.#triesAgain;
+    // A second try may leave something that the browser asks for again, but not for ever.
+    this.#gaveUp = this.#triesAgain && this.#failures > 1;
+    if (!this.#triesAgain) this.#failures = 0;
     this.#triesAgain = false;
     const part = partIn(answer);
     this.#part = ours ? part : OTHER_PART[part];
@@ -851,29 +872,36 @@ class Peer extends Emitter {
 
   /** Our offer could not be made or agreed on, or theirs not be taken: each side goes back to what was before. */
   async #refuse(theirs, error) {
-    const again = !this.#triesAgain;
-    this.#signaling.tell('ice:candidate', { candidate: null, refused: theirs ? 'offer' : 'answer', again });
-    await this.#tryAgain(again, theirs);
+    // What one browser refuses in an offer it may well offer itself, and the other way round.
+    const weOffer = this.#triesAgain ? null : this.#restartsAreOurs ?? Boolean(theirs);
+    const offers = weOffer === null ? 'nobody' : weOffer ? 'sender' : 'receiver';
+    const { pendingLocalDescription, currentLocalDescription, currentRemoteDescription } = this.#pc;
+    const [next, now] = theirs ? [theirs, currentRemoteDescription] : [pendingLocalDescription ?? currentLocalDescription, currentLocalDescription];
+    const restarts = ufragIn(next) !== ufragIn(now);
+    this.#signaling.tell('ice:candidate', { candidate: null, refused: true, offers, ...(restarts && { wants: 'restart' }) });
+    await this.#tryAgain(weOffer, restarts);
     this.emit('warning', failure('negotiation_failed', `The browsers could not agree on a change: ${error.message}`));
   }
 
   /** The same, told by the other side. */
-  #refused(what, again) {
+  #refused({ offers, wants }) {
     this.#inTurn(async () => {
-      await this.#tryAgain(again, what === 'answer');
+      await this.#tryAgain(offers === 'nobody' ? null : offers === 'receiver', wants === 'restart');
       this.emit('warning', failure('negotiation_failed', "The other side's browser could not agree on a change."));
     });
   }
 
-  /** Tries it with the parts exchanged: whoever has offered answers. The path is made anew on the way, if that was it. */
-  async #tryAgain(again, weOffer) {
-    this.#triesAgain = again;
-    this.#gaveUp = !again;
-    if (again && !weOffer) this.#awaitOffer();
+  /** `weOffer` is null for no second try. */
+  async #tryAgain(weOffer, restarts) {
+    this.#failures += 1;
+    this.#triesAgain = weOffer !== null;
+    this.#gaveUp = !this.#triesAgain;
+    if (weOffer === false) this.#awaitOffer();
     await this.#takeBack();
-    if (!again || !weOffer) return;
-    if (!this.#leavesRestarts) this.#pc.restartIce?.();
-    this.offer();
+    if (!weOffer) return;
+    // Chromium does not ask for a new path again after a rollback.
+    if (restarts) this.#pc.restartIce?.();
+    this.#offer();
   }
 
   async #takeBack() {
@@ -885,7 +913,7 @@ class Peer extends Emitter {
 
   /** The server would not carry what we described: an offer that is open, or else an answer. */
   undelivered(error) {
-    this.#negotiate(this.#pc.signalingState === 'stable', () => { throw error; });
+    this.#negotiate(this.#pc.signalingState === 'stable' ? this.#pc.currentRemoteDescription : null, () => { throw error; });
   }
 
   // -- What the other side sends it --
@@ -895,8 +923,8 @@ class Peer extends Emitter {
       case 'signal:offer': return this.describe('offer', data.sdp);
       case 'signal:answer': return this.describe('answer', data.sdp);
       case 'ice:candidate':
-        if (data.refused) this.#refused(data.refused, data.again);
-        else if (data.wants === 'restart') this.restart();
+        if (data.refused) this.#refused(data);
+        else if (data.wants === 'restart') this.#wanted();
         else this.candidate(data.candidate);
     }
   }
@@ -904,7 +932,7 @@ class Peer extends Emitter {
   describe(type, description) {
     // Others may send the browser's whole { type, sdp }.
     const sdp = description.sdp ?? description;
-    this.#negotiate(type === 'offer', async (pc) => {
+    this.#negotiate(type === 'offer' ? { sdp } : null, async (pc) => {
       if (type === 'answer' && pc.signalingState !== 'have-local-offer') return;
       this.#ignoringOffer = type === 'offer' && !this.#polite && pc.signalingState !== 'stable';
       if (this.#ignoringOffer) return;
@@ -1752,7 +1780,8 @@ class Box extends Emitter {
       this.emit('state', state, error);
     });
     this.#connection.on('event', (event, data) => this.#event(event, data));
-    this.#listen(globalThis, 'pagehide', ({ persisted }) => !persisted && this.close());
+    // A page that the browser keeps, to show it again when the person comes back, is in no call meanwhile.
+    this.#listen(globalThis, 'pagehide', ({ persisted }) => (persisted ? this.#hangUp() : this.close()));
     this.#listen(globalThis, 'online', () => this.#networkChanged());
     // Where the browser says what kind of network it is, and not at each of its estimates of its speed.
     const network = globalThis.navigator?.connection;
@@ -1818,12 +1847,16 @@ class Box extends Emitter {
 
   /** Hangs up, and leaves for good. */
   close() {
+    this.#hangUp();
+    this.#connection.close();
+  }
+
+  #hangUp() {
     for (const call of this.calls) {
       // One that only rings here may be taken by another device.
       if (call.direction === 'outgoing' || call.state !== 'ringing') call.hangUp();
     }
     for (const room of this.rooms) room.leave();
-    this.#connection.close();
   }
 
   // -- What its calls tell it --

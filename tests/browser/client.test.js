@@ -167,6 +167,16 @@ it('a tab keeps its name when its page is loaded again, and a copy of it gets an
   assert.equal(await copy.evaluate(() => window.box.state), 'connected', 'nobody was pushed out');
 });
 
+it('a page that is left hangs up, also if the browser keeps it', async () => {
+  const [alice, bob] = [await open('alice'), await open('bob')];
+  await connect(alice, bob);
+  await bob.goto('about:blank');
+  await hears(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
+  await bob.goBack();
+  await bob.waitForSelector('body[data-ready]');
+  await connect(alice, bob);
+});
+
 it('whoever takes the place of a device closes the one before for good', async () => {
   const one = await open('alice', { device: 'laptop' });
   const closed = one.evaluate(() => new Promise((resolve) => { window.box.on('state', (now, error) => resolve([now, error.code])); }));

@@ -5,7 +5,7 @@ import { click, newPage, PATIENCE_MS, text, until } from './browser.js';
 /** The demo page, signed in under a name. */
 export async function signIn(browser, server, name, { relayOnly = false, ...options } = {}) {
   const page = await newPage(browser, options);
-  await page.goto(new URL(`/?as=${name}${relayOnly ? '&relay=1' : ''}`, server.https ?? server.http).href);
+  await page.goto(new URL(`/?as=${name}${relayOnly ? '&relay=1' : ''}`, server.http).href);
   await page.waitForSelector('#connection[data-state="online"]');
   page.user = name;
   return page;

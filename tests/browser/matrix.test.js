@@ -9,10 +9,11 @@ import { startMatrixServer } from './matrix/server.js';
 import { calls } from './matrix/calls.js';
 import { changes } from './matrix/changes.js';
 import { company } from './matrix/company.js';
+import { pages } from './matrix/pages.js';
 import { paths } from './matrix/paths.js';
 import { PAIRS, Table } from './matrix/table.js';
 
-const scenarios = { ...calls, ...changes, ...paths, ...company };
+const scenarios = { ...calls, ...changes, ...paths, ...company, ...pages };
 const table = new Table(Object.keys(scenarios));
 
 const browsers = {};
@@ -39,21 +40,22 @@ for (const [name, run] of Object.entries(scenarios)) {
     for (const [caller, callee] of PAIRS) {
       it(`${name}: ${caller} → ${callee}`, async () => {
         const kinds = { alice: caller, bob: callee, other: caller === 'firefox' ? 'chromium' : 'firefox' };
-        const pages = [];
+        const opened = [];
         try {
           await run({
             server: () => server,
             restart: () => server.restart(),
+            browser: (user) => browsers[kinds[user]],
             /** Alice is in the caller's browser, bob in the callee's; anybody else where `as` says. */
             async open(user, query = {}, as = user) {
               const page = await open(site, browsers[kinds[as]], server, user, query);
-              pages.push(page);
+              opened.push(page);
               return page;
             },
           });
           table.set(name, [caller, callee], 'passes');
         } catch (error) {
-          const said = await Promise.all(pages.map(async (page) => `${page.user} (${page.kind}): ${await page.evaluate(() => JSON.stringify(window.said?.map(([event, detail]) => [event, detail?.error?.message ?? detail]))).catch(() => 'gone')} ${page.complaints.join('; ')}`));
+          const said = await Promise.all(opened.map(async (page) => `${page.user} (${page.kind}): ${await page.evaluate(() => JSON.stringify(window.said?.map(([event, detail]) => [event, detail?.error?.message ?? detail]))).catch(() => 'gone')} ${page.complaints.join('; ')}`));
           table.set(name, [caller, callee], 'FAILS');
           throw new Error(`${error.message}\n${said.join('\n')}`, { cause: error });
         }

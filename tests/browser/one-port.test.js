@@ -39,7 +39,7 @@ after(async () => {
 });
 
 /** The page by HTTPS, relay only. */
-const signInBy = (name) => signIn(browser, server, name, { relayOnly: true });
+const signInBy = (name) => signIn(browser, { http: server.https }, name, { relayOnly: true });
 
 describe('with UDP blocked, everything goes over one port', () => {
   it('the page, the WebSocket and the media of a call', async () => {

@@ -34,10 +34,11 @@ export const hears = (page, event, wanted) => until(`${page.user} hears ${event}
 export const ufrag = (page) => page.evaluate(() => window.call.pc.localDescription.sdp.match(/a=ice-ufrag:(\S+)/)[1]);
 
 /** Nothing is being negotiated, and there is a path. */
-export const settled = (page) => until(`${page.user} has settled`, () => page.evaluate(() => {
-  const { signalingState, connectionState } = window.call.pc;
-  return signalingState === 'stable' && connectionState === 'connected';
-}), PATIENCE_MS);
+export const settled = (page) => until(`${page.user} has settled`, async () => {
+  const states = await page.evaluate(() => `${window.call.pc.signalingState} ${window.call.pc.connectionState}`);
+  if (states === 'stable connected') return true;
+  throw new Error(states);
+}, PATIENCE_MS);
 
 // ---- Rooms -------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 // A call from its beginning to its end.
 
 import assert from 'node:assert/strict';
-import { until } from '../browser.js';
+import { PATIENCE_MS, until } from '../browser.js';
 import { audioAdvances, stats, videoAdvances } from '../media.js';
 import { connect, hears, state } from '../app/app.js';
 import { SMALL } from '../app/site.js';
@@ -29,7 +29,7 @@ export const calls = {
       await audioAdvances(page);
       const { local, remote } = await stats(page);
       assert.ok(local !== 'relay' && remote !== 'relay', `${local} to ${remote}`);
-      await until(`${page.user} sees the other`, () => page.evaluate(() => document.querySelector('video').videoWidth > 0));
+      await until(`${page.user} sees the other`, () => page.evaluate(() => document.querySelector('video').videoWidth > 0), PATIENCE_MS);
     }
   },
   'a call relayed over UDP': relayed('udp'),

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { PATIENCE_MS, until } from '../browser.js';
 import { longestPause, stats, videoAdvances } from '../media.js';
-import { changeAddress, neverResume, wire } from '../network.js';
+import { changeAddress, dropUdp, neverResume, wire } from '../network.js';
 import { connect, hears, settled, state, ufrag } from '../app/app.js';
 
 /** Both see each other over a path that is not the one of these credentials. */
@@ -94,5 +94,21 @@ export const paths = {
     changeAddress();
     await pages[0].evaluate(() => window.dispatchEvent(new Event('online')));
     await onAnotherPath(pages, before);
+  },
+  'no packet passes for a while': async ({ open, server }) => {
+    const pages = [await open('alice'), await open('bob')];
+    const id = await connect(...pages, { video: true });
+    const letUdpPass = dropUdp();
+    try {
+      for (const page of pages) await state(page, 'reconnecting');
+      await until('the server knows', async () => (await server().call(id)).state === 'reconnecting', PATIENCE_MS);
+    } finally {
+      letUdpPass();
+    }
+    for (const page of pages) {
+      await state(page, 'connected');
+      await videoAdvances(page);
+    }
+    assert.equal((await server().call(id)).state, 'connected');
   },
 };
