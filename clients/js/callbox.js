@@ -591,6 +591,8 @@ class Peer extends Emitter {
   #negotiated = false;
   /** Our part in the DTLS handshake, once an answer has decided it. */
   #part = null;
+  /** The RTP extensions by their numbers, as they were first used. */
+  #extensions = new Map();
   /** Runs while the next offer is the other side's, and whether we have something to offer meanwhile. */
   #theirOfferTimer = 0;
   #offersLater = false;
@@ -605,6 +607,11 @@ class Peer extends Emitter {
   #candidates = [];
   #queue = Promise.resolve();
   #senders = new Map();
+  #streams = new Map();
+  /** Tracks that no transceiver is there for yet, and whether they are to be sent. */
+  #homeless = new Map();
+  /** Transceivers whose medium was taken back: Chromium shows nothing of one that is used again. */
+  #takenBack = new WeakSet();
   #wasConnected = false;
   #wasLost = false;
   #restarting = null;
@@ -642,20 +649,51 @@ class Peer extends Emitter {
 
   // -- What it sends --
 
-  /** Where something of its kind was sent before, or only comes, it is sent: descriptions do not grow. */
+  /**
+   * Sends a track too: at first, or from the next agreement on. Where something of its kind was sent before,
+   * or only comes, it is sent: descriptions do not grow.
+   */
   add(track, stream) {
+    this.#streams.set(track, stream);
+    if (!this.#negotiated) this.#senders.set(track, this.#pc.addTrack(track, stream));
+    else if (!this.#useIdle(track)) this.#homeless.set(track, true);
+  }
+
+  /** Sends a track over a transceiver that has none, if there is one; of those taken back only in an offer of ours. */
+  #useIdle(track, weOffer = false) {
     const used = [...this.#senders.values()];
-    const idle = this.#pc.getTransceivers().find(({ sender, receiver }) => receiver.track.kind === track.kind && !used.includes(sender));
-    if (!idle) return void this.#senders.set(track, this.#pc.addTrack(track, stream));
-    idle.sender.setStreams(stream);
+    const all = this.#pc.getTransceivers().filter(({ sender, receiver }) => receiver.track.kind === track.kind && !used.includes(sender));
+    const idle = all.find((each) => !this.#takenBack.has(each)) ?? (weOffer ? all[0] : undefined);
+    if (!idle) return false;
+    idle.sender.setStreams(this.#streams.get(track));
     idle.direction = 'sendrecv';
     this.#senders.set(track, idle.sender);
     this.sends(track, true);
+    return true;
+  }
+
+  /**
+   * Finds a transceiver for each track that has none, now that there is an offer: one that it brings, or a new
+   * one in ours. None that `addTrack` makes: Chromium uses such a one also after it was taken back, and then
+   * shows nothing of what comes.
+   */
+  #takeIn(weOffer) {
+    for (const [track, sent] of this.#homeless) {
+      if (!this.#useIdle(track, weOffer)) {
+        if (!weOffer) continue;
+        const { sender } = this.#pc.addTransceiver(track, { streams: [this.#streams.get(track)] });
+        this.#senders.set(track, sender);
+      }
+      this.#homeless.delete(track);
+      this.sends(track, sent);
+    }
   }
 
   remove(track) {
-    this.#pc.removeTrack(this.#senders.get(track));
+    this.#homeless.delete(track);
+    if (this.#senders.has(track)) this.#pc.removeTrack(this.#senders.get(track));
     this.#senders.delete(track);
+    this.#streams.delete(track);
   }
 
   /** Lets something of a kind come, also if nothing of it is sent. */
@@ -668,6 +706,7 @@ class Peer extends Emitter {
 
   /** Sends a track that was added, or nothing in its place: less than silence and black frames. */
   sends(track, on) {
+    if (this.#homeless.has(track)) this.#homeless.set(track, on);
     const sender = this.#senders.get(track);
     const sent = on ? track : null;
     // One that has just been closed refuses, and that is all right.
@@ -813,6 +852,7 @@ class Peer extends Emitter {
       // The other side's offer came first, and asks for this again if it is still needed.
       if (pc.signalingState !== 'stable' || this.#gaveUp) return;
       if (this.#theirOfferTimer) return void (this.#offersLater = true);
+      this.#takeIn(true);
       await pc.setLocalDescription(options && await pc.createOffer(options));
       this.#sendOffer();
     });
@@ -835,7 +875,7 @@ class Peer extends Emitter {
     this.#theirOfferTimer = setTimeout(() => {
       this.#theirOfferTimer = 0;
       if (this.#restartsLater) this.#restartIce();
-      if (this.#offersLater) this.#offer();
+      if (this.#offersLater || this.#homeless.size) this.#offer();
       this.#restartsLater = this.#offersLater = false;
     }, THEIR_OFFER_MS);
   }
@@ -859,13 +899,25 @@ class Peer extends Emitter {
    * choice open in each offer, Firefox then takes the other part, and Chromium refuses its answer.
    */
   #sendOffer() {
-    this.#signaling.tell('signal:offer', { sdp: withPart(this.#pc.localDescription.sdp, this.#part) });
+    this.#signaling.tell('signal:offer', { sdp: this.#numbered(withPart(this.#pc.localDescription.sdp, this.#part)) });
+  }
+
+  /**
+   * A description without extensions whose number has meant another one in this call before: Firefox offers
+   * such, of what the other side has offered and it did not take, and Chromium since 148 takes none of them.
+   */
+  #numbered(sdp) {
+    return sdp.split('\r\n').filter((line) => {
+      const [, number, extension] = /^a=extmap:(\d+)\S* (\S+)/.exec(line) ?? [];
+      if (number && !this.#extensions.has(number)) this.#extensions.set(number, extension);
+      return this.#extensions.get(number) === extension;
+    }).join('\r\n');
   }
 
   /** An offer as it should be, if it comes from somebody who leaves the choice open. */
-  #withTheirPart(sdp) {
+  #asItShouldBe(sdp) {
     const same = certificates(sdp) === certificates(this.#described);
-    return same ? withPart(sdp, OTHER_PART[this.#part]) : sdp;
+    return this.#numbered(same ? withPart(sdp, OTHER_PART[this.#part]) : sdp);
   }
 
   // -- A negotiation that fails --
@@ -894,6 +946,8 @@ class Peer extends Emitter {
   /** `weOffer` is null for no second try. */
   async #tryAgain(weOffer, restarts) {
     this.#failures += 1;
+    clearTimeout(this.#theirOfferTimer);
+    this.#theirOfferTimer = 0;
     this.#triesAgain = weOffer !== null;
     this.#gaveUp = !this.#triesAgain;
     if (weOffer === false) this.#awaitOffer();
@@ -907,8 +961,19 @@ class Peer extends Emitter {
   async #takeBack() {
     const pc = this.#pc;
     const rollback = { type: 'rollback' };
-    if (pc.signalingState === 'have-local-offer') await pc.setLocalDescription(rollback).catch(() => {});
-    else if (pc.signalingState === 'have-remote-offer') await pc.setRemoteDescription(rollback).catch(() => {});
+    if (pc.signalingState === 'have-remote-offer') await pc.setRemoteDescription(rollback).catch(() => {});
+    if (pc.signalingState !== 'have-local-offer') return;
+    await pc.setLocalDescription(rollback).catch(() => {});
+    for (const [track, sender] of this.#senders) {
+      const transceiver = pc.getTransceivers().find((each) => each.sender === sender);
+      if (transceiver?.mid !== null) continue;
+      this.#homeless.set(track, sender.track !== null);
+      this.#senders.delete(track);
+      // Chromium would never be done with one that is stopped before it was agreed on.
+      transceiver.direction = 'inactive';
+      sender.replaceTrack(null).catch(() => {});
+      this.#takenBack.add(transceiver);
+    }
   }
 
   /** The server would not carry what we described: an offer that is open, or else an answer. */
@@ -936,15 +1001,17 @@ class Peer extends Emitter {
       if (type === 'answer' && pc.signalingState !== 'have-local-offer') return;
       this.#ignoringOffer = type === 'offer' && !this.#polite && pc.signalingState !== 'stable';
       if (this.#ignoringOffer) return;
-      // On the polite side this takes back an offer of ours first.
-      await pc.setRemoteDescription({ type, sdp: type === 'offer' ? this.#withTheirPart(sdp) : sdp });
+      if (type === 'offer') await this.#takeBack();
+      await pc.setRemoteDescription({ type, sdp: type === 'offer' ? this.#asItShouldBe(sdp) : this.#numbered(sdp) });
       this.#described = sdp;
       for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
       if (type === 'answer') return this.#agreed(sdp, false);
+      this.#takeIn(false);
       await pc.setLocalDescription();
-      const answer = pc.localDescription.sdp;
+      const answer = this.#numbered(pc.localDescription.sdp);
       this.#signaling.tell('signal:answer', { sdp: answer });
       this.#agreed(answer, true);
+      if (this.#homeless.size) this.#offer();
     });
   }
 

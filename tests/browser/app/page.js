@@ -7,7 +7,8 @@ const { connect } = await import(query.get('module') ?? '/callbox.js');
 window.follow = (call) => {
   window.call = call;
   window.said = [];
-  for (const event of ['state', 'ended', 'media', 'message', 'upgraded', 'peer', 'warning']) call.on(event, (detail) => said.push([event, detail]));
+  for (const event of ['state', 'ended', 'media', 'message', 'upgraded', 'peer']) call.on(event, (detail) => said.push([event, detail]));
+  call.on('warning', ({ code, message }) => said.push(['warning', { code, message }]));
   call.on('stream', (stream) => { video.srcObject = stream; });
   return call;
 };

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { PATIENCE_MS, until } from '../browser.js';
-import { longestPause, stats, videoAdvances } from '../media.js';
+import { audioAdvances, longestPause, stats, videoAdvances } from '../media.js';
 import { changeAddress, dropUdp, neverResume, wire } from '../network.js';
 import { connect, hears, settled, state, ufrag } from '../app/app.js';
 
@@ -82,6 +82,22 @@ export const paths = {
   'ICE restart by the caller': restartBy('alice'),
   'ICE restart by the callee': restartBy('bob'),
   'ICE restart by both at once': restartBy('alice', 'bob'),
+  'ICE restart in a call of sound, by the caller and by the callee': async ({ open }) => {
+    const pages = [await open('alice'), await open('bob')];
+    await connect(...pages);
+    for (const page of pages) {
+      const before = await Promise.all(pages.map(ufrag));
+      await page.evaluate(() => window.call.restartIce());
+      for (const [number, each] of pages.entries()) {
+        await until(`${each.user} has another path`, async () => (await ufrag(each)) !== before[number], PATIENCE_MS);
+        await settled(each);
+      }
+      for (const each of pages) {
+        await audioAdvances(each);
+        assert.deepEqual(await each.evaluate(() => window.said.filter(([event]) => event === 'warning')), []);
+      }
+    }
+  },
   'the connection to the server is cut': cut(true),
   'the connection to the server is cut, and another session begins': cut(false),
   'the server is restarted in a direct call': restarted({}),
