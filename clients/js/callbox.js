@@ -971,7 +971,7 @@ class Peer extends Emitter {
       this.#senders.delete(track);
       // Chromium would never be done with one that is stopped before it was agreed on.
       transceiver.direction = 'inactive';
-      sender.replaceTrack(null).catch(() => {});
+      await sender.replaceTrack(null).catch(() => {});
       this.#takenBack.add(transceiver);
     }
   }
