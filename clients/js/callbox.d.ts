@@ -163,6 +163,8 @@ export interface CallEvents {
   /** Without a handler the answer is no. */
   upgrade: (request: UpgradeRequest) => void;
   upgraded: (result: { type: CallType; accepted: boolean }) => void;
+  /** A change was not agreed on, by this browser or the other side's. The call goes on as it was. */
+  warning: (error: CallboxError) => void;
 }
 
 /** What is sent from here: to the other side of a call, or to everybody in a room. */
@@ -248,6 +250,8 @@ export interface RoomEvents {
   left: (member: RoomMember, reason: EndReason) => void;
   /** What one of the others sent with `send`. */
   message: (data: unknown, member: RoomMember) => void;
+  /** A change was not agreed on with one of the others. What was sent before is sent on. */
+  warning: (error: CallboxError, member: RoomMember) => void;
   /** For this side; the room may go on. */
   ended: (end: Omit<CallEnd, 'duration'>) => void;
 }

@@ -551,14 +551,36 @@ const REPAIRED_WITHIN_MS = 35_000;
 const FOUND_WITHIN_MS = 45_000;
 /** Without the server no new path can be agreed on, so the wait for it is longer. */
 const SERVER_AWAY_MS = 45_000;
+/** The other side offers where both change something. One that does not know of that is not waited for longer. */
+const THEIR_OFFER_MS = 5_000;
+
+/** The two parts in a DTLS handshake, as `a=setup` names them. */
+const OTHER_PART = { active: 'passive', passive: 'active' };
+
+const partIn = (sdp) => /^a=setup:(active|passive)/m.exec(sdp)?.[1] ?? null;
+
+/** Puts a part that is decided in the place of a free choice. */
+const withPart = (sdp, part) => (part ? sdp.replace(/^a=setup:actpass/gm, `a=setup:${part}`) : sdp);
+
+/** Firefox says in each description who made it. Chromium does not keep that of a description that it got. */
+const isFirefox = (sdp) => /^o=mozilla/m.test(sdp);
+
+const ufragIn = (description) => /^a=ice-ufrag:(\S+)/m.exec(description?.sdp)?.[1];
+
+/** The certificates that a description names. */
+const certificates = (sdp) => [...new Set(sdp.match(/^a=fingerprint:.*/gm))].sort().join();
 
 /**
  * One RTCPeerConnection: descriptions by the W3C's "perfect negotiation", candidates as they come, and
  * another path when this one breaks. What it needs of the server it does by `signaling`:
  * `tell(event, data)`, `freshServers()` and `isAway()`.
  *
- * Emits `path` (`connected`, `interrupted` or `lost`, the last with a reason), `stream`, and `failed`
- * when the browsers cannot agree.
+ * Once the two have agreed for the first time, a negotiation that fails ends nothing: the side where it
+ * failed takes it back, tells the other by `refused` in an `ice:candidate` without a candidate, and it is
+ * tried once more with the parts of offer and answer exchanged (docs/negotiation.md of the server).
+ *
+ * Emits `path` (`connected`, `interrupted` or `lost`, the last with a reason), `stream`, `failed` when the
+ * browsers could not agree at first, and `warning` when they could not later.
  */
 class Peer extends Emitter {
   #pc;
@@ -567,11 +589,29 @@ class Peer extends Emitter {
   #polite;
   #ignoringOffer = false;
   #negotiated = false;
+  /** Our part in the DTLS handshake, once an answer has decided it. */
+  #part = null;
+  /** The RTP extensions by their numbers, as they were first used. */
+  #extensions = new Map();
+  /** Runs while the next offer is the other side's, and whether we have something to offer meanwhile. */
+  #theirOfferTimer = 0;
+  #offersLater = false;
+  #restartsLater = false;
+  /** How many negotiations have failed since there was a reason for one, and whether this one is a second try. */
+  #failures = 0;
+  #triesAgain = false;
+  /** Nothing is offered until there is a new reason. */
+  #gaveUp = false;
   /** The last description of the other side, and candidates that came before one. */
   #described = '';
   #candidates = [];
   #queue = Promise.resolve();
   #senders = new Map();
+  #streams = new Map();
+  /** Tracks that no transceiver is there for yet, and whether they are to be sent. */
+  #homeless = new Map();
+  /** Transceivers whose medium was taken back: Chromium shows nothing of one that is used again. */
+  #takenBack = new WeakSet();
   #wasConnected = false;
   #wasLost = false;
   #restarting = null;
@@ -591,7 +631,7 @@ class Peer extends Emitter {
     pc.onicecandidate = ({ candidate }) => candidate && signaling.tell('ice:candidate', { candidate });
     pc.ontrack = ({ track, streams }) => this.emit('stream', streams[0] ?? new MediaStream([track]));
     // The first offer is the caller's, and made when the call is accepted.
-    pc.onnegotiationneeded = () => this.#negotiated && this.offer();
+    pc.onnegotiationneeded = () => this.#negotiated && this.#offer();
     pc.onconnectionstatechange = () => this.#pathIs(pc.connectionState);
   }
 
@@ -602,30 +642,71 @@ class Peer extends Emitter {
   close() {
     clearTimeout(this.#restartTimer);
     clearTimeout(this.#patience);
+    clearTimeout(this.#theirOfferTimer);
     this.#pc.onconnectionstatechange = this.#pc.onicecandidate = null;
     this.#pc.close();
   }
 
   // -- What it sends --
 
-  /** Where something of its kind was sent before, or only comes, it is sent: descriptions do not grow. */
+  /**
+   * Sends a track too: at first, or from the next agreement on. Where something of its kind was sent before,
+   * or only comes, it is sent: descriptions do not grow.
+   */
   add(track, stream) {
+    this.#streams.set(track, stream);
+    if (!this.#negotiated) this.#senders.set(track, this.#pc.addTrack(track, stream));
+    else if (!this.#useIdle(track)) this.#homeless.set(track, true);
+  }
+
+  /** Sends a track over a transceiver that has none, if there is one; of those taken back only in an offer of ours. */
+  #useIdle(track, weOffer = false) {
     const used = [...this.#senders.values()];
-    const idle = this.#pc.getTransceivers().find(({ sender, receiver }) => receiver.track.kind === track.kind && !used.includes(sender));
-    if (!idle) return void this.#senders.set(track, this.#pc.addTrack(track, stream));
-    idle.sender.setStreams(stream);
+    const all = this.#pc.getTransceivers().filter(({ sender, receiver }) => receiver.track.kind === track.kind && !used.includes(sender));
+    const idle = all.find((each) => !this.#takenBack.has(each)) ?? (weOffer ? all[0] : undefined);
+    if (!idle) return false;
+    idle.sender.setStreams(this.#streams.get(track));
     idle.direction = 'sendrecv';
     this.#senders.set(track, idle.sender);
     this.sends(track, true);
+    return true;
+  }
+
+  /**
+   * Finds a transceiver for each track that has none, now that there is an offer: one that it brings, or a new
+   * one in ours. None that `addTrack` makes: Chromium uses such a one also after it was taken back, and then
+   * shows nothing of what comes.
+   */
+  #takeIn(weOffer) {
+    for (const [track, sent] of this.#homeless) {
+      if (!this.#useIdle(track, weOffer)) {
+        if (!weOffer) continue;
+        const { sender } = this.#pc.addTransceiver(track, { streams: [this.#streams.get(track)] });
+        this.#senders.set(track, sender);
+      }
+      this.#homeless.delete(track);
+      this.sends(track, sent);
+    }
   }
 
   remove(track) {
-    this.#pc.removeTrack(this.#senders.get(track));
+    this.#homeless.delete(track);
+    if (this.#senders.has(track)) this.#pc.removeTrack(this.#senders.get(track));
     this.#senders.delete(track);
+    this.#streams.delete(track);
+  }
+
+  /** Lets something of a kind come, also if nothing of it is sent. */
+  #receive(kind) {
+    const there = this.#pc.getTransceivers().find(({ receiver }) => receiver.track.kind === kind);
+    if (!there) this.#pc.addTransceiver(kind, { direction: 'recvonly' });
+    else if (there.direction === 'inactive') there.direction = 'recvonly';
+    else if (there.direction === 'sendonly') there.direction = 'sendrecv';
   }
 
   /** Sends a track that was added, or nothing in its place: less than silence and black frames. */
   sends(track, on) {
+    if (this.#homeless.has(track)) this.#homeless.set(track, on);
     const sender = this.#senders.get(track);
     const sent = on ? track : null;
     // One that has just been closed refuses, and that is all right.
@@ -641,7 +722,7 @@ class Peer extends Emitter {
 
   /** What is gathered from now on uses these. */
   setServers(iceServers) {
-    if (!this.#ownServers) this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
+    if (!this.#ownServers) this.#pc.setConfiguration?.({ ...this.#pc.getConfiguration(), iceServers });
   }
 
   /** Looks for another path, with fresh credentials for the relay. */
@@ -651,9 +732,35 @@ class Peer extends Emitter {
       this.#restarting = null;
       if (this.#pc.signalingState === 'closed') return;
       if (iceServers) this.setServers(iceServers);
-      this.#pc.restartIce();
+      this.#thereIsAReason();
+      if (this.#restartsAreOurs ?? true) return this.#restartIce();
+      this.#signaling.tell('ice:candidate', { candidate: null, wants: 'restart' });
+      this.#restartsLater = true;
+      this.#awaitOffer();
     });
     return this.#restarting;
+  }
+
+  /** The other side wants one. If ours is on its way it gets what it wants. */
+  #wanted() {
+    const { pendingLocalDescription, currentLocalDescription } = this.#pc;
+    if (!pendingLocalDescription || ufragIn(pendingLocalDescription) === ufragIn(currentLocalDescription)) this.restart();
+  }
+
+  #restartIce() {
+    // Old versions of Safari have none.
+    if (this.#pc.restartIce) this.#pc.restartIce();
+    else this.#offer({ iceRestart: true });
+  }
+
+  /**
+   * Between Firefox and others it is Firefox that offers a restart; null where it makes no difference. Chromium checks from its new addresses to
+   * the other side's old ones as soon as it has made an offer, Firefox replies there, and then Chromium sends
+   * to where Firefox does not listen any more.
+   */
+  get #restartsAreOurs() {
+    const [ours, theirs] = [this.#pc.localDescription?.sdp, this.#described].map(isFirefox);
+    return ours === theirs ? null : ours;
   }
 
   /** The server is back, and a new path can be agreed on: the clock starts anew. */
@@ -676,6 +783,10 @@ class Peer extends Emitter {
       this.emit('path', 'interrupted');
       this.#restartTimer = setTimeout(() => this.restart(), INTERRUPTED_FOR_MS);
       // One side may never hear that it failed.
+      this.#hope();
+    } else if (state === 'connecting' && this.#wasConnected) {
+      // Firefox looks for another path. That there is none it may never say.
+      this.#restartTimer = setTimeout(() => this.restart(), LATE_CANDIDATES_MS);
       this.#hope();
     } else if (state === 'failed' && this.#wasConnected) {
       this.emit('path', 'interrupted');
@@ -714,40 +825,193 @@ class Peer extends Emitter {
       .catch((error) => this.#pc.signalingState !== 'closed' && this.emit('failed', error));
   }
 
-  offer() {
+  /** A step that may fail without an end to it all, once there is media. `theirs` is the offer of the other side, if it is about one. */
+  #negotiate(theirs, step) {
     this.#inTurn(async (pc) => {
-      // The other side's offer came first, and asks for this again if it is still needed.
-      if (pc.signalingState !== 'stable') return;
-      await pc.setLocalDescription();
-      this.#signaling.tell('signal:offer', { sdp: pc.localDescription.sdp });
+      try {
+        await step(pc);
+      } catch (error) {
+        if (!this.#wasConnected || pc.signalingState === 'closed') throw error;
+        await this.#refuse(theirs, error);
+      }
     });
   }
 
-  /** What the other side sends it. */
+  #thereIsAReason() {
+    this.#gaveUp = false;
+    this.#failures = 0;
+  }
+
+  offer() {
+    this.#thereIsAReason();
+    this.#offer();
+  }
+
+  #offer(options) {
+    this.#negotiate(null, async (pc) => {
+      // The other side's offer came first, and asks for this again if it is still needed.
+      if (pc.signalingState !== 'stable' || this.#gaveUp) return;
+      if (this.#theirOfferTimer) return void (this.#offersLater = true);
+      this.#takeIn(true);
+      await pc.setLocalDescription(options && await pc.createOffer(options));
+      this.#sendOffer();
+    });
+  }
+
+  /**
+   * Both change what they send, as agreed, and one offer does for both: that of the side that does not give
+   * way. Two that cross would describe the same new medium twice, and Chromium 148 and later takes no offer
+   * in which the number of an RTP extension has another meaning than in one that was taken back.
+   */
+  offerForBoth({ receive }) {
+    this.#thereIsAReason();
+    if (this.#polite) return this.#awaitOffer();
+    if (receive) this.#receive(receive);
+    this.offer();
+  }
+
+  #awaitOffer() {
+    clearTimeout(this.#theirOfferTimer);
+    this.#theirOfferTimer = setTimeout(() => {
+      this.#theirOfferTimer = 0;
+      if (this.#restartsLater) this.#restartIce();
+      if (this.#offersLater || this.#homeless.size) this.#offer();
+      this.#restartsLater = this.#offersLater = false;
+    }, THEIR_OFFER_MS);
+  }
+
+  /** An agreement. What waited for it is asked for again by the browser, if it is still needed. */
+  #agreed(answer, ours) {
+    clearTimeout(this.#theirOfferTimer);
+    this.#theirOfferTimer = 0;
+    this.#offersLater = this.#restartsLater = false;
+    this.#negotiated = true;
+    // A second try may leave something that the browser asks for again, but not for ever.
+    this.#gaveUp = this.#triesAgain && this.#failures > 1;
+    if (!this.#triesAgain) this.#failures = 0;
+    this.#triesAgain = false;
+    const part = partIn(answer);
+    this.#part = ours ? part : OTHER_PART[part];
+  }
+
+  /**
+   * A part that is decided stays so while the DTLS association does (RFC 8842 §5.5). Chromium leaves the
+   * choice open in each offer, Firefox then takes the other part, and Chromium refuses its answer.
+   */
+  #sendOffer() {
+    this.#signaling.tell('signal:offer', { sdp: this.#numbered(withPart(this.#pc.localDescription.sdp, this.#part)) });
+  }
+
+  /**
+   * A description without extensions whose number has meant another one in this call before: Firefox offers
+   * such, of what the other side has offered and it did not take, and Chromium since 148 takes none of them.
+   */
+  #numbered(sdp) {
+    return sdp.split('\r\n').filter((line) => {
+      const [, number, extension] = /^a=extmap:(\d+)\S* (\S+)/.exec(line) ?? [];
+      if (number && !this.#extensions.has(number)) this.#extensions.set(number, extension);
+      return this.#extensions.get(number) === extension;
+    }).join('\r\n');
+  }
+
+  /** An offer as it should be, if it comes from somebody who leaves the choice open. */
+  #asItShouldBe(sdp) {
+    const same = certificates(sdp) === certificates(this.#described);
+    return this.#numbered(same ? withPart(sdp, OTHER_PART[this.#part]) : sdp);
+  }
+
+  // -- A negotiation that fails --
+
+  /** Our offer could not be made or agreed on, or theirs not be taken: each side goes back to what was before. */
+  async #refuse(theirs, error) {
+    // What one browser refuses in an offer it may well offer itself, and the other way round.
+    const weOffer = this.#triesAgain ? null : this.#restartsAreOurs ?? Boolean(theirs);
+    const offers = weOffer === null ? 'nobody' : weOffer ? 'sender' : 'receiver';
+    const { pendingLocalDescription, currentLocalDescription, currentRemoteDescription } = this.#pc;
+    const [next, now] = theirs ? [theirs, currentRemoteDescription] : [pendingLocalDescription ?? currentLocalDescription, currentLocalDescription];
+    const restarts = ufragIn(next) !== ufragIn(now);
+    this.#signaling.tell('ice:candidate', { candidate: null, refused: true, offers, ...(restarts && { wants: 'restart' }) });
+    await this.#tryAgain(weOffer, restarts);
+    this.emit('warning', failure('negotiation_failed', `The browsers could not agree on a change: ${error.message}`));
+  }
+
+  /** The same, told by the other side. */
+  #refused({ offers, wants }) {
+    this.#inTurn(async () => {
+      await this.#tryAgain(offers === 'nobody' ? null : offers === 'receiver', wants === 'restart');
+      this.emit('warning', failure('negotiation_failed', "The other side's browser could not agree on a change."));
+    });
+  }
+
+  /** `weOffer` is null for no second try. */
+  async #tryAgain(weOffer, restarts) {
+    this.#failures += 1;
+    clearTimeout(this.#theirOfferTimer);
+    this.#theirOfferTimer = 0;
+    this.#triesAgain = weOffer !== null;
+    this.#gaveUp = !this.#triesAgain;
+    if (weOffer === false) this.#awaitOffer();
+    await this.#takeBack();
+    if (!weOffer) return;
+    // Chromium does not ask for a new path again after a rollback.
+    if (restarts) this.#pc.restartIce?.();
+    this.#offer();
+  }
+
+  async #takeBack() {
+    const pc = this.#pc;
+    const rollback = { type: 'rollback' };
+    if (pc.signalingState === 'have-remote-offer') await pc.setRemoteDescription(rollback).catch(() => {});
+    if (pc.signalingState !== 'have-local-offer') return;
+    await pc.setLocalDescription(rollback).catch(() => {});
+    for (const [track, sender] of this.#senders) {
+      const transceiver = pc.getTransceivers().find((each) => each.sender === sender);
+      if (transceiver?.mid !== null) continue;
+      this.#homeless.set(track, sender.track !== null);
+      this.#senders.delete(track);
+      // Chromium would never be done with one that is stopped before it was agreed on.
+      transceiver.direction = 'inactive';
+      await sender.replaceTrack(null).catch(() => {});
+      this.#takenBack.add(transceiver);
+    }
+  }
+
+  /** The server would not carry what we described: an offer that is open, or else an answer. */
+  undelivered(error) {
+    this.#negotiate(this.#pc.signalingState === 'stable' ? this.#pc.currentRemoteDescription : null, () => { throw error; });
+  }
+
+  // -- What the other side sends it --
+
   handle(event, data) {
     switch (event) {
       case 'signal:offer': return this.describe('offer', data.sdp);
       case 'signal:answer': return this.describe('answer', data.sdp);
-      case 'ice:candidate': return this.candidate(data.candidate);
+      case 'ice:candidate':
+        if (data.refused) this.#refused(data);
+        else if (data.wants === 'restart') this.#wanted();
+        else this.candidate(data.candidate);
     }
   }
 
   describe(type, description) {
     // Others may send the browser's whole { type, sdp }.
     const sdp = description.sdp ?? description;
-    this.#inTurn(async (pc) => {
+    this.#negotiate(type === 'offer' ? { sdp } : null, async (pc) => {
       if (type === 'answer' && pc.signalingState !== 'have-local-offer') return;
       this.#ignoringOffer = type === 'offer' && !this.#polite && pc.signalingState !== 'stable';
       if (this.#ignoringOffer) return;
-      // On the polite side this takes back an offer of ours first.
-      await pc.setRemoteDescription({ type, sdp });
+      if (type === 'offer') await this.#takeBack();
+      await pc.setRemoteDescription({ type, sdp: type === 'offer' ? this.#asItShouldBe(sdp) : this.#numbered(sdp) });
       this.#described = sdp;
       for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
-      if (type === 'offer') {
-        await pc.setLocalDescription();
-        this.#signaling.tell('signal:answer', { sdp: pc.localDescription.sdp });
-      }
-      this.#negotiated = true;
+      if (type === 'answer') return this.#agreed(sdp, false);
+      this.#takeIn(false);
+      await pc.setLocalDescription();
+      const answer = this.#numbered(pc.localDescription.sdp);
+      this.#signaling.tell('signal:answer', { sdp: answer });
+      this.#agreed(answer, true);
+      if (this.#homeless.size) this.#offer();
     });
   }
 
@@ -777,7 +1041,7 @@ class Peer extends Emitter {
     for (const { candidate } of candidates) this.candidate(candidate);
     this.#inTurn((pc) => {
       // Our offer may have been lost with the session before.
-      if (pc.signalingState === 'have-local-offer') this.#signaling.tell('signal:offer', { sdp: pc.localDescription.sdp });
+      if (pc.signalingState === 'have-local-offer') this.#sendOffer();
     });
   }
 }
@@ -1067,8 +1331,8 @@ class Call extends Sender {
       return await this.#box.request(event, { callId: this.id, ...data }, { patient: true });
     } catch (error) {
       if (GONE.includes(error.code)) this.#finish({ reason: 'connection_lost', error });
-      // Without this description nothing comes of the call.
-      else if (error.code === 'payload_too_large' && data.sdp) this.#disagree(error);
+      // Without this description nothing comes of the call, or of the change.
+      else if (error.code === 'payload_too_large' && data.sdp) this.#peer?.undelivered(error);
       return {};
     }
   }
@@ -1121,6 +1385,7 @@ class Call extends Sender {
     });
     peer.on('path', (path, reason) => this.#pathIs(path, reason));
     peer.on('failed', (error) => this.#disagree(error));
+    peer.on('warning', (error) => this.emit('warning', error));
     this.sendTo(peer, !this.#isCallee);
     this.applyMedia();
     this.#readStats(peer);
@@ -1225,7 +1490,10 @@ class Call extends Sender {
     } else if (accepted) {
       this.#dropVideo();
     }
-    if (accepted) this.applyMedia();
+    if (accepted) {
+      this.applyMedia();
+      this.#peer.offerForBoth({ receive: callType === 'video' ? 'video' : null });
+    }
     this.emit('upgraded', { type: callType, accepted });
   }
 
@@ -1463,6 +1731,7 @@ class Room extends Sender {
     peer.on('stream', () => peer.plays(!this.held));
     peer.on('path', (path) => this.#pathIs(member, path));
     peer.on('failed', () => member.to('failed'));
+    peer.on('warning', (error) => this.emit('warning', error, member));
     this.sendTo(peer, weAreLater);
     this.bringInLine(peer);
     if (weAreLater) peer.offer();
@@ -1578,7 +1847,8 @@ class Box extends Emitter {
       this.emit('state', state, error);
     });
     this.#connection.on('event', (event, data) => this.#event(event, data));
-    this.#listen(globalThis, 'pagehide', ({ persisted }) => !persisted && this.close());
+    // A page that the browser keeps, to show it again when the person comes back, is in no call meanwhile.
+    this.#listen(globalThis, 'pagehide', ({ persisted }) => (persisted ? this.#hangUp() : this.close()));
     this.#listen(globalThis, 'online', () => this.#networkChanged());
     // Where the browser says what kind of network it is, and not at each of its estimates of its speed.
     const network = globalThis.navigator?.connection;
@@ -1644,12 +1914,16 @@ class Box extends Emitter {
 
   /** Hangs up, and leaves for good. */
   close() {
+    this.#hangUp();
+    this.#connection.close();
+  }
+
+  #hangUp() {
     for (const call of this.calls) {
       // One that only rings here may be taken by another device.
       if (call.direction === 'outgoing' || call.state !== 'ringing') call.hangUp();
     }
     for (const room of this.rooms) room.leave();
-    this.#connection.close();
   }
 
   // -- What its calls tell it --

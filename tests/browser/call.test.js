@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { connect, inState, launch, noComplaints, ring, screenshot, signIn, startServer, stats, summary, until, videoAdvances, withinReach } from './browser.js';
+import { attribute, click, isVisible, launch, leave, noComplaints, screenshot, startServer, text, until } from './browser.js';
+import { connect, inState, ring, signIn, summary, withinReach } from './demo.js';
+import { audioAdvances, stats, videoAdvances } from './media.js';
 
 let server;
 let browser;
@@ -38,9 +40,9 @@ describe('a video call through the demo page', () => {
         }
         // What the person sees agrees with what the browser knows.
         await page.waitForSelector(`#view-call[data-path="${path}"][data-picture="on"]`);
-        assert.equal(await page.textContent('#path'), path);
-        await until('a round-trip time is shown', async () => / ms$/.test(await page.textContent('#rtt')));
-        assert.ok(Number(await page.getAttribute('[data-metric="frames-decoded"]', 'data-value')) > 0);
+        assert.equal(await text(page, '#path'), path);
+        await until('a round-trip time is shown', async () => / ms$/.test(await text(page, '#rtt')));
+        assert.ok(Number(await attribute(page, '[data-metric="frames-decoded"]', 'data-value')) > 0);
       }
       await screenshot(alice, `${path}-alice`);
       await screenshot(bob, `${path}-bob`);
@@ -49,7 +51,7 @@ describe('a video call through the demo page', () => {
       assert.equal(live.state, 'connected');
       assert.deepEqual(live.participants.map(({ userId, role }) => [userId, role]), [['alice', 'caller'], ['bob', 'callee']]);
 
-      await alice.click('#hang-up');
+      await click(alice, '#hang-up');
       assert.deepEqual(await summary(alice), { reason: 'hangup', title: 'You ended the call with bob' });
       assert.deepEqual(await summary(bob), { reason: 'hangup', title: 'alice ended the call' });
       await noAllocations();
@@ -66,8 +68,8 @@ describe('a video call through the demo page', () => {
         assert.ok(over.relay.bytesDown > 20_000, `bytes came down: ${JSON.stringify(over.relay)}`);
       }
       noComplaints(alice, bob);
-      await alice.context().close();
-      await bob.context().close();
+      await leave(alice);
+      await leave(bob);
     });
   }
 
@@ -80,11 +82,11 @@ describe('a video call through the demo page', () => {
       await page.waitForSelector('#view-call[data-path="relayed"]');
     }
     assert.equal((await stats(alice)).local, 'relay');
-    await bob.click('#hang-up');
+    await click(bob, '#hang-up');
     await summary(alice);
     await noAllocations();
-    await alice.context().close();
-    await bob.context().close();
+    await leave(alice);
+    await leave(bob);
   });
 });
 
@@ -92,89 +94,74 @@ it('an audio call, muted and unmuted', async () => {
   const alice = await signIn(browser, server, 'alice');
   const bob = await signIn(browser, server, 'bob');
   await connect(alice, bob, 'audio');
-  await until('bob hears alice', async () => (await stats(bob)).audioPackets > 10);
-  assert.equal(await alice.isVisible('#camera'), false);
+  await audioAdvances(bob);
+  assert.equal(await isVisible(alice, '#camera'), false);
   // By the keyboard, and by what a screen reader is told.
   await alice.keyboard.press('m');
-  assert.equal(await alice.getAttribute('#mic', 'aria-label'), 'Unmute microphone');
+  assert.equal(await attribute(alice, '#mic', 'aria-label'), 'Unmute microphone');
   const enabled = () => alice.evaluate(() => window.peerConnections.at(-1).getSenders()[0].track.enabled);
   assert.equal(await enabled(), false);
   await alice.keyboard.press('m');
   assert.equal(await enabled(), true);
-  await bob.click('#hang-up');
+  await click(bob, '#hang-up');
   assert.equal((await summary(alice)).title, 'bob ended the call');
   noComplaints(alice, bob);
-  await alice.context().close();
-  await bob.context().close();
+  await leave(alice);
+  await leave(bob);
 });
 
 it('an audio call becomes one of video when the other side agrees', async () => {
   const alice = await signIn(browser, server, 'alice');
   const bob = await signIn(browser, server, 'bob');
   await connect(alice, bob, 'audio');
-  await alice.click('#upgrade');
+  await click(alice, '#upgrade');
   await bob.waitForSelector('#ask[open]');
   await screenshot(bob, 'asked');
-  await bob.click('#ask-no');
+  await click(bob, '#ask-no');
   await alice.waitForFunction(() => document.getElementById('notice-text').textContent.includes('without video'));
-  assert.equal(await bob.isVisible('#notice'), false, 'bob knows what he said');
-  assert.equal(await alice.isVisible('#camera'), false);
-  await alice.click('#upgrade');
-  await bob.click('#ask-yes');
+  assert.equal(await isVisible(bob, '#notice'), false, 'bob knows what he said');
+  assert.equal(await isVisible(alice, '#camera'), false);
+  await click(alice, '#upgrade');
+  await click(bob, '#ask-yes');
   for (const page of [alice, bob]) {
     await videoAdvances(page);
     await page.waitForSelector('#view-call[data-type="video"][data-picture="on"]');
-    assert.equal(await page.isVisible('#camera'), true);
-    assert.equal(await page.isVisible('#upgrade'), false);
+    assert.equal(await isVisible(page, '#camera'), true);
+    assert.equal(await isVisible(page, '#upgrade'), false);
   }
   await screenshot(bob, 'upgraded');
-  await alice.click('#hang-up');
+  await click(alice, '#hang-up');
   await summary(bob);
   noComplaints(alice, bob);
-  await alice.context().close();
-  await bob.context().close();
+  await leave(alice);
+  await leave(bob);
 });
 
 it('the camera goes off and on again', async () => {
   const alice = await signIn(browser, server, 'alice');
   const bob = await signIn(browser, server, 'bob');
-  for (const page of [alice, bob]) await page.setViewportSize({ width: 640, height: 360 });
+  for (const page of [alice, bob]) await page.setViewport({ width: 640, height: 360 });
   await ring(alice, bob);
   await inState(alice, 'ringing');
   await withinReach(alice, '#mic', '#camera', '#hang-up');
   await withinReach(bob, '#decline', '#answer');
-  await bob.click('#answer');
-  for (const page of [alice, bob]) await inState(page, 'connected', 20_000);
+  await click(bob, '#answer');
+  for (const page of [alice, bob]) await inState(page, 'connected');
   await bob.waitForSelector('#view-call[data-picture="on"]');
   // On a phone, upright and on its side, nothing needs scrolling.
   for (const [width, height] of [[360, 640], [640, 360], [740, 360]]) {
-    await alice.setViewportSize({ width, height });
+    await alice.setViewport({ width, height });
     await withinReach(alice, '#mic', '#camera', '#hang-up');
   }
-  await alice.click('#camera');
-  await bob.waitForSelector('#view-call[data-picture="off"]', { timeout: 15_000 });
-  await alice.click('#camera');
-  await bob.waitForSelector('#view-call[data-picture="on"]', { timeout: 15_000 });
-  await alice.click('#hang-up');
+  await click(alice, '#camera');
+  await bob.waitForSelector('#view-call[data-picture="off"]');
+  await click(alice, '#camera');
+  await bob.waitForSelector('#view-call[data-picture="on"]');
+  await click(alice, '#hang-up');
   await summary(bob);
   noComplaints(alice, bob);
-  await alice.context().close();
-  await bob.context().close();
-});
-
-it('two calls one after the other, with the roles changed', async () => {
-  const alice = await signIn(browser, server, 'alice');
-  const bob = await signIn(browser, server, 'bob');
-  await connect(alice, bob);
-  await alice.click('#hang-up');
-  await summary(bob);
-  await connect(bob, alice);
-  await videoAdvances(alice);
-  await alice.click('#hang-up');
-  await summary(bob);
-  noComplaints(alice, bob);
-  await alice.context().close();
-  await bob.context().close();
+  await leave(alice);
+  await leave(bob);
 });
 
 it('the call goes on while the server connection comes back', async () => {
@@ -184,13 +171,15 @@ it('the call goes on while the server connection comes back', async () => {
   // Closed from underneath the page, as a network does it.
   await alice.evaluate(() => window.sockets.at(-1).close());
   await alice.waitForSelector('#connection:not([data-state="online"])');
+  assert.equal(await text(alice, '#connection-text'), 'Reconnecting');
   await alice.waitForSelector('#connection[data-state="online"]');
+  assert.equal(await text(alice, '#connection-text'), 'Connected');
   await inState(alice, 'connected');
   await videoAdvances(alice);
   await videoAdvances(bob);
   // And it is still a call to the server: the hang-up arrives.
-  await alice.click('#hang-up');
+  await click(alice, '#hang-up');
   assert.equal((await summary(bob)).reason, 'hangup');
-  await alice.context().close();
-  await bob.context().close();
+  await leave(alice);
+  await leave(bob);
 });

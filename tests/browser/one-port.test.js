@@ -2,63 +2,52 @@
 // media through turns: on that same port.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { connect, launch, newPage, noComplaints, screenshot, startServer, stats, summary, until, videoAdvances } from './browser.js';
+import { click, launch, leave, noComplaints, screenshot, startServer, until } from './browser.js';
+import { connect, signIn, summary } from './demo.js';
+import { stats, videoAdvances } from './media.js';
+import { dropUdp } from './network.js';
+import { certificate } from './matrix/server.js';
 
 const files = mkdtempSync(path.join(tmpdir(), 'callbox-tls-'));
-const [certificate, key] = ['cert.pem', 'key.pem'].map((name) => path.join(files, name));
-const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-const nft = (...args) => execFileSync('nft', args, { env });
+const { cert, key } = certificate(files);
 
 let server;
 let browser;
+let letUdpPass;
 before(async () => {
-  assert.equal(process.env.NETWORK_OF_ITS_OWN, 'yes', 'this drops all UDP: run it with ./in-own-network');
-  nft('add table inet no_udp');
-  nft('add chain inet no_udp output { type filter hook output priority 0; }');
-  nft('add rule inet no_udp output meta l4proto udp counter drop');
-  execFileSync('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-    '-subj', '/CN=callbox test', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate,
-  ], { stdio: 'pipe' });
+  letUdpPass = dropUdp();
   server = await startServer({
     name: 'one-port',
     directory: import.meta.dirname,
-    args: ['--tls-listen', '127.0.0.1:0', '--tls-cert', certificate, '--tls-key', key],
+    args: ['--tls-listen', '127.0.0.1:0', '--tls-cert', cert, '--tls-key', key],
   });
   // Only this one key is believed.
-  const spki = new X509Certificate(readFileSync(certificate)).publicKey.export({ type: 'spki', format: 'der' });
+  const spki = new X509Certificate(readFileSync(cert)).publicKey.export({ type: 'spki', format: 'der' });
   const hash = createHash('sha256').update(spki).digest('base64');
-  browser = await launch(`--ignore-certificate-errors-spki-list=${hash}`);
+  browser = await launch('chromium', { args: [`--ignore-certificate-errors-spki-list=${hash}`] });
 });
 after(async () => {
   await browser?.close();
   assert.equal(await server?.stop(), 0, 'the server ended cleanly');
-  nft('delete table inet no_udp');
+  letUdpPass();
   rmSync(files, { recursive: true });
 });
 
 /** The page by HTTPS, relay only. */
-async function signIn(name) {
-  const page = await newPage(browser);
-  await page.goto(new URL(`/?as=${name}&relay=1`, server.https).href);
-  await page.waitForSelector('#connection[data-state="online"]');
-  page.user = name;
-  return page;
-}
+const signInBy = (name) => signIn(browser, { http: server.https }, name, { relayOnly: true });
 
 describe('with UDP blocked, everything goes over one port', () => {
   it('the page, the WebSocket and the media of a call', async () => {
     const port = new URL(server.https).port;
     const turns = server.turn.find((uri) => uri.startsWith('turns:'));
     assert.equal(turns, `turns:127.0.0.1:${port}?transport=tcp`);
-    const alice = await signIn('alice');
-    const bob = await signIn('bob');
+    const alice = await signInBy('alice');
+    const bob = await signInBy('bob');
     for (const page of [alice, bob]) {
       assert.equal(await page.evaluate(() => window.isSecureContext), true);
       assert.deepEqual(await page.evaluate(() => window.sockets.map(({ url }) => new URL(url).origin)), [`wss://127.0.0.1:${port}`]);
@@ -73,7 +62,7 @@ describe('with UDP blocked, everything goes over one port', () => {
     }
     await screenshot(alice, 'one-port-alice');
     assert.ok((await server.metric('callbox_relay_streams', 'transport="tls"')) >= 2, 'both are there over TLS');
-    await alice.click('#hang-up');
+    await click(alice, '#hang-up');
     assert.equal((await summary(bob)).reason, 'hangup');
     const over = await server.call(id);
     assert.ok(over.relay.bytesUp > 20_000, `bytes went up: ${JSON.stringify(over.relay)}`);
@@ -82,7 +71,7 @@ describe('with UDP blocked, everything goes over one port', () => {
   });
 
   it('turns: alone is enough', async () => {
-    const alice = await signIn('alice');
+    const alice = await signInBy('alice');
     const protocol = await alice.evaluate(async (turns) => {
       const answer = await fetch('/dev/token', {
         method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ userId: 'carol' }),
@@ -117,6 +106,6 @@ describe('with UDP blocked, everything goes over one port', () => {
     assert.equal(protocol.said, 'over TLS');
     assert.equal(protocol.protocols.length, 1, JSON.stringify(protocol));
     assert.match(protocol.protocols[0], /^tls turns:127\.0\.0\.1:/);
-    await alice.context().close();
+    await leave(alice);
   });
 });

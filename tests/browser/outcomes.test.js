@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { connect, everybodyLeaves, inState, launch, newPage, noComplaints, ring, screenshot, signIn, startServer, summary, until } from './browser.js';
+import { click, everybodyLeaves, isVisible, launch, newPage, noComplaints, screenshot, startServer, text, until } from './browser.js';
+import { connect, inState, ring, signIn, summary } from './demo.js';
 
 let server;
 let browser;
 before(async () => {
-  server = await startServer({ name: 'outcomes', directory: import.meta.dirname, args: ['--ring-timeout', '3s'] });
+  server = await startServer({ name: 'outcomes', directory: import.meta.dirname, args: ['--ring-timeout', '5s'] });
   browser = await launch();
 });
 after(async () => {
@@ -32,18 +33,18 @@ describe('a call that nobody takes', () => {
     await ring(alice, bob);
     await inState(alice, 'ringing');
     await screenshot(bob, 'incoming');
-    await bob.click('#decline');
+    await click(bob, '#decline');
     assert.deepEqual(await summary(alice), { reason: 'rejected', title: 'bob declined' });
-    assert.equal(await bob.isVisible('#incoming'), false);
+    assert.equal(await isVisible(bob, '#incoming'), false);
     noComplaints(alice, bob);
   });
 
   it('is cancelled by the caller', async () => {
     await ring(alice, bob);
-    await alice.click('#hang-up');
+    await click(alice, '#hang-up');
     assert.equal((await summary(alice)).title, 'You cancelled the call');
     assert.deepEqual(await summary(bob), { reason: 'cancelled', title: 'You missed a call from alice' });
-    assert.equal(await bob.isVisible('#incoming'), false);
+    assert.equal(await isVisible(bob, '#incoming'), false);
     noComplaints(alice, bob);
   });
 
@@ -55,8 +56,8 @@ describe('a call that nobody takes', () => {
   });
 
   it('goes to somebody who is not there', async () => {
-    await alice.fill('#dial-name', 'nobody');
-    await alice.click('[data-action="dial-video"]');
+    await alice.locator('#dial-name').fill('nobody');
+    await click(alice, '[data-action="dial-video"]');
     assert.deepEqual(await summary(alice), { reason: 'offline', title: 'nobody is not online' });
     noComplaints(alice);
   });
@@ -64,12 +65,12 @@ describe('a call that nobody takes', () => {
   it('goes to somebody who is in another call', async () => {
     const carol = await signIn(browser, server, 'carol');
     await connect(alice, bob, 'audio');
-    await carol.click('[data-user="bob"] [data-action="call-video"]');
+    await click(carol, '[data-user="bob"] [data-action="call-video"]');
     assert.deepEqual(await summary(carol), { reason: 'busy', title: 'bob is busy' });
     // And nobody was disturbed.
     await inState(alice, 'connected');
     await inState(bob, 'connected');
-    assert.equal(await bob.isVisible('#incoming'), false);
+    assert.equal(await isVisible(bob, '#incoming'), false);
     noComplaints(alice, bob, carol);
   });
 
@@ -77,10 +78,10 @@ describe('a call that nobody takes', () => {
     await alice.evaluate(() => {
       navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'));
     });
-    await alice.click('[data-user="bob"] [data-action="call-video"]');
+    await click(alice, '[data-user="bob"] [data-action="call-video"]');
     assert.equal((await summary(alice)).reason, 'error');
-    assert.match(await alice.textContent('#last-call-text'), /blocked for this page\. Allow access/);
-    assert.equal(await bob.isVisible('#incoming'), false, 'it did not even ring');
+    assert.match(await text(alice, '#last-call-text'), /blocked for this page\. Allow access/);
+    assert.equal(await isVisible(bob, '#incoming'), false, 'it did not even ring');
   });
 });
 
@@ -88,10 +89,10 @@ it('on two devices: the one that answers has the call, the other is told', async
   const phone = await signIn(browser, server, 'bob');
   await ring(alice, bob);
   await phone.waitForSelector('#incoming[open]');
-  await phone.click('#answer');
+  await click(phone, '#answer');
   assert.deepEqual(await summary(bob), { reason: 'answered_elsewhere', title: 'Answered on another device' });
-  await inState(alice, 'connected', 20_000);
-  await inState(phone, 'connected', 20_000);
+  await inState(alice, 'connected');
+  await inState(phone, 'connected');
   noComplaints(alice, bob, phone);
 });
 
@@ -107,10 +108,10 @@ it('by the keyboard alone', async () => {
   await alice.keyboard.press('Enter');
   await dave.waitForSelector('#incoming[open]');
   await dave.keyboard.press('Escape');
-  assert.equal(await dave.isVisible('#incoming'), true, 'Escape does not lose the call');
+  assert.equal(await isVisible(dave, '#incoming'), true, 'Escape does not lose the call');
   // The answer button has the focus.
   await dave.keyboard.press('Enter');
-  await inState(alice, 'connected', 20_000);
+  await inState(alice, 'connected');
   noComplaints(alice, dave);
 });
 
@@ -133,22 +134,17 @@ describe('a call that loses a side', () => {
     const other = await launch();
     try {
       const carol = await signIn(other, server, 'carol');
-      await carol.click('[data-user="alice"] [data-action="call-audio"]');
-      await alice.click('#answer');
-      await inState(alice, 'connected', 20_000);
+      await click(carol, '[data-user="alice"] [data-action="call-audio"]');
+      await click(alice, '#answer');
+      await inState(alice, 'connected');
       // The page has no chance to say that it goes.
       await carol.evaluate(() => { window.addEventListener('pagehide', (event) => event.stopImmediatePropagation(), { capture: true }); });
     } finally {
       await other.close();
     }
-    assert.match((await summaryWithin(alice, 45_000)).title, /^(carol ended the call|The connection to carol was lost)$/);
+    assert.match((await summary(alice, 60_000)).title, /^(carol ended the call|The connection to carol was lost)$/);
   });
 });
-
-async function summaryWithin(page, timeout) {
-  await page.waitForSelector('#last-call:not([hidden])', { timeout });
-  return summary(page);
-}
 
 it('a server that stops says so', async () => {
   const own = await startServer({ name: 'stopping', directory: import.meta.dirname });
@@ -170,7 +166,7 @@ it('a server that is killed and comes back: the people hear that it was the serv
   const second = await startServer({ name: 'restarted', directory: import.meta.dirname, http: new URL(first.http).host });
   try {
     for (const page of [carol, dave]) {
-      assert.deepEqual(await summaryWithin(page, 20_000), { reason: 'server_lost', title: 'The connection to the server was lost' });
+      assert.deepEqual(await summary(page), { reason: 'server_lost', title: 'The connection to the server was lost' });
     }
   } finally {
     await second.stop();

@@ -3,30 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { everybodyLeaves, launch, neverResume, noComplaints, startServer, until, wire } from './browser.js';
-import { startSite } from './site.js';
-
-/** The application. `heard` has what the room has said so far, and a word for each member of it. */
-const application = `
-const query = new URLSearchParams(location.search);
-const { connect } = await import(query.get('server') + '/callbox.js');
-window.box = await connect(query.get('server'), {
-  token: query.get('token'),
-  deviceId: query.get('device'),
-  ...(query.has('relay') && { rtcConfig: { iceTransportPolicy: 'relay' } }),
-});
-window.heard = [];
-window.enter = async (options) => {
-  const room = await box.join('team-a/standup', options);
-  window.room = room;
-  room.on('joined', ({ name }) => heard.push('joined ' + name));
-  room.on('left', ({ name }, reason) => heard.push('left ' + name + ' ' + reason));
-  room.on('message', (data, { name }) => heard.push('message ' + name + ' ' + JSON.stringify(data)));
-  room.on('ended', ({ reason }) => heard.push('ended ' + reason));
-  return room.participantId;
-};
-document.body.dataset.ready = '';
-`;
+import { everybodyLeaves, launch, noComplaints, PATIENCE_MS, startServer, until } from './browser.js';
+import { enter, meets, member, open as openApp, roomSays, seesAll } from './app/app.js';
+import { startSite } from './app/site.js';
+import { neverResume, wire } from './network.js';
 
 /** Tokens outlast the server: what is generated does not. */
 const args = ['--jwt-secret', 'a secret that is the same each time'];
@@ -38,7 +18,7 @@ let site;
 before(async () => {
   server = await start();
   browser = await launch();
-  site = await startSite(application);
+  site = await startSite();
 });
 after(async () => {
   await browser?.close();
@@ -47,44 +27,8 @@ after(async () => {
 });
 afterEach(() => everybodyLeaves(browser, server));
 
-const origin = () => new URL(server.http).origin;
-
-async function open(user, query = {}) {
-  const page = await site.open(browser, { server: origin(), token: await server.token(user), device: `${user}-laptop`, ...query });
-  page.user = user;
-  await page.waitForSelector('body[data-ready]');
-  return page;
-}
-
-/** Comes into the room; gives the id of the participant. */
-const enter = (page, options = { video: true }) => page.evaluate((given) => window.enter(given), options);
-
-/** The page has a connection with media to each of these users, and to nobody else. */
-const meets = (page, ...users) => until(`${page.user} meets ${users}`, () => page.evaluate((wanted) => {
-  const { members } = window.room;
-  return members.map(({ name }) => name).sort().join() === wanted && members.every(({ state, remoteStream }) => state === 'connected' && remoteStream);
-}, users.sort().join()), 20_000);
-
-const frames = (page) => page.evaluate(async () => Object.fromEntries(await Promise.all(window.room.members.map(async ({ id, pc }) => {
-  const entries = [...(await pc.getStats()).values()];
-  return [id, entries.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video')?.framesDecoded ?? 0];
-}))));
-
-/** The video of each of the others goes on. */
-async function seesAll(page) {
-  const before = await frames(page);
-  await until(`${page.user} sees all the others`, async () => {
-    const now = await frames(page);
-    return Object.keys(before).every((id) => now[id] >= before[id] + 5);
-  }, 20_000);
-}
-
-const hears = (page, wanted) => until(`${page.user} hears "${wanted}"`, () => page.evaluate((text) => window.heard.includes(text), wanted));
-
-const member = (page, user, read) => page.evaluate(
-  ([name, code]) => new Function('member', `return ${code}`)(window.room.members.find((each) => each.name === name)),
-  [user, read],
-);
+/** With the client that the server has. */
+const open = (user, query) => openApp(site, browser, server, user, { module: new URL('/callbox.js', server.http).href, device: `${user}-laptop`, ...query });
 
 /** Three in the room, who see each other. */
 async function three(query) {
@@ -98,7 +42,7 @@ async function three(query) {
 
 describe('three in a room', () => {
   it('see each other through the relay, and hear what each has to say', async () => {
-    const [alice, bob, carol] = await three({ relay: 'only' });
+    const [alice, bob, carol] = await three({ relay: 'any' });
     for (const page of [alice, bob, carol]) await seesAll(page);
     await until('each has an allocation for each of the others', async () => (await server.metric('callbox_allocations')) >= 6);
     const { callId, participantId } = await alice.evaluate(() => ({ ...window.room }));
@@ -114,30 +58,30 @@ describe('three in a room', () => {
       });
     }
     await bob.evaluate(() => window.room.send({ hand: 'raised' }));
-    for (const page of [alice, carol]) await hears(page, 'message bob {"hand":"raised"}');
+    for (const page of [alice, carol]) await roomSays(page, 'message bob {"hand":"raised"}');
     await carol.evaluate((id) => window.room.send('for alice', window.room.members.find((each) => each.id === id)), participantId);
-    await hears(alice, 'message carol "for alice"');
+    await roomSays(alice, 'message carol "for alice"');
     assert.ok(!(await bob.evaluate(() => window.heard)).some((text) => text.includes('for alice')));
 
-    await until('each has reported', async () => (await server.call(callId)).participants.every(({ stats }) => stats?.path === 'relay'), 20_000);
+    await until('each has reported', async () => (await server.call(callId)).participants.every(({ stats }) => stats?.path === 'relay'), PATIENCE_MS);
 
     // Who comes later is told how things stand.
-    const dave = await open('dave', { relay: 'only' });
+    const dave = await open('dave', { relay: 'any' });
     await enter(dave, { video: false });
     await meets(dave, 'alice', 'bob', 'carol');
     assert.deepEqual(await member(dave, 'alice', 'member.remoteMedia'), { muted: true, video: false, held: false });
     for (const page of [alice, bob, carol]) {
-      await hears(page, 'joined dave');
+      await roomSays(page, 'joined dave');
       await until('dave sends sound alone', async () => !(await member(page, 'dave', 'member.remoteMedia')).video);
     }
 
     await bob.evaluate(() => window.room.leave());
-    for (const page of [alice, carol]) await hears(page, 'left bob hangup');
-    await hears(bob, 'ended hangup');
+    for (const page of [alice, carol]) await roomSays(page, 'left bob hangup');
+    await roomSays(bob, 'ended hangup');
     assert.equal(await bob.evaluate(() => window.room.localStream.getTracks().every(({ readyState }) => readyState === 'ended')), true, 'the camera is off');
     await Promise.all([meets(alice, 'carol', 'dave'), meets(carol, 'alice', 'dave')]);
     await carol.close();
-    await hears(alice, 'left carol hangup');
+    await roomSays(alice, 'left carol hangup');
     for (const page of [alice, dave]) await page.evaluate(() => window.box.close());
     assert.equal((await server.call(callId)).reason, 'hangup');
     noComplaints(alice, bob, dave);
@@ -151,7 +95,7 @@ describe('three in a room', () => {
     const connections = () => Promise.all([alice, bob].map((page) => page.evaluate(() => window.peerConnections.length)));
     const lose = async () => {
       way.cut();
-      await until('bob knows', async () => !(await member(bob, 'alice', 'member.peerConnected')));
+      await until('bob knows', async () => !(await member(bob, 'alice', 'member.peerConnected')), PATIENCE_MS);
       await seesAll(alice);
     };
     const back = () => until('alice is back', () => member(bob, 'alice', 'member.peerConnected'));
@@ -181,7 +125,7 @@ describe('three in a room', () => {
     const before = await pages[0].evaluate(() => window.room.callId);
     assert.equal(await server.stop(), 0);
     server = await start(new URL(server.http).host);
-    for (const page of pages) await until(`${page.user} is in the next room`, () => page.evaluate((old) => window.room.callId !== old, before), 20_000);
+    for (const page of pages) await until(`${page.user} is in the next room`, () => page.evaluate((old) => window.room.callId !== old, before), PATIENCE_MS);
     const [alice, bob, carol] = pages;
     await Promise.all([meets(alice, 'bob', 'carol'), meets(bob, 'alice', 'carol'), meets(carol, 'alice', 'bob')]);
     for (const page of pages) {
@@ -196,13 +140,13 @@ describe('three in a room', () => {
     await enter(bob);
     await Promise.all([meets(alice, 'bob'), meets(bob, 'alice')]);
     // As after a crash: no farewell, and the same name again.
-    const crash = await alice.context().newCDPSession(alice);
+    const crash = await alice.createCDPSession();
     crash.send('Page.crash').catch(() => {});
-    await until('bob knows', async () => !(await member(bob, 'alice', 'member.peerConnected')));
+    await until('bob knows', async () => !(await member(bob, 'alice', 'member.peerConnected')), PATIENCE_MS);
     const again = await open('alice');
     assert.notEqual(await enter(again), first);
     await Promise.all([meets(again, 'bob'), meets(bob, 'alice')]);
-    await hears(bob, 'left alice connection_lost');
+    await roomSays(bob, 'left alice connection_lost');
     await seesAll(bob);
     noComplaints(bob, again);
   });

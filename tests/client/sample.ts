@@ -11,6 +11,7 @@ function follow(call: Call): void {
   call.on('state', (state) => console.log(state === 'reconnecting'));
   call.on('stats', ({ rttMs, relayed }) => console.log(rttMs?.toFixed(), relayed));
   call.on('upgrade', async (request) => { if (request.type === 'video') await request.accept({ video: false }); });
+  call.on('warning', ({ code, message }) => console.log(code, message));
   call.once('ended', ({ reason, error }: CallEnd) => console.log(reason === 'busy', error?.code === 'call_not_found'));
   // @ts-expect-error: there is no such state.
   call.on('state', (state) => state === 'conected');
@@ -55,6 +56,7 @@ async function meet(box: Box): Promise<void> {
   room.on('joined', show);
   room.on('left', ({ userId }, reason) => console.log(userId, reason === 'hangup'));
   room.on('message', (data, member) => console.log(data, member.name));
+  room.on('warning', ({ code }, member) => console.log(code, member.name));
   room.mute();
   await room.send({ hand: 'raised' }, room.members[0]);
   // @ts-expect-error: nobody is asked in a room.

@@ -6,7 +6,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { connect, launch, newPage, signIn, startServer, until, videoAdvances } from '../browser.js';
+import { launch, leave, newPage, startServer, text, until } from '../browser.js';
+import { connect, signIn } from '../demo.js';
+import { videoAdvances } from '../media.js';
 
 const people = {
   alice: { '--wall-1': '#8fa9a4', '--wall-2': '#51716d', '--cloth-1': '#d9a441', '--cloth-2': '#b07c22', '--desk': '#6a4a33', '--skin': '#c98f6b', '--skin-2': '#b67c58', '--skin-3': '#a36a48', '--hair': '#2b1d18', '--long': '1', '--ears': '0', '--glasses': '0' },
@@ -30,7 +32,7 @@ async function film(browser, name) {
     }, { turn: (frame / FRAMES) * 2 * Math.PI, look: people[name], blink: frame === 30 });
     frames.push(await page.screenshot({ type: 'jpeg', quality: 92 }));
   }
-  await page.context().close();
+  await leave(page);
   const file = path.join(work, `${name}.mjpeg`);
   writeFileSync(file, Buffer.concat(frames));
   return file;
@@ -41,7 +43,7 @@ const files = { alice: await film(camera, 'alice'), bob: await film(camera, 'bob
 await camera.close();
 
 const server = await startServer({ name: 'picture', directory: import.meta.dirname + '/..' });
-const browsers = await Promise.all(Object.values(files).map((file) => launch(`--use-file-for-fake-video-capture=${file}`)));
+const browsers = await Promise.all(Object.values(files).map((file) => launch('chromium', { args: [`--use-file-for-fake-video-capture=${file}`] })));
 const [one, other] = browsers;
 const look = { viewport: { width: 1280, height: 800 }, relayOnly: true };
 const alice = await signIn(one, server, 'alice', look);
@@ -50,7 +52,7 @@ await connect(alice, bob);
 await videoAdvances(alice);
 // Until the picture has its full size, and the line of round-trip times a shape.
 await until('a sharp picture', () => alice.evaluate(() => document.getElementById('remote-video').videoWidth >= 960), 60_000).catch(() => {});
-await until('twenty seconds', async () => (await alice.textContent('#timer')) >= '0:20', 60_000);
+await until('twenty seconds', async () => (await text(alice, '#timer')) >= '0:20', 60_000);
 await alice.screenshot({ path: path.join(import.meta.dirname, '../../../docs/images/call.png') });
 for (const browser of browsers) await browser.close();
 await server.stop();

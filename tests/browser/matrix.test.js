@@ -1,0 +1,67 @@
+// Each scenario in each ordered pair of browsers. `UPDATE=1` writes what came of it into docs/browsers.md.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { everybodyLeaves, launch } from './browser.js';
+import { open } from './app/app.js';
+import { startSite } from './app/site.js';
+import { startMatrixServer } from './matrix/server.js';
+import { calls } from './matrix/calls.js';
+import { changes } from './matrix/changes.js';
+import { company } from './matrix/company.js';
+import { pages } from './matrix/pages.js';
+import { paths } from './matrix/paths.js';
+import { PAIRS, Table } from './matrix/table.js';
+
+const scenarios = { ...calls, ...changes, ...paths, ...company, ...pages };
+const table = new Table(Object.keys(scenarios));
+
+const browsers = {};
+let server;
+let site;
+before(async () => {
+  server = await startMatrixServer();
+  for (const kind of ['chromium', 'firefox']) {
+    browsers[kind] = await launch(kind, { anyCertificate: true });
+    table.browser(kind, await browsers[kind].version());
+  }
+  site = await startSite();
+});
+after(async () => {
+  for (const browser of Object.values(browsers)) await browser.close();
+  site?.close();
+  assert.equal(await server?.end(), 0, 'the server ended cleanly');
+  if (process.env.UPDATE) table.write();
+});
+afterEach(() => everybodyLeaves(Object.values(browsers), server));
+
+for (const [name, run] of Object.entries(scenarios)) {
+  describe(name, () => {
+    for (const [caller, callee] of PAIRS) {
+      it(`${name}: ${caller} → ${callee}`, async () => {
+        const kinds = { alice: caller, bob: callee, other: caller === 'firefox' ? 'chromium' : 'firefox' };
+        const opened = [];
+        try {
+          await run({
+            server: () => server,
+            restart: () => server.restart(),
+            browser: (user) => browsers[kinds[user]],
+            /** Alice is in the caller's browser, bob in the callee's; anybody else where `as` says. */
+            async open(user, query = {}, as = user) {
+              const page = await open(site, browsers[kinds[as]], server, user, query);
+              opened.push(page);
+              return page;
+            },
+          });
+          table.set(name, [caller, callee], 'passes');
+        } catch (error) {
+          const said = await Promise.all(opened.map(async (page) => `${page.user} (${page.kind}): ${await page.evaluate(() => JSON.stringify(window.said?.map(([event, detail]) => [event, detail?.error?.message ?? detail]))).catch(() => 'gone')} ${page.complaints.join('; ')}`));
+          table.set(name, [caller, callee], 'FAILS');
+          throw new Error(`${error.message}\n${said.join('\n')}`, { cause: error });
+        }
+      });
+    }
+  });
+}
+
+it('docs/browsers.md has these scenarios', () => table.check());

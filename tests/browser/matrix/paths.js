@@ -1,0 +1,130 @@
+// A call whose path is made anew, whose connection to the server is cut, or whose server is another one.
+
+import assert from 'node:assert/strict';
+import { PATIENCE_MS, until } from '../browser.js';
+import { audioAdvances, longestPause, stats, videoAdvances } from '../media.js';
+import { changeAddress, dropUdp, neverResume, wire } from '../network.js';
+import { connect, hears, settled, state, ufrag } from '../app/app.js';
+
+/** Both see each other over a path that is not the one of these credentials. */
+async function onAnotherPath(pages, before) {
+  for (const [number, page] of pages.entries()) {
+    await until(`${page.user} has another path`, async () => (await ufrag(page)) !== before[number], PATIENCE_MS);
+    await settled(page);
+  }
+  for (const page of pages) await videoAdvances(page);
+}
+
+const restartBy = (...users) => async ({ open }) => {
+  const pages = [await open('alice'), await open('bob')];
+  await connect(...pages, { video: true });
+  const before = await Promise.all(pages.map(ufrag));
+  await Promise.all(pages.filter(({ user }) => users.includes(user)).map((page) => page.evaluate(() => window.call.restartIce())));
+  await onAnotherPath(pages, before);
+  for (const page of pages) await state(page, 'connected');
+};
+
+const cut = (resumes) => async ({ open, server }) => {
+  const way = await wire(new URL(server().http));
+  try {
+    const pages = [await open('alice', { server: way.http }), await open('bob')];
+    const [alice, bob] = pages;
+    const id = await connect(alice, bob, { video: true });
+    for (const page of pages) await videoAdvances(page);
+    if (!resumes) await neverResume(alice);
+    const session = await alice.evaluate(() => window.box.sessionId);
+    way.cut();
+    await until('bob knows', () => bob.evaluate(() => !window.call.peerConnected), PATIENCE_MS);
+    for (const page of pages) await videoAdvances(page);
+    way.mend();
+    await until('alice is back', () => bob.evaluate(() => window.call.peerConnected), PATIENCE_MS);
+    assert.equal((await alice.evaluate(() => window.box.sessionId)) === session, resumes);
+    assert.equal((await server().call(id)).state, 'connected');
+    const before = await Promise.all(pages.map(ufrag));
+    await alice.evaluate(() => window.call.restartIce());
+    await onAnotherPath(pages, before);
+    await bob.evaluate(() => window.call.hangUp());
+    await hears(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
+  } finally {
+    way.close();
+  }
+};
+
+const restarted = (relay) => async ({ open, server, restart }) => {
+  const pages = [await open('alice', relay), await open('bob', relay)];
+  const id = await connect(...pages, { video: true });
+  for (const page of pages) await videoAdvances(page);
+  const again = (async () => {
+    await restart();
+    await until('both are back', async () => {
+      const { state: now, participants } = await server().call(id);
+      return now === 'connected' && participants.every(({ connected }) => connected);
+    }, PATIENCE_MS);
+  })();
+  if (relay.relay) {
+    await again;
+    await until('there is a relay again', async () => (await server().metric('callbox_allocations')) >= 2, PATIENCE_MS);
+  } else {
+    const pauses = await Promise.all(pages.map((page) => longestPause(page, () => again)));
+    for (const longest of pauses) assert.ok(longest < 3_000, `no frame for ${longest} ms`);
+  }
+  for (const page of pages) {
+    await state(page, 'connected');
+    await videoAdvances(page);
+    assert.equal((await stats(page)).local === 'relay', Boolean(relay.relay));
+  }
+  const before = await Promise.all(pages.map(ufrag));
+  await pages[1].evaluate(() => window.call.restartIce());
+  await onAnotherPath(pages, before);
+};
+
+export const paths = {
+  'ICE restart by the caller': restartBy('alice'),
+  'ICE restart by the callee': restartBy('bob'),
+  'ICE restart by both at once': restartBy('alice', 'bob'),
+  'ICE restart in a call of sound, by the caller and by the callee': async ({ open }) => {
+    const pages = [await open('alice'), await open('bob')];
+    await connect(...pages);
+    for (const page of pages) {
+      const before = await Promise.all(pages.map(ufrag));
+      await page.evaluate(() => window.call.restartIce());
+      for (const [number, each] of pages.entries()) {
+        await until(`${each.user} has another path`, async () => (await ufrag(each)) !== before[number], PATIENCE_MS);
+        await settled(each);
+      }
+      for (const each of pages) {
+        await audioAdvances(each);
+        assert.deepEqual(await each.evaluate(() => window.said.filter(([event]) => event === 'warning')), []);
+      }
+    }
+  },
+  'the connection to the server is cut': cut(true),
+  'the connection to the server is cut, and another session begins': cut(false),
+  'the server is restarted in a direct call': restarted({}),
+  'the server is restarted in a relayed call': restarted({ relay: 'udp' }),
+  'the address of the machine changes': async ({ open }) => {
+    const pages = [await open('alice'), await open('bob')];
+    await connect(...pages, { video: true });
+    for (const page of pages) await videoAdvances(page);
+    const before = await Promise.all(pages.map(ufrag));
+    changeAddress();
+    await pages[0].evaluate(() => window.dispatchEvent(new Event('online')));
+    await onAnotherPath(pages, before);
+  },
+  'no packet passes for a while': async ({ open, server }) => {
+    const pages = [await open('alice'), await open('bob')];
+    const id = await connect(...pages, { video: true });
+    const letUdpPass = dropUdp();
+    try {
+      for (const page of pages) await state(page, 'reconnecting');
+      await until('the server knows', async () => (await server().call(id)).state === 'reconnecting', PATIENCE_MS);
+    } finally {
+      letUdpPass();
+    }
+    for (const page of pages) {
+      await state(page, 'connected');
+      await videoAdvances(page);
+    }
+    assert.equal((await server().call(id)).state, 'connected');
+  },
+};

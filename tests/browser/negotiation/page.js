@@ -1,0 +1,54 @@
+// An application over Socket.IO with the negotiator of docs/negotiation.md: a call of sound that becomes one
+// of pictures. The test puts the document's code in the place of the next line.
+/* NEGOTIATE */
+
+const { url, token, call: targetUserId } = Object.fromEntries(new URLSearchParams(location.search));
+const socket = io(url, { auth: { token, deviceId: 'laptop' } });
+window.socket = socket;
+
+const stream = new MediaStream();
+const open = async (constraints) => {
+  const opened = await navigator.mediaDevices.getUserMedia(constraints);
+  for (const track of opened.getTracks()) stream.addTrack(track);
+  return opened.getTracks()[0];
+};
+
+let callId;
+let camera;
+async function prepare({ iceServers }) {
+  const pc = new RTCPeerConnection({ iceServers });
+  pc.ontrack = ({ streams }) => { document.getElementById('remoteVideo').srcObject = streams[0]; };
+  pc.addTrack(await open({ audio: true }), stream);
+  window.pc = pc;
+}
+const negotiateAs = (first) => { window.negotiator = negotiate(window.pc, { socket, callId, first }); };
+
+socket.on('connect', () => { document.body.dataset.connected = ''; });
+window.start = async () => {
+  const answer = await socket.emitWithAck('call:initiate', { targetUserId, callType: 'audio' });
+  callId = answer.callId;
+  await prepare(answer);
+  if (window.isAccepted) negotiateAs(true);
+};
+socket.on('call:accepted', () => {
+  window.isAccepted = true;
+  if (window.pc) negotiateAs(true);
+});
+socket.on('call:incoming', async (call) => {
+  callId = call.callId;
+  await prepare(call);
+  negotiateAs(false);
+  socket.emit('call:accept', { callId });
+});
+
+window.upgrade = async () => {
+  camera ??= await open({ video: SMALL });
+  socket.emit('call:upgrade', { callId, callType: 'video' });
+};
+socket.on('call:upgrade', () => window.upgrade());
+socket.on('call:upgraded', ({ accepted }) => {
+  if (!accepted) return;
+  window.pc.addTrack(camera, stream);
+  window.negotiator.changed({ video: true });
+});
+socket.on('call:ended', ({ reason }) => { document.body.dataset.ended = reason; });

@@ -1,0 +1,66 @@
+// The network between pages and server, and what happens to it.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import net from 'node:net';
+
+const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+
+function inOwnNetwork(program, words) {
+  assert.equal(process.env.NETWORK_OF_ITS_OWN, 'yes', 'this changes the network: run it with ./in-own-network');
+  return execFileSync(program, words.split(' '), { env, encoding: 'utf8' });
+}
+
+export const nft = (words) => inOwnNetwork('nft', words);
+
+/** Drops every UDP packet from now on; gives a function that lets them pass again. */
+export function dropUdp() {
+  nft('add table inet no_udp');
+  nft('add chain inet no_udp output { type filter hook output priority 0; }');
+  nft('add rule inet no_udp output meta l4proto udp drop');
+  return () => nft('delete table inet no_udp');
+}
+
+/** Gives the interface another address in place of the one that it has, as a change of the network does. */
+export function changeAddress() {
+  const [, now] = /inet (\S+) /.exec(inOwnNetwork('ip', '-4 address show dev call0'));
+  const next = now.startsWith('10.77.0.1/') ? '10.77.0.3/24' : '10.77.0.1/24';
+  inOwnNetwork('ip', 'address flush dev call0');
+  inOwnNetwork('ip', `address add ${next} dev call0`);
+  inOwnNetwork('ip', 'route replace default via 10.77.0.2 dev call0');
+  return next.split('/')[0];
+}
+
+/** A way to the server over TCP that can be cut. */
+export async function wire(to) {
+  const open = new Set();
+  let cut = false;
+  const proxy = net.createServer((near) => {
+    if (cut) return near.destroy();
+    const far = net.connect(Number(to.port), to.hostname);
+    for (const [from, other] of [[near, far], [far, near]]) {
+      open.add(from);
+      from.on('error', () => {}).on('close', () => { open.delete(from); other.destroy(); });
+      from.pipe(other);
+    }
+  });
+  await new Promise((listening) => proxy.listen(0, '127.0.0.1', listening));
+  return {
+    http: `http://127.0.0.1:${proxy.address().port}`,
+    cut() { cut = true; for (const socket of open) socket.destroy(); },
+    mend() { cut = false; },
+    close() { proxy.close(); this.cut(); },
+  };
+}
+
+/** From now on the page comes back with a new session, as if the time to resume were over. */
+export function neverResume(page) {
+  return page.evaluate(() => {
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function forget(text) {
+      const frame = JSON.parse(text);
+      delete frame.data?.resume;
+      send.call(this, JSON.stringify(frame));
+    };
+  });
+}
