@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
 //! | 0 | [`state_dir`] | files that outlast the process |
+//! | 0 | [`throttle`] | how many lines of the log a stranger may cause |
 //! | 0 | [`sys`] | many datagrams in one system call |
 //! | 0 | [`https`] | HTTP as a client |
 //! | 1 | [`auth`] | every secret: TURN credentials, nonces, tokens |
@@ -36,5 +37,6 @@ pub mod signaling;
 pub mod state_dir;
 pub mod stun;
 pub mod sys;
+pub mod throttle;
 pub mod turn;
 pub mod usage;

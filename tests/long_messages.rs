@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 
 use ::stun::attributes::{ATTR_REQUESTED_ADDRESS_FAMILY, RawAttribute};
 use common::{DEADLINE, Server};
-use support::plain_client::{Framed, PlainClient, Wire, channel_data};
+use support::plain_client::{Framed, PlainClient, channel_data};
 
 /// A Binding request.
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";

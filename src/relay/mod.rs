@@ -11,6 +11,7 @@ mod batches;
 mod connections;
 mod habit;
 mod listen;
+mod log_lines;
 mod log_throttle;
 mod neighbours;
 mod opening;
