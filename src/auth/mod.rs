@@ -27,5 +27,5 @@ pub use jwt::{
 pub use long_term_key::LongTermKey;
 pub use secret::Secret;
 pub use turn_rest::{TurnCredentials, TurnSecrets, TurnUsername};
-pub use turn_users::{TurnAuth, TurnAuthError, TurnIdentity};
+pub use turn_users::{TurnAuth, TurnAuthError, TurnIdentity, WrongCredentials};
 pub use webhook_keys::WebhookKeys;

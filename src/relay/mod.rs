@@ -12,6 +12,7 @@ mod connections;
 mod external;
 mod habit;
 mod listen;
+mod log_lines;
 mod log_throttle;
 mod neighbours;
 mod opening;

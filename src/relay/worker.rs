@@ -15,6 +15,7 @@ use super::{
     batches::{Batches, OpenRuns},
     connections::Connections,
     habit::Habit,
+    log_lines::{self, RefusedLog},
     log_throttle::LogThrottle,
     neighbours::Neighbours,
     pace::Pace,
@@ -151,6 +152,7 @@ pub(super) struct Worker {
     pub(super) metrics: Arc<Metrics>,
     pub(super) no_socket: LogThrottle,
     read_error: LogThrottle,
+    refused: RefusedLog,
 }
 
 /// What the worker is woken by.
@@ -193,6 +195,7 @@ impl Worker {
             metrics,
             no_socket: LogThrottle::default(),
             read_error: LogThrottle::default(),
+            refused: RefusedLog::default(),
         })
     }
 
@@ -416,6 +419,10 @@ impl Worker {
                     self.close_connection(connection, stream);
                 }
                 Output::CloseRelay { allocation } => self.close(allocation),
+                Output::Ended(ended) => log_lines::allocation_ended(now, &ended),
+                Output::WrongCredentials { client, user, reason } => {
+                    self.refused.tell(now, client, user.as_deref(), reason);
+                }
                 Output::Forget { tuple } => self.dismiss(tuple),
                 Output::ReleaseMemory => self.release_memory(),
                 Output::Event(event) => (self.on_event)(event),

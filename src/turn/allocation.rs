@@ -123,6 +123,7 @@ pub(super) struct Allocation {
     pub port: u16,
     /// Its address, by the name that the world knows.
     pub relayed: RelayedAddr,
+    pub opened: Instant,
     pub expires: Instant,
     pub transport: Transport,
     /// Its connections to peers, if it relays TCP.

@@ -6,7 +6,7 @@
 //! one.
 
 use super::{
-    AllocationId, Engine, Output,
+    AllocationId, EndReason, Engine, Output,
     allocation::{Allocation, Also, Opening, Slot, Transport, Wanted},
 };
 use crate::{
@@ -41,11 +41,11 @@ impl Engine {
     }
 
     /// Closes both addresses, or the one that there is.
-    pub(super) fn close_whole(&mut self, id: AllocationId) {
+    pub(super) fn close_whole(&mut self, id: AllocationId, reason: EndReason) {
         let twin = self.open_ref(id).ok().and_then(|allocation| allocation.twin);
-        self.close(id);
+        self.close(id, reason);
         if let Some(twin) = twin {
-            self.close(twin);
+            self.close(twin, reason);
         }
     }
 

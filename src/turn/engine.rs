@@ -11,7 +11,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use slab::Slab;
 
 use super::{
-    AllocationId, Common, ConnectionId, DropReason, Event, FiveTuple, FromClient, Metrics, Output,
+    AllocationId, Common, ConnectionId, DropReason, EndReason, Ended, Event, FiveTuple, FromClient,
+    MAX_LOGGED_NAME, Metrics, Output,
     allocation::{Allocation, Slot},
     connections::Connections,
     limits::{Limits, Meter, Rates},
@@ -20,7 +21,7 @@ use super::{
     streams::Stream,
 };
 use crate::{
-    auth::TurnIdentity,
+    auth::{TurnAuthError, TurnIdentity, WrongCredentials},
     clock::{Now, TimerQueue},
     ids::CallId,
     stun::{ChannelNumber, ErrorCode, Method, Request, Response, ResponseBuilder, SigningKey},
@@ -109,7 +110,7 @@ impl Engine {
         while let Some(timer) = self.timers.pop(now.instant) {
             match timer {
                 // Of a dual allocation each address has a life of its own (RFC 8656 §8.2).
-                Timer::Allocation(id) => self.close(id),
+                Timer::Allocation(id) => self.close(id, EndReason::Expired),
                 Timer::Permission(id, ip) => {
                     if let Ok(allocation) = self.open_mut(id) {
                         allocation.permissions.remove(&ip);
@@ -132,7 +133,7 @@ impl Engine {
     /// [`Common::end_call`] was called, which comes first.
     pub fn end_call(&mut self, call: CallId) {
         for id in self.by_call.get(&call).cloned().unwrap_or_default() {
-            self.close(id);
+            self.close(id, EndReason::CallEnded);
         }
     }
 
@@ -141,7 +142,7 @@ impl Engine {
     pub fn put_out(&mut self, call: CallId, user: &str) {
         for id in self.by_call.get(&call).cloned().unwrap_or_default() {
             if self.open_ref(id).is_ok_and(|allocation| &*allocation.owner.user == user) {
-                self.close(id);
+                self.close(id, EndReason::Revoked);
             }
         }
     }
@@ -149,7 +150,7 @@ impl Engine {
     /// Closes everything, as the server stops.
     pub fn close_all(&mut self) {
         let open: Vec<_> = self.slots.iter().map(|(id, _)| AllocationId(id as u32)).collect();
-        open.into_iter().for_each(|id| self.close(id));
+        open.into_iter().for_each(|id| self.close(id, EndReason::Stopped));
     }
 
     /// Answers a request: every way out of here is an answer, but for the reply limit.
@@ -173,6 +174,11 @@ impl Engine {
                 self.respond(now, tuple, request, Some(key.expose()), result)
             }
             Err(error) => {
+                if error == TurnAuthError::Wrong
+                    && let Some(reason) = self.common.auth.why_wrong(now, tuple.client, request)
+                {
+                    self.tell_wrong_credentials(tuple, request, reason);
+                }
                 let mut response = ResponseBuilder::error(request, error.code());
                 if error.challenges() {
                     response = self.challenge(now, tuple, response);
@@ -259,6 +265,18 @@ impl Engine {
         }
     }
 
+    /// Has it said in the log that credentials are wrong.
+    pub(super) fn tell_wrong_credentials(
+        &mut self,
+        tuple: FiveTuple,
+        request: &Request<'_>,
+        reason: WrongCredentials,
+    ) {
+        let user = request.attributes.username;
+        let user = user.map(|user| user[..user.floor_char_boundary(MAX_LOGGED_NAME)].into());
+        self.outputs.push_back(Output::WrongCredentials { client: tuple.client, user, reason });
+    }
+
     /// Sends an error to an address that has not proved anything, if it may have one more.
     fn refuse(
         &mut self,
@@ -318,7 +336,7 @@ impl Engine {
 
     /// Closes an open allocation and forgets all that was bound to it; of a dual one, this address.
     /// One that is being opened stays until it is.
-    pub(super) fn close(&mut self, id: AllocationId) {
+    pub(super) fn close(&mut self, id: AllocationId, reason: EndReason) {
         let Some(Slot::Open(_)) = self.slots.get(id.0 as usize) else { return };
         for connection in self.connections_of(id) {
             self.close_connection(connection);
@@ -339,6 +357,15 @@ impl Engine {
         self.common.shared.release(&allocation.owner.user, allocation.ip, allocation.port);
         self.metrics.allocation_closed();
         self.outputs.push_back(Output::CloseRelay { allocation: id });
+        self.outputs.push_back(Output::Ended(Box::new(Ended {
+            user: allocation.owner.user.clone(),
+            call: allocation.owner.call,
+            tuple: allocation.tuple,
+            relayed: allocation.relayed,
+            opened: allocation.opened,
+            usage: allocation.usage.clone(),
+            reason,
+        })));
         if let Some(call) = allocation.owner.call {
             if let Some(ids) = self.by_call.get_mut(&call) {
                 ids.retain(|other| *other != id);

@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod discovery;
 mod dual;
+mod ended;
 mod engine;
 mod icmp;
 mod limits;
@@ -42,6 +43,8 @@ mod connection_tests;
 #[cfg(test)]
 mod dual_tests;
 #[cfg(test)]
+mod ended_tests;
+#[cfg(test)]
 mod fragment_tests;
 #[cfg(test)]
 mod icmp_tests;
@@ -64,9 +67,10 @@ pub use common::Common;
 pub use config::{Config, ExternalIp, ExternalIpError};
 pub use connections::{ConnectionId, MAX_WORKERS};
 pub use discovery::Quartet;
+pub use ended::{EndReason, Ended};
 pub use engine::Engine;
 pub use metrics::{DropReason, Metrics, Snapshot, StreamEnd};
-pub use output::{Event, FiveTuple, OpenError, Output, Via};
+pub use output::{Event, FiveTuple, MAX_LOGGED_NAME, OpenError, Output, Via};
 pub use peer_policy::PeerPolicy;
 pub use rate::Direction;
 pub use relayed::Owner;

@@ -2,8 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{AllocationId, ConnectionId, StreamId};
+use super::{AllocationId, ConnectionId, Ended, StreamId};
 use crate::{
+    auth::WrongCredentials,
     ids::{CallId, ClientAddr},
     stun::Response,
     usage::Usage,
@@ -90,11 +91,25 @@ pub enum Output {
         /// The address.
         tuple: FiveTuple,
     },
+    /// Say in the log that an allocation is gone.
+    Ended(Box<Ended>),
+    /// Say in the log, but not always, that a request came with wrong credentials.
+    WrongCredentials {
+        /// From where; the nonce has shown that the address is the sender's own.
+        client: ClientAddr,
+        /// The name that was sent, if one was, cut to [`MAX_LOGGED_NAME`] bytes.
+        user: Option<Box<str>>,
+        /// What is wrong with them.
+        reason: WrongCredentials,
+    },
     /// Give free memory back to the system: many allocations are gone.
     ReleaseMemory,
     /// Tell the server.
     Event(Event),
 }
+
+/// How much of a name that a stranger has sent is put into the log, in bytes.
+pub const MAX_LOGGED_NAME: usize = 64;
 
 /// What the rest of the server wants to know of.
 #[derive(Debug, Clone)]

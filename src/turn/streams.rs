@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::{ConnectionId, Engine, FiveTuple, Via, allocation::Slot};
+use super::{ConnectionId, EndReason, Engine, FiveTuple, Via, allocation::Slot};
 use crate::ids::ClientAddr;
 
 /// Names a stream within its worker. A name is used again once the stream is closed.
@@ -46,7 +46,7 @@ impl Engine {
                 opening.abandoned = true;
                 self.by_tuple.remove(&tuple);
             }
-            _ => self.close_whole(allocation),
+            _ => self.close_whole(allocation, EndReason::Disconnected),
         }
     }
 

@@ -23,7 +23,7 @@ use ::turn::proto::{
 
 use super::{allocation::Slot, engine::Timer, shared::Shared, *};
 use crate::{
-    auth::{Secret, TurnAuth, TurnSecrets},
+    auth::{Secret, TurnAuth, TurnSecrets, WrongCredentials},
     clock::Now,
     ids::{CallId, ClientAddr, UserId},
     stun::{
@@ -59,6 +59,10 @@ pub struct World {
     pub spliced: Vec<(StreamId, ConnectionId)>,
     /// Connections that were closed.
     pub closed: Vec<ConnectionId>,
+    /// The allocations that are gone.
+    pub ended: Vec<Ended>,
+    /// Whose credentials were refused, and why.
+    pub refused: Vec<(SocketAddr, Option<String>, WrongCredentials)>,
     /// Where the last datagram of a peer was sent to.
     pub delivered_to: Option<SocketAddr>,
     /// The clients that come over TCP, each with its worker and its stream.
@@ -105,6 +109,8 @@ impl World {
             exhausted: false,
             without: None,
             handed_over: None,
+            ended: Vec::new(),
+            refused: Vec::new(),
             delivered_to: None,
             sent: Vec::new(),
             streams: HashMap::new(),
@@ -264,6 +270,10 @@ impl World {
                     self.connecting.retain(|(other, ..)| *other != connection);
                     self.spliced.retain(|(_, other)| *other != connection);
                     self.closed.push(connection);
+                }
+                Output::Ended(ended) => self.ended.push(*ended),
+                Output::WrongCredentials { client, user, reason } => {
+                    self.refused.push((client.0, user.map(String::from), reason));
                 }
                 Output::Forget { .. } | Output::ReleaseMemory => {}
                 Output::Event(Event::AllocationOpened { call, .. }) => {

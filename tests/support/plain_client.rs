@@ -139,6 +139,19 @@ impl PlainClient {
         Self::allocate_by(connect(server), &|| vec![wanted()], realm, username, password)
     }
 
+    /// The same where it may be refused: gives the code.
+    pub fn try_allocate_as(
+        server: SocketAddr,
+        realm: &str,
+        username: &str,
+        password: &str,
+    ) -> Option<u16> {
+        let udp = transport(turn::proto::PROTO_UDP);
+        let mut client = Self::new(connect(server), realm, username, password);
+        client.challenge(&[udp()]);
+        client.try_request(METHOD_ALLOCATE, &[udp()])
+    }
+
     /// The same with DONT-FRAGMENT in the request.
     pub fn allocate_unfragmented(server: SocketAddr) -> Self {
         Self::allocate_with(connect(server), &|| {
@@ -200,13 +213,8 @@ impl<W: Wire> PlainClient<W> {
         attempt
     }
 
-    fn allocate_by(
-        socket: W,
-        wanted: &dyn Fn() -> Vec<Box<dyn Setter>>,
-        realm: &str,
-        username: &str,
-        password: &str,
-    ) -> Self {
+    /// A client without an allocation.
+    fn new(socket: W, realm: &str, username: &str, password: &str) -> Self {
         let (username, realm) = (username.to_owned(), realm.to_owned());
         let key = MessageIntegrity::new_long_term_integrity(
             username.clone(),
@@ -214,9 +222,24 @@ impl<W: Wire> PlainClient<W> {
             password.to_owned(),
         );
         let (relayed, nonce) = (([0, 0, 0, 0], 0).into(), String::new());
-        let mut client = Self { socket, relayed, ticket: None, username, realm, nonce, key };
-        let challenge = client.exchange(&message(METHOD_ALLOCATE, &wanted()).raw);
-        client.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
+        Self { socket, relayed, ticket: None, username, realm, nonce, key }
+    }
+
+    /// Asks for an allocation as one does that has no nonce yet.
+    fn challenge(&mut self, wanted: &[Box<dyn Setter>]) {
+        let challenge = self.exchange(&message(METHOD_ALLOCATE, wanted).raw);
+        self.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
+    }
+
+    fn allocate_by(
+        socket: W,
+        wanted: &dyn Fn() -> Vec<Box<dyn Setter>>,
+        realm: &str,
+        username: &str,
+        password: &str,
+    ) -> Self {
+        let mut client = Self::new(socket, realm, username, password);
+        client.challenge(&wanted());
         let mut relayed = RelayedAddress::default();
         let allocated = client.request(METHOD_ALLOCATE, &wanted());
         relayed.get_from(&allocated).unwrap();

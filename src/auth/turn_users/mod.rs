@@ -91,6 +91,34 @@ impl TurnAuthError {
     }
 }
 
+/// What is wrong with credentials, for the server's own log: the client is not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WrongCredentials {
+    /// They are for another realm.
+    Realm,
+    /// There is no such user, or the name is none that a secret vouches for.
+    User,
+    /// The password is another one, or the access token is not for this server or over.
+    Password,
+    /// Their time is over.
+    Expired,
+    /// Their call is over, or their user has been put out of it.
+    Revoked,
+}
+
+impl WrongCredentials {
+    /// The same in words.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Realm => "they are for another realm",
+            Self::User => "there is no such user",
+            Self::Password => "the password is wrong",
+            Self::Expired => "they have expired",
+            Self::Revoked => "their call is over, or the user has been put out of it",
+        }
+    }
+}
+
 /// Everything that the relay checks a request against.
 #[derive(Debug)]
 pub struct TurnAuth {
@@ -205,6 +233,31 @@ impl TurnAuth {
             Ok(()) => Ok(identity),
             Err(NonceError::Expired | NonceError::Foreign) => Err(TurnAuthError::StaleNonce),
         }
+    }
+
+    /// Finds out what is wrong with the credentials of a request for which [`TurnAuth::authenticate`] gave
+    /// [`TurnAuthError::Wrong`]. `None` unless its nonce was made for `client`, expired or not: without
+    /// that, somebody else may have sent it in the client's name.
+    pub fn why_wrong(
+        &self,
+        now: Now,
+        client: ClientAddr,
+        request: &Request<'_>,
+    ) -> Option<WrongCredentials> {
+        let attributes = &request.attributes;
+        if self.nonces.check(now, client, attributes.nonce?) == Err(NonceError::Foreign) {
+            return None;
+        }
+        if attributes.realm != Some(self.realm.as_bytes()) {
+            return Some(WrongCredentials::Realm);
+        }
+        let by_hash = || attributes.userhash.and_then(|hash| self.users.name_of(hash));
+        let username = attributes.username.or_else(by_hash);
+        let is_user = username.is_some_and(|name| {
+            let is_minted = || !self.secrets.is_empty() && TurnUsername::parse(name).is_some();
+            self.users.find(name).is_some() || is_minted() || self.is_token_key(Some(name))
+        });
+        Some(if is_user { WrongCredentials::Password } else { WrongCredentials::User })
     }
 
     fn is_token_key(&self, username: Option<&str>) -> bool {

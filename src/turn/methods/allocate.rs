@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ::turn::proto::{PROTO_TCP, PROTO_UDP, Protocol};
 
 use crate::{
-    auth::TurnIdentity,
+    auth::{TurnIdentity, WrongCredentials},
     clock::Now,
     stun::{ErrorCode, EvenPort, Family, Method, Request, ResponseBuilder, TransactionId},
     turn::{
@@ -64,7 +64,12 @@ impl Engine {
         }
         let mobile = self.asks_for_mobility(request, transport == Transport::Udp)?;
         // Credentials that are over open nothing new; what they opened goes on.
-        if identity.is_expired(now) || self.has_ended(&identity) {
+        if identity.is_expired(now) {
+            self.tell_wrong_credentials(tuple, request, WrongCredentials::Expired);
+            return Err(ErrorCode::Unauthorized);
+        }
+        if self.has_ended(&identity) {
+            self.tell_wrong_credentials(tuple, request, WrongCredentials::Revoked);
             return Err(ErrorCode::Unauthorized);
         }
         let mut also = if additional.is_some() { Also::V6 } else { Also::Nothing };
@@ -289,6 +294,7 @@ impl Engine {
             ip: taken.ip,
             port: taken.port,
             relayed: self.common.addresses.advertise((taken.ip.0, taken.port).into()),
+            opened: now.instant,
             expires: now.instant + lifetime,
             transport,
             connections: Vec::new(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     clock::Now,
     stun::{ErrorCode, Request, ResponseBuilder},
-    turn::{AllocationId, Engine, engine::Timer},
+    turn::{AllocationId, EndReason, Engine, engine::Timer},
 };
 
 impl Engine {
@@ -35,7 +35,7 @@ impl Engine {
         };
         for id in [Some(id), twin].into_iter().flatten() {
             if delete {
-                self.close(id);
+                self.close(id, EndReason::Released);
             } else {
                 let expires = now.instant + lifetime;
                 let before = std::mem::replace(&mut self.open_mut(id)?.expires, expires);
