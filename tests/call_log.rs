@@ -5,7 +5,7 @@ mod common;
 mod support;
 mod turn_client;
 
-use common::{Server, bearer, callbox, http, run, socketio, websocket, within};
+use common::{Server, bearer, callbox, fail2ban_filter, http, run, socketio, websocket, within};
 use regex::Regex;
 use serde_json::json;
 use turn_client::turn_client;
@@ -99,14 +99,6 @@ async fn a_room_that_is_over_is_one_line() {
     }
 }
 
-/// The expression in the documentation, as fail2ban reads it.
-fn documented() -> Regex {
-    let docs = std::fs::read_to_string("docs/logs.md").unwrap();
-    let line = docs.lines().find_map(|line| line.strip_prefix("failregex = ")).unwrap();
-    assert_eq!(line.matches("<HOST>").count(), 1);
-    Regex::new(&line.replace("<HOST>", r"(?P<host>[0-9.]+|[0-9a-fA-F:]+)")).unwrap()
-}
-
 #[tokio::test]
 async fn refused_credentials_are_told_and_fail2ban_finds_them() {
     let server = Server::start();
@@ -128,7 +120,7 @@ async fn refused_credentials_are_told_and_fail2ban_finds_them() {
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
     assert_eq!(alice.refused("auth:refresh", json!({ "token": forged })).await, "unauthorized");
     let log = log(server);
-    let filter = documented();
+    let filter = fail2ban_filter();
     let tokens = lines(&log, "token refused ");
     let keys = lines(&log, "API key refused ");
     assert_eq!((tokens.len(), keys.len()), (5, 1), "{log}");
@@ -172,7 +164,7 @@ async fn an_expired_token_is_told_with_its_user_and_is_no_attack() {
         lines[0].contains(" INFO ") && lines[0].contains("address=127.0.0.1 user=\"x\\\" WARN")
     );
     assert!(lines[0].ends_with("reason=\"it has expired\""), "{}", lines[0]);
-    let filter = documented();
+    let filter = fail2ban_filter();
     assert!(log.lines().all(|line| !filter.is_match(line)), "{log}");
 }
 

@@ -34,7 +34,7 @@ pub(super) fn allocation_ended(now: Now, ended: &Ended) {
 }
 
 /// Writes a line for wrong credentials, as many as one address and all together may cause.
-/// `docs/relay-log.md` promises how they look.
+/// `docs/logs.md` promises how they look.
 #[derive(Debug, Default)]
 pub(super) struct RefusedLog(Throttle);
 

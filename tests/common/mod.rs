@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use regex::Regex;
 use serde_json::{Value, json};
 
 /// How long anything may take before a test gives up on it.
@@ -32,6 +33,14 @@ pub fn callbox(args: &[&str]) -> Command {
     }
     command.args(args).stdin(Stdio::null());
     command
+}
+
+/// The filter for fail2ban in `docs/logs.md`, which names an address `host`.
+pub fn fail2ban_filter() -> Regex {
+    let docs = std::fs::read_to_string("docs/logs.md").unwrap();
+    let line = docs.lines().find_map(|line| line.strip_prefix("failregex = ")).unwrap();
+    assert_eq!(line.matches("<HOST>").count(), 1);
+    Regex::new(&line.replace("<HOST>", r"(?P<host>[0-9.]+|[0-9a-fA-F:]+)")).unwrap()
 }
 
 /// What a finished process left behind.
