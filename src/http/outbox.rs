@@ -35,9 +35,9 @@ impl Delivery {
     fn weight(&self) -> usize {
         MESSAGE_WEIGHT
             + match self {
-                Self::Welcome(data) => data.len(),
-                Self::Event(event, _) => event.data.len(),
-                Self::Answer(_, answer) => answer.0.len(),
+                Self::Welcome(data) => data.weight(),
+                Self::Event(event, _) => event.data.weight(),
+                Self::Answer(_, answer) => answer.0.weight(),
                 Self::Close(_) => 0,
             }
     }

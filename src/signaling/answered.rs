@@ -70,12 +70,12 @@ impl Answered {
 
     /// Remembers an answer. Of what would be too much the oldest are forgotten.
     pub fn remember(&mut self, id: MessageId, answer: Answer) {
-        self.weight += answer.0.len();
+        self.weight += answer.0.weight();
         self.known.push_back(Known { id, answer });
         while (self.known.len() > MAX || self.weight > MAX_WEIGHT)
             && let Some(oldest) = self.known.pop_front()
         {
-            self.weight -= oldest.answer.0.len();
+            self.weight -= oldest.answer.0.weight();
         }
     }
 }

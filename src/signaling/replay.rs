@@ -24,7 +24,7 @@ impl Replay {
     /// Keeps an event that is sent. Gives its number.
     pub fn push(&mut self, event: Event) -> u64 {
         self.last += 1;
-        self.weight += event.data.len();
+        self.weight += event.data.weight();
         self.kept.push_back(event);
         while self.kept.len() > MAX_REPLAY || self.weight > MAX_REPLAY_WEIGHT {
             self.forget_first();
@@ -58,7 +58,7 @@ impl Replay {
 
     fn forget_first(&mut self) {
         if let Some(event) = self.kept.pop_front() {
-            self.weight -= event.data.len();
+            self.weight -= event.data.weight();
         }
     }
 

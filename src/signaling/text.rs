@@ -35,8 +35,8 @@ impl JsonText {
         &self.0
     }
 
-    /// Its length in bytes, which is what it weighs.
-    pub fn len(&self) -> usize {
+    /// How many bytes it holds on to.
+    pub fn weight(&self) -> usize {
         self.0.len()
     }
 

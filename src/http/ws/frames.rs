@@ -162,7 +162,7 @@ pub(super) fn answer(RequestId(re): RequestId, data: &JsonText) -> String {
 
 /// Closes a frame after its payload, which is JSON already. Names of events need no escapes.
 fn frame(head: std::fmt::Arguments<'_>, data: &JsonText) -> String {
-    let mut text = String::with_capacity(AROUND + data.len());
+    let mut text = String::with_capacity(AROUND + data.weight());
     text.write_fmt(head).expect("a text can be written to");
     text.push_str(data.as_str());
     text.push('}');

@@ -86,11 +86,11 @@ impl Journal {
         limits: &Config,
     ) -> Result<(), JournalFull> {
         if self.candidates.len() >= limits.journal_candidates
-            || self.candidate_bytes + json.len() > limits.journal_bytes
+            || self.candidate_bytes + json.weight() > limits.journal_bytes
         {
             return Err(JournalFull);
         }
-        self.candidate_bytes += json.len();
+        self.candidate_bytes += json.weight();
         let ufrag = candidate.ufrag().map(Into::into);
         self.candidates.push_back(KeptCandidate { json: json.clone(), ufrag });
         Ok(())
@@ -103,7 +103,7 @@ impl Journal {
         json: &JsonText,
         limits: &Config,
     ) -> Result<(), JournalFull> {
-        if json.len() > limits.journal_bytes {
+        if json.weight() > limits.journal_bytes {
             return Err(JournalFull);
         }
         self.descriptions.retain(|(kept, _)| *kept != kind);
@@ -129,7 +129,7 @@ impl Journal {
         let ufrags = &self.ufrags;
         self.candidates
             .retain(|candidate| candidate.ufrag.as_ref().is_some_and(|u| ufrags.contains(u)));
-        self.candidate_bytes = self.candidates.iter().map(|c| c.json.len()).sum();
+        self.candidate_bytes = self.candidates.iter().map(|c| c.json.weight()).sum();
         before - self.candidates.len()
     }
 
@@ -140,20 +140,20 @@ impl Journal {
         json: &JsonText,
         limits: &Config,
     ) {
-        let fits = json.len() <= limits.journal_bytes;
+        let fits = json.weight() <= limits.journal_bytes;
         self.relayed.description = fits.then(|| (kind, json.clone()));
     }
 
     /// The same for a candidate; the oldest ones give way.
     pub fn remember_candidate(&mut self, json: &JsonText, limits: &Config) {
         let relayed = &mut self.relayed;
-        relayed.candidate_bytes += json.len();
+        relayed.candidate_bytes += json.weight();
         relayed.candidates.push_back(json.clone());
         while relayed.candidates.len() > limits.journal_candidates
             || relayed.candidate_bytes > limits.journal_bytes
         {
             let Some(oldest) = relayed.candidates.pop_front() else { return };
-            relayed.candidate_bytes -= oldest.len();
+            relayed.candidate_bytes -= oldest.weight();
         }
     }
 
@@ -171,7 +171,7 @@ impl Journal {
     /// Drops what is no JSON, of a journal that was read from a file.
     pub fn drop_unreadable(&mut self) {
         self.candidates.retain(|candidate| candidate.json.raw().is_some());
-        self.candidate_bytes = self.candidates.iter().map(|c| c.json.len()).sum();
+        self.candidate_bytes = self.candidates.iter().map(|c| c.json.weight()).sum();
         self.descriptions.retain(|(_, json)| json.raw().is_some());
     }
 
@@ -199,12 +199,13 @@ impl Journal {
 
     /// How many bytes are kept, descriptions included.
     pub fn bytes(&self) -> usize {
-        self.candidate_bytes + self.descriptions.iter().map(|(_, json)| json.len()).sum::<usize>()
+        self.candidate_bytes
+            + self.descriptions.iter().map(|(_, json)| json.weight()).sum::<usize>()
     }
 
     /// How many bytes are remembered of what was relayed.
     pub fn relayed_bytes(&self) -> usize {
-        let description = self.relayed.description.as_ref().map_or(0, |(_, json)| json.len());
+        let description = self.relayed.description.as_ref().map_or(0, |(_, json)| json.weight());
         self.relayed.candidate_bytes + description
     }
 }
