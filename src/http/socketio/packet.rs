@@ -180,7 +180,7 @@ const AROUND: usize = 64;
 
 /// Writes a packet around a payload, which is JSON already.
 fn around(head: std::fmt::Arguments<'_>, data: &JsonText) -> String {
-    let mut text = String::with_capacity(AROUND + data.len());
+    let mut text = String::with_capacity(AROUND + data.weight());
     text.write_fmt(head).expect("a text can be written to");
     text.push_str(data.as_str());
     text.push(']');
