@@ -553,6 +553,8 @@ const FOUND_WITHIN_MS = 45_000;
 const SERVER_AWAY_MS = 45_000;
 /** The other side offers where both change something. One that does not know of that is not waited for longer. */
 const THEIR_OFFER_MS = 5_000;
+/** For how long an offer of a restart waits for its candidates, at most. */
+const GATHERED_WITHIN_MS = 1_000;
 
 /** The two parts in a DTLS handshake, as `a=setup` names them. */
 const OTHER_PART = { active: 'passive', passive: 'active' };
@@ -854,7 +856,26 @@ class Peer extends Emitter {
       if (this.#theirOfferTimer) return void (this.#offersLater = true);
       this.#takeIn(true);
       await pc.setLocalDescription(options && await pc.createOffer(options));
+      if (this.#restartsAreOurs && ufragIn(pc.pendingLocalDescription) !== ufragIn(pc.currentLocalDescription)) await this.#gathered();
       this.#sendOffer();
+    });
+  }
+
+  /**
+   * Waits until a restart of Firefox's has its candidates, so that they are in the offer: Chromium would check
+   * the old ones first, if it had them alone. One that takes longer comes by itself, as ever.
+   */
+  #gathered() {
+    const pc = this.#pc;
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, GATHERED_WITHIN_MS);
+      const look = () => {
+        if (pc.iceGatheringState !== 'complete') return;
+        clearTimeout(timer);
+        resolve();
+      };
+      pc.addEventListener('icegatheringstatechange', look);
+      look();
     });
   }
 

@@ -1,7 +1,9 @@
 // Debian's Chromium and Firefox, driven by one library, and pages in them.
 
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import puppeteer from 'puppeteer-core';
 import { until } from '../socketio/server.js';
@@ -47,16 +49,26 @@ const FIREFOX = {
   'network.connectivity-service.enabled': false,
 };
 
+/** A profile for Firefox that trusts a CA: its relay clients know no exception for pages of tests. */
+function profile(ca) {
+  const directory = mkdtempSync(path.join(tmpdir(), 'callbox-firefox-'));
+  execFileSync('certutil', ['-N', '--empty-password', '-d', `sql:${directory}`]);
+  execFileSync('certutil', ['-A', '-n', 'test', '-t', 'C,,', '-i', ca, '-d', `sql:${directory}`]);
+  return directory;
+}
+
 /**
- * Starts one. `hosts` are names that lead to this machine, `args` more switches for Chromium; certificates
- * are taken from anybody where `anyCertificate` says so.
+ * Starts one. `hosts` are names that lead to this machine, `args` more switches for Chromium, `ca` is a file
+ * with the certificate of a CA that it trusts.
  */
-export async function launch(kind = 'chromium', { args = [], hosts = [], anyCertificate = false } = {}) {
+export async function launch(kind = 'chromium', { args = [], hosts = [], ca = null } = {}) {
+  const userDataDir = ca && kind === 'firefox' ? profile(ca) : undefined;
   // A page that waits is told why by its test, before the driver gives up.
-  const common = { headless: true, acceptInsecureCerts: anyCertificate, defaultViewport: WINDOW, protocolTimeout: 240_000 };
+  const common = { headless: true, acceptInsecureCerts: Boolean(ca), defaultViewport: WINDOW, protocolTimeout: 240_000 };
   const browser = await (kind === 'firefox' ? puppeteer.launch({
     ...common,
     browser: 'firefox',
+    userDataDir,
     executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr',
     extraPrefsFirefox: { ...FIREFOX, ...(hosts.length && { 'network.dns.localDomains': hosts.join() }) },
   }) : puppeteer.launch({
@@ -65,13 +77,14 @@ export async function launch(kind = 'chromium', { args = [], hosts = [], anyCert
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: [
       ...CHROMIUM,
-      ...(anyCertificate ? ['--ignore-certificate-errors'] : []),
+      ...(ca ? ['--ignore-certificate-errors'] : []),
       // WebRTC looks names up with a dot at their end.
-      ...(hosts.length ? [`--host-resolver-rules=${hosts.map((host) => `MAP ${host}. 127.0.0.1`)}`] : []),
+      ...(hosts.length ? [`--host-resolver-rules=${hosts.flatMap((host) => [`MAP ${host} 127.0.0.1`, `MAP ${host}. 127.0.0.1`])}`] : []),
       ...args,
     ],
   }));
   browser.kind = kind;
+  if (userDataDir) browser.once('disconnected', () => rmSync(userDataDir, { recursive: true, force: true }));
   return browser;
 }
 

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { everybodyLeaves, launch } from './browser.js';
+import { everybodyLeaves, launch, until } from './browser.js';
 import { open } from './app/app.js';
 import { startSite } from './app/site.js';
-import { startMatrixServer } from './matrix/server.js';
+import { RELAY, startMatrixServer } from './matrix/server.js';
 import { calls } from './matrix/calls.js';
 import { changes } from './matrix/changes.js';
 import { company } from './matrix/company.js';
@@ -22,7 +22,7 @@ let site;
 before(async () => {
   server = await startMatrixServer();
   for (const kind of ['chromium', 'firefox']) {
-    browsers[kind] = await launch(kind, { anyCertificate: true });
+    browsers[kind] = await launch(kind, { ca: server.ca, hosts: [RELAY] });
     table.browser(kind, await browsers[kind].version());
   }
   site = await startSite();
@@ -33,7 +33,11 @@ after(async () => {
   assert.equal(await server?.end(), 0, 'the server ended cleanly');
   if (process.env.UPDATE) table.write();
 });
-afterEach(() => everybodyLeaves(Object.values(browsers), server));
+afterEach(async () => {
+  await everybodyLeaves(Object.values(browsers), server);
+  // A page that is gone without a word is waited for, and its user is busy meanwhile.
+  await until('no call is left', async () => (await server.metric('callbox_calls')) === 0, 60_000);
+});
 
 for (const [name, run] of Object.entries(scenarios)) {
   describe(name, () => {
@@ -53,6 +57,7 @@ for (const [name, run] of Object.entries(scenarios)) {
               return page;
             },
           });
+          for (const page of opened) await page.evaluate(() => window.box?.close());
           table.set(name, [caller, callee], 'passes');
         } catch (error) {
           const said = await Promise.all(opened.map(async (page) => `${page.user} (${page.kind}): ${await page.evaluate(() => JSON.stringify(window.said?.map(([event, detail]) => [event, detail?.error?.message ?? detail]))).catch(() => 'gone')} ${page.complaints.join('; ')}`));

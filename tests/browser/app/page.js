@@ -25,10 +25,10 @@ window.enter = async (options) => {
   return room.participantId;
 };
 
-/** Leaves of the TURN servers those that are reached over one transport. */
+/** Leaves of the TURN servers those that are reached over one transport; over TLS by name. */
 const only = (transport) => (servers) => servers.map((server) => ({
   ...server,
-  urls: [server.urls].flat().filter((url) => (transport === 'tls' ? url.startsWith('turns:') : url.startsWith('turn:') && url.endsWith(`transport=${transport}`))),
+  urls: [server.urls].flat().map((url) => url.replace(/^turns:127\.0\.0\.1/, 'turns:turn.callbox.test')).filter((url) => (transport === 'tls' ? url.startsWith('turns:') : url.startsWith('turn:') && url.endsWith(`transport=${transport}`))),
 })).filter(({ urls }) => urls.length);
 
 const relay = query.get('relay');

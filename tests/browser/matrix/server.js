@@ -7,19 +7,26 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { startServer } from '../browser.js';
 
-/** A certificate of nobody in particular, for 127.0.0.1. */
+/** Firefox reaches a relay over TLS by name only. */
+export const RELAY = 'turn.callbox.test';
+
+/** A certificate for 127.0.0.1 and that name, and that of its issuer, of whom nobody has heard. */
 export function certificate(directory) {
-  const [cert, key] = ['cert.pem', 'key.pem'].map((name) => path.join(directory, name));
-  execFileSync('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-    '-subj', '/CN=callbox test', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert,
+  const [cert, key, ca, caKey] = ['cert.pem', 'key.pem', 'ca.pem', 'ca-key.pem'].map((name) => path.join(directory, name));
+  const openssl = (...more) => execFileSync('openssl', [
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', ...more,
   ], { stdio: 'pipe' });
-  return { cert, key };
+  openssl('-subj', '/CN=callbox test CA', '-keyout', caKey, '-out', ca);
+  openssl(
+    '-subj', '/CN=callbox test', '-CA', ca, '-CAkey', caKey, '-addext', 'basicConstraints=critical,CA:FALSE',
+    '-addext', `subjectAltName=IP:127.0.0.1,DNS:${RELAY}`, '-keyout', key, '-out', cert,
+  );
+  return { cert, key, ca };
 }
 
 export async function startMatrixServer() {
   const directory = mkdtempSync(path.join(tmpdir(), 'callbox-matrix-'));
-  const { cert, key } = certificate(directory);
+  const { cert, key, ca } = certificate(directory);
   const start = (http) => startServer({
     http,
     name: 'matrix',
@@ -32,6 +39,7 @@ export async function startMatrixServer() {
   });
   let now = await start();
   return {
+    ca,
     get http() { return now.http; },
     get socketIo() { return now.socketIo; },
     call: (id) => now.call(id),
