@@ -12,7 +12,7 @@ use callbox::{
     auth::{Grants, Identity, Secret, TurnAuth, TurnSecrets},
     clock::Now,
     ids::{ClientAddr, DeviceId, SessionId, UserId},
-    signaling::{self, Hub, Input, RequestId, Resume},
+    signaling::{self, Fields, Hub, Input, Payload, RequestId, Resume},
     stun::{ChannelData, Frame, HEADROOM, Kind, MAX_FRAME, Packet, Request},
     turn::{
         self, AllocationId, Common, Engine, FiveTuple, FromClient, FromPeer, Metrics, Output,
@@ -335,6 +335,12 @@ pub fn turn_server(mut bytes: &[u8]) {
     assert_eq!(Snapshot::of(std::iter::once(&*server.metrics)).allocations, 0);
 }
 
+/// The call that an answer is about.
+fn call_of(answer: &signaling::Answer) -> Option<String> {
+    let fields = Fields::read(answer.0.as_str()).expect("an answer is an object");
+    fields.text("callId").map(Into::into)
+}
+
 /// Whatever signed-in clients write: the hub answers each request that wants it, once, and holds no
 /// call when all have left.
 pub fn signaling_frames(bytes: &[u8]) {
@@ -358,23 +364,24 @@ pub fn signaling_frames(bytes: &[u8]) {
     for (at, line) in bytes.split(|byte| *byte == b'\n').take(64).enumerate() {
         while let Some(output) = hub.poll_output() {
             if let signaling::Output::Answer { answer, .. } = output {
-                call = answer.0["callId"].as_str().map(str::to_owned).or(call);
+                call = call_of(&answer).or(call);
             }
         }
         let Some((&who, line)) = line.split_first() else { continue };
         let Ok(text) = std::str::from_utf8(line) else { continue };
         // A call's id cannot be guessed: `$` stands for the last one.
         let text = text.replace('$', call.as_deref().unwrap_or("$"));
-        let Ok(frame) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
-        let Some(event) = frame["event"].as_str() else { continue };
+        let Ok(frame) = Fields::read(&text) else { continue };
+        let Some(event) = frame.text("event").map(Into::into) else { continue };
+        let data = frame.get("data").map_or(Ok(Payload::default()), Payload::check);
+        let Ok(data) = data else { continue };
         let (session, id) = (sessions[usize::from(who) % 3], RequestId(at as u64));
-        let (event, data) = (event.to_owned(), frame["data"].clone());
         hub.handle(now, Input::Request { session, id: Some(id), event, data });
         let mut answered = HashSet::new();
         while let Some(output) = hub.poll_output() {
             if let signaling::Output::Answer { session: to, id, answer } = output {
                 assert!(answered.insert((to, id)), "answered twice");
-                call = answer.0["callId"].as_str().map(str::to_owned).or(call);
+                call = call_of(&answer).or(call);
             }
         }
         assert!(answered.contains(&(session, id)), "{text} was not answered");
