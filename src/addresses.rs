@@ -43,7 +43,7 @@ impl Networks {
         Self(networks.into_iter().map(canonical_network).collect())
     }
 
-    /// Whether an address is in one of them.
+    /// Returns true if an address is in one of the networks.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.0.iter().any(|network| network.contains(&ip))

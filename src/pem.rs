@@ -7,7 +7,7 @@ use rustls::pki_types::{
 
 use crate::text;
 
-/// What is in a PEM file.
+/// The contents of a PEM file.
 #[derive(Debug, Default)]
 pub struct Pem {
     certificates: Vec<CertificateDer<'static>>,
@@ -55,13 +55,13 @@ impl Pem {
         self.keys.first()
     }
 
-    /// Whether a private key in it is encrypted.
+    /// Returns true if a private key in the file is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.is_encrypted
     }
 
-    /// In words what is there in place of a certificate or a key; begins with a colon or a comma, or is
-    /// empty.
+    /// Describes in words what is there in place of a certificate or a key; the text begins with a
+    /// colon or a comma, or is empty.
     pub fn what_else(&self) -> String {
         match &self.labels[..] {
             [] if self.is_binary => {

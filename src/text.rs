@@ -16,7 +16,7 @@ pub fn trimmed(text: &str) -> &str {
 /// The text of a file, without a byte order mark.
 ///
 /// # Errors
-/// What the system says, or that the bytes are not text.
+/// The system's error, or one that says that the bytes are not text.
 pub fn read(path: &Path) -> io::Result<String> {
     decode(&fs::read(path)?)
 }

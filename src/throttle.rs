@@ -1,4 +1,5 @@
-//! How many lines of the log one address may cause, and all addresses together.
+//! Limits the log lines that one address may cause, and those that all addresses together may
+//! cause.
 //!
 //! A line for each wrong credential helps whoever looks for a fault or feeds fail2ban; a line for each
 //! of a million would fill the disk.
@@ -49,7 +50,8 @@ impl Throttle {
     }
 }
 
-/// What counts as one address: of IPv6 the network of a customer, who has all addresses in it.
+/// Returns the address under which lines are counted: of IPv6 the /64 network, since one customer
+/// has all addresses in it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),

@@ -177,7 +177,7 @@ fn a_listener_on_zeros_of_ipv6_takes_ipv4() {
     );
 }
 
-/// What is on the wire of a proxied connection of HTTP is read behind its header.
+/// A request over HTTP is served on a connection that begins with a PROXY protocol header.
 #[test]
 fn http_is_served_behind_a_proxy_header() {
     let server = Server::with(&["--proxy-protocol", "127.0.0.1"]);

@@ -47,7 +47,7 @@ fn with_certificate<'a>(command: &'a str, [cert, key]: &'a [PathBuf; 2]) -> Vec<
     [&[command, "--dev", "--ready-json", "--lifetime", "5m"], &listen[..], &tls].concat()
 }
 
-/// What a server and a check of its configuration say, which is the same.
+/// Returns the error of a server, after checking that a check of its configuration prints the same.
 fn refused(args: &[&str]) -> String {
     let both = ["serve", "check-config"].map(|command| {
         let output = run(callbox(&[&[command], args].concat()).env("CALLBOX_LIFETIME", "1m"));
@@ -189,7 +189,7 @@ fn a_chain_in_another_order_is_put_in_order() {
     assert!(log.contains("are not in the order of TLS"), "{log}");
 }
 
-/// What openssl makes of a key.
+/// Runs openssl on a key, and returns its output.
 fn openssl(args: &[&str], input: &str) -> Vec<u8> {
     use std::process::Stdio;
     let mut child = Command::new("openssl")

@@ -30,7 +30,7 @@ fn names(list: Option<&str>) -> Vec<String> {
     list.unwrap_or_default().split(',').map(|name| name.trim().to_lowercase()).collect()
 }
 
-/// What a browser checks of an answer to a request with credentials (Fetch §4.9).
+/// Checks an answer to a request with credentials as a browser does (Fetch §4.9).
 fn may_be_read_by(response: &http::Response, origin: &str) {
     assert_eq!(response.header("access-control-allow-origin"), Some(origin), "{response:?}");
     assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
@@ -67,7 +67,7 @@ fn a_preflight_lets_through_what_the_api_has_and_what_the_page_sends() {
             }
         }
     }
-    // What is no list of names is not repeated.
+    // A value that is no list of names is not repeated.
     let answer = ask(
         &server,
         "OPTIONS",

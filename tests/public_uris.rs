@@ -48,7 +48,7 @@ fn serve(options: &[&str]) -> Server {
     Server::spawn(&mut callbox(&arguments("serve", options)))
 }
 
-/// What a user's client is told.
+/// Returns the URIs that a user's client is told, in `iceServers` and in `turnCredentials`.
 fn told(server: &Server) -> (Value, Value) {
     let token = run(&mut callbox(&["token", "--jwt-secret", SECRET, "--user", "alice"])).stdout;
     let answer = server.get("/api/v1/ice-servers", Some(token.trim())).json();

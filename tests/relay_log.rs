@@ -1,4 +1,4 @@
-//! What the log says of the relay's clients, as `docs/logs.md` promises it.
+//! Tests of the log lines about the relay's clients, as `docs/logs.md` promises them.
 
 mod common;
 mod support;

@@ -321,7 +321,7 @@ async fn polling_can_be_upgraded() {
     assert_eq!(server.metric(CONNECTIONS), 1.0);
 }
 
-/// What Engine.IO says to a request that it cannot serve.
+/// Reads an error of Engine.IO: the status, the code and the message.
 fn refused(answer: &http::Response) -> (u16, i64, String) {
     let body: Value = serde_json::from_str(&answer.body).expect("it is JSON");
     let message = body["message"].as_str().expect("it says what is wrong").to_owned();
@@ -497,7 +497,7 @@ async fn the_older_protocol_is_spoken_as_well() {
     );
 }
 
-/// What is no packet is refused and ends a session that polls.
+/// Sends packets that must be refused, checks that the session has ended, and returns the answer.
 fn refused_then_gone(session: &Polling<'_>, packets: &str) -> (u16, i64, String) {
     let answer = refused(&session.send(packets));
     assert_eq!(refused(&session.poll()).1, 1);

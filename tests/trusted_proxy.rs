@@ -1,4 +1,5 @@
-//! Clients behind a reverse proxy: whose word is taken for their addresses, and what they count for.
+//! Tests of clients behind a reverse proxy: the headers that are believed, and the limits by
+//! client.
 
 mod common;
 

@@ -68,7 +68,7 @@ pub enum CertificateError {
         path: PathBuf,
         /// What it should have.
         what: &'static str,
-        /// What it has in its place.
+        /// The contents that it has instead, as text that continues the message.
         what_else: String,
     },
     /// The certificate is where the key should be, and the other way round.
@@ -93,7 +93,7 @@ pub enum CertificateError {
         /// Which file.
         path: PathBuf,
     },
-    /// The two do not belong together.
+    /// The key does not belong to the certificate.
     #[error(
         "--tls-cert and --tls-key cannot be used: the key in {key} belongs to no certificate in \
          {certificate}; were they made together?",
@@ -208,8 +208,8 @@ impl Certificates {
         }
     }
 
-    /// What a server would show, and what is to be said of it; one that is yet to be ordered as if it
-    /// were there. Nothing is written.
+    /// Returns the certificate that a server would show, and the remarks on it, without writing
+    /// anything. A certificate that is yet to be ordered is treated as if it were there.
     ///
     /// # Errors
     /// [`CertificateError`]
@@ -225,7 +225,7 @@ impl Certificates {
         }
     }
 
-    /// What the certificate is for that is shown now.
+    /// Returns the certificate that is shown now.
     pub fn shown(&self) -> Shown {
         Shown::new(self.current.get())
     }
@@ -235,7 +235,8 @@ impl Certificates {
         self.current.changes.subscribe()
     }
 
-    /// What is worth to be said of the files: clients may refuse what is in them, today or soon.
+    /// Returns remarks on the certificate files, such as that clients refuse the certificate, today
+    /// or soon.
     pub fn remarks(&self, now: SystemTime) -> Vec<Remark> {
         let Origin::Files { certificate, .. } = &self.origin else { return Vec::new() };
         let pair = self.current.get();
@@ -319,7 +320,7 @@ impl Certificates {
         }
     }
 
-    /// Says in the log what is to be said of the files, once.
+    /// Logs each remark on the files once.
     fn tell_news(&self, told: &mut Vec<Remark>) {
         let remarks = self.remarks(SystemTime::now());
         for remark in remarks.iter().filter(|remark| !told.contains(remark)) {

@@ -29,7 +29,7 @@ fn read<'a>(der: &'a CertificateDer<'_>) -> Option<webpki::EndEntityCert<'a>> {
     webpki::EndEntityCert::try_from(der).ok()
 }
 
-/// The name of its issuer; nothing for one that vouches for itself.
+/// Returns the name of a certificate's issuer; `None` if it is its own issuer.
 fn issuer_of(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let certificate = read(der)?;
     (certificate.issuer() != certificate.subject()).then(|| certificate.issuer().to_vec())

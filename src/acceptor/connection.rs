@@ -94,7 +94,7 @@ async fn serve(
 
 struct Connection {
     remote: SocketAddr,
-    /// Whether a proxy has handed it on.
+    /// True if a proxy has handed the connection on.
     by_proxy: bool,
     role: Role,
     lease: Lease,

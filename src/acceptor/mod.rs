@@ -44,11 +44,11 @@ pub struct Config {
     pub tls_listen: Vec<SocketAddr>,
     /// Where the certificate is from; without one there is no TLS on any listener.
     pub certificate: Option<CertificateSource>,
-    /// From where connections begin with a PROXY protocol header, and on which listeners.
+    /// The proxies whose connections begin with a PROXY protocol header, and on which listeners.
     pub proxies: HeaderSenders,
 }
 
-/// The proxies whose connections begin with a PROXY protocol header, and where they do.
+/// The proxies whose connections begin with a PROXY protocol header, and on which listeners.
 #[derive(Debug, Clone, Default)]
 pub struct HeaderSenders {
     networks: Networks,
@@ -61,7 +61,7 @@ impl HeaderSenders {
         Self { networks: Networks::new(networks), roles }
     }
 
-    /// Whether a connection from `ip` to a listener of this role begins with a header.
+    /// Returns true if a connection from `ip` to a listener of this role begins with a header.
     fn include(&self, ip: IpAddr, role: Role) -> bool {
         (self.roles.is_empty() || self.roles.contains(&role)) && self.networks.contains(ip)
     }
@@ -90,6 +90,6 @@ pub struct Wiring {
     pub on_stream: OnStream,
     /// The certificates, where TLS is served.
     pub certificates: Option<Arc<Certificates>>,
-    /// From where connections begin with a PROXY protocol header, and on which listeners.
+    /// The proxies whose connections begin with a PROXY protocol header, and on which listeners.
     pub proxies: Arc<HeaderSenders>,
 }

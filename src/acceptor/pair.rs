@@ -24,7 +24,7 @@ pub(super) struct Pair {
     pub key: Arc<CertifiedKey>,
     /// When it is valid; nothing for one of our own making, which nobody trusts at any time.
     pub validity: Option<Validity>,
-    /// Whether the certificates were in another order than they are shown in.
+    /// True if the certificates were in another order than they are shown in.
     pub was_reordered: bool,
 }
 
@@ -127,7 +127,7 @@ impl Pair {
         names.map(ToOwned::to_owned).collect()
     }
 
-    /// Whether a client that came by this name or address takes it for the right one.
+    /// Returns true if a client that came by this name or address accepts the certificate for it.
     pub fn covers(&self, host: &ServerName<'_>) -> bool {
         let leaf = self.key.cert.first().map(webpki::EndEntityCert::try_from);
         leaf.is_some_and(|leaf| {

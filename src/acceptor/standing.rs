@@ -1,4 +1,4 @@
-//! How a certificate stands: whether clients take it today, and for how long.
+//! Remarks on the validity of a certificate: if clients accept it today, and for how long.
 
 use std::{
     fmt,
@@ -7,19 +7,19 @@ use std::{
 
 use super::validity::Validity;
 
-/// How long before its end a certificate is worth a word, at most.
+/// The longest time before its end at which a certificate causes a remark.
 const SOON: Duration = Duration::from_secs(14 * 86400);
 
-/// What is worth to be said of a certificate.
+/// A remark on a certificate, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
     /// Clients refuse it.
     pub is_serious: bool,
-    /// What it is, and what to do.
+    /// The problem and its remedy, in words.
     pub text: String,
 }
 
-/// For how long a certificate is still valid, in words.
+/// The time for which a certificate is still valid, in words.
 #[derive(Debug, Clone, Copy)]
 pub struct Term {
     validity: Validity,
@@ -27,7 +27,7 @@ pub struct Term {
 }
 
 impl Term {
-    /// That of a certificate in DER, seen from today; nothing if it is none.
+    /// Reads the time from a certificate in DER, as of now; `None` if it is no certificate.
     pub fn of(certificate: &[u8]) -> Option<Self> {
         Some(Self { validity: Validity::of(certificate)?, now: SystemTime::now() })
     }
@@ -44,7 +44,8 @@ impl fmt::Display for Term {
     }
 }
 
-/// What is to be said of when a certificate is valid; `which` begins the sentence.
+/// Returns a remark if a certificate is not valid now, or will not be soon; `which` begins the
+/// sentence.
 pub(super) fn remark(which: &str, validity: Validity, now: SystemTime) -> Option<Remark> {
     let date = |at| humantime::format_rfc3339_seconds(at);
     let (from, until) = (date(validity.from), date(validity.until));

@@ -9,7 +9,8 @@ use crate::{
     server::Preview,
 };
 
-/// Prints what is set and what would come of it; errors are those of `callbox serve`.
+/// Prints the options that are set and the URIs that clients would be told; errors are those of
+/// `callbox serve`.
 pub(super) fn run(args: &[OsString], options: Options) -> anyhow::Result<()> {
     let given = config::given::<super::Cli>(args, &|name| std::env::var_os(name))?;
     print_given(&given);

@@ -6,7 +6,7 @@ use rustls::pki_types::ServerName;
 
 use crate::text::trimmed;
 
-/// What a URI is for.
+/// The scheme of a URI, which says how clients come to STUN or TURN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IceScheme {
     /// `stun`: over UDP.
@@ -17,7 +17,7 @@ pub enum IceScheme {
     Turns,
 }
 
-/// What is under STUN and TURN.
+/// The transport protocol under STUN and TURN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IceTransport {
     /// `udp`
@@ -29,13 +29,13 @@ pub enum IceTransport {
 /// A URI by which clients come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IceUri {
-    /// What it is for.
+    /// The scheme.
     pub scheme: IceScheme,
     /// A name or an address; one of IPv6 without its brackets.
     pub host: String,
     /// The port, if it is not the usual one.
     pub port: Option<u16>,
-    /// What is under it, if it says so.
+    /// The transport protocol, if the URI names one.
     pub transport: Option<IceTransport>,
 }
 
@@ -49,7 +49,7 @@ impl IceUri {
         self.port.map_or(host.clone(), |port| format!("{host}:{port}"))
     }
 
-    /// Whether a client comes by it over UDP (RFC 7065 §3.1: so it does where nothing is said).
+    /// Returns true if a client uses the URI over UDP, which is the default (RFC 7065 §3.1).
     pub fn is_udp(&self) -> bool {
         self.scheme != IceScheme::Turns && self.transport != Some(IceTransport::Tcp)
     }

@@ -33,11 +33,11 @@ pub fn parse<T: Parser>(args: &[OsString], environment: Environment<'_>) -> Resu
 pub struct Given {
     /// Its flag, without the dashes.
     pub key: String,
-    /// What it is set to; of a secret nothing is shown.
+    /// The values that it is set to; those of a secret are not shown.
     pub values: Vec<String>,
-    /// Whether it may have several values.
+    /// True if it may have several values.
     pub is_list: bool,
-    /// By what it is set: `flag`, `environment` or `file`.
+    /// The layer that sets it: `flag`, `environment` or `file`.
     pub origin: &'static str,
 }
 

@@ -62,7 +62,7 @@ pub struct Config {
     pub http: http::Config,
     /// The relay. It does not know yet what else listens.
     pub relay: relay::Config,
-    /// What clients are told instead of what the server works out.
+    /// The URIs that clients are told in place of those that the server works out.
     pub public_uris: Vec<IceUri>,
     /// The hub. Its URIs are empty: they are known once the relay listens.
     pub signaling: signaling::Config,

@@ -49,7 +49,7 @@ pub(super) struct App {
     pub key_set: Option<KeySet>,
     pub api_keys: ApiKeys,
     pub origins: Origins,
-    /// The reverse proxies that are believed who their clients are.
+    /// The reverse proxies that are believed about their clients' addresses.
     pub trusted_proxies: Networks,
     pub max_message: usize,
     pub counters: Arc<Counters>,
@@ -154,7 +154,7 @@ impl App {
         SessionId::generate(Now::read().unix_ms(), &mut *random)
     }
 
-    /// Fills bytes with what nobody guesses.
+    /// Fills bytes with random values that nobody can guess.
     pub fn random(&self, bytes: &mut [u8]) {
         self.session_ids.lock().expect("filling does not panic").fill_bytes(bytes);
     }

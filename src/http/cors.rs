@@ -1,4 +1,5 @@
-//! What tells browsers that a page of another origin may ask and read (CORS, in the Fetch standard).
+//! Tells browsers that a page of another origin may send requests and read the answers (CORS, in
+//! the Fetch standard).
 //!
 //! Nothing here is done by cookies: a token or a key says who asks. So a request with credentials, such
 //! as those of a Socket.IO client that a balancer keeps on one server by a cookie, may do what one
@@ -15,23 +16,23 @@ use axum::{
 
 use super::{app::App, error::ApiError};
 
-/// What the pages are there for, all of them together.
+/// The methods of all routes together.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS");
 
-/// What a page may send where it does not ask for more.
+/// The request headers that a page may send if its preflight does not ask for more.
 const USUAL_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type");
 
-/// What a page may read of an answer, besides its content.
+/// The response headers that a page may read besides those that Fetch always lets it read.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("retry-after");
 
-/// How many seconds a browser may remember the answer to a preflight. More than two hours is more than
-/// any of them does.
+/// The number of seconds for which a browser may remember the answer to a preflight. No browser
+/// remembers one for more than two hours.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
 /// The longest list of headers that a page may ask to send.
 const MAX_REQUESTED: usize = 4096;
 
-/// An answer depends on who asks, and that to a preflight on what for.
+/// The request headers that an answer depends on: the origin, and for a preflight what it asks for.
 const VARY: HeaderValue = HeaderValue::from_static("origin");
 const VARY_PREFLIGHT: HeaderValue = HeaderValue::from_static(
     "origin, access-control-request-method, access-control-request-headers",

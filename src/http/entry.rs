@@ -1,4 +1,5 @@
-//! What is known of a request before it is read: from whom it is, and by which way it came.
+//! The facts about a request that are known before it is read: its sender, and the way by which it
+//! came.
 
 use std::{
     net::SocketAddr,
@@ -26,7 +27,7 @@ use crate::signaling::{ErrorCode, RequestError};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remote(pub SocketAddr);
 
-/// Whether a request came by the listener that is for this machine's own network.
+/// The kind of listener by which a request came: the inner one is for this machine's own network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entrance {
     /// By --http, and by no proxy: the metrics are open there.
@@ -35,27 +36,28 @@ pub enum Entrance {
     Public,
 }
 
-/// By which way a request came.
+/// The way by which a request came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way {
-    /// Whether it came by a proxy, as far as can be seen.
+    /// True if the request came by a proxy, as far as can be seen.
     pub by_proxy: bool,
     /// The scheme in which the client asked, where that is known.
     pub scheme: Option<Scheme>,
 }
 
-/// How a connection came.
+/// The way by which a connection came.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
-    /// Who has opened it: a client, or a proxy that speaks HTTP.
+    /// The address of the side that has opened it: a client, or a proxy that speaks HTTP.
     pub remote: SocketAddr,
-    /// Whether a proxy has handed it on, and has said by the PROXY protocol whose it is.
+    /// True if a proxy has handed the connection on, and has named its client by the PROXY
+    /// protocol.
     pub by_proxy: bool,
-    /// By which listener it came.
+    /// The kind of listener by which it came.
     pub entrance: Entrance,
-    /// Whether it is under TLS.
+    /// True if the connection is under TLS.
     pub is_tls: bool,
-    /// Whether it is of HTTP/2.
+    /// True if the connection speaks HTTP/2.
     pub is_http2: bool,
 }
 
@@ -74,7 +76,7 @@ pub(super) struct Entry {
 /// A request that is let in.
 pub(super) struct Visit {
     share: Option<Share>,
-    /// For the log: who asks, how, and for what kind of page.
+    /// The fields of the log line: the sender, the method and the kind of page.
     told: Option<(SocketAddr, String, &'static str)>,
 }
 

@@ -30,7 +30,7 @@ use crate::{
 /// Requests that wait for the hub. Past it, the connections that send more wait.
 const QUEUE: usize = 1024;
 
-/// How many of them it takes at a time.
+/// The most requests that the hub takes at a time.
 const BATCH: usize = 64;
 
 /// The relay's news that wait for the hub.
@@ -265,7 +265,7 @@ impl HubTask {
                     is_open = count > 0;
                     for command in batch.drain(..) {
                         self.apply(command);
-                        // What comes next may be from a session that this one has made or moved.
+                        // The next command may be from a session that this one has made or moved.
                         self.put_out_all();
                     }
                 }

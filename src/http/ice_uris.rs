@@ -1,4 +1,4 @@
-//! How the hub hears of the URIs of STUN and TURN while it runs.
+//! Passes the URIs of STUN and TURN to the hub while it runs.
 
 use super::hub_task::HubHandle;
 
@@ -7,7 +7,7 @@ use super::hub_task::HubHandle;
 pub struct IceUris(pub(super) HubHandle);
 
 impl IceUris {
-    /// From when this returns, clients are told of these.
+    /// Sets the URIs; clients are told of these as soon as this returns.
     pub async fn set(&self, stun: Vec<String>, turn: Vec<String>) {
         // A hub that has stopped tells nobody anything.
         let _ = self.0.act(move |hub, _| hub.set_ice_uris(stun, turn)).await;

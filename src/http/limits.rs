@@ -25,12 +25,12 @@ struct Open {
 /// A place among the connections; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// Of what its address may have; none as long as a proxy has not said whose it is.
+    /// The share of its address; none as long as a proxy has not named the client.
     share: Option<Share>,
     connections: Connections,
 }
 
-/// One of as many as an address may have; given back when dropped.
+/// One of the connections that an address may have; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     address: IpAddr,
@@ -52,7 +52,8 @@ impl Connections {
         Ok(Place { share: None, connections: self.clone() })
     }
 
-    /// One more for `address`, on a connection that has a place already, if the address may have it.
+    /// Takes a share for `address`, if it may have one more, on a connection that has a place
+    /// already.
     pub fn share(&self, address: IpAddr) -> Result<Share, Refusal> {
         let address = group(address);
         let mut open = self.open();
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(connections.open().total, 2);
     }
 
-    /// On a proxy's connection, a client takes of what its address may have, and of nothing else.
+    /// On a proxy's connection, a client counts for the limit of its address, and for no other.
     #[test]
     fn a_share_counts_for_its_address_alone() {
         let connections = Connections::new(1, 2);

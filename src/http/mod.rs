@@ -117,7 +117,7 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections of one address.
     pub max_connections_per_address: usize,
-    /// The reverse proxies that are believed who their clients are.
+    /// The reverse proxies that are believed about their clients' addresses.
     pub trusted_proxies: Networks,
     /// What signs tokens, where there is a secret for it.
     pub minter: Option<TokenMinter>,
@@ -187,7 +187,7 @@ impl Server {
         self.service.clone()
     }
 
-    /// Whom to tell that clients come by other URIs.
+    /// Returns the handle that takes other STUN and TURN URIs for clients.
     pub fn ice_uris(&self) -> IceUris {
         IceUris(self.app.hub.clone())
     }

@@ -11,7 +11,7 @@ use crate::text::trimmed;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
 
-/// Why a text is no origin, and what to write in its place.
+/// The reason why a text is no origin, and what to write in its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
     /// Every origin is meant.

@@ -1,4 +1,4 @@
-//! Which web pages may connect: `--allow-origin`, and the server's own.
+//! The web pages that may connect: those of `--allow-origin`, and the server's own.
 
 use axum::http::{HeaderMap, Request, header};
 
@@ -38,8 +38,8 @@ impl Origins {
     }
 }
 
-/// Whether a page is one of the server's own, which are always allowed. Where it is not known in which
-/// scheme the client asked, because a proxy does not tell, either will do.
+/// Returns true if a page is one of the server's own, which are always allowed. Either scheme will
+/// do if the client's is not known because a proxy does not tell it.
 fn is_own(origin: &Origin, headers: &HeaderMap, scheme: Option<Scheme>) -> bool {
     let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
         return false;

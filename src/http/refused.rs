@@ -42,7 +42,8 @@ impl RefusedLog {
         tracing::warn!(%address, reason, suppressed, "API key refused");
     }
 
-    /// Whether a line is due, and how many were not since the last one, if any.
+    /// Returns `Some` if a log line is due, with the number of lines left out since the last one,
+    /// if any.
     fn admit(&self, remote: Remote) -> Option<Option<u64>> {
         let mut throttle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let suppressed = throttle.admit(remote.0.ip(), Instant::now())?;

@@ -31,9 +31,9 @@ use super::{
 /// How long a client may take for the head of a request, and be idle before the next one.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a connection of a trusted proxy may be idle. Proxies keep theirs for the next request, and
-/// one that is closed just as it is used costs that request: so it is longer than theirs, most of which
-/// is a minute or two.
+/// The longest time that a connection of a trusted proxy may be idle. Proxies keep theirs for the
+/// next request, and one that is closed just as it is used costs that request: so it is longer than
+/// their own limit, which is mostly a minute or two.
 const PROXY_IDLE: Duration = Duration::from_secs(15 * 60);
 
 /// The most that is read ahead of a request: its head must fit in, with a token of 8 KiB.

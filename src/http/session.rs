@@ -26,7 +26,7 @@ pub(super) struct Session {
     remote: Remote,
     hub: HubHandle,
     inlet: Inlet,
-    /// What its end means for the hub.
+    /// The kind of end that the hub is told of.
     end: End,
     /// Whose it is, once the hub has taken it.
     welcomed: Option<(UserId, Front)>,
@@ -34,7 +34,7 @@ pub(super) struct Session {
     _running: Running,
 }
 
-/// What the end of a session's connection means.
+/// The kinds of end of a session's connection.
 #[derive(Debug, Clone, Copy)]
 enum End {
     /// The connection broke: the client may come back.

@@ -1,4 +1,4 @@
-//! That each address of `--external-ip` leads to one that the server has.
+//! Checks that each address of `--external-ip` leads to one that the server has.
 
 use std::net::{IpAddr, SocketAddr};
 

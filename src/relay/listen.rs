@@ -119,8 +119,8 @@ pub(super) fn bind_one(address: SocketAddr, workers: usize) -> io::Result<Vec<Ud
     (0..workers).map(|_| sockets::listen(real, true)).collect()
 }
 
-/// Whether an address stands for those of IPv4, too: `[::]` does, unless IPv4 addresses with its port
-/// are named beside it.
+/// Returns true if an address stands for those of IPv4, too: `[::]` does, unless IPv4 addresses
+/// with its port are named beside it.
 fn takes_ipv4(wanted: SocketAddr, listen: &[SocketAddr]) -> bool {
     let named =
         |other: &SocketAddr| other.is_ipv4() && other.port() == wanted.port() && wanted.port() != 0;

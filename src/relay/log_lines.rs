@@ -1,4 +1,4 @@
-//! What the log says of single clients: never for a packet, and never as often as a stranger likes.
+//! The log lines about single clients: never one per packet, and never as many as a stranger likes.
 
 use crate::{
     auth::WrongCredentials,

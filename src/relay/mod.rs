@@ -275,7 +275,7 @@ impl Relay {
     /// 1:1 NAT are taken where one is configured.
     ///
     /// # Errors
-    /// What the system says of its addresses.
+    /// The system's error, if it cannot list its addresses.
     pub fn reached(&self, listeners: &[SocketAddr]) -> io::Result<Reached> {
         public::reached(self.common.addresses(), listeners)
     }

@@ -1,4 +1,4 @@
-//! What a relay would do with its settings, found out without starting one.
+//! Works out what a relay would do with its settings, without starting one.
 
 use std::{
     io,
@@ -53,19 +53,20 @@ impl Plan {
         &self.listeners
     }
 
-    /// How clients would come to these listeners ([`Relay::reached`](super::Relay::reached)).
+    /// Returns the addresses by which clients would come to these listeners
+    /// ([`Relay::reached`](super::Relay::reached)).
     ///
     /// # Errors
-    /// What the system says of its addresses.
+    /// The system's error, if it cannot list its addresses.
     pub fn reached(&self, listeners: &[SocketAddr]) -> io::Result<Reached> {
         public::reached(&self.addresses, listeners)
     }
 }
 
-/// Whether a socket can be opened on an address of this machine.
+/// Checks that a socket can be opened on an address of this machine.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn probe(ip: IpAddr) -> io::Result<()> {
     sockets::open((ip, 0).into(), false).map(drop)
 }

@@ -26,14 +26,16 @@ fn reach(address: SocketAddr) -> Reach {
 /// The addresses by which clients come to listeners.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reached {
-    /// Of each family those that lead farthest: where the world can come, nobody needs the address of a
-    /// container bridge. Loopback only where there is nothing else at all.
+    /// The addresses of each family that can be reached from farthest: beside a public address,
+    /// nobody needs that of a container bridge. Loopback only where there is nothing else at all.
     pub told: Vec<SocketAddr>,
-    /// Private ones of a family beside public ones of the other, which most clients could not reach.
+    /// The private addresses of a family beside public ones of the other: most clients could not
+    /// reach them.
     pub private: Vec<SocketAddr>,
 }
 
-/// How clients come to these listeners, which may be on addresses of zeros.
+/// Returns the addresses by which clients come to these listeners, which may be on unspecified
+/// addresses.
 pub(super) fn reached(addresses: &RelayAddresses, listeners: &[SocketAddr]) -> io::Result<Reached> {
     let all = listen::with_every_address(listeners.to_vec())?;
     let concrete = all.into_iter().filter(|at| !at.ip().is_unspecified());

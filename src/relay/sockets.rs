@@ -109,7 +109,7 @@ pub(crate) fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 /// Opens a listener of TCP on `[::]` that takes IPv4, too.
 ///
 /// # Errors
-/// What the system says, `AddrInUse` if somebody has the port in either family.
+/// The system's error, `AddrInUse` if the port is taken in either family.
 pub(crate) fn listen_tcp_dual(address: SocketAddr) -> io::Result<TcpListener> {
     listen_tcp_for(address, true)
 }

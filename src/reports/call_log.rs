@@ -3,7 +3,8 @@
 
 use crate::signaling::CallReport;
 
-/// How many relayed bytes are media, and not the checks by which two sides look for a path.
+/// The number of relayed bytes above which they are media, and not only the checks by which two
+/// sides look for a path.
 const MEDIA: u64 = 32 * 1024;
 
 /// Writes the line.

@@ -1,4 +1,4 @@
-//! By which URIs clients are told to come (RFC 7064, RFC 7065): only by those that work.
+//! The STUN and TURN URIs that clients are told (RFC 7064, RFC 7065): only those that work.
 //!
 //! A browser that is told an address where nobody answers waits for it at each call, and `turns` of a
 //! name that the certificate is not for is refused. So a URI that the server has worked out by itself is
@@ -17,7 +17,7 @@ use crate::{
     relay::Reached,
 };
 
-/// Everything that is known of how clients come, but for the certificate, which changes.
+/// The addresses and URIs by which clients may come, without the certificate, which changes.
 #[derive(Debug, Clone)]
 pub(super) struct Addresses {
     relay: Reached,
@@ -25,7 +25,7 @@ pub(super) struct Addresses {
     configured: Vec<IceUri>,
 }
 
-/// How clients come to one listener of TLS.
+/// The addresses by which clients come to one listener of TLS.
 #[derive(Debug, Clone)]
 struct TlsListener {
     port: u16,
@@ -48,11 +48,12 @@ pub(super) struct Uris {
 }
 
 impl Addresses {
-    /// For a relay on `relay` and TLS on `tls`; without listeners of its own it is served where the
-    /// relay is. `reach` says how clients come to listeners.
+    /// Works out the addresses of a relay on `relay` and of TLS on `tls`, which is served on the
+    /// relay's listeners if it has none of its own. `reach` gives the addresses by which clients
+    /// come to listeners.
     ///
     /// # Errors
-    /// What `reach` gives.
+    /// The error of `reach`.
     pub fn new(
         relay: &[SocketAddr],
         tls: &[SocketAddr],
@@ -109,13 +110,14 @@ impl Addresses {
         uris
     }
 
-    /// What the operator should know of these URIs.
+    /// Returns the warnings about these URIs, for the operator.
     pub fn warnings(&self, uris: &Uris, shown: Option<&Shown>) -> Vec<String> {
         let left_out = Some(uris.left_out.to_string()).filter(|text| !text.is_empty());
         left_out.into_iter().chain(self.not_covered(shown)).collect()
     }
 
-    /// What was configured and the certificate is not for: TLS must end somewhere else, then.
+    /// Returns a warning if the certificate is not for the host of a configured `turns` URI:
+    /// something in front of the server must end TLS there.
     fn not_covered(&self, shown: Option<&Shown>) -> Option<String> {
         let shown = shown.filter(|shown| shown.is_trusted())?;
         let turns = self.configured.iter().filter(|uri| uri.scheme == IceScheme::Turns);
@@ -166,7 +168,8 @@ impl Addresses {
                 () if places.is_empty() => Some(Why::NotInCertificate(shown.describe())),
                 () => None,
             };
-            // Who looks for HTTP gets some address in any case: it is for people and tests.
+            // There is an address for HTTPS even if the certificate is not for it: people and tests
+            // use it.
             let https = places.first().cloned().or_else(|| told.first().map(of_ip));
             uris.https = uris.https.take().or(https.map(|at| format!("https://{at}")));
             match left_out {
@@ -181,7 +184,7 @@ impl Addresses {
         }
     }
 
-    /// Whether anything is open to other machines.
+    /// Returns true if a listener can be reached from other machines.
     fn is_open(&self, has_tls: bool) -> bool {
         let tls = self.tls.iter().filter(|_| has_tls).flat_map(|listener| &listener.told);
         let mut ips = self.relay.told.iter().map(SocketAddr::ip).chain(tls.copied());

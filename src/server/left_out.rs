@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why clients could not use an address.
+/// The reason why clients could not use an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Why {
     /// It leads nowhere beyond this machine.
@@ -25,7 +25,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// What is left out: each address with its port, and why.
+/// The addresses that are left out, each with its port and the reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LeftOut {
     /// Of STUN and TURN without TLS.
@@ -35,7 +35,7 @@ pub(super) struct LeftOut {
 }
 
 impl LeftOut {
-    /// Whether clients are told of everything.
+    /// Returns true if nothing is left out.
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.tls.is_empty()
     }

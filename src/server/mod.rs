@@ -288,7 +288,7 @@ impl Server {
     }
 }
 
-/// Which options name what the relay could not have.
+/// Returns the options that may name an address that the relay could not have.
 fn relay_options(error: &relay::StartError) -> &'static str {
     match error {
         relay::StartError::ExternalIp { .. } | relay::StartError::Alternate(_) => "",

@@ -1,4 +1,4 @@
-//! What a server would do with its configuration, found out without starting one.
+//! Works out what a server would do with its configuration, without starting one.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use crate::{
     relay::{self, Plan},
 };
 
-/// What clients would be told, and what deserves a second look.
+/// The URIs that clients would be told, and the warnings about the configuration.
 #[derive(Debug)]
 pub struct Preview {
     /// `stun:` URIs.
@@ -60,13 +60,13 @@ impl Preview {
     }
 }
 
-/// Whether this machine has the address of a listener.
+/// Checks that this machine has the address of a listener.
 fn have_address(option: &'static str, address: SocketAddr) -> Result<(), StartError> {
     let failed = |source| StartError::Listen { option, address, source };
     relay::probe(address.ip()).map_err(failed)
 }
 
-/// Whether a directory is there, or could be made.
+/// Checks that a directory is there, or could be made.
 fn can_be_a_directory(path: &Path) -> Result<(), StartError> {
     let failed = |source| StartError::State { path: PathBuf::from(path), source };
     for place in path.ancestors().filter(|place| !place.as_os_str().is_empty()) {

@@ -10,7 +10,7 @@ use crate::{
     http::IceUris,
 };
 
-/// What clients are told.
+/// The URIs that clients are told, with everything that they are worked out from.
 #[derive(Debug)]
 pub(super) struct Told {
     addresses: Addresses,
@@ -46,7 +46,7 @@ impl Told {
     /// Tells the hub whenever another certificate changes something.
     pub fn follow(mut self, hub: IceUris) -> Option<JoinHandle<()>> {
         let mut changes = self.certificates.as_ref()?.changes();
-        // What has changed since the first look is seen at the first turn.
+        // The first round sees a change that was made since the URIs were worked out.
         changes.mark_changed();
         let mut turn = self.uris.told_turn();
         let mut warnings = self.warnings();

@@ -50,7 +50,7 @@ pub struct Config {
     /// Whether the relay is told which addresses the sides of a call announce
     /// ([`Output::PeersAnnounced`](super::Output::PeersAnnounced)).
     pub announce_peers: bool,
-    /// Whether the steps of calls before their ends are reported
+    /// True if the steps of calls before their ends are reported
     /// ([`Output::Report`](super::Output::Report)).
     pub report_calls: bool,
     /// Whether there is somebody to ask when a call reaches no device

@@ -37,7 +37,7 @@ pub(super) fn mint(
 }
 
 impl Hub {
-    /// Takes other URIs of STUN and TURN; whoever is told of them from now on is told of these.
+    /// Sets the STUN and TURN URIs that clients are told from now on.
     pub fn set_ice_uris(&mut self, stun: Vec<String>, turn: Vec<String>) {
         self.config.stun_uris = stun;
         self.config.turn_uris = turn;

@@ -71,7 +71,7 @@ pub enum Input {
     },
     /// The client has left, and its calls with it.
     Left {
-        /// Whose.
+        /// The session.
         session: SessionId,
     },
     /// The relay opened an allocation for a call.
@@ -122,8 +122,9 @@ pub enum Resume {
     },
 }
 
-/// What can be told of a client that does not say which it is: a digest of its token and of what else
-/// it shows of itself. Two clients of a user that have the same one cannot be told apart by it.
+/// A digest of a client's token and of what else the client shows of itself, by which it is
+/// recognized if it does not name its device. Two clients of a user that have the same digest
+/// cannot be told apart by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientMark(u64);
 

@@ -17,7 +17,7 @@ impl Hub {
         self.users.get(user).map_or(0, |user| user.calls.len()) >= self.max_calls(user)
     }
 
-    /// Lets a user pass who may be in one more call, once those have ended that yield to it.
+    /// Checks that a user may be in one more call, if the calls that yield to it were to end.
     pub(super) fn check_own_calls(&self, sender: &Sender) -> Result<(), RequestError> {
         let all = self.users.get(&sender.user).map_or(0, |user| user.calls.len());
         let max = self.max_calls(&sender.user);

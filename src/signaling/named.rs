@@ -61,7 +61,7 @@ mod tests {
         sent::{Candidate, Description},
     };
 
-    /// What is named in the payload of an `ice:candidate`; nothing in one that is refused.
+    /// Returns the addresses named in the payload of an `ice:candidate`; none if it is refused.
     fn in_candidate(data: &Value) -> Vec<IpAddr> {
         let payload = Payload::from(data.clone());
         let candidate = Candidate::read(&payload.fields().unwrap());

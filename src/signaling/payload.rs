@@ -1,7 +1,7 @@
 //! The payload of a request: JSON text of the client's, which is checked once and never made a tree.
 //!
-//! What the server understands is read straight from the text into a request's own type, and what it
-//! only passes on stays the text that its sender wrote.
+//! The fields that the server understands are read straight from the text into a request's own
+//! type; the fields that it only passes on stay the text that their sender wrote.
 
 use std::borrow::Cow;
 
@@ -15,9 +15,9 @@ use serde::{
 };
 use serde_json::value::{RawValue, to_raw_value};
 
-/// How many objects and arrays may stand in one another. Parsers of JSON stop at depths of their own,
-/// and a client must not be sent what it cannot read: with the frame around it, this is within what
-/// `serde_json` reads, 127.
+/// The deepest that objects and arrays may be nested. JSON parsers stop at depths of their own, and
+/// a client must not be sent text that it cannot read: with the frame around it, this is within the
+/// 127 levels that `serde_json` reads.
 const MAX_DEPTH: usize = 126;
 
 /// The payload of a request as its client wrote it: JSON that any parser can read, or nothing.
@@ -64,7 +64,7 @@ impl Payload {
     /// Reads it as one type. Nothing is an object without fields.
     ///
     /// # Errors
-    /// What does not fit.
+    /// The parser's error, if the payload does not fit the type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.0.as_ref().map_or("{}", |raw| raw.get()))
     }
@@ -203,13 +203,13 @@ pub(super) fn text_of(value: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Text<'_>>(value.get()).ok().map(|Text(text)| text)
 }
 
-/// Whether a value is an object.
+/// Returns true if the value is an object.
 pub(super) fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
 }
 
-/// Whether nothing can be wrong with a value that is well-formed: it is a word, or a text in which every
-/// character stands for itself or is escaped by one letter.
+/// Returns true if nothing can be wrong with a value that is well-formed: it is a word, or a text
+/// in which every character stands for itself or is escaped by one letter.
 fn is_plain(value: &RawValue) -> bool {
     match value.get().as_bytes().first() {
         Some(b'"') => !value.get().contains("\\u"),
@@ -400,7 +400,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is taken apart and put together again is what it was.
+        /// An object that is taken apart and put together again is the same as before.
         #[test]
         fn any_object_comes_through_whole(value in any_json(), is_pretty: bool) {
             let value = json!({ "x": value, "callId": "a" });
@@ -411,7 +411,7 @@ mod tests {
             prop_assert_eq!(rest.as_object().unwrap().len(), 1);
         }
 
-        /// What is taken can be read by a parser that makes a tree, within a frame too.
+        /// Text that is accepted can be read by a parser that makes a tree, within a frame too.
         #[test]
         fn whatever_is_taken_can_be_read(text in "([\\[\\]{}:,\"0-9e.-]|\\\\u|d8|\"x\"|null|true| ){0,24}") {
             if let Ok(payload) = Payload::parse(&text) {

@@ -43,7 +43,7 @@ pub struct CallReport {
     pub at: Timestamp,
     /// The call as it was then; of one that has ended, with all that was relayed for it.
     pub call: CallRecord,
-    /// Whether the call had been [`Connected`](super::CallState::Connected) by then.
+    /// True if the call had been [`Connected`](super::CallState::Connected) by then.
     pub was_connected: bool,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct LostDevices(Vec<Lost>);
 struct Lost {
     mark: ClientMark,
     device: DeviceId,
-    /// Until when it is waited for.
+    /// The time until which it is waited for.
     until: Instant,
 }
 
@@ -40,7 +40,7 @@ impl LostDevices {
         self.0.push(lost);
     }
 
-    /// The only one that has this mark.
+    /// Returns the only device that has this mark; `None` if there are several.
     fn only(&self, mark: ClientMark, now: Instant) -> Option<&DeviceId> {
         let mut alike = self.0.iter().filter(|lost| lost.mark == mark && lost.until > now);
         let device = &alike.next()?.device;
@@ -54,7 +54,7 @@ impl LostDevices {
 }
 
 impl Hub {
-    /// Which device a client is that names none, if it can be told.
+    /// Returns the device of a client that names none, if it can be told.
     pub(super) fn device_like(
         &self,
         now: Now,

@@ -1,5 +1,5 @@
-//! What a side of a call sends for another one, as far as the server looks into it: it is relayed as
-//! the text that it came as.
+//! The payloads that one side of a call sends to another, as far as the server reads them: they are
+//! relayed as the text that they came as.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -104,8 +104,9 @@ pub(super) struct Signed<'a> {
     pub fields: &'a Fields<'a>,
 }
 
-/// What the server alone says, so that a side of a call cannot pass for somebody in a room; and what was
-/// said to the server.
+/// The fields that are not passed on from a sender's payload: those that only the server writes, so
+/// that a side of a call cannot pass for somebody in a room, and the one that is meant for the
+/// server.
 const NOT_THE_SENDERS: &[&str] =
     &["callId", "from", "fromDevice", "roomId", "fromParticipant", "msgId"];
 

@@ -26,7 +26,7 @@ pub(super) struct Session {
     /// What its token lets it do.
     pub grants: Grants,
     pub device: DeviceId,
-    /// What its client is known by if it comes back and does not name its device.
+    /// The digest by which its client is recognized if it comes back and does not name its device.
     pub mark: Option<ClientMark>,
     /// When its token expires, in seconds since 1970.
     pub expires: u64,

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonText(Arc<str>);
 
-/// How much memory is kept for the next text: most events are shorter.
+/// The bytes of memory that are kept for the next text: most events are shorter.
 const SCRATCH: usize = 8 * 1024;
 
 thread_local! {
@@ -35,7 +35,7 @@ impl JsonText {
         &self.0
     }
 
-    /// How many bytes it holds on to.
+    /// Returns the number of bytes that it keeps in memory.
     pub fn weight(&self) -> usize {
         self.0.len()
     }

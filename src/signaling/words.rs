@@ -292,7 +292,7 @@ impl RequestName {
         Self::ALL.iter().copied().find(|request| request.as_str() == name)
     }
 
-    /// Whether it shows that a device knows of the call that it is in.
+    /// Returns true if the request shows that its device knows of the call that it is in.
     pub(super) fn is_about_a_call(self) -> bool {
         !matches!(
             self,

@@ -27,12 +27,12 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AllocationId(pub u32);
 
-/// How long CreatePermission opens an address: "The Permission Lifetime MUST be 300 seconds"
-/// (RFC 8656 §9).
+/// The time for which CreatePermission opens an address: "The Permission Lifetime MUST be 300
+/// seconds" (RFC 8656 §9).
 pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 
-/// How long ChannelBind binds a channel, and opens its peer's address: "Channel bindings last for
-/// 10 minutes unless refreshed" (RFC 8656 §12).
+/// The time for which ChannelBind binds a channel, and opens its peer's address: "Channel bindings
+/// last for 10 minutes unless refreshed" (RFC 8656 §12).
 pub(super) const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 
 /// The lifetime of an allocation for which no longer one is asked (RFC 8656 §7.2).

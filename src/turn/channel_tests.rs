@@ -1,5 +1,5 @@
-//! How long channels and the permissions that come with them last, on the production mind with
-//! virtual time.
+//! Tests of the lifetimes of channels and of the permissions that come with them, on the production
+//! code with virtual time.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -27,14 +27,15 @@ fn allocated(world: &mut World) -> (Client, SocketAddr) {
     (client, relayed)
 }
 
-/// Whether ChannelData reaches the peer, and what the peer sends comes back as ChannelData.
+/// Sends a packet to the peer and one back, and returns for each true if it passes as ChannelData.
 fn passes(world: &mut World, client: &mut Client, relayed: SocketAddr) -> [bool; 2] {
     let up = client.channel_data(world, 0x4000, b"x").is_some();
     let down = world.peer_sends(at(PEER), relayed, b"x");
     [up, down.is_some_and(|bytes| bytes[0] == 0x40)]
 }
 
-/// What aioice and werift do: they send ChannelBind every 500 seconds and never CreatePermission.
+/// The client does as aioice and werift do: it sends ChannelBind every 500 seconds and never
+/// CreatePermission.
 #[test]
 fn a_channel_that_is_refreshed_by_channel_bind_alone_never_stops() {
     let mut world = World::default();

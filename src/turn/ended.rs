@@ -11,7 +11,7 @@ use crate::{
 /// An allocation that is gone: of a dual one, one of its two addresses.
 #[derive(Debug)]
 pub struct Ended {
-    /// Whose it was.
+    /// The user who had it.
     pub user: Arc<str>,
     /// The call that its credentials were for.
     pub call: Option<CallId>,
@@ -21,13 +21,13 @@ pub struct Ended {
     pub relayed: RelayedAddr,
     /// When it was opened.
     pub opened: Instant,
-    /// What its client has relayed, over both addresses of a dual allocation.
+    /// The bytes that its client has relayed, over both addresses of a dual allocation.
     pub usage: Arc<Usage>,
-    /// Why it is gone.
+    /// The reason for its end.
     pub reason: EndReason,
 }
 
-/// Why an allocation ends.
+/// The reason for the end of an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
     /// Its client has not refreshed it.

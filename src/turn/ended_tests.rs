@@ -1,5 +1,5 @@
-//! What is said of allocations that are gone and of credentials that are refused, on the production
-//! mind with virtual time.
+//! Tests of the reports of allocations that are gone and of credentials that are refused, on the
+//! production code with virtual time.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -23,7 +23,7 @@ fn call() -> CallId {
     CallId::generate(1, &mut StdRng::seed_from_u64(1))
 }
 
-/// Why the one allocation is gone, and how many seconds it was there.
+/// Takes the report of the one allocation that is gone: the reason, and the seconds that it lasted.
 fn end(world: &mut World) -> (EndReason, u64) {
     let [ended] = &world.ended[..] else { panic!("one is gone: {:?}", world.ended) };
     let seconds = (world.now.instant - ended.opened).as_secs();

@@ -265,7 +265,7 @@ impl Engine {
         }
     }
 
-    /// Has it said in the log that credentials are wrong.
+    /// Asks for a log line that says that credentials are wrong.
     pub(super) fn tell_wrong_credentials(
         &mut self,
         tuple: FiveTuple,

@@ -99,7 +99,7 @@ pub enum Output {
         client: ClientAddr,
         /// The name that was sent, if one was, cut to [`MAX_LOGGED_NAME`] bytes.
         user: Option<Box<str>>,
-        /// What is wrong with them.
+        /// The fault in them.
         reason: WrongCredentials,
     },
     /// Give free memory back to the system: many allocations are gone.
@@ -108,7 +108,7 @@ pub enum Output {
     Event(Event),
 }
 
-/// How much of a name that a stranger has sent is put into the log, in bytes.
+/// The most of a name sent by a stranger that is put into the log, in bytes.
 pub const MAX_LOGGED_NAME: usize = 64;
 
 /// What the rest of the server wants to know of.

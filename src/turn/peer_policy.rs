@@ -108,7 +108,7 @@ pub(super) enum Verdict {
     Public,
 }
 
-/// Whether it is an IPv4 address in the form of an IPv6 one (RFC 4291 §2.5.5.2).
+/// Returns true if it is an IPv4 address in the form of an IPv6 one (RFC 4291 §2.5.5.2).
 fn is_mapped(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some())
 }

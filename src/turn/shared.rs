@@ -42,7 +42,7 @@ struct State {
     users: HashMap<Arc<str>, User>,
     ports: HashMap<RelayIp, PortPool>,
     reservations: HashMap<ReservationToken, Reservation>,
-    /// How many allocations each call has, of those that have any.
+    /// The number of allocations of each call that has any.
     served: HashMap<CallId, usize>,
     /// The calls that are over.
     ended: Refused<CallId>,

@@ -61,7 +61,7 @@ pub struct World {
     pub closed: Vec<ConnectionId>,
     /// The allocations that are gone.
     pub ended: Vec<Ended>,
-    /// Whose credentials were refused, and why.
+    /// The clients whose credentials were refused, each with the name that it sent and the reason.
     pub refused: Vec<(SocketAddr, Option<String>, WrongCredentials)>,
     /// Where the last datagram of a peer was sent to.
     pub delivered_to: Option<SocketAddr>,

@@ -134,7 +134,7 @@ impl Proxy {
         self.at.to_string()
     }
 
-    /// What it has said.
+    /// Returns the log of the proxy so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }

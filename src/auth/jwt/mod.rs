@@ -74,9 +74,9 @@ impl TokenError {
 /// A token that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedToken {
-    /// Why.
+    /// The reason.
     pub error: TokenError,
-    /// Whose it is, if its signature is good, so that this is true.
+    /// The user whom it names, if its signature is good: the name is believed only then.
     pub user: Option<UserId>,
 }
 
@@ -152,7 +152,8 @@ impl TokenVerifier {
         self.judge(token, now).map_err(|refused| refused.error)
     }
 
-    /// The same, and says of a token that is refused whose it is.
+    /// Says who the bearer of `token` is, as [`Self::verify`] does, and names the user of a token
+    /// that is refused.
     ///
     /// # Errors
     /// [`RefusedToken`]

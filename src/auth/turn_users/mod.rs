@@ -91,7 +91,7 @@ impl TurnAuthError {
     }
 }
 
-/// What is wrong with credentials, for the server's own log: the client is not told.
+/// The fault in credentials, for the server's own log: the client is not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WrongCredentials {
     /// They are for another realm.

@@ -57,7 +57,7 @@ impl Http {
         &self.authority
     }
 
-    /// Whether it is talked to over TLS.
+    /// Returns true if the server is talked to over TLS.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
@@ -71,7 +71,7 @@ impl Http {
         })
     }
 
-    /// For how long its certificate is valid, where it shows one.
+    /// The time for which its certificate is valid, if it shows one.
     pub async fn term(&self) -> anyhow::Result<Option<Term>> {
         let Some(tls) = &self.tls else { return Ok(None) };
         let tcp = stream::connect(&self.authority).await?;

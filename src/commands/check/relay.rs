@@ -131,7 +131,7 @@ impl Credentials {
     }
 }
 
-/// A handshake: is the certificate one that a client takes, and for how long?
+/// Makes a TLS handshake, which shows if clients accept the certificate, and for how long.
 pub(super) async fn handshake(server: &Server, tls: &Tls) -> anyhow::Result<(String, ())> {
     let failed = || format!("no connection to {}", server.name());
     let tcp = TcpStream::connect(server.address).await.with_context(failed)?;

@@ -17,7 +17,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use super::tls::Tls;
 use crate::acceptor::Term;
 
-/// What carries the bytes.
+/// The byte stream of a connection, with or without TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
@@ -46,13 +46,13 @@ pub(super) async fn secure(tcp: TcpStream, tls: &Tls) -> anyhow::Result<TlsStrea
     connector.connect(tls.name.clone(), tcp).await.map_err(explain)
 }
 
-/// For how long the certificate is valid that the server has shown.
+/// Returns the time for which the certificate is valid that the server has shown.
 pub(super) fn term(stream: &TlsStream<TcpStream>) -> Option<Term> {
     Term::of(stream.get_ref().1.peer_certificates()?.first()?)
 }
 
-/// The error of a handshake. Of a certificate that is out of its time it says from when or until when
-/// that was; the library counts seconds.
+/// Explains the error of a handshake. For a certificate that has expired or is not valid yet it
+/// gives the date, where the library's error counts seconds.
 fn explain(error: io::Error) -> anyhow::Error {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {

@@ -8,14 +8,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 /// The header that most proxies write. It has no standard.
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// In which scheme the client asked, as most proxies write it.
+/// The header in which most proxies write the scheme of a client's request.
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The longest `Forwarded` that is read, all its lines together. Unlike the other header it can only be
 /// read from its beginning, which the client may have written.
 const MAX_FORWARDED: usize = 4096;
 
-/// What a client was asked in.
+/// The scheme in which a client made its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Scheme {
     Http,
@@ -31,11 +31,11 @@ pub(super) enum Node {
     Hidden,
 }
 
-/// What one proxy says.
+/// The statement of one proxy about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hop {
     pub node: Node,
-    /// In which scheme it was asked, where it says so.
+    /// The scheme of the request, if the proxy names it.
     pub scheme: Option<Scheme>,
 }
 
@@ -76,13 +76,13 @@ pub(super) fn forwarded(headers: &HeaderMap) -> Result<Vec<Hop>, Malformed> {
     Ok(hops)
 }
 
-/// Whether there is such a header with something in it.
+/// Returns true if there is such a header and it is not blank.
 pub(super) fn is_present(headers: &HeaderMap, name: HeaderName) -> bool {
     headers.get_all(name).iter().any(|value| !value.as_bytes().trim_ascii().is_empty())
 }
 
-/// What `X-Forwarded-Proto` says, where it says one thing. Of several values it is not known which
-/// proxy has written which.
+/// Returns the scheme that `X-Forwarded-Proto` names, if it names a single one. Of several values
+/// it is not known which proxy has written which.
 pub(super) fn x_forwarded_proto(headers: &HeaderMap) -> Option<Scheme> {
     let mut lines = headers.get_all(X_FORWARDED_PROTO).into_iter();
     let (only, None) = (lines.next()?, lines.next()) else { return None };
@@ -158,8 +158,8 @@ fn value(text: &str) -> Result<(String, &str), Malformed> {
     }
 }
 
-/// Whether a text is a token (RFC 9110 §5.6.2). A colon is let pass: many write an address with its
-/// port without the quotes that it needs.
+/// Returns true if a text is a token (RFC 9110 §5.6.2). A colon is allowed as well: many write an
+/// address with its port without the quotes that it needs.
 fn is_token(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(&byte);
     !text.is_empty() && text.bytes().all(fits)

@@ -1,9 +1,10 @@
-//! Who a request is from, where a reverse proxy stands before the server.
+//! Finds out who has sent a request where a reverse proxy stands before the server.
 //!
-//! What proxies write in headers is believed of those that `--trusted-proxy` names, and of nobody else,
-//! since anyone can write a header. The way is walked from its end, which the nearest proxy has written:
-//! as long as an address is a trusted proxy's, that proxy's own word counts for what is before it. The
-//! first address that is none of theirs is the client's, and what is before that is not looked at.
+//! Headers are believed of the proxies that `--trusted-proxy` names, and of nobody else, since
+//! anyone can write a header. The list of hops is walked from its end, which the nearest proxy has
+//! written: as long as an address is a trusted proxy's, the next entry, which that proxy has
+//! written, is read as well. The first address that is no trusted proxy's is the client's, and the
+//! entries before it are ignored.
 
 mod header;
 
@@ -18,7 +19,7 @@ use self::header::{
 };
 use crate::addresses::Networks;
 
-/// How many proxies there may be on the way.
+/// The most proxies that there may be on the way.
 const MAX_HOPS: usize = 32;
 
 /// Headers that a client does not send by itself: there is a proxy on the way, trusted or not.
@@ -31,20 +32,20 @@ const MARKS: [HeaderName; 6] = [
     VIA,
 ];
 
-/// Who has sent a request, as far as it is known.
+/// The sender of a request, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sender {
     /// The client's address, without a port where the proxies do not tell it; that of the last proxy
     /// that is known, where they do not tell the client's.
     pub address: SocketAddr,
-    /// Whether it is the client's own, and may have so many connections: a trusted proxy may have any
-    /// number of them.
+    /// True if the address is the client's own, so that the limit of connections per client
+    /// applies: a trusted proxy may have any number of them.
     pub is_client: bool,
     /// The scheme in which the client asked, where a trusted proxy says so.
     pub scheme: Option<Scheme>,
 }
 
-/// Why it is not known who has sent a request.
+/// The reason why the sender of a request is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ForwardedError {
     #[error("The header {0} of a trusted proxy cannot be read.")]
@@ -115,7 +116,8 @@ fn walk(
     Ok(sender)
 }
 
-/// Whether a request has passed a proxy, by its own account. It is a reason to show less, never more.
+/// Returns true if the request's own headers say that it has passed a proxy. They are a reason to
+/// show less, never more, since anyone can write them.
 pub(super) fn is_marked(headers: &HeaderMap) -> bool {
     MARKS.iter().any(|name| headers.contains_key(name))
 }

@@ -11,7 +11,7 @@ const SEPARATOR: u8 = 0x1e;
 /// The longest content of a ping, in bytes: `probe` is what there is.
 const MAX_PING: usize = 16;
 
-/// Which version of the protocol a client speaks.
+/// The version of the protocol that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revision {
     /// `EIO=3`, with Socket.IO protocol 4.
@@ -70,7 +70,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// What the first packet says.
+/// The content of the first packet.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Open<'a> {

@@ -1,5 +1,5 @@
-//! Which side asks when whether the other is still there: the server in protocol 4 of Engine.IO, the
-//! client in protocol 3.
+//! The heartbeat of a connection: the server sends the pings in protocol 4 of Engine.IO, the client
+//! in protocol 3.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::engine::Revision;
 use crate::http::ws::connection::PING_INTERVAL;
 
-/// How long an answer may take.
+/// The longest time that an answer may take.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The interval, as the first packet has it.
@@ -23,7 +23,7 @@ pub(super) struct Heartbeat {
     asked: bool,
 }
 
-/// What to do when a heartbeat is due.
+/// The action to take when a heartbeat is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Beat {
     /// Send a ping.
@@ -45,7 +45,7 @@ impl Heartbeat {
         self.due
     }
 
-    /// Something has come from the client.
+    /// Takes note that something has come from the client.
     pub fn hear(&mut self, now: Instant) {
         self.asked = false;
         self.due = now
@@ -55,7 +55,7 @@ impl Heartbeat {
             };
     }
 
-    /// It is due.
+    /// Returns the action to take, once the heartbeat is due.
     pub fn beat(&mut self, now: Instant) -> Beat {
         if self.asked || self.revision == Revision::Three {
             return Beat::Gone;

@@ -43,11 +43,12 @@ pub enum Packet<'a> {
         ack: Option<u64>,
         /// As in [`Packet::Event`].
         arguments: &'a str,
-        /// How many frames of bytes follow.
+        /// The number of binary frames that follow.
         attachments: u64,
     },
-    /// What needs no answer: an acknowledgement, as the server wants none, or a good-bye to a namespace
-    /// that is not there. So many frames of bytes follow.
+    /// A packet that needs no answer: an acknowledgement, as the server asks for none, or a
+    /// disconnect from a namespace that is not there. The number is that of the binary frames that
+    /// follow.
     Ignored(u64),
 }
 
@@ -60,7 +61,7 @@ pub struct NoPacket;
 pub struct BadEvent {
     /// The name.
     pub name: Option<String>,
-    /// What is wrong, for a person.
+    /// The error, in words for a person.
     pub message: &'static str,
 }
 

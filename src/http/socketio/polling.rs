@@ -22,20 +22,20 @@ use crate::{
 /// Commands that wait for the task; whoever sends more waits.
 pub(super) const COMMANDS: usize = 4;
 
-/// How much is put into the answer to one poll, in bytes, if it is more than one packet.
+/// The most that is put into the answer to one poll, in bytes, if it is more than one packet.
 const FULL: usize = 64 * 1024;
 
-/// How many packets may wait for a request; who has more waiting does not ask for them. Each is short,
-/// or counted in [`FULL`].
+/// The most packets that may wait for a request; a client with more waiting does not ask for them.
+/// Each is short, or counted in [`FULL`].
 const MAX_WAITING: usize = 1024;
 
-/// After how many packets of a POST it is looked at what has come of them.
+/// The number of packets of a POST after which the outbox is emptied.
 const COLLECT_EVERY: usize = 64;
 
-/// How long a client may take to ask for its last packets.
+/// The longest time that a client may take to ask for its last packets.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// What a request wants of a client.
+/// A command of a request to the task of a client.
 pub(super) enum Command {
     /// The packets that there are, or the next ones.
     Poll(oneshot::Sender<Reply>),
@@ -45,9 +45,9 @@ pub(super) enum Command {
     End(End),
     /// The client tries a WebSocket.
     Probe,
-    /// It does not any more.
+    /// The client no longer tries a WebSocket.
     GiveUp,
-    /// It goes on with it.
+    /// The client goes on over this WebSocket.
     Upgrade(Box<Connection>),
 }
 
@@ -68,11 +68,11 @@ pub(super) struct Polling {
     poll: Option<oneshot::Sender<Reply>>,
     /// Packets that wait for a request.
     out: Vec<String>,
-    /// Whether a WebSocket is being tried.
+    /// True while a WebSocket is being tried.
     probing: bool,
 }
 
-/// How polling ends.
+/// The end of polling.
 enum Over {
     /// The client goes on over a WebSocket.
     Upgraded(Box<Connection>),
@@ -113,7 +113,7 @@ impl Polling {
         }
     }
 
-    /// Up to the connection that the client goes on with.
+    /// Serves the client until it goes on over a WebSocket.
     async fn exchange(&mut self) -> Result<Box<Connection>, End> {
         self.client.begin(&mut self.out).await?;
         let mut draining = std::pin::pin!(self.client.app().reached(Phase::Draining));
@@ -126,7 +126,8 @@ impl Polling {
             timer.as_mut().reset(due);
             let Self { client, commands, poll, .. } = self;
             let wants = poll.is_some();
-            // What waits in the outbox is bounded there, so it is taken when it is asked for.
+            // The outbox bounds what waits in it, so a delivery is taken only when a poll asks for
+            // it.
             let next = async {
                 match wants {
                     true => client.next().await,
@@ -177,7 +178,8 @@ impl Polling {
 
     async fn post(&mut self, packets: &str, reply: oneshot::Sender<Reply>) -> Result<(), End> {
         for (n, packet) in engine::packets(self.client.revision(), packets).enumerate() {
-            // What comes of so many packets does not fit into the outbox.
+            // The outbox does not have room for all that a long POST causes, so it is emptied on
+            // the way.
             if n % COLLECT_EVERY == COLLECT_EVERY - 1 {
                 self.collect()?;
             }

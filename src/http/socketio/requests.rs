@@ -1,4 +1,5 @@
-//! What requests to `/socket.io/` want: a session, its next packets, to send some, or a WebSocket.
+//! Requests to `/socket.io/`: they open a session, ask for its next packets, send some, or open a
+//! WebSocket.
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use crate::{
 /// The longest `User-Agent` that tells clients apart, in bytes.
 const MAX_USER_AGENT: usize = 512;
 
-/// What Engine.IO says to a request that it cannot serve.
+/// The errors of Engine.IO, by their codes.
 #[derive(Debug, Clone, Copy)]
 enum Refused {
     UnknownTransport = 0,
@@ -64,7 +65,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Why a request has no answer of its own.
+/// The error that a request is answered with: one of Engine.IO, or one of the API.
 enum Failure {
     Refused(Refused),
     Api(ApiError),
@@ -123,7 +124,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Which way packets go.
+/// The transport that carries a client's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transport {
     Polling,

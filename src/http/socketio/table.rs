@@ -17,7 +17,7 @@ use crate::http::{
     limits::{Connections, Place},
 };
 
-/// What an id is made of: nobody guesses it.
+/// The number of random bytes in an id, enough that nobody guesses one.
 const ID_BYTES: usize = 15;
 
 /// The front's state.

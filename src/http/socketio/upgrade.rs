@@ -15,10 +15,10 @@ use super::{
 };
 use crate::http::{app::App, counters::Front, ws::connection::Connection};
 
-/// How long trying a WebSocket may take.
+/// The longest time that trying a WebSocket may take.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a client tries a WebSocket with, the answer, and what it goes on with.
+/// The packets of an upgrade: the client's probe, the server's answer, and the client's decision.
 const PROBE: &str = "2probe";
 const PROBED: &str = "3probe";
 const UPGRADE: &str = "5";

@@ -24,7 +24,7 @@ use crate::{
     signaling::CloseReason,
 };
 
-/// How long the last packets may take.
+/// The longest time that sending the last packets may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves a client to its end. `out` has the packets that go first.
@@ -42,7 +42,7 @@ struct Served {
     out: Vec<String>,
 }
 
-/// How it ends: by what the client or the hub does, or by the connection.
+/// The cause of the end: the client or the hub, or the connection.
 enum Broken {
     Client(End),
     Connection(connection::End),
@@ -74,7 +74,7 @@ impl Served {
         }
     }
 
-    /// Up to the session.
+    /// Serves the client until it has a session.
     async fn sign_in(&mut self) -> Result<(), Broken> {
         let begun = self.client.begin(&mut self.out).await;
         self.flush().await?;
@@ -93,7 +93,7 @@ impl Served {
         Ok(())
     }
 
-    /// From the session until the client leaves the namespace.
+    /// Serves the session until the client leaves the namespace.
     async fn exchange(&mut self) -> Result<(), Broken> {
         let mut heartbeat = Heartbeat::new(self.client.revision(), Instant::now());
         let mut timer = std::pin::pin!(sleep_until(heartbeat.due()));
@@ -119,7 +119,8 @@ impl Served {
                     timer.as_mut().reset(heartbeat.due());
                 }
             }
-            // What is heard makes it later, which shows when it is due; a ping makes it sooner.
+            // A message makes the heartbeat due later: the timer fires early then and is set again.
+            // Only a ping makes it due sooner, and the timer is set with it.
         }
         Ok(())
     }
@@ -186,7 +187,7 @@ impl Served {
                     }
                     connection.ws.flush().await
                 };
-                // Who cannot be told anything is closed all the same.
+                // A client that cannot be told anything is closed all the same.
                 let _ = timeout(FAREWELL, telling).await;
                 match end {
                     End::Gone => connection::End::Gone,

@@ -86,7 +86,7 @@ pub(super) struct Party {
     /// When its place is given up: the due time of the grace timer, while it has no session.
     #[serde(skip)]
     pub grace_until: Option<Instant>,
-    /// Whether its device came back with a new session, which has said nothing about the call yet.
+    /// True if its device came back with a new session, which has said nothing about the call yet.
     #[serde(skip)]
     pub unclaimed: bool,
     /// Whether it said that its media stopped.
@@ -169,7 +169,7 @@ pub(super) struct Transfer {
     pub ringing: RingingDevice,
     /// Until when it rings.
     pub until: Now,
-    /// Whether the device that hands it on has left: without the new one the call is over.
+    /// True if the device that hands the call on has left: without the new one the call is over.
     pub alone: bool,
 }
 
@@ -189,7 +189,7 @@ pub(super) enum Place {
 pub(super) struct Call {
     pub id: CallId,
     pub kind: CallType,
-    /// What the caller sent along.
+    /// The metadata that the caller sent along.
     pub metadata: Option<Box<RawValue>>,
     state: CallState,
     pub created: Duration,

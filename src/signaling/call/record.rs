@@ -139,7 +139,8 @@ pub struct Participant {
 }
 
 impl CallRecord {
-    /// Whether its media went through a relay, as its sides say; nothing where none does.
+    /// Returns true if a side says that its media went through a relay, and nothing if no side
+    /// names a path.
     pub fn says_it_is_relayed(&self) -> Option<bool> {
         let stats = self.participants.iter().filter_map(|participant| participant.stats.as_ref());
         let paths: Vec<_> = stats.filter_map(|stats| stats.path).collect();

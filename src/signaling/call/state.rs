@@ -25,7 +25,7 @@ words! {
 }
 
 impl CallState {
-    /// Whether media flows, or did and waits to flow again.
+    /// Returns true if media flows, or did and waits to flow again.
     pub fn has_media(self) -> bool {
         matches!(self, Self::Connected | Self::Reconnecting)
     }

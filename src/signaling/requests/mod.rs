@@ -73,7 +73,7 @@ pub(super) struct CallRequest {
     room_id: Option<RoomId>,
 }
 
-/// Where a request goes that is for the other side of a call, or for others in a room.
+/// The recipient of a request: the other side of a call, or others in a room.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Way {
@@ -118,8 +118,8 @@ struct Done<T> {
     answer: T,
 }
 
-/// Whether a request's answer is sent or remembered, or nobody will ever see it: most of what browsers
-/// relay asks for none.
+/// The need for a request's answer: there is none if it would be neither sent nor remembered. Most
+/// requests that browsers relay ask for no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Yes,

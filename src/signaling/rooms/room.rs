@@ -26,7 +26,7 @@ const MAX_PAST: usize = 32;
 pub(in crate::signaling) struct Occupant {
     pub party: Party,
     pub joined: Duration,
-    /// What it tells the others of itself.
+    /// The metadata that it shows to the others.
     pub metadata: Option<Box<RawValue>>,
 }
 

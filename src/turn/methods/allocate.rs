@@ -329,7 +329,7 @@ impl Engine {
         }
     }
 
-    /// Whether an allocation may be opened, which counts for its call from now on.
+    /// Returns true if an allocation may be opened, which counts for its call from now on.
     fn may_serve(&self, identity: &TurnIdentity) -> bool {
         let serve = |call| self.common.shared.serve_call(call, &identity.user);
         identity.call.is_none_or(serve)

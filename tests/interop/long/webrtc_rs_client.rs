@@ -30,7 +30,7 @@ async fn listen(relay: Arc<impl Conn + ?Sized>, seen: mpsc::UnboundedSender<Vec<
     }
 }
 
-/// How many different packets were told of.
+/// Returns the number of different packets that came back.
 fn count(mut seen: mpsc::UnboundedReceiver<Vec<u8>>) -> usize {
     std::iter::from_fn(|| seen.try_recv().ok()).collect::<HashSet<_>>().len()
 }

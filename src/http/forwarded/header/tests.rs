@@ -10,7 +10,8 @@ fn headers(name: HeaderName, lines: &[&[u8]]) -> HeaderMap {
     headers
 }
 
-/// What `Forwarded` says, the last first: address and scheme, `-` for what is not told.
+/// Reads `Forwarded` lines: the address and the scheme of each hop, the last first, `-` for a
+/// missing one.
 fn read(lines: &[&str]) -> Option<Vec<String>> {
     let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
     let hops = forwarded(&headers(header::FORWARDED, &lines)).ok()?;
@@ -112,7 +113,7 @@ proptest! {
         prop_assert!(x_forwarded_for(&headers).count() <= 81);
     }
 
-    /// What one proxy has written is understood by another.
+    /// A header that one proxy has written is understood by another.
     #[test]
     fn an_address_is_read_as_it_was_written(ip: IpAddr, port in 1u16..) {
         let at = SocketAddr::new(ip.to_canonical(), port);

@@ -23,10 +23,10 @@ use crate::{
     signaling::{CloseReason, ErrorCode, JsonText, RequestError, RequestId},
 };
 
-/// How long a client may take to say who it is.
+/// The longest time that a client may take to authenticate.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many times longer than a message may be one is that is still read, so that its sender can be
+/// The factor by which a message may exceed the limit and is still read, so that its sender can be
 /// told.
 const LONGEST: usize = 4;
 
@@ -35,12 +35,12 @@ pub(super) fn longest(app: &App) -> usize {
     app.max_message.saturating_mul(LONGEST)
 }
 
-/// How a client has begun.
+/// The properties of a client that are known from its first request.
 pub(super) struct Handshake {
-    /// From where it comes.
+    /// The address that it comes from.
     pub remote: Remote,
     pub revision: Revision,
-    /// What it called itself, and its network library.
+    /// The `User-Agent` header, in which it names itself and its network library.
     pub user_agent: Option<Box<str>>,
     /// The token of its `Authorization` header, for a client that has no other way to send it.
     pub token: Option<Box<str>>,
@@ -48,7 +48,7 @@ pub(super) struct Handshake {
     pub marks: Arc<std::hash::RandomState>,
 }
 
-/// Why a client is served no further.
+/// The reason why a client is served no further.
 #[derive(Debug)]
 pub(super) enum End {
     /// It has closed the connection, or has not said who it is, or has vanished.
@@ -57,7 +57,7 @@ pub(super) enum End {
     Closed(CloseReason),
     /// It does not read what it is sent.
     TooSlow,
-    /// It sends what is no packet.
+    /// It has sent text that is no packet.
     NoPacket,
     /// It sends one event after the other that cannot be read.
     BadFrames,
@@ -73,9 +73,9 @@ pub(super) struct Client {
     /// Until when it may say who it is, as long as it has no session.
     connect_by: Instant,
     bad_frames: usize,
-    /// Whether it has been connected without asking, where that is due.
+    /// True once [`Client::begin`] has been called.
     begun: bool,
-    /// How many frames of bytes belong to an event that was refused.
+    /// The number of binary frames still to come of an event that was refused.
     attachments: u64,
 }
 
@@ -124,8 +124,8 @@ impl Client {
         self.session = None;
     }
 
-    /// What comes before anything the client says: in protocol 4 of Socket.IO it does not ask to be
-    /// connected. Happens once, on whichever transport the client begins with.
+    /// Connects a client of protocol 4 of Socket.IO, which does not ask to be connected, before it
+    /// says anything. Happens once, on whichever transport the client begins with.
     pub async fn begin(&mut self, out: &mut Vec<String>) -> Result<(), End> {
         if !std::mem::replace(&mut self.begun, true) && self.revision() == Revision::Three {
             Box::pin(self.connect("", out)).await?;
@@ -153,7 +153,7 @@ impl Client {
         }
     }
 
-    /// A frame of bytes has come.
+    /// Takes a binary frame.
     pub fn binary(&mut self, out: &mut Vec<String>) -> Result<(), End> {
         if self.attachments > 0 {
             self.attachments -= 1;
@@ -215,7 +215,7 @@ impl Client {
         }
     }
 
-    /// Counts what is no packet, or none that may come now.
+    /// Counts a text that is no packet, or none that may come now.
     pub fn no_packet(&self) -> End {
         self.app.counters.bad_frames(Front::SocketIo).add();
         self.app.counters.errors(ErrorCode::InvalidFrame).add();
@@ -267,7 +267,7 @@ impl Client {
         }
     }
 
-    /// What there is to send now.
+    /// Returns the next delivery, if there is one now.
     pub fn ready(&mut self) -> Option<Delivery> {
         self.session.as_mut()?.ready()
     }
@@ -293,8 +293,8 @@ impl Client {
 }
 
 impl End {
-    /// What the client is told at last. One that is disconnected stays away; one whose transport
-    /// closes, as with all when the server stops, comes back by itself.
+    /// Returns the last packets for the client. A client that is sent a disconnect stays away; one
+    /// whose transport only closes, as all do when the server stops, comes back by itself.
     pub fn farewell(&self, app: &App) -> Vec<String> {
         match self {
             Self::Closed(reason) => {

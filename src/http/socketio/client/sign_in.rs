@@ -1,4 +1,4 @@
-//! A client says who it is.
+//! The sign-in of a client, which opens its session.
 
 use serde::Deserialize;
 
@@ -13,16 +13,16 @@ use crate::{
     signaling::{ClientMark, CloseReason, ErrorCode, JsonText, RequestError, Resume},
 };
 
-/// Separates the device from the rest in what a client keeps of its connection.
+/// The separator between the device and the rest in a client's [`pid`].
 const PID_SEPARATOR: char = '.';
 
-/// What `io(url, { auth })` sends, and what the client adds.
+/// The object that `io(url, { auth })` sends, with the fields that the client's library adds.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Auth {
     token: Option<String>,
     device_id: Option<DeviceId>,
-    /// What the server has given it when it connected before.
+    /// The value of [`pid`] that the server gave it when it connected before.
     pid: Option<String>,
 }
 
@@ -105,8 +105,9 @@ impl Client {
     }
 }
 
-/// What a client keeps of its connection: the name of its device, for when it comes back, and of this
-/// connection, so that it does not believe to have missed nothing.
+/// Makes the value that a client keeps of its connection: the name of its device, to find it again
+/// when it comes back, and the id of this connection, so that the client does not conclude that it
+/// has missed nothing.
 fn pid(welcome: &JsonText, sid: &str) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

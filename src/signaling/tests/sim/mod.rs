@@ -114,7 +114,8 @@ struct Sim {
     tokens: BTreeMap<SessionId, Held>,
     /// What the client of each session knows of the users whom it watches.
     views: BTreeMap<SessionId, BTreeMap<UserId, PresenceStatus>>,
-    /// Who has begun a call since the last input, and in how many its token lets it be.
+    /// The users who have begun a call since the last input, each with the most calls that its
+    /// token allows.
     callers: Vec<(UserId, Option<u64>)>,
     /// The calls about which it was asked whether to hold them, and not answered.
     asked_to_hold: Vec<CallId>,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// What a client has heard and nobody has taken yet, by event.
+/// The events that a client has received and nobody has taken yet, by name.
 #[derive(Default)]
 struct Heard {
     events: Mutex<HashMap<String, Vec<Value>>>,
