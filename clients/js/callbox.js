@@ -575,7 +575,7 @@ const certificates = (sdp) => [...new Set(sdp.match(/^a=fingerprint:.*/gm))].sor
 /**
  * One RTCPeerConnection: descriptions by the W3C's "perfect negotiation", candidates as they come, and
  * another path when this one breaks. What it needs of the server it does by `signaling`:
- * `tell(event, data)`, `freshServers()` and `isAway()`.
+ * `tell(event, data)`, `freshServers()`, `isAway()` and `otherIsAway()`.
  *
  * Once the two have agreed for the first time, a negotiation that fails ends nothing: the side where it
  * failed takes it back, tells the other by `refused` in an `ice:candidate` without a candidate, and it is
@@ -895,6 +895,8 @@ class Peer extends Emitter {
     clearTimeout(this.#theirOfferTimer);
     this.#theirOfferTimer = setTimeout(() => {
       this.#theirOfferTimer = 0;
+      // What it was asked for waits for it, and an offer of ours would only cross with its own.
+      if (this.#signaling.isAway() || this.#signaling.otherIsAway()) return this.#awaitOffer();
       if (this.#restartsLater) this.#restartIce();
       if (this.#offersLater || this.#homeless.size) this.#offer();
       this.#restartsLater = this.#offersLater = false;
@@ -1396,6 +1398,7 @@ class Call extends Sender {
       tell: (event, data) => this.#tell(event, data),
       freshServers: () => this.#freshServers(),
       isAway: () => this.#box.state !== 'connected',
+      otherIsAway: () => !this.peerConnected,
     });
     this.#peer = peer;
     this.#mediaIsTold = false;
@@ -1746,6 +1749,7 @@ class Room extends Sender {
       tell: (event, data) => this.#ask(event, { to, ...data }),
       freshServers: () => this.#freshServers(),
       isAway: () => this.#box.state !== 'connected',
+      otherIsAway: () => !this.#members.get(to)?.peerConnected,
     });
     const member = new Member(participant, peer);
     this.#members.set(to, member);

@@ -69,4 +69,4 @@ for (const [name, run] of Object.entries(scenarios)) {
   });
 }
 
-it('docs/browsers.md has these scenarios', () => table.check());
+it('docs/browsers.md has these scenarios', () => process.env.UPDATE || table.check());
