@@ -216,7 +216,7 @@ impl Polling {
         if !self.out.is_empty()
             && let Some(poll) = self.poll.take()
         {
-            self.tell(poll);
+            self.tell(poll)?;
         }
         Ok(())
     }
@@ -234,14 +234,13 @@ impl Polling {
         Ok(())
     }
 
-    /// Answers a request with all packets that there are.
-    fn tell(&mut self, poll: oneshot::Sender<Reply>) {
+    /// Answers a request with all packets that there are. They are lost if its connection is gone.
+    fn tell(&mut self, poll: oneshot::Sender<Reply>) -> Result<(), End> {
         let mut payload = String::new();
         for packet in std::mem::take(&mut self.out) {
             engine::append(self.client.revision(), &mut payload, &packet);
         }
-        // Whoever asked may have gone away.
-        let _ = poll.send(Reply::Payload(payload));
+        poll.send(Reply::Payload(payload)).map_err(|_| End::Gone)
     }
 
     /// Tells the client of the end, if it asks in time.
@@ -259,7 +258,8 @@ impl Polling {
             _ => engine::CLOSE.to_owned(),
         });
         if let Some(poll) = self.poll.take() {
-            return self.tell(poll);
+            let _ = self.tell(poll);
+            return;
         }
         let asked = async {
             while let Some(command) = self.commands.recv().await {
@@ -274,7 +274,7 @@ impl Polling {
             None
         };
         if is_news && let Ok(Some(poll)) = timeout(FAREWELL, asked).await {
-            self.tell(poll);
+            let _ = self.tell(poll);
         }
     }
 }
