@@ -177,7 +177,9 @@ fn half_a_connection_does_not_stay() {
         let (ends, stays) = if peer_ends { (peer, data) } else { (data, peer) };
         ends.shutdown(Shutdown::Write).unwrap();
         assert_eq!(rest(&stays), b"");
-        ends.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+        // Bytes that were written are noticed when the stream is next looked at, so that the end
+        // comes up to two times PATIENCE after the last of them, and a moment for the server.
+        ends.set_read_timeout(Some(2 * PATIENCE + DEADLINE)).unwrap();
         halves.push((ends, stays));
     }
     for (ends, _stays) in &halves {
