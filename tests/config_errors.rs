@@ -11,9 +11,9 @@ use std::{
     sync::Arc,
 };
 
-use common::{DEADLINE, Output, Server, callbox, pem, run};
+use common::{DEADLINE, Output, Server, callbox, identity, pem, run};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore,
+    ClientConnection,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 
@@ -156,14 +156,7 @@ fn a_certificate_that_expires_soon_is_told() {
 
 /// The certificates that a client is shown who believes in this one, in their order.
 fn shown(server: &Server, root: &CertificateDer<'static>) -> Vec<CertificateDer<'static>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(root.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = identity::trusting(root);
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
     let at = server.text("/https").strip_prefix("https://").unwrap();

@@ -7,7 +7,7 @@ mod turn_client;
 use std::{fs, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use common::{Server, bearer, callbox, http, run, socketio, websocket, within};
+use common::{Server, bearer, callbox, http, identity, run, socketio, websocket, within};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, body::Bytes, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -88,14 +88,7 @@ fn certificate(dir: &tempfile::TempDir) -> (CertificateDer<'static>, [String; 4]
 
 /// Gets a page over TLS and HTTP/2, whose crate logs by itself what goes over the wire.
 async fn get_over_http2(server: &Server, cert: &CertificateDer<'static>, path: &str, key: &str) {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(cert.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = identity::trusting(cert);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let at = server.text("/https").strip_prefix("https://").unwrap();
     let stream = tokio::net::TcpStream::connect(at).await.unwrap();

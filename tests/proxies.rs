@@ -11,14 +11,14 @@ use std::{
     sync::Arc,
 };
 
-use common::Server;
+use common::{Server, identity};
 use reverse_proxy::{
     Proxy, adapted,
     clients::{self, CLAIMED, CLIENT, Place},
     free_port,
 };
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    ClientConnection, StreamOwned,
     pki_types::{CertificateDer, ServerName},
 };
 
@@ -181,14 +181,7 @@ type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// TLS with a server that shows this certificate.
 fn tls_stream(stream: TcpStream, certificate: &CertificateDer<'static>) -> Tls {
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = identity::trusting(certificate);
     let name = ServerName::try_from("127.0.0.1").unwrap();
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }

@@ -13,9 +13,9 @@ use std::{
 };
 
 use base64::Engine;
-use common::{DEADLINE, Server, callbox, run};
+use common::{DEADLINE, Server, callbox, identity, run};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    ClientConnection, StreamOwned,
     pki_types::{CertificateDer, ServerName},
 };
 use support::plain_client::{Framed, PlainClient, Wire, channel_data};
@@ -76,14 +76,7 @@ fn connect(at: &str, certificate: &CertificateDer<'static>, alpn: &[&[u8]]) -> T
 
 /// Connects and shakes hands, believing in one certificate only.
 fn try_connect(at: &str, certificate: &CertificateDer<'static>, alpn: &[&[u8]]) -> io::Result<Tls> {
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = identity::trusting(certificate);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();

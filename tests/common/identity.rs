@@ -1,12 +1,28 @@
-//! How a server of the tests speaks TLS: with a certificate that nobody trusts unless told so.
+//! TLS in the tests: servers with a certificate that nobody trusts unless told so, and clients that
+//! trust one certificate.
 
 use std::{fs, net::TcpStream, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring, pki_types::PrivateKeyDer};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer},
+};
 
 /// A session that has come.
 pub type Tls = StreamOwned<ServerConnection, TcpStream>;
+
+/// The settings of a client that trusts one certificate, or what it has signed.
+pub fn trusting(certificate: &CertificateDer<'static>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
 
 /// The certificate, for 127.0.0.1.
 pub struct Identity {

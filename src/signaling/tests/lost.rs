@@ -12,11 +12,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// A call that is connected.
 fn connected() -> (World, crate::ids::SessionId, crate::ids::SessionId) {
     let (mut world, alice, bob) = World::with_alice_and_bob();
-    world.call(alice, "bob");
-    world.ok(bob, "call:accept", json!({}));
-    world.ok(alice, "signal:offer", sdp("a"));
-    world.ok(bob, "signal:answer", sdp("b"));
-    world.forget();
+    world.connected_call(alice, bob);
     (world, alice, bob)
 }
 

@@ -225,6 +225,15 @@ impl World {
         serde_json::from_value(answer["callId"].clone()).unwrap()
     }
 
+    /// Connects a call between two sessions, and forgets what was heard on the way.
+    fn connected_call(&mut self, alice: SessionId, bob: SessionId) {
+        self.call(alice, "bob");
+        self.ok(bob, "call:accept", json!({}));
+        self.ok(alice, "signal:offer", sdp("a"));
+        self.ok(bob, "signal:answer", sdp("b"));
+        self.forget();
+    }
+
     /// Lets time go by; timers fire at their times.
     fn pass(&mut self, by: Duration) {
         let end = self.now + by;

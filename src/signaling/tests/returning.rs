@@ -39,11 +39,7 @@ fn connected() -> (World, SessionId, SessionId) {
     let mut world = World::new(|_| {});
     let alice = connect(&mut world, "alice", None, "a");
     let bob = connect(&mut world, "bob", None, "b");
-    world.call(alice, "bob");
-    world.ok(bob, "call:accept", json!({}));
-    world.ok(alice, "signal:offer", sdp("a"));
-    world.ok(bob, "signal:answer", sdp("b"));
-    world.forget();
+    world.connected_call(alice, bob);
     (world, alice, bob)
 }
 
