@@ -7,6 +7,7 @@
 //! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
 //! | 0 | [`addresses`] | one form for each address, lists of networks |
 //! | 0 | [`state_dir`] | files that outlast the process |
+//! | 0 | [`state_log`] | what outlasts the process however that ends |
 //! | 0 | [`throttle`] | how many lines of the log a stranger may cause |
 //! | 0 | [`text`], [`pem`] | what people have written: text without what editors add, certificates and keys |
 //! | 0 | [`sys`] | many datagrams in one system call |
@@ -39,6 +40,7 @@ pub mod reports;
 pub mod server;
 pub mod signaling;
 pub mod state_dir;
+pub mod state_log;
 pub mod stun;
 pub mod sys;
 pub mod text;

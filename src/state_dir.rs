@@ -1,7 +1,7 @@
 //! What outlasts the process: files for the owner alone, replaced as a whole or not at all.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -22,6 +22,28 @@ impl StateDir {
         state.write(probe, b"")?;
         state.remove(probe)?;
         Ok(state)
+    }
+
+    /// Takes the directory for this process alone, for as long as what is returned is kept.
+    ///
+    /// # Errors
+    /// What the system says, and [`io::ErrorKind::ResourceBusy`] if another process has it.
+    pub fn lock(&self) -> io::Result<File> {
+        let path = self.path("lock");
+        let file = match create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                File::options().write(true).open(&path)?
+            }
+            created => created?,
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                let message = "another server that runs uses it";
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// Where a file is, for people.
@@ -87,7 +109,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
 }
 
 /// A new file that nobody else can read, from its first moment on.
-fn create(path: &Path) -> io::Result<File> {
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -1,0 +1,251 @@
+//! The files of a log: batches go to the end of the newest, and the oldest is emptied into it when too
+//! much of what is there is out of date.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Sync, line, read};
+use crate::state_dir::create;
+
+/// How long a file gets. Emptying one holds up the next batch, so it is short.
+const FILE_LEN: u64 = 4 * 1024 * 1024;
+
+/// The bytes below which nothing is tidied up.
+const SMALL: u64 = 4 * FILE_LEN;
+
+/// The part of all bytes that is up to date is one in so many at least, above that.
+const GARBAGE: u64 = 3;
+
+/// What is to be written: the latest value of each key, or nothing for one that is removed.
+pub(super) type Changes = BTreeMap<String, Option<String>>;
+
+/// The files that this process has written.
+pub(super) struct Files {
+    directory: PathBuf,
+    sync: Sync,
+    /// The oldest first.
+    files: VecDeque<LogFile>,
+    next: u64,
+    /// Where the entry of each key is: the number of its file, and the place in it.
+    index: HashMap<Arc<str>, (u64, u64)>,
+    /// Those of the process before this one, and which of them are set aside. They go with the first
+    /// batch, which has all that is still true of them.
+    older: Vec<(PathBuf, bool)>,
+}
+
+struct LogFile {
+    number: u64,
+    path: PathBuf,
+    file: File,
+    len: u64,
+    /// The entries that are up to date, by place, each with its length.
+    live: BTreeMap<u64, (Arc<str>, u64)>,
+    live_len: u64,
+    /// Nothing more is written to it: a write has failed.
+    sealed: bool,
+}
+
+impl Files {
+    pub fn new(directory: PathBuf, sync: Sync, older: Vec<(PathBuf, bool)>, next: u64) -> Self {
+        let (files, index) = Default::default();
+        Self { directory, sync, files, next, index, older }
+    }
+
+    /// Writes a batch.
+    ///
+    /// # Errors
+    /// What the system says; then nothing of it counts.
+    pub fn commit(&mut self, changes: &Changes) -> io::Result<()> {
+        // Of a key that no file has nothing needs to be removed. What a write that failed has left in a
+        // file nobody knows.
+        let has_older = !self.older.is_empty() || self.files.iter().any(|file| file.sealed);
+        let needed = |(key, value): &(&String, &Option<String>)| {
+            has_older || value.is_some() || self.index.contains_key(key.as_str())
+        };
+        let changes: Vec<_> = changes.iter().filter(needed).collect();
+        let (mut bytes, mut places) = (Vec::new(), Vec::with_capacity(changes.len()));
+        for (at, (key, value)) in changes.iter().enumerate() {
+            let start = bytes.len() as u64;
+            line::write(&mut bytes, key, value.as_deref(), at + 1 == changes.len());
+            let len = bytes.len() as u64 - start;
+            places.push((key.as_str(), value.is_some().then_some((start, len))));
+        }
+        if !bytes.is_empty() {
+            let start = self.append(&bytes)?;
+            for (key, place) in places {
+                self.note(key, place.map(|(at, len)| (start + at, len)));
+            }
+        }
+        self.retire();
+        Ok(())
+    }
+
+    /// Writes bytes to the end of the newest file, or of a new one; gives the place.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<u64> {
+        if self.files.back().is_none_or(|file| file.sealed || file.len >= FILE_LEN) {
+            self.begin_file()?;
+        }
+        let file = self.files.back_mut().expect("there is one now");
+        let start = file.len;
+        let written = file.file.write_all(bytes).and_then(|()| match self.sync {
+            Sync::Always => file.file.sync_data(),
+            Sync::Never => Ok(()),
+        });
+        if let Err(error) = written {
+            // So that no half of a batch stands in front of what comes later.
+            let _ = file.file.set_len(start);
+            file.sealed = true;
+            return Err(error);
+        }
+        file.len += bytes.len() as u64;
+        Ok(start)
+    }
+
+    fn begin_file(&mut self) -> io::Result<()> {
+        let path = self.directory.join(read::file_name(self.next));
+        let file = create(&path)?;
+        if self.sync == Sync::Always {
+            File::open(&self.directory)?.sync_all()?;
+        }
+        let number = self.next;
+        self.next += 1;
+        let (live, live_len) = Default::default();
+        self.files.push_back(LogFile { number, path, file, len: 0, live, live_len, sealed: false });
+        Ok(())
+    }
+
+    /// The entry of a key is in the newest file at this place, or nowhere any more.
+    fn note(&mut self, key: &str, place: Option<(u64, u64)>) {
+        let before = self.index.remove_entry(key);
+        if let Some((_, (number, at))) = &before
+            && let Some(file) = self.files.iter_mut().find(|file| file.number == *number)
+            && let Some((_, len)) = file.live.remove(at)
+        {
+            file.live_len -= len;
+        }
+        let Some((at, len)) = place else { return };
+        let key: Arc<str> = before.map_or_else(|| key.into(), |(key, _)| key);
+        let file = self.files.back_mut().expect("it was just written to");
+        file.live.insert(at, (key.clone(), len));
+        file.live_len += len;
+        self.index.insert(key, (file.number, at));
+    }
+
+    /// Removes the files of the process before this one, and sets aside what could not be read.
+    fn retire(&mut self) {
+        for (path, set_aside) in self.older.drain(..) {
+            let result = if set_aside {
+                let aside = path.with_extension("unreadable");
+                tracing::warn!(path = %aside.display(), "what cannot be read was set aside");
+                fs::rename(&path, aside)
+            } else {
+                fs::remove_file(&path)
+            };
+            if let Err(error) = result {
+                tracing::warn!(path = %path.display(), %error, "it cannot be removed");
+            }
+        }
+    }
+
+    /// Empties the oldest file into the newest if too much is out of date. Says whether there may be
+    /// more to do.
+    ///
+    /// # Errors
+    /// What the system says; then all is as before.
+    pub fn tidy(&mut self) -> io::Result<bool> {
+        let len: u64 = self.files.iter().map(|file| file.len).sum();
+        let live: u64 = self.files.iter().map(|file| file.live_len).sum();
+        if self.files.len() < 2 || len < SMALL.max(GARBAGE * live) {
+            return Ok(false);
+        }
+        let oldest = &self.files[0];
+        let mut moved = Vec::new();
+        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        if !oldest.live.is_empty() {
+            let text = fs::read(&oldest.path)?;
+            for (at, (_, len)) in &oldest.live {
+                let line = text.get(*at as usize..(at + len - 1) as usize);
+                let entry = line.and_then(line::read);
+                // One that is damaged by now is left where it is, and so is its file.
+                moved.push(entry.ok_or(io::ErrorKind::InvalidData)?.change);
+            }
+        }
+        for (at, change) in moved.iter().enumerate() {
+            let start = bytes.len() as u64;
+            let ends_batch = at + 1 == moved.len();
+            line::write(&mut bytes, &change.key, change.value.as_deref(), ends_batch);
+            places.push((start, bytes.len() as u64 - start));
+        }
+        if !bytes.is_empty() {
+            let start = self.append(&bytes)?;
+            for (change, (at, len)) in moved.iter().zip(places) {
+                self.note(&change.key, Some((start + at, len)));
+            }
+        }
+        let oldest = self.files.pop_front().expect("there are two at least");
+        fs::remove_file(&oldest.path)?;
+        Ok(true)
+    }
+
+    /// Writes what there is through to the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> io::Result<()> {
+        self.files.iter().try_for_each(|file| {
+            // A directory that was removed takes its files along: they can still be written to.
+            file.path.metadata()?;
+            file.file.sync_all()
+        })?;
+        sync_directory(&self.directory)
+    }
+
+    /// Removes every file.
+    pub fn discard(&mut self) {
+        let own = self.files.drain(..).map(|file| file.path);
+        for path in own.chain(self.older.drain(..).map(|(path, _)| path)) {
+            let _ = fs::remove_file(path);
+        }
+        self.index.clear();
+    }
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_date_goes_and_what_holds_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = Files::new(dir.path().to_owned(), Sync::Never, Vec::new(), 0);
+        let value = |n: u32| Some(format!("\"{n}{}\"", "x".repeat(10_000)));
+        files.commit(&Changes::from([("first".into(), value(0))])).unwrap();
+        for n in 0..20_000u32 {
+            let mut changes = Changes::from([(format!("key/{}", n % 50), value(n))]);
+            if n >= 100 {
+                changes.insert(format!("once/{}", n - 100), None);
+            }
+            changes.insert(format!("once/{n}"), Some("1".into()));
+            files.commit(&changes).unwrap();
+            while files.tidy().unwrap() {}
+        }
+        let len: u64 = files.files.iter().map(|file| file.len).sum();
+        assert!(len < SMALL + 2 * FILE_LEN, "{len} bytes");
+        assert_eq!(files.index.len(), 1 + 50 + 100);
+        let found = read::read(dir.path()).unwrap();
+        assert_eq!((found.damaged, found.entries.len()), (0, 1 + 50 + 100));
+        assert_eq!(found.entries.get("first"), value(0).as_ref());
+        for n in 19_950..20_000 {
+            assert_eq!(found.entries.get(&format!("key/{}", n % 50)), value(n).as_ref());
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! A log on disk of what must outlast the process however that ends: values by key, changed in batches,
+//! each of which counts as a whole or not at all.
+//!
+//! Whoever has a change hands it over and goes on; a thread writes what has come meanwhile, and says how
+//! far it is. A batch that is with the operating system outlasts a kill; one that is on the disk
+//! ([`Sync::Always`]) outlasts the loss of power as well. While the disk takes nothing, the latest value of
+//! each key waits in memory and nobody is held up.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `line` | one entry as text, with its checksum |
+//! | `files` | where batches are written, and what is tidied up |
+//! | `read` | what the process before this one has left |
+
+mod files;
+mod line;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::File,
+    io,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use self::files::{Changes, Files};
+pub use self::read::Found;
+use crate::state_dir::StateDir;
+
+/// How long the disk is left alone after it has refused something.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// When what is written goes through to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// When the operating system sees fit: it outlasts the process, and not the loss of power.
+    #[default]
+    Never,
+    /// Before it counts as written.
+    Always,
+}
+
+/// A new value of a key, or none where the key is removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The key, without a space.
+    pub key: String,
+    /// The value, on one line.
+    pub value: Option<String>,
+}
+
+/// How far the log has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The number of the last batch that has been dealt with.
+    pub batch: u64,
+    /// Whether all up to it is written; otherwise it waits in memory.
+    pub written: bool,
+}
+
+/// The log.
+#[derive(Debug, Clone)]
+pub struct StateLog {
+    shared: Arc<Shared>,
+    progress: watch::Receiver<Progress>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    inbox: Mutex<Inbox>,
+    /// Told of every change of the inbox.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    changes: Changes,
+    batch: u64,
+    /// The batch up to which all is to be on the disk, whatever [`Sync`] says.
+    sync_up_to: u64,
+    order: Order,
+}
+
+/// What else the thread is to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Write,
+    /// To write what there is, and end.
+    Close,
+    /// To remove every file, and end.
+    Discard,
+}
+
+/// A log that is read, and not yet written to.
+pub struct Unopened {
+    files: Files,
+    lock: File,
+    ending: watch::Sender<Progress>,
+    log: StateLog,
+}
+
+impl std::fmt::Debug for Unopened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unopened")
+    }
+}
+
+impl StateLog {
+    /// Reads the log of a directory. Changes may be handed over from now on; they are written once the
+    /// log is [opened](Unopened::open), and until then nothing of what was read is touched.
+    ///
+    /// # Errors
+    /// What the system says if the directory cannot be written to, or belongs to another process.
+    pub fn read(path: PathBuf, sync: Sync) -> io::Result<(Self, Found, Unopened)> {
+        let directory = StateDir::open(path.clone())?;
+        let lock = directory.lock()?;
+        let mut found = read::read(&path)?;
+        let files = Files::new(path, sync, std::mem::take(&mut found.files), found.next);
+        let shared =
+            Arc::new(Shared { inbox: Mutex::new(Inbox::default()), changed: Condvar::new() });
+        let (ending, progress) = watch::channel(Progress { batch: 0, written: true });
+        let log = Self { shared, progress };
+        Ok((log.clone(), found, Unopened { files, lock, ending, log }))
+    }
+
+    /// Hands changes over as one batch; gives its number. Never waits for the disk.
+    pub fn put(&self, changes: impl IntoIterator<Item = Change>) -> u64 {
+        let mut inbox = self.shared.inbox();
+        for Change { key, value } in changes {
+            inbox.changes.insert(key, value);
+        }
+        inbox.batch += 1;
+        let batch = inbox.batch;
+        drop(inbox);
+        self.shared.changed.notify_one();
+        batch
+    }
+
+    /// How far it has come; changes of that can be waited for.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Waits until all that was handed over is on the disk; says whether it is.
+    pub async fn flush(&self) -> bool {
+        let batch = {
+            let mut inbox = self.shared.inbox();
+            inbox.batch += 1;
+            inbox.sync_up_to = inbox.batch;
+            inbox.batch
+        };
+        self.shared.changed.notify_one();
+        let mut progress = self.progress();
+        let done = progress.wait_for(|progress| progress.batch >= batch).await;
+        done.is_ok_and(|progress| progress.written)
+    }
+
+    /// Removes every file, since what is in them does not hold any more and cannot be put right.
+    pub async fn discard(&self) {
+        self.end(Order::Discard).await;
+    }
+
+    /// Writes what was handed over, and ends.
+    pub async fn close(&self) {
+        self.end(Order::Close).await;
+    }
+
+    async fn end(&self, order: Order) {
+        {
+            let mut inbox = self.shared.inbox();
+            if inbox.order == Order::Write {
+                inbox.order = order;
+            }
+        }
+        self.shared.changed.notify_one();
+        // The thread drops its end of the channel when it is done.
+        let mut progress = self.progress();
+        while progress.changed().await.is_ok() {}
+    }
+}
+
+impl Shared {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        // A map of texts is whole after any panic.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unopened {
+    /// Starts to write. What was read must have been handed over again as far as it still holds: with the
+    /// first batch, each of the keys that were `found` and not handed over is gone.
+    ///
+    /// # Errors
+    /// What the system says if there is no thread to be had.
+    pub fn open(self, found: impl IntoIterator<Item = String>) -> io::Result<()> {
+        let Self { files, lock, ending, log } = self;
+        {
+            let mut inbox = log.shared.inbox();
+            for key in found {
+                inbox.changes.entry(key).or_insert(None);
+            }
+            inbox.batch += 1;
+        }
+        let writer = Writer {
+            shared: log.shared,
+            progress: ending,
+            files,
+            waiting: Changes::new(),
+            failed_at: None,
+            _lock: lock,
+        };
+        thread::Builder::new().name("state-log".into()).spawn(|| writer.run())?;
+        Ok(())
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    progress: watch::Sender<Progress>,
+    files: Files,
+    /// What the disk has yet to take.
+    waiting: Changes,
+    /// When it has refused something last, since when it has taken nothing.
+    failed_at: Option<Instant>,
+    /// The directory is this process's for as long as it is open.
+    _lock: File,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut done = 0;
+        loop {
+            let (batch, sync, order) = self.take(done);
+            if order == Order::Discard {
+                return self.files.discard();
+            }
+            let is_pressing = sync || order == Order::Close;
+            if is_pressing || self.failed_at.is_none_or(|at| at.elapsed() >= RETRY) {
+                let result = self.files.commit(&self.waiting);
+                self.note(&if sync { result.and_then(|()| self.files.sync()) } else { result });
+            }
+            done = batch;
+            self.progress.send_replace(Progress { batch, written: self.failed_at.is_none() });
+            if order == Order::Close {
+                return;
+            }
+            if self.failed_at.is_none()
+                && let Err(error) = self.files.tidy()
+            {
+                tracing::debug!(%error, "the log of calls cannot be tidied up");
+            }
+        }
+    }
+
+    /// Waits for something to do, and takes it.
+    fn take(&mut self, done: u64) -> (u64, bool, Order) {
+        let mut inbox = self.shared.inbox();
+        while inbox.batch == done && inbox.order == Order::Write {
+            let changed = &self.shared.changed;
+            let Some(at) = self.failed_at else {
+                inbox = changed.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = RETRY.saturating_sub(at.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            let waited = changed.wait_timeout(inbox, left);
+            inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let newer = std::mem::take(&mut inbox.changes);
+        let sync = inbox.sync_up_to > done;
+        let (batch, order) = (inbox.batch, inbox.order);
+        drop(inbox);
+        if self.waiting.is_empty() {
+            self.waiting = newer;
+        } else {
+            self.waiting.extend(newer);
+        }
+        (batch, sync, order)
+    }
+
+    /// Takes note of how a write has gone; the log has a line when that changes.
+    fn note(&mut self, result: &io::Result<()>) {
+        match result {
+            Ok(()) => {
+                self.waiting.clear();
+                if self.failed_at.take().is_some() {
+                    tracing::info!("calls are kept in the state directory again");
+                }
+            }
+            Err(error) => {
+                if self.failed_at.is_none() {
+                    tracing::error!(%error, "calls cannot be kept in the state directory: a crash now loses what changes");
+                }
+                self.failed_at = Some(Instant::now());
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What is read of a log at the start.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{Change, line};
+
+/// What the process before this one has left.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The latest value of each key.
+    pub entries: BTreeMap<String, String>,
+    /// How many entries could not be read.
+    pub damaged: usize,
+    /// The files, each with whether it is to be set aside, since there is something unreadable in it.
+    pub(super) files: Vec<(PathBuf, bool)>,
+    /// The number of the next file.
+    pub(super) next: u64,
+}
+
+/// The number in a file's name, if it is one of the log's.
+pub(super) fn number(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix("calls-")?.strip_suffix(".log")?.parse().ok()
+}
+
+/// The name of the file with this number.
+pub(super) fn file_name(number: u64) -> String {
+    format!("calls-{number:010}.log")
+}
+
+/// Reads every file of a directory, the oldest first.
+///
+/// # Errors
+/// What the system says if the directory cannot be listed. A file that cannot be read is set aside.
+pub(super) fn read(directory: &Path) -> io::Result<Found> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if let Some(number) = number(&path) {
+            files.insert(number, path);
+        }
+    }
+    let mut found = Found::default();
+    for (number, path) in files {
+        found.next = number + 1;
+        let damaged = match fs::read(&path) {
+            Ok(bytes) => found.take(&bytes),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a file of calls cannot be read");
+                1
+            }
+        };
+        found.damaged += damaged;
+        found.files.push((path, damaged > 0));
+    }
+    Ok(found)
+}
+
+impl From<BTreeMap<String, String>> for Found {
+    fn from(entries: BTreeMap<String, String>) -> Self {
+        Self { entries, ..Self::default() }
+    }
+}
+
+impl Found {
+    /// Takes in the entries of one file; gives the number of those that are damaged.
+    ///
+    /// A process that is killed leaves a batch without its end, perhaps with half a line behind it: nobody
+    /// has been told of what is in it, so it is dropped. A whole line that is damaged was written once, and
+    /// so were those before it.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let mut damaged = 0;
+        let mut batch = Vec::new();
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        for line in bytes[..whole].split_inclusive(|byte| *byte == b'\n') {
+            let ends_batch = match line::read(&line[..line.len() - 1]) {
+                Some(entry) => {
+                    batch.push(entry.change);
+                    entry.ends_batch
+                }
+                None => {
+                    damaged += 1;
+                    true
+                }
+            };
+            if ends_batch {
+                batch.drain(..).for_each(|change| self.apply(change));
+            }
+        }
+        damaged
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change.value {
+            Some(value) => drop(self.entries.insert(change.key, value)),
+            None => drop(self.entries.remove(&change.key)),
+        }
+    }
+
+    /// The entries whose keys begin so, each by the rest of its key.
+    pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let entries = self.entries.range(prefix.to_owned()..);
+        entries.map_while(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(to: &mut Vec<u8>, entries: &[(&str, Option<&str>)]) {
+        for (at, (key, value)) in entries.iter().enumerate() {
+            line::write(to, key, *value, at + 1 == entries.len());
+        }
+    }
+
+    fn found(bytes: &[u8]) -> (Vec<String>, usize) {
+        let mut found = Found::default();
+        let damaged = found.take(bytes);
+        let entries = found.entries.iter().map(|(key, value)| format!("{key}={value}"));
+        (entries.collect(), damaged)
+    }
+
+    #[test]
+    fn a_batch_counts_as_a_whole_or_not_at_all() {
+        let mut bytes = Vec::new();
+        batch(&mut bytes, &[("a", Some("1")), ("b", Some("1"))]);
+        let first = bytes.len();
+        batch(&mut bytes, &[("a", Some("2")), ("b", None), ("c", Some("2"))]);
+        for len in first..bytes.len() {
+            assert_eq!(found(&bytes[..len]), (vec!["a=1".into(), "b=1".into()], 0), "{len} bytes");
+        }
+        assert_eq!(found(&bytes), (vec!["a=2".into(), "c=2".into()], 0));
+    }
+
+    #[test]
+    fn one_bad_entry_costs_that_entry_and_not_the_others() {
+        let mut bytes = Vec::new();
+        batch(&mut bytes, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))]);
+        batch(&mut bytes, &[("d", Some("1"))]);
+        let ends: Vec<_> = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').collect();
+        for (number, gone) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            let mut damaged = bytes.clone();
+            damaged[ends[number].0 - 1] ^= 1;
+            let left: Vec<_> =
+                ["a", "b", "c", "d"].into_iter().filter(|key| *key != gone).collect();
+            let left: Vec<_> = left.iter().map(|key| format!("{key}=1")).collect();
+            assert_eq!(found(&damaged), (left, 1), "{gone}");
+        }
+    }
+}
