@@ -72,3 +72,27 @@ fn a_file_that_cannot_be_written_is_an_error_at_the_start() {
     let expected = format!("--call-records {}: cannot be written: No such file", path.display());
     assert!(output.stderr.contains(&expected), "{}", output.stderr);
 }
+
+/// The device that is always full takes nothing, and the server is killed meanwhile.
+#[tokio::test]
+async fn a_record_that_was_not_written_is_written_by_the_next_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let path = dir.path().join("calls.jsonl");
+    let start = |records: &str| {
+        Server::with(&["--state-dir", state.to_str().unwrap(), "--call-records", records])
+    };
+    let server = start("/dev/full");
+    let mut alice = websocket::Client::sign_in(&server, "alice").await;
+    let mut bob = websocket::Client::sign_in(&server, "bob").await;
+    let calls = [call(&mut alice, &mut bob).await, call(&mut alice, &mut bob).await];
+    // Ends it with SIGKILL.
+    drop(server);
+    let server = start(path.to_str().unwrap());
+    server.wait_for_metric(WRITTEN, |written| written == 2.0);
+    drop(server);
+    // It is not written once more.
+    drop(start(path.to_str().unwrap()));
+    let ids: Vec<_> = records(&path).iter().map(|record| record["id"].clone()).collect();
+    assert_eq!(ids, calls);
+}

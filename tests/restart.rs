@@ -2,18 +2,26 @@
 
 mod common;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use common::{Server, callbox, run, socketio, websocket};
 use serde_json::{Value, json};
 
 fn start(state: &Path) -> Server {
+    start_with(state, &[])
+}
+
+fn start_with(state: &Path, more: &[&str]) -> Server {
     let state = state.to_str().expect("the name is text");
     let secrets = ["--jwt-secret", "north south east west, 32 bytes of it", "--auth-secret"];
     let records = format!("{state}/records.jsonl");
     let mut options = vec!["--state-dir", state, "--call-records", &records];
     options.extend(secrets);
     options.push("what the relay and the hub share");
+    options.extend(more);
     Server::with(&options)
 }
 
@@ -52,8 +60,30 @@ fn stop(server: Server) -> String {
     stderr
 }
 
-fn kept(state: &Path) -> bool {
-    state.join("calls.json").exists()
+/// The files of the log of calls.
+fn log_files(state: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect()
+}
+
+/// alice calls bob, who accepts; gives the call's id.
+async fn call(alice: &mut websocket::Client, bob: &mut websocket::Client) -> Value {
+    let initiate = json!({ "targetUserId": "bob", "callType": "video" });
+    let call = alice.request("call:initiate", initiate).await["callId"].clone();
+    bob.request("call:accept", json!({})).await;
+    call
+}
+
+async fn sign_in(server: &Server) -> (websocket::Client, websocket::Client) {
+    (
+        websocket::Client::sign_in_on(server, "alice", Some("laptop")).await,
+        websocket::Client::sign_in_on(server, "bob", Some("phone")).await,
+    )
+}
+
+fn records(state: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(state.join("records.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -82,16 +112,13 @@ async fn a_call_outlives_its_server() {
     }
     let (status, stderr) = server.wait();
     assert!(status.success() && stderr.contains("calls are kept"), "{stderr}");
-    assert!(kept(dir.path()));
     #[cfg(unix)]
-    {
+    for path in log_files(dir.path()).into_iter().chain([dir.path().join("records.jsonl")]) {
         use std::os::unix::fs::PermissionsExt;
-        let mode = fs::metadata(dir.path().join("calls.json")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{path:?}");
     }
 
     let server = start(dir.path());
-    assert!(!kept(dir.path()));
     let mut bob = socketio::Client::sign_in_on(&server, "bob", "phone").await;
     let sync = bob.event("call:sync").await;
     assert_eq!((&sync["callId"], &sync["call"]["state"]), (&call, &json!("reconnecting")));
@@ -106,10 +133,8 @@ async fn a_call_outlives_its_server() {
     drop((alice, bob));
     stop(server);
 
-    // There was one call, and nothing is kept of it.
-    assert!(!kept(dir.path()));
-    let records = fs::read_to_string(dir.path().join("records.jsonl")).unwrap();
-    let records: Vec<Value> = records.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    // There was one call.
+    let records = records(dir.path());
     assert_eq!(records.len(), 1);
     assert_eq!((&records[0]["id"], &records[0]["reason"]), (&call, &json!("hangup")));
 }
@@ -134,27 +159,107 @@ async fn a_call_that_cannot_be_kept_ends_on_its_record() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_given_up() {
+async fn a_call_outlives_a_server_that_is_killed_and_a_room_ends_on_its_record() {
     let dir = tempfile::tempdir().unwrap();
-    let sdp = "v=0 of somebody";
-    fs::write(dir.path().join("calls.json"), format!("{{ \"calls\": [\"{sdp}\"] }}")).unwrap();
     let server = start(dir.path());
-    assert!(!kept(dir.path()));
-    let stderr = stop(server);
-    assert!(stderr.contains("the calls kept there cannot be read"), "{stderr}");
-    assert!(!stderr.contains(sdp), "{stderr}");
+    let (mut alice, mut bob) = sign_in(&server).await;
+    let call = call(&mut alice, &mut bob).await;
+    alice.request("signal:offer", json!({ "sdp": "v=0\r\na=ice-ufrag:a\r\n" })).await;
+    alice.request("call:connected", json!({})).await;
+    let mut carol = websocket::Client::sign_in_on(&server, "carol", Some("tablet")).await;
+    let join = json!({ "roomId": "garden", "callType": "audio" });
+    let room = carol.request("room:join", join).await["callId"].clone();
+    // Ends it with SIGKILL.
+    drop(server);
+
+    let server = start(dir.path());
+    server
+        .wait_for_metric("callbox_call_records_total{fate=\"written\"}", |written| written == 1.0);
+    let ended = &records(dir.path())[0];
+    assert_eq!((&ended["id"], &ended["reason"]), (&room, &json!("server_crashed")));
+    let (mut alice, mut bob) = sign_in(&server).await;
+    assert_eq!(alice.event("call:sync").await["callId"], call);
+    let sync = bob.event("call:sync").await;
+    assert_eq!(sync["call"]["state"], "connected");
+    assert_eq!(sync["description"]["sdp"], "v=0\r\na=ice-ufrag:a\r\n");
+    bob.request("call:end", json!({})).await;
+    drop((alice, bob));
+    stop(server);
+    let records = records(dir.path());
+    assert_eq!(records.len(), 2);
+    assert_eq!((&records[1]["id"], &records[1]["reason"]), (&call, &json!("hangup")));
 }
 
-#[test]
-fn a_server_that_does_not_start_leaves_the_calls_to_the_next_try() {
+/// One bit of the entry of one call is wrong.
+#[tokio::test]
+async fn one_bad_entry_costs_that_entry_and_its_file_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("calls.json"), "{ \"calls\": [] }").unwrap();
+    let server = start(dir.path());
+    let (mut alice, mut bob) = sign_in(&server).await;
+    let call = call(&mut alice, &mut bob).await;
+    let sdp = "v=0 of somebody";
+    alice.request("signal:offer", json!({ "sdp": sdp })).await;
+    drop(server);
+    let path = log_files(dir.path()).pop().unwrap();
+    let mut log = fs::read(&path).unwrap();
+    let at = log.windows(sdp.len()).position(|text| text == sdp.as_bytes()).unwrap();
+    log[at] ^= 1;
+    fs::write(&path, &log).unwrap();
+
+    let server = start(dir.path());
+    let (mut alice, mut bob) = sign_in(&server).await;
+    assert_eq!(alice.event("call:sync").await["callId"], call);
+    // Only the description is lost.
+    assert_eq!(bob.event("call:sync").await["description"], Value::Null);
+    drop((alice, bob));
+    let stderr = stop(server);
+    assert!(stderr.contains("unreadable=1"), "{stderr}");
+    assert!(!stderr.contains("of somebody"), "{stderr}");
+    assert_eq!(fs::read(path.with_extension("unreadable")).unwrap(), log);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_start_leaves_the_calls_to_the_next_try() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    let (mut alice, mut bob) = sign_in(&server).await;
+    let call = call(&mut alice, &mut bob).await;
+
+    // Two servers in one directory would spoil each other's files.
+    let mut command =
+        callbox(&["serve", "--dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    let output = run(command.arg("--state-dir").arg(dir.path()));
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("another server that runs uses it"), "{}", output.stderr);
+    stop(server);
+
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let http = taken.local_addr().unwrap().to_string();
     let mut command = callbox(&["serve", "--dev", "--listen", "127.0.0.1:0", "--http", &http]);
     let output = run(command.arg("--state-dir").arg(dir.path()));
     assert_eq!(output.status, 1, "{}", output.stderr);
-    assert!(kept(dir.path()));
+    let server = start(dir.path());
+    let (mut alice, _bob) = sign_in(&server).await;
+    assert_eq!(alice.event("call:sync").await["callId"], call);
+}
+
+#[tokio::test]
+async fn calls_past_the_limit_of_the_next_server_end_on_their_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    let (mut alice, mut bob) = sign_in(&server).await;
+    call(&mut alice, &mut bob).await;
+    let mut carol = websocket::Client::sign_in(&server, "carol").await;
+    let mut dave = websocket::Client::sign_in(&server, "dave").await;
+    let initiate = json!({ "targetUserId": "dave", "callType": "video" });
+    let second = carol.request("call:initiate", initiate).await["callId"].clone();
+    dave.request("call:accept", json!({})).await;
+    drop(server);
+    let server = start_with(dir.path(), &["--max-calls", "1"]);
+    server
+        .wait_for_metric("callbox_call_records_total{fate=\"written\"}", |written| written == 1.0);
+    let ended = &records(dir.path())[0];
+    assert_eq!((&ended["id"], &ended["reason"]), (&second, &json!("server_crashed")));
 }
 
 #[test]

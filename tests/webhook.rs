@@ -291,6 +291,33 @@ async fn what_ends_because_the_server_stops_is_told_and_no_secret_is_logged() {
     }
 }
 
+/// The events of a call that nobody has taken when the server is killed.
+#[tokio::test]
+async fn the_next_server_delivers_what_one_that_was_killed_has_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = ["--state-dir", dir.path().to_str().unwrap()];
+    let receiver = Receiver::down();
+    let server = receiver.server(&state);
+    let (mut alice, mut bob) = sign_in(&server).await;
+    let call = initiate(&mut alice, "bob").await;
+    bob.request("call:reject", json!({})).await;
+    assert_eq!(alice.event("call:ended").await["callId"], call.as_str());
+    // Ends it with SIGKILL.
+    drop(server);
+    let server = receiver.server(&state);
+    drop(server);
+    let server = receiver.server(&state);
+    let deliveries = receiver.up(Box::new(|_| Some(200)));
+    let came: Vec<_> = (0..3).map(|_| next(&deliveries).json()).collect();
+    let events: Vec<_> = came.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["call.initiated", "call.ringing", "call.ended"]);
+    assert!(came.iter().all(|event| event["call"]["id"] == call.as_str()));
+    server.wait_for_metric(DELIVERED, |delivered| delivered == 3.0);
+    server.terminate();
+    server.wait();
+    assert!(deliveries.try_recv().is_err());
+}
+
 #[tokio::test]
 async fn a_receiver_that_does_not_answer_holds_up_neither_calls_nor_the_end() {
     let receiver = Receiver::down();

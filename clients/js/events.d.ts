@@ -523,10 +523,11 @@ export type DeviceId = string;
  * - `ice_failed`: A side found no path for the media.
  * - `connection_lost`: A side's connection to the server was lost, and it did not come back in time; or a side said that its media was lost for good.
  * - `server_shutdown`: The server stopped.
+ * - `server_crashed`: The server crashed, or its machine did, and nobody came back to the call.
  * - `kicked`: An administrator ended it.
  * - `credentials_revoked`: The relay credentials of a side were revoked.
  */
-export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled' | 'answered_elsewhere' | 'rejected_elsewhere' | 'offline' | 'unauthorized' | 'left' | 'ice_failed' | 'connection_lost' | 'server_shutdown' | 'kicked' | 'credentials_revoked';
+export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled' | 'answered_elsewhere' | 'rejected_elsewhere' | 'offline' | 'unauthorized' | 'left' | 'ice_failed' | 'connection_lost' | 'server_shutdown' | 'server_crashed' | 'kicked' | 'credentials_revoked';
 
 /**
  * Why an event or a connection was refused.

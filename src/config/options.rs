@@ -22,7 +22,9 @@ use super::{
         email, https_url, ip_address, log_filter, network, secret, socket_address,
     },
 };
-use crate::{acceptor::acme, auth::Secret, http, relay, reports::webhook, signaling, turn};
+use crate::{
+    acceptor::acme, auth::Secret, http, relay, reports::webhook, signaling, state_log::Sync, turn,
+};
 
 /// Where options come from, and the mode for trying things out.
 #[derive(Debug, Clone, Args)]
@@ -755,14 +757,25 @@ pub struct ReportOptions {
     /// Append a line of JSON to this file for each call that is over; - stands for stdout.
     ///
     /// For billing and statistics: who called whom, when, for how long, why it ended, and what was
-    /// relayed for it. The file is opened again on SIGHUP, so that it can be rotated. Records that
-    /// the disk does not take in time are dropped and counted; they never hold up calls.
+    /// relayed for it. The file is made for its owner alone, and opened again on SIGHUP, so that it can
+    /// be rotated. Records that the disk does not take wait, and never hold up calls; past 16,384 they
+    /// are dropped and counted. With --state-dir, each call has its record once also after a crash.
+    /// `docs/http-api.md` says what holds when.
     ///
     /// Default: none
     ///
     /// Example: `/var/log/callbox/calls.jsonl`
     #[arg(long, env = "CALLBOX_CALL_RECORDS", value_name = "FILE")]
     pub call_records: Option<PathBuf>,
+
+    /// When records and what is kept in --state-dir are written through to the disk (fsync).
+    ///
+    /// With never, the operating system decides: nothing is lost when the server crashes or is killed,
+    /// and up to half a minute when the machine loses power. With always, nothing is lost then either:
+    /// clients hear of each step of a call once the disk has it, which takes some milliseconds on a
+    /// good disk. Set always where each record is worth money.
+    #[arg(long, env = "CALLBOX_DISK_SYNC", value_name = "WHEN", default_value = "never")]
+    pub disk_sync: DiskSync,
 
     /// Where each step of a call is sent to, as an HTTP POST of JSON.
     ///
@@ -820,17 +833,17 @@ pub struct RunOptions {
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub ready_json: bool,
 
-    /// A directory for what must outlast the process: live calls while the server is restarted, and with
-    /// --acme-domain the account at the CA and the certificate with its key.
+    /// A directory for what must outlast the process, however that ends: live calls, events and records
+    /// that nobody has yet, and with --acme-domain the account at the CA and the certificate with its key.
     ///
-    /// Without it, calls end with `server_shutdown` when the server stops. With it they go on in the
-    /// server that is started next: their sides have --reconnect-grace to come back, and media that
-    /// does not go through the relay never stops. For that, tokens and relay credentials must outlast
-    /// the restart, too: set --jwt-secret and --auth-secret. What the sides of a call have yet to get
-    /// from each other is kept with it.
+    /// Without it, calls end with `server_shutdown` when the server stops, and without a word when it
+    /// crashes. With it they go on in the server that is started next: their sides have
+    /// --reconnect-grace to come back, and media that does not go through the relay never stops. For
+    /// that, tokens and relay credentials must outlast the restart, too: set --jwt-secret and
+    /// --auth-secret. What the sides of a call have sent each other is kept with it.
     ///
     /// It is made where it is missing. Its files are readable by their owner alone. Two servers
-    /// need one each.
+    /// need one each: the second does not start.
     ///
     /// Default: none
     ///
@@ -868,6 +881,24 @@ pub enum RelayPolicy {
     Open,
     /// Those that the call's other side has announced, and the relay's own allocations.
     Signaled,
+}
+
+/// When what is written to files is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DiskSync {
+    /// When the operating system sees fit.
+    Never,
+    /// Before it counts as written.
+    Always,
+}
+
+impl From<DiskSync> for Sync {
+    fn from(when: DiskSync) -> Self {
+        match when {
+            DiskSync::Never => Self::Never,
+            DiskSync::Always => Self::Always,
+        }
+    }
 }
 
 /// How log lines look.

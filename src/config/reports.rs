@@ -26,7 +26,8 @@ impl ReportOptions {
             false => Target::File(path.clone()),
         };
         let records = self.call_records.as_ref().map(target);
-        Ok(Config { records, webhook: self.webhook(client)? })
+        let sync = self.disk_sync.into();
+        Ok(Config { records, sync, webhook: self.webhook(client)? })
     }
 
     fn webhook(&self, client: &Client) -> Result<Option<webhook::Config>, ConfigError> {

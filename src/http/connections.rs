@@ -10,12 +10,17 @@ use crate::{
 };
 
 /// The connections, each by the name that it was opened with.
+///
+/// What the hub decides holds for what connections say at once, and what they are told comes later where
+/// it has to be kept first. So a session's new connection is named first, and gets its way later.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    /// By session: the connection that carries it, and the way to it.
+    /// By session, or by connection until it has its session's way: the connection, and the way to it.
     outlets: HashMap<SessionId, (SessionId, Outlet)>,
     /// The sessions of those that carry one of another name.
     resumed: HashMap<SessionId, SessionId>,
+    /// The other way round.
+    carriers: HashMap<SessionId, SessionId>,
 }
 
 impl Connections {
@@ -24,12 +29,18 @@ impl Connections {
         self.outlets.insert(connection, (connection, outlet));
     }
 
-    /// It carries a session that another one carried. That one is told, if it is still there.
+    /// It carries a session that another one carried, whose words do not count any more.
+    pub fn claim(&mut self, connection: SessionId, session: SessionId) {
+        self.resumed.insert(connection, session);
+        if let Some(before) = self.carriers.insert(session, connection) {
+            self.resumed.remove(&before);
+        }
+    }
+
+    /// It gets what is for that session from now on. The one before is told, if it is still there.
     pub fn resume(&mut self, connection: SessionId, session: SessionId) {
         let Some(outlet) = self.outlets.remove(&connection) else { return };
-        self.resumed.insert(connection, session);
-        if let Some((before, outlet)) = self.outlets.insert(session, outlet) {
-            self.resumed.remove(&before);
+        if let Some((_, outlet)) = self.outlets.insert(session, outlet) {
             // One that does not read is closed when its way ends.
             let _ = outlet.put(Delivery::Close(CloseReason::Replaced));
         }
@@ -40,11 +51,24 @@ impl Connections {
         self.outlets.get(&session).map(|(_, outlet)| outlet)
     }
 
-    /// A session has no connection any more.
-    pub fn remove(&mut self, session: SessionId) {
-        if let Some((connection, _)) = self.outlets.remove(&session) {
-            self.resumed.remove(&connection);
+    /// The connection that gets what is for a session has no way any more. Says whether it still carries
+    /// the session.
+    pub fn remove(&mut self, session: SessionId) -> bool {
+        let Some((connection, _)) = self.outlets.remove(&session) else { return false };
+        let carries = self.carrier(session) == connection;
+        if carries {
+            self.forget(connection, session);
         }
+        carries
+    }
+
+    fn carrier(&self, session: SessionId) -> SessionId {
+        self.carriers.get(&session).copied().unwrap_or(session)
+    }
+
+    fn forget(&mut self, connection: SessionId, session: SessionId) {
+        self.resumed.remove(&connection);
+        self.carriers.remove(&session);
     }
 
     /// What a connection says, in the name of its session. `None` if it carries none any more.
@@ -62,10 +86,16 @@ impl Connections {
         };
         let connection = *session;
         *session = self.resumed.get(&connection).copied().unwrap_or(connection);
-        let carries = self.outlets.get(session).is_some_and(|(carrier, _)| *carrier == connection);
-        if carries && is_end {
-            let session = *session;
-            self.remove(session);
+        let session = *session;
+        let has_way =
+            |name: &SessionId| self.outlets.get(name).is_some_and(|(its, _)| *its == connection);
+        let at = [connection, session].into_iter().find(has_way);
+        let carries = self.carrier(session) == connection && at.is_some();
+        if is_end && let Some(at) = at {
+            self.outlets.remove(&at);
+            if carries {
+                self.forget(connection, session);
+            }
         }
         carries.then_some(input)
     }

@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     connections::Connections,
     counters::Counters,
+    held::{Held, Ready},
     outbox::{Delivery, Inlet, Outlet, TooSlow, pipe},
 };
 use crate::{
@@ -24,7 +25,8 @@ use crate::{
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
     reports,
-    signaling::{CallReport, Hub, Input, MAX_REPLAY_WEIGHT, Output, Resume, SavedCalls},
+    signaling::{CallReport, Hub, Input, MAX_REPLAY_WEIGHT, Output, Resume},
+    state_log::StateLog,
 };
 
 /// Requests that wait for the hub. Past it, the connections that send more wait.
@@ -39,6 +41,9 @@ const RELAY_QUEUE: usize = 16 * 1024;
 /// How many of the longest messages that a client may send those that wait for a session may weigh
 /// together: what a session that does not read can make the server hold.
 const OUTBOX_MESSAGES: usize = 8;
+
+/// How often the numbers of the relay are kept that it has for live calls.
+const KEEP_NUMBERS: Duration = Duration::from_secs(30);
 
 /// What is told who has come into which room, or went out of it.
 type OnMoved = Box<dyn Fn(CallId, &UserId) + Send>;
@@ -172,31 +177,25 @@ impl HubHandle {
     }
 }
 
-/// The calls that there still are when all has stopped.
-pub struct LastCalls {
-    /// For the next server.
-    pub calls: SavedCalls,
-    /// Whether it will have them; without an answer it will not.
-    pub kept: oneshot::Sender<bool>,
-}
-
-/// Starts the task. It ends when the last handle is dropped and the relay has stopped; once that has,
-/// `last_calls` gets the calls that there still are, and `reports` are let go of, since that makes the
-/// last of them. `max_message` is how long a message of a client may be, in bytes.
+/// Starts the task. It ends when the last handle is dropped and the relay has stopped; once that has, what
+/// changes of calls is in `log`, and `reports` are let go of. `max_message` is how long a message of a
+/// client may be, in bytes.
 pub(super) fn spawn(
     hub: Hub,
     relay: RelayInbox,
     tell_relay: TellRelay,
     reports: reports::Inbox,
-    last_calls: oneshot::Sender<LastCalls>,
+    log: Option<StateLog>,
     counters: Arc<Counters>,
     max_message: usize,
 ) -> HubHandle {
     let (sender, commands) = mpsc::channel(QUEUE);
     let connections = Connections::default();
-    let (reports, last_calls) = (Some(reports), Some(last_calls));
+    let (reports, held) = (Some(reports), log.map(Held::new));
     let this = sender.downgrade();
-    let task = HubTask { hub, this, connections, tell_relay, reports, last_calls, counters };
+    let mut task = HubTask { hub, this, connections, tell_relay, reports, held, counters };
+    // What goes on from the server before this one is handed over before anything else happens.
+    task.put_out_all();
     tokio::spawn(task.run(commands, relay.0));
     // What a session that goes on has missed comes all at once.
     let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
@@ -232,8 +231,8 @@ struct HubTask {
     tell_relay: TellRelay,
     /// None once the relay has stopped.
     reports: Option<reports::Inbox>,
-    /// None, too.
-    last_calls: Option<oneshot::Sender<LastCalls>>,
+    /// What waits until it is kept, where calls are kept.
+    held: Option<Held>,
     counters: Arc<Counters>,
 }
 
@@ -246,6 +245,7 @@ impl HubTask {
         let mut is_open = true;
         let mut batch = Vec::with_capacity(BATCH);
         let mut alarm = Alarm::new();
+        let mut numbers = tokio::time::interval(KEEP_NUMBERS);
         // The relay stops last, and has the last numbers.
         while is_open || self.reports.is_some() {
             let due = self.hub.next_timeout();
@@ -266,30 +266,97 @@ impl HubTask {
                     for command in batch.drain(..) {
                         self.apply(command);
                         // The next command may be from a session that this one has made or moved.
-                        self.put_out_all();
+                        self.collect();
                     }
                 }
+                () = Held::changed(&mut self.held) => {}
                 () = alarm.rings(due) => self.hub.handle_timeout(Now::read()),
+                _ = numbers.tick(), if self.held.is_some() => self.keep_numbers(),
             }
             self.put_out_all();
         }
     }
 
-    /// Hands on the live calls, with all that was relayed for them. If nobody keeps them they are over.
+    /// Sees to it that the next server has the live calls, with all that was relayed for them. If it
+    /// cannot they are over.
     async fn keep_calls(&mut self) {
-        let Some(last_calls) = self.last_calls.take() else { return };
-        let (kept, answer) = oneshot::channel();
-        let sent = last_calls.send(LastCalls { calls: self.hub.saved_calls(), kept });
-        if sent.is_err() || answer.await != Ok(true) {
+        let Some(held) = &mut self.held else { return };
+        let is_kept = held.log().flush().await;
+        let calls = self.hub.kept_calls();
+        let (all, log) = (held.all(), held.log().clone());
+        all.for_each(|ready| self.put_out(ready));
+        if !is_kept {
+            // What is there is out of date, and would come back.
+            log.discard().await;
+            self.held = None;
+            tracing::error!(calls, "calls cannot be kept, and end");
             self.hub.give_up_calls(Now::read());
             self.put_out_all();
+        } else if calls > 0 {
+            tracing::info!(calls, "calls are kept for the next server");
         }
     }
 
-    fn put_out_all(&mut self) {
-        while let Some(output) = self.hub.poll_output() {
-            self.put_out(output);
+    /// Keeps what changes with nothing else: the relay's numbers, and the time.
+    fn keep_numbers(&mut self) {
+        self.hub.keep_relayed();
+        if let Some(held) = self.held.as_mut().filter(|_| self.hub.has_live_calls()) {
+            held.keep_time(Now::read().unix_ms());
         }
+    }
+
+    /// Puts out what the hub wants done, as far as it need not be kept first.
+    fn put_out_all(&mut self) {
+        loop {
+            self.collect();
+            let Some(held) = &mut self.held else { return };
+            held.commit(Now::read().unix_ms());
+            let mut is_done = true;
+            while let Some(ready) = self.held.as_mut().and_then(Held::next) {
+                is_done = false;
+                ready.into_iter().for_each(|ready| self.put_out(ready));
+            }
+            // A client that does not read is lost, and others hear of that.
+            if is_done {
+                return;
+            }
+        }
+    }
+
+    /// Takes what the hub wants done. It is put out at once where nothing is kept.
+    fn collect(&mut self) {
+        while let Some(output) = self.hub.poll_output() {
+            let ready = match output {
+                Output::Keep(change) => {
+                    if let Some(held) = &mut self.held {
+                        held.keep(change);
+                    }
+                    continue;
+                }
+                Output::Report(report) => match self.prepare(*report) {
+                    Some(ready) => ready,
+                    None => continue,
+                },
+                output => Ready::Output(output),
+            };
+            if let Ready::Output(Output::Resumed { connection, session }) = ready {
+                // What it says next is said in the name of the session.
+                self.connections.claim(connection, session);
+            }
+            match &mut self.held {
+                Some(held) => held.put(ready),
+                None => self.put_out(ready),
+            }
+        }
+    }
+
+    /// Makes a report ready to be handed on, and keeps it until whoever it is for has it.
+    fn prepare(&mut self, report: CallReport) -> Option<Ready> {
+        let (prepared, changes) = self.reports.as_mut()?.prepare(report);
+        if let Some(held) = &mut self.held {
+            changes.into_iter().for_each(|change| held.keep(change));
+        }
+        Some(Ready::Report(Box::new(prepared)))
     }
 
     fn apply(&mut self, command: Command) {
@@ -313,7 +380,16 @@ impl HubTask {
         }
     }
 
-    fn put_out(&mut self, output: Output) {
+    fn put_out(&mut self, ready: Ready) {
+        let output = match ready {
+            Ready::Output(output) => output,
+            Ready::Report(prepared) => {
+                if let Some(reports) = &mut self.reports {
+                    reports.put(*prepared);
+                }
+                return;
+            }
+        };
         match output {
             Output::Welcome { session, data } => self.deliver(session, Delivery::Welcome(data)),
             Output::Resumed { connection, session } => self.connections.resume(connection, session),
@@ -325,7 +401,7 @@ impl HubTask {
             }
             Output::Close { session, reason } => {
                 self.deliver(session, Delivery::Close(reason));
-                self.connections.remove(session);
+                let _ = self.connections.remove(session);
             }
             Output::CallEnded { call } => {
                 tracing::debug!(%call, "call over");
@@ -337,11 +413,8 @@ impl HubTask {
                 (self.tell_relay.peers_announced)(call, &by, &addresses);
             }
             Output::AskToHold(report) => self.ask_to_hold(*report),
-            Output::Report(report) => {
-                if let Some(reports) = &mut self.reports {
-                    reports.put(*report);
-                }
-            }
+            // Nothing is kept here, and a report is made ready before.
+            Output::Keep(_) | Output::Report(_) => {}
         }
     }
 
@@ -368,9 +441,11 @@ impl HubTask {
         let Some(outlet) = self.connections.outlet(session) else { return };
         if let Err(TooSlow) = outlet.put(delivery) {
             outlet.cut.notify_one();
-            self.connections.remove(session);
             self.counters.slow_sessions.add();
-            self.hub.handle(Now::read(), Input::Lost { session });
+            // If another connection carries the session by now, it is not lost.
+            if self.connections.remove(session) {
+                self.hub.handle(Now::read(), Input::Lost { session });
+            }
         }
     }
 }

@@ -80,7 +80,6 @@ mod tests {
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-        sync::oneshot,
         task::JoinHandle,
         time::{Instant, sleep, timeout},
     };
@@ -127,8 +126,10 @@ mod tests {
             },
             relay_metrics: Box::new(Default::default),
             relay_is_whole: Box::new(|| true),
-            reports: reports::Reports::start(reports::Config::default()).expect("there are none").1,
-            last_calls: oneshot::channel().0,
+            reports: reports::Reports::start(reports::Config::default(), None)
+                .expect("there are none")
+                .1,
+            log: None,
             report_metrics: Box::new(Default::default),
             certificate_expiry: None,
         };

@@ -6,6 +6,7 @@
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `entry`, `forwarded/` | requests: who has sent one, also by a proxy |
 //! | `hub_task` | the task that owns the hub |
+//! | `held` | what the hub puts out and must be kept before anybody hears of it |
 //! | `ice_uris` | by which STUN and TURN URIs clients come |
 //! | `outbox` | what waits for a session's connection |
 //! | `key_set` | the keys of tokens that somebody publishes |
@@ -33,6 +34,7 @@ mod embedded;
 mod entry;
 mod error;
 mod forwarded;
+mod held;
 mod hub_task;
 mod ice_uris;
 mod key_set;
@@ -60,7 +62,7 @@ use axum::{
     response::Response,
     routing::{any, get, post},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use self::{
     app::{App, Phase, Sources},
@@ -71,7 +73,8 @@ use self::{
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
     entry::{Arrival, Entrance},
-    hub_task::{LastCalls, RelayEvents, RelayInbox, TellRelay, relay_events},
+    held::ALIVE,
+    hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
     key_set::KeySource,
     origin::{Origin, OriginError},
@@ -86,6 +89,7 @@ use crate::{
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     reports,
     signaling::{Hub, Input},
+    state_log::StateLog,
 };
 
 /// The longest message that a client may send by default, in bytes.
@@ -142,8 +146,8 @@ pub struct Wiring {
     pub tell_relay: TellRelay,
     /// Where the steps of calls are reported.
     pub reports: reports::Inbox,
-    /// Where the live calls go that the hub still has once the relay has stopped.
-    pub last_calls: oneshot::Sender<LastCalls>,
+    /// Where calls are kept as they change, if they are.
+    pub log: Option<StateLog>,
     /// Asked for the relay's numbers.
     pub relay_metrics: RelayMetrics,
     /// Asked whether the relay serves all its clients.
@@ -164,7 +168,7 @@ impl Server {
             wiring.relay_inbox,
             wiring.tell_relay,
             wiring.reports,
-            wiring.last_calls,
+            wiring.log,
             counters.clone(),
             config.max_message,
         );

@@ -3,18 +3,22 @@
 //!
 //! | file | what lives there |
 //! |---|---|
+//! | `kept` | what the log of calls has of reports that nobody has yet |
 //! | `call_log` | a line of the log for each call that is over |
-//! | `records` | a line for each call that is over |
+//! | `records`, `records_file` | a line for each call that is over |
 //! | `webhook/` | each step of a call, sent to a receiver |
 
 mod call_log;
+mod kept;
 mod records;
+mod records_file;
 #[cfg(test)]
 mod testing;
 pub mod webhook;
 
 use std::{fs::OpenOptions, io, path::PathBuf, time::Duration};
 
+use bytes::Bytes;
 use tokio::time::timeout;
 
 pub use self::records::{RecordCounts, Target};
@@ -22,7 +26,10 @@ use self::{
     records::{Records, RecordsInbox},
     webhook::{Webhook, WebhookCounts, WebhookInbox},
 };
-use crate::signaling::{CallEvent, CallReport};
+use crate::{
+    signaling::{CallEvent, CallReport},
+    state_log::{Change, Found, StateLog, Sync},
+};
 
 /// How long what waits may take when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -32,6 +39,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Config {
     /// Where the records of calls go.
     pub records: Option<Target>,
+    /// When they go through to the disk.
+    pub sync: Sync,
     /// Where each step of a call is sent.
     pub webhook: Option<webhook::Config>,
 }
@@ -63,14 +72,39 @@ pub struct Inbox {
     webhook: Option<WebhookInbox>,
 }
 
+/// A report that is ready to be handed on.
+#[derive(Debug)]
+pub struct Prepared {
+    report: CallReport,
+    event: Option<Event>,
+}
+
+/// An event for the webhook: its body, and its number where it is kept until it is delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Event {
+    body: Bytes,
+    kept: Option<u64>,
+}
+
 impl Inbox {
+    /// Makes a report ready. Where calls are kept, it goes to nobody before the changes that come with
+    /// it are: then it gets to each once, whatever happens to the process.
+    pub fn prepare(&mut self, report: CallReport) -> (Prepared, Vec<Change>) {
+        let mut changes = Vec::new();
+        let event = self.webhook.as_mut().map(|webhook| webhook.prepare(&report, &mut changes));
+        if let Some(records) = &self.records {
+            records.prepare(&report, &mut changes);
+        }
+        (Prepared { report, event }, changes)
+    }
+
     /// Takes a report.
-    pub fn put(&mut self, report: CallReport) {
+    pub fn put(&mut self, Prepared { report, event }: Prepared) {
         if report.event == CallEvent::Ended {
             call_log::tell(&report);
         }
-        if let Some(webhook) = &mut self.webhook {
-            webhook.put(&report);
+        if let (Some(webhook), Some(event)) = (&mut self.webhook, event) {
+            webhook.put(report.call.id, event);
         }
         if let Some(records) = &self.records {
             records.put(report);
@@ -116,13 +150,19 @@ impl Config {
 }
 
 impl Reports {
-    /// Opens what is to be written to.
+    /// Opens what is to be written to. With a log, what the server before this one has left in it is dealt
+    /// with, and what comes is kept in it until whoever it is for has it.
     ///
     /// # Errors
     /// [`StartError`]
-    pub fn start(config: Config) -> Result<(Self, Inbox), StartError> {
-        let (records, records_inbox) = config.records.map(Records::start).transpose()?.unzip();
-        let (webhook, webhook_inbox) = config.webhook.map(Webhook::start).unzip();
+    pub fn start(
+        config: Config,
+        log: Option<(&StateLog, &Found)>,
+    ) -> Result<(Self, Inbox), StartError> {
+        let records = config.records.map(|target| Records::start(target, config.sync, log));
+        let (records, records_inbox) = records.transpose()?.unzip();
+        let (webhook, webhook_inbox) =
+            config.webhook.map(|config| Webhook::start(config, log)).unzip();
         let inbox = Inbox { records: records_inbox, webhook: webhook_inbox };
         Ok((Self { records, webhook }, inbox))
     }

@@ -1,28 +1,41 @@
 //! Call records: a line of JSON for each call that is over, written by a thread of its own.
+//!
+//! While the file takes nothing, records wait, up to a limit. Where calls are kept, so is each record until
+//! it is in the file, and a server that comes after a crash writes those that are not.
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
 
-use super::StartError;
-use crate::signaling::{CallEvent, CallRecord, CallReport};
+use super::{
+    StartError, kept,
+    records_file::{self, RecordsFile},
+};
+use crate::{
+    ids::CallId,
+    signaling::{CallEvent, CallRecord, CallReport},
+    state_log::{Change, Found, StateLog, Sync},
+};
 
-/// Records that wait to be written. Past it they are dropped: a disk that does not keep up must not
-/// make the server hold more and more.
+/// Records that wait to be taken by the thread. Past it they are dropped: a disk that does not keep up must
+/// not make the server hold more and more.
 const QUEUE: usize = 16 * 1024;
 
 /// How many bytes are gathered for one write, where many records wait.
 const BATCH: usize = 64 * 1024;
+
+/// How long a file is left alone that has refused something.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Where records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +51,7 @@ pub enum Target {
 pub struct RecordCounts {
     /// Written.
     pub written: u64,
-    /// Not written: too many waited, or the system refused.
+    /// Not written: too many waited.
     pub dropped: u64,
 }
 
@@ -54,6 +67,7 @@ pub(super) struct Records {
 pub(super) struct RecordsInbox {
     messages: SyncSender<Message>,
     shared: Arc<Shared>,
+    log: Option<StateLog>,
 }
 
 enum Message {
@@ -65,6 +79,7 @@ enum Message {
 #[derive(Default)]
 struct Shared {
     reopen: AtomicBool,
+    closing: AtomicBool,
     written: AtomicU64,
     dropped: AtomicU64,
 }
@@ -82,50 +97,72 @@ impl fmt::Debug for RecordsInbox {
 }
 
 impl RecordsInbox {
+    /// Keeps the record of a call that is over until it is written.
+    pub fn prepare(&self, report: &CallReport, changes: &mut Vec<Change>) {
+        if report.event == CallEvent::Ended && self.log.is_some() {
+            let line = serde_json::to_string(&report.call).ok();
+            changes.push(kept::record(report.call.id, line.as_deref()));
+        }
+    }
+
     /// Takes the record of a call that is over. Never blocks.
     pub fn put(&self, report: CallReport) {
         if report.event != CallEvent::Ended {
             return;
         }
+        let id = report.call.id;
         if self.messages.try_send(Message::Record(Box::new(report.call))).is_err() {
             self.shared.dropped.fetch_add(1, Relaxed);
+            if let Some(log) = &self.log {
+                log.put([kept::record(id, None)]);
+            }
         }
     }
 }
 
 impl Records {
-    /// Opens the file and starts the thread.
+    /// Opens the file and starts the thread. With a log, records that the process before this one has not
+    /// written come first.
     ///
     /// # Errors
     /// [`StartError`] if the file cannot be written.
-    pub fn start(target: Target) -> Result<(Self, RecordsInbox), StartError> {
+    pub fn start(
+        target: Target,
+        sync: Sync,
+        log: Option<(&StateLog, &Found)>,
+    ) -> Result<(Self, RecordsInbox), StartError> {
         let path = match target {
             Target::Stdout => None,
             Target::File(path) => Some(path),
         };
         let failed =
             |source| StartError::Records { path: path.clone().unwrap_or("-".into()), source };
-        let to: Box<dyn Write + Send> = match &path {
-            Some(path) => Box::new(open(path).map_err(failed)?),
+        let to: Box<dyn Output> = match &path {
+            Some(path) => Box::new(RecordsFile::open(path, sync).map_err(failed)?),
             None => Box::new(io::stdout()),
         };
-        Self::spawn(to, path.clone(), QUEUE).map_err(failed)
+        let mut writer = Writer::new(path.clone(), log.map(|(log, _)| log.clone()), sync);
+        if let Some((_, found)) = log {
+            let missing = records_file::missing(path.as_deref(), found).map_err(failed)?;
+            writer.go_on(missing, &*to);
+        }
+        Self::spawn(to, writer, QUEUE).map_err(failed)
     }
 
     fn spawn(
-        to: Box<dyn Write + Send>,
-        path: Option<PathBuf>,
+        to: Box<dyn Output>,
+        writer: Writer,
         queue: usize,
     ) -> io::Result<(Self, RecordsInbox)> {
         let (sender, messages) = sync_channel(queue);
-        let shared = Arc::new(Shared::default());
+        let shared = writer.shared.clone();
         let (ending, ended) = watch::channel(());
-        let writer = Writer { to, path, shared: shared.clone(), torn: false };
+        let log = writer.log.clone();
         std::thread::Builder::new().name("call-records".into()).spawn(move || {
-            writer.run(&messages);
+            writer.run(to, &messages);
             drop(ending);
         })?;
-        let inbox = RecordsInbox { messages: sender.clone(), shared: shared.clone() };
+        let inbox = RecordsInbox { messages: sender.clone(), shared: shared.clone(), log };
         Ok((Self { messages: Mutex::new(Some(sender)), shared, ended }, inbox))
     }
 
@@ -147,73 +184,158 @@ impl Records {
 
     /// Returns when all is written that was put into the inbox, which must be dropped.
     pub async fn finish(&self) {
+        self.shared.closing.store(true, Relaxed);
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The thread says nothing; it ends.
         let _ = self.ended.clone().changed().await;
     }
 }
 
+/// Where lines are written.
+pub(super) trait Output: Send {
+    /// Writes whole lines: all of them, or none if that can be helped.
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()>;
+
+    /// The place up to which all is accounted for, where there is such a thing.
+    fn position(&self) -> Option<kept::Position>;
+}
+
+impl Output for io::Stdout {
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.write_all(lines).and_then(|()| self.flush())
+    }
+
+    fn position(&self) -> Option<kept::Position> {
+        None
+    }
+}
+
 struct Writer {
-    to: Box<dyn Write + Send>,
     path: Option<PathBuf>,
     shared: Arc<Shared>,
-    /// The last write failed, maybe in the middle of a line.
-    torn: bool,
+    log: Option<StateLog>,
+    /// The lines that are not written yet, and the calls that they are of.
+    lines: Vec<u8>,
+    calls: Vec<CallId>,
+    failing: bool,
+    sync: Sync,
 }
 
 impl Writer {
-    fn run(mut self, messages: &Receiver<Message>) {
-        while let Ok(message) = messages.recv() {
+    fn new(path: Option<PathBuf>, log: Option<StateLog>, sync: Sync) -> Self {
+        let (shared, lines, calls) = Default::default();
+        Self { path, shared, log, lines, calls, failing: false, sync }
+    }
+
+    /// Begins with what the process before this one has not written.
+    fn go_on(&mut self, missing: Vec<(CallId, String)>, to: &dyn Output) {
+        let mut changes: Vec<_> = to.position().iter().map(kept::position).collect();
+        for (call, line) in missing {
+            changes.push(kept::record(call, Some(&line)));
+            self.lines.extend(line.bytes().chain([b'\n']));
+            self.calls.push(call);
+        }
+        if let Some(log) = &self.log {
+            log.put(changes);
+        }
+    }
+
+    fn run(mut self, mut to: Box<dyn Output>, messages: &Receiver<Message>) {
+        loop {
+            if self.calls.is_empty() {
+                let Ok(message) = messages.recv() else { return };
+                self.take(message);
+            }
+            while self.lines.len() < BATCH
+                && let Ok(message) = messages.try_recv()
+            {
+                self.take(message);
+            }
             if self.shared.reopen.swap(false, Relaxed) {
-                self.reopen();
+                self.reopen(&mut to);
             }
-            let mut lines = if self.torn { b"\n".to_vec() } else { Vec::new() };
-            let mut count = 0;
-            let mut next = Some(message);
-            while let Some(message) = next {
-                if let Message::Record(record) = message
-                    && serde_json::to_writer(&mut lines, &record).is_ok()
-                {
-                    lines.push(b'\n');
-                    count += 1;
-                }
-                next = if lines.len() < BATCH { messages.try_recv().ok() } else { None };
-            }
-            if count > 0 {
-                self.write(&lines, count);
+            if !self.write(&mut *to) && !self.wait(messages) {
+                // There is no time left.
+                self.shared.dropped.fetch_add(self.calls.len() as u64, Relaxed);
+                return;
             }
         }
     }
 
-    fn write(&mut self, lines: &[u8], count: u64) {
-        let result = self.to.write_all(lines).and_then(|()| self.to.flush());
-        let fate = if result.is_ok() { &self.shared.written } else { &self.shared.dropped };
-        fate.fetch_add(count, Relaxed);
+    fn take(&mut self, message: Message) {
+        let Message::Record(record) = message else { return };
+        if serde_json::to_writer(&mut self.lines, &record).is_ok() {
+            self.lines.push(b'\n');
+            self.calls.push(record.id);
+        }
+    }
+
+    /// Writes what waits; says whether that went well.
+    fn write(&mut self, to: &mut dyn Output) -> bool {
+        if self.calls.is_empty() {
+            return true;
+        }
+        let result = to.write_lines(&self.lines);
         match &result {
-            Ok(()) if self.torn => tracing::info!("call records are written again"),
-            Err(error) if !self.torn => {
-                tracing::error!(%error, "call records cannot be written and are lost");
+            Ok(()) => {
+                self.shared.written.fetch_add(self.calls.len() as u64, Relaxed);
+                if let Some(log) = &self.log {
+                    let written = self.calls.iter().map(|call| kept::record(*call, None));
+                    log.put(written.chain(to.position().iter().map(kept::position)));
+                }
+                if self.failing {
+                    tracing::info!("call records are written again");
+                }
+                self.lines.clear();
+                self.lines.shrink_to(BATCH);
+                self.calls.clear();
             }
-            _ => {}
+            Err(error) if !self.failing => {
+                tracing::error!(%error, "call records cannot be written; they wait");
+            }
+            Err(_) => {}
         }
-        self.torn = result.is_err();
+        self.failing = result.is_err();
+        !self.failing
     }
 
-    fn reopen(&mut self) {
+    /// Leaves the file alone for a while. Says whether there is time to try again.
+    fn wait(&mut self, messages: &Receiver<Message>) -> bool {
+        let until = Instant::now() + RETRY;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.shared.reopen.load(Relaxed) {
+                return true;
+            }
+            if self.lines.len() >= BATCH {
+                // The others wait in the queue, which has an end.
+                std::thread::sleep(left.min(Duration::from_millis(50)));
+                if self.shared.closing.load(Relaxed) {
+                    return false;
+                }
+                continue;
+            }
+            match messages.recv_timeout(left) {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn reopen(&mut self, to: &mut Box<dyn Output>) {
         let Some(path) = &self.path else { return };
-        match open(path) {
+        match RecordsFile::open(path, self.sync) {
             Ok(file) => {
-                self.to = Box::new(file);
-                self.torn = false;
+                if let (Some(log), Some(position)) = (&self.log, file.position()) {
+                    log.put([kept::position(&position)]);
+                }
+                *to = Box::new(file);
                 tracing::info!("the file of call records was opened again");
             }
             Err(error) => tracing::error!(%error, "call records still go to the old file"),
         }
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
 }
 
 #[cfg(test)]
@@ -232,15 +354,14 @@ mod tests {
         goes: Receiver<io::Result<()>>,
     }
 
-    impl Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.written.send(String::from_utf8(bytes.to_vec()).unwrap()).unwrap();
-            self.goes.recv().unwrap()?;
-            Ok(bytes.len())
+    impl Output for Disk {
+        fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+            self.written.send(String::from_utf8(lines.to_vec()).unwrap()).unwrap();
+            self.goes.recv().unwrap()
         }
 
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+        fn position(&self) -> Option<kept::Position> {
+            None
         }
     }
 
@@ -260,8 +381,12 @@ mod tests {
     fn start(queue: usize) -> (Records, RecordsInbox, Writes) {
         let (written, writes) = channel();
         let (go, goes) = channel();
-        let (records, inbox) =
-            Records::spawn(Box::new(Disk { written, goes }), None, queue).unwrap();
+        let (records, inbox) = Records::spawn(
+            Box::new(Disk { written, goes }),
+            Writer::new(None, None, Sync::Never),
+            queue,
+        )
+        .unwrap();
         (records, inbox, Writes(writes, go))
     }
 
@@ -294,17 +419,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_that_failed_does_not_spoil_the_line_after_it() {
+    async fn what_a_full_disk_does_not_take_is_written_once_there_is_room() {
         let (records, inbox, writes) = start(10);
         inbox.put(ended(1));
-        writes.next();
+        let first = writes.next();
         inbox.put(ended(2));
         writes.goes(Err(io::ErrorKind::StorageFull.into()));
         let text = writes.next();
-        assert!(text.starts_with("\n{") && text.ends_with("}\n"), "{text:?}");
+        assert!(text.starts_with(&first) && text.lines().count() == 2, "{text:?}");
         writes.goes(Ok(()));
         drop(inbox);
         records.finish().await;
-        assert_eq!(records.counts(), RecordCounts { written: 1, dropped: 1 });
+        assert_eq!(records.counts(), RecordCounts { written: 2, dropped: 0 });
     }
 }

@@ -1,78 +1,73 @@
-//! Live calls, in a file of the state directory from the stop of one server to the start of the next.
+//! What outlasts the process in the state directory: live calls, and what others have yet to be told of
+//! calls that are over.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use crate::{
     clock::Now,
-    signaling::{Hub, SavedCalls},
-    state_dir::StateDir,
+    http::ALIVE,
+    signaling::{HowItStopped, Hub},
+    state_log::{Change, Found, StateLog, Sync, Unopened},
 };
 
-/// The file. It is there only while no server runs.
-const FILE: &str = "calls.json";
+/// The key that is there if the server before this one was told to stop.
+const STOPPED: &str = "stopped";
 
-/// Where calls are kept.
+/// The log, and what the server before this one has left in it.
 #[derive(Debug)]
-pub(super) struct KeptCalls(StateDir);
+pub(super) struct KeptCalls {
+    pub log: StateLog,
+    pub found: Found,
+    unopened: Unopened,
+}
 
 impl KeptCalls {
-    /// Opens the directory.
+    /// Reads what there is. None of it is touched before [`KeptCalls::open`].
     ///
     /// # Errors
-    /// What the system says if it cannot be written to.
-    pub fn open(state_dir: PathBuf) -> io::Result<Self> {
-        StateDir::open(state_dir).map(Self)
+    /// What the system says if the directory cannot be written to.
+    pub fn read(state_dir: PathBuf, sync: Sync) -> io::Result<Self> {
+        let (log, found, unopened) = StateLog::read(state_dir, sync)?;
+        Ok(Self { log, found, unopened })
     }
 
-    /// Goes on with the calls that the server before this one has kept. What cannot be read is given
-    /// up: a server without those calls is better than none.
+    /// Goes on with the calls of the server before this one.
     pub fn restore_to(&self, hub: &mut Hub) {
-        let path = self.0.path(FILE);
-        let saved = match self.0.read(FILE) {
-            Ok(None) => return,
-            Ok(Some(json)) => serde_json::from_slice(&json).map_err(|error| {
-                // Nothing of what is in it: there are descriptions among that.
-                io::Error::new(io::ErrorKind::InvalidData, format!("line {}", error.line()))
-            }),
-            Err(error) => Err(error),
-        };
-        let saved: SavedCalls = match saved {
-            Ok(saved) => saved,
-            Err(error) => {
-                let path = path.display();
-                return tracing::warn!(%path, %error, "the calls kept there cannot be read");
+        let found = &self.found;
+        if found.entries.is_empty() && found.damaged == 0 {
+            return;
+        }
+        let stopped = match found.entries.get(STOPPED) {
+            Some(_) => HowItStopped::Orderly,
+            None => {
+                let alive = found.entries.get(ALIVE).and_then(|text| text.parse().ok());
+                HowItStopped::Crashed(Duration::from_millis(alive.unwrap_or_default()))
             }
         };
-        let kept = saved.len();
-        let restored = hub.restore(Now::read(), saved);
-        tracing::info!(kept, restored, "calls go on that the server before this one has kept");
-    }
-
-    /// Removes the file: its calls are this server's now, and live on from here.
-    pub fn clear(&self) {
-        if let Err(error) = self.0.remove(FILE) {
-            let path = self.0.path(FILE).display().to_string();
-            tracing::warn!(path, %error, "it cannot be removed: its calls will come back once more");
+        let restored = hub.restore(Now::read(), found, stopped);
+        let crashed = stopped != HowItStopped::Orderly;
+        let (live, over) = (restored.live, restored.over);
+        tracing::info!(crashed, live, over, "calls of the server before this one");
+        let unreadable = restored.unreadable + found.damaged;
+        if unreadable > 0 {
+            tracing::warn!(unreadable, "entries of the server before this one cannot be read");
         }
     }
 
-    /// Keeps the calls of a server that has stopped; says whether it could.
-    pub fn keep(&self, calls: &SavedCalls) -> bool {
-        if calls.is_empty() {
-            return true;
-        }
-        let written = serde_json::to_vec(calls)
-            .map_err(io::Error::from)
-            .and_then(|json| self.0.write(FILE, &json));
-        let path = self.0.path(FILE).display().to_string();
-        match &written {
-            Ok(()) => {
-                tracing::info!(path, calls = calls.len(), "calls are kept for the next server")
-            }
-            Err(error) => {
-                tracing::error!(path, %error, calls = calls.len(), "calls cannot be kept, and end")
-            }
-        }
-        written.is_ok()
+    /// Begins to keep calls, once all that was restored is handed over. What the server before this one
+    /// has left is removed: it lives on from here.
+    ///
+    /// # Errors
+    /// What the system says if there is no thread to be had.
+    pub fn open(self) -> io::Result<StateLog> {
+        self.log.put([Change { key: STOPPED.into(), value: None }]);
+        self.unopened.open(self.found.entries.into_keys())?;
+        Ok(self.log)
     }
+}
+
+/// The server has stopped as it was told to.
+pub(super) async fn close(log: &StateLog) {
+    log.put([Change { key: STOPPED.into(), value: Some("true".into()) }]);
+    log.close().await;
 }

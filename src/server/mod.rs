@@ -11,26 +11,24 @@ mod listeners;
 mod preview;
 mod told;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 use serde::Serialize;
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 
 pub use self::preview::Preview;
 use self::{addresses::Addresses, kept_calls::KeptCalls, listeners::Binder, told::Told};
 use crate::{
     acceptor::{self, Acceptor, CertificateError, CertificateSource, Certificates, Listener, Role},
     config::{Config, DevSecrets},
-    http::{self, LastCalls, RelayEvents, TellRelay, Wiring},
+    http::{self, RelayEvents, TellRelay, Wiring},
     relay::{self, Relay},
     reports::{self, Reports},
     signaling::{Hub, Input},
+    state_log::{StateLog, Sync},
     turn,
 };
-
-/// How long the hub may take to say its last when the relay has stopped.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +76,8 @@ pub struct Server {
     certificates: Option<Arc<Certificates>>,
     followers: Vec<JoinHandle<()>>,
     relay: Arc<Relay>,
-    /// Where live calls are kept, and where they come from once all has stopped.
-    last_calls: Option<(KeptCalls, oneshot::Receiver<LastCalls>)>,
+    /// Where calls are kept.
+    log: Option<StateLog>,
     reports: Arc<Reports>,
 }
 
@@ -136,8 +134,10 @@ impl Server {
     /// # Errors
     /// [`StartError`] names the address; then nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let kept_calls = config.state_dir.map(open_state).transpose()?;
-        let (reports, reports_inbox) = Reports::start(config.reports)?;
+        let sync = config.reports.sync;
+        let kept_calls = config.state_dir.map(|path| read_state(path, sync)).transpose()?;
+        let log = kept_calls.as_ref().map(|kept| (&kept.log, &kept.found));
+        let (reports, reports_inbox) = Reports::start(config.reports, log)?;
         let reports = Arc::new(reports);
         let listen = config.acceptor;
         let wanted = [config.http_listen].into_iter().chain(listen.tls_listen.iter().copied());
@@ -180,13 +180,12 @@ impl Server {
         if let Some(kept_calls) = &kept_calls {
             kept_calls.restore_to(&mut hub);
         }
-        let (tell_last_calls, last_calls) = oneshot::channel();
         let wiring = Wiring {
             hub,
             relay_inbox,
             tell_relay: tell_relay(&relay),
             reports: reports_inbox,
-            last_calls: tell_last_calls,
+            log: kept_calls.as_ref().map(|kept| kept.log.clone()),
             relay_metrics: Box::new(move || {
                 metrics_relay.upgrade().map(|relay| relay.metrics()).unwrap_or_default()
             }),
@@ -219,10 +218,8 @@ impl Server {
         let followers = certificates.iter().cloned().map(follow).collect::<Vec<_>>();
         let followers = followers.into_iter().chain(told.follow(http.ice_uris())).collect();
 
-        // Nothing can fail any more.
-        if let Some(kept_calls) = &kept_calls {
-            kept_calls.clear();
-        }
+        // Nothing else can fail any more.
+        let log = kept_calls.map(KeptCalls::open).transpose().map_err(StartError::Accept)?;
         let ready = Ready {
             event: "ready",
             pid: std::process::id(),
@@ -236,8 +233,7 @@ impl Server {
             realm: config.realm,
             dev: config.dev.as_ref().map(ReadyDev::new),
         };
-        let last_calls = kept_calls.map(|kept_calls| (kept_calls, last_calls));
-        Ok(Self { ready, http, acceptor, certificates, followers, relay, last_calls, reports })
+        Ok(Self { ready, http, acceptor, certificates, followers, relay, log, reports })
     }
 
     /// Where everything is.
@@ -276,15 +272,11 @@ impl Server {
         if let Some(relay) = Arc::into_inner(self.relay) {
             relay.stop();
         }
-        if let Some((kept_calls, last_calls)) = self.last_calls {
-            match timeout(FAREWELL, last_calls).await {
-                // If nobody listens any more, there is nothing to be told.
-                Ok(Ok(last)) => drop(last.kept.send(kept_calls.keep(&last.calls))),
-                _ => tracing::error!("the hub has not said in time which calls are to be kept"),
-            }
-        }
         // The relay's last numbers have made the last reports.
         self.reports.finish().await;
+        if let Some(log) = &self.log {
+            kept_calls::close(log).await;
+        }
     }
 }
 
@@ -300,8 +292,8 @@ fn follow(certificates: Arc<Certificates>) -> JoinHandle<()> {
     tokio::spawn(async move { certificates.follow().await })
 }
 
-fn open_state(path: PathBuf) -> Result<KeptCalls, StartError> {
-    KeptCalls::open(path.clone()).map_err(|source| StartError::State { path, source })
+fn read_state(path: PathBuf, sync: Sync) -> Result<KeptCalls, StartError> {
+    KeptCalls::read(path.clone(), sync).map_err(|source| StartError::State { path, source })
 }
 
 /// The hub's news for the relay, which is ours alone, so that we can stop it whatever the hub still

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     CallRecord, Config, EndReason, Input, Output, RelayAccess, RequestName, Stats, ice,
+    kept::Keeping,
     members::{Lane, Member},
     outbox::Outbox,
     rooms::{Leaving, Rooms},
@@ -69,6 +70,8 @@ pub struct Hub {
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outbox: Outbox,
     pub(super) counters: Counters,
+    /// What is kept of calls for the next server, where something is.
+    pub(super) keeping: Option<Keeping>,
     /// Once set, nobody comes in any more.
     pub(super) stopping: bool,
 }
@@ -89,7 +92,8 @@ pub struct OnlineUser {
 impl Hub {
     /// A hub with nobody in it. `seed` must be unguessable: call ids come from it.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        Self {
+        let mut hub = Self {
+            keeping: config.keep_calls.then(Keeping::default),
             config,
             rng: StdRng::from_seed(seed),
             sessions: BTreeMap::new(),
@@ -103,7 +107,12 @@ impl Hub {
             outbox: Outbox::default(),
             counters: Counters::default(),
             stopping: false,
+        };
+        if hub.keeping.is_some() {
+            hub.calls.watch();
+            hub.rooms.watch();
         }
+        hub
     }
 
     /// Takes in one thing that happened. What was due before it happens first.
@@ -151,9 +160,9 @@ impl Hub {
             match timer {
                 Timer::Token(session) => self.check_token(now, session),
                 Timer::Away(session) => self.leave(now, session),
-                Timer::Ring(call) => self.end(now, call, EndReason::Timeout),
+                Timer::Ring(call) => self.give_up(now, call, EndReason::Timeout),
                 Timer::Grace(Member::Side(call, _)) => {
-                    self.end(now, call, EndReason::ConnectionLost);
+                    self.give_up(now, call, EndReason::ConnectionLost);
                 }
                 Timer::Grace(Member::Participant(call, participant)) => {
                     let leaving = Leaving::for_reason(EndReason::ConnectionLost);
@@ -186,6 +195,7 @@ impl Hub {
     pub fn poll_output(&mut self) -> Option<Output> {
         if self.outbox.len() == 0 {
             self.tell_presence();
+            self.keep_changes();
         }
         self.outbox.pop()
     }

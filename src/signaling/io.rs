@@ -6,6 +6,7 @@ use super::{CallReport, JsonText, Payload, RequestError, words::words};
 use crate::{
     auth::Identity,
     ids::{CallId, DeviceId, SessionId, UserId},
+    state_log::Change,
     usage::Usage,
 };
 
@@ -98,7 +99,7 @@ pub enum Input {
     /// The relay has stopped and said all that it had to say.
     RelayStopped,
     /// The server stops: every session is closed, and every call ends with `server_shutdown` unless
-    /// calls are kept ([`Hub::saved_calls`](super::Hub::saved_calls)).
+    /// calls are kept.
     Shutdown,
 }
 
@@ -253,4 +254,7 @@ pub enum Output {
     AskToHold(Box<CallReport>),
     /// A call made a step, if somebody wants to know.
     Report(Box<CallReport>),
+    /// Something changed that the next server is to know, if calls are kept. Whatever else came out with
+    /// it is to reach nobody before it is kept.
+    Keep(Change),
 }

@@ -187,6 +187,11 @@ impl Hub {
         party.unclaimed = true;
         // What the device said over the connection before may not hold any more.
         party.media_lost = false;
+        if let Member::Side(call, _) = member
+            && let Some(call) = self.calls.get_mut(call)
+        {
+            call.orphaned = false;
+        }
         self.stop_waiting(member);
         self.tell_if_lost(now, member, was_lost)
     }

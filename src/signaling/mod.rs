@@ -25,7 +25,8 @@
 //! | `transfer` | a side goes on with a call on another device |
 //! | `presence` | who hears whether a user can be called |
 //! | `held` | calls that reach no device |
-//! | `saved` | live calls, handed to the server that is started in this one's place |
+//! | `kept` | what is kept of calls for the next server, as it changes |
+//! | `restored` | the calls of the server before this one |
 //! | `call/` | one call: its state machine, its journals, its record |
 //! | `named` | which addresses a side of a call names, for the relay |
 //! | `payload`, `text` | JSON that comes in and goes out, as text |
@@ -43,6 +44,7 @@ mod held;
 mod hub;
 mod ice;
 mod io;
+mod kept;
 mod limits;
 mod members;
 mod named;
@@ -55,9 +57,9 @@ mod relaying;
 mod replay;
 mod reports;
 mod requests;
+mod restored;
 mod returning;
 mod rooms;
-mod saved;
 mod schema;
 mod sent;
 mod sessions;
@@ -83,7 +85,7 @@ pub use payload::{Fields, Payload, Unreadable};
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
 pub use reports::{CallEvent, CallReport};
 pub use requests::AuthRefreshRequest;
-pub use saved::SavedCalls;
+pub use restored::{HowItStopped, Restored};
 pub use schema::Described;
 pub use stats::{Counters, Stats};
 pub use text::JsonText;

@@ -64,6 +64,7 @@ impl Hub {
         let due = now.instant + SETTLE;
         self.timers.set(due, Timer::Settle(id));
         let is_final = call.relay.is_final();
+        self.keep(id);
         self.settling.insert(id, (due, call));
         if is_final {
             self.settle(id);
@@ -93,6 +94,7 @@ impl Hub {
     pub(super) fn settle(&mut self, id: CallId) {
         let Some((due, call)) = self.settling.remove(&id) else { return };
         self.timers.clear(due, Timer::Settle(id));
+        self.keep(id);
         let was_connected = call.was_connected;
         let call = call.record();
         // A call that is over has this time.

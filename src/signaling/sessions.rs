@@ -241,9 +241,8 @@ impl Hub {
         Some(session)
     }
 
-    /// The server stops. If it is to go on with its calls, they wait for their sides from now on, as
-    /// [`Hub::saved_calls`] has them; nobody hears that of the other side, since all are told to come
-    /// back.
+    /// The server stops. If the next one is to go on with its calls, they wait for their sides from now
+    /// on; nobody hears that of the other side, since all are told to come back.
     pub(super) fn shut_down(&mut self, now: Now) {
         self.stopping = true;
         let rooms: Vec<CallId> = self.rooms.iter().map(|room| room.id).collect();

@@ -9,6 +9,7 @@ use super::{
     CallRecord, CallState, ClientMark, ErrorCode, RequestError, Tally,
     answered::Answered,
     call::{Call, RelayMeter, Step},
+    kept::KeptEnd,
     presence::Watches,
     rate::{Bucket, EventLimit},
     returning::LostDevices,
@@ -104,6 +105,8 @@ pub(super) trait HasState {
 pub(super) struct Live<T> {
     live: BTreeMap<CallId, T>,
     by_state: Tally<CallState>,
+    /// Those that may have changed, if somebody wants to know; some of them twice.
+    touched: Option<Vec<CallId>>,
 }
 
 /// The calls of two that are not over.
@@ -111,16 +114,35 @@ pub(super) type Calls = Live<Call>;
 
 impl<T> Default for Live<T> {
     fn default() -> Self {
-        Self { live: BTreeMap::new(), by_state: Tally::default() }
+        Self { live: BTreeMap::new(), by_state: Tally::default(), touched: None }
     }
 }
 
 impl<T: HasState> Live<T> {
+    /// Takes note of changes from now on.
+    pub fn watch(&mut self) {
+        self.touched = Some(Vec::new());
+    }
+
+    /// Takes out which may have changed.
+    pub fn take_touched(&mut self) -> Vec<CallId> {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn touch(&mut self, id: CallId) {
+        if let Some(touched) = &mut self.touched
+            && touched.last() != Some(&id)
+        {
+            touched.push(id);
+        }
+    }
+
     pub fn get(&self, id: CallId) -> Option<&T> {
         self.live.get(&id)
     }
 
     pub fn get_mut(&mut self, id: CallId) -> Option<&mut T> {
+        self.touch(id);
         self.live.get_mut(&id)
     }
 
@@ -143,17 +165,20 @@ impl<T: HasState> Live<T> {
 
     pub fn insert(&mut self, mut call: T) {
         self.by_state.add(*call.state_mut());
+        self.touch(call.id());
         self.live.insert(call.id(), call);
     }
 
     pub fn remove(&mut self, id: CallId) -> Option<T> {
         let mut call = self.live.remove(&id)?;
+        self.touch(id);
         self.by_state.sub(*call.state_mut());
         Some(call)
     }
 
     /// Makes a step of a call's state; an illegal one changes nothing.
     pub fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
+        self.touch(id);
         let state = self.live.get_mut(&id).ok_or_else(call_not_found)?.state_mut();
         let before = std::mem::replace(state, state.after(step)?);
         self.by_state.add(*state);
@@ -186,6 +211,11 @@ impl EndedCall {
 
     pub fn record(&self) -> CallRecord {
         CallRecord { relay: self.relay.usage(), ..self.record.clone() }
+    }
+
+    /// As it is kept until its end is reported.
+    pub fn kept(&self) -> KeptEnd {
+        KeptEnd { record: self.record(), was_connected: self.was_connected }
     }
 
     /// Whether somebody accepted it.

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// The text of a JSON object, written once and shared by everyone who is sent it or keeps it.
@@ -40,6 +40,16 @@ impl JsonText {
         self.0.len()
     }
 
+    /// A text that was kept in a file.
+    pub(super) fn kept(text: Box<str>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether both are one and the same text, and not only alike.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The text to be written into another payload. `None` for one that was read from a file and is no
     /// JSON.
     pub(super) fn raw(&self) -> Option<&RawValue> {
@@ -56,18 +66,5 @@ impl JsonText {
     #[cfg(test)]
     pub(crate) fn value(&self) -> serde_json::Value {
         serde_json::from_str(&self.0).expect("it was written as JSON")
-    }
-}
-
-/// As a part of a file it is a text like any other.
-impl Serialize for JsonText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for JsonText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Box::<str>::deserialize(deserializer).map(|text| Self(text.into()))
     }
 }

@@ -234,6 +234,8 @@ words! {
         ConnectionLost = "connection_lost",
         /// The server stopped.
         ServerShutdown = "server_shutdown",
+        /// The server crashed, or its machine did, and nobody came back to the call.
+        ServerCrashed = "server_crashed",
         /// An administrator ended it.
         Kicked = "kicked",
         /// The relay credentials of a side were revoked.

@@ -36,11 +36,13 @@ use self::{
     post::Post,
     queue::{Limits, Outcome, Queue},
 };
+use super::{Event, kept};
 use crate::{
     auth::WebhookKeys,
     https::Client,
-    ids::EventId,
+    ids::{CallId, EventId},
     signaling::{CallEvent, CallRecord, CallReport, Timestamp},
+    state_log::{Change, Found, StateLog},
 };
 
 /// Deliveries at once: a receiver that takes a tenth of a second for each gets eighty a second.
@@ -71,7 +73,7 @@ pub struct Config {
 /// An event, as it is sent.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Event<'a> {
+struct Body<'a> {
     /// The same each time it is sent.
     id: EventId,
     event: CallEvent,
@@ -91,17 +93,28 @@ pub(super) struct WebhookInbox {
     post: Arc<Post>,
     questions: Arc<Semaphore>,
     rng: StdRng,
+    /// The number of the next event that is kept.
+    next_event: u64,
     overflown: bool,
 }
 
 struct Shared {
     queue: Mutex<Queue>,
+    /// Where events are kept until they are delivered.
+    log: Option<StateLog>,
     /// Told when something was put in, and when nothing will be any more.
     changed: Notify,
     closing: AtomicBool,
 }
 
 impl Shared {
+    /// Nothing of these events is kept any more.
+    fn forget(&self, finished: Vec<u64>) {
+        if let Some(log) = self.log.as_ref().filter(|_| !finished.is_empty()) {
+            log.put(finished.into_iter().map(|number| kept::event(number, None)));
+        }
+    }
+
     /// Held for what the queue does alone, which is a few steps.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("the queue does not panic")
@@ -121,20 +134,33 @@ impl fmt::Debug for WebhookInbox {
 }
 
 impl WebhookInbox {
-    fn new(shared: Arc<Shared>, post: Arc<Post>, rng: StdRng) -> Self {
+    fn new(shared: Arc<Shared>, post: Arc<Post>, rng: StdRng, next_event: u64) -> Self {
         let questions = Arc::new(Semaphore::new(MAX_QUESTIONS));
-        Self { shared, post, questions, rng, overflown: false }
+        Self { shared, post, questions, rng, next_event, overflown: false }
     }
 
-    /// Takes a step of a call. Never waits for the receiver.
-    pub fn put(&mut self, report: &CallReport) {
+    /// Makes the event of a step of a call.
+    pub fn prepare(&mut self, report: &CallReport, changes: &mut Vec<Change>) -> Event {
         let body = self.body(report);
-        let (before, after) = {
+        let kept = self.shared.log.is_some().then(|| {
+            self.next_event += 1;
+            self.next_event
+        });
+        if let Some(number) = kept {
+            changes.push(kept::event(number, std::str::from_utf8(&body).ok()));
+        }
+        Event { body, kept }
+    }
+
+    /// Takes the event of a step of a call. Never waits for the receiver.
+    pub fn put(&mut self, call: CallId, event: Event) {
+        let (before, after, finished) = {
             let mut queue = self.shared.queue();
             let before = queue.counts();
-            queue.put(Instant::now(), report.call.id, body);
-            (before, queue.counts())
+            queue.put(Instant::now(), call, event);
+            (before, queue.counts(), queue.take_finished())
         };
+        self.shared.forget(finished);
         let dropped = after.dropped > before.dropped;
         if dropped && !self.overflown {
             tracing::warn!("too many events wait for the webhook: the oldest calls lose theirs");
@@ -161,7 +187,7 @@ impl WebhookInbox {
 
     fn body(&mut self, report: &CallReport) -> Bytes {
         let unix_ms = u64::try_from(report.at.0.as_millis()).unwrap_or_default();
-        let event = Event {
+        let event = Body {
             id: EventId::generate(unix_ms, &mut self.rng),
             event: report.event,
             created_at: report.at,
@@ -181,15 +207,18 @@ impl Drop for WebhookInbox {
 }
 
 impl Webhook {
-    /// Starts the task.
-    pub fn start(config: Config) -> (Self, WebhookInbox) {
+    /// Starts the task. With a log, events that the process before this one has not delivered come first.
+    pub fn start(config: Config, log: Option<(&StateLog, &Found)>) -> (Self, WebhookInbox) {
         let post = Arc::new(Post::new(config.client, config.url, config.keys));
         let limits = Limits { events: MAX_EVENTS, bytes: config.queue_bytes, at_once: AT_ONCE };
-        let queue = Mutex::new(Queue::new(limits, StdRng::from_os_rng()));
+        let mut queue = Queue::new(limits, StdRng::from_os_rng());
+        let next_event = log.map_or(0, |(log, found)| go_on(&mut queue, log, found));
+        let (queue, log) = (Mutex::new(queue), log.map(|(log, _)| log.clone()));
         let closing = AtomicBool::new(false);
-        let shared = Arc::new(Shared { queue, changed: Notify::new(), closing });
+        let shared = Arc::new(Shared { queue, log, changed: Notify::new(), closing });
         let (ending, ended) = watch::channel(());
-        let inbox = WebhookInbox::new(shared.clone(), post.clone(), StdRng::from_os_rng());
+        let rng = StdRng::from_os_rng();
+        let inbox = WebhookInbox::new(shared.clone(), post.clone(), rng, next_event);
         let task = shared.clone();
         tokio::spawn(async move {
             run(&task, &post).await;
@@ -208,6 +237,24 @@ impl Webhook {
         // The task says nothing; it ends.
         let _ = self.ended.clone().changed().await;
     }
+}
+
+/// Puts the events into the queue that the process before this one has not delivered. Gives the highest
+/// of their numbers.
+fn go_on(queue: &mut Queue, log: &StateLog, found: &Found) -> u64 {
+    let (mut last, mut changes) = (0, Vec::new());
+    for (number, call, body) in kept::events(found) {
+        changes.push(kept::event(number, Some(body)));
+        let event = Event { body: Bytes::copy_from_slice(body.as_bytes()), kept: Some(number) };
+        queue.put(Instant::now(), call, event);
+        last = number;
+    }
+    if !changes.is_empty() {
+        tracing::info!(events = changes.len(), "events go on that were not delivered before");
+    }
+    let dropped = queue.take_finished().into_iter().map(|number| kept::event(number, None));
+    log.put(changes.into_iter().chain(dropped));
+    last
 }
 
 /// Sends what is due, until the inbox is dropped and nothing waits any more.
@@ -233,7 +280,12 @@ async fn run(shared: &Shared, post: &Post) {
         };
         tokio::select! {
             Some((call, (outcome, words))) = sending.next() => {
-                shared.queue().done(Instant::now(), call, outcome);
+                let finished = {
+                    let mut queue = shared.queue();
+                    queue.done(Instant::now(), call, outcome);
+                    queue.take_finished()
+                };
+                shared.forget(finished);
                 tell(outcome, &words, &mut failing);
             }
             () = shared.changed.notified() => {}

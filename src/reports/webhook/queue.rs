@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use rand::rngs::StdRng;
 
-use super::backoff::pause;
+use super::{super::Event, backoff::pause};
 use crate::ids::CallId;
 
 /// The longest that the receiver can ask to be left alone for.
@@ -86,12 +86,14 @@ pub(super) struct Queue {
     /// Nothing is sent earlier: the receiver has said so.
     not_before: Option<Instant>,
     counts: WebhookCounts,
+    /// The numbers of events that need not be kept any more.
+    finished: Vec<u64>,
 }
 
 /// The events of a call. There is at least one.
 #[derive(Debug, Default)]
 struct Line {
-    events: VecDeque<Bytes>,
+    events: VecDeque<Event>,
     /// How often the first has failed.
     failures: u32,
     /// When it is due; `None` while it is under way.
@@ -118,6 +120,7 @@ impl Queue {
             outage: None,
             not_before: None,
             counts: WebhookCounts::default(),
+            finished: Vec::new(),
         }
     }
 
@@ -133,8 +136,8 @@ impl Queue {
 
     /// Puts an event at the end of its call's line. Where there is no room, the oldest calls lose what
     /// waits of them.
-    pub fn put(&mut self, now: Instant, call: CallId, body: Bytes) {
-        let weight = weight(&body);
+    pub fn put(&mut self, now: Instant, call: CallId, event: Event) {
+        let weight = weight(&event.body);
         while (self.counts.waiting >= self.limits.events
             || self.counts.waiting_bytes + weight > self.limits.bytes)
             && self.drop_oldest()
@@ -142,7 +145,7 @@ impl Queue {
         self.counts.waiting += 1;
         self.counts.waiting_bytes += weight;
         let line = self.lines.entry(call).or_default();
-        line.events.push_back(body);
+        line.events.push_back(event);
         if line.events.len() == 1 {
             line.due = Some(now);
             self.due.insert((now, call));
@@ -158,10 +161,11 @@ impl Queue {
             return false;
         };
         let keep = usize::from(line.due.is_none());
-        for body in line.events.drain(keep..) {
+        for event in line.events.drain(keep..) {
             self.counts.waiting -= 1;
-            self.counts.waiting_bytes -= weight(&body);
+            self.counts.waiting_bytes -= weight(&event.body);
             self.counts.dropped += 1;
+            self.finished.extend(event.kept);
         }
         if let Some(due) = line.due {
             self.due.remove(&(due, call));
@@ -187,7 +191,7 @@ impl Queue {
         let line = self.lines.get_mut(&call)?;
         line.due = None;
         self.sending += 1;
-        Some((call, line.events.front()?.clone()))
+        Some((call, line.events.front()?.body.clone()))
     }
 
     /// The delivery of a call's event has ended.
@@ -201,9 +205,10 @@ impl Queue {
         let due = match outcome {
             Outcome::Delivered | Outcome::Refused => {
                 line.failures = 0;
-                if let Some(body) = line.events.pop_front() {
+                if let Some(event) = line.events.pop_front() {
                     self.counts.waiting -= 1;
-                    self.counts.waiting_bytes -= weight(&body);
+                    self.counts.waiting_bytes -= weight(&event.body);
+                    self.finished.extend(event.kept);
                 }
                 match outcome {
                     Outcome::Refused => self.counts.refused += 1,
@@ -238,6 +243,11 @@ impl Queue {
                 self.outage = Some(Outage { failures, until });
             }
         }
+    }
+
+    /// Takes out the numbers of events that were delivered, refused or dropped since.
+    pub fn take_finished(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.finished)
     }
 
     /// Makes everything due now: the server stops, and there is no time to wait.

@@ -22,11 +22,16 @@ use crate::{
     auth::WebhookKeys,
     https::{Client, Roots},
     ids::CallId,
-    reports::testing,
+    reports::{Event, testing},
 };
 
 const LIMITS: Limits = Limits { events: 10_000, bytes: 1024 * 1024, at_once: 8 };
 const SECOND: Duration = Duration::from_secs(1);
+
+/// An event with this body, which is kept nowhere.
+fn event(body: impl Into<Bytes>) -> Event {
+    Event { body: body.into(), kept: None }
+}
 
 /// A queue, and what the receiver has got from it.
 struct World {
@@ -62,8 +67,8 @@ impl World {
     /// Puts in the next event of this call.
     fn put(&mut self, call: u64) {
         self.numbers += 1;
-        let body = self.numbers.to_be_bytes().to_vec().into();
-        self.queue.put(self.now, testing::call(call), body);
+        let body = self.numbers.to_be_bytes().to_vec();
+        self.queue.put(self.now, testing::call(call), event(body));
         self.put.entry(testing::call(call)).or_default().push(self.numbers);
         self.check();
     }
@@ -248,12 +253,33 @@ fn bytes_are_bounded_too_and_a_lone_event_fits_whatever_it_weighs() {
     let limits = Limits { bytes: 1000, ..LIMITS };
     let mut queue = Queue::new(limits, StdRng::seed_from_u64(7));
     for call in 0..5 {
-        queue.put(now, testing::call(call), vec![0; 500].into());
+        queue.put(now, testing::call(call), event(vec![0; 500]));
         assert_eq!(queue.counts().waiting, 1);
     }
-    queue.put(now, testing::call(5), vec![0; 5000].into());
+    queue.put(now, testing::call(5), event(vec![0; 5000]));
     let counts = queue.counts();
     assert_eq!((counts.waiting, counts.waiting_bytes, counts.dropped), (1, 5128, 5));
+}
+
+/// Whatever becomes of an event, it is said when it need not be kept any more, and no sooner.
+#[test]
+fn each_event_is_kept_until_something_has_become_of_it() {
+    let now = Instant::now();
+    let mut queue = Queue::new(Limits { events: 3, ..LIMITS }, StdRng::seed_from_u64(7));
+    let put = |queue: &mut Queue, call, number| {
+        let event = Event { kept: Some(number), ..event("x") };
+        queue.put(now, testing::call(call), event);
+    };
+    (1..=3).for_each(|number| put(&mut queue, number, number));
+    let (first, _) = queue.next(now).unwrap();
+    let (second, _) = queue.next(now).unwrap();
+    queue.done(now, first, Outcome::Failed);
+    assert!(queue.take_finished().is_empty());
+    queue.done(now, second, Outcome::Refused);
+    assert_eq!(queue.take_finished(), [2]);
+    (4..=5).for_each(|number| put(&mut queue, number, number));
+    // There was no room, and the oldest was dropped.
+    assert_eq!(queue.take_finished(), [1]);
 }
 
 #[test]
@@ -270,18 +296,19 @@ fn at_the_end_nothing_waits_for_its_time() {
 fn once_no_more_comes_what_is_there_is_due() {
     let mut queue = Queue::new(LIMITS, StdRng::seed_from_u64(7));
     let now = Instant::now();
-    queue.put(now, testing::call(1), Bytes::new());
+    queue.put(now, testing::call(1), event(Bytes::new()));
     let (call, _) = queue.next(now).unwrap();
     queue.done(now + 60 * SECOND, call, Outcome::Down);
     let shared = Arc::new(Shared {
         queue: Mutex::new(queue),
+        log: None,
         changed: Notify::new(),
         closing: AtomicBool::new(false),
     });
     let rng = StdRng::seed_from_u64(7);
     let url = "http://127.0.0.1/".parse().unwrap();
     let post = Post::new(Client::new(Roots::public()), url, WebhookKeys::new(&[]));
-    drop(WebhookInbox::new(shared.clone(), Arc::new(post), rng));
+    drop(WebhookInbox::new(shared.clone(), Arc::new(post), rng, 0));
     assert!(shared.queue().next_due().unwrap() <= Instant::now());
     assert!(shared.closing.load(Relaxed));
 }

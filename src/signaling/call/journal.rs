@@ -36,13 +36,17 @@ impl DescriptionKind {
 pub(in crate::signaling) struct JournalFull;
 
 /// The journal of one direction of a call.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(in crate::signaling) struct Journal {
-    candidates: VecDeque<KeptCandidate>,
+pub(in crate::signaling) type Journal = JournalOf<JsonText>;
+
+/// A journal, with its texts or with something that stands for them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::signaling) struct JournalOf<T> {
+    candidates: VecDeque<KeptCandidate<T>>,
+    #[serde(skip)]
     candidate_bytes: usize,
-    relayed: Relayed,
+    relayed: Relayed<T>,
     /// In the order of arrival, at most one of each kind.
-    descriptions: Vec<(DescriptionKind, JsonText)>,
+    descriptions: Vec<(DescriptionKind, T)>,
     /// The `ice-ufrag`s of the ICE generation that the sender described last.
     ufrags: Box<[Box<str>]>,
     /// Whether a description of the sender has gone to the other side.
@@ -54,18 +58,40 @@ pub(in crate::signaling) struct Journal {
     pub hold_until: Option<Instant>,
 }
 
+impl<T> Default for JournalOf<T> {
+    fn default() -> Self {
+        Self {
+            candidates: VecDeque::new(),
+            candidate_bytes: 0,
+            relayed: Relayed::default(),
+            descriptions: Vec::new(),
+            ufrags: Box::default(),
+            described: false,
+            offered: false,
+            hold_until: None,
+        }
+    }
+}
+
 /// What has gone to the other side in this ICE generation: for a device that comes back and has lost
 /// it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Relayed {
-    description: Option<(DescriptionKind, JsonText)>,
-    candidates: VecDeque<JsonText>,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Relayed<T> {
+    description: Option<(DescriptionKind, T)>,
+    candidates: VecDeque<T>,
+    #[serde(skip)]
     candidate_bytes: usize,
 }
 
+impl<T> Default for Relayed<T> {
+    fn default() -> Self {
+        Self { description: None, candidates: VecDeque::new(), candidate_bytes: 0 }
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct KeptCandidate {
-    json: JsonText,
+struct KeptCandidate<T> {
+    json: T,
     /// The ICE generation it names (`usernameFragment`), if it does.
     ufrag: Option<Box<str>>,
 }
@@ -168,11 +194,9 @@ impl Journal {
         (description, candidates.filter_map(|json| Some(json.raw()?.to_owned())).collect())
     }
 
-    /// Drops what is no JSON, of a journal that was read from a file.
-    pub fn drop_unreadable(&mut self) {
-        self.candidates.retain(|candidate| candidate.json.raw().is_some());
-        self.candidate_bytes = self.candidates.iter().map(|c| c.json.weight()).sum();
-        self.descriptions.retain(|(_, json)| json.raw().is_some());
+    /// The same with a number in place of each text.
+    pub fn numbered(&self, mut number: impl FnMut(&JsonText) -> u32) -> JournalOf<u32> {
+        self.map(|text| Some(number(text)))
     }
 
     /// Whether candidates may go to a side that is there: a description went before them, or
@@ -207,6 +231,51 @@ impl Journal {
     pub fn relayed_bytes(&self) -> usize {
         let description = self.relayed.description.as_ref().map_or(0, |(_, json)| json.weight());
         self.relayed.candidate_bytes + description
+    }
+}
+
+impl JournalOf<u32> {
+    /// The journal that this was made of. A text that is missing, or that is no JSON, is left out.
+    pub fn with_texts(&self, text: impl Fn(u32) -> Option<JsonText>) -> Journal {
+        let mut journal = self.map(|number| text(*number).filter(|text| text.raw().is_some()));
+        journal.candidate_bytes = journal.candidates.iter().map(|c| c.json.weight()).sum();
+        let relayed = &mut journal.relayed;
+        relayed.candidate_bytes = relayed.candidates.iter().map(JsonText::weight).sum();
+        journal
+    }
+}
+
+impl<T> JournalOf<T> {
+    /// The same with something else in place of each text, or without it.
+    fn map<U>(&self, mut change: impl FnMut(&T) -> Option<U>) -> JournalOf<U> {
+        let candidates = self.candidates.iter();
+        let candidates = candidates
+            .filter_map(|kept| {
+                Some(KeptCandidate { json: change(&kept.json)?, ufrag: kept.ufrag.clone() })
+            })
+            .collect();
+        let relayed = Relayed {
+            description: self
+                .relayed
+                .description
+                .as_ref()
+                .and_then(|(kind, text)| Some((*kind, change(text)?))),
+            candidates: self.relayed.candidates.iter().filter_map(&mut change).collect(),
+            candidate_bytes: 0,
+        };
+        let descriptions = self.descriptions.iter();
+        let descriptions =
+            descriptions.filter_map(|(kind, text)| Some((*kind, change(text)?))).collect();
+        JournalOf {
+            candidates,
+            candidate_bytes: 0,
+            relayed,
+            descriptions,
+            ufrags: self.ufrags.clone(),
+            described: self.described,
+            offered: self.offered,
+            hold_until: None,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub(super) use journal::{DescriptionKind, Journal, JournalFull};
+pub(super) use journal::{DescriptionKind, Journal, JournalFull, JournalOf};
 pub use media::{CallStats, Media, Path};
 pub use record::{CallRecord, Participant, Timestamp};
 pub(super) use record::{RelayMeter, seconds};
@@ -212,6 +212,8 @@ pub(super) struct Call {
     pub upgrade: Option<(Role, CallType)>,
     /// When both sides are told of fresh relay credentials, once it is accepted.
     pub fresh_at: Option<Instant>,
+    /// True if its server crashed, and neither side has come back since.
+    pub orphaned: bool,
 }
 
 impl HasState for Call {
@@ -251,6 +253,7 @@ impl Call {
             moved: false,
             upgrade: None,
             fresh_at: None,
+            orphaned: false,
         }
     }
 

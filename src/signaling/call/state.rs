@@ -84,6 +84,7 @@ impl CallState {
                 EndReason::Unauthorized
                 | EndReason::IceFailed
                 | EndReason::ConnectionLost
+                | EndReason::ServerCrashed
                 | EndReason::CredentialsRevoked => Self::Failed,
                 _ => Self::Ended,
             },

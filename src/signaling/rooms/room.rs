@@ -156,6 +156,26 @@ impl Room {
         }
     }
 
+    /// The room's record should it be over now, without when and why: with everyone who is in it.
+    pub fn record_if_over(&self) -> CallRecord {
+        let present = self.participants.iter().map(|(id, occupant)| occupant.record(*id));
+        let participants = self.past.iter().cloned().chain(present).collect();
+        CallRecord {
+            id: self.id,
+            room_id: Some(self.name.clone()),
+            state: self.state,
+            kind: self.kind,
+            participants,
+            created_at: Timestamp(self.created),
+            started_at: self.started.map(Timestamp),
+            ended_at: None,
+            duration: None,
+            reason: None,
+            ended_by: None,
+            relay: self.relay.usage(),
+        }
+    }
+
     /// The room as it is shown once it is over: with the latest who were in it.
     pub fn final_record(
         &self,

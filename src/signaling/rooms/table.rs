@@ -29,6 +29,16 @@ impl Rooms {
         self.get(*self.by_name.get(name)?)
     }
 
+    /// Takes note of changes from now on.
+    pub fn watch(&mut self) {
+        self.live.watch();
+    }
+
+    /// Takes out which may have changed.
+    pub fn take_touched(&mut self) -> Vec<CallId> {
+        self.live.take_touched()
+    }
+
     pub fn get_mut(&mut self, id: CallId) -> Option<&mut Room> {
         self.live.get_mut(id)
     }

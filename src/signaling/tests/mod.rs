@@ -44,6 +44,7 @@ use crate::{
     auth::{Grants, Identity, Secret, TurnSecrets},
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
+    state_log::Change,
 };
 
 fn ms(ms: u64) -> Duration {
@@ -79,6 +80,8 @@ struct World {
     reports: Vec<CallReport>,
     /// The calls about which it was asked whether to hold them.
     asked: Vec<CallId>,
+    /// What the next server is to know.
+    kept: BTreeMap<String, String>,
 }
 
 impl World {
@@ -104,6 +107,7 @@ impl World {
             announced: Vec::new(),
             reports: Vec::new(),
             asked: Vec::new(),
+            kept: BTreeMap::new(),
         }
     }
 
@@ -155,6 +159,7 @@ impl World {
                 Output::WentOut { call, user } => self.moved.push((call, user, "out")),
                 Output::Report(report) => self.reports.push(*report),
                 Output::AskToHold(report) => self.asked.push(report.call.id),
+                Output::Keep(change) => keep(&mut self.kept, change),
             }
         }
         check(&self.hub, self.now);
@@ -291,6 +296,15 @@ impl World {
         let expected = super::Stats { counters: stats.counters.clone(), ..Default::default() };
         assert_eq!(stats, expected);
         assert_eq!(self.hub.next_timeout(), None);
+        assert_eq!(self.kept, BTreeMap::new());
+    }
+}
+
+/// Keeps a change as the log of calls does.
+fn keep(kept: &mut BTreeMap<String, String>, change: Change) {
+    match change.value {
+        Some(value) => drop(kept.insert(change.key, value)),
+        None => assert!(kept.remove(&change.key).is_some(), "{} was not kept", change.key),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{World, candidate, ms, sdp};
-use crate::signaling::{Config, EndReason, Hub, Input, SavedCalls};
+use crate::signaling::{CallState, Config, EndReason, HowItStopped, Hub, Input};
 
 impl World {
     /// Stops the server, and starts another `after` a while.
@@ -17,13 +17,28 @@ impl World {
     fn restart_with(&mut self, after: Duration, change: impl FnOnce(&mut Config)) {
         self.input(Input::Shutdown);
         self.input(Input::RelayStopped);
-        let saved = serde_json::to_string(&self.hub.saved_calls()).unwrap();
-        let saved: SavedCalls = serde_json::from_str(&saved).unwrap();
+        self.next_server(after, HowItStopped::Orderly, change);
+    }
+
+    /// Kills the server, and starts another `after` a while.
+    fn crash(&mut self, after: Duration, change: impl FnOnce(&mut Config)) {
+        let crashed = HowItStopped::Crashed(self.now.unix);
+        self.next_server(after, crashed, change);
+    }
+
+    fn next_server(
+        &mut self,
+        after: Duration,
+        stopped: HowItStopped,
+        change: impl FnOnce(&mut Config),
+    ) {
         self.now = self.now + after;
         let mut config = self.hub.config.clone();
         change(&mut config);
         self.hub = Hub::new(config, [8; 32]);
-        self.hub.restore(self.now, saved);
+        // Its log begins with what it puts out now.
+        let found = std::mem::take(&mut self.kept);
+        self.hub.restore(self.now, &found.into(), stopped);
         self.drain();
     }
 }
@@ -105,7 +120,7 @@ fn nothing_ends_while_the_server_stops() {
     world.input(Input::Shutdown);
     // As long as it takes until the last client is gone.
     world.pass(ms(60_000));
-    assert_eq!((world.hub.saved_calls().len(), world.ended.len()), (2, 0));
+    assert_eq!((world.hub.kept_calls(), world.ended.len()), (2, 0));
 }
 
 #[test]
@@ -122,7 +137,7 @@ fn what_nobody_keeps_ends_with_the_server_after_all() {
     let last = world.reports.last().unwrap();
     assert_eq!(last.event.as_str(), "call.ended");
     assert_eq!(last.call.reason, Some(EndReason::ServerShutdown));
-    assert!(world.hub.saved_calls().is_empty());
+    assert_eq!(world.hub.kept_calls(), 0);
 }
 
 #[test]
@@ -238,13 +253,12 @@ fn media_that_did_not_flow_yet_after_a_transfer_is_not_taken_to_flow() {
 }
 
 #[test]
-fn what_no_hub_has_kept_is_no_call() {
+fn what_no_hub_has_kept_is_no_call_and_ends_on_its_record() {
     let mut world = world();
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
-    world.call(alice, "bob");
+    let id = world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
-    world.input(Input::Shutdown);
-    let good = serde_json::to_string(&world.hub.saved_calls()).unwrap();
+    let good = world.kept.clone();
     for (from, to, restored) in [
         ("", "", 1),
         ("\"state\":\"connecting\"", "\"state\":\"ended\"", 0),
@@ -253,10 +267,18 @@ fn what_no_hub_has_kept_is_no_call() {
         ("\"device\":\"laptop\"", "\"device\":null", 0),
         ("\"user\":\"alice\"", "\"user\":\"bob\"", 0),
     ] {
-        assert!(good.contains(from), "{from}");
-        let saved: SavedCalls = serde_json::from_str(&good.replace(from, to)).unwrap();
-        let mut hub = Hub::new(Config::default(), [8; 32]);
-        assert_eq!(hub.restore(world.now, saved), restored, "{to}");
+        let mut kept = good.clone();
+        let call = kept.get_mut(&format!("call/{id}")).unwrap();
+        assert!(call.contains(from), "{from}");
+        *call = call.replace(from, to);
+        world.kept = kept;
+        world.reports.clear();
+        world.crash(ms(0), |_| {});
+        assert_eq!(world.hub.kept_calls(), restored, "{to}");
+        let ended: Vec<_> = world.reports.iter().map(|report| report.call.reason).collect();
+        let expected = if restored == 1 { vec![] } else { vec![Some(EndReason::ServerCrashed)] };
+        assert_eq!(ended, expected, "{to}");
+        world.hub = Hub::new(world.hub.config.clone(), [8; 32]);
     }
 }
 
@@ -264,18 +286,148 @@ fn what_no_hub_has_kept_is_no_call() {
 fn no_call_rings_longer_than_a_new_one_however_the_clock_was_set() {
     let mut world = world();
     let (alice, _) = (world.open("alice", "laptop"), world.open("bob", "phone"));
-    world.call(alice, "bob");
-    world.input(Input::Shutdown);
-    let mut saved = serde_json::to_value(world.hub.saved_calls()).unwrap();
-    saved["calls"][0]["ring_until"]["secs"] = u64::MAX.into();
-    let saved: SavedCalls = serde_json::from_value(saved).unwrap();
-    world.hub = Hub::new(world.hub.config.clone(), [8; 32]);
-    assert_eq!(world.hub.restore(world.now, saved), 1);
+    let id = world.call(alice, "bob");
+    let call = world.kept.get_mut(&format!("call/{id}")).unwrap();
+    let mut kept: serde_json::Value = serde_json::from_str(call).unwrap();
+    kept["ring_until"]["secs"] = u64::MAX.into();
+    *call = kept.to_string();
+    world.crash(ms(0), |_| {});
+    assert_eq!(world.hub.kept_calls(), 1);
     let alice = world.open("alice", "laptop");
     let ring_timeout = world.hub.config.ring_timeout;
     world.pass(ring_timeout - ms(1));
     assert_eq!(world.ended, []);
     world.pass(ms(1));
     assert_eq!(world.reasons(alice), ["timeout"]);
+    world.assert_nothing_is_left();
+}
+
+/// What a side has sent and the other has not got yet is there after a crash as well.
+#[test]
+fn a_call_goes_on_after_a_crash_where_it_was() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    let id = world.call(alice, "bob");
+    world.ok(alice, "signal:offer", sdp("a"));
+    world.ok(alice, "ice:candidate", candidate(1));
+    world.crash(ms(1000), |_| {});
+    assert!(world.hub.sessions.is_empty(), "{bob} is there");
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    world.ok(bob, "call:accept", json!({}));
+    assert_eq!(world.names(bob), ["call:incoming", "signal:offer", "ice:candidate"]);
+    world.ok(bob, "signal:answer", sdp("b"));
+    world.ok(bob, "ice:candidate", candidate(2));
+    assert_eq!(world.names(alice), ["call:accepted", "signal:answer", "ice:candidate"]);
+
+    world.crash(ms(1000), |_| {});
+    let alice = world.open("alice", "laptop");
+    let sync = world.heard[&alice].iter().find(|(name, _)| name == "call:sync").unwrap();
+    assert_eq!((&sync.1["callId"], &sync.1["description"]["type"]), (&json!(id), &json!("answer")));
+    assert_eq!(sync.1["candidates"].as_array().unwrap().len(), 1);
+    let bob = world.open("bob", "phone");
+    assert_eq!(world.names(alice), ["call:reconnected"]);
+    world.ok(bob, "call:end", json!({}));
+    assert_eq!(world.reasons(alice), ["hangup"]);
+    let ends = world.reports.iter().filter(|report| report.call.reason.is_some());
+    assert_eq!(ends.count(), 1);
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn a_call_that_nobody_comes_back_to_ends_with_the_crash_that_orphaned_it() {
+    for back in [false, true] {
+        let mut world = world();
+        let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+        world.connected_call(alice, bob);
+        world.crash(ms(5000), |_| {});
+        if back {
+            world.open("alice", "laptop");
+        }
+        world.pass(ms(60_000));
+        let last = world.reports.last().unwrap();
+        let expected = if back { EndReason::ConnectionLost } else { EndReason::ServerCrashed };
+        assert_eq!((last.call.reason, last.call.state), (Some(expected), CallState::Failed));
+        world.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_room_ends_with_a_crash_and_its_end_is_reported_once() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    let join = json!({ "roomId": "garden", "callType": "audio" });
+    world.ok(alice, "room:join", join.clone());
+    world.ok(bob, "room:join", join);
+    world.pass(ms(4000));
+    world.crash(ms(5000), |_| {});
+    let last = world.reports.last().unwrap().clone();
+    assert_eq!(last.call.reason, Some(EndReason::ServerCrashed));
+    assert_eq!((last.call.participants.len(), last.call.duration), (2, Some(4.0)));
+    let count = world.reports.len();
+    world.crash(ms(5000), |_| {});
+    assert_eq!(world.reports.len(), count);
+    world.assert_nothing_is_left();
+}
+
+/// The relay had not closed the call's last allocation when the server was killed.
+#[test]
+fn an_end_that_was_not_reported_is_reported_by_the_next_server() {
+    let mut world = world();
+    let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    world.connected_call(alice, bob);
+    let call = world.hub.calls.iter().next().unwrap().id;
+    let usage = std::sync::Arc::new(crate::usage::Usage::default());
+    world.input(Input::RelayOpened { call, usage: usage.clone() });
+    usage.add_up(1234);
+    world.ok(alice, "call:end", json!({}));
+    let ends = |world: &World| {
+        let ends = world.reports.iter().filter(|report| report.call.reason.is_some());
+        ends.map(|report| (report.call.reason, report.call.relay.bytes_up)).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(&world), []);
+    world.crash(ms(5000), |_| {});
+    assert_eq!(ends(&world), [(Some(EndReason::Hangup), 1234)]);
+    world.crash(ms(5000), |_| {});
+    assert_eq!(ends(&world).len(), 1);
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn calls_past_the_limit_of_the_next_server_are_over_and_reported() {
+    for crashes in [false, true] {
+        let mut world = world();
+        for n in 0..3 {
+            let caller = world.open(&format!("caller-{n}"), "laptop");
+            let callee = world.open(&format!("callee-{n}"), "phone");
+            world.call(caller, &format!("callee-{n}"));
+            world.ok(callee, "call:accept", json!({}));
+        }
+        let smaller = |config: &mut Config| config.max_calls = 2;
+        match crashes {
+            true => world.crash(ms(1000), smaller),
+            false => world.restart_with(ms(1000), smaller),
+        }
+        let ends = world.reports.iter().filter_map(|report| report.call.reason);
+        let expected = if crashes { EndReason::ServerCrashed } else { EndReason::ServerShutdown };
+        assert_eq!(ends.collect::<Vec<_>>(), [expected]);
+        assert_eq!(world.hub.stats().calls.total(), 2);
+        world.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn one_entry_that_cannot_be_read_costs_no_other_call() {
+    let mut world = world();
+    for n in 0..2 {
+        let caller = world.open(&format!("caller-{n}"), "laptop");
+        world.open(&format!("callee-{n}"), "phone");
+        world.call(caller, &format!("callee-{n}"));
+        world.ok(caller, "signal:offer", sdp("a"));
+    }
+    let calls = world.kept.keys().filter(|key| key.starts_with("call/")).cloned();
+    let calls: Vec<_> = calls.collect();
+    world.kept.insert(calls[0].clone(), "{}".into());
+    world.crash(ms(1000), |_| {});
+    assert_eq!(world.hub.kept_calls(), 1);
     world.assert_nothing_is_left();
 }

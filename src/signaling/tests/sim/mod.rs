@@ -114,11 +114,14 @@ struct Sim {
     tokens: BTreeMap<SessionId, Held>,
     /// What the client of each session knows of the users whom it watches.
     views: BTreeMap<SessionId, BTreeMap<UserId, PresenceStatus>>,
-    /// The users who have begun a call since the last input, each with the most calls that its
-    /// token allows.
+    /// The users who have begun a call or come into a room since the last input, each with the most
+    /// calls that its token allows.
     callers: Vec<(UserId, Option<u64>)>,
     /// The calls about which it was asked whether to hold them, and not answered.
     asked_to_hold: Vec<CallId>,
+    /// What the next server is to know.
+    kept: BTreeMap<String, String>,
+    crashes: u64,
     /// The event and the sender of each request that is not yet answered.
     asked: BTreeMap<RequestId, (String, SessionId, Value)>,
     allocations: Vec<(CallId, Arc<Usage>)>,
@@ -215,6 +218,8 @@ impl Sim {
             views: BTreeMap::new(),
             callers: Vec::new(),
             asked_to_hold: Vec::new(),
+            kept: BTreeMap::new(),
+            crashes: 0,
             asked: BTreeMap::new(),
             allocations: Vec::new(),
             candidates_taken: 0,
@@ -245,6 +250,9 @@ impl Sim {
             if self.rng.random_ratio(1, 200) {
                 self.restart();
             }
+            if self.hub.config.keep_calls && self.rng.random_ratio(1, 200) {
+                self.crash();
+            }
         }
         if self.rng.random_bool(0.5) {
             // In the middle of something.
@@ -274,6 +282,9 @@ impl Sim {
         assert_eq!(counters.calls_started + self.restored, counters.calls_ended.total());
         assert_eq!(stats, crate::signaling::Stats { counters, ..Default::default() });
         assert_eq!(self.hub.next_timeout(), None);
+        if self.hub.config.keep_calls {
+            assert_eq!(self.kept, BTreeMap::new());
+        }
     }
 
     /// Somebody does something.
@@ -329,7 +340,8 @@ impl Sim {
         for (caller, max) in std::mem::take(&mut self.callers) {
             let is_in = |call: &&Watched| call.caller.0 == caller || call.callee == caller;
             let calls = self.calls.values().filter(|call| !call.ended).filter(is_in).count();
-            assert!(max.is_none_or(|max| calls <= max as usize), "too many calls");
+            let rooms = self.rooms.values().filter(|room| room.holds(&caller)).count();
+            assert!(max.is_none_or(|max| calls + rooms <= max as usize), "too many calls");
         }
     }
 }
@@ -354,7 +366,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     let mut ended = BTreeMap::new();
     let (mut relayed, mut resumed, mut repeated, mut crossed) = (0, 0, 0, 0);
     let (mut warned, mut refreshed, mut expired, mut restored) = (0, 0, 0, 0);
-    let (mut transferred, mut presence_changes) = (0, 0);
+    let (mut transferred, mut presence_changes, mut crashes) = (0, 0, 0);
     for seed in seeds.clone() {
         let mut sim = Sim::new(seed, false);
         sim.run();
@@ -374,6 +386,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         refreshed += sim.refreshed;
         expired += sim.expired;
         restored += sim.all_restored;
+        crashes += sim.crashes;
     }
     if seeds.end - seeds.start < 100 {
         return;
@@ -383,7 +396,8 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         "{relayed} candidates; {resumed} sessions resumed; {repeated} repeated; {crossed} crossed; {ended:?}"
     );
     println!("{restored} calls went on after a restart; {transferred} were handed on");
-    assert!(restored > 100 && transferred > 50, "{restored} {transferred}");
+    println!("{crashes} servers crashed");
+    assert!(restored > 100 && transferred > 50 && crashes > 300, "{restored} {transferred}");
     assert!(crossed > 50, "{crossed}");
     println!("{presence_changes} changes of presence were heard of");
     assert!(presence_changes > 1000, "{presence_changes}");
@@ -401,6 +415,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         EndReason::ConnectionLost,
         EndReason::Left,
         EndReason::ServerShutdown,
+        EndReason::ServerCrashed,
     ] {
         assert!(ended[&reason] > 20, "{reason}: {}", ended[&reason]);
     }

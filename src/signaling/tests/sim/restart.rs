@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::Sim;
-use crate::signaling::{Hub, Input, SavedCalls};
+use crate::signaling::{HowItStopped, Hub, Input};
 
 impl Sim {
     /// The server stops: nobody is connected any more, and calls are over or kept.
@@ -22,12 +22,31 @@ impl Sim {
     /// The next one goes on with its calls, and remembers nothing else.
     pub(super) fn restart(&mut self) {
         self.stop();
-        let saved = serde_json::to_string(&self.hub.saved_calls()).unwrap();
-        let saved: SavedCalls = serde_json::from_str(&saved).unwrap();
-        self.log.push(format!("a new server with {} calls", saved.len()));
+        self.go_on(HowItStopped::Orderly);
+    }
+
+    /// The server is killed; the next one goes on with its calls all the same, and rooms are over.
+    pub(super) fn crash(&mut self) {
+        self.sessions.clear();
+        self.away.clear();
+        self.readers.clear();
+        self.in_view.clear();
+        self.views.clear();
+        self.allocations.clear();
+        self.calls.values_mut().for_each(|call| call.audience.clear());
+        self.rooms.values_mut().for_each(|room| room.ended = true);
+        self.crashes += 1;
+        self.go_on(HowItStopped::Crashed(self.now.unix));
+    }
+
+    fn go_on(&mut self, stopped: HowItStopped) {
+        let found = std::mem::take(&mut self.kept);
+        self.log.push(format!("a new server with {} entries, {stopped:?}", found.len()));
         self.past.push(self.hub.stats().counters);
         self.hub = Hub::new(self.hub.config.clone(), self.rng.random());
-        self.restored = self.hub.restore(self.now, saved) as u64;
+        let restored = self.hub.restore(self.now, &found.into(), stopped);
+        assert_eq!(restored.unreadable, 0);
+        self.restored = restored.live as u64;
         self.all_restored += self.restored;
         let live = self.calls.values().filter(|call| !call.ended).count() as u64;
         assert_eq!(self.restored, live, "a call was lost with the server");

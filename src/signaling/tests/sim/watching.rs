@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Sim, check, schemas};
+use super::{super::keep, Sim, check, schemas};
 use crate::{
     ids::CallId,
     signaling::{CallEvent, CallReport, CloseReason, Output},
@@ -105,6 +105,7 @@ impl Sim {
                 Output::WentOut { call, user } => self.moved(call, user, false),
                 Output::Report(report) => self.reported(*report),
                 Output::AskToHold(report) => self.asked_to_hold.push(report.call.id),
+                Output::Keep(change) => keep(&mut self.kept, change),
             }
         }
         for (at, (call, from, description)) in batch.iter().enumerate() {
