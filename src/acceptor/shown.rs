@@ -1,6 +1,6 @@
 //! The certificate that is shown to clients, and the names that it is for.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use rustls::pki_types::ServerName;
 
@@ -41,6 +41,15 @@ impl Shown {
     /// (RFC 9110 §4.3.4).
     pub fn covers(&self, host: &str) -> bool {
         ServerName::try_from(host).is_ok_and(|host| self.pair.covers(&host))
+    }
+
+    /// Returns true if the certificate names this host or address. A wildcard names none: the names that
+    /// it stands for may well be of other servers.
+    pub fn names(&self, host: &str) -> bool {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => self.pair.covers(&ServerName::from(ip)),
+            Err(_) => self.pair.names().iter().any(|name| name.eq_ignore_ascii_case(host)),
+        }
     }
 
     /// Returns the certificate's first name to which clients on other machines can be sent.

@@ -224,6 +224,7 @@ fn http_config(
     }
 }
 
+        server_names: options.addresses.server_name.clone(),
 fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, ConfigError> {
     let relay = &options.relay;
     let mut allow = relay.allow_peer.clone();

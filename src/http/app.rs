@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, origins::Origins,
-    refused::RefusedLog,
+    refused::RefusedLog, server_name::OwnNames,
 };
 use crate::{
     addresses::Networks,
@@ -124,6 +124,7 @@ impl Drop for Running {
 impl App {
     pub fn new(
         config: Config,
+        own_names: OwnNames,
         hub: HubHandle,
         counters: Arc<Counters>,
         sources: Sources,
@@ -134,7 +135,7 @@ impl App {
             tokens: config.tokens,
             key_set: config.key_source.map(KeySet::start),
             api_keys: config.api_keys,
-            origins: Origins::new(config.allow_origins),
+            origins: Origins::new(config.allow_origins, own_names),
             trusted_proxies: config.trusted_proxies,
             max_message: config.max_message,
             counters,

@@ -27,10 +27,11 @@ use crate::signaling::{ErrorCode, RequestError};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remote(pub SocketAddr);
 
-/// The kind of listener by which a request came: the inner one is for this machine's own network.
+/// The kind of listener by which a request came: the metrics are open by the inner one to whoever is on
+/// this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entrance {
-    /// By --http, and by no proxy: the metrics are open there.
+    /// By --http, and by no proxy.
     Inner,
     /// By a listener that is open to everybody, or by a proxy that may be.
     Public,
@@ -43,6 +44,8 @@ pub(super) struct Way {
     pub by_proxy: bool,
     /// The scheme in which the client asked, where that is known.
     pub scheme: Option<Scheme>,
+    /// True if the client is on this machine, as far as can be seen.
+    pub is_local: bool,
 }
 
 /// The way by which a connection came.
@@ -111,7 +114,9 @@ impl Entry {
         });
         let extensions = request.extensions_mut();
         extensions.insert(Remote(sender.address));
-        extensions.insert(Way { by_proxy, scheme });
+        // A proxy on this machine has its address from here, too, and its clients are elsewhere.
+        let is_local = remote.ip().is_loopback() && !by_proxy;
+        extensions.insert(Way { by_proxy, scheme, is_local });
         extensions.insert(if by_proxy { Entrance::Public } else { entrance });
         Ok(Visit { share, told })
     }
@@ -134,7 +139,7 @@ impl Entry {
     pub fn refuse(&self, headers: &HeaderMap, error: ApiError) -> Response {
         let mut response = error.into_response();
         if let Some(origin) = headers.get(ORIGIN)
-            && self.app.origins.allow_from(headers, None)
+            && self.app.origins.allow_from(headers, None, false)
         {
             cors::open(response.headers_mut(), origin.clone());
         }

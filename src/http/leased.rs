@@ -109,6 +109,7 @@ mod tests {
             key_source: None,
             api_keys: ApiKeys::new(Vec::new()),
             allow_origins: Vec::new(),
+            server_names: Vec::new(),
             max_message: 1000,
             max_connections: 1,
             max_connections_per_address: 1,
@@ -131,6 +132,7 @@ mod tests {
             last_calls: oneshot::channel().0,
             report_metrics: Box::new(Default::default),
             certificate_expiry: None,
+            named_by_certificate: None,
         };
         Server::start(config, wiring)
     }

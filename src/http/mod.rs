@@ -14,7 +14,7 @@
 //! | `socketio/` | the Socket.IO front |
 //! | `refused` | what the log says of credentials that were refused |
 //! | `rest`, `error` | the REST API, its errors |
-//! | `origin`, `origins`, `cors` | which web pages may ask, and how their browsers are told |
+//! | `origin`, `origins`, `server_name`, `cors` | which web pages may ask, and how their browsers are told |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
@@ -44,6 +44,7 @@ mod origins;
 mod outbox;
 mod refused;
 mod rest;
+mod server_name;
 mod service;
 mod session;
 pub mod socketio;
@@ -67,6 +68,7 @@ use self::{
     counters::Counters,
     error::ApiError,
     limits::Connections,
+    server_name::OwnNames,
 };
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
@@ -75,6 +77,7 @@ pub use self::{
     ice_uris::IceUris,
     key_set::KeySource,
     origin::{Origin, OriginError},
+    server_name::{NamedByCertificate, ServerName, ServerNameError},
     service::{HEADER_TIMEOUT, Lease, Service},
 };
 pub(crate) use self::{
@@ -111,6 +114,8 @@ pub struct Config {
     pub api_keys: ApiKeys,
     /// The origins of web pages that may connect; none means that all may.
     pub allow_origins: Vec<Origin>,
+    /// The names under which the server's own pages may connect, besides those of the certificate.
+    pub server_names: Vec<ServerName>,
     /// The longest message that a client may send, in bytes.
     pub max_message: usize,
     /// Connections in all.
@@ -152,6 +157,8 @@ pub struct Wiring {
     pub report_metrics: ReportMetrics,
     /// Asked for the certificate's end, where there is TLS.
     pub certificate_expiry: Option<CertificateExpiry>,
+    /// Asked whether the certificate names a host, where there is TLS.
+    pub named_by_certificate: Option<NamedByCertificate>,
 }
 
 impl Server {
@@ -176,7 +183,8 @@ impl Server {
             report_metrics: wiring.report_metrics,
             certificate_expiry: wiring.certificate_expiry,
         };
-        let app = Arc::new(App::new(config, hub, counters, sources, current));
+        let own_names = OwnNames::new(config.server_names.clone(), wiring.named_by_certificate);
+        let app = Arc::new(App::new(config, own_names, hub, counters, sources, current));
         let socket_io = socketio::Front::new(app.clone(), max, per_address);
         let service = Service::new(router(&app, socket_io), app.clone(), connections);
         Self { app, phase, service }

@@ -197,6 +197,10 @@ impl Server {
             certificate_expiry: certificates.clone().map(|certificates| {
                 Box::new(move || certificates.expiry()) as http::CertificateExpiry
             }),
+            named_by_certificate: certificates.clone().map(|certificates| {
+                Box::new(move |host: &str| certificates.shown().names(host))
+                    as http::NamedByCertificate
+            }),
         };
         let http = http::Server::start(config.http, wiring);
         let stream_relay = Arc::downgrade(&relay);

@@ -111,9 +111,10 @@ pub struct AddressOptions {
     /// The web pages that may connect, by origin; may be given more than once.
     ///
     /// Without it, pages of any origin may, since a token and no cookie says who they are. Name
-    /// your own to keep other sites from using tokens they got hold of. Clients that are no pages
-    /// send no origin and are not concerned. The server's own pages may always connect; pages
-    /// without an origin, which send `null`, only without this option.
+    /// your own to keep other sites from using tokens they got hold of: then only those may, and pages
+    /// that come from the server itself by a name that is its own (--server-name). Clients that are no
+    /// pages send no origin and are not concerned. Pages without an origin, which send `null`, may only
+    /// without this option.
     ///
     /// Default: any origin
     ///
@@ -121,3 +122,17 @@ pub struct AddressOptions {
     #[arg(long, env = "CALLBOX_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<http::Origin>,
 }
+
+    /// A name or address that browsers reach this server by; may be given more than once.
+    ///
+    /// With --allow-origin, pages that come from this server itself may connect as well, if the host in
+    /// their address is known to be its own: one of these, one that the certificate names (a wildcard
+    /// names none), or a loopback address or `localhost` on this machine. What the header `Host` says
+    /// is not enough, since anybody can make a name lead here. Needed where a reverse proxy ends TLS and
+    /// serves pages under the same name.
+    ///
+    /// Default: none but those
+    ///
+    /// Example: `calls.example.com`
+    #[arg(long, env = "CALLBOX_SERVER_NAME", value_name = "NAME", value_delimiter = ',')]
+    pub server_name: Vec<http::ServerName>,
