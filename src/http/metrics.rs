@@ -19,7 +19,7 @@ use prometheus_client::{
 use super::{
     app::App,
     counters::{Counters, Front, Refusal},
-    entry::{Entrance, Remote},
+    entry::{Entrance, Remote, Way},
     error::ApiError,
     rest,
 };
@@ -31,15 +31,17 @@ use crate::{
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers with everything there is to count: to everybody by --http, by other listeners to whoever
-/// has an API key.
+/// Answers with everything there is to count: by --http to whoever is on this machine, to others and by
+/// other listeners if they have an API key. The numbers say how busy the server is and what it refuses,
+/// which is nothing for strangers.
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     Extension(entrance): Extension<Entrance>,
     Extension(remote): Extension<Remote>,
+    Extension(way): Extension<Way>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    if entrance == Entrance::Public {
+    if entrance == Entrance::Public || !way.is_local {
         rest::api_key(&app, remote, &headers)?;
     }
     let hub = app.hub.view(|hub, _| hub.stats()).await.ok_or_else(ApiError::stopping)?;
