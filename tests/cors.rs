@@ -197,7 +197,7 @@ fn a_page_whose_host_equals_its_origin_passes_for_known_names_only() {
 }
 
 #[test]
-fn a_server_name_that_is_none_is_refused_at_the_start() {
+fn a_server_name_that_is_none_is_refused_at_the_start_and_a_useless_one_is_said() {
     let check = |args: &[&str]| {
         let base = ["check-config", "--dev", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
         common::run(&mut common::callbox(&[&base[..], args].concat()))
@@ -210,6 +210,9 @@ fn a_server_name_that_is_none_is_refused_at_the_start() {
         let error = check(&["--server-name", name]).stderr;
         assert!(error.contains(expected) && error.contains("--server-name"), "{name}: {error}");
     }
+    let useless = check(&["--server-name", "calls.example.com"]);
+    assert_eq!(useless.status, 0);
+    assert!(useless.stderr.contains("it changes nothing without --allow-origin"));
 }
 
 /// The server's own pages are those of the scheme that the client's browser shows, which only a

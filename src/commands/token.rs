@@ -58,7 +58,7 @@ pub(super) struct TokenArgs {
 /// Prints a token.
 pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
     anyhow::ensure!(
-        !args.source.dev || !args.tokens.jwt_secret.is_empty(),
+        !args.source.dev || args.tokens.have_secret(),
         "a server that runs with --dev has generated its secret; ask it for a token: curl -d \
          '{{\"userId\":\"{}\"}}' -H 'content-type: application/json' \
          http://127.0.0.1:8080/dev/token",

@@ -17,10 +17,12 @@ use crate::{http, turn};
 pub struct AddressOptions {
     /// Where HTTP is served: signaling, the REST API and metrics.
     ///
-    /// Behind a reverse proxy that ends TLS, make it a loopback address, and name the proxy with
-    /// --trusted-proxy. `[::]:8080` takes IPv4 as well.
+    /// What goes there is not encrypted, tokens included. Behind a reverse proxy on this machine that ends
+    /// TLS, make it a loopback address, and name the proxy with --trusted-proxy. `[::]:8080` takes IPv4
+    /// as well. With a certificate, HTTP is served under TLS on all listeners, and this one is for this
+    /// machine alone unless it is set.
     ///
-    /// Default: `0.0.0.0:8080`, with --dev `127.0.0.1:8080`
+    /// Default: `0.0.0.0:8080`, with a certificate or --dev `127.0.0.1:8080`
     #[arg(long, env = "CALLBOX_HTTP", value_name = "IP:PORT", value_parser = socket_address)]
     pub http: Option<SocketAddr>,
 
@@ -121,7 +123,6 @@ pub struct AddressOptions {
     /// Example: `https://app.example.com`
     #[arg(long, env = "CALLBOX_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<http::Origin>,
-}
 
     /// A name or address that browsers reach this server by; may be given more than once.
     ///
@@ -136,3 +137,4 @@ pub struct AddressOptions {
     /// Example: `calls.example.com`
     #[arg(long, env = "CALLBOX_SERVER_NAME", value_name = "NAME", value_delimiter = ',')]
     pub server_name: Vec<http::ServerName>,
+}

@@ -62,6 +62,15 @@ pub struct TurnUserOptions {
     #[arg(long, env = "CALLBOX_USER", value_name = "NAME:PASSWORD", hide_env_values = true)]
     pub user: Vec<StaticUser>,
 
+    /// A file with such users, one NAME:PASSWORD in each line; may be given more than once.
+    ///
+    /// Empty lines and those that begin with # say nothing. Prefer it or the environment to the flag:
+    /// other users of the machine can see a command line.
+    ///
+    /// Example: `/run/secrets/callbox-users`
+    #[arg(long, env = "CALLBOX_USER_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub user_file: Vec<PathBuf>,
+
     /// A key that an authorization server seals access tokens with (RFC 7635), as KID:KEY with KEY in
     /// base64: 16 bytes for A128GCM or 32 for A256GCM; may be given more than once.
     ///
@@ -75,4 +84,13 @@ pub struct TurnUserOptions {
     #[arg(long, env = "CALLBOX_OAUTH_KEY", value_name = "KID:KEY", hide_env_values = true,
           value_parser = secret)]
     pub oauth_key: Vec<Secret>,
+
+    /// A file with such keys, one KID:KEY in each line; may be given more than once.
+    ///
+    /// Empty lines and those that begin with # say nothing. Prefer it or the environment to the flag:
+    /// other users of the machine can see a command line.
+    ///
+    /// Example: `/run/secrets/callbox-oauth-keys`
+    #[arg(long, env = "CALLBOX_OAUTH_KEY_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub oauth_key_file: Vec<PathBuf>,
 }

@@ -19,6 +19,16 @@ pub struct RunOptions {
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub ready_json: bool,
 
+    /// Refuse to start where the configuration leaves something open to others.
+    ///
+    /// Without it, a warning is logged for each: a file with secrets that others on this machine may
+    /// read, a --state-dir or --config that they may change, a secret that is too short, and plain HTTP
+    /// on every address although there is TLS. `docs/security.md` has the list.
+    #[arg(long, env = "CALLBOX_STRICT", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value = "false",
+          value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub strict: bool,
+
     /// A directory for what must outlast the process: live calls while the server is restarted, and with
     /// --acme-domain the account at the CA and the certificate with its key.
     ///

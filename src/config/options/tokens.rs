@@ -25,6 +25,15 @@ pub struct TokenOptions {
           value_parser = secret)]
     pub jwt_secret: Vec<Secret>,
 
+    /// A file with such a secret in its first line; may be given more than once.
+    ///
+    /// Its secrets come after those of --jwt-secret. Prefer it or the environment to the flag: other
+    /// users of the machine can see a command line.
+    ///
+    /// Example: `/run/secrets/callbox-jwt`
+    #[arg(long, env = "CALLBOX_JWT_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub jwt_secret_file: Vec<PathBuf>,
+
     /// A PEM file with the public key of tokens; may be given more than once.
     ///
     /// For back ends that keep their key to themselves: RS256 for an RSA key, ES256 for one on
@@ -85,4 +94,12 @@ pub struct ApiOptions {
     #[arg(long, env = "CALLBOX_API_KEY", value_name = "KEY", hide_env_values = true,
           value_parser = secret)]
     pub api_key: Vec<Secret>,
+
+    /// A file with such a key in its first line; may be given more than once.
+    ///
+    /// Prefer it or the environment to the flag: other users of the machine can see a command line.
+    ///
+    /// Example: `/run/secrets/callbox-api-key`
+    #[arg(long, env = "CALLBOX_API_KEY_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub api_key_file: Vec<PathBuf>,
 }
