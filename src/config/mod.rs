@@ -37,7 +37,7 @@ pub use self::{
         RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions, SourceOptions,
         TcpListener, TlsOptions, TokenOptions, TurnUserOptions,
     },
-    reference::{annotated_file, markdown},
+    reference::{annotated_file, limits, markdown},
     values::{CaDirectory, Period, PortRange, Size, StaticUser},
 };
 use crate::{
