@@ -67,3 +67,17 @@ impl Shown {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_covers_hosts_and_names_none() {
+        let shown = Shown::made(&["turn.example.com", "*.example.com", "192.0.2.7"]);
+        assert!(shown.names("turn.example.com") && shown.names("TURN.example.com"));
+        assert!(shown.names("192.0.2.7") && !shown.names("192.0.2.8"));
+        assert!(shown.covers("evil.example.com") && !shown.names("evil.example.com"));
+        assert!(!shown.names("*.example.org") && !shown.names(""));
+    }
+}
