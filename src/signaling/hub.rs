@@ -112,14 +112,14 @@ impl Hub {
         self.tell_presence();
         match input {
             Input::Open { session, identity, device, resume } => {
-                self.open(now, session, identity, device, resume);
+                self.open(now, session, *identity, device, resume);
             }
             Input::Request { session, id, event, data } => {
                 self.request(now, session, id, &event, &data, None);
             }
             Input::Refresh { session, id, data, proof } => {
                 let event = RequestName::AuthRefresh.as_str();
-                self.request(now, session, id, event, &data, Some(proof));
+                self.request(now, session, id, event, &data, Some(*proof));
             }
             Input::Acknowledged { session, seq } => self.acknowledge(now, session, seq),
             Input::Lost { session } => self.lose_connection(now, session),

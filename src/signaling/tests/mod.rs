@@ -169,7 +169,7 @@ impl World {
         let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
         let identity = identity(name, expires);
         let device = Some(DeviceId::new(device).unwrap());
-        self.input(Input::Open { session, identity, device, resume });
+        self.input(Input::Open { session, identity: identity.into(), device, resume });
         session
     }
 
