@@ -172,8 +172,11 @@ impl HubHandle {
     }
 
     async fn send(&self, command: Command) {
-        // The hub ends after everyone who talks to it; there is nobody to tell.
-        let _ = self.commands.send(command).await;
+        // Nearly always there is room, and then nothing to wait for. The hub ends after everyone who talks to
+        // it; there is nobody to tell.
+        if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) {
+            let _ = self.commands.send(command).await;
+        }
     }
 }
 

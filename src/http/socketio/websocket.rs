@@ -99,8 +99,6 @@ impl Served {
         let mut timer = std::pin::pin!(sleep_until(heartbeat.due()));
         while self.client.session().is_some() {
             tokio::select! {
-                // As on `/ws`: what has to be sent comes first.
-                biased;
                 next = self.client.next() => match next {
                     Next::Send(delivery) => self.deliver_all(delivery).await?,
                     Next::TooSlow => return Err(End::TooSlow.into()),

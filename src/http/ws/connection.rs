@@ -207,8 +207,6 @@ impl Connection {
         let mut bad_frames = 0;
         loop {
             tokio::select! {
-                // What has to be sent comes first: a client that sends without end does not fill its outbox.
-                biased;
                 next = session.next() => match next {
                     Next::Send(delivery) => self.deliver_all(session, delivery).await?,
                     Next::TooSlow => return Err(End::Close(close::too_slow())),
