@@ -3,19 +3,22 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::outbox::{Delivery, Outlet};
 use crate::{
     ids::SessionId,
     signaling::{CloseReason, Input},
 };
 
-/// The connections, each by the name that it was opened with.
+/// The connections, each by the name that it was opened with. The server makes those names: no client can
+/// choose them to make the tables slow, so a fast hash is enough.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     /// By session: the connection that carries it, and the way to it.
-    outlets: HashMap<SessionId, (SessionId, Outlet)>,
+    outlets: HashMap<SessionId, (SessionId, Outlet), RandomState>,
     /// The sessions of those that carry one of another name.
-    resumed: HashMap<SessionId, SessionId>,
+    resumed: HashMap<SessionId, SessionId, RandomState>,
 }
 
 impl Connections {
@@ -40,11 +43,11 @@ impl Connections {
         self.outlets.get(&session).map(|(_, outlet)| outlet)
     }
 
-    /// A session has no connection any more.
-    pub fn remove(&mut self, session: SessionId) {
-        if let Some((connection, _)) = self.outlets.remove(&session) {
-            self.resumed.remove(&connection);
-        }
+    /// A session has no connection any more. Gives the way to the one that it had.
+    pub fn remove(&mut self, session: SessionId) -> Option<Outlet> {
+        let (connection, outlet) = self.outlets.remove(&session)?;
+        self.resumed.remove(&connection);
+        Some(outlet)
     }
 
     /// What a connection says, in the name of its session. `None` if it carries none any more.

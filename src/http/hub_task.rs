@@ -63,16 +63,19 @@ type Act = Box<dyn FnOnce(&mut Hub, Now) + Send>;
 
 /// What comes to the hub from the fronts.
 enum Command {
-    Open {
-        connection: SessionId,
-        identity: Identity,
-        device: Option<DeviceId>,
-        resume: Resume,
-        outlet: Outlet,
-    },
+    Open(Box<Opening>),
     /// From a connection, which goes by the name that it was opened with.
     Input(Input),
     Act(Act),
+}
+
+/// A connection that is to carry a session.
+struct Opening {
+    connection: SessionId,
+    identity: Box<Identity>,
+    device: Option<DeviceId>,
+    resume: Resume,
+    outlet: Outlet,
 }
 
 /// Where the relay's news go. It never blocks: a relay worker has packets to move.
@@ -122,7 +125,9 @@ impl HubHandle {
         resume: Resume,
     ) -> Inlet {
         let (outlet, inlet) = pipe(self.outbox_bytes);
-        self.send(Command::Open { connection, identity, device, resume, outlet }).await;
+        let identity = Box::new(identity);
+        let opening = Opening { connection, identity, device, resume, outlet };
+        self.send(Command::Open(Box::new(opening))).await;
         inlet
     }
 
@@ -167,8 +172,11 @@ impl HubHandle {
     }
 
     async fn send(&self, command: Command) {
-        // The hub ends after everyone who talks to it; there is nobody to tell.
-        let _ = self.commands.send(command).await;
+        // Nearly always there is room, and then nothing to wait for. The hub ends after everyone who talks to
+        // it; there is nobody to tell.
+        if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) {
+            let _ = self.commands.send(command).await;
+        }
     }
 }
 
@@ -295,7 +303,8 @@ impl HubTask {
     fn apply(&mut self, command: Command) {
         let now = Now::read();
         match command {
-            Command::Open { connection, identity, device, resume, outlet } => {
+            Command::Open(opening) => {
+                let Opening { connection, identity, device, resume, outlet } = *opening;
                 self.connections.open(connection, outlet);
                 let session = connection;
                 self.hub.handle(now, Input::Open { session, identity, device, resume });
@@ -367,8 +376,9 @@ impl HubTask {
     fn deliver(&mut self, session: SessionId, delivery: Delivery) {
         let Some(outlet) = self.connections.outlet(session) else { return };
         if let Err(TooSlow) = outlet.put(delivery) {
-            outlet.cut.notify_one();
-            self.connections.remove(session);
+            if let Some(outlet) = self.connections.remove(session) {
+                outlet.cut();
+            }
             self.counters.slow_sessions.add();
             self.hub.handle(Now::read(), Input::Lost { session });
         }

@@ -14,7 +14,7 @@ use super::{
     outbox::Outbox,
     rooms::{Leaving, Rooms},
     stats::Counters,
-    tables::{Calls, EndedCall, EndedCalls, Session, Users},
+    tables::{Calls, EndedCall, EndedCalls, Lookup, Session, Users},
 };
 use crate::{
     auth::Identity,
@@ -56,7 +56,7 @@ pub(super) enum Timer {
 pub struct Hub {
     pub(super) config: Config,
     pub(super) rng: StdRng,
-    pub(super) sessions: BTreeMap<SessionId, Session>,
+    pub(super) sessions: Lookup<SessionId, Session>,
     /// The sessions without a connection, the one that is given up first in front.
     pub(super) away: BTreeSet<(Instant, SessionId)>,
     pub(super) users: Users,
@@ -92,7 +92,7 @@ impl Hub {
         Self {
             config,
             rng: StdRng::from_seed(seed),
-            sessions: BTreeMap::new(),
+            sessions: Lookup::default(),
             away: BTreeSet::new(),
             users: Users::default(),
             calls: Calls::default(),
@@ -112,14 +112,14 @@ impl Hub {
         self.tell_presence();
         match input {
             Input::Open { session, identity, device, resume } => {
-                self.open(now, session, identity, device, resume);
+                self.open(now, session, *identity, device, resume);
             }
             Input::Request { session, id, event, data } => {
                 self.request(now, session, id, &event, &data, None);
             }
             Input::Refresh { session, id, data, proof } => {
                 let event = RequestName::AuthRefresh.as_str();
-                self.request(now, session, id, event, &data, Some(proof));
+                self.request(now, session, id, event, &data, Some(*proof));
             }
             Input::Acknowledged { session, seq } => self.acknowledge(now, session, seq),
             Input::Lost { session } => self.lose_connection(now, session),
@@ -210,7 +210,7 @@ impl Hub {
 
     /// Every user who is connected, by user id.
     pub fn online_users(&self) -> impl Iterator<Item = OnlineUser> {
-        self.users.iter().filter_map(|(id, user)| {
+        self.users.sorted().into_iter().filter_map(|(id, user)| {
             let here = user.devices.iter().filter(|(_, session)| self.is_here(**session));
             let devices: Vec<_> = here.map(|(device, _)| device.clone()).collect();
             let name = || self.name_of(id);

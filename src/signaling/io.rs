@@ -13,7 +13,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// One thing that happened, told to the hub.
+/// One thing that happened, told to the hub. What is long and rare is boxed: an input is moved several
+/// times on its way to the hub.
 #[derive(Debug)]
 pub enum Input {
     /// A connection has proved who it is. Answered with [`Output::Welcome`] or, past a limit,
@@ -22,7 +23,7 @@ pub enum Input {
         /// The session's name, made by the shell and never used before.
         session: SessionId,
         /// Who it is.
-        identity: Identity,
+        identity: Box<Identity>,
         /// On which of the user's devices; `None` for one of its own, named as the session is.
         device: Option<DeviceId>,
         /// Whether it goes on from an earlier connection, and whether a later one may from this.
@@ -49,7 +50,7 @@ pub enum Input {
         /// Its payload, without the token.
         data: Payload,
         /// Who the token's bearer is, or what is wrong with it.
-        proof: Result<Identity, RequestError>,
+        proof: Box<Result<Identity, RequestError>>,
     },
     /// The client has all events of its session up to this number.
     Acknowledged {

@@ -40,7 +40,9 @@ pub struct Kicked {
 impl Hub {
     /// Every session, by id, which is by age.
     pub fn sessions(&self) -> impl Iterator<Item = SessionRecord> {
-        self.sessions.iter().map(|(id, session)| SessionRecord {
+        let mut sessions: Vec<_> = self.sessions.iter().collect();
+        sessions.sort_unstable_by_key(|(id, _)| **id);
+        sessions.into_iter().map(|(id, session)| SessionRecord {
             session_id: *id,
             user_id: session.user.clone(),
             name: session.name.clone(),

@@ -253,7 +253,8 @@ impl Hub {
         if !self.config.keep_calls {
             self.end_all_calls(now);
         }
-        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        let mut sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        sessions.sort_unstable();
         // They do not come back all at once: about a thousand a second, but while they are waited for.
         let in_time = (self.config.reconnect_grace / 2).as_millis() as u64;
         let most = MANY_RETURNS.min(in_time).max(FEW_RETURNS);

@@ -1,9 +1,11 @@
 //! The hub's tables: who is connected, which calls are live and which are over.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
 };
+
+use foldhash::fast::RandomState;
 
 use super::{
     CallRecord, CallState, ClientMark, ErrorCode, RequestError, Tally,
@@ -17,6 +19,10 @@ use crate::{
     auth::Grants,
     ids::{CallId, DeviceId, SessionId, UserId},
 };
+
+/// A table in which every request looks something up. Its order is random, so what is shown in an order is
+/// sorted first.
+pub(super) type Lookup<K, V> = HashMap<K, V, RandomState>;
 
 /// One connection of one device.
 #[derive(Debug)]
@@ -58,7 +64,7 @@ pub(super) struct User {
 /// The users; an entry lasts as long as it says anything.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    entries: BTreeMap<UserId, User>,
+    entries: Lookup<UserId, User>,
     /// Who hears of changes.
     pub watches: Watches,
 }
@@ -68,8 +74,11 @@ impl Users {
         self.entries.get(user)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&UserId, &User)> {
-        self.entries.iter()
+    /// All of them, ordered by user id.
+    pub fn sorted(&self) -> Vec<(&UserId, &User)> {
+        let mut users: Vec<_> = self.entries.iter().collect();
+        users.sort_unstable_by_key(|(id, _)| *id);
+        users
     }
 
     pub fn len(&self) -> usize {

@@ -361,7 +361,7 @@ pub fn signaling_frames(bytes: &[u8]) {
             let identity = Identity { user, name: None, expires: u64::MAX, grants };
             let device = DeviceId::new("d").unwrap();
             let (device, resume) = (Some(device), Resume::New);
-            hub.handle(now, Input::Open { session, identity, device, resume });
+            hub.handle(now, Input::Open { session, identity: identity.into(), device, resume });
             session
         })
         .collect();

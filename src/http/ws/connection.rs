@@ -1,6 +1,6 @@
 //! The life of a WebSocket connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
@@ -17,6 +17,7 @@ use tokio_tungstenite::{
 use super::{
     close,
     frames::{self, ClientFrame, SessionHello},
+    read_ahead::ReadAhead,
 };
 use crate::{
     auth::Identity,
@@ -30,8 +31,8 @@ use crate::{
     signaling::{ErrorCode, RequestError, RequestId},
 };
 
-/// How much is read at a time. Every session keeps so much, however idle; the layer's default is 128
-/// KiB. All but descriptions fit in, and those take a few reads.
+/// How much the layer reads at a time. Every session keeps so much, however idle; the layer's default is
+/// 128 KiB. All but descriptions fit in, and those are read ahead.
 const READ_BUFFER: usize = 1024;
 
 /// How much may be written at a time.
@@ -97,7 +98,7 @@ impl From<Error> for End {
 pub(in crate::http) struct Connection {
     app: Arc<App>,
     front: Front,
-    pub ws: WebSocketStream<TokioIo<Upgraded>>,
+    pub ws: WebSocketStream<ReadAhead<TokioIo<Upgraded>>>,
 }
 
 impl Connection {
@@ -116,6 +117,7 @@ impl Connection {
             .max_write_buffer_size(2 * app.max_message + 64 * 1024)
             .max_message_size(Some(longest))
             .max_frame_size(Some(longest));
+        let stream = ReadAhead::new(stream);
         let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         Self { app, front, ws }
     }
@@ -351,6 +353,11 @@ pub(in crate::http) async fn within(
     session: &Session,
     sending: impl Future<Output = Result<(), Error>>,
 ) -> Result<(), End> {
+    let mut sending = pin!(sending);
+    // Nearly always there is room in the socket: nothing to wait for, and no timer to start.
+    if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
+        return Ok(sent?);
+    }
     tokio::select! {
         sent = tokio::time::timeout(SEND_TIMEOUT, sending) => match sent {
             Ok(sent) => Ok(sent?),

@@ -3,6 +3,7 @@
 pub(super) mod close;
 pub(super) mod connection;
 mod frames;
+mod read_ahead;
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ impl World {
         let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
         let device = Some(DeviceId::new(device).unwrap());
         let identity = self.identity_with(name, grants);
-        self.input(Input::Open { session, identity, device, resume: Resume::New });
+        self.input(Input::Open { session, identity: identity.into(), device, resume: Resume::New });
         session
     }
 
@@ -24,7 +24,12 @@ impl World {
 
     pub(super) fn refresh_with(&mut self, session: SessionId, name: &str, grants: Grants) {
         let proof = Ok(self.identity_with(name, grants));
-        self.input(Input::Refresh { session, id: None, data: json!({}).into(), proof });
+        self.input(Input::Refresh {
+            session,
+            id: None,
+            data: json!({}).into(),
+            proof: proof.into(),
+        });
     }
 }
 

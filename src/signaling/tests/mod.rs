@@ -169,7 +169,7 @@ impl World {
         let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
         let identity = identity(name, expires);
         let device = Some(DeviceId::new(device).unwrap());
-        self.input(Input::Open { session, identity, device, resume });
+        self.input(Input::Open { session, identity: identity.into(), device, resume });
         session
     }
 
@@ -283,7 +283,8 @@ impl World {
 
     /// Nothing is left of anything once every session is gone and time has gone by.
     fn assert_nothing_is_left(&mut self) {
-        let sessions: Vec<_> = self.hub.sessions.keys().copied().collect();
+        let mut sessions: Vec<_> = self.hub.sessions.keys().copied().collect();
+        sessions.sort_unstable();
         sessions.into_iter().for_each(|session| self.close(session));
         let longest = self.hub.config.ring_timeout + self.hub.config.reconnect_grace;
         self.pass(longest + self.hub.config.ended_calls_for);
@@ -316,7 +317,7 @@ fn check(hub: &Hub, now: Now) {
     assert!(hub.next_timeout().is_none_or(|due| due >= now.instant) || hub.stopping);
 
     let mut devices = 0;
-    for (id, user) in hub.users.iter() {
+    for (id, user) in hub.users.sorted() {
         assert!(!user.devices.is_empty() || !user.calls.is_empty(), "{id} is an empty entry");
         assert!(user.devices.len() <= config.max_sessions_per_user);
         assert!(user.calls.len() <= config.max_calls_per_user);

@@ -262,7 +262,12 @@ fn a_token_says_which_rooms() {
     let session = SessionId::generate(world.now.unix_ms(), &mut world.rng);
     let grants = Grants { rooms: Some(vec!["team-a/*".into()]), ..Grants::default() };
     let identity = Identity { grants, ..identity("alice", world.now.unix_secs() + 1000) };
-    world.input(Input::Open { session, identity, device: None, resume: Resume::New });
+    world.input(Input::Open {
+        session,
+        identity: identity.into(),
+        device: None,
+        resume: Resume::New,
+    });
     world.refused(session, "room:join", json!({ "roomId": "team-b/x" }), "not_allowed");
     world.ok(session, "room:join", json!({ "roomId": "team-a/x" }));
 }

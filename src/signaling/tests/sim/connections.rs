@@ -49,7 +49,7 @@ impl Sim {
         }
         let (identity, device) =
             (Identity { user: name, name: None, expires, grants }, Some(device));
-        self.input(Input::Open { session, identity, device, resume });
+        self.input(Input::Open { session, identity: identity.into(), device, resume });
     }
 
     /// A connection breaks.

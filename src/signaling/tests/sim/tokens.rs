@@ -67,7 +67,12 @@ impl Sim {
         let proof = proof.map(|()| Identity { user, name: None, expires, grants });
         let id = RequestId(self.number);
         self.asked.insert(id, ("auth:refresh".to_owned(), session, data.clone()));
-        self.input(Input::Refresh { session, id: Some(id), data: data.into(), proof });
+        self.input(Input::Refresh {
+            session,
+            id: Some(id),
+            data: data.into(),
+            proof: proof.into(),
+        });
     }
 
     /// A session has this token from now on.
