@@ -1187,6 +1187,8 @@ class Call extends Sender {
       if (this.over) return;
       // The caller must not ring on for nothing, or be left in a call with nobody.
       if (!(error instanceof CallboxError) || error.code.startsWith('media_')) this.#tell('call:reject', { reason: 'rejected' });
+      // This user is in another call, and the server would let this one ring on.
+      if (error.code === 'too_many_calls') this.#tell('call:reject', { reason: 'busy' });
       if (error.code === 'connection_lost') this.#tell('call:end', { reason: 'connection_lost' });
       this.#finish({ reason: 'error', error });
       throw error;

@@ -527,6 +527,20 @@ describe('a call that rings', () => {
     box.close();
   });
 
+  it('and cannot be taken beside another one, is refused as busy', async () => {
+    const { box, socket } = await connected();
+    const ringing = new Promise((resolve) => { box.on('incoming', resolve); });
+    socket.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    const taken = assert.rejects((await ringing).accept({ stream }), { code: 'too_many_calls' });
+    await settle();
+    const error = { code: 'too_many_calls', message: 'You are in as many calls as you may be in.' };
+    socket.tell({ re: socket.last('call:accept').id, data: { ok: false, error } });
+    await taken;
+    assert.deepEqual([socket.last('call:reject').data.callId, socket.last('call:reject').data.reason], ['c1', 'busy']);
+    assert.deepEqual(box.calls, []);
+    box.close();
+  });
+
   it('is not rung where nobody would hear it', async () => {
     const { box, socket } = await connected();
     socket.tell({ event: 'call:incoming', seq: 1, data: incoming });
