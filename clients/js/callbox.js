@@ -1187,6 +1187,8 @@ class Call extends Sender {
       if (this.over) return;
       // The caller must not ring on for nothing, or be left in a call with nobody.
       if (!(error instanceof CallboxError) || error.code.startsWith('media_')) this.#tell('call:reject', { reason: 'rejected' });
+      // This user is in another call, and the server would let this one ring on.
+      if (error.code === 'too_many_calls') this.#tell('call:reject', { reason: 'busy' });
       if (error.code === 'connection_lost') this.#tell('call:end', { reason: 'connection_lost' });
       this.#finish({ reason: 'error', error });
       throw error;
@@ -1860,6 +1862,8 @@ class Box extends Emitter {
   #rooms = new Map();
   /** Outgoing calls that the server has not answered yet. */
   #starting = new Set();
+  /** The users whose calls are not wanted. A session forgets them, so a new one is told of them. */
+  #blocked = new Set();
   #unlisten = [];
 
   constructor(url, { token, deviceId, rtcConfig = {} }) {
@@ -1932,6 +1936,23 @@ class Box extends Emitter {
     return room;
   }
 
+  /** Takes no calls from a user for as long as there is this box: none of this user's devices rings. */
+  async block(userId) {
+    this.#blocked.add(userId);
+    try {
+      await this.request('user:block', { userId });
+    } catch (error) {
+      this.#blocked.delete(userId);
+      throw error;
+    }
+  }
+
+  /** Takes them again. */
+  async unblock(userId) {
+    this.#blocked.delete(userId);
+    await this.request('user:block', { userId, blocked: false });
+  }
+
   /** Any request of the protocol; gives the answer. */
   request(event, data, options) {
     return this.#connection.request(event, data, options);
@@ -2000,7 +2021,9 @@ class Box extends Emitter {
   #welcome({ userId, sessionId, resumed, iceServers }) {
     const first = !this.sessionId;
     Object.assign(this, { userId, sessionId, iceServers });
-    if (!first) for (const party of this.#parties) party.welcomed(resumed);
+    if (first) return;
+    if (!resumed) for (const userId of this.#blocked) this.tell('user:block', { userId });
+    for (const party of this.#parties) party.welcomed(resumed);
   }
 
   #incoming({ callId, callerId, callerName, callType, metadata, transferFrom, iceServers }) {

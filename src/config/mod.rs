@@ -278,7 +278,17 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
     let credential_ttl = options.credentials.credential_ttl.0;
     let gather = relay.gather.0;
     let alternate_ip = options.addresses.alternate_ip;
-    Ok(relay::Config { listen, alternate_ip, workers, credential_ttl, gather, turn, auth })
+    let kick_ttl = options.signaling.kick_ttl.0;
+    Ok(relay::Config {
+        listen,
+        alternate_ip,
+        workers,
+        credential_ttl,
+        kick_ttl,
+        gather,
+        turn,
+        auth,
+    })
 }
 
 fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::Config {
@@ -290,6 +300,10 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         reconnect_grace: set.reconnect_grace.0,
         token_warning: set.token_warning.0,
         max_calls_per_user: set.max_calls_per_user,
+        ringing_is_busy: set.ringing_is_busy,
+        max_ringing_per_user: set.max_ringing_per_user,
+        max_ringing_per_pair: set.max_ringing_per_pair,
+        kick_ttl: set.kick_ttl.0,
         max_calls: set.max_calls,
         max_sessions: set.max_connections,
         max_sessions_per_user: set.max_connections_per_user,
@@ -297,6 +311,7 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         event_burst: set.event_burst,
         calls_per_minute: set.calls_per_minute,
         call_burst: set.call_burst,
+        calls_per_pair: set.calls_per_pair,
         journal_candidates: set.journal_candidates,
         journal_bytes: set.journal_size.0,
         max_metadata: set.max_metadata.0,

@@ -1,8 +1,11 @@
 //! What every request handler can reach.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rand::{RngCore, SeedableRng, rngs::StdRng};
@@ -16,7 +19,7 @@ use crate::{
     addresses::Networks,
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     clock::Now,
-    ids::SessionId,
+    ids::{CallId, SessionId, UserId},
     reports,
     turn::Snapshot,
 };
@@ -26,6 +29,14 @@ pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
 /// How `/readyz` asks whether the relay serves all its clients.
 pub type RelayIsWhole = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// How the relay is told to close what a user has: all, or what is for no call and for these calls.
+/// It has refused the user's credentials when this returns; the result says, once that has
+/// happened, how many allocations were closed.
+pub type KickFromRelay = Arc<dyn Fn(Now, &UserId, Option<&[CallId]>) -> Counted + Send + Sync>;
+
+/// A number that is known later.
+pub type Counted = Pin<Box<dyn Future<Output = usize> + Send>>;
 
 /// How the metrics page asks what was done with reports of calls.
 pub type ReportMetrics = Box<dyn Fn() -> reports::Snapshot + Send + Sync>;
@@ -37,6 +48,7 @@ pub type CertificateExpiry = Box<dyn Fn() -> u64 + Send + Sync>;
 pub(super) struct Sources {
     pub relay_metrics: RelayMetrics,
     pub relay_is_whole: RelayIsWhole,
+    pub kick_from_relay: KickFromRelay,
     pub report_metrics: ReportMetrics,
     pub certificate_expiry: Option<CertificateExpiry>,
 }

@@ -54,6 +54,8 @@ pub struct TellRelay {
     pub came_in: OnMoved,
     /// A user is in a room no more.
     pub went_out: OnMoved,
+    /// A user who was kicked has a new token.
+    pub readmitted: Box<dyn Fn(&UserId) + Send>,
     /// A side of a call has announced addresses. It has taken effect when this returns, since what
     /// is sent to clients next depends on it.
     pub peers_announced: OnPeersAnnounced,
@@ -342,6 +344,7 @@ impl HubTask {
             }
             Output::CameIn { call, user } => (self.tell_relay.came_in)(call, &user),
             Output::WentOut { call, user } => (self.tell_relay.went_out)(call, &user),
+            Output::Readmitted { user } => (self.tell_relay.readmitted)(&user),
             Output::PeersAnnounced { call, by, addresses } => {
                 (self.tell_relay.peers_announced)(call, &by, &addresses);
             }

@@ -71,7 +71,7 @@ use self::{
     server_name::OwnNames,
 };
 pub use self::{
-    app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
+    app::{CertificateExpiry, KickFromRelay, RelayIsWhole, RelayMetrics, ReportMetrics},
     entry::{Arrival, Entrance},
     hub_task::{LastCalls, RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
@@ -153,6 +153,8 @@ pub struct Wiring {
     pub relay_metrics: RelayMetrics,
     /// Asked whether the relay serves all its clients.
     pub relay_is_whole: RelayIsWhole,
+    /// Told of users who are kicked.
+    pub kick_from_relay: KickFromRelay,
     /// Asked for what was done with reports.
     pub report_metrics: ReportMetrics,
     /// Asked for the certificate's end, where there is TLS.
@@ -180,6 +182,7 @@ impl Server {
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
             relay_is_whole: wiring.relay_is_whole,
+            kick_from_relay: wiring.kick_from_relay,
             report_metrics: wiring.report_metrics,
             certificate_expiry: wiring.certificate_expiry,
         };

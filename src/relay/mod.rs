@@ -43,10 +43,13 @@ use std::{
 };
 
 use mio::{Poll, Waker};
-use tokio::sync::watch;
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, unbounded_channel},
+    watch,
+};
 
 pub(crate) use self::sockets::{listen_tcp, listen_tcp_dual};
-use self::worker::{Command, Parts, Worker};
+use self::worker::{Command, KickOrder, Parts, Worker};
 pub use self::{
     plan::{Plan, probe},
     public::Reached,
@@ -76,6 +79,8 @@ pub struct Config {
     pub alternate_ip: Option<IpAddr>,
     /// For how long credentials are minted: so long the calls that are over are remembered.
     pub credential_ttl: Duration,
+    /// For how long a user who was kicked is refused, unless the user has a new token.
+    pub kick_ttl: Duration,
     /// For how long datagrams may gather at most, where they come by tens of thousands a second.
     pub gather: Duration,
     /// The settings of the mind.
@@ -161,9 +166,26 @@ pub struct Relay {
     /// Which worker the next connection goes to.
     next: AtomicUsize,
     credential_ttl: Duration,
+    kick_ttl: Duration,
     workers: Vec<Handle>,
     /// Whether one of them has ended without being told to.
     lost: watch::Receiver<bool>,
+}
+
+/// Allocations that are being closed.
+#[derive(Debug)]
+pub struct Closing(UnboundedReceiver<usize>);
+
+impl Closing {
+    /// Waits until they are closed, and says how many they were.
+    pub async fn closed(mut self) -> usize {
+        let mut sum = 0;
+        // It ends once each worker has answered, or is gone.
+        while let Some(closed) = self.0.recv().await {
+            sum += closed;
+        }
+        sum
+    }
 }
 
 /// How a worker is reached.
@@ -214,6 +236,7 @@ impl Relay {
             tcp: bound.tcp,
             next: AtomicUsize::new(0),
             credential_ttl: config.credential_ttl,
+            kick_ttl: config.kick_ttl,
             workers: Vec::new(),
             lost: is_lost,
         };
@@ -308,6 +331,27 @@ impl Relay {
     /// Takes a user's credentials for a call again.
     pub fn let_in(&self, call: CallId, user: &UserId) {
         self.common.let_in(call, user);
+    }
+
+    /// Closes a user's allocations and refuses the credentials that the user has: those for no call,
+    /// and with `calls` the allocations for these; without it all of them, and every other credentials of
+    /// the user until [`Relay::readmit`] or until [`Config::kick_ttl`] is over.
+    pub fn kick(&self, now: Now, user: &UserId, calls: Option<&[CallId]>) -> Closing {
+        let (closed, closing) = unbounded_channel();
+        let ban = calls.is_none().then_some(self.kick_ttl);
+        if self.common.kick(now, user, self.credential_ttl, ban) {
+            let (user, calls) = (user.as_str().into(), calls.map(Arc::from));
+            let order = KickOrder { user, calls, closed };
+            for worker in &self.workers {
+                worker.tell(Command::Kick(order.clone()));
+            }
+        }
+        Closing(closing)
+    }
+
+    /// A user who was kicked has a new token: the credentials that are made for it are taken.
+    pub fn readmit(&self, user: &UserId) {
+        self.common.readmit(user);
     }
 
     /// What the workers have counted so far.

@@ -9,6 +9,7 @@ use std::{
 
 use mio::{Events, Interest, Poll, Token, Waker, event::Event, net::UdpSocket};
 use rand::{RngCore, TryRngCore, rngs::OsRng};
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
     OnEvent,
@@ -53,11 +54,23 @@ pub(super) enum Command {
     EndCall(CallId),
     /// Close a user's allocations for a call that goes on.
     PutOut(CallId, Arc<str>),
+    /// Close a user's allocations.
+    Kick(KickOrder),
     /// Close everything and end.
     Stop,
     /// Have a bug.
     #[cfg(test)]
     Panic,
+}
+
+/// Which allocations of a user are to be closed.
+#[derive(Debug, Clone)]
+pub(super) struct KickOrder {
+    pub user: Arc<str>,
+    /// Those that are for no call or for one of these; all, if it is none.
+    pub calls: Option<Arc<[CallId]>>,
+    /// Where the worker says how many it has closed.
+    pub closed: UnboundedSender<usize>,
 }
 
 /// Where a worker reads from.
@@ -266,6 +279,12 @@ impl Worker {
                 Ok(Command::Forget(tuple)) => self.steering.forget(tuple),
                 Ok(Command::EndCall(call)) => self.engine.end_call(call),
                 Ok(Command::PutOut(call, user)) => self.engine.put_out(call, &user),
+                Ok(Command::Kick(order)) => {
+                    let closed = self.engine.kick(&order.user, order.calls.as_deref());
+                    self.carry_out(now);
+                    // Whoever asked may not wait for it any more.
+                    let _ = order.closed.send(closed);
+                }
                 #[cfg(test)]
                 Ok(Command::Panic) => panic!("a test wants to see this"),
                 Err(mpsc::TryRecvError::Empty) => break,

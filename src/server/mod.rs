@@ -193,6 +193,7 @@ impl Server {
             relay_is_whole: Box::new(move || {
                 whole_relay.upgrade().is_none_or(|relay| relay.is_whole())
             }),
+            kick_from_relay: kick_from_relay(&relay),
             report_metrics: Box::new(move || metrics_reports.snapshot()),
             certificate_expiry: certificates.clone().map(|certificates| {
                 Box::new(move || certificates.expiry()) as http::CertificateExpiry
@@ -313,6 +314,7 @@ fn open_state(path: PathBuf) -> Result<KeptCalls, StartError> {
 fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
     let (ending, announcing) = (Arc::downgrade(relay), Arc::downgrade(relay));
     let (coming, going) = (Arc::downgrade(relay), Arc::downgrade(relay));
+    let readmitting = Arc::downgrade(relay);
     TellRelay {
         call_ended: Box::new(move |call| {
             if let Some(relay) = ending.upgrade() {
@@ -329,12 +331,31 @@ fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
                 relay.put_out(call, user);
             }
         }),
+        readmitted: Box::new(move |user| {
+            if let Some(relay) = readmitting.upgrade() {
+                relay.readmit(user);
+            }
+        }),
         peers_announced: Box::new(move |call, by, addresses| {
             if let Some(relay) = announcing.upgrade() {
                 relay.announce(call, by, addresses);
             }
         }),
     }
+}
+
+/// How the relay closes what a user has who is kicked.
+fn kick_from_relay(relay: &Arc<Relay>) -> http::KickFromRelay {
+    let relay = Arc::downgrade(relay);
+    Arc::new(move |now, user, calls| {
+        let closing = relay.upgrade().map(|relay| relay.kick(now, user, calls));
+        Box::pin(async move {
+            match closing {
+                Some(closing) => closing.closed().await,
+                None => 0,
+            }
+        })
+    })
 }
 
 /// The relay's news, in the hub's words.

@@ -9,9 +9,11 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
 
 use super::{
-    CallRecord, Config, EndReason, Input, Output, RelayAccess, RequestName, Stats, ice,
+    CallRecord, Config, EndReason, Input, Output, RelayAccess, RequestName, Stats, Timestamp,
+    kicks::{Kicks, TokenMark},
     members::{Lane, Member},
     outbox::Outbox,
+    pairs::Pairs,
     rooms::{Leaving, Rooms},
     stats::Counters,
     tables::{Calls, EndedCall, EndedCalls, Lookup, Session, Users},
@@ -62,6 +64,8 @@ pub struct Hub {
     pub(super) users: Users,
     pub(super) calls: Calls,
     pub(super) rooms: Rooms,
+    pub(super) pairs: Pairs,
+    pub(super) kicks: Kicks,
     pub(super) ended: EndedCalls,
     /// The calls that are over and have allocations left, each with when its end is reported anyway.
     /// They are a few: the relay's quotas bound them.
@@ -97,6 +101,8 @@ impl Hub {
             users: Users::default(),
             calls: Calls::default(),
             rooms: Rooms::default(),
+            pairs: Pairs::default(),
+            kicks: Kicks::default(),
             ended: EndedCalls::default(),
             settling: BTreeMap::new(),
             timers: TimerQueue::default(),
@@ -208,6 +214,12 @@ impl Hub {
         call.or_else(|| Some(self.rooms.get(id)?.record(now)))
     }
 
+    /// This moment on the clock of a live call or room.
+    pub(super) fn time_in(&self, now: Now, id: CallId) -> Option<Timestamp> {
+        let call = self.calls.get(id).map(|call| &call.times);
+        Some(call.or_else(|| Some(&self.rooms.get(id)?.times))?.at(now))
+    }
+
     /// Every user who is connected, by user id.
     pub fn online_users(&self) -> impl Iterator<Item = OnlineUser> {
         self.users.sorted().into_iter().filter_map(|(id, user)| {
@@ -225,8 +237,10 @@ impl Hub {
     }
 
     /// Relay credentials that are not for one call.
-    pub fn ice_servers(&self, now: Now, bearer: &Identity) -> RelayAccess {
-        ice::mint(&self.config, now, &bearer.user, &bearer.grants, None)
+    pub fn ice_servers(&mut self, now: Now, bearer: &Identity) -> RelayAccess {
+        let token = TokenMark::of(bearer);
+        self.readmit(now, &bearer.user, token);
+        self.mint(now, &bearer.user, &bearer.grants, token, None)
     }
 
     /// The numbers for the metrics page. Goes through the live calls once.

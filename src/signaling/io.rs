@@ -244,6 +244,11 @@ pub enum Output {
         /// Who.
         user: UserId,
     },
+    /// A user who was kicked has a new token: the relay takes the user's credentials again.
+    Readmitted {
+        /// Who.
+        user: UserId,
+    },
     /// A call is over: the relay closes its allocations and refuses its credentials from now on.
     CallEnded {
         /// Which.

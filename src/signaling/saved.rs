@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     CallState, CallType, EndReason, Hub,
-    call::{Call, Journal, Party, PerRole, RelayMeter, Role},
+    call::{Call, Journal, Party, PerRole, RelayMeter, Role, Times},
     hub::Timer,
     members::Member,
 };
@@ -112,8 +112,8 @@ impl SavedCall {
             kind: call.kind,
             state: call.state(),
             metadata: call.metadata.as_ref().map(|metadata| metadata.get().into()),
-            created: call.created,
-            started: call.started,
+            created: call.times.created(),
+            started: call.times.started(),
             ring_until: call.ring_until.unix,
             parties: call.parties.clone(),
             journals: call.journals.clone(),
@@ -141,8 +141,7 @@ impl SavedCall {
         let metadata = self.metadata.and_then(|text| RawValue::from_string(text.into()).ok());
         let new = Call::new(now, self.id, self.kind, metadata, self.parties, ring_for);
         let mut call = new.in_state(self.state);
-        call.created = self.created;
-        call.started = self.started;
+        call.times = Times::restore(now, self.created, self.started);
         call.journals = self.journals;
         call.journals.caller.drop_unreadable();
         call.journals.callee.drop_unreadable();

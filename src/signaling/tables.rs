@@ -1,7 +1,7 @@
 //! The hub's tables: who is connected, which calls are live and which are over.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,7 @@ use super::{
     CallRecord, CallState, ClientMark, ErrorCode, RequestError, Tally,
     answered::Answered,
     call::{Call, RelayMeter, Step},
+    kicks::TokenMark,
     presence::Watches,
     rate::{Bucket, EventLimit},
     returning::LostDevices,
@@ -31,6 +32,7 @@ pub(super) struct Session {
     pub name: Option<String>,
     /// What its token lets it do.
     pub grants: Grants,
+    pub token: TokenMark,
     pub device: DeviceId,
     /// The digest by which its client is recognized if it comes back and does not name its device.
     pub mark: Option<ClientMark>,
@@ -41,6 +43,8 @@ pub(super) struct Session {
     /// When its token is to be looked at.
     pub token_check: Instant,
     pub events: EventLimit,
+    /// The users who may not call this one for as long as the session lasts.
+    pub blocked: BTreeSet<UserId>,
     /// Until when it can be resumed: it has no connection.
     pub away_until: Option<Instant>,
 }

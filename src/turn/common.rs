@@ -81,6 +81,18 @@ impl Common {
         self.shared.let_in(call, user.as_str());
     }
 
+    /// Refuses a user's credentials: see [`Shared::kick`]. Says whether the user has allocations: then
+    /// it is to be followed by [`Engine::kick`](super::Engine::kick) on every worker.
+    #[must_use]
+    pub fn kick(&self, now: Now, user: &UserId, ttl: Duration, ban: Option<Duration>) -> bool {
+        self.shared.kick(now, user.as_str(), ttl, ban)
+    }
+
+    /// A user who was kicked is let in again, with new credentials.
+    pub fn readmit(&self, user: &UserId) {
+        self.shared.readmit(user.as_str());
+    }
+
     /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is
     /// left. Says whether the call has allocations: then it is to be followed by
     /// [`Engine::end_call`](super::Engine::end_call) on every worker.

@@ -147,6 +147,25 @@ impl Engine {
         }
     }
 
+    /// Closes a user's allocations: all, or those that are for no call or for one of these. Their
+    /// credentials are refused from when [`Common::kick`] was called, which comes first. Says how
+    /// many they were.
+    ///
+    /// Goes through all allocations of the worker, since only an operator asks for it.
+    pub fn kick(&mut self, user: &str, calls: Option<&[CallId]>) -> usize {
+        let is_meant = |allocation: &Allocation| {
+            let is_in = |calls: &[CallId]| allocation.owner.call.is_none_or(|c| calls.contains(&c));
+            *allocation.owner.user == *user && calls.is_none_or(is_in)
+        };
+        let meant = self.slots.iter().filter_map(|(id, slot)| match slot {
+            Slot::Open(allocation) if is_meant(allocation) => Some(AllocationId(id as u32)),
+            _ => None,
+        });
+        let meant: Vec<_> = meant.collect();
+        meant.iter().for_each(|id| self.close(*id, EndReason::Revoked));
+        meant.len()
+    }
+
     /// Closes everything, as the server stops.
     pub fn close_all(&mut self) {
         let open: Vec<_> = self.slots.iter().map(|(id, _)| AllocationId(id as u32)).collect();

@@ -49,6 +49,8 @@ mod fragment_tests;
 #[cfg(test)]
 mod icmp_tests;
 #[cfg(test)]
+mod kick_tests;
+#[cfg(test)]
 mod mobility_tests;
 #[cfg(test)]
 mod password_algorithm_tests;

@@ -331,6 +331,27 @@ impl World {
         }
     }
 
+    /// As an operator does: gives how many allocations were closed.
+    pub fn kick(&mut self, user: &str, calls: Option<&[CallId]>, ban: Duration) -> usize {
+        let (name, ttl) = (UserId::new(user).unwrap(), Duration::from_secs(3600));
+        let ban = calls.is_none().then_some(ban);
+        // Without allocations of the user no worker hears of it.
+        if !self.common.kick(self.now, &name, ttl, ban) {
+            return 0;
+        }
+        let workers = 0..self.workers.len();
+        let closed = workers.map(|worker| {
+            let closed = self.workers[worker].kick(user, calls);
+            self.carry_out(worker);
+            closed
+        });
+        closed.sum()
+    }
+
+    pub fn readmit(&mut self, user: &str) {
+        self.common.readmit(&UserId::new(user).unwrap());
+    }
+
     pub fn let_in(&mut self, call: CallId, user: &str) {
         self.common.let_in(call, &UserId::new(user).unwrap());
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use callbox::{
-    auth::{Grants, Identity, Secret, TurnAuth, TurnSecrets},
+    auth::{Grants, Identity, Secret, TokenId, TurnAuth, TurnSecrets},
     clock::Now,
     http::socketio::{
         engine::{self, Revision},
@@ -358,7 +358,8 @@ pub fn signaling_frames(bytes: &[u8]) {
         .map(|name| {
             let session = SessionId::generate(now.unix_ms(), &mut rng);
             let (user, grants) = (UserId::new(name).unwrap(), Grants::default());
-            let identity = Identity { user, name: None, expires: u64::MAX, grants };
+            let (token, issued) = (TokenId::default(), None);
+            let identity = Identity { user, name: None, expires: u64::MAX, grants, token, issued };
             let device = DeviceId::new("d").unwrap();
             let (device, resume) = (Some(device), Resume::New);
             hub.handle(now, Input::Open { session, identity: identity.into(), device, resume });

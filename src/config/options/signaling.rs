@@ -72,6 +72,16 @@ pub struct SignalingOptions {
           default_value_t = signaling::Config::default().call_burst)]
     pub call_burst: u32,
 
+    /// How many calls one user may make to another in a minute, in the long run and at once; 0 lifts
+    /// the limit.
+    ///
+    /// Past it, `call:initiate` is answered with `rate_limited`. It lasts over new connections of
+    /// either of them. Lower it where people are called who have not asked for it; raise it where a
+    /// program calls one other.
+    #[arg(long, env = "CALLBOX_CALLS_PER_PAIR", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().calls_per_pair)]
+    pub calls_per_pair: u32,
+
     /// For how long a call rings before it ends with `timeout`.
     #[arg(long, env = "CALLBOX_RING_TIMEOUT", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().ring_timeout))]
@@ -133,11 +143,48 @@ pub struct SignalingOptions {
     /// How many live calls one user may be in.
     ///
     /// Whoever calls a user past it gets `busy`. Raise it where your clients can put a call on
-    /// hold to take another. A token can lower it for its user (`callbox.maxCalls`).
+    /// hold to take another. A token can lower it for its user (`callbox.maxCalls`). A call that only
+    /// rings at the user's devices is not counted (--ringing-is-busy).
     #[arg(long, env = "CALLBOX_MAX_CALLS_PER_USER", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_calls_per_user,
           value_parser = at_least_one)]
     pub max_calls_per_user: usize,
+
+    /// Let a call that rings at a user's devices make the user busy to others.
+    ///
+    /// Without it several calls may ring at a time, and nobody is out of reach because somebody else
+    /// calls. Set it where clients can show one call at a time only. It never keeps the user from
+    /// beginning a call.
+    #[arg(long, env = "CALLBOX_RINGING_IS_BUSY", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value = "false",
+          value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub ringing_is_busy: bool,
+
+    /// How many calls may ring at one user's devices at a time.
+    ///
+    /// Past it, who calls gets `busy`. Lower it where clients show few at a time.
+    #[arg(long, env = "CALLBOX_MAX_RINGING_PER_USER", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().max_ringing_per_user,
+          value_parser = at_least_one)]
+    pub max_ringing_per_user: usize,
+
+    /// How many calls of one caller may ring at one user's devices at a time.
+    ///
+    /// Past it, `call:initiate` is answered with `too_many_calls`. Raise it where one user stands for
+    /// many people, as a switchboard does, and may be in several calls (--max-calls-per-user).
+    #[arg(long, env = "CALLBOX_MAX_RINGING_PER_PAIR", value_name = "NUMBER",
+          default_value_t = signaling::Config::default().max_ringing_per_pair,
+          value_parser = at_least_one)]
+    pub max_ringing_per_pair: usize,
+
+    /// For how long a user who was kicked gets no relay credentials, but with a new token.
+    ///
+    /// It begins with DELETE /api/v1/sessions, and the relay refuses what the user had before for as
+    /// long as that would have been good. 0s gives new ones at once. Set it to how long your tokens
+    /// are good.
+    #[arg(long, env = "CALLBOX_KICK_TTL", value_name = "DURATION",
+          default_value_t = Period(signaling::Config::default().kick_ttl))]
+    pub kick_ttl: Period,
 
     /// How many calls that are over GET /api/v1/calls still shows.
     ///

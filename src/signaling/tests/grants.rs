@@ -38,7 +38,7 @@ fn may_call(patterns: &[&str]) -> Grants {
     Grants { call: Some(call), ..Grants::default() }
 }
 
-fn at_once(max: u64) -> Grants {
+pub(super) fn at_once(max: u64) -> Grants {
     Grants { max_calls: Some(max), ..Grants::default() }
 }
 
@@ -77,7 +77,8 @@ fn a_token_lowers_how_many_calls_there_may_be() {
     let bob = world.open_with("bob", "laptop", at_once(9));
     let carol = world.open("carol", "laptop");
     world.call(bob, "carol");
-    world.call(bob, "alice");
+    let taken = world.call(bob, "alice");
+    world.ok(alice, "call:accept", json!({ "callId": taken }));
     // A token does not raise it.
     world.refused(bob, "call:initiate", calling("dave"), "too_many_calls");
     world.refused(alice, "call:initiate", calling("dave"), "too_many_calls");

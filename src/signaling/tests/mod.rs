@@ -2,23 +2,27 @@
 
 mod announced;
 mod bad_input;
+mod blocking;
 mod calls;
 mod candidates;
 mod docs;
 mod grants;
 mod held;
 mod in_call;
+mod kicks;
 mod lost;
 mod presence;
 mod reports;
 mod restart;
 mod resume;
 mod returning;
+mod ringing;
 mod rooms;
 mod schemas;
 mod seed;
 mod sessions;
 mod sim;
+mod times;
 mod tokens;
 mod transfer;
 mod views;
@@ -41,7 +45,7 @@ use super::{
     presence::MAX_WATCHED,
 };
 use crate::{
-    auth::{Grants, Identity, Secret, TurnSecrets},
+    auth::{Grants, Identity, Secret, TokenId, TurnSecrets},
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
 };
@@ -56,7 +60,8 @@ fn user(name: &str) -> UserId {
 
 /// Who may do everything until then.
 fn identity(name: &str, expires: u64) -> Identity {
-    Identity { user: user(name), name: None, expires, grants: Grants::default() }
+    let (user, grants, token) = (user(name), Grants::default(), TokenId::default());
+    Identity { user, name: None, expires, grants, token, issued: None }
 }
 
 /// A hub with clients around it that remember what they heard.
@@ -75,6 +80,8 @@ struct World {
     ended: Vec<CallId>,
     /// Who came into a room or went out of it, as the relay hears it.
     moved: Vec<(CallId, UserId, &'static str)>,
+    /// The kicked users whose credentials the relay takes again.
+    readmitted: Vec<UserId>,
     announced: Vec<(CallId, UserId, Vec<IpAddr>)>,
     reports: Vec<CallReport>,
     /// The calls about which it was asked whether to hold them.
@@ -101,6 +108,7 @@ impl World {
             last_seq: None,
             ended: Vec::new(),
             moved: Vec::new(),
+            readmitted: Vec::new(),
             announced: Vec::new(),
             reports: Vec::new(),
             asked: Vec::new(),
@@ -153,6 +161,7 @@ impl World {
                 Output::CallEnded { call } => self.ended.push(call),
                 Output::CameIn { call, user } => self.moved.push((call, user, "in")),
                 Output::WentOut { call, user } => self.moved.push((call, user, "out")),
+                Output::Readmitted { user } => self.readmitted.push(user),
                 Output::Report(report) => self.reports.push(*report),
                 Output::AskToHold(report) => self.asked.push(report.call.id),
             }
@@ -320,7 +329,15 @@ fn check(hub: &Hub, now: Now) {
     for (id, user) in hub.users.sorted() {
         assert!(!user.devices.is_empty() || !user.calls.is_empty(), "{id} is an empty entry");
         assert!(user.devices.len() <= config.max_sessions_per_user);
-        assert!(user.calls.len() <= config.max_calls_per_user);
+        assert!(hub.own_calls(id) <= config.max_calls_per_user);
+        let mut callers = BTreeMap::new();
+        for call in hub.ringing_at(id) {
+            *callers.entry(&call.parties.caller.user).or_insert(0) += 1;
+        }
+        assert!(callers.values().sum::<usize>() <= config.max_ringing_per_user);
+        assert!(callers.values().all(|count| *count <= config.max_ringing_per_pair));
+        let blocked = callers.keys().find(|caller| hub.is_blocked(caller, id));
+        assert_eq!(blocked, None, "somebody rings at {id} who is blocked");
         devices += user.devices.len();
         for (device, session) in &user.devices {
             let session = &hub.sessions[session];

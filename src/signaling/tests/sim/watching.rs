@@ -103,6 +103,7 @@ impl Sim {
                 }
                 Output::CameIn { call, user } => self.moved(call, user, true),
                 Output::WentOut { call, user } => self.moved(call, user, false),
+                Output::Readmitted { user } => self.readmitted(&user),
                 Output::Report(report) => self.reported(*report),
                 Output::AskToHold(report) => self.asked_to_hold.push(report.call.id),
             }
@@ -123,6 +124,7 @@ impl Sim {
         self.readers.retain(|id, _| sessions.contains_key(id));
         self.tokens.retain(|id, _| sessions.contains_key(id));
         self.check_tokens();
+        self.check_kicks();
         self.check_calls();
         self.check_rooms();
         self.check_views();
