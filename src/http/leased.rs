@@ -123,7 +123,7 @@ mod tests {
                 call_ended: Box::new(|_| {}),
                 came_in: Box::new(|_, _| {}),
                 went_out: Box::new(|_, _| {}),
-                peers_announced: Box::new(|_, _, _| {}),
+                peers_announced: Box::new(|_, _, _, _| {}),
             },
             relay_metrics: Box::new(Default::default),
             relay_is_whole: Box::new(|| true),

@@ -53,6 +53,8 @@ pub(super) enum Command {
     EndCall(CallId),
     /// Close a user's allocations for a call that goes on.
     PutOut(CallId, Arc<str>),
+    /// Judge again what was granted: the machine has other addresses.
+    AddressesChanged,
     /// Close everything and end.
     Stop,
     /// Have a bug.
@@ -170,7 +172,7 @@ impl Worker {
         OsRng.unwrap_err().fill_bytes(&mut seed);
         let now = Now::read();
         Ok(Self {
-            engine: Engine::new(now, common.clone(), index, metrics.clone(), seed),
+            engine: Engine::new(common.clone(), index, metrics.clone(), seed),
             poll,
             index,
             batches: Batches::new(listeners.len()),
@@ -266,6 +268,7 @@ impl Worker {
                 Ok(Command::Forget(tuple)) => self.steering.forget(tuple),
                 Ok(Command::EndCall(call)) => self.engine.end_call(call),
                 Ok(Command::PutOut(call, user)) => self.engine.put_out(call, &user),
+                Ok(Command::AddressesChanged) => self.engine.addresses_changed(),
                 #[cfg(test)]
                 Ok(Command::Panic) => panic!("a test wants to see this"),
                 Err(mpsc::TryRecvError::Empty) => break,

@@ -325,9 +325,9 @@ fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
                 relay.put_out(call, user);
             }
         }),
-        peers_announced: Box::new(move |call, by, addresses| {
+        peers_announced: Box::new(move |call, by, to, addresses| {
             if let Some(relay) = announcing.upgrade() {
-                relay.announce(call, by, addresses);
+                relay.announce(call, by, to, addresses);
             }
         }),
     }

@@ -94,7 +94,7 @@ impl World {
         let common = Common::new(config, auth, listeners);
         let metrics: Vec<_> = (0..workers).map(|_| Arc::new(Metrics::default())).collect();
         let engine = |(n, m): (usize, &Arc<Metrics>)| {
-            Engine::new(now, common.clone(), n as u16, m.clone(), [n as u8; 32])
+            Engine::new(common.clone(), n as u16, m.clone(), [n as u8; 32])
         };
         let engines = metrics.iter().enumerate().map(engine).collect();
         Self {
@@ -327,6 +327,18 @@ impl World {
         self.common.put_out(self.now, call, &user, Duration::from_secs(3600));
         for worker in 0..self.workers.len() {
             self.workers[worker].put_out(call, user.as_str());
+            self.carry_out(worker);
+        }
+    }
+
+    /// The machine has these networks from now on, besides what it listens on.
+    pub fn machine_has(&mut self, networks: &[&str]) {
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        if !self.common.set_machine_addresses(networks) {
+            return;
+        }
+        for worker in 0..self.workers.len() {
+            self.workers[worker].addresses_changed();
             self.carry_out(worker);
         }
     }
