@@ -21,6 +21,15 @@ fn bare_allocate(n: u64) -> Vec<u8> {
     [&HEAD[..], &n.to_be_bytes()[..]].concat()
 }
 
+/// Ends the flood, also where a client fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn forged_datagrams_keep_no_client_over_tcp_away() {
     let server = Server::with(&[
@@ -47,6 +56,7 @@ fn forged_datagrams_keep_no_client_over_tcp_away() {
                 }
             }
         });
+        let _stop = Stop(stop);
         server.wait_for_metric(HELD_BACK, |dropped| dropped > 1000.0);
         // Twelve challenges, of the twenty that a proved address gets each second.
         for _ in 0..12 {
@@ -54,7 +64,6 @@ fn forged_datagrams_keep_no_client_over_tcp_away() {
             stream.set_read_timeout(Some(DEADLINE)).unwrap();
             drop(PlainClient::allocate_over(Framed::new(stream)));
         }
-        stop.store(true, Ordering::Relaxed);
     });
     // Nor does it cost more than it must: the header, the error, the realm, the nonce and the algorithms.
     let challenged = UdpSocket::bind("127.0.0.2:0").unwrap();
