@@ -43,8 +43,8 @@ const OUTBOX_MESSAGES: usize = 8;
 /// What is told who has come into which room, or went out of it.
 type OnMoved = Box<dyn Fn(CallId, &UserId) + Send>;
 
-/// What is told which side of which call has announced addresses, and which.
-type OnPeersAnnounced = Box<dyn Fn(CallId, &UserId, &[IpAddr]) + Send>;
+/// What is told which side of which call has announced addresses, to whom, and which.
+type OnPeersAnnounced = Box<dyn Fn(CallId, &UserId, &UserId, &[IpAddr]) + Send>;
 
 /// How the relay hears of calls. None of these may block: the hub waits for them.
 pub struct TellRelay {
@@ -345,8 +345,8 @@ impl HubTask {
             Output::CameIn { call, user } => (self.tell_relay.came_in)(call, &user),
             Output::WentOut { call, user } => (self.tell_relay.went_out)(call, &user),
             Output::Readmitted { user } => (self.tell_relay.readmitted)(&user),
-            Output::PeersAnnounced { call, by, addresses } => {
-                (self.tell_relay.peers_announced)(call, &by, &addresses);
+            Output::PeersAnnounced { call, by, to, addresses } => {
+                (self.tell_relay.peers_announced)(call, &by, &to, &addresses);
             }
             Output::AskToHold(report) => self.ask_to_hold(*report),
             Output::Report(report) => {

@@ -125,7 +125,7 @@ mod tests {
                 came_in: Box::new(|_, _| {}),
                 went_out: Box::new(|_, _| {}),
                 readmitted: Box::new(|_| {}),
-                peers_announced: Box::new(|_, _, _| {}),
+                peers_announced: Box::new(|_, _, _, _| {}),
             },
             relay_metrics: Box::new(Default::default),
             relay_is_whole: Box::new(|| true),

@@ -6,6 +6,7 @@
 //! There is no lock, no heap allocation and no log line on that way. With several workers each listener is bound once for
 //! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
 
+mod address_watch;
 mod alternate;
 mod batches;
 mod connections;
@@ -49,7 +50,10 @@ use tokio::sync::{
 };
 
 pub(crate) use self::sockets::{listen_tcp, listen_tcp_dual};
-use self::worker::{Command, KickOrder, Parts, Worker};
+use self::{
+    address_watch::AddressWatch,
+    worker::{Command, KickOrder, Parts, Worker},
+};
 pub use self::{
     plan::{Plan, probe},
     public::Reached,
@@ -168,6 +172,8 @@ pub struct Relay {
     credential_ttl: Duration,
     kick_ttl: Duration,
     workers: Vec<Handle>,
+    /// Tells the workers when the machine gets other addresses.
+    address_watch: Option<AddressWatch>,
     /// Whether one of them has ended without being told to.
     lost: watch::Receiver<bool>,
 }
@@ -229,6 +235,7 @@ impl Relay {
             let try_out = sockets::open((ip.0, 0).into(), false);
             try_out.map_err(|source| StartError::RelayIp { address: ip.0, source })?;
         }
+        address_watch::look(&common)?;
         let (lost, is_lost) = watch::channel(false);
         let mut relay = Self {
             common,
@@ -238,6 +245,7 @@ impl Relay {
             credential_ttl: config.credential_ttl,
             kick_ttl: config.kick_ttl,
             workers: Vec::new(),
+            address_watch: None,
             lost: is_lost,
         };
         // A second socket for an allocation is a luxury: a quarter of what may be open.
@@ -271,6 +279,7 @@ impl Relay {
                 .spawn(move || watched::run(index, || worker.run(), &lost))?;
             relay.workers.push(Handle { commands, waker, metrics, thread: Some(thread) });
         }
+        relay.address_watch = Some(AddressWatch::start(relay.common.clone(), others)?);
         Ok(relay)
     }
 
@@ -303,11 +312,11 @@ impl Relay {
         public::reached(self.common.addresses(), listeners)
     }
 
-    /// A side of a live call has said at which addresses it is. From when this returns, the other
-    /// side's allocations may have permissions for them, where the relay asks for that
+    /// A side of a live call has told another, `to`, at which addresses it is. From when this returns,
+    /// the other's allocations may have permissions for them, where the relay asks for that
     /// ([`turn::Config::signaled_peers`]).
-    pub fn announce(&self, call: CallId, by: &UserId, addresses: &[IpAddr]) {
-        self.common.announce(call, by, addresses);
+    pub fn announce(&self, call: CallId, by: &UserId, to: &UserId, addresses: &[IpAddr]) {
+        self.common.announce(call, by, to, addresses);
     }
 
     /// Ends a call: closes its allocations and refuses its credentials from now on.
@@ -388,6 +397,7 @@ impl Relay {
     }
 
     fn stop_workers(&mut self) {
+        drop(self.address_watch.take());
         self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
         for worker in &mut self.workers {
             if let Some(thread) = worker.thread.take() {

@@ -56,6 +56,8 @@ pub(super) enum Command {
     PutOut(CallId, Arc<str>),
     /// Close a user's allocations.
     Kick(KickOrder),
+    /// Judge again what was granted: the machine has other addresses.
+    AddressesChanged,
     /// Close everything and end.
     Stop,
     /// Have a bug.
@@ -183,7 +185,7 @@ impl Worker {
         OsRng.unwrap_err().fill_bytes(&mut seed);
         let now = Now::read();
         Ok(Self {
-            engine: Engine::new(now, common.clone(), index, metrics.clone(), seed),
+            engine: Engine::new(common.clone(), index, metrics.clone(), seed),
             poll,
             index,
             batches: Batches::new(listeners.len()),
@@ -285,6 +287,7 @@ impl Worker {
                     // Whoever asked may not wait for it any more.
                     let _ = order.closed.send(closed);
                 }
+                Ok(Command::AddressesChanged) => self.engine.addresses_changed(),
                 #[cfg(test)]
                 Ok(Command::Panic) => panic!("a test wants to see this"),
                 Err(mpsc::TryRecvError::Empty) => break,

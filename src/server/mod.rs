@@ -336,9 +336,9 @@ fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
                 relay.readmit(user);
             }
         }),
-        peers_announced: Box::new(move |call, by, addresses| {
+        peers_announced: Box::new(move |call, by, to, addresses| {
             if let Some(relay) = announcing.upgrade() {
-                relay.announce(call, by, addresses);
+                relay.announce(call, by, to, addresses);
             }
         }),
     }

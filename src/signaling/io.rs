@@ -225,6 +225,8 @@ pub enum Output {
         call: CallId,
         /// Whose addresses they are.
         by: UserId,
+        /// Who may reach them.
+        to: UserId,
         /// At least one; known ones may be among them.
         addresses: Vec<IpAddr>,
     },

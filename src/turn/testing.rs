@@ -94,7 +94,7 @@ impl World {
         let common = Common::new(config, auth, listeners);
         let metrics: Vec<_> = (0..workers).map(|_| Arc::new(Metrics::default())).collect();
         let engine = |(n, m): (usize, &Arc<Metrics>)| {
-            Engine::new(now, common.clone(), n as u16, m.clone(), [n as u8; 32])
+            Engine::new(common.clone(), n as u16, m.clone(), [n as u8; 32])
         };
         let engines = metrics.iter().enumerate().map(engine).collect();
         Self {
@@ -350,6 +350,18 @@ impl World {
 
     pub fn readmit(&mut self, user: &str) {
         self.common.readmit(&UserId::new(user).unwrap());
+    }
+
+    /// The machine has these networks from now on, besides what it listens on.
+    pub fn machine_has(&mut self, networks: &[&str]) {
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        if !self.common.set_machine_addresses(networks) {
+            return;
+        }
+        for worker in 0..self.workers.len() {
+            self.workers[worker].addresses_changed();
+            self.carry_out(worker);
+        }
     }
 
     pub fn let_in(&mut self, call: CallId, user: &str) {

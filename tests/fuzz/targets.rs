@@ -136,7 +136,7 @@ impl Server {
         let listeners = LISTENERS.map(|at| at.parse().unwrap()).to_vec();
         let common = Common::new(config, auth, listeners);
         let metrics = Arc::new(Metrics::default());
-        let mut engine = Engine::new(now, common, 0, metrics.clone(), [7; 32]);
+        let mut engine = Engine::new(common, 0, metrics.clone(), [7; 32]);
         let clients = (0..4)
             .map(|n: u16| {
                 let client = ClientAddr(format!("198.51.100.1:{}", 4000 + n).parse().unwrap());

@@ -14,7 +14,9 @@ pub struct RelayOptions {
     /// once.
     ///
     /// Private, loopback, link-local and other special networks are denied, so that nobody reaches
-    /// your inner network through the relay. Open those in which your clients really are.
+    /// your inner network through the relay. Open those in which your clients really are. The
+    /// addresses of this machine stay closed even where an open network has them in it, but for the
+    /// ports of allocations; only a network of loopback addresses alone opens those.
     ///
     /// Default: none; with --dev loopback
     ///
@@ -32,13 +34,14 @@ pub struct RelayOptions {
           value_parser = network)]
     pub deny_peer: Vec<IpNet>,
 
-    /// Which peers the credentials of a call reach: open, or only the signaled ones.
+    /// Which peers users reach: open, or only the signaled ones.
     ///
     /// With `signaled`, an allocation that was opened with a call's credentials may send only to
     /// addresses that the call's other side has announced, in its candidates and descriptions, and
-    /// to the relay's own allocations. So whoever gets hold of such credentials reaches nothing
-    /// else with them. It needs clients that trickle their candidates through this server, or have
-    /// them in their descriptions; credentials that name no call are not bound by it.
+    /// to the relay's own allocations. With other credentials, as the welcome and --user have them, it
+    /// is the other sides of all calls that the user is in. So whoever gets hold of credentials reaches
+    /// nothing else with them. It needs clients that trickle their candidates through this server, or
+    /// have them in their descriptions.
     #[arg(long, env = "CALLBOX_RELAY_POLICY", value_name = "POLICY", default_value = "open")]
     pub relay_policy: RelayPolicy,
 
@@ -127,7 +130,8 @@ pub struct RelayOptions {
     /// How many error answers a second one address is sent before it has proved who it is.
     ///
     /// Further requests of it are dropped, so that the relay cannot be made to flood somebody whose
-    /// address was forged.
+    /// address was forged; requests that are sent again go before new ones. An address that is proved,
+    /// by a connection or by a nonce that was sent to it, gets as many besides.
     #[arg(long, env = "CALLBOX_MAX_UNAUTHENTICATED_REPLIES", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_unauthenticated_replies)]
     pub max_unauthenticated_replies: u32,
@@ -158,11 +162,11 @@ pub struct RelayOptions {
     pub gather: Period,
 }
 
-/// Which peers the credentials of a call reach.
+/// Which peers users reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RelayPolicy {
     /// Any that is not denied.
     Open,
-    /// Those that the call's other side has announced, and the relay's own allocations.
+    /// Those that the other side of a call has announced, and the relay's own allocations.
     Signaled,
 }

@@ -155,7 +155,7 @@ impl World {
                 Output::Close { session, reason } => {
                     assert!(self.closed.insert(session, reason).is_none());
                 }
-                Output::PeersAnnounced { call, by, addresses } => {
+                Output::PeersAnnounced { call, by, addresses, .. } => {
                     self.announced.push((call, by, addresses));
                 }
                 Output::CallEnded { call } => self.ended.push(call),

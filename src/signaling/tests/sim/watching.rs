@@ -84,7 +84,7 @@ impl Sim {
                         batch.push((call, from, event.name.starts_with("signal:")));
                     }
                 }
-                Output::PeersAnnounced { call, by, addresses } => {
+                Output::PeersAnnounced { call, by, addresses, .. } => {
                     let Some(call) = self.calls.get_mut(&call) else {
                         self.announced_in_room(call, &by, addresses);
                         continue;
