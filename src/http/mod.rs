@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `entry`, `forwarded/` | requests: who has sent one, also by a proxy |
+//! | `requests`, `head`, `bodies` | requests: how one is read and answered |
+//! | `exchange`, `memory`, `streams`, `reads` | requests: how long one may take, how much memory all may hold |
 //! | `hub_task` | the task that owns the hub |
 //! | `ice_uris` | by which STUN and TURN URIs clients come |
 //! | `outbox` | what waits for a session's connection |
@@ -23,6 +25,7 @@
 //! | `dev` | what only `--dev` serves |
 
 mod app;
+mod bodies;
 mod client;
 mod connections;
 mod cors;
@@ -32,21 +35,27 @@ mod documents;
 mod embedded;
 mod entry;
 mod error;
+mod exchange;
 mod forwarded;
+mod head;
 mod hub_task;
 mod ice_uris;
 mod key_set;
 mod leased;
 mod limits;
+mod memory;
 mod metrics;
 mod origin;
 mod origins;
 mod outbox;
+mod reads;
 mod refused;
+mod requests;
 mod rest;
 mod service;
 mod session;
 pub mod socketio;
+mod streams;
 mod tokens;
 mod ws;
 
@@ -74,6 +83,7 @@ pub use self::{
     hub_task::{LastCalls, RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
     key_set::KeySource,
+    limits::Purpose,
     origin::{Origin, OriginError},
     service::{HEADER_TIMEOUT, Lease, Service},
 };
@@ -93,6 +103,9 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 
 /// How many connections one address may have by default.
 pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 1000;
+
+/// The memory that requests and their answers may hold in all by default, in bytes.
+pub const MAX_REQUEST_MEMORY: usize = 32 * 1024 * 1024;
 
 /// How long sessions may take to hear the last events when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -117,6 +130,10 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections of one address.
     pub max_connections_per_address: usize,
+    /// The files that the process may have open. A part of them is kept from connections.
+    pub open_files: usize,
+    /// The memory that requests and their answers may hold in all, in bytes.
+    pub max_request_memory: usize,
     /// The reverse proxies that are believed about their clients' addresses.
     pub trusted_proxies: Networks,
     /// What signs tokens, where there is a secret for it.
@@ -169,7 +186,7 @@ impl Server {
             config.max_message,
         );
         let (max, per_address) = (config.max_connections, config.max_connections_per_address);
-        let connections = Connections::new(max, per_address);
+        let connections = Connections::new(max, per_address, config.open_files);
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
             relay_is_whole: wiring.relay_is_whole,
