@@ -28,8 +28,8 @@ use tokio_rustls::client::TlsStream;
 /// How long a part of a test may take on a machine that is busy with others.
 const LONG: Duration = Duration::from_secs(120);
 
-/// What the server may take of memory, at any time.
-const MOST: u64 = 100 << 20;
+/// How much more memory the server may take, at any time: with it, a release build stays under 100 MB.
+const MOST: u64 = 80 << 20;
 
 /// What may be left of that, and how soon.
 const LEFT: u64 = 20 << 20;
@@ -180,10 +180,11 @@ fn p99(times: &[Duration]) -> Duration {
 
 /// The longest that requests of others may take: a tenth of a second, or twice what they take while
 /// as many clients come that do nothing. Client and server share a machine, and handshakes take most
-/// of it.
+/// of it. A debug build has three times as long.
 fn patience(server: &Server, come: impl FnOnce()) -> Duration {
     let ((), _, times) = observe(server, come);
-    Duration::from_millis(100).max(2 * p99(&times))
+    let slow = if cfg!(debug_assertions) { 3 } else { 1 };
+    slow * Duration::from_millis(100).max(2 * p99(&times))
 }
 
 /// Waits until the memory is given back.
@@ -256,7 +257,8 @@ fn bomb(addresses: usize, connections: usize) {
             start >> 20,
             most >> 20
         );
-        assert!(most < MOST, "{} MB with heads of {fields} fields", most >> 20);
+        let more = most.saturating_sub(start);
+        assert!(more < MOST, "{} MB more with heads of {fields} fields", more >> 20);
         assert!(p99 < patience, "{p99:?}, and not {patience:?}, of {count}");
         drop(open);
         wait_for_memory(&server, start);
@@ -332,7 +334,8 @@ fn answers_that_are_given_no_window_end() {
         times.len()
     );
     assert!(longest < Duration::from_secs(30), "{longest:?}");
-    assert!(most < MOST, "{} MB", most >> 20);
+    let more = most.saturating_sub(start);
+    assert!(more < MOST, "{} MB more", more >> 20);
     assert!(p99 < patience, "{p99:?}, and not {patience:?}");
     wait_for_memory(&server, start);
 }

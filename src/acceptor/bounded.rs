@@ -82,3 +82,28 @@ impl AsyncWrite for Bounded {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_is_read_than_is_allowed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        client.write_all(&[7; 100]).await.unwrap();
+        let (mut bounded, mut buffer) = (Bounded::new(stream, 10), [0; 8]);
+        bounded.read_exact(&mut buffer).await.unwrap();
+        bounded.read_exact(&mut buffer).await.unwrap();
+        let error = bounded.read(&mut buffer).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        bounded.lift();
+        bounded.read_exact(&mut [0; 84]).await.unwrap();
+    }
+}

@@ -50,9 +50,9 @@ const CONNECTION_WINDOW: u32 = 128 * 1024;
 /// The most of an answer that waits in a stream of HTTP/2.
 const SEND_BUFFER: usize = 16 * 1024;
 
-/// The longest time that is left to the other requests of a connection that is closed because one
-/// of its answers was not taken.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The longest time that is left to a connection of HTTP/2 that is closed for being idle, or because
+/// one of its answers was not taken: for a request that is on its way.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Serves HTTP on connections, and says whether there is room for one more.
 #[derive(Clone)]
@@ -169,7 +169,7 @@ impl Service {
                 tokio::select! {
                     () = app.reached(Phase::Stopping) => HEADER_TIMEOUT,
                     // HTTP/1 has a timeout of its own for this.
-                    () = requests.none_for(HEADER_TIMEOUT) => HEADER_TIMEOUT,
+                    () = requests.none_for(HEADER_TIMEOUT) => LAST_WORDS,
                     // A proxy has requests of others on it, who take their answers.
                     () = streams.stalled(), if !is_proxy => LAST_WORDS,
                 }
