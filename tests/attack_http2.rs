@@ -178,13 +178,12 @@ fn p99(times: &[Duration]) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// The longest that requests of others may take: a tenth of a second, or twice what they take while
-/// as many clients come that do nothing. Client and server share a machine, and handshakes take most
-/// of it. A debug build has three times as long.
-fn patience(server: &Server, come: impl FnOnce()) -> Duration {
-    let ((), _, times) = observe(server, come);
-    let slow = if cfg!(debug_assertions) { 3 } else { 1 };
-    slow * Duration::from_millis(100).max(2 * p99(&times))
+/// Asserts that requests of others take a tenth of a second at most: 99 of 100, and in a debug build,
+/// in which the handshakes of TLS alone take all of a small machine, half of them.
+fn assert_quick(times: &[Duration]) {
+    let (median, p99) = (times[times.len() / 2], p99(times));
+    let judged = if cfg!(debug_assertions) { median } else { p99 };
+    assert!(judged < Duration::from_millis(100), "median {median:?}, p99 {p99:?}");
 }
 
 /// Waits until the memory is given back.
@@ -246,20 +245,19 @@ fn bomb(addresses: usize, connections: usize) {
     let come = |streams, fields| {
         runtime.block_on(send_bombs(&attacker, addresses, connections, streams, fields))
     };
-    let patience = patience(&server, || drop(come(0, 1)));
     let start = resident(server.pid());
     for fields in [900, 450, 95] {
         let (open, most, times) = observe(&server, || come(64, fields));
-        let (p99, count) = (p99(&times), times.len());
         println!(
-            "{fields} fields from {addresses}: {} MB at the start, {} MB at most, p99 {p99:?} of \
-             {count}, patience {patience:?}",
+            "{fields} fields from {addresses}: {} MB at the start, {} MB at most, p99 {:?} of {}",
             start >> 20,
-            most >> 20
+            most >> 20,
+            p99(&times),
+            times.len()
         );
         let more = most.saturating_sub(start);
         assert!(more < MOST, "{} MB more with heads of {fields} fields", more >> 20);
-        assert!(p99 < patience, "{p99:?}, and not {patience:?}, of {count}");
+        assert_quick(&times);
         drop(open);
         wait_for_memory(&server, start);
     }
@@ -285,8 +283,6 @@ fn answers_that_are_given_no_window_end() {
     const STREAMS: u32 = 63;
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (server, attacker) = Attacker::start(&[]);
-    let come = || drop(runtime.block_on(send_bombs(&attacker, 1, CONNECTIONS, 0, 1)));
-    let patience = patience(&server, come);
     let start = resident(server.pid());
     let attack = async {
         let mut tasks = JoinSet::new();
@@ -325,17 +321,16 @@ fn answers_that_are_given_no_window_end() {
         longest
     };
     let (longest, most, times) = observe(&server, || runtime.block_on(attack));
-    let p99 = p99(&times);
     println!(
-        "{} MB at the start, {} MB at most, ended within {longest:?}, p99 {p99:?} of {}, patience \
-         {patience:?}",
+        "{} MB at the start, {} MB at most, ended within {longest:?}, p99 {:?} of {}",
         start >> 20,
         most >> 20,
+        p99(&times),
         times.len()
     );
     assert!(longest < Duration::from_secs(30), "{longest:?}");
     let more = most.saturating_sub(start);
     assert!(more < MOST, "{} MB more", more >> 20);
-    assert!(p99 < patience, "{p99:?}, and not {patience:?}");
+    assert_quick(&times);
     wait_for_memory(&server, start);
 }
