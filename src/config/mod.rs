@@ -228,6 +228,8 @@ fn http_config(
         max_message: limits.max_message.0,
         max_connections: limits.max_connections,
         max_connections_per_address: limits.max_connections_per_address,
+        open_files: usize::MAX,
+        max_request_memory: limits.max_request_memory.0,
         trusted_proxies: Networks::new(options.addresses.trusted_proxy.clone()),
         minter,
         dev: options.source.dev,

@@ -12,8 +12,8 @@ use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tokio::sync::{Notify, watch};
 
 use super::{
-    Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, origins::Origins,
-    refused::RefusedLog, server_name::OwnNames,
+    Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, memory::Memory,
+    origins::Origins, refused::RefusedLog, server_name::OwnNames,
 };
 use crate::{
     addresses::Networks,
@@ -65,6 +65,8 @@ pub(super) struct App {
     pub trusted_proxies: Networks,
     pub max_message: usize,
     pub counters: Arc<Counters>,
+    /// What requests hold of the server's memory.
+    pub request_memory: Memory,
     pub refused: RefusedLog,
     pub sources: Sources,
     /// Signs tokens, where there is a secret for it.
@@ -151,6 +153,7 @@ impl App {
             trusted_proxies: config.trusted_proxies,
             max_message: config.max_message,
             counters,
+            request_memory: Memory::new(config.max_request_memory),
             refused: RefusedLog::default(),
             sources,
             minter: config.minter,

@@ -2,12 +2,11 @@
 //! came.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
 };
 
 use axum::{
-    body::Body,
     http::{HeaderMap, Request, StatusCode, header::ORIGIN},
     response::{IntoResponse, Response},
 };
@@ -78,9 +77,17 @@ pub(super) struct Entry {
 
 /// A request that is let in.
 pub(super) struct Visit {
+    client: IpAddr,
     share: Option<Share>,
     /// The fields of the log line: the sender, the method and the kind of page.
     told: Option<(SocketAddr, String, &'static str)>,
+}
+
+impl Visit {
+    /// The address of the client.
+    pub fn client(&self) -> IpAddr {
+        self.client
+    }
 }
 
 impl Entry {
@@ -98,7 +105,7 @@ impl Entry {
     ///
     /// # Errors
     /// The client has as many as it may, or nobody can name it; for [`Entry::refuse`].
-    pub fn admit(&self, request: &mut Request<Body>) -> Result<Visit, ApiError> {
+    pub fn admit<B>(&self, request: &mut Request<B>) -> Result<Visit, ApiError> {
         let Arrival { remote, by_proxy, entrance, is_tls, .. } = self.arrival;
         let sender = forwarded::sender(remote, &self.app.trusted_proxies, request.headers());
         let sender = sender.map_err(|error| {
@@ -118,7 +125,7 @@ impl Entry {
         let is_local = remote.ip().is_loopback() && !by_proxy;
         extensions.insert(Way { by_proxy, scheme, is_local });
         extensions.insert(if by_proxy { Entrance::Public } else { entrance });
-        Ok(Visit { share, told })
+        Ok(Visit { client: sender.address.ip(), share, told })
     }
 
     /// The client's place, where the connection is not its own and has none for it.
@@ -149,7 +156,7 @@ impl Entry {
     /// A request has been answered. If its connection is a WebSocket from now on, it is its client's
     /// until it ends.
     pub fn answered(&self, visit: Visit, response: &Response) {
-        let Visit { share, told } = visit;
+        let Visit { share, told, .. } = visit;
         if let Some((client, method, page)) = told {
             let (client, status) = (client.ip(), response.status().as_u16());
             tracing::debug!(%client, method, page, status, "request answered");

@@ -18,7 +18,7 @@ use prometheus_client::{
 
 use super::{
     app::App,
-    counters::{Counters, Front, Refusal},
+    counters::{Counters, Curb, Front, Refusal},
     entry::{Entrance, Remote, Way},
     error::ApiError,
     rest,
@@ -50,6 +50,7 @@ pub(super) async fn page(
         reports: (app.sources.report_metrics)(),
         hub,
         http: app.counters.clone(),
+        request_memory: app.request_memory.held() as u64,
         certificate_expiry: app.sources.certificate_expiry.as_ref().map(|expiry| expiry()),
     };
     let mut registry = Registry::default();
@@ -67,6 +68,7 @@ struct Numbers {
     reports: reports::Snapshot,
     hub: Stats,
     http: Arc<Counters>,
+    request_memory: u64,
     certificate_expiry: Option<u64>,
 }
 
@@ -353,6 +355,16 @@ impl Numbers {
             "callbox_refused_connections",
             "TCP connections and Socket.IO handshakes turned away, by the limit they met.",
             Refusal::ALL.map(|r| (vec![("limit", r.label())], http.refusals(r).get())),
+        )?;
+        families.gauge(
+            "callbox_request_memory_bytes",
+            "Bytes that requests of HTTP and their answers hold now.",
+            one(self.request_memory),
+        )?;
+        families.counter(
+            "callbox_curbed_requests",
+            "Requests of HTTP refused or ended for what they hold, by reason.",
+            Curb::ALL.map(|curb| (vec![("reason", curb.label())], http.curbs(curb).get())),
         )?;
         families.counter(
             "callbox_bad_frames",

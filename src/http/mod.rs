@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `entry`, `forwarded/` | requests: who has sent one, also by a proxy |
+//! | `requests`, `head`, `bodies` | requests: how one is read and answered |
+//! | `exchange`, `memory`, `streams`, `reads` | requests: how long one may take, how much memory all may hold |
 //! | `hub_task` | the task that owns the hub |
 //! | `ice_uris` | by which STUN and TURN URIs clients come |
 //! | `outbox` | what waits for a session's connection |
@@ -18,11 +20,13 @@
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
+//! | `trim` | giving memory back that clients have had |
 //! | `client` | the client for web pages, as a module to import |
 //! | `embedded` | files that are part of the binary, for those who do not have them yet |
 //! | `dev` | what only `--dev` serves |
 
 mod app;
+mod bodies;
 mod client;
 mod connections;
 mod cors;
@@ -32,23 +36,30 @@ mod documents;
 mod embedded;
 mod entry;
 mod error;
+mod exchange;
 mod forwarded;
+mod head;
 mod hub_task;
 mod ice_uris;
 mod key_set;
 mod leased;
 mod limits;
+mod memory;
 mod metrics;
 mod origin;
 mod origins;
 mod outbox;
+mod reads;
 mod refused;
+mod requests;
 mod rest;
 mod server_name;
 mod service;
 mod session;
 pub mod socketio;
+mod streams;
 mod tokens;
+mod trim;
 mod ws;
 
 use std::{sync::Arc, time::Duration};
@@ -76,6 +87,7 @@ pub use self::{
     hub_task::{LastCalls, RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
     key_set::KeySource,
+    limits::Purpose,
     origin::{Origin, OriginError},
     server_name::{NamedByCertificate, ServerName, ServerNameError},
     service::{HEADER_TIMEOUT, Lease, Service},
@@ -96,6 +108,9 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 
 /// How many connections one address may have by default.
 pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 1000;
+
+/// The memory that requests and their answers may hold in all by default, in bytes.
+pub const MAX_REQUEST_MEMORY: usize = 32 * 1024 * 1024;
 
 /// How long sessions may take to hear the last events when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -122,6 +137,10 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections of one address.
     pub max_connections_per_address: usize,
+    /// The files that the process may have open. A part of them is kept from connections.
+    pub open_files: usize,
+    /// The memory that requests and their answers may hold in all, in bytes.
+    pub max_request_memory: usize,
     /// The reverse proxies that are believed about their clients' addresses.
     pub trusted_proxies: Networks,
     /// What signs tokens, where there is a secret for it.
@@ -178,7 +197,7 @@ impl Server {
             config.max_message,
         );
         let (max, per_address) = (config.max_connections, config.max_connections_per_address);
-        let connections = Connections::new(max, per_address);
+        let connections = Connections::new(max, per_address, config.open_files);
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
             relay_is_whole: wiring.relay_is_whole,
@@ -188,6 +207,7 @@ impl Server {
         };
         let own_names = OwnNames::new(config.server_names.clone(), wiring.named_by_certificate);
         let app = Arc::new(App::new(config, own_names, hub, counters, sources, current));
+        tokio::spawn(trim::follow(Arc::downgrade(&app)));
         let socket_io = socketio::Front::new(app.clone(), max, per_address);
         let service = Service::new(router(&app, socket_io), app.clone(), connections);
         Self { app, phase, service }

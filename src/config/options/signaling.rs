@@ -22,7 +22,8 @@ pub struct SignalingOptions {
     /// client of the relay over TCP or TLS.
     ///
     /// The process needs as many file descriptors (`ulimit -n`), and one more for each allocation and
-    /// for each connection of one to a peer.
+    /// for each connection of one to a peer. Of those that it may have, connections get three quarters
+    /// at most, and those for HTTP and TLS, and those for STUN and TURN, half each.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_sessions, value_parser = at_least_one)]
     pub max_connections: usize,
@@ -36,6 +37,16 @@ pub struct SignalingOptions {
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER",
           default_value_t = http::MAX_CONNECTIONS_PER_ADDRESS, value_parser = at_least_one)]
     pub max_connections_per_address: usize,
+
+    /// How much memory requests of HTTP may hold in all.
+    ///
+    /// Counted are heads, bodies that are not complete, and answers that are not taken; an address may
+    /// hold a quarter of it. Past that it is answered with 429. Past the whole, the largest requests of
+    /// the address that holds most are ended. Raise it where many large requests come at once, and
+    /// clients are answered with 429 or 503.
+    #[arg(long, env = "CALLBOX_MAX_REQUEST_MEMORY", value_name = "BYTES",
+          default_value_t = Size(http::MAX_REQUEST_MEMORY))]
+    pub max_request_memory: Size,
 
     /// How many signaling sessions one user may have: one for each device.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS_PER_USER", value_name = "NUMBER",

@@ -26,6 +26,7 @@ use crate::{
         counters::Front,
         entry::Remote,
         outbox::Delivery,
+        reads::Reader,
         session::{Next, Session},
     },
     signaling::{ErrorCode, RequestError, RequestId},
@@ -67,12 +68,13 @@ const WELCOME: &str = "session:welcome";
 pub(super) async fn run(
     app: Arc<App>,
     stream: TokioIo<Upgraded>,
+    reader: Reader,
     remote: Remote,
     identity: Option<Identity>,
     allowed: bool,
 ) {
     let longest = app.max_message;
-    let mut connection = Connection::new(app, Front::WebSocket, stream, longest).await;
+    let mut connection = Connection::new(app, Front::WebSocket, stream, longest, reader).await;
     let end = connection.serve(remote, identity, allowed).await;
     // Boxed like the way in: an idle session is to have room for what it waits for, and no more.
     Box::pin(connection.end(end)).await;
@@ -99,6 +101,7 @@ pub(in crate::http) struct Connection {
     app: Arc<App>,
     front: Front,
     pub ws: WebSocketStream<ReadAhead<TokioIo<Upgraded>>>,
+    reader: Reader,
 }
 
 impl Connection {
@@ -108,7 +111,9 @@ impl Connection {
         front: Front,
         stream: TokioIo<Upgraded>,
         longest: usize,
+        reader: Reader,
     ) -> Self {
+        reader.count(&app.request_memory);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
@@ -119,7 +124,12 @@ impl Connection {
             .max_frame_size(Some(longest));
         let stream = ReadAhead::new(stream);
         let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        Self { app, front, ws }
+        Self { app, front, ws, reader }
+    }
+
+    /// The client has said who it is.
+    pub fn trust(&self) {
+        self.reader.trust();
     }
 
     /// Gives what ends the connection: there is always something.
@@ -158,6 +168,7 @@ impl Connection {
         let device = hello.device_id;
         let opened = Session::open(&self.app, front, remote, identity, device, resume).await;
         let (session, data) = opened.map_err(|reason| End::Close(close::by_hub(reason)))?;
+        self.trust();
         self.send(frames::event(WELCOME, re, &data)).await?;
         Ok(session)
     }
