@@ -24,7 +24,7 @@ export function stats(page) {
   });
 }
 
-/** The counters that show where media stops: at the sender, on the path, or at the decoder. */
+/** The counters that show where media stops, at the sender, on the path, or at the decoder, and what came before. */
 export function counters(page) {
   return page.evaluate(async () => {
     const connection = window.peerConnections.at(-1);
@@ -43,7 +43,7 @@ export function counters(page) {
       const shown = (track) => track && `${track.kind} ${track.readyState}${track.muted ? ' muted' : ''}${track.enabled ? '' : ' disabled'}`;
       lines.push(`transceiver ${currentDirection}: sends ${shown(sender.track)}, receives ${shown(receiver.track)}`);
     }
-    return lines;
+    return [...lines, ...connection.course];
   });
 }
 
