@@ -13,11 +13,10 @@ function inOwnNetwork(program, words) {
 
 export const nft = (words) => inOwnNetwork('nft', words);
 
-/** Drops every UDP packet from now on, but for those to and from a port; gives a function that lets them pass again. */
-export function dropUdp({ butOfPort } = {}) {
+/** Drops every UDP packet from now on; gives a function that lets them pass again. */
+export function dropUdp() {
   nft('add table inet no_udp');
   nft('add chain inet no_udp output { type filter hook output priority 0; }');
-  for (const way of butOfPort ? ['sport', 'dport'] : []) nft(`add rule inet no_udp output udp ${way} ${butOfPort} accept`);
   nft('add rule inet no_udp output meta l4proto udp drop');
   return () => nft('delete table inet no_udp');
 }
