@@ -206,6 +206,7 @@ export interface Call extends Sender, Emitter<CallEvents> {
   readonly peerConnected: boolean;
   /** When media flowed first, as Date.now() has it; 0 before. */
   readonly connectedAt: number;
+  /** Another one after a connection that was lost for good: after a transfer, or where the browser cannot go on over it. */
   readonly pc: RTCPeerConnection | null;
 
   start(): Promise<void>;
@@ -248,6 +249,7 @@ export interface RoomMember extends Emitter<RoomMemberEvents> {
   readonly remoteStream: MediaStream | null;
   readonly remoteMedia: Media;
   readonly peerConnected: boolean;
+  /** Another one where the browser cannot go on over a connection that was lost. */
   readonly pc: RTCPeerConnection;
 }
 
