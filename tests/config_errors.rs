@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use common::{DEADLINE, Output, Server, callbox, identity, pem, run};
+use common::{DEADLINE, Output, Server, callbox, identity, pem, run, write_private};
 use rustls::{
     ClientConnection,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -19,11 +19,11 @@ use rustls::{
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A directory with files of these names and contents.
+/// A directory with files of these names and contents, for their owner alone.
 fn directory(files: &[(&str, &[u8])]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
-        fs::write(dir.path().join(name), bytes).unwrap();
+        write_private(&dir.path().join(name), bytes);
     }
     dir
 }

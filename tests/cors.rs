@@ -155,13 +155,79 @@ fn an_origin_that_is_none_is_refused_at_the_start() {
     }
 }
 
+/// A page of a stranger's name that leads here comes from where it asks, and gets nothing by that.
+#[test]
+fn a_page_whose_host_equals_its_origin_passes_for_known_names_only() {
+    let named = ["--allow-origin", "https://app.example.com"];
+    let own = ["--server-name", "Calls.Example.com", "--server-name", "192.0.2.9"];
+    let server = Server::with(&[&named[..], &own].concat());
+    let port = server.authority().rsplit_once(':').unwrap().1;
+    let ask = |path: &str, host: &str, more: &str| {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: {host}\r\norigin: http://{host}\r\n{more}connection: \
+             close\r\n\r\n"
+        );
+        http::raw(server.authority(), head.as_bytes())
+    };
+    for (host, api, polling) in [
+        ("evil.example", 403, 403),
+        ("evil.example:8080", 403, 403),
+        ("192.0.2.1", 403, 403),
+        ("calls.example.com.evil.example", 403, 403),
+        ("calls.example.com", 401, 200),
+        ("calls.example.com:8080", 401, 200),
+        ("192.0.2.9:8080", 401, 200),
+        // This machine, by names that no DNS server can make lead elsewhere.
+        (&format!("127.0.0.1:{port}"), 401, 200),
+        (&format!("localhost:{port}"), 401, 200),
+        (&format!("[::1]:{port}"), 401, 200),
+    ] {
+        let answer = ask("/api/v1/ice-servers", host, "");
+        assert_eq!(answer.status, api, "{host}: {answer:?}");
+        let answer = ask("/socket.io/?EIO=4&transport=polling", host, "");
+        assert_eq!(answer.status, polling, "{host}: {answer:?}");
+        if api == 403 {
+            assert_eq!(answer.error(), "origin_not_allowed");
+            assert_eq!(answer.header("access-control-allow-origin"), None);
+        }
+    }
+    // Behind a proxy that writes its own Host, a loopback name says nothing of the page.
+    let proxied = ask("/api/v1/ice-servers", "127.0.0.1:8080", "x-forwarded-for: 192.0.2.5\r\n");
+    assert_eq!((proxied.status, proxied.error().as_str()), (403, "origin_not_allowed"));
+}
+
+#[test]
+fn a_server_name_that_is_none_is_refused_at_the_start_and_a_useless_one_is_said() {
+    let check = |args: &[&str]| {
+        let base = ["check-config", "--dev", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+        common::run(&mut common::callbox(&[&base[..], args].concat()))
+    };
+    for (name, expected) in [
+        ("https://calls.example.com", "write calls.example.com"),
+        ("calls.example.com:8443", "write calls.example.com"),
+        ("*.example.com", "name each host"),
+    ] {
+        let error = check(&["--server-name", name]).stderr;
+        assert!(error.contains(expected) && error.contains("--server-name"), "{name}: {error}");
+    }
+    let useless = check(&["--server-name", "calls.example.com"]);
+    assert_eq!(useless.status, 0);
+    assert!(useless.stderr.contains("it changes nothing without --allow-origin"));
+}
+
 /// The server's own pages are those of the scheme that the client's browser shows, which only a
 /// trusted proxy can tell.
 #[test]
 fn own_pages_are_told_by_the_scheme_that_a_proxy_tells() {
     const PROXY: &str = "127.0.0.2";
-    let server =
-        Server::with(&["--allow-origin", "https://app.example.com", "--trusted-proxy", PROXY]);
+    let server = Server::with(&[
+        "--allow-origin",
+        "https://app.example.com",
+        "--server-name",
+        "calls.example.com",
+        "--trusted-proxy",
+        PROXY,
+    ]);
     let status = |ip: &str, origin: &str, proto: &str| {
         let socket =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

@@ -259,6 +259,7 @@ fn start(state: &Path, url: &str, sync: &str) -> Server {
             ["--auth-secret", "what the relay and the hub share"],
             ["--reconnect-grace", "2s"],
             ["--calls-per-minute", "0"],
+            ["--calls-per-pair", "0"],
             ["--log-level", "warn"],
         ]
         .concat(),

@@ -5,7 +5,7 @@ mod support;
 
 use std::{fs, path::PathBuf, process::Command};
 
-use common::{Server, callbox, pem, run};
+use common::{Server, callbox, pem, run, write_private};
 use serde_json::{Value, json};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -27,7 +27,7 @@ impl Files {
     fn replace(&self, names: &[&str]) {
         let [cert, key] = pem::self_signed(names);
         fs::write(self.path("cert.pem"), cert).unwrap();
-        fs::write(self.path("key.pem"), key).unwrap();
+        write_private(&self.path("key.pem"), key);
     }
 
     /// A server as it is run for real, with TLS on this address.

@@ -285,12 +285,12 @@ async fn operators_end_calls_and_sessions() {
 
     // A device that is in no call, then a user who is.
     let kicked = ask("DELETE", "/api/v1/sessions?userId=bob&deviceId=tablet").json();
-    assert_eq!(kicked, json!({ "sessions": 1, "calls": 0 }));
+    assert_eq!(kicked, json!({ "sessions": 1, "calls": 0, "rooms": 0, "allocations": 0 }));
     alice.request("call:initiate", initiate()).await;
     bob.event("call:incoming").await;
     bob.request("call:accept", json!({})).await;
     let kicked = ask("DELETE", "/api/v1/sessions?userId=bob").json();
-    assert_eq!(kicked, json!({ "sessions": 1, "calls": 1 }));
+    assert_eq!(kicked, json!({ "sessions": 1, "calls": 1, "rooms": 0, "allocations": 0 }));
     assert_eq!(alice.event("call:ended").await["reason"], "kicked");
     assert_eq!(bob.closed().await.0, 4410);
     assert_eq!(ask("DELETE", "/api/v1/sessions?userId=nobody").json()["sessions"], 0);

@@ -140,12 +140,31 @@ async fn the_relay_s_own_addresses_are_reached_where_they_are_relayed() {
     other.has_received_nothing();
 }
 
+/// What a client gets with its welcome is for gathering candidates, not for sending to strangers.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_call_or_with_the_open_policy_nothing_is_bound() {
-    let peer = Peer::on("127.0.0.2");
+async fn the_welcome_s_credentials_reach_what_the_user_s_calls_have_announced() {
     let server = Server::with(&["--relay-policy", "signaled"]);
-    let alice = Client::sign_in(&server, "alice").await;
-    assert_eq!(allocate(&server, &alice.welcome).try_bind(0x4001, peer.address()), None);
+    let (alice, mut bob, ..) = call(&server).await;
+    let eve = Client::sign_in(&server, "eve").await;
+    let (alices, eves) = (allocate(&server, &alice.welcome), allocate(&server, &eve.welcome));
+    let peer = Peer::on("127.0.0.2");
+    for client in [&alices, &eves] {
+        assert_eq!(client.try_bind(0x4001, peer.address()), Some(403));
+        assert_eq!(client.try_permit(peer.address()), Some(403));
+    }
+    // They reach each other, as clients that test their relays do.
+    assert_eq!(alices.try_bind(0x4002, eves.relayed), None);
+    // Bob announces to Alice, who has not said anything herself.
+    bob.request("ice:candidate", host_candidate("127.0.0.2")).await;
+    assert_eq!(alices.try_bind(0x4001, peer.address()), None);
+    alices.socket.send(&channel_data(0x4001, b"hello")).unwrap();
+    assert_eq!(peer.receives(b"hello"), alices.relayed);
+    assert_eq!(eves.try_bind(0x4001, peer.address()), Some(403));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_open_policy_nothing_is_bound() {
+    let peer = Peer::on("127.0.0.2");
     let server = Server::start();
     let (_alice, _bob, initiated, _) = call(&server).await;
     assert_eq!(allocate(&server, &initiated).try_bind(0x4001, peer.address()), None);

@@ -196,11 +196,12 @@ async fn presence_is_heard_on_both_fronts() {
         assert_eq!(answer["presence"], json!([{ "userId": user, "status": "offline" }]));
     }
     let mut carol = Side::websocket(&server, "carol").await;
-    let dave = Side::socketio(&server, "dave").await;
+    let mut dave = Side::socketio(&server, "dave").await;
     let changed = |user, status| json!({ "userId": user, "status": status });
     assert_eq!(alice.hears("presence:changed").await, changed("dave", "online"));
     assert_eq!(bob.hears("presence:changed").await, changed("carol", "online"));
     carol.request("call:initiate", json!({ "targetUserId": "dave", "callType": "audio" })).await;
+    dave.request("call:accept", json!({})).await;
     assert_eq!(alice.hears("presence:changed").await, changed("dave", "busy"));
     assert_eq!(bob.hears("presence:changed").await, changed("carol", "busy"));
     assert_eq!(server.metric("callbox_presence_subscriptions"), 2.0);

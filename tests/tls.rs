@@ -146,6 +146,33 @@ fn one_port_has_turn_https_and_websockets() {
     assert!(text.contains("begin with TLS"), "{text}");
 }
 
+/// A page that comes from the server itself may connect by the names that the certificate has.
+#[test]
+fn own_pages_are_those_of_the_names_in_the_certificate() {
+    let files = Files::new();
+    let server = files.serve(&["--allow-origin", "https://app.example.com"]);
+    let at = server.text("/https").strip_prefix("https://").unwrap();
+    let status = |host: &str| {
+        let mut tls = connect(at, &files.current, &[]);
+        write!(
+            tls,
+            "GET /api/v1/ice-servers HTTP/1.1\r\nhost: {host}\r\norigin: https://{host}\r\n\
+             connection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        let _ = tls.read_to_string(&mut answer);
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    for host in ["turn.example.com", "TURN.example.com", "turn.example.com:8443", "127.0.0.1:8443"]
+    {
+        assert_eq!(status(&host.to_lowercase()), "401", "{host} may ask, and has no token");
+    }
+    for host in ["evil.example", "www.turn.example.com", "192.0.2.1"] {
+        assert_eq!(status(host), "403", "{host}");
+    }
+}
+
 #[test]
 fn the_client_chooses_the_protocol_that_it_names() {
     let files = Files::new();

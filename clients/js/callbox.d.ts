@@ -76,6 +76,13 @@ export interface Box extends Emitter<BoxEvents> {
   createCall(userId: string, options?: CallOptions): Call;
   /** Comes into a room of up to eight, and gives it once all who are there are known. */
   join(roomId: RoomId, options?: CallOptions): Promise<Room>;
+  /**
+   * Takes no calls from a user for as long as there is this box, also over new sessions: none of this
+   * user's devices rings, and the caller is refused with `invalid_target`.
+   */
+  block(userId: string): Promise<void>;
+  /** Takes them again. */
+  unblock(userId: string): Promise<void>;
   /** Any request of the protocol. Gives a good answer, and throws a CallboxError if it is refused. */
   request<Name extends keyof Requests>(event: Name, data?: Payload<Name>): Promise<Extract<Answer<Name>, { ok: true }>>;
   /** Hangs up, and leaves for good. */
@@ -199,6 +206,7 @@ export interface Call extends Sender, Emitter<CallEvents> {
   readonly peerConnected: boolean;
   /** When media flowed first, as Date.now() has it; 0 before. */
   readonly connectedAt: number;
+  /** Another one after a connection that was lost for good: after a transfer, or where the browser cannot go on over it. */
   readonly pc: RTCPeerConnection | null;
 
   start(): Promise<void>;
@@ -241,6 +249,7 @@ export interface RoomMember extends Emitter<RoomMemberEvents> {
   readonly remoteStream: MediaStream | null;
   readonly remoteMedia: Media;
   readonly peerConnected: boolean;
+  /** Another one where the browser cannot go on over a connection that was lost. */
   readonly pc: RTCPeerConnection;
 }
 

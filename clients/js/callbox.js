@@ -404,9 +404,13 @@ const stopTracks = (tracks) => tracks.forEach((track) => track.stop());
 /** Reads what getStats says of the path and the media, and rates since its last reading. */
 class Meter {
   #last = null;
+  #pc = null;
 
   async read(pc) {
     const report = await pc.getStats();
+    // Another connection counts from zero.
+    if (pc !== this.#pc) this.#last = null;
+    this.#pc = pc;
     const stats = [...report.values()];
     const transport = stats.find((entry) => entry.type === 'transport' && entry.selectedCandidatePairId);
     // Firefox has no transport entry and marks the pair instead.
@@ -553,8 +557,10 @@ const FOUND_WITHIN_MS = 45_000;
 const SERVER_AWAY_MS = 45_000;
 /** The other side offers where both change something. One that does not know of that is not waited for longer. */
 const THEIR_OFFER_MS = 5_000;
-/** For how long an offer of a restart waits for its candidates, at most. */
+/** For how long a description of a restart waits for its candidates, at most. */
 const GATHERED_WITHIN_MS = 1_000;
+/** The same of an answer to Firefox that has none yet: with none in five seconds its ICE fails. */
+const FIRST_CANDIDATE_MS = 4_000;
 
 /** The two parts in a DTLS handshake, as `a=setup` names them. */
 const OTHER_PART = { active: 'passive', passive: 'active' };
@@ -573,8 +579,9 @@ const ufragIn = (description) => /^a=ice-ufrag:(\S+)/m.exec(description?.sdp)?.[
 const certificates = (sdp) => [...new Set(sdp.match(/^a=fingerprint:.*/gm))].sort().join();
 
 /**
- * One RTCPeerConnection: descriptions by the W3C's "perfect negotiation", candidates as they come, and
- * another path when this one breaks. What it needs of the server it does by `signaling`:
+ * One RTCPeerConnection at a time: descriptions by the W3C's "perfect negotiation", candidates as they come,
+ * and another path when this one breaks. Where the browser cannot go on over a connection that has failed,
+ * both sides go on over another one, with the same tracks. What it needs of the server it does by `signaling`:
  * `tell(event, data)`, `freshServers()`, `isAway()` and `otherIsAway()`.
  *
  * Once the two have agreed for the first time, a negotiation that fails ends nothing: the side where it
@@ -586,6 +593,7 @@ const certificates = (sdp) => [...new Set(sdp.match(/^a=fingerprint:.*/gm))].sor
  */
 class Peer extends Emitter {
   #pc;
+  #config;
   #signaling;
   /** Whether we give way when two offers cross. */
   #polite;
@@ -616,8 +624,19 @@ class Peer extends Emitter {
   #takenBack = new WeakSet();
   #wasConnected = false;
   #wasLost = false;
+  /** Waits for fresh credentials, and then restarts. */
+  #refreshing = null;
   #restarting = null;
+  /** The browser sends nothing over this connection any more, and another one is about to take its place. */
+  #isBroken = false;
+  /** Whether this one has taken another's place and has not been connected yet. */
+  #isReplacement = false;
+  /** The last description that the other side made for the connection before, and whether an answer of it may still come. */
+  #replaced = '';
+  #answerIsLate = false;
   #restartTimer = 0;
+  /** Whether another restart follows, if this one comes to nothing. */
+  #looksFurther = false;
   #patience = 0;
   /** The application has servers of its own. */
   #ownServers;
@@ -627,26 +646,36 @@ class Peer extends Emitter {
     this.#polite = polite;
     this.#signaling = signaling;
     this.#ownServers = Boolean(config.iceServers);
-    const pc = new RTCPeerConnection({ iceServers, ...config });
-    this.#pc = pc;
+    this.#config = { iceServers, ...config };
+    this.#open();
     this.#hope();
-    pc.onicecandidate = ({ candidate }) => candidate && signaling.tell('ice:candidate', { candidate });
-    pc.ontrack = ({ track, streams }) => this.emit('stream', streams[0] ?? new MediaStream([track]));
-    // The first offer is the caller's, and made when the call is accepted.
-    pc.onnegotiationneeded = () => this.#negotiated && this.#offer();
-    pc.onconnectionstatechange = () => this.#pathIs(pc.connectionState);
   }
 
   get pc() {
     return this.#pc;
   }
 
-  close() {
-    clearTimeout(this.#restartTimer);
-    clearTimeout(this.#patience);
+  #open() {
+    const pc = new RTCPeerConnection(this.#config);
+    this.#pc = pc;
+    pc.onicecandidate = ({ candidate }) => candidate && this.#signaling.tell('ice:candidate', { candidate });
+    pc.ontrack = ({ track, streams }) => this.emit('stream', streams[0] ?? new MediaStream([track]));
+    // The first offer is the caller's, and made when the call is accepted.
+    pc.onnegotiationneeded = () => this.#negotiated && this.#offer();
+    pc.onconnectionstatechange = () => this.#pathIs(pc.connectionState);
+  }
+
+  #shut() {
+    this.#stopLooking();
     clearTimeout(this.#theirOfferTimer);
-    this.#pc.onconnectionstatechange = this.#pc.onicecandidate = null;
-    this.#pc.close();
+    const pc = this.#pc;
+    pc.onconnectionstatechange = pc.onicecandidate = pc.ontrack = pc.onnegotiationneeded = null;
+    pc.close();
+  }
+
+  close() {
+    this.#stopHoping();
+    this.#shut();
   }
 
   // -- What it sends --
@@ -724,16 +753,30 @@ class Peer extends Emitter {
 
   /** What is gathered from now on uses these. */
   setServers(iceServers) {
-    if (!this.#ownServers) this.#pc.setConfiguration?.({ ...this.#pc.getConfiguration(), iceServers });
+    if (this.#ownServers) return;
+    this.#config.iceServers = iceServers;
+    this.#pc.setConfiguration?.({ ...this.#pc.getConfiguration(), iceServers });
+  }
+
+  /**
+   * Gets fresh credentials for the relay. An offer that comes meanwhile is answered with these: candidates for
+   * it are gathered from the relay that there is now.
+   */
+  refresh() {
+    // Who is waiting for the server already need not wait twice.
+    this.#refreshing ??= this.#signaling.freshServers().then((iceServers) => {
+      this.#refreshing = null;
+      if (iceServers && this.#pc.signalingState !== 'closed') this.setServers(iceServers);
+    });
+    return this.#refreshing;
   }
 
   /** Looks for another path, with fresh credentials for the relay. */
   restart() {
-    // Who is waiting for the server already need not wait twice.
-    this.#restarting ??= this.#signaling.freshServers().then((iceServers) => {
+    if (this.#isBroken) return this.#replace();
+    this.#restarting ??= this.refresh().then(() => {
       this.#restarting = null;
-      if (this.#pc.signalingState === 'closed') return;
-      if (iceServers) this.setServers(iceServers);
+      if (this.#pc.signalingState === 'closed' || this.#isBroken) return;
       this.#thereIsAReason();
       if (this.#restartsAreOurs ?? true) return this.#restartIce();
       this.#signaling.tell('ice:candidate', { candidate: null, wants: 'restart' });
@@ -773,30 +816,52 @@ class Peer extends Emitter {
   }
 
   #pathIs(state) {
-    clearTimeout(this.#restartTimer);
+    // A broken one may say that it is connected again.
+    if (this.#isBroken) return;
+    this.#stopLooking();
+    this.#isBroken = state === 'failed' && this.#wasConnected && this.#failsForGood;
     if (state === 'connected') {
       this.#stopHoping();
       this.#wasConnected = true;
-      this.#wasLost = false;
+      this.#wasLost = this.#isReplacement = false;
       this.emit('path', 'connected');
     } else if (this.#wasLost) {
       // It may come back, but nobody counts on it.
     } else if (state === 'disconnected') {
       this.emit('path', 'interrupted');
-      this.#restartTimer = setTimeout(() => this.restart(), INTERRUPTED_FOR_MS);
+      this.#restartIn(INTERRUPTED_FOR_MS);
       // One side may never hear that it failed.
       this.#hope();
     } else if (state === 'connecting' && this.#wasConnected) {
       // Firefox looks for another path. That there is none it may never say.
-      this.#restartTimer = setTimeout(() => this.restart(), LATE_CANDIDATES_MS);
+      this.#restartIn(LATE_CANDIDATES_MS);
       this.#hope();
     } else if (state === 'failed' && this.#wasConnected) {
       this.emit('path', 'interrupted');
-      this.restart();
       this.#hope();
+      // One that has never been connected fails again as long as nothing has changed.
+      this.#restartIn(this.#isReplacement ? INTERRUPTED_FOR_MS : 0);
     } else if (state === 'failed') {
       this.#restartTimer = setTimeout(() => this.#isLost('ice_failed'), LATE_CANDIDATES_MS);
     }
+  }
+
+  /**
+   * Looks for another path in a while, and again while nothing comes of it. Firefox says nothing more of a path
+   * for which nobody has a candidate, as while the relay is away.
+   */
+  #restartIn(ms) {
+    this.#stopLooking();
+    this.#looksFurther = true;
+    this.#restartTimer = setTimeout(() => {
+      if (this.#negotiated) this.restart();
+      this.#restartIn(LATE_CANDIDATES_MS);
+    }, ms);
+  }
+
+  #stopLooking() {
+    clearTimeout(this.#restartTimer);
+    this.#looksFurther = false;
   }
 
   /** Waits for a path, the first or another, unless it waits already. */
@@ -815,8 +880,80 @@ class Peer extends Emitter {
   }
 
   #isLost(reason) {
+    this.#stopLooking();
     this.#wasLost = true;
     this.emit('path', 'lost', reason);
+  }
+
+  // -- Another connection --
+
+  /**
+   * Whether a failed connection stays so. In Firefox its DTLS has failed with it, and does not come back with
+   * another path, whatever the states say: nothing that is to be sent leaves. The other side knows another
+   * connection by its certificate, which an application can give.
+   */
+  get #failsForGood() {
+    return isFirefox(this.#pc.localDescription?.sdp) && !this.#config.certificates;
+  }
+
+  /** Offers another connection in the place of a broken one. */
+  async #replace() {
+    const broken = this.#pc;
+    await this.refresh();
+    this.#inTurn((pc) => {
+      // The other side's was first.
+      if (pc !== broken) return;
+      this.#startOver(true);
+      this.offer();
+    });
+  }
+
+  /** Opens another connection, which sends what this one did. Whoever offers also says what is to come. */
+  #startOver(weOffer) {
+    const before = this.#pc;
+    const coming = before.getTransceivers().filter(({ currentDirection, direction }) => /recv/.test(currentDirection ?? direction));
+    const sent = [...[...this.#senders].map(([track, sender]) => [track, sender.track !== null]), ...this.#homeless];
+    this.#answerIsLate = before.signalingState === 'have-local-offer';
+    // One that was never answered says nothing new.
+    this.#replaced = this.#described || this.#replaced;
+    this.#shut();
+    this.#negotiated = this.#ignoringOffer = this.#offersLater = this.#restartsLater = this.#triesAgain = this.#isBroken = false;
+    this.#theirOfferTimer = 0;
+    this.#part = null;
+    this.#described = '';
+    this.#candidates = [];
+    this.#isReplacement = true;
+    for (const map of [this.#extensions, this.#senders, this.#homeless]) map.clear();
+    this.#thereIsAReason();
+    this.#open();
+    for (const [track, on] of sent) {
+      this.add(track, this.#streams.get(track));
+      this.sends(track, on);
+    }
+    if (weOffer) for (const { receiver } of coming) this.#receive(receiver.track.kind);
+    this.#restartIn(LATE_CANDIDATES_MS);
+    this.#hope();
+  }
+
+  /**
+   * Makes room for an offer. One with another certificate is of another connection of the other side: it takes
+   * one of ours. Where both have opened another one at once, whoever gives way does so with a third, since a
+   * first offer that is taken back leaves something of it behind. Gives the connection that takes it, if one does.
+   */
+  async #whichTakes(sdp) {
+    const of = certificates(sdp);
+    const isOurs = this.#isReplacement && !this.#described;
+    // Of the connection before, sent before ours came there.
+    if (isOurs && of === certificates(this.#replaced)) return null;
+    const isAnother = this.#described && of && of !== certificates(this.#described);
+    if (isAnother || (isOurs && this.#polite)) {
+      if (!this.#isReplacement) this.emit('path', 'interrupted');
+      this.#startOver(false);
+      return this.#pc;
+    }
+    if (this.#isBroken || (!this.#polite && this.#pc.signalingState !== 'stable')) return null;
+    await this.#takeBack();
+    return this.#pc;
   }
 
   // -- Descriptions and candidates, one step after the other --
@@ -855,27 +992,35 @@ class Peer extends Emitter {
       if (pc.signalingState !== 'stable' || this.#gaveUp) return;
       if (this.#theirOfferTimer) return void (this.#offersLater = true);
       this.#takeIn(true);
+      const gathered = this.#gathering(pc);
       await pc.setLocalDescription(options && await pc.createOffer(options));
-      if (this.#restartsAreOurs && ufragIn(pc.pendingLocalDescription) !== ufragIn(pc.currentLocalDescription)) await this.#gathered();
-      this.#sendOffer();
+      // Chromium would check the old candidates first, if it had them alone.
+      const restarts = pc.currentLocalDescription && ufragIn(pc.pendingLocalDescription) !== ufragIn(pc.currentLocalDescription);
+      if (restarts && this.#restartsAreOurs) await gathered(GATHERED_WITHIN_MS);
+      if (pc.signalingState !== 'closed') this.#sendOffer();
     });
   }
 
   /**
-   * Waits until a restart of Firefox's has its candidates, so that they are in the offer: Chromium would check
-   * the old ones first, if it had them alone. One that takes longer comes by itself, as ever.
+   * Gives a function that waits until a restart has its candidates, so that they are in its description. Those
+   * that take longer come by themselves, as ever. To be called before the description is set: for a moment
+   * afterwards browsers still say that gathering is complete, which was the one before.
    */
-  #gathered() {
-    const pc = this.#pc;
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, GATHERED_WITHIN_MS);
-      const look = () => {
-        if (pc.iceGatheringState !== 'complete') return;
+  #gathering(pc) {
+    let done = () => {};
+    let isComplete = false;
+    pc.addEventListener('icegatheringstatechange', function look() {
+      if (pc.iceGatheringState !== 'complete') return;
+      pc.removeEventListener('icegatheringstatechange', look);
+      isComplete = true;
+      done();
+    });
+    return (ms) => !isComplete && new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      done = () => {
         clearTimeout(timer);
         resolve();
       };
-      pc.addEventListener('icegatheringstatechange', look);
-      look();
     });
   }
 
@@ -915,6 +1060,8 @@ class Peer extends Emitter {
     this.#triesAgain = false;
     const part = partIn(answer);
     this.#part = ours ? part : OTHER_PART[part];
+    // What has been agreed on gets its time.
+    if (this.#looksFurther) this.#restartIn(LATE_CANDIDATES_MS);
   }
 
   /**
@@ -939,8 +1086,7 @@ class Peer extends Emitter {
 
   /** An offer as it should be, if it comes from somebody who leaves the choice open. */
   #asItShouldBe(sdp) {
-    const same = certificates(sdp) === certificates(this.#described);
-    return this.#numbered(same ? withPart(sdp, OTHER_PART[this.#part]) : sdp);
+    return this.#numbered(withPart(sdp, OTHER_PART[this.#part]));
   }
 
   // -- A negotiation that fails --
@@ -961,6 +1107,8 @@ class Peer extends Emitter {
   /** The same, told by the other side. */
   #refused({ offers, wants }) {
     this.#inTurn(async () => {
+      // That was the connection before.
+      if (this.#isReplacement && !this.#described) return;
       await this.#tryAgain(offers === 'nobody' ? null : offers === 'receiver', wants === 'restart');
       this.emit('warning', failure('negotiation_failed', "The other side's browser could not agree on a change."));
     });
@@ -1021,21 +1169,46 @@ class Peer extends Emitter {
     // Others may send the browser's whole { type, sdp }.
     const sdp = description.sdp ?? description;
     this.#negotiate(type === 'offer' ? { sdp } : null, async (pc) => {
-      if (type === 'answer' && pc.signalingState !== 'have-local-offer') return;
-      this.#ignoringOffer = type === 'offer' && !this.#polite && pc.signalingState !== 'stable';
-      if (this.#ignoringOffer) return;
-      if (type === 'offer') await this.#takeBack();
-      await pc.setRemoteDescription({ type, sdp: type === 'offer' ? this.#asItShouldBe(sdp) : this.#numbered(sdp) });
-      this.#described = sdp;
-      for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
-      if (type === 'answer') return this.#agreed(sdp, false);
+      if (type === 'answer') {
+        if (pc.signalingState !== 'have-local-offer') return;
+        if (this.#isLate(sdp)) return void (this.#answerIsLate = false);
+        await pc.setRemoteDescription({ type, sdp: this.#numbered(sdp) });
+        await this.#isDescribed(sdp);
+        return this.#agreed(sdp, false);
+      }
+      await this.#refreshing;
+      pc = await this.#whichTakes(sdp);
+      this.#ignoringOffer = !pc;
+      if (!pc) return;
+      await pc.setRemoteDescription({ type, sdp: this.#asItShouldBe(sdp) });
+      const restarts = this.#wasConnected && ufragIn({ sdp }) !== ufragIn({ sdp: this.#described });
+      await this.#isDescribed(sdp);
       this.#takeIn(false);
+      const gathered = this.#gathering(pc);
       await pc.setLocalDescription();
+      if (restarts && isFirefox(sdp)) {
+        await gathered(GATHERED_WITHIN_MS);
+        if (!/^a=candidate/m.test(pc.localDescription.sdp)) await gathered(FIRST_CANDIDATE_MS);
+      }
+      if (pc.signalingState === 'closed') return;
       const answer = this.#numbered(pc.localDescription.sdp);
       this.#signaling.tell('signal:answer', { sdp: answer });
       this.#agreed(answer, true);
       if (this.#homeless.size) this.#offer();
     });
+  }
+
+  /** An answer to the last offer of the connection before. */
+  #isLate(sdp) {
+    return this.#answerIsLate && certificates(sdp) === certificates(this.#replaced);
+  }
+
+  async #isDescribed(sdp) {
+    this.#described = sdp;
+    // Some may be of the connection before.
+    const lines = sdp.split(/\r?\n/);
+    const belongs = ({ usernameFragment }) => !usernameFragment || lines.includes(`a=ice-ufrag:${usernameFragment}`);
+    for (const candidate of this.#candidates.splice(0).filter(belongs)) await this.#addCandidate(candidate);
   }
 
   candidate(candidate) {
@@ -1060,7 +1233,7 @@ class Peer extends Emitter {
   /** A new session is told where things stand: what has come here already is not done again. */
   sync({ description, candidates = [] }) {
     const sdp = description?.sdp.sdp ?? description?.sdp;
-    if (description && sdp !== this.#described) this.describe(description.type, sdp);
+    if (description && sdp !== this.#described && sdp !== this.#replaced) this.describe(description.type, sdp);
     for (const { candidate } of candidates) this.candidate(candidate);
     this.#inTurn((pc) => {
       // Our offer may have been lost with the session before.
@@ -1187,6 +1360,8 @@ class Call extends Sender {
       if (this.over) return;
       // The caller must not ring on for nothing, or be left in a call with nobody.
       if (!(error instanceof CallboxError) || error.code.startsWith('media_')) this.#tell('call:reject', { reason: 'rejected' });
+      // This user is in another call, and the server would let this one ring on.
+      if (error.code === 'too_many_calls') this.#tell('call:reject', { reason: 'busy' });
       if (error.code === 'connection_lost') this.#tell('call:end', { reason: 'connection_lost' });
       this.#finish({ reason: 'error', error });
       throw error;
@@ -1291,11 +1466,11 @@ class Call extends Sender {
       } catch (error) {
         this.#finish({ reason: 'connection_lost', error });
       }
-    } else if (this.#peer && this.#relayed) {
+    } else if (this.#peer) {
       // A server that was restarted has a new relay, which knows nothing of the old one's allocations.
-      await this.#peer.restart();
+      await (this.#relayed ? this.#peer.restart() : this.#peer.refresh());
     } else {
-      this.setServers(await this.#freshServers());
+      await this.#freshServers();
     }
   }
 
@@ -1365,7 +1540,9 @@ class Call extends Sender {
   }
 
   async #freshServers() {
-    return (await this.#ask('ice:refresh')).iceServers;
+    const { iceServers } = await this.#ask('ice:refresh');
+    if (iceServers) this.#iceServers = iceServers;
+    return iceServers;
   }
 
   /** The other side goes on with the call on another device, which knows nothing of our peer connection. */
@@ -1860,6 +2037,8 @@ class Box extends Emitter {
   #rooms = new Map();
   /** Outgoing calls that the server has not answered yet. */
   #starting = new Set();
+  /** The users whose calls are not wanted. A session forgets them, so a new one is told of them. */
+  #blocked = new Set();
   #unlisten = [];
 
   constructor(url, { token, deviceId, rtcConfig = {} }) {
@@ -1932,6 +2111,23 @@ class Box extends Emitter {
     return room;
   }
 
+  /** Takes no calls from a user for as long as there is this box: none of this user's devices rings. */
+  async block(userId) {
+    this.#blocked.add(userId);
+    try {
+      await this.request('user:block', { userId });
+    } catch (error) {
+      this.#blocked.delete(userId);
+      throw error;
+    }
+  }
+
+  /** Takes them again. */
+  async unblock(userId) {
+    this.#blocked.delete(userId);
+    await this.request('user:block', { userId, blocked: false });
+  }
+
   /** Any request of the protocol; gives the answer. */
   request(event, data, options) {
     return this.#connection.request(event, data, options);
@@ -2000,7 +2196,9 @@ class Box extends Emitter {
   #welcome({ userId, sessionId, resumed, iceServers }) {
     const first = !this.sessionId;
     Object.assign(this, { userId, sessionId, iceServers });
-    if (!first) for (const party of this.#parties) party.welcomed(resumed);
+    if (first) return;
+    if (!resumed) for (const userId of this.#blocked) this.tell('user:block', { userId });
+    for (const party of this.#parties) party.welcomed(resumed);
   }
 
   #incoming({ callId, callerId, callerName, callType, metadata, transferFrom, iceServers }) {

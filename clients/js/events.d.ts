@@ -57,6 +57,8 @@ export interface Requests {
   'room:leave': { request: RoomLeaveRequest; answer: RoomLeaveAnswer };
   /** See whether these users can be called, from now on. */
   'presence:subscribe': { request: PresenceSubscribeRequest; answer: PresenceSubscribeAnswer };
+  /** Take no calls from a user any more, or take them again. */
+  'user:block': { request: UserBlockRequest; answer: UserBlockAnswer };
 }
 
 /** What the server tells, and what comes with it. */
@@ -543,6 +545,7 @@ export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled'
  * - `rate_limited`: Too many events; `retryAfterMs` says when to go on.
  * - `too_many_connections`: Too many connections of this user or address, or in all.
  * - `too_many_calls`: The user already has as many calls as a user may have.
+ * - `too_many_blocked`: The session blocks as many users as it may.
  * - `too_many_candidates`: The journal for a side that is not there to hear is full.
  * - `server_full`: The server carries as many calls as it may.
  * - `server_shutdown`: The server is about to stop.
@@ -556,7 +559,7 @@ export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled'
  * - `not_allowed`: The other side may do that, the sender may not; or the token does not say so.
  * - `invalid_state`: The call is in a state in which that makes no sense.
  */
-export type ErrorCode = 'unauthorized' | 'token_expired' | 'issuer_unavailable' | 'wrong_user' | 'invalid_frame' | 'unknown_event' | 'invalid_payload' | 'payload_too_large' | 'rate_limited' | 'too_many_connections' | 'too_many_calls' | 'too_many_candidates' | 'server_full' | 'server_shutdown' | 'invalid_target' | 'call_id_required' | 'call_not_found' | 'call_ended' | 'not_a_participant' | 'participant_not_found' | 'room_full' | 'not_allowed' | 'invalid_state';
+export type ErrorCode = 'unauthorized' | 'token_expired' | 'issuer_unavailable' | 'wrong_user' | 'invalid_frame' | 'unknown_event' | 'invalid_payload' | 'payload_too_large' | 'rate_limited' | 'too_many_connections' | 'too_many_calls' | 'too_many_blocked' | 'too_many_candidates' | 'server_full' | 'server_shutdown' | 'invalid_target' | 'call_id_required' | 'call_not_found' | 'call_ended' | 'not_a_participant' | 'participant_not_found' | 'room_full' | 'not_allowed' | 'invalid_state';
 
 /** An event that wanted no answer was refused, or, over Socket.IO, the connection is closed next. */
 export interface ErrorEvent {
@@ -1048,6 +1051,22 @@ export interface TurnCredentials {
   ttl: number;
   /** Where the relay is, as `turn:` URIs. */
   uris: Array<string>;
+}
+
+/** Whether a user may call. */
+export interface UserBlockAnswer {
+  /** The user. */
+  userId: UserId;
+  /** True if the user may not call, as far as this session is concerned. */
+  blocked: boolean;
+}
+
+/** Take no calls from a user any more. */
+export interface UserBlockRequest {
+  /** Whose. */
+  userId: UserId;
+  /** False takes them again; true if it is left out. */
+  blocked?: boolean | null;
 }
 
 /** A user: the `sub` of a token, the user part of a TURN username. 1 to 128 bytes. */

@@ -1,6 +1,10 @@
 //! One connection, from its first byte until it is known who serves it.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use rustls::server::Acceptor;
 use tokio::{
@@ -9,10 +13,10 @@ use tokio::{
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-use super::{Certificates, Role, Wiring, proxy_protocol};
+use super::{Certificates, Role, Wiring, bounded::Bounded, proxy_protocol};
 use crate::{
     addresses::canonical,
-    http::{self, Arrival, Entrance, Lease},
+    http::{self, Arrival, Entrance, Lease, Purpose},
     relay::NewStream,
     stun::Kind,
 };
@@ -22,6 +26,12 @@ const FIRST_BYTE: Duration = http::HEADER_TIMEOUT;
 
 /// How long a handshake of TLS may take, and a PROXY protocol header.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How much a client may send for its handshake, in bytes: many times what any does.
+const LONGEST_HANDSHAKE: usize = 16 * 1024;
+
+/// How much of an answer waits in a session of TLS, in bytes, before and after it is encrypted.
+const TLS_BUFFER: usize = 16 * 1024;
 
 /// The content type of a TLS handshake record (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 22;
@@ -38,7 +48,15 @@ pub(super) fn arrived(
     wiring: Wiring,
 ) -> impl Future<Output = ()> + Send {
     let by_proxy = wiring.proxies.include(remote.ip(), role);
-    let place = if by_proxy { wiring.http.admit_unnamed() } else { wiring.http.admit(remote.ip()) };
+    let purpose = match role {
+        Role::Turn => Purpose::Relay,
+        Role::Http | Role::Tls => Purpose::Http,
+    };
+    let place = wiring.http.admit_unnamed(purpose);
+    let place = match by_proxy {
+        true => place,
+        false => place.and_then(|lease| wiring.http.name(lease, remote.ip())),
+    };
     async move {
         // What goes wrong is the client's, which sees it closed.
         let _ = match place {
@@ -108,6 +126,7 @@ impl Connection {
         let Some(mut stream) = tokio::time::timeout(HANDSHAKE, handshake).await?? else {
             return Ok(());
         };
+        stream.get_mut().0.lift();
         // What is inside is looked at without being taken out.
         let first = tokio::time::timeout(FIRST_BYTE, stream.fill_buf()).await??;
         match Kind::of(first) {
@@ -115,9 +134,10 @@ impl Connection {
             Kind::Stun => {
                 stream.flush().await?;
                 let (stream, tls) = stream.into_inner();
-                self.hand_over(stream, Some(Box::new(tls)))
+                self.hand_over(stream.into_inner(), Some(Box::new(tls)))
             }
             _ => {
+                stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
                 self.serve_http(stream, true, is_http2).await;
                 Ok(())
@@ -127,10 +147,13 @@ impl Connection {
 
     /// Gives the connection to the relay.
     fn hand_over(
-        self,
+        mut self,
         stream: TcpStream,
         tls: Option<Box<rustls::ServerConnection>>,
     ) -> io::Result<()> {
+        if !self.wiring.http.take_for(&mut self.lease, Purpose::Relay) {
+            return Ok(());
+        }
         let local = canonical(stream.local_addr()?);
         let (socket, client) = (stream.into_std()?, self.remote);
         (self.wiring.on_stream)(NewStream {
@@ -139,6 +162,7 @@ impl Connection {
             tls,
             client,
             local,
+            used: Instant::now(),
             lease: Box::new(self.lease),
         });
         Ok(())
@@ -163,7 +187,8 @@ impl Connection {
 async fn shake_hands(
     certificates: &Certificates,
     stream: TcpStream,
-) -> io::Result<Option<TlsStream<TcpStream>>> {
+) -> io::Result<Option<TlsStream<Bounded>>> {
+    let stream = Bounded::new(stream, LONGEST_HANDSHAKE);
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
     match certificates.challenge(&start.client_hello()) {
         None => Ok(Some(start.into_stream(certificates.config()).await?)),

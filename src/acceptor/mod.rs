@@ -12,6 +12,7 @@
 //! to one of its workers, socket, TLS session and all, and is not touched here again.
 
 pub mod acme;
+mod bounded;
 mod certificates;
 mod chain;
 mod connection;

@@ -1,6 +1,6 @@
 //! The certificate that is shown to clients, and the names that it is for.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use rustls::pki_types::ServerName;
 
@@ -43,6 +43,15 @@ impl Shown {
         ServerName::try_from(host).is_ok_and(|host| self.pair.covers(&host))
     }
 
+    /// Returns true if the certificate names this host or address. A wildcard names none: the names that
+    /// it stands for may well be of other servers.
+    pub fn names(&self, host: &str) -> bool {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => self.pair.covers(&ServerName::from(ip)),
+            Err(_) => self.pair.names().iter().any(|name| name.eq_ignore_ascii_case(host)),
+        }
+    }
+
     /// Returns the certificate's first name to which clients on other machines can be sent.
     pub fn host(&self) -> Option<String> {
         let fits =
@@ -56,5 +65,19 @@ impl Shown {
             [] => "no DNS name".to_owned(),
             names => names.join(", "),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_covers_hosts_and_names_none() {
+        let shown = Shown::made(&["turn.example.com", "*.example.com", "192.0.2.7"]);
+        assert!(shown.names("turn.example.com") && shown.names("TURN.example.com"));
+        assert!(shown.names("192.0.2.7") && !shown.names("192.0.2.8"));
+        assert!(shown.covers("evil.example.com") && !shown.names("evil.example.com"));
+        assert!(!shown.names("*.example.org") && !shown.names(""));
     }
 }

@@ -22,7 +22,7 @@ pub use access_tokens::{AccessTokenKey, AccessTokenKeyError};
 pub use api_key::ApiKeys;
 pub use jwt::{
     DEFAULT_TTL, Grants, Identity, KeySetError, MintError, Minted, PublicKeyError, PublishedKeys,
-    RefusedToken, TokenError, TokenKeys, TokenMinter, TokenVerifier, Wanted,
+    RefusedToken, TokenError, TokenId, TokenKeys, TokenMinter, TokenVerifier, Wanted,
 };
 pub use long_term_key::LongTermKey;
 pub use secret::Secret;

@@ -16,8 +16,15 @@ use crate::{clock::Now, ids::ClientAddr};
 /// How long a nonce is good: "the nonce … expires at least once every hour" (RFC 8656 §5).
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// The part of the HMAC that a nonce carries: 96 bits.
-const TAG: usize = 12;
+/// The part of the HMAC that a nonce carries: 64 bits. Each guess is a datagram, and a nonce lives for an
+/// hour; more of them would only make a challenge longer, which goes to sources that may be forged.
+const TAG: usize = 8;
+
+/// What stands for the time: how many [`STEP`]s since 1970, which begin again after two years.
+const TIME: usize = 3;
+
+/// The step of a nonce's time in seconds.
+const STEP: u64 = 4;
 
 /// Why a nonce is not accepted. The client is given a fresh one and may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,14 +55,13 @@ impl Nonces {
     }
 
     /// A nonce for `client`, good for an hour: the nonce cookie (13 characters, RFC 8489 §9.2) and
-    /// base64url of the time (4 bytes, seconds) and the tag (12 bytes). With 35 characters it is
-    /// "fewer than 128" (RFC 8489 §14.10).
+    /// base64url of the time and the tag. With 28 characters it needs no padding, and is "fewer than
+    /// 128" (RFC 8489 §14.10).
     pub fn issue(&self, now: Now, client: ClientAddr) -> String {
-        // Wraps in 2106, where it makes the nonces of that moment stale, and no others.
-        let time = (now.unix_secs() as u32).to_be_bytes();
-        let mut bytes = [0; 4 + TAG];
-        bytes[..4].copy_from_slice(&time);
-        bytes[4..].copy_from_slice(&self.tag(time, client));
+        let time = time(now);
+        let mut bytes = [0; TIME + TAG];
+        bytes[..TIME].copy_from_slice(&time);
+        bytes[TIME..].copy_from_slice(&self.tag(time, client));
         let mut nonce = self.cookie.clone();
         BASE64_URL_SAFE_NO_PAD.encode_string(bytes, &mut nonce);
         nonce
@@ -68,24 +74,25 @@ impl Nonces {
     pub fn check(&self, now: Now, client: ClientAddr, nonce: &[u8]) -> Result<(), NonceError> {
         // Without the cookie, or with another, somebody has meddled with the challenge.
         let own = nonce.strip_prefix(self.cookie.as_bytes()).ok_or(NonceError::Foreign)?;
-        let mut bytes = [0; 4 + TAG];
+        let mut bytes = [0; TIME + TAG];
         match BASE64_URL_SAFE_NO_PAD.decode_slice(own, &mut bytes) {
             Ok(len) if len == bytes.len() => {}
             _ => return Err(NonceError::Foreign),
         }
-        let time = [bytes[0], bytes[1], bytes[2], bytes[3]];
-        let expected = self.tag(time, client);
-        if !bool::from(subtle::ConstantTimeEq::ct_eq(&bytes[4..], &expected[..])) {
+        let made = [bytes[0], bytes[1], bytes[2]];
+        let expected = self.tag(made, client);
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(&bytes[TIME..], &expected[..])) {
             return Err(NonceError::Foreign);
         }
-        let age = (now.unix_secs() as u32).wrapping_sub(u32::from_be_bytes(time));
-        if u64::from(age) > LIFETIME.as_secs() {
+        let steps = |[a, b, c]: [u8; TIME]| u32::from_be_bytes([0, a, b, c]);
+        let age = steps(time(now)).wrapping_sub(steps(made)) & 0xFF_FFFF;
+        if u64::from(age) * STEP > LIFETIME.as_secs() {
             return Err(NonceError::Expired);
         }
         Ok(())
     }
 
-    fn tag(&self, time: [u8; 4], ClientAddr(client): ClientAddr) -> [u8; TAG] {
+    fn tag(&self, time: [u8; TIME], ClientAddr(client): ClientAddr) -> [u8; TAG] {
         let mut hmac = hmac::Context::with_key(&self.key);
         hmac.update(&time);
         hmac_address(&mut hmac, client);
@@ -93,6 +100,12 @@ impl Nonces {
         tag.copy_from_slice(&hmac.sign().as_ref()[..TAG]);
         tag
     }
+}
+
+/// The time as it stands in a nonce.
+fn time(now: Now) -> [u8; TIME] {
+    let [_, a, b, c] = ((now.unix_secs() / STEP) as u32).to_be_bytes();
+    [a, b, c]
 }
 
 fn hmac_address(hmac: &mut hmac::Context, address: SocketAddr) {
@@ -129,7 +142,7 @@ mod tests {
         let check = |now, who| nonces.check(now, who, nonce.as_bytes());
         assert_eq!(check(now(), alice), Ok(()));
         assert_eq!(check(now() + LIFETIME, alice), Ok(()));
-        let late = now() + LIFETIME + Duration::from_secs(1);
+        let late = now() + LIFETIME + Duration::from_secs(STEP);
         assert_eq!(check(late, alice), Err(NonceError::Expired));
         assert_eq!(check(now(), client("192.0.2.1:5001")), Err(NonceError::Foreign));
         assert_eq!(check(now(), client("192.0.2.2:5000")), Err(NonceError::Foreign));
@@ -155,13 +168,13 @@ mod tests {
         let alice = client("[2001:db8::1]:5000");
         let nonce = nonces.issue(now(), alice);
         assert_eq!(&nonce[..13], "obMatJos2gAAB");
-        assert!(nonce.len() < 128);
+        assert_eq!(nonce.len(), 28);
         for at in 0..nonce.len() - 1 {
             let mut bytes = nonce.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             assert_eq!(nonces.check(now(), alice, &bytes), Err(NonceError::Foreign), "{at}");
         }
-        for bad in [&b""[..], b"x", &[0xFF; 763], &[b'A'; 763], &nonce.as_bytes()[..34]] {
+        for bad in [&b""[..], b"x", &[0xFF; 763], &[b'A'; 763], &nonce.as_bytes()[..27]] {
             assert_eq!(nonces.check(now(), alice, bad), Err(NonceError::Foreign));
         }
     }

@@ -34,7 +34,7 @@ pub(super) struct CredentialsArgs {
 /// Prints a username and a password.
 pub(super) fn run(args: &CredentialsArgs) -> anyhow::Result<()> {
     anyhow::ensure!(
-        !args.source.dev || !args.credentials.auth_secret.is_empty(),
+        !args.source.dev || args.credentials.have_secret(),
         "a server that runs with --dev has generated its secret; ask it for credentials at \
          /api/v1/ice-servers, with a token from /dev/token"
     );

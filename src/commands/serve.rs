@@ -23,11 +23,11 @@ pub(super) fn run(options: Options) -> anyhow::Result<()> {
     for warning in config::unknown_variables(&super::Cli::command(), names) {
         tracing::warn!("{warning}");
     }
-    let config = Config::new(options)?;
+    let mut config = Config::new(options)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    make_room_for_sockets(&config);
+    make_room_for_sockets(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -39,9 +39,13 @@ pub(super) fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// Raises the limit of open files, and says so if that is not enough.
-fn make_room_for_sockets(config: &Config) {
+fn make_room_for_sockets(config: &mut Config) {
     let wanted = config.relay.turn.max_allocations as u64;
-    match sys::raise_open_files() {
+    let limit = sys::raise_open_files();
+    if let Ok(limit) = limit {
+        config.http.open_files = usize::try_from(limit).unwrap_or(usize::MAX);
+    }
+    match limit {
         Ok(limit) if limit < wanted => tracing::warn!(
             "this process may have {limit} open files, but --max-allocations is {wanted}: allocations \
              past that are refused with error 508; raise the limit (`ulimit -n`, LimitNOFILE=) or \

@@ -40,6 +40,11 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "PATTERN")]
     room: Vec<String>,
 
+    /// Who may not call the user, as a user id in which `*` stands for any text; may be given more than
+    /// once. Its `callbox.block`; nobody is kept from it, if it is not given.
+    #[arg(long, value_name = "PATTERN")]
+    block: Vec<String>,
+
     /// In how many live calls the user may be: its `callbox.maxCalls`.
     #[arg(long, value_name = "NUMBER")]
     max_calls: Option<u64>,
@@ -58,7 +63,7 @@ pub(super) struct TokenArgs {
 /// Prints a token.
 pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
     anyhow::ensure!(
-        !args.source.dev || !args.tokens.jwt_secret.is_empty(),
+        !args.source.dev || args.tokens.have_secret(),
         "a server that runs with --dev has generated its secret; ask it for a token: curl -d \
          '{{\"userId\":\"{}\"}}' -H 'content-type: application/json' \
          http://127.0.0.1:8080/dev/token",
@@ -73,6 +78,7 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
             call: Some(args.call.clone()).filter(|patterns| !patterns.is_empty()),
             presence: Some(args.presence.clone()).filter(|patterns| !patterns.is_empty()),
             rooms: Some(args.room.clone()).filter(|patterns| !patterns.is_empty()),
+            block: Some(args.block.clone()).filter(|patterns| !patterns.is_empty()),
             max_calls: args.max_calls,
             relay: !args.no_relay,
         },

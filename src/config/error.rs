@@ -63,7 +63,7 @@ pub enum ConfigError {
     /// There is no key to check tokens with.
     #[error(
         "no key for tokens. Either share a secret with your back end: make one with\n\n    openssl \
-         rand -base64 32\n\nand give it as CALLBOX_JWT_SECRET or as `jwt-secret` in the \
+         rand -base64 32\n\nand give it as --jwt-secret-file FILE, as CALLBOX_JWT_SECRET or as `jwt-secret` in the \
          configuration file. Or give the public key that your back end's tokens verify with as \
          --jwt-public-key FILE, or where its keys are published as --jwt-jwks-url URL. \
          Or try things out first: --dev generates one."
@@ -71,8 +71,11 @@ pub enum ConfigError {
     NoTokenKey,
     /// A command needs the secret that signs tokens.
     #[error(
-        "no secret to sign a token with: give --jwt-secret, CALLBOX_JWT_SECRET or --config FILE, \
+        "no secret to sign a token with: give --jwt-secret-file, CALLBOX_JWT_SECRET or --config FILE, \
          with the same secret as the server's (--jwt-public-key can only verify)"
     )]
     NoSigningSecret,
+    /// Something is open to others, and that is not to be.
+    #[error("--strict: {}", .0.join("\n         "))]
+    Exposed(Vec<String>),
 }

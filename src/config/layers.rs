@@ -253,6 +253,19 @@ fn from_file(path: &Path, open: &[&Arg]) -> Result<Vec<OsString>, ConfigError> {
     Ok(more)
 }
 
+/// Whether a configuration file sets an option whose value must not be shown.
+///
+/// # Errors
+/// As with [`parse`].
+pub(super) fn file_has_secrets(path: &Path) -> Result<bool, ConfigError> {
+    let table = table();
+    let secrets: Vec<_> = table.get_arguments().filter(|arg| is_secret(arg)).collect();
+    let entries = File::read(path)?.entries()?;
+    Ok(entries
+        .iter()
+        .any(|entry| secrets.iter().any(|arg| arg.get_long() == Some(entry.key.as_str()))))
+}
+
 /// Whether an option makes no sense in a file.
 pub(super) fn is_only_flag(key: &str) -> bool {
     key == "config"

@@ -4,6 +4,7 @@
 //! `deploy/callbox.toml`; [`Config::new`] turns those into what the floors below take.
 
 mod error;
+mod exposed;
 mod file;
 mod https;
 mod ice_uri;
@@ -26,6 +27,7 @@ use std::{
 
 use ipnet::IpNet;
 
+use self::exposed::Exposed;
 pub use self::{
     error::ConfigError,
     ice_uri::{IceScheme, IceTransport, IceUri},
@@ -35,7 +37,7 @@ pub use self::{
         RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions, SourceOptions,
         TcpListener, TlsOptions, TokenOptions, TurnUserOptions,
     },
-    reference::{annotated_file, markdown},
+    reference::{annotated_file, limits, markdown},
     values::{CaDirectory, Period, PortRange, Size, StaticUser},
 };
 use crate::{
@@ -101,23 +103,9 @@ impl Config {
     /// other.
     pub fn new(options: Options) -> Result<Self, ConfigError> {
         let dev = options.source.dev;
-        let mut warnings = Vec::new();
         let auth = options.credentials.secrets(dev)?;
-        let jwt = options.tokens.secrets(dev);
-        let api = options.api.keys(dev);
-        for secret in jwt.iter().filter(|secret| secret.expose().len() < 32) {
-            warnings.push(format!(
-                "--jwt-secret: a secret of {} bytes is shorter than the 32 that RFC 7518 asks for",
-                secret.expose().len()
-            ));
-        }
-        for secret in auth.iter().filter(|secret| secret.expose().len() < 16) {
-            warnings.push(format!(
-                "--auth-secret: a secret of {} bytes can be guessed by whoever sees a credential \
-                 made with it; make one with: openssl rand -base64 32",
-                secret.expose().len()
-            ));
-        }
+        let jwt = options.tokens.secrets(dev)?;
+        let api = options.api.keys(dev)?;
         let https = https::client(&options)?;
         let key_source = options.tokens.key_source(&https);
         let tokens = options.tokens.verifier(&jwt, key_source.as_ref())?;
@@ -134,9 +122,20 @@ impl Config {
         let access_token_keys = options.turn_users.access_token_keys()?;
         let turn_auth = TurnAuth::new(realm.clone(), turn_secrets.clone(), users)
             .with_access_tokens(access_token_keys);
+        let mut exposed = Exposed::default();
+        exposed.secrets(&jwt, &auth);
+        let mut more_warnings = useless_server_name(&options.addresses);
+        let acceptor = tls::acceptor_config(&options, &https, &mut more_warnings)?;
+        let http_listen = http_address(&options, acceptor.certificate.is_some())?;
+        if acceptor.certificate.is_some() {
+            exposed.plain_http(http_listen);
+        }
+        exposed.files(&options)?;
+        let warnings = exposed.warnings(options.run.strict)?;
+        let warnings = warnings.into_iter().chain(more_warnings).collect();
         Ok(Self {
-            http_listen: http_address(&options)?,
-            acceptor: tls::acceptor_config(&options, &https, &mut warnings)?,
+            http_listen,
+            acceptor,
             http: http_config(&options, tokens, key_source, ApiKeys::new(api), minter),
             relay: relay_config(&options, turn_auth)?,
             public_uris: options.addresses.public_turn_uri.clone(),
@@ -193,13 +192,23 @@ fn loopback_only(
     Ok(address)
 }
 
-fn http_address(options: &Options) -> Result<SocketAddr, ConfigError> {
-    let default = match options.source.dev {
+/// Under TLS everything is served elsewhere, so that plain HTTP is for this machine alone unless it is
+/// asked for: tokens would travel in the clear.
+fn http_address(options: &Options, has_tls: bool) -> Result<SocketAddr, ConfigError> {
+    let default = match options.source.dev || has_tls {
         true => Ipv4Addr::LOCALHOST,
         false => Ipv4Addr::UNSPECIFIED,
     };
     let address = options.addresses.http.unwrap_or((default, HTTP_PORT).into());
     loopback_only("http", address, options.source.dev)
+}
+
+/// Says that names of the server change nothing where every page may connect.
+fn useless_server_name(options: &AddressOptions) -> Vec<String> {
+    let is_useless = !options.server_name.is_empty() && options.allow_origin.is_empty();
+    let warning = "--server-name: it changes nothing without --allow-origin, since pages of every \
+                   origin may connect";
+    is_useless.then(|| warning.to_owned()).into_iter().collect()
 }
 
 fn http_config(
@@ -215,9 +224,12 @@ fn http_config(
         key_source,
         api_keys,
         allow_origins: options.addresses.allow_origin.clone(),
+        server_names: options.addresses.server_name.clone(),
         max_message: limits.max_message.0,
         max_connections: limits.max_connections,
         max_connections_per_address: limits.max_connections_per_address,
+        open_files: usize::MAX,
+        max_request_memory: limits.max_request_memory.0,
         trusted_proxies: Networks::new(options.addresses.trusted_proxy.clone()),
         minter,
         dev: options.source.dev,
@@ -268,7 +280,17 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
     let credential_ttl = options.credentials.credential_ttl.0;
     let gather = relay.gather.0;
     let alternate_ip = options.addresses.alternate_ip;
-    Ok(relay::Config { listen, alternate_ip, workers, credential_ttl, gather, turn, auth })
+    let kick_ttl = options.signaling.kick_ttl.0;
+    Ok(relay::Config {
+        listen,
+        alternate_ip,
+        workers,
+        credential_ttl,
+        kick_ttl,
+        gather,
+        turn,
+        auth,
+    })
 }
 
 fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::Config {
@@ -280,6 +302,10 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         reconnect_grace: set.reconnect_grace.0,
         token_warning: set.token_warning.0,
         max_calls_per_user: set.max_calls_per_user,
+        ringing_is_busy: set.ringing_is_busy,
+        max_ringing_per_user: set.max_ringing_per_user,
+        max_ringing_per_pair: set.max_ringing_per_pair,
+        kick_ttl: set.kick_ttl.0,
         max_calls: set.max_calls,
         max_sessions: set.max_connections,
         max_sessions_per_user: set.max_connections_per_user,
@@ -287,6 +313,7 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         event_burst: set.event_burst,
         calls_per_minute: set.calls_per_minute,
         call_burst: set.call_burst,
+        calls_per_pair: set.calls_per_pair,
         journal_candidates: set.journal_candidates,
         journal_bytes: set.journal_size.0,
         max_metadata: set.max_metadata.0,

@@ -77,6 +77,30 @@ pub fn annotated_file() -> String {
     text
 }
 
+/// The options that are no limits although they take a number, a size or a time.
+const NO_LIMITS: [&str; 4] = ["acme-retry", "gather", "lifetime", "workers"];
+
+/// The table of limits in `docs/security.md`: every option that takes a number, a size or a time, with
+/// its default.
+pub fn limits() -> String {
+    let mut text = String::from("| option | default | what it bounds |\n|---|---|---|\n");
+    let command = table();
+    for (_, args) in sections(&command) {
+        for option in args.into_iter().map(Described::of) {
+            let is_limit = matches!(&*option.value, "NUMBER" | "BYTES" | "DURATION" | "LOW-HIGH");
+            if is_limit && !NO_LIMITS.contains(&&*option.key) {
+                let Described { key, default, paragraphs, .. } = &option;
+                let summary = &paragraphs[0];
+                let _ = writeln!(
+                    text,
+                    "| [`--{key}`](configuration.md#--{key}) | {default} | {summary} |"
+                );
+            }
+        }
+    }
+    text
+}
+
 /// The options by heading, in the order of the table.
 fn sections(command: &Command) -> Vec<(&str, Vec<&Arg>)> {
     let mut sections: Vec<(&str, Vec<&Arg>)> = Vec::new();

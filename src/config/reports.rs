@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ConfigError, ReportOptions, secrets::first_line};
+use super::{ConfigError, ReportOptions, secrets::with_files};
 use crate::{
     auth::WebhookKeys,
     https::Client,
@@ -41,10 +41,8 @@ impl ReportOptions {
                 _ => Ok(None),
             };
         };
-        let mut secrets = self.webhook_secret.clone();
-        for path in &self.webhook_secret_file {
-            secrets.push(first_line("webhook-secret-file", path)?);
-        }
+        let secrets =
+            with_files(&self.webhook_secret, "webhook-secret-file", &self.webhook_secret_file)?;
         if secrets.is_empty() {
             let reason = "it needs --webhook-secret or --webhook-secret-file, too, so that the \
                           receiver knows whom an event is from; make a secret with: openssl rand \

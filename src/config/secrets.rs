@@ -1,8 +1,13 @@
 //! From options to secrets and keys: reads their files, generates them for `--dev`.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use super::{ApiOptions, ConfigError, CredentialOptions, TokenOptions, TurnUserOptions};
+use super::{
+    ApiOptions, ConfigError, CredentialOptions, StaticUser, TokenOptions, TurnUserOptions,
+};
 use crate::{
     auth::{
         AccessTokenKey, AccessTokenKeyError, PublishedKeys, Secret, TokenKeys, TokenMinter,
@@ -14,15 +19,17 @@ use crate::{
 };
 
 impl CredentialOptions {
+    /// True if there is a secret, or a file that should have one.
+    pub fn have_secret(&self) -> bool {
+        !self.auth_secret.is_empty() || !self.auth_secret_file.is_empty()
+    }
+
     /// The secrets of TURN credentials, the one that mints first.
     ///
     /// # Errors
     /// [`ConfigError`] if a file cannot be read or, without `dev`, there is none.
     pub fn secrets(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
-        let mut secrets = self.auth_secret.clone();
-        for path in &self.auth_secret_file {
-            secrets.push(first_line("auth-secret-file", path)?);
-        }
+        let secrets = with_files(&self.auth_secret, "auth-secret-file", &self.auth_secret_file)?;
         match (secrets.is_empty(), dev) {
             (true, true) => Ok(vec![Secret::generate()]),
             (true, false) => Err(ConfigError::NoAuthSecret),
@@ -35,15 +42,19 @@ impl TurnUserOptions {
     /// The static TURN users: names and passwords.
     ///
     /// # Errors
-    /// [`ConfigError::Option`] if one has no colon or two have one name.
+    /// [`ConfigError`] if a file cannot be read, or a user has no colon, or two have one name.
     pub fn users(&self) -> Result<Vec<(String, Secret)>, ConfigError> {
-        let error = |reason| ConfigError::Option { option: "user", reason };
+        let mut entries = numbered("user", "user", self.user.iter().map(|user| user.0.clone()));
+        for path in &self.user_file {
+            entries.extend(lines("user-file", path)?);
+        }
         let mut users: Vec<(String, Secret)> = Vec::new();
-        for (number, user) in self.user.iter().enumerate() {
+        for Entry { option, place, secret } in entries {
+            let error = |reason| ConfigError::Option { option, reason };
             // The text is not shown: it may well be a password alone.
-            let user = user.split().ok_or_else(|| {
-                error(format!("user number {} is not written as NAME:PASSWORD", number + 1))
-            })?;
+            let user = StaticUser(secret)
+                .split()
+                .ok_or_else(|| error(format!("{place} is not written as NAME:PASSWORD")))?;
             if users.iter().any(|(name, _)| *name == user.0) {
                 return Err(error(format!("{:?} is there twice", user.0)));
             }
@@ -55,24 +66,38 @@ impl TurnUserOptions {
     /// The keys of access tokens.
     ///
     /// # Errors
-    /// [`ConfigError::Option`] if one is not written as it should be. It is not shown, as clap would.
+    /// [`ConfigError`] if a file cannot be read, or a key is not written as it should be. It is not
+    /// shown, as clap would.
     pub fn access_token_keys(&self) -> Result<Vec<AccessTokenKey>, ConfigError> {
-        let read = |(number, key): (usize, &Secret)| {
-            key.expose_text().unwrap_or_default().parse().map_err(|error: AccessTokenKeyError| {
-                let reason = format!("key number {}: {error}", number + 1);
-                ConfigError::Option { option: "oauth-key", reason }
+        let mut entries = numbered("oauth-key", "key", self.oauth_key.iter().cloned());
+        for path in &self.oauth_key_file {
+            entries.extend(lines("oauth-key-file", path)?);
+        }
+        let read = |Entry { option, place, secret }: Entry| {
+            let text = secret.expose_text().unwrap_or_default();
+            text.parse().map_err(|error: AccessTokenKeyError| ConfigError::Option {
+                option,
+                reason: format!("{place}: {error}"),
             })
         };
-        self.oauth_key.iter().enumerate().map(read).collect()
+        entries.into_iter().map(read).collect()
     }
 }
 
 impl TokenOptions {
+    /// True if there is a shared secret, or a file that should have one.
+    pub fn have_secret(&self) -> bool {
+        !self.jwt_secret.is_empty() || !self.jwt_secret_file.is_empty()
+    }
+
     /// The shared secrets of tokens, the one that signs first.
-    pub fn secrets(&self, dev: bool) -> Vec<Secret> {
-        match self.jwt_secret.is_empty() && dev {
-            true => vec![Secret::generate()],
-            false => self.jwt_secret.clone(),
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a file cannot be read, or has no secret in it.
+    pub fn secrets(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
+        match !self.have_secret() && dev {
+            true => Ok(vec![Secret::generate()]),
+            false => with_files(&self.jwt_secret, "jwt-secret-file", &self.jwt_secret_file),
         }
     }
 
@@ -118,10 +143,10 @@ impl TokenOptions {
     /// What signs tokens that this server accepts.
     ///
     /// # Errors
-    /// [`ConfigError::NoSigningSecret`] if there is no shared secret.
+    /// [`ConfigError::NoSigningSecret`] if there is no shared secret, and others if it cannot be read.
     pub fn minter(&self) -> Result<TokenMinter, ConfigError> {
-        let secret = self.jwt_secret.first().ok_or(ConfigError::NoSigningSecret)?;
-        Ok(self.minter_with(secret))
+        let secrets = self.secrets(false)?;
+        Ok(self.minter_with(secrets.first().ok_or(ConfigError::NoSigningSecret)?))
     }
 
     pub(super) fn minter_with(&self, secret: &Secret) -> TokenMinter {
@@ -131,16 +156,64 @@ impl TokenOptions {
 
 impl ApiOptions {
     /// The keys of the REST API; none closes it.
-    pub fn keys(&self, dev: bool) -> Vec<Secret> {
-        match self.api_key.is_empty() && dev {
-            true => vec![Secret::generate()],
-            false => self.api_key.clone(),
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a file cannot be read, or has no key in it.
+    pub fn keys(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
+        match self.api_key.is_empty() && self.api_key_file.is_empty() && dev {
+            true => Ok(vec![Secret::generate()]),
+            false => with_files(&self.api_key, "api-key-file", &self.api_key_file),
         }
     }
 }
 
+/// The secrets that are given themselves, and behind them those in files.
+pub(super) fn with_files(
+    given: &[Secret],
+    option: &'static str,
+    files: &[PathBuf],
+) -> Result<Vec<Secret>, ConfigError> {
+    let read = files.iter().map(|path| first_line(option, path));
+    given.iter().cloned().map(Ok).chain(read).collect()
+}
+
+/// A secret that is one of several, and the place where it stands, for errors.
+struct Entry {
+    option: &'static str,
+    place: String,
+    secret: Secret,
+}
+
+/// Those of a flag, by their numbers.
+fn numbered(option: &'static str, kind: &str, secrets: impl Iterator<Item = Secret>) -> Vec<Entry> {
+    let entry =
+        |(number, secret)| Entry { option, place: format!("{kind} number {}", number + 1), secret };
+    secrets.enumerate().map(entry).collect()
+}
+
+/// Those of a file with one in each line.
+fn lines(option: &'static str, path: &Path) -> Result<Vec<Entry>, ConfigError> {
+    let text =
+        text::read(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    let lines = text.lines().map(text::trimmed).enumerate();
+    let entries = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let entries: Vec<_> = entries
+        .map(|(number, line)| {
+            let place = format!("{}: line {}", path.display(), number + 1);
+            Entry { option, place, secret: Secret::new(line) }
+        })
+        .collect();
+    match entries.is_empty() {
+        true => {
+            let reason = format!("{} has no entry in it", path.display());
+            Err(ConfigError::Option { option, reason })
+        }
+        false => Ok(entries),
+    }
+}
+
 /// A secret from a file, without what an editor puts around it.
-pub(super) fn first_line(option: &'static str, path: &Path) -> Result<Secret, ConfigError> {
+fn first_line(option: &'static str, path: &Path) -> Result<Secret, ConfigError> {
     let text =
         text::read(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
     match text.lines().next().map(text::trimmed) {

@@ -185,6 +185,28 @@ fn a_missing_secret_is_an_error_that_says_how_to_make_one() {
     assert_eq!(config.relay.listen[0].to_string(), "0.0.0.0:3478");
 }
 
+/// Where there is TLS, tokens need not travel in the clear.
+#[test]
+fn with_a_certificate_plain_http_is_on_loopback_unless_it_is_set() {
+    let secrets = ["--auth-secret", "x", "--jwt-secret", "y"];
+    let made = |args: &[&str]| {
+        let options = serve(&[&secrets[..], args].concat(), &[]).unwrap();
+        let config = Config::new(*options).unwrap();
+        let warned = config.warnings.iter().filter(|text| text.starts_with("--http ")).count();
+        (config.http_listen.to_string(), warned)
+    };
+    let files = ["--tls-cert", "/no/cert.pem", "--tls-key", "/no/key.pem"];
+    let acme = ["--acme-domain", "turn.example.com", "--state-dir", "/no/state"];
+    let loopback = ("127.0.0.1:8080".to_owned(), 0);
+    for certificate in [&files[..], &acme] {
+        assert_eq!(made(certificate), loopback);
+        assert_eq!(made(&[certificate, &["--http", "[::]:80"]].concat()), ("[::]:80".into(), 1));
+        let inner = ["--http", "10.0.0.5:8080"];
+        assert_eq!(made(&[certificate, &inner].concat()), ("10.0.0.5:8080".into(), 0));
+    }
+    assert_eq!(made(&["--http", "0.0.0.0:8080"]), ("0.0.0.0:8080".into(), 0));
+}
+
 #[test]
 fn there_are_no_more_workers_than_a_connection_can_name() {
     let workers = |number: usize| {

@@ -1,22 +1,25 @@
 //! What every request handler can reach.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tokio::sync::{Notify, watch};
 
 use super::{
-    Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, origins::Origins,
-    refused::RefusedLog,
+    Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, memory::Memory,
+    origins::Origins, refused::RefusedLog, server_name::OwnNames,
 };
 use crate::{
     addresses::Networks,
     auth::{ApiKeys, TokenMinter, TokenVerifier},
     clock::Now,
-    ids::SessionId,
+    ids::{CallId, SessionId, UserId},
     reports,
     turn::Snapshot,
 };
@@ -26,6 +29,14 @@ pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
 /// How `/readyz` asks whether the relay serves all its clients.
 pub type RelayIsWhole = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// How the relay is told to close what a user has: all, or what is for no call and for these calls.
+/// It has refused the user's credentials when this returns; the result says, once that has
+/// happened, how many allocations were closed.
+pub type KickFromRelay = Arc<dyn Fn(Now, &UserId, Option<&[CallId]>) -> Counted + Send + Sync>;
+
+/// A number that is known later.
+pub type Counted = Pin<Box<dyn Future<Output = usize> + Send>>;
 
 /// How the metrics page asks what was done with reports of calls.
 pub type ReportMetrics = Box<dyn Fn() -> reports::Snapshot + Send + Sync>;
@@ -37,6 +48,7 @@ pub type CertificateExpiry = Box<dyn Fn() -> u64 + Send + Sync>;
 pub(super) struct Sources {
     pub relay_metrics: RelayMetrics,
     pub relay_is_whole: RelayIsWhole,
+    pub kick_from_relay: KickFromRelay,
     pub report_metrics: ReportMetrics,
     pub certificate_expiry: Option<CertificateExpiry>,
 }
@@ -53,6 +65,8 @@ pub(super) struct App {
     pub trusted_proxies: Networks,
     pub max_message: usize,
     pub counters: Arc<Counters>,
+    /// What requests hold of the server's memory.
+    pub request_memory: Memory,
     pub refused: RefusedLog,
     pub sources: Sources,
     /// Signs tokens, where there is a secret for it.
@@ -124,6 +138,7 @@ impl Drop for Running {
 impl App {
     pub fn new(
         config: Config,
+        own_names: OwnNames,
         hub: HubHandle,
         counters: Arc<Counters>,
         sources: Sources,
@@ -134,10 +149,11 @@ impl App {
             tokens: config.tokens,
             key_set: config.key_source.map(KeySet::start),
             api_keys: config.api_keys,
-            origins: Origins::new(config.allow_origins),
+            origins: Origins::new(config.allow_origins, own_names),
             trusted_proxies: config.trusted_proxies,
             max_message: config.max_message,
             counters,
+            request_memory: Memory::new(config.max_request_memory),
             refused: RefusedLog::default(),
             sources,
             minter: config.minter,

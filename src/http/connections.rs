@@ -3,24 +3,36 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::outbox::{Delivery, Outlet};
 use crate::{
     ids::SessionId,
     signaling::{CloseReason, Input},
 };
 
-/// The connections, each by the name that it was opened with.
+/// The connections, each by the name that it was opened with. The server makes those names: no client can
+/// choose them to make the tables slow, so a fast hash is enough.
 ///
 /// What the hub decides holds for what connections say at once, and what they are told comes later where
 /// it has to be kept first. So a session's new connection is named first, and gets its way later.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     /// By session, or by connection until it has its session's way: the connection, and the way to it.
-    outlets: HashMap<SessionId, (SessionId, Outlet)>,
+    outlets: HashMap<SessionId, (SessionId, Outlet), RandomState>,
     /// The sessions of those that carry one of another name.
-    resumed: HashMap<SessionId, SessionId>,
+    resumed: HashMap<SessionId, SessionId, RandomState>,
     /// The other way round.
-    carriers: HashMap<SessionId, SessionId>,
+    carriers: HashMap<SessionId, SessionId, RandomState>,
+}
+
+/// A connection that gets nothing any more.
+#[derive(Debug)]
+pub(super) struct Removed {
+    /// The way to it.
+    pub outlet: Outlet,
+    /// True if it still carried the session, and no other connection does by now.
+    pub carried: bool,
 }
 
 impl Connections {
@@ -51,15 +63,14 @@ impl Connections {
         self.outlets.get(&session).map(|(_, outlet)| outlet)
     }
 
-    /// The connection that gets what is for a session has no way any more. Says whether it still carries
-    /// the session.
-    pub fn remove(&mut self, session: SessionId) -> bool {
-        let Some((connection, _)) = self.outlets.remove(&session) else { return false };
-        let carries = self.carrier(session) == connection;
-        if carries {
+    /// The connection that gets what is for a session has no way any more.
+    pub fn remove(&mut self, session: SessionId) -> Option<Removed> {
+        let (connection, outlet) = self.outlets.remove(&session)?;
+        let carried = self.carrier(session) == connection;
+        if carried {
             self.forget(connection, session);
         }
-        carries
+        Some(Removed { outlet, carried })
     }
 
     fn carrier(&self, session: SessionId) -> SessionId {

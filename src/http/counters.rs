@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use super::exchange::End;
 use crate::signaling::{ErrorCode, Word};
 
 /// A number that many tasks change.
@@ -50,6 +51,8 @@ impl Front {
 pub(super) enum Refusal {
     /// There are as many connections as may be.
     Total,
+    /// There are as many of its kind as leave files for the others.
+    Files,
     /// The address has as many as one may have.
     Address,
     /// The address begins more Socket.IO sessions than it may.
@@ -58,14 +61,47 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Total, Self::Address, Self::Handshakes];
+    pub const ALL: [Self; 4] = [Self::Total, Self::Files, Self::Address, Self::Handshakes];
 
     /// The label of its metric.
     pub fn label(self) -> &'static str {
         match self {
             Self::Total => "total",
+            Self::Files => "files",
             Self::Address => "address",
             Self::Handshakes => "handshakes",
+        }
+    }
+}
+
+/// Why a request was refused, or ended before its answer was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Curb {
+    /// Its head has too many fields.
+    Fields,
+    /// Its address holds as much memory as one may.
+    AddressMemory,
+    /// Requests hold as much memory as they may in all.
+    Memory,
+    /// It was ended to make room for others.
+    Ended,
+    /// It was ended because its answer made no progress.
+    Stalled,
+}
+
+impl Curb {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Fields, Self::AddressMemory, Self::Memory, Self::Ended, Self::Stalled];
+
+    /// The label of its metric.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Fields => "fields",
+            Self::AddressMemory => "address_memory",
+            Self::Memory => "memory",
+            Self::Ended => "ended",
+            Self::Stalled => "stalled",
         }
     }
 }
@@ -78,6 +114,7 @@ pub(super) struct Counters {
     /// TCP connections open now, whoever serves them.
     pub connections: Gauge,
     refusals: [Count; Refusal::ALL.len()],
+    curbs: [Count; Curb::ALL.len()],
     sessions: [Gauge; Front::ALL.len()],
     bad_frames: [Count; Front::ALL.len()],
     errors: Box<[Count]>,
@@ -89,6 +126,7 @@ impl Default for Counters {
             slow_sessions: Count::default(),
             connections: Gauge::default(),
             refusals: Default::default(),
+            curbs: Default::default(),
             sessions: Default::default(),
             bad_frames: Default::default(),
             errors: ErrorCode::ALL.iter().map(|_| Count::default()).collect(),
@@ -100,6 +138,19 @@ impl Counters {
     /// Connections turned away.
     pub fn refusals(&self, refusal: Refusal) -> &Count {
         &self.refusals[refusal as usize]
+    }
+
+    /// Requests refused, or ended from outside.
+    pub fn curbs(&self, curb: Curb) -> &Count {
+        &self.curbs[curb as usize]
+    }
+
+    /// Those that were ended.
+    pub fn ended_requests(&self, end: End) -> &Count {
+        self.curbs(match end {
+            End::Stalled => Curb::Stalled,
+            End::Memory => Curb::Ended,
+        })
     }
 
     /// Sessions open now.

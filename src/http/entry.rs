@@ -2,12 +2,11 @@
 //! came.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
 };
 
 use axum::{
-    body::Body,
     http::{HeaderMap, Request, StatusCode, header::ORIGIN},
     response::{IntoResponse, Response},
 };
@@ -27,10 +26,11 @@ use crate::signaling::{ErrorCode, RequestError};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remote(pub SocketAddr);
 
-/// The kind of listener by which a request came: the inner one is for this machine's own network.
+/// The kind of listener by which a request came: the metrics are open by the inner one to whoever is on
+/// this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entrance {
-    /// By --http, and by no proxy: the metrics are open there.
+    /// By --http, and by no proxy.
     Inner,
     /// By a listener that is open to everybody, or by a proxy that may be.
     Public,
@@ -43,6 +43,8 @@ pub(super) struct Way {
     pub by_proxy: bool,
     /// The scheme in which the client asked, where that is known.
     pub scheme: Option<Scheme>,
+    /// True if the client is on this machine, as far as can be seen.
+    pub is_local: bool,
 }
 
 /// The way by which a connection came.
@@ -75,9 +77,17 @@ pub(super) struct Entry {
 
 /// A request that is let in.
 pub(super) struct Visit {
+    client: IpAddr,
     share: Option<Share>,
     /// The fields of the log line: the sender, the method and the kind of page.
     told: Option<(SocketAddr, String, &'static str)>,
+}
+
+impl Visit {
+    /// The address of the client.
+    pub fn client(&self) -> IpAddr {
+        self.client
+    }
 }
 
 impl Entry {
@@ -95,7 +105,7 @@ impl Entry {
     ///
     /// # Errors
     /// The client has as many as it may, or nobody can name it; for [`Entry::refuse`].
-    pub fn admit(&self, request: &mut Request<Body>) -> Result<Visit, ApiError> {
+    pub fn admit<B>(&self, request: &mut Request<B>) -> Result<Visit, ApiError> {
         let Arrival { remote, by_proxy, entrance, is_tls, .. } = self.arrival;
         let sender = forwarded::sender(remote, &self.app.trusted_proxies, request.headers());
         let sender = sender.map_err(|error| {
@@ -111,9 +121,11 @@ impl Entry {
         });
         let extensions = request.extensions_mut();
         extensions.insert(Remote(sender.address));
-        extensions.insert(Way { by_proxy, scheme });
+        // A proxy on this machine has its address from here, too, and its clients are elsewhere.
+        let is_local = remote.ip().is_loopback() && !by_proxy;
+        extensions.insert(Way { by_proxy, scheme, is_local });
         extensions.insert(if by_proxy { Entrance::Public } else { entrance });
-        Ok(Visit { share, told })
+        Ok(Visit { client: sender.address.ip(), share, told })
     }
 
     /// The client's place, where the connection is not its own and has none for it.
@@ -134,7 +146,7 @@ impl Entry {
     pub fn refuse(&self, headers: &HeaderMap, error: ApiError) -> Response {
         let mut response = error.into_response();
         if let Some(origin) = headers.get(ORIGIN)
-            && self.app.origins.allow_from(headers, None)
+            && self.app.origins.allow_from(headers, None, false)
         {
             cors::open(response.headers_mut(), origin.clone());
         }
@@ -144,7 +156,7 @@ impl Entry {
     /// A request has been answered. If its connection is a WebSocket from now on, it is its client's
     /// until it ends.
     pub fn answered(&self, visit: Visit, response: &Response) {
-        let Visit { share, told } = visit;
+        let Visit { share, told, .. } = visit;
         if let Some((client, method, page)) = told {
             let (client, status) = (client.ip(), response.status().as_u16());
             tracing::debug!(%client, method, page, status, "request answered");

@@ -48,8 +48,8 @@ const KEEP_NUMBERS: Duration = Duration::from_secs(30);
 /// What is told who has come into which room, or went out of it.
 type OnMoved = Box<dyn Fn(CallId, &UserId) + Send>;
 
-/// What is told which side of which call has announced addresses, and which.
-type OnPeersAnnounced = Box<dyn Fn(CallId, &UserId, &[IpAddr]) + Send>;
+/// What is told which side of which call has announced addresses, to whom, and which.
+type OnPeersAnnounced = Box<dyn Fn(CallId, &UserId, &UserId, &[IpAddr]) + Send>;
 
 /// How the relay hears of calls. None of these may block: the hub waits for them.
 pub struct TellRelay {
@@ -59,6 +59,8 @@ pub struct TellRelay {
     pub came_in: OnMoved,
     /// A user is in a room no more.
     pub went_out: OnMoved,
+    /// A user who was kicked has a new token.
+    pub readmitted: Box<dyn Fn(&UserId) + Send>,
     /// A side of a call has announced addresses. It has taken effect when this returns, since what
     /// is sent to clients next depends on it.
     pub peers_announced: OnPeersAnnounced,
@@ -68,16 +70,19 @@ type Act = Box<dyn FnOnce(&mut Hub, Now) + Send>;
 
 /// What comes to the hub from the fronts.
 enum Command {
-    Open {
-        connection: SessionId,
-        identity: Identity,
-        device: Option<DeviceId>,
-        resume: Resume,
-        outlet: Outlet,
-    },
+    Open(Box<Opening>),
     /// From a connection, which goes by the name that it was opened with.
     Input(Input),
     Act(Act),
+}
+
+/// A connection that is to carry a session.
+struct Opening {
+    connection: SessionId,
+    identity: Box<Identity>,
+    device: Option<DeviceId>,
+    resume: Resume,
+    outlet: Outlet,
 }
 
 /// Where the relay's news go. It never blocks: a relay worker has packets to move.
@@ -127,7 +132,9 @@ impl HubHandle {
         resume: Resume,
     ) -> Inlet {
         let (outlet, inlet) = pipe(self.outbox_bytes);
-        self.send(Command::Open { connection, identity, device, resume, outlet }).await;
+        let identity = Box::new(identity);
+        let opening = Opening { connection, identity, device, resume, outlet };
+        self.send(Command::Open(Box::new(opening))).await;
         inlet
     }
 
@@ -172,8 +179,11 @@ impl HubHandle {
     }
 
     async fn send(&self, command: Command) {
-        // The hub ends after everyone who talks to it; there is nobody to tell.
-        let _ = self.commands.send(command).await;
+        // Nearly always there is room, and then nothing to wait for. The hub ends after everyone who talks to
+        // it; there is nobody to tell.
+        if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) {
+            let _ = self.commands.send(command).await;
+        }
     }
 }
 
@@ -327,6 +337,11 @@ impl HubTask {
     fn collect(&mut self) {
         while let Some(output) = self.hub.poll_output() {
             let ready = match output {
+                // At once: later, it could undo a kick that came in between.
+                Output::Readmitted { user } => {
+                    (self.tell_relay.readmitted)(&user);
+                    continue;
+                }
                 Output::Keep(change) => {
                     if let Some(held) = &mut self.held {
                         held.keep(change);
@@ -362,7 +377,8 @@ impl HubTask {
     fn apply(&mut self, command: Command) {
         let now = Now::read();
         match command {
-            Command::Open { connection, identity, device, resume, outlet } => {
+            Command::Open(opening) => {
+                let Opening { connection, identity, device, resume, outlet } = *opening;
                 self.connections.open(connection, outlet);
                 let session = connection;
                 self.hub.handle(now, Input::Open { session, identity, device, resume });
@@ -409,12 +425,12 @@ impl HubTask {
             }
             Output::CameIn { call, user } => (self.tell_relay.came_in)(call, &user),
             Output::WentOut { call, user } => (self.tell_relay.went_out)(call, &user),
-            Output::PeersAnnounced { call, by, addresses } => {
-                (self.tell_relay.peers_announced)(call, &by, &addresses);
+            Output::PeersAnnounced { call, by, to, addresses } => {
+                (self.tell_relay.peers_announced)(call, &by, &to, &addresses);
             }
             Output::AskToHold(report) => self.ask_to_hold(*report),
-            // Nothing is kept here, and a report is made ready before.
-            Output::Keep(_) | Output::Report(_) => {}
+            // Seen to when they were taken from the hub.
+            Output::Keep(_) | Output::Report(_) | Output::Readmitted { .. } => {}
         }
     }
 
@@ -440,10 +456,11 @@ impl HubTask {
     fn deliver(&mut self, session: SessionId, delivery: Delivery) {
         let Some(outlet) = self.connections.outlet(session) else { return };
         if let Err(TooSlow) = outlet.put(delivery) {
-            outlet.cut.notify_one();
             self.counters.slow_sessions.add();
+            let Some(removed) = self.connections.remove(session) else { return };
+            removed.outlet.cut();
             // If another connection carries the session by now, it is not lost.
-            if self.connections.remove(session) {
+            if removed.carried {
                 self.hub.handle(Now::read(), Input::Lost { session });
             }
         }

@@ -4,6 +4,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,7 +12,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_io_timeout::TimeoutWriter;
 
-use super::service::Lease;
+use super::{reads::Reads, service::Lease};
 
 /// How long a client may take none of what it is sent. Who has nothing to read may be idle for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -19,15 +20,16 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A stream, and the place that it takes.
 pub struct Leased<S> {
     stream: Pin<Box<TimeoutWriter<S>>>,
+    reads: Arc<Reads>,
     _lease: Lease,
 }
 
 impl<S: AsyncWrite> Leased<S> {
-    /// Binds the two together.
-    pub fn new(stream: S, lease: Lease) -> Self {
+    /// Binds the two together, and tells `reads` what is read.
+    pub fn new(stream: S, lease: Lease, reads: Arc<Reads>) -> Self {
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(WRITE_TIMEOUT));
-        Self { stream: Box::pin(stream), _lease: lease }
+        Self { stream: Box::pin(stream), reads, _lease: lease }
     }
 }
 
@@ -37,7 +39,12 @@ impl<S: AsyncRead + AsyncWrite> AsyncRead for Leased<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = self.stream.as_mut().poll_read(cx, buf);
+        if let Poll::Ready(Ok(())) = read {
+            self.reads.add(buf.filled().len() - before)?;
+        }
+        read
     }
 }
 
@@ -108,9 +115,12 @@ mod tests {
             key_source: None,
             api_keys: ApiKeys::new(Vec::new()),
             allow_origins: Vec::new(),
+            server_names: Vec::new(),
             max_message: 1000,
             max_connections: 1,
             max_connections_per_address: 1,
+            open_files: usize::MAX,
+            max_request_memory: crate::http::MAX_REQUEST_MEMORY,
             trusted_proxies,
             minter: None,
             dev: false,
@@ -122,16 +132,19 @@ mod tests {
                 call_ended: Box::new(|_| {}),
                 came_in: Box::new(|_, _| {}),
                 went_out: Box::new(|_, _| {}),
-                peers_announced: Box::new(|_, _, _| {}),
+                readmitted: Box::new(|_| {}),
+                peers_announced: Box::new(|_, _, _, _| {}),
             },
             relay_metrics: Box::new(Default::default),
             relay_is_whole: Box::new(|| true),
+            kick_from_relay: std::sync::Arc::new(|_, _, _| Box::pin(async { 0 })),
             reports: reports::Reports::start(reports::Config::default(), None)
                 .expect("there are none")
                 .1,
             log: None,
             report_metrics: Box::new(Default::default),
             certificate_expiry: None,
+            named_by_certificate: None,
         };
         Server::start(config, wiring)
     }
@@ -217,7 +230,7 @@ mod tests {
     async fn who_reads_slowly_or_has_nothing_to_read_is_not() {
         let server = server();
         let (mut client, stream) = duplex(1);
-        let mut stream = Leased::new(stream, lease(&server));
+        let mut stream = Leased::new(stream, lease(&server), Arc::default());
         for _ in 0..3 {
             sleep(LONG).await;
             let reading = async {

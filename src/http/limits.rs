@@ -1,4 +1,4 @@
-//! How many connections there may be, in all and from one address.
+//! How many connections there may be: in all, from one address, and for one purpose.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -8,10 +8,22 @@ use std::{
 
 use super::counters::Refusal;
 
+/// The use of a connection, as far as it is known. The listener tells at first, for most say nothing
+/// for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// HTTP, WebSockets and handshakes of TLS.
+    Http,
+    /// STUN and TURN.
+    Relay,
+}
+
 /// Connections by address.
 #[derive(Debug, Clone)]
 pub(super) struct Connections {
     max: usize,
+    /// For one purpose.
+    max_per_purpose: usize,
     max_per_address: usize,
     open: Arc<Mutex<Open>>,
 }
@@ -19,6 +31,7 @@ pub(super) struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     total: usize,
+    by_purpose: [usize; 2],
     by_address: HashMap<IpAddr, usize>,
 }
 
@@ -27,6 +40,7 @@ struct Open {
 pub(super) struct Place {
     /// The share of its address; none as long as a proxy has not named the client.
     share: Option<Share>,
+    purpose: Purpose,
     connections: Connections,
 }
 
@@ -38,18 +52,23 @@ pub(super) struct Share {
 }
 
 impl Connections {
-    pub fn new(max: usize, max_per_address: usize) -> Self {
-        Self { max, max_per_address, open: Arc::default() }
+    /// So many may be, in all and from one address. Of the files that the process may have open, a
+    /// quarter is kept from connections, for allocations and their peers; and those for one purpose
+    /// get no more than half, so that none can take them from the other.
+    pub fn new(max: usize, max_per_address: usize, files: usize) -> Self {
+        let (max, max_per_purpose) = (max.min(files - files / 4), files / 2);
+        Self { max, max_per_purpose, max_per_address, open: Arc::default() }
     }
 
     /// A place for a connection of which a proxy has not said yet whose it is, if there is one.
-    pub fn enter_unnamed(&self) -> Result<Place, Refusal> {
+    pub fn enter_unnamed(&self, purpose: Purpose) -> Result<Place, Refusal> {
         let mut open = self.open();
         if open.total >= self.max {
             return Err(Refusal::Total);
         }
+        open.enter(purpose, self.max_per_purpose)?;
         open.total += 1;
-        Ok(Place { share: None, connections: self.clone() })
+        Ok(Place { share: None, purpose, connections: self.clone() })
     }
 
     /// Takes a share for `address`, if it may have one more, on a connection that has a place
@@ -70,7 +89,31 @@ impl Connections {
     }
 }
 
+impl Open {
+    fn enter(&mut self, purpose: Purpose, max: usize) -> Result<(), Refusal> {
+        let here = &mut self.by_purpose[purpose as usize];
+        if *here >= max {
+            return Err(Refusal::Files);
+        }
+        *here += 1;
+        Ok(())
+    }
+}
+
 impl Place {
+    /// The same place is for something else than it seemed, if there is one for that.
+    pub fn take_for(&mut self, purpose: Purpose) -> Result<(), Refusal> {
+        if self.purpose == purpose {
+            return Ok(());
+        }
+        let mut open = self.connections.open();
+        open.enter(purpose, self.connections.max_per_purpose)?;
+        open.by_purpose[self.purpose as usize] -= 1;
+        drop(open);
+        self.purpose = purpose;
+        Ok(())
+    }
+
     /// The same place, now that it is known whose it is, if there is one for that address.
     pub fn name(mut self, address: IpAddr) -> Result<Self, Refusal> {
         self.share = Some(self.connections.share(address)?);
@@ -80,7 +123,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.open().total -= 1;
+        let mut open = self.connections.open();
+        open.total -= 1;
+        open.by_purpose[self.purpose as usize] -= 1;
     }
 }
 
@@ -98,7 +143,7 @@ impl Drop for Share {
 
 /// What counts as one address: of IPv6 the network of 64 bits, for whoever has one address of it
 /// has them all.
-fn group(address: IpAddr) -> IpAddr {
+pub(super) fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -111,13 +156,13 @@ mod tests {
 
     impl Connections {
         fn enter(&self, address: IpAddr) -> Result<Place, Refusal> {
-            self.enter_unnamed()?.name(address)
+            self.enter_unnamed(Purpose::Http)?.name(address)
         }
     }
 
     #[test]
     fn places_are_given_back() {
-        let connections = Connections::new(3, 2);
+        let connections = Connections::new(3, 2, usize::MAX);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let first = connections.enter(ip("192.0.2.1")).unwrap();
         let _second = connections.enter(ip("::ffff:192.0.2.1")).unwrap();
@@ -131,10 +176,11 @@ mod tests {
 
     #[test]
     fn a_place_counts_before_it_is_known_whose_it_is() {
-        let connections = Connections::new(3, 1);
+        let connections = Connections::new(3, 1, usize::MAX);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let [first, second, third] = [(); 3].map(|()| connections.enter_unnamed().unwrap());
-        assert_eq!(connections.enter_unnamed().unwrap_err(), Refusal::Total);
+        let [first, second, third] =
+            [(); 3].map(|()| connections.enter_unnamed(Purpose::Http).unwrap());
+        assert_eq!(connections.enter_unnamed(Purpose::Http).unwrap_err(), Refusal::Total);
         let _first = first.name(ip("192.0.2.1")).unwrap();
         // Who is one too many of an address has no place any more.
         assert_eq!(second.name(ip("192.0.2.1")).unwrap_err(), Refusal::Address);
@@ -142,12 +188,28 @@ mod tests {
         assert_eq!(connections.open().total, 2);
     }
 
+    #[test]
+    fn one_purpose_leaves_files_for_the_other_and_both_for_the_rest() {
+        let connections = Connections::new(1000, 1000, 16);
+        let enter = |purpose| connections.enter_unnamed(purpose);
+        let mut relay: Vec<_> = (0..8).map(|_| enter(Purpose::Relay).unwrap()).collect();
+        assert_eq!(enter(Purpose::Relay).unwrap_err(), Refusal::Files);
+        let mut http: Vec<_> = (0..4).map(|_| enter(Purpose::Http).unwrap()).collect();
+        assert_eq!(enter(Purpose::Http).unwrap_err(), Refusal::Total);
+        assert_eq!(http[0].take_for(Purpose::Relay), Err(Refusal::Files));
+        relay.pop();
+        http[0].take_for(Purpose::Relay).unwrap();
+        assert_eq!(connections.open().by_purpose, [3, 8]);
+        drop((relay, http));
+        assert_eq!(connections.open().by_purpose, [0, 0]);
+    }
+
     /// On a proxy's connection, a client counts for the limit of its address, and for no other.
     #[test]
     fn a_share_counts_for_its_address_alone() {
-        let connections = Connections::new(1, 2);
+        let connections = Connections::new(1, 2, usize::MAX);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let _proxy = connections.enter_unnamed().unwrap();
+        let _proxy = connections.enter_unnamed(Purpose::Http).unwrap();
         let first = connections.share(ip("192.0.2.1")).unwrap();
         let _second = connections.share(ip("192.0.2.1")).unwrap();
         assert_eq!(connections.share(ip("192.0.2.1")).unwrap_err(), Refusal::Address);

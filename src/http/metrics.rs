@@ -18,8 +18,8 @@ use prometheus_client::{
 
 use super::{
     app::App,
-    counters::{Counters, Front, Refusal},
-    entry::{Entrance, Remote},
+    counters::{Counters, Curb, Front, Refusal},
+    entry::{Entrance, Remote, Way},
     error::ApiError,
     rest,
 };
@@ -31,15 +31,17 @@ use crate::{
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers with everything there is to count: to everybody by --http, by other listeners to whoever
-/// has an API key.
+/// Answers with everything there is to count: by --http to whoever is on this machine, to others and by
+/// other listeners if they have an API key. The numbers say how busy the server is and what it refuses,
+/// which is nothing for strangers.
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     Extension(entrance): Extension<Entrance>,
     Extension(remote): Extension<Remote>,
+    Extension(way): Extension<Way>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    if entrance == Entrance::Public {
+    if entrance == Entrance::Public || !way.is_local {
         rest::api_key(&app, remote, &headers)?;
     }
     let hub = app.hub.view(|hub, _| hub.stats()).await.ok_or_else(ApiError::stopping)?;
@@ -48,6 +50,7 @@ pub(super) async fn page(
         reports: (app.sources.report_metrics)(),
         hub,
         http: app.counters.clone(),
+        request_memory: app.request_memory.held() as u64,
         certificate_expiry: app.sources.certificate_expiry.as_ref().map(|expiry| expiry()),
     };
     let mut registry = Registry::default();
@@ -65,6 +68,7 @@ struct Numbers {
     reports: reports::Snapshot,
     hub: Stats,
     http: Arc<Counters>,
+    request_memory: u64,
     certificate_expiry: Option<u64>,
 }
 
@@ -351,6 +355,16 @@ impl Numbers {
             "callbox_refused_connections",
             "TCP connections and Socket.IO handshakes turned away, by the limit they met.",
             Refusal::ALL.map(|r| (vec![("limit", r.label())], http.refusals(r).get())),
+        )?;
+        families.gauge(
+            "callbox_request_memory_bytes",
+            "Bytes that requests of HTTP and their answers hold now.",
+            one(self.request_memory),
+        )?;
+        families.counter(
+            "callbox_curbed_requests",
+            "Requests of HTTP refused or ended for what they hold, by reason.",
+            Curb::ALL.map(|curb| (vec![("reason", curb.label())], http.curbs(curb).get())),
         )?;
         families.counter(
             "callbox_bad_frames",

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
 //! | `entry`, `forwarded/` | requests: who has sent one, also by a proxy |
+//! | `requests`, `head`, `bodies` | requests: how one is read and answered |
+//! | `exchange`, `memory`, `streams`, `reads` | requests: how long one may take, how much memory all may hold |
 //! | `hub_task` | the task that owns the hub |
 //! | `held` | what the hub puts out and must be kept before anybody hears of it |
 //! | `ice_uris` | by which STUN and TURN URIs clients come |
@@ -15,15 +17,17 @@
 //! | `socketio/` | the Socket.IO front |
 //! | `refused` | what the log says of credentials that were refused |
 //! | `rest`, `error` | the REST API, its errors |
-//! | `origin`, `origins`, `cors` | which web pages may ask, and how their browsers are told |
+//! | `origin`, `origins`, `server_name`, `cors` | which web pages may ask, and how their browsers are told |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
+//! | `trim` | giving memory back that clients have had |
 //! | `client` | the client for web pages, as a module to import |
 //! | `embedded` | files that are part of the binary, for those who do not have them yet |
 //! | `dev` | what only `--dev` serves |
 
 mod app;
+mod bodies;
 mod client;
 mod connections;
 mod cors;
@@ -33,23 +37,31 @@ mod documents;
 mod embedded;
 mod entry;
 mod error;
+mod exchange;
 mod forwarded;
+mod head;
 mod held;
 mod hub_task;
 mod ice_uris;
 mod key_set;
 mod leased;
 mod limits;
+mod memory;
 mod metrics;
 mod origin;
 mod origins;
 mod outbox;
+mod reads;
 mod refused;
+mod requests;
 mod rest;
+mod server_name;
 mod service;
 mod session;
 pub mod socketio;
+mod streams;
 mod tokens;
+mod trim;
 mod ws;
 
 use std::{sync::Arc, time::Duration};
@@ -69,15 +81,18 @@ use self::{
     counters::Counters,
     error::ApiError,
     limits::Connections,
+    server_name::OwnNames,
 };
 pub use self::{
-    app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
+    app::{CertificateExpiry, KickFromRelay, RelayIsWhole, RelayMetrics, ReportMetrics},
     entry::{Arrival, Entrance},
     held::ALIVE,
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
     key_set::KeySource,
+    limits::Purpose,
     origin::{Origin, OriginError},
+    server_name::{NamedByCertificate, ServerName, ServerNameError},
     service::{HEADER_TIMEOUT, Lease, Service},
 };
 pub(crate) use self::{
@@ -98,6 +113,9 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 /// How many connections one address may have by default.
 pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 1000;
 
+/// The memory that requests and their answers may hold in all by default, in bytes.
+pub const MAX_REQUEST_MEMORY: usize = 32 * 1024 * 1024;
+
 /// How long sessions may take to hear the last events when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -115,12 +133,18 @@ pub struct Config {
     pub api_keys: ApiKeys,
     /// The origins of web pages that may connect; none means that all may.
     pub allow_origins: Vec<Origin>,
+    /// The names under which the server's own pages may connect, besides those of the certificate.
+    pub server_names: Vec<ServerName>,
     /// The longest message that a client may send, in bytes.
     pub max_message: usize,
     /// Connections in all.
     pub max_connections: usize,
     /// Connections of one address.
     pub max_connections_per_address: usize,
+    /// The files that the process may have open. A part of them is kept from connections.
+    pub open_files: usize,
+    /// The memory that requests and their answers may hold in all, in bytes.
+    pub max_request_memory: usize,
     /// The reverse proxies that are believed about their clients' addresses.
     pub trusted_proxies: Networks,
     /// What signs tokens, where there is a secret for it.
@@ -152,10 +176,14 @@ pub struct Wiring {
     pub relay_metrics: RelayMetrics,
     /// Asked whether the relay serves all its clients.
     pub relay_is_whole: RelayIsWhole,
+    /// Told of users who are kicked.
+    pub kick_from_relay: KickFromRelay,
     /// Asked for what was done with reports.
     pub report_metrics: ReportMetrics,
     /// Asked for the certificate's end, where there is TLS.
     pub certificate_expiry: Option<CertificateExpiry>,
+    /// Asked whether the certificate names a host, where there is TLS.
+    pub named_by_certificate: Option<NamedByCertificate>,
 }
 
 impl Server {
@@ -173,14 +201,17 @@ impl Server {
             config.max_message,
         );
         let (max, per_address) = (config.max_connections, config.max_connections_per_address);
-        let connections = Connections::new(max, per_address);
+        let connections = Connections::new(max, per_address, config.open_files);
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
             relay_is_whole: wiring.relay_is_whole,
+            kick_from_relay: wiring.kick_from_relay,
             report_metrics: wiring.report_metrics,
             certificate_expiry: wiring.certificate_expiry,
         };
-        let app = Arc::new(App::new(config, hub, counters, sources, current));
+        let own_names = OwnNames::new(config.server_names.clone(), wiring.named_by_certificate);
+        let app = Arc::new(App::new(config, own_names, hub, counters, sources, current));
+        tokio::spawn(trim::follow(Arc::downgrade(&app)));
         let socket_io = socketio::Front::new(app.clone(), max, per_address);
         let service = Service::new(router(&app, socket_io), app.clone(), connections);
         Self { app, phase, service }

@@ -2,48 +2,72 @@
 
 use axum::http::{HeaderMap, Request, header};
 
-use super::{entry::Way, forwarded::Scheme, origin::Origin};
+use super::{
+    entry::Way,
+    forwarded::Scheme,
+    origin::Origin,
+    server_name::{OwnNames, ServerName},
+};
 
 /// The origins of pages that may connect.
-#[derive(Debug, Clone)]
-pub(super) struct Origins(Vec<Origin>);
+pub(super) struct Origins {
+    allowed: Vec<Origin>,
+    own_names: OwnNames,
+}
 
 impl Origins {
-    /// Allows these; every one if there is none.
-    pub fn new(allowed: Vec<Origin>) -> Self {
-        Self(allowed)
+    /// Allows these, and pages of the server itself by one of its own names; every one if there is
+    /// none of these.
+    pub fn new(allowed: Vec<Origin>, own_names: OwnNames) -> Self {
+        Self { allowed, own_names }
     }
 
     /// Whether a request may come from where it says it comes. No origin means that it was not a
     /// page that sent it.
     pub fn allow<B>(&self, request: &Request<B>) -> bool {
-        let scheme = request.extensions().get::<Way>().and_then(|way| way.scheme);
-        self.allow_from(request.headers(), scheme)
+        let way = request.extensions().get::<Way>();
+        let (scheme, is_local) = way.map_or((None, false), |way| (way.scheme, way.is_local));
+        self.allow_from(request.headers(), scheme, is_local)
     }
 
-    /// The same where the client asked in `scheme`, if that is known.
-    pub fn allow_from(&self, headers: &HeaderMap, scheme: Option<Scheme>) -> bool {
+    /// The same where the client asked in `scheme`, if that is known, and is on this machine or not.
+    pub fn allow_from(&self, headers: &HeaderMap, scheme: Option<Scheme>, is_local: bool) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
-        if self.0.is_empty() {
+        if self.allowed.is_empty() {
             return true;
         }
         let Ok(text) = origin.to_str() else { return false };
         // Browsers send the one form; other clients may not. `null` is no origin, and never named.
-        let is_named = |text: &str| self.0.iter().any(|allowed| allowed.as_str() == text);
+        let is_named = |text: &str| self.allowed.iter().any(|allowed| allowed.as_str() == text);
         if is_named(text) {
             return true;
         }
         let Ok(origin) = text.parse::<Origin>() else { return false };
-        is_named(origin.as_str()) || is_own(&origin, headers, scheme)
+        is_named(origin.as_str()) || self.is_own(&origin, headers, scheme, is_local)
+    }
+
+    /// Returns true if a page is one of the server's own: it comes from where it asks, and that is a
+    /// name of this server. The first alone says nothing, since a stranger's name can be made to lead
+    /// here, and its pages then ask where they come from (DNS rebinding).
+    fn is_own(
+        &self,
+        origin: &Origin,
+        headers: &HeaderMap,
+        scheme: Option<Scheme>,
+        is_local: bool,
+    ) -> bool {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        host.is_some_and(|host| {
+            is_same(origin, host, scheme)
+                && ServerName::of_host(host)
+                    .is_some_and(|name| self.own_names.have(&name, is_local))
+        })
     }
 }
 
-/// Returns true if a page is one of the server's own, which are always allowed. Either scheme will
-/// do if the client's is not known because a proxy does not tell it.
-fn is_own(origin: &Origin, headers: &HeaderMap, scheme: Option<Scheme>) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
-        return false;
-    };
+/// Returns true if an origin is that of this host. Either scheme will do if the client's is not known
+/// because a proxy does not tell it.
+fn is_same(origin: &Origin, host: &str, scheme: Option<Scheme>) -> bool {
     let schemes: &[&str] = match scheme {
         Some(Scheme::Https) => &["https"],
         Some(Scheme::Http) => &["http"],
@@ -59,8 +83,12 @@ mod tests {
     use super::*;
 
     fn headers(origin: Option<&'static str>) -> HeaderMap {
+        asked_by("calls.example.com", origin)
+    }
+
+    fn asked_by(host: &'static str, origin: Option<&'static str>) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HeaderValue::from_static("calls.example.com"));
+        headers.insert(header::HOST, HeaderValue::from_static(host));
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
         }
@@ -68,20 +96,21 @@ mod tests {
     }
 
     fn some() -> Origins {
-        Origins::new(vec!["https://App.example.com:443".parse().unwrap()])
+        let own = OwnNames::new(vec!["calls.example.com".parse().unwrap()], None);
+        Origins::new(vec!["https://App.example.com:443".parse().unwrap()], own)
     }
 
     #[test]
     fn every_origin_may_come_until_some_are_named() {
-        let any = Origins::new(Vec::new());
-        assert!(any.allow_from(&headers(Some("https://evil.example")), None));
-        assert!(any.allow_from(&headers(Some("null")), None));
+        let any = Origins::new(Vec::new(), OwnNames::default());
+        assert!(any.allow_from(&headers(Some("https://evil.example")), None, false));
+        assert!(any.allow_from(&headers(Some("null")), None, false));
         let some = some();
-        assert!(some.allow_from(&headers(None), None));
+        assert!(some.allow_from(&headers(None), None, false));
         for origin in
             ["https://app.example.com", "https://APP.example.com:443", "https://calls.example.com"]
         {
-            assert!(some.allow_from(&headers(Some(origin)), None), "{origin}");
+            assert!(some.allow_from(&headers(Some(origin)), None, false), "{origin}");
         }
         for origin in [
             "https://evil.example",
@@ -93,17 +122,39 @@ mod tests {
             "https://app",
             "https://calls.example.com:8443",
         ] {
-            assert!(!some.allow_from(&headers(Some(origin)), None), "{origin}");
+            assert!(!some.allow_from(&headers(Some(origin)), None, false), "{origin}");
         }
     }
 
     #[test]
     fn own_pages_have_the_scheme_that_the_client_asked_in() {
         let some = some();
-        let allow = |origin, scheme| some.allow_from(&headers(Some(origin)), scheme);
+        let allow = |origin, scheme| some.allow_from(&headers(Some(origin)), scheme, false);
         let (https, http) = ("https://calls.example.com", "http://calls.example.com");
         assert!(allow(https, Some(Scheme::Https)) && !allow(http, Some(Scheme::Https)));
         assert!(allow(http, Some(Scheme::Http)) && !allow(https, Some(Scheme::Http)));
         assert!(allow(https, None) && allow(http, None));
+    }
+
+    #[test]
+    fn a_host_that_equals_its_origin_is_own_by_a_known_name_only() {
+        let some = some();
+        let allow =
+            |host, origin, is_local| some.allow_from(&asked_by(host, Some(origin)), None, is_local);
+        // A stranger's name leads here.
+        assert!(!allow("evil.example:8080", "http://evil.example:8080", true));
+        assert!(!allow("192.0.2.1:8080", "http://192.0.2.1:8080", false));
+        assert!(allow("Calls.Example.com.:8080", "http://calls.example.com.:8080", false));
+        assert!(allow("calls.example.com:8080", "http://calls.example.com:8080", false));
+        for (host, origin) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+            ("localhost:8080", "http://localhost:8080"),
+            ("LOCALHOST:8080", "http://localhost:8080"),
+        ] {
+            assert!(allow(host, origin, true), "{host}");
+            assert!(!allow(host, origin, false), "{host} is another machine to a client elsewhere");
+        }
+        assert!(!allow("localhost.evil.example", "http://localhost.evil.example", true));
     }
 }

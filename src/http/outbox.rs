@@ -1,9 +1,13 @@
 //! What waits for a session's connection: a bounded outbox between the hub's task, which never waits
 //! for anyone, and a front.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::Poll,
 };
 
 use tokio::sync::{Notify, mpsc};
@@ -50,24 +54,30 @@ struct Queued {
     weight: usize,
 }
 
+/// State of an outbox that both of its ends see.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The weight of the messages in the queue.
+    waiting: AtomicUsize,
+    /// True once the outbox has run over.
+    is_cut: AtomicBool,
+    /// Wakes whoever waits for that.
+    cut: Notify,
+}
+
 /// The hub's end of a session.
 #[derive(Debug)]
 pub(super) struct Outlet {
     queue: mpsc::Sender<Box<Queued>>,
-    /// What the messages in the queue weigh together.
-    waiting: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     budget: usize,
-    /// Told once the outbox has run over.
-    pub(super) cut: Arc<Notify>,
 }
 
 /// The front's end of a session.
 #[derive(Debug)]
 pub(super) struct Inlet {
     queue: mpsc::Receiver<Box<Queued>>,
-    waiting: Arc<AtomicUsize>,
-    /// Told once the session's outbox has run over.
-    pub(super) cut: Arc<Notify>,
+    shared: Arc<Shared>,
 }
 
 /// The session's outbox has no room: its client does not read.
@@ -80,16 +90,22 @@ impl Outlet {
     pub fn put(&self, delivery: Delivery) -> Result<(), TooSlow> {
         let weight = delivery.weight();
         // Only the hub adds, so what is free now stays free.
-        let waiting = self.waiting.load(Ordering::Relaxed);
+        let waiting = self.shared.waiting.load(Ordering::Relaxed);
         if waiting > 0 && waiting.saturating_add(weight) > self.budget {
             return Err(TooSlow);
         }
         // Before the message can be taken out, and its weight with it.
-        self.waiting.fetch_add(weight, Ordering::Relaxed);
+        self.shared.waiting.fetch_add(weight, Ordering::Relaxed);
         match self.queue.try_send(Box::new(Queued { delivery, weight })) {
             Err(mpsc::error::TrySendError::Full(_)) => Err(TooSlow),
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
         }
+    }
+
+    /// Cuts the session off: what waits for it is not sent any more.
+    pub fn cut(self) {
+        self.shared.is_cut.store(true, Ordering::Release);
+        self.shared.cut.notify_one();
     }
 }
 
@@ -97,11 +113,12 @@ impl Inlet {
     /// Waits for the next message; none once the outbox has run over or the hub has let go of the
     /// session. May be cancelled without loss.
     pub(super) async fn recv(&mut self) -> Option<Delivery> {
-        let queued = tokio::select! {
-            biased;
-            () = self.cut.notified() => None,
-            queued = self.queue.recv() => queued,
-        }?;
+        // The hub lets go of an outbox that it cuts, which wakes this.
+        let queued = poll_fn(|cx| match self.shared.is_cut.load(Ordering::Acquire) {
+            true => Poll::Ready(None),
+            false => self.queue.poll_recv(cx),
+        });
+        let queued = queued.await?;
         Some(self.take(*queued))
     }
 
@@ -111,8 +128,13 @@ impl Inlet {
         Some(self.take(*queued))
     }
 
+    /// Waits until the outbox has run over, if it does.
+    pub(super) async fn cut(&self) {
+        self.shared.cut.notified().await;
+    }
+
     fn take(&self, queued: Queued) -> Delivery {
-        self.waiting.fetch_sub(queued.weight, Ordering::Relaxed);
+        self.shared.waiting.fetch_sub(queued.weight, Ordering::Relaxed);
         queued.delivery
     }
 }
@@ -121,9 +143,9 @@ impl Inlet {
 /// allocated for every session, however idle.
 pub(super) fn pipe(budget: usize) -> (Outlet, Inlet) {
     let (sender, receiver) = mpsc::channel(OUTBOX);
-    let (cut, waiting) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
-    let outlet = Outlet { queue: sender, waiting: waiting.clone(), budget, cut: cut.clone() };
-    (outlet, Inlet { queue: receiver, waiting, cut })
+    let shared = Arc::<Shared>::default();
+    let outlet = Outlet { queue: sender, shared: shared.clone(), budget };
+    (outlet, Inlet { queue: receiver, shared })
 }
 
 #[cfg(test)]
@@ -150,7 +172,7 @@ mod tests {
         for _ in 0..9 {
             inlet.recv().await.unwrap();
         }
-        assert_eq!(inlet.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(inlet.shared.waiting.load(Ordering::Relaxed), 0);
         // Alone, even one past the budget: what is relayed has more around it than was sent.
         outlet.put(event(20_000)).unwrap();
         outlet.put(event(0)).unwrap_err();

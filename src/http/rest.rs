@@ -105,7 +105,7 @@ pub(super) async fn ice_servers(
     headers: HeaderMap,
 ) -> Result<Json<RelayAccess>, ApiError> {
     let bearer = user(&app, remote, &headers).await?;
-    let servers = app.hub.view(move |hub, now| hub.ice_servers(now, &bearer)).await;
+    let servers = app.hub.act(move |hub, now| hub.ice_servers(now, &bearer)).await;
     servers.map(Json).ok_or_else(ApiError::stopping)
 }
 
@@ -247,9 +247,11 @@ pub(super) async fn sessions(
     sessions.await.map(Json).ok_or_else(ApiError::stopping)
 }
 
-/// Closes the sessions of a user or of one device, and ends the calls that they are in.
+/// Closes the sessions of a user or of one device, ends the calls that they are in, and closes what the
+/// user has at the relay.
 ///
-/// With a token that is still good the user may come back.
+/// With a token that is still good the user may come back, but gets no credentials for the relay before
+/// `--kick-ttl` is over; with a new one at once. Credentials from before are refused.
 #[utoipa::path(
     delete,
     path = "/api/v1/sessions",
@@ -260,7 +262,7 @@ pub(super) async fn sessions(
         ("deviceId" = Option<DeviceId>, Query, description = "Only those on this device."),
     ),
     responses(
-        (status = 200, description = "How many.", body = Kicked),
+        (status = 200, description = "What was closed.", body = Kicked),
         (status = 400, description = "`userId` is missing, or a parameter is no name, or is not known.", body = ApiRefusal),
         (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
     ),
@@ -274,8 +276,17 @@ pub(super) async fn kick(
     api_key(&app, remote, &headers)?;
     let Query(Which { user_id, device_id }) = which?;
     let user = user_id.ok_or_else(|| ApiError::invalid("`userId` is needed.".to_owned()))?;
-    let kicked = app.hub.act(move |hub, now| hub.kick(now, &user, device_id.as_ref())).await;
-    kicked.map(Json).ok_or_else(ApiError::stopping)
+    let kick_from_relay = app.sources.kick_from_relay.clone();
+    let kicked = app.hub.act(move |hub, now| {
+        let kicked = hub.kick(now, &user, device_id.as_ref());
+        // Before the relay hears of the calls that this ends, so that it counts theirs as well.
+        let calls = device_id.is_some().then_some(&*kicked.ended);
+        let closing = kick_from_relay(now, &user, calls);
+        (kicked, closing)
+    });
+    let (mut kicked, closing) = kicked.await.ok_or_else(ApiError::stopping)?;
+    kicked.allocations = closing.await;
+    Ok(Json(kicked))
 }
 
 /// All is well.

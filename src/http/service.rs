@@ -1,31 +1,27 @@
 //! Serving HTTP on a connection that somebody else has accepted.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
+use axum::Router;
 use hyper::{
     body::Incoming,
-    header::{HOST, HeaderValue},
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower::Service as _;
 
 use super::{
     app::{App, Phase},
     counters::{Counted, Refusal},
     entry::{Arrival, Entry, Upgraded},
+    exchange::Exchange,
+    head,
     leased::Leased,
-    limits::{Connections, Place},
+    limits::{Connections, Place, Purpose},
+    reads::Reads,
+    requests::Desk,
+    streams::Streams,
 };
 
 /// How long a client may take for the head of a request, and be idle before the next one.
@@ -39,8 +35,24 @@ const PROXY_IDLE: Duration = Duration::from_secs(15 * 60);
 /// The most that is read ahead of a request: its head must fit in, with a token of 8 KiB.
 const READ_BUFFER: usize = 32 * 1024;
 
+/// The longest list of fields in the head of a request over HTTP/2, in bytes as RFC 9113 §6.5.2
+/// counts them: 32 more than there are for each field.
+const HEADER_LIST: u32 = 16 * 1024;
+
 /// How many requests a connection of HTTP/2 may have open at a time.
-const MAX_STREAMS: u32 = 64;
+const MAX_STREAMS: u32 = 32;
+
+/// How much of a request's body may be on its way over HTTP/2: on one stream, and on all of a
+/// connection.
+const STREAM_WINDOW: u32 = 64 * 1024 - 1;
+const CONNECTION_WINDOW: u32 = 128 * 1024;
+
+/// The most of an answer that waits in a stream of HTTP/2.
+const SEND_BUFFER: usize = 16 * 1024;
+
+/// The longest time that is left to a connection of HTTP/2 that is closed for being idle, or because
+/// one of its answers was not taken: for a request that is on its way.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Serves HTTP on connections, and says whether there is room for one more.
 #[derive(Clone)]
@@ -69,8 +81,9 @@ impl Service {
     ///
     /// # Errors
     /// The HTTP answer to whom there is no room for; it has been counted.
+    #[cfg(test)]
     pub fn admit(&self, address: IpAddr) -> Result<Lease, String> {
-        self.name(self.admit_unnamed()?, address)
+        self.name(self.admit_unnamed(Purpose::Http)?, address)
     }
 
     /// A place for a connection from a proxy that has not said yet whose it is. Whoever that is, it
@@ -78,8 +91,9 @@ impl Service {
     ///
     /// # Errors
     /// As with [`Service::admit`].
-    pub fn admit_unnamed(&self) -> Result<Lease, String> {
-        let place = self.connections.enter_unnamed().map_err(|refusal| self.refuse(refusal))?;
+    pub fn admit_unnamed(&self, purpose: Purpose) -> Result<Lease, String> {
+        let place =
+            self.connections.enter_unnamed(purpose).map_err(|refusal| self.refuse(refusal))?;
         Ok(Lease { place, counted: self.app.counters.connections.enter(), upgraded: None })
     }
 
@@ -94,6 +108,16 @@ impl Service {
         }
         let place = place.name(address).map_err(|refusal| self.refuse(refusal))?;
         Ok(Lease { place, counted, upgraded: None })
+    }
+
+    /// The same place is for something else than it seemed. Returns false if there are as many of
+    /// those as may be.
+    pub fn take_for(&self, lease: &mut Lease, purpose: Purpose) -> bool {
+        let taken = lease.place.take_for(purpose);
+        if let Err(refusal) = taken {
+            self.app.counters.refusals(refusal).add();
+        }
+        taken.is_ok()
     }
 
     fn refuse(&self, refusal: Refusal) -> String {
@@ -115,53 +139,46 @@ impl Service {
         let Self { router, app, connections } = self;
         let upgraded = lease.upgraded.clone();
         let idle = if upgraded.is_some() { PROXY_IDLE } else { HEADER_TIMEOUT };
-        let entry = Arc::new(Entry::new(app.clone(), connections, arrival, upgraded));
-        let stream = Leased::new(stream, lease);
-        let requests = Arc::new(Requests::default());
-        let counted = requests.clone();
+        let is_proxy = upgraded.is_some();
+        let entry = Entry::new(app.clone(), connections, arrival, upgraded);
+        let reads = Arc::new(Reads::default());
+        let stream = Leased::new(stream, lease, reads.clone());
+        let memory = app.request_memory.clone();
+        let desk = Arc::new(Desk::new(app.clone(), router, entry, reads));
+        let requests = desk.requests().clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            name_host(&mut request);
-            let open = counted.begin();
-            let entry = entry.clone();
-            // A router is always ready.
-            let admitted = match entry.admit(&mut request) {
-                Ok(visit) => Ok((visit, router.clone().call(request))),
-                Err(error) => Err(entry.refuse(request.headers(), error)),
-            };
-            async move {
-                let _open = open;
-                let (visit, answer) = match admitted {
-                    Ok(admitted) => admitted,
-                    Err(refusal) => return Ok(refusal),
-                };
-                let response = answer.await;
-                response.inspect(|response| entry.answered(visit, response))
-            }
+            let open = desk.requests().begin();
+            desk.clone().answer(head::compact(request), open)
         });
         let io = TokioIo::new(stream);
         // What goes wrong here is the client's: it went away, or did not speak HTTP, and has been
         // told.
         if arrival.is_http2 {
-            let connection = http2::Builder::new(TokioExecutor::new())
+            let streams = Streams::new(app.clone(), memory);
+            let connection = http2::Builder::new(streams.clone())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(MAX_STREAMS)
-                .max_header_list_size(READ_BUFFER as u32)
+                .max_header_list_size(HEADER_LIST)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_send_buf_size(SEND_BUFFER)
                 .keep_alive_interval(HEADER_TIMEOUT)
                 .serve_connection(io, service);
             let mut connection = std::pin::pin!(connection);
             let over = async {
                 tokio::select! {
-                    () = app.reached(Phase::Stopping) => {}
+                    () = app.reached(Phase::Stopping) => HEADER_TIMEOUT,
                     // HTTP/1 has a timeout of its own for this.
-                    () = requests.none_for(HEADER_TIMEOUT) => {}
+                    () = requests.none_for(HEADER_TIMEOUT) => LAST_WORDS,
+                    // A proxy has requests of others on it, who take their answers.
+                    () = streams.stalled(), if !is_proxy => LAST_WORDS,
                 }
             };
             tokio::select! {
                 _ = connection.as_mut() => {}
-                () = over => {
+                grace = over => {
                     connection.as_mut().graceful_shutdown();
-                    let _ = tokio::time::timeout(HEADER_TIMEOUT, connection).await;
+                    let _ = tokio::time::timeout(grace, connection).await;
                 }
             }
         } else {
@@ -171,71 +188,27 @@ impl Service {
                 .max_buf_size(READ_BUFFER)
                 .serve_connection(io, service)
                 .with_upgrades();
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = app.reached(Phase::Stopping) => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
+            let serving = async {
+                let mut connection = std::pin::pin!(connection);
+                tokio::select! {
+                    _ = connection.as_mut() => {}
+                    () = app.reached(Phase::Stopping) => {
+                        connection.as_mut().graceful_shutdown();
+                        let _ = connection.await;
+                    }
                 }
+            };
+            if let Err(end) = Exchange::new(memory).serve(serving).await {
+                app.counters.ended_requests(end).add();
             }
         }
-    }
-}
-
-/// The requests of one connection that are being answered.
-#[derive(Debug, Default)]
-struct Requests {
-    open: AtomicUsize,
-    /// How many there have been.
-    begun: AtomicUsize,
-}
-
-/// One of them, until dropped.
-struct Open(Arc<Requests>);
-
-impl Requests {
-    fn begin(self: &Arc<Self>) -> Open {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        Open(self.clone())
-    }
-
-    /// Returns when there has been none for as long as this, or nearly twice as long.
-    async fn none_for(&self, time: Duration) {
-        let mut seen = None;
-        loop {
-            let begun = self.begun.load(Ordering::Relaxed);
-            if self.open.load(Ordering::Relaxed) == 0 && seen == Some(begun) {
-                return;
-            }
-            seen = Some(begun);
-            tokio::time::sleep(time).await;
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Says in the header `Host` what HTTP/2 says in its place (RFC 9113 §8.3.1), so that nobody has to
-/// look in two places.
-fn name_host<B>(request: &mut hyper::Request<B>) {
-    if let Some(authority) = request.uri().authority()
-        && !request.headers().contains_key(HOST)
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        request.headers_mut().insert(HOST, host);
     }
 }
 
 /// Tells a connection that there is no room.
 fn no_room(refusal: Refusal) -> String {
     let (status, message) = match refusal {
-        Refusal::Total => {
+        Refusal::Total | Refusal::Files => {
             ("503 Service Unavailable", "The server has as many connections as it takes.")
         }
         _ => ("429 Too Many Requests", "There are too many connections from your address."),
@@ -248,22 +221,4 @@ fn no_room(refusal: Refusal) -> String {
          5\r\nconnection: close\r\n\r\n{body}",
         body.len()
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_connection_without_requests_is_over_and_one_with_them_is_not() {
-        let requests = Arc::new(Requests::default());
-        let over = async |within| {
-            let idle = requests.none_for(Duration::from_millis(5));
-            tokio::time::timeout(Duration::from_millis(within), idle).await.is_ok()
-        };
-        let open = requests.begin();
-        assert!(!over(50).await, "one is open");
-        drop(open);
-        assert!(over(10_000).await);
-    }
 }

@@ -153,7 +153,7 @@ impl Session {
                     Err(RequestError::new(ErrorCode::InvalidPayload, "`token` must be text."))
                 }
             };
-            Input::Refresh { session, id, data: data.without("token"), proof }
+            Input::Refresh { session, id, data: data.without("token"), proof: Box::new(proof) }
         } else {
             Input::Request { session, id, event, data }
         };
@@ -195,7 +195,7 @@ impl Session {
 
     /// Waits until the outbox has run over, if it does.
     pub async fn cut(&self) {
-        self.inlet.cut.notified().await;
+        self.inlet.cut().await;
     }
 }
 

@@ -146,7 +146,7 @@ pub(super) fn with_every_address(mut listeners: Vec<SocketAddr>) -> io::Result<V
 }
 
 /// Every address of the machine that a client can come to. Link-local ones would need a scope.
-fn machine_addresses() -> io::Result<Vec<IpAddr>> {
+pub(super) fn machine_addresses() -> io::Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
     for interface in webrtc_util::ifaces::ifaces()? {
         let Some(ip) = interface.addr.map(|address| address.ip()) else { continue };

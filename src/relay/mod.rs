@@ -6,6 +6,7 @@
 //! There is no lock, no heap allocation and no log line on that way. With several workers each listener is bound once for
 //! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
 
+mod address_watch;
 mod alternate;
 mod batches;
 mod connections;
@@ -43,10 +44,16 @@ use std::{
 };
 
 use mio::{Poll, Waker};
-use tokio::sync::watch;
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, unbounded_channel},
+    watch,
+};
 
 pub(crate) use self::sockets::{listen_tcp, listen_tcp_dual};
-use self::worker::{Command, Parts, Worker};
+use self::{
+    address_watch::AddressWatch,
+    worker::{Command, KickOrder, Parts, Worker},
+};
 pub use self::{
     plan::{Plan, probe},
     public::Reached,
@@ -76,6 +83,8 @@ pub struct Config {
     pub alternate_ip: Option<IpAddr>,
     /// For how long credentials are minted: so long the calls that are over are remembered.
     pub credential_ttl: Duration,
+    /// For how long a user who was kicked is refused, unless the user has a new token.
+    pub kick_ttl: Duration,
     /// For how long datagrams may gather at most, where they come by tens of thousands a second.
     pub gather: Duration,
     /// The settings of the mind.
@@ -161,9 +170,28 @@ pub struct Relay {
     /// Which worker the next connection goes to.
     next: AtomicUsize,
     credential_ttl: Duration,
+    kick_ttl: Duration,
     workers: Vec<Handle>,
+    /// Tells the workers when the machine gets other addresses.
+    address_watch: Option<AddressWatch>,
     /// Whether one of them has ended without being told to.
     lost: watch::Receiver<bool>,
+}
+
+/// Allocations that are being closed.
+#[derive(Debug)]
+pub struct Closing(UnboundedReceiver<usize>);
+
+impl Closing {
+    /// Waits until they are closed, and says how many they were.
+    pub async fn closed(mut self) -> usize {
+        let mut sum = 0;
+        // It ends once each worker has answered, or is gone.
+        while let Some(closed) = self.0.recv().await {
+            sum += closed;
+        }
+        sum
+    }
 }
 
 /// How a worker is reached.
@@ -207,6 +235,7 @@ impl Relay {
             let try_out = sockets::open((ip.0, 0).into(), false);
             try_out.map_err(|source| StartError::RelayIp { address: ip.0, source })?;
         }
+        address_watch::look(&common)?;
         let (lost, is_lost) = watch::channel(false);
         let mut relay = Self {
             common,
@@ -214,7 +243,9 @@ impl Relay {
             tcp: bound.tcp,
             next: AtomicUsize::new(0),
             credential_ttl: config.credential_ttl,
+            kick_ttl: config.kick_ttl,
             workers: Vec::new(),
+            address_watch: None,
             lost: is_lost,
         };
         // A second socket for an allocation is a luxury: a quarter of what may be open.
@@ -248,6 +279,7 @@ impl Relay {
                 .spawn(move || watched::run(index, || worker.run(), &lost))?;
             relay.workers.push(Handle { commands, waker, metrics, thread: Some(thread) });
         }
+        relay.address_watch = Some(AddressWatch::start(relay.common.clone(), others)?);
         Ok(relay)
     }
 
@@ -280,11 +312,11 @@ impl Relay {
         public::reached(self.common.addresses(), listeners)
     }
 
-    /// A side of a live call has said at which addresses it is. From when this returns, the other
-    /// side's allocations may have permissions for them, where the relay asks for that
+    /// A side of a live call has told another, `to`, at which addresses it is. From when this returns,
+    /// the other's allocations may have permissions for them, where the relay asks for that
     /// ([`turn::Config::signaled_peers`]).
-    pub fn announce(&self, call: CallId, by: &UserId, addresses: &[IpAddr]) {
-        self.common.announce(call, by, addresses);
+    pub fn announce(&self, call: CallId, by: &UserId, to: &UserId, addresses: &[IpAddr]) {
+        self.common.announce(call, by, to, addresses);
     }
 
     /// Ends a call: closes its allocations and refuses its credentials from now on.
@@ -308,6 +340,27 @@ impl Relay {
     /// Takes a user's credentials for a call again.
     pub fn let_in(&self, call: CallId, user: &UserId) {
         self.common.let_in(call, user);
+    }
+
+    /// Closes a user's allocations and refuses the credentials that the user has: those for no call,
+    /// and with `calls` the allocations for these; without it all of them, and every other credentials of
+    /// the user until [`Relay::readmit`] or until [`Config::kick_ttl`] is over.
+    pub fn kick(&self, now: Now, user: &UserId, calls: Option<&[CallId]>) -> Closing {
+        let (closed, closing) = unbounded_channel();
+        let ban = calls.is_none().then_some(self.kick_ttl);
+        if self.common.kick(now, user, self.credential_ttl, ban) {
+            let (user, calls) = (user.as_str().into(), calls.map(Arc::from));
+            let order = KickOrder { user, calls, closed };
+            for worker in &self.workers {
+                worker.tell(Command::Kick(order.clone()));
+            }
+        }
+        Closing(closing)
+    }
+
+    /// A user who was kicked has a new token: the credentials that are made for it are taken.
+    pub fn readmit(&self, user: &UserId) {
+        self.common.readmit(user);
     }
 
     /// What the workers have counted so far.
@@ -344,6 +397,7 @@ impl Relay {
     }
 
     fn stop_workers(&mut self) {
+        drop(self.address_watch.take());
         self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
         for worker in &mut self.workers {
             if let Some(thread) = worker.thread.take() {

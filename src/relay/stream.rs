@@ -46,6 +46,8 @@ pub struct NewStream {
     pub client: SocketAddr,
     /// The address of ours that the client came to.
     pub local: SocketAddr,
+    /// When it was last of use to an allocation; at first, when it came.
+    pub used: Instant,
     /// Dropped when the stream is closed: its place among the connections.
     pub lease: Box<dyn Any + Send>,
 }
@@ -102,6 +104,8 @@ pub(super) struct Stream {
     out: Outgoing,
     /// When a whole message came last; of one with a connection, when anything passed.
     pub heard: Instant,
+    /// When it was last of use to an allocation; at first, when it came.
+    pub used: Instant,
     /// When its patience is looked at next.
     pub due: Instant,
     lease: Box<dyn Any + Send>,
@@ -128,6 +132,7 @@ impl Stream {
             behind: false,
             out: Outgoing::default(),
             heard,
+            used: new.used,
             due,
             lease: new.lease,
         }
@@ -135,8 +140,9 @@ impl Stream {
 
     /// Gives the connection away again, with what was read from it and not used.
     pub fn into_new(self, local: SocketAddr, received: Vec<u8>) -> NewStream {
-        let Self { socket, tls, tuple, lease, .. } = self;
-        NewStream { socket: socket.into(), received, tls, client: tuple.client.0, local, lease }
+        let Self { socket, tls, tuple, used, lease, .. } = self;
+        let (socket, client) = (socket.into(), tuple.client.0);
+        NewStream { socket, received, tls, client, local, used, lease }
     }
 
     /// How much waits to be written, in bytes.

@@ -20,6 +20,11 @@ use crate::{
 /// For how long a stream without an allocation may say nothing that is whole.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For how long a stream may be of no use to any allocation, whatever it says: Bindings cost a client
+/// nothing, and a place among the connections costs the server a file. It may be closed when there
+/// is need (RFC 8489 §6.2.2), and before there is, so that there is none.
+const UNUSED: Duration = Duration::from_secs(60);
+
 /// The longest message of somebody who has no allocation: a request fits many times.
 const MAX_REQUEST: usize = 4096;
 
@@ -206,17 +211,24 @@ impl Worker {
                 stream.heard = now.instant;
             }
             let silent = now.instant.saturating_duration_since(stream.heard) >= PATIENCE;
+            let in_use = stream.spliced.is_some() || self.engine.is_in_use(stream.tuple);
+            if in_use {
+                stream.used = now.instant;
+            } else if now.instant.saturating_duration_since(stream.used) >= UNUSED {
+                self.close_stream(now, id, StreamEnd::Unused);
+                continue;
+            }
             // One side has ended, and the other keeps still: it is not waited for.
             let over = match stream.spliced {
                 Some(_) => stream.said_all || stream.ends,
-                None => !self.engine.is_in_use(stream.tuple),
+                None => !in_use,
             };
             if silent && over {
                 self.close_stream(now, id, StreamEnd::Silent);
                 continue;
             }
             let since = if silent { now.instant } else { stream.heard };
-            stream.due = since + PATIENCE;
+            stream.due = (since + PATIENCE).min(stream.used + UNUSED);
             let due = stream.due;
             self.streams.timers.set(due, id);
         }

@@ -9,6 +9,7 @@ use std::{
 
 use mio::{Events, Interest, Poll, Token, Waker, event::Event, net::UdpSocket};
 use rand::{RngCore, TryRngCore, rngs::OsRng};
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
     OnEvent,
@@ -53,11 +54,25 @@ pub(super) enum Command {
     EndCall(CallId),
     /// Close a user's allocations for a call that goes on.
     PutOut(CallId, Arc<str>),
+    /// Close a user's allocations.
+    Kick(KickOrder),
+    /// Judge again what was granted: the machine has other addresses.
+    AddressesChanged,
     /// Close everything and end.
     Stop,
     /// Have a bug.
     #[cfg(test)]
     Panic,
+}
+
+/// Which allocations of a user are to be closed.
+#[derive(Debug, Clone)]
+pub(super) struct KickOrder {
+    pub user: Arc<str>,
+    /// Those that are for no call or for one of these; all, if it is none.
+    pub calls: Option<Arc<[CallId]>>,
+    /// Where the worker says how many it has closed.
+    pub closed: UnboundedSender<usize>,
 }
 
 /// Where a worker reads from.
@@ -170,7 +185,7 @@ impl Worker {
         OsRng.unwrap_err().fill_bytes(&mut seed);
         let now = Now::read();
         Ok(Self {
-            engine: Engine::new(now, common.clone(), index, metrics.clone(), seed),
+            engine: Engine::new(common.clone(), index, metrics.clone(), seed),
             poll,
             index,
             batches: Batches::new(listeners.len()),
@@ -266,6 +281,13 @@ impl Worker {
                 Ok(Command::Forget(tuple)) => self.steering.forget(tuple),
                 Ok(Command::EndCall(call)) => self.engine.end_call(call),
                 Ok(Command::PutOut(call, user)) => self.engine.put_out(call, &user),
+                Ok(Command::Kick(order)) => {
+                    let closed = self.engine.kick(&order.user, order.calls.as_deref());
+                    self.carry_out(now);
+                    // Whoever asked may not wait for it any more.
+                    let _ = order.closed.send(closed);
+                }
+                Ok(Command::AddressesChanged) => self.engine.addresses_changed(),
                 #[cfg(test)]
                 Ok(Command::Panic) => panic!("a test wants to see this"),
                 Err(mpsc::TryRecvError::Empty) => break,

@@ -192,9 +192,14 @@ impl Server {
             relay_is_whole: Box::new(move || {
                 whole_relay.upgrade().is_none_or(|relay| relay.is_whole())
             }),
+            kick_from_relay: kick_from_relay(&relay),
             report_metrics: Box::new(move || metrics_reports.snapshot()),
             certificate_expiry: certificates.clone().map(|certificates| {
                 Box::new(move || certificates.expiry()) as http::CertificateExpiry
+            }),
+            named_by_certificate: certificates.clone().map(|certificates| {
+                Box::new(move |host: &str| certificates.shown().names(host))
+                    as http::NamedByCertificate
             }),
         };
         let http = http::Server::start(config.http, wiring);
@@ -301,6 +306,7 @@ fn read_state(path: PathBuf, sync: Sync) -> Result<KeptCalls, StartError> {
 fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
     let (ending, announcing) = (Arc::downgrade(relay), Arc::downgrade(relay));
     let (coming, going) = (Arc::downgrade(relay), Arc::downgrade(relay));
+    let readmitting = Arc::downgrade(relay);
     TellRelay {
         call_ended: Box::new(move |call| {
             if let Some(relay) = ending.upgrade() {
@@ -317,12 +323,31 @@ fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
                 relay.put_out(call, user);
             }
         }),
-        peers_announced: Box::new(move |call, by, addresses| {
+        readmitted: Box::new(move |user| {
+            if let Some(relay) = readmitting.upgrade() {
+                relay.readmit(user);
+            }
+        }),
+        peers_announced: Box::new(move |call, by, to, addresses| {
             if let Some(relay) = announcing.upgrade() {
-                relay.announce(call, by, addresses);
+                relay.announce(call, by, to, addresses);
             }
         }),
     }
+}
+
+/// How the relay closes what a user has who is kicked.
+fn kick_from_relay(relay: &Arc<Relay>) -> http::KickFromRelay {
+    let relay = Arc::downgrade(relay);
+    Arc::new(move |now, user, calls| {
+        let closing = relay.upgrade().map(|relay| relay.kick(now, user, calls));
+        Box::pin(async move {
+            match closing {
+                Some(closing) => closing.closed().await,
+                None => 0,
+            }
+        })
+    })
 }
 
 /// The relay's news, in the hub's words.

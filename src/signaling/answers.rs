@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{CallState, CallType, EndReason, IceServer, Timestamp, events::PresenceChangedEvent};
 use crate::{
     auth::TurnCredentials,
-    ids::{CallId, ParticipantId, RoomId},
+    ids::{CallId, ParticipantId, RoomId, UserId},
 };
 
 /// The call that the request was about.
@@ -121,6 +121,16 @@ pub(super) struct IceRefreshAnswer {
 pub(super) struct PresenceSubscribeAnswer {
     /// Each user once.
     pub presence: Vec<PresenceChangedEvent>,
+}
+
+/// Whether a user may call.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserBlockAnswer {
+    /// The user.
+    pub user_id: UserId,
+    /// True if the user may not call, as far as this session is concerned.
+    pub blocked: bool,
 }
 
 /// The session goes on with the token.

@@ -18,10 +18,19 @@ pub struct Config {
     pub resume_window: Duration,
     /// How long before its token expires a session is told so; zero turns it off.
     pub token_warning: Duration,
-    /// Live calls that one user may take part in; past it a callee is `busy`.
+    /// Live calls that one user may take part in; past it a callee is `busy`. One that rings at the
+    /// user's devices is not among them.
     pub max_calls_per_user: usize,
+    /// True if a call that rings at a user's devices makes the user busy to others all the same.
+    pub ringing_is_busy: bool,
+    /// Calls that may ring at one user's devices at a time; past it the user is `busy`.
+    pub max_ringing_per_user: usize,
+    /// Those of one caller among them.
+    pub max_ringing_per_pair: usize,
     /// Live calls in all.
     pub max_calls: usize,
+    /// For how long a user who was kicked is given no relay credentials, but with a new token.
+    pub kick_ttl: Duration,
     /// Sessions in all.
     pub max_sessions: usize,
     /// Sessions of one user: one for each device.
@@ -34,6 +43,8 @@ pub struct Config {
     pub calls_per_minute: u32,
     /// Calls that one user may begin at once.
     pub call_burst: u32,
+    /// Calls a minute from one user to another, in the long run and at once; zero lifts the limit.
+    pub calls_per_pair: u32,
     /// Candidates kept for each direction of a call.
     pub journal_candidates: usize,
     /// Bytes of JSON kept for each direction of a call: all candidates together, and each
@@ -75,13 +86,18 @@ impl Default for Config {
             resume_window: Duration::from_secs(30),
             token_warning: Duration::from_secs(60),
             max_calls_per_user: 1,
+            ringing_is_busy: false,
+            max_ringing_per_user: 32,
+            max_ringing_per_pair: 1,
             max_calls: 100_000,
+            kick_ttl: Duration::from_secs(3600),
             max_sessions: 200_000,
             max_sessions_per_user: 16,
             events_per_second: 50,
             event_burst: 200,
             calls_per_minute: 60,
             call_burst: 20,
+            calls_per_pair: 20,
             journal_candidates: 64,
             journal_bytes: 64 * 1024,
             max_metadata: 4 * 1024,

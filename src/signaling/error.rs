@@ -31,6 +31,8 @@ words! {
         TooManyConnections = "too_many_connections",
         /// The user already has as many calls as a user may have.
         TooManyCalls = "too_many_calls",
+        /// The session blocks as many users as it may.
+        TooManyBlocked = "too_many_blocked",
         /// The journal for a side that is not there to hear is full.
         TooManyCandidates = "too_many_candidates",
         /// The server carries as many calls as it may.

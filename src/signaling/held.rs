@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{CallEvent, CallReport, EndReason, Hub, Output, Timestamp, hub::Timer};
+use super::{CallEvent, CallReport, EndReason, Hub, Output, hub::Timer};
 use crate::{clock::Now, ids::CallId};
 
 /// How long they may take to answer. The caller hears nothing meanwhile.
@@ -19,7 +19,7 @@ impl Hub {
         let until = now.instant + ASK_FOR;
         call.asked_until = Some(until);
         self.timers.set(until, Timer::Asked(id));
-        let (event, at) = (CallEvent::Offline, Timestamp(now.unix));
+        let (event, at) = (CallEvent::Offline, call.times.at(now));
         let report = CallReport { event, at, call: call.record(now), was_connected: false };
         self.outbox.push(Output::AskToHold(Box::new(report)));
     }

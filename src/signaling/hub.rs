@@ -9,13 +9,15 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
 
 use super::{
-    CallRecord, Config, EndReason, Input, Output, RelayAccess, RequestName, Stats, ice,
+    CallRecord, Config, EndReason, Input, Output, RelayAccess, RequestName, Stats, Timestamp,
     kept::Keeping,
+    kicks::{Kicks, TokenMark},
     members::{Lane, Member},
     outbox::Outbox,
+    pairs::Pairs,
     rooms::{Leaving, Rooms},
     stats::Counters,
-    tables::{Calls, EndedCall, EndedCalls, Session, Users},
+    tables::{Calls, EndedCall, EndedCalls, Lookup, Session, Users},
 };
 use crate::{
     auth::Identity,
@@ -57,12 +59,14 @@ pub(super) enum Timer {
 pub struct Hub {
     pub(super) config: Config,
     pub(super) rng: StdRng,
-    pub(super) sessions: BTreeMap<SessionId, Session>,
+    pub(super) sessions: Lookup<SessionId, Session>,
     /// The sessions without a connection, the one that is given up first in front.
     pub(super) away: BTreeSet<(Instant, SessionId)>,
     pub(super) users: Users,
     pub(super) calls: Calls,
     pub(super) rooms: Rooms,
+    pub(super) pairs: Pairs,
+    pub(super) kicks: Kicks,
     pub(super) ended: EndedCalls,
     /// The calls that are over and have allocations left, each with when its end is reported anyway.
     /// They are a few: the relay's quotas bound them.
@@ -96,11 +100,13 @@ impl Hub {
             keeping: config.keep_calls.then(Keeping::default),
             config,
             rng: StdRng::from_seed(seed),
-            sessions: BTreeMap::new(),
+            sessions: Lookup::default(),
             away: BTreeSet::new(),
             users: Users::default(),
             calls: Calls::default(),
             rooms: Rooms::default(),
+            pairs: Pairs::default(),
+            kicks: Kicks::default(),
             ended: EndedCalls::default(),
             settling: BTreeMap::new(),
             timers: TimerQueue::default(),
@@ -121,14 +127,14 @@ impl Hub {
         self.tell_presence();
         match input {
             Input::Open { session, identity, device, resume } => {
-                self.open(now, session, identity, device, resume);
+                self.open(now, session, *identity, device, resume);
             }
             Input::Request { session, id, event, data } => {
                 self.request(now, session, id, &event, &data, None);
             }
             Input::Refresh { session, id, data, proof } => {
                 let event = RequestName::AuthRefresh.as_str();
-                self.request(now, session, id, event, &data, Some(proof));
+                self.request(now, session, id, event, &data, Some(*proof));
             }
             Input::Acknowledged { session, seq } => self.acknowledge(now, session, seq),
             Input::Lost { session } => self.lose_connection(now, session),
@@ -218,9 +224,15 @@ impl Hub {
         call.or_else(|| Some(self.rooms.get(id)?.record(now)))
     }
 
+    /// This moment on the clock of a live call or room.
+    pub(super) fn time_in(&self, now: Now, id: CallId) -> Option<Timestamp> {
+        let call = self.calls.get(id).map(|call| &call.times);
+        Some(call.or_else(|| Some(&self.rooms.get(id)?.times))?.at(now))
+    }
+
     /// Every user who is connected, by user id.
     pub fn online_users(&self) -> impl Iterator<Item = OnlineUser> {
-        self.users.iter().filter_map(|(id, user)| {
+        self.users.sorted().into_iter().filter_map(|(id, user)| {
             let here = user.devices.iter().filter(|(_, session)| self.is_here(**session));
             let devices: Vec<_> = here.map(|(device, _)| device.clone()).collect();
             let name = || self.name_of(id);
@@ -235,8 +247,10 @@ impl Hub {
     }
 
     /// Relay credentials that are not for one call.
-    pub fn ice_servers(&self, now: Now, bearer: &Identity) -> RelayAccess {
-        ice::mint(&self.config, now, &bearer.user, &bearer.grants, None)
+    pub fn ice_servers(&mut self, now: Now, bearer: &Identity) -> RelayAccess {
+        let token = TokenMark::of(bearer);
+        self.readmit(now, &bearer.user, token);
+        self.mint(now, &bearer.user, &bearer.grants, token, None)
     }
 
     /// The numbers for the metrics page. Goes through the live calls once.

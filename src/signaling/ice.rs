@@ -1,24 +1,15 @@
 //! Relay credentials, as a client hands them to its `RTCPeerConnection`.
 
-use super::{Config, Hub, IceServer, RelayAccess, Timestamp};
+use super::{Config, Hub, IceServer, RelayAccess, Timestamp, kicks::TokenMark};
 use crate::{
-    auth::Grants,
+    auth::{Grants, TurnCredentials},
     clock::Now,
     ids::{CallId, SessionId, UserId},
 };
 
-/// Mints credentials for `user`, for one call if one is named, and if the user's token lets them have
-/// some.
-pub(super) fn mint(
-    config: &Config,
-    now: Now,
-    user: &UserId,
-    grants: &Grants,
-    call: Option<CallId>,
-) -> RelayAccess {
-    let (secrets, ttl) = (&config.turn_secrets, config.credential_ttl);
-    let mint = || secrets.mint(now, ttl, user, call, &config.turn_uris);
-    let turn_credentials = grants.relay.then(mint).flatten();
+/// The servers that a client is told, with these credentials if it has any.
+fn access(config: &Config, now: Now, turn_credentials: Option<TurnCredentials>) -> RelayAccess {
+    let ttl = config.credential_ttl;
     let mut ice_servers = Vec::new();
     if !config.stun_uris.is_empty() {
         let urls = config.stun_uris.clone();
@@ -43,6 +34,23 @@ impl Hub {
         self.config.turn_uris = turn;
     }
 
+    /// Mints credentials for `user`, for one call if one is named, and if the user's token lets them
+    /// have some.
+    pub(super) fn mint(
+        &self,
+        now: Now,
+        user: &UserId,
+        grants: &Grants,
+        token: TokenMark,
+        call: Option<CallId>,
+    ) -> RelayAccess {
+        let (secrets, ttl) = (&self.config.turn_secrets, self.config.credential_ttl);
+        let now = self.kicks.date(now, user);
+        let mint = || secrets.mint(now, ttl, user, call, &self.config.turn_uris);
+        let may = grants.relay && !self.kicks.refuse(now, user, token);
+        access(&self.config, now, may.then(mint).flatten())
+    }
+
     /// Mints for a session, as its token lets it; nothing for one that is gone.
     pub(super) fn ice_for(
         &self,
@@ -51,7 +59,7 @@ impl Hub {
         call: Option<CallId>,
     ) -> RelayAccess {
         match self.sessions.get(&session) {
-            Some(session) => mint(&self.config, now, &session.user, &session.grants, call),
+            Some(session) => self.mint(now, &session.user, &session.grants, session.token, call),
             None => RelayAccess {
                 ice_servers: Vec::new(),
                 turn_credentials: None,

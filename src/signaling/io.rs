@@ -14,7 +14,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// One thing that happened, told to the hub.
+/// One thing that happened, told to the hub. What is long and rare is boxed: an input is moved several
+/// times on its way to the hub.
 #[derive(Debug)]
 pub enum Input {
     /// A connection has proved who it is. Answered with [`Output::Welcome`] or, past a limit,
@@ -23,7 +24,7 @@ pub enum Input {
         /// The session's name, made by the shell and never used before.
         session: SessionId,
         /// Who it is.
-        identity: Identity,
+        identity: Box<Identity>,
         /// On which of the user's devices; `None` for one of its own, named as the session is.
         device: Option<DeviceId>,
         /// Whether it goes on from an earlier connection, and whether a later one may from this.
@@ -50,7 +51,7 @@ pub enum Input {
         /// Its payload, without the token.
         data: Payload,
         /// Who the token's bearer is, or what is wrong with it.
-        proof: Result<Identity, RequestError>,
+        proof: Box<Result<Identity, RequestError>>,
     },
     /// The client has all events of its session up to this number.
     Acknowledged {
@@ -225,6 +226,8 @@ pub enum Output {
         call: CallId,
         /// Whose addresses they are.
         by: UserId,
+        /// Who may reach them.
+        to: UserId,
         /// At least one; known ones may be among them.
         addresses: Vec<IpAddr>,
     },
@@ -241,6 +244,11 @@ pub enum Output {
     WentOut {
         /// The room's call.
         call: CallId,
+        /// Who.
+        user: UserId,
+    },
+    /// A user who was kicked has a new token: the relay takes the user's credentials again.
+    Readmitted {
         /// Who.
         user: UserId,
     },

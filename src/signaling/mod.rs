@@ -17,9 +17,12 @@
 //! | `answered` | the same request again is answered again |
 //! | `requests/` | what clients ask, one file each |
 //! | `operators` | what operators do to calls and users |
+//! | `kicks` | which tokens open no relay since their users were kicked |
 //! | `members` | who is in a call or a room, and the ways between them |
 //! | `rooms/` | calls of up to eight |
 //! | `limits` | how many calls, and how often |
+//! | `pairs` | how often one user calls another |
+//! | `blocking` | users who may not call another one |
 //! | `calls`, `relaying` | what happens to calls, whoever caused it |
 //! | `reports` | each step of a call, for records and webhooks |
 //! | `transfer` | a side goes on with a call on another device |
@@ -35,6 +38,7 @@
 
 mod answered;
 mod answers;
+mod blocking;
 mod call;
 mod calls;
 mod config;
@@ -45,11 +49,13 @@ mod hub;
 mod ice;
 mod io;
 mod kept;
+mod kicks;
 mod limits;
 mod members;
 mod named;
 mod operators;
 mod outbox;
+mod pairs;
 mod payload;
 mod presence;
 mod rate;

@@ -28,19 +28,28 @@ pub struct SessionRecord {
 }
 
 /// What a kick has ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kicked {
     /// Sessions.
     pub sessions: usize,
     /// Live calls, those that only rang and rooms included. A room goes on without the user.
     pub calls: usize,
+    /// The rooms among them.
+    pub rooms: usize,
+    /// Allocations of the relay; each address of a dual one counts.
+    pub allocations: usize,
+    /// Which calls they were.
+    #[serde(skip)]
+    pub ended: Vec<CallId>,
 }
 
 impl Hub {
     /// Every session, by id, which is by age.
     pub fn sessions(&self) -> impl Iterator<Item = SessionRecord> {
-        self.sessions.iter().map(|(id, session)| SessionRecord {
+        let mut sessions: Vec<_> = self.sessions.iter().collect();
+        sessions.sort_unstable_by_key(|(id, _)| **id);
+        sessions.into_iter().map(|(id, session)| SessionRecord {
             session_id: *id,
             user_id: session.user.clone(),
             name: session.name.clone(),
@@ -57,26 +66,39 @@ impl Hub {
     }
 
     /// Closes the sessions of a user, or of one of the user's devices, and ends the calls that they are
-    /// in with `kicked`; a room they leave. With a token that is still good the user may come back.
+    /// in with `kicked`; a room they leave. With a token that is still good the user may come back, but
+    /// gets no credentials for the relay before [`Config::kick_ttl`](super::Config::kick_ttl) is over.
+    ///
+    /// The relay is not the hub's: whoever kicks tells it.
     pub fn kick(&mut self, now: Now, user: &UserId, device: Option<&DeviceId>) -> Kicked {
         let mut kicked = Kicked::default();
         for id in self.users.calls(user) {
             let Some(call) = self.calls.get(id) else {
-                kicked.calls += usize::from(self.kick_out(now, id, user, device));
+                if self.kick_out(now, id, user, device) {
+                    kicked.rooms += 1;
+                    kicked.ended.push(id);
+                }
                 continue;
             };
             let Some(role) = call.role_of(user) else { continue };
             if device.is_none_or(|device| call.parties[role].device.as_ref() == Some(device)) {
                 self.end(now, id, EndReason::Kicked);
-                kicked.calls += 1;
+                kicked.ended.push(id);
             }
         }
+        kicked.calls = kicked.ended.len();
         let devices = self.users.get(user).map(|entry| entry.devices.clone()).unwrap_or_default();
-        for (name, session) in devices {
+        let mut tokens = Vec::new();
+        for (name, id) in devices {
             if device.is_none_or(|device| *device == name) {
-                self.close(now, session, CloseReason::Kicked);
+                tokens.extend(self.sessions.get(&id).map(|session| session.token.id()));
+                self.close(now, id, CloseReason::Kicked);
                 kicked.sessions += 1;
             }
+        }
+        let ttl = self.config.kick_ttl;
+        if !ttl.is_zero() {
+            self.kicks.add(now, user, tokens.into_iter(), device.is_none(), ttl);
         }
         kicked
     }

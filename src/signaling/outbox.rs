@@ -1,12 +1,13 @@
 //! What the hub wants done, in order, and what each session was sent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::{
     Event, EventName, JsonText, Output,
     call::{Call, Role},
     events::{CallStateEvent, Payload},
     replay::Replay,
+    tables::Lookup,
 };
 use crate::{clock::Now, ids::SessionId};
 
@@ -16,7 +17,7 @@ use crate::{clock::Now, ids::SessionId};
 pub(super) struct Outbox {
     queue: VecDeque<Output>,
     /// The way to each session.
-    ways: BTreeMap<SessionId, Way>,
+    ways: Lookup<SessionId, Way>,
 }
 
 /// The way to a session.

@@ -106,7 +106,7 @@ impl Hub {
         match self.users.get(user) {
             None => PresenceStatus::Offline,
             Some(entry) if entry.devices.is_empty() => PresenceStatus::Offline,
-            Some(entry) if entry.calls.len() >= self.max_calls(user) => PresenceStatus::Busy,
+            Some(_) if self.is_busy(user) => PresenceStatus::Busy,
             Some(_) => PresenceStatus::Online,
         }
     }

@@ -10,6 +10,16 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
+    /// A bucket that is full again at this moment, or is full.
+    pub fn full_again_at(full_at: Option<Instant>) -> Self {
+        Self { full_at }
+    }
+
+    /// When it is full again, as far as anything was taken.
+    pub fn full_at(&self) -> Option<Instant> {
+        self.full_at
+    }
+
     /// Takes one token, of which one comes back each `interval` until there are `burst`. Where
     /// there is none, says in what time there will be. Zero for the interval is no limit.
     pub fn take(&mut self, now: Instant, interval: Duration, burst: u32) -> Result<(), Duration> {

@@ -27,7 +27,7 @@ impl Hub {
         candidate: &Candidate<'_>,
         data: JsonText,
     ) -> Result<(), RequestError> {
-        self.announce(lane.from(), || candidate.addresses());
+        self.announce(lane, || candidate.addresses());
         let to = self.member(lane.to()).and_then(|party| party.session);
         let journal = lane.journal_mut(&mut self.calls, &mut self.rooms);
         let journal = journal.ok_or_else(call_not_found)?;
@@ -73,7 +73,7 @@ impl Hub {
         description: &Description<'_>,
         data: JsonText,
     ) -> Result<(), RequestError> {
-        self.announce(lane.from(), || description.addresses());
+        self.announce(lane, || description.addresses());
         let to = self.member(lane.to()).and_then(|party| party.session);
         let journal = lane.journal_mut(&mut self.calls, &mut self.rooms);
         let journal = journal.ok_or_else(call_not_found)?;
@@ -104,14 +104,16 @@ impl Hub {
     /// Tells the relay which addresses a payload names, if it wants to know. Before the payload is
     /// kept, refused or sent on: once the other side has it, it asks the relay for permissions, and
     /// browsers give a path up that they are refused.
-    fn announce(&mut self, from: Member, addresses: impl Fn() -> Vec<IpAddr>) {
+    fn announce(&mut self, lane: Lane, addresses: impl Fn() -> Vec<IpAddr>) {
         if !self.config.announce_peers {
             return;
         }
-        let Some(by) = self.member(from).map(|party| party.user.clone()) else { return };
+        let user = |member| self.member(member).map(|party| party.user.clone());
+        let (Some(by), Some(to)) = (user(lane.from()), user(lane.to())) else { return };
         let addresses = addresses();
         if !addresses.is_empty() {
-            self.outbox.push(Output::PeersAnnounced { call: from.call(), by, addresses });
+            let call = lane.from().call();
+            self.outbox.push(Output::PeersAnnounced { call, by, to, addresses });
         }
     }
 

@@ -55,7 +55,8 @@ impl Hub {
         }
         let Some(call) = self.live_call(now, id) else { return };
         let was_connected = call.state.has_media();
-        let report = CallReport { event, at: Timestamp(now.unix), call, was_connected };
+        let Some(at) = self.time_in(now, id) else { return };
+        let report = CallReport { event, at, call, was_connected };
         self.outbox.push(Output::Report(Box::new(report)));
     }
 

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
-    CallState, EndReason, Hub, JsonText, Timestamp,
-    call::{Call, RelayMeter, Role},
+    CallState, EndReason, Hub, JsonText,
+    call::{Call, RelayMeter, Role, Times, seconds},
     hub::Timer,
     kept::{CALL, KeptCall, KeptEnd, LANES, Lanes, OVER, TEXT},
     members::Member,
@@ -24,6 +24,17 @@ pub enum HowItStopped {
     Orderly,
     /// Otherwise, at this time at the earliest, counted from 1970.
     Crashed(Duration),
+}
+
+impl HowItStopped {
+    /// The times of a call that ended with that server, with its end at `now`.
+    fn last_times(self, now: Now, created: Duration, started: Option<Duration>) -> Times {
+        let end = match self {
+            Self::Orderly => now.unix,
+            Self::Crashed(at) => at,
+        };
+        Times::ended(now, created, started, end)
+    }
 }
 
 /// What became of its calls.
@@ -85,7 +96,7 @@ impl Hub {
                 self.restore_call(now, call);
                 restored.live += 1;
             } else {
-                self.restore_over(now, &call, stopped);
+                self.restore_over(now, call, stopped);
                 restored.over += 1;
             }
         }
@@ -110,21 +121,16 @@ impl Hub {
     }
 
     /// A call that does not go on: it ended with its server.
-    fn restore_over(&mut self, now: Now, call: &Call, stopped: HowItStopped) {
-        let (at, reason) = match stopped {
-            HowItStopped::Orderly => (now, EndReason::ServerShutdown),
-            HowItStopped::Crashed(at) => {
-                let at = at.max(call.started.unwrap_or(call.created));
-                (Now { unix: at, ..now }, EndReason::ServerCrashed)
-            }
+    fn restore_over(&mut self, now: Now, mut call: Call, stopped: HowItStopped) {
+        let (reason, state) = match stopped {
+            HowItStopped::Orderly => (EndReason::ServerShutdown, CallState::Ended),
+            HowItStopped::Crashed(_) => (EndReason::ServerCrashed, CallState::Failed),
         };
-        let mut record = call.final_record(at, reason, None);
-        record.state = CallState::Failed;
-        if stopped == HowItStopped::Orderly {
-            record.state = CallState::Ended;
-        }
+        call.times = stopped.last_times(now, call.times.created(), call.times.started());
+        let mut record = call.final_record(now, reason, None);
+        record.state = state;
         let was_connected = call.state().has_media();
-        self.report_end(now, call.id, EndedCall::new(record, call.relay.clone(), was_connected));
+        self.report_end(now, call.id, EndedCall::new(record, call.relay, was_connected));
     }
 
     /// A call whose end was not reported, or a room, which ended with its server.
@@ -132,18 +138,16 @@ impl Hub {
         let KeptEnd { mut record, was_connected } = end;
         record.id = id;
         if record.reason.is_none() {
-            let at = match stopped {
-                HowItStopped::Orderly => now.unix,
-                HowItStopped::Crashed(at) => at,
-            };
-            let begin = record.started_at.unwrap_or(record.created_at);
-            let at = Now { unix: at.max(begin.0), ..now };
+            let started = record.started_at.map(|at| at.0);
+            let times = stopped.last_times(now, record.created_at.0, started);
+            let at = times.at(now);
             record.state = CallState::Failed;
             for participant in record.participants.iter_mut().filter(|one| one.left_at.is_none()) {
-                participant.left_at = Some(Timestamp(at.unix));
+                // Nobody left before they came, whatever the clock says.
+                participant.left_at =
+                    Some(participant.joined_at.map_or(at, |joined| joined.max(at)));
             }
-            let lasted = record.started_at.map_or(Duration::ZERO, |from| at.unix - from.0);
-            record.duration = Some(super::call::seconds(lasted));
+            record.duration = Some(seconds(times.duration(now)));
             record.end(at, EndReason::ServerCrashed, None);
         }
         let relay = RelayMeter::of_closed(record.relay);
@@ -194,8 +198,7 @@ impl KeptCall {
         let metadata = self.metadata.and_then(|text| RawValue::from_string(text.into()).ok());
         let new = Call::new(now, id, self.kind, metadata, self.parties, ring_for);
         let mut call = new.in_state(self.state);
-        call.created = self.created;
-        call.started = self.started;
+        call.times = Times::restore(now, self.created, self.started);
         call.relay = RelayMeter::of_closed(self.relay);
         call.moved = self.moved;
         call.upgrade = self.upgrade;

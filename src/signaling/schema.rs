@@ -76,6 +76,7 @@ impl RequestName {
             Self::SignalOffer | Self::SignalAnswer => Described::of::<SignalRequest>(),
             Self::MediaUpdate => Described::of::<MediaUpdateRequest>(),
             Self::PresenceSubscribe => Described::of::<PresenceSubscribeRequest>(),
+            Self::UserBlock => Described::of::<UserBlockRequest>(),
             Self::CallUpgrade => Described::of::<CallUpgradeRequest>(),
             Self::CallTransfer => Described::of::<CallTransferRequest>(),
             Self::CallMessage => Described::of::<CallMessageRequest>(),
@@ -100,6 +101,7 @@ impl RequestName {
             Self::RoomJoin => Described::of::<RoomView>(),
             Self::RoomLeave => Described::of::<RoomLeaveAnswer>(),
             Self::PresenceSubscribe => Described::of::<PresenceSubscribeAnswer>(),
+            Self::UserBlock => Described::of::<UserBlockAnswer>(),
             Self::CallRing
             | Self::IceCandidate
             | Self::SignalOffer

@@ -1,11 +1,14 @@
 //! Connections come and go.
 
+use std::collections::BTreeSet;
+
 use rand::Rng;
 
 use super::{
     CloseReason, EndReason, Hub, JsonText, Output, Resume, SessionWelcome,
     events::ServerDrainingEvent,
     hub::Timer,
+    kicks::TokenMark,
     rate::{EventLimit, Verdict},
     tables::Session,
     tokens::expired,
@@ -46,6 +49,7 @@ impl Hub {
         {
             return self.resume(now, connection, session, seq, identity);
         }
+        let token = TokenMark::of(&identity);
         let user = identity.user;
         let mark = if let Resume::Like(mark) = resume { Some(mark) } else { None };
         let device = device.or_else(|| self.device_like(now, &user, mark?));
@@ -71,18 +75,22 @@ impl Hub {
             user: user.clone(),
             name: identity.name,
             grants: identity.grants,
+            token,
             device: device.clone(),
             mark,
             expires: identity.expires,
             warn_at: self.warn_at(now, identity.expires),
             token_check: now.instant,
             events: EventLimit::default(),
+            blocked: BTreeSet::new(),
             away_until: None,
         };
         self.sessions.insert(connection, entry);
         self.outbox.open(connection, !matches!(resume, Resume::Never | Resume::Like(_)));
         self.counters.sessions_opened += 1;
+        self.readmit(now, &user, token);
         self.welcome(now, connection, false);
+        self.refuse_blocked(now, &user);
         for call in self.users.calls(&user) {
             self.enter(now, call, connection, &user, &device);
         }
@@ -135,8 +143,10 @@ impl Hub {
         }
         // What its new token lets it do holds for the welcome already.
         session.grants.clone_from(&identity.grants);
-        let user = session.user.clone();
+        session.token = TokenMark::of(&identity);
+        let (user, token) = (session.user.clone(), session.token);
         self.counters.sessions_resumed += 1;
+        self.readmit(now, &user, token);
         self.outbox.push(Output::Resumed { connection, session: id });
         self.welcome(now, id, true);
         self.outbox.resume(id, seq);
@@ -252,7 +262,8 @@ impl Hub {
         if !self.config.keep_calls {
             self.end_all_calls(now);
         }
-        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        let mut sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        sessions.sort_unstable();
         // They do not come back all at once: about a thousand a second, but while they are waited for.
         let in_time = (self.config.reconnect_grace / 2).as_millis() as u64;
         let most = MANY_RETURNS.min(in_time).max(FEW_RETURNS);

@@ -1,15 +1,18 @@
 //! The hub's tables: who is connected, which calls are live and which are over.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::{Duration, Instant},
 };
+
+use foldhash::fast::RandomState;
 
 use super::{
     CallRecord, CallState, ClientMark, ErrorCode, RequestError, Tally,
     answered::Answered,
     call::{Call, RelayMeter, Step},
     kept::KeptEnd,
+    kicks::TokenMark,
     presence::Watches,
     rate::{Bucket, EventLimit},
     returning::LostDevices,
@@ -19,6 +22,10 @@ use crate::{
     ids::{CallId, DeviceId, SessionId, UserId},
 };
 
+/// A table in which every request looks something up. Its order is random, so what is shown in an order is
+/// sorted first.
+pub(super) type Lookup<K, V> = HashMap<K, V, RandomState>;
+
 /// One connection of one device.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -26,6 +33,7 @@ pub(super) struct Session {
     pub name: Option<String>,
     /// What its token lets it do.
     pub grants: Grants,
+    pub token: TokenMark,
     pub device: DeviceId,
     /// The digest by which its client is recognized if it comes back and does not name its device.
     pub mark: Option<ClientMark>,
@@ -36,6 +44,8 @@ pub(super) struct Session {
     /// When its token is to be looked at.
     pub token_check: Instant,
     pub events: EventLimit,
+    /// The users who may not call this one for as long as the session lasts.
+    pub blocked: BTreeSet<UserId>,
     /// Until when it can be resumed: it has no connection.
     pub away_until: Option<Instant>,
 }
@@ -59,7 +69,7 @@ pub(super) struct User {
 /// The users; an entry lasts as long as it says anything.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    entries: BTreeMap<UserId, User>,
+    entries: Lookup<UserId, User>,
     /// Who hears of changes.
     pub watches: Watches,
 }
@@ -69,8 +79,11 @@ impl Users {
         self.entries.get(user)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&UserId, &User)> {
-        self.entries.iter()
+    /// All of them, ordered by user id.
+    pub fn sorted(&self) -> Vec<(&UserId, &User)> {
+        let mut users: Vec<_> = self.entries.iter().collect();
+        users.sort_unstable_by_key(|(id, _)| *id);
+        users
     }
 
     pub fn len(&self) -> usize {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{
     CloseReason, Hub, Timestamp, config::TOKEN_LEEWAY, events::AuthExpiringEvent, hub::Timer,
+    kicks::TokenMark,
 };
 use crate::{
     auth::Identity,
@@ -35,13 +36,17 @@ impl Hub {
             session.warn_at = warn_at;
         }
         session.expires = identity.expires;
+        session.token = TokenMark::of(&identity);
         session.name = identity.name;
         session.grants = identity.grants;
+        let (user, token) = (session.user.clone(), session.token);
         self.users.watches.restrict(id, &session.grants);
         // It may say another `maxCalls`.
-        self.users.watches.touch(&session.user);
+        self.users.watches.touch(&user);
         self.timers.clear(session.token_check, Timer::Token(id));
+        self.readmit(now, &user, token);
         self.check_token(now, id);
+        self.refuse_blocked(now, &user);
     }
 
     /// Looks at a session's token: closes the session if its time is over, says so if that is near,

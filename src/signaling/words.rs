@@ -124,6 +124,8 @@ words! {
         RoomLeave = "room:leave",
         /// See whether these users can be called, from now on.
         PresenceSubscribe = "presence:subscribe",
+        /// Take no calls from a user any more, or take them again.
+        UserBlock = "user:block",
     }
 }
 
@@ -303,6 +305,7 @@ impl RequestName {
                 | Self::IceRefresh
                 | Self::RoomJoin
                 | Self::PresenceSubscribe
+                | Self::UserBlock
         )
     }
 

@@ -89,6 +89,14 @@ impl ResponseBuilder {
         response.with(&ErrorCodeAttribute { code: WireCode(code.number()), reason })
     }
 
+    /// Begins an error response without a reason phrase, which "is meant for diagnostic purposes"
+    /// (RFC 8489 §14.8): whoever asked may not be who gets it.
+    pub fn short_error(request: &Request<'_>, code: ErrorCode) -> Self {
+        let id = request.transaction;
+        let response = Self::begin(request.method, CLASS_ERROR_RESPONSE, id, request.fingerprint);
+        response.with(&ErrorCodeAttribute { code: WireCode(code.number()), reason: Vec::new() })
+    }
+
     fn begin(
         method: Method,
         class: MessageClass,

@@ -2,12 +2,48 @@
 
 use std::{io, net::SocketAddr, ops::Range, time::Duration};
 
-use mio::net::UdpSocket;
+use ipnet::IpNet;
+use mio::{Registry, Token, net::UdpSocket};
 
 use super::{
     Received, RunId, Sent, SocketError, TrafficClass,
     runs::{Run, Runs},
 };
+
+/// The networks that the machine takes for itself are not told here.
+///
+/// # Errors
+/// Always: the system cannot.
+pub fn own_networks() -> io::Result<Vec<IpNet>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The news of changes of the machine's addresses, which there is none of here.
+#[derive(Debug)]
+pub enum AddressChanges {}
+
+impl AddressChanges {
+    /// Asks for the news from now on.
+    ///
+    /// # Errors
+    /// Always: the system cannot.
+    pub fn watch() -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Lets a poll wait for news.
+    ///
+    /// # Errors
+    /// None, since there is no value of this type.
+    pub fn register(&self, _: &Registry, _: Token) -> io::Result<()> {
+        match *self {}
+    }
+
+    /// Reads all news.
+    pub fn any(&mut self) -> bool {
+        match *self {}
+    }
+}
 
 /// There is nothing to enable here.
 ///

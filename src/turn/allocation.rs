@@ -149,12 +149,23 @@ pub(super) struct Allocation {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Permission {
     pub expires: Instant,
-    /// It is one of the server's own addresses, or may be reached as one only: of its ports, the
-    /// relayed ones that are open.
+    /// It is one of the server's own addresses as things are now: of its ports, those of open
+    /// allocations may be reached.
     pub own: bool,
+    /// It was not announced by the other side of a call when it had to be, which leaves it the same
+    /// ports.
+    pub unannounced: bool,
     /// The tenth of a second, of those since 1970, in which its client was last told of an ICMP
     /// error there.
     pub told: u32,
+}
+
+impl Permission {
+    /// Whether only the ports of open allocations may be reached.
+    #[inline]
+    pub fn is_for_relayed(&self) -> bool {
+        self.own || self.unannounced
+    }
 }
 
 /// A peer's short name.
@@ -183,7 +194,8 @@ impl Allocation {
         let permission = self.permissions.get(&peer.0.ip());
         // Datagrams have no way through an allocation of TCP (RFC 6062 §4.3).
         self.transport == Transport::Udp
-            && permission
-                .is_some_and(|permission| !permission.own || open.contains(wire, Transport::Udp))
+            && permission.is_some_and(|permission| {
+                !permission.is_for_relayed() || open.contains(wire, Transport::Udp)
+            })
     }
 }

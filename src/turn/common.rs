@@ -3,18 +3,24 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::{Config, Quartet, RelayAddresses, Shared, announced::Announced, relayed::Relayed};
+use rand::{RngCore, TryRngCore, rngs::OsRng};
+
+use super::{
+    Config, Quartet, RelayAddresses, Shared, announced::Announced, relayed::Relayed,
+    reply_limit::ReplyLimit,
+};
 use crate::{
     auth::TurnAuth,
     clock::Now,
     ids::{CallId, UserId},
 };
 
-/// Settings, addresses, users and the shared state: the same for every worker. Only [`Shared`] ever
-/// changes, which relayed ports are open, and what the sides of calls have announced.
+/// Settings, addresses, users and the shared state: the same for every worker. What changes is
+/// [`Shared`], which relayed ports are open, which addresses the machine has, what the sides of calls
+/// have announced, and how many answers addresses have had.
 #[derive(Debug, Clone)]
 pub struct Common {
     pub(super) config: Arc<Config>,
@@ -23,6 +29,7 @@ pub struct Common {
     pub(super) shared: Arc<Shared>,
     pub(super) relayed: Arc<Relayed>,
     pub(super) announced: Arc<Announced>,
+    pub(super) reply_limit: Arc<ReplyLimit>,
     pub(super) quartet: Option<Quartet>,
 }
 
@@ -32,6 +39,8 @@ impl Common {
         let addresses = RelayAddresses::new(&config, listeners);
         let shared = Shared::new(&config, &addresses);
         let relayed = Relayed::new(addresses.relay_ips());
+        let key = OsRng.unwrap_err().next_u64();
+        let reply_limit = ReplyLimit::new(Instant::now(), config.max_unauthenticated_replies, key);
         Self {
             config: Arc::new(config),
             addresses: Arc::new(addresses),
@@ -39,6 +48,7 @@ impl Common {
             shared: Arc::new(shared),
             relayed: Arc::new(relayed),
             announced: Arc::default(),
+            reply_limit: Arc::new(reply_limit),
             quartet: None,
         }
     }
@@ -58,12 +68,12 @@ impl Common {
         self.config.mobility
     }
 
-    /// A side of a live call has said at which addresses it is: the other side's allocations may
-    /// have permissions for them from now on, where [`Config::signaled_peers`] is set. It ends with
-    /// the call; nothing may be announced after that.
-    pub fn announce(&self, call: CallId, by: &UserId, ips: &[IpAddr]) {
+    /// A side of a live call has told another, `to`, at which addresses it is: the other's allocations
+    /// may have permissions for them from now on, where [`Config::signaled_peers`] is set. It ends
+    /// with the call; nothing may be announced after that.
+    pub fn announce(&self, call: CallId, by: &UserId, to: &UserId, ips: &[IpAddr]) {
         if self.config.signaled_peers {
-            self.announced.add(call, by, ips);
+            self.announced.add(call, by, to, ips);
         }
     }
 
@@ -79,6 +89,18 @@ impl Common {
     /// Takes a user's credentials for a call again.
     pub fn let_in(&self, call: CallId, user: &UserId) {
         self.shared.let_in(call, user.as_str());
+    }
+
+    /// Refuses a user's credentials: see [`Shared::kick`]. Says whether the user has allocations: then
+    /// it is to be followed by [`Engine::kick`](super::Engine::kick) on every worker.
+    #[must_use]
+    pub fn kick(&self, now: Now, user: &UserId, ttl: Duration, ban: Option<Duration>) -> bool {
+        self.shared.kick(now, user.as_str(), ttl, ban)
+    }
+
+    /// A user who was kicked is let in again, with new credentials.
+    pub fn readmit(&self, user: &UserId) {
+        self.shared.readmit(user.as_str());
     }
 
     /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is

@@ -24,8 +24,9 @@ pub struct Config {
     /// Where this process listens over TCP besides the relay, with real ports: no peers of a
     /// Connect, whatever `peers` says. One of zeros is on every loopback address, too.
     pub tcp_listeners: Vec<SocketAddr>,
-    /// Whether allocations of a call's credentials reach only what the call's other side has
-    /// announced ([`Common::announce`](super::Common::announce)) and open relayed addresses.
+    /// Whether allocations reach only open relayed addresses and what has been announced
+    /// ([`Common::announce`](super::Common::announce)): with a call's credentials by the call's other
+    /// side, with others by the other sides of the user's calls.
     pub signaled_peers: bool,
     /// How many allocations there may be in all, before 508.
     pub max_allocations: usize,

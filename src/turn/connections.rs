@@ -152,7 +152,7 @@ impl Engine {
     }
 
     /// Answers a Connect whose connection did not come to be, and forgets it.
-    fn refuse_connect(&mut self, id: ConnectionId, code: ErrorCode) {
+    pub(super) fn refuse_connect(&mut self, id: ConnectionId, code: ErrorCode) {
         let Some(connection) = self.connections.get(id) else { return };
         if let State::Connecting { transaction, fingerprint, key } = connection.state
             && let Ok(Allocation { tuple, .. }) = self.open_ref(connection.allocation)
@@ -179,7 +179,7 @@ impl Engine {
         let permission = allocation.permissions.get(&peer.0.ip())?;
         // Of our own addresses only relayed ones are peers, here as everywhere.
         if allocation.transport != Transport::Tcp
-            || permission.own && !self.common.relayed.contains(source, Transport::Tcp)
+            || permission.is_for_relayed() && !self.common.relayed.contains(source, Transport::Tcp)
         {
             return None;
         }

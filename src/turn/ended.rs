@@ -38,7 +38,7 @@ pub enum EndReason {
     Disconnected,
     /// Its call is over.
     CallEnded,
-    /// Its user's credentials for the call are refused from now on.
+    /// Its user's credentials, for the call or all of them, are refused from now on.
     Revoked,
     /// The server stops.
     Stopped,

@@ -7,16 +7,16 @@ use std::{
     time::Instant,
 };
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{SeedableRng, rngs::StdRng};
 use slab::Slab;
 
 use super::{
     AllocationId, Common, ConnectionId, DropReason, EndReason, Ended, Event, FiveTuple, FromClient,
-    MAX_LOGGED_NAME, Metrics, Output,
+    MAX_LOGGED_NAME, Metrics, Output, Via,
     allocation::{Allocation, Slot},
     connections::Connections,
     limits::{Limits, Meter, Rates},
-    reply_limit::ReplyLimit,
+    reply_limit::Source,
     shared::ReservationToken,
     streams::Stream,
 };
@@ -59,23 +59,14 @@ pub struct Engine {
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outputs: VecDeque<Output>,
     pub(super) rng: StdRng,
-    pub(super) reply_limit: ReplyLimit,
     /// At how many allocations memory is given back.
     shrink_at: Option<usize>,
 }
 
 impl Engine {
     /// The mind of the worker that stands at place `worker` and counts in `metrics`.
-    pub fn new(
-        now: Now,
-        common: Common,
-        worker: u16,
-        metrics: Arc<Metrics>,
-        seed: [u8; 32],
-    ) -> Self {
-        let mut rng = StdRng::from_seed(seed);
-        let limit = common.config.max_unauthenticated_replies;
-        let reply_limit = ReplyLimit::new(now.instant, limit, rng.random());
+    pub fn new(common: Common, worker: u16, metrics: Arc<Metrics>, seed: [u8; 32]) -> Self {
+        let rng = StdRng::from_seed(seed);
         Self {
             common,
             worker,
@@ -90,7 +81,6 @@ impl Engine {
             timers: TimerQueue::default(),
             outputs: VecDeque::new(),
             rng,
-            reply_limit,
             shrink_at: None,
         }
     }
@@ -147,6 +137,25 @@ impl Engine {
         }
     }
 
+    /// Closes a user's allocations: all, or those that are for no call or for one of these. Their
+    /// credentials are refused from when [`Common::kick`] was called, which comes first. Says how
+    /// many they were.
+    ///
+    /// Goes through all allocations of the worker, since only an operator asks for it.
+    pub fn kick(&mut self, user: &str, calls: Option<&[CallId]>) -> usize {
+        let is_meant = |allocation: &Allocation| {
+            let is_in = |calls: &[CallId]| allocation.owner.call.is_none_or(|c| calls.contains(&c));
+            *allocation.owner.user == *user && calls.is_none_or(is_in)
+        };
+        let meant = self.slots.iter().filter_map(|(id, slot)| match slot {
+            Slot::Open(allocation) if is_meant(allocation) => Some(AllocationId(id as u32)),
+            _ => None,
+        });
+        let meant: Vec<_> = meant.collect();
+        meant.iter().for_each(|id| self.close(*id, EndReason::Revoked));
+        meant.len()
+    }
+
     /// Closes everything, as the server stops.
     pub fn close_all(&mut self) {
         let open: Vec<_> = self.slots.iter().map(|(id, _)| AllocationId(id as u32)).collect();
@@ -179,11 +188,7 @@ impl Engine {
                 {
                     self.tell_wrong_credentials(tuple, request, reason);
                 }
-                let mut response = ResponseBuilder::error(request, error.code());
-                if error.challenges() {
-                    response = self.challenge(now, tuple, response);
-                }
-                self.refuse(now, tuple, request.method, error.code(), response)
+                self.refuse(now, tuple, request, error.code(), error.challenges())
             }
         }
     }
@@ -234,20 +239,32 @@ impl Engine {
                 self.answer(tuple, request.method, Ok(()), response.finish(key));
             }
             Err(code) => {
-                let mut response = ResponseBuilder::error(request, code);
-                if code == ErrorCode::UnknownAttribute {
-                    response = response.unknown_attributes(&request.attributes.unknown);
-                }
-                if code == ErrorCode::Unauthorized {
-                    response = self.challenge(now, tuple, response);
-                }
+                let challenges = code == ErrorCode::Unauthorized;
                 if key.is_none() {
-                    return self.refuse(now, tuple, request.method, code, response);
+                    return self.refuse(now, tuple, request, code, challenges);
                 }
+                let response = ResponseBuilder::error(request, code);
+                let response = self.explain(now, tuple, request, code, challenges, response);
                 self.answer(tuple, request.method, Err(code), response.finish(key));
             }
         }
         FromClient::Handled
+    }
+
+    /// Adds what a client needs to know beside the code of an error.
+    fn explain(
+        &self,
+        now: Now,
+        tuple: FiveTuple,
+        request: &Request<'_>,
+        code: ErrorCode,
+        challenges: bool,
+        mut response: ResponseBuilder,
+    ) -> ResponseBuilder {
+        if code == ErrorCode::UnknownAttribute {
+            response = response.unknown_attributes(&request.attributes.unknown);
+        }
+        if challenges { self.challenge(now, tuple, response) } else { response }
     }
 
     /// Adds what a client needs to try again with credentials.
@@ -277,21 +294,38 @@ impl Engine {
         self.outputs.push_back(Output::WrongCredentials { client: tuple.client, user, reason });
     }
 
-    /// Sends an error to an address that has not proved anything, if it may have one more.
+    /// Sends an error to somebody unknown, if the address may have one more.
     fn refuse(
         &mut self,
         now: Now,
         tuple: FiveTuple,
-        method: Method,
+        request: &Request<'_>,
         code: ErrorCode,
-        response: ResponseBuilder,
+        challenges: bool,
     ) -> FromClient {
-        if !self.reply_limit.allow(now.instant, tuple.client.0.ip()) {
+        let source = self.source(now, tuple, request);
+        if !self.common.reply_limit.allow(now.instant, tuple.client.0, source) {
             self.metrics.dropped(DropReason::ReplyLimit);
             return FromClient::Dropped(DropReason::ReplyLimit);
         }
-        self.answer(tuple, method, Err(code), response.finish(None));
+        let response = match source {
+            Source::Proved => ResponseBuilder::error(request, code),
+            Source::Unproved(_) => ResponseBuilder::short_error(request, code),
+        };
+        let response = self.explain(now, tuple, request, code, challenges, response);
+        self.answer(tuple, request.method, Err(code), response.finish(None));
         FromClient::Handled
+    }
+
+    /// Finds out whether the source of a request can be forged. It cannot if it has a connection, or a
+    /// nonce that was sent to it.
+    pub(super) fn source(&self, now: Now, tuple: FiveTuple, request: &Request<'_>) -> Source {
+        let connected = matches!(tuple.via, Via::Stream(_));
+        if connected || self.common.auth.has_nonce(now, tuple.client, request) {
+            Source::Proved
+        } else {
+            Source::Unproved(request.transaction)
+        }
     }
 
     pub(super) fn answer(

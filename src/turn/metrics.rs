@@ -101,6 +101,8 @@ pub enum StreamEnd {
     BadFrame,
     /// It said nothing for too long and had no allocation.
     Silent,
+    /// It had no allocation for too long, whatever it said.
+    Unused,
     /// The client asks, and does not read the answers.
     Stuck,
     /// The server stops.
@@ -109,8 +111,15 @@ pub enum StreamEnd {
 
 impl StreamEnd {
     /// Every one.
-    pub const ALL: [Self; 6] =
-        [Self::Closed, Self::Error, Self::BadFrame, Self::Silent, Self::Stuck, Self::Stopped];
+    pub const ALL: [Self; 7] = [
+        Self::Closed,
+        Self::Error,
+        Self::BadFrame,
+        Self::Silent,
+        Self::Unused,
+        Self::Stuck,
+        Self::Stopped,
+    ];
 
     /// As a metric's label.
     pub fn label(self) -> &'static str {
@@ -119,6 +128,7 @@ impl StreamEnd {
             Self::Error => "error",
             Self::BadFrame => "bad_frame",
             Self::Silent => "silent",
+            Self::Unused => "unused",
             Self::Stuck => "stuck",
             Self::Stopped => "stopped",
         }

@@ -9,6 +9,7 @@
 mod addresses;
 mod allocation;
 mod announced;
+mod changed_addresses;
 mod common;
 mod config;
 mod connections;
@@ -18,10 +19,12 @@ mod ended;
 mod engine;
 mod icmp;
 mod limits;
+mod machine;
 mod methods;
 mod metrics;
 mod mobility;
 mod output;
+mod own_addresses;
 mod peer_policy;
 mod ports;
 mod rate;
@@ -32,6 +35,7 @@ mod reply_limit;
 mod routes;
 mod shared;
 mod sorted_map;
+mod special_ranges;
 mod streams;
 
 #[cfg(test)]
@@ -49,9 +53,13 @@ mod fragment_tests;
 #[cfg(test)]
 mod icmp_tests;
 #[cfg(test)]
+mod kick_tests;
+#[cfg(test)]
 mod mobility_tests;
 #[cfg(test)]
 mod password_algorithm_tests;
+#[cfg(test)]
+mod peer_model_tests;
 #[cfg(test)]
 mod signaled_tests;
 #[cfg(test)]

@@ -3,84 +3,54 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// What is denied unless allowed: whatever is not public unicast (IANA's special-purpose
-/// registries), and addresses at which clouds serve their secrets. The AWS, GCP and Alibaba ones
-/// fall into the link-local, CGNAT and ULA blocks.
-const DENIED: [&str; 27] = [
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.0.2.0/24",
-    "192.88.99.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "198.51.100.0/24",
-    "203.0.113.0/24",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-    // Azure's host endpoint, a public address that is none.
-    "168.63.129.16/32",
-    // ::, ::1 and the IPv4-compatible addresses.
-    "::/96",
-    "::ffff:0:0/96",
-    "64:ff9b:1::/48",
-    "100::/64",
-    // Teredo, benchmarking, ORCHID and the rest of the IETF's protocol assignments.
-    "2001::/23",
-    "2001:db8::/32",
-    // 6to4: an IPv4 address in disguise.
-    "2002::/16",
-    "fc00::/7",
-    "fe80::/10",
-    "fec0::/10",
-    "ff00::/8",
-];
+use super::special_ranges::is_special;
 
 /// The NAT64 prefix (RFC 6052 §2.1): its last 32 bits are an IPv4 address, judged as such.
 const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
+
+/// The same for a network's own use (RFC 8215).
+const LOCAL_NAT64: [u16; 3] = [0x64, 0xff9b, 1];
 
 /// Which peers may be reached, by address.
 #[derive(Debug, Clone)]
 pub struct PeerPolicy {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
-    builtin: Vec<IpNet>,
 }
 
 impl PeerPolicy {
-    /// The built-in list of denied networks, with `allow` opening holes in it. What `deny` names
-    /// stays closed even where `allow` opens it.
+    /// Denies the special ranges, with `allow` opening holes in them. What `deny` names stays closed
+    /// even where `allow` opens it.
     pub fn new(allow: Vec<IpNet>, deny: Vec<IpNet>) -> Self {
-        // The list is ours, and a test parses each line of it.
-        let builtin = DENIED.iter().filter_map(|net| net.parse().ok()).collect();
-        Self { allow, deny, builtin }
+        Self { allow, deny }
     }
 
     /// What is known of an address before the server's own ones are looked at.
     pub(super) fn verdict(&self, ip: IpAddr) -> Verdict {
-        // Each form that the address has is looked up, so that no disguise opens a way around a
-        // list: the address as it was written, and the IPv4 address inside.
-        let forms = [Some(ip), embedded_v4(ip).map(IpAddr::V4)];
-        let listed = |nets: &[IpNet]| {
-            forms.iter().flatten().any(|ip| nets.iter().any(|net| net.contains(ip)))
-        };
+        let listed =
+            |nets: &[IpNet]| forms(ip).any(|form| nets.iter().any(|net| net.contains(&form)));
         // Zeros are nobody's address, and to the system they are this machine. An IPv4-mapped address
         // is on no wire: no socket of one family sends to it, so no list opens it either.
         if ip.is_unspecified() || is_mapped(ip) || listed(&self.deny) {
             Verdict::Denied
         } else if listed(&self.allow) {
             Verdict::Allowed
-        } else if listed(&self.builtin) {
+        } else if forms(ip).any(is_special) {
             Verdict::DeniedByDefault
         } else {
             Verdict::Public
         }
+    }
+
+    /// Returns true if a loopback address is opened by a network of loopback addresses alone. Whoever
+    /// names one can mean this machine only; a larger network that has them in it speaks of others.
+    pub(super) fn opens_loopback(&self, ip: IpAddr) -> bool {
+        const V4: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
+        const V6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128));
+        let loopback = |net: &&IpNet| V4.contains(*net) || V6.contains(*net);
+        self.allow.iter().filter(loopback).any(|net| net.contains(&ip))
     }
 
     /// Whether a datagram may go to `peer`, as far as the lists know.
@@ -102,7 +72,7 @@ pub(super) enum Verdict {
     Denied,
     /// `--allow-peer` names it.
     Allowed,
-    /// It is on the built-in list.
+    /// It is in a special range.
     DeniedByDefault,
     /// Nothing names it.
     Public,
@@ -113,14 +83,24 @@ fn is_mapped(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some())
 }
 
-/// The IPv4 address that an IPv6 one carries: v4-mapped, v4-compatible, NAT64 or 6to4.
+/// Returns each address that something sent to `ip` may end at: as it is written, and the IPv4 address
+/// inside. So no disguise opens a way around a list.
+pub(super) fn forms(ip: IpAddr) -> impl Iterator<Item = IpAddr> + Clone {
+    [Some(ip), embedded_v4(ip).map(IpAddr::V4)].into_iter().flatten()
+}
+
+/// The IPv4 address that an IPv6 one carries: v4-mapped, v4-compatible, v4-translated, NAT64 or 6to4.
 fn embedded_v4(ip: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(ip) = ip else { return None };
     let s = ip.segments();
     let from = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     if ip == Ipv6Addr::UNSPECIFIED || ip == Ipv6Addr::LOCALHOST {
-        None
-    } else if ip.to_ipv4().is_some() || s[..6] == NAT64 {
+        return None;
+    }
+    let translated = s[..6] == [0, 0, 0, 0, 0xffff, 0];
+    // Most networks that choose a prefix of 64:ff9b:1::/48 choose one of 96 bits (RFC 8215 §5).
+    let nat64 = s[..6] == NAT64 || s[..3] == LOCAL_NAT64;
+    if ip.to_ipv4().is_some() || translated || nat64 {
         Some(from(s[6], s[7]))
     } else if s[0] == 0x2002 {
         Some(from(s[1], s[2]))
@@ -141,11 +121,6 @@ mod tests {
 
     fn nets(nets: &[&str]) -> Vec<IpNet> {
         nets.iter().map(|net| net.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn every_line_of_the_list_is_a_network() {
-        assert_eq!(PeerPolicy::default().builtin.len(), DENIED.len());
     }
 
     #[test]
@@ -182,6 +157,11 @@ mod tests {
             "2001:db8::1",
             "2001::1",
             "fec0::1",
+            "3fff::1",
+            "5f00::1",
+            "100:0:0:1::1",
+            "::ffff:0:127.0.0.1",
+            "::ffff:0:8.8.8.8",
         ] {
             assert!(!permits(&policy, ip), "{ip}");
         }
@@ -218,6 +198,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn loopback_is_opened_by_its_own_networks_only() {
+        for (allowed, ip, opened) in [
+            ("127.0.0.0/8", "127.0.0.1", true),
+            ("127.0.0.2/32", "127.0.0.2", true),
+            ("127.0.0.2/32", "127.0.0.1", false),
+            ("::1/128", "::1", true),
+            ("0.0.0.0/0", "127.0.0.1", false),
+            ("::/0", "::1", false),
+            ("10.0.0.0/8", "10.0.0.1", false),
+        ] {
+            let policy = PeerPolicy::new(nets(&[allowed]), Vec::new());
+            assert_eq!(policy.opens_loopback(ip.parse().unwrap()), opened, "{ip} by {allowed}");
+        }
+    }
+
     proptest! {
         /// No IPv6 dress gets an IPv4 address past the list.
         #[test]
@@ -228,6 +224,7 @@ mod tests {
             let (high, low) = (u16::from_be_bytes([o[0], o[1]]), u16::from_be_bytes([o[2], o[3]]));
             for v6 in [
                 v4.to_ipv6_mapped(),
+                Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, high, low),
                 Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
                 Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
             ] {

@@ -1,7 +1,8 @@
-//! How far an allocation reaches, as far as its call says. With `--relay-policy signaled`, what was
-//! opened with a call's credentials reaches what the call's other side has announced, and the
-//! relayed addresses of this server, behind which there is another client. So whoever has got hold of
-//! a call's credentials cannot send anywhere else with them.
+//! How far an allocation reaches, as far as calls say. With `--relay-policy signaled`, what was opened
+//! with a call's credentials reaches what the call's other side has announced, and the relayed addresses
+//! of this server, behind which there is another client. With credentials that name no call, such as
+//! those that a client gets to gather its candidates with, the same holds of all calls that their user is
+//! in at the moment. So whoever has got hold of credentials cannot send anywhere else with them.
 
 use std::net::IpAddr;
 
@@ -11,7 +12,7 @@ use crate::{auth::TurnIdentity, stun::ErrorCode};
 /// How far an address may be reached, before the peer policy is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Its call says nothing against it.
+    /// Calls say nothing against it.
     Any,
     /// It is one of the server's own addresses: only its relayed ports that are open.
     Relayed,
@@ -21,16 +22,19 @@ impl Engine {
     /// How far the allocations of `owner` reach `ip`.
     ///
     /// # Errors
-    /// 403 if the call's other side has not announced it, or not yet.
+    /// 403 if no other side has announced it, or not yet.
     pub(super) fn reach(&self, owner: &TurnIdentity, ip: IpAddr) -> Result<Reach, ErrorCode> {
         let common = &self.common;
-        // Credentials that name no call are somebody else's to hand out with care.
-        let Some(call) = owner.call.filter(|_| common.config.signaled_peers) else {
+        if !common.config.signaled_peers {
             return Ok(Reach::Any);
+        }
+        let is_announced = match owner.call {
+            Some(call) => common.announced.is_known_to(call, &owner.user, ip),
+            None => common.announced.is_known_in_any_call_of(&owner.user, ip),
         };
-        if common.announced.is_known_to(call, &owner.user, ip) {
+        if is_announced {
             Ok(Reach::Any)
-        } else if common.addresses.is_relay_ip(ip) {
+        } else if common.addresses.leads_to_relay(ip) {
             Ok(Reach::Relayed)
         } else {
             Err(ErrorCode::Forbidden)

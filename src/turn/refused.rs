@@ -52,6 +52,11 @@ impl<K: Clone + Eq + Hash> Refused<K> {
         self.until.contains_key(key)
     }
 
+    /// Until when it is refused, in seconds since 1970; the time may be over.
+    pub fn until(&self, key: &K) -> Option<u64> {
+        self.until.get(key).copied()
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.until.len()

@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rand::Rng;
@@ -17,6 +17,8 @@ use super::{
     refused::Refused,
 };
 use crate::{
+    auth::TurnIdentity,
+    clock::Now,
     ids::CallId,
     stun::{ErrorCode, EvenPort},
 };
@@ -48,6 +50,18 @@ struct State {
     ended: Refused<CallId>,
     /// The users who are in a call no more that goes on.
     out: Refused<(CallId, Arc<str>)>,
+    /// The users who were kicked and have not been let in again.
+    kicked: Refused<Arc<str>>,
+    /// The end of the last credentials that were made for a user before a kick: those for no call,
+    /// and those for calls.
+    revoked: Refused<(Arc<str>, For)>,
+}
+
+/// The purpose of credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum For {
+    NoCall,
+    Calls,
 }
 
 /// What a user has; an entry lasts as long as there is anything.
@@ -89,6 +103,8 @@ impl Shared {
             served: HashMap::new(),
             ended: Refused::default(),
             out: Refused::default(),
+            kicked: Refused::default(),
+            revoked: Refused::default(),
         };
         Self {
             max_allocations: config.max_allocations,
@@ -250,12 +266,13 @@ impl Shared {
         state.served.contains_key(&call)
     }
 
-    /// Counts an allocation that is opened for a call, unless that is over for this user.
+    /// Counts an allocation that is opened for a call, if it is for one, unless these credentials open
+    /// nothing any more.
     #[must_use]
-    pub(super) fn serve_call(&self, call: CallId, user: &Arc<str>) -> bool {
+    pub(super) fn serve(&self, now: Now, identity: &TurnIdentity) -> bool {
         let mut state = self.state();
-        let may = !state.has_ended(call, user);
-        if may {
+        let may = !state.refuses(now, identity);
+        if may && let Some(call) = identity.call {
             *state.served.entry(call).or_default() += 1;
         }
         may
@@ -285,9 +302,32 @@ impl Shared {
         self.state().out.remove(&(call, user.into()));
     }
 
-    /// Whether a call is over, for everyone or for this user.
-    pub(super) fn has_ended(&self, call: CallId, user: &Arc<str>) -> bool {
-        self.state().has_ended(call, user)
+    /// Refuses what was given to a user until now: of credentials that live for `ttl` those that are
+    /// for no call, and with `ban` also those for calls; and so long every other one of the user,
+    /// unless the user is let in again. Says whether the user has allocations.
+    #[must_use]
+    pub fn kick(&self, now: Now, user: &str, ttl: Duration, ban: Option<Duration>) -> bool {
+        let (user, seconds): (Arc<str>, _) = (user.into(), now.unix_secs());
+        let mut state = self.state();
+        let until = seconds.saturating_add(ttl.as_secs());
+        state.revoked.insert((user.clone(), For::NoCall), until, seconds);
+        if let Some(ban) = ban {
+            state.revoked.insert((user.clone(), For::Calls), until, seconds);
+            let until = seconds.saturating_add(ban.as_secs());
+            state.kicked.insert(user.clone(), until, seconds);
+        }
+        state.users.contains_key(&user)
+    }
+
+    /// A user who was kicked is let in again, with new credentials.
+    pub fn readmit(&self, user: &str) {
+        self.state().kicked.remove(&user.into());
+    }
+
+    /// Returns true if credentials open nothing any more, though their time is not over: their call
+    /// is, for everyone or for their user, or their user was kicked.
+    pub(super) fn refuses(&self, now: Now, identity: &TurnIdentity) -> bool {
+        self.state().refuses(now, identity)
     }
 
     /// Whether nothing is open, counted, taken or reserved.
@@ -304,8 +344,21 @@ impl Shared {
 }
 
 impl State {
-    fn has_ended(&self, call: CallId, user: &Arc<str>) -> bool {
-        self.ended.contains(&call) || self.out.contains(&(call, user.clone()))
+    fn refuses(&self, now: Now, identity: &TurnIdentity) -> bool {
+        let user = &identity.user;
+        let is_over = |call| self.ended.contains(&call) || self.out.contains(&(call, user.clone()));
+        identity.call.is_some_and(is_over) || self.is_kicked(now, identity)
+    }
+
+    fn is_kicked(&self, now: Now, identity: &TurnIdentity) -> bool {
+        let user = &identity.user;
+        if self.kicked.until(user).is_some_and(|until| now.unix_secs() < until) {
+            return true;
+        }
+        let purpose = if identity.call.is_some() { For::Calls } else { For::NoCall };
+        let last = self.revoked.until(&(user.clone(), purpose));
+        // All that was made by then ends by then.
+        identity.expires.zip(last).is_some_and(|(expires, last)| expires <= last)
     }
 
     fn release(&mut self, user: &Arc<str>, ip: RelayIp, port: u16) {

@@ -30,7 +30,9 @@ fn signaled() -> Config {
 impl World {
     fn announce(&mut self, of: u64, by: &str, ips: &[&str]) {
         let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
-        self.common.announce(call(of), &UserId::new(by).unwrap(), &ips);
+        let to = if by == "alice" { "bob" } else { "alice" };
+        let [by, to] = [by, to].map(|name| UserId::new(name).unwrap());
+        self.common.announce(call(of), &by, &to, &ips);
     }
 
     fn in_call(&self, address: &str, user: &str, of: u64) -> Client {
@@ -106,8 +108,7 @@ fn the_relay_s_own_allocations_are_reached_unannounced() {
     assert!(got.is_some());
 }
 
-/// Where `--allow-peer` opens the server's own address, everything on it may be reached; not so for
-/// a call whose other side is not there.
+/// Neither `--allow-peer` nor the other side's word opens more of the server's own address.
 #[test]
 fn an_allowed_address_of_our_own_is_open_on_relayed_ports_only() {
     let peers = PeerPolicy::new(vec!["8.8.4.0/24".parse().unwrap()], Vec::new());
@@ -119,23 +120,46 @@ fn an_allowed_address_of_our_own_is_open_on_relayed_ports_only() {
     assert_eq!(ways(&mut world, &mut alice, a, "8.8.4.4:22"), [true, false, false, false, false]);
     assert_eq!(ways(&mut world, &mut alice, a, &b.to_string()), [true; 5]);
     // Bob's credentials name no call.
-    assert_eq!(ways(&mut world, &mut bob, b, "8.8.4.4:22"), [true; 5]);
-    // Once the other side has said that it is there, it is a peer like any other.
+    assert_eq!(ways(&mut world, &mut bob, b, "8.8.4.4:22")[1..], [false; 4]);
     world.announce(1, "bob", &["8.8.4.4"]);
-    alice.permit(&mut world, "8.8.4.4");
-    assert!(alice.send(&mut world, at("8.8.4.4:22"), b"x").is_some());
+    assert_eq!(alice.bind(&mut world, 0x4001, "8.8.4.4:22").code, Some(403));
+    assert_eq!(alice.permit(&mut world, "8.8.4.4").code, None);
+    assert_eq!(alice.send(&mut world, at("8.8.4.4:22"), b"x"), None);
+}
+
+/// Those of the welcome, and those of static users.
+#[test]
+fn credentials_of_no_call_reach_what_the_user_s_own_calls_have_announced() {
+    let mut world = World::new(signaled(), 2);
+    let mut fixed = Client::new(ALICE, "alice");
+    let mut minted = Client::minted(&world, BOB, "alice", None, 3600);
+    let mut stranger = Client::minted(&world, "198.51.100.3:4001", "eve", None, 3600);
+    let (a, b) = (fixed.allocate(&mut world), minted.allocate(&mut world));
+    let c = stranger.allocate(&mut world);
+    for (client, relayed) in [(&mut fixed, a), (&mut minted, b), (&mut stranger, c)] {
+        assert_eq!(client.permit(&mut world, "9.9.9.9").code, Some(403));
+        assert_eq!(client.bind(&mut world, 0x4000, PEER).code, Some(403));
+        assert_eq!(ways(&mut world, client, relayed, PEER), [false; 5]);
+    }
+    // What she says herself is not for her; relayed addresses are for everybody.
+    world.announce(1, "alice", &["9.9.9.9"]);
+    assert_eq!(ways(&mut world, &mut minted, b, PEER), [false; 5]);
+    assert_eq!(ways(&mut world, &mut minted, b, &a.to_string())[..4], [true; 4]);
+    world.announce(2, "bob", &["9.9.9.9"]);
+    let mut again = Client::minted(&world, "198.51.100.2:4003", "alice", None, 3600);
+    let d = again.allocate(&mut world);
+    assert_eq!(ways(&mut world, &mut fixed, a, PEER), [true; 5]);
+    assert_eq!(ways(&mut world, &mut again, d, PEER), [true; 5]);
+    assert_eq!(ways(&mut world, &mut stranger, c, PEER), [false; 5]);
+    // It ends with the call.
+    world.end_call(call(2));
+    let mut late = Client::minted(&world, "198.51.100.2:4005", "alice", None, 3600);
+    let e = late.allocate(&mut world);
+    assert_eq!(ways(&mut world, &mut late, e, PEER), [false; 5]);
 }
 
 #[test]
-fn credentials_of_no_call_and_the_open_policy_are_not_bound() {
-    let mut world = World::new(signaled(), 1);
-    let mut fixed = Client::new(ALICE, "alice");
-    let relayed = fixed.allocate(&mut world);
-    assert_eq!(ways(&mut world, &mut fixed, relayed, PEER), [true; 5]);
-    let mut minted = Client::minted(&world, BOB, "bob", None, 3600);
-    let relayed = minted.allocate(&mut world);
-    assert_eq!(ways(&mut world, &mut minted, relayed, PEER), [true; 5]);
-
+fn the_open_policy_binds_nobody() {
     let mut world = World::default();
     let mut alice = world.in_call(ALICE, "alice", 1);
     let relayed = alice.allocate(&mut world);

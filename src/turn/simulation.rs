@@ -32,6 +32,7 @@ enum Step {
     Move { client: usize, port: u16 },
     EndCall { call: usize },
     Announce { client: usize, peer: usize },
+    Machine { peers: Vec<usize> },
     Exhausted(bool),
     Without(Option<bool>),
     Advance(u64),
@@ -87,6 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (client(), 5000u16..5004).prop_map(|(client, port)| Step::Move { client, port }),
         1 => (0..CALLS).prop_map(|call| Step::EndCall { call }),
         2 => (client(), peer()).prop_map(|(client, peer)| Step::Announce { client, peer }),
+        1 => prop::collection::vec(peer(), 0..3).prop_map(|peers| Step::Machine { peers }),
         1 => any::<bool>().prop_map(Step::Exhausted),
         1 => any::<Option<bool>>().prop_map(Step::Without),
         4 => (0u64..400).prop_map(Step::Advance),
@@ -149,6 +151,8 @@ struct Simulation {
     last_allocate: Vec<Option<(Vec<u8>, Vec<u8>)>>,
     token: Option<Vec<u8>>,
     signaled_peers: bool,
+    /// What the machine has besides the listeners' addresses.
+    machine: HashSet<IpAddr>,
     /// What was announced in each call that is not over: by which user, and where.
     announced: [Option<HashSet<(usize, IpAddr)>>; CALLS],
 }
@@ -206,6 +210,7 @@ impl Simulation {
             models: none(),
             last_allocate: vec![None; CLIENTS],
             token: None,
+            machine: HashSet::new(),
             signaled_peers,
             announced: [(); CALLS].map(|()| Some(HashSet::new())),
         }
@@ -236,17 +241,28 @@ impl Simulation {
         );
     }
 
+    /// Whether an address has no relayed ones and is the machine's.
+    fn is_closed(&self, ip: IpAddr) -> bool {
+        let relay = LISTENERS.iter().any(|l| l.parse::<SocketAddr>().unwrap().ip() == ip);
+        !relay && (ip.is_loopback() || self.machine.contains(&ip))
+    }
+
     /// Whether a peer is none of our own addresses, or one that is relayed now.
     fn reachable(&self, peer: SocketAddr) -> bool {
-        let own = LISTENERS.iter().any(|l| l.parse::<SocketAddr>().unwrap().ip() == peer.ip());
+        let own = LISTENERS.iter().any(|l| l.parse::<SocketAddr>().unwrap().ip() == peer.ip())
+            || self.machine.contains(&peer.ip());
         !own || self.world.sockets.values().any(|open| *open == peer)
     }
 
     /// Whether a client's call says nothing against an address: the call's other side has announced
     /// it, or it is one of the server's own.
     fn reaches(&self, client: usize, ip: IpAddr) -> bool {
-        let Some(call) = self.call_of[client].filter(|_| self.signaled_peers) else { return true };
-        let known = self.announced[call].iter().flatten();
+        if !self.signaled_peers {
+            return true;
+        }
+        // Whose credentials name no call reaches what all calls say, since each user is in all of them.
+        let calls = self.call_of[client].map_or(0..CALLS, |call| call..call + 1);
+        let known = self.announced[calls].iter().flatten().flatten();
         let own = LISTENERS.iter().any(|l| l.parse::<SocketAddr>().unwrap().ip() == ip);
         own || known.into_iter().any(|(by, at)| *by != client % USERS.len() && *at == ip)
     }
@@ -349,7 +365,7 @@ impl Simulation {
                 );
                 let addresses = peers.iter().map(|p| PEERS[*p].parse::<SocketAddr>().unwrap());
                 let refused = addresses
-                    .filter(|at| at.ip().is_loopback() || !self.reaches(client, at.ip()))
+                    .filter(|at| self.is_closed(at.ip()) || !self.reaches(client, at.ip()))
                     .count();
                 assert!(answer.code != Some(403) || refused > 0, "refused for nothing");
                 match (answer.code, self.model(client)) {
@@ -370,7 +386,7 @@ impl Simulation {
             Step::Bind { client, number, peer } => {
                 let answer = self.clients[client].bind(&mut self.world, number, PEERS[peer]);
                 let to: SocketAddr = PEERS[peer].parse().unwrap();
-                let may = !to.ip().is_loopback() && self.reachable(to);
+                let may = !self.is_closed(to.ip()) && self.reachable(to);
                 let may = may && self.reaches(client, to.ip());
                 assert!(answer.code != Some(403) || !may, "refused for nothing");
                 match (answer.code, self.model(client)) {
@@ -485,8 +501,21 @@ impl Simulation {
                 if let Some(announced) = &mut self.announced[of] {
                     announced.insert((user, ip));
                     let user = UserId::new(USERS[user]).unwrap();
-                    self.world.common.announce(call(of), &user, &[ip]);
+                    let others = USERS.iter().filter(|other| **other != user.as_str());
+                    for to in others.map(|other| UserId::new(other).unwrap()) {
+                        self.world.common.announce(call(of), &user, &to, &[ip]);
+                    }
                 }
+            }
+            Step::Machine { peers } => {
+                let ips = peers.iter().map(|p| PEERS[*p].parse::<SocketAddr>().unwrap().ip());
+                self.machine = ips.filter(|ip| !ip.is_loopback()).collect();
+                let networks: Vec<_> = self
+                    .machine
+                    .iter()
+                    .map(|ip| format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 }))
+                    .collect();
+                self.world.machine_has(&networks.iter().map(String::as_str).collect::<Vec<_>>());
             }
             Step::EndCall { call: n } => {
                 self.announced[n] = None;

@@ -48,6 +48,11 @@ impl<K: Ord, V> SortedMap<K, V> {
     pub fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.entries.iter()
     }
+
+    /// Every entry, its value to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.entries.iter_mut().map(|(key, value)| (&*key, value))
+    }
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ impl World {
         let common = Common::new(config, auth, listeners);
         let metrics: Vec<_> = (0..workers).map(|_| Arc::new(Metrics::default())).collect();
         let engine = |(n, m): (usize, &Arc<Metrics>)| {
-            Engine::new(now, common.clone(), n as u16, m.clone(), [n as u8; 32])
+            Engine::new(common.clone(), n as u16, m.clone(), [n as u8; 32])
         };
         let engines = metrics.iter().enumerate().map(engine).collect();
         Self {
@@ -327,6 +327,39 @@ impl World {
         self.common.put_out(self.now, call, &user, Duration::from_secs(3600));
         for worker in 0..self.workers.len() {
             self.workers[worker].put_out(call, user.as_str());
+            self.carry_out(worker);
+        }
+    }
+
+    /// As an operator does: gives how many allocations were closed.
+    pub fn kick(&mut self, user: &str, calls: Option<&[CallId]>, ban: Duration) -> usize {
+        let (name, ttl) = (UserId::new(user).unwrap(), Duration::from_secs(3600));
+        let ban = calls.is_none().then_some(ban);
+        // Without allocations of the user no worker hears of it.
+        if !self.common.kick(self.now, &name, ttl, ban) {
+            return 0;
+        }
+        let workers = 0..self.workers.len();
+        let closed = workers.map(|worker| {
+            let closed = self.workers[worker].kick(user, calls);
+            self.carry_out(worker);
+            closed
+        });
+        closed.sum()
+    }
+
+    pub fn readmit(&mut self, user: &str) {
+        self.common.readmit(&UserId::new(user).unwrap());
+    }
+
+    /// The machine has these networks from now on, besides what it listens on.
+    pub fn machine_has(&mut self, networks: &[&str]) {
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        if !self.common.set_machine_addresses(networks) {
+            return;
+        }
+        for worker in 0..self.workers.len() {
+            self.workers[worker].addresses_changed();
             self.carry_out(worker);
         }
     }

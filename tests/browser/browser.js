@@ -88,7 +88,10 @@ export async function launch(kind = 'chromium', { args = [], hosts = [], ca = nu
   return browser;
 }
 
-/** Keeps each RTCPeerConnection and WebSocket that a page makes where tests find it. */
+/**
+ * Keeps each RTCPeerConnection and WebSocket that a page makes where tests find it. `course` of a connection
+ * says when it was told something, when its states changed, and which candidates it found.
+ */
 function keepConnections() {
   const kept = (window.peerConnections = []);
   const sockets = (window.sockets = []);
@@ -98,10 +101,26 @@ function keepConnections() {
       sockets.push(this);
     }
   };
+  const METHODS = ['setLocalDescription', 'setRemoteDescription', 'addIceCandidate', 'restartIce', 'setConfiguration'];
+  const STATES = ['signalingState', 'iceGatheringState', 'iceConnectionState', 'connectionState'];
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(...args) {
       super(...args);
       kept.push(this);
+      const note = (...words) => this.course.push([`${Date.now() % 1_000_000}`, ...words].filter(Boolean).join(' '));
+      this.course = [];
+      note('opened');
+      for (const method of METHODS) {
+        this[method] = (...given) => {
+          const { type, sdp, candidate } = given[0] ?? {};
+          note(method, type, /a=ice-ufrag:\S+/.exec(sdp)?.[0], candidate);
+          return RTCPeerConnection.prototype[method].apply(this, given);
+        };
+      }
+      for (const name of STATES) {
+        this.addEventListener(`${name.toLowerCase()}change`, () => note(name, this[name], `DTLS ${this.getSenders()[0]?.transport?.state}`));
+      }
+      this.addEventListener('icecandidate', ({ candidate }) => note('found', candidate?.candidate || 'all', candidate?.usernameFragment));
     }
   };
 }

@@ -5,6 +5,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { everybodyLeaves, launch, until } from './browser.js';
 import { open } from './app/app.js';
 import { startSite } from './app/site.js';
+import { counters } from './media.js';
 import { RELAY, startMatrixServer } from './matrix/server.js';
 import { calls } from './matrix/calls.js';
 import { changes } from './matrix/changes.js';
@@ -60,7 +61,7 @@ for (const [name, run] of Object.entries(scenarios)) {
           for (const page of opened) await page.evaluate(() => window.box?.close());
           table.set(name, [caller, callee], 'passes');
         } catch (error) {
-          const said = await Promise.all(opened.map(async (page) => `${page.user} (${page.kind}): ${await page.evaluate(() => JSON.stringify(window.said?.map(([event, detail]) => [event, detail?.error?.message ?? detail]))).catch(() => 'gone')} ${page.complaints.join('; ')}`));
+          const said = await Promise.all(opened.map(async (page) => `${page.user} (${page.kind}): ${await page.evaluate(() => JSON.stringify(window.said?.map(([event, detail]) => [event, detail?.error?.message ?? detail]))).catch(() => 'gone')} ${page.complaints.join('; ')}\n  ${(await counters(page).catch(() => ['no connection'])).join('\n  ')}`));
           table.set(name, [caller, callee], 'FAILS');
           throw new Error(`${error.message}\n${said.join('\n')}`, { cause: error });
         }

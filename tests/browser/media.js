@@ -24,6 +24,29 @@ export function stats(page) {
   });
 }
 
+/** The counters that show where media stops, at the sender, on the path, or at the decoder, and what came before. */
+export function counters(page) {
+  return page.evaluate(async () => {
+    const connection = window.peerConnections.at(-1);
+    const wanted = {
+      'candidate-pair': ['state', 'nominated', 'selected', 'bytesSent', 'bytesReceived', 'requestsSent', 'responsesReceived'],
+      transport: ['dtlsState', 'iceState', 'selectedCandidatePairChanges', 'bytesReceived'],
+      'inbound-rtp': ['kind', 'ssrc', 'packetsReceived', 'framesReceived', 'framesDecoded', 'keyFramesDecoded', 'framesDropped', 'pliCount'],
+      'outbound-rtp': ['kind', 'ssrc', 'active', 'packetsSent', 'framesEncoded', 'keyFramesEncoded', 'framesSent', 'pliCount', 'qualityLimitationReason'],
+    };
+    const lines = [`${connection.signalingState}, ICE ${connection.iceConnectionState}, ${connection.connectionState}`];
+    for (const entry of (await connection.getStats()).values()) {
+      const named = wanted[entry.type]?.filter((name) => entry[name] !== undefined).map((name) => `${name} ${entry[name]}`);
+      if (named) lines.push(`${entry.type}: ${named.join(', ')}`);
+    }
+    for (const { receiver, sender, currentDirection } of connection.getTransceivers()) {
+      const shown = (track) => track && `${track.kind} ${track.readyState}${track.muted ? ' muted' : ''}${track.enabled ? '' : ' disabled'}`;
+      lines.push(`transceiver ${currentDirection}: sends ${shown(sender.track)}, receives ${shown(receiver.track)}`);
+    }
+    return [...lines, ...connection.course];
+  });
+}
+
 /** Waits until `figure` of `stats` has grown by `more`. */
 async function advances(page, figure, more) {
   const before = (await stats(page))[figure];

@@ -91,6 +91,25 @@ for (const [caller, callee] of PAIRS) {
     await restart(pages, [alice]);
     await restart(pages, pages);
 
+    // A connection whose ICE has failed: Firefox goes on over another one, others over the same.
+    for (const page of pages) {
+      const opened = await page.evaluate(() => {
+        const { pc } = window;
+        Object.defineProperty(pc, 'connectionState', { value: 'failed', configurable: true });
+        pc.onconnectionstatechange();
+        delete pc.connectionState;
+        return window.peerConnections.length;
+      });
+      if (page.kind === 'firefox') {
+        for (const each of pages) await until(`${each.user} has another connection`, () => each.evaluate((before) => window.peerConnections.length > before, opened), PATIENCE_MS);
+      }
+      for (const each of pages) {
+        await settled(each);
+        await videoAdvances(each);
+        assert.equal(await each.evaluate(() => window.peerConnections.filter(({ connectionState }) => connectionState !== 'closed').length), 1);
+      }
+    }
+
     // One that fails is taken back by both, and offered once.
     await bob.evaluate(() => {
       window.refusals = 0;

@@ -66,6 +66,34 @@ describe('a connection that is cut', () => {
     box.close();
   });
 
+  it('tells a new session whom it blocks, and a resumed one knows', async () => {
+    const { box, socket } = await connected();
+    const done = async (asked, at) => {
+      await settle();
+      at.answer(at.last('user:block'), {});
+      await asked;
+    };
+    await done(box.block('mallory'), socket);
+    await done(box.block('trudy'), socket);
+    await done(box.unblock('trudy'), socket);
+    assert.deepEqual(socket.last('user:block').data.blocked, false);
+    const refused = assert.rejects(box.block(''), { code: 'invalid_payload' });
+    await settle();
+    const error = { code: 'invalid_payload', message: 'userId: the user id is empty' };
+    socket.tell({ re: socket.last('user:block').id, data: { ok: false, error } });
+    await refused;
+    socket.end();
+    nextAttempt();
+    const next = await welcomed({ resumed: true });
+    assert.equal(next.last('user:block'), undefined);
+    next.end();
+    nextAttempt();
+    const other = await welcomed({ sessionId: 's2' });
+    const told = other.sent.filter(({ event }) => event === 'user:block');
+    assert.deepEqual(told.map(({ data }) => data.userId), ['mallory']);
+    box.close();
+  });
+
   it('counts anew in another session', async () => {
     const { box, socket } = await connected();
     for (const seq of [1, 2, 3]) socket.tell({ event: 'presence:changed', seq, data: {} });
@@ -495,6 +523,20 @@ describe('a call that rings', () => {
     next.tell({ re: next.sent.findLast(({ event }) => event === 'call:ring').id, data: { ok: false, error: { code: 'call_ended', message: 'It is over.' } } });
     const end = await over;
     assert.deepEqual([end.reason, end.error.code], ['connection_lost', 'call_ended']);
+    assert.deepEqual(box.calls, []);
+    box.close();
+  });
+
+  it('and cannot be taken beside another one, is refused as busy', async () => {
+    const { box, socket } = await connected();
+    const ringing = new Promise((resolve) => { box.on('incoming', resolve); });
+    socket.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    const taken = assert.rejects((await ringing).accept({ stream }), { code: 'too_many_calls' });
+    await settle();
+    const error = { code: 'too_many_calls', message: 'You are in as many calls as you may be in.' };
+    socket.tell({ re: socket.last('call:accept').id, data: { ok: false, error } });
+    await taken;
+    assert.deepEqual([socket.last('call:reject').data.callId, socket.last('call:reject').data.reason], ['c1', 'busy']);
     assert.deepEqual(box.calls, []);
     box.close();
   });

@@ -43,6 +43,17 @@ pub fn fail2ban_filter() -> Regex {
     Regex::new(&line.replace("<HOST>", r"(?P<host>[0-9.]+|[0-9a-fA-F:]+)")).unwrap()
 }
 
+/// Writes a file for its owner alone, as one with a secret in it should be.
+pub fn write_private(path: &std::path::Path, bytes: impl AsRef<[u8]>) {
+    std::fs::write(path, bytes).expect("it can be written");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path, mode).expect("it is ours");
+    }
+}
+
 /// What a finished process left behind.
 pub struct Output {
     pub status: i32,

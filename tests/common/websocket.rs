@@ -49,8 +49,13 @@ impl Client {
 
     /// Connects and signs in on a device.
     pub async fn sign_in_on(server: &Server, user: &str, device: Option<&str>) -> Self {
+        Self::sign_in_with(server, &server.token(user), device).await
+    }
+
+    /// The same with this token.
+    pub async fn sign_in_with(server: &Server, token: &str, device: Option<&str>) -> Self {
         let mut client = Self::connect(server).await;
-        let mut hello = json!({ "token": server.token(user), "protocol": 1 });
+        let mut hello = json!({ "token": token, "protocol": 1 });
         if let Some(device) = device {
             hello["deviceId"] = device.into();
         }

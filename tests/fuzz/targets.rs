@@ -9,7 +9,7 @@ use std::{
 };
 
 use callbox::{
-    auth::{Grants, Identity, Secret, TurnAuth, TurnSecrets},
+    auth::{Grants, Identity, Secret, TokenId, TurnAuth, TurnSecrets},
     clock::Now,
     http::socketio::{
         engine::{self, Revision},
@@ -136,7 +136,7 @@ impl Server {
         let listeners = LISTENERS.map(|at| at.parse().unwrap()).to_vec();
         let common = Common::new(config, auth, listeners);
         let metrics = Arc::new(Metrics::default());
-        let mut engine = Engine::new(now, common, 0, metrics.clone(), [7; 32]);
+        let mut engine = Engine::new(common, 0, metrics.clone(), [7; 32]);
         let clients = (0..4)
             .map(|n: u16| {
                 let client = ClientAddr(format!("198.51.100.1:{}", 4000 + n).parse().unwrap());
@@ -358,10 +358,11 @@ pub fn signaling_frames(bytes: &[u8]) {
         .map(|name| {
             let session = SessionId::generate(now.unix_ms(), &mut rng);
             let (user, grants) = (UserId::new(name).unwrap(), Grants::default());
-            let identity = Identity { user, name: None, expires: u64::MAX, grants };
+            let (token, issued) = (TokenId::default(), None);
+            let identity = Identity { user, name: None, expires: u64::MAX, grants, token, issued };
             let device = DeviceId::new("d").unwrap();
             let (device, resume) = (Some(device), Resume::New);
-            hub.handle(now, Input::Open { session, identity, device, resume });
+            hub.handle(now, Input::Open { session, identity: identity.into(), device, resume });
             session
         })
         .collect();

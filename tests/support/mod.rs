@@ -81,6 +81,7 @@ fn start_relay(
         alternate_ip,
         workers,
         credential_ttl: Duration::from_secs(3600),
+        kick_ttl: Duration::from_secs(3600),
         gather: relay::GATHER,
         turn,
         auth: TurnAuth::new(REALM.into(), secrets(), users).with_access_tokens(keys),

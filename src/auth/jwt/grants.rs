@@ -22,6 +22,10 @@ pub struct Grants {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub rooms: Option<Vec<String>>,
+    /// Who may not call the user: user ids, likewise. Nobody is kept from it, if it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub block: Option<Vec<String>>,
     /// In how many live calls the user may be. As many as anyone, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -33,7 +37,7 @@ pub struct Grants {
 
 impl Default for Grants {
     fn default() -> Self {
-        Self { call: None, presence: None, rooms: None, max_calls: None, relay: true }
+        Self { call: None, presence: None, rooms: None, block: None, max_calls: None, relay: true }
     }
 }
 
@@ -75,6 +79,11 @@ impl Grants {
                                  for any text";
                     grants.rooms = Some(patterns(value).ok_or(wrong)?);
                 }
+                "block" => {
+                    let wrong = "its `callbox.block` is not a list of user ids, in which `*` stands \
+                                 for any text";
+                    grants.block = Some(patterns(value).ok_or(wrong)?);
+                }
                 "maxCalls" => {
                     let max = value.as_u64();
                     grants.max_calls =
@@ -85,8 +94,8 @@ impl Grants {
                 }
                 _ => {
                     return Err(
-                        "its `callbox` has a field besides `call`, `presence`, `rooms`, `maxCalls` and \
-                                `relay`",
+                        "its `callbox` has a field besides `call`, `presence`, `rooms`, `block`, \
+                                `maxCalls` and `relay`",
                     );
                 }
             }
@@ -105,6 +114,11 @@ impl Grants {
             Some(patterns) => fits(patterns, user.as_str()),
             None => self.may_call(user),
         }
+    }
+
+    /// Returns true if this user may not call the bearer.
+    pub fn blocks(&self, user: &UserId) -> bool {
+        self.block.as_ref().is_some_and(|patterns| fits(patterns, user.as_str()))
     }
 
     /// Whether this room may be joined.
@@ -229,6 +243,14 @@ mod tests {
     }
 
     #[test]
+    fn who_may_not_call_is_what_a_pattern_says() {
+        let grants = Grants::read(json!({ "block": ["mallory", "spam:*"] })).unwrap();
+        let blocks = |user| grants.blocks(&UserId::new(user).unwrap());
+        assert!(blocks("mallory") && blocks("spam:7") && !blocks("alice"));
+        assert!(!Grants::default().blocks(&UserId::new("mallory").unwrap()));
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         assert_eq!(Grants::read(Value::Null), Ok(Grants::default()));
         assert_eq!(Grants::read(json!({})), Ok(Grants::default()));
@@ -243,6 +265,8 @@ mod tests {
             (json!({ "rooms": [7] }), "`callbox.rooms`"),
             (json!({ "presence": ["bob", ""] }), "`callbox.presence`"),
             (json!({ "presence": true }), "`callbox.presence`"),
+            (json!({ "block": "mallory" }), "`callbox.block`"),
+            (json!({ "block": ["mallory", ""] }), "`callbox.block`"),
             (json!({ "maxCalls": -1 }), "`callbox.maxCalls`"),
             (json!({ "maxCalls": 1.5 }), "`callbox.maxCalls`"),
             (json!({ "maxCalls": "1" }), "`callbox.maxCalls`"),

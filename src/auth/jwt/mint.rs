@@ -54,7 +54,9 @@ pub enum MintError {
     #[error("it has to be good for a second at least, and for 30 days at most")]
     Ttl,
     /// There is no such pattern.
-    #[error("a pattern of who may be called or seen, or of which rooms may be joined, is empty")]
+    #[error(
+        "a pattern of who may be called, seen or blocked, or of which rooms may be joined, is empty"
+    )]
     Pattern,
     /// Nobody would read it to its end.
     #[error("it would be longer than 8 KiB, and nobody would take it")]
@@ -99,8 +101,8 @@ impl TokenMinter {
         if !(Duration::from_secs(1)..=MAX_TTL).contains(&wanted.ttl) {
             return Err(MintError::Ttl);
         }
-        let Grants { call, presence, rooms, .. } = &wanted.grants;
-        if [call, presence, rooms].into_iter().flatten().flatten().any(String::is_empty) {
+        let Grants { call, presence, rooms, block, .. } = &wanted.grants;
+        if [call, presence, rooms, block].into_iter().flatten().flatten().any(String::is_empty) {
             return Err(MintError::Pattern);
         }
         let expires = now.unix_secs() + wanted.ttl.as_secs();

@@ -7,6 +7,7 @@ mod provider;
 mod published;
 #[cfg(test)]
 mod tests;
+mod token_id;
 
 use jsonwebtoken::{
     Algorithm, Validation,
@@ -20,6 +21,7 @@ pub use self::{
     keys::{PublicKeyError, TokenKeys},
     mint::{DEFAULT_TTL, MintError, Minted, TokenMinter, Wanted},
     published::{KeySetError, PublishedKeys},
+    token_id::TokenId,
 };
 use crate::{clock::Now, ids::UserId};
 
@@ -43,6 +45,10 @@ pub struct Identity {
     pub expires: u64,
     /// The `callbox` claim: what the bearer may do.
     pub grants: Grants,
+    /// Which token it is.
+    pub token: TokenId,
+    /// The `iat` claim, in seconds since 1970, if there is one that can be read.
+    pub issued: Option<u64>,
 }
 
 /// Why a token was refused. The text is fit to be sent to the bearer: it holds nothing of the
@@ -97,6 +103,9 @@ struct Claims {
     name: Option<String>,
     #[serde(default)]
     callbox: Value,
+    /// What is no date is none.
+    #[serde(default)]
+    iat: Value,
 }
 
 /// Seconds since 1970 (RFC 7519 §2); a fraction is allowed and cut off.
@@ -183,7 +192,9 @@ impl TokenVerifier {
         if claims.exp.0.saturating_add(LEEWAY) < now {
             return Err(refuse(TokenError::Expired));
         }
-        Ok(Identity { user, name: claims.name, expires: claims.exp.0, grants })
+        let issued = NumericDate::deserialize(claims.iat).ok().map(|iat| iat.0);
+        let (name, expires) = (claims.name, claims.exp.0);
+        Ok(Identity { user, name, expires, grants, token: TokenId::of(token), issued })
     }
 
     /// Tries each key whose algorithm the token names, of the published ones only those that it may

@@ -89,7 +89,15 @@ fn alice() -> Value {
 fn identity() -> Identity {
     let user = UserId::new("alice").unwrap();
     let grants = Grants::default();
-    Identity { user, name: Some("Alice".into()), expires: NOW + 60, grants }
+    let (token, issued) = (TokenId::default(), None);
+    Identity { user, name: Some("Alice".into()), expires: NOW + 60, grants, token, issued }
+}
+
+/// Who this token says that its bearer is, but for which token it is.
+fn bearer(verifier: &TokenVerifier, token: &str) -> Result<Identity, TokenError> {
+    let identity = verifier.verify(token, now())?;
+    assert_eq!(identity.token, TokenId::of(token));
+    Ok(Identity { token: TokenId::default(), issued: None, ..identity })
 }
 
 #[test]
@@ -97,24 +105,26 @@ fn what_is_minted_is_accepted() {
     let minter = TokenMinter::new(&Secret::new(SECRET), Some("us"), Some("callbox"));
     let Minted { token, expires } = minter.mint(&wanted(&identity()), now()).unwrap();
     assert_eq!(expires, identity().expires);
-    assert_eq!(shared().verify(&token, now()), Ok(identity()));
+    assert_eq!(bearer(&shared(), &token), Ok(identity()));
+    assert_eq!(shared().verify(&token, now()).unwrap().issued, Some(NOW));
     let mut keys = TokenKeys::default();
     keys.add_secret(&Secret::new("another one"));
     keys.add_secret(&Secret::new(SECRET));
     let verifier = TokenVerifier::new(keys, Some("us"), Some("callbox"));
-    assert_eq!(verifier.verify(&token, now()), Ok(identity()));
+    assert_eq!(bearer(&verifier, &token), Ok(identity()));
     let call = Some(vec!["bob".into(), "team-a:*".into()]);
     let rooms = Some(vec!["team-a/*".into()]);
     let presence = Some(Vec::new());
-    let grants = Grants { call, presence, rooms, max_calls: Some(2), relay: false };
-    let bearer = Identity { grants, ..identity() };
-    let token = minter.mint(&wanted(&bearer), now()).unwrap().token;
-    assert_eq!(verifier.verify(&token, now()), Ok(bearer));
+    let block = Some(vec!["mallory".into()]);
+    let grants = Grants { call, presence, rooms, block, max_calls: Some(2), relay: false };
+    let limited = Identity { grants, ..identity() };
+    let token = minter.mint(&wanted(&limited), now()).unwrap().token;
+    assert_eq!(bearer(&verifier, &token), Ok(limited));
 }
 
 /// A token for this bearer.
 fn wanted(bearer: &Identity) -> Wanted {
-    let Identity { user, name, expires, grants } = bearer.clone();
+    let Identity { user, name, expires, grants, .. } = bearer.clone();
     Wanted { user, name, ttl: Duration::from_secs(expires - now().unix_secs()), grants }
 }
 
@@ -188,7 +198,7 @@ fn each_kind_of_public_key_verifies_its_own_algorithm() {
         (fixture!("ed.pub.pem"), &ed, [&rsa, &ec]),
     ] {
         let verifier = public(pem);
-        assert_eq!(verifier.verify(good, now()), Ok(identity()));
+        assert_eq!(bearer(&verifier, good), Ok(identity()));
         for bad in bad {
             assert!(matches!(verifier.verify(bad, now()), Err(TokenError::Invalid(_))));
         }
@@ -351,7 +361,7 @@ fn published_keys_verify_what_names_them() {
     let (verifier, count) = published(&jwks());
     assert_eq!(count, 3);
     let verify = |header: Value, sign: &dyn Fn(&[u8]) -> Vec<u8>| {
-        verifier.verify(&token(&header, &alice(), sign), now())
+        bearer(&verifier, &token(&header, &alice(), sign))
     };
     for (alg, kid, sign) in [
         ("RS256", "r", &rs256 as &dyn Fn(&[u8]) -> Vec<u8>),
@@ -407,7 +417,7 @@ fn before_there_are_published_keys_none_is_unknown_for_good() {
     keys.add_published(&PublishedKeys::default());
     keys.add_secret(&Secret::new(SECRET));
     let verifier = TokenVerifier::new(keys, None, None);
-    assert_eq!(verifier.verify(&hs256(&alice()), now()), Ok(identity()));
+    assert_eq!(bearer(&verifier, &hs256(&alice())), Ok(identity()));
     let token = token(&json!({"alg": "EdDSA"}), &alice(), eddsa);
     assert_eq!(verifier.verify(&token, now()), Err(TokenError::UnknownKey));
 }

@@ -168,6 +168,13 @@ impl TurnAuth {
         self.nonces.issue(now, client)
     }
 
+    /// Returns true if a request carries a nonce that was made for `client` and is still good: somebody
+    /// there has got it, so that the source is not forged.
+    pub fn has_nonce(&self, now: Now, client: ClientAddr, request: &Request<'_>) -> bool {
+        let nonce = request.attributes.nonce;
+        nonce.is_some_and(|nonce| self.nonces.check(now, client, nonce).is_ok())
+    }
+
     /// Finds out who made a request. Whether the credentials have expired is for the caller to
     /// judge, since a live allocation outlasts them: see [`TurnIdentity::is_expired`].
     ///

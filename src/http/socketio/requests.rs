@@ -23,7 +23,10 @@ use super::{
     upgrade,
 };
 use crate::{
-    http::{REQUEST_TIMEOUT, entry::Remote, error::ApiError, rest::bearer, ws::accept_key},
+    http::{
+        REQUEST_TIMEOUT, entry::Remote, error::ApiError, exchange::Exchange, reads::Reader,
+        rest::bearer, ws::accept_key,
+    },
     signaling::{ErrorCode, RequestError},
 };
 
@@ -159,13 +162,23 @@ async fn answer(front: &Arc<Front>, remote: Remote, request: Request) -> Result<
         }
         let handshake = handshake(front, remote, revision, request.headers())?;
         return match transport {
-            Transport::Polling => begin_polling(front, handshake).await,
+            Transport::Polling => {
+                drop(request);
+                begin_polling(front, handshake).await
+            }
             Transport::WebSocket => begin_websocket(front, handshake, request),
         };
     };
     let client = front.find(sid).ok_or(Refused::UnknownSession)?;
     match (transport, request.method()) {
-        (Transport::Polling, &Method::GET) => ask(&client, Command::Poll).await,
+        (Transport::Polling, &Method::GET) => {
+            // It may wait for long, for a client that is known: nothing of the request is kept.
+            drop(request);
+            if let Some(exchange) = Exchange::current() {
+                exchange.release();
+            }
+            ask(&client, Command::Poll).await
+        }
         (Transport::Polling, &Method::POST) => {
             let packets = match body(front, request).await {
                 Ok(packets) => packets,
@@ -178,8 +191,8 @@ async fn answer(front: &Arc<Front>, remote: Remote, request: Request) -> Result<
             ask(&client, |reply| Command::Post(packets, reply)).await
         }
         (Transport::WebSocket, &Method::GET) => {
-            let (accepted, upgrading) = accept(request)?;
-            tokio::spawn(upgrade::try_out(front.app.clone(), upgrading, client));
+            let (accepted, upgrading, reader) = accept(request)?;
+            tokio::spawn(upgrade::try_out(front.app.clone(), upgrading, reader, client));
             Ok(accepted)
         }
         _ => Err(Refused::BadRequest.into()),
@@ -232,18 +245,20 @@ fn begin_websocket(
     handshake: Handshake,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (accepted, upgrading) = accept(request)?;
+    let (accepted, upgrading, reader) = accept(request)?;
     let open = open(front, &front.id(), &[]);
     let client = Client::new(front.app.clone(), handshake);
-    tokio::spawn(upgrade::begin(client, upgrading, open));
+    tokio::spawn(upgrade::begin(client, upgrading, reader, open));
     Ok(accepted)
 }
 
 /// Accepts a WebSocket (RFC 6455 §4.2). Nothing of the request is kept.
-fn accept(mut request: Request) -> Result<(Response, hyper::upgrade::OnUpgrade), Refused> {
+fn accept(mut request: Request) -> Result<(Response, hyper::upgrade::OnUpgrade, Reader), Refused> {
+    let reader = request.extensions_mut().remove::<Reader>().ok_or(Refused::BadRequest)?;
     let accept = accept_key(request.headers()).map_err(|_| Refused::BadRequest)?;
     let upgrading = hyper::upgrade::on(&mut request);
-    Ok(((StatusCode::SWITCHING_PROTOCOLS, accept, Body::empty()).into_response(), upgrading))
+    let accepted = (StatusCode::SWITCHING_PROTOCOLS, accept, Body::empty()).into_response();
+    Ok((accepted, upgrading, reader))
 }
 
 /// Hands a command to a client and waits for the answer.

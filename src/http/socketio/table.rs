@@ -14,7 +14,7 @@ use super::polling::{COMMANDS, Command};
 use crate::http::{
     app::App,
     counters::Refusal,
-    limits::{Connections, Place},
+    limits::{Connections, Place, Purpose},
 };
 
 /// The number of random bytes in an id, enough that nobody guesses one.
@@ -45,7 +45,7 @@ pub(super) struct Listed {
 impl Front {
     /// A front for which so many clients may poll, in all and from one address.
     pub fn new(app: Arc<App>, max: usize, max_per_address: usize) -> Self {
-        let places = Connections::new(max, max_per_address);
+        let places = Connections::new(max, max_per_address, usize::MAX);
         Self { app, marks: Arc::default(), places, table: Arc::default() }
     }
 
@@ -61,7 +61,7 @@ impl Front {
         &self,
         address: IpAddr,
     ) -> Result<(Listed, mpsc::Receiver<Command>), Refusal> {
-        let place = self.places.enter_unnamed().and_then(|place| place.name(address));
+        let place = self.places.enter_unnamed(Purpose::Http).and_then(|place| place.name(address));
         let place = place.map_err(|_| Refusal::Handshakes)?;
         let (sender, commands) = mpsc::channel(COMMANDS);
         let id = self.id();

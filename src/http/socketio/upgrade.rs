@@ -13,7 +13,7 @@ use super::{
     polling::Command,
     websocket,
 };
-use crate::http::{app::App, counters::Front, ws::connection::Connection};
+use crate::http::{app::App, counters::Front, reads::Reader, ws::connection::Connection};
 
 /// The longest time that trying a WebSocket may take.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,10 +24,15 @@ const PROBED: &str = "3probe";
 const UPGRADE: &str = "5";
 
 /// Serves a client that begins with a WebSocket; `open` is its first packet.
-pub(super) async fn begin(client: Client, upgrading: hyper::upgrade::OnUpgrade, open: String) {
+pub(super) async fn begin(
+    client: Client,
+    upgrading: hyper::upgrade::OnUpgrade,
+    reader: Reader,
+    open: String,
+) {
     let app = client.app().clone();
     let _running = app.running.enter();
-    let Some(connection) = connect(app, upgrading).await else { return };
+    let Some(connection) = connect(app, upgrading, reader).await else { return };
     websocket::run(client, connection, vec![open]).await;
 }
 
@@ -35,19 +40,24 @@ pub(super) async fn begin(client: Client, upgrading: hyper::upgrade::OnUpgrade, 
 pub(super) async fn try_out(
     app: Arc<App>,
     upgrading: hyper::upgrade::OnUpgrade,
+    reader: Reader,
     client: mpsc::Sender<Command>,
 ) {
-    let Some(mut connection) = connect(app, upgrading).await else { return };
+    let Some(mut connection) = connect(app, upgrading, reader).await else { return };
     match timeout(UPGRADE_TIMEOUT, probe(&mut connection, &client)).await {
         Ok(Some(())) => drop(client.send(Command::Upgrade(Box::new(connection))).await),
         _ => drop(client.send(Command::GiveUp).await),
     }
 }
 
-async fn connect(app: Arc<App>, upgrading: hyper::upgrade::OnUpgrade) -> Option<Connection> {
+async fn connect(
+    app: Arc<App>,
+    upgrading: hyper::upgrade::OnUpgrade,
+    reader: Reader,
+) -> Option<Connection> {
     let upgraded = upgrading.await.ok()?;
     let longest = longest(&app);
-    Some(Connection::new(app, Front::SocketIo, TokioIo::new(upgraded), longest).await)
+    Some(Connection::new(app, Front::SocketIo, TokioIo::new(upgraded), longest, reader).await)
 }
 
 /// Answers the client's question; gives `None` if it does not go on.

@@ -70,6 +70,7 @@ impl Served {
     async fn serve(&mut self) -> Result<Infallible, Broken> {
         loop {
             Box::pin(self.sign_in()).await?;
+            self.connection.trust();
             self.exchange().await?;
         }
     }

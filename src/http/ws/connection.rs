@@ -1,6 +1,6 @@
 //! The life of a WebSocket connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
@@ -17,6 +17,7 @@ use tokio_tungstenite::{
 use super::{
     close,
     frames::{self, ClientFrame, SessionHello},
+    read_ahead::ReadAhead,
 };
 use crate::{
     auth::Identity,
@@ -25,13 +26,14 @@ use crate::{
         counters::Front,
         entry::Remote,
         outbox::Delivery,
+        reads::Reader,
         session::{Next, Session},
     },
     signaling::{ErrorCode, RequestError, RequestId},
 };
 
-/// How much is read at a time. Every session keeps so much, however idle; the layer's default is 128
-/// KiB. All but descriptions fit in, and those take a few reads.
+/// How much the layer reads at a time. Every session keeps so much, however idle; the layer's default is
+/// 128 KiB. All but descriptions fit in, and those are read ahead.
 const READ_BUFFER: usize = 1024;
 
 /// How much may be written at a time.
@@ -66,12 +68,13 @@ const WELCOME: &str = "session:welcome";
 pub(super) async fn run(
     app: Arc<App>,
     stream: TokioIo<Upgraded>,
+    reader: Reader,
     remote: Remote,
     identity: Option<Identity>,
     allowed: bool,
 ) {
     let longest = app.max_message;
-    let mut connection = Connection::new(app, Front::WebSocket, stream, longest).await;
+    let mut connection = Connection::new(app, Front::WebSocket, stream, longest, reader).await;
     let end = connection.serve(remote, identity, allowed).await;
     // Boxed like the way in: an idle session is to have room for what it waits for, and no more.
     Box::pin(connection.end(end)).await;
@@ -97,7 +100,8 @@ impl From<Error> for End {
 pub(in crate::http) struct Connection {
     app: Arc<App>,
     front: Front,
-    pub ws: WebSocketStream<TokioIo<Upgraded>>,
+    pub ws: WebSocketStream<ReadAhead<TokioIo<Upgraded>>>,
+    reader: Reader,
 }
 
 impl Connection {
@@ -107,7 +111,9 @@ impl Connection {
         front: Front,
         stream: TokioIo<Upgraded>,
         longest: usize,
+        reader: Reader,
     ) -> Self {
+        reader.count(&app.request_memory);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
@@ -116,8 +122,14 @@ impl Connection {
             .max_write_buffer_size(2 * app.max_message + 64 * 1024)
             .max_message_size(Some(longest))
             .max_frame_size(Some(longest));
+        let stream = ReadAhead::new(stream);
         let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        Self { app, front, ws }
+        Self { app, front, ws, reader }
+    }
+
+    /// The client has said who it is.
+    pub fn trust(&self) {
+        self.reader.trust();
     }
 
     /// Gives what ends the connection: there is always something.
@@ -156,6 +168,7 @@ impl Connection {
         let device = hello.device_id;
         let opened = Session::open(&self.app, front, remote, identity, device, resume).await;
         let (session, data) = opened.map_err(|reason| End::Close(close::by_hub(reason)))?;
+        self.trust();
         self.send(frames::event(WELCOME, re, &data)).await?;
         Ok(session)
     }
@@ -351,6 +364,11 @@ pub(in crate::http) async fn within(
     session: &Session,
     sending: impl Future<Output = Result<(), Error>>,
 ) -> Result<(), End> {
+    let mut sending = pin!(sending);
+    // Nearly always there is room in the socket: nothing to wait for, and no timer to start.
+    if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
+        return Ok(sent?);
+    }
     tokio::select! {
         sent = tokio::time::timeout(SEND_TIMEOUT, sending) => match sent {
             Ok(sent) => Ok(sent?),

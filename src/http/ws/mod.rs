@@ -3,6 +3,7 @@
 pub(super) mod close;
 pub(super) mod connection;
 mod frames;
+mod read_ahead;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 pub(crate) use self::{close::all as closes, frames::SessionHello};
 
-use super::{app::App, entry::Remote, error::ApiError, rest::bearer};
+use super::{app::App, entry::Remote, error::ApiError, reads::Reader, rest::bearer};
 
 /// Turns a request into a WebSocket connection (RFC 6455 §4.2).
 ///
@@ -29,6 +30,7 @@ use super::{app::App, entry::Remote, error::ApiError, rest::bearer};
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
     Extension(remote): Extension<Remote>,
+    Extension(reader): Extension<Reader>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let accept = accept_key(request.headers())?;
@@ -47,7 +49,7 @@ pub(super) async fn upgrade(
     let running = app.running.enter();
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
-            connection::run(app, TokioIo::new(upgraded), remote, identity, allowed).await;
+            connection::run(app, TokioIo::new(upgraded), reader, remote, identity, allowed).await;
         }
         drop(running);
     });

@@ -4,6 +4,7 @@ mod journal;
 mod media;
 mod record;
 mod state;
+mod times;
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +21,7 @@ pub use record::{CallRecord, Participant, Timestamp};
 pub(super) use record::{RelayMeter, seconds};
 pub use state::CallState;
 pub(super) use state::Step;
+pub(super) use times::Times;
 
 use super::{CallType, EndReason, tables::HasState, words::words};
 use crate::{
@@ -192,8 +194,7 @@ pub(super) struct Call {
     /// The metadata that the caller sent along.
     pub metadata: Option<Box<RawValue>>,
     state: CallState,
-    pub created: Duration,
-    pub started: Option<Duration>,
+    pub times: Times,
     /// Until when it rings.
     pub ring_until: Now,
     /// Until when somebody may say whether it waits for a device, while they are asked.
@@ -241,8 +242,7 @@ impl Call {
             kind,
             metadata,
             state: CallState::Idle,
-            created: now.unix,
-            started: None,
+            times: Times::begin(now),
             ring_until: now + ring_for,
             asked_until: None,
             parties,
@@ -299,6 +299,11 @@ impl Call {
         }
     }
 
+    /// Returns true if it is for this user, and nobody has taken it.
+    pub fn rings_at(&self, user: &UserId) -> bool {
+        !self.state.is_accepted() && self.parties.callee.user == *user
+    }
+
     /// Every session that hears of this call.
     pub fn members(&self) -> impl Iterator<Item = SessionId> {
         [self.parties.caller.session, self.parties.callee.session]
@@ -317,7 +322,7 @@ impl Call {
 
     /// For how long it has gone on since it was accepted.
     pub fn duration(&self, now: Now) -> Duration {
-        self.started.map_or(Duration::ZERO, |started| now.unix.saturating_sub(started))
+        self.times.duration(now)
     }
 
     /// The call as it is shown.
@@ -334,10 +339,10 @@ impl Call {
             state: self.state,
             kind: self.kind,
             participants: vec![participant(Role::Caller), participant(Role::Callee)],
-            created_at: Timestamp(self.created),
-            started_at: self.started.map(Timestamp),
+            created_at: Timestamp(self.times.created()),
+            started_at: self.times.started().map(Timestamp),
             ended_at: None,
-            duration: self.started.map(|_| seconds(self.duration(now))),
+            duration: self.times.started().map(|_| seconds(self.duration(now))),
             reason: None,
             ended_by: None,
             relay: self.relay.usage(),
@@ -352,7 +357,7 @@ impl Call {
         ended_by: Option<UserId>,
     ) -> CallRecord {
         let mut record = self.record(now);
-        record.end(now, reason, ended_by);
+        record.end(self.times.at(now), reason, ended_by);
         record.duration = Some(seconds(self.duration(now)));
         record
     }

@@ -13,7 +13,6 @@ use utoipa::{
 
 use super::{CallState, CallStats, Media, Path, Role};
 use crate::{
-    clock::Now,
     ids::{CallId, DeviceId, ParticipantId, RoomId, UserId},
     signaling::{CallType, EndReason},
     usage::{RelayUsage, Usage},
@@ -155,14 +154,14 @@ impl CallRecord {
         (!paths.is_empty()).then(|| paths.contains(&Path::Relay))
     }
 
-    /// The call is over.
+    /// The call is over since this moment.
     pub(in crate::signaling) fn end(
         &mut self,
-        now: Now,
+        at: Timestamp,
         reason: EndReason,
         ended_by: Option<UserId>,
     ) {
-        self.ended_at = Some(Timestamp(now.unix));
+        self.ended_at = Some(at);
         self.reason = Some(reason);
         self.ended_by = ended_by;
         for participant in &mut self.participants {

@@ -42,10 +42,15 @@ pub(super) fn take(
     sender: &Sender,
     id: CallId,
 ) -> Result<CallStateAnswer, RequestError> {
+    // While it only rang it was none of the callee's own calls; from now on it is.
+    hub.calls.find(id)?.state().after(Step::Accept)?;
+    hub.check_own_calls(sender)?;
+    hub.give_way(now, sender);
     hub.calls.step(id, Step::Accept)?;
+    hub.users.watches.touch(&sender.user);
     let call = hub.calls.find(id)?;
     hub.timers.clear(call.ring_until.instant, Timer::Ring(id));
-    call.started = Some(now.unix);
+    call.times.start(now);
     call.parties.callee.device = Some(sender.device.clone());
     call.parties.callee.session = Some(sender.session);
     let others = std::mem::take(&mut call.ringing).into_iter();

@@ -49,13 +49,19 @@ pub(super) fn apply(
         let message = "Your token does not let you call this user.";
         return Err(RequestError::new(ErrorCode::InvalidTarget, message));
     }
+    if hub.is_blocked(&sender.user, &callee) {
+        let message = "This user does not take calls from you.";
+        return Err(RequestError::new(ErrorCode::InvalidTarget, message));
+    }
     let metadata = hub.metadata(payload.metadata)?;
     hub.check_own_calls(sender)?;
+    hub.check_ringing(sender, &callee)?;
     hub.check_all_calls()?;
-    hub.count_call(now, &sender.user)?;
+    hub.count_call_to(now, &sender.user, &callee)?;
     hub.give_way(now, sender);
+    hub.give_way_at(now, sender, &callee);
 
-    let busy = hub.is_at_limit(&callee);
+    let busy = hub.is_busy(&callee);
     let devices = hub.users.get(&callee).map(|user| user.devices.clone()).unwrap_or_default();
     // Past the limits: from here on there is a call, which may be over at once.
     let id = CallId::generate(now.unix_ms(), &mut hub.rng);

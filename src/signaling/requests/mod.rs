@@ -2,6 +2,7 @@
 
 mod accept;
 mod answer;
+mod block;
 mod cancel;
 mod candidate;
 mod connected;
@@ -24,6 +25,7 @@ mod upgrade;
 
 use std::{borrow::Cow, time::Duration};
 
+pub(super) use block::UserBlockRequest;
 pub(super) use candidate::IceCandidateRequest;
 pub(super) use initiate::CallInitiateRequest;
 pub(super) use media_update::MediaUpdateRequest;
@@ -174,8 +176,9 @@ impl Hub {
             return self.close(now, session, CloseReason::RateLimited);
         }
 
-        // Asked twice, it does no harm, and its answer is long and soon out of date.
-        let named = request.filter(|request| *request != RequestName::PresenceSubscribe);
+        // Asked twice, these do no harm: they set what the session has, which may be another one by then.
+        let sets = [RequestName::PresenceSubscribe, RequestName::UserBlock];
+        let named = request.filter(|request| !sets.contains(request));
         let data = data.fields();
         let name = match (named, &data) {
             (Some(request), Ok(data)) => match MessageId::read(&sender.device, request, data) {
@@ -271,6 +274,7 @@ impl Hub {
             RequestName::RoomJoin => wanted.write(room_join::apply(self, now, sender, data)),
             RequestName::RoomLeave => wanted.write(room_leave::apply(self, now, sender, data)),
             RequestName::PresenceSubscribe => wanted.write(presence::apply(self, sender, data)),
+            RequestName::UserBlock => wanted.write(block::apply(self, now, sender, data)),
         }
     }
 

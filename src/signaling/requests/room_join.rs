@@ -10,10 +10,10 @@ use crate::{
     clock::Now,
     ids::RoomId,
     signaling::{
-        CallType, ErrorCode, Hub, RequestError,
+        CallType, EndReason, ErrorCode, Hub, RequestError,
         call::Party,
         events::RoomView,
-        rooms::{MAX_PARTICIPANTS, Occupant},
+        rooms::{Leaving, MAX_DEVICES, MAX_PARTICIPANTS, Occupant},
         tables::call_not_found,
     },
 };
@@ -52,7 +52,19 @@ pub(super) fn apply(
     }
     let name = session.name.clone();
     let metadata = hub.metadata(payload.metadata)?;
-    if room.is_some_and(|room| room.participants.len() >= MAX_PARTICIPANTS) {
+    let own: Vec<_> = room.iter().flat_map(|room| room.devices_of(&sender.user)).collect();
+    // A device that is only waited for, as one whose page was loaded again, makes place for another.
+    let yields = match own.len() >= MAX_DEVICES {
+        true => own.iter().find(|(_, party)| party.grace_until.is_some()).map(|(id, _)| *id),
+        false => None,
+    };
+    if own.len() >= MAX_DEVICES && yields.is_none() {
+        let message =
+            format!("You are in the room with {MAX_DEVICES} devices, and no more may come.");
+        return Err(RequestError::new(ErrorCode::RoomFull, message));
+    }
+    let places = MAX_PARTICIPANTS + usize::from(yields.is_some());
+    if room.is_some_and(|room| room.participants.len() >= places) {
         let message = format!("The room has {MAX_PARTICIPANTS} participants, and no place left.");
         return Err(RequestError::new(ErrorCode::RoomFull, message));
     }
@@ -69,6 +81,10 @@ pub(super) fn apply(
         hub.give_way(now, sender);
     }
 
+    if let (Some(id), Some(device)) = (id, yields) {
+        // Another device of the user stays, so the room goes on.
+        hub.leave_room(now, id, device, &Leaving::for_reason(EndReason::Left));
+    }
     let kind = payload.call_type.unwrap_or(CallType::Video);
     let id = id.unwrap_or_else(|| hub.begin_room(now, payload.room_id, kind));
     let party = Party {
@@ -76,7 +92,8 @@ pub(super) fn apply(
         session: Some(sender.session),
         ..Party::new(sender.user.clone(), name)
     };
-    hub.come_in(now, id, Occupant { party, joined: now.unix, metadata });
+    let joined = hub.rooms.get(id).ok_or_else(call_not_found)?.times.at(now);
+    hub.come_in(now, id, Occupant { party, joined, metadata });
     let room = hub.rooms.get(id).ok_or_else(call_not_found)?;
     let participant = room.participant_of(sender.session).ok_or_else(call_not_found)?;
     hub.room_view(now, id, participant, sender.session)

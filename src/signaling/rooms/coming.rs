@@ -81,7 +81,7 @@ impl Hub {
             self.report(now, id, CallEvent::Initiated);
         } else if self.rooms.step(id, Step::Meet).is_ok() {
             if let Some(room) = self.rooms.get_mut(id) {
-                room.started = Some(now.unix);
+                room.times.start(now);
             }
             self.report(now, id, CallEvent::Accepted);
         }

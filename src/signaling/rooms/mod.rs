@@ -20,3 +20,6 @@ pub(super) use table::Rooms;
 /// How many participants a room has at most. Each sends to each other, so the work of every one of
 /// them grows with it; more need a server that mixes or forwards media.
 pub(super) const MAX_PARTICIPANTS: usize = 8;
+
+/// How many devices of one user may be in a room, so that nobody takes every place of it.
+pub(super) const MAX_DEVICES: usize = 2;

@@ -12,7 +12,7 @@ use crate::{
     ids::{CallId, DeviceId, ParticipantId, RoomId, SessionId, UserId},
     signaling::{
         CallRecord, CallState, CallType, EndReason, Participant, Timestamp,
-        call::{Journal, Party, RelayMeter, seconds},
+        call::{Journal, Party, RelayMeter, Times, seconds},
         events::RoomParticipant,
         tables::HasState,
     },
@@ -25,7 +25,7 @@ const MAX_PAST: usize = 32;
 #[derive(Debug)]
 pub(in crate::signaling) struct Occupant {
     pub party: Party,
-    pub joined: Duration,
+    pub joined: Timestamp,
     /// The metadata that it shows to the others.
     pub metadata: Option<Box<RawValue>>,
 }
@@ -37,9 +37,7 @@ pub(in crate::signaling) struct Room {
     pub name: RoomId,
     pub kind: CallType,
     state: CallState,
-    created: Duration,
-    /// When a second participant came.
-    pub started: Option<Duration>,
+    pub times: Times,
     pub participants: BTreeMap<ParticipantId, Occupant>,
     /// The latest who left, as they were then.
     past: VecDeque<Participant>,
@@ -68,8 +66,7 @@ impl Room {
             name,
             kind,
             state: CallState::Initiating,
-            created: now.unix,
-            started: None,
+            times: Times::begin(now),
             participants: BTreeMap::new(),
             past: VecDeque::new(),
             journals: BTreeMap::new(),
@@ -96,6 +93,12 @@ impl Room {
     /// Whether a device of the user is in it.
     pub fn has(&self, user: &UserId) -> bool {
         self.find(|party| party.user == *user).is_some()
+    }
+
+    /// The participants that are devices of the user.
+    pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = (ParticipantId, &Party)> {
+        let all = self.participants.iter().map(|(id, occupant)| (*id, &occupant.party));
+        all.filter(move |(_, party)| party.user == *user)
     }
 
     fn find(&self, fits: impl Fn(&Party) -> bool) -> Option<ParticipantId> {
@@ -125,13 +128,13 @@ impl Room {
         if self.past.len() == MAX_PAST {
             self.past.pop_front();
         }
-        let left_at = Some(Timestamp(now.unix));
+        let left_at = Some(self.times.at(now));
         self.past.push_back(Participant { left_at, ..occupant.record(id) });
     }
 
     /// For how long it has gone on since a second participant came.
     pub fn duration(&self, now: Now) -> Duration {
-        self.started.map_or(Duration::ZERO, |started| now.unix.saturating_sub(started))
+        self.times.duration(now)
     }
 
     /// The room as it is shown.
@@ -146,10 +149,10 @@ impl Room {
             state: self.state,
             kind: self.kind,
             participants: self.participants.iter().map(participant).collect(),
-            created_at: Timestamp(self.created),
-            started_at: self.started.map(Timestamp),
+            created_at: Timestamp(self.times.created()),
+            started_at: self.times.started().map(Timestamp),
             ended_at: None,
-            duration: self.started.map(|_| seconds(self.duration(now))),
+            duration: self.times.started().map(|_| seconds(self.duration(now))),
             reason: None,
             ended_by: None,
             relay: self.relay.usage(),
@@ -166,8 +169,8 @@ impl Room {
             state: self.state,
             kind: self.kind,
             participants,
-            created_at: Timestamp(self.created),
-            started_at: self.started.map(Timestamp),
+            created_at: Timestamp(self.times.created()),
+            started_at: self.times.started().map(Timestamp),
             ended_at: None,
             duration: None,
             reason: None,
@@ -186,7 +189,7 @@ impl Room {
         let mut record = self.record(now);
         record.participants = self.past.iter().cloned().collect();
         record.duration = Some(seconds(self.duration(now)));
-        record.end(now, reason, ended_by);
+        record.end(self.times.at(now), reason, ended_by);
         record
     }
 }
@@ -208,7 +211,7 @@ impl Occupant {
     fn record(&self, id: ParticipantId) -> Participant {
         Participant {
             participant_id: Some(id),
-            joined_at: Some(Timestamp(self.joined)),
+            joined_at: Some(self.joined),
             ..self.party.record()
         }
     }

@@ -91,6 +91,7 @@ fn the_relay_is_told_before_the_other_side() {
         let told = Output::PeersAnnounced {
             call,
             by: user("alice"),
+            to: user("bob"),
             addresses: vec!["192.0.2.1".parse().unwrap()],
         };
         assert_eq!(outputs.len(), 2, "{outputs:?}");

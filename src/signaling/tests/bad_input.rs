@@ -71,6 +71,7 @@ fn about_a_call() -> impl Iterator<Item = &'static RequestName> {
         RequestName::CallInitiate,
         RequestName::AuthRefresh,
         RequestName::PresenceSubscribe,
+        RequestName::UserBlock,
         RequestName::RoomJoin,
         RequestName::RoomLeave,
     ];

@@ -14,7 +14,7 @@ impl World {
         let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
         let device = Some(DeviceId::new(device).unwrap());
         let identity = self.identity_with(name, grants);
-        self.input(Input::Open { session, identity, device, resume: Resume::New });
+        self.input(Input::Open { session, identity: identity.into(), device, resume: Resume::New });
         session
     }
 
@@ -24,7 +24,12 @@ impl World {
 
     pub(super) fn refresh_with(&mut self, session: SessionId, name: &str, grants: Grants) {
         let proof = Ok(self.identity_with(name, grants));
-        self.input(Input::Refresh { session, id: None, data: json!({}).into(), proof });
+        self.input(Input::Refresh {
+            session,
+            id: None,
+            data: json!({}).into(),
+            proof: proof.into(),
+        });
     }
 }
 
@@ -33,7 +38,7 @@ fn may_call(patterns: &[&str]) -> Grants {
     Grants { call: Some(call), ..Grants::default() }
 }
 
-fn at_once(max: u64) -> Grants {
+pub(super) fn at_once(max: u64) -> Grants {
     Grants { max_calls: Some(max), ..Grants::default() }
 }
 
@@ -72,7 +77,8 @@ fn a_token_lowers_how_many_calls_there_may_be() {
     let bob = world.open_with("bob", "laptop", at_once(9));
     let carol = world.open("carol", "laptop");
     world.call(bob, "carol");
-    world.call(bob, "alice");
+    let taken = world.call(bob, "alice");
+    world.ok(alice, "call:accept", json!({ "callId": taken }));
     // A token does not raise it.
     world.refused(bob, "call:initiate", calling("dave"), "too_many_calls");
     world.refused(alice, "call:initiate", calling("dave"), "too_many_calls");

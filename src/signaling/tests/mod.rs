@@ -2,23 +2,27 @@
 
 mod announced;
 mod bad_input;
+mod blocking;
 mod calls;
 mod candidates;
 mod docs;
 mod grants;
 mod held;
 mod in_call;
+mod kicks;
 mod lost;
 mod presence;
 mod reports;
 mod restart;
 mod resume;
 mod returning;
+mod ringing;
 mod rooms;
 mod schemas;
 mod seed;
 mod sessions;
 mod sim;
+mod times;
 mod tokens;
 mod transfer;
 mod views;
@@ -41,7 +45,7 @@ use super::{
     presence::MAX_WATCHED,
 };
 use crate::{
-    auth::{Grants, Identity, Secret, TurnSecrets},
+    auth::{Grants, Identity, Secret, TokenId, TurnSecrets},
     clock::Now,
     ids::{CallId, DeviceId, SessionId, UserId},
     state_log::Change,
@@ -57,7 +61,8 @@ fn user(name: &str) -> UserId {
 
 /// Who may do everything until then.
 fn identity(name: &str, expires: u64) -> Identity {
-    Identity { user: user(name), name: None, expires, grants: Grants::default() }
+    let (user, grants, token) = (user(name), Grants::default(), TokenId::default());
+    Identity { user, name: None, expires, grants, token, issued: None }
 }
 
 /// A hub with clients around it that remember what they heard.
@@ -76,6 +81,8 @@ struct World {
     ended: Vec<CallId>,
     /// Who came into a room or went out of it, as the relay hears it.
     moved: Vec<(CallId, UserId, &'static str)>,
+    /// The kicked users whose credentials the relay takes again.
+    readmitted: Vec<UserId>,
     announced: Vec<(CallId, UserId, Vec<IpAddr>)>,
     reports: Vec<CallReport>,
     /// The calls about which it was asked whether to hold them.
@@ -104,6 +111,7 @@ impl World {
             last_seq: None,
             ended: Vec::new(),
             moved: Vec::new(),
+            readmitted: Vec::new(),
             announced: Vec::new(),
             reports: Vec::new(),
             asked: Vec::new(),
@@ -151,12 +159,13 @@ impl World {
                 Output::Close { session, reason } => {
                     assert!(self.closed.insert(session, reason).is_none());
                 }
-                Output::PeersAnnounced { call, by, addresses } => {
+                Output::PeersAnnounced { call, by, addresses, .. } => {
                     self.announced.push((call, by, addresses));
                 }
                 Output::CallEnded { call } => self.ended.push(call),
                 Output::CameIn { call, user } => self.moved.push((call, user, "in")),
                 Output::WentOut { call, user } => self.moved.push((call, user, "out")),
+                Output::Readmitted { user } => self.readmitted.push(user),
                 Output::Report(report) => self.reports.push(*report),
                 Output::AskToHold(report) => self.asked.push(report.call.id),
                 Output::Keep(change) => keep(&mut self.kept, change),
@@ -174,7 +183,7 @@ impl World {
         let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
         let identity = identity(name, expires);
         let device = Some(DeviceId::new(device).unwrap());
-        self.input(Input::Open { session, identity, device, resume });
+        self.input(Input::Open { session, identity: identity.into(), device, resume });
         session
     }
 
@@ -288,7 +297,8 @@ impl World {
 
     /// Nothing is left of anything once every session is gone and time has gone by.
     fn assert_nothing_is_left(&mut self) {
-        let sessions: Vec<_> = self.hub.sessions.keys().copied().collect();
+        let mut sessions: Vec<_> = self.hub.sessions.keys().copied().collect();
+        sessions.sort_unstable();
         sessions.into_iter().for_each(|session| self.close(session));
         let longest = self.hub.config.ring_timeout + self.hub.config.reconnect_grace;
         self.pass(longest + self.hub.config.ended_calls_for);
@@ -330,10 +340,18 @@ fn check(hub: &Hub, now: Now) {
     assert!(hub.next_timeout().is_none_or(|due| due >= now.instant) || hub.stopping);
 
     let mut devices = 0;
-    for (id, user) in hub.users.iter() {
+    for (id, user) in hub.users.sorted() {
         assert!(!user.devices.is_empty() || !user.calls.is_empty(), "{id} is an empty entry");
         assert!(user.devices.len() <= config.max_sessions_per_user);
-        assert!(user.calls.len() <= config.max_calls_per_user);
+        assert!(hub.own_calls(id) <= config.max_calls_per_user);
+        let mut callers = BTreeMap::new();
+        for call in hub.ringing_at(id) {
+            *callers.entry(&call.parties.caller.user).or_insert(0) += 1;
+        }
+        assert!(callers.values().sum::<usize>() <= config.max_ringing_per_user);
+        assert!(callers.values().all(|count| *count <= config.max_ringing_per_pair));
+        let blocked = callers.keys().find(|caller| hub.is_blocked(caller, id));
+        assert_eq!(blocked, None, "somebody rings at {id} who is blocked");
         devices += user.devices.len();
         for (device, session) in &user.devices {
             let session = &hub.sessions[session];

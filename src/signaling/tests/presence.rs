@@ -46,8 +46,11 @@ fn a_watcher_hears_of_each_change() {
     assert_eq!(changes(&mut world, alice), [""; 0]);
     let carol = world.open("carol", "phone");
     world.call(carol, "bob");
-    assert_eq!(changes(&mut world, alice), ["carol online", "bob busy", "carol busy"]);
-    world.ok(tablet, "call:reject", json!({}));
+    // A call that rings at bob is not bob's.
+    assert_eq!(changes(&mut world, alice), ["carol online", "carol busy"]);
+    world.ok(tablet, "call:accept", json!({}));
+    assert_eq!(changes(&mut world, alice), ["bob busy"]);
+    world.ok(tablet, "call:end", json!({}));
     assert_eq!(changes(&mut world, alice), ["bob online", "carol online"]);
     world.close(tablet);
     assert_eq!(changes(&mut world, alice), ["bob offline"]);
@@ -186,6 +189,7 @@ fn a_token_that_lowers_the_number_of_calls_makes_busy() {
     world.call(bob, "nobody-1");
     let carol = world.open("carol", "phone");
     world.call(carol, "bob");
+    world.ok(bob, "call:accept", json!({}));
     assert_eq!(changes(&mut world, alice), [""; 0]);
     world.refresh_with(bob, "bob", Grants { max_calls: Some(1), ..Grants::default() });
     assert_eq!(changes(&mut world, alice), ["bob busy"]);

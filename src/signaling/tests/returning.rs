@@ -22,7 +22,7 @@ fn connect(world: &mut World, user: &str, device: Option<&str>, token: &str) -> 
     let identity = identity(user, u64::MAX);
     let device = device.map(|device| DeviceId::new(device).unwrap());
     let resume = Resume::Like(ClientMark::of(&keys, token, Some("python")));
-    world.input(Input::Open { session, identity, device, resume });
+    world.input(Input::Open { session, identity: identity.into(), device, resume });
     session
 }
 

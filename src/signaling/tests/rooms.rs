@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::signaling::{CallEvent, EndReason, rooms::MAX_PARTICIPANTS};
+use crate::signaling::{
+    CallEvent, EndReason,
+    rooms::{MAX_DEVICES, MAX_PARTICIPANTS},
+};
 
 /// What holds for rooms at any time. Gives how many timers they have.
 pub(super) fn check(hub: &Hub) -> usize {
@@ -17,7 +20,7 @@ pub(super) fn check(hub: &Hub) -> usize {
         assert_eq!(hub.rooms.named(&room.name).map(|room| room.id), Some(room.id));
         assert!((1..=MAX_PARTICIPANTS).contains(&room.participants.len()));
         assert!(!room.state().is_over());
-        assert_eq!(room.started.is_some(), room.state().is_accepted());
+        assert_eq!(room.times.started().is_some(), room.state().is_accepted());
         timers += usize::from(room.fresh_at.is_some());
         let mut devices = BTreeSet::new();
         for occupant in room.participants.values() {
@@ -25,6 +28,7 @@ pub(super) fn check(hub: &Hub) -> usize {
             let device = party.device.as_ref().unwrap();
             assert!(devices.insert((&party.user, device)), "one device is two participants");
             assert!(hub.users.get(&party.user).unwrap().calls.contains(&room.id));
+            assert!(room.devices_of(&party.user).count() <= MAX_DEVICES);
             if let Some(session) = party.session {
                 let session = &hub.sessions[&session];
                 assert_eq!((&session.user, &session.device), (&party.user, device));
@@ -262,7 +266,12 @@ fn a_token_says_which_rooms() {
     let session = SessionId::generate(world.now.unix_ms(), &mut world.rng);
     let grants = Grants { rooms: Some(vec!["team-a/*".into()]), ..Grants::default() };
     let identity = Identity { grants, ..identity("alice", world.now.unix_secs() + 1000) };
-    world.input(Input::Open { session, identity, device: None, resume: Resume::New });
+    world.input(Input::Open {
+        session,
+        identity: identity.into(),
+        device: None,
+        resume: Resume::New,
+    });
     world.refused(session, "room:join", json!({ "roomId": "team-b/x" }), "not_allowed");
     world.ok(session, "room:join", json!({ "roomId": "team-a/x" }));
 }
@@ -496,4 +505,31 @@ fn only_the_addresses_of_members_are_announced() {
     world.ok(alice, "ice:candidate", to(&b, candidate(1)));
     assert_eq!(world.announced.len(), 1);
     assert_eq!(world.announced[0].1, user("alice"));
+}
+
+/// One user with eight devices left no place for anybody else.
+#[test]
+fn the_devices_of_one_user_do_not_fill_a_room() {
+    let mut world = World::new(|_| {});
+    let devices: Vec<_> = (0..8).map(|n| world.open("mallory", &format!("device-{n}"))).collect();
+    for device in &devices[..2] {
+        join(&mut world, *device);
+    }
+    for device in &devices[2..] {
+        world.refused(*device, "room:join", json!({ "roomId": "lobby" }), "room_full");
+    }
+    for n in 2..8 {
+        let other = world.open(&format!("user-{n}"), "laptop");
+        join(&mut world, other);
+    }
+    let ninth = world.open("ninth", "laptop");
+    world.refused(ninth, "room:join", json!({ "roomId": "lobby" }), "room_full");
+    // A device that is only waited for makes place for another one of its user.
+    world.input(Input::Closed { session: devices[0] });
+    world.refused(ninth, "room:join", json!({ "roomId": "lobby" }), "room_full");
+    world.forget();
+    join(&mut world, devices[2]);
+    assert_eq!(world.names(devices[1]), ["room:left", "room:joined"]);
+    world.refused(devices[3], "room:join", json!({ "roomId": "lobby" }), "room_full");
+    world.assert_nothing_is_left();
 }

@@ -88,9 +88,10 @@ fn the_states_of_a_call() {
 /// the answer to its request.
 #[test]
 fn busy_and_offline_come_as_call_ended() {
-    let (mut world, alice, _) = World::with_alice_and_bob();
+    let (mut world, alice, bob) = World::with_alice_and_bob();
     let carol = world.open("carol", "tablet");
     world.call(carol, "bob");
+    world.ok(bob, "call:accept", json!({}));
     for (target, reason) in [("bob", "busy"), ("nobody", "offline")] {
         world.forget();
         let data = json!({ "targetUserId": target, "callType": "audio" });

@@ -155,7 +155,10 @@ fn who_calls_too_often_is_slowed() {
 
 #[test]
 fn no_limit_on_calls() {
-    let mut world = World::new(|config| config.calls_per_minute = 0);
+    let mut world = World::new(|config| {
+        config.calls_per_minute = 0;
+        config.calls_per_pair = 0;
+    });
     let alice = world.open("alice", "laptop");
     for _ in 0..100 {
         world.call(alice, "nobody");

@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 impl World {
     fn refresh(&mut self, session: SessionId, proof: Result<Identity, RequestError>) -> Value {
         let (id, data) = (Some(RequestId(0)), json!({ "token": null }));
-        self.input(Input::Refresh { session, id, data: data.into(), proof })
+        self.input(Input::Refresh { session, id, data: data.into(), proof: proof.into() })
             .expect("it is answered")
     }
 }
@@ -117,7 +117,10 @@ fn a_session_that_is_gone_does_not_refresh() {
     assert_eq!(world.closed[&alice], CloseReason::TokenExpired);
     let (id, data) = (Some(RequestId(1)), json!({}));
     let proof = Ok(identity("alice", start + 300));
-    assert_eq!(world.input(Input::Refresh { session: alice, id, data: data.into(), proof }), None);
+    assert_eq!(
+        world.input(Input::Refresh { session: alice, id, data: data.into(), proof: proof.into() }),
+        None
+    );
     world.assert_nothing_is_left();
 }
 

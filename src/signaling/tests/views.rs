@@ -69,6 +69,7 @@ fn calls_that_nobody_took_push_out_one_another_only() {
     let mut world = World::new(|config| {
         config.ended_calls = 8;
         config.calls_per_minute = 0;
+        config.calls_per_pair = 0;
         config.events_per_second = 0;
     });
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
@@ -121,7 +122,7 @@ fn online_users_and_their_devices() {
 
 #[test]
 fn ice_servers_for_the_rest_api() {
-    let world = World::new(|_| {});
+    let mut world = World::new(|_| {});
     let data = json!(world.hub.ice_servers(world.now, &identity("alice", u64::MAX)));
     assert_eq!(data["expiresAt"], "2023-11-14T23:13:20.000Z");
     assert_eq!(data["turnCredentials"]["username"], "1700003600:alice");

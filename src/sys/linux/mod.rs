@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "system calls that no kept crate makes in batches")]
 
 mod address;
+mod address_changes;
 mod errors;
 mod fragments;
 mod options;
@@ -10,6 +11,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 
+pub use address_changes::{AddressChanges, own_networks};
 pub use errors::{keep_errors, next_error};
 pub use fragments::{CAN_FORBID_FRAGMENTS, send_whole};
 pub use options::{

@@ -68,7 +68,7 @@ impl Engine {
             self.tell_wrong_credentials(tuple, request, WrongCredentials::Expired);
             return Err(ErrorCode::Unauthorized);
         }
-        if self.has_ended(&identity) {
+        if self.common.shared.refuses(now, &identity) {
             self.tell_wrong_credentials(tuple, request, WrongCredentials::Revoked);
             return Err(ErrorCode::Unauthorized);
         }
@@ -211,8 +211,8 @@ impl Engine {
         let code = if opening.abandoned {
             // Nobody is left to use it.
             ErrorCode::AllocationMismatch
-        } else if !self.may_serve(&opening.identity) {
-            // The call has ended in the meantime.
+        } else if !self.common.shared.serve(now, &opening.identity) {
+            // The call has ended in the meantime, or the user was kicked.
             ErrorCode::Unauthorized
         } else {
             return self.open(now, id, second);
@@ -327,17 +327,6 @@ impl Engine {
             // Its timer finds nothing left to do.
             self.common.shared.expire(token);
         }
-    }
-
-    /// Returns true if an allocation may be opened, which counts for its call from now on.
-    fn may_serve(&self, identity: &TurnIdentity) -> bool {
-        let serve = |call| self.common.shared.serve_call(call, &identity.user);
-        identity.call.is_none_or(serve)
-    }
-
-    fn has_ended(&self, identity: &TurnIdentity) -> bool {
-        let has_ended = |call| self.common.shared.has_ended(call, &identity.user);
-        identity.call.is_some_and(has_ended)
     }
 
     /// The lifetime that a client is given: what it asks for, between the default and the maximum

@@ -24,7 +24,11 @@ impl Engine {
         request: &Request<'_>,
     ) -> FromClient {
         let asked = request.attributes.discovery;
-        if asked.is_any() && !self.reply_limit.allow(now.instant, tuple.client.0.ip()) {
+        let may = || {
+            let source = self.source(now, tuple, request);
+            self.common.reply_limit.allow(now.instant, tuple.client.0, source)
+        };
+        if asked.is_any() && !may() {
             self.metrics.dropped(DropReason::ReplyLimit);
             return FromClient::Dropped(DropReason::ReplyLimit);
         }

@@ -29,7 +29,7 @@ impl Engine {
             any = true;
             let allocation = self.open_ref(self.part(id, Family::of(peer))?)?;
             let ip = peer.ip();
-            self.common.addresses.check_permission(&self.common.config, ip)?;
+            self.common.addresses.judge(&self.common.config.peers, ip)?;
             self.reach(&allocation.owner, ip)?;
             if !allocation.permits(ip) && !fresh.contains(&ip) {
                 fresh.push(ip);
@@ -57,17 +57,16 @@ impl Engine {
         ip: IpAddr,
         lifetime: Duration,
     ) -> Result<(), ErrorCode> {
-        // What was announced when this was checked may have been forgotten since: then it is as if
-        // it were one of our own addresses.
-        let own = self.common.addresses.is_own(&self.common.config, ip)
-            || self.reach(&self.open_ref(id)?.owner, ip) != Ok(Reach::Any);
+        let own = self.common.is_own(ip);
+        // What was announced when this was checked may have been forgotten since.
+        let unannounced = self.reach(&self.open_ref(id)?.owner, ip) != Ok(Reach::Any);
         let permissions = &mut self.open_mut(id)?.permissions;
         let (mut expires, mut told) = (now.instant + lifetime, 0);
         if let Some(before) = permissions.get(&ip) {
             expires = expires.max(before.expires);
             told = before.told;
         }
-        let before = permissions.insert(ip, Permission { expires, own, told });
+        let before = permissions.insert(ip, Permission { expires, own, unannounced, told });
         let timer = Timer::Permission(id, ip);
         match before {
             Some(before) => self.timers.reset(before.expires, expires, timer),

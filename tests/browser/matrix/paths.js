@@ -78,6 +78,34 @@ const restarted = (relay) => async ({ open, server, restart }) => {
   await onAnotherPath(pages, before);
 };
 
+/**
+ * From now on the connection that a page has takes no candidates, and `hasFailed` says whether it has been
+ * `failed` at any time.
+ */
+const keepCandidates = (page) => page.evaluate(() => {
+  const { pc } = window.call;
+  const [describe, add] = [pc.setRemoteDescription, pc.addIceCandidate];
+  pc.setRemoteDescription = ({ type, sdp }) => describe({ type, sdp: sdp.replace(/^a=candidate:.*\r\n/gm, '') });
+  pc.addIceCandidate = async () => {};
+  window.letCandidatesCome = () => Object.assign(pc, { setRemoteDescription: describe, addIceCandidate: add });
+  pc.addEventListener('connectionstatechange', () => { window.hasFailed ||= pc.connectionState === 'failed'; });
+});
+const hasFailed = (page) => page.evaluate(() => window.hasFailed);
+
+/** Each page has one connection that is not closed, and frames come over it in both directions. */
+async function settledIn(pages, id, server) {
+  for (const page of pages) {
+    await settled(page);
+    await state(page, 'connected');
+  }
+  for (const page of pages) {
+    await videoAdvances(page);
+    assert.equal(await page.evaluate(() => window.peerConnections.filter(({ connectionState }) => connectionState !== 'closed').length), 1);
+    assert.ok(await page.evaluate(() => document.querySelector('video').srcObject === window.call.remoteStream));
+  }
+  assert.equal((await server.call(id)).state, 'connected');
+}
+
 export const paths = {
   'ICE restart by the caller': restartBy('alice'),
   'ICE restart by the callee': restartBy('bob'),
@@ -111,6 +139,23 @@ export const paths = {
     await pages[0].evaluate(() => window.dispatchEvent(new Event('online')));
     await onAnotherPath(pages, before);
   },
+  'the relay is away for longer than a restart takes': async ({ open, server }) => {
+    const pages = [await open('alice', { relay: 'udp' }), await open('bob', { relay: 'udp' })];
+    const id = await connect(...pages, { video: true });
+    for (const page of pages) await videoAdvances(page);
+    const before = await Promise.all(pages.map(ufrag));
+    const letUdpPass = dropUdp();
+    try {
+      // Nobody has a candidate for the path that is agreed on. Chromium goes on looking for one for longer.
+      for (const [number, page] of pages.entries()) {
+        await until(`${page.user} has looked for another path`, async () => (await ufrag(page)) !== before[number]
+          && (page.kind === 'chromium' || (await page.evaluate(() => window.call.pc.iceGatheringState)) === 'complete'), PATIENCE_MS);
+      }
+    } finally {
+      letUdpPass();
+    }
+    await settledIn(pages, id, server());
+  },
   'no UDP passes for a while': async ({ open, server }) => {
     const pages = [await open('alice'), await open('bob')];
     const id = await connect(...pages, { video: true });
@@ -130,5 +175,31 @@ export const paths = {
       await videoAdvances(page);
     }
     assert.equal((await server().call(id)).state, 'connected');
+  },
+  'no candidate of a restart comes until ICE has failed': async ({ open, server }) => {
+    const pages = [await open('alice'), await open('bob')];
+    const id = await connect(...pages, { video: true });
+    for (const page of pages) {
+      await videoAdvances(page);
+      await page.evaluate(() => window.call.mute());
+      await keepCandidates(page);
+    }
+    await pages[0].evaluate(() => { window.call.restartIce(); });
+    // Chromium goes on over the path that it had.
+    const firefox = pages.filter(({ kind }) => kind === 'firefox');
+    if (firefox.length) await until('ICE has failed', async () => (await Promise.all(firefox.map(hasFailed))).some(Boolean), PATIENCE_MS);
+    for (const page of pages) await page.evaluate(() => window.letCandidatesCome());
+    await settledIn(pages, id, server());
+    for (const page of pages) {
+      const { muted, sends } = await page.evaluate(() => ({ muted: window.call.muted, sends: window.call.pc.getSenders().map(({ track }) => track && `${track.kind} ${track.enabled}`) }));
+      assert.deepEqual([muted, sends], [true, ['audio false', 'video true']], 'what was said of media is still so');
+      await page.evaluate(() => window.call.mute(false));
+    }
+    for (const page of pages) await audioAdvances(page);
+    if (firefox.length) for (const page of pages) assert.ok(await page.evaluate(() => window.peerConnections.length > 1), 'another connection');
+    // And it is a connection like any other.
+    const before = await Promise.all(pages.map(ufrag));
+    await pages[1].evaluate(() => window.call.restartIce());
+    await onAnotherPath(pages, before);
   },
 };

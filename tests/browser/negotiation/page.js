@@ -15,13 +15,20 @@ const open = async (constraints) => {
 
 let callId;
 let camera;
-async function prepare({ iceServers }) {
-  const pc = new RTCPeerConnection({ iceServers });
+let servers;
+function openConnection() {
+  const pc = new RTCPeerConnection({ iceServers: servers });
   pc.ontrack = ({ streams }) => { document.getElementById('remoteVideo').srcObject = streams[0]; };
-  pc.addTrack(await open({ audio: true }), stream);
+  for (const track of stream.getTracks()) pc.addTrack(track, stream);
   window.pc = pc;
+  return pc;
 }
-const negotiateAs = (first) => { window.negotiator = negotiate(window.pc, { socket, callId, first }); };
+async function prepare({ iceServers }) {
+  servers = iceServers;
+  await open({ audio: true });
+  openConnection();
+}
+const negotiateAs = (first) => { window.negotiator = negotiate(window.pc, { socket, callId, first, another: openConnection }); };
 
 socket.on('connect', () => { document.body.dataset.connected = ''; });
 window.start = async () => {

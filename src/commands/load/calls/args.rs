@@ -27,8 +27,9 @@ pub(in crate::commands) struct CallsArgs {
 
     /// How many pairs of users call each other, by turns.
     ///
-    /// A server that limits how many calls a user may begin (--calls-per-minute) needs enough of them:
-    /// with callbox's defaults half as many as calls begin a second.
+    /// A server that limits how many calls a user may begin (--calls-per-minute), and to whom
+    /// (--calls-per-pair), needs enough of them: with callbox's defaults one and a half times as many as
+    /// calls begin a second.
     #[arg(long, value_name = "N", default_value_t = 500, requires = "calls")]
     pub pairs: usize,
 

@@ -88,16 +88,27 @@ async fn ring(
         running.spawn(pair.run(due.clone(), bodies.clone(), tally.clone()));
     }
     drop(due);
+    // Who measures a process measures what clients on other machines cost it. To wake this thread would be
+    // counted as a cost of the process that sends to it, so this thread does not sleep meanwhile.
+    let awake = process.map(|_| tokio::spawn(stay_awake()));
     let all = async { while running.join_next().await.is_some() {} };
     // What is not over by then is counted as that.
     let _ = tokio::time::timeout(args.duration + LAST_ORDERS, all).await;
     let used = meter.used()?;
+    awake.inspect(|awake| awake.abort());
     running.shutdown().await;
     // Without anybody left to take a call the pacer ends, if it has not.
     pacer.join().map_err(|_| anyhow::anyhow!("the pacer has panicked"))?;
     let tally = tally.lock().expect("counting does not panic");
     let begun = pace::count(rate, args.duration);
     Ok(CallsReport::new(args.calls.pairs, rate, begun, &tally, tally.last - started, &used))
+}
+
+/// Keeps the thread of the runtime from sleeping: it looks for news of its sockets again and again.
+async fn stay_awake() {
+    loop {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Signs in `count` of something, a few at a time.

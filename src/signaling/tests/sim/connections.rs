@@ -4,7 +4,6 @@ use rand::{Rng, seq::IndexedRandom};
 
 use super::{DEVICES, Reader, Sim, USERS, ms, tokens::Held, user};
 use crate::{
-    auth::Identity,
     ids::{DeviceId, SessionId},
     signaling::{Input, Resume},
 };
@@ -42,14 +41,15 @@ impl Sim {
             self.claim = seq;
         }
         self.sessions.insert(session, seat);
-        let grants = self.any_grants();
-        self.tokens.insert(session, Held::new(self.now.unix, expires, grants.clone()));
+        let held = self.kept_token(&name).map(|held| Held { since: self.now.unix, ..held });
+        let held = held.unwrap_or_else(|| self.make_token(&name, expires));
+        let identity = held.identity(name);
+        self.tokens.insert(session, Held { told: false, ..held });
         if resume != Resume::Never {
             self.readers.insert(session, Reader::default());
         }
-        let (identity, device) =
-            (Identity { user: name, name: None, expires, grants }, Some(device));
-        self.input(Input::Open { session, identity, device, resume });
+        let identity = identity.into();
+        self.input(Input::Open { session, identity, device: Some(device), resume });
     }
 
     /// A connection breaks.

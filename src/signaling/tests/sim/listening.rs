@@ -52,13 +52,18 @@ impl Sim {
         if event == "presence:subscribe" {
             return self.watches(session, &data, answer);
         }
+        if event == "user:block" {
+            return self.blocks(session, answer);
+        }
         let call: CallId = answer["callId"].as_str().unwrap().parse().unwrap();
         if event == "call:initiate" && answer["glare"] != true {
             self.check_ice(session, answer);
             let grants = &self.tokens[&session].grants;
             let callee = user(data["targetUserId"].as_str().unwrap());
             assert!(grants.may_call(&callee), "called somebody whom the token does not name");
-            self.callers.push((seat.0.clone(), grants.max_calls));
+            let max = grants.max_calls;
+            assert!(!self.is_blocked(&seat.0, &callee), "called somebody who blocks that");
+            self.callers.push((seat.0.clone(), max));
             let watched = Watched {
                 caller: seat,
                 callee: user(data["targetUserId"].as_str().unwrap()),

@@ -4,6 +4,7 @@
 //! Each run is one seed. `CALLBOX_SIM_SEED=n` runs that one alone, `CALLBOX_SIM_RUNS=n` so many.
 
 mod connections;
+mod kicks;
 mod listening;
 mod looking;
 mod presence;
@@ -25,6 +26,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::Value;
 
 use self::{
+    kicks::Kicked,
     rooms::{View, WatchedRoom},
     tokens::Held,
 };
@@ -112,6 +114,17 @@ struct Sim {
     brought: BTreeMap<RequestId, Held>,
     /// The token of each session.
     tokens: BTreeMap<SessionId, Held>,
+    /// The tokens that were made, each with whose it is.
+    made: Vec<(UserId, Held)>,
+    /// The users who were kicked, as long as that counts.
+    kicked: BTreeMap<UserId, Kicked>,
+    /// The users whom each session blocks.
+    blocked: BTreeMap<SessionId, BTreeSet<UserId>>,
+    kicks: u64,
+    /// How often no credentials were given because of a kick, and how often they were again.
+    without_relay: u64,
+    let_in: u64,
+    blocks: u64,
     /// What the client of each session knows of the users whom it watches.
     views: BTreeMap<SessionId, BTreeMap<UserId, PresenceStatus>>,
     /// The users who have begun a call or come into a room since the last input, each with the most
@@ -183,6 +196,11 @@ impl Sim {
             resume_window: *[ms(0), ms(1000), ms(3000), ms(9000)].choose(&mut rng).unwrap(),
             token_warning: *[ms(0), ms(10_000), ms(60_000)].choose(&mut rng).unwrap(),
             max_calls_per_user: rng.random_range(1..=3),
+            ringing_is_busy: rng.random_bool(0.3),
+            max_ringing_per_user: rng.random_range(1..=3),
+            max_ringing_per_pair: rng.random_range(1..=2),
+            calls_per_pair: *[0, 0, 6, 20].choose(&mut rng).unwrap(),
+            kick_ttl: *[ms(0), ms(20_000), ms(600_000)].choose(&mut rng).unwrap(),
             max_calls: rng.random_range(1..=4),
             journal_candidates: rng.random_range(0..=8),
             journal_bytes: rng.random_range(0..=2000),
@@ -215,6 +233,13 @@ impl Sim {
             reports: BTreeMap::new(),
             brought: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            made: Vec::new(),
+            kicked: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            kicks: 0,
+            without_relay: 0,
+            let_in: 0,
+            blocks: 0,
             views: BTreeMap::new(),
             callers: Vec::new(),
             asked_to_hold: Vec::new(),
@@ -299,6 +324,7 @@ impl Sim {
             11..13 => self.relay_opened(),
             13 => self.relay_closed(),
             22..25 => self.answer_hold(),
+            25 if self.rng.random_bool(0.5) => self.kick(),
             25..40 if self.crowded => self.open(),
             _ => self.request(),
         }
@@ -338,10 +364,8 @@ impl Sim {
         self.drain();
         // A call that yields to another one is over by now.
         for (caller, max) in std::mem::take(&mut self.callers) {
-            let is_in = |call: &&Watched| call.caller.0 == caller || call.callee == caller;
-            let calls = self.calls.values().filter(|call| !call.ended).filter(is_in).count();
-            let rooms = self.rooms.values().filter(|room| room.holds(&caller)).count();
-            assert!(max.is_none_or(|max| calls + rooms <= max as usize), "too many calls");
+            let calls = self.own_calls(&caller);
+            assert!(max.is_none_or(|max| calls <= max as usize), "too many calls");
         }
     }
 }
@@ -367,6 +391,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     let (mut relayed, mut resumed, mut repeated, mut crossed) = (0, 0, 0, 0);
     let (mut warned, mut refreshed, mut expired, mut restored) = (0, 0, 0, 0);
     let (mut transferred, mut presence_changes, mut crashes) = (0, 0, 0);
+    let (mut kicks, mut without_relay, mut let_in, mut blocks) = (0, 0, 0, 0);
     for seed in seeds.clone() {
         let mut sim = Sim::new(seed, false);
         sim.run();
@@ -382,6 +407,10 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         crossed += sim.crossed;
         transferred += sim.transferred;
         presence_changes += sim.presence_changes;
+        kicks += sim.kicks;
+        without_relay += sim.without_relay;
+        let_in += sim.let_in;
+        blocks += sim.blocks;
         warned += sim.warned;
         refreshed += sim.refreshed;
         expired += sim.expired;
@@ -399,6 +428,8 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
     println!("{crashes} servers crashed");
     assert!(restored > 100 && transferred > 50 && crashes > 300, "{restored} {transferred}");
     assert!(crossed > 50, "{crossed}");
+    println!("{kicks} kicks, {without_relay} without the relay, {let_in} let in; {blocks} blocked");
+    assert!(kicks > 200 && without_relay > 50 && let_in > 20 && blocks > 50);
     println!("{presence_changes} changes of presence were heard of");
     assert!(presence_changes > 1000, "{presence_changes}");
     assert!(resumed > 500 && repeated > 500, "{resumed} {repeated}");
@@ -416,6 +447,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
         EndReason::Left,
         EndReason::ServerShutdown,
         EndReason::ServerCrashed,
+        EndReason::Kicked,
     ] {
         assert!(ended[&reason] > 20, "{reason}: {}", ended[&reason]);
     }

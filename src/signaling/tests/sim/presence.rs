@@ -3,7 +3,7 @@
 use rand::{Rng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
-use super::{Sim, USERS, user};
+use super::{Sim, USERS, Watched, user};
 use crate::{
     ids::{SessionId, UserId},
     signaling::PresenceStatus,
@@ -65,14 +65,32 @@ impl Sim {
         let tokens = sessions.iter().filter_map(|session| self.tokens[session].grants.max_calls);
         let most = self.hub.config.max_calls_per_user as u64;
         let most = tokens.min().unwrap_or(most).min(most);
-        let live = self.calls.values().filter(|call| !call.ended);
-        let calls = live.filter(|call| call.caller.0 == *user || call.callee == *user).count();
-        let rooms = self.rooms.values().filter(|room| room.holds(user)).count();
+        let (ringing, config) = (self.ringing(user), &self.hub.config);
+        let counted = if config.ringing_is_busy { ringing } else { 0 };
+        let is_full = ringing >= config.max_ringing_per_user;
         match sessions.is_empty() {
             true => PresenceStatus::Offline,
-            false if (calls + rooms) as u64 >= most => PresenceStatus::Busy,
+            false if is_full || (self.own_calls(user) + counted) as u64 >= most => {
+                PresenceStatus::Busy
+            }
             false => PresenceStatus::Online,
         }
+    }
+}
+
+impl Sim {
+    /// How many calls ring at a user, as far as the observer can tell.
+    pub(super) fn ringing(&self, user: &UserId) -> usize {
+        let live = self.calls.values().filter(|call| !call.ended);
+        live.filter(|call| call.callee == *user && call.winner.is_none()).count()
+    }
+
+    /// How many calls a user has begun, taken or joined.
+    pub(super) fn own_calls(&self, user: &UserId) -> usize {
+        let live = self.calls.values().filter(|call| !call.ended);
+        let is_in = |call: &&Watched| call.caller.0 == *user || call.callee == *user;
+        let calls = live.filter(is_in).count() - self.ringing(user);
+        calls + self.rooms.values().filter(|room| room.holds(user)).count()
     }
 }
 

@@ -3,7 +3,7 @@
 use rand::{Rng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
-use super::{DEVICES, Sim, address};
+use super::{DEVICES, Sim, USERS, address};
 use crate::{
     ids::{CallId, SessionId},
     signaling::{Input, Payload, RequestId, RequestName, Word, answered::MessageId},
@@ -84,7 +84,8 @@ impl Sim {
         let chosen = match self.rng.random_range(0..100) {
             0..15 => self.any_session().map(|s| (s, RequestName::CallInitiate, None)),
             15..18 => self.any_session().map(|s| (s, RequestName::PresenceSubscribe, None)),
-            18..75 => self.sensible(),
+            18 => self.any_session().map(|s| (s, RequestName::UserBlock, None)),
+            19..75 => self.sensible(),
             _ => self.senseless(),
         };
         let Some((session, request, call)) = chosen else { return };
@@ -138,6 +139,12 @@ impl Sim {
                 data["deviceId"] = json!(any.choose(&mut self.rng).unwrap_or(&"nowhere"));
             }
             RequestName::PresenceSubscribe => data["userIds"] = self.any_list(),
+            RequestName::UserBlock => {
+                data["userId"] = json!(USERS.choose(&mut self.rng).unwrap());
+                if self.rng.random_bool(0.4) {
+                    data["blocked"] = json!(self.rng.random_bool(0.5));
+                }
+            }
             RequestName::CallMessage => data["data"] = json!(self.number),
             _ => {}
         }

@@ -53,6 +53,7 @@ impl Sim {
         self.calls.values_mut().for_each(|call| call.next = None);
         self.named.clear();
         self.asked_to_hold.clear();
+        self.kicked.clear();
         self.candidates_taken = self.hub.stats().journal_candidates as u64;
         self.drain();
     }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Sim, ms, user};
 use crate::{
-    auth::{Grants, Identity},
-    ids::SessionId,
+    auth::{Grants, Identity, TokenId},
+    ids::{SessionId, UserId},
     signaling::{ErrorCode, Input, RequestError, RequestId},
 };
 
@@ -21,15 +21,29 @@ pub(super) struct Held {
     /// The session was told that this is near.
     pub told: bool,
     pub grants: Grants,
+    pub id: TokenId,
+    pub issued: u64,
 }
 
 impl Held {
-    pub(super) fn new(since: Duration, expires: u64, grants: Grants) -> Self {
-        Self { expires, since, told: false, grants }
+    /// The bearer of the token, if that is this user.
+    pub(super) fn identity(&self, user: UserId) -> Identity {
+        let (expires, grants) = (self.expires, self.grants.clone());
+        Identity { user, name: None, expires, grants, token: self.id, issued: Some(self.issued) }
     }
 }
 
 impl Sim {
+    /// A new token of a user.
+    pub(super) fn make_token(&mut self, user: &UserId, expires: u64) -> Held {
+        let grants = self.any_grants();
+        let id = TokenId::of(&format!("{}.", self.made.len()));
+        let (since, issued) = (self.now.unix, self.now.unix_secs());
+        let held = Held { expires, since, told: false, grants, id, issued };
+        self.made.push((user.clone(), held.clone()));
+        held
+    }
+
     /// What a token lets its bearer do, mostly everything.
     pub(super) fn any_grants(&mut self) -> Grants {
         let mut patterns = || {
@@ -42,6 +56,7 @@ impl Sim {
             call: patterns(),
             presence: patterns(),
             rooms: self.rng.random_bool(0.1).then(|| vec!["lobby".to_owned()]),
+            block: self.rng.random_bool(0.05).then(|| vec!["carol".to_owned()]),
             max_calls: self.rng.random_bool(0.1).then(|| self.rng.random_range(0..=3)),
             relay: self.rng.random_bool(0.8),
         }
@@ -60,14 +75,18 @@ impl Sim {
             1 => (user("eve"), Ok(())),
             _ => (own, Ok(())),
         };
-        let grants = self.any_grants();
+        let held = self.make_token(&user, expires);
         let data = json!({ "expires": expires, "user": user, "valid": proof.is_ok() });
-        self.brought
-            .insert(RequestId(self.number), Held::new(self.now.unix, expires, grants.clone()));
-        let proof = proof.map(|()| Identity { user, name: None, expires, grants });
+        let proof = proof.map(|()| held.identity(user));
+        self.brought.insert(RequestId(self.number), held);
         let id = RequestId(self.number);
         self.asked.insert(id, ("auth:refresh".to_owned(), session, data.clone()));
-        self.input(Input::Refresh { session, id: Some(id), data: data.into(), proof });
+        self.input(Input::Refresh {
+            session,
+            id: Some(id),
+            data: data.into(),
+            proof: proof.into(),
+        });
     }
 
     /// A session has this token from now on.
@@ -82,10 +101,13 @@ impl Sim {
         self.tokens.insert(session, held);
     }
 
-    /// Who may not use the relay has no credentials for it.
-    pub(super) fn check_ice(&self, session: SessionId, data: &Value) {
+    /// Who may not use the relay has no credentials for it, nor does who was kicked.
+    pub(super) fn check_ice(&mut self, session: SessionId, data: &Value) {
         let is_there = data["turnCredentials"].is_object();
-        assert_eq!(is_there, self.tokens[&session].grants.relay, "{data}");
+        let held = &self.tokens[&session];
+        let is_refused = self.is_refused(&self.sessions[&session].0, held);
+        assert_eq!(is_there, held.grants.relay && !is_refused, "{data}");
+        self.without_relay += u64::from(is_refused);
     }
 
     /// After each input: nobody is there whose token is over, and everyone has been told of one that

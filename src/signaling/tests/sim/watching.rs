@@ -84,7 +84,7 @@ impl Sim {
                         batch.push((call, from, event.name.starts_with("signal:")));
                     }
                 }
-                Output::PeersAnnounced { call, by, addresses } => {
+                Output::PeersAnnounced { call, by, addresses, .. } => {
                     let Some(call) = self.calls.get_mut(&call) else {
                         self.announced_in_room(call, &by, addresses);
                         continue;
@@ -103,6 +103,7 @@ impl Sim {
                 }
                 Output::CameIn { call, user } => self.moved(call, user, true),
                 Output::WentOut { call, user } => self.moved(call, user, false),
+                Output::Readmitted { user } => self.readmitted(&user),
                 Output::Report(report) => self.reported(*report),
                 Output::AskToHold(report) => self.asked_to_hold.push(report.call.id),
                 Output::Keep(change) => keep(&mut self.kept, change),
@@ -124,6 +125,7 @@ impl Sim {
         self.readers.retain(|id, _| sessions.contains_key(id));
         self.tokens.retain(|id, _| sessions.contains_key(id));
         self.check_tokens();
+        self.check_kicks();
         self.check_calls();
         self.check_rooms();
         self.check_views();

@@ -1,0 +1,122 @@
+//! Configuration that works and leaves something open to others: files that they may read or change,
+//! secrets that can be guessed, tokens that travel in the clear. Each is a warning, and with `--strict`
+//! an error.
+
+use std::{io, net::SocketAddr, path::Path};
+
+use super::{ConfigError, Options, layers};
+use crate::auth::Secret;
+
+/// The permission bits that let others, who are neither the owner nor of the group, read and write.
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_WRITE: u32 = 0o002;
+
+/// What a configuration leaves open, in words.
+#[derive(Debug, Default)]
+pub(super) struct Exposed(Vec<String>);
+
+impl Exposed {
+    /// The warnings, or an error with all of them if there are to be none.
+    ///
+    /// # Errors
+    /// [`ConfigError::Exposed`]
+    pub fn warnings(self, strict: bool) -> Result<Vec<String>, ConfigError> {
+        match strict && !self.0.is_empty() {
+            true => Err(ConfigError::Exposed(self.0)),
+            false => Ok(self.0),
+        }
+    }
+
+    /// Looks at the secrets of tokens and of TURN credentials.
+    pub fn secrets(&mut self, jwt: &[Secret], auth: &[Secret]) {
+        for secret in jwt.iter().filter(|secret| secret.expose().len() < 32) {
+            self.0.push(format!(
+                "--jwt-secret: a secret of {} bytes is shorter than the 32 that RFC 7518 asks for",
+                secret.expose().len()
+            ));
+        }
+        for secret in auth.iter().filter(|secret| secret.expose().len() < 16) {
+            self.0.push(format!(
+                "--auth-secret: a secret of {} bytes can be guessed by whoever sees a credential \
+                 made with it; make one with: openssl rand -base64 32",
+                secret.expose().len()
+            ));
+        }
+    }
+
+    /// Looks at the address of plain HTTP, where there is TLS beside it.
+    pub fn plain_http(&mut self, address: SocketAddr) {
+        if address.ip().is_unspecified() {
+            self.0.push(format!(
+                "--http {address}: plain HTTP is served on every address of this machine although \
+                 there is TLS, so that tokens can travel in the clear; leave the option out to serve \
+                 this machine alone, or name an inner address"
+            ));
+        }
+    }
+
+    /// Looks at what the files of the configuration allow to others.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the configuration file cannot be read.
+    pub fn files(&mut self, options: &Options) -> Result<(), ConfigError> {
+        if let Some(path) = &options.source.config {
+            let mode = mode(path);
+            if mode & OTHERS_READ != 0 && layers::file_has_secrets(path)? {
+                self.readable("config", path, mode);
+            }
+            self.writable("config", path, mode);
+        }
+        let files = [
+            ("auth-secret-file", &options.credentials.auth_secret_file),
+            ("user-file", &options.turn_users.user_file),
+            ("oauth-key-file", &options.turn_users.oauth_key_file),
+            ("jwt-secret-file", &options.tokens.jwt_secret_file),
+            ("api-key-file", &options.api.api_key_file),
+            ("webhook-secret-file", &options.reports.webhook_secret_file),
+        ];
+        let files = files.into_iter().flat_map(|(key, paths)| paths.iter().map(move |p| (key, p)));
+        for (key, path) in files.chain(options.tls.tls_key.iter().map(|path| ("tls-key", path))) {
+            let mode = mode(path);
+            if mode & OTHERS_READ != 0 {
+                self.readable(key, path, mode);
+            }
+            self.writable(key, path, mode);
+        }
+        if let Some(path) = &options.run.state_dir {
+            // One that is yet to be made is for its owner alone.
+            self.writable("state-dir", path, mode(path));
+        }
+        Ok(())
+    }
+
+    fn readable(&mut self, key: &str, path: &Path, mode: u32) {
+        let path = path.display();
+        self.0.push(format!(
+            "--{key} {path}: others on this machine may read the secrets in it (mode {mode:04o}): \
+             chmod o-r {path}"
+        ));
+    }
+
+    fn writable(&mut self, key: &str, path: &Path, mode: u32) {
+        let path = path.display();
+        if mode & OTHERS_WRITE != 0 {
+            self.0.push(format!(
+                "--{key} {path}: others on this machine may change what is in it (mode {mode:04o}): \
+                 chmod o-w {path}"
+            ));
+        }
+    }
+}
+
+/// The permission bits of a file or directory; none if it is not there, which is told elsewhere, or the
+/// system has no such bits.
+fn mode(path: &Path) -> u32 {
+    #[cfg(unix)]
+    let mode = |path: &Path| -> io::Result<u32> {
+        Ok(std::os::unix::fs::PermissionsExt::mode(&path.metadata()?.permissions()))
+    };
+    #[cfg(not(unix))]
+    let mode = |_: &Path| -> io::Result<u32> { Ok(0) };
+    mode(path).unwrap_or_default() & 0o7777
+}

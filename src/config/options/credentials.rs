@@ -1,0 +1,96 @@
+//! TURN credentials and who has them without asking.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::values::{Period, StaticUser, at_least_a_second, secret};
+use crate::{auth::Secret, signaling};
+
+/// The secrets behind TURN credentials.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TURN credentials")]
+pub struct CredentialOptions {
+    /// The secret that time-limited TURN credentials are made with; may be given more than once.
+    ///
+    /// The same as coturn's static-auth-secret: a back end that mints credentials shares it. The
+    /// first one mints, all verify; to change it, put the new one in front and take the old one
+    /// out after --credential-ttl. `openssl rand -base64 32` makes one. Prefer --auth-secret-file
+    /// or the environment: other users of the machine can see a command line.
+    ///
+    /// Default: none; with --dev a generated one
+    ///
+    /// Example: `change-me`
+    #[arg(long, env = "CALLBOX_AUTH_SECRET", value_name = "SECRET", hide_env_values = true,
+          value_parser = secret)]
+    pub auth_secret: Vec<Secret>,
+
+    /// A file with such a secret in its first line; may be given more than once.
+    ///
+    /// Its secrets come after those of --auth-secret.
+    ///
+    /// Example: `/run/secrets/callbox-auth`
+    #[arg(long, env = "CALLBOX_AUTH_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub auth_secret_file: Vec<PathBuf>,
+
+    /// For how long minted TURN credentials open allocations.
+    ///
+    /// Live allocations of a live call outlast it. Shorten it where leaked credentials would be
+    /// used by others; clients ask again.
+    #[arg(long, env = "CALLBOX_CREDENTIAL_TTL", value_name = "DURATION",
+          default_value_t = Period(signaling::Config::default().credential_ttl),
+          value_parser = at_least_a_second)]
+    pub credential_ttl: Period,
+}
+
+/// More about TURN users.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TURN credentials")]
+pub struct TurnUserOptions {
+    /// The realm of TURN credentials.
+    ///
+    /// Clients show or store it, no more. Static users' passwords are hashed with it.
+    #[arg(long, env = "CALLBOX_REALM", value_name = "NAME", default_value = "callbox")]
+    pub realm: String,
+
+    /// A TURN user with a password that does not expire, as NAME:PASSWORD; may be given more than
+    /// once.
+    ///
+    /// For devices that cannot fetch credentials. Give browsers time-limited ones instead.
+    ///
+    /// Example: `camera-1:change-me`
+    #[arg(long, env = "CALLBOX_USER", value_name = "NAME:PASSWORD", hide_env_values = true)]
+    pub user: Vec<StaticUser>,
+
+    /// A file with such users, one NAME:PASSWORD in each line; may be given more than once.
+    ///
+    /// Empty lines and those that begin with # say nothing. Prefer it or the environment to the flag:
+    /// other users of the machine can see a command line.
+    ///
+    /// Example: `/run/secrets/callbox-users`
+    #[arg(long, env = "CALLBOX_USER_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub user_file: Vec<PathBuf>,
+
+    /// A key that an authorization server seals access tokens with (RFC 7635), as KID:KEY with KEY in
+    /// base64: 16 bytes for A128GCM or 32 for A256GCM; may be given more than once.
+    ///
+    /// For an OAuth server that gives TURN clients tokens. They are made for the name that --realm
+    /// says. All clients that come with tokens count as one user: raise
+    /// --max-allocations-per-user.
+    ///
+    /// Default: none, and no tokens are taken
+    ///
+    /// Example: `2026-11:MDEyMzQ1Njc4OWFiY2RlZg==`
+    #[arg(long, env = "CALLBOX_OAUTH_KEY", value_name = "KID:KEY", hide_env_values = true,
+          value_parser = secret)]
+    pub oauth_key: Vec<Secret>,
+
+    /// A file with such keys, one KID:KEY in each line; may be given more than once.
+    ///
+    /// Empty lines and those that begin with # say nothing. Prefer it or the environment to the flag:
+    /// other users of the machine can see a command line.
+    ///
+    /// Example: `/run/secrets/callbox-oauth-keys`
+    #[arg(long, env = "CALLBOX_OAUTH_KEY_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub oauth_key_file: Vec<PathBuf>,
+}

@@ -1,0 +1,172 @@
+//! The relay and its limits.
+
+use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
+use ipnet::IpNet;
+
+use crate::config::values::{Period, Size, at_least_one, network};
+use crate::{relay, turn};
+
+/// What the relay does and how much of it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Relay")]
+pub struct RelayOptions {
+    /// A network that may be relayed to although it is denied by default; may be given more than
+    /// once.
+    ///
+    /// Private, loopback, link-local and other special networks are denied, so that nobody reaches
+    /// your inner network through the relay. Open those in which your clients really are. The
+    /// addresses of this machine stay closed even where an open network has them in it, but for the
+    /// ports of allocations; only a network of loopback addresses alone opens those.
+    ///
+    /// Default: none; with --dev loopback
+    ///
+    /// Example: `10.20.0.0/16`
+    #[arg(long, env = "CALLBOX_ALLOW_PEER", value_name = "NETWORK", value_delimiter = ',',
+          value_parser = network)]
+    pub allow_peer: Vec<IpNet>,
+
+    /// A network that is never relayed to; may be given more than once.
+    ///
+    /// It wins over --allow-peer.
+    ///
+    /// Example: `198.51.100.0/24`
+    #[arg(long, env = "CALLBOX_DENY_PEER", value_name = "NETWORK", value_delimiter = ',',
+          value_parser = network)]
+    pub deny_peer: Vec<IpNet>,
+
+    /// Which peers users reach: open, or only the signaled ones.
+    ///
+    /// With `signaled`, an allocation that was opened with a call's credentials may send only to
+    /// addresses that the call's other side has announced, in its candidates and descriptions, and
+    /// to the relay's own allocations. With other credentials, as the welcome and --user have them, it
+    /// is the other sides of all calls that the user is in. So whoever gets hold of credentials reaches
+    /// nothing else with them. It needs clients that trickle their candidates through this server, or
+    /// have them in their descriptions.
+    #[arg(long, env = "CALLBOX_RELAY_POLICY", value_name = "POLICY", default_value = "open")]
+    pub relay_policy: RelayPolicy,
+
+    /// How many allocations there may be in all.
+    ///
+    /// Each takes a port, a socket and some memory; one with an address of each family counts twice.
+    /// Past it, clients get error 508. There may be as many connections to peers of TCP allocations
+    /// (RFC 6062) besides.
+    #[arg(long, env = "CALLBOX_MAX_ALLOCATIONS", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_allocations, value_parser = at_least_one)]
+    pub max_allocations: usize,
+
+    /// How many allocations one user may have.
+    ///
+    /// A browser opens one for each of its networks and each TURN URI, and twice as many while a
+    /// call is being set up again. Past it, clients get error 486.
+    #[arg(long, env = "CALLBOX_MAX_ALLOCATIONS_PER_USER", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_allocations_per_user,
+          value_parser = at_least_one)]
+    pub max_allocations_per_user: usize,
+
+    /// How many peers' addresses one allocation may have permissions for.
+    ///
+    /// Past it, clients get error 508.
+    #[arg(long, env = "CALLBOX_MAX_PERMISSIONS", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_permissions, value_parser = at_least_one)]
+    pub max_permissions: usize,
+
+    /// How many channels one allocation may have; of one that relays TCP, how many connections.
+    ///
+    /// Past it, clients get error 508.
+    #[arg(long, env = "CALLBOX_MAX_CHANNELS", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_channels, value_parser = at_least_one)]
+    pub max_channels: usize,
+
+    /// How many bytes a second one allocation may relay; 0 lifts the limit.
+    ///
+    /// It counts payload, in each direction by itself. After a silence a second's worth may pass
+    /// at once; what is past that is dropped and counted (`bandwidth` among the drops), or waits
+    /// where the peer is relayed to over TCP. A video call of good quality takes 400KiB.
+    #[arg(long, env = "CALLBOX_MAX_BANDWIDTH", value_name = "BYTES",
+          default_value_t = Size(turn::Config::default().max_bandwidth as usize))]
+    pub max_bandwidth: Size,
+
+    /// How many bytes a second all allocations of one user may relay together; 0 lifts the limit.
+    ///
+    /// It counts as --max-bandwidth does, and either may be set without the other.
+    #[arg(long, env = "CALLBOX_MAX_BANDWIDTH_PER_USER", value_name = "BYTES",
+          default_value_t = Size(turn::Config::default().max_bandwidth_per_user as usize))]
+    pub max_bandwidth_per_user: Size,
+
+    /// How many packets a second one allocation may relay; 0 lifts the limit.
+    ///
+    /// A packet costs the server much the same however short it is, so this bounds what one
+    /// allocation takes of its processor, as --max-bandwidth does of its link. It counts as that
+    /// does; what is past it is dropped and counted (`packet_rate` among the drops). A video call of
+    /// good quality takes 500.
+    #[arg(long, env = "CALLBOX_MAX_PACKET_RATE", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_packet_rate)]
+    pub max_packet_rate: u64,
+
+    /// How many packets a second all allocations of one user may relay together; 0 lifts the limit.
+    ///
+    /// It counts as --max-packet-rate does, and either may be set without the other.
+    #[arg(long, env = "CALLBOX_MAX_PACKET_RATE_PER_USER", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_packet_rate_per_user)]
+    pub max_packet_rate_per_user: u64,
+
+    /// Lets clients keep their allocations when they come from another address (RFC 8016).
+    ///
+    /// A phone that leaves the Wi-Fi goes on without a new allocation, if its client knows how:
+    /// browsers do not. An allocation over TCP that may move outlives its connection, up to its
+    /// lifetime.
+    #[arg(long, env = "CALLBOX_MOBILITY", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value = "false",
+          value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub mobility: bool,
+
+    /// The longest lifetime that an allocation is granted at a time.
+    ///
+    /// Clients refresh in good time; a shorter one frees the ports of vanished clients sooner.
+    #[arg(long, env = "CALLBOX_MAX_LIFETIME", value_name = "DURATION",
+          default_value_t = Period(turn::Config::default().max_lifetime))]
+    pub max_lifetime: Period,
+
+    /// How many error answers a second one address is sent before it has proved who it is.
+    ///
+    /// Further requests of it are dropped, so that the relay cannot be made to flood somebody whose
+    /// address was forged; requests that are sent again go before new ones. An address that is proved,
+    /// by a connection or by a nonce that was sent to it, gets as many besides.
+    #[arg(long, env = "CALLBOX_MAX_UNAUTHENTICATED_REPLIES", value_name = "NUMBER",
+          default_value_t = turn::Config::default().max_unauthenticated_replies)]
+    pub max_unauthenticated_replies: u32,
+
+    /// How many threads serve STUN and TURN.
+    ///
+    /// Each has its own sockets and shares nothing with the others.
+    ///
+    /// Default: `0`, which is one for each core
+    #[arg(
+        long,
+        env = "CALLBOX_WORKERS",
+        value_name = "NUMBER",
+        default_value = "0",
+        hide_default_value = true
+    )]
+    pub workers: usize,
+
+    /// For how long packets may gather at most before a worker reads them, at a high rate.
+    ///
+    /// It holds only while a worker sees more than 20,000 packets a second; below that, each is
+    /// read as soon as it is there. Waking up less often costs less CPU time. The worker measures
+    /// what a pause costs and waits no longer than pays: 80 µs at 50,000 packets a second where
+    /// timers are cheap, one or two milliseconds where a virtual machine makes them dear. 0s never
+    /// waits.
+    #[arg(long, env = "CALLBOX_GATHER", value_name = "DURATION",
+          default_value_t = Period(relay::GATHER))]
+    pub gather: Period,
+}
+
+/// Which peers users reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RelayPolicy {
+    /// Any that is not denied.
+    Open,
+    /// Those that the other side of a call has announced, and the relay's own allocations.
+    Signaled,
+}

@@ -1,0 +1,80 @@
+//! How the process runs and what it writes.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
+
+use crate::config::values::{Period, log_filter};
+
+/// How the process runs and what it writes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Running")]
+pub struct RunOptions {
+    /// Print one line of JSON on stdout once every listener is up.
+    ///
+    /// For tests and supervisors: it names the addresses with their real ports and, with --dev,
+    /// the generated secrets. Logs go to stderr.
+    #[arg(long, env = "CALLBOX_READY_JSON", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value = "false",
+          value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub ready_json: bool,
+
+    /// Refuse to start where the configuration leaves something open to others.
+    ///
+    /// Without it, a warning is logged for each: a file with secrets that others on this machine may
+    /// read, a --state-dir or --config that they may change, a secret that is too short, and plain HTTP
+    /// on every address although there is TLS. `docs/security.md` has the list.
+    #[arg(long, env = "CALLBOX_STRICT", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value = "false",
+          value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub strict: bool,
+
+    /// A directory for what must outlast the process, however that ends: live calls, events and records
+    /// that nobody has yet, and with --acme-domain the account at the CA and the certificate with its key.
+    ///
+    /// Without it, calls end with `server_shutdown` when the server stops, and without a word when it
+    /// crashes. With it they go on in the server that is started next: their sides have
+    /// --reconnect-grace to come back, and media that does not go through the relay never stops. For
+    /// that, tokens and relay credentials must outlast the restart, too: set --jwt-secret and
+    /// --auth-secret. What the sides of a call have sent each other is kept with it.
+    ///
+    /// It is made where it is missing. Its files are readable by their owner alone. Two servers
+    /// need one each: the second does not start.
+    ///
+    /// Default: none
+    ///
+    /// Example: `/var/lib/callbox`
+    #[arg(long, env = "CALLBOX_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Stop by itself after this time.
+    ///
+    /// So that a test that dies leaves nothing behind.
+    ///
+    /// Default: never
+    ///
+    /// Example: `10m`
+    #[arg(long, env = "CALLBOX_LIFETIME", value_name = "DURATION")]
+    pub lifetime: Option<Period>,
+
+    /// How log lines look.
+    #[arg(long, env = "CALLBOX_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// How much is logged: off, error, warn, info, debug or trace.
+    ///
+    /// Single modules may be named, as in info,callbox::http=debug. Secrets, tokens, descriptions
+    /// and candidates are logged at no level.
+    #[arg(long, env = "CALLBOX_LOG_LEVEL", value_name = "LEVEL", default_value = "info",
+          value_parser = log_filter)]
+    pub log_level: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}

@@ -1,0 +1,186 @@
+//! A request and its answer, as something that can be ended from outside.
+//!
+//! hyper waits for as long as a client takes to take an answer: over HTTP/2, a window of 0 stops one
+//! for ever. So what serves a request is watched: it is ended when its answer makes no progress, and
+//! when others need the memory that it holds. Over HTTP/2 that resets its stream; HTTP/1 has one at
+//! a time, and its connection is closed.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::memory::{Full, Memory};
+
+/// The longest time in which a client may take nothing of an answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+tokio::task_local! {
+    static CURRENT: Arc<Exchange>;
+}
+
+/// A request and its answer. Over HTTP/1, all of a connection, one after the other.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    number: u64,
+    memory: Memory,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The address that pays for what is held.
+    payer: Option<IpAddr>,
+    held: usize,
+    /// When the answer must have made progress.
+    due: Option<Instant>,
+    is_ended: bool,
+}
+
+/// The reason why an exchange was ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its answer made no progress.
+    Stalled,
+    /// Others needed its memory.
+    Memory,
+}
+
+impl Exchange {
+    /// An exchange that holds nothing yet.
+    pub fn new(memory: Memory) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { number, memory, state: Mutex::default(), changed: Notify::new() })
+    }
+
+    /// The number that no other exchange has.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The exchange that is served by the calling task.
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// Begins a request of this address, which holds so many bytes.
+    ///
+    /// # Errors
+    /// The limit that it meets.
+    pub fn begin(self: &Arc<Self>, address: IpAddr, bytes: usize) -> Result<(), Full> {
+        self.release();
+        self.state().payer = Some(address);
+        self.hold(bytes)
+    }
+
+    /// Holds `bytes` from now on, in place of what it held.
+    ///
+    /// # Errors
+    /// The limit that is met; then it goes on holding what it held.
+    pub fn hold(self: &Arc<Self>, bytes: usize) -> Result<(), Full> {
+        let (payer, before) = {
+            let state = self.state();
+            (state.payer, state.held)
+        };
+        let Some(payer) = payer else { return Ok(()) };
+        match (before, bytes) {
+            (_, 0) => self.memory.leave(payer, self.number),
+            (0, _) => self.memory.enter(payer, self, bytes)?,
+            _ => self.memory.set(payer, self.number, bytes)?,
+        }
+        self.state().held = bytes;
+        Ok(())
+    }
+
+    /// Holds so many bytes more.
+    ///
+    /// # Errors
+    /// As with [`Exchange::hold`].
+    pub fn hold_more(self: &Arc<Self>, bytes: usize) -> Result<(), Full> {
+        let held = self.state().held;
+        self.hold(held.saturating_add(bytes))
+    }
+
+    /// Holds nothing any more, and waits for nobody.
+    pub fn release(&self) {
+        let payer = {
+            let mut state = self.state();
+            state.due = None;
+            (std::mem::take(&mut state.held) > 0).then_some(state.payer).flatten()
+        };
+        if let Some(payer) = payer {
+            self.memory.leave(payer, self.number);
+        }
+    }
+
+    /// The answer has made progress, or begins: it has some time for more.
+    pub fn progress(&self) {
+        let due = Instant::now() + PATIENCE;
+        if self.state().due.replace(due).is_none() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Ends it, whatever it is at.
+    pub fn end(&self) {
+        self.state().is_ended = true;
+        self.changed.notify_one();
+    }
+
+    /// Serves it with this future, which may be ended from outside.
+    ///
+    /// # Errors
+    /// The reason, if it was.
+    pub async fn serve<F: Future>(self: Arc<Self>, serving: F) -> Result<F::Output, End> {
+        // Whatever is held is given back when the future is gone, and not before.
+        let _holding = Holding(self.clone());
+        tokio::select! {
+            biased;
+            output = CURRENT.scope(self.clone(), serving) => Ok(output),
+            end = self.ended() => Err(end),
+        }
+    }
+
+    /// Waits until it is to be ended.
+    async fn ended(&self) -> End {
+        loop {
+            let (due, is_ended) = {
+                let state = self.state();
+                (state.due, state.is_ended)
+            };
+            match due {
+                _ if is_ended => return End::Memory,
+                Some(due) if due <= Instant::now() => return End::Stalled,
+                Some(due) => tokio::select! {
+                    () = sleep_until(due) => {}
+                    () = self.changed.notified() => {}
+                },
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("counting does not panic")
+    }
+}
+
+/// Gives back what an exchange holds, when dropped.
+struct Holding(Arc<Exchange>);
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}

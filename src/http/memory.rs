@@ -1,0 +1,221 @@
+//! The memory that requests and answers take, by client address and in all.
+//!
+//! Counted is what a client can make the server hold on to: the head of a request, a body that is
+//! not complete, an answer that has not been taken. An address has a part of the whole. When the
+//! whole is used up, the largest request of the address that holds most makes room for one of an
+//! address that holds less, so that whoever fills the memory is who pays for it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, Weak},
+};
+
+use super::{exchange::Exchange, limits::group};
+
+/// The part of the whole that one address may hold: a quarter.
+const ADDRESS_PART: usize = 4;
+
+/// The limit that a request has met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The address holds as much as one may.
+    Address,
+    /// Requests hold as much as they may in all, and no other address holds more than this one.
+    Total,
+    /// The request was ended to make room for others.
+    Ended,
+}
+
+/// The accounts of all addresses.
+#[derive(Debug, Clone)]
+pub(super) struct Memory {
+    max: usize,
+    accounts: Arc<Mutex<Accounts>>,
+}
+
+#[derive(Debug, Default)]
+struct Accounts {
+    held: usize,
+    by_address: HashMap<IpAddr, Account>,
+    /// The addresses in the order of what they hold.
+    by_size: BTreeSet<(usize, IpAddr)>,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    held: usize,
+    /// What each request holds, by the number of its exchange.
+    requests: HashMap<u64, (usize, Weak<Exchange>)>,
+}
+
+impl Memory {
+    /// Accounts of `max` bytes in all.
+    pub fn new(max: usize) -> Self {
+        Self { max, accounts: Arc::default() }
+    }
+
+    /// The bytes that requests hold now.
+    pub fn held(&self) -> usize {
+        self.accounts().held
+    }
+
+    /// Begins to count a request. It holds `bytes` from now on.
+    ///
+    /// # Errors
+    /// The limit that is met; then nothing is counted. A lone request is never refused.
+    pub fn enter(
+        &self,
+        address: IpAddr,
+        exchange: &Arc<Exchange>,
+        bytes: usize,
+    ) -> Result<(), Full> {
+        let address = group(address);
+        let mut accounts = self.accounts();
+        accounts.make_room(self.max, address, bytes)?;
+        accounts.change(address, exchange.number(), bytes, || Arc::downgrade(exchange));
+        Ok(())
+    }
+
+    /// Counts that a request holds `bytes` now.
+    ///
+    /// # Errors
+    /// The limit that is met; then it holds what it held before.
+    pub fn set(&self, address: IpAddr, number: u64, bytes: usize) -> Result<(), Full> {
+        let address = group(address);
+        let mut accounts = self.accounts();
+        let requests = accounts.by_address.get(&address).map(|account| &account.requests);
+        let (before, exchange) = requests
+            .and_then(|requests| requests.get(&number))
+            .map(|(before, exchange)| (*before, exchange.clone()))
+            .ok_or(Full::Ended)?;
+        accounts.change(address, number, 0, Weak::new);
+        let room = accounts.make_room(self.max, address, bytes);
+        let bytes = if room.is_ok() { bytes } else { before };
+        accounts.change(address, number, bytes, || exchange);
+        room
+    }
+
+    /// Counts a request no longer.
+    pub fn leave(&self, address: IpAddr, number: u64) {
+        self.accounts().change(group(address), number, 0, Weak::new);
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().expect("counting does not panic")
+    }
+}
+
+impl Accounts {
+    /// Makes sure that there is room for so many bytes more of an address.
+    fn make_room(&mut self, max: usize, address: IpAddr, bytes: usize) -> Result<(), Full> {
+        let here = self.by_address.get(&address).map_or(0, |account| account.held);
+        if here > 0 && here.saturating_add(bytes) > max / ADDRESS_PART {
+            return Err(Full::Address);
+        }
+        while self.held > 0 && self.held.saturating_add(bytes) > max {
+            let largest = self.by_size.last().copied();
+            let Some((_, largest)) = largest.filter(|(held, _)| *held > here + bytes) else {
+                return Err(Full::Total);
+            };
+            self.end_largest_of(largest);
+        }
+        Ok(())
+    }
+
+    /// Ends the largest request of an address.
+    fn end_largest_of(&mut self, address: IpAddr) {
+        let Some(account) = self.by_address.get(&address) else { return };
+        let largest = account.requests.iter().max_by_key(|(_, (held, _))| *held);
+        let Some((number, exchange)) = largest.map(|(n, (_, exchange))| (*n, exchange.clone()))
+        else {
+            return;
+        };
+        self.change(address, number, 0, Weak::new);
+        if let Some(exchange) = exchange.upgrade() {
+            exchange.end();
+        }
+    }
+
+    /// A request of an address holds `bytes` from now on; none if it is over.
+    fn change(
+        &mut self,
+        address: IpAddr,
+        number: u64,
+        bytes: usize,
+        exchange: impl FnOnce() -> Weak<Exchange>,
+    ) {
+        let account = self.by_address.entry(address).or_default();
+        let was = account.held;
+        if let Some((before, _)) = account.requests.remove(&number) {
+            account.held -= before;
+            self.held -= before;
+        }
+        if bytes > 0 {
+            account.requests.insert(number, (bytes, exchange()));
+            account.held += bytes;
+            self.held += bytes;
+        }
+        let is = account.held;
+        self.by_size.remove(&(was, address));
+        if is > 0 {
+            self.by_size.insert((is, address));
+        } else {
+            self.by_address.remove(&address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    #[test]
+    fn an_address_holds_a_quarter_and_gives_it_back() {
+        let memory = Memory::new(4000);
+        let [first, second] = [(); 2].map(|()| Exchange::new(memory.clone()));
+        memory.enter(ip(1), &first, 600).unwrap();
+        assert_eq!(memory.enter(ip(1), &second, 500), Err(Full::Address));
+        memory.enter(ip(1), &second, 300).unwrap();
+        assert_eq!(memory.set(ip(1), second.number(), 500), Err(Full::Address));
+        assert_eq!(memory.held(), 900, "it holds what it held");
+        memory.set(ip(1), first.number(), 100).unwrap();
+        memory.set(ip(1), second.number(), 500).unwrap();
+        memory.leave(ip(1), first.number());
+        memory.leave(ip(1), second.number());
+        let accounts = memory.accounts();
+        assert_eq!((accounts.held, accounts.by_address.len(), accounts.by_size.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_lone_request_may_be_of_any_size() {
+        let memory = Memory::new(1000);
+        let large = Exchange::new(memory.clone());
+        memory.enter(ip(1), &large, 5000).unwrap();
+        assert_eq!(memory.held(), 5000);
+    }
+
+    #[test]
+    fn who_holds_most_makes_room_for_others() {
+        let memory = Memory::new(4000);
+        let hold = |address, bytes| {
+            let exchange = Exchange::new(memory.clone());
+            memory.enter(address, &exchange, bytes).map(|()| exchange)
+        };
+        let greedy: Vec<_> = [400, 500, 100].map(|bytes| hold(ip(1), bytes).unwrap()).into();
+        let _others: Vec<_> = (2..5).map(|n| hold(ip(n), 900).unwrap()).collect();
+        let _small = hold(ip(5), 300).unwrap();
+        assert_eq!(memory.held(), 4000);
+        let small = hold(ip(5), 100).unwrap();
+        assert_eq!(memory.held(), 3600, "the largest request of the largest address is over");
+        assert_eq!(memory.set(ip(1), greedy[1].number(), 600), Err(Full::Ended));
+        memory.set(ip(1), greedy[0].number(), 300).unwrap();
+        drop(small);
+        let _fill = hold(ip(6), 500).unwrap();
+        assert_eq!(hold(ip(2), 100).unwrap_err(), Full::Total, "nobody holds more");
+    }
+}

@@ -1,0 +1,90 @@
+//! The bytes that are read from a connection, counted for as long as its client is a stranger: a
+//! WebSocket reads whole messages, and until its client has said who it is, they are anybody's.
+
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use super::{exchange::Exchange, memory::Memory};
+
+/// The reads of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    stranger: Mutex<Option<Arc<Exchange>>>,
+}
+
+/// The reads of the connection by which a request came, and the address that pays for them.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    /// The reads.
+    pub reads: Arc<Reads>,
+    /// The address of the client.
+    pub client: IpAddr,
+}
+
+impl Reader {
+    /// Counts what is read from now on.
+    pub fn count(&self, memory: &Memory) {
+        let exchange = Exchange::new(memory.clone());
+        // Nothing is held yet, and nothing is refused.
+        let _ = exchange.begin(self.client, 0);
+        *self.reads.stranger() = Some(exchange);
+    }
+
+    /// The client has said who it is: what it sends is bounded by what a user may.
+    pub fn trust(&self) {
+        self.reads.stop();
+    }
+}
+
+impl Reads {
+    /// So many bytes have been read.
+    ///
+    /// # Errors
+    /// The client is a stranger and holds too much.
+    pub fn add(&self, bytes: usize) -> io::Result<()> {
+        let held = self.stranger().as_ref().map_or(Ok(()), |exchange| exchange.hold_more(bytes));
+        held.map_err(|_| io::Error::other("a stranger sends more than is kept for one"))
+    }
+
+    fn stop(&self) {
+        if let Some(exchange) = self.stranger().take() {
+            exchange.release();
+        }
+    }
+
+    fn stranger(&self) -> MutexGuard<'_, Option<Arc<Exchange>>> {
+        self.stranger.lock().expect("counting does not panic")
+    }
+}
+
+impl Drop for Reads {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_of_a_stranger_are_counted_and_those_of_a_user_are_not() {
+        let memory = Memory::new(4000);
+        let reader = || Reader { reads: Arc::default(), client: [192, 0, 2, 1].into() };
+        let [first, second, user] = [reader(), reader(), reader()];
+        user.reads.add(100_000).unwrap();
+        first.count(&memory);
+        second.count(&memory);
+        first.reads.add(600).unwrap();
+        second.reads.add(300).unwrap();
+        second.reads.add(200).unwrap_err();
+        assert_eq!(memory.held(), 900);
+        first.trust();
+        first.reads.add(100_000).unwrap();
+        drop(second);
+        assert_eq!(memory.held(), 0);
+    }
+}

@@ -1,0 +1,205 @@
+//! The requests of one connection: how each is answered, and how many are open.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response, StatusCode},
+};
+use hyper::{
+    body::{Body as _, Incoming},
+    header::{CONNECTION, HOST, HeaderValue, RETRY_AFTER},
+};
+use tower::Service as _;
+
+use super::{
+    app::App,
+    bodies::{AnswerBody, RequestBody},
+    counters::Curb,
+    entry::Entry,
+    exchange::Exchange,
+    head::{self, TooManyFields},
+    memory::Full,
+    reads::{Reader, Reads},
+};
+
+/// The memory that a request takes besides its head and its body: what serves it.
+const REQUEST_WEIGHT: usize = 4 * 1024;
+
+/// After how many seconds a client may try again that was refused for want of memory.
+const RETRY_AFTER_SECS: u64 = 5;
+
+/// An answer, handed over piece by piece.
+pub(super) type Answer = Response<AnswerBody<Open>>;
+
+/// Answers the requests of one connection.
+pub(super) struct Desk {
+    app: Arc<App>,
+    router: Router,
+    entry: Entry,
+    reads: Arc<Reads>,
+    requests: Arc<Requests>,
+}
+
+impl Desk {
+    /// Answers by these pages; `reads` are those of the connection.
+    pub fn new(app: Arc<App>, router: Router, entry: Entry, reads: Arc<Reads>) -> Self {
+        Self { app, router, entry, reads, requests: Arc::default() }
+    }
+
+    /// The requests that are open.
+    pub fn requests(&self) -> &Arc<Requests> {
+        &self.requests
+    }
+
+    /// Answers a request, unless it or its answer would hold too much memory.
+    pub async fn answer(
+        self: Arc<Self>,
+        request: Result<Request<Incoming>, TooManyFields>,
+        open: Open,
+    ) -> Result<Answer, Infallible> {
+        let exchange =
+            Exchange::current().unwrap_or_else(|| Exchange::new(self.app.request_memory.clone()));
+        let response = match request {
+            Ok(request) => self.serve(request, &exchange).await?,
+            Err(TooManyFields) => self.curb(Curb::Fields),
+        };
+        let body = response.body();
+        let size = body.size_hint().lower() as usize;
+        let held = match body.is_end_stream() {
+            true => exchange.hold(0),
+            false => exchange.hold(REQUEST_WEIGHT + size),
+        };
+        let response = match held {
+            Ok(()) => response,
+            Err(full) => self.curb(full.into()),
+        };
+        Ok(response.map(|body| AnswerBody::new(body, exchange, open)))
+    }
+
+    async fn serve(
+        &self,
+        mut request: Request<Incoming>,
+        exchange: &Arc<Exchange>,
+    ) -> Result<Response<Body>, Infallible> {
+        name_host(&mut request);
+        let visit = match self.entry.admit(&mut request) {
+            Ok(visit) => visit,
+            Err(error) => return Ok(self.entry.refuse(request.headers(), error)),
+        };
+        let weight = REQUEST_WEIGHT + head::weight(&request);
+        if let Err(full) = exchange.begin(visit.client(), weight) {
+            return Ok(self.curb(full.into()));
+        }
+        let reader = Reader { reads: self.reads.clone(), client: visit.client() };
+        request.extensions_mut().insert(reader);
+        let request = request.map(|body| Body::new(RequestBody::new(body, exchange.clone())));
+        // A router is always ready.
+        let response = self.router.clone().call(request).await?;
+        self.entry.answered(visit, &response);
+        Ok(response)
+    }
+
+    /// Refuses a request. Nothing is in the answer that its client could leave lying.
+    fn curb(&self, curb: Curb) -> Response<Body> {
+        self.app.counters.curbs(curb).add();
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = match curb {
+            Curb::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Curb::AddressMemory => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        if curb != Curb::Fields {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECS.into());
+        }
+        // The rest of its body is not read; over HTTP/2 this is left out (RFC 9113 §8.2.2).
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+impl From<Full> for Curb {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Address => Self::AddressMemory,
+            Full::Total => Self::Memory,
+            Full::Ended => Self::Ended,
+        }
+    }
+}
+
+/// The requests of one connection that are being answered.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    open: AtomicUsize,
+    /// How many there have been.
+    begun: AtomicUsize,
+}
+
+/// One of them, until dropped.
+pub(super) struct Open(Arc<Requests>);
+
+impl Requests {
+    /// One more, until the result is dropped.
+    pub fn begin(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Open(self.clone())
+    }
+
+    /// Returns when there has been none for as long as this, or an eighth longer.
+    pub async fn none_for(&self, time: Duration) {
+        const LOOKS: u32 = 8;
+        let (mut seen, mut idle) = (self.begun.load(Ordering::Relaxed), 0);
+        while idle < LOOKS {
+            tokio::time::sleep(time / LOOKS).await;
+            let begun = self.begun.load(Ordering::Relaxed);
+            let is_idle = self.open.load(Ordering::Relaxed) == 0 && begun == seen;
+            idle = if is_idle { idle + 1 } else { 0 };
+            seen = begun;
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Says in the header `Host` what HTTP/2 says in its place (RFC 9113 §8.3.1), so that nobody has to
+/// look in two places.
+fn name_host<B>(request: &mut Request<B>) {
+    if let Some(authority) = request.uri().authority()
+        && !request.headers().contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_without_requests_is_over_and_one_with_them_is_not() {
+        let requests = Arc::new(Requests::default());
+        let over = async |within| {
+            let idle = requests.none_for(Duration::from_millis(5));
+            tokio::time::timeout(Duration::from_millis(within), idle).await.is_ok()
+        };
+        let open = requests.begin();
+        assert!(!over(50).await, "one is open");
+        drop(open);
+        assert!(over(10_000).await);
+    }
+}
