@@ -1,7 +1,7 @@
 //! Gives memory back to the system once those who used it have gone.
 //!
 //! The C library's allocator keeps what is freed for the next one who needs it, and after a burst of
-//! clients that is for ever. So when many fewer are there than there were, it is told to let go.
+//! clients that is for ever. So when many have gone, it is told to let go.
 
 use std::{
     sync::{Arc, Weak},
@@ -11,17 +11,20 @@ use std::{
 use super::{app::App, counters::Front};
 use crate::sys;
 
-/// How often the clients are counted.
-const INTERVAL: Duration = Duration::from_secs(5);
+/// How often those who have gone are counted.
+const INTERVAL: Duration = Duration::from_secs(3);
 
 /// The least number of clients that must have gone.
-const FEW: u64 = 16;
+const MANY: u64 = 16;
 
-/// Counts the clients of an app for as long as there is one.
+/// For how many intervals it is waited until no more go.
+const PATIENCE: u32 = 5;
+
+/// Counts those who go from an app for as long as there is one.
 pub(super) async fn follow(app: Weak<App>) {
-    let mut peak = Peak::default();
-    while let Some(clients) = app.upgrade().as_ref().map(clients) {
-        if peak.is_over(clients) {
+    let mut leaving = Leaving::default();
+    while let Some(gone) = app.upgrade().as_ref().map(gone) {
+        if leaving.is_over(gone) {
             // It takes some milliseconds, in which nobody has to wait.
             let _ = tokio::task::spawn_blocking(sys::release_free_memory).await;
         }
@@ -29,24 +32,37 @@ pub(super) async fn follow(app: Weak<App>) {
     }
 }
 
-fn clients(app: &Arc<App>) -> u64 {
-    let sessions = Front::ALL.map(|front| app.counters.sessions(front).get());
-    app.counters.connections.get() + sessions.iter().sum::<u64>()
+/// The connections and sessions that have ended.
+fn gone(app: &Arc<App>) -> u64 {
+    let sessions = Front::ALL.map(|front| app.counters.sessions(front).gone());
+    app.counters.connections.gone() + sessions.iter().sum::<u64>()
 }
 
-/// The most clients since memory was given back.
+/// Those who have gone since memory was given back.
 #[derive(Debug, Default)]
-struct Peak(u64);
+struct Leaving {
+    /// How many had gone when it was.
+    before: u64,
+    /// How many had gone an interval ago.
+    last: u64,
+    waited: u32,
+}
 
-impl Peak {
-    /// Returns true if so many fewer are there now that it pays to give memory back.
-    fn is_over(&mut self, clients: u64) -> bool {
-        self.0 = self.0.max(clients);
-        let is_over = self.0 - clients >= FEW.max(self.0 / 8);
-        if is_over {
-            self.0 = clients;
+impl Leaving {
+    /// Returns true if so many have gone that it pays to give memory back, and no more go just now, or
+    /// they do so for long.
+    fn is_over(&mut self, gone: u64) -> bool {
+        let is_quiet = gone == self.last;
+        self.last = gone;
+        if gone - self.before < MANY {
+            return false;
         }
-        is_over
+        self.waited += 1;
+        if !is_quiet && self.waited < PATIENCE {
+            return false;
+        }
+        *self = Self { before: gone, last: gone, waited: 0 };
+        true
     }
 }
 
@@ -55,13 +71,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peak_is_over_when_many_have_gone() {
-        let mut peak = Peak::default();
+    fn memory_is_given_back_when_many_have_gone_and_no_more_go() {
+        let mut leaving = Leaving::default();
         let steps =
-            [(300, false), (290, false), (264, false), (262, true), (250, false), (0, true)];
-        for (clients, is_over) in steps {
-            assert_eq!(peak.is_over(clients), is_over, "{clients}");
+            [(10, false), (10, false), (300, false), (310, false), (310, true), (310, false)];
+        for (gone, is_over) in steps {
+            assert_eq!(leaving.is_over(gone), is_over, "{gone}");
         }
-        assert!(!peak.is_over(15) && !peak.is_over(0), "these are too few");
+        let over = (1..=PATIENCE).map(|n| leaving.is_over(310 + 100 * u64::from(n)));
+        assert_eq!(over.collect::<Vec<_>>(), [false, false, false, false, true], "while they go");
     }
 }
