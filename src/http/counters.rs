@@ -169,41 +169,29 @@ impl Counters {
     }
 }
 
-/// How many of something there are now, and how many have gone.
+/// How many of something there are now.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Gauge(Arc<Level>);
-
-#[derive(Debug, Default)]
-struct Level {
-    now: AtomicU64,
-    gone: AtomicU64,
-}
+pub(super) struct Gauge(Arc<AtomicU64>);
 
 /// One of what a [`Gauge`] counts; it is counted as long as it lives.
 #[derive(Debug)]
-pub(super) struct Counted(Arc<Level>);
+pub(super) struct Counted(Arc<AtomicU64>);
 
 impl Gauge {
     /// One more, until the result is dropped.
     pub fn enter(&self) -> Counted {
-        self.0.now.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
         Counted(self.0.clone())
     }
 
     /// How many.
     pub fn get(&self) -> u64 {
-        self.0.now.load(Ordering::Relaxed)
-    }
-
-    /// How many have gone since the start.
-    pub fn gone(&self) -> u64 {
-        self.0.gone.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::Relaxed);
-        self.0.gone.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

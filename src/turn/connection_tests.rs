@@ -73,7 +73,7 @@ fn a_connection_is_made_told_and_bound() {
     let (mut alice, relayed) = client(&mut world);
     let id = connect(&mut world, &mut alice);
     assert_eq!(world.connecting[0].1, relayed, "from the relayed address");
-    assert_eq!(world.connecting[0].2, PEER.parse().unwrap());
+    assert_eq!(world.connecting[0].2, PEER.parse::<SocketAddr>().unwrap());
     let again = ask_for(&mut world, &mut alice, PEER).unwrap();
     assert_eq!(again.code, Some(446));
 

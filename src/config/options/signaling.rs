@@ -1,6 +1,6 @@
 //! The signaling side and its limits.
 
-use clap::Args;
+use clap::{ArgAction, Args, builder::BoolishValueParser};
 
 use crate::config::values::{Period, Size, at_least_one};
 use crate::{http, signaling};

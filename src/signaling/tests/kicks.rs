@@ -86,7 +86,12 @@ fn a_new_token_counts_however_it_comes() {
             _ => {
                 let session = SessionId::generate(world.now.unix_ms(), &mut world.rng);
                 let (identity, resume) = (world.alice_with("one", 100), Resume::New);
-                world.input(Input::Open { session, identity: identity.into(), device: None, resume });
+                world.input(Input::Open {
+                    session,
+                    identity: identity.into(),
+                    device: None,
+                    resume,
+                });
                 assert!(world.readmitted.is_empty());
                 let data = serde_json::json!({}).into();
                 world.input(Input::Refresh { session, id: None, data, proof: Ok(new).into() });
