@@ -21,7 +21,6 @@
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | what programs read of the API |
 //! | `metrics`, `counters` | what is counted |
-//! | `trim` | giving memory back that clients have had |
 //! | `client` | the client for web pages, as a module to import |
 //! | `embedded` | files that are part of the binary, for those who do not have them yet |
 //! | `dev` | what only `--dev` serves |
@@ -61,7 +60,6 @@ mod session;
 pub mod socketio;
 mod streams;
 mod tokens;
-mod trim;
 mod ws;
 
 use std::{sync::Arc, time::Duration};
@@ -211,7 +209,6 @@ impl Server {
         };
         let own_names = OwnNames::new(config.server_names.clone(), wiring.named_by_certificate);
         let app = Arc::new(App::new(config, own_names, hub, counters, sources, current));
-        tokio::spawn(trim::follow(Arc::downgrade(&app)));
         let socket_io = socketio::Front::new(app.clone(), max, per_address);
         let service = Service::new(router(&app, socket_io), app.clone(), connections);
         Self { app, phase, service }
