@@ -255,8 +255,10 @@ impl Writer {
                 self.reopen(&mut to);
             }
             if !self.write(&mut *to) && !self.wait(messages) {
-                // There is no time left.
-                self.shared.dropped.fetch_add(self.calls.len() as u64, Relaxed);
+                // There is no time left. What is kept is written by the next server.
+                if self.log.is_none() {
+                    self.shared.dropped.fetch_add(self.calls.len() as u64, Relaxed);
+                }
                 return;
             }
         }

@@ -156,7 +156,9 @@ impl Hub {
 
     /// A call has waited long enough.
     pub(super) fn give_up(&mut self, now: Now, id: CallId, reason: EndReason) {
-        let is_orphaned = self.calls.get(id).is_some_and(|call| call.orphaned);
+        // A device of the callee may ring, or have taken the call, and so be back.
+        let is_orphaned = |call: &Call| call.orphaned && call.members().next().is_none();
+        let is_orphaned = self.calls.get(id).is_some_and(is_orphaned);
         self.end(now, id, if is_orphaned { EndReason::ServerCrashed } else { reason });
     }
 
