@@ -29,6 +29,9 @@ use crate::{
     state_log::StateLog,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Requests that wait for the hub. Past it, the connections that send more wait.
 const QUEUE: usize = 1024;
 

@@ -351,6 +351,39 @@ fn a_call_that_nobody_comes_back_to_ends_with_the_crash_that_orphaned_it() {
     }
 }
 
+/// The caller does not come back, but the callee's device is there and rings.
+#[test]
+fn a_call_that_rings_again_after_a_crash_is_not_orphaned() {
+    let mut world = world();
+    let (alice, _) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+    world.call(alice, "bob");
+    world.crash(ms(5000), |_| {});
+    let bob = world.open("bob", "phone");
+    world.pass(ms(60_000));
+    assert_eq!(world.names(bob).last().unwrap(), "call:ended");
+    let last = world.reports.last().unwrap();
+    assert_eq!(last.call.reason, Some(EndReason::ConnectionLost));
+    world.assert_nothing_is_left();
+}
+
+/// On its record it ends when the server before was last known to run, and not when the next one came.
+#[test]
+fn a_call_that_does_not_go_on_ends_at_the_crash() {
+    for (alive, duration) in [(ms(0), 60.0), (Duration::MAX, 0.0)] {
+        let mut world = world();
+        let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
+        world.connected_call(alice, bob);
+        world.pass(ms(60_000));
+        let crashed = HowItStopped::Crashed(world.now.unix.saturating_sub(alive));
+        world.next_server(ms(3_600_000), crashed, |config| config.max_calls = 0);
+        let last = &world.reports.last().unwrap().call;
+        assert_eq!((last.reason, last.duration), (Some(EndReason::ServerCrashed), Some(duration)));
+        let ended = last.started_at.unwrap().0 + Duration::from_secs_f64(duration);
+        assert_eq!(last.ended_at.unwrap().0, ended);
+        world.assert_nothing_is_left();
+    }
+}
+
 #[test]
 fn a_room_ends_with_a_crash_and_its_end_is_reported_once() {
     let mut world = world();

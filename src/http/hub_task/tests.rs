@@ -1,0 +1,56 @@
+use std::sync::Mutex;
+
+use rand::{SeedableRng, rngs::StdRng};
+use serde_json::json;
+
+use super::*;
+use crate::{
+    auth::{Grants, TokenId},
+    signaling::{self, RequestId},
+    state_log::Sync,
+};
+
+fn identity(name: &str, token: &str) -> Identity {
+    let user = UserId::new(name).unwrap();
+    let (grants, token) = (Grants::default(), TokenId::of(&format!("{token}.")));
+    Identity { user, name: None, expires: u64::MAX, grants, token, issued: None }
+}
+
+/// Whatever waits for the disk meanwhile: it must not come after a later kick.
+#[tokio::test]
+async fn the_relay_hears_at_once_of_a_user_who_is_let_in_again() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nothing is written before it is opened, as by a disk that is slow.
+    let (log, _, _unopened) = StateLog::read(dir.path().to_owned(), Sync::Never).unwrap();
+    let readmitted = Arc::new(Mutex::new(Vec::new()));
+    let told = readmitted.clone();
+    let tell_relay = TellRelay {
+        call_ended: Box::new(|_| {}),
+        came_in: Box::new(|_, _| {}),
+        went_out: Box::new(|_, _| {}),
+        readmitted: Box::new(move |user| told.lock().unwrap().push(user.clone())),
+        peers_announced: Box::new(|_, _, _, _| {}),
+    };
+    let config = signaling::Config { keep_calls: true, ..signaling::Config::default() };
+    let reports = reports::Reports::start(reports::Config::default(), None).unwrap().1;
+    let (_events, relay) = relay_events();
+    let hub = Hub::new(config, [7; 32]);
+    let hub = spawn(hub, relay, tell_relay, reports, Some(log), Arc::default(), 1000);
+
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut name = || SessionId::generate(1, &mut rng);
+    let session = name();
+    let _alice = hub.open(session, identity("alice", "old"), None, Resume::New).await;
+    let _bob = hub.open(name(), identity("bob", "his"), None, Resume::New).await;
+    let data = json!({ "targetUserId": "bob", "callType": "audio" }).into();
+    let event = "call:initiate".into();
+    hub.tell(Input::Request { session, id: Some(RequestId(1)), event, data }).await;
+    let alice = UserId::new("alice").unwrap();
+    let kick = alice.clone();
+    let kicked = hub.act(move |hub, now| hub.kick(now, &kick, None)).await.unwrap();
+    assert_eq!((kicked.sessions, kicked.calls), (1, 1));
+    assert!(readmitted.lock().unwrap().is_empty());
+    let _alice = hub.open(name(), identity("alice", "new"), None, Resume::New).await;
+    hub.view(|_, _| ()).await.unwrap();
+    assert_eq!(*readmitted.lock().unwrap(), [alice]);
+}
