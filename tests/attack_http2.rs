@@ -141,13 +141,6 @@ async fn wait_until_read(stream: &mut TlsStream<TcpStream>) {
     timeout(LONG, answered).await.expect("a ping is answered");
 }
 
-/// The resident memory of a process, in bytes.
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
-}
-
 /// What others see while `during` runs: the most memory, and the times of their requests in order.
 fn observe<T>(server: &Server, during: impl FnOnce() -> T) -> (T, u64, Vec<Duration>) {
     let (done, most) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -160,7 +153,7 @@ fn observe<T>(server: &Server, during: impl FnOnce() -> T) -> (T, u64, Vec<Durat
                 let answer = http::request(authority, "GET", "/healthz", &[], None);
                 assert_eq!(answer.status, 200);
                 times.push(begun.elapsed());
-                most.fetch_max(resident(pid), Relaxed);
+                most.fetch_max(common::resident(pid), Relaxed);
                 // Not as fast as possible: others need the processor, too.
                 thread::sleep(Duration::from_millis(5));
             }
@@ -189,11 +182,11 @@ fn assert_quick(times: &[Duration]) {
 /// Waits until the memory is given back.
 fn wait_for_memory(server: &Server, start: u64) {
     let until = Instant::now() + SOON;
-    while resident(server.pid()) > start + LEFT {
+    while server.resident() > start + LEFT {
         assert!(
             Instant::now() < until,
             "{} MB are left of {} MB, {SOON:?} after",
-            resident(server.pid()) >> 20,
+            server.resident() >> 20,
             start >> 20
         );
         thread::sleep(Duration::from_millis(100));
@@ -245,7 +238,7 @@ fn bomb(addresses: usize, connections: usize) {
     let come = |streams, fields| {
         runtime.block_on(send_bombs(&attacker, addresses, connections, streams, fields))
     };
-    let start = resident(server.pid());
+    let start = server.resident();
     for fields in [900, 450, 95] {
         let (open, most, times) = observe(&server, || come(64, fields));
         println!(
@@ -283,7 +276,7 @@ fn answers_that_are_given_no_window_end() {
     const STREAMS: u32 = 63;
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (server, attacker) = Attacker::start(&[]);
-    let start = resident(server.pid());
+    let start = server.resident();
     let attack = async {
         let mut tasks = JoinSet::new();
         for _ in 0..CONNECTIONS {

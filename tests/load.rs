@@ -2,7 +2,12 @@
 
 mod common;
 
-use std::{net::UdpSocket, path::Path, process::Command};
+use std::{
+    net::UdpSocket,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use common::{Server, callbox, run};
 use serde_json::Value;
@@ -162,13 +167,20 @@ fn wrong_credentials_end_it() {
     assert!(output.stderr.contains("401"), "{}", output.stderr);
 }
 
-/// What two thousand clients took is given back when they are gone.
+/// Memory that six thousand clients took is given back once they are gone: the allocator keeps pages for ten
+/// seconds.
 #[test]
 fn memory_comes_back_with_the_last_client() {
-    let server = Server::with(&["--max-allocations-per-user", "2000"]);
-    let report = load(&server, &["--clients", "2000", "--client-ip", "127.0.0.2"]);
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let server = Server::with(&["--max-allocations-per-user", "6000"]);
+    let report = load(&server, &["--clients", "6000", "--client-ip", "127.0.0.2"]);
     let bytes = |name: &str| report[name].as_f64().unwrap();
-    assert!(bytes("memoryPerAllocation") < 3000.0, "{report}");
-    assert!(bytes("memoryPerAllocationWithChannel") < 4000.0, "{report}");
-    assert!(bytes("memoryAfterClose") < bytes("memoryBefore") / 10.0, "{report}");
+    assert!(bytes("memoryPerAllocation") < 4000.0, "{report}");
+    assert!(bytes("memoryPerAllocationWithChannel") < 5000.0, "{report}");
+    let taken = bytes("memoryAfter") - bytes("memoryBefore");
+    let start = Instant::now();
+    while server.resident() as f64 > bytes("memoryBefore") + taken / 2.0 {
+        assert!(start.elapsed() < PATIENCE, "{} bytes; {report}", server.resident());
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

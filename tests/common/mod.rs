@@ -150,6 +150,11 @@ impl Server {
         self.child.id()
     }
 
+    /// Its resident memory, in bytes.
+    pub fn resident(&self) -> u64 {
+        resident(self.pid())
+    }
+
     /// A request, with a bearer token if there is one.
     pub fn get(&self, path: &str, token: Option<&str>) -> http::Response {
         http::request(self.authority(), "GET", path, &bearer(token), None)
@@ -228,4 +233,11 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("{what}: nothing within {DEADLINE:?}"),
     }
+}
+
+/// The resident memory of a process, in bytes.
+pub fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
 }
