@@ -138,10 +138,14 @@ pub(super) fn missing(path: Option<&Path>, found: &Found) -> io::Result<Vec<(Cal
         kept::records(found).map(|(call, line)| (call, line.to_owned())).collect();
     let Some(path) = path.filter(|_| !missing.is_empty()) else { return Ok(missing) };
     let mut file = File::open(path)?;
-    if let (Some(now), Some(then)) = (position(&file), kept::position_of(found)) {
-        let is_same = (now.device, now.inode) == (then.device, then.inode) && now.len >= then.len;
-        // Of another file nothing is known.
-        file.seek(SeekFrom::Start(if is_same { then.len } else { 0 }))?;
+    if let Some(now) = position(&file) {
+        let is_same = |then: &Position| {
+            (now.device, now.inode) == (then.device, then.inode) && now.len >= then.len
+        };
+        // Of another file nothing is known; nor of any, if the process was killed before it could note where
+        // it began.
+        let from = kept::position_of(found).filter(is_same).map_or(0, |then| then.len);
+        file.seek(SeekFrom::Start(from))?;
         for line in BufReader::new(file).split(b'\n') {
             if let Ok(Record { id }) = serde_json::from_slice(&line?) {
                 missing.retain(|(call, _)| *call != id);
@@ -200,15 +204,16 @@ mod tests {
         let file = RecordsFile::open(&path, Sync::Never).unwrap();
         let position = file.position().unwrap();
         fs::write(&path, line(1) + &line(2)).unwrap();
-        let mut entries = BTreeMap::new();
-        for change in [
-            kept::position(&position),
-            kept::record(call(2), Some("two")),
-            kept::record(call(3), Some("three")),
-        ] {
-            entries.insert(change.key, change.value.unwrap());
+        // Nothing may be noted yet, and what is noted may be about another file.
+        let other = Position { inode: position.inode + 1, ..position };
+        for noted in [Some(position), Some(other), None] {
+            let records = [(2, "two"), (3, "three")];
+            let records = records.map(|(number, line)| kept::record(call(number), Some(line)));
+            let changes = records.into_iter().chain(noted.iter().map(kept::position));
+            let entries: BTreeMap<_, _> =
+                changes.map(|change| (change.key, change.value.unwrap())).collect();
+            let missing = missing(Some(&path), &entries.into()).unwrap();
+            assert_eq!(missing, [(call(3), "three".to_owned())], "{noted:?}");
         }
-        let missing = missing(Some(&path), &entries.into()).unwrap();
-        assert_eq!(missing, [(call(3), "three".to_owned())]);
     }
 }
