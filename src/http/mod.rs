@@ -112,7 +112,7 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 1000;
 
 /// The memory that requests and their answers may hold in all by default, in bytes.
-pub const MAX_REQUEST_MEMORY: usize = 32 * 1024 * 1024;
+pub const MAX_REQUEST_MEMORY: usize = 24 * 1024 * 1024;
 
 /// How long sessions may take to hear the last events when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
