@@ -11,31 +11,15 @@ use std::{
     net::{SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
 };
 
-use common::{Server, bearer, callbox, http, pem, run, write_private};
+use common::{Server, bearer, callbox, http, network::in_own_network, pem, run, write_private};
 use support::plain_client::PlainClient;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// Runs a test in a network of its own, in which the machine has the address 192.0.2.1.
-fn in_own_network(test: &str, body: impl FnOnce()) {
-    const INSIDE: &str = "IN_OWN_NETWORK";
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
-    }
-    let setup = "ip link set lo up && ip address add 192.0.2.1/32 dev lo";
-    let status = Command::new("unshare")
-        .args(["-rn", "sh", "-c"])
-        .arg(format!("{setup} && exec \"$0\" --exact \"$1\" --nocapture"))
-        .arg(std::env::current_exe().unwrap())
-        .arg(test)
-        .env(INSIDE, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "it needs unshare and ip, and to be allowed a network of its own");
-}
+/// The command that gives the machine an address besides loopback.
+const OWN_ADDRESS: &str = "ip address add 192.0.2.1/32 dev lo";
 
 /// A directory of files, with the permissions that they have.
 struct Files(tempfile::TempDir);
@@ -83,7 +67,7 @@ fn stopped(server: Server) -> String {
 
 #[test]
 fn metrics_are_not_for_strangers_by_plain_http_either() {
-    in_own_network("metrics_are_not_for_strangers_by_plain_http_either", || {
+    in_own_network("metrics_are_not_for_strangers_by_plain_http_either", OWN_ADDRESS, || {
         let options =
             ["--http", "0.0.0.0:8080", "--listen", "127.0.0.1:0", "--api-key", "operator"];
         let _server = serve(&[&secrets()[..], &options].concat());
@@ -99,35 +83,40 @@ fn metrics_are_not_for_strangers_by_plain_http_either() {
 
 #[test]
 fn with_tls_plain_http_is_for_this_machine_alone_unless_asked_for() {
-    in_own_network("with_tls_plain_http_is_for_this_machine_alone_unless_asked_for", || {
-        let [cert, key] = pem::self_signed(&["turn.example.com"]);
-        let files = Files::new(&[("cert.pem", &cert), ("key.pem", &key)]);
-        let (cert, key) = (files.path("cert.pem"), files.path("key.pem"));
-        let tls = ["--tls-cert", &cert, "--tls-key", &key, "--tls-listen", "0.0.0.0:443"];
-        let rest = ["--listen", "127.0.0.1:0"];
-        let options = [&secrets()[..], &tls, &rest].concat();
-        let server = serve(&options);
-        assert_eq!(server.text("/http"), "http://127.0.0.1:8080");
-        assert_eq!(server.get("/healthz", None).status, 200);
-        let stranger: SocketAddr = "192.0.2.1:8080".parse().unwrap();
-        let error = TcpStream::connect(stranger).expect_err("plain HTTP is open to strangers");
-        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-        // TLS is for everybody.
-        TcpStream::connect("192.0.2.1:443").unwrap();
-        let log = stopped(server);
-        assert!(!log.contains("--http"), "{log}");
+    in_own_network(
+        "with_tls_plain_http_is_for_this_machine_alone_unless_asked_for",
+        OWN_ADDRESS,
+        || {
+            let [cert, key] = pem::self_signed(&["turn.example.com"]);
+            let files = Files::new(&[("cert.pem", &cert), ("key.pem", &key)]);
+            let (cert, key) = (files.path("cert.pem"), files.path("key.pem"));
+            let tls = ["--tls-cert", &cert, "--tls-key", &key, "--tls-listen", "0.0.0.0:443"];
+            let rest = ["--listen", "127.0.0.1:0"];
+            let options = [&secrets()[..], &tls, &rest].concat();
+            let server = serve(&options);
+            assert_eq!(server.text("/http"), "http://127.0.0.1:8080");
+            assert_eq!(server.get("/healthz", None).status, 200);
+            let stranger: SocketAddr = "192.0.2.1:8080".parse().unwrap();
+            let error = TcpStream::connect(stranger).expect_err("plain HTTP is open to strangers");
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            // TLS is for everybody.
+            TcpStream::connect("192.0.2.1:443").unwrap();
+            let log = stopped(server);
+            assert!(!log.contains("--http"), "{log}");
 
-        let server = serve(&[&options[..], &["--http", "0.0.0.0:8080"]].concat());
-        TcpStream::connect(stranger).unwrap();
-        let log = stopped(server);
-        let warning = "plain HTTP is served on every address of this machine although there is TLS";
-        assert_eq!(log.matches(warning).count(), 1, "{log}");
+            let server = serve(&[&options[..], &["--http", "0.0.0.0:8080"]].concat());
+            TcpStream::connect(stranger).unwrap();
+            let log = stopped(server);
+            let warning =
+                "plain HTTP is served on every address of this machine although there is TLS";
+            assert_eq!(log.matches(warning).count(), 1, "{log}");
 
-        let args = [&["serve"], &options[..], &["--http", "0.0.0.0:8080", "--strict"]].concat();
-        let refused = run(&mut callbox(&args));
-        assert_eq!(refused.status, 2, "{}", refused.stderr);
-        assert!(refused.stderr.starts_with("callbox: --strict: --http 0.0.0.0:8080: "));
-    });
+            let args = [&["serve"], &options[..], &["--http", "0.0.0.0:8080", "--strict"]].concat();
+            let refused = run(&mut callbox(&args));
+            assert_eq!(refused.status, 2, "{}", refused.stderr);
+            assert!(refused.stderr.starts_with("callbox: --strict: --http 0.0.0.0:8080: "));
+        },
+    );
 }
 
 #[test]

@@ -179,20 +179,6 @@ fn assert_quick(times: &[Duration]) {
     assert!(judged < Duration::from_millis(100), "median {median:?}, p99 {p99:?}");
 }
 
-/// Waits until the memory is given back.
-fn wait_for_memory(server: &Server, start: u64) {
-    let until = Instant::now() + SOON;
-    while server.resident() > start + LEFT {
-        assert!(
-            Instant::now() < until,
-            "{} MB are left of {} MB, {SOON:?} after",
-            server.resident() >> 20,
-            start >> 20
-        );
-        thread::sleep(Duration::from_millis(100));
-    }
-}
-
 /// Connections with unfinished requests, each with a head of so many fields of a byte.
 async fn send_bombs(
     attacker: &Attacker,
@@ -252,7 +238,7 @@ fn bomb(addresses: usize, connections: usize) {
         assert!(more < MOST, "{} MB more with heads of {fields} fields", more >> 20);
         assert_quick(&times);
         drop(open);
-        wait_for_memory(&server, start);
+        server.wait_for_memory(start + LEFT, SOON);
     }
 }
 
@@ -325,5 +311,5 @@ fn answers_that_are_given_no_window_end() {
     let more = most.saturating_sub(start);
     assert!(more < MOST, "{} MB more", more >> 20);
     assert_quick(&times);
-    wait_for_memory(&server, start);
+    server.wait_for_memory(start + LEFT, SOON);
 }

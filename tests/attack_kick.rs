@@ -8,21 +8,15 @@ use common::{Server, http, websocket::Client};
 use serde_json::{Value, json};
 use support::plain_client::PlainClient;
 
-/// The user name and the password that a client was sent.
-fn credentials(data: &Value) -> (String, String) {
-    let text = |name: &str| data["turnCredentials"][name].as_str().unwrap().to_owned();
-    (text("username"), text("password"))
-}
-
 fn allocate(server: &Server, data: &Value) -> PlainClient {
-    let (username, password) = credentials(data);
+    let (username, password) = common::turn_credentials(data);
     let at = server.turn().parse().unwrap();
     PlainClient::allocate_as(at, server.text("/realm"), &username, &password)
 }
 
 /// The code with which an allocation is refused, if it is.
 fn try_allocate(server: &Server, data: &Value) -> Option<u16> {
-    let (username, password) = credentials(data);
+    let (username, password) = common::turn_credentials(data);
     let at = server.turn().parse().unwrap();
     PlainClient::try_allocate_as(at, server.text("/realm"), &username, &password)
 }

@@ -12,28 +12,11 @@ use std::{
     time::Instant,
 };
 
-use common::{DEADLINE, Server, callbox};
+use common::{DEADLINE, Server, callbox, network::in_own_network};
 use stun::message::METHOD_CONNECT;
 use support::plain_client::{Framed, PlainClient, channel_data, peer_attribute};
 
 const NO_PERMISSION: &str = "callbox_drops_total{reason=\"no_permission\"}";
-
-/// Runs a test in a network of its own, which this command sets up.
-fn in_own_network(test: &str, setup: &str, body: impl FnOnce()) {
-    const INSIDE: &str = "IN_OWN_NETWORK";
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
-    }
-    let status = Command::new("unshare")
-        .args(["-rn", "sh", "-c"])
-        .arg(format!("ip link set lo up && {setup} && exec \"$0\" --exact \"$1\" --nocapture"))
-        .arg(std::env::current_exe().unwrap())
-        .arg(test)
-        .env(INSIDE, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "it needs unshare and ip, and to be allowed a network of its own");
-}
 
 fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split_whitespace()).status().unwrap();

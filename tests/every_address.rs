@@ -3,13 +3,10 @@
 mod common;
 mod support;
 
-use std::{
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
-    process::Command,
-};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use ::stun::message::{Getter, Message};
-use common::{DEADLINE, Server, callbox};
+use common::{DEADLINE, Server, callbox, network::in_own_network};
 use support::plain_client::{Framed, PlainClient, Wire};
 
 /// A Binding request.
@@ -18,24 +15,9 @@ const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
 /// The addresses of the machine, besides loopback.
 const OWN: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
-/// Runs a test in a network of its own, in which the machine has the addresses above.
-fn in_own_network(test: &str, body: impl FnOnce()) {
-    const INSIDE: &str = "IN_OWN_NETWORK";
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
-    }
-    let setup = "ip link set lo up && ip address add 192.0.2.1/32 dev lo \
-                 && ip address add 2001:db8::1/128 dev lo nodad";
-    let status = Command::new("unshare")
-        .args(["-rn", "sh", "-c"])
-        .arg(format!("{setup} && exec \"$0\" --exact \"$1\" --nocapture"))
-        .arg(std::env::current_exe().unwrap())
-        .arg(test)
-        .env(INSIDE, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "it needs unshare and ip, and to be allowed a network of its own");
-}
+/// The commands that give the machine those.
+const OWN_ADDRESSES: &str =
+    "ip address add 192.0.2.1/32 dev lo && ip address add 2001:db8::1/128 dev lo nodad";
 
 fn serve(listen: &[&str]) -> Server {
     let mut command = callbox(&["serve", "--ready-json", "--http", "127.0.0.1:0", "--lifetime"]);
@@ -72,34 +54,38 @@ fn mapped(response: &[u8]) -> SocketAddr {
 
 #[test]
 fn zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked() {
-    in_own_network("zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked", || {
-        let server = serve(&["[::]:3478"]);
-        // The IPv6 ones first, as in the option.
-        let expected = ["stun:[2001:db8::1]:3478", "stun:192.0.2.1:3478"];
-        assert_eq!(stun_uris(&server), expected);
-        for ip in OWN {
-            let at = SocketAddr::new(ip.parse().unwrap(), 3478);
-            let client = UdpSocket::bind(SocketAddr::new(at.ip(), 0)).unwrap();
-            client.set_read_timeout(Some(DEADLINE)).unwrap();
-            client.send_to(BINDING, at).unwrap();
-            let mut buffer = [0; 200];
-            let (len, from) = client.recv_from(&mut buffer).unwrap();
-            // The client's address in the form that it has, and the answer from where it was asked.
-            assert_eq!((from, mapped(&buffer[..len])), (at, client.local_addr().unwrap()));
-            let stream = Framed::new(TcpStream::connect(at).unwrap());
-            stream.put(BINDING);
-            assert_eq!(mapped(&stream.take()).ip(), at.ip());
-        }
-        // An allocation without a family is one of IPv4 (RFC 8656 §7.2), on the address of IPv4.
-        let client = PlainClient::allocate("192.0.2.1:3478".parse().unwrap());
-        assert_eq!(client.relayed.ip().to_string(), "192.0.2.1");
-        assert!(!stopped(server).contains("WARN"));
-    });
+    in_own_network(
+        "zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked",
+        OWN_ADDRESSES,
+        || {
+            let server = serve(&["[::]:3478"]);
+            // The IPv6 ones first, as in the option.
+            let expected = ["stun:[2001:db8::1]:3478", "stun:192.0.2.1:3478"];
+            assert_eq!(stun_uris(&server), expected);
+            for ip in OWN {
+                let at = SocketAddr::new(ip.parse().unwrap(), 3478);
+                let client = UdpSocket::bind(SocketAddr::new(at.ip(), 0)).unwrap();
+                client.set_read_timeout(Some(DEADLINE)).unwrap();
+                client.send_to(BINDING, at).unwrap();
+                let mut buffer = [0; 200];
+                let (len, from) = client.recv_from(&mut buffer).unwrap();
+                // The client's address in the form that it has, and the answer from where it was asked.
+                assert_eq!((from, mapped(&buffer[..len])), (at, client.local_addr().unwrap()));
+                let stream = Framed::new(TcpStream::connect(at).unwrap());
+                stream.put(BINDING);
+                assert_eq!(mapped(&stream.take()).ip(), at.ip());
+            }
+            // An allocation without a family is one of IPv4 (RFC 8656 §7.2), on the address of IPv4.
+            let client = PlainClient::allocate("192.0.2.1:3478".parse().unwrap());
+            assert_eq!(client.relayed.ip().to_string(), "192.0.2.1");
+            assert!(!stopped(server).contains("WARN"));
+        },
+    );
 }
 
 #[test]
 fn an_ipv4_address_that_is_taken_is_left_out_and_said() {
-    in_own_network("an_ipv4_address_that_is_taken_is_left_out_and_said", || {
+    in_own_network("an_ipv4_address_that_is_taken_is_left_out_and_said", OWN_ADDRESSES, || {
         let taken = TcpListener::bind("192.0.2.1:3478").unwrap();
         let server = serve(&["[::]:3478"]);
         assert_eq!(stun_uris(&server), ["stun:[2001:db8::1]:3478"]);

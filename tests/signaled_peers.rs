@@ -44,14 +44,9 @@ impl Peer {
     }
 }
 
-fn credentials(data: &Value) -> (String, String) {
-    let text = |name: &str| data["turnCredentials"][name].as_str().unwrap().to_owned();
-    (text("username"), text("password"))
-}
-
 /// Opens an allocation with what a client was sent.
 fn allocate(server: &Server, data: &Value) -> PlainClient {
-    let (username, password) = credentials(data);
+    let (username, password) = common::turn_credentials(data);
     let at = server.turn().parse().unwrap();
     PlainClient::allocate_as(at, server.text("/realm"), &username, &password)
 }

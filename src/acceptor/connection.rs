@@ -27,10 +27,10 @@ const FIRST_BYTE: Duration = http::HEADER_TIMEOUT;
 /// How long a handshake of TLS may take, and a PROXY protocol header.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How much a client may send for its handshake, in bytes: many times what any does.
+/// The most bytes that a client may send for its handshake: many times what any does.
 const LONGEST_HANDSHAKE: usize = 16 * 1024;
 
-/// How much of an answer waits in a session of TLS, in bytes, before and after it is encrypted.
+/// The most bytes of an answer that wait in a session of TLS, before and after they are encrypted.
 const TLS_BUFFER: usize = 16 * 1024;
 
 /// The content type of a TLS handshake record (RFC 8446 §5.1).

@@ -20,7 +20,7 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 /// hour; more of them would only make a challenge longer, which goes to sources that may be forged.
 const TAG: usize = 8;
 
-/// What stands for the time: how many [`STEP`]s since 1970, which begin again after two years.
+/// The bytes of the time in a nonce: the number of [`STEP`]s since 1970, which begins again after two years.
 const TIME: usize = 3;
 
 /// The step of a nonce's time in seconds.

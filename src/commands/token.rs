@@ -40,7 +40,7 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "PATTERN")]
     room: Vec<String>,
 
-    /// Who may not call the user, as a user id in which `*` stands for any text; may be given more than
+    /// A user who may not call this one, as a user id in which `*` stands for any text; may be given more than
     /// once. Its `callbox.block`; nobody is kept from it, if it is not given.
     #[arg(long, value_name = "PATTERN")]
     block: Vec<String>,

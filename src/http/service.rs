@@ -90,7 +90,7 @@ impl Service {
     /// takes no place of the proxy's address.
     ///
     /// # Errors
-    /// As with [`Service::admit`].
+    /// The HTTP answer to whom there is no room for; it has been counted.
     pub fn admit_unnamed(&self, purpose: Purpose) -> Result<Lease, String> {
         let place =
             self.connections.enter_unnamed(purpose).map_err(|refusal| self.refuse(refusal))?;
@@ -100,7 +100,7 @@ impl Service {
     /// The same place, now that the proxy has said whose it is.
     ///
     /// # Errors
-    /// As with [`Service::admit`].
+    /// The HTTP answer to whom there is no room for; it has been counted.
     pub fn name(&self, lease: Lease, address: IpAddr) -> Result<Lease, String> {
         let Lease { place, counted, .. } = lease;
         if self.app.trusted_proxies.contains(address) {

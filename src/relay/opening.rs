@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     clock::Now,
-    sys,
     turn::{AllocationId, OpenError},
 };
 
@@ -63,12 +62,11 @@ impl Worker {
         OpenError::System
     }
 
-    /// Gives memory back that many allocations had.
+    /// Frees memory that many allocations had.
     pub(super) fn release_memory(&mut self) {
         let used = self.relays.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         self.relays.truncate(used);
         self.relays.shrink_to_fit();
-        sys::release_free_memory();
     }
 
     /// Opens a direct way from an allocation to a peer, in place of the one that it had.

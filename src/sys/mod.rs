@@ -15,14 +15,14 @@ mod portable;
 #[cfg(target_os = "linux")]
 pub use linux::{
     AddressChanges, CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro,
-    keep_errors, next_error, own_networks, raise_open_files, release_free_memory, send_whole,
-    sleep_precisely, tell_class, thread_time,
+    keep_errors, next_error, own_networks, raise_open_files, send_whole, sleep_precisely,
+    tell_class, thread_time,
 };
 #[cfg(not(target_os = "linux"))]
 pub use portable::{
     AddressChanges, CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro,
-    keep_errors, next_error, own_networks, raise_open_files, release_free_memory, send_whole,
-    sleep_precisely, tell_class, thread_time,
+    keep_errors, next_error, own_networks, raise_open_files, send_whole, sleep_precisely,
+    tell_class, thread_time,
 };
 pub use runs::RunId;
 

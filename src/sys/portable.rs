@@ -114,9 +114,6 @@ pub fn thread_time() -> Duration {
     Duration::ZERO
 }
 
-/// Gives free memory back to the system: left to the allocator here.
-pub fn release_free_memory() {}
-
 /// Slots for many datagrams in one buffer, and a spare part of it behind them that nothing is
 /// received into.
 pub struct ReceiveBatch {

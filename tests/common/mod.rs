@@ -6,6 +6,7 @@ pub mod asyncapi;
 pub mod http;
 pub mod identity;
 pub mod json_schema;
+pub mod network;
 pub mod openapi;
 pub mod pem;
 pub mod socketio;
@@ -155,6 +156,20 @@ impl Server {
         resident(self.pid())
     }
 
+    /// Waits until it has at most this much memory: the allocator gives back what was freed a while ago.
+    pub fn wait_for_memory(&self, most: u64, patience: Duration) {
+        let until = Instant::now() + patience;
+        while self.resident() > most {
+            assert!(
+                Instant::now() < until,
+                "{} KiB are left after {patience:?}, and not {}",
+                self.resident() >> 10,
+                most >> 10
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// A request, with a bearer token if there is one.
     pub fn get(&self, path: &str, token: Option<&str>) -> http::Response {
         http::request(self.authority(), "GET", path, &bearer(token), None)
@@ -240,4 +255,10 @@ pub fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// The user name and the password for the relay that a client was sent.
+pub fn turn_credentials(data: &Value) -> (String, String) {
+    let text = |name: &str| data["turnCredentials"][name].as_str().unwrap().to_owned();
+    (text("username"), text("password"))
 }

@@ -72,7 +72,7 @@ it('a browser lets a page of an allowed origin send and read all of it', async (
   );
   const timer = setTimeout(() => resolve({ error: `nothing within ${WITHIN_MS} ms` }), WITHIN_MS);
   try {
-    assert.deepEqual(await result, { user: 'alice', kicked: { sessions: 0, calls: 0 } });
+    assert.deepEqual(await result, { user: 'alice', kicked: { sessions: 0, calls: 0, rooms: 0, allocations: 0 } });
   } finally {
     clearTimeout(timer);
     const exited = once(browser, 'exit');

@@ -25,7 +25,8 @@ export const binary = path.resolve(
 export async function startServer({ http = '127.0.0.1:0', args = [], name = 'callbox', directory = import.meta.dirname } = {}) {
   const child = spawn(
     binary,
-    ['serve', '--dev', '--ready-json', '--http', http, '--listen', '127.0.0.1:0', ...args],
+    // The same two users call each other again and again.
+    ['serve', '--dev', '--ready-json', '--http', http, '--listen', '127.0.0.1:0', '--calls-per-pair', '0', ...args],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const out = path.join(directory, 'out');

@@ -22,7 +22,7 @@ pub struct Grants {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub rooms: Option<Vec<String>>,
-    /// Who may not call the user: user ids, likewise. Nobody is kept from it, if it is not there.
+    /// The users who may not call this one: user ids, likewise. Without it nobody is kept from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub block: Option<Vec<String>>,

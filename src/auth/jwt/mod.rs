@@ -103,7 +103,7 @@ struct Claims {
     name: Option<String>,
     #[serde(default)]
     callbox: Value,
-    /// What is no date is none.
+    /// Anything that is no date counts as none.
     #[serde(default)]
     iat: Value,
 }

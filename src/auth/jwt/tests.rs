@@ -93,7 +93,7 @@ fn identity() -> Identity {
     Identity { user, name: Some("Alice".into()), expires: NOW + 60, grants, token, issued }
 }
 
-/// Who this token says that its bearer is, but for which token it is.
+/// The bearer as this token names it, without the digest of the token.
 fn bearer(verifier: &TokenVerifier, token: &str) -> Result<Identity, TokenError> {
     let identity = verifier.verify(token, now())?;
     assert_eq!(identity.token, TokenId::of(token));

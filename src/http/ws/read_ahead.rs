@@ -55,9 +55,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
-            if buf.remaining() >= PIECE {
-                return Pin::new(&mut self.stream).poll_read(cx, buf);
-            }
             let read = SHARED.with_borrow_mut(|piece| {
                 let mut piece = ReadBuf::new(piece);
                 ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;

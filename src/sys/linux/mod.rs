@@ -15,8 +15,7 @@ pub use address_changes::{AddressChanges, own_networks};
 pub use errors::{keep_errors, next_error};
 pub use fragments::{CAN_FORBID_FRAGMENTS, send_whole};
 pub use options::{
-    count_lost, enable_gro, raise_open_files, release_free_memory, sleep_precisely, tell_class,
-    thread_time,
+    count_lost, enable_gro, raise_open_files, sleep_precisely, tell_class, thread_time,
 };
 pub use receive::ReceiveBatch;
 pub use send::SendBatch;

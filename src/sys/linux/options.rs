@@ -103,12 +103,3 @@ pub fn thread_time() -> Duration {
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
-
-/// Gives memory that is allocated no more back to the system, where the allocator can.
-pub fn release_free_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it only looks for whole pages that are free, under the allocator's own locks.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}

@@ -88,7 +88,7 @@ async fn ring(
         running.spawn(pair.run(due.clone(), bodies.clone(), tally.clone()));
     }
     drop(due);
-    // Who measures a process measures what clients on other machines cost it. To wake this thread would be
+    // A process is measured for what clients on other machines cost it. To wake this thread would be
     // counted as a cost of the process that sends to it, so this thread does not sleep meanwhile.
     let awake = process.map(|_| tokio::spawn(stay_awake()));
     let all = async { while running.join_next().await.is_some() {} };
