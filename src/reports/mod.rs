@@ -19,7 +19,7 @@ pub mod webhook;
 use std::{fs::OpenOptions, io, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 pub use self::records::{RecordCounts, Target};
 use self::{
@@ -63,6 +63,8 @@ pub enum StartError {
 pub struct Reports {
     records: Option<Records>,
     webhook: Option<Webhook>,
+    /// Changes once the [`Inbox`] is dropped.
+    inbox: watch::Receiver<()>,
 }
 
 /// Where reports go. It never blocks. Once it is dropped, no more will come.
@@ -70,6 +72,7 @@ pub struct Reports {
 pub struct Inbox {
     records: Option<RecordsInbox>,
     webhook: Option<WebhookInbox>,
+    _open: watch::Sender<()>,
 }
 
 /// A report that is ready to be handed on.
@@ -163,8 +166,9 @@ impl Reports {
         let (records, records_inbox) = records.transpose()?.unzip();
         let (webhook, webhook_inbox) =
             config.webhook.map(|config| Webhook::start(config, log)).unzip();
-        let inbox = Inbox { records: records_inbox, webhook: webhook_inbox };
-        Ok((Self { records, webhook }, inbox))
+        let (open, inbox) = watch::channel(());
+        let reports = Self { records, webhook, inbox };
+        Ok((reports, Inbox { records: records_inbox, webhook: webhook_inbox, _open: open }))
     }
 
     /// Opens again what may have been moved away.
@@ -182,9 +186,12 @@ impl Reports {
         }
     }
 
-    /// Returns once all is done with what was put into the [`Inbox`], which must be dropped; after a
-    /// while in any case.
+    /// Returns once the [`Inbox`] is dropped and all is done with what was put into it; after a while in
+    /// any case.
     pub async fn finish(&self) {
+        if timeout(FAREWELL, self.inbox.clone().changed()).await.is_err() {
+            tracing::warn!("the hub has not ended in time: the latest of calls may be lost");
+        }
         let records = async {
             if let Some(records) = &self.records
                 && timeout(FAREWELL, records.finish()).await.is_err()
@@ -201,5 +208,24 @@ impl Reports {
             }
         };
         tokio::join!(records, webhook);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// The log of calls is closed after this, so the hub must be done with it, whoever reads reports.
+    #[tokio::test(start_paused = true)]
+    async fn the_end_is_waited_for_where_nobody_reads_reports() {
+        let (reports, inbox) = Reports::start(Config::default(), None).unwrap();
+        let begun = Instant::now();
+        let mut finished = std::pin::pin!(reports.finish());
+        assert!(timeout(Duration::from_secs(1), &mut finished).await.is_err());
+        drop(inbox);
+        finished.await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(1));
     }
 }
