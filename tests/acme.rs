@@ -25,12 +25,13 @@ const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Every file below, with its rights.
+/// Every file below, with its rights, but for the lock that a running server has on the directory.
 fn files(dir: &Path) -> Vec<(String, u32)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         match entry.file_type().unwrap().is_dir() {
             true => found.extend(files(&entry.path())),
+            false if entry.file_name() == "lock" => {}
             false => {
                 let name = entry.file_name().into_string().unwrap();
                 found.push((name, entry.metadata().unwrap().permissions().mode() & 0o777));

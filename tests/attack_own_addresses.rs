@@ -6,6 +6,7 @@ mod common;
 mod support;
 
 use std::{
+    collections::BTreeSet,
     io::ErrorKind,
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::Command,
@@ -13,6 +14,7 @@ use std::{
 };
 
 use common::{DEADLINE, Server, callbox, network::in_own_network};
+use rand::seq::IndexedRandom;
 use stun::message::METHOD_CONNECT;
 use support::plain_client::{Framed, PlainClient, channel_data, peer_attribute};
 
@@ -139,6 +141,51 @@ fn an_address_that_is_added_later_is_no_peer() {
         let until = Instant::now() + DEADLINE;
         while client.try_permit(victim_at).is_some() {
             assert!(Instant::now() < until, "a removed address stays the machine's");
+        }
+    });
+}
+
+/// Addresses and local routes come and go at random, and each is a peer exactly while it is not the
+/// machine's.
+#[test]
+fn peers_follow_random_changes_of_the_interface() {
+    /// What is added and removed, and the peers that it makes the machine's.
+    const CHANGES: [(&str, &[&str]); 6] = [
+        ("address {} 10.9.0.1/32 dev lo", &["10.9.0.1"]),
+        ("address {} 10.9.0.2/32 dev lo", &["10.9.0.2"]),
+        ("address {} 10.9.1.1/32 dev dummy9", &["10.9.1.1"]),
+        ("address {} 10.9.1.2/32 dev dummy9", &["10.9.1.2"]),
+        ("route {} local 10.9.2.0/24 dev lo", &["10.9.2.1", "10.9.2.2"]),
+        ("route {} local 10.9.0.0/31 dev lo", &["10.9.0.1"]),
+    ];
+    let setup = "ip address add 10.0.0.5/32 dev lo && ip link add dummy9 type dummy \
+                 && ip link set dummy9 up && ip route add 10.9.0.0/16 dev dummy9";
+    in_own_network("peers_follow_random_changes_of_the_interface", setup, || {
+        let _server = serve("--http 127.0.0.1:0 --listen 10.0.0.5:3478 --allow-peer 10.0.0.0/8");
+        let client = PlainClient::allocate(at("10.0.0.5:3478"));
+        let (mut there, mut history) = (BTreeSet::new(), Vec::new());
+        for _ in 0..120 {
+            let (change, _) = CHANGES.choose(&mut rand::rng()).unwrap();
+            let what = if there.remove(change) {
+                change.replace("{}", "del")
+            } else {
+                there.insert(*change);
+                change.replace("{}", "add")
+            };
+            ip(&what);
+            history.push(what);
+            let own: BTreeSet<_> = CHANGES
+                .iter()
+                .filter(|(change, _)| there.contains(change))
+                .flat_map(|(_, peers)| peers.iter().copied())
+                .collect();
+            for peer in CHANGES.iter().flat_map(|(_, peers)| peers.iter().copied()) {
+                let expected = own.contains(peer).then_some(403);
+                let until = Instant::now() + DEADLINE;
+                while client.try_permit(at(&format!("{peer}:5353"))) != expected {
+                    assert!(Instant::now() < until, "{peer} is not {expected:?} after {history:?}");
+                }
+            }
         }
     });
 }

@@ -381,14 +381,15 @@ mod tests {
     }
 
     fn start(queue: usize) -> (Records, RecordsInbox, Writes) {
+        start_with(queue, None)
+    }
+
+    fn start_with(queue: usize, log: Option<StateLog>) -> (Records, RecordsInbox, Writes) {
         let (written, writes) = channel();
         let (go, goes) = channel();
-        let (records, inbox) = Records::spawn(
-            Box::new(Disk { written, goes }),
-            Writer::new(None, None, Sync::Never),
-            queue,
-        )
-        .unwrap();
+        let writer = Writer::new(None, log, Sync::Never);
+        let disk = Box::new(Disk { written, goes });
+        let (records, inbox) = Records::spawn(disk, writer, queue).unwrap();
         (records, inbox, Writes(writes, go))
     }
 
@@ -433,5 +434,26 @@ mod tests {
         drop(inbox);
         records.finish().await;
         assert_eq!(records.counts(), RecordCounts { written: 2, dropped: 0 });
+    }
+    /// Stops while the disk takes nothing.
+    async fn stop_with_a_full_disk(log: Option<StateLog>) -> RecordCounts {
+        let (records, inbox, writes) = start_with(10, log);
+        inbox.put(ended(1));
+        writes.next();
+        drop(inbox);
+        tokio::join!(records.finish(), async {
+            writes.goes(Err(io::ErrorKind::StorageFull.into()));
+        });
+        records.counts()
+    }
+
+    #[tokio::test]
+    async fn a_record_that_a_stop_leaves_unwritten_is_lost_only_where_it_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, ..) = StateLog::read(dir.path().into(), Sync::Never).unwrap();
+        let counts = stop_with_a_full_disk(Some(log)).await;
+        assert_eq!(counts, RecordCounts { written: 0, dropped: 0 });
+        let counts = stop_with_a_full_disk(None).await;
+        assert_eq!(counts, RecordCounts { written: 0, dropped: 1 });
     }
 }
