@@ -34,6 +34,21 @@ fn config(text: &str) -> tempfile::NamedTempFile {
 }
 
 #[test]
+fn output_that_nobody_reads_is_no_panic() {
+    let commands: [&[&str]; 2] = [
+        &["check-config", "--dev", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"],
+        &["credentials", "--user", "alice", "--auth-secret", "north"],
+    ];
+    for args in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = callbox(args).stdout(writer).output().unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{args:?}");
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+    }
+}
+
+#[test]
 fn a_missing_secret_is_an_error_that_says_how_to_make_one() {
     for (options, what) in
         [(&[][..], "no secret for TURN"), (&["--auth-secret", "x"], "no key for tokens")]

@@ -134,6 +134,17 @@ fn a_certificate_out_of_its_time_is_told_and_shown() {
 }
 
 #[test]
+fn an_expired_certificate_that_vouches_for_the_server_s_is_told() {
+    let ([leaf, between, root], key) = pem::chain_until(2021, &["127.0.0.1"]);
+    let (_dir, paths) = pair(&[leaf, between, root].concat(), &key);
+    let config = run(&mut callbox(&with_certificate("check-config", &paths)));
+    assert_eq!(config.status, 0, "{}", config.stderr);
+    let expected = "that vouches for the server's own one has expired at 2021-01-01T00:00:00Z";
+    assert!(config.stderr.contains(expected), "{}", config.stderr);
+    assert!(config.stdout.ends_with("ok, with 1 warning\n"), "{}", config.stdout);
+}
+
+#[test]
 fn a_certificate_that_expires_soon_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let paths = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));

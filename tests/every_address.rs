@@ -3,10 +3,13 @@
 mod common;
 mod support;
 
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::{
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    process::Command,
+};
 
 use ::stun::message::{Getter, Message};
-use common::{DEADLINE, Server, callbox, network::in_own_network};
+use common::{DEADLINE, Server, callbox, network::in_own_network, pem, run, write_private};
 use support::plain_client::{Framed, PlainClient, Wire};
 
 /// A Binding request.
@@ -20,16 +23,23 @@ const OWN_ADDRESSES: &str =
     "ip address add 192.0.2.1/32 dev lo && ip address add 2001:db8::1/128 dev lo nodad";
 
 fn serve(listen: &[&str]) -> Server {
-    let mut command = callbox(&["serve", "--ready-json", "--http", "127.0.0.1:0", "--lifetime"]);
+    let listen: Vec<_> = listen.iter().flat_map(|address| ["--listen", address]).collect();
+    serve_with(&listen)
+}
+
+fn serve_with(options: &[&str]) -> Server {
+    Server::spawn(command("serve").args(options))
+}
+
+/// A command that takes the options of a server, and has those that it needs.
+fn command(name: &str) -> Command {
+    let mut command = callbox(&[name, "--ready-json", "--http", "127.0.0.1:0", "--lifetime"]);
     command.args(["5m", "--auth-secret", "north of here, a long way off"]);
     command.args(["--jwt-secret", "a secret of at least thirty-two bytes"]);
     command.args(["--realm", support::REALM, "--user", "static:pass"]);
     // More than one worker, each with sockets of its own.
     command.args(["--workers", "2"]);
-    for address in listen {
-        command.args(["--listen", address]);
-    }
-    Server::spawn(&mut command)
+    command
 }
 
 /// Stops a server, and gives what it has logged.
@@ -81,6 +91,35 @@ fn zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked() {
             assert!(!stopped(server).contains("WARN"));
         },
     );
+}
+
+#[test]
+fn check_config_counts_what_zeros_of_ipv6_take_of_ipv4() {
+    let name = "check_config_counts_what_zeros_of_ipv6_take_of_ipv4";
+    in_own_network(name, OWN_ADDRESSES, || {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
+        for (path, pem) in paths.iter().zip(pem::self_signed(&["192.0.2.1"])) {
+            write_private(path, pem);
+        }
+        let options = ["--listen", "[::]:3478", "--external-ip", "8.8.4.4/192.0.2.1"];
+        let tls = ["--tls-listen", "[::]:443", "--public-turn-uri", "turn:192.0.2.1:3478"];
+        let files =
+            ["--tls-cert", paths[0].to_str().unwrap(), "--tls-key", paths[1].to_str().unwrap()];
+        for (options, told) in [
+            (&options[..], "turn:8.8.4.4:3478?transport=udp"),
+            (&[&tls[..], &files].concat(), "turns:192.0.2.1:443?transport=tcp"),
+        ] {
+            let server = serve_with(options);
+            let uris = server.ready["turn"].as_array().unwrap();
+            assert!(uris.iter().any(|uri| uri == told), "{uris:?}");
+            let preview = run(command("check-config").args(options));
+            assert_eq!(preview.status, 0, "{}", preview.stderr);
+            for uri in uris {
+                assert!(preview.stdout.contains(uri.as_str().unwrap()), "{}", preview.stdout);
+            }
+        }
+    });
 }
 
 #[test]

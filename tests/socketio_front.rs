@@ -113,6 +113,24 @@ async fn a_message_that_is_too_long_is_refused_and_nothing_ends() {
 }
 
 #[tokio::test]
+async fn whose_messages_are_too_long_again_and_again_is_told_and_closed() {
+    let server = Server::with(&["--max-message", "1KiB"]);
+    let long = json!({ "a": "x".repeat(2 * 1024) });
+    let mut client = Client::sign_in(&server, "alice").await;
+    for _ in 0..33 {
+        client.emit("call:message", &long).await;
+        assert_eq!(client.event("error").await["error"]["code"], "payload_too_large");
+    }
+    assert_eq!(client.event("error").await["error"]["code"], "invalid_frame");
+    assert_eq!(u16::from(client.close_frame().await.expect("it is told why").code), 4400);
+    let session = Polling::sign_in(&server, "bob");
+    for _ in 0..33 {
+        session.send(&format!("42{}", json!(["call:message", long])));
+    }
+    assert!(session.until("\x1e1").contains("\"invalid_frame\""));
+}
+
+#[tokio::test]
 async fn a_message_that_is_far_too_long_ends_the_transport_with_a_reason() {
     let server = Server::with(&["--max-message", "16KiB"]);
     let mut bystander = Client::sign_in(&server, "bob").await;

@@ -243,6 +243,11 @@ impl Certificates {
         let path = certificate.display();
         let which = format!("the certificate in --tls-cert {path}");
         let validity = pair.validity.and_then(|validity| standing::remark(&which, validity, now));
+        let which =
+            format!("a certificate in --tls-cert {path} that vouches for the server's own one");
+        let issuers = pair.issuers.iter().filter_map(|of| standing::remark(&which, *of, now));
+        // Clients may know another way to a root.
+        let issuers = issuers.map(|remark| Remark { is_serious: false, ..remark });
         let order = pair.was_reordered.then(|| Remark {
             is_serious: false,
             text: format!(
@@ -250,7 +255,7 @@ impl Certificates {
                  first and each followed by the one that vouches for it; they are shown in that order"
             ),
         });
-        validity.into_iter().chain(order).collect()
+        validity.into_iter().chain(issuers).chain(order).collect()
     }
 
     /// When the certificate expires, in seconds since 1970; 0 for one of our own making, which

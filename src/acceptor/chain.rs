@@ -35,6 +35,12 @@ fn issuer_of(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
     (certificate.issuer() != certificate.subject()).then(|| certificate.issuer().to_vec())
 }
 
+/// Returns true if a certificate is its own issuer: clients know it or do not, and no more of it
+/// counts.
+pub(super) fn is_root(der: &CertificateDer<'_>) -> bool {
+    issuer_of(der).is_none()
+}
+
 fn is_called(der: &CertificateDer<'_>, name: &[u8]) -> bool {
     read(der).is_some_and(|certificate| certificate.subject() == name)
 }

@@ -24,6 +24,8 @@ pub(super) struct Pair {
     pub key: Arc<CertifiedKey>,
     /// When it is valid; nothing for one of our own making, which nobody trusts at any time.
     pub validity: Option<Validity>,
+    /// When the certificates are valid that vouch for it, roots aside.
+    pub issuers: Vec<Validity>,
     /// True if the certificates were in another order than they are shown in.
     pub was_reordered: bool,
 }
@@ -46,7 +48,9 @@ impl Pair {
         let key = CertifiedKey::new(chain, key);
         key.keys_match()?;
         let validity = key.cert.first().and_then(|leaf| Validity::of(leaf));
-        Ok(Self { key: Arc::new(key), validity, was_reordered })
+        let issuers = key.cert.iter().skip(1).filter(|der| !chain::is_root(der));
+        let issuers = issuers.filter_map(|der| Validity::of(der)).collect();
+        Ok(Self { key: Arc::new(key), validity, issuers, was_reordered })
     }
 
     /// Reads the files of `--tls-cert` and `--tls-key`.

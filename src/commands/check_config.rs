@@ -18,28 +18,28 @@ pub(super) fn run(args: &[OsString], options: Options) -> anyhow::Result<()> {
     let mut warnings = config::unknown_variables(&super::Cli::command(), names);
     let preview = Preview::new(Config::new(options)?)?;
     warnings.extend(preview.warnings);
-    println!("\nclients would be told:");
+    say!("\nclients would be told:");
     let uris: Vec<_> = preview.stun.iter().chain(&preview.turn).collect();
     match uris.is_empty() {
-        true => println!("  no STUN or TURN address"),
-        false => uris.iter().for_each(|uri| println!("  {uri}")),
+        true => say!("  no STUN or TURN address"),
+        false => uris.iter().for_each(|uri| say!("  {uri}")),
     }
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
     match warnings.len() {
-        0 => println!("\nok"),
-        1 => println!("\nok, with 1 warning"),
-        count => println!("\nok, with {count} warnings"),
+        0 => say!("\nok"),
+        1 => say!("\nok, with 1 warning"),
+        count => say!("\nok, with {count} warnings"),
     }
     Ok(())
 }
 
 /// The options that are set, as the configuration file has them.
 fn print_given(given: &[Given]) {
-    println!("set, all else is as docs/configuration.md says:");
+    say!("set, all else is as docs/configuration.md says:");
     if given.is_empty() {
-        println!("  nothing");
+        say!("  nothing");
     }
     for option in given {
         let values: Vec<_> = option.values.iter().map(|value| format!("{value:?}")).collect();
@@ -47,6 +47,6 @@ fn print_given(given: &[Given]) {
             true => format!("[{}]", values.join(", ")),
             false => values.concat(),
         };
-        println!("  {} = {value}  # {}", option.key, option.origin);
+        say!("  {} = {value}  # {}", option.key, option.origin);
     }
 }

@@ -49,11 +49,13 @@ pub(super) fn run(args: &CredentialsArgs) -> anyhow::Result<()> {
             "password": minted.password,
             "ttl": minted.ttl,
         });
-        println!("{json}");
+        say!("{json}");
     } else {
-        println!(
+        say!(
             "username: {}\npassword: {}\nttl:      {} s",
-            minted.username, minted.password, minted.ttl
+            minted.username,
+            minted.password,
+            minted.ttl
         );
     }
     Ok(())

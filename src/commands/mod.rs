@@ -1,5 +1,11 @@
 //! What the binary can do, one file each. Errors here are for the person at the terminal.
 
+/// Prints a line to stdout, as `println!` does, but ends the program where nobody reads it any more, as
+/// behind `head`.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::commands::print_line(format_args!($($text)*)) };
+}
+
 mod check;
 mod check_config;
 mod credentials;
@@ -7,7 +13,7 @@ mod load;
 mod serve;
 mod token;
 
-use std::ffi::OsString;
+use std::{ffi::OsString, fmt, io, io::Write};
 
 use clap::{Parser, error::ErrorKind};
 
@@ -70,6 +76,15 @@ pub fn run(args: &[OsString]) -> u8 {
             let status = if error.is::<ConfigError>() { 2 } else { 1 };
             fail(&error, status)
         }
+    }
+}
+
+fn print_line(text: fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(io::stdout(), "{text}") {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            eprintln!("callbox: cannot write to stdout: {error}");
+        }
+        std::process::exit(1);
     }
 }
 

@@ -84,6 +84,6 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
         },
     };
     let minted = minter.mint(&wanted, Now::read()).context("no such token can be made")?;
-    println!("{}", minted.token);
+    say!("{}", minted.token);
     Ok(())
 }

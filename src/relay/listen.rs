@@ -136,6 +136,14 @@ fn expand(wanted: SocketAddr, machine: &[IpAddr]) -> Vec<SocketAddr> {
     machine.iter().filter(family).map(|ip| SocketAddr::new(*ip, wanted.port())).collect()
 }
 
+/// The same listeners, and behind each `[::]` that takes IPv4 as well the zeros of IPv4.
+pub(super) fn with_ipv4(listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    let v4 = |wanted: SocketAddr| {
+        takes_ipv4(wanted, listen).then(|| (Ipv4Addr::UNSPECIFIED, wanted.port()).into())
+    };
+    listen.iter().flat_map(|&wanted| [wanted].into_iter().chain(v4(wanted))).collect()
+}
+
 /// The same listeners, and behind those on an address of zeros what that leads to.
 pub(super) fn with_every_address(mut listeners: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
     let machine = machine_addresses()?;

@@ -28,7 +28,7 @@ impl Plan {
             let failed = |source| StartError::Listen { address, protocol: "udp", source };
             probe(address.ip()).map_err(failed)?;
         }
-        let every = listen::with_every_address(config.listen.clone())?;
+        let every = listen::with_every_address(listen::with_ipv4(&config.listen))?;
         let listeners: Vec<_> = every.into_iter().filter(|at| !at.ip().is_unspecified()).collect();
         if listeners.is_empty() {
             return Err(StartError::NoAddress(config.listen.clone()));

@@ -62,6 +62,13 @@ impl Binder {
         Ok(Bound { listener: Listener { socket, role }, addresses })
     }
 
+    /// The addresses that a listener is to have: two of zeros where it may take both families.
+    pub fn planned(&self, address: SocketAddr) -> Vec<SocketAddr> {
+        let v4 = self.may_take_ipv4(address);
+        let v4 = v4.then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())));
+        [address].into_iter().chain(v4).collect()
+    }
+
     fn may_take_ipv4(&self, address: SocketAddr) -> bool {
         let clashes = |other: &SocketAddr| {
             other.is_ipv4() && other.port() == address.port() && address.port() != 0

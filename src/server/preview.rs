@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{StartError, addresses::Addresses};
+use super::{StartError, addresses::Addresses, listeners::Binder};
 use crate::{
     acceptor::Certificates,
     config::Config,
@@ -47,12 +47,14 @@ impl Preview {
             None => None,
         };
         let mut relay = config.relay;
-        relay.turn.tcp_listeners.push(config.http_listen);
-        relay.turn.tcp_listeners.extend(&listen.tls_listen);
+        let wanted = [config.http_listen].into_iter().chain(listen.tls_listen.iter().copied());
+        let binder = Binder::new(wanted.chain(relay.listen.iter().copied()).collect());
+        let tls: Vec<_> = listen.tls_listen.iter().flat_map(|at| binder.planned(*at)).collect();
+        relay.turn.tcp_listeners.extend(binder.planned(config.http_listen));
+        relay.turn.tcp_listeners.extend(&tls);
         let plan = Plan::new(&relay)?;
         let reach = |listeners: &[SocketAddr]| plan.reached(listeners);
-        let addresses =
-            Addresses::new(plan.addresses(), &listen.tls_listen, config.public_uris, reach);
+        let addresses = Addresses::new(plan.addresses(), &tls, config.public_uris, reach);
         let addresses = addresses.map_err(StartError::Addresses)?;
         let uris = addresses.uris(shown.as_ref());
         warnings.extend(addresses.warnings(&uris, shown.as_ref()));

@@ -96,16 +96,25 @@ pub struct ExternalIp {
 
 /// Why a text is no [`ExternalIp`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not PUBLIC or PUBLIC/PRIVATE, two addresses of one family, such as 203.0.113.5/10.0.0.5"
-)]
-pub struct ExternalIpError(String);
+pub enum ExternalIpError {
+    /// It is not one address, or two of a family.
+    #[error(
+        "{0:?} is not PUBLIC or PUBLIC/PRIVATE, two addresses of one family, such as \
+         203.0.113.5/10.0.0.5"
+    )]
+    Form(String),
+    /// Clients cannot send to the outer address.
+    #[error(
+        "{0} is not the address of a machine: give the one that the world sees, such as 203.0.113.5"
+    )]
+    NoMachine(IpAddr),
+}
 
 impl FromStr for ExternalIp {
     type Err = ExternalIpError;
 
     fn from_str(text: &str) -> Result<Self, ExternalIpError> {
-        let error = || ExternalIpError(text.to_owned());
+        let error = || ExternalIpError::Form(text.to_owned());
         let parse = |ip: &str| match trimmed(ip).parse::<IpAddr>() {
             Ok(ip) => Ok(ip.to_canonical()),
             Err(_) => Err(error()),
@@ -116,6 +125,10 @@ impl FromStr for ExternalIp {
         };
         if private.is_some_and(|private| private.is_ipv4() != public.is_ipv4()) {
             return Err(error());
+        }
+        let is_broadcast = matches!(public, IpAddr::V4(ip) if ip.is_broadcast());
+        if public.is_unspecified() || public.is_multicast() || is_broadcast {
+            return Err(ExternalIpError::NoMachine(public));
         }
         Ok(Self { public, private })
     }
@@ -133,6 +146,10 @@ mod tests {
         assert_eq!("2001:db8::1".parse::<ExternalIp>().unwrap().private, None);
         for bad in ["", "x", "203.0.113.5/", "203.0.113.5/::1", "1.2.3.4/24"] {
             assert!(bad.parse::<ExternalIp>().is_err(), "{bad}");
+        }
+        for nowhere in ["0.0.0.0", "::", "224.0.0.1/10.0.0.5", "ff02::1", "255.255.255.255"] {
+            let error = nowhere.parse::<ExternalIp>().unwrap_err();
+            assert!(matches!(error, ExternalIpError::NoMachine(_)), "{nowhere}: {error}");
         }
     }
 }

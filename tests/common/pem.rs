@@ -28,6 +28,11 @@ pub fn signed_for(names: &[&str], years: [i32; 2]) -> [String; 2] {
 
 /// A certificate, the two that vouch for it with the root last, and its key.
 pub fn chain(names: &[&str]) -> ([String; 3], String) {
+    chain_until(4096, names)
+}
+
+/// The same, whose certificate in the middle is valid until the first day of a year.
+pub fn chain_until(year: i32, names: &[&str]) -> ([String; 3], String) {
     let ca = |name: &str| {
         let mut params = params(&[]);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -36,7 +41,9 @@ pub fn chain(names: &[&str]) -> ([String; 3], String) {
     };
     let key = || KeyPair::generate().unwrap();
     let root = CertifiedIssuer::self_signed(ca("root"), key()).unwrap();
-    let between = CertifiedIssuer::signed_by(ca("between"), key(), &root).unwrap();
+    let mut middle = ca("between");
+    middle.not_after = date_time_ymd(year, 1, 1);
+    let between = CertifiedIssuer::signed_by(middle, key(), &root).unwrap();
     let own = key();
     let leaf = params(names).signed_by(&own, &between).unwrap();
     let certificates = [leaf.der(), between.der(), root.der()];

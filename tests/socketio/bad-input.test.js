@@ -124,7 +124,8 @@ for (const [front, Client] of Object.entries(fronts)) {
 
     it('too fast', async () => {
       const alice = await connect('alice');
-      const answers = await Promise.all(Array.from({ length: 250 }, () => alice.request('call:end', {})));
+      // A slow machine earns fifty more with each second that this takes.
+      const answers = await Promise.all(Array.from({ length: 500 }, () => alice.request('call:end', {})));
       const codes = new Set(answers.map(({ error }) => error.code));
       assert.deepEqual([...codes].sort(), ['call_id_required', 'rate_limited']);
       const limited = answers.find(({ error }) => error.code === 'rate_limited');

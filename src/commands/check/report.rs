@@ -99,13 +99,13 @@ impl Report {
         let failed = count(Status::Failed);
         if self.json {
             let report = json!({ "ok": failed == 0, "steps": self.steps });
-            println!("{}", serde_json::to_string(&report)?);
+            say!("{}", serde_json::to_string(&report)?);
         } else {
             let skipped = match count(Status::Skipped) {
                 0 => String::new(),
                 skipped => format!(", {skipped} skipped"),
             };
-            println!("\n{} ok, {failed} failed{skipped}", count(Status::Ok));
+            say!("\n{} ok, {failed} failed{skipped}", count(Status::Ok));
         }
         Ok(failed == 0)
     }
@@ -117,8 +117,8 @@ fn print(step: &Step) {
         Status::Ok | Status::Failed => format!("{:.1} ms", step.ms),
         Status::Skipped => String::new(),
     };
-    println!("{:<8}{:<34}{time:>12}  {}", step.status.mark(), step.name, step.detail);
+    say!("{:<8}{:<34}{time:>12}  {}", step.status.mark(), step.name, step.detail);
     if let Some(hint) = &step.hint {
-        println!("{:<8}hint: {hint}", "");
+        say!("{:<8}hint: {hint}", "");
     }
 }

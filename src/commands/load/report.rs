@@ -57,14 +57,14 @@ impl Memory {
 
 /// A line of a table for a person.
 pub(super) fn line(name: &str, text: String) {
-    println!("{name:<28}{text}");
+    say!("{name:<28}{text}");
 }
 
 impl Report {
     /// Prints the numbers: one JSON object, or a table for a person.
     pub fn print(&self, json: bool) {
         if json {
-            println!("{}", serde_json::json!(self));
+            say!("{}", serde_json::json!(self));
             return;
         }
         let cost = |cpu: Option<f64>| cpu.map_or(String::new(), |us| format!(", {us:.2} µs each"));

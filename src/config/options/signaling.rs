@@ -11,9 +11,10 @@ use crate::{http, signaling};
 pub struct SignalingOptions {
     /// The longest message that a client may send.
     ///
-    /// Past it, a plain WebSocket is closed with 1009 and `payload_too_large`; a Socket.IO transport
-    /// is closed without a reason. Descriptions of calls with many tracks come to some 20 KiB. A
-    /// session that has eight times as much waiting for it does not read, and is cut off.
+    /// Past it, a plain WebSocket is closed with 1009 and `payload_too_large`. On Socket.IO the
+    /// sender is answered with that, and goes on unless it is four times as long. Descriptions of
+    /// calls with many tracks come to some 20 KiB. A session that has eight times as much waiting
+    /// for it does not read, and is cut off.
     #[arg(long, env = "CALLBOX_MAX_MESSAGE", value_name = "BYTES",
           default_value_t = Size(http::MAX_MESSAGE))]
     pub max_message: Size,

@@ -250,7 +250,7 @@ impl Polling {
         let _running = app.running.enter();
         self.client.close();
         let last = end.farewell(&app);
-        let is_news = !last.is_empty() || matches!(end, End::BadFrames);
+        let is_news = !last.is_empty();
         self.out.extend(last);
         self.out.push(match end {
             // The client has closed it.

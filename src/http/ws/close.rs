@@ -72,9 +72,12 @@ pub(in crate::http) fn hello_timeout() -> CloseFrame {
     frame(HELLO_TIMEOUT, "hello_timeout", "No session:hello came within 5 seconds.")
 }
 
+/// The words for a client that sends one bad frame after the other.
+pub(in crate::http) const TOO_MANY_BAD_FRAMES: &str = "Too many frames could not be read.";
+
 /// The close for a client that sends one bad frame after the other.
 pub(in crate::http) fn bad_frames() -> CloseFrame {
-    frame(BAD_FRAME, ErrorCode::InvalidFrame.as_str(), "Too many frames could not be read.")
+    frame(BAD_FRAME, ErrorCode::InvalidFrame.as_str(), TOO_MANY_BAD_FRAMES)
 }
 
 /// The close for a client of Socket.IO that sends what is no packet.

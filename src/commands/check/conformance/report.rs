@@ -71,9 +71,9 @@ impl Report {
                 "skipped": skipped,
                 "cases": self.outcomes,
             });
-            println!("{}", serde_json::to_string(&report)?);
+            say!("{}", serde_json::to_string(&report)?);
         } else {
-            println!("\n{passed} ok, {failed} failed, {skipped} skipped");
+            say!("\n{passed} ok, {failed} failed, {skipped} skipped");
         }
         Ok(failed == 0)
     }
@@ -89,5 +89,5 @@ fn print(outcome: &Outcome) {
         _ => String::new(),
     };
     let line = format!("{mark:<8}{name:<34}{section:<20}{detail}");
-    println!("{}", line.trim_end());
+    say!("{}", line.trim_end());
 }

@@ -69,7 +69,7 @@ pub(super) fn run(args: &LoadArgs, target: &Target) -> anyhow::Result<bool> {
 
 /// Prints the numbers: one JSON object, or a table for a person.
 fn show<T: Serialize>(json: bool, report: &T, print: impl Fn(&T)) {
-    if json { println!("{}", serde_json::json!(report)) } else { print(report) }
+    if json { say!("{}", serde_json::json!(report)) } else { print(report) }
 }
 
 /// Makes the calls.

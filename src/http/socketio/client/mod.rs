@@ -18,7 +18,7 @@ use crate::{
         entry::Remote,
         outbox::Delivery,
         session::{Next, Session, close_payload},
-        ws::connection::MAX_BAD_FRAMES,
+        ws::{close::TOO_MANY_BAD_FRAMES, connection::MAX_BAD_FRAMES},
     },
     signaling::{CloseReason, ErrorCode, JsonText, RequestError, RequestId},
 };
@@ -309,7 +309,11 @@ impl End {
                 let error = RequestError::new(ErrorCode::PayloadTooLarge, message);
                 vec![packet::event("error", &error.event(None).data)]
             }
-            Self::Gone | Self::TooSlow | Self::NoPacket | Self::BadFrames => Vec::new(),
+            Self::BadFrames => {
+                let error = RequestError::new(ErrorCode::InvalidFrame, TOO_MANY_BAD_FRAMES);
+                vec![packet::event("error", &error.event(None).data)]
+            }
+            Self::Gone | Self::TooSlow | Self::NoPacket => Vec::new(),
         }
     }
 }
