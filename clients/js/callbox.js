@@ -622,6 +622,8 @@ class Peer extends Emitter {
   #homeless = new Map();
   /** Transceivers whose medium was taken back: Chromium shows nothing of one that is used again. */
   #takenBack = new WeakSet();
+  /** The sections of this connection that were agreed on and not received for a while, by their `mid`. */
+  #paused = new Set();
   #wasConnected = false;
   #wasLost = false;
   /** Waits for fresh credentials, and then restarts. */
@@ -658,6 +660,7 @@ class Peer extends Emitter {
   #open() {
     const pc = new RTCPeerConnection(this.#config);
     this.#pc = pc;
+    this.#paused.clear();
     pc.onicecandidate = ({ candidate }) => candidate && this.#signaling.tell('ice:candidate', { candidate });
     pc.ontrack = ({ track, streams }) => this.emit('stream', streams[0] ?? new MediaStream([track]));
     // The first offer is the caller's, and made when the call is accepted.
@@ -1084,6 +1087,26 @@ class Peer extends Emitter {
     }).join('\r\n');
   }
 
+  /**
+   * For Firefox, a description without the RTP extension for the `mid` in sections that are received again after
+   * a pause. From the first packet with a `mid` on, Firefox takes a section's packets only from sources that have
+   * sent one. After a pause that may be the source of retransmissions, which also probes for bandwidth, while media
+   * comes without a `mid`, since it was acknowledged before: then media is dropped for good. Without the extension
+   * Firefox goes by the sources that the description names.
+   */
+  #bySource(sdp) {
+    const pc = this.#pc;
+    if (!isFirefox(pc.localDescription?.sdp)) return sdp;
+    for (const { mid, currentDirection } of pc.getTransceivers()) {
+      if (currentDirection === 'inactive' || currentDirection === 'sendonly') this.#paused.add(mid);
+    }
+    return sdp.split(/^(?=m=)/m).map((section) => {
+      const hasPaused = this.#paused.has(/^a=mid:(\S+)/m.exec(section)?.[1]);
+      const namesSources = /^a=ssrc-group:FID /m.test(section) && /^a=ssrc:/m.test(section);
+      return hasPaused && namesSources ? section.replace(/^a=extmap:.* urn:ietf:params:rtp-hdrext:sdes:mid\r\n/gm, '') : section;
+    }).join('');
+  }
+
   /** An offer as it should be, if it comes from somebody who leaves the choice open. */
   #asItShouldBe(sdp) {
     return this.#numbered(withPart(sdp, OTHER_PART[this.#part]));
@@ -1172,7 +1195,7 @@ class Peer extends Emitter {
       if (type === 'answer') {
         if (pc.signalingState !== 'have-local-offer') return;
         if (this.#isLate(sdp)) return void (this.#answerIsLate = false);
-        await pc.setRemoteDescription({ type, sdp: this.#numbered(sdp) });
+        await pc.setRemoteDescription({ type, sdp: this.#bySource(this.#numbered(sdp)) });
         await this.#isDescribed(sdp);
         return this.#agreed(sdp, false);
       }
@@ -1180,7 +1203,7 @@ class Peer extends Emitter {
       pc = await this.#whichTakes(sdp);
       this.#ignoringOffer = !pc;
       if (!pc) return;
-      await pc.setRemoteDescription({ type, sdp: this.#asItShouldBe(sdp) });
+      await pc.setRemoteDescription({ type, sdp: this.#bySource(this.#asItShouldBe(sdp)) });
       const restarts = this.#wasConnected && ufragIn({ sdp }) !== ufragIn({ sdp: this.#described });
       await this.#isDescribed(sdp);
       this.#takeIn(false);
