@@ -218,6 +218,8 @@ fn what_is_wrong_with_a_pem_file_is_said() {
     let legacy = ["ec", "-aes256", "-passout", "pass:hush-hush"];
     let legacy = String::from_utf8(openssl(&legacy, &key)).unwrap();
     let public = String::from_utf8(openssl(&["pkey", "-pubout"], &key)).unwrap();
+    let curve = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"];
+    let unknown = String::from_utf8(openssl(&curve, "")).unwrap();
     let cut = &cert[..cert.len() - 30];
     for (cert, key, expected) in [
         (&cert[..], &encrypted[..], "is encrypted with a passphrase, and there is nobody to ask"),
@@ -228,6 +230,7 @@ fn what_is_wrong_with_a_pem_file_is_said() {
         (&public, &key, "has no certificate in PEM form in it, but: PUBLIC KEY"),
         (cut, &key, "has no certificate in PEM form in it: a section in it is cut or damaged"),
         (&cert, &other_key, "belongs to no certificate in"),
+        (&cert, &unknown, "has no key in it that can be used, which is one of RSA, of P-256"),
         ("", &key, "has no certificate in PEM form in it\n"),
     ] {
         let (_dir, paths) = pair(cert, key);

@@ -105,6 +105,16 @@ pub enum CertificateError {
         /// `--tls-key`
         key: PathBuf,
     },
+    /// The key is damaged, or of a kind that TLS here does not know.
+    #[error(
+        "--tls-key {path} has no key in it that can be used, which is one of RSA, of P-256 or P-384, \
+         or of Ed25519: make another one, and have the certificate made for it",
+        path = path.display()
+    )]
+    Key {
+        /// Which file.
+        path: PathBuf,
+    },
     /// One of the two is of a kind that is not known.
     #[error("--tls-cert and --tls-key cannot be used: {0}")]
     Pair(#[from] rustls::Error),

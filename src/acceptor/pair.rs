@@ -88,6 +88,9 @@ impl Pair {
         let Some(private) = key_pem.key() else {
             return Err(nothing("--tls-key", key, "private key", &key_pem));
         };
+        if ring::default_provider().key_provider.load_private_key(private.clone_key()).is_err() {
+            return Err(CertificateError::Key { path: key.into() });
+        }
         let pair = Self::new(cert_pem.certificates().to_vec(), private.clone_key());
         pair.map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
