@@ -159,3 +159,14 @@ fn a_uri_that_no_client_takes_is_an_error() {
         assert!(output.stderr.contains("--public-turn-uri"), "{}", output.stderr);
     }
 }
+
+#[test]
+fn an_outer_address_that_nobody_is_told_is_said() {
+    let expected = "--external-ip 2001:db8::7: nobody is told it";
+    let options = ["--external-ip", "2001:db8::7"];
+    let preview = run(&mut callbox(&arguments("check-config", &options)));
+    assert_eq!(preview.status, 0, "{}", preview.stderr);
+    assert!(preview.stderr.contains(expected), "{}", preview.stderr);
+    let log = log(serve(&options));
+    assert_eq!(log.matches(expected).count(), 1, "{log}");
+}

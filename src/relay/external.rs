@@ -10,11 +10,7 @@ use crate::turn::Config;
 /// # Errors
 /// [`StartError::ExternalIp`] names the pair: nobody would be told its outer address.
 pub(super) fn check(config: &Config, listeners: &[SocketAddr]) -> Result<(), StartError> {
-    let listeners = listeners.iter().chain(&config.tcp_listeners).map(SocketAddr::ip);
-    let mut own: Vec<IpAddr> = listeners.chain(config.relay_ips.iter().copied()).collect();
-    own.retain(|ip| !ip.is_unspecified());
-    own.sort();
-    own.dedup();
+    let mut own = own(config, listeners);
     for pair in &config.external_ips {
         if let Some(private) = pair.private
             && !own.contains(&private)
@@ -26,4 +22,30 @@ pub(super) fn check(config: &Config, listeners: &[SocketAddr]) -> Result<(), Sta
         }
     }
     Ok(())
+}
+
+/// Returns a warning for each outer address without an inner one that nobody would be told.
+pub(super) fn unused(config: &Config, listeners: &[SocketAddr]) -> Vec<String> {
+    let own = own(config, listeners);
+    let alone = config.external_ips.iter().filter(|external| external.private.is_none());
+    let leads_here =
+        |public: IpAddr| own.iter().any(|ip| ip.is_ipv4() == public.is_ipv4() && !ip.is_loopback());
+    let unused = alone.map(|external| external.public).filter(|public| !leads_here(*public));
+    let text = |public| {
+        format!(
+            "--external-ip {public}: nobody is told it, since no listener has an address of its family \
+             besides loopback; give --listen one"
+        )
+    };
+    unused.map(text).collect()
+}
+
+/// The addresses that the server listens on and relays from.
+fn own(config: &Config, listeners: &[SocketAddr]) -> Vec<IpAddr> {
+    let listeners = listeners.iter().chain(&config.tcp_listeners).map(SocketAddr::ip);
+    let mut own: Vec<IpAddr> = listeners.chain(config.relay_ips.iter().copied()).collect();
+    own.retain(|ip| !ip.is_unspecified());
+    own.sort();
+    own.dedup();
+    own
 }

@@ -227,6 +227,9 @@ impl Relay {
         let mut turn = config.turn;
         turn.tcp_listeners = listen::with_every_address(turn.tcp_listeners)?;
         external::check(&turn, &bound.addresses)?;
+        for warning in external::unused(&turn, &bound.addresses) {
+            tracing::warn!("{warning}");
+        }
         let mut common = Common::new(turn, config.auth, bound.addresses);
         if let Some(quartet) = quartet {
             common = common.with_discovery(quartet);

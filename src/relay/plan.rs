@@ -13,6 +13,7 @@ use crate::turn::RelayAddresses;
 pub struct Plan {
     addresses: RelayAddresses,
     listeners: Vec<SocketAddr>,
+    warnings: Vec<String>,
 }
 
 impl Plan {
@@ -41,16 +42,22 @@ impl Plan {
         let mut own = listeners.clone();
         own.extend(config.alternate_ip.map(|ip| SocketAddr::new(ip, 0)));
         external::check(&turn, &own)?;
+        let warnings = external::unused(&turn, &own);
         let addresses = RelayAddresses::new(&turn, own);
         for ip in addresses.relay_ips() {
             probe(ip.0).map_err(|source| StartError::RelayIp { address: ip.0, source })?;
         }
-        Ok(Self { addresses, listeners })
+        Ok(Self { addresses, listeners, warnings })
     }
 
     /// Where clients would be served.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.listeners
+    }
+
+    /// The warnings that a relay would log.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Returns the addresses by which clients would come to these listeners

@@ -53,6 +53,7 @@ impl Preview {
         relay.turn.tcp_listeners.extend(binder.planned(config.http_listen));
         relay.turn.tcp_listeners.extend(&tls);
         let plan = Plan::new(&relay)?;
+        warnings.extend_from_slice(plan.warnings());
         let reach = |listeners: &[SocketAddr]| plan.reached(listeners);
         let addresses = Addresses::new(plan.addresses(), &tls, config.public_uris, reach);
         let addresses = addresses.map_err(StartError::Addresses)?;
