@@ -228,6 +228,15 @@ pub(super) fn at_least_a_second(text: &str) -> Result<Period, String> {
     }
 }
 
+/// Reads a size of at least a mebibyte.
+pub(super) fn at_least_a_mebibyte(text: &str) -> Result<Size, String> {
+    let size: Size = text.parse()?;
+    match size.0 >= 1024 * 1024 {
+        true => Ok(size),
+        false => Err("expected at least 1MiB".into()),
+    }
+}
+
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Reads what to log. A word alone is a level here; the filter itself takes any other word for the
@@ -334,6 +343,15 @@ mod tests {
         assert_eq!(at_least_a_second("1s"), Ok(Period(Duration::from_secs(1))));
         for bad in ["0s", "999ms"] {
             assert_eq!(at_least_a_second(bad), Err("expected at least 1s".into()));
+        }
+    }
+
+    #[test]
+    fn a_mebibyte_is_the_least() {
+        assert_eq!(at_least_a_mebibyte("1MiB").map(|size| size.0), Ok(1 << 20));
+        // Nor does 0 lift a limit that protects.
+        for bad in ["0", "1023KiB"] {
+            assert_eq!(at_least_a_mebibyte(bad).err().as_deref(), Some("expected at least 1MiB"));
         }
     }
 

@@ -24,7 +24,10 @@ pub struct Found {
 /// The number in a file's name, if it is one of the log's.
 pub(super) fn number(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
-    name.strip_prefix("calls-")?.strip_suffix(".log")?.parse().ok()
+    let number = name.strip_prefix("calls-")?.strip_suffix(".log")?.parse().ok()?;
+    // Another name of a number would stand in for the file that has it, and behind the last number
+    // there is none for the next file.
+    (number < u64::MAX && file_name(number) == name).then_some(number)
 }
 
 /// The name of the file with this number.
@@ -123,6 +126,23 @@ mod tests {
         let damaged = found.take(bytes);
         let entries = found.entries.iter().map(|(key, value)| format!("{key}={value}"));
         (entries.collect(), damaged)
+    }
+
+    #[test]
+    fn a_file_of_another_name_is_not_taken_for_one_of_the_log() {
+        let number = |name: &str| number(Path::new(name));
+        assert_eq!(number("calls-0000000007.log"), Some(7));
+        assert_eq!(number("calls-18446744073709551614.log"), Some(u64::MAX - 1));
+        for name in ["calls-7.log", "calls-+000000007.log", "calls-18446744073709551615.log"] {
+            assert_eq!(number(name), None, "{name}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut kept = Vec::new();
+        batch(&mut kept, &[("a", Some("1"))]);
+        fs::write(dir.path().join(file_name(7)), kept).unwrap();
+        fs::write(dir.path().join("calls-7.log"), "of somebody else").unwrap();
+        let found = read(dir.path()).unwrap();
+        assert_eq!((found.entries.len(), found.damaged, found.next), (1, 0, 8));
     }
 
     #[test]

@@ -28,7 +28,7 @@ const ADDRESSES: [&str; 10] = [
 ];
 
 /// Peers besides those: other names of them, and nobody's.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     "127.0.0.2",
     "1.1.1.1",
     "192.168.1.9",
@@ -39,6 +39,7 @@ const OTHERS: [&str; 10] = [
     "::ffff:0:9.9.9.9",
     "0.0.0.0",
     "::",
+    "224.0.0.1",
 ];
 
 /// The addresses above that are public, and where a network translates them, those inside.
@@ -159,7 +160,7 @@ fn reference(
         INSIDE.iter().find(|(outside, _)| ip(outside) == name).map(|(_, inside)| ip(inside));
     let names: Vec<IpAddr> = [name].into_iter().chain(inside).collect();
     let listed = |nets: &[IpNet]| nets.iter().any(|net| names.iter().any(|ip| net.contains(ip)));
-    let is_nobody = ["0.0.0.0", "::", "::ffff:8.8.4.4"].contains(&&*name.to_string());
+    let is_nobody = ["0.0.0.0", "::", "::ffff:8.8.4.4", "224.0.0.1"].contains(&&*name.to_string());
     if peer.port() == 0 || is_nobody || listed(&case.deny) {
         return None;
     }

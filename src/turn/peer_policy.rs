@@ -32,8 +32,9 @@ impl PeerPolicy {
         let listed =
             |nets: &[IpNet]| forms(ip).any(|form| nets.iter().any(|net| net.contains(&form)));
         // Zeros are nobody's address, and to the system they are this machine. An IPv4-mapped address
-        // is on no wire: no socket of one family sends to it, so no list opens it either.
-        if ip.is_unspecified() || is_mapped(ip) || listed(&self.deny) {
+        // is on no wire: no socket of one family sends to it, so no list opens it either. Groups are
+        // no peers, and what is sent to one comes back to the sockets of this machine.
+        if ip.is_unspecified() || is_mapped(ip) || is_group(ip) || listed(&self.deny) {
             Verdict::Denied
         } else if listed(&self.allow) {
             Verdict::Allowed
@@ -83,6 +84,11 @@ fn is_mapped(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some())
 }
 
+/// Returns true if what is sent there is for several, or for everybody.
+fn is_group(ip: IpAddr) -> bool {
+    forms(ip).any(|ip| ip.is_multicast() || ip == Ipv4Addr::BROADCAST)
+}
+
 /// Returns each address that something sent to `ip` may end at: as it is written, and the IPv4 address
 /// inside. So no disguise opens a way around a list.
 pub(super) fn forms(ip: IpAddr) -> impl Iterator<Item = IpAddr> + Clone {
@@ -121,6 +127,24 @@ mod tests {
 
     fn nets(nets: &[&str]) -> Vec<IpNet> {
         nets.iter().map(|net| net.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn no_list_opens_a_group() {
+        let policy =
+            PeerPolicy::new(nets(&["0.0.0.0/0", "::/0", "224.0.0.0/4", "ff00::/8"]), vec![]);
+        for ip in [
+            "224.0.0.1",
+            "224.0.0.251",
+            "239.255.255.250",
+            "255.255.255.255",
+            "ff02::1",
+            "ff0e::1",
+            "64:ff9b::224.0.0.1",
+        ] {
+            assert!(!permits(&policy, ip), "{ip}");
+        }
+        assert!(permits(&policy, "223.255.255.255") && permits(&policy, "240.0.0.1"));
     }
 
     #[test]

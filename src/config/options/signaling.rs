@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args, builder::BoolishValueParser};
 
-use crate::config::values::{Period, Size, at_least_one};
+use crate::config::values::{Period, Size, at_least_a_mebibyte, at_least_one};
 use crate::{http, signaling};
 
 /// The signaling side and its limits.
@@ -46,7 +46,7 @@ pub struct SignalingOptions {
     /// the address that holds most are ended. Raise it where many large requests come at once, and
     /// clients are answered with 429 or 503.
     #[arg(long, env = "CALLBOX_MAX_REQUEST_MEMORY", value_name = "BYTES",
-          default_value_t = Size(http::MAX_REQUEST_MEMORY))]
+          default_value_t = Size(http::MAX_REQUEST_MEMORY), value_parser = at_least_a_mebibyte)]
     pub max_request_memory: Size,
 
     /// How many signaling sessions one user may have: one for each device.
