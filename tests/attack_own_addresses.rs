@@ -153,13 +153,13 @@ fn peers_follow_random_changes_of_the_interface() {
     const CHANGES: [(&str, &[&str]); 6] = [
         ("address {} 10.9.0.1/32 dev lo", &["10.9.0.1"]),
         ("address {} 10.9.0.2/32 dev lo", &["10.9.0.2"]),
-        ("address {} 10.9.1.1/32 dev dummy9", &["10.9.1.1"]),
-        ("address {} 10.9.1.2/32 dev dummy9", &["10.9.1.2"]),
+        ("address {} 10.9.1.1/32 dev pair9", &["10.9.1.1"]),
+        ("address {} 10.9.1.2/32 dev pair9", &["10.9.1.2"]),
         ("route {} local 10.9.2.0/24 dev lo", &["10.9.2.1", "10.9.2.2"]),
         ("route {} local 10.9.0.0/31 dev lo", &["10.9.0.1"]),
     ];
-    let setup = "ip address add 10.0.0.5/32 dev lo && ip link add dummy9 type dummy \
-                 && ip link set dummy9 up && ip route add 10.9.0.0/16 dev dummy9";
+    let setup = "ip address add 10.0.0.5/32 dev lo && ip link add pair9 type veth peer pair8 \
+                 && ip link set pair8 up && ip link set pair9 up && ip route add 10.9.0.0/16 dev pair9";
     in_own_network("peers_follow_random_changes_of_the_interface", setup, || {
         let _server = serve("--http 127.0.0.1:0 --listen 10.0.0.5:3478 --allow-peer 10.0.0.0/8");
         let client = PlainClient::allocate(at("10.0.0.5:3478"));
