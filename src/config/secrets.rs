@@ -191,10 +191,17 @@ fn numbered(option: &'static str, kind: &str, secrets: impl Iterator<Item = Secr
     secrets.enumerate().map(entry).collect()
 }
 
+/// Reads the file that an option names.
+fn read(option: &'static str, path: &Path) -> Result<String, ConfigError> {
+    text::read(path).map_err(|source| {
+        let reason = format!("{}: cannot be read: {source}", path.display());
+        ConfigError::Option { option, reason }
+    })
+}
+
 /// Those of a file with one in each line.
 fn lines(option: &'static str, path: &Path) -> Result<Vec<Entry>, ConfigError> {
-    let text =
-        text::read(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    let text = read(option, path)?;
     let lines = text.lines().map(text::trimmed).enumerate();
     let entries = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let entries: Vec<_> = entries
@@ -214,8 +221,7 @@ fn lines(option: &'static str, path: &Path) -> Result<Vec<Entry>, ConfigError> {
 
 /// A secret from a file, without what an editor puts around it.
 fn first_line(option: &'static str, path: &Path) -> Result<Secret, ConfigError> {
-    let text =
-        text::read(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    let text = read(option, path)?;
     match text.lines().next().map(text::trimmed) {
         Some(line) if !line.is_empty() => Ok(Secret::new(line)),
         _ => {
