@@ -1,13 +1,18 @@
 //! The frames of the plain WebSocket front.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::{
     ids::{DeviceId, SessionId},
     signaling::{
-        ErrorCode, Fields, JsonText, Payload, RequestError, RequestId, Resume, Unreadable,
+        ErrorCode, JsonText, Part, Payload, RequestError, RequestId, Resume, Text, Unreadable,
     },
 };
 
@@ -38,38 +43,78 @@ impl ClientFrame {
     /// Reads a text frame.
     pub fn parse(text: &str) -> Result<Self, BadFrame> {
         let bad = |id, error| Err(BadFrame { id, error });
-        let frame = match Fields::read(text) {
-            Ok(frame) => frame,
-            Err(_) => {
-                let is_other = Payload::parse(text).is_ok();
-                return bad(
-                    None,
-                    if is_other { "The frame must be a JSON object." } else { NOT_JSON },
-                );
-            }
+        let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else {
+            let is_other = Payload::parse(text).is_ok();
+            return bad(None, if is_other { "The frame must be a JSON object." } else { NOT_JSON });
         };
         let number = |value: &RawValue| serde_json::from_str::<u64>(value.get()).ok();
-        if let Some(ack) = frame.get("ack").filter(|_| frame.get("event").is_none()) {
+        if let Some(ack) = frame.ack.filter(|_| frame.event.is_none()) {
             return match number(ack) {
                 Some(seq) => Ok(Self::Ack(seq)),
                 None => bad(None, "`ack` must be a whole number of at least 0."),
             };
         }
-        let id = match frame.value("id").map(number) {
+        let id = match frame.id.filter(|id| id.get() != "null").map(number) {
             None => None,
             Some(Some(id)) => Some(RequestId(id)),
             Some(None) => return bad(None, "`id` must be a whole number of at least 0."),
         };
-        let data = match frame.get("data").map(Payload::check) {
-            None => Payload::default(),
-            Some(Ok(data)) => data,
-            Some(Err(Unreadable)) => return bad(None, NOT_JSON),
+        let data = match frame.data {
+            None | Some(Part::Null) => Ok(Payload::default()),
+            Some(Part::Object(fields)) => Payload::of(&fields),
+            Some(Part::Other) => other_data(text),
         };
-        match frame.text("event") {
-            Some(event) => Ok(Self::Event { event: event.into_owned(), id, data }),
-            None => bad(id, "The frame needs `event`, the name of an event."),
+        let Ok(data) = data else { return bad(None, NOT_JSON) };
+        match frame.event.map(|event| serde_json::from_str(event.get())) {
+            Some(Ok(event)) => Ok(Self::Event { event, id, data }),
+            _ => bad(id, "The frame needs `event`, the name of an event."),
         }
     }
+}
+
+/// The parts of a frame. Of several with one name the last one counts.
+#[derive(Default)]
+struct Frame<'a> {
+    ack: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    event: Option<&'a RawValue>,
+    data: Option<Part<'a>>,
+}
+
+impl<'a> Deserialize<'a> for Frame<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'a> Visitor<'a> for Object {
+            type Value = Frame<'a>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Frame<'a>, M::Error> {
+                let mut frame = Frame::default();
+                while let Some(Text(name)) = map.next_key()? {
+                    match &*name {
+                        "ack" => frame.ack = Some(map.next_value()?),
+                        "id" => frame.id = Some(map.next_value()?),
+                        "event" => frame.event = Some(map.next_value()?),
+                        "data" => frame.data = Some(map.next_value()?),
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(frame)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// Reads the payload of a frame that is no object.
+fn other_data(frame: &str) -> Result<Payload, Unreadable> {
+    let frame: BTreeMap<String, &RawValue> = serde_json::from_str(frame).map_err(|_| Unreadable)?;
+    frame.get("data").map_or(Ok(Payload::default()), |data| Payload::check(data))
 }
 
 const NOT_JSON: &str = "The frame is not JSON.";
