@@ -4,7 +4,10 @@
 use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use rand::RngCore;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, Visitor},
+};
 use ulid::Ulid;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -54,12 +57,36 @@ fn text_schema(doc: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(doc.trim()))
 }
 
+/// Reads a name from JSON without a copy of its text.
+macro_rules! text_in_json {
+    ($name:ident) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl Visitor<'_> for Text {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a string")
+                    }
+
+                    fn visit_str<E: Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Text)
+            }
+        }
+    };
+}
+
 macro_rules! name_type {
     ($(#[doc = $doc:literal])* $name:ident, $what:literal, $max:literal) => {
         $(#[doc = $doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
+
+        text_in_json!($name);
 
         impl $name {
             /// Takes the text as a name.
@@ -84,16 +111,9 @@ macro_rules! name_type {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = IdError;
-            fn try_from(text: String) -> Result<Self, IdError> {
-                Self::new(&text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.as_str().to_owned()
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
@@ -139,9 +159,10 @@ name_type! {
 macro_rules! ulid_type {
     ($(#[doc = $doc:literal])* $name:ident, $what:literal) => {
         $(#[doc = $doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(u128);
+
+        text_in_json!($name);
 
         impl $name {
             /// Makes a new one from the time, in milliseconds since 1970, and 80 random bits.
@@ -155,23 +176,18 @@ macro_rules! ulid_type {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
                 // Only the form that we print: one id, one spelling.
+                let mut printed = [0; ulid::ULID_LEN];
                 match Ulid::from_string(text) {
-                    Ok(id) if id.to_string() == text => Ok(Self(id.0)),
+                    Ok(id) if id.array_to_str(&mut printed) == text => Ok(Self(id.0)),
                     _ => Err(IdError::Malformed($what)),
                 }
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = IdError;
-            fn try_from(text: String) -> Result<Self, IdError> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.to_string()
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut text = [0; ulid::ULID_LEN];
+                serializer.serialize_str(Ulid(self.0).array_to_str(&mut text))
             }
         }
 

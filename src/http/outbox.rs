@@ -2,15 +2,11 @@
 //! for anyone, and a front.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    task::Poll,
+    sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll, Waker},
 };
-
-use tokio::sync::{Notify, mpsc};
 
 use crate::signaling::{Answer, CloseReason, Event, JsonText, MAX_REPLAY, RequestId};
 
@@ -47,37 +43,80 @@ impl Delivery {
     }
 }
 
-/// A message in an outbox.
-#[derive(Debug)]
-struct Queued {
-    delivery: Delivery,
+/// The slots for messages that an outbox keeps while nothing waits.
+const KEPT_SLOTS: usize = 4;
+
+/// What waits for a session: one lock and one piece of memory, since most outboxes have not been looked at for a
+/// while when something comes.
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: VecDeque<Delivery>,
     weight: usize,
+    end: Option<End>,
+    /// Wakes the front.
+    front: Option<Waker>,
 }
 
-/// State of an outbox that both of its ends see.
-#[derive(Debug, Default)]
-struct Shared {
-    /// The weight of the messages in the queue.
-    waiting: AtomicUsize,
-    /// True once the outbox has run over.
-    is_cut: AtomicBool,
-    /// Wakes whoever waits for that.
-    cut: Notify,
+/// The end of an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It has run over: what waits is not sent any more.
+    Cut,
+    /// The hub has let go of it: what waits is the last.
+    NoMore,
+    /// The front is gone.
+    Unread,
+}
+
+impl Waiting {
+    fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Delivery>> {
+        if self.end == Some(End::Cut) {
+            return Poll::Ready(None);
+        }
+        match self.next() {
+            None if self.end.is_none() => {
+                self.wait(cx);
+                Poll::Pending
+            }
+            next => Poll::Ready(next),
+        }
+    }
+
+    fn next(&mut self) -> Option<Delivery> {
+        let next = self.messages.pop_front()?;
+        self.weight -= next.weight();
+        if self.messages.is_empty() {
+            self.messages.shrink_to(KEPT_SLOTS);
+        }
+        Some(next)
+    }
+
+    /// Has the front woken when there is something new.
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.front {
+            Some(front) => front.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+}
+
+type Shared = Arc<Mutex<Waiting>>;
+
+fn lock(shared: &Shared) -> MutexGuard<'_, Waiting> {
+    shared.lock().expect("nothing panics with it")
 }
 
 /// The hub's end of a session.
 #[derive(Debug)]
 pub(super) struct Outlet {
-    queue: mpsc::Sender<Box<Queued>>,
-    shared: Arc<Shared>,
+    shared: Shared,
     budget: usize,
 }
 
 /// The front's end of a session.
 #[derive(Debug)]
 pub(super) struct Inlet {
-    queue: mpsc::Receiver<Box<Queued>>,
-    shared: Arc<Shared>,
+    shared: Shared,
 }
 
 /// The session's outbox has no room: its client does not read.
@@ -89,23 +128,44 @@ impl Outlet {
     /// always fits, however long it is.
     pub fn put(&self, delivery: Delivery) -> Result<(), TooSlow> {
         let weight = delivery.weight();
-        // Only the hub adds, so what is free now stays free.
-        let waiting = self.shared.waiting.load(Ordering::Relaxed);
-        if waiting > 0 && waiting.saturating_add(weight) > self.budget {
+        let mut waiting = lock(&self.shared);
+        if waiting.end.is_some() {
+            return Ok(());
+        }
+        let is_over = waiting.weight.saturating_add(weight) > self.budget;
+        if waiting.messages.len() == OUTBOX || (is_over && !waiting.messages.is_empty()) {
             return Err(TooSlow);
         }
-        // Before the message can be taken out, and its weight with it.
-        self.shared.waiting.fetch_add(weight, Ordering::Relaxed);
-        match self.queue.try_send(Box::new(Queued { delivery, weight })) {
-            Err(mpsc::error::TrySendError::Full(_)) => Err(TooSlow),
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-        }
+        waiting.weight += weight;
+        waiting.messages.push_back(delivery);
+        self.wake(waiting);
+        Ok(())
     }
 
     /// Cuts the session off: what waits for it is not sent any more.
     pub fn cut(self) {
-        self.shared.is_cut.store(true, Ordering::Release);
-        self.shared.cut.notify_one();
+        let mut waiting = lock(&self.shared);
+        waiting.end.get_or_insert(End::Cut);
+        self.wake(waiting);
+    }
+
+    /// Wakes the front, once: it asks to be woken again.
+    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        let front = waiting.front.take();
+        drop(waiting);
+        if let Some(front) = front {
+            front.wake();
+        }
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.shared);
+        if waiting.end.is_none() {
+            waiting.end = Some(End::NoMore);
+            self.wake(waiting);
+        }
     }
 }
 
@@ -113,39 +173,43 @@ impl Inlet {
     /// Waits for the next message; none once the outbox has run over or the hub has let go of the
     /// session. May be cancelled without loss.
     pub(super) async fn recv(&mut self) -> Option<Delivery> {
-        // The hub lets go of an outbox that it cuts, which wakes this.
-        let queued = poll_fn(|cx| match self.shared.is_cut.load(Ordering::Acquire) {
-            true => Poll::Ready(None),
-            false => self.queue.poll_recv(cx),
-        });
-        let queued = queued.await?;
-        Some(self.take(*queued))
+        poll_fn(|cx| lock(&self.shared).poll_next(cx)).await
     }
 
     /// The next message, if it is there already.
     pub(super) fn ready(&mut self) -> Option<Delivery> {
-        let queued = self.queue.try_recv().ok()?;
-        Some(self.take(*queued))
+        lock(&self.shared).next()
     }
 
     /// Waits until the outbox has run over, if it does.
     pub(super) async fn cut(&self) {
-        self.shared.cut.notified().await;
-    }
-
-    fn take(&self, queued: Queued) -> Delivery {
-        self.shared.waiting.fetch_sub(queued.weight, Ordering::Relaxed);
-        queued.delivery
+        poll_fn(|cx| {
+            let mut waiting = lock(&self.shared);
+            if waiting.end == Some(End::Cut) {
+                return Poll::Ready(());
+            }
+            waiting.wait(cx);
+            Poll::Pending
+        })
+        .await;
     }
 }
 
-/// Makes the two ends of a session. Messages are boxed: the queue's first block of slots is
-/// allocated for every session, however idle.
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.shared);
+        waiting.end = Some(End::Unread);
+        let messages = std::mem::take(&mut waiting.messages);
+        // Not under the lock: it may take a while.
+        drop(waiting);
+        drop(messages);
+    }
+}
+
+/// Makes the two ends of a session.
 pub(super) fn pipe(budget: usize) -> (Outlet, Inlet) {
-    let (sender, receiver) = mpsc::channel(OUTBOX);
-    let shared = Arc::<Shared>::default();
-    let outlet = Outlet { queue: sender, shared: shared.clone(), budget };
-    (outlet, Inlet { queue: receiver, shared })
+    let shared = Shared::default();
+    (Outlet { shared: shared.clone(), budget }, Inlet { shared })
 }
 
 #[cfg(test)]
@@ -172,7 +236,7 @@ mod tests {
         for _ in 0..9 {
             inlet.recv().await.unwrap();
         }
-        assert_eq!(inlet.shared.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(lock(&inlet.shared).weight, 0);
         // Alone, even one past the budget: what is relayed has more around it than was sent.
         outlet.put(event(20_000)).unwrap();
         outlet.put(event(0)).unwrap_err();
@@ -185,6 +249,44 @@ mod tests {
             outlet.put(event(0)).unwrap();
         }
         outlet.put(event(0)).unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn an_outbox_that_runs_over_ends_at_once_and_one_that_is_let_go_of_with_its_last_message()
+    {
+        for (is_cut, left) in [(true, 0), (false, 2)] {
+            let (outlet, mut inlet) = pipe(10_000);
+            outlet.put(event(10)).unwrap();
+            outlet.put(event(10)).unwrap();
+            if is_cut {
+                outlet.cut()
+            } else {
+                drop(outlet)
+            }
+            let mut count = 0;
+            while inlet.recv().await.is_some() {
+                count += 1;
+            }
+            assert_eq!(count, left);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_by_what_comes() {
+        let (outlet, mut inlet) = pipe(10_000);
+        let reading = tokio::spawn(async move { while inlet.recv().await.is_some() {} });
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+            outlet.put(event(1)).unwrap();
+        }
+        tokio::task::yield_now().await;
+        drop(outlet);
+        reading.await.unwrap();
+        let (outlet, inlet) = pipe(10_000);
+        let waiting = tokio::spawn(async move { inlet.cut().await });
+        tokio::task::yield_now().await;
+        outlet.cut();
+        waiting.await.unwrap();
     }
 
     #[test]

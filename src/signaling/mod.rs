@@ -87,7 +87,7 @@ pub(crate) use held::ASK_FOR;
 pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, ClientMark, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use operators::{Kicked, SessionRecord};
-pub use payload::{Fields, Payload, Unreadable};
+pub use payload::{Part, Payload, Text, Unreadable};
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
 pub use reports::{CallEvent, CallReport};
 pub use requests::AuthRefreshRequest;

@@ -15,10 +15,10 @@ pub(super) fn in_candidate(line: &str) -> Vec<IpAddr> {
     of_candidate(line).into_iter().collect()
 }
 
-/// The addresses in a session description, each once.
-pub(super) fn in_description(sdp: &str) -> Vec<IpAddr> {
+/// The addresses in the lines of a session description, each once.
+pub(super) fn in_description<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<IpAddr> {
     let mut found = Vec::new();
-    for line in sdp.lines() {
+    for line in lines {
         if let Some(ip) = of_candidate(line).or_else(|| of_connection(line))
             && !found.contains(&ip)
         {

@@ -13,16 +13,26 @@ use serde::{
     },
     ser::SerializeMap,
 };
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 /// The deepest that objects and arrays may be nested. JSON parsers stop at depths of their own, and
 /// a client must not be sent text that it cannot read: with the frame around it, this is within the
 /// 127 levels that `serde_json` reads.
 const MAX_DEPTH: usize = 126;
 
-/// The payload of a request as its client wrote it: JSON that any parser can read, or nothing.
+/// The payload of a request as its client wrote it: JSON that any parser can read, or nothing. An object is
+/// taken apart once, when it comes.
 #[derive(Debug, Clone, Default)]
-pub struct Payload(Option<Box<RawValue>>);
+pub struct Payload(Kind);
+
+#[derive(Debug, Clone, Default)]
+enum Kind {
+    #[default]
+    Nothing,
+    /// The fields, ordered by name.
+    Object(Vec<(Box<str>, Box<RawValue>)>),
+    Other(Box<RawValue>),
+}
 
 /// The text is not JSON, or not such as any parser can read: it is nested too deeply, has a number
 /// out of all range or half a surrogate pair.
@@ -49,16 +59,29 @@ impl Payload {
     /// [`Unreadable`]
     pub fn check(raw: &RawValue) -> Result<Self, Unreadable> {
         if raw.get() == "null" {
-            return Ok(Self(None));
+            return Ok(Self::default());
         }
         if is_object(raw) {
-            let fields = Fields::read(raw.get()).map_err(|_| Unreadable)?;
-            let mut values = fields.0.iter().filter(|(_, value)| !is_plain(value));
-            values.try_for_each(|(_, value)| look_through(value, MAX_DEPTH - 1))?;
-        } else if !is_plain(raw) {
+            return Self::of(&Fields::read(raw.get()).map_err(|_| Unreadable)?);
+        }
+        if !is_plain(raw) {
             look_through(raw, MAX_DEPTH)?;
         }
-        Ok(Self(Some(raw.to_owned())))
+        Ok(Self(Kind::Other(raw.to_owned())))
+    }
+
+    /// Takes the fields of an object.
+    ///
+    /// # Errors
+    /// [`Unreadable`]
+    pub fn of(fields: &Fields<'_>) -> Result<Self, Unreadable> {
+        let taken = fields.0.iter().map(|(name, value)| {
+            if !is_plain(value) {
+                look_through(value, MAX_DEPTH - 1)?;
+            }
+            Ok::<_, Unreadable>((Box::from(&**name), (*value).to_owned()))
+        });
+        Ok(Self(Kind::Object(taken.collect::<Result<_, _>>()?)))
     }
 
     /// Reads it as one type. Nothing is an object without fields.
@@ -66,26 +89,35 @@ impl Payload {
     /// # Errors
     /// The parser's error, if the payload does not fit the type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.0.as_ref().map_or("{}", |raw| raw.get()))
+        match &self.0 {
+            Kind::Other(raw) => serde_json::from_str(raw.get()),
+            Kind::Nothing => Fields(Vec::new()).read_all().map_err(PathError::into_inner),
+            Kind::Object(fields) => {
+                Fields::borrowed(fields).read_all().map_err(PathError::into_inner)
+            }
+        }
     }
 
     /// The same payload without a field.
-    pub fn without(self, name: &str) -> Self {
-        match self.fields().map(|fields| to_raw_value(&fields.but(&[name]))) {
-            Ok(Ok(rest)) => Self(Some(rest)),
-            // It has no fields, so not this one either.
-            _ => self,
+    pub fn without(mut self, name: &str) -> Self {
+        if let Kind::Object(fields) = &mut self.0 {
+            fields.retain(|(field, _)| **field != *name);
         }
+        self
     }
 
     /// Its fields. `socket.emit('call:end')` has no payload, and so no fields.
     pub(super) fn fields(&self) -> Result<Fields<'_>, NotAnObject> {
         match &self.0 {
-            None => Ok(Fields(Vec::new())),
-            Some(raw) => Fields::read(raw.get()).map_err(|_| NotAnObject),
+            Kind::Nothing => Ok(Fields(Vec::new())),
+            Kind::Object(fields) => Ok(Fields::borrowed(fields)),
+            Kind::Other(_) => Err(NotAnObject),
         }
     }
 }
+
+/// An error with the path of the field that it is about.
+type PathError = serde_path_to_error::Error<serde_json::Error>;
 
 /// The fields of an object, ordered by name, each with its value as it was written. Of several with one
 /// name the last one counts, as with `JSON.parse`.
@@ -99,6 +131,28 @@ impl<'a> Fields<'a> {
     /// The text is not JSON, or no object.
     pub fn read(text: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+
+    fn borrowed(fields: &'a [(Box<str>, Box<RawValue>)]) -> Self {
+        let fields = fields.iter().map(|(name, value)| (Cow::Borrowed(&**name), &**value));
+        Self(fields.collect())
+    }
+
+    /// Takes the rest of an object apart.
+    fn collect<M: MapAccess<'a>>(mut map: M) -> Result<Self, M::Error> {
+        let mut fields = Vec::with_capacity(4);
+        while let Some((Text(name), value)) = map.next_entry::<Text<'a>, &'a RawValue>()? {
+            fields.push((name, value));
+        }
+        fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+        fields.dedup_by(|later, earlier| {
+            let is_same = later.0 == earlier.0;
+            if is_same {
+                earlier.1 = later.1;
+            }
+            is_same
+        });
+        Ok(Self(fields))
     }
 
     /// The value of a field, if it is there.
@@ -118,27 +172,31 @@ impl<'a> Fields<'a> {
     }
 
     /// These fields read as a type; others are passed over, unread.
-    pub(super) fn read_as<T: Deserialize<'a>>(
-        &self,
-        names: &[&str],
-    ) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
-        let fields = self.0.iter().filter(|(name, _)| names.contains(&&**name));
-        let fields = fields.map(|(name, value)| (&**name, *value));
-        serde_path_to_error::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields))
+    pub(super) fn read_as<T: Deserialize<'a>>(&self, names: &[&str]) -> Result<T, PathError> {
+        read(|| self.0.iter().filter(|(name, _)| names.contains(&&**name)))
     }
 
     /// All fields read as a type.
-    pub(super) fn read_all<T: Deserialize<'a>>(
-        &self,
-    ) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
-        let fields = self.0.iter().map(|(name, value)| (&**name, *value));
-        serde_path_to_error::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields))
+    pub(super) fn read_all<T: Deserialize<'a>>(&self) -> Result<T, PathError> {
+        read(|| self.0.iter())
     }
 
     /// All fields but these, to be written into another object.
     pub(super) fn but<'b>(&'b self, names: &'b [&'b str]) -> But<'b> {
         But { fields: self, names }
     }
+}
+
+/// Reads fields as a type. The path to what is wrong costs more to follow than the reading, so it is only looked for
+/// if something is wrong.
+fn read<'f, 'a: 'f, T: Deserialize<'a>, I: Iterator<Item = &'f (Cow<'a, str>, &'a RawValue)>>(
+    fields: impl Fn() -> I,
+) -> Result<T, PathError> {
+    let deserializer = || {
+        let fields = fields().map(|(name, value)| (&**name, *value));
+        MapDeserializer::<_, serde_json::Error>::new(fields)
+    };
+    T::deserialize(deserializer()).or_else(|_| serde_path_to_error::deserialize(deserializer()))
 }
 
 impl<'a> Deserialize<'a> for Fields<'a> {
@@ -151,23 +209,69 @@ impl<'a> Deserialize<'a> for Fields<'a> {
                 f.write_str("an object")
             }
 
-            fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Fields<'a>, M::Error> {
-                let mut fields = Vec::with_capacity(4);
-                while let Some((Text(name), value)) = map.next_entry::<Text<'a>, &'a RawValue>()? {
-                    fields.push((name, value));
-                }
-                fields.sort_by(|(one, _), (other, _)| one.cmp(other));
-                fields.dedup_by(|later, earlier| {
-                    let is_same = later.0 == earlier.0;
-                    if is_same {
-                        earlier.1 = later.1;
-                    }
-                    is_same
-                });
-                Ok(Fields(fields))
+            fn visit_map<M: MapAccess<'a>>(self, map: M) -> Result<Fields<'a>, M::Error> {
+                Fields::collect(map)
             }
         }
         deserializer.deserialize_map(Object)
+    }
+}
+
+/// A value within a longer text. An object is taken apart while it is read, so that it is gone through once.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// An object.
+    Object(Fields<'a>),
+    /// Null.
+    Null,
+    /// A value of another kind.
+    Other,
+}
+
+impl<'a> Deserialize<'a> for Part<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Value;
+        impl<'a> Visitor<'a> for Value {
+            type Value = Part<'a>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("any JSON")
+            }
+
+            fn visit_map<M: MapAccess<'a>>(self, map: M) -> Result<Part<'a>, M::Error> {
+                Ok(Part::Object(Fields::collect(map)?))
+            }
+
+            fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Part<'a>, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Part::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<Part<'a>, E> {
+                Ok(Part::Null)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Part<'a>, E> {
+                Ok(Part::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Part<'a>, E> {
+                Ok(Part::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Part<'a>, E> {
+                Ok(Part::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Part<'a>, E> {
+                Ok(Part::Other)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Part<'a>, E> {
+                Ok(Part::Other)
+            }
+        }
+        deserializer.deserialize_any(Value)
     }
 }
 
@@ -195,17 +299,27 @@ impl Serialize for But<'_> {
 }
 
 /// A text, borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+#[derive(Debug, Deserialize)]
+pub struct Text<'a>(
+    /// The text.
+    #[serde(borrow)]
+    pub Cow<'a, str>,
+);
 
 /// The text that a value is, if it is one.
 pub(super) fn text_of(value: &RawValue) -> Option<Cow<'_, str>> {
+    is_text(value).then_some(())?;
     serde_json::from_str::<Text<'_>>(value.get()).ok().map(|Text(text)| text)
 }
 
 /// Returns true if the value is an object.
 pub(super) fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
+}
+
+/// Returns true if the value is a text.
+pub(super) fn is_text(value: &RawValue) -> bool {
+    value.get().starts_with('"')
 }
 
 /// Returns true if nothing can be wrong with a value that is well-formed: it is a word, or a text
@@ -415,7 +529,12 @@ mod tests {
         #[test]
         fn whatever_is_taken_can_be_read(text in "([\\[\\]{}:,\"0-9e.-]|\\\\u|d8|\"x\"|null|true| ){0,24}") {
             if let Ok(payload) = Payload::parse(&text) {
-                let frame = format!(r#"{{"data":{}}}"#, payload.0.map_or("null".into(), |raw| raw.get().to_owned()));
+                let data = match &payload.0 {
+                    Kind::Nothing => "null".into(),
+                    Kind::Other(raw) => raw.get().to_owned(),
+                    Kind::Object(_) => serde_json::to_string(&payload.fields().unwrap().but(&[])).unwrap(),
+                };
+                let frame = format!(r#"{{"data":{data}}}"#);
                 prop_assert!(serde_json::from_str::<Value>(&frame).is_ok());
             }
         }

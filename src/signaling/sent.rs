@@ -3,12 +3,13 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
+use memchr::{memchr, memchr_iter};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 
 use super::{
     ErrorCode, RequestError, named,
-    payload::{Fields, is_object, text_of},
+    payload::{Fields, is_object, is_text, text_of},
     requests::Sender,
 };
 use crate::ids::{CallId, ParticipantId, RoomId};
@@ -57,7 +58,14 @@ impl<'a> Candidate<'a> {
 
 /// A session description: the text, or the browser's whole `{ type, sdp }`.
 #[derive(Debug)]
-pub(super) struct Description<'a>(Cow<'a, str>);
+pub(super) struct Description<'a>(Sdp<'a>);
+
+#[derive(Debug)]
+enum Sdp<'a> {
+    /// As JSON has it, where nothing but the ends of lines is escaped.
+    Escaped(&'a str),
+    Plain(Cow<'a, str>),
+}
 
 impl<'a> Description<'a> {
     /// The one in the payload of a `signal:offer` or `signal:answer`.
@@ -66,9 +74,17 @@ impl<'a> Description<'a> {
     /// `invalid_payload`
     pub fn read(fields: &Fields<'a>) -> Result<Self, RequestError> {
         let sdp = fields.get("sdp").ok_or_else(|| missing("sdp"))?;
-        let text = text_of(sdp).or_else(|| inner(sdp)?.text("sdp"));
+        let text = if is_text(sdp) { Some(sdp) } else { inner(sdp).and_then(|sdp| sdp.get("sdp")) };
         let expected = "sdp: expected a text, or an object with the text `sdp`";
-        text.map(Self).ok_or_else(|| invalid(expected))
+        text.and_then(Sdp::of).map(Self).ok_or_else(|| invalid(expected))
+    }
+
+    /// Its lines.
+    pub fn lines(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match &self.0 {
+            Sdp::Plain(text) => Box::new(text.lines()),
+            Sdp::Escaped(text) => Box::new(escaped_lines(text)),
+        }
     }
 
     /// The `ice-ufrag`s (RFC 8839 §5.4): one for the session, or one for each media section. A sender
@@ -76,7 +92,7 @@ impl<'a> Description<'a> {
     /// followed.
     pub fn ufrags(&self) -> Box<[Box<str>]> {
         let mut ufrags: Vec<Box<str>> = Vec::new();
-        for line in self.0.lines() {
+        for line in self.lines() {
             let Some(ufrag) = line.strip_prefix("a=ice-ufrag:").map(str::trim_end) else {
                 continue;
             };
@@ -90,8 +106,36 @@ impl<'a> Description<'a> {
 
     /// The addresses that it names as its sender's.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        named::in_description(&self.0)
+        named::in_description(self.lines())
     }
+}
+
+impl<'a> Sdp<'a> {
+    /// The text of a value, if it is one. The ends of lines, which are many, are left as they are.
+    fn of(value: &'a RawValue) -> Option<Self> {
+        let text = value.get().strip_prefix('"')?.strip_suffix('"')?;
+        let mut escapes = memchr_iter(b'\\', text.as_bytes());
+        let only_lines = escapes.all(|at| {
+            let escape = &text.as_bytes()[at..];
+            escape.starts_with(br"\n") || escape.starts_with(br"\r\n")
+        });
+        if only_lines { Some(Self::Escaped(text)) } else { text_of(value).map(Self::Plain) }
+    }
+}
+
+/// The lines of a text in which nothing but their ends is escaped.
+fn escaped_lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr(b'\\', rest.as_bytes()).unwrap_or(rest.len());
+        let (line, after) = rest.split_at(end);
+        let after = after.strip_prefix(r"\r").unwrap_or(after);
+        rest = after.strip_prefix(r"\n").unwrap_or(after);
+        Some(line)
+    })
 }
 
 /// A payload as others get it: what the sender wrote, and who that is. What the sender wrote in these
@@ -148,6 +192,28 @@ mod tests {
         let payload = Payload::from(data);
         let candidate = Candidate::read(&payload.fields().unwrap()).unwrap();
         candidate.ufrag().map(Into::into)
+    }
+
+    #[test]
+    fn the_lines_of_a_description_are_the_same_however_they_are_escaped() {
+        let lines = |sdp: &str| {
+            let payload = Payload::parse(&format!(r#"{{"sdp":"{sdp}"}}"#)).unwrap();
+            let fields = payload.fields().unwrap();
+            let description = Description::read(&fields).unwrap();
+            description.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        for (sdp, expected) in [
+            ("", &[][..]),
+            ("v=0", &["v=0"]),
+            (r"v=0\r\ns=-\r\n", &["v=0", "s=-"]),
+            (r"v=0\ns=-\n\nt=0", &["v=0", "s=-", "", "t=0"]),
+            (r"v=0\u000d\u000as=-\n", &["v=0", "s=-"]),
+            (r"v=0\\nx\r\ns=\/", &[r"v=0\nx", "s=/"]),
+            (r"v=0\rx\n", &["v=0\rx"]),
+            (r"\r\n", &[""]),
+        ] {
+            assert_eq!(lines(sdp), expected, "{sdp}");
+        }
     }
 
     #[test]

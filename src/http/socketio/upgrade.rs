@@ -3,17 +3,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{SinkExt, StreamExt};
-use hyper_util::rt::TokioIo;
 use tokio::{sync::mpsc, time::timeout};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     client::{Client, longest},
     polling::Command,
     websocket,
 };
-use crate::http::{app::App, counters::Front, reads::Reader, ws::connection::Connection};
+use crate::http::{
+    app::App,
+    counters::Front,
+    reads::Reader,
+    ws::{connection::Connection, socket::Heard},
+};
 
 /// The longest time that trying a WebSocket may take.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,16 +59,18 @@ async fn connect(
 ) -> Option<Connection> {
     let upgraded = upgrading.await.ok()?;
     let longest = longest(&app);
-    Some(Connection::new(app, Front::SocketIo, TokioIo::new(upgraded), longest, reader).await)
+    Some(Connection::new(app, Front::SocketIo, upgraded, longest, reader))
 }
 
 /// Answers the client's question; gives `None` if it does not go on.
 async fn probe(connection: &mut Connection, client: &mpsc::Sender<Command>) -> Option<()> {
-    let ws = &mut connection.ws;
-    if !matches!(ws.next().await, Some(Ok(Message::Text(text))) if text == PROBE) {
+    let socket = &mut connection.socket;
+    if socket.next(|text| text == PROBE).await?.ok()? != Heard::Text(true) {
         return None;
     }
     client.send(Command::Probe).await.ok()?;
-    ws.send(Message::text(PROBED)).await.ok()?;
-    matches!(ws.next().await, Some(Ok(Message::Text(text))) if text == UPGRADE).then_some(())
+    socket.feed(|frame| frame.extend_from_slice(PROBED.as_bytes())).ok()?;
+    socket.flush().await.ok()?;
+    let is_upgrade = socket.next(|text| text == UPGRADE).await?.ok()? == Heard::Text(true);
+    is_upgrade.then_some(())
 }

@@ -2,9 +2,8 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::{Error, Message, protocol::frame::coding::CloseCode};
+use tokio_tungstenite::tungstenite::{Error, protocol::frame::coding::CloseCode};
 
 use super::{
     client::{Client, End},
@@ -19,6 +18,7 @@ use crate::{
         ws::{
             close,
             connection::{self, Connection, SEND_TIMEOUT, within},
+            socket::Heard,
         },
     },
     signaling::CloseReason,
@@ -83,7 +83,7 @@ impl Served {
         let mut draining = std::pin::pin!(self.client.app().reached(Phase::Draining));
         while let Some(by) = self.client.connect_by() {
             tokio::select! {
-                message = timeout_at(by, self.connection.ws.next()) => {
+                message = timeout_at(by, self.connection.socket.next(str::to_owned)) => {
                     self.take(message.map_err(|_| End::Gone)?).await?;
                 }
                 () = draining.as_mut() => {
@@ -104,7 +104,7 @@ impl Served {
                     Next::Send(delivery) => self.deliver_all(delivery).await?,
                     Next::TooSlow => return Err(End::TooSlow.into()),
                 },
-                message = self.connection.ws.next() => {
+                message = self.connection.socket.next(str::to_owned) => {
                     heartbeat.hear(Instant::now());
                     self.take(message).await?;
                 }
@@ -126,18 +126,18 @@ impl Served {
         Ok(())
     }
 
-    async fn take(&mut self, message: Option<Result<Message, Error>>) -> Result<(), Broken> {
+    async fn take(&mut self, message: Option<Result<Heard<String>, Error>>) -> Result<(), Broken> {
         let taken = match message.ok_or(connection::End::Gone)?? {
-            Message::Text(text) => self.client.take(&text, &mut self.out).await,
-            Message::Binary(_) => self.client.binary(&mut self.out),
-            Message::Close(frame) => {
+            Heard::Text(text) => self.client.take(&text, &mut self.out).await,
+            Heard::Binary => self.client.binary(&mut self.out),
+            Heard::Close(frame) => {
                 // Some clients say it this way, in such a hurry that their packet is not sent.
                 if frame.is_some_and(|frame| frame.code == CloseCode::Normal) {
                     self.client.leave();
                 }
                 return Err(connection::End::Gone.into());
             }
-            _ => return Ok(()),
+            Heard::Control => return Ok(()),
         };
         if !self.out.is_empty() {
             self.flush().await?;
@@ -163,15 +163,18 @@ impl Served {
     }
 
     async fn feed(&mut self, text: String) -> Result<(), Broken> {
-        let feeding = self.connection.ws.feed(Message::text(text));
-        send(&self.client, feeding).await
+        let socket = &mut self.connection.socket;
+        if socket.is_full() {
+            send(&self.client, socket.flush()).await?;
+        }
+        Ok(socket.feed(|frame| frame.extend_from_slice(text.as_bytes()))?)
     }
 
     async fn flush(&mut self) -> Result<(), Broken> {
         for text in std::mem::take(&mut self.out) {
             self.feed(text).await?;
         }
-        send(&self.client, self.connection.ws.flush()).await
+        send(&self.client, self.connection.socket.flush()).await
     }
 
     async fn end(self, end: Broken) {
@@ -183,10 +186,11 @@ impl Served {
             Broken::Connection(end) => end,
             Broken::Client(end) => {
                 let telling = async {
+                    let socket = &mut connection.socket;
                     for packet in end.farewell(&app) {
-                        connection.ws.feed(Message::text(packet)).await?;
+                        socket.feed(|frame| frame.extend_from_slice(packet.as_bytes()))?;
                     }
-                    connection.ws.flush().await
+                    socket.flush().await
                 };
                 // A client that cannot be told anything is closed all the same.
                 let _ = timeout(FAREWELL, telling).await;

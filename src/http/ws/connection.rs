@@ -2,22 +2,17 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
-use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Error, Message,
-        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
-    },
+use tokio_tungstenite::tungstenite::{
+    Error, Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
 use super::{
     close,
-    frames::{self, ClientFrame, SessionHello},
-    read_ahead::ReadAhead,
+    frames::{self, BadFrame, ClientFrame, SessionHello},
+    socket::{Heard, Socket},
+    transport::Transport,
 };
 use crate::{
     auth::Identity,
@@ -31,13 +26,6 @@ use crate::{
     },
     signaling::{ErrorCode, RequestError, RequestId},
 };
-
-/// How much the layer reads at a time. Every session keeps so much, however idle; the layer's default is
-/// 128 KiB. All but descriptions fit in, and those are read ahead.
-const READ_BUFFER: usize = 1024;
-
-/// How much may be written at a time.
-const WRITE_BUFFER: usize = 4 * 1024;
 
 /// How long a client may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,14 +55,14 @@ const WELCOME: &str = "session:welcome";
 /// and `allowed` whether it may connect from where it comes.
 pub(super) async fn run(
     app: Arc<App>,
-    stream: TokioIo<Upgraded>,
+    upgraded: Upgraded,
     reader: Reader,
     remote: Remote,
     identity: Option<Identity>,
     allowed: bool,
 ) {
     let longest = app.max_message;
-    let mut connection = Connection::new(app, Front::WebSocket, stream, longest, reader).await;
+    let mut connection = Connection::new(app, Front::WebSocket, upgraded, longest, reader);
     let end = connection.serve(remote, identity, allowed).await;
     // Boxed like the way in: an idle session is to have room for what it waits for, and no more.
     Box::pin(connection.end(end)).await;
@@ -100,36 +88,29 @@ impl From<Error> for End {
 pub(in crate::http) struct Connection {
     app: Arc<App>,
     front: Front,
-    pub ws: WebSocketStream<ReadAhead<TokioIo<Upgraded>>>,
+    pub socket: Socket<Transport>,
     reader: Reader,
 }
 
 impl Connection {
     /// A connection whose upgrade is made. A message of more than `longest` bytes ends it.
-    pub async fn new(
+    pub fn new(
         app: Arc<App>,
         front: Front,
-        stream: TokioIo<Upgraded>,
+        upgraded: Upgraded,
         longest: usize,
         reader: Reader,
     ) -> Self {
         reader.count(&app.request_memory);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            // A message goes in once those before it fit into the write buffer, so this is one more:
-            // what a client may send, relayed, with what the server adds.
-            .max_write_buffer_size(2 * app.max_message + 64 * 1024)
-            .max_message_size(Some(longest))
-            .max_frame_size(Some(longest));
-        let stream = ReadAhead::new(stream);
-        let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        Self { app, front, ws, reader }
+        let (transport, read) = Transport::of(upgraded);
+        let socket = Socket::new(transport, read, longest);
+        Self { app, front, socket, reader }
     }
 
     /// The client has said who it is.
-    pub fn trust(&self) {
+    pub fn trust(&mut self) {
         self.reader.trust();
+        self.socket.stream_mut().trust();
     }
 
     /// Gives what ends the connection: there is always something.
@@ -169,27 +150,25 @@ impl Connection {
         let opened = Session::open(&self.app, front, remote, identity, device, resume).await;
         let (session, data) = opened.map_err(|reason| End::Close(close::by_hub(reason)))?;
         self.trust();
-        self.send(frames::event(WELCOME, re, &data)).await?;
+        self.send(|frame| frames::event(frame, WELCOME, re, &data)).await?;
         Ok(session)
     }
 
     /// Waits for the first frame that is one.
     async fn first_frame(&mut self) -> Result<ClientFrame, End> {
         loop {
-            match self.ws.next().await {
-                Some(Ok(Message::Text(text))) => match ClientFrame::parse(&text) {
-                    Ok(frame) => return Ok(frame),
-                    Err(bad) => {
-                        let error = self.bad_frame(bad.error);
-                        return Err(self.refuse(bad.id, error).await);
-                    }
-                },
-                Some(Ok(Message::Binary(_))) => {
+            match self.socket.next(ClientFrame::parse).await {
+                Some(Ok(Heard::Text(Ok(frame)))) => return Ok(frame),
+                Some(Ok(Heard::Text(Err(bad)))) => {
+                    let error = self.bad_frame(bad.error);
+                    return Err(self.refuse(bad.id, error).await);
+                }
+                Some(Ok(Heard::Binary)) => {
                     let error = self.bad_frame(NO_BINARY);
                     return Err(self.refuse(None, error).await);
                 }
-                Some(Ok(Message::Close(_))) | None => return Err(End::Gone),
-                Some(Ok(_)) => {}
+                Some(Ok(Heard::Close(_))) | None => return Err(End::Gone),
+                Some(Ok(Heard::Control)) => {}
                 Some(Err(error)) => return Err(error.into()),
             }
         }
@@ -197,14 +176,7 @@ impl Connection {
 
     /// Tells why the first frame is refused, in an answer if it asked for one, and ends.
     async fn refuse(&mut self, re: Option<RequestId>, error: RequestError) -> End {
-        let text = match re {
-            Some(id) => frames::answer(id, &error.answer().0),
-            None => {
-                let event = error.event(None);
-                frames::event(event.name, None, &event.data)
-            }
-        };
-        match self.send(text).await {
+        match self.send(|frame| frames::error(frame, re, &error)).await {
             Ok(()) => End::Close(close::refused(&error)),
             Err(error) => error.into(),
         }
@@ -222,7 +194,7 @@ impl Connection {
                     Next::Send(delivery) => self.deliver_all(session, delivery).await?,
                     Next::TooSlow => return Err(End::Close(close::too_slow())),
                 },
-                message = self.ws.next() => {
+                message = self.socket.next(ClientFrame::parse) => {
                     heard = true;
                     let message = message.ok_or(End::Gone)??;
                     if !self.take(session, message).await? {
@@ -236,28 +208,31 @@ impl Connection {
                     if !std::mem::take(&mut heard) {
                         return Err(End::Gone);
                     }
-                    self.send_within(session, Message::Ping(Default::default())).await?;
+                    let ping = self.socket.send(Message::Ping(Default::default()));
+                    within(&self.app, session, ping).await?;
                 }
             }
         }
     }
 
     /// Hands a message on. Says whether it was a frame.
-    async fn take(&mut self, session: &mut Session, message: Message) -> Result<bool, End> {
-        let error = match message {
-            Message::Text(text) => match ClientFrame::parse(&text) {
-                Ok(ClientFrame::Event { event, id, data }) => {
-                    session.request(&self.app, id, event, data).await;
-                    return Ok(true);
-                }
-                Ok(ClientFrame::Ack(seq)) => {
-                    session.acknowledge(seq).await;
-                    return Ok(true);
-                }
-                Err(bad) => (bad.id, bad.error),
-            },
-            Message::Binary(_) => (None, NO_BINARY),
-            Message::Close(frame) => {
+    async fn take(
+        &mut self,
+        session: &mut Session,
+        heard: Heard<Result<ClientFrame, BadFrame>>,
+    ) -> Result<bool, End> {
+        let error = match heard {
+            Heard::Text(Ok(ClientFrame::Event { event, id, data })) => {
+                session.request(&self.app, id, event, data).await;
+                return Ok(true);
+            }
+            Heard::Text(Ok(ClientFrame::Ack(seq))) => {
+                session.acknowledge(seq).await;
+                return Ok(true);
+            }
+            Heard::Text(Err(bad)) => (bad.id, bad.error),
+            Heard::Binary => (None, NO_BINARY),
+            Heard::Close(frame) => {
                 match frame.map_or(CloseCode::Status, |frame| frame.code) {
                     CloseCode::Normal => session.leave(),
                     // Without a code, and when its page is left, it does not come back for this
@@ -267,19 +242,12 @@ impl Connection {
                 }
                 return Err(End::Gone);
             }
-            // Pings are answered by the layer below.
-            _ => return Ok(true),
+            Heard::Control => return Ok(true),
         };
         let (id, message) = error;
         let error = self.bad_frame(message);
-        let text = match id {
-            Some(id) => frames::answer(id, &error.answer().0),
-            None => {
-                let event = error.event(None);
-                frames::event(event.name, None, &event.data)
-            }
-        };
-        self.send_within(session, Message::text(text)).await?;
+        self.socket.feed(|frame| frames::error(frame, id, &error))?;
+        within(&self.app, session, self.socket.flush()).await?;
         Ok(false)
     }
 
@@ -288,28 +256,30 @@ impl Connection {
     async fn deliver_all(&mut self, session: &mut Session, first: Delivery) -> Result<(), End> {
         let mut next = Some(first);
         while let Some(delivery) = next {
-            let text = match delivery {
-                Delivery::Event(event, seq) => frames::numbered(event.name, seq, &event.data),
-                Delivery::Answer(id, answer) => frames::answer(id, &answer.0),
-                Delivery::Close(reason) => return Err(End::Close(close::by_hub(reason))),
+            if self.socket.is_full() {
+                within(&self.app, session, self.socket.flush()).await?;
+            }
+            if let Delivery::Close(reason) = delivery {
+                return Err(End::Close(close::by_hub(reason)));
+            }
+            self.socket.feed(|frame| match delivery {
+                Delivery::Event(event, seq) => {
+                    frames::numbered(frame, event.name, seq, &event.data)
+                }
+                Delivery::Answer(id, answer) => frames::answer(frame, id, &answer.0),
                 // The session has given it out when it opened, and there is one only.
-                Delivery::Welcome(data) => frames::event(WELCOME, None, &data),
-            };
-            let sending = self.ws.feed(Message::text(text));
-            within(&self.app, session, sending).await?;
+                Delivery::Welcome(data) => frames::event(frame, WELCOME, None, &data),
+                Delivery::Close(_) => {}
+            })?;
             next = session.ready();
         }
-        within(&self.app, session, self.ws.flush()).await
-    }
-
-    /// Sends, but stops when the session is cut off meanwhile.
-    async fn send_within(&mut self, session: &Session, message: Message) -> Result<(), End> {
-        within(&self.app, session, self.ws.send(message)).await
+        within(&self.app, session, self.socket.flush()).await
     }
 
     /// Sends one message before there is a session.
-    async fn send(&mut self, text: String) -> Result<(), Error> {
-        match tokio::time::timeout(HELLO_TIMEOUT, self.ws.send(Message::text(text))).await {
+    async fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
+        self.socket.feed(write)?;
+        match tokio::time::timeout(HELLO_TIMEOUT, self.socket.flush()).await {
             Ok(sent) => sent,
             Err(_) => Err(Error::ConnectionClosed),
         }
@@ -342,19 +312,15 @@ impl Connection {
         };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, async {
             // Where the client began, this sends the answer to its close.
-            let _ = self.ws.close(frame).await;
-            while let Some(Ok(_)) = self.ws.next().await {}
+            let _ = self.socket.close(frame).await;
+            while let Some(Ok(_)) = self.socket.next(|_| ()).await {}
         })
         .await;
     }
 
     async fn close_raw(&mut self, frame: CloseFrame) {
-        let _ = self.ws.send(Message::Close(Some(frame))).await;
-        let stream = self.ws.get_mut();
-        let _ = stream.shutdown().await;
-        let mut rest = stream.take(MAX_DISCARD);
-        let mut scratch = vec![0; 4096];
-        while matches!(rest.read(&mut scratch).await, Ok(read) if read > 0) {}
+        let _ = self.socket.close(Some(frame)).await;
+        self.socket.shut_down(MAX_DISCARD).await;
     }
 }
 

@@ -1,15 +1,18 @@
 //! The frames of the plain WebSocket front.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::{
     ids::{DeviceId, SessionId},
     signaling::{
-        ErrorCode, Fields, JsonText, Payload, RequestError, RequestId, Resume, Unreadable,
+        ErrorCode, JsonText, Part, Payload, RequestError, RequestId, Resume, Text, Unreadable,
     },
 };
 
@@ -40,38 +43,78 @@ impl ClientFrame {
     /// Reads a text frame.
     pub fn parse(text: &str) -> Result<Self, BadFrame> {
         let bad = |id, error| Err(BadFrame { id, error });
-        let frame = match Fields::read(text) {
-            Ok(frame) => frame,
-            Err(_) => {
-                let is_other = Payload::parse(text).is_ok();
-                return bad(
-                    None,
-                    if is_other { "The frame must be a JSON object." } else { NOT_JSON },
-                );
-            }
+        let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else {
+            let is_other = Payload::parse(text).is_ok();
+            return bad(None, if is_other { "The frame must be a JSON object." } else { NOT_JSON });
         };
         let number = |value: &RawValue| serde_json::from_str::<u64>(value.get()).ok();
-        if let Some(ack) = frame.get("ack").filter(|_| frame.get("event").is_none()) {
+        if let Some(ack) = frame.ack.filter(|_| frame.event.is_none()) {
             return match number(ack) {
                 Some(seq) => Ok(Self::Ack(seq)),
                 None => bad(None, "`ack` must be a whole number of at least 0."),
             };
         }
-        let id = match frame.value("id").map(number) {
+        let id = match frame.id.filter(|id| id.get() != "null").map(number) {
             None => None,
             Some(Some(id)) => Some(RequestId(id)),
             Some(None) => return bad(None, "`id` must be a whole number of at least 0."),
         };
-        let data = match frame.get("data").map(Payload::check) {
-            None => Payload::default(),
-            Some(Ok(data)) => data,
-            Some(Err(Unreadable)) => return bad(None, NOT_JSON),
+        let data = match frame.data {
+            None | Some(Part::Null) => Ok(Payload::default()),
+            Some(Part::Object(fields)) => Payload::of(&fields),
+            Some(Part::Other) => other_data(text),
         };
-        match frame.text("event") {
-            Some(event) => Ok(Self::Event { event: event.into_owned(), id, data }),
-            None => bad(id, "The frame needs `event`, the name of an event."),
+        let Ok(data) = data else { return bad(None, NOT_JSON) };
+        match frame.event.map(|event| serde_json::from_str(event.get())) {
+            Some(Ok(event)) => Ok(Self::Event { event, id, data }),
+            _ => bad(id, "The frame needs `event`, the name of an event."),
         }
     }
+}
+
+/// The parts of a frame. Of several with one name the last one counts.
+#[derive(Default)]
+struct Frame<'a> {
+    ack: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    event: Option<&'a RawValue>,
+    data: Option<Part<'a>>,
+}
+
+impl<'a> Deserialize<'a> for Frame<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'a> Visitor<'a> for Object {
+            type Value = Frame<'a>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Frame<'a>, M::Error> {
+                let mut frame = Frame::default();
+                while let Some(Text(name)) = map.next_key()? {
+                    match &*name {
+                        "ack" => frame.ack = Some(map.next_value()?),
+                        "id" => frame.id = Some(map.next_value()?),
+                        "event" => frame.event = Some(map.next_value()?),
+                        "data" => frame.data = Some(map.next_value()?),
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(frame)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// Reads the payload of a frame that is no object.
+fn other_data(frame: &str) -> Result<Payload, Unreadable> {
+    let frame: BTreeMap<String, &RawValue> = serde_json::from_str(frame).map_err(|_| Unreadable)?;
+    frame.get("data").map_or(Ok(Payload::default()), |data| Payload::check(data))
 }
 
 const NOT_JSON: &str = "The frame is not JSON.";
@@ -139,34 +182,64 @@ impl SessionHello {
 /// The most that a frame has around its payload: an event's name and a number.
 const AROUND: usize = 80;
 
-/// The text of an event; `re` where it also answers a request.
-pub(super) fn event(name: &'static str, re: Option<RequestId>, data: &JsonText) -> String {
+/// Writes an event; `re` where it also answers a request.
+pub(super) fn event(
+    frame: &mut Vec<u8>,
+    name: &'static str,
+    re: Option<RequestId>,
+    data: &JsonText,
+) {
+    event_with(frame, name, re.map(|RequestId(re)| (",\"re\":", re)), data);
+}
+
+/// Writes an event that has a number in its session.
+pub(super) fn numbered(frame: &mut Vec<u8>, name: &'static str, seq: Option<u64>, data: &JsonText) {
+    event_with(frame, name, seq.map(|seq| (",\"seq\":", seq)), data);
+}
+
+/// Writes the answer to a request.
+pub(super) fn answer(frame: &mut Vec<u8>, RequestId(re): RequestId, data: &JsonText) {
+    write(frame, &[b"{\"re\":"], Some(re), data);
+}
+
+/// Writes a refusal: an answer where one is wanted, and else an event.
+pub(super) fn error(frame: &mut Vec<u8>, re: Option<RequestId>, error: &RequestError) {
     match re {
-        Some(RequestId(re)) => frame(format_args!(r#"{{"event":"{name}","re":{re},"data":"#), data),
-        None => frame(format_args!(r#"{{"event":"{name}","data":"#), data),
+        Some(id) => answer(frame, id, &error.answer().0),
+        None => {
+            let refusal = error.event(None);
+            event(frame, refusal.name, None, &refusal.data);
+        }
     }
 }
 
-/// The text of an event that has a number in its session.
-pub(super) fn numbered(name: &'static str, seq: Option<u64>, data: &JsonText) -> String {
-    match seq {
-        Some(seq) => frame(format_args!(r#"{{"event":"{name}","seq":{seq},"data":"#), data),
-        None => event(name, None, data),
+/// Names of events need no escapes.
+fn event_with(
+    frame: &mut Vec<u8>,
+    name: &'static str,
+    number: Option<(&str, u64)>,
+    data: &JsonText,
+) {
+    let (key, number) = number.unzip();
+    let name = name.as_bytes();
+    write(
+        frame,
+        &[b"{\"event\":\"", name, b"\"", key.unwrap_or_default().as_bytes()],
+        number,
+        data,
+    );
+}
+
+/// Writes a frame: its head, a number, and the payload, which is JSON already.
+fn write(frame: &mut Vec<u8>, head: &[&[u8]], number: Option<u64>, data: &JsonText) {
+    frame.reserve(AROUND + data.weight());
+    head.iter().for_each(|part| frame.extend_from_slice(part));
+    if let Some(number) = number {
+        serde_json::to_writer(&mut *frame, &number).expect("a number can be written to memory");
     }
-}
-
-/// The text of an answer.
-pub(super) fn answer(RequestId(re): RequestId, data: &JsonText) -> String {
-    frame(format_args!(r#"{{"re":{re},"data":"#), data)
-}
-
-/// Closes a frame after its payload, which is JSON already. Names of events need no escapes.
-fn frame(head: std::fmt::Arguments<'_>, data: &JsonText) -> String {
-    let mut text = String::with_capacity(AROUND + data.weight());
-    text.write_fmt(head).expect("a text can be written to");
-    text.push_str(data.as_str());
-    text.push('}');
-    text
+    frame.extend_from_slice(b",\"data\":");
+    frame.extend_from_slice(data.as_str().as_bytes());
+    frame.push(b'}');
 }
 
 #[cfg(test)]
@@ -175,6 +248,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut frame = Vec::new();
+        write(&mut frame);
+        String::from_utf8(frame).unwrap()
+    }
 
     #[test]
     fn frames_are_read_and_written_as_documented() {
@@ -185,14 +264,21 @@ mod tests {
         assert!(matches!(ClientFrame::parse(r#"{"ack":42}"#), Ok(ClientFrame::Ack(42))));
         let data = JsonText::of(&json!({"callId": "x"}));
         assert_eq!(
-            event("call:ended", None, &data),
+            written(|frame| event(frame, "call:ended", None, &data)),
             r#"{"event":"call:ended","data":{"callId":"x"}}"#
         );
         assert_eq!(
-            numbered("call:ended", Some(7), &data),
+            written(|frame| event(frame, "session:welcome", Some(RequestId(3)), &data)),
+            r#"{"event":"session:welcome","re":3,"data":{"callId":"x"}}"#
+        );
+        assert_eq!(
+            written(|frame| numbered(frame, "call:ended", Some(7), &data)),
             r#"{"event":"call:ended","seq":7,"data":{"callId":"x"}}"#
         );
-        assert_eq!(answer(RequestId(2), &data), r#"{"re":2,"data":{"callId":"x"}}"#);
+        assert_eq!(
+            written(|frame| answer(frame, RequestId(2), &data)),
+            r#"{"re":2,"data":{"callId":"x"}}"#
+        );
     }
 
     #[test]

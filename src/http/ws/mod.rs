@@ -3,7 +3,10 @@
 pub(super) mod close;
 pub(super) mod connection;
 mod frames;
-mod read_ahead;
+mod incoming;
+mod outgoing;
+pub(super) mod socket;
+pub(super) mod transport;
 
 use std::sync::Arc;
 
@@ -16,7 +19,6 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 pub(crate) use self::{close::all as closes, frames::SessionHello};
@@ -49,7 +51,7 @@ pub(super) async fn upgrade(
     let running = app.running.enter();
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
-            connection::run(app, TokioIo::new(upgraded), reader, remote, identity, allowed).await;
+            connection::run(app, upgraded, reader, remote, identity, allowed).await;
         }
         drop(running);
     });

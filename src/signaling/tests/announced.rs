@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{World, candidate, ms, user};
 use crate::{
-    ids::{CallId, SessionId},
+    ids::{CallId, SessionId, UserId},
     signaling::{Input, Output},
 };
 
@@ -18,11 +18,11 @@ fn world() -> (World, SessionId, SessionId) {
 
 /// What was announced since this was last asked: by whom, and which addresses.
 fn announced(world: &mut World, call: CallId) -> Vec<(String, String)> {
-    let one = |(of, by, addresses): (_, _, Vec<IpAddr>)| {
+    let one = |(of, by, addresses): (_, UserId, Vec<IpAddr>)| {
         assert_eq!(of, call);
         assert!(!addresses.is_empty());
         let texts: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
-        (String::from(by), texts.join(" "))
+        (by.to_string(), texts.join(" "))
     };
     std::mem::take(&mut world.announced).into_iter().map(one).collect()
 }
