@@ -622,8 +622,8 @@ class Peer extends Emitter {
   #homeless = new Map();
   /** Transceivers whose medium was taken back: Chromium shows nothing of one that is used again. */
   #takenBack = new WeakSet();
-  /** The sections of this connection that were agreed on and not received for a while, by their `mid`. */
-  #paused = new Set();
+  /** Whether something was agreed on over this connection and not received for a while. */
+  #hasPaused = false;
   #wasConnected = false;
   #wasLost = false;
   /** Waits for fresh credentials, and then restarts. */
@@ -660,7 +660,7 @@ class Peer extends Emitter {
   #open() {
     const pc = new RTCPeerConnection(this.#config);
     this.#pc = pc;
-    this.#paused.clear();
+    this.#hasPaused = false;
     pc.onicecandidate = ({ candidate }) => candidate && this.#signaling.tell('ice:candidate', { candidate });
     pc.ontrack = ({ track, streams }) => this.emit('stream', streams[0] ?? new MediaStream([track]));
     // The first offer is the caller's, and made when the call is accepted.
@@ -1088,23 +1088,19 @@ class Peer extends Emitter {
   }
 
   /**
-   * For Firefox, a description without the RTP extension for the `mid` in sections that are received again after
-   * a pause. From the first packet with a `mid` on, Firefox takes a section's packets only from sources that have
-   * sent one. After a pause that may be the source of retransmissions, which also probes for bandwidth, while media
-   * comes without a `mid`, since it was acknowledged before: then media is dropped for good. Without the extension
-   * Firefox goes by the sources that the description names.
+   * For Firefox, a description without the RTP extension for the `mid`, from the first time on that something is
+   * received again after a pause. From the first packet with a `mid` on, Firefox takes a section's packets only from
+   * sources that have sent one. After a pause that may be the source of retransmissions, which also probes for
+   * bandwidth, while media comes without a `mid`, since it was acknowledged before: then media is dropped for
+   * good. Without the extension Firefox goes by the sources that the description names.
    */
   #bySource(sdp) {
     const pc = this.#pc;
     if (!isFirefox(pc.localDescription?.sdp)) return sdp;
-    for (const { mid, currentDirection } of pc.getTransceivers()) {
-      if (currentDirection === 'inactive' || currentDirection === 'sendonly') this.#paused.add(mid);
-    }
-    return sdp.split(/^(?=m=)/m).map((section) => {
-      const hasPaused = this.#paused.has(/^a=mid:(\S+)/m.exec(section)?.[1]);
-      const namesSources = /^a=ssrc-group:FID /m.test(section) && /^a=ssrc:/m.test(section);
-      return hasPaused && namesSources ? section.replace(/^a=extmap:.* urn:ietf:params:rtp-hdrext:sdes:mid\r\n/gm, '') : section;
-    }).join('');
+    this.#hasPaused ||= pc.getTransceivers().some(({ currentDirection }) => currentDirection === 'inactive' || currentDirection === 'sendonly');
+    const namesItsSources = (section) => /^a=ssrc:/m.test(section) || !/^a=send(recv|only)/m.test(section);
+    if (!this.#hasPaused || !sdp.split(/^(?=m=)/m).slice(1).every(namesItsSources)) return sdp;
+    return sdp.replace(/^a=extmap:.* urn:ietf:params:rtp-hdrext:sdes:mid\r\n/gm, '');
   }
 
   /** An offer as it should be, if it comes from somebody who leaves the choice open. */
