@@ -157,7 +157,7 @@ async fn error_after(bytes: &[u8]) -> Error {
     client.shutdown().await.unwrap();
     loop {
         match socket.next(str::to_owned).await {
-            Some(Ok(_)) => {}
+            Some(Ok(heard)) => assert!(!matches!(heard, Heard::Text(_)), "{heard:?}"),
             Some(Err(error)) => {
                 assert!(socket.next(str::to_owned).await.is_none(), "it is over");
                 return error;
