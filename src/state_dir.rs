@@ -27,7 +27,7 @@ impl StateDir {
     /// Takes the directory for this process alone, for as long as what is returned is kept.
     ///
     /// # Errors
-    /// What the system says, and [`io::ErrorKind::ResourceBusy`] if another process has it.
+    /// The system's error, and [`io::ErrorKind::ResourceBusy`] if another process has it.
     pub fn lock(&self) -> io::Result<File> {
         let path = self.path("lock");
         let file = match create(&path) {

@@ -149,7 +149,7 @@ fn an_address_that_is_added_later_is_no_peer() {
 /// machine's.
 #[test]
 fn peers_follow_random_changes_of_the_interface() {
-    /// What is added and removed, and the peers that it makes the machine's.
+    /// The addresses and routes that are added and removed, and the peers that each makes the machine's.
     const CHANGES: [(&str, &[&str]); 6] = [
         ("address {} 10.9.0.1/32 dev lo", &["10.9.0.1"]),
         ("address {} 10.9.0.2/32 dev lo", &["10.9.0.2"]),

@@ -27,10 +27,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 const PAIRS: usize = 25;
 const CYCLE: Duration = Duration::from_millis(500);
 
-/// How often the server is killed where nobody says.
+/// The number of kills where nobody gives one.
 const KILLS: usize = 6;
 
-/// What clients were told of a call.
+/// The steps of a call that clients were told of.
 #[derive(Debug, Default, Clone)]
 struct Told {
     connected: bool,
@@ -38,17 +38,17 @@ struct Told {
     over: Option<usize>,
 }
 
-/// What clients were told of all calls, and what was wrong with that.
+/// The steps of all calls that clients were told of, and the faults in them.
 #[derive(Debug, Default)]
 struct Book {
     calls: BTreeMap<String, Told>,
     wrong: Vec<String>,
     back: usize,
-    /// How many servers there were before this one.
+    /// The number of servers before this one.
     server: usize,
 }
 
-/// What came to the receiver of the webhook.
+/// The events that came to the receiver of the webhook.
 #[derive(Debug, Default)]
 struct Mailbox {
     /// The bodies, by the event's id.
@@ -112,7 +112,7 @@ fn receive(stream: &TcpStream, mailbox: &Mutex<Mailbox>, seed: u64) -> io::Resul
         if is_taken {
             mailbox.lock().unwrap().take(std::str::from_utf8(&body).expect("it is text"));
         }
-        // What is on its way when the server is killed was taken, and the server does not know.
+        // An event on its way when the server is killed was taken, and the server does not know.
         thread::sleep(Duration::from_millis(rng.random_range(0..15)));
         let status = if is_taken { "200 OK" } else { "500 Not now" };
         (&mut &*stream)

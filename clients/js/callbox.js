@@ -622,7 +622,7 @@ class Peer extends Emitter {
   #homeless = new Map();
   /** Transceivers whose medium was taken back: Chromium shows nothing of one that is used again. */
   #takenBack = new WeakSet();
-  /** Whether something was agreed on over this connection and not received for a while. */
+  /** Set once something was agreed on over this connection and not received for a while. */
   #hasPaused = false;
   #wasConnected = false;
   #wasLost = false;

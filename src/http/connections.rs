@@ -14,8 +14,8 @@ use crate::{
 /// The connections, each by the name that it was opened with. The server makes those names: no client can
 /// choose them to make the tables slow, so a fast hash is enough.
 ///
-/// What the hub decides holds for what connections say at once, and what they are told comes later where
-/// it has to be kept first. So a session's new connection is named first, and gets its way later.
+/// Decisions of the hub hold for the input of connections at once; their outputs come later where something
+/// has to be kept first. So a session's new connection is named first, and gets its way later.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     /// By session, or by connection until it has its session's way: the connection, and the way to it.

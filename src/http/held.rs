@@ -15,7 +15,7 @@ use crate::{
     state_log::{Change, Progress, StateLog},
 };
 
-/// How long outputs wait at most. A disk that is slower holds up nobody; a crash may lose the latest then.
+/// The longest that outputs wait. A disk that is slower holds up nobody; a crash may lose the latest then.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The key of the time at which the server was last known to run, in milliseconds since 1970.
@@ -33,9 +33,9 @@ pub(super) enum Ready {
 pub(super) struct Held {
     log: StateLog,
     progress: watch::Receiver<Progress>,
-    /// What has changed and is not handed to the log yet.
+    /// The changes that are not handed to the log yet.
     changes: Vec<Change>,
-    /// What rests on it.
+    /// The outputs that rest on them.
     latest: Vec<Ready>,
     /// The batches that were handed over, each with what rests on it.
     waiting: VecDeque<(u64, Vec<Ready>)>,

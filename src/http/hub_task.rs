@@ -45,7 +45,7 @@ const RELAY_QUEUE: usize = 16 * 1024;
 /// together: what a session that does not read can make the server hold.
 const OUTBOX_MESSAGES: usize = 8;
 
-/// How often the numbers of the relay are kept that it has for live calls.
+/// The interval at which the relay's numbers of live calls are kept.
 const KEEP_NUMBERS: Duration = Duration::from_secs(30);
 
 /// What is told who has come into which room, or went out of it.
@@ -207,7 +207,7 @@ pub(super) fn spawn(
     let (reports, held) = (Some(reports), log.map(Held::new));
     let this = sender.downgrade();
     let mut task = HubTask { hub, this, connections, tell_relay, reports, held, counters };
-    // What goes on from the server before this one is handed over before anything else happens.
+    // Calls of the server before this one are handed over before anything else happens.
     task.put_out_all();
     tokio::spawn(task.run(commands, relay.0));
     // What a session that goes on has missed comes all at once.
@@ -244,7 +244,7 @@ struct HubTask {
     tell_relay: TellRelay,
     /// None once the relay has stopped.
     reports: Option<reports::Inbox>,
-    /// What waits until it is kept, where calls are kept.
+    /// The outputs that wait until changes are kept, where calls are kept.
     held: Option<Held>,
     counters: Arc<Counters>,
 }
@@ -299,7 +299,7 @@ impl HubTask {
         let (all, log) = (held.all(), held.log().clone());
         all.for_each(|ready| self.put_out(ready));
         if !is_kept {
-            // What is there is out of date, and would come back.
+            // The log is out of date, and its calls would come back.
             log.discard().await;
             self.held = None;
             tracing::error!(calls, "calls cannot be kept, and end");
@@ -358,7 +358,7 @@ impl HubTask {
                 output => Ready::Output(output),
             };
             if let Ready::Output(Output::Resumed { connection, session }) = ready {
-                // What it says next is said in the name of the session.
+                // Its next outputs are in the name of the session.
                 self.connections.claim(connection, session);
             }
             match &mut self.held {

@@ -20,7 +20,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A stream, and the place that it takes.
 pub struct Leased<S> {
     stream: Pin<Box<TimeoutWriter<S>>>,
-    /// What is told of what is read, as long as that counts.
+    /// The counter of bytes that are read, as long as they count.
     reads: Option<Arc<Reads>>,
     _lease: Lease,
 }

@@ -46,8 +46,8 @@ impl Delivery {
 /// The slots for messages that an outbox keeps while nothing waits.
 const KEPT_SLOTS: usize = 4;
 
-/// What waits for a session: one lock and one piece of memory, since most outboxes have not been looked at for a
-/// while when something comes.
+/// Deliveries that wait for a session: one lock and one piece of memory, since most outboxes have not been looked
+/// at for a while when something comes.
 #[derive(Debug, Default)]
 struct Waiting {
     messages: VecDeque<Delivery>,

@@ -1,4 +1,4 @@
-//! What the log of calls has of reports that nobody has yet.
+//! The part of the log of calls that holds reports which nobody has yet.
 //!
 //! | key | value |
 //! |---|---|
@@ -13,7 +13,7 @@ use crate::{
     state_log::{Change, Found},
 };
 
-/// What the keys of each kind begin with.
+/// The beginnings of the keys of each kind.
 const EVENT: &str = "event/";
 const RECORD: &str = "record/";
 const POSITION: &str = "records";
@@ -25,7 +25,7 @@ pub(super) struct Position {
     /// Which file it is, as the system has it; 0 where it does not say.
     pub device: u64,
     pub inode: u64,
-    /// How long it was.
+    /// Its length in bytes.
     pub len: u64,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn records(found: &Found) -> impl Iterator<Item = (CallId, &str)> {
     found.with_prefix(RECORD).filter_map(|(call, line)| Some((call.parse().ok()?, line)))
 }
 
-/// How far the file of records is accounted for.
+/// The place up to which the file of records is accounted for.
 pub(super) fn position_of(found: &Found) -> Option<Position> {
     serde_json::from_str(found.entries.get(POSITION)?).ok()
 }

@@ -34,7 +34,7 @@ const QUEUE: usize = 16 * 1024;
 /// How many bytes are gathered for one write, where many records wait.
 const BATCH: usize = 64 * 1024;
 
-/// How long a file is left alone that has refused something.
+/// The time for which a file is left alone that has refused something.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Where records go.

@@ -17,7 +17,7 @@ use crate::{
     state_log::{Found, Sync},
 };
 
-/// How much of the end of a file is looked at for a line that has no end: records are shorter.
+/// The bytes at the end of a file that are searched for a line without an end: records are shorter.
 const TAIL: u64 = 256 * 1024;
 
 /// The file.
@@ -107,7 +107,7 @@ fn end_of_lines(path: &Path) -> io::Result<Tail> {
     })
 }
 
-/// Whether something that has no end of a line is the beginning of a record.
+/// Returns true for the beginning of a record without the end of its line.
 fn is_half_a_record(text: &[u8]) -> bool {
     const BEGINS: &[u8] = b"{\"id\":\"";
     let shorter = text.len().min(BEGINS.len());

@@ -1,5 +1,5 @@
-//! What outlasts the process in the state directory: live calls, and what others have yet to be told of
-//! calls that are over.
+//! Calls that outlast the process in the state directory: live ones, and those that are over of which others
+//! have yet to be told.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -25,7 +25,7 @@ impl KeptCalls {
     /// Reads what there is. None of it is touched before [`KeptCalls::open`].
     ///
     /// # Errors
-    /// What the system says if the directory cannot be written to.
+    /// The system's error if the directory cannot be written to.
     pub fn read(state_dir: PathBuf, sync: Sync) -> io::Result<Self> {
         let (log, found, unopened) = StateLog::read(state_dir, sync)?;
         Ok(Self { log, found, unopened })
@@ -58,7 +58,7 @@ impl KeptCalls {
     /// has left is removed: it lives on from here.
     ///
     /// # Errors
-    /// What the system says if there is no thread to be had.
+    /// The system's error if there is no thread to be had.
     pub fn open(self) -> io::Result<StateLog> {
         self.log.put([Change { key: STOPPED.into(), value: None }]);
         self.unopened.open(self.found.entries.into_keys())?;

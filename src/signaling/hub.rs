@@ -74,7 +74,7 @@ pub struct Hub {
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outbox: Outbox,
     pub(super) counters: Counters,
-    /// What is kept of calls for the next server, where something is.
+    /// The state of calls that is kept for the next server, where something is.
     pub(super) keeping: Option<Keeping>,
     /// Once set, nobody comes in any more.
     pub(super) stopping: bool,

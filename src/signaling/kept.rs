@@ -1,5 +1,5 @@
-//! What is kept of calls for the server after this one, as it changes: so that a server that crashes loses
-//! no call, and no call's end.
+//! The state of calls that is kept for the server after this one, as it changes: so that a server that crashes
+//! loses no call, and no call's end.
 //!
 //! Whatever touches a call notes its id. Once all outputs of an input are taken, each such call is compared
 //! with what was last kept of it, and only what differs is put out:
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{clock::Now, ids::CallId, state_log::Change, usage::RelayUsage};
 
-/// What the keys of each kind begin with.
+/// The beginnings of the keys of each kind.
 pub(super) const CALL: &str = "call/";
 pub(super) const LANES: &str = "lanes/";
 pub(super) const TEXT: &str = "text/";
@@ -59,15 +59,15 @@ pub(super) struct KeptEnd {
     pub was_connected: bool,
 }
 
-/// What was kept so far.
+/// The values that were kept so far.
 #[derive(Debug, Default)]
 pub(super) struct Keeping {
     calls: BTreeMap<CallId, Written>,
-    /// What is to be looked at, besides what the tables have noted.
+    /// The calls to look at, besides those that the tables have noted.
     touched: BTreeSet<CallId>,
 }
 
-/// What was kept of one call: a digest of each value, and the texts with their numbers.
+/// The values that were kept of one call: a digest of each, and the texts with their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     call: Option<u64>,
@@ -175,12 +175,12 @@ impl Hub {
         self.settle_all();
     }
 
-    /// Whether there is a live call or a room.
+    /// Returns true if there is a live call or a room.
     pub fn has_live_calls(&self) -> bool {
         self.calls.len() + self.rooms.len() > 0
     }
 
-    /// How many live calls there are to go on with.
+    /// Returns the number of live calls to go on with.
     pub fn kept_calls(&self) -> usize {
         self.calls.len()
     }
@@ -203,7 +203,7 @@ impl Written {
     }
 }
 
-/// What is put out of one call.
+/// The changes that are put out of one call.
 struct Changes<'a> {
     id: CallId,
     outbox: &'a mut super::outbox::Outbox,

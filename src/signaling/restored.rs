@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{clock::Now, ids::CallId, state_log::Found};
 
-/// How the server before this one came to its end.
+/// The way in which the server before this one came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HowItStopped {
     /// It was told to.
@@ -37,7 +37,7 @@ impl HowItStopped {
     }
 }
 
-/// What became of its calls.
+/// The outcome for its calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Restored {
     /// The calls that go on.
@@ -182,7 +182,7 @@ fn read<T: DeserializeOwned>(
 }
 
 impl KeptCall {
-    /// Whether it is a call as a hub has them: whoever wrote it may have been another version.
+    /// Returns true for a call as a hub has them: the version that wrote it may have been another one.
     fn is_live(&self) -> bool {
         let (caller, callee) = (&self.parties.caller, &self.parties.callee);
         let has_begun = self.state != CallState::Idle && !self.state.is_over();

@@ -45,7 +45,7 @@ impl JsonText {
         Self(text.into())
     }
 
-    /// Whether both are one and the same text, and not only alike.
+    /// Returns true if both are one and the same text, and not only alike.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -12,7 +12,7 @@ use std::{
 use super::{Sync, line, read};
 use crate::state_dir::create;
 
-/// How long a file gets. Emptying one holds up the next batch, so it is short.
+/// The length of a file, in bytes. Emptying one holds up the next batch, so it is short.
 const FILE_LEN: u64 = 4 * 1024 * 1024;
 
 /// The bytes below which nothing is tidied up.
@@ -21,7 +21,7 @@ const SMALL: u64 = 4 * FILE_LEN;
 /// The part of all bytes that is up to date is one in so many at least, above that.
 const GARBAGE: u64 = 3;
 
-/// What is to be written: the latest value of each key, or nothing for one that is removed.
+/// The changes to write: the latest value of each key, or nothing for one that is removed.
 pub(super) type Changes = BTreeMap<String, Option<String>>;
 
 /// The files that this process has written.
@@ -59,7 +59,7 @@ impl Files {
     /// Writes a batch.
     ///
     /// # Errors
-    /// What the system says; then nothing of it counts.
+    /// The system's error; then nothing of it counts.
     pub fn commit(&mut self, changes: &Changes) -> io::Result<()> {
         // Of a key that no file has nothing needs to be removed. What a write that failed has left in a
         // file nobody knows.
@@ -156,7 +156,7 @@ impl Files {
     /// more to do.
     ///
     /// # Errors
-    /// What the system says; then all is as before.
+    /// The system's error; then all is as before.
     pub fn tidy(&mut self) -> io::Result<bool> {
         let len: u64 = self.files.iter().map(|file| file.len).sum();
         let live: u64 = self.files.iter().map(|file| file.live_len).sum();
@@ -195,7 +195,7 @@ impl Files {
     /// Writes what there is through to the disk.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn sync(&self) -> io::Result<()> {
         self.files.iter().try_for_each(|file| {
             // A directory that was removed takes its files along: they can still be written to.

@@ -33,7 +33,7 @@ use self::files::{Changes, Files};
 pub use self::read::Found;
 use crate::state_dir::StateDir;
 
-/// How long the disk is left alone after it has refused something.
+/// The time for which the disk is left alone after it has refused something.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// When what is written goes through to the disk.
@@ -55,12 +55,12 @@ pub struct Change {
     pub value: Option<String>,
 }
 
-/// How far the log has come.
+/// The progress of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The number of the last batch that has been dealt with.
     pub batch: u64,
-    /// Whether all up to it is written; otherwise it waits in memory.
+    /// True if all up to it is written; otherwise it waits in memory.
     pub written: bool,
 }
 
@@ -87,7 +87,7 @@ struct Inbox {
     order: Order,
 }
 
-/// What else the thread is to do.
+/// The orders to the thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Order {
     #[default]
@@ -117,7 +117,7 @@ impl StateLog {
     /// log is [opened](Unopened::open), and until then nothing of what was read is touched.
     ///
     /// # Errors
-    /// What the system says if the directory cannot be written to, or belongs to another process.
+    /// The system's error if the directory cannot be written to, or belongs to another process.
     pub fn read(path: PathBuf, sync: Sync) -> io::Result<(Self, Found, Unopened)> {
         let directory = StateDir::open(path.clone())?;
         let lock = directory.lock()?;
@@ -143,7 +143,7 @@ impl StateLog {
         batch
     }
 
-    /// How far it has come; changes of that can be waited for.
+    /// Returns the progress; changes of it can be waited for.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
     }
@@ -198,7 +198,7 @@ impl Unopened {
     /// first batch, each of the keys that were `found` and not handed over is gone.
     ///
     /// # Errors
-    /// What the system says if there is no thread to be had.
+    /// The system's error if there is no thread to be had.
     pub fn open(self, found: impl IntoIterator<Item = String>) -> io::Result<()> {
         let Self { files, lock, ending, log } = self;
         {
@@ -225,7 +225,7 @@ struct Writer {
     shared: Arc<Shared>,
     progress: watch::Sender<Progress>,
     files: Files,
-    /// What the disk has yet to take.
+    /// The changes that the disk has yet to take.
     waiting: Changes,
     /// When it has refused something last, since when it has taken nothing.
     failed_at: Option<Instant>,

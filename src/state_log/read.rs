@@ -1,4 +1,4 @@
-//! What is read of a log at the start.
+//! The reading of a log at the start.
 
 use std::{
     collections::BTreeMap,
@@ -8,12 +8,12 @@ use std::{
 
 use super::{Change, line};
 
-/// What the process before this one has left.
+/// The state that the process before this one has left.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The latest value of each key.
     pub entries: BTreeMap<String, String>,
-    /// How many entries could not be read.
+    /// The number of entries that could not be read.
     pub damaged: usize,
     /// The files, each with whether it is to be set aside, since there is something unreadable in it.
     pub(super) files: Vec<(PathBuf, bool)>,
@@ -38,7 +38,7 @@ pub(super) fn file_name(number: u64) -> String {
 /// Reads every file of a directory, the oldest first.
 ///
 /// # Errors
-/// What the system says if the directory cannot be listed. A file that cannot be read is set aside.
+/// The system's error if the directory cannot be listed. A file that cannot be read is set aside.
 pub(super) fn read(directory: &Path) -> io::Result<Found> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(directory)? {

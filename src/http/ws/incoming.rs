@@ -22,7 +22,7 @@ thread_local! {
     static SHARED: RefCell<Box<[u8]>> = RefCell::new(vec![0; PIECE].into());
 }
 
-/// What is read and not taken yet, and who is to take it.
+/// The bytes that are read and not taken yet, and who is to take them.
 #[derive(Debug)]
 pub(super) struct Incoming {
     /// The longest text message that is read.
@@ -36,7 +36,7 @@ pub(super) struct Incoming {
     in_fragments: bool,
 }
 
-/// What comes next.
+/// The next thing that has come.
 #[derive(Debug, PartialEq)]
 pub(super) enum Next<T> {
     /// A text message, as the reader has read it.

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-/// How much may wait before more is added: a description with its candidates.
+/// The bytes that may wait before more is added: a description with its candidates.
 const FULL: usize = 16 * 1024;
 
 /// The bytes for which there is room from the first: those of most messages.

@@ -35,7 +35,7 @@ pub(in crate::http) struct Socket<S> {
     ended: bool,
 }
 
-/// What comes from a client.
+/// A message of a client.
 #[derive(Debug, PartialEq)]
 pub(in crate::http) enum Heard<T> {
     /// A text message, as its reader has read it.
@@ -185,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         poll_fn(|cx| {
             if let Some(message) = message.take() {
                 self.layer_sends = true;
-                // What it could not write is flushed later.
+                // The rest is flushed later.
                 if let Poll::Ready(sent) =
                     would_block(self.layer.write(&mut self.wire.with(cx), message))
                 {

@@ -87,7 +87,7 @@ struct World {
     reports: Vec<CallReport>,
     /// The calls about which it was asked whether to hold them.
     asked: Vec<CallId>,
-    /// What the next server is to know.
+    /// The entries for the next server.
     kept: BTreeMap<String, String>,
 }
 

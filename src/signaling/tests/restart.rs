@@ -302,7 +302,7 @@ fn no_call_rings_longer_than_a_new_one_however_the_clock_was_set() {
     world.assert_nothing_is_left();
 }
 
-/// What a side has sent and the other has not got yet is there after a crash as well.
+/// The messages that a side has sent and the other has not got yet are there after a crash as well.
 #[test]
 fn a_call_goes_on_after_a_crash_where_it_was() {
     let mut world = world();

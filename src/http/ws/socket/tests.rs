@@ -12,7 +12,7 @@ use super::*;
 
 const LONGEST: usize = 40_000;
 
-/// What a client sends.
+/// A frame as a client sends it.
 #[derive(Debug, Clone)]
 enum Sent {
     Text(usize),

@@ -132,7 +132,7 @@ struct Sim {
     callers: Vec<(UserId, Option<u64>)>,
     /// The calls about which it was asked whether to hold them, and not answered.
     asked_to_hold: Vec<CallId>,
-    /// What the next server is to know.
+    /// The entries for the next server.
     kept: BTreeMap<String, String>,
     crashes: u64,
     /// The event and the sender of each request that is not yet answered.
