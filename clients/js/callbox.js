@@ -1088,15 +1088,16 @@ class Peer extends Emitter {
   }
 
   /**
-   * For Firefox, a description without the RTP extension for the `mid`, from the first time on that something is
-   * received again after a pause. From the first packet with a `mid` on, Firefox takes a section's packets only from
-   * sources that have sent one. After a pause that may be the source of retransmissions, which also probes for
-   * bandwidth, while media comes without a `mid`, since it was acknowledged before: then media is dropped for
-   * good. Without the extension Firefox goes by the sources that the description names.
+   * Between two Firefoxes, a description without the RTP extension for the `mid`, from the first time on that
+   * something is received again after a pause. From the first packet with a `mid` on, Firefox takes a section's
+   * packets only from sources that have sent one. After a pause that may be the source of retransmissions, which
+   * also probes for bandwidth, while media comes without a `mid`, since it was acknowledged before: then media is
+   * dropped for good. Without the extension Firefox goes by the sources that the description names. Chromium is
+   * not seen to send so, and of an answer of Chromium without the extension Firefox takes nothing at all.
    */
   #bySource(sdp) {
     const pc = this.#pc;
-    if (!isFirefox(pc.localDescription?.sdp)) return sdp;
+    if (![pc.localDescription?.sdp, sdp].every(isFirefox)) return sdp;
     this.#hasPaused ||= pc.getTransceivers().some(({ currentDirection }) => currentDirection === 'inactive' || currentDirection === 'sendonly');
     const namesItsSources = (section) => /^a=ssrc:/m.test(section) || !/^a=send(recv|only)/m.test(section);
     if (!this.#hasPaused || !sdp.split(/^(?=m=)/m).slice(1).every(namesItsSources)) return sdp;

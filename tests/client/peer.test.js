@@ -308,12 +308,12 @@ describe('a medium that comes again after a pause', () => {
   const section = (rest) => `m=video 9 UDP/TLS/RTP/SAVPF 120\r\n${MID}a=sendrecv\r\n${rest}`;
 
   /** The sections that the browser is given of these, in an offer and in an answer. */
-  async function given(us, sections, direction) {
+  async function given(us, them, sections, direction) {
     connections.length = 0;
-    const { box, socket, call } = await inCall({ us });
+    const { box, socket, call } = await inCall({ us, them });
     const transceiver = latest().addTransceiver('video', { direction });
     transceiver.currentDirection = direction;
-    const described = description(CHROMIUM, 'bob-1', 'b1') + sections;
+    const described = description(them, 'bob-1', 'b1') + sections;
     await tell(socket, 'signal:offer', { sdp: described });
     const offer = latest().remoteDescription.sdp;
     // From now on it is received.
@@ -330,19 +330,20 @@ describe('a medium that comes again after a pause', () => {
     return [offer, answer].map((sdp) => sdp.slice(sdp.indexOf('m=')));
   }
 
-  it('is known by its sources in Firefox, from then on', async () => {
+  it('is known by its sources between two Firefoxes, from then on', async () => {
     const both = section(sources) + section('').replace('sendrecv', 'inactive');
     for (const direction of ['inactive', 'sendonly']) {
       const known = both.replaceAll(MID, '');
-      assert.deepEqual(await given(FIREFOX, both, direction), [known, known]);
+      assert.deepEqual(await given(FIREFOX, FIREFOX, both, direction), [known, known]);
     }
   });
 
-  it('is known as before where nothing has paused, no sources are named, or the browser is another one', async () => {
-    for (const [us, sections, direction] of [
-      [FIREFOX, section(sources), 'sendrecv'],
-      [FIREFOX, section(sources) + section(''), 'inactive'],
-      [CHROMIUM, section(sources), 'inactive'],
-    ]) assert.deepEqual(await given(us, sections, direction), [sections, sections]);
+  it('is known as before where nothing has paused, no sources are named, or a browser is another one', async () => {
+    for (const [us, them, sections, direction] of [
+      [FIREFOX, FIREFOX, section(sources), 'sendrecv'],
+      [FIREFOX, FIREFOX, section(sources) + section(''), 'inactive'],
+      [FIREFOX, CHROMIUM, section(sources), 'inactive'],
+      [CHROMIUM, FIREFOX, section(sources), 'inactive'],
+    ]) assert.deepEqual(await given(us, them, sections, direction), [sections, sections]);
   });
 });
