@@ -121,7 +121,7 @@ pub(super) fn bind_one(address: SocketAddr, workers: usize) -> io::Result<Vec<Ud
 
 /// Returns true if an address stands for those of IPv4, too: `[::]` does, unless IPv4 addresses
 /// with its port are named beside it.
-fn takes_ipv4(wanted: SocketAddr, listen: &[SocketAddr]) -> bool {
+pub fn takes_ipv4(wanted: SocketAddr, listen: &[SocketAddr]) -> bool {
     let named =
         |other: &SocketAddr| other.is_ipv4() && other.port() == wanted.port() && wanted.port() != 0;
     wanted.is_ipv6() && wanted.ip().is_unspecified() && !listen.iter().any(named)
@@ -136,12 +136,11 @@ fn expand(wanted: SocketAddr, machine: &[IpAddr]) -> Vec<SocketAddr> {
     machine.iter().filter(family).map(|ip| SocketAddr::new(*ip, wanted.port())).collect()
 }
 
-/// The same listeners, and behind each `[::]` that takes IPv4 as well the zeros of IPv4.
-pub(super) fn with_ipv4(listen: &[SocketAddr]) -> Vec<SocketAddr> {
-    let v4 = |wanted: SocketAddr| {
-        takes_ipv4(wanted, listen).then(|| (Ipv4Addr::UNSPECIFIED, wanted.port()).into())
-    };
-    listen.iter().flat_map(|&wanted| [wanted].into_iter().chain(v4(wanted))).collect()
+/// Returns an address of `listen`, and behind a `[::]` that takes IPv4 as well the zeros of IPv4.
+pub fn with_ipv4(wanted: SocketAddr, listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    let v4 = takes_ipv4(wanted, listen);
+    let v4 = v4.then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, wanted.port())));
+    [wanted].into_iter().chain(v4).collect()
 }
 
 /// The same listeners, and behind those on an address of zeros what that leads to.

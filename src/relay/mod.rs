@@ -49,10 +49,13 @@ use tokio::sync::{
     watch,
 };
 
-pub(crate) use self::sockets::{listen_tcp, listen_tcp_dual};
 use self::{
     address_watch::AddressWatch,
     worker::{Command, KickOrder, Parts, Worker},
+};
+pub(crate) use self::{
+    listen::{takes_ipv4, with_ipv4},
+    sockets::{listen_tcp, listen_tcp_dual},
 };
 pub use self::{
     plan::{Plan, probe},

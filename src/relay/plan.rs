@@ -29,7 +29,8 @@ impl Plan {
             let failed = |source| StartError::Listen { address, protocol: "udp", source };
             probe(address.ip()).map_err(failed)?;
         }
-        let every = listen::with_every_address(listen::with_ipv4(&config.listen))?;
+        let both = config.listen.iter().flat_map(|at| listen::with_ipv4(*at, &config.listen));
+        let every = listen::with_every_address(both.collect())?;
         let listeners: Vec<_> = every.into_iter().filter(|at| !at.ip().is_unspecified()).collect();
         if listeners.is_empty() {
             return Err(StartError::NoAddress(config.listen.clone()));

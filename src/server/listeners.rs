@@ -64,16 +64,11 @@ impl Binder {
 
     /// The addresses that a listener is to have: two of zeros where it may take both families.
     pub fn planned(&self, address: SocketAddr) -> Vec<SocketAddr> {
-        let v4 = self.may_take_ipv4(address);
-        let v4 = v4.then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())));
-        [address].into_iter().chain(v4).collect()
+        relay::with_ipv4(address, &self.wanted)
     }
 
     fn may_take_ipv4(&self, address: SocketAddr) -> bool {
-        let clashes = |other: &SocketAddr| {
-            other.is_ipv4() && other.port() == address.port() && address.port() != 0
-        };
-        address.is_ipv6() && address.ip().is_unspecified() && !self.wanted.iter().any(clashes)
+        relay::takes_ipv4(address, &self.wanted)
     }
 }
 
