@@ -259,18 +259,20 @@ impl Connection {
             if self.socket.is_full() {
                 within(&self.app, session, self.socket.flush()).await?;
             }
-            if let Delivery::Close(reason) = delivery {
-                return Err(End::Close(close::by_hub(reason)));
-            }
-            self.socket.feed(|frame| match delivery {
+            let socket = &mut self.socket;
+            match delivery {
                 Delivery::Event(event, seq) => {
-                    frames::numbered(frame, event.name, seq, &event.data)
+                    socket.feed(|frame| frames::numbered(frame, event.name, seq, &event.data))
                 }
-                Delivery::Answer(id, answer) => frames::answer(frame, id, &answer.0),
+                Delivery::Answer(id, answer) => {
+                    socket.feed(|frame| frames::answer(frame, id, &answer.0))
+                }
                 // The session has given it out when it opened, and there is one only.
-                Delivery::Welcome(data) => frames::event(frame, WELCOME, None, &data),
-                Delivery::Close(_) => {}
-            })?;
+                Delivery::Welcome(data) => {
+                    socket.feed(|frame| frames::event(frame, WELCOME, None, &data))
+                }
+                Delivery::Close(reason) => return Err(End::Close(close::by_hub(reason))),
+            }?;
             next = session.ready();
         }
         within(&self.app, session, self.socket.flush()).await
