@@ -150,6 +150,29 @@ fn an_inner_address_that_no_listener_has_is_an_error() {
 }
 
 #[test]
+fn two_outer_addresses_of_one_inner_one_are_an_error() {
+    let pairs = [
+        ["203.0.113.7/127.0.0.1", "203.0.113.8/127.0.0.1"],
+        ["203.0.113.7/127.0.0.1", "203.0.113.7/127.0.0.1"],
+        ["203.0.113.7", "203.0.113.8"],
+    ];
+    for [first, second] in pairs {
+        let options = ["--external-ip", first, "--external-ip", second];
+        let output = run(&mut callbox(&arguments("check-config", &options)));
+        assert_eq!(output.status, 1, "{}", output.stderr);
+        let told = second.split('/').next().unwrap();
+        let expected =
+            format!("--external-ip {second}: nobody would be told {told}, since {first} is there");
+        assert!(output.stderr.contains(&expected), "{}", output.stderr);
+    }
+    // One for an address, and one for all others; and one of each family.
+    let options = ["203.0.113.7/127.0.0.1", "203.0.113.8", "2001:db8::7"];
+    let options: Vec<_> = options.iter().flat_map(|ip| ["--external-ip", ip]).collect();
+    let output = run(&mut callbox(&arguments("check-config", &options)));
+    assert_eq!(output.status, 0, "{}", output.stderr);
+}
+
+#[test]
 fn a_uri_that_no_client_takes_is_an_error() {
     for uri in ["turn://turn.example.com", "turns:turn.example.com?transport=udp", "turn:*.a.test"]
     {

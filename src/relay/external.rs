@@ -1,14 +1,15 @@
-//! Checks that each address of `--external-ip` leads to one that the server has.
+//! Checks that each address of `--external-ip` leads to one that the server has, and no two to the same.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::StartError;
-use crate::turn::Config;
+use crate::turn::{Config, ExternalIp};
 
 /// Checks the pairs among the settings against what the server listens on and relays from.
 ///
 /// # Errors
-/// [`StartError::ExternalIp`] names the pair: nobody would be told its outer address.
+/// [`StartError::ExternalIp`] and [`StartError::SecondExternalIp`] name the pair: nobody would be told
+/// its outer address.
 pub(super) fn check(config: &Config, listeners: &[SocketAddr]) -> Result<(), StartError> {
     let mut own = own(config, listeners);
     for pair in &config.external_ips {
@@ -19,6 +20,19 @@ pub(super) fn check(config: &Config, listeners: &[SocketAddr]) -> Result<(), Sta
             let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let own = if own.is_empty() { "none of its family".to_owned() } else { own };
             return Err(StartError::ExternalIp { public: pair.public, private, own });
+        }
+    }
+    unambiguous(&config.external_ips)
+}
+
+/// Checks that an inner address has one outer address at most, and so have the others of a family.
+fn unambiguous(external_ips: &[ExternalIp]) -> Result<(), StartError> {
+    for (at, second) in external_ips.iter().enumerate() {
+        let of_the_same = |first: &&ExternalIp| {
+            first.private == second.private && first.public.is_ipv4() == second.public.is_ipv4()
+        };
+        if let Some(first) = external_ips[..at].iter().find(of_the_same) {
+            return Err(StartError::SecondExternalIp { first: *first, second: *second });
         }
     }
     Ok(())

@@ -67,7 +67,7 @@ use crate::{
     clock::Now,
     ids::{CallId, UserId},
     sys,
-    turn::{self, Common, Event, Metrics, Snapshot},
+    turn::{self, Common, Event, ExternalIp, Metrics, Snapshot},
 };
 
 /// For how long datagrams gather at a high rate at most, where nothing else is set.
@@ -130,6 +130,18 @@ pub enum StartError {
         private: IpAddr,
         /// Those that there are.
         own: String,
+    },
+    /// Two outer addresses lead to one inner address.
+    #[error(
+        "--external-ip {second}: nobody would be told {}, since {first} is there before it; leave one \
+         of the two out, or give each the inner address of its own, as PUBLIC/PRIVATE",
+        second.public
+    )]
+    SecondExternalIp {
+        /// The one that clients would be told.
+        first: ExternalIp,
+        /// The one behind it.
+        second: ExternalIp,
     },
     /// An address for relayed addresses cannot be used.
     #[error("cannot open relayed addresses on {address}: {source}{}", bind_hint(source))]

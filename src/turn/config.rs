@@ -1,6 +1,7 @@
 //! What an administrator sets.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     str::FromStr,
@@ -108,6 +109,15 @@ pub enum ExternalIpError {
         "{0} is not the address of a machine: give the one that the world sees, such as 203.0.113.5"
     )]
     NoMachine(IpAddr),
+}
+
+impl fmt::Display for ExternalIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.private {
+            Some(private) => write!(f, "{}/{private}", self.public),
+            None => write!(f, "{}", self.public),
+        }
+    }
 }
 
 impl FromStr for ExternalIp {
