@@ -2,7 +2,11 @@
 //! secrets that can be guessed, tokens that travel in the clear. Each is a warning, and with `--strict`
 //! an error.
 
-use std::{io, net::SocketAddr, path::Path};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use super::{ConfigError, Options, layers};
 use crate::auth::Secret;
@@ -27,19 +31,21 @@ impl Exposed {
         }
     }
 
-    /// Looks at the secrets of tokens and of TURN credentials.
-    pub fn secrets(&mut self, jwt: &[Secret], auth: &[Secret]) {
-        for secret in jwt.iter().filter(|secret| secret.expose().len() < 32) {
+    /// Looks at the secrets of tokens and of TURN credentials, in the order in which the options give
+    /// them: first those that are given themselves, then those in files.
+    pub fn secrets(&mut self, options: &Options, jwt: &[Secret], auth: &[Secret]) {
+        let (tokens, credentials) = (&options.tokens, &options.credentials);
+        let given = (tokens.jwt_secret.len(), &tokens.jwt_secret_file[..]);
+        for (option, length) in shorter_than(32, "jwt-secret", given, jwt) {
             self.0.push(format!(
-                "--jwt-secret: a secret of {} bytes is shorter than the 32 that RFC 7518 asks for",
-                secret.expose().len()
+                "{option}: a secret of {length} bytes is shorter than the 32 that RFC 7518 asks for"
             ));
         }
-        for secret in auth.iter().filter(|secret| secret.expose().len() < 16) {
+        let given = (credentials.auth_secret.len(), &credentials.auth_secret_file[..]);
+        for (option, length) in shorter_than(16, "auth-secret", given, auth) {
             self.0.push(format!(
-                "--auth-secret: a secret of {} bytes can be guessed by whoever sees a credential \
-                 made with it; make one with: openssl rand -base64 32",
-                secret.expose().len()
+                "{option}: a secret of {length} bytes can be guessed by whoever sees a credential \
+                 made with it; make one with: openssl rand -base64 32"
             ));
         }
     }
@@ -119,4 +125,20 @@ fn mode(path: &Path) -> u32 {
     #[cfg(not(unix))]
     let mode = |_: &Path| -> io::Result<u32> { Ok(0) };
     mode(path).unwrap_or_default() & 0o7777
+}
+
+/// The secrets of fewer than `bytes` bytes: the option that gives each, and its length. The first ones
+/// are given themselves, the others in files.
+fn shorter_than(
+    bytes: usize,
+    option: &str,
+    (given, files): (usize, &[PathBuf]),
+    secrets: &[Secret],
+) -> Vec<(String, usize)> {
+    let name = |at: usize| match at.checked_sub(given).and_then(|at| files.get(at)) {
+        Some(path) => format!("--{option}-file {}", path.display()),
+        None => format!("--{option}"),
+    };
+    let lengths = secrets.iter().map(|secret| secret.expose().len()).enumerate();
+    lengths.filter(|(_, length)| *length < bytes).map(|(at, length)| (name(at), length)).collect()
 }

@@ -123,7 +123,7 @@ impl Config {
         let turn_auth = TurnAuth::new(realm.clone(), turn_secrets.clone(), users)
             .with_access_tokens(access_token_keys);
         let mut exposed = Exposed::default();
-        exposed.secrets(&jwt, &auth);
+        exposed.secrets(&options, &jwt, &auth);
         let mut more_warnings = useless_server_name(&options.addresses);
         let acceptor = tls::acceptor_config(&options, &https, &mut more_warnings)?;
         let http_listen = http_address(&options, acceptor.certificate.is_some())?;

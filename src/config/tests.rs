@@ -185,6 +185,24 @@ fn a_missing_secret_is_an_error_that_says_how_to_make_one() {
     assert_eq!(config.relay.listen[0].to_string(), "0.0.0.0:3478");
 }
 
+#[test]
+fn a_short_secret_is_named_by_the_option_that_gives_it() {
+    let (token, credential) = (file("y"), file("x"));
+    let args = ["--jwt-secret-file", path(&token), "--auth-secret-file", path(&credential)];
+    let long = ["--jwt-secret", &"z".repeat(32), "--auth-secret", "z"];
+    let args: Vec<_> = args.iter().chain(&long).copied().collect();
+    let config = Config::new(*serve(&args, &[]).unwrap()).unwrap();
+    let expected = [
+        format!("--jwt-secret-file {}: a secret of 1 bytes", path(&token)),
+        "--auth-secret: a secret of 1 bytes".to_owned(),
+        format!("--auth-secret-file {}: a secret of 1 bytes", path(&credential)),
+    ];
+    for (warning, expected) in config.warnings.iter().zip(&expected) {
+        assert!(warning.starts_with(expected), "{warning}");
+    }
+    assert!(config.warnings.len() >= expected.len());
+}
+
 /// Where there is TLS, tokens need not travel in the clear.
 #[test]
 fn with_a_certificate_plain_http_is_on_loopback_unless_it_is_set() {
