@@ -340,18 +340,19 @@ impl Relay {
     /// Ends a call: closes its allocations and refuses its credentials from now on.
     pub fn end_call(&self, call: CallId) {
         // Most calls go directly: a worker is not woken for those.
-        if self.common.end_call(Now::read(), call, self.credential_ttl) {
-            self.workers.iter().for_each(|worker| worker.tell(Command::EndCall(call)));
+        if let Some(sides) = self.common.end_call(Now::read(), call, self.credential_ttl) {
+            for worker in &self.workers {
+                worker.tell(Command::EndCall(call, sides.clone()));
+            }
         }
     }
 
     /// Ends a call for one of its users: closes the user's allocations for it and refuses the user's
     /// credentials from now on, unless the user is let in again.
     pub fn put_out(&self, call: CallId, user: &UserId) {
-        self.common.put_out(Now::read(), call, user, self.credential_ttl);
-        let user: Arc<str> = user.as_str().into();
+        let sides = self.common.put_out(Now::read(), call, user, self.credential_ttl);
         for worker in &self.workers {
-            worker.tell(Command::PutOut(call, user.clone()));
+            worker.tell(Command::PutOut(call, user.clone(), sides.clone()));
         }
     }
 

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock::{Now, TimerQueue},
-    ids::CallId,
+    ids::{CallId, UserId},
     sys,
     turn::{AllocationId, Common, ConnectionId, Engine, FiveTuple, Metrics, Output, StreamId, Via},
 };
@@ -50,10 +50,10 @@ pub(super) enum Command {
     },
     /// Do so no longer.
     Forget(FiveTuple),
-    /// Close the allocations of a call.
-    EndCall(CallId),
-    /// Close a user's allocations for a call that goes on.
-    PutOut(CallId, Arc<str>),
+    /// Close the allocations of a call with these sides.
+    EndCall(CallId, Arc<[UserId]>),
+    /// Close a user's allocations for a call with these sides that goes on.
+    PutOut(CallId, UserId, Arc<[UserId]>),
     /// Close a user's allocations.
     Kick(KickOrder),
     /// Judge again what was granted: the machine has other addresses.
@@ -279,8 +279,10 @@ impl Worker {
                 Ok(Command::Stream(new)) => self.open_stream(now, *new),
                 Ok(Command::Steer { tuple, to }) => self.steering.steer(tuple, to),
                 Ok(Command::Forget(tuple)) => self.steering.forget(tuple),
-                Ok(Command::EndCall(call)) => self.engine.end_call(call),
-                Ok(Command::PutOut(call, user)) => self.engine.put_out(call, &user),
+                Ok(Command::EndCall(call, sides)) => self.engine.end_call(call, &sides),
+                Ok(Command::PutOut(call, user, sides)) => {
+                    self.engine.put_out(call, user.as_str(), &sides);
+                }
                 Ok(Command::Kick(order)) => {
                     let closed = self.engine.kick(&order.user, order.calls.as_deref());
                     self.carry_out(now);

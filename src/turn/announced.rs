@@ -9,7 +9,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use crate::ids::{CallId, UserId};
@@ -64,21 +64,24 @@ impl Announced {
         }
     }
 
-    /// The user is in the call no more.
-    pub fn forget(&self, call: CallId, user: &UserId) {
+    /// Forgets what a user has announced, who is in the call no more. Returns the users of all sides of
+    /// the call, the one who has left included: what they were granted is to be judged again.
+    pub fn forget(&self, call: CallId, user: &UserId) -> Arc<[UserId]> {
         let mut table = self.write();
-        if let Some(sides) = table.calls.get_mut(&call) {
-            sides.retain(|side| side.user != *user);
-            table.leave(call, user);
-        }
+        let Some(sides) = table.calls.get_mut(&call) else { return Arc::default() };
+        let users = sides.iter().map(|side| side.user.clone()).collect();
+        sides.retain(|side| side.user != *user);
+        table.leave(call, user);
+        users
     }
 
-    /// The call is over.
-    pub fn end(&self, call: CallId) {
+    /// Forgets a call that is over. Returns the users of its sides: what they were granted is to be
+    /// judged again.
+    pub fn end(&self, call: CallId) -> Arc<[UserId]> {
         let mut table = self.write();
-        for side in table.calls.remove(&call).unwrap_or_default() {
-            table.leave(call, &side.user);
-        }
+        let sides = table.calls.remove(&call).unwrap_or_default();
+        sides.iter().for_each(|side| table.leave(call, &side.user));
+        sides.into_iter().map(|side| side.user).collect()
     }
 
     /// Whether another side of the call than `user` has announced `ip`.

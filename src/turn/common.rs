@@ -78,12 +78,15 @@ impl Common {
     }
 
     /// Refuses a user's credentials for a call that goes on, for the `ttl` after which none of them is
-    /// left, or until the user is let in. To be followed by
-    /// [`Engine::put_out`](super::Engine::put_out) on every worker.
-    pub fn put_out(&self, now: Now, call: CallId, user: &UserId, ttl: Duration) {
-        self.announced.forget(call, user);
+    /// left, or until the user is let in. Returns the users of the call's sides, as far as they have
+    /// announced anything, for [`Engine::put_out`](super::Engine::put_out) on every worker, which is to
+    /// follow.
+    #[must_use]
+    pub fn put_out(&self, now: Now, call: CallId, user: &UserId, ttl: Duration) -> Arc<[UserId]> {
+        let sides = self.announced.forget(call, user);
         let until = now.unix_secs() + ttl.as_secs();
         self.shared.put_out(call, user.as_str(), until, now.unix_secs());
+        sides
     }
 
     /// Takes a user's credentials for a call again.
@@ -104,11 +107,14 @@ impl Common {
     }
 
     /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is
-    /// left. Says whether the call has allocations: then it is to be followed by
-    /// [`Engine::end_call`](super::Engine::end_call) on every worker.
+    /// left. If the call or one of its users has allocations, returns the users of the call's sides, as
+    /// far as they have announced anything, for [`Engine::end_call`](super::Engine::end_call) on every
+    /// worker, which is to follow.
     #[must_use]
-    pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) -> bool {
-        self.announced.end(call);
-        self.shared.end_call(call, now.unix_secs() + ttl.as_secs(), now.unix_secs())
+    pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) -> Option<Arc<[UserId]>> {
+        let sides = self.announced.end(call);
+        let until = now.unix_secs() + ttl.as_secs();
+        let concerned = self.shared.end_call(call, &sides, until, now.unix_secs());
+        concerned.then_some(sides)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::Hash,
     net::IpAddr,
     sync::Arc,
     time::Instant,
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     auth::{TurnAuthError, TurnIdentity, WrongCredentials},
     clock::{Now, TimerQueue},
-    ids::CallId,
+    ids::{CallId, UserId},
     stun::{ChannelNumber, ErrorCode, Method, Request, Response, ResponseBuilder, SigningKey},
 };
 
@@ -56,6 +57,9 @@ pub struct Engine {
     /// has.
     pub(super) arriving: HashMap<FiveTuple, u32, foldhash::quality::RandomState>,
     pub(super) by_call: HashMap<CallId, Vec<AllocationId>>,
+    /// The allocations of each user that are for no call, where they reach what the user's calls have
+    /// announced.
+    pub(super) by_user: HashMap<Arc<str>, Vec<AllocationId>>,
     pub(super) timers: TimerQueue<Timer>,
     pub(super) outputs: VecDeque<Output>,
     pub(super) rng: StdRng,
@@ -78,6 +82,7 @@ impl Engine {
             mobile: HashMap::new(),
             arriving: HashMap::default(),
             by_call: HashMap::new(),
+            by_user: HashMap::new(),
             timers: TimerQueue::default(),
             outputs: VecDeque::new(),
             rng,
@@ -119,22 +124,25 @@ impl Engine {
         }
     }
 
-    /// Closes every allocation of a call. Its credentials are refused from when
-    /// [`Common::end_call`] was called, which comes first.
-    pub fn end_call(&mut self, call: CallId) {
+    /// Closes every allocation of a call, and ends what its `sides` reach by the call alone. Its
+    /// credentials are refused from when [`Common::end_call`] was called, which comes first.
+    pub fn end_call(&mut self, call: CallId, sides: &[UserId]) {
         for id in self.by_call.get(&call).cloned().unwrap_or_default() {
             self.close(id, EndReason::CallEnded);
         }
+        self.judge_reach(call, sides);
     }
 
-    /// Closes every allocation that a user has for a call. Its credentials are refused from when
+    /// Closes every allocation that a user has for a call, and ends what the call's `sides` reach by
+    /// what that user has announced, or the user by the call. Its credentials are refused from when
     /// [`Common::put_out`] was called, which comes first.
-    pub fn put_out(&mut self, call: CallId, user: &str) {
+    pub fn put_out(&mut self, call: CallId, user: &str, sides: &[UserId]) {
         for id in self.by_call.get(&call).cloned().unwrap_or_default() {
             if self.open_ref(id).is_ok_and(|allocation| &*allocation.owner.user == user) {
                 self.close(id, EndReason::Revoked);
             }
         }
+        self.judge_reach(call, sides);
     }
 
     /// Closes a user's allocations: all, or those that are for no call or for one of these. Their
@@ -400,13 +408,8 @@ impl Engine {
             usage: allocation.usage.clone(),
             reason,
         })));
+        self.forget_owner(id, &allocation.owner);
         if let Some(call) = allocation.owner.call {
-            if let Some(ids) = self.by_call.get_mut(&call) {
-                ids.retain(|other| *other != id);
-                if ids.is_empty() {
-                    self.by_call.remove(&call);
-                }
-            }
             let usage = allocation.usage;
             if allocation.twin.is_none() {
                 self.common.shared.leave_call(call);
@@ -414,6 +417,22 @@ impl Engine {
             }
         }
         self.shrink();
+    }
+
+    /// Enters an allocation where it is looked for when calls end.
+    pub(super) fn note_owner(&mut self, id: AllocationId, owner: &TurnIdentity) {
+        match owner.call {
+            Some(call) => self.by_call.entry(call).or_default().push(id),
+            None if !self.common.config.signaled_peers => {}
+            None => self.by_user.entry(owner.user.clone()).or_default().push(id),
+        }
+    }
+
+    fn forget_owner(&mut self, id: AllocationId, owner: &TurnIdentity) {
+        match owner.call {
+            Some(call) => remove_from(&mut self.by_call, &call, id),
+            None => remove_from(&mut self.by_user, &owner.user, id),
+        }
     }
 
     /// Notes how few allocations there have to be before memory is given back.
@@ -436,9 +455,20 @@ impl Engine {
         self.slots.shrink_to_fit();
         self.by_tuple.shrink_to_fit();
         self.by_call.shrink_to_fit();
+        self.by_user.shrink_to_fit();
         self.mobile.shrink_to_fit();
         self.arriving.shrink_to_fit();
         self.outputs.push_back(Output::ReleaseMemory);
+    }
+}
+
+/// Takes an id out of a list of the map, and the list with the last one.
+fn remove_from<K: Eq + Hash>(map: &mut HashMap<K, Vec<AllocationId>>, key: &K, id: AllocationId) {
+    if let Some(ids) = map.get_mut(key) {
+        ids.retain(|other| *other != id);
+        if ids.is_empty() {
+            map.remove(key);
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     auth::TurnIdentity,
     clock::Now,
-    ids::CallId,
+    ids::{CallId, UserId},
     stun::{ErrorCode, EvenPort},
 };
 
@@ -257,13 +257,14 @@ impl Shared {
     }
 
     /// Refuses the credentials of a call from now on, until `until` (seconds since 1970), when
-    /// the last of them has expired. Says whether the call has allocations, which are to be closed;
-    /// none is opened for it any more.
+    /// the last of them has expired. Returns true if the call has allocations, which are to be closed,
+    /// or one of its `sides` has any, which may reach less now; none is opened for the call any more.
     #[must_use]
-    pub fn end_call(&self, call: CallId, until: u64, now: u64) -> bool {
+    pub fn end_call(&self, call: CallId, sides: &[UserId], until: u64, now: u64) -> bool {
         let mut state = self.state();
         state.ended.insert(call, until, now);
-        state.served.contains_key(&call)
+        let has_any = |user: &UserId| state.users.contains_key(user.as_str());
+        state.served.contains_key(&call) || sides.iter().any(has_any)
     }
 
     /// Counts an allocation that is opened for a call, if it is for one, unless these credentials open

@@ -1,11 +1,9 @@
 //! `--relay-policy signaled` on the production mind: what a call's credentials reach.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use ::stun::{attributes::ATTR_REQUESTED_ADDRESS_FAMILY, message::*};
+use ::turn::proto::{PROTO_TCP, reqtrans::RequestedTransport};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{testing::*, *};
@@ -151,8 +149,14 @@ fn credentials_of_no_call_reach_what_the_user_s_own_calls_have_announced() {
     assert_eq!(ways(&mut world, &mut fixed, a, PEER), [true; 5]);
     assert_eq!(ways(&mut world, &mut again, d, PEER), [true; 5]);
     assert_eq!(ways(&mut world, &mut stranger, c, PEER), [false; 5]);
-    // It ends with the call.
+    // It ends with the call, for what was granted before as well: the channel is still bound.
     world.end_call(call(2));
+    for (client, relayed) in [(&mut fixed, a), (&mut again, d)] {
+        assert_eq!(client.send(&mut world, at(PEER), b"x"), None);
+        assert_eq!(client.channel_data(&mut world, 0x4000, b"x"), None);
+        assert_eq!(world.peer_sends(at(PEER), relayed, b"x"), None);
+        assert_eq!(ways(&mut world, client, relayed, PEER), [false; 5]);
+    }
     let mut late = Client::minted(&world, "198.51.100.2:4005", "alice", None, 3600);
     let e = late.allocate(&mut world);
     assert_eq!(ways(&mut world, &mut late, e, PEER), [false; 5]);
@@ -195,22 +199,46 @@ fn what_was_announced_ends_with_the_call() {
     world.assert_nothing_is_left();
 }
 
-/// A channel keeps what it was given; its refresh is judged anew, and leaves nothing when refused.
+/// A side that has left is reached no more, though the call goes on and the channel is bound; the others
+/// are.
 #[test]
-fn the_refresh_of_a_channel_is_judged_as_things_are_then() {
-    let mut world = World::new(signaled(), 1);
+fn a_side_that_leaves_is_reached_no_more() {
+    let mut world = World::new(signaled(), 2);
     let mut alice = world.in_call(ALICE, "alice", 1);
     let relayed = alice.allocate(&mut world);
-    alice.request(&mut world, METHOD_REFRESH, &[lifetime(3600)]);
-    world.announce(1, "bob", &["9.9.9.9"]);
-    assert_eq!(alice.bind(&mut world, 0x4000, PEER).code, None);
-    // Bob has left, and his addresses are forgotten.
+    world.announce(1, "bob", &["9.9.9.9", "8.8.8.8"]);
+    world.announce(1, "carol", &["8.8.8.8"]);
+    assert_eq!(ways(&mut world, &mut alice, relayed, PEER), [true; 5]);
+    assert_eq!(alice.permit(&mut world, "8.8.8.8").code, None);
     world.put_out(call(1), "bob");
-    world.advance(Duration::from_secs(500));
-    assert!(alice.channel_data(&mut world, 0x4000, b"x").is_some());
-    assert_eq!(alice.bind(&mut world, 0x4000, PEER).code, Some(403));
-    world.advance(Duration::from_secs(100));
     assert_eq!(alice.channel_data(&mut world, 0x4000, b"x"), None);
     assert_eq!(alice.send(&mut world, at(PEER), b"x"), None);
     assert_eq!(world.peer_sends(at(PEER), relayed, b"x"), None);
+    assert_eq!(alice.bind(&mut world, 0x4000, PEER).code, Some(403));
+    assert!(alice.send(&mut world, at("8.8.8.8:1"), b"x").is_some());
+}
+
+/// Of RFC 6062, whether they are bound or still being made.
+#[test]
+fn connections_to_peers_end_with_the_call() {
+    let mut world = World::new(signaled(), 1);
+    // Credentials of the welcome: those of the call end by themselves.
+    let mut alice = Client::minted(&world, ALICE, "alice", None, 3600);
+    world.connect(alice.address);
+    let tcp: Box<dyn Setter> = Box::new(RequestedTransport { protocol: PROTO_TCP });
+    alice.request(&mut world, METHOD_ALLOCATE, &[tcp]);
+    world.announce(1, "bob", &["9.9.9.9"]);
+    world.announce(2, "bob", &["8.8.8.8"]);
+    for (n, to) in ["8.8.8.8:1", "9.9.9.9:1", "9.9.9.9:2"].into_iter().enumerate() {
+        let request = alice.signed(METHOD_CONNECT, &[peer(to)]);
+        world.client_sends(alice.address, &request);
+        if n != 2 {
+            world.connected(0, true);
+            assert_eq!(world.answers(alice.address)[0].code, None);
+        }
+    }
+    world.end_call(call(1));
+    assert_eq!(world.answers(alice.address)[0].code, Some(403));
+    assert_eq!(world.closed.len(), 2);
+    assert_eq!(world.workers[0].connections.all.len(), 1);
 }

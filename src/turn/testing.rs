@@ -312,21 +312,20 @@ impl World {
     }
 
     pub fn end_call(&mut self, call: CallId) {
-        // As the relay does: without allocations of the call, no worker hears of its end.
-        if !self.common.end_call(self.now, call, Duration::from_secs(3600)) {
-            return;
-        }
+        // As the relay does: without allocations of the call or its users, no worker hears of its end.
+        let sides = self.common.end_call(self.now, call, Duration::from_secs(3600));
+        let Some(sides) = sides else { return };
         for worker in 0..self.workers.len() {
-            self.workers[worker].end_call(call);
+            self.workers[worker].end_call(call, &sides);
             self.carry_out(worker);
         }
     }
 
     pub fn put_out(&mut self, call: CallId, user: &str) {
         let user = UserId::new(user).unwrap();
-        self.common.put_out(self.now, call, &user, Duration::from_secs(3600));
+        let sides = self.common.put_out(self.now, call, &user, Duration::from_secs(3600));
         for worker in 0..self.workers.len() {
-            self.workers[worker].put_out(call, user.as_str());
+            self.workers[worker].put_out(call, user.as_str(), &sides);
             self.carry_out(worker);
         }
     }
@@ -424,7 +423,7 @@ impl World {
             assert!(engine.by_tuple.is_empty());
             assert!(engine.mobile.is_empty() && engine.arriving.is_empty());
             assert!(engine.connections.is_empty());
-            assert!(engine.by_call.is_empty());
+            assert!(engine.by_call.is_empty() && engine.by_user.is_empty());
             assert!(engine.timers.is_empty(), "{:?}", engine.timers);
             assert!(engine.outputs.is_empty());
         }

@@ -310,9 +310,7 @@ impl Engine {
             missing: if let Also::Failed(code) = also { Some(code) } else { None },
         };
         self.timers.set(allocation.expires, Timer::Allocation(id));
-        if let Some(call) = allocation.owner.call {
-            self.by_call.entry(call).or_default().push(id);
-        }
+        self.note_owner(id, &allocation.owner);
         let owner = Owner { worker: self.worker, allocation: id };
         self.common.relayed.open(taken.ip, taken.port, owner, transport);
         self.metrics.allocation_opened();

@@ -32,7 +32,7 @@ impl Engine {
         }
         let peer = PeerAddr(peer);
         let Common { addresses, config, relayed, .. } = &self.common;
-        let reach = self.reach(&allocation.owner, peer.0.ip())?;
+        let reach = self.common.reach(&allocation.owner, peer.0.ip())?;
         let wire = addresses.check_peer(config, relayed, peer, reach, Transport::Udp)?;
         // A channel has one peer and a peer one channel, until the binding expires.
         let bound =
