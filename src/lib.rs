@@ -23,27 +23,16 @@
 //! | 6 | [`commands`] | what the binary can do, one file each |
 //!
 //! `docs/architecture.md` has the drawing.
+#![forbid(unsafe_code)]
 
 pub mod acceptor;
-pub mod addresses;
-pub mod auth;
-pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod documents;
 pub mod http;
 pub mod https;
-pub mod ids;
 pub mod pem;
-pub mod relay;
 pub mod reports;
 pub mod server;
-pub mod signaling;
 pub mod state_dir;
 pub mod state_log;
-pub mod stun;
-pub mod sys;
-pub mod text;
-pub mod throttle;
-pub mod turn;
-pub mod usage;

@@ -1,4 +1,5 @@
 //! The `callbox` binary: parses and dispatches.
+#![forbid(unsafe_code)]
 
 use std::{ffi::OsString, process::ExitCode};
 

@@ -1,11 +1,10 @@
 //! Certificates and keys in PEM form (RFC 7468), and in words what else a file has in it.
 
+use callbox_base::text;
 use rustls::pki_types::{
     CertificateDer, PrivateKeyDer,
     pem::{PemObject, SectionKind},
 };
-
-use crate::text;
 
 /// The contents of a PEM file.
 #[derive(Debug, Default)]

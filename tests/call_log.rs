@@ -145,15 +145,15 @@ async fn refused_credentials_are_told_and_fail2ban_finds_them() {
 async fn an_expired_token_is_told_with_its_user_and_is_no_attack() {
     let server = Server::start();
     let name = "x\" WARN callbox::http::refused: token refused address=192.0.2.1 ";
-    let secret = callbox::auth::Secret::new(server.text("/dev/jwtSecret"));
-    let minter = callbox::auth::TokenMinter::new(&secret, None, None);
-    let wanted = callbox::auth::Wanted {
-        user: callbox::ids::UserId::new(name).unwrap(),
+    let secret = callbox_base::auth::Secret::new(server.text("/dev/jwtSecret"));
+    let minter = callbox_signaling::jwt::TokenMinter::new(&secret, None, None);
+    let wanted = callbox_signaling::jwt::Wanted {
+        user: callbox_base::ids::UserId::new(name).unwrap(),
         name: None,
         ttl: std::time::Duration::from_secs(60),
-        grants: callbox::auth::Grants::default(),
+        grants: callbox_signaling::jwt::Grants::default(),
     };
-    let mut now = callbox::clock::Now::read();
+    let mut now = callbox_base::clock::Now::read();
     now.unix -= std::time::Duration::from_secs(3600);
     let token = minter.mint(&wanted, now).unwrap().token;
     assert_eq!(server.get("/api/v1/ice-servers", Some(&token)).error(), "token_expired");

@@ -4,7 +4,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use callbox::{
+use callbox_base::{
     clock::Now,
     ids::{CallId, UserId},
 };

@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callbox::{
+use callbox_base::{
     clock::Now,
     ids::{CallId, UserId},
-    turn::Event,
 };
+use callbox_turn::Event;
 use rand::{SeedableRng, rngs::StdRng};
 use support::{
     plain_client::{PlainClient, channel_data},

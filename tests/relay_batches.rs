@@ -6,7 +6,7 @@ mod support;
 
 use std::net::UdpSocket;
 
-use callbox::sys::{SendBatch, TrafficClass, enable_gro};
+use callbox_sys::{SendBatch, TrafficClass, enable_gro};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use support::{
     plain_client::{PlainClient, channel_data},

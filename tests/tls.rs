@@ -240,7 +240,7 @@ fn a_certificate_of_our_own_is_there_for_development_and_not_handed_out() {
 #[test]
 fn a_new_certificate_drops_nobody() {
     const SESSIONS: usize = 1000;
-    callbox::sys::raise_open_files().unwrap();
+    callbox_sys::raise_open_files().unwrap();
     let mut files = Files::new();
     let server = files.serve(&["--max-connections-per-address", "3000"]);
     let open = || Framed::new(connect(tls_port(&server), &files.current, &[]));

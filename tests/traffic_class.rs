@@ -7,7 +7,7 @@ mod support;
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
-use callbox::sys::{ReceiveBatch, SendBatch, TrafficClass, tell_class};
+use callbox_sys::{ReceiveBatch, SendBatch, TrafficClass, tell_class};
 use socket2::SockRef;
 use stun::{
     attributes::{

@@ -28,13 +28,13 @@ async fn wrong_expired_and_missing_tokens_are_told_apart() {
     let server = Server::start();
     // A token past its time and the five seconds of leeway: signed for a time long ago.
     let expired = {
-        let secret = callbox::auth::Secret::new(server.text("/dev/jwtSecret"));
-        let user = callbox::ids::UserId::new("alice").unwrap();
-        let minter = callbox::auth::TokenMinter::new(&secret, None, None);
+        let secret = callbox_base::auth::Secret::new(server.text("/dev/jwtSecret"));
+        let user = callbox_base::ids::UserId::new("alice").unwrap();
+        let minter = callbox_signaling::jwt::TokenMinter::new(&secret, None, None);
         let (ttl, grants) = (Duration::from_secs(60), Default::default());
-        let wanted = callbox::auth::Wanted { user, name: None, ttl, grants };
+        let wanted = callbox_signaling::jwt::Wanted { user, name: None, ttl, grants };
         let long_ago = Duration::from_secs(1_700_000_000);
-        let then = callbox::clock::Now { unix: long_ago, ..callbox::clock::Now::read() };
+        let then = callbox_base::clock::Now { unix: long_ago, ..callbox_base::clock::Now::read() };
         minter.mint(&wanted, then).unwrap().token
     };
     let wrong = {

@@ -6,6 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use callbox_base::addresses::canonical;
+use callbox_relay::NewStream;
+use callbox_stun::Kind;
 use rustls::server::Acceptor;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt},
@@ -14,12 +17,7 @@ use tokio::{
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{Certificates, Role, Wiring, bounded::Bounded, proxy_protocol};
-use crate::{
-    addresses::canonical,
-    http::{self, Arrival, Entrance, Lease, Purpose},
-    relay::NewStream,
-    stun::Kind,
-};
+use crate::http::{self, Arrival, Entrance, Lease, Purpose};
 
 /// For how long a connection may say nothing at all. Browsers open some in advance.
 const FIRST_BYTE: Duration = http::HEADER_TIMEOUT;

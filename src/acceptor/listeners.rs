@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use callbox_base::addresses::canonical;
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
 };
 
 use super::{Role, Wiring, connection};
-use crate::addresses::canonical;
 
 /// How long open requests may take to be answered when the server stops.
 const GRACE: Duration = Duration::from_secs(2);

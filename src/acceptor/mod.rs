@@ -28,6 +28,8 @@ use std::{
     sync::Arc,
 };
 
+use callbox_base::addresses::Networks;
+use callbox_relay::NewStream;
 use ipnet::IpNet;
 
 pub use self::{
@@ -36,7 +38,7 @@ pub use self::{
     shown::Shown,
     standing::{Remark, Term},
 };
-use crate::{addresses::Networks, http, relay::NewStream};
+use crate::http;
 
 /// What the server's listeners are, beyond those that the relay has bound.
 #[derive(Debug, Clone)]

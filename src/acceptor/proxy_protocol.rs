@@ -3,10 +3,9 @@
 
 use std::{io, net::SocketAddr};
 
+use callbox_base::addresses::canonical;
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
-
-use crate::addresses::canonical;
 
 /// The longest header of version 1, with its line end (§2.1).
 const MAX_V1: usize = 107;

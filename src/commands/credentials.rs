@@ -1,13 +1,13 @@
 //! `callbox credentials`: makes TURN credentials as a back end would.
 
-use clap::Args;
-
-use crate::{
+use callbox_base::{
     auth::TurnSecrets,
     clock::Now,
-    config::{CredentialOptions, SourceOptions},
     ids::{CallId, UserId},
 };
+use clap::Args;
+
+use crate::config::{CredentialOptions, SourceOptions};
 
 /// The arguments of `callbox credentials`.
 #[derive(Debug, Args)]

@@ -7,13 +7,13 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
+use callbox_sys as sys;
 use clap::CommandFactory;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{self, Config, LogFormat, Options, RunOptions},
     server::{Ready, Server},
-    sys,
 };
 
 /// Runs the server; returns after a graceful stop.

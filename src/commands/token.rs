@@ -1,14 +1,11 @@
 //! `callbox token`: makes a token as a back end would.
 
 use anyhow::Context;
+use callbox_base::{clock::Now, ids::UserId};
+use callbox_signaling::jwt::{DEFAULT_TTL, Grants, Wanted};
 use clap::Args;
 
-use crate::{
-    auth::{DEFAULT_TTL, Grants, Wanted},
-    clock::Now,
-    config::{Period, SourceOptions, TokenOptions},
-    ids::UserId,
-};
+use crate::config::{Period, SourceOptions, TokenOptions};
 
 /// The arguments of `callbox token`.
 #[derive(Debug, Args)]

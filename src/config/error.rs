@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::auth::PublicKeyError;
+use callbox_signaling::jwt::PublicKeyError;
 
 /// What is wrong with a configuration. The text names the place and says what to do; it holds no
 /// secret.

@@ -8,8 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use callbox_base::auth::Secret;
+
 use super::{ConfigError, Options, layers};
-use crate::auth::Secret;
 
 /// The permission bits that let others, who are neither the owner nor of the group, read and write.
 const OTHERS_READ: u32 = 0o004;

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use callbox_base::text;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
 use super::ConfigError;
-use crate::text;
 
 /// A file that has been read.
 pub(super) struct File {

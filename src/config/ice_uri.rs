@@ -2,9 +2,8 @@
 
 use std::{fmt, net::Ipv6Addr, str::FromStr};
 
+use callbox_base::text::trimmed;
 use rustls::pki_types::ServerName;
-
-use crate::text::trimmed;
 
 /// The scheme of a URI, which says how clients come to STUN or TURN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,13 +7,13 @@
 
 use std::{ffi::OsString, path::Path};
 
+use callbox_base::text::trimmed;
 use clap::{Arg, ArgMatches, Args, Command, Parser, builder::Resettable, parser::ValueSource};
 
 use super::{
     ConfigError, Options,
     file::{File, Shape, nearest},
 };
-use crate::text::trimmed;
 
 /// How an environment variable is read; a test has its own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;

@@ -25,6 +25,16 @@ use std::{
     time::Duration,
 };
 
+use callbox_base::{
+    addresses::Networks,
+    auth::{Secret, TurnSecrets},
+};
+use callbox_relay as relay;
+use callbox_signaling::{
+    self as signaling,
+    jwt::{TokenMinter, TokenVerifier},
+};
+use callbox_turn::{self as turn, PeerPolicy, auth::TurnAuth};
 use ipnet::IpNet;
 
 use self::exposed::Exposed;
@@ -42,12 +52,8 @@ pub use self::{
 };
 use crate::{
     acceptor,
-    addresses::Networks,
-    auth::{ApiKeys, Secret, TokenMinter, TokenVerifier, TurnAuth, TurnSecrets},
-    http, relay,
+    http::{self, ApiKeys},
     reports::Config as ReportsConfig,
-    signaling,
-    turn::{self, PeerPolicy},
 };
 
 /// The usual port of STUN and TURN (RFC 8489 §18.6).
@@ -274,7 +280,7 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         max_lifetime: relay.max_lifetime.0,
         max_unauthenticated_replies: relay.max_unauthenticated_replies,
         mobility: relay.mobility,
-        dont_fragment: turn::Config::default().dont_fragment,
+        dont_fragment: callbox_sys::CAN_FORBID_FRAGMENTS,
     };
     let listen = options.addresses.stun_addresses(options.source.dev)?;
     let credential_ttl = options.credentials.credential_ttl.0;

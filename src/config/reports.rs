@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use super::{ConfigError, ReportOptions, secrets::with_files};
 use crate::{
-    auth::WebhookKeys,
     https::Client,
-    reports::{Config, Target, webhook},
+    reports::{
+        Config, Target,
+        webhook::{self, WebhookKeys},
+    },
 };
 
 impl ReportOptions {

@@ -5,18 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use callbox_base::{auth::Secret, text};
+use callbox_signaling::jwt::{PublishedKeys, TokenKeys, TokenMinter, TokenVerifier};
+use callbox_turn::auth::{AccessTokenKey, AccessTokenKeyError};
+
 use super::{
     ApiOptions, ConfigError, CredentialOptions, StaticUser, TokenOptions, TurnUserOptions,
 };
-use crate::{
-    auth::{
-        AccessTokenKey, AccessTokenKeyError, PublishedKeys, Secret, TokenKeys, TokenMinter,
-        TokenVerifier,
-    },
-    http::KeySource,
-    https::Client,
-    text,
-};
+use crate::{http::KeySource, https::Client};
 
 impl CredentialOptions {
     /// True if there is a secret, or a file that should have one.

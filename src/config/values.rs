@@ -3,15 +3,15 @@
 use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use axum::http::Uri;
-use ipnet::IpNet;
-use rustls::pki_types::ServerName;
-
-use crate::{
-    acceptor::acme,
+use callbox_base::{
     addresses::{canonical, canonical_network},
     auth::Secret,
     text::trimmed,
 };
+use ipnet::IpNet;
+use rustls::pki_types::ServerName;
+
+use crate::acceptor::acme;
 
 /// A length of time, written as people write it: `45s`, `10m`, `1h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,15 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use callbox_signaling::{EventName, RequestName, Word};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::{pretty, schemas::Schemas};
-use crate::{
-    http::closes,
-    signaling::{EventName, RequestName, Word},
-};
+use crate::http::closes;
 
 #[derive(Serialize)]
 struct Document {

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use callbox_signaling::{Described, EventName, RequestError, RequestName, SessionWelcome, Word};
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::{
-    http::SessionHello,
-    signaling::{Described, EventName, RequestError, RequestName, SessionWelcome, Word},
-};
+use crate::http::SessionHello;
 
 /// Schemas by name.
 #[derive(Default)]

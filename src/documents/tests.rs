@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use callbox_signaling::{EventName, RequestName, Word};
 use serde_json::{Map, Value};
-
-use crate::signaling::{EventName, RequestName, Word};
 
 fn asyncapi() -> Value {
     serde_json::from_str(&super::asyncapi()).expect("it is JSON")

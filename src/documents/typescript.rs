@@ -1,12 +1,12 @@
 //! Types for TypeScript, from the schemas.
 
+use callbox_signaling::{EventName, RequestName, Word};
 use utoipa::openapi::{
     Object, RefOr, Schema,
     schema::{AdditionalProperties, ArrayItems, SchemaType, Type},
 };
 
 use super::schemas::Schemas;
-use crate::signaling::{EventName, RequestName, Word};
 
 /// What stands before the generated part.
 const HEAD: &str = "\

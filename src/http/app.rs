@@ -8,6 +8,13 @@ use std::{
     },
 };
 
+use callbox_base::{
+    addresses::Networks,
+    clock::Now,
+    ids::{CallId, SessionId, UserId},
+};
+use callbox_signaling::jwt::{TokenMinter, TokenVerifier};
+use callbox_turn::Snapshot;
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tokio::sync::{Notify, watch};
 
@@ -15,14 +22,7 @@ use super::{
     Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, memory::Memory,
     origins::Origins, refused::RefusedLog, server_name::OwnNames,
 };
-use crate::{
-    addresses::Networks,
-    auth::{ApiKeys, TokenMinter, TokenVerifier},
-    clock::Now,
-    ids::{CallId, SessionId, UserId},
-    reports,
-    turn::Snapshot,
-};
+use crate::{http::ApiKeys, reports};
 
 /// How the metrics page asks the relay.
 pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;

@@ -5,8 +5,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use callbox_signaling::{ErrorCode, Word};
+
 use super::exchange::End;
-use crate::signaling::{ErrorCode, Word};
 
 /// A number that many tasks change.
 #[derive(Debug, Default)]

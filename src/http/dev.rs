@@ -12,6 +12,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use callbox_base::{clock::Now, ids::UserId};
+use callbox_signaling::jwt::{Grants, Wanted};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,11 +23,6 @@ use super::{
     entry::{Remote, Way},
     error::ApiError,
     rest,
-};
-use crate::{
-    auth::{Grants, Wanted},
-    clock::Now,
-    ids::UserId,
 };
 
 /// For how long a token of `POST /dev/token` is good.

@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, header::ORIGIN},
     response::{IntoResponse, Response},
 };
+use callbox_signaling::{ErrorCode, RequestError};
 use tracing::Level;
 
 use super::{
@@ -19,7 +20,6 @@ use super::{
     forwarded::{self, Scheme, Sender},
     limits::{Connections, Share},
 };
-use crate::signaling::{ErrorCode, RequestError};
 
 /// Where a request comes from: the client's address, as told by trusted proxies where it came by such.
 /// The port is 0 where they do not tell it.

@@ -7,10 +7,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use callbox_signaling::{ErrorCode, RequestError};
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use crate::signaling::{ErrorCode, RequestError};
 
 /// What an answer that is no success says.
 #[derive(Serialize, ToSchema)]

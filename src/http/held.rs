@@ -7,12 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use callbox_base::entries::Change;
+use callbox_signaling::Output;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
     reports,
-    signaling::Output,
-    state_log::{Change, Progress, StateLog},
+    state_log::{Progress, StateLog},
 };
 
 /// The longest that outputs wait. A disk that is slower holds up nobody; a crash may lose the latest then.
@@ -134,10 +135,11 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use callbox_base::{entries::Change, ids::CallId};
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
-    use crate::{ids::CallId, state_log::Sync};
+    use crate::state_log::Sync;
 
     fn output(call: u64) -> Ready {
         let call = CallId::generate(call, &mut StdRng::seed_from_u64(call));

@@ -9,6 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use callbox_base::{
+    clock::Now,
+    ids::{CallId, DeviceId, SessionId, UserId},
+};
+use callbox_signaling::{CallReport, Hub, Input, MAX_REPLAY_WEIGHT, Output, Resume, jwt::Identity};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Sleep,
@@ -20,14 +25,7 @@ use super::{
     held::{Held, Ready},
     outbox::{Delivery, Inlet, Outlet, TooSlow, pipe},
 };
-use crate::{
-    auth::Identity,
-    clock::Now,
-    ids::{CallId, DeviceId, SessionId, UserId},
-    reports,
-    signaling::{CallReport, Hub, Input, MAX_REPLAY_WEIGHT, Output, Resume},
-    state_log::StateLog,
-};
+use crate::{reports, state_log::StateLog};
 
 #[cfg(test)]
 mod tests;

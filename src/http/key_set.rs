@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{Request, StatusCode, Uri, header::ACCEPT};
+use callbox_signaling::jwt::{KeySetError, PublishedKeys};
 use http_body_util::Full;
 use tokio::{
     sync::watch,
@@ -10,10 +11,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{
-    auth::{KeySetError, PublishedKeys},
-    https::{Client, Failure, Limits},
-};
+use crate::https::{Client, Failure, Limits};
 
 /// What fetching them may take. A key has some five hundred bytes.
 const LIMITS: Limits = Limits { time: Duration::from_secs(5), answer: 64 * 1024 };

@@ -88,6 +88,11 @@ impl<S: AsyncWrite> AsyncWrite for Leased<S> {
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
+    use callbox_base::addresses::Networks;
+    use callbox_signaling::{
+        self as signaling, Hub,
+        jwt::{TokenKeys, TokenVerifier},
+    };
     use http_body_util::Empty;
     use hyper::{body::Bytes, client::conn::http2};
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -99,11 +104,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        addresses::Networks,
-        auth::{ApiKeys, TokenKeys, TokenVerifier},
-        http::{Arrival, Config, Entrance, Server, TellRelay, Wiring, relay_events},
+        http::{ApiKeys, Arrival, Config, Entrance, Server, TellRelay, Wiring, relay_events},
         reports,
-        signaling::{self, Hub},
     };
 
     const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);

@@ -9,6 +9,8 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
+use callbox_signaling::{Stats, Tally, Word};
+use callbox_turn::Snapshot;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder},
@@ -23,11 +25,7 @@ use super::{
     error::ApiError,
     rest,
 };
-use crate::{
-    reports,
-    signaling::{Stats, Tally, Word},
-    turn::Snapshot,
-};
+use crate::reports;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

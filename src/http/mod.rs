@@ -25,6 +25,7 @@
 //! | `embedded` | files that are part of the binary, for those who do not have them yet |
 //! | `dev` | what only `--dev` serves |
 
+mod api_key;
 mod app;
 mod bodies;
 mod client;
@@ -72,8 +73,14 @@ use axum::{
     response::Response,
     routing::{any, get, post},
 };
+use callbox_base::addresses::Networks;
+use callbox_signaling::{
+    Hub, Input,
+    jwt::{TokenMinter, TokenVerifier},
+};
 use tokio::sync::watch;
 
+pub use self::api_key::ApiKeys;
 use self::{
     app::{App, Phase, Sources},
     counters::Counters,
@@ -97,13 +104,7 @@ pub(crate) use self::{
     documents::described,
     ws::{SessionHello, closes},
 };
-use crate::{
-    addresses::Networks,
-    auth::{ApiKeys, TokenMinter, TokenVerifier},
-    reports,
-    signaling::{Hub, Input},
-    state_log::StateLog,
-};
+use crate::{reports, state_log::StateLog};
 
 /// The longest message that a client may send by default, in bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;

@@ -3,9 +3,8 @@
 
 use std::{fmt, str::FromStr};
 
+use callbox_base::text::trimmed;
 use url::{Position, Url};
-
-use crate::text::trimmed;
 
 /// The origin of a web page.
 #[derive(Debug, Clone, PartialEq, Eq)]

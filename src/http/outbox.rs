@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::signaling::{Answer, CloseReason, Event, JsonText, MAX_REPLAY, RequestId};
+use callbox_signaling::{Answer, CloseReason, Event, JsonText, MAX_REPLAY, RequestId};
 
 /// Messages that wait for a session's connection. A burst of candidates fits in many times; who
 /// has more waiting does not read.

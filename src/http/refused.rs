@@ -6,12 +6,10 @@ use std::{
     time::Instant,
 };
 
+use callbox_base::{ids::UserId, throttle::Throttle};
+use callbox_signaling::jwt::{RefusedToken, TokenError};
+
 use super::entry::Remote;
-use crate::{
-    auth::{RefusedToken, TokenError},
-    ids::UserId,
-    throttle::Throttle,
-};
 
 /// Writes the lines, as many as one address and all together may cause.
 #[derive(Debug, Default)]

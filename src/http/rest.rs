@@ -12,6 +12,13 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use callbox_base::{
+    clock::Now,
+    ids::{CallId, DeviceId, UserId},
+};
+use callbox_signaling::{
+    CallRecord, ErrorCode, Hub, Kicked, RelayAccess, SessionRecord, jwt::Identity,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -19,12 +26,6 @@ use super::{
     app::App,
     entry::Remote,
     error::{ApiError, ApiRefusal},
-};
-use crate::{
-    auth::Identity,
-    clock::Now,
-    ids::{CallId, DeviceId, UserId},
-    signaling::{CallRecord, ErrorCode, Hub, Kicked, RelayAccess, SessionRecord},
 };
 
 /// The token or key of a request, if it has one.
@@ -41,7 +42,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 }
 
 fn unauthorized(message: &str) -> ApiError {
-    crate::signaling::RequestError::new(ErrorCode::Unauthorized, message).into()
+    callbox_signaling::RequestError::new(ErrorCode::Unauthorized, message).into()
 }
 
 /// The user whose token a request carries.

@@ -3,9 +3,8 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use callbox_base::text::trimmed;
 use url::{Host, Url};
-
-use crate::text::trimmed;
 
 /// A function that says whether the certificate names a host.
 pub type NamedByCertificate = Box<dyn Fn(&str) -> bool + Send + Sync>;

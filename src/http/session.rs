@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
+use callbox_base::{
+    clock::Now,
+    ids::{DeviceId, SessionId, UserId},
+};
+use callbox_signaling::{
+    AuthRefreshRequest, CloseReason, ErrorCode, ErrorEvent, EventError, EventErrorCode, Input,
+    JsonText, Payload, RequestError, RequestId, RequestName, Resume,
+    jwt::{Identity, RefusedToken, TokenError},
+};
+
 use super::{
     app::{App, Running},
     counters::{Counted, Front},
     entry::Remote,
     hub_task::HubHandle,
     outbox::{Delivery, Inlet},
-};
-use crate::{
-    auth::{Identity, RefusedToken, TokenError},
-    clock::Now,
-    ids::{DeviceId, SessionId, UserId},
-    signaling::{
-        AuthRefreshRequest, CloseReason, ErrorCode, ErrorEvent, EventError, EventErrorCode, Input,
-        JsonText, Payload, RequestError, RequestId, RequestName, Resume,
-    },
 };
 
 /// One connection's session with the hub. Dropping it tells the hub that the connection is gone.

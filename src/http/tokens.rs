@@ -7,6 +7,11 @@ use axum::{
     extract::{Extension, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode},
 };
+use callbox_base::{clock::Now, ids::UserId};
+use callbox_signaling::{
+    Timestamp,
+    jwt::{DEFAULT_TTL, Grants, MintError, Wanted},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -15,12 +20,6 @@ use super::{
     entry::Remote,
     error::{ApiError, ApiRefusal},
     rest,
-};
-use crate::{
-    auth::{DEFAULT_TTL, Grants, MintError, Wanted},
-    clock::Now,
-    ids::UserId,
-    signaling::Timestamp,
 };
 
 /// What a token is to say. A field that is not known is refused: it may be meant as a limit.

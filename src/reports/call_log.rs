@@ -1,7 +1,7 @@
 //! The line of the log for each call that is over: who was in it, for how long, by which path, and why it
 //! ended. It answers what users ask an operator, and holds nothing of what they said or where they are.
 
-use crate::signaling::CallReport;
+use callbox_signaling::CallReport;
 
 /// The number of relayed bytes above which they are media, and not only the checks by which two
 /// sides look for a path.

@@ -6,12 +6,10 @@
 //! | `record/ID` | the record of a call that is not in the file yet |
 //! | `records` | the file of records up to which all of it is accounted for ([`Position`]) |
 
+use callbox_base::{entries::Change, ids::CallId};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    ids::CallId,
-    state_log::{Change, Found},
-};
+use crate::state_log::Found;
 
 /// The beginnings of the keys of each kind.
 const EVENT: &str = "event/";
@@ -55,7 +53,7 @@ pub(super) fn events(found: &Found) -> impl Iterator<Item = (u64, CallId, &str)>
     struct Call {
         id: CallId,
     }
-    found.with_prefix(EVENT).filter_map(|(number, body)| {
+    found.entries.with_prefix(EVENT).filter_map(|(number, body)| {
         let event: Event = serde_json::from_str(body).ok()?;
         Some((number.parse().ok()?, event.call.id, body))
     })
@@ -63,7 +61,7 @@ pub(super) fn events(found: &Found) -> impl Iterator<Item = (u64, CallId, &str)>
 
 /// The records that may not be in the file, the oldest call first.
 pub(super) fn records(found: &Found) -> impl Iterator<Item = (CallId, &str)> {
-    found.with_prefix(RECORD).filter_map(|(call, line)| Some((call.parse().ok()?, line)))
+    found.entries.with_prefix(RECORD).filter_map(|(call, line)| Some((call.parse().ok()?, line)))
 }
 
 /// The place up to which the file of records is accounted for.

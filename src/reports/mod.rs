@@ -19,6 +19,8 @@ pub mod webhook;
 use std::{fs::OpenOptions, io, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
+use callbox_base::entries::Change;
+use callbox_signaling::{CallEvent, CallReport};
 use tokio::{sync::watch, time::timeout};
 
 pub use self::records::{RecordCounts, Target};
@@ -26,10 +28,7 @@ use self::{
     records::{Records, RecordsInbox},
     webhook::{Webhook, WebhookCounts, WebhookInbox},
 };
-use crate::{
-    signaling::{CallEvent, CallReport},
-    state_log::{Change, Found, StateLog, Sync},
-};
+use crate::state_log::{Found, StateLog, Sync};
 
 /// How long what waits may take when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);

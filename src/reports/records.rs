@@ -15,17 +15,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use callbox_base::{entries::Change, ids::CallId};
+use callbox_signaling::{CallEvent, CallRecord, CallReport};
 use tokio::sync::watch;
 
 use super::{
     StartError, kept,
     records_file::{self, RecordsFile},
 };
-use crate::{
-    ids::CallId,
-    signaling::{CallEvent, CallRecord, CallReport},
-    state_log::{Change, Found, StateLog, Sync},
-};
+use crate::state_log::{Found, StateLog, Sync};
 
 /// Records that wait to be taken by the thread. Past it they are dropped: a disk that does not keep up must
 /// not make the server hold more and more.

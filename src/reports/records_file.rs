@@ -6,16 +6,14 @@ use std::{
     path::Path,
 };
 
+use callbox_base::ids::CallId;
 use serde::Deserialize;
 
 use super::{
     kept::{self, Position},
     records::Output,
 };
-use crate::{
-    ids::CallId,
-    state_log::{Found, Sync},
-};
+use crate::state_log::{Found, Sync};
 
 /// The bytes at the end of a file that are searched for a line without an end: records are shorter.
 const TAIL: u64 = 256 * 1024;
@@ -212,7 +210,9 @@ mod tests {
             let changes = records.into_iter().chain(noted.iter().map(kept::position));
             let entries: BTreeMap<_, _> =
                 changes.map(|change| (change.key, change.value.unwrap())).collect();
-            let missing = missing(Some(&path), &entries.into()).unwrap();
+            let mut found = Found::default();
+            found.entries = entries.into();
+            let missing = missing(Some(&path), &found).unwrap();
             assert_eq!(missing, [(call(3), "three".to_owned())], "{noted:?}");
         }
     }

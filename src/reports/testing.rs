@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use rand::{SeedableRng, rngs::StdRng};
-
-use crate::{
-    ids::CallId,
-    signaling::{CallEvent, CallRecord, CallReport, CallState, CallType, EndReason, Timestamp},
-    usage::RelayUsage,
+use callbox_base::{ids::CallId, usage::RelayUsage};
+use callbox_signaling::{
+    CallEvent, CallRecord, CallReport, CallState, CallType, EndReason, Timestamp,
 };
+use rand::{SeedableRng, rngs::StdRng};
 
 /// A step of the call with this number. Calls with higher numbers are later.
 pub fn report(number: u64, event: CallEvent) -> CallReport {

@@ -10,11 +10,12 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use callbox_relay::Reached;
+
 use super::left_out::{LeftOut, Why};
 use crate::{
     acceptor::Shown,
     config::{IceScheme, IceUri},
-    relay::Reached,
 };
 
 /// The addresses and URIs by which clients may come, without the certificate, which changes.

@@ -3,11 +3,12 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use callbox_base::{clock::Now, entries::Change};
+use callbox_signaling::{HowItStopped, Hub};
+
 use crate::{
-    clock::Now,
     http::ALIVE,
-    signaling::{HowItStopped, Hub},
-    state_log::{Change, Found, StateLog, Sync, Unopened},
+    state_log::{Found, StateLog, Sync, Unopened},
 };
 
 /// The key that is there if the server before this one was told to stop.
@@ -44,7 +45,7 @@ impl KeptCalls {
                 HowItStopped::Crashed(Duration::from_millis(alive.unwrap_or_default()))
             }
         };
-        let restored = hub.restore(Now::read(), found, stopped);
+        let restored = hub.restore(Now::read(), &found.entries, stopped);
         let crashed = stopped != HowItStopped::Orderly;
         let (live, over) = (restored.live, restored.over);
         tracing::info!(crashed, live, over, "calls of the server before this one");

@@ -2,11 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use callbox_relay as relay;
+
 use super::StartError;
-use crate::{
-    acceptor::{Listener, Role},
-    relay,
-};
+use crate::acceptor::{Listener, Role};
 
 /// Binds listeners of TCP, knowing which addresses are wanted in all.
 pub(super) struct Binder {

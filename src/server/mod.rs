@@ -13,6 +13,9 @@ mod told;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use callbox_relay::{self as relay, Relay};
+use callbox_signaling::{Hub, Input};
+use callbox_turn as turn;
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -23,11 +26,8 @@ use crate::{
     acceptor::{self, Acceptor, CertificateError, CertificateSource, Certificates, Listener, Role},
     config::{Config, DevSecrets},
     http::{self, RelayEvents, TellRelay, Wiring},
-    relay::{self, Relay},
     reports::{self, Reports},
-    signaling::{Hub, Input},
     state_log::{StateLog, Sync},
-    turn,
 };
 
 /// Why the server did not start.
@@ -119,7 +119,8 @@ struct ReadyDev {
 impl ReadyDev {
     fn new(secrets: &DevSecrets) -> Self {
         // What is configured with --dev is text, since flags are, and what is generated is, too.
-        let text = |secret: &crate::auth::Secret| secret.expose_text().unwrap_or("").to_owned();
+        let text =
+            |secret: &callbox_base::auth::Secret| secret.expose_text().unwrap_or("").to_owned();
         Self {
             auth_secret: text(&secrets.auth),
             jwt_secret: text(&secrets.jwt),

@@ -6,12 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use callbox_relay::{self as relay, Plan};
+
 use super::{StartError, addresses::Addresses, listeners::Binder};
-use crate::{
-    acceptor::Certificates,
-    config::Config,
-    relay::{self, Plan},
-};
+use crate::{acceptor::Certificates, config::Config};
 
 /// The URIs that clients would be told, and the warnings about the configuration.
 #[derive(Debug)]

@@ -243,9 +243,9 @@ mod tests {
         assert_eq!(files.index.len(), 1 + 50 + 100);
         let found = read::read(dir.path()).unwrap();
         assert_eq!((found.damaged, found.entries.len()), (0, 1 + 50 + 100));
-        assert_eq!(found.entries.get("first"), value(0).as_ref());
+        assert_eq!(found.entries.get("first"), value(0).as_deref());
         for n in 19_950..20_000 {
-            assert_eq!(found.entries.get(&format!("key/{}", n % 50)), value(n).as_ref());
+            assert_eq!(found.entries.get(&format!("key/{}", n % 50)), value(n).as_deref());
         }
     }
 }

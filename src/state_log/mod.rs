@@ -27,6 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use callbox_base::entries::Change;
 use tokio::sync::watch;
 
 use self::files::{Changes, Files};
@@ -44,15 +45,6 @@ pub enum Sync {
     Never,
     /// Before it counts as written.
     Always,
-}
-
-/// A new value of a key, or none where the key is removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The key, without a space.
-    pub key: String,
-    /// The value, on one line.
-    pub value: Option<String>,
 }
 
 /// The progress of the log.

@@ -6,13 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Change, line};
+use callbox_base::entries::Entries;
+
+use super::line;
 
 /// The state that the process before this one has left.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The latest value of each key.
-    pub entries: BTreeMap<String, String>,
+    pub entries: Entries,
     /// The number of entries that could not be read.
     pub damaged: usize,
     /// The files, each with whether it is to be set aside, since there is something unreadable in it.
@@ -63,12 +65,6 @@ pub(super) fn read(directory: &Path) -> io::Result<Found> {
     Ok(found)
 }
 
-impl From<BTreeMap<String, String>> for Found {
-    fn from(entries: BTreeMap<String, String>) -> Self {
-        Self { entries, ..Self::default() }
-    }
-}
-
 impl Found {
     /// Takes in the entries of one file; gives the number of those that are damaged.
     ///
@@ -91,23 +87,10 @@ impl Found {
                 }
             };
             if ends_batch {
-                batch.drain(..).for_each(|change| self.apply(change));
+                batch.drain(..).for_each(|change| self.entries.apply(change));
             }
         }
         damaged
-    }
-
-    fn apply(&mut self, change: Change) {
-        match change.value {
-            Some(value) => drop(self.entries.insert(change.key, value)),
-            None => drop(self.entries.remove(&change.key)),
-        }
-    }
-
-    /// The entries whose keys begin so, each by the rest of its key.
-    pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let entries = self.entries.range(prefix.to_owned()..);
-        entries.map_while(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
     }
 }
 

@@ -31,7 +31,7 @@ mod linux {
         net::{SocketAddr, UdpSocket},
     };
 
-    use callbox::sys::{ReceiveBatch, SendBatch, enable_gro};
+    use callbox_sys::{ReceiveBatch, SendBatch, enable_gro};
     use clap::Parser;
     use rustix::{
         buffer::spare_capacity,

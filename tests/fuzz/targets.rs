@@ -8,20 +8,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callbox::{
-    auth::{Grants, Identity, Secret, TokenId, TurnAuth, TurnSecrets},
+use callbox::http::socketio::{
+    engine::{self, Revision},
+    packet,
+};
+use callbox_base::{
+    auth::{Secret, TurnSecrets},
     clock::Now,
-    http::socketio::{
-        engine::{self, Revision},
-        packet,
-    },
     ids::{ClientAddr, DeviceId, SessionId, UserId},
-    signaling::{self, Hub, Input, Payload, RequestId, Resume},
-    stun::{ChannelData, Frame, HEADROOM, Kind, MAX_FRAME, Packet, Request},
-    turn::{
-        self, AllocationId, Common, Engine, FiveTuple, FromClient, FromPeer, Metrics, Output,
-        Snapshot, StreamId, Via,
-    },
+};
+use callbox_signaling::{
+    self as signaling, Hub, Input, Payload, RequestId, Resume,
+    jwt::{Grants, Identity, TokenId},
+};
+use callbox_stun::{ChannelData, Frame, HEADROOM, Kind, MAX_FRAME, Packet, Request};
+use callbox_turn::{
+    self as turn, AllocationId, Common, Engine, FiveTuple, FromClient, FromPeer, Metrics, Output,
+    Snapshot, StreamId, Via, auth::TurnAuth,
 };
 use stun::{
     attributes::{

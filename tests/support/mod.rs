@@ -13,10 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callbox::{
-    auth::{AccessTokenKey, Secret, TurnAuth, TurnSecrets},
-    relay::{self, Config, Relay, StartError},
-    turn::{self, Event, PeerPolicy},
+use callbox_base::auth::{Secret, TurnSecrets};
+use callbox_relay::{self as relay, Config, Relay, StartError};
+use callbox_turn::{
+    self as turn, Event, PeerPolicy,
+    auth::{AccessTokenKey, TurnAuth},
 };
 
 pub const REALM: &str = "test";

@@ -4,6 +4,7 @@
 use std::{any::Any, io, net::SocketAddr};
 
 use async_trait::async_trait;
+use callbox_stun::{Frame, Kind, MAX_FRAME};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
     net::TcpStream,
@@ -15,7 +16,6 @@ use super::{
     stream::{Stream, secure},
     tls::Tls,
 };
-use crate::stun::{Frame, Kind, MAX_FRAME};
 
 pub(super) struct Framed {
     local: SocketAddr,

@@ -6,14 +6,14 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use clap::{Args, ValueEnum};
-
-use super::calls::CallsArgs;
-use crate::{
+use callbox_base::{
     auth::{Secret, TurnSecrets},
     clock::Now,
     ids::UserId,
 };
+use clap::{Args, ValueEnum};
+
+use super::calls::CallsArgs;
 
 /// How data is framed between a client and the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use ::stun::message::{BINDING_REQUEST, Message};
+use callbox_sys::{ReceiveBatch, SendBatch, TrafficClass};
 use mio::net::UdpSocket;
 
 use super::{LoadArgs, sockets};
-use crate::sys::{ReceiveBatch, SendBatch, TrafficClass};
 
 /// How many sockets ask, and how many requests of each are on the way.
 const SOCKETS: usize = 16;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use callbox_sys::ReceiveBatch;
 use mio::net::UdpSocket;
 
 use super::{Framing, LoadArgs, Path, client::CHANNELS, histogram::Histogram};
-use crate::sys::ReceiveBatch;
 
 /// How many datagrams are received with one call from the peer's socket, where all come together,
 /// and from a client's. Of runs it takes fewer.

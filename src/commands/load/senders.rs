@@ -5,12 +5,12 @@ use std::{io, net::SocketAddr, time::Instant};
 use ::stun::message::{CLASS_INDICATION, METHOD_SEND, Message, MessageType, Setter};
 use ::turn::proto::{data::Data, peeraddr::PeerAddress};
 use anyhow::Context;
+use callbox_sys::{SendBatch, TrafficClass};
 
 use super::{
     Framing, LoadArgs, Path,
     client::{CHANNEL, Clients},
 };
-use crate::sys::{SendBatch, TrafficClass};
 
 /// The senders of a run: the clients, or the peer alone.
 pub(super) struct Senders {

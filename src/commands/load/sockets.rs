@@ -6,10 +6,10 @@ use std::{
 };
 
 use anyhow::Context;
+use callbox_sys::{count_lost, enable_gro};
 use mio::net::UdpSocket;
 
 use super::LoadArgs;
-use crate::sys::{count_lost, enable_gro};
 
 /// What is asked for as the peer's buffers.
 const PEER_BUFFER: usize = 4 << 20;

@@ -2,14 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use callbox_turn as turn;
 use clap::Args;
 use ipnet::IpNet;
 
-use crate::config::{
-    ice_uri::IceUri,
-    values::{PortRange, ip_address, network, socket_address},
+use crate::{
+    config::{
+        ice_uri::IceUri,
+        values::{PortRange, ip_address, network, socket_address},
+    },
+    http,
 };
-use crate::{http, turn};
 
 /// Where the server is reached.
 #[derive(Debug, Clone, Args)]

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use callbox_base::auth::Secret;
+use callbox_signaling as signaling;
 use clap::Args;
 
 use crate::config::values::{Period, StaticUser, at_least_a_second, secret};
-use crate::{auth::Secret, signaling};
 
 /// The secrets behind TURN credentials.
 #[derive(Debug, Clone, Args)]

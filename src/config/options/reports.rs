@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use axum::http::Uri;
+use callbox_base::auth::Secret;
 use clap::{Args, ValueEnum};
 
-use crate::config::values::{Size, https_url, secret};
-use crate::{auth::Secret, reports::webhook, state_log::Sync};
+use crate::{
+    config::values::{Size, https_url, secret},
+    reports::webhook,
+    state_log::Sync,
+};
 
 /// Who is told of calls.
 #[derive(Debug, Clone, Args)]

@@ -1,9 +1,12 @@
 //! The signaling side and its limits.
 
+use callbox_signaling as signaling;
 use clap::{ArgAction, Args, builder::BoolishValueParser};
 
-use crate::config::values::{Period, Size, at_least_a_mebibyte, at_least_one};
-use crate::{http, signaling};
+use crate::{
+    config::values::{Period, Size, at_least_a_mebibyte, at_least_one},
+    http,
+};
 
 /// The signaling side and its limits.
 #[derive(Debug, Clone, Args)]

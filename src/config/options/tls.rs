@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use crate::acceptor::acme;
-use crate::config::values::{
-    CaDirectory, Period, at_least_a_second, domain, email, network, socket_address,
+use crate::{
+    acceptor::acme,
+    config::values::{
+        CaDirectory, Period, at_least_a_second, domain, email, network, socket_address,
+    },
 };
 
 /// A listener of TCP, by the option that says where it is.

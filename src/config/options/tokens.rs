@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use axum::http::Uri;
+use callbox_base::auth::Secret;
 use clap::Args;
 
-use crate::auth::Secret;
 use crate::config::values::{https_url, secret};
 
 /// Who may use signaling.

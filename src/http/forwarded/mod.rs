@@ -11,13 +11,13 @@ mod header;
 use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, HeaderName, header::FORWARDED, header::VIA};
+use callbox_base::addresses::Networks;
 
 pub(super) use self::header::Scheme;
 use self::header::{
     Hop, Malformed, Node, X_FORWARDED_FOR, X_FORWARDED_PROTO, forwarded, is_present,
     x_forwarded_for, x_forwarded_proto,
 };
-use crate::addresses::Networks;
 
 /// The most proxies that there may be on the way.
 const MAX_HOPS: usize = 32;

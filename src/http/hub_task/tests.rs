@@ -1,14 +1,14 @@
 use std::sync::Mutex;
 
+use callbox_signaling::{
+    self as signaling, RequestId,
+    jwt::{Grants, TokenId},
+};
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::json;
 
 use super::*;
-use crate::{
-    auth::{Grants, TokenId},
-    signaling::{self, RequestId},
-    state_log::Sync,
-};
+use crate::state_log::Sync;
 
 fn identity(name: &str, token: &str) -> Identity {
     let user = UserId::new(name).unwrap();

@@ -4,13 +4,12 @@
 
 use std::fmt::Write;
 
+use callbox_signaling::{JsonText, Payload, Unreadable};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{IgnoredAny, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
-
-use crate::signaling::{JsonText, Payload, Unreadable};
 
 /// The longest name of a namespace that is answered, in bytes.
 const MAX_NAMESPACE: usize = 128;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use callbox_signaling::CloseReason;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until, timeout},
@@ -14,10 +15,7 @@ use super::{
     heartbeat::{Beat, Heartbeat},
     websocket,
 };
-use crate::{
-    http::{app::Phase, session::Next, ws::connection::Connection},
-    signaling::CloseReason,
-};
+use crate::http::{app::Phase, session::Next, ws::connection::Connection};
 
 /// Commands that wait for the task; whoever sends more waits.
 pub(super) const COMMANDS: usize = 4;

@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use callbox_signaling::{ErrorCode, RequestError};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -22,12 +23,9 @@ use super::{
     table::Front,
     upgrade,
 };
-use crate::{
-    http::{
-        REQUEST_TIMEOUT, entry::Remote, error::ApiError, exchange::Exchange, reads::Reader,
-        rest::bearer, ws::accept_key,
-    },
-    signaling::{ErrorCode, RequestError},
+use crate::http::{
+    REQUEST_TIMEOUT, entry::Remote, error::ApiError, exchange::Exchange, reads::Reader,
+    rest::bearer, ws::accept_key,
 };
 
 /// The longest `User-Agent` that tells clients apart, in bytes.

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use callbox_signaling::CloseReason;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::{Error, protocol::frame::coding::CloseCode};
 
@@ -10,18 +11,15 @@ use super::{
     engine,
     heartbeat::{Beat, Heartbeat},
 };
-use crate::{
-    http::{
-        app::Phase,
-        outbox::Delivery,
-        session::Next,
-        ws::{
-            close,
-            connection::{self, Connection, SEND_TIMEOUT, within},
-            socket::Heard,
-        },
+use crate::http::{
+    app::Phase,
+    outbox::Delivery,
+    session::Next,
+    ws::{
+        close,
+        connection::{self, Connection, SEND_TIMEOUT, within},
+        socket::Heard,
     },
-    signaling::CloseReason,
 };
 
 /// The longest time that sending the last packets may take.

@@ -1,13 +1,12 @@
 //! The close codes of the plain WebSocket front. The reason that goes with a code is an error code
 //! or close reason, then a colon and words for a person.
 
+use callbox_signaling::{CloseReason, ErrorCode, RequestError, Word};
 use tokio_tungstenite::tungstenite::{
     Utf8Bytes,
     error::{CapacityError, Error, ProtocolError},
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
-
-use crate::signaling::{CloseReason, ErrorCode, RequestError, Word};
 
 use super::super::session::explain;
 

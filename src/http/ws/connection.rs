@@ -2,6 +2,7 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
+use callbox_signaling::{ErrorCode, RequestError, RequestId, jwt::Identity};
 use hyper::upgrade::Upgraded;
 use tokio_tungstenite::tungstenite::{
     Error, Message,
@@ -14,17 +15,13 @@ use super::{
     socket::{Heard, Socket},
     transport::Transport,
 };
-use crate::{
-    auth::Identity,
-    http::{
-        app::{App, Phase},
-        counters::Front,
-        entry::Remote,
-        outbox::Delivery,
-        reads::Reader,
-        session::{Next, Session},
-    },
-    signaling::{ErrorCode, RequestError, RequestId},
+use crate::http::{
+    app::{App, Phase},
+    counters::Front,
+    entry::Remote,
+    outbox::Delivery,
+    reads::Reader,
+    session::{Next, Session},
 };
 
 /// How long a client may take to say who it is.

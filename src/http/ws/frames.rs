@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use callbox_base::ids::{DeviceId, SessionId};
+use callbox_signaling::{
+    ErrorCode, JsonText, Part, Payload, RequestError, RequestId, Resume, Text, Unreadable,
+};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-
-use crate::{
-    ids::{DeviceId, SessionId},
-    signaling::{
-        ErrorCode, JsonText, Part, Payload, RequestError, RequestId, Resume, Text, Unreadable,
-    },
-};
 
 /// What a client sends.
 #[derive(Debug)]

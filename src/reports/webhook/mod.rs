@@ -7,6 +7,7 @@
 //! | `post` | how an event is sent |
 
 mod backoff;
+mod keys;
 mod post;
 mod queue;
 #[cfg(test)]
@@ -23,6 +24,11 @@ use std::{
 
 use axum::http::Uri;
 use bytes::Bytes;
+use callbox_base::{
+    entries::Change,
+    ids::{CallId, EventId},
+};
+use callbox_signaling::{CallEvent, CallRecord, CallReport, Timestamp};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
@@ -31,18 +37,15 @@ use tokio::{
     time::sleep_until,
 };
 
-pub use self::queue::WebhookCounts;
+pub use self::{keys::WebhookKeys, queue::WebhookCounts};
 use self::{
     post::Post,
     queue::{Limits, Outcome, Queue},
 };
 use super::{Event, kept};
 use crate::{
-    auth::WebhookKeys,
     https::Client,
-    ids::{CallId, EventId},
-    signaling::{CallEvent, CallRecord, CallReport, Timestamp},
-    state_log::{Change, Found, StateLog},
+    state_log::{Found, StateLog},
 };
 
 /// Deliveries at once: a receiver that takes a tenth of a second for each gets eighty a second.

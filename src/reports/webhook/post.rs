@@ -4,15 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, Request, StatusCode, Uri, header::CONTENT_TYPE};
 use bytes::Bytes;
+use callbox_base::clock::Now;
+use callbox_signaling::ASK_FOR;
 use http_body_util::Full;
 use serde::Deserialize;
 
 use super::queue::Outcome;
 use crate::{
-    auth::WebhookKeys,
-    clock::Now,
     https::{Answer, Client, Failure, Limits, retry_after},
-    signaling::ASK_FOR,
+    reports::webhook::WebhookKeys,
 };
 
 /// What a delivery may take. The answer is read so that the connection can be used again.

@@ -9,10 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use callbox_base::ids::CallId;
 use rand::rngs::StdRng;
 
 use super::{super::Event, backoff::pause};
-use crate::ids::CallId;
 
 /// The longest that the receiver can ask to be left alone for.
 const MAX_ASKED: Duration = Duration::from_secs(600);

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use callbox_base::ids::CallId;
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
@@ -19,10 +20,8 @@ use super::{
     queue::{Limits, Outcome, Queue},
 };
 use crate::{
-    auth::WebhookKeys,
     https::{Client, Roots},
-    ids::CallId,
-    reports::{Event, testing},
+    reports::{Event, testing, webhook::WebhookKeys},
 };
 
 const LIMITS: Limits = Limits { events: 10_000, bytes: 1024 * 1024, at_once: 8 };

@@ -7,6 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use callbox_base::{
+    auth::{Secret, TurnSecrets},
+    clock::Now,
+    ids::UserId,
+};
+use callbox_turn::auth::AccessTokenKey;
 use clap::{Args, ValueEnum};
 
 use super::{
@@ -15,11 +21,8 @@ use super::{
     target::Target,
 };
 use crate::{
-    auth::{AccessTokenKey, Secret, TurnSecrets},
-    clock::Now,
     commands::check::tls::Tls,
     config::{Period, StaticUser},
-    ids::UserId,
 };
 
 /// The arguments of `callbox check --conformance`.

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use callbox_turn::auth::AccessTokenKey;
+
 use super::{
     client::{CHANNEL, Client},
     link::Way,
@@ -15,7 +17,6 @@ use super::{
     tcp_peer::TcpPeer,
     verdict::{Fault, Verdict},
 };
-use crate::auth::AccessTokenKey;
 
 /// A server, and how to go about it.
 pub(super) struct Target {

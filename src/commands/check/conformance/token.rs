@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use callbox_base::clock::Now;
+use callbox_turn::auth::AccessTokenKey;
 use rand::Rng;
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-
-use crate::{auth::AccessTokenKey, clock::Now};
 
 /// What a client signs with: 160 bits, as HMAC-SHA1 has it.
 pub(super) const MAC_KEY: [u8; 20] = *b"a key for this suite";

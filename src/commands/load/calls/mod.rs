@@ -33,7 +33,6 @@ use super::{
     LoadArgs,
     process::{Meter, Process},
 };
-use crate::sys;
 
 /// How many calls begin a second, if nobody says.
 const DEFAULT_RATE: u64 = 100;
@@ -51,7 +50,7 @@ pub(super) fn run(args: &LoadArgs, target: &Target) -> anyhow::Result<bool> {
     let process = args.pid.map(Process::new).transpose()?;
     let minter = args.calls.tokens.minter()?;
     // What cannot be raised shows when there is no socket left.
-    let _ = sys::raise_open_files();
+    let _ = callbox_sys::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

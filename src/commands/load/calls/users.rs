@@ -2,12 +2,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use callbox_base::{clock::Now, ids::UserId};
+use callbox_signaling::jwt::{Grants, TokenMinter, Wanted};
+
 use super::{args::Target, session::Session};
-use crate::{
-    auth::{Grants, TokenMinter, Wanted},
-    clock::Now,
-    ids::UserId,
-};
 
 /// For how long a token is good. Users sign in with a fresh one.
 const TOKEN_TTL: Duration = Duration::from_secs(24 * 3600);

@@ -5,22 +5,20 @@ mod sign_in;
 
 use std::{sync::Arc, time::Duration};
 
+use callbox_signaling::{CloseReason, ErrorCode, JsonText, RequestError, RequestId};
 use tokio::time::Instant;
 
 use super::{
     engine::{self, Revision},
     packet::{self, BadEvent, Packet},
 };
-use crate::{
-    http::{
-        app::App,
-        counters::Front,
-        entry::Remote,
-        outbox::Delivery,
-        session::{Next, Session, close_payload},
-        ws::{close::TOO_MANY_BAD_FRAMES, connection::MAX_BAD_FRAMES},
-    },
-    signaling::{CloseReason, ErrorCode, JsonText, RequestError, RequestId},
+use crate::http::{
+    app::App,
+    counters::Front,
+    entry::Remote,
+    outbox::Delivery,
+    session::{Next, Session, close_payload},
+    ws::{close::TOO_MANY_BAD_FRAMES, connection::MAX_BAD_FRAMES},
 };
 
 /// The longest time that a client may take to authenticate.

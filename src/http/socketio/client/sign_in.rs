@@ -1,16 +1,14 @@
 //! The sign-in of a client, which opens its session.
 
+use callbox_base::ids::DeviceId;
+use callbox_signaling::{ClientMark, CloseReason, ErrorCode, JsonText, RequestError, Resume};
 use serde::Deserialize;
 
 use super::{Client, End, WELCOME};
-use crate::{
-    http::{
-        counters::Front,
-        session::{Session, explain},
-        socketio::{engine::Revision, packet},
-    },
-    ids::DeviceId,
-    signaling::{ClientMark, CloseReason, ErrorCode, JsonText, RequestError, Resume},
+use crate::http::{
+    counters::Front,
+    session::{Session, explain},
+    socketio::{engine::Revision, packet},
 };
 
 /// The separator between the device and the rest in a client's [`pid`].

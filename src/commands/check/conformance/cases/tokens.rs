@@ -7,6 +7,7 @@ use ::stun::{
     attributes::{ATTR_LIFETIME, AttrType},
     integrity::MessageIntegrity,
 };
+use callbox_turn::auth::AccessTokenKey;
 
 use super::super::{
     answer::Answer,
@@ -17,7 +18,6 @@ use super::super::{
     token::{MAC_KEY, seal},
     verdict::{Case, Fault, Step, Verdict, ensure},
 };
-use crate::auth::AccessTokenKey;
 
 /// THIRD-PARTY-AUTHORIZATION and ACCESS-TOKEN (RFC 7635 §6), which the crates do not know.
 const THIRD_PARTY_AUTHORIZATION: AttrType = AttrType(0x802E);

@@ -1,0 +1,12 @@
+//! What the other crates of callbox share: clocks and timers, ids, addresses, text that people have
+//! written, secrets, and the TURN credentials that signaling mints and the relay takes.
+#![forbid(unsafe_code)]
+
+pub mod addresses;
+pub mod auth;
+pub mod clock;
+pub mod entries;
+pub mod ids;
+pub mod text;
+pub mod throttle;
+pub mod usage;

@@ -1,0 +1,141 @@
+//! Follows the addresses of the machine, which may change while the server runs: an own address is no
+//! peer from when the machine has it.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use callbox_sys as sys;
+use callbox_turn::Common;
+use ipnet::IpNet;
+use mio::{Events, Poll, Token, Waker};
+
+use super::{
+    listen,
+    log_throttle::LogThrottle,
+    worker::{Command, Other},
+};
+
+/// How often the addresses are read where the system tells of no changes, or could not be asked.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+const CHANGES: Token = Token(0);
+const STOP: Token = Token(1);
+
+/// Reads the machine's addresses, for all that is judged from now on. Returns true if they are others
+/// than before.
+///
+/// # Errors
+/// The system's error, if it tells neither its routes nor its interfaces.
+pub(super) fn look(common: &Common) -> io::Result<bool> {
+    let networks = sys::own_networks().or_else(|_| {
+        let addresses = listen::machine_addresses()?;
+        Ok::<_, io::Error>(addresses.into_iter().map(IpNet::from).collect())
+    });
+    networks.map(|networks| common.set_machine_addresses(networks))
+}
+
+/// The thread that does so. It ends when this is dropped.
+pub(super) struct AddressWatch {
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AddressWatch {
+    /// Starts to follow the addresses, and tells the workers of each change.
+    ///
+    /// # Errors
+    /// The system gives no thread or no `epoll`.
+    pub fn start(common: Common, workers: Vec<Other>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), STOP)?;
+        let changes = sys::AddressChanges::watch().and_then(|changes| {
+            changes.register(poll.registry(), CHANGES)?;
+            Ok(changes)
+        });
+        let changes = changes.inspect_err(|error| {
+            tracing::debug!(%error, "no news of the machine's addresses: they are read each second");
+        });
+        let stop = Arc::new(AtomicBool::new(false));
+        let follower =
+            Follower { common, workers, changes: changes.ok(), failed: LogThrottle::default() };
+        let told = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("relay-addresses".into())
+            .spawn(move || follower.run(poll, &told))?;
+        Ok(Self { stop, waker, thread: Some(thread) })
+    }
+}
+
+impl Drop for AddressWatch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let woken = self.waker.wake();
+        if let Some(thread) = self.thread.take()
+            && woken.is_ok()
+        {
+            // Had it panicked, the log would say so.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Follower {
+    common: Common,
+    workers: Vec<Other>,
+    changes: Option<sys::AddressChanges>,
+    failed: LogThrottle,
+}
+
+impl Follower {
+    fn run(mut self, mut poll: Poll, stop: &AtomicBool) {
+        let mut events = Events::with_capacity(2);
+        // Once at the beginning: it may have changed between the first look and the news.
+        let mut is_current = self.update();
+        while !stop.load(Ordering::Relaxed) {
+            let told = is_current && self.changes.is_some();
+            let timeout = (!told).then_some(LOOK_AGAIN);
+            if poll.poll(&mut events, timeout).is_err() {
+                // Interrupted, or out of memory: the addresses are read all the same.
+                is_current = false;
+            }
+            if self.changes.as_mut().is_none_or(|changes| changes.any()) || !is_current {
+                is_current = self.update();
+            }
+        }
+    }
+
+    /// Reads the addresses, and tells the workers if they have changed. Returns false if they could not
+    /// be read.
+    fn update(&mut self) -> bool {
+        match look(&self.common) {
+            Ok(true) => {
+                tracing::debug!("the machine has other addresses");
+                for (commands, waker) in &self.workers {
+                    // A worker that is gone needs no telling.
+                    if commands.send(Command::AddressesChanged).is_ok()
+                        && let Err(error) = waker.wake()
+                    {
+                        tracing::error!(%error, "a relay worker cannot be woken");
+                    }
+                }
+                true
+            }
+            Ok(false) => true,
+            Err(error) => {
+                if let Some(times) = self.failed.hit(Instant::now()) {
+                    tracing::error!(%error, times, "the machine's addresses cannot be read; those \
+                        that were read last count");
+                }
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What one turn of a worker's loop has received and wants to send.
+//!
+//! Datagrams are received into the slots of one buffer and sent from where they stand. Whatever goes
+//! to one address with one length and class, wherever it stands among the others, leaves as one run.
+
+use std::{io, ops::Range};
+
+use callbox_base::ids::ClientAddr;
+use callbox_stun::{HEADROOM, MAX_FRAME, Packet};
+use callbox_sys::{ReceiveBatch, Received, RunId, SendBatch, Sent, TrafficClass};
+use callbox_turn::{AllocationId, DropReason, Metrics};
+use mio::net::UdpSocket;
+
+use super::worker::{Listener, Relay};
+
+/// How many reads fit in before what is to be sent is sent.
+const SLOTS: usize = 128;
+
+/// Room for copies: of responses, and of what cannot get its header where it stands. It fits the
+/// largest run that is received three times.
+const SPARE: usize = 256 << 10;
+
+/// The runs of an allocation that further datagrams of the same turn may join.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OpenRuns {
+    turn: u32,
+    to_peer: Option<RunId>,
+    to_client: Option<RunId>,
+}
+
+impl OpenRuns {
+    /// Runs of an earlier turn are gone.
+    #[inline]
+    fn of(&mut self, turn: u32) -> &mut Self {
+        if self.turn != turn {
+            *self = Self { turn, ..Self::default() };
+        }
+        self
+    }
+}
+
+/// The buffer of a worker, and the batches that are sent from it. A slot takes the largest datagram, and
+/// the longest message of a stream, which is a little longer.
+pub(super) struct Batches {
+    received: ReceiveBatch,
+    filled: usize,
+    spare: Range<usize>,
+    to_clients: Vec<SendBatch>,
+    to_peers: SendBatch,
+    /// From whose socket each run to a peer goes, and whether from the direct one.
+    senders: Vec<(AllocationId, bool)>,
+    turn: u32,
+}
+
+impl Batches {
+    /// For as many listeners.
+    pub fn new(listeners: usize) -> Self {
+        let received = ReceiveBatch::new(SLOTS, MAX_FRAME, HEADROOM, SPARE);
+        Self {
+            filled: 0,
+            spare: received.spare(),
+            received,
+            to_clients: (0..listeners).map(|_| SendBatch::default()).collect(),
+            to_peers: SendBatch::default(),
+            senders: Vec::new(),
+            turn: 0,
+        }
+    }
+
+    /// Whether `reads` more fit in.
+    pub fn has_room(&self, reads: usize) -> bool {
+        self.filled + reads <= SLOTS
+    }
+
+    /// Receives with up to `reads` reads. Gives the slots that were filled.
+    ///
+    /// # Errors
+    /// What the system says; `WouldBlock` if there was nothing.
+    pub fn receive(&mut self, socket: &UdpSocket, reads: usize) -> io::Result<Range<usize>> {
+        let first = self.filled;
+        let end = (first + reads).min(SLOTS);
+        self.filled += self.received.receive(socket, first..end)?;
+        Ok(first..self.filled)
+    }
+
+    /// Takes a slot for what comes by a stream. There must be room for it.
+    pub fn take_slot(&mut self) -> Range<usize> {
+        let slot = self.received.place(self.filled);
+        self.filled += 1;
+        slot
+    }
+
+    /// What stands in a slot.
+    #[inline]
+    pub fn received(&self, slot: usize) -> Option<Received> {
+        self.received.received(slot)
+    }
+
+    /// The datagram at a place of the buffer.
+    #[inline]
+    pub fn packet(&mut self, place: Range<usize>) -> Packet<'_> {
+        Packet::new(self.received.buffer_mut(), place)
+    }
+
+    /// Takes `len` bytes of spare room with free bytes around it. `None` if there is no more until
+    /// everything has been sent.
+    pub fn take_spare(&mut self, len: usize) -> Option<Range<usize>> {
+        let start = self.spare.start + HEADROOM;
+        let end = start + len;
+        if end + HEADROOM > self.spare.end {
+            return None;
+        }
+        self.spare.start = end + HEADROOM;
+        Some(start..end)
+    }
+
+    /// Copies the bytes of one place to where another begins.
+    pub fn copy(&mut self, from: Range<usize>, to: usize) {
+        self.received.buffer_mut().copy_within(from, to);
+    }
+
+    /// The bytes of a place.
+    pub fn bytes(&self, place: Range<usize>) -> &[u8] {
+        &self.received.buffer()[place]
+    }
+
+    /// The bytes of a place, to be written.
+    pub fn bytes_mut(&mut self, place: Range<usize>) -> &mut [u8] {
+        &mut self.received.buffer_mut()[place]
+    }
+
+    /// Sends the payload at `place` to a peer.
+    #[inline]
+    pub fn send_to_peer(
+        &mut self,
+        from: AllocationId,
+        relay: &mut Relay,
+        to: std::net::SocketAddr,
+        class: TrafficClass,
+        place: Range<usize>,
+    ) {
+        let direct = relay.direct.as_ref().is_some_and(|direct| direct.peer == to);
+        let to = (!direct).then_some(to);
+        let run = &mut relay.runs.of(self.turn).to_peer;
+        if run.is_some_and(|run| self.to_peers.extend(run, to, class, place.clone())) {
+            return;
+        }
+        let len = place.len();
+        *run = Some(self.to_peers.push(to, class, place, len));
+        self.senders.push((from, direct));
+    }
+
+    /// Sends the message at `place` to the client of an allocation, from a listener.
+    #[inline]
+    pub fn send_to_client(
+        &mut self,
+        relay: &mut Relay,
+        listener: u16,
+        client: ClientAddr,
+        class: TrafficClass,
+        place: Range<usize>,
+    ) {
+        let batch = &mut self.to_clients[usize::from(listener)];
+        let run = &mut relay.runs.of(self.turn).to_client;
+        let client = Some(client.0);
+        if run.is_some_and(|run| batch.extend(run, client, class, place.clone())) {
+            return;
+        }
+        let len = place.len();
+        *run = Some(batch.push(client, class, place, len));
+    }
+
+    /// Sends a response from a listener. `false` if there is no room for it until everything has
+    /// been sent.
+    pub fn respond(&mut self, listener: u16, client: ClientAddr, bytes: &[u8]) -> bool {
+        let Some(place) = self.take_spare(bytes.len()) else { return false };
+        self.bytes_mut(place.clone()).copy_from_slice(bytes);
+        let batch = &mut self.to_clients[usize::from(listener)];
+        batch.push(Some(client.0), TrafficClass::DEFAULT, place, bytes.len());
+        true
+    }
+
+    /// Sends everything. What cannot be sent is dropped and counted: UDP promises no more.
+    pub fn send(&mut self, listeners: &[Listener], relays: &[Option<Relay>], metrics: &Metrics) {
+        let buffer = self.received.buffer();
+        for (batch, listener) in self.to_clients.iter_mut().zip(listeners) {
+            if !batch.is_empty() {
+                count(metrics, &batch.send(&listener.udp, buffer));
+            }
+        }
+        if !self.to_peers.is_empty() {
+            let senders = &self.senders;
+            let socket = |run: usize| {
+                let (from, direct) = senders[run];
+                let relay = relays.get(from.0 as usize)?.as_ref()?;
+                if direct {
+                    relay.direct.as_ref().map(|direct| &direct.udp)
+                } else {
+                    Some(&relay.udp)
+                }
+            };
+            count(metrics, &self.to_peers.send_each(buffer, socket));
+            self.senders.clear();
+        }
+        self.spare = self.received.spare();
+        self.turn = self.turn.wrapping_add(1);
+    }
+
+    /// Forgets what was received; to be called once all of it has been looked at and sent.
+    pub fn clear(&mut self) {
+        self.filled = 0;
+    }
+}
+
+fn count(metrics: &Metrics, sent: &Sent) {
+    if sent.full > 0 {
+        metrics.dropped_many(DropReason::SendBufferFull, sent.full);
+    }
+    if sent.refused > 0 {
+        metrics.dropped_many(DropReason::SendError, sent.refused);
+    }
+}

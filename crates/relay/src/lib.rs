@@ -1,0 +1,434 @@
+//! The data plane: one worker a core, each with its own sockets and its own allocations, driving
+//! the mind in [`turn`].
+//!
+//! A worker is one OS thread around one `epoll` (kqueue, IOCP): it reads what is ready into the slots
+//! of its one buffer, asks the mind where each datagram goes, and sends them from where they stand.
+//! There is no lock, no heap allocation and no log line on that way. With several workers each listener is bound once for
+//! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
+#![forbid(unsafe_code)]
+
+mod address_watch;
+mod alternate;
+mod batches;
+mod connections;
+mod external;
+mod habit;
+mod listen;
+mod log_lines;
+mod log_throttle;
+mod neighbours;
+mod opening;
+mod outgoing;
+mod pace;
+mod plan;
+mod public;
+mod sockets;
+mod steering;
+mod stream;
+mod streams;
+mod traffic;
+mod undelivered;
+mod watched;
+mod whole;
+mod worker;
+
+use std::{
+    future, io,
+    net::{IpAddr, SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use callbox_base::{
+    clock::Now,
+    ids::{CallId, UserId},
+};
+use callbox_sys as sys;
+use callbox_turn::{self as turn, Common, Event, ExternalIp, Metrics, Snapshot, auth::TurnAuth};
+use mio::{Poll, Waker};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, unbounded_channel},
+    watch,
+};
+
+use self::{
+    address_watch::AddressWatch,
+    worker::{Command, KickOrder, Parts, Worker},
+};
+pub use self::{
+    listen::{takes_ipv4, with_ipv4},
+    sockets::{listen_tcp, listen_tcp_dual},
+};
+pub use self::{
+    plan::{Plan, probe},
+    public::Reached,
+    stream::NewStream,
+};
+
+/// For how long datagrams gather at a high rate at most, where nothing else is set.
+pub const GATHER: Duration = Duration::from_millis(2);
+
+/// What the relay is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// Where clients are served over UDP, and over TCP by [`Relay::take_listeners`]. A port of 0
+    /// takes any; an address of zeros means each address that the machine has.
+    pub listen: Vec<SocketAddr>,
+    /// How many threads relay, at most [`turn::MAX_WORKERS`]. More than one needs an operating system that spreads the datagrams
+    /// of one port over several sockets: Linux does.
+    pub workers: usize,
+    /// A second address for NAT behaviour discovery (RFC 5780), if that is to be served.
+    pub alternate_ip: Option<IpAddr>,
+    /// For how long credentials are minted: so long the calls that are over are remembered.
+    pub credential_ttl: Duration,
+    /// For how long a user who was kicked is refused, unless the user has a new token.
+    pub kick_ttl: Duration,
+    /// For how long datagrams may gather at most, where they come by tens of thousands a second.
+    pub gather: Duration,
+    /// The settings of the mind.
+    pub turn: turn::Config,
+    /// Who may use the relay.
+    pub auth: TurnAuth,
+}
+
+/// Why the relay did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener cannot be bound.
+    #[error("cannot listen on {address}/{protocol}: {source}{}", bind_hint(source))]
+    Listen {
+        /// On which address.
+        address: SocketAddr,
+        /// `udp` or `tcp`.
+        protocol: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// None of the addresses exists on this machine.
+    #[error("none of the listen addresses ({0:?}) leads to an address of this machine")]
+    NoAddress(Vec<SocketAddr>),
+    /// There is nothing that this second address could be the second one of.
+    #[error(
+        "--alternate-ip {0} needs a listener on another address of its family, with a free port \
+         behind its own"
+    )]
+    Alternate(IpAddr),
+    /// An outer address leads to one that the server does not have.
+    #[error(
+        "--external-ip {public}/{private}: no listener has the inner address {private}, so nobody \
+         would be told {public}; the listeners have {own}: give one of those, or {public} alone"
+    )]
+    ExternalIp {
+        /// The outer address.
+        public: IpAddr,
+        /// The inner one.
+        private: IpAddr,
+        /// Those that there are.
+        own: String,
+    },
+    /// Two outer addresses lead to one inner address.
+    #[error(
+        "--external-ip {second}: nobody would be told {}, since {first} is there before it; leave one \
+         of the two out, or give each the inner address of its own, as PUBLIC/PRIVATE",
+        second.public
+    )]
+    SecondExternalIp {
+        /// The one that clients would be told.
+        first: ExternalIp,
+        /// The one behind it.
+        second: ExternalIp,
+    },
+    /// An address for relayed addresses cannot be used.
+    #[error("cannot open relayed addresses on {address}: {source}{}", bind_hint(source))]
+    RelayIp {
+        /// Which one.
+        address: IpAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gives no thread, no `epoll` or no list of its addresses.
+    #[error("cannot start a relay worker: {0}")]
+    System(#[from] io::Error),
+}
+
+/// What to do about an address that cannot be bound; begins with a semicolon, or is empty.
+pub fn bind_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program, or another callbox, listens there: stop it, or choose another port \
+             (0 takes a free one)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: `ip address` shows those it has, and behind a NAT \
+             the outer one belongs into --external-ip"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE, or a higher port"
+        }
+        _ => "",
+    }
+}
+
+/// What is told of the mind's events, from whichever worker.
+pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// The running relay. It stops when dropped.
+pub struct Relay {
+    common: Common,
+    addresses: Vec<SocketAddr>,
+    tcp: Vec<TcpListener>,
+    /// Which worker the next connection goes to.
+    next: AtomicUsize,
+    credential_ttl: Duration,
+    kick_ttl: Duration,
+    workers: Vec<Handle>,
+    /// Tells the workers when the machine gets other addresses.
+    address_watch: Option<AddressWatch>,
+    /// Whether one of them has ended without being told to.
+    lost: watch::Receiver<bool>,
+}
+
+/// Allocations that are being closed.
+#[derive(Debug)]
+pub struct Closing(UnboundedReceiver<usize>);
+
+impl Closing {
+    /// Waits until they are closed, and says how many they were.
+    pub async fn closed(mut self) -> usize {
+        let mut sum = 0;
+        // It ends once each worker has answered, or is gone.
+        while let Some(closed) = self.0.recv().await {
+            sum += closed;
+        }
+        sum
+    }
+}
+
+/// How a worker is reached.
+struct Handle {
+    commands: mpsc::Sender<Command>,
+    waker: Arc<Waker>,
+    metrics: Arc<Metrics>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Handle {
+    fn tell(&self, command: Command) {
+        // A worker that is gone needs no telling.
+        if self.commands.send(command).is_ok()
+            && let Err(error) = self.waker.wake()
+        {
+            tracing::error!(%error, "a relay worker cannot be woken");
+        }
+    }
+}
+
+impl Relay {
+    /// Binds the listeners and starts the workers. When it returns, clients are answered.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing is left running.
+    pub fn start(config: Config, on_event: OnEvent) -> Result<Self, StartError> {
+        let workers = config.workers.clamp(1, turn::MAX_WORKERS);
+        let mut bound = listen::bind(&config.listen, workers)?;
+        // Clients are told of these; the others are for those that ask one of these for them.
+        let addresses = bound.addresses.clone();
+        let quartet = config.alternate_ip.map(|ip| alternate::bind(&mut bound, ip)).transpose()?;
+        let mut turn = config.turn;
+        turn.tcp_listeners = listen::with_every_address(turn.tcp_listeners)?;
+        external::check(&turn, &bound.addresses)?;
+        for warning in external::unused(&turn, &bound.addresses) {
+            tracing::warn!("{warning}");
+        }
+        let mut common = Common::new(turn, config.auth, bound.addresses);
+        if let Some(quartet) = quartet {
+            common = common.with_discovery(quartet);
+        }
+        for ip in common.addresses().relay_ips() {
+            let try_out = sockets::open((ip.0, 0).into(), false);
+            try_out.map_err(|source| StartError::RelayIp { address: ip.0, source })?;
+        }
+        address_watch::look(&common)?;
+        let (lost, is_lost) = watch::channel(false);
+        let mut relay = Self {
+            common,
+            addresses,
+            tcp: bound.tcp,
+            next: AtomicUsize::new(0),
+            credential_ttl: config.credential_ttl,
+            kick_ttl: config.kick_ttl,
+            workers: Vec::new(),
+            address_watch: None,
+            lost: is_lost,
+        };
+        // A second socket for an allocation is a luxury: a quarter of what may be open.
+        let max_directs = sys::raise_open_files().map_or(0, |limit| limit as usize / 4 / workers);
+        let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
+        let wakers = polls.iter().map(worker::waker).collect::<io::Result<Vec<_>>>()?;
+        let ends = neighbours::connect(&wakers).into_iter().zip(polls).zip(wakers.clone());
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel()).unzip();
+        let others: Vec<_> = senders.iter().cloned().zip(wakers.iter().cloned()).collect();
+        let told = senders.into_iter().zip(inboxes);
+        for (index, ((listeners, (commands, inbox)), ((neighbours, poll), waker))) in
+            bound.sockets.into_iter().zip(told).zip(ends).enumerate()
+        {
+            let metrics = Arc::new(Metrics::default());
+            let worker = Worker::new(Parts {
+                common: relay.common.clone(),
+                index: index as u16,
+                metrics: metrics.clone(),
+                listeners,
+                poll,
+                neighbours,
+                others: others.clone(),
+                inbox,
+                on_event: on_event.clone(),
+                gather: config.gather,
+                max_directs,
+            })?;
+            let lost = lost.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("relay-{index}"))
+                .spawn(move || watched::run(index, || worker.run(), &lost))?;
+            relay.workers.push(Handle { commands, waker, metrics, thread: Some(thread) });
+        }
+        relay.address_watch = Some(AddressWatch::start(relay.common.clone(), others)?);
+        Ok(relay)
+    }
+
+    /// The addresses on which clients are served, with real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The TCP listeners on the same addresses, in the same order. The relay has bound them, so that
+    /// both protocols have the port, and reads nothing from them: who takes them accepts
+    /// connections, and gives those that are for the relay to [`Relay::take_stream`]. They are given
+    /// out once.
+    pub fn take_listeners(&mut self) -> Vec<TcpListener> {
+        std::mem::take(&mut self.tcp)
+    }
+
+    /// Serves a client over a connection. The workers take turns.
+    pub fn take_stream(&self, stream: NewStream) {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        self.workers[at].tell(Command::Stream(Box::new(stream)));
+    }
+
+    /// The addresses by which clients should be told to come, and those by which they could not: the
+    /// relay's own ones, or those that lead to other listeners of this process. The outer ones of a
+    /// 1:1 NAT are taken where one is configured.
+    ///
+    /// # Errors
+    /// The system's error, if it cannot list its addresses.
+    pub fn reached(&self, listeners: &[SocketAddr]) -> io::Result<Reached> {
+        public::reached(self.common.addresses(), listeners)
+    }
+
+    /// A side of a live call has told another, `to`, at which addresses it is. From when this returns,
+    /// the other's allocations may have permissions for them, where the relay asks for that
+    /// ([`turn::Config::signaled_peers`]).
+    pub fn announce(&self, call: CallId, by: &UserId, to: &UserId, addresses: &[IpAddr]) {
+        self.common.announce(call, by, to, addresses);
+    }
+
+    /// Ends a call: closes its allocations and refuses its credentials from now on.
+    pub fn end_call(&self, call: CallId) {
+        // Most calls go directly: a worker is not woken for those.
+        if let Some(sides) = self.common.end_call(Now::read(), call, self.credential_ttl) {
+            for worker in &self.workers {
+                worker.tell(Command::EndCall(call, sides.clone()));
+            }
+        }
+    }
+
+    /// Ends a call for one of its users: closes the user's allocations for it and refuses the user's
+    /// credentials from now on, unless the user is let in again.
+    pub fn put_out(&self, call: CallId, user: &UserId) {
+        let sides = self.common.put_out(Now::read(), call, user, self.credential_ttl);
+        for worker in &self.workers {
+            worker.tell(Command::PutOut(call, user.clone(), sides.clone()));
+        }
+    }
+
+    /// Takes a user's credentials for a call again.
+    pub fn let_in(&self, call: CallId, user: &UserId) {
+        self.common.let_in(call, user);
+    }
+
+    /// Closes a user's allocations and refuses the credentials that the user has: those for no call,
+    /// and with `calls` the allocations for these; without it all of them, and every other credentials of
+    /// the user until [`Relay::readmit`] or until [`Config::kick_ttl`] is over.
+    pub fn kick(&self, now: Now, user: &UserId, calls: Option<&[CallId]>) -> Closing {
+        let (closed, closing) = unbounded_channel();
+        let ban = calls.is_none().then_some(self.kick_ttl);
+        if self.common.kick(now, user, self.credential_ttl, ban) {
+            let (user, calls) = (user.as_str().into(), calls.map(Arc::from));
+            let order = KickOrder { user, calls, closed };
+            for worker in &self.workers {
+                worker.tell(Command::Kick(order.clone()));
+            }
+        }
+        Closing(closing)
+    }
+
+    /// A user who was kicked has a new token: the credentials that are made for it are taken.
+    pub fn readmit(&self, user: &UserId) {
+        self.common.readmit(user);
+    }
+
+    /// What the workers have counted so far.
+    pub fn metrics(&self) -> Snapshot {
+        Snapshot::of(self.workers.iter().map(|worker| &*worker.metrics))
+    }
+
+    /// Whether every worker works. One that has ended is gone with its clients: only a new relay
+    /// can serve them.
+    pub fn is_whole(&self) -> bool {
+        !*self.lost.borrow()
+    }
+
+    /// Returns once a worker has ended without being told to; the log says why.
+    pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut lost = self.lost.clone();
+        async move {
+            if lost.wait_for(|lost| *lost).await.is_err() {
+                // All have ended as they were told.
+                future::pending().await
+            }
+        }
+    }
+
+    /// Has the first worker panic.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn break_worker(&self) {
+        self.workers[0].tell(Command::Panic);
+    }
+
+    /// Closes every allocation and every socket, and waits until that is done.
+    pub fn stop(mut self) {
+        self.stop_workers();
+    }
+
+    fn stop_workers(&mut self) {
+        drop(self.address_watch.take());
+        self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                // It has told how it ended.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.stop_workers();
+    }
+}

@@ -1,0 +1,204 @@
+//! The ways between the workers, for packets from one relayed address of this server to another, and
+//! for those of clients that have moved.
+//!
+//! Each pair of workers has one for each direction: a ring of fixed size that one fills and the
+//! other empties, without a lock. When it is full, packets are lost, as in a socket's buffer.
+
+use std::{io, ops::Range, sync::Arc};
+
+use callbox_sys::TrafficClass;
+use callbox_turn::{FiveTuple, HandOver};
+use mio::Waker;
+use rtrb::{Consumer, Producer, RingBuffer};
+
+/// How many payload bytes a way holds; as many as a socket's buffer by default on Linux.
+const BYTES: usize = 208 << 10;
+
+/// How many packets a way holds.
+const PACKETS: usize = 1024;
+
+/// Why a packet crosses from one worker to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Crossing {
+    /// It goes from one relayed address to another.
+    Relayed(HandOver),
+    /// It has come from a client whose allocation the other worker has.
+    Client {
+        /// The client.
+        tuple: FiveTuple,
+        /// The worker that it came to.
+        from: u16,
+    },
+}
+
+/// Why a packet crosses, its class, and the length of its payload.
+type Header = (Crossing, TrafficClass, usize);
+
+/// The near end of a way to another worker.
+struct Outgoing {
+    headers: Producer<Header>,
+    payloads: Producer<u8>,
+    waker: Arc<Waker>,
+    /// There is something that the other has not been woken for.
+    unannounced: bool,
+}
+
+/// The far end of a way from another worker.
+struct Incoming {
+    headers: Consumer<Header>,
+    payloads: Consumer<u8>,
+}
+
+/// One worker's ends of all ways.
+pub(super) struct Neighbours {
+    /// The worker's own place.
+    index: u16,
+    /// By the worker's place; none to itself.
+    outgoing: Vec<Option<Outgoing>>,
+    incoming: Vec<Incoming>,
+}
+
+/// Lays the ways between workers that are woken by `wakers`, and gives each its ends.
+pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<Neighbours> {
+    let none = |index| Neighbours { index, outgoing: Vec::new(), incoming: Vec::new() };
+    let mut all: Vec<_> = (0..wakers.len() as u16).map(none).collect();
+    for from in 0..wakers.len() {
+        for (to, waker) in wakers.iter().enumerate() {
+            if from == to {
+                all[from].outgoing.push(None);
+                continue;
+            }
+            let (headers, headers_out) = RingBuffer::new(PACKETS);
+            let (payloads, payloads_out) = RingBuffer::new(BYTES);
+            let waker = waker.clone();
+            all[from].outgoing.push(Some(Outgoing {
+                headers,
+                payloads,
+                waker,
+                unannounced: false,
+            }));
+            all[to].incoming.push(Incoming { headers: headers_out, payloads: payloads_out });
+        }
+    }
+    all
+}
+
+impl Neighbours {
+    /// Puts a packet on its way to the worker that owns where it goes. `false` if there is no room.
+    pub fn send(&mut self, way: HandOver, class: TrafficClass, payload: &[u8]) -> bool {
+        self.cross(way.owner.worker, Crossing::Relayed(way), class, payload)
+    }
+
+    /// The same for a datagram of a client.
+    pub fn send_client(
+        &mut self,
+        to: u16,
+        tuple: FiveTuple,
+        class: TrafficClass,
+        datagram: &[u8],
+    ) -> bool {
+        self.cross(to, Crossing::Client { tuple, from: self.index }, class, datagram)
+    }
+
+    fn cross(&mut self, to: u16, crossing: Crossing, class: TrafficClass, payload: &[u8]) -> bool {
+        let Some(Some(to)) = self.outgoing.get_mut(usize::from(to)) else { return false };
+        // The payload first: whoever sees a header finds its payload.
+        if to.headers.is_full() || to.payloads.push_entire_slice(payload).is_err() {
+            return false;
+        }
+        to.unannounced = true;
+        to.headers.push((crossing, class, payload.len())).is_ok()
+    }
+
+    /// Wakes those that something has been sent to.
+    pub fn announce(&mut self) -> io::Result<()> {
+        for to in self.outgoing.iter_mut().flatten() {
+            if std::mem::take(&mut to.unannounced) {
+                to.waker.wake()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which ways have come in.
+    pub fn incoming(&self) -> Range<usize> {
+        0..self.incoming.len()
+    }
+
+    /// The next packet of a way, its class, and the length of its payload.
+    pub fn next(&self, way: usize) -> Option<Header> {
+        self.incoming[way].headers.peek().ok().copied()
+    }
+
+    /// Takes the packet that [`Neighbours::next`] told of; `payload` is as long as it said.
+    pub fn take(&mut self, way: usize, payload: &mut [u8]) {
+        let from = &mut self.incoming[way];
+        if from.headers.pop().is_ok() {
+            let taken = from.payloads.pop_entire_slice(payload);
+            debug_assert!(taken.is_ok(), "a header without its payload");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callbox_turn::{AllocationId, Owner};
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+
+    const CLASS: TrafficClass = TrafficClass(0xb9);
+
+    fn way(worker: u16, allocation: u32) -> HandOver {
+        let at = |port| ([127, 0, 0, 1], port).into();
+        let owner = Owner { worker, allocation: AllocationId(allocation) };
+        HandOver { owner, from: at(1), to: at(2) }
+    }
+
+    #[test]
+    fn what_is_sent_arrives_in_order_and_wakes() {
+        let polls: Vec<_> = (0..3).map(|_| Poll::new().unwrap()).collect();
+        let waker = |poll: &Poll| Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let wakers: Vec<_> = polls.iter().map(waker).collect();
+        let mut all = connect(&wakers);
+        assert!(!all[0].send(way(0, 0), CLASS, b"self"));
+        assert!(!all[0].send(way(3, 0), CLASS, b"nobody"));
+        assert!(all[0].send(way(2, 1), CLASS, b"first"));
+        assert!(all[1].send(way(2, 2), CLASS, b"second"));
+        assert!(all[0].send(way(2, 3), CLASS, b""));
+        all[0].announce().unwrap();
+        let mut poll = polls.into_iter().nth(2).unwrap();
+        let mut events = Events::with_capacity(4);
+        poll.poll(&mut events, Some(std::time::Duration::from_secs(10))).unwrap();
+        assert!(!events.is_empty());
+
+        let mut got = Vec::new();
+        for from in all[2].incoming() {
+            while let Some((Crossing::Relayed(way), class, len)) = all[2].next(from) {
+                let mut payload = vec![0; len];
+                all[2].take(from, &mut payload);
+                assert_eq!(class, CLASS);
+                got.push((way.owner.allocation.0, payload));
+            }
+        }
+        assert_eq!(got, [(1, b"first".to_vec()), (3, vec![]), (2, b"second".to_vec())]);
+    }
+
+    #[test]
+    fn a_full_way_takes_no_more_until_it_is_emptied() {
+        let poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let mut all = connect(&[waker.clone(), waker]);
+        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), CLASS, &[7; 1000])).count();
+        assert_eq!(sent, BYTES / 1000);
+        let mut payload = vec![0; 1000];
+        all[1].take(0, &mut payload);
+        assert_eq!(payload, [7; 1000]);
+        assert!(all[0].send(way(1, 0), CLASS, &payload));
+        while all[1].next(0).is_some() {
+            all[1].take(0, &mut payload);
+        }
+        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), CLASS, b"")).count();
+        assert_eq!(sent, PACKETS);
+    }
+}

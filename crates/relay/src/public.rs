@@ -1,0 +1,105 @@
+//! By which addresses clients should be told to come.
+
+use std::{io, net::SocketAddr};
+
+use callbox_turn::{PeerPolicy, RelayAddresses};
+
+use super::listen;
+
+/// How far an address leads, the farthest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    World,
+    Network,
+    Machine,
+}
+
+fn reach(address: SocketAddr) -> Reach {
+    if address.ip().is_loopback() {
+        Reach::Machine
+    } else if PeerPolicy::default().permits(address) {
+        Reach::World
+    } else {
+        Reach::Network
+    }
+}
+
+/// The addresses by which clients come to listeners.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// The addresses of each family that can be reached from farthest: beside a public address,
+    /// nobody needs that of a container bridge. Loopback only where there is nothing else at all.
+    pub told: Vec<SocketAddr>,
+    /// The private addresses of a family beside public ones of the other: most clients could not
+    /// reach them.
+    pub private: Vec<SocketAddr>,
+}
+
+/// Returns the addresses by which clients come to these listeners, which may be on unspecified
+/// addresses.
+pub(super) fn reached(addresses: &RelayAddresses, listeners: &[SocketAddr]) -> io::Result<Reached> {
+    let all = listen::with_every_address(listeners.to_vec())?;
+    let concrete = all.into_iter().filter(|at| !at.ip().is_unspecified());
+    Ok(choose(concrete.map(|own| addresses.advertise(own).0).collect()))
+}
+
+fn choose(addresses: Vec<SocketAddr>) -> Reached {
+    let best = |v4: bool| addresses.iter().filter(|a| a.is_ipv4() == v4).map(|a| reach(*a)).min();
+    let overall = addresses.iter().map(|a| reach(*a)).min();
+    let mut reached = Reached::default();
+    for &address in &addresses {
+        let own = reach(address);
+        if Some(own) != best(address.is_ipv4()) {
+            continue;
+        }
+        let place = match (own, overall) {
+            (Reach::Network, Some(Reach::World)) => &mut reached.private,
+            (Reach::Machine, Some(Reach::World | Reach::Network)) => continue,
+            _ => &mut reached.told,
+        };
+        if !place.contains(&address) {
+            place.push(address);
+        }
+    }
+    reached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(addresses: &[&str]) -> (Vec<String>, Vec<String>) {
+        let parse = |ip: &&str| SocketAddr::new(ip.parse().unwrap(), 1);
+        let Reached { told, private } = choose(addresses.iter().map(parse).collect());
+        let texts = |addresses: Vec<SocketAddr>| {
+            addresses.iter().map(|a| a.ip().to_string()).collect::<Vec<_>>()
+        };
+        (texts(told), texts(private))
+    }
+
+    #[test]
+    fn the_address_that_leads_farthest_is_told() {
+        for (own, told) in [
+            (&["127.0.0.1", "::1"][..], &["127.0.0.1", "::1"][..]),
+            (&["127.0.0.1", "192.168.1.5", "::1"], &["192.168.1.5"]),
+            (&["127.0.0.1", "172.17.0.1", "8.8.4.4", "::1"], &["8.8.4.4"]),
+            (&["8.8.4.4", "8.8.4.4"], &["8.8.4.4"]),
+            (&["8.8.4.4", "2606:4700::1"], &["8.8.4.4", "2606:4700::1"]),
+            (&["::1", "fd00::1"], &["fd00::1"]),
+            (&["192.168.1.5", "fd00::1"], &["192.168.1.5", "fd00::1"]),
+            (&[], &[]),
+        ] {
+            let (chosen, private) = chosen(own);
+            assert_eq!(chosen, told, "{own:?}");
+            assert!(private.is_empty(), "{own:?}: {private:?}");
+        }
+    }
+
+    #[test]
+    fn a_private_address_beside_a_public_one_is_left_out() {
+        let own = ["192.168.1.5", "172.17.0.1", "2606:4700::1", "fd00::1", "127.0.0.1"];
+        let (told, private) = chosen(&own);
+        assert_eq!(told, ["2606:4700::1"]);
+        assert_eq!(private, ["192.168.1.5", "172.17.0.1"]);
+    }
+}

@@ -1,0 +1,67 @@
+//! ICMP errors that datagrams of allocations met with (RFC 8656 §11.5).
+//!
+//! The system tells that a socket has some together with what is ready, or as the failure of a read;
+//! only then its error queue is looked at.
+
+use std::net::SocketAddr;
+
+use callbox_base::clock::Now;
+use callbox_stun::{Family, Icmp};
+use callbox_sys::{self as sys, SocketError};
+use callbox_turn::AllocationId;
+use mio::net::UdpSocket;
+
+use super::worker::{Source, Worker};
+
+/// How many errors of a socket are looked at in a row.
+const ERRORS: usize = 256;
+
+impl Worker {
+    /// Takes in the errors of a socket. How many there were.
+    pub(super) fn read_errors(&mut self, now: Now, source: Source) -> usize {
+        self.read_errors_after(now, source, None)
+    }
+
+    /// The same right after a datagram to `to` was refused: of one that it does not send at all
+    /// over IPv4, Linux tells the address without the port.
+    pub(super) fn read_errors_after(
+        &mut self,
+        now: Now,
+        source: Source,
+        to: Option<SocketAddr>,
+    ) -> usize {
+        let Some(allocation) = allocation_of(source) else { return 0 };
+        for count in 0..ERRORS {
+            let Some(error) = self.socket(source).and_then(|udp| sys::next_error(udp).ok()) else {
+                return count;
+            };
+            if let SocketError::Undelivered(mut error) = error {
+                if error.to.port() == 0
+                    && let Some(to) = to.filter(|to| to.ip() == error.to.ip())
+                {
+                    error.to = to;
+                }
+                let family = Family::of(error.to);
+                let (kind, code, mtu) = (error.kind, error.code, error.mtu);
+                let icmp = Icmp { family, kind, code, mtu };
+                self.engine.handle_icmp(now, allocation, error.to, icmp);
+            }
+        }
+        ERRORS
+    }
+
+    fn socket(&self, source: Source) -> Option<&UdpSocket> {
+        let relay = self.relays.get(allocation_of(source)?.0 as usize)?.as_ref()?;
+        match source {
+            Source::Direct(_) => relay.direct.as_ref().map(|direct| &direct.udp),
+            _ => Some(&relay.udp),
+        }
+    }
+}
+
+fn allocation_of(source: Source) -> Option<AllocationId> {
+    match source {
+        Source::Relay(allocation) | Source::Direct(allocation) => Some(allocation),
+        _ => None,
+    }
+}

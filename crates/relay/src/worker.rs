@@ -1,0 +1,458 @@
+//! One worker: a thread, an event loop, and one mind.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use callbox_base::{
+    clock::{Now, TimerQueue},
+    ids::{CallId, UserId},
+};
+use callbox_sys as sys;
+use callbox_turn::{
+    AllocationId, Common, ConnectionId, Engine, FiveTuple, Metrics, Output, StreamId, Via,
+};
+use mio::{Events, Interest, Poll, Token, Waker, event::Event, net::UdpSocket};
+use rand::{RngCore, TryRngCore, rngs::OsRng};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{
+    OnEvent,
+    batches::{Batches, OpenRuns},
+    connections::Connections,
+    habit::Habit,
+    log_lines::{self, RefusedLog},
+    log_throttle::LogThrottle,
+    neighbours::Neighbours,
+    pace::Pace,
+    steering::Steering,
+    stream::NewStream,
+    streams::Streams,
+};
+
+/// How many ready sockets one look at the system reports.
+const EVENTS: usize = 1024;
+
+const WAKER: Token = Token(usize::MAX);
+
+/// What a worker can be told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Take over a connection.
+    Stream(Box<NewStream>),
+    /// Send what comes from this client on to the worker that has its allocation.
+    Steer {
+        /// The client.
+        tuple: FiveTuple,
+        /// The worker's place.
+        to: u16,
+    },
+    /// Do so no longer.
+    Forget(FiveTuple),
+    /// Close the allocations of a call with these sides.
+    EndCall(CallId, Arc<[UserId]>),
+    /// Close a user's allocations for a call with these sides that goes on.
+    PutOut(CallId, UserId, Arc<[UserId]>),
+    /// Close a user's allocations.
+    Kick(KickOrder),
+    /// Judge again what was granted: the machine has other addresses.
+    AddressesChanged,
+    /// Close everything and end.
+    Stop,
+    /// Have a bug.
+    #[cfg(any(test, feature = "testing"))]
+    Panic,
+}
+
+/// Which allocations of a user are to be closed.
+#[derive(Debug, Clone)]
+pub(super) struct KickOrder {
+    pub user: Arc<str>,
+    /// Those that are for no call or for one of these; all, if it is none.
+    pub calls: Option<Arc<[CallId]>>,
+    /// Where the worker says how many it has closed.
+    pub closed: UnboundedSender<usize>,
+}
+
+/// Where a worker reads from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    Listener(u16),
+    Relay(AllocationId),
+    Direct(AllocationId),
+    Neighbour(usize),
+    Stream(StreamId),
+    /// The listener of an allocation of TCP.
+    TcpRelay(AllocationId),
+    Connection(ConnectionId),
+}
+
+/// A socket that clients come to.
+pub(super) struct Listener {
+    pub udp: UdpSocket,
+    /// Whether it stands in [`Worker::ready`].
+    ready: bool,
+    /// How many datagrams it is known to have lost.
+    pub lost: u32,
+}
+
+/// The socket of an allocation.
+pub(super) struct Relay {
+    pub udp: UdpSocket,
+    /// Whether the system keeps the ICMP errors of its sockets.
+    pub errors: bool,
+    /// As with a listener.
+    pub ready: bool,
+    pub lost: u32,
+    pub runs: OpenRuns,
+    pub direct: Option<Direct>,
+    pub habit: Habit,
+}
+
+/// A second socket of an allocation, connected to the peer that most goes to.
+pub(super) struct Direct {
+    pub udp: UdpSocket,
+    pub peer: SocketAddr,
+    pub ready: bool,
+    pub lost: u32,
+}
+
+/// How another worker is told something.
+pub(super) type Other = (mpsc::Sender<Command>, Arc<Waker>);
+
+/// What a worker is made of.
+pub(super) struct Parts {
+    pub common: Common,
+    /// Its place in the list of workers.
+    pub index: u16,
+    pub metrics: Arc<Metrics>,
+    pub listeners: Vec<UdpSocket>,
+    pub poll: Poll,
+    pub neighbours: Neighbours,
+    /// How each worker is told something, by its place.
+    pub others: Vec<Other>,
+    pub inbox: mpsc::Receiver<Command>,
+    pub on_event: OnEvent,
+    pub gather: Duration,
+    pub max_directs: usize,
+}
+
+/// A worker, with everything that it owns.
+pub(super) struct Worker {
+    pub(super) engine: Engine,
+    pub(super) poll: Poll,
+    pub(super) index: u16,
+    pub(super) listeners: Vec<Listener>,
+    /// The socket of each allocation, at the place of its id.
+    pub(super) relays: Vec<Option<Relay>>,
+    pub(super) neighbours: Neighbours,
+    pub(super) steering: Steering,
+    /// How many direct ways there are, and may be.
+    pub(super) directs: usize,
+    pub(super) max_directs: usize,
+    /// What has not been read to its end. Readiness is told once only.
+    pub(super) ready: Vec<Source>,
+    /// What is to be read later.
+    pub(super) asleep: TimerQueue<Source>,
+    pub(super) streams: Streams,
+    pub(super) connections: Connections,
+    pub(super) others: Vec<Other>,
+    pub(super) batches: Batches,
+    /// How many packets this turn has relayed.
+    pub(super) relayed: usize,
+    pace: Pace,
+    inbox: mpsc::Receiver<Command>,
+    on_event: OnEvent,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) no_socket: LogThrottle,
+    read_error: LogThrottle,
+    refused: RefusedLog,
+}
+
+/// What the worker is woken by.
+pub(super) fn waker(poll: &Poll) -> io::Result<Arc<Waker>> {
+    Ok(Arc::new(Waker::new(poll.registry(), WAKER)?))
+}
+
+impl Worker {
+    pub fn new(parts: Parts) -> io::Result<Self> {
+        let Parts { common, index, metrics, mut listeners, poll, neighbours, .. } = parts;
+        for (at, listener) in listeners.iter_mut().enumerate() {
+            poll.registry().register(listener, Token(at), Interest::READABLE)?;
+        }
+        let mut seed = [0; 32];
+        OsRng.unwrap_err().fill_bytes(&mut seed);
+        let now = Now::read();
+        Ok(Self {
+            engine: Engine::new(common.clone(), index, metrics.clone(), seed),
+            poll,
+            index,
+            batches: Batches::new(listeners.len()),
+            listeners: listeners
+                .into_iter()
+                .map(|udp| Listener { udp, ready: false, lost: 0 })
+                .collect(),
+            relays: Vec::new(),
+            neighbours,
+            steering: Steering::new(common.is_mobile()),
+            directs: 0,
+            max_directs: parts.max_directs,
+            ready: Vec::new(),
+            asleep: TimerQueue::default(),
+            streams: Streams::default(),
+            connections: Connections::default(),
+            others: parts.others,
+            relayed: 0,
+            pace: Pace::new(now.instant, parts.gather),
+            inbox: parts.inbox,
+            on_event: parts.on_event,
+            metrics,
+            no_socket: LogThrottle::default(),
+            read_error: LogThrottle::default(),
+            refused: RefusedLog::default(),
+        })
+    }
+
+    /// Works until told to stop.
+    ///
+    /// # Errors
+    /// What the system says if it does not let the worker wait for its sockets.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            self.let_gather();
+            let timeout = self.timeout();
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(error);
+            }
+            let now = Now::read();
+            self.engine.handle_timeout(now);
+            self.carry_out(now);
+            self.tend_streams(now);
+            self.wake_up(now);
+            for event in &events {
+                if event.token() == WAKER {
+                    if self.obey(now) {
+                        return Ok(());
+                    }
+                    // Each stands there once, however often it is announced.
+                    self.ready.retain(|source| !matches!(source, Source::Neighbour(_)));
+                    self.ready.extend(self.neighbours.incoming().map(Source::Neighbour));
+                } else {
+                    self.mark_ready(now, event);
+                }
+            }
+            self.read_ready(now);
+            self.send();
+            self.close_broken(now);
+            self.pace.count(now.instant, std::mem::take(&mut self.relayed));
+        }
+    }
+
+    /// Waits a moment, where that saves wake-ups.
+    fn let_gather(&mut self) {
+        let Some(pause) = self.pace.pause().filter(|_| self.ready.is_empty()) else { return };
+        let before = self.pace.measures().then(sys::thread_time);
+        sys::sleep_precisely(pause);
+        if let Some(before) = before {
+            self.pace.measured(sys::thread_time().saturating_sub(before));
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let due = [self.engine.next_timeout(), self.streams.timers.next(), self.asleep.next()];
+        let due = due.into_iter().flatten().min()?;
+        // The system counts in whole milliseconds: one more, so as not to wake too early.
+        Some(due.saturating_duration_since(Now::read().instant) + Duration::from_millis(1))
+    }
+
+    /// Carries out the commands. `true` if the worker is to end.
+    fn obey(&mut self, now: Now) -> bool {
+        loop {
+            match self.inbox.try_recv() {
+                Ok(Command::Stream(new)) => self.open_stream(now, *new),
+                Ok(Command::Steer { tuple, to }) => self.steering.steer(tuple, to),
+                Ok(Command::Forget(tuple)) => self.steering.forget(tuple),
+                Ok(Command::EndCall(call, sides)) => self.engine.end_call(call, &sides),
+                Ok(Command::PutOut(call, user, sides)) => {
+                    self.engine.put_out(call, user.as_str(), &sides);
+                }
+                Ok(Command::Kick(order)) => {
+                    let closed = self.engine.kick(&order.user, order.calls.as_deref());
+                    self.carry_out(now);
+                    // Whoever asked may not wait for it any more.
+                    let _ = order.closed.send(closed);
+                }
+                Ok(Command::AddressesChanged) => self.engine.addresses_changed(),
+                #[cfg(any(test, feature = "testing"))]
+                Ok(Command::Panic) => panic!("a test wants to see this"),
+                Err(mpsc::TryRecvError::Empty) => break,
+                Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => {
+                    self.engine.close_all();
+                    self.carry_out(now);
+                    self.send();
+                    self.close_streams(now);
+                    return true;
+                }
+            }
+        }
+        self.carry_out(now);
+        false
+    }
+
+    /// Reads every ready source for a while, and keeps those that have more.
+    fn read_ready(&mut self, now: Now) {
+        for at in (0..self.ready.len()).rev() {
+            let source = self.ready[at];
+            let more = match source {
+                Source::Listener(listener) => self.read_listener(now, listener),
+                Source::Relay(allocation) => self.read_relay(now, allocation),
+                Source::Direct(allocation) => self.read_direct(now, allocation),
+                Source::Neighbour(way) => self.read_neighbour(now, way),
+                Source::Stream(id) => self.read_stream(now, id),
+                Source::TcpRelay(allocation) => self.accept_peers(now, allocation),
+                Source::Connection(id) => self.read_connection(now, id),
+            };
+            if !more {
+                self.ready.swap_remove(at);
+                if let Some(ready) = self.ready_flag(source) {
+                    *ready = false;
+                }
+            }
+        }
+    }
+
+    /// Notes that a socket has something to read, once; a stream that can be written again is.
+    fn mark_ready(&mut self, now: Now, event: &Event) {
+        match Connections::of_token(event.token()) {
+            Some(Source::Connection(id)) => return self.connection_event(now, id, event),
+            Some(source) => return self.add_ready(source),
+            None => {}
+        }
+        if let Some(id) = Streams::of_token(event.token()) {
+            if event.is_writable() {
+                self.streams.flush_one(id);
+                // Its peer may have been held back.
+                if let Some(connection) = self.streams.get_mut(id).and_then(|s| s.spliced) {
+                    self.add_ready(Source::Connection(connection));
+                }
+            }
+            let mut behind = false;
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.ending |= event.is_read_closed() || event.is_error();
+                behind = stream.behind;
+            }
+            if behind || event.is_readable() || event.is_read_closed() || event.is_error() {
+                self.add_ready(Source::Stream(id));
+            }
+            return;
+        }
+        let Token(token) = event.token();
+        let source = match token.checked_sub(self.listeners.len()) {
+            Some(at) if at % 2 == 0 => Source::Relay(AllocationId((at / 2) as u32)),
+            Some(at) => Source::Direct(AllocationId((at / 2) as u32)),
+            None => Source::Listener(token as u16),
+        };
+        if event.is_error() && self.read_errors(now, source) > 0 {
+            self.carry_out(now);
+        }
+        self.add_ready(source);
+    }
+
+    pub(super) fn add_ready(&mut self, source: Source) {
+        if let Some(ready) = self.ready_flag(source)
+            && !std::mem::replace(ready, true)
+        {
+            self.ready.push(source);
+        }
+    }
+
+    fn ready_flag(&mut self, source: Source) -> Option<&mut bool> {
+        match source {
+            Source::Listener(at) => Some(&mut self.listeners.get_mut(usize::from(at))?.ready),
+            // It may have been closed since it was reported ready.
+            Source::Relay(allocation) => Some(&mut self.relay(allocation)?.ready),
+            Source::Direct(allocation) => Some(&mut self.relay(allocation)?.direct.as_mut()?.ready),
+            Source::Neighbour(_) => None,
+            Source::Stream(id) => Some(&mut self.streams.get_mut(id)?.ready),
+            Source::Connection(id) => self.connections.ready_flag(id),
+            Source::TcpRelay(allocation) => self.connections.listener_ready_flag(allocation),
+        }
+    }
+
+    pub(super) fn relay(&mut self, allocation: AllocationId) -> Option<&mut Relay> {
+        self.relays.get_mut(allocation.0 as usize)?.as_mut()
+    }
+
+    /// Sends what the batches hold, to the kernel and to the neighbours.
+    pub(super) fn send(&mut self) {
+        self.batches.send(&self.listeners, &self.relays, &self.metrics);
+        self.batches.clear();
+        self.streams.flush();
+        if let Err(error) = self.neighbours.announce() {
+            tracing::error!(%error, "a relay worker cannot be woken");
+        }
+    }
+
+    /// An ICMP error that comes up on a socket takes nothing away from the others on it.
+    pub(super) fn could_not_read(&mut self, now: Now, error: &io::Error) {
+        if let Some(times) = self.read_error.hit(now.instant) {
+            tracing::warn!(%error, times, "a relay socket could not be read; going on");
+        }
+    }
+
+    fn respond(&mut self, FiveTuple { via, client }: FiveTuple, bytes: &[u8]) {
+        match via {
+            Via::Listener(listener) => {
+                if !self.batches.respond(listener, client, bytes) {
+                    self.batches.send(&self.listeners, &self.relays, &self.metrics);
+                    self.batches.respond(listener, client, bytes);
+                }
+            }
+            Via::Stream(_) => {
+                let to = FiveTuple { via, client };
+                self.streams.queue_to(to, bytes, true, &self.metrics);
+            }
+        }
+    }
+
+    /// Does what the mind wants done.
+    pub(super) fn carry_out(&mut self, now: Now) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Transmit { to, bytes } => self.respond(to, &bytes),
+                Output::OpenRelay { allocation, address, errors } => {
+                    let result = self.open(now, allocation, address, errors);
+                    self.engine.relay_opened(now, allocation, result);
+                }
+                Output::ListenRelay { allocation, address } => {
+                    let result = self.listen(now, allocation, address);
+                    self.engine.relay_opened(now, allocation, result);
+                }
+                Output::Connect { allocation, connection, from, to } => {
+                    self.connect(now, allocation, connection, from, to);
+                }
+                Output::Splice { stream, connection } => self.splice(stream, connection),
+                Output::CloseConnection { connection, stream } => {
+                    self.close_connection(connection, stream);
+                }
+                Output::CloseRelay { allocation } => self.close(allocation),
+                Output::Ended(ended) => log_lines::allocation_ended(now, &ended),
+                Output::WrongCredentials { client, user, reason } => {
+                    self.refused.tell(now, client, user.as_deref(), reason);
+                }
+                Output::Forget { tuple } => self.dismiss(tuple),
+                Output::ReleaseMemory => self.release_memory(),
+                Output::Event(event) => (self.on_event)(event),
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What requests are answered with, besides `ok: true`. Several requests share an answer.
+
+use callbox_base::{
+    auth::TurnCredentials,
+    ids::{CallId, ParticipantId, RoomId, UserId},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{CallState, CallType, EndReason, IceServer, Timestamp, events::PresenceChangedEvent};
+
+/// The call that the request was about.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CallAnswer {
+    /// The call.
+    pub call_id: CallId,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
+}
+
+/// The call that the request was about, and where it stands now.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CallStateAnswer {
+    /// The call.
+    pub call_id: CallId,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
+    /// Where it stands.
+    pub state: CallState,
+}
+
+/// The call has begun, or the other side's was taken.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CallInitiateAnswer {
+    /// The call.
+    pub call_id: CallId,
+    /// Where it stands.
+    pub state: CallState,
+    /// What it carries: what was asked for, unless it is the other's call.
+    pub call_type: CallType,
+    /// True where the two have called each other: it is the other's call, which this device took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub glare: Option<bool>,
+    /// Until when it rings; missing where it was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub expires_at: Option<Timestamp>,
+    /// For `new RTCPeerConnection({ iceServers })`.
+    pub ice_servers: Vec<IceServer>,
+    /// For this call only; null without a relay, or with a token that does not allow it.
+    #[schema(required)]
+    pub turn_credentials: Option<TurnCredentials>,
+}
+
+/// The other device rings.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CallTransferAnswer {
+    /// The call.
+    pub call_id: CallId,
+    /// Until when it rings.
+    pub expires_at: Timestamp,
+}
+
+/// The call is over, for this device at least.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CallEndAnswer {
+    /// The call.
+    pub call_id: CallId,
+    /// `ended` or `failed`; of a call that goes on without this device, where it stands.
+    pub state: CallState,
+    /// Why it ended.
+    pub reason: EndReason,
+    /// Seconds since the accept, 0 without one.
+    pub duration: f64,
+}
+
+/// What the call carries, until the other side agrees to something else.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CallUpgradeAnswer {
+    /// The call.
+    pub call_id: CallId,
+    /// What it carries now.
+    pub call_type: CallType,
+}
+
+/// Fresh relay credentials.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct IceRefreshAnswer {
+    /// The call they are for; missing where they are for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub call_id: Option<CallId>,
+    /// The room, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
+    /// For `RTCPeerConnection.setConfiguration`.
+    pub ice_servers: Vec<IceServer>,
+    /// Null without a relay, or with a token that does not allow it.
+    #[schema(required)]
+    pub turn_credentials: Option<TurnCredentials>,
+    /// Until when the credentials open allocations.
+    pub expires_at: Timestamp,
+}
+
+/// Whether each of the users can be called now.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PresenceSubscribeAnswer {
+    /// Each user once.
+    pub presence: Vec<PresenceChangedEvent>,
+}
+
+/// Whether a user may call.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserBlockAnswer {
+    /// The user.
+    pub user_id: UserId,
+    /// True if the user may not call, as far as this session is concerned.
+    pub blocked: bool,
+}
+
+/// The session goes on with the token.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AuthRefreshAnswer {
+    /// Until when the token is good.
+    pub expires_at: Timestamp,
+}
+
+/// This device is in the room no more.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RoomLeaveAnswer {
+    /// The life of the room, which goes on if there are others in it.
+    pub call_id: CallId,
+    /// The room.
+    pub room_id: RoomId,
+    /// Which participant it was.
+    pub participant_id: ParticipantId,
+    /// Why, as the others hear it.
+    pub reason: EndReason,
+}

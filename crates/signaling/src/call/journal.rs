@@ -1,0 +1,409 @@
+//! What one side of a call sent and the other could not get yet.
+//!
+//! Browsers throw on a candidate that comes before the description it belongs to, so descriptions
+//! go first. Everything is kept as the text that is relayed, and is that text once it has been.
+
+use std::{collections::VecDeque, time::Instant};
+
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{
+    Config, JsonText,
+    payload::Fields,
+    sent::{Candidate, Description},
+};
+
+/// Which of the two descriptions of an exchange it is (RFC 3264).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum DescriptionKind {
+    Offer,
+    Answer,
+}
+
+impl DescriptionKind {
+    /// As a browser's `RTCSessionDescription` has it in `type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Offer => "offer",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+/// The journal would grow past its limits.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct JournalFull;
+
+/// The journal of one direction of a call.
+pub(crate) type Journal = JournalOf<JsonText>;
+
+/// A journal, with its texts or with something that stands for them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct JournalOf<T> {
+    candidates: VecDeque<KeptCandidate<T>>,
+    #[serde(skip)]
+    candidate_bytes: usize,
+    relayed: Relayed<T>,
+    /// In the order of arrival, at most one of each kind.
+    descriptions: Vec<(DescriptionKind, T)>,
+    /// The `ice-ufrag`s of the ICE generation that the sender described last.
+    ufrags: Box<[Box<str>]>,
+    /// Whether a description of the sender has gone to the other side.
+    pub described: bool,
+    /// Whether an offer of the sender was relayed or kept: the other side has something to answer.
+    pub offered: bool,
+    /// When candidates go on without a description: the due time of the hold timer.
+    #[serde(skip)]
+    pub hold_until: Option<Instant>,
+}
+
+impl<T> Default for JournalOf<T> {
+    fn default() -> Self {
+        Self {
+            candidates: VecDeque::new(),
+            candidate_bytes: 0,
+            relayed: Relayed::default(),
+            descriptions: Vec::new(),
+            ufrags: Box::default(),
+            described: false,
+            offered: false,
+            hold_until: None,
+        }
+    }
+}
+
+/// What has gone to the other side in this ICE generation: for a device that comes back and has lost
+/// it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Relayed<T> {
+    description: Option<(DescriptionKind, T)>,
+    candidates: VecDeque<T>,
+    #[serde(skip)]
+    candidate_bytes: usize,
+}
+
+impl<T> Default for Relayed<T> {
+    fn default() -> Self {
+        Self { description: None, candidates: VecDeque::new(), candidate_bytes: 0 }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct KeptCandidate<T> {
+    json: T,
+    /// The ICE generation it names (`usernameFragment`), if it does.
+    ufrag: Option<Box<str>>,
+}
+
+/// What leaves the journal, in the order in which it is to be relayed: descriptions first.
+#[derive(Debug, Default)]
+pub(crate) struct HandOver {
+    pub descriptions: Vec<(DescriptionKind, JsonText)>,
+    pub candidates: Vec<JsonText>,
+}
+
+impl Journal {
+    /// Keeps the payload of an `ice:candidate`.
+    pub fn keep_candidate(
+        &mut self,
+        json: &JsonText,
+        candidate: &Candidate<'_>,
+        limits: &Config,
+    ) -> Result<(), JournalFull> {
+        if self.candidates.len() >= limits.journal_candidates
+            || self.candidate_bytes + json.weight() > limits.journal_bytes
+        {
+            return Err(JournalFull);
+        }
+        self.candidate_bytes += json.weight();
+        let ufrag = candidate.ufrag().map(Into::into);
+        self.candidates.push_back(KeptCandidate { json: json.clone(), ufrag });
+        Ok(())
+    }
+
+    /// Keeps a description in place of an older one of its kind.
+    pub fn keep_description(
+        &mut self,
+        kind: DescriptionKind,
+        json: &JsonText,
+        limits: &Config,
+    ) -> Result<(), JournalFull> {
+        if json.weight() > limits.journal_bytes {
+            return Err(JournalFull);
+        }
+        self.descriptions.retain(|(kept, _)| *kept != kind);
+        self.descriptions.push((kind, json.clone()));
+        Ok(())
+    }
+
+    /// Takes note of an offer or an answer, whether it is then kept or relayed. If it begins a new ICE
+    /// generation, that is if it shares no `ice-ufrag` with the one before (RFC 8839 §4.4.1.1.1),
+    /// the kept candidates of the older one are dropped. Says how many were.
+    pub fn note_description(&mut self, description: &Description<'_>) -> usize {
+        let ufrags = description.ufrags();
+        if ufrags.is_empty() || ufrags.iter().any(|ufrag| self.ufrags.contains(ufrag)) {
+            return 0;
+        }
+        let older = std::mem::replace(&mut self.ufrags, ufrags);
+        if older.is_empty() {
+            // What came before the first description belongs to it.
+            return 0;
+        }
+        self.relayed = Relayed::default();
+        let before = self.candidates.len();
+        let ufrags = &self.ufrags;
+        self.candidates
+            .retain(|candidate| candidate.ufrag.as_ref().is_some_and(|u| ufrags.contains(u)));
+        self.candidate_bytes = self.candidates.iter().map(|c| c.json.weight()).sum();
+        before - self.candidates.len()
+    }
+
+    /// Remembers a description that goes to the other side, if it is not too long.
+    pub fn remember_description(
+        &mut self,
+        kind: DescriptionKind,
+        json: &JsonText,
+        limits: &Config,
+    ) {
+        let fits = json.weight() <= limits.journal_bytes;
+        self.relayed.description = fits.then(|| (kind, json.clone()));
+    }
+
+    /// The same for a candidate; the oldest ones give way.
+    pub fn remember_candidate(&mut self, json: &JsonText, limits: &Config) {
+        let relayed = &mut self.relayed;
+        relayed.candidate_bytes += json.weight();
+        relayed.candidates.push_back(json.clone());
+        while relayed.candidates.len() > limits.journal_candidates
+            || relayed.candidate_bytes > limits.journal_bytes
+        {
+            let Some(oldest) = relayed.candidates.pop_front() else { return };
+            relayed.candidate_bytes -= oldest.weight();
+        }
+    }
+
+    /// What has gone to the other side: the latest description, with its kind in `type`, and the
+    /// candidates of its generation.
+    pub fn relayed(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
+        let description = self.relayed.description.as_ref().and_then(|(kind, json)| {
+            let fields = Fields::read(json.as_str()).ok()?;
+            to_raw_value(&WithKind { kind: *kind, fields: &fields }).ok()
+        });
+        let candidates = self.relayed.candidates.iter();
+        (description, candidates.filter_map(|json| Some(json.raw()?.to_owned())).collect())
+    }
+
+    /// The same with a number in place of each text.
+    pub fn numbered(&self, mut number: impl FnMut(&JsonText) -> u32) -> JournalOf<u32> {
+        self.map(|text| Some(number(text)))
+    }
+
+    /// Whether candidates may go to a side that is there: a description went before them, or
+    /// goes with them.
+    pub fn may_hand_over(&self) -> bool {
+        self.described || !self.descriptions.is_empty()
+    }
+
+    /// Empties the journal.
+    pub fn hand_over(&mut self) -> HandOver {
+        self.candidate_bytes = 0;
+        let descriptions = std::mem::take(&mut self.descriptions).into_iter();
+        let candidates = std::mem::take(&mut self.candidates).into_iter();
+        HandOver {
+            descriptions: descriptions.collect(),
+            candidates: candidates.map(|c| c.json).collect(),
+        }
+    }
+
+    /// How many candidates are kept.
+    pub fn len(&self) -> usize {
+        self.candidates.len()
+    }
+
+    /// How many bytes are kept, descriptions included.
+    pub fn bytes(&self) -> usize {
+        self.candidate_bytes
+            + self.descriptions.iter().map(|(_, json)| json.weight()).sum::<usize>()
+    }
+
+    /// How many bytes are remembered of what was relayed.
+    pub fn relayed_bytes(&self) -> usize {
+        let description = self.relayed.description.as_ref().map_or(0, |(_, json)| json.weight());
+        self.relayed.candidate_bytes + description
+    }
+}
+
+impl JournalOf<u32> {
+    /// The journal that this was made of. A text that is missing, or that is no JSON, is left out.
+    pub fn with_texts(&self, text: impl Fn(u32) -> Option<JsonText>) -> Journal {
+        let mut journal = self.map(|number| text(*number).filter(|text| text.raw().is_some()));
+        journal.candidate_bytes = journal.candidates.iter().map(|c| c.json.weight()).sum();
+        let relayed = &mut journal.relayed;
+        relayed.candidate_bytes = relayed.candidates.iter().map(JsonText::weight).sum();
+        journal
+    }
+}
+
+impl<T> JournalOf<T> {
+    /// The same with something else in place of each text, or without it.
+    fn map<U>(&self, mut change: impl FnMut(&T) -> Option<U>) -> JournalOf<U> {
+        let candidates = self.candidates.iter();
+        let candidates = candidates
+            .filter_map(|kept| {
+                Some(KeptCandidate { json: change(&kept.json)?, ufrag: kept.ufrag.clone() })
+            })
+            .collect();
+        let relayed = Relayed {
+            description: self
+                .relayed
+                .description
+                .as_ref()
+                .and_then(|(kind, text)| Some((*kind, change(text)?))),
+            candidates: self.relayed.candidates.iter().filter_map(&mut change).collect(),
+            candidate_bytes: 0,
+        };
+        let descriptions = self.descriptions.iter();
+        let descriptions =
+            descriptions.filter_map(|(kind, text)| Some((*kind, change(text)?))).collect();
+        JournalOf {
+            candidates,
+            candidate_bytes: 0,
+            relayed,
+            descriptions,
+            ufrags: self.ufrags.clone(),
+            described: self.described,
+            offered: self.offered,
+            hold_until: None,
+        }
+    }
+}
+
+/// A description that was relayed, with its kind in `type`.
+struct WithKind<'a> {
+    kind: DescriptionKind,
+    fields: &'a Fields<'a>,
+}
+
+impl Serialize for WithKind<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.fields.but(&["type"]).write(&mut map)?;
+        map.serialize_entry("type", self.kind.as_str())?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Payload;
+
+    fn keep(journal: &mut Journal, data: &Value, limits: &Config) -> Result<(), JournalFull> {
+        let payload = Payload::from(data.clone());
+        let candidate = Candidate::read(&payload.fields().unwrap()).unwrap();
+        journal.keep_candidate(&JsonText::of(data), &candidate, limits)
+    }
+
+    fn note(journal: &mut Journal, data: &Value) -> usize {
+        let payload = Payload::from(data.clone());
+        journal.note_description(&Description::read(&payload.fields().unwrap()).unwrap())
+    }
+
+    fn sdp(ufrags: &[&str]) -> Value {
+        let lines: String = ufrags.iter().map(|u| format!("a=ice-ufrag:{u}\r\n")).collect();
+        json!({ "sdp": format!("v=0\r\n{lines}a=ice-pwd:x\r\n") })
+    }
+
+    fn candidate(n: u32) -> Value {
+        json!({ "n": n, "candidate": { "candidate": "candidate:1" } })
+    }
+
+    fn candidate_of(n: u32, ufrag: &str) -> Value {
+        json!({ "n": n, "candidate": { "candidate": "", "usernameFragment": ufrag } })
+    }
+
+    fn numbers(hand_over: &HandOver) -> Vec<u64> {
+        hand_over.candidates.iter().map(|c| c.value()["n"].as_u64().unwrap()).collect()
+    }
+
+    #[test]
+    fn descriptions_leave_first_and_one_of_each_kind() {
+        let limits = Config::default();
+        let mut journal = Journal::default();
+        keep(&mut journal, &candidate(1), &limits).unwrap();
+        assert!(!journal.may_hand_over());
+        for (kind, n) in
+            [(DescriptionKind::Answer, 2), (DescriptionKind::Offer, 3), (DescriptionKind::Offer, 4)]
+        {
+            journal.keep_description(kind, &JsonText::of(&json!({ "n": n })), &limits).unwrap();
+        }
+        assert!(journal.may_hand_over());
+        let hand_over = journal.hand_over();
+        assert_eq!(
+            hand_over.descriptions,
+            [
+                (DescriptionKind::Answer, JsonText::of(&json!({ "n": 2 }))),
+                (DescriptionKind::Offer, JsonText::of(&json!({ "n": 4 })))
+            ]
+        );
+        assert_eq!(numbers(&hand_over), [1]);
+        assert_eq!((journal.len(), journal.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_newer_generation_drops_the_candidates_of_the_older() {
+        let limits = Config::default();
+        let mut journal = Journal::default();
+        let keep = |journal: &mut Journal, data| keep(journal, &data, &limits).unwrap();
+        keep(&mut journal, candidate(1));
+        assert_eq!(note(&mut journal, &sdp(&["one"])), 0);
+        keep(&mut journal, candidate(2));
+        keep(&mut journal, candidate_of(3, "one"));
+        keep(&mut journal, candidate_of(4, "two"));
+        assert_eq!(note(&mut journal, &sdp(&["one"])), 0);
+        assert_eq!(note(&mut journal, &json!({ "sdp": "v=0\r\n" })), 0);
+        assert_eq!(note(&mut journal, &json!({ "sdp": sdp(&["two"]) })), 3);
+        keep(&mut journal, candidate(5));
+        assert_eq!(numbers(&journal.hand_over()), [4, 5]);
+    }
+
+    #[test]
+    fn a_section_that_is_added_begins_no_generation() {
+        let mut journal = Journal::default();
+        note(&mut journal, &sdp(&["one"]));
+        keep(&mut journal, &candidate(1), &Config::default()).unwrap();
+        assert_eq!(note(&mut journal, &sdp(&["one", "two"])), 0);
+        assert_eq!(journal.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_grows_past_its_limits(
+            sizes in prop::collection::vec(0usize..400, 0..100),
+            max_candidates in 0usize..20,
+            max_bytes in 0usize..2000,
+        ) {
+            let limits = Config {
+                journal_candidates: max_candidates,
+                journal_bytes: max_bytes,
+                ..Config::default()
+            };
+            let mut journal = Journal::default();
+            let mut kept = 0;
+            for size in sizes {
+                let data = json!({ "candidate": "x".repeat(size) });
+                kept += usize::from(keep(&mut journal, &data, &limits).is_ok());
+                let text = JsonText::of(&data);
+                let _ = journal.keep_description(DescriptionKind::Offer, &text, &limits);
+                prop_assert!(journal.len() <= max_candidates);
+                prop_assert!(journal.candidate_bytes <= max_bytes);
+                prop_assert!(journal.bytes() <= 2 * max_bytes);
+            }
+            prop_assert_eq!(journal.hand_over().candidates.len(), kept);
+        }
+    }
+}

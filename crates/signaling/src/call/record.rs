@@ -1,0 +1,252 @@
+//! A call as it is shown: to its sides in `call:state`, to operators over the REST API.
+
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use callbox_base::{
+    ids::{CallId, DeviceId, ParticipantId, RoomId, UserId},
+    usage::{RelayUsage, Usage},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
+
+use super::{CallState, CallStats, Media, Path, Role};
+use crate::{CallType, EndReason};
+
+/// A moment, as time since 1970; on the wire an ISO 8601 text in UTC with milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub Duration);
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The formatter refuses years past 9999; a clock that is that wrong is shown as the end
+        // of them.
+        let last = Duration::from_secs(253_402_300_799);
+        humantime::format_rfc3339_millis(UNIX_EPOCH + self.0.min(last)).fmt(f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = humantime::parse_rfc3339(&text).map_err(D::Error::custom)?;
+        time.duration_since(UNIX_EPOCH).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl PartialSchema for Timestamp {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .description(Some("A moment in UTC (ISO 8601, with milliseconds)."))
+            .into()
+    }
+}
+
+impl ToSchema for Timestamp {}
+
+/// A call, as its sides and operators see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallRecord {
+    /// Its id.
+    pub id: CallId,
+    /// Of which room it is one life; missing for a call of two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub room_id: Option<RoomId>,
+    /// Where it stands.
+    pub state: CallState,
+    /// What it carries.
+    #[serde(rename = "type")]
+    pub kind: CallType,
+    /// The caller, then the callee. Of a room, who is in it, in the order in which they came; once it
+    /// is over, the latest who were.
+    pub participants: Vec<Participant>,
+    /// When the caller called, or the first participant came.
+    pub created_at: Timestamp,
+    /// When it was accepted, or a second participant came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ended_at: Option<Timestamp>,
+    /// Seconds since it started, up to its end; 0 for a call that ended without that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub duration: Option<f64>,
+    /// Why it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<EndReason>,
+    /// Who ended it; nobody where the server did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ended_by: Option<UserId>,
+    /// What went through our relay.
+    pub relay: RelayUsage,
+}
+
+/// One side of a call, or one participant of a room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Participant {
+    /// Who it is.
+    pub user_id: UserId,
+    /// Which participant of a room it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub participant_id: Option<ParticipantId>,
+    /// What to show to people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub name: Option<String>,
+    /// Which side it is; a room has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub role: Option<Role>,
+    /// The device in the call; a callee has none before the accept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub device_id: Option<DeviceId>,
+    /// When it came into the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub joined_at: Option<Timestamp>,
+    /// When it left the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub left_at: Option<Timestamp>,
+    /// Whether it is connected to this server; not told of a call that is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub connected: Option<bool>,
+    /// What it says that it sends, if it is anything out of the ordinary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub media: Option<Media>,
+    /// How it says that the call goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub stats: Option<CallStats>,
+}
+
+impl CallRecord {
+    /// Returns true if a side says that its media went through a relay, and nothing if no side
+    /// names a path.
+    pub fn says_it_is_relayed(&self) -> Option<bool> {
+        let stats = self.participants.iter().filter_map(|participant| participant.stats.as_ref());
+        let paths: Vec<_> = stats.filter_map(|stats| stats.path).collect();
+        (!paths.is_empty()).then(|| paths.contains(&Path::Relay))
+    }
+
+    /// The call is over since this moment.
+    pub(crate) fn end(&mut self, at: Timestamp, reason: EndReason, ended_by: Option<UserId>) {
+        self.ended_at = Some(at);
+        self.reason = Some(reason);
+        self.ended_by = ended_by;
+        for participant in &mut self.participants {
+            participant.connected = None;
+        }
+    }
+}
+
+/// What the relay did for one call: the counters of its open allocations, and the sum over those
+/// that are closed. The relay's quotas bound how many are open.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RelayMeter {
+    open: Vec<Arc<Usage>>,
+    /// `allocations` counts the open ones too.
+    closed: RelayUsage,
+}
+
+impl RelayMeter {
+    /// For a call that goes on in another process than the one that relayed this for it.
+    pub fn of_closed(closed: RelayUsage) -> Self {
+        Self { open: Vec::new(), closed }
+    }
+
+    /// An allocation was opened.
+    pub fn opened(&mut self, usage: Arc<Usage>) {
+        if !self.open.iter().any(|open| Arc::ptr_eq(open, &usage)) {
+            self.open.push(usage);
+            self.closed.allocations = self.closed.allocations.saturating_add(1);
+        }
+    }
+
+    /// An allocation was closed: its numbers do not change any more, so they need not be held.
+    pub fn closed(&mut self, usage: &Arc<Usage>) {
+        if let Some(at) = self.open.iter().position(|open| Arc::ptr_eq(open, usage)) {
+            add(&mut self.closed, &self.open.swap_remove(at));
+        }
+    }
+
+    /// Whether the numbers change no more, unless another allocation is opened.
+    pub fn is_final(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The numbers as they are now.
+    pub fn usage(&self) -> RelayUsage {
+        let mut sum = self.closed;
+        self.open.iter().for_each(|usage| add(&mut sum, usage));
+        sum
+    }
+}
+
+fn add(sum: &mut RelayUsage, usage: &Usage) {
+    let (up, down) = usage.read();
+    sum.bytes_up = sum.bytes_up.saturating_add(up);
+    sum.bytes_down = sum.bytes_down.saturating_add(down);
+}
+
+/// Seconds with milliseconds, as `duration` has them.
+pub(crate) fn seconds(duration: Duration) -> f64 {
+    // Exact: a call's milliseconds are far below 2^53.
+    duration.as_millis() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_iso_8601_in_utc() {
+        let text = |ms| Timestamp(Duration::from_millis(ms)).to_string();
+        assert_eq!(text(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(text(951_827_696_789), "2000-02-29T12:34:56.789Z");
+        assert_eq!(text(u64::MAX), "9999-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn live_and_final_numbers_add_up() {
+        let (one, two) = (Arc::new(Usage::default()), Arc::new(Usage::default()));
+        let mut meter = RelayMeter::default();
+        meter.opened(one.clone());
+        meter.opened(one.clone());
+        meter.opened(two.clone());
+        one.add_up(10);
+        two.add_down(7);
+        let expected = RelayUsage { allocations: 2, bytes_up: 10, bytes_down: 7 };
+        assert_eq!(meter.usage(), expected);
+        meter.closed(&one);
+        meter.closed(&one);
+        assert_eq!(meter.usage(), expected);
+        two.add_down(1);
+        assert_eq!(meter.usage().bytes_down, 8);
+    }
+}

@@ -1,0 +1,108 @@
+//! What a session hears of itself and of the server.
+
+use callbox_base::{
+    auth::TurnCredentials,
+    ids::{DeviceId, SessionId, UserId},
+};
+use serde::Serialize;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{Ref, RefOr, Schema, schema::AnyOfBuilder},
+};
+
+use super::IceServer;
+use crate::{CloseReason, ErrorCode, RequestError, Timestamp};
+
+/// The session is open: the first event.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionWelcome {
+    /// The session: a client that loses its connection goes on with it.
+    pub session_id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// On which device: as the client says, or made for a client that does not.
+    pub device_id: DeviceId,
+    /// Whether the client goes on with the session that it asked for.
+    pub resumed: bool,
+    /// For `new RTCPeerConnection({ iceServers })`, outside a call.
+    pub ice_servers: Vec<IceServer>,
+    /// Not for one call; null without a relay, or with a token that does not allow it.
+    #[schema(required)]
+    pub turn_credentials: Option<TurnCredentials>,
+}
+
+/// The session's token is about to expire.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuthExpiringEvent {
+    /// When.
+    pub expires_at: Timestamp,
+}
+
+/// The server stops, and closes the connection next.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ServerDrainingEvent {
+    /// In how many milliseconds to connect again.
+    pub reconnect_after_ms: u64,
+}
+
+/// An event that wanted no answer was refused, or, over Socket.IO, the connection is closed next.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorEvent {
+    /// The event's name, its first 64 characters at most; missing of what was no event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub event: Option<String>,
+    /// Why.
+    pub error: EventError,
+}
+
+/// Why an event was refused, or a connection is closed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventError {
+    /// For the program.
+    pub code: EventErrorCode,
+    /// For a person.
+    pub message: String,
+    /// In how many milliseconds the same may be tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// One of two lists, which have some words in common.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum EventErrorCode {
+    /// An event was refused.
+    Refused(ErrorCode),
+    /// The connection is closed next.
+    Closed(CloseReason),
+}
+
+impl PartialSchema for EventErrorCode {
+    fn schema() -> RefOr<Schema> {
+        // The derived one would be "one of", which a word that is in both is not.
+        AnyOfBuilder::new()
+            .item(Ref::from_schema_name(ErrorCode::name()))
+            .item(Ref::from_schema_name(CloseReason::name()))
+            .into()
+    }
+}
+
+impl ToSchema for EventErrorCode {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((ErrorCode::name().into(), ErrorCode::schema()));
+        schemas.push((CloseReason::name().into(), CloseReason::schema()));
+    }
+}
+
+impl From<RequestError> for EventError {
+    fn from(error: RequestError) -> Self {
+        let RequestError { code, message, retry_after_ms } = error;
+        Self { code: EventErrorCode::Refused(code), message, retry_after_ms }
+    }
+}

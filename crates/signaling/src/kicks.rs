@@ -1,0 +1,173 @@
+//! Users who were kicked: the token that was good for a session then opens no relay any more. Who comes
+//! with a new token has all again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use callbox_base::{clock::Now, ids::UserId};
+
+use super::{Hub, Output, config::TOKEN_LEEWAY};
+use crate::jwt::{Identity, TokenId};
+
+/// How many kicked users are remembered. Past it the one is forgotten who was kicked first.
+const MAX_KICKED: usize = 10_000;
+
+/// How many tokens of one user are remembered, the latest ones.
+const MAX_TOKENS: usize = 64;
+
+/// What is known of a token that a session has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokenMark {
+    id: TokenId,
+    issued: Option<u64>,
+}
+
+impl TokenMark {
+    pub fn of(identity: &Identity) -> Self {
+        Self { id: identity.token, issued: identity.issued }
+    }
+
+    pub fn id(self) -> TokenId {
+        self.id
+    }
+}
+
+/// A user who was kicked.
+#[derive(Debug)]
+struct Kick {
+    /// When that was the last time, on both clocks.
+    at: Now,
+    until: Instant,
+    /// The tokens of the sessions that were closed.
+    tokens: Vec<TokenId>,
+    /// Every token that was issued before this second is refused as well, where it says when it was:
+    /// there may be some that had no session.
+    issued_before: Option<u64>,
+    /// True if the relay refuses all credentials of the user.
+    is_shut_out: bool,
+}
+
+/// The users who were kicked, as long as that counts.
+#[derive(Debug, Default)]
+pub(super) struct Kicks {
+    users: BTreeMap<UserId, Kick>,
+    by_time: BTreeSet<(Instant, UserId)>,
+}
+
+impl Kicks {
+    /// A user was kicked, from all devices or from one, who had sessions with these tokens there.
+    pub fn add(
+        &mut self,
+        now: Now,
+        user: &UserId,
+        tokens: impl Iterator<Item = TokenId>,
+        all_devices: bool,
+        ttl: Duration,
+    ) {
+        self.forget_old(now.instant);
+        let until = now.instant + ttl;
+        let new =
+            Kick { at: now, until, tokens: Vec::new(), issued_before: None, is_shut_out: false };
+        if let Some(before) = self.users.get(user) {
+            self.by_time.remove(&(before.until, user.clone()));
+        }
+        let kick = self.users.entry(user.clone()).or_insert(new);
+        (kick.at, kick.until) = (now, until);
+        kick.tokens.extend(tokens);
+        let over = kick.tokens.len().saturating_sub(MAX_TOKENS);
+        kick.tokens.drain(..over);
+        if all_devices {
+            // As far as the clock of whoever issues them may be off.
+            let before = now.unix_secs().saturating_sub(TOKEN_LEEWAY.as_secs());
+            kick.issued_before = Some(before);
+            kick.is_shut_out = true;
+        }
+        self.by_time.insert((until, user.clone()));
+        if self.users.len() > MAX_KICKED {
+            self.forget_first();
+        }
+    }
+
+    /// Returns true if a token opens no relay.
+    pub fn refuse(&self, now: Now, user: &UserId, token: TokenMark) -> bool {
+        let Some(kick) = self.users.get(user).filter(|kick| kick.until > now.instant) else {
+            return false;
+        };
+        let is_older = |issued: u64| kick.issued_before.is_some_and(|before| issued < before);
+        kick.tokens.contains(&token.id) || token.issued.is_some_and(is_older)
+    }
+
+    /// The relay is to take the user's credentials again. Says whether it has refused all of them.
+    pub fn readmit(&mut self, user: &UserId) -> bool {
+        self.users.get_mut(user).is_some_and(|kick| std::mem::take(&mut kick.is_shut_out))
+    }
+
+    /// From when credentials for a user are to be dated: those that were made in the second of a kick
+    /// are refused with those from before.
+    pub fn date(&self, now: Now, user: &UserId) -> Now {
+        let kicked = self.users.get(user).map(|kick| Duration::from_secs(kick.at.unix_secs() + 1));
+        Now { unix: kicked.map_or(now.unix, |after| after.max(now.unix)), ..now }
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        while self.by_time.first().is_some_and(|(until, _)| *until <= now) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, user)) = self.by_time.pop_first() {
+            self.users.remove(&user);
+        }
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        assert_eq!(self.users.len(), self.by_time.len());
+        self.users.len()
+    }
+}
+
+impl Hub {
+    /// Somebody has brought a token: the relay takes credentials that are made for it, should it have
+    /// refused the user's.
+    pub(super) fn readmit(&mut self, now: Now, user: &UserId, token: TokenMark) {
+        if !self.kicks.refuse(now, user, token) && self.kicks.readmit(user) {
+            self.outbox.push(Output::Readmitted { user: user.clone() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_forgets_what_counts_no_more_and_never_grows_past_its_limit() {
+        let mut now = Now { instant: Instant::now(), unix: Duration::from_secs(1000) };
+        let (mut kicks, hour) = (Kicks::default(), Duration::from_secs(3600));
+        let user = |n: usize| UserId::new(&format!("user-{n}")).unwrap();
+        let mark = |text: &str| TokenMark { id: TokenId::of(text), issued: None };
+        for n in 0..2 * MAX_TOKENS {
+            let token = TokenId::of(&format!("a.{n}.b"));
+            kicks.add(now, &user(0), [token].into_iter(), false, hour);
+        }
+        assert_eq!(kicks.len(), 1);
+        assert!(!kicks.refuse(now, &user(0), mark("a.0.b")));
+        assert!(kicks.refuse(now, &user(0), mark("a.127.b")));
+        now = now + hour;
+        assert!(!kicks.refuse(now, &user(0), mark("a.127.b")));
+        for n in 0..MAX_KICKED + 10 {
+            now = now + Duration::from_millis(1);
+            kicks.add(now, &user(n), std::iter::empty(), true, hour);
+        }
+        assert_eq!(kicks.len(), MAX_KICKED);
+        // A token that says that it was issued before, and one that does not.
+        let old = TokenMark { id: TokenId::of("x"), issued: Some(now.unix_secs() - 60) };
+        assert!(kicks.refuse(now, &user(MAX_KICKED), old));
+        assert!(!kicks.refuse(now, &user(MAX_KICKED), mark("x")));
+    }
+}

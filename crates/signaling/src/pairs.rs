@@ -1,0 +1,118 @@
+//! How often each user has called each other one of late.
+//!
+//! The table is the hub's own: neither side's entry would do, since a caller who connects anew, or a
+//! callee who is woken for each call, would begin with a full bucket each time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use callbox_base::ids::UserId;
+
+use super::rate::{Bucket, interval};
+
+/// How many pairs are remembered. Past it the one whose bucket is full again first is forgotten.
+const MAX_PAIRS: usize = 65_536;
+
+/// A caller and a callee.
+type Pair = (UserId, UserId);
+
+/// The buckets that are not full, by pair and by when they are full again.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    full_at: BTreeMap<Pair, Instant>,
+    by_time: BTreeSet<(Instant, Pair)>,
+}
+
+impl Pairs {
+    /// Says in what time the caller may call the callee again, if that is not now. `per_minute` is
+    /// how many calls there may be in a minute in the long run, and how many at once; none is no
+    /// limit.
+    pub fn check(&self, now: Instant, pair: &Pair, per_minute: u32) -> Result<(), Duration> {
+        self.bucket(pair).take(now, interval(MINUTE, per_minute), per_minute)
+    }
+
+    /// Counts a call that [`Pairs::check`] lets pass.
+    pub fn count(&mut self, now: Instant, pair: Pair, per_minute: u32) {
+        self.forget_full(now);
+        let mut bucket = self.bucket(&pair);
+        let taken = bucket.take(now, interval(MINUTE, per_minute), per_minute);
+        let Some(full_at) = bucket.full_at().filter(|at| taken.is_ok() && *at > now) else {
+            return;
+        };
+        if let Some(before) = self.full_at.insert(pair.clone(), full_at) {
+            self.by_time.remove(&(before, pair.clone()));
+        }
+        self.by_time.insert((full_at, pair));
+        if self.full_at.len() > MAX_PAIRS {
+            self.forget_first();
+        }
+    }
+
+    fn bucket(&self, pair: &Pair) -> Bucket {
+        Bucket::full_again_at(self.full_at.get(pair).copied())
+    }
+
+    /// Forgets the pairs whose buckets are full: a new one is, too.
+    fn forget_full(&mut self, now: Instant) {
+        while self.by_time.first().is_some_and(|(at, _)| *at <= now) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, pair)) = self.by_time.pop_first() {
+            self.full_at.remove(&pair);
+        }
+    }
+
+    /// How many pairs are remembered.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        assert_eq!(self.full_at.len(), self.by_time.len());
+        self.full_at.len()
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(caller: &str, callee: &str) -> Pair {
+        (UserId::new(caller).unwrap(), UserId::new(callee).unwrap())
+    }
+
+    #[test]
+    fn each_direction_of_each_pair_has_a_bucket_of_its_own() {
+        let (mut pairs, now) = (Pairs::default(), Instant::now());
+        let one = pair("mallory", "bob");
+        for _ in 0..3 {
+            assert_eq!(pairs.check(now, &one, 3), Ok(()));
+            pairs.count(now, one.clone(), 3);
+        }
+        assert_eq!(pairs.check(now, &one, 3), Err(Duration::from_secs(20)));
+        for other in [pair("bob", "mallory"), pair("mallory", "carol"), pair("alice", "bob")] {
+            assert_eq!(pairs.check(now, &other, 3), Ok(()));
+        }
+        let later = now + Duration::from_secs(20);
+        assert_eq!(pairs.check(later, &one, 3), Ok(()));
+        assert!((0..9).all(|_| pairs.check(now, &pair("alice", "carol"), 0).is_ok()));
+    }
+
+    #[test]
+    fn full_buckets_are_forgotten_and_the_table_never_grows_past_its_limit() {
+        let (mut pairs, now) = (Pairs::default(), Instant::now());
+        pairs.count(now, pair("alice", "bob"), 60);
+        pairs.count(now, pair("alice", "carol"), 0);
+        assert_eq!(pairs.len(), 1);
+        pairs.count(now + Duration::from_secs(1), pair("alice", "dave"), 60);
+        assert_eq!(pairs.len(), 1);
+        for n in 0..MAX_PAIRS + 10 {
+            pairs.count(now + Duration::from_secs(1), pair("mallory", &format!("user-{n}")), 60);
+        }
+        assert_eq!(pairs.len(), MAX_PAIRS);
+    }
+}

@@ -1,0 +1,34 @@
+//! `signal:answer { callId?, sdp }`: an SDP answer for the other side. For clients that do not say
+//! `call:connected`, relaying it makes a connecting call connected; so it must answer something.
+//! In a room, `{ roomId, to, sdp }`.
+
+use callbox_base::clock::Now;
+
+use super::{Fields, Sender, Way};
+use crate::{
+    ErrorCode, Hub, RequestError, answers::CallAnswer, call::DescriptionKind, members::Lane,
+    sent::Description,
+};
+
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Fields<'_>,
+) -> Result<CallAnswer, RequestError> {
+    let way = Way::read(data)?;
+    let description = Description::read(data)?;
+    let lane = hub.locate_lane(sender, &way)?;
+    if matches!(lane, Lane::From(call, _) if !hub.state_of(call)?.is_accepted()) {
+        let message = "Nobody has accepted the call, so there is no offer to answer.";
+        return Err(RequestError::new(ErrorCode::InvalidState, message));
+    }
+    let offers = lane.back().journal(&hub.calls, &hub.rooms);
+    if !offers.is_some_and(|journal| journal.offered) {
+        let message = "The other side has made no offer to answer.";
+        return Err(RequestError::new(ErrorCode::InvalidState, message));
+    }
+    let text = hub.signed(data, lane.from(), sender);
+    hub.relay_description(now, lane, DescriptionKind::Answer, &description, text)?;
+    Ok(CallAnswer { call_id: lane.from().call(), room_id: way.room_id })
+}

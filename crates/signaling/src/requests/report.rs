@@ -1,0 +1,43 @@
+//! `call:stats { callId?, roomId?, rttMs?, jitterMs?, lossPercent?, path? }`: how the call goes, as
+//! this side measures it. The latest is shown with the call, and kept on its record.
+
+use callbox_base::ids::{CallId, RoomId};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{Fields, Sender, invalid, parse};
+use crate::{CallStats, Hub, RequestError, answers::CallAnswer};
+
+/// How the call goes, as this side measures it.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CallStatsRequest {
+    /// Which call; may be left out by a session that is in one call only.
+    call_id: Option<CallId>,
+    /// Which room, where it is one.
+    room_id: Option<RoomId>,
+    #[serde(flatten)]
+    stats: CallStats,
+}
+
+pub(super) fn apply(
+    hub: &mut Hub,
+    sender: &Sender,
+    data: &Fields<'_>,
+) -> Result<CallAnswer, RequestError> {
+    let payload: CallStatsRequest = parse(data)?;
+    let stats = payload.stats;
+    for (name, value, most) in [
+        ("rttMs", stats.rtt_ms, 1e6),
+        ("jitterMs", stats.jitter_ms, 1e6),
+        ("lossPercent", stats.loss_percent, 100.0),
+    ] {
+        if value.is_some_and(|value| !(0.0..=most).contains(&value)) {
+            return Err(invalid(format!("{name} must be between 0 and {most}.")));
+        }
+    }
+    let room_id = payload.room_id;
+    let member = hub.locate_talking(sender, payload.call_id, room_id.as_ref())?;
+    hub.member_mut(member)?.stats = Some(stats);
+    Ok(CallAnswer { call_id: member.call(), room_id })
+}

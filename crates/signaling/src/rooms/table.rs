@@ -1,0 +1,60 @@
+//! The rooms that somebody is in.
+
+use std::{collections::BTreeMap, ops::Deref};
+
+use callbox_base::ids::{CallId, RoomId};
+
+use super::Room;
+use crate::{RequestError, call::Step, tables::Live};
+
+/// The rooms, by the id of the call that each is, and by name.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    live: Live<Room>,
+    by_name: BTreeMap<RoomId, CallId>,
+}
+
+impl Deref for Rooms {
+    type Target = Live<Room>;
+
+    fn deref(&self) -> &Live<Room> {
+        &self.live
+    }
+}
+
+impl Rooms {
+    /// The room that has this name now.
+    pub fn named(&self, name: &RoomId) -> Option<&Room> {
+        self.get(*self.by_name.get(name)?)
+    }
+
+    /// Takes note of changes from now on.
+    pub fn watch(&mut self) {
+        self.live.watch();
+    }
+
+    /// Takes out which may have changed.
+    pub fn take_touched(&mut self) -> Vec<CallId> {
+        self.live.take_touched()
+    }
+
+    pub fn get_mut(&mut self, id: CallId) -> Option<&mut Room> {
+        self.live.get_mut(id)
+    }
+
+    pub fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
+        self.live.step(id, step)
+    }
+
+    /// Adds a room, whose name no other has.
+    pub fn insert(&mut self, room: Room) {
+        self.by_name.insert(room.name.clone(), room.id);
+        self.live.insert(room);
+    }
+
+    pub fn remove(&mut self, id: CallId) -> Option<Room> {
+        let room = self.live.remove(id)?;
+        self.by_name.remove(&room.name);
+        Some(room)
+    }
+}

@@ -1,0 +1,41 @@
+//! What holds for calls after each input.
+
+use super::Sim;
+use crate::EndReason;
+
+impl Sim {
+    /// After each input: what is over was told to everyone who could hear it, and the books on
+    /// candidates balance.
+    pub(super) fn check_calls(&mut self) {
+        let sessions = &self.sessions;
+        for (id, call) in &mut self.calls {
+            call.audience.retain(|session, _| sessions.contains_key(session));
+            if !call.ended {
+                continue;
+            }
+            let record = self.hub.call(self.now, *id);
+            let away = &self.away;
+            for (session, told) in call.audience.iter().filter(|(id, _)| !away.contains(id)) {
+                let told = told.as_deref().expect("somebody was not told that the call is over");
+                let elsewhere = call.offered_to.contains(session)
+                    || told == EndReason::AnsweredElsewhere.as_str()
+                    || told == EndReason::RejectedElsewhere.as_str();
+                if let Some(record) = &record {
+                    let reason = record.reason.expect("a call that is over has a reason");
+                    assert!(elsewhere || told == reason.as_str(), "two reasons for one end");
+                }
+            }
+            // Who is away hears it on coming back.
+            call.audience.retain(|session, told| away.contains(session) && told.is_none());
+        }
+        let stats = self.hub.stats();
+        let counters = &stats.counters;
+        assert_eq!(
+            self.candidates_taken,
+            counters.candidates_relayed
+                + counters.candidates_dropped
+                + stats.journal_candidates as u64,
+            "a candidate was lost"
+        );
+    }
+}

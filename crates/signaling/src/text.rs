@@ -1,0 +1,70 @@
+//! The text of what clients are sent.
+
+use std::{cell::RefCell, sync::Arc};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The text of a JSON object, written once and shared by everyone who is sent it or keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonText(Arc<str>);
+
+/// The bytes of memory that are kept for the next text: most events are shorter.
+const SCRATCH: usize = 8 * 1024;
+
+thread_local! {
+    /// Where texts are written, since how long one will be shows only then.
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl JsonText {
+    /// Writes a payload.
+    pub fn of(payload: &impl Serialize) -> Self {
+        WRITTEN.with_borrow_mut(|written| {
+            written.clear();
+            serde_json::to_writer(&mut *written, payload)
+                .expect("a payload has only keys of text, and nothing that fails");
+            let text = std::str::from_utf8(written).expect("JSON is written as UTF-8").into();
+            written.shrink_to(SCRATCH);
+            Self(text)
+        })
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the number of bytes that it keeps in memory.
+    pub fn weight(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A text that was kept in a file.
+    pub(super) fn kept(text: Box<str>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns true if both are one and the same text, and not only alike.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The text to be written into another payload. `None` for one that was read from a file and is no
+    /// JSON.
+    pub(super) fn raw(&self) -> Option<&RawValue> {
+        serde_json::from_str(&self.0).ok()
+    }
+
+    /// A text that a test has written.
+    #[cfg(test)]
+    pub fn written(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The value, for tests to look into.
+    #[cfg(test)]
+    pub fn value(&self) -> serde_json::Value {
+        serde_json::from_str(&self.0).expect("it was written as JSON")
+    }
+}

@@ -1,0 +1,68 @@
+//! The wire: bytes to a typed [`Request`], a typed [`Response`] to bytes, ChannelData and Data
+//! indications written in place.
+//!
+//! Numbers and attribute encodings come from the `stun` and `turn` crates. What they do not give is
+//! reading without an allocation, which a server that strangers talk to needs: [`Request::parse`]
+//! looks at each byte of a message once and keeps only borrowed parts.
+#![forbid(unsafe_code)]
+
+mod address;
+mod attributes;
+mod channel_data;
+mod data_indication;
+mod discovery;
+mod error_code;
+mod framing;
+mod icmp;
+mod integrity;
+mod packet;
+mod password_algorithm;
+mod request;
+mod response;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod vector_tests;
+#[cfg(any(test, feature = "testing"))]
+pub mod vectors;
+
+pub use attributes::{Attributes, EvenPort, Family, Unknown};
+pub use channel_data::{ChannelData, ChannelNumber};
+pub use data_indication::write_data_indication;
+pub use discovery::{Change, Discovery};
+pub use error_code::ErrorCode;
+pub use framing::{Frame, MAX_FRAME};
+pub use icmp::{Icmp, icmp_indication};
+pub use integrity::{Credentials, Integrity, SigningKey};
+#[cfg(any(test, feature = "testing"))]
+pub use packet::roomy;
+pub use packet::{HEADROOM, Packet, max_payload};
+pub use password_algorithm::PasswordAlgorithm;
+pub use request::{Method, ParseError, Request, TransactionId};
+pub use response::{Response, ResponseBuilder};
+
+/// What a datagram on a TURN listener is, by its first byte (RFC 5766 §11, RFC 8489 §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// 0–3: the two top bits of every STUN message are zero (RFC 8489 §5).
+    Stun,
+    /// 64–127: a channel number of 0x4000–0x7FFF.
+    ChannelData,
+    /// Anything else; nothing of ours.
+    Other,
+}
+
+impl Kind {
+    /// Looks at the first byte; an empty datagram is [`Kind::Other`].
+    #[inline]
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes.first() {
+            Some(0..=3) => Self::Stun,
+            Some(0x40..=0x7F) => Self::ChannelData,
+            _ => Self::Other,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Third-party authorization (RFC 7635): a client shows an access token that an authorization server
+//! has sealed for us, with the key in it that the client signs with.
+
+use std::{collections::HashMap, fmt, str::FromStr};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use callbox_base::clock::Now;
+use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
+use super::LongTermKey;
+
+/// How far the clocks of the authorization server and ours may be apart, in seconds (RFC 7635 §5:
+/// "a few seconds").
+const CLOCK_DIFFERENCE: u64 = 5;
+
+/// A key that an authorization server and we share, and its name. It prints as its name alone.
+#[derive(Clone)]
+pub struct AccessTokenKey {
+    kid: String,
+    key: Vec<u8>,
+}
+
+impl AccessTokenKey {
+    /// Its name.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The key itself, for whoever seals tokens: 16 bytes or 32.
+    pub fn expose(&self) -> &[u8] {
+        &self.key
+    }
+}
+
+/// Why a text is no [`AccessTokenKey`]. It does not show the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected KID:KEY, KEY being 16 bytes (A128GCM) or 32 (A256GCM) in base64")]
+pub struct AccessTokenKeyError;
+
+impl FromStr for AccessTokenKey {
+    type Err = AccessTokenKeyError;
+
+    fn from_str(text: &str) -> Result<Self, AccessTokenKeyError> {
+        let (kid, key) = text.split_once(':').ok_or(AccessTokenKeyError)?;
+        let key = BASE64_STANDARD.decode(key).map_err(|_| AccessTokenKeyError)?;
+        let fits = !kid.is_empty() && matches!(key.len(), 16 | 32);
+        fits.then(|| Self { kid: kid.to_owned(), key }).ok_or(AccessTokenKeyError)
+    }
+}
+
+impl fmt::Debug for AccessTokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:[redacted]", self.kid)
+    }
+}
+
+/// What opens access tokens.
+pub(super) struct AccessTokens {
+    /// Our name, for which tokens are sealed.
+    server_name: String,
+    keys: HashMap<String, LessSafeKey>,
+}
+
+/// What was in a token.
+pub(super) struct AccessToken {
+    /// What the client signs with.
+    pub key: LongTermKey,
+    /// When its time is over, in seconds since 1970.
+    pub expires: u64,
+}
+
+impl AccessTokens {
+    /// For tokens that are sealed for `server_name`. `None` without a key.
+    pub fn new(server_name: &str, keys: Vec<AccessTokenKey>) -> Option<Self> {
+        let keys = keys.into_iter().filter_map(|AccessTokenKey { kid, key }| {
+            let algorithm = if key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
+            Some((kid, LessSafeKey::new(UnboundKey::new(algorithm, &key).ok()?)))
+        });
+        let keys: HashMap<_, _> = keys.collect();
+        (!keys.is_empty()).then(|| Self { server_name: server_name.to_owned(), keys })
+    }
+
+    /// Our name.
+    pub fn server_name(&self) -> &str {
+        &self.server_name
+    }
+
+    /// Whether there is a key of this name.
+    pub fn knows(&self, kid: &str) -> bool {
+        self.keys.contains_key(kid)
+    }
+
+    /// Opens a token (RFC 7635 §6.2): nonce, then key, time and lifetime, sealed. `None` if it was
+    /// not sealed with the key of this name, or its time is not now.
+    pub fn open(&self, now: Now, kid: &str, token: &[u8]) -> Option<AccessToken> {
+        let key = self.keys.get(kid)?;
+        let (len, rest) = token.split_first_chunk()?;
+        let (nonce, sealed) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut sealed = sealed.to_vec();
+        let opened =
+            key.open_in_place(nonce, Aad::from(self.server_name.as_bytes()), &mut sealed).ok()?;
+        let (len, rest) = opened.split_first_chunk()?;
+        let (mac_key, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+        let (timestamp, rest) = rest.split_first_chunk()?;
+        let (lifetime, _) = rest.split_first_chunk()?;
+        // 48 bits of seconds, 16 of a second's parts.
+        let made = u64::from_be_bytes(*timestamp) >> 16;
+        let expires = made + u64::from(u32::from_be_bytes(*lifetime));
+        let now = now.unix_secs();
+        let fits = made <= now + CLOCK_DIFFERENCE && now <= expires + CLOCK_DIFFERENCE;
+        let key = LongTermKey::of_token(mac_key).filter(|_| fits)?;
+        Some(AccessToken { key, expires })
+    }
+}
+
+impl fmt::Debug for AccessTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessTokens").field("server_name", &self.server_name).finish()
+    }
+}
+
+/// What an authorization server does.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    /// What an authorization server would hand out.
+    pub fn seal(key: &[u8], server: &str, mac_key: &[u8], made: u64, lifetime: u32) -> Vec<u8> {
+        let mut block = (mac_key.len() as u16).to_be_bytes().to_vec();
+        block.extend(mac_key);
+        block.extend((made << 16).to_be_bytes());
+        block.extend(lifetime.to_be_bytes());
+        let algorithm = if key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
+        let key = LessSafeKey::new(UnboundKey::new(algorithm, key).unwrap());
+        let nonce = Nonce::assume_unique_for_key([7; 12]);
+        key.seal_in_place_append_tag(nonce, Aad::from(server.as_bytes()), &mut block).unwrap();
+        [&[0, 12][..], &[7; 12], &block].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{testing::seal, *};
+
+    const KEY: [u8; 32] = *b"12345678901234567890123456789012";
+
+    fn now(secs: u64) -> Now {
+        Now { instant: Instant::now(), unix: Duration::from_secs(secs) }
+    }
+
+    fn tokens() -> AccessTokens {
+        let long = format!("long:{}", BASE64_STANDARD.encode(KEY)).parse().unwrap();
+        let short = format!("short:{}", BASE64_STANDARD.encode(&KEY[..16])).parse().unwrap();
+        AccessTokens::new("turn.example", vec![long, short]).unwrap()
+    }
+
+    #[test]
+    fn a_token_tells_the_key_and_its_time() {
+        for (kid, key) in [("long", &KEY[..]), ("short", &KEY[..16])] {
+            let token = seal(key, "turn.example", &[9; 20], 1000, 60);
+            let opened = tokens().open(now(1010), kid, &token).unwrap();
+            assert_eq!((opened.key.bytes(), opened.expires), (&[9; 20][..], 1060));
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_a_token() {
+        let tokens = tokens();
+        let good = seal(&KEY, "turn.example", &[9; 20], 1000, 60);
+        let open = |at, kid, token: &[u8]| tokens.open(now(at), kid, token).is_some();
+        assert!(open(1000, "long", &good));
+        for at in 0..good.len() * 8 {
+            let mut changed = good.clone();
+            changed[at / 8] ^= 1 << (at % 8);
+            assert!(!open(1000, "long", &changed), "bit {at}");
+        }
+        for len in 0..good.len() {
+            assert!(!open(1000, "long", &good[..len]), "{len} bytes");
+        }
+        assert!(!open(1000, "short", &good) && !open(1000, "nobody", &good));
+        assert!(!open(1000, "long", &seal(&KEY, "other.example", &[9; 20], 1000, 60)));
+        assert!(!open(1066, "long", &good) && open(1065, "long", &good), "it is over");
+        assert!(!open(994, "long", &good) && open(995, "long", &good), "it has not begun");
+        assert!(!open(1000, "long", &seal(&KEY, "turn.example", &[9; 33], 1000, 60)));
+        assert!(!open(1000, "long", &seal(&KEY, "turn.example", &[], 1000, 60)));
+    }
+
+    #[test]
+    fn a_key_is_written_in_base64_and_never_shown() {
+        let text = format!("north:{}", BASE64_STANDARD.encode(KEY));
+        let key: AccessTokenKey = text.parse().unwrap();
+        assert_eq!(format!("{key:?}"), "north:[redacted]");
+        for bad in ["", "north", "north:", "north:AAAA", ":AAAAAAAAAAAAAAAAAAAAAA==", "north:??"] {
+            assert!(bad.parse::<AccessTokenKey>().is_err(), "{bad}");
+        }
+    }
+}

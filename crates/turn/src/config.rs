@@ -1,0 +1,166 @@
+//! What an administrator sets.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
+};
+
+use callbox_base::text::trimmed;
+
+use super::PeerPolicy;
+
+/// The settings of the relay's mind.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The addresses that a 1:1 NAT in front of the server gives it.
+    pub external_ips: Vec<ExternalIp>,
+    /// Where relayed addresses are opened; empty: on the address that the client talks to.
+    pub relay_ips: Vec<IpAddr>,
+    /// The ports of relayed addresses.
+    pub relay_ports: RangeInclusive<u16>,
+    /// Which peers may be reached.
+    pub peers: PeerPolicy,
+    /// Where this process listens over TCP besides the relay, with real ports: no peers of a
+    /// Connect, whatever `peers` says. One of zeros is on every loopback address, too.
+    pub tcp_listeners: Vec<SocketAddr>,
+    /// Whether allocations reach only open relayed addresses and what has been announced
+    /// ([`Common::announce`](super::Common::announce)): with a call's credentials by the call's other
+    /// side, with others by the other sides of the user's calls.
+    pub signaled_peers: bool,
+    /// How many allocations there may be in all, before 508.
+    pub max_allocations: usize,
+    /// How many allocations a user may have, before 486.
+    pub max_allocations_per_user: usize,
+    /// How many permissions an allocation may have, before 508.
+    pub max_permissions: usize,
+    /// How many channels an allocation may have, before 508.
+    pub max_channels: usize,
+    /// How many bytes of payload a second an allocation may relay, in each direction by itself; 0
+    /// lifts the limit. What is past it is dropped.
+    pub max_bandwidth: u64,
+    /// The same for all allocations of a user together.
+    pub max_bandwidth_per_user: u64,
+    /// How many packets a second an allocation may relay, in each direction by itself; 0 lifts the
+    /// limit. What is past it is dropped.
+    pub max_packet_rate: u64,
+    /// The same for all allocations of a user together.
+    pub max_packet_rate_per_user: u64,
+    /// The longest lifetime that an allocation is given at a time (RFC 8656 §7.2).
+    pub max_lifetime: Duration,
+    /// How many error answers a second one address is sent before it has proved who it is; more
+    /// requests are dropped.
+    pub max_unauthenticated_replies: u32,
+    /// Whether clients may ask for allocations that they keep when they come from another address
+    /// (RFC 8016).
+    pub mobility: bool,
+    /// Whether a datagram can be sent so that nobody may take it apart: DONT-FRAGMENT is refused
+    /// where the system cannot.
+    pub dont_fragment: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            external_ips: Vec::new(),
+            relay_ips: Vec::new(),
+            // The range that RFC 8656 §7.2 recommends.
+            relay_ports: 49152..=65535,
+            peers: PeerPolicy::default(),
+            tcp_listeners: Vec::new(),
+            signaled_peers: false,
+            max_allocations: 10_000,
+            max_allocations_per_user: 100,
+            max_permissions: 256,
+            max_channels: 256,
+            max_bandwidth: 0,
+            max_bandwidth_per_user: 0,
+            max_packet_rate: 0,
+            max_packet_rate_per_user: 0,
+            max_lifetime: Duration::from_secs(3600),
+            max_unauthenticated_replies: 1000,
+            mobility: false,
+            dont_fragment: false,
+        }
+    }
+}
+
+/// One address of a 1:1 NAT: what the world sees, and which of ours it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExternalIp {
+    /// The address that the world sees.
+    pub public: IpAddr,
+    /// The address of this machine behind it; `None`: whichever of the same family.
+    pub private: Option<IpAddr>,
+}
+
+/// Why a text is no [`ExternalIp`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExternalIpError {
+    /// It is not one address, or two of a family.
+    #[error(
+        "{0:?} is not PUBLIC or PUBLIC/PRIVATE, two addresses of one family, such as \
+         203.0.113.5/10.0.0.5"
+    )]
+    Form(String),
+    /// Clients cannot send to the outer address.
+    #[error(
+        "{0} is not the address of a machine: give the one that the world sees, such as 203.0.113.5"
+    )]
+    NoMachine(IpAddr),
+}
+
+impl fmt::Display for ExternalIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.private {
+            Some(private) => write!(f, "{}/{private}", self.public),
+            None => write!(f, "{}", self.public),
+        }
+    }
+}
+
+impl FromStr for ExternalIp {
+    type Err = ExternalIpError;
+
+    fn from_str(text: &str) -> Result<Self, ExternalIpError> {
+        let error = || ExternalIpError::Form(text.to_owned());
+        let parse = |ip: &str| match trimmed(ip).parse::<IpAddr>() {
+            Ok(ip) => Ok(ip.to_canonical()),
+            Err(_) => Err(error()),
+        };
+        let (public, private) = match text.split_once('/') {
+            Some((public, private)) => (parse(public)?, Some(parse(private)?)),
+            None => (parse(text)?, None),
+        };
+        if private.is_some_and(|private| private.is_ipv4() != public.is_ipv4()) {
+            return Err(error());
+        }
+        let is_broadcast = matches!(public, IpAddr::V4(ip) if ip.is_broadcast());
+        if public.is_unspecified() || public.is_multicast() || is_broadcast {
+            return Err(ExternalIpError::NoMachine(public));
+        }
+        Ok(Self { public, private })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_external_ip_is_one_address_or_two_of_a_family() {
+        let both: ExternalIp = "203.0.113.5/10.0.0.5".parse().unwrap();
+        assert_eq!(both.private, Some("10.0.0.5".parse().unwrap()));
+        assert_eq!("::ffff:203.0.113.5/10.0.0.5".parse(), Ok(both));
+        assert_eq!("2001:db8::1".parse::<ExternalIp>().unwrap().private, None);
+        for bad in ["", "x", "203.0.113.5/", "203.0.113.5/::1", "1.2.3.4/24"] {
+            assert!(bad.parse::<ExternalIp>().is_err(), "{bad}");
+        }
+        for nowhere in ["0.0.0.0", "::", "224.0.0.1/10.0.0.5", "ff02::1", "255.255.255.255"] {
+            let error = nowhere.parse::<ExternalIp>().unwrap_err();
+            assert!(matches!(error, ExternalIpError::NoMachine(_)), "{nowhere}: {error}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! ICMP errors on the production mind.
+
+use std::{net::SocketAddr, time::Duration};
+
+use ::stun::{attributes::*, message::*};
+use ::turn::proto::peeraddr::PeerAddress;
+use callbox_stun::{Family, Icmp};
+
+use super::testing::*;
+
+const PEER: &str = "8.8.8.8:7000";
+const UNREACHABLE: Icmp = Icmp { family: Family::V4, kind: 3, code: 3, mtu: 0 };
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// What a client is told of an error on its allocation.
+fn told(world: &mut World, client: &Client, to: &str, icmp: Icmp) -> Vec<Answer> {
+    let (&(worker, id), _) = world.sockets.first_key_value().unwrap();
+    world.workers[worker].handle_icmp(world.now, id, at(to), icmp);
+    world.carry_out(worker);
+    world.answers(client.address)
+}
+
+#[test]
+fn a_client_is_told_what_did_not_reach_a_permitted_peer() {
+    let mut world = World::default();
+    let mut client = Client::new("198.51.100.1:4000", "alice");
+    client.request(&mut world, METHOD_ALLOCATE, &[udp(), raw(ATTR_DONT_FRAGMENT, b"")]);
+    assert!(told(&mut world, &client, PEER, UNREACHABLE).is_empty(), "without a permission");
+    client.permit(&mut world, "8.8.8.8");
+    let [told_it] = &told(&mut world, &client, PEER, UNREACHABLE)[..] else { panic!("one") };
+    let typ = MessageType { method: METHOD_DATA, class: CLASS_INDICATION };
+    assert_eq!(told_it.message.typ, typ);
+    let mut peer = PeerAddress::default();
+    peer.get_from(&told_it.message).unwrap();
+    assert_eq!(SocketAddr::new(peer.ip, peer.port), at(PEER));
+    assert_eq!(told_it.raw(AttrType(0x8004)).unwrap(), [0, 0, 6, 3, 0, 0, 0, 0]);
+    assert_eq!(told_it.raw(ATTR_DATA), None);
+    // Echo replies and the like are nobody's business.
+    world.advance(Duration::from_secs(1));
+    let echo = Icmp { kind: 0, ..UNREACHABLE };
+    assert!(told(&mut world, &client, PEER, echo).is_empty());
+    world.advance(Duration::from_secs(300));
+    assert!(told(&mut world, &client, PEER, UNREACHABLE).is_empty(), "the permission is over");
+}
+
+#[test]
+fn of_each_peer_a_client_is_told_ten_times_a_second() {
+    let mut world = World::default();
+    let mut client = Client::new("198.51.100.1:4000", "alice");
+    client.request(&mut world, METHOD_ALLOCATE, &[udp(), raw(ATTR_DONT_FRAGMENT, b"")]);
+    client.permit(&mut world, "8.8.8.8");
+    client.permit(&mut world, "9.9.9.9");
+    let mut times = 0;
+    for _ in 0..1000 {
+        times += told(&mut world, &client, PEER, UNREACHABLE).len();
+        world.advance(Duration::from_millis(1));
+    }
+    assert_eq!(times, 10);
+    assert_eq!(told(&mut world, &client, PEER, UNREACHABLE).len(), 1);
+    assert_eq!(told(&mut world, &client, "9.9.9.9:1", UNREACHABLE).len(), 1, "another peer's");
+}
+
+/// It might take it for the end.
+#[test]
+fn a_client_that_may_not_understand_is_not_told() {
+    for (asks, hears) in [(vec![], 0), (vec![both()], 1)] {
+        let mut world = World::default();
+        let mut client = Client::new("198.51.100.1:4000", "alice");
+        let attributes: Vec<_> = [udp()].into_iter().chain(asks).collect();
+        client.request(&mut world, METHOD_ALLOCATE, &attributes);
+        client.permit(&mut world, "8.8.8.8");
+        assert_eq!(told(&mut world, &client, PEER, UNREACHABLE).len(), hears);
+    }
+}

@@ -1,0 +1,79 @@
+//! How far an allocation reaches, as far as calls say. With `--relay-policy signaled`, what was opened
+//! with a call's credentials reaches what the call's other side has announced, and the relayed addresses
+//! of this server, behind which there is another client. With credentials that name no call, such as
+//! those that a client gets to gather its candidates with, the same holds of all calls that their user is
+//! in at the moment. So whoever has got hold of credentials cannot send anywhere else with them. It ends
+//! with the call, or with the side that has announced it, whatever was granted before.
+
+use std::net::IpAddr;
+
+use callbox_base::ids::{CallId, UserId};
+use callbox_stun::ErrorCode;
+
+use super::{
+    AllocationId, Common, ConnectionId, Engine,
+    allocation::{Slot, Transport},
+    connections::Connection,
+};
+use crate::auth::TurnIdentity;
+
+/// How far an address may be reached, before the peer policy is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Calls say nothing against it.
+    Any,
+    /// It is one of the server's own addresses: only its relayed ports that are open.
+    Relayed,
+}
+
+impl Common {
+    /// How far the allocations of `owner` reach `ip`.
+    ///
+    /// # Errors
+    /// 403 if no other side has announced it, or not yet.
+    pub(super) fn reach(&self, owner: &TurnIdentity, ip: IpAddr) -> Result<Reach, ErrorCode> {
+        if !self.config.signaled_peers {
+            return Ok(Reach::Any);
+        }
+        let is_announced = match owner.call {
+            Some(call) => self.announced.is_known_to(call, &owner.user, ip),
+            None => self.announced.is_known_in_any_call_of(&owner.user, ip),
+        };
+        if is_announced {
+            Ok(Reach::Any)
+        } else if self.addresses.leads_to_relay(ip) {
+            Ok(Reach::Relayed)
+        } else {
+            Err(ErrorCode::Forbidden)
+        }
+    }
+}
+
+impl Engine {
+    /// Judges again what was granted in a call and to its sides, some of which is announced no more.
+    pub(super) fn judge_reach(&mut self, call: CallId, sides: &[UserId]) {
+        let of_call = self.by_call.get(&call).into_iter().flatten();
+        let of_sides = sides.iter().filter_map(|user| self.by_user.get(user.as_str())).flatten();
+        let allocations: Vec<_> = of_call.chain(of_sides).copied().collect();
+        allocations.into_iter().for_each(|id| self.judge_allocation(id));
+    }
+
+    fn judge_allocation(&mut self, id: AllocationId) {
+        let Self { common, slots, .. } = self;
+        let Some(Slot::Open(allocation)) = slots.get_mut(id.0 as usize) else { return };
+        for (ip, permission) in allocation.permissions.iter_mut() {
+            permission.unannounced = common.reach(&allocation.owner, *ip) != Ok(Reach::Any);
+        }
+        let Slot::Open(allocation) = &self.slots[id.0 as usize] else { return };
+        let is_cut_off = |connection: &ConnectionId| {
+            let Some(Connection { peer, .. }) = self.connections.get(*connection) else {
+                return false;
+            };
+            let common = &self.common;
+            common.reach(&allocation.owner, peer.0.ip()) != Ok(Reach::Any)
+                && !common.relayed.contains(common.addresses.to_wire(*peer), Transport::Tcp)
+        };
+        let cut_off: Vec<_> = allocation.connections.iter().copied().filter(is_cut_off).collect();
+        cut_off.into_iter().for_each(|id| self.refuse_connect(id, ErrorCode::Forbidden));
+    }
+}
