@@ -405,7 +405,6 @@ impl<'de> Visitor<'de> for Looking {
     }
 }
 
-#[cfg(any(test, feature = "testing"))]
 impl From<serde_json::Value> for Payload {
     fn from(value: serde_json::Value) -> Self {
         Self::parse(&value.to_string()).expect("a value is readable")
