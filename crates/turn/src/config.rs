@@ -82,7 +82,7 @@ impl Default for Config {
             max_lifetime: Duration::from_secs(3600),
             max_unauthenticated_replies: 1000,
             mobility: false,
-            dont_fragment: false,
+            dont_fragment: true,
         }
     }
 }
