@@ -1,8 +1,8 @@
 //! callbox: STUN, TURN and WebRTC call signaling in one process.
 //!
-//! The floors, from the ground up; a floor imports only from floors below it:
+//! The layers, from the ground up; a layer imports only from layers below it:
 //!
-//! | floor | module | what lives there |
+//! | layer | module | what lives there |
 //! |---|---|---|
 //! | 0 | [`ids`], [`clock`], [`usage`], [`stun`] | names, time, counters, the wire format |
 //! | 0 | [`addresses`] | one form for each address, lists of networks |
@@ -13,7 +13,7 @@
 //! | 0 | [`sys`] | many datagrams in one system call |
 //! | 0 | [`https`] | HTTP as a client |
 //! | 1 | [`auth`] | every secret: TURN credentials, nonces, tokens |
-//! | 2 | [`turn`], [`signaling`] | the two minds, with no I/O in them |
+//! | 2 | [`turn`], [`signaling`] | the two cores, with no I/O in them |
 //! | 3 | [`relay`] | the data plane: workers and sockets, driving `turn` |
 //! | 3 | [`reports`] | what others than clients are told of calls |
 //! | 4 | [`http`] | the axum app: both signaling fronts, REST, pages, metrics |

@@ -1,7 +1,7 @@
 //! Flags, environment and file, made into one typed configuration.
 //!
 //! [`parse`] reads the three into [`Options`], whose table also makes `docs/configuration.md` and
-//! `deploy/callbox.toml`; [`Config::new`] turns those into what the floors below take.
+//! `deploy/callbox.toml`; [`Config::new`] turns those into what the layers below take.
 
 mod error;
 mod exposed;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use callbox_signaling::{EventName, RequestName, Word};
+use callbox_signaling::{EventName, RequestName, WireEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use callbox_signaling::{Described, EventName, RequestError, RequestName, SessionWelcome, Word};
+use callbox_signaling::{
+    Described, EventName, RequestError, RequestName, SessionWelcome, WireEnum,
+};
 use utoipa::openapi::{RefOr, Schema};
 
 use crate::http::SessionHello;

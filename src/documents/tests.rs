@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use callbox_signaling::{EventName, RequestName, Word};
+use callbox_signaling::{EventName, RequestName, WireEnum};
 use serde_json::{Map, Value};
 
 fn asyncapi() -> Value {

@@ -1,6 +1,6 @@
 //! Types for TypeScript, from the schemas.
 
-use callbox_signaling::{EventName, RequestName, Word};
+use callbox_signaling::{EventName, RequestName, WireEnum};
 use utoipa::openapi::{
     Object, RefOr, Schema,
     schema::{AdditionalProperties, ArrayItems, SchemaType, Type},

@@ -7,7 +7,7 @@ use callbox_base::ids::SessionId;
 use callbox_signaling::{CloseReason, Input};
 use foldhash::fast::RandomState;
 
-use super::outbox::{Delivery, Outlet};
+use super::session_queue::{Delivery, Outlet};
 
 /// The connections, each by the name that it was opened with. The server makes those names: no client can
 /// choose them to make the tables slow, so a fast hash is enough.

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use callbox_signaling::{ErrorCode, Word};
+use callbox_signaling::{ErrorCode, WireEnum};
 
 use super::exchange::End;
 

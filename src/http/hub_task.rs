@@ -23,7 +23,7 @@ use super::{
     connections::Connections,
     counters::Counters,
     held::{Held, Ready},
-    outbox::{Delivery, Inlet, Outlet, TooSlow, pipe},
+    session_queue::{Delivery, Inlet, Outlet, TooSlow, pipe},
 };
 use crate::{reports, state_log::StateLog};
 
@@ -57,11 +57,11 @@ pub struct TellRelay {
     /// A call is over.
     pub call_ended: Box<dyn Fn(CallId) + Send>,
     /// A user is in a room, perhaps again.
-    pub came_in: OnMoved,
+    pub readmit_user: OnMoved,
     /// A user is in a room no more.
-    pub went_out: OnMoved,
+    pub revoke_user: OnMoved,
     /// A user who was kicked has a new token.
-    pub readmitted: Box<dyn Fn(&UserId) + Send>,
+    pub lift_kick: Box<dyn Fn(&UserId) + Send>,
     /// A side of a call has announced addresses. It has taken effect when this returns, since what
     /// is sent to clients next depends on it.
     pub peers_announced: OnPeersAnnounced,
@@ -206,7 +206,7 @@ pub(super) fn spawn(
     let this = sender.downgrade();
     let mut task = HubTask { hub, this, connections, tell_relay, reports, held, counters };
     // Calls of the server before this one are handed over before anything else happens.
-    task.put_out_all();
+    task.execute_all();
     tokio::spawn(task.run(commands, relay.0));
     // What a session that goes on has missed comes all at once.
     let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
@@ -266,7 +266,7 @@ impl HubTask {
                     let stopped = input.is_none();
                     self.hub.handle(Now::read(), input.unwrap_or(Input::RelayStopped));
                     if stopped {
-                        self.put_out_all();
+                        self.execute_all();
                         self.keep_calls().await;
                         self.reports = None;
                     }
@@ -284,7 +284,7 @@ impl HubTask {
                 () = alarm.rings(due) => self.hub.handle_timeout(Now::read()),
                 _ = numbers.tick(), if self.held.is_some() => self.keep_numbers(),
             }
-            self.put_out_all();
+            self.execute_all();
         }
     }
 
@@ -295,14 +295,14 @@ impl HubTask {
         let is_kept = held.log().flush().await;
         let calls = self.hub.kept_calls();
         let (all, log) = (held.all(), held.log().clone());
-        all.for_each(|ready| self.put_out(ready));
+        all.for_each(|ready| self.execute(ready));
         if !is_kept {
             // The log is out of date, and its calls would come back.
             log.discard().await;
             self.held = None;
             tracing::error!(calls, "calls cannot be kept, and end");
             self.hub.give_up_calls(Now::read());
-            self.put_out_all();
+            self.execute_all();
         } else if calls > 0 {
             tracing::info!(calls, "calls are kept for the next server");
         }
@@ -317,7 +317,7 @@ impl HubTask {
     }
 
     /// Puts out what the hub wants done, as far as it need not be kept first.
-    fn put_out_all(&mut self) {
+    fn execute_all(&mut self) {
         loop {
             self.collect();
             let Some(held) = &mut self.held else { return };
@@ -325,7 +325,7 @@ impl HubTask {
             let mut is_done = true;
             while let Some(ready) = self.held.as_mut().and_then(Held::next) {
                 is_done = false;
-                ready.into_iter().for_each(|ready| self.put_out(ready));
+                ready.into_iter().for_each(|ready| self.execute(ready));
             }
             // A client that does not read is lost, and others hear of that.
             if is_done {
@@ -339,8 +339,8 @@ impl HubTask {
         while let Some(output) = self.hub.poll_output() {
             let ready = match output {
                 // At once: later, it could undo a kick that came in between.
-                Output::Readmitted { user } => {
-                    (self.tell_relay.readmitted)(&user);
+                Output::LiftKick { user } => {
+                    (self.tell_relay.lift_kick)(&user);
                     continue;
                 }
                 Output::Keep(change) => {
@@ -361,7 +361,7 @@ impl HubTask {
             }
             match &mut self.held {
                 Some(held) => held.put(ready),
-                None => self.put_out(ready),
+                None => self.execute(ready),
             }
         }
     }
@@ -397,7 +397,7 @@ impl HubTask {
         }
     }
 
-    fn put_out(&mut self, ready: Ready) {
+    fn execute(&mut self, ready: Ready) {
         let output = match ready {
             Ready::Output(output) => output,
             Ready::Report(prepared) => {
@@ -424,14 +424,14 @@ impl HubTask {
                 tracing::debug!(%call, "call over");
                 (self.tell_relay.call_ended)(call);
             }
-            Output::CameIn { call, user } => (self.tell_relay.came_in)(call, &user),
-            Output::WentOut { call, user } => (self.tell_relay.went_out)(call, &user),
+            Output::ReadmitUser { call, user } => (self.tell_relay.readmit_user)(call, &user),
+            Output::RevokeUser { call, user } => (self.tell_relay.revoke_user)(call, &user),
             Output::PeersAnnounced { call, by, to, addresses } => {
                 (self.tell_relay.peers_announced)(call, &by, &to, &addresses);
             }
             Output::AskToHold(report) => self.ask_to_hold(*report),
             // Seen to when they were taken from the hub.
-            Output::Keep(_) | Output::Report(_) | Output::Readmitted { .. } => {}
+            Output::Keep(_) | Output::Report(_) | Output::LiftKick { .. } => {}
         }
     }
 

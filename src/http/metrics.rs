@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use callbox_signaling::{Stats, Tally, Word};
+use callbox_signaling::{EnumCounts, Stats, WireEnum};
 use callbox_turn::Snapshot;
 use prometheus_client::{
     collector::Collector,
@@ -130,9 +130,9 @@ fn up_and_down(up: u64, down: u64) -> [Sample<'static>; 2] {
 }
 
 /// One sample for each word, with the word as the label.
-fn by_word<W: Word + fmt::Display>(
+fn by_word<W: WireEnum + fmt::Display>(
     label: &'static str,
-    tally: &Tally<W>,
+    tally: &EnumCounts<W>,
     name: fn(W) -> &'static str,
 ) -> Vec<Sample<'static>> {
     tally.iter().map(|(word, count)| (vec![(label, name(word))], count)).collect()

@@ -17,11 +17,11 @@ use super::{
     entry::{Arrival, Entry, Upgraded},
     exchange::Exchange,
     head,
-    leased::Leased,
     limits::{Connections, Place, Purpose},
     reads::Reads,
     requests::Desk,
     streams::Streams,
+    write_timeout::LeasedStream,
 };
 
 /// How long a client may take for the head of a request, and be idle before the next one.
@@ -142,7 +142,7 @@ impl Service {
         let is_proxy = upgraded.is_some();
         let entry = Entry::new(app.clone(), connections, arrival, upgraded);
         let reads = Arc::new(Reads::default());
-        let stream = Leased::new(stream, lease, reads.clone());
+        let stream = LeasedStream::new(stream, lease, reads.clone());
         let memory = app.request_memory.clone();
         let desk = Arc::new(Desk::new(app.clone(), router, entry, reads));
         let requests = desk.requests().clone();

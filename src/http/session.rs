@@ -17,7 +17,7 @@ use super::{
     counters::{Counted, Front},
     entry::Remote,
     hub_task::HubHandle,
-    outbox::{Delivery, Inlet},
+    session_queue::{Delivery, Inlet},
 };
 
 /// One connection's session with the hub. Dropping it tells the hub that the connection is gone.

@@ -314,19 +314,19 @@ fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
                 relay.end_call(call);
             }
         }),
-        came_in: Box::new(move |call, user| {
+        readmit_user: Box::new(move |call, user| {
             if let Some(relay) = coming.upgrade() {
-                relay.let_in(call, user);
+                relay.readmit_user(call, user);
             }
         }),
-        went_out: Box::new(move |call, user| {
+        revoke_user: Box::new(move |call, user| {
             if let Some(relay) = going.upgrade() {
-                relay.put_out(call, user);
+                relay.revoke_user(call, user);
             }
         }),
-        readmitted: Box::new(move |user| {
+        lift_kick: Box::new(move |user| {
             if let Some(relay) = readmitting.upgrade() {
-                relay.readmit(user);
+                relay.lift_kick(user);
             }
         }),
         peers_announced: Box::new(move |call, by, to, addresses| {

@@ -1,4 +1,4 @@
-//! Time, as the minds see it: both clocks come in from outside, so that a test moves them by hand.
+//! Time, as the cores see it: both clocks come in from outside, so that a test moves them by hand.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// Reads both clocks of the machine. For shells; the minds are handed a `Now`.
+    /// Reads both clocks of the machine. For shells; the cores are handed a `Now`.
     pub fn read() -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { instant: Instant::now(), unix }
@@ -40,7 +40,7 @@ impl std::ops::Add<Duration> for Now {
     }
 }
 
-/// The timers of one mind, ordered by when they are due. Setting and clearing cost O(log n), and
+/// The timers of one core, ordered by when they are due. Setting and clearing cost O(log n), and
 /// nothing is left behind: a queue is as long as there are timers running.
 ///
 /// The owner of a timer keeps its due time, since that is half of the key to clear it by.

@@ -11,7 +11,7 @@ use callbox_sys::{ReceiveBatch, Received, RunId, SendBatch, Sent, TrafficClass};
 use callbox_turn::{AllocationId, DropReason, Metrics};
 use mio::net::UdpSocket;
 
-use super::worker::{Listener, Relay};
+use super::worker::{Listener, RelaySocket};
 
 /// How many reads fit in before what is to be sent is sent.
 const SLOTS: usize = 128;
@@ -134,27 +134,27 @@ impl Batches {
     pub fn send_to_peer(
         &mut self,
         from: AllocationId,
-        relay: &mut Relay,
+        relay: &mut RelaySocket,
         to: std::net::SocketAddr,
         class: TrafficClass,
         place: Range<usize>,
     ) {
-        let direct = relay.direct.as_ref().is_some_and(|direct| direct.peer == to);
-        let to = (!direct).then_some(to);
+        let connected = relay.connected.as_ref().is_some_and(|connected| connected.peer == to);
+        let to = (!connected).then_some(to);
         let run = &mut relay.runs.of(self.turn).to_peer;
         if run.is_some_and(|run| self.to_peers.extend(run, to, class, place.clone())) {
             return;
         }
         let len = place.len();
         *run = Some(self.to_peers.push(to, class, place, len));
-        self.senders.push((from, direct));
+        self.senders.push((from, connected));
     }
 
     /// Sends the message at `place` to the client of an allocation, from a listener.
     #[inline]
     pub fn send_to_client(
         &mut self,
-        relay: &mut Relay,
+        relay: &mut RelaySocket,
         listener: u16,
         client: ClientAddr,
         class: TrafficClass,
@@ -181,7 +181,12 @@ impl Batches {
     }
 
     /// Sends everything. What cannot be sent is dropped and counted: UDP promises no more.
-    pub fn send(&mut self, listeners: &[Listener], relays: &[Option<Relay>], metrics: &Metrics) {
+    pub fn send(
+        &mut self,
+        listeners: &[Listener],
+        relays: &[Option<RelaySocket>],
+        metrics: &Metrics,
+    ) {
         let buffer = self.received.buffer();
         for (batch, listener) in self.to_clients.iter_mut().zip(listeners) {
             if !batch.is_empty() {
@@ -191,10 +196,10 @@ impl Batches {
         if !self.to_peers.is_empty() {
             let senders = &self.senders;
             let socket = |run: usize| {
-                let (from, direct) = senders[run];
+                let (from, connected) = senders[run];
                 let relay = relays.get(from.0 as usize)?.as_ref()?;
-                if direct {
-                    relay.direct.as_ref().map(|direct| &direct.udp)
+                if connected {
+                    relay.connected.as_ref().map(|connected| &connected.udp)
                 } else {
                     Some(&relay.udp)
                 }

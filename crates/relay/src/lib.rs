@@ -1,36 +1,36 @@
 //! The data plane: one worker a core, each with its own sockets and its own allocations, driving
-//! the mind in [`turn`].
+//! the core in [`turn`].
 //!
 //! A worker is one OS thread around one `epoll` (kqueue, IOCP): it reads what is ready into the slots
-//! of its one buffer, asks the mind where each datagram goes, and sends them from where they stand.
+//! of its one buffer, asks the core where each datagram goes, and sends them from where they stand.
 //! There is no lock, no heap allocation and no log line on that way. With several workers each listener is bound once for
 //! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
 #![forbid(unsafe_code)]
 
 mod address_watch;
+mod advertised;
 mod alternate;
 mod batches;
-mod connections;
+mod coalesce;
+mod dont_fragment;
 mod external;
-mod habit;
+mod forwarding;
+mod hot_peer;
+mod icmp_errors;
 mod listen;
 mod log_lines;
 mod log_throttle;
-mod neighbours;
 mod opening;
 mod outgoing;
-mod pace;
 mod plan;
-mod public;
 mod sockets;
-mod steering;
 mod stream;
 mod streams;
+mod supervisor;
+mod tcp_allocation;
 mod traffic;
-mod undelivered;
-mod watched;
-mod whole;
 mod worker;
+mod worker_ring;
 
 use std::{
     future, io,
@@ -61,13 +61,13 @@ use self::{
     worker::{Command, KickOrder, Parts, Worker},
 };
 pub use self::{
-    listen::{takes_ipv4, with_ipv4},
-    sockets::{listen_tcp, listen_tcp_dual},
+    advertised::Reached,
+    plan::{Plan, probe},
+    stream::NewStream,
 };
 pub use self::{
-    plan::{Plan, probe},
-    public::Reached,
-    stream::NewStream,
+    listen::{takes_ipv4, with_ipv4},
+    sockets::{listen_tcp, listen_tcp_dual},
 };
 
 /// For how long datagrams gather at a high rate at most, where nothing else is set.
@@ -90,7 +90,7 @@ pub struct Config {
     pub kick_ttl: Duration,
     /// For how long datagrams may gather at most, where they come by tens of thousands a second.
     pub gather: Duration,
-    /// The settings of the mind.
+    /// The settings of the core.
     pub turn: turn::Config,
     /// Who may use the relay.
     pub auth: TurnAuth,
@@ -174,7 +174,7 @@ pub fn bind_hint(source: &io::Error) -> &'static str {
     }
 }
 
-/// What is told of the mind's events, from whichever worker.
+/// What is told of the core's events, from whichever worker.
 pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// The running relay. It stops when dropped.
@@ -270,11 +270,11 @@ impl Relay {
         let max_directs = sys::raise_open_files().map_or(0, |limit| limit as usize / 4 / workers);
         let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(worker::waker).collect::<io::Result<Vec<_>>>()?;
-        let ends = neighbours::connect(&wakers).into_iter().zip(polls).zip(wakers.clone());
+        let ends = worker_ring::connect(&wakers).into_iter().zip(polls).zip(wakers.clone());
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel()).unzip();
         let others: Vec<_> = senders.iter().cloned().zip(wakers.iter().cloned()).collect();
         let told = senders.into_iter().zip(inboxes);
-        for (index, ((listeners, (commands, inbox)), ((neighbours, poll), waker))) in
+        for (index, ((listeners, (commands, inbox)), ((rings, poll), waker))) in
             bound.sockets.into_iter().zip(told).zip(ends).enumerate()
         {
             let metrics = Arc::new(Metrics::default());
@@ -284,7 +284,7 @@ impl Relay {
                 metrics: metrics.clone(),
                 listeners,
                 poll,
-                neighbours,
+                rings,
                 others: others.clone(),
                 inbox,
                 on_event: on_event.clone(),
@@ -294,7 +294,7 @@ impl Relay {
             let lost = lost.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("relay-{index}"))
-                .spawn(move || watched::run(index, || worker.run(), &lost))?;
+                .spawn(move || supervisor::run(index, || worker.run(), &lost))?;
             relay.workers.push(Handle { commands, waker, metrics, thread: Some(thread) });
         }
         relay.address_watch = Some(AddressWatch::start(relay.common.clone(), others)?);
@@ -327,7 +327,7 @@ impl Relay {
     /// # Errors
     /// The system's error, if it cannot list its addresses.
     pub fn reached(&self, listeners: &[SocketAddr]) -> io::Result<Reached> {
-        public::reached(self.common.addresses(), listeners)
+        advertised::reached(self.common.addresses(), listeners)
     }
 
     /// A side of a live call has told another, `to`, at which addresses it is. From when this returns,
@@ -349,21 +349,21 @@ impl Relay {
 
     /// Ends a call for one of its users: closes the user's allocations for it and refuses the user's
     /// credentials from now on, unless the user is let in again.
-    pub fn put_out(&self, call: CallId, user: &UserId) {
-        let sides = self.common.put_out(Now::read(), call, user, self.credential_ttl);
+    pub fn revoke_user(&self, call: CallId, user: &UserId) {
+        let sides = self.common.revoke_user(Now::read(), call, user, self.credential_ttl);
         for worker in &self.workers {
-            worker.tell(Command::PutOut(call, user.clone(), sides.clone()));
+            worker.tell(Command::RevokeUser(call, user.clone(), sides.clone()));
         }
     }
 
     /// Takes a user's credentials for a call again.
-    pub fn let_in(&self, call: CallId, user: &UserId) {
-        self.common.let_in(call, user);
+    pub fn readmit_user(&self, call: CallId, user: &UserId) {
+        self.common.readmit_user(call, user);
     }
 
     /// Closes a user's allocations and refuses the credentials that the user has: those for no call,
     /// and with `calls` the allocations for these; without it all of them, and every other credentials of
-    /// the user until [`Relay::readmit`] or until [`Config::kick_ttl`] is over.
+    /// the user until [`Relay::lift_kick`] or until [`Config::kick_ttl`] is over.
     pub fn kick(&self, now: Now, user: &UserId, calls: Option<&[CallId]>) -> Closing {
         let (closed, closing) = unbounded_channel();
         let ban = calls.is_none().then_some(self.kick_ttl);
@@ -378,8 +378,8 @@ impl Relay {
     }
 
     /// A user who was kicked has a new token: the credentials that are made for it are taken.
-    pub fn readmit(&self, user: &UserId) {
-        self.common.readmit(user);
+    pub fn lift_kick(&self, user: &UserId) {
+        self.common.lift_kick(user);
     }
 
     /// What the workers have counted so far.

@@ -1,4 +1,4 @@
-//! Opening and closing the sockets of allocations, as the mind wants it.
+//! Opening and closing the sockets of allocations, as the core wants it.
 
 use std::{io, net::SocketAddr};
 
@@ -8,9 +8,9 @@ use mio::{Interest, Token};
 
 use super::{
     batches::OpenRuns,
-    habit::Habit,
+    hot_peer::HotPeer,
     sockets,
-    worker::{Direct, Relay, Worker},
+    worker::{ConnectedSocket, RelaySocket, Worker},
 };
 
 impl Worker {
@@ -33,14 +33,14 @@ impl Worker {
                 if self.relays.len() <= at {
                     self.relays.resize_with(at + 1, || None);
                 }
-                self.relays[at] = Some(Relay {
+                self.relays[at] = Some(RelaySocket {
                     udp,
                     errors,
                     ready: false,
                     lost: 0,
                     runs: OpenRuns::default(),
-                    direct: None,
-                    habit: Habit::default(),
+                    connected: None,
+                    hot_peer: HotPeer::default(),
                 });
                 Ok(())
             }
@@ -48,7 +48,7 @@ impl Worker {
         }
     }
 
-    /// What the mind is told of a socket that could not be opened.
+    /// Returns the error that the core is told for a socket that could not be opened.
     pub(super) fn not_opened(&mut self, now: Now, error: &io::Error) -> OpenError {
         if error.kind() == io::ErrorKind::AddrInUse {
             return OpenError::AddressInUse;
@@ -78,11 +78,11 @@ impl Worker {
         let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) else { return };
         let opened = sockets::open_direct(&relay.udp, peer, relay.errors).and_then(|mut udp| {
             registry.register(&mut udp, token, Interest::READABLE)?;
-            Ok(Direct { udp, peer, ready: false, lost: 0 })
+            Ok(ConnectedSocket { udp, peer, ready: false, lost: 0 })
         });
         match opened {
-            Ok(direct) => {
-                relay.direct = Some(direct);
+            Ok(connected) => {
+                relay.connected = Some(connected);
                 self.directs += 1;
             }
             // It goes without.
@@ -91,14 +91,16 @@ impl Worker {
     }
 
     fn close_direct(&mut self, allocation: AllocationId) {
-        if self.relay(allocation).is_none_or(|relay| relay.direct.is_none()) {
+        if self.relay(allocation).is_none_or(|relay| relay.connected.is_none()) {
             return;
         }
         // What was to leave through it does so first.
         self.batches.send(&self.listeners, &self.relays, &self.metrics);
-        let Some(mut direct) = self.relay(allocation).and_then(|r| r.direct.take()) else { return };
+        let Some(mut connected) = self.relay(allocation).and_then(|r| r.connected.take()) else {
+            return;
+        };
         self.directs -= 1;
-        if let Err(error) = self.poll.registry().deregister(&mut direct.udp) {
+        if let Err(error) = self.poll.registry().deregister(&mut connected.udp) {
             tracing::debug!(%error, "a relay socket was not registered");
         }
     }

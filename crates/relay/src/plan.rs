@@ -7,7 +7,7 @@ use std::{
 
 use callbox_turn::RelayAddresses;
 
-use super::{Config, Reached, StartError, external, listen, public, sockets};
+use super::{Config, Reached, StartError, advertised, external, listen, sockets};
 
 /// The addresses of a relay that is not started.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Plan {
     /// # Errors
     /// The system's error, if it cannot list its addresses.
     pub fn reached(&self, listeners: &[SocketAddr]) -> io::Result<Reached> {
-        public::reached(&self.addresses, listeners)
+        advertised::reached(&self.addresses, listeners)
     }
 }
 

@@ -64,21 +64,21 @@ pub(super) fn open_direct(
     }
     let address = relay.local_addr()?;
     let relay = SockRef::from(relay);
-    let direct = new(address)?;
+    let connected = new(address)?;
     if errors {
-        let _ = sys::keep_errors(&direct, address.is_ipv4());
+        let _ = sys::keep_errors(&connected, address.is_ipv4());
     }
-    direct.set_recv_buffer_size(RELAY_BUFFER)?;
+    connected.set_recv_buffer_size(RELAY_BUFFER)?;
     // Only for this moment, so that nothing else can have the address too.
     relay.set_reuse_address(true)?;
-    let opened = direct
+    let opened = connected
         .set_reuse_address(true)
-        .and_then(|()| direct.bind(&address.into()))
-        .and_then(|()| direct.connect(&peer.into()))
-        .and_then(|()| direct.set_reuse_address(false));
+        .and_then(|()| connected.bind(&address.into()))
+        .and_then(|()| connected.connect(&peer.into()))
+        .and_then(|()| connected.set_reuse_address(false));
     relay.set_reuse_address(false)?;
     opened?;
-    Ok(UdpSocket::from_std(direct.into()))
+    Ok(UdpSocket::from_std(connected.into()))
 }
 
 /// Opens a listener; `shared` lets other sockets of this process listen on the same address.

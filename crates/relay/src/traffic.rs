@@ -1,4 +1,4 @@
-//! The way of a packet through a worker: read, routed by the mind, and put into a batch. Nothing
+//! The way of a packet through a worker: read, routed by the core, and put into a batch. Nothing
 //! here allocates, locks or logs for a packet.
 
 use std::{io, ops::Range};
@@ -10,8 +10,8 @@ use callbox_turn::{
 };
 
 use super::{
-    neighbours::Crossing,
-    worker::{Relay, Source, Worker},
+    worker::{RelaySocket, Source, Worker},
+    worker_ring::RingPacket,
 };
 
 /// How many reads a listener has before the others have their turn.
@@ -39,7 +39,7 @@ impl Worker {
                     let tuple = FiveTuple { via, client: ClientAddr(received.source) };
                     let (class, many) = (received.class, received.count() > 1);
                     for place in received.datagrams() {
-                        if !self.sends_on(tuple, class, &place) {
+                        if !self.forward_to_owner(tuple, class, &place) {
                             self.route_client(now, tuple, class, place, many);
                         }
                     }
@@ -66,7 +66,7 @@ impl Worker {
         now: Now,
         allocation: AllocationId,
         slots: Range<usize>,
-        lost: impl Fn(&mut Relay) -> Option<&mut u32>,
+        lost: impl Fn(&mut RelaySocket) -> Option<&mut u32>,
     ) -> bool {
         let more = slots.len() == RELAY_READS;
         for received in slots {
@@ -84,29 +84,30 @@ impl Worker {
     }
 
     /// Reads an allocation's direct way for a while. `true` if there may be more.
-    pub(super) fn read_direct(&mut self, now: Now, allocation: AllocationId) -> bool {
+    pub(super) fn read_connected(&mut self, now: Now, allocation: AllocationId) -> bool {
         self.make_room(RELAY_READS);
-        let Some(Some(Relay { direct: Some(direct), .. })) = self.relays.get(allocation.0 as usize)
+        let Some(Some(RelaySocket { connected: Some(connected), .. })) =
+            self.relays.get(allocation.0 as usize)
         else {
             return false;
         };
-        match self.batches.receive(&direct.udp, RELAY_READS) {
+        match self.batches.receive(&connected.udp, RELAY_READS) {
             Ok(slots) => self.route_slots(now, allocation, slots, |relay| {
-                relay.direct.as_mut().map(|direct| &mut direct.lost)
+                relay.connected.as_mut().map(|connected| &mut connected.lost)
             }),
-            Err(error) => self.not_read_from(now, Source::Direct(allocation), &error),
+            Err(error) => self.not_read_from(now, Source::Connected(allocation), &error),
         }
     }
 
     /// Takes in what another worker has handed over. `true` if there may be more.
     pub(super) fn read_neighbour(&mut self, now: Now, way: usize) -> bool {
         for _ in 0..NEIGHBOUR_PACKETS {
-            let Some((to, class, len)) = self.neighbours.next(way) else { return false };
+            let Some((to, class, len)) = self.rings.next(way) else { return false };
             let place = self.spare(len);
-            self.neighbours.take(way, self.batches.bytes_mut(place.clone()));
+            self.rings.take(way, self.batches.bytes_mut(place.clone()));
             match to {
-                Crossing::Relayed(hand_over) => self.arrive(now, hand_over, class, place),
-                Crossing::Client { tuple, from } => self.take_in(now, from, tuple, class, place),
+                RingPacket::Relayed(hand_over) => self.arrive(now, hand_over, class, place),
+                RingPacket::Client { tuple, from } => self.take_in(now, from, tuple, class, place),
             }
         }
         true
@@ -118,7 +119,7 @@ impl Worker {
             return false;
         }
         // A connected socket hears of them anyhow, which is no news.
-        if self.read_errors(now, source) == 0 && !matches!(source, Source::Direct(_)) {
+        if self.read_errors(now, source) == 0 && !matches!(source, Source::Connected(_)) {
             self.could_not_read(now, error);
         }
         self.carry_out(now);
@@ -171,12 +172,12 @@ impl Worker {
                 let place = packet.place();
                 self.relayed += 1;
                 if whole {
-                    return self.send_whole(now, allocation, to, class, place);
+                    return self.send_dont_fragment(now, allocation, to, class, place);
                 }
                 let Some(Some(relay)) = self.relays.get_mut(allocation.0 as usize) else { return };
-                let habit = relay.habit.forms(to);
+                let hot_peer = relay.hot_peer.record(to);
                 self.batches.send_to_peer(allocation, relay, to, class, place);
-                if habit {
+                if hot_peer {
                     self.open_direct(allocation, to);
                 }
             }
@@ -201,7 +202,7 @@ impl Worker {
         if way.owner.worker == self.index {
             let place = if one_of_many { self.apart(place) } else { place };
             self.arrive(now, way, class, place);
-        } else if !self.neighbours.send(way, class, self.batches.bytes(place)) {
+        } else if !self.rings.send(way, class, self.batches.bytes(place)) {
             self.metrics.dropped(DropReason::SendBufferFull);
         }
     }

@@ -1,4 +1,4 @@
-//! One worker: a thread, an event loop, and one mind.
+//! One worker: a thread, an event loop, and one core.
 
 use std::{
     io,
@@ -22,15 +22,15 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{
     OnEvent,
     batches::{Batches, OpenRuns},
-    connections::Connections,
-    habit::Habit,
+    coalesce::Coalescing,
+    forwarding::Forwarding,
+    hot_peer::HotPeer,
     log_lines::{self, RefusedLog},
     log_throttle::LogThrottle,
-    neighbours::Neighbours,
-    pace::Pace,
-    steering::Steering,
     stream::NewStream,
     streams::Streams,
+    tcp_allocation::Connections,
+    worker_ring::WorkerRings,
 };
 
 /// How many ready sockets one look at the system reports.
@@ -44,7 +44,7 @@ pub(super) enum Command {
     /// Take over a connection.
     Stream(Box<NewStream>),
     /// Send what comes from this client on to the worker that has its allocation.
-    Steer {
+    Forward {
         /// The client.
         tuple: FiveTuple,
         /// The worker's place.
@@ -55,7 +55,7 @@ pub(super) enum Command {
     /// Close the allocations of a call with these sides.
     EndCall(CallId, Arc<[UserId]>),
     /// Close a user's allocations for a call with these sides that goes on.
-    PutOut(CallId, UserId, Arc<[UserId]>),
+    RevokeUser(CallId, UserId, Arc<[UserId]>),
     /// Close a user's allocations.
     Kick(KickOrder),
     /// Judge again what was granted: the machine has other addresses.
@@ -82,8 +82,8 @@ pub(super) struct KickOrder {
 pub(super) enum Source {
     Listener(u16),
     Relay(AllocationId),
-    Direct(AllocationId),
-    Neighbour(usize),
+    Connected(AllocationId),
+    Ring(usize),
     Stream(StreamId),
     /// The listener of an allocation of TCP.
     TcpRelay(AllocationId),
@@ -100,7 +100,7 @@ pub(super) struct Listener {
 }
 
 /// The socket of an allocation.
-pub(super) struct Relay {
+pub(super) struct RelaySocket {
     pub udp: UdpSocket,
     /// Whether the system keeps the ICMP errors of its sockets.
     pub errors: bool,
@@ -108,12 +108,12 @@ pub(super) struct Relay {
     pub ready: bool,
     pub lost: u32,
     pub runs: OpenRuns,
-    pub direct: Option<Direct>,
-    pub habit: Habit,
+    pub connected: Option<ConnectedSocket>,
+    pub hot_peer: HotPeer,
 }
 
 /// A second socket of an allocation, connected to the peer that most goes to.
-pub(super) struct Direct {
+pub(super) struct ConnectedSocket {
     pub udp: UdpSocket,
     pub peer: SocketAddr,
     pub ready: bool,
@@ -131,7 +131,7 @@ pub(super) struct Parts {
     pub metrics: Arc<Metrics>,
     pub listeners: Vec<UdpSocket>,
     pub poll: Poll,
-    pub neighbours: Neighbours,
+    pub rings: WorkerRings,
     /// How each worker is told something, by its place.
     pub others: Vec<Other>,
     pub inbox: mpsc::Receiver<Command>,
@@ -147,9 +147,9 @@ pub(super) struct Worker {
     pub(super) index: u16,
     pub(super) listeners: Vec<Listener>,
     /// The socket of each allocation, at the place of its id.
-    pub(super) relays: Vec<Option<Relay>>,
-    pub(super) neighbours: Neighbours,
-    pub(super) steering: Steering,
+    pub(super) relays: Vec<Option<RelaySocket>>,
+    pub(super) rings: WorkerRings,
+    pub(super) forwarding: Forwarding,
     /// How many direct ways there are, and may be.
     pub(super) directs: usize,
     pub(super) max_directs: usize,
@@ -163,7 +163,7 @@ pub(super) struct Worker {
     pub(super) batches: Batches,
     /// How many packets this turn has relayed.
     pub(super) relayed: usize,
-    pace: Pace,
+    coalescing: Coalescing,
     inbox: mpsc::Receiver<Command>,
     on_event: OnEvent,
     pub(super) metrics: Arc<Metrics>,
@@ -179,7 +179,7 @@ pub(super) fn waker(poll: &Poll) -> io::Result<Arc<Waker>> {
 
 impl Worker {
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { common, index, metrics, mut listeners, poll, neighbours, .. } = parts;
+        let Parts { common, index, metrics, mut listeners, poll, rings, .. } = parts;
         for (at, listener) in listeners.iter_mut().enumerate() {
             poll.registry().register(listener, Token(at), Interest::READABLE)?;
         }
@@ -196,8 +196,8 @@ impl Worker {
                 .map(|udp| Listener { udp, ready: false, lost: 0 })
                 .collect(),
             relays: Vec::new(),
-            neighbours,
-            steering: Steering::new(common.is_mobile()),
+            rings,
+            forwarding: Forwarding::new(common.is_mobile()),
             directs: 0,
             max_directs: parts.max_directs,
             ready: Vec::new(),
@@ -206,7 +206,7 @@ impl Worker {
             connections: Connections::default(),
             others: parts.others,
             relayed: 0,
-            pace: Pace::new(now.instant, parts.gather),
+            coalescing: Coalescing::new(now.instant, parts.gather),
             inbox: parts.inbox,
             on_event: parts.on_event,
             metrics,
@@ -241,8 +241,8 @@ impl Worker {
                         return Ok(());
                     }
                     // Each stands there once, however often it is announced.
-                    self.ready.retain(|source| !matches!(source, Source::Neighbour(_)));
-                    self.ready.extend(self.neighbours.incoming().map(Source::Neighbour));
+                    self.ready.retain(|source| !matches!(source, Source::Ring(_)));
+                    self.ready.extend(self.rings.incoming().map(Source::Ring));
                 } else {
                     self.mark_ready(now, event);
                 }
@@ -250,17 +250,17 @@ impl Worker {
             self.read_ready(now);
             self.send();
             self.close_broken(now);
-            self.pace.count(now.instant, std::mem::take(&mut self.relayed));
+            self.coalescing.count(now.instant, std::mem::take(&mut self.relayed));
         }
     }
 
     /// Waits a moment, where that saves wake-ups.
     fn let_gather(&mut self) {
-        let Some(pause) = self.pace.pause().filter(|_| self.ready.is_empty()) else { return };
-        let before = self.pace.measures().then(sys::thread_time);
+        let Some(pause) = self.coalescing.pause().filter(|_| self.ready.is_empty()) else { return };
+        let before = self.coalescing.measures().then(sys::thread_time);
         sys::sleep_precisely(pause);
         if let Some(before) = before {
-            self.pace.measured(sys::thread_time().saturating_sub(before));
+            self.coalescing.measured(sys::thread_time().saturating_sub(before));
         }
     }
 
@@ -279,11 +279,11 @@ impl Worker {
         loop {
             match self.inbox.try_recv() {
                 Ok(Command::Stream(new)) => self.open_stream(now, *new),
-                Ok(Command::Steer { tuple, to }) => self.steering.steer(tuple, to),
-                Ok(Command::Forget(tuple)) => self.steering.forget(tuple),
+                Ok(Command::Forward { tuple, to }) => self.forwarding.forward(tuple, to),
+                Ok(Command::Forget(tuple)) => self.forwarding.forget(tuple),
                 Ok(Command::EndCall(call, sides)) => self.engine.end_call(call, &sides),
-                Ok(Command::PutOut(call, user, sides)) => {
-                    self.engine.put_out(call, user.as_str(), &sides);
+                Ok(Command::RevokeUser(call, user, sides)) => {
+                    self.engine.revoke_user(call, user.as_str(), &sides);
                 }
                 Ok(Command::Kick(order)) => {
                     let closed = self.engine.kick(&order.user, order.calls.as_deref());
@@ -315,8 +315,8 @@ impl Worker {
             let more = match source {
                 Source::Listener(listener) => self.read_listener(now, listener),
                 Source::Relay(allocation) => self.read_relay(now, allocation),
-                Source::Direct(allocation) => self.read_direct(now, allocation),
-                Source::Neighbour(way) => self.read_neighbour(now, way),
+                Source::Connected(allocation) => self.read_connected(now, allocation),
+                Source::Ring(way) => self.read_neighbour(now, way),
                 Source::Stream(id) => self.read_stream(now, id),
                 Source::TcpRelay(allocation) => self.accept_peers(now, allocation),
                 Source::Connection(id) => self.read_connection(now, id),
@@ -358,7 +358,7 @@ impl Worker {
         let Token(token) = event.token();
         let source = match token.checked_sub(self.listeners.len()) {
             Some(at) if at % 2 == 0 => Source::Relay(AllocationId((at / 2) as u32)),
-            Some(at) => Source::Direct(AllocationId((at / 2) as u32)),
+            Some(at) => Source::Connected(AllocationId((at / 2) as u32)),
             None => Source::Listener(token as u16),
         };
         if event.is_error() && self.read_errors(now, source) > 0 {
@@ -380,24 +380,26 @@ impl Worker {
             Source::Listener(at) => Some(&mut self.listeners.get_mut(usize::from(at))?.ready),
             // It may have been closed since it was reported ready.
             Source::Relay(allocation) => Some(&mut self.relay(allocation)?.ready),
-            Source::Direct(allocation) => Some(&mut self.relay(allocation)?.direct.as_mut()?.ready),
-            Source::Neighbour(_) => None,
+            Source::Connected(allocation) => {
+                Some(&mut self.relay(allocation)?.connected.as_mut()?.ready)
+            }
+            Source::Ring(_) => None,
             Source::Stream(id) => Some(&mut self.streams.get_mut(id)?.ready),
             Source::Connection(id) => self.connections.ready_flag(id),
             Source::TcpRelay(allocation) => self.connections.listener_ready_flag(allocation),
         }
     }
 
-    pub(super) fn relay(&mut self, allocation: AllocationId) -> Option<&mut Relay> {
+    pub(super) fn relay(&mut self, allocation: AllocationId) -> Option<&mut RelaySocket> {
         self.relays.get_mut(allocation.0 as usize)?.as_mut()
     }
 
-    /// Sends what the batches hold, to the kernel and to the neighbours.
+    /// Sends what the batches hold, to the kernel and to the rings.
     pub(super) fn send(&mut self) {
         self.batches.send(&self.listeners, &self.relays, &self.metrics);
         self.batches.clear();
         self.streams.flush();
-        if let Err(error) = self.neighbours.announce() {
+        if let Err(error) = self.rings.announce() {
             tracing::error!(%error, "a relay worker cannot be woken");
         }
     }
@@ -424,7 +426,7 @@ impl Worker {
         }
     }
 
-    /// Does what the mind wants done.
+    /// Does what the core wants done.
     pub(super) fn carry_out(&mut self, now: Now) {
         while let Some(output) = self.engine.poll_output() {
             match output {

@@ -184,7 +184,7 @@ impl Hub {
 
     /// Sees to it that everyone in a call always has relay credentials that open allocations: after
     /// half of their time they are sent others.
-    pub(super) fn freshen_later(&mut self, now: Now, id: CallId) {
+    pub(super) fn schedule_credential_refresh(&mut self, now: Now, id: CallId) {
         let half = self.config.credential_ttl / 2;
         if half.is_zero() || self.config.turn_secrets.is_empty() {
             return;
@@ -201,7 +201,7 @@ impl Hub {
     }
 
     /// Sends everyone in a call fresh relay credentials.
-    pub(super) fn freshen(&mut self, now: Now, id: CallId) {
+    pub(super) fn refresh_credentials(&mut self, now: Now, id: CallId) {
         let (room_id, sessions): (_, Vec<_>) = if let Some(call) = self.calls.get(id) {
             (None, call.members().collect())
         } else if let Some(room) = self.rooms.get(id) {
@@ -220,7 +220,7 @@ impl Hub {
             };
             self.outbox.send(session, &fresh);
         }
-        self.freshen_later(now, id);
+        self.schedule_credential_refresh(now, id);
     }
 
     /// Ends a call or a room, with nobody having asked for it.
@@ -297,12 +297,12 @@ impl Hub {
             }
             self.outbox.send_event(session, shown.clone());
         }
-        self.close_books(now, EndedCall::new(record.clone(), call.relay, was_connected), reason);
+        self.finalize(now, EndedCall::new(record.clone(), call.relay, was_connected), reason);
         Some(record)
     }
 
     /// A call or a room is over: the relay and whoever reads reports hear of it.
-    pub(super) fn close_books(&mut self, now: Now, ended: EndedCall, reason: EndReason) {
+    pub(super) fn finalize(&mut self, now: Now, ended: EndedCall, reason: EndReason) {
         let id = ended.id();
         self.outbox.push(Output::CallEnded { call: id });
         self.counters.calls_ended.add(reason);

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Answer, Event, JsonText, events::ErrorEvent, words::words};
+use super::{Answer, Event, JsonText, events::ErrorEvent, wire_enums::wire_enum};
 
-words! {
+wire_enum! {
     /// Why an event or a connection was refused.
     pub enum ErrorCode {
         /// There is no token, or it is not valid here.

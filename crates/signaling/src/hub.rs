@@ -175,7 +175,7 @@ impl Hub {
                     self.leave_room(now, call, participant, &leaving);
                 }
                 Timer::Hold(lane) => self.release(now, lane),
-                Timer::Credentials(call) => self.freshen(now, call),
+                Timer::Credentials(call) => self.refresh_credentials(now, call),
                 Timer::Transfer(call) => self.give_up_transfer(now, call),
                 Timer::Asked(call) => self.held(now, call, false),
                 Timer::Settle(call) => self.settle(call),

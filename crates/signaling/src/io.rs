@@ -8,7 +8,7 @@ use callbox_base::{
     usage::Usage,
 };
 
-use super::{CallReport, JsonText, Payload, RequestError, words::words};
+use super::{CallReport, JsonText, Payload, RequestError, wire_enums::wire_enum};
 use crate::jwt::Identity;
 
 /// The front's own name for a request that wants an answer.
@@ -19,7 +19,7 @@ pub struct RequestId(pub u64);
 /// times on its way to the hub.
 #[derive(Debug)]
 pub enum Input {
-    /// A connection has proved who it is. Answered with [`Output::Welcome`] or, past a limit,
+    /// A connection has proved who it is. AnsweredRequests with [`Output::Welcome`] or, past a limit,
     /// with [`Output::Close`].
     Open {
         /// The session's name, made by the shell and never used before.
@@ -158,7 +158,7 @@ impl Event {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer(pub JsonText);
 
-words! {
+wire_enum! {
     /// Why the server closes a session.
     pub enum CloseReason {
         /// The token's time is over.
@@ -233,8 +233,8 @@ pub enum Output {
         addresses: Vec<IpAddr>,
     },
     /// A user is in a room, with the first of the user's devices: the relay takes the user's
-    /// credentials for it, should it have refused them since [`Output::WentOut`].
-    CameIn {
+    /// credentials for it, should it have refused them since [`Output::RevokeUser`].
+    ReadmitUser {
         /// The room's call.
         call: CallId,
         /// Who.
@@ -242,14 +242,14 @@ pub enum Output {
     },
     /// A user is in a room no more, which goes on: the relay closes the user's allocations for it and
     /// refuses the user's credentials.
-    WentOut {
+    RevokeUser {
         /// The room's call.
         call: CallId,
         /// Who.
         user: UserId,
     },
     /// A user who was kicked has a new token: the relay takes the user's credentials again.
-    Readmitted {
+    LiftKick {
         /// Who.
         user: UserId,
     },

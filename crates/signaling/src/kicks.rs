@@ -136,7 +136,7 @@ impl Hub {
     /// refused the user's.
     pub(super) fn readmit(&mut self, now: Now, user: &UserId, token: TokenMark) {
         if !self.kicks.refuse(now, user, token) && self.kicks.readmit(user) {
-            self.outbox.push(Output::Readmitted { user: user.clone() });
+            self.outbox.push(Output::LiftKick { user: user.clone() });
         }
     }
 }

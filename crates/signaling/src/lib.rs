@@ -1,4 +1,4 @@
-//! The hub's mind: sessions, calls and the events between them, with no I/O in it.
+//! The signaling core: sessions, calls and the events between them, with no I/O in it.
 //!
 //! A front (WebSocket, Socket.IO) turns frames into [`Input`]s; [`Hub::handle`] decides; the
 //! [`Output`]s say what to send to whom. Time and randomness come from outside.
@@ -39,7 +39,6 @@
 
 pub mod jwt;
 
-mod answered;
 mod answers;
 mod blocking;
 mod call;
@@ -47,20 +46,20 @@ mod calls;
 mod config;
 mod error;
 mod events;
-mod held;
 mod hub;
 mod ice;
+mod idempotency;
 mod io;
 mod kept;
 mod kicks;
 mod limits;
 mod members;
-mod named;
 mod operators;
 mod outbox;
 mod pairs;
 mod payload;
 mod presence;
+mod push_wait;
 mod rate;
 mod relaying;
 mod replay;
@@ -70,6 +69,7 @@ mod restored;
 mod returning;
 mod rooms;
 mod schema;
+mod sdp_addresses;
 mod sent;
 mod sessions;
 mod stats;
@@ -77,7 +77,7 @@ mod tables;
 mod text;
 mod tokens;
 mod transfer;
-mod words;
+mod wire_enums;
 
 #[cfg(test)]
 mod tests;
@@ -86,11 +86,11 @@ pub use call::{CallRecord, CallState, CallStats, Media, Participant, Path, Role,
 pub use config::Config;
 pub use error::{ErrorCode, RequestError};
 pub use events::{ErrorEvent, EventError, EventErrorCode, IceServer, RelayAccess, SessionWelcome};
-pub use held::ASK_FOR;
 pub use hub::{Hub, OnlineUser};
 pub use io::{Answer, ClientMark, CloseReason, Event, Input, Output, RequestId, Resume};
 pub use operators::{Kicked, SessionRecord};
 pub use payload::{Part, Payload, Text, Unreadable};
+pub use push_wait::ASK_FOR;
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
 pub use reports::{CallEvent, CallReport};
 pub use requests::AuthRefreshRequest;
@@ -98,4 +98,6 @@ pub use restored::{HowItStopped, Restored};
 pub use schema::Described;
 pub use stats::{Counters, Stats};
 pub use text::JsonText;
-pub use words::{CallType, EndReason, EventName, PresenceStatus, RequestName, Tally, Word};
+pub use wire_enums::{
+    CallType, EndReason, EnumCounts, EventName, PresenceStatus, RequestName, WireEnum,
+};

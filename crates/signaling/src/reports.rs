@@ -6,14 +6,14 @@ use callbox_base::{clock::Now, ids::CallId};
 
 use super::{
     CallRecord, Hub, Output, Timestamp, call::RelayMeter, hub::Timer, tables::EndedCall,
-    words::words,
+    wire_enums::wire_enum,
 };
 
 /// For how long at most the report of a call's end waits for the relay. It closes the allocations
 /// within milliseconds, unless it is busy beyond measure or its news got lost.
 const SETTLE: Duration = Duration::from_secs(2);
 
-words! {
+wire_enum! {
     /// What happened to a call.
     pub enum CallEvent {
         /// Somebody calls, or is the first in a room.

@@ -116,7 +116,7 @@ impl Hub {
             self.wait_for(now, Member::Side(id, role), false);
         }
         if accepted {
-            self.freshen_later(now, id);
+            self.schedule_credential_refresh(now, id);
         }
     }
 

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 
 use super::{
-    ErrorCode, RequestError, named,
+    ErrorCode, RequestError, sdp_addresses,
     payload::{Fields, is_object, is_text, text_of},
     requests::Sender,
 };
@@ -52,7 +52,7 @@ impl<'a> Candidate<'a> {
 
     /// The addresses that it names as its sender's.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        named::in_candidate(&self.line)
+        sdp_addresses::in_candidate(&self.line)
     }
 }
 
@@ -106,7 +106,7 @@ impl<'a> Description<'a> {
 
     /// The addresses that it names as its sender's.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        named::in_description(self.lines())
+        sdp_addresses::in_description(self.lines())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Numbers for the metrics page.
 
-use super::{CallState, CloseReason, EndReason, ErrorCode, RequestName, Tally};
+use super::{CallState, CloseReason, EndReason, EnumCounts, ErrorCode, RequestName};
 
 /// What the hub holds now, and what it has counted since it began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Stats {
     /// Users with a session or a live call now.
     pub users: usize,
     /// Live calls now, by state, rooms included.
-    pub calls: Tally<CallState>,
+    pub calls: EnumCounts<CallState>,
     /// Rooms now.
     pub rooms: usize,
     /// Participants of these.
@@ -43,18 +43,18 @@ pub struct Counters {
     /// Sessions resumed over another connection.
     pub sessions_resumed: u64,
     /// Sessions that the hub closed or refused, by reason.
-    pub sessions_closed: Tally<CloseReason>,
+    pub sessions_closed: EnumCounts<CloseReason>,
     /// Calls begun.
     pub calls_started: u64,
     /// Calls ended, by reason.
-    pub calls_ended: Tally<EndReason>,
+    pub calls_ended: EnumCounts<EndReason>,
     /// Events received whose name is known, by name; refused ones included.
-    pub events: Tally<RequestName>,
+    pub events: EnumCounts<RequestName>,
     /// Events received with any other name.
     pub unknown_events: u64,
     /// Events refused, by code. Past a limit there is one code for each limit, but for the two
     /// rates, of events and of calls, which share one.
-    pub errors: Tally<ErrorCode>,
+    pub errors: EnumCounts<ErrorCode>,
     /// Candidates sent on, kept ones included.
     pub candidates_relayed: u64,
     /// Candidates that were kept for a while.

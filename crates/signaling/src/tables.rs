@@ -9,9 +9,9 @@ use callbox_base::ids::{CallId, DeviceId, SessionId, UserId};
 use foldhash::fast::RandomState;
 
 use super::{
-    CallRecord, CallState, ClientMark, ErrorCode, RequestError, Tally,
-    answered::Answered,
+    CallRecord, CallState, ClientMark, EnumCounts, ErrorCode, RequestError,
     call::{Call, RelayMeter, Step},
+    idempotency::AnsweredRequests,
     kept::KeptEnd,
     kicks::TokenMark,
     presence::Watches,
@@ -59,7 +59,7 @@ pub(super) struct User {
     /// strangers can pile up, and each full bucket costs them a connection and its token.
     pub call_bucket: Bucket,
     /// What its devices have asked of late.
-    pub answered: Answered,
+    pub answered: AnsweredRequests,
     /// Devices that do not say which they are, and have just lost their connections.
     pub lost: LostDevices,
 }
@@ -115,7 +115,7 @@ pub(super) trait HasState {
 #[derive(Debug)]
 pub(super) struct Live<T> {
     live: BTreeMap<CallId, T>,
-    by_state: Tally<CallState>,
+    by_state: EnumCounts<CallState>,
     /// Those that may have changed, if somebody wants to know; some of them twice.
     touched: Option<Vec<CallId>>,
 }
@@ -125,7 +125,7 @@ pub(super) type Calls = Live<Call>;
 
 impl<T> Default for Live<T> {
     fn default() -> Self {
-        Self { live: BTreeMap::new(), by_state: Tally::default(), touched: None }
+        Self { live: BTreeMap::new(), by_state: EnumCounts::default(), touched: None }
     }
 }
 
@@ -170,7 +170,7 @@ impl<T: HasState> Live<T> {
         self.live.len()
     }
 
-    pub fn by_state(&self) -> &Tally<CallState> {
+    pub fn by_state(&self) -> &EnumCounts<CallState> {
         &self.by_state
     }
 

@@ -15,13 +15,13 @@ mod portable;
 #[cfg(target_os = "linux")]
 pub use linux::{
     AddressChanges, CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro,
-    keep_errors, next_error, own_networks, raise_open_files, send_whole, sleep_precisely,
+    keep_errors, next_error, own_networks, raise_open_files, send_dont_fragment, sleep_precisely,
     tell_class, thread_time,
 };
 #[cfg(not(target_os = "linux"))]
 pub use portable::{
     AddressChanges, CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro,
-    keep_errors, next_error, own_networks, raise_open_files, send_whole, sleep_precisely,
+    keep_errors, next_error, own_networks, raise_open_files, send_dont_fragment, sleep_precisely,
     tell_class, thread_time,
 };
 pub use runs::RunId;
@@ -75,7 +75,7 @@ impl Received {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SocketError {
     /// A datagram did not arrive.
-    Undelivered(Undelivered),
+    Icmp(IcmpError),
     /// Something else.
     Other,
 }
@@ -83,7 +83,7 @@ pub enum SocketError {
 /// A datagram that did not arrive, and the ICMP error that says why: one that came, or the one that
 /// a router would have sent if the system had let a datagram go that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Undelivered {
+pub struct IcmpError {
     /// Where it was sent to.
     pub to: SocketAddr,
     /// The type, by RFC 792 or RFC 4443.

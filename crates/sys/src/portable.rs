@@ -85,14 +85,14 @@ pub fn next_error<S>(_: &S) -> io::Result<SocketError> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-/// Whether [`send_whole`] can be used.
+/// Whether [`send_dont_fragment`] can be used.
 pub const CAN_FORBID_FRAGMENTS: bool = false;
 
 /// A datagram cannot be kept whole here.
 ///
 /// # Errors
 /// Always: the system cannot.
-pub fn send_whole<S>(_: &S, _: SocketAddr, _: TrafficClass, _: &[u8]) -> io::Result<()> {
+pub fn send_dont_fragment<S>(_: &S, _: SocketAddr, _: TrafficClass, _: &[u8]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -1,4 +1,4 @@
-//! Access tokens (RFC 7635) on the production mind with virtual time.
+//! Access tokens (RFC 7635) on the production core with virtual time.
 
 use std::time::Duration;
 

@@ -92,12 +92,12 @@ pub(super) struct Opening {
     /// Its client is gone.
     pub abandoned: bool,
     /// What else its client is to have.
-    pub also: Also,
+    pub second_family: SecondFamily,
 }
 
 /// The other address of a dual allocation (RFC 8656 §7.2), seen from one that is being opened.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Also {
+pub(super) enum SecondFamily {
     /// None was asked for.
     Nothing,
     /// An IPv6 address, once it is known what becomes of this one.

@@ -13,8 +13,8 @@ use callbox_base::{
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 
 use super::{
-    Config, Quartet, RelayAddresses, Shared, announced::Announced, relayed::Relayed,
-    reply_limit::ReplyLimit,
+    Config, Quartet, RelayAddresses, Shared, relayed::Relayed, reply_limit::ReplyLimit,
+    signaled_policy::Announcements,
 };
 use crate::auth::TurnAuth;
 
@@ -28,7 +28,7 @@ pub struct Common {
     pub(super) auth: Arc<TurnAuth>,
     pub(super) shared: Arc<Shared>,
     pub(super) relayed: Arc<Relayed>,
-    pub(super) announced: Arc<Announced>,
+    pub(super) announcements: Arc<Announcements>,
     pub(super) reply_limit: Arc<ReplyLimit>,
     pub(super) quartet: Option<Quartet>,
 }
@@ -47,7 +47,7 @@ impl Common {
             auth: Arc::new(auth),
             shared: Arc::new(shared),
             relayed: Arc::new(relayed),
-            announced: Arc::default(),
+            announcements: Arc::default(),
             reply_limit: Arc::new(reply_limit),
             quartet: None,
         }
@@ -73,25 +73,31 @@ impl Common {
     /// with the call; nothing may be announced after that.
     pub fn announce(&self, call: CallId, by: &UserId, to: &UserId, ips: &[IpAddr]) {
         if self.config.signaled_peers {
-            self.announced.add(call, by, to, ips);
+            self.announcements.add(call, by, to, ips);
         }
     }
 
     /// Refuses a user's credentials for a call that goes on, for the `ttl` after which none of them is
     /// left, or until the user is let in. Returns the users of the call's sides, as far as they have
-    /// announced anything, for [`Engine::put_out`](super::Engine::put_out) on every worker, which is to
+    /// announced anything, for [`Engine::revoke_user`](super::Engine::revoke_user) on every worker, which is to
     /// follow.
     #[must_use]
-    pub fn put_out(&self, now: Now, call: CallId, user: &UserId, ttl: Duration) -> Arc<[UserId]> {
-        let sides = self.announced.forget(call, user);
+    pub fn revoke_user(
+        &self,
+        now: Now,
+        call: CallId,
+        user: &UserId,
+        ttl: Duration,
+    ) -> Arc<[UserId]> {
+        let sides = self.announcements.forget(call, user);
         let until = now.unix_secs() + ttl.as_secs();
-        self.shared.put_out(call, user.as_str(), until, now.unix_secs());
+        self.shared.revoke_user(call, user.as_str(), until, now.unix_secs());
         sides
     }
 
     /// Takes a user's credentials for a call again.
-    pub fn let_in(&self, call: CallId, user: &UserId) {
-        self.shared.let_in(call, user.as_str());
+    pub fn readmit_user(&self, call: CallId, user: &UserId) {
+        self.shared.readmit_user(call, user.as_str());
     }
 
     /// Refuses a user's credentials: see [`Shared::kick`]. Says whether the user has allocations: then
@@ -102,8 +108,8 @@ impl Common {
     }
 
     /// A user who was kicked is let in again, with new credentials.
-    pub fn readmit(&self, user: &UserId) {
-        self.shared.readmit(user.as_str());
+    pub fn lift_kick(&self, user: &UserId) {
+        self.shared.lift_kick(user.as_str());
     }
 
     /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is
@@ -112,7 +118,7 @@ impl Common {
     /// worker, which is to follow.
     #[must_use]
     pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) -> Option<Arc<[UserId]>> {
-        let sides = self.announced.end(call);
+        let sides = self.announcements.end(call);
         let until = now.unix_secs() + ttl.as_secs();
         let concerned = self.shared.end_call(call, &sides, until, now.unix_secs());
         concerned.then_some(sides)

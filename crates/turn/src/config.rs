@@ -12,7 +12,7 @@ use callbox_base::text::trimmed;
 
 use super::PeerPolicy;
 
-/// The settings of the relay's mind.
+/// The settings of the TURN core.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The addresses that a 1:1 NAT in front of the server gives it.

@@ -1,4 +1,4 @@
-//! RFC 6062 on the production mind with virtual time.
+//! RFC 6062 on the production core with virtual time.
 
 use std::{net::SocketAddr, time::Duration};
 

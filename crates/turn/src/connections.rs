@@ -223,7 +223,7 @@ impl Engine {
         self.refuse_connect(id, ErrorCode::ConnectionTimeoutOrFailure);
     }
 
-    /// Forgets a connection and has it closed. Also what the relay calls when the peer has closed it.
+    /// Forgets a connection and has it closed. SecondFamily what the relay calls when the peer has closed it.
     pub fn close_connection(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.all.try_remove(id.0 as usize) else { return };
         if let Ok(allocation) = self.open_ref(connection.allocation) {

@@ -63,7 +63,7 @@ fn each_end_is_told_with_its_reason() {
         client.allocate(&mut world);
         world.advance(secs(2));
         match reason {
-            EndReason::Revoked => world.put_out(call(), user),
+            EndReason::Revoked => world.revoke_user(call(), user),
             _ => world.end_call(call()),
         }
         assert_eq!(world.ended[0].call, Some(call()));

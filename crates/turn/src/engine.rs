@@ -40,7 +40,7 @@ pub(super) enum Timer {
     Reservation(ReservationToken),
 }
 
-/// The mind of one worker.
+/// The core of one worker.
 #[derive(Debug)]
 pub struct Engine {
     pub(super) common: Common,
@@ -70,7 +70,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The mind of the worker that stands at place `worker` and counts in `metrics`.
+    /// The core of the worker that stands at place `worker` and counts in `metrics`.
     pub fn new(common: Common, worker: u16, metrics: Arc<Metrics>, seed: [u8; 32]) -> Self {
         let rng = StdRng::from_seed(seed);
         Self {
@@ -132,19 +132,19 @@ impl Engine {
         for id in self.by_call.get(&call).cloned().unwrap_or_default() {
             self.close(id, EndReason::CallEnded);
         }
-        self.judge_reach(call, sides);
+        self.reapply_signaled_policy(call, sides);
     }
 
     /// Closes every allocation that a user has for a call, and ends what the call's `sides` reach by
     /// what that user has announced, or the user by the call. Its credentials are refused from when
-    /// [`Common::put_out`] was called, which comes first.
-    pub fn put_out(&mut self, call: CallId, user: &str, sides: &[UserId]) {
+    /// [`Common::revoke_user`] was called, which comes first.
+    pub fn revoke_user(&mut self, call: CallId, user: &str, sides: &[UserId]) {
         for id in self.by_call.get(&call).cloned().unwrap_or_default() {
             if self.open_ref(id).is_ok_and(|allocation| &*allocation.owner.user == user) {
                 self.close(id, EndReason::Revoked);
             }
         }
-        self.judge_reach(call, sides);
+        self.reapply_signaled_policy(call, sides);
     }
 
     /// Closes a user's allocations: all, or those that are for no call or for one of these. Their

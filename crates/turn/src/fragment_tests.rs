@@ -1,4 +1,4 @@
-//! DONT-FRAGMENT (RFC 8656 §7.2, §11.2, §14) on the production mind.
+//! DONT-FRAGMENT (RFC 8656 §7.2, §11.2, §14) on the production core.
 
 use ::stun::{attributes::*, message::*, uattrs::UnknownAttributes};
 

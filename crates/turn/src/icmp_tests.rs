@@ -1,4 +1,4 @@
-//! ICMP errors on the production mind.
+//! ICMP errors on the production core.
 
 use std::{net::SocketAddr, time::Duration};
 

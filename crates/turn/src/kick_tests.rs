@@ -55,7 +55,7 @@ fn who_is_kicked_loses_every_allocation_and_every_credential() {
     world.advance(secs(1));
     let mut later = client(&world, 6, "mallory", None);
     assert_eq!(refused(&mut world, &mut later), Some(401));
-    world.readmit("mallory");
+    world.lift_kick("mallory");
     assert_eq!(refused(&mut world, &mut later), None);
     assert_eq!(refused(&mut world, &mut foreign), None);
     for client in own.iter_mut().chain([&mut same]) {

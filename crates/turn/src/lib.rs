@@ -1,4 +1,4 @@
-//! The relay's mind: allocations, permissions, channels and routes, with no I/O in it.
+//! The TURN core: allocations, permissions, channels and routes, with no I/O in it.
 //!
 //! A worker of `relay` owns one [`Engine`] and drives it: datagrams from clients go to
 //! [`Engine::handle_client`], datagrams from peers to [`Engine::handle_peer`], and what has to be done
@@ -11,13 +11,12 @@ pub mod auth;
 
 mod addresses;
 mod allocation;
-mod announced;
 mod changed_addresses;
 mod common;
 mod config;
 mod connections;
 mod discovery;
-mod dual;
+mod dual_stack;
 mod ended;
 mod engine;
 mod icmp;
@@ -31,12 +30,12 @@ mod own_addresses;
 mod peer_policy;
 mod ports;
 mod rate;
-mod reach;
-mod refused;
 mod relayed;
 mod reply_limit;
+mod revocation;
 mod routes;
 mod shared;
+mod signaled_policy;
 mod sorted_map;
 mod special_ranges;
 mod streams;
@@ -48,7 +47,7 @@ mod channel_tests;
 #[cfg(test)]
 mod connection_tests;
 #[cfg(test)]
-mod dual_tests;
+mod dual_stack_tests;
 #[cfg(test)]
 mod ended_tests;
 #[cfg(test)]
@@ -63,8 +62,6 @@ mod mobility_tests;
 mod password_algorithm_tests;
 #[cfg(test)]
 mod peer_model_tests;
-#[cfg(test)]
-mod signaled_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

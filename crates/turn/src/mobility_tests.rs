@@ -1,4 +1,4 @@
-//! RFC 8016 on the production mind with virtual time.
+//! RFC 8016 on the production core with virtual time.
 
 use std::{net::SocketAddr, time::Duration};
 

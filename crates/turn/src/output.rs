@@ -1,4 +1,4 @@
-//! What a mind wants done, and the names that it uses for it.
+//! The outputs of a core, and the names that it uses in them.
 
 use std::{net::SocketAddr, sync::Arc};
 

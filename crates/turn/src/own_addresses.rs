@@ -10,9 +10,9 @@ use callbox_stun::ErrorCode;
 use super::{
     Config, PeerPolicy, RelayAddresses, RelayIp,
     allocation::Transport,
-    peer_policy::{Verdict, forms},
-    reach::Reach,
+    peer_policy::{Verdict, equivalents},
     relayed::Relayed,
+    signaled_policy::SignaledScope,
 };
 
 /// The ports of a peer's address that may be reached.
@@ -59,8 +59,8 @@ impl RelayAddresses {
         let names = self.external.iter().flat_map(|e| [Some(e.public), e.private]).flatten();
         let mut known = listeners.chain(relay).chain(names);
         // The system has more loopback addresses than it lists.
-        forms(ip).any(|ip| ip.is_loopback() || self.machine.contains(ip))
-            || known.any(|own| forms(ip).any(|ip| ip == own))
+        equivalents(ip).any(|ip| ip.is_loopback() || self.machine.contains(ip))
+            || known.any(|own| equivalents(ip).any(|ip| ip == own))
     }
 
     /// Returns true if packets for a peer's address go to one on which relayed addresses are opened.
@@ -85,7 +85,7 @@ impl RelayAddresses {
         config: &Config,
         open: &Relayed,
         peer: PeerAddr,
-        reach: Reach,
+        scope: SignaledScope,
         transport: Transport,
     ) -> Result<SocketAddr, ErrorCode> {
         let ports = self.judge(&config.peers, peer.0.ip())?;
@@ -93,7 +93,7 @@ impl RelayAddresses {
         let allowed = peer.0.port() != 0
             // That would be a loop, or a way to our own pages from within.
             && !self.is_listener(wire, transport)
-            && (reach == Reach::Any && ports == Ports::Any || open.contains(wire, transport));
+            && (scope == SignaledScope::Any && ports == Ports::Any || open.contains(wire, transport));
         allowed.then_some(wire).ok_or(ErrorCode::Forbidden)
     }
 }
@@ -136,7 +136,7 @@ mod tests {
         // 203.0.113.0/24 is special, and so is 10/8; our own relayed addresses stay open.
         let open = Relayed::new(own.relay_ips());
         assert_eq!(own.judge(&config.peers, relayed.0.ip()), Ok(Ports::Relayed));
-        let check = |peer| own.check_peer(&config, &open, peer, Reach::Any, Transport::Udp);
+        let check = |peer| own.check_peer(&config, &open, peer, SignaledScope::Any, Transport::Udp);
         assert!(check(relayed).is_err());
         open.open(own.relay_ips()[0], 50000, SOMEBODY, Transport::Udp);
         assert_eq!(check(relayed), Ok("10.0.0.5:50000".parse().unwrap()));
@@ -163,13 +163,18 @@ mod tests {
             for transport in [Transport::Udp, Transport::Tcp] {
                 for port in [5353, 6379, 50000] {
                     let at = PeerAddr(SocketAddr::new(ip.parse().unwrap(), port));
-                    let checked = own.check_peer(&config, &open, at, Reach::Any, transport);
+                    let checked = own.check_peer(&config, &open, at, SignaledScope::Any, transport);
                     assert!(checked.is_err(), "{at:?}");
                 }
             }
         }
-        let relayed =
-            own.check_peer(&config, &open, peer("10.0.0.6:50000"), Reach::Any, Transport::Udp);
+        let relayed = own.check_peer(
+            &config,
+            &open,
+            peer("10.0.0.6:50000"),
+            SignaledScope::Any,
+            Transport::Udp,
+        );
         assert!(relayed.is_ok());
     }
 
@@ -211,7 +216,8 @@ mod tests {
             ("127.0.0.1:50000", false),
         ] {
             assert_eq!(
-                own.check_peer(&config, &open, peer(text), Reach::Any, Transport::Udp).is_ok(),
+                own.check_peer(&config, &open, peer(text), SignaledScope::Any, Transport::Udp)
+                    .is_ok(),
                 ok,
                 "{text}"
             );
@@ -227,11 +233,18 @@ mod tests {
         let own = addresses(&config, &["127.0.0.1:3478"]);
         let open = Relayed::new(own.relay_ips());
         assert!(
-            own.check_peer(&config, &open, peer("127.0.0.1:3478"), Reach::Any, Transport::Udp)
-                .is_err()
+            own.check_peer(
+                &config,
+                &open,
+                peer("127.0.0.1:3478"),
+                SignaledScope::Any,
+                Transport::Udp
+            )
+            .is_err()
         );
         assert!(
-            own.check_peer(&config, &open, peer("127.0.0.1:9"), Reach::Any, Transport::Udp).is_ok()
+            own.check_peer(&config, &open, peer("127.0.0.1:9"), SignaledScope::Any, Transport::Udp)
+                .is_ok()
         );
     }
 
@@ -247,7 +260,7 @@ mod tests {
         let own = addresses(&config, &["10.0.0.5:3478"]);
         let open = Relayed::new(own.relay_ips());
         let check = |text: &str, transport| {
-            own.check_peer(&config, &open, peer(text), Reach::Any, transport).is_ok()
+            own.check_peer(&config, &open, peer(text), SignaledScope::Any, transport).is_ok()
         };
         for text in
             ["10.0.0.5:3478", "10.0.0.5:8080", "127.0.0.1:8080", "127.9.9.9:8080", "[::1]:443"]

@@ -11,7 +11,7 @@ use callbox_base::ids::PeerAddr;
 use ipnet::IpNet;
 use proptest::{prelude::*, sample::select};
 
-use super::{allocation::Transport, reach::Reach, relayed::Relayed, *};
+use super::{allocation::Transport, relayed::Relayed, signaled_policy::SignaledScope, *};
 
 /// What the machine may have, or others.
 const ADDRESSES: [&str; 10] = [
@@ -226,7 +226,7 @@ proptest! {
                         OPEN.open(RelayIp(*ip), 50000, owner, transport);
                     }
                     let reached =
-                        own.check_peer(&config, &OPEN, PeerAddr(peer), Reach::Any, transport).ok();
+                        own.check_peer(&config, &OPEN, PeerAddr(peer), SignaledScope::Any, transport).ok();
                     case.open.iter().for_each(|ip| OPEN.close(RelayIp(*ip), 50000));
                     let expected = reference(&case, machine, &relay, peer, transport);
                     prop_assert_eq!(reached, expected, "{} {:?}, {:?}", peer, transport, machine);

@@ -30,7 +30,7 @@ impl PeerPolicy {
     /// What is known of an address before the server's own ones are looked at.
     pub(super) fn verdict(&self, ip: IpAddr) -> Verdict {
         let listed =
-            |nets: &[IpNet]| forms(ip).any(|form| nets.iter().any(|net| net.contains(&form)));
+            |nets: &[IpNet]| equivalents(ip).any(|form| nets.iter().any(|net| net.contains(&form)));
         // Zeros are nobody's address, and to the system they are this machine. An IPv4-mapped address
         // is on no wire: no socket of one family sends to it, so no list opens it either. Groups are
         // no peers, and what is sent to one comes back to the sockets of this machine.
@@ -38,7 +38,7 @@ impl PeerPolicy {
             Verdict::Denied
         } else if listed(&self.allow) {
             Verdict::Allowed
-        } else if forms(ip).any(is_special) {
+        } else if equivalents(ip).any(is_special) {
             Verdict::DeniedByDefault
         } else {
             Verdict::Public
@@ -86,12 +86,12 @@ fn is_mapped(ip: IpAddr) -> bool {
 
 /// Returns true if what is sent there is for several, or for everybody.
 fn is_group(ip: IpAddr) -> bool {
-    forms(ip).any(|ip| ip.is_multicast() || ip == Ipv4Addr::BROADCAST)
+    equivalents(ip).any(|ip| ip.is_multicast() || ip == Ipv4Addr::BROADCAST)
 }
 
 /// Returns each address that something sent to `ip` may end at: as it is written, and the IPv4 address
 /// inside. So no disguise opens a way around a list.
-pub(super) fn forms(ip: IpAddr) -> impl Iterator<Item = IpAddr> + Clone {
+pub(super) fn equivalents(ip: IpAddr) -> impl Iterator<Item = IpAddr> + Clone {
     [Some(ip), embedded_v4(ip).map(IpAddr::V4)].into_iter().flatten()
 }
 

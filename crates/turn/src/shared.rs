@@ -19,7 +19,7 @@ use super::{
     Config, RelayAddresses, RelayIp,
     limits::{Meter, Rates},
     ports::PortPool,
-    refused::Refused,
+    revocation::Revocations,
 };
 use crate::auth::TurnIdentity;
 
@@ -47,14 +47,14 @@ struct State {
     /// The number of allocations of each call that has any.
     served: HashMap<CallId, usize>,
     /// The calls that are over.
-    ended: Refused<CallId>,
+    ended: Revocations<CallId>,
     /// The users who are in a call no more that goes on.
-    out: Refused<(CallId, Arc<str>)>,
+    out: Revocations<(CallId, Arc<str>)>,
     /// The users who were kicked and have not been let in again.
-    kicked: Refused<Arc<str>>,
+    kicked: Revocations<Arc<str>>,
     /// The end of the last credentials that were made for a user before a kick: those for no call,
     /// and those for calls.
-    revoked: Refused<(Arc<str>, For)>,
+    revoked: Revocations<(Arc<str>, For)>,
 }
 
 /// The purpose of credentials.
@@ -101,10 +101,10 @@ impl Shared {
             ports: addresses.relay_ips().iter().map(pool).collect(),
             reservations: HashMap::new(),
             served: HashMap::new(),
-            ended: Refused::default(),
-            out: Refused::default(),
-            kicked: Refused::default(),
-            revoked: Refused::default(),
+            ended: Revocations::default(),
+            out: Revocations::default(),
+            kicked: Revocations::default(),
+            revoked: Revocations::default(),
         };
         Self {
             max_allocations: config.max_allocations,
@@ -294,12 +294,12 @@ impl Shared {
     }
 
     /// The same for one user of a call that goes on, unless the user is let in again.
-    pub fn put_out(&self, call: CallId, user: &str, until: u64, now: u64) {
+    pub fn revoke_user(&self, call: CallId, user: &str, until: u64, now: u64) {
         self.state().out.insert((call, user.into()), until, now);
     }
 
     /// The user is in the call again.
-    pub fn let_in(&self, call: CallId, user: &str) {
+    pub fn readmit_user(&self, call: CallId, user: &str) {
         self.state().out.remove(&(call, user.into()));
     }
 
@@ -321,7 +321,7 @@ impl Shared {
     }
 
     /// A user who was kicked is let in again, with new credentials.
-    pub fn readmit(&self, user: &str) {
+    pub fn lift_kick(&self, user: &str) {
         self.state().kicked.remove(&user.into());
     }
 

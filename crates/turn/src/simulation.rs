@@ -1,4 +1,4 @@
-//! Random clients against the production mind, with a model of what must be: whatever they do, in
+//! Random clients against the production core, with a model of what must be: whatever they do, in
 //! whatever order, data passes exactly where a permission or a channel lets it, and when they are
 //! gone nothing is left of them.
 

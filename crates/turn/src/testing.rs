@@ -1,4 +1,4 @@
-//! A server made of the production mind, with virtual time and a network in memory, and clients
+//! A server made of the production core, with virtual time and a network in memory, and clients
 //! that speak to it with the `stun` crate's messages.
 
 use std::{
@@ -322,11 +322,11 @@ impl World {
         }
     }
 
-    pub fn put_out(&mut self, call: CallId, user: &str) {
+    pub fn revoke_user(&mut self, call: CallId, user: &str) {
         let user = UserId::new(user).unwrap();
-        let sides = self.common.put_out(self.now, call, &user, Duration::from_secs(3600));
+        let sides = self.common.revoke_user(self.now, call, &user, Duration::from_secs(3600));
         for worker in 0..self.workers.len() {
-            self.workers[worker].put_out(call, user.as_str(), &sides);
+            self.workers[worker].revoke_user(call, user.as_str(), &sides);
             self.carry_out(worker);
         }
     }
@@ -348,8 +348,8 @@ impl World {
         closed.sum()
     }
 
-    pub fn readmit(&mut self, user: &str) {
-        self.common.readmit(&UserId::new(user).unwrap());
+    pub fn lift_kick(&mut self, user: &str) {
+        self.common.lift_kick(&UserId::new(user).unwrap());
     }
 
     /// The machine has these networks from now on, besides what it listens on.
@@ -364,8 +364,8 @@ impl World {
         }
     }
 
-    pub fn let_in(&mut self, call: CallId, user: &str) {
-        self.common.let_in(call, &UserId::new(user).unwrap());
+    pub fn readmit_user(&mut self, call: CallId, user: &str) {
+        self.common.readmit_user(call, &UserId::new(user).unwrap());
     }
 
     pub fn shared(&self) -> &Shared {
@@ -432,7 +432,7 @@ impl World {
         assert_eq!(streams, self.streams.len());
         assert!(self.sockets.is_empty());
         assert!(self.common.relayed.is_empty());
-        assert!(self.common.announced.is_empty());
+        assert!(self.common.announcements.is_empty());
         assert!(self.open_for_calls.values().all(|open| *open == 0));
         let ports = self.common.config.relay_ports.clone().count();
         assert!(self.shared().is_idle(ports), "{:?}", self.shared());

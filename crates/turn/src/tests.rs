@@ -1,4 +1,4 @@
-//! The relay's checklist, on the production mind with virtual time.
+//! The relay's checklist, on the production core with virtual time.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -604,7 +604,7 @@ fn who_is_put_out_of_a_call_has_no_relay_for_it_until_let_in_again() {
     for client in [&mut even, &mut odd, &mut bob, &mut elsewhere] {
         client.allocate(&mut world);
     }
-    world.put_out(call(1), "alice");
+    world.revoke_user(call(1), "alice");
     assert_eq!(world.sockets.len(), 2);
     for client in [&mut even, &mut odd] {
         assert_eq!(client.request(&mut world, METHOD_REFRESH, &[]).code, Some(437));
@@ -613,10 +613,10 @@ fn who_is_put_out_of_a_call_has_no_relay_for_it_until_let_in_again() {
     for client in [&mut bob, &mut elsewhere] {
         assert_eq!(client.request(&mut world, METHOD_REFRESH, &[lifetime(0)]).code, None);
     }
-    world.let_in(call(1), "alice");
+    world.readmit_user(call(1), "alice");
     even.allocate(&mut world);
     world.end_call(call(1));
-    world.let_in(call(1), "alice");
+    world.readmit_user(call(1), "alice");
     assert_eq!(even.request(&mut world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
     world.assert_nothing_is_left();
 }

@@ -26,9 +26,9 @@ async fn the_relay_hears_at_once_of_a_user_who_is_let_in_again() {
     let told = readmitted.clone();
     let tell_relay = TellRelay {
         call_ended: Box::new(|_| {}),
-        came_in: Box::new(|_, _| {}),
-        went_out: Box::new(|_, _| {}),
-        readmitted: Box::new(move |user| told.lock().unwrap().push(user.clone())),
+        readmit_user: Box::new(|_, _| {}),
+        revoke_user: Box::new(|_, _| {}),
+        lift_kick: Box::new(move |user| told.lock().unwrap().push(user.clone())),
         peers_announced: Box::new(|_, _, _, _| {}),
     };
     let config = signaling::Config { keep_calls: true, ..signaling::Config::default() };

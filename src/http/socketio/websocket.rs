@@ -13,8 +13,8 @@ use super::{
 };
 use crate::http::{
     app::Phase,
-    outbox::Delivery,
     session::Next,
+    session_queue::Delivery,
     ws::{
         close,
         connection::{self, Connection, SEND_TIMEOUT, within},

@@ -1,7 +1,7 @@
 //! The close codes of the plain WebSocket front. The reason that goes with a code is an error code
 //! or close reason, then a colon and words for a person.
 
-use callbox_signaling::{CloseReason, ErrorCode, RequestError, Word};
+use callbox_signaling::{CloseReason, ErrorCode, RequestError, WireEnum};
 use tokio_tungstenite::tungstenite::{
     Utf8Bytes,
     error::{CapacityError, Error, ProtocolError},

@@ -19,9 +19,9 @@ use crate::http::{
     app::{App, Phase},
     counters::Front,
     entry::Remote,
-    outbox::Delivery,
     reads::Reader,
     session::{Next, Session},
+    session_queue::Delivery,
 };
 
 /// How long a client may take to say who it is.

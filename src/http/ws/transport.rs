@@ -16,12 +16,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::http::leased::Leased;
+use crate::http::write_timeout::LeasedStream;
 
 /// A connection that was upgraded.
 pub(in crate::http) enum Transport {
     /// Plain TCP.
-    Tcp(Leased<TcpStream>),
+    Tcp(LeasedStream<TcpStream>),
     /// TLS, or what a test has made.
     Other(TokioIo<Upgraded>),
 }
@@ -29,7 +29,7 @@ pub(in crate::http) enum Transport {
 impl Transport {
     /// Takes a connection over from HTTP, with what was read of it too early.
     pub(super) fn of(upgraded: Upgraded) -> (Self, Bytes) {
-        match upgraded.downcast::<TokioIo<Leased<TcpStream>>>() {
+        match upgraded.downcast::<TokioIo<LeasedStream<TcpStream>>>() {
             Ok(parts) => (Self::Tcp(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => (Self::Other(TokioIo::new(upgraded)), Bytes::new()),
         }

@@ -19,7 +19,7 @@ use callbox_base::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CallType, EndReason, tables::HasState, words::words};
+use super::{CallType, EndReason, tables::HasState, wire_enums::wire_enum};
 pub(super) use journal::{DescriptionKind, Journal, JournalFull, JournalOf};
 pub use media::{CallStats, Media, Path};
 pub use record::{CallRecord, Participant, Timestamp};
@@ -28,7 +28,7 @@ pub use state::CallState;
 pub(super) use state::Step;
 pub(super) use times::Times;
 
-words! {
+wire_enum! {
     /// Which side of a call.
     pub enum Role {
         /// The one who called.

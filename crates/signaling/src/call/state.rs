@@ -1,8 +1,8 @@
 //! The states of a call, and every way from one to another.
 
-use crate::{EndReason, ErrorCode, RequestError, words::words};
+use crate::{EndReason, ErrorCode, RequestError, wire_enums::wire_enum};
 
-words! {
+wire_enum! {
     /// Where a call stands.
     pub enum CallState {
         /// Not begun.
@@ -106,7 +106,7 @@ impl CallState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Word;
+    use crate::WireEnum;
 
     #[test]
     fn the_way_of_a_call() {

@@ -79,6 +79,6 @@ pub(super) fn take(
     let answer = CallStateAnswer { call_id: id, room_id: None, state: call.state() };
     hub.report(now, id, CallEvent::Accepted);
     hub.hand_over(now, Lane::From(id, Role::Caller));
-    hub.freshen_later(now, id);
+    hub.schedule_credential_refresh(now, id);
     Ok(answer)
 }

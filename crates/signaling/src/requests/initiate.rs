@@ -41,8 +41,8 @@ pub(super) fn apply(
     if callee == sender.user {
         return Err(RequestError::new(ErrorCode::InvalidTarget, "You cannot call yourself."));
     }
-    if let Some(id) = crossing(hub, sender, &callee) {
-        return meet(hub, now, sender, id);
+    if let Some(id) = find_glare(hub, sender, &callee) {
+        return resolve_glare(hub, now, sender, id);
     }
     let session = hub.sessions.get(&sender.session);
     if !session.is_some_and(|session| session.grants.may_call(&callee)) {
@@ -115,7 +115,7 @@ pub(super) fn apply(
 
 /// A call of the other user that rings at this device, or that it has just taken: the two have called
 /// each other (glare).
-fn crossing(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
+fn find_glare(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
     let calls = hub.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
     calls.iter().copied().find(|id| {
         let Some(call) = hub.calls.get(*id) else { return false };
@@ -128,7 +128,7 @@ fn crossing(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
 }
 
 /// There is one call: whoever comes second takes the other's.
-fn meet(
+fn resolve_glare(
     hub: &mut Hub,
     now: Now,
     sender: &Sender,

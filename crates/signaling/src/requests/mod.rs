@@ -35,8 +35,8 @@ use utoipa::ToSchema;
 use super::{
     Answer, CloseReason, ErrorCode, Hub, JsonText, Output, Payload, RequestError, RequestId,
     RequestName,
-    answered::MessageId,
     call::{Place, Role},
+    idempotency::MessageId,
     members::{Lane, Member},
     payload::{Fields, NotAnObject},
     rate::Verdict,

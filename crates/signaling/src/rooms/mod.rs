@@ -8,12 +8,12 @@
 //! | `coming` | devices join, are lost and come back |
 //! | `leaving` | participants leave, and the last one ends the room |
 
-mod coming;
-mod leaving;
+mod join;
+mod leave;
 mod room;
 mod table;
 
-pub(super) use leaving::Leaving;
+pub(super) use leave::Leaving;
 pub(super) use room::{Occupant, Room};
 pub(super) use table::Rooms;
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{World, candidate, sdp};
-use crate::{ErrorCode, RequestName, Word};
+use crate::{ErrorCode, RequestName, WireEnum};
 
 #[test]
 fn wrong_payloads_are_refused_by_the_name_of_the_field() {

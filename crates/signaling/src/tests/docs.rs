@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::schemas;
 use crate::{
-    CallState, CloseReason, EndReason, ErrorCode, EventName, PresenceStatus, RequestName, Word,
+    CallState, CloseReason, EndReason, ErrorCode, EventName, PresenceStatus, RequestName, WireEnum,
 };
 
 const PROTOCOL: &str = include_str!("../../../../docs/protocol.md");
@@ -20,7 +20,7 @@ fn defined(heading: &str) -> BTreeSet<&'static str> {
     rows.filter_map(|row| row.split('`').next()).collect()
 }
 
-fn words<W: Word>(as_str: fn(W) -> &'static str) -> BTreeSet<&'static str> {
+fn words<W: WireEnum>(as_str: fn(W) -> &'static str) -> BTreeSet<&'static str> {
     W::ALL.iter().map(|word| as_str(*word)).collect()
 }
 

@@ -7,11 +7,11 @@ mod calls;
 mod candidates;
 mod docs;
 mod grants;
-mod held;
 mod in_call;
 mod kicks;
 mod lost;
 mod presence;
+mod push_wait;
 mod reports;
 mod restart;
 mod resume;
@@ -164,9 +164,9 @@ impl World {
                     self.announced.push((call, by, addresses));
                 }
                 Output::CallEnded { call } => self.ended.push(call),
-                Output::CameIn { call, user } => self.moved.push((call, user, "in")),
-                Output::WentOut { call, user } => self.moved.push((call, user, "out")),
-                Output::Readmitted { user } => self.readmitted.push(user),
+                Output::ReadmitUser { call, user } => self.moved.push((call, user, "in")),
+                Output::RevokeUser { call, user } => self.moved.push((call, user, "out")),
+                Output::LiftKick { user } => self.readmitted.push(user),
                 Output::Report(report) => self.reports.push(*report),
                 Output::AskToHold(report) => self.asked.push(report.call.id),
                 Output::Keep(change) => keep(&mut self.kept, change),
@@ -383,7 +383,7 @@ fn check(hub: &Hub, now: Now) {
     let mut timers = hub.sessions.len() + hub.away.len() + usize::from(hub.ended.len() > 0);
     timers += hub.settling.len() + rooms::check(hub);
     assert!(hub.settling.values().all(|(_, call)| !call.relay.is_final()));
-    let mut in_state = super::Tally::default();
+    let mut in_state = super::EnumCounts::default();
     for call in hub.calls.iter() {
         in_state.add(call.state());
         let accepted = call.state().is_accepted();

@@ -12,7 +12,7 @@ use crate::{
 pub(super) fn check(hub: &Hub) -> usize {
     let config = &hub.config;
     let mut timers = 0;
-    let mut in_state = crate::Tally::default();
+    let mut in_state = crate::EnumCounts::default();
     let mut names = BTreeSet::new();
     for room in hub.rooms.iter() {
         in_state.add(room.state());

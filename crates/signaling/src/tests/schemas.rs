@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use serde_json::{Map, Value, json};
 
 use super::json_schema::Schemas;
-use crate::{Described, EventName, RequestError, RequestName, SessionWelcome, Word};
+use crate::{Described, EventName, RequestError, RequestName, SessionWelcome, WireEnum};
 
 /// All schemas, and which of them a payload has to follow.
 struct Documented {

@@ -3,7 +3,7 @@
 use std::{io, mem, os::fd::AsRawFd, ptr};
 
 use super::{address, options};
-use crate::{SocketError, Undelivered};
+use crate::{IcmpError, SocketError};
 
 /// The longest control message with an error: a `cmsghdr`, the error, and the address of who
 /// reported it, which is of no interest here.
@@ -56,7 +56,7 @@ pub fn next_error(socket: &impl AsRawFd) -> io::Result<SocketError> {
                 (libc::SO_EE_ORIGIN_LOCAL, libc::EMSGSIZE, false) => (2, 0),
                 _ => return None,
             };
-            Some(SocketError::Undelivered(Undelivered { to, kind, code, mtu: error.ee_info }))
+            Some(SocketError::Icmp(IcmpError { to, kind, code, mtu: error.ee_info }))
         })
         .unwrap_or(SocketError::Other))
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::TrafficClass;
 
-/// Whether [`send_whole`] can be used.
+/// Whether [`send_dont_fragment`] can be used.
 pub const CAN_FORBID_FRAGMENTS: bool = true;
 
 /// Sends a datagram with DF set, and not at all if it is too long for what is known of the way.
@@ -16,7 +16,7 @@ pub const CAN_FORBID_FRAGMENTS: bool = true;
 ///
 /// # Errors
 /// What the system says; `EMSGSIZE` if it is too long.
-pub fn send_whole(
+pub fn send_dont_fragment(
     socket: &impl AsRawFd,
     to: SocketAddr,
     class: TrafficClass,

@@ -105,7 +105,7 @@ fn a_datagram_s_class_is_told_and_set() {
             assert_eq!(batch.send(&from, b"x").datagrams, 256);
             assert_eq!(classes(256), all, "set, connected: {connected}");
         }
-        send_whole(&from, address, TrafficClass(0xb9), b"x").unwrap();
+        send_dont_fragment(&from, address, TrafficClass(0xb9), b"x").unwrap();
         from.send(b"x").unwrap();
         assert_eq!(classes(2), [0xb9, 0], "it is that of one datagram alone");
     }
@@ -232,9 +232,7 @@ fn a_datagram_that_nobody_takes_comes_up_in_the_error_queue() {
         assert_eq!(none.kind(), io::ErrorKind::WouldBlock);
         from.send_to(b"x", to).unwrap();
         // On loopback the error is there when the call returns.
-        let SocketError::Undelivered(error) = next_error(&from).unwrap() else {
-            panic!("an error")
-        };
+        let SocketError::Icmp(error) = next_error(&from).unwrap() else { panic!("an error") };
         let unreachable = if to.is_ipv4() { (3, 3) } else { (1, 4) };
         assert_eq!((error.to, (error.kind, error.code)), (to, unreachable));
         assert_eq!(next_error(&from).unwrap_err().kind(), io::ErrorKind::WouldBlock);
@@ -255,7 +253,7 @@ fn an_old_error_takes_no_datagram_away() {
     let sent = batch.send_each(b"y", |_| Some(&from));
     assert_eq!((sent.datagrams, sent.refused), (1, 0));
     from.send_to(b"x", nowhere).unwrap();
-    send_whole(&from, to.local_addr().unwrap(), TrafficClass::DEFAULT, b"z").unwrap();
+    send_dont_fragment(&from, to.local_addr().unwrap(), TrafficClass::DEFAULT, b"z").unwrap();
     let mut bytes = [0; 2];
     assert_eq!((to.recv(&mut bytes).unwrap(), bytes[0]), (1, b'y'));
     assert_eq!((to.recv(&mut bytes).unwrap(), bytes[0]), (1, b'z'));

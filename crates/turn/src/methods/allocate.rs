@@ -9,7 +9,8 @@ use callbox_stun::{ErrorCode, EvenPort, Family, Method, Request, ResponseBuilder
 use crate::{
     AllocationId, Engine, Event, FiveTuple, OpenError, Output, Owner, Via,
     allocation::{
-        Allocation, Also, DEFAULT_LIFETIME, Opening, RESERVATION_LIFETIME, Slot, Transport, Wanted,
+        Allocation, DEFAULT_LIFETIME, Opening, RESERVATION_LIFETIME, SecondFamily, Slot, Transport,
+        Wanted,
     },
     auth::{TurnIdentity, WrongCredentials},
     engine::Timer,
@@ -68,7 +69,8 @@ impl Engine {
             self.tell_wrong_credentials(tuple, request, WrongCredentials::Revoked);
             return Err(ErrorCode::Unauthorized);
         }
-        let mut also = if additional.is_some() { Also::V6 } else { Also::Nothing };
+        let mut second_family =
+            if additional.is_some() { SecondFamily::V6 } else { SecondFamily::Nothing };
         let taken = match token {
             Some(token) => self.common.shared.redeem(token, &identity.user)?,
             None => {
@@ -79,7 +81,7 @@ impl Engine {
                 };
                 match self.take(tuple, &identity.user, family, even) {
                     Err(code @ ErrorCode::InsufficientCapacity) if additional.is_some() => {
-                        also = Also::Failed(code);
+                        second_family = SecondFamily::Failed(code);
                         self.take(tuple, &identity.user, Family::V6, even).map_err(|_| code)?
                     }
                     taken => taken?,
@@ -107,7 +109,7 @@ impl Engine {
             hears_icmp: attributes.dont_fragment || additional.is_some(),
             mobile,
             abandoned: false,
-            also,
+            second_family,
         };
         let id = AllocationId(self.slots.insert(Slot::Opening(Box::new(opening))) as u32);
         self.by_tuple.insert(tuple, id);
@@ -182,10 +184,10 @@ impl Engine {
             Err(_) => Err(ErrorCode::InsufficientCapacity),
             Ok(()) => Ok(()),
         };
-        match (opening.also, outcome) {
-            (Also::V6, outcome) => self.open_v6(now, id, outcome),
-            (Also::Opened(first), Ok(())) => self.settle(now, first, Some(id)),
-            (Also::Opened(first), Err(code)) => self.go_without_v6(now, first, id, code),
+        match (opening.second_family, outcome) {
+            (SecondFamily::V6, outcome) => self.open_v6(now, id, outcome),
+            (SecondFamily::Opened(first), Ok(())) => self.settle(now, first, Some(id)),
+            (SecondFamily::Opened(first), Err(code)) => self.go_without_v6(now, first, id, code),
             (_, Ok(())) => self.settle(now, id, None),
             (_, Err(code)) => {
                 let opening = Opening::clone(opening);
@@ -275,7 +277,7 @@ impl Engine {
     ) {
         let Some(Slot::Opening(opening)) = self.slots.get(id.0 as usize) else { return };
         let opening = Opening::clone(opening);
-        let Opening { tuple, transaction, lifetime, taken, transport, also, .. } = opening;
+        let Opening { tuple, transaction, lifetime, taken, transport, second_family, .. } = opening;
         let identity = opening.identity;
         let allocation = Allocation {
             tuple,
@@ -298,7 +300,7 @@ impl Engine {
             hears_icmp: opening.hears_icmp,
             twin,
             mobility: None,
-            missing: if let Also::Failed(code) = also { Some(code) } else { None },
+            missing: if let SecondFamily::Failed(code) = second_family { Some(code) } else { None },
         };
         self.timers.set(allocation.expires, Timer::Allocation(id));
         self.note_owner(id, &allocation.owner);

@@ -30,8 +30,8 @@ impl Engine {
         }
         let peer = PeerAddr(peer);
         let Common { addresses, config, relayed, .. } = &self.common;
-        let reach = self.common.reach(&allocation.owner, peer.0.ip())?;
-        let wire = addresses.check_peer(config, relayed, peer, reach, Transport::Udp)?;
+        let scope = self.common.signaled_scope(&allocation.owner, peer.0.ip())?;
+        let wire = addresses.check_peer(config, relayed, peer, scope, Transport::Udp)?;
         // A channel has one peer and a peer one channel, until the binding expires.
         let bound =
             self.parts(id).find_map(|part| part.channels.get(&number)).map(|bound| bound.peer);

@@ -26,8 +26,8 @@ impl Engine {
             return Err(ErrorCode::PeerAddressFamilyMismatch);
         }
         let Common { addresses, config, relayed, .. } = &self.common;
-        let reach = self.common.reach(&allocation.owner, peer.0.ip())?;
-        let to = addresses.check_peer(config, relayed, peer, reach, Transport::Tcp)?;
+        let scope = self.common.signaled_scope(&allocation.owner, peer.0.ip())?;
+        let to = addresses.check_peer(config, relayed, peer, scope, Transport::Tcp)?;
         let from = (allocation.ip.0, allocation.port).into();
         let mut others = allocation.connections.iter().filter_map(|c| self.connections.get(*c));
         if others.any(|other| other.peer == peer) {

@@ -9,7 +9,7 @@ use crate::{
     AllocationId, Engine,
     allocation::{PERMISSION_LIFETIME, Permission},
     engine::Timer,
-    reach::Reach,
+    signaled_policy::SignaledScope,
 };
 
 impl Engine {
@@ -29,7 +29,7 @@ impl Engine {
             let allocation = self.open_ref(self.part(id, Family::of(peer))?)?;
             let ip = peer.ip();
             self.common.addresses.judge(&self.common.config.peers, ip)?;
-            self.common.reach(&allocation.owner, ip)?;
+            self.common.signaled_scope(&allocation.owner, ip)?;
             if !allocation.permits(ip) && !fresh.contains(&ip) {
                 fresh.push(ip);
             }
@@ -58,7 +58,8 @@ impl Engine {
     ) -> Result<(), ErrorCode> {
         let own = self.common.is_own(ip);
         // What was announced when this was checked may have been forgotten since.
-        let unannounced = self.common.reach(&self.open_ref(id)?.owner, ip) != Ok(Reach::Any);
+        let unannounced =
+            self.common.signaled_scope(&self.open_ref(id)?.owner, ip) != Ok(SignaledScope::Any);
         let permissions = &mut self.open_mut(id)?.permissions;
         let (mut expires, mut told) = (now.instant + lifetime, 0);
         if let Some(before) = permissions.get(&ip) {

@@ -16,8 +16,8 @@ use crate::http::{
     app::App,
     counters::Front,
     entry::Remote,
-    outbox::Delivery,
     session::{Next, Session, close_payload},
+    session_queue::Delivery,
     ws::{close::TOO_MANY_BAD_FRAMES, connection::MAX_BAD_FRAMES},
 };
 

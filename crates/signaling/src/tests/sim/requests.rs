@@ -5,7 +5,7 @@ use rand::{Rng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
 use super::{DEVICES, Sim, USERS, address};
-use crate::{Input, Payload, RequestId, RequestName, Word, answered::MessageId};
+use crate::{Input, Payload, RequestId, RequestName, WireEnum, idempotency::MessageId};
 
 impl Sim {
     pub(super) fn any_call(&mut self) -> Option<CallId> {

@@ -99,9 +99,9 @@ impl Sim {
                     };
                     assert!(!std::mem::replace(ended, true), "a call ended twice");
                 }
-                Output::CameIn { call, user } => self.moved(call, user, true),
-                Output::WentOut { call, user } => self.moved(call, user, false),
-                Output::Readmitted { user } => self.readmitted(&user),
+                Output::ReadmitUser { call, user } => self.moved(call, user, true),
+                Output::RevokeUser { call, user } => self.moved(call, user, false),
+                Output::LiftKick { user } => self.readmitted(&user),
                 Output::Report(report) => self.reported(*report),
                 Output::AskToHold(report) => self.asked_to_hold.push(report.call.id),
                 Output::Keep(change) => keep(&mut self.kept, change),

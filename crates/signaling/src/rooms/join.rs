@@ -55,7 +55,7 @@ impl Hub {
         let id = CallId::generate(now.unix_ms(), &mut self.rng);
         self.rooms.insert(Room::new(now, id, name, kind));
         self.counters.calls_started += 1;
-        self.freshen_later(now, id);
+        self.schedule_credential_refresh(now, id);
         id
     }
 
@@ -67,7 +67,7 @@ impl Hub {
         let shown = occupant.shown(participant);
         if !room.has(&user) {
             self.users.update(&user, |entry| entry.calls.push(id));
-            self.outbox.push(Output::CameIn { call: id, user });
+            self.outbox.push(Output::ReadmitUser { call: id, user });
         }
         room.participants.insert(participant, occupant);
         let joined =

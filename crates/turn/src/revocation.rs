@@ -12,20 +12,20 @@ const LIMIT: usize = 100_000;
 
 /// What names the refused credentials, each until when.
 #[derive(Debug)]
-pub(super) struct Refused<K> {
+pub(super) struct Revocations<K> {
     until: HashMap<K, u64>,
     /// Each refusal in turn, those that are taken back or renewed included: since all last equally
     /// long, the first one is over first.
     order: VecDeque<(K, u64)>,
 }
 
-impl<K> Default for Refused<K> {
+impl<K> Default for Revocations<K> {
     fn default() -> Self {
         Self { until: HashMap::new(), order: VecDeque::new() }
     }
 }
 
-impl<K: Clone + Eq + Hash> Refused<K> {
+impl<K: Clone + Eq + Hash> Revocations<K> {
     /// Refuses until `until`, in seconds since 1970.
     pub fn insert(&mut self, key: K, until: u64, now: u64) {
         while let Some((_, first)) = self.order.front() {
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn it_forgets_what_has_expired_and_never_grows_past_its_limit() {
         let mut rng = StdRng::seed_from_u64(1);
-        let mut ended = Refused::default();
+        let mut ended = Revocations::default();
         let first = CallId::generate(0, &mut rng);
         ended.insert(first, 10, 0);
         assert!(ended.contains(&first));
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn one_that_comes_and_goes_keeps_no_others() {
-        let mut out = Refused::default();
+        let mut out = Revocations::default();
         for n in 0..1000 {
             out.insert("alice", n + 100, n);
             out.insert("bob", n + 100, n);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn an_older_place_ends_no_newer_refusal() {
-        let mut out = Refused::default();
+        let mut out = Revocations::default();
         let (first, again) = (LIMIT, 0);
         out.insert(first, 100, 0);
         out.insert(again, 100, 0);
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_back_and_refused_again_does_not_grow_it() {
-        let mut out = Refused::default();
+        let mut out = Revocations::default();
         for n in 0..LIMIT as u64 + 10 {
             out.insert("alice", 100 + n, n);
             assert!(out.contains(&"alice"));

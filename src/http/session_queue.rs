@@ -12,7 +12,7 @@ use callbox_signaling::{Answer, CloseReason, Event, JsonText, MAX_REPLAY, Reques
 
 /// Messages that wait for a session's connection. A burst of candidates fits in many times; who
 /// has more waiting does not read.
-const OUTBOX: usize = 2 * MAX_REPLAY;
+const MAX_MESSAGES: usize = 2 * MAX_REPLAY;
 
 /// What a message weighs besides its payload.
 const MESSAGE_WEIGHT: usize = 32;
@@ -133,7 +133,7 @@ impl Outlet {
             return Ok(());
         }
         let is_over = waiting.weight.saturating_add(weight) > self.budget;
-        if waiting.messages.len() == OUTBOX || (is_over && !waiting.messages.is_empty()) {
+        if waiting.messages.len() == MAX_MESSAGES || (is_over && !waiting.messages.is_empty()) {
             return Err(TooSlow);
         }
         waiting.weight += weight;
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn an_outbox_holds_so_many_messages() {
         let (outlet, _inlet) = pipe(usize::MAX);
-        for _ in 0..OUTBOX {
+        for _ in 0..MAX_MESSAGES {
             outlet.put(event(0)).unwrap();
         }
         outlet.put(event(0)).unwrap_err();

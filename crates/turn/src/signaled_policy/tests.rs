@@ -1,4 +1,4 @@
-//! `--relay-policy signaled` on the production mind: what a call's credentials reach.
+//! `--relay-policy signaled` on the production core: what a call's credentials reach.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,7 +7,7 @@ use ::turn::proto::{PROTO_TCP, reqtrans::RequestedTransport};
 use callbox_base::ids::{CallId, UserId};
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::{testing::*, *};
+use crate::{testing::*, *};
 
 const ALICE: &str = "198.51.100.1:4000";
 const BOB: &str = "198.51.100.2:4001";
@@ -170,7 +170,7 @@ fn the_open_policy_binds_nobody() {
     assert_eq!(ways(&mut world, &mut alice, relayed, PEER), [true; 5]);
     // It keeps nothing of what nobody asks for.
     world.announce(1, "bob", &["9.9.9.9"]);
-    assert!(world.common.announced.is_empty());
+    assert!(world.common.announcements.is_empty());
 }
 
 /// A side is who it is by the credentials, whatever is in the name.
@@ -210,7 +210,7 @@ fn a_side_that_leaves_is_reached_no_more() {
     world.announce(1, "carol", &["8.8.8.8"]);
     assert_eq!(ways(&mut world, &mut alice, relayed, PEER), [true; 5]);
     assert_eq!(alice.permit(&mut world, "8.8.8.8").code, None);
-    world.put_out(call(1), "bob");
+    world.revoke_user(call(1), "bob");
     assert_eq!(alice.channel_data(&mut world, 0x4000, b"x"), None);
     assert_eq!(alice.send(&mut world, at(PEER), b"x"), None);
     assert_eq!(world.peer_sends(at(PEER), relayed, b"x"), None);

@@ -5,11 +5,16 @@
 //! in at the moment. So whoever has got hold of credentials cannot send anywhere else with them. It ends
 //! with the call, or with the side that has announced it, whatever was granted before.
 
+mod announcements;
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 
 use callbox_base::ids::{CallId, UserId};
 use callbox_stun::ErrorCode;
 
+pub(super) use self::announcements::Announcements;
 use super::{
     AllocationId, Common, ConnectionId, Engine,
     allocation::{Slot, Transport},
@@ -19,11 +24,11 @@ use crate::auth::TurnIdentity;
 
 /// How far an address may be reached, before the peer policy is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum SignaledScope {
     /// Calls say nothing against it.
     Any,
     /// It is one of the server's own addresses: only its relayed ports that are open.
-    Relayed,
+    RelayedOnly,
 }
 
 impl Common {
@@ -31,18 +36,22 @@ impl Common {
     ///
     /// # Errors
     /// 403 if no other side has announced it, or not yet.
-    pub(super) fn reach(&self, owner: &TurnIdentity, ip: IpAddr) -> Result<Reach, ErrorCode> {
+    pub(super) fn signaled_scope(
+        &self,
+        owner: &TurnIdentity,
+        ip: IpAddr,
+    ) -> Result<SignaledScope, ErrorCode> {
         if !self.config.signaled_peers {
-            return Ok(Reach::Any);
+            return Ok(SignaledScope::Any);
         }
         let is_announced = match owner.call {
-            Some(call) => self.announced.is_known_to(call, &owner.user, ip),
-            None => self.announced.is_known_in_any_call_of(&owner.user, ip),
+            Some(call) => self.announcements.is_known_to(call, &owner.user, ip),
+            None => self.announcements.is_known_in_any_call_of(&owner.user, ip),
         };
         if is_announced {
-            Ok(Reach::Any)
+            Ok(SignaledScope::Any)
         } else if self.addresses.leads_to_relay(ip) {
-            Ok(Reach::Relayed)
+            Ok(SignaledScope::RelayedOnly)
         } else {
             Err(ErrorCode::Forbidden)
         }
@@ -51,7 +60,7 @@ impl Common {
 
 impl Engine {
     /// Judges again what was granted in a call and to its sides, some of which is announced no more.
-    pub(super) fn judge_reach(&mut self, call: CallId, sides: &[UserId]) {
+    pub(super) fn reapply_signaled_policy(&mut self, call: CallId, sides: &[UserId]) {
         let of_call = self.by_call.get(&call).into_iter().flatten();
         let of_sides = sides.iter().filter_map(|user| self.by_user.get(user.as_str())).flatten();
         let allocations: Vec<_> = of_call.chain(of_sides).copied().collect();
@@ -62,7 +71,8 @@ impl Engine {
         let Self { common, slots, .. } = self;
         let Some(Slot::Open(allocation)) = slots.get_mut(id.0 as usize) else { return };
         for (ip, permission) in allocation.permissions.iter_mut() {
-            permission.unannounced = common.reach(&allocation.owner, *ip) != Ok(Reach::Any);
+            permission.unannounced =
+                common.signaled_scope(&allocation.owner, *ip) != Ok(SignaledScope::Any);
         }
         let Slot::Open(allocation) = &self.slots[id.0 as usize] else { return };
         let is_cut_off = |connection: &ConnectionId| {
@@ -70,7 +80,7 @@ impl Engine {
                 return false;
             };
             let common = &self.common;
-            common.reach(&allocation.owner, peer.0.ip()) != Ok(Reach::Any)
+            common.signaled_scope(&allocation.owner, peer.0.ip()) != Ok(SignaledScope::Any)
                 && !common.relayed.contains(common.addresses.to_wire(*peer), Transport::Tcp)
         };
         let cut_off: Vec<_> = allocation.connections.iter().copied().filter(is_cut_off).collect();

@@ -17,28 +17,28 @@ const NAMING: [[u8; 2]; 2] = [[0x00, 0x0b], [0x00, 0x04]];
 
 /// The clients of which one worker has the allocation, and another gets the datagrams. There are no
 /// more than clients that have shown a ticket.
-pub(super) struct Steering {
+pub(super) struct Forwarding {
     /// Whether clients may move.
     enabled: bool,
     /// Whose datagrams go on, and to which worker.
-    away: HashMap<FiveTuple, u16, foldhash::quality::RandomState>,
+    owners: HashMap<FiveTuple, u16, foldhash::quality::RandomState>,
     /// Whose datagrams another worker sends on, and which one.
     guests: HashMap<FiveTuple, u16>,
 }
 
-impl Steering {
+impl Forwarding {
     pub fn new(enabled: bool) -> Self {
-        Self { enabled, away: HashMap::default(), guests: HashMap::new() }
+        Self { enabled, owners: HashMap::default(), guests: HashMap::new() }
     }
 
     /// What comes from a client goes on to another worker from now on.
-    pub fn steer(&mut self, tuple: FiveTuple, to: u16) {
-        self.away.insert(tuple, to);
+    pub fn forward(&mut self, tuple: FiveTuple, to: u16) {
+        self.owners.insert(tuple, to);
     }
 
     /// It does so no longer.
     pub fn forget(&mut self, tuple: FiveTuple) {
-        self.away.remove(&tuple);
+        self.owners.remove(&tuple);
     }
 }
 
@@ -56,21 +56,21 @@ impl Worker {
 
     /// Sends a datagram of a client on, if it is for another worker. `false` if it is not.
     #[inline]
-    pub(super) fn sends_on(
+    pub(super) fn forward_to_owner(
         &mut self,
         tuple: FiveTuple,
         class: TrafficClass,
         place: &Range<usize>,
     ) -> bool {
-        if !self.steering.enabled {
+        if !self.forwarding.enabled {
             return false;
         }
-        let away = self.steering.away.get(&tuple).copied();
+        let away = self.forwarding.owners.get(&tuple).copied();
         let Some(to) = away.or_else(|| self.other_worker(tuple, place.clone())) else {
             return false;
         };
         let bytes = self.batches.bytes(place.clone());
-        if !self.neighbours.send_client(to, tuple, class, bytes) {
+        if !self.rings.send_client(to, tuple, class, bytes) {
             self.metrics.dropped(DropReason::SendBufferFull);
         }
         true
@@ -87,15 +87,15 @@ impl Worker {
         place: Range<usize>,
     ) {
         self.route_client(now, tuple, class, place, false);
-        if self.engine.has_allocation(tuple) && !self.steering.guests.contains_key(&tuple) {
-            self.steering.guests.insert(tuple, from);
-            self.tell(from, Command::Steer { tuple, to: self.index });
+        if self.engine.has_allocation(tuple) && !self.forwarding.guests.contains_key(&tuple) {
+            self.forwarding.guests.insert(tuple, from);
+            self.tell(from, Command::Forward { tuple, to: self.index });
         }
     }
 
     /// A client is not at this address any more.
     pub(super) fn dismiss(&mut self, tuple: FiveTuple) {
-        if let Some(from) = self.steering.guests.remove(&tuple) {
+        if let Some(from) = self.forwarding.guests.remove(&tuple) {
             self.tell(from, Command::Forget(tuple));
         }
     }

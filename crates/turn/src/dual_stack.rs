@@ -10,7 +10,7 @@ use callbox_stun::{ErrorCode, EvenPort, Family};
 
 use super::{
     AllocationId, EndReason, Engine, Output,
-    allocation::{Allocation, Also, Opening, Slot, Transport, Wanted},
+    allocation::{Allocation, Opening, SecondFamily, Slot, Transport, Wanted},
 };
 
 impl Engine {
@@ -84,7 +84,12 @@ impl Engine {
         let v6 = self.take(first.tuple, &first.identity.user, Family::V6, even);
         match (v4, v6) {
             (Ok(()), Ok(taken)) => {
-                let second = Opening { taken, attempts: 1, also: Also::Opened(id), ..first };
+                let second = Opening {
+                    taken,
+                    attempts: 1,
+                    second_family: SecondFamily::Opened(id),
+                    ..first
+                };
                 let slot = Slot::Opening(Box::new(second));
                 let second = AllocationId(self.slots.insert(slot) as u32);
                 self.grown();
@@ -130,7 +135,7 @@ impl Engine {
     /// is.
     fn lacks(&mut self, id: AllocationId, code: ErrorCode) {
         if let Some(Slot::Opening(opening)) = self.slots.get_mut(id.0 as usize) {
-            opening.also = Also::Failed(match code {
+            opening.second_family = SecondFamily::Failed(match code {
                 ErrorCode::AddressFamilyNotSupported => code,
                 _ => ErrorCode::InsufficientCapacity,
             });

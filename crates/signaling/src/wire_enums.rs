@@ -3,17 +3,17 @@
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 /// A closed list of words, each with its place in the list.
-pub trait Word: Copy + 'static {
+pub trait WireEnum: Copy + 'static {
     /// Every word, in the order of their places.
     const ALL: &'static [Self];
 
-    /// The place of this word in [`Word::ALL`].
+    /// The place of this word in [`WireEnum::ALL`].
     fn index(self) -> usize;
 }
 
 /// Declares an enum that is a closed list of words, so that a word and its variant are written
 /// down once and nothing can be left out of `ALL`.
-macro_rules! words {
+macro_rules! wire_enum {
     ($(#[doc = $doc:literal])* pub enum $name:ident {
         $($(#[doc = $variant_doc:literal])* $variant:ident = $word:literal,)+
     }) => {
@@ -27,7 +27,7 @@ macro_rules! words {
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 let words = [$((Self::$variant.as_str(), Self::$variant.meaning()),)+];
-                $crate::words::schema(concat!($($doc),*).trim(), &words)
+                $crate::wire_enums::schema(concat!($($doc),*).trim(), &words)
             }
         }
 
@@ -49,7 +49,7 @@ macro_rules! words {
             }
         }
 
-        impl $crate::words::Word for $name {
+        impl $crate::wire_enums::WireEnum for $name {
             const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             fn index(self) -> usize {
@@ -64,7 +64,7 @@ macro_rules! words {
         }
     };
 }
-pub(super) use words;
+pub(super) use wire_enum;
 
 /// The schema of a closed list: its words, and what each of them means.
 pub(super) fn schema(doc: &str, words: &[(&str, &str)]) -> RefOr<Schema> {
@@ -79,7 +79,7 @@ pub(super) fn schema(doc: &str, words: &[(&str, &str)]) -> RefOr<Schema> {
         .into()
 }
 
-words! {
+wire_enum! {
     /// What a client may ask: the names of the events it sends.
     pub enum RequestName {
         /// Go on with another token.
@@ -129,7 +129,7 @@ words! {
     }
 }
 
-words! {
+wire_enum! {
     /// What the server tells: the names of the events it sends.
     pub enum EventName {
         /// The session's token is about to expire.
@@ -183,7 +183,7 @@ words! {
     }
 }
 
-words! {
+wire_enum! {
     /// Whether a user can be called.
     pub enum PresenceStatus {
         /// At least one device is connected, or may yet resume its session.
@@ -195,7 +195,7 @@ words! {
     }
 }
 
-words! {
+wire_enum! {
     /// What a call carries.
     pub enum CallType {
         /// Sound only.
@@ -205,7 +205,7 @@ words! {
     }
 }
 
-words! {
+wire_enum! {
     /// Why a call is over, or over for one device.
     pub enum EndReason {
         /// A side hung up.
@@ -247,18 +247,18 @@ words! {
 
 /// How often each word of a list was counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tally<W> {
+pub struct EnumCounts<W> {
     counts: Box<[u64]>,
     of: std::marker::PhantomData<W>,
 }
 
-impl<W: Word> Default for Tally<W> {
+impl<W: WireEnum> Default for EnumCounts<W> {
     fn default() -> Self {
         Self { counts: vec![0; W::ALL.len()].into(), of: std::marker::PhantomData }
     }
 }
 
-impl<W: Word> Tally<W> {
+impl<W: WireEnum> EnumCounts<W> {
     /// Counts the word once more.
     pub(super) fn add(&mut self, word: W) {
         self.counts[word.index()] += 1;
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_tally_counts_each_word() {
-        let mut tally = Tally::default();
+        let mut tally = EnumCounts::default();
         tally.add(CallType::Video);
         tally.add(CallType::Video);
         tally.add(CallType::Audio);

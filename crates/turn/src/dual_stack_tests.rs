@@ -1,4 +1,4 @@
-//! Dual allocations on the production mind with virtual time.
+//! Dual allocations on the production core with virtual time.
 
 use std::{net::SocketAddr, time::Duration};
 

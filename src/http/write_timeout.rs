@@ -18,14 +18,14 @@ use super::{reads::Reads, service::Lease};
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A stream, and the place that it takes.
-pub struct Leased<S> {
+pub struct LeasedStream<S> {
     stream: Pin<Box<TimeoutWriter<S>>>,
     /// The counter of bytes that are read, as long as they count.
     reads: Option<Arc<Reads>>,
     _lease: Lease,
 }
 
-impl<S: AsyncWrite> Leased<S> {
+impl<S: AsyncWrite> LeasedStream<S> {
     /// Binds the two together, and tells `reads` what is read.
     pub fn new(stream: S, lease: Lease, reads: Arc<Reads>) -> Self {
         let mut stream = TimeoutWriter::new(stream);
@@ -39,7 +39,7 @@ impl<S: AsyncWrite> Leased<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite> AsyncRead for Leased<S> {
+impl<S: AsyncRead + AsyncWrite> AsyncRead for LeasedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite> AsyncRead for Leased<S> {
     }
 }
 
-impl<S: AsyncWrite> AsyncWrite for Leased<S> {
+impl<S: AsyncWrite> AsyncWrite for LeasedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -138,9 +138,9 @@ mod tests {
             relay_inbox: relay_events().1,
             tell_relay: TellRelay {
                 call_ended: Box::new(|_| {}),
-                came_in: Box::new(|_, _| {}),
-                went_out: Box::new(|_, _| {}),
-                readmitted: Box::new(|_| {}),
+                readmit_user: Box::new(|_, _| {}),
+                revoke_user: Box::new(|_, _| {}),
+                lift_kick: Box::new(|_| {}),
                 peers_announced: Box::new(|_, _, _, _| {}),
             },
             relay_metrics: Box::new(Default::default),
@@ -238,7 +238,7 @@ mod tests {
     async fn who_reads_slowly_or_has_nothing_to_read_is_not() {
         let server = server();
         let (mut client, stream) = duplex(1);
-        let mut stream = Leased::new(stream, lease(&server), Arc::default());
+        let mut stream = LeasedStream::new(stream, lease(&server), Arc::default());
         for _ in 0..3 {
             sleep(LONG).await;
             let reading = async {

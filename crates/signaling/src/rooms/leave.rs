@@ -56,7 +56,7 @@ impl Hub {
         let still_in = room.has(&user);
         self.outbox.send_to_all(room.sessions(), &left);
         if !still_in {
-            self.outbox.push(Output::WentOut { call: id, user });
+            self.outbox.push(Output::RevokeUser { call: id, user });
         }
     }
 
@@ -121,6 +121,6 @@ impl Hub {
             self.timers.clear(at, Timer::Credentials(id));
         }
         let record = room.final_record(now, leaving.reason, leaving.by.clone());
-        self.close_books(now, EndedCall::new(record, room.relay, was_connected), leaving.reason);
+        self.finalize(now, EndedCall::new(record, room.relay, was_connected), leaving.reason);
     }
 }

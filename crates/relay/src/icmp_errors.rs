@@ -35,7 +35,7 @@ impl Worker {
             let Some(error) = self.socket(source).and_then(|udp| sys::next_error(udp).ok()) else {
                 return count;
             };
-            if let SocketError::Undelivered(mut error) = error {
+            if let SocketError::Icmp(mut error) = error {
                 if error.to.port() == 0
                     && let Some(to) = to.filter(|to| to.ip() == error.to.ip())
                 {
@@ -53,7 +53,7 @@ impl Worker {
     fn socket(&self, source: Source) -> Option<&UdpSocket> {
         let relay = self.relays.get(allocation_of(source)?.0 as usize)?.as_ref()?;
         match source {
-            Source::Direct(_) => relay.direct.as_ref().map(|direct| &direct.udp),
+            Source::Connected(_) => relay.connected.as_ref().map(|connected| &connected.udp),
             _ => Some(&relay.udp),
         }
     }
@@ -61,7 +61,7 @@ impl Worker {
 
 fn allocation_of(source: Source) -> Option<AllocationId> {
     match source {
-        Source::Relay(allocation) | Source::Direct(allocation) => Some(allocation),
+        Source::Relay(allocation) | Source::Connected(allocation) => Some(allocation),
         _ => None,
     }
 }

@@ -26,7 +26,7 @@ const MEASURED: u32 = 16;
 
 /// The rate at which packets come, what a pause costs, and what follows from both.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Coalescing {
     limit: Duration,
     since: Instant,
     count: u64,
@@ -39,7 +39,7 @@ pub(super) struct Pace {
     pauses: u32,
 }
 
-impl Pace {
+impl Coalescing {
     /// Lets packets gather for `limit` at most.
     pub fn new(now: Instant, limit: Duration) -> Self {
         let cost = SHARE * LEAST;
@@ -97,14 +97,14 @@ mod tests {
     /// `cost`.
     fn pause(limit: Duration, packets: usize, apart: u64, cost: u64) -> Option<Duration> {
         let start = Instant::now();
-        let mut pace = Pace::new(start, limit);
+        let mut coalescing = Coalescing::new(start, limit);
         for turn in 0..1000 {
-            pace.count(start + turn * micros(apart), packets);
-            if pace.measures() {
-                pace.measured(micros(cost));
+            coalescing.count(start + turn * micros(apart), packets);
+            if coalescing.measures() {
+                coalescing.measured(micros(cost));
             }
         }
-        pace.pause()
+        coalescing.pause()
     }
 
     #[test]
@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn the_first_after_a_silence_do_not_wait() {
         let start = Instant::now();
-        let mut pace = Pace::new(start, LIMIT);
-        pace.count(start + Duration::from_secs(1), 100);
-        pace.count(start + Duration::from_secs(1), 1);
-        assert_eq!(pace.pause(), None);
+        let mut coalescing = Coalescing::new(start, LIMIT);
+        coalescing.count(start + Duration::from_secs(1), 100);
+        coalescing.count(start + Duration::from_secs(1), 1);
+        assert_eq!(coalescing.pause(), None);
     }
 }

@@ -19,7 +19,7 @@ const PACKETS: usize = 1024;
 
 /// Why a packet crosses from one worker to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Crossing {
+pub(super) enum RingPacket {
     /// It goes from one relayed address to another.
     Relayed(HandOver),
     /// It has come from a client whose allocation the other worker has.
@@ -32,7 +32,7 @@ pub(super) enum Crossing {
 }
 
 /// Why a packet crosses, its class, and the length of its payload.
-type Header = (Crossing, TrafficClass, usize);
+type Header = (RingPacket, TrafficClass, usize);
 
 /// The near end of a way to another worker.
 struct Outgoing {
@@ -50,7 +50,7 @@ struct Incoming {
 }
 
 /// One worker's ends of all ways.
-pub(super) struct Neighbours {
+pub(super) struct WorkerRings {
     /// The worker's own place.
     index: u16,
     /// By the worker's place; none to itself.
@@ -59,8 +59,8 @@ pub(super) struct Neighbours {
 }
 
 /// Lays the ways between workers that are woken by `wakers`, and gives each its ends.
-pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<Neighbours> {
-    let none = |index| Neighbours { index, outgoing: Vec::new(), incoming: Vec::new() };
+pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<WorkerRings> {
+    let none = |index| WorkerRings { index, outgoing: Vec::new(), incoming: Vec::new() };
     let mut all: Vec<_> = (0..wakers.len() as u16).map(none).collect();
     for from in 0..wakers.len() {
         for (to, waker) in wakers.iter().enumerate() {
@@ -83,10 +83,10 @@ pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<Neighbours> {
     all
 }
 
-impl Neighbours {
+impl WorkerRings {
     /// Puts a packet on its way to the worker that owns where it goes. `false` if there is no room.
     pub fn send(&mut self, way: HandOver, class: TrafficClass, payload: &[u8]) -> bool {
-        self.cross(way.owner.worker, Crossing::Relayed(way), class, payload)
+        self.push(way.owner.worker, RingPacket::Relayed(way), class, payload)
     }
 
     /// The same for a datagram of a client.
@@ -97,10 +97,10 @@ impl Neighbours {
         class: TrafficClass,
         datagram: &[u8],
     ) -> bool {
-        self.cross(to, Crossing::Client { tuple, from: self.index }, class, datagram)
+        self.push(to, RingPacket::Client { tuple, from: self.index }, class, datagram)
     }
 
-    fn cross(&mut self, to: u16, crossing: Crossing, class: TrafficClass, payload: &[u8]) -> bool {
+    fn push(&mut self, to: u16, crossing: RingPacket, class: TrafficClass, payload: &[u8]) -> bool {
         let Some(Some(to)) = self.outgoing.get_mut(usize::from(to)) else { return false };
         // The payload first: whoever sees a header finds its payload.
         if to.headers.is_full() || to.payloads.push_entire_slice(payload).is_err() {
@@ -130,7 +130,7 @@ impl Neighbours {
         self.incoming[way].headers.peek().ok().copied()
     }
 
-    /// Takes the packet that [`Neighbours::next`] told of; `payload` is as long as it said.
+    /// Takes the packet that [`WorkerRings::next`] told of; `payload` is as long as it said.
     pub fn take(&mut self, way: usize, payload: &mut [u8]) {
         let from = &mut self.incoming[way];
         if from.headers.pop().is_ok() {
@@ -174,7 +174,7 @@ mod tests {
 
         let mut got = Vec::new();
         for from in all[2].incoming() {
-            while let Some((Crossing::Relayed(way), class, len)) = all[2].next(from) {
+            while let Some((RingPacket::Relayed(way), class, len)) = all[2].next(from) {
                 let mut payload = vec![0; len];
                 all[2].take(from, &mut payload);
                 assert_eq!(class, CLASS);

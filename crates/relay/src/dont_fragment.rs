@@ -11,7 +11,7 @@ use super::worker::{Source, Worker};
 impl Worker {
     /// Sends the payload at `place` to a peer at once: past the batches, whose runs the system
     /// takes apart into datagrams that may be fragmented.
-    pub(super) fn send_whole(
+    pub(super) fn send_dont_fragment(
         &mut self,
         now: Now,
         from: AllocationId,
@@ -20,7 +20,7 @@ impl Worker {
         place: Range<usize>,
     ) {
         let Some(Some(relay)) = self.relays.get(from.0 as usize) else { return };
-        match sys::send_whole(&relay.udp, to, class, self.batches.bytes(place)) {
+        match sys::send_dont_fragment(&relay.udp, to, class, self.batches.bytes(place)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.metrics.dropped(DropReason::SendBufferFull);

@@ -52,7 +52,7 @@ impl MessageId {
 
 /// The requests of one user, the latest last.
 #[derive(Debug, Default)]
-pub(super) struct Answered {
+pub(super) struct AnsweredRequests {
     known: VecDeque<Known>,
     weight: usize,
 }
@@ -63,7 +63,7 @@ struct Known {
     answer: Answer,
 }
 
-impl Answered {
+impl AnsweredRequests {
     /// What a request was answered with, if it was made before.
     pub fn find(&self, id: &MessageId) -> Option<&Answer> {
         self.known.iter().rev().find(|known| known.id == *id).map(|known| &known.answer)
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_name_is_one_device_s_for_one_kind_of_request() {
-        let mut answered = Answered::default();
+        let mut answered = AnsweredRequests::default();
         let accept = id("phone", RequestName::CallAccept, "1");
         answered.remember(accept.clone(), answer(json!({ "ok": true })));
         assert!(answered.find(&accept).is_some());
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn answers_that_weigh_much_push_out_the_older_ones() {
-        let mut answered = Answered::default();
+        let mut answered = AnsweredRequests::default();
         let join = |n: usize| id("phone", RequestName::RoomJoin, &n.to_string());
         let long = |n: usize| answer(json!({ "n": n, "x": "y".repeat(MAX_WEIGHT / 4) }));
         for n in 0..10 {

@@ -16,14 +16,14 @@ use callbox_base::ids::{CallId, UserId};
 
 /// How many addresses of a side are remembered. Past it the one that was announced longest ago is
 /// forgotten, so that a side that moves between networks all day can still be reached.
-pub(super) const MAX_ADDRESSES: usize = 64;
+pub(crate) const MAX_ADDRESSES: usize = 64;
 
 /// How many sides a call has at most: a room has as many participants, who may be as many users.
 const SIDES: usize = 8;
 
 /// What each side of each live call has announced.
 #[derive(Debug, Default)]
-pub(super) struct Announced(RwLock<Table>);
+pub(crate) struct Announcements(RwLock<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -39,7 +39,7 @@ struct Side {
     ips: Vec<IpAddr>,
 }
 
-impl Announced {
+impl Announcements {
     fn read(&self) -> RwLockReadGuard<'_, Table> {
         // Each change below is whole before anything in it can panic.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_a_side_announces_is_for_the_other_side_of_that_call() {
-        let announced = Announced::default();
+        let announced = Announcements::default();
         announced.add(call(1), &user("alice"), &user("bob"), &[ip(1)]);
         announced.add(call(1), &user("bob"), &user("alice"), &[ip(2)]);
         let known = |n, to, at| announced.is_known_to(call(n), to, ip(at));
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_user_knows_what_was_announced_in_each_of_the_user_s_calls() {
-        let announced = Announced::default();
+        let announced = Announcements::default();
         let (alice, bob, carol) = (user("alice"), user("bob"), user("carol"));
         let known = |to, n| announced.is_known_in_any_call_of(to, ip(n));
         // Alice has said nothing herself yet.
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn it_remembers_the_latest_addresses_and_no_side_too_many() {
-        let announced = Announced::default();
+        let announced = Announcements::default();
         let known = |to, n| announced.is_known_to(call(1), to, ip(n));
         for n in 0..1000 {
             announced.add(call(1), &user("alice"), &user("bob"), &[ip(0), ip(n)]);
