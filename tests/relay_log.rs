@@ -36,7 +36,7 @@ fn an_allocation_s_end_is_a_line_at_debug() {
     let lines = lines(server, "an allocation has ended");
     let [line] = &lines[..] else { panic!("{lines:?}") };
     let who = format!(r#"user="static" client={at} over="udp" relayed={relayed} seconds="#);
-    let start = format!("DEBUG callbox_relay::log_lines: an allocation has ended {who}");
+    let start = format!("DEBUG callbox::relay::log_lines: an allocation has ended {who}");
     assert!(line.starts_with(&start), "{line}");
     assert!(line.ends_with(" bytes_up=5 bytes_down=7 reason=stopped"), "{line}");
 }
@@ -56,7 +56,7 @@ fn refused_credentials_are_told_and_make_no_line_of_their_own() {
     for line in [first, second] {
         assert_eq!(&fail2ban_filter().captures(line).expect(line)["host"], "127.0.0.1");
     }
-    let start = "WARN callbox_relay::log_lines: TURN credentials refused address=127.0.0.1 ";
+    let start = "WARN callbox::relay::log_lines: TURN credentials refused address=127.0.0.1 ";
     assert_eq!(first, &format!(r#"{start}user="static" reason="the password is wrong""#));
     assert!(second.starts_with(&format!(r#"{start}user="x\n WARN: "#)), "{second}");
     assert!(second.ends_with(r#"192.0.2.1 \"" reason="there is no such user""#), "{second}");

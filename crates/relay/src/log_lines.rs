@@ -3,6 +3,10 @@
 use callbox_base::{clock::Now, ids::ClientAddr, throttle::Throttle};
 use callbox_turn::{Ended, Via, auth::WrongCredentials};
 
+/// The target of these lines, which filters and fail2ban patterns of operators name (`docs/logs.md`): it
+/// does not follow the crate that they are written in.
+const TARGET: &str = "callbox::relay::log_lines";
+
 /// Says that an allocation is gone, for whoever asks why a call has lost its relay.
 pub(super) fn allocation_ended(now: Now, ended: &Ended) {
     let Ended { user, call, tuple, relayed, opened, usage, reason } = ended;
@@ -14,6 +18,7 @@ pub(super) fn allocation_ended(now: Now, ended: &Ended) {
     };
     let seconds = now.instant.saturating_duration_since(*opened).as_secs();
     tracing::debug!(
+        target: TARGET,
         // A name is whatever its minter likes.
         ?user,
         call = call.map(tracing::field::display),
@@ -50,10 +55,10 @@ impl RefusedLog {
         let (address, reason) = (client.ip().to_canonical(), why.reason());
         match why {
             WrongCredentials::Expired | WrongCredentials::Revoked => {
-                tracing::info!(%address, user, reason, suppressed, "TURN credentials refused");
+                tracing::info!(target: TARGET, %address, user, reason, suppressed, "TURN credentials refused");
             }
             WrongCredentials::Realm | WrongCredentials::User | WrongCredentials::Password => {
-                tracing::warn!(%address, user, reason, suppressed, "TURN credentials refused");
+                tracing::warn!(target: TARGET, %address, user, reason, suppressed, "TURN credentials refused");
             }
         }
     }
