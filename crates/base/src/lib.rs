@@ -9,4 +9,5 @@ pub mod entries;
 pub mod ids;
 pub mod text;
 pub mod throttle;
+pub mod token_bucket;
 pub mod usage;

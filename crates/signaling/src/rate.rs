@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// A token bucket, kept as the moment at which it would be full again: one number, and no
-/// fractions of tokens to add up. It begins full.
+use callbox_base::token_bucket;
+
+/// A token bucket, kept as the time at which it is full again. It begins full.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     full_at: Option<Instant>,
@@ -23,14 +24,18 @@ impl Bucket {
     /// Takes one token, of which one comes back each `interval` until there are `burst`. Where
     /// there is none, says in what time there will be. Zero for the interval is no limit.
     pub fn take(&mut self, now: Instant, interval: Duration, burst: u32) -> Result<(), Duration> {
-        let full_at = self.full_at.map_or(now, |at| at.max(now)) + interval;
-        let retry_after = (full_at - now).saturating_sub(interval * burst.max(1));
-        if !retry_after.is_zero() {
-            return Err(retry_after);
-        }
-        self.full_at = Some(full_at);
+        let used = self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        let depth = interval.saturating_mul(burst.max(1));
+        let used = token_bucket::take(nanos(used), 0, nanos(interval), nanos(depth))
+            .map_err(Duration::from_nanos)?;
+        self.full_at = Some(now + Duration::from_nanos(used));
         Ok(())
     }
+}
+
+/// A duration in nanoseconds, at most 584 years.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The time between two of which `count` fit into `period`; zero, which is no limit, for none.

@@ -1,14 +1,11 @@
 //! A number of units a second, and a token bucket for each direction that keeps to it.
-//!
-//! A bucket is one number: up to which moment the rate is used up by what has passed. A packet costs
-//! the time that its units take at the rate, and passes if no more than [`BURST`] is used up ahead of
-//! the present then. So time refills the bucket by going by, and there is nothing to be refilled.
-//! (RFC 2697 has buckets of tokens; the ATM Forum's GCRA is the same thing written this way.)
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
+
+use callbox_base::token_bucket;
 
 /// What may pass at once after a silence: what the rate gives in this time. A packet larger than that
 /// passes when the bucket is full, and what it takes beyond is owed.
@@ -54,8 +51,7 @@ impl Rate {
     /// Up to when the rate is used up once a packet has passed; `None` if it may not.
     #[inline]
     fn after(self, used: u64, now: u64, units: usize) -> Option<u64> {
-        let cost = self.cost(units);
-        (used + cost.min(BURST_NANOS) <= now + BURST_NANOS).then(|| used.max(now) + cost)
+        token_bucket::take(used, now, self.cost(units), BURST_NANOS).ok()
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use callbox_base::token_bucket;
 use callbox_stun::TransactionId;
 
 /// How many buckets there are of each kind. Addresses share them by a keyed hash: memory is fixed, and
@@ -45,7 +46,7 @@ pub(super) enum Source {
     Proved,
 }
 
-/// Buckets for addresses, each a number: up to when the rate is used up (as in [`super::rate`]).
+/// Token buckets for addresses.
 #[derive(Debug)]
 pub(super) struct ReplyLimit {
     key: u64,
@@ -79,7 +80,7 @@ impl ReplyLimit {
         let time = now.saturating_duration_since(self.start);
         let take = |buckets: &[AtomicU64], depth: u64| {
             let now = time.as_nanos() as u64;
-            let after = |used: u64| Some(used.max(now) + cost).filter(|used| *used <= now + depth);
+            let after = |used| token_bucket::take(used, now, cost, depth).ok();
             buckets[self.slot(client.ip())].fetch_update(Relaxed, Relaxed, after).is_ok()
         };
         match source {
