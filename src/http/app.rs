@@ -2,10 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use callbox_base::{
@@ -16,7 +13,8 @@ use callbox_base::{
 use callbox_signaling::jwt::{TokenMinter, TokenVerifier};
 use callbox_turn::Snapshot;
 use rand::{RngCore, SeedableRng, rngs::StdRng};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use super::{
     Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, memory::Memory,
@@ -76,7 +74,7 @@ pub(super) struct App {
     /// How near the end of the server is.
     pub phase: watch::Receiver<Phase>,
     /// What a graceful stop waits for.
-    pub running: Tracker,
+    pub running: TaskTracker,
     session_ids: Mutex<StdRng>,
 }
 
@@ -89,50 +87,6 @@ pub(super) enum Phase {
     Draining,
     /// Connections end.
     Stopping,
-}
-
-/// Counts what a graceful stop waits for.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tracker(Arc<Tracked>);
-
-#[derive(Debug, Default)]
-struct Tracked {
-    count: AtomicUsize,
-    idle: Notify,
-}
-
-/// Held by what a graceful stop waits for.
-#[derive(Debug)]
-pub(super) struct Running(Arc<Tracked>);
-
-impl Tracker {
-    /// One more to wait for, until the result is dropped.
-    pub fn enter(&self) -> Running {
-        self.0.count.fetch_add(1, Ordering::SeqCst);
-        Running(self.0.clone())
-    }
-
-    /// Returns when there is nothing to wait for.
-    pub async fn idle(&self) {
-        loop {
-            let idle = self.0.idle.notified();
-            let mut idle = std::pin::pin!(idle);
-            // What ends between the look and the wait must not be missed.
-            idle.as_mut().enable();
-            if self.0.count.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            idle.await;
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.idle.notify_waiters();
-        }
-    }
 }
 
 impl App {
@@ -159,7 +113,7 @@ impl App {
             minter: config.minter,
             dev: config.dev,
             phase,
-            running: Tracker::default(),
+            running: TaskTracker::new(),
             session_ids: Mutex::new(StdRng::from_os_rng()),
         }
     }
@@ -187,26 +141,5 @@ impl App {
             // An error means that the server is gone, which is further than any phase.
             let _ = current.wait_for(|current| *current >= phase).await;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_tracker_is_idle_when_all_have_left() {
-        let tracker = Tracker::default();
-        tracker.idle().await;
-        let (first, second) = (tracker.enter(), tracker.enter());
-        let waiting = tokio::spawn({
-            let tracker = tracker.clone();
-            async move { tracker.idle().await }
-        });
-        drop(first);
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        drop(second);
-        waiting.await.unwrap();
     }
 }

@@ -233,7 +233,8 @@ impl Server {
         phase.send_replace(Phase::Draining);
         app.hub.tell(Input::Shutdown).await;
         // Requests are served meanwhile: a session that goes by polling collects its last events.
-        let _ = tokio::time::timeout(FAREWELL, app.running.idle()).await;
+        app.running.close();
+        let _ = tokio::time::timeout(FAREWELL, app.running.wait()).await;
         phase.send_replace(Phase::Stopping);
     }
 }

@@ -11,9 +11,10 @@ use callbox_signaling::{
     JsonText, Payload, RequestError, RequestId, RequestName, Resume,
     jwt::{Identity, RefusedToken, TokenError},
 };
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
-    app::{App, Running},
+    app::App,
     counters::{Counted, Front},
     entry::Remote,
     hub_task::HubHandle,
@@ -32,7 +33,7 @@ pub(super) struct Session {
     /// Whose it is, once the hub has taken it.
     welcomed: Option<(UserId, Front)>,
     _counted: Counted,
-    _running: Running,
+    _running: TaskTrackerToken,
 }
 
 /// The kinds of end of a session's connection.
@@ -125,7 +126,7 @@ impl Session {
             end: End::Lost,
             welcomed: None,
             _counted: app.counters.sessions(front).enter(),
-            _running: app.running.enter(),
+            _running: app.running.token(),
         };
         match session.inlet.recv().await {
             Some(Delivery::Welcome(data)) => {

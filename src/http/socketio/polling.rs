@@ -245,7 +245,7 @@ impl Polling {
     async fn end(mut self, end: End) {
         let app = self.client.app().clone();
         // A stop waits for it as for a session; the hub hears of the end now.
-        let _running = app.running.enter();
+        let _running = app.running.token();
         self.client.close();
         let last = end.farewell(&app);
         let is_news = !last.is_empty();

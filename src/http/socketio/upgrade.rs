@@ -33,7 +33,7 @@ pub(super) async fn begin(
     open: String,
 ) {
     let app = client.app().clone();
-    let _running = app.running.enter();
+    let _running = app.running.token();
     let Some(connection) = connect(app, upgrading, reader).await else { return };
     websocket::run(client, connection, vec![open]).await;
 }

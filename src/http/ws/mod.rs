@@ -48,7 +48,7 @@ pub(super) async fn upgrade(
     let upgrade = hyper::upgrade::on(&mut request);
     // Nothing of the request is kept for the life of the connection.
     drop(request);
-    let running = app.running.enter();
+    let running = app.running.token();
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
             connection::run(app, upgraded, reader, remote, identity, allowed).await;
