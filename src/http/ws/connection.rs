@@ -13,7 +13,7 @@ use super::{
     close,
     frames::{self, BadFrame, ClientFrame, SessionHello},
     socket::{Heard, Socket},
-    transport::Transport,
+    transport::{self, Transport},
 };
 use crate::http::{
     app::{App, Phase},
@@ -99,7 +99,7 @@ impl Connection {
         reader: Reader,
     ) -> Self {
         reader.count(&app.request_memory);
-        let (transport, read) = Transport::of(upgraded);
+        let (transport, read) = transport::take_over(upgraded);
         let socket = Socket::new(transport, read, longest);
         Self { app, front, socket, reader }
     }
@@ -107,7 +107,7 @@ impl Connection {
     /// The client has said who it is.
     pub fn trust(&mut self) {
         self.reader.trust();
-        self.socket.stream_mut().trust();
+        transport::trust(self.socket.stream_mut());
     }
 
     /// Gives what ends the connection: there is always something.

@@ -2,83 +2,28 @@
 //! had around it. Each of them is memory to look at for every read and write, and that is cold for most
 //! connections of a busy server.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
+use tokio_util::either::Either;
 
 use crate::http::write_timeout::LeasedStream;
 
-/// A connection that was upgraded.
-pub(in crate::http) enum Transport {
-    /// Plain TCP.
-    Tcp(LeasedStream<TcpStream>),
-    /// TLS, or what a test has made.
-    Other(TokioIo<Upgraded>),
-}
+/// A connection that was upgraded: plain TCP, or else TLS or what a test has made.
+pub(in crate::http) type Transport = Either<LeasedStream<TcpStream>, TokioIo<Upgraded>>;
 
-impl Transport {
-    /// Takes a connection over from HTTP, with what was read of it too early.
-    pub(super) fn of(upgraded: Upgraded) -> (Self, Bytes) {
-        match upgraded.downcast::<TokioIo<LeasedStream<TcpStream>>>() {
-            Ok(parts) => (Self::Tcp(parts.io.into_inner()), parts.read_buf),
-            Err(upgraded) => (Self::Other(TokioIo::new(upgraded)), Bytes::new()),
-        }
-    }
-
-    /// Ends the counting of what a stranger sends, which is over; over TLS it only counts nothing any more.
-    pub(super) fn trust(&mut self) {
-        if let Self::Tcp(stream) = self {
-            stream.trust();
-        }
+/// Takes a connection over from HTTP, with what was read of it too early.
+pub(super) fn take_over(upgraded: Upgraded) -> (Transport, Bytes) {
+    match upgraded.downcast::<TokioIo<LeasedStream<TcpStream>>>() {
+        Ok(parts) => (Either::Left(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => (Either::Right(TokioIo::new(upgraded)), Bytes::new()),
     }
 }
 
-impl AsyncRead for Transport {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Other(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Other(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Other(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Other(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+/// Ends the counting of what a stranger sends, which is over; over TLS it only counts nothing any more.
+pub(super) fn trust(transport: &mut Transport) {
+    if let Either::Left(stream) = transport {
+        stream.trust();
     }
 }
