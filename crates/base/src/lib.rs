@@ -6,6 +6,7 @@ pub mod addresses;
 pub mod auth;
 pub mod clock;
 pub mod entries;
+pub mod expiring_map;
 pub mod ids;
 pub mod text;
 pub mod throttle;

@@ -1,12 +1,9 @@
 //! Users who were kicked: the token that was good for a session then opens no relay any more. Who comes
 //! with a new token has all again.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use callbox_base::{clock::Now, ids::UserId};
+use callbox_base::{clock::Now, expiring_map::ExpiringMap, ids::UserId};
 
 use super::{Hub, Output, config::TOKEN_LEEWAY};
 use crate::jwt::{Identity, TokenId};
@@ -39,7 +36,6 @@ impl TokenMark {
 struct Kick {
     /// When that was the last time, on both clocks.
     at: Now,
-    until: Instant,
     /// The tokens of the sessions that were closed.
     tokens: Vec<TokenId>,
     /// Every token that was issued before this second is refused as well, where it says when it was:
@@ -50,10 +46,13 @@ struct Kick {
 }
 
 /// The users who were kicked, as long as that counts.
-#[derive(Debug, Default)]
-pub(super) struct Kicks {
-    users: BTreeMap<UserId, Kick>,
-    by_time: BTreeSet<(Instant, UserId)>,
+#[derive(Debug)]
+pub(super) struct Kicks(ExpiringMap<UserId, Kick, Instant>);
+
+impl Default for Kicks {
+    fn default() -> Self {
+        Self(ExpiringMap::new(MAX_KICKED))
+    }
 }
 
 impl Kicks {
@@ -66,15 +65,10 @@ impl Kicks {
         all_devices: bool,
         ttl: Duration,
     ) {
-        self.forget_old(now.instant);
-        let until = now.instant + ttl;
-        let new =
-            Kick { at: now, until, tokens: Vec::new(), issued_before: None, is_shut_out: false };
-        if let Some(before) = self.users.get(user) {
-            self.by_time.remove(&(before.until, user.clone()));
-        }
-        let kick = self.users.entry(user.clone()).or_insert(new);
-        (kick.at, kick.until) = (now, until);
+        self.0.remove_expired(now.instant);
+        let new = Kick { at: now, tokens: Vec::new(), issued_before: None, is_shut_out: false };
+        let mut kick = self.0.remove(user).unwrap_or(new);
+        kick.at = now;
         kick.tokens.extend(tokens);
         let over = kick.tokens.len().saturating_sub(MAX_TOKENS);
         kick.tokens.drain(..over);
@@ -84,50 +78,33 @@ impl Kicks {
             kick.issued_before = Some(before);
             kick.is_shut_out = true;
         }
-        self.by_time.insert((until, user.clone()));
-        if self.users.len() > MAX_KICKED {
-            self.forget_first();
-        }
+        self.0.insert(user.clone(), kick, now.instant + ttl);
     }
 
     /// Returns true if a token opens no relay.
     pub fn refuse(&self, now: Now, user: &UserId, token: TokenMark) -> bool {
-        let Some(kick) = self.users.get(user).filter(|kick| kick.until > now.instant) else {
-            return false;
-        };
+        let is_over = self.0.until(user).is_none_or(|until| until <= now.instant);
+        let Some(kick) = self.0.get(user).filter(|_| !is_over) else { return false };
         let is_older = |issued: u64| kick.issued_before.is_some_and(|before| issued < before);
         kick.tokens.contains(&token.id) || token.issued.is_some_and(is_older)
     }
 
     /// The relay is to take the user's credentials again. Says whether it has refused all of them.
     pub fn readmit(&mut self, user: &UserId) -> bool {
-        self.users.get_mut(user).is_some_and(|kick| std::mem::take(&mut kick.is_shut_out))
+        self.0.get_mut(user).is_some_and(|kick| std::mem::take(&mut kick.is_shut_out))
     }
 
     /// From when credentials for a user are to be dated: those that were made in the second of a kick
     /// are refused with those from before.
     pub fn date(&self, now: Now, user: &UserId) -> Now {
-        let kicked = self.users.get(user).map(|kick| Duration::from_secs(kick.at.unix_secs() + 1));
+        let kicked = self.0.get(user).map(|kick| Duration::from_secs(kick.at.unix_secs() + 1));
         Now { unix: kicked.map_or(now.unix, |after| after.max(now.unix)), ..now }
     }
 
-    fn forget_old(&mut self, now: Instant) {
-        while self.by_time.first().is_some_and(|(until, _)| *until <= now) {
-            self.forget_first();
-        }
-    }
-
-    fn forget_first(&mut self) {
-        if let Some((_, user)) = self.by_time.pop_first() {
-            self.users.remove(&user);
-        }
-    }
-
-    /// How many there are.
+    /// Returns the number of users.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        assert_eq!(self.users.len(), self.by_time.len());
-        self.users.len()
+        self.0.len()
     }
 }
 
@@ -155,7 +132,7 @@ mod tests {
             let token = TokenId::of(&format!("a.{n}.b"));
             kicks.add(now, &user(0), [token].into_iter(), false, hour);
         }
-        assert_eq!(kicks.len(), 1);
+        assert_eq!(kicks.0.len(), 1);
         assert!(!kicks.refuse(now, &user(0), mark("a.0.b")));
         assert!(kicks.refuse(now, &user(0), mark("a.127.b")));
         now = now + hour;
@@ -164,7 +141,7 @@ mod tests {
             now = now + Duration::from_millis(1);
             kicks.add(now, &user(n), std::iter::empty(), true, hour);
         }
-        assert_eq!(kicks.len(), MAX_KICKED);
+        assert_eq!(kicks.0.len(), MAX_KICKED);
         // A token that says that it was issued before, and one that does not.
         let old = TokenMark { id: TokenId::of("x"), issued: Some(now.unix_secs() - 60) };
         assert!(kicks.refuse(now, &user(MAX_KICKED), old));

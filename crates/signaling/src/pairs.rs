@@ -3,12 +3,9 @@
 //! The table is the hub's own: neither side's entry would do, since a caller who connects anew, or a
 //! callee who is woken for each call, would begin with a full bucket each time.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use callbox_base::ids::UserId;
+use callbox_base::{expiring_map::ExpiringMap, ids::UserId};
 
 use super::rate::{Bucket, interval};
 
@@ -18,11 +15,14 @@ const MAX_PAIRS: usize = 65_536;
 /// A caller and a callee.
 type Pair = (UserId, UserId);
 
-/// The buckets that are not full, by pair and by when they are full again.
-#[derive(Debug, Default)]
-pub(super) struct Pairs {
-    full_at: BTreeMap<Pair, Instant>,
-    by_time: BTreeSet<(Instant, Pair)>,
+/// The buckets that are not full, by pair, each until it is full again.
+#[derive(Debug)]
+pub(super) struct Pairs(ExpiringMap<Pair, (), Instant>);
+
+impl Default for Pairs {
+    fn default() -> Self {
+        Self(ExpiringMap::new(MAX_PAIRS))
+    }
 }
 
 impl Pairs {
@@ -35,43 +35,17 @@ impl Pairs {
 
     /// Counts a call that [`Pairs::check`] lets pass.
     pub fn count(&mut self, now: Instant, pair: Pair, per_minute: u32) {
-        self.forget_full(now);
+        // A pair that is not there has a full bucket, too.
+        self.0.remove_expired(now);
         let mut bucket = self.bucket(&pair);
         let taken = bucket.take(now, interval(MINUTE, per_minute), per_minute);
-        let Some(full_at) = bucket.full_at().filter(|at| taken.is_ok() && *at > now) else {
-            return;
-        };
-        if let Some(before) = self.full_at.insert(pair.clone(), full_at) {
-            self.by_time.remove(&(before, pair.clone()));
-        }
-        self.by_time.insert((full_at, pair));
-        if self.full_at.len() > MAX_PAIRS {
-            self.forget_first();
+        if let Some(full_at) = bucket.full_at().filter(|at| taken.is_ok() && *at > now) {
+            self.0.insert(pair, (), full_at);
         }
     }
 
     fn bucket(&self, pair: &Pair) -> Bucket {
-        Bucket::full_again_at(self.full_at.get(pair).copied())
-    }
-
-    /// Forgets the pairs whose buckets are full: a new one is, too.
-    fn forget_full(&mut self, now: Instant) {
-        while self.by_time.first().is_some_and(|(at, _)| *at <= now) {
-            self.forget_first();
-        }
-    }
-
-    fn forget_first(&mut self) {
-        if let Some((_, pair)) = self.by_time.pop_first() {
-            self.full_at.remove(&pair);
-        }
-    }
-
-    /// How many pairs are remembered.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        assert_eq!(self.full_at.len(), self.by_time.len());
-        self.full_at.len()
+        Bucket::full_again_at(self.0.until(pair))
     }
 }
 
@@ -107,12 +81,12 @@ mod tests {
         let (mut pairs, now) = (Pairs::default(), Instant::now());
         pairs.count(now, pair("alice", "bob"), 60);
         pairs.count(now, pair("alice", "carol"), 0);
-        assert_eq!(pairs.len(), 1);
+        assert_eq!(pairs.0.len(), 1);
         pairs.count(now + Duration::from_secs(1), pair("alice", "dave"), 60);
-        assert_eq!(pairs.len(), 1);
+        assert_eq!(pairs.0.len(), 1);
         for n in 0..MAX_PAIRS + 10 {
             pairs.count(now + Duration::from_secs(1), pair("mallory", &format!("user-{n}")), 60);
         }
-        assert_eq!(pairs.len(), MAX_PAIRS);
+        assert_eq!(pairs.0.len(), MAX_PAIRS);
     }
 }

@@ -1,65 +1,42 @@
-//! Whose credentials are refused though their time is not over: those of calls that are, and of users
-//! who are in a call no more, for as long as any of them may be about.
+//! Credentials that are refused before they expire: those of calls that are over, and of users who are in
+//! a call no more or were kicked, for as long as any of them may be about.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
-};
+use callbox_base::expiring_map::ExpiringMap;
 
-/// How many are remembered. Past it the oldest is forgotten: its credentials then live until
-/// they expire, as they would in a server that knows no calls.
+/// The number of revocations that are remembered. Past it the first one to expire is forgotten: its
+/// credentials then live until they expire, as they would in a server that knows no calls.
 const LIMIT: usize = 100_000;
 
-/// What names the refused credentials, each until when.
+/// The keys of refused credentials, each until a time in seconds since 1970.
 #[derive(Debug)]
-pub(super) struct Revocations<K> {
-    until: HashMap<K, u64>,
-    /// Each refusal in turn, those that are taken back or renewed included: since all last equally
-    /// long, the first one is over first.
-    order: VecDeque<(K, u64)>,
-}
+pub(super) struct Revocations<K>(ExpiringMap<K, (), u64>);
 
-impl<K> Default for Revocations<K> {
+impl<K: Ord + Clone> Default for Revocations<K> {
     fn default() -> Self {
-        Self { until: HashMap::new(), order: VecDeque::new() }
+        Self(ExpiringMap::new(LIMIT))
     }
 }
 
-impl<K: Clone + Eq + Hash> Revocations<K> {
-    /// Refuses until `until`, in seconds since 1970.
+impl<K: Ord + Clone> Revocations<K> {
+    /// Refuses credentials until `until`, and forgets what has expired before `now`.
     pub fn insert(&mut self, key: K, until: u64, now: u64) {
-        while let Some((_, first)) = self.order.front() {
-            if *first >= now && self.order.len() < LIMIT {
-                break;
-            }
-            // It may have been renewed since; then it is not over with its first place.
-            if let Some((oldest, until)) = self.order.pop_front()
-                && self.until.get(&oldest) == Some(&until)
-            {
-                self.until.remove(&oldest);
-            }
-        }
-        self.until.insert(key.clone(), until);
-        self.order.push_back((key, until));
+        self.0.remove_expired(now.saturating_sub(1));
+        self.0.insert(key, (), until);
     }
 
-    /// Refuses no longer. Its place in the order goes when its turn comes.
+    /// Takes a revocation back.
     pub fn remove(&mut self, key: &K) {
-        self.until.remove(key);
+        self.0.remove(key);
     }
 
+    /// Returns true if the credentials are refused.
     pub fn contains(&self, key: &K) -> bool {
-        self.until.contains_key(key)
+        self.0.get(key).is_some()
     }
 
-    /// Until when it is refused, in seconds since 1970; the time may be over.
+    /// Returns the time until which the credentials are refused; it may be over.
     pub fn until(&self, key: &K) -> Option<u64> {
-        self.until.get(key).copied()
-    }
-
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.until.len()
+        self.0.until(key)
     }
 }
 
@@ -82,52 +59,19 @@ mod tests {
         for _ in 0..LIMIT + 10 {
             ended.insert(CallId::generate(0, &mut rng), 100, 11);
         }
-        assert_eq!(ended.len(), LIMIT);
-        assert_eq!(ended.order.len(), LIMIT);
+        assert_eq!(ended.0.len(), LIMIT);
     }
 
     #[test]
-    fn one_that_comes_and_goes_keeps_no_others() {
+    fn a_revocation_that_is_taken_back_and_renewed_counts_once() {
         let mut out = Revocations::default();
         for n in 0..1000 {
-            out.insert("alice", n + 100, n);
-            out.insert("bob", n + 100, n);
-            out.remove(&"alice");
-        }
-        out.insert("carol", 1099, 999);
-        // Those of the latest hundred seconds, and of no time before.
-        assert!(out.order.len() <= 210, "{} places", out.order.len());
-        assert!(out.contains(&"bob"));
-    }
-
-    #[test]
-    fn an_older_place_ends_no_newer_refusal() {
-        let mut out = Revocations::default();
-        let (first, again) = (LIMIT, 0);
-        out.insert(first, 100, 0);
-        out.insert(again, 100, 0);
-        out.remove(&again);
-        for n in 1..LIMIT - 2 {
-            out.insert(n, 100, 0);
-        }
-        out.insert(again, 101, 1);
-        // All places are taken: two more take those of the first, and the older one of the other.
-        for n in [LIMIT + 1, LIMIT + 2] {
-            out.insert(n, 101, 1);
-        }
-        assert!(!out.contains(&first));
-        assert!(out.contains(&again));
-    }
-
-    #[test]
-    fn what_is_taken_back_and_refused_again_does_not_grow_it() {
-        let mut out = Revocations::default();
-        for n in 0..LIMIT as u64 + 10 {
             out.insert("alice", 100 + n, n);
             assert!(out.contains(&"alice"));
             out.remove(&"alice");
             assert!(!out.contains(&"alice"));
+            out.insert("bob", 100 + n, n);
         }
-        assert!(out.order.len() <= LIMIT && out.len() == 0);
+        assert_eq!((out.0.len(), out.until(&"bob")), (1, Some(1099)));
     }
 }

@@ -58,7 +58,7 @@ struct State {
 }
 
 /// The purpose of credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum For {
     NoCall,
     Calls,
