@@ -20,6 +20,10 @@ mod password_algorithm;
 mod request;
 mod response;
 
+#[cfg(test)]
+mod oracle_read_tests;
+#[cfg(test)]
+mod oracle_write_tests;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
