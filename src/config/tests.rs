@@ -239,6 +239,15 @@ fn there_are_no_more_workers_than_a_connection_can_name() {
     assert!(reason.starts_with("1025 is more than the 1024 that there can be; "), "{reason}");
 }
 
+/// A longer one would not be a REALM that clients must be able to read (RFC 8489 §14.9).
+#[test]
+fn a_realm_has_fewer_than_128_characters() {
+    let realm = |len| serve(&["--dev", "--realm", &"é".repeat(len)], &[]);
+    assert_eq!(realm(127).unwrap().turn_users.realm.chars().count(), 127);
+    let error = realm(128).unwrap_err().to_string();
+    assert!(error.contains("expected a name of fewer than 128 characters"), "{error}");
+}
+
 #[test]
 fn dev_generates_secrets_and_stays_on_loopback() {
     let config = Config::new(*serve(&["--dev", "--jwt-secret", "mine"], &[]).unwrap()).unwrap();

@@ -188,6 +188,14 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
     }
 }
 
+/// Reads a realm: "a UTF-8-encoded sequence of fewer than 128 characters" (RFC 8489 §14.9).
+pub(super) fn realm(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        0..128 => Ok(text.into()),
+        _ => Err("expected a name of fewer than 128 characters".into()),
+    }
+}
+
 /// Reads a network; a lone address is a network of one.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let text = trimmed(text);

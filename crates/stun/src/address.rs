@@ -1,10 +1,9 @@
-//! XOR-encoded addresses (RFC 8489 §14.2): the form of XOR-PEER-ADDRESS and its kin.
+//! Addresses as they stand in attributes (RFC 8489 §14.1, §14.2): plain, as in MAPPED-ADDRESS, and XORed, as
+//! in XOR-PEER-ADDRESS and its kin.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ::stun::message::MAGIC_COOKIE;
-
-use super::TransactionId;
+use super::{TransactionId, header::MAGIC_COOKIE};
 
 const IPV4: u8 = 1;
 const IPV6: u8 = 2;
@@ -39,16 +38,15 @@ pub(super) fn read_xor(value: &[u8], transaction: TransactionId) -> Option<Socke
     Some(SocketAddr::new(ip, port))
 }
 
-/// How long the value is for `address`: 8 or 20 bytes.
+/// How long the value is for `address`, XORed or not: 8 or 20 bytes.
 #[inline]
 pub(super) fn xor_len(address: SocketAddr) -> usize {
     if address.is_ipv4() { 8 } else { 20 }
 }
 
-/// Writes the value of an XOR-…-ADDRESS attribute into `value`, which is [`xor_len`] long.
+/// Writes the value of a …-ADDRESS attribute that is not XORed into `value`, which is [`xor_len`] long.
 #[inline]
-pub(super) fn write_xor(value: &mut [u8], address: SocketAddr, transaction: TransactionId) {
-    let mask = mask(transaction);
+pub(super) fn write_address(value: &mut [u8], address: SocketAddr) {
     value[0] = 0;
     value[2..4].copy_from_slice(&address.port().to_be_bytes());
     match address.ip() {
@@ -61,6 +59,13 @@ pub(super) fn write_xor(value: &mut [u8], address: SocketAddr, transaction: Tran
             value[4..20].copy_from_slice(&ip.octets());
         }
     }
+}
+
+/// Writes the value of an XOR-…-ADDRESS attribute into `value`, which is [`xor_len`] long.
+#[inline]
+pub(super) fn write_xor(value: &mut [u8], address: SocketAddr, transaction: TransactionId) {
+    write_address(value, address);
+    let mask = mask(transaction);
     value[2] ^= mask[0];
     value[3] ^= mask[1];
     value[4..].iter_mut().zip(mask).for_each(|(b, m)| *b ^= m);

@@ -2,27 +2,10 @@
 
 use std::net::SocketAddr;
 
-use ::stun::attributes::{
-    ATTR_CHANNEL_NUMBER, ATTR_CONNECTION_ID, ATTR_DATA, ATTR_DONT_FRAGMENT, ATTR_EVEN_PORT,
-    ATTR_LIFETIME, ATTR_NONCE, ATTR_PASSWORD_ALGORITHM, ATTR_PASSWORD_ALGORITHMS, ATTR_REALM,
-    ATTR_REQUESTED_ADDRESS_FAMILY, ATTR_REQUESTED_TRANSPORT, ATTR_RESERVATION_TOKEN,
-    ATTR_USER_HASH, ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS, AttrType,
+use super::{
+    Discovery, PasswordAlgorithm, TransactionId, address::read_xor,
+    attribute_type::AttributeType as A,
 };
-
-use super::{Discovery, PasswordAlgorithm, TransactionId, address::read_xor};
-
-/// RFC 7635 §6.2, which the `stun` crate does not know.
-const ATTR_ACCESS_TOKEN: AttrType = AttrType(0x001B);
-
-/// MOBILITY-TICKET (RFC 8016 §4), which the crates do not know.
-pub(super) const ATTR_MOBILITY_TICKET: AttrType = AttrType(0x8030);
-
-/// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11), which the crates do not know.
-const ATTR_ADDITIONAL_ADDRESS_FAMILY: AttrType = AttrType(0x8000);
-
-/// The same by the number of the drafts before it, which coturn's client still sends. It is assigned
-/// to nothing else.
-const ATTR_ADDITIONAL_ADDRESS_FAMILY_DRAFT: AttrType = AttrType(0x8032);
 
 /// An address family (REQUESTED-ADDRESS-FAMILY, RFC 8656 §18.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,7 +40,7 @@ impl Family {
     }
 }
 
-/// EVEN-PORT (RFC 8656 §18.5).
+/// EVEN-PORT (RFC 8656 §18.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EvenPort {
     /// The R bit: keep the next port for a later allocation.
@@ -73,9 +56,9 @@ pub struct Unknown {
 }
 
 impl Unknown {
-    fn push(&mut self, typ: u16) {
-        if self.len < self.types.len() && !self.as_slice().contains(&typ) {
-            self.types[self.len] = typ;
+    fn push(&mut self, typ: A) {
+        if self.len < self.types.len() && !self.as_slice().contains(&typ.0) {
+            self.types[self.len] = typ.0;
             self.len += 1;
         }
     }
@@ -110,7 +93,7 @@ pub struct Attributes<'a> {
     pub password_algorithms: Option<&'a [u8]>,
     /// LIFETIME in seconds (RFC 8656 §18.2).
     pub lifetime: Option<u32>,
-    /// REQUESTED-TRANSPORT: an IP protocol number (RFC 8656 §18.7).
+    /// REQUESTED-TRANSPORT: an IP protocol number (RFC 8656 §18.8).
     pub requested_transport: Option<u8>,
     /// REQUESTED-ADDRESS-FAMILY; `Some(None)` is a family that there is not.
     pub requested_family: Option<Option<Family>>,
@@ -118,7 +101,7 @@ pub struct Attributes<'a> {
     pub additional_family: Option<Option<Family>>,
     /// EVEN-PORT.
     pub even_port: Option<EvenPort>,
-    /// RESERVATION-TOKEN (RFC 8656 §18.8).
+    /// RESERVATION-TOKEN (RFC 8656 §18.10).
     pub reservation_token: Option<[u8; 8]>,
     /// DONT-FRAGMENT (RFC 8656 §18.9).
     pub dont_fragment: bool,
@@ -144,55 +127,49 @@ pub struct Attributes<'a> {
 
 impl<'a> Attributes<'a> {
     /// Takes in one attribute, whose value stands at `at` in the message.
-    pub(super) fn read(
-        &mut self,
-        typ: u16,
-        value: &'a [u8],
-        at: usize,
-        transaction: TransactionId,
-    ) {
+    pub(super) fn read(&mut self, typ: A, value: &'a [u8], at: usize, transaction: TransactionId) {
         // `true` where the value is one that the attribute can have.
-        let fine = match AttrType(typ) {
-            ATTR_USERNAME => {
+        let fine = match typ {
+            A::USERNAME => {
                 let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= 763);
                 set(&mut self.username, text)
             }
-            ATTR_USER_HASH => set(&mut self.userhash, value.try_into().ok()),
-            ATTR_REALM => set(&mut self.realm, (value.len() <= 763).then_some(value)),
-            ATTR_NONCE => set(&mut self.nonce, (value.len() <= 763).then_some(value)),
-            ATTR_PASSWORD_ALGORITHM => {
+            A::USERHASH => set(&mut self.userhash, value.try_into().ok()),
+            A::REALM => set(&mut self.realm, (value.len() <= 763).then_some(value)),
+            A::NONCE => set(&mut self.nonce, (value.len() <= 763).then_some(value)),
+            A::PASSWORD_ALGORITHM => {
                 set(&mut self.password_algorithm, Some(PasswordAlgorithm::read(value)))
             }
-            ATTR_PASSWORD_ALGORITHMS => set(&mut self.password_algorithms, Some(value)),
-            ATTR_LIFETIME => set(&mut self.lifetime, value.try_into().ok().map(u32::from_be_bytes)),
-            ATTR_REQUESTED_TRANSPORT => set(&mut self.requested_transport, first_of_four(value)),
-            ATTR_REQUESTED_ADDRESS_FAMILY => set(&mut self.requested_family, Family::read(value)),
-            ATTR_ADDITIONAL_ADDRESS_FAMILY | ATTR_ADDITIONAL_ADDRESS_FAMILY_DRAFT => {
+            A::PASSWORD_ALGORITHMS => set(&mut self.password_algorithms, Some(value)),
+            A::LIFETIME => set(&mut self.lifetime, value.try_into().ok().map(u32::from_be_bytes)),
+            A::REQUESTED_TRANSPORT => set(&mut self.requested_transport, first_of_four(value)),
+            A::REQUESTED_ADDRESS_FAMILY => set(&mut self.requested_family, Family::read(value)),
+            A::ADDITIONAL_ADDRESS_FAMILY | A::ADDITIONAL_ADDRESS_FAMILY_DRAFT => {
                 set(&mut self.additional_family, Family::read(value))
             }
-            ATTR_EVEN_PORT => {
+            A::EVEN_PORT => {
                 let even =
                     (value.len() == 1).then(|| EvenPort { reserve_next: value[0] & 0x80 != 0 });
                 set(&mut self.even_port, even)
             }
-            ATTR_RESERVATION_TOKEN => set(&mut self.reservation_token, value.try_into().ok()),
-            ATTR_DONT_FRAGMENT => {
+            A::RESERVATION_TOKEN => set(&mut self.reservation_token, value.try_into().ok()),
+            A::DONT_FRAGMENT => {
                 self.dont_fragment = true;
                 value.is_empty()
             }
-            ATTR_CHANNEL_NUMBER => {
+            A::CHANNEL_NUMBER => {
                 let number = value.first_chunk().filter(|_| value.len() == 4);
                 set(&mut self.channel_number, number.map(|n| u16::from_be_bytes(*n)))
             }
-            ATTR_XOR_PEER_ADDRESS => set(&mut self.peer, read_xor(value, transaction)),
-            ATTR_CONNECTION_ID => {
+            A::XOR_PEER_ADDRESS => set(&mut self.peer, read_xor(value, transaction)),
+            A::CONNECTION_ID => {
                 set(&mut self.connection_id, value.try_into().ok().map(u32::from_be_bytes))
             }
-            ATTR_DATA => set(&mut self.data, Some(at..at + value.len())),
-            ATTR_ACCESS_TOKEN => set(&mut self.access_token, Some(value)),
-            ATTR_MOBILITY_TICKET => set(&mut self.mobility_ticket, Some(value)),
-            other => self.discovery.read(typ, value).unwrap_or_else(|| {
-                if other.required() {
+            A::DATA => set(&mut self.data, Some(at..at + value.len())),
+            A::ACCESS_TOKEN => set(&mut self.access_token, Some(value)),
+            A::MOBILITY_TICKET => set(&mut self.mobility_ticket, Some(value)),
+            _ => self.discovery.read(typ, value).unwrap_or_else(|| {
+                if typ.is_required() {
                     self.unknown.push(typ);
                 }
                 true
@@ -211,7 +188,7 @@ impl<'a> Attributes<'a> {
     /// do what it asks for (RFC 8656 §7.2, §11.2).
     pub fn disown_dont_fragment(&mut self) {
         if std::mem::take(&mut self.dont_fragment) {
-            self.unknown.push(ATTR_DONT_FRAGMENT.value());
+            self.unknown.push(A::DONT_FRAGMENT);
         }
     }
 }

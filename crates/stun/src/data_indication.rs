@@ -2,21 +2,16 @@
 
 use std::net::SocketAddr;
 
-use ::stun::{
-    attributes::{ATTR_DATA, ATTR_XOR_PEER_ADDRESS},
-    message::{CLASS_INDICATION, MAGIC_COOKIE, METHOD_DATA, MessageType},
-};
-
 use super::{
     Packet, TransactionId,
     address::{write_xor, xor_len},
+    attribute_type::AttributeType,
+    header::{ATTRIBUTE_HEADER, HEADER, MAGIC_COOKIE},
+    message_type::MessageType,
 };
 
-/// The length of a STUN header (RFC 8489 §5).
-const STUN_HEADER: usize = 20;
-
 /// The longest message that says its length in 16 bits, which is a multiple of four (RFC 8489 §5).
-const MAX_MESSAGE: usize = STUN_HEADER + 0xFFFC;
+const MAX_MESSAGE: usize = HEADER + 0xFFFC;
 
 /// Makes the payload in `packet` a Data indication from `peer` of up to `limit` bytes. `false`, with the
 /// packet untouched, if the payload is too long for that.
@@ -29,7 +24,7 @@ pub fn write_data_indication(
 ) -> bool {
     let payload = packet.bytes().len();
     let address = xor_len(peer);
-    let header = STUN_HEADER + 4 + address + 4;
+    let header = HEADER + ATTRIBUTE_HEADER + address + ATTRIBUTE_HEADER;
     if header + payload.next_multiple_of(4) > limit.min(MAX_MESSAGE) {
         return false;
     }
@@ -37,17 +32,16 @@ pub fn write_data_indication(
     let padded = packet.bytes().len();
     let bytes = &mut packet.grow_front(header)[..header];
 
-    let typ = MessageType { method: METHOD_DATA, class: CLASS_INDICATION };
-    put(bytes, 0, typ.value());
-    put(bytes, 2, (header - STUN_HEADER + padded) as u16);
+    put(bytes, 0, const { MessageType::DATA.value() });
+    put(bytes, 2, (header - HEADER + padded) as u16);
     bytes[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
     bytes[8..20].copy_from_slice(&transaction.0);
 
-    put(bytes, 20, ATTR_XOR_PEER_ADDRESS.value());
+    put(bytes, 20, AttributeType::XOR_PEER_ADDRESS.0);
     put(bytes, 22, address as u16);
     write_xor(&mut bytes[24..24 + address], peer, transaction);
 
-    put(bytes, header - 4, ATTR_DATA.value());
+    put(bytes, header - 4, AttributeType::DATA.0);
     put(bytes, header - 2, payload as u16);
     true
 }

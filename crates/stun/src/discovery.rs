@@ -1,7 +1,7 @@
 //! What a Binding request may ask of a server with two addresses, to learn how a NAT behaves
 //! (RFC 5780 §7).
 
-use ::stun::attributes::{ATTR_CHANGE_REQUEST, ATTR_PADDING, ATTR_RESPONSE_PORT, AttrType};
+use super::attribute_type::AttributeType;
 
 /// From where the answer is to come (CHANGE-REQUEST, RFC 5780 §7.2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,9 +25,9 @@ pub struct Discovery {
 
 impl Discovery {
     /// Takes in an attribute, if it is one of these. Whether its value is one that it can have.
-    pub(super) fn read(&mut self, typ: u16, value: &[u8]) -> Option<bool> {
-        let fine = match AttrType(typ) {
-            ATTR_CHANGE_REQUEST => {
+    pub(super) fn read(&mut self, typ: AttributeType, value: &[u8]) -> Option<bool> {
+        let fine = match typ {
+            AttributeType::CHANGE_REQUEST => {
                 let change = match value {
                     [_, _, _, flags] => Some(Change { ip: flags & 4 != 0, port: flags & 2 != 0 }),
                     _ => None,
@@ -35,7 +35,7 @@ impl Discovery {
                 self.change = self.change.or(change);
                 change.is_some()
             }
-            ATTR_RESPONSE_PORT => {
+            AttributeType::RESPONSE_PORT => {
                 // "a 16-bit unsigned integer … followed by 2 bytes of padding"; some count those.
                 let port = match value {
                     [a, b] | [a, b, _, _] => Some(u16::from_be_bytes([*a, *b])),
@@ -44,7 +44,7 @@ impl Discovery {
                 self.response_port = self.response_port.or(port);
                 port.is_some()
             }
-            ATTR_PADDING => {
+            AttributeType::PADDING => {
                 self.padding = self.padding.or(Some(value.len() as u16));
                 true
             }
@@ -58,15 +58,14 @@ impl Discovery {
         self != Self::default()
     }
 
-    /// The numbers of what is asked for.
-    pub(super) fn types(self) -> impl Iterator<Item = u16> {
+    /// The types of what is asked for.
+    pub(super) fn types(self) -> impl Iterator<Item = AttributeType> {
         [
-            self.change.map(|_| ATTR_CHANGE_REQUEST),
-            self.response_port.map(|_| ATTR_RESPONSE_PORT),
-            self.padding.map(|_| ATTR_PADDING),
+            self.change.map(|_| AttributeType::CHANGE_REQUEST),
+            self.response_port.map(|_| AttributeType::RESPONSE_PORT),
+            self.padding.map(|_| AttributeType::PADDING),
         ]
         .into_iter()
         .flatten()
-        .map(|typ| typ.value())
     }
 }

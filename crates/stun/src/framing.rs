@@ -1,14 +1,12 @@
 //! Where messages begin and end on a stream (RFC 8489 §6.2.2, RFC 8656 §12.5).
 
-use ::stun::message::MAGIC_COOKIE;
-
-use super::Kind;
-
-/// The length of a STUN header (RFC 8489 §5).
-const STUN_HEADER: usize = 20;
+use super::{
+    Kind,
+    header::{HEADER, MAGIC_COOKIE},
+};
 
 /// The longest message on a stream: a header and what its length of 16 bits can say.
-pub const MAX_FRAME: usize = STUN_HEADER + 0xFFFF;
+pub const MAX_FRAME: usize = HEADER + 0xFFFF;
 
 /// What stands at the front of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +43,7 @@ impl Frame {
             Kind::ChannelData => (4 + len, 4 + len.next_multiple_of(4)),
             // A STUN message is a multiple of four bytes and has the cookie (RFC 8489 §5).
             Kind::Stun if len.is_multiple_of(4) && has_cookie(bytes) => {
-                (STUN_HEADER + len, STUN_HEADER + len)
+                (HEADER + len, HEADER + len)
             }
             Kind::Stun | Kind::Other => return Self::Broken,
         };
@@ -76,7 +74,7 @@ mod tests {
         let mut bytes = vec![0, 1];
         bytes.extend((len as u16).to_be_bytes());
         bytes.extend(MAGIC_COOKIE.to_be_bytes());
-        bytes.resize(STUN_HEADER + len, 7);
+        bytes.resize(HEADER + len, 7);
         bytes
     }
 

@@ -2,16 +2,13 @@
 
 use std::net::SocketAddr;
 
-use ::stun::{
-    attributes::{AttrType, RawAttribute},
-    message::{CLASS_INDICATION, METHOD_DATA, Message as WireMessage, MessageType, Setter},
+use super::{
+    Family, Response, TransactionId, attribute_type::AttributeType, message_type::MessageType,
+    writer::MessageWriter,
 };
-use ::turn::proto::peeraddr::PeerAddress;
 
-use super::{Family, Response, TransactionId};
-
-/// ICMP (RFC 8656 §18.13), which the crates do not know.
-const ATTR_ICMP: AttrType = AttrType(0x8004);
+/// The length of the longest of these indications: with a peer of IPv6.
+const CAPACITY: usize = 20 + 24 + 12;
 
 /// Why a datagram did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,17 +53,10 @@ impl Icmp {
 
 /// A Data indication with an ICMP attribute: what was sent to `peer` did not arrive.
 pub fn icmp_indication(peer: SocketAddr, icmp: Icmp, transaction: TransactionId) -> Response {
-    let mut message = WireMessage::new();
-    message.transaction_id.0 = transaction.0;
-    message.typ = MessageType { method: METHOD_DATA, class: CLASS_INDICATION };
-    message.write_header();
-    let peer = PeerAddress { ip: peer.ip(), port: peer.port() };
-    let value = icmp.value();
-    let icmp = RawAttribute { typ: ATTR_ICMP, length: 8, value: value.to_vec() };
-    for added in [peer.add_to(&mut message), icmp.add_to(&mut message)] {
-        debug_assert!(added.is_ok(), "both are of our own making");
-    }
-    message.raw
+    let mut message = MessageWriter::new(MessageType::DATA, transaction, CAPACITY);
+    message.add_xor_address(AttributeType::XOR_PEER_ADDRESS, peer);
+    message.add_value(AttributeType::ICMP, &icmp.value());
+    message.finish()
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 
 use std::fmt;
 
-use ::stun::attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_MESSAGE_INTEGRITY_SHA256, AttrType};
 use ring::hmac;
 
-use super::request::{ATTRIBUTE_HEADER, HEADER};
+use super::{
+    attribute_type::AttributeType,
+    header::{ATTRIBUTE_HEADER, HEADER},
+};
 
 /// The two attributes, the stronger one last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,19 +21,19 @@ pub enum Integrity {
 
 impl Integrity {
     /// Which of them an attribute is; `None`: another attribute.
-    pub(super) fn of(typ: u16) -> Option<Self> {
-        match AttrType(typ) {
-            ATTR_MESSAGE_INTEGRITY => Some(Self::Sha1),
-            ATTR_MESSAGE_INTEGRITY_SHA256 => Some(Self::Sha256),
+    pub(super) fn of(typ: AttributeType) -> Option<Self> {
+        match typ {
+            AttributeType::MESSAGE_INTEGRITY => Some(Self::Sha1),
+            AttributeType::MESSAGE_INTEGRITY_SHA256 => Some(Self::Sha256),
             _ => None,
         }
     }
 
     /// The attribute's type.
-    pub(super) fn attribute(self) -> AttrType {
+    pub(super) fn attribute(self) -> AttributeType {
         match self {
-            Self::Sha1 => ATTR_MESSAGE_INTEGRITY,
-            Self::Sha256 => ATTR_MESSAGE_INTEGRITY_SHA256,
+            Self::Sha1 => AttributeType::MESSAGE_INTEGRITY,
+            Self::Sha256 => AttributeType::MESSAGE_INTEGRITY_SHA256,
         }
     }
 

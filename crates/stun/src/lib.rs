@@ -1,25 +1,37 @@
 //! The wire: bytes to a typed [`Request`], a typed [`Response`] to bytes, ChannelData and Data
 //! indications written in place.
 //!
-//! Numbers and attribute encodings come from the `stun` and `turn` crates. What they do not give is
-//! reading without an allocation, which a server that strangers talk to needs: [`Request::parse`]
-//! looks at each byte of a message once and keeps only borrowed parts.
+//! [`Request::parse`] allocates nothing, as a server needs that strangers talk to: it looks at each byte
+//! of a message once and keeps only borrowed parts. A response is written into one buffer. There is no
+//! I/O and no async runtime in here, nor in what this crate depends on; the `stun` and `turn` crates of
+//! webrtc-rs are what its tests compare it with.
 #![forbid(unsafe_code)]
 
 mod address;
+mod attribute_type;
 mod attributes;
 mod channel_data;
 mod data_indication;
 mod discovery;
 mod error_code;
+mod fingerprint;
 mod framing;
+mod header;
 mod icmp;
 mod integrity;
+mod message_type;
+mod method;
 mod packet;
 mod password_algorithm;
+mod password_key;
 mod request;
 mod response;
+mod writer;
 
+#[cfg(test)]
+mod oracle_read_tests;
+#[cfg(test)]
+mod oracle_write_tests;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -35,13 +47,16 @@ pub use data_indication::write_data_indication;
 pub use discovery::{Change, Discovery};
 pub use error_code::ErrorCode;
 pub use framing::{Frame, MAX_FRAME};
+pub use header::TransactionId;
 pub use icmp::{Icmp, icmp_indication};
 pub use integrity::{Credentials, Integrity, SigningKey};
+pub use method::Method;
 #[cfg(any(test, feature = "testing"))]
 pub use packet::roomy;
 pub use packet::{HEADROOM, Packet, max_payload};
 pub use password_algorithm::PasswordAlgorithm;
-pub use request::{Method, ParseError, Request, TransactionId};
+pub use password_key::{md5_key, sha256_key, userhash};
+pub use request::{ParseError, Request};
 pub use response::{Response, ResponseBuilder};
 
 /// What a datagram on a TURN listener is, by its first byte (RFC 5766 §11, RFC 8489 §5).

@@ -2,98 +2,14 @@
 
 use std::net::SocketAddr;
 
-use ::stun::{
-    attributes::{ATTR_FINGERPRINT, ATTR_XOR_PEER_ADDRESS},
-    fingerprint::fingerprint_value,
-    message::{
-        CLASS_INDICATION, CLASS_REQUEST, MAGIC_COOKIE, METHOD_ALLOCATE, METHOD_BINDING,
-        METHOD_CHANNEL_BIND, METHOD_CONNECT, METHOD_CONNECTION_BIND, METHOD_CREATE_PERMISSION,
-        METHOD_REFRESH, METHOD_SEND, MessageType,
-    },
+use super::{
+    Attributes, Credentials, Integrity, Method, TransactionId,
+    address::read_xor,
+    attribute_type::AttributeType,
+    fingerprint::fingerprint,
+    header::{ATTRIBUTE_HEADER, HEADER, MAGIC_COOKIE},
+    message_type::MessageType,
 };
-
-use super::{Attributes, Credentials, address::read_xor, integrity::Integrity};
-
-/// The length of a STUN header (RFC 8489 §5).
-pub(super) const HEADER: usize = 20;
-/// The length of an attribute's type and length (RFC 8489 §14).
-pub(super) const ATTRIBUTE_HEADER: usize = 4;
-
-/// The 96 bits that name a transaction (RFC 8489 §5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TransactionId(pub [u8; 12]);
-
-/// What a client can ask of this server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// RFC 8489 §3
-    Binding,
-    /// RFC 8656 §7
-    Allocate,
-    /// RFC 8656 §8
-    Refresh,
-    /// RFC 8656 §10
-    CreatePermission,
-    /// RFC 8656 §12
-    ChannelBind,
-    /// RFC 6062 §4.3
-    Connect,
-    /// RFC 6062 §4.3
-    ConnectionBind,
-    /// RFC 8656 §11; the only one that is an indication, which has no answer.
-    Send,
-}
-
-impl Method {
-    /// Every method, in the order of [`Method::index`].
-    pub const ALL: [Self; 8] = [
-        Self::Binding,
-        Self::Allocate,
-        Self::Refresh,
-        Self::CreatePermission,
-        Self::ChannelBind,
-        Self::Connect,
-        Self::ConnectionBind,
-        Self::Send,
-    ];
-
-    /// A small number, to count by.
-    pub fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The method's name in the RFC.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Binding => "Binding",
-            Self::Allocate => "Allocate",
-            Self::Refresh => "Refresh",
-            Self::CreatePermission => "CreatePermission",
-            Self::ChannelBind => "ChannelBind",
-            Self::Connect => "Connect",
-            Self::ConnectionBind => "ConnectionBind",
-            Self::Send => "Send",
-        }
-    }
-
-    /// The message's type, if it is one that a server acts on.
-    fn of(typ: MessageType) -> Option<Self> {
-        let request = [
-            (METHOD_BINDING, Self::Binding),
-            (METHOD_ALLOCATE, Self::Allocate),
-            (METHOD_REFRESH, Self::Refresh),
-            (METHOD_CREATE_PERMISSION, Self::CreatePermission),
-            (METHOD_CHANNEL_BIND, Self::ChannelBind),
-            (METHOD_CONNECT, Self::Connect),
-            (METHOD_CONNECTION_BIND, Self::ConnectionBind),
-        ];
-        match typ.class {
-            CLASS_INDICATION if typ.method == METHOD_SEND => Some(Self::Send),
-            CLASS_REQUEST => request.iter().find(|(m, _)| *m == typ.method).map(|(_, ours)| *ours),
-            _ => None,
-        }
-    }
-}
 
 /// Why bytes are not a request. Such bytes are dropped without an answer (RFC 8489 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -145,8 +61,7 @@ impl<'a> Request<'a> {
         {
             return Err(ParseError::NotStun);
         }
-        let mut typ = MessageType::default();
-        typ.read_value(u16::from_be_bytes([header[0], header[1]]));
+        let message_type = MessageType::read(u16::from_be_bytes([header[0], header[1]]));
         let mut id = [0; 12];
         id.copy_from_slice(&header[8..]);
 
@@ -161,9 +76,9 @@ impl<'a> Request<'a> {
         for attribute in Walk::new(bytes) {
             let (typ, value, at) = attribute.ok_or(ParseError::NotStun)?;
             let before = &bytes[..at - ATTRIBUTE_HEADER];
-            if typ == ATTR_FINGERPRINT.value() {
+            if typ == AttributeType::FINGERPRINT {
                 // It is the last attribute (RFC 8489 §14.7).
-                if value != fingerprint_value(before).to_be_bytes() || at + 4 != bytes.len() {
+                if value != fingerprint(before) || at + 4 != bytes.len() {
                     return Err(ParseError::Fingerprint);
                 }
                 request.fingerprint = true;
@@ -188,7 +103,7 @@ impl<'a> Request<'a> {
                 _ => {}
             }
         }
-        request.method = Method::of(typ).ok_or(ParseError::NotARequest)?;
+        request.method = Method::of(message_type).ok_or(ParseError::NotARequest)?;
         Ok(request)
     }
 
@@ -197,7 +112,7 @@ impl<'a> Request<'a> {
     pub fn peers(&self) -> impl Iterator<Item = SocketAddr> {
         Walk { bytes: self.body, at: 0 }
             .flatten()
-            .filter(|(typ, ..)| *typ == ATTR_XOR_PEER_ADDRESS.value())
+            .filter(|(typ, ..)| *typ == AttributeType::XOR_PEER_ADDRESS)
             .filter_map(|(_, value, _)| read_xor(value, self.transaction))
     }
 }
@@ -216,7 +131,7 @@ impl<'a> Walk<'a> {
 }
 
 impl<'a> Iterator for Walk<'a> {
-    type Item = Option<(u16, &'a [u8], usize)>;
+    type Item = Option<(AttributeType, &'a [u8], usize)>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -229,7 +144,7 @@ impl<'a> Iterator for Walk<'a> {
             let len = usize::from(u16::from_be_bytes([l0, l1]));
             // Values are padded to four bytes; the padding must be there (RFC 8489 §14).
             (len.next_multiple_of(4) <= rest.len())
-                .then(|| (u16::from_be_bytes([t0, t1]), &rest[..len]))
+                .then(|| (AttributeType(u16::from_be_bytes([t0, t1])), &rest[..len]))
         });
         let at = self.at + ATTRIBUTE_HEADER;
         self.at = match attribute {

@@ -1,53 +1,21 @@
-//! Typed responses to bytes, with the encodings of the `stun` and `turn` crates.
+//! Typed responses to bytes.
 
 use std::{net::SocketAddr, time::Duration};
 
-use ::stun::{
-    addr::MappedAddress,
-    attributes::{
-        ATTR_CONNECTION_ID, ATTR_MAPPED_ADDRESS, ATTR_NONCE, ATTR_OTHER_ADDRESS, ATTR_PADDING,
-        ATTR_PASSWORD_ALGORITHMS, ATTR_REALM, ATTR_RESPONSE_ORIGIN, AttrType, RawAttribute,
-    },
-    error_code::{ErrorCode as WireCode, ErrorCodeAttribute},
-    fingerprint::FINGERPRINT,
-    message::{
-        CLASS_ERROR_RESPONSE, CLASS_INDICATION, CLASS_SUCCESS_RESPONSE, METHOD_ALLOCATE,
-        METHOD_BINDING, METHOD_CHANNEL_BIND, METHOD_CONNECT, METHOD_CONNECTION_ATTEMPT,
-        METHOD_CONNECTION_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND,
-        Message as WireMessage, MessageClass, MessageType, Setter,
-    },
-    textattrs::TextAttribute,
-    uattrs::UnknownAttributes,
-    xoraddr::XorMappedAddress,
-};
-use ::turn::proto::{
-    lifetime::Lifetime, peeraddr::PeerAddress, relayaddr::RelayedAddress,
-    rsrvtoken::ReservationToken,
-};
-
 use super::{
     ErrorCode, Family, Method, PasswordAlgorithm, Request, SigningKey, TransactionId, Unknown,
-    attributes::ATTR_MOBILITY_TICKET,
+    attribute_type::AttributeType,
+    header::ATTRIBUTE_HEADER,
+    message_type::{Class, MessageType},
+    writer::MessageWriter,
 };
 
-/// RFC 7635 §6.1, which the `stun` crate does not know.
-const ATTR_THIRD_PARTY_AUTHORIZATION: AttrType = AttrType(0x802E);
+/// Room for the longest answer to Allocate: the header; relayed addresses of both families, or one and
+/// ADDRESS-ERROR-CODE; an IPv6 client's address, LIFETIME, a ticket, a token, and both proofs.
+const CAPACITY: usize = 20 + 24 + 36 + 24 + 8 + 28 + 12 + PROOFS;
 
-/// ADDRESS-ERROR-CODE (RFC 8656 §18.12), which the crates do not know.
-const ATTR_ADDRESS_ERROR_CODE: AttrType = AttrType(0x8001);
-
-/// An address in the form of MAPPED-ADDRESS (RFC 8489 §14.1).
-struct Plain {
-    typ: AttrType,
-    address: SocketAddr,
-}
-
-impl Setter for Plain {
-    fn add_to(&self, message: &mut WireMessage) -> Result<(), ::stun::Error> {
-        let (ip, port) = (self.address.ip(), self.address.port());
-        MappedAddress { ip, port }.add_to_as(message, self.typ)
-    }
-}
+/// The length of MESSAGE-INTEGRITY-SHA256 and FINGERPRINT, which an answer ends with.
+const PROOFS: usize = 36 + 8;
 
 /// A finished response: bytes to send.
 pub type Response = Vec<u8>;
@@ -55,7 +23,7 @@ pub type Response = Vec<u8>;
 /// A response in the making. [`ResponseBuilder::finish`] signs it and gives the bytes.
 #[derive(Debug)]
 pub struct ResponseBuilder {
-    message: WireMessage,
+    message: MessageWriter,
     fingerprint: bool,
 }
 
@@ -63,12 +31,12 @@ impl ResponseBuilder {
     /// Begins the success response to a request.
     pub fn success(request: &Request<'_>) -> Self {
         let id = request.transaction;
-        Self::begin(request.method, CLASS_SUCCESS_RESPONSE, id, request.fingerprint)
+        Self::begin(request.method, Class::Success, id, request.fingerprint)
     }
 
     /// Begins the success response to a request that is not at hand any more.
     pub fn success_to(method: Method, transaction: TransactionId, fingerprint: bool) -> Self {
-        Self::begin(method, CLASS_SUCCESS_RESPONSE, transaction, fingerprint)
+        Self::begin(method, Class::Success, transaction, fingerprint)
     }
 
     /// Begins an error response to a request.
@@ -84,154 +52,175 @@ impl ResponseBuilder {
         fingerprint: bool,
         code: ErrorCode,
     ) -> Self {
-        let response = Self::begin(method, CLASS_ERROR_RESPONSE, transaction, fingerprint);
-        let reason = code.reason().as_bytes().to_vec();
-        response.with(&ErrorCodeAttribute { code: WireCode(code.number()), reason })
+        let response = Self::begin(method, Class::Error, transaction, fingerprint);
+        response.error_code(code, code.reason())
     }
 
     /// Begins an error response without a reason phrase, which "is meant for diagnostic purposes"
     /// (RFC 8489 §14.8): whoever asked may not be who gets it.
     pub fn short_error(request: &Request<'_>, code: ErrorCode) -> Self {
         let id = request.transaction;
-        let response = Self::begin(request.method, CLASS_ERROR_RESPONSE, id, request.fingerprint);
-        response.with(&ErrorCodeAttribute { code: WireCode(code.number()), reason: Vec::new() })
+        Self::begin(request.method, Class::Error, id, request.fingerprint).error_code(code, "")
     }
 
-    fn begin(
-        method: Method,
-        class: MessageClass,
-        transaction: TransactionId,
-        fingerprint: bool,
-    ) -> Self {
-        let method = match method {
-            Method::Binding => METHOD_BINDING,
-            Method::Allocate => METHOD_ALLOCATE,
-            Method::Refresh => METHOD_REFRESH,
-            Method::CreatePermission => METHOD_CREATE_PERMISSION,
-            Method::ChannelBind => METHOD_CHANNEL_BIND,
-            Method::Connect => METHOD_CONNECT,
-            Method::ConnectionBind => METHOD_CONNECTION_BIND,
-            Method::Send => METHOD_SEND,
-        };
-        Self::of_type(MessageType { method, class }, transaction, fingerprint)
-    }
-
-    fn of_type(typ: MessageType, transaction: TransactionId, fingerprint: bool) -> Self {
-        let mut message = WireMessage::new();
-        message.transaction_id.0 = transaction.0;
-        message.typ = typ;
-        message.write_header();
-        Self { message, fingerprint }
+    fn begin(method: Method, class: Class, transaction: TransactionId, fingerprint: bool) -> Self {
+        let typ = MessageType::new(method, class);
+        Self { message: MessageWriter::new(typ, transaction, CAPACITY), fingerprint }
     }
 
     /// A ConnectionAttempt indication: `peer` has connected (RFC 6062 §5.3).
     pub fn connection_attempt(transaction: TransactionId, peer: SocketAddr, id: u32) -> Response {
-        let typ = MessageType { method: METHOD_CONNECTION_ATTEMPT, class: CLASS_INDICATION };
-        let peer = PeerAddress { ip: peer.ip(), port: peer.port() };
-        Self::of_type(typ, transaction, false).with(&peer).connection_id(id).finish(None)
+        let typ = MessageType::CONNECTION_ATTEMPT;
+        let mut message = MessageWriter::new(typ, transaction, 20 + 24 + 8);
+        message.add_xor_address(AttributeType::XOR_PEER_ADDRESS, peer);
+        message.add_value(AttributeType::CONNECTION_ID, &id.to_be_bytes());
+        message.finish()
     }
 
-    fn with(mut self, attribute: &impl Setter) -> Self {
-        // Every attribute here is of our own making and within its bounds; the crate's checks are
-        // for what a user types. A realm is bounded by the configuration.
-        if let Err(error) = attribute.add_to(&mut self.message) {
-            debug_assert!(false, "an attribute of ours was refused: {error}");
-        }
+    /// ERROR-CODE (RFC 8489 §14.8).
+    fn error_code(self, code: ErrorCode, reason: &str) -> Self {
+        self.code(AttributeType::ERROR_CODE, 0, code, reason)
+    }
+
+    /// ERROR-CODE and its like: a byte of the attribute's own, one that is reserved, the code by its
+    /// hundreds and the rest, and the reason.
+    fn code(mut self, typ: AttributeType, first: u8, code: ErrorCode, reason: &str) -> Self {
+        let value = self.message.add(typ, 4 + reason.len());
+        value[0] = first;
+        value[2] = (code.number() / 100) as u8;
+        value[3] = (code.number() % 100) as u8;
+        value[4..].copy_from_slice(reason.as_bytes());
+        self
+    }
+
+    fn with(mut self, typ: AttributeType, value: &[u8]) -> Self {
+        self.message.add_value(typ, value);
         self
     }
 
     /// XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
-    pub fn mapped_address(self, address: SocketAddr) -> Self {
-        self.with(&XorMappedAddress { ip: address.ip(), port: address.port() })
+    pub fn mapped_address(mut self, address: SocketAddr) -> Self {
+        self.message.add_xor_address(AttributeType::XOR_MAPPED_ADDRESS, address);
+        self
     }
 
     /// MAPPED-ADDRESS (RFC 8489 §14.1): what comes of it unmasked tells of a NAT that meddles with
     /// addresses inside of packets (RFC 5780 §4.5).
-    pub fn plain_mapped_address(self, address: SocketAddr) -> Self {
-        self.with(&Plain { typ: ATTR_MAPPED_ADDRESS, address })
+    pub fn plain_mapped_address(mut self, address: SocketAddr) -> Self {
+        self.message.add_address(AttributeType::MAPPED_ADDRESS, address);
+        self
     }
 
     /// RESPONSE-ORIGIN and OTHER-ADDRESS (RFC 5780 §7.3, §7.4): where the answer comes from, and
     /// where it would come from if both address and port were changed.
-    pub fn origin(self, origin: SocketAddr, other: SocketAddr) -> Self {
-        self.with(&Plain { typ: ATTR_RESPONSE_ORIGIN, address: origin })
-            .with(&Plain { typ: ATTR_OTHER_ADDRESS, address: other })
+    pub fn origin(mut self, origin: SocketAddr, other: SocketAddr) -> Self {
+        self.message.add_address(AttributeType::RESPONSE_ORIGIN, origin);
+        self.message.add_address(AttributeType::OTHER_ADDRESS, other);
+        self
     }
 
     /// PADDING (RFC 5780 §7.6).
-    pub fn padding(self, len: u16) -> Self {
-        let value = vec![0; usize::from(len)];
-        self.with(&RawAttribute { typ: ATTR_PADDING, length: len, value })
+    pub fn padding(mut self, len: u16) -> Self {
+        self.message.add(AttributeType::PADDING, len.into());
+        self
     }
 
-    /// XOR-RELAYED-ADDRESS (RFC 8656 §18.4).
-    pub fn relayed_address(self, address: SocketAddr) -> Self {
-        self.with(&RelayedAddress { ip: address.ip(), port: address.port() })
+    /// XOR-RELAYED-ADDRESS (RFC 8656 §18.5).
+    pub fn relayed_address(mut self, address: SocketAddr) -> Self {
+        self.message.add_xor_address(AttributeType::XOR_RELAYED_ADDRESS, address);
+        self
     }
 
     /// ADDRESS-ERROR-CODE (RFC 8656 §18.12): why there is no relayed address of this family.
     pub fn address_error(self, family: Family, code: ErrorCode) -> Self {
-        let (class, number) = ((code.number() / 100) as u8, (code.number() % 100) as u8);
         let family = match family {
             Family::V4 => 1,
             Family::V6 => 2,
         };
-        let value = [&[family, 0, class, number], code.reason().as_bytes()].concat();
-        self.with(&RawAttribute { typ: ATTR_ADDRESS_ERROR_CODE, length: value.len() as u16, value })
+        self.code(AttributeType::ADDRESS_ERROR_CODE, family, code, code.reason())
     }
 
-    /// LIFETIME (RFC 8656 §18.2).
+    /// LIFETIME in seconds (RFC 8656 §18.2).
     pub fn lifetime(self, lifetime: Duration) -> Self {
-        self.with(&Lifetime(lifetime))
+        self.with(AttributeType::LIFETIME, &(lifetime.as_secs() as u32).to_be_bytes())
     }
 
-    /// RESERVATION-TOKEN (RFC 8656 §18.8).
+    /// RESERVATION-TOKEN (RFC 8656 §18.10).
     pub fn reservation_token(self, token: [u8; 8]) -> Self {
-        self.with(&ReservationToken(token.to_vec()))
+        self.with(AttributeType::RESERVATION_TOKEN, &token)
     }
 
     /// MOBILITY-TICKET (RFC 8016 §4).
-    pub fn mobility_ticket(mut self, ticket: &[u8]) -> Self {
-        self.message.add(ATTR_MOBILITY_TICKET, ticket);
-        self
+    pub fn mobility_ticket(self, ticket: &[u8]) -> Self {
+        self.with(AttributeType::MOBILITY_TICKET, ticket)
     }
 
     /// CONNECTION-ID (RFC 6062 §6.2.1).
     pub fn connection_id(self, id: u32) -> Self {
-        let value = id.to_be_bytes().to_vec();
-        self.with(&RawAttribute { typ: ATTR_CONNECTION_ID, length: 4, value })
+        self.with(AttributeType::CONNECTION_ID, &id.to_be_bytes())
     }
 
     /// THIRD-PARTY-AUTHORIZATION: for which name an access token must be made (RFC 7635 §6.1).
     pub fn third_party(mut self, server_name: &str) -> Self {
-        self.message.add(ATTR_THIRD_PARTY_AUTHORIZATION, server_name.as_bytes());
-        self
+        self.message.reserve(room([server_name.len()]) + PROOFS);
+        self.with(AttributeType::THIRD_PARTY_AUTHORIZATION, server_name.as_bytes())
     }
 
     /// REALM, NONCE and PASSWORD-ALGORITHMS: what the client needs to try again (RFC 8489 §9.2.4).
     pub fn challenge(mut self, realm: &str, nonce: String) -> Self {
-        self = self
-            .with(&TextAttribute::new(ATTR_REALM, realm.to_owned()))
-            .with(&TextAttribute::new(ATTR_NONCE, nonce));
-        self.message.add(ATTR_PASSWORD_ALGORITHMS, &PasswordAlgorithm::OFFER);
-        self
+        let offer = PasswordAlgorithm::OFFER;
+        self.message.reserve(room([realm.len(), nonce.len(), offer.len()]) + PROOFS);
+        self.with(AttributeType::REALM, realm.as_bytes())
+            .with(AttributeType::NONCE, nonce.as_bytes())
+            .with(AttributeType::PASSWORD_ALGORITHMS, &offer)
     }
 
     /// UNKNOWN-ATTRIBUTES (RFC 8489 §14.13).
-    pub fn unknown_attributes(self, unknown: &Unknown) -> Self {
-        self.with(&UnknownAttributes(unknown.as_slice().iter().map(|t| AttrType(*t)).collect()))
+    pub fn unknown_attributes(mut self, unknown: &Unknown) -> Self {
+        let types = unknown.as_slice();
+        let value = self.message.add(AttributeType::UNKNOWN_ATTRIBUTES, 2 * types.len());
+        for (typ, bytes) in types.iter().zip(value.chunks_exact_mut(2)) {
+            bytes.copy_from_slice(&typ.to_be_bytes());
+        }
+        self
     }
 
     /// Signs the response with the key of the request's user, if it proved to have one, adds a
     /// FINGERPRINT if the request carried one, and gives the bytes.
     pub fn finish(mut self, key: Option<SigningKey<'_>>) -> Response {
         if let Some(key) = key {
-            let value = key.sign(&self.message.raw);
-            self.message.add(key.integrity.attribute(), value.as_ref());
+            self.message.sign(key);
         }
         if self.fingerprint {
-            self = self.with(&FINGERPRINT);
+            self.message.add_fingerprint();
         }
-        self.message.raw
+        self.message.finish()
+    }
+}
+
+/// How many bytes attributes with values of these lengths take.
+fn room<const N: usize>(values: [usize; N]) -> usize {
+    values.iter().map(|len| ATTRIBUTE_HEADER + len.next_multiple_of(4)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_answer_to_allocate_fits_the_room_that_was_asked_for() {
+        let client = "[2001:db8::1]:7".parse().unwrap();
+        let key = SigningKey { integrity: crate::Integrity::Sha256, key: b"key" };
+        let id = TransactionId([7; 12]);
+        let response = ResponseBuilder::success_to(Method::Allocate, id, true)
+            .relayed_address(client)
+            .mapped_address(client)
+            .lifetime(Duration::from_secs(600))
+            .address_error(Family::V4, ErrorCode::AddressFamilyNotSupported)
+            .mobility_ticket(&[7; 22])
+            .reservation_token([7; 8])
+            .finish(Some(key));
+        assert_eq!(response.len(), CAPACITY);
+        assert_eq!(response.capacity(), CAPACITY);
     }
 }

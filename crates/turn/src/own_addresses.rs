@@ -76,7 +76,7 @@ impl RelayAddresses {
     }
 
     /// Checks a peer, and gives where on the wire it is. `reach` is what
-    /// [`Engine::reach`](super::Engine::reach) has given for its address.
+    /// [`Common::reach`](super::Common::reach) has given for its address.
     ///
     /// # Errors
     /// 403 if nothing may be sent there.

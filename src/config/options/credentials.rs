@@ -6,7 +6,7 @@ use callbox_base::auth::Secret;
 use callbox_signaling as signaling;
 use clap::Args;
 
-use crate::config::values::{Period, StaticUser, at_least_a_second, secret};
+use crate::config::values::{Period, StaticUser, at_least_a_second, realm, secret};
 
 /// The secrets behind TURN credentials.
 #[derive(Debug, Clone, Args)]
@@ -51,7 +51,8 @@ pub struct TurnUserOptions {
     /// The realm of TURN credentials.
     ///
     /// Clients show or store it, no more. Static users' passwords are hashed with it.
-    #[arg(long, env = "CALLBOX_REALM", value_name = "NAME", default_value = "callbox")]
+    #[arg(long, env = "CALLBOX_REALM", value_name = "NAME", default_value = "callbox",
+          value_parser = realm)]
     pub realm: String,
 
     /// A TURN user with a password that does not expire, as NAME:PASSWORD; may be given more than

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use ::stun::integrity::MessageIntegrity;
-use callbox_stun::{Integrity, PasswordAlgorithm, SigningKey};
-use ring::digest;
+use callbox_stun::{Integrity, PasswordAlgorithm, SigningKey, md5_key, sha256_key};
 
 /// The key of a long-term credential, and which attribute answers are signed in.
 #[derive(Clone, Copy)]
@@ -28,14 +26,9 @@ impl LongTermKey {
         let mut bytes = [0; 32];
         match algorithm {
             PasswordAlgorithm::Md5 => {
-                let key = MessageIntegrity::new_long_term_integrity(
-                    username.to_owned(),
-                    realm.to_owned(),
-                    password.to_owned(),
-                );
-                bytes[..16].copy_from_slice(&key.0);
+                bytes[..16].copy_from_slice(&md5_key(username, realm, password));
             }
-            PasswordAlgorithm::Sha256 => bytes = sha256(&[username, realm, password]),
+            PasswordAlgorithm::Sha256 => bytes = sha256_key(username, realm, password),
         }
         let len = if algorithm == PasswordAlgorithm::Md5 { 16 } else { 32 };
         Self { algorithm, bytes, len, answers: Integrity::Sha1 }
@@ -103,18 +96,6 @@ impl UserKeys {
             PasswordAlgorithm::Sha256 => self.sha256,
         }
     }
-}
-
-/// The USERHASH of a user: SHA-256 of username ":" realm (RFC 8489 §14.4).
-pub(super) fn userhash(username: &str, realm: &str) -> [u8; 32] {
-    sha256(&[username, realm])
-}
-
-fn sha256(parts: &[&str]) -> [u8; 32] {
-    let hash = digest::digest(&digest::SHA256, parts.join(":").as_bytes());
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(hash.as_ref());
-    bytes
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use callbox_base::auth::Secret;
+use callbox_stun::userhash;
 
-use super::long_term_key::{UserKeys, userhash};
+use super::long_term_key::UserKeys;
 
 /// The static users of a server. Both look-ups take one or two steps, however many users there are.
 #[derive(Debug)]

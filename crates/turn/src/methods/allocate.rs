@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ::turn::proto::{PROTO_TCP, PROTO_UDP, Protocol};
 use callbox_base::{clock::Now, usage::Usage};
 use callbox_stun::{ErrorCode, EvenPort, Family, Method, Request, ResponseBuilder, TransactionId};
 
@@ -16,6 +15,12 @@ use crate::{
     engine::Timer,
     shared::Taken,
 };
+
+/// The protocol number of TCP in REQUESTED-TRANSPORT (RFC 6062 §4.1, IANA's "Protocol Numbers").
+const TCP: u8 = 6;
+
+/// That of UDP (RFC 8656 §18.8).
+const UDP: u8 = 17;
 
 /// How many ports are tried before the server says that it has none: something else on the
 /// machine may hold a few of the range.
@@ -35,10 +40,10 @@ impl Engine {
             return self.allocate_again(id, &identity, request);
         }
         let attributes = &request.attributes;
-        let transport = match attributes.requested_transport.map(Protocol) {
+        let transport = match attributes.requested_transport {
             None => return Err(ErrorCode::BadRequest),
-            Some(PROTO_UDP) => Transport::Udp,
-            Some(PROTO_TCP) => Transport::Tcp,
+            Some(UDP) => Transport::Udp,
+            Some(TCP) => Transport::Tcp,
             Some(_) => return Err(ErrorCode::UnsupportedTransport),
         };
         let token = attributes.reservation_token;

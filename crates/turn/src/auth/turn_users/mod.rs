@@ -136,7 +136,8 @@ pub struct TurnAuth {
 }
 
 impl TurnAuth {
-    /// Accepts the static `users` (name and password) and whoever `secrets` vouch for.
+    /// Accepts the static `users` (name and password) and whoever `secrets` vouch for, in a `realm` of fewer
+    /// than 128 characters (RFC 8489 §14.9).
     pub fn new(realm: String, secrets: TurnSecrets, users: Vec<(String, Secret)>) -> Self {
         let users = StaticUsers::new(&realm, users);
         let nobody = UserKeys::derive("", &realm, Secret::generate().expose_text().unwrap_or(""));
