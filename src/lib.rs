@@ -5,7 +5,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`state_dir`], [`state_log`] | files that outlast the process; values by key that outlast it however it ends |
-//! | [`pem`], [`https`] | certificates and keys as people write them; HTTP as a client |
+//! | [`https`] | HTTP as a client |
 //! | [`reports`] | what others than clients are told of calls |
 //! | [`http`] | the axum app: both signaling fronts, REST, pages, metrics |
 //! | [`acceptor`] | every TCP listener: whose connection is it, TLS, certificates |
@@ -22,7 +22,6 @@ pub mod config;
 pub mod documents;
 pub mod http;
 pub mod https;
-pub mod pem;
 pub mod reports;
 pub mod server;
 pub mod state_dir;

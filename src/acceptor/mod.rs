@@ -21,7 +21,6 @@ mod pair;
 mod proxy_protocol;
 mod shown;
 mod standing;
-mod validity;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -36,7 +35,7 @@ pub use self::{
     certificates::{CertificateError, CertificateSource, Certificates},
     listeners::{Acceptor, Listener},
     shown::Shown,
-    standing::{Remark, Term},
+    standing::Remark,
 };
 use crate::http;
 

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use callbox_tls::{Pem, Validity};
 use rustls::{
     InconsistentKeys,
     crypto::ring,
@@ -14,8 +15,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{CertificateError, chain, validity::Validity};
-use crate::pem::Pem;
+use super::{CertificateError, chain};
 
 /// A certificate with its key.
 #[derive(Debug)]

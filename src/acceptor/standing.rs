@@ -1,14 +1,8 @@
 //! Remarks on the validity of a certificate: if clients accept it today, and for how long.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::time::SystemTime;
 
-use super::validity::Validity;
-
-/// The longest time before its end at which a certificate causes a remark.
-const SOON: Duration = Duration::from_secs(14 * 86400);
+use callbox_tls::Validity;
 
 /// A remark on a certificate, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,31 +11,6 @@ pub struct Remark {
     pub is_serious: bool,
     /// The problem and its remedy, in words.
     pub text: String,
-}
-
-/// The time for which a certificate is still valid, in words.
-#[derive(Debug, Clone, Copy)]
-pub struct Term {
-    validity: Validity,
-    now: SystemTime,
-}
-
-impl Term {
-    /// Reads the time from a certificate in DER, as of now; `None` if it is no certificate.
-    pub fn of(certificate: &[u8]) -> Option<Self> {
-        Some(Self { validity: Validity::of(certificate)?, now: SystemTime::now() })
-    }
-}
-
-impl fmt::Display for Term {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let until = humantime::format_rfc3339_seconds(self.validity.until);
-        let left = self.validity.until.duration_since(self.now).unwrap_or_default();
-        match left < soon(self.validity) {
-            true => write!(f, "expires soon, at {until}: renew it"),
-            false => write!(f, "valid until {until}"),
-        }
-    }
 }
 
 /// Returns a remark if a certificate is not valid now, or will not be soon; `which` begins the
@@ -61,20 +30,14 @@ pub(super) fn remark(which: &str, validity: Validity, now: SystemTime) -> Option
              machine right?"
         ));
     }
-    let left = validity.until.duration_since(now).unwrap_or_default();
     let text = format!("{which} expires soon, at {until}: renew it");
-    (left < soon(validity)).then_some(Remark { is_serious: false, text })
-}
-
-/// A quarter of its lifetime, two weeks at most: whatever renews certificates does so when a third is
-/// left.
-fn soon(validity: Validity) -> Duration {
-    let lifetime = validity.until.duration_since(validity.from).unwrap_or_default();
-    SOON.min(lifetime / 4)
+    validity.ends_soon(now).then_some(Remark { is_serious: false, text })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const DAY: Duration = Duration::from_secs(86400);

@@ -1,7 +1,9 @@
 //! From options to what asks others over HTTPS.
 
+use callbox_tls::Roots;
+
 use super::{ConfigError, Options};
-use crate::https::{Client, Roots};
+use crate::https::Client;
 
 /// The one client that all share who ask.
 ///

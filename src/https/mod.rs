@@ -1,17 +1,12 @@
 //! HTTP as a client: how a CA, the issuer of tokens and the receiver of a webhook are asked.
-//!
-//! | file | what lives there |
-//! |---|---|
-//! | `roots` | whose certificates are believed |
-//! | `retry_after` | when a server wants to be asked again |
 
 mod retry_after;
-mod roots;
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header::USER_AGENT};
 use bytes::Bytes;
+use callbox_tls::Roots;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -21,10 +16,7 @@ use hyper_util::{
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
-pub use self::{
-    retry_after::retry_after,
-    roots::{Roots, RootsError},
-};
+pub use self::retry_after::retry_after;
 
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);

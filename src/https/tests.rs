@@ -122,10 +122,3 @@ async fn only_who_is_trusted_is_asked() {
     roots.add(file.path()).unwrap();
     assert_eq!(get(&Client::new(roots), &url, LIMITS).await.unwrap().status, 204);
 }
-
-#[test]
-fn a_file_without_a_certificate_is_none() {
-    let mut roots = Roots::public();
-    assert!(matches!(roots.add(NamedTempFile::new().unwrap().path()), Err(RootsError::Nothing(_))));
-    assert!(matches!(roots.add("/nowhere/a.pem".as_ref()), Err(RootsError::Read(_))));
-}

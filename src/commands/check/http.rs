@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use callbox_tls::Term;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request,
@@ -17,7 +18,6 @@ use super::{
     stream::{self, Stream},
     tls::Tls,
 };
-use crate::acceptor::Term;
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;

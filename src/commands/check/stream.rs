@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, ensure};
+use callbox_tls::Term;
 use rustls::{CertificateError, pki_types::UnixTime};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -15,7 +16,6 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::tls::Tls;
-use crate::acceptor::Term;
 
 /// The byte stream of a connection, with or without TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

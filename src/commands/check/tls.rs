@@ -3,9 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context;
+use callbox_tls::Roots;
 use rustls::{ClientConfig, pki_types::ServerName};
-
-use crate::https::Roots;
 
 /// What a TLS session with one server begins with.
 #[derive(Debug, Clone)]

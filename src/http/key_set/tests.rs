@@ -7,6 +7,7 @@ use axum::{Router, extract::State as AxumState, routing::get};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use callbox_base::clock::Now;
 use callbox_signaling::jwt::{TokenError, TokenKeys, TokenVerifier};
+use callbox_tls::Roots;
 use ring::{
     rand::SystemRandom,
     signature::{Ed25519KeyPair, KeyPair},
@@ -15,7 +16,6 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::https::Roots;
 
 /// Fast where it is not waited for, and far away where it must not happen.
 const PACE: Pace = Pace {

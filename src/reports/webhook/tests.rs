@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use callbox_base::ids::CallId;
+use callbox_tls::Roots;
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
@@ -20,7 +21,7 @@ use super::{
     queue::{Limits, Outcome, Queue},
 };
 use crate::{
-    https::{Client, Roots},
+    https::Client,
     reports::{Event, testing, webhook::WebhookKeys},
 };
 

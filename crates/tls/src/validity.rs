@@ -9,10 +9,15 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
+/// The longest time before its end at which a certificate is said to end soon.
+const SOON: Duration = Duration::from_secs(14 * 86400);
+
 /// From when until when a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Validity {
+pub struct Validity {
+    /// The first moment of it.
     pub from: SystemTime,
+    /// The first moment after it.
     pub until: SystemTime,
 }
 
@@ -45,6 +50,14 @@ impl Validity {
     pub fn renewal(&self) -> SystemTime {
         let lifetime = self.until.duration_since(self.from).unwrap_or(Duration::ZERO);
         self.from + lifetime / 3 * 2
+    }
+
+    /// Returns true if less than a quarter of the lifetime is left, and less than two weeks: whatever
+    /// renews certificates does so when a third is left.
+    pub fn ends_soon(&self, now: SystemTime) -> bool {
+        let lifetime = self.until.duration_since(self.from).unwrap_or_default();
+        let left = self.until.duration_since(now).unwrap_or_default();
+        left < SOON.min(lifetime / 4)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-use crate::pem::Pem;
+use crate::Pem;
 
 /// Certificates that are believed, and those that they vouch for.
 #[derive(Debug, Clone)]
@@ -57,5 +57,20 @@ impl Roots {
             .expect("ring speaks versions 1.2 and 1.3 of TLS")
             .with_root_certificates(self.0)
             .with_no_client_auth()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::NamedTempFile;
+
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_certificate_is_none() {
+        let mut roots = Roots::public();
+        let empty = NamedTempFile::new().unwrap();
+        assert!(matches!(roots.add(empty.path()), Err(RootsError::Nothing(_))));
+        assert!(matches!(roots.add("/nowhere/a.pem".as_ref()), Err(RootsError::Read(_))));
     }
 }
