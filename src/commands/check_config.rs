@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use callbox_cli::say;
 use clap::CommandFactory;
 
 use crate::{

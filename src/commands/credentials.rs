@@ -5,6 +5,7 @@ use callbox_base::{
     clock::Now,
     ids::{CallId, UserId},
 };
+use callbox_cli::say;
 use clap::Args;
 
 use crate::config::{CredentialOptions, SourceOptions};

@@ -1,11 +1,5 @@
 //! What the binary can do, one file each. Errors here are for the person at the terminal.
 
-/// Prints a line to stdout, as `println!` does, but ends the program where nobody reads it any more, as
-/// behind `head`.
-macro_rules! say {
-    ($($text:tt)*) => { $crate::commands::print_line(format_args!($($text)*)) };
-}
-
 mod check;
 mod check_config;
 mod credentials;
@@ -13,8 +7,9 @@ mod load;
 mod serve;
 mod token;
 
-use std::{ffi::OsString, fmt, io, io::Write};
+use std::ffi::OsString;
 
+use callbox_cli::{SecretError, explain};
 use clap::{Parser, error::ErrorKind};
 
 use crate::config::{self, ConfigError};
@@ -73,37 +68,15 @@ pub fn run(args: &[OsString]) -> u8 {
         Ok(true) => 0,
         Ok(false) => 1,
         Err(error) => {
-            let status = if error.is::<ConfigError>() { 2 } else { 1 };
-            fail(&error, status)
+            let is_asked_wrongly = error.is::<ConfigError>() || error.is::<SecretError>();
+            fail(&error, if is_asked_wrongly { 2 } else { 1 })
         }
-    }
-}
-
-fn print_line(text: fmt::Arguments<'_>) {
-    if let Err(error) = writeln!(io::stdout(), "{text}") {
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            eprintln!("callbox: cannot write to stdout: {error}");
-        }
-        std::process::exit(1);
     }
 }
 
 fn fail(error: &anyhow::Error, status: u8) -> u8 {
     eprintln!("callbox: {}", explain(error));
     status
-}
-
-/// An error with its causes. Most of ours tell their cause in their own words; what stands there
-/// already is not said again.
-fn explain(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -115,15 +88,6 @@ mod tests {
     #[test]
     fn the_commands_are_well_formed() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn an_error_says_each_fact_once() {
-        let taken = || std::io::Error::new(std::io::ErrorKind::AddrInUse, "in use");
-        let told = ConfigError::Read { path: "a.toml".into(), source: taken() };
-        assert_eq!(explain(&told.into()), "a.toml: cannot be read: in use");
-        let silent = anyhow::Error::from(taken()).context("cannot start");
-        assert_eq!(explain(&silent), "cannot start: in use");
     }
 
     #[test]

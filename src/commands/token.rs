@@ -2,10 +2,11 @@
 
 use anyhow::Context;
 use callbox_base::{clock::Now, ids::UserId};
+use callbox_cli::{Period, TokenOptions, say};
 use callbox_signaling::jwt::{DEFAULT_TTL, Grants, Wanted};
 use clap::Args;
 
-use crate::config::{Period, SourceOptions, TokenOptions};
+use crate::config::SourceOptions;
 
 /// The arguments of `callbox token`.
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use callbox_cli::SecretError;
 use callbox_signaling::jwt::PublicKeyError;
 
 /// What is wrong with a configuration. The text names the place and says what to do; it holds no
@@ -45,6 +46,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no secret where one is needed, or none in the file that should have it.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// A public key is not usable.
     #[error("--jwt-public-key {path}: {source}", path = path.display())]
     PublicKey {
@@ -69,12 +73,6 @@ pub enum ConfigError {
          Or try things out first: --dev generates one."
     )]
     NoTokenKey,
-    /// A command needs the secret that signs tokens.
-    #[error(
-        "no secret to sign a token with: give --jwt-secret-file, CALLBOX_JWT_SECRET or --config FILE, \
-         with the same secret as the server's (--jwt-public-key can only verify)"
-    )]
-    NoSigningSecret,
     /// Something is open to others, and that is not to be.
     #[error("--strict: {}", .0.join("\n         "))]
     Exposed(Vec<String>),

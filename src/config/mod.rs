@@ -45,10 +45,10 @@ pub use self::{
     options::{
         AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options,
         RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions, SourceOptions,
-        TcpListener, TlsOptions, TokenOptions, TurnUserOptions,
+        TcpListener, TlsOptions, TurnUserOptions,
     },
     reference::{annotated_file, limits, markdown},
-    values::{CaDirectory, Period, PortRange, Size, StaticUser},
+    values::{CaDirectory, PortRange, Size},
 };
 use crate::{
     acceptor,
@@ -113,8 +113,8 @@ impl Config {
         let jwt = options.tokens.secrets(dev)?;
         let api = options.api.keys(dev)?;
         let https = https::client(&options)?;
-        let key_source = options.tokens.key_source(&https);
-        let tokens = options.tokens.verifier(&jwt, key_source.as_ref())?;
+        let key_source = secrets::key_source(&options.tokens, &https);
+        let tokens = secrets::token_verifier(&options.tokens, &jwt, key_source.as_ref())?;
         let dev_secrets = match (dev, &auth[..], &jwt[..], &api[..]) {
             (true, [auth, ..], [jwt, ..], [api, ..]) => {
                 Some(DevSecrets { auth: auth.clone(), jwt: jwt.clone(), api: api.clone() })

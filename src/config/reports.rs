@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{ConfigError, ReportOptions, secrets::with_files};
+use callbox_cli::secrets::with_files;
+
+use super::{ConfigError, ReportOptions};
 use crate::{
     https::Client,
     reports::{

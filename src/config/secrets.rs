@@ -1,17 +1,16 @@
 //! From options to secrets and keys: reads their files, generates them for `--dev`.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use callbox_base::{auth::Secret, text};
-use callbox_signaling::jwt::{PublishedKeys, TokenKeys, TokenMinter, TokenVerifier};
+use callbox_cli::{
+    StaticUser, TokenOptions,
+    secrets::{read, with_files},
+};
+use callbox_signaling::jwt::{PublishedKeys, TokenKeys, TokenVerifier};
 use callbox_turn::auth::{AccessTokenKey, AccessTokenKeyError};
 
-use super::{
-    ApiOptions, ConfigError, CredentialOptions, StaticUser, TokenOptions, TurnUserOptions,
-};
+use super::{ApiOptions, ConfigError, CredentialOptions, TurnUserOptions};
 use crate::{http::KeySource, https::Client};
 
 impl CredentialOptions {
@@ -80,73 +79,42 @@ impl TurnUserOptions {
     }
 }
 
-impl TokenOptions {
-    /// True if there is a shared secret, or a file that should have one.
-    pub fn have_secret(&self) -> bool {
-        !self.jwt_secret.is_empty() || !self.jwt_secret_file.is_empty()
-    }
+/// Where published keys come from, if they are to be used, and who fetches them.
+pub(super) fn key_source(options: &TokenOptions, client: &Client) -> Option<KeySource> {
+    let url = options.jwt_jwks_url.clone()?;
+    Some(KeySource { url, keys: PublishedKeys::default(), client: client.clone() })
+}
 
-    /// The shared secrets of tokens, the one that signs first.
-    ///
-    /// # Errors
-    /// [`ConfigError`] if a file cannot be read, or has no secret in it.
-    pub fn secrets(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
-        match !self.have_secret() && dev {
-            true => Ok(vec![Secret::generate()]),
-            false => with_files(&self.jwt_secret, "jwt-secret-file", &self.jwt_secret_file),
-        }
+/// What checks tokens, with these shared secrets, the configured public keys and those that are
+/// published.
+///
+/// # Errors
+/// [`ConfigError`] if a key's file cannot be read or used, or there is no key at all.
+pub(super) fn token_verifier(
+    options: &TokenOptions,
+    secrets: &[Secret],
+    published: Option<&KeySource>,
+) -> Result<TokenVerifier, ConfigError> {
+    let mut keys = TokenKeys::default();
+    for secret in secrets {
+        keys.add_secret(secret);
     }
-
-    /// Where published keys come from, if they are to be used, and who fetches them.
-    pub(super) fn key_source(&self, client: &Client) -> Option<KeySource> {
-        let url = self.jwt_jwks_url.clone()?;
-        Some(KeySource { url, keys: PublishedKeys::default(), client: client.clone() })
+    for path in &options.jwt_public_key {
+        let pem =
+            fs::read(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        keys.add_public_key(&pem)
+            .map_err(|source| ConfigError::PublicKey { path: path.clone(), source })?;
     }
-
-    /// What checks tokens, with these shared secrets, the configured public keys and those that are
-    /// published.
-    ///
-    /// # Errors
-    /// [`ConfigError`] if a key's file cannot be read or used, or there is no key at all.
-    pub fn verifier(
-        &self,
-        secrets: &[Secret],
-        published: Option<&KeySource>,
-    ) -> Result<TokenVerifier, ConfigError> {
-        let mut keys = TokenKeys::default();
-        for secret in secrets {
-            keys.add_secret(secret);
-        }
-        for path in &self.jwt_public_key {
-            let pem = fs::read(path)
-                .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-            keys.add_public_key(&pem)
-                .map_err(|source| ConfigError::PublicKey { path: path.clone(), source })?;
-        }
-        if let Some(source) = published {
-            keys.add_published(&source.keys);
-        }
-        match keys.is_empty() {
-            true => Err(ConfigError::NoTokenKey),
-            false => Ok(TokenVerifier::new(
-                keys,
-                self.jwt_issuer.as_deref(),
-                self.jwt_audience.as_deref(),
-            )),
-        }
+    if let Some(source) = published {
+        keys.add_published(&source.keys);
     }
-
-    /// What signs tokens that this server accepts.
-    ///
-    /// # Errors
-    /// [`ConfigError::NoSigningSecret`] if there is no shared secret, and others if it cannot be read.
-    pub fn minter(&self) -> Result<TokenMinter, ConfigError> {
-        let secrets = self.secrets(false)?;
-        Ok(self.minter_with(secrets.first().ok_or(ConfigError::NoSigningSecret)?))
-    }
-
-    pub(super) fn minter_with(&self, secret: &Secret) -> TokenMinter {
-        TokenMinter::new(secret, self.jwt_issuer.as_deref(), self.jwt_audience.as_deref())
+    match keys.is_empty() {
+        true => Err(ConfigError::NoTokenKey),
+        false => Ok(TokenVerifier::new(
+            keys,
+            options.jwt_issuer.as_deref(),
+            options.jwt_audience.as_deref(),
+        )),
     }
 }
 
@@ -158,19 +126,9 @@ impl ApiOptions {
     pub fn keys(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
         match self.api_key.is_empty() && self.api_key_file.is_empty() && dev {
             true => Ok(vec![Secret::generate()]),
-            false => with_files(&self.api_key, "api-key-file", &self.api_key_file),
+            false => Ok(with_files(&self.api_key, "api-key-file", &self.api_key_file)?),
         }
     }
-}
-
-/// The secrets that are given themselves, and behind them those in files.
-pub(super) fn with_files(
-    given: &[Secret],
-    option: &'static str,
-    files: &[PathBuf],
-) -> Result<Vec<Secret>, ConfigError> {
-    let read = files.iter().map(|path| first_line(option, path));
-    given.iter().cloned().map(Ok).chain(read).collect()
 }
 
 /// A secret that is one of several, and the place where it stands, for errors.
@@ -185,14 +143,6 @@ fn numbered(option: &'static str, kind: &str, secrets: impl Iterator<Item = Secr
     let entry =
         |(number, secret)| Entry { option, place: format!("{kind} number {}", number + 1), secret };
     secrets.enumerate().map(entry).collect()
-}
-
-/// Reads the file that an option names.
-fn read(option: &'static str, path: &Path) -> Result<String, ConfigError> {
-    text::read(path).map_err(|source| {
-        let reason = format!("{}: cannot be read: {source}", path.display());
-        ConfigError::Option { option, reason }
-    })
 }
 
 /// Those of a file with one in each line.
@@ -212,20 +162,5 @@ fn lines(option: &'static str, path: &Path) -> Result<Vec<Entry>, ConfigError> {
             Err(ConfigError::Option { option, reason })
         }
         false => Ok(entries),
-    }
-}
-
-/// A secret from a file, without what an editor puts around it.
-fn first_line(option: &'static str, path: &Path) -> Result<Secret, ConfigError> {
-    let text = read(option, path)?;
-    match text.lines().next().map(text::trimmed) {
-        Some(line) if !line.is_empty() => Ok(Secret::new(line)),
-        _ => {
-            let reason = format!(
-                "{} has nothing in its first line; fill it with: openssl rand -base64 32",
-                path.display()
-            );
-            Err(ConfigError::Option { option, reason })
-        }
     }
 }

@@ -1,5 +1,6 @@
 use std::{collections::HashMap, ffi::OsString, io::Write, path::Path};
 
+use callbox_cli::TokenOptions;
 use clap::Parser;
 use tempfile::NamedTempFile;
 

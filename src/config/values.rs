@@ -5,32 +5,13 @@ use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 use axum::http::Uri;
 use callbox_base::{
     addresses::{canonical, canonical_network},
-    auth::Secret,
     text::trimmed,
 };
+use callbox_cli::Period;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 
 use crate::acceptor::acme;
-
-/// A length of time, written as people write it: `45s`, `10m`, `1h 30m`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period(pub Duration);
-
-impl FromStr for Period {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text)
-            .map(Self)
-            .map_err(|_| "expected a length of time such as 300ms, 45s, 10m or 1h30m".into())
-    }
-}
-
-impl fmt::Display for Period {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
-    }
-}
 
 /// A number of bytes: `65536`, `64KiB`, `1MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,27 +64,6 @@ impl FromStr for PortRange {
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.0.start(), self.0.end())
-    }
-}
-
-/// A static TURN user: `name:password`. Any text is taken here, since an error would be shown with
-/// the text; the split is checked later, without it.
-#[derive(Debug, Clone)]
-pub struct StaticUser(pub Secret);
-
-impl FromStr for StaticUser {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        secret(text).map(Self)
-    }
-}
-
-impl StaticUser {
-    /// The name and the password, if there is a colon between them and neither is empty.
-    pub fn split(&self) -> Option<(String, Secret)> {
-        let (name, password) = self.0.expose_text()?.split_once(':')?;
-        let fit = !name.is_empty() && !password.is_empty();
-        fit.then(|| (name.to_owned(), Secret::new(password)))
     }
 }
 
@@ -177,14 +137,6 @@ pub(super) fn email(text: &str) -> Result<String, String> {
             Ok(text.to_owned())
         }
         _ => Err("expected one e-mail address such as admin@example.com".into()),
-    }
-}
-
-/// Reads a secret.
-pub(super) fn secret(text: &str) -> Result<Secret, String> {
-    match trimmed(text) {
-        "" => Err("a secret cannot be empty".into()),
-        text => Ok(Secret::new(text)),
     }
 }
 
@@ -270,42 +222,12 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads an address that the server asks by itself. What is sent there is about people, and what comes
-/// from there says who they are, so it goes over TLS or stays on this machine.
-pub(super) fn https_url(text: &str) -> Result<Uri, String> {
-    let is_here = |uri: &Uri| {
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        match host.parse::<IpAddr>() {
-            Ok(ip) => ip.is_loopback(),
-            Err(_) => host.eq_ignore_ascii_case("localhost"),
-        }
-    };
-    let fits = |uri: &Uri| {
-        let is_safe = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => is_here(uri),
-            _ => false,
-        };
-        is_safe && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-    };
-    text.parse().ok().filter(fits).ok_or_else(|| {
-        "expected an address such as https://app.example.com/path, without a user in it; http:// is \
-         for loopback addresses only"
-            .into()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn values_are_read_and_shown_alike() {
-        for text in ["45s", "300ms", "1h 30m"] {
-            assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
-        }
-        assert_eq!("0".parse(), Ok(Period(Duration::ZERO)));
-        assert!("45".parse::<Period>().is_err());
         assert_eq!("64KiB".parse(), Ok(Size(65536)));
         assert_eq!(Size(65536).to_string(), "64KiB");
         assert_eq!(Size(65537).to_string(), "65537");
@@ -313,16 +235,6 @@ mod tests {
         assert_eq!("1-65535".parse(), Ok(PortRange(1..=65535)));
         for bad in ["0-9", "9-1", "1-65536", "5", "-", "a-b"] {
             assert!(bad.parse::<PortRange>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_password_may_hold_a_colon() {
-        let user: StaticUser = "alice:pass:word".parse().unwrap();
-        let (name, password) = user.split().unwrap();
-        assert_eq!((name.as_str(), password.expose_text()), ("alice", Some("pass:word")));
-        for bad in ["alice", ":x", "alice:"] {
-            assert!(bad.parse::<StaticUser>().unwrap().split().is_none());
         }
     }
 
@@ -383,32 +295,6 @@ mod tests {
         assert!(email("admin@example.com").is_ok());
         for bad in ["admin", "@b", "a@", "mailto:a@b", "a@b,c@d", "a@b?subject=x", "a@b c"] {
             assert!(email(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_is_asked_goes_over_tls_or_stays_here() {
-        for good in [
-            "https://app.example.com/callbox?from=a",
-            "https://[2001:db8::1]:8443",
-            "http://127.0.0.1:9000/hook",
-            "http://[::1]:9000/",
-            "http://localhost/hook",
-        ] {
-            assert!(https_url(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "app.example.com",
-            "/callbox",
-            "http://app.example.com/callbox",
-            "http://192.0.2.1/",
-            "http://127.0.0.1.example.com/",
-            "http://localhost@example.com/",
-            "https://user:word@app.example.com/",
-            "ftp://127.0.0.1/",
-        ] {
-            assert!(https_url(bad).is_err(), "{bad}");
         }
     }
 

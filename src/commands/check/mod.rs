@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use callbox_cli::Period;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -25,7 +26,6 @@ use self::{
     report::Report,
     signaling::Client,
 };
-use crate::config::Period;
 
 /// The arguments of `callbox check`.
 #[derive(Debug, Args)]

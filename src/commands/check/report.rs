@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use callbox_cli::{explain, say};
 use serde::Serialize;
 use serde_json::json;
 
@@ -73,7 +74,7 @@ impl Report {
                 Some(value)
             }
             Err(error) => {
-                let (detail, hint) = (crate::commands::explain(&error), Some(hint.to_owned()));
+                let (detail, hint) = (explain(&error), Some(hint.to_owned()));
                 self.add(Step { name, status: Status::Failed, ms, detail, hint });
                 None
             }

@@ -1,5 +1,6 @@
 //! What came of a load.
 
+use callbox_cli::say;
 use serde::Serialize;
 
 use super::traffic::Traffic;

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use callbox_base::auth::Secret;
+use callbox_cli::{Period, StaticUser, values::secret};
 use callbox_signaling as signaling;
 use clap::Args;
 
-use crate::config::values::{Period, StaticUser, at_least_a_second, realm, secret};
+use crate::config::values::{at_least_a_second, realm};
 
 /// The secrets behind TURN credentials.
 #[derive(Debug, Clone, Args)]

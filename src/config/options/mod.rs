@@ -16,6 +16,7 @@ mod source;
 mod tls;
 mod tokens;
 
+use callbox_cli::TokenOptions;
 use clap::Args;
 
 pub use addresses::AddressOptions;
@@ -26,7 +27,7 @@ pub use run::{LogFormat, RunOptions};
 pub use signaling::SignalingOptions;
 pub use source::SourceOptions;
 pub use tls::{AcmeOptions, TcpListener, TlsOptions};
-pub use tokens::{ApiOptions, TokenOptions};
+pub use tokens::ApiOptions;
 
 /// Every option of the server.
 #[derive(Debug, Clone, Args)]

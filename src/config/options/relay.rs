@@ -1,11 +1,12 @@
 //! The relay and its limits.
 
+use callbox_cli::Period;
 use callbox_relay as relay;
 use callbox_turn as turn;
 use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
-use crate::config::values::{Period, Size, at_least_one, network};
+use crate::config::values::{Size, at_least_one, network};
 
 /// What the relay does and how much of it.
 #[derive(Debug, Clone, Args)]

@@ -4,13 +4,10 @@ use std::path::PathBuf;
 
 use axum::http::Uri;
 use callbox_base::auth::Secret;
+use callbox_cli::values::{https_url, secret};
 use clap::{Args, ValueEnum};
 
-use crate::{
-    config::values::{Size, https_url, secret},
-    reports::webhook,
-    state_log::Sync,
-};
+use crate::{config::values::Size, reports::webhook, state_log::Sync};
 
 /// Who is told of calls.
 #[derive(Debug, Clone, Args)]

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use callbox_cli::Period;
 use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 
-use crate::config::values::{Period, log_filter};
+use crate::config::values::log_filter;
 
 /// How the process runs and what it writes.
 #[derive(Debug, Clone, Args)]

@@ -1,10 +1,11 @@
 //! The signaling side and its limits.
 
+use callbox_cli::Period;
 use callbox_signaling as signaling;
 use clap::{ArgAction, Args, builder::BoolishValueParser};
 
 use crate::{
-    config::values::{Period, Size, at_least_a_mebibyte, at_least_one},
+    config::values::{Size, at_least_a_mebibyte, at_least_one},
     http,
 };
 

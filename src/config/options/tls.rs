@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use callbox_cli::Period;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use crate::{
     acceptor::acme,
-    config::values::{
-        CaDirectory, Period, at_least_a_second, domain, email, network, socket_address,
-    },
+    config::values::{CaDirectory, at_least_a_second, domain, email, network, socket_address},
 };
 
 /// A listener of TCP, by the option that says where it is.

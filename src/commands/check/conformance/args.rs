@@ -12,6 +12,7 @@ use callbox_base::{
     clock::Now,
     ids::UserId,
 };
+use callbox_cli::{Period, StaticUser};
 use callbox_turn::auth::AccessTokenKey;
 use clap::{Args, ValueEnum};
 
@@ -20,10 +21,7 @@ use super::{
     login::User,
     target::Target,
 };
-use crate::{
-    commands::check::tls::Tls,
-    config::{Period, StaticUser},
-};
+use crate::commands::check::tls::Tls;
 
 /// The arguments of `callbox check --conformance`.
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use callbox_cli::say;
 use serde::Serialize;
 use serde_json::json;
 

@@ -3,11 +3,11 @@
 use std::str::FromStr;
 
 use anyhow::ensure;
+use callbox_cli::TokenOptions;
 use clap::Args;
 use hyper::Uri;
 
 use super::framing::Framing;
-use crate::config::TokenOptions;
 
 /// The arguments of `callbox load --calls`.
 #[derive(Debug, Clone, Args)]

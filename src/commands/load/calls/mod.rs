@@ -21,6 +21,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use callbox_cli::say;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use tokio::task::JoinSet;
