@@ -1,9 +1,7 @@
-//! What the binary can do, one file each. Errors here are for the person at the terminal.
+//! What the binary can do: a file each, or a crate for those that look at a server from outside. Errors here are for the person at the terminal.
 
-mod check;
 mod check_config;
 mod credentials;
-mod load;
 mod serve;
 mod token;
 
@@ -29,7 +27,8 @@ enum Cli {
     /// Go through a running server as a client would, and say what works.
     ///
     /// With --conformance: see what any STUN or TURN server does against the RFCs.
-    Check(Box<check::CheckArgs>),
+    #[cfg(feature = "tools")]
+    Check(Box<callbox_check::CheckArgs>),
     /// Check a configuration without starting the server: flags, environment, file, and the files
     /// that they name.
     ///
@@ -37,7 +36,8 @@ enum Cli {
     /// clients would be told, and fails as the server would. A server may run meanwhile. Warnings
     /// go to stderr and do not make it fail.
     CheckConfig(Box<config::Options>),
-    Load(Box<load::LoadArgs>),
+    #[cfg(feature = "tools")]
+    Load(Box<callbox_load::LoadArgs>),
     /// Make a user's token for signaling.
     Token(Box<token::TokenArgs>),
     /// Make a user's TURN credentials.
@@ -58,9 +58,11 @@ pub fn run(args: &[OsString]) -> u8 {
     };
     let done = match cli {
         Cli::Serve(options) => serve::run(*options).map(|()| true),
-        Cli::Check(check) => check::run(*check),
+        #[cfg(feature = "tools")]
+        Cli::Check(check) => callbox_check::run(*check),
         Cli::CheckConfig(options) => check_config::run(args, *options).map(|()| true),
-        Cli::Load(args) => load::run(&args),
+        #[cfg(feature = "tools")]
+        Cli::Load(args) => callbox_load::run(&args),
         Cli::Token(args) => token::run(&args).map(|()| true),
         Cli::Credentials(args) => credentials::run(&args).map(|()| true),
     };

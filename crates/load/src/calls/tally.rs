@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::session::Failure;
-use crate::commands::load::histogram::Histogram;
+use crate::histogram::Histogram;
 
 /// The parts of a call that are timed, each from what one side sends until the other side has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use super::tally::{Step, Steps, Tally};
-use crate::commands::load::{process::Used, report::line};
+use crate::{process::Used, report::line};
 
 /// The numbers of one run.
 #[derive(Debug, Serialize)]

@@ -10,7 +10,7 @@ use super::{
     target::Target,
     verdict::{Case, Fault, Verdict},
 };
-use crate::commands::check::report::{Status, milliseconds};
+use crate::report::{Status, milliseconds};
 
 /// What has become of the cases so far.
 pub(super) struct Report {

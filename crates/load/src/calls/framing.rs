@@ -5,7 +5,7 @@ use serde_json::json;
 
 /// How a client and a signaling server frame what they say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::commands) enum Framing {
+pub(crate) enum Framing {
     /// callbox's plain WebSocket: one JSON object a frame.
     WebSocket,
     /// Socket.IO 4 in Engine.IO 4, over WebSocket.

@@ -1,4 +1,6 @@
-//! `callbox check`: goes through a running server as a client would.
+//! `callbox check`: goes through a running server as a client would. With --conformance: judges any STUN or
+//! TURN server by what comes over the wire, which is read with the crates of webrtc-rs alone.
+#![forbid(unsafe_code)]
 
 mod conformance;
 mod framed;
@@ -30,7 +32,7 @@ use self::{
 /// The arguments of `callbox check`.
 #[derive(Debug, Args)]
 #[command(after_help = "Exits with 0 if every step that was taken went well, else with 1.")]
-pub(super) struct CheckArgs {
+pub struct CheckArgs {
     /// The server's address, of HTTP or HTTPS.
     ///
     /// Behind a reverse proxy that ends TLS, name the address that clients come by, so that the proxy is
@@ -78,7 +80,10 @@ impl CheckArgs {
 }
 
 /// Takes the steps; says whether all went well.
-pub(super) fn run(args: CheckArgs) -> anyhow::Result<bool> {
+///
+/// # Errors
+/// A step cannot even begin, or the report cannot be made. A step that fails is no error.
+pub fn run(args: CheckArgs) -> anyhow::Result<bool> {
     if let Some(server) = &args.conformance.conformance {
         return conformance::run(&args, server);
     }

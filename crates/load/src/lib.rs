@@ -3,6 +3,7 @@
 //!
 //! One thread drives every client through batched system calls, so that it takes less time for a
 //! packet than the server does. It speaks to any TURN server, and to a plain forwarder to compare one with.
+#![forbid(unsafe_code)]
 
 mod args;
 mod binding;
@@ -22,7 +23,7 @@ mod upkeep;
 
 use std::time::{Duration, Instant};
 
-pub(super) use self::args::LoadArgs;
+pub use self::args::LoadArgs;
 use self::{
     args::{Framing, Path},
     client::{Clients, Step},
@@ -35,7 +36,10 @@ use self::{
 const AFTER_CLOSE: Duration = Duration::from_secs(1);
 
 /// Runs the load and prints what came of it. `false` if nothing came through.
-pub(super) fn run(args: &LoadArgs) -> anyhow::Result<bool> {
+///
+/// # Errors
+/// The arguments contradict each other, or the server cannot be loaded.
+pub fn run(args: &LoadArgs) -> anyhow::Result<bool> {
     if let Some(target) = &args.calls.calls {
         return calls::run(args, target);
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{session::Session, signed_in, users::Users};
-use crate::commands::load::{LoadArgs, process::Process, report::line};
+use crate::{LoadArgs, process::Process, report::line};
 
 /// How long closing may take.
 const TO_CLOSE: Duration = Duration::from_secs(10);

@@ -17,7 +17,7 @@ use super::calls::CallsArgs;
 
 /// How data is framed between a client and the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(in crate::commands) enum Framing {
+pub(crate) enum Framing {
     /// ChannelData messages.
     Channel,
     /// Send and Data indications.
@@ -28,7 +28,7 @@ pub(in crate::commands) enum Framing {
 
 /// Which way the packets go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(in crate::commands) enum Path {
+pub(crate) enum Path {
     /// From the clients through the relay to a peer.
     Up,
     /// From a peer through the relay to the clients.
@@ -44,14 +44,14 @@ pub(in crate::commands) enum Path {
 /// CPU time for each packet. A server that stands elsewhere needs --peer-ip, an address of this
 /// machine that it can reach; peers on loopback need a server that allows them.
 #[derive(Debug, Clone, Args)]
-pub(in crate::commands) struct LoadArgs {
+pub struct LoadArgs {
     /// The TURN server.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:3478")]
-    pub server: SocketAddr,
+    pub(crate) server: SocketAddr,
 
     /// The user name.
     #[arg(long, value_name = "NAME", default_value = "load")]
-    pub user: String,
+    pub(crate) user: String,
 
     /// The password of a static user.
     #[arg(
@@ -61,92 +61,92 @@ pub(in crate::commands) struct LoadArgs {
         env = "CALLBOX_LOAD_PASSWORD",
         conflicts_with = "auth_secret"
     )]
-    pub password: Option<String>,
+    pub(crate) password: Option<String>,
 
     /// The secret to mint the credentials with, in place of a password.
     #[arg(long, value_name = "SECRET", hide_env_values = true, env = "CALLBOX_AUTH_SECRET")]
-    pub auth_secret: Option<String>,
+    pub(crate) auth_secret: Option<String>,
 
     /// How many clients, each with a socket of its own.
     #[arg(long, value_name = "N", default_value_t = 100)]
-    pub clients: usize,
+    pub(crate) clients: usize,
 
     /// Which way the packets go.
     #[arg(long, value_enum, default_value = "up")]
-    pub path: Path,
+    pub(crate) path: Path,
 
     /// How data is framed between clients and server. With `none` the server is one that sends on
     /// what it gets, from a socket for each client, to the peer that it was told: no TURN at all.
     #[arg(long, value_enum, default_value = "channel")]
-    pub framing: Framing,
+    pub(crate) framing: Framing,
 
     /// The payload of a packet, in bytes; at least 16.
     #[arg(long, value_name = "BYTES", default_value_t = 172)]
-    pub size: usize,
+    pub(crate) size: usize,
 
     /// How many packets a sender sends at a time, before the next one has its turn.
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub burst: usize,
+    pub(crate) burst: usize,
 
     /// Hand each burst to the system as one run (UDP_SEGMENT), and take in runs whole (UDP_GRO), as
     /// quick senders and receivers do.
     #[arg(long)]
-    pub gso: bool,
+    pub(crate) gso: bool,
 
     /// How many packets a second to send, or with --calls calls to begin, whatever comes back. Without
     /// it as many packets as come back, with --window on the way.
     #[arg(long, value_name = "NUMBER")]
-    pub rate: Option<u64>,
+    pub(crate) rate: Option<u64>,
 
     /// How many packets may be on the way, if there is no --rate.
     #[arg(long, value_name = "PACKETS", default_value_t = 256, conflicts_with = "rate")]
-    pub window: u64,
+    pub(crate) window: u64,
 
     /// For how long to send, to begin calls, or to hold idle sessions.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
-    pub duration: Duration,
+    pub(crate) duration: Duration,
 
     /// How many clients a second leave and come again, each with a new socket and allocation.
     #[arg(long, value_name = "CLIENTS", default_value_t = 0)]
-    pub churn: u64,
+    pub(crate) churn: u64,
 
     /// How often each client renews its allocation, and its permissions or channels. A permission
     /// lives for five minutes.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
-    pub renew: Duration,
+    pub(crate) renew: Duration,
 
     /// Where the peer is: an address of this machine. Without it, where the clients are.
     #[arg(long, value_name = "IP")]
-    pub peer_ip: Option<IpAddr>,
+    pub(crate) peer_ip: Option<IpAddr>,
 
     /// The peer's port; 0 for any that is free. With --framing none it is the one that the
     /// forwarder was told.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub peer_port: u16,
+    pub(crate) peer_port: u16,
 
     /// Where the clients are: an address of this machine. Without it the system chooses.
     #[arg(long, value_name = "IP")]
-    pub client_ip: Option<IpAddr>,
+    pub(crate) client_ip: Option<IpAddr>,
 
     /// For how long to send Binding requests before, to count them; 0 for not at all.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
-    pub binding: Duration,
+    pub(crate) binding: Duration,
 
     /// The server's process, on this machine, to learn what it costs.
     #[arg(long, value_name = "PID")]
-    pub pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
 
     /// Print one JSON object in place of a table.
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 
     #[command(flatten)]
-    pub calls: CallsArgs,
+    pub(crate) calls: CallsArgs,
 }
 
 impl LoadArgs {
     /// The user name and the password to log in with.
-    pub fn credentials(&self) -> anyhow::Result<(String, String)> {
+    pub(crate) fn credentials(&self) -> anyhow::Result<(String, String)> {
         let Some(secret) = &self.auth_secret else {
             let password = self.password.clone();
             let password = password.context("give --password or --auth-secret to log in with")?;
@@ -161,7 +161,7 @@ impl LoadArgs {
     }
 
     /// Refuses what cannot be.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.size >= 16,
             "--size {}: at least 16 bytes are needed to measure by",

@@ -10,7 +10,7 @@ use std::{
 use rustls::{ClientConnection, StreamOwned};
 
 use super::verdict::Over;
-use crate::commands::check::tls::Tls;
+use crate::tls::Tls;
 
 /// The largest message that is taken in.
 const MAX_MESSAGE: usize = 65_536;

@@ -5,14 +5,14 @@ use std::str::FromStr;
 use anyhow::ensure;
 use callbox_cli::TokenOptions;
 use clap::Args;
-use hyper::Uri;
+use http::Uri;
 
 use super::framing::Framing;
 
 /// The arguments of `callbox load --calls`.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Calls")]
-pub(in crate::commands) struct CallsArgs {
+pub(crate) struct CallsArgs {
     /// Make calls through a signaling server, in place of packets through a relay.
     ///
     /// ws://HOST:PORT/ws for callbox's plain WebSocket; http://HOST:PORT for Socket.IO, of callbox or
@@ -53,7 +53,7 @@ impl CallsArgs {
 
 /// A signaling server, and how it is spoken to.
 #[derive(Debug, Clone)]
-pub(in crate::commands) struct Target {
+pub(crate) struct Target {
     /// Where the WebSocket is.
     pub url: String,
     /// Where to connect to.

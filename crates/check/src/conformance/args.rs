@@ -21,12 +21,12 @@ use super::{
     login::User,
     target::Target,
 };
-use crate::commands::check::tls::Tls;
+use crate::tls::Tls;
 
 /// The arguments of `callbox check --conformance`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Conformance")]
-pub(in crate::commands::check) struct ConformanceArgs {
+pub(crate) struct ConformanceArgs {
     /// Check what a STUN or TURN server does against RFC 8489 and RFC 8656, and RFC 6062, 5780 and
     /// 7635 where it offers those, in place of the steps above.
     ///
