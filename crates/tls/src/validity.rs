@@ -1,13 +1,8 @@
-//! From when until when a certificate is valid: the one thing that is read from certificates and
-//! that no crate in the tree tells.
+//! From when until when a certificate is valid.
 
 use std::time::{Duration, SystemTime};
 
-/// The tags of DER that lead to the validity (X.690 §8.1.2, RFC 5280 §4.1).
-const SEQUENCE: u8 = 0x30;
-const VERSION: u8 = 0xa0;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The longest time before its end at which a certificate is said to end soon.
 const SOON: Duration = Duration::from_secs(14 * 86400);
@@ -24,21 +19,10 @@ pub struct Validity {
 impl Validity {
     /// That of a certificate in DER; nothing if it is none.
     pub fn of(certificate: &[u8]) -> Option<Self> {
-        let (certificate, _) = expect(SEQUENCE, certificate)?;
-        let (mut rest, _) = expect(SEQUENCE, certificate)?;
-        // TBSCertificate (RFC 5280 §4.1): a version that may be left out, then the serial number,
-        // the algorithm and the issuer.
-        if let Some((_, behind)) = expect(VERSION, rest) {
-            rest = behind;
-        }
-        for _ in 0..3 {
-            (_, _, rest) = element(rest)?;
-        }
-        let (validity, _) = expect(SEQUENCE, rest)?;
-        let (tag, from, rest) = element(validity)?;
-        let from = time(tag, from)?;
-        let (tag, until, _) = element(rest)?;
-        Some(Self { from, until: time(tag, until)? })
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+        let validity = certificate.validity();
+        let (from, until) = (validity.not_before.to_datetime(), validity.not_after.to_datetime());
+        Some(Self { from: from.into(), until: until.into() })
     }
 
     /// Whether it is valid at a moment.
@@ -59,53 +43,6 @@ impl Validity {
         let left = self.until.duration_since(now).unwrap_or_default();
         left < SOON.min(lifetime / 4)
     }
-}
-
-/// The first element: its tag, its contents, and what comes behind it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&[tag, first], rest) = bytes.split_first_chunk()?;
-    let (len, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        // As many bytes of length follow; four gigabytes are enough.
-        0x81..=0x84 => {
-            let (len, rest) = rest.split_at_checked(usize::from(first - 0x80))?;
-            (len.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    let (contents, rest) = rest.split_at_checked(len)?;
-    Some((tag, contents, rest))
-}
-
-/// The contents of the first element if it has this tag, and what comes behind it.
-fn expect(wanted: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (tag, contents, rest) = element(bytes)?;
-    (tag == wanted).then_some((contents, rest))
-}
-
-/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5).
-fn time(tag: u8, contents: &[u8]) -> Option<SystemTime> {
-    let digits = std::str::from_utf8(contents).ok()?.strip_suffix('Z')?;
-    let fits = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let digits = match (tag, digits.len()) {
-        (UTC_TIME, 12) if fits => {
-            let century = if digits < "50" { "20" } else { "19" };
-            format!("{century}{digits}")
-        }
-        (GENERALIZED_TIME, 14) if fits => digits.to_owned(),
-        _ => return None,
-    };
-    let part = |range| &digits[range];
-    let text = format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        part(0..4),
-        part(4..6),
-        part(6..8),
-        part(8..10),
-        part(10..12),
-        part(12..14)
-    );
-    humantime::parse_rfc3339(&text).ok()
 }
 
 #[cfg(test)]
@@ -145,8 +82,13 @@ mod tests {
         for bytes in [&b""[..], b"\x30", b"\x30\x80", b"\x30\xff\0\0\0\0", b"-----BEGIN"] {
             assert_eq!(Validity::of(bytes), None);
         }
-        assert_eq!(time(UTC_TIME, b"261301000000Z"), None);
-        assert_eq!(time(UTC_TIME, "26\u{b2}01000000Z".as_bytes()), None);
+        // The times are read, not only skipped (RFC 5280 §4.1.2.5.1).
+        let place = certificate.windows(13).position(|bytes| bytes == b"260228000000Z").unwrap();
+        for time in [&b"261301000000Z"[..], "26\u{b2}01000000Z".as_bytes()] {
+            let mut certificate = certificate.clone();
+            certificate[place..place + 13].copy_from_slice(time);
+            assert_eq!(Validity::of(&certificate), None);
+        }
     }
 
     #[test]
