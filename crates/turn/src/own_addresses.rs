@@ -75,8 +75,8 @@ impl RelayAddresses {
             || transport == Transport::Tcp && self.tcp_listeners.iter().any(|at| covers(*at, wire))
     }
 
-    /// Checks a peer, and gives where on the wire it is. `reach` is what
-    /// [`Common::reach`](super::Common::reach) has given for its address.
+    /// Checks a peer, and gives where on the wire it is. `scope` is what
+    /// [`Common::signaled_scope`](crate::Common::signaled_scope) has given for its address.
     ///
     /// # Errors
     /// 403 if nothing may be sent there.
