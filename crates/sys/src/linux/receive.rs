@@ -99,7 +99,7 @@ impl ReceiveBatch {
     }
 
     /// Where a slot stands in the buffer, without what is kept free around it.
-    pub fn place(&self, slot: usize) -> Range<usize> {
+    pub fn range(&self, slot: usize) -> Range<usize> {
         let start = slot * self.stride + self.headroom;
         start..start + self.vectors[slot].iov_len
     }
