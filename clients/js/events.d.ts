@@ -506,7 +506,7 @@ export type CandidateType = 'host' | 'srflx' | 'prflx' | 'relay';
  */
 export type CloseReason = 'token_expired' | 'too_many_connections' | 'rate_limited' | 'server_shutdown' | 'replaced' | 'kicked';
 
-/** One of a user's devices, as the device calls itself. 1 to 64 bytes. */
+/** One of a user's devices, under the name that the device gives itself. 1 to 64 bytes. */
 export type DeviceId = string;
 
 /**
@@ -780,9 +780,9 @@ export interface Refusal {
   retryAfterMs?: number;
 }
 
-/** What the relay did for one call. */
+/** The relay's work for one call. */
 export interface RelayUsage {
-  /** How many allocations were opened for the call, closed ones included. */
+  /** The number of allocations that were opened for the call, closed ones included. */
   allocations: number;
   /** Payload bytes from clients to their peers. */
   bytesUp: number;
@@ -828,7 +828,7 @@ export interface RelayedDescription {
  */
 export type Role = 'caller' | 'callee';
 
-/** A room, as the application calls it. 1 to 128 bytes. */
+/** A room, under the name that the application gives it. 1 to 128 bytes. */
 export type RoomId = string;
 
 /** Come into a room. */
@@ -1041,15 +1041,15 @@ export interface SignalRequest {
 /** A moment in UTC (ISO 8601, with milliseconds). */
 export type Timestamp = string;
 
-/** What a client needs to use the relay: `turnCredentials` in payloads. */
+/** The credentials with which a client uses the relay: `turnCredentials` in payloads. */
 export interface TurnCredentials {
   /** `<unix expiry>:<user>`, or `<unix expiry>:<user>:<callId>` for the time of one call. */
   username: string;
   /** base64(HMAC-SHA1(secret, username)). */
   password: string;
-  /** For how many seconds it opens allocations. */
+  /** The time for which they open allocations, in seconds. */
   ttl: number;
-  /** Where the relay is, as `turn:` URIs. */
+  /** The addresses of the relay, as `turn:` URIs. */
   uris: Array<string>;
 }
 
