@@ -1,6 +1,6 @@
-//! The stream below a WebSocket: the TCP connection itself where there is no TLS, without the layers that HTTP
-//! had around it. Each of them is memory to look at for every read and write, and that is cold for most
-//! connections of a busy server.
+//! The stream below a WebSocket: the TCP connection itself if there is no TLS, without the layers
+//! that HTTP had around it. Each of them is memory to access for every read and write, which is not
+//! in the cache for most connections of a busy server.
 
 use std::{
     io,
@@ -22,12 +22,12 @@ use crate::http::write_timeout::LeasedStream;
 pub(in crate::http) enum Transport {
     /// Plain TCP.
     Tcp(LeasedStream<TcpStream>),
-    /// TLS, or what a test has made.
+    /// TLS, or a stream that a test has made.
     Other(TokioIo<Upgraded>),
 }
 
 impl Transport {
-    /// Takes a connection over from HTTP, with what was read of it too early.
+    /// Takes a connection over from HTTP, with the bytes that were read ahead.
     pub(super) fn of(upgraded: Upgraded) -> (Self, Bytes) {
         match upgraded.downcast::<TokioIo<LeasedStream<TcpStream>>>() {
             Ok(parts) => (Self::Tcp(parts.io.into_inner()), parts.read_buf),
@@ -35,7 +35,8 @@ impl Transport {
         }
     }
 
-    /// Ends the counting of what a stranger sends, which is over; over TLS it only counts nothing any more.
+    /// Ends the counting of the bytes from a client that has authenticated; over TLS the counter
+    /// just adds nothing any more.
     pub(super) fn trust(&mut self) {
         if let Self::Tcp(stream) = self {
             stream.trust();
