@@ -13,13 +13,13 @@ const SOON: Duration = Duration::from_secs(14 * 86400);
 /// A remark on a certificate, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
-    /// Clients refuse it.
+    /// True if clients refuse the certificate.
     pub is_serious: bool,
-    /// The problem and its remedy, in words.
+    /// The problem and its remedy, as text.
     pub text: String,
 }
 
-/// The time for which a certificate is still valid, in words.
+/// The time for which a certificate is still valid, as text.
 #[derive(Debug, Clone, Copy)]
 pub struct Term {
     validity: Validity,
@@ -27,7 +27,7 @@ pub struct Term {
 }
 
 impl Term {
-    /// Reads the time from a certificate in DER, as of now; `None` if it is no certificate.
+    /// Reads the validity from a certificate in DER; returns `None` if it is no certificate.
     pub fn of(certificate: &[u8]) -> Option<Self> {
         Some(Self { validity: Validity::of(certificate)?, now: SystemTime::now() })
     }
@@ -66,8 +66,8 @@ pub(super) fn remark(which: &str, validity: Validity, now: SystemTime) -> Option
     (left < soon(validity)).then_some(Remark { is_serious: false, text })
 }
 
-/// A quarter of its lifetime, two weeks at most: whatever renews certificates does so when a third is
-/// left.
+/// Returns the time before its end at which a certificate should have been renewed: a quarter of
+/// its lifetime, two weeks at most, since automatic renewal happens when a third is left.
 fn soon(validity: Validity) -> Duration {
     let lifetime = validity.until.duration_since(validity.from).unwrap_or_default();
     SOON.min(lifetime / 4)
@@ -80,7 +80,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86400);
 
     #[test]
-    fn a_certificate_is_worth_a_word_before_and_after_its_time() {
+    fn a_certificate_causes_a_remark_before_and_after_its_validity() {
         let from = SystemTime::UNIX_EPOCH + 20_000 * DAY;
         let said = |days: u32, age: Duration| {
             let validity = Validity { from, until: from + days * DAY };

@@ -1,15 +1,15 @@
-//! From when until when a certificate is valid: the one thing that is read from certificates and
-//! that no crate in the tree tells.
+//! The validity of a certificate: the one field that is read from certificates and that no crate in
+//! the tree exposes.
 
 use std::time::{Duration, SystemTime};
 
-/// The tags of DER that lead to the validity (X.690 §8.1.2, RFC 5280 §4.1).
+/// The tags of DER on the path to the validity (X.690 §8.1.2, RFC 5280 §4.1).
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// From when until when a certificate is valid.
+/// The time from which, and the time until which, a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Validity {
     pub from: SystemTime,
@@ -17,12 +17,12 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// That of a certificate in DER; nothing if it is none.
+    /// Reads it from a certificate in DER; returns `None` if it is none.
     pub fn of(certificate: &[u8]) -> Option<Self> {
         let (certificate, _) = expect(SEQUENCE, certificate)?;
         let (mut rest, _) = expect(SEQUENCE, certificate)?;
-        // TBSCertificate (RFC 5280 §4.1): a version that may be left out, then the serial number,
-        // the algorithm and the issuer.
+        // TBSCertificate (RFC 5280 §4.1): an optional version, then the serial number, the
+        // algorithm and the issuer.
         if let Some((_, behind)) = expect(VERSION, rest) {
             rest = behind;
         }
@@ -36,24 +36,24 @@ impl Validity {
         Some(Self { from, until: time(tag, until)? })
     }
 
-    /// Whether it is valid at a moment.
+    /// Returns true if it is valid at this time.
     pub fn holds(&self, now: SystemTime) -> bool {
         self.from <= now && now < self.until
     }
 
-    /// When a third of the lifetime is left, which is when CAs want it renewed.
+    /// Returns the time when a third of the lifetime is left, which is when CAs want it renewed.
     pub fn renewal(&self) -> SystemTime {
         let lifetime = self.until.duration_since(self.from).unwrap_or(Duration::ZERO);
         self.from + lifetime / 3 * 2
     }
 }
 
-/// The first element: its tag, its contents, and what comes behind it.
+/// Returns the first element: its tag, its contents, and the rest.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, first], rest) = bytes.split_first_chunk()?;
     let (len, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
-        // As many bytes of length follow; four gigabytes are enough.
+        // This many bytes of length follow; four gigabytes are enough.
         0x81..=0x84 => {
             let (len, rest) = rest.split_at_checked(usize::from(first - 0x80))?;
             (len.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)), rest)
@@ -64,13 +64,13 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, contents, rest))
 }
 
-/// The contents of the first element if it has this tag, and what comes behind it.
+/// Returns the contents of the first element if it has this tag, and the rest.
 fn expect(wanted: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (tag, contents, rest) = element(bytes)?;
     (tag == wanted).then_some((contents, rest))
 }
 
-/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5).
+/// Parses `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5).
 fn time(tag: u8, contents: &[u8]) -> Option<SystemTime> {
     let digits = std::str::from_utf8(contents).ok()?.strip_suffix('Z')?;
     let fits = digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_of_time_are_read() {
+    fn both_kinds_of_time_are_parsed() {
         let validity = Validity::of(&made(2026, 4096)).unwrap();
         let (from, until) = (at("2026-02-28T00:00:00Z"), at("4096-12-31T00:00:00Z"));
         assert_eq!(validity, Validity { from, until });
@@ -122,10 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_no_certificate_is_none() {
+    fn a_truncated_certificate_or_none_at_all_has_no_validity() {
         let certificate = made(2026, 2027);
         for len in 0..certificate.len() {
-            // It ends behind the validity at the earliest; whatever it says, it says no nonsense.
+            // It ends after the validity at the earliest; a shorter one is refused in any case.
             let cut = Validity::of(&certificate[..len]);
             assert!(cut.is_none(), "{len}");
         }
