@@ -951,24 +951,24 @@ export interface SessionDescription {
   sdp: string;
 }
 
-/** Who the client is, and whether it goes on with a session: the first frame. */
+/** The first frame, with which the client authenticates, and may resume a session. */
 export interface SessionHello {
   /** The user's token; may come in an `Authorization: Bearer` header instead. */
   token?: string | null;
   /** The version of this protocol: 1. */
   protocol?: number | null;
-  /** The device, as it calls itself; without a name it is a new one. */
+  /** The device, under the name that it gives itself; without a name it is a new one. */
   deviceId?: DeviceId | null;
-  /** The session that it wants to go on with. */
+  /** The session that the client resumes. */
   resume?: SessionResume | null;
 }
 
 /** A signaling session: one device of one user, over one connection. */
 export type SessionId = string;
 
-/** An earlier session of the client, and how much of it the client has. */
+/** An earlier session of the client, and the events of it that the client has. */
 export interface SessionResume {
-  /** As `session:welcome` had it. */
+  /** The id that `session:welcome` had. */
   sessionId: SessionId;
   /** The number of the last event that the client has; 0 for none. */
   seq: number;

@@ -1,4 +1,4 @@
-//! From options to secrets and keys: reads their files, generates them for `--dev`.
+//! Secrets and keys from the options: read from files, or generated for `--dev`.
 
 use std::{
     fs,
@@ -15,12 +15,12 @@ use super::{
 use crate::{http::KeySource, https::Client};
 
 impl CredentialOptions {
-    /// True if there is a secret, or a file that should have one.
+    /// Returns true if there is a secret, or a file that should contain one.
     pub fn have_secret(&self) -> bool {
         !self.auth_secret.is_empty() || !self.auth_secret_file.is_empty()
     }
 
-    /// The secrets of TURN credentials, the one that mints first.
+    /// Returns the secrets of TURN credentials, the one that mints first.
     ///
     /// # Errors
     /// [`ConfigError`] if a file cannot be read or, without `dev`, there is none.
@@ -35,7 +35,7 @@ impl CredentialOptions {
 }
 
 impl TurnUserOptions {
-    /// The static TURN users: names and passwords.
+    /// Returns the static TURN users: names and passwords.
     ///
     /// # Errors
     /// [`ConfigError`] if a file cannot be read, or a user has no colon, or two have one name.
@@ -45,12 +45,12 @@ impl TurnUserOptions {
             entries.extend(lines("user-file", path)?);
         }
         let mut users: Vec<(String, Secret)> = Vec::new();
-        for Entry { option, place, secret } in entries {
+        for Entry { option, origin, secret } in entries {
             let error = |reason| ConfigError::Option { option, reason };
-            // The text is not shown: it may well be a password alone.
+            // The text is not shown: it may be a password.
             let user = StaticUser(secret)
                 .split()
-                .ok_or_else(|| error(format!("{place} is not written as NAME:PASSWORD")))?;
+                .ok_or_else(|| error(format!("{origin} is not written as NAME:PASSWORD")))?;
             if users.iter().any(|(name, _)| *name == user.0) {
                 return Err(error(format!("{:?} is there twice", user.0)));
             }
@@ -59,21 +59,21 @@ impl TurnUserOptions {
         Ok(users)
     }
 
-    /// The keys of access tokens.
+    /// Returns the keys of access tokens.
     ///
     /// # Errors
-    /// [`ConfigError`] if a file cannot be read, or a key is not written as it should be. It is not
-    /// shown, as clap would.
+    /// [`ConfigError`] if a file cannot be read, or a key is malformed. The key is not shown, as
+    /// clap would.
     pub fn access_token_keys(&self) -> Result<Vec<AccessTokenKey>, ConfigError> {
         let mut entries = numbered("oauth-key", "key", self.oauth_key.iter().cloned());
         for path in &self.oauth_key_file {
             entries.extend(lines("oauth-key-file", path)?);
         }
-        let read = |Entry { option, place, secret }: Entry| {
+        let read = |Entry { option, origin, secret }: Entry| {
             let text = secret.expose_text().unwrap_or_default();
             text.parse().map_err(|error: AccessTokenKeyError| ConfigError::Option {
                 option,
-                reason: format!("{place}: {error}"),
+                reason: format!("{origin}: {error}"),
             })
         };
         entries.into_iter().map(read).collect()
@@ -81,15 +81,15 @@ impl TurnUserOptions {
 }
 
 impl TokenOptions {
-    /// True if there is a shared secret, or a file that should have one.
+    /// Returns true if there is a shared secret, or a file that should contain one.
     pub fn have_secret(&self) -> bool {
         !self.jwt_secret.is_empty() || !self.jwt_secret_file.is_empty()
     }
 
-    /// The shared secrets of tokens, the one that signs first.
+    /// Returns the shared secrets of tokens, the one that signs first.
     ///
     /// # Errors
-    /// [`ConfigError`] if a file cannot be read, or has no secret in it.
+    /// [`ConfigError`] if a file cannot be read, or contains no secret.
     pub fn secrets(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
         match !self.have_secret() && dev {
             true => Ok(vec![Secret::generate()]),
@@ -97,14 +97,14 @@ impl TokenOptions {
         }
     }
 
-    /// Where published keys come from, if they are to be used, and who fetches them.
+    /// Returns the source of published keys with its client, if they are used.
     pub(super) fn key_source(&self, client: &Client) -> Option<KeySource> {
         let url = self.jwt_jwks_url.clone()?;
         Some(KeySource { url, keys: PublishedKeys::default(), client: client.clone() })
     }
 
-    /// What checks tokens, with these shared secrets, the configured public keys and those that are
-    /// published.
+    /// Returns the verifier of tokens, with these shared secrets, the configured public keys and
+    /// the published ones.
     ///
     /// # Errors
     /// [`ConfigError`] if a key's file cannot be read or used, or there is no key at all.
@@ -136,7 +136,7 @@ impl TokenOptions {
         }
     }
 
-    /// What signs tokens that this server accepts.
+    /// Returns the minter of tokens that this server accepts.
     ///
     /// # Errors
     /// [`ConfigError::NoSigningSecret`] if there is no shared secret, and others if it cannot be read.
@@ -151,10 +151,10 @@ impl TokenOptions {
 }
 
 impl ApiOptions {
-    /// The keys of the REST API; none closes it.
+    /// Returns the keys of the REST API; none closes it.
     ///
     /// # Errors
-    /// [`ConfigError`] if a file cannot be read, or has no key in it.
+    /// [`ConfigError`] if a file cannot be read, or contains no key.
     pub fn keys(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
         match self.api_key.is_empty() && self.api_key_file.is_empty() && dev {
             true => Ok(vec![Secret::generate()]),
@@ -163,7 +163,7 @@ impl ApiOptions {
     }
 }
 
-/// The secrets that are given themselves, and behind them those in files.
+/// Returns the secrets in the options themselves, followed by those in files.
 pub(super) fn with_files(
     given: &[Secret],
     option: &'static str,
@@ -173,21 +173,24 @@ pub(super) fn with_files(
     given.iter().cloned().map(Ok).chain(read).collect()
 }
 
-/// A secret that is one of several, and the place where it stands, for errors.
+/// One of several secrets, with its origin for error messages.
 struct Entry {
     option: &'static str,
-    place: String,
+    origin: String,
     secret: Secret,
 }
 
-/// Those of a flag, by their numbers.
+/// Returns the secrets of a flag, with their numbers.
 fn numbered(option: &'static str, kind: &str, secrets: impl Iterator<Item = Secret>) -> Vec<Entry> {
-    let entry =
-        |(number, secret)| Entry { option, place: format!("{kind} number {}", number + 1), secret };
+    let entry = |(number, secret)| Entry {
+        option,
+        origin: format!("{kind} number {}", number + 1),
+        secret,
+    };
     secrets.enumerate().map(entry).collect()
 }
 
-/// Reads the file that an option names.
+/// Reads the file of an option.
 fn read(option: &'static str, path: &Path) -> Result<String, ConfigError> {
     text::read(path).map_err(|source| {
         let reason = format!("{}: cannot be read: {source}", path.display());
@@ -195,15 +198,15 @@ fn read(option: &'static str, path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-/// Those of a file with one in each line.
+/// Returns the secrets of a file with one in each line.
 fn lines(option: &'static str, path: &Path) -> Result<Vec<Entry>, ConfigError> {
     let text = read(option, path)?;
     let lines = text.lines().map(text::trimmed).enumerate();
     let entries = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let entries: Vec<_> = entries
         .map(|(number, line)| {
-            let place = format!("{}: line {}", path.display(), number + 1);
-            Entry { option, place, secret: Secret::new(line) }
+            let origin = format!("{}: line {}", path.display(), number + 1);
+            Entry { option, origin, secret: Secret::new(line) }
         })
         .collect();
     match entries.is_empty() {
@@ -215,7 +218,7 @@ fn lines(option: &'static str, path: &Path) -> Result<Vec<Entry>, ConfigError> {
     }
 }
 
-/// A secret from a file, without what an editor puts around it.
+/// Returns the secret in the first line of a file, without the characters that an editor adds.
 fn first_line(option: &'static str, path: &Path) -> Result<Secret, ConfigError> {
     let text = read(option, path)?;
     match text.lines().next().map(text::trimmed) {

@@ -1,4 +1,4 @@
-//! The kinds of value that an option takes, and how each is read from text.
+//! The kinds of values that options take, and the parsing of each.
 
 use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -13,7 +13,7 @@ use rustls::pki_types::ServerName;
 
 use crate::acceptor::acme;
 
-/// A length of time, written as people write it: `45s`, `10m`, `1h 30m`.
+/// A length of time, in the common notation: `45s`, `10m`, `1h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period(pub Duration);
 
@@ -86,8 +86,8 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// A static TURN user: `name:password`. Any text is taken here, since an error would be shown with
-/// the text; the split is checked later, without it.
+/// A static TURN user: `name:password`. Any text is accepted here, since an error would be shown
+/// with the text; the split is checked later, without it.
 #[derive(Debug, Clone)]
 pub struct StaticUser(pub Secret);
 
@@ -99,7 +99,7 @@ impl FromStr for StaticUser {
 }
 
 impl StaticUser {
-    /// The name and the password, if there is a colon between them and neither is empty.
+    /// Returns the name and the password, if there is a colon between them and neither is empty.
     pub fn split(&self) -> Option<(String, Secret)> {
         let (name, password) = self.0.expose_text()?.split_once(':')?;
         let fit = !name.is_empty() && !password.is_empty();
@@ -107,7 +107,7 @@ impl StaticUser {
     }
 }
 
-/// Where a CA's directory is: Let's Encrypt by a word, another by its URL.
+/// The location of a CA's directory: a word for Let's Encrypt, or a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CaDirectory {
     /// `production`
@@ -119,7 +119,7 @@ pub enum CaDirectory {
 }
 
 impl CaDirectory {
-    /// Its URL.
+    /// Returns its URL.
     pub fn url(&self) -> &str {
         match self {
             Self::Production => acme::PRODUCTION,
@@ -154,8 +154,8 @@ impl fmt::Display for CaDirectory {
     }
 }
 
-/// Reads a host name that a certificate can be had for: no address, and no wildcard, which the one
-/// challenge that we know does not cover.
+/// Parses a host name for a certificate: no address, and no wildcard, which the supported challenge
+/// does not cover.
 pub(super) fn domain(text: &str) -> Result<String, String> {
     let text = trimmed(text);
     let is_name = matches!(ServerName::try_from(text), Ok(ServerName::DnsName(_)));
@@ -169,7 +169,7 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads one e-mail address, which becomes a `mailto:` URL without more to it (RFC 8555 §7.3).
+/// Parses one e-mail address, which becomes a `mailto:` URL without parameters (RFC 8555 §7.3).
 pub(super) fn email(text: &str) -> Result<String, String> {
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | '?' | ':');
     match text.split_once('@') {
@@ -180,7 +180,7 @@ pub(super) fn email(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads a secret.
+/// Parses a secret.
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
     match trimmed(text) {
         "" => Err("a secret cannot be empty".into()),
@@ -188,7 +188,7 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
     }
 }
 
-/// Reads a network; a lone address is a network of one.
+/// Parses a network; a lone address is a network of one.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let text = trimmed(text);
     text.parse::<IpNet>()
@@ -197,21 +197,21 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| "expected a network such as 10.0.0.0/8 or fd00::/8, or one address".into())
 }
 
-/// Reads an address without a port.
+/// Parses an address without a port.
 pub(super) fn ip_address(text: &str) -> Result<IpAddr, String> {
     let ip = trimmed(text).parse::<IpAddr>();
     ip.map(|ip| ip.to_canonical())
         .map_err(|_| "expected an address such as 192.0.2.7 or 2001:db8::7".into())
 }
 
-/// Reads `IP:PORT`.
+/// Parses `IP:PORT`.
 pub(super) fn socket_address(text: &str) -> Result<std::net::SocketAddr, String> {
     trimmed(text).parse().map(canonical).map_err(|_| {
         "expected IP:PORT such as 0.0.0.0:3478 or [::]:3478; port 0 takes any free one".into()
     })
 }
 
-/// Reads a number of at least one.
+/// Parses a number of at least one.
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
@@ -219,7 +219,7 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Reads a length of time of at least a second.
+/// Parses a length of time of at least a second.
 pub(super) fn at_least_a_second(text: &str) -> Result<Period, String> {
     let period: Period = text.parse()?;
     match period.0 >= Duration::from_secs(1) {
@@ -228,7 +228,7 @@ pub(super) fn at_least_a_second(text: &str) -> Result<Period, String> {
     }
 }
 
-/// Reads a size of at least a mebibyte.
+/// Parses a size of at least a mebibyte.
 pub(super) fn at_least_a_mebibyte(text: &str) -> Result<Size, String> {
     let size: Size = text.parse()?;
     match size.0 >= 1024 * 1024 {
@@ -239,8 +239,8 @@ pub(super) fn at_least_a_mebibyte(text: &str) -> Result<Size, String> {
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Reads what to log. A word alone is a level here; the filter itself takes any other word for the
-/// name of a module, and then logs nothing else.
+/// Parses the filter of log lines. A single word is a level here; the filter itself takes any other
+/// word for the name of a module, and then logs nothing else.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     let is_level = |word: &str| LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
     let is_module = |word: &str| {
@@ -262,8 +262,8 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads an address that the server asks by itself. What is sent there is about people, and what comes
-/// from there says who they are, so it goes over TLS or stays on this machine.
+/// Parses the address of a server that callbox sends requests to. The requests contain personal
+/// data, and the answers decide on access, so they use TLS or stay on this machine.
 pub(super) fn https_url(text: &str) -> Result<Uri, String> {
     let is_here = |uri: &Uri| {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_read_and_shown_alike() {
+    fn values_are_parsed_and_formatted_alike() {
         for text in ["45s", "300ms", "1h 30m"] {
             assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
         }
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_is_the_least() {
+    fn at_least_a_second_is_required() {
         assert_eq!(at_least_a_second("1s"), Ok(Period(Duration::from_secs(1))));
         for bad in ["0s", "999ms"] {
             assert_eq!(at_least_a_second(bad), Err("expected at least 1s".into()));
@@ -347,9 +347,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mebibyte_is_the_least() {
+    fn at_least_a_mebibyte_is_required() {
         assert_eq!(at_least_a_mebibyte("1MiB").map(|size| size.0), Ok(1 << 20));
-        // Nor does 0 lift a limit that protects.
+        // 0 does not lift this limit, which protects the server.
         for bad in ["0", "1023KiB"] {
             assert_eq!(at_least_a_mebibyte(bad).err().as_deref(), Some("expected at least 1MiB"));
         }
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_goes_over_tls_or_stays_here() {
+    fn requests_use_tls_or_stay_on_this_machine() {
         for good in [
             "https://app.example.com/callbox?from=a",
             "https://[2001:db8::1]:8443",

@@ -1,4 +1,4 @@
-//! Who may use signaling and the REST API.
+//! The options for the access to signaling and to the REST API.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::config::values::{https_url, secret};
 
-/// Who may use signaling.
+/// The access to signaling.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tokens")]
 pub struct TokenOptions {
@@ -43,7 +43,8 @@ pub struct TokenOptions {
     #[arg(long, env = "CALLBOX_JWT_PUBLIC_KEY", value_name = "FILE", value_delimiter = ',')]
     pub jwt_public_key: Vec<PathBuf>,
 
-    /// Where the public keys of tokens are published, as a JSON Web Key Set (RFC 7517).
+    /// The address at which the public keys of tokens are published, as a JSON Web Key Set (RFC
+    /// 7517).
     ///
     /// For an identity provider that changes its keys by itself: those for RS256, ES256 and EdDSA
     /// are used, up to 32 in 64 KiB. They are fetched at the start, every hour, and when a token
@@ -77,7 +78,7 @@ pub struct TokenOptions {
     pub jwt_audience: Option<String>,
 }
 
-/// Who may use the REST API.
+/// The access to the REST API.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tokens")]
 pub struct ApiOptions {
