@@ -205,7 +205,7 @@ pub fn unknown_variables(commands: &Command, names: impl Iterator<Item = OsStrin
         .filter(|name| name.starts_with(PREFIX) && !known.contains(&name.as_str()))
         .collect();
     unknown.sort();
-    let tell = |name: String| {
+    let describe = |name: String| {
         let text = name.strip_prefix(PREFIX).unwrap_or_default();
         let known = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
         match nearest(text, known) {
@@ -218,7 +218,7 @@ pub fn unknown_variables(commands: &Command, names: impl Iterator<Item = OsStrin
             ),
         }
     };
-    unknown.into_iter().map(tell).collect()
+    unknown.into_iter().map(describe).collect()
 }
 
 fn from_file(path: &Path, open: &[&Arg]) -> Result<Vec<OsString>, ConfigError> {

@@ -9,7 +9,7 @@ use callbox_signaling::CallReport;
 const MEDIA: u64 = 32 * 1024;
 
 /// Writes the line.
-pub(super) fn tell(report: &CallReport) {
+pub(super) fn log(report: &CallReport) {
     let call = &report.call;
     let users: Vec<_> = call.participants.iter().map(|side| side.user_id.as_str()).collect();
     let (path, relay) = (path(report), &call.relay);

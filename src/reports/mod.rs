@@ -103,7 +103,7 @@ impl Inbox {
     /// Sends a report.
     pub fn put(&mut self, Prepared { report, event }: Prepared) {
         if report.event == CallEvent::Ended {
-            call_log::tell(&report);
+            call_log::log(&report);
         }
         if let (Some(webhook), Some(event)) = (&mut self.webhook, event) {
             webhook.put(report.call.id, event);

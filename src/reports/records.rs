@@ -143,7 +143,7 @@ impl Records {
         let mut writer = Writer::new(path.clone(), log.map(|(log, _)| log.clone()), sync);
         if let Some((_, found)) = log {
             let missing = records_file::missing(path.as_deref(), found).map_err(failed)?;
-            writer.go_on(missing, &*to);
+            writer.restore(missing, &*to);
         }
         Self::spawn(to, writer, QUEUE).map_err(failed)
     }
@@ -227,7 +227,7 @@ impl Writer {
     }
 
     /// Starts with the records that the previous process has not written.
-    fn go_on(&mut self, missing: Vec<(CallId, String)>, to: &dyn Output) {
+    fn restore(&mut self, missing: Vec<(CallId, String)>, to: &dyn Output) {
         let mut changes: Vec<_> = to.position().iter().map(kept::position).collect();
         for (call, line) in missing {
             changes.push(kept::record(call, Some(&line)));

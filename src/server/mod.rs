@@ -353,11 +353,11 @@ fn kick_from_relay(relay: &Arc<Relay>) -> http::KickFromRelay {
 
 /// Forwards an event of the relay to the hub.
 fn tell_hub(events: &RelayEvents, event: turn::Event) {
-    let told = events.tell(match event {
+    let sent = events.tell(match event {
         turn::Event::AllocationOpened { call, usage } => Input::RelayOpened { call, usage },
         turn::Event::AllocationClosed { call, usage } => Input::RelayClosed { call, usage },
     });
-    if !told {
+    if !sent {
         tracing::debug!("the hub is too busy to hear of an allocation; a call's record lacks it");
     }
 }

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_out_of_date_goes_and_what_holds_stays() {
+    fn outdated_entries_are_removed_and_current_ones_stay() {
         let dir = tempfile::tempdir().unwrap();
         let mut files = Files::new(dir.path().to_owned(), Sync::Never, Vec::new(), 0);
         let value = |n: u32| Some(format!("\"{n}{}\"", "x".repeat(10_000)));

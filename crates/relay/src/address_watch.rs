@@ -34,7 +34,7 @@ const STOP: Token = Token(1);
 ///
 /// # Errors
 /// The system's error, if it tells neither its routes nor its interfaces.
-pub(super) fn look(common: &Common) -> io::Result<bool> {
+pub(super) fn read_machine_addresses(common: &Common) -> io::Result<bool> {
     let networks = sys::own_networks().or_else(|_| {
         let addresses = listen::machine_addresses()?;
         Ok::<_, io::Error>(addresses.into_iter().map(IpNet::from).collect())
@@ -117,7 +117,7 @@ impl Follower {
     /// Reads the addresses, and notifies the workers if they have changed. Returns false if they
     /// could not be read.
     fn update(&mut self) -> bool {
-        match look(&self.common) {
+        match read_machine_addresses(&self.common) {
             Ok(true) => {
                 tracing::debug!("the machine's addresses have changed");
                 for (commands, waker) in &self.workers {

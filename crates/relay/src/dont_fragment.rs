@@ -29,7 +29,7 @@ impl Worker {
                 self.metrics.dropped(DropReason::SendError);
                 // If it is too long, the client is told the size that fits.
                 self.read_errors_after(now, Source::Relay(from), Some(to));
-                self.carry_out(now);
+                self.execute_outputs(now);
             }
         }
     }

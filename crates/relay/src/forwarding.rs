@@ -81,7 +81,7 @@ impl Worker {
 
     /// Processes a datagram that another worker has forwarded. If its client has an allocation here
     /// now, that worker is told to forward the client's further datagrams, too.
-    pub(super) fn take_in(
+    pub(super) fn process_forwarded(
         &mut self,
         now: Now,
         from: u16,
@@ -92,19 +92,19 @@ impl Worker {
         self.route_client(now, tuple, class, range, false);
         if self.engine.has_allocation(tuple) && !self.forwarding.guests.contains_key(&tuple) {
             self.forwarding.guests.insert(tuple, from);
-            self.tell(from, Command::Forward { tuple, to: self.index });
+            self.send_command(from, Command::Forward { tuple, to: self.index });
         }
     }
 
     /// Tells the forwarding worker, if there is one, that a client is no longer at this address.
-    pub(super) fn dismiss(&mut self, tuple: FiveTuple) {
+    pub(super) fn stop_forwarding(&mut self, tuple: FiveTuple) {
         if let Some(from) = self.forwarding.guests.remove(&tuple) {
-            self.tell(from, Command::Forget(tuple));
+            self.send_command(from, Command::Forget(tuple));
         }
     }
 
     /// Sends a command to another worker.
-    pub(super) fn tell(&self, worker: u16, command: Command) {
+    pub(super) fn send_command(&self, worker: u16, command: Command) {
         let Some((commands, waker)) = self.others.get(usize::from(worker)) else { return };
         // A closed channel means that the other worker has ended, as the server is doing.
         if commands.send(command).is_ok()

@@ -222,7 +222,7 @@ struct Handle {
 }
 
 impl Handle {
-    fn tell(&self, command: Command) {
+    fn send_command(&self, command: Command) {
         // A worker that has ended needs no command.
         if self.commands.send(command).is_ok()
             && let Err(error) = self.waker.wake()
@@ -258,7 +258,7 @@ impl Relay {
             let try_out = sockets::open((ip.0, 0).into(), false);
             try_out.map_err(|source| StartError::RelayIp { address: ip.0, source })?;
         }
-        address_watch::look(&common)?;
+        address_watch::read_machine_addresses(&common)?;
         let (lost, is_lost) = watch::channel(false);
         let mut relay = Self {
             common,
@@ -279,9 +279,9 @@ impl Relay {
         let ends = worker_ring::connect(&wakers).into_iter().zip(polls).zip(wakers.clone());
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel()).unzip();
         let others: Vec<_> = senders.iter().cloned().zip(wakers.iter().cloned()).collect();
-        let told = senders.into_iter().zip(inboxes);
+        let channels = senders.into_iter().zip(inboxes);
         for (index, ((listeners, (commands, inbox)), ((rings, poll), waker))) in
-            bound.sockets.into_iter().zip(told).zip(ends).enumerate()
+            bound.sockets.into_iter().zip(channels).zip(ends).enumerate()
         {
             let metrics = Arc::new(Metrics::default());
             let worker = Worker::new(Parts {
@@ -323,7 +323,7 @@ impl Relay {
     /// Serves a client over a connection. Connections are spread over the workers in turn.
     pub fn take_stream(&self, stream: NewStream) {
         let at = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        self.workers[at].tell(Command::Stream(Box::new(stream)));
+        self.workers[at].send_command(Command::Stream(Box::new(stream)));
     }
 
     /// Returns the addresses that clients should be told to connect to, and those that most could
@@ -348,7 +348,7 @@ impl Relay {
         // Most calls do not use the relay: no worker is woken for those.
         if let Some(sides) = self.common.end_call(Now::read(), call, self.credential_ttl) {
             for worker in &self.workers {
-                worker.tell(Command::EndCall(call, sides.clone()));
+                worker.send_command(Command::EndCall(call, sides.clone()));
             }
         }
     }
@@ -358,7 +358,7 @@ impl Relay {
     pub fn revoke_user(&self, call: CallId, user: &UserId) {
         let sides = self.common.revoke_user(Now::read(), call, user, self.credential_ttl);
         for worker in &self.workers {
-            worker.tell(Command::RevokeUser(call, user.clone(), sides.clone()));
+            worker.send_command(Command::RevokeUser(call, user.clone(), sides.clone()));
         }
     }
 
@@ -378,7 +378,7 @@ impl Relay {
             let (user, calls) = (user.as_str().into(), calls.map(Arc::from));
             let order = KickOrder { user, calls, closed };
             for worker in &self.workers {
-                worker.tell(Command::Kick(order.clone()));
+                worker.send_command(Command::Kick(order.clone()));
             }
         }
         Closing(closing)
@@ -415,7 +415,7 @@ impl Relay {
     /// Makes the first worker panic.
     #[cfg(any(test, feature = "testing"))]
     pub fn break_worker(&self) {
-        self.workers[0].tell(Command::Panic);
+        self.workers[0].send_command(Command::Panic);
     }
 
     /// Closes every allocation and every socket, and waits until that is done.
@@ -425,7 +425,7 @@ impl Relay {
 
     fn stop_workers(&mut self) {
         drop(self.address_watch.take());
-        self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
+        self.workers.iter().for_each(|worker| worker.send_command(Command::Stop));
         for worker in &mut self.workers {
             if let Some(thread) = worker.thread.take() {
                 // The supervisor has logged how it ended.

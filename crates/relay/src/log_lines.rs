@@ -42,7 +42,7 @@ pub(super) struct RefusedLog(Throttle);
 impl RefusedLog {
     /// Logs a request with refused credentials, from an address that its nonce has proved. Expired
     /// and revoked ones are expected, and are no sign of an attack.
-    pub fn tell(
+    pub fn write(
         &mut self,
         now: Now,
         ClientAddr(client): ClientAddr,

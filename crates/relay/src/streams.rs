@@ -186,7 +186,7 @@ impl Worker {
         }
         self.metrics.stream_closed(stream.is_tls(), end);
         self.engine.stream_closed(id);
-        self.carry_out(now);
+        self.execute_outputs(now);
     }
 
     /// Closes streams whose writes failed, and those that have been written to their end.
@@ -205,7 +205,7 @@ impl Worker {
     }
 
     /// Closes streams that have been silent or unused for too long.
-    pub(super) fn tend_streams(&mut self, now: Now) {
+    pub(super) fn check_stream_timers(&mut self, now: Now) {
         while let Some(id) = self.streams.timers.pop(now.instant) {
             let Some(stream) = self.streams.get_mut(id) else { continue };
             stream.shrink();
@@ -304,7 +304,7 @@ impl Worker {
         self.engine.stream_closed(id);
         let Ok(local) = stream.socket.local_addr() else { return };
         let stream = stream.into_new(local, self.batches.bytes(received).to_vec());
-        self.tell(worker, Command::Stream(Box::new(stream)));
+        self.send_command(worker, Command::Stream(Box::new(stream)));
     }
 
     /// Keeps messages until the next turn of the stream.

@@ -220,7 +220,11 @@ impl Worker {
                 // Most likely the process is out of files: the system does not report when there
                 // are some again.
                 Err(_) => {
-                    self.let_sleep(now, Source::TcpRelay(allocation), now.instant + ACCEPT_AGAIN);
+                    self.put_to_sleep(
+                        now,
+                        Source::TcpRelay(allocation),
+                        now.instant + ACCEPT_AGAIN,
+                    );
                     return false;
                 }
             };
@@ -230,7 +234,7 @@ impl Worker {
             {
                 self.engine.close_connection(id);
             }
-            self.carry_out(now);
+            self.execute_outputs(now);
         }
         true
     }
@@ -246,12 +250,12 @@ impl Worker {
     ) -> bool {
         let free_at = self.engine.connection_free_at(id, direction);
         let Some(free_at) = free_at.filter(|at| *at > now.instant) else { return true };
-        self.let_sleep(now, source, free_at);
+        self.put_to_sleep(now, source, free_at);
         false
     }
 
     /// Does not read a source until the time `until`.
-    fn let_sleep(&mut self, now: Now, source: Source, until: Instant) {
+    fn put_to_sleep(&mut self, now: Now, source: Source, until: Instant) {
         if let Some(asleep) = self.asleep_flag(source)
             && !std::mem::replace(asleep, true)
         {
@@ -290,7 +294,7 @@ impl Worker {
             if made || failed {
                 connection.made = made;
                 self.engine.connected(now, id, made);
-                self.carry_out(now);
+                self.execute_outputs(now);
             }
         } else if event.is_writable() {
             self.flush_connection(now, id);
@@ -359,7 +363,7 @@ impl Worker {
                 // The peer is gone: the data that it has sent still reaches the client.
                 self.streams.finish_after(stream);
                 self.engine.close_connection(id);
-                self.carry_out(now);
+                self.execute_outputs(now);
                 false
             }
         }
@@ -409,7 +413,7 @@ impl Worker {
             // The peer is gone.
             (Err(_), _) => {
                 self.engine.close_connection(id);
-                self.carry_out(now);
+                self.execute_outputs(now);
                 false
             }
         }

@@ -47,7 +47,7 @@ impl Worker {
                 }
                 more
             }
-            Err(error) => self.not_read(now, &error),
+            Err(error) => self.handle_read_error(now, &error),
         }
     }
 
@@ -57,7 +57,7 @@ impl Worker {
         let Some(Some(relay)) = self.relays.get(allocation.0 as usize) else { return false };
         match self.batches.receive(&relay.udp, RELAY_READS) {
             Ok(slots) => self.route_slots(now, allocation, slots, |relay| Some(&mut relay.lost)),
-            Err(error) => self.not_read_from(now, Source::Relay(allocation), &error),
+            Err(error) => self.handle_relay_read_error(now, Source::Relay(allocation), &error),
         }
     }
 
@@ -97,7 +97,7 @@ impl Worker {
             Ok(slots) => self.route_slots(now, allocation, slots, |relay| {
                 relay.connected.as_mut().map(|connected| &mut connected.lost)
             }),
-            Err(error) => self.not_read_from(now, Source::Connected(allocation), &error),
+            Err(error) => self.handle_relay_read_error(now, Source::Connected(allocation), &error),
         }
     }
 
@@ -109,8 +109,12 @@ impl Worker {
             let range = self.spare(len);
             self.rings.take(ring, self.batches.bytes_mut(range.clone()));
             match to {
-                RingPacket::Relayed(hand_over) => self.arrive(now, hand_over, class, range),
-                RingPacket::Client { tuple, from } => self.take_in(now, from, tuple, class, range),
+                RingPacket::Relayed(hand_over) => {
+                    self.deliver_relayed(now, hand_over, class, range)
+                }
+                RingPacket::Client { tuple, from } => {
+                    self.process_forwarded(now, from, tuple, class, range)
+                }
             }
         }
         true
@@ -118,23 +122,23 @@ impl Worker {
 
     /// Handles a failed read of an allocation's socket, which may report an ICMP error of an
     /// earlier datagram.
-    fn not_read_from(&mut self, now: Now, source: Source, error: &io::Error) -> bool {
+    fn handle_relay_read_error(&mut self, now: Now, source: Source, error: &io::Error) -> bool {
         if error.kind() == io::ErrorKind::WouldBlock {
             return false;
         }
         // A connected socket reports such errors in any case, so they are not logged.
         if self.read_errors(now, source) == 0 && !matches!(source, Source::Connected(_)) {
-            self.could_not_read(now, error);
+            self.log_read_error(now, error);
         }
-        self.carry_out(now);
+        self.execute_outputs(now);
         true
     }
 
-    fn not_read(&mut self, now: Now, error: &io::Error) -> bool {
+    fn handle_read_error(&mut self, now: Now, error: &io::Error) -> bool {
         if error.kind() == io::ErrorKind::WouldBlock {
             return false;
         }
-        self.could_not_read(now, error);
+        self.log_read_error(now, error);
         true
     }
 
@@ -155,7 +159,7 @@ impl Worker {
 
     /// Copies one of several datagrams that were received together to a range with free bytes
     /// around it.
-    fn apart(&mut self, range: Range<usize>) -> Range<usize> {
+    fn copy_to_spare(&mut self, range: Range<usize>) -> Range<usize> {
         let copy = self.spare(range.len());
         self.batches.copy(range, copy.start);
         copy
@@ -190,7 +194,7 @@ impl Worker {
                 let range = packet.place();
                 self.hand_over(now, hand_over, class, range, one_of_many);
             }
-            FromClient::Handled => self.carry_out(now),
+            FromClient::Handled => self.execute_outputs(now),
             FromClient::Dropped(_) => {}
         }
     }
@@ -205,15 +209,21 @@ impl Worker {
         one_of_many: bool,
     ) {
         if hand_over.owner.worker == self.index {
-            let range = if one_of_many { self.apart(range) } else { range };
-            self.arrive(now, hand_over, class, range);
+            let range = if one_of_many { self.copy_to_spare(range) } else { range };
+            self.deliver_relayed(now, hand_over, class, range);
         } else if !self.rings.send(hand_over, class, self.batches.bytes(range)) {
             self.metrics.dropped(DropReason::SendBufferFull);
         }
     }
 
     /// Processes a packet from another relayed address at the worker that owns its destination.
-    fn arrive(&mut self, now: Now, hand_over: HandOver, class: TrafficClass, range: Range<usize>) {
+    fn deliver_relayed(
+        &mut self,
+        now: Now,
+        hand_over: HandOver,
+        class: TrafficClass,
+        range: Range<usize>,
+    ) {
         let mut packet = self.batches.packet(range);
         if let FromPeer::Forward { to } = self.engine.handle_relayed(now, hand_over, &mut packet) {
             let range = packet.place();
@@ -224,7 +234,7 @@ impl Worker {
     fn route_peer(&mut self, now: Now, allocation: AllocationId, received: &Received) {
         for range in received.datagrams() {
             // The header of one datagram would overwrite the end of the one before.
-            let range = if received.count() > 1 { self.apart(range) } else { range };
+            let range = if received.count() > 1 { self.copy_to_spare(range) } else { range };
             let mut packet = self.batches.packet(range);
             if let FromPeer::Forward { to } =
                 self.engine.handle_peer(now, allocation, received.source, &mut packet)

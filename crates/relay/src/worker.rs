@@ -224,7 +224,7 @@ impl Worker {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            self.let_gather();
+            self.pause_to_coalesce();
             let timeout = self.timeout();
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
@@ -233,12 +233,12 @@ impl Worker {
             }
             let now = Now::read();
             self.engine.handle_timeout(now);
-            self.carry_out(now);
-            self.tend_streams(now);
+            self.execute_outputs(now);
+            self.check_stream_timers(now);
             self.wake_up(now);
             for event in &events {
                 if event.token() == WAKER {
-                    if self.obey(now) {
+                    if self.run_commands(now) {
                         return Ok(());
                     }
                     // Each is in the list once, however often it is announced.
@@ -256,7 +256,7 @@ impl Worker {
     }
 
     /// Waits a moment, where that saves wake-ups.
-    fn let_gather(&mut self) {
+    fn pause_to_coalesce(&mut self) {
         let Some(pause) = self.coalescing.pause().filter(|_| self.ready.is_empty()) else { return };
         let before = self.coalescing.measures().then(sys::thread_time);
         sys::sleep_precisely(pause);
@@ -276,7 +276,7 @@ impl Worker {
     }
 
     /// Executes the pending commands. Returns true if the worker is to end.
-    fn obey(&mut self, now: Now) -> bool {
+    fn run_commands(&mut self, now: Now) -> bool {
         loop {
             match self.inbox.try_recv() {
                 Ok(Command::Stream(new)) => self.open_stream(now, *new),
@@ -288,7 +288,7 @@ impl Worker {
                 }
                 Ok(Command::Kick(order)) => {
                     let closed = self.engine.kick(&order.user, order.calls.as_deref());
-                    self.carry_out(now);
+                    self.execute_outputs(now);
                     // The caller may not wait for the answer any more.
                     let _ = order.closed.send(closed);
                 }
@@ -298,14 +298,14 @@ impl Worker {
                 Err(mpsc::TryRecvError::Empty) => break,
                 Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => {
                     self.engine.close_all();
-                    self.carry_out(now);
+                    self.execute_outputs(now);
                     self.send();
                     self.close_streams(now);
                     return true;
                 }
             }
         }
-        self.carry_out(now);
+        self.execute_outputs(now);
         false
     }
 
@@ -364,7 +364,7 @@ impl Worker {
             None => Source::Listener(token as u16),
         };
         if event.is_error() && self.read_errors(now, source) > 0 {
-            self.carry_out(now);
+            self.execute_outputs(now);
         }
         self.add_ready(source);
     }
@@ -408,7 +408,7 @@ impl Worker {
 
     /// Logs that a socket could not be read. An ICMP error that is reported by one socket does not
     /// affect the others of its clients.
-    pub(super) fn could_not_read(&mut self, now: Now, error: &io::Error) {
+    pub(super) fn log_read_error(&mut self, now: Now, error: &io::Error) {
         if let Some(times) = self.read_error.hit(now.instant) {
             tracing::warn!(%error, times, "a relay socket could not be read; going on");
         }
@@ -430,7 +430,7 @@ impl Worker {
     }
 
     /// Executes what the core requests.
-    pub(super) fn carry_out(&mut self, now: Now) {
+    pub(super) fn execute_outputs(&mut self, now: Now) {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Transmit { to, bytes } => self.respond(to, &bytes),
@@ -452,9 +452,9 @@ impl Worker {
                 Output::CloseRelay { allocation } => self.close(allocation),
                 Output::Ended(ended) => log_lines::allocation_ended(now, &ended),
                 Output::WrongCredentials { client, user, reason } => {
-                    self.refused.tell(now, client, user.as_deref(), reason);
+                    self.refused.write(now, client, user.as_deref(), reason);
                 }
-                Output::Forget { tuple } => self.dismiss(tuple),
+                Output::Forget { tuple } => self.stop_forwarding(tuple),
                 Output::ReleaseMemory => self.release_memory(),
                 Output::Event(event) => (self.on_event)(event),
             }

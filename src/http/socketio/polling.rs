@@ -214,7 +214,7 @@ impl Polling {
         if !self.out.is_empty()
             && let Some(poll) = self.poll.take()
         {
-            self.tell(poll)?;
+            self.send_packets(poll)?;
         }
         Ok(())
     }
@@ -233,7 +233,7 @@ impl Polling {
     }
 
     /// Answers a request with all waiting packets. They are lost if its connection is gone.
-    fn tell(&mut self, poll: oneshot::Sender<Reply>) -> Result<(), End> {
+    fn send_packets(&mut self, poll: oneshot::Sender<Reply>) -> Result<(), End> {
         let mut payload = String::new();
         for packet in std::mem::take(&mut self.out) {
             engine::append(self.client.revision(), &mut payload, &packet);
@@ -256,7 +256,7 @@ impl Polling {
             _ => engine::CLOSE.to_owned(),
         });
         if let Some(poll) = self.poll.take() {
-            let _ = self.tell(poll);
+            let _ = self.send_packets(poll);
             return;
         }
         let asked = async {
@@ -272,7 +272,7 @@ impl Polling {
             None
         };
         if is_news && let Ok(Some(poll)) = timeout(FAREWELL, asked).await {
-            let _ = self.tell(poll);
+            let _ = self.send_packets(poll);
         }
     }
 }

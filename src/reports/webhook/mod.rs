@@ -217,7 +217,7 @@ impl Webhook {
         let post = Arc::new(Post::new(config.client, config.url, config.keys));
         let limits = Limits { events: MAX_EVENTS, bytes: config.queue_bytes, at_once: AT_ONCE };
         let mut queue = Queue::new(limits, StdRng::from_os_rng());
-        let next_event = log.map_or(0, |(log, found)| go_on(&mut queue, log, found));
+        let next_event = log.map_or(0, |(log, found)| restore(&mut queue, log, found));
         let (queue, log) = (Mutex::new(queue), log.map(|(log, _)| log.clone()));
         let closing = AtomicBool::new(false);
         let shared = Arc::new(Shared { queue, log, changed: Notify::new(), closing });
@@ -246,7 +246,7 @@ impl Webhook {
 
 /// Adds the events to the queue that the previous process has not delivered. Returns the highest of
 /// their numbers.
-fn go_on(queue: &mut Queue, log: &StateLog, found: &Found) -> u64 {
+fn restore(queue: &mut Queue, log: &StateLog, found: &Found) -> u64 {
     let (mut last, mut changes) = (0, Vec::new());
     for (number, call, body) in kept::events(found) {
         changes.push(kept::event(number, Some(body)));

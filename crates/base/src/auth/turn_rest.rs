@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_minted_is_read_back(expires: u32, name in "[^\\p{Cc}]{1,30}", seed: u64, with_call: bool) {
+        fn minted_usernames_are_parsed_back(expires: u32, name in "[^\\p{Cc}]{1,30}", seed: u64, with_call: bool) {
             let user = UserId::new(&name).unwrap();
             let call = with_call.then(|| CallId::generate(1, &mut StdRng::seed_from_u64(seed)));
             let text = TurnUsername::format(expires.into(), &user, call);
