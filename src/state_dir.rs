@@ -1,4 +1,4 @@
-//! What outlasts the process: files for the owner alone, replaced as a whole or not at all.
+//! Persistent files, readable by their owner only, replaced as a whole or not at all.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -11,10 +11,10 @@ use std::{
 pub struct StateDir(PathBuf);
 
 impl StateDir {
-    /// Makes the directory where there is none, and sees whether it can be written to.
+    /// Creates the directory if it does not exist, and checks that it can be written to.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         let state = Self(path);
         make_directory(&state.0)?;
@@ -24,7 +24,7 @@ impl StateDir {
         Ok(state)
     }
 
-    /// Takes the directory for this process alone, for as long as what is returned is kept.
+    /// Locks the directory for this process, as long as the result is kept.
     ///
     /// # Errors
     /// The system's error, and [`io::ErrorKind::ResourceBusy`] if another process has it.
@@ -46,15 +46,15 @@ impl StateDir {
         }
     }
 
-    /// Where a file is, for people.
+    /// Returns the path of a file, for messages.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// What is in a file, if there is one.
+    /// Returns the contents of a file, if it exists.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         match fs::read(self.path(name)) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -63,14 +63,14 @@ impl StateDir {
         }
     }
 
-    /// Replaces a file. After a crash there is the old one or the new one.
+    /// Replaces a file. After a crash either the old one or the new one exists.
     ///
     /// # Errors
-    /// What the system says; then the old one is still there.
+    /// The system's error; the old file still exists then.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        // Another process that has the same idea has a file of its own.
+        // Another process that writes at the same time has a temporary file of its own.
         let temporary = self.path(&format!(".{name}.{}", std::process::id()));
-        // One that a process of this number left behind may have other rights.
+        // A file that a process with this id left behind may have other permissions.
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -84,14 +84,14 @@ impl StateDir {
             let _ = fs::remove_file(&temporary);
             return Err(error);
         }
-        // The new name is on the disk once its directory is.
+        // The new name is persistent once its directory is synced.
         File::open(&self.0)?.sync_all()
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file, if it exists.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.path(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -108,7 +108,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// A new file that nobody else can read, from its first moment on.
+/// Creates a file that nobody else can read at any time.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.write(true).create_new(true);
@@ -124,12 +124,12 @@ mod tests {
     const FILE: &str = "account.json";
 
     #[test]
-    fn a_file_is_replaced_as_a_whole_and_for_its_owner_alone() {
+    fn a_file_is_replaced_as_a_whole_and_readable_by_its_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path().join("new")).unwrap();
         assert_eq!(state.read(FILE).unwrap(), None);
         state.write(FILE, b"one").unwrap();
-        // What a crash left behind is no hindrance.
+        // A file that a crash left behind does not matter.
         let left = state.path(&format!(".{FILE}.{}", std::process::id()));
         fs::write(left, b"half of something").unwrap();
         state.write(FILE, b"two").unwrap();

@@ -506,7 +506,7 @@ export type CandidateType = 'host' | 'srflx' | 'prflx' | 'relay';
  */
 export type CloseReason = 'token_expired' | 'too_many_connections' | 'rate_limited' | 'server_shutdown' | 'replaced' | 'kicked';
 
-/** One of a user's devices, as the device calls itself. 1 to 64 bytes. */
+/** One of a user's devices, under the name that the device gives itself. 1 to 64 bytes. */
 export type DeviceId = string;
 
 /**
@@ -780,9 +780,9 @@ export interface Refusal {
   retryAfterMs?: number;
 }
 
-/** What the relay did for one call. */
+/** The relay's work for one call. */
 export interface RelayUsage {
-  /** How many allocations were opened for the call, closed ones included. */
+  /** The number of allocations that were opened for the call, closed ones included. */
   allocations: number;
   /** Payload bytes from clients to their peers. */
   bytesUp: number;
@@ -828,7 +828,7 @@ export interface RelayedDescription {
  */
 export type Role = 'caller' | 'callee';
 
-/** A room, as the application calls it. 1 to 128 bytes. */
+/** A room, under the name that the application gives it. 1 to 128 bytes. */
 export type RoomId = string;
 
 /** Come into a room. */
@@ -951,24 +951,24 @@ export interface SessionDescription {
   sdp: string;
 }
 
-/** Who the client is, and whether it goes on with a session: the first frame. */
+/** The first frame, with which the client authenticates, and may resume a session. */
 export interface SessionHello {
   /** The user's token; may come in an `Authorization: Bearer` header instead. */
   token?: string | null;
   /** The version of this protocol: 1. */
   protocol?: number | null;
-  /** The device, as it calls itself; without a name it is a new one. */
+  /** The device, under the name that it gives itself; without a name it is a new one. */
   deviceId?: DeviceId | null;
-  /** The session that it wants to go on with. */
+  /** The session that the client resumes. */
   resume?: SessionResume | null;
 }
 
 /** A signaling session: one device of one user, over one connection. */
 export type SessionId = string;
 
-/** An earlier session of the client, and how much of it the client has. */
+/** An earlier session of the client, and the events of it that the client has. */
 export interface SessionResume {
-  /** As `session:welcome` had it. */
+  /** The id that `session:welcome` had. */
   sessionId: SessionId;
   /** The number of the last event that the client has; 0 for none. */
   seq: number;
@@ -1041,15 +1041,15 @@ export interface SignalRequest {
 /** A moment in UTC (ISO 8601, with milliseconds). */
 export type Timestamp = string;
 
-/** What a client needs to use the relay: `turnCredentials` in payloads. */
+/** The credentials with which a client uses the relay: `turnCredentials` in payloads. */
 export interface TurnCredentials {
   /** `<unix expiry>:<user>`, or `<unix expiry>:<user>:<callId>` for the time of one call. */
   username: string;
   /** base64(HMAC-SHA1(secret, username)). */
   password: string;
-  /** For how many seconds it opens allocations. */
+  /** The time for which they open allocations, in seconds. */
   ttl: number;
-  /** Where the relay is, as `turn:` URIs. */
+  /** The addresses of the relay, as `turn:` URIs. */
   uris: Array<string>;
 }
 

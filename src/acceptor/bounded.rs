@@ -1,4 +1,4 @@
-//! A connection from which only so much is read until it is known to be worth more.
+//! A connection from which a limited number of bytes is read until the limit is lifted.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A connection, and how much may still be read from it.
+/// A connection, with the number of bytes that may still be read from it.
 #[derive(Debug)]
 pub(super) struct Bounded {
     stream: TcpStream,
@@ -19,7 +19,7 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    /// Lets no more than `most` bytes be read, and what comes with the last of them.
+    /// Limits the bytes that are read to `most`, and those that arrive with the last of them.
     pub fn new(stream: TcpStream, most: usize) -> Self {
         Self { stream, left: Some(most) }
     }
@@ -29,7 +29,7 @@ impl Bounded {
         self.left = None;
     }
 
-    /// The connection itself.
+    /// Returns the connection itself.
     pub fn into_inner(self) -> TcpStream {
         self.stream
     }

@@ -1,5 +1,5 @@
-//! The certificate of the server: read from files, read again when they change, got by ACME, or made
-//! on the fly for development.
+//! The certificate of the server: read from files and read again when they change, obtained by
+//! ACME, or made at the start for development.
 
 use std::{
     fs, io,
@@ -24,49 +24,50 @@ use super::{
     standing::{self, Remark},
 };
 
-/// What a client may ask for within TLS (RFC 7301): HTTP in two versions, TURN and STUN (RFC 7443).
+/// The protocols that a client may ask for within TLS (RFC 7301): HTTP in two versions, TURN and
+/// STUN (RFC 7443).
 const ALPN: [&[u8]; 4] = [b"h2", b"http/1.1", b"stun.turn", b"stun.nat-discovery"];
 
-/// How often it is looked whether the files have changed.
+/// The interval at which the files are checked for changes.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Where a certificate is from.
+/// The source of a certificate.
 #[derive(Debug, Clone)]
 pub enum CertificateSource {
-    /// PEM files: the certificate with those between it and the root behind it, and its key.
+    /// PEM files: the certificate, followed by the intermediate ones, and its key.
     Files {
         /// `--tls-cert`
         certificate: PathBuf,
         /// `--tls-key`
         key: PathBuf,
     },
-    /// A CA that speaks ACME.
+    /// A CA with ACME.
     Acme(acme::Settings),
-    /// One of our own making for loopback addresses, which nobody trusts: for development.
+    /// A self-signed certificate for loopback addresses, which nobody trusts: for development.
     SelfSigned,
 }
 
-/// Why a certificate cannot be used.
+/// The reason why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file cannot be read.
     #[error("{option} {path}: {source}", path = path.display())]
     Read {
-        /// Which option names it.
+        /// The option of the file.
         option: &'static str,
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file has not in it what it should have.
+    /// A file does not contain what it should.
     #[error("{option} {path} has no {what} in PEM form in it{what_else}", path = path.display())]
     Nothing {
-        /// Which option names it.
+        /// The option of the file.
         option: &'static str,
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// What it should have.
+        /// The kind of content that it should have.
         what: &'static str,
         /// The contents that it has instead, as text that continues the message.
         what_else: String,
@@ -90,7 +91,7 @@ pub enum CertificateError {
         path = path.display()
     )]
     Encrypted {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The key does not belong to the certificate.
@@ -105,28 +106,28 @@ pub enum CertificateError {
         /// `--tls-key`
         key: PathBuf,
     },
-    /// The key is damaged, or of a kind that TLS here does not know.
+    /// The key is damaged, or of a kind that TLS does not support here.
     #[error(
         "--tls-key {path} has no key in it that can be used, which is one of RSA, of P-256 or P-384, \
          or of Ed25519: make another one, and have the certificate made for it",
         path = path.display()
     )]
     Key {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// One of the two is of a kind that is not known.
+    /// One of the two is of an unsupported kind.
     #[error("--tls-cert and --tls-key cannot be used: {0}")]
     Pair(#[from] rustls::Error),
-    /// None could be made.
+    /// No certificate could be made.
     #[error("no certificate could be made: {0}")]
     Make(#[from] rcgen::Error),
-    /// The directory for what must outlast the process cannot be used.
+    /// The directory for persistent state cannot be used.
     #[error("--state-dir {path}: cannot be written: {source}", path = path.display())]
     State {
-        /// Which directory.
+        /// The path of the directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -139,7 +140,7 @@ pub struct Certificates {
     config: Arc<ServerConfig>,
 }
 
-/// Where the next certificate comes from.
+/// The source of the next certificate.
 #[derive(Debug)]
 enum Origin {
     Files { certificate: PathBuf, key: PathBuf },
@@ -147,7 +148,7 @@ enum Origin {
     SelfSigned,
 }
 
-/// Read for each handshake, written when the certificate changes.
+/// The certificate that is shown now: read for each handshake, written when it changes.
 #[derive(Debug)]
 pub(super) struct Current {
     pair: RwLock<Arc<Pair>>,
@@ -169,7 +170,7 @@ impl Current {
         self.pair.read().expect("replacing it does not panic").clone()
     }
 
-    /// Connections that are open stay; new ones see the new one.
+    /// Replaces the certificate. Open connections keep theirs; new ones are shown the new one.
     pub fn set(&self, pair: Pair) {
         *self.pair.write().expect("replacing it does not panic") = Arc::new(pair);
         self.changes.send_replace(());
@@ -177,8 +178,8 @@ impl Current {
 }
 
 impl Certificates {
-    /// Loads or makes the certificate. By ACME it takes the one that is kept, or makes one until
-    /// [`follow`](Self::follow) has got one.
+    /// Loads or makes the certificate. By ACME it loads the stored one, or makes one until
+    /// [`follow`](Self::follow) has obtained one.
     ///
     /// # Errors
     /// [`CertificateError`]
@@ -205,12 +206,12 @@ impl Certificates {
         Ok(Self { origin, current, config: Arc::new(config) })
     }
 
-    /// The settings for a connection.
+    /// Returns the settings for a connection.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
     }
 
-    /// The settings for a connection that comes to see the answer to a challenge and nothing else.
+    /// Returns the settings for a connection that only asks for the answer to a challenge.
     pub(super) fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
         match &self.origin {
             Origin::Acme(acme) => acme.challenges.answer(hello),
@@ -219,7 +220,7 @@ impl Certificates {
     }
 
     /// Returns the certificate that a server would show, and the remarks on it, without writing
-    /// anything. A certificate that is yet to be ordered is treated as if it were there.
+    /// anything. A certificate that is not ordered yet is treated as if it existed.
     ///
     /// # Errors
     /// [`CertificateError`]
@@ -240,7 +241,7 @@ impl Certificates {
         Shown::new(self.current.get())
     }
 
-    /// Tells when another certificate is shown.
+    /// Notifies when another certificate is shown.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.current.changes.subscribe()
     }
@@ -256,7 +257,7 @@ impl Certificates {
         let which =
             format!("a certificate in --tls-cert {path} that vouches for the server's own one");
         let issuers = pair.issuers.iter().filter_map(|of| standing::remark(&which, *of, now));
-        // Clients may know another way to a root.
+        // Clients may have another chain to a root.
         let issuers = issuers.map(|remark| Remark { is_serious: false, ..remark });
         let order = pair.was_reordered.then(|| Remark {
             is_serious: false,
@@ -268,17 +269,18 @@ impl Certificates {
         validity.into_iter().chain(issuers).chain(order).collect()
     }
 
-    /// When the certificate expires, in seconds since 1970; 0 for one of our own making, which
-    /// nobody trusts in the first place.
+    /// Returns the time at which the certificate expires, in seconds since 1970; 0 for a
+    /// self-signed one, which nobody trusts anyway.
     pub fn expiry(&self) -> u64 {
         let until = self.current.get().validity.map(|validity| validity.until);
         until.and_then(|until| until.duration_since(UNIX_EPOCH).ok()).map_or(0, |at| at.as_secs())
     }
 
-    /// Reads the files again. Connections that are open stay; new ones see what was read.
+    /// Reads the files again. Open connections keep their certificate; new ones are shown the new
+    /// one.
     ///
     /// # Errors
-    /// [`CertificateError`]; then what was there stays.
+    /// [`CertificateError`]; the old certificate remains then.
     pub fn reload(&self) -> Result<(), CertificateError> {
         if let Origin::Files { certificate, key } = &self.origin {
             self.current.set(Pair::read(certificate, key)?);
@@ -286,8 +288,8 @@ impl Certificates {
         Ok(())
     }
 
-    /// Reads the files again, and says in the log how it went. What waits to be ordered again is
-    /// ordered at once.
+    /// Reads the files again, and logs the result. An order that waits to be tried again is tried
+    /// at once.
     pub fn reload_and_tell(&self) {
         if let Origin::Acme(acme) = &self.origin {
             return acme.hurry();
@@ -313,7 +315,8 @@ impl Certificates {
         let mut seen = look();
         let mut remarks = Vec::new();
         self.tell_news(&mut remarks);
-        // What is read between two writes fails, and need not look changed afterwards.
+        // Files that are read between two writes cause an error, and need not look changed
+        // afterwards.
         let mut failed: Option<String> = None;
         let mut interval = tokio::time::interval(LOOK_AGAIN);
         loop {
@@ -336,19 +339,20 @@ impl Certificates {
     }
 
     /// Logs each remark on the files once.
-    fn tell_news(&self, told: &mut Vec<Remark>) {
+    fn tell_news(&self, logged: &mut Vec<Remark>) {
         let remarks = self.remarks(SystemTime::now());
-        for remark in remarks.iter().filter(|remark| !told.contains(remark)) {
+        for remark in remarks.iter().filter(|remark| !logged.contains(remark)) {
             match remark.is_serious {
                 true => tracing::error!("{}", remark.text),
                 false => tracing::warn!("{}", remark.text),
             }
         }
-        *told = remarks;
+        *logged = remarks;
     }
 }
 
-/// When a file was changed; through links, as ACME clients make them.
+/// Returns the time and the length of a file's last change; through links, as ACME clients make
+/// them.
 fn changed(path: &Path) -> Option<(SystemTime, u64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
@@ -363,7 +367,7 @@ mod tests {
 
     use super::*;
 
-    /// PEM texts: a certificate and its key.
+    /// Returns a certificate and its key as PEM texts.
     fn pair() -> [String; 2] {
         let made = rcgen::generate_simple_self_signed(["turn.example.com".to_owned()]).unwrap();
         let pem = |label: &str, der: &[u8]| {
@@ -373,7 +377,7 @@ mod tests {
         [pem("CERTIFICATE", made.cert.der()), key]
     }
 
-    /// Writes a file so that nothing shows when.
+    /// Writes a file so that its time of change is not visible.
     fn write(path: &Path, text: &str) {
         fs::write(path, text).unwrap();
         File::options()
@@ -410,7 +414,7 @@ mod tests {
         fs::write(&certificate, new_cert).unwrap();
         sleep(3 * LOOK_AGAIN).await;
         assert_eq!(shown(), old);
-        // The other half comes without a trace: of the same length, and dated alike.
+        // The other half is written without a visible change: with the same length and time.
         assert_eq!(new_key.len(), old_key.len());
         write(&key, &new_key);
         sleep(LOOK_AGAIN).await;

@@ -1,10 +1,10 @@
-//! The order of a certificate and those that vouch for it.
+//! The order of a certificate and its issuers' certificates.
 
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
-/// The certificate with this public key, then the one of its issuer, and so on; behind them those that
-/// do not belong there, in their order. Some clients refuse a chain in another order, which RFC 5246
-/// §7.4.2 demands. `None` if no certificate has the key.
+/// Returns the certificate with this public key, then the one of its issuer, and so on; after them
+/// those that do not belong to the chain, in their order. Some clients refuse a chain in another
+/// order, which RFC 5246 §7.4.2 demands. Returns `None` if no certificate has the key.
 pub(super) fn sort(
     certificates: &[CertificateDer<'static>],
     key: Option<&SubjectPublicKeyInfoDer<'_>>,
@@ -35,8 +35,8 @@ fn issuer_of(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
     (certificate.issuer() != certificate.subject()).then(|| certificate.issuer().to_vec())
 }
 
-/// Returns true if a certificate is its own issuer: clients know it or do not, and no more of it
-/// counts.
+/// Returns true if a certificate is its own issuer: clients either know it or do not, and its other
+/// contents do not matter.
 pub(super) fn is_root(der: &CertificateDer<'_>) -> bool {
     issuer_of(der).is_none()
 }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_begins_with_the_key_s_certificate_and_goes_up() {
+    fn a_chain_begins_with_the_key_s_certificate_followed_by_its_issuers() {
         let key = || KeyPair::generate().unwrap();
         let root = Issuer::self_signed(params("root", true), key()).unwrap();
         let upper = Issuer::signed_by(params("upper", true), key(), &root).unwrap();

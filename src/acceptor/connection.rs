@@ -1,4 +1,4 @@
-//! One connection, from its first byte until it is known who serves it.
+//! One connection, from its first byte until its protocol is known.
 
 use std::{
     io,
@@ -19,16 +19,17 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use super::{Certificates, Role, Wiring, bounded::Bounded, proxy_protocol};
 use crate::http::{self, Arrival, Entrance, Lease, Purpose};
 
-/// For how long a connection may say nothing at all. Browsers open some in advance.
+/// The longest time that a connection may send nothing at all. Browsers open some in advance.
 const FIRST_BYTE: Duration = http::HEADER_TIMEOUT;
 
-/// How long a handshake of TLS may take, and a PROXY protocol header.
+/// The longest time that a TLS handshake may take, and a PROXY protocol header.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The most bytes that a client may send for its handshake: many times what any does.
+/// The largest number of bytes that a client may send for its handshake: many times what any does.
 const LONGEST_HANDSHAKE: usize = 16 * 1024;
 
-/// The most bytes of an answer that wait in a session of TLS, before and after they are encrypted.
+/// The largest number of bytes of an answer that wait in a TLS session, before and after
+/// encryption.
 const TLS_BUFFER: usize = 16 * 1024;
 
 /// The content type of a TLS handshake record (RFC 8446 §5.1).
@@ -37,8 +38,7 @@ const TLS_HANDSHAKE: u8 = 22;
 /// The ALPN name of HTTP/2 (RFC 9113 §3.2).
 const HTTP2: &[u8] = b"h2";
 
-/// A connection that has come, and what is to be done with it. Places are given out here, in the
-/// order in which connections come.
+/// Serves a new connection. Slots are assigned here, in the order in which connections arrive.
 pub(super) fn arrived(
     stream: TcpStream,
     remote: SocketAddr,
@@ -50,16 +50,16 @@ pub(super) fn arrived(
         Role::Turn => Purpose::Relay,
         Role::Http | Role::Tls => Purpose::Http,
     };
-    let place = wiring.http.admit_unnamed(purpose);
-    let place = match by_proxy {
-        true => place,
-        false => place.and_then(|lease| wiring.http.name(lease, remote.ip())),
+    let admitted = wiring.http.admit_unnamed(purpose);
+    let admitted = match by_proxy {
+        true => admitted,
+        false => admitted.and_then(|lease| wiring.http.name(lease, remote.ip())),
     };
     async move {
-        // What goes wrong is the client's, which sees it closed.
-        let _ = match place {
+        // Errors are the client's, which sees its connection closed.
+        let _ = match admitted {
             Ok(lease) if by_proxy => serve_proxied(stream, remote, role, wiring, lease).await,
-            place => serve(stream, remote, false, role, wiring, place).await,
+            admitted => serve(stream, remote, false, role, wiring, admitted).await,
         };
     }
 }
@@ -72,11 +72,11 @@ async fn serve_proxied(
     lease: Lease,
 ) -> io::Result<()> {
     let header = proxy_protocol::read(&mut stream);
-    // A proxy that asks for itself, to see whether we live, says nobody's name.
+    // A proxy that connects for itself, as a health check, names no client.
     let client = tokio::time::timeout(HANDSHAKE, header).await??;
     let remote = client.unwrap_or(proxy);
-    let place = wiring.http.name(lease, remote.ip());
-    serve(stream, remote, client.is_some(), role, wiring, place).await
+    let admitted = wiring.http.name(lease, remote.ip());
+    serve(stream, remote, client.is_some(), role, wiring, admitted).await
 }
 
 async fn serve(
@@ -85,9 +85,9 @@ async fn serve(
     by_proxy: bool,
     role: Role,
     wiring: Wiring,
-    place: Result<Lease, String>,
+    admitted: Result<Lease, String>,
 ) -> io::Result<()> {
-    let lease = match place {
+    let lease = match admitted {
         Ok(lease) => lease,
         Err(answer) if role == Role::Http => return turn_away(stream, &answer).await,
         Err(_) => return Ok(()),
@@ -110,7 +110,7 @@ async fn serve(
 
 struct Connection {
     remote: SocketAddr,
-    /// True if a proxy has handed the connection on.
+    /// True if a proxy has forwarded the connection.
     by_proxy: bool,
     role: Role,
     lease: Lease,
@@ -125,7 +125,7 @@ impl Connection {
             return Ok(());
         };
         stream.get_mut().0.lift();
-        // What is inside is looked at without being taken out.
+        // The decrypted bytes are inspected without being consumed.
         let first = tokio::time::timeout(FIRST_BYTE, stream.fill_buf()).await??;
         match Kind::of(first) {
             _ if first.is_empty() => Ok(()),
@@ -143,7 +143,7 @@ impl Connection {
         }
     }
 
-    /// Gives the connection to the relay.
+    /// Hands the connection over to the relay.
     fn hand_over(
         mut self,
         stream: TcpStream,
@@ -180,8 +180,8 @@ impl Connection {
     }
 }
 
-/// Nothing is left of a connection that came to see the answer to an ACME challenge: it is closed as
-/// soon as it has seen it (RFC 8737 §3).
+/// Performs the TLS handshake. Returns `None` for a connection that asked for the answer to an ACME
+/// challenge: it is closed as soon as it has received that (RFC 8737 §3).
 async fn shake_hands(
     certificates: &Certificates,
     stream: TcpStream,
@@ -198,7 +198,7 @@ async fn shake_hands(
     }
 }
 
-/// What a client is told that speaks plain HTTP where there is none.
+/// Returns the answer to a client that sends plain HTTP on a listener without it.
 fn wrong_protocol(role: Role) -> String {
     let message = match role {
         Role::Tls => "This port is for https, wss and turns: begin with TLS.\n",
@@ -211,7 +211,7 @@ fn wrong_protocol(role: Role) -> String {
     )
 }
 
-/// Says something to a client that is not served. It fits the socket's empty buffer.
+/// Sends an answer to a client that is not served. It fits the socket's empty buffer.
 async fn turn_away(mut stream: TcpStream, answer: &str) -> io::Result<()> {
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await

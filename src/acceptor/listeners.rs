@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! The listeners that accept connections.
 
 use std::{
     io, net,
@@ -13,15 +13,15 @@ use tokio::{
 
 use super::{Role, Wiring, connection};
 
-/// How long open requests may take to be answered when the server stops.
+/// The longest time that open requests may take to be answered when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A listener that is bound, and does not block.
+/// A bound listener in non-blocking mode.
 #[derive(Debug)]
 pub struct Listener {
-    /// What is accepted from.
+    /// The socket.
     pub socket: net::TcpListener,
-    /// What it is for.
+    /// The protocols that it serves.
     pub role: Role,
 }
 
@@ -35,7 +35,7 @@ impl Acceptor {
     /// Accepts from these listeners until HTTP stops.
     ///
     /// # Errors
-    /// What the system says of a listener.
+    /// The system's error for a listener.
     pub fn start(listeners: Vec<Listener>, wiring: &Wiring) -> io::Result<Self> {
         let listeners = listeners
             .into_iter()
@@ -45,8 +45,8 @@ impl Acceptor {
         Ok(Self { tasks: listeners.into_iter().map(start).collect() })
     }
 
-    /// Returns when all is over: the listeners are closed, and the connections have ended or were
-    /// given up.
+    /// Completes when everything has ended: the listeners are closed, and the connections have
+    /// ended or were dropped.
     pub async fn stopped(self) {
         for task in self.tasks {
             let _ = task.await;
@@ -66,15 +66,15 @@ async fn accept(listener: TcpListener, role: Role, wiring: Wiring) {
         };
         match accepted {
             Ok((stream, remote)) => {
-                // Small messages that somebody waits for.
+                // Small messages must not be delayed.
                 let _ = stream.set_nodelay(true);
                 let remote = canonical(remote);
                 tasks.spawn(connection::arrived(stream, remote, role, wiring.clone()));
             }
-            // The client is gone already: nobody's fault.
+            // The client is gone already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                // Most likely there are no file descriptors left. They come back with time, and
+                // Most likely there are no file descriptors left. Some get free with time, and
                 // until then each attempt would fail as this one did.
                 if complained.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
                     complained = Some(Instant::now());
@@ -84,7 +84,7 @@ async fn accept(listener: TcpListener, role: Role, wiring: Wiring) {
             }
         }
     }
-    // No listener, no new connections; those that are open finish what they are at.
+    // No new connections are accepted; open ones finish their requests.
     drop(listener);
     let done = async { while tasks.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(GRACE, done).await;

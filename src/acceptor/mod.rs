@@ -1,15 +1,16 @@
-//! Every TCP listener of the server: takes connections, and finds out from their first bytes who
-//! serves them.
+//! The TCP listeners of the server: they accept connections, and choose the protocol by their first
+//! bytes.
 //!
-//! | first byte | what it is |
+//! | first byte | protocol |
 //! |---|---|
-//! | 22 | TLS (RFC 8446 §5.1); what is inside is looked at again |
+//! | 22 | TLS (RFC 8446 §5.1); its content is inspected in the same way |
 //! | 0–3 | STUN framing (RFC 8489 §6.2.2): the relay |
 //! | anything else | HTTP |
 //!
-//! STUN and TURN are served on every listener, plain and under TLS. HTTP under TLS is, too; plain
-//! HTTP only on `--http`, since tokens would travel in the clear. A connection for the relay moves
-//! to one of its workers, socket, TLS session and all, and is not touched here again.
+//! STUN and TURN are served on every listener, plain and under TLS. HTTP is served under TLS on
+//! every listener, too, and as plain HTTP only on `--http`, since tokens would be sent unencrypted.
+//! A connection for the relay moves to one of its workers, with its socket and TLS session, and is
+//! not touched here again.
 
 pub mod acme;
 mod bounded;
@@ -39,18 +40,18 @@ pub use self::{
 };
 use crate::http;
 
-/// What the server's listeners are, beyond those that the relay has bound.
+/// The settings of the server's listeners, beyond those that the relay has bound.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where TLS is served; what else is there is up to the first bytes.
+    /// The addresses on which TLS is served; the first bytes inside decide on the protocol.
     pub tls_listen: Vec<SocketAddr>,
-    /// Where the certificate is from; without one there is no TLS on any listener.
+    /// The source of the certificate; without one there is no TLS on any listener.
     pub certificate: Option<CertificateSource>,
-    /// The proxies whose connections begin with a PROXY protocol header, and on which listeners.
+    /// The proxies whose connections begin with a PROXY protocol header, and their listeners.
     pub proxies: HeaderSenders,
 }
 
-/// The proxies whose connections begin with a PROXY protocol header, and on which listeners.
+/// The proxies whose connections begin with a PROXY protocol header, and their listeners.
 #[derive(Debug, Clone, Default)]
 pub struct HeaderSenders {
     networks: Networks,
@@ -58,7 +59,7 @@ pub struct HeaderSenders {
 }
 
 impl HeaderSenders {
-    /// Those in `networks`, on listeners of these roles; on every one if there are none.
+    /// Includes those in `networks`, on listeners of these roles; on every one if `roles` is empty.
     pub fn new(networks: Vec<IpNet>, roles: Vec<Role>) -> Self {
         Self { networks: Networks::new(networks), roles }
     }
@@ -69,29 +70,29 @@ impl HeaderSenders {
     }
 }
 
-/// Which plain protocols a listener is for, besides STUN and TURN.
+/// The plain protocols that a listener serves besides STUN and TURN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// `--http`: HTTP.
     Http,
-    /// `--listen`: nothing else.
+    /// `--listen`: none.
     Turn,
-    /// `--tls-listen`: nothing else.
+    /// `--tls-listen`: none.
     Tls,
 }
 
 /// Takes connections that are for the relay.
 pub type OnStream = Arc<dyn Fn(NewStream) + Send + Sync>;
 
-/// What every connection needs.
+/// The parts of the server that every connection needs.
 #[derive(Clone)]
 pub struct Wiring {
-    /// Serves HTTP, and says how many connections there may be.
+    /// Serves HTTP, and limits the number of connections.
     pub http: http::Service,
     /// Serves STUN and TURN.
     pub on_stream: OnStream,
-    /// The certificates, where TLS is served.
+    /// The certificates, if TLS is served.
     pub certificates: Option<Arc<Certificates>>,
-    /// The proxies whose connections begin with a PROXY protocol header, and on which listeners.
+    /// The proxies whose connections begin with a PROXY protocol header, and their listeners.
     pub proxies: Arc<HeaderSenders>,
 }

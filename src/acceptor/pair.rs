@@ -20,19 +20,20 @@ use super::{CertificateError, chain};
 /// A certificate with its key.
 #[derive(Debug)]
 pub(super) struct Pair {
-    /// What `rustls` shows.
+    /// The form of the pair that `rustls` uses.
     pub key: Arc<CertifiedKey>,
-    /// When it is valid; nothing for one of our own making, which nobody trusts at any time.
+    /// The validity of the certificate; `None` for a self-signed one, which nobody trusts at any
+    /// time.
     pub validity: Option<Validity>,
-    /// When the certificates are valid that vouch for it, roots aside.
+    /// The validity of the issuers' certificates, except roots.
     pub issuers: Vec<Validity>,
-    /// True if the certificates were in another order than they are shown in.
+    /// True if the certificates were in another order than the one they are shown in.
     pub was_reordered: bool,
 }
 
 impl Pair {
-    /// Pairs a key with the certificate among these that is for it, and puts those behind it that
-    /// vouch for it, in the order in which TLS wants them (RFC 8446 §4.4.2).
+    /// Pairs a key with its certificate among these, followed by the issuers' certificates, in the
+    /// order of TLS (RFC 8446 §4.4.2).
     fn new(
         certificates: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -101,7 +102,7 @@ impl Pair {
         })
     }
 
-    /// Reads both from one text. An error says what is wrong with it.
+    /// Parses both from one text. The error is the reason why that failed.
     pub fn from_pem(pem: &[u8]) -> Result<Self, String> {
         let pem = Pem::parse(pem);
         if pem.certificates().is_empty() {
@@ -112,21 +113,21 @@ impl Pair {
         pair.map_err(|error| error.to_string())
     }
 
-    /// Makes a certificate for these names itself.
+    /// Makes a self-signed certificate for these names.
     pub fn make(names: Vec<String>) -> Result<Self, CertificateError> {
         let made = rcgen::generate_simple_self_signed(names)?;
         let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
         Ok(Self { validity: None, ..Self::new(vec![made.cert.der().clone()], key)? })
     }
 
-    /// Makes a certificate for this machine itself.
+    /// Makes a self-signed certificate for this machine.
     pub fn make_for_loopback() -> Result<Self, CertificateError> {
         let ips = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
         let names = ips.map(|ip| ip.to_string()).into_iter().chain(["localhost".to_owned()]);
         Self::make(names.collect())
     }
 
-    /// The DNS names that the certificate is for.
+    /// Returns the DNS names that the certificate is for.
     pub fn names(&self) -> Vec<String> {
         let leaf =
             self.key.cert.first().and_then(|leaf| webpki::EndEntityCert::try_from(leaf).ok());
@@ -134,7 +135,8 @@ impl Pair {
         names.map(ToOwned::to_owned).collect()
     }
 
-    /// Returns true if a client that came by this name or address accepts the certificate for it.
+    /// Returns true if a client that connected to this name or address accepts the certificate for
+    /// it.
     pub fn covers(&self, host: &ServerName<'_>) -> bool {
         let leaf = self.key.cert.first().map(webpki::EndEntityCert::try_from);
         leaf.is_some_and(|leaf| {
@@ -142,7 +144,7 @@ impl Pair {
         })
     }
 
-    /// Whether it is for each of these names, by that name.
+    /// Returns true if it contains each of these names literally.
     pub fn is_for(&self, names: &[String]) -> bool {
         let own = self.names();
         names.iter().all(|name| own.iter().any(|own| own.eq_ignore_ascii_case(name)))

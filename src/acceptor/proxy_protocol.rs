@@ -1,5 +1,5 @@
-//! The header that a proxy in front of the server writes before what its client sends, versions 1
-//! and 2 (haproxy.org/download/3.0/doc/proxy-protocol.txt): whose connection it is.
+//! The header that a proxy in front of the server writes before its client's data, versions 1 and 2
+//! (haproxy.org/download/3.0/doc/proxy-protocol.txt): it contains the client's address.
 
 use std::{io, net::SocketAddr};
 
@@ -13,14 +13,15 @@ const MAX_V1: usize = 107;
 /// The fixed part of a header of version 2 (§2.2).
 const V2_FIXED: usize = 16;
 
-/// The longest rest of a header of version 2 that is taken: addresses, and what a proxy may add.
+/// The longest rest of a header of version 2 that is accepted: addresses, and fields that a proxy
+/// may add.
 const MAX_V2: usize = 2048;
 
-/// Reads the header and nothing behind it. `None` if the proxy speaks for itself, or of a client
-/// without an address.
+/// Reads the header and nothing after it. Returns `None` if the proxy connects for itself, or for a
+/// client without an address.
 ///
 /// # Errors
-/// `InvalidData` if there is none: whoever may send one must (§2).
+/// `InvalidData` if there is none: a proxy that may send one must (§2).
 pub(super) async fn read<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<Option<SocketAddr>> {
     let mut bytes = vec![stream.read_u8().await?];
     match bytes[0] {
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_versions_tell_the_client_and_leave_what_follows() {
+    async fn both_versions_name_the_client_and_leave_the_data_that_follows() {
         let client = Some("192.0.2.1:5000".parse().unwrap());
         let v1 = b"PROXY TCP4 192.0.2.1 198.51.100.1 5000 443\r\nGET /";
         let v2 =
@@ -85,7 +86,7 @@ mod tests {
         assert_eq!(parse(v1).await.0.unwrap(), Some("[2001:db8::1]:5000".parse().unwrap()));
     }
 
-    /// A proxy that listens for both families on one socket says it so.
+    /// A proxy with a dual-stack listener sends it in this form.
     #[tokio::test]
     async fn an_ipv4_client_in_ipv6_form_is_an_ipv4_client() {
         let client = Some("192.0.2.1:5000".parse().unwrap());
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_proxy_may_speak_for_itself() {
+    async fn a_proxy_may_connect_for_itself() {
         assert_eq!(parse(b"PROXY UNKNOWN\r\n").await.0.unwrap(), None);
         assert_eq!(parse(&v2(0, 0, &[])).await.0.unwrap(), None);
     }

@@ -1,4 +1,4 @@
-//! The certificate that is shown to clients, and the names that it is for.
+//! The certificate that is shown to clients, with its names.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -15,36 +15,36 @@ pub struct Shown {
 
 impl Shown {
     pub(super) fn new(pair: Arc<Pair>) -> Self {
-        // A certificate of the server's own making has no validity.
+        // A self-signed certificate has no validity.
         let is_trusted = pair.validity.is_some();
         Self { pair, is_trusted }
     }
 
-    /// A certificate that somebody else will make for the names of this one.
+    /// Returns the certificate that a CA will issue for the names of this one.
     pub(super) fn to_come(pair: Pair) -> Self {
         Self { pair: Arc::new(pair), is_trusted: true }
     }
 
-    /// A certificate that somebody else has made for these names.
+    /// Returns a certificate that a CA has issued for these names.
     #[cfg(test)]
     pub(crate) fn made(names: &[&str]) -> Self {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         Self::to_come(Pair::make(names).unwrap())
     }
 
-    /// Returns true if somebody else has made the certificate, so that clients may trust it.
+    /// Returns true if a CA has issued the certificate, so that clients may trust it.
     pub fn is_trusted(&self) -> bool {
         self.is_trusted
     }
 
-    /// Returns true if a client that came by this name or address accepts the certificate for it
-    /// (RFC 9110 §4.3.4).
+    /// Returns true if a client that connected to this name or address accepts the certificate for
+    /// it (RFC 9110 §4.3.4).
     pub fn covers(&self, host: &str) -> bool {
         ServerName::try_from(host).is_ok_and(|host| self.pair.covers(&host))
     }
 
-    /// Returns true if the certificate names this host or address. A wildcard names none: the names that
-    /// it stands for may well be of other servers.
+    /// Returns true if the certificate contains this host or address literally. A wildcard does not
+    /// count: the names that it covers may be of other servers.
     pub fn names(&self, host: &str) -> bool {
         match host.parse::<IpAddr>() {
             Ok(ip) => self.pair.covers(&ServerName::from(ip)),
@@ -59,7 +59,7 @@ impl Shown {
         self.pair.names().into_iter().find(fits)
     }
 
-    /// Returns the names that the certificate is for, in words.
+    /// Returns the names that the certificate is for, as text.
     pub fn describe(&self) -> String {
         match &self.pair.names()[..] {
             [] => "no DNS name".to_owned(),

@@ -7,9 +7,9 @@ use callbox_tls::Validity;
 /// A remark on a certificate, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
-    /// Clients refuse it.
+    /// True if clients refuse the certificate.
     pub is_serious: bool,
-    /// The problem and its remedy, in words.
+    /// The problem and its remedy, as text.
     pub text: String,
 }
 
@@ -43,7 +43,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86400);
 
     #[test]
-    fn a_certificate_is_worth_a_word_before_and_after_its_time() {
+    fn a_certificate_causes_a_remark_before_and_after_its_validity() {
         let from = SystemTime::UNIX_EPOCH + 20_000 * DAY;
         let said = |days: u32, age: Duration| {
             let validity = Validity { from, until: from + days * DAY };

@@ -1,12 +1,12 @@
-//! What can be wrong with a configuration.
+//! The errors of a configuration.
 
 use std::{io, path::PathBuf};
 
 use callbox_cli::SecretError;
 use callbox_signaling::jwt::PublicKeyError;
 
-/// What is wrong with a configuration. The text names the place and says what to do; it holds no
-/// secret.
+/// The reason why a configuration is refused. The text names the source and the remedy; it contains
+/// no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The command line could not be parsed, or it asks for help.
@@ -15,35 +15,35 @@ pub enum ConfigError {
     /// A file could not be read.
     #[error("{path}: cannot be read: {source}", path = path.display())]
     Read {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// A line of the configuration file is wrong.
     #[error("{path}:{line}: {reason}", path = path.display())]
     File {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Which line, counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault of the line.
         reason: String,
     },
     /// An environment variable is wrong.
     #[error("environment variable {name}: {reason}")]
     Variable {
-        /// Its name.
+        /// The variable's name.
         name: String,
-        /// What is wrong with it.
+        /// The fault of its value.
         reason: String,
     },
-    /// An option does not go together with the others, wherever it was set.
+    /// An option contradicts others, in whichever layer it was set.
     #[error("--{option}: {reason}")]
     Option {
         /// The option's flag.
         option: &'static str,
-        /// What is wrong with it.
+        /// The fault of its value.
         reason: String,
     },
     /// There is no secret where one is needed, or none in the file that should have it.
@@ -52,9 +52,9 @@ pub enum ConfigError {
     /// A public key is not usable.
     #[error("--jwt-public-key {path}: {source}", path = path.display())]
     PublicKey {
-        /// The file it is in.
+        /// The file of the key.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the key.
         source: PublicKeyError,
     },
     /// There is no secret to make TURN credentials with.

@@ -1,6 +1,6 @@
-//! Configuration that works and leaves something open to others: files that they may read or change,
-//! secrets that can be guessed, tokens that travel in the clear. Each is a warning, and with `--strict`
-//! an error.
+//! Configurations that work but leave something open to others: files that they may read or change,
+//! secrets that can be guessed, tokens that are sent unencrypted. Each is a warning, and with
+//! `--strict` an error.
 
 use std::{
     io,
@@ -12,16 +12,16 @@ use callbox_base::auth::Secret;
 
 use super::{ConfigError, Options, layers};
 
-/// The permission bits that let others, who are neither the owner nor of the group, read and write.
+/// The permission bits that let others, who are neither the owner nor in the group, read and write.
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
 
-/// What a configuration leaves open, in words.
+/// The findings about a configuration, as text.
 #[derive(Debug, Default)]
 pub(super) struct Exposed(Vec<String>);
 
 impl Exposed {
-    /// The warnings, or an error with all of them if there are to be none.
+    /// Returns the warnings, or an error with all of them if none are permitted.
     ///
     /// # Errors
     /// [`ConfigError::Exposed`]
@@ -32,8 +32,8 @@ impl Exposed {
         }
     }
 
-    /// Looks at the secrets of tokens and of TURN credentials, in the order in which the options give
-    /// them: first those that are given themselves, then those in files.
+    /// Checks the secrets of tokens and of TURN credentials, in the order of the options: first
+    /// those in the options themselves, then those in files.
     pub fn secrets(&mut self, options: &Options, jwt: &[Secret], auth: &[Secret]) {
         let (tokens, credentials) = (&options.tokens, &options.credentials);
         let given = (tokens.jwt_secret.len(), &tokens.jwt_secret_file[..]);
@@ -51,7 +51,7 @@ impl Exposed {
         }
     }
 
-    /// Looks at the address of plain HTTP, where there is TLS beside it.
+    /// Checks the address of plain HTTP, if there is TLS as well.
     pub fn plain_http(&mut self, address: SocketAddr) {
         if address.ip().is_unspecified() {
             self.0.push(format!(
@@ -62,7 +62,7 @@ impl Exposed {
         }
     }
 
-    /// Looks at what the files of the configuration allow to others.
+    /// Checks the permissions of the files of the configuration.
     ///
     /// # Errors
     /// [`ConfigError`] if the configuration file cannot be read.
@@ -91,7 +91,7 @@ impl Exposed {
             self.writable(key, path, mode);
         }
         if let Some(path) = &options.run.state_dir {
-            // One that is yet to be made is for its owner alone.
+            // A directory that is created later is accessible to its owner only.
             self.writable("state-dir", path, mode(path));
         }
         Ok(())
@@ -116,8 +116,8 @@ impl Exposed {
     }
 }
 
-/// The permission bits of a file or directory; none if it is not there, which is told elsewhere, or the
-/// system has no such bits.
+/// Returns the permission bits of a file or directory; 0 if it does not exist, which is reported
+/// elsewhere, or if the system has no such bits.
 fn mode(path: &Path) -> u32 {
     #[cfg(unix)]
     let mode = |path: &Path| -> io::Result<u32> {
@@ -128,8 +128,8 @@ fn mode(path: &Path) -> u32 {
     mode(path).unwrap_or_default() & 0o7777
 }
 
-/// The secrets of fewer than `bytes` bytes: the option that gives each, and its length. The first ones
-/// are given themselves, the others in files.
+/// Returns the secrets of fewer than `bytes` bytes: the option of each, and its length. The first
+/// ones are in the options themselves, the others in files.
 fn shorter_than(
     bytes: usize,
     option: &str,

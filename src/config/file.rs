@@ -1,4 +1,4 @@
-//! The configuration file: TOML, read so that each error can name its line.
+//! The configuration file: TOML, parsed so that each error can name its line.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use toml::{
 
 use super::ConfigError;
 
-/// A file that has been read.
+/// The text of a configuration file.
 pub(super) struct File {
     path: PathBuf,
     text: String,
@@ -24,7 +24,7 @@ pub(super) struct Entry {
     line: usize,
 }
 
-/// What stands behind the `=`.
+/// The kind of a key's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     One,
@@ -75,7 +75,7 @@ impl File {
                     entry.values.push(text);
                 }
             }
-            // Refused later: an unknown name is the likelier mistake, and is looked up first.
+            // Refused later: an unknown name is the likelier mistake, and is checked first.
             DeValue::Table(_) => {}
             _ => {
                 let text = self.scalar(&entry, value)?;
@@ -112,14 +112,14 @@ impl File {
         ConfigError::File { path: self.path.clone(), line: entry.line, reason }
     }
 
-    /// The line, counted from 1, in which the byte at `offset` is.
+    /// Returns the line, counted from 1, of the byte at `offset`.
     fn line(&self, offset: usize) -> usize {
         self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
             + 1
     }
 }
 
-/// The name that was probably meant.
+/// Returns the name that was probably meant.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|known| (strsim::damerau_levenshtein(known, name), known))

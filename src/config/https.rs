@@ -1,14 +1,15 @@
-//! From options to what asks others over HTTPS.
+//! Creation of the HTTPS client from the options.
 
 use callbox_tls::Roots;
 
 use super::{ConfigError, Options};
 use crate::https::Client;
 
-/// The one client that all share who ask.
+/// Returns the client that all parts of the server share.
 ///
 /// # Errors
-/// [`ConfigError::Option`] if what it is to trust cannot be read, or nobody would ask.
+/// [`ConfigError::Option`] if the file of trusted certificates cannot be read, or no request would
+/// use it.
 pub(super) fn client(options: &Options) -> Result<Client, ConfigError> {
     let error = |reason| Err(ConfigError::Option { option: "trust-ca", reason });
     let mut roots = Roots::public();

@@ -1,11 +1,11 @@
-//! URIs of STUN and TURN (RFC 7064, RFC 7065), as an operator writes them.
+//! URIs of STUN and TURN (RFC 7064, RFC 7065), in an operator's spelling.
 
 use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 use callbox_base::text::trimmed;
 use rustls::pki_types::ServerName;
 
-/// The scheme of a URI, which says how clients come to STUN or TURN.
+/// The scheme of a URI, which selects STUN or TURN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IceScheme {
     /// `stun`: over UDP.
@@ -25,22 +25,22 @@ pub enum IceTransport {
     Tcp,
 }
 
-/// A URI by which clients come.
+/// A URI that clients are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IceUri {
     /// The scheme.
     pub scheme: IceScheme,
-    /// A name or an address; one of IPv6 without its brackets.
+    /// A name or an address; an IPv6 one without its brackets.
     pub host: String,
-    /// The port, if it is not the usual one.
+    /// The port, if it is not the default one.
     pub port: Option<u16>,
     /// The transport protocol, if the URI names one.
     pub transport: Option<IceTransport>,
 }
 
 impl IceUri {
-    /// `host:port`, as far as both are there.
-    pub fn place(&self) -> String {
+    /// Returns `host:port`, or the host if there is no port.
+    pub fn authority(&self) -> String {
         let host = match self.host.contains(':') {
             true => format!("[{}]", self.host),
             false => self.host.clone(),
@@ -72,8 +72,8 @@ impl FromStr for IceUri {
         if rest.starts_with("//") {
             return Err(format!("{EXPECTED}, without slashes"));
         }
-        let (place, query) = match rest.split_once('?') {
-            Some((place, query)) => (place, Some(query)),
+        let (authority, query) = match rest.split_once('?') {
+            Some((authority, query)) => (authority, Some(query)),
             None => (rest, None),
         };
         let transport = match (query, scheme) {
@@ -87,7 +87,7 @@ impl FromStr for IceUri {
             }
             _ => return Err(expected()),
         };
-        let (host, port) = split_port(place).ok_or_else(expected)?;
+        let (host, port) = split_port(authority).ok_or_else(expected)?;
         if ServerName::try_from(host.as_str()).is_err() || host.ends_with('.') {
             return Err(expected());
         }
@@ -95,10 +95,10 @@ impl FromStr for IceUri {
     }
 }
 
-/// Host and port of `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn split_port(place: &str) -> Option<(String, Option<u16>)> {
+/// Splits `host`, `host:port`, `[v6]` or `[v6]:port` into host and port.
+fn split_port(authority: &str) -> Option<(String, Option<u16>)> {
     let read_port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-    if let Some(rest) = place.strip_prefix('[') {
+    if let Some(rest) = authority.strip_prefix('[') {
         let (ip, rest) = rest.split_once(']')?;
         let ip: Ipv6Addr = ip.parse().ok()?;
         let port = match rest.strip_prefix(':') {
@@ -107,9 +107,9 @@ fn split_port(place: &str) -> Option<(String, Option<u16>)> {
         };
         return Some((ip.to_string(), port));
     }
-    let (host, port) = match place.split_once(':') {
+    let (host, port) = match authority.split_once(':') {
         Some((host, port)) => (host, Some(read_port(port)?)),
-        None => (place, None),
+        None => (authority, None),
     };
     Some((host.to_ascii_lowercase(), port))
 }
@@ -126,7 +126,7 @@ impl fmt::Display for IceUri {
             Some(IceTransport::Tcp) => "?transport=tcp",
             None => "",
         };
-        write!(f, "{scheme}:{}{transport}", self.place())
+        write!(f, "{scheme}:{}{transport}", self.authority())
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uris_are_read_and_shown_alike() {
+    fn uris_are_parsed_and_formatted_alike() {
         for (text, shown) in [
             ("stun:192.0.2.1", "stun:192.0.2.1"),
             ("turn:turn.example.com", "turn:turn.example.com"),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_client_would_take_is_refused() {
+    fn uris_that_no_client_accepts_are_refused() {
         for bad in [
             "",
             "turn",

@@ -1,9 +1,9 @@
-//! Flag over environment over file.
+//! The precedence of flags over the environment, and of that over the file.
 //!
-//! The flags are parsed first. What they leave open is looked for in the environment and then in
-//! the file; each value found is checked on its own, so that an error can name the variable or the
-//! line, and then put behind the flags as if it had been one of them. Thus there is one parser for
-//! the three.
+//! The flags are parsed first. Options that they do not set are looked up in the environment and
+//! then in the file; each value found is checked on its own, so that an error can name the variable
+//! or the line, and then appended to the flags as if it had been one of them. Thus there is one
+//! parser for all three.
 
 use std::{ffi::OsString, path::Path};
 
@@ -15,10 +15,10 @@ use super::{
     file::{File, Shape, nearest},
 };
 
-/// How an environment variable is read; a test has its own.
+/// Reads an environment variable; a test has its own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Parses the command line with what the environment and the file add to it.
+/// Parses the command line with the values that the environment and the file add.
 ///
 /// # Errors
 /// [`ConfigError::Usage`] for the command line (a request for help is one, too) and others for the
@@ -33,7 +33,7 @@ pub fn parse<T: Parser>(args: &[OsString], environment: Environment<'_>) -> Resu
 pub struct Given {
     /// Its flag, without the dashes.
     pub key: String,
-    /// The values that it is set to; those of a secret are not shown.
+    /// The values that it is set to; those of a secret are redacted.
     pub values: Vec<String>,
     /// True if it may have several values.
     pub is_list: bool,
@@ -41,10 +41,10 @@ pub struct Given {
     pub origin: &'static str,
 }
 
-/// The options of a command that are set, in the order of the table.
+/// Returns the options of a command that are set, in the order of the table.
 ///
 /// # Errors
-/// As with [`parse`].
+/// The same as those of [`parse`].
 pub fn given<T: Parser>(
     args: &[OsString],
     environment: Environment<'_>,
@@ -76,7 +76,8 @@ pub fn given<T: Parser>(
     Ok(given)
 }
 
-/// A value as it may be shown: nothing of a secret, and no query of a URL, which may hold one.
+/// Returns a value in a form that may be shown: nothing of a secret, and no query of a URL, which
+/// may contain one.
 fn shown(arg: &Arg, value: &str) -> String {
     const REDACTED: &str = "[redacted]";
     match value.split_once('?') {
@@ -86,7 +87,7 @@ fn shown(arg: &Arg, value: &str) -> String {
     }
 }
 
-/// The matches of all three layers, and of the flags alone.
+/// Returns the matches of all three layers, and of the flags alone.
 fn merge<T: Parser>(
     args: &[OsString],
     environment: Environment<'_>,
@@ -102,13 +103,13 @@ fn merge<T: Parser>(
     Ok((matches, flags))
 }
 
-/// The options, as a table that can be read.
+/// Returns the table of the options, for reading.
 pub(super) fn table() -> Command {
     Options::augment_args(Command::new("callbox"))
 }
 
-/// The commands with nothing but their flags. The help names the variables; clap itself must not
-/// read them, or their values would count as flags in front of ours.
+/// Returns the commands with nothing but their flags. The help names the variables; clap itself
+/// must not read them, or their values would count as flags, before those of the file.
 fn flags_only<T: Parser>() -> Command {
     fn document(arg: Arg) -> Arg {
         let Some(variable) = arg.get_env().map(|name| name.to_string_lossy().into_owned()) else {
@@ -121,7 +122,7 @@ fn flags_only<T: Parser>() -> Command {
     T::command().mut_subcommands(|subcommand| subcommand.mut_args(document))
 }
 
-/// The arguments that stand for what only the environment and the file say.
+/// Returns the arguments for the values that only the environment and the file set.
 fn from_layers(
     command: &Command,
     given: &ArgMatches,
@@ -130,7 +131,7 @@ fn from_layers(
     let mut more = Vec::new();
     let mut config = None;
     let mut open = Vec::new();
-    // What has an environment variable is an option; the rest are arguments of one command.
+    // Arguments with an environment variable are options; the rest belong to one command.
     for arg in command.get_arguments().filter(|arg| arg.get_env().is_some()) {
         let flag = given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
         let variable = if flag { None } else { from_environment(arg, environment)? };
@@ -155,7 +156,7 @@ fn from_environment(
     environment: Environment<'_>,
 ) -> Result<Option<Vec<String>>, ConfigError> {
     let name = arg.get_env().expect("only options are asked for").to_string_lossy().into_owned();
-    // Compose files and unit files often set a variable to nothing where they mean to not set it.
+    // Compose files and unit files often set a variable to an empty text instead of not setting it.
     let Some(text) = environment(&name) else { return Ok(None) };
     let Some(text) = text.to_str().map(trimmed) else {
         return Err(ConfigError::Variable { name, reason: "it is not UTF-8 text".into() });
@@ -163,7 +164,7 @@ fn from_environment(
     if text.is_empty() {
         return Ok(None);
     }
-    // Secrets may hold commas, so those of a list stand on lines of their own.
+    // Secrets may contain commas, so those of a list are on lines of their own.
     let values = match is_list(arg) && is_secret(arg) {
         true => parts(text, &['\n']),
         false => values_of(arg, text),
@@ -174,8 +175,8 @@ fn from_environment(
     Ok(Some(values))
 }
 
-/// The values in a text that the environment or the file gives for an option, without the blanks around
-/// them: several, where it is a list with commas.
+/// Returns the values in a text from the environment or the file, without the blanks around them:
+/// several, if the option is a list with commas.
 fn values_of(arg: &Arg, text: &str) -> Vec<String> {
     match arg.get_value_delimiter() {
         Some(delimiter) => parts(text, &[delimiter, '\n']),
@@ -183,27 +184,28 @@ fn values_of(arg: &Arg, text: &str) -> Vec<String> {
     }
 }
 
-/// The parts of a list. A comma too many is no value; a list of nothing else is one that does not fit.
+/// Returns the parts of a list. Empty parts are skipped; a list without others is an invalid value.
 fn parts(text: &str, separators: &[char]) -> Vec<String> {
     let parts = text.split(separators).map(trimmed).filter(|part| !part.is_empty());
     let parts: Vec<_> = parts.map(str::to_owned).collect();
     if parts.is_empty() { vec![String::new()] } else { parts }
 }
 
-/// Says which variables look like options of `commands` and are none. No error: other programs set
-/// variables, too, and one of an older version should not keep the server down.
+/// Returns messages about variables that look like options of `commands` but are none. They are no
+/// errors: other programs set variables, too, and one of an older version should not keep the
+/// server from starting.
 pub fn unknown_variables(commands: &Command, names: impl Iterator<Item = OsString>) -> Vec<String> {
     const PREFIX: &str = "CALLBOX_";
     let args = commands.get_subcommands().flat_map(Command::get_arguments);
     let known: Vec<&str> = args.filter_map(|arg| arg.get_env()?.to_str()).collect();
     let mut unknown: Vec<String> = names
         .filter_map(|name| name.into_string().ok())
-        // Kubernetes tells every pod where the service `callbox` is.
+        // Kubernetes sets these in every pod, with the address of the service `callbox`.
         .filter(|name| !name.starts_with("CALLBOX_SERVICE_") && !name.starts_with("CALLBOX_PORT_"))
         .filter(|name| name.starts_with(PREFIX) && !known.contains(&name.as_str()))
         .collect();
     unknown.sort();
-    let tell = |name: String| {
+    let describe = |name: String| {
         let text = name.strip_prefix(PREFIX).unwrap_or_default();
         let known = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
         match nearest(text, known) {
@@ -216,7 +218,7 @@ pub fn unknown_variables(commands: &Command, names: impl Iterator<Item = OsStrin
             ),
         }
     };
-    unknown.into_iter().map(tell).collect()
+    unknown.into_iter().map(describe).collect()
 }
 
 fn from_file(path: &Path, open: &[&Arg]) -> Result<Vec<OsString>, ConfigError> {
@@ -245,7 +247,7 @@ fn from_file(path: &Path, open: &[&Arg]) -> Result<Vec<OsString>, ConfigError> {
         for value in &values {
             check(arg, value).map_err(|reason| file.bad_value(&entry, reason))?;
         }
-        // Another option's value may hold for this command without being one of its flags.
+        // The value may be for an option that this command does not have as a flag.
         if open.iter().any(|open| open.get_id() == arg.get_id()) {
             more.extend(values.iter().map(|value| argument(arg, value)));
         }
@@ -253,10 +255,10 @@ fn from_file(path: &Path, open: &[&Arg]) -> Result<Vec<OsString>, ConfigError> {
     Ok(more)
 }
 
-/// Whether a configuration file sets an option whose value must not be shown.
+/// Returns true if a configuration file sets an option whose value must not be shown.
 ///
 /// # Errors
-/// As with [`parse`].
+/// The same as those of [`parse`].
 pub(super) fn file_has_secrets(path: &Path) -> Result<bool, ConfigError> {
     let table = table();
     let secrets: Vec<_> = table.get_arguments().filter(|arg| is_secret(arg)).collect();
@@ -266,17 +268,17 @@ pub(super) fn file_has_secrets(path: &Path) -> Result<bool, ConfigError> {
         .any(|entry| secrets.iter().any(|arg| arg.get_long() == Some(entry.key.as_str()))))
 }
 
-/// Whether an option makes no sense in a file.
+/// Returns true if an option makes no sense in a file.
 pub(super) fn is_only_flag(key: &str) -> bool {
     key == "config"
 }
 
-/// Whether an option may be given more than once.
+/// Returns true if an option may be given more than once.
 pub(super) fn is_list(arg: &Arg) -> bool {
     matches!(arg.get_action(), clap::ArgAction::Append)
 }
 
-/// Whether an option's value must not be shown.
+/// Returns true if an option's value must not be shown.
 pub(super) fn is_secret(arg: &Arg) -> bool {
     arg.is_hide_env_values_set()
 }
@@ -286,7 +288,7 @@ fn argument(arg: &Arg, value: &str) -> OsString {
     format!("--{long}={value}").into()
 }
 
-/// Says what is wrong with a value, without showing a secret one.
+/// Checks a value; the error is the reason, without the value if it is secret.
 fn check(arg: &Arg, value: &str) -> Result<(), String> {
     let alone =
         Command::new("callbox").no_binary_name(true).arg(arg.clone().env(Resettable::Reset));

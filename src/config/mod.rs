@@ -1,7 +1,8 @@
-//! Flags, environment and file, made into one typed configuration.
+//! The typed configuration, made from flags, environment and file.
 //!
-//! [`parse`] reads the three into [`Options`], whose table also makes `docs/configuration.md` and
-//! `deploy/callbox.toml`; [`Config::new`] turns those into what the layers below take.
+//! [`parse`] reads the three into [`Options`], whose table is also the source of
+//! `docs/configuration.md` and `deploy/callbox.toml`; [`Config::new`] converts those to the
+//! configurations of the other modules.
 
 mod error;
 mod exposed;
@@ -56,41 +57,42 @@ use crate::{
     reports::Config as ReportsConfig,
 };
 
-/// The usual port of STUN and TURN (RFC 8489 §18.6).
+/// The default port of STUN and TURN (RFC 8489 §18.6).
 const STUN_PORT: u16 = 3478;
 const HTTP_PORT: u16 = 8080;
 
 /// Everything the server needs to start.
 pub struct Config {
-    /// Where plain HTTP listens.
+    /// The address of plain HTTP.
     pub http_listen: SocketAddr,
-    /// The other listeners of TCP.
+    /// The other TCP listeners.
     pub acceptor: acceptor::Config,
-    /// The HTTP side.
+    /// The settings of the HTTP side.
     pub http: http::Config,
-    /// The relay. It does not know yet what else listens.
+    /// The settings of the relay, without the addresses of the other listeners, which are not known
+    /// yet.
     pub relay: relay::Config,
-    /// The URIs that clients are told in place of those that the server works out.
+    /// The URIs that clients are told in place of those that the server derives.
     pub public_uris: Vec<IceUri>,
-    /// The hub. Its URIs are empty: they are known once the relay listens.
+    /// The settings of the hub. Its URIs are empty: they are known once the relay listens.
     pub signaling: signaling::Config,
-    /// Who is told of calls.
+    /// The receivers of reports about calls.
     pub reports: ReportsConfig,
-    /// Where live calls are kept while the server is restarted.
+    /// The directory in which live calls are stored while the server is restarted.
     pub state_dir: Option<PathBuf>,
     /// The realm of TURN credentials.
     pub realm: String,
-    /// The secrets to hand out, if this is `--dev`.
+    /// The secrets to print, in `--dev`.
     pub dev: Option<DevSecrets>,
-    /// Whether to print the ready line.
+    /// True if the ready line is printed.
     pub ready_json: bool,
-    /// After which time to stop.
+    /// The time after which the server stops, if it does.
     pub lifetime: Option<Duration>,
-    /// What is allowed but deserves a second look; for the log.
+    /// The warnings about permitted but questionable settings, for the log.
     pub warnings: Vec<String>,
 }
 
-/// What `--dev` shows, so that a test can mint whatever it needs.
+/// The secrets that `--dev` prints, so that a test can mint tokens and credentials.
 #[derive(Debug, Clone)]
 pub struct DevSecrets {
     /// The secret of TURN credentials.
@@ -102,7 +104,7 @@ pub struct DevSecrets {
 }
 
 impl Config {
-    /// Makes a configuration of the options.
+    /// Makes a configuration from the options.
     ///
     /// # Errors
     /// [`ConfigError`] if a file cannot be read, a secret is missing or options contradict each
@@ -158,18 +160,18 @@ impl Config {
 }
 
 impl AddressOptions {
-    /// Where STUN and TURN listen: what is configured, else the default.
+    /// Returns the addresses of STUN and TURN: the configured ones, or the defaults.
     ///
     /// # Errors
-    /// [`ConfigError::Option`] if `--dev` should listen beyond loopback.
+    /// [`ConfigError::Option`] if `--dev` would listen beyond loopback.
     pub fn stun_addresses(&self, dev: bool) -> Result<Vec<SocketAddr>, ConfigError> {
         let (v4, v6) = match dev {
             true => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
             false => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
         };
         if self.listen.is_empty() {
-            // A machine without IPv6 is no reason not to start; asking the system is the only way
-            // to know.
+            // The server also starts on a machine without IPv6; binding a socket is the only way to
+            // find out.
             let has_ipv6 = UdpSocket::bind((v6, 0)).is_ok();
             let v6 = has_ipv6.then_some(IpAddr::from(v6));
             let ips = [IpAddr::from(v4)].into_iter().chain(v6);
@@ -182,7 +184,7 @@ impl AddressOptions {
     }
 }
 
-/// `--dev` gives a token to whoever asks, so it must not be reached from elsewhere.
+/// Refuses other addresses than loopback ones with `--dev`, which gives a token to any client.
 fn loopback_only(
     option: &'static str,
     address: SocketAddr,
@@ -198,8 +200,8 @@ fn loopback_only(
     Ok(address)
 }
 
-/// Under TLS everything is served elsewhere, so that plain HTTP is for this machine alone unless it is
-/// asked for: tokens would travel in the clear.
+/// Returns the address of plain HTTP. With TLS, everything is served elsewhere, so that plain HTTP
+/// is for this machine only unless configured otherwise: tokens would be sent unencrypted.
 fn http_address(options: &Options, has_tls: bool) -> Result<SocketAddr, ConfigError> {
     let default = match options.source.dev || has_tls {
         true => Ipv4Addr::LOCALHOST,
@@ -209,7 +211,7 @@ fn http_address(options: &Options, has_tls: bool) -> Result<SocketAddr, ConfigEr
     loopback_only("http", address, options.source.dev)
 }
 
-/// Says that names of the server change nothing where every page may connect.
+/// Returns a warning if names of the server have no effect, since every page may connect.
 fn useless_server_name(options: &AddressOptions) -> Vec<String> {
     let is_useless = !options.server_name.is_empty() && options.allow_origin.is_empty();
     let warning = "--server-name: it changes nothing without --allow-origin, since pages of every \

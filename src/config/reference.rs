@@ -1,4 +1,4 @@
-//! The documentation of the options, made from their table.
+//! The documentation of the options, generated from their table.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use clap::{Arg, Command};
 
 use super::layers::{is_list, is_only_flag, table};
 
-/// The text of `docs/configuration.md`.
+/// Returns the text of `docs/configuration.md`.
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Configuration\n\n\
@@ -47,7 +47,7 @@ pub fn markdown() -> String {
     text
 }
 
-/// The text of `deploy/callbox.toml`: every option, commented out, with its default or, where
+/// Returns the text of `deploy/callbox.toml`: every option, commented out, with its default or, if
 /// there is none, an example.
 pub fn annotated_file() -> String {
     let mut text = String::from(
@@ -77,11 +77,11 @@ pub fn annotated_file() -> String {
     text
 }
 
-/// The options that are no limits although they take a number, a size or a time.
+/// The options that are no limits although they have a number, a size or a time.
 const NO_LIMITS: [&str; 4] = ["acme-retry", "gather", "lifetime", "workers"];
 
-/// The table of limits in `docs/security.md`: every option that takes a number, a size or a time, with
-/// its default.
+/// Returns the table of limits in `docs/security.md`: every option with a number, a size or a time,
+/// with its default.
 pub fn limits() -> String {
     let mut text = String::from("| option | default | what it bounds |\n|---|---|---|\n");
     let command = table();
@@ -101,7 +101,7 @@ pub fn limits() -> String {
     text
 }
 
-/// The options by heading, in the order of the table.
+/// Returns the options by heading, in the order of the table.
 fn sections(command: &Command) -> Vec<(&str, Vec<&Arg>)> {
     let mut sections: Vec<(&str, Vec<&Arg>)> = Vec::new();
     for arg in command.get_arguments() {
@@ -114,7 +114,7 @@ fn sections(command: &Command) -> Vec<(&str, Vec<&Arg>)> {
     sections
 }
 
-/// An option as its documentation shows it.
+/// An option in the form that its documentation needs.
 struct Described {
     key: String,
     value: String,
@@ -159,9 +159,9 @@ impl Described {
         option
     }
 
-    /// What stands behind the `=` in the annotated file.
+    /// Returns the value for the annotated file.
     fn toml_value(&self, arg: &Arg) -> String {
-        // Of a default that differs with --dev, the other one comes first.
+        // If the default differs with --dev, the regular one comes first.
         let usual = self.default.split(", ").next().unwrap_or_default();
         let mut values: Vec<&str> = usual.split('`').skip(1).step_by(2).collect();
         if let Some(example) = &self.example {

@@ -1,4 +1,4 @@
-//! From options to who is told of calls.
+//! Creation of the reports' settings from the options.
 
 use std::path::PathBuf;
 
@@ -14,16 +14,16 @@ use crate::{
 };
 
 impl ReportOptions {
-    /// Whether somebody wants to be told.
+    /// Returns true if reports have a receiver.
     pub(super) fn is_wanted(&self) -> bool {
         self.call_records.is_some() || self.webhook_url.is_some()
     }
 
-    /// Whom to tell.
+    /// Returns the settings of reports.
     ///
     /// # Errors
-    /// [`ConfigError`] if a secret cannot be read, or there is one without a webhook or the other way
-    /// round.
+    /// [`ConfigError`] if a secret cannot be read, or there is a secret without a webhook or a
+    /// webhook without a secret.
     pub(super) fn config(&self, client: &Client) -> Result<Config, ConfigError> {
         let target = |path: &PathBuf| match path.as_os_str() == "-" {
             true => Target::Stdout,

@@ -1,4 +1,4 @@
-//! From options to secrets and keys: reads their files, generates them for `--dev`.
+//! Secrets and keys from the options: read from files, or generated for `--dev`.
 
 use std::{fs, path::Path};
 
@@ -14,12 +14,12 @@ use super::{ApiOptions, ConfigError, CredentialOptions, TurnUserOptions};
 use crate::{http::KeySource, https::Client};
 
 impl CredentialOptions {
-    /// True if there is a secret, or a file that should have one.
+    /// Returns true if there is a secret, or a file that should contain one.
     pub fn have_secret(&self) -> bool {
         !self.auth_secret.is_empty() || !self.auth_secret_file.is_empty()
     }
 
-    /// The secrets of TURN credentials, the one that mints first.
+    /// Returns the secrets of TURN credentials, the one that mints first.
     ///
     /// # Errors
     /// [`ConfigError`] if a file cannot be read or, without `dev`, there is none.
@@ -34,7 +34,7 @@ impl CredentialOptions {
 }
 
 impl TurnUserOptions {
-    /// The static TURN users: names and passwords.
+    /// Returns the static TURN users: names and passwords.
     ///
     /// # Errors
     /// [`ConfigError`] if a file cannot be read, or a user has no colon, or two have one name.
@@ -44,12 +44,12 @@ impl TurnUserOptions {
             entries.extend(lines("user-file", path)?);
         }
         let mut users: Vec<(String, Secret)> = Vec::new();
-        for Entry { option, place, secret } in entries {
+        for Entry { option, origin, secret } in entries {
             let error = |reason| ConfigError::Option { option, reason };
-            // The text is not shown: it may well be a password alone.
+            // The text is not shown: it may be a password.
             let user = StaticUser(secret)
                 .split()
-                .ok_or_else(|| error(format!("{place} is not written as NAME:PASSWORD")))?;
+                .ok_or_else(|| error(format!("{origin} is not written as NAME:PASSWORD")))?;
             if users.iter().any(|(name, _)| *name == user.0) {
                 return Err(error(format!("{:?} is there twice", user.0)));
             }
@@ -58,21 +58,21 @@ impl TurnUserOptions {
         Ok(users)
     }
 
-    /// The keys of access tokens.
+    /// Returns the keys of access tokens.
     ///
     /// # Errors
-    /// [`ConfigError`] if a file cannot be read, or a key is not written as it should be. It is not
-    /// shown, as clap would.
+    /// [`ConfigError`] if a file cannot be read, or a key is malformed. The key is not shown, as
+    /// clap would.
     pub fn access_token_keys(&self) -> Result<Vec<AccessTokenKey>, ConfigError> {
         let mut entries = numbered("oauth-key", "key", self.oauth_key.iter().cloned());
         for path in &self.oauth_key_file {
             entries.extend(lines("oauth-key-file", path)?);
         }
-        let read = |Entry { option, place, secret }: Entry| {
+        let read = |Entry { option, origin, secret }: Entry| {
             let text = secret.expose_text().unwrap_or_default();
             text.parse().map_err(|error: AccessTokenKeyError| ConfigError::Option {
                 option,
-                reason: format!("{place}: {error}"),
+                reason: format!("{origin}: {error}"),
             })
         };
         entries.into_iter().map(read).collect()
@@ -119,10 +119,10 @@ pub(super) fn token_verifier(
 }
 
 impl ApiOptions {
-    /// The keys of the REST API; none closes it.
+    /// Returns the keys of the REST API; none closes it.
     ///
     /// # Errors
-    /// [`ConfigError`] if a file cannot be read, or has no key in it.
+    /// [`ConfigError`] if a file cannot be read, or contains no key.
     pub fn keys(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
         match self.api_key.is_empty() && self.api_key_file.is_empty() && dev {
             true => Ok(vec![Secret::generate()]),
@@ -134,14 +134,17 @@ impl ApiOptions {
 /// A secret that is one of several, and the place where it stands, for errors.
 struct Entry {
     option: &'static str,
-    place: String,
+    origin: String,
     secret: Secret,
 }
 
-/// Those of a flag, by their numbers.
+/// Returns the secrets of a flag, with their numbers.
 fn numbered(option: &'static str, kind: &str, secrets: impl Iterator<Item = Secret>) -> Vec<Entry> {
-    let entry =
-        |(number, secret)| Entry { option, place: format!("{kind} number {}", number + 1), secret };
+    let entry = |(number, secret)| Entry {
+        option,
+        origin: format!("{kind} number {}", number + 1),
+        secret,
+    };
     secrets.enumerate().map(entry).collect()
 }
 
@@ -152,8 +155,8 @@ fn lines(option: &'static str, path: &Path) -> Result<Vec<Entry>, ConfigError> {
     let entries = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let entries: Vec<_> = entries
         .map(|(number, line)| {
-            let place = format!("{}: line {}", path.display(), number + 1);
-            Entry { option, place, secret: Secret::new(line) }
+            let origin = format!("{}: line {}", path.display(), number + 1);
+            Entry { option, origin, secret: Secret::new(line) }
         })
         .collect();
     match entries.is_empty() {

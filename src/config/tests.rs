@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 use super::*;
 
 #[derive(Debug, Parser)]
-// One is made at a time.
+// Only one exists at a time.
 #[expect(clippy::large_enum_variant)]
 enum Cli {
     Serve(Box<Options>),
@@ -48,7 +48,7 @@ fn path(file: &NamedTempFile) -> &str {
     file.path().to_str().unwrap()
 }
 
-/// The error that a file with this text gives, without the file's name.
+/// Returns the error for a file with this text, without the file's name.
 fn file_error(text: &str) -> String {
     let file = file(text);
     let error = serve(&["--config", path(&file)], &[]).unwrap_err().to_string();
@@ -73,7 +73,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     assert_eq!(options.addresses.listen.len(), 2);
     assert!(options.run.ready_json);
     assert!(!options.source.dev);
-    // The file may be named by the environment, and what it turns on may be turned off.
+    // The environment may name the file, and a flag may turn off what the file turns on.
     let vars = [("CALLBOX_CONFIG", path(&file))];
     let options = serve(&["--ready-json=false"], &vars).unwrap();
     assert_eq!(options.turn_users.realm, "file");
@@ -81,7 +81,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
-fn a_list_is_one_layers_as_a_whole() {
+fn a_list_is_taken_from_one_layer_as_a_whole() {
     let file = file("allow-peer = ['10.0.0.0/8']\nauth-secret = ['a,b', 'c']");
     let vars = [("CALLBOX_ALLOW_PEER", "192.168.0.0/16,fd00::/8")];
     let options = serve(&["--config", path(&file)], &vars).unwrap();
@@ -119,7 +119,7 @@ fn a_typo_is_named_with_its_line_and_the_nearest_key() {
 }
 
 #[test]
-fn a_wrong_value_is_named_with_what_is_expected() {
+fn a_wrong_value_is_named_with_the_expected_form() {
     assert_eq!(
         file_error("\nring-timeout = 45"),
         ":2: `ring-timeout`: \"45\" does not fit: expected a length of time such as 300ms, 45s, \
@@ -161,7 +161,7 @@ fn no_error_shows_a_secret() {
 }
 
 #[test]
-fn another_command_takes_its_share_of_the_environment_and_the_file() {
+fn another_command_takes_its_options_from_the_environment_and_the_file() {
     let file = file("jwt-secret = 'shared'\nuser = ['static:user']\nhttp = '127.0.0.1:0'");
     let vars = [("CALLBOX_USER", "static:user"), ("CALLBOX_JWT_ISSUER", "us")];
     let cli = parse_cli(&["token", "--config", path(&file)], &vars).unwrap();
@@ -204,7 +204,7 @@ fn a_short_secret_is_named_by_the_option_that_gives_it() {
     assert!(config.warnings.len() >= expected.len());
 }
 
-/// Where there is TLS, tokens need not travel in the clear.
+/// With TLS, tokens need not be sent unencrypted.
 #[test]
 fn with_a_certificate_plain_http_is_on_loopback_unless_it_is_set() {
     let secrets = ["--auth-secret", "x", "--jwt-secret", "y"];
@@ -227,7 +227,7 @@ fn with_a_certificate_plain_http_is_on_loopback_unless_it_is_set() {
 }
 
 #[test]
-fn there_are_no_more_workers_than_a_connection_can_name() {
+fn there_are_no_more_workers_than_a_connection_id_can_name() {
     let workers = |number: usize| {
         let options = serve(&["--dev", "--workers", &number.to_string()], &[]).unwrap();
         Config::new(*options).map(|config| config.relay.workers)
@@ -276,7 +276,7 @@ fn an_auth_secret_may_be_in_a_file() {
     assert!(error.contains("is not a public key in PEM form"), "{error}");
 }
 
-/// What the annotated file says of defaults and examples is read back by the reader.
+/// The defaults and examples in the annotated file are valid values.
 #[test]
 fn the_annotated_file_can_be_used_as_it_is() {
     let options: String = annotated_file()

@@ -1,4 +1,5 @@
-//! From options to TLS: where the certificate is from, and who stands in front of the server.
+//! Creation of the TLS settings from the options: the source of the certificate, and the proxies in
+//! front of the server.
 
 use super::{ConfigError, Options, TcpListener, TlsOptions, loopback_only};
 use crate::{
@@ -6,7 +7,7 @@ use crate::{
     https::Client,
 };
 
-/// The port that a CA comes to (RFC 8737 §3).
+/// The port that a CA connects to (RFC 8737 §3).
 const HTTPS_PORT: u16 = 443;
 
 pub(super) fn acceptor_config(

@@ -1,4 +1,4 @@
-//! The kinds of value that an option takes, and how each is read from text.
+//! The kinds of values that options take, and the parsing of each.
 
 use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -79,7 +79,7 @@ pub enum CaDirectory {
 }
 
 impl CaDirectory {
-    /// Its URL.
+    /// Returns its URL.
     pub fn url(&self) -> &str {
         match self {
             Self::Production => acme::PRODUCTION,
@@ -114,8 +114,8 @@ impl fmt::Display for CaDirectory {
     }
 }
 
-/// Reads a host name that a certificate can be had for: no address, and no wildcard, which the one
-/// challenge that we know does not cover.
+/// Parses a host name for a certificate: no address, and no wildcard, which the supported challenge
+/// does not cover.
 pub(super) fn domain(text: &str) -> Result<String, String> {
     let text = trimmed(text);
     let is_name = matches!(ServerName::try_from(text), Ok(ServerName::DnsName(_)));
@@ -129,7 +129,7 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads one e-mail address, which becomes a `mailto:` URL without more to it (RFC 8555 §7.3).
+/// Parses one e-mail address, which becomes a `mailto:` URL without parameters (RFC 8555 §7.3).
 pub(super) fn email(text: &str) -> Result<String, String> {
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | '?' | ':');
     match text.split_once('@') {
@@ -148,7 +148,7 @@ pub(super) fn realm(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads a network; a lone address is a network of one.
+/// Parses a network; a lone address is a network of one.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let text = trimmed(text);
     text.parse::<IpNet>()
@@ -157,21 +157,21 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| "expected a network such as 10.0.0.0/8 or fd00::/8, or one address".into())
 }
 
-/// Reads an address without a port.
+/// Parses an address without a port.
 pub(super) fn ip_address(text: &str) -> Result<IpAddr, String> {
     let ip = trimmed(text).parse::<IpAddr>();
     ip.map(|ip| ip.to_canonical())
         .map_err(|_| "expected an address such as 192.0.2.7 or 2001:db8::7".into())
 }
 
-/// Reads `IP:PORT`.
+/// Parses `IP:PORT`.
 pub(super) fn socket_address(text: &str) -> Result<std::net::SocketAddr, String> {
     trimmed(text).parse().map(canonical).map_err(|_| {
         "expected IP:PORT such as 0.0.0.0:3478 or [::]:3478; port 0 takes any free one".into()
     })
 }
 
-/// Reads a number of at least one.
+/// Parses a number of at least one.
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
@@ -179,7 +179,7 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Reads a length of time of at least a second.
+/// Parses a length of time of at least a second.
 pub(super) fn at_least_a_second(text: &str) -> Result<Period, String> {
     let period: Period = text.parse()?;
     match period.0 >= Duration::from_secs(1) {
@@ -188,7 +188,7 @@ pub(super) fn at_least_a_second(text: &str) -> Result<Period, String> {
     }
 }
 
-/// Reads a size of at least a mebibyte.
+/// Parses a size of at least a mebibyte.
 pub(super) fn at_least_a_mebibyte(text: &str) -> Result<Size, String> {
     let size: Size = text.parse()?;
     match size.0 >= 1024 * 1024 {
@@ -199,8 +199,8 @@ pub(super) fn at_least_a_mebibyte(text: &str) -> Result<Size, String> {
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Reads what to log. A word alone is a level here; the filter itself takes any other word for the
-/// name of a module, and then logs nothing else.
+/// Parses the filter of log lines. A single word is a level here; the filter itself takes any other
+/// word for the name of a module, and then logs nothing else.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     let is_level = |word: &str| LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
     let is_module = |word: &str| {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_is_the_least() {
+    fn at_least_a_second_is_required() {
         assert_eq!(at_least_a_second("1s"), Ok(Period(Duration::from_secs(1))));
         for bad in ["0s", "999ms"] {
             assert_eq!(at_least_a_second(bad), Err("expected at least 1s".into()));
@@ -267,9 +267,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mebibyte_is_the_least() {
+    fn at_least_a_mebibyte_is_required() {
         assert_eq!(at_least_a_mebibyte("1MiB").map(|size| size.0), Ok(1 << 20));
-        // Nor does 0 lift a limit that protects.
+        // 0 does not lift this limit, which protects the server.
         for bad in ["0", "1023KiB"] {
             assert_eq!(at_least_a_mebibyte(bad).err().as_deref(), Some("expected at least 1MiB"));
         }

@@ -31,7 +31,7 @@ struct Components {
     schemas: BTreeMap<String, RefOr<Schema>>,
 }
 
-/// `docs/asyncapi.json`.
+/// Returns the text of `docs/asyncapi.json`.
 pub fn asyncapi() -> String {
     let mut frames = Frames::default();
     frames.asked("session:hello", "Say who you are: the first frame.", "SessionHello");
@@ -111,7 +111,7 @@ struct Frames {
 }
 
 impl Frames {
-    /// A frame that a client sends.
+    /// Adds a frame that a client sends.
     fn asked(&mut self, name: &str, meaning: &str, payload: &str) {
         let options = json!({
             "type": "object",
@@ -134,7 +134,7 @@ impl Frames {
         self.messages.insert(key(name, "request"), message);
     }
 
-    /// The answer to it, if all goes well.
+    /// Adds the answer to it, if it succeeds.
     fn answered(&mut self, name: &str, payload: &str) {
         let ok = json!({ "ok": { "const": true } });
         let ok = json!({ "type": "object", "required": ["ok"], "properties": ok });
@@ -142,7 +142,7 @@ impl Frames {
         self.answer(&key(name, "answer"), name, &format!("The answer to `{name}`."), data);
     }
 
-    /// The answer to any request, if not.
+    /// Adds the answer to any request that is refused.
     fn refused(&mut self) {
         let fields = json!({ "ok": { "const": false }, "error": schema("Refusal") });
         let data = json!({ "type": "object", "required": ["ok", "error"], "properties": fields });
@@ -155,7 +155,7 @@ impl Frames {
         self.messages.insert(key.to_owned(), message);
     }
 
-    /// A frame that the server sends of itself.
+    /// Adds a frame that the server sends without a request.
     fn told(&mut self, name: &str, meaning: &str, payload: &str) {
         let mut fields = json!({ "event": { "const": name }, "data": schema(payload) });
         let correlation = if payload == "SessionWelcome" {
@@ -169,14 +169,14 @@ impl Frames {
         self.messages.insert(key(name, "event"), message);
     }
 
-    /// The one frame without an event.
+    /// Adds the only frame without an event.
     fn acknowledged(&mut self) {
         let fields = json!({ "ack": number("The number of an event.") });
         let meaning = "The client has every event up to this one.";
         self.messages.insert("ack".into(), message("ack", meaning, fields, &["ack"], None));
     }
 
-    /// What the server does with a message.
+    /// Adds the operation of a message.
     fn operation(&mut self, message: &str, action: &str, replies: &[String]) {
         let channel = to("channels/signaling");
         let in_channel = |key: &str| to(&format!("channels/signaling/messages/{key}"));
@@ -190,7 +190,7 @@ impl Frames {
     }
 }
 
-/// A message: a frame of these fields.
+/// Returns a message: a frame with these fields.
 fn message(
     name: &str,
     meaning: &str,
@@ -206,7 +206,7 @@ fn message(
     message
 }
 
-/// A key of `components`: event names have a colon, and keys may not.
+/// Returns a key of `components`: event names contain a colon, and keys may not.
 fn key(name: &str, kind: &str) -> String {
     format!("{}.{kind}", name.replace(':', "."))
 }
@@ -223,7 +223,7 @@ fn number(description: &str) -> Value {
     json!({ "type": "integer", "minimum": 0, "description": description })
 }
 
-/// What a close frame says.
+/// Returns the description of the close codes.
 fn close_codes() -> String {
     let mut by_code: BTreeMap<u16, BTreeSet<String>> = BTreeMap::new();
     for (code, word) in closes() {

@@ -1,10 +1,10 @@
-//! The documents that are made from the types of what is sent: for programs, and for programmers of
-//! clients. `tests/reference.rs` keeps them in the tree, and the server serves them from there.
+//! The documents that are generated from the types of messages: for programs, and for programmers
+//! of clients. `tests/reference.rs` keeps them in the tree, and the server serves them from there.
 //!
 //! | file | document |
 //! |---|---|
 //! | `asyncapi` | `docs/asyncapi.json`: the events over a WebSocket |
-//! | | `docs/openapi.json`: the HTTP API, which stands at its handlers |
+//! | | `docs/openapi.json`: the HTTP API, which is described at its handlers |
 //! | `typescript` | `clients/js/events.d.ts`: the events' types for TypeScript |
 
 mod asyncapi;
@@ -20,15 +20,15 @@ use serde_json::ser::PrettyFormatter;
 pub use asyncapi::asyncapi;
 pub use typescript::typescript;
 
-/// `docs/openapi.json`.
+/// Returns the text of `docs/openapi.json`.
 pub fn openapi() -> String {
     pretty(&crate::http::described())
 }
 
-/// A document as it is kept in the tree.
+/// Returns a document in the form that is stored in the tree.
 fn pretty(document: &impl Serialize) -> String {
     let mut text = Vec::new();
-    // It goes into the binary, so its white space is not more than lines need.
+    // It is a part of the binary, so it has no more white space than its lines need.
     let formatter = PrettyFormatter::with_indent(b" ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
     document.serialize(&mut serializer).expect("a document has only keys of text");

@@ -1,4 +1,4 @@
-//! The schemas that a document needs, each once.
+//! The schemas that a document needs, without repetitions.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::http::SessionHello;
 pub(super) struct Schemas(pub BTreeMap<String, RefOr<Schema>>);
 
 impl Schemas {
-    /// All that signaling needs.
+    /// Returns all schemas that signaling needs.
     pub fn of_signaling() -> Self {
         let mut schemas = Self::default();
         for request in RequestName::ALL {

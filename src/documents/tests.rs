@@ -1,4 +1,4 @@
-//! What holds for the documents beyond being up to date.
+//! The invariants of the documents, besides being up to date.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ fn asyncapi() -> Value {
     serde_json::from_str(&super::asyncapi()).expect("it is JSON")
 }
 
-/// Every `$ref` in a document.
+/// Collects every `$ref` in a document.
 fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     match value {
         Value::Object(fields) => {
@@ -22,7 +22,7 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 }
 
 #[test]
-fn what_is_referred_to_is_there_and_what_is_there_is_referred_to() {
+fn every_reference_has_a_target_and_every_component_a_reference() {
     for document in [asyncapi(), serde_json::from_str(&super::openapi()).unwrap()] {
         let mut found = BTreeSet::new();
         references(&document, &mut found);
@@ -34,7 +34,7 @@ fn what_is_referred_to_is_there_and_what_is_there_is_referred_to() {
             for key in document["components"][part].as_object().into_iter().flat_map(Map::keys) {
                 let reference = format!("#/components/{part}/{key}");
                 assert!(found.contains(reference.as_str()), "nothing refers to {reference}");
-                // As AsyncAPI and OpenAPI have it.
+                // The limits of AsyncAPI and OpenAPI.
                 let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
                 assert!(key.chars().all(allowed), "{key}");
             }
@@ -63,7 +63,7 @@ fn every_request_and_event_has_its_messages() {
     }
 }
 
-/// The table of close codes in the description of the protocol has the codes that there are.
+/// The table of close codes in the description of the protocol lists every code.
 #[test]
 fn the_close_codes_are_those_of_the_protocol() {
     const PROTOCOL: &str = include_str!("../../docs/protocol.md");

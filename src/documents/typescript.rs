@@ -1,4 +1,4 @@
-//! Types for TypeScript, from the schemas.
+//! Types for TypeScript, generated from the schemas.
 
 use callbox_signaling::{EventName, RequestName, WireEnum};
 use utoipa::openapi::{
@@ -8,7 +8,7 @@ use utoipa::openapi::{
 
 use super::schemas::Schemas;
 
-/// What stands before the generated part.
+/// The text before the generated part.
 const HEAD: &str = "\
 // The types of callbox's events, as docs/protocol.md describes them. They are made from the server's own
 // types: CALLBOX_BLESS=1 cargo test --test reference
@@ -26,7 +26,7 @@ export interface Refused {
 }
 ";
 
-/// `clients/js/events.d.ts`.
+/// Returns the text of `clients/js/events.d.ts`.
 pub fn typescript() -> String {
     let mut out = HEAD.to_owned();
     out += "\n/** What a client asks: what it sends with each request, and what a good answer has. */\n";
@@ -58,7 +58,7 @@ pub fn typescript() -> String {
     out
 }
 
-/// The type that a schema describes. Lines after the first one are indented so far.
+/// Returns the type that a schema describes. Lines after the first one are indented by `indent`.
 fn type_of(schema: &RefOr<Schema>, indent: &str) -> String {
     let all = |parts: &[RefOr<Schema>], operator: &str| {
         let types = parts.iter().map(|part| type_of(part, indent));
@@ -107,7 +107,7 @@ fn of_object(object: &Object, indent: &str) -> String {
     names.collect::<Vec<_>>().join(" | ")
 }
 
-/// The fields of an object, in braces.
+/// Returns the fields of an object, in braces.
 fn fields(object: &Object, indent: &str) -> String {
     let inner = format!("{indent}  ");
     let mut out = "{\n".to_owned();
@@ -123,7 +123,7 @@ fn fields(object: &Object, indent: &str) -> String {
     out + indent + "}"
 }
 
-/// What a schema says of itself. Of a field that may be null, the words are with its other type.
+/// Returns the description of a schema. For a field that may be null, it is at its other type.
 fn description(schema: &RefOr<Schema>) -> &str {
     let own = match schema {
         RefOr::Ref(reference) => return &reference.description,
@@ -140,7 +140,7 @@ fn description(schema: &RefOr<Schema>) -> &str {
     own.as_deref().unwrap_or_default()
 }
 
-/// A comment in lines of their own, if there is something to say.
+/// Returns a comment on lines of its own, if there is text.
 fn comment(text: &str, indent: &str) -> String {
     let text = text.trim().replace("*/", "* /");
     match text.contains('\n') {

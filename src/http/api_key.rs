@@ -12,12 +12,13 @@ impl ApiKeys {
         Self(keys)
     }
 
-    /// Whether no key is configured.
+    /// Returns true if no key is configured.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether `key` is one of the keys. Every key is compared, so time does not tell which one.
+    /// Returns true if `key` is one of the keys. Every key is compared, so that the time does not
+    /// reveal which one.
     pub fn verify(&self, key: &str) -> bool {
         self.0.iter().fold(false, |found, known| found | known.matches(key.as_bytes()))
     }
@@ -28,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_of_the_keys_opens_and_nothing_else_does() {
+    fn any_of_the_keys_is_accepted_and_nothing_else() {
         let keys = ApiKeys::new(vec![Secret::new("one"), Secret::new("two")]);
         assert!(keys.verify("one"));
         assert!(keys.verify("two"));

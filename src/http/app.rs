@@ -1,4 +1,4 @@
-//! What every request handler can reach.
+//! The state that every request handler can reach.
 
 use std::{
     pin::Pin,
@@ -22,27 +22,27 @@ use super::{
 };
 use crate::{http::ApiKeys, reports};
 
-/// How the metrics page asks the relay.
+/// Reads the relay's counters for the metrics page.
 pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
-/// How `/readyz` asks whether the relay serves all its clients.
+/// Returns true if the relay serves all its clients; for `/readyz`.
 pub type RelayIsWhole = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// How the relay is told to close what a user has: all, or what is for no call and for these calls.
-/// It has refused the user's credentials when this returns; the result says, once that has
-/// happened, how many allocations were closed.
+/// Makes the relay close what a user has: everything, or what is for no call and for these calls.
+/// The user's credentials are refused once this returns; the result is the number of allocations
+/// that were closed, once they are.
 pub type KickFromRelay = Arc<dyn Fn(Now, &UserId, Option<&[CallId]>) -> Counted + Send + Sync>;
 
 /// A number that is known later.
 pub type Counted = Pin<Box<dyn Future<Output = usize> + Send>>;
 
-/// How the metrics page asks what was done with reports of calls.
+/// Reads the counters of reports of calls for the metrics page.
 pub type ReportMetrics = Box<dyn Fn() -> reports::Snapshot + Send + Sync>;
 
-/// How the metrics page asks for the end of the certificate, in seconds since 1970.
+/// Reads the end of the certificate's validity for the metrics page, in seconds since 1970.
 pub type CertificateExpiry = Box<dyn Fn() -> u64 + Send + Sync>;
 
-/// Whom the pages ask for what the app does not know itself.
+/// The sources of what the app does not know itself.
 pub(super) struct Sources {
     pub relay_metrics: RelayMetrics,
     pub relay_is_whole: RelayIsWhole,
@@ -55,7 +55,7 @@ pub(super) struct Sources {
 pub(super) struct App {
     pub hub: HubHandle,
     pub tokens: TokenVerifier,
-    /// Its published keys, if it has some.
+    /// The keys that the issuer of tokens publishes, if it does.
     pub key_set: Option<KeySet>,
     pub api_keys: ApiKeys,
     pub origins: Origins,
@@ -63,27 +63,27 @@ pub(super) struct App {
     pub trusted_proxies: Networks,
     pub max_message: usize,
     pub counters: Arc<Counters>,
-    /// What requests hold of the server's memory.
+    /// The memory that requests hold.
     pub request_memory: Memory,
     pub refused: RefusedLog,
     pub sources: Sources,
     /// Signs tokens, where there is a secret for it.
     pub minter: Option<TokenMinter>,
-    /// Whether tokens are there for whoever asks, in `--dev`.
+    /// True in `--dev`, where anyone can get a token.
     pub dev: bool,
-    /// How near the end of the server is.
+    /// The phase of the server's life.
     pub phase: watch::Receiver<Phase>,
     /// What a graceful stop waits for.
     pub running: TaskTracker,
     session_ids: Mutex<StdRng>,
 }
 
-/// The life of the server.
+/// The phases of the server's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// It takes whoever comes.
+    /// Clients are accepted.
     Serving,
-    /// Sessions end and nobody new comes in; `/readyz` says so.
+    /// Sessions end and no new client is accepted; `/readyz` reports that.
     Draining,
     /// Connections end.
     Stopping,
@@ -118,27 +118,27 @@ impl App {
         }
     }
 
-    /// Makes the name of a session.
+    /// Generates the id of a session.
     pub fn session_id(&self) -> SessionId {
         let mut random = self.session_ids.lock().expect("making an id does not panic");
         SessionId::generate(Now::read().unix_ms(), &mut *random)
     }
 
-    /// Fills bytes with random values that nobody can guess.
+    /// Fills bytes with unpredictable random values.
     pub fn random(&self, bytes: &mut [u8]) {
         self.session_ids.lock().expect("filling does not panic").fill_bytes(bytes);
     }
 
-    /// Whether the server is about to stop.
+    /// Returns true if the server is about to stop.
     pub fn is_draining(&self) -> bool {
         *self.phase.borrow() >= Phase::Draining
     }
 
-    /// Returns once the server has come so far.
+    /// Completes once the server has reached this phase.
     pub fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
         let mut current = self.phase.clone();
         async move {
-            // An error means that the server is gone, which is further than any phase.
+            // An error means that the server is gone, which is later than any phase.
             let _ = current.wait_for(|current| *current >= phase).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The bodies of requests and answers, with what they hold in memory counted.
+//! The bodies of requests and answers, with the memory that they hold counted.
 
 use std::{
     pin::Pin,
@@ -12,20 +12,21 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 
 use super::exchange::Exchange;
 
-/// How much of an answer is handed over at a time, in bytes: the least progress that is seen.
+/// The number of bytes of an answer that are handed over at a time: the least progress that is
+/// noticed.
 const PIECE: usize = 4 * 1024;
 
 /// The memory that a piece of a body takes besides its bytes.
 const PIECE_WEIGHT: usize = 64;
 
-/// The body of a request, as it comes.
+/// The body of a request, as it arrives.
 pub(super) struct RequestBody {
     body: Incoming,
     exchange: Arc<Exchange>,
 }
 
 impl RequestBody {
-    /// Counts what comes of `body` for this exchange.
+    /// Counts the memory of `body` for this exchange.
     pub fn new(body: Incoming, exchange: Arc<Exchange>) -> Self {
         Self { body, exchange }
     }
@@ -44,7 +45,7 @@ impl hyper::body::Body for RequestBody {
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
             None => return Poll::Ready(None),
         };
-        // Nobody here reads trailers.
+        // Trailers are not read.
         let Ok(data) = frame.into_data() else { return Poll::Ready(None) };
         if self.exchange.hold_more(data.len() + PIECE_WEIGHT).is_err() {
             return Poll::Ready(Some(Err("the client holds too much memory".into())));
@@ -65,15 +66,15 @@ impl hyper::body::Body for RequestBody {
 /// The body of an answer, handed over piece by piece.
 pub(super) struct AnswerBody<G> {
     body: Body,
-    /// The rest of what has come of it.
+    /// The part of the last frame that is not handed over yet.
     rest: Bytes,
     exchange: Arc<Exchange>,
-    /// Dropped when all is handed over.
+    /// Dropped when everything is handed over.
     _guard: G,
 }
 
 impl<G> AnswerBody<G> {
-    /// Hands over `body`, and gives the exchange's memory back when that is done.
+    /// Hands over `body`, and releases the exchange's memory when that is done.
     pub fn new(body: Body, exchange: Arc<Exchange>, guard: G) -> Self {
         if !body.is_end_stream() {
             exchange.progress();
@@ -106,8 +107,8 @@ impl<G: Unpin> hyper::body::Body for AnswerBody<G> {
             }
         }
         self.exchange.progress();
-        // hyper is done with a stream of HTTP/2 once it has handed over the last piece, and that is
-        // let go only when all before it has been sent: so the last one is a byte.
+        // hyper considers a stream of HTTP/2 done once it has handed over the last piece, which
+        // leaves only when everything before it has been sent: so the last piece is one byte.
         let len = match self.rest.len() {
             all @ 2..=PIECE if self.body.is_end_stream() => all - 1,
             all => all.min(PIECE),

@@ -1,5 +1,5 @@
-//! `/callbox.js`: `@callbox/client` as it is in `clients/js`, so that the client and the server that it
-//! speaks to are of one version.
+//! `/callbox.js`: `@callbox/client` as it is in `clients/js`, so that the client has the same
+//! version as the server that it connects to.
 
 use axum::{
     http::{
@@ -14,7 +14,7 @@ use super::embedded::Embedded;
 static MODULE: Embedded =
     Embedded::new("text/javascript; charset=utf-8", include_str!("../../clients/js/callbox.js"));
 
-/// A page of any origin may import it: who may connect is decided where it connects.
+/// A page of any origin may import it: the origin is checked when the client connects.
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
     (
@@ -22,7 +22,7 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
         HeaderValue::from_static("cross-origin"),
     ),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    // The module is part of the binary: after an update the old one must not stay.
+    // The module is part of the binary: after an update the old one must not be used.
     (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
 ];
 

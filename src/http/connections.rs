@@ -1,5 +1,5 @@
-//! Which connection carries which session. They have the same name until a session goes on over
-//! another connection; from then on what its first one still says does not count.
+//! The mapping of sessions to connections. Both have the same id until a session is resumed over
+//! another connection; from then on the input of its earlier connection is ignored.
 
 use std::collections::HashMap;
 
@@ -9,37 +9,39 @@ use foldhash::fast::RandomState;
 
 use super::session_queue::{Delivery, Outlet};
 
-/// The connections, each by the name that it was opened with. The server makes those names: no client can
-/// choose them to make the tables slow, so a fast hash is enough.
+/// The connections, each by the id that it was opened with. The server makes those ids: no client
+/// can choose them to make the tables slow, so a fast hash is enough.
 ///
-/// Decisions of the hub hold for the input of connections at once; their outputs come later where something
-/// has to be kept first. So a session's new connection is named first, and gets its way later.
+/// Decisions of the hub affect the input of connections at once; their outputs come later if
+/// something has to be stored first. So a session's new connection is claimed first, and gets the
+/// session's outlet later.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    /// By session, or by connection until it has its session's way: the connection, and the way to it.
+    /// By session, or by connection until it has its session's outlet: the connection and its
+    /// outlet.
     outlets: HashMap<SessionId, (SessionId, Outlet), RandomState>,
-    /// The sessions of those that carry one of another name.
+    /// The sessions of connections that have another id, by connection.
     resumed: HashMap<SessionId, SessionId, RandomState>,
-    /// The other way round.
+    /// The same, by session.
     carriers: HashMap<SessionId, SessionId, RandomState>,
 }
 
-/// A connection that gets nothing any more.
+/// A connection that gets no more output.
 #[derive(Debug)]
 pub(super) struct Removed {
-    /// The way to it.
+    /// Its outlet.
     pub outlet: Outlet,
     /// True if it still carried the session, and no other connection does by now.
     pub carried: bool,
 }
 
 impl Connections {
-    /// A connection is there.
+    /// Adds a connection.
     pub fn open(&mut self, connection: SessionId, outlet: Outlet) {
         self.outlets.insert(connection, (connection, outlet));
     }
 
-    /// It carries a session that another one carried, whose words do not count any more.
+    /// Lets a connection carry a session of another connection, whose input is ignored from now on.
     pub fn claim(&mut self, connection: SessionId, session: SessionId) {
         self.resumed.insert(connection, session);
         if let Some(before) = self.carriers.insert(session, connection) {
@@ -47,21 +49,22 @@ impl Connections {
         }
     }
 
-    /// It gets what is for that session from now on. The one before is told, if it is still there.
+    /// Directs the output for a session to this connection from now on. The one before is told, if
+    /// it is still open.
     pub fn resume(&mut self, connection: SessionId, session: SessionId) {
         let Some(outlet) = self.outlets.remove(&connection) else { return };
         if let Some((_, outlet)) = self.outlets.insert(session, outlet) {
-            // One that does not read is closed when its way ends.
+            // One that does not read is closed when its outlet is dropped.
             let _ = outlet.put(Delivery::Close(CloseReason::Replaced));
         }
     }
 
-    /// The way to the connection of a session.
+    /// Returns the outlet of the connection that carries a session.
     pub fn outlet(&self, session: SessionId) -> Option<&Outlet> {
         self.outlets.get(&session).map(|(_, outlet)| outlet)
     }
 
-    /// The connection that gets what is for a session has no way any more.
+    /// Removes the outlet of the connection that gets a session's output.
     pub fn remove(&mut self, session: SessionId) -> Option<Removed> {
         let (connection, outlet) = self.outlets.remove(&session)?;
         let carried = self.carrier(session) == connection;
@@ -80,7 +83,8 @@ impl Connections {
         self.carriers.remove(&session);
     }
 
-    /// What a connection says, in the name of its session. `None` if it carries none any more.
+    /// Renames the input of a connection to its session. Returns `None` if it carries none any
+    /// more.
     pub fn name(&mut self, mut input: Input) -> Option<Input> {
         let is_end =
             matches!(input, Input::Lost { .. } | Input::Closed { .. } | Input::Left { .. });
@@ -96,9 +100,9 @@ impl Connections {
         let connection = *session;
         *session = self.resumed.get(&connection).copied().unwrap_or(connection);
         let session = *session;
-        let has_way =
+        let has_outlet =
             |name: &SessionId| self.outlets.get(name).is_some_and(|(its, _)| *its == connection);
-        let at = [connection, session].into_iter().find(has_way);
+        let at = [connection, session].into_iter().find(has_outlet);
         let carries = self.carrier(session) == connection && at.is_some();
         if is_end && let Some(at) = at {
             self.outlets.remove(&at);

@@ -1,9 +1,9 @@
-//! Tells browsers that a page of another origin may send requests and read the answers (CORS, in
-//! the Fetch standard).
+//! Permission for pages of other origins to send requests and read the answers (CORS, in the Fetch
+//! standard).
 //!
-//! Nothing here is done by cookies: a token or a key says who asks. So a request with credentials, such
-//! as those of a Socket.IO client that a balancer keeps on one server by a cookie, may do what one
-//! without may do, and is let through alike.
+//! Nothing here depends on cookies: a token or a key identifies the sender. So a request with
+//! credentials, such as those of a Socket.IO client that a balancer keeps on one server by a
+//! cookie, may do no more than one without, and is treated alike.
 
 use std::sync::Arc;
 
@@ -32,14 +32,15 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 /// The longest list of headers that a page may ask to send.
 const MAX_REQUESTED: usize = 4096;
 
-/// The request headers that an answer depends on: the origin, and for a preflight what it asks for.
+/// The request headers that an answer depends on: the origin, and for a preflight the headers with
+/// its questions.
 const VARY: HeaderValue = HeaderValue::from_static("origin");
 const VARY_PREFLIGHT: HeaderValue = HeaderValue::from_static(
     "origin, access-control-request-method, access-control-request-headers",
 );
 
-/// Refuses pages of other origins, answers preflights, and tells browsers of those that may read the
-/// answer.
+/// Refuses pages of other origins, answers preflights, and adds the headers that permit a page to
+/// read the answer.
 pub(super) async fn cors(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
         let mut response = next.run(request).await;
@@ -64,9 +65,9 @@ pub(super) async fn cors(State(app): State<Arc<App>>, request: Request, next: Ne
     response
 }
 
-/// Lets a page of this origin, which may connect, read an answer.
+/// Permits a page of this origin, which may connect, to read an answer.
 pub(super) fn open(headers: &mut HeaderMap, origin: HeaderValue) {
-    // With credentials the origin must be named: a browser takes no `*` then.
+    // With credentials the origin must be given: browsers do not accept `*` then.
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);

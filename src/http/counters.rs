@@ -1,4 +1,4 @@
-//! What the HTTP side counts.
+//! The counters of the HTTP side.
 
 use std::sync::{
     Arc,
@@ -14,18 +14,18 @@ use super::exchange::End;
 pub(super) struct Count(AtomicU64);
 
 impl Count {
-    /// One more.
+    /// Adds one.
     pub fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many.
+    /// Returns the number.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Which way a client came in.
+/// The protocol by which a client connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Front {
     /// Plain WebSocket at `/ws`.
@@ -35,10 +35,10 @@ pub(super) enum Front {
 }
 
 impl Front {
-    /// Both.
+    /// Both protocols.
     pub const ALL: [Self; 2] = [Self::WebSocket, Self::SocketIo];
 
-    /// The label of its metrics.
+    /// Returns the label of its metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
@@ -47,24 +47,24 @@ impl Front {
     }
 }
 
-/// Why a connection was turned away before a request was read.
+/// The reason why a connection was refused before a request was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// There are as many connections as may be.
+    /// The limit of all connections is reached.
     Total,
-    /// There are as many of its kind as leave files for the others.
+    /// The limit of connections of its purpose is reached, which keeps files for the other.
     Files,
-    /// The address has as many as one may have.
+    /// The limit of connections of its address is reached.
     Address,
     /// The address begins more Socket.IO sessions than it may.
     Handshakes,
 }
 
 impl Refusal {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 4] = [Self::Total, Self::Files, Self::Address, Self::Handshakes];
 
-    /// The label of its metric.
+    /// Returns the label of its metric.
     pub fn label(self) -> &'static str {
         match self {
             Self::Total => "total",
@@ -75,14 +75,14 @@ impl Refusal {
     }
 }
 
-/// Why a request was refused, or ended before its answer was taken.
+/// The reason why a request was refused, or ended before its answer was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Curb {
     /// Its head has too many fields.
     Fields,
     /// Its address holds as much memory as one may.
     AddressMemory,
-    /// Requests hold as much memory as they may in all.
+    /// The requests hold as much memory as they may in all.
     Memory,
     /// It was ended to make room for others.
     Ended,
@@ -91,11 +91,11 @@ pub(super) enum Curb {
 }
 
 impl Curb {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 5] =
         [Self::Fields, Self::AddressMemory, Self::Memory, Self::Ended, Self::Stalled];
 
-    /// The label of its metric.
+    /// Returns the label of its metric.
     pub fn label(self) -> &'static str {
         match self {
             Self::Fields => "fields",
@@ -107,12 +107,12 @@ impl Curb {
     }
 }
 
-/// All the counters.
+/// The counters of all connections, requests and sessions.
 #[derive(Debug)]
 pub(super) struct Counters {
     /// Sessions that ended because their client did not read.
     pub slow_sessions: Count,
-    /// TCP connections open now, whoever serves them.
+    /// TCP connections open now, of any protocol.
     pub connections: Gauge,
     refusals: [Count; Refusal::ALL.len()],
     curbs: [Count; Curb::ALL.len()],
@@ -136,17 +136,17 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Connections turned away.
+    /// Returns the number of refused connections.
     pub fn refusals(&self, refusal: Refusal) -> &Count {
         &self.refusals[refusal as usize]
     }
 
-    /// Requests refused, or ended from outside.
+    /// Returns the number of requests that were refused, or ended by the server.
     pub fn curbs(&self, curb: Curb) -> &Count {
         &self.curbs[curb as usize]
     }
 
-    /// Those that were ended.
+    /// Returns the number of requests that were ended by the server.
     pub fn ended_requests(&self, end: End) -> &Count {
         self.curbs(match end {
             End::Stalled => Curb::Stalled,
@@ -154,38 +154,38 @@ impl Counters {
         })
     }
 
-    /// Sessions open now.
+    /// Returns the number of sessions open now.
     pub fn sessions(&self, front: Front) -> &Gauge {
         &self.sessions[front as usize]
     }
 
-    /// Frames that were no messages of the protocol.
+    /// Returns the number of frames that were no messages of the protocol.
     pub fn bad_frames(&self, front: Front) -> &Count {
         &self.bad_frames[front as usize]
     }
 
-    /// Refusals by the fronts; the hub counts its own.
+    /// Returns the number of refusals by the HTTP side; the hub counts its own.
     pub fn errors(&self, code: ErrorCode) -> &Count {
         &self.errors[code.index()]
     }
 }
 
-/// How many of something there are now.
+/// The number of things that exist now.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Gauge(Arc<AtomicU64>);
 
-/// One of what a [`Gauge`] counts; it is counted as long as it lives.
+/// Counts in a [`Gauge`] as long as it lives.
 #[derive(Debug)]
 pub(super) struct Counted(Arc<AtomicU64>);
 
 impl Gauge {
-    /// One more, until the result is dropped.
+    /// Adds one, until the result is dropped.
     pub fn enter(&self) -> Counted {
         self.0.fetch_add(1, Ordering::Relaxed);
         Counted(self.0.clone())
     }
 
-    /// How many.
+    /// Returns the number.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

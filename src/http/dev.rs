@@ -1,4 +1,5 @@
-//! What only `--dev` serves: the demo page, tokens for whoever asks, and who is online.
+//! The pages that only `--dev` serves: the demo page, tokens for anyone, and the users who are
+//! online.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -25,10 +26,11 @@ use super::{
     rest,
 };
 
-/// For how long a token of `POST /dev/token` is good.
+/// The lifetime of a token of `POST /dev/token`.
 const TOKEN_TTL: Duration = Duration::from_secs(12 * 3600);
 
-/// Nothing from elsewhere, nothing inline; `'self'` also covers the WebSocket.
+/// The policy of the page: nothing from elsewhere, nothing inline; `'self'` also covers the
+/// WebSocket.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; media-src 'self' blob:; manifest-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -38,7 +40,7 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    // The page is part of the binary: after an update the old one must not stay.
+    // The page is part of the binary: after an update the old one must not be used.
     (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
 ];
 
@@ -62,9 +64,9 @@ pub(super) async fn style(request: HeaderMap) -> Response {
     STYLE.answer(&request, HEADERS)
 }
 
-/// Lets only those pass who asked for a loopback address or `localhost`: a page from elsewhere whose
-/// name was made to lead here must not get a token, nor must who comes by a proxy, which may well name
-/// us so itself.
+/// Refuses requests unless their host is a loopback address or `localhost`: a foreign page whose
+/// name was made to resolve to this server must not get a token, nor must a client behind a proxy,
+/// which may send such a host itself.
 pub(super) async fn loopback_host(
     Extension(way): Extension<Way>,
     request: Request,

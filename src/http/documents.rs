@@ -1,5 +1,5 @@
-//! The documents of the API, for programs. They are made from the code (`crate::documents`), kept in the
-//! tree by a test, and served as they are there.
+//! The machine-readable documents of the API. They are generated from the code
+//! (`crate::documents`), kept in the tree by a test, and served from there.
 
 use axum::{
     http::{HeaderName, header},
@@ -40,7 +40,7 @@ pub(super) async fn asyncapi() -> impl IntoResponse {
     (JSON, include_str!("../../docs/asyncapi.json"))
 }
 
-/// The OpenAPI document is made from what stands at the handlers.
+/// The OpenAPI document is generated from the attributes of the handlers.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -64,7 +64,7 @@ pub(super) async fn asyncapi() -> impl IntoResponse {
 )]
 struct Handlers;
 
-/// Describes the API.
+/// Returns the description of the API.
 pub(crate) fn described() -> utoipa::openapi::OpenApi {
     let mut document = Handlers::openapi();
     let components = document.components.get_or_insert_default();
@@ -79,7 +79,7 @@ pub(crate) fn described() -> utoipa::openapi::OpenApi {
         }
         components.add_security_scheme(name, SecurityScheme::Http(scheme.build()));
     }
-    // Any request may be refused for reasons of the server's, such as that it stops.
+    // Any request may be refused for other reasons, such as a stop of the server.
     let refused = ContentBuilder::new().schema(Some(Ref::from_schema_name("Refused"))).build();
     let refused = ResponseBuilder::new()
         .description("Any other answer that is no success.")
@@ -87,7 +87,7 @@ pub(crate) fn described() -> utoipa::openapi::OpenApi {
         .build();
     for path in document.paths.paths.values_mut() {
         for operation in [&mut path.get, &mut path.post, &mut path.delete].into_iter().flatten() {
-            // They would be the names of our modules.
+            // They would be the names of internal modules.
             operation.tags = None;
             let responses = &mut operation.responses.responses;
             responses.insert("default".into(), RefOr::T(refused.clone()));
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// Axum does not tell its routes, so the source is asked.
+    /// Axum does not list its routes, so the source is searched.
     #[test]
     fn every_route_is_described() {
         let source = include_str!("mod.rs");

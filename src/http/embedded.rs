@@ -1,5 +1,5 @@
-//! Files that are part of the binary. They change with it only, so a client that has one need not get
-//! it again: it is told so.
+//! Files that are part of the binary. They change only with it, so a client that has one is
+//! answered with 304.
 
 use std::sync::OnceLock;
 
@@ -10,11 +10,11 @@ use axum::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
 
-/// One of them.
+/// An embedded file.
 pub(super) struct Embedded {
     content_type: HeaderValue,
     text: &'static str,
-    /// Its entity tag (RFC 9110 §8.8.3), made of the text when it is first asked for.
+    /// Its entity tag (RFC 9110 §8.8.3), computed from the text on first use.
     tag: OnceLock<HeaderValue>,
 }
 
@@ -24,7 +24,7 @@ impl Embedded {
         Self { content_type, text, tag: OnceLock::new() }
     }
 
-    /// The file, or 304 for a client that has it; in both cases with these headers.
+    /// Returns the file, or 304 for a client that has it; in both cases with these headers.
     pub fn answer(&self, request: &HeaderMap, headers: impl IntoResponseParts) -> Response {
         let tag = self.tag.get_or_init(|| tag(self.text));
         let validator = [(header::ETAG, tag.clone())];
@@ -44,8 +44,8 @@ fn tag(text: &str) -> HeaderValue {
     HeaderValue::try_from(tag).expect("base64 and quotes may stand in a header")
 }
 
-/// Whether `If-None-Match` names this tag (RFC 9110 §13.1.2), be it as a weak one (§8.8.3.2). There is
-/// no comma in a tag of ours, so that it is whole where the list is cut at each.
+/// Returns true if `If-None-Match` contains this tag (RFC 9110 §13.1.2), possibly as a weak one
+/// (§8.8.3.2). The tag has no comma, so it is whole where the list is split at each.
 fn has(request: &HeaderMap, tag: &HeaderValue) -> bool {
     request.get_all(header::IF_NONE_MATCH).iter().any(|line| {
         let mut tags = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_a_file_is_known_by_its_tag() {
+    fn a_client_that_has_a_file_is_recognized_by_its_tag() {
         let tag = tag("what is in it");
         let ours = tag.to_str().unwrap();
         for (lines, known) in [
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_of_the_content() {
+    fn a_tag_depends_on_the_content() {
         assert_eq!(tag("a"), tag("a"));
         assert_ne!(tag("a"), tag("b"));
     }

@@ -21,27 +21,27 @@ use super::{
     limits::{Connections, Share},
 };
 
-/// Where a request comes from: the client's address, as told by trusted proxies where it came by such.
-/// The port is 0 where they do not tell it.
+/// The source of a request: the client's address, as reported by trusted proxies if it came through
+/// them. The port is 0 if they do not report it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remote(pub SocketAddr);
 
-/// The kind of listener by which a request came: the metrics are open by the inner one to whoever is on
-/// this machine.
+/// The kind of listener by which a request came: on the inner one, the metrics are open to clients
+/// on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entrance {
-    /// By --http, and by no proxy.
+    /// By --http, and not through a proxy.
     Inner,
-    /// By a listener that is open to everybody, or by a proxy that may be.
+    /// By a listener that is open to everybody, or through a proxy that may be.
     Public,
 }
 
 /// The way by which a request came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way {
-    /// True if the request came by a proxy, as far as can be seen.
+    /// True if the request came through a proxy, as far as can be seen.
     pub by_proxy: bool,
-    /// The scheme in which the client asked, where that is known.
+    /// The scheme of the client's request, if it is known.
     pub scheme: Option<Scheme>,
     /// True if the client is on this machine, as far as can be seen.
     pub is_local: bool,
@@ -50,9 +50,9 @@ pub(super) struct Way {
 /// The way by which a connection came.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
-    /// The address of the side that has opened it: a client, or a proxy that speaks HTTP.
+    /// The address that has opened it: that of a client, or of a proxy that speaks HTTP.
     pub remote: SocketAddr,
-    /// True if a proxy has handed the connection on, and has named its client by the PROXY
+    /// True if a proxy has forwarded the connection, and has reported its client by the PROXY
     /// protocol.
     pub by_proxy: bool,
     /// The kind of listener by which it came.
@@ -63,28 +63,28 @@ pub struct Arrival {
     pub is_http2: bool,
 }
 
-/// The place of the client whose WebSocket a proxy's connection has become.
+/// The slot of the client whose WebSocket a proxy's connection has become.
 pub(super) type Upgraded = Arc<OnceLock<Share>>;
 
-/// Lets the requests of one connection in.
+/// Admits the requests of one connection.
 pub(super) struct Entry {
     app: Arc<App>,
     connections: Connections,
     arrival: Arrival,
-    /// Where the connection is a trusted proxy's, and its requests are of many clients.
+    /// Set if the connection is a trusted proxy's, and its requests are of many clients.
     upgraded: Option<Upgraded>,
 }
 
-/// A request that is let in.
+/// A request that is admitted.
 pub(super) struct Visit {
     client: IpAddr,
     share: Option<Share>,
     /// The fields of the log line: the sender, the method and the kind of page.
-    told: Option<(SocketAddr, String, &'static str)>,
+    log_fields: Option<(SocketAddr, String, &'static str)>,
 }
 
 impl Visit {
-    /// The address of the client.
+    /// Returns the address of the client.
     pub fn client(&self) -> IpAddr {
         self.client
     }
@@ -100,11 +100,12 @@ impl Entry {
         Self { app, connections, arrival, upgraded }
     }
 
-    /// Finds out from whom a request is, and tells it to those who answer. Of a request on a proxy's
-    /// connection the client has one of its places for as long as it is being answered.
+    /// Determines the sender of a request, and stores it for the handlers. A request on a proxy's
+    /// connection takes one of its client's slots for as long as it is being answered.
     ///
     /// # Errors
-    /// The client has as many as it may, or nobody can name it; for [`Entry::refuse`].
+    /// The client has as many slots as it may, or its address cannot be determined; for
+    /// [`Entry::refuse`].
     pub fn admit<B>(&self, request: &mut Request<B>) -> Result<Visit, ApiError> {
         let Arrival { remote, by_proxy, entrance, is_tls, .. } = self.arrival;
         let sender = forwarded::sender(remote, &self.app.trusted_proxies, request.headers());
@@ -116,19 +117,20 @@ impl Entry {
         let by_proxy =
             by_proxy || self.upgraded.is_some() || forwarded::is_marked(request.headers());
         let scheme = if is_tls { Some(Scheme::Https) } else { sender.scheme };
-        let told = tracing::enabled!(Level::DEBUG).then(|| {
+        let log_fields = tracing::enabled!(Level::DEBUG).then(|| {
             (sender.address, request.method().to_string(), kind_of_page(request.uri().path()))
         });
         let extensions = request.extensions_mut();
         extensions.insert(Remote(sender.address));
-        // A proxy on this machine has its address from here, too, and its clients are elsewhere.
+        // The connections of a proxy on this machine come from here, too, while its clients are
+        // elsewhere.
         let is_local = remote.ip().is_loopback() && !by_proxy;
         extensions.insert(Way { by_proxy, scheme, is_local });
         extensions.insert(if by_proxy { Entrance::Public } else { entrance });
-        Ok(Visit { client: sender.address.ip(), share, told })
+        Ok(Visit { client: sender.address.ip(), share, log_fields })
     }
 
-    /// The client's place, where the connection is not its own and has none for it.
+    /// Takes a slot of the client's address, if the connection is a proxy's and has none for it.
     fn share(&self, sender: &Sender) -> Result<Option<Share>, ApiError> {
         if self.upgraded.is_none() || !sender.is_client {
             return Ok(None);
@@ -142,7 +144,7 @@ impl Entry {
         })
     }
 
-    /// The answer that is a refusal, which a page may read that may connect.
+    /// Returns the answer to a refused request, which a page that may connect is permitted to read.
     pub fn refuse(&self, headers: &HeaderMap, error: ApiError) -> Response {
         let mut response = error.into_response();
         if let Some(origin) = headers.get(ORIGIN)
@@ -153,11 +155,11 @@ impl Entry {
         response
     }
 
-    /// A request has been answered. If its connection is a WebSocket from now on, it is its client's
-    /// until it ends.
+    /// Logs an answered request. If its connection has become a WebSocket, the client's slot is
+    /// kept until that ends.
     pub fn answered(&self, visit: Visit, response: &Response) {
-        let Visit { share, told, .. } = visit;
-        if let Some((client, method, page)) = told {
+        let Visit { share, log_fields, .. } = visit;
+        if let Some((client, method, page)) = log_fields {
             let (client, status) = (client.ip(), response.status().as_u16());
             tracing::debug!(%client, method, page, status, "request answered");
         }
@@ -170,7 +172,7 @@ impl Entry {
     }
 }
 
-/// The kind of page that a path leads to. The path itself may hold what is nobody's business.
+/// Returns the kind of page that a path leads to. The path itself may hold private data.
 fn kind_of_page(path: &str) -> &'static str {
     const KINDS: [&str; 7] =
         ["/ws", "/socket.io", "/api/v1", "/callbox.js", "/healthz", "/readyz", "/metrics"];

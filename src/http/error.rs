@@ -11,22 +11,22 @@ use callbox_signaling::{ErrorCode, RequestError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What an answer that is no success says.
+/// The body of an answer that is no success.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Refused)]
 pub(super) struct ApiRefusal {
     /// False.
     ok: bool,
-    /// Why.
+    /// The reason.
     error: ApiReason,
 }
 
-/// Why a request was refused.
+/// The reason why a request was refused.
 #[derive(Serialize, ToSchema)]
 struct ApiReason {
-    /// For the program: an error code of signaling, or a word of this API.
+    /// An error code of signaling, or a word of this API; for programs.
     code: &'static str,
-    /// For a person.
+    /// A text for people.
     message: String,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
-    /// In how many milliseconds the same may be tried again.
+    /// The time in milliseconds after which the same request may be tried again.
     retry_after_ms: Option<u64>,
 }
 
@@ -45,12 +45,12 @@ impl ApiError {
         Self { status, code, message: message.into(), retry_after_ms: None }
     }
 
-    /// There is no such page.
+    /// An error for a page that does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
-    /// The page is there, but not for this method.
+    /// An error for a page that exists, but not for this method.
     pub fn method() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -59,7 +59,7 @@ impl ApiError {
         )
     }
 
-    /// The page that asks is not one of ours.
+    /// An error for a page of an origin that is not allowed.
     pub fn origin() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -68,12 +68,12 @@ impl ApiError {
         )
     }
 
-    /// The request cannot be understood.
+    /// An error for a request that cannot be parsed.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidPayload.as_str(), message)
     }
 
-    /// Some clients of the relay are not served.
+    /// An error for a relay that does not serve some of its clients.
     pub fn relay_broken() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -83,7 +83,7 @@ impl ApiError {
         )
     }
 
-    /// There is nothing to sign a token with.
+    /// An error for a server that has no secret to sign a token with.
     pub fn no_signing_secret() -> Self {
         Self::new(
             StatusCode::NOT_IMPLEMENTED,
@@ -93,7 +93,7 @@ impl ApiError {
         )
     }
 
-    /// The server is about to stop.
+    /// An error for a server that is about to stop.
     pub fn stopping() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -103,14 +103,14 @@ impl ApiError {
     }
 }
 
-/// Parameters that cannot be read, or that the page does not know.
+/// Parameters that cannot be parsed, or that the page does not have.
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
         Self::invalid(rejection.body_text())
     }
 }
 
-/// A body that cannot be read, or is too long.
+/// A body that cannot be parsed, or is too long.
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
         match rejection.status() {
@@ -150,7 +150,7 @@ impl IntoResponse for ApiError {
             let scheme = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
-        // In whole seconds, and one at least (RFC 9110 §10.2.3).
+        // In whole seconds, and at least one (RFC 9110 §10.2.3).
         if let Some(ms) = retry_after_ms {
             let secs = ms.div_ceil(1000).max(1);
             response.headers_mut().insert(header::RETRY_AFTER, secs.into());

@@ -1,9 +1,9 @@
-//! A request and its answer, as something that can be ended from outside.
+//! A request and its answer, as a unit that can be ended from outside.
 //!
-//! hyper waits for as long as a client takes to take an answer: over HTTP/2, a window of 0 stops one
-//! for ever. So what serves a request is watched: it is ended when its answer makes no progress, and
-//! when others need the memory that it holds. Over HTTP/2 that resets its stream; HTTP/1 has one at
-//! a time, and its connection is closed.
+//! hyper waits for as long as a client takes to read an answer: over HTTP/2, a window of 0 stops
+//! one for ever. So the future that serves a request is watched: it is ended when its answer makes
+//! no progress, and when others need the memory that it holds. Over HTTP/2 that resets its stream;
+//! HTTP/1 has one at a time, and its connection is closed.
 
 use std::{
     net::IpAddr,
@@ -21,14 +21,14 @@ use tokio::{
 
 use super::memory::{Full, Memory};
 
-/// The longest time in which a client may take nothing of an answer.
+/// The longest time in which a client may read nothing of an answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 tokio::task_local! {
     static CURRENT: Arc<Exchange>;
 }
 
-/// A request and its answer. Over HTTP/1, all of a connection, one after the other.
+/// A request and its answer. Over HTTP/1, all those of a connection, one after the other.
 #[derive(Debug)]
 pub(super) struct Exchange {
     number: u64,
@@ -39,10 +39,10 @@ pub(super) struct Exchange {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The address that pays for what is held.
+    /// The address that is charged for the memory.
     payer: Option<IpAddr>,
     held: usize,
-    /// When the answer must have made progress.
+    /// The time by which the answer must have made progress.
     due: Option<Instant>,
     is_ended: bool,
 }
@@ -57,27 +57,27 @@ pub(super) enum End {
 }
 
 impl Exchange {
-    /// An exchange that holds nothing yet.
+    /// Creates an exchange that holds nothing yet.
     pub fn new(memory: Memory) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self { number, memory, state: Mutex::default(), changed: Notify::new() })
     }
 
-    /// The number that no other exchange has.
+    /// Returns the number that identifies this exchange.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The exchange that is served by the calling task.
+    /// Returns the exchange that is served by the calling task.
     pub fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(Arc::clone).ok()
     }
 
-    /// Begins a request of this address, which holds so many bytes.
+    /// Begins a request of this address, which holds this many bytes.
     ///
     /// # Errors
-    /// The limit that it meets.
+    /// The limit that was reached.
     pub fn begin(self: &Arc<Self>, address: IpAddr, bytes: usize) -> Result<(), Full> {
         self.release();
         self.state().payer = Some(address);
@@ -87,7 +87,7 @@ impl Exchange {
     /// Holds `bytes` from now on, in place of what it held.
     ///
     /// # Errors
-    /// The limit that is met; then it goes on holding what it held.
+    /// The limit that was reached; it goes on holding what it held then.
     pub fn hold(self: &Arc<Self>, bytes: usize) -> Result<(), Full> {
         let (payer, before) = {
             let state = self.state();
@@ -103,16 +103,16 @@ impl Exchange {
         Ok(())
     }
 
-    /// Holds so many bytes more.
+    /// Holds this many more bytes.
     ///
     /// # Errors
-    /// As with [`Exchange::hold`].
+    /// The same as those of [`Exchange::hold`].
     pub fn hold_more(self: &Arc<Self>, bytes: usize) -> Result<(), Full> {
         let held = self.state().held;
         self.hold(held.saturating_add(bytes))
     }
 
-    /// Holds nothing any more, and waits for nobody.
+    /// Releases what it holds, and stops watching for progress.
     pub fn release(&self) {
         let payer = {
             let mut state = self.state();
@@ -124,7 +124,7 @@ impl Exchange {
         }
     }
 
-    /// The answer has made progress, or begins: it has some time for more.
+    /// Records progress of the answer, or its start: there is time for more.
     pub fn progress(&self) {
         let due = Instant::now() + PATIENCE;
         if self.state().due.replace(due).is_none() {
@@ -132,7 +132,7 @@ impl Exchange {
         }
     }
 
-    /// Ends it, whatever it is at.
+    /// Ends it in any state.
     pub fn end(&self) {
         self.state().is_ended = true;
         self.changed.notify_one();
@@ -143,7 +143,7 @@ impl Exchange {
     /// # Errors
     /// The reason, if it was.
     pub async fn serve<F: Future>(self: Arc<Self>, serving: F) -> Result<F::Output, End> {
-        // Whatever is held is given back when the future is gone, and not before.
+        // The memory is released when the future is dropped, and not before.
         let _holding = Holding(self.clone());
         tokio::select! {
             biased;
@@ -176,7 +176,7 @@ impl Exchange {
     }
 }
 
-/// Gives back what an exchange holds, when dropped.
+/// Releases what an exchange holds, when dropped.
 struct Holding(Arc<Exchange>);
 
 impl Drop for Holding {

@@ -1,21 +1,23 @@
-//! The head of a request, bounded and freed from the buffers that it was read into.
+//! The head of a request, bounded and copied out of the buffers that it was read into.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
-/// The most fields of a head. Over HTTP/2 one takes a byte on the wire, and a hundred in memory.
+/// The largest number of fields of a head. Over HTTP/2 one takes a byte on the wire, and a hundred
+/// in memory.
 pub(super) const MAX_FIELDS: usize = 100;
 
 /// The memory that a field takes besides its name and value.
 const FIELD_WEIGHT: usize = 104;
 
-/// There are too many fields in a head.
+/// The error for a head with too many fields.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooManyFields;
 
-/// Copies a head into memory of its own: a field that is a slice of what was read keeps all of that.
+/// Copies a head into memory of its own: a field that is a slice of the read buffer keeps all of it
+/// alive.
 ///
 /// # Errors
-/// [`TooManyFields`]; then nothing of the request is left.
+/// [`TooManyFields`]; nothing is left of the request then.
 pub(super) fn compact<B>(request: Request<B>) -> Result<Request<B>, TooManyFields> {
     let (mut parts, body) = request.into_parts();
     if parts.headers.len() > MAX_FIELDS {
@@ -32,7 +34,7 @@ pub(super) fn compact<B>(request: Request<B>) -> Result<Request<B>, TooManyField
     Ok(Request::from_parts(parts, body))
 }
 
-/// About how much memory a head takes.
+/// Returns the approximate size of a head in memory.
 pub(super) fn weight<B>(request: &Request<B>) -> usize {
     let fields = request.headers().iter();
     let fields = fields.map(|(name, value)| FIELD_WEIGHT + name.as_str().len() + value.len());
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_the_buffer_is_kept() {
+    fn no_slice_of_the_buffer_is_kept() {
         let buffer = Bytes::from(b"/path?query=1|x-own|value".to_vec());
         let uri = Uri::from_maybe_shared(buffer.slice(0..13)).unwrap();
         let value = HeaderValue::from_maybe_shared(buffer.slice(20..25)).unwrap();

@@ -1,5 +1,6 @@
-//! Outputs of the hub that wait until what they rest on is kept: a client that is told of a call's step
-//! finds the call there after a crash, and no end of a call is reported that the next server does not know.
+//! Outputs of the hub that wait until the changes that they depend on are stored: a client that is
+//! told of a call's step finds the call there after a crash, and no end of a call is reported that
+//! the next server does not know.
 
 use std::{
     collections::VecDeque,
@@ -16,35 +17,36 @@ use crate::{
     state_log::{Progress, StateLog},
 };
 
-/// The longest that outputs wait. A disk that is slower holds up nobody; a crash may lose the latest then.
+/// The longest time that outputs wait. They do not wait longer for a slow disk; a crash may lose
+/// the latest changes then.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The key of the time at which the server was last known to run, in milliseconds since 1970.
 pub const ALIVE: &str = "alive";
 
-/// Something that is to be put out.
+/// An output that is ready to be executed.
 pub(super) enum Ready {
-    /// As the hub has said it.
+    /// An output of the hub.
     Output(Output),
-    /// A report, as it goes to whoever reads them.
+    /// A report, in the form in which it is sent to its receivers.
     Report(Box<reports::Prepared>),
 }
 
-/// The log, and what waits for it.
+/// The log, and the outputs that wait for it.
 pub(super) struct Held {
     log: StateLog,
     progress: watch::Receiver<Progress>,
     /// The changes that are not handed to the log yet.
     changes: Vec<Change>,
-    /// The outputs that rest on them.
+    /// The outputs that depend on them.
     latest: Vec<Ready>,
-    /// The batches that were handed over, each with what rests on it.
+    /// The batches that were handed over, each with the outputs that depend on it.
     waiting: VecDeque<(u64, Vec<Ready>)>,
     /// The number of the last batch.
     last: u64,
-    /// Until when the first may wait.
+    /// The time until which the first batch may wait.
     until: Option<Instant>,
-    /// Set while the disk is too slow to be waited for.
+    /// True while the disk is too slow to be waited for.
     is_late: bool,
 }
 
@@ -55,27 +57,27 @@ impl Held {
         Self { log, progress, changes, latest, waiting, last: 0, until: None, is_late: false }
     }
 
-    /// The log.
+    /// Returns the log.
     pub fn log(&self) -> &StateLog {
         &self.log
     }
 
-    /// Something is to be kept before what comes with it is put out.
+    /// Adds a change that must be stored before the outputs that come with it are executed.
     pub fn keep(&mut self, change: Change) {
         self.changes.push(change);
     }
 
-    /// The server runs at this time.
+    /// Stores that the server runs at this time.
     pub fn keep_time(&mut self, unix_ms: u64) {
         self.keep(Change { key: ALIVE.into(), value: Some(unix_ms.to_string()) });
     }
 
-    /// Something is to be put out.
+    /// Adds an output.
     pub fn put(&mut self, ready: Ready) {
         self.latest.push(ready);
     }
 
-    /// Hands what has come to the log, as one batch. `unix_ms` is the time.
+    /// Hands the changes so far to the log, as one batch. `unix_ms` is the time.
     pub fn commit(&mut self, unix_ms: u64) {
         let latest = std::mem::take(&mut self.latest);
         if !self.changes.is_empty() {
@@ -85,12 +87,12 @@ impl Held {
         } else if let Some((_, waiting)) = self.waiting.back_mut() {
             waiting.extend(latest);
         } else if !latest.is_empty() {
-            // It rests on nothing that is not kept.
+            // It depends on no change that is not stored.
             self.waiting.push_back((0, latest));
         }
     }
 
-    /// Takes out what need not wait any more.
+    /// Removes and returns the outputs that need not wait any more.
     pub fn next(&mut self) -> Option<Vec<Ready>> {
         let done = self.progress.borrow_and_update().batch;
         if self.is_late && done >= self.last {
@@ -101,7 +103,9 @@ impl Held {
         if is_over && !self.is_late && self.waiting.front().is_some_and(|(batch, _)| *batch > done)
         {
             self.is_late = true;
-            tracing::warn!("the state directory is slow: a crash may lose the latest of calls");
+            tracing::warn!(
+                "the state directory is slow: a crash may lose the latest changes of calls"
+            );
         }
         let is_late = self.is_late;
         let next = self.waiting.pop_front_if(|(batch, _)| is_late || *batch <= done);
@@ -113,12 +117,12 @@ impl Held {
         next.map(|(_, ready)| ready)
     }
 
-    /// All that waits, whatever the log says.
+    /// Removes and returns all outputs that wait, whatever the log has stored.
     pub fn all(&mut self) -> impl Iterator<Item = Ready> + use<> {
         std::mem::take(&mut self.waiting).into_iter().flat_map(|(_, ready)| ready)
     }
 
-    /// Waits until [`Held::next`] may have something; for ever where nothing waits.
+    /// Waits until [`Held::next`] may return something; for ever if nothing waits.
     pub async fn changed(held: &mut Option<Self>) {
         let Some((until, progress)) =
             held.as_mut().and_then(|held| Some((held.until?, &mut held.progress)))
@@ -127,7 +131,7 @@ impl Held {
         };
         let left = until.saturating_duration_since(Instant::now());
         if let Ok(Err(_)) = timeout(left, progress.changed()).await {
-            // The log has ended; what is left waits for its time.
+            // The log has ended; the rest waits until its time is over.
             tokio::time::sleep_until(until.into()).await;
         }
     }
@@ -151,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_rests_on_a_change_waits_until_it_is_kept() {
+    async fn an_output_waits_until_the_change_it_depends_on_is_stored() {
         let dir = tempfile::tempdir().unwrap();
         let (log, _, unopened) = StateLog::read(dir.path().into(), Sync::Never).unwrap();
         let mut held = Held::new(log);
@@ -161,7 +165,7 @@ mod tests {
         held.keep(change());
         held.put(output(2));
         held.commit(0);
-        // It comes after the others, though nothing of its own is to be kept.
+        // It comes after the others, though it depends on no change of its own.
         held.put(output(3));
         held.commit(0);
         assert!(held.next().is_none());
@@ -173,7 +177,7 @@ mod tests {
         assert!(held.next().is_none() && held.until.is_none());
     }
 
-    /// Nothing is ever written here.
+    /// Nothing is ever written in this test.
     #[tokio::test]
     async fn a_disk_that_is_too_slow_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! The task that owns the hub: everything that happens to it comes through one bounded queue, and
-//! what it wants done goes to bounded outboxes, one for each session.
+//! The task that owns the hub: all its input comes through one bounded queue, and its outputs go to
+//! bounded queues, one for each session.
 
 use std::{
     future,
@@ -30,29 +30,30 @@ use crate::{reports, state_log::StateLog};
 #[cfg(test)]
 mod tests;
 
-/// Requests that wait for the hub. Past it, the connections that send more wait.
+/// The number of inputs that wait for the hub. When it is reached, the connections that send more
+/// wait.
 const QUEUE: usize = 1024;
 
-/// The most requests that the hub takes at a time.
+/// The largest number of inputs that the hub takes at a time.
 const BATCH: usize = 64;
 
-/// The relay's news that wait for the hub.
+/// The number of the relay's events that wait for the hub.
 const RELAY_QUEUE: usize = 16 * 1024;
 
-/// How many of the longest messages that a client may send those that wait for a session may weigh
-/// together: what a session that does not read can make the server hold.
+/// The number of messages of the largest size that a client may send that may wait for a session:
+/// the limit of the memory of a session that does not read.
 const OUTBOX_MESSAGES: usize = 8;
 
 /// The interval at which the relay's numbers of live calls are kept.
 const KEEP_NUMBERS: Duration = Duration::from_secs(30);
 
-/// What is told who has come into which room, or went out of it.
+/// Called with a room and a user who has joined or left it.
 type OnMoved = Box<dyn Fn(CallId, &UserId) + Send>;
 
-/// What is told which side of which call has announced addresses, to whom, and which.
+/// Called with a call, the side that has announced addresses, the other side, and the addresses.
 type OnPeersAnnounced = Box<dyn Fn(CallId, &UserId, &UserId, &[IpAddr]) + Send>;
 
-/// How the relay hears of calls. None of these may block: the hub waits for them.
+/// The calls by which the relay is told of calls. None of these may block: the hub waits for them.
 pub struct TellRelay {
     /// A call is over.
     pub call_ended: Box<dyn Fn(CallId) + Send>,
@@ -62,17 +63,17 @@ pub struct TellRelay {
     pub revoke_user: OnMoved,
     /// A user who was kicked has a new token.
     pub lift_kick: Box<dyn Fn(&UserId) + Send>,
-    /// A side of a call has announced addresses. It has taken effect when this returns, since what
-    /// is sent to clients next depends on it.
+    /// A side of a call has announced addresses. It has taken effect when this returns, since
+    /// messages that are sent to clients next depend on it.
     pub peers_announced: OnPeersAnnounced,
 }
 
 type Act = Box<dyn FnOnce(&mut Hub, Now) + Send>;
 
-/// What comes to the hub from the fronts.
+/// The input of the task from the HTTP side.
 enum Command {
     Open(Box<Opening>),
-    /// From a connection, which goes by the name that it was opened with.
+    /// From a connection, under the id that it was opened with.
     Input(Input),
     Act(Act),
 }
@@ -86,33 +87,34 @@ struct Opening {
     outlet: Outlet,
 }
 
-/// Where the relay's news go. It never blocks: a relay worker has packets to move.
+/// The sending end of the relay's events. It never blocks: a relay worker has packets to move.
 #[derive(Debug, Clone)]
 pub struct RelayEvents(mpsc::Sender<Input>);
 
 impl RelayEvents {
-    /// Tells the hub; says whether there was room. What is lost is a number in a call's record.
+    /// Sends an event to the hub; returns true if there was room. A lost event costs a number in a
+    /// call's record.
     pub fn tell(&self, input: Input) -> bool {
         self.0.try_send(input).is_ok()
     }
 }
 
-/// The other end of [`RelayEvents`], for the server to start with.
+/// The receiving end of [`RelayEvents`], which the server is started with.
 #[derive(Debug)]
 pub struct RelayInbox(mpsc::Receiver<Input>);
 
-/// Makes the queue between relay and hub. It exists before both: the relay is told of it when it
-/// starts, and the hub is made when the relay's addresses are known.
+/// Creates the queue between relay and hub. It exists before both: the relay gets it when it
+/// starts, and the hub is created when the relay's addresses are known.
 pub fn relay_events() -> (RelayEvents, RelayInbox) {
     let (sender, receiver) = mpsc::channel(RELAY_QUEUE);
     (RelayEvents(sender), RelayInbox(receiver))
 }
 
-/// How the fronts and the REST API reach the hub.
+/// The handle by which the HTTP side reaches the hub.
 #[derive(Debug, Clone)]
 pub(super) struct HubHandle {
     commands: mpsc::Sender<Command>,
-    /// How many bytes may wait for each session.
+    /// The number of bytes that may wait for each session.
     outbox_bytes: usize,
 }
 
@@ -123,8 +125,8 @@ impl std::fmt::Debug for Command {
 }
 
 impl HubHandle {
-    /// Opens a session, or goes on with one; its first delivery says whether the hub took it. The
-    /// connection goes by the name that is given here in either case.
+    /// Opens or resumes a session; its first delivery tells if the hub accepted it. The connection
+    /// has the id that is given here in either case.
     pub async fn open(
         &self,
         connection: SessionId,
@@ -139,25 +141,25 @@ impl HubHandle {
         inlet
     }
 
-    /// Tells the hub, waiting for room in its queue.
+    /// Sends an input to the hub, waiting for room in its queue.
     pub fn tell(&self, input: Input) -> impl Future<Output = ()> {
         self.send(Command::Input(input))
     }
 
-    /// Tells the hub of a connection that is gone; does not wait.
+    /// Reports a connection that is gone to the hub; does not wait.
     pub fn closed(&self, input: Input) {
         let command = Command::Input(input);
         let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) else {
             return;
         };
-        // The queue is full for the moment; this must not be lost, and a drop cannot wait.
+        // The queue is full for the moment; this input must not be lost, and a drop cannot wait.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let hub = self.clone();
             runtime.spawn(async move { hub.send(command).await });
         }
     }
 
-    /// Looks at the hub. `None` once the server has stopped.
+    /// Reads from the hub. Returns `None` once the server has stopped.
     pub async fn view<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Hub, Now) -> T + Send + 'static,
@@ -165,14 +167,14 @@ impl HubHandle {
         self.act(|hub, now| look(hub, now)).await
     }
 
-    /// Does something to the hub, for operators. `None` once the server has stopped.
+    /// Executes an action on the hub, for operators. Returns `None` once the server has stopped.
     pub async fn act<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut Hub, Now) -> T + Send + 'static,
     ) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
         let act: Act = Box::new(move |hub, now| {
-            // Whoever asked may have gone away.
+            // The caller may have gone away.
             let _ = sender.send(act(hub, now));
         });
         self.send(Command::Act(act)).await;
@@ -180,17 +182,17 @@ impl HubHandle {
     }
 
     async fn send(&self, command: Command) {
-        // Nearly always there is room, and then nothing to wait for. The hub ends after everyone who talks to
-        // it; there is nobody to tell.
+        // Nearly always there is room, and no need to wait. The hub ends after all its senders;
+        // nobody needs the error.
         if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) {
             let _ = self.commands.send(command).await;
         }
     }
 }
 
-/// Starts the task. It ends when the last handle is dropped and the relay has stopped; once that has, what
-/// changes of calls is in `log`, and `reports` are let go of. `max_message` is how long a message of a
-/// client may be, in bytes.
+/// Starts the task. It ends when the last handle is dropped and the relay has stopped; once that
+/// has, the changes of calls are in `log`, and `reports` is dropped. `max_message` is the largest
+/// size of a client's message in bytes.
 pub(super) fn spawn(
     hub: Hub,
     relay: RelayInbox,
@@ -205,17 +207,17 @@ pub(super) fn spawn(
     let (reports, held) = (Some(reports), log.map(Held::new));
     let this = sender.downgrade();
     let mut task = HubTask { hub, this, connections, tell_relay, reports, held, counters };
-    // Calls of the server before this one are handed over before anything else happens.
+    // Calls of the previous server are restored before any other input.
     task.execute_all();
     tokio::spawn(task.run(commands, relay.0));
-    // What a session that goes on has missed comes all at once.
+    // All that a resumed session has missed comes at once.
     let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
     HubHandle { commands: sender, outbox_bytes }
 }
 
-/// The timer of the task. It is set anew only for something earlier than it is set for: the hub's next
-/// timer changes with nearly every input, and to tell the runtime of an earlier one wakes its thread
-/// that waits for sockets. For something later it rings once too often, which does no harm.
+/// The timer of the task. It is set again only for a time earlier than the one it is set for: the
+/// hub's next timer changes with nearly every input, and setting an earlier one wakes the runtime's
+/// thread that waits for sockets. For a later one it fires once too often, which does no harm.
 struct Alarm(Pin<Box<Sleep>>);
 
 impl Alarm {
@@ -223,7 +225,7 @@ impl Alarm {
         Self(Box::pin(tokio::time::sleep(Duration::ZERO)))
     }
 
-    /// Waits until then, or not even as long; for ever without a time.
+    /// Waits until `due`, or less; for ever without a time.
     async fn rings(&mut self, due: Option<Instant>) {
         let Some(due) = due else { return future::pending().await };
         let due = due.into();
@@ -236,13 +238,13 @@ impl Alarm {
 
 struct HubTask {
     hub: Hub,
-    /// How what the hub asks for comes back to it.
+    /// The sender by which answers to the hub's questions return to it.
     this: mpsc::WeakSender<Command>,
     connections: Connections,
     tell_relay: TellRelay,
-    /// None once the relay has stopped.
+    /// `None` once the relay has stopped.
     reports: Option<reports::Inbox>,
-    /// The outputs that wait until changes are kept, where calls are kept.
+    /// The outputs that wait until changes are stored, if calls are stored.
     held: Option<Held>,
     counters: Arc<Counters>,
 }
@@ -271,12 +273,13 @@ impl HubTask {
                         self.reports = None;
                     }
                 }
-                // With each of them comes what was due before it.
+                // Timers that were due are handled before each of them.
                 count = commands.recv_many(&mut batch, BATCH), if is_open => {
                     is_open = count > 0;
                     for command in batch.drain(..) {
                         self.apply(command);
-                        // The next command may be from a session that this one has made or moved.
+                        // The next command may be from a session that this one has created or
+                        // moved.
                         self.collect();
                     }
                 }
@@ -288,8 +291,8 @@ impl HubTask {
         }
     }
 
-    /// Sees to it that the next server has the live calls, with all that was relayed for them. If it
-    /// cannot they are over.
+    /// Ensures that the next server has the live calls, with all that was relayed for them. They
+    /// end if that fails.
     async fn keep_calls(&mut self) {
         let Some(held) = &mut self.held else { return };
         let is_kept = held.log().flush().await;
@@ -297,7 +300,7 @@ impl HubTask {
         let (all, log) = (held.all(), held.log().clone());
         all.for_each(|ready| self.execute(ready));
         if !is_kept {
-            // The log is out of date, and its calls would come back.
+            // The log is out of date, and its calls would be restored.
             log.discard().await;
             self.held = None;
             tracing::error!(calls, "calls cannot be kept, and end");
@@ -308,7 +311,7 @@ impl HubTask {
         }
     }
 
-    /// Keeps what changes with nothing else: the relay's numbers, and the time.
+    /// Stores what changes without any output: the relay's numbers, and the time.
     fn keep_numbers(&mut self) {
         self.hub.keep_relayed();
         if let Some(held) = self.held.as_mut().filter(|_| self.hub.has_live_calls()) {
@@ -316,7 +319,7 @@ impl HubTask {
         }
     }
 
-    /// Puts out what the hub wants done, as far as it need not be kept first.
+    /// Executes the outputs of the hub, as far as they need not be stored first.
     fn execute_all(&mut self) {
         loop {
             self.collect();
@@ -327,18 +330,18 @@ impl HubTask {
                 is_done = false;
                 ready.into_iter().for_each(|ready| self.execute(ready));
             }
-            // A client that does not read is lost, and others hear of that.
+            // A client that does not read is lost, and others are told of that.
             if is_done {
                 return;
             }
         }
     }
 
-    /// Takes what the hub wants done. It is put out at once where nothing is kept.
+    /// Takes the outputs of the hub. They are executed at once if nothing is stored.
     fn collect(&mut self) {
         while let Some(output) = self.hub.poll_output() {
             let ready = match output {
-                // At once: later, it could undo a kick that came in between.
+                // This is executed at once: later, it could undo a kick that came in between.
                 Output::LiftKick { user } => {
                     (self.tell_relay.lift_kick)(&user);
                     continue;
@@ -356,7 +359,7 @@ impl HubTask {
                 output => Ready::Output(output),
             };
             if let Ready::Output(Output::Resumed { connection, session }) = ready {
-                // Its next outputs are in the name of the session.
+                // Its next outputs are under the id of the session.
                 self.connections.claim(connection, session);
             }
             match &mut self.held {
@@ -366,7 +369,7 @@ impl HubTask {
         }
     }
 
-    /// Makes a report ready to be handed on, and keeps it until whoever it is for has it.
+    /// Prepares a report for sending, and stores it until its receiver has it.
     fn prepare(&mut self, report: CallReport) -> Option<Ready> {
         let (prepared, changes) = self.reports.as_mut()?.prepare(report);
         if let Some(held) = &mut self.held {
@@ -390,7 +393,7 @@ impl HubTask {
                 }
             }
             Command::Act(act) => {
-                // What was due before it happens first, as with any input.
+                // Timers that were due are handled first, as with any input.
                 self.hub.handle_timeout(now);
                 act(&mut self.hub, now);
             }
@@ -430,12 +433,13 @@ impl HubTask {
                 (self.tell_relay.peers_announced)(call, &by, &to, &addresses);
             }
             Output::AskToHold(report) => self.ask_to_hold(*report),
-            // Seen to when they were taken from the hub.
+            // They were handled when they were taken from the hub.
             Output::Keep(_) | Output::Report(_) | Output::LiftKick { .. } => {}
         }
     }
 
-    /// Asks, and hands the answer to the hub when it is there. Where nobody can be asked that is no.
+    /// Asks the webhook, and passes the answer to the hub. If nobody can be asked, the answer is
+    /// no.
     fn ask_to_hold(&mut self, report: CallReport) {
         let call = report.call.id;
         let asked = self.reports.as_mut().and_then(|reports| reports.ask_to_hold(report));
@@ -446,14 +450,14 @@ impl HubTask {
                 None => false,
             };
             if let Some(hub) = this.upgrade() {
-                // The hub ends after everyone who talks to it.
+                // The hub ends after all its senders.
                 let _ = hub.send(Command::Input(Input::Held { call, hold })).await;
             }
         });
     }
 
-    /// Puts a message into a session's outbox. A full one means that the client does not read: its
-    /// connection ends here and now, for the hub must not wait for anyone.
+    /// Puts a message into a session's queue. If it is full, the client does not read: its
+    /// connection is closed at once, for the hub must not wait for any client.
     fn deliver(&mut self, session: SessionId, delivery: Delivery) {
         let Some(outlet) = self.connections.outlet(session) else { return };
         if let Err(TooSlow) = outlet.put(delivery) {

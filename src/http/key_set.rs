@@ -1,4 +1,5 @@
-//! The keys that the issuer of tokens publishes: fetched, and fetched again when they may be others.
+//! The keys that the issuer of tokens publishes: fetched at the start, and again when they may have
+//! changed.
 
 use std::time::Duration;
 
@@ -13,25 +14,25 @@ use tokio::{
 
 use crate::https::{Client, Failure, Limits};
 
-/// What fetching them may take. A key has some five hundred bytes.
+/// The limits of a fetch. A key has some five hundred bytes.
 const LIMITS: Limits = Limits { time: Duration::from_secs(5), answer: 64 * 1024 };
 
-/// How long a token may wait for it. A client that connects gives up after five seconds, and is to
-/// hear before why it is not let in.
+/// The longest time that a token waits for a fetch. A client that connects gives up after five
+/// seconds, and must be told before that why it is not admitted.
 const WAIT: Duration = Duration::from_secs(3);
 
-/// Where the keys come from, and where they go.
+/// The source of the keys, and the set that they are stored in.
 #[derive(Debug, Clone)]
 pub struct KeySource {
     /// The address of the document.
     pub url: Uri,
-    /// What tokens are checked with.
+    /// The set of keys that tokens are checked with.
     pub keys: PublishedKeys,
-    /// What fetches them.
+    /// The client that fetches them.
     pub client: Client,
 }
 
-/// Why there are no new keys.
+/// The reason why there are no new keys.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error(transparent)]
@@ -42,15 +43,16 @@ enum FetchError {
     Document(#[from] KeySetError),
 }
 
-/// When to fetch them.
+/// The times at which they are fetched.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
-    /// As long as all is well.
+    /// The interval while fetches succeed.
     every: Duration,
-    /// After a failure; each further pause is twice as long, up to `longest_retry`.
+    /// The pause after a failure; each further pause is twice as long, up to `longest_retry`.
     retry: Duration,
     longest_retry: Duration,
-    /// The least time between two fetches that tokens of unknown keys set off: anybody can show some.
+    /// The shortest time between two fetches that are caused by tokens with unknown keys: anybody
+    /// can send some.
     apart: Duration,
 }
 
@@ -61,19 +63,19 @@ const PACE: Pace = Pace {
     apart: Duration::from_secs(10),
 };
 
-/// What the task does.
+/// The state of the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It fetches, or is about to.
     Fetching,
     /// It waits, since this moment.
     Waiting(Instant),
-    /// It could not fetch them, and waits since this moment to try again in so much time.
+    /// It could not fetch them, and waits since this moment, for the time `pause`, to try again.
     Failed { since: Instant, pause: Duration },
 }
 
 impl State {
-    /// Since when it waits, if it does.
+    /// Returns the time since when it waits, if it does.
     fn waits_since(self) -> Option<Instant> {
         match self {
             Self::Fetching => None,
@@ -103,12 +105,12 @@ impl KeySet {
         Self { state, apart: pace.apart, _task: task }
     }
 
-    /// A token names a key that is not known. Waits for the keys that are being fetched, or has them
-    /// fetched, if that was not done a moment ago.
+    /// Handles a token with an unknown key: waits for the fetch that is running, or starts one, if
+    /// there was none a moment ago.
     ///
     /// # Errors
-    /// After what time they are tried again, if the issuer's keys cannot be had: whether the key is
-    /// one of them is not known.
+    /// The time after which the keys are fetched again, if they cannot be fetched now: then it is
+    /// unknown if the key is one of them.
     pub async fn refresh(&self) -> Result<(), Duration> {
         let mut state = self.state.subscribe();
         self.state.send_if_modified(|state| {
@@ -124,7 +126,7 @@ impl KeySet {
                 Err(pause.min(self.apart).saturating_sub(since.elapsed()))
             }
             Ok(_) => Ok(()),
-            // By then there is an answer, or none any more.
+            // By then there is an answer, or there will be none.
             Err(_) => Err(LIMITS.time - WAIT),
         }
     }
@@ -139,7 +141,7 @@ async fn follow(source: KeySource, pace: Pace, state: watch::Sender<State>) {
             Ok(count) => {
                 failures = 0;
                 if known.replace(count) != Some(count) {
-                    tell(count);
+                    log_count(count);
                 }
                 (pace.every, State::Waiting(Instant::now()))
             }
@@ -167,14 +169,14 @@ async fn follow(source: KeySource, pace: Pace, state: watch::Sender<State>) {
     }
 }
 
-fn tell(count: usize) {
+fn log_count(count: usize) {
     match count {
         0 => tracing::warn!("--jwt-jwks-url: the set has no key that tokens can be checked with"),
         _ => tracing::info!(count, "--jwt-jwks-url: the keys of tokens are there"),
     }
 }
 
-/// Fetches the document and puts its keys in place. Gives how many.
+/// Fetches the document and stores its keys. Returns their number.
 async fn fetch(source: &KeySource) -> Result<usize, FetchError> {
     let request = Request::get(source.url.clone())
         .header(ACCEPT, "application/json")

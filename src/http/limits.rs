@@ -1,4 +1,4 @@
-//! How many connections there may be: in all, from one address, and for one purpose.
+//! The limits of the number of connections: in all, of one address, and for one purpose.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -8,8 +8,8 @@ use std::{
 
 use super::counters::Refusal;
 
-/// The use of a connection, as far as it is known. The listener tells at first, for most say nothing
-/// for a while.
+/// The use of a connection, as far as it is known. It is that of the listener at first, since most
+/// clients send nothing for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// HTTP, WebSockets and handshakes of TLS.
@@ -18,11 +18,11 @@ pub enum Purpose {
     Relay,
 }
 
-/// Connections by address.
+/// The connections by address.
 #[derive(Debug, Clone)]
 pub(super) struct Connections {
     max: usize,
-    /// For one purpose.
+    /// The largest number for one purpose.
     max_per_purpose: usize,
     max_per_address: usize,
     open: Arc<Mutex<Open>>,
@@ -35,16 +35,16 @@ struct Open {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// A place among the connections; given back when dropped.
+/// A slot among the connections; it is freed when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    /// The share of its address; none as long as a proxy has not named the client.
+pub(super) struct Slot {
+    /// The slot of its address; `None` as long as a proxy has not named the client.
     share: Option<Share>,
     purpose: Purpose,
     connections: Connections,
 }
 
-/// One of the connections that an address may have; given back when dropped.
+/// One of the connections that an address may have; it is freed when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     address: IpAddr,
@@ -52,26 +52,26 @@ pub(super) struct Share {
 }
 
 impl Connections {
-    /// So many may be, in all and from one address. Of the files that the process may have open, a
-    /// quarter is kept from connections, for allocations and their peers; and those for one purpose
-    /// get no more than half, so that none can take them from the other.
+    /// Sets the limits in all and for one address. A quarter of the files that the process may have
+    /// open is reserved for allocations and their peers; and connections for one purpose get no
+    /// more than half of them, so that neither purpose can use up the files of the other.
     pub fn new(max: usize, max_per_address: usize, files: usize) -> Self {
         let (max, max_per_purpose) = (max.min(files - files / 4), files / 2);
         Self { max, max_per_purpose, max_per_address, open: Arc::default() }
     }
 
-    /// A place for a connection of which a proxy has not said yet whose it is, if there is one.
-    pub fn enter_unnamed(&self, purpose: Purpose) -> Result<Place, Refusal> {
+    /// Takes a slot for a connection whose client is not known yet, if there is one.
+    pub fn enter_unnamed(&self, purpose: Purpose) -> Result<Slot, Refusal> {
         let mut open = self.open();
         if open.total >= self.max {
             return Err(Refusal::Total);
         }
         open.enter(purpose, self.max_per_purpose)?;
         open.total += 1;
-        Ok(Place { share: None, purpose, connections: self.clone() })
+        Ok(Slot { share: None, purpose, connections: self.clone() })
     }
 
-    /// Takes a share for `address`, if it may have one more, on a connection that has a place
+    /// Takes a slot of `address`, if it may have one more, for a connection that has a slot
     /// already.
     pub fn share(&self, address: IpAddr) -> Result<Share, Refusal> {
         let address = group(address);
@@ -100,8 +100,8 @@ impl Open {
     }
 }
 
-impl Place {
-    /// The same place is for something else than it seemed, if there is one for that.
+impl Slot {
+    /// Changes the purpose of the slot, if there is room for the other.
     pub fn take_for(&mut self, purpose: Purpose) -> Result<(), Refusal> {
         if self.purpose == purpose {
             return Ok(());
@@ -114,14 +114,14 @@ impl Place {
         Ok(())
     }
 
-    /// The same place, now that it is known whose it is, if there is one for that address.
+    /// Assigns the slot to an address, now that it is known, if there is room for that address.
     pub fn name(mut self, address: IpAddr) -> Result<Self, Refusal> {
         self.share = Some(self.connections.share(address)?);
         Ok(self)
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.connections.open();
         open.total -= 1;
@@ -141,8 +141,8 @@ impl Drop for Share {
     }
 }
 
-/// What counts as one address: of IPv6 the network of 64 bits, for whoever has one address of it
-/// has them all.
+/// Returns the address under which connections are counted: for IPv6 the /64 network, since the
+/// holder of one of its addresses has them all.
 pub(super) fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -155,13 +155,13 @@ mod tests {
     use super::*;
 
     impl Connections {
-        fn enter(&self, address: IpAddr) -> Result<Place, Refusal> {
+        fn enter(&self, address: IpAddr) -> Result<Slot, Refusal> {
             self.enter_unnamed(Purpose::Http)?.name(address)
         }
     }
 
     #[test]
-    fn places_are_given_back() {
+    fn slots_are_freed_when_dropped() {
         let connections = Connections::new(3, 2, usize::MAX);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let first = connections.enter(ip("192.0.2.1")).unwrap();
@@ -175,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_place_counts_before_it_is_known_whose_it_is() {
+    fn a_slot_counts_before_its_client_is_known() {
         let connections = Connections::new(3, 1, usize::MAX);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let [first, second, third] =
             [(); 3].map(|()| connections.enter_unnamed(Purpose::Http).unwrap());
         assert_eq!(connections.enter_unnamed(Purpose::Http).unwrap_err(), Refusal::Total);
         let _first = first.name(ip("192.0.2.1")).unwrap();
-        // Who is one too many of an address has no place any more.
+        // A connection over the limit of its address loses its slot.
         assert_eq!(second.name(ip("192.0.2.1")).unwrap_err(), Refusal::Address);
         let _third = third.name(ip("192.0.2.2")).unwrap();
         assert_eq!(connections.open().total, 2);

@@ -1,9 +1,9 @@
 //! The memory that requests and answers take, by client address and in all.
 //!
-//! Counted is what a client can make the server hold on to: the head of a request, a body that is
-//! not complete, an answer that has not been taken. An address has a part of the whole. When the
-//! whole is used up, the largest request of the address that holds most makes room for one of an
-//! address that holds less, so that whoever fills the memory is who pays for it.
+//! Counted is the memory that a client can make the server hold: the head of a request, an
+//! incomplete body, an answer that has not been read. An address may have a part of the whole. When
+//! the whole is used up, the largest request of the address that holds most is ended for one of an
+//! address that holds less, so that the address that fills the memory pays for it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,12 +16,12 @@ use super::{exchange::Exchange, limits::group};
 /// The part of the whole that one address may hold: a quarter.
 const ADDRESS_PART: usize = 4;
 
-/// The limit that a request has met.
+/// The limit that a request has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
     /// The address holds as much as one may.
     Address,
-    /// Requests hold as much as they may in all, and no other address holds more than this one.
+    /// The requests hold as much as they may in all, and no other address holds more than this one.
     Total,
     /// The request was ended to make room for others.
     Ended,
@@ -38,24 +38,24 @@ pub(super) struct Memory {
 struct Accounts {
     held: usize,
     by_address: HashMap<IpAddr, Account>,
-    /// The addresses in the order of what they hold.
+    /// The addresses in the order of the memory that they hold.
     by_size: BTreeSet<(usize, IpAddr)>,
 }
 
 #[derive(Debug, Default)]
 struct Account {
     held: usize,
-    /// What each request holds, by the number of its exchange.
+    /// The memory of each request, by the number of its exchange.
     requests: HashMap<u64, (usize, Weak<Exchange>)>,
 }
 
 impl Memory {
-    /// Accounts of `max` bytes in all.
+    /// Creates accounts for `max` bytes in all.
     pub fn new(max: usize) -> Self {
         Self { max, accounts: Arc::default() }
     }
 
-    /// The bytes that requests hold now.
+    /// Returns the number of bytes that requests hold now.
     pub fn held(&self) -> usize {
         self.accounts().held
     }
@@ -63,7 +63,7 @@ impl Memory {
     /// Begins to count a request. It holds `bytes` from now on.
     ///
     /// # Errors
-    /// The limit that is met; then nothing is counted. A lone request is never refused.
+    /// The limit that was reached; nothing is counted then. A lone request is never refused.
     pub fn enter(
         &self,
         address: IpAddr,
@@ -80,7 +80,7 @@ impl Memory {
     /// Counts that a request holds `bytes` now.
     ///
     /// # Errors
-    /// The limit that is met; then it holds what it held before.
+    /// The limit that was reached; it holds what it held before then.
     pub fn set(&self, address: IpAddr, number: u64, bytes: usize) -> Result<(), Full> {
         let address = group(address);
         let mut accounts = self.accounts();
@@ -96,7 +96,7 @@ impl Memory {
         room
     }
 
-    /// Counts a request no longer.
+    /// Stops counting a request.
     pub fn leave(&self, address: IpAddr, number: u64) {
         self.accounts().change(group(address), number, 0, Weak::new);
     }
@@ -107,7 +107,7 @@ impl Memory {
 }
 
 impl Accounts {
-    /// Makes sure that there is room for so many bytes more of an address.
+    /// Ensures that there is room for this many more bytes of an address.
     fn make_room(&mut self, max: usize, address: IpAddr, bytes: usize) -> Result<(), Full> {
         let here = self.by_address.get(&address).map_or(0, |account| account.held);
         if here > 0 && here.saturating_add(bytes) > max / ADDRESS_PART {
@@ -137,7 +137,7 @@ impl Accounts {
         }
     }
 
-    /// A request of an address holds `bytes` from now on; none if it is over.
+    /// Sets the number of bytes that a request of an address holds; 0 removes it.
     fn change(
         &mut self,
         address: IpAddr,
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_holds_a_quarter_and_gives_it_back() {
+    fn an_address_may_hold_a_quarter_and_releases_it() {
         let memory = Memory::new(4000);
         let [first, second] = [(); 2].map(|()| Exchange::new(memory.clone()));
         memory.enter(ip(1), &first, 600).unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_most_makes_room_for_others() {
+    fn the_address_that_holds_most_makes_room_for_others() {
         let memory = Memory::new(4000);
         let hold = |address, bytes| {
             let exchange = Exchange::new(memory.clone());

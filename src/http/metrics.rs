@@ -1,5 +1,5 @@
-//! `GET /metrics`: what the relay, the hub and the HTTP side have counted, as OpenMetrics text,
-//! which Prometheus reads.
+//! `GET /metrics`: the counters of the relay, the hub and the HTTP side as OpenMetrics text, which
+//! Prometheus reads.
 
 use std::{fmt, sync::Arc};
 
@@ -29,9 +29,9 @@ use crate::reports;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers with everything there is to count: by --http to whoever is on this machine, to others and by
-/// other listeners if they have an API key. The numbers say how busy the server is and what it refuses,
-/// which is nothing for strangers.
+/// Answers with all metrics: on --http to clients on this machine; to others, and on other
+/// listeners, only with an API key. The numbers show how busy the server is and what it refuses,
+/// which strangers must not learn.
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     Extension(entrance): Extension<Entrance>,
@@ -59,7 +59,7 @@ pub(super) async fn page(
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }
 
-/// Everything at one moment.
+/// All values at one moment.
 #[derive(Debug)]
 struct Numbers {
     relay: Snapshot,
@@ -87,7 +87,7 @@ impl Families<'_> {
         let mut family = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, value) in samples {
             match labels.as_slice() {
-                // A family without labels is a metric of its own.
+                // A family without labels is a single metric.
                 [] => return encode(kind, value, family),
                 labels => encode(kind, value, family.encode_family(&labels)?)?,
             }
@@ -199,7 +199,7 @@ impl Numbers {
             "Connections to peers of TCP allocations now.",
             one(relay.peer_connections),
         )?;
-        // There are methods times error codes of these, and most never happen.
+        // Their number is methods times error codes, and most never occur.
         let requests = relay.requests.iter().filter(|(_, _, count)| *count > 0);
         families.counter(
             "callbox_stun_requests",

@@ -1,29 +1,29 @@
-//! The axum app: both signaling fronts, the REST API, the pages and the metrics. Connections come from
-//! the [`acceptor`](crate::acceptor).
+//! The HTTP server with axum: both signaling protocols, the REST API, the pages and the metrics.
+//! Connections come from the [`acceptor`](crate::acceptor).
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `service`, `leased`, `limits` | connections: how they are served, how many there may be |
-//! | `entry`, `forwarded/` | requests: who has sent one, also by a proxy |
-//! | `requests`, `head`, `bodies` | requests: how one is read and answered |
-//! | `exchange`, `memory`, `streams`, `reads` | requests: how long one may take, how much memory all may hold |
-//! | `hub_task` | the task that owns the hub |
-//! | `held` | what the hub puts out and must be kept before anybody hears of it |
-//! | `ice_uris` | by which STUN and TURN URIs clients come |
-//! | `outbox` | what waits for a session's connection |
-//! | `key_set` | the keys of tokens that somebody publishes |
-//! | `session` | what both fronts do alike |
-//! | `ws/` | the plain WebSocket front |
-//! | `socketio/` | the Socket.IO front |
-//! | `refused` | what the log says of credentials that were refused |
+//! | `service`, `limits` | connections: serving them, and the limits of their number |
+//! | `entry`, `forwarded/` | requests: their senders, also through proxies |
+//! | `requests`, `head`, `bodies` | requests: reading and answering them |
+//! | `exchange`, `memory`, `streams`, `reads` | requests: the limits of time and of memory |
+//! | `hub_task`, `connections` | the task that owns the hub, and the connections of its sessions |
+//! | `held` | outputs of the hub that wait until changes are stored |
+//! | `ice_uris` | the STUN and TURN URIs that clients are told |
+//! | `session_queue` | the messages that wait for a session's connection |
+//! | `key_set` | the published keys of tokens |
+//! | `session` | the code that both protocols share |
+//! | `ws/` | the plain WebSocket protocol |
+//! | `socketio/` | the Socket.IO protocol |
+//! | `refused` | the log lines about refused credentials |
 //! | `rest`, `error` | the REST API, its errors |
-//! | `origin`, `origins`, `server_name`, `cors` | which web pages may ask, and how their browsers are told |
+//! | `origin`, `origins`, `server_name`, `cors` | web pages that may connect, headers for browsers |
 //! | `tokens` | tokens for users, on behalf of a back end |
-//! | `documents` | what programs read of the API |
-//! | `metrics`, `counters` | what is counted |
+//! | `documents` | the machine-readable documents of the API |
+//! | `metrics`, `counters` | the metrics |
 //! | `client` | the client for web pages, as a module to import |
-//! | `embedded` | files that are part of the binary, for those who do not have them yet |
-//! | `dev` | what only `--dev` serves |
+//! | `embedded` | files that are part of the binary, with their entity tags |
+//! | `dev` | the pages that only `--dev` serves |
 
 mod api_key;
 mod app;
@@ -109,26 +109,26 @@ use crate::{reports, state_log::StateLog};
 /// The longest message that a client may send by default, in bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
-/// How many connections one address may have by default.
+/// The default for the largest number of connections of one address.
 pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 1000;
 
 /// The memory that requests and their answers may hold in all by default, in bytes.
 pub const MAX_REQUEST_MEMORY: usize = 24 * 1024 * 1024;
 
-/// How long sessions may take to hear the last events when the server stops.
+/// The longest time that sessions may take to get the last events when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How long a request may take from its head to its answer, its body included.
+/// The longest time that a request may take from its head to its answer, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The settings of the HTTP side.
 #[derive(Clone)]
 pub struct Config {
-    /// What checks users' tokens.
+    /// The checks of users' tokens.
     pub tokens: TokenVerifier,
-    /// Where its published keys come from, if it has some.
+    /// The source of its published keys, if it has some.
     pub key_source: Option<KeySource>,
-    /// What opens the pages for back ends.
+    /// The keys of the pages for back ends.
     pub api_keys: ApiKeys,
     /// The origins of web pages that may connect; none means that all may.
     pub allow_origins: Vec<Origin>,
@@ -136,19 +136,20 @@ pub struct Config {
     pub server_names: Vec<ServerName>,
     /// The longest message that a client may send, in bytes.
     pub max_message: usize,
-    /// Connections in all.
+    /// The largest number of connections in all.
     pub max_connections: usize,
-    /// Connections of one address.
+    /// The largest number of connections of one address.
     pub max_connections_per_address: usize,
-    /// The files that the process may have open. A part of them is kept from connections.
+    /// The number of files that the process may have open. A part of them is reserved for other
+    /// uses than connections.
     pub open_files: usize,
     /// The memory that requests and their answers may hold in all, in bytes.
     pub max_request_memory: usize,
-    /// The reverse proxies that are believed about their clients' addresses.
+    /// The reverse proxies whose statements about their clients' addresses are trusted.
     pub trusted_proxies: Networks,
-    /// What signs tokens, where there is a secret for it.
+    /// Signs tokens, if there is a secret for it.
     pub minter: Option<TokenMinter>,
-    /// Whether this is `--dev`: tokens are there for whoever asks, and the demo page.
+    /// True in `--dev`: anyone can get a token, and the demo page is served.
     pub dev: bool,
 }
 
@@ -159,34 +160,34 @@ pub struct Server {
     service: Service,
 }
 
-/// What the HTTP side is wired to.
+/// The other parts of the server that the HTTP side is connected to.
 pub struct Wiring {
     /// The hub.
     pub hub: Hub,
-    /// The relay's news for the hub.
+    /// The relay's events for the hub.
     pub relay_inbox: RelayInbox,
-    /// How the relay hears of calls.
+    /// The calls by which the relay is told of calls.
     pub tell_relay: TellRelay,
-    /// Where the steps of calls are reported.
+    /// The receiver of reports about calls.
     pub reports: reports::Inbox,
-    /// Where calls are kept as they change, if they are.
+    /// The log in which calls are stored as they change, if they are.
     pub log: Option<StateLog>,
-    /// Asked for the relay's numbers.
+    /// Returns the relay's counters.
     pub relay_metrics: RelayMetrics,
-    /// Asked whether the relay serves all its clients.
+    /// Returns true if the relay serves all its clients.
     pub relay_is_whole: RelayIsWhole,
-    /// Told of users who are kicked.
+    /// Kicks a user from the relay.
     pub kick_from_relay: KickFromRelay,
-    /// Asked for what was done with reports.
+    /// Returns the counters of reports.
     pub report_metrics: ReportMetrics,
-    /// Asked for the certificate's end, where there is TLS.
+    /// Returns the end of the certificate's validity, if there is TLS.
     pub certificate_expiry: Option<CertificateExpiry>,
-    /// Asked whether the certificate names a host, where there is TLS.
+    /// Returns true if the certificate names a host, if there is TLS.
     pub named_by_certificate: Option<NamedByCertificate>,
 }
 
 impl Server {
-    /// Starts the hub and all that serves connections, which go to [`Server::service`].
+    /// Starts the hub and everything that serves connections, which go to [`Server::service`].
     pub fn start(config: Config, wiring: Wiring) -> Self {
         let counters = Arc::new(Counters::default());
         let (phase, current) = watch::channel(Phase::Serving);
@@ -215,21 +216,21 @@ impl Server {
         Self { app, phase, service }
     }
 
-    /// What serves a connection.
+    /// Returns the service for connections.
     pub fn service(&self) -> Service {
         self.service.clone()
     }
 
-    /// Returns the handle that takes other STUN and TURN URIs for clients.
+    /// Returns the handle that sets other STUN and TURN URIs for clients.
     pub fn ice_uris(&self) -> IceUris {
         IceUris(self.app.hub.clone())
     }
 
-    /// Stops: `/readyz` says no, calls end, sessions hear of it and are closed, and then the
+    /// Stops: `/readyz` reports that, calls end, sessions are told and closed, and then the
     /// connections are told to end.
     pub async fn stop(self) {
         let Self { app, phase, service: _ } = self;
-        // Those who have not said who they are have no session that could be closed.
+        // Clients that have not authenticated have no session that could be closed.
         phase.send_replace(Phase::Draining);
         app.hub.tell(Input::Shutdown).await;
         // Requests are served meanwhile: a session that goes by polling collects its last events.
@@ -239,7 +240,7 @@ impl Server {
     }
 }
 
-/// All the pages.
+/// Returns the router of all pages.
 fn router(app: &Arc<App>, socket_io: socketio::Front) -> Router {
     let cors = middleware::from_fn_with_state(app.clone(), cors::cors);
     let socket_io = Router::new()
@@ -285,7 +286,7 @@ fn router(app: &Arc<App>, socket_io: socketio::Front) -> Router {
         .with_state(app.clone())
 }
 
-/// Answers a request whose body does not come.
+/// Answers a request whose body does not arrive in time.
 async fn in_time(request: Request, next: Next) -> Result<Response, ApiError> {
     tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.map_err(|_| {
         let message = "The body of the request did not come in time.";
@@ -293,7 +294,7 @@ async fn in_time(request: Request, next: Next) -> Result<Response, ApiError> {
     })
 }
 
-/// Answers with credentials in them are not for caches.
+/// Forbids caches to store answers with credentials.
 async fn no_store(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

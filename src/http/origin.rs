@@ -1,5 +1,6 @@
-//! The origin of a web page, in the form in which browsers send it (RFC 6454 §6.2): scheme and host in
-//! lower case, names with other letters in their `xn--` form, and the port where it is not the usual one.
+//! The origin of a web page, in the form in which browsers send it (RFC 6454 §6.2): scheme and host
+//! in lower case, names with other letters in their `xn--` form, and the port if it is not the
+//! default one.
 
 use std::{fmt, str::FromStr};
 
@@ -10,28 +11,28 @@ use url::{Position, Url};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
 
-/// The reason why a text is no origin, and what to write in its place.
+/// The reason why a text is no origin, and a hint what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
-    /// Every origin is meant.
+    /// It stands for every origin.
     #[error("an origin is one site; leave the option out to let pages of every origin connect")]
     Any,
-    /// A part of the host is left open.
+    /// It has a wildcard in the host.
     #[error("an origin has no wildcards: name each host, such as https://app.example.com")]
     Wildcard,
-    /// It is what pages without an origin send.
+    /// It is the value that pages without an origin send.
     #[error(
         "null is sent by pages of many sites, such as frames in a sandbox and files: serve the page \
          from a host, and name that"
     )]
     Null,
-    /// There is no scheme.
+    /// It has no scheme.
     #[error("it has no scheme: write https://{0}")]
     NoScheme(String),
-    /// Pages have another scheme.
+    /// It has a scheme that pages do not have.
     #[error("the origin of a page begins with https:// or http://")]
     Scheme,
-    /// There is more than an origin.
+    /// It contains more than an origin.
     #[error("an origin ends after its host or port: write {0}")]
     MoreThanOrigin(Origin),
     /// It is no address at all.
@@ -40,14 +41,14 @@ pub enum OriginError {
 }
 
 impl Origin {
-    /// The origin of pages that a server serves by this scheme under this `Host`.
+    /// Returns the origin of pages that a server serves with this scheme and this `Host`.
     pub(super) fn of_host(scheme: &str, host: &str) -> Option<Self> {
         let url = Url::parse(&format!("{scheme}://{host}")).ok()?;
         let is_host_alone = url.path() == "/" && !host.contains(['/', '?', '#', '@', '\\']);
         is_host_alone.then(|| Self::of(&url))
     }
 
-    /// As a browser sends it.
+    /// Returns the form that a browser sends.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -85,7 +86,7 @@ impl FromStr for Origin {
         }
         let url = Url::parse(text).map_err(OriginError::Malformed)?;
         let origin = Self::of(&url);
-        // A slash alone is what a browser's address bar adds.
+        // A single slash is added by a browser's address bar.
         let is_more = &url[Position::BeforePath..] != "/" || !url.username().is_empty();
         match is_more || url.password().is_some() {
             true => Err(OriginError::MoreThanOrigin(origin)),
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_told_what_to_write() {
+    fn a_text_that_is_no_origin_is_refused_with_a_hint() {
         for (text, expected) in [
             ("*", "leave the option out"),
             ("https://*.example.com", "name each host"),

@@ -16,28 +16,30 @@ pub(super) struct Origins {
 }
 
 impl Origins {
-    /// Allows these, and pages of the server itself by one of its own names; every one if there is
-    /// none of these.
+    /// Allows these, and pages of the server itself under one of its own names; all origins if
+    /// `allowed` is empty.
     pub fn new(allowed: Vec<Origin>, own_names: OwnNames) -> Self {
         Self { allowed, own_names }
     }
 
-    /// Whether a request may come from where it says it comes. No origin means that it was not a
-    /// page that sent it.
+    /// Returns true if a request may come from its origin. A request without one was not sent by a
+    /// page.
     pub fn allow<B>(&self, request: &Request<B>) -> bool {
         let way = request.extensions().get::<Way>();
         let (scheme, is_local) = way.map_or((None, false), |way| (way.scheme, way.is_local));
         self.allow_from(request.headers(), scheme, is_local)
     }
 
-    /// The same where the client asked in `scheme`, if that is known, and is on this machine or not.
+    /// Returns the same for a client that asked in `scheme`, if that is known, and is on this
+    /// machine or not.
     pub fn allow_from(&self, headers: &HeaderMap, scheme: Option<Scheme>, is_local: bool) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         if self.allowed.is_empty() {
             return true;
         }
         let Ok(text) = origin.to_str() else { return false };
-        // Browsers send the one form; other clients may not. `null` is no origin, and never named.
+        // Browsers send the canonical form; other clients may not. `null` is no origin, and is
+        // never allowed.
         let is_named = |text: &str| self.allowed.iter().any(|allowed| allowed.as_str() == text);
         if is_named(text) {
             return true;
@@ -46,9 +48,9 @@ impl Origins {
         is_named(origin.as_str()) || self.is_own(&origin, headers, scheme, is_local)
     }
 
-    /// Returns true if a page is one of the server's own: it comes from where it asks, and that is a
-    /// name of this server. The first alone says nothing, since a stranger's name can be made to lead
-    /// here, and its pages then ask where they come from (DNS rebinding).
+    /// Returns true if a page is one of the server's own: its origin is the host that it asks, and
+    /// that is a name of this server. The first alone is no proof, since a stranger's name can be
+    /// made to resolve to this server, so that its pages ask their own origin (DNS rebinding).
     fn is_own(
         &self,
         origin: &Origin,
@@ -65,8 +67,8 @@ impl Origins {
     }
 }
 
-/// Returns true if an origin is that of this host. Either scheme will do if the client's is not known
-/// because a proxy does not tell it.
+/// Returns true if an origin is that of this host. Either scheme is accepted if the client's is not
+/// known because a proxy does not report it.
 fn is_same(origin: &Origin, host: &str, scheme: Option<Scheme>) -> bool {
     let schemes: &[&str] = match scheme {
         Some(Scheme::Https) => &["https"],
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn every_origin_may_come_until_some_are_named() {
+    fn every_origin_may_connect_unless_some_are_listed() {
         let any = Origins::new(Vec::new(), OwnNames::default());
         assert!(any.allow_from(&headers(Some("https://evil.example")), None, false));
         assert!(any.allow_from(&headers(Some("null")), None, false));
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn own_pages_have_the_scheme_that_the_client_asked_in() {
+    fn own_pages_have_the_scheme_of_the_client_s_request() {
         let some = some();
         let allow = |origin, scheme| some.allow_from(&headers(Some(origin)), scheme, false);
         let (https, http) = ("https://calls.example.com", "http://calls.example.com");
@@ -141,7 +143,7 @@ mod tests {
         let some = some();
         let allow =
             |host, origin, is_local| some.allow_from(&asked_by(host, Some(origin)), None, is_local);
-        // A stranger's name leads here.
+        // A stranger's name resolves to this server.
         assert!(!allow("evil.example:8080", "http://evil.example:8080", true));
         assert!(!allow("192.0.2.1:8080", "http://192.0.2.1:8080", false));
         assert!(allow("Calls.Example.com.:8080", "http://calls.example.com.:8080", false));

@@ -1,5 +1,5 @@
-//! The bytes that are read from a connection, counted for as long as its client is a stranger: a
-//! WebSocket reads whole messages, and until its client has said who it is, they are anybody's.
+//! The bytes that are read from a connection, counted until its client has authenticated: a
+//! WebSocket reads whole messages, which anybody could send until then.
 
 use std::{
     io,
@@ -25,7 +25,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Counts what is read from now on.
+    /// Counts the bytes that are read from now on.
     pub fn count(&self, memory: &Memory) {
         let exchange = Exchange::new(memory.clone());
         // Nothing is held yet, and nothing is refused.
@@ -33,20 +33,20 @@ impl Reader {
         *self.reads.stranger() = Some(exchange);
     }
 
-    /// The client has said who it is: what it sends is bounded by what a user may.
+    /// Stops counting, since the client has authenticated: the limits of a user apply from now on.
     pub fn trust(&self) {
         self.reads.stop();
     }
 }
 
 impl Reads {
-    /// So many bytes have been read.
+    /// Counts the bytes that have been read.
     ///
     /// # Errors
-    /// The client is a stranger and holds too much.
+    /// The client has not authenticated and holds too much.
     pub fn add(&self, bytes: usize) -> io::Result<()> {
         let held = self.stranger().as_ref().map_or(Ok(()), |exchange| exchange.hold_more(bytes));
-        held.map_err(|_| io::Error::other("a stranger sends more than is kept for one"))
+        held.map_err(|_| io::Error::other("a client that has not authenticated sends too much"))
     }
 
     fn stop(&self) {

@@ -1,5 +1,5 @@
-//! The lines of the log about credentials that were refused, by which an operator sees why somebody does
-//! not come in, and fail2ban who tries too often. `docs/logs.md` promises how they look.
+//! The log lines about refused credentials, by which an operator finds out why a user is not
+//! admitted, and fail2ban which address tries too often. `docs/logs.md` specifies their format.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -11,12 +11,12 @@ use callbox_signaling::jwt::{RefusedToken, TokenError};
 
 use super::entry::Remote;
 
-/// Writes the lines, as many as one address and all together may cause.
+/// Writes the lines, with limits for each address and for all together.
 #[derive(Debug, Default)]
 pub(super) struct RefusedLog(Mutex<Throttle>);
 
 impl RefusedLog {
-    /// A user's token was refused. That one has expired is a matter of course, and no attack.
+    /// Logs that a user's token was refused. An expired one is expected, and no sign of an attack.
     pub fn token(&self, remote: Remote, refused: &RefusedToken) {
         let Some(suppressed) = self.admit(remote) else { return };
         let address = remote.0.ip().to_canonical();
@@ -32,7 +32,7 @@ impl RefusedLog {
         }
     }
 
-    /// A key of the REST API was refused.
+    /// Logs that a key of the REST API was refused.
     pub fn api_key(&self, remote: Remote) {
         let Some(suppressed) = self.admit(remote) else { return };
         let address = remote.0.ip().to_canonical();

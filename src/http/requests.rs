@@ -1,4 +1,4 @@
-//! The requests of one connection: how each is answered, and how many are open.
+//! The requests of one connection: answering them, and counting the open ones.
 
 use std::{
     convert::Infallible,
@@ -31,10 +31,10 @@ use super::{
     reads::{Reader, Reads},
 };
 
-/// The memory that a request takes besides its head and its body: what serves it.
+/// The memory that a request takes besides its head and its body, for the code that serves it.
 const REQUEST_WEIGHT: usize = 4 * 1024;
 
-/// After how many seconds a client may try again that was refused for want of memory.
+/// The time in seconds after which a client may try again that was refused for lack of memory.
 const RETRY_AFTER_SECS: u64 = 5;
 
 /// An answer, handed over piece by piece.
@@ -50,12 +50,12 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Answers by these pages; `reads` are those of the connection.
+    /// Answers with the pages of this router; `reads` are those of the connection.
     pub fn new(app: Arc<App>, router: Router, entry: Entry, reads: Arc<Reads>) -> Self {
         Self { app, router, entry, reads, requests: Arc::default() }
     }
 
-    /// The requests that are open.
+    /// Returns the requests that are open.
     pub fn requests(&self) -> &Arc<Requests> {
         &self.requests
     }
@@ -108,7 +108,7 @@ impl Desk {
         Ok(response)
     }
 
-    /// Refuses a request. Nothing is in the answer that its client could leave lying.
+    /// Refuses a request. The answer has no body, so that its client cannot leave one unread.
     fn curb(&self, curb: Curb) -> Response<Body> {
         self.app.counters.curbs(curb).add();
         let mut response = Response::new(Body::empty());
@@ -140,22 +140,22 @@ impl From<Full> for Curb {
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     open: AtomicUsize,
-    /// How many there have been.
+    /// The number of requests so far.
     begun: AtomicUsize,
 }
 
-/// One of them, until dropped.
+/// An open request, until dropped.
 pub(super) struct Open(Arc<Requests>);
 
 impl Requests {
-    /// One more, until the result is dropped.
+    /// Counts a request as open, until the result is dropped.
     pub fn begin(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed);
         Open(self.clone())
     }
 
-    /// Returns when there has been none for as long as this, or an eighth longer.
+    /// Completes when none has been open for this time, or up to an eighth longer.
     pub async fn none_for(&self, time: Duration) {
         const LOOKS: u32 = 8;
         let (mut seen, mut idle) = (self.begun.load(Ordering::Relaxed), 0);
@@ -175,8 +175,8 @@ impl Drop for Open {
     }
 }
 
-/// Says in the header `Host` what HTTP/2 says in its place (RFC 9113 §8.3.1), so that nobody has to
-/// look in two places.
+/// Copies the authority of HTTP/2 to the header `Host` (RFC 9113 §8.3.1), so that all code finds it
+/// in one place.
 fn name_host<B>(request: &mut Request<B>) {
     if let Some(authority) = request.uri().authority()
         && !request.headers().contains_key(HOST)
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_connection_without_requests_is_over_and_one_with_them_is_not() {
+    async fn a_connection_is_idle_only_without_open_requests() {
         let requests = Arc::new(Requests::default());
         let over = async |within| {
             let idle = requests.none_for(Duration::from_millis(5));

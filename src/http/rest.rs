@@ -1,4 +1,4 @@
-//! The REST API and the pages for machines.
+//! The REST API and the machine-readable pages.
 
 use std::sync::Arc;
 
@@ -28,10 +28,10 @@ use super::{
     error::{ApiError, ApiRefusal},
 };
 
-/// The token or key of a request, if it has one.
+/// Returns the token or key of a request, if it has one.
 ///
 /// # Errors
-/// If there is an `Authorization` of another kind.
+/// An error if there is an `Authorization` of another kind.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let token = value.to_str().ok().and_then(|value| {
@@ -45,7 +45,7 @@ fn unauthorized(message: &str) -> ApiError {
     callbox_signaling::RequestError::new(ErrorCode::Unauthorized, message).into()
 }
 
-/// The user whose token a request carries.
+/// Returns the user whose token a request carries.
 pub(super) async fn user(
     app: &App,
     remote: Remote,
@@ -57,7 +57,7 @@ pub(super) async fn user(
     Ok(app.authenticate(remote, token).await?)
 }
 
-/// Lets a back end pass.
+/// Checks the API key of a back end.
 pub(super) fn api_key(app: &App, remote: Remote, headers: &HeaderMap) -> Result<(), ApiError> {
     if app.api_keys.is_empty() {
         return Err(unauthorized("This page is closed: the server has no --api-key."));
@@ -72,13 +72,13 @@ pub(super) fn api_key(app: &App, remote: Remote, headers: &HeaderMap) -> Result<
     }
 }
 
-/// None at all.
+/// The parameters of a page that takes none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoParameters {}
 
-/// Lets those pass who ask with no parameters: on a page that takes none, one that was meant as a limit
-/// would be none.
+/// Refuses requests with parameters: on a page that takes none, one that was meant as a limit would
+/// have no effect.
 pub(super) async fn no_parameters(
     none: Result<Query<NoParameters>, QueryRejection>,
     request: Request,
@@ -117,7 +117,7 @@ pub(super) struct CallList {
     calls: Vec<CallRecord>,
 }
 
-/// The live calls, and those that were over not long ago.
+/// The live calls, and those that have ended recently.
 #[utoipa::path(
     get,
     path = "/api/v1/calls",
@@ -148,7 +148,7 @@ pub(super) async fn calls(
     responses(
         (status = 200, description = "The call.", body = CallRecord),
         (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
-        (status = 404, description = "There is none, or it was over long ago.", body = ApiRefusal),
+        (status = 404, description = "There is none, or it ended long ago.", body = ApiRefusal),
     ),
 )]
 pub(super) async fn call(
@@ -170,7 +170,7 @@ pub(super) async fn call(
     responses(
         (status = 200, description = "The call, as it ended.", body = CallRecord),
         (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
-        (status = 404, description = "There is none, or it was over long ago.", body = ApiRefusal),
+        (status = 404, description = "There is none, or it ended long ago.", body = ApiRefusal),
     ),
 )]
 pub(super) async fn hang_up(
@@ -182,7 +182,7 @@ pub(super) async fn hang_up(
     with_call(&app, remote, id, &headers, Hub::hang_up).await
 }
 
-/// Does something with a call, for a back end.
+/// Executes an action on a call, for a back end.
 async fn with_call(
     app: &App,
     remote: Remote,
@@ -191,21 +191,21 @@ async fn with_call(
     act: fn(&mut Hub, Now, CallId) -> Option<CallRecord>,
 ) -> Result<Json<CallRecord>, ApiError> {
     api_key(app, remote, headers)?;
-    let not_found = || ApiError::not_found("There is no such call, or it was over long ago.");
+    let not_found = || ApiError::not_found("There is no such call, or it ended long ago.");
     let Path(id) = id.map_err(|_| not_found())?;
     let call = app.hub.act(move |hub, now| act(hub, now, id)).await;
     call.ok_or_else(ApiError::stopping)?.map(Json).ok_or_else(not_found)
 }
 
-/// Which sessions are meant. A parameter that is not known is refused: it may be meant as a limit.
+/// A filter for sessions. An unknown parameter is refused: it may be meant as a limit.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
-    /// Those of this user.
+    /// Only the sessions of this user.
     #[param(nullable = false)]
     user_id: Option<UserId>,
-    /// Those on this device.
+    /// Only the sessions on this device.
     #[param(nullable = false)]
     device_id: Option<DeviceId>,
 }
@@ -248,22 +248,22 @@ pub(super) async fn sessions(
     sessions.await.map(Json).ok_or_else(ApiError::stopping)
 }
 
-/// Closes the sessions of a user or of one device, ends the calls that they are in, and closes what the
-/// user has at the relay.
+/// Closes the sessions of a user or of one device, ends the calls that they are in, and closes the
+/// user's allocations at the relay.
 ///
-/// With a token that is still good the user may come back, but gets no credentials for the relay before
-/// `--kick-ttl` is over; with a new one at once. Credentials from before are refused.
+/// With a token that is still valid the user may come back, but gets no credentials for the relay
+/// before `--kick-ttl` is over; with a new one at once. Earlier credentials are refused.
 #[utoipa::path(
     delete,
     path = "/api/v1/sessions",
     operation_id = "closeSessions",
     security(("operator" = [])),
     params(
-        ("userId" = UserId, Query, description = "Whose."),
+        ("userId" = UserId, Query, description = "The user."),
         ("deviceId" = Option<DeviceId>, Query, description = "Only those on this device."),
     ),
     responses(
-        (status = 200, description = "What was closed.", body = Kicked),
+        (status = 200, description = "The number of sessions, calls and allocations that were closed.", body = Kicked),
         (status = 400, description = "`userId` is missing, or a parameter is no name, or is not known.", body = ApiRefusal),
         (status = 401, description = "The API key is missing or wrong.", body = ApiRefusal),
     ),
@@ -280,7 +280,8 @@ pub(super) async fn kick(
     let kick_from_relay = app.sources.kick_from_relay.clone();
     let kicked = app.hub.act(move |hub, now| {
         let kicked = hub.kick(now, &user, device_id.as_ref());
-        // Before the relay hears of the calls that this ends, so that it counts theirs as well.
+        // This comes before the relay is told of the calls that this ends, so that it counts their
+        // allocations as well.
         let calls = device_id.is_some().then_some(&*kicked.ended);
         let closing = kick_from_relay(now, &user, calls);
         (kicked, closing)
@@ -290,7 +291,7 @@ pub(super) async fn kick(
     Ok(Json(kicked))
 }
 
-/// All is well.
+/// The answer of a server that works.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Well {
     /// True.
@@ -328,12 +329,12 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Well>, Api
     }
 }
 
-/// Whatever is not there.
+/// Answers a request for a page that does not exist.
 pub(super) async fn not_found() -> ApiError {
     ApiError::not_found("There is no such page.")
 }
 
-/// Whatever is there, but not for this method.
+/// Answers a request whose method its page does not have.
 pub(super) async fn method_not_allowed() -> ApiError {
     ApiError::method()
 }

@@ -1,25 +1,25 @@
-//! The names that browsers reach the server by, as far as it knows them: a page that comes from the
-//! server itself is its own by one of these alone.
+//! The names under which browsers reach the server, as far as it knows them: a page counts as the
+//! server's own only under one of these.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use callbox_base::text::trimmed;
 use url::{Host, Url};
 
-/// A function that says whether the certificate names a host.
+/// Returns true if the certificate names a host.
 pub type NamedByCertificate = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// A host name or an address, in the form in which browsers have it.
+/// A host name or an address, in the form that browsers use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerName(Host);
 
-/// The reason why a text is no name of a server, and what to write in its place.
+/// The reason why a text is no name of a server, and a hint what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServerNameError {
-    /// There is more than a name.
+    /// It contains more than a name.
     #[error("it is a name alone, without scheme, port and path: write {0}")]
     MoreThanName(ServerName),
-    /// A part of the name is left open.
+    /// It has a wildcard.
     #[error("it has no wildcards: name each host, such as calls.example.com")]
     Wildcard,
     /// It is no name at all.
@@ -28,22 +28,22 @@ pub enum ServerNameError {
 }
 
 impl ServerName {
-    /// The name in a header `Host`, or in the authority of a URL.
+    /// Returns the name in a header `Host`, or in the authority of a URL.
     pub(super) fn of_host(host: &str) -> Option<Self> {
         Self::of(&Url::parse(&format!("http://{host}")).ok()?)
     }
 
     fn of(url: &Url) -> Option<Self> {
         Some(Self(match url.host()? {
-            // The dot at the end of a name that is complete changes nothing of where it leads.
+            // The dot at the end of an absolute name does not change the host.
             Host::Domain(name) => Host::Domain(name.strip_suffix('.').unwrap_or(name).to_owned()),
             Host::Ipv4(ip) => Host::Ipv4(ip),
             Host::Ipv6(ip) => Host::Ipv6(ip),
         }))
     }
 
-    /// Returns true if the name leads a client to its own machine, whatever a DNS server says
-    /// (RFC 6761 §6.3).
+    /// Returns true if the name always leads a client to its own machine, without DNS (RFC 6761
+    /// §6.3).
     fn is_loopback(&self) -> bool {
         match &self.0 {
             Host::Domain(name) => name == "localhost",
@@ -97,13 +97,13 @@ pub(super) struct OwnNames {
 }
 
 impl OwnNames {
-    /// Knows those that are configured, and asks for those of the certificate, which may change.
+    /// Combines the configured names with those of the certificate, which may change.
     pub fn new(configured: Vec<ServerName>, certificate: Option<NamedByCertificate>) -> Self {
         Self { configured, certificate }
     }
 
     /// Returns true if a name is the server's own for a client that is on this machine or not. A
-    /// loopback name is this server to the former alone: to others it is a machine of theirs.
+    /// loopback name is this server only to the former: to others it is their own machine.
     pub fn have(&self, name: &ServerName, is_local: bool) -> bool {
         let by_certificate =
             || self.certificate.as_ref().is_some_and(|names| names(&name.to_string()));
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_compared_in_the_form_that_browsers_have() {
+    fn a_name_is_compared_in_the_form_that_browsers_use() {
         for (text, expected) in [
             ("calls.example.com", "calls.example.com"),
             (" Calls.Example.COM. ", "calls.example.com"),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_name_is_told_what_to_write() {
+    fn text_that_is_no_name_is_refused_with_a_hint() {
         for (text, expected) in [
             ("https://calls.example.com", "write calls.example.com"),
             ("calls.example.com:8443", "write calls.example.com"),

@@ -1,4 +1,4 @@
-//! Serving HTTP on a connection that somebody else has accepted.
+//! Serving of HTTP on a connection that was accepted elsewhere.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -17,44 +17,46 @@ use super::{
     entry::{Arrival, Entry, Upgraded},
     exchange::Exchange,
     head,
-    limits::{Connections, Place, Purpose},
+    limits::{Connections, Purpose, Slot},
     reads::Reads,
     requests::Desk,
     streams::Streams,
     write_timeout::LeasedStream,
 };
 
-/// How long a client may take for the head of a request, and be idle before the next one.
+/// The longest time that a client may take for the head of a request, and be idle before the next
+/// one.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The longest time that a connection of a trusted proxy may be idle. Proxies keep theirs for the
-/// next request, and one that is closed just as it is used costs that request: so it is longer than
-/// their own limit, which is mostly a minute or two.
+/// The longest time that a connection of a trusted proxy may be idle. Proxies keep connections for
+/// the next request, and lose that request if the connection is closed at the same time: so it is
+/// longer than their own limit, which is usually a minute or two.
 const PROXY_IDLE: Duration = Duration::from_secs(15 * 60);
 
-/// The most that is read ahead of a request: its head must fit in, with a token of 8 KiB.
+/// The number of bytes that are read ahead of a request: its head must fit in, with a token of 8
+/// KiB.
 const READ_BUFFER: usize = 32 * 1024;
 
 /// The longest list of fields in the head of a request over HTTP/2, in bytes as RFC 9113 §6.5.2
-/// counts them: 32 more than there are for each field.
+/// counts them: with an overhead of 32 for each field.
 const HEADER_LIST: u32 = 16 * 1024;
 
-/// How many requests a connection of HTTP/2 may have open at a time.
+/// The number of requests that a connection of HTTP/2 may have open at a time.
 const MAX_STREAMS: u32 = 32;
 
-/// How much of a request's body may be on its way over HTTP/2: on one stream, and on all of a
-/// connection.
+/// The number of bytes of requests' bodies that may be in flight over HTTP/2: on one stream, and on
+/// all of a connection.
 const STREAM_WINDOW: u32 = 64 * 1024 - 1;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
 
-/// The most of an answer that waits in a stream of HTTP/2.
+/// The number of bytes of an answer that may wait in a stream of HTTP/2.
 const SEND_BUFFER: usize = 16 * 1024;
 
-/// The longest time that is left to a connection of HTTP/2 that is closed for being idle, or because
-/// one of its answers was not taken: for a request that is on its way.
+/// The longest time for the end of a connection of HTTP/2 that is closed for being idle, or because
+/// one of its answers was not read: a request may be in flight.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// Serves HTTP on connections, and says whether there is room for one more.
+/// Serves HTTP on connections, and limits their number.
 #[derive(Clone)]
 pub struct Service {
     router: Router,
@@ -62,12 +64,12 @@ pub struct Service {
     connections: Connections,
 }
 
-/// A connection's place among the others, whatever it turns out to be; given back when dropped.
+/// A connection's slot among the others, whatever its protocol; freed when dropped.
 #[derive(Debug)]
 pub struct Lease {
-    place: Place,
+    slot: Slot,
     counted: Counted,
-    /// Where it is a trusted proxy's: the place of the client whose WebSocket it becomes.
+    /// If it is a trusted proxy's: the slot of the client whose WebSocket it becomes.
     upgraded: Option<Upgraded>,
 }
 
@@ -76,44 +78,43 @@ impl Service {
         Self { router, app, connections }
     }
 
-    /// A place for a connection from `address`. A trusted proxy may have any number of them: its
-    /// requests count for its clients, each by itself.
+    /// Takes a slot for a connection from `address`. A trusted proxy may have any number of them:
+    /// its requests are counted for its clients.
     ///
     /// # Errors
-    /// The HTTP answer to whom there is no room for; it has been counted.
+    /// The HTTP answer to a client that gets no slot; it has been counted.
     #[cfg(test)]
     pub fn admit(&self, address: IpAddr) -> Result<Lease, String> {
         self.name(self.admit_unnamed(Purpose::Http)?, address)
     }
 
-    /// A place for a connection from a proxy that has not said yet whose it is. Whoever that is, it
-    /// takes no place of the proxy's address.
+    /// Takes a slot for a connection from a proxy that has not named its client yet. It does not
+    /// count for the proxy's address.
     ///
     /// # Errors
-    /// The HTTP answer to whom there is no room for; it has been counted.
+    /// The HTTP answer to a client that gets no slot; it has been counted.
     pub fn admit_unnamed(&self, purpose: Purpose) -> Result<Lease, String> {
-        let place =
+        let slot =
             self.connections.enter_unnamed(purpose).map_err(|refusal| self.refuse(refusal))?;
-        Ok(Lease { place, counted: self.app.counters.connections.enter(), upgraded: None })
+        Ok(Lease { slot, counted: self.app.counters.connections.enter(), upgraded: None })
     }
 
-    /// The same place, now that the proxy has said whose it is.
+    /// Assigns the slot to a client's address, now that the proxy has named it.
     ///
     /// # Errors
-    /// The HTTP answer to whom there is no room for; it has been counted.
+    /// The HTTP answer to a client that gets no slot; it has been counted.
     pub fn name(&self, lease: Lease, address: IpAddr) -> Result<Lease, String> {
-        let Lease { place, counted, .. } = lease;
+        let Lease { slot, counted, .. } = lease;
         if self.app.trusted_proxies.contains(address) {
-            return Ok(Lease { place, counted, upgraded: Some(Upgraded::default()) });
+            return Ok(Lease { slot, counted, upgraded: Some(Upgraded::default()) });
         }
-        let place = place.name(address).map_err(|refusal| self.refuse(refusal))?;
-        Ok(Lease { place, counted, upgraded: None })
+        let slot = slot.name(address).map_err(|refusal| self.refuse(refusal))?;
+        Ok(Lease { slot, counted, upgraded: None })
     }
 
-    /// The same place is for something else than it seemed. Returns false if there are as many of
-    /// those as may be.
+    /// Changes the purpose of the slot. Returns false if the limit of the new purpose is reached.
     pub fn take_for(&self, lease: &mut Lease, purpose: Purpose) -> bool {
-        let taken = lease.place.take_for(purpose);
+        let taken = lease.slot.take_for(purpose);
         if let Err(refusal) = taken {
             self.app.counters.refusals(refusal).add();
         }
@@ -125,13 +126,13 @@ impl Service {
         no_room(refusal)
     }
 
-    /// Returns once connections are to end.
+    /// Completes once connections are to end.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         self.app.reached(Phase::Stopping)
     }
 
-    /// Serves the requests of one connection, of HTTP/2 where client and server have agreed on it,
-    /// until it is over or the server stops.
+    /// Serves the requests of one connection, with HTTP/2 if client and server have agreed on it,
+    /// until it ends or the server stops.
     pub async fn serve<S>(self, stream: S, lease: Lease, arrival: Arrival)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -151,8 +152,7 @@ impl Service {
             desk.clone().answer(head::compact(request), open)
         });
         let io = TokioIo::new(stream);
-        // What goes wrong here is the client's: it went away, or did not speak HTTP, and has been
-        // told.
+        // Errors here are the client's: it has gone away, or has not sent HTTP, and has been told.
         if arrival.is_http2 {
             let streams = Streams::new(app.clone(), memory);
             let connection = http2::Builder::new(streams.clone())
@@ -170,7 +170,7 @@ impl Service {
                     () = app.reached(Phase::Stopping) => HEADER_TIMEOUT,
                     // HTTP/1 has a timeout of its own for this.
                     () = requests.none_for(HEADER_TIMEOUT) => LAST_WORDS,
-                    // A proxy has requests of others on it, who take their answers.
+                    // A proxy also carries requests of other clients, which read their answers.
                     () = streams.stalled(), if !is_proxy => LAST_WORDS,
                 }
             };
@@ -205,7 +205,7 @@ impl Service {
     }
 }
 
-/// Tells a connection that there is no room.
+/// Returns the answer to a connection for which there is no slot.
 fn no_room(refusal: Refusal) -> String {
     let (status, message) = match refusal {
         Refusal::Total | Refusal::Files => {

@@ -1,4 +1,4 @@
-//! What both fronts do alike: authenticate, open, forward, deliver.
+//! The code that both protocols share: authenticate, open, forward, deliver.
 
 use std::time::Duration;
 
@@ -21,16 +21,16 @@ use super::{
     session_queue::{Delivery, Inlet},
 };
 
-/// One connection's session with the hub. Dropping it tells the hub that the connection is gone.
+/// One connection's session with the hub. Dropping it reports the end of the connection to the hub.
 #[derive(Debug)]
 pub(super) struct Session {
     id: SessionId,
     remote: Remote,
     hub: HubHandle,
     inlet: Inlet,
-    /// The kind of end that the hub is told of.
+    /// The kind of end that is reported to the hub.
     end: End,
-    /// Whose it is, once the hub has taken it.
+    /// The user and the protocol, once the hub has accepted the session.
     welcomed: Option<(UserId, Front)>,
     _counted: Counted,
     _running: TaskTrackerToken,
@@ -41,24 +41,24 @@ pub(super) struct Session {
 enum End {
     /// The connection broke: the client may come back.
     Lost,
-    /// It does not come back for this session, but perhaps for its calls, as a page that is loaded
-    /// again.
+    /// The client does not come back for this session, but perhaps for its calls, such as a page
+    /// that is reloaded.
     Closed,
-    /// The client has left, and its calls with it.
+    /// The client has left, and leaves its calls.
     Left,
 }
 
-/// What a session gives its front to do.
+/// An instruction of a session to its connection.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// Send this.
+    /// Send this delivery.
     Send(Delivery),
-    /// The client reads too slowly: cut it off.
+    /// The client reads too slowly: close its connection.
     TooSlow,
 }
 
 impl App {
-    /// Says who the bearer of a token is. That takes a moment where its key must be fetched.
+    /// Authenticates the bearer of a token. That takes a moment if its key must be fetched.
     pub async fn authenticate(
         &self,
         remote: Remote,
@@ -68,7 +68,7 @@ impl App {
         identity.inspect_err(|error| self.counters.errors(error.code).add())
     }
 
-    /// The same where the hub counts the refusal.
+    /// Does the same for a refusal that the hub counts.
     async fn identify(&self, remote: Remote, token: &str) -> Result<Identity, RequestError> {
         let lacks_key = |judged: &Result<Identity, RefusedToken>| {
             judged.as_ref().is_err_and(|refused| refused.error == TokenError::UnknownKey)
@@ -94,7 +94,7 @@ impl App {
         })
     }
 
-    /// An error of a front's own, counted.
+    /// Creates and counts an error that the HTTP side detects itself.
     pub fn refuse(&self, code: ErrorCode, message: impl Into<String>) -> RequestError {
         self.counters.errors(code).add();
         RequestError::new(code, message)
@@ -102,11 +102,11 @@ impl App {
 }
 
 impl Session {
-    /// Opens a session, or goes on with one. Without a name for the device, the connection is a
-    /// device of its own. Gives the payload of `session:welcome`.
+    /// Opens or resumes a session. Without a device id, the connection is a device of its own.
+    /// Returns the payload of `session:welcome` as well.
     ///
     /// # Errors
-    /// Why the hub refused it.
+    /// The reason why the hub refused it.
     pub async fn open(
         app: &App,
         front: Front,
@@ -138,19 +138,19 @@ impl Session {
                 tracing::debug!(?user, front = front.label(), code = %reason, "session refused");
                 Err(reason)
             }
-            // The hub says one of the two first; if it says nothing, it has stopped.
+            // The hub sends one of the two first; if it sends nothing, it has stopped.
             _ => Err(CloseReason::ServerShutdown),
         }
     }
 
-    /// Hands a request to the hub, waiting while it is busy. A token in it is looked at before, and
-    /// goes no further.
+    /// Hands a request to the hub, waiting while it is busy. A token in it is checked before, and
+    /// is not passed on.
     pub async fn request(&self, app: &App, id: Option<RequestId>, event: String, data: Payload) {
         let session = self.id;
         let input = if event == RequestName::AuthRefresh.as_str() {
             let proof = match data.read() {
                 Ok(AuthRefreshRequest { token }) => app.identify(self.remote, &token).await,
-                // The error could quote what was sent.
+                // The error could quote the token.
                 Err(_) => {
                     Err(RequestError::new(ErrorCode::InvalidPayload, "`token` must be text."))
                 }
@@ -162,22 +162,23 @@ impl Session {
         self.hub.tell(input).await;
     }
 
-    /// The client has all events up to this number.
+    /// Acknowledges all events up to this number.
     pub async fn acknowledge(&self, seq: u64) {
         self.hub.tell(Input::Acknowledged { session: self.id, seq }).await;
     }
 
-    /// The client has said that it leaves, and its calls with it.
+    /// Records that the client leaves, and leaves its calls.
     pub fn leave(&mut self) {
         self.end = End::Left;
     }
 
-    /// The client has closed the connection in a way that does not say whether it comes back.
+    /// Records that the client has closed the connection in a way that does not tell if it comes
+    /// back.
     pub fn close(&mut self) {
         self.end = End::Closed;
     }
 
-    /// Its name.
+    /// Returns its id.
     pub fn id(&self) -> SessionId {
         self.id
     }
@@ -190,12 +191,12 @@ impl Session {
         }
     }
 
-    /// What there is to send now.
+    /// Returns the next delivery, if there is one now.
     pub fn ready(&mut self) -> Option<Delivery> {
         self.inlet.ready()
     }
 
-    /// Waits until the outbox has run over, if it does.
+    /// Waits until the session's queue has overflowed, if it does.
     pub async fn cut(&self) {
         self.inlet.cut().await;
     }
@@ -215,14 +216,14 @@ impl Drop for Session {
     }
 }
 
-/// The refusal of a token that may well be good.
+/// Returns the refusal of a token that may be valid.
 fn issuer_unavailable(again_in: Duration) -> RequestError {
     let message = "The keys of the token's issuer cannot be had at the moment: try again later.";
     let ms = again_in.as_millis().try_into().unwrap_or(u64::MAX);
     RequestError::new(ErrorCode::IssuerUnavailable, message).retry_after_ms(ms)
 }
 
-/// What a person is told of the reason for a close.
+/// Explains the reason for a close to people.
 pub(super) fn explain(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::TokenExpired => "Your token has expired: connect again with a new one.",
@@ -234,7 +235,7 @@ pub(super) fn explain(reason: CloseReason) -> &'static str {
     }
 }
 
-/// The payload of the `error` event that tells why a connection is closed.
+/// Returns the payload of the `error` event with the reason why a connection is closed.
 pub(super) fn close_payload(reason: CloseReason) -> ErrorEvent {
     let (code, message) = (EventErrorCode::Closed(reason), explain(reason).into());
     ErrorEvent { event: None, error: EventError { code, message, retry_after_ms: None } }

@@ -1,5 +1,5 @@
-//! What waits for a session's connection: a bounded outbox between the hub's task, which never waits
-//! for anyone, and a front.
+//! The bounded queue of messages for a session's connection, between the hub's task, which never
+//! waits for a client, and the connection.
 
 use std::{
     collections::VecDeque,
@@ -10,19 +10,19 @@ use std::{
 
 use callbox_signaling::{Answer, CloseReason, Event, JsonText, MAX_REPLAY, RequestId};
 
-/// Messages that wait for a session's connection. A burst of candidates fits in many times; who
-/// has more waiting does not read.
+/// The largest number of messages that wait for a session's connection. It is many times a burst of
+/// candidates; a client with more does not read.
 const MAX_MESSAGES: usize = 2 * MAX_REPLAY;
 
-/// What a message weighs besides its payload.
+/// The weight of a message besides its payload.
 const MESSAGE_WEIGHT: usize = 32;
 
-/// What a session's front has to send.
+/// A message to a session's client.
 #[derive(Debug)]
 pub(super) enum Delivery {
     /// The first message.
     Welcome(JsonText),
-    /// An event, and its number where the session can be resumed.
+    /// An event, and its number if the session can be resumed.
     Event(Event, Option<u64>),
     /// The answer to a request.
     Answer(RequestId, Answer),
@@ -31,7 +31,7 @@ pub(super) enum Delivery {
 }
 
 impl Delivery {
-    /// About how many bytes it holds on to.
+    /// Returns the approximate number of bytes that it keeps in memory.
     fn weight(&self) -> usize {
         MESSAGE_WEIGHT
             + match self {
@@ -43,28 +43,28 @@ impl Delivery {
     }
 }
 
-/// The slots for messages that an outbox keeps while nothing waits.
+/// The slots for messages that a queue keeps while nothing waits.
 const KEPT_SLOTS: usize = 4;
 
-/// Deliveries that wait for a session: one lock and one piece of memory, since most outboxes have not been looked
-/// at for a while when something comes.
+/// The deliveries that wait for a session: one lock and one allocation, since most queues are no
+/// longer in the cache when something arrives.
 #[derive(Debug, Default)]
 struct Waiting {
     messages: VecDeque<Delivery>,
     weight: usize,
     end: Option<End>,
-    /// Wakes the front.
+    /// Wakes the connection's task.
     front: Option<Waker>,
 }
 
-/// The end of an outbox.
+/// The end of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It has run over: what waits is not sent any more.
+    /// It has overflowed: the waiting messages are not sent any more.
     Cut,
-    /// The hub has let go of it: what waits is the last.
+    /// The hub has dropped its end: the waiting messages are the last.
     NoMore,
-    /// The front is gone.
+    /// The connection is gone.
     Unread,
 }
 
@@ -91,7 +91,7 @@ impl Waiting {
         Some(next)
     }
 
-    /// Has the front woken when there is something new.
+    /// Registers the connection's task to be woken when there is something new.
     fn wait(&mut self, cx: &Context<'_>) {
         match &mut self.front {
             Some(front) => front.clone_from(cx.waker()),
@@ -113,18 +113,18 @@ pub(super) struct Outlet {
     budget: usize,
 }
 
-/// The front's end of a session.
+/// The connection's end of a session.
 #[derive(Debug)]
 pub(super) struct Inlet {
     shared: Shared,
 }
 
-/// The session's outbox has no room: its client does not read.
+/// The error of a queue without room: its client does not read.
 #[derive(Debug)]
 pub(super) struct TooSlow;
 
 impl Outlet {
-    /// Puts a message into the outbox; one that has gone away takes everything. A lone message
+    /// Adds a message to the queue; it is discarded if the connection is gone. A lone message
     /// always fits, however long it is.
     pub fn put(&self, delivery: Delivery) -> Result<(), TooSlow> {
         let weight = delivery.weight();
@@ -142,14 +142,14 @@ impl Outlet {
         Ok(())
     }
 
-    /// Cuts the session off: what waits for it is not sent any more.
+    /// Cuts the session off: the waiting messages are not sent any more.
     pub fn cut(self) {
         let mut waiting = lock(&self.shared);
         waiting.end.get_or_insert(End::Cut);
         self.wake(waiting);
     }
 
-    /// Wakes the front, once: it asks to be woken again.
+    /// Wakes the connection's task, once: it registers again.
     fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
         let front = waiting.front.take();
         drop(waiting);
@@ -170,18 +170,18 @@ impl Drop for Outlet {
 }
 
 impl Inlet {
-    /// Waits for the next message; none once the outbox has run over or the hub has let go of the
-    /// session. May be cancelled without loss.
+    /// Waits for the next message; returns `None` once the queue has overflowed or the hub has
+    /// dropped its end. May be cancelled without loss.
     pub(super) async fn recv(&mut self) -> Option<Delivery> {
         poll_fn(|cx| lock(&self.shared).poll_next(cx)).await
     }
 
-    /// The next message, if it is there already.
+    /// Returns the next message, if it is there already.
     pub(super) fn ready(&mut self) -> Option<Delivery> {
         lock(&self.shared).next()
     }
 
-    /// Waits until the outbox has run over, if it does.
+    /// Waits until the queue has overflowed, if it does.
     pub(super) async fn cut(&self) {
         poll_fn(|cx| {
             let mut waiting = lock(&self.shared);
@@ -200,13 +200,13 @@ impl Drop for Inlet {
         let mut waiting = lock(&self.shared);
         waiting.end = Some(End::Unread);
         let messages = std::mem::take(&mut waiting.messages);
-        // Not under the lock: it may take a while.
+        // They are dropped outside the lock: that may take a while.
         drop(waiting);
         drop(messages);
     }
 }
 
-/// Makes the two ends of a session.
+/// Creates the two ends of a session.
 pub(super) fn pipe(budget: usize) -> (Outlet, Inlet) {
     let shared = Shared::default();
     (Outlet { shared: shared.clone(), budget }, Inlet { shared })
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outbox_holds_so_many_bytes_and_gets_room_when_it_is_read() {
+    async fn a_queue_is_bounded_in_bytes_and_has_room_again_when_it_is_read() {
         let (outlet, mut inlet) = pipe(10_000);
         for _ in 0..9 {
             outlet.put(event(1000)).unwrap();
@@ -237,13 +237,14 @@ mod tests {
             inlet.recv().await.unwrap();
         }
         assert_eq!(lock(&inlet.shared).weight, 0);
-        // Alone, even one past the budget: what is relayed has more around it than was sent.
+        // A lone message fits even beyond the budget: relayed payloads get larger by the fields
+        // around them.
         outlet.put(event(20_000)).unwrap();
         outlet.put(event(0)).unwrap_err();
     }
 
     #[test]
-    fn an_outbox_holds_so_many_messages() {
+    fn a_queue_is_bounded_in_messages() {
         let (outlet, _inlet) = pipe(usize::MAX);
         for _ in 0..MAX_MESSAGES {
             outlet.put(event(0)).unwrap();
@@ -252,8 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outbox_that_runs_over_ends_at_once_and_one_that_is_let_go_of_with_its_last_message()
-    {
+    async fn an_overflowing_queue_ends_at_once_and_a_dropped_one_after_its_last_message() {
         for (is_cut, left) in [(true, 0), (false, 2)] {
             let (outlet, mut inlet) = pipe(10_000);
             outlet.put(event(10)).unwrap();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_woken_by_what_comes() {
+    async fn a_waiting_task_is_woken_by_new_messages() {
         let (outlet, mut inlet) = pipe(10_000);
         let reading = tokio::spawn(async move { while inlet.recv().await.is_some() {} });
         for _ in 0..3 {
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outbox_that_has_gone_away_is_not_slow() {
+    fn a_queue_whose_connection_is_gone_does_not_overflow() {
         let (outlet, inlet) = pipe(100);
         drop(inlet);
         outlet.put(event(50)).unwrap();

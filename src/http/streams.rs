@@ -1,4 +1,4 @@
-//! The tasks that serve the streams of one connection of HTTP/2, each an exchange.
+//! The tasks that serve the streams of one HTTP/2 connection, each of them an exchange.
 
 use std::{
     sync::Arc,
@@ -14,7 +14,7 @@ use super::{
     memory::Memory,
 };
 
-/// Runs a task for each stream, and ends it when it is time. A stream whose task has ended is reset
+/// Runs a task for each stream, and ends it when necessary. A stream whose task has ended is reset
 /// (RFC 9113 §5.4.2).
 #[derive(Clone)]
 pub(super) struct Streams {
@@ -24,12 +24,12 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// Counts what streams hold in this memory.
+    /// Creates the executor; the memory of streams is counted in `memory`.
     pub fn new(app: Arc<App>, memory: Memory) -> Self {
         Self { app, memory, stalled: Arc::default() }
     }
 
-    /// Returns once a stream was ended because its answer made no progress.
+    /// Completes once a stream was ended because its answer made no progress.
     pub async fn stalled(&self) {
         self.stalled.notified().await;
     }
@@ -52,9 +52,9 @@ where
     }
 }
 
-/// Begins a task here, and has the rest of it run as any other. A request pays for its memory as it
-/// begins: one that waited for its turn before that would be counted by nobody, and while the
-/// processor is busy there may be tens of thousands.
+/// Polls a task once here, and spawns the rest of it. A request is charged for its memory in that
+/// first poll: one that waited for its turn before would not be counted, and there may be tens of
+/// thousands while the processor is busy.
 fn spawn_begun(task: impl Future<Output = ()> + Send + 'static) {
     let mut task = Box::pin(task);
     if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {

@@ -1,4 +1,4 @@
-//! Tokens for users, made for a back end that has no library for them.
+//! Tokens for users, minted for a back end without a library for them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,17 +22,17 @@ use super::{
     rest,
 };
 
-/// What a token is to say. A field that is not known is refused: it may be meant as a limit.
+/// The claims of a token. An unknown field is refused: it may be meant as a limit.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TokenRequest {
-    /// Whose token: its `sub`.
+    /// The user: its `sub`.
     user_id: UserId,
-    /// What to show to people: its `name`.
+    /// The name to show to people: its `name`.
     name: Option<String>,
-    /// For how long it is good, in seconds.
+    /// The lifetime in seconds.
     ttl: Option<u64>,
-    /// What its bearer may do: its `callbox`.
+    /// The rights of its bearer: its `callbox`.
     #[serde(default)]
     #[schema(required = false)]
     callbox: Grants,
@@ -44,11 +44,11 @@ pub(super) struct TokenRequest {
 pub(super) struct TokenAnswer {
     /// The token.
     token: String,
-    /// Its end.
+    /// The end of its lifetime.
     expires_at: Timestamp,
 }
 
-/// Makes a token for a user, signed with the server's secret.
+/// Mints a token for a user, signed with the server's secret.
 #[utoipa::path(
     post,
     path = "/api/v1/tokens",

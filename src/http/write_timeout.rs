@@ -1,4 +1,4 @@
-//! A connection that holds its place among the others, also once it is a WebSocket, and gives it back
+//! A connection that holds its slot among the others, also once it is a WebSocket, and frees it
 //! when its client has stopped reading.
 
 use std::{
@@ -14,26 +14,27 @@ use tokio_io_timeout::TimeoutWriter;
 
 use super::{reads::Reads, service::Lease};
 
-/// How long a client may take none of what it is sent. Who has nothing to read may be idle for ever.
+/// The longest time in which a client may read nothing of the data that it is sent. A client with
+/// nothing to read may be idle for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A stream, and the place that it takes.
+/// A stream, and the slot that it takes.
 pub struct LeasedStream<S> {
     stream: Pin<Box<TimeoutWriter<S>>>,
-    /// The counter of bytes that are read, as long as they count.
+    /// The counter of bytes that are read, while they are counted.
     reads: Option<Arc<Reads>>,
     _lease: Lease,
 }
 
 impl<S: AsyncWrite> LeasedStream<S> {
-    /// Binds the two together, and tells `reads` what is read.
+    /// Combines the two, and counts in `reads` what is read.
     pub fn new(stream: S, lease: Lease, reads: Arc<Reads>) -> Self {
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(WRITE_TIMEOUT));
         Self { stream: Box::pin(stream), reads: Some(reads), _lease: lease }
     }
 
-    /// Tells of nothing any more: the client is no stranger.
+    /// Stops the counting: the client has authenticated.
     pub fn trust(&mut self) {
         self.reads = None;
     }
@@ -110,7 +111,7 @@ mod tests {
 
     const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 
-    /// Past any deadline.
+    /// A time beyond every deadline.
     const LONG: Duration = Duration::from_secs(3600);
 
     fn server() -> Server {
@@ -161,7 +162,7 @@ mod tests {
         server.service().admit(CLIENT.ip()).unwrap()
     }
 
-    /// The client's end of a connection that is served, and the task that serves it.
+    /// Returns the client's end of a connection that is served, and the task that serves it.
     fn serve(server: &Server, is_http2: bool) -> (DuplexStream, JoinHandle<()>) {
         let (client, stream) = duplex(1000);
         let arrival = Arrival {
@@ -177,14 +178,14 @@ mod tests {
 
     async fn is_over(server: &Server, serving: JoinHandle<()>) {
         timeout(LONG, serving).await.expect("it is closed").unwrap();
-        assert!(server.service().admit(CLIENT.ip()).is_ok(), "its place is free");
+        assert!(server.service().admit(CLIENT.ip()).is_ok(), "its slot is free");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_read_answers_is_closed() {
+    async fn a_client_that_does_not_read_answers_is_closed() {
         let (server, start) = (server(), Instant::now());
         let (mut client, serving) = serve(&server, false);
-        // More answers than fit in between.
+        // More answers than the buffer between them holds.
         let requests = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
         let _ = timeout(Duration::from_secs(1), client.write_all(requests.as_bytes())).await;
         is_over(&server, serving).await;
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_no_answers_over_http2_is_closed() {
+    async fn a_client_that_reads_no_answers_over_http2_is_closed() {
         let server = server();
         let (client, serving) = serve(&server, true);
         let (mut requests, connection) = http2::Builder::new(TokioExecutor::new())
@@ -205,14 +206,14 @@ mod tests {
         let request = hyper::Request::get("http://x/healthz").body(Empty::<Bytes>::new()).unwrap();
         let answer = requests.send_request(request).await.unwrap();
         assert_eq!(answer.status(), 200);
-        // Its body is never given leave to come.
+        // Its body is never read.
         is_over(&server, serving).await;
         drop(answer);
     }
 
     /// A proxy keeps its connections for the next request, and would lose it on one that is closed.
     #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_is_kept_for_a_trusted_proxy_and_for_nobody_else() {
+    async fn an_idle_connection_is_kept_only_for_a_trusted_proxy() {
         for (trusted, is_kept) in [(Vec::new(), false), (vec![CLIENT.ip().into()], true)] {
             let server = server_that_trusts(Networks::new(trusted));
             let (mut client, _serving) = serve(&server, false);
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_reads_slowly_or_has_nothing_to_read_is_not() {
+    async fn a_client_that_reads_slowly_or_has_nothing_to_read_is_not_closed() {
         let server = server();
         let (mut client, stream) = duplex(1);
         let mut stream = LeasedStream::new(stream, lease(&server), Arc::default());

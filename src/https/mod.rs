@@ -18,29 +18,29 @@ use tokio::time::timeout;
 
 pub use self::retry_after::retry_after;
 
-/// How long a server may take to accept a connection.
+/// The longest time that a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How many connections to a server are kept for later.
+/// The number of idle connections to a server that are kept.
 const MAX_IDLE: usize = 8;
 
-/// Who asks (RFC 8555 §6.1 wants to know, and others are glad to).
+/// The name of the program (RFC 8555 §6.1 requires it, and it is useful to others).
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("callbox/", env!("CARGO_PKG_VERSION")));
 
 /// A client. Clones share their connections.
 #[derive(Clone)]
 pub struct Client(Arc<Pool<HttpsConnector<HttpConnector>, Full<Bytes>>>);
 
-/// What an exchange may take.
+/// The limits of an exchange.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How long, from the look-up of the name to the end of the answer.
+    /// The longest time, from the look-up of the name to the end of the answer.
     pub time: Duration,
-    /// How many bytes the answer may have.
+    /// The largest number of bytes of the answer.
     pub answer: usize,
 }
 
-/// What came. One that leads elsewhere is not followed.
+/// An answer. Redirections are not followed.
 #[derive(Debug)]
 pub struct Answer {
     /// Its status.
@@ -51,20 +51,20 @@ pub struct Answer {
     pub body: Result<Bytes, Failure>,
 }
 
-/// Why there is no answer, in words for the log. The address is not among them: it may have a secret
-/// in it.
+/// The reason why there is no answer, as text for the log. The address is not in it: it may contain
+/// a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// There is no connection.
     #[error("{0}")]
     Connect(String),
-    /// It broke off, or something else came than HTTP.
+    /// The connection broke off, or the answer was not HTTP.
     #[error("{0}")]
     Exchange(String),
-    /// It took too long.
+    /// The exchange took too long.
     #[error("no answer within {0:?}")]
     Slow(Duration),
-    /// It has more bytes than it may have.
+    /// The answer has too many bytes.
     #[error("the answer has more than {0} bytes")]
     Long(usize),
 }
@@ -76,7 +76,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Believes these certificates, of TLS 1.2 and 1.3.
+    /// Trusts these certificates, with TLS 1.2 and 1.3.
     pub fn new(roots: Roots) -> Self {
         Self::with_tls(roots.into_config())
     }
@@ -100,7 +100,7 @@ impl Client {
     /// Makes a request, once.
     ///
     /// # Errors
-    /// [`Failure`] if no status came in time.
+    /// [`Failure`] if no status arrived in time.
     pub async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
@@ -117,7 +117,7 @@ impl Client {
     ) -> Result<Answer, Failure> {
         request.headers_mut().insert(USER_AGENT, AGENT);
         let (head, body) = self.0.request(request).await?.into_parts();
-        // What is not read costs the connection, no more.
+        // A body that is not read costs the connection, no more.
         let body = Limited::new(body, max_answer).collect().await;
         let body =
             body.map(|body| body.to_bytes()).map_err(|error| match error
@@ -132,7 +132,7 @@ impl Client {
 
 impl From<PoolError> for Failure {
     fn from(error: PoolError) -> Self {
-        // What it says itself is a word or two; the cause behind all others says what happened.
+        // Its own text is short; the innermost cause tells what happened.
         let mut cause: &dyn Error = &error;
         while let Some(deeper) = cause.source() {
             cause = deeper;

@@ -1,10 +1,10 @@
-//! When a server wants to be asked again.
+//! The time of the next request that a server asks for.
 
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, header::RETRY_AFTER};
 
-/// The moment that `Retry-After` names, as seconds or as a date (RFC 9110 §10.2.3).
+/// Returns the time in `Retry-After`, which is given in seconds or as a date (RFC 9110 §10.2.3).
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<SystemTime> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn when_to_come_again_is_a_number_or_a_date() {
+    fn a_retry_time_is_a_number_or_a_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         let read = |text| {
             let value = HeaderValue::from_static(text);

@@ -13,7 +13,7 @@ use super::*;
 
 const LIMITS: Limits = Limits { time: Duration::from_secs(20), answer: 10 };
 
-/// Says the same to whoever asks; gives where.
+/// Starts a server that sends this text to every client, and returns its URL.
 async fn server(says: &'static str, tls: Option<TlsAcceptor>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -21,7 +21,7 @@ async fn server(says: &'static str, tls: Option<TlsAcceptor>) -> String {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             match &tls {
-                // Whoever does not believe us is gone.
+                // A client that does not trust the certificate is gone.
                 Some(tls) => match tls.accept(stream).await {
                     Ok(stream) => answer(stream, says).await,
                     Err(_) => continue,
@@ -72,16 +72,16 @@ async fn an_answer_is_taken_up_to_a_limit() {
 }
 
 #[tokio::test]
-async fn nobody_is_followed_elsewhere() {
+async fn redirections_are_not_followed() {
     let client = Client::new(Roots::public());
     let url =
         server("HTTP/1.1 307 No\r\nLocation: http://[::1]:1/\r\nContent-Length: 0\r\n\r\n", None);
     assert_eq!(get(&client, &url.await, LIMITS).await.unwrap().status, 307);
 }
 
-/// What is said of a failure shows no address: it may have a secret in it.
+/// The text of a failure contains no address: it may contain a secret.
 #[tokio::test]
-async fn without_an_answer_it_is_said_why() {
+async fn a_missing_answer_is_reported_with_the_reason() {
     let client = Client::new(Roots::public());
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = closed.local_addr().unwrap();
@@ -100,7 +100,7 @@ async fn without_an_answer_it_is_said_why() {
 }
 
 #[tokio::test]
-async fn only_who_is_trusted_is_asked() {
+async fn only_a_trusted_server_gets_a_request() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let config = ServerConfig::builder_with_provider(ring::default_provider().into())

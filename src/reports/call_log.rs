@@ -1,20 +1,21 @@
-//! The line of the log for each call that is over: who was in it, for how long, by which path, and why it
-//! ended. It answers what users ask an operator, and holds nothing of what they said or where they are.
+//! The log line for each ended call: its users, its duration, its path, and the reason why it
+//! ended. It answers the questions that users ask an operator, and contains neither media nor
+//! addresses.
 
 use callbox_signaling::CallReport;
 
-/// The number of relayed bytes above which they are media, and not only the checks by which two
-/// sides look for a path.
+/// The number of relayed bytes above which they are media, and not only the connectivity checks of
+/// ICE.
 const MEDIA: u64 = 32 * 1024;
 
 /// Writes the line.
-pub(super) fn tell(report: &CallReport) {
+pub(super) fn log(report: &CallReport) {
     let call = &report.call;
     let users: Vec<_> = call.participants.iter().map(|side| side.user_id.as_str()).collect();
     let (path, relay) = (path(report), &call.relay);
     let reason = call.reason.map(tracing::field::display);
     let ended_by = call.ended_by.as_ref().map(|user| user.as_str());
-    // Seconds until somebody took it; nothing where nobody did.
+    // Seconds until the call was accepted, if it was.
     let rang = call.started_at.map(|at| at.0.saturating_sub(call.created_at.0));
     let rang = rang.map(|time| time.as_millis() as f64 / 1000.0);
     match &call.room_id {
@@ -50,7 +51,7 @@ pub(super) fn tell(report: &CallReport) {
     }
 }
 
-/// The way that media went: as the sides have said, or else as far as the relay can tell.
+/// Returns the path of the media: as reported by the sides, or else as far as the relay can tell.
 fn path(report: &CallReport) -> &'static str {
     let relayed = report.call.relay.bytes_up.saturating_add(report.call.relay.bytes_down);
     match report.call.says_it_is_relayed() {
@@ -68,7 +69,7 @@ mod tests {
     use crate::reports::testing::ended;
 
     #[test]
-    fn a_path_is_told_as_far_as_it_is_known() {
+    fn a_path_is_logged_as_far_as_it_is_known() {
         let path = |was_connected, bytes_up| {
             let mut report = ended(1);
             report.was_connected = was_connected;

@@ -1,11 +1,11 @@
-//! What others than the clients are told of calls. The hub's task hands each report over and goes on;
-//! what stands behind may be slow.
+//! Reports of calls to others than the clients. The hub's task hands each report over and goes on;
+//! the receivers may be slow.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `kept` | what the log of calls has of reports that nobody has yet |
-//! | `call_log` | a line of the log for each call that is over |
-//! | `records`, `records_file` | a line for each call that is over |
+//! | `kept` | the reports that the log of calls holds until their receivers have them |
+//! | `call_log` | a log line for each ended call |
+//! | `records`, `records_file` | a record for each ended call |
 //! | `webhook/` | each step of a call, sent to a receiver |
 
 mod call_log;
@@ -30,34 +30,34 @@ use self::{
 };
 use crate::state_log::{Found, StateLog, Sync};
 
-/// How long what waits may take when the server stops.
+/// The longest time that waiting reports may take when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Who wants to hear of calls.
+/// The receivers of reports.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// Where the records of calls go.
+    /// The target of the records of calls.
     pub records: Option<Target>,
-    /// When they go through to the disk.
+    /// The durability of the records.
     pub sync: Sync,
-    /// Where each step of a call is sent.
+    /// The receiver of each step of a call.
     pub webhook: Option<webhook::Config>,
 }
 
-/// Why reports cannot be taken.
+/// The reason why reports cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The records cannot be written.
     #[error("--call-records {path}: cannot be written: {source}", path = path.display())]
     Records {
-        /// Where to.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Whoever is told of calls.
+/// The running receivers of reports.
 #[derive(Debug)]
 pub struct Reports {
     records: Option<Records>,
@@ -66,7 +66,7 @@ pub struct Reports {
     inbox: watch::Receiver<()>,
 }
 
-/// Where reports go. It never blocks. Once it is dropped, no more will come.
+/// The sending end for reports. It never blocks. Once it is dropped, there are no more reports.
 #[derive(Debug)]
 pub struct Inbox {
     records: Option<RecordsInbox>,
@@ -74,14 +74,14 @@ pub struct Inbox {
     _open: watch::Sender<()>,
 }
 
-/// A report that is ready to be handed on.
+/// A report that is ready to be sent.
 #[derive(Debug)]
 pub struct Prepared {
     report: CallReport,
     event: Option<Event>,
 }
 
-/// An event for the webhook: its body, and its number where it is kept until it is delivered.
+/// An event for the webhook: its body, and its number if it is stored until it is delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Event {
     body: Bytes,
@@ -89,8 +89,8 @@ struct Event {
 }
 
 impl Inbox {
-    /// Makes a report ready. Where calls are kept, it goes to nobody before the changes that come with
-    /// it are: then it gets to each once, whatever happens to the process.
+    /// Prepares a report. If calls are stored, the report is sent only after the changes that come
+    /// with it are stored: then each receiver gets it once, even if the process crashes.
     pub fn prepare(&mut self, report: CallReport) -> (Prepared, Vec<Change>) {
         let mut changes = Vec::new();
         let event = self.webhook.as_mut().map(|webhook| webhook.prepare(&report, &mut changes));
@@ -100,10 +100,10 @@ impl Inbox {
         (Prepared { report, event }, changes)
     }
 
-    /// Takes a report.
+    /// Sends a report.
     pub fn put(&mut self, Prepared { report, event }: Prepared) {
         if report.event == CallEvent::Ended {
-            call_log::tell(&report);
+            call_log::log(&report);
         }
         if let (Some(webhook), Some(event)) = (&mut self.webhook, event) {
             webhook.put(report.call.id, event);
@@ -113,7 +113,7 @@ impl Inbox {
         }
     }
 
-    /// Asks whether a call that reaches no device is to wait for one; `None` where nobody can be
+    /// Asks if a call that reaches no device should wait for one; returns `None` if nobody can be
     /// asked.
     pub fn ask_to_hold(
         &mut self,
@@ -123,17 +123,17 @@ impl Inbox {
     }
 }
 
-/// What was done with reports so far; nothing of what is not wanted.
+/// The counters of reports; `None` for those that are not configured.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Snapshot {
-    /// Of records.
+    /// The counters of records.
     pub records: Option<RecordCounts>,
-    /// Of events for the webhook.
+    /// The counters of events for the webhook.
     pub webhook: Option<WebhookCounts>,
 }
 
 impl Config {
-    /// Checks whether what is to be written to could be, without making it.
+    /// Checks that the files can be written, without creating them.
     ///
     /// # Errors
     /// [`StartError`]
@@ -152,8 +152,8 @@ impl Config {
 }
 
 impl Reports {
-    /// Opens what is to be written to. With a log, what the server before this one has left in it is dealt
-    /// with, and what comes is kept in it until whoever it is for has it.
+    /// Opens the receivers. With a log, the reports that the previous server has left in it are
+    /// sent, and new ones are stored in it until their receivers have them.
     ///
     /// # Errors
     /// [`StartError`]
@@ -170,14 +170,14 @@ impl Reports {
         Ok((reports, Inbox { records: records_inbox, webhook: webhook_inbox, _open: open }))
     }
 
-    /// Opens again what may have been moved away.
+    /// Reopens files that may have been moved away.
     pub fn reopen(&self) {
         if let Some(records) = &self.records {
             records.reopen();
         }
     }
 
-    /// What was done so far.
+    /// Returns the counters.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             records: self.records.as_ref().map(Records::counts),
@@ -185,8 +185,8 @@ impl Reports {
         }
     }
 
-    /// Returns once the [`Inbox`] is dropped and all is done with what was put into it; after a while in
-    /// any case.
+    /// Completes once the [`Inbox`] is dropped and all its reports are handled, or after the time
+    /// limit.
     pub async fn finish(&self) {
         if timeout(FAREWELL, self.inbox.clone().changed()).await.is_err() {
             tracing::warn!("the hub has not ended in time: the latest of calls may be lost");
@@ -216,9 +216,10 @@ mod tests {
 
     use super::*;
 
-    /// The log of calls is closed after this, so the hub must be done with it, whoever reads reports.
+    /// The log of calls is closed after this, so the hub must have ended, even if there are no
+    /// receivers.
     #[tokio::test(start_paused = true)]
-    async fn the_end_is_waited_for_where_nobody_reads_reports() {
+    async fn the_end_of_the_hub_is_waited_for_without_receivers() {
         let (reports, inbox) = Reports::start(Config::default(), None).unwrap();
         let begun = Instant::now();
         let mut finished = std::pin::pin!(reports.finish());

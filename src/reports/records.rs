@@ -1,7 +1,8 @@
-//! Call records: a line of JSON for each call that is over, written by a thread of its own.
+//! Call records: a line of JSON for each ended call, written by a separate thread.
 //!
-//! While the file takes nothing, records wait, up to a limit. Where calls are kept, so is each record until
-//! it is in the file, and a server that comes after a crash writes those that are not.
+//! While the file cannot be written, records wait, up to a limit. If calls are stored, so is each
+//! record until it is in the file, and a server that starts after a crash writes those that are
+//! not.
 
 use std::{
     fmt,
@@ -25,43 +26,43 @@ use super::{
 };
 use crate::state_log::{Found, StateLog, Sync};
 
-/// Records that wait to be taken by the thread. Past it they are dropped: a disk that does not keep up must
-/// not make the server hold more and more.
+/// The number of records that wait for the thread. Further ones are dropped: a slow disk must not
+/// make the server's memory grow.
 const QUEUE: usize = 16 * 1024;
 
-/// How many bytes are gathered for one write, where many records wait.
+/// The number of bytes that are gathered for one write, if many records wait.
 const BATCH: usize = 64 * 1024;
 
-/// The time for which a file is left alone that has refused something.
+/// The pause after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Where records go.
+/// The target of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// To standard output.
+    /// Standard output.
     Stdout,
-    /// To the end of this file.
+    /// The end of this file.
     File(PathBuf),
 }
 
-/// What became of records.
+/// The counters of records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordCounts {
-    /// Written.
+    /// The number of written records.
     pub written: u64,
-    /// Not written: too many waited.
+    /// The number of dropped records, since too many waited.
     pub dropped: u64,
 }
 
-/// The thread that writes.
+/// The handle of the writing thread.
 pub(super) struct Records {
-    /// Gone once nobody needs to be told of a reopening any more.
+    /// The sender of messages; `None` once no reopening needs to be reported.
     messages: Mutex<Option<SyncSender<Message>>>,
     shared: Arc<Shared>,
     ended: watch::Receiver<()>,
 }
 
-/// Where records are handed over.
+/// The sending end for records.
 pub(super) struct RecordsInbox {
     messages: SyncSender<Message>,
     shared: Arc<Shared>,
@@ -70,7 +71,7 @@ pub(super) struct RecordsInbox {
 
 enum Message {
     Record(Box<CallRecord>),
-    /// Look at what is shared.
+    /// Check the shared flags.
     Look,
 }
 
@@ -95,7 +96,7 @@ impl fmt::Debug for RecordsInbox {
 }
 
 impl RecordsInbox {
-    /// Keeps the record of a call that is over until it is written.
+    /// Stores the record of an ended call until it is written.
     pub fn prepare(&self, report: &CallReport, changes: &mut Vec<Change>) {
         if report.event == CallEvent::Ended && self.log.is_some() {
             let line = serde_json::to_string(&report.call).ok();
@@ -103,7 +104,7 @@ impl RecordsInbox {
         }
     }
 
-    /// Takes the record of a call that is over. Never blocks.
+    /// Sends the record of an ended call to the thread. Never blocks.
     pub fn put(&self, report: CallReport) {
         if report.event != CallEvent::Ended {
             return;
@@ -119,7 +120,7 @@ impl RecordsInbox {
 }
 
 impl Records {
-    /// Opens the file and starts the thread. With a log, records that the process before this one has not
+    /// Opens the file and starts the thread. With a log, records that the previous process has not
     /// written come first.
     ///
     /// # Errors
@@ -142,7 +143,7 @@ impl Records {
         let mut writer = Writer::new(path.clone(), log.map(|(log, _)| log.clone()), sync);
         if let Some((_, found)) = log {
             let missing = records_file::missing(path.as_deref(), found).map_err(failed)?;
-            writer.go_on(missing, &*to);
+            writer.restore(missing, &*to);
         }
         Self::spawn(to, writer, QUEUE).map_err(failed)
     }
@@ -164,37 +165,37 @@ impl Records {
         Ok((Self { messages: Mutex::new(Some(sender)), shared, ended }, inbox))
     }
 
-    /// Opens the file anew: what there was may have been moved away.
+    /// Reopens the file: the old one may have been moved away.
     pub fn reopen(&self) {
         self.shared.reopen.store(true, Relaxed);
         let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(messages) = &*messages {
-            // If there is no room the thread is at it, and sees it with the next record.
+            // If there is no room, the thread is busy, and checks the flag with the next record.
             let _ = messages.try_send(Message::Look);
         }
     }
 
-    /// What became of records so far.
+    /// Returns the counters.
     pub fn counts(&self) -> RecordCounts {
         let Shared { written, dropped, .. } = &*self.shared;
         RecordCounts { written: written.load(Relaxed), dropped: dropped.load(Relaxed) }
     }
 
-    /// Returns when all is written that was put into the inbox, which must be dropped.
+    /// Completes when all records of the inbox are written, which must be dropped.
     pub async fn finish(&self) {
         self.shared.closing.store(true, Relaxed);
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The thread says nothing; it ends.
+        // The thread reports nothing; it ends.
         let _ = self.ended.clone().changed().await;
     }
 }
 
-/// Where lines are written.
+/// The target of lines.
 pub(super) trait Output: Send {
-    /// Writes whole lines: all of them, or none if that can be helped.
+    /// Writes whole lines: all of them, or none if that is possible.
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()>;
 
-    /// The place up to which all is accounted for, where there is such a thing.
+    /// Returns the position up to which all is accounted for, if the target has one.
     fn position(&self) -> Option<kept::Position>;
 }
 
@@ -212,7 +213,7 @@ struct Writer {
     path: Option<PathBuf>,
     shared: Arc<Shared>,
     log: Option<StateLog>,
-    /// The lines that are not written yet, and the calls that they are of.
+    /// The lines that are not written yet, and their calls.
     lines: Vec<u8>,
     calls: Vec<CallId>,
     failing: bool,
@@ -225,8 +226,8 @@ impl Writer {
         Self { path, shared, log, lines, calls, failing: false, sync }
     }
 
-    /// Begins with what the process before this one has not written.
-    fn go_on(&mut self, missing: Vec<(CallId, String)>, to: &dyn Output) {
+    /// Starts with the records that the previous process has not written.
+    fn restore(&mut self, missing: Vec<(CallId, String)>, to: &dyn Output) {
         let mut changes: Vec<_> = to.position().iter().map(kept::position).collect();
         for (call, line) in missing {
             changes.push(kept::record(call, Some(&line)));
@@ -253,7 +254,7 @@ impl Writer {
                 self.reopen(&mut to);
             }
             if !self.write(&mut *to) && !self.wait(messages) {
-                // There is no time left. What is kept is written by the next server.
+                // There is no time left. Stored records are written by the next server.
                 if self.log.is_none() {
                     self.shared.dropped.fetch_add(self.calls.len() as u64, Relaxed);
                 }
@@ -270,7 +271,7 @@ impl Writer {
         }
     }
 
-    /// Writes what waits; says whether that went well.
+    /// Writes the waiting lines; returns true if that succeeded.
     fn write(&mut self, to: &mut dyn Output) -> bool {
         if self.calls.is_empty() {
             return true;
@@ -299,7 +300,7 @@ impl Writer {
         !self.failing
     }
 
-    /// Leaves the file alone for a while. Says whether there is time to try again.
+    /// Waits before the next try. Returns true if there is time for one.
     fn wait(&mut self, messages: &Receiver<Message>) -> bool {
         let until = Instant::now() + RETRY;
         loop {
@@ -308,7 +309,7 @@ impl Writer {
                 return true;
             }
             if self.lines.len() >= BATCH {
-                // The others wait in the queue, which has an end.
+                // The others wait in the queue, which is bounded.
                 std::thread::sleep(left.min(Duration::from_millis(50)));
                 if self.shared.closing.load(Relaxed) {
                     return false;
@@ -348,7 +349,7 @@ mod tests {
     use super::*;
     use crate::reports::testing::{ended, report};
 
-    /// A disk whose every write goes as the test says.
+    /// A disk whose writes succeed or fail as the test decides.
     struct Disk {
         written: Sender<String>,
         goes: Receiver<io::Result<()>>,
@@ -365,7 +366,7 @@ mod tests {
         }
     }
 
-    /// What is done to a disk, before it has said how that goes.
+    /// The writes to a disk, before their results are known.
     struct Writes(Receiver<String>, Sender<io::Result<()>>);
 
     impl Writes {
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_a_call_is_a_line_and_other_steps_are_none() {
+    async fn only_the_end_of_a_call_is_written() {
         let (records, inbox, writes) = start(10);
         inbox.put(report(1, CallEvent::Accepted));
         inbox.put(ended(2));
@@ -403,9 +404,9 @@ mod tests {
         assert_eq!(records.counts(), RecordCounts { written: 1, dropped: 0 });
     }
 
-    /// Whoever puts records in goes on meanwhile: otherwise this test would not.
+    /// The sender of records is not blocked: otherwise this test would be.
     #[tokio::test]
-    async fn a_disk_that_does_not_keep_up_costs_records_and_nothing_else() {
+    async fn a_slow_disk_loses_records_and_blocks_nothing() {
         let (records, inbox, writes) = start(10);
         inbox.put(ended(0));
         writes.next();
@@ -420,7 +421,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_full_disk_does_not_take_is_written_once_there_is_room() {
+    async fn records_that_a_full_disk_refuses_are_written_once_there_is_room() {
         let (records, inbox, writes) = start(10);
         inbox.put(ended(1));
         let first = writes.next();
@@ -433,7 +434,7 @@ mod tests {
         records.finish().await;
         assert_eq!(records.counts(), RecordCounts { written: 2, dropped: 0 });
     }
-    /// Stops while the disk takes nothing.
+    /// Stops while the disk refuses writes.
     async fn stop_with_a_full_disk(log: Option<StateLog>) -> RecordCounts {
         let (records, inbox, writes) = start_with(10, log);
         inbox.put(ended(1));
@@ -446,7 +447,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_that_a_stop_leaves_unwritten_is_lost_only_where_it_is_not_kept() {
+    async fn a_record_that_a_stop_leaves_unwritten_is_lost_only_if_it_is_not_stored() {
         let dir = tempfile::tempdir().unwrap();
         let (log, ..) = StateLog::read(dir.path().into(), Sync::Never).unwrap();
         let counts = stop_with_a_full_disk(Some(log)).await;

@@ -1,4 +1,4 @@
-//! The file of call records: whole lines of JSON, for its owner alone.
+//! The file of call records: whole lines of JSON, readable by its owner only.
 
 use std::{
     fs::{File, OpenOptions},
@@ -15,20 +15,21 @@ use super::{
 };
 use crate::state_log::{Found, Sync};
 
-/// The bytes at the end of a file that are searched for a line without an end: records are shorter.
+/// The number of bytes at the end of a file that are searched for an incomplete line: records are
+/// shorter.
 const TAIL: u64 = 256 * 1024;
 
-/// The file.
+/// The open file.
 pub(super) struct RecordsFile {
     file: File,
     sync: Sync,
-    /// A part of a line could not be taken back.
+    /// True if a part of a line could not be removed.
     torn: bool,
 }
 
 impl RecordsFile {
-    /// Opens the file, or makes it. Half a record, which is what a process leaves behind that is killed
-    /// while it writes one, is cut off.
+    /// Opens or creates the file. An incomplete record, which a process leaves if it is killed
+    /// during a write, is cut off.
     pub fn open(path: &Path, sync: Sync) -> io::Result<Self> {
         let file = append(path)?;
         let torn = match end_of_lines(path) {
@@ -37,7 +38,7 @@ impl RecordsFile {
                 tracing::warn!(path = %path.display(), "half a call record is cut off");
                 file.set_len(len).is_err()
             }
-            // It is nothing that this server has written, or cannot be looked at.
+            // It was not written by this server, or cannot be inspected.
             Ok(Tail::Other) => true,
             Err(_) => false,
         };
@@ -71,11 +72,11 @@ impl Output for RecordsFile {
 /// The end of a file of lines.
 #[derive(Debug, PartialEq, Eq)]
 enum Tail {
-    /// The last line is whole, or there is none.
+    /// The last line is complete, or there is none.
     Whole,
-    /// Behind so many bytes there is half a record.
+    /// After this many bytes there is an incomplete record.
     Half(u64),
-    /// There is something else.
+    /// There is other text.
     Other,
 }
 
@@ -125,8 +126,8 @@ fn position(file: &File) -> Option<Position> {
     Some(Position { len: metadata.len(), ..Position::default() })
 }
 
-/// The records that the process before this one has not written. It may have been killed after it wrote
-/// one and before that was noted, so the end of the file is looked at.
+/// Returns the records that the previous process has not written. It may have been killed after it
+/// wrote one and before that was stored, so the end of the file is inspected.
 pub(super) fn missing(path: Option<&Path>, found: &Found) -> io::Result<Vec<(CallId, String)>> {
     #[derive(Deserialize)]
     struct Record {
@@ -140,8 +141,8 @@ pub(super) fn missing(path: Option<&Path>, found: &Found) -> io::Result<Vec<(Cal
         let is_same = |then: &Position| {
             (now.device, now.inode) == (then.device, then.inode) && now.len >= then.len
         };
-        // Of another file nothing is known; nor of any, if the process was killed before it could note where
-        // it began.
+        // Nothing is known of another file, nor of any file if the process was killed before it
+        // could store its position.
         let from = kept::position_of(found).filter(is_same).map_or(0, |then| then.len);
         file.seek(SeekFrom::Start(from))?;
         for line in BufReader::new(file).split(b'\n') {
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_record_is_cut_off_and_nothing_else_is() {
+    fn only_an_incomplete_record_is_cut_off() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("calls.jsonl");
         let half = &line(2)[..30];
@@ -185,7 +186,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_new_file_is_for_its_owner_alone() {
+    fn a_new_file_is_readable_by_its_owner_only() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("calls.jsonl");
@@ -193,16 +194,16 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
-    /// The process was killed between the write and the note of it, or before the write.
+    /// The process was killed between the write and its entry in the log, or before the write.
     #[test]
-    fn what_is_in_the_file_already_is_not_written_again() {
+    fn records_in_the_file_are_not_written_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("calls.jsonl");
         fs::write(&path, line(1)).unwrap();
         let file = RecordsFile::open(&path, Sync::Never).unwrap();
         let position = file.position().unwrap();
         fs::write(&path, line(1) + &line(2)).unwrap();
-        // Nothing may be noted yet, and what is noted may be about another file.
+        // Nothing may be stored yet, and the stored position may be of another file.
         let other = Position { inode: position.inode + 1, ..position };
         for noted in [Some(position), Some(other), None] {
             let records = [(2, "two"), (3, "three")];

@@ -8,7 +8,7 @@ use callbox_signaling::{
 };
 use rand::{SeedableRng, rngs::StdRng};
 
-/// A step of the call with this number. Calls with higher numbers are later.
+/// Returns a step of the call with this number. Calls with higher numbers are later.
 pub fn report(number: u64, event: CallEvent) -> CallReport {
     let at = Timestamp(Duration::from_secs(1_700_000_000 + number));
     let is_over = event == CallEvent::Ended;
@@ -29,12 +29,12 @@ pub fn report(number: u64, event: CallEvent) -> CallReport {
     CallReport { event, at, call, was_connected: false }
 }
 
-/// The end of the call with this number.
+/// Returns the end of the call with this number.
 pub fn ended(number: u64) -> CallReport {
     report(number, CallEvent::Ended)
 }
 
-/// The id of the call with this number.
+/// Returns the id of the call with this number.
 pub fn call(number: u64) -> CallId {
     CallId::generate(number, &mut StdRng::seed_from_u64(number))
 }

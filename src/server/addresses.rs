@@ -1,9 +1,9 @@
 //! The STUN and TURN URIs that clients are told (RFC 7064, RFC 7065): only those that work.
 //!
-//! A browser that is told an address where nobody answers waits for it at each call, and `turns` of a
-//! name that the certificate is not for is refused. So a URI that the server has worked out by itself is
-//! left out where it cannot be right, and the log says why; what the operator says with
-//! `--public-turn-uri` is believed.
+//! A browser that is told an address where nobody answers waits for it at each call, and `turns` of
+//! a name that the certificate does not cover is refused. So a URI that the server has derived
+//! itself is left out if it cannot be right, and the log says why; URIs of `--public-turn-uri` are
+//! used without checks.
 
 use std::{
     io,
@@ -12,13 +12,13 @@ use std::{
 
 use callbox_relay::Reached;
 
-use super::left_out::{LeftOut, Why};
+use super::left_out::{LeftOut, Reason};
 use crate::{
     acceptor::Shown,
     config::{IceScheme, IceUri},
 };
 
-/// The addresses and URIs by which clients may come, without the certificate, which changes.
+/// The addresses and URIs of the server, without the certificate, which changes.
 #[derive(Debug, Clone)]
 pub(super) struct Addresses {
     relay: Reached,
@@ -26,32 +26,32 @@ pub(super) struct Addresses {
     configured: Vec<IceUri>,
 }
 
-/// The addresses by which clients come to one listener of TLS.
+/// The addresses at which clients reach one TLS listener.
 #[derive(Debug, Clone)]
 struct TlsListener {
     port: u16,
     told: Vec<IpAddr>,
 }
 
-/// The URIs, and what became of others.
+/// The URIs, and those that were left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Uris {
     pub stun: Vec<String>,
-    /// Over UDP, then over TCP.
+    /// The URIs for UDP, then for TCP.
     pub turn: Vec<String>,
-    /// Over TLS.
+    /// The URIs for TLS.
     pub turns: Vec<String>,
-    /// The same, with a certificate that nobody vouches for: clients are not told.
+    /// The same with a self-signed certificate: clients are not told these.
     pub untrusted_turns: Vec<String>,
-    /// The base of HTTP under TLS.
+    /// The base URL of HTTP under TLS.
     pub https: Option<String>,
     pub left_out: LeftOut,
 }
 
 impl Addresses {
-    /// Works out the addresses of a relay on `relay` and of TLS on `tls`, which is served on the
-    /// relay's listeners if it has none of its own. `reach` gives the addresses by which clients
-    /// come to listeners.
+    /// Determines the addresses of a relay on `relay` and of TLS on `tls`, which is served on the
+    /// relay's listeners if it has none of its own. `reach` returns the addresses at which clients
+    /// reach listeners.
     ///
     /// # Errors
     /// The error of `reach`.
@@ -78,7 +78,7 @@ impl Addresses {
         Ok(Self { relay, tls, configured })
     }
 
-    /// The URIs while this certificate is shown, if one is.
+    /// Returns the URIs while this certificate is shown, if one is.
     pub fn uris(&self, shown: Option<&Shown>) -> Uris {
         let mut uris = Uris::default();
         self.add_plain(&mut uris, shown.is_some());
@@ -94,7 +94,7 @@ impl Addresses {
             uris.turn = of(IceScheme::Turn).map(ToString::to_string).collect();
             // A TURN server over UDP answers STUN there, too (RFC 8656 §2).
             let udp = of(IceScheme::Turn).filter(|uri| uri.is_udp());
-            uris.stun = udp.map(|uri| format!("stun:{}", uri.place())).collect();
+            uris.stun = udp.map(|uri| format!("stun:{}", uri.authority())).collect();
             uris.left_out.plain.clear();
         }
         if of(IceScheme::Stun).next().is_some() {
@@ -117,8 +117,8 @@ impl Addresses {
         left_out.into_iter().chain(self.not_covered(shown)).collect()
     }
 
-    /// Returns a warning if the certificate is not for the host of a configured `turns` URI:
-    /// something in front of the server must end TLS there.
+    /// Returns a warning if the certificate does not cover the host of a configured `turns` URI:
+    /// another program in front of the server must terminate TLS there.
     fn not_covered(&self, shown: Option<&Shown>) -> Option<String> {
         let shown = shown.filter(|shown| shown.is_trusted())?;
         let turns = self.configured.iter().filter(|uri| uri.scheme == IceScheme::Turns);
@@ -145,8 +145,8 @@ impl Addresses {
         uris.stun = told.iter().map(|at| format!("stun:{at}")).collect();
         uris.turn = [over("udp"), over("tcp")].concat();
         let left_out = &mut uris.left_out.plain;
-        left_out.extend(loopback.iter().map(|at| (at.to_string(), Why::Loopback)));
-        left_out.extend(self.relay.private.iter().map(|at| (at.to_string(), Why::Private)));
+        left_out.extend(loopback.iter().map(|at| (at.to_string(), Reason::Loopback)));
+        left_out.extend(self.relay.private.iter().map(|at| (at.to_string(), Reason::Private)));
     }
 
     fn add_tls(&self, uris: &mut Uris, shown: &Shown) {
@@ -157,30 +157,30 @@ impl Addresses {
             let by_ip = || told.iter().filter(|ip| shown.covers(&ip.to_string())).map(of_ip);
             let is_loopback = !told.is_empty() && told.iter().all(IpAddr::is_loopback);
             let host = shown.host().filter(|_| !is_loopback);
-            let mut places = match host {
+            let mut authorities = match host {
                 Some(host) => vec![format!("{host}:{port}")],
                 None => by_ip().collect(),
             };
-            if is_loopback && places.is_empty() && shown.covers("localhost") {
-                places.push(format!("localhost:{port}"));
+            if is_loopback && authorities.is_empty() && shown.covers("localhost") {
+                authorities.push(format!("localhost:{port}"));
             }
             let left_out = match () {
-                () if is_loopback && is_open => Some(Why::Loopback),
-                () if places.is_empty() => Some(Why::NotInCertificate(shown.describe())),
+                () if is_loopback && is_open => Some(Reason::Loopback),
+                () if authorities.is_empty() => Some(Reason::NotInCertificate(shown.describe())),
                 () => None,
             };
-            // There is an address for HTTPS even if the certificate is not for it: people and tests
-            // use it.
-            let https = places.first().cloned().or_else(|| told.first().map(of_ip));
+            // There is an address for HTTPS even if the certificate does not cover it: people and
+            // tests use it.
+            let https = authorities.first().cloned().or_else(|| told.first().map(of_ip));
             uris.https = uris.https.take().or(https.map(|at| format!("https://{at}")));
             match left_out {
-                Some(why) => {
-                    let place = told.first().map_or_else(|| format!("port {port}"), of_ip);
-                    uris.left_out.tls.push((place, why));
+                Some(reason) => {
+                    let authority = told.first().map_or_else(|| format!("port {port}"), of_ip);
+                    uris.left_out.tls.push((authority, reason));
                 }
-                None => {
-                    uris.turns.extend(places.iter().map(|at| format!("turns:{at}?transport=tcp")))
-                }
+                None => uris
+                    .turns
+                    .extend(authorities.iter().map(|at| format!("turns:{at}?transport=tcp"))),
             }
         }
     }
@@ -194,7 +194,7 @@ impl Addresses {
 }
 
 impl Uris {
-    /// Every TURN URI that clients are told.
+    /// Returns every TURN URI that clients are told.
     pub fn told_turn(&self) -> Vec<String> {
         [&self.turn[..], &self.turns].concat()
     }
@@ -213,7 +213,7 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    /// Each listener is told as it is.
+    /// The addresses of each listener are used as they are.
     fn addresses(relay: &[&str], tls: &[&str], configured: &[&str]) -> Addresses {
         let reach = |at: &[SocketAddr]| Ok(Reached { told: at.to_vec(), private: Vec::new() });
         Addresses::new(&parse(relay), &parse(tls), parse(configured), reach).unwrap()
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_has_a_uri() {
+    fn every_transport_has_a_uri() {
         let plain = addresses(&PUBLIC, &[], &[]).uris(None);
         assert_eq!(plain.stun, ["stun:192.0.2.1:3478", "stun:[2001:db8::1]:3478"]);
         assert_eq!(
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_goes_by_a_name_or_an_address_that_the_certificate_has() {
+    fn a_turns_uri_has_a_name_or_an_address_of_the_certificate() {
         let named = ["turns:turn.example.com:443?transport=tcp"];
         let public = ["192.0.2.1:443", "[2001:db8::1]:443"];
         assert_eq!(
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_told_where_there_is_nothing_else() {
+    fn loopback_is_used_only_if_there_is_nothing_else() {
         let (none, left_out) = turns(&["127.0.0.1:8443"], &["turn.example.com", "127.0.0.1"]);
         assert_eq!(none, [""; 0]);
         assert!(left_out.contains("127.0.0.1:8443 (TLS; a loopback address)"), "{left_out}");
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_configured_stands_in_place_of_its_scheme() {
+    fn configured_uris_replace_those_of_their_scheme() {
         let shown = Shown::made(&["*.example.com"]);
         let turns = "turns:turn.example.com:443";
         let some = addresses(&PUBLIC[..1], &["192.0.2.1:8443"], &[turns]);

@@ -1,5 +1,5 @@
-//! Calls that outlast the process in the state directory: live ones, and those that are over of which others
-//! have yet to be told.
+//! Calls that are stored in the state directory across restarts: live ones, and ended ones that
+//! have not been reported yet.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{
     state_log::{Found, StateLog, Sync, Unopened},
 };
 
-/// The key that is there if the server before this one was told to stop.
+/// The key that exists if the previous server was stopped properly.
 const STOPPED: &str = "stopped";
 
-/// The log, and what the server before this one has left in it.
+/// The log, and the state that the previous server has left in it.
 #[derive(Debug)]
 pub(super) struct KeptCalls {
     pub log: StateLog,
@@ -23,7 +23,7 @@ pub(super) struct KeptCalls {
 }
 
 impl KeptCalls {
-    /// Reads what there is. None of it is touched before [`KeptCalls::open`].
+    /// Reads the stored state. None of it is changed before [`KeptCalls::open`].
     ///
     /// # Errors
     /// The system's error if the directory cannot be written to.
@@ -32,7 +32,7 @@ impl KeptCalls {
         Ok(Self { log, found, unopened })
     }
 
-    /// Goes on with the calls of the server before this one.
+    /// Restores the calls of the previous server.
     pub fn restore_to(&self, hub: &mut Hub) {
         let found = &self.found;
         if found.entries.is_empty() && found.damaged == 0 {
@@ -55,11 +55,11 @@ impl KeptCalls {
         }
     }
 
-    /// Begins to keep calls, once all that was restored is handed over. What the server before this one
-    /// has left is removed: it lives on from here.
+    /// Begins to store calls, once all that was restored is handed over. The files of the previous
+    /// server are removed, since their contents are stored again.
     ///
     /// # Errors
-    /// The system's error if there is no thread to be had.
+    /// The system's error if no thread can be started.
     pub fn open(self) -> io::Result<StateLog> {
         self.log.put([Change { key: STOPPED.into(), value: None }]);
         self.unopened.open(self.found.entries.into_keys())?;
@@ -67,7 +67,7 @@ impl KeptCalls {
     }
 }
 
-/// The server has stopped as it was told to.
+/// Records that the server was stopped properly, and closes the log.
 pub(super) async fn close(log: &StateLog) {
     log.put([Change { key: STOPPED.into(), value: Some("true".into()) }]);
     log.close().await;

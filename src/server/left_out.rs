@@ -1,19 +1,19 @@
-//! The addresses that clients are not told of, and the one line that says so.
+//! The addresses that clients are not told, and the log line about them.
 
 use std::fmt;
 
 /// The reason why clients could not use an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Why {
-    /// It leads nowhere beyond this machine.
+pub(super) enum Reason {
+    /// It is reachable only on this machine.
     Loopback,
-    /// It leads nowhere beyond its own network, and there is one that does.
+    /// It is reachable only in its own network, and there is a public one.
     Private,
-    /// The certificate, which is for these names, is not for it.
+    /// The certificate, which is for these names, does not cover it.
     NotInCertificate(String),
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Loopback => f.write_str("a loopback address"),
@@ -28,10 +28,10 @@ impl fmt::Display for Why {
 /// The addresses that are left out, each with its port and the reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LeftOut {
-    /// Of STUN and TURN without TLS.
-    pub plain: Vec<(String, Why)>,
-    /// Of TURN over TLS.
-    pub tls: Vec<(String, Why)>,
+    /// The addresses of STUN and TURN without TLS.
+    pub plain: Vec<(String, Reason)>,
+    /// The addresses of TURN over TLS.
+    pub tls: Vec<(String, Reason)>,
 }
 
 impl LeftOut {
@@ -41,15 +41,15 @@ impl LeftOut {
     }
 }
 
-/// The line for the log; nothing where nothing is left out.
+/// Formats the log line; writes nothing if no address is left out.
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             return Ok(());
         }
-        let plain = self.plain.iter().map(|(place, why)| format!("{place} ({why})"));
-        let tls = self.tls.iter().map(|(place, why)| format!("{place} (TLS; {why})"));
-        let places: Vec<_> = plain.chain(tls).collect();
+        let plain = self.plain.iter().map(|(address, reason)| format!("{address} ({reason})"));
+        let tls = self.tls.iter().map(|(address, reason)| format!("{address} (TLS; {reason})"));
+        let addresses: Vec<_> = plain.chain(tls).collect();
         let mut hints = Vec::new();
         if !self.plain.is_empty() {
             hints.push("--public-turn-uri turn:HOST:PORT");
@@ -57,13 +57,13 @@ impl fmt::Display for LeftOut {
         if !self.tls.is_empty() {
             hints.push("--public-turn-uri turns:HOST:PORT");
         }
-        if self.plain.iter().any(|(_, why)| *why == Why::Private) {
+        if self.plain.iter().any(|(_, reason)| *reason == Reason::Private) {
             hints.push("--external-ip PUBLIC/PRIVATE behind a 1:1 NAT");
         }
         write!(
             f,
             "clients are not told of {}; say how they come there: {}",
-            places.join(", "),
+            addresses.join(", "),
             hints.join(", ")
         )
     }

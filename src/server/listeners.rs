@@ -1,4 +1,4 @@
-//! Binding the listeners of `--http` and `--tls-listen`.
+//! Binding of the listeners of `--http` and `--tls-listen`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -7,26 +7,26 @@ use callbox_relay as relay;
 use super::StartError;
 use crate::acceptor::{Listener, Role};
 
-/// Binds listeners of TCP, knowing which addresses are wanted in all.
+/// Binds TCP listeners, with the knowledge of all addresses that are wanted.
 pub(super) struct Binder {
     wanted: Vec<SocketAddr>,
 }
 
-/// A listener that is bound, and where.
+/// A bound listener, with its addresses.
 pub(super) struct Bound {
     pub listener: Listener,
-    /// Its addresses, with real ports: two of zeros where it takes both families.
+    /// The addresses, with the actual ports: `[::]` and `0.0.0.0` if it takes both families.
     pub addresses: Vec<SocketAddr>,
 }
 
 impl Binder {
-    /// `wanted` are the addresses of every TCP listener, the relay's included.
+    /// Creates a binder; `wanted` are the addresses of every TCP listener, the relay's included.
     pub fn new(wanted: Vec<SocketAddr>) -> Self {
         Self { wanted }
     }
 
-    /// Binds one. One on `[::]` takes IPv4 as well, unless another listener is to have the port there,
-    /// or another program has it, which the log says.
+    /// Binds a listener. One on `[::]` takes IPv4 as well, unless another listener needs the port
+    /// there, or another program has it, which is logged.
     ///
     /// # Errors
     /// [`StartError::Listen`] names the option and the address.
@@ -61,7 +61,8 @@ impl Binder {
         Ok(Bound { listener: Listener { socket, role }, addresses })
     }
 
-    /// The addresses that a listener is to have: two of zeros where it may take both families.
+    /// Returns the addresses that a listener would have: `[::]` and `0.0.0.0` if it may take both
+    /// families.
     pub fn planned(&self, address: SocketAddr) -> Vec<SocketAddr> {
         relay::with_ipv4(address, &self.wanted)
     }
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeros_of_ipv6_take_ipv4_unless_it_is_named_beside_them() {
+    fn the_unspecified_ipv6_address_takes_ipv4_unless_that_is_listed_beside_it() {
         let takes_ipv4 = |wanted: &[&str], address: &str| {
             let wanted = wanted.iter().map(|text| text.parse().unwrap()).collect();
             Binder::new(wanted).may_take_ipv4(address.parse().unwrap())

@@ -1,8 +1,8 @@
-//! The server as a whole: binds what listens, wires relay and hub together, and stops both.
+//! The server as a whole: it binds the listeners, connects relay and hub, and stops both.
 //!
-//! Relay and hub do not know each other. What passes between them passes here: the relay says that
-//! an allocation for a call was opened or closed, the hub says that a call is over and which addresses
-//! its sides have announced.
+//! Relay and hub do not depend on each other. Their messages pass through this module: the relay
+//! reports that an allocation for a call was opened or closed, the hub reports the end of a call
+//! and the addresses that its sides have announced.
 
 mod addresses;
 mod kept_calls;
@@ -30,37 +30,37 @@ use crate::{
     state_log::{StateLog, Sync},
 };
 
-/// Why the server did not start.
+/// The reason why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A listener of TCP cannot be bound.
+    /// A TCP listener cannot be bound.
     #[error("cannot listen on {address}/tcp ({option}): {source}{}", relay::bind_hint(source))]
     Listen {
-        /// Which option wants it.
+        /// The option with the address.
         option: &'static str,
-        /// On which address.
+        /// The address of the listener.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// There is no certificate for TLS.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The system does not let us wait for connections.
+    /// The system does not let the server wait for connections.
     #[error("cannot wait for connections: {0}")]
     Accept(io::Error),
     /// The relay does not start.
     #[error("{0}{options}", options = relay_options(.0))]
     Relay(#[from] relay::StartError),
-    /// The system does not say which addresses this machine has.
+    /// The system does not list the addresses of this machine.
     #[error("cannot find out the addresses of this machine: {0}")]
     Addresses(io::Error),
-    /// The directory for what must outlast the process cannot be used.
+    /// The directory for persistent state cannot be used.
     #[error("--state-dir {path}: cannot be written: {source}", path = path.display())]
     State {
-        /// Which directory.
+        /// The path of the directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Calls cannot be reported.
@@ -76,31 +76,31 @@ pub struct Server {
     certificates: Option<Arc<Certificates>>,
     followers: Vec<JoinHandle<()>>,
     relay: Arc<Relay>,
-    /// Where calls are kept.
+    /// The log in which calls are stored.
     log: Option<StateLog>,
     reports: Arc<Reports>,
 }
 
-/// Where everything is, once it is up: the line that `--ready-json` prints.
+/// The addresses of the running server: the line that `--ready-json` prints.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ready {
     event: &'static str,
     pid: u32,
     version: &'static str,
-    /// The base of every HTTP address.
+    /// The base URL of HTTP.
     pub http: String,
-    /// The same under TLS, where there is a certificate.
+    /// The base URL of HTTPS, if there is a certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub https: Option<String>,
-    /// The plain WebSocket front.
+    /// The URL of the plain WebSocket protocol.
     pub websocket: String,
-    /// The Socket.IO front.
+    /// The URL of the Socket.IO protocol.
     pub socket_io: String,
     /// `stun:` URIs.
     pub stun: Vec<String>,
-    /// `turn:` and `turns:` URIs that clients are told: UDP first, then TCP, then TLS. With --dev those of
-    /// TLS are here alone.
+    /// The `turn:` and `turns:` URIs that clients are told: UDP first, then TCP, then TLS. With
+    /// --dev those of TLS are only listed here.
     pub turn: Vec<String>,
     realm: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +118,7 @@ struct ReadyDev {
 
 impl ReadyDev {
     fn new(secrets: &DevSecrets) -> Self {
-        // What is configured with --dev is text, since flags are, and what is generated is, too.
+        // Configured secrets with --dev are text, since options are, and generated ones are, too.
         let text =
             |secret: &callbox_base::auth::Secret| secret.expose_text().unwrap_or("").to_owned();
         Self {
@@ -130,10 +130,10 @@ impl ReadyDev {
 }
 
 impl Server {
-    /// Binds every listener and starts. When it returns, clients are answered.
+    /// Binds every listener and starts. Clients are answered once it has returned.
     ///
     /// # Errors
-    /// [`StartError`] names the address; then nothing is left running.
+    /// [`StartError`] names the address; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let sync = config.reports.sync;
         let kept_calls = config.state_dir.map(|path| read_state(path, sync)).transpose()?;
@@ -218,7 +218,7 @@ impl Server {
         let acceptor = Acceptor::start(listeners, &wiring).map_err(StartError::Accept)?;
         let mut turn = uris.told_turn();
         if is_self_signed {
-            // A browser takes no certificate that nobody vouches for; tests and tools may.
+            // Browsers refuse a self-signed certificate; tests and tools may accept it.
             turn.extend(uris.untrusted_turns.iter().cloned());
         }
         let followers = certificates.iter().cloned().map(follow).collect::<Vec<_>>();
@@ -242,13 +242,13 @@ impl Server {
         Ok(Self { ready, http, acceptor, certificates, followers, relay, log, reports })
     }
 
-    /// Where everything is.
+    /// Returns the addresses of the server.
     pub fn ready(&self) -> &Ready {
         &self.ready
     }
 
-    /// Reads again what may have changed: the certificate; and opens again what may have been moved
-    /// away: the call records. What was there stays if that fails, and the log says why.
+    /// Reads the certificate again, and reopens the call records, which may have been moved away.
+    /// If that fails, the old ones remain in use, and the log says why.
     pub fn reload(&self) {
         self.reports.reopen();
         match &self.certificates {
@@ -257,28 +257,28 @@ impl Server {
         }
     }
 
-    /// Returns once a part of the relay is gone and some of its clients are not served. All that is
-    /// left to do is to stop, and to be started again.
+    /// Completes once a worker of the relay has ended and some of its clients are not served. The
+    /// only remedy is to stop and to start again.
     pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
         self.relay.broken()
     }
 
-    /// Brings that about.
+    /// Makes a worker of the relay end.
     #[cfg(test)]
     pub(crate) fn break_relay(&self) {
         self.relay.break_worker();
     }
 
-    /// Stops: calls end or are kept, every client hears of it, the sockets are closed.
+    /// Stops: calls end or are stored, every client is told, the sockets are closed.
     pub async fn stop(self) {
         self.followers.iter().for_each(JoinHandle::abort);
         self.http.stop().await;
         self.acceptor.stopped().await;
-        // If somebody reads its numbers at this very moment, it stops when they are done.
+        // If its metrics are being read at this moment, the relay stops when that is done.
         if let Some(relay) = Arc::into_inner(self.relay) {
             relay.stop();
         }
-        // The relay's last numbers have made the last reports.
+        // The relay's last counters were part of the last reports.
         self.reports.finish().await;
         if let Some(log) = &self.log {
             kept_calls::close(log).await;
@@ -286,7 +286,7 @@ impl Server {
     }
 }
 
-/// Returns the options that may name an address that the relay could not have.
+/// Returns the options that may contain an address that the relay could not bind.
 fn relay_options(error: &relay::StartError) -> &'static str {
     match error {
         relay::StartError::ExternalIp { .. } | relay::StartError::Alternate(_) => "",
@@ -302,8 +302,8 @@ fn read_state(path: PathBuf, sync: Sync) -> Result<KeptCalls, StartError> {
     KeptCalls::read(path.clone(), sync).map_err(|source| StartError::State { path, source })
 }
 
-/// The hub's news for the relay, which is ours alone, so that we can stop it whatever the hub still
-/// holds.
+/// Returns the calls by which the hub notifies the relay. They hold weak references, so that the
+/// server can stop the relay while the hub still has them.
 fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
     let (ending, announcing) = (Arc::downgrade(relay), Arc::downgrade(relay));
     let (coming, going) = (Arc::downgrade(relay), Arc::downgrade(relay));
@@ -337,7 +337,7 @@ fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
     }
 }
 
-/// How the relay closes what a user has who is kicked.
+/// Returns the function that closes the allocations of a user who is kicked.
 fn kick_from_relay(relay: &Arc<Relay>) -> http::KickFromRelay {
     let relay = Arc::downgrade(relay);
     Arc::new(move |now, user, calls| {
@@ -351,13 +351,13 @@ fn kick_from_relay(relay: &Arc<Relay>) -> http::KickFromRelay {
     })
 }
 
-/// The relay's news, in the hub's words.
+/// Forwards an event of the relay to the hub.
 fn tell_hub(events: &RelayEvents, event: turn::Event) {
-    let told = events.tell(match event {
+    let sent = events.tell(match event {
         turn::Event::AllocationOpened { call, usage } => Input::RelayOpened { call, usage },
         turn::Event::AllocationClosed { call, usage } => Input::RelayClosed { call, usage },
     });
-    if !told {
+    if !sent {
         tracing::debug!("the hub is too busy to hear of an allocation; a call's record lacks it");
     }
 }

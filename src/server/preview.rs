@@ -1,4 +1,4 @@
-//! Works out what a server would do with its configuration, without starting one.
+//! Determines what a server would do with its configuration, without starting one.
 
 use std::{
     io,
@@ -18,16 +18,16 @@ pub struct Preview {
     pub stun: Vec<String>,
     /// `turn:` and `turns:` URIs.
     pub turn: Vec<String>,
-    /// In the order in which a server would log them.
+    /// The warnings, in the order in which a server would log them.
     pub warnings: Vec<String>,
 }
 
 impl Preview {
-    /// Checks all that can be checked while another server runs: no port is bound and nothing is
-    /// written.
+    /// Checks everything that can be checked while another server runs: no port is bound and
+    /// nothing is written.
     ///
     /// # Errors
-    /// [`StartError`], as [`Server::start`](super::Server::start) gives it.
+    /// [`StartError`], the same as [`Server::start`](super::Server::start) would return.
     pub fn new(config: Config) -> Result<Self, StartError> {
         let mut warnings = config.warnings;
         if let Some(path) = &config.state_dir {
@@ -67,11 +67,11 @@ fn have_address(option: &'static str, address: SocketAddr) -> Result<(), StartEr
     relay::probe(address.ip()).map_err(failed)
 }
 
-/// Checks that a directory is there, or could be made.
+/// Checks that a directory exists, or could be created.
 fn can_be_a_directory(path: &Path) -> Result<(), StartError> {
     let failed = |source| StartError::State { path: PathBuf::from(path), source };
-    for place in path.ancestors().filter(|place| !place.as_os_str().is_empty()) {
-        match place.metadata() {
+    for ancestor in path.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+        match ancestor.metadata() {
             Ok(found) if found.is_dir() => return Ok(()),
             Ok(_) => return Err(failed(io::ErrorKind::NotADirectory.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

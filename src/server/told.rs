@@ -1,4 +1,4 @@
-//! The URIs that clients are told, which follow the certificate.
+//! The URIs that clients are told, which depend on the certificate.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
     http::IceUris,
 };
 
-/// The URIs that clients are told, with everything that they are worked out from.
+/// The URIs that clients are told, with everything that they are derived from.
 #[derive(Debug)]
 pub(super) struct Told {
     addresses: Addresses,
@@ -19,7 +19,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Works out what clients are told today.
+    /// Determines the URIs for the current certificate.
     pub fn new(addresses: Addresses, certificates: Option<Arc<Certificates>>) -> Self {
         let mut told = Self { addresses, certificates, uris: Uris::default() };
         told.uris = told.now();
@@ -38,15 +38,15 @@ impl Told {
         self.certificates.as_ref().map(|certificates| certificates.shown())
     }
 
-    /// Says in the log what the operator should know.
+    /// Logs the warnings for the operator.
     pub fn warn(&self) {
         self.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     }
 
-    /// Tells the hub whenever another certificate changes something.
+    /// Tells the hub the new URIs whenever the certificate has changed them.
     pub fn follow(mut self, hub: IceUris) -> Option<JoinHandle<()>> {
         let mut changes = self.certificates.as_ref()?.changes();
-        // The first round sees a change that was made since the URIs were worked out.
+        // The first iteration handles a change that was made since the URIs were determined.
         changes.mark_changed();
         let mut turn = self.uris.told_turn();
         let mut warnings = self.warnings();

@@ -1,5 +1,5 @@
-//! The files of a log: batches go to the end of the newest, and the oldest is emptied into it when too
-//! much of what is there is out of date.
+//! The files of a log: batches are appended to the newest, and the oldest is compacted into it when
+//! too many of the entries are out of date.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -12,16 +12,16 @@ use std::{
 use super::{Sync, line, read};
 use crate::state_dir::create;
 
-/// The length of a file, in bytes. Emptying one holds up the next batch, so it is short.
+/// The length of a file, in bytes. Compacting one delays the next batch, so it is short.
 const FILE_LEN: u64 = 4 * 1024 * 1024;
 
-/// The bytes below which nothing is tidied up.
+/// The number of bytes below which nothing is compacted.
 const SMALL: u64 = 4 * FILE_LEN;
 
-/// The part of all bytes that is up to date is one in so many at least, above that.
+/// The largest ratio of all bytes to those that are up to date, above that.
 const GARBAGE: u64 = 3;
 
-/// The changes to write: the latest value of each key, or nothing for one that is removed.
+/// The changes to write: the latest value of each key, or `None` for one that is removed.
 pub(super) type Changes = BTreeMap<String, Option<String>>;
 
 /// The files that this process has written.
@@ -31,10 +31,10 @@ pub(super) struct Files {
     /// The oldest first.
     files: VecDeque<LogFile>,
     next: u64,
-    /// Where the entry of each key is: the number of its file, and the place in it.
+    /// The entry of each key: the number of its file, and the offset in it.
     index: HashMap<Arc<str>, (u64, u64)>,
-    /// Those of the process before this one, and which of them are set aside. They go with the first
-    /// batch, which has all that is still true of them.
+    /// The files of the previous process, each with true if it is to be set aside. They are removed
+    /// with the first batch, which contains everything of them that still holds.
     older: Vec<(PathBuf, bool)>,
 }
 
@@ -43,10 +43,10 @@ struct LogFile {
     path: PathBuf,
     file: File,
     len: u64,
-    /// The entries that are up to date, by place, each with its length.
+    /// The entries that are up to date, by offset, each with its length.
     live: BTreeMap<u64, (Arc<str>, u64)>,
     live_len: u64,
-    /// Nothing more is written to it: a write has failed.
+    /// True if nothing more is written to it, since a write has failed.
     sealed: bool,
 }
 
@@ -59,33 +59,33 @@ impl Files {
     /// Writes a batch.
     ///
     /// # Errors
-    /// The system's error; then nothing of it counts.
+    /// The system's error; nothing of the batch counts then.
     pub fn commit(&mut self, changes: &Changes) -> io::Result<()> {
-        // Of a key that no file has nothing needs to be removed. What a write that failed has left in a
-        // file nobody knows.
+        // A key that is in no file needs no removal. After a failed write, the contents of the file
+        // are unknown.
         let has_older = !self.older.is_empty() || self.files.iter().any(|file| file.sealed);
         let needed = |(key, value): &(&String, &Option<String>)| {
             has_older || value.is_some() || self.index.contains_key(key.as_str())
         };
         let changes: Vec<_> = changes.iter().filter(needed).collect();
-        let (mut bytes, mut places) = (Vec::new(), Vec::with_capacity(changes.len()));
+        let (mut bytes, mut spans) = (Vec::new(), Vec::with_capacity(changes.len()));
         for (at, (key, value)) in changes.iter().enumerate() {
             let start = bytes.len() as u64;
             line::write(&mut bytes, key, value.as_deref(), at + 1 == changes.len());
             let len = bytes.len() as u64 - start;
-            places.push((key.as_str(), value.is_some().then_some((start, len))));
+            spans.push((key.as_str(), value.is_some().then_some((start, len))));
         }
         if !bytes.is_empty() {
             let start = self.append(&bytes)?;
-            for (key, place) in places {
-                self.note(key, place.map(|(at, len)| (start + at, len)));
+            for (key, span) in spans {
+                self.note(key, span.map(|(at, len)| (start + at, len)));
             }
         }
         self.retire();
         Ok(())
     }
 
-    /// Writes bytes to the end of the newest file, or of a new one; gives the place.
+    /// Appends bytes to the newest file, or to a new one; returns their offset.
     fn append(&mut self, bytes: &[u8]) -> io::Result<u64> {
         if self.files.back().is_none_or(|file| file.sealed || file.len >= FILE_LEN) {
             self.begin_file()?;
@@ -97,7 +97,7 @@ impl Files {
             Sync::Never => Ok(()),
         });
         if let Err(error) = written {
-            // So that no half of a batch stands in front of what comes later.
+            // No partial batch may stand before later ones.
             let _ = file.file.set_len(start);
             file.sealed = true;
             return Err(error);
@@ -119,8 +119,8 @@ impl Files {
         Ok(())
     }
 
-    /// The entry of a key is in the newest file at this place, or nowhere any more.
-    fn note(&mut self, key: &str, place: Option<(u64, u64)>) {
+    /// Records that the entry of a key is in the newest file at this offset, or was removed.
+    fn note(&mut self, key: &str, span: Option<(u64, u64)>) {
         let before = self.index.remove_entry(key);
         if let Some((_, (number, at))) = &before
             && let Some(file) = self.files.iter_mut().find(|file| file.number == *number)
@@ -128,7 +128,7 @@ impl Files {
         {
             file.live_len -= len;
         }
-        let Some((at, len)) = place else { return };
+        let Some((at, len)) = span else { return };
         let key: Arc<str> = before.map_or_else(|| key.into(), |(key, _)| key);
         let file = self.files.back_mut().expect("it was just written to");
         file.live.insert(at, (key.clone(), len));
@@ -136,7 +136,7 @@ impl Files {
         self.index.insert(key, (file.number, at));
     }
 
-    /// Removes the files of the process before this one, and sets aside what could not be read.
+    /// Removes the files of the previous process, and sets aside those that could not be read.
     fn retire(&mut self) {
         for (path, set_aside) in self.older.drain(..) {
             let result = if set_aside {
@@ -152,11 +152,11 @@ impl Files {
         }
     }
 
-    /// Empties the oldest file into the newest if too much is out of date. Says whether there may be
-    /// more to do.
+    /// Compacts the oldest file into the newest if too much is out of date. Returns true if there
+    /// may be more to do.
     ///
     /// # Errors
-    /// The system's error; then all is as before.
+    /// The system's error; everything is as before then.
     pub fn tidy(&mut self) -> io::Result<bool> {
         let len: u64 = self.files.iter().map(|file| file.len).sum();
         let live: u64 = self.files.iter().map(|file| file.live_len).sum();
@@ -165,13 +165,13 @@ impl Files {
         }
         let oldest = &self.files[0];
         let mut moved = Vec::new();
-        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        let (mut bytes, mut spans) = (Vec::new(), Vec::new());
         if !oldest.live.is_empty() {
             let text = fs::read(&oldest.path)?;
             for (at, (_, len)) in &oldest.live {
                 let line = text.get(*at as usize..(at + len - 1) as usize);
                 let entry = line.and_then(line::read);
-                // One that is damaged by now is left where it is, and so is its file.
+                // An entry that is damaged by now is left in its file, which is kept.
                 moved.push(entry.ok_or(io::ErrorKind::InvalidData)?.change);
             }
         }
@@ -179,11 +179,11 @@ impl Files {
             let start = bytes.len() as u64;
             let ends_batch = at + 1 == moved.len();
             line::write(&mut bytes, &change.key, change.value.as_deref(), ends_batch);
-            places.push((start, bytes.len() as u64 - start));
+            spans.push((start, bytes.len() as u64 - start));
         }
         if !bytes.is_empty() {
             let start = self.append(&bytes)?;
-            for (change, (at, len)) in moved.iter().zip(places) {
+            for (change, (at, len)) in moved.iter().zip(spans) {
                 self.note(&change.key, Some((start + at, len)));
             }
         }
@@ -192,13 +192,13 @@ impl Files {
         Ok(true)
     }
 
-    /// Writes what there is through to the disk.
+    /// Syncs everything to the disk.
     ///
     /// # Errors
     /// The system's error.
     pub fn sync(&self) -> io::Result<()> {
         self.files.iter().try_for_each(|file| {
-            // A directory that was removed takes its files along: they can still be written to.
+            // The files of a removed directory can still be written to.
             file.path.metadata()?;
             file.file.sync_all()
         })?;
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_out_of_date_goes_and_what_holds_stays() {
+    fn outdated_entries_are_removed_and_current_ones_stay() {
         let dir = tempfile::tempdir().unwrap();
         let mut files = Files::new(dir.path().to_owned(), Sync::Never, Vec::new(), 0);
         let value = |n: u32| Some(format!("\"{n}{}\"", "x".repeat(10_000)));

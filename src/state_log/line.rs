@@ -5,8 +5,8 @@
 //! 77b1e6d0.text/01JNVH0A7GQ2W5E8R1T4Y6V9PB/3
 //! ```
 //!
-//! A line without a value removes its key. `+` says that more of the same batch follows, `.` ends a batch.
-//! Values are JSON on one line, so that a reader finds the next entry behind one that is damaged.
+//! A line without a value removes its key. `+` marks that more of the same batch follows, `.` ends
+//! a batch. Values are JSON on one line, so that a reader finds the next entry after a damaged one.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
@@ -17,7 +17,7 @@ static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 /// The hexadecimal digits of the checksum.
 const CHECKSUM: usize = 8;
 
-/// Writes an entry to the end of a buffer.
+/// Appends an entry to a buffer.
 pub(super) fn write(to: &mut Vec<u8>, key: &str, value: Option<&str>, ends_batch: bool) {
     let start = to.len();
     to.extend_from_slice(b"00000000");
@@ -34,13 +34,13 @@ pub(super) fn write(to: &mut Vec<u8>, key: &str, value: Option<&str>, ends_batch
     to.push(b'\n');
 }
 
-/// An entry that was read, and whether its batch ends with it.
+/// An entry that was read; `ends_batch` is true if its batch ends with it.
 pub(super) struct Entry {
     pub change: Change,
     pub ends_batch: bool,
 }
 
-/// Reads a line without its end; `None` for one that is damaged.
+/// Parses a line without its end; returns `None` for a damaged one.
 pub(super) fn read(line: &[u8]) -> Option<Entry> {
     let (checksum, rest) = line.split_at_checked(CHECKSUM)?;
     let checksum = u32::from_str_radix(std::str::from_utf8(checksum).ok()?, 16).ok()?;
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_reads_back_and_a_damaged_one_does_not() {
+    fn a_line_is_parsed_again_and_a_damaged_one_is_refused() {
         for (key, value) in [("call/1", Some("{\"a b\":1}")), ("call/1", None), ("x", Some(""))] {
             let mut line = Vec::new();
             write(&mut line, key, value, true);

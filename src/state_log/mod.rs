@@ -1,16 +1,16 @@
-//! A log on disk of what must outlast the process however that ends: values by key, changed in batches,
-//! each of which counts as a whole or not at all.
+//! A persistent log of values by key, which are changed in batches, each applied as a whole or not
+//! at all.
 //!
-//! Whoever has a change hands it over and goes on; a thread writes what has come meanwhile, and says how
-//! far it is. A batch that is with the operating system outlasts a kill; one that is on the disk
-//! ([`Sync::Always`]) outlasts the loss of power as well. While the disk takes nothing, the latest value of
-//! each key waits in memory and nobody is held up.
+//! The caller hands a change over and goes on; a thread writes all changes that have come
+//! meanwhile, and reports its progress. A batch that was passed to the operating system survives a
+//! kill; one that is on the disk ([`Sync::Always`]) survives the loss of power as well. While the
+//! disk refuses writes, the latest value of each key waits in memory and nobody is blocked.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
 //! | `line` | one entry as text, with its checksum |
-//! | `files` | where batches are written, and what is tidied up |
-//! | `read` | what the process before this one has left |
+//! | `files` | the writing of batches, and the compaction |
+//! | `read` | the reading of the state that the previous process has left |
 
 mod files;
 mod line;
@@ -34,29 +34,29 @@ use self::files::{Changes, Files};
 pub use self::read::Found;
 use crate::state_dir::StateDir;
 
-/// The time for which the disk is left alone after it has refused something.
+/// The pause after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// When what is written goes through to the disk.
+/// The time when written data is synced to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sync {
-    /// When the operating system sees fit: it outlasts the process, and not the loss of power.
+    /// Synced when the operating system decides: data survives a crash, but not a loss of power.
     #[default]
     Never,
-    /// Before it counts as written.
+    /// Synced before it counts as written.
     Always,
 }
 
 /// The progress of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// The number of the last batch that has been dealt with.
+    /// The number of the last batch that has been handled.
     pub batch: u64,
-    /// True if all up to it is written; otherwise it waits in memory.
+    /// True if everything up to it is written; otherwise it waits in memory.
     pub written: bool,
 }
 
-/// The log.
+/// The handle of the log.
 #[derive(Debug, Clone)]
 pub struct StateLog {
     shared: Arc<Shared>,
@@ -66,7 +66,7 @@ pub struct StateLog {
 #[derive(Debug)]
 struct Shared {
     inbox: Mutex<Inbox>,
-    /// Told of every change of the inbox.
+    /// Notified of every change of the inbox.
     changed: Condvar,
 }
 
@@ -74,7 +74,7 @@ struct Shared {
 struct Inbox {
     changes: Changes,
     batch: u64,
-    /// The batch up to which all is to be on the disk, whatever [`Sync`] says.
+    /// The batch up to which everything must be synced, whatever [`Sync`] says.
     sync_up_to: u64,
     order: Order,
 }
@@ -84,9 +84,9 @@ struct Inbox {
 enum Order {
     #[default]
     Write,
-    /// To write what there is, and end.
+    /// Write everything, and end.
     Close,
-    /// To remove every file, and end.
+    /// Remove every file, and end.
     Discard,
 }
 
@@ -105,8 +105,9 @@ impl std::fmt::Debug for Unopened {
 }
 
 impl StateLog {
-    /// Reads the log of a directory. Changes may be handed over from now on; they are written once the
-    /// log is [opened](Unopened::open), and until then nothing of what was read is touched.
+    /// Reads the log of a directory. Changes may be handed over from now on; they are written once
+    /// the log is [opened](Unopened::open), and until then the files that were read are not
+    /// changed.
     ///
     /// # Errors
     /// The system's error if the directory cannot be written to, or belongs to another process.
@@ -122,7 +123,7 @@ impl StateLog {
         Ok((log.clone(), found, Unopened { files, lock, ending, log }))
     }
 
-    /// Hands changes over as one batch; gives its number. Never waits for the disk.
+    /// Hands changes over as one batch; returns its number. Never waits for the disk.
     pub fn put(&self, changes: impl IntoIterator<Item = Change>) -> u64 {
         let mut inbox = self.shared.inbox();
         for Change { key, value } in changes {
@@ -135,12 +136,12 @@ impl StateLog {
         batch
     }
 
-    /// Returns the progress; changes of it can be waited for.
+    /// Returns the progress, whose changes can be awaited.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
     }
 
-    /// Waits until all that was handed over is on the disk; says whether it is.
+    /// Waits until everything that was handed over is synced; returns true if it is.
     pub async fn flush(&self) -> bool {
         let batch = {
             let mut inbox = self.shared.inbox();
@@ -154,12 +155,12 @@ impl StateLog {
         done.is_ok_and(|progress| progress.written)
     }
 
-    /// Removes every file, since what is in them does not hold any more and cannot be put right.
+    /// Removes every file, since their contents are out of date and cannot be corrected.
     pub async fn discard(&self) {
         self.end(Order::Discard).await;
     }
 
-    /// Writes what was handed over, and ends.
+    /// Writes everything that was handed over, and ends.
     pub async fn close(&self) {
         self.end(Order::Close).await;
     }
@@ -180,17 +181,18 @@ impl StateLog {
 
 impl Shared {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        // A map of texts is whole after any panic.
+        // A map of texts is consistent after any panic.
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Unopened {
-    /// Starts to write. What was read must have been handed over again as far as it still holds: with the
-    /// first batch, each of the keys that were `found` and not handed over is gone.
+    /// Starts to write. Everything that was read must have been handed over again as far as it
+    /// still holds: with the first batch, each of the keys that were `found` and not handed over is
+    /// removed.
     ///
     /// # Errors
-    /// The system's error if there is no thread to be had.
+    /// The system's error if no thread can be started.
     pub fn open(self, found: impl IntoIterator<Item = String>) -> io::Result<()> {
         let Self { files, lock, ending, log } = self;
         {
@@ -217,11 +219,11 @@ struct Writer {
     shared: Arc<Shared>,
     progress: watch::Sender<Progress>,
     files: Files,
-    /// The changes that the disk has yet to take.
+    /// The changes that are not written yet.
     waiting: Changes,
-    /// When it has refused something last, since when it has taken nothing.
+    /// The time of the last failed write, if none has succeeded since.
     failed_at: Option<Instant>,
-    /// The directory is this process's for as long as it is open.
+    /// The lock on the directory.
     _lock: File,
 }
 
@@ -279,7 +281,7 @@ impl Writer {
         (batch, sync, order)
     }
 
-    /// Takes note of how a write has gone; the log has a line when that changes.
+    /// Records the result of a write, and logs when it changes.
     fn note(&mut self, result: &io::Result<()>) {
         match result {
             Ok(()) => {

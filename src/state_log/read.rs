@@ -10,29 +10,29 @@ use callbox_base::entries::Entries;
 
 use super::line;
 
-/// The state that the process before this one has left.
+/// The state that the previous process has left.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The latest value of each key.
     pub entries: Entries,
     /// The number of entries that could not be read.
     pub damaged: usize,
-    /// The files, each with whether it is to be set aside, since there is something unreadable in it.
+    /// The files, each with true if it is to be set aside, since something in it is unreadable.
     pub(super) files: Vec<(PathBuf, bool)>,
     /// The number of the next file.
     pub(super) next: u64,
 }
 
-/// The number in a file's name, if it is one of the log's.
+/// Returns the number in a file's name, if it is one of the log's.
 pub(super) fn number(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     let number = name.strip_prefix("calls-")?.strip_suffix(".log")?.parse().ok()?;
-    // Another name of a number would stand in for the file that has it, and behind the last number
-    // there is none for the next file.
+    // Another spelling of a number would hide the file that has it, and after the last number there
+    // is none for the next file.
     (number < u64::MAX && file_name(number) == name).then_some(number)
 }
 
-/// The name of the file with this number.
+/// Returns the name of the file with this number.
 pub(super) fn file_name(number: u64) -> String {
     format!("calls-{number:010}.log")
 }
@@ -66,11 +66,11 @@ pub(super) fn read(directory: &Path) -> io::Result<Found> {
 }
 
 impl Found {
-    /// Takes in the entries of one file; gives the number of those that are damaged.
+    /// Adds the entries of one file; returns the number of damaged ones.
     ///
-    /// A process that is killed leaves a batch without its end, perhaps with half a line behind it: nobody
-    /// has been told of what is in it, so it is dropped. A whole line that is damaged was written once, and
-    /// so were those before it.
+    /// A process that is killed leaves a batch without its end, perhaps followed by an incomplete
+    /// line: nobody has been told of its contents, so it is dropped. A complete line that is
+    /// damaged was written once, and so were those before it.
     fn take(&mut self, bytes: &[u8]) -> usize {
         let mut damaged = 0;
         let mut batch = Vec::new();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_entry_costs_that_entry_and_not_the_others() {
+    fn one_damaged_entry_loses_only_that_entry() {
         let mut bytes = Vec::new();
         batch(&mut bytes, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))]);
         batch(&mut bytes, &[("d", Some("1"))]);

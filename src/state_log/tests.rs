@@ -1,4 +1,4 @@
-//! The log as a whole, over real files.
+//! The log as a whole, with real files.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -19,7 +19,7 @@ fn entries(path: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_was_read_is_replaced_by_the_first_batch() {
+async fn the_first_batch_replaces_the_files_that_were_read() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _, unopened) = StateLog::read(dir.path().into(), Sync::Always).unwrap();
     log.put([change("a", Some("1")), change("b", Some("1"))]);
@@ -28,7 +28,7 @@ async fn what_was_read_is_replaced_by_the_first_batch() {
     log.close().await;
     let (log, found, unopened) = StateLog::read(dir.path().into(), Sync::Never).unwrap();
     assert_eq!(found.entries.len(), 2);
-    // A second server is told so, and one that does not come up changes nothing.
+    // A second server gets an error, and one that does not start changes nothing.
     assert!(StateLog::read(dir.path().into(), Sync::Never).is_err());
     drop(unopened);
     assert_eq!(entries(dir.path()), ["a=1", "b=1"]);
@@ -56,9 +56,9 @@ async fn a_file_with_something_unreadable_is_set_aside() {
     log.close().await;
 }
 
-/// The directory is gone, so there is no file to begin; then it is there again.
+/// The directory is removed, so no file can be created; then it is created again.
 #[tokio::test]
-async fn what_the_disk_does_not_take_waits_and_holds_up_nobody() {
+async fn changes_that_the_disk_refuses_wait_and_block_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");
     let (log, _, unopened) = StateLog::read(path.clone(), Sync::Never).unwrap();
@@ -76,7 +76,7 @@ async fn what_the_disk_does_not_take_waits_and_holds_up_nobody() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// However much of the last file is there, what is read is the state after some batch.
+    /// For any truncation of the last file, the result is the state after some batch.
     #[test]
     fn a_crash_leaves_the_state_after_some_batch(
         batches in prop::collection::vec(

@@ -1,8 +1,8 @@
-//! One form for each address, and lists of networks.
+//! The canonical form of addresses, and lists of networks.
 //!
-//! An IPv4 address may come inside an IPv6 one, `::ffff:192.0.2.1` (RFC 4291 §2.5.5.2): from a socket
-//! for both families, and from proxies that listen on one. It is the same client, so it is turned into
-//! the IPv4 address where it comes in, and limits, policies and answers know one form only.
+//! An IPv4 address may come inside an IPv6 one, `::ffff:192.0.2.1` (RFC 4291 §2.5.5.2): from a
+//! dual-stack socket, and from proxies that listen on one. It is the same client, so the address is
+//! turned into the IPv4 one on arrival, and limits, policies and answers know one form only.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,7 +14,7 @@ use ipnet::{IpNet, Ipv4Net};
 /// The prefix length of `::ffff:0:0/96`, the network of IPv4-mapped addresses.
 const MAPPED_PREFIX: u8 = 96;
 
-/// The canonical form of a socket's address.
+/// Returns the canonical form of a socket's address.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         // An IPv6 address keeps its scope.
@@ -23,7 +23,7 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The canonical form of a network: one of IPv4-mapped addresses is a network of IPv4.
+/// Returns the canonical form of a network: one of IPv4-mapped addresses is a network of IPv4.
 pub fn canonical_network(network: IpNet) -> IpNet {
     let IpAddr::V4(ip) = network.addr().to_canonical() else { return network };
     let prefix = match network {
@@ -38,7 +38,7 @@ pub fn canonical_network(network: IpNet) -> IpNet {
 pub struct Networks(Arc<[IpNet]>);
 
 impl Networks {
-    /// The networks of an option.
+    /// Creates the list from the networks of an option.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks.into_iter().map(canonical_network).collect())
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_knows_an_address_in_either_form() {
+    fn a_list_contains_an_address_in_either_form() {
         let networks = ["10.0.0.0/8", "::ffff:192.0.2.0/120", "fd00::/8"];
         let networks = Networks::new(networks.map(|net| net.parse().unwrap()).to_vec());
         for (ip, listed) in [

@@ -1,4 +1,5 @@
-//! Time, as the cores see it: both clocks come in from outside, so that a test moves them by hand.
+//! Time, as the protocol cores see it: the shell passes both clocks in, so that a test can set
+//! them.
 
 use std::{
     collections::BTreeSet,
@@ -10,23 +11,23 @@ use std::{
 pub struct Now {
     /// The monotonic clock: every timer runs on this one.
     pub instant: Instant,
-    /// Time since 1970-01-01 UTC: what credentials and tokens are dated with.
+    /// The time since 1970-01-01 UTC, which dates credentials and tokens.
     pub unix: Duration,
 }
 
 impl Now {
-    /// Reads both clocks of the machine. For shells; the cores are handed a `Now`.
+    /// Reads both clocks of the machine. Only shells call this; the cores are given a `Now`.
     pub fn read() -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { instant: Instant::now(), unix }
     }
 
-    /// Whole seconds since 1970.
+    /// Returns the whole seconds since 1970.
     pub fn unix_secs(&self) -> u64 {
         self.unix.as_secs()
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     pub fn unix_ms(&self) -> u64 {
         self.unix.as_secs() * 1000 + u64::from(self.unix.subsec_millis())
     }
@@ -40,10 +41,10 @@ impl std::ops::Add<Duration> for Now {
     }
 }
 
-/// The timers of one core, ordered by when they are due. Setting and clearing cost O(log n), and
+/// The timers of one core, ordered by their due times. Setting and clearing cost O(log n), and
 /// nothing is left behind: a queue is as long as there are timers running.
 ///
-/// The owner of a timer keeps its due time, since that is half of the key to clear it by.
+/// The owner of a timer keeps its due time, which is half of the key to clear it by.
 #[derive(Debug)]
 pub struct TimerQueue<K> {
     due: BTreeSet<(Instant, K)>,
@@ -61,7 +62,7 @@ impl<K: Ord + Copy> TimerQueue<K> {
         self.due.insert((at, key));
     }
 
-    /// Stops the timer `key` that was due at `at`. Says whether it was running.
+    /// Stops the timer `key` that was due at `at`. Returns true if it was running.
     pub fn clear(&mut self, at: Instant, key: K) -> bool {
         self.due.remove(&(at, key))
     }
@@ -72,12 +73,12 @@ impl<K: Ord + Copy> TimerQueue<K> {
         self.set(to, key);
     }
 
-    /// When the next timer is due.
+    /// Returns the time at which the next timer is due.
     pub fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Takes out one timer that is due at `now`, the earliest first.
+    /// Removes one timer that is due at `now`, the earliest first, and returns its key.
     pub fn pop(&mut self, now: Instant) -> Option<K> {
         if self.next()? > now {
             return None;
@@ -85,17 +86,17 @@ impl<K: Ord + Copy> TimerQueue<K> {
         self.due.pop_first().map(|(_, key)| key)
     }
 
-    /// How many timers are running.
+    /// Returns the number of running timers.
     pub fn len(&self) -> usize {
         self.due.len()
     }
 
-    /// The timers that are running, the earliest first.
+    /// Returns the keys of the running timers, the earliest first.
     pub fn keys(&self) -> impl Iterator<Item = K> {
         self.due.iter().map(|(_, key)| *key)
     }
 
-    /// Whether no timer is running.
+    /// Returns true if no timer is running.
     pub fn is_empty(&self) -> bool {
         self.due.is_empty()
     }

@@ -1,13 +1,13 @@
-//! Values by key that outlast the process, and their changes.
+//! Persistent values by key, and their changes.
 
 use std::collections::BTreeMap;
 
-/// A new value of a key, or none where the key is removed.
+/// A new value of a key, or the removal of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The key, without a space.
     pub key: String,
-    /// The value, on one line.
+    /// The value, on one line; `None` removes the key.
     pub value: Option<String>,
 }
 
@@ -16,7 +16,7 @@ pub struct Change {
 pub struct Entries(BTreeMap<String, String>);
 
 impl Entries {
-    /// Takes a change over.
+    /// Applies a change.
     pub fn apply(&mut self, change: Change) {
         match change.value {
             Some(value) => drop(self.0.insert(change.key, value)),

@@ -1,5 +1,5 @@
-//! The names of things: users, devices, calls and sessions, and one type for each role that a
-//! socket address can play, so that a peer is never mistaken for a client.
+//! The names of users, devices, calls and sessions, and one type for each role of a socket address,
+//! so that a peer's is never taken for a client's.
 
 use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
@@ -15,7 +15,7 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 
-/// Why a name was refused. The text is fit to be shown to the person who sent it.
+/// The reason why a name was refused. The text may be shown to the person who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// The name has no characters.
@@ -24,7 +24,7 @@ pub enum IdError {
     /// The name is longer than the limit, in bytes.
     #[error("{what} is {len} bytes long, {max} are allowed")]
     TooLong {
-        /// Which name it is.
+        /// The kind of name.
         what: &'static str,
         /// Its length in bytes.
         len: usize,
@@ -53,13 +53,13 @@ fn check_name(what: &'static str, name: &str, max: usize) -> Result<(), IdError>
     Ok(())
 }
 
-/// The schema of a text.
+/// Returns the schema of a text with this description.
 #[cfg(feature = "schema")]
 fn text_schema(doc: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(doc.trim()))
 }
 
-/// Reads a name from JSON without a copy of its text.
+/// Deserializes a name from JSON without a copy of its text.
 macro_rules! text_in_json {
     ($name:ident) => {
         impl<'de> Deserialize<'de> for $name {
@@ -91,7 +91,7 @@ macro_rules! name_type {
         text_in_json!($name);
 
         impl $name {
-            /// Takes the text as a name.
+            /// Creates a name from the text.
             ///
             /// # Errors
             /// [`IdError`] if it is empty, too long or holds a control character.
@@ -100,7 +100,7 @@ macro_rules! name_type {
                 Ok(Self(text.into()))
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -134,7 +134,7 @@ macro_rules! name_type {
         #[cfg(feature = "schema")]
         impl PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
-                // The limit is one of bytes: no text of more characters is within it.
+                // The limit counts bytes: a text of more characters is never within it.
                 let text = text_schema(concat!($($doc),*)).min_length(Some(1));
                 text.max_length(Some($max)).into()
             }
@@ -151,12 +151,12 @@ name_type! {
 }
 
 name_type! {
-    /// One of a user's devices, as the device calls itself. 1 to 64 bytes.
+    /// One of a user's devices, under the name that the device gives itself. 1 to 64 bytes.
     DeviceId, "the device id", 64
 }
 
 name_type! {
-    /// A room, as the application calls it. 1 to 128 bytes.
+    /// A room, under the name that the application gives it. 1 to 128 bytes.
     RoomId, "the room id", 128
 }
 
@@ -169,7 +169,7 @@ macro_rules! ulid_type {
         text_in_json!($name);
 
         impl $name {
-            /// Makes a new one from the time, in milliseconds since 1970, and 80 random bits.
+            /// Generates an id from the time, in milliseconds since 1970, and 80 random bits.
             pub fn generate(unix_ms: u64, rng: &mut impl RngCore) -> Self {
                 let random = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
                 Self(Ulid::from_parts(unix_ms, random).0)
@@ -179,7 +179,7 @@ macro_rules! ulid_type {
         impl FromStr for $name {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
-                // Only the form that we print: one id, one spelling.
+                // Only the form that is printed is accepted: each id has one spelling.
                 let mut printed = [0; ulid::ULID_LEN];
                 match Ulid::from_string(text) {
                     Ok(id) if id.array_to_str(&mut printed) == text => Ok(Self(id.0)),
@@ -237,7 +237,7 @@ ulid_type! {
 }
 
 ulid_type! {
-    /// An event that a webhook is sent, by which its receiver knows one that comes again.
+    /// An event that is sent to a webhook; the receiver detects a repeated one by it.
     EventId, "the event id"
 }
 
@@ -256,15 +256,16 @@ macro_rules! addr_type {
 }
 
 addr_type! {
-    /// Where a TURN client is, as the server sees it (RFC 8656 §2: server-reflexive).
+    /// The address of a TURN client, as the server sees it (RFC 8656 §2: server-reflexive).
     ClientAddr
 }
 addr_type! {
-    /// Where an allocation listens for its peers (RFC 8656 §2: relayed transport address).
+    /// The address on which an allocation listens for its peers (RFC 8656 §2: relayed transport
+    /// address).
     RelayedAddr
 }
 addr_type! {
-    /// Where a peer of an allocation is (RFC 8656 §2: peer transport address).
+    /// The address of a peer of an allocation (RFC 8656 §2: peer transport address).
     PeerAddr
 }
 

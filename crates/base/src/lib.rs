@@ -1,5 +1,5 @@
-//! What the other crates of callbox share: clocks and timers, ids, addresses, text that people have
-//! written, secrets, and the TURN credentials that signaling mints and the relay takes.
+//! The base of callbox's other crates: clocks and timers, ids, addresses, text that people have
+//! written, secrets, and the TURN credentials that signaling mints and the relay verifies.
 #![forbid(unsafe_code)]
 
 pub mod addresses;

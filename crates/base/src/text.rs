@@ -1,19 +1,20 @@
 //! Text that people and their editors have written: secrets, lists, configuration files and PEM.
 //!
-//! Editors and shells add what nobody sees: a byte order mark, carriage returns, blanks at the ends,
-//! and on Windows a different encoding. None of it is meant, so it is taken away in one place.
+//! Editors and shells add invisible characters: a byte order mark, carriage returns, blanks at the
+//! ends, and on Windows a different encoding. None of them is intended, so they are all removed
+//! here.
 
 use std::{borrow::Cow, fs, io, path::Path};
 
-/// The byte order mark, which is no white space to Unicode.
+/// The byte order mark, which Unicode does not class as white space.
 const BOM: char = '\u{feff}';
 
-/// The text without blanks, line ends and byte order marks around it.
+/// Returns the text without blanks, line ends and byte order marks around it.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == BOM)
 }
 
-/// The text of a file, without a byte order mark.
+/// Returns the text of a file, without a byte order mark.
 ///
 /// # Errors
 /// The system's error, or one that says that the bytes are not text.
@@ -32,8 +33,8 @@ fn decode(bytes: &[u8]) -> io::Result<String> {
     Ok(without_bom(&text).to_owned())
 }
 
-/// The lines of a PEM file, without what surrounds them. What is not text is kept out of the way: it
-/// can only be in the comments between the sections.
+/// Returns the lines of a PEM file, without the white space around them. Bytes that are not text
+/// are replaced: they can only be in the comments between the sections.
 pub fn pem(bytes: &[u8]) -> String {
     let text = match utf16(bytes) {
         Some(text) => Cow::Owned(text),
@@ -47,7 +48,8 @@ fn without_bom(text: &str) -> &str {
     text.strip_prefix(BOM).unwrap_or(text)
 }
 
-/// The text of bytes that begin with a byte order mark of UTF-16, as PowerShell's `>` writes them.
+/// Returns the text of bytes that begin with a byte order mark of UTF-16, as PowerShell's `>`
+/// writes them.
 fn utf16(bytes: &[u8]) -> Option<String> {
     let (mark, rest) = bytes.split_first_chunk()?;
     let unit = match mark {
@@ -65,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_and_blanks_around_a_text_are_taken_away() {
+    fn marks_and_blanks_around_a_text_are_removed() {
         for text in ["a b", " a b", "a b\r\n", "\u{feff}a b\t", "\r\n \u{feff} a b\n\n"] {
             assert_eq!(trimmed(text), "a b", "{text:?}");
         }
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_in_each_encoding_that_says_so() {
+    fn a_file_is_read_in_each_encoding_that_its_mark_names() {
         let utf16 = |order: fn(u16) -> [u8; 2]| {
             "\u{feff}gr\u{fc}n\r\n".encode_utf16().flat_map(order).collect::<Vec<_>>()
         };
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_pem_begin_where_they_should() {
+    fn lines_of_pem_have_no_blanks_around_them() {
         let text = "\u{feff}-----BEGIN X-----\r\n  YQ==\t\r\n-----END X-----";
         assert_eq!(pem(text.as_bytes()), "-----BEGIN X-----\nYQ==\n-----END X-----\n");
         assert!(pem(b"subject=\xfc\n-----BEGIN X-----\n").ends_with("\n-----BEGIN X-----\n"));

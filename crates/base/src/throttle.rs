@@ -1,8 +1,8 @@
-//! Limits the log lines that one address may cause, and those that all addresses together may
-//! cause.
+//! Limits for the log lines that one address may cause, and for those that all addresses together
+//! may cause.
 //!
-//! A line for each wrong credential helps whoever looks for a fault or feeds fail2ban; a line for each
-//! of a million would fill the disk.
+//! A line for each wrong credential helps an operator who looks for a fault or feeds fail2ban; a
+//! line for each of a million would fill the disk.
 
 use std::{
     collections::HashMap,
@@ -10,13 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The time in which lines are counted.
+/// The period in which lines are counted.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Lines that one address causes in this time: more than fail2ban waits for.
+/// The number of lines that one address may cause in a period: more than fail2ban waits for.
 const PER_ADDRESS: u32 = 10;
 
-/// Lines that all addresses cause in this time. It also bounds how many addresses are remembered.
+/// The number of lines that all addresses may cause in a period. It also bounds the number of
+/// addresses that are remembered.
 const IN_ALL: u32 = 120;
 
 /// Counts lines by the addresses that cause them.
@@ -29,7 +30,8 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// `Some` if a line about `address` is due, with how many were not since the last one.
+    /// Returns `Some` if a line about `address` is due, with the number suppressed since the last
+    /// line.
     pub fn admit(&mut self, address: IpAddr, now: Instant) -> Option<u64> {
         if self.began.is_none_or(|began| now.saturating_duration_since(began) >= PERIOD) {
             self.began = Some(now);
@@ -50,7 +52,7 @@ impl Throttle {
     }
 }
 
-/// Returns the address under which lines are counted: of IPv6 the /64 network, since one customer
+/// Returns the address under which lines are counted: for IPv6 the /64 network, since one customer
 /// has all addresses in it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

@@ -1,5 +1,5 @@
-//! What an allocation has relayed: written by the one worker that owns the allocation, read by
-//! whoever shows it.
+//! The amount of data that an allocation has relayed: written by the one worker that owns the
+//! allocation, read by any thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,24 +25,24 @@ impl Usage {
         add(&self.bytes_down, bytes);
     }
 
-    /// Payload bytes so far: client to peers, peers to client.
+    /// Returns the payload bytes so far: client to peers, peers to client.
     pub fn read(&self) -> (u64, u64) {
         (self.bytes_up.load(Ordering::Relaxed), self.bytes_down.load(Ordering::Relaxed))
     }
 }
 
-/// A plain load and store: there is one writer, so no bus-locked addition is needed.
+/// Adds with a plain load and store: there is one writer, so no bus-locked addition is needed.
 #[inline]
 fn add(counter: &AtomicU64, bytes: usize) {
     counter.store(counter.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
 }
 
-/// What the relay did for one call.
+/// The relay's work for one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RelayUsage {
-    /// How many allocations were opened for the call, closed ones included.
+    /// The number of allocations that were opened for the call, closed ones included.
     pub allocations: u32,
     /// Payload bytes from clients to their peers.
     pub bytes_up: u64,

@@ -1,5 +1,5 @@
-//! Follows the addresses of the machine, which may change while the server runs: an own address is no
-//! peer from when the machine has it.
+//! Follows the addresses of the machine, which may change while the server runs: an address is
+//! refused as a peer from the moment when the machine has it.
 
 use std::{
     io,
@@ -22,18 +22,19 @@ use super::{
     worker::{Command, Other},
 };
 
-/// How often the addresses are read where the system tells of no changes, or could not be asked.
+/// The interval at which the addresses are read where the system reports no changes, or where the
+/// last read failed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 const CHANGES: Token = Token(0);
 const STOP: Token = Token(1);
 
-/// Reads the machine's addresses, for all that is judged from now on. Returns true if they are others
-/// than before.
+/// Reads the machine's addresses, for everything that is judged from now on. Returns true if they
+/// differ from those read before.
 ///
 /// # Errors
 /// The system's error, if it tells neither its routes nor its interfaces.
-pub(super) fn look(common: &Common) -> io::Result<bool> {
+pub(super) fn read_machine_addresses(common: &Common) -> io::Result<bool> {
     let networks = sys::own_networks().or_else(|_| {
         let addresses = listen::machine_addresses()?;
         Ok::<_, io::Error>(addresses.into_iter().map(IpNet::from).collect())
@@ -41,7 +42,7 @@ pub(super) fn look(common: &Common) -> io::Result<bool> {
     networks.map(|networks| common.set_machine_addresses(networks))
 }
 
-/// The thread that does so. It ends when this is dropped.
+/// The thread that follows the addresses. It ends when this is dropped.
 pub(super) struct AddressWatch {
     stop: Arc<AtomicBool>,
     waker: Waker,
@@ -49,7 +50,7 @@ pub(super) struct AddressWatch {
 }
 
 impl AddressWatch {
-    /// Starts to follow the addresses, and tells the workers of each change.
+    /// Starts to follow the addresses; the workers are notified of each change.
     ///
     /// # Errors
     /// The system gives no thread or no `epoll`.
@@ -61,15 +62,15 @@ impl AddressWatch {
             Ok(changes)
         });
         let changes = changes.inspect_err(|error| {
-            tracing::debug!(%error, "no news of the machine's addresses: they are read each second");
+            tracing::debug!(%error, "changes of the machine's addresses are not reported: they are read each second");
         });
         let stop = Arc::new(AtomicBool::new(false));
         let follower =
             Follower { common, workers, changes: changes.ok(), failed: LogThrottle::default() };
-        let told = stop.clone();
+        let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name("relay-addresses".into())
-            .spawn(move || follower.run(poll, &told))?;
+            .spawn(move || follower.run(poll, &stopped))?;
         Ok(Self { stop, waker, thread: Some(thread) })
     }
 }
@@ -81,7 +82,7 @@ impl Drop for AddressWatch {
         if let Some(thread) = self.thread.take()
             && woken.is_ok()
         {
-            // Had it panicked, the log would say so.
+            // If it has panicked, the panic is in the log already.
             let _ = thread.join();
         }
     }
@@ -97,13 +98,14 @@ struct Follower {
 impl Follower {
     fn run(mut self, mut poll: Poll, stop: &AtomicBool) {
         let mut events = Events::with_capacity(2);
-        // Once at the beginning: it may have changed between the first look and the news.
+        // The addresses are read once at the beginning: they may have changed between the first
+        // read and the registration for changes.
         let mut is_current = self.update();
         while !stop.load(Ordering::Relaxed) {
-            let told = is_current && self.changes.is_some();
-            let timeout = (!told).then_some(LOOK_AGAIN);
+            let is_notified = is_current && self.changes.is_some();
+            let timeout = (!is_notified).then_some(LOOK_AGAIN);
             if poll.poll(&mut events, timeout).is_err() {
-                // Interrupted, or out of memory: the addresses are read all the same.
+                // Interrupted, or out of memory: the addresses are read in either case.
                 is_current = false;
             }
             if self.changes.as_mut().is_none_or(|changes| changes.any()) || !is_current {
@@ -112,14 +114,14 @@ impl Follower {
         }
     }
 
-    /// Reads the addresses, and tells the workers if they have changed. Returns false if they could not
-    /// be read.
+    /// Reads the addresses, and notifies the workers if they have changed. Returns false if they
+    /// could not be read.
     fn update(&mut self) -> bool {
-        match look(&self.common) {
+        match read_machine_addresses(&self.common) {
             Ok(true) => {
-                tracing::debug!("the machine has other addresses");
+                tracing::debug!("the machine's addresses have changed");
                 for (commands, waker) in &self.workers {
-                    // A worker that is gone needs no telling.
+                    // A worker that has ended needs no notification.
                     if commands.send(Command::AddressesChanged).is_ok()
                         && let Err(error) = waker.wake()
                     {
@@ -131,8 +133,8 @@ impl Follower {
             Ok(false) => true,
             Err(error) => {
                 if let Some(times) = self.failed.hit(Instant::now()) {
-                    tracing::error!(%error, times, "the machine's addresses cannot be read; those \
-                        that were read last count");
+                    tracing::error!(%error, times, "the machine's addresses cannot be read; the \
+                        last known ones remain in use");
                 }
                 false
             }

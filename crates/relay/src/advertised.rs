@@ -1,4 +1,4 @@
-//! By which addresses clients should be told to come.
+//! The addresses that clients are told to connect to.
 
 use std::{io, net::SocketAddr};
 
@@ -6,7 +6,7 @@ use callbox_turn::{PeerPolicy, RelayAddresses};
 
 use super::listen;
 
-/// How far an address leads, the farthest first.
+/// The scope from which an address can be reached, the widest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Reach {
     World,
@@ -24,18 +24,19 @@ fn reach(address: SocketAddr) -> Reach {
     }
 }
 
-/// The addresses by which clients come to listeners.
+/// The addresses at which clients reach listeners.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reached {
-    /// The addresses of each family that can be reached from farthest: beside a public address,
-    /// nobody needs that of a container bridge. Loopback only where there is nothing else at all.
+    /// The addresses of each family with the widest reach: beside a public address, nobody needs
+    /// that of a container bridge. Loopback addresses are included only if there are no others at
+    /// all.
     pub told: Vec<SocketAddr>,
     /// The private addresses of a family beside public ones of the other: most clients could not
     /// reach them.
     pub private: Vec<SocketAddr>,
 }
 
-/// Returns the addresses by which clients come to these listeners, which may be on unspecified
+/// Returns the addresses at which clients reach these listeners, which may be on unspecified
 /// addresses.
 pub(super) fn reached(addresses: &RelayAddresses, listeners: &[SocketAddr]) -> io::Result<Reached> {
     let all = listen::with_every_address(listeners.to_vec())?;
@@ -52,13 +53,13 @@ fn choose(addresses: Vec<SocketAddr>) -> Reached {
         if Some(own) != best(address.is_ipv4()) {
             continue;
         }
-        let place = match (own, overall) {
+        let list = match (own, overall) {
             (Reach::Network, Some(Reach::World)) => &mut reached.private,
             (Reach::Machine, Some(Reach::World | Reach::Network)) => continue,
             _ => &mut reached.told,
         };
-        if !place.contains(&address) {
-            place.push(address);
+        if !list.contains(&address) {
+            list.push(address);
         }
     }
     reached
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_that_leads_farthest_is_told() {
+    fn the_address_with_the_widest_reach_is_told() {
         for (own, told) in [
             (&["127.0.0.1", "::1"][..], &["127.0.0.1", "::1"][..]),
             (&["127.0.0.1", "192.168.1.5", "::1"], &["192.168.1.5"]),

@@ -12,26 +12,27 @@ use super::{
     listen::{self, Bound},
 };
 
-/// Binds the three listeners that, with the first one of the family of `ip` (on loopback only if `ip`
-/// is, too), make the four: that one
-/// with the next port, and `ip` with both ports. They come behind the others in the list. Each
+/// Binds the three listeners that complete the four of NAT behaviour discovery. The first of the
+/// four is the first listener of the family of `ip` (on loopback only if `ip` is, too); the others
+/// are that one with the next port, and `ip` with both ports. They are appended to the list. Each
 /// worker has a socket for each, so that it can answer from any of them.
 ///
 /// # Errors
-/// [`StartError`] if there is no such listener, or one of the three cannot be bound.
+/// [`StartError`] if there is no such listener, or if one of the three cannot be bound.
 pub(super) fn bind(bound: &mut Bound, ip: IpAddr) -> Result<Quartet, StartError> {
     let fits = |own: &SocketAddr| {
-        let kin = own.is_ipv4() == ip.is_ipv4() && own.ip().is_loopback() == ip.is_loopback();
-        kin && own.ip() != ip
+        let is_similar =
+            own.is_ipv4() == ip.is_ipv4() && own.ip().is_loopback() == ip.is_loopback();
+        is_similar && own.ip() != ip
     };
     let at = bound.addresses.iter().position(fits).ok_or(StartError::Alternate(ip))?;
     let first = bound.addresses[at];
     let next = first.port().checked_add(1).ok_or(StartError::Alternate(ip))?;
     let mut quartet = [at as u16; 4];
     let three = [(first.ip(), next), (ip, first.port()), (ip, next)].map(SocketAddr::from);
-    for (place, address) in quartet[1..].iter_mut().zip(three) {
+    for (index, address) in quartet[1..].iter_mut().zip(three) {
         let taken = bound.addresses.iter().position(|own| *own == address);
-        *place = match taken {
+        *index = match taken {
             Some(at) => at as u16,
             None => {
                 add(bound, address).map_err(|source| StartError::Listen {

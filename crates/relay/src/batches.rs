@@ -1,7 +1,8 @@
-//! What one turn of a worker's loop has received and wants to send.
+//! The datagrams that one iteration of a worker's loop has received and will send.
 //!
-//! Datagrams are received into the slots of one buffer and sent from where they stand. Whatever goes
-//! to one address with one length and class, wherever it stands among the others, leaves as one run.
+//! Datagrams are received into the slots of one buffer and sent from there without a copy. All
+//! datagrams of one allocation with the same destination, length and class leave as one run, even
+//! if others were received between them.
 
 use std::{io, ops::Range};
 
@@ -13,14 +14,14 @@ use mio::net::UdpSocket;
 
 use super::worker::{Listener, RelaySocket};
 
-/// How many reads fit in before what is to be sent is sent.
+/// The number of reads whose data the buffer holds before the batches must be sent.
 const SLOTS: usize = 128;
 
-/// Room for copies: of responses, and of what cannot get its header where it stands. It fits the
-/// largest run that is received three times.
+/// The size of the room for copies: of responses, and of datagrams that have no room for their
+/// header in front of them. It fits the largest received run three times.
 const SPARE: usize = 256 << 10;
 
-/// The runs of an allocation that further datagrams of the same turn may join.
+/// The runs of an allocation that further datagrams of the same loop iteration may join.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct OpenRuns {
     turn: u32,
@@ -29,7 +30,7 @@ pub(super) struct OpenRuns {
 }
 
 impl OpenRuns {
-    /// Runs of an earlier turn are gone.
+    /// Returns the runs of this iteration; those of an earlier one are discarded.
     #[inline]
     fn of(&mut self, turn: u32) -> &mut Self {
         if self.turn != turn {
@@ -39,21 +40,22 @@ impl OpenRuns {
     }
 }
 
-/// The buffer of a worker, and the batches that are sent from it. A slot takes the largest datagram, and
-/// the longest message of a stream, which is a little longer.
+/// The buffer of a worker, and the batches that are sent from it. A slot takes the largest
+/// datagram, and the longest message of a stream, which is a little longer.
 pub(super) struct Batches {
     received: ReceiveBatch,
     filled: usize,
     spare: Range<usize>,
     to_clients: Vec<SendBatch>,
     to_peers: SendBatch,
-    /// From whose socket each run to a peer goes, and whether from the direct one.
+    /// For each run to a peer: the allocation whose socket it leaves by, and true if by the
+    /// connected one.
     senders: Vec<(AllocationId, bool)>,
     turn: u32,
 }
 
 impl Batches {
-    /// For as many listeners.
+    /// Creates the batches for this number of listeners.
     pub fn new(listeners: usize) -> Self {
         let received = ReceiveBatch::new(SLOTS, MAX_FRAME, HEADROOM, SPARE);
         Self {
@@ -67,15 +69,15 @@ impl Batches {
         }
     }
 
-    /// Whether `reads` more fit in.
+    /// Returns true if there is room for `reads` more.
     pub fn has_room(&self, reads: usize) -> bool {
         self.filled + reads <= SLOTS
     }
 
-    /// Receives with up to `reads` reads. Gives the slots that were filled.
+    /// Receives with up to `reads` reads, and returns the slots that were filled.
     ///
     /// # Errors
-    /// What the system says; `WouldBlock` if there was nothing.
+    /// The system's error; `WouldBlock` if nothing was there.
     pub fn receive(&mut self, socket: &UdpSocket, reads: usize) -> io::Result<Range<usize>> {
         let first = self.filled;
         let end = (first + reads).min(SLOTS);
@@ -83,27 +85,27 @@ impl Batches {
         Ok(first..self.filled)
     }
 
-    /// Takes a slot for what comes by a stream. There must be room for it.
+    /// Takes a slot for data of a stream. There must be room for it.
     pub fn take_slot(&mut self) -> Range<usize> {
-        let slot = self.received.place(self.filled);
+        let slot = self.received.range(self.filled);
         self.filled += 1;
         slot
     }
 
-    /// What stands in a slot.
+    /// Returns the contents of a slot.
     #[inline]
     pub fn received(&self, slot: usize) -> Option<Received> {
         self.received.received(slot)
     }
 
-    /// The datagram at a place of the buffer.
+    /// Returns the datagram in a range of the buffer.
     #[inline]
-    pub fn packet(&mut self, place: Range<usize>) -> Packet<'_> {
-        Packet::new(self.received.buffer_mut(), place)
+    pub fn packet(&mut self, range: Range<usize>) -> Packet<'_> {
+        Packet::new(self.received.buffer_mut(), range)
     }
 
-    /// Takes `len` bytes of spare room with free bytes around it. `None` if there is no more until
-    /// everything has been sent.
+    /// Takes `len` bytes of spare room with free bytes around them. Returns `None` if there is no
+    /// more until everything has been sent.
     pub fn take_spare(&mut self, len: usize) -> Option<Range<usize>> {
         let start = self.spare.start + HEADROOM;
         let end = start + len;
@@ -114,22 +116,22 @@ impl Batches {
         Some(start..end)
     }
 
-    /// Copies the bytes of one place to where another begins.
+    /// Copies a range of the buffer to the index `to`.
     pub fn copy(&mut self, from: Range<usize>, to: usize) {
         self.received.buffer_mut().copy_within(from, to);
     }
 
-    /// The bytes of a place.
-    pub fn bytes(&self, place: Range<usize>) -> &[u8] {
-        &self.received.buffer()[place]
+    /// Returns the bytes of a range.
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.received.buffer()[range]
     }
 
-    /// The bytes of a place, to be written.
-    pub fn bytes_mut(&mut self, place: Range<usize>) -> &mut [u8] {
-        &mut self.received.buffer_mut()[place]
+    /// Returns the bytes of a range, for writing.
+    pub fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        &mut self.received.buffer_mut()[range]
     }
 
-    /// Sends the payload at `place` to a peer.
+    /// Queues the payload in `range` for a peer.
     #[inline]
     pub fn send_to_peer(
         &mut self,
@@ -137,20 +139,20 @@ impl Batches {
         relay: &mut RelaySocket,
         to: std::net::SocketAddr,
         class: TrafficClass,
-        place: Range<usize>,
+        range: Range<usize>,
     ) {
         let connected = relay.connected.as_ref().is_some_and(|connected| connected.peer == to);
         let to = (!connected).then_some(to);
         let run = &mut relay.runs.of(self.turn).to_peer;
-        if run.is_some_and(|run| self.to_peers.extend(run, to, class, place.clone())) {
+        if run.is_some_and(|run| self.to_peers.extend(run, to, class, range.clone())) {
             return;
         }
-        let len = place.len();
-        *run = Some(self.to_peers.push(to, class, place, len));
+        let len = range.len();
+        *run = Some(self.to_peers.push(to, class, range, len));
         self.senders.push((from, connected));
     }
 
-    /// Sends the message at `place` to the client of an allocation, from a listener.
+    /// Queues the message in `range` for the client of an allocation, from a listener.
     #[inline]
     pub fn send_to_client(
         &mut self,
@@ -158,29 +160,30 @@ impl Batches {
         listener: u16,
         client: ClientAddr,
         class: TrafficClass,
-        place: Range<usize>,
+        range: Range<usize>,
     ) {
         let batch = &mut self.to_clients[usize::from(listener)];
         let run = &mut relay.runs.of(self.turn).to_client;
         let client = Some(client.0);
-        if run.is_some_and(|run| batch.extend(run, client, class, place.clone())) {
+        if run.is_some_and(|run| batch.extend(run, client, class, range.clone())) {
             return;
         }
-        let len = place.len();
-        *run = Some(batch.push(client, class, place, len));
+        let len = range.len();
+        *run = Some(batch.push(client, class, range, len));
     }
 
-    /// Sends a response from a listener. `false` if there is no room for it until everything has
-    /// been sent.
+    /// Queues a response from a listener. Returns false if there is no room for it until everything
+    /// has been sent.
     pub fn respond(&mut self, listener: u16, client: ClientAddr, bytes: &[u8]) -> bool {
-        let Some(place) = self.take_spare(bytes.len()) else { return false };
-        self.bytes_mut(place.clone()).copy_from_slice(bytes);
+        let Some(range) = self.take_spare(bytes.len()) else { return false };
+        self.bytes_mut(range.clone()).copy_from_slice(bytes);
         let batch = &mut self.to_clients[usize::from(listener)];
-        batch.push(Some(client.0), TrafficClass::DEFAULT, place, bytes.len());
+        batch.push(Some(client.0), TrafficClass::DEFAULT, range, bytes.len());
         true
     }
 
-    /// Sends everything. What cannot be sent is dropped and counted: UDP promises no more.
+    /// Sends everything. Datagrams that cannot be sent are dropped and counted: UDP promises no
+    /// more.
     pub fn send(
         &mut self,
         listeners: &[Listener],
@@ -211,7 +214,7 @@ impl Batches {
         self.turn = self.turn.wrapping_add(1);
     }
 
-    /// Forgets what was received; to be called once all of it has been looked at and sent.
+    /// Discards what was received; to be called once all of it has been processed and sent.
     pub fn clear(&mut self) {
         self.filled = 0;
     }

@@ -1,52 +1,52 @@
-//! How long a worker waits before it looks for more.
+//! The pause that a worker makes before it polls again (interrupt-style coalescing).
 //!
-//! At a low rate a packet is read as soon as it is there. Where tens of thousands come in a second,
-//! waking for each of them costs more than relaying it: so a few are let gather, and one wake-up
-//! reads them all. Requests are not counted: whoever makes one waits for the answer. How many
-//! packets depends on what a pause costs, which may be tens of microseconds where a timer is a trip
-//! to the host of a virtual machine: so that is measured.
+//! At a low rate a packet is read as soon as it is there. At tens of thousands of packets a second,
+//! a wake-up for each costs more than relaying it: so the worker lets a few accumulate and reads
+//! them in one wake-up. Requests are not counted, since their senders wait for the answers. The
+//! number of packets depends on the cost of a pause, which is measured: it may be tens of
+//! microseconds where a timer is an exit to the hypervisor of a virtual machine.
 
 use std::time::{Duration, Instant};
 
-/// From how many packets a second on they are let gather.
+/// The rate, in packets a second, from which on packets are coalesced.
 const FROM: u64 = 20_000;
 
-/// Over how long the rate is measured.
+/// The time over which the rate is measured.
 const WINDOW: Duration = Duration::from_millis(2);
 
-/// What a pause may cost for each packet that it gathers.
+/// The CPU time that a pause may cost for each packet that it coalesces.
 const SHARE: Duration = Duration::from_nanos(400);
 
-/// How many packets are gathered: at least, and at most.
+/// The smallest and the largest number of packets that a pause waits for.
 const LEAST: u32 = 4;
 const MOST: u32 = 96;
 
-/// One pause of so many is measured, since measuring costs too.
+/// One pause in this many is measured, since measuring costs, too.
 const MEASURED: u32 = 16;
 
-/// The rate at which packets come, what a pause costs, and what follows from both.
+/// The rate at which packets arrive, the cost of a pause, and the pause that follows from both.
 #[derive(Debug)]
 pub(super) struct Coalescing {
     limit: Duration,
     since: Instant,
     count: u64,
-    /// Datagrams in the last turn.
+    /// The number of datagrams in the last loop iteration.
     last: usize,
-    /// The time from one packet to the next, at a high rate.
+    /// The time between two packets; `None` at a low rate.
     apart: Option<Duration>,
-    /// CPU time of a pause.
+    /// The CPU time of a pause.
     cost: Duration,
     pauses: u32,
 }
 
 impl Coalescing {
-    /// Lets packets gather for `limit` at most.
+    /// Creates the state; no pause is longer than `limit`.
     pub fn new(now: Instant, limit: Duration) -> Self {
         let cost = SHARE * LEAST;
         Self { limit, since: now, count: 0, last: 0, apart: None, cost, pauses: 0 }
     }
 
-    /// Counts the packets of one turn.
+    /// Counts the packets of one loop iteration.
     #[inline]
     pub fn count(&mut self, now: Instant, packets: usize) {
         self.last = packets;
@@ -60,24 +60,24 @@ impl Coalescing {
         }
     }
 
-    /// How long to wait before the next look, if at all.
+    /// Returns the time to wait before the next poll, if the worker should wait at all.
     #[inline]
     pub fn pause(&self) -> Option<Duration> {
         let apart = self.apart?;
         let wanted = (self.cost.as_nanos() / SHARE.as_nanos()) as u32;
         let wanted = wanted.clamp(LEAST, MOST);
         let pause = (apart * wanted).min(self.limit);
-        // Not if so many have come anyhow, nor if too few would come to be worth it.
+        // No pause if this many have come anyway, or if too few would come to be worth it.
         (self.last < wanted as usize && pause * 2 > apart * wanted).then_some(pause)
     }
 
-    /// Whether the pause that follows is one to be measured.
+    /// Returns true if the pause that follows is one to be measured.
     pub fn measures(&mut self) -> bool {
         self.pauses = (self.pauses + 1) % MEASURED;
         self.pauses == 1
     }
 
-    /// A pause took so much CPU time.
+    /// Records the CPU time that a pause took.
     pub fn measured(&mut self, cost: Duration) {
         self.cost = (self.cost * 7 + cost) / 8;
     }
@@ -93,8 +93,8 @@ mod tests {
         Duration::from_micros(micros)
     }
 
-    /// The pause after 1000 turns of `packets` each, `apart` from each other, where one costs
-    /// `cost`.
+    /// Returns the pause after 1000 iterations of `packets` each, at intervals of `apart`, where
+    /// one costs `cost`.
     fn pause(limit: Duration, packets: usize, apart: u64, cost: u64) -> Option<Duration> {
         let start = Instant::now();
         let mut coalescing = Coalescing::new(start, limit);
@@ -108,24 +108,24 @@ mod tests {
     }
 
     #[test]
-    fn only_a_high_rate_gathers_and_only_what_is_not_there_yet() {
+    fn only_a_high_rate_causes_a_pause_and_only_while_few_packets_are_there() {
         assert_eq!(pause(LIMIT, 1, 100, 2), None, "10,000 a second");
         let few = pause(LIMIT, 1, 20, 2).unwrap();
         assert!(few >= micros(79) && few <= micros(100), "four or five, at 50,000: {few:?}");
-        assert_eq!(pause(LIMIT, 8, 100, 2), None, "four have come anyhow");
+        assert_eq!(pause(LIMIT, 8, 100, 2), None, "four have come anyway");
         assert_eq!(pause(Duration::ZERO, 1, 20, 2), None, "switched off");
     }
 
     #[test]
-    fn a_dear_pause_gathers_more_up_to_the_limit() {
+    fn an_expensive_pause_waits_for_more_packets_up_to_the_limit() {
         let many = pause(LIMIT, 1, 10, 30).unwrap();
         assert!(many > micros(700) && many <= micros(750), "75, at 100,000 a second: {many:?}");
-        assert_eq!(pause(LIMIT, 1, 20, 30), Some(LIMIT), "as many as come in the limit");
-        assert_eq!(pause(micros(100), 1, 20, 30), None, "five for thirty microseconds is no deal");
+        assert_eq!(pause(LIMIT, 1, 20, 30), Some(LIMIT), "as many as come within the limit");
+        assert_eq!(pause(micros(100), 1, 20, 30), None, "five are not worth thirty microseconds");
     }
 
     #[test]
-    fn the_first_after_a_silence_do_not_wait() {
+    fn the_first_packets_after_a_silence_cause_no_pause() {
         let start = Instant::now();
         let mut coalescing = Coalescing::new(start, LIMIT);
         coalescing.count(start + Duration::from_secs(1), 100);

@@ -1,4 +1,5 @@
-//! Checks that each address of `--external-ip` leads to one that the server has, and no two to the same.
+//! Checks that each address of `--external-ip` belongs to one that the server has, and no two to
+//! the same.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,11 +7,11 @@ use callbox_turn::{Config, ExternalIp};
 
 use super::StartError;
 
-/// Checks the pairs among the settings against what the server listens on and relays from.
+/// Checks the configured pairs against the addresses that the server listens on and relays from.
 ///
 /// # Errors
-/// [`StartError::ExternalIp`] and [`StartError::SecondExternalIp`] name the pair: nobody would be told
-/// its outer address.
+/// [`StartError::ExternalIp`] and [`StartError::SecondExternalIp`] name the pair whose outer
+/// address no client would be told.
 pub(super) fn check(config: &Config, listeners: &[SocketAddr]) -> Result<(), StartError> {
     let mut own = own(config, listeners);
     for pair in &config.external_ips {
@@ -26,20 +27,21 @@ pub(super) fn check(config: &Config, listeners: &[SocketAddr]) -> Result<(), Sta
     unambiguous(&config.external_ips)
 }
 
-/// Checks that an inner address has one outer address at most, and so have the others of a family.
+/// Checks that each inner address has at most one outer address, and that at most one outer address
+/// of each family stands without an inner one.
 fn unambiguous(external_ips: &[ExternalIp]) -> Result<(), StartError> {
     for (at, second) in external_ips.iter().enumerate() {
-        let of_the_same = |first: &&ExternalIp| {
+        let has_same_inner = |first: &&ExternalIp| {
             first.private == second.private && first.public.is_ipv4() == second.public.is_ipv4()
         };
-        if let Some(first) = external_ips[..at].iter().find(of_the_same) {
+        if let Some(first) = external_ips[..at].iter().find(has_same_inner) {
             return Err(StartError::SecondExternalIp { first: *first, second: *second });
         }
     }
     Ok(())
 }
 
-/// Returns a warning for each outer address without an inner one that nobody would be told.
+/// Returns a warning for each outer address without an inner one that no client would be told.
 pub(super) fn unused(config: &Config, listeners: &[SocketAddr]) -> Vec<String> {
     let own = own(config, listeners);
     let alone = config.external_ips.iter().filter(|external| external.private.is_none());
@@ -55,7 +57,7 @@ pub(super) fn unused(config: &Config, listeners: &[SocketAddr]) -> Vec<String> {
     unused.map(text).collect()
 }
 
-/// The addresses that the server listens on and relays from.
+/// Returns the addresses that the server listens on and relays from.
 fn own(config: &Config, listeners: &[SocketAddr]) -> Vec<IpAddr> {
     let listeners = listeners.iter().chain(&config.tcp_listeners).map(SocketAddr::ip);
     let mut own: Vec<IpAddr> = listeners.chain(config.relay_ips.iter().copied()).collect();

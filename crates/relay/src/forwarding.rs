@@ -1,6 +1,7 @@
-//! Requests that have come to another worker than the one that has what they are for, and clients
-//! that have moved (RFC 8016): what they send comes to whichever worker the system chooses for their
-//! new address, and goes on to the one that has their allocation, which answers from there.
+//! Forwarding between workers: requests that reached a worker other than the one that owns their
+//! target, and clients that have moved (RFC 8016). The datagrams of a client that has moved reach
+//! whichever worker the system chooses for their new address, and are forwarded to the worker that
+//! has the allocation, which answers from there.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -11,18 +12,20 @@ use callbox_turn::{DropReason, FiveTuple};
 
 use super::worker::{Command, Worker};
 
-/// The types of the requests that name what they are for: ConnectionBind (RFC 6062 §6.1), and
-/// Refresh with a ticket (RFC 8016 §3.2).
+/// The types of the requests that name their target: ConnectionBind (RFC 6062 §6.1), and Refresh
+/// with a ticket (RFC 8016 §3.2).
 const NAMING: [[u8; 2]; 2] = [[0x00, 0x0b], [0x00, 0x04]];
 
-/// The clients of which one worker has the allocation, and another gets the datagrams. There are no
-/// more than clients that have shown a ticket.
+/// The clients whose allocation one worker has while another receives their datagrams. There are no
+/// more of them than clients that have shown a ticket.
 pub(super) struct Forwarding {
-    /// Whether clients may move.
+    /// True if clients may move.
     enabled: bool,
-    /// Whose datagrams go on, and to which worker.
+    /// The clients whose datagrams this worker forwards, each with the index of the worker that has
+    /// the allocation.
     owners: HashMap<FiveTuple, u16, foldhash::quality::RandomState>,
-    /// Whose datagrams another worker sends on, and which one.
+    /// The clients whose datagrams another worker forwards to this one, each with that worker's
+    /// index.
     guests: HashMap<FiveTuple, u16>,
 }
 
@@ -31,22 +34,22 @@ impl Forwarding {
         Self { enabled, owners: HashMap::default(), guests: HashMap::new() }
     }
 
-    /// What comes from a client goes on to another worker from now on.
+    /// Forwards the datagrams of a client to another worker from now on.
     pub fn forward(&mut self, tuple: FiveTuple, to: u16) {
         self.owners.insert(tuple, to);
     }
 
-    /// It does so no longer.
+    /// Stops forwarding the datagrams of a client.
     pub fn forget(&mut self, tuple: FiveTuple) {
         self.owners.remove(&tuple);
     }
 }
 
 impl Worker {
-    /// The worker that a request at this place is for, if it is another one.
-    pub(super) fn other_worker(&self, tuple: FiveTuple, place: Range<usize>) -> Option<u16> {
-        let bytes = self.batches.bytes(place);
-        // What has an allocation stays: the answer is an error, wherever it comes from.
+    /// Returns the index of the worker that the request in `range` is for, if it is another one.
+    pub(super) fn other_worker(&self, tuple: FiveTuple, range: Range<usize>) -> Option<u16> {
+        let bytes = self.batches.bytes(range);
+        // A client with an allocation here stays here: the answer is an error on any worker.
         if !NAMING.iter().any(|typ| bytes.starts_with(typ)) || self.engine.has_allocation(tuple) {
             return None;
         }
@@ -54,56 +57,56 @@ impl Worker {
         (worker != self.index && usize::from(worker) < self.others.len()).then_some(worker)
     }
 
-    /// Sends a datagram of a client on, if it is for another worker. `false` if it is not.
+    /// Forwards a datagram of a client if it is for another worker. Returns false if it is not.
     #[inline]
     pub(super) fn forward_to_owner(
         &mut self,
         tuple: FiveTuple,
         class: TrafficClass,
-        place: &Range<usize>,
+        range: &Range<usize>,
     ) -> bool {
         if !self.forwarding.enabled {
             return false;
         }
         let away = self.forwarding.owners.get(&tuple).copied();
-        let Some(to) = away.or_else(|| self.other_worker(tuple, place.clone())) else {
+        let Some(to) = away.or_else(|| self.other_worker(tuple, range.clone())) else {
             return false;
         };
-        let bytes = self.batches.bytes(place.clone());
+        let bytes = self.batches.bytes(range.clone());
         if !self.rings.send_client(to, tuple, class, bytes) {
             self.metrics.dropped(DropReason::SendBufferFull);
         }
         true
     }
 
-    /// Takes in what another worker has sent on, and has it send on what else comes from there if
-    /// there is something for it here.
-    pub(super) fn take_in(
+    /// Processes a datagram that another worker has forwarded. If its client has an allocation here
+    /// now, that worker is told to forward the client's further datagrams, too.
+    pub(super) fn process_forwarded(
         &mut self,
         now: Now,
         from: u16,
         tuple: FiveTuple,
         class: TrafficClass,
-        place: Range<usize>,
+        range: Range<usize>,
     ) {
-        self.route_client(now, tuple, class, place, false);
+        self.route_client(now, tuple, class, range, false);
         if self.engine.has_allocation(tuple) && !self.forwarding.guests.contains_key(&tuple) {
             self.forwarding.guests.insert(tuple, from);
-            self.tell(from, Command::Forward { tuple, to: self.index });
+            self.send_command(from, Command::Forward { tuple, to: self.index });
         }
     }
 
-    /// A client is not at this address any more.
-    pub(super) fn dismiss(&mut self, tuple: FiveTuple) {
+    /// Tells the forwarding worker, if there is one, that a client is no longer at this address.
+    pub(super) fn stop_forwarding(&mut self, tuple: FiveTuple) {
         if let Some(from) = self.forwarding.guests.remove(&tuple) {
-            self.tell(from, Command::Forget(tuple));
+            self.send_command(from, Command::Forget(tuple));
         }
     }
 
-    /// Tells another worker something.
-    pub(super) fn tell(&self, worker: u16, command: Command) {
+    /// Sends a command to another worker.
+    pub(super) fn send_command(&self, worker: u16, command: Command) {
         let Some((commands, waker)) = self.others.get(usize::from(worker)) else { return };
-        // Without its receiver the other has ended, as the server does.
+        // A closed channel means that the other worker has ended, as the server is doing.
         if commands.send(command).is_ok()
             && let Err(error) = waker.wake()
         {

@@ -1,7 +1,7 @@
-//! ICMP errors that datagrams of allocations met with (RFC 8656 §11.5).
+//! ICMP errors that datagrams of allocations caused (RFC 8656 §11.5).
 //!
-//! The system tells that a socket has some together with what is ready, or as the failure of a read;
-//! only then its error queue is looked at.
+//! The system reports pending errors of a socket together with its readiness, or as the failure of
+//! a read; the error queue is read only then.
 
 use std::net::SocketAddr;
 
@@ -13,17 +13,17 @@ use mio::net::UdpSocket;
 
 use super::worker::{Source, Worker};
 
-/// How many errors of a socket are looked at in a row.
+/// The largest number of errors of a socket that are read in a row.
 const ERRORS: usize = 256;
 
 impl Worker {
-    /// Takes in the errors of a socket. How many there were.
+    /// Reads the pending errors of a socket, passes them to the core, and returns their number.
     pub(super) fn read_errors(&mut self, now: Now, source: Source) -> usize {
         self.read_errors_after(now, source, None)
     }
 
-    /// The same right after a datagram to `to` was refused: of one that it does not send at all
-    /// over IPv4, Linux tells the address without the port.
+    /// Does the same as [`Worker::read_errors`] right after a datagram to `to` was refused: for a
+    /// datagram over IPv4 that is not sent at all, Linux reports the address without the port.
     pub(super) fn read_errors_after(
         &mut self,
         now: Now,

@@ -1,10 +1,11 @@
-//! The data plane: one worker a core, each with its own sockets and its own allocations, driving
-//! the core in [`turn`].
+//! The data plane: one worker per CPU core, each with its own sockets and its own allocations,
+//! driving the protocol core in [`turn`].
 //!
-//! A worker is one OS thread around one `epoll` (kqueue, IOCP): it reads what is ready into the slots
-//! of its one buffer, asks the core where each datagram goes, and sends them from where they stand.
-//! There is no lock, no heap allocation and no log line on that way. With several workers each listener is bound once for
-//! each of them (`SO_REUSEPORT`), and the kernel sends a client's datagrams always to the same one.
+//! A worker is one OS thread around one `epoll` (kqueue, IOCP): it reads what is ready into the
+//! slots of its one buffer, asks the core for the destination of each datagram, and sends the
+//! datagrams from their slots. On that path there is no lock, no heap allocation and no log line.
+//! With several workers each listener is bound once for each of them (`SO_REUSEPORT`), and the
+//! kernel always delivers a client's datagrams to the same one.
 #![forbid(unsafe_code)]
 
 mod address_watch;
@@ -70,55 +71,58 @@ pub use self::{
     sockets::{listen_tcp, listen_tcp_dual},
 };
 
-/// For how long datagrams gather at a high rate at most, where nothing else is set.
+/// The default for the longest time that datagrams are coalesced at a high rate.
 pub const GATHER: Duration = Duration::from_millis(2);
 
-/// What the relay is started with.
+/// The settings that the relay is started with.
 #[derive(Debug)]
 pub struct Config {
-    /// Where clients are served over UDP, and over TCP by [`Relay::take_listeners`]. A port of 0
-    /// takes any; an address of zeros means each address that the machine has.
+    /// The addresses that clients are served on, over UDP, and over TCP by
+    /// [`Relay::take_listeners`]. A port of 0 takes any free one; an unspecified address means
+    /// every address of the machine.
     pub listen: Vec<SocketAddr>,
-    /// How many threads relay, at most [`turn::MAX_WORKERS`]. More than one needs an operating system that spreads the datagrams
-    /// of one port over several sockets: Linux does.
+    /// The number of relaying threads, at most [`turn::MAX_WORKERS`]. More than one needs an
+    /// operating system that spreads the datagrams of one port over several sockets: Linux does.
     pub workers: usize,
     /// A second address for NAT behaviour discovery (RFC 5780), if that is to be served.
     pub alternate_ip: Option<IpAddr>,
-    /// For how long credentials are minted: so long the calls that are over are remembered.
+    /// The lifetime of the credentials that are minted: calls that are over are remembered for as
+    /// long.
     pub credential_ttl: Duration,
-    /// For how long a user who was kicked is refused, unless the user has a new token.
+    /// The time for which a user who was kicked is refused, unless the user has a new token.
     pub kick_ttl: Duration,
-    /// For how long datagrams may gather at most, where they come by tens of thousands a second.
+    /// The longest time for which datagrams may be coalesced, where tens of thousands arrive in a
+    /// second.
     pub gather: Duration,
     /// The settings of the core.
     pub turn: turn::Config,
-    /// Who may use the relay.
+    /// The checks of the credentials of clients.
     pub auth: TurnAuth,
 }
 
-/// Why the relay did not start.
+/// The reason why the relay did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener cannot be bound.
     #[error("cannot listen on {address}/{protocol}: {source}{}", bind_hint(source))]
     Listen {
-        /// On which address.
+        /// The address of the listener.
         address: SocketAddr,
         /// `udp` or `tcp`.
         protocol: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// None of the addresses exists on this machine.
     #[error("none of the listen addresses ({0:?}) leads to an address of this machine")]
     NoAddress(Vec<SocketAddr>),
-    /// There is nothing that this second address could be the second one of.
+    /// There is no listener that this address could be the alternate address of.
     #[error(
         "--alternate-ip {0} needs a listener on another address of its family, with a free port \
          behind its own"
     )]
     Alternate(IpAddr),
-    /// An outer address leads to one that the server does not have.
+    /// An outer address belongs to an inner one that the server does not have.
     #[error(
         "--external-ip {public}/{private}: no listener has the inner address {private}, so nobody \
          would be told {public}; the listeners have {own}: give one of those, or {public} alone"
@@ -128,10 +132,10 @@ pub enum StartError {
         public: IpAddr,
         /// The inner one.
         private: IpAddr,
-        /// Those that there are.
+        /// The addresses that the listeners have.
         own: String,
     },
-    /// Two outer addresses lead to one inner address.
+    /// Two outer addresses belong to one inner address.
     #[error(
         "--external-ip {second}: nobody would be told {}, since {first} is there before it; leave one \
          of the two out, or give each the inner address of its own, as PUBLIC/PRIVATE",
@@ -146,9 +150,9 @@ pub enum StartError {
     /// An address for relayed addresses cannot be used.
     #[error("cannot open relayed addresses on {address}: {source}{}", bind_hint(source))]
     RelayIp {
-        /// Which one.
+        /// The address for relayed addresses.
         address: IpAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The system gives no thread, no `epoll` or no list of its addresses.
@@ -156,7 +160,7 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
-/// What to do about an address that cannot be bound; begins with a semicolon, or is empty.
+/// Returns advice about an address that cannot be bound; it begins with a semicolon, or is empty.
 pub fn bind_hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::AddrInUse => {
@@ -174,7 +178,7 @@ pub fn bind_hint(source: &io::Error) -> &'static str {
     }
 }
 
-/// What is told of the core's events, from whichever worker.
+/// The handler of the core's events, which every worker calls.
 pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// The running relay. It stops when dropped.
@@ -182,14 +186,14 @@ pub struct Relay {
     common: Common,
     addresses: Vec<SocketAddr>,
     tcp: Vec<TcpListener>,
-    /// Which worker the next connection goes to.
+    /// The counter that chooses the worker of the next connection.
     next: AtomicUsize,
     credential_ttl: Duration,
     kick_ttl: Duration,
     workers: Vec<Handle>,
-    /// Tells the workers when the machine gets other addresses.
+    /// Notifies the workers when the machine's addresses change.
     address_watch: Option<AddressWatch>,
-    /// Whether one of them has ended without being told to.
+    /// True if a worker has ended without being told to.
     lost: watch::Receiver<bool>,
 }
 
@@ -198,10 +202,10 @@ pub struct Relay {
 pub struct Closing(UnboundedReceiver<usize>);
 
 impl Closing {
-    /// Waits until they are closed, and says how many they were.
+    /// Waits until they are closed, and returns their number.
     pub async fn closed(mut self) -> usize {
         let mut sum = 0;
-        // It ends once each worker has answered, or is gone.
+        // The channel ends once each worker has answered or has ended.
         while let Some(closed) = self.0.recv().await {
             sum += closed;
         }
@@ -209,7 +213,7 @@ impl Closing {
     }
 }
 
-/// How a worker is reached.
+/// The handle of a running worker.
 struct Handle {
     commands: mpsc::Sender<Command>,
     waker: Arc<Waker>,
@@ -218,8 +222,8 @@ struct Handle {
 }
 
 impl Handle {
-    fn tell(&self, command: Command) {
-        // A worker that is gone needs no telling.
+    fn send_command(&self, command: Command) {
+        // A worker that has ended needs no command.
         if self.commands.send(command).is_ok()
             && let Err(error) = self.waker.wake()
         {
@@ -229,14 +233,15 @@ impl Handle {
 }
 
 impl Relay {
-    /// Binds the listeners and starts the workers. When it returns, clients are answered.
+    /// Binds the listeners and starts the workers. Clients are answered once it has returned.
     ///
     /// # Errors
-    /// [`StartError`]; then nothing is left running.
+    /// [`StartError`]; nothing is left running then.
     pub fn start(config: Config, on_event: OnEvent) -> Result<Self, StartError> {
         let workers = config.workers.clamp(1, turn::MAX_WORKERS);
         let mut bound = listen::bind(&config.listen, workers)?;
-        // Clients are told of these; the others are for those that ask one of these for them.
+        // Clients are told of these; the others are for those that ask one of these for them (RFC
+        // 5780).
         let addresses = bound.addresses.clone();
         let quartet = config.alternate_ip.map(|ip| alternate::bind(&mut bound, ip)).transpose()?;
         let mut turn = config.turn;
@@ -253,7 +258,7 @@ impl Relay {
             let try_out = sockets::open((ip.0, 0).into(), false);
             try_out.map_err(|source| StartError::RelayIp { address: ip.0, source })?;
         }
-        address_watch::look(&common)?;
+        address_watch::read_machine_addresses(&common)?;
         let (lost, is_lost) = watch::channel(false);
         let mut relay = Self {
             common,
@@ -266,16 +271,17 @@ impl Relay {
             address_watch: None,
             lost: is_lost,
         };
-        // A second socket for an allocation is a luxury: a quarter of what may be open.
+        // A second socket for an allocation is optional: these take at most a quarter of the files
+        // that may be open.
         let max_directs = sys::raise_open_files().map_or(0, |limit| limit as usize / 4 / workers);
         let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(worker::waker).collect::<io::Result<Vec<_>>>()?;
         let ends = worker_ring::connect(&wakers).into_iter().zip(polls).zip(wakers.clone());
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel()).unzip();
         let others: Vec<_> = senders.iter().cloned().zip(wakers.iter().cloned()).collect();
-        let told = senders.into_iter().zip(inboxes);
+        let channels = senders.into_iter().zip(inboxes);
         for (index, ((listeners, (commands, inbox)), ((rings, poll), waker))) in
-            bound.sockets.into_iter().zip(told).zip(ends).enumerate()
+            bound.sockets.into_iter().zip(channels).zip(ends).enumerate()
         {
             let metrics = Arc::new(Metrics::default());
             let worker = Worker::new(Parts {
@@ -301,28 +307,28 @@ impl Relay {
         Ok(relay)
     }
 
-    /// The addresses on which clients are served, with real ports.
+    /// Returns the addresses on which clients are served, with the actual ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The TCP listeners on the same addresses, in the same order. The relay has bound them, so that
-    /// both protocols have the port, and reads nothing from them: who takes them accepts
-    /// connections, and gives those that are for the relay to [`Relay::take_stream`]. They are given
-    /// out once.
+    /// Returns the TCP listeners on the same addresses, in the same order. The relay has bound
+    /// them, so that both protocols have the port, but reads nothing from them: the caller accepts
+    /// connections, and gives those that are for the relay to [`Relay::take_stream`]. The listeners
+    /// are given out once.
     pub fn take_listeners(&mut self) -> Vec<TcpListener> {
         std::mem::take(&mut self.tcp)
     }
 
-    /// Serves a client over a connection. The workers take turns.
+    /// Serves a client over a connection. Connections are spread over the workers in turn.
     pub fn take_stream(&self, stream: NewStream) {
         let at = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        self.workers[at].tell(Command::Stream(Box::new(stream)));
+        self.workers[at].send_command(Command::Stream(Box::new(stream)));
     }
 
-    /// The addresses by which clients should be told to come, and those by which they could not: the
-    /// relay's own ones, or those that lead to other listeners of this process. The outer ones of a
-    /// 1:1 NAT are taken where one is configured.
+    /// Returns the addresses that clients should be told to connect to, and those that most could
+    /// not reach: the relay's own ones, or those of other listeners of this process. They are
+    /// replaced by the outer addresses of a 1:1 NAT where one is configured.
     ///
     /// # Errors
     /// The system's error, if it cannot list its addresses.
@@ -330,19 +336,19 @@ impl Relay {
         advertised::reached(self.common.addresses(), listeners)
     }
 
-    /// A side of a live call has told another, `to`, at which addresses it is. From when this returns,
-    /// the other's allocations may have permissions for them, where the relay asks for that
-    /// ([`turn::Config::signaled_peers`]).
+    /// Records that one side of a live call, `by`, has announced its addresses to another, `to`.
+    /// Once this returns, the other's allocations may have permissions for them, where the relay
+    /// requires that ([`turn::Config::signaled_peers`]).
     pub fn announce(&self, call: CallId, by: &UserId, to: &UserId, addresses: &[IpAddr]) {
         self.common.announce(call, by, to, addresses);
     }
 
     /// Ends a call: closes its allocations and refuses its credentials from now on.
     pub fn end_call(&self, call: CallId) {
-        // Most calls go directly: a worker is not woken for those.
+        // Most calls do not use the relay: no worker is woken for those.
         if let Some(sides) = self.common.end_call(Now::read(), call, self.credential_ttl) {
             for worker in &self.workers {
-                worker.tell(Command::EndCall(call, sides.clone()));
+                worker.send_command(Command::EndCall(call, sides.clone()));
             }
         }
     }
@@ -352,18 +358,19 @@ impl Relay {
     pub fn revoke_user(&self, call: CallId, user: &UserId) {
         let sides = self.common.revoke_user(Now::read(), call, user, self.credential_ttl);
         for worker in &self.workers {
-            worker.tell(Command::RevokeUser(call, user.clone(), sides.clone()));
+            worker.send_command(Command::RevokeUser(call, user.clone(), sides.clone()));
         }
     }
 
-    /// Takes a user's credentials for a call again.
+    /// Accepts a user's credentials for a call again.
     pub fn readmit_user(&self, call: CallId, user: &UserId) {
         self.common.readmit_user(call, user);
     }
 
-    /// Closes a user's allocations and refuses the credentials that the user has: those for no call,
-    /// and with `calls` the allocations for these; without it all of them, and every other credentials of
-    /// the user until [`Relay::lift_kick`] or until [`Config::kick_ttl`] is over.
+    /// Closes a user's allocations and refuses the credentials that the user has. With `calls`,
+    /// those are the allocations for these calls or for none; without it they are all, and all
+    /// other credentials of the user are refused as well, until [`Relay::lift_kick`] or until
+    /// [`Config::kick_ttl`] is over.
     pub fn kick(&self, now: Now, user: &UserId, calls: Option<&[CallId]>) -> Closing {
         let (closed, closing) = unbounded_channel();
         let ban = calls.is_none().then_some(self.kick_ttl);
@@ -371,43 +378,44 @@ impl Relay {
             let (user, calls) = (user.as_str().into(), calls.map(Arc::from));
             let order = KickOrder { user, calls, closed };
             for worker in &self.workers {
-                worker.tell(Command::Kick(order.clone()));
+                worker.send_command(Command::Kick(order.clone()));
             }
         }
         Closing(closing)
     }
 
-    /// A user who was kicked has a new token: the credentials that are made for it are taken.
+    /// Accepts the credentials of a user who was kicked and has a new token, as far as they are
+    /// minted for it.
     pub fn lift_kick(&self, user: &UserId) {
         self.common.lift_kick(user);
     }
 
-    /// What the workers have counted so far.
+    /// Returns the sum of the workers' counters.
     pub fn metrics(&self) -> Snapshot {
         Snapshot::of(self.workers.iter().map(|worker| &*worker.metrics))
     }
 
-    /// Whether every worker works. One that has ended is gone with its clients: only a new relay
-    /// can serve them.
+    /// Returns true if every worker runs. One that has ended is lost with its clients: only a new
+    /// relay can serve them.
     pub fn is_whole(&self) -> bool {
         !*self.lost.borrow()
     }
 
-    /// Returns once a worker has ended without being told to; the log says why.
+    /// Completes once a worker has ended without being told to; the log says why.
     pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut lost = self.lost.clone();
         async move {
             if lost.wait_for(|lost| *lost).await.is_err() {
-                // All have ended as they were told.
+                // All workers have ended as they were told to.
                 future::pending().await
             }
         }
     }
 
-    /// Has the first worker panic.
+    /// Makes the first worker panic.
     #[cfg(any(test, feature = "testing"))]
     pub fn break_worker(&self) {
-        self.workers[0].tell(Command::Panic);
+        self.workers[0].send_command(Command::Panic);
     }
 
     /// Closes every allocation and every socket, and waits until that is done.
@@ -417,10 +425,10 @@ impl Relay {
 
     fn stop_workers(&mut self) {
         drop(self.address_watch.take());
-        self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
+        self.workers.iter().for_each(|worker| worker.send_command(Command::Stop));
         for worker in &mut self.workers {
             if let Some(thread) = worker.thread.take() {
-                // It has told how it ended.
+                // The supervisor has logged how it ended.
                 let _ = thread.join();
             }
         }

@@ -1,8 +1,8 @@
-//! Which addresses the relay listens on.
+//! The addresses that the relay listens on.
 //!
-//! An address of zeros is taken apart into the addresses that the machine has: an answer must come
-//! from the address that was asked, and a relayed address must be on one that exists. `[::]` stands for
-//! those of both families, as a socket for both would.
+//! An unspecified address is expanded into the addresses that the machine has: an answer must come
+//! from the address that was asked, and a relayed address must be on one that exists. `[::]` stands
+//! for those of both families, as a dual-stack socket would.
 
 use std::{
     io,
@@ -13,17 +13,17 @@ use mio::net::UdpSocket;
 
 use super::{StartError, sockets};
 
-/// Listeners that are bound.
+/// The bound listeners.
 pub(super) struct Bound {
-    /// Their addresses, with real ports.
+    /// The addresses of the listeners, with the actual ports.
     pub addresses: Vec<SocketAddr>,
-    /// For each worker a socket for each address.
+    /// For each worker one socket for each address.
     pub sockets: Vec<Vec<UdpSocket>>,
-    /// For each address a listener of TCP.
+    /// A TCP listener for each address.
     pub tcp: Vec<TcpListener>,
 }
 
-/// How many free ports are tried until one is free for TCP, too.
+/// The number of free UDP ports that are tried until one is free for TCP, too.
 const ATTEMPTS: usize = 16;
 
 /// Binds every address once for each worker.
@@ -31,7 +31,7 @@ pub(super) fn bind(listen: &[SocketAddr], workers: usize) -> Result<Bound, Start
     bind_on(listen, workers, &machine_addresses()?)
 }
 
-/// Binds the listeners of a machine with these addresses.
+/// Binds the listeners on a machine that has these addresses.
 fn bind_on(listen: &[SocketAddr], workers: usize, machine: &[IpAddr]) -> Result<Bound, StartError> {
     let mut bound = Bound {
         addresses: Vec::new(),
@@ -58,14 +58,15 @@ fn bind_on(listen: &[SocketAddr], workers: usize, machine: &[IpAddr]) -> Result<
                     bound.tcp.push(tcp);
                     bound.sockets.iter_mut().zip(sockets).for_each(|(all, one)| all.push(one));
                 }
-                // An address that came with the interface may be gone or not ready yet.
+                // An address that was listed with the interface may be gone or not ready yet.
                 Err((_, error))
                     if wanted.ip().is_unspecified()
                         && error.kind() == io::ErrorKind::AddrNotAvailable =>
                 {
                     tracing::warn!(%address, %error, "this address is left out");
                 }
-                // As `[::]` did without IPv4, it serves what it can have; but not in silence.
+                // As a dual-stack socket on `[::]` would without IPv4, the relay serves the
+                // addresses that it can have; but it logs the others.
                 Err((protocol, error))
                     if address.is_ipv4() != wanted.is_ipv4()
                         && error.kind() == io::ErrorKind::AddrInUse =>
@@ -88,7 +89,7 @@ fn bind_on(listen: &[SocketAddr], workers: usize, machine: &[IpAddr]) -> Result<
     Ok(bound)
 }
 
-/// The same port for both protocols: where any will do, one that is free for both.
+/// Binds both protocols on the same port: with port 0, one that is free for both.
 fn bind_both(
     address: SocketAddr,
     workers: usize,
@@ -101,7 +102,7 @@ fn bind_both(
     };
     for _ in 1..ATTEMPTS {
         match attempt() {
-            // Of a port that was free, another program may have taken the other half.
+            // Another program may have taken the TCP port whose UDP port was free.
             Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 => {}
             bound => return bound,
         }
@@ -113,21 +114,21 @@ pub(super) fn bind_one(address: SocketAddr, workers: usize) -> io::Result<Vec<Ud
     if workers == 1 {
         return Ok(vec![sockets::listen(address, false)?]);
     }
-    // Sockets that share an address would share it with another callbox too, which would get
-    // half of the clients: so the address must be free first.
+    // Sockets that share an address would share it with another callbox, too, which would get half
+    // of the clients: so the address must be free first.
     let real = sockets::listen(address, false)?.local_addr()?;
     (0..workers).map(|_| sockets::listen(real, true)).collect()
 }
 
 /// Returns true if an address stands for those of IPv4, too: `[::]` does, unless IPv4 addresses
-/// with its port are named beside it.
+/// with its port are listed beside it.
 pub fn takes_ipv4(wanted: SocketAddr, listen: &[SocketAddr]) -> bool {
     let named =
         |other: &SocketAddr| other.is_ipv4() && other.port() == wanted.port() && wanted.port() != 0;
     wanted.is_ipv6() && wanted.ip().is_unspecified() && !listen.iter().any(named)
 }
 
-/// The addresses of the same family that an address stands for.
+/// Returns the addresses of the same family that an address stands for.
 fn expand(wanted: SocketAddr, machine: &[IpAddr]) -> Vec<SocketAddr> {
     if !wanted.ip().is_unspecified() {
         return vec![wanted];
@@ -136,14 +137,14 @@ fn expand(wanted: SocketAddr, machine: &[IpAddr]) -> Vec<SocketAddr> {
     machine.iter().filter(family).map(|ip| SocketAddr::new(*ip, wanted.port())).collect()
 }
 
-/// Returns an address of `listen`, and behind a `[::]` that takes IPv4 as well the zeros of IPv4.
+/// Returns an address of `listen`, followed by `0.0.0.0` if it is a `[::]` that takes IPv4 as well.
 pub fn with_ipv4(wanted: SocketAddr, listen: &[SocketAddr]) -> Vec<SocketAddr> {
     let v4 = takes_ipv4(wanted, listen);
     let v4 = v4.then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, wanted.port())));
     [wanted].into_iter().chain(v4).collect()
 }
 
-/// The same listeners, and behind those on an address of zeros what that leads to.
+/// Returns the same listeners, followed by the concrete addresses of those that are unspecified.
 pub(super) fn with_every_address(mut listeners: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
     let machine = machine_addresses()?;
     let everywhere = listeners.iter().filter(|at| at.ip().is_unspecified());
@@ -152,7 +153,8 @@ pub(super) fn with_every_address(mut listeners: Vec<SocketAddr>) -> io::Result<V
     Ok(listeners)
 }
 
-/// Every address of the machine that a client can come to. Link-local ones would need a scope.
+/// Returns every address of the machine that a client can reach. Link-local ones are left out,
+/// since they would need a scope.
 pub(super) fn machine_addresses() -> io::Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
     for interface in webrtc_util::ifaces::ifaces()? {
@@ -170,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeros_mean_every_address_of_the_family() {
+    fn an_unspecified_address_means_every_address_of_its_family() {
         let machine = ["127.0.0.1", "::1", "192.0.2.1"].map(|ip| ip.parse().unwrap());
         let expand = |text: &str| {
             super::expand(text.parse().unwrap(), &machine)
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_of_ipv6_take_ipv4_unless_it_is_named_beside_them() {
+    fn the_unspecified_ipv6_address_takes_ipv4_unless_that_is_listed_beside_it() {
         let takes_ipv4 = |listen: &[&str]| {
             let listen: Vec<SocketAddr> = listen.iter().map(|text| text.parse().unwrap()).collect();
             super::takes_ipv4(listen[0], &listen)
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn of_zeros_of_ipv6_the_ipv4_part_may_be_missing_and_the_other_may_not() {
+    fn the_unspecified_ipv6_address_may_lack_its_ipv4_part_but_not_the_other() {
         let machine = ["::1", "127.0.0.1"].map(|ip| ip.parse().unwrap());
         let addresses = |listen: &str| {
             let bound = bind_on(&[listen.parse().unwrap()], 1, &machine);
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_use_is_noticed_with_many_workers_too() {
+    fn an_address_in_use_is_detected_with_many_workers_too() {
         let first = bind(&["127.0.0.1:0".parse().unwrap()], 2).unwrap();
         for workers in [1, 2] {
             let again = bind(&first.addresses, workers);

@@ -1,25 +1,26 @@
-//! The log lines about single clients: never one per packet, and never as many as a stranger likes.
+//! The log lines about single clients: never one per packet, and bounded whatever a stranger does.
 
 use callbox_base::{clock::Now, ids::ClientAddr, throttle::Throttle};
 use callbox_turn::{Ended, Via, auth::WrongCredentials};
 
-/// The target of these lines, which filters and fail2ban patterns of operators name (`docs/logs.md`): it
-/// does not follow the crate that they are written in.
+/// The target of these lines, which filters and fail2ban patterns of operators name
+/// (`docs/logs.md`): it does not change with the crate that contains them.
 const TARGET: &str = "callbox::relay::log_lines";
 
-/// Says that an allocation is gone, for whoever asks why a call has lost its relay.
+/// Logs that an allocation has ended, so that an operator can find out why a call has lost its
+/// relay.
 pub(super) fn allocation_ended(now: Now, ended: &Ended) {
     let Ended { user, call, tuple, relayed, opened, usage, reason } = ended;
     let (bytes_up, bytes_down) = usage.read();
     let over = match tuple.via {
         Via::Listener(_) => "udp",
-        // Under TLS or not.
+        // With or without TLS.
         Via::Stream(_) => "tcp",
     };
     let seconds = now.instant.saturating_duration_since(*opened).as_secs();
     tracing::debug!(
         target: TARGET,
-        // A name is whatever its minter likes.
+        // A user name is untrusted text: its minter chooses it.
         ?user,
         call = call.map(tracing::field::display),
         client = %tuple.client.0,
@@ -33,15 +34,15 @@ pub(super) fn allocation_ended(now: Now, ended: &Ended) {
     );
 }
 
-/// Writes a line for wrong credentials, as many as one address and all together may cause.
-/// `docs/logs.md` promises how they look.
+/// Logs wrong credentials, with limits for each address and for all together. `docs/logs.md`
+/// specifies the format.
 #[derive(Debug, Default)]
 pub(super) struct RefusedLog(Throttle);
 
 impl RefusedLog {
-    /// A request came with credentials that are refused, from an address that its nonce has proved. That
-    /// they are over is a matter of course, and no attack.
-    pub fn tell(
+    /// Logs a request with refused credentials, from an address that its nonce has proved. Expired
+    /// and revoked ones are expected, and are no sign of an attack.
+    pub fn write(
         &mut self,
         now: Now,
         ClientAddr(client): ClientAddr,
@@ -50,8 +51,8 @@ impl RefusedLog {
     ) {
         let Some(suppressed) = self.0.admit(client.ip(), now.instant) else { return };
         let suppressed = (suppressed > 0).then_some(suppressed);
-        // The address comes first: what a stranger has chosen must not look like one to a program
-        // that reads the line.
+        // The address comes first: text that a stranger has chosen must not be taken for an address
+        // by a program that reads the line.
         let (address, reason) = (client.ip().to_canonical(), why.reason());
         match why {
             WrongCredentials::Expired | WrongCredentials::Revoked => {

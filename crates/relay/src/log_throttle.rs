@@ -1,11 +1,11 @@
-//! At most one line a minute about what may happen a million times.
+//! A limit of one log line a minute for events that may happen a million times.
 
 use std::time::{Duration, Instant};
 
-/// How long a line stands for those that would follow.
+/// The time after a line in which no other is due.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Says when a line is due.
+/// Decides when a line is due.
 #[derive(Debug, Default)]
 pub(super) struct LogThrottle {
     last: Option<Instant>,
@@ -13,7 +13,8 @@ pub(super) struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// `Some` if it is time for a line, with how often it happened since the last one.
+    /// Counts an event. Returns `Some` if a line is due, with the number of events since the last
+    /// one.
     pub fn hit(&mut self, now: Instant) -> Option<u64> {
         self.since += 1;
         if self.last.is_some_and(|last| now.saturating_duration_since(last) < PERIOD) {
@@ -29,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minute_of_trouble_is_one_line() {
+    fn one_line_is_due_each_minute() {
         let start = Instant::now();
         let mut throttle = LogThrottle::default();
         assert_eq!(throttle.hit(start), Some(1));

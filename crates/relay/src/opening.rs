@@ -1,4 +1,4 @@
-//! Opening and closing the sockets of allocations, as the core wants it.
+//! Opening and closing the sockets of allocations, as the core requests.
 
 use std::{io, net::SocketAddr};
 
@@ -48,7 +48,7 @@ impl Worker {
         }
     }
 
-    /// Returns the error that the core is told for a socket that could not be opened.
+    /// Returns the error that is reported to the core for a socket that could not be opened.
     pub(super) fn not_opened(&mut self, now: Now, error: &io::Error) -> OpenError {
         if error.kind() == io::ErrorKind::AddrInUse {
             return OpenError::AddressInUse;
@@ -60,14 +60,14 @@ impl Worker {
         OpenError::System
     }
 
-    /// Frees memory that many allocations had.
+    /// Releases memory that was used by many allocations.
     pub(super) fn release_memory(&mut self) {
         let used = self.relays.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         self.relays.truncate(used);
         self.relays.shrink_to_fit();
     }
 
-    /// Opens a direct way from an allocation to a peer, in place of the one that it had.
+    /// Opens a connected socket from an allocation to a peer, in place of the one that it had.
     pub(super) fn open_direct(&mut self, allocation: AllocationId, peer: SocketAddr) {
         let token = Token(self.listeners.len() + 2 * allocation.0 as usize + 1);
         self.close_direct(allocation);
@@ -85,8 +85,8 @@ impl Worker {
                 relay.connected = Some(connected);
                 self.directs += 1;
             }
-            // It goes without.
-            Err(error) => tracing::debug!(%error, "no direct way to a peer"),
+            // The allocation works without it.
+            Err(error) => tracing::debug!(%error, "no connected socket for a peer"),
         }
     }
 
@@ -94,7 +94,7 @@ impl Worker {
         if self.relay(allocation).is_none_or(|relay| relay.connected.is_none()) {
             return;
         }
-        // What was to leave through it does so first.
+        // The batches are sent first, since they may hold datagrams for this socket.
         self.batches.send(&self.listeners, &self.relays, &self.metrics);
         let Some(mut connected) = self.relay(allocation).and_then(|r| r.connected.take()) else {
             return;
@@ -107,7 +107,7 @@ impl Worker {
 
     /// Closes the sockets of an allocation.
     pub(super) fn close(&mut self, allocation: AllocationId) {
-        // What its client sent before leaves through the socket that it was meant for.
+        // Datagrams that its client sent before leave through the socket that they were meant for.
         self.batches.send(&self.listeners, &self.relays, &self.metrics);
         self.close_direct(allocation);
         self.stop_listening(allocation);

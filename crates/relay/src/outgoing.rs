@@ -1,8 +1,8 @@
-//! Bytes that wait to be written to a connection, of a client or of a peer.
+//! Bytes that wait to be written to the connection of a client or of a peer.
 
 use std::io::{self, Write};
 
-/// What waits, behind what has been written of it.
+/// The queued bytes, preceded by those of them that have been written.
 #[derive(Default)]
 pub(super) struct Outgoing {
     bytes: Vec<u8>,
@@ -10,18 +10,18 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// How much waits, in bytes.
+    /// Returns the number of bytes that wait.
     pub fn waiting(&self) -> usize {
         self.bytes.len() - self.written
     }
 
-    /// What waits.
+    /// Returns the bytes that wait.
     pub fn left(&self) -> &[u8] {
         &self.bytes[self.written..]
     }
 
-    /// Puts bytes behind what waits. Never more than as much again as waits is kept of what is
-    /// written: where something always waits, all that was ever sent would stay.
+    /// Appends bytes to the queue. Written bytes are removed once they are more than half of the
+    /// buffer: a queue that is never empty would otherwise keep everything that was ever sent.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.written > self.bytes.len() / 2 {
             self.bytes.drain(..self.written);
@@ -30,7 +30,7 @@ impl Outgoing {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// So much more has been written.
+    /// Records that this many more bytes have been written.
     pub fn advance(&mut self, written: usize) {
         self.written += written;
         if self.written == self.bytes.len() {
@@ -39,10 +39,10 @@ impl Outgoing {
         }
     }
 
-    /// Writes what waits.
+    /// Writes the queued bytes.
     ///
     /// # Errors
-    /// What the system says: `WouldBlock` where it takes no more for now.
+    /// The system's error: `WouldBlock` if it takes no more for now.
     pub fn write_to(&mut self, socket: &mut impl Write) -> io::Result<()> {
         while self.waiting() > 0 {
             let written = some(socket.write(self.left()))?;
@@ -51,7 +51,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Gives back the memory of a burst that is over, but for `most` bytes.
+    /// Releases the memory of a burst that is over, except for `most` bytes.
     pub fn shrink(&mut self, most: usize) {
         if self.bytes.is_empty() {
             self.bytes.shrink_to(most);
@@ -59,7 +59,7 @@ impl Outgoing {
     }
 }
 
-/// A write that takes nothing would be tried forever.
+/// Turns a write of nothing into an error, since it would be tried again forever.
 pub(super) fn some(written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Ok(0) => Err(io::ErrorKind::WriteZero.into()),
@@ -71,7 +71,7 @@ pub(super) fn some(written: io::Result<usize>) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes, and then no more for now.
+    /// A socket that takes this many bytes, and then no more for now.
     struct Socket(Vec<u8>, usize);
 
     impl Write for Socket {
@@ -90,9 +90,9 @@ mod tests {
         }
     }
 
-    /// A reader that is always a little behind: all comes in order, and nothing grows.
+    /// A reader that is always a little behind receives everything in order, and nothing grows.
     #[test]
-    fn what_is_written_does_not_stay_while_a_little_waits() {
+    fn written_bytes_are_freed_while_a_few_others_wait() {
         let (mut out, mut socket) = (Outgoing::default(), Socket(Vec::new(), 0));
         let mut sent = Vec::new();
         out.push(&[7; 100]);

@@ -1,4 +1,4 @@
-//! Works out what a relay would do with its settings, without starting one.
+//! Determines what a relay would do with its settings, without starting one.
 
 use std::{
     io,
@@ -18,11 +18,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Works out the addresses, and checks that this machine has them. No listener's port is bound, so
-    /// that a server may run meanwhile.
+    /// Determines the addresses, and checks that this machine has them. No listener's port is
+    /// bound, so that a server may run meanwhile.
     ///
     /// # Errors
-    /// [`StartError`], as [`Relay::start`](super::Relay::start) gives it.
+    /// [`StartError`], the same as [`Relay::start`](super::Relay::start) would return.
     pub fn new(config: &Config) -> Result<Self, StartError> {
         let mut turn = config.turn.clone();
         turn.tcp_listeners = listen::with_every_address(turn.tcp_listeners)?;
@@ -52,17 +52,17 @@ impl Plan {
         Ok(Self { addresses, listeners, warnings })
     }
 
-    /// Where clients would be served.
+    /// Returns the addresses on which clients would be served.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.listeners
     }
 
-    /// The warnings that a relay would log.
+    /// Returns the warnings that a relay would log.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Returns the addresses by which clients would come to these listeners
+    /// Returns the addresses at which clients would reach these listeners
     /// ([`Relay::reached`](super::Relay::reached)).
     ///
     /// # Errors

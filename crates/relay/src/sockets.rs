@@ -1,4 +1,4 @@
-//! Making sockets.
+//! Creation of sockets with the options that the relay needs.
 
 use std::{
     io,
@@ -9,23 +9,24 @@ use callbox_sys as sys;
 use mio::net::UdpSocket;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-/// Lets the system hand over a run of datagrams as one and tell what was lost and each one's class,
-/// where it can.
+/// Enables the delivery of runs of datagrams (GRO), the count of lost datagrams and the report of
+/// each datagram's class, where the system supports them.
 fn prepare(socket: &Socket, v4: bool) {
-    // Where it cannot, each comes alone, what is lost is not known, and all have the default class.
+    // Without support each datagram comes alone, losses are unknown, and all have the default
+    // class.
     let _ = sys::enable_gro(socket);
     let _ = sys::count_lost(socket);
     let _ = sys::tell_class(socket, v4);
 }
 
-/// What is asked for as receive and send buffer of a listener, which many clients share. The
-/// system gives what its limits allow.
+/// The receive and send buffer size that is requested for a listener, which many clients share. The
+/// system grants what its limits allow.
 const LISTENER_BUFFER: usize = 4 << 20;
 
 fn new(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
-        // One family a socket: a v4-mapped peer would slip past the peer policy.
+        // Each socket serves one family: a v4-mapped peer would bypass the peer policy.
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
@@ -33,11 +34,11 @@ fn new(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// The same for the socket of an allocation: one client's share.
+/// The buffer size that is requested for the socket of an allocation: one client's share.
 const RELAY_BUFFER: usize = 1 << 20;
 
 /// Opens the socket of an allocation; with `errors` the system keeps the ICMP errors that its
-/// datagrams meet with, where it can.
+/// datagrams cause, where it can.
 pub(super) fn open(address: SocketAddr, errors: bool) -> io::Result<UdpSocket> {
     let socket = new(address)?;
     if errors {
@@ -48,12 +49,13 @@ pub(super) fn open(address: SocketAddr, errors: bool) -> io::Result<UdpSocket> {
     Ok(UdpSocket::from_std(socket.into()))
 }
 
-/// Opens a second socket on the address of an allocation's, connected to one of its peers. What the
-/// peer sends comes to this one from then on; and the system remembers the way there, which it
-/// looks up for each datagram otherwise.
+/// Opens a second socket on the address of an allocation's, connected to one of its peers.
+/// Datagrams from that peer arrive on this one from then on, and the system caches the route, which
+/// it looks up for each datagram otherwise.
 ///
 /// # Errors
-/// What the system says; of Linux alone it is known that connected sockets go first.
+/// The system's error; `Unsupported` anywhere but on Linux: only there connected sockets are known
+/// to have precedence.
 pub(super) fn open_direct(
     relay: &UdpSocket,
     peer: SocketAddr,
@@ -69,7 +71,7 @@ pub(super) fn open_direct(
         let _ = sys::keep_errors(&connected, address.is_ipv4());
     }
     connected.set_recv_buffer_size(RELAY_BUFFER)?;
-    // Only for this moment, so that nothing else can have the address too.
+    // Set only for this moment, so that nothing else can share the address.
     relay.set_reuse_address(true)?;
     let opened = connected
         .set_reuse_address(true)
@@ -87,25 +89,25 @@ pub(super) fn listen(address: SocketAddr, shared: bool) -> io::Result<UdpSocket>
     if shared {
         share(&socket, true)?;
     }
-    // Less than was asked for is no error.
+    // A buffer smaller than requested is no error.
     socket.set_recv_buffer_size(LISTENER_BUFFER)?;
     socket.set_send_buffer_size(LISTENER_BUFFER)?;
     socket.bind(&address.into())?;
     Ok(UdpSocket::from_std(socket.into()))
 }
 
-/// How many connections may wait to be accepted; the system has a limit of its own.
+/// The number of connections that may wait to be accepted; the system has a limit of its own.
 const BACKLOG: i32 = 1024;
 
-/// Opens a listener of TCP for the family of its address.
+/// Opens a TCP listener for the family of its address.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     listen_tcp_for(address, false)
 }
 
-/// Opens a listener of TCP on `[::]` that takes IPv4, too.
+/// Opens a TCP listener on `[::]` that takes IPv4, too.
 ///
 /// # Errors
 /// The system's error, `AddrInUse` if the port is taken in either family.
@@ -118,8 +120,8 @@ fn listen_tcp_for(address: SocketAddr, takes_ipv4: bool) -> io::Result<TcpListen
     if address.is_ipv6() {
         socket.set_only_v6(!takes_ipv4)?;
     }
-    // On Windows this would let others in; elsewhere it is what lets a server come up again while
-    // the system still remembers connections of the last one.
+    // On Windows this would let others share the address; elsewhere it lets a server start again
+    // while the system still remembers connections of the last one.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -128,10 +130,10 @@ fn listen_tcp_for(address: SocketAddr, takes_ipv4: bool) -> io::Result<TcpListen
     Ok(socket.into())
 }
 
-/// Opens the listener of an allocation of TCP. Nothing else can have its address.
+/// Opens the listener of a TCP allocation. Nothing else can have its address.
 ///
 /// # Errors
-/// What the system says, `AddrInUse` if somebody has the address.
+/// The system's error, `AddrInUse` if the address is taken.
 pub(super) fn listen_for_peers(address: SocketAddr) -> io::Result<mio::net::TcpListener> {
     let socket = peer_socket(address)?;
     socket.bind(&address.into())?;
@@ -139,10 +141,10 @@ pub(super) fn listen_for_peers(address: SocketAddr) -> io::Result<mio::net::TcpL
     Ok(mio::net::TcpListener::from_std(socket.into()))
 }
 
-/// Begins to connect to a peer from the address of an allocation of TCP, which is its listener's.
+/// Begins to connect to a peer from the address of a TCP allocation, which its listener has, too.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(super) fn connect_from(
     listener: &mio::net::TcpListener,
     from: SocketAddr,
@@ -150,7 +152,7 @@ pub(super) fn connect_from(
 ) -> io::Result<mio::net::TcpStream> {
     let (listener, socket) = (SockRef::from(listener), peer_socket(from)?);
     socket.set_tcp_nodelay(true)?;
-    // Only for this moment, so that nothing else can have the address too.
+    // Set only for this moment, so that nothing else can share the address.
     share(&listener, true)?;
     let bound = share(&socket, true).and_then(|()| socket.bind(&from.into()));
     share(&listener, false)?;
@@ -172,13 +174,13 @@ fn peer_socket(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
-    // The system remembers the connections of whoever had the address before.
+    // The system may still remember connections of the previous user of the address.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     Ok(socket)
 }
 
-/// Lets other sockets of this user have the same address, or no longer.
+/// Allows other sockets of this user to share the address, or forbids it.
 #[cfg(unix)]
 fn share(socket: &Socket, shared: bool) -> io::Result<()> {
     socket.set_reuse_port(shared)
@@ -196,12 +198,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_shares_the_address_of_an_allocation() {
+    fn no_other_socket_shares_the_address_of_an_allocation() {
         for ip in ["127.0.0.1", "::1"] {
             let any = SocketAddr::new(ip.parse().unwrap(), 0);
             let listener = listen_for_peers(any).unwrap();
             let address = listener.local_addr().unwrap();
-            // Of another server of the same user as well.
+            // This includes another server of the same user.
             let taken = || listen_for_peers(address).unwrap_err().kind() == AddrInUse;
             assert!(taken());
             let peer = TcpListener::bind(any).unwrap();
@@ -209,12 +211,12 @@ mod tests {
             let connected = connect_from(&listener, address, to).unwrap();
             assert_eq!(peer.accept().unwrap().1, address);
             assert!(taken(), "after a connection");
-            // A second one while there is a first.
+            // A second connection is made while the first is open.
             let peer = TcpListener::bind(any).unwrap();
             connect_from(&listener, address, peer.local_addr().unwrap()).unwrap();
             assert_eq!(peer.accept().unwrap().1, address);
             drop((listener, connected));
-            // What the system remembers of it does not keep it from the next.
+            // Connections that the system remembers do not block the next listener.
             assert_eq!(listen_for_peers(address).unwrap().local_addr().unwrap(), address);
         }
     }

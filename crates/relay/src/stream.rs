@@ -1,4 +1,5 @@
-//! One client's stream: what is read from it, what waits to be written, plain or under TLS.
+//! One client's stream: the data that is read from it and the data that waits to be written, plain
+//! or under TLS.
 
 use std::{
     any::Any,
@@ -15,38 +16,39 @@ use rustls::ServerConnection;
 
 use super::outgoing::{Outgoing, some};
 
-/// How much waits for a client that does not read, in bytes, before what is relayed to it is
-/// dropped: a quarter of a second of a 8 Mbit/s video.
+/// The largest number of bytes that wait for a client that does not read, before data relayed to it
+/// is dropped: a quarter of a second of an 8 Mbit/s video.
 const MAX_QUEUE: usize = 256 << 10;
 
-/// How much more may wait before the stream is closed: answers are not dropped, for nobody asks
-/// again over TCP.
+/// The number of bytes of answers that may wait in addition before the stream is closed: answers
+/// are not dropped, since clients do not retransmit requests over TCP.
 const MAX_ANSWERS: usize = 64 << 10;
 
-/// How much is encrypted before it is written, in bytes. rustls keeps no more than 64 KiB.
+/// The number of bytes that are encrypted before they are written. rustls keeps no more than 64
+/// KiB.
 const ENCRYPTED: usize = 32 << 10;
 
-/// What a record adds to that, at most.
+/// The largest overhead of a TLS record.
 const RECORD: usize = 64;
 
-/// A buffer that is larger than this is given back when it has long been empty.
+/// The size above which a buffer is released once it is empty.
 const SMALL: usize = 4 << 10;
 
-/// A connection whose first bytes have said that it is for the relay.
+/// A connection whose first bytes have shown that it is for the relay.
 pub struct NewStream {
-    /// The connection; it does not block.
+    /// The connection, in non-blocking mode.
     pub socket: std::net::TcpStream,
-    /// What has been read from it already.
+    /// The bytes that have been read from it already.
     pub received: Vec<u8>,
-    /// What decrypts it, if it is under TLS, the handshake being done.
+    /// The TLS session, with its handshake done, if the connection is under TLS.
     pub tls: Option<Box<ServerConnection>>,
     /// The client's address.
     pub client: SocketAddr,
-    /// The address of ours that the client came to.
+    /// The local address that the client connected to.
     pub local: SocketAddr,
-    /// When it was last of use to an allocation; at first, when it came.
+    /// The time when it was last of use to an allocation; at first, the time when it was accepted.
     pub used: Instant,
-    /// Dropped when the stream is closed: its place among the connections.
+    /// The slot that it takes among the connections; it is freed when the stream is closed.
     pub lease: Box<dyn Any + Send>,
 }
 
@@ -57,12 +59,12 @@ impl fmt::Debug for NewStream {
     }
 }
 
-/// Whether there was room for what is to be sent.
+/// The result of queueing data for a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Queued {
-    /// It is on its way.
+    /// It is queued.
     Yes,
-    /// The client reads too slowly: it was dropped.
+    /// The client reads too slowly: the data was dropped.
     Dropped,
     /// The client reads nothing at all: the stream is to be closed.
     Stuck,
@@ -73,38 +75,41 @@ pub(super) struct Stream {
     pub socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
     pub tuple: FiveTuple,
-    /// Whether it stands among the sources that are ready.
+    /// True if it is in the list of ready sources.
     pub ready: bool,
-    /// Whether it stands among those that have something to write.
+    /// True if it is in the list of streams with something to write.
     pub unsent: bool,
-    /// The system has said that no more comes after what is there.
+    /// True if the system has reported that nothing comes after the data that is there.
     pub ending: bool,
-    /// The connection to a peer that it is one with.
+    /// The connection to a peer that it is spliced with.
     pub spliced: Option<ConnectionId>,
-    /// It has been one with a connection: what is written are no messages.
+    /// True once it has been spliced: the data that is written is not framed as messages.
     pub raw: bool,
-    /// Not read for now.
+    /// True while it is not read.
     pub asleep: bool,
-    /// Of one with a connection: the client has said its last.
+    /// True if it is spliced and the client has sent its end.
     pub said_all: bool,
-    /// When all that waits is written, so is the end: the client may go on.
+    /// True if the end of the data is sent once everything queued is written; the client may go on
+    /// sending.
     pub ends: bool,
-    /// The end is written.
+    /// True once the end of the data is sent.
     shut: bool,
-    /// When all that waits is written, it is closed.
+    /// True if it is closed once everything queued is written.
     pub last: bool,
-    /// The beginning of a message whose rest has not come, or more than had its turn.
+    /// The beginning of a message whose rest has not come, or messages that wait for the next turn.
     pub part: Vec<u8>,
-    /// Something has been written to it, or to what it is one with, since it was last looked at.
+    /// True if something has been written to it, or to the connection it is spliced with, since the
+    /// last check of its timers.
     pub moved: bool,
-    /// Whether whole messages stand in `part`.
+    /// True if `part` contains whole messages.
     pub behind: bool,
     out: Outgoing,
-    /// When a whole message came last; of one with a connection, when anything passed.
+    /// The time of the last whole message; of a spliced stream, of the last data in either
+    /// direction.
     pub heard: Instant,
-    /// When it was last of use to an allocation; at first, when it came.
+    /// The time when it was last of use to an allocation; at first, the time when it was accepted.
     pub used: Instant,
-    /// When its patience is looked at next.
+    /// The time of the next check of its timers.
     pub due: Instant,
     lease: Box<dyn Any + Send>,
 }
@@ -136,24 +141,24 @@ impl Stream {
         }
     }
 
-    /// Gives the connection away again, with what was read from it and not used.
+    /// Gives the connection away, with the bytes that were read from it and not used.
     pub fn into_new(self, local: SocketAddr, received: Vec<u8>) -> NewStream {
         let Self { socket, tls, tuple, used, lease, .. } = self;
         let (socket, client) = (socket.into(), tuple.client.0);
         NewStream { socket, received, tls, client, local, used, lease }
     }
 
-    /// How much waits to be written, in bytes.
+    /// Returns the number of bytes that wait to be written.
     pub fn waiting(&self) -> usize {
         self.out.waiting()
     }
 
-    /// Whether nothing waits, encrypted or not.
+    /// Returns true if nothing waits, encrypted or not.
     pub fn is_flushed(&self) -> bool {
         self.waiting() == 0 && self.tls.as_ref().is_none_or(|tls| !tls.wants_write())
     }
 
-    /// Whether there is nothing more to be done for the client.
+    /// Returns true if there is nothing left to do for the client.
     pub fn is_done(&self) -> bool {
         self.last && self.is_flushed() || self.said_all && self.shut
     }
@@ -162,31 +167,31 @@ impl Stream {
         self.tls.is_some()
     }
 
-    /// Reads what has come; 0 at the end.
+    /// Reads the available bytes; returns 0 at the end.
     ///
     /// # Errors
-    /// What the system says, `WouldBlock` if there is nothing; `InvalidData` for what is no TLS.
+    /// The system's error, `WouldBlock` if nothing is available; `InvalidData` for invalid TLS.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else { return self.socket.read(buffer) };
         loop {
             match tls.reader().read(buffer) {
-                // The end without a word is an end, too: messages say how long they are.
+                // An end without close_notify counts as an end, too: messages carry their length.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
-            // An end here comes out of the reader in the next round.
+            // An end of the socket is returned by the reader in the next iteration.
             tls.read_tls(&mut self.socket)?;
             tls.process_new_packets().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
         }
     }
 
-    /// Whether a read that did not fill its buffer may have left something.
+    /// Returns true if a read that did not fill its buffer may have left something.
     pub fn may_have_more(&self) -> bool {
         self.tls.is_some() || self.ending
     }
 
-    /// Puts bytes behind what waits. Answers are let in where data is not.
+    /// Appends bytes to the queue. Answers are accepted beyond the limit for relayed data.
     pub fn queue(&mut self, bytes: &[u8], is_answer: bool) -> Queued {
         let waiting = self.waiting() + bytes.len();
         if waiting > MAX_QUEUE + MAX_ANSWERS {
@@ -199,10 +204,11 @@ impl Stream {
         Queued::Yes
     }
 
-    /// Writes what waits, as far as the system takes it, and the end behind it if it is to end.
+    /// Writes the queued bytes, as far as the system takes them, and then the end if the stream is
+    /// to end.
     ///
     /// # Errors
-    /// What the system says, but not `WouldBlock`: the rest waits until there is room again.
+    /// The system's error, except `WouldBlock`: the rest waits until there is room again.
     pub fn flush(&mut self) -> io::Result<()> {
         match self.write_all() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
@@ -223,8 +229,8 @@ impl Stream {
             let mut encrypted = 0;
             while encrypted < ENCRYPTED {
                 let left = self.out.left();
-                // Clients there are, coturn's among them, that take a record of TLS for a message:
-                // so each has its own, where it fits one.
+                // Some clients, among them coturn's, take a TLS record for a message: so each
+                // message has a record of its own, if it fits one.
                 let end = match Frame::first(left, MAX_FRAME) {
                     Frame::Whole { ends, .. } if !self.raw => ends,
                     _ => left.len(),
@@ -248,16 +254,16 @@ impl Stream {
         }
     }
 
-    /// Says goodbye, where that is a word, and writes what can be written at once.
+    /// Sends close_notify under TLS, and writes what can be written at once.
     pub fn finish(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
         }
-        // The client may be gone, and nothing comes after this.
+        // The client may be gone, and nothing is sent after this.
         let _ = self.flush();
     }
 
-    /// Gives back the memory of a burst that is over.
+    /// Releases the memory of a burst that is over.
     pub fn shrink(&mut self) {
         self.out.shrink(SMALL);
         if self.part.is_empty() {

@@ -1,5 +1,5 @@
-//! The clients that come over TCP and TLS: their messages are found in what is read and go the same
-//! way as datagrams do.
+//! The clients that connect over TCP and TLS: their messages are found in the data that is read and
+//! are processed in the same way as datagrams.
 
 use std::{io, ops::Range, time::Duration};
 
@@ -17,35 +17,36 @@ use super::{
     worker::{Command, Source, Worker},
 };
 
-/// For how long a stream without an allocation may say nothing that is whole.
+/// The longest time that a stream without an allocation may send no whole message.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// For how long a stream may be of no use to any allocation, whatever it says: Bindings cost a client
-/// nothing, and a place among the connections costs the server a file. It may be closed when there
-/// is need (RFC 8489 §6.2.2), and before there is, so that there is none.
+/// The longest time that a stream may be of no use to any allocation, whatever it sends: Binding
+/// requests cost a client nothing, while a slot among the connections costs the server a file. It
+/// may be closed when resources are short (RFC 8489 §6.2.2), and is closed before, so that they do
+/// not get short.
 const UNUSED: Duration = Duration::from_secs(60);
 
-/// The longest message of somebody who has no allocation: a request fits many times.
+/// The longest message of a client without an allocation: a request fits many times.
 const MAX_REQUEST: usize = 4096;
 
-/// The tokens of streams begin here, far above those of sockets.
+/// The first token of streams, far above those of sockets.
 pub(super) const TOKENS: usize = 1 << (usize::BITS - 2);
 
-/// How much may wait on one side of a spliced pair before the other is not read for a while, in
-/// bytes.
+/// The number of bytes that may wait on one side of a spliced pair before reading from the other
+/// pauses.
 pub(super) const MAX_WAITING: usize = 64 << 10;
 
-/// How many STUN messages of one stream are served before others have their turn: each may be a
-/// request, and a read brings thousands.
+/// The number of STUN messages of one stream that are served before other sources have their turn:
+/// each may be a request, and one read brings thousands.
 const MESSAGES: usize = 64;
 
-/// The streams of a worker, each at the place of its id.
+/// The streams of a worker, indexed by id.
 #[derive(Default)]
 pub(super) struct Streams {
     all: Vec<Option<Stream>>,
-    /// Those that have something to write.
+    /// The streams that have something to write.
     unsent: Vec<StreamId>,
-    /// Those that are to be closed.
+    /// The streams that are to be closed, each with the reason.
     broken: Vec<(StreamId, StreamEnd)>,
     pub timers: TimerQueue<StreamId>,
 }
@@ -55,12 +56,12 @@ impl Streams {
         self.all.get_mut(id as usize)?.as_mut()
     }
 
-    /// Whether a token is a stream's, and whose.
+    /// Returns the stream of a token, if it is one of a stream.
     pub fn of_token(Token(token): Token) -> Option<StreamId> {
         token.checked_sub(TOKENS).map(|id| StreamId(id as u32))
     }
 
-    /// The same, if the stream is still this client's.
+    /// Queues a message as [`Streams::queue`] does, if the stream still belongs to this client.
     pub fn queue_to(&mut self, to: FiveTuple, bytes: &[u8], is_answer: bool, metrics: &Metrics) {
         let Via::Stream(id) = to.via else { return };
         if self.get_mut(id).is_none_or(|stream| stream.tuple.client == to.client) {
@@ -68,10 +69,10 @@ impl Streams {
         }
     }
 
-    /// Sends a message to a client, at the end of this turn.
+    /// Queues a message for a client; it is sent at the end of this loop iteration.
     pub fn queue(&mut self, id: StreamId, bytes: &[u8], is_answer: bool, metrics: &Metrics) {
         let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else {
-            // Of one that may move and has not come back (RFC 8016).
+            // The stream of a client that may move and has not come back (RFC 8016).
             metrics.dropped(DropReason::SlowReader);
             return;
         };
@@ -82,19 +83,19 @@ impl Streams {
         }
     }
 
-    /// How much waits to be written to a client, in bytes.
+    /// Returns the number of bytes that wait to be written to a client.
     pub fn waiting(&mut self, id: StreamId) -> usize {
         self.get_mut(id).map_or(0, |stream| stream.waiting())
     }
 
-    /// Closes a stream once all that waits is written.
+    /// Closes a stream once everything queued is written.
     pub fn finish_after(&mut self, id: StreamId) {
         let Some(stream) = self.get_mut(id) else { return };
         stream.last = true;
         self.flush_later(id);
     }
 
-    /// Tells a client that nothing more comes, once all that waits is written.
+    /// Signals the end of the data to a client once everything queued is written.
     pub fn end_after(&mut self, id: StreamId) {
         let Some(stream) = self.get_mut(id) else { return };
         stream.ends = true;
@@ -109,14 +110,14 @@ impl Streams {
         }
     }
 
-    /// Writes what waits.
+    /// Writes the queued bytes of all streams.
     pub fn flush(&mut self) {
         while let Some(id) = self.unsent.pop() {
             self.flush_one(id);
         }
     }
 
-    /// Writes what waits for one client.
+    /// Writes the queued bytes of one client.
     pub fn flush_one(&mut self, id: StreamId) {
         let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else { return };
         stream.unsent = false;
@@ -130,8 +131,8 @@ impl Streams {
         }
     }
 
-    /// Takes a stream out, and with it all that was to happen to it: its name may be another's
-    /// before this turn is over.
+    /// Removes a stream, with everything that is pending for it: its id may be reused before this
+    /// loop iteration is over.
     fn remove(&mut self, id: StreamId) -> Option<Stream> {
         let stream = self.all.get_mut(id.0 as usize)?.take()?;
         self.timers.clear(stream.due, id);
@@ -156,7 +157,8 @@ impl Worker {
             return;
         }
         self.metrics.stream_opened(stream.is_tls());
-        // What came before may stand in the TLS session already, of which the system knows nothing.
+        // Data that came before may be in the TLS session already, where the system does not see
+        // it.
         stream.ready = true;
         self.ready.push(Source::Stream(id));
         let at = id.0 as usize;
@@ -169,13 +171,13 @@ impl Worker {
         if !received.is_empty() {
             self.make_room(1);
             let slot = self.batches.take_slot();
-            let place = slot.start..slot.start + received.len();
-            self.batches.bytes_mut(place.clone()).copy_from_slice(&received);
-            self.route_stream(now, id, tuple, place);
+            let range = slot.start..slot.start + received.len();
+            self.batches.bytes_mut(range.clone()).copy_from_slice(&received);
+            self.route_stream(now, id, tuple, range);
         }
     }
 
-    /// Closes a stream, and with it what its client had.
+    /// Closes a stream, and with it everything that its client had.
     pub(super) fn close_stream(&mut self, now: Now, id: StreamId, end: StreamEnd) {
         let Some(mut stream) = self.streams.remove(id) else { return };
         stream.finish();
@@ -184,26 +186,26 @@ impl Worker {
         }
         self.metrics.stream_closed(stream.is_tls(), end);
         self.engine.stream_closed(id);
-        self.carry_out(now);
+        self.execute_outputs(now);
     }
 
-    /// Closes what went wrong while it was written to, or has been written to its end.
+    /// Closes streams whose writes failed, and those that have been written to their end.
     pub(super) fn close_broken(&mut self, now: Now) {
         while let Some((id, end)) = self.streams.broken.pop() {
             let spliced = self.streams.get_mut(id).and_then(|stream| stream.spliced);
             if end == StreamEnd::Closed && spliced.is_some_and(|c| self.connections.waiting(c) > 0)
             {
-                // The peer has still to read what the client has said.
+                // The peer has not yet received all that the client has sent.
                 continue;
             }
             self.close_stream(now, id, end);
-            // What closing it led to is not kept until the next event.
+            // Output that closing it produced is not kept until the next event.
             self.send();
         }
     }
 
-    /// Closes what has been silent for too long.
-    pub(super) fn tend_streams(&mut self, now: Now) {
+    /// Closes streams that have been silent or unused for too long.
+    pub(super) fn check_stream_timers(&mut self, now: Now) {
         while let Some(id) = self.streams.timers.pop(now.instant) {
             let Some(stream) = self.streams.get_mut(id) else { continue };
             stream.shrink();
@@ -218,7 +220,7 @@ impl Worker {
                 self.close_stream(now, id, StreamEnd::Unused);
                 continue;
             }
-            // One side has ended, and the other keeps still: it is not waited for.
+            // One side has ended, and the other is silent: it is not waited for.
             let over = match stream.spliced {
                 Some(_) => stream.said_all || stream.ends,
                 None => !in_use,
@@ -241,7 +243,7 @@ impl Worker {
         }
     }
 
-    /// Reads a stream for a while. `true` if there may be more.
+    /// Reads a stream for a while. Returns true if there may be more.
     pub(super) fn read_stream(&mut self, now: Now, id: StreamId) -> bool {
         self.make_room(1);
         let slot = self.batches.take_slot();
@@ -261,7 +263,7 @@ impl Worker {
         buffer[..part].copy_from_slice(&stream.part);
         let room = buffer.len() - part;
         let (read, more) = if std::mem::take(&mut stream.behind) {
-            // What has come has its turn first.
+            // Messages that have been read before are served first.
             (0, true)
         } else {
             match stream.read(&mut buffer[part..]) {
@@ -284,8 +286,9 @@ impl Worker {
         goes_on && (more || self.streams.get_mut(id).is_some_and(|stream| stream.behind))
     }
 
-    /// Gives a stream to the worker that has what its client asks for, with what stands at this
-    /// place; or keeps that until the client has read the answers before it.
+    /// Hands a stream over to the worker that owns the target of its client's request, with the
+    /// bytes in the range `received`; or keeps those until the client has read the answers before
+    /// them.
     fn move_stream(&mut self, id: StreamId, worker: u16, received: Range<usize>) {
         self.streams.flush_one(id);
         let Some(stream) = self.streams.get_mut(id) else { return };
@@ -301,10 +304,10 @@ impl Worker {
         self.engine.stream_closed(id);
         let Ok(local) = stream.socket.local_addr() else { return };
         let stream = stream.into_new(local, self.batches.bytes(received).to_vec());
-        self.tell(worker, Command::Stream(Box::new(stream)));
+        self.send_command(worker, Command::Stream(Box::new(stream)));
     }
 
-    /// Keeps messages until the stream has its turn again.
+    /// Keeps messages until the next turn of the stream.
     fn keep(&mut self, id: StreamId, messages: Range<usize>) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.part.extend_from_slice(self.batches.bytes(messages));
@@ -316,8 +319,8 @@ impl Worker {
         false
     }
 
-    /// Routes the messages that stand at this place, and keeps what is left. `false` if the stream
-    /// is closed, or has to wait.
+    /// Routes the messages in the range `left`, and keeps the rest. Returns false if the stream is
+    /// closed or has to wait.
     fn route_stream(
         &mut self,
         now: Now,
@@ -330,7 +333,7 @@ impl Worker {
         loop {
             let Some(stream) = self.streams.get_mut(id) else { return false };
             if let Some(connection) = stream.spliced {
-                // What follows a ConnectionBind, and all that comes later, is the peer's.
+                // The bytes after a ConnectionBind, and all that come later, are for the peer.
                 stream.heard = now.instant;
                 return left.is_empty() || self.send_to_connection(now, connection, left);
             }
@@ -344,20 +347,20 @@ impl Worker {
                         }
                         served += 1;
                     }
-                    let place = left.start..left.start + message;
-                    if let Some(worker) = self.other_worker(tuple, place.clone()) {
+                    let range = left.start..left.start + message;
+                    if let Some(worker) = self.other_worker(tuple, range.clone()) {
                         self.move_stream(id, worker, left);
                         return false;
                     }
                     left.start += ends;
-                    // Others stand before and behind it. The class of the stream's segments says
-                    // nothing of it (RFC 8656 §15).
-                    self.route_client(now, tuple, TrafficClass::DEFAULT, place, true);
+                    // Other messages stand before and after it in the buffer. The class of the
+                    // stream's segments says nothing about it (RFC 8656 §15).
+                    self.route_client(now, tuple, TrafficClass::DEFAULT, range, true);
                     let Some(stream) = self.streams.get_mut(id) else { return false };
                     stream.heard = now.instant;
                 }
-                // Of a client with an allocation any message is taken in, even one that cannot be
-                // relayed, so that the next one is found.
+                // A client with an allocation may send messages of any length, even one that cannot
+                // be relayed, so that the next one is found.
                 Frame::TooLong if limit < MAX_FRAME && self.engine.has_allocation(tuple) => {
                     limit = MAX_FRAME;
                 }
@@ -366,7 +369,7 @@ impl Worker {
                     stream.part.extend_from_slice(self.batches.bytes(left));
                     return true;
                 }
-                // Where the next message would begin is not known (RFC 8656 §12.5).
+                // The start of the next message is unknown (RFC 8656 §12.5).
                 Frame::Broken | Frame::TooLong => {
                     return self.end_stream(now, id, StreamEnd::BadFrame);
                 }

@@ -1,4 +1,4 @@
-//! What becomes of a worker that ends without being told to: the log has it, and so has whoever
+//! Supervision of a worker that ends without being told to: it is logged, and reported to whoever
 //! watches the relay. Its clients are lost, and no other worker can take them over.
 
 use std::{
@@ -8,13 +8,13 @@ use std::{
 
 use tokio::sync::watch;
 
-/// Runs a worker to its end; sets `lost` if that comes untold.
+/// Runs a worker to its end; sets `lost` if it ends without being told to.
 pub(super) fn run(
     worker: usize,
     work: impl FnOnce() -> io::Result<()>,
     lost: &watch::Sender<bool>,
 ) {
-    // Nothing of a worker is looked at once it has panicked.
+    // The state of a worker is not used after it has panicked.
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => return,
         Ok(Err(error)) => tracing::error!(worker, %error, "a relay worker cannot go on"),
@@ -29,7 +29,7 @@ mod tests {
 
     use super::*;
 
-    /// What is logged and set when a worker ends so.
+    /// Returns the log and the value of `lost` after a worker has ended in this way.
     fn after(work: impl FnOnce() -> io::Result<()>) -> (String, bool) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_end_that_nobody_asked_for_is_one() {
+    fn only_an_unexpected_end_is_logged_and_reported() {
         assert_eq!(after(|| Ok(())), (String::new(), false));
         let (log, lost) = after(|| panic!("a bug"));
         assert!(log.contains("ERROR") && log.contains("has panicked worker=7"), "{log}");

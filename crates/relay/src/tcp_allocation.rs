@@ -1,5 +1,5 @@
-//! Allocations of TCP (RFC 6062): their listeners, their connections to peers, and how such a
-//! connection and a stream of the client are made one.
+//! TCP allocations (RFC 6062): their listeners, their connections to peers, and the splicing of
+//! such a connection with a stream of the client.
 
 use std::{
     collections::HashMap,
@@ -23,38 +23,38 @@ use super::{
     worker::{Source, Worker},
 };
 
-/// The tokens of connections begin here, and those of listeners.
+/// The first tokens of connections and of listeners.
 const CONNECTIONS: usize = streams::TOKENS + (1 << (usize::BITS - 3));
 const LISTENERS: usize = streams::TOKENS + (1 << (usize::BITS - 4));
 
-/// How many connections are accepted before others have their turn.
+/// The number of connections that are accepted before other sources have their turn.
 const ACCEPTS: usize = 16;
 
-/// How long a listener that could not accept waits before it is tried again.
+/// The time that a listener that could not accept waits before it is tried again.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// How long anything sleeps before it is looked at again.
+/// The longest time that a source sleeps before it is looked at again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// A buffer that is larger than this is given back when it is empty.
+/// The size above which a buffer is released once it is empty.
 const SMALL: usize = 16 << 10;
 
 /// A connection to a peer.
 struct Connection {
     socket: TcpStream,
-    /// The system has said that it is made.
+    /// True once the connection is established.
     made: bool,
     ready: bool,
     ending: bool,
-    /// Not read for now.
+    /// True while it is not read.
     asleep: bool,
-    /// The client's stream, once they are one.
+    /// The client's stream, once they are spliced.
     stream: Option<StreamId>,
-    /// What the client has sent and the system has not taken yet.
+    /// The bytes that the client has sent and the system has not taken yet.
     out: Outgoing,
-    /// The client has said its last: when all is written, so is the end.
+    /// True once the client has ended: the end is sent when everything is written.
     ends: bool,
-    /// The end is written.
+    /// True once the end of the data is sent.
     shut: bool,
 }
 
@@ -73,8 +73,8 @@ impl Connection {
         }
     }
 
-    /// Writes what waits, as far as the system takes it, and the end behind it if it is to end.
-    /// Gives how much still waits.
+    /// Writes the queued bytes, as far as the system takes them, and then the end if the connection
+    /// is to end. Returns the number of bytes that still wait.
     fn flush(&mut self) -> io::Result<usize> {
         match self.out.write_to(&mut self.socket) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
@@ -88,15 +88,15 @@ impl Connection {
     }
 }
 
-/// Where peers come to.
+/// The listener of an allocation, which peers connect to.
 struct Listener {
     socket: TcpListener,
     ready: bool,
-    /// Not accepting for now.
+    /// True while it does not accept.
     asleep: bool,
 }
 
-/// What a worker has of TCP allocations.
+/// The listeners and connections of a worker's TCP allocations.
 #[derive(Default)]
 pub(super) struct Connections {
     all: Vec<Option<Connection>>,
@@ -124,12 +124,12 @@ impl Connections {
         Some(&mut self.listeners.get_mut(&id)?.ready)
     }
 
-    /// How much waits to be written to a peer, in bytes.
+    /// Returns the number of bytes that wait to be written to a peer.
     pub fn waiting(&mut self, id: ConnectionId) -> usize {
         self.get_mut(id).map_or(0, |connection| connection.out.waiting())
     }
 
-    /// What a token stands for.
+    /// Returns the source that a token stands for.
     pub fn of_token(Token(token): Token) -> Option<Source> {
         if let Some(id) = token.checked_sub(CONNECTIONS) {
             return Some(Source::Connection(ConnectionId(id as u32)));
@@ -166,7 +166,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Closes the listener of an allocation, if it has one. Its connections are closed apart.
+    /// Closes the listener of an allocation, if it has one. Its connections are closed separately.
     pub(super) fn stop_listening(&mut self, allocation: AllocationId) {
         if let Some(mut listener) = self.connections.listeners.remove(&allocation)
             && let Err(error) = self.poll.registry().deregister(&mut listener.socket)
@@ -175,7 +175,7 @@ impl Worker {
         }
     }
 
-    /// Begins to connect to a peer. How it went is known when the socket can be written.
+    /// Begins to connect to a peer. The result is known when the socket becomes writable.
     pub(super) fn connect(
         &mut self,
         now: Now,
@@ -200,14 +200,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Accepts peers that have connected to an allocation's address. `true` if there may be more.
+    /// Accepts peers that have connected to an allocation's address. Returns true if there may be
+    /// more.
     pub(super) fn accept_peers(&mut self, now: Now, allocation: AllocationId) -> bool {
         for _ in 0..ACCEPTS {
             let Some(listener) = self.connections.listeners.get(&allocation) else { return false };
             let (socket, source) = match listener.socket.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // A peer that is gone already: others may stand behind it.
+                // This peer is gone already: others may wait behind it.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -216,10 +217,14 @@ impl Worker {
                 {
                     continue;
                 }
-                // Most likely out of files: the system says nothing of who waits when there are
-                // some again.
+                // Most likely the process is out of files: the system does not report when there
+                // are some again.
                 Err(_) => {
-                    self.let_sleep(now, Source::TcpRelay(allocation), now.instant + ACCEPT_AGAIN);
+                    self.put_to_sleep(
+                        now,
+                        Source::TcpRelay(allocation),
+                        now.instant + ACCEPT_AGAIN,
+                    );
                     return false;
                 }
             };
@@ -229,13 +234,13 @@ impl Worker {
             {
                 self.engine.close_connection(id);
             }
-            self.carry_out(now);
+            self.execute_outputs(now);
         }
         true
     }
 
-    /// Whether something may go over a connection now, by what bounds its allocation. If not, the
-    /// source that it would come from sleeps until it may.
+    /// Returns true if the bandwidth limit of the allocation permits data over a connection now. If
+    /// not, the source of the data sleeps until it does.
     pub(super) fn has_bandwidth(
         &mut self,
         now: Now,
@@ -245,21 +250,21 @@ impl Worker {
     ) -> bool {
         let free_at = self.engine.connection_free_at(id, direction);
         let Some(free_at) = free_at.filter(|at| *at > now.instant) else { return true };
-        self.let_sleep(now, source, free_at);
+        self.put_to_sleep(now, source, free_at);
         false
     }
 
-    /// Does not read a source until then.
-    fn let_sleep(&mut self, now: Now, source: Source, until: Instant) {
+    /// Does not read a source until the time `until`.
+    fn put_to_sleep(&mut self, now: Now, source: Source, until: Instant) {
         if let Some(asleep) = self.asleep_flag(source)
             && !std::mem::replace(asleep, true)
         {
-            // Whatever is gone meanwhile leaves something for a second at most.
+            // A source that is gone in the meantime keeps its timer for a second at most.
             self.asleep.set(until.min(now.instant + LONGEST_SLEEP), source);
         }
     }
 
-    /// Reads what has slept long enough.
+    /// Reads the sources that have slept long enough.
     pub(super) fn wake_up(&mut self, now: Now) {
         while let Some(source) = self.asleep.pop(now.instant) {
             if let Some(asleep) = self.asleep_flag(source) {
@@ -278,18 +283,18 @@ impl Worker {
         }
     }
 
-    /// Something has happened on a connection.
+    /// Handles an event of a connection.
     pub(super) fn connection_event(&mut self, now: Now, id: ConnectionId, event: &Event) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.ending |= event.is_read_closed() || event.is_error();
         if !connection.made && (event.is_writable() || event.is_error()) {
             let failed = connection.socket.take_error().map_or(true, |error| error.is_some());
-            // Writable, without an error and without a peer: it is not yet decided.
+            // Writable, without an error and without a peer: the result is not known yet.
             let made = !failed && connection.socket.peer_addr().is_ok();
             if made || failed {
                 connection.made = made;
                 self.engine.connected(now, id, made);
-                self.carry_out(now);
+                self.execute_outputs(now);
             }
         } else if event.is_writable() {
             self.flush_connection(now, id);
@@ -297,9 +302,9 @@ impl Worker {
         self.add_ready(Source::Connection(id));
     }
 
-    /// Makes a stream and a connection one.
+    /// Splices a stream and a connection.
     pub(super) fn splice(&mut self, stream: StreamId, connection: ConnectionId) {
-        // The last message, apart from what is none.
+        // The last message is written separately from the raw data that follows.
         self.streams.flush_one(stream);
         if let Some(spliced) = self.streams.get_mut(stream) {
             spliced.spliced = Some(connection);
@@ -308,15 +313,16 @@ impl Worker {
         if let Some(spliced) = self.connections.get_mut(connection) {
             spliced.stream = Some(stream);
         }
-        // Either may have something that came before.
+        // Either may have data that came before.
         self.add_ready(Source::Connection(connection));
         self.add_ready(Source::Stream(stream));
     }
 
-    /// Reads a connection for a while. `true` if there may be more.
+    /// Reads a connection for a while. Returns true if there may be more.
     pub(super) fn read_connection(&mut self, now: Now, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return false };
-        // What comes before a client takes it, or faster than it takes it, waits in the system.
+        // Data that comes before a client takes it, or faster than it takes it, waits in the
+        // system.
         let Some(stream) = connection.stream else { return false };
         if connection.asleep
             || !self.has_bandwidth(now, Source::Connection(id), id, Direction::Down)
@@ -324,7 +330,7 @@ impl Worker {
             return false;
         }
         if self.streams.waiting(stream) > MAX_WAITING {
-            // What the system does not take now it will say when it does.
+            // If the system does not take it now, it reports when it does.
             self.streams.flush_one(stream);
             if self.streams.waiting(stream) > MAX_WAITING {
                 return false;
@@ -335,17 +341,17 @@ impl Worker {
         let buffer = self.batches.bytes_mut(slot.clone());
         let Some(connection) = self.connections.get_mut(id) else { return false };
         match connection.socket.read(buffer) {
-            // The client may still have something to say.
+            // The client may still send.
             Ok(0) => {
                 self.streams.end_after(stream);
                 false
             }
             Ok(read) => {
                 let more = read == buffer.len() || connection.ending;
-                let place = slot.start..slot.start + read;
+                let range = slot.start..slot.start + read;
                 self.engine.relayed_by_connection(now, id, Direction::Down, read);
                 self.relayed += 1;
-                self.streams.queue(stream, self.batches.bytes(place), true, &self.metrics);
+                self.streams.queue(stream, self.batches.bytes(range), true, &self.metrics);
                 if let Some(stream) = self.streams.get_mut(stream) {
                     stream.heard = now.instant;
                 }
@@ -354,24 +360,24 @@ impl Worker {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(_) => {
-                // The peer is gone: what it has said still reaches the client.
+                // The peer is gone: the data that it has sent still reaches the client.
                 self.streams.finish_after(stream);
                 self.engine.close_connection(id);
-                self.carry_out(now);
+                self.execute_outputs(now);
                 false
             }
         }
     }
 
-    /// Sends to a peer what its client has sent, or keeps it until the system takes it. `false` if so
-    /// much waits that the client is not to be read for now.
+    /// Sends to a peer the data that its client has sent, or keeps it until the system takes it.
+    /// Returns false if so much waits that the client is not to be read for now.
     pub(super) fn send_to_connection(
         &mut self,
         now: Now,
         id: ConnectionId,
-        place: std::ops::Range<usize>,
+        range: std::ops::Range<usize>,
     ) -> bool {
-        let bytes = self.batches.bytes(place);
+        let bytes = self.batches.bytes(range);
         self.relayed += 1;
         self.engine.relayed_by_connection(now, id, Direction::Up, bytes.len());
         let Some(connection) = self.connections.all.get_mut(id.0 as usize).and_then(Option::as_mut)
@@ -382,8 +388,8 @@ impl Worker {
         self.flush_connection(now, id)
     }
 
-    /// Writes what waits for a peer. `false` if so much still does that its client is not to be read
-    /// for now, or if the connection is closed.
+    /// Writes the bytes that wait for a peer. Returns false if so many still wait that its client
+    /// is not to be read for now, or if the connection is closed.
     fn flush_connection(&mut self, now: Now, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return false };
         let waiting = connection.out.waiting();
@@ -399,7 +405,7 @@ impl Worker {
                     self.close_stream(now, stream, StreamEnd::Closed);
                     return false;
                 }
-                // The client may have been held back.
+                // Reading from the client may have been paused.
                 self.add_ready(Source::Stream(stream));
                 true
             }
@@ -407,13 +413,14 @@ impl Worker {
             // The peer is gone.
             (Err(_), _) => {
                 self.engine.close_connection(id);
-                self.carry_out(now);
+                self.execute_outputs(now);
                 false
             }
         }
     }
 
-    /// The client has said its last: the peer is told, once it has been written all of it.
+    /// Handles the end of the client's data: the peer gets the end once it has been written
+    /// everything before it.
     pub(super) fn end_spliced(&mut self, now: Now, stream: StreamId, connection: ConnectionId) {
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.said_all = true;
@@ -424,7 +431,8 @@ impl Worker {
         self.flush_connection(now, connection);
     }
 
-    /// Closes a connection, and the stream that it is one with once its client has read all.
+    /// Closes a connection, and the stream that it is spliced with once its client has read
+    /// everything.
     pub(super) fn close_connection(&mut self, id: ConnectionId, stream: Option<StreamId>) {
         let connection = self.connections.all.get_mut(id.0 as usize).and_then(Option::take);
         if let Some(mut connection) = connection

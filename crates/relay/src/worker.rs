@@ -1,4 +1,4 @@
-//! One worker: a thread, an event loop, and one core.
+//! A worker: a thread, an event loop, and a protocol core.
 
 use std::{
     io,
@@ -33,24 +33,24 @@ use super::{
     worker_ring::WorkerRings,
 };
 
-/// How many ready sockets one look at the system reports.
+/// The number of ready sockets that one poll reports.
 const EVENTS: usize = 1024;
 
 const WAKER: Token = Token(usize::MAX);
 
-/// What a worker can be told.
+/// A command to a worker.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Take over a connection.
     Stream(Box<NewStream>),
-    /// Send what comes from this client on to the worker that has its allocation.
+    /// Forward the datagrams of this client to the worker that has its allocation.
     Forward {
         /// The client.
         tuple: FiveTuple,
-        /// The worker's place.
+        /// The worker's index.
         to: u16,
     },
-    /// Do so no longer.
+    /// Stop forwarding the datagrams of this client.
     Forget(FiveTuple),
     /// Close the allocations of a call with these sides.
     EndCall(CallId, Arc<[UserId]>),
@@ -58,26 +58,27 @@ pub(super) enum Command {
     RevokeUser(CallId, UserId, Arc<[UserId]>),
     /// Close a user's allocations.
     Kick(KickOrder),
-    /// Judge again what was granted: the machine has other addresses.
+    /// Judge again what was granted: the machine's addresses have changed.
     AddressesChanged,
     /// Close everything and end.
     Stop,
-    /// Have a bug.
+    /// Panic, for a test.
     #[cfg(any(test, feature = "testing"))]
     Panic,
 }
 
-/// Which allocations of a user are to be closed.
+/// The allocations of a user that are to be closed.
 #[derive(Debug, Clone)]
 pub(super) struct KickOrder {
     pub user: Arc<str>,
-    /// Those that are for no call or for one of these; all, if it is none.
+    /// Limits the order to the allocations that are for no call or for one of these; `None` means
+    /// all.
     pub calls: Option<Arc<[CallId]>>,
-    /// Where the worker says how many it has closed.
+    /// The channel on which the worker reports the number of allocations that it has closed.
     pub closed: UnboundedSender<usize>,
 }
 
-/// Where a worker reads from.
+/// A source that a worker reads from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     Listener(u16),
@@ -85,26 +86,26 @@ pub(super) enum Source {
     Connected(AllocationId),
     Ring(usize),
     Stream(StreamId),
-    /// The listener of an allocation of TCP.
+    /// The listener of a TCP allocation.
     TcpRelay(AllocationId),
     Connection(ConnectionId),
 }
 
-/// A socket that clients come to.
+/// A socket that clients send to.
 pub(super) struct Listener {
     pub udp: UdpSocket,
-    /// Whether it stands in [`Worker::ready`].
+    /// True if it is in [`Worker::ready`].
     ready: bool,
-    /// How many datagrams it is known to have lost.
+    /// The number of datagrams that it has lost, by its last report.
     pub lost: u32,
 }
 
 /// The socket of an allocation.
 pub(super) struct RelaySocket {
     pub udp: UdpSocket,
-    /// Whether the system keeps the ICMP errors of its sockets.
+    /// True if the system keeps the ICMP errors of the allocation's sockets.
     pub errors: bool,
-    /// As with a listener.
+    /// True if it is in [`Worker::ready`].
     pub ready: bool,
     pub lost: u32,
     pub runs: OpenRuns,
@@ -112,7 +113,7 @@ pub(super) struct RelaySocket {
     pub hot_peer: HotPeer,
 }
 
-/// A second socket of an allocation, connected to the peer that most goes to.
+/// A second socket of an allocation, connected to the peer that gets most of its datagrams.
 pub(super) struct ConnectedSocket {
     pub udp: UdpSocket,
     pub peer: SocketAddr,
@@ -120,19 +121,19 @@ pub(super) struct ConnectedSocket {
     pub lost: u32,
 }
 
-/// How another worker is told something.
+/// The channel to another worker, and its waker.
 pub(super) type Other = (mpsc::Sender<Command>, Arc<Waker>);
 
-/// What a worker is made of.
+/// The parts that a worker is made of.
 pub(super) struct Parts {
     pub common: Common,
-    /// Its place in the list of workers.
+    /// Its index in the list of workers.
     pub index: u16,
     pub metrics: Arc<Metrics>,
     pub listeners: Vec<UdpSocket>,
     pub poll: Poll,
     pub rings: WorkerRings,
-    /// How each worker is told something, by its place.
+    /// The channels to all workers, by their index.
     pub others: Vec<Other>,
     pub inbox: mpsc::Receiver<Command>,
     pub on_event: OnEvent,
@@ -146,22 +147,22 @@ pub(super) struct Worker {
     pub(super) poll: Poll,
     pub(super) index: u16,
     pub(super) listeners: Vec<Listener>,
-    /// The socket of each allocation, at the place of its id.
+    /// The socket of each allocation, indexed by its id.
     pub(super) relays: Vec<Option<RelaySocket>>,
     pub(super) rings: WorkerRings,
     pub(super) forwarding: Forwarding,
-    /// How many direct ways there are, and may be.
+    /// The number of connected sockets.
     pub(super) directs: usize,
     pub(super) max_directs: usize,
-    /// What has not been read to its end. Readiness is told once only.
+    /// The sources that have not been read to their end. Readiness is reported only once.
     pub(super) ready: Vec<Source>,
-    /// What is to be read later.
+    /// The sources that are to be read later.
     pub(super) asleep: TimerQueue<Source>,
     pub(super) streams: Streams,
     pub(super) connections: Connections,
     pub(super) others: Vec<Other>,
     pub(super) batches: Batches,
-    /// How many packets this turn has relayed.
+    /// The number of packets that were relayed in this loop iteration.
     pub(super) relayed: usize,
     coalescing: Coalescing,
     inbox: mpsc::Receiver<Command>,
@@ -172,7 +173,7 @@ pub(super) struct Worker {
     refused: RefusedLog,
 }
 
-/// What the worker is woken by.
+/// Creates the waker of a worker.
 pub(super) fn waker(poll: &Poll) -> io::Result<Arc<Waker>> {
     Ok(Arc::new(Waker::new(poll.registry(), WAKER)?))
 }
@@ -216,14 +217,14 @@ impl Worker {
         })
     }
 
-    /// Works until told to stop.
+    /// Runs until told to stop.
     ///
     /// # Errors
-    /// What the system says if it does not let the worker wait for its sockets.
+    /// The system's error, if it does not let the worker wait for its sockets.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            self.let_gather();
+            self.pause_to_coalesce();
             let timeout = self.timeout();
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
@@ -232,15 +233,15 @@ impl Worker {
             }
             let now = Now::read();
             self.engine.handle_timeout(now);
-            self.carry_out(now);
-            self.tend_streams(now);
+            self.execute_outputs(now);
+            self.check_stream_timers(now);
             self.wake_up(now);
             for event in &events {
                 if event.token() == WAKER {
-                    if self.obey(now) {
+                    if self.run_commands(now) {
                         return Ok(());
                     }
-                    // Each stands there once, however often it is announced.
+                    // Each is in the list once, however often it is announced.
                     self.ready.retain(|source| !matches!(source, Source::Ring(_)));
                     self.ready.extend(self.rings.incoming().map(Source::Ring));
                 } else {
@@ -255,7 +256,7 @@ impl Worker {
     }
 
     /// Waits a moment, where that saves wake-ups.
-    fn let_gather(&mut self) {
+    fn pause_to_coalesce(&mut self) {
         let Some(pause) = self.coalescing.pause().filter(|_| self.ready.is_empty()) else { return };
         let before = self.coalescing.measures().then(sys::thread_time);
         sys::sleep_precisely(pause);
@@ -270,12 +271,12 @@ impl Worker {
         }
         let due = [self.engine.next_timeout(), self.streams.timers.next(), self.asleep.next()];
         let due = due.into_iter().flatten().min()?;
-        // The system counts in whole milliseconds: one more, so as not to wake too early.
+        // The system counts in whole milliseconds: one is added, so as not to wake too early.
         Some(due.saturating_duration_since(Now::read().instant) + Duration::from_millis(1))
     }
 
-    /// Carries out the commands. `true` if the worker is to end.
-    fn obey(&mut self, now: Now) -> bool {
+    /// Executes the pending commands. Returns true if the worker is to end.
+    fn run_commands(&mut self, now: Now) -> bool {
         loop {
             match self.inbox.try_recv() {
                 Ok(Command::Stream(new)) => self.open_stream(now, *new),
@@ -287,24 +288,24 @@ impl Worker {
                 }
                 Ok(Command::Kick(order)) => {
                     let closed = self.engine.kick(&order.user, order.calls.as_deref());
-                    self.carry_out(now);
-                    // Whoever asked may not wait for it any more.
+                    self.execute_outputs(now);
+                    // The caller may not wait for the answer any more.
                     let _ = order.closed.send(closed);
                 }
                 Ok(Command::AddressesChanged) => self.engine.addresses_changed(),
                 #[cfg(any(test, feature = "testing"))]
-                Ok(Command::Panic) => panic!("a test wants to see this"),
+                Ok(Command::Panic) => panic!("a test asked for this panic"),
                 Err(mpsc::TryRecvError::Empty) => break,
                 Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => {
                     self.engine.close_all();
-                    self.carry_out(now);
+                    self.execute_outputs(now);
                     self.send();
                     self.close_streams(now);
                     return true;
                 }
             }
         }
-        self.carry_out(now);
+        self.execute_outputs(now);
         false
     }
 
@@ -316,7 +317,7 @@ impl Worker {
                 Source::Listener(listener) => self.read_listener(now, listener),
                 Source::Relay(allocation) => self.read_relay(now, allocation),
                 Source::Connected(allocation) => self.read_connected(now, allocation),
-                Source::Ring(way) => self.read_neighbour(now, way),
+                Source::Ring(ring) => self.read_ring(now, ring),
                 Source::Stream(id) => self.read_stream(now, id),
                 Source::TcpRelay(allocation) => self.accept_peers(now, allocation),
                 Source::Connection(id) => self.read_connection(now, id),
@@ -330,7 +331,8 @@ impl Worker {
         }
     }
 
-    /// Notes that a socket has something to read, once; a stream that can be written again is.
+    /// Adds the source of an event to the ready list, once; a stream that has become writable is
+    /// written.
     fn mark_ready(&mut self, now: Now, event: &Event) {
         match Connections::of_token(event.token()) {
             Some(Source::Connection(id)) => return self.connection_event(now, id, event),
@@ -340,7 +342,7 @@ impl Worker {
         if let Some(id) = Streams::of_token(event.token()) {
             if event.is_writable() {
                 self.streams.flush_one(id);
-                // Its peer may have been held back.
+                // Reading from its peer may have been paused.
                 if let Some(connection) = self.streams.get_mut(id).and_then(|s| s.spliced) {
                     self.add_ready(Source::Connection(connection));
                 }
@@ -362,7 +364,7 @@ impl Worker {
             None => Source::Listener(token as u16),
         };
         if event.is_error() && self.read_errors(now, source) > 0 {
-            self.carry_out(now);
+            self.execute_outputs(now);
         }
         self.add_ready(source);
     }
@@ -394,7 +396,7 @@ impl Worker {
         self.relays.get_mut(allocation.0 as usize)?.as_mut()
     }
 
-    /// Sends what the batches hold, to the kernel and to the rings.
+    /// Sends the contents of the batches, to the kernel and to the rings.
     pub(super) fn send(&mut self) {
         self.batches.send(&self.listeners, &self.relays, &self.metrics);
         self.batches.clear();
@@ -404,8 +406,9 @@ impl Worker {
         }
     }
 
-    /// An ICMP error that comes up on a socket takes nothing away from the others on it.
-    pub(super) fn could_not_read(&mut self, now: Now, error: &io::Error) {
+    /// Logs that a socket could not be read. An ICMP error that is reported by one socket does not
+    /// affect the others of its clients.
+    pub(super) fn log_read_error(&mut self, now: Now, error: &io::Error) {
         if let Some(times) = self.read_error.hit(now.instant) {
             tracing::warn!(%error, times, "a relay socket could not be read; going on");
         }
@@ -426,8 +429,8 @@ impl Worker {
         }
     }
 
-    /// Does what the core wants done.
-    pub(super) fn carry_out(&mut self, now: Now) {
+    /// Executes what the core requests.
+    pub(super) fn execute_outputs(&mut self, now: Now) {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Transmit { to, bytes } => self.respond(to, &bytes),
@@ -449,9 +452,9 @@ impl Worker {
                 Output::CloseRelay { allocation } => self.close(allocation),
                 Output::Ended(ended) => log_lines::allocation_ended(now, &ended),
                 Output::WrongCredentials { client, user, reason } => {
-                    self.refused.tell(now, client, user.as_deref(), reason);
+                    self.refused.write(now, client, user.as_deref(), reason);
                 }
-                Output::Forget { tuple } => self.dismiss(tuple),
+                Output::Forget { tuple } => self.stop_forwarding(tuple),
                 Output::ReleaseMemory => self.release_memory(),
                 Output::Event(event) => (self.on_event)(event),
             }

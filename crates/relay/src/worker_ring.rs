@@ -1,8 +1,8 @@
-//! The ways between the workers, for packets from one relayed address of this server to another, and
-//! for those of clients that have moved.
+//! The rings between the workers, for packets from one relayed address of this server to another,
+//! and for those of clients that have moved.
 //!
-//! Each pair of workers has one for each direction: a ring of fixed size that one fills and the
-//! other empties, without a lock. When it is full, packets are lost, as in a socket's buffer.
+//! Each pair of workers has one ring for each direction: a buffer of fixed size that one fills and
+//! the other drains, without a lock. When it is full, packets are lost, as in a socket's buffer.
 
 use std::{io, ops::Range, sync::Arc};
 
@@ -11,13 +11,13 @@ use callbox_turn::{FiveTuple, HandOver};
 use mio::Waker;
 use rtrb::{Consumer, Producer, RingBuffer};
 
-/// How many payload bytes a way holds; as many as a socket's buffer by default on Linux.
+/// The number of payload bytes that a ring holds; the default of a socket's buffer on Linux.
 const BYTES: usize = 208 << 10;
 
-/// How many packets a way holds.
+/// The number of packets that a ring holds.
 const PACKETS: usize = 1024;
 
-/// Why a packet crosses from one worker to another.
+/// The reason why a packet crosses from one worker to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RingPacket {
     /// It goes from one relayed address to another.
@@ -26,39 +26,39 @@ pub(super) enum RingPacket {
     Client {
         /// The client.
         tuple: FiveTuple,
-        /// The worker that it came to.
+        /// The index of the worker that received it.
         from: u16,
     },
 }
 
-/// Why a packet crosses, its class, and the length of its payload.
+/// The reason for the crossing, the packet's class, and the length of its payload.
 type Header = (RingPacket, TrafficClass, usize);
 
-/// The near end of a way to another worker.
+/// The sending end of a ring to another worker.
 struct Outgoing {
     headers: Producer<Header>,
     payloads: Producer<u8>,
     waker: Arc<Waker>,
-    /// There is something that the other has not been woken for.
+    /// True if there are packets that the other worker has not been woken for.
     unannounced: bool,
 }
 
-/// The far end of a way from another worker.
+/// The receiving end of a ring from another worker.
 struct Incoming {
     headers: Consumer<Header>,
     payloads: Consumer<u8>,
 }
 
-/// One worker's ends of all ways.
+/// One worker's ends of all rings.
 pub(super) struct WorkerRings {
-    /// The worker's own place.
+    /// The worker's index.
     index: u16,
-    /// By the worker's place; none to itself.
+    /// The sending ends, by the worker's index; `None` for the worker itself.
     outgoing: Vec<Option<Outgoing>>,
     incoming: Vec<Incoming>,
 }
 
-/// Lays the ways between workers that are woken by `wakers`, and gives each its ends.
+/// Connects workers that are woken by `wakers`, and returns each one's ends.
 pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<WorkerRings> {
     let none = |index| WorkerRings { index, outgoing: Vec::new(), incoming: Vec::new() };
     let mut all: Vec<_> = (0..wakers.len() as u16).map(none).collect();
@@ -84,12 +84,12 @@ pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<WorkerRings> {
 }
 
 impl WorkerRings {
-    /// Puts a packet on its way to the worker that owns where it goes. `false` if there is no room.
-    pub fn send(&mut self, way: HandOver, class: TrafficClass, payload: &[u8]) -> bool {
-        self.push(way.owner.worker, RingPacket::Relayed(way), class, payload)
+    /// Queues a packet for the worker that owns its destination. Returns false if there is no room.
+    pub fn send(&mut self, hand_over: HandOver, class: TrafficClass, payload: &[u8]) -> bool {
+        self.push(hand_over.owner.worker, RingPacket::Relayed(hand_over), class, payload)
     }
 
-    /// The same for a datagram of a client.
+    /// Queues a datagram of a client for the worker that has its allocation.
     pub fn send_client(
         &mut self,
         to: u16,
@@ -102,7 +102,7 @@ impl WorkerRings {
 
     fn push(&mut self, to: u16, crossing: RingPacket, class: TrafficClass, payload: &[u8]) -> bool {
         let Some(Some(to)) = self.outgoing.get_mut(usize::from(to)) else { return false };
-        // The payload first: whoever sees a header finds its payload.
+        // The payload is written first: the reader of a header finds its payload.
         if to.headers.is_full() || to.payloads.push_entire_slice(payload).is_err() {
             return false;
         }
@@ -110,7 +110,7 @@ impl WorkerRings {
         to.headers.push((crossing, class, payload.len())).is_ok()
     }
 
-    /// Wakes those that something has been sent to.
+    /// Wakes the workers that something has been sent to.
     pub fn announce(&mut self) -> io::Result<()> {
         for to in self.outgoing.iter_mut().flatten() {
             if std::mem::take(&mut to.unannounced) {
@@ -120,19 +120,20 @@ impl WorkerRings {
         Ok(())
     }
 
-    /// Which ways have come in.
+    /// Returns the indices of the incoming rings.
     pub fn incoming(&self) -> Range<usize> {
         0..self.incoming.len()
     }
 
-    /// The next packet of a way, its class, and the length of its payload.
-    pub fn next(&self, way: usize) -> Option<Header> {
-        self.incoming[way].headers.peek().ok().copied()
+    /// Returns the next packet of a ring, its class, and the length of its payload.
+    pub fn next(&self, ring: usize) -> Option<Header> {
+        self.incoming[ring].headers.peek().ok().copied()
     }
 
-    /// Takes the packet that [`WorkerRings::next`] told of; `payload` is as long as it said.
-    pub fn take(&mut self, way: usize, payload: &mut [u8]) {
-        let from = &mut self.incoming[way];
+    /// Takes the packet that [`WorkerRings::next`] described; `payload` must be as long as
+    /// described.
+    pub fn take(&mut self, ring: usize, payload: &mut [u8]) {
+        let from = &mut self.incoming[ring];
         if from.headers.pop().is_ok() {
             let taken = from.payloads.pop_entire_slice(payload);
             debug_assert!(taken.is_ok(), "a header without its payload");
@@ -149,23 +150,23 @@ mod tests {
 
     const CLASS: TrafficClass = TrafficClass(0xb9);
 
-    fn way(worker: u16, allocation: u32) -> HandOver {
+    fn hand_over(worker: u16, allocation: u32) -> HandOver {
         let at = |port| ([127, 0, 0, 1], port).into();
         let owner = Owner { worker, allocation: AllocationId(allocation) };
         HandOver { owner, from: at(1), to: at(2) }
     }
 
     #[test]
-    fn what_is_sent_arrives_in_order_and_wakes() {
+    fn packets_arrive_in_order_and_wake_the_receiver() {
         let polls: Vec<_> = (0..3).map(|_| Poll::new().unwrap()).collect();
         let waker = |poll: &Poll| Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let wakers: Vec<_> = polls.iter().map(waker).collect();
         let mut all = connect(&wakers);
-        assert!(!all[0].send(way(0, 0), CLASS, b"self"));
-        assert!(!all[0].send(way(3, 0), CLASS, b"nobody"));
-        assert!(all[0].send(way(2, 1), CLASS, b"first"));
-        assert!(all[1].send(way(2, 2), CLASS, b"second"));
-        assert!(all[0].send(way(2, 3), CLASS, b""));
+        assert!(!all[0].send(hand_over(0, 0), CLASS, b"self"));
+        assert!(!all[0].send(hand_over(3, 0), CLASS, b"nobody"));
+        assert!(all[0].send(hand_over(2, 1), CLASS, b"first"));
+        assert!(all[1].send(hand_over(2, 2), CLASS, b"second"));
+        assert!(all[0].send(hand_over(2, 3), CLASS, b""));
         all[0].announce().unwrap();
         let mut poll = polls.into_iter().nth(2).unwrap();
         let mut events = Events::with_capacity(4);
@@ -174,31 +175,32 @@ mod tests {
 
         let mut got = Vec::new();
         for from in all[2].incoming() {
-            while let Some((RingPacket::Relayed(way), class, len)) = all[2].next(from) {
+            while let Some((RingPacket::Relayed(to), class, len)) = all[2].next(from) {
                 let mut payload = vec![0; len];
                 all[2].take(from, &mut payload);
                 assert_eq!(class, CLASS);
-                got.push((way.owner.allocation.0, payload));
+                got.push((to.owner.allocation.0, payload));
             }
         }
         assert_eq!(got, [(1, b"first".to_vec()), (3, vec![]), (2, b"second".to_vec())]);
     }
 
     #[test]
-    fn a_full_way_takes_no_more_until_it_is_emptied() {
+    fn a_full_ring_refuses_packets_until_it_is_drained() {
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let mut all = connect(&[waker.clone(), waker]);
-        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), CLASS, &[7; 1000])).count();
+        let sent =
+            (0..10_000).take_while(|_| all[0].send(hand_over(1, 0), CLASS, &[7; 1000])).count();
         assert_eq!(sent, BYTES / 1000);
         let mut payload = vec![0; 1000];
         all[1].take(0, &mut payload);
         assert_eq!(payload, [7; 1000]);
-        assert!(all[0].send(way(1, 0), CLASS, &payload));
+        assert!(all[0].send(hand_over(1, 0), CLASS, &payload));
         while all[1].next(0).is_some() {
             all[1].take(0, &mut payload);
         }
-        let sent = (0..10_000).take_while(|_| all[0].send(way(1, 0), CLASS, b"")).count();
+        let sent = (0..10_000).take_while(|_| all[0].send(hand_over(1, 0), CLASS, b"")).count();
         assert_eq!(sent, PACKETS);
     }
 }

@@ -1,8 +1,9 @@
-//! Many datagrams in one system call, and what else only the system can do. The one module with
-//! `unsafe` in it.
+//! System calls that move many datagrams at once, and other features that only the system has. This
+//! is the only crate with `unsafe` in it.
 //!
-//! On Linux these are `recvmmsg` and `sendmmsg`, with runs of datagrams glued together by the
-//! kernel (`UDP_GRO`, `UDP_SEGMENT`). Elsewhere the same types make a plain call for each datagram.
+//! On Linux these are `recvmmsg` and `sendmmsg`, with runs of datagrams that the kernel joins
+//! (`UDP_GRO`) and segments (`UDP_SEGMENT`). Elsewhere the same types make a plain call for each
+//! datagram.
 
 mod runs;
 
@@ -28,39 +29,39 @@ pub use runs::RunId;
 
 use std::{io, net::SocketAddr, ops::Range};
 
-/// The byte of an IP header that says how a datagram is to be treated: DSCP, and in the last two bits
-/// ECN. IPv6 has it as the traffic class, IPv4 as the type of service.
+/// The byte of an IP header that selects the treatment of a datagram: DSCP, and in the last two
+/// bits ECN. It is the traffic class of IPv6 and the type of service of IPv4.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrafficClass(pub u8);
 
 impl TrafficClass {
-    /// Best effort, from a sender that knows nothing of ECN.
+    /// Best effort, from a sender that does not support ECN.
     pub const DEFAULT: Self = Self(0);
 }
 
 /// One read of a batch: a datagram, or several of one length and class from one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// Where it came from.
+    /// The address of the sender.
     pub source: SocketAddr,
-    /// Where its bytes stand in the batch's buffer, all datagrams together.
+    /// The range of its bytes in the batch's buffer, all datagrams together.
     pub bytes: Range<usize>,
-    /// The length of each datagram in it, but for the last, which may be shorter.
+    /// The length of each datagram in it, except the last, which may be shorter.
     pub segment: usize,
-    /// How many datagrams the socket has lost before this one since it was opened, its buffer being
-    /// full. Wraps; stays 0 unless [`count_lost`] was called.
+    /// The number of datagrams that the socket had lost before this one since it was opened,
+    /// because its buffer was full. It wraps, and stays 0 unless [`count_lost`] was called.
     pub lost: u32,
-    /// The default one unless [`tell_class`] was called.
+    /// The class of the datagrams; the default one unless [`tell_class`] was called.
     pub class: TrafficClass,
 }
 
 impl Received {
-    /// How many datagrams it is: 1 for an empty one.
+    /// Returns the number of datagrams: 1 for an empty one.
     pub fn count(&self) -> usize {
         self.bytes.len().div_ceil(self.segment.max(1)).max(1)
     }
 
-    /// Where each datagram stands in the batch's buffer.
+    /// Returns the range of each datagram in the batch's buffer.
     #[inline]
     pub fn datagrams(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (bytes, segment) = (self.bytes.clone(), self.segment);
@@ -71,47 +72,47 @@ impl Received {
     }
 }
 
-/// What a socket's error queue tells.
+/// An entry of a socket's error queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SocketError {
     /// A datagram did not arrive.
     Icmp(IcmpError),
-    /// Something else.
+    /// Another error.
     Other,
 }
 
-/// A datagram that did not arrive, and the ICMP error that says why: one that came, or the one that
-/// a router would have sent if the system had let a datagram go that is too long.
+/// A datagram that did not arrive, and the ICMP error with the reason: one that was received, or
+/// the one that a router would have sent if the system had sent a datagram that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IcmpError {
-    /// Where it was sent to.
+    /// The destination of the datagram.
     pub to: SocketAddr,
     /// The type, by RFC 792 or RFC 4443.
     pub kind: u8,
     /// The code.
     pub code: u8,
-    /// The MTU of the next link in bytes, if that is what is wrong.
+    /// The MTU of the next link in bytes, if the datagram was too long for it.
     pub mtu: u32,
 }
 
-/// What became of the datagrams of a batch.
+/// The result of sending the datagrams of a batch.
 #[derive(Debug, Default)]
 pub struct Sent {
-    /// How many the system took.
+    /// The number of datagrams that the system took.
     pub datagrams: usize,
-    /// How many found the socket's buffer full.
+    /// The number of datagrams that were dropped because the socket's buffer was full.
     pub full: usize,
-    /// How many it refused.
+    /// The number of datagrams that the system refused.
     pub refused: usize,
-    /// Why it refused the last of those.
+    /// The error with which it refused the last of those.
     pub error: Option<io::Error>,
 }
 
 impl Sent {
-    /// How many datagrams the system took.
+    /// Returns the number of datagrams that the system took.
     ///
     /// # Errors
-    /// Why it refused one, if it did. A full buffer is no error.
+    /// The error with which it refused one, if it did. A full buffer is no error.
     pub fn taken(self) -> io::Result<usize> {
         match self.error {
             None => Ok(self.datagrams),

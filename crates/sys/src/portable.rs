@@ -1,4 +1,4 @@
-//! The same with a plain call for each datagram, for systems that have no batches.
+//! The same types and functions with a plain call for each datagram, for systems without batches.
 
 use std::{io, net::SocketAddr, ops::Range, time::Duration};
 
@@ -10,28 +10,28 @@ use super::{
     runs::{Run, Runs},
 };
 
-/// The networks that the machine takes for itself are not told here.
+/// Fails: the networks of the machine are not known here.
 ///
 /// # Errors
-/// Always: the system cannot.
+/// Always: the system does not report them.
 pub fn own_networks() -> io::Result<Vec<IpNet>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The news of changes of the machine's addresses, which there is none of here.
+/// The notifications of changes of the machine's addresses, which do not exist here.
 #[derive(Debug)]
 pub enum AddressChanges {}
 
 impl AddressChanges {
-    /// Asks for the news from now on.
+    /// Fails: the system does not report changes.
     ///
     /// # Errors
-    /// Always: the system cannot.
+    /// Always: the system does not report changes.
     pub fn watch() -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Lets a poll wait for news.
+    /// Registers for notifications.
     ///
     /// # Errors
     /// None, since there is no value of this type.
@@ -39,45 +39,45 @@ impl AddressChanges {
         match *self {}
     }
 
-    /// Reads all news.
+    /// Reads all notifications.
     pub fn any(&mut self) -> bool {
         match *self {}
     }
 }
 
-/// There is nothing to enable here.
+/// Fails: there is no GRO here.
 ///
 /// # Errors
-/// Always: the system cannot.
+/// Always: the system does not support it.
 pub fn enable_gro<S>(_: &S) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// What a socket has lost is not told here.
+/// Fails: lost datagrams are not reported here.
 ///
 /// # Errors
-/// Always: the system cannot.
+/// Always: the system does not support it.
 pub fn count_lost<S>(_: &S) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The class of a datagram is not told here.
+/// Fails: the class of a datagram is not reported here.
 ///
 /// # Errors
-/// Always: the system cannot.
+/// Always: the system does not support it.
 pub fn tell_class<S>(_: &S, _: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// ICMP errors are not kept here.
+/// Fails: ICMP errors are not kept here.
 ///
 /// # Errors
-/// Always: the system cannot.
+/// Always: the system does not support it.
 pub fn keep_errors<S>(_: &S, _: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// None is kept.
+/// Fails: no error is kept.
 ///
 /// # Errors
 /// Always `WouldBlock`.
@@ -85,21 +85,21 @@ pub fn next_error<S>(_: &S) -> io::Result<SocketError> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-/// Whether [`send_dont_fragment`] can be used.
+/// True if [`send_dont_fragment`] can be used.
 pub const CAN_FORBID_FRAGMENTS: bool = false;
 
-/// A datagram cannot be kept whole here.
+/// Fails: fragmentation cannot be forbidden here.
 ///
 /// # Errors
-/// Always: the system cannot.
+/// Always: the system does not support it.
 pub fn send_dont_fragment<S>(_: &S, _: SocketAddr, _: TrafficClass, _: &[u8]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The limit is left as it is.
+/// Fails: the limit is left as it is.
 ///
 /// # Errors
-/// Always: it is not known here.
+/// Always: the limit is not known here.
 pub fn raise_open_files() -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -109,13 +109,12 @@ pub fn sleep_precisely(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// CPU time that the calling thread has used: not known here.
+/// Returns zero: the CPU time of a thread is not known here.
 pub fn thread_time() -> Duration {
     Duration::ZERO
 }
 
-/// Slots for many datagrams in one buffer, and a spare part of it behind them that nothing is
-/// received into.
+/// Slots for many datagrams in one buffer, followed by a spare part that nothing is received into.
 pub struct ReceiveBatch {
     stride: usize,
     headroom: usize,
@@ -125,28 +124,28 @@ pub struct ReceiveBatch {
 }
 
 impl ReceiveBatch {
-    /// Room for `slots` reads of up to `len` bytes, each with `headroom` bytes free around it, and
-    /// for `spare` bytes of the caller's own.
+    /// Allocates room for `slots` reads of up to `len` bytes, each with `headroom` bytes free
+    /// around it, and for `spare` bytes of the caller's own.
     pub fn new(slots: usize, len: usize, headroom: usize, spare: usize) -> Self {
         let stride = 2 * headroom + len;
         let buffer = vec![0; slots * stride + spare].into();
         Self { stride, headroom, len, buffer, received: vec![None; slots].into() }
     }
 
-    /// Where a slot stands in the buffer, without what is kept free around it.
-    pub fn place(&self, slot: usize) -> Range<usize> {
+    /// Returns the range of a slot in the buffer, without the free bytes around it.
+    pub fn range(&self, slot: usize) -> Range<usize> {
         let start = slot * self.stride + self.headroom;
         start..start + self.len
     }
 
-    /// Receives what there is into these slots; the socket must be non-blocking. Gives how many
-    /// were filled.
+    /// Receives the pending datagrams into these slots; the socket must be non-blocking. Returns
+    /// the number of slots that were filled.
     ///
     /// # Errors
-    /// What the system says; `WouldBlock` if there was nothing.
+    /// The system's error; `WouldBlock` if nothing was there.
     ///
     /// # Panics
-    /// If there are no such slots.
+    /// Panics if there are no such slots.
     pub fn receive(&mut self, socket: &UdpSocket, slots: Range<usize>) -> io::Result<usize> {
         let (first, end) = (slots.start, slots.end);
         for slot in slots {
@@ -165,22 +164,22 @@ impl ReceiveBatch {
         Ok(end - first)
     }
 
-    /// What stands in a slot that [`ReceiveBatch::receive`] filled.
+    /// Returns the contents of a slot that [`ReceiveBatch::receive`] filled.
     pub fn received(&self, slot: usize) -> Option<Received> {
         self.received[slot].clone()
     }
 
-    /// The whole buffer: slots, then the spare part.
+    /// Returns the whole buffer: slots, then the spare part.
     pub fn buffer(&self) -> &[u8] {
         &self.buffer
     }
 
-    /// The whole buffer, to change.
+    /// Returns the whole buffer, for writing.
     pub fn buffer_mut(&mut self) -> &mut [u8] {
         &mut self.buffer
     }
 
-    /// Where the spare part of the buffer stands.
+    /// Returns the range of the spare part of the buffer.
     pub fn spare(&self) -> Range<usize> {
         self.received.len() * self.stride..self.buffer.len()
     }
@@ -193,9 +192,9 @@ pub struct SendBatch {
 }
 
 impl SendBatch {
-    /// Begins a run with what stands at `bytes` in the buffer: one datagram if `segment` is its
-    /// length, else several of `segment` bytes each but for the last.
-    /// `to` is `None` on a connected socket. All leave in the default class.
+    /// Begins a run with the range `bytes` of the buffer: one datagram if `segment` is its length,
+    /// else several of `segment` bytes each except the last. `to` is `None` on a connected socket.
+    /// All leave in the default class.
     pub fn push(
         &mut self,
         to: Option<SocketAddr>,
@@ -206,7 +205,7 @@ impl SendBatch {
         self.runs.push(to, class, bytes, segment)
     }
 
-    /// Adds a datagram to a run. `false` if it does not fit in, or goes elsewhere.
+    /// Adds a datagram to a run. Returns false if it does not fit in, or has another destination.
     pub fn extend(
         &mut self,
         run: RunId,
@@ -217,24 +216,24 @@ impl SendBatch {
         self.runs.extend(run, to, class, bytes)
     }
 
-    /// Whether there is nothing to send.
+    /// Returns true if there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.runs.runs().is_empty()
     }
 
-    /// Sends everything from `buffer` through one socket, and forgets it.
+    /// Sends everything from `buffer` through one socket, and clears the batch.
     ///
     /// # Panics
-    /// If a datagram does not lie within `buffer`.
+    /// Panics if a datagram does not lie within `buffer`.
     pub fn send(&mut self, socket: &UdpSocket, buffer: &[u8]) -> Sent {
         self.send_each(buffer, |_| Some(socket))
     }
 
-    /// Sends each run from `buffer` through the socket that it is given by its place, and forgets
-    /// it; a run without a socket counts as refused.
+    /// Sends each run from `buffer` through the socket that `socket` returns for its index, and
+    /// clears the batch; a run without a socket counts as refused.
     ///
     /// # Panics
-    /// If a datagram does not lie within `buffer`.
+    /// Panics if a datagram does not lie within `buffer`.
     pub fn send_each<'s>(
         &mut self,
         buffer: &[u8],
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_go_datagram_by_datagram() {
+    fn runs_are_sent_datagram_by_datagram() {
         let (from, to, other) = (bind(), bind(), bind());
         let address = |socket: &UdpSocket| Some(socket.local_addr().unwrap());
         let mut batch = SendBatch::default();
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_takes_nothing_with_it() {
+    fn a_refused_datagram_does_not_affect_others() {
         let (from, to) = (bind(), bind());
         let mut batch = SendBatch::default();
         batch.push(Some("[::1]:9".parse().unwrap()), TrafficClass::DEFAULT, 0..1, 1);

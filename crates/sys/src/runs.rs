@@ -1,56 +1,56 @@
-//! What is to be sent: datagrams, gathered into runs that one system call sends as one.
+//! The datagrams that are to be sent, gathered into runs that one system call sends as one.
 
 use std::{net::SocketAddr, ops::Range};
 
 use super::TrafficClass;
 
-/// The most datagrams in a run: what every kernel with `UDP_SEGMENT` takes.
+/// The largest number of datagrams in a run: the limit of every kernel with `UDP_SEGMENT`.
 const MAX_SEGMENTS: usize = 64;
 
-/// The most bytes in a run: with its headers it must fit an IP packet.
+/// The largest number of bytes in a run: with its headers it must fit an IP packet.
 const MAX_TOTAL: usize = 65_000;
 
-/// The longest datagram that is put into a run: the kernel wants it to fit the link, and what does
-/// not fit 1500 bytes with its headers may not.
+/// The longest datagram that is put into a run: the kernel requires it to fit the link, and one
+/// that does not fit 1500 bytes with its headers may not.
 const MAX_SEGMENT: usize = 1_452;
 
-/// The end of a chain of pieces.
+/// The index that marks the end of a chain of pieces.
 const NONE: u32 = u32::MAX;
 
-/// Names a run until it is sent.
+/// The handle of a run until it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunId(u32);
 
-/// Bytes of a run that stand together.
+/// Contiguous bytes of a run.
 #[derive(Debug)]
 struct Piece {
     bytes: Range<usize>,
-    /// The place of the next piece of the run.
+    /// The index of the next piece of the run.
     next: u32,
 }
 
-/// Datagrams of one class to one address: all of one length, but for the last, which may be shorter.
+/// Datagrams of one class to one address: all of one length, except the last, which may be shorter.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// Where to; `None` on a connected socket.
+    /// The destination; `None` on a connected socket.
     pub to: Option<SocketAddr>,
     pub class: TrafficClass,
     /// The length of each datagram.
     pub segment: usize,
-    /// The length of all.
+    /// The length of all datagrams together.
     pub total: usize,
     first: u32,
     last: u32,
 }
 
 impl Run {
-    /// How many datagrams it is: 1 for an empty one.
+    /// Returns the number of datagrams: 1 for an empty one.
     pub fn count(&self) -> usize {
         self.total.div_ceil(self.segment.max(1)).max(1)
     }
 }
 
-/// Runs, each a chain of pieces. It holds places in a buffer, not the bytes.
+/// Runs, each a chain of pieces, which are ranges of a buffer, not the bytes.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     runs: Vec<Run>,
@@ -58,8 +58,7 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Begins a run with what stands at `bytes`: datagrams of `segment` bytes each, but for the
-    /// last.
+    /// Begins a run with the range `bytes`: datagrams of `segment` bytes each, except the last.
     pub fn push(
         &mut self,
         to: Option<SocketAddr>,
@@ -74,7 +73,7 @@ impl Runs {
         RunId(self.runs.len() as u32 - 1)
     }
 
-    /// Adds a datagram to a run. `false` if it does not fit in.
+    /// Adds a datagram to a run. Returns false if it does not fit in.
     #[inline]
     pub fn extend(
         &mut self,
@@ -85,7 +84,7 @@ impl Runs {
     ) -> bool {
         let Some(run) = self.runs.get_mut(run.0 as usize) else { return false };
         let full = run.segment == 0 || run.total >= run.segment * MAX_SEGMENTS;
-        // Only the last may be shorter, so nothing follows one that is.
+        // Only the last may be shorter, so nothing is added after one that is.
         let ended = run.segment == 0 || run.total % run.segment != 0;
         if run.to != to
             || run.class != class
@@ -110,13 +109,13 @@ impl Runs {
         &self.runs
     }
 
-    /// How many pieces all runs have together.
+    /// Returns the number of pieces of all runs together.
     #[cfg(target_os = "linux")]
     pub fn pieces(&self) -> usize {
         self.pieces.len()
     }
 
-    /// The pieces of a run, in order.
+    /// Returns the pieces of a run, in order.
     #[inline]
     pub fn pieces_of(&self, run: &Run) -> impl Iterator<Item = Range<usize>> {
         let mut at = run.first;
@@ -140,7 +139,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// However datagrams of a few classes to a few addresses come in, each address gets its own,
+        /// However datagrams of a few classes to a few addresses arrive, each address gets its own,
         /// whole, in order and in their class, and no run breaks the kernel's rules.
         #[test]
         fn datagrams_keep_their_edges_and_their_order(

@@ -1,4 +1,4 @@
-//! Whose certificates are believed.
+//! The trusted root certificates.
 
 use std::{fs, io, path::Path};
 
@@ -6,28 +6,28 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use crate::Pem;
 
-/// Certificates that are believed, and those that they vouch for.
+/// Trusted root certificates.
 #[derive(Debug, Clone)]
 pub struct Roots(RootCertStore);
 
-/// Why a file has none.
+/// The reason why a file has none.
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
     /// It cannot be read.
     #[error("{0}")]
     Read(#[from] io::Error),
-    /// There is none in it.
+    /// It contains none.
     #[error("no certificate in PEM form is in it{0}")]
     Nothing(String),
 }
 
 impl Roots {
-    /// Those that browsers believe. They come with the program, wherever it runs.
+    /// Returns the roots that browsers trust. They are part of the program.
     pub fn public() -> Self {
         Self(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
     }
 
-    /// Those in a PEM file, and no others.
+    /// Returns only those in a PEM file.
     ///
     /// # Errors
     /// [`RootsError`]
@@ -37,7 +37,7 @@ impl Roots {
         Ok(roots)
     }
 
-    /// Those in a PEM file, too.
+    /// Adds those in a PEM file.
     ///
     /// # Errors
     /// [`RootsError`]
@@ -50,7 +50,7 @@ impl Roots {
         }
     }
 
-    /// What a TLS session of a client begins with.
+    /// Returns the TLS settings of a client.
     pub fn into_config(self) -> ClientConfig {
         ClientConfig::builder_with_provider(ring::default_provider().into())
             .with_safe_default_protocol_versions()

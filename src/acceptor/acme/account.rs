@@ -1,20 +1,20 @@
-//! The account at the CA (RFC 8555 §7.3): made once, then kept.
+//! The account at the CA (RFC 8555 §7.3): created once, then stored.
 
 use instant_acme::{Account, AccountCredentials, NewAccount};
 use serde::{Deserialize, Serialize};
 
 use super::{Acme, order::OrderError, state::ACCOUNT};
 
-/// What is kept of it.
+/// The stored form of the account.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// Whom the CA was told that it may write to.
+    /// The contact address that the CA was told.
     email: Option<String>,
-    /// The account's key and URL, as the library writes them.
+    /// The account's key and URL, as the library serializes them.
     credentials: AccountCredentials,
 }
 
-/// The account that is kept, or a new one.
+/// Returns the stored account, or a new one.
 ///
 /// # Errors
 /// [`OrderError`]
@@ -35,13 +35,13 @@ pub(super) async fn get(acme: &Acme) -> Result<Account, OrderError> {
         tracing::info!(account = account.id(), "there is a new account at the CA");
         return Ok(account);
     };
-    // The text of the error could have a part of the key in it.
+    // The text of the error could contain a part of the key.
     let kept: Kept = serde_json::from_slice(&text)
         .map_err(|_| OrderError::NoAccount(acme.state.path(ACCOUNT)))?;
     if kept.email == *email {
         return Ok(builder.from_credentials(kept.credentials).await?);
     }
-    // The credentials are used up by the account that is made of them.
+    // The credentials are consumed by the account that is created from them.
     let again: Kept = serde_json::from_slice(&text)
         .map_err(|_| OrderError::NoAccount(acme.state.path(ACCOUNT)))?;
     let account = builder.from_credentials(kept.credentials).await?;
@@ -51,7 +51,7 @@ pub(super) async fn get(acme: &Acme) -> Result<Account, OrderError> {
     Ok(account)
 }
 
-/// Forgets an account that the CA does not know.
+/// Removes an account that the CA does not know.
 ///
 /// # Errors
 /// [`OrderError::Keep`]

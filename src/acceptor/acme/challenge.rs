@@ -1,5 +1,5 @@
-//! The challenge tls-alpn-01 (RFC 8737): a certificate that holds the answer, shown to whoever asks
-//! for this protocol and this name, and to nobody else.
+//! The challenge tls-alpn-01 (RFC 8737): a certificate that contains the answer, shown only to
+//! clients that ask for this protocol and this name.
 
 use std::{
     collections::HashMap,
@@ -17,11 +17,11 @@ use rustls::{
 /// The name of the protocol (RFC 8737 §6.2).
 const ALPN: &[u8] = b"acme-tls/1";
 
-/// The challenges that are open, by name: as many as an order has names.
+/// The open challenges, by name: as many as an order has names.
 ///
-/// Each has TLS settings of its own. So the settings of all other connections do not know the
-/// protocol, and whoever asks for it in vain is refused as with any protocol that is not known
-/// (RFC 7301 §3.2); and no session of one can be resumed with the other.
+/// Each has TLS settings of its own. So the settings of all other connections do not contain the
+/// protocol, and a client that asks for it without a challenge is refused as with any unknown
+/// protocol (RFC 7301 §3.2); and no session of one can be resumed with the other.
 #[derive(Debug, Clone, Default)]
 pub(in crate::acceptor) struct Challenges(Arc<Mutex<HashMap<String, Arc<ServerConfig>>>>);
 
@@ -32,13 +32,13 @@ pub(super) struct Open {
     domain: String,
 }
 
-/// Why a challenge cannot be answered.
+/// The reason why a challenge cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChallengeError {
     /// The certificate cannot be made.
     #[error("no certificate for the challenge could be made: {0}")]
     Make(#[from] rcgen::Error),
-    /// It cannot be shown.
+    /// The certificate cannot be shown.
     #[error("the certificate for the challenge cannot be shown: {0}")]
     Show(#[from] rustls::Error),
 }
@@ -55,8 +55,8 @@ impl Challenges {
         Ok(Open { challenges: self.clone(), domain: domain.to_owned() })
     }
 
-    /// The settings for a connection that asks for an open challenge. The CA offers this protocol
-    /// alone, and names the name (RFC 8737 §3).
+    /// Returns the settings for a connection that asks for an open challenge. The CA offers only
+    /// this protocol, and sends the name (RFC 8737 §3).
     pub(in crate::acceptor) fn answer(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
         if !hello.alpn()?.eq([ALPN]) {
             return None;
@@ -72,8 +72,8 @@ impl Drop for Open {
     }
 }
 
-/// A self-signed certificate for exactly this name, with the digest in the critical extension
-/// acmeIdentifier (RFC 8737 §3), and nothing to resume.
+/// Returns the settings with a self-signed certificate for exactly this name, with the digest in
+/// the critical extension acmeIdentifier (RFC 8737 §3), and without session resumption.
 fn answer(domain: &str, digest: &[u8]) -> Result<ServerConfig, ChallengeError> {
     let mut params = rcgen::CertificateParams::new([domain.to_owned()])?;
     params.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(digest)];
@@ -82,7 +82,7 @@ fn answer(domain: &str, digest: &[u8]) -> Result<ServerConfig, ChallengeError> {
     let provider = Arc::new(ring::default_provider());
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let key = provider.key_provider.load_private_key(key)?;
-    // The shorter ways to say this read the certificate, and refuse it for the extension.
+    // The shorter ways to configure this parse the certificate, and refuse it for the extension.
     let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -1,5 +1,4 @@
-//! How the CA is asked: with the signed requests that the library makes, and ears for what a refusal
-//! says.
+//! The HTTP client for the CA: it sends the signed requests of the library, and evaluates refusals.
 
 use std::{
     pin::Pin,
@@ -14,18 +13,18 @@ use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
 
 use crate::https::{Answer, Client, Limits, retry_after};
 
-/// Chains of certificates come to some ten thousand bytes.
+/// The limits of an exchange. Chains of certificates have some ten thousand bytes.
 const LIMITS: Limits = Limits { time: Duration::from_secs(30), answer: 1024 * 1024 };
 
-/// What asks.
+/// The client for the CA.
 #[derive(Debug, Clone)]
 pub(super) struct Https {
     client: Client,
-    /// When the CA wants to hear of us again, if it has said so.
+    /// The time before which the CA wants no further request, if it has said so.
     not_before: Arc<Mutex<Option<SystemTime>>>,
 }
 
-/// A failure, in words for the log: the library passes it on.
+/// A failure, as text for the log: the library passes it on.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Https {
@@ -33,12 +32,13 @@ impl Https {
         Self { client, not_before: Arc::default() }
     }
 
-    /// When the CA wants to hear of us again, if the last refusal said so (RFC 8555 §6.6).
+    /// Returns the time before which the CA wants no further request, if the last refusal said so
+    /// (RFC 8555 §6.6).
     pub fn take_not_before(&self) -> Option<SystemTime> {
         self.not_before.lock().expect("taking a value does not panic").take()
     }
 
-    /// Nothing but HTTPS is spoken (RFC 8555 §6.1), wherever a directory points to.
+    /// Sends a request over HTTPS only (RFC 8555 §6.1), wherever a directory points to.
     async fn exchange(&self, request: Request<BodyWrapper<Bytes>>) -> Result<Answer, Failure> {
         if request.uri().scheme_str() != Some("https") {
             return Err("it is no https address".into());
@@ -48,8 +48,8 @@ impl Https {
         Ok(self.client.exchange(Request::from_parts(head, body), LIMITS).await?)
     }
 
-    /// Keeps what a refusal says of when to come again, and turns one that the library could not
-    /// read into an error that says what came.
+    /// Stores the retry time of a refusal, and turns an answer that the library could not parse
+    /// into an error with its status.
     fn judge(&self, answer: Answer, is_post: bool) -> Result<BytesResponse, Failure> {
         let Answer { status, headers, body } = answer;
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -57,8 +57,8 @@ impl Https {
             *self.not_before.lock().expect("setting a value does not panic") = not_before;
         }
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-        // Problem documents are JSON (RFC 8555 §6.7); what a proxy in front says is not. The library
-        // reads them where it has posted something.
+        // Problem documents are JSON (RFC 8555 §6.7); an answer of a proxy in front is not. The
+        // library parses them after a POST.
         if !(status.is_success() || is_post && kind.contains("json")) {
             return Err(format!("it answers {status}").into());
         }

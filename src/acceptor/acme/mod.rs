@@ -1,16 +1,16 @@
-//! Certificates by ACME (RFC 8555): ordered, kept and renewed without anybody's doing.
+//! Certificates by ACME (RFC 8555): ordered, stored and renewed automatically.
 //!
-//! The CA sees that a name is ours by the challenge tls-alpn-01 (RFC 8737): it connects to port 443 of
-//! the name and is shown a certificate that only the owner of the account can make. So no port and no
-//! program beside this one is needed.
+//! The CA validates a name by the challenge tls-alpn-01 (RFC 8737): it connects to port 443 of the
+//! name and is shown a certificate that only the owner of the account can make. So no other port
+//! and no other program is needed.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `task` | when to order, and when to try again |
+//! | `task` | the times of orders and of retries |
 //! | `order`, `account` | one order, from the account to the certificate |
-//! | `challenge` | what the CA is shown |
-//! | `https` | how the CA is asked |
-//! | `state` | what outlasts the process |
+//! | `challenge` | the answers to the CA's challenges |
+//! | `https` | the HTTP client for the CA |
+//! | `state` | the names of the stored files |
 
 mod account;
 mod challenge;
@@ -33,46 +33,46 @@ use crate::{https::Client, state_dir::StateDir};
 /// The directory of Let's Encrypt (RFC 8555 §7.1.1).
 pub const PRODUCTION: &str = instant_acme::LetsEncrypt::Production.url();
 
-/// That of its test system, whose certificates nobody trusts and whose limits are wide.
+/// The directory of its test system, whose certificates are not trusted and whose limits are wide.
 pub const STAGING: &str = instant_acme::LetsEncrypt::Staging.url();
 
-/// How long to wait before a failed order is tried again, by default. With the pauses that follow, a
+/// The default for the pause before a failed order is tried again. With the pauses that follow, a
 /// name is tried four times in the first hour; Let's Encrypt allows five.
 pub const RETRY: Duration = Duration::from_secs(60);
 
-/// Whose certificate, from whom.
+/// The settings of certificate orders.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The names that the certificate is for, in lower case. Clients are sent to the first.
+    /// The names that the certificate is for, in lower case. Clients are told the first.
     pub domains: Vec<String>,
-    /// Whom the CA may write to.
+    /// The contact address for the CA.
     pub email: Option<String>,
     /// The URL of the CA's directory.
     pub directory: String,
-    /// What asks the CA.
+    /// The client for the CA.
     pub https: Client,
-    /// Where the account and the certificate are kept.
+    /// The directory in which the account and the certificate are stored.
     pub state_dir: PathBuf,
-    /// How long to wait before a failed order is tried again for the first time.
+    /// The pause before a failed order is tried again for the first time.
     pub retry: Duration,
 }
 
-/// A certificate that is ordered, kept and renewed.
+/// A certificate that is ordered, stored and renewed.
 #[derive(Debug)]
 pub(super) struct Acme {
     pub settings: Settings,
     pub challenges: Challenges,
     https: Https,
     state: StateDir,
-    /// Cuts the wait for the next try short.
+    /// Ends the pause before the next try.
     hurry: Notify,
 }
 
 impl Acme {
-    /// Finds the certificate that is kept, or makes one to show until there is one.
+    /// Loads the stored certificate, or makes one to show until one is issued.
     ///
     /// # Errors
-    /// [`CertificateError`] if nothing could be kept.
+    /// [`CertificateError`] if nothing could be stored.
     pub fn open(settings: Settings) -> Result<(Self, Pair), CertificateError> {
         let https = Https::new(settings.https.clone());
         let directory = state::directory_of(&settings.state_dir, &settings.directory);
@@ -107,13 +107,13 @@ impl Acme {
         task::run(self, current).await;
     }
 
-    /// Tries again at once what waits to be tried again.
+    /// Ends the pause before an order that waits to be tried again.
     pub fn hurry(&self) {
         tracing::info!("an order that waits to be tried again is tried now");
         self.hurry.notify_waiters();
     }
 
-    /// The certificate that is kept, if it can be used now. An error says why not.
+    /// Returns the stored certificate, if it can be used now. The error is the reason why not.
     fn kept(&self) -> Result<Option<Pair>, String> {
         match self.state.read(state::CERTIFICATE) {
             Ok(Some(pem)) => self.usable(&pem).map(Some),
@@ -122,7 +122,7 @@ impl Acme {
         }
     }
 
-    /// Reads a certificate with its key. An error says why it cannot be used now.
+    /// Parses a certificate with its key. The error is the reason why it cannot be used now.
     fn usable(&self, pem: &[u8]) -> Result<Pair, String> {
         let pair = Pair::from_pem(pem)?;
         let validity = pair.validity.ok_or("the certificate has no readable validity")?;
@@ -138,7 +138,7 @@ impl Acme {
     }
 }
 
-/// A moment, for the log.
+/// Formats a time for the log.
 fn date(at: SystemTime) -> String {
     humantime::format_rfc3339_seconds(at).to_string()
 }

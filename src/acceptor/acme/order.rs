@@ -1,4 +1,4 @@
-//! One order (RFC 8555 §7.4): from the account to a certificate that is kept.
+//! One order (RFC 8555 §7.4): from the account to a stored certificate.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -15,32 +15,32 @@ use super::{
 };
 use crate::acceptor::pair::Pair;
 
-/// How long the CA may take to look at the challenges, and then to issue. It is asked more and more
-/// seldom.
+/// The longest time that the CA may take to validate the challenges, and then to issue. It is
+/// polled at growing intervals.
 const PATIENCE: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(120));
 
 /// The problem of a CA that does not know the account (RFC 8555 §6.7).
 const NO_SUCH_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
-/// Why there is no certificate, in words for the log.
+/// The reason why there is no certificate, as text for the log.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OrderError {
-    /// The CA refused, or was not to be reached.
+    /// The CA refused, or could not be reached.
     #[error("{0}")]
     Ca(#[from] Error),
     /// The CA has lost the account, or never had it.
     #[error("the CA does not know the account that was kept; the next try makes a new one")]
     UnknownAccount,
-    /// What is kept as the account cannot be read.
+    /// The stored account cannot be parsed.
     #[error("{path} is no account; remove it to have a new one made", path = .0.display())]
     NoAccount(PathBuf),
-    /// The CA does not validate names in the one way that we know.
+    /// The CA does not offer the one challenge that is supported.
     #[error("the CA offers no challenge of the type tls-alpn-01 for {0}")]
     NoChallenge(String),
-    /// The CA wants to validate what was not ordered.
+    /// The CA asks for the validation of a name that was not ordered.
     #[error("the CA wants to validate {0}, which was not ordered")]
     NotOrdered(String),
-    /// The CA has looked, and is not convinced that a name is ours.
+    /// The CA could not validate a name.
     #[error("the CA could not validate a name: {0}")]
     NotValidated(String),
     /// A challenge cannot be answered.
@@ -49,21 +49,21 @@ pub(super) enum OrderError {
     /// The request for the certificate cannot be made.
     #[error("no request could be made: {0}")]
     Request(#[from] rcgen::Error),
-    /// What was issued is not what was ordered.
+    /// The issued certificate is not the one that was ordered.
     #[error("what the CA has issued cannot be used: {0}")]
     Unusable(String),
     /// A file in the state directory cannot be read or written.
     #[error("--state-dir: {0}")]
     Keep(io::Error),
-    /// The whole thing takes too long.
+    /// The order takes too long.
     #[error("the order takes longer than {0:?}")]
     Slow(Duration),
 }
 
-/// Orders a certificate, answers the challenges, and keeps what is issued.
+/// Orders a certificate, answers the challenges, and stores the result.
 ///
 /// # Errors
-/// [`OrderError`]; what was kept before is still kept.
+/// [`OrderError`]; the certificate that was stored before remains.
 pub(super) async fn place(acme: &Acme) -> Result<Pair, OrderError> {
     let domains = &acme.settings.domains;
     let account = account::get(acme).await?;
@@ -80,7 +80,7 @@ pub(super) async fn place(acme: &Acme) -> Result<Pair, OrderError> {
         wait_until_ready(&mut order).await?;
         drop(open);
     }
-    // A new key for each certificate: an old one that leaked is worth nothing then.
+    // Each certificate has a new key, so that an old one that leaked is worthless.
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(domains.clone())?;
     params.distinguished_name = DistinguishedName::new();
@@ -92,8 +92,8 @@ pub(super) async fn place(acme: &Acme) -> Result<Pair, OrderError> {
     Ok(pair)
 }
 
-/// Shows the answers, and tells the CA that it may look (RFC 8555 §7.5.1). They are shown as long as
-/// what is returned lives.
+/// Shows the answers, and tells the CA to validate them (RFC 8555 §7.5.1). They are shown as long
+/// as the result lives.
 async fn answer_challenges(acme: &Acme, order: &mut Order) -> Result<Vec<Open>, OrderError> {
     let mut open = Vec::new();
     let mut authorizations = order.authorizations();
@@ -103,7 +103,7 @@ async fn answer_challenges(acme: &Acme, order: &mut Order) -> Result<Vec<Open>, 
         if !acme.settings.domains.contains(&domain) {
             return Err(OrderError::NotOrdered(domain));
         }
-        // A name that was validated not long ago need not be again (RFC 8555 §7.4.1).
+        // A name that was validated recently need not be validated again (RFC 8555 §7.4.1).
         if authorization.status == AuthorizationStatus::Valid {
             continue;
         }
@@ -117,7 +117,7 @@ async fn answer_challenges(acme: &Acme, order: &mut Order) -> Result<Vec<Open>, 
     Ok(open)
 }
 
-/// Waits until the CA has looked.
+/// Waits until the CA has validated the challenges.
 async fn wait_until_ready(order: &mut Order) -> Result<(), OrderError> {
     let refused = match order.poll_ready(&PATIENCE).await {
         Ok(OrderStatus::Ready) => return Ok(()),
@@ -125,14 +125,14 @@ async fn wait_until_ready(order: &mut Order) -> Result<(), OrderError> {
         Err(Error::Api(problem)) => Some(problem.to_string()),
         Err(error) => return Err(error.into()),
     };
-    // The order only says that it is off; why is in the challenge (RFC 8555 §8.2).
-    match why_not_validated(order).await.or(refused) {
+    // The order only tells that it failed; the reason is in the challenge (RFC 8555 §8.2).
+    match validation_error(order).await.or(refused) {
         Some(reason) => Err(OrderError::NotValidated(reason)),
         None => Err(OrderError::NotValidated("it does not say why".into())),
     }
 }
 
-async fn why_not_validated(order: &mut Order) -> Option<String> {
+async fn validation_error(order: &mut Order) -> Option<String> {
     let mut authorizations = order.authorizations();
     while let Some(Ok(authorization)) = authorizations.next().await {
         let mut errors = authorization.challenges.iter().filter_map(|it| it.error.as_ref());

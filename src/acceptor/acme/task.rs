@@ -1,4 +1,4 @@
-//! When to order, and when to try again.
+//! The times of orders and of retries.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,23 +10,23 @@ use super::{
 };
 use crate::acceptor::certificates::Current;
 
-/// How many times as long each pause is as the one before it.
+/// The factor by which each pause is longer than the one before.
 const GROWTH: u32 = 4;
 
-/// The longest pause of our own: four tries a day.
+/// The longest regular pause: four tries a day.
 const MAX_PAUSE: Duration = Duration::from_secs(6 * 3600);
 
 /// The longest pause that a CA can ask for. A week is the widest window of its limits.
 const MAX_ASKED: Duration = Duration::from_secs(7 * 86400);
 
-/// How long an order may take in all.
+/// The longest time that an order may take in all.
 const ORDER: Duration = Duration::from_secs(300);
 
-/// How long is slept at a time: the clock may be set, and the machine may sleep itself.
+/// The longest time of one sleep: the clock may be set, and the machine may be suspended.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
 
-/// Orders a certificate whenever one is due, until dropped. What is shown is replaced; connections
-/// that are open keep what they have seen.
+/// Orders a certificate whenever one is due, until dropped. The certificate that is shown is
+/// replaced; open connections keep theirs.
 pub(super) async fn run(acme: &Acme, current: &Current) {
     let domains = acme.settings.domains.join(" ");
     let directory = &acme.settings.directory;
@@ -44,14 +44,15 @@ pub(super) async fn run(acme: &Acme, current: &Current) {
                 current.set(pair);
                 failures = 0;
                 tracing::info!(domains, until, renewal, "a new certificate is shown");
-                // However short its certificates live, the CA is not asked all the time.
+                // Even if certificates have a very short lifetime, the CA is not asked all the
+                // time.
                 sleep(acme.settings.retry).await;
             }
             Err(error) => {
                 let asked = acme.https.take_not_before();
                 let pause = pause(acme.settings.retry, failures, asked, SystemTime::now());
                 failures = failures.saturating_add(1);
-                tell(&error, failures, pause, current);
+                log_failure(&error, failures, pause, current);
                 tokio::select! {
                     () = sleep(pause) => {}
                     () = acme.hurry.notified() => {}
@@ -61,16 +62,16 @@ pub(super) async fn run(acme: &Acme, current: &Current) {
     }
 }
 
-/// How long to wait after a failure: longer each time, and at least as long as the CA asks for.
+/// Returns the pause after a failure: longer each time, and at least as long as the CA asks for.
 fn pause(first: Duration, failures: u32, asked: Option<SystemTime>, now: SystemTime) -> Duration {
     let own = first.saturating_mul(GROWTH.saturating_pow(failures)).min(MAX_PAUSE.max(first));
     let asked = asked.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();
     own.max(asked.min(MAX_ASKED))
 }
 
-/// One line for each failure, which says what is shown meanwhile. It is serious once nothing that
-/// clients trust is.
-fn tell(error: &OrderError, failures: u32, pause: Duration, current: &Current) {
+/// Logs each failure in one line, with the certificate that is shown meanwhile. It is an error once
+/// no valid one is.
+fn log_failure(error: &OrderError, failures: u32, pause: Duration, current: &Current) {
     let again_in = humantime::format_duration(Duration::from_secs(pause.as_secs())).to_string();
     let validity = current.get().validity;
     match validity.filter(|validity| validity.holds(SystemTime::now())) {
@@ -82,7 +83,7 @@ fn tell(error: &OrderError, failures: u32, pause: Duration, current: &Current) {
     }
 }
 
-/// Returns when the clock shows this moment.
+/// Completes when the clock has reached this time.
 async fn until(at: SystemTime) {
     while let Ok(left) = at.duration_since(SystemTime::now()) {
         if left.is_zero() {
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_is_not_asked_earlier_than_it_wants() {
+    fn a_ca_is_not_asked_before_its_retry_time() {
         let now = SystemTime::now();
         let pause = |asked| pause(MINUTE, 0, Some(asked), now);
         assert_eq!(pause(now + 90 * MINUTE), 90 * MINUTE);

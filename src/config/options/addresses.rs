@@ -1,4 +1,4 @@
-//! Where the server is reached, and by whom.
+//! The options for the addresses of the server, and for the access to them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,13 +14,13 @@ use crate::{
     http,
 };
 
-/// Where the server is reached.
+/// The addresses of the server.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Addresses")]
 pub struct AddressOptions {
-    /// Where HTTP is served: signaling, the REST API and metrics.
+    /// Serve HTTP on this address: signaling, the REST API and metrics.
     ///
-    /// What goes there is not encrypted, tokens included. Behind a reverse proxy on this machine that ends
+    /// Its traffic is not encrypted, tokens included. Behind a reverse proxy on this machine that ends
     /// TLS, make it a loopback address, and name the proxy with --trusted-proxy. `[::]:8080` takes IPv4
     /// as well. With a certificate, HTTP is served under TLS on all listeners, and this one is for this
     /// machine alone unless it is set.
@@ -29,7 +29,7 @@ pub struct AddressOptions {
     #[arg(long, env = "CALLBOX_HTTP", value_name = "IP:PORT", value_parser = socket_address)]
     pub http: Option<SocketAddr>,
 
-    /// Where STUN and TURN are served, over UDP and TCP; may be given more than once.
+    /// Serve STUN and TURN on this address, over UDP and TCP; may be given more than once.
     ///
     /// A wildcard address listens on every address of the machine that it has at the start, `[::]`
     /// on those of IPv4 as well unless one with its port is named, too. Name addresses to leave some

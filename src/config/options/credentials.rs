@@ -1,4 +1,4 @@
-//! TURN credentials and who has them without asking.
+//! The options for TURN credentials, and for the users who have static ones.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub struct CredentialOptions {
     #[arg(long, env = "CALLBOX_AUTH_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
     pub auth_secret_file: Vec<PathBuf>,
 
-    /// For how long minted TURN credentials open allocations.
+    /// The time for which minted TURN credentials open allocations.
     ///
     /// Live allocations of a live call outlast it. Shorten it where leaked credentials would be
     /// used by others; clients ask again.
@@ -45,7 +45,7 @@ pub struct CredentialOptions {
     pub credential_ttl: Period,
 }
 
-/// More about TURN users.
+/// The static TURN users, and the keys of access tokens.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "TURN credentials")]
 pub struct TurnUserOptions {

@@ -1,10 +1,10 @@
-//! The one table of options. The flags, the environment variables, the keys of the file, the
-//! `--help` texts, `docs/configuration.md` and `deploy/callbox.toml` all come from here.
+//! The one table of options. It is the source of the flags, the environment variables, the keys of
+//! the file, the `--help` texts, `docs/configuration.md` and `deploy/callbox.toml`.
 //!
 //! An option is a field with `env`; its key in the file is its flag without the dashes. The first
-//! paragraph of its comment is the summary; the second says when to touch it. Where a default is
-//! not a constant, the comment ends with a paragraph that begins with `Default:`; where there is
-//! none, one with `Example:` gives the annotated file something to show.
+//! paragraph of its comment is the summary; the second says when to change it. If a default is not
+//! a constant, the comment ends with a paragraph that begins with `Default:`; if there is none, one
+//! with `Example:` gives the annotated file a value to show.
 
 mod addresses;
 mod credentials;
@@ -32,13 +32,13 @@ pub use tokens::ApiOptions;
 /// Every option of the server.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Where options come from.
+    /// The sources of options.
     #[command(flatten)]
     pub source: SourceOptions,
-    /// Where the server is reached.
+    /// The addresses of the server.
     #[command(flatten)]
     pub addresses: AddressOptions,
-    /// TLS, and what stands in front of the server.
+    /// TLS, and the proxies in front of the server.
     #[command(flatten)]
     pub tls: TlsOptions,
     /// A certificate that is ordered and renewed.
@@ -47,25 +47,25 @@ pub struct Options {
     /// The secrets behind TURN credentials.
     #[command(flatten)]
     pub credentials: CredentialOptions,
-    /// More about TURN users.
+    /// The static TURN users, and the keys of access tokens.
     #[command(flatten)]
     pub turn_users: TurnUserOptions,
-    /// Who may use signaling.
+    /// The access to signaling.
     #[command(flatten)]
     pub tokens: TokenOptions,
-    /// Who may use the REST API.
+    /// The access to the REST API.
     #[command(flatten)]
     pub api: ApiOptions,
-    /// What the relay does and how much of it.
+    /// The relay and its limits.
     #[command(flatten)]
     pub relay: RelayOptions,
     /// The signaling side and its limits.
     #[command(flatten)]
     pub signaling: SignalingOptions,
-    /// Who is told of calls.
+    /// The receivers of reports about calls.
     #[command(flatten)]
     pub reports: ReportOptions,
-    /// How the process runs and what it writes.
+    /// The process and its output.
     #[command(flatten)]
     pub run: RunOptions,
 }

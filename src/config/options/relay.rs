@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::config::values::{Size, at_least_one, network};
 
-/// What the relay does and how much of it.
+/// The relay and its limits.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Relay")]
 pub struct RelayOptions {
@@ -36,7 +36,7 @@ pub struct RelayOptions {
           value_parser = network)]
     pub deny_peer: Vec<IpNet>,
 
-    /// Which peers users reach: open, or only the signaled ones.
+    /// The peers that users may reach: open, or only the signaled ones.
     ///
     /// With `signaled`, an allocation that was opened with a call's credentials may send only to
     /// addresses that the call's other side has announced, in its candidates and descriptions, and
@@ -47,7 +47,7 @@ pub struct RelayOptions {
     #[arg(long, env = "CALLBOX_RELAY_POLICY", value_name = "POLICY", default_value = "open")]
     pub relay_policy: RelayPolicy,
 
-    /// How many allocations there may be in all.
+    /// Maximum number of allocations in all.
     ///
     /// Each takes a port, a socket and some memory; one with an address of each family counts twice.
     /// Past it, clients get error 508. There may be as many connections to peers of TCP allocations
@@ -56,7 +56,7 @@ pub struct RelayOptions {
           default_value_t = turn::Config::default().max_allocations, value_parser = at_least_one)]
     pub max_allocations: usize,
 
-    /// How many allocations one user may have.
+    /// Maximum number of allocations of one user.
     ///
     /// A browser opens one for each of its networks and each TURN URI, and twice as many while a
     /// call is being set up again. Past it, clients get error 486.
@@ -65,21 +65,21 @@ pub struct RelayOptions {
           value_parser = at_least_one)]
     pub max_allocations_per_user: usize,
 
-    /// How many peers' addresses one allocation may have permissions for.
+    /// Maximum number of peers' addresses that one allocation may have permissions for.
     ///
     /// Past it, clients get error 508.
     #[arg(long, env = "CALLBOX_MAX_PERMISSIONS", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_permissions, value_parser = at_least_one)]
     pub max_permissions: usize,
 
-    /// How many channels one allocation may have; of one that relays TCP, how many connections.
+    /// Maximum number of channels of one allocation; of one that relays TCP, of connections.
     ///
     /// Past it, clients get error 508.
     #[arg(long, env = "CALLBOX_MAX_CHANNELS", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_channels, value_parser = at_least_one)]
     pub max_channels: usize,
 
-    /// How many bytes a second one allocation may relay; 0 lifts the limit.
+    /// Maximum number of bytes a second that one allocation may relay; 0 lifts the limit.
     ///
     /// It counts payload, in each direction by itself. After a silence a second's worth may pass
     /// at once; what is past that is dropped and counted (`bandwidth` among the drops), or waits
@@ -88,14 +88,15 @@ pub struct RelayOptions {
           default_value_t = Size(turn::Config::default().max_bandwidth as usize))]
     pub max_bandwidth: Size,
 
-    /// How many bytes a second all allocations of one user may relay together; 0 lifts the limit.
+    /// Maximum number of bytes a second that all allocations of one user may relay together; 0
+    /// lifts the limit.
     ///
     /// It counts as --max-bandwidth does, and either may be set without the other.
     #[arg(long, env = "CALLBOX_MAX_BANDWIDTH_PER_USER", value_name = "BYTES",
           default_value_t = Size(turn::Config::default().max_bandwidth_per_user as usize))]
     pub max_bandwidth_per_user: Size,
 
-    /// How many packets a second one allocation may relay; 0 lifts the limit.
+    /// Maximum number of packets a second that one allocation may relay; 0 lifts the limit.
     ///
     /// A packet costs the server much the same however short it is, so this bounds what one
     /// allocation takes of its processor, as --max-bandwidth does of its link. It counts as that
@@ -105,14 +106,15 @@ pub struct RelayOptions {
           default_value_t = turn::Config::default().max_packet_rate)]
     pub max_packet_rate: u64,
 
-    /// How many packets a second all allocations of one user may relay together; 0 lifts the limit.
+    /// Maximum number of packets a second that all allocations of one user may relay together; 0
+    /// lifts the limit.
     ///
     /// It counts as --max-packet-rate does, and either may be set without the other.
     #[arg(long, env = "CALLBOX_MAX_PACKET_RATE_PER_USER", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_packet_rate_per_user)]
     pub max_packet_rate_per_user: u64,
 
-    /// Lets clients keep their allocations when they come from another address (RFC 8016).
+    /// Let clients keep their allocations when they come from another address (RFC 8016).
     ///
     /// A phone that leaves the Wi-Fi goes on without a new allocation, if its client knows how:
     /// browsers do not. An allocation over TCP that may move outlives its connection, up to its
@@ -129,7 +131,8 @@ pub struct RelayOptions {
           default_value_t = Period(turn::Config::default().max_lifetime))]
     pub max_lifetime: Period,
 
-    /// How many error answers a second one address is sent before it has proved who it is.
+    /// Maximum number of error answers a second that one address is sent before it has proved who
+    /// it is.
     ///
     /// Further requests of it are dropped, so that the relay cannot be made to flood somebody whose
     /// address was forged; requests that are sent again go before new ones. An address that is proved,
@@ -138,7 +141,7 @@ pub struct RelayOptions {
           default_value_t = turn::Config::default().max_unauthenticated_replies)]
     pub max_unauthenticated_replies: u32,
 
-    /// How many threads serve STUN and TURN.
+    /// The number of threads that serve STUN and TURN.
     ///
     /// Each has its own sockets and shares nothing with the others.
     ///
@@ -152,7 +155,7 @@ pub struct RelayOptions {
     )]
     pub workers: usize,
 
-    /// For how long packets may gather at most before a worker reads them, at a high rate.
+    /// The longest time that packets may gather before a worker reads them, at a high rate.
     ///
     /// It holds only while a worker sees more than 20,000 packets a second; below that, each is
     /// read as soon as it is there. Waking up less often costs less CPU time. The worker measures
@@ -164,7 +167,7 @@ pub struct RelayOptions {
     pub gather: Period,
 }
 
-/// Which peers users reach.
+/// The peers that users may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RelayPolicy {
     /// Any that is not denied.

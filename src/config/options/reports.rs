@@ -1,4 +1,4 @@
-//! Who is told of calls.
+//! The options for the receivers of reports about calls.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{config::values::Size, reports::webhook, state_log::Sync};
 
-/// Who is told of calls.
+/// The receivers of reports about calls.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Call records and webhook")]
 pub struct ReportOptions {
@@ -27,7 +27,8 @@ pub struct ReportOptions {
     #[arg(long, env = "CALLBOX_CALL_RECORDS", value_name = "FILE")]
     pub call_records: Option<PathBuf>,
 
-    /// When records and what is kept in --state-dir are written through to the disk (fsync).
+    /// The time when records and the contents of --state-dir are written through to the disk
+    /// (fsync).
     ///
     /// With never, the operating system decides: nothing is lost when the server crashes or is killed,
     /// and up to half a minute when the machine loses power. With always, nothing is lost then either:
@@ -36,7 +37,7 @@ pub struct ReportOptions {
     #[arg(long, env = "CALLBOX_DISK_SYNC", value_name = "WHEN", default_value = "never")]
     pub disk_sync: DiskSync,
 
-    /// Where each step of a call is sent to, as an HTTP POST of JSON.
+    /// Send each step of a call to this address, as an HTTP POST of JSON.
     ///
     /// For a back end that wants to know at once who calls whom, and when a call is over. Events are
     /// signed with --webhook-secret, come in order for each call, and wait while the receiver is
@@ -69,7 +70,7 @@ pub struct ReportOptions {
     #[arg(long, env = "CALLBOX_WEBHOOK_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
     pub webhook_secret_file: Vec<PathBuf>,
 
-    /// How many bytes of events may wait for the receiver.
+    /// Maximum number of bytes of events that wait for the receiver.
     ///
     /// An event takes about 700 bytes, a call five of them or more. Past it the oldest calls lose what
     /// waits of them, which is counted. Raise it where many calls must outlast a long outage of the
@@ -79,12 +80,12 @@ pub struct ReportOptions {
     pub webhook_queue: Size,
 }
 
-/// When what is written to files is on the disk.
+/// The time when written data is synced to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DiskSync {
-    /// When the operating system sees fit.
+    /// Synced when the operating system decides.
     Never,
-    /// Before it counts as written.
+    /// Synced before it counts as written.
     Always,
 }
 

@@ -1,4 +1,4 @@
-//! How the process runs and what it writes.
+//! The options for the process and its output.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 
 use crate::config::values::log_filter;
 
-/// How the process runs and what it writes.
+/// The process and its output.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Running")]
 pub struct RunOptions {
@@ -58,11 +58,11 @@ pub struct RunOptions {
     #[arg(long, env = "CALLBOX_LIFETIME", value_name = "DURATION")]
     pub lifetime: Option<Period>,
 
-    /// How log lines look.
+    /// The format of log lines.
     #[arg(long, env = "CALLBOX_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// How much is logged: off, error, warn, info, debug or trace.
+    /// The amount of logging: off, error, warn, info, debug or trace.
     ///
     /// Single modules may be named, as in info,callbox::http=debug. Secrets, tokens, descriptions
     /// and candidates are logged at no level.
@@ -71,7 +71,7 @@ pub struct RunOptions {
     pub log_level: String,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.

@@ -23,7 +23,7 @@ pub struct SignalingOptions {
           default_value_t = Size(http::MAX_MESSAGE))]
     pub max_message: Size,
 
-    /// How many TCP connections there may be in all; a signaling session holds one, and so does a
+    /// Maximum number of TCP connections in all; a signaling session holds one, and so does a
     /// client of the relay over TCP or TLS.
     ///
     /// The process needs as many file descriptors (`ulimit -n`), and one more for each allocation and
@@ -33,7 +33,7 @@ pub struct SignalingOptions {
           default_value_t = signaling::Config::default().max_sessions, value_parser = at_least_one)]
     pub max_connections: usize,
 
-    /// How many TCP connections one address may have.
+    /// Maximum number of TCP connections of one address.
     ///
     /// An office behind one address needs one for each of its people. Behind a proxy every connection
     /// comes from the proxy: let it tell whose each is (--trusted-proxy, --proxy-protocol). A trusted
@@ -43,7 +43,7 @@ pub struct SignalingOptions {
           default_value_t = http::MAX_CONNECTIONS_PER_ADDRESS, value_parser = at_least_one)]
     pub max_connections_per_address: usize,
 
-    /// How much memory requests of HTTP may hold in all.
+    /// Maximum memory that requests of HTTP may hold in all.
     ///
     /// Counted are heads, bodies that are not complete, and answers that are not taken; an address may
     /// hold a quarter of it. Past that it is answered with 429. Past the whole, the largest requests of
@@ -53,27 +53,29 @@ pub struct SignalingOptions {
           default_value_t = Size(http::MAX_REQUEST_MEMORY), value_parser = at_least_a_mebibyte)]
     pub max_request_memory: Size,
 
-    /// How many signaling sessions one user may have: one for each device.
+    /// Maximum number of signaling sessions of one user: one for each device.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS_PER_USER", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_sessions_per_user,
           value_parser = at_least_one)]
     pub max_connections_per_user: usize,
 
-    /// How many events a session may send in a second in the long run; 0 lifts the limit.
+    /// Maximum number of events that a session may send in a second in the long run; 0 lifts the
+    /// limit.
     ///
     /// Past it, requests are answered with `rate_limited`; whoever goes on is disconnected.
     #[arg(long, env = "CALLBOX_EVENTS_PER_SECOND", value_name = "NUMBER",
           default_value_t = signaling::Config::default().events_per_second)]
     pub events_per_second: u32,
 
-    /// How many events a session may send at once.
+    /// Maximum number of events that a session may send at once.
     ///
     /// A browser with many networks sends its candidates in one burst.
     #[arg(long, env = "CALLBOX_EVENT_BURST", value_name = "NUMBER",
           default_value_t = signaling::Config::default().event_burst)]
     pub event_burst: u32,
 
-    /// How many calls a user may begin in a minute in the long run; 0 lifts the limit.
+    /// Maximum number of calls that a user may begin in a minute in the long run; 0 lifts the
+    /// limit.
     ///
     /// It counts over all devices of the user, calls that nobody takes included. Past it,
     /// `call:initiate` is answered with `rate_limited`. Raise it where a program calls many people.
@@ -81,15 +83,15 @@ pub struct SignalingOptions {
           default_value_t = signaling::Config::default().calls_per_minute)]
     pub calls_per_minute: u32,
 
-    /// How many calls a user may begin at once.
+    /// Maximum number of calls that a user may begin at once.
     ///
     /// Raise it where a program rings many people in one go.
     #[arg(long, env = "CALLBOX_CALL_BURST", value_name = "NUMBER",
           default_value_t = signaling::Config::default().call_burst)]
     pub call_burst: u32,
 
-    /// How many calls one user may make to another in a minute, in the long run and at once; 0 lifts
-    /// the limit.
+    /// Maximum number of calls that one user may make to another in a minute, in the long run and
+    /// at once; 0 lifts the limit.
     ///
     /// Past it, `call:initiate` is answered with `rate_limited`. It lasts over new connections of
     /// either of them. Lower it where people are called who have not asked for it; raise it where a
@@ -98,27 +100,28 @@ pub struct SignalingOptions {
           default_value_t = signaling::Config::default().calls_per_pair)]
     pub calls_per_pair: u32,
 
-    /// For how long a call rings before it ends with `timeout`.
+    /// The time for which a call rings before it ends with `timeout`.
     #[arg(long, env = "CALLBOX_RING_TIMEOUT", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().ring_timeout))]
     pub ring_timeout: Period,
 
-    /// For how long a call waits for a side that lost its connection.
+    /// The time for which a call waits for a side that lost its connection.
     ///
     /// Media may well go on meanwhile. After it, the call ends with `connection_lost`.
     #[arg(long, env = "CALLBOX_RECONNECT_GRACE", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().reconnect_grace))]
     pub reconnect_grace: Period,
 
-    /// For how long a session that lost its connection can be resumed; 0s turns it off.
+    /// The time for which a session that lost its connection can be resumed; 0s turns it off.
     ///
     /// A client that comes back in this time gets every event that it missed, once and in order.
-    /// What it missed is kept in memory meanwhile, up to 256KiB.
+    /// The events that it missed are kept in memory meanwhile, up to 256KiB.
     #[arg(long, env = "CALLBOX_RESUME_WINDOW", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().resume_window))]
     pub resume_window: Period,
 
-    /// How long before its token expires a session is told so (`auth:expiring`); 0s turns it off.
+    /// The time before the end of its token at which a session is told so (`auth:expiring`); 0s
+    /// turns it off.
     ///
     /// In this time its client can bring a new one (`auth:refresh`) and stay connected. Raise it
     /// where getting a token takes long. Whose token lives less than twice as long is told after half
@@ -127,36 +130,36 @@ pub struct SignalingOptions {
           default_value_t = Period(signaling::Config::default().token_warning))]
     pub token_warning: Period,
 
-    /// For how long candidates wait for the description that they belong to.
+    /// The time for which candidates wait for the description that they belong to.
     ///
     /// Browsers that get a candidate before the description throw. 0s relays them at once.
     #[arg(long, env = "CALLBOX_CANDIDATE_HOLD", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().candidate_hold))]
     pub candidate_hold: Period,
 
-    /// How many candidates are kept for a side that cannot get them yet.
+    /// Maximum number of candidates that are kept for a side that cannot get them yet.
     #[arg(long, env = "CALLBOX_JOURNAL_CANDIDATES", value_name = "NUMBER",
           default_value_t = signaling::Config::default().journal_candidates,
           value_parser = at_least_one)]
     pub journal_candidates: usize,
 
-    /// How many bytes of candidates are kept for a side that cannot get them yet, and how large a
-    /// description may be to be kept.
+    /// Maximum number of bytes of candidates, and of a description, that are kept for a side that
+    /// cannot get them yet.
     #[arg(long, env = "CALLBOX_JOURNAL_SIZE", value_name = "BYTES",
           default_value_t = Size(signaling::Config::default().journal_bytes))]
     pub journal_size: Size,
 
-    /// How many bytes of `metadata` a caller may attach to a call.
+    /// Maximum number of bytes of `metadata` that a caller may attach to a call.
     #[arg(long, env = "CALLBOX_MAX_METADATA", value_name = "BYTES",
           default_value_t = Size(signaling::Config::default().max_metadata))]
     pub max_metadata: Size,
 
-    /// How many live calls there may be in all.
+    /// Maximum number of live calls in all.
     #[arg(long, env = "CALLBOX_MAX_CALLS", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_calls, value_parser = at_least_one)]
     pub max_calls: usize,
 
-    /// How many live calls one user may be in.
+    /// Maximum number of live calls of one user.
     ///
     /// Whoever calls a user past it gets `busy`. Raise it where your clients can put a call on
     /// hold to take another. A token can lower it for its user (`callbox.maxCalls`). A call that only
@@ -176,7 +179,7 @@ pub struct SignalingOptions {
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub ringing_is_busy: bool,
 
-    /// How many calls may ring at one user's devices at a time.
+    /// Maximum number of calls that may ring at one user's devices at a time.
     ///
     /// Past it, who calls gets `busy`. Lower it where clients show few at a time.
     #[arg(long, env = "CALLBOX_MAX_RINGING_PER_USER", value_name = "NUMBER",
@@ -184,7 +187,7 @@ pub struct SignalingOptions {
           value_parser = at_least_one)]
     pub max_ringing_per_user: usize,
 
-    /// How many calls of one caller may ring at one user's devices at a time.
+    /// Maximum number of calls of one caller that may ring at one user's devices at a time.
     ///
     /// Past it, `call:initiate` is answered with `too_many_calls`. Raise it where one user stands for
     /// many people, as a switchboard does, and may be in several calls (--max-calls-per-user).
@@ -193,7 +196,7 @@ pub struct SignalingOptions {
           value_parser = at_least_one)]
     pub max_ringing_per_pair: usize,
 
-    /// For how long a user who was kicked gets no relay credentials, but with a new token.
+    /// The time for which a user who was kicked gets no relay credentials, unless with a new token.
     ///
     /// It begins with DELETE /api/v1/sessions, and the relay refuses what the user had before for as
     /// long as that would have been good. 0s gives new ones at once. Set it to how long your tokens
@@ -202,14 +205,14 @@ pub struct SignalingOptions {
           default_value_t = Period(signaling::Config::default().kick_ttl))]
     pub kick_ttl: Period,
 
-    /// How many calls that are over GET /api/v1/calls still shows.
+    /// Maximum number of ended calls that GET /api/v1/calls still shows.
     ///
     /// A quarter of them may be calls that nobody accepted; those push out one another only.
     #[arg(long, env = "CALLBOX_ENDED_CALLS", value_name = "NUMBER",
           default_value_t = signaling::Config::default().ended_calls)]
     pub ended_calls: usize,
 
-    /// For how long it shows them.
+    /// The time for which it shows them.
     #[arg(long, env = "CALLBOX_ENDED_CALLS_FOR", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().ended_calls_for))]
     pub ended_calls_for: Period,

@@ -1,10 +1,10 @@
-//! Where options come from, and the mode for trying things out.
+//! The options for the sources of options, and the mode for trying things out.
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, builder::BoolishValueParser};
 
-/// Where options come from, and the mode for trying things out.
+/// The sources of options, and the mode for trying things out.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "General")]
 pub struct SourceOptions {

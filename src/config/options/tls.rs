@@ -1,4 +1,4 @@
-//! TLS, what stands in front of the server, and certificates by ACME.
+//! The options for TLS, for the proxies in front of the server, and for certificates by ACME.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::{
     config::values::{CaDirectory, at_least_a_second, domain, email, network, socket_address},
 };
 
-/// A listener of TCP, by the option that says where it is.
+/// A TCP listener, named by the option with its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TcpListener {
     /// `--http`
@@ -23,13 +23,14 @@ pub enum TcpListener {
     Listen,
 }
 
-/// TLS, and what stands in front of the server.
+/// TLS, and the proxies in front of the server.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsOptions {
-    /// Where TLS is served: HTTPS, WSS and TURN over TLS on one port; may be given more than once.
+    /// Serve TLS on this address: HTTPS, WSS and TURN over TLS on one port; may be given more than
+    /// once.
     ///
-    /// What a connection is for is found out from its first bytes. Give it `0.0.0.0:443`, which
+    /// The first bytes of a connection decide on its protocol. Give it `0.0.0.0:443`, which
     /// firewalls let through that let nothing else. With a certificate, the other listeners take
     /// TLS, too.
     ///
@@ -126,7 +127,7 @@ pub struct AcmeOptions {
           value_parser = domain)]
     pub acme_domain: Vec<String>,
 
-    /// Whom the CA may write to.
+    /// The contact address for the CA.
     ///
     /// Some CAs want one; Let's Encrypt makes no use of it.
     ///
@@ -134,16 +135,16 @@ pub struct AcmeOptions {
     #[arg(long, env = "CALLBOX_ACME_EMAIL", value_name = "ADDRESS", value_parser = email)]
     pub acme_email: Option<String>,
 
-    /// Whose certificates: production and staging are Let's Encrypt's; any other CA is named by the
-    /// URL of its directory.
+    /// The CA: production and staging are Let's Encrypt's; any other one is named by the URL of its
+    /// directory.
     ///
     /// Begin with staging: its certificates are trusted by nobody, but its limits forgive mistakes.
-    /// What is kept of one CA is not used with another.
+    /// The state that is stored for one CA is not used with another.
     #[arg(long, env = "CALLBOX_ACME_DIRECTORY", value_name = "URL",
           default_value_t = CaDirectory::Production)]
     pub acme_directory: CaDirectory,
 
-    /// How long to wait before an order that failed is tried again.
+    /// The time before an order that failed is tried again.
     ///
     /// Each further pause is four times as long, up to six hours, or as long as the CA asks for.
     /// SIGHUP cuts it short. It is also the least time between two orders.

@@ -8,7 +8,7 @@ use clap::Args;
 
 use callbox_cli::values::secret;
 
-/// Who may use the REST API.
+/// The access to the REST API.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tokens")]
 pub struct ApiOptions {

@@ -1,5 +1,5 @@
-//! Reads the headers in which proxies say for whom a request is: `Forwarded` (RFC 7239) and
-//! `X-Forwarded-For`, which each proxy on the way adds its own client to, at the end.
+//! Parses the headers in which proxies report the client of a request: `Forwarded` (RFC 7239) and
+//! `X-Forwarded-For`, to the end of which each proxy on the way adds its own client.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,23 +11,23 @@ pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwar
 /// The header in which most proxies write the scheme of a client's request.
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The longest `Forwarded` that is read, all its lines together. Unlike the other header it can only be
-/// read from its beginning, which the client may have written.
+/// The longest `Forwarded` that is parsed, all its lines together. Unlike the other header it can
+/// only be parsed from its beginning, which the client may have written.
 const MAX_FORWARDED: usize = 4096;
 
-/// The scheme in which a client made its request.
+/// The scheme of a client's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Scheme {
     Http,
     Https,
 }
 
-/// A client as the proxy names it that it came to.
+/// A client, as reported by the proxy that it connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Node {
-    /// By its address; port 0 where only the address is told.
+    /// Its address; port 0 if only the address is given.
     Address(SocketAddr),
-    /// `unknown`, or by a name of the proxy's own that begins with `_` (RFC 7239 §6.2, §6.3).
+    /// `unknown`, or an identifier of the proxy's own that begins with `_` (RFC 7239 §6.2, §6.3).
     Hidden,
 }
 
@@ -35,16 +35,16 @@ pub(super) enum Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hop {
     pub node: Node,
-    /// The scheme of the request, if the proxy names it.
+    /// The scheme of the request, if the proxy reports it.
     pub scheme: Option<Scheme>,
 }
 
-/// A header that cannot be read, as far as it has to be.
+/// A header that cannot be parsed, as far as it has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// The entries of `X-Forwarded-For`, the last first. What is before an entry that is not asked for is
-/// not read, since a client may have written it.
+/// Returns the entries of `X-Forwarded-For`, the last first. Entries before the last one that is
+/// taken are not parsed, since a client may have written them.
 pub(super) fn x_forwarded_for(
     headers: &HeaderMap,
 ) -> impl Iterator<Item = Result<Hop, Malformed>> + '_ {
@@ -57,7 +57,7 @@ pub(super) fn x_forwarded_for(
     })
 }
 
-/// The elements of `Forwarded`, the last first (RFC 7239 §4).
+/// Returns the elements of `Forwarded`, the last first (RFC 7239 §4).
 pub(super) fn forwarded(headers: &HeaderMap) -> Result<Vec<Hop>, Malformed> {
     let lines = headers.get_all(header::FORWARDED);
     if lines.iter().map(HeaderValue::len).sum::<usize>() > MAX_FORWARDED {
@@ -81,8 +81,8 @@ pub(super) fn is_present(headers: &HeaderMap, name: HeaderName) -> bool {
     headers.get_all(name).iter().any(|value| !value.as_bytes().trim_ascii().is_empty())
 }
 
-/// Returns the scheme that `X-Forwarded-Proto` names, if it names a single one. Of several values
-/// it is not known which proxy has written which.
+/// Returns the scheme in `X-Forwarded-Proto`, if it is a single one. With several values it is not
+/// known which proxy has written which.
 pub(super) fn x_forwarded_proto(headers: &HeaderMap) -> Option<Scheme> {
     let mut lines = headers.get_all(X_FORWARDED_PROTO).into_iter();
     let (only, None) = (lines.next()?, lines.next()) else { return None };
@@ -98,10 +98,10 @@ fn scheme(text: &str) -> Option<Scheme> {
     }
 }
 
-/// Reads one element up to the comma behind it; none if it is empty, as an element of a list may be
-/// (RFC 9110 §5.6.1). Gives what is left.
+/// Parses one element up to the comma after it; `None` if it is empty, as an element of a list may
+/// be (RFC 9110 §5.6.1). Returns the rest as well.
 fn element(text: &str) -> Result<(Option<Hop>, &str), Malformed> {
-    let (mut node_told, mut scheme_told, mut is_empty) = (None, None, true);
+    let (mut node_found, mut scheme_found, mut is_empty) = (None, None, true);
     let mut rest = text;
     loop {
         rest = rest.trim_start_matches([' ', '\t']);
@@ -122,14 +122,14 @@ fn element(text: &str) -> Result<(Option<Hop>, &str), Malformed> {
                 is_empty = false;
                 // Each parameter comes once at most.
                 if name.eq_ignore_ascii_case("for") {
-                    set_once(&mut node_told, node(&value)?)?;
+                    set_once(&mut node_found, node(&value)?)?;
                 } else if name.eq_ignore_ascii_case("proto") {
-                    set_once(&mut scheme_told, scheme(&value))?;
+                    set_once(&mut scheme_found, scheme(&value))?;
                 }
             }
         }
     }
-    let hop = Hop { node: node_told.unwrap_or(Node::Hidden), scheme: scheme_told.flatten() };
+    let hop = Hop { node: node_found.unwrap_or(Node::Hidden), scheme: scheme_found.flatten() };
     Ok(((!is_empty).then_some(hop), rest))
 }
 
@@ -140,7 +140,7 @@ fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), Malformed> {
     }
 }
 
-/// Reads a token or a quoted string (RFC 9110 §5.6.4). Gives what is left.
+/// Parses a token or a quoted string (RFC 9110 §5.6.4). Returns the rest as well.
 fn value(text: &str) -> Result<(String, &str), Malformed> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',', ' ', '\t']).unwrap_or(text.len());
@@ -158,17 +158,17 @@ fn value(text: &str) -> Result<(String, &str), Malformed> {
     }
 }
 
-/// Returns true if a text is a token (RFC 9110 §5.6.2). A colon is allowed as well: many write an
-/// address with its port without the quotes that it needs.
+/// Returns true if a text is a token (RFC 9110 §5.6.2). A colon is allowed as well: many proxies
+/// write an address with its port without the quotes that it needs.
 fn is_token(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(&byte);
     !text.is_empty() && text.bytes().all(fits)
 }
 
-/// Reads a node (RFC 7239 §6): an address, in brackets if it is IPv6 and has a port, `unknown`, or a
-/// name that begins with `_`.
+/// Parses a node (RFC 7239 §6): an address, in brackets if it is IPv6 and has a port, `unknown`, or
+/// an identifier that begins with `_`.
 fn node(text: &str) -> Result<Node, Malformed> {
-    // Most write IPv6 without brackets in `X-Forwarded-For`.
+    // Most proxies write IPv6 without brackets in `X-Forwarded-For`.
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(Node::Address(SocketAddr::new(ip.to_canonical(), 0)));
     }

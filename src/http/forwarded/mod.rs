@@ -1,6 +1,6 @@
-//! Finds out who has sent a request where a reverse proxy stands before the server.
+//! Determines the sender of a request that came through reverse proxies.
 //!
-//! Headers are believed of the proxies that `--trusted-proxy` names, and of nobody else, since
+//! Headers are trusted from the proxies that `--trusted-proxy` lists, and from nobody else, since
 //! anyone can write a header. The list of hops is walked from its end, which the nearest proxy has
 //! written: as long as an address is a trusted proxy's, the next entry, which that proxy has
 //! written, is read as well. The first address that is no trusted proxy's is the client's, and the
@@ -19,10 +19,11 @@ use self::header::{
     x_forwarded_for, x_forwarded_proto,
 };
 
-/// The most proxies that there may be on the way.
+/// The largest number of proxies on the way.
 const MAX_HOPS: usize = 32;
 
-/// Headers that a client does not send by itself: there is a proxy on the way, trusted or not.
+/// Headers that a client does not send by itself: they show that there is a proxy on the way,
+/// trusted or not.
 const MARKS: [HeaderName; 6] = [
     FORWARDED,
     X_FORWARDED_FOR,
@@ -35,13 +36,13 @@ const MARKS: [HeaderName; 6] = [
 /// The sender of a request, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sender {
-    /// The client's address, without a port where the proxies do not tell it; that of the last proxy
-    /// that is known, where they do not tell the client's.
+    /// The client's address, without a port if the proxies do not report it; the address of the
+    /// last known proxy, if they do not report the client's.
     pub address: SocketAddr,
     /// True if the address is the client's own, so that the limit of connections per client
     /// applies: a trusted proxy may have any number of them.
     pub is_client: bool,
-    /// The scheme in which the client asked, where a trusted proxy says so.
+    /// The scheme of the client's request, if a trusted proxy reports it.
     pub scheme: Option<Scheme>,
 }
 
@@ -59,11 +60,11 @@ pub(super) enum ForwardedError {
     Contradiction,
 }
 
-/// Works out who has sent a request that came from `peer`.
+/// Determines the sender of a request that came from `peer`.
 ///
 /// # Errors
-/// A trusted proxy has passed on what cannot be read, or two headers that contradict each other. Then it
-/// is refused, since it would otherwise count for nobody.
+/// A trusted proxy has passed on a header that cannot be parsed, or two that contradict each other.
+/// The request is refused then, since it would otherwise be charged to nobody.
 pub(super) fn sender(
     peer: SocketAddr,
     trusted: &Networks,
@@ -85,7 +86,7 @@ pub(super) fn sender(
             Err(ForwardedError::Contradiction)
         }
         (Some(sender), _) | (None, Some(sender)) => Ok(sender),
-        // The proxy asks for itself.
+        // The request is the proxy's own.
         (None, None) => Ok(nobody),
     }
 }
@@ -116,8 +117,8 @@ fn walk(
     Ok(sender)
 }
 
-/// Returns true if the request's own headers say that it has passed a proxy. They are a reason to
-/// show less, never more, since anyone can write them.
+/// Returns true if the request's headers show that it has passed a proxy. They are a reason to
+/// reveal less, never more, since anyone can write them.
 pub(super) fn is_marked(headers: &HeaderMap) -> bool {
     MARKS.iter().any(|name| headers.contains_key(name))
 }
@@ -169,9 +170,9 @@ mod tests {
                 "192.0.2.7:0",
                 true,
             ),
-            // A proxy that says of another proxy no more than that it asks.
+            // A proxy that reports no more of another proxy than its address.
             (&[("x-forwarded-for", "10.0.0.3, 10.0.0.2")], "10.0.0.3:0", false),
-            // It hides its client, or has none.
+            // A proxy that hides its client, or has none.
             (&[("x-forwarded-for", "192.0.2.7, unknown, 10.0.0.2")], "10.0.0.2:0", false),
             (&[("forwarded", "for=192.0.2.7, for=_hidden")], PROXY, false),
             (&[("forwarded", "proto=https")], PROXY, false),
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_writes_changes_nothing() {
+    fn headers_of_untrusted_senders_are_ignored() {
         let peer = "192.0.2.9:4000";
         for lines in [
             &[("x-forwarded-for", "6.6.6.6")][..],
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_trusted_proxy_cannot_have_meant_is_refused() {
+    fn invalid_headers_of_a_trusted_proxy_are_refused() {
         let many = ["10.0.0.2"; MAX_HOPS + 1].join(", ");
         for (lines, error) in [
             (
@@ -219,7 +220,7 @@ mod tests {
                 &[("x-forwarded-for", "192.0.2.7, nonsense, 10.0.0.2")],
                 ForwardedError::Malformed("X-Forwarded-For"),
             ),
-            // The client's own quote would hide what the proxy has put behind it.
+            // The client's own quote would hide what the proxy has added after it.
             (&[("forwarded", "for=\", for=192.0.2.7")], ForwardedError::Malformed("Forwarded")),
             (&[("x-forwarded-for", &many)], ForwardedError::TooManyHops),
             // The proxy writes one of them, and passes on the client's other one.
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_the_one_that_the_client_asked_in() {
+    fn the_scheme_is_that_of_the_client_s_request() {
         for (lines, expected) in [
             (
                 &[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https")][..],

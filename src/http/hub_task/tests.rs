@@ -16,19 +16,19 @@ fn identity(name: &str, token: &str) -> Identity {
     Identity { user, name: None, expires: u64::MAX, grants, token, issued: None }
 }
 
-/// Whatever waits for the disk meanwhile: it must not come after a later kick.
+/// This does not wait for the disk: it must not come after a later kick.
 #[tokio::test]
-async fn the_relay_hears_at_once_of_a_user_who_is_let_in_again() {
+async fn the_relay_is_told_at_once_of_a_user_who_is_admitted_again() {
     let dir = tempfile::tempdir().unwrap();
-    // Nothing is written before it is opened, as by a disk that is slow.
+    // Nothing is written before the log is opened, as with a slow disk.
     let (log, _, _unopened) = StateLog::read(dir.path().to_owned(), Sync::Never).unwrap();
     let readmitted = Arc::new(Mutex::new(Vec::new()));
-    let told = readmitted.clone();
+    let lifted = readmitted.clone();
     let tell_relay = TellRelay {
         call_ended: Box::new(|_| {}),
         readmit_user: Box::new(|_, _| {}),
         revoke_user: Box::new(|_, _| {}),
-        lift_kick: Box::new(move |user| told.lock().unwrap().push(user.clone())),
+        lift_kick: Box::new(move |user| lifted.lock().unwrap().push(user.clone())),
         peers_announced: Box::new(|_, _, _, _| {}),
     };
     let config = signaling::Config { keep_calls: true, ..signaling::Config::default() };

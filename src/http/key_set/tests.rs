@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// Fast where it is not waited for, and far away where it must not happen.
+/// Fast where a test waits for it, and far away where it must not happen.
 const PACE: Pace = Pace {
     every: Duration::from_secs(3600),
     retry: Duration::from_millis(5),
@@ -58,7 +58,7 @@ struct Shared {
     asked: AtomicUsize,
 }
 
-/// A server that publishes keys, and what uses them.
+/// A server that publishes keys, and the code that uses them.
 struct Issuer {
     shared: Arc<Shared>,
     keys: PublishedKeys,
@@ -94,7 +94,7 @@ impl Issuer {
         self.shared.asked.load(Ordering::SeqCst)
     }
 
-    /// What the app does with a token.
+    /// Does the same with a token as the app.
     async fn verify(&self, token: &str) -> Result<(), TokenError> {
         if self.verifier.verify(token, Now::read()) == Err(TokenError::UnknownKey) {
             let _ = self.set.refresh().await;
@@ -102,7 +102,7 @@ impl Issuer {
         self.verifier.verify(token, Now::read()).map(drop)
     }
 
-    /// Waits until it has been asked so often, and the answer has been looked at.
+    /// Waits until it has received this many requests, and the answer has been processed.
     async fn was_asked(&self, times: usize) {
         let mut state = self.set.state.subscribe();
         while self.asked() < times {
@@ -135,7 +135,7 @@ async fn a_first_token_waits_for_the_first_keys() {
 }
 
 #[tokio::test]
-async fn new_keys_come_in_and_removed_ones_go_out() {
+async fn new_keys_are_accepted_and_removed_ones_are_not() {
     let (old, new) = (Key::new("old"), Key::new("new"));
     let issuer = Issuer::start(Some(document(&[&old])), PACE).await;
     assert_eq!(issuer.verify(&old.token()).await, Ok(()));
@@ -162,7 +162,7 @@ async fn the_keys_are_fetched_again_without_being_asked_for() {
     assert_eq!(gone, Err(TokenError::UnknownKey));
 }
 
-/// Anybody can make a token that names any key.
+/// Anybody can send a token with any key id.
 #[tokio::test]
 async fn a_flood_of_unknown_keys_is_one_request() {
     let (key, stranger) = (Key::new("a"), Key::new("nobody's"));
@@ -174,7 +174,7 @@ async fn a_flood_of_unknown_keys_is_one_request() {
     }
     assert_eq!(issuer.asked(), 1, "it was asked a moment ago");
 
-    // Those that come together share one.
+    // Requests at the same time share one fetch.
     let issuer = Issuer::start(Some(document(&[&key])), PACE).await;
     issuer.was_asked(1).await;
     let token = stranger.token();
@@ -185,7 +185,7 @@ async fn a_flood_of_unknown_keys_is_one_request() {
 }
 
 #[tokio::test]
-async fn a_broken_document_leaves_the_keys_that_there_were() {
+async fn an_invalid_document_leaves_the_known_keys() {
     let key = Key::new("a");
     let issuer = Issuer::start(Some(document(&[&key])), PACE).await;
     assert_eq!(issuer.verify(&key.token()).await, Ok(()));
@@ -200,7 +200,7 @@ async fn a_broken_document_leaves_the_keys_that_there_were() {
         assert!(issuer.set.refresh().await.is_err(), "{broken:.20}");
         assert_eq!(issuer.verify(&key.token()).await, Ok(()), "{broken:.20}");
     }
-    // One that says that there is none is not broken.
+    // A document with no keys is valid.
     issuer.publish(&[]);
     while issuer.verify(&key.token()).await.is_ok() {
         let _ = issuer.set.refresh().await;
@@ -224,15 +224,15 @@ async fn an_issuer_that_is_down_is_asked_again() {
     assert_eq!(issuer.set.refresh().await, Ok(()));
 }
 
-/// What has failed a moment ago is not tried again for a token, which hears when it is.
+/// After a recent failure a token causes no fetch, and the time of the next one is returned.
 #[tokio::test]
-async fn while_the_issuer_is_down_tokens_hear_when_it_is_asked_again() {
+async fn while_the_issuer_is_down_the_time_of_the_next_fetch_is_returned() {
     let retry = Duration::from_secs(300);
     let issuer = Issuer::start(None, Pace { retry, longest_retry: retry, ..super::PACE }).await;
     issuer.was_asked(1).await;
     for _ in 0..3 {
         let again_in = issuer.set.refresh().await.unwrap_err();
-        // A token that comes then has it asked, however long it would wait by itself.
+        // A token that comes then causes a fetch, however long the regular pause is.
         assert!(again_in <= super::PACE.apart && !again_in.is_zero(), "{again_in:?}");
     }
     assert_eq!(issuer.asked(), 1);

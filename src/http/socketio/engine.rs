@@ -1,17 +1,18 @@
 //! The packets of Engine.IO, the layer below Socket.IO: a digit for the type, then the content.
 //!
-//! Protocol 4, <https://socket.io/docs/v4/engine-io-protocol/>, and protocol 3, which clients 1.x and
-//! 2.x of Socket.IO speak: there the client pings, and a payload says how long its packets are.
+//! Protocol 4, <https://socket.io/docs/v4/engine-io-protocol/>, and protocol 3, which clients 1.x
+//! and 2.x of Socket.IO use: there the client pings, and a payload contains the lengths of its
+//! packets.
 
 use serde::Serialize;
 
-/// Separates the packets of a payload in protocol 4.
+/// The separator of the packets of a payload in protocol 4.
 const SEPARATOR: u8 = 0x1e;
 
-/// The longest content of a ping, in bytes: `probe` is what there is.
+/// The longest content of a ping, in bytes: the only one in use is `probe`.
 const MAX_PING: usize = 16;
 
-/// The version of the protocol that a client speaks.
+/// The version of the protocol that a client uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revision {
     /// `EIO=3`, with Socket.IO protocol 4.
@@ -25,17 +26,17 @@ pub enum Revision {
 pub enum Packet<'a> {
     /// The client closes the transport.
     Close,
-    /// A question for an answer with the same content.
+    /// A ping, to be answered with the same content.
     Ping(&'a str),
     /// The answer to the server's ping.
     Pong,
     /// A packet of Socket.IO.
     Message(&'a str),
-    /// The client goes on with this transport.
+    /// The client switches to this transport.
     Upgrade,
-    /// Nothing.
+    /// A packet without a meaning.
     Noop,
-    /// Bytes, where a transport has only text for them.
+    /// Binary data, on a transport that carries it as text.
     Binary,
 }
 
@@ -43,18 +44,18 @@ pub enum Packet<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoPacket;
 
-/// The packets that the server sends besides messages.
+/// The packet that closes the transport.
 pub const CLOSE: &str = "1";
-/// See [`CLOSE`].
+/// The server's ping.
 pub const PING: &str = "2";
-/// See [`CLOSE`].
+/// A packet without a meaning, which ends a poll.
 pub const NOOP: &str = "6";
 
 impl<'a> Packet<'a> {
-    /// Reads a text.
+    /// Parses a text.
     ///
     /// # Errors
-    /// [`NoPacket`] if it is none that a client may send.
+    /// [`NoPacket`] if it is no packet that a client may send.
     pub fn parse(text: &'a str) -> Result<Self, NoPacket> {
         let (kind, content) = text.split_at_checked(1).ok_or(NoPacket)?;
         match (kind, content) {
@@ -81,7 +82,7 @@ struct Open<'a> {
     max_payload: usize,
 }
 
-/// Makes the first packet of a session; times are in milliseconds, `max_payload` in bytes.
+/// Returns the first packet of a session; times are in milliseconds, `max_payload` in bytes.
 pub fn open(
     sid: &str,
     upgrades: &[&str],
@@ -94,12 +95,12 @@ pub fn open(
     format!("0{json}")
 }
 
-/// Splits the payload of a POST into its packets. An item is an error where the rest is no packet.
+/// Splits the payload of a POST into its packets. An item is an error if the rest is no packet.
 pub fn packets(revision: Revision, payload: &str) -> Packets<'_> {
     Packets { revision, rest: Some(payload) }
 }
 
-/// See [`packets`].
+/// The iterator that [`packets`] returns.
 #[derive(Debug)]
 pub struct Packets<'a> {
     revision: Revision,
@@ -131,7 +132,7 @@ impl<'a> Iterator for Packets<'a> {
     }
 }
 
-/// Takes `<length>:<packet>` off; the length is one of UTF-16 units, as JavaScript counts.
+/// Splits `<length>:<packet>` off; the length counts UTF-16 units, as JavaScript does.
 fn counted(payload: &str) -> Option<(&str, &str)> {
     let (length, rest) = payload.split_once(':')?;
     if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -174,7 +175,7 @@ mod tests {
     const BOTH: [Revision; 2] = [Revision::Three, Revision::Four];
 
     #[test]
-    fn packets_are_read() {
+    fn packets_are_parsed() {
         for (text, packet) in [
             ("1", Ok(Packet::Close)),
             ("2", Ok(Packet::Ping(""))),
@@ -220,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(texts in prop::collection::vec("[^\\x1e]{0,20}", 1..8)) {
+        fn written_packets_are_parsed_again(texts in prop::collection::vec("[^\\x1e]{0,20}", 1..8)) {
             for revision in BOTH {
                 let mut payload = String::new();
                 let written: Vec<_> = texts.iter().map(|text| format!("4{text}")).collect();
@@ -231,7 +232,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in ".{0,200}") {
+        fn no_text_causes_a_panic(text in ".{0,200}") {
             for revision in BOTH {
                 for packet in packets(revision, &text).take(1000).flatten() {
                     let _ = Packet::parse(packet);

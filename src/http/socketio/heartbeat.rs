@@ -11,7 +11,7 @@ use crate::http::ws::connection::PING_INTERVAL;
 /// The longest time that an answer may take.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The interval, as the first packet has it.
+/// The interval between two pings, as the first packet states it.
 pub(super) const INTERVAL: Duration = PING_INTERVAL;
 
 /// The clock of a connection.
@@ -19,7 +19,7 @@ pub(super) const INTERVAL: Duration = PING_INTERVAL;
 pub(super) struct Heartbeat {
     revision: Revision,
     due: Instant,
-    /// A ping is not answered yet.
+    /// True if a ping is not answered yet.
     asked: bool,
 }
 
@@ -33,19 +33,19 @@ pub(super) enum Beat {
 }
 
 impl Heartbeat {
-    /// Begins with a client that has just been heard.
+    /// Starts with a client that has just sent something.
     pub fn new(revision: Revision, now: Instant) -> Self {
         let mut heartbeat = Self { revision, due: now, asked: false };
         heartbeat.hear(now);
         heartbeat
     }
 
-    /// When [`Heartbeat::beat`] is to be called.
+    /// Returns the time at which [`Heartbeat::beat`] is to be called.
     pub fn due(&self) -> Instant {
         self.due
     }
 
-    /// Takes note that something has come from the client.
+    /// Records that the client has sent something.
     pub fn hear(&mut self, now: Instant) {
         self.asked = false;
         self.due = now
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_does_not_answer_is_gone() {
+    fn a_client_that_does_not_answer_is_gone() {
         let now = Instant::now();
         let mut heartbeat = Heartbeat::new(Revision::Four, now);
         assert_eq!(heartbeat.due(), now + INTERVAL);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_of_protocol_3_asks_itself() {
+    fn a_client_of_protocol_3_sends_the_pings() {
         let now = Instant::now();
         let mut heartbeat = Heartbeat::new(Revision::Three, now);
         heartbeat.hear(now + INTERVAL);

@@ -1,15 +1,15 @@
-//! The Socket.IO front, at `/socket.io/`: the same session as a plain WebSocket's in the packets of
-//! Socket.IO, so that unmodified clients work.
+//! The Socket.IO protocol, at `/socket.io/`: the same session as a plain WebSocket's in the packets
+//! of Socket.IO, so that unmodified clients work.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `engine`, `packet` | the packets of Engine.IO and of Socket.IO, read and written |
-//! | `client/` | what a client's packets do, whichever transport carries them |
-//! | `heartbeat` | when which side asks whether the other is there |
+//! | `engine`, `packet` | the packets of Engine.IO and of Socket.IO: parsing and writing |
+//! | `client/` | the handling of a client's packets, independent of the transport |
+//! | `heartbeat` | the times of pings, and the side that sends them |
 //! | `websocket`, `polling` | the transports |
-//! | `upgrade` | from one to the other |
-//! | `requests` | what a request wants, and its answer |
-//! | `table` | the clients that poll, for the requests that are theirs |
+//! | `upgrade` | the switch from polling to a WebSocket |
+//! | `requests` | the HTTP requests and their answers |
+//! | `table` | the clients that poll, by the id in their requests |
 
 mod client;
 pub mod engine;

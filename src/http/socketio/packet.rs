@@ -1,6 +1,6 @@
-//! The packets of Socket.IO, protocol 5 (<https://socket.io/docs/v4/socket-io-protocol/>), as far as
-//! they are text: a digit for the type, the namespace unless it is `/`, the number of the
-//! acknowledgement, and JSON. Protocol 4 differs in how a client connects.
+//! The packets of Socket.IO, protocol 5 (<https://socket.io/docs/v4/socket-io-protocol/>), as far
+//! as they are text: a digit for the type, the namespace unless it is `/`, the number of the
+//! acknowledgement, and JSON. Protocol 4 differs in the connecting of a client.
 
 use std::fmt::Write;
 
@@ -14,61 +14,61 @@ use serde_json::value::RawValue;
 /// The longest name of a namespace that is answered, in bytes.
 const MAX_NAMESPACE: usize = 128;
 
-/// The longest name of an event that is looked at in a packet that is too long, in bytes.
+/// The longest name of an event that is read from a packet that is too long, in bytes.
 const MAX_NAME: usize = 64;
 
-/// The namespace that there is.
+/// The only namespace that exists.
 const ROOT: &str = "/";
 
 /// A packet that a client sends.
 #[derive(Debug, PartialEq)]
 pub enum Packet<'a> {
-    /// It connects to the namespace; the JSON is its `auth`, empty where there is none.
+    /// It connects to the namespace; the JSON is its `auth`, empty if there is none.
     Connect(&'a str),
-    /// It connects to a namespace that is not there.
+    /// It connects to a namespace that does not exist.
     ConnectElsewhere(&'a str),
     /// It leaves the namespace.
     Disconnect,
     /// An event.
     Event {
-        /// The number of the acknowledgement, where one is wanted.
+        /// The number of the acknowledgement, if one is wanted.
         ack: Option<u64>,
         /// The JSON array of the name and the arguments.
         arguments: &'a str,
     },
-    /// An event whose arguments have bytes among them, which follow in so many frames.
+    /// An event with binary arguments, which follow in separate frames.
     BinaryEvent {
-        /// As in [`Packet::Event`].
+        /// The number of the acknowledgement, if one is wanted.
         ack: Option<u64>,
-        /// As in [`Packet::Event`].
+        /// The JSON array of the name and the arguments.
         arguments: &'a str,
         /// The number of binary frames that follow.
         attachments: u64,
     },
-    /// A packet that needs no answer: an acknowledgement, as the server asks for none, or a
-    /// disconnect from a namespace that is not there. The number is that of the binary frames that
-    /// follow.
+    /// A packet that needs no answer: an acknowledgement, since the server requests none, or a
+    /// disconnect from a namespace that does not exist. The number is that of the binary frames
+    /// that follow.
     Ignored(u64),
 }
 
-/// A text that is no packet, or none that may come now.
+/// A text that is no packet, or one that is not permitted now.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoPacket;
 
-/// An event that cannot be read, with its name if that much could be.
+/// An event that cannot be parsed, with its name if that could be.
 #[derive(Debug, PartialEq)]
 pub struct BadEvent {
     /// The name.
     pub name: Option<String>,
-    /// The error, in words for a person.
+    /// The error, as a text for people.
     pub message: &'static str,
 }
 
 impl<'a> Packet<'a> {
-    /// Reads the content of a message of Engine.IO.
+    /// Parses the content of a message of Engine.IO.
     ///
     /// # Errors
-    /// [`NoPacket`] if it is none that a client may send.
+    /// [`NoPacket`] if it is no packet that a client may send.
     pub fn parse(text: &'a str) -> Result<Self, NoPacket> {
         let (kind, rest) = text.split_at_checked(1).ok_or(NoPacket)?;
         let (attachments, rest) = match kind {
@@ -100,7 +100,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Takes the namespace off, which ends with a comma where it is not the usual one. Parameters behind
+/// Splits the namespace off, which ends with a comma unless it is the default one. Parameters after
 /// its name, which old clients send, are no part of it.
 fn namespace(text: &str) -> Result<(&str, &str), NoPacket> {
     if !text.starts_with('/') {
@@ -111,7 +111,7 @@ fn namespace(text: &str) -> Result<(&str, &str), NoPacket> {
     if name.len() > MAX_NAMESPACE { Err(NoPacket) } else { Ok((name, rest)) }
 }
 
-/// Takes a number off, if there is one.
+/// Splits a number off, if there is one.
 fn number(text: &str) -> Result<(Option<u64>, &str), NoPacket> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, rest) = text.split_at(digits);
@@ -121,15 +121,15 @@ fn number(text: &str) -> Result<(Option<u64>, &str), NoPacket> {
     number.parse().map(|number| (Some(number), rest)).map_err(|_| NoPacket)
 }
 
-/// Reads `["event", data, …]`: the name, which is empty where it is no text, and the first argument,
-/// which is empty where there is none.
+/// Parses `["event", data, …]`: the name, which is empty if it is no text, and the first argument,
+/// which is empty if there is none.
 ///
 /// # Errors
-/// [`BadEvent`] if it is not JSON, or too deep for this server.
+/// [`BadEvent`] if it is not JSON, or nested too deeply for this server.
 pub fn arguments(text: &str) -> Result<(String, Payload), BadEvent> {
     let bad = BadEvent { name: None, message: "The event is not JSON, or is nested too deeply." };
     let Ok(Arguments { name, data }) = serde_json::from_str(text) else { return Err(bad) };
-    // A name that is no text is no event's.
+    // No event has a name that is no text.
     let name = name.and_then(|name| serde_json::from_str(name.get()).ok()).unwrap_or_default();
     match data.map(Payload::check) {
         None => Ok((name, Payload::default())),
@@ -138,7 +138,7 @@ pub fn arguments(text: &str) -> Result<(String, Payload), BadEvent> {
     }
 }
 
-/// The first two elements of an array, as they are written; the others are passed over.
+/// The first two elements of an array, in their JSON form; the others are skipped.
 struct Arguments<'a> {
     name: Option<&'a RawValue>,
     data: Option<&'a RawValue>,
@@ -166,7 +166,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
     }
 }
 
-/// The name at the beginning of `["event", …`, for an event that is not read any further.
+/// Returns the name at the beginning of `["event", …`, for an event that is not parsed any further.
 pub fn event_name(arguments: &str) -> Option<String> {
     let text = arguments.strip_prefix('[')?.trim_start();
     let end = text.len().min(6 * MAX_NAME);
@@ -175,7 +175,7 @@ pub fn event_name(arguments: &str) -> Option<String> {
     names.next()?.ok().filter(|name| !name.is_empty() && name.len() <= MAX_NAME)
 }
 
-/// The most that a packet has around its payload: an event's name or a number.
+/// The largest number of bytes that a packet has around its payload: an event's name or a number.
 const AROUND: usize = 64;
 
 /// Writes a packet around a payload, which is JSON already.
@@ -187,23 +187,23 @@ fn around(head: std::fmt::Arguments<'_>, data: &JsonText) -> String {
     text
 }
 
-/// An event, as the packet of Engine.IO that carries it. Names of events need no escapes.
+/// Returns an event, as the packet of Engine.IO that carries it. Names of events need no escapes.
 pub fn event(name: &'static str, data: &JsonText) -> String {
     around(format_args!(r#"42["{name}","#), data)
 }
 
-/// The acknowledgement of an event.
+/// Returns the acknowledgement of an event.
 pub fn ack(id: u64, data: &JsonText) -> String {
     around(format_args!("43{id}["), data)
 }
 
-/// Writes a packet: its digits, then JSON.
+/// Returns a packet: its digits, then JSON.
 fn write(head: &str, json: &impl Serialize) -> String {
     format!("{head}{}", JsonText::of(json).as_str())
 }
 
-/// The client is connected, under the name `sid`. A client that keeps `pid` says it again when it
-/// comes back (`socket.io-client` since 4.6).
+/// Returns the packet that connects the client, under the id `sid`. A client that keeps `pid` sends
+/// it again when it reconnects (`socket.io-client` since 4.6).
 pub fn connected(sid: &str, pid: Option<&str>) -> String {
     #[derive(Serialize)]
     struct Connected<'a> {
@@ -214,10 +214,10 @@ pub fn connected(sid: &str, pid: Option<&str>) -> String {
     write("40", &Connected { sid, pid })
 }
 
-/// The client is connected, in protocol 4.
+/// The packet that connects the client, in protocol 4.
 pub const CONNECTED_BEFORE: &str = "40";
 
-/// The client is not connected, and why.
+/// Returns the packet that refuses the connection, with the reason.
 pub fn refused(message: &str) -> String {
     #[derive(Serialize)]
     struct Refused<'a> {
@@ -226,17 +226,17 @@ pub fn refused(message: &str) -> String {
     write("44", &Refused { message })
 }
 
-/// The same in protocol 4.
+/// Returns the packet that refuses the connection in protocol 4.
 pub fn refused_before(message: &str) -> String {
     write("44", &message)
 }
 
-/// There is no such namespace.
+/// Returns the packet for a namespace that does not exist.
 pub fn no_namespace(name: &str) -> String {
     format!(r#"44{name},{{"message":"Invalid namespace"}}"#)
 }
 
-/// The server disconnects the client, which then stays away.
+/// The packet that disconnects the client, which does not reconnect then.
 pub const DISCONNECT: &str = "41";
 
 #[cfg(test)]
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_are_read() {
+    fn packets_are_parsed() {
         let event = |ack, arguments| Ok(Packet::Event { ack, arguments });
         for (text, packet) in [
             ("0", Ok(Packet::Connect(""))),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_packet_is_refused() {
+    fn text_that_is_no_packet_is_refused() {
         for text in [
             "",
             "nonsense",
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_read() {
+    fn arguments_are_parsed() {
         let read = |text| arguments(text).map(|(name, data)| (name, data.read::<Value>().unwrap()));
         assert_eq!(read(r#"["a"]"#), Ok(("a".into(), json!({}))));
         assert_eq!(read(r#"["a",{"b":1},2,[3]]"#), Ok(("a".into(), json!({ "b": 1 }))));
@@ -335,14 +335,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[0-9/,\\[\\]\"{}a-eü-]{0,60}") {
+        fn no_text_causes_a_panic(text in "[0-9/,\\[\\]\"{}a-eü-]{0,60}") {
             if let Ok(Packet::Event { arguments: text, .. }) = Packet::parse(&text) {
                 let _ = (arguments(text), event_name(text));
             }
         }
 
         #[test]
-        fn an_event_is_read_as_it_was_written(name in ".{1,60}", ack in any::<Option<u64>>()) {
+        fn an_event_is_parsed_as_it_was_written(name in ".{1,60}", ack in any::<Option<u64>>()) {
             let data = json!({ "text": name });
             let id = ack.map(|id| id.to_string()).unwrap_or_default();
             let text = format!("2{id}{}", json!([name, data]));

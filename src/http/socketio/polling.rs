@@ -1,5 +1,5 @@
-//! A client that polls: it asks for packets with GET, which waits until there are some, and sends
-//! packets with POST. A task has the client; the requests come to it as commands.
+//! A client that polls: it fetches packets with GET, which waits until there are some, and sends
+//! packets with POST. A task owns the client; the requests reach it as commands.
 
 use std::time::Duration;
 
@@ -17,35 +17,35 @@ use super::{
 };
 use crate::http::{app::Phase, session::Next, ws::connection::Connection};
 
-/// Commands that wait for the task; whoever sends more waits.
+/// The number of commands that wait for the task; the senders of more wait.
 pub(super) const COMMANDS: usize = 4;
 
-/// The most that is put into the answer to one poll, in bytes, if it is more than one packet.
+/// The number of bytes after which no more packets are added to the answer to one poll.
 const FULL: usize = 64 * 1024;
 
-/// The most packets that may wait for a request; a client with more waiting does not ask for them.
-/// Each is short, or counted in [`FULL`].
+/// The largest number of packets that may wait for a request; a client with more does not fetch
+/// them. Each is short, or counted in [`FULL`].
 const MAX_WAITING: usize = 1024;
 
-/// The number of packets of a POST after which the outbox is emptied.
+/// The number of packets of a POST after which the session's queue is emptied.
 const COLLECT_EVERY: usize = 64;
 
-/// The longest time that a client may take to ask for its last packets.
+/// The longest time that a client may take to fetch its last packets.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A command of a request to the task of a client.
 pub(super) enum Command {
-    /// The packets that there are, or the next ones.
+    /// Return the packets that wait, or the next ones.
     Poll(oneshot::Sender<Reply>),
-    /// Take these packets.
+    /// Handle these packets.
     Post(String, oneshot::Sender<Reply>),
-    /// A POST could not be read: this ends the client.
+    /// End the client: a POST could not be read.
     End(End),
     /// The client tries a WebSocket.
     Probe,
     /// The client no longer tries a WebSocket.
     GiveUp,
-    /// The client goes on over this WebSocket.
+    /// Switch the client to this WebSocket.
     Upgrade(Box<Connection>),
 }
 
@@ -54,7 +54,7 @@ pub(super) enum Command {
 pub(super) enum Reply {
     /// These packets, or `ok`.
     Payload(String),
-    /// The request makes no sense, and the client is served no further.
+    /// The request is not permitted, and the client is served no further.
     BadRequest,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Polling {
 
 /// The end of polling.
 enum Over {
-    /// The client goes on over a WebSocket.
+    /// The client continues over a WebSocket.
     Upgraded(Box<Connection>),
     Ended(End),
 }
@@ -86,7 +86,7 @@ pub(super) async fn run(
 ) {
     let mut polling =
         Box::new(Polling { client, commands, poll: None, out: vec![open], probing: false });
-    // The future is not kept once the client has gone on over a WebSocket.
+    // The future is boxed, so that it is not kept once the client continues over a WebSocket.
     match Box::pin(polling.serve()).await {
         Over::Upgraded(connection) => {
             drop(listed);
@@ -111,7 +111,7 @@ impl Polling {
         }
     }
 
-    /// Serves the client until it goes on over a WebSocket.
+    /// Serves the client until it continues over a WebSocket.
     async fn exchange(&mut self) -> Result<Box<Connection>, End> {
         self.client.begin(&mut self.out).await?;
         let mut draining = std::pin::pin!(self.client.app().reached(Phase::Draining));
@@ -124,8 +124,8 @@ impl Polling {
             timer.as_mut().reset(due);
             let Self { client, commands, poll, .. } = self;
             let wants = poll.is_some();
-            // The outbox bounds what waits in it, so a delivery is taken only when a poll asks for
-            // it.
+            // The session's queue is bounded, so a delivery is taken from it only when a poll asks
+            // for one.
             let next = async {
                 match wants {
                     true => client.next().await,
@@ -176,8 +176,8 @@ impl Polling {
 
     async fn post(&mut self, packets: &str, reply: oneshot::Sender<Reply>) -> Result<(), End> {
         for (n, packet) in engine::packets(self.client.revision(), packets).enumerate() {
-            // The outbox does not have room for all that a long POST causes, so it is emptied on
-            // the way.
+            // The session's queue does not have room for everything that a long POST causes, so it
+            // is emptied in between.
             if n % COLLECT_EVERY == COLLECT_EVERY - 1 {
                 self.collect()?;
             }
@@ -201,25 +201,25 @@ impl Polling {
         Ok(())
     }
 
-    /// Answers the request that waits, if there is something to say.
+    /// Answers the waiting request, if there is something to send.
     fn answer(&mut self) -> Result<(), End> {
         if self.poll.is_none() {
             return Ok(());
         }
         self.collect()?;
-        // The client ends its polling before it goes on elsewhere.
+        // The client ends its polling before it continues over a WebSocket.
         if self.out.is_empty() && self.probing {
             self.out.push(engine::NOOP.to_owned());
         }
         if !self.out.is_empty()
             && let Some(poll) = self.poll.take()
         {
-            self.tell(poll)?;
+            self.send_packets(poll)?;
         }
         Ok(())
     }
 
-    /// Takes what is there out of the outbox, as much as one answer has room for.
+    /// Takes deliveries from the session's queue, as many as one answer has room for.
     fn collect(&mut self) -> Result<(), End> {
         let mut bytes: usize = self.out.iter().map(String::len).sum();
         while bytes < FULL
@@ -232,8 +232,8 @@ impl Polling {
         Ok(())
     }
 
-    /// Answers a request with all packets that there are. They are lost if its connection is gone.
-    fn tell(&mut self, poll: oneshot::Sender<Reply>) -> Result<(), End> {
+    /// Answers a request with all waiting packets. They are lost if its connection is gone.
+    fn send_packets(&mut self, poll: oneshot::Sender<Reply>) -> Result<(), End> {
         let mut payload = String::new();
         for packet in std::mem::take(&mut self.out) {
             engine::append(self.client.revision(), &mut payload, &packet);
@@ -241,7 +241,7 @@ impl Polling {
         poll.send(Reply::Payload(payload)).map_err(|_| End::Gone)
     }
 
-    /// Tells the client of the end, if it asks in time.
+    /// Sends the last packets to the client, if it polls in time.
     async fn end(mut self, end: End) {
         let app = self.client.app().clone();
         // A stop waits for it as for a session; the hub hears of the end now.
@@ -256,7 +256,7 @@ impl Polling {
             _ => engine::CLOSE.to_owned(),
         });
         if let Some(poll) = self.poll.take() {
-            let _ = self.tell(poll);
+            let _ = self.send_packets(poll);
             return;
         }
         let asked = async {
@@ -272,12 +272,12 @@ impl Polling {
             None
         };
         if is_news && let Ok(Some(poll)) = timeout(FAREWELL, asked).await {
-            let _ = self.tell(poll);
+            let _ = self.send_packets(poll);
         }
     }
 }
 
-/// Waits until whoever asks has gone away; for ever if nobody asks.
+/// Waits until the sender of the request is gone; for ever if there is none.
 async fn vanished(poll: &mut Option<oneshot::Sender<Reply>>) {
     match poll {
         Some(poll) => poll.closed().await,

@@ -1,4 +1,4 @@
-//! Requests to `/socket.io/`: they open a session, ask for its next packets, send some, or open a
+//! Requests to `/socket.io/`: they open a session, fetch its next packets, send some, or open a
 //! WebSocket.
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::http::{
     rest::bearer, ws::accept_key,
 };
 
-/// The longest `User-Agent` that tells clients apart, in bytes.
+/// The longest part of `User-Agent` that is used to tell clients apart, in bytes.
 const MAX_USER_AGENT: usize = 512;
 
 /// The errors of Engine.IO, by their codes.
@@ -170,7 +170,7 @@ async fn answer(front: &Arc<Front>, remote: Remote, request: Request) -> Result<
     let client = front.find(sid).ok_or(Refused::UnknownSession)?;
     match (transport, request.method()) {
         (Transport::Polling, &Method::GET) => {
-            // It may wait for long, for a client that is known: nothing of the request is kept.
+            // It may wait for long, for a known client: nothing of the request is kept.
             drop(request);
             if let Some(exchange) = Exchange::current() {
                 exchange.release();
@@ -181,7 +181,7 @@ async fn answer(front: &Arc<Front>, remote: Remote, request: Request) -> Result<
             let packets = match body(front, request).await {
                 Ok(packets) => packets,
                 Err((failure, end)) => {
-                    // Its client takes the transport for broken, too.
+                    // The client considers the transport broken, too.
                     let _ = client.send(Command::End(end)).await;
                     return Err(failure);
                 }
@@ -205,7 +205,7 @@ fn handshake(
 ) -> Result<Handshake, ApiError> {
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let user_agent = user_agent.map(|text| &text[..text.floor_char_boundary(MAX_USER_AGENT)]);
-    // Clients of protocol 4 have `auth`.
+    // Clients of protocol 4 send `auth`.
     let token = match revision {
         Revision::Three => bearer(headers)?,
         Revision::Four => None,
@@ -219,7 +219,7 @@ fn handshake(
     })
 }
 
-/// The first packet of a session.
+/// Returns the first packet of a session.
 fn open(front: &Front, sid: &str, upgrades: &[&str]) -> String {
     let [interval, timeout] = [INTERVAL, PING_TIMEOUT].map(|time| time.as_millis() as u64);
     engine::open(sid, upgrades, interval, timeout, front.app.max_message)
@@ -259,7 +259,7 @@ fn accept(mut request: Request) -> Result<(Response, hyper::upgrade::OnUpgrade, 
     Ok((accepted, upgrading, reader))
 }
 
-/// Hands a command to a client and waits for the answer.
+/// Sends a command to a client's task and waits for the answer.
 async fn ask(
     client: &tokio::sync::mpsc::Sender<Command>,
     command: impl FnOnce(oneshot::Sender<Reply>) -> Command,
@@ -305,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_read() {
+    fn parameters_are_parsed() {
         let query = Query::read("EIO=4&transport=polling&t=abc&sid=x-y_z&sid=other");
         assert_eq!(query.sid, Some("x-y_z"));
         assert_eq!(

@@ -14,19 +14,19 @@ use super::polling::{COMMANDS, Command};
 use crate::http::{
     app::App,
     counters::Refusal,
-    limits::{Connections, Place, Purpose},
+    limits::{Connections, Purpose, Slot},
 };
 
-/// The number of random bytes in an id, enough that nobody guesses one.
+/// The number of random bytes in an id, enough that it cannot be guessed.
 const ID_BYTES: usize = 15;
 
-/// The front's state.
+/// The state of the Socket.IO protocol.
 pub(in crate::http) struct Front {
     pub(super) app: Arc<App>,
-    /// Makes marks of clients.
+    /// The keys of the hash that identifies clients.
     pub(super) marks: Arc<RandomState>,
-    /// Clients that poll hold no connection; these are their places.
-    places: Connections,
+    /// The slots of clients that poll, which hold no connection.
+    slots: Connections,
     table: Arc<Table>,
 }
 
@@ -35,48 +35,49 @@ struct Table {
     clients: Mutex<HashMap<Arc<str>, mpsc::Sender<Command>>>,
 }
 
-/// A client's entry; it is taken out when this is dropped.
+/// A client's entry; it is removed when this is dropped.
 pub(super) struct Listed {
     id: Arc<str>,
     table: Arc<Table>,
-    _place: Place,
+    _slot: Slot,
 }
 
 impl Front {
-    /// A front for which so many clients may poll, in all and from one address.
+    /// Creates the state for this many polling clients, in all and from one address.
     pub fn new(app: Arc<App>, max: usize, max_per_address: usize) -> Self {
-        let places = Connections::new(max, max_per_address, usize::MAX);
-        Self { app, marks: Arc::default(), places, table: Arc::default() }
+        let slots = Connections::new(max, max_per_address, usize::MAX);
+        Self { app, marks: Arc::default(), slots, table: Arc::default() }
     }
 
-    /// Makes an id that nobody guesses.
+    /// Generates an id that cannot be guessed.
     pub(super) fn id(&self) -> Arc<str> {
         let mut bytes = [0; ID_BYTES];
         self.app.random(&mut bytes);
         URL_SAFE_NO_PAD.encode(bytes).into()
     }
 
-    /// Enters a client that polls, if there is room for it: where requests send their commands.
+    /// Adds a client that polls, if there is room for it, and returns the receiver of its requests'
+    /// commands.
     pub(super) fn enter(
         &self,
         address: IpAddr,
     ) -> Result<(Listed, mpsc::Receiver<Command>), Refusal> {
-        let place = self.places.enter_unnamed(Purpose::Http).and_then(|place| place.name(address));
-        let place = place.map_err(|_| Refusal::Handshakes)?;
+        let slot = self.slots.enter_unnamed(Purpose::Http).and_then(|slot| slot.name(address));
+        let slot = slot.map_err(|_| Refusal::Handshakes)?;
         let (sender, commands) = mpsc::channel(COMMANDS);
         let id = self.id();
         self.table.clients.lock().expect("adding does not panic").insert(id.clone(), sender);
-        Ok((Listed { id, table: self.table.clone(), _place: place }, commands))
+        Ok((Listed { id, table: self.table.clone(), _slot: slot }, commands))
     }
 
-    /// The way to a client that polls.
+    /// Returns the sender of commands to a client that polls.
     pub(super) fn find(&self, id: &str) -> Option<mpsc::Sender<Command>> {
         self.table.clients.lock().expect("looking does not panic").get(id).cloned()
     }
 }
 
 impl Listed {
-    /// The id in the requests of the client.
+    /// Returns the id in the requests of the client.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -86,7 +87,7 @@ impl Drop for Listed {
     fn drop(&mut self) {
         let mut clients = self.table.clients.lock().expect("removing does not panic");
         clients.remove(&self.id);
-        // A table that was large once gives its memory back.
+        // A table that was large once releases its memory.
         if clients.capacity() > 64 && clients.len() < clients.capacity() / 4 {
             let room = clients.len() * 2;
             clients.shrink_to(room);

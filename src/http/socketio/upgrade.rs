@@ -1,5 +1,5 @@
-//! WebSockets of Socket.IO: one that a client begins with, or one that a client that polls goes on
-//! with once it has tried it.
+//! WebSockets of Socket.IO: one that a client begins with, or one that a polling client switches to
+//! once it has tried it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::http::{
     ws::{connection::Connection, socket::Heard},
 };
 
-/// The longest time that trying a WebSocket may take.
+/// The longest time that the trial of a WebSocket may take.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The packets of an upgrade: the client's probe, the server's answer, and the client's decision.
@@ -38,7 +38,7 @@ pub(super) async fn begin(
     websocket::run(client, connection, vec![open]).await;
 }
 
-/// Lets a client that polls try a WebSocket, and hands it over.
+/// Lets a polling client try a WebSocket, and hands it over to the client's task.
 pub(super) async fn try_out(
     app: Arc<App>,
     upgrading: hyper::upgrade::OnUpgrade,
@@ -62,7 +62,7 @@ async fn connect(
     Some(Connection::new(app, Front::SocketIo, upgraded, longest, reader))
 }
 
-/// Answers the client's question; gives `None` if it does not go on.
+/// Answers the client's probe; returns `None` if it does not switch.
 async fn probe(connection: &mut Connection, client: &mpsc::Sender<Command>) -> Option<()> {
     let socket = &mut connection.socket;
     if socket.next(|text| text == PROBE).await?.ok()? != Heard::Text(true) {

@@ -1,4 +1,4 @@
-//! A client whose packets go over a WebSocket, a packet a frame.
+//! A client whose packets are sent over a WebSocket, one packet per frame.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -25,11 +25,11 @@ use crate::http::{
 /// The longest time that sending the last packets may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Serves a client to its end. `out` has the packets that go first.
+/// Serves a client to its end. `out` has the packets that are sent first.
 pub(super) async fn run(client: Client, connection: Connection, out: Vec<String>) {
     let mut served = Served { client, connection, out };
     let Err(end) = served.serve().await;
-    // Boxed: an idle client is to have room for what it waits for, and no more.
+    // Boxed: an idle client should use memory only for the future that waits.
     Box::pin(served.end(end)).await;
 }
 
@@ -129,7 +129,7 @@ impl Served {
             Heard::Text(text) => self.client.take(&text, &mut self.out).await,
             Heard::Binary => self.client.binary(&mut self.out),
             Heard::Close(frame) => {
-                // Some clients say it this way, in such a hurry that their packet is not sent.
+                // Some clients close this way without sending their packet before.
                 if frame.is_some_and(|frame| frame.code == CloseCode::Normal) {
                     self.client.leave();
                 }
@@ -178,7 +178,7 @@ impl Served {
     async fn end(self, end: Broken) {
         let Self { client, mut connection, .. } = self;
         let app = client.app().clone();
-        // The hub hears of the end now, and not when the client has.
+        // The hub is told of the end now, and not once the client is.
         drop(client);
         let end = match end {
             Broken::Connection(end) => end,
@@ -190,7 +190,7 @@ impl Served {
                     }
                     socket.flush().await
                 };
-                // A client that cannot be told anything is closed all the same.
+                // A client that cannot be told anything is closed as well.
                 let _ = timeout(FAREWELL, telling).await;
                 match end {
                     End::Gone => connection::End::Gone,
@@ -206,7 +206,7 @@ impl Served {
     }
 }
 
-/// Sends, but not for longer than a client may take to read.
+/// Sends, with the limit of the time that a client may take to read.
 async fn send(
     client: &Client,
     sending: impl Future<Output = Result<(), Error>>,

@@ -1,5 +1,5 @@
-//! The close codes of the plain WebSocket front. The reason that goes with a code is an error code
-//! or close reason, then a colon and words for a person.
+//! The close codes of the plain WebSocket protocol. The reason of a code is an error code or close
+//! reason, then a colon and a text for people.
 
 use callbox_signaling::{CloseReason, ErrorCode, RequestError, WireEnum};
 use tokio_tungstenite::tungstenite::{
@@ -10,9 +10,9 @@ use tokio_tungstenite::tungstenite::{
 
 use super::super::session::explain;
 
-/// Frames that are none, and a first frame that is no hello.
+/// A text that is no frame, or a first frame that is no hello.
 const BAD_FRAME: u16 = 4400;
-/// No token, a wrong one, or one whose time is over.
+/// No token, a wrong one, or an expired one.
 const UNAUTHORIZED: u16 = 4401;
 /// A page of an origin that may not connect.
 const ORIGIN: u16 = 4403;
@@ -27,7 +27,7 @@ const TOO_MANY: u16 = 4429;
 /// The client does not read what it is sent.
 const TOO_SLOW: u16 = 4430;
 
-/// Whether the token is a wrong one is not known yet.
+/// It is not known yet if the token is valid.
 const ISSUER_UNAVAILABLE: u16 = 4503;
 
 /// The longest reason that fits into a close frame (RFC 6455 §5.5).
@@ -39,7 +39,7 @@ fn frame(code: impl Into<CloseCode>, word: &str, message: &str) -> CloseFrame {
     CloseFrame { code: code.into(), reason: Utf8Bytes::from(reason) }
 }
 
-/// The close for what the hub says.
+/// Returns the close for a reason of the hub.
 pub(in crate::http) fn by_hub(reason: CloseReason) -> CloseFrame {
     let code = match reason {
         CloseReason::TokenExpired => UNAUTHORIZED,
@@ -51,7 +51,7 @@ pub(in crate::http) fn by_hub(reason: CloseReason) -> CloseFrame {
     frame(code, reason.as_str(), explain(reason))
 }
 
-/// The close for a first frame that was refused.
+/// Returns the close for a first frame that was refused.
 pub(in crate::http) fn refused(error: &RequestError) -> CloseFrame {
     let code = match error.code {
         ErrorCode::Unauthorized | ErrorCode::TokenExpired => UNAUTHORIZED,
@@ -61,46 +61,46 @@ pub(in crate::http) fn refused(error: &RequestError) -> CloseFrame {
     frame(code, error.code.as_str(), &error.message)
 }
 
-/// The close for a page that may not connect.
+/// Returns the close for a page that may not connect.
 pub(in crate::http) fn origin() -> CloseFrame {
     frame(ORIGIN, "origin_not_allowed", "Pages of this origin may not connect.")
 }
 
-/// The close for a connection that says nothing.
+/// Returns the close for a connection that sends nothing.
 pub(in crate::http) fn hello_timeout() -> CloseFrame {
     frame(HELLO_TIMEOUT, "hello_timeout", "No session:hello came within 5 seconds.")
 }
 
-/// The words for a client that sends one bad frame after the other.
+/// The text for a client that sends too many invalid frames.
 pub(in crate::http) const TOO_MANY_BAD_FRAMES: &str = "Too many frames could not be read.";
 
-/// The close for a client that sends one bad frame after the other.
+/// Returns the close for a client that sends too many invalid frames.
 pub(in crate::http) fn bad_frames() -> CloseFrame {
     frame(BAD_FRAME, ErrorCode::InvalidFrame.as_str(), TOO_MANY_BAD_FRAMES)
 }
 
-/// The close for a client of Socket.IO that sends what is no packet.
+/// Returns the close for a client of Socket.IO that sends text that is no packet.
 pub(in crate::http) fn no_packet() -> CloseFrame {
     frame(BAD_FRAME, ErrorCode::InvalidFrame.as_str(), "It is no packet of Socket.IO.")
 }
 
-/// The close for a message that is longer than what is read.
+/// Returns the close for a message that is too long to be read.
 pub(in crate::http) fn too_long(max_message: usize) -> CloseFrame {
     let message = format!("A message may have {max_message} bytes.");
     frame(CloseCode::Size, ErrorCode::PayloadTooLarge.as_str(), &message)
 }
 
-/// The close for a client that does not read.
+/// Returns the close for a client that does not read.
 pub(in crate::http) fn too_slow() -> CloseFrame {
     frame(TOO_SLOW, "too_slow", "You do not read what you are sent.")
 }
 
-/// The close for a stop before there was a session.
+/// Returns the close for a stop before there was a session.
 pub(in crate::http) fn stopping() -> CloseFrame {
     by_hub(CloseReason::ServerShutdown)
 }
 
-/// The close for an error of the WebSocket layer, if there is somebody left to tell.
+/// Returns the close for an error of the WebSocket layer, if the client can still be told.
 pub(in crate::http) fn by_error(error: &Error, max_message: usize) -> Option<CloseFrame> {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(too_long(max_message)),
@@ -116,7 +116,7 @@ pub(in crate::http) fn by_error(error: &Error, max_message: usize) -> Option<Clo
     }
 }
 
-/// Every close there is, as its code and the word in its reason: for the documents.
+/// Returns every close, as its code and the word in its reason: for the documents.
 pub(crate) fn all() -> Vec<(u16, String)> {
     let first = [
         ErrorCode::Unauthorized,
@@ -158,16 +158,16 @@ mod tests {
         assert_eq!(u16::from(frame.code), 4401);
     }
 
-    /// Clients take 4401 as the end of a token that they cannot renew.
+    /// Clients understand 4401 as the end of a token that they cannot renew.
     #[test]
-    fn a_token_that_is_not_judged_is_not_a_wrong_one() {
+    fn a_token_that_cannot_be_checked_is_not_a_wrong_one() {
         let frame = refused(&RequestError::new(ErrorCode::IssuerUnavailable, "Later."));
         assert_eq!(u16::from(frame.code), 4503);
         assert_eq!(&*frame.reason, "issuer_unavailable: Later.");
     }
 
     #[test]
-    fn the_usual_codes_are_used_where_there_are_some() {
+    fn standard_codes_are_used_if_there_are_some() {
         assert_eq!(u16::from(stopping().code), 1001);
         let error = Error::Capacity(CapacityError::MessageTooLong { size: 9, max_size: 5 });
         let frame = by_error(&error, 5).unwrap();

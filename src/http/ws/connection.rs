@@ -24,32 +24,33 @@ use crate::http::{
     session_queue::Delivery,
 };
 
-/// How long a client may take to say who it is.
+/// The longest time that a client may take to authenticate.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a client is asked whether it is still there, and how long it may be silent.
+/// The interval at which a client is pinged, and the longest time that it may be silent.
 pub(in crate::http) const PING_INTERVAL: Duration = Duration::from_secs(25);
 
-/// How long sending one message may take.
+/// The longest time that sending one message may take.
 pub(in crate::http) const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a client may take to answer a close.
+/// The longest time that a client may take to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How much of an endless message is read and thrown away, so that its sender sees the close.
+/// The number of bytes of an oversized message that are read and discarded, so that its sender
+/// receives the close.
 const MAX_DISCARD: u64 = 4 * 1024 * 1024;
 
-/// After how many frames that could not be read the connection is closed.
+/// The number of invalid frames after which the connection is closed.
 pub(in crate::http) const MAX_BAD_FRAMES: usize = 32;
 
-/// The first event, which says who it is.
+/// The first event, with which the client authenticates.
 const HELLO: &str = "session:hello";
 
-/// The answer to it.
+/// The answer to the hello.
 const WELCOME: &str = "session:welcome";
 
-/// Serves one connection to its end. `identity` is who the client is if it sent a token in a header,
-/// and `allowed` whether it may connect from where it comes.
+/// Serves one connection to its end. `identity` is the client if it has sent a token in a header,
+/// and `allowed` is true if its origin may connect.
 pub(super) async fn run(
     app: Arc<App>,
     upgraded: Upgraded,
@@ -61,11 +62,11 @@ pub(super) async fn run(
     let longest = app.max_message;
     let mut connection = Connection::new(app, Front::WebSocket, upgraded, longest, reader);
     let end = connection.serve(remote, identity, allowed).await;
-    // Boxed like the way in: an idle session is to have room for what it waits for, and no more.
+    // Boxed like the opening: an idle session should use memory only for the future that waits.
     Box::pin(connection.end(end)).await;
 }
 
-/// How a connection ends.
+/// The way in which a connection ends.
 pub(in crate::http) enum End {
     /// With this close frame.
     Close(CloseFrame),
@@ -81,7 +82,7 @@ impl From<Error> for End {
     }
 }
 
-/// A WebSocket, with what both fronts do alike on it.
+/// A WebSocket, with the code that both protocols share.
 pub(in crate::http) struct Connection {
     app: Arc<App>,
     front: Front,
@@ -90,7 +91,7 @@ pub(in crate::http) struct Connection {
 }
 
 impl Connection {
-    /// A connection whose upgrade is made. A message of more than `longest` bytes ends it.
+    /// Creates a connection after its upgrade. A message of more than `longest` bytes ends it.
     pub fn new(
         app: Arc<App>,
         front: Front,
@@ -104,13 +105,13 @@ impl Connection {
         Self { app, front, socket, reader }
     }
 
-    /// The client has said who it is.
+    /// Records that the client has authenticated.
     pub fn trust(&mut self) {
         self.reader.trust();
         transport::trust(self.socket.stream_mut());
     }
 
-    /// Gives what ends the connection: there is always something.
+    /// Serves the connection and returns the cause of its end.
     async fn serve(&mut self, remote: Remote, identity: Option<Identity>, allowed: bool) -> End {
         match Box::pin(self.open(remote, identity, allowed)).await {
             Ok(mut session) => match self.exchange(&mut session).await {
@@ -121,7 +122,7 @@ impl Connection {
         }
     }
 
-    /// Up to `session:welcome`.
+    /// Serves the connection up to `session:welcome`.
     async fn open(
         &mut self,
         remote: Remote,
@@ -151,7 +152,7 @@ impl Connection {
         Ok(session)
     }
 
-    /// Waits for the first frame that is one.
+    /// Waits for the first frame that is no control frame.
     async fn first_frame(&mut self) -> Result<ClientFrame, End> {
         loop {
             match self.socket.next(ClientFrame::parse).await {
@@ -171,7 +172,8 @@ impl Connection {
         }
     }
 
-    /// Tells why the first frame is refused, in an answer if it asked for one, and ends.
+    /// Sends the reason why the first frame is refused, in an answer if one was requested, and
+    /// returns the end.
     async fn refuse(&mut self, re: Option<RequestId>, error: RequestError) -> End {
         match self.send(|frame| frames::error(frame, re, &error)).await {
             Ok(()) => End::Close(close::refused(&error)),
@@ -179,7 +181,7 @@ impl Connection {
         }
     }
 
-    /// From `session:welcome` to the end.
+    /// Serves the connection from `session:welcome` to the end.
     async fn exchange(&mut self, session: &mut Session) -> Result<std::convert::Infallible, End> {
         let mut ping = tokio::time::interval(PING_INTERVAL);
         ping.reset();
@@ -212,7 +214,7 @@ impl Connection {
         }
     }
 
-    /// Hands a message on. Says whether it was a frame.
+    /// Hands a message to the session. Returns true if it was a valid frame.
     async fn take(
         &mut self,
         session: &mut Session,
@@ -248,8 +250,8 @@ impl Connection {
         Ok(false)
     }
 
-    /// Sends a delivery and those that wait behind it, so that they leave together: to hand something
-    /// to the system costs more than to write it.
+    /// Sends a delivery and those that wait behind it, so that they leave together: a system call
+    /// costs more than writing a frame.
     async fn deliver_all(&mut self, session: &mut Session, first: Delivery) -> Result<(), End> {
         let mut next = Some(first);
         while let Some(delivery) = next {
@@ -264,7 +266,7 @@ impl Connection {
                 Delivery::Answer(id, answer) => {
                     socket.feed(|frame| frames::answer(frame, id, &answer.0))
                 }
-                // The session has given it out when it opened, and there is one only.
+                // The session has returned it when it opened, and there is only one.
                 Delivery::Welcome(data) => {
                     socket.feed(|frame| frames::event(frame, WELCOME, None, &data))
                 }
@@ -289,8 +291,8 @@ impl Connection {
         self.app.refuse(ErrorCode::InvalidFrame, message)
     }
 
-    /// Says why, and waits a little for the client to have heard it: a socket that is closed while
-    /// the other side still sends takes back what it has not delivered.
+    /// Sends the reason, and waits a little until the client has received it: a socket that is
+    /// closed while the other side still sends discards what it has not delivered.
     pub async fn end(mut self, end: End) {
         let frame = match end {
             End::Close(frame) => Some(frame),
@@ -304,13 +306,13 @@ impl Connection {
                     self.app.counters.errors(ErrorCode::PayloadTooLarge).add();
                 }
                 let Some(frame) = frame else { return };
-                // What follows in the stream is the rest of something that was not understood.
+                // The bytes that follow are the rest of something that could not be parsed.
                 let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.close_raw(frame)).await;
                 return;
             }
         };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, async {
-            // Where the client began, this sends the answer to its close.
+            // If the client has begun, this sends the answer to its close.
             let _ = self.socket.close(frame).await;
             while let Some(Ok(_)) = self.socket.next(|_| ()).await {}
         })
@@ -323,14 +325,15 @@ impl Connection {
     }
 }
 
-/// Sends, but not for longer than a client may take to read, and not past the end of its session.
+/// Sends, with the limit of the time that a client may take to read, and not beyond the end of its
+/// session.
 pub(in crate::http) async fn within(
     app: &App,
     session: &Session,
     sending: impl Future<Output = Result<(), Error>>,
 ) -> Result<(), End> {
     let mut sending = pin!(sending);
-    // Nearly always there is room in the socket: nothing to wait for, and no timer to start.
+    // Nearly always there is room in the socket: no need to wait, nor to start a timer.
     if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
         return Ok(sent?);
     }
@@ -338,7 +341,7 @@ pub(in crate::http) async fn within(
         sent = tokio::time::timeout(SEND_TIMEOUT, sending) => match sent {
             Ok(sent) => Ok(sent?),
             Err(_) => {
-                // Whose outbox has run over has been counted by the hub.
+                // An overflow of the queue has been counted by the hub.
                 app.counters.slow_sessions.add();
                 Err(End::Close(close::too_slow()))
             }
@@ -347,7 +350,7 @@ pub(in crate::http) async fn within(
     }
 }
 
-/// Says who a client is by its first frame.
+/// Authenticates a client by its first frame.
 async fn check_hello(
     app: &App,
     remote: Remote,

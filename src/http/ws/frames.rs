@@ -1,4 +1,4 @@
-//! The frames of the plain WebSocket front.
+//! The frames of the plain WebSocket protocol.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use serde::{
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-/// What a client sends.
+/// A frame from a client.
 #[derive(Debug)]
 pub(super) enum ClientFrame {
     /// `{ "event", "id"?, "data"? }`
     Event {
         /// The event's name.
         event: String,
-        /// Set where the client wants an answer.
+        /// Set if the client wants an answer.
         id: Option<RequestId>,
         /// The payload.
         data: Payload,
@@ -29,7 +29,7 @@ pub(super) enum ClientFrame {
     Ack(u64),
 }
 
-/// A frame that is none, with the id that its answer goes to, if that much could be read.
+/// The error for a text that is no frame, with the id for its answer, if that could be parsed.
 #[derive(Debug, PartialEq)]
 pub(super) struct BadFrame {
     pub id: Option<RequestId>,
@@ -37,7 +37,7 @@ pub(super) struct BadFrame {
 }
 
 impl ClientFrame {
-    /// Reads a text frame.
+    /// Parses a text frame.
     pub fn parse(text: &str) -> Result<Self, BadFrame> {
         let bad = |id, error| Err(BadFrame { id, error });
         let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else {
@@ -69,7 +69,7 @@ impl ClientFrame {
     }
 }
 
-/// The parts of a frame. Of several with one name the last one counts.
+/// The parts of a frame. If a name occurs several times, the last one counts.
 #[derive(Default)]
 struct Frame<'a> {
     ack: Option<&'a RawValue>,
@@ -108,7 +108,7 @@ impl<'a> Deserialize<'a> for Frame<'a> {
     }
 }
 
-/// Reads the payload of a frame that is no object.
+/// Parses the payload of a frame if it is no object.
 fn other_data(frame: &str) -> Result<Payload, Unreadable> {
     let frame: BTreeMap<String, &RawValue> = serde_json::from_str(frame).map_err(|_| Unreadable)?;
     frame.get("data").map_or(Ok(Payload::default()), |data| Payload::check(data))
@@ -116,7 +116,7 @@ fn other_data(frame: &str) -> Result<Payload, Unreadable> {
 
 const NOT_JSON: &str = "The frame is not JSON.";
 
-/// Who the client is, and whether it goes on with a session: the first frame.
+/// The first frame, with which the client authenticates, and may resume a session.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SessionHello {
@@ -124,24 +124,24 @@ pub(crate) struct SessionHello {
     pub token: Option<String>,
     /// The version of this protocol: 1.
     pub protocol: Option<u64>,
-    /// The device, as it calls itself; without a name it is a new one.
+    /// The device, under the name that it gives itself; without a name it is a new one.
     pub device_id: Option<DeviceId>,
-    /// The session that it wants to go on with.
+    /// The session that the client resumes.
     resume: Option<SessionResume>,
 }
 
-/// An earlier session of the client, and how much of it the client has.
+/// An earlier session of the client, and the events of it that the client has.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SessionResume {
-    /// As `session:welcome` had it.
+    /// The id that `session:welcome` had.
     session_id: SessionId,
     /// The number of the last event that the client has; 0 for none.
     seq: u64,
 }
 
 impl SessionHello {
-    /// How it goes together with other connections of the client.
+    /// Returns the relation to other connections of the client.
     pub fn resume(&self) -> Resume {
         match &self.resume {
             Some(SessionResume { session_id, seq }) => {
@@ -151,7 +151,7 @@ impl SessionHello {
         }
     }
 
-    /// Reads the payload; none is an empty one.
+    /// Parses the payload; a missing one is an empty one.
     pub fn parse(data: &Payload) -> Result<Self, RequestError> {
         let hello: Self = data.read().map_err(|error| {
             // The message names the field and its type. The values of this payload are secret, and
@@ -176,10 +176,10 @@ impl SessionHello {
     }
 }
 
-/// The most that a frame has around its payload: an event's name and a number.
+/// The largest number of bytes that a frame has around its payload: an event's name and a number.
 const AROUND: usize = 80;
 
-/// Writes an event; `re` where it also answers a request.
+/// Writes an event; `re` is set if it also answers a request.
 pub(super) fn event(
     frame: &mut Vec<u8>,
     name: &'static str,
@@ -199,7 +199,7 @@ pub(super) fn answer(frame: &mut Vec<u8>, RequestId(re): RequestId, data: &JsonT
     write(frame, &[b"{\"re\":"], Some(re), data);
 }
 
-/// Writes a refusal: an answer where one is wanted, and else an event.
+/// Writes a refusal: an answer if one is wanted, and an event otherwise.
 pub(super) fn error(frame: &mut Vec<u8>, re: Option<RequestId>, error: &RequestError) {
     match re {
         Some(id) => answer(frame, id, &error.answer().0),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_read_and_written_as_documented() {
+    fn frames_are_parsed_and_written_as_documented() {
         let frame = ClientFrame::parse(r#"{"event":"call:end","id":7,"data":{"a":1},"more":0}"#);
         let Ok(ClientFrame::Event { event: name, id, data }) = frame else { panic!("{frame:?}") };
         assert_eq!((name.as_str(), id), ("call:end", Some(RequestId(7))));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_named() {
+    fn text_that_is_no_frame_is_refused_with_its_id() {
         for (text, id) in [
             ("", None),
             ("{", None),
@@ -323,7 +323,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in ".{0,200}") {
+        fn no_text_causes_a_panic(text in ".{0,200}") {
             let _ = ClientFrame::parse(&text);
         }
     }

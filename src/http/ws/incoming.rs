@@ -1,9 +1,9 @@
-//! The bytes that come in over a WebSocket: all that the socket has is read into memory that the connections of
-//! a thread share, and a message that came whole is read where it stands. What is left is kept only until it is
-//! taken, so that an idle session keeps nothing.
+//! The bytes that are received over a WebSocket: everything that the socket has is read into memory
+//! that the connections of a thread share, and a message that is complete is parsed in place. The
+//! rest is kept only until it is consumed, so that an idle session keeps no memory.
 //!
-//! All but whole text messages goes to the WebSocket layer, frame by frame: control frames, fragments, long
-//! messages in pieces, and whatever breaks the protocol.
+//! Only whole text messages are handled here. Everything else goes to the WebSocket layer, frame by
+//! frame: control frames, fragments, long messages in pieces, and violations of the protocol.
 
 use std::{
     cell::RefCell,
@@ -15,20 +15,21 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-/// The most that is read with one system call: a description with its candidates.
+/// The number of bytes that are read with one system call: a description with its candidates fits
+/// in.
 const PIECE: usize = 16 * 1024;
 
 thread_local! {
     static SHARED: RefCell<Box<[u8]>> = RefCell::new(vec![0; PIECE].into());
 }
 
-/// The bytes that are read and not taken yet, and who is to take them.
+/// The bytes that are read and not consumed yet, and the part that is to consume them.
 #[derive(Debug)]
 pub(super) struct Incoming {
     /// The longest text message that is read.
     longest: usize,
     ahead: Vec<u8>,
-    /// The number of bytes of `ahead` that were taken.
+    /// The number of bytes of `ahead` that were consumed.
     taken: usize,
     /// The number of bytes that come next and are for the layer.
     for_layer: u64,
@@ -36,10 +37,10 @@ pub(super) struct Incoming {
     in_fragments: bool,
 }
 
-/// The next thing that has come.
+/// The next item in the stream.
 #[derive(Debug, PartialEq)]
 pub(super) enum Next<T> {
-    /// A text message, as the reader has read it.
+    /// A text message, as the reader has parsed it.
     Text(Result<T, Utf8Error>),
     /// Something for the layer to read.
     ForLayer,
@@ -60,7 +61,7 @@ const TEXT: u8 = 1;
 const CONTROL: u8 = 0x08;
 
 impl Head {
-    /// Reads a head; `None` if not all of it is there.
+    /// Parses a head; returns `None` if it is incomplete.
     fn read(bytes: &[u8]) -> Option<Self> {
         let (&first, &second) = (bytes.first()?, bytes.get(1)?);
         let (payload, len) = match second & 0x7f {
@@ -77,12 +78,13 @@ impl Head {
 }
 
 impl Incoming {
-    /// A stream of which so much was read already. Messages of more than `longest` bytes go to the layer.
+    /// Creates the state for a stream of which these bytes were read already. Messages of more than
+    /// `longest` bytes go to the layer.
     pub fn new(ahead: Vec<u8>, longest: usize) -> Self {
         Self { longest, ahead, taken: 0, for_layer: 0, in_fragments: false }
     }
 
-    /// Returns true if what comes next is for the layer.
+    /// Returns true if the next bytes are for the layer.
     pub fn is_for_layer(&self) -> bool {
         self.for_layer > 0
     }
@@ -92,7 +94,7 @@ impl Incoming {
         self.for_layer = u64::MAX;
     }
 
-    /// Reads what comes next, where it is not known yet to be for the layer. `read` is given a text message.
+    /// Reads the next item, unless it is known to be for the layer. `read` is given a text message.
     pub fn poll_next<S: AsyncRead + Unpin, T>(
         &mut self,
         stream: &mut S,
@@ -131,7 +133,7 @@ impl Incoming {
         }
     }
 
-    /// Forgets bytes that were taken.
+    /// Removes bytes that were consumed.
     fn drop_front(&mut self, count: usize) {
         self.taken += count;
         if self.taken == self.ahead.len() {
@@ -139,8 +141,8 @@ impl Incoming {
         }
     }
 
-    /// Takes the frame at the front of the bytes if it is a whole text message, and says where it ends. Of
-    /// another frame nothing is taken. `None` if not even its head is there.
+    /// Takes the frame at the front of the bytes if it is a whole text message, and returns its
+    /// end. Nothing is taken of another frame. Returns `None` if even its head is incomplete.
     fn take_frame<T>(
         &mut self,
         bytes: &mut [u8],
@@ -166,7 +168,7 @@ impl Incoming {
         Some((Next::ForLayer, 0))
     }
 
-    /// Reads for the layer, nothing past the end of its frame. `None` if that is where it is.
+    /// Reads for the layer, but not past the end of its frame. Returns `None` at that end.
     pub fn poll_read<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -183,7 +185,7 @@ impl Incoming {
                 self.ahead.extend_from_slice(piece.filled());
                 Poll::Ready(Ok(0))
             });
-            // Nothing has come: it waits, it has failed, or it is at its end.
+            // Nothing was received: it waits, it has failed, or it is at its end.
             if self.ahead.is_empty() {
                 return Some(read);
             }
@@ -199,7 +201,7 @@ impl Incoming {
         Some(Poll::Ready(Ok(count)))
     }
 
-    /// Throws away what is left of the stream, up to so many bytes.
+    /// Discards the rest of the stream, up to `most` bytes.
     pub async fn discard<S: AsyncRead + Unpin>(&mut self, stream: &mut S, most: u64) {
         self.ahead = Vec::new();
         let mut scratch = vec![0; 4096];
@@ -214,7 +216,7 @@ impl Incoming {
     }
 }
 
-/// Takes the mask off a payload (RFC 6455 §5.3).
+/// Removes the mask of a payload (RFC 6455 §5.3).
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     let long = u64::from_ne_bytes(std::array::from_fn(|at| mask[at % 4]));
     let mut words = payload.chunks_exact_mut(8);

@@ -1,4 +1,4 @@
-//! The plain WebSocket front, at `/ws`: one JSON object a text frame.
+//! The plain WebSocket protocol, at `/ws`: one JSON object per text frame.
 
 pub(super) mod close;
 pub(super) mod connection;
@@ -27,8 +27,9 @@ use super::{app::App, entry::Remote, error::ApiError, reads::Reader, rest::beare
 
 /// Turns a request into a WebSocket connection (RFC 6455 §4.2).
 ///
-/// The upgrade is made here and not with `axum`'s extractor, because the raw stream is needed at
-/// the end: a client that sends too much must be read from until it has seen why it is closed.
+/// The upgrade is done here and not with `axum`'s extractor, because the raw stream is needed at
+/// the end: a client that sends too much must be read from until it has received the reason of the
+/// close.
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
     Extension(remote): Extension<Remote>,
@@ -36,7 +37,7 @@ pub(super) async fn upgrade(
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let accept = accept_key(request.headers())?;
-    // Whoever sends a header is no page, and reads an HTTP answer.
+    // A client that sends a header is no page, and reads an HTTP answer.
     let identity = match bearer(request.headers())? {
         Some(token) => Some(app.authenticate(remote, token).await?),
         None => None,
@@ -60,7 +61,7 @@ pub(super) async fn upgrade(
 
 pub(super) type Accept = [(HeaderName, HeaderValue); 3];
 
-/// Checks the headers of an upgrade and makes those of the answer.
+/// Checks the headers of an upgrade and returns those of the answer.
 pub(super) fn accept_key(headers: &HeaderMap) -> Result<Accept, ApiError> {
     let has = |name: HeaderName, token: &str| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());

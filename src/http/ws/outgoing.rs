@@ -1,5 +1,5 @@
-//! The text messages that go out over a WebSocket: written as frames into one buffer, so that those that wait
-//! for each other leave with one system call.
+//! The text messages that are sent over a WebSocket: written as frames into one buffer, so that
+//! those that wait together leave with one system call.
 
 use std::{
     io,
@@ -9,19 +9,21 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-/// The bytes that may wait before more is added: a description with its candidates.
+/// The number of bytes that may wait before a flush is needed: a description with its candidates
+/// fits in.
 const FULL: usize = 16 * 1024;
 
-/// The bytes for which there is room from the first: those of most messages.
+/// The initial capacity in bytes, which most messages fit.
 const USUAL: usize = 1024;
 
 /// The first byte of a text message in one frame (RFC 6455 §5.2).
 const WHOLE_TEXT: u8 = 0x81;
 
-/// The most bytes of the head of a frame without a mask whose length has two bytes.
+/// The largest number of bytes of the head of a frame without a mask whose length has two bytes.
 const HEAD: usize = 4;
 
-/// Frames that wait, and how much of them was sent. An idle session keeps no memory.
+/// The frames that wait, and the number of bytes of them that were sent. An idle session keeps no
+/// memory.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     frames: Vec<u8>,
@@ -29,14 +31,14 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Adds a message: what `write` adds to the buffer.
+    /// Adds a message: the bytes that `write` adds to the buffer.
     pub fn text(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let frames = &mut self.frames;
         if frames.is_empty() {
             frames.reserve(USUAL);
         }
         let start = frames.len();
-        // Most messages need all four bytes of it.
+        // Most messages need a head of four bytes.
         frames.extend_from_slice(&[WHOLE_TEXT, 126, 0, 0]);
         write(frames);
         let length = frames.len() - start - HEAD;

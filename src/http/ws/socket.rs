@@ -1,5 +1,5 @@
-//! A WebSocket of the server's side. The layer below (`tungstenite`) judges the protocol; whole text messages,
-//! which is nearly all that there is, pass it by in both directions.
+//! A WebSocket of the server's side. The layer below (`tungstenite`) judges the protocol; whole
+//! text messages, which are nearly all of them, bypass it in both directions.
 
 use std::{
     future::poll_fn,
@@ -21,8 +21,8 @@ use super::{
     outgoing::Outgoing,
 };
 
-/// The bytes that the layer reads at a time. Every session keeps so much, however idle; the layer's default is
-/// 128 KiB. What it reads was read ahead.
+/// The number of bytes that the layer reads at a time. Every session keeps this much memory, even
+/// if idle; the layer's default is 128 KiB. The layer reads from bytes that were read ahead.
 const READ_BUFFER: usize = 256;
 
 /// A WebSocket whose handshake is over.
@@ -38,7 +38,7 @@ pub(in crate::http) struct Socket<S> {
 /// A message of a client.
 #[derive(Debug, PartialEq)]
 pub(in crate::http) enum Heard<T> {
-    /// A text message, as its reader has read it.
+    /// A text message, as its reader has parsed it.
     Text(T),
     /// A binary message.
     Binary,
@@ -48,7 +48,7 @@ pub(in crate::http) enum Heard<T> {
     Close(Option<CloseFrame>),
 }
 
-/// The stream, and what is on its way on it.
+/// The stream, with its incoming and outgoing data.
 struct Wire<S> {
     stream: S,
     incoming: Incoming,
@@ -56,8 +56,8 @@ struct Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// A WebSocket over a stream of which so much was read already. A message of more than `longest` bytes
-    /// is an error.
+    /// Creates a WebSocket over a stream of which `read` was read already. A message of more than
+    /// `longest` bytes is an error.
     pub fn new(stream: S, read: Bytes, longest: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -67,7 +67,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .max_frame_size(Some(longest));
         let wire = Wire {
             stream,
-            // A copy: what was read is a part of a longer buffer of HTTP, which is not to live as long.
+            // A copy: these bytes are a part of a longer buffer of HTTP, which must not live as
+            // long.
             incoming: Incoming::new(read.to_vec(), longest),
             outgoing: Outgoing::default(),
         };
@@ -75,13 +76,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Self { layer, wire, layer_sends: false, ended: false }
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn stream_mut(&mut self) -> &mut S {
         &mut self.wire.stream
     }
 
-    /// Waits for the next message, and reads it if it is text; none after a close or an error. May be cancelled
-    /// without loss.
+    /// Waits for the next message, and parses it if it is text; returns `None` after a close or an
+    /// error. May be cancelled without loss.
     pub async fn next<T>(
         &mut self,
         mut read: impl FnMut(&str) -> T,
@@ -112,7 +113,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     ) -> Poll<Result<Heard<T>, Error>> {
         loop {
             if !self.layer.can_write() {
-                // After a close frame of either side only the layer knows what still counts.
+                // After a close frame of either side, only the layer knows which frames still
+                // count.
                 self.wire.incoming.leave_to_layer();
             }
             if self.wire.incoming.is_for_layer() {
@@ -120,11 +122,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 match would_block(self.layer.read(&mut self.wire.with(cx))) {
                     Poll::Ready(message) => return Poll::Ready(Ok(Heard::of(message?, read))),
                     Poll::Pending if self.wire.incoming.is_for_layer() => return Poll::Pending,
-                    // It has had its frame.
+                    // The layer has consumed its frame.
                     Poll::Pending => continue,
                 }
             }
-            // Where there is no room, it goes on with the next message, or when there is some.
+            // If there is no room, the layer's data is sent with the next message, or when there is
+            // some.
             if let Poll::Ready(sent) = self.poll_layer(cx) {
                 sent?;
             }
@@ -135,10 +138,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Adds a text message to what goes out with the next flush.
+    /// Adds a text message to the data of the next flush.
     ///
     /// # Errors
-    /// The WebSocket is closed.
+    /// An error if the WebSocket is closed.
     pub fn feed(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
         if !self.layer.can_write() {
             return Err(Error::Protocol(ProtocolError::SendAfterClosing));
@@ -147,12 +150,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(())
     }
 
-    /// Returns true if so much waits that it is to be flushed before there is more.
+    /// Returns true if so much waits that it must be flushed before more is added.
     pub fn is_full(&self) -> bool {
         self.wire.outgoing.is_full()
     }
 
-    /// Sends all that waits.
+    /// Sends everything that waits.
     pub async fn flush(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
@@ -164,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Pin::new(stream).poll_flush(cx).map_err(Error::Io)
     }
 
-    /// Sends what the layer has.
+    /// Sends the data of the layer.
     fn poll_layer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.layer_sends {
             let flushed = ready!(would_block(self.layer.flush(&mut self.wire.with(cx))));
@@ -178,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends a control frame, after all that waits.
+    /// Sends a control frame, after everything that waits.
     pub async fn send(&mut self, message: Message) -> Result<(), Error> {
         self.flush().await?;
         let mut message = Some(message);
@@ -197,12 +200,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         .await
     }
 
-    /// Begins to close it, or goes on with what the client began.
+    /// Begins to close it, or answers a close that the client began.
     pub async fn close(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
         self.send(Message::Close(frame)).await
     }
 
-    /// Closes the stream, and throws away up to so many bytes of what still comes.
+    /// Closes the stream, and discards up to `most` bytes that are still received.
     pub async fn shut_down(&mut self, most: u64) {
         let Wire { stream, incoming, .. } = &mut self.wire;
         let _ = stream.shutdown().await;
@@ -222,7 +225,8 @@ impl<T> Heard<T> {
 }
 
 impl<S> Wire<S> {
-    /// The stream as the layer takes one: what would block is an error of this kind.
+    /// Returns the stream in the form that the layer takes: an operation that would block is an
+    /// error of that kind.
     fn with<'a, 'b>(&'a mut self, cx: &'a mut Context<'b>) -> Polled<'a, 'b, S> {
         Polled { wire: self, cx }
     }
@@ -243,7 +247,7 @@ impl<S: AsyncRead + Unpin> Read for Polled<'_, '_, S> {
 impl<S: AsyncWrite + Unpin> Write for Polled<'_, '_, S> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let Wire { stream, outgoing, .. } = &mut *self.wire;
-        // A message that has begun to go out is not interrupted.
+        // A message that is partly sent is not interrupted.
         if outgoing.has_begun() {
             or_blocks(outgoing.poll_write(stream, self.cx))?;
         }

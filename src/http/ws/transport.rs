@@ -1,6 +1,6 @@
-//! The stream below a WebSocket: the TCP connection itself where there is no TLS, without the layers that HTTP
-//! had around it. Each of them is memory to look at for every read and write, and that is cold for most
-//! connections of a busy server.
+//! The stream below a WebSocket: the TCP connection itself if there is no TLS, without the layers
+//! that HTTP had around it. Each of them is memory to access for every read and write, which is not
+//! in the cache for most connections of a busy server.
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;

@@ -1,4 +1,4 @@
-//! How long to wait after failures.
+//! The pauses after failures.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ const FIRST: Duration = Duration::from_millis(500);
 /// The longest pause of all.
 const LAST: Duration = Duration::from_secs(30);
 
-/// How long to wait after so many failures in a row: each time up to twice as long, and at least half
-/// of that. What failed together does not come back together.
+/// Returns the pause after this many failures in a row: each time up to twice as long, and at least
+/// half of that, at random, so that deliveries that failed together are not retried together.
 pub(super) fn pause(failures: u32, rng: &mut impl Rng) -> Duration {
     let growth = 2u32.saturating_pow(failures.saturating_sub(1));
     let longest = FIRST.saturating_mul(growth).min(LAST);

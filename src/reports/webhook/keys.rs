@@ -1,11 +1,11 @@
-//! What webhooks are signed with.
+//! The keys that webhooks are signed with.
 
 use std::fmt::Write;
 
 use callbox_base::auth::Secret;
 use ring::hmac;
 
-/// The keys that a receiver may know us by. While one is changed for another there are two.
+/// The keys that a receiver may verify with. During a rotation there are two.
 #[derive(Clone)]
 pub struct WebhookKeys(Vec<hmac::Key>);
 
@@ -22,9 +22,9 @@ impl WebhookKeys {
         Self(secrets.iter().map(key).collect())
     }
 
-    /// The value of `Callbox-Signature` for a body that is sent now: `t=<seconds>,v1=<hex>`, with a
-    /// `v1` for each key. The time is part of what is signed, so that what somebody has recorded
-    /// cannot be sent again much later.
+    /// Returns the value of `Callbox-Signature` for a body that is sent now:
+    /// `t=<seconds>,v1=<hex>`, with a `v1` for each key. The time is part of the signed text, so
+    /// that a recorded event cannot be replayed much later.
     pub fn sign(&self, unix_secs: u64, body: &[u8]) -> String {
         let mut header = format!("t={unix_secs}");
         for key in &self.0 {
@@ -44,7 +44,7 @@ impl WebhookKeys {
 mod tests {
     use super::*;
 
-    /// As `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac SECRET` has them.
+    /// The values that `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac SECRET` prints.
     #[test]
     fn each_key_signs_the_time_and_the_body() {
         let keys = WebhookKeys::new(&[Secret::new("north"), Secret::new("south")]);

@@ -1,10 +1,10 @@
 //! The webhook: each step of a call is sent to a receiver, signed, in the order of the call.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `queue` | which event is sent next |
-//! | `backoff` | how long to wait after failures |
-//! | `post` | how an event is sent |
+//! | `queue` | the choice of the next event |
+//! | `backoff` | the pauses after failures |
+//! | `post` | the delivery of an event |
 
 mod backoff;
 mod keys;
@@ -48,16 +48,18 @@ use crate::{
     state_log::{Found, StateLog},
 };
 
-/// Deliveries at once: a receiver that takes a tenth of a second for each gets eighty a second.
+/// The number of concurrent deliveries: a receiver that takes a tenth of a second for each gets
+/// eighty a second.
 const AT_ONCE: usize = 8;
 
-/// Questions at once. Past it, calls that reach no device end as if there were no webhook.
+/// The number of concurrent questions. Above it, calls that reach no device end as if there were no
+/// webhook.
 const MAX_QUESTIONS: usize = 64;
 
-/// Events that wait at most, however small they are.
+/// The largest number of events that wait, however small they are.
 const MAX_EVENTS: usize = 100_000;
 
-/// What events that wait weigh together at most by default, in bytes.
+/// The default for the largest total weight of the events that wait, in bytes.
 pub const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The settings of the webhook.
@@ -65,60 +67,60 @@ pub const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 pub struct Config {
     /// The receiver.
     pub url: Uri,
-    /// What asks it.
+    /// The HTTP client.
     pub client: Client,
-    /// What events are signed with.
+    /// The keys that events are signed with.
     pub keys: WebhookKeys,
-    /// What events that wait may weigh together, in bytes.
+    /// The largest total weight of the events that wait, in bytes.
     pub queue_bytes: usize,
 }
 
-/// An event, as it is sent.
+/// An event, in the form in which it is sent.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
-    /// The same each time it is sent.
+    /// The event's id, which is the same each time it is sent.
     id: EventId,
     event: CallEvent,
     created_at: Timestamp,
     call: &'a CallRecord,
 }
 
-/// The task that sends.
+/// The handle of the sending task.
 pub(super) struct Webhook {
     shared: Arc<Shared>,
     ended: watch::Receiver<()>,
 }
 
-/// Where events are handed over.
+/// The sending end for events.
 pub(super) struct WebhookInbox {
     shared: Arc<Shared>,
     post: Arc<Post>,
     questions: Arc<Semaphore>,
     rng: StdRng,
-    /// The number of the next event that is kept.
+    /// The number of the last event that was stored.
     next_event: u64,
     overflown: bool,
 }
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// Where events are kept until they are delivered.
+    /// The log in which events are stored until they are delivered.
     log: Option<StateLog>,
-    /// Told when something was put in, and when nothing will be any more.
+    /// Notified when an event was added, and when there will be no more.
     changed: Notify,
     closing: AtomicBool,
 }
 
 impl Shared {
-    /// Nothing of these events is kept any more.
+    /// Removes these events from the log.
     fn forget(&self, finished: Vec<u64>) {
         if let Some(log) = self.log.as_ref().filter(|_| !finished.is_empty()) {
             log.put(finished.into_iter().map(|number| kept::event(number, None)));
         }
     }
 
-    /// Held for what the queue does alone, which is a few steps.
+    /// Locks the queue for its own operations, which are short.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("the queue does not panic")
     }
@@ -142,7 +144,7 @@ impl WebhookInbox {
         Self { shared, post, questions, rng, next_event, overflown: false }
     }
 
-    /// Makes the event of a step of a call.
+    /// Creates the event of a step of a call.
     pub fn prepare(&mut self, report: &CallReport, changes: &mut Vec<Change>) -> Event {
         let body = self.body(report);
         let kept = self.shared.log.is_some().then(|| {
@@ -155,7 +157,7 @@ impl WebhookInbox {
         Event { body, kept }
     }
 
-    /// Takes the event of a step of a call. Never waits for the receiver.
+    /// Adds the event of a step of a call. Never waits for the receiver.
     pub fn put(&mut self, call: CallId, event: Event) {
         let (before, after, finished) = {
             let mut queue = self.shared.queue();
@@ -168,13 +170,13 @@ impl WebhookInbox {
         if dropped && !self.overflown {
             tracing::warn!("too many events wait for the webhook: the oldest calls lose theirs");
         }
-        // Once for each time that the receiver falls behind.
+        // Logged once for each time that the receiver falls behind.
         self.overflown = dropped || self.overflown && before.waiting > 0;
         self.shared.changed.notify_one();
     }
 
-    /// Asks whether a call that reaches no device is to wait for one. A question is sent at once and
-    /// once: what is answered later does not matter any more.
+    /// Asks if a call that reaches no device should wait for one. A question is sent at once and
+    /// only once: a later answer would be useless.
     pub fn ask_to_hold(
         &mut self,
         report: &CallReport,
@@ -200,7 +202,7 @@ impl WebhookInbox {
     }
 }
 
-/// No more events will come: those that wait are sent while there is time.
+/// Signals that there are no more events: those that wait are sent while there is time.
 impl Drop for WebhookInbox {
     fn drop(&mut self) {
         self.shared.queue().hurry(Instant::now());
@@ -210,12 +212,12 @@ impl Drop for WebhookInbox {
 }
 
 impl Webhook {
-    /// Starts the task. With a log, events that the process before this one has not delivered come first.
+    /// Starts the task. With a log, events that the previous process has not delivered come first.
     pub fn start(config: Config, log: Option<(&StateLog, &Found)>) -> (Self, WebhookInbox) {
         let post = Arc::new(Post::new(config.client, config.url, config.keys));
         let limits = Limits { events: MAX_EVENTS, bytes: config.queue_bytes, at_once: AT_ONCE };
         let mut queue = Queue::new(limits, StdRng::from_os_rng());
-        let next_event = log.map_or(0, |(log, found)| go_on(&mut queue, log, found));
+        let next_event = log.map_or(0, |(log, found)| restore(&mut queue, log, found));
         let (queue, log) = (Mutex::new(queue), log.map(|(log, _)| log.clone()));
         let closing = AtomicBool::new(false);
         let shared = Arc::new(Shared { queue, log, changed: Notify::new(), closing });
@@ -230,21 +232,21 @@ impl Webhook {
         (Self { shared, ended }, inbox)
     }
 
-    /// What became of events so far.
+    /// Returns the counters.
     pub fn counts(&self) -> WebhookCounts {
         self.shared.queue().counts()
     }
 
-    /// Returns when all is sent that was put into the inbox, which must be dropped.
+    /// Completes when all events of the inbox are sent, which must be dropped.
     pub async fn finish(&self) {
-        // The task says nothing; it ends.
+        // The task reports nothing; it ends.
         let _ = self.ended.clone().changed().await;
     }
 }
 
-/// Puts the events into the queue that the process before this one has not delivered. Gives the highest
-/// of their numbers.
-fn go_on(queue: &mut Queue, log: &StateLog, found: &Found) -> u64 {
+/// Adds the events to the queue that the previous process has not delivered. Returns the highest of
+/// their numbers.
+fn restore(queue: &mut Queue, log: &StateLog, found: &Found) -> u64 {
     let (mut last, mut changes) = (0, Vec::new());
     for (number, call, body) in kept::events(found) {
         changes.push(kept::event(number, Some(body)));
@@ -260,7 +262,7 @@ fn go_on(queue: &mut Queue, log: &StateLog, found: &Found) -> u64 {
     last
 }
 
-/// Sends what is due, until the inbox is dropped and nothing waits any more.
+/// Sends the events that are due, until the inbox is dropped and no event waits.
 async fn run(shared: &Shared, post: &Post) {
     let mut sending = FuturesUnordered::new();
     let mut failing = false;
@@ -289,7 +291,7 @@ async fn run(shared: &Shared, post: &Post) {
                     queue.take_finished()
                 };
                 shared.forget(finished);
-                tell(outcome, &words, &mut failing);
+                log_outcome(outcome, &words, &mut failing);
             }
             () = shared.changed.notified() => {}
             () = timer => {}
@@ -297,9 +299,9 @@ async fn run(shared: &Shared, post: &Post) {
     }
 }
 
-/// Logs when deliveries begin to fail and when they go well again; a receiver that is down for an hour
-/// is two lines. The address is not logged: it may have a secret in it.
-fn tell(outcome: Outcome, words: &str, failing: &mut bool) {
+/// Logs when deliveries begin to fail and when they succeed again; a receiver that is down for an
+/// hour causes two lines. The address is not logged: it may contain a secret.
+fn log_outcome(outcome: Outcome, words: &str, failing: &mut bool) {
     match outcome {
         Outcome::Delivered if *failing => tracing::info!("the webhook takes events again"),
         Outcome::Delivered => {}

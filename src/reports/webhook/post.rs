@@ -1,4 +1,4 @@
-//! How an event goes to the receiver.
+//! The delivery of an event to the receiver.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,13 +15,13 @@ use crate::{
     reports::webhook::WebhookKeys,
 };
 
-/// What a delivery may take. The answer is read so that the connection can be used again.
+/// The limits of a delivery. The answer is read so that the connection can be reused.
 const DELIVERY: Limits = Limits { time: Duration::from_secs(10), answer: 64 * 1024 };
 
-/// What a question may take.
+/// The limits of a question.
 const QUESTION: Limits = Limits { time: ASK_FOR, ..DELIVERY };
 
-/// What carries events to the receiver.
+/// Sends events to the receiver.
 pub(super) struct Post {
     client: Client,
     url: Uri,
@@ -29,12 +29,12 @@ pub(super) struct Post {
 }
 
 impl Post {
-    /// To this address, signed with these keys.
+    /// Sends to this address, and signs with these keys.
     pub fn new(client: Client, url: Uri, keys: WebhookKeys) -> Self {
         Self { client, url, keys }
     }
 
-    /// Sends an event once, and says in words what went wrong.
+    /// Sends an event once, and returns the outcome with a text about it.
     pub async fn send(&self, body: Bytes) -> (Outcome, String) {
         match self.exchange(body, DELIVERY).await {
             Ok(Answer { status, headers, .. }) => {
@@ -46,7 +46,7 @@ impl Post {
         }
     }
 
-    /// Asks whether a call is to be held: an answer in time, of 2xx with `{ "hold": true }`, is a yes.
+    /// Asks if a call should be held: an answer in time, of 2xx with `{ "hold": true }`, is a yes.
     pub async fn ask_to_hold(&self, body: Bytes) -> bool {
         #[derive(Deserialize)]
         struct Verdict {
@@ -69,8 +69,9 @@ impl Post {
     }
 }
 
-/// What an answer means. Only what is said of the event itself ends its deliveries: a wrong path or
-/// secret, or a redirection, is for an operator to set right, and no event is to be lost by it.
+/// Returns the outcome of an answer. Only an answer about the event itself ends its deliveries: a
+/// wrong path or secret, or a redirection, is for an operator to correct, and no event may be lost
+/// by it.
 fn judge(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Outcome {
     match status {
         status if status.is_success() => Outcome::Delivered,
@@ -80,7 +81,7 @@ fn judge(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Outcome {
         | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Refused,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let asked = retry_after(headers, now).map(|at| at.duration_since(now));
-            // A moment that is over asks for nothing.
+            // A time in the past does not count.
             asked.and_then(Result::ok).map_or(Outcome::Down, Outcome::Busy)
         }
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Outcome::Down,
@@ -97,7 +98,7 @@ mod tests {
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
     #[test]
-    fn a_receiver_may_say_how_long_it_wants_to_be_left_alone() {
+    fn a_receiver_may_ask_for_a_pause() {
         let outcome = |status, text: &'static str| {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
             judge(StatusCode::from_u16(status).unwrap(), &headers, NOW)
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_about_the_event_ends_its_deliveries() {
+    fn only_an_answer_about_the_event_ends_its_deliveries() {
         let outcome = |status| judge(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), NOW);
         for (statuses, expected) in [
             (&[200, 201, 202, 204][..], Outcome::Delivered),

@@ -1,7 +1,7 @@
-//! Which event is sent next: with no I/O and no clock in it.
+//! The queue of events, without I/O and without a clock.
 //!
-//! Each call has a line of its own, of which the first event is under way or waits for its time. So a
-//! call's events come in order whatever fails, and no call waits for another's.
+//! Each call has a line of its own, whose first event is being sent or waits for its due time. So a
+//! call's events arrive in order whatever fails, and no call waits for another's.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,59 +14,59 @@ use rand::rngs::StdRng;
 
 use super::{super::Event, backoff::pause};
 
-/// The longest that the receiver can ask to be left alone for.
+/// The longest pause that the receiver can ask for.
 const MAX_ASKED: Duration = Duration::from_secs(600);
 
-/// What an event weighs besides its body.
+/// The weight of an event besides its body.
 const EVENT_WEIGHT: usize = 128;
 
-/// How much there may be.
+/// The limits of the queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Events that wait.
+    /// The number of events that wait.
     pub events: usize,
-    /// Bytes that they weigh together.
+    /// Their total weight in bytes.
     pub bytes: usize,
-    /// Events under way at once.
+    /// The number of events that are sent at the same time.
     pub at_once: usize,
 }
 
-/// How a delivery ended.
+/// The outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The receiver has it.
+    /// The receiver has accepted the event.
     Delivered,
-    /// The receiver has judged it and does not want it: it would not want it later either.
+    /// The receiver has judged the event and refuses it: it would refuse it later, too.
     Refused,
-    /// It has to be tried again.
+    /// The delivery has to be tried again.
     Failed,
-    /// The same, for a reason that concerns whatever is sent to the receiver.
+    /// The delivery has to be tried again, for a reason that affects all events.
     Down,
-    /// The same, and the receiver wants to be left alone for so long.
+    /// The delivery has to be tried again, and the receiver asks for a pause.
     Busy(Duration),
 }
 
 impl Outcome {
-    /// Whether the receiver would take nothing else either.
+    /// Returns true if the receiver would accept no other event either.
     pub fn is_outage(self) -> bool {
         matches!(self, Self::Down | Self::Busy(_))
     }
 }
 
-/// What was counted.
+/// The counters of events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WebhookCounts {
-    /// Events that the receiver has taken.
+    /// The number of events that the receiver has accepted.
     pub delivered: u64,
-    /// Events that it has refused.
+    /// The number of events that it has refused.
     pub refused: u64,
-    /// Events dropped since too many waited.
+    /// The number of events that were dropped, since too many waited.
     pub dropped: u64,
-    /// Deliveries that failed, and are made again.
+    /// The number of deliveries that failed, and are retried.
     pub failures: u64,
-    /// Events that wait now.
+    /// The number of events that wait now.
     pub waiting: usize,
-    /// What they weigh, in bytes.
+    /// Their total weight in bytes.
     pub waiting_bytes: usize,
 }
 
@@ -75,18 +75,18 @@ pub struct WebhookCounts {
 pub(super) struct Queue {
     limits: Limits,
     rng: StdRng,
-    /// By call; ids sort by when a call began.
+    /// The lines by call; ids sort by the start of the call.
     lines: BTreeMap<CallId, Line>,
-    /// When the first event of each line is due, unless it is under way.
+    /// The due time of the first event of each line, unless it is being sent.
     due: BTreeSet<(Instant, CallId)>,
-    /// How many are under way.
+    /// The number of events that are being sent.
     sending: usize,
     /// Set while the receiver cannot be reached.
     outage: Option<Outage>,
-    /// Nothing is sent earlier: the receiver has said so.
+    /// The time before which nothing is sent, since the receiver asked for a pause.
     not_before: Option<Instant>,
     counts: WebhookCounts,
-    /// The numbers of events that need not be kept any more.
+    /// The numbers of events that need not be stored any more.
     finished: Vec<u64>,
 }
 
@@ -94,22 +94,22 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Line {
     events: VecDeque<Event>,
-    /// How often the first has failed.
+    /// The number of times that the first has failed.
     failures: u32,
-    /// When it is due; `None` while it is under way.
+    /// Its due time; `None` while it is being sent.
     due: Option<Instant>,
 }
 
-/// The receiver cannot be reached.
+/// The state of a receiver that cannot be reached.
 #[derive(Debug, Clone, Copy)]
 struct Outage {
     failures: u32,
-    /// Then one event is sent, to see.
+    /// The time when one event is sent as a probe.
     until: Instant,
 }
 
 impl Queue {
-    /// One with nothing in it.
+    /// Creates an empty queue.
     pub fn new(limits: Limits, rng: StdRng) -> Self {
         Self {
             limits,
@@ -124,18 +124,18 @@ impl Queue {
         }
     }
 
-    /// What was counted so far.
+    /// Returns the counters.
     pub fn counts(&self) -> WebhookCounts {
         self.counts
     }
 
-    /// Whether nothing waits and nothing is under way.
+    /// Returns true if no event waits and none is being sent.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// Puts an event at the end of its call's line. Where there is no room, the oldest calls lose what
-    /// waits of them.
+    /// Appends an event to its call's line. If there is no room, the waiting events of the oldest
+    /// calls are dropped.
     pub fn put(&mut self, now: Instant, call: CallId, event: Event) {
         let weight = weight(&event.body);
         while (self.counts.waiting >= self.limits.events
@@ -152,11 +152,12 @@ impl Queue {
         }
     }
 
-    /// Drops what waits of the oldest call of which something does. What is under way stays in its
-    /// line, so that no other event of its call overtakes it. Says whether there was such a call.
+    /// Drops the waiting events of the oldest call that has some. An event that is being sent stays
+    /// in its line, so that no other event of its call overtakes it. Returns true if there was such
+    /// a call.
     fn drop_oldest(&mut self) -> bool {
         let waits = |line: &Line| line.events.len() > usize::from(line.due.is_none());
-        // All but the few that are under way fit, so this looks at a few.
+        // All but the few that are being sent fit, so this inspects a few.
         let Some((&call, line)) = self.lines.iter_mut().find(|(_, line)| waits(line)) else {
             return false;
         };
@@ -174,7 +175,7 @@ impl Queue {
         true
     }
 
-    /// When [`Queue::next`] is to be asked again, if nothing else happens.
+    /// Returns the time when [`Queue::next`] must be called again, if nothing else happens.
     pub fn next_due(&self) -> Option<Instant> {
         let at_once = if self.outage.is_some() { 1 } else { self.limits.at_once };
         let (due, _) = self.due.first().filter(|_| self.sending < at_once)?;
@@ -182,7 +183,7 @@ impl Queue {
         Some(until.max(self.not_before).map_or(*due, |until| until.max(*due)))
     }
 
-    /// Takes an event that is to be sent now. [`Queue::done`] is owed.
+    /// Returns an event that is to be sent now. [`Queue::done`] must follow.
     pub fn next(&mut self, now: Instant) -> Option<(CallId, Bytes)> {
         if self.next_due()? > now {
             return None;
@@ -194,7 +195,7 @@ impl Queue {
         Some((call, line.events.front()?.body.clone()))
     }
 
-    /// The delivery of a call's event has ended.
+    /// Records the outcome of the delivery of a call's event.
     pub fn done(&mut self, now: Instant, call: CallId, outcome: Outcome) {
         self.sending -= 1;
         self.note_outage(now, outcome);
@@ -230,12 +231,12 @@ impl Queue {
         }
     }
 
-    /// While the receiver cannot be reached, one event at a time goes to it, and all others wait for
-    /// that: it is not asked more often the more calls there are.
+    /// While the receiver cannot be reached, one event at a time is sent to it, and all others wait
+    /// for that: the number of attempts does not grow with the number of calls.
     fn note_outage(&mut self, now: Instant, outcome: Outcome) {
         match self.outage {
             _ if !outcome.is_outage() => self.outage = None,
-            // It was under way when the outage began.
+            // It was being sent when the outage began.
             Some(outage) if now < outage.until => {}
             outage => {
                 let failures = outage.map_or(0, |outage| outage.failures).saturating_add(1);
@@ -245,12 +246,12 @@ impl Queue {
         }
     }
 
-    /// Takes out the numbers of events that were delivered, refused or dropped since.
+    /// Returns the numbers of events that were delivered, refused or dropped since the last call.
     pub fn take_finished(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.finished)
     }
 
-    /// Makes everything due now: the server stops, and there is no time to wait.
+    /// Makes every event due now: the server stops, and there is no time to wait.
     pub fn hurry(&mut self, now: Instant) {
         (self.outage, self.not_before) = (None, None);
         self.due = self.due.iter().map(|(_, call)| (now, *call)).collect();

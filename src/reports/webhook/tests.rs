@@ -1,4 +1,4 @@
-//! The queue, with time moved by hand.
+//! The queue, with a simulated clock.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,21 +28,21 @@ use crate::{
 const LIMITS: Limits = Limits { events: 10_000, bytes: 1024 * 1024, at_once: 8 };
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An event with this body, which is kept nowhere.
+/// Returns an event with this body, which is not stored.
 fn event(body: impl Into<Bytes>) -> Event {
     Event { body: body.into(), kept: None }
 }
 
-/// A queue, and what the receiver has got from it.
+/// A queue, and the events that the receiver has got from it.
 struct World {
     queue: Queue,
     limits: Limits,
     start: Instant,
     now: Instant,
     numbers: u32,
-    /// What was put in and is not known to be lost, by call.
+    /// The events that were added and are not known to be lost, by call.
     put: BTreeMap<CallId, Vec<u32>>,
-    /// What was delivered or refused, by call.
+    /// The events that were delivered or refused, by call.
     got: BTreeMap<CallId, Vec<u32>>,
     sending: BTreeMap<CallId, Bytes>,
     attempts: usize,
@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    /// Puts in the next event of this call.
+    /// Adds the next event of this call.
     fn put(&mut self, call: u64) {
         self.numbers += 1;
         let body = self.numbers.to_be_bytes().to_vec();
@@ -73,7 +73,7 @@ impl World {
         self.check();
     }
 
-    /// Begins to send what is due.
+    /// Begins to send the events that are due.
     fn send(&mut self) {
         while let Some((call, body)) = self.queue.next(self.now) {
             self.attempts += 1;
@@ -82,7 +82,7 @@ impl World {
         self.check();
     }
 
-    /// A delivery that is under way ends.
+    /// Ends a delivery.
     fn end(&mut self, call: CallId, outcome: Outcome) {
         let body = self.sending.remove(&call).unwrap();
         if matches!(outcome, Outcome::Delivered | Outcome::Refused) {
@@ -93,7 +93,7 @@ impl World {
         self.check();
     }
 
-    /// Sends and ends whatever is due now, each as the receiver says.
+    /// Sends and ends everything that is due now, each with the outcome that the receiver returns.
     fn exchange(&mut self, mut receiver: impl FnMut(CallId) -> Outcome) {
         loop {
             self.send();
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// Lets time go by; what becomes due meanwhile is sent then.
+    /// Lets time pass; events that become due meanwhile are sent then.
     fn pass(&mut self, by: Duration, mut receiver: impl FnMut(CallId) -> Outcome) {
         let end = self.now + by;
         self.exchange(&mut receiver);
@@ -113,11 +113,11 @@ impl World {
         self.now = end;
     }
 
-    /// What holds at any time.
+    /// Checks the invariants.
     fn check(&self) {
         let (counts, limits) = (self.queue.counts(), self.limits);
         assert!(self.sending.len() <= limits.at_once);
-        // What is under way is not dropped, and a lone event always fits.
+        // Events that are being sent are not dropped, and a lone event always fits.
         assert!(counts.waiting <= limits.events.max(limits.at_once + 1));
         let got: usize = self.got.values().map(Vec::len).sum();
         assert_eq!(counts.delivered + counts.refused, got as u64);
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    /// The receiver has everything that was put in.
+    /// Returns true if the receiver has every event that was added.
     fn all_is_delivered(&self) -> bool {
         self.got == self.put && self.queue.is_empty()
     }
@@ -148,7 +148,7 @@ fn a_receiver_that_is_down_for_a_minute_gets_everything_once_it_is_up() {
         world.pass(SECOND, |_| Outcome::Down);
     }
     assert_eq!((world.queue.counts().delivered, world.now), (0, down_until));
-    // However many calls there are, it is asked a few times only.
+    // The number of attempts is small, however many calls there are.
     assert!((5..=15).contains(&world.attempts), "{} attempts", world.attempts);
     world.pass(30 * SECOND, |_| Outcome::Delivered);
     assert!(world.all_is_delivered());
@@ -156,7 +156,7 @@ fn a_receiver_that_is_down_for_a_minute_gets_everything_once_it_is_up() {
 }
 
 #[test]
-fn what_fails_for_one_call_holds_up_no_other() {
+fn a_failure_of_one_call_s_event_delays_no_other_call() {
     let mut world = World::new(LIMITS);
     for number in 0..1000 {
         world.put(number % 100);
@@ -173,7 +173,7 @@ fn what_fails_for_one_call_holds_up_no_other() {
 }
 
 #[test]
-fn an_event_that_is_refused_does_not_come_again_and_the_next_ones_do() {
+fn a_refused_event_is_not_sent_again_and_the_next_ones_are() {
     let mut world = World::new(LIMITS);
     (0..3).for_each(|_| world.put(1));
     let mut answers = [Outcome::Delivered, Outcome::Refused, Outcome::Delivered].into_iter();
@@ -184,7 +184,7 @@ fn an_event_that_is_refused_does_not_come_again_and_the_next_ones_do() {
 }
 
 #[test]
-fn what_was_under_way_when_an_outage_began_does_not_prolong_it() {
+fn deliveries_from_before_an_outage_do_not_prolong_it() {
     let mut world = World::new(LIMITS);
     (0..8).for_each(|call| world.put(call));
     world.send();
@@ -196,13 +196,13 @@ fn what_was_under_way_when_an_outage_began_does_not_prolong_it() {
 }
 
 #[test]
-fn a_receiver_is_left_alone_for_as_long_as_it_asks_for() {
+fn a_receiver_gets_nothing_during_the_pause_that_it_asks_for() {
     let mut world = World::new(LIMITS);
     (0..20).for_each(|call| world.put(call));
     world.send();
     let calls: Vec<_> = world.sending.keys().copied().collect();
     world.end(calls[0], Outcome::Busy(120 * SECOND));
-    // What was under way does not change that, well or ill as it may end.
+    // Deliveries that had begun before do not change that, whatever their outcome.
     world.end(calls[1], Outcome::Delivered);
     world.end(calls[2], Outcome::Busy(SECOND));
     calls[3..].iter().for_each(|call| world.end(*call, Outcome::Failed));
@@ -213,7 +213,7 @@ fn a_receiver_is_left_alone_for_as_long_as_it_asks_for() {
 }
 
 #[test]
-fn nobody_can_ask_for_more_than_ten_minutes_or_for_less_than_the_usual_pause() {
+fn a_requested_pause_is_at_most_ten_minutes_and_at_least_the_regular_one() {
     let mut world = World::new(LIMITS);
     world.put(1);
     world.exchange(|_| Outcome::Busy(Duration::MAX));
@@ -225,18 +225,18 @@ fn nobody_can_ask_for_more_than_ten_minutes_or_for_less_than_the_usual_pause() {
 }
 
 #[test]
-fn where_there_is_no_room_the_oldest_calls_go_whole() {
+fn without_room_all_events_of_the_oldest_calls_are_dropped() {
     let mut world = World::new(Limits { events: 10, ..LIMITS });
     for call in [1, 2, 3] {
         (0..3).for_each(|_| world.put(call));
     }
     world.send();
-    // Of each the first is under way. There is room for one more, and then for none.
+    // The first of each call is being sent. There is room for one more, and then for none.
     world.put(4);
     assert_eq!(world.queue.counts().dropped, 0);
     world.put(4);
     assert_eq!(world.queue.counts().dropped, 2);
-    // A late event of the call that lost some still waits for the one that is under way.
+    // A late event of the call that lost some still waits for the one that is being sent.
     world.put(1);
     world.send();
     world.end(testing::call(1), Outcome::Failed);
@@ -248,7 +248,7 @@ fn where_there_is_no_room_the_oldest_calls_go_whole() {
 }
 
 #[test]
-fn bytes_are_bounded_too_and_a_lone_event_fits_whatever_it_weighs() {
+fn bytes_are_bounded_and_a_lone_event_of_any_weight_fits() {
     let now = Instant::now();
     let limits = Limits { bytes: 1000, ..LIMITS };
     let mut queue = Queue::new(limits, StdRng::seed_from_u64(7));
@@ -261,9 +261,9 @@ fn bytes_are_bounded_too_and_a_lone_event_fits_whatever_it_weighs() {
     assert_eq!((counts.waiting, counts.waiting_bytes, counts.dropped), (1, 5128, 5));
 }
 
-/// Whatever becomes of an event, it is said when it need not be kept any more, and no sooner.
+/// Events are reported as finished when they need not be stored any more, and no sooner.
 #[test]
-fn each_event_is_kept_until_something_has_become_of_it() {
+fn each_event_is_stored_until_it_is_delivered_refused_or_dropped() {
     let now = Instant::now();
     let mut queue = Queue::new(Limits { events: 3, ..LIMITS }, StdRng::seed_from_u64(7));
     let put = |queue: &mut Queue, call, number| {
@@ -283,7 +283,7 @@ fn each_event_is_kept_until_something_has_become_of_it() {
 }
 
 #[test]
-fn at_the_end_nothing_waits_for_its_time() {
+fn at_the_end_every_event_is_due() {
     let mut world = World::new(LIMITS);
     (0..20).for_each(|call| world.put(call));
     world.pass(10 * SECOND, |_| Outcome::Down);
@@ -293,7 +293,7 @@ fn at_the_end_nothing_waits_for_its_time() {
 }
 
 #[test]
-fn once_no_more_comes_what_is_there_is_due() {
+fn once_the_inbox_is_dropped_every_event_is_due() {
     let mut queue = Queue::new(LIMITS, StdRng::seed_from_u64(7));
     let now = Instant::now();
     queue.put(now, testing::call(1), event(Bytes::new()));
@@ -338,10 +338,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens, each call's events arrive in order, each once, and the books balance; and once
-    /// the receiver is up it gets all that was not dropped.
+    /// In any sequence of steps, each call's events arrive in order, each once, and the counters
+    /// add up; and once the receiver is up it gets every event that was not dropped.
     #[test]
-    fn whatever_happens_each_call_s_events_come_in_order(
+    fn each_call_s_events_arrive_in_order_in_any_sequence_of_steps(
         steps in prop::collection::vec(step(), 1..300),
         events in 1..20usize,
     ) {

@@ -1,5 +1,5 @@
-//! Secrets, and the TURN credentials that are made with them: shared by signaling, which mints them, and
-//! the relay, which takes them.
+//! Secrets, and the TURN credentials that are made with them: shared by signaling, which mints
+//! them, and the relay, which verifies them.
 //!
 //! Nothing outside this module holds a secret as text, and everything in it that is secret compares
 //! in constant time and prints as `[redacted]`.

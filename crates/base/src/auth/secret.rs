@@ -16,24 +16,24 @@ impl Secret {
         Self(bytes.into().into())
     }
 
-    /// Makes a secret of 32 bytes from the system's random source, printable as text.
+    /// Generates a secret of 32 bytes from the system's random source, printable as text.
     pub fn generate() -> Self {
         let mut bytes = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut bytes);
         Self::new(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// The bytes themselves. Callers say where they need them; nobody prints them.
+    /// Returns the bytes themselves, which must never be printed.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// The secret as text, where it is text: what `--dev` hands to a test.
+    /// Returns the secret as text, if it is text; `--dev` hands it to a test.
     pub fn expose_text(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// Whether `other` is the same, in a time that tells nothing but the length.
+    /// Returns true if `other` is the same, in a time that depends on the length only.
     pub fn matches(&self, other: &[u8]) -> bool {
         self.0.ct_eq(other).into()
     }

@@ -1,6 +1,6 @@
 //! Time-limited TURN credentials, by the convention that coturn's `use-auth-secret` made common
 //! (draft-uberti-behave-turn-rest-00): the user name carries its own expiry, and the password is an
-//! HMAC over the user name, so that whoever mints and whoever verifies share only a secret.
+//! HMAC over the user name, so that the minter and the verifier share only a secret.
 
 use std::{fmt::Write, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     ids::{CallId, UserId},
 };
 
-/// What a client needs to use the relay: `turnCredentials` in payloads.
+/// The credentials with which a client uses the relay: `turnCredentials` in payloads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TurnCredentials {
@@ -22,29 +22,29 @@ pub struct TurnCredentials {
     pub username: String,
     /// base64(HMAC-SHA1(secret, username)).
     pub password: String,
-    /// For how many seconds it opens allocations.
+    /// The time for which they open allocations, in seconds.
     pub ttl: u64,
-    /// Where the relay is, as `turn:` URIs.
+    /// The addresses of the relay, as `turn:` URIs.
     pub uris: Vec<String>,
 }
 
-/// A TURN username taken apart: `<unix expiry>:<user>[:<callId>]`.
+/// The parts of a TURN username: `<unix expiry>:<user>[:<callId>]`.
 ///
-/// In the user part that we mint, `%` and `:` are escaped as `%25` and `%3A`, so that no user can
-/// be named like somebody else's call. Another minter need not: a last part that is no call id
-/// of ours belongs to the user.
+/// In the user part that this server mints, `%` and `:` are escaped as `%25` and `%3A`, so that no
+/// user name can be taken for that of another user's call. Another minter need not escape: a last
+/// part that is no call id of this server belongs to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnUsername {
-    /// Seconds since 1970 after which it opens nothing.
+    /// The time after which it opens nothing, in seconds since 1970.
     pub expires: u64,
-    /// Whose it is; empty where the minter names nobody, as coturn allows.
+    /// The user; empty if the minter names nobody, as coturn allows.
     pub user: String,
-    /// The one call it is for.
+    /// The only call that it is for, if it is for one.
     pub call: Option<CallId>,
 }
 
 impl TurnUsername {
-    /// Reads a username; `None` if it does not begin with a number.
+    /// Parses a username; returns `None` if it does not begin with a number.
     pub fn parse(text: &str) -> Option<Self> {
         let (expires, rest) = text.split_once(':').unwrap_or((text, ""));
         if expires.is_empty() || !expires.bytes().all(|b| b.is_ascii_digit()) {
@@ -59,7 +59,7 @@ impl TurnUsername {
         Some(Self { expires, user: unescape(user), call })
     }
 
-    /// The text that goes into the USERNAME attribute.
+    /// Returns the text of the USERNAME attribute.
     fn format(expires: u64, user: &UserId, call: Option<CallId>) -> String {
         let mut text = format!("{expires}:");
         for c in user.as_str().chars() {
@@ -82,7 +82,7 @@ fn unescape(user: &str) -> String {
 }
 
 /// The secrets that TURN REST credentials are made and checked with. The first mints, all verify:
-/// to rotate, put the new one in front and take the old one out once its credentials have expired.
+/// to rotate, put the new one in front and remove the old one once its credentials have expired.
 #[derive(Debug, Clone, Default)]
 pub struct TurnSecrets {
     keys: Vec<hmac::Key>,
@@ -95,13 +95,13 @@ impl TurnSecrets {
         Self { keys: secrets.iter().map(key).collect() }
     }
 
-    /// Whether there is no secret, so that nothing can be minted or verified.
+    /// Returns true if there is no secret, so that nothing can be minted or verified.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
     /// Mints credentials for `user` that open allocations for `ttl` from now, for one call if one
-    /// is named. `None` without a secret.
+    /// is given. Returns `None` without a secret.
     pub fn mint(
         &self,
         now: Now,
@@ -116,7 +116,7 @@ impl TurnSecrets {
         Some(TurnCredentials { username, password, ttl: ttl.as_secs(), uris: uris.to_vec() })
     }
 
-    /// The passwords that `username` would have, one for each secret.
+    /// Returns the passwords that `username` would have, one for each secret.
     pub fn passwords(&self, username: &str) -> impl Iterator<Item = String> {
         self.keys.iter().map(move |key| password(key, username))
     }
@@ -140,7 +140,7 @@ mod tests {
     /// The value that `printf 1700003600:alice | openssl dgst -sha1 -hmac north -binary | base64`
     /// prints.
     #[test]
-    fn the_password_is_what_any_other_minter_makes() {
+    fn the_password_is_the_same_as_any_other_minter_s() {
         let secrets = TurnSecrets::new(&[Secret::new("north"), Secret::new("old")]);
         let user = UserId::new("alice").unwrap();
         let minted = secrets.mint(now(), Duration::from_secs(3600), &user, None, &[]).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_username_is_understood() {
+    fn a_username_of_another_minter_is_parsed() {
         let parse = |text| TurnUsername::parse(text).unwrap();
         assert_eq!(parse("1700000000").user, "");
         assert_eq!(parse("1700000000:a:b").user, "a:b");
@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_minted_is_read_back(expires: u32, name in "[^\\p{Cc}]{1,30}", seed: u64, with_call: bool) {
+        fn minted_usernames_are_parsed_back(expires: u32, name in "[^\\p{Cc}]{1,30}", seed: u64, with_call: bool) {
             let user = UserId::new(&name).unwrap();
             let call = with_call.then(|| CallId::generate(1, &mut StdRng::seed_from_u64(seed)));
             let text = TurnUsername::format(expires.into(), &user, call);

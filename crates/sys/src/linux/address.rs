@@ -1,4 +1,4 @@
-//! Socket addresses as the kernel writes them.
+//! Conversion of socket addresses from and to the kernel's structs.
 
 use std::{
     mem,
@@ -24,7 +24,7 @@ pub(super) fn read(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
-/// Gives the length of what was written.
+/// Writes an address and returns its length.
 pub(super) fn write(name: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
     match address {
         SocketAddr::V4(v4) => {

@@ -1,8 +1,8 @@
-//! The addresses of the machine, from the kernel's routing tables, and the news of their changes
-//! (rtnetlink(7)).
+//! The addresses of the machine, from the kernel's routing tables, and notifications of their
+//! changes (rtnetlink(7)).
 //!
-//! What a machine takes for itself is more than the addresses of its interfaces: a route of type
-//! `local` makes all of a network its own. So the routes are read, and not the interfaces.
+//! A machine accepts packets for more than the addresses of its interfaces: a route of type `local`
+//! makes a whole network its own. So the routes are read, not the interfaces.
 
 use std::{
     io::{self, Read},
@@ -17,19 +17,19 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::options::set;
 
-/// What the kernel sends at a time, at most 32 KiB.
+/// The size of the read buffer; the kernel sends at most 32 KiB at a time.
 const BUFFER: usize = 64 << 10;
 
 /// The header of a message (`struct nlmsghdr`).
 const HEADER: usize = 16;
 
-/// What follows it in one about a route (`struct rtmsg`).
+/// The header of a message about a route, which follows (`struct rtmsg`).
 const ROUTE: usize = 12;
 
-/// How often a dump is tried that changes while it is read.
+/// The number of attempts at a dump that changes while it is read.
 const ATTEMPTS: usize = 5;
 
-/// How long the kernel may take to answer.
+/// The longest time that the kernel may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn open() -> io::Result<Socket> {
@@ -37,15 +37,15 @@ fn open() -> io::Result<Socket> {
     Socket::new(domain, Type::RAW, Some(Protocol::from(libc::NETLINK_ROUTE)))
 }
 
-/// Returns the networks whose packets the machine takes for itself: its addresses, those of loopback,
-/// and what other local routes there are.
+/// Returns the networks whose packets the machine accepts as its own: its addresses, those of
+/// loopback, and the destinations of other local routes.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn own_networks() -> io::Result<Vec<IpNet>> {
     let socket = open()?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    // Lets the kernel filter by type, where it can (since 4.20): a router has many other routes.
+    // Makes the kernel filter by type, where it can (since 4.20): a router has many other routes.
     let _ = set(&socket, libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK, 1);
     let mut networks = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
@@ -63,10 +63,10 @@ fn routes(socket: &Socket, family: u8, kind: u8) -> io::Result<Vec<IpNet>> {
             return Ok(routes);
         }
     }
-    Err(io::Error::other("the routing table does not hold still"))
+    Err(io::Error::other("the routing table changed during every attempt to read it"))
 }
 
-/// RTM_GETROUTE for all routes of a family and a type.
+/// Returns an RTM_GETROUTE request for all routes of a family and a type.
 fn dump_request(family: u8, kind: u8, sequence: u32) -> [u8; HEADER + ROUTE] {
     let mut request = [0; HEADER + ROUTE];
     request[..4].copy_from_slice(&((HEADER + ROUTE) as u32).to_ne_bytes());
@@ -79,7 +79,7 @@ fn dump_request(family: u8, kind: u8, sequence: u32) -> [u8; HEADER + ROUTE] {
     request
 }
 
-/// Reads the answer to the end. `None` if the table has changed meanwhile.
+/// Reads the answer to the end. Returns `None` if the table has changed meanwhile.
 fn read_dump(mut socket: &Socket, kind: u8, sequence: u32) -> io::Result<Option<Vec<IpNet>>> {
     let mut buffer = vec![0; BUFFER];
     let (mut networks, mut whole) = (Vec::new(), true);
@@ -100,7 +100,7 @@ fn read_dump(mut socket: &Socket, kind: u8, sequence: u32) -> io::Result<Option<
     }
 }
 
-/// A message of the kernel.
+/// A message from the kernel.
 struct Message<'a> {
     kind: u16,
     flags: u16,
@@ -109,7 +109,8 @@ struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// The type of a route that this message is about, and where it leads.
+    /// Returns the type and the destination of the route that this message is about, if it is about
+    /// one.
     fn route(&self) -> Option<(u8, IpNet)> {
         if ![libc::RTM_NEWROUTE, libc::RTM_DELROUTE].contains(&self.kind) {
             return None;
@@ -125,7 +126,7 @@ impl Message<'_> {
         Some((kind, IpNet::new(ip, prefix).ok()?))
     }
 
-    /// Whether the machine has other addresses after it.
+    /// Returns true if this message reports a change of the machine's addresses.
     fn is_change(&self) -> bool {
         let of_address = [libc::RTM_NEWADDR, libc::RTM_DELADDR].contains(&self.kind);
         of_address
@@ -135,7 +136,7 @@ impl Message<'_> {
     }
 }
 
-/// The messages in a datagram of the kernel. Each begins at a multiple of four bytes.
+/// Returns the messages in a datagram of the kernel. Each begins at a multiple of four bytes.
 fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let u16_at = |at: usize| Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
@@ -147,7 +148,7 @@ fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     })
 }
 
-/// The value of an attribute (`struct rtattr`).
+/// Returns the value of an attribute (`struct rtattr`).
 fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
         let len = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
@@ -159,20 +160,20 @@ fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     }
 }
 
-/// The news of changes of the machine's addresses.
+/// The notifications of changes of the machine's addresses.
 #[derive(Debug)]
 pub struct AddressChanges(Socket);
 
 impl AddressChanges {
-    /// Asks for the news from now on.
+    /// Subscribes to the notifications from now on.
     ///
     /// # Errors
-    /// What the system says; a sandbox may not let it.
+    /// The system's error; a sandbox may forbid it.
     pub fn watch() -> io::Result<Self> {
         let socket = open()?;
         socket.set_nonblocking(true)?;
-        // A message that asks for nothing: with the first one the kernel gives the socket an address,
-        // without which it would take the kernel's own news for this socket's.
+        // A message without a request: with the first one the kernel gives the socket an address,
+        // without which it would take its own notifications for those of this socket.
         let mut nothing = [0; HEADER];
         nothing[..4].copy_from_slice(&(HEADER as u32).to_ne_bytes());
         nothing[4..6].copy_from_slice(&(libc::NLMSG_NOOP as u16).to_ne_bytes());
@@ -188,16 +189,16 @@ impl AddressChanges {
         Ok(Self(socket))
     }
 
-    /// Lets a poll wait for news.
+    /// Registers the socket, so that a poll waits for notifications.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut SourceFd(&self.0.as_raw_fd()), token, Interest::READABLE)
     }
 
-    /// Reads all news. Returns true if there is a change among them, or may have been one among those
-    /// that were lost.
+    /// Reads all notifications. Returns true if one of them reports a change, or if one that was
+    /// lost may have.
     pub fn any(&mut self) -> bool {
         let mut buffer = vec![0; BUFFER];
         let mut any = false;
@@ -206,7 +207,7 @@ impl AddressChanges {
                 Ok(len) => any |= messages(&buffer[..len]).any(|message| message.is_change()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return any,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // So many that the socket's buffer was full, or something that will show up when the
+                // So many that the socket's buffer was full, or an error that will show up when the
                 // addresses are read.
                 Err(error) => {
                     any = true;
@@ -233,11 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_message_end_the_reading() {
+    fn reading_ends_at_bytes_that_are_no_message() {
         for len in 0..HEADER {
             assert_eq!(messages(&vec![0; len]).count(), 0);
         }
-        // A length of 0, and one that is longer than what came.
+        // A length of 0, and one that is longer than the bytes received.
         assert_eq!(messages(&[0; 64]).count(), 0);
         let mut request = dump_request(2, 2, 7).to_vec();
         assert_eq!(messages(&request).count(), 1);

@@ -1,19 +1,19 @@
-//! The error queue of a socket: which of its datagrams met with an ICMP error (`IP_RECVERR`).
+//! The error queue of a socket, with the ICMP errors that its datagrams caused (`IP_RECVERR`).
 
 use std::{io, mem, os::fd::AsRawFd, ptr};
 
 use super::{address, options};
 use crate::{IcmpError, SocketError};
 
-/// The longest control message with an error: a `cmsghdr`, the error, and the address of who
-/// reported it, which is of no interest here.
+/// The longest control message with an error: a `cmsghdr`, the error, and the address of its
+/// reporter, which is not used here.
 const ROOM: usize = 128;
 
-/// Has the system keep the ICMP errors that datagrams of this socket met with, for [`next_error`]. A
-/// read or a write that comes first fails once with such an error, which takes nothing away.
+/// Makes the system keep the ICMP errors that datagrams of this socket cause, for [`next_error`].
+/// The next read or write fails once with such an error; no datagram is lost by that.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn keep_errors(socket: &impl AsRawFd, v4: bool) -> io::Result<()> {
     match v4 {
         true => options::set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1),
@@ -24,7 +24,7 @@ pub fn keep_errors(socket: &impl AsRawFd, v4: bool) -> io::Result<()> {
 /// Takes the next error that the system has kept, without waiting.
 ///
 /// # Errors
-/// What the system says; `WouldBlock` if there is none.
+/// The system's error; `WouldBlock` if there is none.
 pub fn next_error(socket: &impl AsRawFd) -> io::Result<SocketError> {
     #[repr(C, align(8))]
     struct Room([u8; ROOM]);
@@ -37,7 +37,7 @@ pub fn next_error(socket: &impl AsRawFd) -> io::Result<SocketError> {
     header.msg_control = (&raw mut room).cast();
     header.msg_controllen = ROOM as _;
     let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-    // SAFETY: the header leads to the name and the control buffer, which live through the call and
+    // SAFETY: the header points to the name and the control buffer, which live through the call and
     // are as long as it says; there is no room for data, which is cut off.
     if unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) } < 0 {
         return Err(io::Error::last_os_error());
@@ -50,8 +50,8 @@ pub fn next_error(socket: &impl AsRawFd) -> io::Result<SocketError> {
                 (libc::SO_EE_ORIGIN_ICMP, _, true) | (libc::SO_EE_ORIGIN_ICMP6, _, false) => {
                     (error.ee_type, error.ee_code)
                 }
-                // It was too long for the first link or for what is known of the way: a router would
-                // have said so with "fragmentation needed", or "packet too big".
+                // It was too long for the first link or for the known path MTU: a router would have
+                // answered with "fragmentation needed", or "packet too big".
                 (libc::SO_EE_ORIGIN_LOCAL, libc::EMSGSIZE, true) => (3, 4),
                 (libc::SO_EE_ORIGIN_LOCAL, libc::EMSGSIZE, false) => (2, 0),
                 _ => return None,
@@ -62,7 +62,7 @@ pub fn next_error(socket: &impl AsRawFd) -> io::Result<SocketError> {
 }
 
 fn extended_error(header: &libc::msghdr) -> Option<libc::sock_extended_err> {
-    // SAFETY: the kernel has filled the control buffer and told its length, and the macros stay
+    // SAFETY: the kernel has filled the control buffer and set its length, and the macros stay
     // within it; a message of these kinds begins with a `sock_extended_err`.
     unsafe {
         let mut message = libc::CMSG_FIRSTHDR(header);

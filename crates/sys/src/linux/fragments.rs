@@ -1,21 +1,21 @@
-//! Sending a datagram that nobody on the way may take apart.
+//! Sending of a datagram that must not be fragmented.
 
 use std::{io, net::SocketAddr, os::fd::AsRawFd};
 
 use super::{
     options,
-    send::{may_be_old, send_one},
+    send::{may_be_earlier, send_one},
 };
 use crate::TrafficClass;
 
-/// Whether [`send_dont_fragment`] can be used.
+/// True if [`send_dont_fragment`] can be used.
 pub const CAN_FORBID_FRAGMENTS: bool = true;
 
-/// Sends a datagram with DF set, and not at all if it is too long for what is known of the way.
+/// Sends a datagram with DF set; one that is too long for the known path MTU is not sent at all.
 /// There is no flag for one datagram, only for the socket: so this takes four calls.
 ///
 /// # Errors
-/// What the system says; `EMSGSIZE` if it is too long.
+/// The system's error; `EMSGSIZE` if it is too long.
 pub fn send_dont_fragment(
     socket: &impl AsRawFd,
     to: SocketAddr,
@@ -29,7 +29,7 @@ pub fn send_dont_fragment(
     let before = options::get(socket, level, option)?;
     options::set(socket, level, option, forbid)?;
     let mut sent = send_one(socket.as_raw_fd(), Some(to), class, bytes);
-    if sent.as_ref().is_err_and(may_be_old) {
+    if sent.as_ref().is_err_and(may_be_earlier) {
         sent = send_one(socket.as_raw_fd(), Some(to), class, bytes);
     }
     options::set(socket, level, option, before)?;

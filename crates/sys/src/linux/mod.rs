@@ -1,5 +1,5 @@
 //! `recvmmsg`, `sendmmsg`, `UDP_GRO` and `UDP_SEGMENT`.
-#![allow(unsafe_code, reason = "system calls that no kept crate makes in batches")]
+#![allow(unsafe_code, reason = "batched system calls that no maintained crate offers")]
 
 mod address;
 mod address_changes;
@@ -20,11 +20,11 @@ pub use options::{
 pub use receive::ReceiveBatch;
 pub use send::SendBatch;
 
-/// Room for three control messages: of what is received, the segment size, how many datagrams were
-/// lost, and the class; of what is sent, the segment size, and the class for either family.
+/// Room for three control messages: on receive, the segment size, the number of lost datagrams, and
+/// the class; on send, the segment size, and the class for either family.
 const CONTROL: usize = 72;
 
-/// A control buffer, aligned as the kernel wants it.
+/// A control buffer, with the alignment that the kernel requires.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);

@@ -1,28 +1,29 @@
-//! What is set once: socket options, the process's limits, the precision of a thread's timers.
+//! Settings that are made once: socket options, the process's limits, the precision of a thread's
+//! timers.
 
 use std::{io, mem, os::fd::AsRawFd, time::Duration};
 
-/// Lets the kernel hand over several datagrams of one source and one length as one.
+/// Enables the delivery of several datagrams of one source and one length as one (GRO).
 ///
 /// # Errors
-/// If the kernel cannot (before 5.0).
+/// An error if the kernel does not support it (before 5.0).
 pub fn enable_gro(socket: &impl AsRawFd) -> io::Result<()> {
     set(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
 }
 
-/// Lets the kernel tell, with each datagram, how many the socket has lost because its buffer was
-/// full: see [`Received::lost`](crate::Received::lost).
+/// Makes the kernel report, with each datagram, the number of datagrams that the socket has lost
+/// because its buffer was full: see [`Received::lost`](crate::Received::lost).
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn count_lost(socket: &impl AsRawFd) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
 }
 
-/// Lets the kernel tell each datagram's class: see [`Received::class`](crate::Received::class).
+/// Makes the kernel report each datagram's class: see [`Received::class`](crate::Received::class).
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn tell_class(socket: &impl AsRawFd, v4: bool) -> io::Result<()> {
     match v4 {
         true => set(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1),
@@ -37,7 +38,7 @@ pub(super) fn set(
     option: libc::c_int,
     value: libc::c_int,
 ) -> io::Result<()> {
-    // SAFETY: the option's value is an int that lives through the call, and its size is told.
+    // SAFETY: the option's value is an int that lives through the call, and its size is passed.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -65,10 +66,10 @@ pub(super) fn get(
     if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Raises this process's limit of open files as far as it may go. Gives the limit that holds now.
+/// Raises this process's limit of open files as far as permitted, and returns the new limit.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the struct lives through the call, which fills it.
@@ -85,7 +86,7 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// Sleeps for `time`, and not for the 50 µs more that the kernel may add to let timers meet.
+/// Sleeps for `time`, without the 50 µs that the kernel may add to coalesce timers.
 pub fn sleep_precisely(time: Duration) {
     thread_local! {
         static SLACK: () = {
@@ -96,7 +97,7 @@ pub fn sleep_precisely(time: Duration) {
     SLACK.with(|()| std::thread::sleep(time));
 }
 
-/// CPU time that the calling thread has used.
+/// Returns the CPU time that the calling thread has used.
 pub fn thread_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the struct lives through the call, which fills it.

@@ -1,4 +1,4 @@
-//! Sending many datagrams with one call.
+//! Sending of many datagrams with one call.
 
 use std::{
     io, mem,
@@ -14,14 +14,14 @@ use crate::{
     runs::{Run, Runs},
 };
 
-/// Datagrams to be sent, each alone or in a run of one class and equal lengths that the kernel takes
-/// apart (`UDP_SEGMENT`).
+/// Datagrams to be sent, each alone or in a run of one class and equal lengths that the kernel
+/// segments (`UDP_SEGMENT`).
 ///
-/// It holds places in a buffer, not the bytes: they are sent from where they stand.
+/// It holds ranges of a buffer, not the bytes, which are sent without a copy.
 #[derive(Default)]
 pub struct SendBatch {
     runs: Runs,
-    /// The system has refused a run: from then on every datagram goes alone.
+    /// True once the system has refused a run: from then on every datagram is sent alone.
     no_runs: bool,
     names: Vec<libc::sockaddr_storage>,
     controls: Vec<Control>,
@@ -34,8 +34,8 @@ pub struct SendBatch {
 unsafe impl Send for SendBatch {}
 
 impl SendBatch {
-    /// Begins a run with what stands at `bytes` in the buffer: one datagram if `segment` is its
-    /// length, else several of `segment` bytes each but for the last, up to 64 and 65,000 bytes.
+    /// Begins a run with the range `bytes` of the buffer: one datagram if `segment` is its length,
+    /// else several of `segment` bytes each except the last, up to 64 datagrams and 65,000 bytes.
     /// `to` is `None` on a connected socket.
     #[inline]
     pub fn push(
@@ -48,8 +48,8 @@ impl SendBatch {
         self.runs.push(to, class, bytes, segment)
     }
 
-    /// Adds a datagram to a run. `false` if it does not fit in: all go to one address, and have the
-    /// class and the length of the first, but for the last, which may be shorter.
+    /// Adds a datagram to a run. Returns false if it does not fit in: all go to one address, and
+    /// have the class and the length of the first, except the last, which may be shorter.
     #[inline]
     pub fn extend(
         &mut self,
@@ -61,15 +61,15 @@ impl SendBatch {
         !self.no_runs && self.runs.extend(run, to, class, bytes)
     }
 
-    /// Whether there is nothing to send.
+    /// Returns true if there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.runs.runs().is_empty()
     }
 
-    /// Sends everything from `buffer` through one socket, and forgets it.
+    /// Sends everything from `buffer` through one socket, and clears the batch.
     ///
     /// # Panics
-    /// If a datagram does not lie within `buffer`.
+    /// Panics if a datagram does not lie within `buffer`.
     pub fn send(&mut self, socket: &impl AsRawFd, buffer: &[u8]) -> Sent {
         let socket = socket.as_raw_fd();
         let count = self.prepare(buffer);
@@ -77,7 +77,7 @@ impl SendBatch {
         let mut at = 0;
         while at < count {
             let headers = &mut self.headers[at..count];
-            // SAFETY: the headers lead to names, vectors and controls of `self`, and those to
+            // SAFETY: the headers point to names, vectors and controls of `self`, and those to
             // `buffer`; all live through the call, and the kernel only reads them.
             let taken = unsafe {
                 libc::sendmmsg(
@@ -106,11 +106,11 @@ impl SendBatch {
         sent
     }
 
-    /// Sends each run from `buffer` through the socket that it is given by its place, and forgets
-    /// it; a run without a socket counts as refused.
+    /// Sends each run from `buffer` through the socket that `socket` returns for its index, and
+    /// clears the batch; a run without a socket counts as refused.
     ///
     /// # Panics
-    /// If a datagram does not lie within `buffer`.
+    /// Panics if a datagram does not lie within `buffer`.
     pub fn send_each<'s, S: AsRawFd + 's>(
         &mut self,
         buffer: &[u8],
@@ -127,9 +127,9 @@ impl SendBatch {
             let send = || unsafe {
                 libc::sendmsg(socket, &raw const self.headers[at].msg_hdr, libc::MSG_DONTWAIT)
             };
-            // A socket first tells of an ICMP error that an earlier datagram met with.
+            // A socket first reports an ICMP error that an earlier datagram caused.
             let mut error = (send() < 0).then(io::Error::last_os_error);
-            if error.as_ref().is_some_and(may_be_old) {
+            if error.as_ref().is_some_and(may_be_earlier) {
                 error = (send() < 0).then(io::Error::last_os_error);
             }
             let Some(error) = error else {
@@ -146,13 +146,13 @@ impl SendBatch {
         sent
     }
 
-    /// Writes a header for each run. Gives how many there are.
+    /// Writes a header for each run, and returns their number.
     fn prepare(&mut self, buffer: &[u8]) -> usize {
         let count = self.runs.runs().len();
         // SAFETY: all zeros is a valid value of each of these C structs.
         let (name, vector, header) = unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
-        // They only grow, so that in the steady state nothing is allocated. All of it before the
-        // first pointer is taken.
+        // The vectors only grow, so that nothing is allocated in the steady state. They grow before
+        // the first pointer into them is taken.
         grow(&mut self.names, count, name);
         grow(&mut self.controls, count, Control([0; CONTROL]));
         grow(&mut self.vectors, self.runs.pieces(), vector);
@@ -180,8 +180,8 @@ impl SendBatch {
         count
     }
 
-    /// Sends the datagrams of a run that was refused one by one: the link may be too narrow for
-    /// them to go unfragmented, or its driver unable to take runs apart.
+    /// Sends the datagrams of a run that was refused one by one: the link's MTU may be too small
+    /// for them to go unfragmented, or its driver unable to segment runs.
     #[cold]
     fn one_by_one(
         &mut self,
@@ -237,14 +237,14 @@ pub(super) fn send_one(
     header.msg_iov = &raw mut vector;
     header.msg_iovlen = 1;
     write_control(&mut header, &mut control, to, None, class);
-    // SAFETY: the header leads to the name, the vector and the control buffer, and that to the
-    // bytes; all live through the call, and the kernel only reads them.
+    // SAFETY: the header points to the name, the vector and the control buffer, and the vector to
+    // the bytes; all live through the call, and the kernel only reads them.
     let taken = unsafe { libc::sendmsg(socket, &raw const header, libc::MSG_DONTWAIT) };
     if taken >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether an error may be about an earlier datagram, so that it is worth trying again.
-pub(super) fn may_be_old(error: &io::Error) -> bool {
+/// Returns true if an error may belong to an earlier datagram, so that it is worth trying again.
+pub(super) fn may_be_earlier(error: &io::Error) -> bool {
     error.kind() != io::ErrorKind::WouldBlock
 }
 
@@ -253,8 +253,8 @@ fn empty_header() -> libc::msghdr {
     unsafe { mem::zeroed() }
 }
 
-/// Gives a header its control messages, if it needs any: the segment size of a run (`UDP_SEGMENT`),
-/// and a class that is not the default one.
+/// Adds the control messages that a header needs, if any: the segment size of a run
+/// (`UDP_SEGMENT`), and a class that is not the default one.
 #[inline]
 fn write_control(
     header: &mut libc::msghdr,
@@ -268,8 +268,8 @@ fn write_control(
         len = put(control, len, libc::SOL_UDP, libc::UDP_SEGMENT, segment.to_ne_bytes());
     }
     if class != TrafficClass::DEFAULT {
-        // On a connected socket one for either family: the kernel takes that of the socket's, and
-        // looks at no other.
+        // On a connected socket one for either family is added: the kernel uses the one of the
+        // socket's family, and ignores the other.
         let value = i32::from(class.0).to_ne_bytes();
         if to.is_none_or(|to| to.is_ipv4()) {
             len = put(control, len, libc::IPPROTO_IP, libc::IP_TOS, value);
@@ -284,8 +284,8 @@ fn write_control(
     }
 }
 
-/// Puts a control message behind the first `at` bytes of a buffer, which others take up. Gives how
-/// many are taken then.
+/// Appends a control message after the first `at` bytes of a buffer, which others occupy. Returns
+/// the number of bytes that are occupied then.
 fn put<const N: usize>(
     control: &mut Control,
     at: usize,
@@ -293,15 +293,15 @@ fn put<const N: usize>(
     kind: libc::c_int,
     value: [u8; N],
 ) -> usize {
-    // SAFETY: this only counts.
+    // SAFETY: these only compute sizes.
     let (len, space) = unsafe { (libc::CMSG_LEN(N as u32), libc::CMSG_SPACE(N as u32)) };
-    let place = &mut control.0[at..at + space as usize];
-    // Some C libraries have a part of the length that the kernel reads as padding.
-    place.fill(0);
-    // SAFETY: the place is as long as such a message, and begins at a multiple of eight, as the space
-    // of a message is one.
+    let target = &mut control.0[at..at + space as usize];
+    // Some C libraries have padding in a part of the length that the kernel reads.
+    target.fill(0);
+    // SAFETY: the target is as long as such a message, and begins at a multiple of eight, since the
+    // space of each message is one.
     unsafe {
-        let message = place.as_mut_ptr().cast::<libc::cmsghdr>();
+        let message = target.as_mut_ptr().cast::<libc::cmsghdr>();
         (*message).cmsg_level = level;
         (*message).cmsg_type = kind;
         (*message).cmsg_len = len as _;

@@ -8,7 +8,7 @@ fn pair(ip: &str) -> (UdpSocket, UdpSocket) {
 }
 
 #[test]
-fn what_is_sent_in_a_batch_is_received_in_one() {
+fn a_batch_that_is_sent_is_received_as_one() {
     for ip in ["127.0.0.1", "::1"] {
         let (from, to) = pair(ip);
         let mut batch = SendBatch::default();
@@ -33,7 +33,7 @@ fn what_is_sent_in_a_batch_is_received_in_one() {
 }
 
 #[test]
-fn a_run_is_taken_apart_and_put_together_again() {
+fn a_run_is_segmented_and_joined_again() {
     let (from, to) = pair("127.0.0.1");
     let address = Some(to.local_addr().unwrap());
     let send_run = || {
@@ -64,7 +64,7 @@ fn a_run_is_taken_apart_and_put_together_again() {
     assert_eq!(lengths, [4, 4, 2]);
 }
 
-/// How a class is set on a socket by other means than [`SendBatch`].
+/// Sets a class on a socket by other means than [`SendBatch`].
 fn mark(socket: &UdpSocket, class: u8) {
     let v4 = socket.local_addr().unwrap().is_ipv4();
     let socket = socket2::SockRef::from(socket);
@@ -74,9 +74,10 @@ fn mark(socket: &UdpSocket, class: u8) {
     }
 }
 
-/// All values of DSCP and ECN, over either family, on sockets that are connected and on others.
+/// All values of DSCP and ECN are read and set, over either family, on sockets that are connected
+/// and on others.
 #[test]
-fn a_datagram_s_class_is_told_and_set() {
+fn a_datagram_s_class_is_read_and_set() {
     for ip in ["127.0.0.1", "::1"] {
         let (from, to) = pair(ip);
         let address = to.local_addr().unwrap();
@@ -92,7 +93,7 @@ fn a_datagram_s_class_is_told_and_set() {
             mark(&from, *class);
             from.send_to(b"x", address).unwrap();
         }
-        assert_eq!(classes(256), all, "told");
+        assert_eq!(classes(256), all, "read");
         mark(&from, 0);
         let mut batch = SendBatch::default();
         for connected in [false, true] {
@@ -107,11 +108,11 @@ fn a_datagram_s_class_is_told_and_set() {
         }
         send_dont_fragment(&from, address, TrafficClass(0xb9), b"x").unwrap();
         from.send(b"x").unwrap();
-        assert_eq!(classes(2), [0xb9, 0], "it is that of one datagram alone");
+        assert_eq!(classes(2), [0xb9, 0], "it applies to one datagram alone");
     }
 }
 
-/// A run is of one class, and so is what the kernel hands over as one.
+/// A run has one class, and so has a run that the kernel has joined.
 #[test]
 fn runs_keep_their_class() {
     for ip in ["127.0.0.1", "::1"] {
@@ -134,7 +135,7 @@ fn runs_keep_their_class() {
             let got = received.received(slot).unwrap();
             assert_eq!((got.count(), got.class), (2, class));
         }
-        // Past the kernel's limit of a run, each goes alone.
+        // Above the kernel's limit for a run, each datagram is sent alone.
         batch.push(address, ef, 0..200, 1);
         assert_eq!(batch.send(&from, &[7; 200]).datagrams, 200);
         for _ in 0..25 {
@@ -145,7 +146,7 @@ fn runs_keep_their_class() {
 }
 
 #[test]
-fn a_full_socket_tells_what_it_lost() {
+fn a_full_socket_reports_the_number_of_lost_datagrams() {
     let (from, to) = pair("127.0.0.1");
     let mut received = ReceiveBatch::new(8, 100, 0, 0);
     let mut lost = |number: usize| {
@@ -162,15 +163,15 @@ fn a_full_socket_tells_what_it_lost() {
     enable_gro(&to).unwrap();
     count_lost(&to).unwrap();
     socket2::SockRef::from(&to).set_recv_buffer_size(4096).unwrap();
-    let (came, told) = lost(100);
+    let (came, reported) = lost(100);
     assert!(came < 100);
-    assert_eq!(told, 0, "those that came had lost none before them");
+    assert_eq!(reported, 0, "those that came had lost none before them");
     assert_eq!(lost(1), (1, 100 - came as u32));
     assert_eq!(lost(1), (1, 100 - came as u32), "it counts from the socket's start");
 }
 
 #[test]
-fn each_run_has_a_socket_of_its_own() {
+fn each_run_can_have_a_socket_of_its_own() {
     let (one, two) = pair("127.0.0.1");
     let to = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut batch = SendBatch::default();
@@ -184,10 +185,10 @@ fn each_run_has_a_socket_of_its_own() {
     assert_eq!(to.recv_from(&mut byte).unwrap(), (1, two.local_addr().unwrap()));
 }
 
-/// What cannot be sent takes nothing else with it, and a run that the link does not take goes
-/// datagram by datagram.
+/// A datagram that cannot be sent does not affect others, and a run that the link does not take is
+/// sent datagram by datagram.
 #[test]
-fn a_refusal_harms_nobody_else() {
+fn a_refused_datagram_does_not_affect_others() {
     let (from, to) = pair("127.0.0.1");
     let address = Some(to.local_addr().unwrap());
     let mut batch = SendBatch::default();
@@ -210,7 +211,7 @@ fn the_limit_of_open_files_goes_up_to_the_hard_one() {
 }
 
 #[test]
-fn a_sleep_takes_time_but_hardly_any_of_the_cpu_s() {
+fn a_sleep_uses_hardly_any_cpu_time() {
     let (clock, cpu) = (std::time::Instant::now(), thread_time());
     let time = std::time::Duration::from_millis(50);
     sleep_precisely(time);
@@ -219,14 +220,14 @@ fn a_sleep_takes_time_but_hardly_any_of_the_cpu_s() {
 }
 
 #[test]
-fn a_datagram_that_nobody_takes_comes_up_in_the_error_queue() {
+fn a_datagram_to_a_closed_port_causes_an_entry_in_the_error_queue() {
     for ip in ["127.0.0.1", "::1"] {
         let (from, gone) = pair(ip);
         let to = gone.local_addr().unwrap();
         drop(gone);
         from.set_nonblocking(true).unwrap();
         keep_errors(&from, to.is_ipv4()).unwrap();
-        // The class of what the error came with is told before the error.
+        // The class of the packet with the error is reported before the error.
         tell_class(&from, to.is_ipv4()).unwrap();
         let none = next_error(&from).unwrap_err();
         assert_eq!(none.kind(), io::ErrorKind::WouldBlock);
@@ -239,9 +240,9 @@ fn a_datagram_that_nobody_takes_comes_up_in_the_error_queue() {
     }
 }
 
-/// An error that waits on a socket is told by the next call: it takes nothing away.
+/// An error that is pending on a socket fails the next call, but no datagram is lost by that.
 #[test]
-fn an_old_error_takes_no_datagram_away() {
+fn a_pending_error_loses_no_datagram() {
     let (from, to) = pair("127.0.0.1");
     let gone = UdpSocket::bind("127.0.0.1:0").unwrap();
     let nowhere = gone.local_addr().unwrap();

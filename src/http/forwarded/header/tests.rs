@@ -10,8 +10,8 @@ fn headers(name: HeaderName, lines: &[&[u8]]) -> HeaderMap {
     headers
 }
 
-/// Reads `Forwarded` lines: the address and the scheme of each hop, the last first, `-` for a
-/// missing one.
+/// Parses `Forwarded` lines and returns the address and the scheme of each hop, the last first,
+/// with `-` for a missing one.
 fn read(lines: &[&str]) -> Option<Vec<String>> {
     let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
     let hops = forwarded(&headers(header::FORWARDED, &lines)).ok()?;
@@ -28,8 +28,8 @@ fn read(lines: &[&str]) -> Option<Vec<String>> {
 }
 
 #[test]
-fn forwarded_is_read_as_rfc_7239_has_it() {
-    // The examples of §4, §6 and §7.1, and what is seen in the wild.
+fn forwarded_is_parsed_by_rfc_7239() {
+    // The examples of §4, §6 and §7.1, and forms that occur in practice.
     for (lines, expected) in [
         (&[r#"for="_gazonk""#][..], &["- -"][..]),
         (&[r#"For="[2001:db8:cafe::17]:4711""#], &["[2001:db8:cafe::17]:4711 -"]),
@@ -91,7 +91,7 @@ fn x_forwarded_for_is_read_from_its_end() {
 }
 
 #[test]
-fn one_scheme_is_taken_and_of_several_none() {
+fn one_scheme_is_taken_and_several_are_ignored() {
     for (lines, expected) in [
         (&[&b"https"[..]][..], Some(Scheme::Https)),
         (&[b" HTTP "], Some(Scheme::Http)),
@@ -107,15 +107,15 @@ fn one_scheme_is_taken_and_of_several_none() {
 
 proptest! {
     #[test]
-    fn anything_is_read_or_refused(line in "[ -~]{0,80}") {
+    fn any_text_is_parsed_or_refused(line in "[ -~]{0,80}") {
         let _ = read(&[&line]);
         let headers = headers(X_FORWARDED_FOR, &[line.as_bytes()]);
         prop_assert!(x_forwarded_for(&headers).count() <= 81);
     }
 
-    /// A header that one proxy has written is understood by another.
+    /// A header that one proxy has written is parsed by another.
     #[test]
-    fn an_address_is_read_as_it_was_written(ip: IpAddr, port in 1u16..) {
+    fn an_address_is_parsed_as_it_was_written(ip: IpAddr, port in 1u16..) {
         let at = SocketAddr::new(ip.to_canonical(), port);
         let expected = Some(vec![format!("{at} Https")]);
         prop_assert_eq!(read(&[&format!("for=\"{at}\";proto=https")]), expected);

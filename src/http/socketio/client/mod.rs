@@ -1,5 +1,5 @@
-//! A client of Socket.IO, whichever transport carries it: what its packets do, and which packets it is
-//! sent.
+//! A client of Socket.IO, independent of its transport: the handling of its packets, and the
+//! packets that it is sent.
 
 mod sign_in;
 
@@ -25,7 +25,7 @@ use crate::http::{
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The factor by which a message may exceed the limit and is still read, so that its sender can be
-/// told.
+/// told of the limit.
 const LONGEST: usize = 4;
 
 /// The longest message that is read, in bytes.
@@ -35,31 +35,31 @@ pub(super) fn longest(app: &App) -> usize {
 
 /// The properties of a client that are known from its first request.
 pub(super) struct Handshake {
-    /// The address that it comes from.
+    /// The source of its requests.
     pub remote: Remote,
     pub revision: Revision,
-    /// The `User-Agent` header, in which it names itself and its network library.
+    /// The `User-Agent` header, which identifies the client and its network library.
     pub user_agent: Option<Box<str>>,
     /// The token of its `Authorization` header, for a client that has no other way to send it.
     pub token: Option<Box<str>>,
-    /// Makes marks of clients.
+    /// The keys of the hash that identifies clients.
     pub marks: Arc<std::hash::RandomState>,
 }
 
-/// The reason why a client is served no further.
+/// The reason why the server stops serving a client.
 #[derive(Debug)]
 pub(super) enum End {
-    /// It has closed the connection, or has not said who it is, or has vanished.
+    /// It has closed the connection, has not authenticated, or has vanished.
     Gone,
-    /// The hub has closed its session. It is told before.
+    /// The hub has closed its session. The client is told first.
     Closed(CloseReason),
-    /// It does not read what it is sent.
+    /// It does not read its messages.
     TooSlow,
     /// It has sent text that is no packet.
     NoPacket,
-    /// It sends one event after the other that cannot be read.
+    /// It has sent too many events that cannot be parsed.
     BadFrames,
-    /// It has sent more than is read.
+    /// It has sent a message that is too long to be read.
     TooLong,
 }
 
@@ -68,17 +68,17 @@ pub(super) struct Client {
     app: Arc<App>,
     handshake: Handshake,
     session: Option<Session>,
-    /// Until when it may say who it is, as long as it has no session.
+    /// The time by which it must authenticate, as long as it has no session.
     connect_by: Instant,
     bad_frames: usize,
     /// True once [`Client::begin`] has been called.
     begun: bool,
-    /// The number of binary frames still to come of an event that was refused.
+    /// The number of binary frames that follow for an event that was refused.
     attachments: u64,
 }
 
 impl Client {
-    /// A client that has not said who it is.
+    /// Creates a client that has not authenticated.
     pub fn new(app: Arc<App>, handshake: Handshake) -> Self {
         let connect_by = Instant::now() + CONNECT_TIMEOUT;
         Self {
@@ -100,30 +100,31 @@ impl Client {
         self.handshake.revision
     }
 
-    /// Its session, once it has one.
+    /// Returns its session, once it has one.
     pub fn session(&self) -> Option<&Session> {
         self.session.as_ref()
     }
 
-    /// Until when it has to say who it is, if it has not.
+    /// Returns the time by which it must authenticate, if it has not.
     pub fn connect_by(&self) -> Option<Instant> {
         self.session.is_none().then_some(self.connect_by)
     }
 
-    /// Closes its session: the client leaves, and its calls with it.
+    /// Closes its session: the client leaves, and leaves its calls.
     pub fn leave(&mut self) {
         if let Some(mut session) = self.session.take() {
             session.leave();
         }
     }
 
-    /// Closes its session, as one whose connection is lost unless the client has said otherwise.
+    /// Closes its session, as one whose connection is lost unless the client has closed it
+    /// explicitly.
     pub fn close(&mut self) {
         self.session = None;
     }
 
-    /// Connects a client of protocol 4 of Socket.IO, which does not ask to be connected, before it
-    /// says anything. Happens once, on whichever transport the client begins with.
+    /// Connects a client of protocol 4 of Socket.IO, which sends no packet to connect, before it
+    /// sends anything. This happens once, on the transport that the client begins with.
     pub async fn begin(&mut self, out: &mut Vec<String>) -> Result<(), End> {
         if !std::mem::replace(&mut self.begun, true) && self.revision() == Revision::Three {
             Box::pin(self.connect("", out)).await?;
@@ -131,7 +132,7 @@ impl Client {
         Ok(())
     }
 
-    /// Takes a packet; what it is answered with goes to `out`.
+    /// Handles a packet; the answers are added to `out`.
     pub async fn take(&mut self, text: &str, out: &mut Vec<String>) -> Result<(), End> {
         match engine::Packet::parse(text).map_err(|_| self.no_packet())? {
             engine::Packet::Message(content) => self.message(content, out).await,
@@ -141,7 +142,7 @@ impl Client {
             }
             engine::Packet::Binary => self.binary(out),
             engine::Packet::Close => {
-                // A page that is left says so as well, and may be loaded again.
+                // A page that is left sends it as well, and may be loaded again.
                 if let Some(session) = &mut self.session {
                     session.close();
                 }
@@ -151,7 +152,7 @@ impl Client {
         }
     }
 
-    /// Takes a binary frame.
+    /// Handles a binary frame.
     pub fn binary(&mut self, out: &mut Vec<String>) -> Result<(), End> {
         if self.attachments > 0 {
             self.attachments -= 1;
@@ -190,7 +191,7 @@ impl Client {
             }
             (Packet::Disconnect, Some(_)) => {
                 self.leave();
-                // The transport is the client's; it may connect again, as in the beginning.
+                // The transport stays open; the client may connect again, as in the beginning.
                 self.connect_by = Instant::now() + CONNECT_TIMEOUT;
                 Ok(())
             }
@@ -207,13 +208,13 @@ impl Client {
                 out.push(self.refused(&error));
                 Ok(())
             }
-            // Twice connected, or in no namespace.
+            // It is connected already, or not connected to a namespace.
             (Packet::Connect(_), Some(_))
             | (Packet::Event { .. } | Packet::BinaryEvent { .. }, None) => Err(self.no_packet()),
         }
     }
 
-    /// Counts a text that is no packet, or none that may come now.
+    /// Counts a text that is no packet, or one that is not permitted now.
     pub fn no_packet(&self) -> End {
         self.app.counters.bad_frames(Front::SocketIo).add();
         self.app.counters.errors(ErrorCode::InvalidFrame).add();
@@ -224,7 +225,7 @@ impl Client {
         format!("A message may have {} bytes.", self.app.max_message)
     }
 
-    /// An event is longer than a message may be; nothing but its name is read.
+    /// Refuses an event that is longer than a message may be; only its name is read.
     fn too_long(
         &mut self,
         ack: Option<u64>,
@@ -235,7 +236,7 @@ impl Client {
         self.refuse_event(ack, name, ErrorCode::PayloadTooLarge, &limit, out)
     }
 
-    /// Refuses an event that does not come to the hub.
+    /// Refuses an event that is not passed to the hub.
     fn refuse_event(
         &mut self,
         ack: Option<u64>,
@@ -257,7 +258,8 @@ impl Client {
         if self.bad_frames > MAX_BAD_FRAMES { Err(End::BadFrames) } else { Ok(()) }
     }
 
-    /// Waits for something to send; for ever while there is no session. May be cancelled without loss.
+    /// Waits for something to send; for ever while there is no session. May be cancelled without
+    /// loss.
     pub async fn next(&mut self) -> Next {
         match &mut self.session {
             Some(session) => session.next().await,
@@ -270,7 +272,7 @@ impl Client {
         self.session.as_mut()?.ready()
     }
 
-    /// Waits until the client's outbox has run over.
+    /// Waits until the client's queue has overflowed.
     pub async fn cut(&self) {
         match &self.session {
             Some(session) => session.cut().await,
@@ -278,12 +280,12 @@ impl Client {
         }
     }
 
-    /// The packet for a delivery, or the end that it brings.
+    /// Returns the packet for a delivery, or the end that it causes.
     pub fn packet(&self, delivery: Delivery) -> Result<String, End> {
         match delivery {
             Delivery::Event(event, _) => Ok(packet::event(event.name, &event.data)),
             Delivery::Answer(id, answer) => Ok(packet::ack(id.0, &answer.0)),
-            // The session gives it out when it opens, and once only.
+            // The session returns it when it opens, and only once.
             Delivery::Welcome(data) => Ok(packet::event(WELCOME, &data)),
             Delivery::Close(reason) => Err(End::Closed(reason)),
         }
@@ -291,8 +293,9 @@ impl Client {
 }
 
 impl End {
-    /// Returns the last packets for the client. A client that is sent a disconnect stays away; one
-    /// whose transport only closes, as all do when the server stops, comes back by itself.
+    /// Returns the last packets for the client. A client that is sent a disconnect does not
+    /// reconnect; one whose transport only closes, as all do when the server stops, reconnects by
+    /// itself.
     pub fn farewell(&self, app: &App) -> Vec<String> {
         match self {
             Self::Closed(reason) => {

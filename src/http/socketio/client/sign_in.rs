@@ -20,12 +20,12 @@ const PID_SEPARATOR: char = '.';
 struct Auth {
     token: Option<String>,
     device_id: Option<DeviceId>,
-    /// The value of [`pid`] that the server gave it when it connected before.
+    /// The value of [`pid`] that the server sent on its previous connection.
     pid: Option<String>,
 }
 
 impl Client {
-    /// Connects the client, or says why not; it may try again then.
+    /// Connects the client, or sends the reason why not; it may try again then.
     pub(super) async fn connect(&mut self, auth: &str, out: &mut Vec<String>) -> Result<(), End> {
         if self.app.is_draining() {
             return Err(End::Closed(CloseReason::ServerShutdown));
@@ -48,7 +48,7 @@ impl Client {
         Ok(())
     }
 
-    /// The packet that refuses a connection: a code, then a colon and words for a person.
+    /// Returns the packet that refuses a connection: a code, then a colon and a text for people.
     pub(super) fn refused(&self, error: &RequestError) -> String {
         match self.revision() {
             Revision::Three => packet::refused_before(&error.to_string()),
@@ -56,7 +56,8 @@ impl Client {
         }
     }
 
-    /// Checks who the client is and opens its session. Says whether it has named its device.
+    /// Authenticates the client and opens its session. Also returns true if it has named its
+    /// device.
     async fn open(&mut self, auth: &str) -> Result<(Session, JsonText, bool), RequestError> {
         let app = self.app.clone();
         let auth = if auth.is_empty() || auth == "null" { "{}" } else { auth };
@@ -103,9 +104,9 @@ impl Client {
     }
 }
 
-/// Makes the value that a client keeps of its connection: the name of its device, to find it again
-/// when it comes back, and the id of this connection, so that the client does not conclude that it
-/// has missed nothing.
+/// Returns the value that a client keeps of its connection: the id of its device, which identifies
+/// it when it comes back, and the id of this connection, so that the client does not conclude that
+/// it has missed nothing.
 fn pid(welcome: &JsonText, sid: &str) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_says_again_which_device_it_was() {
+    fn a_client_names_its_previous_device_by_its_pid() {
         let welcome = JsonText::of(&json!({ "deviceId": "01ABC.x" }));
         let first = pid(&welcome, "01DEF").unwrap();
         assert_eq!(device_of(&first), DeviceId::new("01ABC.x").ok());

@@ -12,7 +12,7 @@ use super::*;
 
 const LONGEST: usize = 40_000;
 
-/// A frame as a client sends it.
+/// A client's message.
 #[derive(Debug, Clone)]
 enum Sent {
     Text(usize),
@@ -25,7 +25,7 @@ fn text(length: usize) -> String {
     "aö".chars().cycle().take(length).collect()
 }
 
-/// A frame as a client sends it.
+/// Returns the bytes of a frame as a client sends it.
 fn masked(mut frame: Frame) -> Vec<u8> {
     frame.header_mut().mask = Some([1, 200, 3, 78]);
     let mut bytes = Vec::new();
@@ -92,10 +92,10 @@ fn socket(read: &[u8]) -> (Socket<DuplexStream>, DuplexStream) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever a client sends comes through once and in order, in whatever pieces it arrives; its pings are
-    /// answered between the messages that it is sent.
+    /// Everything that a client sends arrives once and in order, in whatever pieces it is sent; its
+    /// pings are answered between the messages that it is sent.
     #[test]
-    fn all_comes_through(
+    fn all_messages_arrive_once_and_in_order(
         sent in prop::collection::vec(sent(), 1..12),
         pieces in prop::collection::vec(1usize..20_000, 1..6),
         early in 0usize..50,
@@ -150,7 +150,7 @@ proptest! {
     }
 }
 
-/// Reads until there is an error, after a client has sent this.
+/// Reads until there is an error, after a client has sent these bytes.
 async fn error_after(bytes: &[u8]) -> Error {
     let (mut socket, mut client) = socket(&[]);
     client.write_all(bytes).await.unwrap();
@@ -168,7 +168,7 @@ async fn error_after(bytes: &[u8]) -> Error {
 }
 
 #[tokio::test]
-async fn what_breaks_the_protocol_is_an_error() {
+async fn a_violation_of_the_protocol_is_an_error() {
     let mut unmasked = Vec::new();
     let frame = Frame::message("x", OpCode::Data(Data::Text), true);
     frame.format(&mut unmasked).unwrap();
@@ -185,7 +185,7 @@ async fn what_breaks_the_protocol_is_an_error() {
     // The length does not fit into any memory.
     let bytes = [&[0x81, 0xff][..], &[0xff; 8], &[0; 4]].concat();
     assert!(matches!(error_after(&bytes).await, Error::Capacity(_)));
-    // It ends in the middle of a head, and of a message.
+    // The stream ends in the middle of a head, and of a message.
     let whole = data(text(200), Data::Text, true);
     for length in [0, 1, 3, 7, 100] {
         assert!(matches!(error_after(&whole[..length]).await, Error::Protocol(_)), "{length}");
@@ -209,7 +209,7 @@ async fn a_close_is_answered_and_is_the_last() {
     assert_eq!(answer[0], 0x80 | u8::from(OpCode::Control(Control::Close)));
 }
 
-/// A message of which a part has been sent is not interrupted by the answer to a ping.
+/// A message that is partly sent is not interrupted by the answer to a ping.
 #[tokio::test]
 async fn a_slow_client_gets_whole_frames() {
     let (ours, mut client) = duplex(100);
