@@ -82,6 +82,15 @@ mod wire_enums;
 #[cfg(test)]
 mod tests;
 
+// The types of other crates that stand in this one's API.
+pub use callbox_base::{
+    auth::{Secret, TurnCredentials, TurnSecrets},
+    clock::Now,
+    entries::Change,
+    ids::{CallId, DeviceId, IdError, ParticipantId, RoomId, SessionId, UserId},
+    usage::{RelayUsage, Usage},
+};
+
 pub use call::{CallRecord, CallState, CallStats, Media, Participant, Path, Role, Timestamp};
 pub use config::Config;
 pub use error::{ErrorCode, RequestError};

@@ -69,6 +69,16 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+// The types of other crates that stand in this one's API.
+pub use callbox_base::{
+    auth::{Secret, TurnSecrets},
+    clock::Now,
+    ids::{CallId, ClientAddr, PeerAddr, RelayedAddr, UserId},
+    usage::Usage,
+};
+pub use callbox_stun::{Frame, HEADROOM, Icmp, MAX_FRAME, Packet, Response};
+pub use ipnet::IpNet;
+
 pub use addresses::{RelayAddresses, RelayIp};
 pub use allocation::AllocationId;
 pub use common::Common;
