@@ -31,6 +31,7 @@ use callbox_signaling::{
     jwt::{Grants, Identity, TokenKeys, TokenMinter, TokenVerifier, Wanted},
 };
 use futures_util::{SinkExt, StreamExt};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{
@@ -120,7 +121,7 @@ async fn main() -> Result<()> {
 
 /// Drives the hub: the loop that a program around the library needs.
 async fn run_hub(mut inbox: mpsc::Receiver<ToHub>) {
-    let mut hub = Hub::new(Config::default(), rand::random());
+    let mut hub = Hub::new(Config::default(), StdRng::from_os_rng().random());
     let mut clients = HashMap::new();
     loop {
         let due = hub.next_timeout();
@@ -185,7 +186,7 @@ async fn serve(
     let mut socket = timeout(PATIENCE, accept_async_with_config(stream, Some(config))).await??;
     let hello = timeout(PATIENCE, socket.next()).await?.context("the client is gone")??;
     let identity = sign_in(&hello, verifier)?;
-    let session = SessionId::generate(Now::read().unix_ms(), &mut rand::rng());
+    let session = SessionId::generate(Now::read().unix_ms(), &mut StdRng::from_os_rng());
     let (outlet, inlet) = mpsc::channel(QUEUE);
     hub.send(ToHub::Opened(session, Box::new(identity), outlet)).await?;
     let end = exchange(&mut socket, session, hub, inlet).await;

@@ -33,6 +33,7 @@ use callbox_turn::{
     HEADROOM, IpNet, Metrics, Now, OpenError, Output, Packet, PeerPolicy, Secret, TurnSecrets, Via,
     auth::TurnAuth,
 };
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const USAGE: &str = "usage: embed_turn ADDRESS:PORT USER:PASSWORD";
@@ -88,7 +89,7 @@ impl Server {
         let auth = TurnAuth::new("embedded".to_owned(), TurnSecrets::default(), users);
         let common = Common::new(config, auth, vec![address]);
         let metrics = Arc::new(Metrics::default());
-        let engine = Engine::new(common, 0, metrics.clone(), rand::random());
+        let engine = Engine::new(common, 0, metrics.clone(), StdRng::from_os_rng().random());
         Self { engine, metrics, listener, relays: HashMap::new() }
     }
 
