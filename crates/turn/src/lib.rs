@@ -393,7 +393,9 @@ pub use callbox_base::{
     ids::{CallId, ClientAddr, PeerAddr, RelayedAddr, UserId},
     usage::Usage,
 };
-pub use callbox_stun::{Frame, HEADROOM, Icmp, MAX_FRAME, Packet, Response};
+pub use callbox_stun::{
+    ErrorCode, Family, Frame, HEADROOM, Icmp, MAX_FRAME, Packet, ParseError, Request, Response,
+};
 pub use ipnet::IpNet;
 
 pub use addresses::{RelayAddresses, RelayIp};
@@ -410,5 +412,5 @@ pub use peer_policy::PeerPolicy;
 pub use rate::Direction;
 pub use relayed::Owner;
 pub use routes::{FromClient, FromPeer, HandOver};
-pub use shared::Shared;
+use shared::Shared;
 pub use streams::StreamId;
