@@ -780,9 +780,9 @@ export interface Refusal {
   retryAfterMs?: number;
 }
 
-/** What the relay did for one call. */
+/** The relay's numbers of one call. */
 export interface RelayUsage {
-  /** How many allocations were opened for the call, closed ones included. */
+  /** The number of allocations that were opened for the call, closed ones included. */
   allocations: number;
   /** Payload bytes from clients to their peers. */
   bytesUp: number;
@@ -1041,7 +1041,7 @@ export interface SignalRequest {
 /** A moment in UTC (ISO 8601, with milliseconds). */
 export type Timestamp = string;
 
-/** What a client needs to use the relay: `turnCredentials` in payloads. */
+/** The credentials with which a client uses the relay: `turnCredentials` in payloads. */
 export interface TurnCredentials {
   /** `<unix expiry>:<user>`, or `<unix expiry>:<user>:<callId>` for the time of one call. */
   username: string;
@@ -1049,7 +1049,7 @@ export interface TurnCredentials {
   password: string;
   /** For how many seconds it opens allocations. */
   ttl: number;
-  /** Where the relay is, as `turn:` URIs. */
+  /** The `turn:` URIs of the relay. */
   uris: Array<string>;
 }
 

@@ -15,7 +15,7 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 
-/// Why a name was refused. The text is fit to be shown to the person who sent it.
+/// The reason for which a name was refused, in words that may be shown to the person who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// The name has no characters.
@@ -24,7 +24,7 @@ pub enum IdError {
     /// The name is longer than the limit, in bytes.
     #[error("{what} is {len} bytes long, {max} are allowed")]
     TooLong {
-        /// Which name it is.
+        /// The kind of name, such as `the user id`.
         what: &'static str,
         /// Its length in bytes.
         len: usize,
@@ -256,15 +256,16 @@ macro_rules! addr_type {
 }
 
 addr_type! {
-    /// Where a TURN client is, as the server sees it (RFC 8656 §2: server-reflexive).
+    /// The address of a TURN client, as the server sees it (RFC 8656 §2: server-reflexive).
     ClientAddr
 }
 addr_type! {
-    /// Where an allocation listens for its peers (RFC 8656 §2: relayed transport address).
+    /// The address on which an allocation listens for its peers (RFC 8656 §2: relayed transport
+    /// address).
     RelayedAddr
 }
 addr_type! {
-    /// Where a peer of an allocation is (RFC 8656 §2: peer transport address).
+    /// The address of a peer of an allocation (RFC 8656 §2: peer transport address).
     PeerAddr
 }
 

@@ -37,12 +37,12 @@ fn add(counter: &AtomicU64, bytes: usize) {
     counter.store(counter.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
 }
 
-/// What the relay did for one call.
+/// The relay's numbers of one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RelayUsage {
-    /// How many allocations were opened for the call, closed ones included.
+    /// The number of allocations that were opened for the call, closed ones included.
     pub allocations: u32,
     /// Payload bytes from clients to their peers.
     pub bytes_up: u64,

@@ -9,9 +9,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 
 use super::{
-    ErrorCode, RequestError, sdp_addresses,
+    ErrorCode, RequestError,
     payload::{Fields, is_object, is_text, text_of},
     requests::Sender,
+    sdp_addresses,
 };
 
 /// An ICE candidate: what the browser's `RTCIceCandidate` prints as, its line alone, or null at the

@@ -13,7 +13,7 @@ use super::{Family, Response, TransactionId};
 /// ICMP (RFC 8656 §18.13), which the crates do not know.
 const ATTR_ICMP: AttrType = AttrType(0x8004);
 
-/// Why a datagram did not arrive.
+/// An ICMP error: the reason for which a datagram did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Icmp {
     /// Of which ICMP it is.
@@ -27,7 +27,8 @@ pub struct Icmp {
 }
 
 impl Icmp {
-    /// Whether a client is told of it: it is not reachable, too big, or out of time (RFC 8656 §11.5).
+    /// Returns true if a client is told of it: it is not reachable, too big, or out of time (RFC
+    /// 8656 §11.5).
     pub fn is_relayed(self) -> bool {
         match self.family {
             Family::V4 => matches!(self.kind, 3 | 11),

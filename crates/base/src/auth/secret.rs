@@ -33,7 +33,7 @@ impl Secret {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// Whether `other` is the same, in a time that tells nothing but the length.
+    /// Returns true if `other` is the same, in a time that tells nothing but the length.
     pub fn matches(&self, other: &[u8]) -> bool {
         self.0.ct_eq(other).into()
     }

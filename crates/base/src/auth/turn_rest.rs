@@ -14,7 +14,7 @@ use crate::{
     ids::{CallId, UserId},
 };
 
-/// What a client needs to use the relay: `turnCredentials` in payloads.
+/// The credentials with which a client uses the relay: `turnCredentials` in payloads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TurnCredentials {
@@ -24,7 +24,7 @@ pub struct TurnCredentials {
     pub password: String,
     /// For how many seconds it opens allocations.
     pub ttl: u64,
-    /// Where the relay is, as `turn:` URIs.
+    /// The `turn:` URIs of the relay.
     pub uris: Vec<String>,
 }
 
@@ -95,7 +95,7 @@ impl TurnSecrets {
         Self { keys: secrets.iter().map(key).collect() }
     }
 
-    /// Whether there is no secret, so that nothing can be minted or verified.
+    /// Returns true if there is no secret, so that nothing can be minted or verified.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
