@@ -6,7 +6,7 @@ mod turn_client;
 
 use std::{
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
@@ -104,6 +104,7 @@ async fn embed_turn_relays_for_a_client_of_webrtc_rs() {
     relayed.close().await.unwrap();
     let end = example.line(&format!("{address} of alice "));
     assert_eq!(end, "released: 2000 bytes up, 2000 down");
+    UdpSocket::bind(address).expect("the allocation's socket is closed");
     client.close().await.unwrap();
 }
 

@@ -75,8 +75,8 @@ impl RelayAddresses {
             || transport == Transport::Tcp && self.tcp_listeners.iter().any(|at| covers(*at, wire))
     }
 
-    /// Checks a peer, and gives where on the wire it is. `reach` is what
-    /// [`Engine::reach`](super::Engine::reach) has given for its address.
+    /// Checks a peer, and gives where on the wire it is. `scope` is what
+    /// [`Engine::signaled_scope`](super::Engine::signaled_scope) has given for its address.
     ///
     /// # Errors
     /// 403 if nothing may be sent there.

@@ -98,7 +98,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 });
 
 /// Returns true if no peer has this address, as it is written. An IPv4 address inside is another
-/// question, which [`forms`](super::peer_policy::forms) answers.
+/// question, which [`equivalents`](super::peer_policy::equivalents) answers.
 pub(super) fn is_special(ip: IpAddr) -> bool {
     let table = &*TABLE;
     let named = || table.ranges.iter().any(|range| range.contains(&ip));
