@@ -76,7 +76,7 @@ impl RelayAddresses {
     }
 
     /// Checks a peer, and gives where on the wire it is. `scope` is what
-    /// [`Engine::signaled_scope`](super::Engine::signaled_scope) has given for its address.
+    /// [`Common::signaled_scope`](super::Common::signaled_scope) has given for its address.
     ///
     /// # Errors
     /// 403 if nothing may be sent there.
