@@ -41,13 +41,13 @@ export interface Requests {
   'call:connected': { request: CallRequest; answer: CallStateAnswer };
   /** Media stopped flowing, and this side works on it. */
   'call:reconnecting': { request: CallRequest; answer: CallStateAnswer };
-  /** What this side sends now. */
+  /** The media that this side sends now. */
   'media:update': { request: MediaUpdateRequest; answer: CallAnswer };
   /** Carry something else from now on. */
   'call:upgrade': { request: CallUpgradeRequest; answer: CallUpgradeAnswer };
   /** Anything that the sides have to say. */
   'call:message': { request: CallMessageRequest; answer: CallAnswer };
-  /** How the call goes. */
+  /** The quality of the call, as this side measured it. */
   'call:stats': { request: CallStatsRequest; answer: CallAnswer };
   /** Fresh relay credentials. */
   'ice:refresh': { request: CallRequest; answer: IceRefreshAnswer };
@@ -81,7 +81,7 @@ export interface Events {
   'call:reconnecting': CallReconnectingEvent;
   /** The other side is back. */
   'call:reconnected': CallReconnectedEvent;
-  /** Where a call stands, for a device that came back without its session. */
+  /** The state of a call, for a device that came back without its session. */
   'call:sync': CallSyncEvent;
   /** The other side's ICE candidate. */
   'ice:candidate': IceCandidateEvent;
@@ -91,13 +91,13 @@ export interface Events {
   'signal:answer': SignalAnswerEvent;
   /** A side goes on with the call on another device, or does not. */
   'call:transferred': CallTransferredEvent;
-  /** What the other side sends now. */
+  /** The media that the other side sends now. */
   'media:updated': MediaUpdatedEvent;
   /** The other side wants the call to carry something else. */
   'call:upgrade': CallUpgradeEvent;
   /** The call carries something else, or does not. */
   'call:upgraded': CallUpgradedEvent;
-  /** What the other side has to say. */
+  /** A message of the other side. */
   'call:message': CallMessageEvent;
   /** Fresh relay credentials. */
   'ice:servers': IceServersEvent;
@@ -105,7 +105,7 @@ export interface Events {
   'room:joined': RoomJoinedEvent;
   /** Somebody is in the room no more. */
   'room:left': RoomLeftEvent;
-  /** Where a room stands, for a device that came back without its session. */
+  /** The state of a room, for a device that came back without its session. */
   'room:sync': RoomSyncEvent;
   /** A user can be called, or cannot any more. */
   'presence:changed': PresenceChangedEvent;
@@ -299,30 +299,30 @@ export interface CallReconnectingEvent {
 export interface CallRecord {
   /** Its id. */
   id: CallId;
-  /** Of which room it is one life; missing for a call of two. */
+  /** The room of which it is one life; missing for a call of two. */
   roomId?: RoomId;
-  /** Where it stands. */
+  /** The state that it is in. */
   state: CallState;
-  /** What it carries. */
+  /** The media that it carries. */
   type: CallType;
   /**
    * The caller, then the callee. Of a room, who is in it, in the order in which they came; once it
    * is over, the latest who were.
    */
   participants: Array<Participant>;
-  /** When the caller called, or the first participant came. */
+  /** The time at which the caller called, or the first participant came. */
   createdAt: Timestamp;
-  /** When it was accepted, or a second participant came. */
+  /** The time at which it was accepted, or a second participant came. */
   startedAt?: Timestamp;
-  /** When it was over. */
+  /** The time at which it ended. */
   endedAt?: Timestamp;
   /** Seconds since it started, up to its end; 0 for a call that ended without that. */
   duration?: number;
-  /** Why it is over. */
+  /** The reason for its end. */
   reason?: EndReason;
-  /** Who ended it; nobody where the server did. */
+  /** The user who ended it; missing where the server did. */
   endedBy?: UserId;
-  /** What went through our relay. */
+  /** The bytes that went through the server's relay. */
   relay: RelayUsage;
 }
 
@@ -345,7 +345,7 @@ export interface CallRingingEvent {
 }
 
 /**
- * Where a call stands.
+ * The state of a call.
  *
  * - `idle`: Not begun.
  * - `initiating`: No device of the callee has it yet.
@@ -376,7 +376,7 @@ export interface CallStateEvent {
   call: CallRecord;
 }
 
-/** How the call goes, as a side measured it last: what `RTCPeerConnection.getStats` tells. */
+/** The quality of a call, as a side measured it last with `RTCPeerConnection.getStats`. */
 export interface CallStats {
   /** The round trip, in milliseconds. */
   rttMs?: number | null;
@@ -444,7 +444,7 @@ export interface CallTransferredEvent {
 }
 
 /**
- * What a call carries.
+ * The media of a call.
  *
  * - `audio`: Sound only.
  * - `video`: Sound and pictures.
@@ -495,7 +495,7 @@ export interface CallUpgradedEvent {
 export type CandidateType = 'host' | 'srflx' | 'prflx' | 'relay';
 
 /**
- * Why the server closes a session.
+ * The reason for which the server closes a session.
  *
  * - `token_expired`: The token's time is over.
  * - `too_many_connections`: Too many connections of this user, or in all.
@@ -510,7 +510,7 @@ export type CloseReason = 'token_expired' | 'too_many_connections' | 'rate_limit
 export type DeviceId = string;
 
 /**
- * Why a call is over, or over for one device.
+ * The reason for which a call is over, or over for one device.
  *
  * - `hangup`: A side hung up.
  * - `rejected`: The callee refused.
@@ -532,11 +532,11 @@ export type DeviceId = string;
 export type EndReason = 'hangup' | 'rejected' | 'busy' | 'timeout' | 'cancelled' | 'answered_elsewhere' | 'rejected_elsewhere' | 'offline' | 'unauthorized' | 'left' | 'ice_failed' | 'connection_lost' | 'server_shutdown' | 'server_crashed' | 'kicked' | 'credentials_revoked';
 
 /**
- * Why an event or a connection was refused.
+ * The reason for which an event or a connection was refused.
  *
  * - `unauthorized`: There is no token, or it is not valid here.
  * - `token_expired`: The token's time is over.
- * - `issuer_unavailable`: Whether the token is valid is not known: the keys of its issuer cannot be had at the moment. `retryAfterMs` says when they are tried again.
+ * - `issuer_unavailable`: The keys of the token's issuer cannot be had at the moment, so that nobody knows if it is valid. `retryAfterMs` says when they are tried again.
  * - `wrong_user`: The token is another user's than the session.
  * - `invalid_frame`: A frame has not the form that the protocol asks for.
  * - `unknown_event`: No such event.
@@ -565,17 +565,17 @@ export type ErrorCode = 'unauthorized' | 'token_expired' | 'issuer_unavailable' 
 export interface ErrorEvent {
   /** The event's name, its first 64 characters at most; missing of what was no event. */
   event?: string;
-  /** Why. */
+  /** The reason. */
   error: EventError;
 }
 
-/** Why an event was refused, or a connection is closed. */
+/** The reason for which an event was refused, or a connection is closed. */
 export interface EventError {
   /** For the program. */
   code: EventErrorCode;
   /** For a person. */
   message: string;
-  /** In how many milliseconds the same may be tried again. */
+  /** The milliseconds after which the same may be tried again. */
   retryAfterMs?: number;
 }
 
@@ -642,7 +642,7 @@ export interface IceRefreshAnswer {
 
 /** The `RTCIceServer` of browsers. */
 export interface IceServer {
-  /** Where it is: `stun:`, `turn:` and `turns:` URIs. */
+  /** The URIs at which it is: `stun:`, `turn:` and `turns:`. */
   urls: Array<string>;
   /** For a relay. */
   username?: string;
@@ -664,13 +664,13 @@ export interface IceServersEvent {
   expiresAt: Timestamp;
 }
 
-/** What a side sends now, as it said with `media:update`. */
+/** The media that a side sends now, as it said with `media:update`. */
 export interface Media {
-  /** No sound. */
+  /** True if it sends no sound. */
   muted: boolean;
-  /** Whether there are pictures; nothing if it has not said. */
+  /** True if it sends pictures; missing if it has not said. */
   video?: boolean;
-  /** The call is on hold. */
+  /** True if it has put the call on hold. */
   held: boolean;
 }
 
@@ -716,25 +716,25 @@ export interface OpenUpgrade {
 
 /** One side of a call, or one participant of a room. */
 export interface Participant {
-  /** Who it is. */
+  /** The user. */
   userId: UserId;
-  /** Which participant of a room it is. */
+  /** The id as a participant of a room; missing for a call of two. */
   participantId?: ParticipantId;
-  /** What to show to people. */
+  /** The name to show to people. */
   name?: string;
-  /** Which side it is; a room has none. */
+  /** The side; missing for a room. */
   role?: Role;
   /** The device in the call; a callee has none before the accept. */
   deviceId?: DeviceId;
-  /** When it came into the room. */
+  /** The time at which it came into the room. */
   joinedAt?: Timestamp;
-  /** When it left the room. */
+  /** The time at which it left the room. */
   leftAt?: Timestamp;
-  /** Whether it is connected to this server; not told of a call that is over. */
+  /** True if it is connected to this server; missing for a call that is over. */
   connected?: boolean;
-  /** What it says that it sends, if it is anything out of the ordinary. */
+  /** The media that it says it sends, if that is anything out of the ordinary. */
   media?: Media;
-  /** How it says that the call goes. */
+  /** The quality of the call as it measured it last. */
   stats?: CallStats;
 }
 
@@ -750,7 +750,7 @@ export interface PresenceChangedEvent {
 }
 
 /**
- * Whether a user can be called.
+ * The presence of a user: if there is anybody to be called.
  *
  * - `online`: At least one device is connected, or may yet resume its session.
  * - `busy`: The same, and the user is in as many calls as the user may be in.
@@ -772,11 +772,11 @@ export interface PresenceSubscribeRequest {
 
 /** A refusal: the code for the program, the message for a person. */
 export interface Refusal {
-  /** Which of the documented refusals it is. */
+  /** The code of the refusal, one of the documented ones. */
   code: ErrorCode;
-  /** What is wrong, fit to be shown to the person who sent it. */
+  /** The fault, in words that may be shown to the person who sent it. */
   message: string;
-  /** In how many milliseconds the same may be tried again. */
+  /** The milliseconds after which the same may be tried again. */
   retryAfterMs?: number;
 }
 
@@ -821,7 +821,7 @@ export interface RelayedDescription {
 }
 
 /**
- * Which side of a call.
+ * A side of a call.
  *
  * - `caller`: The one who called.
  * - `callee`: The one who is called.
@@ -978,11 +978,11 @@ export interface SessionResume {
 export interface SessionWelcome {
   /** The session: a client that loses its connection goes on with it. */
   sessionId: SessionId;
-  /** Whose it is. */
+  /** The user that it belongs to. */
   userId: UserId;
-  /** On which device: as the client says, or made for a client that does not. */
+  /** The device that it is on: as the client says, or made for a client that does not. */
   deviceId: DeviceId;
-  /** Whether the client goes on with the session that it asked for. */
+  /** True if the client goes on with the session that it asked for. */
   resumed: boolean;
   /** For `new RTCPeerConnection({ iceServers })`, outside a call. */
   iceServers: Array<IceServer>;

@@ -7,73 +7,79 @@ use callbox_base::auth::TurnSecrets;
 /// The hub's settings. [`Default`] has the documented defaults, with no TURN secret and no URIs.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// For how long a call rings before it ends with `timeout`.
+    /// The time for which a call rings before it ends with `timeout`.
     pub ring_timeout: Duration,
-    /// For how long at most candidates wait for the description they belong to, once the other
-    /// side could get them; zero sends them on at once.
+    /// The longest time for which candidates wait for the description they belong to, once the
+    /// other side could get them; zero sends them on at once.
     pub candidate_hold: Duration,
-    /// For how long a call waits for a side that lost its connection.
+    /// The time for which a call waits for a side that lost its connection.
     pub reconnect_grace: Duration,
-    /// For how long a session that lost its connection can be resumed; zero turns it off.
+    /// The time for which a session that lost its connection can be resumed; zero turns it off.
     pub resume_window: Duration,
-    /// How long before its token expires a session is told so; zero turns it off.
+    /// The time before its token expires at which a session is told so; zero turns it off.
     pub token_warning: Duration,
-    /// Live calls that one user may take part in; past it a callee is `busy`. One that rings at the
-    /// user's devices is not among them.
+    /// The largest number of live calls that one user takes part in; past it a callee is `busy`. A
+    /// call that rings at the user's devices is not counted.
     pub max_calls_per_user: usize,
     /// True if a call that rings at a user's devices makes the user busy to others all the same.
     pub ringing_is_busy: bool,
-    /// Calls that may ring at one user's devices at a time; past it the user is `busy`.
+    /// The largest number of calls that ring at one user's devices at a time; past it the user is
+    /// `busy`.
     pub max_ringing_per_user: usize,
-    /// Those of one caller among them.
+    /// The largest number of calls of one caller among these.
     pub max_ringing_per_pair: usize,
-    /// Live calls in all.
+    /// The largest number of live calls in all, rooms included.
     pub max_calls: usize,
-    /// For how long a user who was kicked is given no relay credentials, but with a new token.
+    /// The time for which a user who was kicked is given no relay credentials, unless the user
+    /// brings a new token.
     pub kick_ttl: Duration,
-    /// Sessions in all.
+    /// The largest number of sessions in all.
     pub max_sessions: usize,
-    /// Sessions of one user: one for each device.
+    /// The largest number of sessions of one user, one for each device.
     pub max_sessions_per_user: usize,
-    /// Events a second that one session may send in the long run; zero lifts the limit.
+    /// The events a second that one session may send in the long run; zero lifts the limit.
     pub events_per_second: u32,
-    /// Events that one session may send at once.
+    /// The number of events that one session may send at once.
     pub event_burst: u32,
-    /// Calls a minute that one user may begin in the long run; zero lifts the limit.
+    /// The calls a minute that one user may begin in the long run; zero lifts the limit.
     pub calls_per_minute: u32,
-    /// Calls that one user may begin at once.
+    /// The number of calls that one user may begin at once.
     pub call_burst: u32,
-    /// Calls a minute from one user to another, in the long run and at once; zero lifts the limit.
+    /// The calls a minute from one user to another, in the long run and at once; zero lifts the
+    /// limit.
     pub calls_per_pair: u32,
-    /// Candidates kept for each direction of a call.
+    /// The largest number of candidates kept for each direction of a call.
     pub journal_candidates: usize,
-    /// Bytes of JSON kept for each direction of a call: all candidates together, and each
-    /// description by itself (at most one offer and one answer are kept).
+    /// The largest number of bytes of JSON kept for each direction of a call: for all candidates
+    /// together, and for each description by itself (at most one offer and one answer are kept).
     pub journal_bytes: usize,
-    /// Bytes of JSON that `metadata` of `call:initiate` may have.
+    /// The largest `metadata` of `call:initiate`, in bytes of JSON.
     pub max_metadata: usize,
-    /// Calls that are over and still shown; a quarter of them may be ones that nobody accepted.
+    /// The number of calls that are over and still shown; at most a quarter of them are ones that
+    /// nobody accepted.
     pub ended_calls: usize,
-    /// For how long a call that is over is still shown.
+    /// The time for which a call that is over is still shown.
     pub ended_calls_for: Duration,
-    /// Whether calls go on after the server has stopped, in the one that is started in its place.
+    /// True if calls go on after the server has stopped, in the one that is started in its place
+    /// ([`Output::Keep`](crate::Output::Keep), [`Hub::restore`](crate::Hub::restore)).
     pub keep_calls: bool,
-    /// Whether the relay is told which addresses the sides of a call announce
-    /// ([`Output::PeersAnnounced`](super::Output::PeersAnnounced)).
+    /// True if the relay is to be told the addresses that the sides of a call announce
+    /// ([`Output::PeersAnnounced`](crate::Output::PeersAnnounced)).
     pub announce_peers: bool,
     /// True if the steps of calls before their ends are reported
     /// ([`Output::Report`](super::Output::Report)).
     pub report_calls: bool,
-    /// Whether there is somebody to ask when a call reaches no device
-    /// ([`Output::AskToHold`](super::Output::AskToHold)).
+    /// True if there is somebody to ask when a call reaches no device
+    /// ([`Output::AskToHold`](crate::Output::AskToHold)).
     pub ask_to_hold: bool,
-    /// What relay credentials are minted with.
+    /// The secrets that relay credentials are signed with, the first one for new ones. Without a
+    /// secret there are none.
     pub turn_secrets: TurnSecrets,
-    /// For how long relay credentials open allocations.
+    /// The time for which relay credentials open allocations.
     pub credential_ttl: Duration,
-    /// Where the STUN service is: `stun:` URIs.
+    /// The `stun:` URIs of the STUN service.
     pub stun_uris: Vec<String>,
-    /// Where the relay is: `turn:` and `turns:` URIs.
+    /// The `turn:` and `turns:` URIs of the relay.
     pub turn_uris: Vec<String>,
 }
 

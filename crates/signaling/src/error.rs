@@ -6,14 +6,14 @@ use utoipa::ToSchema;
 use super::{Answer, Event, JsonText, events::ErrorEvent, wire_enums::wire_enum};
 
 wire_enum! {
-    /// Why an event or a connection was refused.
+    /// The reason for which an event or a connection was refused.
     pub enum ErrorCode {
         /// There is no token, or it is not valid here.
         Unauthorized = "unauthorized",
         /// The token's time is over.
         TokenExpired = "token_expired",
-        /// Whether the token is valid is not known: the keys of its issuer cannot be had at the
-        /// moment. `retryAfterMs` says when they are tried again.
+        /// The keys of the token's issuer cannot be had at the moment, so that nobody knows if it
+        /// is valid. `retryAfterMs` says when they are tried again.
         IssuerUnavailable = "issuer_unavailable",
         /// The token is another user's than the session.
         WrongUser = "wrong_user",
@@ -66,11 +66,11 @@ wire_enum! {
 #[schema(as = Refusal)]
 #[error("{code}: {message}")]
 pub struct RequestError {
-    /// Which of the documented refusals it is.
+    /// The code of the refusal, one of the documented ones.
     pub code: ErrorCode,
-    /// What is wrong, fit to be shown to the person who sent it.
+    /// The fault, in words that may be shown to the person who sent it.
     pub message: String,
-    /// In how many milliseconds the same may be tried again.
+    /// The milliseconds after which the same may be tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub retry_after_ms: Option<u64>,
@@ -87,7 +87,7 @@ struct Refused<'a> {
 const MAX_MESSAGE: usize = 200;
 
 impl RequestError {
-    /// A refusal with this code and message.
+    /// Makes a refusal with this code and message, of which the first 200 characters count.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let mut message = message.into();
         if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
@@ -97,18 +97,18 @@ impl RequestError {
         Self { code, message, retry_after_ms: None }
     }
 
-    /// The same with a time after which to try again.
+    /// Adds the milliseconds after which to try again.
     pub fn retry_after_ms(mut self, ms: u64) -> Self {
         self.retry_after_ms = Some(ms);
         self
     }
 
-    /// The answer to a request that was refused.
+    /// Returns the answer to a request that was refused.
     pub fn answer(&self) -> Answer {
         Answer(JsonText::of(&Refused { ok: false, error: self }))
     }
 
-    /// The `error` event for an event that wanted no answer; `about` is that event's name.
+    /// Returns the `error` event for an event that wanted no answer; `about` is that event's name.
     pub fn event(&self, about: Option<&str>) -> Event {
         // Enough to know it by; the sender chose how long it is.
         let event = about.map(|name| name.chars().take(64).collect());

@@ -53,8 +53,9 @@ pub(super) enum Timer {
 /// The signaling server without its I/O: sessions, calls and the events between them.
 ///
 /// Feed it with [`Hub::handle`] and, when [`Hub::next_timeout`] is due, [`Hub::handle_timeout`];
-/// after either, take out every output with [`Hub::poll_output`]. It never reads a clock, and its
-/// only randomness is the seed, so the same inputs give the same outputs.
+/// after either, take out every output with [`Hub::poll_output`]. It reads no clock, and its only
+/// randomness is the seed, so that the same inputs give the same outputs. The [crate's
+/// documentation](crate#the-run-loop) says how to drive it.
 #[derive(Debug)]
 pub struct Hub {
     pub(super) config: Config,
@@ -84,9 +85,9 @@ pub struct Hub {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OnlineUser {
-    /// Who it is.
+    /// The user.
     pub user_id: UserId,
-    /// What to show to people, where a token says so.
+    /// The name to show to people, where a token has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The devices that are connected.
@@ -94,7 +95,7 @@ pub struct OnlineUser {
 }
 
 impl Hub {
-    /// A hub with nobody in it. `seed` must be unguessable: call ids come from it.
+    /// Makes a hub with nobody in it. `seed` must be unguessable: the ids of calls come from it.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut hub = Self {
             keeping: config.keep_calls.then(Keeping::default),
@@ -121,7 +122,8 @@ impl Hub {
         hub
     }
 
-    /// Takes in one thing that happened. What was due before it happens first.
+    /// Takes in one thing that has happened at `now`. Timers that are due by then run first. The
+    /// outputs are to be taken out before the next input.
     pub fn handle(&mut self, now: Now, input: Input) {
         self.handle_timeout(now);
         self.tell_presence();
@@ -157,7 +159,7 @@ impl Hub {
         self.stopping && self.config.keep_calls
     }
 
-    /// Does what is due at `now`.
+    /// Runs the timers that are due at `now`.
     pub fn handle_timeout(&mut self, now: Now) {
         if self.is_handing_over() {
             return;
@@ -189,7 +191,8 @@ impl Hub {
         }
     }
 
-    /// When [`Hub::handle_timeout`] is to be called next.
+    /// Returns the time at which [`Hub::handle_timeout`] is to be called next; `None` if nothing is
+    /// due at any time. It may change with each input.
     pub fn next_timeout(&self) -> Option<Instant> {
         if self.is_handing_over() {
             return None;
@@ -197,7 +200,7 @@ impl Hub {
         self.timers.next()
     }
 
-    /// Takes out the next thing to do.
+    /// Takes out the next thing to be done. To be called after each input until it returns `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
         if self.outbox.len() == 0 {
             self.tell_presence();
@@ -206,14 +209,15 @@ impl Hub {
         self.outbox.pop()
     }
 
-    /// Every live call and every room, then those that are over and still shown, the oldest first.
+    /// Returns every live call and every room, then those that are over and still shown, the oldest
+    /// first.
     pub fn calls(&self, now: Now) -> impl Iterator<Item = CallRecord> {
         let live = self.calls.iter().map(move |call| call.record(now));
         let live = live.chain(self.rooms.iter().map(move |room| room.record(now)));
         live.chain(self.ended.iter().map(|call| call.record()))
     }
 
-    /// One call or room, live or still shown.
+    /// Returns one call or room that is live or still shown.
     pub fn call(&self, now: Now, id: CallId) -> Option<CallRecord> {
         self.live_call(now, id).or_else(|| self.ended.get(id).map(|call| call.record()))
     }
@@ -230,7 +234,7 @@ impl Hub {
         Some(call.or_else(|| Some(&self.rooms.get(id)?.times))?.at(now))
     }
 
-    /// Every user who is connected, by user id.
+    /// Returns every user who is connected, in the order of user ids.
     pub fn online_users(&self) -> impl Iterator<Item = OnlineUser> {
         self.users.sorted().into_iter().filter_map(|(id, user)| {
             let here = user.devices.iter().filter(|(_, session)| self.is_here(**session));
@@ -246,14 +250,15 @@ impl Hub {
         sessions.filter_map(|session| self.sessions.get(session)?.name.clone()).next()
     }
 
-    /// Relay credentials that are not for one call.
+    /// Makes relay credentials for the bearer of a token that are for no single call. The outputs
+    /// are to be taken out afterwards.
     pub fn ice_servers(&mut self, now: Now, bearer: &Identity) -> RelayAccess {
         let token = TokenMark::of(bearer);
         self.readmit(now, &bearer.user, token);
         self.mint(now, &bearer.user, &bearer.grants, token, None)
     }
 
-    /// The numbers for the metrics page. Goes through the live calls once.
+    /// Returns the numbers for metrics. Goes through the live calls once.
     pub fn stats(&self) -> Stats {
         let in_rooms = || self.rooms.iter().flat_map(|room| room.journals.values());
         let in_calls = || self.calls.iter().flat_map(|c| [&c.journals.caller, &c.journals.callee]);

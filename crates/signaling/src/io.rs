@@ -11,65 +11,66 @@ use callbox_base::{
 use super::{CallReport, JsonText, Payload, RequestError, wire_enums::wire_enum};
 use crate::jwt::Identity;
 
-/// The front's own name for a request that wants an answer.
+/// The driver's own name for a request that wants an answer. The hub only gives it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// One thing that happened, told to the hub. What is long and rare is boxed: an input is moved several
-/// times on its way to the hub.
+/// One thing that has happened, for [`Hub::handle`](crate::Hub::handle). Large and rare parts are
+/// boxed, since an input is moved several times on its way to the hub.
 #[derive(Debug)]
 pub enum Input {
-    /// A connection has proved who it is. AnsweredRequests with [`Output::Welcome`] or, past a limit,
-    /// with [`Output::Close`].
+    /// A client has proved its identity. The outcome is [`Output::Welcome`], which
+    /// [`Output::Resumed`] may precede, or, past a limit, [`Output::Close`].
     Open {
-        /// The session's name, made by the shell and never used before.
+        /// The session's name, made by the driver and never used before.
         session: SessionId,
-        /// Who it is.
+        /// The user, with the rights that the token gives.
         identity: Box<Identity>,
-        /// On which of the user's devices; `None` for one of its own, named as the session is.
+        /// The user's device; `None` for one of its own, named as the session is.
         device: Option<DeviceId>,
-        /// Whether it goes on from an earlier connection, and whether a later one may from this.
+        /// The way in which it goes on from an earlier connection, or a later one may from this.
         resume: Resume,
     },
     /// A client asked for something or sent something to be relayed.
     Request {
-        /// Who asks.
+        /// The session that asks.
         session: SessionId,
-        /// Which answer belongs to it; `None` where the client wants no answer. An error is then
-        /// told with an `error` event.
+        /// The name for the answer; `None` where the client wants no answer. An error is then told
+        /// with an `error` event.
         id: Option<RequestId>,
         /// The event's name, as the client wrote it.
         event: String,
         /// Its payload, as the client wrote it.
         data: Payload,
     },
-    /// A client sent `auth:refresh`, and its front has looked at the token.
+    /// A client has sent `auth:refresh`, and the driver has checked the token, which is in the
+    /// field that [`AuthRefreshRequest`](crate::AuthRefreshRequest) describes.
     Refresh {
-        /// Who asks.
+        /// The session that asks.
         session: SessionId,
         /// As in [`Input::Request`].
         id: Option<RequestId>,
-        /// Its payload, without the token.
+        /// Its payload without the token ([`Payload::without`]).
         data: Payload,
-        /// Who the token's bearer is, or what is wrong with it.
+        /// The token's bearer, or the refusal that the client is to get.
         proof: Box<Result<Identity, RequestError>>,
     },
     /// The client has all events of its session up to this number.
     Acknowledged {
-        /// Whose session.
+        /// The session.
         session: SessionId,
         /// The number, as [`Output::Send`] gave it.
         seq: u64,
     },
     /// The connection of a session broke: its client may come back and resume it.
     Lost {
-        /// Whose.
+        /// The session.
         session: SessionId,
     },
     /// The connection of a session is gone and cannot be resumed. Its calls wait for its device, as
     /// when it is lost.
     Closed {
-        /// Whose.
+        /// The session.
         session: SessionId,
     },
     /// The client has left, and its calls with it.
@@ -93,32 +94,33 @@ pub enum Input {
     },
     /// The answer to [`Output::AskToHold`].
     Held {
-        /// Which call.
+        /// The call.
         call: CallId,
-        /// Whether it is to wait for a device.
+        /// True if the call is to wait for a device; else it ends.
         hold: bool,
     },
-    /// The relay has stopped and said all that it had to say.
+    /// The relay has stopped, and every [`Input::RelayClosed`] has been handed in. The last reports
+    /// come out.
     RelayStopped,
     /// The server stops: every session is closed, and every call ends with `server_shutdown` unless
     /// calls are kept.
     Shutdown,
 }
 
-/// How a new connection goes together with other ones of its client.
+/// The relation of a new connection to other ones of its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
-    /// Its client cannot go on with a session that lost its connection.
+    /// Its client cannot resume a session.
     Never,
-    /// Nor can this one. It does not name its device, either: if one device of the user is lost that
-    /// had the same mark, it is taken for that.
+    /// Its client can neither resume a session nor name its device. If one device of the user is
+    /// lost that had the same mark, it is taken for that.
     Like(ClientMark),
-    /// It can, and this is a new one.
+    /// Its client can resume sessions, and this one is new.
     New,
-    /// It goes on with this one, of whose events it has those up to `seq`. If that is not possible,
+    /// It resumes this session, of whose events it has those up to `seq`. If that is not possible,
     /// it is a new one.
     From {
-        /// Which.
+        /// The session.
         session: SessionId,
         /// The number of the last event that it has; 0 for none.
         seq: u64,
@@ -132,7 +134,7 @@ pub enum Resume {
 pub struct ClientMark(u64);
 
 impl ClientMark {
-    /// The mark of a client with this token. `keys` must be unguessable, and the same for all.
+    /// Makes the mark of a client with this token. `keys` must be unguessable, and the same for all.
     pub fn of(keys: &impl BuildHasher, token: &str, user_agent: Option<&str>) -> Self {
         Self(keys.hash_one((token, user_agent)))
     }
@@ -148,7 +150,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event with this payload.
+    /// Makes an event with this payload.
     pub fn new(name: &'static str, data: JsonText) -> Self {
         Self { name, data }
     }
@@ -159,7 +161,7 @@ impl Event {
 pub struct Answer(pub JsonText);
 
 wire_enum! {
-    /// Why the server closes a session.
+    /// The reason for which the server closes a session.
     pub enum CloseReason {
         /// The token's time is over.
         TokenExpired = "token_expired",
@@ -176,13 +178,14 @@ wire_enum! {
     }
 }
 
-/// What the hub wants done. The order is the order of effects for each session.
+/// Something for the driver to do, in the order in which [`Hub::poll_output`](crate::Hub::poll_output)
+/// gives it: for each session it is the order of effects.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// The session is open: its first message, with `sessionId`, `userId`, `iceServers`,
     /// `turnCredentials`.
     Welcome {
-        /// Whose.
+        /// The session.
         session: SessionId,
         /// The payload of `session:welcome`.
         data: JsonText,
@@ -197,39 +200,39 @@ pub enum Output {
     },
     /// Send an event.
     Send {
-        /// To whom.
+        /// The session to send it to.
         session: SessionId,
         /// Its number in the session, if the session can be resumed.
         seq: Option<u64>,
-        /// What.
+        /// The event.
         event: Event,
     },
     /// Answer a request.
     Answer {
-        /// To whom.
+        /// The session to send it to.
         session: SessionId,
-        /// To which request.
+        /// The request.
         id: RequestId,
-        /// What.
+        /// The answer.
         answer: Answer,
     },
     /// Close the session. The hub has forgotten it; no [`Input::Closed`] is owed.
     Close {
-        /// Whose.
+        /// The session.
         session: SessionId,
-        /// Why.
+        /// The reason.
         reason: CloseReason,
     },
     /// A side of a call has announced addresses: the relay lets the other side reach them. It comes
     /// before what announces them is sent on, and never after [`Output::CallEnded`].
     PeersAnnounced {
-        /// Which call.
+        /// The call.
         call: CallId,
-        /// Whose addresses they are.
+        /// The user at these addresses.
         by: UserId,
-        /// Who may reach them.
+        /// The user who may reach them.
         to: UserId,
-        /// At least one; known ones may be among them.
+        /// The addresses, at least one; known ones may be among them.
         addresses: Vec<IpAddr>,
     },
     /// A user is in a room, with the first of the user's devices: the relay takes the user's
@@ -237,7 +240,7 @@ pub enum Output {
     ReadmitUser {
         /// The room's call.
         call: CallId,
-        /// Who.
+        /// The user.
         user: UserId,
     },
     /// A user is in a room no more, which goes on: the relay closes the user's allocations for it and
@@ -245,25 +248,26 @@ pub enum Output {
     RevokeUser {
         /// The room's call.
         call: CallId,
-        /// Who.
+        /// The user.
         user: UserId,
     },
     /// A user who was kicked has a new token: the relay takes the user's credentials again.
     LiftKick {
-        /// Who.
+        /// The user.
         user: UserId,
     },
     /// A call is over: the relay closes its allocations and refuses its credentials from now on.
     CallEnded {
-        /// Which.
+        /// The call.
         call: CallId,
     },
-    /// A call reaches no device: ask whether it is to wait for one. [`Input::Held`] says; without it,
-    /// the call ends within seconds.
+    /// A call reaches no device: ask somebody outside if it is to wait for one, and answer with
+    /// [`Input::Held`] within [`ASK_FOR`](crate::ASK_FOR); without that, the call ends.
     AskToHold(Box<CallReport>),
-    /// A call made a step, if somebody wants to know.
+    /// Report a step of a call to whoever keeps records. Steps before the end come only with
+    /// [`Config::report_calls`](crate::Config::report_calls).
     Report(Box<CallReport>),
-    /// Something changed that the next server is to know, if calls are kept. Whatever else came out with
-    /// it is to reach nobody before it is kept.
+    /// Store a change of a call for the next server, with [`Config::keep_calls`](crate::Config::keep_calls).
+    /// Hold back the outputs that came out with it until it is stored.
     Keep(Change),
 }

@@ -102,7 +102,8 @@ impl Hub {
         }
     }
 
-    /// Has the calls looked at that the relay works for: its numbers change with nothing else.
+    /// Looks at the calls that have allocations, for [`Output::Keep`]: their numbers change with no
+    /// input. To be called now and then, with [`Config::keep_calls`](crate::Config::keep_calls).
     pub fn keep_relayed(&mut self) {
         let Some(keeping) = &mut self.keeping else { return };
         let calls = self.calls.iter().filter(|call| !call.relay.is_final()).map(|call| call.id);
@@ -167,7 +168,8 @@ impl Hub {
         }
     }
 
-    /// Nobody goes on with the live calls after all: they end with this hub, once it has stopped.
+    /// Ends the live calls with this hub after all, since they cannot be kept. To be called after
+    /// [`Input::Shutdown`](crate::Input::Shutdown).
     pub fn give_up_calls(&mut self, now: Now) {
         self.config.keep_calls = false;
         self.keeping = None;

@@ -15,37 +15,39 @@ use super::{CallRecord, CloseReason, EndReason, Hub, call::Party, rooms::Leaving
 pub struct SessionRecord {
     /// Its id.
     pub session_id: SessionId,
-    /// Whose it is.
+    /// The user that it belongs to.
     pub user_id: UserId,
-    /// What to show to people, where the token says so.
+    /// The name to show to people, where the token has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
-    /// On which device.
+    /// The device that it is on.
     pub device_id: DeviceId,
-    /// Whether it has a connection; else it waits to be resumed.
+    /// True if it has a connection; else it waits to be resumed.
     pub connected: bool,
 }
 
-/// What a kick has ended.
+/// The sessions, calls and allocations that a kick has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kicked {
-    /// Sessions.
+    /// The number of sessions.
     pub sessions: usize,
-    /// Live calls, those that only rang and rooms included. A room goes on without the user.
+    /// The number of live calls, those that only rang and rooms included. A room goes on without
+    /// the user.
     pub calls: usize,
-    /// The rooms among them.
+    /// The number of rooms among them.
     pub rooms: usize,
-    /// Allocations of the relay; each address of a dual one counts.
+    /// The number of allocations of the relay; each address of a dual one counts. The hub leaves it
+    /// at 0.
     pub allocations: usize,
-    /// Which calls they were.
+    /// The ids of the calls.
     #[serde(skip)]
     pub ended: Vec<CallId>,
 }
 
 impl Hub {
-    /// Every session, by id, which is by age.
+    /// Returns every session, in the order of ids, which is that of age.
     pub fn sessions(&self) -> impl Iterator<Item = SessionRecord> {
         let mut sessions: Vec<_> = self.sessions.iter().collect();
         sessions.sort_unstable_by_key(|(id, _)| **id);
@@ -58,18 +60,19 @@ impl Hub {
         })
     }
 
-    /// Ends a live call with `kicked`. Gives the call, also one that was over already; `None` if there
-    /// is none.
+    /// Ends a live call with the reason `kicked`. Returns the call, also one that was over already;
+    /// `None` if there is none.
     pub fn hang_up(&mut self, now: Now, id: CallId) -> Option<CallRecord> {
         self.end(now, id, EndReason::Kicked);
         self.call(now, id)
     }
 
-    /// Closes the sessions of a user, or of one of the user's devices, and ends the calls that they are
-    /// in with `kicked`; a room they leave. With a token that is still good the user may come back, but
-    /// gets no credentials for the relay before [`Config::kick_ttl`](super::Config::kick_ttl) is over.
+    /// Closes the sessions of a user, or of one of the user's devices, and ends the calls that they
+    /// are in with the reason `kicked`; a room they leave. With a token that is still good the user
+    /// may come back, but gets no credentials for the relay before
+    /// [`Config::kick_ttl`](crate::Config::kick_ttl) is over.
     ///
-    /// The relay is not the hub's: whoever kicks tells it.
+    /// The relay is not the hub's: the caller tells it, as with `Common::kick` of `callbox-turn`.
     pub fn kick(&mut self, now: Now, user: &UserId, device: Option<&DeviceId>) -> Kicked {
         let mut kicked = Kicked::default();
         for id in self.users.calls(user) {

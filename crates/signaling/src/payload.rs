@@ -34,8 +34,8 @@ enum Kind {
     Other(Box<RawValue>),
 }
 
-/// The text is not JSON, or not such as any parser can read: it is nested too deeply, has a number
-/// out of all range or half a surrogate pair.
+/// The error for text that is not JSON, or not such as any parser can read: it is nested too
+/// deeply, has a number out of all range or half a surrogate pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON that every parser reads")]
 pub struct Unreadable;
@@ -45,18 +45,19 @@ pub struct Unreadable;
 pub(super) struct NotAnObject;
 
 impl Payload {
-    /// Takes JSON text.
+    /// Reads JSON text. `null` is a payload with nothing in it, as is [`Default`].
     ///
     /// # Errors
-    /// [`Unreadable`]
+    /// [`Unreadable`] if some parser could not read it, or it is nested more than 126 levels deep.
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
         Self::check(serde_json::from_str(text).map_err(|_| Unreadable)?)
     }
 
-    /// Takes a part of JSON text that is known to be well-formed.
+    /// Takes a part of JSON text that is known to be well-formed, such as one that `serde_json` has
+    /// found in a frame.
     ///
     /// # Errors
-    /// [`Unreadable`]
+    /// [`Unreadable`], as with [`Payload::parse`].
     pub fn check(raw: &RawValue) -> Result<Self, Unreadable> {
         if raw.get() == "null" {
             return Ok(Self::default());
@@ -70,10 +71,10 @@ impl Payload {
         Ok(Self(Kind::Other(raw.to_owned())))
     }
 
-    /// Takes the fields of an object.
+    /// Takes the fields of an object, which [`Part`] finds in a frame.
     ///
     /// # Errors
-    /// [`Unreadable`]
+    /// [`Unreadable`], as with [`Payload::parse`].
     pub fn of(fields: &Fields<'_>) -> Result<Self, Unreadable> {
         let taken = fields.0.iter().map(|(name, value)| {
             if !is_plain(value) {
@@ -84,7 +85,7 @@ impl Payload {
         Ok(Self(Kind::Object(taken.collect::<Result<_, _>>()?)))
     }
 
-    /// Reads it as one type. Nothing is an object without fields.
+    /// Reads it as a type. A payload with nothing in it is an object without fields.
     ///
     /// # Errors
     /// The parser's error, if the payload does not fit the type.
@@ -98,7 +99,7 @@ impl Payload {
         }
     }
 
-    /// The same payload without a field.
+    /// Removes a field, such as a secret that the hub need not see.
     pub fn without(mut self, name: &str) -> Self {
         if let Kind::Object(fields) = &mut self.0 {
             fields.retain(|(field, _)| **field != *name);
@@ -128,7 +129,7 @@ impl<'a> Fields<'a> {
     /// Takes an object's text apart.
     ///
     /// # Errors
-    /// The text is not JSON, or no object.
+    /// The parser's error, if the text is not JSON, or no object.
     pub fn read(text: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
@@ -155,18 +156,18 @@ impl<'a> Fields<'a> {
         Ok(Self(fields))
     }
 
-    /// The value of a field, if it is there.
+    /// Returns the value of a field, if it is there.
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         let found = self.0.binary_search_by(|(field, _)| (**field).cmp(name));
         found.ok().map(|at| self.0[at].1)
     }
 
-    /// The same, with null as none.
+    /// Returns the value of a field, if it is there and is not null.
     pub fn value(&self, name: &str) -> Option<&'a RawValue> {
         self.get(name).filter(|value| value.get() != "null")
     }
 
-    /// The text in a field, if it is there and is one.
+    /// Returns the text in a field, if it is there and is one.
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         text_of(self.get(name)?)
     }
@@ -217,7 +218,8 @@ impl<'a> Deserialize<'a> for Fields<'a> {
     }
 }
 
-/// A value within a longer text. An object is taken apart while it is read, so that it is gone through once.
+/// A value within a longer text, such as a frame. An object is taken apart while it is read, so
+/// that it is gone through once.
 #[derive(Debug)]
 pub enum Part<'a> {
     /// An object.
@@ -406,6 +408,10 @@ impl<'de> Visitor<'de> for Looking {
 }
 
 impl From<serde_json::Value> for Payload {
+    /// Takes a value of the program's own. Text from a network is for [`Payload::parse`].
+    ///
+    /// # Panics
+    /// If the value is nested more than 126 levels deep.
     fn from(value: serde_json::Value) -> Self {
         Self::parse(&value.to_string()).expect("a value is readable")
     }

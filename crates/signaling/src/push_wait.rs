@@ -7,7 +7,7 @@ use callbox_base::{clock::Now, ids::CallId};
 
 use super::{CallEvent, CallReport, EndReason, Hub, Output, hub::Timer};
 
-/// How long they may take to answer. The caller hears nothing meanwhile.
+/// The time in which [`Output::AskToHold`] is to be answered. The caller hears nothing meanwhile.
 pub const ASK_FOR: Duration = Duration::from_secs(2);
 
 impl Hub {

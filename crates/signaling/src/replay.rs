@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use super::Event;
 
-/// How many events are kept for a session.
+/// The largest number of events that are kept for a session until it acknowledges them.
 pub const MAX_REPLAY: usize = 256;
 
-/// How much they may weigh together, in bytes: a few calls' worth of descriptions and candidates.
+/// The largest weight of these events together, in bytes of their payloads: a few calls' worth of
+/// descriptions and candidates.
 pub const MAX_REPLAY_WEIGHT: usize = 256 << 10;
 
 /// The events of one session, numbered from 1. Of what would be too much the oldest are forgotten:

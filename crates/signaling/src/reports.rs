@@ -14,7 +14,7 @@ use super::{
 const SETTLE: Duration = Duration::from_secs(2);
 
 wire_enum! {
-    /// What happened to a call.
+    /// A step of a call, by the name that webhooks have for it.
     pub enum CallEvent {
         /// Somebody calls, or is the first in a room.
         Initiated = "call.initiated",
@@ -38,9 +38,9 @@ wire_enum! {
 /// A step of a call. Of each call they come in order, the end last and once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallReport {
-    /// What happened.
+    /// The step.
     pub event: CallEvent,
-    /// When.
+    /// The time of the step.
     pub at: Timestamp,
     /// The call as it was then; of one that has ended, with all that was relayed for it.
     pub call: CallRecord,

@@ -37,21 +37,23 @@ impl HowItStopped {
     }
 }
 
-/// The outcome for its calls.
+/// The outcome of [`Hub::restore`]: numbers of calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Restored {
-    /// The calls that go on.
+    /// The number of calls that go on.
     pub live: usize,
-    /// The calls and rooms that are over, and were not reported before.
+    /// The number of calls and rooms that are over, and were not reported before.
     pub over: usize,
-    /// The entries that cannot be read.
+    /// The number of entries that cannot be read.
     pub unreadable: usize,
 }
 
 impl Hub {
-    /// Goes on with the calls of the hub before this one, each side of which is now waited for as if it
-    /// had just lost its connection. Past the limit of live calls the others are over, and so is what
-    /// cannot go on; whoever reads reports hears of each.
+    /// Goes on with the calls of the hub before this one, whose changes
+    /// [`Output::Keep`](crate::Output::Keep) gave and which the driver has collected in `entries`.
+    /// Each side is waited for as if it had just lost its connection. Calls past the limit of live
+    /// calls, and those that cannot go on, are over; a report is put out for each. To be called
+    /// before any input.
     pub fn restore(&mut self, now: Now, entries: &Entries, stopped: HowItStopped) -> Restored {
         let mut restored = Restored::default();
         let mut texts: BTreeMap<CallId, Vec<(u32, JsonText)>> = BTreeMap::new();

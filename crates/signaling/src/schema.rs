@@ -8,18 +8,18 @@ use utoipa::{
 
 use super::{EventName, RequestName, answers::*, events::*, requests::*};
 
-/// A type as the documents have it.
+/// The schema of a payload's type, for documents that are made from it.
 pub struct Described {
     /// Its name.
     pub name: String,
     /// Its schema.
     pub schema: RefOr<Schema>,
-    /// What its schema refers to, each by its name.
+    /// The schemas that its own refers to, each by its name.
     pub refers_to: Vec<(String, RefOr<Schema>)>,
 }
 
 impl Described {
-    /// The description of a type.
+    /// Describes a type.
     pub fn of<T: ToSchema>() -> Self {
         let mut refers_to = Vec::new();
         T::schemas(&mut refers_to);
@@ -28,7 +28,7 @@ impl Described {
 }
 
 impl EventName {
-    /// What the event carries.
+    /// Describes the event's payload.
     pub fn payload(self) -> Described {
         match self {
             Self::AuthExpiring => Described::of::<AuthExpiringEvent>(),
@@ -60,7 +60,7 @@ impl EventName {
 }
 
 impl RequestName {
-    /// What the request carries, besides `msgId`.
+    /// Describes the request's payload, besides `msgId`.
     pub fn payload(self) -> Described {
         match self {
             Self::AuthRefresh => Described::of::<AuthRefreshRequest>(),
@@ -86,7 +86,7 @@ impl RequestName {
         }
     }
 
-    /// What it is answered with, besides `ok: true`.
+    /// Describes the answer to the request, besides `ok: true`.
     pub fn answer(self) -> Described {
         match self {
             Self::AuthRefresh => Described::of::<AuthRefreshAnswer>(),

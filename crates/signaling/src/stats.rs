@@ -2,7 +2,7 @@
 
 use super::{CallState, CloseReason, EndReason, EnumCounts, ErrorCode, RequestName};
 
-/// What the hub holds now, and what it has counted since it began.
+/// The numbers of things that the hub holds now, and of those that it has counted since it began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Sessions open now, those without a connection included.
@@ -35,7 +35,7 @@ pub struct Stats {
     pub counters: Counters,
 }
 
-/// What the hub has counted since it began.
+/// The counts since the hub began. They never go down.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Sessions opened.

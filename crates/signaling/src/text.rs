@@ -19,6 +19,9 @@ thread_local! {
 
 impl JsonText {
     /// Writes a payload.
+    ///
+    /// # Panics
+    /// If `serde` cannot write it as JSON: a map has keys that are no text, say.
     pub fn of(payload: &impl Serialize) -> Self {
         WRITTEN.with_borrow_mut(|written| {
             written.clear();
@@ -30,12 +33,12 @@ impl JsonText {
         })
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Returns the number of bytes that it keeps in memory.
+    /// Returns the number of bytes of the text.
     pub fn weight(&self) -> usize {
         self.0.len()
     }

@@ -7,7 +7,7 @@ pub trait WireEnum: Copy + 'static {
     /// Every word, in the order of their places.
     const ALL: &'static [Self];
 
-    /// The place of this word in [`WireEnum::ALL`].
+    /// Returns the place of this word in [`WireEnum::ALL`].
     fn index(self) -> usize;
 }
 
@@ -34,14 +34,14 @@ macro_rules! wire_enum {
         impl utoipa::ToSchema for $name {}
 
         impl $name {
-            /// The word, as it stands on the wire.
+            /// Returns the word as it stands on the wire.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
                 }
             }
 
-            /// What the word means.
+            /// Returns the meaning of the word, for documents.
             pub const fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$variant => concat!($($variant_doc),*).trim_ascii(),)+
@@ -80,7 +80,7 @@ pub(super) fn schema(doc: &str, words: &[(&str, &str)]) -> RefOr<Schema> {
 }
 
 wire_enum! {
-    /// What a client may ask: the names of the events it sends.
+    /// The requests of clients: the names of the events that they send.
     pub enum RequestName {
         /// Go on with another token.
         AuthRefresh = "auth:refresh",
@@ -108,13 +108,13 @@ wire_enum! {
         CallConnected = "call:connected",
         /// Media stopped flowing, and this side works on it.
         CallReconnecting = "call:reconnecting",
-        /// What this side sends now.
+        /// The media that this side sends now.
         MediaUpdate = "media:update",
         /// Carry something else from now on.
         CallUpgrade = "call:upgrade",
         /// Anything that the sides have to say.
         CallMessage = "call:message",
-        /// How the call goes.
+        /// The quality of the call, as this side measured it.
         CallStats = "call:stats",
         /// Fresh relay credentials.
         IceRefresh = "ice:refresh",
@@ -130,7 +130,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// What the server tells: the names of the events it sends.
+    /// The events of the server: the names of what it sends.
     pub enum EventName {
         /// The session's token is about to expire.
         AuthExpiring = "auth:expiring",
@@ -148,7 +148,7 @@ wire_enum! {
         CallReconnecting = "call:reconnecting",
         /// The other side is back.
         CallReconnected = "call:reconnected",
-        /// Where a call stands, for a device that came back without its session.
+        /// The state of a call, for a device that came back without its session.
         CallSync = "call:sync",
         /// The other side's ICE candidate.
         IceCandidate = "ice:candidate",
@@ -158,13 +158,13 @@ wire_enum! {
         SignalAnswer = "signal:answer",
         /// A side goes on with the call on another device, or does not.
         CallTransferred = "call:transferred",
-        /// What the other side sends now.
+        /// The media that the other side sends now.
         MediaUpdated = "media:updated",
         /// The other side wants the call to carry something else.
         CallUpgrade = "call:upgrade",
         /// The call carries something else, or does not.
         CallUpgraded = "call:upgraded",
-        /// What the other side has to say.
+        /// A message of the other side.
         CallMessage = "call:message",
         /// Fresh relay credentials.
         IceServers = "ice:servers",
@@ -172,7 +172,7 @@ wire_enum! {
         RoomJoined = "room:joined",
         /// Somebody is in the room no more.
         RoomLeft = "room:left",
-        /// Where a room stands, for a device that came back without its session.
+        /// The state of a room, for a device that came back without its session.
         RoomSync = "room:sync",
         /// A user can be called, or cannot any more.
         PresenceChanged = "presence:changed",
@@ -184,7 +184,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Whether a user can be called.
+    /// The presence of a user: if there is anybody to be called.
     pub enum PresenceStatus {
         /// At least one device is connected, or may yet resume its session.
         Online = "online",
@@ -196,7 +196,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// What a call carries.
+    /// The media of a call.
     pub enum CallType {
         /// Sound only.
         Audio = "audio",
@@ -206,7 +206,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Why a call is over, or over for one device.
+    /// The reason for which a call is over, or over for one device.
     pub enum EndReason {
         /// A side hung up.
         Hangup = "hangup",
@@ -245,7 +245,7 @@ wire_enum! {
     }
 }
 
-/// How often each word of a list was counted.
+/// The number of times that each word of a list was counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnumCounts<W> {
     counts: Box<[u64]>,
@@ -274,24 +274,24 @@ impl<W: WireEnum> EnumCounts<W> {
         self.counts[word.index()] -= 1;
     }
 
-    /// How often the word was counted.
+    /// Returns the number of times that the word was counted.
     pub fn get(&self, word: W) -> u64 {
         self.counts[word.index()]
     }
 
-    /// Each word with its count, in the order of the list, zeros included.
+    /// Returns each word with its count, in the order of the list, zeros included.
     pub fn iter(&self) -> impl Iterator<Item = (W, u64)> {
         W::ALL.iter().map(|&word| (word, self.get(word)))
     }
 
-    /// The sum over all words.
+    /// Returns the sum over all words.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 }
 
 impl RequestName {
-    /// The request that has this name, if there is one.
+    /// Returns the request that has this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|request| request.as_str() == name)
     }

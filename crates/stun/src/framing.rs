@@ -8,7 +8,7 @@ use super::{
 /// The longest message on a stream: a header and what its length of 16 bits can say.
 pub const MAX_FRAME: usize = HEADER + 0xFFFF;
 
-/// What stands at the front of a stream.
+/// The message at the front of a stream, by its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Frame {
     /// The beginning of a message, or nothing: more must come.
@@ -20,7 +20,7 @@ pub enum Frame {
         /// The message with its padding.
         ends: usize,
     },
-    /// Nothing that belongs on the stream. Where the next message begins cannot be known.
+    /// Nothing that belongs on the stream. The beginning of the next message cannot be known.
     Broken,
     /// A message that is longer than may come.
     TooLong,

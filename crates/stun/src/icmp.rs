@@ -10,7 +10,7 @@ use super::{
 /// The length of the longest of these indications: with a peer of IPv6.
 const CAPACITY: usize = 20 + 24 + 12;
 
-/// Why a datagram did not arrive.
+/// An ICMP error: the reason for which a datagram did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Icmp {
     /// Of which ICMP it is.
@@ -24,7 +24,8 @@ pub struct Icmp {
 }
 
 impl Icmp {
-    /// Whether a client is told of it: it is not reachable, too big, or out of time (RFC 8656 §11.5).
+    /// Returns true if a client is told of it: it is not reachable, too big, or out of time (RFC
+    /// 8656 §11.5).
     pub fn is_relayed(self) -> bool {
         match self.family {
             Family::V4 => matches!(self.kind, 3 | 11),

@@ -31,7 +31,7 @@ impl<'a> Packet<'a> {
         Self { buffer, start: place.start, end: place.end }
     }
 
-    /// Where it stands now.
+    /// Returns its place in the buffer.
     #[inline]
     pub fn place(&self) -> Range<usize> {
         self.start..self.end

@@ -11,7 +11,8 @@ use super::{
     message_type::MessageType,
 };
 
-/// Why bytes are not a request. Such bytes are dropped without an answer (RFC 8489 §6.3).
+/// The reason for which bytes are not a request. Such bytes are dropped without an answer (RFC 8489
+/// §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Not a STUN message: too short, no magic cookie, a length that is not the datagram's, or
@@ -29,16 +30,16 @@ pub enum ParseError {
 /// A request or a Send indication, taken apart.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// What is asked.
+    /// The method that is asked for.
     pub method: Method,
-    /// Which transaction it belongs to.
+    /// The transaction that it belongs to.
     pub transaction: TransactionId,
     /// Its attributes up to the first that proves its integrity.
     pub attributes: Attributes<'a>,
-    /// What it proves itself with: MESSAGE-INTEGRITY-SHA256 if it is there, else
-    /// MESSAGE-INTEGRITY (RFC 8489 §9.2.4).
+    /// The proof that it carries: MESSAGE-INTEGRITY-SHA256 if it is there, else MESSAGE-INTEGRITY
+    /// (RFC 8489 §9.2.4).
     pub credentials: Option<Credentials<'a>>,
-    /// Whether it carries a FINGERPRINT, so that the answer should too.
+    /// True if it carries a FINGERPRINT, so that the answer should too.
     pub fingerprint: bool,
     body: &'a [u8],
 }

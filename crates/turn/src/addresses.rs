@@ -20,7 +20,8 @@ impl RelayIp {
     }
 }
 
-/// The server's own addresses.
+/// The server's own addresses: its listeners, the addresses of relayed ones, and their names
+/// outside a 1:1 NAT.
 #[derive(Debug, Clone)]
 pub struct RelayAddresses {
     /// What the relay listens on, with real ports.
@@ -36,7 +37,8 @@ pub struct RelayAddresses {
 }
 
 impl RelayAddresses {
-    /// Works out the addresses from the settings and what the listeners were bound to.
+    /// Works out the addresses from the settings and from the addresses, with real ports, that the
+    /// listeners were bound to.
     pub fn new(config: &Config, listeners: Vec<SocketAddr>) -> Self {
         let fixed = !config.relay_ips.is_empty();
         let mut relay: Vec<RelayIp> = if fixed {
@@ -61,13 +63,14 @@ impl RelayAddresses {
         self.listeners[usize::from(at)]
     }
 
-    /// Every address on which relayed addresses may be opened.
+    /// Returns every address on which relayed addresses may be opened, the preferred ones first.
     pub fn relay_ips(&self) -> &[RelayIp] {
         &self.relay
     }
 
-    /// The address for a relayed address of `family`, for a client that talks to our address
-    /// `local`; that address itself where nothing else is set. `None` if there is none of the family.
+    /// Returns the address on which a relayed address of `family` is opened for a client that talks
+    /// to the server's address `local`: that address itself where nothing else is set. `None` if
+    /// the server has none of the family.
     pub fn choose(&self, family: Family, local: IpAddr) -> Option<RelayIp> {
         let own = RelayIp(local);
         if own.family() == family && self.relay.contains(&own) {
@@ -76,7 +79,8 @@ impl RelayAddresses {
         self.relay.iter().find(|ip| ip.family() == family).copied()
     }
 
-    /// What the world calls one of our own addresses.
+    /// Returns the name that the world knows one of the server's own addresses by: the external one
+    /// behind a 1:1 NAT, else the address itself.
     pub fn advertise(&self, own: SocketAddr) -> RelayedAddr {
         RelayedAddr(SocketAddr::new(self.external(own.ip()).unwrap_or(own.ip()), own.port()))
     }
@@ -90,8 +94,9 @@ impl RelayAddresses {
         exact.or_else(family).map(|e| e.public)
     }
 
-    /// Where to send what is meant for `peer`: a NAT in front of us may not lead back in, so the
-    /// public form of one of our own addresses is turned into its private one.
+    /// Returns the address to which a datagram for `peer` is sent. A NAT in front of the server may
+    /// not lead back in, so the public form of one of the server's own addresses is turned into its
+    /// private one.
     #[inline]
     pub fn to_wire(&self, peer: PeerAddr) -> SocketAddr {
         if self.external.is_empty() {
@@ -107,7 +112,7 @@ impl RelayAddresses {
         SocketAddr::new(private.unwrap_or(peer.0.ip()), peer.0.port())
     }
 
-    /// The reverse of [`RelayAddresses::to_wire`]: what to call the source of a datagram.
+    /// Returns the name of the source of a datagram, as the reverse of [`RelayAddresses::to_wire`].
     #[inline]
     pub fn from_wire(&self, source: SocketAddr) -> PeerAddr {
         let relayed = !self.external.is_empty()

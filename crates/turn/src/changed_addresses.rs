@@ -13,8 +13,9 @@ use super::{
 };
 
 impl Common {
-    /// Takes over the networks whose packets the machine takes for itself now. Returns true if they are
-    /// others than before: then it is to be followed by [`Engine::addresses_changed`] on every worker.
+    /// Takes over the networks whose packets the machine takes for itself now: they are no peers,
+    /// but for open relayed addresses. Returns true if they are others than before; then call
+    /// [`Engine::addresses_changed`] on every worker.
     #[must_use]
     pub fn set_machine_addresses(&self, networks: Vec<IpNet>) -> bool {
         self.addresses.machine.replace(networks)
@@ -27,7 +28,8 @@ impl Common {
 }
 
 impl Engine {
-    /// Judges again what permissions and connections reach.
+    /// Judges permissions and connections again after [`Common::set_machine_addresses`] has
+    /// returned true.
     pub fn addresses_changed(&mut self) {
         for (_, slot) in &mut self.slots {
             let Slot::Open(allocation) = slot else { continue };

@@ -18,9 +18,8 @@ use super::{
 };
 use crate::auth::TurnAuth;
 
-/// Settings, addresses, users and the shared state: the same for every worker. What changes is
-/// [`Shared`], which relayed ports are open, which addresses the machine has, what the sides of calls
-/// have announced, and how many answers addresses have had.
+/// The state that the engines of one server share: settings, addresses, users, quotas, ports, calls
+/// that are over, and announced addresses. A clone is another handle to the same state.
 #[derive(Debug, Clone)]
 pub struct Common {
     pub(super) config: Arc<Config>,
@@ -34,7 +33,9 @@ pub struct Common {
 }
 
 impl Common {
-    /// For a server that listens on `listeners`, whose order gives [`Via::Listener`](super::Via::Listener).
+    /// Makes the state of a server that listens on `listeners`, with real ports. A listener's place
+    /// in the list is its number in [`Via::Listener`](crate::Via::Listener). Reads the clock once,
+    /// for the reply limit, and takes a key for it from the system's random source.
     pub fn new(config: Config, auth: TurnAuth, listeners: Vec<SocketAddr>) -> Self {
         let addresses = RelayAddresses::new(&config, listeners);
         let shared = Shared::new(&config, &addresses);
@@ -53,34 +54,36 @@ impl Common {
         }
     }
 
-    /// The same with NAT behaviour discovery (RFC 5780) on four of the listeners.
+    /// Turns on NAT behaviour discovery (RFC 5780) on four of the listeners.
     pub fn with_discovery(self, quartet: Quartet) -> Self {
         Self { quartet: Some(quartet), ..self }
     }
 
-    /// The server's own addresses.
+    /// Returns the server's own addresses.
     pub fn addresses(&self) -> &RelayAddresses {
         &self.addresses
     }
 
-    /// Whether clients may move (RFC 8016).
+    /// Returns true if clients may move (RFC 8016).
     pub fn is_mobile(&self) -> bool {
         self.config.mobility
     }
 
-    /// A side of a live call has told another, `to`, at which addresses it is: the other's allocations
-    /// may have permissions for them from now on, where [`Config::signaled_peers`] is set. It ends
-    /// with the call; nothing may be announced after that.
+    /// Lets the allocations of `to` have permissions for the addresses `ips`, which the side `by`
+    /// of a live call has announced to it, where [`Config::signaled_peers`] is set. Of each side
+    /// the latest 64 count. They are forgotten with the call; nothing may be announced for it after
+    /// that.
     pub fn announce(&self, call: CallId, by: &UserId, to: &UserId, ips: &[IpAddr]) {
         if self.config.signaled_peers {
             self.announcements.add(call, by, to, ips);
         }
     }
 
-    /// Refuses a user's credentials for a call that goes on, for the `ttl` after which none of them is
-    /// left, or until the user is let in. Returns the users of the call's sides, as far as they have
-    /// announced anything, for [`Engine::revoke_user`](super::Engine::revoke_user) on every worker, which is to
-    /// follow.
+    /// Refuses a user's credentials for a call that goes on: for `ttl`, after which the last of
+    /// them has expired, or until [`Common::readmit_user`]. Returns the users of the call's sides,
+    /// as far as they have announced anything, for
+    /// [`Engine::revoke_user`](crate::Engine::revoke_user), which is to be called on every worker
+    /// next.
     #[must_use]
     pub fn revoke_user(
         &self,
@@ -95,27 +98,29 @@ impl Common {
         sides
     }
 
-    /// Takes a user's credentials for a call again.
+    /// Accepts a user's credentials for a call again, after [`Common::revoke_user`].
     pub fn readmit_user(&self, call: CallId, user: &UserId) {
         self.shared.readmit_user(call, user.as_str());
     }
 
-    /// Refuses a user's credentials: see [`Shared::kick`]. Says whether the user has allocations: then
-    /// it is to be followed by [`Engine::kick`](super::Engine::kick) on every worker.
+    /// Refuses the credentials that were made for a user until now: those that are for no call, and
+    /// with `ban` also those for calls. `ttl` is how long credentials live. With `ban`, every other
+    /// one of the user is refused for so long, too, or until [`Common::lift_kick`]. Returns true if
+    /// the user has allocations; then call [`Engine::kick`](crate::Engine::kick) on every worker.
     #[must_use]
     pub fn kick(&self, now: Now, user: &UserId, ttl: Duration, ban: Option<Duration>) -> bool {
         self.shared.kick(now, user.as_str(), ttl, ban)
     }
 
-    /// A user who was kicked is let in again, with new credentials.
+    /// Lets a user who was kicked in again, with credentials that are made from now on.
     pub fn lift_kick(&self, user: &UserId) {
         self.shared.lift_kick(user.as_str());
     }
 
-    /// Refuses the credentials of a call from now on, for the `ttl` after which none of them is
-    /// left. If the call or one of its users has allocations, returns the users of the call's sides, as
-    /// far as they have announced anything, for [`Engine::end_call`](super::Engine::end_call) on every
-    /// worker, which is to follow.
+    /// Refuses the credentials of a call from now on, for `ttl`, after which the last of them has
+    /// expired. If the call or one of its users has allocations, returns the users of the call's
+    /// sides, as far as they have announced anything, for
+    /// [`Engine::end_call`](crate::Engine::end_call), which is to be called on every worker next.
     #[must_use]
     pub fn end_call(&self, now: Now, call: CallId, ttl: Duration) -> Option<Arc<[UserId]>> {
         let sides = self.announcements.end(call);

@@ -12,52 +12,56 @@ use callbox_base::text::trimmed;
 
 use super::PeerPolicy;
 
-/// The settings of the TURN core.
+/// The settings of a server. [`Default`] has the documented defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The addresses that a 1:1 NAT in front of the server gives it.
+    /// The addresses that a 1:1 NAT in front of the server gives it; none by default.
     pub external_ips: Vec<ExternalIp>,
-    /// Where relayed addresses are opened; empty: on the address that the client talks to.
+    /// The addresses on which relayed addresses are opened; if there are none, the one that the
+    /// client talks to.
     pub relay_ips: Vec<IpAddr>,
-    /// The ports of relayed addresses.
+    /// The ports of relayed addresses; 49152 to 65535 by default, as RFC 8656 §7.2 recommends.
     pub relay_ports: RangeInclusive<u16>,
-    /// Which peers may be reached.
+    /// The peers that may be reached; by default public addresses.
     pub peers: PeerPolicy,
-    /// Where this process listens over TCP besides the relay, with real ports: no peers of a
-    /// Connect, whatever `peers` says. One of zeros is on every loopback address, too.
+    /// The addresses on which this process listens over TCP besides the relay, with real ports.
+    /// They are no peers of a Connect, whatever `peers` says. One of zeros is on every loopback
+    /// address, too.
     pub tcp_listeners: Vec<SocketAddr>,
-    /// Whether allocations reach only open relayed addresses and what has been announced
-    /// ([`Common::announce`](super::Common::announce)): with a call's credentials by the call's other
-    /// side, with others by the other sides of the user's calls.
+    /// True if allocations reach only open relayed addresses and announced ones
+    /// ([`Common::announce`](crate::Common::announce)): with a call's credentials those of the
+    /// call's other side, with others those of the other sides of the user's calls.
     pub signaled_peers: bool,
-    /// How many allocations there may be in all, before 508.
+    /// The largest number of allocations in all; past it an Allocate is answered with 508.
     pub max_allocations: usize,
-    /// How many allocations a user may have, before 486.
+    /// The largest number of allocations of a user; past it an Allocate is answered with 486.
     pub max_allocations_per_user: usize,
-    /// How many permissions an allocation may have, before 508.
+    /// The largest number of permissions of an allocation; past it a request is answered with 508.
     pub max_permissions: usize,
-    /// How many channels an allocation may have, before 508.
+    /// The largest number of channels of an allocation, and of connections to peers; past it a
+    /// request is answered with 508.
     pub max_channels: usize,
-    /// How many bytes of payload a second an allocation may relay, in each direction by itself; 0
-    /// lifts the limit. What is past it is dropped.
+    /// The largest number of payload bytes a second that an allocation relays, in each direction by
+    /// itself; 0 lifts the limit. Datagrams past it are dropped.
     pub max_bandwidth: u64,
-    /// The same for all allocations of a user together.
+    /// The same in bytes a second for all allocations of a user together.
     pub max_bandwidth_per_user: u64,
-    /// How many packets a second an allocation may relay, in each direction by itself; 0 lifts the
-    /// limit. What is past it is dropped.
+    /// The largest number of packets a second that an allocation relays, in each direction by
+    /// itself; 0 lifts the limit. Packets past it are dropped.
     pub max_packet_rate: u64,
-    /// The same for all allocations of a user together.
+    /// The same in packets a second for all allocations of a user together.
     pub max_packet_rate_per_user: u64,
     /// The longest lifetime that an allocation is given at a time (RFC 8656 §7.2).
     pub max_lifetime: Duration,
-    /// How many error answers a second one address is sent before it has proved who it is; more
-    /// requests are dropped.
+    /// The largest number of error answers a second that one address is sent before it has proved
+    /// who it is; requests past it are dropped.
     pub max_unauthenticated_replies: u32,
-    /// Whether clients may ask for allocations that they keep when they come from another address
+    /// True if clients may ask for allocations that they keep when they come from another address
     /// (RFC 8016).
     pub mobility: bool,
-    /// Whether a datagram can be sent so that nobody may take it apart: DONT-FRAGMENT is refused
-    /// where the system cannot.
+    /// True if the driver can send a datagram that no router may fragment
+    /// ([`FromClient::Forward`](crate::FromClient::Forward) with `whole`). If it cannot,
+    /// DONT-FRAGMENT is refused.
     pub dont_fragment: bool,
 }
 
@@ -87,16 +91,17 @@ impl Default for Config {
     }
 }
 
-/// One address of a 1:1 NAT: what the world sees, and which of ours it leads to.
+/// One address of a 1:1 NAT: the one that the world sees, and the one of this machine that it leads
+/// to. Its text is `PUBLIC` or `PUBLIC/PRIVATE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExternalIp {
     /// The address that the world sees.
     pub public: IpAddr,
-    /// The address of this machine behind it; `None`: whichever of the same family.
+    /// The address of this machine behind it; with `None`, any of the same family.
     pub private: Option<IpAddr>,
 }
 
-/// Why a text is no [`ExternalIp`].
+/// The error for a text that is no [`ExternalIp`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExternalIpError {
     /// It is not one address, or two of a family.

@@ -31,7 +31,7 @@ pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(
 /// How many bits of a connection's number name its worker; the others are random.
 const WORKER_BITS: u32 = 10;
 
-/// How many workers there can be: so many that each has a name in a connection's number.
+/// The largest number of workers of a server: each has a name in the numbers of connections.
 pub const MAX_WORKERS: usize = 1 << WORKER_BITS;
 
 /// A connection to a peer.
@@ -85,7 +85,8 @@ impl Connections {
 }
 
 impl Engine {
-    /// The place of the worker that has a connection, by the number that a client knows it by.
+    /// Returns the place of the worker that has a connection, by the number that a client knows it
+    /// by.
     pub fn connection_worker(number: u32) -> u16 {
         (number >> (u32::BITS - WORKER_BITS)) as u16
     }
@@ -127,7 +128,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// What [`Output::Connect`] asked for is done, or cannot be.
+    /// Takes in the outcome of [`Output::Connect`]: `made` is true if the connection is open. The
+    /// client is answered now. Does nothing for a connection that has been closed in the meantime.
     pub fn connected(&mut self, now: Now, id: ConnectionId, made: bool) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let State::Connecting { transaction, fingerprint, key } = connection.state else { return };
@@ -163,8 +165,9 @@ impl Engine {
         self.close_connection(id);
     }
 
-    /// A peer has connected to the relayed address of an allocation. `None` if it may not, or there
-    /// are too many: then it is to be closed at once (RFC 6062 §5.3).
+    /// Takes in a connection that a peer has made to the relayed address of an allocation. Returns
+    /// its name, or `None` if the peer has no permission or there are too many: then close it at
+    /// once (RFC 6062 §5.3).
     pub fn peer_connected(
         &mut self,
         now: Now,
@@ -189,13 +192,14 @@ impl Engine {
         Some(connection)
     }
 
-    /// From when on something may go over a connection, if anything bounds it.
+    /// Returns the time from which on bytes may go over a connection in a direction, if a limit
+    /// holds them back until then. `None` if nothing does.
     pub fn connection_free_at(&self, id: ConnectionId, direction: Direction) -> Option<Instant> {
         let connection = self.connections.get(id)?;
         self.open_ref(connection.allocation).ok()?.limits.free_at(direction)
     }
 
-    /// Counts so many bytes that went over a connection.
+    /// Counts `bytes` that went over a connection in a direction, for its limits and its usage.
     pub fn relayed_by_connection(
         &self,
         now: Now,
@@ -223,7 +227,8 @@ impl Engine {
         self.refuse_connect(id, ErrorCode::ConnectionTimeoutOrFailure);
     }
 
-    /// Forgets a connection and has it closed. SecondFamily what the relay calls when the peer has closed it.
+    /// Forgets a connection and has it closed with its stream. To be called when the peer has
+    /// closed it; does nothing if the connection is gone already.
     pub fn close_connection(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.all.try_remove(id.0 as usize) else { return };
         if let Ok(allocation) = self.open_ref(connection.allocation) {

@@ -5,8 +5,8 @@ use callbox_stun::Change;
 
 use super::Via;
 
-/// The four listeners, by their places in the list of listeners: address one with ports one and
-/// two, address two with ports one and two.
+/// The four listeners of NAT behaviour discovery, by their places in the list of listeners: address
+/// one with ports one and two, address two with ports one and two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quartet(pub [u16; 4]);
 

@@ -16,11 +16,11 @@ pub struct Ended {
     pub user: Arc<str>,
     /// The call that its credentials were for.
     pub call: Option<CallId>,
-    /// Where its client was at the end.
+    /// The way to its client at the end.
     pub tuple: FiveTuple,
-    /// Its address.
+    /// Its relayed address, by the name that the world knows.
     pub relayed: RelayedAddr,
-    /// When it was opened.
+    /// The time at which it was opened.
     pub opened: Instant,
     /// The bytes that its client has relayed, over both addresses of a dual allocation.
     pub usage: Arc<Usage>,

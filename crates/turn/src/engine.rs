@@ -40,7 +40,8 @@ pub(super) enum Timer {
     Reservation(ReservationToken),
 }
 
-/// The core of one worker.
+/// The TURN server of one worker: its allocations, its timers and its outputs. The [crate's
+/// documentation](crate#the-run-loop) says how to drive it.
 #[derive(Debug)]
 pub struct Engine {
     pub(super) common: Common,
@@ -70,7 +71,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The core of the worker that stands at place `worker` and counts in `metrics`.
+    /// Makes the engine of the worker in place `worker` of at most
+    /// [`MAX_WORKERS`](crate::MAX_WORKERS), which counts in `metrics`. `seed` must be unguessable
+    /// and another one for each worker: relayed ports, numbers of connections and mobility tickets
+    /// come from it.
     pub fn new(common: Common, worker: u16, metrics: Arc<Metrics>, seed: [u8; 32]) -> Self {
         let rng = StdRng::from_seed(seed);
         Self {
@@ -92,17 +96,19 @@ impl Engine {
         }
     }
 
-    /// The next thing to be done. To be asked until there is nothing, after each input.
+    /// Takes out the next thing to be done. To be called after each input until it returns `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When [`Engine::handle_timeout`] wants to be called next.
+    /// Returns the time at which [`Engine::handle_timeout`] is to be called next; `None` if nothing
+    /// is due at any time. It may change with each input.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// Lets everything expire that is due.
+    /// Ends everything whose time is over at `now`: allocations, permissions, channels, connections
+    /// that were not bound, and reserved ports.
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(timer) = self.timers.pop(now.instant) {
             match timer {
@@ -126,8 +132,9 @@ impl Engine {
         }
     }
 
-    /// Closes every allocation of a call, and ends what its `sides` reach by the call alone. Its
-    /// credentials are refused from when [`Common::end_call`] was called, which comes first.
+    /// Closes every allocation of a call, and ends the permissions of `sides` that were granted for
+    /// the call alone. [`Common::end_call`], which gives `sides`, comes first: from then on the
+    /// call's credentials are refused.
     pub fn end_call(&mut self, call: CallId, sides: &[UserId]) {
         for id in self.by_call.get(&call).cloned().unwrap_or_default() {
             self.close(id, EndReason::CallEnded);
@@ -135,9 +142,10 @@ impl Engine {
         self.reapply_signaled_policy(call, sides);
     }
 
-    /// Closes every allocation that a user has for a call, and ends what the call's `sides` reach by
-    /// what that user has announced, or the user by the call. Its credentials are refused from when
-    /// [`Common::revoke_user`] was called, which comes first.
+    /// Closes every allocation that a user has for a call, and ends the permissions of `sides` that
+    /// were granted by what the user has announced, and those of the user for the call.
+    /// [`Common::revoke_user`], which gives `sides`, comes first: from then on the user's
+    /// credentials for the call are refused.
     pub fn revoke_user(&mut self, call: CallId, user: &str, sides: &[UserId]) {
         for id in self.by_call.get(&call).cloned().unwrap_or_default() {
             if self.open_ref(id).is_ok_and(|allocation| &*allocation.owner.user == user) {
@@ -147,9 +155,9 @@ impl Engine {
         self.reapply_signaled_policy(call, sides);
     }
 
-    /// Closes a user's allocations: all, or those that are for no call or for one of these. Their
-    /// credentials are refused from when [`Common::kick`] was called, which comes first. Says how
-    /// many they were.
+    /// Closes a user's allocations: all of them, or with `calls` those that are for no call or for
+    /// one of these. Returns how many there were; each address of a dual allocation counts.
+    /// [`Common::kick`] comes first: from then on the credentials are refused.
     ///
     /// Goes through all allocations of the worker, since only an operator asks for it.
     pub fn kick(&mut self, user: &str, calls: Option<&[CallId]>) -> usize {
@@ -166,7 +174,8 @@ impl Engine {
         meant.len()
     }
 
-    /// Closes everything, as the server stops.
+    /// Closes every open allocation, as the server stops. The outputs say what is to be closed; one
+    /// that is being opened is left alone.
     pub fn close_all(&mut self) {
         let open: Vec<_> = self.slots.iter().map(|(id, _)| AllocationId(id as u32)).collect();
         open.into_iter().for_each(|id| self.close(id, EndReason::Stopped));

@@ -13,13 +13,13 @@ use super::{AllocationId, Engine, Output};
 const PAUSE_MS: u64 = 100;
 
 impl Engine {
-    /// A datagram that left an allocation for `to` has met with an ICMP error. The client is told,
-    /// if it has a permission for that address, and not more than ten times a second of each.
+    /// Takes in an ICMP error that a datagram from an allocation to `to` has met with. The client
+    /// is told if it has a permission for that address, at most ten times a second for each.
     ///
-    /// It is told only if it can be expected to understand: RFC 5766 knows no Data indication without
-    /// DATA, and there are clients of that age in wide use, those of Go and Rust among them, that
-    /// stop for good at one. Whoever sends DONT-FRAGMENT or ADDITIONAL-ADDRESS-FAMILY with its
-    /// Allocate wants to know what fits, or knows RFC 8656.
+    /// It is told only if it can be expected to understand: RFC 5766 knows no Data indication
+    /// without DATA, and clients of that age in wide use, those of Go and Rust among them, stop for
+    /// good at one. A client that sends DONT-FRAGMENT or ADDITIONAL-ADDRESS-FAMILY with its
+    /// Allocate wants to know which size fits, or knows RFC 8656.
     pub fn handle_icmp(&mut self, now: Now, id: AllocationId, to: SocketAddr, icmp: Icmp) {
         let peer = self.common.addresses.from_wire(to).0;
         let moment = (now.unix_ms() / PAUSE_MS) as u32;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use callbox_stun::{ErrorCode, Method};
 
-/// Why a datagram went nowhere.
+/// The reason for which a datagram was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
     /// Neither STUN nor ChannelData.
@@ -45,7 +45,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    /// Every reason.
+    /// Every reason, in the order of the enum.
     pub const ALL: [Self; 17] = [
         Self::Foreign,
         Self::BadMessage,
@@ -66,7 +66,7 @@ impl DropReason {
         Self::SendError,
     ];
 
-    /// The reason as a metric's label.
+    /// Returns the reason as a metric's label.
     pub fn label(self) -> &'static str {
         match self {
             Self::Foreign => "foreign",
@@ -90,14 +90,14 @@ impl DropReason {
     }
 }
 
-/// Why a stream of a client ended.
+/// The reason for which a stream of a client has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamEnd {
     /// The client has closed it.
     Closed,
     /// The system says that it is broken, or what came was no TLS.
     Error,
-    /// What came was no message, or one that is too long.
+    /// Its bytes were no message, or one that is too long.
     BadFrame,
     /// It said nothing for too long and had no allocation.
     Silent,
@@ -110,7 +110,7 @@ pub enum StreamEnd {
 }
 
 impl StreamEnd {
-    /// Every one.
+    /// Every reason, in the order of the enum.
     pub const ALL: [Self; 7] = [
         Self::Closed,
         Self::Error,
@@ -121,7 +121,7 @@ impl StreamEnd {
         Self::Stopped,
     ];
 
-    /// As a metric's label.
+    /// Returns the reason as a metric's label.
     pub fn label(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -153,7 +153,7 @@ impl Counter {
     }
 }
 
-/// The counters of one worker.
+/// The counters of one worker. The worker writes, and any thread reads them by [`Snapshot::of`].
 #[derive(Debug, Default)]
 pub struct Metrics {
     opened: Counter,
@@ -193,13 +193,13 @@ impl Metrics {
         self.closed.add(1);
     }
 
-    /// Counts a datagram that went nowhere. For the worker that owns these counters.
+    /// Counts a dropped datagram. Only the worker that owns these counters may call it.
     #[inline]
     pub fn dropped(&self, reason: DropReason) {
         self.dropped_many(reason, 1);
     }
 
-    /// Counts `count` of them.
+    /// Counts `count` dropped datagrams. Only the worker that owns these counters may call it.
     #[inline]
     pub fn dropped_many(&self, reason: DropReason, count: usize) {
         self.drops[reason as usize].add(count as u64);
@@ -253,13 +253,13 @@ pub struct Snapshot {
     pub packets_down: u64,
     /// Their payload, in bytes.
     pub bytes_down: u64,
-    /// Streams of clients that are open over TCP, and over TLS.
+    /// Streams of clients that are open: over TCP, and over TLS.
     pub streams: [u64; 2],
     /// Streams that have ended, by reason.
     pub stream_ends: Vec<(&'static str, u64)>,
     /// Connections to peers, of allocations that relay TCP, that are open or being made.
     pub peer_connections: u64,
-    /// Datagrams that went nowhere, by reason.
+    /// Dropped datagrams, by reason.
     pub drops: Vec<(&'static str, u64)>,
     /// Answers by method and result: `success` or the error code.
     pub requests: Vec<(&'static str, &'static str, u64)>,

@@ -104,7 +104,9 @@ impl Engine {
         Some(Ticket::read(value).ok_or(ErrorCode::AllocationMismatch))
     }
 
-    /// The place of the worker that a request is for, whichever it has come to.
+    /// Returns the place of the worker that a request is for, if it names one: a ConnectionBind by
+    /// the number of its connection, and a Refresh by its mobility ticket. The request must then be
+    /// handed to that worker's engine, whichever it has come to.
     pub fn worker_for(&self, request: &Request<'_>) -> Option<u16> {
         match request.method {
             Method::ConnectionBind => request.attributes.connection_id.map(Self::connection_worker),

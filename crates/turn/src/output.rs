@@ -11,108 +11,119 @@ use callbox_stun::Response;
 use super::{AllocationId, ConnectionId, Ended, StreamId};
 use crate::auth::WrongCredentials;
 
-/// Which client by which way: the 5-tuple of RFC 8656 §2.
+/// A client and the way by which it is reached: the 5-tuple of RFC 8656 §2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FiveTuple {
-    /// The way: our address, and the protocol.
+    /// The way: the server's address, and the protocol.
     pub via: Via,
     /// The client's address.
     pub client: ClientAddr,
 }
 
-/// How a client is reached.
+/// The way by which a client is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Via {
-    /// Over UDP, from the listener at this place of the list that the engine was made with.
+    /// UDP, from the listener in this place of the list that [`Common::new`](crate::Common::new)
+    /// was given.
     Listener(u16),
-    /// Over its own stream of TCP or TLS.
+    /// The client's own stream of TCP or TLS.
     Stream(StreamId),
 }
 
-/// Something to be done, in this order.
+/// Something for the driver to do, in the order in which
+/// [`Engine::poll_output`](crate::Engine::poll_output) gives it.
 #[derive(Debug)]
 pub enum Output {
     /// Send a response, or an indication that is not made from a packet.
     Transmit {
-        /// To whom, from which listener.
+        /// The client, and the listener or stream to send from.
         to: FiveTuple,
         /// The message.
         bytes: Response,
     },
-    /// Open a relay socket and say how it went with [`Engine::relay_opened`](super::Engine::relay_opened).
+    /// Open a socket of UDP for an allocation, and call
+    /// [`Engine::relay_opened`](crate::Engine::relay_opened) with the outcome, exactly once. The
+    /// client is not answered before.
     OpenRelay {
-        /// For which allocation.
+        /// The allocation.
         allocation: AllocationId,
-        /// On which address.
+        /// The address to bind, with its port.
         address: SocketAddr,
-        /// Whether [`Engine::handle_icmp`](super::Engine::handle_icmp) is to hear of ICMP errors.
+        /// True if ICMP errors of the socket are to be told to
+        /// [`Engine::handle_icmp`](crate::Engine::handle_icmp), as far as the system tells them.
         errors: bool,
     },
-    /// The same with a listener of TCP (RFC 6062 §5.1), from whose address connections are made, too.
+    /// Open a listener of TCP for an allocation (RFC 6062 §5.1), from whose address connections are
+    /// made, too, and call [`Engine::relay_opened`](crate::Engine::relay_opened) as for
+    /// [`Output::OpenRelay`]. Each connection that it accepts is told to
+    /// [`Engine::peer_connected`](crate::Engine::peer_connected).
     ListenRelay {
-        /// For which allocation.
+        /// The allocation.
         allocation: AllocationId,
-        /// On which address.
+        /// The address to bind, with its port.
         address: SocketAddr,
     },
-    /// Connect to a peer, and say how it went with
-    /// [`Engine::connected`](super::Engine::connected).
+    /// Connect to a peer over TCP, and call [`Engine::connected`](crate::Engine::connected) with
+    /// the outcome, unless [`Output::CloseConnection`] comes first.
     Connect {
-        /// Whose connection it is.
+        /// The allocation that the connection belongs to.
         allocation: AllocationId,
-        /// By which name.
+        /// The name of the connection.
         connection: ConnectionId,
-        /// From which address.
+        /// The address to connect from, which is the listener's.
         from: SocketAddr,
-        /// To which.
+        /// The peer's address.
         to: SocketAddr,
     },
-    /// From now on a stream of a client and a connection to a peer are one: what comes by one goes
-    /// out by the other.
+    /// Make a stream of a client and a connection to a peer one: bytes that come by one go out by
+    /// the other from now on.
     Splice {
         /// The stream.
         stream: StreamId,
         /// The connection.
         connection: ConnectionId,
     },
-    /// Close a connection to a peer, and the stream that it is one with.
+    /// Close a connection to a peer, and the stream that it is one with. The connection's name may
+    /// be used again afterwards.
     CloseConnection {
-        /// Which one.
+        /// The connection.
         connection: ConnectionId,
-        /// That stream.
+        /// The stream, if there is one.
         stream: Option<StreamId>,
     },
-    /// Close the relay socket or listener.
+    /// Close the socket or the listener of an allocation. Its id may be used again afterwards.
     CloseRelay {
-        /// Of which allocation.
+        /// The allocation.
         allocation: AllocationId,
     },
-    /// Where clients may move: there is nothing any more for this address.
+    /// Forget a five-tuple for which another worker sends datagrams on to this one: its client has
+    /// moved or is gone. Comes only with [`Config::mobility`](crate::Config::mobility).
     Forget {
-        /// The address.
+        /// The five-tuple.
         tuple: FiveTuple,
     },
-    /// Say in the log that an allocation is gone.
+    /// Note that an allocation is gone, for the log.
     Ended(Box<Ended>),
-    /// Say in the log, but not always, that a request came with wrong credentials.
+    /// Note that a request came with wrong credentials, for the log. A stranger can cause as many
+    /// of these as it likes, so log only some of them.
     WrongCredentials {
-        /// From where; the nonce has shown that the address is the sender's own.
+        /// The sender's address; the nonce has shown that it is not forged.
         client: ClientAddr,
         /// The name that was sent, if one was, cut to [`MAX_LOGGED_NAME`] bytes.
         user: Option<Box<str>>,
         /// The fault in them.
         reason: WrongCredentials,
     },
-    /// Give free memory back to the system: many allocations are gone.
+    /// Give free memory back to the system, if the allocator can: many allocations are gone.
     ReleaseMemory,
-    /// Tell the server.
+    /// Tell the rest of the server, such as a signaling hub, about an allocation of a call.
     Event(Event),
 }
 
-/// The most of a name sent by a stranger that is put into the log, in bytes.
+/// The longest part, in bytes, of a name sent by a stranger that is given for the log.
 pub const MAX_LOGGED_NAME: usize = 64;
 
-/// What the rest of the server wants to know of.
+/// News of an allocation that was opened with a call's credentials, for the record of the call.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// An allocation was opened with a call's credentials.
@@ -131,7 +142,7 @@ pub enum Event {
     },
 }
 
-/// Why a relay socket could not be opened.
+/// The reason for which a relay socket could not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// Something else holds the port.

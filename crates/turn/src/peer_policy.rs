@@ -13,7 +13,8 @@ const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 /// The same for a network's own use (RFC 8215).
 const LOCAL_NAT64: [u16; 3] = [0x64, 0xff9b, 1];
 
-/// Which peers may be reached, by address.
+/// The peers that may be reached, by address: public ones, without those that are denied and with
+/// those that are allowed.
 #[derive(Debug, Clone)]
 pub struct PeerPolicy {
     allow: Vec<IpNet>,
@@ -21,8 +22,9 @@ pub struct PeerPolicy {
 }
 
 impl PeerPolicy {
-    /// Denies the special ranges, with `allow` opening holes in them. What `deny` names stays closed
-    /// even where `allow` opens it.
+    /// Denies the special ranges (private, loopback, link-local and others), but for the networks
+    /// in `allow`. Networks in `deny` stay closed even where `allow` opens them; groups and
+    /// addresses of zeros always do.
     pub fn new(allow: Vec<IpNet>, deny: Vec<IpNet>) -> Self {
         Self { allow, deny }
     }
@@ -54,7 +56,8 @@ impl PeerPolicy {
         self.allow.iter().filter(loopback).any(|net| net.contains(&ip))
     }
 
-    /// Whether a datagram may go to `peer`, as far as the lists know.
+    /// Returns true if the lists let a datagram go to `peer`. The server's own addresses are judged
+    /// besides.
     pub fn permits(&self, peer: SocketAddr) -> bool {
         matches!(self.verdict(peer.ip()), Verdict::Allowed | Verdict::Public)
     }

@@ -17,7 +17,7 @@ const BURST_NANOS: u64 = BURST.as_nanos() as u64;
 /// of nanoseconds.
 const FRACTION: u32 = 16;
 
-/// Which way something goes.
+/// The direction of something that is relayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From the client to a peer.

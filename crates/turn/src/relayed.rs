@@ -19,12 +19,12 @@ const TCP: u64 = 1 << 63;
 /// How many ports an address has.
 const PORTS: usize = u16::MAX as usize + 1;
 
-/// Whose a relayed address is.
+/// The owner of a relayed address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The worker's place in the list of workers.
     pub worker: u16,
-    /// The allocation, by that worker's count.
+    /// The allocation within that worker.
     pub allocation: AllocationId,
 }
 

@@ -16,31 +16,31 @@ use super::{
     rate::Direction,
 };
 
-/// What became of a datagram from a client.
+/// The verdict on a datagram from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FromClient {
     /// The packet is now the payload: send it from the allocation's socket.
     Forward {
-        /// From which socket.
+        /// The allocation from whose socket to send.
         allocation: AllocationId,
-        /// To which peer.
+        /// The peer's address.
         to: SocketAddr,
-        /// Whether nobody on the way may take the datagram apart.
+        /// True if no router may fragment the datagram (DONT-FRAGMENT).
         whole: bool,
     },
     /// The packet is now the payload, and its peer an allocation of this server: hand it to
     /// [`Engine::handle_relayed`] of its worker.
     HandOver(HandOver),
-    /// It was a request; what to do comes out of [`Engine::poll_output`].
+    /// It was a request: [`Engine::poll_output`] gives what is to be done, and the answer.
     Handled,
-    /// It went nowhere, and has been counted.
+    /// It is dropped, and has been counted.
     Dropped(DropReason),
 }
 
 /// The way from one relayed address of this server to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandOver {
-    /// Whose the address is that it goes to.
+    /// The owner of the address that it goes to.
     pub owner: Owner,
     /// The relayed address that it comes from.
     pub from: SocketAddr,
@@ -48,15 +48,15 @@ pub struct HandOver {
     pub to: SocketAddr,
 }
 
-/// What became of a datagram from a peer.
+/// The verdict on a datagram from a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FromPeer {
     /// The packet now has its header: send it to the client.
     Forward {
-        /// To whom, from which listener.
+        /// The client, and the listener or stream to send from.
         to: FiveTuple,
     },
-    /// It went nowhere, and has been counted.
+    /// It is dropped, and has been counted.
     Dropped(DropReason),
 }
 
@@ -83,7 +83,8 @@ impl ToPeer<'_> {
 }
 
 impl Engine {
-    /// Takes in a datagram from a client.
+    /// Takes in a datagram from a client, or a message from a client's stream. If the verdict says
+    /// to forward it, `packet` now holds the payload.
     #[inline]
     pub fn handle_client(
         &mut self,
@@ -125,8 +126,9 @@ impl Engine {
         }
     }
 
-    /// Takes in a datagram that comes from another relayed address of this server, as if it had
-    /// gone out and come in by the allocation's socket.
+    /// Takes in a packet for which [`FromClient::HandOver`] was the verdict, as if it had gone out
+    /// and come in by the allocation's socket. It is judged again, since the allocation may have
+    /// been closed in the meantime.
     #[inline]
     pub fn handle_relayed(&mut self, now: Now, way: HandOver, packet: &mut Packet<'_>) -> FromPeer {
         let id = way.owner.allocation;
@@ -140,7 +142,12 @@ impl Engine {
         self.handle_peer(now, id, way.from, packet)
     }
 
-    /// Takes in a datagram that an allocation's socket received (RFC 8656 §11.3, §12.6).
+    /// Takes in a datagram from `source` that an allocation's socket has received (RFC 8656 §11.3,
+    /// §12.6). If the verdict says to forward it, `packet` now has its header, for which it needs
+    /// [`HEADROOM`](crate::HEADROOM) free bytes on each side.
+    ///
+    /// # Panics
+    /// If `packet` has less room than that.
     #[inline]
     pub fn handle_peer(
         &mut self,

@@ -22,15 +22,15 @@ pub(super) struct Stream {
 }
 
 impl Engine {
-    /// A client has come over a stream, to our address `local`. Its messages are handed in with the
-    /// five-tuple that this gives.
+    /// Takes in a client that has come over a stream to the server's address `local`. Returns the
+    /// five-tuple with which its messages are to be handed in.
     pub fn stream_opened(&mut self, client: ClientAddr, local: IpAddr) -> FiveTuple {
         let id = self.streams.insert(Stream { client, local, connection: None }) as u32;
         FiveTuple { via: Via::Stream(StreamId(id)), client }
     }
 
-    /// The stream is gone, and the client with it: so is its allocation, unless it may move. Nothing
-    /// may be sent to it from now on.
+    /// Takes in the end of a client's stream. Its allocation ends with it, unless it may move.
+    /// Nothing may be sent to the stream from now on, and its name may be used again.
     pub fn stream_closed(&mut self, id: StreamId) {
         let Some(stream) = self.streams.try_remove(id.0 as usize) else { return };
         let Stream { client, connection, .. } = stream;
@@ -51,12 +51,12 @@ impl Engine {
         }
     }
 
-    /// Whether there is an allocation for a five-tuple, or one is being opened.
+    /// Returns true if there is an allocation for a five-tuple, or one is being opened.
     pub fn has_allocation(&self, tuple: FiveTuple) -> bool {
         self.by_tuple.contains_key(&tuple) || self.arriving.contains_key(&tuple)
     }
 
-    /// Whether a stream serves for something: an allocation, or a connection to a peer.
+    /// Returns true if a stream serves for something: an allocation, or a connection to a peer.
     pub fn is_in_use(&self, tuple: FiveTuple) -> bool {
         let stream = match tuple.via {
             Via::Stream(StreamId(id)) => self.streams.get(id as usize),

@@ -3,21 +3,21 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What a side sends now, as it said with `media:update`.
+/// The media that a side sends now, as it said with `media:update`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Media {
-    /// No sound.
+    /// True if it sends no sound.
     pub muted: bool,
-    /// Whether there are pictures; nothing if it has not said.
+    /// True if it sends pictures; missing if it has not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub video: Option<bool>,
-    /// The call is on hold.
+    /// True if it has put the call on hold.
     pub held: bool,
 }
 
-/// How the call goes, as a side measured it last: what `RTCPeerConnection.getStats` tells.
+/// The quality of a call, as a side measured it last with `RTCPeerConnection.getStats`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallStats {

@@ -29,7 +29,7 @@ pub(super) use state::Step;
 pub(super) use times::Times;
 
 wire_enum! {
-    /// Which side of a call.
+    /// A side of a call.
     pub enum Role {
         /// The one who called.
         Caller = "caller",
@@ -39,7 +39,7 @@ wire_enum! {
 }
 
 impl Role {
-    /// The other side.
+    /// Returns the other side.
     pub fn other(self) -> Self {
         match self {
             Self::Caller => Self::Callee,

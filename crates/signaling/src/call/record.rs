@@ -63,25 +63,25 @@ impl ToSchema for Timestamp {}
 pub struct CallRecord {
     /// Its id.
     pub id: CallId,
-    /// Of which room it is one life; missing for a call of two.
+    /// The room of which it is one life; missing for a call of two.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub room_id: Option<RoomId>,
-    /// Where it stands.
+    /// The state that it is in.
     pub state: CallState,
-    /// What it carries.
+    /// The media that it carries.
     #[serde(rename = "type")]
     pub kind: CallType,
     /// The caller, then the callee. Of a room, who is in it, in the order in which they came; once it
     /// is over, the latest who were.
     pub participants: Vec<Participant>,
-    /// When the caller called, or the first participant came.
+    /// The time at which the caller called, or the first participant came.
     pub created_at: Timestamp,
-    /// When it was accepted, or a second participant came.
+    /// The time at which it was accepted, or a second participant came.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub started_at: Option<Timestamp>,
-    /// When it was over.
+    /// The time at which it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ended_at: Option<Timestamp>,
@@ -89,15 +89,15 @@ pub struct CallRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub duration: Option<f64>,
-    /// Why it is over.
+    /// The reason for its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<EndReason>,
-    /// Who ended it; nobody where the server did.
+    /// The user who ended it; missing where the server did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ended_by: Option<UserId>,
-    /// What went through our relay.
+    /// The bytes that went through the server's relay.
     pub relay: RelayUsage,
 }
 
@@ -105,17 +105,17 @@ pub struct CallRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
-    /// Who it is.
+    /// The user.
     pub user_id: UserId,
-    /// Which participant of a room it is.
+    /// The id as a participant of a room; missing for a call of two.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub participant_id: Option<ParticipantId>,
-    /// What to show to people.
+    /// The name to show to people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
-    /// Which side it is; a room has none.
+    /// The side; missing for a room.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub role: Option<Role>,
@@ -123,31 +123,31 @@ pub struct Participant {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub device_id: Option<DeviceId>,
-    /// When it came into the room.
+    /// The time at which it came into the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub joined_at: Option<Timestamp>,
-    /// When it left the room.
+    /// The time at which it left the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub left_at: Option<Timestamp>,
-    /// Whether it is connected to this server; not told of a call that is over.
+    /// True if it is connected to this server; missing for a call that is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub connected: Option<bool>,
-    /// What it says that it sends, if it is anything out of the ordinary.
+    /// The media that it says it sends, if that is anything out of the ordinary.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub media: Option<Media>,
-    /// How it says that the call goes.
+    /// The quality of the call as it measured it last.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub stats: Option<CallStats>,
 }
 
 impl CallRecord {
-    /// Returns true if a side says that its media went through a relay, and nothing if no side
-    /// names a path.
+    /// Returns `Some(true)` if a side says that its media went through a relay, `Some(false)` if
+    /// none does, and `None` if no side names a path.
     pub fn says_it_is_relayed(&self) -> Option<bool> {
         let stats = self.participants.iter().filter_map(|participant| participant.stats.as_ref());
         let paths: Vec<_> = stats.filter_map(|stats| stats.path).collect();

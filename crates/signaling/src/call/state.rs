@@ -3,7 +3,7 @@
 use crate::{EndReason, ErrorCode, RequestError, wire_enums::wire_enum};
 
 wire_enum! {
-    /// Where a call stands.
+    /// The state of a call.
     pub enum CallState {
         /// Not begun.
         Idle = "idle",
@@ -92,12 +92,12 @@ impl CallState {
         })
     }
 
-    /// Whether a device of the callee has taken the call, and it is not over.
+    /// Returns true if a device of the callee has taken the call, and it is not over.
     pub fn is_accepted(self) -> bool {
         matches!(self, Self::Connecting | Self::Connected | Self::Reconnecting)
     }
 
-    /// Whether nothing happens to the call any more.
+    /// Returns true if nothing happens to the call any more.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Ended | Self::Failed)
     }

@@ -12,7 +12,7 @@ use crate::Timestamp;
 /// The `RTCIceServer` of browsers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct IceServer {
-    /// Where it is: `stun:`, `turn:` and `turns:` URIs.
+    /// The URIs at which it is: `stun:`, `turn:` and `turns:`.
     pub urls: Vec<String>,
     /// For a relay.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -19,11 +19,11 @@ use crate::{CloseReason, ErrorCode, RequestError, Timestamp};
 pub struct SessionWelcome {
     /// The session: a client that loses its connection goes on with it.
     pub session_id: SessionId,
-    /// Whose it is.
+    /// The user that it belongs to.
     pub user_id: UserId,
-    /// On which device: as the client says, or made for a client that does not.
+    /// The device that it is on: as the client says, or made for a client that does not.
     pub device_id: DeviceId,
-    /// Whether the client goes on with the session that it asked for.
+    /// True if the client goes on with the session that it asked for.
     pub resumed: bool,
     /// For `new RTCPeerConnection({ iceServers })`, outside a call.
     pub ice_servers: Vec<IceServer>,
@@ -55,11 +55,11 @@ pub struct ErrorEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub event: Option<String>,
-    /// Why.
+    /// The reason.
     pub error: EventError,
 }
 
-/// Why an event was refused, or a connection is closed.
+/// The reason for which an event was refused, or a connection is closed.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventError {
@@ -67,7 +67,7 @@ pub struct EventError {
     pub code: EventErrorCode,
     /// For a person.
     pub message: String,
-    /// In how many milliseconds the same may be tried again.
+    /// The milliseconds after which the same may be tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub retry_after_ms: Option<u64>,

@@ -5,19 +5,21 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// What the bearer of a token may do. The default is everything.
+/// The rights of a token's bearer, as in the `callbox` claim. The default is everything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grants {
-    /// Who may be called: user ids in which `*` stands for any text. Everyone, if it is not there.
+    /// The users who may be called: user ids in which `*` stands for any text. Everyone, if it is
+    /// not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub call: Option<Vec<String>>,
-    /// Whose presence may be seen, in the same form. Of those who may be called, if it is not there.
+    /// The users whose presence may be seen, in the same form. Those who may be called, if it is
+    /// not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub presence: Option<Vec<String>>,
-    /// Which rooms may be joined: room ids, likewise. Every one, if it is not there.
+    /// The rooms that may be joined: room ids, likewise. Every one, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub rooms: Option<Vec<String>>,
@@ -25,11 +27,12 @@ pub struct Grants {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub block: Option<Vec<String>>,
-    /// In how many live calls the user may be. As many as anyone, if it is not there.
+    /// The largest number of live calls that the user may be in. As many as the server allows, if
+    /// it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub max_calls: Option<u64>,
-    /// Whether there are relay credentials.
+    /// True if there are relay credentials.
     #[serde(skip_serializing_if = "is_true")]
     pub relay: bool,
 }
@@ -102,12 +105,12 @@ impl Grants {
         Ok(grants)
     }
 
-    /// Whether this user may be called.
+    /// Returns true if this user may be called.
     pub fn may_call(&self, user: &UserId) -> bool {
         self.call.as_ref().is_none_or(|patterns| fits(patterns, user.as_str()))
     }
 
-    /// Whether the presence of this user may be seen.
+    /// Returns true if the presence of this user may be seen.
     pub fn may_see(&self, user: &UserId) -> bool {
         match &self.presence {
             Some(patterns) => fits(patterns, user.as_str()),
@@ -120,7 +123,7 @@ impl Grants {
         self.block.as_ref().is_some_and(|patterns| fits(patterns, user.as_str()))
     }
 
-    /// Whether this room may be joined.
+    /// Returns true if this room may be joined.
     pub fn may_join(&self, room: &RoomId) -> bool {
         self.rooms.as_ref().is_none_or(|patterns| fits(patterns, room.as_str()))
     }

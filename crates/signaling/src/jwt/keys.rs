@@ -7,7 +7,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
 use super::published::{PublishedKey, PublishedKeys};
 
-/// Why a public key was refused. The text is fit to be shown to the person who configured it.
+/// The reason for which a public key was refused, in words that may be shown to the person who
+/// configured it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyError {
     /// It is a private key.
@@ -81,12 +82,13 @@ impl TokenKeys {
         Ok(())
     }
 
-    /// Accepts tokens signed by the private halves of these, whichever they are at the time.
+    /// Accepts tokens signed by the private halves of these keys, which may be replaced at any
+    /// time.
     pub fn add_published(&mut self, keys: &PublishedKeys) {
         self.published = Some(keys.clone());
     }
 
-    /// Whether there is no key, so that no token can be accepted.
+    /// Returns true if there is no key, so that no token can be accepted.
     pub fn is_empty(&self) -> bool {
         self.own.is_empty() && self.published.is_none()
     }

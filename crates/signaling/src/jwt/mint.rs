@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Grants, MAX_TOKEN, is_fit_name, provider};
 
-/// For how long a token is good where nothing else is wanted.
+/// The time for which a token is good where nothing else is wanted.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(3600);
 
 /// For how long a token can be good: nothing takes one back but a change of the secret.
@@ -22,14 +22,14 @@ pub struct TokenMinter {
     audience: Option<String>,
 }
 
-/// What a token is to say.
+/// The contents of a token that is to be made.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// Its `sub`.
     pub user: UserId,
     /// Its `name`.
     pub name: Option<String>,
-    /// For how long it is good, in whole seconds.
+    /// The time for which it is good, in whole seconds; a second at least.
     pub ttl: Duration,
     /// Its `callbox`.
     pub grants: Grants,
@@ -44,7 +44,7 @@ pub struct Minted {
     pub expires: u64,
 }
 
-/// Why a token is not made: it would be refused, or be good for too long.
+/// The reason for which a token is not made: it would be refused, or be good for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MintError {
     /// The name is not one.
@@ -79,8 +79,8 @@ struct Claims<'a> {
 }
 
 impl TokenMinter {
-    /// Signs with `secret` and puts in what a [`TokenVerifier`](super::TokenVerifier) with the same
-    /// issuer and audience asks for.
+    /// Makes a minter that signs with `secret` and puts in the `iss` and `aud` that a
+    /// [`TokenVerifier`](super::TokenVerifier) with the same issuer and audience asks for.
     pub fn new(secret: &Secret, issuer: Option<&str>, audience: Option<&str>) -> Self {
         provider::install();
         Self {
@@ -90,10 +90,10 @@ impl TokenMinter {
         }
     }
 
-    /// Makes a token that says this, and that a verifier takes.
+    /// Makes a token with these contents that a verifier accepts.
     ///
     /// # Errors
-    /// [`MintError`]
+    /// [`MintError`] if a verifier would refuse it, or it would be good for too long.
     pub fn mint(&self, wanted: &Wanted, now: Now) -> Result<Minted, MintError> {
         if !wanted.name.as_deref().is_none_or(is_fit_name) {
             return Err(MintError::Name);

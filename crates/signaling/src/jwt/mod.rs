@@ -1,4 +1,8 @@
-//! JSON Web Tokens (RFC 7519): who a signaling client is.
+//! JSON Web Tokens (RFC 7519) as proofs of a client's identity.
+//!
+//! A back end signs a token for each of its users, with a secret (HS256) or a private key (RS256, ES256,
+//! EdDSA). A driver checks it with a [`TokenVerifier`], which gives the [`Identity`] that a session is opened
+//! with. A [`TokenMinter`] makes tokens itself, for tests and for back ends that ask for them.
 
 mod grants;
 mod keys;
@@ -34,25 +38,25 @@ const MAX_TOKEN: usize = 8 * 1024;
 /// The longest `name` claim, in bytes.
 const MAX_NAME: usize = 128;
 
-/// Who a token says its bearer is.
+/// The bearer of a token, as the token says. An [`Input::Open`](crate::Input::Open) needs one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The `sub` claim.
     pub user: UserId,
-    /// The `name` claim: what to show to people.
+    /// The `name` claim: a name to show to people.
     pub name: Option<String>,
     /// The `exp` claim, in seconds since 1970.
     pub expires: u64,
-    /// The `callbox` claim: what the bearer may do.
+    /// The `callbox` claim: the rights of the bearer.
     pub grants: Grants,
-    /// Which token it is.
+    /// The id of the token.
     pub token: TokenId,
     /// The `iat` claim, in seconds since 1970, if there is one that can be read.
     pub issued: Option<u64>,
 }
 
-/// Why a token was refused. The text is fit to be sent to the bearer: it holds nothing of the
-/// token and nothing of the keys.
+/// The reason for which a token was refused, in words that may be sent to the bearer: they hold
+/// nothing of the token and nothing of the keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// It was good once.
@@ -67,7 +71,7 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// The reason alone, for the log.
+    /// Returns the reason alone, for the log.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Expired => "it has expired",
@@ -123,7 +127,7 @@ impl<'de> Deserialize<'de> for NumericDate {
     }
 }
 
-/// Checks tokens.
+/// Checks tokens. It reads no clock; every connection may use the same one.
 #[derive(Debug, Clone)]
 pub struct TokenVerifier {
     keys: TokenKeys,
@@ -131,8 +135,8 @@ pub struct TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// Accepts what one of `keys` has signed and, where they are given, what carries this `iss`
-    /// and this `aud`.
+    /// Accepts tokens that one of `keys` has signed and, where they are given, that carry this
+    /// `iss` and this `aud`.
     pub fn new(keys: TokenKeys, issuer: Option<&str>, audience: Option<&str>) -> Self {
         provider::install();
         let mut validation = Validation::default();
@@ -152,20 +156,20 @@ impl TokenVerifier {
         Self { keys, validation }
     }
 
-    /// Says who the bearer of `token` is.
+    /// Checks a token and returns its bearer. The clock of the issuer may be 5 seconds off.
     ///
     /// # Errors
-    /// [`TokenError::Expired`] if only its time is over, [`TokenError::UnknownKey`] if it may be good
-    /// once there are other published keys, [`TokenError::Invalid`] otherwise.
+    /// [`TokenError::Expired`] if only its time is over, [`TokenError::UnknownKey`] if it may be
+    /// good once there are other published keys, [`TokenError::Invalid`] otherwise.
     pub fn verify(&self, token: &str, now: Now) -> Result<Identity, TokenError> {
         self.judge(token, now).map_err(|refused| refused.error)
     }
 
-    /// Says who the bearer of `token` is, as [`Self::verify`] does, and names the user of a token
-    /// that is refused.
+    /// Checks a token and returns its bearer as [`Self::verify`] does, and names the user of a
+    /// token that is refused.
     ///
     /// # Errors
-    /// [`RefusedToken`]
+    /// [`RefusedToken`], with the reason and, if the signature is good, the user.
     pub fn judge(&self, token: &str, now: Now) -> Result<Identity, RefusedToken> {
         if token.len() > MAX_TOKEN {
             return Err(TokenError::Invalid("it is longer than 8 KiB").into());

@@ -14,7 +14,7 @@ use super::keys::TokenKey;
 /// How many keys a set may have. Issuers have two or three.
 const MAX_KEYS: usize = 32;
 
-/// Why a document was refused. The keys that there were stay.
+/// The reason for which a document was refused. The keys that there were stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
     /// It is no key set.
@@ -25,7 +25,7 @@ pub enum KeySetError {
     TooMany,
 }
 
-/// The keys of a set that tokens can be checked with. Whoever holds a clone sees the same ones.
+/// The keys of a set (RFC 7517) that tokens can be checked with. Every clone shares the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct PublishedKeys(Arc<RwLock<Option<Arc<[PublishedKey]>>>>);
 
@@ -45,11 +45,11 @@ impl PublishedKey {
 }
 
 impl PublishedKeys {
-    /// Puts the keys of a document in the place of those that there are, all at once. Those that
-    /// tokens cannot be checked with are left out. Gives how many there are now.
+    /// Replaces the keys by those of a document, all at once. Keys that tokens cannot be checked
+    /// with are left out. Returns how many there are now.
     ///
     /// # Errors
-    /// [`KeySetError`] if it is no such document.
+    /// [`KeySetError`] if it is no such document; the keys that there were stay.
     pub fn replace(&self, document: &[u8]) -> Result<usize, KeySetError> {
         let set: JwkSet = serde_json::from_slice(document).map_err(|_| KeySetError::NotASet)?;
         if set.keys.len() > MAX_KEYS {

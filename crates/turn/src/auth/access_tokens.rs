@@ -13,7 +13,9 @@ use super::LongTermKey;
 /// "a few seconds").
 const CLOCK_DIFFERENCE: u64 = 5;
 
-/// A key that an authorization server and we share, and its name. It prints as its name alone.
+/// A key that an authorization server shares with this one, and its name: 16 bytes (A128GCM) or 32
+/// (A256GCM). It is read from the text `KID:KEY`, with the key in base64, and prints as its name
+/// alone.
 #[derive(Clone)]
 pub struct AccessTokenKey {
     kid: String,
@@ -21,18 +23,18 @@ pub struct AccessTokenKey {
 }
 
 impl AccessTokenKey {
-    /// Its name.
+    /// Returns its name, which clients send as USERNAME.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The key itself, for whoever seals tokens: 16 bytes or 32.
+    /// Returns the key itself, 16 or 32 bytes, for a program that seals tokens.
     pub fn expose(&self) -> &[u8] {
         &self.key
     }
 }
 
-/// Why a text is no [`AccessTokenKey`]. It does not show the text.
+/// The error for a text that is no [`AccessTokenKey`]. It does not show the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected KID:KEY, KEY being 16 bytes (A128GCM) or 32 (A256GCM) in base64")]
 pub struct AccessTokenKeyError;

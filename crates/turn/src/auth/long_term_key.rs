@@ -4,7 +4,8 @@ use std::fmt;
 
 use callbox_stun::{Integrity, PasswordAlgorithm, SigningKey, md5_key, sha256_key};
 
-/// The key of a long-term credential, and which attribute answers are signed in.
+/// The key of a long-term credential, and the attribute that answers are signed in. It does not
+/// print.
 #[derive(Clone, Copy)]
 pub struct LongTermKey {
     algorithm: PasswordAlgorithm,
@@ -63,7 +64,7 @@ impl LongTermKey {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// What to sign a response with.
+    /// Returns the key and the attribute to sign a response with.
     pub fn expose(&self) -> SigningKey<'_> {
         SigningKey { integrity: self.answers, key: self.bytes() }
     }

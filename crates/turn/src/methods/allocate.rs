@@ -159,8 +159,9 @@ impl Engine {
         }
     }
 
-    /// The socket that [`Output::OpenRelay`] asked for is open, or cannot be opened. Only now the
-    /// client hears of it.
+    /// Takes in the outcome of [`Output::OpenRelay`] or [`Output::ListenRelay`]: the socket is
+    /// open, or the reason for which it cannot be. To be called exactly once for each of them; the
+    /// client is answered now, or another port is asked for.
     pub fn relay_opened(&mut self, now: Now, id: AllocationId, result: Result<(), OpenError>) {
         let Some(Slot::Opening(opening)) = self.slots.get_mut(id.0 as usize) else {
             debug_assert!(false, "{id:?} was not being opened");

@@ -27,36 +27,39 @@ use super::{
 /// other user has a name like this.
 const BY_TOKEN: &str = "\0access token";
 
-/// Who made a request, proved.
+/// The sender of a request, with credentials that were found to be right.
 #[derive(Debug, Clone)]
 pub struct TurnIdentity {
-    /// The USERNAME, or what the USERHASH stands for: what an allocation is bound to (RFC 8656 §5).
+    /// The USERNAME, or the name that the USERHASH stands for. An allocation is bound to it (RFC
+    /// 8656 §5).
     pub username: Arc<str>,
-    /// Whose quota it counts against.
+    /// The user against whose quota it counts.
     pub user: Arc<str>,
-    /// The one call that the credentials are for.
+    /// The one call that the credentials are for, if they are for one.
     pub call: Option<CallId>,
-    /// When, in seconds since 1970, the credentials open nothing any more; never for static users.
+    /// The time, in seconds since 1970, after which the credentials open nothing; `None` for static
+    /// users, whose credentials do not expire.
     pub expires: Option<u64>,
-    /// What the answers are signed with.
+    /// The key that answers are signed with.
     pub key: LongTermKey,
 }
 
 impl TurnIdentity {
-    /// Whether the credentials' time is over.
+    /// Returns true if the credentials have expired.
     pub fn is_expired(&self, now: Now) -> bool {
         self.expires.is_some_and(|expires| now.unix_secs() > expires)
     }
 
-    /// How long what these credentials open may live, if they bound that: nothing outlives an access
-    /// token (RFC 7635 §9). In its last second there is one left.
+    /// Returns the longest time for which an allocation of these credentials may live, if they
+    /// bound that: nothing outlives an access token (RFC 7635 §9). In the token's last second that
+    /// is one second.
     pub fn time_left(&self, now: Now) -> Option<Duration> {
         let expires = self.expires.filter(|_| &*self.username == BY_TOKEN)?;
         Some(Duration::from_secs(expires.saturating_sub(now.unix_secs()).max(1)))
     }
 }
 
-/// Why a request is refused, and what the client is told.
+/// The reason for which the credentials of a request are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TurnAuthError {
     /// No integrity: the client is challenged with a realm and a nonce.
@@ -78,7 +81,7 @@ pub enum TurnAuthError {
 }
 
 impl TurnAuthError {
-    /// The error code of the answer (RFC 8489 §9.2.4).
+    /// Returns the error code of the answer (RFC 8489 §9.2.4).
     pub fn code(self) -> ErrorCode {
         match self {
             Self::Missing | Self::Wrong => ErrorCode::Unauthorized,
@@ -87,7 +90,7 @@ impl TurnAuthError {
         }
     }
 
-    /// Whether the answer carries a realm and a fresh nonce: all but 400 do.
+    /// Returns true if the answer carries a realm and a fresh nonce, as all but 400 do.
     pub fn challenges(self) -> bool {
         self.code() != ErrorCode::BadRequest
     }
@@ -109,7 +112,7 @@ pub enum WrongCredentials {
 }
 
 impl WrongCredentials {
-    /// The same in words.
+    /// Returns the fault in words, for a log line.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Realm => "they are for another realm",
@@ -121,7 +124,8 @@ impl WrongCredentials {
     }
 }
 
-/// Everything that the relay checks a request against.
+/// The users, secrets and keys that requests are checked against, with the nonces that they must
+/// carry.
 #[derive(Debug)]
 pub struct TurnAuth {
     realm: String,
@@ -136,8 +140,10 @@ pub struct TurnAuth {
 }
 
 impl TurnAuth {
-    /// Accepts the static `users` (name and password) and whoever `secrets` vouch for, in a `realm` of fewer
-    /// than 128 characters (RFC 8489 §14.9).
+    /// Accepts the static `users`, each a name and a password, and the credentials that one of
+    /// `secrets` has signed. `realm` is the name of the server in
+    /// challenges, of fewer than 128 characters (RFC 8489 §14.9). The key of the nonces
+    /// comes from the system's random source.
     pub fn new(realm: String, secrets: TurnSecrets, users: Vec<(String, Secret)>) -> Self {
         let users = StaticUsers::new(&realm, users);
         let nobody = UserKeys::derive("", &realm, Secret::generate().expose_text().unwrap_or(""));
@@ -149,24 +155,23 @@ impl TurnAuth {
         Self { realm, secrets, users, access_tokens: None, nonces, nobody }
     }
 
-    /// Accepts the access tokens, too, that are sealed with one of these keys for the realm
-    /// (RFC 7635).
+    /// Accepts access tokens, too, that are sealed with one of these keys for the realm (RFC 7635).
     pub fn with_access_tokens(mut self, keys: Vec<AccessTokenKey>) -> Self {
         self.access_tokens = AccessTokens::new(&self.realm, keys);
         self
     }
 
-    /// The name that access tokens must be made for; `None` if none are taken.
+    /// Returns the name that access tokens must be made for; `None` if none are accepted.
     pub fn third_party(&self) -> Option<&str> {
         self.access_tokens.as_ref().map(AccessTokens::server_name)
     }
 
-    /// The realm that clients are challenged with.
+    /// Returns the realm that clients are challenged with.
     pub fn realm(&self) -> &str {
         &self.realm
     }
 
-    /// A fresh nonce for `client`.
+    /// Makes a fresh nonce for `client`, good for an hour.
     pub fn nonce(&self, now: Now, client: ClientAddr) -> String {
         self.nonces.issue(now, client)
     }
@@ -178,14 +183,14 @@ impl TurnAuth {
         nonce.is_some_and(|nonce| self.nonces.check(now, client, nonce).is_ok())
     }
 
-    /// Finds out who made a request. Whether the credentials have expired is for the caller to
-    /// judge, since a live allocation outlasts them: see [`TurnIdentity::is_expired`].
+    /// Identifies the sender of a request. Credentials that have expired are not refused here,
+    /// since a live allocation outlasts them: see [`TurnIdentity::is_expired`].
     ///
-    /// `known` is who owns the allocation on the request's 5-tuple: it saves deriving their key
-    /// again.
+    /// `known` is the owner of the allocation on the request's 5-tuple, whose key need not be
+    /// derived again.
     ///
     /// # Errors
-    /// [`TurnAuthError`]
+    /// [`TurnAuthError`], with the code of the answer.
     pub fn authenticate(
         &self,
         now: Now,
@@ -245,9 +250,9 @@ impl TurnAuth {
         }
     }
 
-    /// Finds out what is wrong with the credentials of a request for which [`TurnAuth::authenticate`] gave
-    /// [`TurnAuthError::Wrong`]. `None` unless its nonce was made for `client`, expired or not: without
-    /// that, somebody else may have sent it in the client's name.
+    /// Returns the fault in the credentials of a request for which [`TurnAuth::authenticate`] gave
+    /// [`TurnAuthError::Wrong`]. `None` unless its nonce was made for `client`, expired or not:
+    /// without that, somebody else may have sent it in the client's name.
     pub fn why_wrong(
         &self,
         now: Now,
