@@ -41,7 +41,7 @@ impl Hub {
         participant: ParticipantId,
         leaving: &Leaving,
     ) {
-        let Some(user) = self.put_out(now, id, participant, leaving) else { return };
+        let Some(user) = self.remove_participant(now, id, participant, leaving) else { return };
         let Some(room) = self.rooms.get(id) else { return };
         if room.participants.is_empty() {
             return self.finish_room(now, id, leaving);
@@ -65,13 +65,13 @@ impl Hub {
         let Some(room) = self.rooms.get(id) else { return };
         let leaving = Leaving::for_reason(reason);
         for participant in room.participants.keys().copied().collect::<Vec<_>>() {
-            self.put_out(now, id, participant, &leaving);
+            self.remove_participant(now, id, participant, &leaving);
         }
         self.finish_room(now, id, &leaving);
     }
 
     /// Takes a participant out of a room. Gives the user.
-    fn put_out(
+    fn remove_participant(
         &mut self,
         now: Now,
         id: CallId,

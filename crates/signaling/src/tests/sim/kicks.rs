@@ -74,7 +74,7 @@ impl Sim {
     pub(super) fn readmitted(&mut self, user: &UserId) {
         let kick = self.kicked.get_mut(user).expect("somebody who was not kicked is let in");
         assert!(std::mem::take(&mut kick.is_shut_out), "let in twice");
-        self.let_in += 1;
+        self.readmissions += 1;
     }
 
     /// After each input: whoever has a token that counts is not shut out, and whoever has none is.
