@@ -2,15 +2,11 @@
 //! address that is the machine's own by now passes nothing any more but to open relayed ports, and one
 //! for an address that it has given up passes again.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use callbox_base::ids::PeerAddr;
-use callbox_stun::ErrorCode;
 use ipnet::IpNet;
 
-use super::{
-    Common, ConnectionId, Engine, allocation::Slot, allocation::Transport, own_addresses::Ports,
-};
+use super::{Common, ConnectionId, Engine, allocation::Slot, own_addresses::Ports};
 
 impl Common {
     /// Takes over the networks whose packets the machine takes for itself now: they are no peers,
@@ -37,25 +33,18 @@ impl Engine {
                 permission.own = self.common.is_own(*ip);
             }
         }
-        let stays = |peer: PeerAddr| {
-            let wire: SocketAddr = self.common.addresses.to_wire(peer);
-            !self.common.is_own(peer.0.ip()) || self.common.relayed.contains(wire, Transport::Tcp)
-        };
-        let connections = self.connections.all.iter();
-        let closed: Vec<_> =
-            connections.filter(|(_, c)| !stays(c.peer)).map(|(id, _)| id).collect();
-        for id in closed {
-            self.refuse_connect(ConnectionId(id as u32), ErrorCode::Forbidden);
-        }
+        let all = self.connections.all.iter().map(|(id, _)| ConnectionId(id as u32)).collect();
+        self.end_connections(all, |common, _, ip| common.is_own(ip));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use ::stun::message::METHOD_CONNECT;
     use ::turn::proto::{PROTO_TCP, reqtrans::RequestedTransport};
 
-    use super::*;
     use crate::{testing::*, *};
 
     const ALICE: &str = "198.51.100.1:4000";

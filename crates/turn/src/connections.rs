@@ -4,7 +4,11 @@
 //! is told its number, and has 30 seconds to bind it to a stream of its own; from then on the two are
 //! one. What the peer sends before waits in the system's buffers.
 
-use std::{collections::HashMap, net::SocketAddr, time::Instant};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 
 use callbox_base::{clock::Now, ids::PeerAddr};
 use callbox_stun::{ErrorCode, Method, ResponseBuilder, TransactionId};
@@ -12,7 +16,7 @@ use rand::Rng;
 use slab::Slab;
 
 use super::{
-    AllocationId, Engine, FiveTuple, Output, StreamId,
+    AllocationId, Common, Engine, FiveTuple, Output, StreamId,
     allocation::{Allocation, Transport},
     engine::Timer,
     rate::Direction,
@@ -163,6 +167,27 @@ impl Engine {
             self.answer(to, Method::Connect, Err(code), bytes);
         }
         self.close_connection(id);
+    }
+
+    /// Ends those of the connections whose peers may be reached on open relayed ports alone by now, as
+    /// `is_restricted` says of an allocation's owner and a peer's address, and are at none.
+    pub(super) fn end_connections(
+        &mut self,
+        connections: Vec<ConnectionId>,
+        is_restricted: impl Fn(&Common, &TurnIdentity, IpAddr) -> bool,
+    ) {
+        for id in connections {
+            let Some(Connection { allocation, peer, .. }) = self.connections.get(id) else {
+                continue;
+            };
+            let Ok(Allocation { owner, .. }) = self.open_ref(*allocation) else { continue };
+            let common = &self.common;
+            if is_restricted(common, owner, peer.0.ip())
+                && !common.relayed.contains(common.addresses.to_wire(*peer), Transport::Tcp)
+            {
+                self.refuse_connect(id, ErrorCode::Forbidden);
+            }
+        }
     }
 
     /// Takes in a connection that a peer has made to the relayed address of an allocation. Returns

@@ -9,7 +9,6 @@ use crate::{
     AllocationId, Engine,
     allocation::{PERMISSION_LIFETIME, Permission},
     engine::Timer,
-    signaled_policy::SignaledScope,
 };
 
 impl Engine {
@@ -58,8 +57,7 @@ impl Engine {
     ) -> Result<(), ErrorCode> {
         let own = self.common.is_own(ip);
         // What was announced when this was checked may have been forgotten since.
-        let unannounced =
-            self.common.signaled_scope(&self.open_ref(id)?.owner, ip) != Ok(SignaledScope::Any);
+        let unannounced = self.common.is_unannounced(&self.open_ref(id)?.owner, ip);
         let permissions = &mut self.open_mut(id)?.permissions;
         let (mut expires, mut told) = (now.instant + lifetime, 0);
         if let Some(before) = permissions.get(&ip) {

@@ -15,11 +15,7 @@ use callbox_base::ids::{CallId, UserId};
 use callbox_stun::ErrorCode;
 
 pub(super) use self::announcements::Announcements;
-use super::{
-    AllocationId, Common, ConnectionId, Engine,
-    allocation::{Slot, Transport},
-    connections::Connection,
-};
+use super::{AllocationId, Common, Engine, allocation::Slot};
 use crate::auth::TurnIdentity;
 
 /// How far an address may be reached, before the peer policy is asked.
@@ -56,6 +52,12 @@ impl Common {
             Err(ErrorCode::Forbidden)
         }
     }
+
+    /// Returns true if the allocations of `owner` reach no more of `ip` than open relayed ports, since
+    /// no other side has announced it.
+    pub(super) fn is_unannounced(&self, owner: &TurnIdentity, ip: IpAddr) -> bool {
+        self.signaled_scope(owner, ip) != Ok(SignaledScope::Any)
+    }
 }
 
 impl Engine {
@@ -71,19 +73,9 @@ impl Engine {
         let Self { common, slots, .. } = self;
         let Some(Slot::Open(allocation)) = slots.get_mut(id.0 as usize) else { return };
         for (ip, permission) in allocation.permissions.iter_mut() {
-            permission.unannounced =
-                common.signaled_scope(&allocation.owner, *ip) != Ok(SignaledScope::Any);
+            permission.unannounced = common.is_unannounced(&allocation.owner, *ip);
         }
-        let Slot::Open(allocation) = &self.slots[id.0 as usize] else { return };
-        let is_cut_off = |connection: &ConnectionId| {
-            let Some(Connection { peer, .. }) = self.connections.get(*connection) else {
-                return false;
-            };
-            let common = &self.common;
-            common.signaled_scope(&allocation.owner, peer.0.ip()) != Ok(SignaledScope::Any)
-                && !common.relayed.contains(common.addresses.to_wire(*peer), Transport::Tcp)
-        };
-        let cut_off: Vec<_> = allocation.connections.iter().copied().filter(is_cut_off).collect();
-        cut_off.into_iter().for_each(|id| self.refuse_connect(id, ErrorCode::Forbidden));
+        let connections = allocation.connections.clone();
+        self.end_connections(connections, |common, owner, ip| common.is_unannounced(owner, ip));
     }
 }
