@@ -1,4 +1,4 @@
-//! What a command says to the person at the terminal.
+//! The lines that a command writes for the person at the terminal.
 
 use std::{
     fmt,

@@ -7,7 +7,7 @@ use std::{
 
 use callbox_base::{auth::Secret, text};
 
-/// Why there is no secret. The text names the option and the file; it holds no secret.
+/// The reason why there is no secret. The text names the option and the file; it holds no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file that an option names cannot be read.

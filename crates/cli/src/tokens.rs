@@ -98,7 +98,7 @@ impl TokenOptions {
         }
     }
 
-    /// What signs tokens that this server accepts.
+    /// Returns the signer of tokens that this server accepts.
     ///
     /// # Errors
     /// [`SecretError::NoSigningSecret`] if there is no shared secret, and others if it cannot be read.

@@ -1,4 +1,4 @@
-//! What an operator can set.
+//! The settings of an operator.
 
 use std::time::Duration;
 
@@ -121,5 +121,5 @@ impl Default for Config {
     }
 }
 
-/// How far past its expiry a token is still good, since clocks differ.
+/// The time for which a token is still good past its expiry, since clocks differ.
 pub(super) const TOKEN_LEEWAY: Duration = Duration::from_secs(5);

@@ -38,7 +38,7 @@ pub(super) fn read_xor(value: &[u8], transaction: TransactionId) -> Option<Socke
     Some(SocketAddr::new(ip, port))
 }
 
-/// How long the value is for `address`, XORed or not: 8 or 20 bytes.
+/// Returns the length of the value for `address`, XORed or not: 8 or 20 bytes.
 #[inline]
 pub(super) fn xor_len(address: SocketAddr) -> usize {
     if address.is_ipv4() { 8 } else { 20 }
