@@ -1,4 +1,5 @@
-//! Which relayed addresses there can be, and what they are called outside a 1:1 NAT.
+//! The server's own addresses: those on which it listens and relays, and their names outside a 1:1
+//! NAT.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -7,8 +8,11 @@ use std::{
 
 use callbox_base::ids::{PeerAddr, RelayedAddr};
 use callbox_stun::Family;
+use ipnet::IpNet;
 
-use super::{Config, ExternalIp, machine::MachineAddresses};
+use super::{
+    Config, ExternalIp, machine::MachineAddresses, peer_policy::equivalents, transport::Transport,
+};
 
 /// An address on which relayed addresses are opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,16 +28,16 @@ impl RelayIp {
 /// outside a 1:1 NAT.
 #[derive(Debug, Clone)]
 pub struct RelayAddresses {
-    /// What the relay listens on, with real ports.
-    pub(super) listeners: Vec<SocketAddr>,
-    /// What the process listens on besides, over TCP.
-    pub(super) tcp_listeners: Vec<SocketAddr>,
-    /// Where relayed addresses are opened, the preferred ones first.
-    pub(super) relay: Vec<RelayIp>,
-    pub(super) external: Vec<ExternalIp>,
+    /// The addresses that the relay listens on, with real ports.
+    listeners: Vec<SocketAddr>,
+    /// The addresses that the process listens on besides, over TCP.
+    tcp_listeners: Vec<SocketAddr>,
+    /// The addresses on which relayed addresses are opened, the preferred ones first.
+    relay: Vec<RelayIp>,
+    external: Vec<ExternalIp>,
     ports: RangeInclusive<u16>,
-    /// What the machine has now, these or others.
-    pub(super) machine: MachineAddresses,
+    /// The addresses that the machine has now, these or others.
+    machine: MachineAddresses,
 }
 
 impl RelayAddresses {
@@ -58,9 +62,15 @@ impl RelayAddresses {
         Self { listeners, tcp_listeners, relay, external, ports, machine }
     }
 
-    /// The address of a listener, by its place in the list.
-    pub(super) fn listener(&self, at: u16) -> SocketAddr {
-        self.listeners[usize::from(at)]
+    /// Returns the address of a listener, by its index in the list.
+    pub(super) fn listener(&self, index: u16) -> SocketAddr {
+        self.listeners[usize::from(index)]
+    }
+
+    /// Takes over the networks whose packets the machine takes for itself now. Returns true if they
+    /// are others than before.
+    pub(super) fn replace_machine_networks(&self, networks: Vec<IpNet>) -> bool {
+        self.machine.replace(networks)
     }
 
     /// Returns every address on which relayed addresses may be opened, the preferred ones first.
@@ -120,6 +130,38 @@ impl RelayAddresses {
             && self.relay.iter().any(|ip| ip.0 == source.ip());
         if relayed { PeerAddr(self.advertise(source).0) } else { PeerAddr(source) }
     }
+
+    /// Returns true if packets for a peer's address go to one on which relayed addresses are opened.
+    pub(super) fn leads_to_relay(&self, ip: IpAddr) -> bool {
+        self.relay.contains(&RelayIp(self.to_wire(PeerAddr(SocketAddr::new(ip, 0))).ip()))
+    }
+
+    /// Returns true if what is sent to `ip` ends at this machine.
+    pub(super) fn is_own(&self, ip: IpAddr) -> bool {
+        let listeners = self.listeners.iter().chain(&self.tcp_listeners).map(SocketAddr::ip);
+        let relay = self.relay.iter().map(|ip| ip.0);
+        let names = self.external.iter().flat_map(|e| [Some(e.public), e.private]).flatten();
+        let mut known = listeners.chain(relay).chain(names);
+        // The system has more loopback addresses than it lists.
+        equivalents(ip).any(|ip| ip.is_loopback() || self.machine.contains(ip))
+            || known.any(|own| equivalents(ip).any(|ip| ip == own))
+    }
+
+    /// Returns true if this process itself listens there.
+    #[inline]
+    pub(super) fn is_listener(&self, wire: SocketAddr, transport: Transport) -> bool {
+        self.listeners.contains(&wire)
+            || transport == Transport::Tcp && self.tcp_listeners.iter().any(|at| covers(*at, wire))
+    }
+}
+
+/// Returns true if a listener takes what comes to `wire`. A system has more loopback addresses than
+/// it lists.
+fn covers(listener: SocketAddr, wire: SocketAddr) -> bool {
+    let everywhere = listener.ip().is_unspecified()
+        && listener.is_ipv4() == wire.is_ipv4()
+        && wire.ip().is_loopback();
+    listener.port() == wire.port() && (listener.ip() == wire.ip() || everywhere)
 }
 
 #[cfg(test)]

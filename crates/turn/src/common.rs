@@ -1,4 +1,4 @@
-//! What the workers of one server have in common.
+//! The state that the workers of one server share.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -8,15 +8,21 @@ use std::{
 
 use callbox_base::{
     clock::Now,
-    ids::{CallId, UserId},
+    ids::{CallId, PeerAddr, UserId},
 };
+use callbox_stun::ErrorCode;
+use ipnet::IpNet;
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 
 use super::{
-    Config, Quartet, RelayAddresses, Shared, relayed::Relayed, reply_limit::ReplyLimit,
-    signaled_policy::Announcements,
+    Config, Quartet, RelayAddresses, Shared,
+    own_addresses::{self, Ports},
+    relayed::Relayed,
+    reply_limit::ReplyLimit,
+    signaled_policy::{self, Announcements, SignaledScope},
+    transport::Transport,
 };
-use crate::auth::TurnAuth;
+use crate::auth::{TurnAuth, TurnIdentity};
 
 /// The state that the engines of one server share: settings, addresses, users, quotas, ports, calls
 /// that are over, and announced addresses. A clone is another handle to the same state.
@@ -33,7 +39,7 @@ pub struct Common {
 }
 
 impl Common {
-    /// Makes the state of a server that listens on `listeners`, with real ports. A listener's place
+    /// Makes the state of a server that listens on `listeners`, with real ports. A listener's index
     /// in the list is its number in [`Via::Listener`](crate::Via::Listener). Reads the clock once,
     /// for the reply limit, and takes a key for it from the system's random source.
     pub fn new(config: Config, auth: TurnAuth, listeners: Vec<SocketAddr>) -> Self {
@@ -127,5 +133,60 @@ impl Common {
         let until = now.unix_secs() + ttl.as_secs();
         let concerned = self.shared.end_call(call, &sides, until, now.unix_secs());
         concerned.then_some(sides)
+    }
+
+    /// Takes over the networks whose packets the machine takes for itself now: they are no peers,
+    /// but for open relayed addresses. Returns true if they are others than before; then call
+    /// [`Engine::addresses_changed`](crate::Engine::addresses_changed) on every worker.
+    #[must_use]
+    pub fn set_machine_addresses(&self, networks: Vec<IpNet>) -> bool {
+        self.addresses.replace_machine_networks(networks)
+    }
+
+    /// Checks a peer that an allocation of `owner` is to send to, and returns its address on the
+    /// wire.
+    ///
+    /// # Errors
+    /// 403 if nothing may be sent there.
+    pub(super) fn check_peer(
+        &self,
+        owner: &TurnIdentity,
+        peer: PeerAddr,
+        transport: Transport,
+    ) -> Result<SocketAddr, ErrorCode> {
+        let scope = self.signaled_scope(owner, peer.0.ip())?;
+        let Self { config, addresses, relayed, .. } = self;
+        own_addresses::check_peer(addresses, &config.peers, relayed, peer, scope, transport)
+    }
+
+    /// Checks that an allocation of `owner` may have a permission for an address.
+    ///
+    /// # Errors
+    /// 403 if nothing may be sent there.
+    pub(super) fn check_permission(
+        &self,
+        owner: &TurnIdentity,
+        ip: IpAddr,
+    ) -> Result<(), ErrorCode> {
+        own_addresses::judge(&self.addresses, &self.config.peers, ip)?;
+        self.signaled_scope(owner, ip).map(drop)
+    }
+
+    /// Returns true if an address may be reached as one of the server's own only, if at all.
+    pub(super) fn is_own(&self, ip: IpAddr) -> bool {
+        own_addresses::judge(&self.addresses, &self.config.peers, ip) != Ok(Ports::Any)
+    }
+
+    /// Returns true if the allocations of `owner` reach no more of `ip` than open relayed ports,
+    /// since no other side has announced it.
+    pub(super) fn is_unannounced(&self, owner: &TurnIdentity, ip: IpAddr) -> bool {
+        self.signaled_scope(owner, ip) != Ok(SignaledScope::Any)
+    }
+
+    fn signaled_scope(&self, owner: &TurnIdentity, ip: IpAddr) -> Result<SignaledScope, ErrorCode> {
+        if !self.config.signaled_peers {
+            return Ok(SignaledScope::Any);
+        }
+        signaled_policy::scope(&self.announcements, &self.addresses, owner, ip)
     }
 }

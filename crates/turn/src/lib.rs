@@ -41,14 +41,14 @@
 //!
 //! // A Binding request has come to the first listener.
 //! let datagram = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
-//! let place = HEADROOM..HEADROOM + datagram.len();
-//! let mut buffer = vec![0; place.end + HEADROOM];
-//! buffer[place.clone()].copy_from_slice(datagram);
+//! let range = HEADROOM..HEADROOM + datagram.len();
+//! let mut buffer = vec![0; range.end + HEADROOM];
+//! buffer[range.clone()].copy_from_slice(datagram);
 //! let tuple = FiveTuple {
 //!     via: Via::Listener(0),
 //!     client: ClientAddr("198.51.100.1:4000".parse()?),
 //! };
-//! let verdict = engine.handle_client(Now::read(), tuple, &mut Packet::new(&mut buffer, place));
+//! let verdict = engine.handle_client(Now::read(), tuple, &mut Packet::new(&mut buffer, range));
 //!
 //! // It was a request, so that there is nothing to forward, but an answer to send.
 //! assert_eq!(verdict, FromClient::Handled);
@@ -239,11 +239,11 @@
 //!   is used again: after [`Output::CloseRelay`], after [`Output::CloseConnection`] and after
 //!   [`Engine::stream_closed`]. A datagram that was read from a socket which has been closed since must
 //!   not be handed in under the old id.
-//! - [`Via::Listener`] is a place in the list of addresses that [`Common::new`] was given. All of a
+//! - [`Via::Listener`] is an index in the list of addresses that [`Common::new`] was given. All of a
 //!   client's datagrams come to the same engine: with several, bind each listener once for each of them
 //!   and let the system choose by the 5-tuple (`SO_REUSEPORT`).
 //! - A request that concerns another engine's allocation is named by [`Engine::worker_for`], and a
-//!   packet for one by [`HandOver::owner`]; hand both over to the engine in that place.
+//!   packet for one by [`HandOver::owner`]; hand both over to the engine with that index.
 //!
 //! **`Common` before `Engine`**
 //!
@@ -310,17 +310,17 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `engine` | one thread's allocations, timers and outputs; requests are checked and dispatched |
-//! | `methods/` | one file for each method of STUN and TURN |
-//! | `routes` | the way of a packet |
-//! | `allocation`, `dual_stack`, `mobility` | an allocation, one with two addresses, one that moves |
-//! | `streams`, `connections` | clients over TCP, and connections to peers (RFC 6062) |
+//! | `engine/` | the engine: public methods in `mod`, and one file for each method of TURN and for each other subject that needs several parts |
+//! | `engine/routes` | the data path |
+//! | `allocations`, `connections`, `streams`, `mobility`, `timers`, `output` | the parts of an engine, which own their state |
+//! | `allocation`, `permissions`, `channels`, `opening` | one allocation, open or being opened |
+//! | `ids`, `five_tuple`, `transport`, `verdict` | names, and verdicts on packets |
 //! | `auth` | credentials, nonces, access tokens |
 //! | `common`, `shared`, `relayed`, `ports`, `revocation` | the state that engines share |
-//! | `peer_policy`, `own_addresses`, `special_ranges`, `machine`, `changed_addresses` | the peers that may be reached |
+//! | `peer_policy`, `own_addresses`, `special_ranges`, `addresses`, `machine` | the peers that may be reached |
 //! | `signaled_policy` | the addresses that the sides of calls have announced |
 //! | `limits`, `rate`, `reply_limit` | bandwidth, packets and answers a second |
-//! | `icmp`, `discovery` | ICMP errors, and NAT behaviour discovery |
+//! | `discovery` | NAT behaviour discovery |
 //! | `metrics`, `ended` | counters, and the ends of allocations |
 #![forbid(unsafe_code)]
 
@@ -328,34 +328,38 @@ pub mod auth;
 
 mod addresses;
 mod allocation;
-mod changed_addresses;
+mod allocations;
+mod channels;
 mod common;
 mod config;
 mod connections;
 mod discovery;
-mod dual_stack;
 mod ended;
 mod engine;
-mod icmp;
+mod five_tuple;
+mod ids;
 mod limits;
 mod machine;
-mod methods;
 mod metrics;
 mod mobility;
+mod opening;
 mod output;
 mod own_addresses;
 mod peer_policy;
+mod permissions;
 mod ports;
 mod rate;
 mod relayed;
 mod reply_limit;
 mod revocation;
-mod routes;
 mod shared;
 mod signaled_policy;
 mod sorted_map;
 mod special_ranges;
 mod streams;
+mod timers;
+mod transport;
+mod verdict;
 
 #[cfg(test)]
 mod access_token_tests;
@@ -399,18 +403,18 @@ pub use callbox_stun::{
 pub use ipnet::IpNet;
 
 pub use addresses::{RelayAddresses, RelayIp};
-pub use allocation::AllocationId;
 pub use common::Common;
 pub use config::{Config, ExternalIp, ExternalIpError};
-pub use connections::{ConnectionId, MAX_WORKERS};
+pub use connections::MAX_WORKERS;
 pub use discovery::Quartet;
 pub use ended::{EndReason, Ended};
 pub use engine::Engine;
+pub use five_tuple::{FiveTuple, Via};
+pub use ids::{AllocationId, ConnectionId, StreamId};
 pub use metrics::{DropReason, Metrics, Snapshot, StreamEnd};
-pub use output::{Event, FiveTuple, MAX_LOGGED_NAME, OpenError, Output, Via};
+pub use output::{Event, MAX_LOGGED_NAME, OpenError, Output};
 pub use peer_policy::PeerPolicy;
 pub use rate::Direction;
 pub use relayed::Owner;
-pub use routes::{FromClient, FromPeer, HandOver};
 use shared::Shared;
-pub use streams::StreamId;
+pub use verdict::{FromClient, FromPeer, HandOver};

@@ -1,6 +1,6 @@
-//! The outputs of a core, and the names that it uses in them.
+//! The outputs of an engine.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 
 use callbox_base::{
     ids::{CallId, ClientAddr},
@@ -8,27 +8,8 @@ use callbox_base::{
 };
 use callbox_stun::Response;
 
-use super::{AllocationId, ConnectionId, Ended, StreamId};
+use super::{AllocationId, ConnectionId, Ended, FiveTuple, StreamId};
 use crate::auth::WrongCredentials;
-
-/// A client and the way by which it is reached: the 5-tuple of RFC 8656 §2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FiveTuple {
-    /// The way: the server's address, and the protocol.
-    pub via: Via,
-    /// The client's address.
-    pub client: ClientAddr,
-}
-
-/// The way by which a client is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Via {
-    /// UDP, from the listener in this place of the list that [`Common::new`](crate::Common::new)
-    /// was given.
-    Listener(u16),
-    /// The client's own stream of TCP or TLS.
-    Stream(StreamId),
-}
 
 /// Something for the driver to do, in the order in which
 /// [`Engine::poll_output`](crate::Engine::poll_output) gives it.
@@ -118,6 +99,26 @@ pub enum Output {
     ReleaseMemory,
     /// Tell the rest of the server, such as a signaling hub, about an allocation of a call.
     Event(Event),
+}
+
+/// The outputs that the driver has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Outputs(VecDeque<Output>);
+
+impl Outputs {
+    pub fn push(&mut self, output: Output) {
+        self.0.push_back(output);
+    }
+
+    /// Takes out the first one.
+    pub fn pop(&mut self) -> Option<Output> {
+        self.0.pop_front()
+    }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// The longest part, in bytes, of a name sent by a stranger that is given for the log.

@@ -1,6 +1,6 @@
-//! The server's own addresses as peers. Own is whatever the machine has now and whatever leads to it, by
-//! each of its names; of all that, peers are the open relayed ports alone, so that two clients of one
-//! server can talk and nothing else that runs here is within reach.
+//! The server's own addresses as peers. Own is whatever the machine has now and whatever leads to it,
+//! by each of its names; of all that, peers are the open relayed ports alone, so that two clients of
+//! one server can talk and nothing else that runs here is within reach.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,11 +8,8 @@ use callbox_base::ids::PeerAddr;
 use callbox_stun::ErrorCode;
 
 use super::{
-    Config, PeerPolicy, RelayAddresses, RelayIp,
-    allocation::Transport,
-    peer_policy::{Verdict, equivalents},
-    relayed::Relayed,
-    signaled_policy::SignaledScope,
+    PeerPolicy, RelayAddresses, peer_policy::Verdict, relayed::Relayed,
+    signaled_policy::SignaledScope, transport::Transport,
 };
 
 /// The ports of a peer's address that may be reached.
@@ -24,92 +21,63 @@ pub(super) enum Ports {
     Relayed,
 }
 
-impl RelayAddresses {
-    /// Judges a peer's address by where packets for it really go, after translation, and by what the
-    /// machine has now.
-    ///
-    /// # Errors
-    /// 403 if nothing may be sent there.
-    pub(super) fn judge(&self, policy: &PeerPolicy, ip: IpAddr) -> Result<Ports, ErrorCode> {
-        let wire = self.to_wire(PeerAddr(SocketAddr::new(ip, 0))).ip();
-        let verdict = policy.verdict(ip);
-        if verdict == Verdict::Denied {
-            return Err(ErrorCode::Forbidden);
-        }
-        if self.is_own(ip) || self.is_own(wire) {
-            // By the name of loopback itself: no other name of it is meant by who opens loopback.
-            return if ip == wire && policy.opens_loopback(wire) {
-                Ok(Ports::Any)
-            } else if self.relay.contains(&RelayIp(wire)) {
-                Ok(Ports::Relayed)
-            } else {
-                Err(ErrorCode::Forbidden)
-            };
-        }
-        match verdict {
-            Verdict::Allowed | Verdict::Public => Ok(Ports::Any),
-            Verdict::Denied | Verdict::DeniedByDefault => Err(ErrorCode::Forbidden),
-        }
+/// Judges a peer's address by where packets for it really go, after translation, and by what the
+/// machine has now.
+///
+/// # Errors
+/// 403 if nothing may be sent there.
+pub(super) fn judge(
+    addresses: &RelayAddresses,
+    policy: &PeerPolicy,
+    ip: IpAddr,
+) -> Result<Ports, ErrorCode> {
+    let wire = addresses.to_wire(PeerAddr(SocketAddr::new(ip, 0))).ip();
+    let verdict = policy.verdict(ip);
+    if verdict == Verdict::Denied {
+        return Err(ErrorCode::Forbidden);
     }
-
-    /// Returns true if what is sent to `ip` ends at this machine.
-    fn is_own(&self, ip: IpAddr) -> bool {
-        let listeners = self.listeners.iter().chain(&self.tcp_listeners).map(SocketAddr::ip);
-        let relay = self.relay.iter().map(|ip| ip.0);
-        let names = self.external.iter().flat_map(|e| [Some(e.public), e.private]).flatten();
-        let mut known = listeners.chain(relay).chain(names);
-        // The system has more loopback addresses than it lists.
-        equivalents(ip).any(|ip| ip.is_loopback() || self.machine.contains(ip))
-            || known.any(|own| equivalents(ip).any(|ip| ip == own))
+    if addresses.is_own(ip) || addresses.is_own(wire) {
+        // By the name of loopback itself: no other name of it is meant by who opens loopback.
+        return if ip == wire && policy.opens_loopback(wire) {
+            Ok(Ports::Any)
+        } else if addresses.leads_to_relay(ip) {
+            Ok(Ports::Relayed)
+        } else {
+            Err(ErrorCode::Forbidden)
+        };
     }
-
-    /// Returns true if packets for a peer's address go to one on which relayed addresses are opened.
-    pub(super) fn leads_to_relay(&self, ip: IpAddr) -> bool {
-        self.relay.contains(&RelayIp(self.to_wire(PeerAddr(SocketAddr::new(ip, 0))).ip()))
-    }
-
-    /// Returns true if this process itself listens there.
-    #[inline]
-    pub(super) fn is_listener(&self, wire: SocketAddr, transport: Transport) -> bool {
-        self.listeners.contains(&wire)
-            || transport == Transport::Tcp && self.tcp_listeners.iter().any(|at| covers(*at, wire))
-    }
-
-    /// Checks a peer, and gives where on the wire it is. `scope` is what
-    /// [`Common::signaled_scope`](crate::Common::signaled_scope) has given for its address.
-    ///
-    /// # Errors
-    /// 403 if nothing may be sent there.
-    pub(super) fn check_peer(
-        &self,
-        config: &Config,
-        open: &Relayed,
-        peer: PeerAddr,
-        scope: SignaledScope,
-        transport: Transport,
-    ) -> Result<SocketAddr, ErrorCode> {
-        let ports = self.judge(&config.peers, peer.0.ip())?;
-        let wire = self.to_wire(peer);
-        let allowed = peer.0.port() != 0
-            // That would be a loop, or a way to our own pages from within.
-            && !self.is_listener(wire, transport)
-            && (scope == SignaledScope::Any && ports == Ports::Any || open.contains(wire, transport));
-        allowed.then_some(wire).ok_or(ErrorCode::Forbidden)
+    match verdict {
+        Verdict::Allowed | Verdict::Public => Ok(Ports::Any),
+        Verdict::Denied | Verdict::DeniedByDefault => Err(ErrorCode::Forbidden),
     }
 }
 
-/// Whether a listener takes what comes to `wire`. A system has more loopback addresses than it lists.
-fn covers(listener: SocketAddr, wire: SocketAddr) -> bool {
-    let everywhere = listener.ip().is_unspecified()
-        && listener.is_ipv4() == wire.is_ipv4()
-        && wire.ip().is_loopback();
-    listener.port() == wire.port() && (listener.ip() == wire.ip() || everywhere)
+/// Checks a peer, and returns its address on the wire. `scope` is what the signaled policy says of
+/// its address.
+///
+/// # Errors
+/// 403 if nothing may be sent there.
+pub(super) fn check_peer(
+    addresses: &RelayAddresses,
+    policy: &PeerPolicy,
+    open: &Relayed,
+    peer: PeerAddr,
+    scope: SignaledScope,
+    transport: Transport,
+) -> Result<SocketAddr, ErrorCode> {
+    let ports = judge(addresses, policy, peer.0.ip())?;
+    let wire = addresses.to_wire(peer);
+    let allowed = peer.0.port() != 0
+        // That would be a loop, or a way to our own pages from within.
+        && !addresses.is_listener(wire, transport)
+        && (scope == SignaledScope::Any && ports == Ports::Any || open.contains(wire, transport));
+    allowed.then_some(wire).ok_or(ErrorCode::Forbidden)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AllocationId, Owner, PeerPolicy};
+    use crate::{AllocationId, Config, Owner};
 
     const SOMEBODY: Owner = Owner { worker: 0, allocation: AllocationId(0) };
 
@@ -135,8 +103,9 @@ mod tests {
         let relayed = PeerAddr(own.advertise("10.0.0.5:50000".parse().unwrap()).0);
         // 203.0.113.0/24 is special, and so is 10/8; our own relayed addresses stay open.
         let open = Relayed::new(own.relay_ips());
-        assert_eq!(own.judge(&config.peers, relayed.0.ip()), Ok(Ports::Relayed));
-        let check = |peer| own.check_peer(&config, &open, peer, SignaledScope::Any, Transport::Udp);
+        assert_eq!(judge(&own, &config.peers, relayed.0.ip()), Ok(Ports::Relayed));
+        let check =
+            |peer| check_peer(&own, &config.peers, &open, peer, SignaledScope::Any, Transport::Udp);
         assert!(check(relayed).is_err());
         open.open(own.relay_ips()[0], 50000, SOMEBODY, Transport::Udp);
         assert_eq!(check(relayed), Ok("10.0.0.5:50000".parse().unwrap()));
@@ -159,17 +128,19 @@ mod tests {
         let open = Relayed::new(own.relay_ips());
         open.open(own.relay_ips()[0], 50000, SOMEBODY, Transport::Udp);
         for ip in ["8.8.4.4", "10.0.0.5", "10.0.0.7", "64:ff9b::8.8.4.4", "64:ff9b::10.0.0.5"] {
-            assert!(own.judge(&config.peers, ip.parse().unwrap()).is_err(), "{ip}");
+            assert!(judge(&own, &config.peers, ip.parse().unwrap()).is_err(), "{ip}");
             for transport in [Transport::Udp, Transport::Tcp] {
                 for port in [5353, 6379, 50000] {
                     let at = PeerAddr(SocketAddr::new(ip.parse().unwrap(), port));
-                    let checked = own.check_peer(&config, &open, at, SignaledScope::Any, transport);
+                    let checked =
+                        check_peer(&own, &config.peers, &open, at, SignaledScope::Any, transport);
                     assert!(checked.is_err(), "{at:?}");
                 }
             }
         }
-        let relayed = own.check_peer(
-            &config,
+        let relayed = check_peer(
+            &own,
+            &config.peers,
             &open,
             peer("10.0.0.6:50000"),
             SignaledScope::Any,
@@ -182,15 +153,18 @@ mod tests {
     fn an_address_of_the_machine_is_own_as_long_as_it_has_it() {
         let config = Config { peers: policy(&["10.0.0.0/8"]), ..Config::default() };
         let own = addresses(&config, &["10.0.0.5:3478"]);
-        let judge = |ip: &str| own.judge(&config.peers, ip.parse().unwrap());
+        let judge = |ip: &str| judge(&own, &config.peers, ip.parse().unwrap());
         for ip in ["10.0.0.9", "9.9.9.9", "64:ff9b::9.9.9.9"] {
             assert_eq!(judge(ip), Ok(Ports::Any), "{ip}");
         }
-        own.machine.replace(vec!["10.0.0.9/32".parse().unwrap(), "9.9.9.0/24".parse().unwrap()]);
+        own.replace_machine_networks(vec![
+            "10.0.0.9/32".parse().unwrap(),
+            "9.9.9.0/24".parse().unwrap(),
+        ]);
         for ip in ["10.0.0.9", "9.9.9.9", "9.9.9.1", "64:ff9b::9.9.9.9", "64:ff9b::10.0.0.9"] {
             assert_eq!(judge(ip), Err(ErrorCode::Forbidden), "{ip}");
         }
-        own.machine.replace(Vec::new());
+        own.replace_machine_networks(Vec::new());
         assert_eq!(judge("10.0.0.9"), Ok(Ports::Any));
         assert_eq!(judge("10.0.0.5"), Ok(Ports::Relayed));
     }
@@ -216,8 +190,15 @@ mod tests {
             ("127.0.0.1:50000", false),
         ] {
             assert_eq!(
-                own.check_peer(&config, &open, peer(text), SignaledScope::Any, Transport::Udp)
-                    .is_ok(),
+                check_peer(
+                    &own,
+                    &config.peers,
+                    &open,
+                    peer(text),
+                    SignaledScope::Any,
+                    Transport::Udp
+                )
+                .is_ok(),
                 ok,
                 "{text}"
             );
@@ -233,8 +214,9 @@ mod tests {
         let own = addresses(&config, &["127.0.0.1:3478"]);
         let open = Relayed::new(own.relay_ips());
         assert!(
-            own.check_peer(
-                &config,
+            check_peer(
+                &own,
+                &config.peers,
                 &open,
                 peer("127.0.0.1:3478"),
                 SignaledScope::Any,
@@ -243,8 +225,15 @@ mod tests {
             .is_err()
         );
         assert!(
-            own.check_peer(&config, &open, peer("127.0.0.1:9"), SignaledScope::Any, Transport::Udp)
-                .is_ok()
+            check_peer(
+                &own,
+                &config.peers,
+                &open,
+                peer("127.0.0.1:9"),
+                SignaledScope::Any,
+                Transport::Udp
+            )
+            .is_ok()
         );
     }
 
@@ -260,7 +249,8 @@ mod tests {
         let own = addresses(&config, &["10.0.0.5:3478"]);
         let open = Relayed::new(own.relay_ips());
         let check = |text: &str, transport| {
-            own.check_peer(&config, &open, peer(text), SignaledScope::Any, transport).is_ok()
+            check_peer(&own, &config.peers, &open, peer(text), SignaledScope::Any, transport)
+                .is_ok()
         };
         for text in
             ["10.0.0.5:3478", "10.0.0.5:8080", "127.0.0.1:8080", "127.9.9.9:8080", "[::1]:443"]

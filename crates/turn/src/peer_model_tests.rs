@@ -11,7 +11,13 @@ use callbox_base::ids::PeerAddr;
 use ipnet::IpNet;
 use proptest::{prelude::*, sample::select};
 
-use super::{allocation::Transport, relayed::Relayed, signaled_policy::SignaledScope, *};
+use super::{
+    own_addresses::{check_peer, judge},
+    relayed::Relayed,
+    signaled_policy::SignaledScope,
+    transport::Transport,
+    *,
+};
 
 /// What the machine may have, or others.
 const ADDRESSES: [&str; 10] = [
@@ -218,7 +224,7 @@ proptest! {
         let relay: Vec<IpAddr> = own.relay_ips().iter().map(|ip| ip.0).collect();
         let owner = Owner { worker: 0, allocation: AllocationId(0) };
         for machine in &case.machines {
-            own.machine.replace(machine.clone());
+            own.replace_machine_networks(machine.clone());
             for (name, port) in &case.peers {
                 let peer = SocketAddr::new(*name, *port);
                 for transport in [Transport::Udp, Transport::Tcp] {
@@ -226,12 +232,12 @@ proptest! {
                         OPEN.open(RelayIp(*ip), 50000, owner, transport);
                     }
                     let reached =
-                        own.check_peer(&config, &OPEN, PeerAddr(peer), SignaledScope::Any, transport).ok();
+                        check_peer(&own, &config.peers, &OPEN, PeerAddr(peer), SignaledScope::Any, transport).ok();
                     case.open.iter().for_each(|ip| OPEN.close(RelayIp(*ip), 50000));
                     let expected = reference(&case, machine, &relay, peer, transport);
                     prop_assert_eq!(reached, expected, "{} {:?}, {:?}", peer, transport, machine);
                     // A permission has no port: without one that is reached, there is none.
-                    let permitted = own.judge(&config.peers, *name).is_ok();
+                    let permitted = judge(&own, &config.peers, *name).is_ok();
                     prop_assert!(permitted || reached.is_none());
                 }
             }

@@ -10,7 +10,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{AllocationId, RelayIp, allocation::Transport};
+use super::{AllocationId, RelayIp, transport::Transport};
 
 /// The bit of an owner that relays TCP: the same port of UDP is somebody else's then, and the other
 /// way round.
@@ -22,7 +22,7 @@ const PORTS: usize = u16::MAX as usize + 1;
 /// The owner of a relayed address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
-    /// The worker's place in the list of workers.
+    /// The worker's index in the list of workers.
     pub worker: u16,
     /// The allocation within that worker.
     pub allocation: AllocationId,
@@ -55,16 +55,16 @@ impl Relayed {
 
     /// An allocation's socket is open on this address.
     pub fn open(&self, ip: RelayIp, port: u16, owner: Owner, transport: Transport) {
-        if let Some(place) = self.place((ip.0, port).into()) {
+        if let Some(owner_bits) = self.slot((ip.0, port).into()) {
             let tcp = if transport == Transport::Tcp { TCP } else { 0 };
-            place.store(owner.to_bits() | tcp, Ordering::Relaxed);
+            owner_bits.store(owner.to_bits() | tcp, Ordering::Relaxed);
         }
     }
 
     /// It is closed.
     pub fn close(&self, ip: RelayIp, port: u16) {
-        if let Some(place) = self.place((ip.0, port).into()) {
-            place.store(0, Ordering::Relaxed);
+        if let Some(owner_bits) = self.slot((ip.0, port).into()) {
+            owner_bits.store(0, Ordering::Relaxed);
         }
     }
 
@@ -72,7 +72,7 @@ impl Relayed {
     /// allocation may be gone, and another under its name: whoever follows it looks again.
     #[inline]
     pub fn find(&self, address: SocketAddr) -> Option<Owner> {
-        let bits = self.place(address)?.load(Ordering::Relaxed);
+        let bits = self.slot(address)?.load(Ordering::Relaxed);
         if bits & TCP == 0 { Owner::from_bits(bits) } else { None }
     }
 
@@ -82,13 +82,13 @@ impl Relayed {
         match transport {
             Transport::Udp => self.find(address).is_some(),
             Transport::Tcp => {
-                self.place(address).is_some_and(|place| place.load(Ordering::Relaxed) & TCP != 0)
+                self.slot(address).is_some_and(|bits| bits.load(Ordering::Relaxed) & TCP != 0)
             }
         }
     }
 
     #[inline]
-    fn place(&self, address: SocketAddr) -> Option<&AtomicU64> {
+    fn slot(&self, address: SocketAddr) -> Option<&AtomicU64> {
         let (_, ports) = self.by_ip.iter().find(|(ip, _)| *ip == address.ip())?;
         ports.get(usize::from(address.port()))
     }

@@ -1,75 +1,66 @@
-//! Clients that come over TCP or TLS: each has a stream of its own, and what it was given ends with
-//! the stream.
+//! The streams of a worker: its clients that come over TCP or TLS.
 
 use std::net::IpAddr;
 
 use callbox_base::ids::ClientAddr;
+use slab::Slab;
 
-use super::{ConnectionId, EndReason, Engine, FiveTuple, Via, allocation::Slot};
+use super::{ConnectionId, FiveTuple, StreamId, Via};
 
-/// Names a stream within its worker. A name is used again once the stream is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub u32);
-
-/// What is known of a stream.
+/// The stream of a client.
 #[derive(Debug)]
-pub(super) struct Stream {
+struct Stream {
     client: ClientAddr,
-    /// The address of ours that the client came to.
+    /// The server's address that the client came to.
     local: IpAddr,
-    /// The connection to a peer that it is one with.
-    pub connection: Option<ConnectionId>,
+    /// The connection to a peer that it is spliced with.
+    connection: Option<ConnectionId>,
 }
 
-impl Engine {
-    /// Takes in a client that has come over a stream to the server's address `local`. Returns the
-    /// five-tuple with which its messages are to be handed in.
-    pub fn stream_opened(&mut self, client: ClientAddr, local: IpAddr) -> FiveTuple {
-        let id = self.streams.insert(Stream { client, local, connection: None }) as u32;
+/// The streams of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Streams(Slab<Stream>);
+
+impl Streams {
+    /// Adds a client that has come to the server's address `local`. Returns its 5-tuple.
+    pub fn insert(&mut self, client: ClientAddr, local: IpAddr) -> FiveTuple {
+        let id = self.0.insert(Stream { client, local, connection: None }) as u32;
         FiveTuple { via: Via::Stream(StreamId(id)), client }
     }
 
-    /// Takes in the end of a client's stream. Its allocation ends with it, unless it may move.
-    /// Nothing may be sent to the stream from now on, and its name may be used again.
-    pub fn stream_closed(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.try_remove(id.0 as usize) else { return };
-        let Stream { client, connection, .. } = stream;
-        if let Some(connection) = connection {
-            self.close_connection(connection);
-        }
-        let tuple = FiveTuple { via: Via::Stream(id), client };
-        if self.stream_lost(tuple) {
-            return;
-        }
-        let Some(allocation) = self.by_tuple.get(&tuple).copied() else { return };
-        match self.slots.get_mut(allocation.0 as usize) {
-            Some(Slot::Opening(opening)) => {
-                opening.abandoned = true;
-                self.by_tuple.remove(&tuple);
-            }
-            _ => self.close_whole(allocation, EndReason::Disconnected),
+    /// Removes a stream that is closed. Returns its 5-tuple, and the connection to a peer that it
+    /// was spliced with.
+    pub fn remove(&mut self, id: StreamId) -> Option<(FiveTuple, Option<ConnectionId>)> {
+        let Stream { client, connection, .. } = self.0.try_remove(id.0 as usize)?;
+        Some((FiveTuple { via: Via::Stream(id), client }, connection))
+    }
+
+    /// Returns the server's address that the client of a stream came to.
+    pub fn local_ip(&self, id: StreamId) -> IpAddr {
+        self.0[id.0 as usize].local
+    }
+
+    /// Returns true if the stream of a client is spliced with a connection to a peer.
+    pub fn is_spliced(&self, tuple: FiveTuple) -> bool {
+        let Via::Stream(id) = tuple.via else { return false };
+        self.0.get(id.0 as usize).is_some_and(|stream| stream.connection.is_some())
+    }
+
+    /// Notes the connection to a peer that a stream is spliced with, or that it is with none any
+    /// more.
+    pub fn set_connection(&mut self, id: StreamId, connection: Option<ConnectionId>) {
+        if let Some(stream) = self.0.get_mut(id.0 as usize) {
+            stream.connection = connection;
         }
     }
 
-    /// Returns true if there is an allocation for a five-tuple, or one is being opened.
-    pub fn has_allocation(&self, tuple: FiveTuple) -> bool {
-        self.by_tuple.contains_key(&tuple) || self.arriving.contains_key(&tuple)
+    #[cfg(test)]
+    pub fn contains(&self, id: StreamId) -> bool {
+        self.0.contains(id.0 as usize)
     }
 
-    /// Returns true if a stream serves for something: an allocation, or a connection to a peer.
-    pub fn is_in_use(&self, tuple: FiveTuple) -> bool {
-        let stream = match tuple.via {
-            Via::Stream(StreamId(id)) => self.streams.get(id as usize),
-            Via::Listener(_) => None,
-        };
-        self.has_allocation(tuple) || stream.is_some_and(|stream| stream.connection.is_some())
-    }
-
-    /// The address of ours that a client came to.
-    pub(super) fn local_ip(&self, tuple: FiveTuple) -> IpAddr {
-        match tuple.via {
-            Via::Listener(at) => self.common.addresses.listener(at).ip(),
-            Via::Stream(StreamId(id)) => self.streams[id as usize].local,
-        }
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 }

@@ -30,7 +30,7 @@ use callbox_stun::{
     testing::{is_signed_sha256, sha256_of, sign_sha256},
 };
 
-use super::{allocation::Slot, engine::Timer, shared::Shared, *};
+use super::{engine::invariants, shared::Shared, *};
 use crate::auth::{TurnAuth, WrongCredentials};
 
 pub const REALM: &str = "test";
@@ -376,59 +376,33 @@ impl World {
         Snapshot::of(self.metrics.iter().map(|m| &**m))
     }
 
+    /// Returns the number of connections to peers of a worker.
+    pub fn connections(&self, worker: usize) -> usize {
+        invariants::connections(&self.workers[worker])
+    }
+
     /// Fails unless there is exactly one timer for each thing that expires.
     pub fn assert_timers_fit(&self) {
-        for engine in &self.workers {
-            let timers = engine
-                .timers
-                .keys()
-                .filter(|t| !matches!(t, Timer::Reservation(_) | Timer::Connection(_)));
-            let expected: usize = engine
-                .slots
-                .iter()
-                .map(|(_, slot)| match slot {
-                    Slot::Opening(_) => 0,
-                    Slot::Open(a) => 1 + a.permissions.len() + a.channels.len(),
-                })
-                .sum();
-            assert_eq!(timers.count(), expected);
-        }
+        self.workers.iter().for_each(invariants::assert_timers_fit);
     }
 
     /// Fails unless each channel has a permission for its peer that lasts as long as the channel, and
     /// nothing is left that was due.
     pub fn assert_channels_are_permitted(&self) {
-        let slots = self.workers.iter().flat_map(|engine| engine.slots.iter());
-        for (_, slot) in slots {
-            let Slot::Open(allocation) = slot else { continue };
-            for (number, channel) in allocation.channels.iter() {
-                let permission = allocation.permissions.get(&channel.peer.0.ip());
-                let lasts = permission.is_some_and(|p| p.expires >= channel.expires);
-                assert!(lasts, "{number:?} to {:?}: {permission:?}", channel.peer);
-            }
-            let permissions = allocation.permissions.iter().map(|(_, p)| p.expires);
-            let channels = allocation.channels.iter().map(|(_, c)| c.expires);
-            assert!(permissions.chain(channels).all(|expires| expires > self.now.instant));
+        for engine in &self.workers {
+            invariants::assert_channels_are_permitted(engine, self.now.instant);
         }
     }
 
     /// Fails unless allocations lead to where their clients are.
     pub fn assert_mobility_fits(&self) {
-        self.workers.iter().for_each(Engine::assert_mobility_fits);
+        self.workers.iter().for_each(invariants::assert_mobility_fits);
     }
 
     /// Fails if anything is left of any allocation.
     pub fn assert_nothing_is_left(&self) {
-        for engine in &self.workers {
-            assert_eq!(engine.slots.len(), 0);
-            assert!(engine.by_tuple.is_empty());
-            assert!(engine.mobile.is_empty() && engine.arriving.is_empty());
-            assert!(engine.connections.is_empty());
-            assert!(engine.by_call.is_empty() && engine.by_user.is_empty());
-            assert!(engine.timers.is_empty(), "{:?}", engine.timers);
-            assert!(engine.outputs.is_empty());
-        }
-        let streams: usize = self.workers.iter().map(|engine| engine.streams.len()).sum();
+        self.workers.iter().for_each(invariants::assert_nothing_is_left);
+        let streams: usize = self.workers.iter().map(invariants::streams).sum();
         assert_eq!(streams, self.streams.len());
         assert!(self.sockets.is_empty());
         assert!(self.common.relayed.is_empty());

@@ -240,5 +240,5 @@ fn connections_to_peers_end_with_the_call() {
     world.end_call(call(1));
     assert_eq!(world.answers(alice.address)[0].code, Some(403));
     assert_eq!(world.closed.len(), 2);
-    assert_eq!(world.workers[0].connections.all.len(), 1);
+    assert_eq!(world.connections(0), 1);
 }

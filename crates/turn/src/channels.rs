@@ -1,0 +1,66 @@
+//! The channels of an allocation (RFC 8656 §12): two-byte names for peers.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use callbox_base::ids::PeerAddr;
+use callbox_stun::ChannelNumber;
+
+use super::sorted_map::SortedMap;
+
+/// The time for which ChannelBind binds a channel, and opens its peer's address: "Channel bindings
+/// last for 10 minutes unless refreshed" (RFC 8656 §12).
+pub(super) const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
+
+/// A channel that is bound to a peer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Channel {
+    pub peer: PeerAddr,
+    /// The address to which datagrams for the peer are sent.
+    pub wire: SocketAddr,
+    pub expires: Instant,
+}
+
+/// The channels of one allocation: a channel has one peer, and a peer one channel.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    by_number: SortedMap<ChannelNumber, Channel>,
+    by_peer: SortedMap<PeerAddr, ChannelNumber>,
+}
+
+impl Channels {
+    #[inline]
+    pub fn get(&self, number: ChannelNumber) -> Option<&Channel> {
+        self.by_number.get(&number)
+    }
+
+    /// Returns the channel of a peer, if it has one.
+    #[inline]
+    pub fn of_peer(&self, peer: PeerAddr) -> Option<ChannelNumber> {
+        self.by_peer.get(&peer).copied()
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (ChannelNumber, &Channel)> {
+        self.by_number.iter().map(|(number, channel)| (*number, channel))
+    }
+
+    /// Binds a channel to a peer, or refreshes the binding. Neither may be bound to another one.
+    /// Returns the time at which the binding ended before.
+    pub fn bind(&mut self, number: ChannelNumber, channel: Channel) -> Option<Instant> {
+        self.by_peer.insert(channel.peer, number);
+        self.by_number.insert(number, channel).map(|before| before.expires)
+    }
+
+    /// Removes a binding that has expired.
+    pub fn remove(&mut self, number: ChannelNumber) {
+        if let Some(channel) = self.by_number.remove(&number) {
+            self.by_peer.remove(&channel.peer);
+        }
+    }
+}

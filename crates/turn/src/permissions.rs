@@ -1,0 +1,112 @@
+//! The permissions of an allocation (RFC 8656 §9): the addresses that datagrams may go to and come
+//! from.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use super::sorted_map::SortedMap;
+
+/// The time for which CreatePermission opens an address: "The Permission Lifetime MUST be 300
+/// seconds" (RFC 8656 §9).
+pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+
+/// A permission for one address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Permission {
+    expires: Instant,
+    /// True if it is one of the server's own addresses as things are now: of its ports, those of
+    /// open allocations may be reached.
+    is_own: bool,
+    /// True if no other side of a call has announced the address although one had to, which leaves
+    /// it the same ports.
+    is_unannounced: bool,
+    /// The period, counted since 1970, in which its client was last told of an ICMP error there.
+    last_icmp: u32,
+}
+
+impl Permission {
+    /// Returns true if only the ports of open allocations may be reached.
+    #[inline]
+    pub fn is_for_relayed(&self) -> bool {
+        self.is_own || self.is_unannounced
+    }
+
+    /// Returns the time at which it ends.
+    pub fn expires(&self) -> Instant {
+        self.expires
+    }
+}
+
+/// The permissions of one allocation, by address.
+#[derive(Debug, Default)]
+pub(super) struct Permissions(SortedMap<IpAddr, Permission>);
+
+impl Permissions {
+    #[inline]
+    pub fn get(&self, ip: IpAddr) -> Option<&Permission> {
+        self.0.get(&ip)
+    }
+
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.0.get(&ip).is_some()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &Permission)> {
+        self.0.iter().map(|(ip, permission)| (*ip, permission))
+    }
+
+    /// Installs or refreshes a permission: it lasts until `expires`, and never shorter than it did,
+    /// since a channel to the address may need it for longer. Returns the times at which it ended
+    /// before, if there was one, and at which it ends now.
+    pub fn install(
+        &mut self,
+        ip: IpAddr,
+        expires: Instant,
+        is_own: bool,
+        is_unannounced: bool,
+    ) -> (Option<Instant>, Instant) {
+        let before = self.0.get(&ip).copied();
+        let permission = Permission {
+            expires: before.map_or(expires, |before| before.expires.max(expires)),
+            is_own,
+            is_unannounced,
+            last_icmp: before.map_or(0, |before| before.last_icmp),
+        };
+        self.0.insert(ip, permission);
+        (before.map(|before| before.expires), permission.expires)
+    }
+
+    /// Removes a permission that has expired.
+    pub fn remove(&mut self, ip: IpAddr) {
+        self.0.remove(&ip);
+    }
+
+    /// Judges again which addresses are the server's own ones.
+    pub fn judge_own(&mut self, is_own: impl Fn(IpAddr) -> bool) {
+        for (ip, permission) in self.0.iter_mut() {
+            permission.is_own = is_own(*ip);
+        }
+    }
+
+    /// Judges again which addresses have not been announced.
+    pub fn judge_announced(&mut self, is_unannounced: impl Fn(IpAddr) -> bool) {
+        for (ip, permission) in self.0.iter_mut() {
+            permission.is_unannounced = is_unannounced(*ip);
+        }
+    }
+
+    /// Returns true if the client may be told of an ICMP error at an address in this period: it has
+    /// a permission for it, and was not told in the same period before.
+    pub fn may_tell_icmp(&mut self, ip: IpAddr, period: u32) -> bool {
+        let permission = self.0.get_mut(&ip);
+        permission.is_some_and(|permission| {
+            std::mem::replace(&mut permission.last_icmp, period) != period
+        })
+    }
+}
