@@ -293,8 +293,10 @@ mod answers;
 mod blocking;
 mod call;
 mod calls;
+mod close_reason;
 mod config;
 mod error;
+mod error_code;
 mod events;
 mod hub;
 mod ice;
@@ -304,6 +306,7 @@ mod kept;
 mod kicks;
 mod limits;
 mod members;
+mod message;
 mod operators;
 mod outbox;
 mod pairs;
@@ -325,6 +328,7 @@ mod sessions;
 mod stats;
 mod tables;
 mod text;
+mod timestamp;
 mod tokens;
 mod transfer;
 mod wire_enums;
@@ -341,12 +345,15 @@ pub use callbox_base::{
     usage::{RelayUsage, Usage},
 };
 
-pub use call::{CallRecord, CallState, CallStats, Media, Participant, Path, Role, Timestamp};
+pub use call::{CallRecord, CallState, CallStats, Media, Participant, Path, Role};
+pub use close_reason::CloseReason;
 pub use config::Config;
-pub use error::{ErrorCode, RequestError};
+pub use error::RequestError;
+pub use error_code::ErrorCode;
 pub use events::{ErrorEvent, EventError, EventErrorCode, IceServer, RelayAccess, SessionWelcome};
 pub use hub::{Hub, OnlineUser};
-pub use io::{Answer, ClientMark, CloseReason, Event, Input, Output, RequestId, Resume};
+pub use io::{ClientMark, Input, Output, RequestId, Resume};
+pub use message::{Answer, Event};
 pub use operators::{Kicked, SessionRecord};
 pub use payload::{Part, Payload, Text, Unreadable};
 pub use push_wait::ASK_FOR;
@@ -357,6 +364,7 @@ pub use restored::{HowItStopped, Restored};
 pub use schema::Described;
 pub use stats::{Counters, Stats};
 pub use text::JsonText;
+pub use timestamp::Timestamp;
 pub use wire_enums::{
     CallType, EndReason, EnumCounts, EventName, PresenceStatus, RequestName, WireEnum,
 };

@@ -9,8 +9,9 @@ use callbox_base::{
 use super::{
     CallEvent, CallState, Hub, RequestError,
     call::{Journal, Party, Role, Step},
-    events::{CallReconnectedEvent, CallReconnectingEvent, Payload},
+    events::{CallReconnectedEvent, CallReconnectingEvent},
     hub::Timer,
+    message::EventPayload,
     rooms::Rooms,
     tables::{Calls, call_not_found},
 };
@@ -149,7 +150,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn tell_others<P: Payload>(&mut self, member: Member, payload: &P) {
+    pub(super) fn tell_others<P: EventPayload>(&mut self, member: Member, payload: &P) {
         let others = self.others(member);
         self.outbox.send_to_all(others, payload);
     }

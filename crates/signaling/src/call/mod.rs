@@ -19,10 +19,10 @@ use callbox_base::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CallType, EndReason, tables::HasState, wire_enums::wire_enum};
+use super::{CallType, EndReason, Timestamp, tables::HasState, wire_enums::wire_enum};
 pub(super) use journal::{DescriptionKind, Journal, JournalFull, JournalOf};
 pub use media::{CallStats, Media, Path};
-pub use record::{CallRecord, Participant, Timestamp};
+pub use record::{CallRecord, Participant};
 pub(super) use record::{RelayMeter, seconds};
 pub use state::CallState;
 pub(super) use state::Step;
