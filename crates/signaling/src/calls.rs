@@ -9,14 +9,14 @@ use super::{
     CallEvent, CallRecord, CallState, EndReason, Event, Hub, Output, RequestError,
     answers::CallEndAnswer,
     call::{Place, RingingDevice, Role, Step, seconds},
+    ended_calls::EndedCall,
     events::{
         CallEndedEvent, CallIncomingEvent, CallStateEvent, CallSyncEvent, IceServersEvent,
         OpenUpgrade,
     },
-    hub::Timer,
     members::{Lane, Member},
-    requests::Sender,
-    tables::{EndedCall, call_not_found},
+    sender::Sender,
+    timer::Timer,
 };
 
 impl Hub {
@@ -241,7 +241,7 @@ impl Hub {
         sender: &Sender,
     ) -> Result<CallEndAnswer, RequestError> {
         let record = self.finish(now, id, reason, Some(sender));
-        let record = record.ok_or_else(call_not_found)?;
+        let record = record.ok_or_else(RequestError::call_not_found)?;
         let duration = record.duration.unwrap_or_default();
         Ok(CallEndAnswer { call_id: id, state: record.state, reason, duration })
     }

@@ -1,5 +1,7 @@
 //! The refusal of an event or of a connection.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -40,6 +42,27 @@ impl RequestError {
             message.push('…');
         }
         Self { code, message, retry_after_ms: None }
+    }
+
+    /// Refuses a payload.
+    pub(crate) fn invalid_payload(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidPayload, message)
+    }
+
+    /// Refuses a call id that names nothing.
+    pub(crate) fn call_not_found() -> Self {
+        Self::new(ErrorCode::CallNotFound, "There is no such call.")
+    }
+
+    /// Refuses a sender who, or whose device, is not in the call.
+    pub(crate) fn not_a_participant(message: &str) -> Self {
+        Self::new(ErrorCode::NotAParticipant, message)
+    }
+
+    /// Refuses what comes too often, and says when it may come again.
+    pub(crate) fn rate_limited(message: &str, retry_after: Duration) -> Self {
+        let ms = retry_after.as_micros().div_ceil(1000) as u64;
+        Self::new(ErrorCode::RateLimited, message).retry_after_ms(ms)
     }
 
     /// Adds the milliseconds after which to try again.

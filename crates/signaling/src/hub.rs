@@ -14,41 +14,20 @@ use serde::Serialize;
 
 use super::{
     CallRecord, Config, EndReason, Input, Output, RelayAccess, RequestName, Stats, Timestamp,
+    call::Calls,
+    ended_calls::{EndedCall, EndedCalls},
     kept::Keeping,
     kicks::{Kicks, TokenMark},
-    members::{Lane, Member},
+    lookup::Lookup,
+    members::Member,
     outbox::Outbox,
     pairs::Pairs,
     rooms::{Leaving, Rooms},
     stats::Counters,
-    tables::{Calls, EndedCall, EndedCalls, Lookup, Session, Users},
+    tables::{Session, Users},
+    timer::Timer,
 };
 use crate::jwt::Identity;
-
-/// What the hub waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
-    /// A session's token expires, or is about to.
-    Token(SessionId),
-    /// A session without a connection has been kept long enough.
-    Away(SessionId),
-    /// A call has rung long enough.
-    Ring(CallId),
-    /// A member of a call that lost its connection has been waited for long enough.
-    Grace(Member),
-    /// The candidates of a member have waited for their description long enough.
-    Hold(Lane),
-    /// The relay credentials of a call's members are half as old as they get.
-    Credentials(CallId),
-    /// The oldest call that is over has been shown long enough.
-    ForgetEnded,
-    /// The device that a call is handed to has rung long enough.
-    Transfer(CallId),
-    /// Whoever was asked whether to hold a call has had enough time.
-    Asked(CallId),
-    /// The report of a call's end has waited for the relay long enough.
-    Settle(CallId),
-}
 
 /// The signaling server without its I/O: sessions, calls and the events between them.
 ///

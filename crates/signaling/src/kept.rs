@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     CallRecord, CallState, CallType, Hub, JsonText, Output,
     call::{Call, JournalOf, Party, PerRole, Role},
-    tables::EndedCall,
+    ended_calls::EndedCall,
 };
 
 /// The beginnings of the keys of each kind.
@@ -57,6 +57,13 @@ pub(super) struct KeptCall {
 pub(super) struct KeptEnd {
     pub record: CallRecord,
     pub was_connected: bool,
+}
+
+impl KeptEnd {
+    /// Makes what is kept of a call that is over, until its end is reported.
+    fn of(ended: &EndedCall) -> Self {
+        Self { record: ended.record(), was_connected: ended.was_connected }
+    }
 }
 
 /// The values that were kept so far.
@@ -132,7 +139,7 @@ impl Hub {
                 record: room.record_if_over(),
                 was_connected: room.state().has_media(),
             })
-            .or_else(|| ended().map(EndedCall::kept))
+            .or_else(|| ended().map(KeptEnd::of))
         });
         let over = over.flatten();
         if call.is_none() && over.is_none() && !keeping.calls.contains_key(&id) {

@@ -8,12 +8,7 @@ use callbox_base::{
 };
 use serde_json::value::RawValue;
 
-use super::{
-    EndReason, ErrorCode, Hub, RequestError,
-    call::Call,
-    rate::interval,
-    requests::{Sender, rate_limited},
-};
+use super::{EndReason, ErrorCode, Hub, RequestError, call::Call, rate::interval, sender::Sender};
 
 impl Hub {
     /// How many calls a user is in. Those that only ring at the user's devices are not among them:
@@ -113,7 +108,9 @@ impl Hub {
     ) -> Result<(), RequestError> {
         let (pair, per_minute) = ((caller.clone(), callee.clone()), self.config.calls_per_pair);
         let free = self.pairs.check(now.instant, &pair, per_minute);
-        free.map_err(|retry_after| rate_limited("You call this user too often.", retry_after))?;
+        free.map_err(|retry_after| {
+            RequestError::rate_limited("You call this user too often.", retry_after)
+        })?;
         self.count_call(now, caller)?;
         self.pairs.count(now.instant, pair, per_minute);
         Ok(())
@@ -126,7 +123,7 @@ impl Hub {
         self.users.update(user, |user| {
             taken = user.call_bucket.take(now.instant, every, self.config.call_burst);
         });
-        taken.map_err(|retry_after| rate_limited("You call too often.", retry_after))
+        taken.map_err(|retry_after| RequestError::rate_limited("You call too often.", retry_after))
     }
 
     /// What a client sent along, as it is kept.

@@ -8,12 +8,12 @@ use callbox_base::{
 
 use super::{
     CallEvent, CallState, Hub, RequestError,
+    call::Calls,
     call::{Journal, Party, Role, Step},
     events::{CallReconnectedEvent, CallReconnectingEvent},
-    hub::Timer,
     message::EventPayload,
     rooms::Rooms,
-    tables::{Calls, call_not_found},
+    timer::Timer,
 };
 
 /// Somebody who is in a call.
@@ -122,13 +122,15 @@ impl Hub {
 
     /// The member, for a request that has found it before.
     pub(super) fn member_mut(&mut self, member: Member) -> Result<&mut Party, RequestError> {
-        member.find_mut(&mut self.calls, &mut self.rooms).ok_or_else(call_not_found)
+        member.find_mut(&mut self.calls, &mut self.rooms).ok_or_else(RequestError::call_not_found)
     }
 
     /// Where a live call or room stands.
     pub(super) fn state_of(&self, call: CallId) -> Result<CallState, RequestError> {
         let state = self.calls.get(call).map(|call| call.state());
-        state.or_else(|| Some(self.rooms.get(call)?.state())).ok_or_else(call_not_found)
+        state
+            .or_else(|| Some(self.rooms.get(call)?.state()))
+            .ok_or_else(RequestError::call_not_found)
     }
 
     /// What the room is called, where it is one.

@@ -8,9 +8,9 @@ use super::{
     Event, EventName, JsonText, Output,
     call::{Call, Role},
     events::CallStateEvent,
+    lookup::Lookup,
     message::EventPayload,
     replay::Replay,
-    tables::Lookup,
 };
 
 /// The queue of outputs. What one input sets off is bounded by the sizes of the tables, and the

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use callbox_base::{clock::Now, ids::CallId};
 
-use super::{CallEvent, CallReport, EndReason, Hub, Output, hub::Timer};
+use super::{CallEvent, CallReport, EndReason, Hub, Output, timer::Timer};
 
 /// The time in which [`Output::AskToHold`] is to be answered. The caller hears nothing meanwhile.
 pub const ASK_FOR: Duration = Duration::from_secs(2);

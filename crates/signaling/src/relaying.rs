@@ -11,12 +11,11 @@ use callbox_base::clock::Now;
 use super::{
     ErrorCode, EventName, Hub, JsonText, Output, RequestError,
     call::{DescriptionKind, JournalFull},
-    hub::Timer,
     members::{Lane, Member},
     payload::Fields,
-    requests::Sender,
+    sender::Sender,
     sent::{Candidate, Description, Signed},
-    tables::call_not_found,
+    timer::Timer,
 };
 
 impl Hub {
@@ -31,7 +30,7 @@ impl Hub {
         self.announce(lane, || candidate.addresses());
         let to = self.member(lane.to()).and_then(|party| party.session);
         let journal = lane.journal_mut(&mut self.calls, &mut self.rooms);
-        let journal = journal.ok_or_else(call_not_found)?;
+        let journal = journal.ok_or_else(RequestError::call_not_found)?;
         let Some(to) = to else {
             if journal.keep_candidate(&data, candidate, &self.config) == Err(JournalFull) {
                 self.counters.candidates_refused += 1;
@@ -77,7 +76,7 @@ impl Hub {
         self.announce(lane, || description.addresses());
         let to = self.member(lane.to()).and_then(|party| party.session);
         let journal = lane.journal_mut(&mut self.calls, &mut self.rooms);
-        let journal = journal.ok_or_else(call_not_found)?;
+        let journal = journal.ok_or_else(RequestError::call_not_found)?;
         if to.is_none() && journal.keep_description(kind, &data, &self.config) == Err(JournalFull) {
             return Err(RequestError::new(
                 ErrorCode::PayloadTooLarge,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use callbox_base::{clock::Now, ids::CallId};
 
 use super::{
-    CallRecord, Hub, Output, Timestamp, call::RelayMeter, hub::Timer, tables::EndedCall,
+    CallRecord, Hub, Output, Timestamp, call::RelayMeter, ended_calls::EndedCall, timer::Timer,
     wire_enums::wire_enum,
 };
 

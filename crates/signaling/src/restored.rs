@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 use super::{
     CallState, EndReason, Hub, JsonText,
     call::{Call, RelayMeter, Role, Times, seconds},
-    hub::Timer,
+    ended_calls::EndedCall,
     kept::{CALL, KeptCall, KeptEnd, LANES, Lanes, OVER, TEXT},
     members::Member,
-    tables::EndedCall,
+    timer::Timer,
 };
 
 /// The way in which the server before this one came to its end.

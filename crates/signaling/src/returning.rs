@@ -15,8 +15,8 @@ use super::{
     ClientMark, EndReason, Hub,
     call::{Party, Place},
     members::Member,
-    requests::Sender,
     rooms::Leaving,
+    sender::Sender,
 };
 
 /// Devices of a user that lost their connections and cannot say so when they come back.

@@ -11,10 +11,10 @@ use rand::Rng;
 use super::{
     CloseReason, EndReason, Hub, JsonText, Output, Resume, SessionWelcome,
     events::ServerDrainingEvent,
-    hub::Timer,
     kicks::TokenMark,
     rate::{EventLimit, Verdict},
     tables::Session,
+    timer::Timer,
     tokens::expired,
 };
 use crate::jwt::Identity;

@@ -9,8 +9,8 @@ use callbox_base::{
 };
 
 use super::{
-    CloseReason, Hub, Timestamp, config::TOKEN_LEEWAY, events::AuthExpiringEvent, hub::Timer,
-    kicks::TokenMark,
+    CloseReason, Hub, Timestamp, config::TOKEN_LEEWAY, events::AuthExpiringEvent, kicks::TokenMark,
+    timer::Timer,
 };
 use crate::jwt::Identity;
 

@@ -10,9 +10,9 @@ use super::{
     answers::CallEndAnswer,
     call::{Media, Role, Transfer, seconds},
     events::{CallEndedEvent, CallReconnectingEvent, CallTransferredEvent},
-    hub::Timer,
     members::{Lane, Member},
-    requests::Sender,
+    sender::Sender,
+    timer::Timer,
 };
 
 impl Hub {

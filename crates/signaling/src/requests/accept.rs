@@ -9,8 +9,8 @@ use crate::{
     answers::CallStateAnswer,
     call::{Place, Role, Step},
     events::{CallAcceptedEvent, CallEndedEvent, CallReconnectingEvent},
-    hub::Timer,
     members::Lane,
+    timer::Timer,
 };
 
 pub(super) fn apply(

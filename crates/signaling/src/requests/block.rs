@@ -5,10 +5,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Fields, Sender, parse};
-use crate::{
-    ErrorCode, Hub, RequestError, answers::UserBlockAnswer, blocking::MAX_BLOCKED,
-    tables::call_not_found,
-};
+use crate::{ErrorCode, Hub, RequestError, answers::UserBlockAnswer, blocking::MAX_BLOCKED};
 
 /// Take no calls from a user any more.
 #[derive(Deserialize, ToSchema)]
@@ -31,7 +28,7 @@ pub(super) fn apply(
     if user == sender.user {
         return Err(RequestError::new(ErrorCode::InvalidTarget, "You cannot block yourself."));
     }
-    let session = hub.sessions.get_mut(&sender.session).ok_or_else(call_not_found)?;
+    let session = hub.sessions.get_mut(&sender.session).ok_or_else(RequestError::call_not_found)?;
     if !blocked {
         session.blocked.remove(&user);
     } else if session.blocked.len() < MAX_BLOCKED || session.blocked.contains(&user) {

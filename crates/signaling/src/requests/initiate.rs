@@ -13,7 +13,7 @@ use crate::{
     CallEvent, CallState, CallType, EndReason, ErrorCode, Hub, RequestError,
     answers::CallInitiateAnswer,
     call::{Call, Party, PerRole, Place, Role, Step},
-    hub::Timer,
+    timer::Timer,
 };
 
 /// Call a user.

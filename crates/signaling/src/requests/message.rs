@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Fields, Sender, Way, invalid};
+use super::{Fields, Sender, Way};
 use crate::{ErrorCode, Event, EventName, Hub, RequestError, answers::CallAnswer, members::Member};
 
 /// Anything that the sides have to say to each other.
@@ -31,7 +31,7 @@ pub(super) fn apply(
 ) -> Result<CallAnswer, RequestError> {
     let way = Way::read(data)?;
     if data.get("data").is_none() {
-        return Err(invalid("missing field `data`"));
+        return Err(RequestError::invalid_payload("missing field `data`"));
     }
     let member = hub.locate_talking(sender, way.call_id, way.room_id.as_ref())?;
     if matches!(member, Member::Participant(..)) && way.to.is_none() {

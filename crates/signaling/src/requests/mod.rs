@@ -23,11 +23,11 @@ mod room_leave;
 mod transfer;
 mod upgrade;
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use callbox_base::{
     clock::Now,
-    ids::{CallId, DeviceId, ParticipantId, RoomId, SessionId, UserId},
+    ids::{CallId, ParticipantId, RoomId, SessionId},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -40,7 +40,7 @@ use super::{
     members::{Lane, Member},
     payload::{Fields, NotAnObject},
     rate::Verdict,
-    tables::call_not_found,
+    sender::Sender,
 };
 use crate::jwt::Identity;
 pub(super) use block::UserBlockRequest;
@@ -56,14 +56,6 @@ pub(super) use room_join::RoomJoinRequest;
 pub(super) use room_leave::RoomLeaveRequest;
 pub(super) use transfer::CallTransferRequest;
 pub(super) use upgrade::CallUpgradeRequest;
-
-/// Who sent a request.
-#[derive(Debug, Clone)]
-pub(super) struct Sender {
-    pub session: SessionId,
-    pub user: UserId,
-    pub device: DeviceId,
-}
 
 /// A request that only names a call.
 #[derive(Deserialize, ToSchema)]
@@ -163,7 +155,7 @@ impl Hub {
         let (per_second, burst) = (self.config.events_per_second, self.config.event_burst);
         let verdict = entry.events.take(now.instant, per_second, burst);
         if let Verdict::Refuse { retry_after, first } = verdict {
-            let error = rate_limited("You send too many events.", retry_after);
+            let error = RequestError::rate_limited("You send too many events.", retry_after);
             // Who wants no answers is told once, so that a flood is not answered by a flood.
             if id.is_some() || first {
                 self.refuse(session, id, event, &error);
@@ -245,7 +237,9 @@ impl Hub {
         let Some(request) = request else {
             return Err(RequestError::new(ErrorCode::UnknownEvent, "There is no such event."));
         };
-        let data = &data.map_err(|NotAnObject| invalid("The payload must be a JSON object."))?;
+        let data = &data.map_err(|NotAnObject| {
+            RequestError::invalid_payload("The payload must be a JSON object.")
+        })?;
         if request.is_for_two() && data.value("roomId").is_some() {
             let message = format!("There is no {request} in a room.");
             return Err(RequestError::new(ErrorCode::InvalidState, message));
@@ -299,8 +293,8 @@ impl Hub {
                     ErrorCode::InvalidState,
                     "Another of your devices has answered the call.",
                 ),
-                Some(_) => not_a_participant("This device is not in the call."),
-                None => not_a_participant("You are not in the call."),
+                Some(_) => RequestError::not_a_participant("This device is not in the call."),
+                None => RequestError::not_a_participant("You are not in the call."),
             });
         }
         if let Some(room) = self.rooms.get(id) {
@@ -309,15 +303,15 @@ impl Hub {
                     ErrorCode::InvalidState,
                     "That is a room: name it in roomId, where there is such a thing in a room.",
                 ),
-                None => not_a_participant("You are not in the call."),
+                None => RequestError::not_a_participant("You are not in the call."),
             });
         }
         Err(match self.ended.get(id) {
             Some(call) if call.was_in_it(&sender.user) => {
                 RequestError::new(ErrorCode::CallEnded, "The call is over.")
             }
-            Some(_) => not_a_participant("You were not in the call."),
-            None => call_not_found(),
+            Some(_) => RequestError::not_a_participant("You were not in the call."),
+            None => RequestError::call_not_found(),
         })
     }
 
@@ -382,9 +376,9 @@ impl Hub {
     fn locate_lane(&self, sender: &Sender, way: &Way) -> Result<Lane, RequestError> {
         match (self.locate_member(sender, way.call_id, way.room_id.as_ref())?, way.to) {
             (Member::Side(call, role), _) => Ok(Lane::From(call, role)),
-            (Member::Participant(..), None) => {
-                Err(invalid("Say in `to` which participant of the room it is for."))
-            }
+            (Member::Participant(..), None) => Err(RequestError::invalid_payload(
+                "Say in `to` which participant of the room it is for.",
+            )),
             (Member::Participant(call, from), Some(to)) => self.lane_to(call, from, to),
         }
     }
@@ -401,23 +395,14 @@ fn unfit(error: serde_path_to_error::Error<serde_json::Error>) -> RequestError {
     // The place is one within the field, which the sender does not count from.
     message.truncate(message.rfind(" at line ").unwrap_or(message.len()));
     // Of a missing field the message has the name, and the path is that of the whole.
-    if path == "." { invalid(message) } else { invalid(format!("{path}: {message}")) }
-}
-
-fn invalid(message: impl Into<String>) -> RequestError {
-    RequestError::new(ErrorCode::InvalidPayload, message)
-}
-
-pub(super) fn rate_limited(message: &str, retry_after: Duration) -> RequestError {
-    let ms = retry_after.as_micros().div_ceil(1000) as u64;
-    RequestError::new(ErrorCode::RateLimited, message).retry_after_ms(ms)
+    if path == "." {
+        RequestError::invalid_payload(message)
+    } else {
+        RequestError::invalid_payload(format!("{path}: {message}"))
+    }
 }
 
 fn call_id_required(why: &str) -> RequestError {
     let message = format!("{why} Say in callId which one you mean.");
     RequestError::new(ErrorCode::CallIdRequired, message)
-}
-
-pub(super) fn not_a_participant(message: &str) -> RequestError {
-    RequestError::new(ErrorCode::NotAParticipant, message)
 }

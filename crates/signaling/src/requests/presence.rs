@@ -5,7 +5,7 @@ use callbox_base::ids::UserId;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Fields, Sender, invalid, parse};
+use super::{Fields, Sender, parse};
 use crate::{
     ErrorCode, Hub, RequestError, answers::PresenceSubscribeAnswer, events::PresenceChangedEvent,
     presence::MAX_WATCHED,
@@ -29,7 +29,9 @@ pub(super) fn apply(
     users.sort_unstable();
     users.dedup();
     if users.len() > MAX_WATCHED {
-        return Err(invalid(format!("userIds has more than {MAX_WATCHED} users.")));
+        return Err(RequestError::invalid_payload(format!(
+            "userIds has more than {MAX_WATCHED} users."
+        )));
     }
     let session = hub.sessions.get(&sender.session);
     let is_hidden = |user: &&UserId| !session.is_some_and(|session| session.grants.may_see(user));

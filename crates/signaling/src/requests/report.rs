@@ -5,7 +5,7 @@ use callbox_base::ids::{CallId, RoomId};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Fields, Sender, invalid, parse};
+use super::{Fields, Sender, parse};
 use crate::{CallStats, Hub, RequestError, answers::CallAnswer};
 
 /// How the call goes, as this side measures it.
@@ -33,7 +33,9 @@ pub(super) fn apply(
         ("lossPercent", stats.loss_percent, 100.0),
     ] {
         if value.is_some_and(|value| !(0.0..=most).contains(&value)) {
-            return Err(invalid(format!("{name} must be between 0 and {most}.")));
+            return Err(RequestError::invalid_payload(format!(
+                "{name} must be between 0 and {most}."
+            )));
         }
     }
     let room_id = payload.room_id;

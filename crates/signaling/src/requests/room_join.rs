@@ -12,7 +12,6 @@ use crate::{
     call::Party,
     events::RoomView,
     rooms::{Leaving, MAX_DEVICES, MAX_PARTICIPANTS, Occupant},
-    tables::call_not_found,
 };
 
 /// Come into a room.
@@ -42,7 +41,7 @@ pub(super) fn apply(
     {
         return hub.room_view(now, room.id, participant, sender.session);
     }
-    let session = hub.sessions.get(&sender.session).ok_or_else(call_not_found)?;
+    let session = hub.sessions.get(&sender.session).ok_or_else(RequestError::call_not_found)?;
     if !session.grants.may_join(&payload.room_id) {
         let message = "Your token does not let you join this room.";
         return Err(RequestError::new(ErrorCode::NotAllowed, message));
@@ -89,9 +88,10 @@ pub(super) fn apply(
         session: Some(sender.session),
         ..Party::new(sender.user.clone(), name)
     };
-    let joined = hub.rooms.get(id).ok_or_else(call_not_found)?.times.at(now);
+    let joined = hub.rooms.get(id).ok_or_else(RequestError::call_not_found)?.times.at(now);
     hub.come_in(now, id, Occupant { party, joined, metadata });
-    let room = hub.rooms.get(id).ok_or_else(call_not_found)?;
-    let participant = room.participant_of(sender.session).ok_or_else(call_not_found)?;
+    let room = hub.rooms.get(id).ok_or_else(RequestError::call_not_found)?;
+    let participant =
+        room.participant_of(sender.session).ok_or_else(RequestError::call_not_found)?;
     hub.room_view(now, id, participant, sender.session)
 }

@@ -13,7 +13,7 @@ use crate::{
     ErrorCode, Hub, RequestError, Timestamp,
     answers::CallTransferAnswer,
     call::{RingingDevice, Transfer},
-    hub::Timer,
+    timer::Timer,
 };
 
 /// Go on with the call on another device.

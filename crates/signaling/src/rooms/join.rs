@@ -11,8 +11,6 @@ use crate::{
     call::Step,
     events::{Relayed, RoomJoinedEvent, RoomSyncEvent, RoomView},
     members::{Lane, Member},
-    requests::not_a_participant,
-    tables::call_not_found,
 };
 
 impl Hub {
@@ -26,8 +24,8 @@ impl Hub {
     ) -> Result<(CallId, ParticipantId), RequestError> {
         let room = self.rooms.named(name);
         let place = room.and_then(|room| Some((room.id, room.participant_of(session)?)));
-        let (id, participant) =
-            place.ok_or_else(|| not_a_participant("This device is not in the room."))?;
+        let (id, participant) = place
+            .ok_or_else(|| RequestError::not_a_participant("This device is not in the room."))?;
         if call.is_some_and(|call| call != id) {
             let message = "That call is over: the room has begun another one since.";
             return Err(RequestError::new(ErrorCode::CallEnded, message));
@@ -91,7 +89,7 @@ impl Hub {
         participant: ParticipantId,
         session: SessionId,
     ) -> Result<RoomView, RequestError> {
-        let room = self.rooms.get(id).ok_or_else(call_not_found)?;
+        let room = self.rooms.get(id).ok_or_else(RequestError::call_not_found)?;
         let ice = self.ice_for(now, session, Some(id));
         Ok(RoomView {
             call_id: id,

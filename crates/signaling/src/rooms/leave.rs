@@ -8,10 +8,10 @@ use callbox_base::{
 use crate::{
     EndReason, Hub, Output,
     call::{Step, seconds},
+    ended_calls::EndedCall,
     events::{CallEndedEvent, RoomLeftEvent},
-    hub::Timer,
     members::{Lane, Member},
-    tables::EndedCall,
+    timer::Timer,
 };
 
 /// Why somebody leaves a room, or all of them do.
