@@ -12,11 +12,14 @@ use super::{
     idempotency::AnsweredRequests,
     kicks::TokenMark,
     lookup::Lookup,
-    presence::Watches,
+    lost_devices::LostDevices,
     rate::{Bucket, EventLimit},
-    returning::LostDevices,
+    watches::Watches,
 };
 use crate::jwt::Grants;
+
+/// The largest number of users that a session may block.
+pub(super) const MAX_BLOCKED: usize = 256;
 
 /// One connection of one device.
 #[derive(Debug)]

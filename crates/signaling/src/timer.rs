@@ -2,7 +2,7 @@
 
 use callbox_base::ids::{CallId, SessionId};
 
-use super::members::{Lane, Member};
+use super::member::{Lane, Member};
 
 /// What the hub waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
