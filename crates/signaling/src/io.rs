@@ -8,7 +8,7 @@ use callbox_base::{
     usage::Usage,
 };
 
-use super::{CallReport, JsonText, Payload, RequestError, wire_enums::wire_enum};
+use super::{Answer, CallReport, CloseReason, Event, JsonText, Payload, RequestError};
 use crate::jwt::Identity;
 
 /// The driver's own name for a request that wants an answer. The hub only gives it back.
@@ -137,44 +137,6 @@ impl ClientMark {
     /// Makes the mark of a client with this token. `keys` must be unguessable, and the same for all.
     pub fn of(keys: &impl BuildHasher, token: &str, user_agent: Option<&str>) -> Self {
         Self(keys.hash_one((token, user_agent)))
-    }
-}
-
-/// An event for a client.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    /// Its name, such as `call:incoming`.
-    pub name: &'static str,
-    /// Its payload. It may go to several sessions, and again to one that comes back.
-    pub data: JsonText,
-}
-
-impl Event {
-    /// Makes an event with this payload.
-    pub fn new(name: &'static str, data: JsonText) -> Self {
-        Self { name, data }
-    }
-}
-
-/// The answer to a request: a JSON object with `ok`, and `error` where `ok` is false.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer(pub JsonText);
-
-wire_enum! {
-    /// The reason for which the server closes a session.
-    pub enum CloseReason {
-        /// The token's time is over.
-        TokenExpired = "token_expired",
-        /// Too many connections of this user, or in all.
-        TooManyConnections = "too_many_connections",
-        /// It sent too many events, and went on after it was told.
-        RateLimited = "rate_limited",
-        /// The server stops.
-        ServerShutdown = "server_shutdown",
-        /// The same user and device connected again.
-        Replaced = "replaced",
-        /// An administrator closed it.
-        Kicked = "kicked",
     }
 }
 

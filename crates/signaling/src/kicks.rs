@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use callbox_base::{clock::Now, expiring_map::ExpiringMap, ids::UserId};
 
-use super::{Hub, Output, config::TOKEN_LEEWAY};
+use super::config::TOKEN_LEEWAY;
 use crate::jwt::{Identity, TokenId};
 
 /// How many kicked users are remembered. Past it the one is forgotten who was kicked first.
@@ -105,16 +105,6 @@ impl Kicks {
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.0.len()
-    }
-}
-
-impl Hub {
-    /// Somebody has brought a token: the relay takes credentials that are made for it, should it have
-    /// refused the user's.
-    pub(super) fn readmit(&mut self, now: Now, user: &UserId, token: TokenMark) {
-        if !self.kicks.refuse(now, user, token) && self.kicks.readmit(user) {
-            self.outbox.push(Output::LiftKick { user: user.clone() });
-        }
     }
 }
 

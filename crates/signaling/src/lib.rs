@@ -265,68 +265,60 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `io` | inputs and outputs |
-//! | `wire_enums`, `error` | the closed lists on the wire: event names, reasons, error codes |
-//! | `hub` | the hub, its timers and the views for operators |
-//! | `sessions`, `tokens` | connections come and go, and so do their tokens |
-//! | `returning` | clients that leave, and those that come back without naming their session |
-//! | `replay` | the events that a session which comes back has not seen yet |
+//! | `io`, `message` | inputs and outputs, events and answers |
+//! | `wire_enums`, `error`, `error_code`, `close_reason` | the closed lists on the wire: event names, reasons, error codes |
 //! | `events/`, `answers`, `schema` | a type for each event and each answer, and their schemas |
-//! | `requests/`, `idempotency` | a file for each request, and requests that are made twice |
-//! | `call/`, `calls`, `relaying` | one call with its states, journals and record, and the steps of calls |
-//! | `rooms/`, `members` | calls of up to eight, and what they share with calls of two |
-//! | `limits`, `pairs`, `rate` | how many calls and events, and how often |
-//! | `blocking`, `presence`, `transfer` | users who may not call, who can be called, and another device |
-//! | `operators`, `kicks` | acts of operators, and tokens that open no relay after a kick |
-//! | `push_wait` | calls that reach no device |
-//! | `reports` | each step of a call, for records and webhooks |
-//! | `kept`, `restored` | calls that outlive the server |
+//! | `hub/` | the hub: its public functions, and a file of functions for each subject that takes several parts |
+//! | `hub/requests/` | a file for each request |
+//! | `call/`, `rooms/`, `member` | calls of two, calls of up to eight, and the members of both |
+//! | `ended_calls` | calls that are over and still shown |
+//! | `watches`, `lost_devices`, `kicks`, `pairs` | other parts of the hub: watchers of presence, devices that may come back, kicked users, rates of calls |
+//! | `rate`, `idempotency`, `replay` | limits of rates, requests that are made twice, events until they are acknowledged |
+//! | `outbox`, `timer` | the outputs in their order, and the timers |
+//! | `report` | each step of a call, for records and webhooks |
+//! | `keeping`, `kept` | the state of calls that outlasts the server |
 //! | `sdp_addresses`, `sent` | the addresses that a side names, and what is read of its messages |
 //! | `payload`, `text` | JSON that comes in and goes out, as text |
 //! | `jwt` | tokens |
-//! | `tables`, `outbox`, `ice`, `stats` | the parts that the others are made of |
 #![forbid(unsafe_code)]
 
 pub mod jwt;
 
 mod answers;
-mod blocking;
 mod call;
-mod calls;
+mod close_reason;
 mod config;
+mod ended_calls;
 mod error;
+mod error_code;
 mod events;
 mod hub;
-mod ice;
 mod idempotency;
 mod io;
+mod keeping;
 mod kept;
 mod kicks;
-mod limits;
-mod members;
-mod operators;
+mod lookup;
+mod lost_devices;
+mod member;
+mod message;
 mod outbox;
 mod pairs;
 mod payload;
-mod presence;
-mod push_wait;
 mod rate;
-mod relaying;
 mod replay;
-mod reports;
-mod requests;
-mod restored;
-mod returning;
+mod report;
 mod rooms;
 mod schema;
 mod sdp_addresses;
+mod sender;
 mod sent;
-mod sessions;
 mod stats;
 mod tables;
 mod text;
-mod tokens;
-mod transfer;
+mod timer;
+mod timestamp;
+mod watches;
 mod wire_enums;
 
 #[cfg(test)]
@@ -341,22 +333,24 @@ pub use callbox_base::{
     usage::{RelayUsage, Usage},
 };
 
-pub use call::{CallRecord, CallState, CallStats, Media, Participant, Path, Role, Timestamp};
+pub use call::{CallRecord, CallState, CallStats, Media, Participant, Path, Role};
+pub use close_reason::CloseReason;
 pub use config::Config;
-pub use error::{ErrorCode, RequestError};
+pub use error::RequestError;
+pub use error_code::ErrorCode;
 pub use events::{ErrorEvent, EventError, EventErrorCode, IceServer, RelayAccess, SessionWelcome};
-pub use hub::{Hub, OnlineUser};
-pub use io::{Answer, ClientMark, CloseReason, Event, Input, Output, RequestId, Resume};
-pub use operators::{Kicked, SessionRecord};
+pub use hub::{
+    ASK_FOR, AuthRefreshRequest, HowItStopped, Hub, Kicked, OnlineUser, Restored, SessionRecord,
+};
+pub use io::{ClientMark, Input, Output, RequestId, Resume};
+pub use message::{Answer, Event};
 pub use payload::{Part, Payload, Text, Unreadable};
-pub use push_wait::ASK_FOR;
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
-pub use reports::{CallEvent, CallReport};
-pub use requests::AuthRefreshRequest;
-pub use restored::{HowItStopped, Restored};
+pub use report::{CallEvent, CallReport};
 pub use schema::Described;
 pub use stats::{Counters, Stats};
 pub use text::JsonText;
+pub use timestamp::Timestamp;
 pub use wire_enums::{
     CallType, EndReason, EnumCounts, EventName, PresenceStatus, RequestName, WireEnum,
 };

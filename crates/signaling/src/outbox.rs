@@ -7,9 +7,10 @@ use callbox_base::{clock::Now, ids::SessionId};
 use super::{
     Event, EventName, JsonText, Output,
     call::{Call, Role},
-    events::{CallStateEvent, Payload},
+    events::CallStateEvent,
+    lookup::Lookup,
+    message::EventPayload,
     replay::Replay,
-    tables::Lookup,
 };
 
 /// The queue of outputs. What one input sets off is bounded by the sizes of the tables, and the
@@ -108,12 +109,12 @@ impl Outbox {
     }
 
     /// Sends an event to a session.
-    pub fn send<P: Payload>(&mut self, session: SessionId, payload: &P) {
+    pub fn send<P: EventPayload>(&mut self, session: SessionId, payload: &P) {
         self.send_event(session, Event::of(payload));
     }
 
     /// The same to several.
-    pub fn send_to_all<P: Payload>(
+    pub fn send_to_all<P: EventPayload>(
         &mut self,
         sessions: impl IntoIterator<Item = SessionId>,
         payload: &P,
@@ -137,7 +138,7 @@ impl Outbox {
     }
 
     /// Sends an event to a side of a call, if it is there.
-    pub fn send_to<P: Payload>(&mut self, call: &Call, role: Role, payload: &P) {
+    pub fn send_to<P: EventPayload>(&mut self, call: &Call, role: Role, payload: &P) {
         if let Some(session) = call.parties[role].session {
             self.send(session, payload);
         }

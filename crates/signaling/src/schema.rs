@@ -6,7 +6,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::{EventName, RequestName, answers::*, events::*, requests::*};
+use super::{EventName, RequestName, answers::*, events::*, hub::*};
 
 /// The schema of a payload's type, for documents that are made from it.
 pub struct Described {

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use super::{
     ErrorCode, RequestError,
     payload::{Fields, is_object, is_text, text_of},
-    requests::Sender,
     sdp_addresses,
+    sender::Sender,
 };
 
 /// An ICE candidate: what the browser's `RTCIceCandidate` prints as, its line alone, or null at the

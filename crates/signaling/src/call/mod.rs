@@ -1,6 +1,7 @@
 //! One call: its sides, its state and what waits to be relayed.
 
 mod journal;
+mod live;
 mod media;
 mod record;
 mod state;
@@ -19,10 +20,11 @@ use callbox_base::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CallType, EndReason, tables::HasState, wire_enums::wire_enum};
+use super::{CallType, EndReason, Timestamp, wire_enums::wire_enum};
 pub(super) use journal::{DescriptionKind, Journal, JournalFull, JournalOf};
+pub(super) use live::{Calls, HasState, Live};
 pub use media::{CallStats, Media, Path};
-pub use record::{CallRecord, Participant, Timestamp};
+pub use record::{CallRecord, Participant};
 pub(super) use record::{RelayMeter, seconds};
 pub use state::CallState;
 pub(super) use state::Step;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use callbox_base::clock::Now;
 
-use super::Timestamp;
+use crate::Timestamp;
 
 /// The longest that a call that comes from the server before may have lasted so far: past it the wall
 /// clock was set, and is not believed.

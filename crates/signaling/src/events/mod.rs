@@ -11,8 +11,6 @@ mod relayed;
 mod rooms;
 mod sessions;
 
-use serde::Serialize;
-
 pub(super) use calls::{
     CallAcceptedEvent, CallEndedEvent, CallIncomingEvent, CallReconnectedEvent,
     CallReconnectingEvent, CallRingingEvent, CallStateEvent, CallSyncEvent, CallTransferredEvent,
@@ -31,18 +29,12 @@ pub(super) use rooms::{
 pub(super) use sessions::{AuthExpiringEvent, ServerDrainingEvent};
 pub use sessions::{ErrorEvent, EventError, EventErrorCode, SessionWelcome};
 
-use super::{Event, EventName, JsonText};
+use super::{EventName, message::EventPayload};
 
-/// The payload of an event, which says by its type which event it is.
-pub(super) trait Payload: Serialize {
-    /// The event's name.
-    const NAME: EventName;
-}
-
-/// Says which event each payload is.
+/// Names the event of each payload.
 macro_rules! payloads {
     ($($event:ident = $payload:ty,)+) => {
-        $(impl Payload for $payload {
+        $(impl EventPayload for $payload {
             const NAME: EventName = EventName::$event;
         })+
     };
@@ -69,11 +61,4 @@ payloads! {
     PresenceChanged = PresenceChangedEvent,
     ServerDraining = ServerDrainingEvent,
     Error = ErrorEvent,
-}
-
-impl Event {
-    /// The event with this payload.
-    pub(super) fn of<P: Payload>(payload: &P) -> Self {
-        Self::new(P::NAME.as_str(), JsonText::of(payload))
-    }
 }

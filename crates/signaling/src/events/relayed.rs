@@ -1,5 +1,5 @@
 //! What a side of a call sends and the other one gets. It goes on as the sender wrote it, so these
-//! types only describe it; [`signed`](crate::Hub::signed) adds who that was.
+//! types only describe it; `relaying::signed` adds the sender.
 
 #![expect(dead_code, reason = "only their schemas are used")]
 

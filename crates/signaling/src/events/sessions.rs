@@ -11,7 +11,7 @@ use utoipa::{
 };
 
 use super::IceServer;
-use crate::{CloseReason, ErrorCode, RequestError, Timestamp};
+use crate::{CloseReason, ErrorCode, Timestamp};
 
 /// The session is open: the first event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -97,12 +97,5 @@ impl ToSchema for EventErrorCode {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((ErrorCode::name().into(), ErrorCode::schema()));
         schemas.push((CloseReason::name().into(), CloseReason::schema()));
-    }
-}
-
-impl From<RequestError> for EventError {
-    fn from(error: RequestError) -> Self {
-        let RequestError { code, message, retry_after_ms } = error;
-        Self { code: EventErrorCode::Refused(code), message, retry_after_ms }
     }
 }

@@ -1,11 +1,14 @@
 //! The keys that tokens are checked with.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use callbox_base::{auth::Secret, text};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
-use super::published::{PublishedKey, PublishedKeys};
+use super::{
+    published::{PublishedKey, PublishedKeys},
+    token_key::TokenKey,
+};
 
 /// The reason for which a public key was refused, in words that may be shown to the person who
 /// configured it.
@@ -32,19 +35,6 @@ pub enum PublicKeyError {
     /// An elliptic curve other than P-256.
     #[error("it is an elliptic-curve key, but not on the curve P-256 that ES256 needs")]
     WrongCurve,
-}
-
-/// One key and the only algorithm it is used with.
-#[derive(Clone)]
-pub(super) struct TokenKey {
-    pub(super) algorithm: Algorithm,
-    pub(super) key: DecodingKey,
-}
-
-impl fmt::Debug for TokenKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TokenKey({:?})", self.algorithm)
-    }
 }
 
 /// The keys that tokens are checked with: any of them may have signed. Each key is tied to one

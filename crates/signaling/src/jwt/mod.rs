@@ -12,6 +12,7 @@ mod published;
 #[cfg(test)]
 mod tests;
 mod token_id;
+mod token_key;
 
 use callbox_base::{clock::Now, ids::UserId};
 use jsonwebtoken::{

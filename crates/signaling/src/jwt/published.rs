@@ -9,7 +9,7 @@ use jsonwebtoken::{
     },
 };
 
-use super::keys::TokenKey;
+use super::token_key::TokenKey;
 
 /// How many keys a set may have. Issuers have two or three.
 const MAX_KEYS: usize = 32;

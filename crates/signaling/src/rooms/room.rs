@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 
 use crate::{
     CallRecord, CallState, CallType, EndReason, Participant, Timestamp,
+    call::HasState,
     call::{Journal, Party, RelayMeter, Times, seconds},
     events::RoomParticipant,
-    tables::HasState,
 };
 
 /// How many of those who left a room its record shows: people may come and go all year.

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, ops::Deref};
 use callbox_base::ids::{CallId, RoomId};
 
 use super::Room;
-use crate::{RequestError, call::Step, tables::Live};
+use crate::{
+    RequestError,
+    call::{Live, Step},
+};
 
 /// The rooms, by the id of the call that each is, and by name.
 #[derive(Debug, Default)]

@@ -127,7 +127,7 @@ fn how_a_call_went_is_on_its_record() {
 #[test]
 fn relay_credentials_are_fresh_at_half_their_time() {
     let (mut world, alice, bob) = accepted();
-    let half = world.hub.config.credential_ttl / 2;
+    let half = world.hub.config().credential_ttl / 2;
     world.pass(half - ms(1));
     assert_eq!(world.names(alice), [""; 0]);
     for _ in 0..3 {

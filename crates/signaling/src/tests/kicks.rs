@@ -123,5 +123,5 @@ fn without_a_time_nothing_is_remembered() {
     world.hub.kick(world.now, &user("alice"), None);
     world.drain();
     assert!(has_relay(&world.welcome(world.alice_with("one", 100), "laptop")));
-    assert_eq!(world.hub.kicks.len(), 0);
+    assert_eq!(world.hub.kicks().len(), 0);
 }

@@ -31,7 +31,7 @@ mod views;
 mod json_schema;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -45,11 +45,7 @@ use callbox_base::{
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use super::{
-    CallReport, CallState, CloseReason, Config, Hub, Input, Output, RequestId, Resume,
-    call::{Place, Role},
-    presence::MAX_WATCHED,
-};
+use super::{CallReport, CloseReason, Config, Hub, Input, Output, RequestId, Resume};
 use crate::jwt::{Grants, Identity, TokenId};
 
 fn ms(ms: u64) -> Duration {
@@ -146,7 +142,7 @@ impl World {
                 Output::Send { session, seq, event } => {
                     let data = event.data.value();
                     schemas::check_event(event.name, &data);
-                    assert!(self.hub.sessions.get(&session).is_none_or(|s| s.away_until.is_none()));
+                    assert!(self.hub.session(session).is_none_or(|s| s.away_until.is_none()));
                     self.last_seq = seq.or(self.last_seq);
                     let heard = self.heard.entry(session).or_default();
                     heard.push((event.name.to_owned(), data));
@@ -172,7 +168,7 @@ impl World {
                 Output::Keep(change) => keep(&mut self.kept, change),
             }
         }
-        check(&self.hub, self.now);
+        self.hub.check_invariants(self.now);
         answered
     }
 
@@ -298,11 +294,10 @@ impl World {
 
     /// Nothing is left of anything once every session is gone and time has gone by.
     fn assert_nothing_is_left(&mut self) {
-        let mut sessions: Vec<_> = self.hub.sessions.keys().copied().collect();
-        sessions.sort_unstable();
+        let sessions: Vec<_> = self.hub.sessions().map(|session| session.session_id).collect();
         sessions.into_iter().for_each(|session| self.close(session));
-        let longest = self.hub.config.ring_timeout + self.hub.config.reconnect_grace;
-        self.pass(longest + self.hub.config.ended_calls_for);
+        let longest = self.hub.config().ring_timeout + self.hub.config().reconnect_grace;
+        self.pass(longest + self.hub.config().ended_calls_for);
         let stats = self.hub.stats();
         let expected = super::Stats { counters: stats.counters.clone(), ..Default::default() };
         assert_eq!(stats, expected);
@@ -325,111 +320,4 @@ fn candidate(n: u32) -> Value {
 
 fn sdp(ufrag: &str) -> Value {
     json!({ "sdp": format!("v=0\r\na=ice-ufrag:{ufrag}\r\n") })
-}
-
-/// What holds for a hub at any time, as far as its tables and timers go.
-fn check(hub: &Hub, now: Now) {
-    let config = &hub.config;
-    assert!(hub.sessions.len() <= config.max_sessions);
-    let away = hub.sessions.iter().filter_map(|(id, s)| Some((s.away_until?, *id)));
-    assert_eq!(away.collect::<BTreeSet<_>>(), hub.away);
-    assert!(hub.calls.len() + hub.rooms.len() <= config.max_calls);
-    assert!(hub.ended.len() <= config.ended_calls);
-    let unanswered = hub.ended.iter().filter(|call| call.record().started_at.is_none()).count();
-    assert!(unanswered <= config.ended_calls / 4);
-    assert_eq!(hub.outbox.len(), 0);
-    assert!(hub.next_timeout().is_none_or(|due| due >= now.instant) || hub.stopping);
-
-    let mut devices = 0;
-    for (id, user) in hub.users.sorted() {
-        assert!(!user.devices.is_empty() || !user.calls.is_empty(), "{id} is an empty entry");
-        assert!(user.devices.len() <= config.max_sessions_per_user);
-        assert!(hub.own_calls(id) <= config.max_calls_per_user);
-        let mut callers = BTreeMap::new();
-        for call in hub.ringing_at(id) {
-            *callers.entry(&call.parties.caller.user).or_insert(0) += 1;
-        }
-        assert!(callers.values().sum::<usize>() <= config.max_ringing_per_user);
-        assert!(callers.values().all(|count| *count <= config.max_ringing_per_pair));
-        let blocked = callers.keys().find(|caller| hub.is_blocked(caller, id));
-        assert_eq!(blocked, None, "somebody rings at {id} who is blocked");
-        devices += user.devices.len();
-        for (device, session) in &user.devices {
-            let session = &hub.sessions[session];
-            assert_eq!((&session.user, &session.device), (id, device));
-        }
-        for call in &user.calls {
-            let is_side = hub.calls.get(*call).is_some_and(|call| call.role_of(id).is_some());
-            assert!(is_side || hub.rooms.get(*call).is_some_and(|room| room.has(id)));
-        }
-    }
-    assert_eq!(devices, hub.sessions.len());
-
-    let mut watched_by = BTreeMap::new();
-    for (session, list) in hub.users.watches.lists() {
-        let grants = &hub.sessions[&session].grants;
-        assert!(!list.is_empty() && list.len() <= MAX_WATCHED);
-        for user in list {
-            assert!(grants.may_see(user), "{user} is seen by somebody who may not");
-            watched_by.entry(user).or_insert_with(BTreeSet::new).insert(session);
-        }
-    }
-    for (user, known, by) in hub.users.watches.known() {
-        assert_eq!(known, hub.presence_of(user), "{user} changed, and nobody was told");
-        assert_eq!(watched_by.remove(user).as_ref(), Some(by));
-    }
-    assert_eq!(watched_by.len(), 0);
-
-    let mut timers = hub.sessions.len() + hub.away.len() + usize::from(hub.ended.len() > 0);
-    timers += hub.settling.len() + rooms::check(hub);
-    assert!(hub.settling.values().all(|(_, call)| !call.relay.is_final()));
-    let mut in_state = super::EnumCounts::default();
-    for call in hub.calls.iter() {
-        in_state.add(call.state());
-        let accepted = call.state().is_accepted();
-        timers += usize::from(!accepted) + usize::from(call.fresh_at.is_some());
-        assert!(accepted || call.fresh_at.is_none());
-        timers += usize::from(call.asked_until.is_some());
-        timers += usize::from(call.transfer.is_some());
-        if let Some(transfer) = &call.transfer {
-            assert!(accepted, "nobody has accepted what is handed on");
-            let session = &hub.sessions[&transfer.ringing.session];
-            let party = &call.parties[transfer.role];
-            assert_eq!((&session.user, &session.device), (&party.user, &transfer.device));
-            assert_ne!(party.device.as_ref(), Some(&transfer.device));
-        }
-        assert!(!call.moved || call.state() == CallState::Reconnecting);
-        let reaches_nobody = call.state() == CallState::Initiating && call.ringing.is_empty();
-        assert!(call.asked_until.is_none() || reaches_nobody);
-        assert!(!call.state().is_over());
-        assert_eq!(accepted, call.parties.callee.device.is_some());
-        assert!(!accepted || call.ringing.is_empty());
-        assert!(call.ringing.len() <= config.max_sessions_per_user);
-        for member in call.members() {
-            let session = &hub.sessions[&member];
-            assert!(call.role_of(&session.user).is_some(), "a member who is not in the call");
-            if let Some(Place::Party(role)) = call.place_of(member) {
-                assert_eq!(call.parties[role].device.as_ref(), Some(&session.device));
-            }
-        }
-        for role in [Role::Caller, Role::Callee] {
-            let (party, journal) = (&call.parties[role], &call.journals[role]);
-            assert!(hub.users.get(&party.user).unwrap().calls.contains(&call.id));
-            if party.device.is_some() {
-                let is_here = party.session.is_some_and(|session| hub.is_here(session));
-                assert_eq!(!is_here, party.grace_until.is_some());
-            }
-            assert!(journal.len() <= config.journal_candidates);
-            assert!(journal.bytes() <= 3 * config.journal_bytes);
-            // Whatever is kept waits for somebody, or for a moment only.
-            let other = &call.parties[role.other()];
-            assert!(
-                journal.bytes() == 0 || other.session.is_none() || journal.hold_until.is_some()
-            );
-            timers += usize::from(party.grace_until.is_some());
-            timers += usize::from(journal.hold_until.is_some());
-        }
-    }
-    assert_eq!(hub.calls.by_state(), &in_state);
-    assert_eq!(hub.timers.len(), timers);
 }

@@ -4,7 +4,7 @@ use callbox_base::ids::SessionId;
 use serde_json::{Value, json};
 
 use super::{Input, Resume, World, ms};
-use crate::{jwt::Grants, presence::MAX_WATCHED};
+use crate::{jwt::Grants, watches::MAX_WATCHED};
 
 /// Watches these users; gives how they are.
 fn watch(world: &mut World, session: SessionId, users: &[&str]) -> Vec<String> {

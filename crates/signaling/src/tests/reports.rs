@@ -154,5 +154,5 @@ fn of_steps_that_nobody_wants_the_end_alone_is_reported() {
     assert_eq!(events(&mut world), [""; 0]);
     world.input(Input::RelayClosed { call, usage });
     assert_eq!(events(&mut world), ["call.ended"]);
-    assert!(world.hub.settling.is_empty());
+    assert!(world.hub.has_reported_ends());
 }

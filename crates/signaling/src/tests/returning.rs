@@ -25,7 +25,7 @@ fn connect(world: &mut World, user: &str, device: Option<&str>, token: &str) -> 
 }
 
 fn device_of(world: &World, session: SessionId) -> String {
-    world.hub.sessions[&session].device.to_string()
+    world.hub.session(session).unwrap().device.to_string()
 }
 
 fn lose(world: &mut World, session: SessionId) {
@@ -188,7 +188,7 @@ fn lost_clients_are_remembered_for_a_user_who_is_there_and_only_so_many() {
         let session = connect(&mut world, "alice", None, &n.to_string());
         lose(&mut world, session);
     }
-    let lost = format!("{:?}", world.hub.users.get(&super::user("alice")).unwrap().lost);
+    let lost = format!("{:?}", world.hub.user(&super::user("alice")).unwrap().lost);
     assert_eq!(lost.matches("mark").count(), 3, "{lost}");
     world.assert_nothing_is_left();
 }
@@ -241,12 +241,12 @@ fn a_call_yields_only_where_another_one_comes_about() {
     world.forget();
     let oneself = json!({ "targetUserId": "alice", "callType": "audio" });
     world.refused(back, "call:initiate", oneself, "invalid_target");
-    world.hub.config.max_calls = 1;
+    world.hub.config_mut().max_calls = 1;
     let carol = json!({ "targetUserId": "carol", "callType": "audio" });
     world.refused(back, "call:initiate", carol, "server_full");
     assert_eq!(world.reasons(bob), [""; 0]);
     // A room yields as well, but only for who is in none of it.
-    world.hub.config.max_calls = 10;
+    world.hub.config_mut().max_calls = 10;
     world.ok(back, "room:join", json!({ "roomId": "r" }));
     assert_eq!(world.reasons(bob), ["left"]);
     lose(&mut world, back);

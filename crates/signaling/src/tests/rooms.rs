@@ -1,55 +1,7 @@
 //! Calls of up to eight.
 
-use std::collections::BTreeSet;
-
 use super::*;
-use crate::{
-    CallEvent, EndReason,
-    rooms::{MAX_DEVICES, MAX_PARTICIPANTS},
-};
-
-/// What holds for rooms at any time. Gives how many timers they have.
-pub(super) fn check(hub: &Hub) -> usize {
-    let config = &hub.config;
-    let mut timers = 0;
-    let mut in_state = crate::EnumCounts::default();
-    let mut names = BTreeSet::new();
-    for room in hub.rooms.iter() {
-        in_state.add(room.state());
-        assert!(names.insert(&room.name), "two rooms have one name");
-        assert_eq!(hub.rooms.named(&room.name).map(|room| room.id), Some(room.id));
-        assert!((1..=MAX_PARTICIPANTS).contains(&room.participants.len()));
-        assert!(!room.state().is_over());
-        assert_eq!(room.times.started().is_some(), room.state().is_accepted());
-        timers += usize::from(room.fresh_at.is_some());
-        let mut devices = BTreeSet::new();
-        for occupant in room.participants.values() {
-            let party = &occupant.party;
-            let device = party.device.as_ref().unwrap();
-            assert!(devices.insert((&party.user, device)), "one device is two participants");
-            assert!(hub.users.get(&party.user).unwrap().calls.contains(&room.id));
-            assert!(room.devices_of(&party.user).count() <= MAX_DEVICES);
-            if let Some(session) = party.session {
-                let session = &hub.sessions[&session];
-                assert_eq!((&session.user, &session.device), (&party.user, device));
-            }
-            let is_here = party.session.is_some_and(|session| hub.is_here(session));
-            assert_eq!(!is_here, party.grace_until.is_some());
-            timers += usize::from(party.grace_until.is_some());
-        }
-        for ((from, to), journal) in &room.journals {
-            assert!(from != to && room.participants.contains_key(from));
-            let to = &room.participants[to];
-            assert!(journal.len() <= config.journal_candidates);
-            assert!(journal.bytes() <= 3 * config.journal_bytes);
-            let waits = to.party.session.is_none() || journal.hold_until.is_some();
-            assert!(journal.bytes() == 0 || waits, "kept for somebody who is there");
-            timers += usize::from(journal.hold_until.is_some());
-        }
-    }
-    assert_eq!(hub.rooms.by_state(), &in_state);
-    timers
-}
+use crate::{CallEvent, EndReason};
 
 /// A device of each user, in the room `lobby` in this order; and what each participant is called.
 fn in_lobby<const N: usize>(world: &mut World, users: [&str; N]) -> ([SessionId; N], [String; N]) {
@@ -199,8 +151,8 @@ fn what_is_for_two_is_refused_in_a_room() {
     }
     let upgrade = json!({ "roomId": "lobby", "callType": "audio" });
     world.refused(alice, "call:upgrade", upgrade, "invalid_state");
-    assert!(world.hub.calls.get(id).is_some(), "the call beside it goes on");
-    let room = world.hub.rooms.iter().next().unwrap().id;
+    assert!(world.hub.calls_of_two().get(id).is_some(), "the call beside it goes on");
+    let room = world.hub.rooms().iter().next().unwrap().id;
     world.refused(alice, "call:end", json!({ "callId": room }), "invalid_state");
     let eve = world.open("eve", "laptop");
     world.refused(eve, "call:end", json!({ "callId": room }), "not_a_participant");
@@ -457,7 +409,7 @@ fn operators_end_rooms_and_put_users_out() {
     let kicked = world.hub.kick(world.now, &user("alice"), None);
     world.drain();
     assert_eq!((kicked.calls, kicked.sessions), (1, 1));
-    let id = world.hub.rooms.iter().next().unwrap().id;
+    let id = world.hub.rooms().iter().next().unwrap().id;
     assert_eq!(world.moved.last(), Some(&(id, user("alice"), "out")));
     world.forget();
     let record = world.hub.hang_up(world.now, id).unwrap();

@@ -87,7 +87,7 @@ fn a_clock_that_jumps_over_a_restart_is_bounded() {
         world.pass(ms(60_000));
         let kept = std::mem::take(&mut world.kept);
         world.set_clock(jump);
-        world.hub = Hub::new(world.hub.config.clone(), [8; 32]);
+        world.hub = Hub::new(world.hub.config().clone(), [8; 32]);
         let stopped = HowItStopped::Crashed(world.now.unix);
         assert_eq!(world.hub.restore(world.now, &kept.into(), stopped).live, 1);
         world.drain();

@@ -67,7 +67,7 @@ fn a_fresh_token_takes_the_place_of_the_old_one() {
     let fresh = Identity { name: Some("Alice".into()), ..identity("alice", start + 300) };
     let answer = world.refresh(alice, Ok(fresh));
     assert_eq!(answer, json!({ "ok": true, "expiresAt": "2023-11-14T22:18:20.000Z" }));
-    assert_eq!(world.hub.name_of(&user("alice")).as_deref(), Some("Alice"));
+    assert_eq!(world.hub.display_name(&user("alice")).as_deref(), Some("Alice"));
     world.pass(189 * SECOND);
     assert_eq!(world.names(alice), [""; 0]);
     world.pass(SECOND);

@@ -37,7 +37,7 @@ fn handing_over() -> InCall {
 
 impl InCall {
     fn state(&self) -> CallState {
-        self.world.hub.calls.get(self.call).unwrap().state()
+        self.world.hub.calls_of_two().get(self.call).unwrap().state()
     }
 
     /// The one event that a session has heard.
@@ -198,7 +198,10 @@ fn the_caller_may_change_devices_too_and_before_media_flows() {
     );
     assert_eq!(world.ok(tablet, "call:accept", json!({}))["state"], "connecting");
     assert_eq!(world.names(bob), ["call:transferred"]);
-    assert_eq!(world.hub.calls.get(call).unwrap().parties[Role::Caller].session, Some(tablet));
+    assert_eq!(
+        world.hub.calls_of_two().get(call).unwrap().parties[Role::Caller].session,
+        Some(tablet)
+    );
     world.refused(alice, "call:end", json!({ "callId": call }), "not_a_participant");
     world.ok(bob, "signal:offer", sdp("a"));
     world.ok(tablet, "signal:answer", sdp("b"));
@@ -227,7 +230,7 @@ fn a_device_that_refuses_changes_nothing() {
 #[test]
 fn a_device_that_does_not_answer_changes_nothing() {
     let mut all = handing_over();
-    all.world.pass(all.world.hub.config.ring_timeout - ms(1));
+    all.world.pass(all.world.hub.config().ring_timeout - ms(1));
     assert_eq!(all.world.names(all.phone), [""; 0]);
     all.world.pass(ms(1));
     assert_eq!(all.world.reasons(all.tablet), ["timeout"]);
@@ -249,7 +252,7 @@ fn a_device_that_comes_back_still_rings() {
     let mut all = handing_over();
     all.world.input(Input::Lost { session: all.tablet });
     all.world.pass(ms(10_000));
-    let seq = all.world.hub.outbox.last_seq(all.tablet);
+    let seq = all.world.hub.outbox().last_seq(all.tablet);
     let resume = Resume::From { session: all.tablet, seq };
     all.world.connect("bob", "tablet", u64::MAX, resume);
     assert_eq!(all.world.names(all.phone), [""; 0]);
@@ -272,7 +275,7 @@ fn a_device_that_comes_back_still_rings() {
     // Not at all.
     let mut all = handing_over();
     all.world.input(Input::Lost { session: all.tablet });
-    all.world.pass(all.world.hub.config.resume_window);
+    all.world.pass(all.world.hub.config().resume_window);
     assert_eq!(all.world.names(all.phone), ["call:transferred"]);
     all.world.assert_nothing_is_left();
 }
@@ -290,7 +293,7 @@ fn the_device_that_hands_over_may_come_and_go() {
     let mut all = handing_over();
     all.world.input(Input::Lost { session: all.phone });
     all.world.ok(all.tablet, "call:accept", json!({}));
-    let seq = all.world.hub.outbox.last_seq(all.phone) - 1;
+    let seq = all.world.hub.outbox().last_seq(all.phone) - 1;
     all.world.connect("bob", "phone", u64::MAX, Resume::From { session: all.phone, seq });
     assert_eq!(all.world.reasons(all.phone), ["answered_elsewhere"]);
     assert_eq!(all.state(), CallState::Reconnecting);

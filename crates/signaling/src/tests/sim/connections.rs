@@ -30,7 +30,7 @@ impl Sim {
             (Some((session, seq)), 1..8) => Resume::From { session, seq },
             (Some((session, _)), 8) => {
                 // What was never sent.
-                let seq = self.hub.outbox.last_seq(session) + 1;
+                let seq = self.hub.outbox().last_seq(session) + 1;
                 Resume::From { session, seq }
             }
             _ => Resume::New,

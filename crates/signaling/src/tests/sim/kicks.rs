@@ -34,8 +34,8 @@ impl Sim {
         let kicked = self.hub.kick(self.now, &name, device.as_ref());
         assert_eq!(kicked.sessions, tokens.len(), "another number of sessions was closed");
         assert!(kicked.rooms <= kicked.calls && kicked.calls == kicked.ended.len());
-        if !self.hub.config.kick_ttl.is_zero() {
-            let until = self.now.instant + self.hub.config.kick_ttl;
+        if !self.hub.config().kick_ttl.is_zero() {
+            let until = self.now.instant + self.hub.config().kick_ttl;
             let before = self.kicked.remove(&name).filter(|kick| kick.until > self.now.instant);
             let mut kick = before.unwrap_or(Kicked {
                 until,
@@ -101,7 +101,7 @@ impl Sim {
     }
 
     fn is_known(&self, session: SessionId) -> bool {
-        self.hub.sessions.contains_key(&session)
+        self.hub.session(session).is_some()
     }
 
     /// Returns true if a session of this user takes no calls from that one.

@@ -36,7 +36,7 @@ use self::{
     rooms::{View, WatchedRoom},
     tokens::Held,
 };
-use super::{check, ms, schemas, user};
+use super::{ms, schemas, user};
 use crate::{
     CallEvent, CallReport, Config, Counters, EndReason, Hub, Input, PresenceStatus, RequestId,
     rooms::MAX_PARTICIPANTS,
@@ -275,7 +275,7 @@ impl Sim {
             if self.rng.random_ratio(1, 200) {
                 self.restart();
             }
-            if self.hub.config.keep_calls && self.rng.random_ratio(1, 200) {
+            if self.hub.config().keep_calls && self.rng.random_ratio(1, 200) {
                 self.crash();
             }
         }
@@ -307,7 +307,7 @@ impl Sim {
         assert_eq!(counters.calls_started + self.restored, counters.calls_ended.total());
         assert_eq!(stats, crate::Stats { counters, ..Default::default() });
         assert_eq!(self.hub.next_timeout(), None);
-        if self.hub.config.keep_calls {
+        if self.hub.config().keep_calls {
             assert_eq!(self.kept, BTreeMap::new());
         }
     }

@@ -61,9 +61,9 @@ impl Sim {
         let own = self.sessions.iter().filter(|(_, seat)| seat.0 == *user);
         let sessions: Vec<_> = own.map(|(session, _)| session).collect();
         let tokens = sessions.iter().filter_map(|session| self.tokens[session].grants.max_calls);
-        let most = self.hub.config.max_calls_per_user as u64;
+        let most = self.hub.config().max_calls_per_user as u64;
         let most = tokens.min().unwrap_or(most).min(most);
-        let (ringing, config) = (self.ringing(user), &self.hub.config);
+        let (ringing, config) = (self.ringing(user), self.hub.config());
         let counted = if config.ringing_is_busy { ringing } else { 0 };
         let is_full = ringing >= config.max_ringing_per_user;
         match sessions.is_empty() {

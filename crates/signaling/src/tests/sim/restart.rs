@@ -10,7 +10,7 @@ impl Sim {
     pub(super) fn stop(&mut self) {
         self.input(Input::Shutdown);
         assert!(self.sessions.is_empty() && self.away.is_empty(), "a session outlived the server");
-        let kept = self.hub.config.keep_calls;
+        let kept = self.hub.config().keep_calls;
         assert!(kept || self.calls.values().all(|call| call.ended), "a call outlived the server");
         assert!(self.rooms.values().all(|room| room.ended), "a room outlived the server");
         while !self.allocations.is_empty() {
@@ -43,7 +43,7 @@ impl Sim {
         let found = std::mem::take(&mut self.kept);
         self.log.push(format!("a new server with {} entries, {stopped:?}", found.len()));
         self.past.push(self.hub.stats().counters);
-        self.hub = Hub::new(self.hub.config.clone(), self.rng.random());
+        self.hub = Hub::new(self.hub.config().clone(), self.rng.random());
         let restored = self.hub.restore(self.now, &found.into(), stopped);
         assert_eq!(restored.unreadable, 0);
         self.restored = restored.live as u64;

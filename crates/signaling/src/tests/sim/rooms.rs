@@ -307,13 +307,13 @@ impl Sim {
             if !self.is_here(*session) {
                 continue;
             }
-            let room = self.hub.rooms.get(*call).expect("it was not told that the room is over");
+            let room = self.hub.rooms().get(*call).expect("it was not told that the room is over");
             assert_eq!(room.participant_of(*session), Some(view.me), "it was not told");
             let truth = room.seen_by(view.me);
             let truth = truth.iter().map(|other| (other.participant_id, other.connected));
             assert_eq!(view.others, truth.collect(), "{session} sees another room");
         }
-        for room in self.hub.rooms.iter() {
+        for room in self.hub.rooms().iter() {
             let seen =
                 room.sessions().all(|session| self.in_view.contains_key(&(session, room.id)));
             assert!(seen, "a participant was never told");
@@ -325,7 +325,7 @@ impl Sim {
             );
         }
         for (id, room) in &self.rooms {
-            assert_eq!(room.ended, self.hub.rooms.get(*id).is_none());
+            assert_eq!(room.ended, self.hub.rooms().get(*id).is_none());
         }
     }
 }

@@ -113,7 +113,7 @@ impl Sim {
     /// After each input: nobody is there whose token is over, and everyone has been told of one that
     /// is over soon, but nobody of another.
     pub(super) fn check_tokens(&self) {
-        let warning = self.hub.config.token_warning;
+        let warning = self.hub.config().token_warning;
         for (session, Held { expires, since, told, .. }) in &self.tokens {
             let expires = Duration::from_secs(*expires);
             let is_over = self.now.unix >= expires.saturating_add(ms(5000));

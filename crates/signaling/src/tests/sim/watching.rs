@@ -5,7 +5,7 @@ use std::time::Duration;
 use callbox_base::ids::CallId;
 use serde_json::Value;
 
-use super::{super::keep, Sim, check, schemas};
+use super::{super::keep, Sim, schemas};
 use crate::{CallEvent, CallReport, CloseReason, Output};
 
 impl Sim {
@@ -114,7 +114,7 @@ impl Sim {
         // Of those who do not come back in time nothing is heard.
         let hub = &self.hub;
         let over: Vec<_> =
-            self.away.iter().filter(|id| !hub.sessions.contains_key(id)).copied().collect();
+            self.away.iter().filter(|id| hub.session(**id).is_none()).copied().collect();
         for session in over {
             self.away.remove(&session);
             self.sessions.remove(&session);
@@ -127,7 +127,7 @@ impl Sim {
         self.check_calls();
         self.check_rooms();
         self.check_views();
-        check(&self.hub, self.now);
+        self.hub.check_invariants(self.now);
     }
 
     /// A step of a call was reported: it must be one that can follow the last.

@@ -1,0 +1,102 @@
+//! The calls, or the rooms, that are not over.
+
+use std::collections::BTreeMap;
+
+use callbox_base::ids::CallId;
+
+use super::{Call, CallState, Step};
+use crate::{EnumCounts, RequestError};
+
+/// What is kept in [`Live`].
+pub(crate) trait HasState {
+    fn id(&self) -> CallId;
+    /// Only its table changes it, which counts.
+    fn state_mut(&mut self) -> &mut CallState;
+}
+
+/// The calls, or the rooms, that are not over, and how many are in which state.
+#[derive(Debug)]
+pub(crate) struct Live<T> {
+    live: BTreeMap<CallId, T>,
+    by_state: EnumCounts<CallState>,
+    /// Those that may have changed, if somebody wants to know; some of them twice.
+    touched: Option<Vec<CallId>>,
+}
+
+/// The calls of two that are not over.
+pub(crate) type Calls = Live<Call>;
+
+impl<T> Default for Live<T> {
+    fn default() -> Self {
+        Self { live: BTreeMap::new(), by_state: EnumCounts::default(), touched: None }
+    }
+}
+
+impl<T: HasState> Live<T> {
+    /// Takes note of changes from now on.
+    pub fn watch(&mut self) {
+        self.touched = Some(Vec::new());
+    }
+
+    /// Takes out which may have changed.
+    pub fn take_touched(&mut self) -> Vec<CallId> {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn touch(&mut self, id: CallId) {
+        if let Some(touched) = &mut self.touched
+            && touched.last() != Some(&id)
+        {
+            touched.push(id);
+        }
+    }
+
+    pub fn get(&self, id: CallId) -> Option<&T> {
+        self.live.get(&id)
+    }
+
+    pub fn get_mut(&mut self, id: CallId) -> Option<&mut T> {
+        self.touch(id);
+        self.live.get_mut(&id)
+    }
+
+    /// The call, for a request that has found it before.
+    pub fn find(&mut self, id: CallId) -> Result<&mut T, RequestError> {
+        self.get_mut(id).ok_or_else(RequestError::call_not_found)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.live.values()
+    }
+
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub fn by_state(&self) -> &EnumCounts<CallState> {
+        &self.by_state
+    }
+
+    pub fn insert(&mut self, mut call: T) {
+        self.by_state.add(*call.state_mut());
+        self.touch(call.id());
+        self.live.insert(call.id(), call);
+    }
+
+    pub fn remove(&mut self, id: CallId) -> Option<T> {
+        let mut call = self.live.remove(&id)?;
+        self.touch(id);
+        self.by_state.sub(*call.state_mut());
+        Some(call)
+    }
+
+    /// Makes a step of a call's state; an illegal one changes nothing.
+    pub fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
+        self.touch(id);
+        let state = self.live.get_mut(&id).ok_or_else(RequestError::call_not_found)?.state_mut();
+        let before = std::mem::replace(state, state.after(step)?);
+        self.by_state.add(*state);
+        self.by_state.sub(before);
+        Ok(())
+    }
+}

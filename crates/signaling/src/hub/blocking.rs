@@ -1,0 +1,29 @@
+//! Callers whom a user blocks, by a session or by a token.
+
+use callbox_base::{
+    clock::Now,
+    ids::{CallId, UserId},
+};
+
+use super::{Hub, call_end, limits};
+use crate::EndReason;
+
+/// Returns true if a session of the callee blocks this caller: then none of the callee's devices
+/// rings.
+pub(super) fn is_blocked(hub: &Hub, caller: &UserId, callee: &UserId) -> bool {
+    let sessions = hub.users.get(callee).into_iter().flat_map(|entry| entry.devices.values());
+    let mut sessions = sessions.filter_map(|id| hub.sessions.get(id));
+    sessions.any(|session| session.blocked.contains(caller) || session.grants.blocks(caller))
+}
+
+/// Ends the calls that ring at a user and whose caller the user blocks by now.
+pub(super) fn refuse_blocked(hub: &mut Hub, now: Now, user: &UserId) {
+    let ringing = limits::ringing_at(hub, user).filter(|call| {
+        let caller = &call.parties.caller.user;
+        is_blocked(hub, caller, user)
+    });
+    let blocked: Vec<CallId> = ringing.map(|call| call.id).collect();
+    for id in blocked {
+        call_end::end(hub, now, id, EndReason::Rejected);
+    }
+}

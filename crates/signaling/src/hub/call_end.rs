@@ -1,0 +1,117 @@
+//! The ends of calls.
+
+use callbox_base::{clock::Now, ids::CallId};
+
+use super::{Hub, finalize, room_leave};
+use crate::{
+    CallRecord, EndReason, Event, RequestError,
+    answers::CallEndAnswer,
+    call::{Call, Place, Role, Step, seconds},
+    ended_calls::EndedCall,
+    events::{CallEndedEvent, CallStateEvent},
+    member::{Lane, Member},
+    sender::Sender,
+    timer::Timer,
+};
+
+/// Ends a call or a room that nobody asked to end.
+pub(super) fn end(hub: &mut Hub, now: Now, id: CallId, reason: EndReason) {
+    match hub.rooms.get(id) {
+        Some(_) => room_leave::end(hub, now, id, reason),
+        None => drop(finish(hub, now, id, reason, None)),
+    }
+}
+
+/// Ends a call at the request of `sender`, and returns the answer. The sender learns of the end from
+/// the answer, everyone else from a `call:ended`.
+pub(super) fn end_for(
+    hub: &mut Hub,
+    now: Now,
+    id: CallId,
+    reason: EndReason,
+    sender: &Sender,
+) -> Result<CallEndAnswer, RequestError> {
+    let record = finish(hub, now, id, reason, Some(sender));
+    let record = record.ok_or_else(RequestError::call_not_found)?;
+    let duration = record.duration.unwrap_or_default();
+    Ok(CallEndAnswer { call_id: id, state: record.state, reason, duration })
+}
+
+/// Ends a call in every case: removes it with its timers and journals, and tells everyone who can be
+/// told why.
+fn finish(
+    hub: &mut Hub,
+    now: Now,
+    id: CallId,
+    reason: EndReason,
+    actor: Option<&Sender>,
+) -> Option<CallRecord> {
+    let was_connected = hub.calls.get(id)?.state().has_media();
+    hub.calls.step(id, Step::End(reason)).ok()?;
+    stop_asking(hub, id);
+    let call = hub.calls.remove(id)?;
+    hub.timers.clear(call.ring_until.instant, Timer::Ring(id));
+    if let Some(at) = call.fresh_at {
+        hub.timers.clear(at, Timer::Credentials(id));
+    }
+    if let Some(transfer) = &call.transfer {
+        hub.timers.clear(transfer.until.instant, Timer::Transfer(id));
+    }
+    for role in [Role::Caller, Role::Callee] {
+        let (party, journal) = (&call.parties[role], &call.journals[role]);
+        if let Some(at) = party.grace_until {
+            hub.timers.clear(at, Timer::Grace(Member::Side(id, role)));
+        }
+        if let Some(at) = journal.hold_until {
+            hub.timers.clear(at, Timer::Hold(Lane::From(id, role)));
+        }
+        hub.counters.candidates_dropped += journal.len() as u64;
+        hub.users.update(&party.user, |user| user.calls.retain(|call| *call != id));
+    }
+
+    let record = call.final_record(now, reason, actor.map(|actor| actor.user.clone()));
+    let shown = Event::of(&CallStateEvent { call_id: id, call: record.clone() });
+    let refused_by_device =
+        actor.is_some_and(|actor| call.place_of(actor.session) == Some(Place::Ringing));
+    for session in call.members() {
+        if actor.is_none_or(|actor| actor.session != session) {
+            let elsewhere = refused_by_device && call.place_of(session) == Some(Place::Ringing);
+            let reason = if elsewhere { EndReason::RejectedElsewhere } else { reason };
+            let ended = CallEndedEvent {
+                call_id: id,
+                room_id: None,
+                reason,
+                ended_by: record.ended_by.clone(),
+                duration: seconds(call.duration(now)),
+            };
+            hub.outbox.send(session, &ended);
+        }
+        hub.outbox.send_event(session, shown.clone());
+    }
+    finalize::finalize(hub, now, EndedCall::new(record.clone(), call.relay, was_connected), reason);
+    Some(record)
+}
+
+/// Ends a call whose time to ring or to reconnect is over.
+pub(super) fn give_up(hub: &mut Hub, now: Now, id: CallId, reason: EndReason) {
+    // A device of the callee may ring, or have taken the call, and so be back.
+    let is_orphaned = |call: &Call| call.orphaned && call.members().next().is_none();
+    let is_orphaned = hub.calls.get(id).is_some_and(is_orphaned);
+    end(hub, now, id, if is_orphaned { EndReason::ServerCrashed } else { reason });
+}
+
+/// Ends all live calls of two with the server.
+pub(super) fn end_all(hub: &mut Hub, now: Now) {
+    let calls: Vec<CallId> = hub.calls.iter().map(|call| call.id).collect();
+    for call in calls {
+        end(hub, now, call, EndReason::ServerShutdown);
+    }
+}
+
+/// Stops the wait for a decision about holding a call. Returns true if there was one.
+pub(super) fn stop_asking(hub: &mut Hub, id: CallId) -> bool {
+    let asked = hub.calls.get_mut(id).and_then(|call| call.asked_until.take());
+    let Some(until) = asked else { return false };
+    hub.timers.clear(until, Timer::Asked(id));
+    true
+}

@@ -1,0 +1,46 @@
+//! Clients that leave for good.
+
+use callbox_base::{
+    clock::Now,
+    ids::{CallId, SessionId},
+};
+
+use super::{
+    Hub, call_end, disconnect, reconnect_grace, room_leave, room_leave::Leaving, session_close,
+};
+use crate::{EndReason, call::Place, member::Member, sender::Sender};
+
+/// Ends a session whose client has left for good, and its calls with it, except those that are being
+/// transferred to another device.
+pub(super) fn depart(hub: &mut Hub, now: Now, id: SessionId) {
+    let Some(session) = hub.sessions.get(&id) else { return };
+    let (user, device) = (session.user.clone(), session.device.clone());
+    let sender = Sender { session: id, user, device };
+    session_close::forget(hub, id);
+    for call in hub.users.calls(&sender.user) {
+        depart_from(hub, now, call, &sender);
+    }
+}
+
+/// Ends one call for a client that has left.
+fn depart_from(hub: &mut Hub, now: Now, id: CallId, sender: &Sender) {
+    if let Some(room) = hub.rooms.get(id) {
+        if let Some(participant) = room.participant_of(sender.session) {
+            let (by, asked) = (Some(sender.user.clone()), Some(sender.session));
+            let leaving = Leaving { reason: EndReason::Left, by, asked };
+            room_leave::leave(hub, now, id, participant, &leaving);
+        }
+        return;
+    }
+    let Some(call) = hub.calls.get_mut(id) else { return };
+    match (call.place_of(sender.session), &mut call.transfer) {
+        (Some(Place::Party(role)), Some(transfer)) if transfer.role == role => {
+            transfer.alone = true;
+            reconnect_grace::start(hub, now, Member::Side(id, role), false);
+        }
+        (Some(Place::Party(_)), _) => {
+            drop(call_end::end_for(hub, now, id, EndReason::Left, sender))
+        }
+        _ => disconnect::lose(hub, now, id, sender.session),
+    }
+}

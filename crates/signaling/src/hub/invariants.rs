@@ -1,0 +1,180 @@
+//! The invariants of the hub, which tests check after each input.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use callbox_base::clock::Now;
+
+use super::{Hub, blocking, limits, presence, views};
+use crate::{
+    CallState, EnumCounts,
+    call::{Place, Role},
+    rooms::{MAX_DEVICES, MAX_PARTICIPANTS},
+    watches::MAX_WATCHED,
+};
+
+/// Checks that the parts agree with each other, and that each thing that is due has one timer.
+pub(super) fn check(hub: &Hub, now: Now) {
+    check_limits(hub, now);
+    check_users(hub);
+    check_watchers(hub);
+    let mut timers = hub.sessions.len() + hub.away.len() + usize::from(hub.ended.len() > 0);
+    timers += hub.settling.len() + check_calls(hub) + check_rooms(hub);
+    assert!(hub.settling.values().all(|(_, call)| !call.relay.is_final()));
+    assert_eq!(hub.timers.len(), timers);
+}
+
+fn check_limits(hub: &Hub, now: Now) {
+    let config = &hub.config;
+    assert!(hub.sessions.len() <= config.max_sessions);
+    let away = hub.sessions.iter().filter_map(|(id, s)| Some((s.away_until?, *id)));
+    assert_eq!(away.collect::<BTreeSet<_>>(), hub.away);
+    assert!(hub.calls.len() + hub.rooms.len() <= config.max_calls);
+    assert!(hub.ended.len() <= config.ended_calls);
+    let unanswered = hub.ended.iter().filter(|call| call.record().started_at.is_none()).count();
+    assert!(unanswered <= config.ended_calls / 4);
+    assert_eq!(hub.outbox.len(), 0);
+    assert!(hub.next_timeout().is_none_or(|due| due >= now.instant) || hub.stopping);
+}
+
+fn check_users(hub: &Hub) {
+    let config = &hub.config;
+    let mut devices = 0;
+    for (id, user) in hub.users.sorted() {
+        assert!(!user.devices.is_empty() || !user.calls.is_empty(), "{id} is an empty entry");
+        assert!(user.devices.len() <= config.max_sessions_per_user);
+        assert!(limits::own_calls(hub, id) <= config.max_calls_per_user);
+        let mut callers = BTreeMap::new();
+        for call in limits::ringing_at(hub, id) {
+            *callers.entry(&call.parties.caller.user).or_insert(0) += 1;
+        }
+        assert!(callers.values().sum::<usize>() <= config.max_ringing_per_user);
+        assert!(callers.values().all(|count| *count <= config.max_ringing_per_pair));
+        let blocked = callers.keys().find(|caller| blocking::is_blocked(hub, caller, id));
+        assert_eq!(blocked, None, "somebody rings at {id} who is blocked");
+        devices += user.devices.len();
+        for (device, session) in &user.devices {
+            let session = &hub.sessions[session];
+            assert_eq!((&session.user, &session.device), (id, device));
+        }
+        for call in &user.calls {
+            let is_side = hub.calls.get(*call).is_some_and(|call| call.role_of(id).is_some());
+            assert!(is_side || hub.rooms.get(*call).is_some_and(|room| room.has(id)));
+        }
+    }
+    assert_eq!(devices, hub.sessions.len());
+}
+
+fn check_watchers(hub: &Hub) {
+    let mut watched_by = BTreeMap::new();
+    for (session, list) in hub.users.watches.lists() {
+        let grants = &hub.sessions[&session].grants;
+        assert!(!list.is_empty() && list.len() <= MAX_WATCHED);
+        for user in list {
+            assert!(grants.may_see(user), "{user} is seen by somebody who may not");
+            watched_by.entry(user).or_insert_with(BTreeSet::new).insert(session);
+        }
+    }
+    for (user, known, by) in hub.users.watches.known() {
+        assert_eq!(known, presence::status(hub, user), "{user} changed, and nobody was told");
+        assert_eq!(watched_by.remove(user).as_ref(), Some(by));
+    }
+    assert_eq!(watched_by.len(), 0);
+}
+
+/// Checks the calls of two. Returns the number of their timers.
+fn check_calls(hub: &Hub) -> usize {
+    let config = &hub.config;
+    let mut timers = 0;
+    let mut in_state = EnumCounts::default();
+    for call in hub.calls.iter() {
+        in_state.add(call.state());
+        let accepted = call.state().is_accepted();
+        timers += usize::from(!accepted) + usize::from(call.fresh_at.is_some());
+        assert!(accepted || call.fresh_at.is_none());
+        timers += usize::from(call.asked_until.is_some());
+        timers += usize::from(call.transfer.is_some());
+        if let Some(transfer) = &call.transfer {
+            assert!(accepted, "nobody has accepted what is handed on");
+            let session = &hub.sessions[&transfer.ringing.session];
+            let party = &call.parties[transfer.role];
+            assert_eq!((&session.user, &session.device), (&party.user, &transfer.device));
+            assert_ne!(party.device.as_ref(), Some(&transfer.device));
+        }
+        assert!(!call.moved || call.state() == CallState::Reconnecting);
+        let reaches_nobody = call.state() == CallState::Initiating && call.ringing.is_empty();
+        assert!(call.asked_until.is_none() || reaches_nobody);
+        assert!(!call.state().is_over());
+        assert_eq!(accepted, call.parties.callee.device.is_some());
+        assert!(!accepted || call.ringing.is_empty());
+        assert!(call.ringing.len() <= config.max_sessions_per_user);
+        for member in call.members() {
+            let session = &hub.sessions[&member];
+            assert!(call.role_of(&session.user).is_some(), "a member who is not in the call");
+            if let Some(Place::Party(role)) = call.place_of(member) {
+                assert_eq!(call.parties[role].device.as_ref(), Some(&session.device));
+            }
+        }
+        for role in [Role::Caller, Role::Callee] {
+            let (party, journal) = (&call.parties[role], &call.journals[role]);
+            assert!(hub.users.get(&party.user).unwrap().calls.contains(&call.id));
+            if party.device.is_some() {
+                let is_here = party.session.is_some_and(|session| views::is_here(hub, session));
+                assert_eq!(!is_here, party.grace_until.is_some());
+            }
+            assert!(journal.len() <= config.journal_candidates);
+            assert!(journal.bytes() <= 3 * config.journal_bytes);
+            // Whatever is kept waits for somebody, or for a moment only.
+            let other = &call.parties[role.other()];
+            assert!(
+                journal.bytes() == 0 || other.session.is_none() || journal.hold_until.is_some()
+            );
+            timers += usize::from(party.grace_until.is_some());
+            timers += usize::from(journal.hold_until.is_some());
+        }
+    }
+    assert_eq!(hub.calls.by_state(), &in_state);
+    timers
+}
+
+/// Checks the rooms. Returns the number of their timers.
+fn check_rooms(hub: &Hub) -> usize {
+    let config = &hub.config;
+    let mut timers = 0;
+    let mut in_state = EnumCounts::default();
+    let mut names = BTreeSet::new();
+    for room in hub.rooms.iter() {
+        in_state.add(room.state());
+        assert!(names.insert(&room.name), "two rooms have one name");
+        assert_eq!(hub.rooms.named(&room.name).map(|room| room.id), Some(room.id));
+        assert!((1..=MAX_PARTICIPANTS).contains(&room.participants.len()));
+        assert!(!room.state().is_over());
+        assert_eq!(room.times.started().is_some(), room.state().is_accepted());
+        timers += usize::from(room.fresh_at.is_some());
+        let mut devices = BTreeSet::new();
+        for occupant in room.participants.values() {
+            let party = &occupant.party;
+            let device = party.device.as_ref().unwrap();
+            assert!(devices.insert((&party.user, device)), "one device is two participants");
+            assert!(hub.users.get(&party.user).unwrap().calls.contains(&room.id));
+            assert!(room.devices_of(&party.user).count() <= MAX_DEVICES);
+            if let Some(session) = party.session {
+                let session = &hub.sessions[&session];
+                assert_eq!((&session.user, &session.device), (&party.user, device));
+            }
+            let is_here = party.session.is_some_and(|session| views::is_here(hub, session));
+            assert_eq!(!is_here, party.grace_until.is_some());
+            timers += usize::from(party.grace_until.is_some());
+        }
+        for ((from, to), journal) in &room.journals {
+            assert!(from != to && room.participants.contains_key(from));
+            let to = &room.participants[to];
+            assert!(journal.len() <= config.journal_candidates);
+            assert!(journal.bytes() <= 3 * config.journal_bytes);
+            let waits = to.party.session.is_none() || journal.hold_until.is_some();
+            assert!(journal.bytes() == 0 || waits, "kept for somebody who is there");
+            timers += usize::from(journal.hold_until.is_some());
+        }
+    }
+    assert_eq!(hub.rooms.by_state(), &in_state);
+    timers
+}

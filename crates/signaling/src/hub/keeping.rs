@@ -1,0 +1,38 @@
+//! The collection of what has changed of calls that outlast the server.
+
+use callbox_base::ids::CallId;
+
+use super::Hub;
+use crate::kept::KeptEnd;
+
+/// Notes that something about a call may have changed, besides what its table notes.
+pub(super) fn note(hub: &mut Hub, id: CallId) {
+    if let Some(keeping) = &mut hub.keeping {
+        keeping.touch(id);
+    }
+}
+
+/// Notes the calls that have allocations.
+pub(super) fn note_relayed(hub: &mut Hub) {
+    let Some(keeping) = &mut hub.keeping else { return };
+    let calls = hub.calls.iter().filter(|call| !call.relay.is_final()).map(|call| call.id);
+    let rooms = hub.rooms.iter().filter(|room| !room.relay.is_final()).map(|room| room.id);
+    calls.chain(rooms).for_each(|id| keeping.touch(id));
+}
+
+/// Puts out what has changed of the kept state.
+pub(super) fn put_out_changes(hub: &mut Hub) {
+    let Some(keeping) = &mut hub.keeping else { return };
+    let mut touched = keeping.take_touched();
+    touched.extend(hub.calls.take_touched());
+    touched.extend(hub.rooms.take_touched());
+    for id in touched {
+        let call = hub.calls.get(id);
+        let over = match (call, hub.rooms.get(id)) {
+            (Some(_), _) => None,
+            (None, Some(room)) => Some(KeptEnd::of_room(room)),
+            (None, None) => hub.settling.get(&id).map(|(_, ended)| KeptEnd::of(ended)),
+        };
+        keeping.put_out_changes(id, call, over.as_ref(), &mut hub.outbox);
+    }
+}

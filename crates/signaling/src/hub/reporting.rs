@@ -1,0 +1,83 @@
+//! Reports of the steps of calls, and of their ends once the relay is done with them.
+
+use std::time::Duration;
+
+use callbox_base::{clock::Now, ids::CallId};
+
+use super::{Hub, keeping, views};
+use crate::{
+    CallEvent, CallReport, Output, Timestamp, call::RelayMeter, ended_calls::EndedCall,
+    timer::Timer,
+};
+
+/// For how long at most the report of a call's end waits for the relay. It closes the allocations
+/// within milliseconds, unless it is busy beyond measure or its news got lost.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Reports a step of a live call.
+pub(super) fn report_step(hub: &mut Hub, now: Now, id: CallId, event: CallEvent) {
+    if !hub.config.report_calls {
+        return;
+    }
+    let Some(call) = views::live_record(hub, now, id) else { return };
+    let was_connected = call.state.has_media();
+    let Some(at) = time_in_call(hub, now, id) else { return };
+    let report = CallReport { event, at, call, was_connected };
+    hub.outbox.push(Output::Report(Box::new(report)));
+}
+
+/// Reports the end of a call once the relay has closed its last allocation.
+pub(super) fn report_end(hub: &mut Hub, now: Now, id: CallId, call: EndedCall) {
+    let due = now.instant + SETTLE;
+    hub.timers.set(due, Timer::Settle(id));
+    let is_final = call.relay.is_final();
+    keeping::note(hub, id);
+    hub.settling.insert(id, (due, call));
+    if is_final {
+        settle(hub, id);
+    }
+}
+
+/// Applies a change of the relay's counters of a call, live or over.
+pub(super) fn update_meter(hub: &mut Hub, id: CallId, change: impl Fn(&mut RelayMeter)) {
+    if let Some(call) = hub.calls.get_mut(id) {
+        return change(&mut call.relay);
+    }
+    if let Some(room) = hub.rooms.get_mut(id) {
+        return change(&mut room.relay);
+    }
+    if let Some(call) = hub.ended.get_mut(id) {
+        change(&mut call.relay);
+    }
+    if let Some((_, call)) = hub.settling.get_mut(&id) {
+        change(&mut call.relay);
+        if call.relay.is_final() {
+            settle(hub, id);
+        }
+    }
+}
+
+/// Reports the end of a call with the counters as they are.
+pub(super) fn settle(hub: &mut Hub, id: CallId) {
+    let Some((due, call)) = hub.settling.remove(&id) else { return };
+    hub.timers.clear(due, Timer::Settle(id));
+    keeping::note(hub, id);
+    let was_connected = call.was_connected;
+    let call = call.record();
+    // A call that is over has this time.
+    let at = call.ended_at.unwrap_or(call.created_at);
+    let report = CallReport { event: CallEvent::Ended, at, call, was_connected };
+    hub.outbox.push(Output::Report(Box::new(report)));
+}
+
+/// Reports the end of every call that waits for the relay, which has stopped: all counters are final.
+pub(super) fn settle_all(hub: &mut Hub) {
+    let waiting: Vec<_> = hub.settling.keys().copied().collect();
+    waiting.into_iter().for_each(|id| settle(hub, id));
+}
+
+/// Returns this moment on the clock of a live call or room.
+fn time_in_call(hub: &Hub, now: Now, id: CallId) -> Option<Timestamp> {
+    let call = hub.calls.get(id).map(|call| &call.times);
+    Some(call.or_else(|| Some(&hub.rooms.get(id)?.times))?.at(now))
+}

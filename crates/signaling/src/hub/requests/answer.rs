@@ -1,0 +1,40 @@
+//! `signal:answer { callId?, sdp }`: an SDP answer for the other side. For clients that do not say
+//! `call:connected`, relaying it makes a connecting call connected; so it must answer something.
+//! In a room, `{ roomId, to, sdp }`.
+
+use callbox_base::clock::Now;
+
+use super::{locate, payload::Way};
+use crate::{
+    ErrorCode, Hub, RequestError,
+    answers::CallAnswer,
+    call::DescriptionKind,
+    hub::{members, relaying},
+    member::Lane,
+    payload::Fields,
+    sender::Sender,
+    sent::Description,
+};
+
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Fields<'_>,
+) -> Result<CallAnswer, RequestError> {
+    let way = Way::read(data)?;
+    let description = Description::read(data)?;
+    let lane = locate::lane(hub, sender, &way)?;
+    if matches!(lane, Lane::From(call, _) if !members::call_state(hub, call)?.is_accepted()) {
+        let message = "Nobody has accepted the call, so there is no offer to answer.";
+        return Err(RequestError::new(ErrorCode::InvalidState, message));
+    }
+    let offers = lane.back().journal(&hub.calls, &hub.rooms);
+    if !offers.is_some_and(|journal| journal.offered) {
+        let message = "The other side has made no offer to answer.";
+        return Err(RequestError::new(ErrorCode::InvalidState, message));
+    }
+    let text = relaying::signed(hub, data, lane.from(), sender);
+    relaying::relay_description(hub, now, lane, DescriptionKind::Answer, &description, text)?;
+    Ok(CallAnswer { call_id: lane.from().call(), room_id: way.room_id })
+}

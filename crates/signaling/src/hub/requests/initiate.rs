@@ -1,0 +1,157 @@
+//! `call:initiate { targetUserId, callType, metadata? }`: call a user.
+
+use callbox_base::{
+    clock::Now,
+    ids::{CallId, UserId},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{accept, payload::parse};
+use crate::{
+    CallEvent, CallState, CallType, EndReason, ErrorCode, Hub, RequestError,
+    answers::CallInitiateAnswer,
+    call::{Call, Party, PerRole, Place, Role, Step},
+    hub::{
+        blocking, call_end, credentials, limits, push_wait, reporting, ringing, views, yielding,
+    },
+    payload::Fields,
+    sender::Sender,
+    timer::Timer,
+};
+
+/// Call a user.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CallInitiateRequest<'a> {
+    /// Whom.
+    target_user_id: UserId,
+    /// What the call is to carry.
+    call_type: CallType,
+    /// Any JSON, shown to the callee; up to 4 KiB.
+    #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
+    metadata: Option<&'a RawValue>,
+}
+
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Fields<'_>,
+) -> Result<CallInitiateAnswer, RequestError> {
+    let payload: CallInitiateRequest<'_> = parse(data)?;
+    let callee = payload.target_user_id;
+    if callee == sender.user {
+        return Err(RequestError::new(ErrorCode::InvalidTarget, "You cannot call yourself."));
+    }
+    if let Some(id) = find_glare(hub, sender, &callee) {
+        return resolve_glare(hub, now, sender, id);
+    }
+    let session = hub.sessions.get(&sender.session);
+    if !session.is_some_and(|session| session.grants.may_call(&callee)) {
+        let message = "Your token does not let you call this user.";
+        return Err(RequestError::new(ErrorCode::InvalidTarget, message));
+    }
+    if blocking::is_blocked(hub, &sender.user, &callee) {
+        let message = "This user does not take calls from you.";
+        return Err(RequestError::new(ErrorCode::InvalidTarget, message));
+    }
+    let metadata = limits::checked_metadata(hub, payload.metadata)?;
+    yielding::check_own_calls(hub, sender)?;
+    yielding::check_ringing(hub, sender, &callee)?;
+    limits::check_all_calls(hub)?;
+    limits::count_call_to(hub, now, &sender.user, &callee)?;
+    yielding::make_room_for_call(hub, now, sender);
+    yielding::make_room_to_ring(hub, now, sender, &callee);
+
+    let busy = limits::is_busy(hub, &callee);
+    let devices = hub.users.get(&callee).map(|user| user.devices.clone()).unwrap_or_default();
+    // Past the limits: from here on there is a call, which may be over at once.
+    let id = CallId::generate(now.unix_ms(), &mut hub.rng);
+    let caller_name = hub.sessions.get(&sender.session).and_then(|session| session.name.clone());
+    let parties = PerRole {
+        caller: Party {
+            device: Some(sender.device.clone()),
+            session: Some(sender.session),
+            ..Party::new(sender.user.clone(), caller_name)
+        },
+        callee: Party::new(callee.clone(), views::display_name(hub, &callee)),
+    };
+    let call = Call::new(now, id, payload.call_type, metadata, parties, hub.config.ring_timeout);
+    let expires_at = call.expires_at();
+    hub.timers.set(call.ring_until.instant, Timer::Ring(id));
+    hub.calls.insert(call);
+    hub.calls.step(id, Step::Initiate)?;
+    hub.users.update(&sender.user, |user| user.calls.push(id));
+    hub.users.update(&callee, |user| user.calls.push(id));
+    hub.counters.calls_started += 1;
+    reporting::report_step(hub, now, id, CallEvent::Initiated);
+
+    if !busy {
+        for (device, session) in &devices {
+            ringing::ring(hub, now, id, *session, device);
+        }
+    }
+    let state = hub.calls.find(id)?.state();
+    let ice = credentials::mint_for_session(hub, now, sender.session, Some(id));
+    let answer = CallInitiateAnswer {
+        call_id: id,
+        state,
+        call_type: payload.call_type,
+        glare: None,
+        expires_at: Some(expires_at),
+        ice_servers: ice.ice_servers,
+        turn_credentials: ice.turn_credentials,
+    };
+    if busy {
+        call_end::end(hub, now, id, EndReason::Busy);
+        return Ok(answer);
+    }
+    if devices.is_empty() {
+        push_wait::reach_no_device(hub, now, id);
+    }
+    if let Some(call) = hub.calls.get(id) {
+        hub.outbox.show_to_all(now, call);
+    }
+    Ok(answer)
+}
+
+/// A call of the other user that rings at this device, or that it has just taken: the two have called
+/// each other (glare).
+fn find_glare(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
+    let calls = hub.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
+    calls.iter().copied().find(|id| {
+        let Some(call) = hub.calls.get(*id) else { return false };
+        let is_new = call.state() == CallState::Connecting || !call.state().is_accepted();
+        let here = [Some(Place::Ringing), Some(Place::Party(Role::Callee))];
+        is_new
+            && call.parties.caller.user == *other
+            && here.contains(&call.place_of(sender.session))
+    })
+}
+
+/// There is one call: whoever comes second takes the other's.
+fn resolve_glare(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    id: CallId,
+) -> Result<CallInitiateAnswer, RequestError> {
+    if hub.calls.find(id)?.state() != CallState::Connecting {
+        accept::take(hub, now, sender, id)?;
+    }
+    let call = hub.calls.find(id)?;
+    let (state, call_type) = (call.state(), call.kind);
+    let ice = credentials::mint_for_session(hub, now, sender.session, Some(id));
+    Ok(CallInitiateAnswer {
+        call_id: id,
+        state,
+        call_type,
+        glare: Some(true),
+        expires_at: None,
+        ice_servers: ice.ice_servers,
+        turn_credentials: ice.turn_credentials,
+    })
+}

@@ -1,0 +1,60 @@
+//! `call:message { callId?, data }`: anything that the sides have to say to each other. In a room,
+//! `{ roomId, to?, data }`.
+
+use callbox_base::ids::{CallId, ParticipantId, RoomId};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{locate, payload::Way};
+use crate::{
+    ErrorCode, Event, EventName, Hub, RequestError,
+    answers::CallAnswer,
+    hub::{members, relaying},
+    member::Member,
+    payload::Fields,
+    sender::Sender,
+};
+
+/// Anything that the sides have to say to each other.
+// Only its schema is used: what is relayed is what the sender wrote.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CallMessageRequest {
+    /// Which call; may be left out by a session that is in one call only.
+    call_id: Option<CallId>,
+    /// Which room, where it is one.
+    room_id: Option<RoomId>,
+    /// For which participant of the room, if it is not for all of them.
+    to: Option<ParticipantId>,
+    /// Any JSON.
+    data: Value,
+}
+
+pub(super) fn apply(
+    hub: &mut Hub,
+    sender: &Sender,
+    data: &Fields<'_>,
+) -> Result<CallAnswer, RequestError> {
+    let way = Way::read(data)?;
+    if data.get("data").is_none() {
+        return Err(RequestError::invalid_payload("missing field `data`"));
+    }
+    let member = locate::accepted_member(hub, sender, way.call_id, way.room_id.as_ref())?;
+    if matches!(member, Member::Participant(..)) && way.to.is_none() {
+        let text = relaying::signed(hub, data, member, sender);
+        let event = Event::new(EventName::CallMessage.as_str(), text);
+        for session in members::other_sessions(hub, member) {
+            hub.outbox.send_event(session, event.clone());
+        }
+        return Ok(CallAnswer { call_id: member.call(), room_id: way.room_id });
+    }
+    let lane = locate::lane(hub, sender, &way)?;
+    let Some(to) = members::find(hub, lane.to()).and_then(|party| party.session) else {
+        let message = "The other side cannot hear it now.";
+        return Err(RequestError::new(ErrorCode::InvalidState, message));
+    };
+    let text = relaying::signed(hub, data, member, sender);
+    hub.outbox.relay(to, EventName::CallMessage, text);
+    Ok(CallAnswer { call_id: member.call(), room_id: way.room_id })
+}

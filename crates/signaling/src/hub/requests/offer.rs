@@ -1,0 +1,44 @@
+//! `signal:offer { callId?, sdp }`: an SDP offer for the other side. The caller's may come before
+//! the accept; it is kept for the device that accepts. In a room, `{ roomId, to, sdp }`.
+
+use callbox_base::{
+    clock::Now,
+    ids::{CallId, ParticipantId, RoomId},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{locate, payload::Way};
+use crate::{
+    Hub, RequestError, answers::CallAnswer, call::DescriptionKind, events::Sdp, hub::relaying,
+    payload::Fields, sender::Sender, sent::Description,
+};
+
+/// An SDP offer or answer for the other side.
+// Only its schema is used: what is relayed is what the sender wrote.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SignalRequest {
+    /// Which call; may be left out by a session that is in one call only.
+    call_id: Option<CallId>,
+    /// Which room, where it is one.
+    room_id: Option<RoomId>,
+    /// For which participant of the room.
+    to: Option<ParticipantId>,
+    /// The description.
+    sdp: Sdp,
+}
+
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Fields<'_>,
+) -> Result<CallAnswer, RequestError> {
+    let way = Way::read(data)?;
+    let description = Description::read(data)?;
+    let lane = locate::lane(hub, sender, &way)?;
+    let text = relaying::signed(hub, data, lane.from(), sender);
+    relaying::relay_description(hub, now, lane, DescriptionKind::Offer, &description, text)?;
+    Ok(CallAnswer { call_id: lane.from().call(), room_id: way.room_id })
+}

@@ -1,0 +1,66 @@
+//! The payloads that several requests share, and how payloads are read.
+
+use std::borrow::Cow;
+
+use callbox_base::ids::{CallId, ParticipantId, RoomId};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::{RequestError, payload::Fields};
+
+/// A request that only names a call.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CallRequest {
+    /// Which; may be left out by a session that is in one call only.
+    pub(super) call_id: Option<CallId>,
+    /// Which room, where it is one.
+    pub(super) room_id: Option<RoomId>,
+}
+
+/// A request that ends a call.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CallEndRequest<'a> {
+    /// Which call; may be left out by a session that is in one call only.
+    pub(super) call_id: Option<CallId>,
+    /// Why: a word that the server knows counts as that, and any other text as a plain no.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
+    pub(super) reason: Option<Cow<'a, str>>,
+}
+
+/// The recipient of a request: the other side of a call, or others in a room.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Way {
+    pub call_id: Option<CallId>,
+    pub room_id: Option<RoomId>,
+    /// For which participant of the room.
+    pub to: Option<ParticipantId>,
+}
+
+impl Way {
+    /// Reads the recipient from a payload.
+    pub fn read(data: &Fields<'_>) -> Result<Self, RequestError> {
+        data.read_as(&["callId", "roomId", "to"]).map_err(unfit)
+    }
+}
+
+/// Reads a payload.
+pub(super) fn parse<'a, T: Deserialize<'a>>(data: &Fields<'a>) -> Result<T, RequestError> {
+    data.read_all().map_err(unfit)
+}
+
+/// The refusal of a payload that does not fit its type.
+fn unfit(error: serde_path_to_error::Error<serde_json::Error>) -> RequestError {
+    let (path, mut message) = (error.path().to_string(), error.into_inner().to_string());
+    // The place is one within the field, which the sender does not count from.
+    message.truncate(message.rfind(" at line ").unwrap_or(message.len()));
+    // Of a missing field the message has the name, and the path is that of the whole.
+    if path == "." {
+        RequestError::invalid_payload(message)
+    } else {
+        RequestError::invalid_payload(format!("{path}: {message}"))
+    }
+}

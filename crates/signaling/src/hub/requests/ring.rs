@@ -1,0 +1,41 @@
+//! `call:ring { callId? }`: this device alerts its user. The caller hears `call:ringing`, or the
+//! device that hands the call over.
+
+use super::{
+    locate,
+    payload::{CallRequest, parse},
+};
+use crate::{
+    Hub, RequestError,
+    answers::CallAnswer,
+    call::{Place, Role},
+    events::CallRingingEvent,
+    payload::Fields,
+    sender::Sender,
+};
+
+pub(super) fn apply(
+    hub: &mut Hub,
+    sender: &Sender,
+    data: &Fields<'_>,
+) -> Result<CallAnswer, RequestError> {
+    let payload: CallRequest = parse(data)?;
+    let (id, place) = locate::call(hub, sender, payload.call_id)?;
+    locate::check_ringing(&place, "You are the caller.", "You have accepted the call.")?;
+    let call = hub.calls.find(id)?;
+    let (device, to) = match (place, &mut call.transfer) {
+        (Place::Offered(role), Some(transfer)) => (Some(&mut transfer.ringing), role),
+        _ => (call.ringing.get_mut(&sender.device), Role::Caller),
+    };
+    if let Some(device) = device
+        && !std::mem::replace(&mut device.alerting, true)
+    {
+        let ringing = CallRingingEvent {
+            call_id: id,
+            callee_id: sender.user.clone(),
+            device_id: sender.device.clone(),
+        };
+        hub.outbox.send_to(call, to, &ringing);
+    }
+    Ok(CallAnswer { call_id: id, room_id: None })
+}

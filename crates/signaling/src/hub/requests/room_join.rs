@@ -1,0 +1,104 @@
+//! `room:join { roomId, callType?, metadata? }`: come into a room with this device. The first one to
+//! come makes the room. Who comes later makes offers to everyone who is there.
+
+use callbox_base::{clock::Now, ids::RoomId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::payload::parse;
+use crate::{
+    CallType, EndReason, ErrorCode, Hub, RequestError,
+    call::Party,
+    events::RoomView,
+    hub::{
+        limits, room_join,
+        room_leave::{self, Leaving},
+        yielding,
+    },
+    payload::Fields,
+    rooms::{MAX_DEVICES, MAX_PARTICIPANTS, Occupant},
+    sender::Sender,
+};
+
+/// Come into a room.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RoomJoinRequest<'a> {
+    /// Which: a text that the application chooses.
+    room_id: RoomId,
+    /// What the room carries, of whoever comes first; `video` if it is left out.
+    call_type: Option<CallType>,
+    /// Any JSON, shown to the others; up to 4 KiB.
+    #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
+    metadata: Option<&'a RawValue>,
+}
+
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Fields<'_>,
+) -> Result<RoomView, RequestError> {
+    let payload: RoomJoinRequest<'_> = parse(data)?;
+    let room = hub.rooms.named(&payload.room_id);
+    if let Some(room) = room
+        && let Some(participant) = room.device_of(&sender.user, &sender.device)
+    {
+        return room_join::view(hub, now, room.id, participant, sender.session);
+    }
+    let session = hub.sessions.get(&sender.session).ok_or_else(RequestError::call_not_found)?;
+    if !session.grants.may_join(&payload.room_id) {
+        let message = "Your token does not let you join this room.";
+        return Err(RequestError::new(ErrorCode::NotAllowed, message));
+    }
+    let name = session.name.clone();
+    let metadata = limits::checked_metadata(hub, payload.metadata)?;
+    let own: Vec<_> = room.iter().flat_map(|room| room.devices_of(&sender.user)).collect();
+    // A device that is only waited for, as one whose page was loaded again, makes place for another.
+    let yields = match own.len() >= MAX_DEVICES {
+        true => own.iter().find(|(_, party)| party.grace_until.is_some()).map(|(id, _)| *id),
+        false => None,
+    };
+    if own.len() >= MAX_DEVICES && yields.is_none() {
+        let message =
+            format!("You are in the room with {MAX_DEVICES} devices, and no more may come.");
+        return Err(RequestError::new(ErrorCode::RoomFull, message));
+    }
+    let places = MAX_PARTICIPANTS + usize::from(yields.is_some());
+    if room.is_some_and(|room| room.participants.len() >= places) {
+        let message = format!("The room has {MAX_PARTICIPANTS} participants, and no place left.");
+        return Err(RequestError::new(ErrorCode::RoomFull, message));
+    }
+    // Two devices of a user in one room are one call.
+    if !room.is_some_and(|room| room.has(&sender.user)) {
+        yielding::check_own_calls(hub, sender)?;
+    }
+    let id = room.map(|room| room.id);
+    if id.is_none() {
+        limits::check_all_calls(hub)?;
+    }
+    limits::count_call(hub, now, &sender.user)?;
+    if id.is_none_or(|id| !hub.rooms.get(id).is_some_and(|room| room.has(&sender.user))) {
+        yielding::make_room_for_call(hub, now, sender);
+    }
+
+    if let (Some(id), Some(device)) = (id, yields) {
+        // Another device of the user stays, so the room goes on.
+        room_leave::leave(hub, now, id, device, &Leaving::for_reason(EndReason::Left));
+    }
+    let kind = payload.call_type.unwrap_or(CallType::Video);
+    let id = id.unwrap_or_else(|| room_join::begin(hub, now, payload.room_id, kind));
+    let party = Party {
+        device: Some(sender.device.clone()),
+        session: Some(sender.session),
+        ..Party::new(sender.user.clone(), name)
+    };
+    let joined = hub.rooms.get(id).ok_or_else(RequestError::call_not_found)?.times.at(now);
+    room_join::join(hub, now, id, Occupant { party, joined, metadata });
+    let room = hub.rooms.get(id).ok_or_else(RequestError::call_not_found)?;
+    let participant =
+        room.participant_of(sender.session).ok_or_else(RequestError::call_not_found)?;
+    room_join::view(hub, now, id, participant, sender.session)
+}

@@ -1,0 +1,60 @@
+//! `call:transfer { callId?, deviceId }`: go on with the call on another device of this user, which
+//! rings. The sender hears `call:ended` once it has the call, else `call:transferred`.
+
+use callbox_base::{
+    clock::Now,
+    ids::{CallId, DeviceId},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{locate, payload::parse};
+use crate::{
+    ErrorCode, Hub, RequestError, Timestamp,
+    answers::CallTransferAnswer,
+    call::{RingingDevice, Transfer},
+    hub::{transfer, views},
+    payload::Fields,
+    sender::Sender,
+    timer::Timer,
+};
+
+/// Go on with the call on another device.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CallTransferRequest {
+    /// Which call; may be left out by a session that is in one call only.
+    call_id: Option<CallId>,
+    /// On which; it must be connected.
+    device_id: DeviceId,
+}
+
+pub(super) fn apply(
+    hub: &mut Hub,
+    now: Now,
+    sender: &Sender,
+    data: &Fields<'_>,
+) -> Result<CallTransferAnswer, RequestError> {
+    let payload: CallTransferRequest = parse(data)?;
+    let (id, role) = locate::accepted_side(hub, sender, payload.call_id)?;
+    let device = payload.device_id;
+    let refused = |why| Err(RequestError::new(ErrorCode::InvalidTarget, why));
+    if device == sender.device {
+        return refused("The call is on this device already.");
+    }
+    let session = hub.users.get(&sender.user).and_then(|user| user.devices.get(&device)).copied();
+    let Some(session) = session.filter(|session| views::is_here(hub, *session)) else {
+        return refused("No device of yours with this name is connected.");
+    };
+    let until = now + hub.config.ring_timeout;
+    let call = hub.calls.find(id)?;
+    if call.transfer.is_some() {
+        let message = "The call is being handed to another device already.";
+        return Err(RequestError::new(ErrorCode::InvalidState, message));
+    }
+    let ringing = RingingDevice::new(session);
+    call.transfer = Some(Transfer { role, device, ringing, until, alone: false });
+    hub.timers.set(until.instant, Timer::Transfer(id));
+    transfer::offer(hub, now, id);
+    Ok(CallTransferAnswer { call_id: id, expires_at: Timestamp(until.unix) })
+}

@@ -1,0 +1,125 @@
+//! Participants leave a room, and the last one ends it.
+
+use callbox_base::{
+    clock::Now,
+    ids::{CallId, ParticipantId, SessionId, UserId},
+};
+
+use super::{Hub, finalize, reconnect_grace};
+use crate::{
+    EndReason, Output,
+    call::{Step, seconds},
+    ended_calls::EndedCall,
+    events::{CallEndedEvent, RoomLeftEvent},
+    member::{Lane, Member},
+    timer::Timer,
+};
+
+/// Why somebody leaves a room, or all of them do.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub reason: EndReason,
+    /// Who wanted it; nobody where the server did.
+    pub by: Option<UserId>,
+    /// The session that has the answer to its request to leave, and needs no event.
+    pub asked: Option<SessionId>,
+}
+
+impl Leaving {
+    /// Nobody asked for it.
+    pub fn for_reason(reason: EndReason) -> Self {
+        Self { reason, by: None, asked: None }
+    }
+}
+
+/// Removes a participant from a room that goes on: clears its timers and journals, tells it why
+/// unless it knows, and tells the others. Ends the room if nobody is left.
+pub(super) fn leave(
+    hub: &mut Hub,
+    now: Now,
+    id: CallId,
+    participant: ParticipantId,
+    leaving: &Leaving,
+) {
+    let Some(user) = remove_participant(hub, now, id, participant, leaving) else { return };
+    let Some(room) = hub.rooms.get(id) else { return };
+    if room.participants.is_empty() {
+        return finish(hub, now, id, leaving);
+    }
+    let left = RoomLeftEvent {
+        call_id: id,
+        room_id: room.name.clone(),
+        participant_id: participant,
+        user_id: user.clone(),
+        reason: leaving.reason,
+    };
+    let still_in = room.has(&user);
+    hub.outbox.send_to_all(room.sessions(), &left);
+    if !still_in {
+        hub.outbox.push(Output::RevokeUser { call: id, user });
+    }
+}
+
+/// Ends a room for everyone in it.
+pub(super) fn end(hub: &mut Hub, now: Now, id: CallId, reason: EndReason) {
+    let Some(room) = hub.rooms.get(id) else { return };
+    let leaving = Leaving::for_reason(reason);
+    for participant in room.participants.keys().copied().collect::<Vec<_>>() {
+        remove_participant(hub, now, id, participant, &leaving);
+    }
+    finish(hub, now, id, &leaving);
+}
+
+/// Removes a participant from a room. Returns the user.
+fn remove_participant(
+    hub: &mut Hub,
+    now: Now,
+    id: CallId,
+    participant: ParticipantId,
+    leaving: &Leaving,
+) -> Option<UserId> {
+    reconnect_grace::stop(hub, Member::Participant(id, participant));
+    let room = hub.rooms.get_mut(id)?;
+    let occupant = room.participants.remove(&participant)?;
+    room.remember(now, participant, &occupant);
+    let counters = &mut hub.counters;
+    for ((from, to), journal) in
+        room.journals.extract_if(.., |(from, to), _| [*from, *to].contains(&participant))
+    {
+        if let Some(at) = journal.hold_until {
+            hub.timers.clear(at, Timer::Hold(Lane::Between(id, from, to)));
+        }
+        counters.candidates_dropped += journal.len() as u64;
+    }
+    let user = occupant.party.user;
+    if !room.has(&user) {
+        hub.users.update(&user, |entry| entry.calls.retain(|call| *call != id));
+    }
+    if let Some(session) = occupant.party.session
+        && leaving.asked != Some(session)
+    {
+        let ended = CallEndedEvent {
+            call_id: id,
+            room_id: Some(room.name.clone()),
+            reason: leaving.reason,
+            ended_by: leaving.by.clone(),
+            duration: seconds(room.duration(now)),
+        };
+        hub.outbox.send(session, &ended);
+    }
+    Some(user)
+}
+
+/// Ends a room without participants.
+fn finish(hub: &mut Hub, now: Now, id: CallId, leaving: &Leaving) {
+    let was_connected = hub.rooms.get(id).is_some_and(|room| room.state().has_media());
+    if hub.rooms.step(id, Step::End(leaving.reason)).is_err() {
+        return;
+    }
+    let Some(room) = hub.rooms.remove(id) else { return };
+    if let Some(at) = room.fresh_at {
+        hub.timers.clear(at, Timer::Credentials(id));
+    }
+    let record = room.final_record(now, leaving.reason, leaving.by.clone());
+    finalize::finalize(hub, now, EndedCall::new(record, room.relay, was_connected), leaving.reason);
+}

@@ -1,0 +1,126 @@
+//! Calls that yield to a new one, since only a lost connection keeps them.
+//!
+//! A lost connection does not keep its user from a new call: calls that nothing else keeps end for it.
+
+use callbox_base::{
+    clock::Now,
+    ids::{CallId, UserId},
+};
+
+use super::{Hub, call_end, limits, room_leave, room_leave::Leaving};
+use crate::{
+    EndReason, ErrorCode, RequestError,
+    call::{Call, Party},
+    sender::Sender,
+};
+
+/// Returns the calls of a user that only a lost connection keeps: its reconnect grace runs, or the
+/// sender's device is back and has not said anything about the call.
+pub(super) fn calls_that_yield(hub: &Hub, sender: &Sender) -> impl Iterator<Item = CallId> {
+    let calls = hub.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
+    let yields = |party: &Party| {
+        let is_back = party.session == Some(sender.session) && party.unclaimed;
+        party.user != sender.user || party.grace_until.is_some() || is_back
+    };
+    calls.iter().copied().filter(move |id| {
+        if let Some(call) = hub.calls.get(*id) {
+            let parties = [&call.parties.caller, &call.parties.callee];
+            let own = parties.into_iter().find(|party| party.user == sender.user);
+            return own.is_some_and(yields);
+        }
+        let room = hub.rooms.get(*id);
+        room.is_some_and(|room| room.participants.values().all(|one| yields(&one.party)))
+    })
+}
+
+/// Ends as many yielding calls as it takes for the user to begin another call.
+pub(super) fn make_room_for_call(hub: &mut Hub, now: Now, sender: &Sender) {
+    let calls: Vec<CallId> = calls_that_yield(hub, sender).collect();
+    for id in calls {
+        if !limits::is_at_limit(hub, &sender.user) {
+            return;
+        }
+        let Some(room) = hub.rooms.get(id) else {
+            // The sender is told as well: it has not asked for this.
+            call_end::end(hub, now, id, EndReason::Left);
+            continue;
+        };
+        let own = room.participants.iter().filter(|(_, one)| one.party.user == sender.user);
+        let own: Vec<_> = own.map(|(participant, _)| *participant).collect();
+        let by = Some(sender.user.clone());
+        let leaving = Leaving { reason: EndReason::Left, by, asked: None };
+        for participant in own {
+            room_leave::leave(hub, now, id, participant, &leaving);
+        }
+    }
+}
+
+/// Marks the calls of a device that has said something about them as its own.
+pub(super) fn claim(hub: &mut Hub, sender: &Sender) {
+    for id in hub.users.calls(&sender.user) {
+        let own = |party: &&mut Party| party.session == Some(sender.session);
+        if let Some(call) = hub.calls.get_mut(id) {
+            let parties = [&mut call.parties.caller, &mut call.parties.callee];
+            parties.into_iter().filter(own).for_each(|party| party.unclaimed = false);
+        } else if let Some(room) = hub.rooms.get_mut(id) {
+            let parties = room.participants.values_mut().map(|one| &mut one.party);
+            parties.filter(own).for_each(|party| party.unclaimed = false);
+        }
+    }
+}
+
+/// Checks that one more call of the sender may ring at a user, if those that yield to it were to
+/// end.
+pub(super) fn check_ringing(
+    hub: &Hub,
+    sender: &Sender,
+    callee: &UserId,
+) -> Result<(), RequestError> {
+    let stay = own_ringing_at(hub, sender, callee).count();
+    if stay >= hub.config.max_ringing_per_pair
+        && stay - yielding_at(hub, sender, callee).count() >= hub.config.max_ringing_per_pair
+    {
+        let message = "As many of your calls as may be ring at this user already.";
+        return Err(RequestError::new(ErrorCode::TooManyCalls, message));
+    }
+    Ok(())
+}
+
+/// Returns the sender's calls that ring at this user.
+fn own_ringing_at<'a>(
+    hub: &'a Hub,
+    sender: &Sender,
+    callee: &UserId,
+) -> impl Iterator<Item = &'a Call> {
+    let calls = hub.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
+    let calls = calls.iter().filter_map(|id| hub.calls.get(*id));
+    calls.filter(move |call| call.rings_at(callee))
+}
+
+/// Returns the sender's calls that ring at this user and that only a lost connection keeps.
+fn yielding_at(hub: &Hub, sender: &Sender, callee: &UserId) -> impl Iterator<Item = CallId> {
+    let rings = |id: &CallId| hub.calls.get(*id).is_some_and(|call| call.rings_at(callee));
+    calls_that_yield(hub, sender).filter(rings)
+}
+
+/// Ends as many yielding calls as it takes for one more call of the sender to ring at this user.
+pub(super) fn make_room_to_ring(hub: &mut Hub, now: Now, sender: &Sender, callee: &UserId) {
+    let yielding: Vec<CallId> = yielding_at(hub, sender, callee).collect();
+    for id in yielding {
+        if own_ringing_at(hub, sender, callee).count() < hub.config.max_ringing_per_pair {
+            return;
+        }
+        call_end::end(hub, now, id, EndReason::Left);
+    }
+}
+
+/// Checks that a user may be in one more call, if the calls that yield to it were to end.
+pub(super) fn check_own_calls(hub: &Hub, sender: &Sender) -> Result<(), RequestError> {
+    let all = limits::own_calls(hub, &sender.user);
+    let max = limits::max_calls(hub, &sender.user);
+    if all >= max && all - calls_that_yield(hub, sender).count() >= max {
+        let message = "You are in as many calls as you may be in.";
+        return Err(RequestError::new(ErrorCode::TooManyCalls, message));
+    }
+    Ok(())
+}
