@@ -37,6 +37,8 @@ mod login;
 mod request;
 mod session;
 
+pub use stun::message::Message;
+
 pub use self::{
     data::{Data, channel_data, payload_of, send_indication},
     error::{Error, Refusal},
