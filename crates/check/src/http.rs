@@ -1,4 +1,4 @@
-//! The few HTTP requests of a check.
+//! The HTTP requests of a check.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
 use super::{
-    refusal,
+    answers::refusal,
     stream::{self, Stream},
     tls::Tls,
 };
@@ -22,7 +22,7 @@ use super::{
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// A server, by its address.
+/// A server of HTTP or HTTPS.
 pub(super) struct Http {
     authority: String,
     tls: Option<Tls>,
@@ -52,17 +52,17 @@ impl Http {
         Ok(Self { authority, tls })
     }
 
-    /// `host:port`.
+    /// Returns `host:port`.
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// Returns true if the server is talked to over TLS.
+    /// Returns true if the server is reached over TLS.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// A connection to it.
+    /// Connects to it.
     pub async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
         let tcp = stream::connect(&self.authority).await?;
         Ok(match &self.tls {
@@ -71,7 +71,7 @@ impl Http {
         })
     }
 
-    /// The time for which its certificate is valid, if it shows one.
+    /// Returns the time for which its certificate is valid, if it shows one.
     pub async fn term(&self) -> anyhow::Result<Option<Term>> {
         let Some(tls) = &self.tls else { return Ok(None) };
         let tcp = stream::connect(&self.authority).await?;

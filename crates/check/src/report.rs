@@ -1,4 +1,4 @@
-//! The steps of a check: their times, what went wrong and what to do about it.
+//! The steps of a check with their times, errors and hints.
 
 use std::time::{Duration, Instant};
 
@@ -6,14 +6,14 @@ use callbox_cli::{explain, say};
 use serde::Serialize;
 use serde_json::json;
 
-/// What has become of the steps so far.
+/// The steps so far.
 pub(super) struct Report {
     json: bool,
     deadline: Duration,
     steps: Vec<Step>,
 }
 
-/// What became of a step, or of a case of the conformance suite.
+/// The outcome of a step, or of a case of the conformance suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
@@ -23,7 +23,7 @@ pub(super) enum Status {
 }
 
 impl Status {
-    /// How a line about it begins.
+    /// Returns the first word of a line about it.
     pub fn mark(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -33,7 +33,7 @@ impl Status {
     }
 }
 
-/// A time in milliseconds, to hundredths: as much as a reader can use.
+/// Returns a time in milliseconds, rounded to hundredths.
 pub(super) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 100.0
 }
@@ -53,7 +53,8 @@ impl Report {
         Self { json, deadline, steps: Vec::new() }
     }
 
-    /// Takes a step, which has its time. It gives what to say and what later steps need.
+    /// Takes a step, which has to end before the deadline. It returns the detail for the report and
+    /// a value for later steps.
     pub async fn step<T>(
         &mut self,
         name: &str,
@@ -81,7 +82,7 @@ impl Report {
         }
     }
 
-    /// Leaves a step out, and says why.
+    /// Leaves a step out, for this reason.
     pub fn skip(&mut self, name: &str, why: &str) {
         let (name, detail) = (name.to_owned(), why.to_owned());
         self.add(Step { name, status: Status::Skipped, ms: 0.0, detail, hint: None });
@@ -94,7 +95,7 @@ impl Report {
         self.steps.push(step);
     }
 
-    /// Says what it came to.
+    /// Prints the result; returns true if no step failed.
     pub fn finish(self) -> anyhow::Result<bool> {
         let count = |status| self.steps.iter().filter(|step| step.status == status).count();
         let failed = count(Status::Failed);
@@ -112,7 +113,7 @@ impl Report {
     }
 }
 
-/// One row of the table.
+/// Prints a row of the table.
 fn print(step: &Step) {
     let time = match step.status {
         Status::Ok | Status::Failed => format!("{:.1} ms", step.ms),

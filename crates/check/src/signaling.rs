@@ -1,4 +1,4 @@
-//! A signaling client, over plain WebSocket.
+//! A signaling client over WebSocket.
 
 use std::collections::VecDeque;
 
@@ -7,16 +7,19 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
-use super::{http::Http, refusal, stream::Stream, text};
+use super::{
+    answers::{refusal, text},
+    http::Http,
+    stream::Stream,
+};
 
 /// A user who is signed in.
 pub(super) struct Client {
-    /// Who it is.
-    pub user: String,
+    user: String,
     ws: WebSocketStream<Box<dyn Stream>>,
     next_id: u64,
-    /// Events that came while something else was waited for.
-    waiting: VecDeque<Value>,
+    /// Events that came while the client waited for another one.
+    early: VecDeque<Value>,
 }
 
 impl Client {
@@ -27,11 +30,16 @@ impl Client {
         let (ws, _) = tokio_tungstenite::client_async(&url, http.connect().await?)
             .await
             .with_context(|| format!("no WebSocket at {url}"))?;
-        let mut client = Self { user: String::new(), ws, next_id: 0, waiting: VecDeque::new() };
+        let mut client = Self { user: String::new(), ws, next_id: 0, early: VecDeque::new() };
         let hello = json!({ "token": token, "protocol": 1 });
         let welcome = client.request("session:hello", &hello).await?;
         client.user = text(&welcome, "userId")?;
         Ok(client)
+    }
+
+    /// Returns the user.
+    pub fn user(&self) -> &str {
+        &self.user
     }
 
     /// Sends a request and waits for its answer.
@@ -47,14 +55,14 @@ impl Client {
                 ensure!(answer["ok"] != false, "{event} was refused: {}", refusal(answer));
                 return Ok(answer.clone());
             }
-            self.waiting.push_back(frame);
+            self.early.push_back(frame);
         }
     }
 
     /// Waits for an event; others before it are passed over.
     pub async fn event(&mut self, name: &str) -> anyhow::Result<Value> {
         loop {
-            let frame = match self.waiting.pop_front() {
+            let frame = match self.early.pop_front() {
                 Some(frame) => frame,
                 None => self.frame().await.with_context(|| format!("no {name}"))?,
             };

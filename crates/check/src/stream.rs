@@ -21,21 +21,21 @@ use super::tls::Tls;
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// The addresses of `host:port`. An error names the host, since that is what somebody has mistyped or
-/// forgotten to enter into the DNS.
-pub(super) async fn resolve(place: &str) -> anyhow::Result<Vec<SocketAddr>> {
-    let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
+/// Returns the addresses of `host:port`. An error names the host, which may be mistyped or missing
+/// in the DNS.
+pub(super) async fn resolve(authority: &str) -> anyhow::Result<Vec<SocketAddr>> {
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
     let unknown = || format!("the name {host} does not resolve: is it in the DNS?");
-    let found: Vec<_> = tokio::net::lookup_host(place).await.with_context(unknown)?.collect();
+    let found: Vec<_> = tokio::net::lookup_host(authority).await.with_context(unknown)?.collect();
     ensure!(!found.is_empty(), unknown());
     Ok(found)
 }
 
 /// Connects to `host:port`.
-pub(super) async fn connect(place: &str) -> anyhow::Result<TcpStream> {
-    let found = resolve(place).await?;
+pub(super) async fn connect(authority: &str) -> anyhow::Result<TcpStream> {
+    let found = resolve(authority).await?;
     let tcp = TcpStream::connect(&found[..]).await;
-    let tcp = tcp.with_context(|| format!("cannot connect to {place}"))?;
+    let tcp = tcp.with_context(|| format!("cannot connect to {authority}"))?;
     tcp.set_nodelay(true)?;
     Ok(tcp)
 }

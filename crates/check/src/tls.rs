@@ -1,4 +1,4 @@
-//! TLS towards a server: by which name it is known, and who may vouch for it.
+//! TLS towards a server: the name of its certificate, and the trusted roots.
 
 use std::{path::Path, sync::Arc};
 
@@ -6,17 +6,18 @@ use anyhow::Context;
 use callbox_tls::Roots;
 use rustls::{ClientConfig, pki_types::ServerName};
 
-/// What a TLS session with one server begins with.
+/// The settings of TLS sessions with one server.
 #[derive(Debug, Clone)]
 pub(super) struct Tls {
-    /// Whose certificates are believed.
+    /// The trusted roots.
     pub config: Arc<ClientConfig>,
-    /// What the server's must be for.
+    /// The name that the server's certificate must be for.
     pub name: ServerName<'static>,
 }
 
 impl Tls {
-    /// For the host of `host:port`, by the certificates in this file or those that browsers believe.
+    /// Creates the settings for the host of `host:port`, with the certificates in this file or those
+    /// that browsers trust.
     pub fn new(server: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
         let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();

@@ -1,22 +1,22 @@
-//! Binding requests: how many a second a server answers.
+//! The count of Binding requests that a server answers in a second.
 
 use std::time::{Duration, Instant};
 
-use ::stun::message::{BINDING_REQUEST, Message};
+use callbox_client::Request;
 use callbox_sys::{ReceiveBatch, SendBatch, TrafficClass};
 use mio::net::UdpSocket;
 
 use super::{LoadArgs, sockets};
 
-/// How many sockets ask, and how many requests of each are on the way.
+/// The number of sockets, and of requests that each has on the way.
 const SOCKETS: usize = 16;
 const WINDOW: usize = 32;
 
-/// How many are sent with one call: fewer would cost more than the server's part.
+/// How many requests are sent with one call: fewer would cost more than the server's part.
 const AT_ONCE: usize = 16;
 
-/// How long nothing has to come back before what was on the way counts as lost.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long nothing has to come back before the requests on the way count as lost.
+const MAX_SILENCE: Duration = Duration::from_millis(100);
 
 const SUCCESS: [u8; 2] = [0x01, 0x01];
 
@@ -26,12 +26,10 @@ struct Asker {
     heard: Instant,
 }
 
-/// Keeps requests on the way for as long as the arguments say; gives how many were answered, and
-/// within what time.
+/// Keeps requests on the way for as long as the arguments say; returns how many were answered, and
+/// in which time.
 pub(super) fn count(args: &LoadArgs) -> anyhow::Result<(u64, Duration)> {
-    let mut request = Message::new();
-    request.typ = BINDING_REQUEST;
-    request.write_header();
+    let request = Request::binding().to_message()?;
     let asker = |_| {
         let socket = sockets::client(args)?;
         Ok(Asker { socket, on_the_way: 0, heard: Instant::now() })
@@ -45,15 +43,14 @@ pub(super) fn count(args: &LoadArgs) -> anyhow::Result<(u64, Duration)> {
         let now = Instant::now();
         for asker in &mut askers {
             if let Ok(count) = answers.receive(&asker.socket, 0..WINDOW) {
-                let good = |slot: &usize| {
-                    let place = answers.received(*slot).map(|received| received.bytes);
-                    place.is_some_and(|place| answers.buffer()[place].starts_with(&SUCCESS))
+                let is_success = |slot: &usize| {
+                    let range = answers.received(*slot).map(|received| received.bytes);
+                    range.is_some_and(|range| answers.buffer()[range].starts_with(&SUCCESS))
                 };
-                let good = (0..count).filter(good).count();
-                answered += good as u64;
+                answered += (0..count).filter(is_success).count() as u64;
                 asker.on_the_way = asker.on_the_way.saturating_sub(count);
                 asker.heard = now;
-            } else if now.saturating_duration_since(asker.heard) > PATIENCE {
+            } else if now.saturating_duration_since(asker.heard) > MAX_SILENCE {
                 (asker.on_the_way, asker.heard) = (0, now);
             }
             if asker.on_the_way + AT_ONCE <= WINDOW {
@@ -65,7 +62,7 @@ pub(super) fn count(args: &LoadArgs) -> anyhow::Result<(u64, Duration)> {
                         request.raw.len(),
                     );
                 }
-                // What the system does not take, or nobody hears, is lost.
+                // Requests that the system does not take, or nobody hears, are lost.
                 let _ = batch.send(&asker.socket, &request.raw);
                 asker.on_the_way += AT_ONCE;
             }

@@ -1,69 +1,43 @@
-//! TURN clients that cost little: a socket each, and no task, timer or lock.
+//! A TURN client that costs little: a socket, and no task, timer or lock.
 //!
-//! A client has one request on the way at a time. [`Clients::ask`] sends it, [`Clients::answer`]
-//! takes what comes in, and [`Clients::send_again`] sees to what is lost: who waits for what is up
-//! to the caller, so the same goes for the start of a run and for its middle.
+//! It has one request on the way at a time, and is told by its owner when to send it again.
 
-use std::{
-    collections::VecDeque,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
-use mio::{Interest, Poll, Token, net::UdpSocket};
+use callbox_client::{Answer, Login, Refusal, Request, Session, relayed_address, transaction};
+use mio::{Interest, Registry, Token, net::UdpSocket};
 
-use super::{
-    Framing, LoadArgs, Path,
-    message::{self, Answer, Ask, Login},
-    sockets,
-};
+use super::{LoadArgs, sockets};
 
-/// How long an answer is waited for, and how often a request is sent.
-const TIMEOUT: Duration = Duration::from_millis(500);
+/// How often a request is sent.
 const ATTEMPTS: usize = 6;
 
-/// The channel that a client sends on.
-pub(super) const CHANNEL: u16 = 0x4000;
-/// The channel of the client that sends to this one.
-const CHANNEL_BACK: u16 = 0x4001;
-/// What data may come on.
-pub(super) const CHANNELS: [u16; 2] = [CHANNEL, CHANNEL_BACK];
+/// The codes of a challenge (RFC 8489 §9.2.4).
+const STALE_NONCE: u16 = 438;
 
-/// The way of a client, from the first request to the last.
+/// The ID of a transaction.
+pub(super) type TransactionId = [u8; 12];
+
+/// A request in the life of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// Allocate without credentials, to learn realm and nonce.
     Challenge,
     /// Allocate with them.
     Allocate,
-    /// A permission or a channel: the first, the second.
-    Way(usize),
-    /// Give the allocation back.
+    /// A permission or a channel, for the first or the second peer.
+    Peer(usize),
+    /// The end of the allocation.
     Close,
 }
 
-/// A request that is on the way.
-struct Pending {
-    bytes: Vec<u8>,
-    step: Step,
-    attempts: usize,
-}
-
-/// A client, with its allocation once it has one.
-pub(super) struct Client {
-    pub socket: UdpSocket,
-    pub relayed: SocketAddr,
-    /// Whether it sends and is sent to.
-    pub active: bool,
-    nonce: String,
-    pending: Option<Pending>,
-}
-
-/// What an answer to a renewal was.
+/// The meaning of a message from the server.
 pub(super) enum Heard {
-    /// The answer to the request that was waited for.
-    Step(Step),
+    /// The answer to the request on the way.
+    Done(Step),
+    /// The request on the way needs another nonce, and may be sent again.
+    Retry,
     /// A renewal came with a nonce that is too old; the new one is taken.
     Stale,
     /// A renewal was refused.
@@ -72,170 +46,170 @@ pub(super) enum Heard {
     Nothing,
 }
 
-/// All clients of a run, and their peer.
-pub(super) struct Clients {
-    pub all: Vec<Client>,
-    pub peer: UdpSocket,
-    /// Knows each client by its place, and the peer by the place after them.
-    pub poll: Poll,
-    login: Login,
-    args: LoadArgs,
-    peer_address: SocketAddr,
-    /// What waits for an answer and since when, the oldest first.
-    waiting: VecDeque<(Instant, usize, [u8; 12])>,
+/// The state of a request that waited for too long.
+pub(super) enum Overdue {
+    /// It was answered.
+    Answered,
+    /// It was sent again.
+    Sent,
+    /// It was sent too often.
+    GivenUp,
 }
 
-impl Clients {
-    /// Opens the sockets.
-    pub fn open(args: &LoadArgs, login: Login) -> anyhow::Result<Self> {
-        let poll = Poll::new()?;
-        let mut peer = sockets::peer(args)?;
-        poll.registry().register(&mut peer, Token(args.clients), Interest::READABLE)?;
-        let client = |at| {
-            let mut socket = sockets::client(args)?;
-            poll.registry().register(&mut socket, Token(at), Interest::READABLE)?;
-            Ok(Client {
-                socket,
-                relayed: args.server,
-                active: true,
-                nonce: String::new(),
-                pending: None,
-            })
-        };
-        let all = (0..args.clients).map(client).collect::<anyhow::Result<_>>()?;
-        let peer_address = peer.local_addr()?;
-        let args = args.clone();
-        Ok(Self { all, peer, poll, login, args, peer_address, waiting: VecDeque::new() })
+/// A request that is on the way.
+struct Pending {
+    request: Request,
+    bytes: Vec<u8>,
+    step: Step,
+    attempts: usize,
+}
+
+/// A client, with its allocation once it has one.
+pub(super) struct Client {
+    socket: UdpSocket,
+    relayed: SocketAddr,
+    is_active: bool,
+    session: Session,
+    pending: Option<Pending>,
+}
+
+impl Client {
+    /// Opens a client's socket, whose events have the client's index.
+    pub fn open(args: &LoadArgs, registry: &Registry, index: usize) -> anyhow::Result<Self> {
+        let mut socket = sockets::client(args)?;
+        registry.register(&mut socket, Token(index), Interest::READABLE)?;
+        Ok(Self {
+            socket,
+            relayed: args.server,
+            is_active: true,
+            session: Session::default(),
+            pending: None,
+        })
     }
 
-    /// Gives a client a socket that the server has not heard of.
-    pub fn begin_anew(&mut self, at: usize) -> anyhow::Result<()> {
-        let mut socket = sockets::client(&self.args)?;
-        self.poll.registry().register(&mut socket, Token(at), Interest::READABLE)?;
-        let mut old = std::mem::replace(&mut self.all[at].socket, socket);
-        self.poll.registry().deregister(&mut old)?;
+    /// Replaces the socket by one that the server does not know.
+    pub fn reopen(
+        &mut self,
+        args: &LoadArgs,
+        registry: &Registry,
+        index: usize,
+    ) -> anyhow::Result<()> {
+        let is_active = self.is_active;
+        let mut old = std::mem::replace(self, Self::open(args, registry, index)?);
+        self.is_active = is_active;
+        registry.deregister(&mut old.socket)?;
         Ok(())
     }
 
-    /// How many permissions or channels a client needs.
-    pub fn ways(&self) -> usize {
-        // Between two clients they are each other's next, and the channel is there already.
-        let back = self.args.path == Path::Clients && self.all.len() > 2;
-        if back && self.args.framing == Framing::Channel { 2 } else { 1 }
+    /// Returns the socket, for data.
+    pub fn socket(&self) -> &UdpSocket {
+        &self.socket
     }
 
-    fn way(&self, at: usize, way: usize) -> Ask {
-        let count = self.all.len();
-        let (number, to) = match (self.args.path, way) {
-            (Path::Up | Path::Down, _) => (CHANNEL, self.peer_address),
-            (Path::Clients, 0) => (CHANNEL, self.all[(at + 1) % count].relayed),
-            (Path::Clients, _) => (CHANNEL_BACK, self.all[(at + count - 1) % count].relayed),
-        };
-        match self.args.framing {
-            Framing::Indication => Ask::Permission(to),
-            Framing::Channel | Framing::None => Ask::Channel(number, to),
-        }
+    /// Returns the relayed address; that of the server as long as there is none.
+    pub fn relayed(&self) -> SocketAddr {
+        self.relayed
     }
 
-    /// Sends the request of a step, and waits for the answer.
-    pub fn ask(&mut self, at: usize, step: Step) -> anyhow::Result<()> {
-        self.ask_again(at, step, 1)
+    /// Sets the address at which the peer reaches the client.
+    pub fn set_relayed(&mut self, relayed: SocketAddr) {
+        self.relayed = relayed;
     }
 
-    fn ask_again(&mut self, at: usize, step: Step, attempts: usize) -> anyhow::Result<()> {
-        let what = match step {
-            Step::Challenge | Step::Allocate => Ask::Allocate { ipv6: self.args.server.is_ipv6() },
-            Step::Way(way) => self.way(at, way),
-            Step::Close => Ask::Close,
-        };
-        let signed = (step != Step::Challenge).then_some((&self.login, &*self.all[at].nonce));
-        let bytes = what.request(signed)?;
-        self.all[at].pending = Some(Pending { bytes, step, attempts });
-        self.send(at);
+    /// Returns true if the client sends and is sent to.
+    pub fn is_active(&self) -> bool {
+        self.is_active
+    }
+
+    /// Lets the client send and be sent to, or not; returns if it did before.
+    pub fn set_active(&mut self, is_active: bool) -> bool {
+        std::mem::replace(&mut self.is_active, is_active)
+    }
+
+    /// Sends the request of a step, whose answer is waited for.
+    pub fn ask(
+        &mut self,
+        login: &Login,
+        step: Step,
+        request: Request,
+    ) -> anyhow::Result<TransactionId> {
+        let bytes = self.session.encode(login, &request)?;
+        self.pending = Some(Pending { request, bytes, step, attempts: 1 });
+        self.send().context("a request has a transaction ID")
+    }
+
+    /// Sends the request on the way again, signed with the session's new nonce.
+    pub fn retry(&mut self, login: &Login) -> anyhow::Result<Option<TransactionId>> {
+        let Some(pending) = &mut self.pending else { return Ok(None) };
+        pending.bytes = self.session.encode(login, &pending.request)?;
+        pending.attempts += 1;
+        Ok(self.send())
+    }
+
+    /// Sends a request whose answer is not waited for.
+    pub fn tell(&self, login: &Login, request: &Request) -> anyhow::Result<()> {
+        let _ = self.socket.send(&self.session.encode(login, request)?);
         Ok(())
     }
 
-    fn send(&mut self, at: usize) {
-        let client = &self.all[at];
-        let Some(pending) = &client.pending else { return };
+    fn send(&self) -> Option<TransactionId> {
+        let pending = self.pending.as_ref()?;
         // What fails here (an ICMP error of the one before) is lost, and sent again as such.
-        let _ = client.socket.send(&pending.bytes);
-        if let Some(id) = pending.bytes.get(8..).and_then(|bytes| bytes.first_chunk()) {
-            self.waiting.push_back((Instant::now(), at, *id));
-        }
+        let _ = self.socket.send(&pending.bytes);
+        transaction(&pending.bytes).copied()
     }
 
-    /// Takes in a STUN message that came for a client.
-    pub fn answer(&mut self, at: usize, bytes: &[u8]) -> anyhow::Result<Heard> {
-        let client = &mut self.all[at];
-        let waited = client.pending.take_if(|p| bytes.get(8..20) == p.bytes.get(8..20));
-        let answer = message::read(bytes, &mut self.login)?;
-        let Some(Pending { step, attempts, .. }) = waited else {
+    /// Sends the request of this transaction again if it is still on the way.
+    pub fn resend(&mut self, id: TransactionId) -> Overdue {
+        let waits = |pending: &&mut Pending| transaction(&pending.bytes) == Some(&id);
+        let Some(pending) = self.pending.as_mut().filter(waits) else { return Overdue::Answered };
+        if pending.attempts == ATTEMPTS {
+            return Overdue::GivenUp;
+        }
+        pending.attempts += 1;
+        self.send();
+        Overdue::Sent
+    }
+
+    /// Takes in a STUN message.
+    pub fn answer(&mut self, login: &mut Login, message: &[u8]) -> anyhow::Result<Heard> {
+        let is_asked = self.pending.as_ref().is_some_and(|pending| {
+            transaction(message).is_some_and(|id| transaction(&pending.bytes) == Some(id))
+        });
+        let answer = self.session.read(login, message)?;
+        let pending = self.pending.take_if(|pending| {
+            let is_stale = matches!(&answer, Answer::Challenge { refusal, .. }
+                if refusal.code == STALE_NONCE && pending.step != Step::Challenge);
+            is_asked && !(is_stale && pending.attempts < ATTEMPTS)
+        });
+        let Some(pending) = pending else {
             return Ok(match answer {
+                Answer::Challenge { .. } if is_asked => Heard::Retry,
                 // Requests of one renewal all come back with the same news.
-                Answer::Again { nonce, .. } if nonce != client.nonce => {
-                    client.nonce = nonce;
-                    Heard::Stale
-                }
+                Answer::Challenge { is_new: true, .. } => Heard::Stale,
                 Answer::Refused(_) => Heard::Refused,
-                Answer::Again { .. } | Answer::Done(_) => Heard::Nothing,
+                Answer::Challenge { .. } | Answer::Success(_) => Heard::Nothing,
             });
         };
-        match answer {
-            Answer::Again { nonce, .. } if step == Step::Challenge => client.nonce = nonce,
-            Answer::Again { nonce, stale: true } if attempts < ATTEMPTS => {
-                client.nonce = nonce;
-                self.ask_again(at, step, attempts + 1)?;
-                return Ok(Heard::Nothing);
-            }
+        match (pending.step, answer) {
+            (Step::Challenge, Answer::Challenge { .. }) => {}
             // There is nothing to close, which is what was wanted.
-            Answer::Again { .. } | Answer::Refused(_) if step == Step::Close => {}
-            Answer::Again { .. } => bail!(
+            (Step::Close, Answer::Challenge { .. } | Answer::Refused(_)) => {}
+            (_, Answer::Challenge { .. }) => bail!(
                 "the server answers 401 to a signed request; are name and password or secret right?"
             ),
-            Answer::Refused(why) => bail!(why),
-            Answer::Done(_) if step == Step::Challenge => {
-                bail!("the server asks for no credentials")
+            (_, Answer::Refused(refusal)) => bail!(describe(&refusal)),
+            (Step::Challenge, Answer::Success(_)) => bail!("the server asks for no credentials"),
+            (Step::Allocate, Answer::Success(answer)) => {
+                self.relayed =
+                    relayed_address(&answer).context("the server gives no relayed address")?;
             }
-            Answer::Done(relayed) if step == Step::Allocate => {
-                client.relayed = relayed.context("the server gives no relayed address")?;
-            }
-            Answer::Done(_) => {}
+            (Step::Peer(_) | Step::Close, Answer::Success(_)) => {}
         }
-        Ok(Heard::Step(step))
+        Ok(Heard::Done(pending.step))
     }
+}
 
-    /// Sends again what has waited for too long.
-    pub fn send_again(&mut self, now: Instant) -> anyhow::Result<()> {
-        while let Some((since, at, id)) = self.waiting.front().copied()
-            && now >= since + TIMEOUT
-        {
-            self.waiting.pop_front();
-            let pending = self.all[at].pending.as_mut();
-            let Some(pending) = pending.filter(|p| p.bytes.get(8..20) == Some(&id)) else {
-                continue;
-            };
-            pending.attempts += 1;
-            if pending.attempts > ATTEMPTS {
-                bail!(
-                    "{} does not answer; is it a TURN server, and does a firewall let UDP through?",
-                    self.args.server
-                );
-            }
-            self.send(at);
-        }
-        // Answered ones in front keep nobody waiting.
-        Ok(())
-    }
-
-    /// Sends what keeps an allocation and its ways, without waiting for the answers.
-    pub fn renew(&self, at: usize) -> anyhow::Result<()> {
-        let client = &self.all[at];
-        let signed = || Some((&self.login, &*client.nonce));
-        for way in 0..self.ways() {
-            let _ = client.socket.send(&self.way(at, way).request(signed())?);
-        }
-        let _ = client.socket.send(&Ask::Refresh.request(signed())?);
-        Ok(())
-    }
+fn describe(Refusal { method, code, reason }: &Refusal) -> String {
+    format!("the server answers {method} with {code}: {reason}")
 }

@@ -1,20 +1,26 @@
-//! Requests of all clients, in a window that slides: it is the server that sets the pace.
+//! Requests of all clients, in a window that slides: the server sets the pace.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use mio::Events;
 
-use super::client::{Clients, Heard, Step};
+use super::{
+    client::{Heard, Step},
+    clients::Clients,
+};
 
 /// How many clients wait for an answer at a time.
 const WINDOW: usize = 64;
 
-/// How often it is looked for what has to be sent again.
-const LOOK: Duration = Duration::from_millis(50);
+/// The interval at which lost requests are looked for.
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Takes every client through the steps, one after the other.
-pub(super) fn all(clients: &mut Clients, steps: &[Step]) -> anyhow::Result<()> {
-    let count = clients.all.len();
+pub(super) fn run(clients: &mut Clients, steps: &[Step]) -> anyhow::Result<()> {
+    let count = clients.len();
     let mut events = Events::with_capacity(2 * WINDOW);
     let (mut begun, mut done) = (0, 0);
     let mut buffer = [0; 2048];
@@ -23,36 +29,34 @@ pub(super) fn all(clients: &mut Clients, steps: &[Step]) -> anyhow::Result<()> {
             clients.ask(begun, steps[0])?;
             begun += 1;
         }
-        match clients.poll.poll(&mut events, Some(LOOK)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
-            _ => {}
-        }
+        clients.poll(&mut events, INTERVAL)?;
         for event in &events {
-            let at = event.token().0;
+            let index = event.token().0;
             // The peer is heard later.
-            while at < count
-                && let Some(len) = receive(&clients.all[at].socket, &mut buffer)
+            while index < count
+                && let Some(len) = receive(clients.get(index).socket(), &mut buffer)
             {
-                // What is no STUN message is data that comes late.
+                // Anything but a STUN message is data that comes late.
                 if buffer[0] & 0xc0 != 0 {
                     continue;
                 }
-                let Heard::Step(step) = clients.answer(at, &buffer[..len])? else { continue };
+                let Heard::Done(step) = clients.answer(index, &buffer[..len])? else { continue };
                 let next = steps.iter().skip_while(|s| **s != step).nth(1);
                 match next {
-                    Some(next) => clients.ask(at, *next)?,
+                    Some(next) => clients.ask(index, *next)?,
                     None => done += 1,
                 }
-                // That was the one; another makes a new event.
+                // That was the answer; another datagram makes a new event.
                 break;
             }
         }
-        clients.send_again(std::time::Instant::now())?;
+        clients.send_again(Instant::now())?;
     }
     Ok(())
 }
 
-/// The next datagram. An error is that of one that was sent, and is seen to by sending it again.
+/// Returns the length of the next datagram. An error is that of a datagram that was sent, and is
+/// seen to by sending it again.
 fn receive(socket: &mio::net::UdpSocket, buffer: &mut [u8]) -> Option<usize> {
     loop {
         match socket.recv(buffer) {

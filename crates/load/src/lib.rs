@@ -9,10 +9,10 @@ mod args;
 mod binding;
 mod calls;
 mod client;
+mod clients;
 mod exchange;
+mod forwarder;
 mod histogram;
-mod message;
-mod plain;
 mod process;
 mod receiver;
 mod report;
@@ -23,19 +23,21 @@ mod upkeep;
 
 use std::time::{Duration, Instant};
 
+use callbox_client::Login;
+
 pub use self::args::LoadArgs;
 use self::{
     args::{Framing, Path},
-    client::{Clients, Step},
-    message::Login,
+    client::Step,
+    clients::Clients,
     process::Process,
     report::{Memory, Report},
 };
 
-/// How long after the last client has closed the server's memory is looked at.
+/// The longest time after the end of the last client until the server's memory is read.
 const AFTER_CLOSE: Duration = Duration::from_secs(1);
 
-/// Runs the load and prints what came of it. `false` if nothing came through.
+/// Runs the load and prints the results. Returns false if nothing came through.
 ///
 /// # Errors
 /// The arguments contradict each other, or the server cannot be loaded.
@@ -57,27 +59,27 @@ pub fn run(args: &LoadArgs) -> anyhow::Result<bool> {
         report.bindings_per_second = Some(answered as f64 / took.as_secs_f64());
         report.cpu_us_per_binding = each(used, cpu()?, answered);
     }
-    let turn = args.framing != Framing::None;
-    let login = if turn { args.credentials()? } else { Default::default() };
+    let is_turn = args.framing != Framing::None;
+    let login = if is_turn { args.credentials()? } else { Default::default() };
     let mut clients = Clients::open(args, Login::new(login.0, login.1))?;
     let mut bare = None;
-    if turn {
+    if is_turn {
         let (used, started) = (cpu()?, Instant::now());
-        exchange::all(&mut clients, &[Step::Challenge, Step::Allocate])?;
+        exchange::run(&mut clients, &[Step::Challenge, Step::Allocate])?;
         let rate = args.clients as f64 / started.elapsed().as_secs_f64();
         report.allocations_per_second = Some(rate);
         report.cpu_us_per_allocation = each(used, cpu()?, args.clients as u64);
         bare = memory()?;
-        let ways: Vec<_> = (0..clients.ways()).map(Step::Way).collect();
-        exchange::all(&mut clients, &ways)?;
+        let peers: Vec<_> = (0..clients.peers()).map(Step::Peer).collect();
+        exchange::run(&mut clients, &peers)?;
     } else {
-        plain::meet(&mut clients, args.server)?;
+        forwarder::learn_addresses(&mut clients, args.server)?;
     }
     let ready = memory()?;
     report.traffic = Some(traffic::run(args, &mut clients, process)?);
-    if turn {
-        // What is lost on the way expires by itself.
-        let _ = exchange::all(&mut clients, &[Step::Close]);
+    if is_turn {
+        // An allocation whose request is lost expires by itself.
+        let _ = exchange::run(&mut clients, &[Step::Close]);
     }
     if let (Some(process), Some(before), Some(ready)) = (process, before, ready) {
         let after = process.memory_settled(before, AFTER_CLOSE)?;
@@ -87,7 +89,7 @@ pub fn run(args: &LoadArgs) -> anyhow::Result<bool> {
     Ok(report.traffic.is_some_and(|traffic| traffic.received > 0))
 }
 
-/// CPU time of each of `count`, in microseconds.
+/// Returns the CPU time of each of `count`, in microseconds.
 fn each(before: Option<Duration>, after: Option<Duration>, count: u64) -> Option<f64> {
     let used = after?.saturating_sub(before?);
     Some(used.as_secs_f64() * 1e6 / count.max(1) as f64)

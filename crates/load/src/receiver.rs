@@ -1,14 +1,15 @@
-//! What comes out of the relay: told apart from answers to requests, counted and timed.
+//! Packets that come out of the relay: told apart from answers to requests, counted and timed.
 
 use std::time::{Duration, Instant};
 
+use callbox_client::payload_of;
 use callbox_sys::ReceiveBatch;
 use mio::net::UdpSocket;
 
-use super::{Framing, LoadArgs, Path, client::CHANNELS, histogram::Histogram};
+use super::{Framing, LoadArgs, Path, clients::CHANNELS, histogram::Histogram};
 
-/// How many datagrams are received with one call from the peer's socket, where all come together,
-/// and from a client's. Of runs it takes fewer.
+/// How many datagrams are received with one call: from the peer's socket, to which all clients
+/// send, and from a client's. With runs a call takes fewer.
 const AT_PEER: usize = 64;
 const AT_CLIENT: usize = 8;
 const IN_RUNS: usize = 4;
@@ -18,16 +19,15 @@ const MAX_DATAGRAM: usize = 9000;
 const MAX_RUN: usize = 65_535;
 
 const DATA_INDICATION: [u8; 2] = [0x00, 0x17];
-const DATA: u16 = 0x0013;
 
-/// What a datagram is.
+/// The kind of a datagram.
 #[derive(Debug, PartialEq, Eq)]
 enum Kind<'a> {
     /// A packet of the load: its payload.
     Data(&'a [u8]),
     /// A STUN message other than a Data indication.
     Stun,
-    /// Something that nobody sends: a late hello, or one that was cut short.
+    /// A late hello, or a datagram that was cut short.
     Other,
 }
 
@@ -38,16 +38,14 @@ pub(super) struct Receiver {
     incoming: ReceiveBatch,
     slots: usize,
     started: Instant,
-    pub latencies: Histogram,
-    pub received: u64,
-    /// How many datagrams the load's own sockets were too full to take.
-    pub lost: u64,
-    /// The same for each socket, as last told: the clients', then the peer's.
+    latencies: Histogram,
+    received: u64,
+    lost: u64,
+    /// The losses of each socket, as last told: the clients', then the peer's.
     known: Vec<u32>,
-    /// When something came last.
-    pub heard: Instant,
-    /// STUN messages that came among the data, until somebody takes them.
-    pub answers: Vec<Vec<u8>>,
+    heard: Instant,
+    /// STUN messages that came among the data.
+    answers: Vec<Vec<u8>>,
 }
 
 impl Receiver {
@@ -76,27 +74,57 @@ impl Receiver {
         (self.started, self.heard) = (now, now);
     }
 
-    /// Takes in all that the socket of a client has, by its place among the clients.
-    pub fn drain_client(&mut self, at: usize, socket: &UdpSocket) {
-        self.drain(at, socket, self.framing);
+    /// Counts silence from now on.
+    pub fn listen_from(&mut self, now: Instant) {
+        self.heard = now;
     }
 
-    /// Takes in all that the peer's socket has. What comes out of a relay has no header.
+    /// Returns when the last packet came.
+    pub fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Returns how many packets came.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Returns how many datagrams the load's own sockets were too full to take.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Returns the packets' times.
+    pub fn latencies(&self) -> &Histogram {
+        &self.latencies
+    }
+
+    /// Takes a STUN message that came among the data.
+    pub fn pop_answer(&mut self) -> Option<Vec<u8>> {
+        self.answers.pop()
+    }
+
+    /// Takes in all that the socket of a client has.
+    pub fn drain_client(&mut self, index: usize, socket: &UdpSocket) {
+        self.drain(index, socket, self.framing);
+    }
+
+    /// Takes in all that the peer's socket has. Packets that come out of a relay have no header.
     pub fn drain_peer(&mut self, socket: &UdpSocket) {
         self.drain(self.known.len() - 1, socket, Framing::None);
     }
 
-    fn drain(&mut self, at: usize, socket: &UdpSocket, framing: Framing) {
+    fn drain(&mut self, index: usize, socket: &UdpSocket, framing: Framing) {
         while let Ok(count) = self.incoming.receive(socket, 0..self.slots) {
             let now = Instant::now();
             let since_start = now - self.started;
             for slot in 0..count {
                 let Some(received) = self.incoming.received(slot) else { continue };
-                let known = std::mem::replace(&mut self.known[at], received.lost);
+                let known = std::mem::replace(&mut self.known[index], received.lost);
                 // A client that came again has a new socket, which counts from 0.
                 self.lost += u64::from(received.lost.checked_sub(known).unwrap_or(received.lost));
-                for place in received.datagrams() {
-                    let bytes = &self.incoming.buffer()[place];
+                for range in received.datagrams() {
+                    let bytes = &self.incoming.buffer()[range];
                     let payload = match kind(framing, self.size, bytes) {
                         Kind::Data(payload) => payload,
                         Kind::Stun => {
@@ -112,8 +140,8 @@ impl Receiver {
                     self.latencies.add(since_start.saturating_sub(sent));
                 }
             }
-            // Fewer than there is room for: that was all, and what comes now makes a new event.
-            // Without batches it is always one, and says nothing.
+            // With fewer than there is room for that was all, and the next datagram makes a new
+            // event. Without batches it is always one, and says nothing.
             if cfg!(target_os = "linux") && count < self.slots {
                 return;
             }
@@ -136,7 +164,7 @@ fn kind(framing: Framing, size: usize, bytes: &[u8]) -> Kind<'_> {
             }
         }
         (Framing::Indication, bytes) if bytes.starts_with(&DATA_INDICATION) => {
-            match data_of(bytes) {
+            match payload_of(bytes) {
                 Some(payload) if payload.len() == size => Kind::Data(payload),
                 _ => Kind::Other,
             }
@@ -145,19 +173,6 @@ fn kind(framing: Framing, size: usize, bytes: &[u8]) -> Kind<'_> {
         (_, [first, ..]) if first & 0xc0 == 0 => Kind::Stun,
         _ => Kind::Other,
     }
-}
-
-/// The DATA attribute of a message. Servers differ in where they put it.
-fn data_of(message: &[u8]) -> Option<&[u8]> {
-    let mut left = message.get(20..)?;
-    while let [a, b, c, d, rest @ ..] = left {
-        let len = usize::from(u16::from_be_bytes([*c, *d]));
-        if u16::from_be_bytes([*a, *b]) == DATA {
-            return rest.get(..len);
-        }
-        left = rest.get(len.next_multiple_of(4)..)?;
-    }
-    None
 }
 
 #[cfg(test)]

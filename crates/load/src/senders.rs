@@ -1,15 +1,14 @@
-//! Who sends the next burst, and what.
+//! The bursts of a run, each from the next sender.
 
 use std::{io, net::SocketAddr, time::Instant};
 
-use ::stun::message::{CLASS_INDICATION, METHOD_SEND, Message, MessageType, Setter};
-use ::turn::proto::{data::Data, peeraddr::PeerAddress};
 use anyhow::Context;
+use callbox_client::{channel_data, send_indication};
 use callbox_sys::{SendBatch, TrafficClass};
 
 use super::{
     Framing, LoadArgs, Path,
-    client::{CHANNEL, Clients},
+    clients::{CHANNEL, Clients},
 };
 
 /// The senders of a run: the clients, or the peer alone.
@@ -19,7 +18,7 @@ pub(super) struct Senders {
     burst: usize,
     /// Bursts of datagrams: one for all senders, or one for each where they differ.
     bursts: Vec<Vec<u8>>,
-    /// The length of a datagram, and where in it the payload stands.
+    /// The length of a datagram, and the offset of the payload in it.
     datagram: usize,
     payload: usize,
     batch: SendBatch,
@@ -28,17 +27,17 @@ pub(super) struct Senders {
 
 impl Senders {
     pub fn new(args: &LoadArgs, clients: &Clients) -> anyhow::Result<Self> {
-        let relayed = |at: usize| clients.all[at % clients.all.len()].relayed;
+        let relayed = |index: usize| clients.get(index % clients.len()).relayed();
         let mut bursts = Vec::new();
         let (first, payload) = match args.path {
             Path::Down => (vec![0; args.size], 0),
-            Path::Up => framed(args, clients.peer.local_addr()?)?,
+            Path::Up => framed(args, clients.peer_address())?,
             Path::Clients => framed(args, relayed(1))?,
         };
         bursts.push(first.repeat(args.burst));
         if args.path == Path::Clients && args.framing == Framing::Indication {
-            for at in 1..clients.all.len() {
-                bursts.push(framed(args, relayed(at + 1))?.0.repeat(args.burst));
+            for index in 1..clients.len() {
+                bursts.push(framed(args, relayed(index + 1))?.0.repeat(args.burst));
             }
         }
         Ok(Self {
@@ -53,19 +52,20 @@ impl Senders {
         })
     }
 
-    /// Sends one burst, of the next client that is there; gives how many packets that were.
+    /// Sends one burst, of the next client that is active; returns how many packets that were.
     pub fn burst(&mut self, clients: &Clients, started: Instant) -> anyhow::Result<u64> {
-        let count = clients.all.len();
-        let mut turns = (self.next..self.next + count).map(|at| at % count);
-        let Some(at) = turns.find(|at| clients.all[*at].active) else { return Ok(0) };
-        self.next = (at + 1) % count;
-        let client = &clients.all[at];
+        let count = clients.len();
+        let mut turns = (self.next..self.next + count).map(|index| index % count);
+        let next = turns.find(|index| clients.get(*index).is_active());
+        let Some(index) = next else { return Ok(0) };
+        self.next = (index + 1) % count;
+        let client = clients.get(index);
         let (socket, to) = match self.path {
-            Path::Down => (&clients.peer, Some(client.relayed)),
-            Path::Up | Path::Clients => (&client.socket, None),
+            Path::Down => (clients.peer(), Some(client.relayed())),
+            Path::Up | Path::Clients => (client.socket(), None),
         };
         let stamp = (started.elapsed().as_nanos() as u64).to_be_bytes();
-        let which = at % self.bursts.len();
+        let which = index % self.bursts.len();
         let burst = &mut self.bursts[which];
         for packet in burst.chunks_mut(self.datagram) {
             packet[self.payload..self.payload + 8].copy_from_slice(&stamp);
@@ -94,25 +94,15 @@ impl Senders {
     }
 }
 
-/// A datagram from a client to the server with an empty payload, and where that stands.
+/// Returns a datagram from a client to the server with an empty payload, and the payload's offset.
 fn framed(args: &LoadArgs, to: SocketAddr) -> anyhow::Result<(Vec<u8>, usize)> {
-    match args.framing {
-        Framing::None => Ok((vec![0; args.size], 0)),
-        Framing::Channel => {
-            let mut bytes = vec![0; 4 + args.size];
-            bytes[..2].copy_from_slice(&CHANNEL.to_be_bytes());
-            bytes[2..4].copy_from_slice(&(args.size as u16).to_be_bytes());
-            Ok((bytes, 4))
-        }
-        Framing::Indication => {
-            let mut message = Message::new();
-            message.typ = MessageType { method: METHOD_SEND, class: CLASS_INDICATION };
-            message.write_header();
-            message.new_transaction_id()?;
-            PeerAddress { ip: to.ip(), port: to.port() }.add_to(&mut message)?;
-            let payload = message.raw.len() + 4;
-            Data(vec![0; args.size]).add_to(&mut message)?;
-            Ok((message.raw, payload))
-        }
-    }
+    let payload = vec![0; args.size];
+    // ChannelData has no padding over UDP; an attribute has.
+    let (datagram, padded) = match args.framing {
+        Framing::None => (payload, args.size),
+        Framing::Channel => (channel_data(CHANNEL, &payload), args.size),
+        Framing::Indication => (send_indication(to, &payload)?.raw, args.size.next_multiple_of(4)),
+    };
+    let offset = datagram.len() - padded;
+    Ok((datagram, offset))
 }

@@ -1,4 +1,4 @@
-//! What goes on beside the packets of a long run: clients renew what would expire, and with
+//! The requests beside the packets of a long run: clients renew what would expire, and with
 //! --churn they leave and come again.
 
 use std::{
@@ -8,25 +8,33 @@ use std::{
 
 use super::{
     Framing, LoadArgs,
-    client::{Clients, Heard, Step},
+    client::{Heard, Step},
+    clients::Clients,
 };
 
-/// How long before a client leaves nothing more is sent to it or by it, so that what is on the way
-/// still arrives.
+/// How long nothing is sent to a client or by it before it leaves, so that packets on the way
+/// still arrive.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// Sees to the clients while the traffic goes on.
+/// The renewals and the churn of a run, by the time that has gone by.
 pub(super) struct Upkeep {
-    turn: bool,
-    /// In how much time each client renews once, and how many leave a second.
+    is_turn: bool,
+    /// The time in which each client renews once.
     period: Duration,
+    /// How many clients leave a second.
     churn: f64,
     started: Instant,
-    /// How many turns there were: the next client's number, modulo their count.
+    /// How many turns there were: the next client's index, modulo their count.
     renewal_turns: u64,
     churn_turns: u64,
-    /// Who is about to leave, and when.
+    /// The clients that are about to leave, and when.
     leaving: VecDeque<(Instant, usize)>,
+    counts: UpkeepCounts,
+}
+
+/// The results of a run's upkeep.
+#[derive(Debug, Default)]
+pub(super) struct UpkeepCounts {
     pub renewed: u64,
     pub refused: u64,
     pub churned: u64,
@@ -35,69 +43,77 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub fn new(args: &LoadArgs, started: Instant) -> Self {
         Self {
-            turn: args.framing != Framing::None,
+            is_turn: args.framing != Framing::None,
             period: args.renew,
             churn: args.churn as f64,
             started,
             renewal_turns: 0,
             churn_turns: 0,
             leaving: VecDeque::new(),
-            renewed: 0,
-            refused: 0,
-            churned: 0,
+            counts: UpkeepCounts::default(),
         }
     }
 
     /// Does what is due.
     pub fn tick(&mut self, clients: &mut Clients, now: Instant) -> anyhow::Result<()> {
-        if !self.turn {
+        if !self.is_turn {
             return Ok(());
         }
         let elapsed = now.saturating_duration_since(self.started).as_secs_f64();
-        let count = clients.all.len();
+        let count = clients.len();
         let due = (elapsed / self.period.as_secs_f64() * count as f64) as u64;
         while self.renewal_turns < due {
-            let at = (self.renewal_turns % count as u64) as usize;
+            let index = (self.renewal_turns % count as u64) as usize;
             self.renewal_turns += 1;
-            if clients.all[at].active {
-                clients.renew(at)?;
-                self.renewed += 1;
+            if clients.get(index).is_active() {
+                clients.renew(index)?;
+                self.counts.renewed += 1;
             }
         }
         while self.churn_turns < (elapsed * self.churn) as u64 {
-            let at = (self.churn_turns % count as u64) as usize;
+            let index = (self.churn_turns % count as u64) as usize;
             self.churn_turns += 1;
-            // One that is between has its turn another time.
-            if std::mem::replace(&mut clients.all[at].active, false) {
-                self.leaving.push_back((now + QUIET, at));
+            // A client that is on its way out or in has its turn another time.
+            if clients.get_mut(index).set_active(false) {
+                self.leaving.push_back((now + QUIET, index));
             }
         }
-        while let Some((_, at)) = self.leaving.pop_front_if(|(when, _)| *when <= now) {
-            clients.ask(at, Step::Close)?;
+        while let Some((_, index)) = self.leaving.pop_front_if(|(when, _)| *when <= now) {
+            clients.ask(index, Step::Close)?;
         }
         clients.send_again(now)
     }
 
     /// Takes in a STUN message that came for a client.
-    pub fn answer(&mut self, clients: &mut Clients, at: usize, bytes: &[u8]) -> anyhow::Result<()> {
-        match clients.answer(at, bytes)? {
-            Heard::Nothing => {}
-            Heard::Refused => self.refused += 1,
-            Heard::Stale => clients.renew(at)?,
-            Heard::Step(Step::Close) => {
-                clients.begin_anew(at)?;
-                clients.ask(at, Step::Challenge)?;
+    pub fn answer(
+        &mut self,
+        clients: &mut Clients,
+        index: usize,
+        message: &[u8],
+    ) -> anyhow::Result<()> {
+        match clients.answer(index, message)? {
+            Heard::Nothing | Heard::Retry => {}
+            Heard::Refused => self.counts.refused += 1,
+            Heard::Stale => clients.renew(index)?,
+            Heard::Done(Step::Close) => {
+                clients.reopen(index)?;
+                clients.ask(index, Step::Challenge)?;
             }
-            Heard::Step(Step::Challenge) => clients.ask(at, Step::Allocate)?,
-            Heard::Step(Step::Allocate) => clients.ask(at, Step::Way(0))?,
-            Heard::Step(Step::Way(way)) if way + 1 < clients.ways() => {
-                clients.ask(at, Step::Way(way + 1))?;
+            Heard::Done(Step::Challenge) => clients.ask(index, Step::Allocate)?,
+            Heard::Done(Step::Allocate) => clients.ask(index, Step::Peer(0))?,
+            Heard::Done(Step::Peer(peer)) if peer + 1 < clients.peers() => {
+                clients.ask(index, Step::Peer(peer + 1))?;
             }
-            Heard::Step(Step::Way(_)) => {
-                clients.all[at].active = true;
-                self.churned += 1;
+            Heard::Done(Step::Peer(_)) => {
+                clients.get_mut(index).set_active(true);
+                self.counts.churned += 1;
             }
         }
         Ok(())
+    }
+
+    /// Returns what came of it.
+    pub fn counts(self) -> UpkeepCounts {
+        self.counts
     }
 }

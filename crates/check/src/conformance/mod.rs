@@ -21,7 +21,10 @@ mod tcp_peer;
 mod token;
 mod verdict;
 
-use std::time::Instant;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{bail, ensure};
 
@@ -32,12 +35,15 @@ use self::{
     target::Target,
     verdict::{Fault, Over},
 };
-use super::CheckArgs;
 
 /// Runs the cases; whether none failed.
-pub(super) fn run(args: &CheckArgs, server: &str) -> anyhow::Result<bool> {
-    let (json, patience, ca_cert) = (args.json, args.timeout.0, args.ca_cert());
-    let args = &args.conformance;
+pub(super) fn run(
+    args: &ConformanceArgs,
+    server: &str,
+    json: bool,
+    patience: Duration,
+    ca_cert: Option<&Path>,
+) -> anyhow::Result<bool> {
     let target = args.target(server, patience, ca_cert)?;
     let over = target.way.over();
     let wanted: Vec<_> = cases::all()

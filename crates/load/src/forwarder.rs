@@ -1,7 +1,7 @@
 //! `--framing none`: clients of a plain forwarder.
 //!
 //! A forwarder opens a socket towards the peer when it first hears of a client. Each client says
-//! who it is once, and where that comes from is what a relayed address is in TURN.
+//! who it is once, and the address that this comes from is what a relayed address is in TURN.
 
 use std::{
     io,
@@ -12,9 +12,9 @@ use std::{
 use anyhow::bail;
 use mio::Events;
 
-use super::client::Clients;
+use super::clients::Clients;
 
-/// What a hello begins with; the number of the client follows. It is shorter than any data.
+/// The first bytes of a hello; the index of the client follows. It is shorter than any data.
 const HELLO: [u8; 8] = *b"callbox?";
 const LEN: usize = HELLO.len() + 4;
 
@@ -24,23 +24,23 @@ const WAVE: usize = 64;
 const TIMEOUT: Duration = Duration::from_millis(250);
 const ATTEMPTS: usize = 8;
 
-/// Finds out where the peer reaches each client.
-pub(super) fn meet(clients: &mut Clients, server: SocketAddr) -> anyhow::Result<()> {
-    let count = clients.all.len();
+/// Learns the address at which the peer reaches each client.
+pub(super) fn learn_addresses(clients: &mut Clients, server: SocketAddr) -> anyhow::Result<()> {
+    let count = clients.len();
     let mut known = vec![false; count];
     for from in (0..count).step_by(WAVE) {
         let wave = from..(from + WAVE).min(count);
         for _ in 0..ATTEMPTS {
-            for at in wave.clone().filter(|at| !known[*at]) {
+            for index in wave.clone().filter(|index| !known[*index]) {
                 // A refusal (ICMP) is told by the next call on the socket, and counts as silence.
-                let _ = clients.all[at].socket.send(&hello(at));
+                let _ = clients.get(index).socket().send(&hello(index));
             }
             let until = Instant::now() + TIMEOUT;
             while known[wave.clone()].contains(&false) {
-                let Some((at, source)) = hear(clients, until)? else { break };
-                if at < count {
-                    clients.all[at].relayed = source;
-                    known[at] = true;
+                let Some((index, source)) = receive(clients, until)? else { break };
+                if index < count {
+                    clients.get_mut(index).set_relayed(source);
+                    known[index] = true;
                 }
             }
         }
@@ -49,26 +49,27 @@ pub(super) fn meet(clients: &mut Clients, server: SocketAddr) -> anyhow::Result<
                 "nothing of client {} came through; is there a forwarder at {server}, does it send \
                  to {}, and has it room for {count} clients?",
                 from + silent,
-                clients.peer.local_addr()?
+                clients.peer_address()
             );
         }
     }
     Ok(())
 }
 
-fn hello(at: usize) -> [u8; LEN] {
+fn hello(index: usize) -> [u8; LEN] {
     let mut bytes = [0; LEN];
     bytes[..8].copy_from_slice(&HELLO);
-    bytes[8..].copy_from_slice(&(at as u32).to_be_bytes());
+    bytes[8..].copy_from_slice(&(index as u32).to_be_bytes());
     bytes
 }
 
-/// Waits for the next hello, and tells whose it is; `None` if none comes in time.
-fn hear(clients: &mut Clients, until: Instant) -> io::Result<Option<(usize, SocketAddr)>> {
+/// Waits for the next hello; returns the index of its client and the source, or `None` if none
+/// comes in time.
+fn receive(clients: &mut Clients, until: Instant) -> io::Result<Option<(usize, SocketAddr)>> {
     let mut bytes = [0; LEN + 1];
     let mut events = Events::with_capacity(WAVE);
     loop {
-        match clients.peer.recv_from(&mut bytes) {
+        match clients.peer().recv_from(&mut bytes) {
             Ok((LEN, source)) if bytes[..8] == HELLO => {
                 let [.., a, b, c, d, _] = bytes;
                 return Ok(Some((u32::from_be_bytes([a, b, c, d]) as usize, source)));
@@ -79,10 +80,7 @@ fn hear(clients: &mut Clients, until: Instant) -> io::Result<Option<(usize, Sock
                 if left.is_zero() {
                     return Ok(None);
                 }
-                match clients.poll.poll(&mut events, Some(left)) {
-                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                    _ => {}
-                }
+                clients.poll(&mut events, left)?;
             }
             Err(error) => return Err(error),
         }
