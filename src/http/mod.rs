@@ -3,8 +3,8 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `service`, `limits` | connections: serving them, and the limits of their number |
-//! | `entry`, `forwarded/` | requests: their senders, also through proxies |
+//! | `service`, `limits`, `lease` | connections: serving them, and the limits of their number |
+//! | `arrival`, `entry`, `forwarded/` | requests: their senders, also through proxies |
 //! | `requests`, `head`, `bodies` | requests: reading and answering them |
 //! | `exchange`, `memory`, `streams`, `reads` | requests: the limits of time and of memory |
 //! | `hub_task`, `connections` | the task that owns the hub, and the connections of its sessions |
@@ -27,6 +27,7 @@
 
 mod api_key;
 mod app;
+mod arrival;
 mod bodies;
 mod client;
 mod connections;
@@ -44,6 +45,7 @@ mod held;
 mod hub_task;
 mod ice_uris;
 mod key_set;
+mod lease;
 mod limits;
 mod memory;
 mod metrics;
@@ -90,15 +92,16 @@ use self::{
 };
 pub use self::{
     app::{CertificateExpiry, KickFromRelay, RelayIsWhole, RelayMetrics, ReportMetrics},
-    entry::{Arrival, Entrance},
+    arrival::{Arrival, Entrance},
     held::ALIVE,
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
     key_set::KeySource,
+    lease::Lease,
     limits::Purpose,
     origin::{Origin, OriginError},
     server_name::{NamedByCertificate, ServerName, ServerNameError},
-    service::{HEADER_TIMEOUT, Lease, Service},
+    service::{HEADER_TIMEOUT, Service},
 };
 pub(crate) use self::{
     documents::described,

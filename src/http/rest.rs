@@ -24,7 +24,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     app::App,
-    entry::Remote,
+    arrival::Remote,
     error::{ApiError, ApiRefusal},
 };
 

@@ -15,8 +15,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     app::App,
+    arrival::Remote,
     counters::{Counted, Front},
-    entry::Remote,
     hub_task::HubHandle,
     session_queue::{Delivery, Inlet},
 };

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::http::{
     app::App,
+    arrival::Remote,
     counters::Front,
-    entry::Remote,
     session::{Next, Session, close_payload},
     session_queue::Delivery,
     ws::{close::TOO_MANY_BAD_FRAMES, connection::MAX_BAD_FRAMES},
