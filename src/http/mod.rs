@@ -11,7 +11,7 @@
 //! | `held` | outputs of the hub that wait until changes are stored |
 //! | `ice_uris` | the STUN and TURN URIs that clients are told |
 //! | `session_queue` | the messages that wait for a session's connection |
-//! | `key_set` | the published keys of tokens |
+//! | `authenticator`, `key_set` | the check of tokens, their published keys |
 //! | `session` | the code that both protocols share |
 //! | `ws/` | the plain WebSocket protocol |
 //! | `socketio/` | the Socket.IO protocol |
@@ -28,6 +28,7 @@
 mod api_key;
 mod app;
 mod arrival;
+mod authenticator;
 mod bodies;
 mod client;
 mod connections;
