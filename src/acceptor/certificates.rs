@@ -152,8 +152,8 @@ impl Certificates {
         }
     }
 
-    /// Reads the files again whenever they have changed, or orders and renews the certificate, until
-    /// dropped.
+    /// Reads the files again whenever they have changed, or orders and renews the certificate,
+    /// until dropped.
     pub async fn follow(&self) {
         match &self.origin {
             Origin::Files(files) => files.follow(&self.current).await,

@@ -73,7 +73,7 @@ pub(super) struct App {
     pub dev: bool,
     /// The phase of the server's life.
     pub phase: watch::Receiver<Phase>,
-    /// What a graceful stop waits for.
+    /// The tasks that a graceful stop waits for.
     pub running: TaskTracker,
     session_ids: Mutex<StdRng>,
 }

@@ -92,15 +92,15 @@ pub struct TurnUserOptions {
 
     /// A file with such users, one NAME:PASSWORD in each line; may be given more than once.
     ///
-    /// Empty lines and those that begin with # say nothing. Prefer it or the environment to the flag:
-    /// other users of the machine can see a command line.
+    /// Empty lines and those that begin with # say nothing. Prefer it or the environment to the
+    /// flag: other users of the machine can see a command line.
     ///
     /// Example: `/run/secrets/callbox-users`
     #[arg(long, env = "CALLBOX_USER_FILE", value_name = "FILE", value_delimiter = ',')]
     pub user_file: Vec<PathBuf>,
 
-    /// A key that an authorization server seals access tokens with (RFC 7635), as KID:KEY with KEY in
-    /// base64: 16 bytes for A128GCM or 32 for A256GCM; may be given more than once.
+    /// A key that an authorization server seals access tokens with (RFC 7635), as KID:KEY with KEY
+    /// in base64: 16 bytes for A128GCM or 32 for A256GCM; may be given more than once.
     ///
     /// For an OAuth server that gives TURN clients tokens. They are made for the name that --realm
     /// says. All clients that come with tokens count as one user: raise
@@ -115,8 +115,8 @@ pub struct TurnUserOptions {
 
     /// A file with such keys, one KID:KEY in each line; may be given more than once.
     ///
-    /// Empty lines and those that begin with # say nothing. Prefer it or the environment to the flag:
-    /// other users of the machine can see a command line.
+    /// Empty lines and those that begin with # say nothing. Prefer it or the environment to the
+    /// flag: other users of the machine can see a command line.
     ///
     /// Example: `/run/secrets/callbox-oauth-keys`
     #[arg(long, env = "CALLBOX_OAUTH_KEY_FILE", value_name = "FILE", value_delimiter = ',')]

@@ -1,5 +1,5 @@
-//! The options for access to the REST API. Those for access to signaling are in `callbox-cli`, since
-//! other commands mint tokens by them.
+//! The options for access to the REST API. Those for access to signaling are in `callbox-cli`,
+//! since other commands mint tokens by them.
 
 use std::path::PathBuf;
 
@@ -13,8 +13,8 @@ use crate::config::ConfigError;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tokens")]
 pub struct ApiOptions {
-    /// A key that opens the operators' part of the REST API to your back end; may be given more than
-    /// once.
+    /// A key that opens the operators' part of the REST API to your back end; may be given more
+    /// than once.
     ///
     /// Whoever has it sees and ends calls and sessions, and gets a token for any user.
     ///
