@@ -1,17 +1,17 @@
 //! callbox: STUN, TURN and WebRTC call signaling in one process.
 //!
-//! The server's shell around the crates in `crates/`, from the ground up:
+//! The server around the crates in `crates/`, lowest layer first:
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`state_dir`], [`state_log`] | files that outlast the process; values by key that outlast it however it ends |
+//! | [`state_dir`], [`state_log`] | files and values by key that outlast the process |
 //! | [`https`] | HTTP as a client |
-//! | [`reports`] | what others than clients are told of calls |
+//! | [`reports`] | records of calls and webhooks |
 //! | [`http`] | the axum app: both signaling fronts, REST, pages, metrics |
-//! | [`acceptor`] | every TCP listener: whose connection is it, TLS, certificates |
+//! | [`acceptor`] | the TCP listeners, TLS and its certificates |
 //! | [`config`], [`server`] | flags, environment and file; start, wiring and stop |
-//! | [`documents`] | what programs read of the API: made from its types |
-//! | [`commands`] | what the binary can do, one file each |
+//! | [`documents`] | the documents of the API, generated from its types |
+//! | [`commands`] | the commands of the binary |
 //!
 //! `docs/architecture.md` has the drawing.
 #![forbid(unsafe_code)]

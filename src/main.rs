@@ -3,7 +3,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-/// The allocator of the server: it gives back to the system what is not used any more.
+/// The allocator of the server, which returns unused memory to the system.
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,5 +1,5 @@
-// The types of callbox's events, as docs/protocol.md describes them. They are made from the server's own
-// types: CALLBOX_BLESS=1 cargo test --test reference
+// The types of callbox's events, as docs/protocol.md describes them. They are generated from
+// the server's own types by: cargo xtask generate
 
 /** What is sent with a request. The same `msgId` again is answered again, and not executed again. */
 export type Payload<Name extends keyof Requests> = Requests[Name]['request'] & { msgId?: string };

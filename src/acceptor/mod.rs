@@ -14,9 +14,12 @@
 
 pub mod acme;
 mod bounded;
+mod certificate_error;
+mod certificate_files;
 mod certificates;
 mod chain;
 mod connection;
+mod current;
 mod listeners;
 mod pair;
 mod proxy_protocol;
@@ -33,7 +36,8 @@ use callbox_relay::NewStream;
 use ipnet::IpNet;
 
 pub use self::{
-    certificates::{CertificateError, CertificateSource, Certificates},
+    certificate_error::CertificateError,
+    certificates::{CertificateSource, Certificates},
     listeners::{Acceptor, Listener},
     shown::Shown,
     standing::Remark,

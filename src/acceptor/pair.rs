@@ -15,7 +15,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{CertificateError, chain};
+use super::{certificate_error::CertificateError, chain};
 
 /// A certificate with its key.
 #[derive(Debug)]

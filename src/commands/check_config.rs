@@ -36,7 +36,7 @@ pub(super) fn run(args: &[OsString], options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The options that are set, as the configuration file has them.
+/// Prints the options that are set, in the form of the configuration file.
 fn print_given(given: &[Given]) {
     say!("set, all else is as docs/configuration.md says:");
     if given.is_empty() {

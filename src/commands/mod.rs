@@ -1,4 +1,5 @@
-//! What the binary can do: a file each, or a crate for those that look at a server from outside. Errors here are for the person at the terminal.
+//! The commands of the binary: a file each, or a crate for those that test a server from outside.
+//! Their errors are texts for the person at the terminal.
 
 mod check_config;
 mod credentials;
@@ -44,7 +45,7 @@ enum Cli {
     Credentials(credentials::CredentialsArgs),
 }
 
-/// Runs the binary with these arguments; gives its exit status.
+/// Runs the binary with these arguments, and returns its exit status.
 pub fn run(args: &[OsString]) -> u8 {
     let cli = match config::parse::<Cli>(args, &|name| std::env::var_os(name)) {
         Ok(cli) => cli,

@@ -33,12 +33,12 @@ pub(super) fn run(options: Options) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let result = runtime.block_on(serve(config));
-    // What still runs belongs to clients that had their time to go.
+    // The remaining tasks belong to clients that had their time to go.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
-/// Raises the limit of open files, and says so if that is not enough.
+/// Raises the limit of open files, and logs a warning if that is not enough.
 fn make_room_for_sockets(config: &mut Config) {
     let wanted = config.relay.turn.max_allocations as u64;
     let limit = sys::raise_open_files();
@@ -80,7 +80,7 @@ async fn run_to_the_end(
                 Signal::Reload => server.reload(),
             },
             () = over.as_mut() => break ("the lifetime is over", Ok(())),
-            // Whoever started us starts us again: a status other than 0 asks for it.
+            // A status other than 0 asks the supervisor to start the server again.
             () = broken.as_mut() => break (
                 "a relay worker has ended",
                 Err(anyhow!(
@@ -110,11 +110,11 @@ async fn after(lifetime: Option<Duration>) {
     }
 }
 
-/// Says that all is up and where.
+/// Announces that the server is up, with its addresses.
 fn announce(ready: &Ready, json: bool, dev: bool) -> anyhow::Result<()> {
     if json {
         let line = serde_json::to_string(ready)?;
-        // Whoever waits for the line reads from a pipe: it must leave now.
+        // The reader waits at a pipe, which is buffered.
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{line}")
             .and_then(|()| stdout.flush())
@@ -142,14 +142,14 @@ fn announce(ready: &Ready, json: bool, dev: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Logs go to stderr; stdout is for the ready line.
+/// Sends log lines to stderr, since stdout is for the ready line.
 ///
-/// Only what is logged by `tracing` is taken up. The dependencies that use the `log` crate print
-/// whole frames at their finest levels, with tokens and descriptions in them.
+/// Records of the `log` crate are not included: dependencies that use it print whole frames at their
+/// finest levels, with tokens and descriptions in them.
 fn init_log(options: &RunOptions) {
     let filter = EnvFilter::new(&options.log_level);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber in one process is a test's; the first one stays.
+    // Only a test has a second subscriber in one process; the first one remains.
     let _ = match options.log_format {
         LogFormat::Text => {
             let colors = std::io::stderr().is_terminal();
@@ -159,15 +159,15 @@ fn init_log(options: &RunOptions) {
     };
 }
 
-/// What the process is told from outside.
+/// A signal to the process.
 enum Signal {
-    /// To stop, and by what.
+    /// Stops the server; the name of the signal.
     Stop(&'static str),
-    /// To read again what may have changed.
+    /// Reads the files again that may have changed.
     Reload,
 }
 
-/// Where that comes from.
+/// The source of signals.
 struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,

@@ -33,13 +33,13 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "PATTERN")]
     presence: Vec<String>,
 
-    /// Which rooms may be joined, as a room id in which `*` stands for any text; may be given more than
-    /// once. Its `callbox.rooms`; every one, if it is not given.
+    /// Which rooms may be joined, as a room id in which `*` stands for any text; may be given more
+    /// than once. Its `callbox.rooms`; every one, if it is not given.
     #[arg(long, value_name = "PATTERN")]
     room: Vec<String>,
 
-    /// A user who may not call this one, as a user id in which `*` stands for any text; may be given more than
-    /// once. Its `callbox.block`; nobody is kept from it, if it is not given.
+    /// A user who may not call this one, as a user id in which `*` stands for any text; may be
+    /// given more than once. Its `callbox.block`; nobody is kept from it, if it is not given.
     #[arg(long, value_name = "PATTERN")]
     block: Vec<String>,
 

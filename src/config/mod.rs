@@ -12,7 +12,6 @@ mod ice_uri;
 mod layers;
 mod options;
 mod reference;
-mod reports;
 mod secrets;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use super::layers::{is_list, is_only_flag, table};
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Configuration\n\n\
-         <!-- Made from the code: `CALLBOX_BLESS=1 cargo test --test reference` writes it anew. -->\n\n\
+         <!-- Generated from the code by `cargo xtask generate`. -->\n\n\
          Each option can be given as a flag of `callbox serve`, as an environment variable and as \
          a key of the TOML file that `--config` names. A flag wins over the environment, and the \
          environment over the file. The key is the flag without its dashes: `--ring-timeout 30s` \

@@ -67,7 +67,7 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// Where a CA's directory is: Let's Encrypt by a word, another by its URL.
+/// The directory of a CA: Let's Encrypt by a word, another by its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CaDirectory {
     /// `production`

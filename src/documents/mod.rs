@@ -1,5 +1,5 @@
 //! The documents that are generated from the types of messages: for programs, and for programmers
-//! of clients. `tests/reference.rs` keeps them in the tree, and the server serves them from there.
+//! of clients. `cargo xtask generate` writes them, and the server serves them from there.
 //!
 //! | file | document |
 //! |---|---|

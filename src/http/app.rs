@@ -10,15 +10,18 @@ use callbox_base::{
     clock::Now,
     ids::{CallId, SessionId, UserId},
 };
-use callbox_signaling::jwt::{TokenMinter, TokenVerifier};
+use callbox_signaling::{
+    ErrorCode, RequestError,
+    jwt::{Identity, TokenMinter},
+};
 use callbox_turn::Snapshot;
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Config, counters::Counters, hub_task::HubHandle, key_set::KeySet, memory::Memory,
-    origins::Origins, refused::RefusedLog, server_name::OwnNames,
+    Config, arrival::Remote, authenticator::Authenticator, counters::Counters, hub_task::HubHandle,
+    memory::Memory, origins::Origins, server_name::OwnNames,
 };
 use crate::{http::ApiKeys, reports};
 
@@ -54,9 +57,7 @@ pub(super) struct Sources {
 /// The state of the app.
 pub(super) struct App {
     pub hub: HubHandle,
-    pub tokens: TokenVerifier,
-    /// The keys that the issuer of tokens publishes, if it does.
-    pub key_set: Option<KeySet>,
+    pub authenticator: Authenticator,
     pub api_keys: ApiKeys,
     pub origins: Origins,
     /// The reverse proxies that are believed about their clients' addresses.
@@ -65,7 +66,6 @@ pub(super) struct App {
     pub counters: Arc<Counters>,
     /// The memory that requests hold.
     pub request_memory: Memory,
-    pub refused: RefusedLog,
     pub sources: Sources,
     /// Signs tokens, where there is a secret for it.
     pub minter: Option<TokenMinter>,
@@ -73,7 +73,7 @@ pub(super) struct App {
     pub dev: bool,
     /// The phase of the server's life.
     pub phase: watch::Receiver<Phase>,
-    /// What a graceful stop waits for.
+    /// The tasks that a graceful stop waits for.
     pub running: TaskTracker,
     session_ids: Mutex<StdRng>,
 }
@@ -100,15 +100,13 @@ impl App {
     ) -> Self {
         Self {
             hub,
-            tokens: config.tokens,
-            key_set: config.key_source.map(KeySet::start),
+            authenticator: Authenticator::start(config.tokens, config.key_source),
             api_keys: config.api_keys,
             origins: Origins::new(config.allow_origins, own_names),
             trusted_proxies: config.trusted_proxies,
             max_message: config.max_message,
             counters,
             request_memory: Memory::new(config.max_request_memory),
-            refused: RefusedLog::default(),
             sources,
             minter: config.minter,
             dev: config.dev,
@@ -116,6 +114,25 @@ impl App {
             running: TaskTracker::new(),
             session_ids: Mutex::new(StdRng::from_os_rng()),
         }
+    }
+
+    /// Authenticates the bearer of a token, and counts a refusal.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn authenticate(
+        &self,
+        remote: Remote,
+        token: &str,
+    ) -> Result<Identity, RequestError> {
+        let identity = self.authenticator.identify(remote, token).await;
+        identity.inspect_err(|error| self.counters.errors(error.code).add())
+    }
+
+    /// Creates and counts an error that the HTTP side detects itself.
+    pub fn refuse(&self, code: ErrorCode, message: impl Into<String>) -> RequestError {
+        self.counters.errors(code).add();
+        RequestError::new(code, message)
     }
 
     /// Generates the id of a session.

@@ -7,8 +7,6 @@ use std::sync::{
 
 use callbox_signaling::{ErrorCode, WireEnum};
 
-use super::exchange::End;
-
 /// A number that many tasks change.
 #[derive(Debug, Default)]
 pub(super) struct Count(AtomicU64);
@@ -144,14 +142,6 @@ impl Counters {
     /// Returns the number of requests that were refused, or ended by the server.
     pub fn curbs(&self, curb: Curb) -> &Count {
         &self.curbs[curb as usize]
-    }
-
-    /// Returns the number of requests that were ended by the server.
-    pub fn ended_requests(&self, end: End) -> &Count {
-        self.curbs(match end {
-            End::Stalled => Curb::Stalled,
-            End::Memory => Curb::Ended,
-        })
     }
 
     /// Returns the number of sessions open now.

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 
 use super::{
     app::App,
+    arrival::{Remote, Way},
     embedded::Embedded,
-    entry::{Remote, Way},
     error::ApiError,
     rest,
 };

@@ -18,8 +18,12 @@ use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 
-use super::memory::{Full, Memory};
+use super::{
+    counters::Curb,
+    memory::{Full, Memory},
+};
 
 /// The longest time in which a client may read nothing of an answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,7 +38,10 @@ pub(super) struct Exchange {
     number: u64,
     memory: Memory,
     state: Mutex<State>,
-    changed: Notify,
+    /// Notified when a time for progress is set for the first time.
+    watched: Notify,
+    /// Cancelled when others need the memory.
+    eviction: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +51,6 @@ struct State {
     held: usize,
     /// The time by which the answer must have made progress.
     due: Option<Instant>,
-    is_ended: bool,
 }
 
 /// The reason why an exchange was ended from outside.
@@ -56,17 +62,22 @@ pub(super) enum End {
     Memory,
 }
 
+impl From<End> for Curb {
+    fn from(end: End) -> Self {
+        match end {
+            End::Stalled => Self::Stalled,
+            End::Memory => Self::Ended,
+        }
+    }
+}
+
 impl Exchange {
     /// Creates an exchange that holds nothing yet.
     pub fn new(memory: Memory) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { number, memory, state: Mutex::default(), changed: Notify::new() })
-    }
-
-    /// Returns the number that identifies this exchange.
-    pub fn number(&self) -> u64 {
-        self.number
+        let (state, watched, eviction) = Default::default();
+        Arc::new(Self { number, memory, state, watched, eviction })
     }
 
     /// Returns the exchange that is served by the calling task.
@@ -78,7 +89,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The limit that was reached.
-    pub fn begin(self: &Arc<Self>, address: IpAddr, bytes: usize) -> Result<(), Full> {
+    pub fn begin(&self, address: IpAddr, bytes: usize) -> Result<(), Full> {
         self.release();
         self.state().payer = Some(address);
         self.hold(bytes)
@@ -88,7 +99,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The limit that was reached; it goes on holding what it held then.
-    pub fn hold(self: &Arc<Self>, bytes: usize) -> Result<(), Full> {
+    pub fn hold(&self, bytes: usize) -> Result<(), Full> {
         let (payer, before) = {
             let state = self.state();
             (state.payer, state.held)
@@ -96,7 +107,7 @@ impl Exchange {
         let Some(payer) = payer else { return Ok(()) };
         match (before, bytes) {
             (_, 0) => self.memory.leave(payer, self.number),
-            (0, _) => self.memory.enter(payer, self, bytes)?,
+            (0, _) => self.memory.enter(payer, self.number, &self.eviction, bytes)?,
             _ => self.memory.set(payer, self.number, bytes)?,
         }
         self.state().held = bytes;
@@ -107,7 +118,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The same as those of [`Exchange::hold`].
-    pub fn hold_more(self: &Arc<Self>, bytes: usize) -> Result<(), Full> {
+    pub fn hold_more(&self, bytes: usize) -> Result<(), Full> {
         let held = self.state().held;
         self.hold(held.saturating_add(bytes))
     }
@@ -128,14 +139,8 @@ impl Exchange {
     pub fn progress(&self) {
         let due = Instant::now() + PATIENCE;
         if self.state().due.replace(due).is_none() {
-            self.changed.notify_one();
+            self.watched.notify_one();
         }
-    }
-
-    /// Ends it in any state.
-    pub fn end(&self) {
-        self.state().is_ended = true;
-        self.changed.notify_one();
     }
 
     /// Serves it with this future, which may be ended from outside.
@@ -154,19 +159,21 @@ impl Exchange {
 
     /// Waits until it is to be ended.
     async fn ended(&self) -> End {
+        tokio::select! {
+            biased;
+            () = self.eviction.cancelled() => End::Memory,
+            () = self.stalled() => End::Stalled,
+        }
+    }
+
+    /// Waits until the answer has made no progress for too long.
+    async fn stalled(&self) {
         loop {
-            let (due, is_ended) = {
-                let state = self.state();
-                (state.due, state.is_ended)
-            };
+            let due = self.state().due;
             match due {
-                _ if is_ended => return End::Memory,
-                Some(due) if due <= Instant::now() => return End::Stalled,
-                Some(due) => tokio::select! {
-                    () = sleep_until(due) => {}
-                    () = self.changed.notified() => {}
-                },
-                None => self.changed.notified().await,
+                Some(due) if due <= Instant::now() => return,
+                Some(due) => sleep_until(due).await,
+                None => self.watched.notified().await,
             }
         }
     }

@@ -1,44 +1,34 @@
 //! The task that owns the hub: all its input comes through one bounded queue, and its outputs go to
 //! bounded queues, one for each session.
 
-use std::{
-    future,
-    net::IpAddr,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod alarm;
+mod handle;
+mod relay;
+#[cfg(test)]
+mod tests;
 
-use callbox_base::{
-    clock::Now,
-    ids::{CallId, DeviceId, SessionId, UserId},
-};
-use callbox_signaling::{CallReport, Hub, Input, MAX_REPLAY_WEIGHT, Output, Resume, jwt::Identity};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Sleep,
-};
+use std::{sync::Arc, time::Duration};
 
+use callbox_base::{clock::Now, ids::SessionId};
+use callbox_signaling::{CallReport, Hub, Input, MAX_REPLAY_WEIGHT, Output};
+use tokio::sync::mpsc;
+
+pub(super) use self::handle::HubHandle;
+pub use self::relay::{RelayEvents, RelayInbox, TellRelay, relay_events};
+use self::{
+    alarm::Alarm,
+    handle::{Command, Opening},
+};
 use super::{
     connections::Connections,
     counters::Counters,
     held::{Held, Ready},
-    session_queue::{Delivery, Inlet, Outlet, TooSlow, pipe},
+    session_queue::{Delivery, TooSlow},
 };
 use crate::{reports, state_log::StateLog};
 
-#[cfg(test)]
-mod tests;
-
-/// The number of inputs that wait for the hub. When it is reached, the connections that send more
-/// wait.
-const QUEUE: usize = 1024;
-
 /// The largest number of inputs that the hub takes at a time.
 const BATCH: usize = 64;
-
-/// The number of the relay's events that wait for the hub.
-const RELAY_QUEUE: usize = 16 * 1024;
 
 /// The number of messages of the largest size that a client may send that may wait for a session:
 /// the limit of the memory of a session that does not read.
@@ -46,149 +36,6 @@ const OUTBOX_MESSAGES: usize = 8;
 
 /// The interval at which the relay's numbers of live calls are kept.
 const KEEP_NUMBERS: Duration = Duration::from_secs(30);
-
-/// Called with a room and a user who has joined or left it.
-type OnMoved = Box<dyn Fn(CallId, &UserId) + Send>;
-
-/// Called with a call, the side that has announced addresses, the other side, and the addresses.
-type OnPeersAnnounced = Box<dyn Fn(CallId, &UserId, &UserId, &[IpAddr]) + Send>;
-
-/// The calls by which the relay is told of calls. None of these may block: the hub waits for them.
-pub struct TellRelay {
-    /// A call is over.
-    pub call_ended: Box<dyn Fn(CallId) + Send>,
-    /// A user is in a room, perhaps again.
-    pub readmit_user: OnMoved,
-    /// A user is in a room no more.
-    pub revoke_user: OnMoved,
-    /// A user who was kicked has a new token.
-    pub lift_kick: Box<dyn Fn(&UserId) + Send>,
-    /// A side of a call has announced addresses. It has taken effect when this returns, since
-    /// messages that are sent to clients next depend on it.
-    pub peers_announced: OnPeersAnnounced,
-}
-
-type Act = Box<dyn FnOnce(&mut Hub, Now) + Send>;
-
-/// The input of the task from the HTTP side.
-enum Command {
-    Open(Box<Opening>),
-    /// From a connection, under the id that it was opened with.
-    Input(Input),
-    Act(Act),
-}
-
-/// A connection that is to carry a session.
-struct Opening {
-    connection: SessionId,
-    identity: Box<Identity>,
-    device: Option<DeviceId>,
-    resume: Resume,
-    outlet: Outlet,
-}
-
-/// The sending end of the relay's events. It never blocks: a relay worker has packets to move.
-#[derive(Debug, Clone)]
-pub struct RelayEvents(mpsc::Sender<Input>);
-
-impl RelayEvents {
-    /// Sends an event to the hub; returns true if there was room. A lost event costs a number in a
-    /// call's record.
-    pub fn tell(&self, input: Input) -> bool {
-        self.0.try_send(input).is_ok()
-    }
-}
-
-/// The receiving end of [`RelayEvents`], which the server is started with.
-#[derive(Debug)]
-pub struct RelayInbox(mpsc::Receiver<Input>);
-
-/// Creates the queue between relay and hub. It exists before both: the relay gets it when it
-/// starts, and the hub is created when the relay's addresses are known.
-pub fn relay_events() -> (RelayEvents, RelayInbox) {
-    let (sender, receiver) = mpsc::channel(RELAY_QUEUE);
-    (RelayEvents(sender), RelayInbox(receiver))
-}
-
-/// The handle by which the HTTP side reaches the hub.
-#[derive(Debug, Clone)]
-pub(super) struct HubHandle {
-    commands: mpsc::Sender<Command>,
-    /// The number of bytes that may wait for each session.
-    outbox_bytes: usize,
-}
-
-impl std::fmt::Debug for Command {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Command")
-    }
-}
-
-impl HubHandle {
-    /// Opens or resumes a session; its first delivery tells if the hub accepted it. The connection
-    /// has the id that is given here in either case.
-    pub async fn open(
-        &self,
-        connection: SessionId,
-        identity: Identity,
-        device: Option<DeviceId>,
-        resume: Resume,
-    ) -> Inlet {
-        let (outlet, inlet) = pipe(self.outbox_bytes);
-        let identity = Box::new(identity);
-        let opening = Opening { connection, identity, device, resume, outlet };
-        self.send(Command::Open(Box::new(opening))).await;
-        inlet
-    }
-
-    /// Sends an input to the hub, waiting for room in its queue.
-    pub fn tell(&self, input: Input) -> impl Future<Output = ()> {
-        self.send(Command::Input(input))
-    }
-
-    /// Reports a connection that is gone to the hub; does not wait.
-    pub fn closed(&self, input: Input) {
-        let command = Command::Input(input);
-        let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) else {
-            return;
-        };
-        // The queue is full for the moment; this input must not be lost, and a drop cannot wait.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let hub = self.clone();
-            runtime.spawn(async move { hub.send(command).await });
-        }
-    }
-
-    /// Reads from the hub. Returns `None` once the server has stopped.
-    pub async fn view<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Hub, Now) -> T + Send + 'static,
-    ) -> Option<T> {
-        self.act(|hub, now| look(hub, now)).await
-    }
-
-    /// Executes an action on the hub, for operators. Returns `None` once the server has stopped.
-    pub async fn act<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&mut Hub, Now) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (sender, receiver) = oneshot::channel();
-        let act: Act = Box::new(move |hub, now| {
-            // The caller may have gone away.
-            let _ = sender.send(act(hub, now));
-        });
-        self.send(Command::Act(act)).await;
-        receiver.await.ok()
-    }
-
-    async fn send(&self, command: Command) {
-        // Nearly always there is room, and no need to wait. The hub ends after all its senders;
-        // nobody needs the error.
-        if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) {
-            let _ = self.commands.send(command).await;
-        }
-    }
-}
 
 /// Starts the task. It ends when the last handle is dropped and the relay has stopped; once that
 /// has, the changes of calls are in `log`, and `reports` is dropped. `max_message` is the largest
@@ -202,38 +49,17 @@ pub(super) fn spawn(
     counters: Arc<Counters>,
     max_message: usize,
 ) -> HubHandle {
-    let (sender, commands) = mpsc::channel(QUEUE);
+    // All that a resumed session has missed comes at once.
+    let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
+    let (handle, commands) = HubHandle::new(outbox_bytes);
     let connections = Connections::default();
     let (reports, held) = (Some(reports), log.map(Held::new));
-    let this = sender.downgrade();
+    let this = handle.downgrade();
     let mut task = HubTask { hub, this, connections, tell_relay, reports, held, counters };
     // Calls of the previous server are restored before any other input.
     task.execute_all();
-    tokio::spawn(task.run(commands, relay.0));
-    // All that a resumed session has missed comes at once.
-    let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
-    HubHandle { commands: sender, outbox_bytes }
-}
-
-/// The timer of the task. It is set again only for a time earlier than the one it is set for: the
-/// hub's next timer changes with nearly every input, and setting an earlier one wakes the runtime's
-/// thread that waits for sockets. For a later one it fires once too often, which does no harm.
-struct Alarm(Pin<Box<Sleep>>);
-
-impl Alarm {
-    fn new() -> Self {
-        Self(Box::pin(tokio::time::sleep(Duration::ZERO)))
-    }
-
-    /// Waits until `due`, or less; for ever without a time.
-    async fn rings(&mut self, due: Option<Instant>) {
-        let Some(due) = due else { return future::pending().await };
-        let due = due.into();
-        if self.0.is_elapsed() || self.0.deadline() > due {
-            self.0.as_mut().reset(due);
-        }
-        self.0.as_mut().await;
-    }
+    tokio::spawn(task.run(commands, relay));
+    handle
 }
 
 struct HubTask {
@@ -250,11 +76,7 @@ struct HubTask {
 }
 
 impl HubTask {
-    async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<Command>,
-        mut relay: mpsc::Receiver<Input>,
-    ) {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut relay: RelayInbox) {
         let mut is_open = true;
         let mut batch = Vec::with_capacity(BATCH);
         let mut alarm = Alarm::new();

@@ -8,10 +8,12 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, Weak},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::{exchange::Exchange, limits::group};
+use tokio_util::sync::CancellationToken;
+
+use super::{counters::Curb, limits::group};
 
 /// The part of the whole that one address may hold: a quarter.
 const ADDRESS_PART: usize = 4;
@@ -25,6 +27,16 @@ pub(super) enum Full {
     Total,
     /// The request was ended to make room for others.
     Ended,
+}
+
+impl From<Full> for Curb {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Address => Self::AddressMemory,
+            Full::Total => Self::Memory,
+            Full::Ended => Self::Ended,
+        }
+    }
 }
 
 /// The accounts of all addresses.
@@ -45,8 +57,16 @@ struct Accounts {
 #[derive(Debug, Default)]
 struct Account {
     held: usize,
-    /// The memory of each request, by the number of its exchange.
-    requests: HashMap<u64, (usize, Weak<Exchange>)>,
+    /// The requests by their numbers.
+    requests: HashMap<u64, Share>,
+}
+
+/// The part of the memory that a request holds.
+#[derive(Debug)]
+struct Share {
+    bytes: usize,
+    /// Ends the request, since others need its memory.
+    eviction: CancellationToken,
 }
 
 impl Memory {
@@ -60,20 +80,22 @@ impl Memory {
         self.accounts().held
     }
 
-    /// Begins to count a request. It holds `bytes` from now on.
+    /// Begins to count a request. It holds `bytes` from now on, and is ended by `eviction` when
+    /// others need them.
     ///
     /// # Errors
     /// The limit that was reached; nothing is counted then. A lone request is never refused.
     pub fn enter(
         &self,
         address: IpAddr,
-        exchange: &Arc<Exchange>,
+        number: u64,
+        eviction: &CancellationToken,
         bytes: usize,
     ) -> Result<(), Full> {
         let address = group(address);
         let mut accounts = self.accounts();
         accounts.make_room(self.max, address, bytes)?;
-        accounts.change(address, exchange.number(), bytes, || Arc::downgrade(exchange));
+        accounts.add(address, number, Share { bytes, eviction: eviction.clone() });
         Ok(())
     }
 
@@ -84,21 +106,17 @@ impl Memory {
     pub fn set(&self, address: IpAddr, number: u64, bytes: usize) -> Result<(), Full> {
         let address = group(address);
         let mut accounts = self.accounts();
-        let requests = accounts.by_address.get(&address).map(|account| &account.requests);
-        let (before, exchange) = requests
-            .and_then(|requests| requests.get(&number))
-            .map(|(before, exchange)| (*before, exchange.clone()))
-            .ok_or(Full::Ended)?;
-        accounts.change(address, number, 0, Weak::new);
+        let Share { bytes: before, eviction } =
+            accounts.remove(address, number).ok_or(Full::Ended)?;
         let room = accounts.make_room(self.max, address, bytes);
         let bytes = if room.is_ok() { bytes } else { before };
-        accounts.change(address, number, bytes, || exchange);
+        accounts.add(address, number, Share { bytes, eviction });
         room
     }
 
     /// Stops counting a request.
     pub fn leave(&self, address: IpAddr, number: u64) {
-        self.accounts().change(group(address), number, 0, Weak::new);
+        self.accounts().remove(group(address), number);
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
@@ -126,42 +144,44 @@ impl Accounts {
     /// Ends the largest request of an address.
     fn end_largest_of(&mut self, address: IpAddr) {
         let Some(account) = self.by_address.get(&address) else { return };
-        let largest = account.requests.iter().max_by_key(|(_, (held, _))| *held);
-        let Some((number, exchange)) = largest.map(|(n, (_, exchange))| (*n, exchange.clone()))
-        else {
-            return;
-        };
-        self.change(address, number, 0, Weak::new);
-        if let Some(exchange) = exchange.upgrade() {
-            exchange.end();
+        let largest = account.requests.iter().max_by_key(|(_, share)| share.bytes);
+        let Some(number) = largest.map(|(number, _)| *number) else { return };
+        if let Some(share) = self.remove(address, number) {
+            share.eviction.cancel();
         }
     }
 
-    /// Sets the number of bytes that a request of an address holds; 0 removes it.
-    fn change(
-        &mut self,
-        address: IpAddr,
-        number: u64,
-        bytes: usize,
-        exchange: impl FnOnce() -> Weak<Exchange>,
-    ) {
+    /// Adds the share of a request, which has none yet.
+    fn add(&mut self, address: IpAddr, number: u64, share: Share) {
         let account = self.by_address.entry(address).or_default();
         let was = account.held;
-        if let Some((before, _)) = account.requests.remove(&number) {
-            account.held -= before;
-            self.held -= before;
-        }
-        if bytes > 0 {
-            account.requests.insert(number, (bytes, exchange()));
-            account.held += bytes;
-            self.held += bytes;
-        }
+        account.held += share.bytes;
+        self.held += share.bytes;
+        account.requests.insert(number, share);
         let is = account.held;
+        self.sort(address, was, is);
+    }
+
+    /// Removes the share of a request, if it has one.
+    fn remove(&mut self, address: IpAddr, number: u64) -> Option<Share> {
+        let account = self.by_address.get_mut(&address)?;
+        let share = account.requests.remove(&number)?;
+        let was = account.held;
+        account.held -= share.bytes;
+        self.held -= share.bytes;
+        let is = account.held;
+        if account.requests.is_empty() {
+            self.by_address.remove(&address);
+        }
+        self.sort(address, was, is);
+        Some(share)
+    }
+
+    /// Updates the order by size after a change of what an address holds.
+    fn sort(&mut self, address: IpAddr, was: usize, is: usize) {
         self.by_size.remove(&(was, address));
         if is > 0 {
             self.by_size.insert((is, address));
-        } else {
-            self.by_address.remove(&address);
         }
     }
 }
@@ -174,19 +194,29 @@ mod tests {
         [192, 0, 2, last].into()
     }
 
+    /// Begins to count a request. The result is cancelled when it is ended.
+    fn enter(
+        memory: &Memory,
+        address: u8,
+        number: u64,
+        bytes: usize,
+    ) -> Result<CancellationToken, Full> {
+        let eviction = CancellationToken::new();
+        memory.enter(ip(address), number, &eviction, bytes).map(|()| eviction)
+    }
+
     #[test]
     fn an_address_may_hold_a_quarter_and_releases_it() {
         let memory = Memory::new(4000);
-        let [first, second] = [(); 2].map(|()| Exchange::new(memory.clone()));
-        memory.enter(ip(1), &first, 600).unwrap();
-        assert_eq!(memory.enter(ip(1), &second, 500), Err(Full::Address));
-        memory.enter(ip(1), &second, 300).unwrap();
-        assert_eq!(memory.set(ip(1), second.number(), 500), Err(Full::Address));
+        enter(&memory, 1, 1, 600).unwrap();
+        assert_eq!(enter(&memory, 1, 2, 500).unwrap_err(), Full::Address);
+        enter(&memory, 1, 2, 300).unwrap();
+        assert_eq!(memory.set(ip(1), 2, 500), Err(Full::Address));
         assert_eq!(memory.held(), 900, "it holds what it held");
-        memory.set(ip(1), first.number(), 100).unwrap();
-        memory.set(ip(1), second.number(), 500).unwrap();
-        memory.leave(ip(1), first.number());
-        memory.leave(ip(1), second.number());
+        memory.set(ip(1), 1, 100).unwrap();
+        memory.set(ip(1), 2, 500).unwrap();
+        memory.leave(ip(1), 1);
+        memory.leave(ip(1), 2);
         let accounts = memory.accounts();
         assert_eq!((accounts.held, accounts.by_address.len(), accounts.by_size.len()), (0, 0, 0));
     }
@@ -194,28 +224,29 @@ mod tests {
     #[test]
     fn a_lone_request_may_be_of_any_size() {
         let memory = Memory::new(1000);
-        let large = Exchange::new(memory.clone());
-        memory.enter(ip(1), &large, 5000).unwrap();
+        enter(&memory, 1, 1, 5000).unwrap();
         assert_eq!(memory.held(), 5000);
     }
 
     #[test]
     fn the_address_that_holds_most_makes_room_for_others() {
         let memory = Memory::new(4000);
-        let hold = |address, bytes| {
-            let exchange = Exchange::new(memory.clone());
-            memory.enter(address, &exchange, bytes).map(|()| exchange)
+        let mut number = 0;
+        let mut hold = |address, bytes| {
+            number += 1;
+            enter(&memory, address, number, bytes)
         };
-        let greedy: Vec<_> = [400, 500, 100].map(|bytes| hold(ip(1), bytes).unwrap()).into();
-        let _others: Vec<_> = (2..5).map(|n| hold(ip(n), 900).unwrap()).collect();
-        let _small = hold(ip(5), 300).unwrap();
+        let greedy: Vec<_> = [400, 500, 100].map(|bytes| hold(1, bytes).unwrap()).into();
+        (2..5).for_each(|address| drop(hold(address, 900).unwrap()));
+        hold(5, 300).unwrap();
         assert_eq!(memory.held(), 4000);
-        let small = hold(ip(5), 100).unwrap();
+        hold(5, 100).unwrap();
         assert_eq!(memory.held(), 3600, "the largest request of the largest address is over");
-        assert_eq!(memory.set(ip(1), greedy[1].number(), 600), Err(Full::Ended));
-        memory.set(ip(1), greedy[0].number(), 300).unwrap();
-        drop(small);
-        let _fill = hold(ip(6), 500).unwrap();
-        assert_eq!(hold(ip(2), 100).unwrap_err(), Full::Total, "nobody holds more");
+        let ended: Vec<_> = greedy.iter().map(CancellationToken::is_cancelled).collect();
+        assert_eq!(ended, [false, true, false]);
+        assert_eq!(memory.set(ip(1), 2, 600), Err(Full::Ended));
+        memory.set(ip(1), 1, 300).unwrap();
+        hold(6, 500).unwrap();
+        assert_eq!(hold(2, 100).unwrap_err(), Full::Total, "nobody holds more");
     }
 }

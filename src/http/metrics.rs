@@ -20,8 +20,8 @@ use prometheus_client::{
 
 use super::{
     app::App,
+    arrival::{Entrance, Remote, Way},
     counters::{Counters, Curb, Front, Refusal},
-    entry::{Entrance, Remote, Way},
     error::ApiError,
     rest,
 };

@@ -3,15 +3,15 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `service`, `limits` | connections: serving them, and the limits of their number |
-//! | `entry`, `forwarded/` | requests: their senders, also through proxies |
+//! | `service`, `limits`, `lease` | connections: serving them, and the limits of their number |
+//! | `arrival`, `entry`, `forwarded/` | requests: their senders, also through proxies |
 //! | `requests`, `head`, `bodies` | requests: reading and answering them |
 //! | `exchange`, `memory`, `streams`, `reads` | requests: the limits of time and of memory |
 //! | `hub_task`, `connections` | the task that owns the hub, and the connections of its sessions |
 //! | `held` | outputs of the hub that wait until changes are stored |
 //! | `ice_uris` | the STUN and TURN URIs that clients are told |
 //! | `session_queue` | the messages that wait for a session's connection |
-//! | `key_set` | the published keys of tokens |
+//! | `authenticator`, `key_set` | the check of tokens, their published keys |
 //! | `session` | the code that both protocols share |
 //! | `ws/` | the plain WebSocket protocol |
 //! | `socketio/` | the Socket.IO protocol |
@@ -27,6 +27,8 @@
 
 mod api_key;
 mod app;
+mod arrival;
+mod authenticator;
 mod bodies;
 mod client;
 mod connections;
@@ -44,6 +46,7 @@ mod held;
 mod hub_task;
 mod ice_uris;
 mod key_set;
+mod lease;
 mod limits;
 mod memory;
 mod metrics;
@@ -90,15 +93,16 @@ use self::{
 };
 pub use self::{
     app::{CertificateExpiry, KickFromRelay, RelayIsWhole, RelayMetrics, ReportMetrics},
-    entry::{Arrival, Entrance},
+    arrival::{Arrival, Entrance},
     held::ALIVE,
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
     key_set::KeySource,
+    lease::Lease,
     limits::Purpose,
     origin::{Origin, OriginError},
     server_name::{NamedByCertificate, ServerName, ServerNameError},
-    service::{HEADER_TIMEOUT, Lease, Service},
+    service::{HEADER_TIMEOUT, Service},
 };
 pub(crate) use self::{
     documents::described,

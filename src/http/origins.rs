@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, Request, header};
 
 use super::{
-    entry::Way,
+    arrival::Way,
     forwarded::Scheme,
     origin::Origin,
     server_name::{OwnNames, ServerName},

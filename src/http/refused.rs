@@ -9,7 +9,7 @@ use std::{
 use callbox_base::{ids::UserId, throttle::Throttle};
 use callbox_signaling::jwt::{RefusedToken, TokenError};
 
-use super::entry::Remote;
+use super::arrival::Remote;
 
 /// Writes the lines, with limits for each address and for all together.
 #[derive(Debug, Default)]

@@ -27,7 +27,6 @@ use super::{
     entry::Entry,
     exchange::Exchange,
     head::{self, TooManyFields},
-    memory::Full,
     reads::{Reader, Reads},
 };
 
@@ -123,16 +122,6 @@ impl Desk {
         // The rest of its body is not read; over HTTP/2 this is left out (RFC 9113 §8.2.2).
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
-    }
-}
-
-impl From<Full> for Curb {
-    fn from(full: Full) -> Self {
-        match full {
-            Full::Address => Self::AddressMemory,
-            Full::Total => Self::Memory,
-            Full::Ended => Self::Ended,
-        }
     }
 }
 

@@ -24,7 +24,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     app::App,
-    entry::Remote,
+    arrival::Remote,
     error::{ApiError, ApiRefusal},
 };
 
@@ -65,7 +65,7 @@ pub(super) fn api_key(app: &App, remote: Remote, headers: &HeaderMap) -> Result<
     match bearer(headers)? {
         Some(key) if app.api_keys.verify(key) => Ok(()),
         Some(_) => {
-            app.refused.api_key(remote);
+            app.authenticator.refused().api_key(remote);
             Err(unauthorized("The API key is wrong."))
         }
         None => Err(unauthorized("An API key is needed, in the header `Authorization: Bearer …`.")),

@@ -13,11 +13,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     app::{App, Phase},
-    counters::{Counted, Refusal},
-    entry::{Arrival, Entry, Upgraded},
+    arrival::Arrival,
+    counters::Refusal,
+    entry::Entry,
     exchange::Exchange,
     head,
-    limits::{Connections, Purpose, Slot},
+    lease::Lease,
+    limits::{Connections, Purpose},
     reads::Reads,
     requests::Desk,
     streams::Streams,
@@ -64,15 +66,6 @@ pub struct Service {
     connections: Connections,
 }
 
-/// A connection's slot among the others, whatever its protocol; freed when dropped.
-#[derive(Debug)]
-pub struct Lease {
-    slot: Slot,
-    counted: Counted,
-    /// If it is a trusted proxy's: the slot of the client whose WebSocket it becomes.
-    upgraded: Option<Upgraded>,
-}
-
 impl Service {
     pub(super) fn new(router: Router, app: Arc<App>, connections: Connections) -> Self {
         Self { router, app, connections }
@@ -94,9 +87,9 @@ impl Service {
     /// # Errors
     /// The HTTP answer to a client that gets no slot; it has been counted.
     pub fn admit_unnamed(&self, purpose: Purpose) -> Result<Lease, String> {
-        let slot =
-            self.connections.enter_unnamed(purpose).map_err(|refusal| self.refuse(refusal))?;
-        Ok(Lease { slot, counted: self.app.counters.connections.enter(), upgraded: None })
+        let slot = self.connections.enter_unnamed(purpose);
+        let slot = slot.map_err(|refusal| self.refuse(refusal))?;
+        Ok(Lease::new(slot, self.app.counters.connections.enter()))
     }
 
     /// Assigns the slot to a client's address, now that the proxy has named it.
@@ -104,17 +97,15 @@ impl Service {
     /// # Errors
     /// The HTTP answer to a client that gets no slot; it has been counted.
     pub fn name(&self, lease: Lease, address: IpAddr) -> Result<Lease, String> {
-        let Lease { slot, counted, .. } = lease;
         if self.app.trusted_proxies.contains(address) {
-            return Ok(Lease { slot, counted, upgraded: Some(Upgraded::default()) });
+            return Ok(lease.of_proxy());
         }
-        let slot = slot.name(address).map_err(|refusal| self.refuse(refusal))?;
-        Ok(Lease { slot, counted, upgraded: None })
+        lease.name(address).map_err(|refusal| self.refuse(refusal))
     }
 
     /// Changes the purpose of the slot. Returns false if the limit of the new purpose is reached.
     pub fn take_for(&self, lease: &mut Lease, purpose: Purpose) -> bool {
-        let taken = lease.slot.take_for(purpose);
+        let taken = lease.take_for(purpose);
         if let Err(refusal) = taken {
             self.app.counters.refusals(refusal).add();
         }
@@ -138,7 +129,7 @@ impl Service {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Self { router, app, connections } = self;
-        let upgraded = lease.upgraded.clone();
+        let upgraded = lease.upgraded();
         let idle = if upgraded.is_some() { PROXY_IDLE } else { HEADER_TIMEOUT };
         let is_proxy = upgraded.is_some();
         let entry = Entry::new(app.clone(), connections, arrival, upgraded);
@@ -199,7 +190,7 @@ impl Service {
                 }
             };
             if let Err(end) = Exchange::new(memory).serve(serving).await {
-                app.counters.ended_requests(end).add();
+                app.counters.curbs(end.into()).add();
             }
         }
     }

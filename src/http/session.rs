@@ -1,22 +1,16 @@
-//! The code that both protocols share: authenticate, open, forward, deliver.
+//! The code that both protocols share: open, forward, deliver.
 
-use std::time::Duration;
-
-use callbox_base::{
-    clock::Now,
-    ids::{DeviceId, SessionId, UserId},
-};
+use callbox_base::ids::{DeviceId, SessionId, UserId};
 use callbox_signaling::{
     AuthRefreshRequest, CloseReason, ErrorCode, ErrorEvent, EventError, EventErrorCode, Input,
-    JsonText, Payload, RequestError, RequestId, RequestName, Resume,
-    jwt::{Identity, RefusedToken, TokenError},
+    JsonText, Payload, RequestError, RequestId, RequestName, Resume, jwt::Identity,
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     app::App,
+    arrival::Remote,
     counters::{Counted, Front},
-    entry::Remote,
     hub_task::HubHandle,
     session_queue::{Delivery, Inlet},
 };
@@ -55,50 +49,6 @@ pub(super) enum Next {
     Send(Delivery),
     /// The client reads too slowly: close its connection.
     TooSlow,
-}
-
-impl App {
-    /// Authenticates the bearer of a token. That takes a moment if its key must be fetched.
-    pub async fn authenticate(
-        &self,
-        remote: Remote,
-        token: &str,
-    ) -> Result<Identity, RequestError> {
-        let identity = self.identify(remote, token).await;
-        identity.inspect_err(|error| self.counters.errors(error.code).add())
-    }
-
-    /// Does the same for a refusal that the hub counts.
-    async fn identify(&self, remote: Remote, token: &str) -> Result<Identity, RequestError> {
-        let lacks_key = |judged: &Result<Identity, RefusedToken>| {
-            judged.as_ref().is_err_and(|refused| refused.error == TokenError::UnknownKey)
-        };
-        let mut judged = self.tokens.judge(token, Now::read());
-        if lacks_key(&judged)
-            && let Some(keys) = &self.key_set
-        {
-            let refreshed = keys.refresh().await;
-            judged = self.tokens.judge(token, Now::read());
-            if let (true, Err(again_in)) = (lacks_key(&judged), refreshed) {
-                tracing::debug!("token not judged: its issuer's keys cannot be had");
-                return Err(issuer_unavailable(again_in));
-            }
-        }
-        judged.map_err(|refused| {
-            let code = match refused.error {
-                TokenError::Expired => ErrorCode::TokenExpired,
-                TokenError::UnknownKey | TokenError::Invalid(_) => ErrorCode::Unauthorized,
-            };
-            self.refused.token(remote, &refused);
-            RequestError::new(code, refused.error.to_string())
-        })
-    }
-
-    /// Creates and counts an error that the HTTP side detects itself.
-    pub fn refuse(&self, code: ErrorCode, message: impl Into<String>) -> RequestError {
-        self.counters.errors(code).add();
-        RequestError::new(code, message)
-    }
 }
 
 impl Session {
@@ -149,7 +99,9 @@ impl Session {
         let session = self.id;
         let input = if event == RequestName::AuthRefresh.as_str() {
             let proof = match data.read() {
-                Ok(AuthRefreshRequest { token }) => app.identify(self.remote, &token).await,
+                Ok(AuthRefreshRequest { token }) => {
+                    app.authenticator.identify(self.remote, &token).await
+                }
                 // The error could quote the token.
                 Err(_) => {
                     Err(RequestError::new(ErrorCode::InvalidPayload, "`token` must be text."))
@@ -214,13 +166,6 @@ impl Drop for Session {
             End::Left => Input::Left { session },
         });
     }
-}
-
-/// Returns the refusal of a token that may be valid.
-fn issuer_unavailable(again_in: Duration) -> RequestError {
-    let message = "The keys of the token's issuer cannot be had at the moment: try again later.";
-    let ms = again_in.as_millis().try_into().unwrap_or(u64::MAX);
-    RequestError::new(ErrorCode::IssuerUnavailable, message).retry_after_ms(ms)
 }
 
 /// Explains the reason for a close to people.

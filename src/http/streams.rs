@@ -44,7 +44,7 @@ where
         let (exchange, streams) = (Exchange::new(self.memory.clone()), self.clone());
         spawn_begun(async move {
             let Err(end) = exchange.serve(stream).await else { return };
-            streams.app.counters.ended_requests(end).add();
+            streams.app.counters.curbs(end.into()).add();
             if end == End::Stalled {
                 streams.stalled.notify_one();
             }

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::{
     app::App,
-    entry::Remote,
+    arrival::Remote,
     error::{ApiError, ApiRefusal},
     rest,
 };

@@ -12,7 +12,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_io_timeout::TimeoutWriter;
 
-use super::{reads::Reads, service::Lease};
+use super::{lease::Lease, reads::Reads};
 
 /// The longest time in which a client may read nothing of the data that it is sent. A client with
 /// nothing to read may be idle for ever.

@@ -5,13 +5,12 @@
 //! |---|---|
 //! | `kept` | the reports that the log of calls holds until their receivers have them |
 //! | `call_log` | a log line for each ended call |
-//! | `records`, `records_file` | a record for each ended call |
+//! | `records/` | a record for each ended call |
 //! | `webhook/` | each step of a call, sent to a receiver |
 
 mod call_log;
 mod kept;
 mod records;
-mod records_file;
 #[cfg(test)]
 mod testing;
 pub mod webhook;

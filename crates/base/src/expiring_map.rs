@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Values by key, each with the time at which it expires, in any clock `T`. Past its capacity it forgets
-/// the entry that expires first.
+/// Values by key, each with the time at which it expires, in any clock `T`. Past its capacity it
+/// forgets the entry that expires first.
 #[derive(Debug)]
 pub struct ExpiringMap<K, V, T> {
     capacity: usize,

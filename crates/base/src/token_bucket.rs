@@ -1,13 +1,13 @@
 //! Token buckets, each kept as one number: the time up to which its rate is used up.
 //!
-//! An event costs the time that it takes at the rate, and passes if no more than the bucket's depth is
-//! used up ahead of the present then. Time refills the bucket by going by, so there are no tokens to add
-//! up and no fractions of them. This is the generic cell rate algorithm (GCRA) of ITU-T I.371; RFC 2697
-//! describes the same with tokens.
+//! An event costs the time that it takes at the rate, and passes if no more than the bucket's depth
+//! is used up ahead of the present then. Time refills the bucket by going by, so there are no
+//! tokens to add up and no fractions of them. This is the generic cell rate algorithm (GCRA) of
+//! ITU-T I.371; RFC 2697 describes the same with tokens.
 
-/// Takes `cost` from a bucket of `depth` whose rate is used up to `used`, all in nanoseconds. What costs
-/// more than the depth passes when the bucket is full, and the rest is owed. Returns the time up to
-/// which the rate is used up then.
+/// Takes `cost` from a bucket of `depth` whose rate is used up to `used`, all in nanoseconds. What
+/// costs more than the depth passes when the bucket is full, and the rest is owed. Returns the time
+/// up to which the rate is used up then.
 ///
 /// # Errors
 /// The time in which there will be room, in nanoseconds; nothing is taken.

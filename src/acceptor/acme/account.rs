@@ -3,7 +3,7 @@
 use instant_acme::{Account, AccountCredentials, NewAccount};
 use serde::{Deserialize, Serialize};
 
-use super::{Acme, order::OrderError, state::ACCOUNT};
+use super::{Acme, error::OrderError, state::ACCOUNT};
 
 /// The stored form of the account.
 #[derive(Serialize, Deserialize)]

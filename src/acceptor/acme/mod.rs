@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `task` | the times of orders and of retries |
 //! | `order`, `account` | one order, from the account to the certificate |
+//! | `error` | the reasons why an order fails |
 //! | `challenge` | the answers to the CA's challenges |
 //! | `https` | the HTTP client for the CA |
 //! | `state` | the names of the stored files |
 
 mod account;
 mod challenge;
+mod error;
 mod https;
 mod order;
 mod state;
@@ -27,7 +29,7 @@ use std::{
 use tokio::sync::Notify;
 
 use self::{challenge::Challenges, https::Https};
-use super::{CertificateError, certificates::Current, pair::Pair};
+use super::{certificate_error::CertificateError, current::Current, pair::Pair};
 use crate::{https::Client, state_dir::StateDir};
 
 /// The directory of Let's Encrypt (RFC 8555 §7.1.1).

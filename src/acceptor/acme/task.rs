@@ -4,11 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{sleep, timeout};
 
-use super::{
-    Acme, date,
-    order::{self, OrderError},
-};
-use crate::acceptor::certificates::Current;
+use super::{Acme, date, error::OrderError, order};
+use crate::acceptor::current::Current;
 
 /// The factor by which each pause is longer than the one before.
 const GROWTH: u32 = 4;

@@ -20,10 +20,10 @@ use crate::{
 pub struct AddressOptions {
     /// Serve HTTP on this address: signaling, the REST API and metrics.
     ///
-    /// Its traffic is not encrypted, tokens included. Behind a reverse proxy on this machine that ends
-    /// TLS, make it a loopback address, and name the proxy with --trusted-proxy. `[::]:8080` takes IPv4
-    /// as well. With a certificate, HTTP is served under TLS on all listeners, and this one is for this
-    /// machine alone unless it is set.
+    /// Its traffic is not encrypted, tokens included. Behind a reverse proxy on this machine that
+    /// ends TLS, make it a loopback address, and name the proxy with --trusted-proxy. `[::]:8080`
+    /// takes IPv4 as well. With a certificate, HTTP is served under TLS on all listeners, and this
+    /// one is for this machine alone unless it is set.
     ///
     /// Default: `0.0.0.0:8080`, with a certificate or --dev `127.0.0.1:8080`
     #[arg(long, env = "CALLBOX_HTTP", value_name = "IP:PORT", value_parser = socket_address)]
@@ -32,8 +32,8 @@ pub struct AddressOptions {
     /// Serve STUN and TURN on this address, over UDP and TCP; may be given more than once.
     ///
     /// A wildcard address listens on every address of the machine that it has at the start, `[::]`
-    /// on those of IPv4 as well unless one with its port is named, too. Name addresses to leave some
-    /// out.
+    /// on those of IPv4 as well unless one with its port is named, too. Name addresses to leave
+    /// some out.
     ///
     /// Default: `0.0.0.0:3478` and `[::]:3478`, with --dev `127.0.0.1:3478` and `[::1]:3478`; of
     /// the IPv6 ones only where the machine has IPv6
@@ -53,13 +53,13 @@ pub struct AddressOptions {
 
     /// A STUN or TURN URI that clients are told; may be given more than once.
     ///
-    /// Needed where clients come by another name or port than the server can know: behind a balancer
-    /// that maps ports or ends TLS, or with a certificate for a wildcard. Those of a scheme (`stun`,
-    /// `turn`, `turns`) stand in place of all that would be told otherwise; without `stun` ones, STUN
-    /// is where `turn` is over UDP.
+    /// Needed where clients come by another name or port than the server can know: behind a
+    /// balancer that maps ports or ends TLS, or with a certificate for a wildcard. Those of a
+    /// scheme (`stun`, `turn`, `turns`) stand in place of all that would be told otherwise; without
+    /// `stun` ones, STUN is where `turn` is over UDP.
     ///
-    /// Default: what the listeners, --external-ip and the certificate come to; what clients could not
-    /// use is left out, and the log says so
+    /// Default: what the listeners, --external-ip and the certificate come to; what clients could
+    /// not use is left out, and the log says so
     ///
     /// Example: `turns:turn.example.com:443?transport=tcp`
     #[arg(long, env = "CALLBOX_PUBLIC_TURN_URI", value_name = "URI", value_delimiter = ',')]
@@ -67,10 +67,10 @@ pub struct AddressOptions {
 
     /// A second address of this machine, for NAT behaviour discovery (RFC 5780).
     ///
-    /// With it, Binding requests may ask for an answer from another address or another port, by which
-    /// a client finds out how the NAT in front of it behaves. It is the partner of the first --listen
-    /// address of its family; both are then served on that port and on the next one, over UDP:
-    /// 3478 and 3479. Behind a 1:1 NAT, give --external-ip for both.
+    /// With it, Binding requests may ask for an answer from another address or another port, by
+    /// which a client finds out how the NAT in front of it behaves. It is the partner of the first
+    /// --listen address of its family; both are then served on that port and on the next one, over
+    /// UDP: 3478 and 3479. Behind a 1:1 NAT, give --external-ip for both.
     ///
     /// Default: none, and such requests are refused
     ///
@@ -100,11 +100,11 @@ pub struct AddressOptions {
     /// A network of reverse proxies that tell their clients' addresses in the header `Forwarded` or
     /// `X-Forwarded-For`; may be given more than once.
     ///
-    /// Without it a thousand clients behind a proxy are one address to the limits. Name the addresses
-    /// that the proxies connect from and nothing else, since what they say is believed; from elsewhere
-    /// these headers change nothing. Each proxy must set the header, or add to it. docs/behind-a-proxy.md
-    /// has settings for nginx, Caddy, haproxy and Traefik. For a balancer that hands on connections as
-    /// they are, see --proxy-protocol.
+    /// Without it a thousand clients behind a proxy are one address to the limits. Name the
+    /// addresses that the proxies connect from and nothing else, since what they say is believed;
+    /// from elsewhere these headers change nothing. Each proxy must set the header, or add to it.
+    /// docs/behind-a-proxy.md has settings for nginx, Caddy, haproxy and Traefik. For a balancer
+    /// that hands on connections as they are, see --proxy-protocol.
     ///
     /// Default: none
     ///
@@ -116,10 +116,10 @@ pub struct AddressOptions {
     /// The web pages that may connect, by origin; may be given more than once.
     ///
     /// Without it, pages of any origin may, since a token and no cookie says who they are. Name
-    /// your own to keep other sites from using tokens they got hold of: then only those may, and pages
-    /// that come from the server itself by a name that is its own (--server-name). Clients that are no
-    /// pages send no origin and are not concerned. Pages without an origin, which send `null`, may only
-    /// without this option.
+    /// your own to keep other sites from using tokens they got hold of: then only those may, and
+    /// pages that come from the server itself by a name that is its own (--server-name). Clients
+    /// that are no pages send no origin and are not concerned. Pages without an origin, which send
+    /// `null`, may only without this option.
     ///
     /// Default: any origin
     ///
@@ -129,11 +129,11 @@ pub struct AddressOptions {
 
     /// A name or address that browsers reach this server by; may be given more than once.
     ///
-    /// With --allow-origin, pages that come from this server itself may connect as well, if the host in
-    /// their address is known to be its own: one of these, one that the certificate names (a wildcard
-    /// names none), or a loopback address or `localhost` on this machine. What the header `Host` says
-    /// is not enough, since anybody can make a name lead here. Needed where a reverse proxy ends TLS and
-    /// serves pages under the same name.
+    /// With --allow-origin, pages that come from this server itself may connect as well, if the
+    /// host in their address is known to be its own: one of these, one that the certificate names
+    /// (a wildcard names none), or a loopback address or `localhost` on this machine. What the
+    /// header `Host` says is not enough, since anybody can make a name lead here. Needed where a
+    /// reverse proxy ends TLS and serves pages under the same name.
     ///
     /// Default: none but those
     ///

@@ -40,18 +40,18 @@ pub struct RelayOptions {
     ///
     /// With `signaled`, an allocation that was opened with a call's credentials may send only to
     /// addresses that the call's other side has announced, in its candidates and descriptions, and
-    /// to the relay's own allocations. With other credentials, as the welcome and --user have them, it
-    /// is the other sides of all calls that the user is in. So whoever gets hold of credentials reaches
-    /// nothing else with them. It needs clients that trickle their candidates through this server, or
-    /// have them in their descriptions.
+    /// to the relay's own allocations. With other credentials, as the welcome and --user have them,
+    /// it is the other sides of all calls that the user is in. So whoever gets hold of credentials
+    /// reaches nothing else with them. It needs clients that trickle their candidates through this
+    /// server, or have them in their descriptions.
     #[arg(long, env = "CALLBOX_RELAY_POLICY", value_name = "POLICY", default_value = "open")]
     pub relay_policy: RelayPolicy,
 
     /// Maximum number of allocations in all.
     ///
-    /// Each takes a port, a socket and some memory; one with an address of each family counts twice.
-    /// Past it, clients get error 508. There may be as many connections to peers of TCP allocations
-    /// (RFC 6062) besides.
+    /// Each takes a port, a socket and some memory; one with an address of each family counts
+    /// twice. Past it, clients get error 508. There may be as many connections to peers of TCP
+    /// allocations (RFC 6062) besides.
     #[arg(long, env = "CALLBOX_MAX_ALLOCATIONS", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_allocations, value_parser = at_least_one)]
     pub max_allocations: usize,
@@ -100,8 +100,8 @@ pub struct RelayOptions {
     ///
     /// A packet costs the server much the same however short it is, so this bounds what one
     /// allocation takes of its processor, as --max-bandwidth does of its link. It counts as that
-    /// does; what is past it is dropped and counted (`packet_rate` among the drops). A video call of
-    /// good quality takes 500.
+    /// does; what is past it is dropped and counted (`packet_rate` among the drops). A video call
+    /// of good quality takes 500.
     #[arg(long, env = "CALLBOX_MAX_PACKET_RATE", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_packet_rate)]
     pub max_packet_rate: u64,
@@ -135,8 +135,8 @@ pub struct RelayOptions {
     /// it is.
     ///
     /// Further requests of it are dropped, so that the relay cannot be made to flood somebody whose
-    /// address was forged; requests that are sent again go before new ones. An address that is proved,
-    /// by a connection or by a nonce that was sent to it, gets as many besides.
+    /// address was forged; requests that are sent again go before new ones. An address that is
+    /// proved, by a connection or by a nonce that was sent to it, gets as many besides.
     #[arg(long, env = "CALLBOX_MAX_UNAUTHENTICATED_REPLIES", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_unauthenticated_replies)]
     pub max_unauthenticated_replies: u32,

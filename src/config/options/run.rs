@@ -22,16 +22,17 @@ pub struct RunOptions {
 
     /// Refuse to start where the configuration leaves something open to others.
     ///
-    /// Without it, a warning is logged for each: a file with secrets that others on this machine may
-    /// read, a --state-dir or --config that they may change, a secret that is too short, and plain HTTP
-    /// on every address although there is TLS. `docs/security.md` has the list.
+    /// Without it, a warning is logged for each: a file with secrets that others on this machine
+    /// may read, a --state-dir or --config that they may change, a secret that is too short, and
+    /// plain HTTP on every address although there is TLS. `docs/security.md` has the list.
     #[arg(long, env = "CALLBOX_STRICT", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", default_value = "false",
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub strict: bool,
 
-    /// A directory for what must outlast the process, however that ends: live calls, events and records
-    /// that nobody has yet, and with --acme-domain the account at the CA and the certificate with its key.
+    /// A directory for what must outlast the process, however that ends: live calls, events and
+    /// records that nobody has yet, and with --acme-domain the account at the CA and the
+    /// certificate with its key.
     ///
     /// Without it, calls end with `server_shutdown` when the server stops, and without a word when it
     /// crashes. With it they go on in the server that is started next: their sides have

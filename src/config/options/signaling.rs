@@ -26,29 +26,29 @@ pub struct SignalingOptions {
     /// Maximum number of TCP connections in all; a signaling session holds one, and so does a
     /// client of the relay over TCP or TLS.
     ///
-    /// The process needs as many file descriptors (`ulimit -n`), and one more for each allocation and
-    /// for each connection of one to a peer. Of those that it may have, connections get three quarters
-    /// at most, and those for HTTP and TLS, and those for STUN and TURN, half each.
+    /// The process needs as many file descriptors (`ulimit -n`), and one more for each allocation
+    /// and for each connection of one to a peer. Of those that it may have, connections get three
+    /// quarters at most, and those for HTTP and TLS, and those for STUN and TURN, half each.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_sessions, value_parser = at_least_one)]
     pub max_connections: usize,
 
     /// Maximum number of TCP connections of one address.
     ///
-    /// An office behind one address needs one for each of its people. Behind a proxy every connection
-    /// comes from the proxy: let it tell whose each is (--trusted-proxy, --proxy-protocol). A trusted
-    /// proxy may have any number of connections; each request on one counts for its client, and a
-    /// WebSocket for as long as it lives.
+    /// An office behind one address needs one for each of its people. Behind a proxy every
+    /// connection comes from the proxy: let it tell whose each is (--trusted-proxy,
+    /// --proxy-protocol). A trusted proxy may have any number of connections; each request on one
+    /// counts for its client, and a WebSocket for as long as it lives.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER",
           default_value_t = http::MAX_CONNECTIONS_PER_ADDRESS, value_parser = at_least_one)]
     pub max_connections_per_address: usize,
 
     /// Maximum memory that requests of HTTP may hold in all.
     ///
-    /// Counted are heads, bodies that are not complete, and answers that are not taken; an address may
-    /// hold a quarter of it. Past that it is answered with 429. Past the whole, the largest requests of
-    /// the address that holds most are ended. Raise it where many large requests come at once, and
-    /// clients are answered with 429 or 503.
+    /// Counted are heads, bodies that are not complete, and answers that are not taken; an address
+    /// may hold a quarter of it. Past that it is answered with 429. Past the whole, the largest
+    /// requests of the address that holds most are ended. Raise it where many large requests come
+    /// at once, and clients are answered with 429 or 503.
     #[arg(long, env = "CALLBOX_MAX_REQUEST_MEMORY", value_name = "BYTES",
           default_value_t = Size(http::MAX_REQUEST_MEMORY), value_parser = at_least_a_mebibyte)]
     pub max_request_memory: Size,
@@ -124,8 +124,8 @@ pub struct SignalingOptions {
     /// turns it off.
     ///
     /// In this time its client can bring a new one (`auth:refresh`) and stay connected. Raise it
-    /// where getting a token takes long. Whose token lives less than twice as long is told after half
-    /// of its time.
+    /// where getting a token takes long. Whose token lives less than twice as long is told after
+    /// half of its time.
     #[arg(long, env = "CALLBOX_TOKEN_WARNING", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().token_warning))]
     pub token_warning: Period,
@@ -161,8 +161,8 @@ pub struct SignalingOptions {
 
     /// Maximum number of live calls of one user.
     ///
-    /// Whoever calls a user past it gets `busy`. Raise it where your clients can put a call on
-    /// hold to take another. A token can lower it for its user (`callbox.maxCalls`). A call that only
+    /// Whoever calls a user past it gets `busy`. Raise it where your clients can put a call on hold
+    /// to take another. A token can lower it for its user (`callbox.maxCalls`). A call that only
     /// rings at the user's devices is not counted (--ringing-is-busy).
     #[arg(long, env = "CALLBOX_MAX_CALLS_PER_USER", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_calls_per_user,
@@ -171,9 +171,9 @@ pub struct SignalingOptions {
 
     /// Let a call that rings at a user's devices make the user busy to others.
     ///
-    /// Without it several calls may ring at a time, and nobody is out of reach because somebody else
-    /// calls. Set it where clients can show one call at a time only. It never keeps the user from
-    /// beginning a call.
+    /// Without it several calls may ring at a time, and nobody is out of reach because somebody
+    /// else calls. Set it where clients can show one call at a time only. It never keeps the user
+    /// from beginning a call.
     #[arg(long, env = "CALLBOX_RINGING_IS_BUSY", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", default_value = "false",
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
@@ -189,8 +189,8 @@ pub struct SignalingOptions {
 
     /// Maximum number of calls of one caller that may ring at one user's devices at a time.
     ///
-    /// Past it, `call:initiate` is answered with `too_many_calls`. Raise it where one user stands for
-    /// many people, as a switchboard does, and may be in several calls (--max-calls-per-user).
+    /// Past it, `call:initiate` is answered with `too_many_calls`. Raise it where one user stands
+    /// for many people, as a switchboard does, and may be in several calls (--max-calls-per-user).
     #[arg(long, env = "CALLBOX_MAX_RINGING_PER_PAIR", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_ringing_per_pair,
           value_parser = at_least_one)]
@@ -198,9 +198,9 @@ pub struct SignalingOptions {
 
     /// The time for which a user who was kicked gets no relay credentials, unless with a new token.
     ///
-    /// It begins with DELETE /api/v1/sessions, and the relay refuses what the user had before for as
-    /// long as that would have been good. 0s gives new ones at once. Set it to how long your tokens
-    /// are good.
+    /// It begins with DELETE /api/v1/sessions, and the relay refuses what the user had before for
+    /// as long as that would have been good. 0s gives new ones at once. Set it to how long your
+    /// tokens are good.
     #[arg(long, env = "CALLBOX_KICK_TTL", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().kick_ttl))]
     pub kick_ttl: Period,

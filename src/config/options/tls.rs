@@ -44,8 +44,9 @@ pub struct TlsOptions {
     /// A PEM file with the server's certificate and those between it and the root.
     ///
     /// It is read again on SIGHUP and within ten seconds when it changes; open connections stay.
-    /// Clients are sent to the first name that it is for, wildcards aside, or else to the addresses that
-    /// it is for; one for a wildcard needs --public-turn-uri. The log tells when it is about to expire.
+    /// Clients are sent to the first name that it is for, wildcards aside, or else to the addresses
+    /// that it is for; one for a wildcard needs --public-turn-uri. The log tells when it is about
+    /// to expire.
     ///
     /// To have one ordered and renewed instead, see --acme-domain.
     ///
@@ -66,9 +67,9 @@ pub struct TlsOptions {
     ///
     /// For a load balancer that hands connections on: the header says whose each is. Name the
     /// balancer's addresses and nothing else, since a header is believed. From there, a connection
-    /// without one is closed; from elsewhere, one with a header is. Where the balancer, or what runs
-    /// beside it, also asks for /healthz without a header, see --proxy-protocol-on. A proxy that speaks
-    /// HTTP itself tells its clients' addresses in a header of HTTP: --trusted-proxy.
+    /// without one is closed; from elsewhere, one with a header is. Where the balancer, or what
+    /// runs beside it, also asks for /healthz without a header, see --proxy-protocol-on. A proxy
+    /// that speaks HTTP itself tells its clients' addresses in a header of HTTP: --trusted-proxy.
     ///
     /// Default: none
     ///
@@ -81,8 +82,8 @@ pub struct TlsOptions {
     /// options; may be given more than once.
     ///
     /// Name those that the balancer hands connections to. The others then take connections from the
-    /// same addresses as they come: with `tls-listen` and `listen`, a health check or Prometheus on the
-    /// balancer's machine can ask --http.
+    /// same addresses as they come: with `tls-listen` and `listen`, a health check or Prometheus on
+    /// the balancer's machine can ask --http.
     ///
     /// Default: all of them
     ///
@@ -99,8 +100,8 @@ pub struct TlsOptions {
     /// A PEM file with certificates to trust besides those that browsers trust, where the server
     /// itself asks over HTTPS.
     ///
-    /// For a CA of your own: with --acme-directory, --jwt-jwks-url and --webhook-url. It is read at the
-    /// start.
+    /// For a CA of your own: with --acme-directory, --jwt-jwks-url and --webhook-url. It is read at
+    /// the start.
     ///
     /// Default: none
     ///
@@ -116,8 +117,8 @@ pub struct AcmeOptions {
     /// A name to order and renew a certificate for; may be given more than once.
     ///
     /// The names must lead to this server, since the CA connects to their port 443 and expects to
-    /// find it there, behind a PROXY protocol header at most. Clients are sent to the first one,
-    /// as soon as there is a certificate; until then a self-signed one is shown. Giving a name means
+    /// find it there, behind a PROXY protocol header at most. Clients are sent to the first one, as
+    /// soon as there is a certificate; until then a self-signed one is shown. Giving a name means
     /// agreeing to the terms of service of the CA.
     ///
     /// Default: none

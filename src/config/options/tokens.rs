@@ -1,19 +1,20 @@
-//! Who may use the REST API. The options of those who may use signaling are in `callbox-cli`: other
-//! commands mint tokens by them.
+//! The options for access to the REST API. Those for access to signaling are in `callbox-cli`,
+//! since other commands mint tokens by them.
 
 use std::path::PathBuf;
 
 use callbox_base::auth::Secret;
+use callbox_cli::{secrets::with_files, values::secret};
 use clap::Args;
 
-use callbox_cli::values::secret;
+use crate::config::ConfigError;
 
 /// The access to the REST API.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tokens")]
 pub struct ApiOptions {
-    /// A key that opens the operators' part of the REST API to your back end; may be given more than
-    /// once.
+    /// A key that opens the operators' part of the REST API to your back end; may be given more
+    /// than once.
     ///
     /// Whoever has it sees and ends calls and sessions, and gets a token for any user.
     ///
@@ -33,4 +34,17 @@ pub struct ApiOptions {
     /// Example: `/run/secrets/callbox-api-key`
     #[arg(long, env = "CALLBOX_API_KEY_FILE", value_name = "FILE", value_delimiter = ',')]
     pub api_key_file: Vec<PathBuf>,
+}
+
+impl ApiOptions {
+    /// Returns the keys of the REST API; none closes it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a file cannot be read, or contains no key.
+    pub fn keys(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
+        match self.api_key.is_empty() && self.api_key_file.is_empty() && dev {
+            true => Ok(vec![Secret::generate()]),
+            false => Ok(with_files(&self.api_key, "api-key-file", &self.api_key_file)?),
+        }
+    }
 }

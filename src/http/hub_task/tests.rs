@@ -1,8 +1,9 @@
 use std::sync::Mutex;
 
+use callbox_base::ids::UserId;
 use callbox_signaling::{
-    self as signaling, RequestId,
-    jwt::{Grants, TokenId},
+    self as signaling, RequestId, Resume,
+    jwt::{Grants, Identity, TokenId},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::json;

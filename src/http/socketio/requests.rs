@@ -24,7 +24,7 @@ use super::{
     upgrade,
 };
 use crate::http::{
-    REQUEST_TIMEOUT, entry::Remote, error::ApiError, exchange::Exchange, reads::Reader,
+    REQUEST_TIMEOUT, arrival::Remote, error::ApiError, exchange::Exchange, reads::Reader,
     rest::bearer, ws::accept_key,
 };
 

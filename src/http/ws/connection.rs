@@ -17,8 +17,8 @@ use super::{
 };
 use crate::http::{
     app::{App, Phase},
+    arrival::Remote,
     counters::Front,
-    entry::Remote,
     reads::Reader,
     session::{Next, Session},
     session_queue::Delivery,

@@ -21,7 +21,8 @@ pub(super) fn take_over(upgraded: Upgraded) -> (Transport, Bytes) {
     }
 }
 
-/// Ends the counting of what a stranger sends, which is over; over TLS it only counts nothing any more.
+/// Ends the counting of what a stranger sends, which is over; over TLS it only counts nothing any
+/// more.
 pub(super) fn trust(transport: &mut Transport) {
     if let Either::Left(stream) = transport {
         stream.trust();

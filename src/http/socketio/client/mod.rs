@@ -8,14 +8,15 @@ use std::{sync::Arc, time::Duration};
 use callbox_signaling::{CloseReason, ErrorCode, JsonText, RequestError, RequestId};
 use tokio::time::Instant;
 
+use self::sign_in::SignIn;
 use super::{
     engine::{self, Revision},
     packet::{self, BadEvent, Packet},
 };
 use crate::http::{
     app::App,
+    arrival::Remote,
     counters::Front,
-    entry::Remote,
     session::{Next, Session, close_payload},
     session_queue::Delivery,
     ws::{close::TOO_MANY_BAD_FRAMES, connection::MAX_BAD_FRAMES},
@@ -211,6 +212,30 @@ impl Client {
             // It is connected already, or not connected to a namespace.
             (Packet::Connect(_), Some(_))
             | (Packet::Event { .. } | Packet::BinaryEvent { .. }, None) => Err(self.no_packet()),
+        }
+    }
+
+    /// Connects the client, or sends the reason why not; it may try again then.
+    async fn connect(&mut self, auth: &str, out: &mut Vec<String>) -> Result<(), End> {
+        if self.app.is_draining() {
+            return Err(End::Closed(CloseReason::ServerShutdown));
+        }
+        match SignIn::open(&self.app, &self.handshake, auth).await {
+            Ok(sign_in) => {
+                out.push(sign_in.connected(self.revision()));
+                out.push(packet::event(WELCOME, &sign_in.welcome));
+                self.session = Some(sign_in.session);
+            }
+            Err(error) => out.push(self.refused(&error)),
+        }
+        Ok(())
+    }
+
+    /// Returns the packet that refuses a connection: a code, then a colon and a text for people.
+    fn refused(&self, error: &RequestError) -> String {
+        match self.revision() {
+            Revision::Three => packet::refused_before(&error.to_string()),
+            Revision::Four => packet::refused(&error.to_string()),
         }
     }
 

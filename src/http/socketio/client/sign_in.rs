@@ -4,8 +4,9 @@ use callbox_base::ids::DeviceId;
 use callbox_signaling::{ClientMark, CloseReason, ErrorCode, JsonText, RequestError, Resume};
 use serde::Deserialize;
 
-use super::{Client, End, WELCOME};
+use super::Handshake;
 use crate::http::{
+    app::App,
     counters::Front,
     session::{Session, explain},
     socketio::{engine::Revision, packet},
@@ -24,67 +25,46 @@ struct Auth {
     pid: Option<String>,
 }
 
-impl Client {
-    /// Connects the client, or sends the reason why not; it may try again then.
-    pub(super) async fn connect(&mut self, auth: &str, out: &mut Vec<String>) -> Result<(), End> {
-        if self.app.is_draining() {
-            return Err(End::Closed(CloseReason::ServerShutdown));
-        }
-        match self.open(auth).await {
-            Ok((session, welcome, is_named)) => {
-                out.push(match self.revision() {
-                    Revision::Three => packet::CONNECTED_BEFORE.to_owned(),
-                    Revision::Four => {
-                        let sid = session.id().to_string();
-                        let pid = (!is_named).then(|| pid(&welcome, &sid)).flatten();
-                        packet::connected(&sid, pid.as_deref())
-                    }
-                });
-                out.push(packet::event(WELCOME, &welcome));
-                self.session = Some(session);
-            }
-            Err(error) => out.push(self.refused(&error)),
-        }
-        Ok(())
-    }
+/// A client that has authenticated, with its session.
+pub(super) struct SignIn {
+    pub session: Session,
+    /// The payload of its first event.
+    pub welcome: JsonText,
+    /// True if the client has named its device.
+    is_named: bool,
+}
 
-    /// Returns the packet that refuses a connection: a code, then a colon and a text for people.
-    pub(super) fn refused(&self, error: &RequestError) -> String {
-        match self.revision() {
-            Revision::Three => packet::refused_before(&error.to_string()),
-            Revision::Four => packet::refused(&error.to_string()),
-        }
-    }
-
-    /// Authenticates the client and opens its session. Also returns true if it has named its
-    /// device.
-    async fn open(&mut self, auth: &str) -> Result<(Session, JsonText, bool), RequestError> {
-        let app = self.app.clone();
+impl SignIn {
+    /// Authenticates a client by `auth` or its handshake, and opens its session.
+    ///
+    /// # Errors
+    /// The refusal, which has been counted.
+    pub async fn open(app: &App, handshake: &Handshake, auth: &str) -> Result<Self, RequestError> {
         let auth = if auth.is_empty() || auth == "null" { "{}" } else { auth };
         let auth: Auth = serde_json::from_str(auth).map_err(|_| {
             let message = "`auth` must be { token, deviceId? }, both text.";
             app.refuse(ErrorCode::InvalidPayload, message)
         })?;
-        let token = auth.token.as_deref().or(self.handshake.token.as_deref());
+        let token = auth.token.as_deref().or(handshake.token.as_deref());
         let token = token.ok_or_else(|| {
-            let message = match self.revision() {
+            let message = match handshake.revision {
                 Revision::Three => "The connection needs a header `Authorization: Bearer …`.",
                 Revision::Four => "`auth` needs a `token`.",
             };
             app.refuse(ErrorCode::Unauthorized, message)
         })?;
-        let identity = app.authenticate(self.handshake.remote, token).await?;
+        let identity = app.authenticate(handshake.remote, token).await?;
         let (device, resume) = match auth.device_id {
             Some(device) => (Some(device), Resume::Never),
             None => {
-                let mark = ClientMark::of(&*self.handshake.marks, token, self.user_agent());
+                let user_agent = handshake.user_agent.as_deref();
+                let mark = ClientMark::of(&*handshake.marks, token, user_agent);
                 (auth.pid.as_deref().and_then(device_of), Resume::Like(mark))
             }
         };
         let is_named = resume == Resume::Never;
         let opened =
-            Session::open(&app, Front::SocketIo, self.handshake.remote, identity, device, resume)
-                .await;
+            Session::open(app, Front::SocketIo, handshake.remote, identity, device, resume).await;
         let (session, welcome) = opened.map_err(|reason| {
             let code = match reason {
                 CloseReason::TokenExpired => ErrorCode::TokenExpired,
@@ -96,11 +76,19 @@ impl Client {
             };
             app.refuse(code, explain(reason))
         })?;
-        Ok((session, welcome, is_named))
+        Ok(Self { session, welcome, is_named })
     }
 
-    fn user_agent(&self) -> Option<&str> {
-        self.handshake.user_agent.as_deref()
+    /// Returns the packet that tells the client that it is connected.
+    pub fn connected(&self, revision: Revision) -> String {
+        match revision {
+            Revision::Three => packet::CONNECTED_BEFORE.to_owned(),
+            Revision::Four => {
+                let sid = self.session.id().to_string();
+                let pid = (!self.is_named).then(|| pid(&self.welcome, &sid)).flatten();
+                packet::connected(&sid, pid.as_deref())
+            }
+        }
     }
 }
 

@@ -1,40 +1,44 @@
 //! Call records: a line of JSON for each ended call, written by a separate thread.
 //!
+//! | file | contents |
+//! |---|---|
+//! | `writer` | the thread: records that wait, and tries to write them |
+//! | `output` | the target of lines |
+//! | `file` | a file as the target |
+//!
 //! While the file cannot be written, records wait, up to a limit. If calls are stored, so is each
 //! record until it is in the file, and a server that starts after a crash writes those that are
 //! not.
 
+mod file;
+mod output;
+mod writer;
+
 use std::{
-    fmt,
-    io::{self, Write},
+    fmt, io,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{SyncSender, sync_channel},
     },
-    time::{Duration, Instant},
 };
 
-use callbox_base::{entries::Change, ids::CallId};
-use callbox_signaling::{CallEvent, CallRecord, CallReport};
+use callbox_base::entries::Change;
+use callbox_signaling::{CallEvent, CallReport};
 use tokio::sync::watch;
 
-use super::{
-    StartError, kept,
-    records_file::{self, RecordsFile},
+pub use self::writer::RecordCounts;
+use self::{
+    file::RecordsFile,
+    output::Output,
+    writer::{Message, Shared, Writer},
 };
+use super::{StartError, kept};
 use crate::state_log::{Found, StateLog, Sync};
 
 /// The number of records that wait for the thread. Further ones are dropped: a slow disk must not
 /// make the server's memory grow.
 const QUEUE: usize = 16 * 1024;
-
-/// The number of bytes that are gathered for one write, if many records wait.
-const BATCH: usize = 64 * 1024;
-
-/// The pause after a failed write.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// The target of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,15 +47,6 @@ pub enum Target {
     Stdout,
     /// The end of this file.
     File(PathBuf),
-}
-
-/// The counters of records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RecordCounts {
-    /// The number of written records.
-    pub written: u64,
-    /// The number of dropped records, since too many waited.
-    pub dropped: u64,
 }
 
 /// The handle of the writing thread.
@@ -67,20 +62,6 @@ pub(super) struct RecordsInbox {
     messages: SyncSender<Message>,
     shared: Arc<Shared>,
     log: Option<StateLog>,
-}
-
-enum Message {
-    Record(Box<CallRecord>),
-    /// Check the shared flags.
-    Look,
-}
-
-#[derive(Default)]
-struct Shared {
-    reopen: AtomicBool,
-    closing: AtomicBool,
-    written: AtomicU64,
-    dropped: AtomicU64,
 }
 
 impl fmt::Debug for Records {
@@ -111,7 +92,7 @@ impl RecordsInbox {
         }
         let id = report.call.id;
         if self.messages.try_send(Message::Record(Box::new(report.call))).is_err() {
-            self.shared.dropped.fetch_add(1, Relaxed);
+            self.shared.add_dropped(1);
             if let Some(log) = &self.log {
                 log.put([kept::record(id, None)]);
             }
@@ -142,7 +123,7 @@ impl Records {
         };
         let mut writer = Writer::new(path.clone(), log.map(|(log, _)| log.clone()), sync);
         if let Some((_, found)) = log {
-            let missing = records_file::missing(path.as_deref(), found).map_err(failed)?;
+            let missing = file::missing(path.as_deref(), found).map_err(failed)?;
             writer.restore(missing, &*to);
         }
         Self::spawn(to, writer, QUEUE).map_err(failed)
@@ -154,9 +135,8 @@ impl Records {
         queue: usize,
     ) -> io::Result<(Self, RecordsInbox)> {
         let (sender, messages) = sync_channel(queue);
-        let shared = writer.shared.clone();
+        let (shared, log) = (writer.shared(), writer.log());
         let (ending, ended) = watch::channel(());
-        let log = writer.log.clone();
         std::thread::Builder::new().name("call-records".into()).spawn(move || {
             writer.run(to, &messages);
             drop(ending);
@@ -167,7 +147,7 @@ impl Records {
 
     /// Reopens the file: the old one may have been moved away.
     pub fn reopen(&self) {
-        self.shared.reopen.store(true, Relaxed);
+        self.shared.reopen();
         let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(messages) = &*messages {
             // If there is no room, the thread is busy, and checks the flag with the next record.
@@ -177,172 +157,22 @@ impl Records {
 
     /// Returns the counters.
     pub fn counts(&self) -> RecordCounts {
-        let Shared { written, dropped, .. } = &*self.shared;
-        RecordCounts { written: written.load(Relaxed), dropped: dropped.load(Relaxed) }
+        self.shared.counts()
     }
 
     /// Completes when all records of the inbox are written, which must be dropped.
     pub async fn finish(&self) {
-        self.shared.closing.store(true, Relaxed);
+        self.shared.close();
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The thread reports nothing; it ends.
         let _ = self.ended.clone().changed().await;
     }
 }
 
-/// The target of lines.
-pub(super) trait Output: Send {
-    /// Writes whole lines: all of them, or none if that is possible.
-    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()>;
-
-    /// Returns the position up to which all is accounted for, if the target has one.
-    fn position(&self) -> Option<kept::Position>;
-}
-
-impl Output for io::Stdout {
-    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.write_all(lines).and_then(|()| self.flush())
-    }
-
-    fn position(&self) -> Option<kept::Position> {
-        None
-    }
-}
-
-struct Writer {
-    path: Option<PathBuf>,
-    shared: Arc<Shared>,
-    log: Option<StateLog>,
-    /// The lines that are not written yet, and their calls.
-    lines: Vec<u8>,
-    calls: Vec<CallId>,
-    failing: bool,
-    sync: Sync,
-}
-
-impl Writer {
-    fn new(path: Option<PathBuf>, log: Option<StateLog>, sync: Sync) -> Self {
-        let (shared, lines, calls) = Default::default();
-        Self { path, shared, log, lines, calls, failing: false, sync }
-    }
-
-    /// Starts with the records that the previous process has not written.
-    fn restore(&mut self, missing: Vec<(CallId, String)>, to: &dyn Output) {
-        let mut changes: Vec<_> = to.position().iter().map(kept::position).collect();
-        for (call, line) in missing {
-            changes.push(kept::record(call, Some(&line)));
-            self.lines.extend(line.bytes().chain([b'\n']));
-            self.calls.push(call);
-        }
-        if let Some(log) = &self.log {
-            log.put(changes);
-        }
-    }
-
-    fn run(mut self, mut to: Box<dyn Output>, messages: &Receiver<Message>) {
-        loop {
-            if self.calls.is_empty() {
-                let Ok(message) = messages.recv() else { return };
-                self.take(message);
-            }
-            while self.lines.len() < BATCH
-                && let Ok(message) = messages.try_recv()
-            {
-                self.take(message);
-            }
-            if self.shared.reopen.swap(false, Relaxed) {
-                self.reopen(&mut to);
-            }
-            if !self.write(&mut *to) && !self.wait(messages) {
-                // There is no time left. Stored records are written by the next server.
-                if self.log.is_none() {
-                    self.shared.dropped.fetch_add(self.calls.len() as u64, Relaxed);
-                }
-                return;
-            }
-        }
-    }
-
-    fn take(&mut self, message: Message) {
-        let Message::Record(record) = message else { return };
-        if serde_json::to_writer(&mut self.lines, &record).is_ok() {
-            self.lines.push(b'\n');
-            self.calls.push(record.id);
-        }
-    }
-
-    /// Writes the waiting lines; returns true if that succeeded.
-    fn write(&mut self, to: &mut dyn Output) -> bool {
-        if self.calls.is_empty() {
-            return true;
-        }
-        let result = to.write_lines(&self.lines);
-        match &result {
-            Ok(()) => {
-                self.shared.written.fetch_add(self.calls.len() as u64, Relaxed);
-                if let Some(log) = &self.log {
-                    let written = self.calls.iter().map(|call| kept::record(*call, None));
-                    log.put(written.chain(to.position().iter().map(kept::position)));
-                }
-                if self.failing {
-                    tracing::info!("call records are written again");
-                }
-                self.lines.clear();
-                self.lines.shrink_to(BATCH);
-                self.calls.clear();
-            }
-            Err(error) if !self.failing => {
-                tracing::error!(%error, "call records cannot be written; they wait");
-            }
-            Err(_) => {}
-        }
-        self.failing = result.is_err();
-        !self.failing
-    }
-
-    /// Waits before the next try. Returns true if there is time for one.
-    fn wait(&mut self, messages: &Receiver<Message>) -> bool {
-        let until = Instant::now() + RETRY;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.shared.reopen.load(Relaxed) {
-                return true;
-            }
-            if self.lines.len() >= BATCH {
-                // The others wait in the queue, which is bounded.
-                std::thread::sleep(left.min(Duration::from_millis(50)));
-                if self.shared.closing.load(Relaxed) {
-                    return false;
-                }
-                continue;
-            }
-            match messages.recv_timeout(left) {
-                Ok(message) => self.take(message),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return false,
-            }
-        }
-    }
-
-    fn reopen(&mut self, to: &mut Box<dyn Output>) {
-        let Some(path) = &self.path else { return };
-        match RecordsFile::open(path, self.sync) {
-            Ok(file) => {
-                if let (Some(log), Some(position)) = (&self.log, file.position()) {
-                    log.put([kept::position(&position)]);
-                }
-                *to = Box::new(file);
-                tracing::info!("the file of call records was opened again");
-            }
-            Err(error) => tracing::error!(%error, "call records still go to the old file"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::mpsc::{Sender, channel},
+        sync::mpsc::{Receiver, Sender, channel},
         time::Duration,
     };
 

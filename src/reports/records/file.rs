@@ -9,11 +9,11 @@ use std::{
 use callbox_base::ids::CallId;
 use serde::Deserialize;
 
-use super::{
-    kept::{self, Position},
-    records::Output,
+use super::output::Output;
+use crate::{
+    reports::kept::{self, Position},
+    state_log::{Found, Sync},
 };
-use crate::state_log::{Found, Sync};
 
 /// The number of bytes at the end of a file that are searched for an incomplete line: records are
 /// shorter.
