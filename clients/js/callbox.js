@@ -74,7 +74,7 @@ const LONGEST_DELAY_MS = 10_000;
 const ACKNOWLEDGE_AFTER_MS = 1_000;
 const ACKNOWLEDGE_EVERY = 32;
 
-/** Says "I come back", where 1000 would end the session (docs/protocol.md, "Going on with a session"). */
+/** Says "I come back", where 1000 would end the session (docs/protocol.md, "Resuming a session"). */
 const COME_BACK = 4000;
 /** Closes after which another try would end the same way: a foreign origin, replaced, kicked. */
 const FINAL_CLOSES = [4403, 4409, 4410];
