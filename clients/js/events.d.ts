@@ -1,10 +1,10 @@
 // The types of callbox's events, as docs/protocol.md describes them. They are generated from
 // the server's own types by: cargo xtask generate
 
-/** What is sent with a request. The same `msgId` again is answered again, and not executed again. */
+/** The payload of a request. A repeated `msgId` gets the first answer again, and is not executed again. */
 export type Payload<Name extends keyof Requests> = Requests[Name]['request'] & { msgId?: string };
 
-/** What a request is answered with. */
+/** The answer to a request. */
 export type Answer<Name extends keyof Requests> = ({ ok: true } & Requests[Name]['answer']) | Refused;
 
 /** The answer to a request that was refused. */
@@ -13,7 +13,7 @@ export interface Refused {
   error: Refusal;
 }
 
-/** What a client asks: what it sends with each request, and what a good answer has. */
+/** The requests of clients, each with its payload and its successful answer. */
 export interface Requests {
   /** Go on with another token. */
   'auth:refresh': { request: AuthRefreshRequest; answer: AuthRefreshAnswer };
@@ -61,7 +61,7 @@ export interface Requests {
   'user:block': { request: UserBlockRequest; answer: UserBlockAnswer };
 }
 
-/** What the server tells, and what comes with it. */
+/** The events of the server, each with its payload. */
 export interface Events {
   /** The session is open: the first event. */
   'session:welcome': SessionWelcome;

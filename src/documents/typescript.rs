@@ -13,10 +13,10 @@ const HEAD: &str = "\
 // The types of callbox's events, as docs/protocol.md describes them. They are generated from
 // the server's own types by: cargo xtask generate
 
-/** What is sent with a request. The same `msgId` again is answered again, and not executed again. */
+/** The payload of a request. A repeated `msgId` gets the first answer again, and is not executed again. */
 export type Payload<Name extends keyof Requests> = Requests[Name]['request'] & { msgId?: string };
 
-/** What a request is answered with. */
+/** The answer to a request. */
 export type Answer<Name extends keyof Requests> = ({ ok: true } & Requests[Name]['answer']) | Refused;
 
 /** The answer to a request that was refused. */
@@ -29,7 +29,7 @@ export interface Refused {
 /// Returns the text of `clients/js/events.d.ts`.
 pub fn typescript() -> String {
     let mut out = HEAD.to_owned();
-    out += "\n/** What a client asks: what it sends with each request, and what a good answer has. */\n";
+    out += "\n/** The requests of clients, each with its payload and its successful answer. */\n";
     out += "export interface Requests {\n";
     for request in RequestName::ALL {
         out += &comment(request.meaning(), "  ");
@@ -37,7 +37,7 @@ pub fn typescript() -> String {
         out += &format!("  '{request}': {{ request: {payload}; answer: {answer} }};\n");
     }
     out +=
-        "}\n\n/** What the server tells, and what comes with it. */\nexport interface Events {\n";
+        "}\n\n/** The events of the server, each with its payload. */\nexport interface Events {\n";
     out += &comment("The session is open: the first event.", "  ");
     out += "  'session:welcome': SessionWelcome;\n";
     for event in EventName::ALL {

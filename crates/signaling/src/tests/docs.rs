@@ -26,13 +26,13 @@ fn words<W: WireEnum>(as_str: fn(W) -> &'static str) -> BTreeSet<&'static str> {
 
 #[test]
 fn the_document_and_the_code_have_the_same_lists() {
-    assert_eq!(defined("What the client asks"), words(RequestName::as_str));
-    assert_eq!(defined("What the server tells"), words(EventName::as_str));
+    assert_eq!(defined("Requests"), words(RequestName::as_str));
+    assert_eq!(defined("Events"), words(EventName::as_str));
     assert_eq!(defined("Error codes"), words(ErrorCode::as_str));
     assert_eq!(defined("Reasons of `call:ended`"), words(EndReason::as_str));
     assert_eq!(defined("States of a call"), words(CallState::as_str));
     assert_eq!(defined("Presence"), words(PresenceStatus::as_str));
-    assert_eq!(defined("Why the server closes a connection"), words(CloseReason::as_str));
+    assert_eq!(defined("Close reasons"), words(CloseReason::as_str));
 }
 
 /// Each request and each event has its heading with an example, and every example is JSON.
@@ -59,7 +59,7 @@ fn every_event_has_an_example_that_parses() {
 #[test]
 fn every_example_is_as_the_types_say() {
     let mut checked = 0;
-    for (section, asked) in [("What the client asks", true), ("What the server tells", false)] {
+    for (section, asked) in [("Requests", true), ("Events", false)] {
         let (_, section) = PROTOCOL.split_once(&format!("## {section}\n")).expect("the section");
         let section = section.split("\n## ").next().unwrap_or_default();
         for topic in section.split("\n### `").skip(1) {
