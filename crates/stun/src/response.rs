@@ -64,7 +64,7 @@ impl ResponseBuilder {
     }
 
     fn begin(method: Method, class: Class, transaction: TransactionId, fingerprint: bool) -> Self {
-        let typ = MessageType::new(method, class);
+        let typ = method.message_type(class);
         Self { message: MessageWriter::new(typ, transaction, CAPACITY), fingerprint }
     }
 
