@@ -198,7 +198,7 @@ impl ResponseBuilder {
     }
 }
 
-/// How many bytes attributes with values of these lengths take.
+/// Returns the number of bytes that attributes with values of these lengths take.
 fn room<const N: usize>(values: [usize; N]) -> usize {
     values.iter().map(|len| ATTRIBUTE_HEADER + len.next_multiple_of(4)).sum()
 }

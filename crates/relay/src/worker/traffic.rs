@@ -144,7 +144,7 @@ pub(super) fn route_client(
     let mut packet = worker.batches.packet(range);
     match worker.engine.handle_client(now, tuple, &mut packet) {
         FromClient::Forward { allocation, to, whole } => {
-            let range = packet.place();
+            let range = packet.range();
             worker.coalescing.add_packet();
             if whole {
                 return dont_fragment::send(worker, now, allocation, to, class, range);
@@ -157,7 +157,7 @@ pub(super) fn route_client(
             }
         }
         FromClient::HandOver(way) => {
-            let range = packet.place();
+            let range = packet.range();
             hand_over(worker, now, way, class, range, one_of_many);
         }
         FromClient::Handled => outputs::execute(worker, now),
@@ -192,7 +192,7 @@ fn deliver_relayed(
 ) {
     let mut packet = worker.batches.packet(range);
     if let FromPeer::Forward { to } = worker.engine.handle_relayed(now, way, &mut packet) {
-        let range = packet.place();
+        let range = packet.range();
         send_to_client(worker, way.owner.allocation, to, class, range);
     }
 }
@@ -204,7 +204,7 @@ fn route_peer(worker: &mut Worker, now: Now, id: AllocationId, received: &Receiv
         let mut packet = worker.batches.packet(range);
         let verdict = worker.engine.handle_peer(now, id, received.source, &mut packet);
         if let FromPeer::Forward { to } = verdict {
-            let range = packet.place();
+            let range = packet.range();
             send_to_client(worker, id, to, received.class, range);
         }
     }
