@@ -17,9 +17,9 @@ use ipnet::IpNet;
 use mio::{Events, Poll, Token, Waker};
 
 use super::{
+    commands::{Command, CommandSender},
     listen,
     log_throttle::LogThrottle,
-    worker::{Command, Other},
 };
 
 /// The interval at which the addresses are read where the system reports no changes, or where the
@@ -54,7 +54,7 @@ impl AddressWatch {
     ///
     /// # Errors
     /// The system gives no thread or no `epoll`.
-    pub fn start(common: Common, workers: Vec<Other>) -> io::Result<Self> {
+    pub fn start(common: Common, workers: Vec<CommandSender>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), STOP)?;
         let changes = sys::AddressChanges::watch().and_then(|changes| {
@@ -90,7 +90,7 @@ impl Drop for AddressWatch {
 
 struct Follower {
     common: Common,
-    workers: Vec<Other>,
+    workers: Vec<CommandSender>,
     changes: Option<sys::AddressChanges>,
     failed: LogThrottle,
 }
@@ -120,14 +120,7 @@ impl Follower {
         match read_machine_addresses(&self.common) {
             Ok(true) => {
                 tracing::debug!("the machine's addresses have changed");
-                for (commands, waker) in &self.workers {
-                    // A worker that has ended needs no notification.
-                    if commands.send(Command::AddressesChanged).is_ok()
-                        && let Err(error) = waker.wake()
-                    {
-                        tracing::error!(%error, "a relay worker cannot be woken");
-                    }
-                }
+                self.workers.iter().for_each(|worker| worker.send(Command::AddressesChanged));
                 true
             }
             Ok(false) => true,

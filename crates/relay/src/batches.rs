@@ -8,11 +8,14 @@ use std::{io, ops::Range};
 
 use callbox_base::ids::ClientAddr;
 use callbox_stun::{HEADROOM, MAX_FRAME, Packet};
-use callbox_sys::{ReceiveBatch, Received, RunId, SendBatch, Sent, TrafficClass};
+use callbox_sys::{ReceiveBatch, Received, SendBatch, Sent, TrafficClass};
 use callbox_turn::{AllocationId, DropReason, Metrics};
 use mio::net::UdpSocket;
 
-use super::worker::{Listener, RelaySocket};
+use super::{
+    listeners::Listeners,
+    relay_sockets::{RelaySocket, RelaySockets},
+};
 
 /// The number of reads whose data the buffer holds before the batches must be sent.
 const SLOTS: usize = 128;
@@ -20,25 +23,6 @@ const SLOTS: usize = 128;
 /// The size of the room for copies: of responses, and of datagrams that have no room for their
 /// header in front of them. It fits the largest received run three times.
 const SPARE: usize = 256 << 10;
-
-/// The runs of an allocation that further datagrams of the same loop iteration may join.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OpenRuns {
-    turn: u32,
-    to_peer: Option<RunId>,
-    to_client: Option<RunId>,
-}
-
-impl OpenRuns {
-    /// Returns the runs of this iteration; those of an earlier one are discarded.
-    #[inline]
-    fn of(&mut self, turn: u32) -> &mut Self {
-        if self.turn != turn {
-            *self = Self { turn, ..Self::default() };
-        }
-        self
-    }
-}
 
 /// The buffer of a worker, and the batches that are sent from it. A slot takes the largest
 /// datagram, and the longest message of a stream, which is a little longer.
@@ -141,9 +125,9 @@ impl Batches {
         class: TrafficClass,
         range: Range<usize>,
     ) {
-        let connected = relay.connected.as_ref().is_some_and(|connected| connected.peer == to);
+        let connected = relay.is_connected_to(to);
         let to = (!connected).then_some(to);
-        let run = &mut relay.runs.of(self.turn).to_peer;
+        let run = &mut relay.runs(self.turn).to_peer;
         if run.is_some_and(|run| self.to_peers.extend(run, to, class, range.clone())) {
             return;
         }
@@ -163,7 +147,7 @@ impl Batches {
         range: Range<usize>,
     ) {
         let batch = &mut self.to_clients[usize::from(listener)];
-        let run = &mut relay.runs.of(self.turn).to_client;
+        let run = &mut relay.runs(self.turn).to_client;
         let client = Some(client.0);
         if run.is_some_and(|run| batch.extend(run, client, class, range.clone())) {
             return;
@@ -184,28 +168,19 @@ impl Batches {
 
     /// Sends everything. Datagrams that cannot be sent are dropped and counted: UDP promises no
     /// more.
-    pub fn send(
-        &mut self,
-        listeners: &[Listener],
-        relays: &[Option<RelaySocket>],
-        metrics: &Metrics,
-    ) {
+    pub fn send(&mut self, listeners: &Listeners, relays: &RelaySockets, metrics: &Metrics) {
         let buffer = self.received.buffer();
-        for (batch, listener) in self.to_clients.iter_mut().zip(listeners) {
+        for (batch, socket) in self.to_clients.iter_mut().zip(listeners.sockets()) {
             if !batch.is_empty() {
-                count(metrics, &batch.send(&listener.udp, buffer));
+                count(metrics, &batch.send(socket, buffer));
             }
         }
         if !self.to_peers.is_empty() {
             let senders = &self.senders;
             let socket = |run: usize| {
                 let (from, connected) = senders[run];
-                let relay = relays.get(from.0 as usize)?.as_ref()?;
-                if connected {
-                    relay.connected.as_ref().map(|connected| &connected.udp)
-                } else {
-                    Some(&relay.udp)
-                }
+                let relay = relays.get(from)?;
+                if connected { relay.connected_udp() } else { Some(relay.udp()) }
             };
             count(metrics, &self.to_peers.send_each(buffer, socket));
             self.senders.clear();

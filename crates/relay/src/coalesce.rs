@@ -30,7 +30,9 @@ pub(super) struct Coalescing {
     limit: Duration,
     since: Instant,
     count: u64,
-    /// The number of datagrams in the last loop iteration.
+    /// The number of packets in this loop iteration, so far.
+    current: usize,
+    /// The number of packets in the last loop iteration.
     last: usize,
     /// The time between two packets; `None` at a low rate.
     apart: Option<Duration>,
@@ -43,12 +45,25 @@ impl Coalescing {
     /// Creates the state; no pause is longer than `limit`.
     pub fn new(now: Instant, limit: Duration) -> Self {
         let cost = SHARE * LEAST;
-        Self { limit, since: now, count: 0, last: 0, apart: None, cost, pauses: 0 }
+        Self { limit, since: now, count: 0, current: 0, last: 0, apart: None, cost, pauses: 0 }
+    }
+
+    /// Counts a packet that is relayed in this loop iteration.
+    #[inline]
+    pub fn add_packet(&mut self) {
+        self.current += 1;
+    }
+
+    /// Ends a loop iteration.
+    #[inline]
+    pub fn end_turn(&mut self, now: Instant) {
+        let packets = std::mem::take(&mut self.current);
+        self.count(now, packets);
     }
 
     /// Counts the packets of one loop iteration.
     #[inline]
-    pub fn count(&mut self, now: Instant, packets: usize) {
+    fn count(&mut self, now: Instant, packets: usize) {
         self.last = packets;
         self.count += packets as u64;
         let window = now.saturating_duration_since(self.since);

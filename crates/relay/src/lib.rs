@@ -13,23 +13,29 @@ mod advertised;
 mod alternate;
 mod batches;
 mod coalesce;
-mod dont_fragment;
+mod commands;
 mod external;
 mod forwarding;
 mod hot_peer;
-mod icmp_errors;
 mod listen;
+mod listeners;
 mod log_lines;
 mod log_throttle;
-mod opening;
+mod losses;
+mod new_stream;
+mod open_runs;
 mod outgoing;
+mod peer_connection;
+mod peer_connections;
 mod plan;
+mod ready;
+mod relay_sockets;
 mod sockets;
+mod source;
 mod stream;
+mod stream_activity;
 mod streams;
 mod supervisor;
-mod tcp_allocation;
-mod traffic;
 mod worker;
 mod worker_ring;
 
@@ -51,7 +57,7 @@ use callbox_base::{
 };
 use callbox_sys as sys;
 use callbox_turn::{self as turn, Common, Event, ExternalIp, Metrics, Snapshot, auth::TurnAuth};
-use mio::{Poll, Waker};
+use mio::Poll;
 use tokio::sync::{
     mpsc::{UnboundedReceiver, unbounded_channel},
     watch,
@@ -59,12 +65,13 @@ use tokio::sync::{
 
 use self::{
     address_watch::AddressWatch,
-    worker::{Command, KickOrder, Parts, Worker},
+    commands::{Command, CommandSender, KickOrder},
+    worker::{Parts, Worker},
 };
 pub use self::{
     advertised::Reached,
+    new_stream::NewStream,
     plan::{Plan, probe},
-    stream::NewStream,
 };
 pub use self::{
     listen::{takes_ipv4, with_ipv4},
@@ -215,21 +222,9 @@ impl Closing {
 
 /// The handle of a running worker.
 struct Handle {
-    commands: mpsc::Sender<Command>,
-    waker: Arc<Waker>,
+    commands: CommandSender,
     metrics: Arc<Metrics>,
     thread: Option<JoinHandle<()>>,
-}
-
-impl Handle {
-    fn send_command(&self, command: Command) {
-        // A worker that has ended needs no command.
-        if self.commands.send(command).is_ok()
-            && let Err(error) = self.waker.wake()
-        {
-            tracing::error!(%error, "a relay worker cannot be woken");
-        }
-    }
 }
 
 impl Relay {
@@ -273,15 +268,17 @@ impl Relay {
         };
         // A second socket for an allocation is optional: these take at most a quarter of the files
         // that may be open.
-        let max_directs = sys::raise_open_files().map_or(0, |limit| limit as usize / 4 / workers);
+        let max_connected_sockets =
+            sys::raise_open_files().map_or(0, |limit| limit as usize / 4 / workers);
         let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(worker::waker).collect::<io::Result<Vec<_>>>()?;
-        let ends = worker_ring::connect(&wakers).into_iter().zip(polls).zip(wakers.clone());
+        let ends = worker_ring::connect(&wakers).into_iter().zip(polls);
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel()).unzip();
-        let others: Vec<_> = senders.iter().cloned().zip(wakers.iter().cloned()).collect();
-        let channels = senders.into_iter().zip(inboxes);
-        for (index, ((listeners, (commands, inbox)), ((rings, poll), waker))) in
-            bound.sockets.into_iter().zip(channels).zip(ends).enumerate()
+        let senders = senders.into_iter().zip(wakers);
+        let all_workers: Vec<_> =
+            senders.map(|(commands, waker)| CommandSender::new(commands, waker)).collect();
+        for (index, ((listeners, inbox), (rings, poll))) in
+            bound.sockets.into_iter().zip(inboxes).zip(ends).enumerate()
         {
             let metrics = Arc::new(Metrics::default());
             let worker = Worker::new(Parts {
@@ -291,19 +288,20 @@ impl Relay {
                 listeners,
                 poll,
                 rings,
-                others: others.clone(),
+                all_workers: all_workers.clone(),
                 inbox,
                 on_event: on_event.clone(),
                 gather: config.gather,
-                max_directs,
+                max_connected_sockets,
             })?;
             let lost = lost.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("relay-{index}"))
                 .spawn(move || supervisor::run(index, || worker.run(), &lost))?;
-            relay.workers.push(Handle { commands, waker, metrics, thread: Some(thread) });
+            let commands = all_workers[index].clone();
+            relay.workers.push(Handle { commands, metrics, thread: Some(thread) });
         }
-        relay.address_watch = Some(AddressWatch::start(relay.common.clone(), others)?);
+        relay.address_watch = Some(AddressWatch::start(relay.common.clone(), all_workers)?);
         Ok(relay)
     }
 
@@ -323,7 +321,7 @@ impl Relay {
     /// Serves a client over a connection. Connections are spread over the workers in turn.
     pub fn take_stream(&self, stream: NewStream) {
         let at = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        self.workers[at].send_command(Command::Stream(Box::new(stream)));
+        self.workers[at].commands.send(Command::Stream(Box::new(stream)));
     }
 
     /// Returns the addresses that clients should be told to connect to, and those that most could
@@ -348,7 +346,7 @@ impl Relay {
         // Most calls do not use the relay: no worker is woken for those.
         if let Some(sides) = self.common.end_call(Now::read(), call, self.credential_ttl) {
             for worker in &self.workers {
-                worker.send_command(Command::EndCall(call, sides.clone()));
+                worker.commands.send(Command::EndCall(call, sides.clone()));
             }
         }
     }
@@ -358,7 +356,7 @@ impl Relay {
     pub fn revoke_user(&self, call: CallId, user: &UserId) {
         let sides = self.common.revoke_user(Now::read(), call, user, self.credential_ttl);
         for worker in &self.workers {
-            worker.send_command(Command::RevokeUser(call, user.clone(), sides.clone()));
+            worker.commands.send(Command::RevokeUser(call, user.clone(), sides.clone()));
         }
     }
 
@@ -378,7 +376,7 @@ impl Relay {
             let (user, calls) = (user.as_str().into(), calls.map(Arc::from));
             let order = KickOrder { user, calls, closed };
             for worker in &self.workers {
-                worker.send_command(Command::Kick(order.clone()));
+                worker.commands.send(Command::Kick(order.clone()));
             }
         }
         Closing(closing)
@@ -415,7 +413,7 @@ impl Relay {
     /// Makes the first worker panic.
     #[cfg(any(test, feature = "testing"))]
     pub fn break_worker(&self) {
-        self.workers[0].send_command(Command::Panic);
+        self.workers[0].commands.send(Command::Panic);
     }
 
     /// Closes every allocation and every socket, and waits until that is done.
@@ -425,7 +423,7 @@ impl Relay {
 
     fn stop_workers(&mut self) {
         drop(self.address_watch.take());
-        self.workers.iter().for_each(|worker| worker.send_command(Command::Stop));
+        self.workers.iter().for_each(|worker| worker.commands.send(Command::Stop));
         for worker in &mut self.workers {
             if let Some(thread) = worker.thread.take() {
                 // The supervisor has logged how it ended.

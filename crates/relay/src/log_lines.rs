@@ -1,7 +1,11 @@
 //! The log lines about single clients: never one per packet, and bounded whatever a stranger does.
 
+use std::io;
+
 use callbox_base::{clock::Now, ids::ClientAddr, throttle::Throttle};
 use callbox_turn::{Ended, Via, auth::WrongCredentials};
+
+use super::log_throttle::LogThrottle;
 
 /// The target of these lines, which filters and fail2ban patterns of operators name
 /// (`docs/logs.md`): it does not change with the crate that contains them.
@@ -34,15 +38,52 @@ pub(super) fn allocation_ended(now: Now, ended: &Ended) {
     );
 }
 
+/// The lines of a worker that anything from outside may cause, of which few are written.
+#[derive(Debug, Default)]
+pub(super) struct WorkerLog {
+    no_socket: LogThrottle,
+    read_error: LogThrottle,
+    refused: RefusedLog,
+}
+
+impl WorkerLog {
+    /// Logs that an allocation has got no socket.
+    pub fn no_socket(&mut self, now: Now, error: &io::Error) {
+        if let Some(times) = self.no_socket.hit(now.instant) {
+            tracing::error!(%error, times, "no socket for an allocation; is the limit of open files \
+                (`ulimit -n`) too low?");
+        }
+    }
+
+    /// Logs that a socket could not be read. An ICMP error that is reported by one socket does not
+    /// affect the others of its clients.
+    pub fn read_error(&mut self, now: Now, error: &io::Error) {
+        if let Some(times) = self.read_error.hit(now.instant) {
+            tracing::warn!(%error, times, "a relay socket could not be read; going on");
+        }
+    }
+
+    /// Logs a request with refused credentials, from an address that its nonce has proved.
+    pub fn wrong_credentials(
+        &mut self,
+        now: Now,
+        client: ClientAddr,
+        user: Option<&str>,
+        why: WrongCredentials,
+    ) {
+        self.refused.write(now, client, user, why);
+    }
+}
+
 /// Logs wrong credentials, with limits for each address and for all together. `docs/logs.md`
 /// specifies the format.
 #[derive(Debug, Default)]
-pub(super) struct RefusedLog(Throttle);
+struct RefusedLog(Throttle);
 
 impl RefusedLog {
     /// Logs a request with refused credentials, from an address that its nonce has proved. Expired
     /// and revoked ones are expected, and are no sign of an attack.
-    pub fn write(
+    fn write(
         &mut self,
         now: Now,
         ClientAddr(client): ClientAddr,

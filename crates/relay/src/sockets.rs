@@ -56,7 +56,7 @@ pub(super) fn open(address: SocketAddr, errors: bool) -> io::Result<UdpSocket> {
 /// # Errors
 /// The system's error; `Unsupported` anywhere but on Linux: only there connected sockets are known
 /// to have precedence.
-pub(super) fn open_direct(
+pub(super) fn open_connected(
     relay: &UdpSocket,
     peer: SocketAddr,
     errors: bool,

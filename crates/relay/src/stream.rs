@@ -3,18 +3,21 @@
 
 use std::{
     any::Any,
-    fmt,
     io::{self, Read, Write},
-    net::{Shutdown, SocketAddr},
+    net::Shutdown,
     time::Instant,
 };
 
 use callbox_stun::{Frame, MAX_FRAME};
-use callbox_turn::{ConnectionId, FiveTuple};
-use mio::net::TcpStream;
+use callbox_turn::{ConnectionId, FiveTuple, StreamEnd};
+use mio::{Interest, Registry, Token, net::TcpStream};
 use rustls::ServerConnection;
 
-use super::outgoing::{Outgoing, some};
+use super::{
+    new_stream::NewStream,
+    outgoing::{Outgoing, some},
+    stream_activity::Activity,
+};
 
 /// The largest number of bytes that wait for a client that does not read, before data relayed to it
 /// is dropped: a quarter of a second of an 8 Mbit/s video.
@@ -34,31 +37,6 @@ const RECORD: usize = 64;
 /// The size above which a buffer is released once it is empty.
 const SMALL: usize = 4 << 10;
 
-/// A connection whose first bytes have shown that it is for the relay.
-pub struct NewStream {
-    /// The connection, in non-blocking mode.
-    pub socket: std::net::TcpStream,
-    /// The bytes that have been read from it already.
-    pub received: Vec<u8>,
-    /// The TLS session, with its handshake done, if the connection is under TLS.
-    pub tls: Option<Box<ServerConnection>>,
-    /// The client's address.
-    pub client: SocketAddr,
-    /// The local address that the client connected to.
-    pub local: SocketAddr,
-    /// The time when it was last of use to an allocation; at first, the time when it was accepted.
-    pub used: Instant,
-    /// The slot that it takes among the connections; it is freed when the stream is closed.
-    pub lease: Box<dyn Any + Send>,
-}
-
-impl fmt::Debug for NewStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tls = self.tls.is_some();
-        f.debug_struct("NewStream").field("local", &self.local).field("tls", &tls).finish()
-    }
-}
-
 /// The result of queueing data for a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Queued {
@@ -72,106 +50,189 @@ pub(super) enum Queued {
 
 /// A stream that a worker owns.
 pub(super) struct Stream {
-    pub socket: TcpStream,
+    socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
-    pub tuple: FiveTuple,
-    /// True if it is in the list of ready sources.
-    pub ready: bool,
-    /// True if it is in the list of streams with something to write.
-    pub unsent: bool,
-    /// True if the system has reported that nothing comes after the data that is there.
-    pub ending: bool,
+    tuple: FiveTuple,
+    input: Input,
+    output: Output,
     /// The connection to a peer that it is spliced with.
-    pub spliced: Option<ConnectionId>,
-    /// True once it has been spliced: the data that is written is not framed as messages.
-    pub raw: bool,
-    /// True while it is not read.
-    pub asleep: bool,
-    /// True if it is spliced and the client has sent its end.
-    pub said_all: bool,
-    /// True if the end of the data is sent once everything queued is written; the client may go on
-    /// sending.
-    pub ends: bool,
-    /// True once the end of the data is sent.
-    shut: bool,
-    /// True if it is closed once everything queued is written.
-    pub last: bool,
-    /// The beginning of a message whose rest has not come, or messages that wait for the next turn.
-    pub part: Vec<u8>,
-    /// True if something has been written to it, or to the connection it is spliced with, since the
-    /// last check of its timers.
-    pub moved: bool,
-    /// True if `part` contains whole messages.
-    pub behind: bool,
-    out: Outgoing,
-    /// The time of the last whole message; of a spliced stream, of the last data in either
-    /// direction.
-    pub heard: Instant,
-    /// The time when it was last of use to an allocation; at first, the time when it was accepted.
-    pub used: Instant,
-    /// The time of the next check of its timers.
-    pub due: Instant,
+    spliced: Option<ConnectionId>,
+    activity: Activity,
     lease: Box<dyn Any + Send>,
 }
 
+/// The state of what is read from a stream.
+#[derive(Default)]
+struct Input {
+    /// The beginning of a message whose rest has not come, or messages that wait for the next turn.
+    kept: Vec<u8>,
+    /// True if `kept` contains whole messages.
+    has_messages: bool,
+    /// True if the system has reported that nothing comes after the data that is there.
+    is_ending: bool,
+    /// True if the stream is spliced and the client has sent its end.
+    is_ended: bool,
+}
+
+/// The state of what is written to a stream.
+#[derive(Default)]
+struct Output {
+    queue: Outgoing,
+    /// True if the stream is in the list of those with something to write.
+    is_unsent: bool,
+    /// True once it has been spliced: the data that is written is not framed as messages.
+    is_raw: bool,
+    /// True if the end of the data is sent once everything queued is written; the client may go on
+    /// sending.
+    ends: bool,
+    /// True once the end of the data is sent.
+    is_shut: bool,
+    /// True if the stream is closed once everything queued is written.
+    closes: bool,
+}
+
 impl Stream {
-    pub fn new(new: NewStream, tuple: FiveTuple, heard: Instant, due: Instant) -> Self {
-        Self {
+    /// Takes over a connection. Returns the bytes that have been read from it, too.
+    pub fn new(new: NewStream, tuple: FiveTuple, now: Instant) -> (Self, Vec<u8>) {
+        let stream = Self {
             socket: TcpStream::from_std(new.socket),
             tls: new.tls,
             tuple,
-            ready: false,
-            unsent: false,
-            ending: false,
+            input: Input::default(),
+            output: Output::default(),
             spliced: None,
-            raw: false,
-            asleep: false,
-            said_all: false,
-            ends: false,
-            shut: false,
-            last: false,
-            part: new.received,
-            moved: false,
-            behind: false,
-            out: Outgoing::default(),
-            heard,
-            used: new.used,
-            due,
+            activity: Activity::new(now, new.used),
             lease: new.lease,
-        }
+        };
+        (stream, new.received)
     }
 
     /// Gives the connection away, with the bytes that were read from it and not used.
-    pub fn into_new(self, local: SocketAddr, received: Vec<u8>) -> NewStream {
-        let Self { socket, tls, tuple, used, lease, .. } = self;
-        let (socket, client) = (socket.into(), tuple.client.0);
-        NewStream { socket, received, tls, client, local, used, lease }
+    ///
+    /// # Errors
+    /// The system's error, if it does not know the local address any more.
+    pub fn into_new(self, received: Vec<u8>) -> io::Result<NewStream> {
+        let local = self.socket.local_addr()?;
+        let Self { socket, tls, tuple, activity, lease, .. } = self;
+        let (socket, client, used) = (socket.into(), tuple.client.0, activity.used());
+        Ok(NewStream { socket, received, tls, client, local, used, lease })
     }
 
-    /// Returns the number of bytes that wait to be written.
-    pub fn waiting(&self) -> usize {
-        self.out.waiting()
+    /// Has the system report when the stream can be read and written.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut self.socket, token, interest)
     }
 
-    /// Returns true if nothing waits, encrypted or not.
-    pub fn is_flushed(&self) -> bool {
-        self.waiting() == 0 && self.tls.as_ref().is_none_or(|tls| !tls.wants_write())
+    /// Ends the system's reports.
+    pub fn deregister(&mut self, registry: &Registry) {
+        if let Err(error) = registry.deregister(&mut self.socket) {
+            tracing::debug!(%error, "a connection was not registered");
+        }
     }
 
-    /// Returns true if there is nothing left to do for the client.
-    pub fn is_done(&self) -> bool {
-        self.last && self.is_flushed() || self.said_all && self.shut
+    pub fn tuple(&self) -> FiveTuple {
+        self.tuple
     }
 
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Reads the available bytes; returns 0 at the end.
+    /// Returns the connection to a peer that it is spliced with.
+    pub fn spliced(&self) -> Option<ConnectionId> {
+        self.spliced
+    }
+
+    /// Splices it with a connection to a peer: from now on it carries no messages.
+    pub fn splice(&mut self, connection: ConnectionId) {
+        self.spliced = Some(connection);
+        self.output.is_raw = true;
+    }
+
+    /// Notes that its connection to a peer is closed.
+    pub fn unsplice(&mut self) {
+        self.spliced = None;
+    }
+
+    /// Returns the record of its use.
+    pub fn activity(&mut self) -> &mut Activity {
+        &mut self.activity
+    }
+
+    /// Checks its timeouts, and returns the time of the next check; `in_use` is true if it serves an
+    /// allocation or a connection.
+    ///
+    /// # Errors
+    /// The reason why the stream is to be closed.
+    pub fn check_timeouts(&mut self, now: Instant, in_use: bool) -> Result<Instant, StreamEnd> {
+        // One side has ended, and the other is silent: it is not waited for.
+        let may_end = match self.spliced {
+            Some(_) => self.input.is_ended || self.output.ends,
+            None => !in_use,
+        };
+        self.activity.check(now, in_use, may_end)
+    }
+
+    /// Notes that the system has reported that nothing comes after the data that is there.
+    pub fn note_ending(&mut self) {
+        self.input.is_ending = true;
+    }
+
+    /// Notes that the client has sent its end, of a spliced stream.
+    pub fn note_end(&mut self) {
+        self.input.is_ended = true;
+    }
+
+    /// Returns true if more may be read and used.
+    pub fn is_open_for_reading(&self) -> bool {
+        !self.output.closes && !self.input.is_ended
+    }
+
+    /// Keeps bytes until more have come.
+    pub fn keep_part(&mut self, bytes: &[u8]) {
+        self.input.kept.extend_from_slice(bytes);
+    }
+
+    /// Keeps messages until the next turn of the stream.
+    pub fn keep_messages(&mut self, bytes: &[u8]) {
+        self.keep_part(bytes);
+        self.input.has_messages = true;
+    }
+
+    /// Returns true if messages are kept until the next turn.
+    pub fn has_messages(&self) -> bool {
+        self.input.has_messages
+    }
+
+    /// Moves the bytes that were kept to the beginning of the buffer, and reads what is available
+    /// behind them, unless there are messages among the kept ones: these are served first. Returns
+    /// the number of bytes in the buffer, and true if there may be more; `None` at the end. Nothing
+    /// is moved if the read fails.
     ///
     /// # Errors
     /// The system's error, `WouldBlock` if nothing is available; `InvalidData` for invalid TLS.
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn fill(&mut self, buffer: &mut [u8]) -> io::Result<Option<(usize, bool)>> {
+        let kept = self.input.kept.len();
+        buffer[..kept].copy_from_slice(&self.input.kept);
+        let room = buffer.len() - kept;
+        let (read, more) = if std::mem::take(&mut self.input.has_messages) {
+            (0, true)
+        } else {
+            match self.read(&mut buffer[kept..])? {
+                0 => return Ok(None),
+                read => (read, read == room || self.tls.is_some() || self.input.is_ending),
+            }
+        };
+        self.input.kept.clear();
+        Ok(Some((kept + read, more)))
+    }
+
+    /// Reads the available bytes; returns 0 at the end.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else { return self.socket.read(buffer) };
         loop {
             match tls.reader().read(buffer) {
@@ -186,9 +247,35 @@ impl Stream {
         }
     }
 
-    /// Returns true if a read that did not fill its buffer may have left something.
-    pub fn may_have_more(&self) -> bool {
-        self.tls.is_some() || self.ending
+    /// Returns the number of bytes that wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.output.queue.waiting()
+    }
+
+    /// Returns true if nothing waits, encrypted or not.
+    pub fn is_flushed(&self) -> bool {
+        self.waiting() == 0 && self.tls.as_ref().is_none_or(|tls| !tls.wants_write())
+    }
+
+    /// Returns true if there is nothing left to do for the client.
+    pub fn is_done(&self) -> bool {
+        self.output.closes && self.is_flushed() || self.input.is_ended && self.output.is_shut
+    }
+
+    /// Notes that the stream is in the list of those with something to write, or no longer. Returns
+    /// true if it was.
+    pub fn set_unsent(&mut self, is_unsent: bool) -> bool {
+        std::mem::replace(&mut self.output.is_unsent, is_unsent)
+    }
+
+    /// Notes that the end of the data is sent once everything queued is written.
+    pub fn end_when_flushed(&mut self) {
+        self.output.ends = true;
+    }
+
+    /// Notes that the stream is closed once everything queued is written.
+    pub fn close_when_flushed(&mut self) {
+        self.output.closes = true;
     }
 
     /// Appends bytes to the queue. Answers are accepted beyond the limit for relayed data.
@@ -200,7 +287,7 @@ impl Stream {
         if waiting > MAX_QUEUE && !is_answer {
             return Queued::Dropped;
         }
-        self.out.push(bytes);
+        self.output.queue.push(bytes);
         Queued::Yes
     }
 
@@ -210,10 +297,19 @@ impl Stream {
     /// # Errors
     /// The system's error, except `WouldBlock`: the rest waits until there is room again.
     pub fn flush(&mut self) -> io::Result<()> {
+        let waiting = self.waiting();
+        let flushed = self.flush_queue();
+        if self.waiting() < waiting {
+            self.activity.note_progress();
+        }
+        flushed
+    }
+
+    fn flush_queue(&mut self) -> io::Result<()> {
         match self.write_all() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Ok(()) if self.ends && !self.shut => {
-                self.shut = true;
+            Ok(()) if self.output.ends && !self.output.is_shut => {
+                self.output.is_shut = true;
                 self.socket.shutdown(Shutdown::Write)
             }
             written => written,
@@ -221,31 +317,32 @@ impl Stream {
     }
 
     fn write_all(&mut self) -> io::Result<()> {
-        let Some(tls) = &mut self.tls else { return self.out.write_to(&mut self.socket) };
+        let Output { queue, is_raw, ends, .. } = &mut self.output;
+        let Some(tls) = &mut self.tls else { return queue.write_to(&mut self.socket) };
         loop {
             while tls.wants_write() {
                 some(tls.write_tls(&mut self.socket))?;
             }
             let mut encrypted = 0;
             while encrypted < ENCRYPTED {
-                let left = self.out.left();
+                let left = queue.left();
                 // Some clients, among them coturn's, take a TLS record for a message: so each
                 // message has a record of its own, if it fits one.
                 let end = match Frame::first(left, MAX_FRAME) {
-                    Frame::Whole { ends, .. } if !self.raw => ends,
+                    Frame::Whole { ends, .. } if !*is_raw => ends,
                     _ => left.len(),
                 };
                 if end == 0 {
                     break;
                 }
                 let written = tls.writer().write(&left[..end])?;
-                self.out.advance(written);
+                queue.advance(written);
                 encrypted += written + RECORD;
                 if written < end {
                     break;
                 }
             }
-            if self.ends && self.out.waiting() == 0 {
+            if *ends && queue.waiting() == 0 {
                 tls.send_close_notify();
             }
             if !tls.wants_write() {
@@ -265,9 +362,9 @@ impl Stream {
 
     /// Releases the memory of a burst that is over.
     pub fn shrink(&mut self) {
-        self.out.shrink(SMALL);
-        if self.part.is_empty() {
-            self.part.shrink_to(SMALL);
+        self.output.queue.shrink(SMALL);
+        if self.input.kept.is_empty() {
+            self.input.kept.shrink_to(SMALL);
         }
     }
 }

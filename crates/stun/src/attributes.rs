@@ -68,7 +68,7 @@ impl Unknown {
         &self.types[..self.len]
     }
 
-    /// Whether there are none.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -111,17 +111,17 @@ pub struct Attributes<'a> {
     pub peer: Option<SocketAddr>,
     /// CONNECTION-ID (RFC 6062 §6.2.1).
     pub connection_id: Option<u32>,
-    /// Where the value of DATA stands in the message (RFC 8656 §18.4).
+    /// The range of the value of DATA in the message (RFC 8656 §18.4).
     pub data: Option<std::ops::Range<usize>>,
     /// ACCESS-TOKEN (RFC 7635 §6.2).
     pub access_token: Option<&'a [u8]>,
     /// MOBILITY-TICKET: none yet if it is empty (RFC 8016 §4).
     pub mobility_ticket: Option<&'a [u8]>,
-    /// What is asked of a server with two addresses (RFC 5780).
+    /// The request to a server with two addresses (RFC 5780).
     pub discovery: Discovery,
-    /// What must be understood and is not.
+    /// The comprehension-required attributes that are unknown.
     pub unknown: Unknown,
-    /// An attribute that is understood has a value that cannot be.
+    /// True if the value of a known attribute cannot be read.
     pub malformed: bool,
 }
 

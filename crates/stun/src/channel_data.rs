@@ -25,9 +25,9 @@ impl ChannelNumber {
 /// A ChannelData message taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelData {
-    /// Which channel.
+    /// The number of the channel.
     pub number: ChannelNumber,
-    /// Where the payload stands in the message.
+    /// The range of the payload in the message.
     pub payload: Range<usize>,
 }
 
@@ -75,8 +75,8 @@ mod tests {
         #[test]
         fn what_is_wrapped_is_read_back(number in 0x4000u16..0x8000, payload in prop::collection::vec(any::<u8>(), 0..1500)) {
             let number = ChannelNumber::new(number).unwrap();
-            let (mut buffer, place) = crate::roomy(&payload);
-            let mut packet = Packet::new(&mut buffer, place);
+            let (mut buffer, range) = crate::roomy(&payload);
+            let mut packet = Packet::new(&mut buffer, range);
             ChannelData::wrap(&mut packet, number);
             let read = ChannelData::parse(packet.bytes()).unwrap();
             prop_assert_eq!(read.number, number);

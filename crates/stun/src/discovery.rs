@@ -1,5 +1,5 @@
-//! What a Binding request may ask of a server with two addresses, to learn how a NAT behaves
-//! (RFC 5780 §7).
+//! The attributes by which a Binding request learns from a server with two addresses how a NAT
+//! behaves (RFC 5780 §7).
 
 use super::attribute_type::AttributeType;
 
@@ -53,7 +53,7 @@ impl Discovery {
         Some(fine)
     }
 
-    /// Whether anything is asked for.
+    /// Returns true if anything is asked for.
     pub fn is_any(self) -> bool {
         self != Self::default()
     }

@@ -1,4 +1,4 @@
-//! Where messages begin and end on a stream (RFC 8489 §6.2.2, RFC 8656 §12.5).
+//! The beginnings and ends of messages on a stream (RFC 8489 §6.2.2, RFC 8656 §12.5).
 
 use super::{
     Kind,
@@ -57,7 +57,7 @@ impl Frame {
     }
 }
 
-/// Whether what has come of a cookie is one.
+/// Returns true if the bytes that have come of a magic cookie are those of one.
 #[inline]
 fn has_cookie(bytes: &[u8]) -> bool {
     let end = bytes.len().min(8);

@@ -1,4 +1,4 @@
-//! What proves who made a message: MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.5,
+//! The proofs of who made a message: MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.5,
 //! §14.6).
 
 use std::fmt;
@@ -20,7 +20,7 @@ pub enum Integrity {
 }
 
 impl Integrity {
-    /// Which of them an attribute is; `None`: another attribute.
+    /// Returns the one that an attribute is; `None` for another attribute.
     pub(super) fn of(typ: AttributeType) -> Option<Self> {
         match typ {
             AttributeType::MESSAGE_INTEGRITY => Some(Self::Sha1),
@@ -37,7 +37,7 @@ impl Integrity {
         }
     }
 
-    /// Whether a value may have this length: "at most 32 bytes, but … at least 16 bytes and … a
+    /// Returns true if a value may have this length: "at most 32 bytes, but … at least 16 bytes and … a
     /// multiple of 4 bytes" (RFC 8489 §14.6).
     fn allows(self, len: usize) -> bool {
         match self {
@@ -62,7 +62,7 @@ impl Integrity {
     }
 }
 
-/// What a request proves itself with (RFC 8489 §9.2).
+/// The proof in a request (RFC 8489 §9.2).
 #[derive(Debug, Clone)]
 pub struct Credentials<'a> {
     integrity: Integrity,
@@ -79,12 +79,12 @@ impl<'a> Credentials<'a> {
         integrity.allows(value.len()).then_some(Self { integrity, signed, value })
     }
 
-    /// Which attribute it is.
+    /// Returns the attribute that it is.
     pub fn integrity(&self) -> Integrity {
         self.integrity
     }
 
-    /// Whether it was made with `key`. Takes constant time.
+    /// Returns true if it was made with `key`. Takes constant time.
     pub fn verify(&self, key: &[u8]) -> bool {
         let expected = self.integrity.hmac(key, self.signed, self.value.len());
         // A shorter value is "an initial portion of the HMAC" (RFC 8489 §14.6).
@@ -93,10 +93,10 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// What a response is signed with.
+/// The key with which a response is signed.
 #[derive(Clone, Copy)]
 pub struct SigningKey<'a> {
-    /// In which attribute.
+    /// The attribute that carries the signature.
     pub integrity: Integrity,
     /// The key of the HMAC.
     pub key: &'a [u8],

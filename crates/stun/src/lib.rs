@@ -59,7 +59,7 @@ pub use password_key::{md5_key, sha256_key, userhash};
 pub use request::{ParseError, Request};
 pub use response::{Response, ResponseBuilder};
 
-/// What a datagram on a TURN listener is, by its first byte (RFC 5766 §11, RFC 8489 §5).
+/// The kind of a datagram on a TURN listener, by its first byte (RFC 5766 §11, RFC 8489 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// 0–3: the two top bits of every STUN message are zero (RFC 8489 §5).

@@ -1,7 +1,5 @@
 //! The first 16 bits of a message: a method and a class, their bits interleaved (RFC 8489 §5).
 
-use super::Method;
-
 /// The class of a message (RFC 8489 §5). Its value is C1 and C0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
@@ -25,12 +23,7 @@ impl MessageType {
     /// The ConnectionAttempt indication (RFC 6062 §4.3).
     pub const CONNECTION_ATTEMPT: Self = Self { method: 0x00C, class: Class::Indication };
 
-    /// The type of a message of one of the methods that clients use.
-    pub fn new(method: Method, class: Class) -> Self {
-        Self { method: method.number(), class }
-    }
-
-    /// The field: M11–M7, C1, M6–M4, C0, M3–M0.
+    /// Returns the field: M11–M7, C1, M6–M4, C0, M3–M0.
     pub const fn value(self) -> u16 {
         let (method, class) = (self.method, self.class as u16);
         (method & 0xF80) << 2

@@ -1,8 +1,8 @@
-//! What a client can ask of this server.
+//! The methods of STUN and TURN that clients use.
 
 use super::message_type::{Class, MessageType};
 
-/// What a client can ask of this server.
+/// A method that a client can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     /// RFC 8489 §3
@@ -36,12 +36,12 @@ impl Method {
         Self::Send,
     ];
 
-    /// A small number, to count by.
+    /// Returns a small number, to count by.
     pub fn index(self) -> usize {
         self as usize
     }
 
-    /// The method's name in the RFC.
+    /// Returns the method's name in the RFC.
     pub fn label(self) -> &'static str {
         match self {
             Self::Binding => "Binding",
@@ -55,7 +55,7 @@ impl Method {
         }
     }
 
-    /// The number on the wire, from IANA's registry "STUN Methods" (RFC 8489 §18.2, RFC 8656 §17,
+    /// Returns the number on the wire, from IANA's registry "STUN Methods" (RFC 8489 §18.2, RFC 8656 §17,
     /// RFC 6062 §6.1).
     pub(crate) fn number(self) -> u16 {
         match self {
@@ -70,7 +70,12 @@ impl Method {
         }
     }
 
-    /// The message's type, if it is one that a server acts on.
+    /// Returns the type of a message of this method.
+    pub(crate) fn message_type(self, class: Class) -> MessageType {
+        MessageType { method: self.number(), class }
+    }
+
+    /// Returns the method of a message's type, if it is one that a server acts on.
     pub(crate) fn of(typ: MessageType) -> Option<Self> {
         let method = Self::ALL.into_iter().find(|method| method.number() == typ.method)?;
         let class = if method == Self::Send { Class::Indication } else { Class::Request };

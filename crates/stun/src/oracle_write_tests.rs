@@ -263,8 +263,8 @@ proptest! {
         transaction: [u8; 12],
         payload in vec(any::<u8>(), 0..1500),
     ) {
-        let (mut buffer, place) = roomy(&payload);
-        let mut packet = Packet::new(&mut buffer, place);
+        let (mut buffer, range) = roomy(&payload);
+        let mut packet = Packet::new(&mut buffer, range);
         prop_assert!(write_data_indication(&mut packet, peer, TransactionId(transaction), MAX_FRAME));
         let mut expected = message(METHOD_DATA, CLASS_INDICATION, transaction);
         PeerAddress { ip: peer.ip(), port: peer.port() }.add_to(&mut expected).unwrap();

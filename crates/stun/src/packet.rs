@@ -15,7 +15,7 @@ pub fn max_payload(address: SocketAddr) -> usize {
     if address.is_ipv4() { 65_535 - 20 - 8 } else { 65_535 - 8 }
 }
 
-/// One datagram, by its place in a buffer.
+/// One datagram, as a range of a buffer.
 #[derive(Debug)]
 pub struct Packet<'a> {
     buffer: &'a mut [u8],
@@ -24,20 +24,20 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// The datagram that stands at `place` in `buffer`, with the bytes around it free to be
-    /// written: [`HEADROOM`] of them on each side, or none if only [`Packet::narrow`] is used.
+    /// Makes a packet of the datagram in the range `range` of `buffer`, with the bytes around it free
+    /// to be written: [`HEADROOM`] of them on each side, or none if only [`Packet::narrow`] is used.
     #[inline]
-    pub fn new(buffer: &'a mut [u8], place: Range<usize>) -> Self {
-        Self { buffer, start: place.start, end: place.end }
+    pub fn new(buffer: &'a mut [u8], range: Range<usize>) -> Self {
+        Self { buffer, start: range.start, end: range.end }
     }
 
-    /// Returns its place in the buffer.
+    /// Returns the range of the buffer that the datagram takes.
     #[inline]
-    pub fn place(&self) -> Range<usize> {
+    pub fn range(&self) -> Range<usize> {
         self.start..self.end
     }
 
-    /// The datagram.
+    /// Returns the datagram.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
@@ -51,10 +51,10 @@ impl<'a> Packet<'a> {
         self.start += part.start;
     }
 
-    /// Makes room for `len` more bytes in front and gives the whole datagram to write them into.
+    /// Makes room for `len` more bytes in front and returns the whole datagram to write them into.
     ///
     /// # Panics
-    /// If there is no such room: headers are of our own making.
+    /// Panics without such room: headers are of our own making.
     #[inline]
     pub fn grow_front(&mut self, len: usize) -> &mut [u8] {
         self.start -= len;
@@ -64,7 +64,7 @@ impl<'a> Packet<'a> {
     /// Pads the datagram with up to 3 zero bytes, to a multiple of four.
     ///
     /// # Panics
-    /// If there is no such room.
+    /// Panics without such room.
     #[inline]
     pub fn pad(&mut self) {
         let padding = (self.end - self.start).wrapping_neg() % 4;
@@ -77,9 +77,9 @@ impl<'a> Packet<'a> {
 #[cfg(any(test, feature = "testing"))]
 pub fn roomy(bytes: &[u8]) -> (Vec<u8>, Range<usize>) {
     let mut buffer = vec![0xAA; HEADROOM + bytes.len() + HEADROOM];
-    let place = HEADROOM..HEADROOM + bytes.len();
-    buffer[place.clone()].copy_from_slice(bytes);
-    (buffer, place)
+    let range = HEADROOM..HEADROOM + bytes.len();
+    buffer[range.clone()].copy_from_slice(bytes);
+    (buffer, range)
 }
 
 #[cfg(test)]
@@ -88,14 +88,14 @@ mod tests {
 
     #[test]
     fn headers_come_off_and_go_on_in_place() {
-        let (mut buffer, place) = roomy(b"headpayload");
-        let mut packet = Packet::new(&mut buffer, place);
+        let (mut buffer, range) = roomy(b"headpayload");
+        let mut packet = Packet::new(&mut buffer, range);
         packet.narrow(4..11);
         assert_eq!(packet.bytes(), b"payload");
         packet.pad();
         assert_eq!(packet.bytes(), b"payload\0");
         packet.grow_front(HEADROOM)[..4].copy_from_slice(b"HEAD");
-        assert_eq!(packet.place(), 4..60);
+        assert_eq!(packet.range(), 4..60);
         assert_eq!(&packet.bytes()[..4], b"HEAD");
         assert!(packet.bytes().ends_with(b"payload\0"));
     }

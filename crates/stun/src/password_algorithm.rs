@@ -1,5 +1,5 @@
-//! How a password becomes a key: PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS (RFC 8489 §14.11,
-//! §14.12).
+//! The algorithms by which a password becomes a key: PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS
+//! (RFC 8489 §14.11, §14.12).
 
 /// A hash over username, realm and password (RFC 8489 §18.5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -64,7 +64,7 @@ impl ResponseBuilder {
     }
 
     fn begin(method: Method, class: Class, transaction: TransactionId, fingerprint: bool) -> Self {
-        let typ = MessageType::new(method, class);
+        let typ = method.message_type(class);
         Self { message: MessageWriter::new(typ, transaction, CAPACITY), fingerprint }
     }
 
@@ -198,7 +198,7 @@ impl ResponseBuilder {
     }
 }
 
-/// How many bytes attributes with values of these lengths take.
+/// Returns the number of bytes that attributes with values of these lengths take.
 fn room<const N: usize>(values: [usize; N]) -> usize {
     values.iter().map(|len| ATTRIBUTE_HEADER + len.next_multiple_of(4)).sum()
 }

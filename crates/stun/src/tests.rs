@@ -230,8 +230,8 @@ fn a_data_indication_is_what_the_crate_reads() {
         for len in [0, 1, 2, 3, 4, 1200] {
             let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
             let peer: SocketAddr = peer.parse().unwrap();
-            let (mut buffer, place) = roomy(&payload);
-            let mut packet = Packet::new(&mut buffer, place);
+            let (mut buffer, range) = roomy(&payload);
+            let mut packet = Packet::new(&mut buffer, range);
             assert!(write_data_indication(&mut packet, peer, TransactionId([9; 12]), MAX_FRAME));
 
             let mut read = Message::new();
@@ -260,8 +260,8 @@ fn an_indication_that_would_not_fit_is_refused() {
     for (peer, limit, longest) in cases {
         let peer: SocketAddr = peer.parse().unwrap();
         for (len, fits) in [(longest, true), (longest + 1, false)] {
-            let (mut buffer, place) = roomy(&vec![0; len]);
-            let mut packet = Packet::new(&mut buffer, place);
+            let (mut buffer, range) = roomy(&vec![0; len]);
+            let mut packet = Packet::new(&mut buffer, range);
             let written = write_data_indication(&mut packet, peer, TransactionId([9; 12]), limit);
             assert_eq!(written, fits, "{len} bytes from {peer}, {limit} at most");
             if fits {

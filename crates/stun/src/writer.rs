@@ -1,4 +1,4 @@
-//! Messages to bytes (RFC 8489 §5, §14): attribute by attribute, each at its final place.
+//! Messages to bytes (RFC 8489 §5, §14): attribute by attribute, each at its final offset.
 
 use std::net::SocketAddr;
 

@@ -15,8 +15,8 @@ use callbox_stun::{ErrorCode, Family, TransactionId};
 
 use super::{
     AllocationId, ConnectionId, FiveTuple, RelayIp, channels::Channels, limits::Limits,
-    mobility::MobileNumber, permissions::Permissions, relayed::Relayed, shared::ReservationToken,
-    transport::Transport,
+    mobility::MobileNumber, permissions::Permissions, relay_ports::ReservationToken,
+    relayed::Relayed, transport::Transport,
 };
 use crate::auth::TurnIdentity;
 

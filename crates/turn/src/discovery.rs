@@ -5,13 +5,13 @@ use callbox_stun::Change;
 
 use super::Via;
 
-/// The four listeners of NAT behaviour discovery, by their places in the list of listeners: address
+/// The four listeners of NAT behaviour discovery, by their indices in the list of listeners: address
 /// one with ports one and two, address two with ports one and two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quartet(pub [u16; 4]);
 
 impl Quartet {
-    /// The listener that answers, and the one that differs from it in both, if one of the four was
+    /// Returns the listener that answers, and the one that differs from it in both, if one of the four was
     /// asked. Streams are left out: an answer cannot come by another one.
     pub(super) fn answer_from(self, asked: Via, change: Change) -> Option<(u16, u16)> {
         let Via::Listener(asked) = asked else { return None };
@@ -22,7 +22,7 @@ impl Quartet {
         Some((self.0[answers], self.0[at ^ 3]))
     }
 
-    /// Whether a request that came by this way may ask for more than its address.
+    /// Returns true if a request that came by this way may ask for more than its address.
     pub(super) fn includes(self, via: Via) -> bool {
         self.answer_from(via, Change::default()).is_some()
     }

@@ -163,7 +163,7 @@ fn the_second_address_counts_against_the_limits() {
             client.request(&mut world, METHOD_ALLOCATE, &[udp(), both()])
         };
         assert_eq!(open(1, user).all_relayed().len(), 2);
-        // One place is left: it is for IPv4.
+        // One more allocation may be had: it is for IPv4.
         let half = open(2, user);
         assert_eq!((half.all_relayed().len(), half.address_error()), (1, Some((false, 508))));
         assert!(half.relayed().is_ipv4());

@@ -105,10 +105,10 @@ fn an_allocation_that_is_being_opened_is_kicked_as_well() {
     let mut mallory = client(&world, 1, "mallory", None);
     assert_eq!(mallory.permit(&mut world, "8.8.8.8").code, Some(437));
     let request = mallory.signed(METHOD_ALLOCATE, &[udp()]);
-    let (mut buffer, place) = roomy(&request);
+    let (mut buffer, range) = roomy(&request);
     let tuple = world.tuple(mallory.address);
     let engine = &mut world.workers[0];
-    engine.handle_client(world.now, tuple, &mut Packet::new(&mut buffer, place));
+    engine.handle_client(world.now, tuple, &mut Packet::new(&mut buffer, range));
     let Some(Output::OpenRelay { allocation, .. }) = engine.poll_output() else {
         panic!("no socket is asked for");
     };

@@ -316,7 +316,7 @@
 //! | `allocation`, `permissions`, `channels`, `opening` | one allocation, open or being opened |
 //! | `ids`, `five_tuple`, `transport`, `verdict` | names, and verdicts on packets |
 //! | `auth` | credentials, nonces, access tokens |
-//! | `common`, `shared`, `relayed`, `ports`, `revocation` | the state that engines share |
+//! | `common`, `shared`, `quotas`, `relay_ports`, `refusals`, `relayed` | the state that engines share |
 //! | `peer_policy`, `own_addresses`, `special_ranges`, `addresses`, `machine` | the peers that may be reached |
 //! | `signaled_policy` | the addresses that the sides of calls have announced |
 //! | `limits`, `rate`, `reply_limit` | bandwidth, packets and answers a second |
@@ -348,7 +348,10 @@ mod own_addresses;
 mod peer_policy;
 mod permissions;
 mod ports;
+mod quotas;
 mod rate;
+mod refusals;
+mod relay_ports;
 mod relayed;
 mod reply_limit;
 mod revocation;

@@ -1,5 +1,5 @@
-//! How many bytes of payload and how many packets a second may pass: buckets of an allocation, and
-//! those of a user, which all of the user's allocations draw from.
+//! The limits of bytes of payload and of packets a second: buckets of an allocation, and those of a
+//! user, which all of the user's allocations draw from.
 
 use std::{
     sync::Arc,
@@ -11,7 +11,7 @@ use super::{
     rate::{Buckets, Direction, Rate},
 };
 
-/// What may pass in a second, in each direction.
+/// The rates at which bytes and packets may pass, in each direction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rates {
     pub bytes: Option<Rate>,
@@ -19,7 +19,7 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// 0 is no limit.
+    /// Makes the rates; 0 is no limit.
     pub fn new(bytes_per_second: u64, packets_per_second: u64) -> Self {
         Self { bytes: Rate::new(bytes_per_second), packets: Rate::new(packets_per_second) }
     }
@@ -34,7 +34,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// `None` if there is nothing to keep to.
+    /// Makes the buckets; `None` if there is no limit.
     pub fn new(rates: Rates, now: Instant) -> Option<Self> {
         let Rates { bytes, packets } = rates;
         (bytes.is_some() || packets.is_some()).then(|| Self {
@@ -44,13 +44,14 @@ impl Meter {
         })
     }
 
-    /// Workers read their clocks at different moments, so `now` may lie before `since`.
+    /// Returns the time since it was made. Workers read their clocks at different moments, so `now` may
+    /// lie before `since`.
     #[inline]
     fn nanos(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.since).as_nanos() as u64
     }
 
-    /// Up to when bytes and packets are used up once a packet has passed.
+    /// Returns the times up to which bytes and packets are used up once a packet has passed.
     #[inline]
     fn after(
         &self,
@@ -79,7 +80,7 @@ impl Meter {
         }
     }
 
-    /// From when on bytes of a stream may pass.
+    /// Returns the time from which on bytes of a stream may pass.
     fn free_at(&self, direction: Direction) -> Option<Instant> {
         let nanos = self.bytes.as_ref()?.free_at(direction, READ);
         Some(self.since + Duration::from_nanos(nanos))
@@ -91,11 +92,11 @@ impl Meter {
         }
     }
 
-    /// The same for several threads at once.
+    /// Lets a packet pass, and counts it, if there is room. Several threads may call it at once.
     #[inline]
     fn take(&self, direction: Direction, now: Instant, bytes: usize) -> Result<(), DropReason> {
-        // First a look at both, so that what one has no room for is not counted in the other. Where
-        // another thread takes the last room in between, it is, which costs the user a packet.
+        // Both are looked at first, so that a packet that one has no room for is not counted in the
+        // other. If another thread takes the last room in between, it is, which costs the user a packet.
         self.after(direction, now, bytes)?;
         let now = self.nanos(now);
         let take = |buckets: &Option<Buckets>, units, reason| match buckets {
@@ -107,10 +108,10 @@ impl Meter {
     }
 }
 
-/// How many bytes of a stream are read at a time, at most.
+/// The largest number of bytes of a stream that are read at a time.
 const READ: usize = 64 << 10;
 
-/// What bounds one allocation. By default nothing does.
+/// The limits of one allocation. By default there are none.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     /// Its own buckets, which only its worker touches.
@@ -120,10 +121,10 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Whether a packet of so many bytes of payload may pass. If it may, it has been counted.
+    /// Lets a packet of so many bytes of payload pass, and counts it.
     ///
     /// # Errors
-    /// Why it may not; it has been counted nowhere.
+    /// The reason for which it may not pass; it has been counted nowhere.
     #[inline]
     pub fn admit(
         &self,
@@ -148,8 +149,9 @@ impl Limits {
         self.own.as_deref().into_iter().chain(self.user.as_deref())
     }
 
-    /// From when on bytes of a stream may pass: of those none is dropped, they are read later. What
-    /// passes is told to [`Limits::charge`]. Packets are not counted, for there are none.
+    /// Returns the time from which on bytes of a stream may pass: of those none is dropped, they are
+    /// read later. [`Limits::charge`] counts those that pass. Packets are not counted, for there are
+    /// none.
     pub fn free_at(&self, direction: Direction) -> Option<Instant> {
         self.meters().filter_map(|meter| meter.free_at(direction)).max()
     }
@@ -174,7 +176,7 @@ mod tests {
         Limits { own: meter(bytes, packets, now).map(Box::new), user: None }
     }
 
-    /// How many packets in a row pass, and why no more.
+    /// Returns the number of packets in a row that pass, and why no more do.
     fn burst(
         limits: &Limits,
         direction: Direction,

@@ -1,4 +1,4 @@
-//! What a worker counts. One worker writes, anybody reads, so that no bus-locked addition is paid
+//! The counters of a worker. One worker writes, anybody reads, so that no bus-locked addition is paid
 //! for a packet.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -135,7 +135,7 @@ impl StreamEnd {
     }
 }
 
-/// How many results a method can have: success and each error code.
+/// The number of results that a method can have: success and each error code.
 const RESULTS: usize = 1 + ErrorCode::ALL.len();
 
 /// A number that one thread adds to and others read.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use callbox_stun::{ErrorCode, EvenPort, TransactionId};
 
-use super::{AllocationId, FiveTuple, shared::Taken, transport::Transport};
+use super::{AllocationId, FiveTuple, relay_ports::Taken, transport::Transport};
 use crate::auth::TurnIdentity;
 
 /// The number of ports that are tried before the server says that it has none: something else on
@@ -68,7 +68,7 @@ pub(super) enum SecondFamily {
 }
 
 impl Opening {
-    /// Returns true if another port may be tried in place of one that is in use.
+    /// Returns true if another port may be tried instead of one that is in use.
     pub fn may_try_another(&self) -> bool {
         self.wanted != Wanted::Reserved && self.attempts < MAX_ATTEMPTS && !self.abandoned
     }
@@ -79,7 +79,7 @@ impl Opening {
         self.attempts += 1;
     }
 
-    /// Takes a port on the other address in place of one that could not be had.
+    /// Takes a port on the other address instead of one that could not be had.
     pub fn start_over(&mut self, taken: Taken) {
         self.taken = taken;
         self.attempts = 1;

@@ -68,7 +68,7 @@ pub(super) fn check_peer(
     let ports = judge(addresses, policy, peer.0.ip())?;
     let wire = addresses.to_wire(peer);
     let allowed = peer.0.port() != 0
-        // That would be a loop, or a way to our own pages from within.
+        // A listener as a peer would be a loop, or a way to our own pages from within.
         && !addresses.is_listener(wire, transport)
         && (scope == SignaledScope::Any && ports == Ports::Any || open.contains(wire, transport));
     allowed.then_some(wire).ok_or(ErrorCode::Forbidden)

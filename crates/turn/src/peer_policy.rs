@@ -1,4 +1,4 @@
-//! Which peers a client may reach. A relay stands inside somebody's network; without a policy it
+//! The peers that a client may reach. A relay stands inside somebody's network; without a policy it
 //! is a way into it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,7 +10,7 @@ use super::special_ranges::is_special;
 /// The NAT64 prefix (RFC 6052 §2.1): its last 32 bits are an IPv4 address, judged as such.
 const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 
-/// The same for a network's own use (RFC 8215).
+/// The NAT64 prefix for a network's own use (RFC 8215).
 const LOCAL_NAT64: [u16; 3] = [0x64, 0xff9b, 1];
 
 /// The peers that may be reached, by address: public ones, without those that are denied and with
@@ -29,7 +29,7 @@ impl PeerPolicy {
         Self { allow, deny }
     }
 
-    /// What is known of an address before the server's own ones are looked at.
+    /// Returns the lists' verdict on an address; the server's own ones are judged besides.
     pub(super) fn verdict(&self, ip: IpAddr) -> Verdict {
         let listed =
             |nets: &[IpNet]| equivalents(ip).any(|form| nets.iter().any(|net| net.contains(&form)));
@@ -69,7 +69,7 @@ impl Default for PeerPolicy {
     }
 }
 
-/// What the lists say of an address.
+/// The verdict of the lists on an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// `--deny-peer` names it, or it is none.
@@ -98,7 +98,7 @@ pub(super) fn equivalents(ip: IpAddr) -> impl Iterator<Item = IpAddr> + Clone {
     [Some(ip), embedded_v4(ip).map(IpAddr::V4)].into_iter().flatten()
 }
 
-/// The IPv4 address that an IPv6 one carries: v4-mapped, v4-compatible, v4-translated, NAT64 or 6to4.
+/// Returns the IPv4 address that an IPv6 one carries: v4-mapped, v4-compatible, v4-translated, NAT64 or 6to4.
 fn embedded_v4(ip: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(ip) = ip else { return None };
     let s = ip.segments();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     proptest! {
-        /// No IPv6 dress gets an IPv4 address past the list.
+        /// No IPv6 form of an IPv4 address gets past the list.
         #[test]
         fn a_disguise_opens_nothing(v4: Ipv4Addr) {
             let policy = PeerPolicy::default();

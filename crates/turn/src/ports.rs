@@ -4,14 +4,14 @@ use std::ops::RangeInclusive;
 
 use rand::Rng;
 
-/// Which ports are free. A port is drawn at random, so that nobody can guess the next one
+/// The free ports. A port is drawn at random, so that nobody can guess the next one
 /// (RFC 8656 §7.2), in constant time however few are left.
 #[derive(Debug)]
 pub(super) struct PortPool {
     first: u16,
     /// The free ports, in no order.
     free: Vec<u16>,
-    /// Where in `free` each port of the range stands.
+    /// The index in `free` of each port of the range.
     at: Vec<Option<u16>>,
 }
 
@@ -56,7 +56,7 @@ impl PortPool {
         }
     }
 
-    /// How many ports are free.
+    /// Returns the number of free ports.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.free.len()
@@ -66,7 +66,7 @@ impl PortPool {
         (!self.free.is_empty()).then(|| rng.random_range(0..self.free.len()))
     }
 
-    /// A free port that fits, from a random place onwards.
+    /// Returns a free port that fits, the first from a random index onwards.
     fn search(&self, rng: &mut impl Rng, fits: impl Fn(&Self, u16) -> bool) -> Option<u16> {
         let (before, after) = self.free.split_at(self.random(rng)?);
         after.iter().chain(before).copied().find(|port| fits(self, *port))

@@ -7,14 +7,14 @@ use std::{
 
 use callbox_base::token_bucket;
 
-/// What may pass at once after a silence: what the rate gives in this time. A packet larger than that
-/// passes when the bucket is full, and what it takes beyond is owed.
+/// The time whose share of the rate may pass at once after a silence. A packet larger than that passes
+/// when the bucket is full, and what it takes beyond is owed.
 const BURST: Duration = Duration::from_secs(1);
 
 const BURST_NANOS: u64 = BURST.as_nanos() as u64;
 
-/// A unit's time has so many bits after the point: at gigabytes a second a byte's is no whole number
-/// of nanoseconds.
+/// The number of bits after the point of a unit's time: at gigabytes a second a byte's is no whole
+/// number of nanoseconds.
 const FRACTION: u32 = 16;
 
 /// The direction of something that is relayed.
@@ -35,20 +35,20 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// `None` for 0, which is no limit.
+    /// Makes a rate; `None` for 0, which is no limit.
     pub fn new(units_per_second: u64) -> Option<Self> {
         let second = 1_000_000_000 << FRACTION;
         (units_per_second > 0).then(|| Self { per_unit: u64::div_ceil(second, units_per_second) })
     }
 
-    /// The time that so many units take, in nanoseconds. A datagram's length times the longest time
+    /// Returns the time that so many units take, in nanoseconds. A datagram's length times the longest time
     /// of a byte, a second, has 62 bits.
     #[inline]
     fn cost(self, units: usize) -> u64 {
         (units as u64 * self.per_unit + ((1 << FRACTION) - 1)) >> FRACTION
     }
 
-    /// Up to when the rate is used up once a packet has passed; `None` if it may not.
+    /// Returns the time up to which the rate is used up once a packet has passed; `None` if it may not.
     #[inline]
     fn after(self, used: u64, now: u64, units: usize) -> Option<u64> {
         token_bucket::take(used, now, self.cost(units), BURST_NANOS).ok()
@@ -60,7 +60,7 @@ impl Rate {
 #[derive(Debug)]
 pub(super) struct Buckets {
     rate: Rate,
-    /// By direction, up to when the rate is used up.
+    /// By direction, the time up to which the rate is used up.
     used: [AtomicU64; 2],
 }
 
@@ -77,13 +77,13 @@ impl Buckets {
         self.used[direction as usize].fetch_update(Relaxed, Relaxed, after).is_ok()
     }
 
-    /// Up to when the rate is used up once a packet has passed; `None` if it may not.
+    /// Returns the time up to which the rate is used up once a packet has passed; `None` if it may not.
     #[inline]
     pub fn after(&self, direction: Direction, now: u64, units: usize) -> Option<u64> {
         self.rate.after(self.used[direction as usize].load(Relaxed), now, units)
     }
 
-    /// From when on so many units may pass.
+    /// Returns the time from which on so many units may pass.
     pub fn free_at(&self, direction: Direction, units: usize) -> u64 {
         let used = self.used[direction as usize].load(Relaxed);
         (used + self.rate.cost(units).min(BURST_NANOS)).saturating_sub(BURST_NANOS)
@@ -123,7 +123,7 @@ mod tests {
             after.is_some()
         }
 
-        /// How many packets in a row pass.
+        /// Returns the number of packets in a row that pass.
         fn burst(&self, now: Duration, units: usize) -> usize {
             (0..100_000).take_while(|_| self.admit(now, units)).count()
         }

@@ -1,4 +1,4 @@
-//! Which of the server's own addresses are relayed ones at this moment, and whose.
+//! The owners of the server's relayed addresses at this moment.
 //!
 //! Two clients of one server must be able to talk, so its relayed addresses are peers; whatever else
 //! listens on this machine must not be, not even on a port of the relay's range. So a packet to one
@@ -16,7 +16,7 @@ use super::{AllocationId, RelayIp, transport::Transport};
 /// way round.
 const TCP: u64 = 1 << 63;
 
-/// How many ports an address has.
+/// The number of ports of an address.
 const PORTS: usize = u16::MAX as usize + 1;
 
 /// The owner of a relayed address.
@@ -53,7 +53,7 @@ impl Relayed {
         Self { by_ip: ips.iter().map(|ip| (ip.0, nobody())).collect() }
     }
 
-    /// An allocation's socket is open on this address.
+    /// Notes that an allocation's socket is open on this address.
     pub fn open(&self, ip: RelayIp, port: u16, owner: Owner, transport: Transport) {
         if let Some(owner_bits) = self.slot((ip.0, port).into()) {
             let tcp = if transport == Transport::Tcp { TCP } else { 0 };
@@ -61,22 +61,22 @@ impl Relayed {
         }
     }
 
-    /// It is closed.
+    /// Notes that it is closed.
     pub fn close(&self, ip: RelayIp, port: u16) {
         if let Some(owner_bits) = self.slot((ip.0, port).into()) {
             owner_bits.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Whose this address is, if it is a relayed one of UDP. By the time that the answer is used the
-    /// allocation may be gone, and another under its name: whoever follows it looks again.
+    /// Returns the owner of this address, if it is a relayed one of UDP. By the time that the answer is
+    /// used the allocation may be gone, and another under its name: whoever follows it looks again.
     #[inline]
     pub fn find(&self, address: SocketAddr) -> Option<Owner> {
         let bits = self.slot(address)?.load(Ordering::Relaxed);
         if bits & TCP == 0 { Owner::from_bits(bits) } else { None }
     }
 
-    /// Whether an allocation's socket of this protocol is open on this address.
+    /// Returns true if an allocation's socket of this protocol is open on this address.
     #[inline]
     pub fn contains(&self, address: SocketAddr, transport: Transport) -> bool {
         match transport {
@@ -120,7 +120,7 @@ mod tests {
         assert!(!relayed.contains("192.0.2.2:49152".parse().unwrap(), Transport::Udp));
     }
 
-    /// Whatever else listens on the other protocol's port is none of ours.
+    /// A socket on the other protocol's port may be anybody's.
     #[test]
     fn a_port_is_relayed_for_one_protocol() {
         let ip = RelayIp("192.0.2.1".parse().unwrap());

@@ -1,4 +1,4 @@
-//! How many answers an address gets before it has proved who it is. Source addresses of datagrams can
+//! The limit of answers to an address that has not proved who it is. Source addresses of datagrams can
 //! be forged, and every answer to a forged one hits a bystander. An address that was proved, by a
 //! connection or by a nonce that was sent to it, has answers of its own, so that nobody uses them up in
 //! its name.
@@ -16,33 +16,33 @@ use std::{
 use callbox_base::token_bucket;
 use callbox_stun::TransactionId;
 
-/// How many buckets there are of each kind. Addresses share them by a keyed hash: memory is fixed, and
+/// The number of buckets of each kind. Addresses share them by a keyed hash: memory is fixed, and
 /// nobody can choose whom to share with.
 const BUCKETS: usize = 4096;
 
-/// How many requests are remembered that were not answered.
+/// The number of unanswered requests that are remembered.
 const UNANSWERED: usize = 32_768;
 
-/// What may pass at once after a silence: what the rate gives in this time.
+/// The time whose share of the rate may pass at once after a silence.
 const BURST: u64 = Duration::from_secs(1).as_nanos() as u64;
 
 /// The part of it that requests may take which come for the first time. The rest is for those that come
 /// again: a client repeats its request (RFC 8489 §6.2.1), and whoever forges sources makes up new ones.
 const FIRST_COME: u64 = BURST / 2;
 
-/// How soon a repeated request comes at the earliest: no client's first RTO is shorter, though RFC 8489
-/// §6.2.1 says 500 ms. One that comes sooner is a flood of copies.
+/// The shortest time after which a request is repeated: no client's first RTO is shorter, though
+/// RFC 8489 §6.2.1 says 500 ms. One that comes sooner is a flood of copies.
 const SOONEST: Duration = Duration::from_millis(100);
 
-/// How late at the latest: the longest gap of RFC 8489 §6.2.1 is 16 s.
+/// The longest time after which a request is repeated: the longest gap of RFC 8489 §6.2.1 is 16 s.
 const LATEST: Duration = Duration::from_secs(20);
 
-/// What is known of the source of a request that is not answered to a user.
+/// The proof of the source of a request whose sender is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// It may be forged.
     Unproved(TransactionId),
-    /// Somebody there has got something from this server.
+    /// The sender has received something from this server.
     Proved,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct ReplyLimit {
     cost: Option<u64>,
     unproved: Box<[AtomicU64]>,
     proved: Box<[AtomicU64]>,
-    /// Each the half of a hash, and when it was put here in milliseconds.
+    /// The half of a request's hash, and the time in milliseconds at which it came.
     unanswered: Box<[AtomicU64]>,
 }
 
@@ -74,7 +74,7 @@ impl ReplyLimit {
         }
     }
 
-    /// Whether `client` may be answered once more.
+    /// Returns true if `client` may be answered once more, and counts the answer.
     pub fn allow(&self, now: Instant, client: SocketAddr, source: Source) -> bool {
         let Some(cost) = self.cost else { return false };
         let time = now.saturating_duration_since(self.start);
@@ -92,21 +92,21 @@ impl ReplyLimit {
         }
     }
 
-    /// Whether a request has come before, and was remembered. It is remembered from now on.
+    /// Returns true if a request has come before, and was remembered. It is remembered from now on.
     fn is_repeated(&self, time: Duration, client: SocketAddr, transaction: TransactionId) -> bool {
         let hash = self.hash(&(client, transaction.0));
-        let place = &self.unanswered[hash as usize % UNANSWERED];
-        // Which is never 0, since a half of it is not.
+        let slot = &self.unanswered[hash as usize % UNANSWERED];
+        // Together they are never 0, since the half is not.
         let (half, now) = (hash >> 32 | 1, time.as_millis() as u32);
-        let known = place.load(Relaxed);
+        let known = slot.load(Relaxed);
         let age = Duration::from_millis(now.wrapping_sub(known as u32).into());
         if known >> 32 != half {
-            place.store(half << 32 | u64::from(now), Relaxed);
+            slot.store(half << 32 | u64::from(now), Relaxed);
             return false;
         }
         let again = (SOONEST..=LATEST).contains(&age);
         if again || age > LATEST {
-            place.store(half << 32 | u64::from(now), Relaxed);
+            slot.store(half << 32 | u64::from(now), Relaxed);
         }
         again
     }
@@ -162,7 +162,7 @@ mod tests {
         };
         // Half a second's at first; the other half is for those that come again.
         assert_eq!(burst(start, alice, false), 5);
-        // What is proved is not touched by that.
+        // That does not touch the answers of a proved address.
         assert_eq!(burst(start, alice, true), 10);
         assert_eq!(burst(start, bob, false), 5);
         assert_eq!(burst(start + ms(350), alice, false), 3);

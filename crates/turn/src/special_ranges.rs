@@ -78,10 +78,10 @@ const RANGES: [(&str, &str); 54] = [
 /// The IPv6 addresses that IANA assigns to networks (RFC 4291 §2.4).
 const GLOBAL_UNICAST: &str = "2000::/3";
 
-/// The prefix behind which there is an IPv4 address (RFC 6052 §2.1), which is judged in its place.
+/// The prefix behind which there is an IPv4 address (RFC 6052 §2.1), which is judged instead.
 const NAT64: &str = "64:ff9b::/96";
 
-/// The same, read once.
+/// The ranges, parsed once.
 struct Table {
     ranges: Vec<IpNet>,
     global_unicast: Ipv6Net,

@@ -186,8 +186,8 @@ impl World {
     /// Hands a datagram of a client to its worker.
     pub fn client_sends(&mut self, client: SocketAddr, bytes: &[u8]) -> (FromClient, Vec<u8>) {
         let worker = self.worker_for(client, bytes);
-        let (mut buffer, place) = roomy(bytes);
-        let mut packet = Packet::new(&mut buffer, place);
+        let (mut buffer, range) = roomy(bytes);
+        let mut packet = Packet::new(&mut buffer, range);
         let tuple = self.tuple(client);
         let verdict = self.workers[worker].handle_client(self.now, tuple, &mut packet);
         let bytes = packet.bytes().to_vec();
@@ -226,8 +226,8 @@ impl World {
         bytes: &[u8],
     ) -> Option<Vec<u8>> {
         let (&(worker, id), _) = self.sockets.iter().find(|(_, at)| **at == relayed)?;
-        let (mut buffer, place) = roomy(bytes);
-        let mut packet = Packet::new(&mut buffer, place);
+        let (mut buffer, range) = roomy(bytes);
+        let mut packet = Packet::new(&mut buffer, range);
         self.delivered_to = None;
         match self.workers[worker].handle_peer(self.now, id, peer, &mut packet) {
             FromPeer::Forward { to } => {
@@ -723,8 +723,8 @@ impl Client {
         payload: &[u8],
     ) -> Option<(SocketAddr, Vec<u8>)> {
         let number = callbox_stun::ChannelNumber::new(number)?;
-        let (mut buffer, place) = roomy(payload);
-        let mut packet = Packet::new(&mut buffer, place);
+        let (mut buffer, range) = roomy(payload);
+        let mut packet = Packet::new(&mut buffer, range);
         ChannelData::wrap(&mut packet, number);
         assert!(packet.bytes().len() <= payload.len() + HEADROOM);
         Self::forwarded(world.client_sends(self.address, packet.bytes()))

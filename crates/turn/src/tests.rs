@@ -177,8 +177,8 @@ fn an_allocation_that_nobody_waits_for_is_not_opened() {
     let request = client.signed(METHOD_ALLOCATE, &[udp()]);
     let tuple = world.tuple(client.address);
     for result in [Ok(()), Err(OpenError::AddressInUse), Err(OpenError::System)] {
-        let (mut buffer, place) = roomy(&request);
-        let mut packet = Packet::new(&mut buffer, place);
+        let (mut buffer, range) = roomy(&request);
+        let mut packet = Packet::new(&mut buffer, range);
         let engine = &mut world.workers[0];
         let fresh = engine.stream_opened(tuple.client, "8.8.4.4".parse().unwrap());
         engine.handle_client(world.now, fresh, &mut packet);

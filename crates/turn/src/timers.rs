@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Instant};
 use callbox_base::clock::TimerQueue;
 use callbox_stun::ChannelNumber;
 
-use super::{AllocationId, ConnectionId, allocation::Allocation, shared::ReservationToken};
+use super::{AllocationId, ConnectionId, allocation::Allocation, relay_ports::ReservationToken};
 
 /// Something that expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::LongTermKey;
 
-/// How far the clocks of the authorization server and ours may be apart, in seconds (RFC 7635 §5:
+/// The seconds by which the clocks of the authorization server and ours may differ (RFC 7635 §5:
 /// "a few seconds").
 const CLOCK_DIFFERENCE: u64 = 5;
 
@@ -56,18 +56,18 @@ impl fmt::Debug for AccessTokenKey {
     }
 }
 
-/// What opens access tokens.
+/// The keys that open access tokens.
 pub(super) struct AccessTokens {
     /// Our name, for which tokens are sealed.
     server_name: String,
     keys: HashMap<String, LessSafeKey>,
 }
 
-/// What was in a token.
+/// The contents of a token.
 pub(super) struct AccessToken {
-    /// What the client signs with.
+    /// The key with which the client signs.
     pub key: LongTermKey,
-    /// When its time is over, in seconds since 1970.
+    /// The time at which it ends, in seconds since 1970.
     pub expires: u64,
 }
 
@@ -87,7 +87,7 @@ impl AccessTokens {
         &self.server_name
     }
 
-    /// Whether there is a key of this name.
+    /// Returns true if there is a key of this name.
     pub fn knows(&self, kid: &str) -> bool {
         self.keys.contains_key(kid)
     }
@@ -122,12 +122,12 @@ impl fmt::Debug for AccessTokens {
     }
 }
 
-/// What an authorization server does.
+/// The part of an authorization server.
 #[cfg(test)]
 pub mod testing {
     use super::*;
 
-    /// What an authorization server would hand out.
+    /// Returns a token that an authorization server would hand out.
     pub fn seal(key: &[u8], server: &str, mac_key: &[u8], made: u64, lifetime: u32) -> Vec<u8> {
         let mut block = (mac_key.len() as u16).to_be_bytes().to_vec();
         block.extend(mac_key);

@@ -10,7 +10,7 @@ use callbox_stun::{Integrity, PasswordAlgorithm, SigningKey, md5_key, sha256_key
 pub struct LongTermKey {
     algorithm: PasswordAlgorithm,
     bytes: [u8; 32],
-    /// How many of them: 16 for MD5, all for SHA-256.
+    /// The number of its bytes: 16 for MD5, all for SHA-256.
     len: u8,
     answers: Integrity,
 }
@@ -49,12 +49,12 @@ impl LongTermKey {
         Self { len: self.len.min(len), ..self }
     }
 
-    /// The same key, with answers signed in this attribute.
+    /// Returns the key, with answers signed in this attribute.
     pub(super) fn answering(self, answers: Integrity) -> Self {
         Self { answers, ..self }
     }
 
-    /// How it was made of the password.
+    /// Returns the algorithm by which it was made of the password.
     pub(super) fn algorithm(&self) -> PasswordAlgorithm {
         self.algorithm
     }

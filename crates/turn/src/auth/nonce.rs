@@ -13,7 +13,7 @@ use ring::hmac;
 
 use super::security_features::SecurityFeatures;
 
-/// How long a nonce is good: "the nonce … expires at least once every hour" (RFC 8656 §5).
+/// The time for which a nonce is good: "the nonce … expires at least once every hour" (RFC 8656 §5).
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// The part of the HMAC that a nonce carries: 64 bits. Each guess is a datagram, and a nonce lives for an
@@ -26,7 +26,7 @@ const TIME: usize = 3;
 /// The step of a nonce's time in seconds.
 const STEP: u64 = 4;
 
-/// Why a nonce is not accepted. The client is given a fresh one and may try again.
+/// The reason for which a nonce is not accepted. The client is given a fresh one and may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NonceError {
     /// Not made by this process for this client.
@@ -41,7 +41,7 @@ pub(super) enum NonceError {
 #[derive(Debug, Clone)]
 pub(super) struct Nonces {
     key: hmac::Key,
-    /// What each begins with.
+    /// The cookie with which each begins.
     cookie: String,
 }
 

@@ -3,15 +3,15 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-/// What every nonce cookie begins with.
+/// The beginning of every nonce cookie.
 const COOKIE: &[u8] = b"obMatJos2";
 
-/// How many base64 characters of features follow.
+/// The number of base64 characters of features that follow.
 const FEATURES: usize = 4;
 
 /// The STUN Security Features (RFC 8489 §18.1), 24 bits of which two are assigned.
 ///
-/// Which end bit 0 stands at depends on whom one asks: it is the leftmost bit in the RFC and in the
+/// Readings differ on the end at which bit 0 stands: it is the leftmost bit in the RFC and in the
 /// examples of RFC 8656, and the rightmost in the verified erratum 6290 and in Appendix B.1. Clients
 /// of both readings are about, so each bit is written at both ends and read from either; to
 /// the other reading it is one of those that are not assigned.

@@ -28,7 +28,7 @@ impl StaticUsers {
         all
     }
 
-    /// Whether there is none.
+    /// Returns true if there is none.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

@@ -9,7 +9,7 @@ use crate::{
     AllocationId, FiveTuple, OpenError, Via,
     auth::{TurnIdentity, WrongCredentials},
     opening::{Opening, SecondFamily, Wanted},
-    shared::Taken,
+    relay_ports::Taken,
     transport::Transport,
 };
 

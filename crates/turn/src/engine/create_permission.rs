@@ -1,4 +1,4 @@
-//! CreatePermission (RFC 8656 §10.2): which addresses may send to an allocation.
+//! CreatePermission (RFC 8656 §10.2): addresses may send to an allocation.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -54,7 +54,7 @@ pub(super) fn install(
     let Engine { common, allocations, timers, .. } = engine;
     let is_own = common.is_own(ip);
     let allocation = allocations.open_mut(id)?;
-    // What was announced when this was checked may have been forgotten since.
+    // An address that was announced when this was checked may have been forgotten since.
     let is_unannounced = common.is_unannounced(&allocation.owner, ip);
     let expires = now.instant + lifetime;
     let permissions = &mut allocation.permissions;

@@ -125,7 +125,7 @@ impl Engine {
     /// [`HEADROOM`](crate::HEADROOM) free bytes on each side.
     ///
     /// # Panics
-    /// If `packet` has less room than that.
+    /// Panics if `packet` has less room than that.
     #[inline]
     pub fn handle_peer(
         &mut self,

@@ -14,7 +14,7 @@ use crate::{
     limits::{Limits, Meter, Rates},
     opening::{Opening, SecondFamily},
     permissions::Permissions,
-    shared::{ReservationToken, Taken},
+    relay_ports::{ReservationToken, Taken},
     timers::Timer,
     transport::Transport,
 };

@@ -1,5 +1,5 @@
-//! What was granted is judged again once the policy has changed: after the machine has got other
-//! addresses, and after calls or sides of them have ended, some of whose addresses are announced no
+//! The renewed judgment of what was granted, once the policy has changed: after the machine has got
+//! other addresses, and after calls or sides of them have ended, some of whose addresses are announced no
 //! more. A permission for an address that may not be reached any more then passes nothing except to
 //! open relayed ports, and one for an address that may be reached again passes again.
 

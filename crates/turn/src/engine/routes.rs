@@ -237,9 +237,9 @@ fn send_indication<'a>(
     if peer.0.port() == 0 || common.addresses.is_listener(to, Transport::Udp) {
         return Err(DropReason::ForbiddenPeer);
     }
-    // Where datagrams of the client are translated between families, or from IPv6 to IPv6, "the
-    // DONT-FRAGMENT attribute MUST be ignored", but not what it sends over a stream (RFC 8656 §13,
-    // §14, §15).
+    // "The DONT-FRAGMENT attribute MUST be ignored" where datagrams of the client are translated
+    // between families, or from IPv6 to IPv6, but not if the client has a stream (RFC 8656 §13, §14,
+    // §15).
     let translated =
         matches!(tuple.via, Via::Listener(_)) && !(tuple.client.0.is_ipv4() && to.is_ipv4());
     let whole = attributes.dont_fragment && !translated;

@@ -14,14 +14,14 @@ use std::{
 
 use callbox_base::ids::{CallId, UserId};
 
-/// How many addresses of a side are remembered. Past it the one that was announced longest ago is
+/// The number of addresses of a side that are remembered. Past it the one that was announced longest ago is
 /// forgotten, so that a side that moves between networks all day can still be reached.
 pub(crate) const MAX_ADDRESSES: usize = 64;
 
-/// How many sides a call has at most: a room has as many participants, who may be as many users.
+/// The largest number of sides of a call: a room has as many participants, who may be as many users.
 const SIDES: usize = 8;
 
-/// What each side of each live call has announced.
+/// The addresses that each side of each live call has announced.
 #[derive(Debug, Default)]
 pub(crate) struct Announcements(RwLock<Table>);
 
@@ -35,7 +35,7 @@ struct Table {
 #[derive(Debug)]
 struct Side {
     user: UserId,
-    /// The latest last.
+    /// The announced addresses, the latest last.
     ips: Vec<IpAddr>,
 }
 
@@ -49,7 +49,7 @@ impl Announcements {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A side of a call tells another one, `to`, where it is.
+    /// Adds addresses that a side of a call has announced to another one, `to`.
     pub fn add(&self, call: CallId, by: &UserId, to: &UserId, ips: &[IpAddr]) {
         let mut table = self.write();
         // The other side need not have said anything yet.
@@ -84,12 +84,12 @@ impl Announcements {
         sides.into_iter().map(|side| side.user).collect()
     }
 
-    /// Whether another side of the call than `user` has announced `ip`.
+    /// Returns true if another side of the call than `user` has announced `ip`.
     pub fn is_known_to(&self, call: CallId, user: &str, ip: IpAddr) -> bool {
         self.read().is_known_to(call, user, ip)
     }
 
-    /// Whether another side of any call that `user` is in has announced `ip`.
+    /// Returns true if another side of any call that `user` is in has announced `ip`.
     pub fn is_known_in_any_call_of(&self, user: &str, ip: IpAddr) -> bool {
         let table = self.read();
         let mut calls = table.calls_of.get(user).into_iter().flatten();
@@ -104,8 +104,8 @@ impl Announcements {
 }
 
 impl Table {
-    /// A user's side of a call. `None` if the call has too many: the hub knows of no more, and were there
-    /// another, it would find no place, and no way.
+    /// Returns a user's side of a call. `None` if the call has too many: the hub knows of no more, and
+    /// were there another, its addresses would not be reached.
     fn side_mut(&mut self, call: CallId, user: &UserId) -> Option<&mut Side> {
         let sides = self.calls.entry(call).or_default();
         let at = match sides.iter().position(|side| side.user == *user) {
@@ -164,7 +164,7 @@ mod tests {
         assert!(known(1, "bob", 1) && known(1, "alice", 2));
         assert!(!known(1, "alice", 1) && !known(1, "bob", 2));
         assert!(!known(2, "bob", 1));
-        // The same address in another dress.
+        // The same address, IPv4-mapped.
         let mapped = "::ffff:10.0.0.2".parse().unwrap();
         assert!(announced.is_known_to(call(1), "alice", mapped));
         announced.end(call(1));
@@ -210,7 +210,7 @@ mod tests {
         for n in 0..100 {
             announced.add(call(1), &user(&format!("user {n}")), &user("bob"), &[ip(3000 + n)]);
         }
-        let places = (0..100).filter(|n| known("bob", 3000 + n)).count();
-        assert_eq!(places, SIDES - 2);
+        let known_sides = (0..100).filter(|n| known("bob", 3000 + n)).count();
+        assert_eq!(known_sides, SIDES - 2);
     }
 }

@@ -1,4 +1,4 @@
-//! Who a TURN request comes from: the long-term credential mechanism (RFC 8489 §9.2), over static
+//! The senders of TURN requests, known by the long-term credential mechanism (RFC 8489 §9.2), over static
 //! users and TURN REST credentials alike.
 
 #[cfg(test)]
@@ -131,7 +131,7 @@ pub struct TurnAuth {
     realm: String,
     secrets: TurnSecrets,
     users: StaticUsers,
-    /// What authorization servers vouch for.
+    /// The tokens that authorization servers vouch for.
     access_tokens: Option<AccessTokens>,
     nonces: Nonces,
     /// Stands in for the keys of a user that there is not, so that the time of the answer does not
@@ -315,8 +315,8 @@ impl TurnAuth {
     }
 }
 
-/// How the request's key is made (RFC 8489 §9.2.4): by MD5, unless the client has chosen out of
-/// what it was offered.
+/// Returns the algorithm by which the request's key is made (RFC 8489 §9.2.4): MD5, unless the client
+/// has chosen out of what it was offered.
 fn negotiated(
     attributes: &Attributes<'_>,
     nonce: &[u8],
