@@ -66,7 +66,7 @@ fn finish(
             hub.timers.clear(at, Timer::Hold(Lane::From(id, role)));
         }
         hub.counters.candidates_dropped += journal.len() as u64;
-        hub.users.update(&party.user, |user| user.calls.retain(|call| *call != id));
+        hub.users.remove_call(&party.user, id);
     }
 
     let record = call.final_record(now, reason, actor.map(|actor| actor.user.clone()));

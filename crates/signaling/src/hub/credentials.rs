@@ -78,8 +78,11 @@ pub(super) fn mint_for_session(
     session: SessionId,
     call: Option<CallId>,
 ) -> RelayAccess {
-    match hub.sessions.get(&session) {
-        Some(session) => mint(hub, now, &session.user, &session.grants, session.token, call),
+    match hub.sessions.get(session) {
+        Some(session) => {
+            let token = session.token();
+            mint(hub, now, session.user(), token.grants(), token.mark(), call)
+        }
         None => RelayAccess {
             ice_servers: Vec::new(),
             turn_credentials: None,

@@ -13,11 +13,9 @@ use crate::{EndReason, call::Place, member::Member, sender::Sender};
 /// Ends a session whose client has left for good, and its calls with it, except those that are being
 /// transferred to another device.
 pub(super) fn depart(hub: &mut Hub, now: Now, id: SessionId) {
-    let Some(session) = hub.sessions.get(&id) else { return };
-    let (user, device) = (session.user.clone(), session.device.clone());
-    let sender = Sender { session: id, user, device };
+    let Some(sender) = hub.sessions.sender(id) else { return };
     session_close::forget(hub, id);
-    for call in hub.users.calls(&sender.user) {
+    for call in hub.users.calls(&sender.user).to_vec() {
         depart_from(hub, now, call, &sender);
     }
 }

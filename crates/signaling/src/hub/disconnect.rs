@@ -11,7 +11,7 @@ use crate::{CallState, call::Place, member::Member};
 /// Handles the lost connection, or the end, of a session that may be in a call: a side of the call gets
 /// its reconnect grace.
 pub(super) fn lose(hub: &mut Hub, now: Now, id: CallId, session: SessionId) {
-    let may_resume = hub.sessions.contains_key(&session);
+    let may_resume = hub.sessions.contains(session);
     let Some(call) = hub.calls.get_mut(id) else {
         return lose_in_room(hub, now, id, session, may_resume);
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use callbox_base::clock::Now;
 
-use super::{Hub, blocking, limits, presence, views};
+use super::{Hub, blocking, limits, presence};
 use crate::{
     CallState, EnumCounts,
     call::{Place, Role},
@@ -17,7 +17,8 @@ pub(super) fn check(hub: &Hub, now: Now) {
     check_limits(hub, now);
     check_users(hub);
     check_watchers(hub);
-    let mut timers = hub.sessions.len() + hub.away.len() + usize::from(hub.ended.len() > 0);
+    let mut timers =
+        hub.sessions.len() + hub.sessions.away_len() + usize::from(hub.ended.len() > 0);
     timers += hub.settling.len() + check_calls(hub) + check_rooms(hub);
     assert!(hub.settling.values().all(|(_, call)| !call.relay.is_final()));
     assert_eq!(hub.timers.len(), timers);
@@ -26,8 +27,7 @@ pub(super) fn check(hub: &Hub, now: Now) {
 fn check_limits(hub: &Hub, now: Now) {
     let config = &hub.config;
     assert!(hub.sessions.len() <= config.max_sessions);
-    let away = hub.sessions.iter().filter_map(|(id, s)| Some((s.away_until?, *id)));
-    assert_eq!(away.collect::<BTreeSet<_>>(), hub.away);
+    hub.sessions.check_invariants();
     assert!(hub.calls.len() + hub.rooms.len() <= config.max_calls);
     assert!(hub.ended.len() <= config.ended_calls);
     let unanswered = hub.ended.iter().filter(|call| call.record().started_at.is_none()).count();
@@ -40,8 +40,8 @@ fn check_users(hub: &Hub) {
     let config = &hub.config;
     let mut devices = 0;
     for (id, user) in hub.users.sorted() {
-        assert!(!user.devices.is_empty() || !user.calls.is_empty(), "{id} is an empty entry");
-        assert!(user.devices.len() <= config.max_sessions_per_user);
+        assert!(!user.devices().is_empty() || !user.calls().is_empty(), "{id} is an empty entry");
+        assert!(user.devices().len() <= config.max_sessions_per_user);
         assert!(limits::own_calls(hub, id) <= config.max_calls_per_user);
         let mut callers = BTreeMap::new();
         for call in limits::ringing_at(hub, id) {
@@ -51,12 +51,12 @@ fn check_users(hub: &Hub) {
         assert!(callers.values().all(|count| *count <= config.max_ringing_per_pair));
         let blocked = callers.keys().find(|caller| blocking::is_blocked(hub, caller, id));
         assert_eq!(blocked, None, "somebody rings at {id} who is blocked");
-        devices += user.devices.len();
-        for (device, session) in &user.devices {
-            let session = &hub.sessions[session];
-            assert_eq!((&session.user, &session.device), (id, device));
+        devices += user.devices().len();
+        for (device, session) in user.devices() {
+            let session = hub.sessions.get(*session).unwrap();
+            assert_eq!((session.user(), session.device()), (id, device));
         }
-        for call in &user.calls {
+        for call in user.calls() {
             let is_side = hub.calls.get(*call).is_some_and(|call| call.role_of(id).is_some());
             assert!(is_side || hub.rooms.get(*call).is_some_and(|room| room.has(id)));
         }
@@ -66,15 +66,15 @@ fn check_users(hub: &Hub) {
 
 fn check_watchers(hub: &Hub) {
     let mut watched_by = BTreeMap::new();
-    for (session, list) in hub.users.watches.lists() {
-        let grants = &hub.sessions[&session].grants;
+    for (session, list) in hub.users.watches().lists() {
+        let grants = hub.sessions.get(session).unwrap().token().grants();
         assert!(!list.is_empty() && list.len() <= MAX_WATCHED);
         for user in list {
             assert!(grants.may_see(user), "{user} is seen by somebody who may not");
             watched_by.entry(user).or_insert_with(BTreeSet::new).insert(session);
         }
     }
-    for (user, known, by) in hub.users.watches.known() {
+    for (user, known, by) in hub.users.watches().known() {
         assert_eq!(known, presence::status(hub, user), "{user} changed, and nobody was told");
         assert_eq!(watched_by.remove(user).as_ref(), Some(by));
     }
@@ -95,9 +95,9 @@ fn check_calls(hub: &Hub) -> usize {
         timers += usize::from(call.transfer.is_some());
         if let Some(transfer) = &call.transfer {
             assert!(accepted, "nobody has accepted what is handed on");
-            let session = &hub.sessions[&transfer.ringing.session];
+            let session = hub.sessions.get(transfer.ringing.session).unwrap();
             let party = &call.parties[transfer.role];
-            assert_eq!((&session.user, &session.device), (&party.user, &transfer.device));
+            assert_eq!((session.user(), session.device()), (&party.user, &transfer.device));
             assert_ne!(party.device.as_ref(), Some(&transfer.device));
         }
         assert!(!call.moved || call.state() == CallState::Reconnecting);
@@ -108,17 +108,17 @@ fn check_calls(hub: &Hub) -> usize {
         assert!(!accepted || call.ringing.is_empty());
         assert!(call.ringing.len() <= config.max_sessions_per_user);
         for member in call.members() {
-            let session = &hub.sessions[&member];
-            assert!(call.role_of(&session.user).is_some(), "a member who is not in the call");
+            let session = hub.sessions.get(member).unwrap();
+            assert!(call.role_of(session.user()).is_some(), "a member who is not in the call");
             if let Some(Place::Party(role)) = call.place_of(member) {
-                assert_eq!(call.parties[role].device.as_ref(), Some(&session.device));
+                assert_eq!(call.parties[role].device.as_ref(), Some(session.device()));
             }
         }
         for role in [Role::Caller, Role::Callee] {
             let (party, journal) = (&call.parties[role], &call.journals[role]);
-            assert!(hub.users.get(&party.user).unwrap().calls.contains(&call.id));
+            assert!(hub.users.calls(&party.user).contains(&call.id));
             if party.device.is_some() {
-                let is_here = party.session.is_some_and(|session| views::is_here(hub, session));
+                let is_here = party.session.is_some_and(|session| hub.sessions.is_here(session));
                 assert_eq!(!is_here, party.grace_until.is_some());
             }
             assert!(journal.len() <= config.journal_candidates);
@@ -155,13 +155,13 @@ fn check_rooms(hub: &Hub) -> usize {
             let party = &occupant.party;
             let device = party.device.as_ref().unwrap();
             assert!(devices.insert((&party.user, device)), "one device is two participants");
-            assert!(hub.users.get(&party.user).unwrap().calls.contains(&room.id));
+            assert!(hub.users.calls(&party.user).contains(&room.id));
             assert!(room.devices_of(&party.user).count() <= MAX_DEVICES);
             if let Some(session) = party.session {
-                let session = &hub.sessions[&session];
-                assert_eq!((&session.user, &session.device), (&party.user, device));
+                let session = hub.sessions.get(session).unwrap();
+                assert_eq!((session.user(), session.device()), (&party.user, device));
             }
-            let is_here = party.session.is_some_and(|session| views::is_here(hub, session));
+            let is_here = party.session.is_some_and(|session| hub.sessions.is_here(session));
             assert_eq!(!is_here, party.grace_until.is_some());
             timers += usize::from(party.grace_until.is_some());
         }

@@ -39,15 +39,12 @@ mod invariants;
 #[cfg(test)]
 mod test_access;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use callbox_base::{
     clock::{Now, TimerQueue},
     entries::Entries,
-    ids::{CallId, DeviceId, SessionId, UserId},
+    ids::{CallId, DeviceId, UserId},
 };
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -68,12 +65,12 @@ use super::{
     ended_calls::{EndedCall, EndedCalls},
     keeping::Keeping,
     kicks::{Kicks, TokenMark},
-    lookup::Lookup,
     outbox::Outbox,
     pairs::Pairs,
     rooms::Rooms,
-    tables::{Session, Users},
+    sessions::Sessions,
     timer::Timer,
+    users::Users,
 };
 use crate::jwt::Identity;
 
@@ -88,9 +85,7 @@ pub struct Hub {
     config: Config,
     /// The source of the ids of calls and participants.
     rng: StdRng,
-    sessions: Lookup<SessionId, Session>,
-    /// The sessions without a connection, the one that is given up first in front.
-    away: BTreeSet<(Instant, SessionId)>,
+    sessions: Sessions,
     users: Users,
     calls: Calls,
     rooms: Rooms,
@@ -116,8 +111,7 @@ impl Hub {
             keeping: config.keep_calls.then(Keeping::default),
             config,
             rng: StdRng::from_seed(seed),
-            sessions: Lookup::default(),
-            away: BTreeSet::new(),
+            sessions: Sessions::default(),
             users: Users::default(),
             calls: Calls::default(),
             rooms: Rooms::default(),

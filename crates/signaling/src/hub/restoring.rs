@@ -112,7 +112,7 @@ fn restore_live(hub: &mut Hub, now: Now, call: Call) {
         hub.timers.set(call.ring_until.instant, Timer::Ring(id));
     }
     for role in [Role::Caller, Role::Callee] {
-        hub.users.update(&call.parties[role].user, |user| user.calls.push(id));
+        hub.users.add_call(&call.parties[role].user, id);
     }
     hub.calls.insert(call);
     for role in [Role::Caller, Role::Callee] {

@@ -93,7 +93,7 @@ fn remove_participant(
     }
     let user = occupant.party.user;
     if !room.has(&user) {
-        hub.users.update(&user, |entry| entry.calls.retain(|call| *call != id));
+        hub.users.remove_call(&user, id);
     }
     if let Some(session) = occupant.party.session
         && leaving.asked != Some(session)

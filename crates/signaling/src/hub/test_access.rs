@@ -7,12 +7,7 @@ use callbox_base::{
 
 use super::{Hub, invariants, views};
 use crate::{
-    Config,
-    call::Calls,
-    kicks::Kicks,
-    outbox::Outbox,
-    rooms::Rooms,
-    tables::{Session, User},
+    Config, call::Calls, kicks::Kicks, outbox::Outbox, rooms::Rooms, sessions::Session, users::User,
 };
 
 impl Hub {
@@ -30,11 +25,11 @@ impl Hub {
     }
 
     pub(crate) fn session(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.get(&id)
+        self.sessions.get(id)
     }
 
     pub(crate) fn is_here(&self, id: SessionId) -> bool {
-        views::is_here(self, id)
+        self.sessions.is_here(id)
     }
 
     pub(crate) fn user(&self, id: &UserId) -> Option<&User> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::World;
-use crate::{ErrorCode, Input, Resume, jwt::Grants, tables::MAX_BLOCKED};
+use crate::{ErrorCode, Input, Resume, jwt::Grants, sessions::MAX_BLOCKED};
 
 fn calling(target: &str) -> Value {
     json!({ "targetUserId": target, "callType": "audio" })

@@ -142,7 +142,7 @@ impl World {
                 Output::Send { session, seq, event } => {
                     let data = event.data.value();
                     schemas::check_event(event.name, &data);
-                    assert!(self.hub.session(session).is_none_or(|s| s.away_until.is_none()));
+                    assert!(self.hub.session(session).is_none_or(|session| session.is_here()));
                     self.last_seq = seq.or(self.last_seq);
                     let heard = self.heard.entry(session).or_default();
                     heard.push((event.name.to_owned(), data));

@@ -25,7 +25,7 @@ fn connect(world: &mut World, user: &str, device: Option<&str>, token: &str) -> 
 }
 
 fn device_of(world: &World, session: SessionId) -> String {
-    world.hub.session(session).unwrap().device.to_string()
+    world.hub.session(session).unwrap().device().to_string()
 }
 
 fn lose(world: &mut World, session: SessionId) {
@@ -188,7 +188,7 @@ fn lost_clients_are_remembered_for_a_user_who_is_there_and_only_so_many() {
         let session = connect(&mut world, "alice", None, &n.to_string());
         lose(&mut world, session);
     }
-    let lost = format!("{:?}", world.hub.user(&super::user("alice")).unwrap().lost);
+    let lost = format!("{:?}", world.hub.user(&super::user("alice")).unwrap());
     assert_eq!(lost.matches("mark").count(), 3, "{lost}");
     world.assert_nothing_is_left();
 }

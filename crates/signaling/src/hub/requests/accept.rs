@@ -51,7 +51,7 @@ pub(super) fn take(
     yielding::check_own_calls(hub, sender)?;
     yielding::make_room_for_call(hub, now, sender);
     hub.calls.step(id, Step::Accept)?;
-    hub.users.watches.touch(&sender.user);
+    hub.users.touch(&sender.user);
     let call = hub.calls.find(id)?;
     hub.timers.clear(call.ring_until.instant, Timer::Ring(id));
     call.times.start(now);

@@ -53,7 +53,7 @@ pub(super) fn call(
     id: Option<CallId>,
 ) -> Result<(CallId, Place), RequestError> {
     let Some(id) = id else {
-        let calls = hub.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
+        let calls = hub.users.calls(&sender.user);
         let mut places =
             calls.iter().filter_map(|&id| Some((id, hub.calls.get(id)?.place_of(sender.session)?)));
         return match (places.next(), places.next()) {

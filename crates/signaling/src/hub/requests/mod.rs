@@ -93,16 +93,15 @@ pub(super) fn receive(
     proof: Option<Result<Identity, RequestError>>,
 ) {
     // A session that the hub has just closed may have sent more before it knew.
-    let Some(entry) = hub.sessions.get_mut(&session) else { return };
-    let sender = Sender { session, user: entry.user.clone(), device: entry.device.clone() };
+    let Some(sender) = hub.sessions.sender(session) else { return };
+    let Some(entry) = hub.sessions.get_mut(session) else { return };
     let request = RequestName::parse(event);
     match request {
         Some(request) => hub.counters.events.add(request),
         None => hub.counters.unknown_events += 1,
     }
 
-    let (per_second, burst) = (hub.config.events_per_second, hub.config.event_burst);
-    let verdict = entry.events.take(now.instant, per_second, burst);
+    let verdict = entry.count_event(now.instant, &hub.config);
     if let Verdict::Refuse { retry_after, first } = verdict {
         let error = RequestError::rate_limited("You send too many events.", retry_after);
         // Who wants no answers is told once, so that a flood is not answered by a flood.
@@ -129,7 +128,7 @@ pub(super) fn receive(
         _ => None,
     };
     if let Some(name) = &name
-        && let Some(answer) = hub.users.get(&sender.user).and_then(|u| u.answered.find(name))
+        && let Some(answer) = hub.users.get(&sender.user).and_then(|user| user.answer_to(name))
     {
         // It was made before, and the answer to it may have been lost.
         let answer = answer.clone();
@@ -147,7 +146,7 @@ pub(super) fn receive(
     }
     // What was refused has done nothing, and may be asked for again.
     if let (Some(name), Ok(Some(answer))) = (name, &result) {
-        hub.users.update(&sender.user, |user| user.answered.remember(name, answer.clone()));
+        hub.users.remember_answer(&sender.user, name, answer.clone());
     }
     match (result, id) {
         (Ok(Some(answer)), Some(id)) => {

@@ -48,12 +48,12 @@ pub(super) fn apply(
     {
         return room_join::view(hub, now, room.id, participant, sender.session);
     }
-    let session = hub.sessions.get(&sender.session).ok_or_else(RequestError::call_not_found)?;
-    if !session.grants.may_join(&payload.room_id) {
+    let session = hub.sessions.get(sender.session).ok_or_else(RequestError::call_not_found)?;
+    if !session.token().grants().may_join(&payload.room_id) {
         let message = "Your token does not let you join this room.";
         return Err(RequestError::new(ErrorCode::NotAllowed, message));
     }
-    let name = session.name.clone();
+    let name = session.token().name().map(Into::into);
     let metadata = limits::checked_metadata(hub, payload.metadata)?;
     let own: Vec<_> = room.iter().flat_map(|room| room.devices_of(&sender.user)).collect();
     // A device that is only waited for, as one whose page was loaded again, makes place for another.

@@ -177,7 +177,7 @@ impl Sim {
             MessageId::read(&seat.1, request, &Payload::from(data.clone()).fields().unwrap())
                 .unwrap()
                 .unwrap();
-        if self.hub.user(&seat.0).is_none_or(|user| user.answered.find(&name).is_none()) {
+        if self.hub.user(&seat.0).is_none_or(|user| user.answer_to(&name).is_none()) {
             // So many came since that it is forgotten, or the user has been away without a call.
             return;
         }
