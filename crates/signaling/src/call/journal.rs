@@ -3,13 +3,14 @@
 //! Browsers throw on a candidate that comes before the description it belongs to, so descriptions
 //! go first. Everything is kept as the text that is relayed, and is that text once it has been.
 
-use std::{collections::VecDeque, time::Instant};
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     Config, JsonText,
+    deadline::Deadline,
     payload::Fields,
     sent::{Candidate, Description},
 };
@@ -53,9 +54,9 @@ pub(crate) struct JournalOf<T> {
     pub described: bool,
     /// Whether an offer of the sender was relayed or kept: the other side has something to answer.
     pub offered: bool,
-    /// When candidates go on without a description: the due time of the hold timer.
+    /// The time at which candidates are sent on without a description.
     #[serde(skip)]
-    pub hold_until: Option<Instant>,
+    pub hold: Deadline,
 }
 
 impl<T> Default for JournalOf<T> {
@@ -68,7 +69,7 @@ impl<T> Default for JournalOf<T> {
             ufrags: Box::default(),
             described: false,
             offered: false,
-            hold_until: None,
+            hold: Deadline::default(),
         }
     }
 }
@@ -274,7 +275,7 @@ impl<T> JournalOf<T> {
             ufrags: self.ufrags.clone(),
             described: self.described,
             offered: self.offered,
-            hold_until: None,
+            hold: Deadline::default(),
         }
     }
 }

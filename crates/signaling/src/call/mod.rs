@@ -10,7 +10,7 @@ mod times;
 use std::{
     collections::BTreeMap,
     ops::{Index, IndexMut},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use callbox_base::{
@@ -20,7 +20,7 @@ use callbox_base::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CallType, EndReason, Timestamp, wire_enums::wire_enum};
+use super::{CallType, EndReason, Timestamp, deadline::Deadline, wire_enums::wire_enum};
 pub(super) use journal::{DescriptionKind, Journal, JournalFull, JournalOf};
 pub(super) use live::{Calls, HasState, Live};
 pub use media::{CallStats, Media, Path};
@@ -86,9 +86,9 @@ pub(super) struct Party {
     /// That device's session, while it has one.
     #[serde(skip)]
     pub session: Option<SessionId>,
-    /// When its place is given up: the due time of the grace timer, while it has no session.
+    /// The end of the reconnect grace, while the device has no connection.
     #[serde(skip)]
-    pub grace_until: Option<Instant>,
+    pub grace: Deadline,
     /// True if its device came back with a new session, which has said nothing about the call yet.
     #[serde(skip)]
     pub unclaimed: bool,
@@ -108,7 +108,7 @@ impl Party {
             name,
             device: None,
             session: None,
-            grace_until: None,
+            grace: Deadline::default(),
             unclaimed: false,
             media_lost: false,
             media: Media::default(),
@@ -118,7 +118,7 @@ impl Party {
 
     /// Whether its device has a connection to the server.
     pub fn is_connected(&self) -> bool {
-        self.session.is_some() && self.grace_until.is_none()
+        self.session.is_some() && !self.grace.is_set()
     }
 
     /// What it says that it sends, if it is anything out of the ordinary.
@@ -144,7 +144,7 @@ impl Party {
 
     /// Whether the call waits for this side, for one reason or the other.
     pub fn is_lost(&self) -> bool {
-        self.grace_until.is_some() || self.media_lost
+        self.grace.is_set() || self.media_lost
     }
 }
 
@@ -198,8 +198,8 @@ pub(super) struct Call {
     pub times: Times,
     /// Until when it rings.
     pub ring_until: Now,
-    /// Until when somebody may say whether it waits for a device, while they are asked.
-    pub asked_until: Option<Instant>,
+    /// The time until which it waits for the decision whether to hold it for a device.
+    pub hold_decision: Deadline,
     pub parties: PerRole<Party>,
     /// The callee's devices that have it, before the accept; empty after it.
     pub ringing: BTreeMap<DeviceId, RingingDevice>,
@@ -212,8 +212,8 @@ pub(super) struct Call {
     pub moved: bool,
     /// Which side wants the call to be of which type.
     pub upgrade: Option<(Role, CallType)>,
-    /// When both sides are told of fresh relay credentials, once it is accepted.
-    pub fresh_at: Option<Instant>,
+    /// The next refresh of the relay credentials of both sides, once it is accepted.
+    pub credential_refresh: Deadline,
     /// True if its server crashed, and neither side has come back since.
     pub orphaned: bool,
 }
@@ -245,7 +245,7 @@ impl Call {
             state: CallState::Idle,
             times: Times::begin(now),
             ring_until: now + ring_for,
-            asked_until: None,
+            hold_decision: Deadline::default(),
             parties,
             ringing: BTreeMap::new(),
             journals: PerRole::default(),
@@ -253,7 +253,7 @@ impl Call {
             transfer: None,
             moved: false,
             upgrade: None,
-            fresh_at: None,
+            credential_refresh: Deadline::default(),
             orphaned: false,
         }
     }

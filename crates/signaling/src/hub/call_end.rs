@@ -49,22 +49,16 @@ fn finish(
     let was_connected = hub.calls.get(id)?.state().has_media();
     hub.calls.step(id, Step::End(reason)).ok()?;
     stop_asking(hub, id);
-    let call = hub.calls.remove(id)?;
+    let mut call = hub.calls.remove(id)?;
     hub.timers.clear(call.ring_until.instant, Timer::Ring(id));
-    if let Some(at) = call.fresh_at {
-        hub.timers.clear(at, Timer::Credentials(id));
-    }
+    call.credential_refresh.clear(&mut hub.timers, Timer::Credentials(id));
     if let Some(transfer) = &call.transfer {
         hub.timers.clear(transfer.until.instant, Timer::Transfer(id));
     }
     for role in [Role::Caller, Role::Callee] {
-        let (party, journal) = (&call.parties[role], &call.journals[role]);
-        if let Some(at) = party.grace_until {
-            hub.timers.clear(at, Timer::Grace(Member::Side(id, role)));
-        }
-        if let Some(at) = journal.hold_until {
-            hub.timers.clear(at, Timer::Hold(Lane::From(id, role)));
-        }
+        let (party, journal) = (&mut call.parties[role], &mut call.journals[role]);
+        party.grace.clear(&mut hub.timers, Timer::Grace(Member::Side(id, role)));
+        journal.hold.clear(&mut hub.timers, Timer::Hold(Lane::From(id, role)));
         hub.counters.candidates_dropped += journal.len() as u64;
         hub.users.remove_call(&party.user, id);
     }
@@ -110,8 +104,6 @@ pub(super) fn end_all(hub: &mut Hub, now: Now) {
 
 /// Stops the wait for a decision about holding a call. Returns true if there was one.
 pub(super) fn stop_asking(hub: &mut Hub, id: CallId) -> bool {
-    let asked = hub.calls.get_mut(id).and_then(|call| call.asked_until.take());
-    let Some(until) = asked else { return false };
-    hub.timers.clear(until, Timer::Asked(id));
-    true
+    let call = hub.calls.get_mut(id);
+    call.is_some_and(|call| call.hold_decision.clear(&mut hub.timers, Timer::Asked(id)))
 }

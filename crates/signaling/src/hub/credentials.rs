@@ -20,14 +20,13 @@ pub(super) fn schedule_refresh(hub: &mut Hub, now: Now, id: CallId) {
         return;
     }
     let at = now.instant + half;
-    if let Some(call) = hub.calls.get_mut(id) {
-        call.fresh_at = Some(at);
-    } else if let Some(room) = hub.rooms.get_mut(id) {
-        room.fresh_at = Some(at);
-    } else {
-        return;
+    let deadline = match hub.calls.get_mut(id) {
+        Some(call) => Some(&mut call.credential_refresh),
+        None => hub.rooms.get_mut(id).map(|room| &mut room.credential_refresh),
+    };
+    if let Some(deadline) = deadline {
+        deadline.set(at, &mut hub.timers, Timer::Credentials(id));
     }
-    hub.timers.set(at, Timer::Credentials(id));
 }
 
 /// Sends everyone in a call fresh relay credentials.

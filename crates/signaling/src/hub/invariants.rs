@@ -20,7 +20,7 @@ pub(super) fn check(hub: &Hub, now: Now) {
     let mut timers =
         hub.sessions.len() + hub.sessions.away_len() + usize::from(hub.ended.len() > 0);
     timers += hub.settling.len() + check_calls(hub) + check_rooms(hub);
-    assert!(hub.settling.values().all(|(_, call)| !call.relay.is_final()));
+    hub.settling.check_invariants();
     assert_eq!(hub.timers.len(), timers);
 }
 
@@ -89,9 +89,9 @@ fn check_calls(hub: &Hub) -> usize {
     for call in hub.calls.iter() {
         in_state.add(call.state());
         let accepted = call.state().is_accepted();
-        timers += usize::from(!accepted) + usize::from(call.fresh_at.is_some());
-        assert!(accepted || call.fresh_at.is_none());
-        timers += usize::from(call.asked_until.is_some());
+        timers += usize::from(!accepted) + usize::from(call.credential_refresh.is_set());
+        assert!(accepted || !call.credential_refresh.is_set());
+        timers += usize::from(call.hold_decision.is_set());
         timers += usize::from(call.transfer.is_some());
         if let Some(transfer) = &call.transfer {
             assert!(accepted, "nobody has accepted what is handed on");
@@ -102,7 +102,7 @@ fn check_calls(hub: &Hub) -> usize {
         }
         assert!(!call.moved || call.state() == CallState::Reconnecting);
         let reaches_nobody = call.state() == CallState::Initiating && call.ringing.is_empty();
-        assert!(call.asked_until.is_none() || reaches_nobody);
+        assert!(!call.hold_decision.is_set() || reaches_nobody);
         assert!(!call.state().is_over());
         assert_eq!(accepted, call.parties.callee.device.is_some());
         assert!(!accepted || call.ringing.is_empty());
@@ -119,17 +119,15 @@ fn check_calls(hub: &Hub) -> usize {
             assert!(hub.users.calls(&party.user).contains(&call.id));
             if party.device.is_some() {
                 let is_here = party.session.is_some_and(|session| hub.sessions.is_here(session));
-                assert_eq!(!is_here, party.grace_until.is_some());
+                assert_eq!(!is_here, party.grace.is_set());
             }
             assert!(journal.len() <= config.journal_candidates);
             assert!(journal.bytes() <= 3 * config.journal_bytes);
             // Whatever is kept waits for somebody, or for a moment only.
             let other = &call.parties[role.other()];
-            assert!(
-                journal.bytes() == 0 || other.session.is_none() || journal.hold_until.is_some()
-            );
-            timers += usize::from(party.grace_until.is_some());
-            timers += usize::from(journal.hold_until.is_some());
+            assert!(journal.bytes() == 0 || other.session.is_none() || journal.hold.is_set());
+            timers += usize::from(party.grace.is_set());
+            timers += usize::from(journal.hold.is_set());
         }
     }
     assert_eq!(hub.calls.by_state(), &in_state);
@@ -149,7 +147,7 @@ fn check_rooms(hub: &Hub) -> usize {
         assert!((1..=MAX_PARTICIPANTS).contains(&room.participants.len()));
         assert!(!room.state().is_over());
         assert_eq!(room.times.started().is_some(), room.state().is_accepted());
-        timers += usize::from(room.fresh_at.is_some());
+        timers += usize::from(room.credential_refresh.is_set());
         let mut devices = BTreeSet::new();
         for occupant in room.participants.values() {
             let party = &occupant.party;
@@ -162,17 +160,17 @@ fn check_rooms(hub: &Hub) -> usize {
                 assert_eq!((session.user(), session.device()), (&party.user, device));
             }
             let is_here = party.session.is_some_and(|session| hub.sessions.is_here(session));
-            assert_eq!(!is_here, party.grace_until.is_some());
-            timers += usize::from(party.grace_until.is_some());
+            assert_eq!(!is_here, party.grace.is_set());
+            timers += usize::from(party.grace.is_set());
         }
         for ((from, to), journal) in &room.journals {
             assert!(from != to && room.participants.contains_key(from));
             let to = &room.participants[to];
             assert!(journal.len() <= config.journal_candidates);
             assert!(journal.bytes() <= 3 * config.journal_bytes);
-            let waits = to.party.session.is_none() || journal.hold_until.is_some();
+            let waits = to.party.session.is_none() || journal.hold.is_set();
             assert!(journal.bytes() == 0 || waits, "kept for somebody who is there");
-            timers += usize::from(journal.hold_until.is_some());
+            timers += usize::from(journal.hold.is_set());
         }
     }
     assert_eq!(hub.rooms.by_state(), &in_state);

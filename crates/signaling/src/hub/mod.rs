@@ -39,7 +39,7 @@ mod invariants;
 #[cfg(test)]
 mod test_access;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 
 use callbox_base::{
     clock::{Now, TimerQueue},
@@ -62,13 +62,14 @@ pub use views::{OnlineUser, SessionRecord};
 use super::{
     CallRecord, Config, Counters, EndReason, Input, Output, RelayAccess, RequestName, Stats,
     call::Calls,
-    ended_calls::{EndedCall, EndedCalls},
+    ended_calls::EndedCalls,
     keeping::Keeping,
     kicks::{Kicks, TokenMark},
     outbox::Outbox,
     pairs::Pairs,
     rooms::Rooms,
     sessions::Sessions,
+    settling::Settling,
     timer::Timer,
     users::Users,
 };
@@ -92,9 +93,7 @@ pub struct Hub {
     pairs: Pairs,
     kicks: Kicks,
     ended: EndedCalls,
-    /// The calls that are over and have allocations left, each with when its end is reported anyway.
-    /// They are a few: the relay's quotas bound them.
-    settling: BTreeMap<CallId, (Instant, EndedCall)>,
+    settling: Settling,
     timers: TimerQueue<Timer>,
     outbox: Outbox,
     counters: Counters,
@@ -118,7 +117,7 @@ impl Hub {
             pairs: Pairs::default(),
             kicks: Kicks::default(),
             ended: EndedCalls::default(),
-            settling: BTreeMap::new(),
+            settling: Settling::default(),
             timers: TimerQueue::default(),
             outbox: Outbox::default(),
             counters: Counters::default(),

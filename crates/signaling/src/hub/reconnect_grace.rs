@@ -11,8 +11,8 @@ use crate::{
 
 /// Starts the reconnect grace of a member whose connection is gone.
 pub(super) fn start(hub: &mut Hub, now: Now, member: Member, may_resume: bool) {
-    let grace_until = now.instant + hub.config.reconnect_grace;
-    let Ok(party) = members::find_mut(hub, member) else { return };
+    let until = now.instant + hub.config.reconnect_grace;
+    let Some(party) = member.find_mut(&mut hub.calls, &mut hub.rooms) else { return };
     if party.device.is_none() {
         return;
     }
@@ -20,9 +20,8 @@ pub(super) fn start(hub: &mut Hub, now: Now, member: Member, may_resume: bool) {
     if !may_resume {
         party.session = None;
     }
-    if party.grace_until.is_none() {
-        party.grace_until = Some(grace_until);
-        hub.timers.set(grace_until, Timer::Grace(member));
+    if !party.grace.is_set() {
+        party.grace.set(until, &mut hub.timers, Timer::Grace(member));
     }
     publish_change(hub, now, member, was_lost);
 }
@@ -55,10 +54,8 @@ pub(super) fn reattach(hub: &mut Hub, now: Now, member: Member, session: Session
 
 /// Stops the reconnect grace of a member.
 pub(super) fn stop(hub: &mut Hub, member: Member) {
-    let Ok(party) = members::find_mut(hub, member) else { return };
-    if let Some(at) = party.grace_until.take() {
-        hub.timers.clear(at, Timer::Grace(member));
-    }
+    let Some(party) = member.find_mut(&mut hub.calls, &mut hub.rooms) else { return };
+    party.grace.clear(&mut hub.timers, Timer::Grace(member));
 }
 
 /// Tells the others that a member was lost or is back, if that differs from `was_lost`, and updates the

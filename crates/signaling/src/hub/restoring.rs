@@ -133,7 +133,7 @@ fn restore_over(hub: &mut Hub, now: Now, mut call: Call, stopped: HowItStopped) 
     let mut record = call.final_record(now, reason, None);
     record.state = state;
     let was_connected = call.state().has_media();
-    reporting::report_end(hub, now, call.id, EndedCall::new(record, call.relay, was_connected));
+    reporting::report_end(hub, now, EndedCall::new(record, call.relay, was_connected));
 }
 
 /// Reports a call whose end was not reported, or a room, which ended with its server.
@@ -153,7 +153,7 @@ fn restore_end(hub: &mut Hub, now: Now, id: CallId, end: KeptEnd, stopped: HowIt
         record.end(at, EndReason::ServerCrashed, None);
     }
     let relay = RelayMeter::of_closed(record.relay);
-    reporting::report_end(hub, now, id, EndedCall::new(record, relay, was_connected));
+    reporting::report_end(hub, now, EndedCall::new(record, relay, was_connected));
 }
 
 /// Reads the value that is kept for a call.

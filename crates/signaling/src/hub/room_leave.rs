@@ -83,12 +83,10 @@ fn remove_participant(
     let occupant = room.participants.remove(&participant)?;
     room.remember(now, participant, &occupant);
     let counters = &mut hub.counters;
-    for ((from, to), journal) in
+    for ((from, to), mut journal) in
         room.journals.extract_if(.., |(from, to), _| [*from, *to].contains(&participant))
     {
-        if let Some(at) = journal.hold_until {
-            hub.timers.clear(at, Timer::Hold(Lane::Between(id, from, to)));
-        }
+        journal.hold.clear(&mut hub.timers, Timer::Hold(Lane::Between(id, from, to)));
         counters.candidates_dropped += journal.len() as u64;
     }
     let user = occupant.party.user;
@@ -116,10 +114,8 @@ fn finish(hub: &mut Hub, now: Now, id: CallId, leaving: &Leaving) {
     if hub.rooms.step(id, Step::End(leaving.reason)).is_err() {
         return;
     }
-    let Some(room) = hub.rooms.remove(id) else { return };
-    if let Some(at) = room.fresh_at {
-        hub.timers.clear(at, Timer::Credentials(id));
-    }
+    let Some(mut room) = hub.rooms.remove(id) else { return };
+    room.credential_refresh.clear(&mut hub.timers, Timer::Credentials(id));
     let record = room.final_record(now, leaving.reason, leaving.by.clone());
     finalize::finalize(hub, now, EndedCall::new(record, room.relay, was_connected), leaving.reason);
 }

@@ -50,7 +50,7 @@ impl Hub {
 
     /// Returns true if no end of a call waits to be reported.
     pub(crate) fn has_reported_ends(&self) -> bool {
-        self.settling.is_empty()
+        self.settling.len() == 0
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {

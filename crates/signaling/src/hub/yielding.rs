@@ -20,7 +20,7 @@ pub(super) fn calls_that_yield(hub: &Hub, sender: &Sender) -> impl Iterator<Item
     let calls = hub.users.calls(&sender.user);
     let yields = |party: &Party| {
         let is_back = party.session == Some(sender.session) && party.unclaimed;
-        party.user != sender.user || party.grace_until.is_some() || is_back
+        party.user != sender.user || party.grace.is_set() || is_back
     };
     calls.iter().copied().filter(move |id| {
         if let Some(call) = hub.calls.get(*id) {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use callbox_base::{
@@ -15,6 +15,7 @@ use crate::{
     CallRecord, CallState, CallType, EndReason, Participant, Timestamp,
     call::HasState,
     call::{Journal, Party, RelayMeter, Times, seconds},
+    deadline::Deadline,
     events::RoomParticipant,
 };
 
@@ -44,8 +45,8 @@ pub(crate) struct Room {
     /// What one sent and another could not get yet, by sender and receiver.
     pub journals: BTreeMap<(ParticipantId, ParticipantId), Journal>,
     pub relay: RelayMeter,
-    /// When everyone is told of fresh relay credentials.
-    pub fresh_at: Option<Instant>,
+    /// The next refresh of everyone's relay credentials.
+    pub credential_refresh: Deadline,
 }
 
 impl HasState for Room {
@@ -71,7 +72,7 @@ impl Room {
             past: VecDeque::new(),
             journals: BTreeMap::new(),
             relay: RelayMeter::default(),
-            fresh_at: None,
+            credential_refresh: Deadline::default(),
         }
     }
 

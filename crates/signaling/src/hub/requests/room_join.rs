@@ -58,7 +58,7 @@ pub(super) fn apply(
     let own: Vec<_> = room.iter().flat_map(|room| room.devices_of(&sender.user)).collect();
     // A device that is only waited for, as one whose page was loaded again, makes place for another.
     let yields = match own.len() >= MAX_DEVICES {
-        true => own.iter().find(|(_, party)| party.grace_until.is_some()).map(|(id, _)| *id),
+        true => own.iter().find(|(_, party)| party.grace.is_set()).map(|(id, _)| *id),
         false => None,
     };
     if own.len() >= MAX_DEVICES && yields.is_none() {
