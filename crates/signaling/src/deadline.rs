@@ -20,7 +20,7 @@ impl Deadline {
         self.0
     }
 
-    /// Sets the due time and the timer, in place of those before.
+    /// Sets the due time and the timer. Those before are cleared.
     pub fn set<T: Ord + Copy>(&mut self, at: Instant, timers: &mut TimerQueue<T>, timer: T) {
         self.clear(timers, timer);
         self.0 = Some(at);

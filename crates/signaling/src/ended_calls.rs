@@ -63,7 +63,7 @@ impl EndedCall {
 /// The calls that are over and still shown, the oldest first.
 ///
 /// Anybody can begin calls that nobody answers, as fast as they may send, so those have a queue of
-/// their own: they push out one another, and never a call that took place.
+/// their own: they push out one another, and never a call that was answered.
 #[derive(Debug, Default)]
 pub(super) struct EndedCalls {
     calls: BTreeMap<CallId, EndedCall>,

@@ -91,7 +91,7 @@ impl Users {
         self.get(user)?.devices.get(device).copied()
     }
 
-    /// Makes a session that of a device, in place of the one before.
+    /// Makes a session that of a device, which replaces the one before.
     pub fn attach(&mut self, user: &UserId, device: &DeviceId, session: SessionId) {
         self.update(user, |entry| {
             entry.devices.insert(device.clone(), session);

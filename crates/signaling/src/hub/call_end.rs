@@ -6,7 +6,7 @@ use super::{Hub, finalize, room_leave};
 use crate::{
     CallRecord, EndReason, Event, RequestError,
     answers::CallEndAnswer,
-    call::{Call, Place, Role, Step, seconds},
+    call::{Call, Involvement, Role, Step, seconds},
     ended_calls::EndedCall,
     events::{CallEndedEvent, CallStateEvent},
     member::{Lane, Member},
@@ -66,10 +66,11 @@ fn finish(
     let record = call.final_record(now, reason, actor.map(|actor| actor.user.clone()));
     let shown = Event::of(&CallStateEvent { call_id: id, call: record.clone() });
     let refused_by_device =
-        actor.is_some_and(|actor| call.place_of(actor.session) == Some(Place::Ringing));
+        actor.is_some_and(|actor| call.involvement_of(actor.session) == Some(Involvement::Ringing));
     for session in call.members() {
         if actor.is_none_or(|actor| actor.session != session) {
-            let elsewhere = refused_by_device && call.place_of(session) == Some(Place::Ringing);
+            let elsewhere =
+                refused_by_device && call.involvement_of(session) == Some(Involvement::Ringing);
             let reason = if elsewhere { EndReason::RejectedElsewhere } else { reason };
             let ended = CallEndedEvent {
                 call_id: id,
@@ -88,7 +89,7 @@ fn finish(
 
 /// Ends a call whose time to ring or to reconnect is over.
 pub(super) fn give_up(hub: &mut Hub, now: Now, id: CallId, reason: EndReason) {
-    // A device of the callee may ring, or have taken the call, and so be back.
+    // A device of the callee that rings, or has accepted, is back.
     let is_orphaned = |call: &Call| call.orphaned && call.members().next().is_none();
     let is_orphaned = hub.calls.get(id).is_some_and(is_orphaned);
     end(hub, now, id, if is_orphaned { EndReason::ServerCrashed } else { reason });

@@ -97,7 +97,7 @@ pub(super) fn readmit(hub: &mut Hub, now: Now, user: &UserId, token: TokenMark) 
     }
 }
 
-/// The servers that a client is told, with these credentials if it has any.
+/// Returns the servers for a client, with these credentials if it has any.
 fn access(config: &Config, now: Now, turn_credentials: Option<TurnCredentials>) -> RelayAccess {
     let ttl = config.credential_ttl;
     let mut ice_servers = Vec::new();

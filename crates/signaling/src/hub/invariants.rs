@@ -7,7 +7,7 @@ use callbox_base::clock::Now;
 use super::{Hub, blocking, limits, presence};
 use crate::{
     CallState, EnumCounts,
-    call::{Place, Role},
+    call::{Involvement, Role},
     rooms::{MAX_DEVICES, MAX_PARTICIPANTS},
     watches::MAX_WATCHED,
 };
@@ -110,7 +110,7 @@ fn check_calls(hub: &Hub) -> usize {
         for member in call.members() {
             let session = hub.sessions.get(member).unwrap();
             assert!(call.role_of(session.user()).is_some(), "a member who is not in the call");
-            if let Some(Place::Party(role)) = call.place_of(member) {
+            if let Some(Involvement::Side(role)) = call.involvement_of(member) {
                 assert_eq!(call.parties[role].device.as_ref(), Some(session.device()));
             }
         }

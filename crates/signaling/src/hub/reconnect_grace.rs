@@ -41,7 +41,7 @@ pub(super) fn reattach(hub: &mut Hub, now: Now, member: Member, session: Session
     let was_lost = party.is_lost();
     party.session = Some(session);
     party.unclaimed = true;
-    // What the device said over the connection before may not hold any more.
+    // The state that the device reported over the connection before may be outdated.
     party.media_lost = false;
     if let Member::Side(call, _) = member
         && let Some(call) = hub.calls.get_mut(call)
@@ -64,7 +64,7 @@ pub(super) fn publish_change(hub: &mut Hub, now: Now, member: Member, was_lost: 
     let Some(party) = members::find(hub, member) else { return false };
     let is_lost = party.is_lost();
     let (call_id, user_id) = (member.call(), party.user.clone());
-    // Before the accept the callee's devices only ring; whom they will reach shows then.
+    // Before the accept the callee's devices only ring; the accepting one is told then.
     let accepted = hub.calls.get(call_id).is_none_or(|call| call.state().is_accepted());
     if accepted && is_lost != was_lost {
         let (room_id, participant_id) = (members::room_id(hub, call_id), member.participant());

@@ -51,7 +51,7 @@ pub(super) fn relay_candidate(
             }
             return Ok(());
         }
-        // So many have come that their description is not just a moment behind them.
+        // With this many candidates the description is not just a moment late.
         flush(hub, lane);
     }
     if let Some(journal) = lane.journal_mut(&mut hub.calls, &mut hub.rooms) {

@@ -27,7 +27,7 @@ pub enum HowItStopped {
 }
 
 impl HowItStopped {
-    /// The times of a call that ended with that server, with its end at `now`.
+    /// Returns the times of a call that ended with that server, with its end at `now`.
     fn last_times(self, now: Now, created: Duration, started: Option<Duration>) -> Times {
         let end = match self {
             Self::Orderly => now.unix,
@@ -146,7 +146,7 @@ fn restore_end(hub: &mut Hub, now: Now, id: CallId, end: KeptEnd, stopped: HowIt
         let at = times.at(now);
         record.state = CallState::Failed;
         for participant in record.participants.iter_mut().filter(|one| one.left_at.is_none()) {
-            // Nobody left before they came, whatever the clock says.
+            // Nobody left before joining, whatever the clock says.
             participant.left_at = Some(participant.joined_at.map_or(at, |joined| joined.max(at)));
         }
         record.duration = Some(seconds(times.duration(now)));

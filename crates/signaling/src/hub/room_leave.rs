@@ -15,18 +15,18 @@ use crate::{
     timer::Timer,
 };
 
-/// Why somebody leaves a room, or all of them do.
+/// The reason for which a participant leaves a room, or all of them do.
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub reason: EndReason,
-    /// Who wanted it; nobody where the server did.
+    /// The user who asked for it; `None` if the server did.
     pub by: Option<UserId>,
-    /// The session that has the answer to its request to leave, and needs no event.
+    /// The session that gets the answer to its request to leave, and needs no event.
     pub asked: Option<SessionId>,
 }
 
 impl Leaving {
-    /// Nobody asked for it.
+    /// Makes the leaving that the server causes for this reason.
     pub fn for_reason(reason: EndReason) -> Self {
         Self { reason, by: None, asked: None }
     }

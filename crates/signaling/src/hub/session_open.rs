@@ -22,7 +22,7 @@ pub(super) fn open(
     device: Option<DeviceId>,
     resume: Resume,
 ) {
-    // Session ids are never used twice; a shell that does loses the second one's Open.
+    // Session ids are never used twice; a driver that does so loses the second `Open`.
     if hub.sessions.contains(connection) {
         return;
     }

@@ -9,8 +9,8 @@ use rand::Rng;
 use super::{Hub, call_end, reporting, session_close};
 use crate::{CloseReason, EndReason, events::ServerDrainingEvent};
 
-/// The times in milliseconds over which the clients of a server that stops are spread when they come
-/// back.
+/// The least and the most milliseconds over which the clients of a stopping server are spread when they
+/// come back.
 const FEW_RETURNS: u64 = 1000;
 const MANY_RETURNS: u64 = 30_000;
 
@@ -26,7 +26,7 @@ pub(super) fn shut_down(hub: &mut Hub, now: Now) {
         call_end::end_all(hub, now);
     }
     let sessions: Vec<SessionId> = hub.sessions.sorted().into_iter().map(|(id, _)| id).collect();
-    // They do not come back all at once: about a thousand a second, but while they are waited for.
+    // The clients come back about a thousand a second, and within their reconnect grace.
     let in_time = (hub.config.reconnect_grace / 2).as_millis() as u64;
     let most = MANY_RETURNS.min(in_time).max(FEW_RETURNS);
     let spread = (sessions.len() as u64).clamp(FEW_RETURNS, most);

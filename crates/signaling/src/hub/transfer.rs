@@ -83,7 +83,7 @@ pub(super) fn take_over(hub: &mut Hub, now: Now, id: CallId, role: Role, by: &Se
     let was_lost = party.is_lost();
     party.grace.clear(&mut hub.timers, Timer::Grace(Member::Side(id, role)));
     party.media_lost = false;
-    // What the device before said of itself; how the call went on it is still a part of the call.
+    // The media was that of the device before; its quality statistics stay with the call.
     party.media = Media::default();
     party.device = Some(by.device.clone());
     if let Some(before) = party.session.replace(by.session) {

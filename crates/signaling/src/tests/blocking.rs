@@ -23,7 +23,7 @@ fn who_is_blocked_does_not_ring_for_as_long_as_the_session_lasts() {
     world.forget();
     let answer = world.ok(phone, "user:block", json!({ "userId": "mallory" }));
     assert_eq!(answer, json!({ "ok": true, "userId": "mallory", "blocked": true }));
-    // What rings stops ringing, on all devices.
+    // The call stops ringing on all devices.
     assert_eq!(world.reasons(mallory), ["rejected"]);
     for device in [phone, tablet] {
         assert_eq!(world.reasons(device), ["rejected"]);

@@ -143,7 +143,7 @@ fn two_clients_that_look_alike_stay_two_devices() {
     // A second tab is none that was lost.
     let tab = connect(&mut world, "alice", None, "a");
     assert_ne!(device_of(&world, tab), device_of(&world, alice));
-    // When both are lost nobody can say which comes back: neither gets the other's call.
+    // If both are lost they cannot be told apart: neither gets the other's call.
     let devices = [device_of(&world, alice), device_of(&world, tab)];
     lose(&mut world, tab);
     lose(&mut world, alice);

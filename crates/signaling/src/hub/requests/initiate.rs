@@ -12,7 +12,7 @@ use super::{accept, payload::parse};
 use crate::{
     CallEvent, CallState, CallType, EndReason, ErrorCode, Hub, RequestError,
     answers::CallInitiateAnswer,
-    call::{Call, Party, PerRole, Place, Role, Step},
+    call::{Call, Involvement, Party, PerRole, Role, Step},
     hub::{
         blocking, call_end, credentials, limits, push_wait, reporting, ringing, views, yielding,
     },
@@ -68,7 +68,7 @@ pub(super) fn apply(
 
     let busy = limits::is_busy(hub, &callee);
     let devices = hub.users.get(&callee).map(|user| user.devices().clone()).unwrap_or_default();
-    // Past the limits: from here on there is a call, which may be over at once.
+    // All limits are checked: from here on there is a call, which may be over at once.
     let id = CallId::generate(now.unix_ms(), &mut hub.rng);
     let caller_name = hub.sessions.get(sender.session).and_then(|session| session.token().name());
     let caller_name = caller_name.map(Into::into);
@@ -119,21 +119,21 @@ pub(super) fn apply(
     Ok(answer)
 }
 
-/// A call of the other user that rings at this device, or that it has just taken: the two have called
-/// each other (glare).
+/// Returns the call of the other user that rings at this device, or that it has just accepted: the two have
+/// called each other (glare).
 fn find_glare(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
     let calls = hub.users.calls(&sender.user);
     calls.iter().copied().find(|id| {
         let Some(call) = hub.calls.get(*id) else { return false };
         let is_new = call.state() == CallState::Connecting || !call.state().is_accepted();
-        let here = [Some(Place::Ringing), Some(Place::Party(Role::Callee))];
+        let here = [Some(Involvement::Ringing), Some(Involvement::Side(Role::Callee))];
         is_new
             && call.parties.caller.user == *other
-            && here.contains(&call.place_of(sender.session))
+            && here.contains(&call.involvement_of(sender.session))
     })
 }
 
-/// There is one call: whoever comes second takes the other's.
+/// Resolves glare: the caller that comes second accepts the call of the other.
 fn resolve_glare(
     hub: &mut Hub,
     now: Now,

@@ -56,7 +56,7 @@ pub(super) fn apply(
     let name = session.token().name().map(Into::into);
     let metadata = limits::checked_metadata(hub, payload.metadata)?;
     let own: Vec<_> = room.iter().flat_map(|room| room.devices_of(&sender.user)).collect();
-    // A device that is only waited for, as one whose page was loaded again, makes place for another.
+    // A device in its reconnect grace, such as one whose page was reloaded, makes room for another.
     let yields = match own.len() >= MAX_DEVICES {
         true => own.iter().find(|(_, party)| party.grace.is_set()).map(|(id, _)| *id),
         false => None,
@@ -66,8 +66,8 @@ pub(super) fn apply(
             format!("You are in the room with {MAX_DEVICES} devices, and no more may come.");
         return Err(RequestError::new(ErrorCode::RoomFull, message));
     }
-    let places = MAX_PARTICIPANTS + usize::from(yields.is_some());
-    if room.is_some_and(|room| room.participants.len() >= places) {
+    let slots = MAX_PARTICIPANTS + usize::from(yields.is_some());
+    if room.is_some_and(|room| room.participants.len() >= slots) {
         let message = format!("The room has {MAX_PARTICIPANTS} participants, and no place left.");
         return Err(RequestError::new(ErrorCode::RoomFull, message));
     }

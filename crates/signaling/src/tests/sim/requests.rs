@@ -1,4 +1,4 @@
-//! What clients ask.
+//! The requests of clients.
 
 use callbox_base::ids::{CallId, SessionId};
 use rand::{Rng, seq::IndexedRandom};
@@ -178,7 +178,7 @@ impl Sim {
                 .unwrap()
                 .unwrap();
         if self.hub.user(&seat.0).is_none_or(|user| user.answer_to(&name).is_none()) {
-            // So many came since that it is forgotten, or the user has been away without a call.
+            // It was forgotten for later ones, or the user has been away without a call.
             return;
         }
         self.number += 1;
