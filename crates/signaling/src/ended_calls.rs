@@ -5,16 +5,19 @@ use std::{
     time::Instant,
 };
 
-use callbox_base::ids::{CallId, UserId};
+use callbox_base::{
+    clock::TimerQueue,
+    ids::{CallId, UserId},
+};
 
-use super::{CallRecord, call::RelayMeter};
+use super::{CallRecord, call::RelayMeter, deadline::Deadline, timer::Timer};
 
 /// A call that is over. Its allocations may take a moment longer to close.
 #[derive(Debug, Clone)]
 pub(super) struct EndedCall {
     record: CallRecord,
-    pub relay: RelayMeter,
-    pub was_connected: bool,
+    relay: RelayMeter,
+    was_connected: bool,
 }
 
 impl EndedCall {
@@ -26,15 +29,32 @@ impl EndedCall {
         self.record.id
     }
 
+    /// Returns the record, with what was relayed so far.
     pub fn record(&self) -> CallRecord {
         CallRecord { relay: self.relay.usage(), ..self.record.clone() }
     }
 
-    /// Whether somebody accepted it.
+    /// Returns true if media had flowed.
+    pub fn was_connected(&self) -> bool {
+        self.was_connected
+    }
+
+    /// Returns the counters of its allocations.
+    pub fn relay_mut(&mut self) -> &mut RelayMeter {
+        &mut self.relay
+    }
+
+    /// Returns true if the relay has closed all its allocations.
+    pub fn is_settled(&self) -> bool {
+        self.relay.is_final()
+    }
+
+    /// Returns true if it was accepted.
     fn was_answered(&self) -> bool {
         self.record.started_at.is_some()
     }
 
+    /// Returns true if the user was in it.
     pub fn was_in_it(&self, user: &UserId) -> bool {
         self.record.participants.iter().any(|participant| participant.user_id == *user)
     }
@@ -43,15 +63,17 @@ impl EndedCall {
 /// The calls that are over and still shown, the oldest first.
 ///
 /// Anybody can begin calls that nobody answers, as fast as they may send, so those have a queue of
-/// their own: they push out one another, and never a call that took place.
+/// their own: they push out one another, and never a call that was answered.
 #[derive(Debug, Default)]
 pub(super) struct EndedCalls {
     calls: BTreeMap<CallId, EndedCall>,
     answered: VecDeque<(Instant, CallId)>,
     unanswered: VecDeque<(Instant, CallId)>,
+    /// The time at which the oldest call is forgotten.
+    forget: Deadline,
 }
 
-/// Which part of the calls that are still shown may be ones that nobody answered: one in so many.
+/// The part of the calls still shown that may be unanswered ones: one in so many.
 const UNANSWERED_SHARE: usize = 4;
 
 impl EndedCalls {
@@ -59,10 +81,12 @@ impl EndedCalls {
         self.calls.get(&id)
     }
 
-    pub fn get_mut(&mut self, id: CallId) -> Option<&mut EndedCall> {
-        self.calls.get_mut(&id)
+    /// Returns the counters of a call's allocations.
+    pub fn meter_mut(&mut self, id: CallId) -> Option<&mut RelayMeter> {
+        self.calls.get_mut(&id).map(EndedCall::relay_mut)
     }
 
+    /// Returns the calls, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &EndedCall> {
         let mut answered = self.answered.iter().peekable();
         let mut unanswered = self.unanswered.iter().peekable();
@@ -78,15 +102,16 @@ impl EndedCalls {
         self.calls.len()
     }
 
-    /// When the oldest is to be forgotten.
-    pub fn next_due(&self) -> Option<Instant> {
-        let fronts = [self.answered.front(), self.unanswered.front()];
-        fronts.into_iter().flatten().map(|(due, _)| *due).min()
-    }
-
     /// Adds a call that is forgotten at `due`, and forgets the oldest of its kind past its kind's
     /// share of `max` calls.
-    pub fn insert(&mut self, id: CallId, call: EndedCall, due: Instant, max: usize) {
+    pub fn insert(
+        &mut self,
+        call: EndedCall,
+        due: Instant,
+        max: usize,
+        timers: &mut TimerQueue<Timer>,
+    ) {
+        let id = call.id();
         let share = max / UNANSWERED_SHARE;
         let (queue, max) = if call.was_answered() {
             (&mut self.answered, max - share)
@@ -100,14 +125,26 @@ impl EndedCalls {
                 self.calls.remove(&oldest);
             }
         }
+        self.schedule(timers);
     }
 
     /// Forgets every call whose time is over.
-    pub fn forget_until(&mut self, now: Instant) {
+    pub fn forget_until(&mut self, now: Instant, timers: &mut TimerQueue<Timer>) {
         for queue in [&mut self.answered, &mut self.unanswered] {
             while let Some((_, id)) = queue.pop_front_if(|(due, _)| *due <= now) {
                 self.calls.remove(&id);
             }
+        }
+        self.schedule(timers);
+    }
+
+    /// Sets the timer to the time at which the oldest call is forgotten.
+    fn schedule(&mut self, timers: &mut TimerQueue<Timer>) {
+        let fronts = [self.answered.front(), self.unanswered.front()];
+        match fronts.into_iter().flatten().map(|(due, _)| *due).min() {
+            Some(due) if self.forget.time() == Some(due) => {}
+            Some(due) => self.forget.set(due, timers, Timer::ForgetEnded),
+            None => drop(self.forget.clear(timers, Timer::ForgetEnded)),
         }
     }
 }

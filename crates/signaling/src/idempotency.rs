@@ -1,5 +1,5 @@
-//! The requests that a user's devices have made of late and named: the same one again is answered
-//! again, and not executed again.
+//! The idempotency of named requests: a request that a device of the user makes again gets the same answer
+//! again, and is not executed again.
 
 use std::collections::VecDeque;
 
@@ -10,17 +10,17 @@ use super::{
     payload::{Fields, text_of},
 };
 
-/// How many are remembered of a user.
+/// The largest number of requests of a user that are remembered.
 const MAX: usize = 64;
 
-/// How much their answers may weigh together, in bytes: many times what 64 short ones do, but that of
-/// `room:join` has in it what seven others say of themselves.
+/// The largest size of their answers together, in bytes: many times that of 64 short ones, but the answer to
+/// `room:join` has the metadata of seven others in it.
 const MAX_WEIGHT: usize = 256 << 10;
 
-/// The longest name.
+/// The largest length of a name, in bytes.
 const MAX_NAME: usize = 64;
 
-/// How a device named a request: `msgId` in its payload.
+/// The name that a device gave a request: `msgId` in its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MessageId {
     device: DeviceId,
@@ -29,10 +29,10 @@ pub(super) struct MessageId {
 }
 
 impl MessageId {
-    /// The name of a request, if it has one.
+    /// Reads the name of a request, if it has one.
     ///
     /// # Errors
-    /// `invalid_payload` for one that is no text, or too long.
+    /// `invalid_payload` for a name that is not a text, or is too long.
     pub fn read(
         device: &DeviceId,
         request: RequestName,
@@ -50,7 +50,7 @@ impl MessageId {
     }
 }
 
-/// The requests of one user, the latest last.
+/// The named requests of one user with their answers, the latest last.
 #[derive(Debug, Default)]
 pub(super) struct AnsweredRequests {
     known: VecDeque<Known>,
@@ -64,12 +64,12 @@ struct Known {
 }
 
 impl AnsweredRequests {
-    /// What a request was answered with, if it was made before.
+    /// Returns the answer to a request, if it was made before.
     pub fn find(&self, id: &MessageId) -> Option<&Answer> {
         self.known.iter().rev().find(|known| known.id == *id).map(|known| &known.answer)
     }
 
-    /// Remembers an answer. Of what would be too much the oldest are forgotten.
+    /// Remembers an answer. Past the limits the oldest ones are forgotten.
     pub fn remember(&mut self, id: MessageId, answer: Answer) {
         self.weight += answer.0.weight();
         self.known.push_back(Known { id, answer });

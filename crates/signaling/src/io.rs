@@ -1,4 +1,4 @@
-//! What goes into the hub and what comes out of it.
+//! The inputs and the outputs of the hub.
 
 use std::{hash::BuildHasher, net::IpAddr, sync::Arc};
 
@@ -89,7 +89,7 @@ pub enum Input {
     RelayClosed {
         /// The call its credentials are scoped to.
         call: CallId,
-        /// The same counters, now final.
+        /// The counters that were reported with it, now final.
         usage: Arc<Usage>,
     },
     /// The answer to [`Output::AskToHold`].

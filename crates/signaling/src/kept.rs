@@ -99,7 +99,7 @@ impl KeptCall {
 impl KeptEnd {
     /// Makes what is kept of a call that is over, until its end is reported.
     pub fn of(ended: &EndedCall) -> Self {
-        Self { record: ended.record(), was_connected: ended.was_connected }
+        Self { record: ended.record(), was_connected: ended.was_connected() }
     }
 
     /// Makes what is kept of a live room, which is over if the server crashes.

@@ -1,5 +1,5 @@
-//! Users who were kicked: the token that was good for a session then opens no relay any more. Who comes
-//! with a new token has all again.
+//! Users who were kicked, and the tokens that are revoked for the relay by it. A user with a new token gets
+//! relay credentials again.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use callbox_base::{clock::Now, expiring_map::ExpiringMap, ids::UserId};
 use super::config::TOKEN_LEEWAY;
 use crate::jwt::{Identity, TokenId};
 
-/// How many kicked users are remembered. Past it the one is forgotten who was kicked first.
+/// The largest number of kicked users that are remembered. Past it the one kicked first is forgotten.
 const MAX_KICKED: usize = 10_000;
 
-/// How many tokens of one user are remembered, the latest ones.
+/// The largest number of revoked tokens of one user that are remembered, the latest ones.
 const MAX_TOKENS: usize = 64;
 
-/// What is known of a token that a session has.
+/// The marks of a session's token by which a kick revokes it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenMark {
     id: TokenId,
@@ -34,18 +34,18 @@ impl TokenMark {
 /// A user who was kicked.
 #[derive(Debug)]
 struct Kick {
-    /// When that was the last time, on both clocks.
+    /// The time of the last kick, on both clocks.
     at: Now,
     /// The tokens of the sessions that were closed.
     tokens: Vec<TokenId>,
-    /// Every token that was issued before this second is refused as well, where it says when it was:
-    /// there may be some that had no session.
+    /// The second before which issued tokens are refused as well, if they have the time of their issue:
+    /// some may have had no session.
     issued_before: Option<u64>,
     /// True if the relay refuses all credentials of the user.
     is_shut_out: bool,
 }
 
-/// The users who were kicked, as long as that counts.
+/// The kicked users, until their kicks expire.
 #[derive(Debug)]
 pub(super) struct Kicks(ExpiringMap<UserId, Kick, Instant>);
 
@@ -56,7 +56,8 @@ impl Default for Kicks {
 }
 
 impl Kicks {
-    /// A user was kicked, from all devices or from one, who had sessions with these tokens there.
+    /// Records that a user was kicked, from all devices or from one, and revokes these tokens of the user's
+    /// sessions.
     pub fn add(
         &mut self,
         now: Now,
@@ -73,7 +74,7 @@ impl Kicks {
         let over = kick.tokens.len().saturating_sub(MAX_TOKENS);
         kick.tokens.drain(..over);
         if all_devices {
-            // As far as the clock of whoever issues them may be off.
+            // The clock of the issuer may be off by the leeway.
             let before = now.unix_secs().saturating_sub(TOKEN_LEEWAY.as_secs());
             kick.issued_before = Some(before);
             kick.is_shut_out = true;
@@ -81,7 +82,7 @@ impl Kicks {
         self.0.insert(user.clone(), kick, now.instant + ttl);
     }
 
-    /// Returns true if a token opens no relay.
+    /// Returns true if a token was revoked for the relay.
     pub fn refuse(&self, now: Now, user: &UserId, token: TokenMark) -> bool {
         let is_over = self.0.until(user).is_none_or(|until| until <= now.instant);
         let Some(kick) = self.0.get(user).filter(|_| !is_over) else { return false };
@@ -89,13 +90,14 @@ impl Kicks {
         kick.tokens.contains(&token.id) || token.issued.is_some_and(is_older)
     }
 
-    /// The relay is to take the user's credentials again. Says whether it has refused all of them.
+    /// Records that the relay is to accept the user's credentials again. Returns true if it refused all of
+    /// them.
     pub fn readmit(&mut self, user: &UserId) -> bool {
         self.0.get_mut(user).is_some_and(|kick| std::mem::take(&mut kick.is_shut_out))
     }
 
-    /// From when credentials for a user are to be dated: those that were made in the second of a kick
-    /// are refused with those from before.
+    /// Returns the time from which credentials for a user are to be dated: those made in the second of a
+    /// kick are refused with those from before.
     pub fn date(&self, now: Now, user: &UserId) -> Now {
         let kicked = self.0.get(user).map(|kick| Duration::from_secs(kick.at.unix_secs() + 1));
         Now { unix: kicked.map_or(now.unix, |after| after.max(now.unix)), ..now }

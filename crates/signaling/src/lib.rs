@@ -271,10 +271,12 @@
 //! | `hub/` | the hub: its public functions, and a file of functions for each subject that takes several parts |
 //! | `hub/requests/` | a file for each request |
 //! | `call/`, `rooms/`, `member` | calls of two, calls of up to eight, and the members of both |
-//! | `ended_calls` | calls that are over and still shown |
-//! | `watches`, `lost_devices`, `kicks`, `pairs` | other parts of the hub: watchers of presence, devices that may come back, kicked users, rates of calls |
+//! | `ended_calls`, `settling` | calls that are over and still shown, and those whose end waits for the relay |
+//! | `sessions`, `session_token` | sessions, with and without a connection, and their tokens |
+//! | `users`, `watches`, `lost_devices` | users with their devices and calls, the watchers of presence, devices that may come back |
+//! | `kicks`, `pairs` | kicked users, and the rates of calls between pairs of users |
 //! | `rate`, `idempotency`, `replay` | limits of rates, requests that are made twice, events until they are acknowledged |
-//! | `outbox`, `timer` | the outputs in their order, and the timers |
+//! | `outbox`, `timer`, `deadline` | the outputs in their order, the timers and their due times |
 //! | `report` | each step of a call, for records and webhooks |
 //! | `keeping`, `kept` | the state of calls that outlasts the server |
 //! | `sdp_addresses`, `sent` | the addresses that a side names, and what is read of its messages |
@@ -288,6 +290,7 @@ mod answers;
 mod call;
 mod close_reason;
 mod config;
+mod deadline;
 mod ended_calls;
 mod error;
 mod error_code;
@@ -313,11 +316,14 @@ mod schema;
 mod sdp_addresses;
 mod sender;
 mod sent;
+mod session_token;
+mod sessions;
+mod settling;
 mod stats;
-mod tables;
 mod text;
 mod timer;
 mod timestamp;
+mod users;
 mod watches;
 mod wire_enums;
 

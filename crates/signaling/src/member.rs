@@ -7,7 +7,7 @@ use super::{
     rooms::Rooms,
 };
 
-/// Somebody who is in a call.
+/// A member of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Member {
     /// A side of a call of two.
@@ -16,7 +16,7 @@ pub(super) enum Member {
     Participant(CallId, ParticipantId),
 }
 
-/// The way from one member of a call to another.
+/// The direction from one member of a call to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lane {
     /// From this side to the other.
@@ -26,14 +26,14 @@ pub(super) enum Lane {
 }
 
 impl Member {
-    /// The call it is in.
+    /// Returns the call.
     pub fn call(self) -> CallId {
         match self {
             Self::Side(call, _) | Self::Participant(call, _) => call,
         }
     }
 
-    /// What it is called in its room.
+    /// Returns the participant id, if it is in a room.
     pub fn participant(self) -> Option<ParticipantId> {
         match self {
             Self::Side(..) => None,
@@ -41,6 +41,7 @@ impl Member {
         }
     }
 
+    /// Returns the member, if its call is live.
     pub fn find<'a>(self, calls: &'a Calls, rooms: &'a Rooms) -> Option<&'a Party> {
         match self {
             Self::Side(call, role) => Some(&calls.get(call)?.parties[role]),
@@ -48,6 +49,7 @@ impl Member {
         }
     }
 
+    /// Returns the member to be changed, if its call is live.
     pub fn find_mut<'a>(self, calls: &'a mut Calls, rooms: &'a mut Rooms) -> Option<&'a mut Party> {
         match self {
             Self::Side(call, role) => Some(&mut calls.get_mut(call)?.parties[role]),
@@ -59,7 +61,7 @@ impl Member {
 }
 
 impl Lane {
-    /// Whose events go this way.
+    /// Returns the sender.
     pub fn from(self) -> Member {
         match self {
             Self::From(call, role) => Member::Side(call, role),
@@ -67,7 +69,7 @@ impl Lane {
         }
     }
 
-    /// Whom they reach.
+    /// Returns the receiver.
     pub fn to(self) -> Member {
         match self {
             Self::From(call, role) => Member::Side(call, role.other()),
@@ -75,7 +77,7 @@ impl Lane {
         }
     }
 
-    /// The way back.
+    /// Returns the opposite direction.
     pub fn back(self) -> Self {
         match self {
             Self::From(call, role) => Self::From(call, role.other()),
@@ -83,7 +85,7 @@ impl Lane {
         }
     }
 
-    /// Its journal, if it was used.
+    /// Returns the journal, if there is one.
     pub fn journal<'a>(self, calls: &'a Calls, rooms: &'a Rooms) -> Option<&'a Journal> {
         match self {
             Self::From(call, role) => Some(&calls.get(call)?.journals[role]),
@@ -91,7 +93,7 @@ impl Lane {
         }
     }
 
-    /// Its journal, to be used. In a room there is none before.
+    /// Returns the journal to be changed. In a room it is made at its first use.
     pub fn journal_mut<'a>(
         self,
         calls: &'a mut Calls,

@@ -1,4 +1,4 @@
-//! What the hub wants done, in order, and what each session was sent.
+//! The outputs of the hub in their order, and the events that each session has not acknowledged.
 
 use std::collections::VecDeque;
 
@@ -13,21 +13,21 @@ use super::{
     replay::Replay,
 };
 
-/// The queue of outputs. What one input sets off is bounded by the sizes of the tables, and the
-/// shell empties the queue after each input.
+/// The queue of outputs. The number of outputs of one input is bounded by the sizes of the tables, and the
+/// driver empties the queue after each input.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queue: VecDeque<Output>,
-    /// The way to each session.
-    ways: Lookup<SessionId, Way>,
+    /// The link to each session.
+    links: Lookup<SessionId, Link>,
 }
 
-/// The way to a session.
+/// The link to a session.
 #[derive(Debug)]
-struct Way {
-    /// What was sent and is not acknowledged; `None` if the session cannot be resumed.
+struct Link {
+    /// The events that are not acknowledged; `None` if the session cannot be resumed.
     replay: Option<Replay>,
-    /// There is no connection at its end.
+    /// True while the session has no connection.
     away: bool,
 }
 
@@ -44,45 +44,45 @@ impl Outbox {
         self.queue.len()
     }
 
-    /// Puts an output before what was put in since the queue was `at` long.
+    /// Inserts an output before those that were added since the queue had this length.
     pub fn insert(&mut self, at: usize, output: Output) {
         self.queue.insert(at, output);
     }
 
-    /// There is a session, which can be resumed or not.
+    /// Opens the link to a session, which can be resumed or not.
     pub fn open(&mut self, session: SessionId, resumable: bool) {
         let replay = resumable.then(Replay::default);
-        self.ways.insert(session, Way { replay, away: false });
+        self.links.insert(session, Link { replay, away: false });
     }
 
-    /// There is none any more.
+    /// Closes the link to a session.
     pub fn close(&mut self, session: SessionId) {
-        self.ways.remove(&session);
+        self.links.remove(&session);
     }
 
-    /// Whether a session can be resumed.
+    /// Returns true if a session can be resumed.
     pub fn is_resumable(&self, session: SessionId) -> bool {
-        self.ways.get(&session).is_some_and(|way| way.replay.is_some())
+        self.links.get(&session).is_some_and(|link| link.replay.is_some())
     }
 
-    /// Whether it can be by a client that has its events up to this number.
+    /// Returns true if a session can be resumed by a client that has its events up to this number.
     pub fn can_resume(&self, session: SessionId, seq: u64) -> bool {
-        let replay = self.ways.get(&session).and_then(|way| way.replay.as_ref());
+        let replay = self.links.get(&session).and_then(|link| link.replay.as_ref());
         replay.is_some_and(|replay| replay.after(seq).is_some())
     }
 
-    /// A session has lost its connection: what it is sent waits for it to come back.
+    /// Keeps the events of a session that lost its connection until it is resumed.
     pub fn wait(&mut self, session: SessionId) {
-        if let Some(way) = self.ways.get_mut(&session) {
-            way.away = true;
+        if let Some(link) = self.links.get_mut(&session) {
+            link.away = true;
         }
     }
 
-    /// It has come back, and gets what it has not seen: what comes after this number.
+    /// Resumes a session, and sends it the events after this number.
     pub fn resume(&mut self, session: SessionId, seq: u64) {
-        let Some(way) = self.ways.get_mut(&session) else { return };
-        way.away = false;
-        let Some(replay) = &mut way.replay else { return };
+        let Some(link) = self.links.get_mut(&session) else { return };
+        link.away = false;
+        let Some(replay) = &mut link.replay else { return };
         replay.acknowledge(seq);
         for (seq, event) in replay.after(seq).into_iter().flatten() {
             let event = event.clone();
@@ -90,22 +90,22 @@ impl Outbox {
         }
     }
 
-    /// It has all events up to this number.
+    /// Forgets the events up to this number, which the client has.
     pub fn acknowledge(&mut self, session: SessionId, seq: u64) {
-        if let Some(replay) = self.ways.get_mut(&session).and_then(|way| way.replay.as_mut()) {
+        if let Some(replay) = self.links.get_mut(&session).and_then(|link| link.replay.as_mut()) {
             replay.acknowledge(seq);
         }
     }
 
-    /// How much is kept that is not acknowledged, in bytes.
+    /// Returns the number of bytes that are not acknowledged.
     pub fn unacknowledged(&self) -> usize {
-        self.ways.values().filter_map(|way| way.replay.as_ref()).map(Replay::weight).sum()
+        self.links.values().filter_map(|link| link.replay.as_ref()).map(Replay::weight).sum()
     }
 
-    /// The number of the last event that a session was sent.
+    /// Returns the number of the last event that a session was sent.
     #[cfg(test)]
     pub fn last_seq(&self, session: SessionId) -> u64 {
-        self.ways[&session].replay.as_ref().map_or(0, Replay::last)
+        self.links[&session].replay.as_ref().map_or(0, Replay::last)
     }
 
     /// Sends an event to a session.
@@ -113,7 +113,7 @@ impl Outbox {
         self.send_event(session, Event::of(payload));
     }
 
-    /// The same to several.
+    /// Sends an event to several sessions.
     pub fn send_to_all<P: EventPayload>(
         &mut self,
         sessions: impl IntoIterator<Item = SessionId>,
@@ -123,33 +123,33 @@ impl Outbox {
         sessions.into_iter().for_each(|session| self.send_event(session, event.clone()));
     }
 
-    /// Sends what the other side of a call wrote.
+    /// Sends a payload that another member of a call wrote.
     pub fn relay(&mut self, session: SessionId, name: EventName, data: JsonText) {
         self.send_event(session, Event::new(name.as_str(), data));
     }
 
-    /// The same with an event that goes to others as well.
+    /// Sends a session an event, which may go to others as well.
     pub fn send_event(&mut self, session: SessionId, event: Event) {
-        let Some(way) = self.ways.get_mut(&session) else { return };
-        let seq = way.replay.as_mut().map(|replay| replay.push(event.clone()));
-        if !way.away {
+        let Some(link) = self.links.get_mut(&session) else { return };
+        let seq = link.replay.as_mut().map(|replay| replay.push(event.clone()));
+        if !link.away {
             self.push(Output::Send { session, seq, event });
         }
     }
 
-    /// Sends an event to a side of a call, if it is there.
+    /// Sends an event to a side of a call, if it has a session.
     pub fn send_to<P: EventPayload>(&mut self, call: &Call, role: Role, payload: &P) {
         if let Some(session) = call.parties[role].session {
             self.send(session, payload);
         }
     }
 
-    /// Shows a call to one session.
+    /// Sends one session the state of a call.
     pub fn show(&mut self, now: Now, call: &Call, session: SessionId) {
         self.send(session, &CallStateEvent { call_id: call.id, call: call.record(now) });
     }
 
-    /// Shows a call to everyone who hears of it.
+    /// Sends everyone in a call its state.
     pub fn show_to_all(&mut self, now: Now, call: &Call) {
         let event = Event::of(&CallStateEvent { call_id: call.id, call: call.record(now) });
         for session in call.members() {

@@ -1,7 +1,7 @@
-//! How often each user has called each other one of late.
+//! The rates at which users have called each other of late.
 //!
-//! The table is the hub's own: neither side's entry would do, since a caller who connects anew, or a
-//! callee who is woken for each call, would begin with a full bucket each time.
+//! They are not kept with either user, since a caller who connects anew, or a callee who is woken for each
+//! call, would begin with a full bucket each time.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use callbox_base::{expiring_map::ExpiringMap, ids::UserId};
 
 use super::rate::{Bucket, interval};
 
-/// How many pairs are remembered. Past it the one whose bucket is full again first is forgotten.
+/// The largest number of pairs that are remembered. Past it the one whose bucket is full again first is
+/// forgotten.
 const MAX_PAIRS: usize = 65_536;
 
 /// A caller and a callee.
@@ -26,16 +27,18 @@ impl Default for Pairs {
 }
 
 impl Pairs {
-    /// Says in what time the caller may call the callee again, if that is not now. `per_minute` is
-    /// how many calls there may be in a minute in the long run, and how many at once; none is no
-    /// limit.
+    /// Checks that the caller may call the callee now. `per_minute` is the number of calls in a minute in
+    /// the long run, and of those at once; zero is no limit.
+    ///
+    /// # Errors
+    /// The time after which the caller may call again.
     pub fn check(&self, now: Instant, pair: &Pair, per_minute: u32) -> Result<(), Duration> {
         self.bucket(pair).take(now, interval(MINUTE, per_minute), per_minute)
     }
 
     /// Counts a call that [`Pairs::check`] lets pass.
     pub fn count(&mut self, now: Instant, pair: Pair, per_minute: u32) {
-        // A pair that is not there has a full bucket, too.
+        // A pair without an entry has a full bucket.
         self.0.remove_expired(now);
         let mut bucket = self.bucket(&pair);
         let taken = bucket.take(now, interval(MINUTE, per_minute), per_minute);

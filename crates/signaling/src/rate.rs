@@ -1,4 +1,4 @@
-//! How fast one session may send, and one user call.
+//! Limits on the rates of a session's events and of a user's calls.
 
 use std::time::{Duration, Instant};
 
@@ -11,18 +11,21 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// A bucket that is full again at this moment, or is full.
+    /// Makes a bucket that is full again at this moment, or full now.
     pub fn full_again_at(full_at: Option<Instant>) -> Self {
         Self { full_at }
     }
 
-    /// When it is full again, as far as anything was taken.
+    /// Returns the time at which it is full again, if anything was taken.
     pub fn full_at(&self) -> Option<Instant> {
         self.full_at
     }
 
-    /// Takes one token, of which one comes back each `interval` until there are `burst`. Where
-    /// there is none, says in what time there will be. Zero for the interval is no limit.
+    /// Takes one token. One comes back each `interval` until there are `burst`. Zero for the interval is
+    /// no limit.
+    ///
+    /// # Errors
+    /// The time until there is a token.
     pub fn take(&mut self, now: Instant, interval: Duration, burst: u32) -> Result<(), Duration> {
         let used = self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         let depth = interval.saturating_mul(burst.max(1));
@@ -33,40 +36,40 @@ impl Bucket {
     }
 }
 
-/// A duration in nanoseconds, at most 584 years.
+/// Returns a duration in nanoseconds, at most 584 years.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The time between two of which `count` fit into `period`; zero, which is no limit, for none.
+/// Returns the interval of which `count` fit into `period`; zero, which is no limit, for none.
 pub(super) fn interval(period: Duration, count: u32) -> Duration {
     period.checked_div(count).unwrap_or_default()
 }
 
-/// The events of one session: a bucket, and a memory for who does not care that it is empty.
+/// The limit on the events of one session, with the number of events that were refused in a row.
 #[derive(Debug, Default)]
 pub(super) struct EventLimit {
     bucket: Bucket,
     refused_in_a_row: u32,
 }
 
-/// What became of an event.
+/// The verdict on an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Within the limit.
     Pass,
     /// Over the limit.
     Refuse {
-        /// When the next event passes.
+        /// The time until the next event passes.
         retry_after: Duration,
-        /// Whether the event before it passed: the sender has not been told yet.
+        /// True if the event before it passed: the sender has not been told yet.
         first: bool,
     },
-    /// Over the limit for so long that the sender does not listen.
+    /// Over the limit for so long that the session is closed.
     Close,
 }
 
-/// After how many bursts' worth of refused events in a row the session is closed.
+/// The number of bursts of refused events in a row past which the session is closed.
 const BURSTS_BEFORE_CLOSE: u32 = 3;
 
 impl EventLimit {

@@ -1,4 +1,4 @@
-//! What a session was sent and has not acknowledged: kept for when it comes back.
+//! The replay of missed events: those that a session has not acknowledged are kept until it is resumed.
 
 use std::collections::VecDeque;
 
@@ -11,8 +11,8 @@ pub const MAX_REPLAY: usize = 256;
 /// descriptions and candidates.
 pub const MAX_REPLAY_WEIGHT: usize = 256 << 10;
 
-/// The events of one session, numbered from 1. Of what would be too much the oldest are forgotten:
-/// a session that has not seen those cannot be resumed.
+/// The events of one session, numbered from 1. Past the limits the oldest ones are forgotten: a session
+/// that has not seen those cannot be resumed.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     /// The number of the last event.
@@ -22,7 +22,7 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// Keeps an event that is sent. Gives its number.
+    /// Keeps an event that is sent, and returns its number.
     pub fn push(&mut self, event: Event) -> u64 {
         self.last += 1;
         self.weight += event.data.weight();
@@ -33,7 +33,7 @@ impl Replay {
         self.last
     }
 
-    /// The session has all events up to this number.
+    /// Forgets the events up to this number, which the session has.
     pub fn acknowledge(&mut self, number: u64) {
         while self.first() <= number.min(self.last) {
             self.forget_first();
@@ -43,8 +43,8 @@ impl Replay {
         }
     }
 
-    /// What comes after this number, each with its own; `None` if not all of it is kept, or there
-    /// was never so much.
+    /// Returns the events after this number, each with its own; `None` if some of them are forgotten, or
+    /// no event had this number.
     pub fn after(&self, number: u64) -> Option<impl Iterator<Item = (u64, &Event)>> {
         let first = self.first();
         let fits = (first - 1..=self.last).contains(&number);
@@ -52,7 +52,7 @@ impl Replay {
         fits.then(|| (number + 1..).zip(self.kept.iter().skip(seen)))
     }
 
-    /// The number of the oldest that is kept.
+    /// Returns the number of the oldest event that is kept.
     fn first(&self) -> u64 {
         self.last + 1 - self.kept.len() as u64
     }
@@ -63,13 +63,13 @@ impl Replay {
         }
     }
 
-    /// The number of the last event that was sent.
+    /// Returns the number of the last event that was sent.
     #[cfg(test)]
     pub fn last(&self) -> u64 {
         self.last
     }
 
-    /// How much is kept, in bytes.
+    /// Returns the number of bytes that are kept.
     pub fn weight(&self) -> usize {
         self.weight
     }

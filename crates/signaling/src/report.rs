@@ -1,4 +1,4 @@
-//! What is told to others than the clients: each step of a call, with the call as it is then.
+//! Reports of the steps of calls, for records and webhooks.
 
 use super::{CallRecord, Timestamp, wire_enums::wire_enum};
 

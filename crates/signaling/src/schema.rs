@@ -1,5 +1,5 @@
-//! Which payload belongs to which event, for the documents that are made from them. The compiler sees
-//! to it that no event is missing; the tests, that what is sent is what is described here.
+//! The schemas of payloads by event and request, for the documents that are made from them. The compiler
+//! checks that no event is missing; the tests, that every payload sent fits its schema.
 
 use utoipa::{
     ToSchema,

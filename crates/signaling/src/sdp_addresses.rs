@@ -1,21 +1,21 @@
-//! Which IP addresses a side of a call names as its own, in its candidates and descriptions: where
+//! The IP addresses that a side of a call names as its own in its candidates and descriptions, to which
 //! the other side's allocations may send. Nothing else is read, and nothing is kept or logged.
 //!
-//! What cannot be read as an address names none: mDNS names (`….local`) among them, which only the
+//! Text that cannot be read as an address names none: mDNS names (`….local`) among them, which only the
 //! other side's network could resolve.
 
 use std::net::IpAddr;
 
-/// How many addresses of one description count. A browser names one for each of its networks, and
+/// The largest number of addresses of one description that count. A browser names one for each of its networks, and
 /// its relayed ones.
 pub(super) const MAX: usize = 64;
 
-/// The address in the line of a candidate.
+/// Returns the address in the line of a candidate.
 pub(super) fn in_candidate(line: &str) -> Vec<IpAddr> {
     of_candidate(line).into_iter().collect()
 }
 
-/// The addresses in the lines of a session description, each once.
+/// Returns the addresses in the lines of a session description, each once.
 pub(super) fn in_description<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<IpAddr> {
     let mut found = Vec::new();
     for line in lines {
@@ -32,7 +32,7 @@ pub(super) fn in_description<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Ip
 }
 
 /// `candidate:<foundation> <component> <transport> <priority> <address> <port> …`, in a description
-/// after `a=` (RFC 8839 §5.1). The related address at its end is no place to send to.
+/// after `a=` (RFC 8839 §5.1). Nothing is sent to the related address at its end.
 fn of_candidate(line: &str) -> Option<IpAddr> {
     let line = line.strip_prefix("a=").unwrap_or(line).strip_prefix("candidate:")?;
     address(line.split_ascii_whitespace().nth(4)?)
@@ -68,7 +68,7 @@ mod tests {
         candidate.map(|candidate| candidate.addresses()).unwrap_or_default()
     }
 
-    /// The same for a `signal:offer`.
+    /// Returns the addresses named in the payload of a `signal:offer`; none if it is refused.
     fn in_description(data: &Value) -> Vec<IpAddr> {
         let payload = Payload::from(data.clone());
         let description = Description::read(&payload.fields().unwrap());

@@ -2,7 +2,7 @@
 
 use callbox_base::ids::{DeviceId, SessionId, UserId};
 
-/// Who sent a request.
+/// The session, user and device that sent a request.
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
     pub session: SessionId,

@@ -1,5 +1,5 @@
-//! The payloads that one side of a call sends to another, as far as the server reads them: they are
-//! relayed as the text that they came as.
+//! The payloads that one side of a call sends to another, as far as the server reads them. They are
+//! relayed as the text that their sender wrote.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -25,7 +25,7 @@ pub(super) struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    /// The one in the payload of an `ice:candidate`.
+    /// Reads the payload of an `ice:candidate`.
     ///
     /// # Errors
     /// `invalid_payload`
@@ -43,7 +43,7 @@ impl<'a> Candidate<'a> {
         Ok(Self { line, ufrag: init.text("usernameFragment") })
     }
 
-    /// The ICE generation that it names: in a field of its own, or in the extension of the line.
+    /// Returns the ICE generation that it names: in a field of its own, or in the extension of the line.
     pub fn ufrag(&self) -> Option<&str> {
         self.ufrag.as_deref().or_else(|| {
             let words = self.line.split_ascii_whitespace();
@@ -51,7 +51,7 @@ impl<'a> Candidate<'a> {
         })
     }
 
-    /// The addresses that it names as its sender's.
+    /// Returns the addresses that it names as its sender's.
     pub fn addresses(&self) -> Vec<IpAddr> {
         sdp_addresses::in_candidate(&self.line)
     }
@@ -69,7 +69,7 @@ enum Sdp<'a> {
 }
 
 impl<'a> Description<'a> {
-    /// The one in the payload of a `signal:offer` or `signal:answer`.
+    /// Reads the payload of a `signal:offer` or `signal:answer`.
     ///
     /// # Errors
     /// `invalid_payload`
@@ -80,7 +80,7 @@ impl<'a> Description<'a> {
         text.and_then(Sdp::of).map(Self).ok_or_else(|| invalid(expected))
     }
 
-    /// Its lines.
+    /// Returns its lines.
     pub fn lines(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match &self.0 {
             Sdp::Plain(text) => Box::new(text.lines()),
@@ -88,9 +88,8 @@ impl<'a> Description<'a> {
         }
     }
 
-    /// The `ice-ufrag`s (RFC 8839 §5.4): one for the session, or one for each media section. A sender
-    /// that writes more of them than a call has streams, or longer ones than are allowed, is not
-    /// followed.
+    /// Returns the `ice-ufrag`s (RFC 8839 §5.4): one for the session, or one for each media section. Those
+    /// past the number of streams that a call may have, and too long ones, are left out.
     pub fn ufrags(&self) -> Box<[Box<str>]> {
         let mut ufrags: Vec<Box<str>> = Vec::new();
         for line in self.lines() {
@@ -105,14 +104,14 @@ impl<'a> Description<'a> {
         ufrags.into()
     }
 
-    /// The addresses that it names as its sender's.
+    /// Returns the addresses that it names as its sender's.
     pub fn addresses(&self) -> Vec<IpAddr> {
         sdp_addresses::in_description(self.lines())
     }
 }
 
 impl<'a> Sdp<'a> {
-    /// The text of a value, if it is one. The ends of lines, which are many, are left as they are.
+    /// Returns the text of a value, if it is one. The many ends of lines stay escaped.
     fn of(value: &'a RawValue) -> Option<Self> {
         let text = value.get().strip_prefix('"')?.strip_suffix('"')?;
         let mut escapes = memchr_iter(b'\\', text.as_bytes());
@@ -124,7 +123,7 @@ impl<'a> Sdp<'a> {
     }
 }
 
-/// The lines of a text in which nothing but their ends is escaped.
+/// Returns the lines of a text in which nothing but their ends is escaped.
 fn escaped_lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -139,12 +138,12 @@ fn escaped_lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A payload as others get it: what the sender wrote, and who that is. What the sender wrote in these
-/// fields does not count.
+/// A payload as its receivers get it: the sender's fields, and the fields that name the sender, which only
+/// the server writes.
 pub(super) struct Signed<'a> {
     pub call: CallId,
     pub sender: &'a Sender,
-    /// The room and the sender's place in it, where it is one.
+    /// The room and the sender's participant id, if it is a room.
     pub room: Option<(&'a RoomId, ParticipantId)>,
     pub fields: &'a Fields<'a>,
 }

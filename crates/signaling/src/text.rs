@@ -1,4 +1,4 @@
-//! The text of what clients are sent.
+//! The text of payloads that clients are sent.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -13,7 +13,7 @@ pub struct JsonText(Arc<str>);
 const SCRATCH: usize = 8 * 1024;
 
 thread_local! {
-    /// Where texts are written, since how long one will be shows only then.
+    /// The buffer in which texts are written, since their length is not known before.
     static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -43,7 +43,7 @@ impl JsonText {
         self.0.len()
     }
 
-    /// A text that was kept in a file.
+    /// Makes a text that was kept in a file.
     pub(super) fn kept(text: Box<str>) -> Self {
         Self(text.into())
     }
@@ -53,19 +53,19 @@ impl JsonText {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The text to be written into another payload. `None` for one that was read from a file and is no
+    /// Returns the text as a value of another payload; `None` for one that was read from a file and is not
     /// JSON.
     pub(super) fn raw(&self) -> Option<&RawValue> {
         serde_json::from_str(&self.0).ok()
     }
 
-    /// A text that a test has written.
+    /// Makes a text that a test has written.
     #[cfg(test)]
     pub fn written(text: String) -> Self {
         Self(text.into())
     }
 
-    /// The value, for tests to look into.
+    /// Returns the value, for tests.
     #[cfg(test)]
     pub fn value(&self) -> serde_json::Value {
         serde_json::from_str(&self.0).expect("it was written as JSON")

@@ -4,27 +4,27 @@ use callbox_base::ids::{CallId, SessionId};
 
 use super::member::{Lane, Member};
 
-/// What the hub waits for.
+/// Something that the hub waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
-    /// A session's token expires, or is about to.
+    /// The token of a session is to be checked.
     Token(SessionId),
-    /// A session without a connection has been kept long enough.
+    /// The resume window of a session without a connection ends.
     Away(SessionId),
-    /// A call has rung long enough.
+    /// The time for which a call rings ends.
     Ring(CallId),
-    /// A member of a call that lost its connection has been waited for long enough.
+    /// The reconnect grace of a member ends.
     Grace(Member),
-    /// The candidates of a member have waited for their description long enough.
+    /// The candidates in a journal have waited for their description long enough.
     Hold(Lane),
-    /// The relay credentials of a call's members are half as old as they get.
+    /// The relay credentials of a call's members are to be refreshed.
     Credentials(CallId),
-    /// The oldest call that is over has been shown long enough.
+    /// The oldest call that is over is to be forgotten.
     ForgetEnded,
-    /// The device that a call is handed to has rung long enough.
+    /// The time for which the device rings that a call is transferred to ends.
     Transfer(CallId),
-    /// Whoever was asked whether to hold a call has had enough time.
+    /// The time for the decision about holding a call ends.
     Asked(CallId),
-    /// The report of a call's end has waited for the relay long enough.
+    /// The report of a call's end waits for the relay no longer.
     Settle(CallId),
 }

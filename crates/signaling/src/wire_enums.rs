@@ -2,12 +2,12 @@
 
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
-/// A closed list of words, each with its place in the list.
+/// A closed list of words, each with its index in the list.
 pub trait WireEnum: Copy + 'static {
-    /// Every word, in the order of their places.
+    /// Every word, in the order of their indexes.
     const ALL: &'static [Self];
 
-    /// Returns the place of this word in [`WireEnum::ALL`].
+    /// Returns the index of this word in [`WireEnum::ALL`].
     fn index(self) -> usize;
 }
 
@@ -66,7 +66,7 @@ macro_rules! wire_enum {
 }
 pub(super) use wire_enum;
 
-/// The schema of a closed list: its words, and what each of them means.
+/// Returns the schema of a closed list: its words with their meanings.
 pub(super) fn schema(doc: &str, words: &[(&str, &str)]) -> RefOr<Schema> {
     let mut description = format!("{doc}\n");
     for (word, meaning) in words {
@@ -309,7 +309,7 @@ impl RequestName {
         )
     }
 
-    /// Whether it makes sense only between the two sides of a call, and not in a room.
+    /// Returns true if the request is only for the two sides of a call, and not for a room.
     pub(super) fn is_for_two(self) -> bool {
         matches!(
             self,

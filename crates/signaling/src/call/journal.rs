@@ -1,20 +1,21 @@
-//! What one side of a call sent and the other could not get yet.
+//! The journal of one direction of a call: payloads that the receiver cannot get yet.
 //!
 //! Browsers throw on a candidate that comes before the description it belongs to, so descriptions
-//! go first. Everything is kept as the text that is relayed, and is that text once it has been.
+//! go first. Everything is kept as the text that is relayed.
 
-use std::{collections::VecDeque, time::Instant};
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     Config, JsonText,
+    deadline::Deadline,
     payload::Fields,
     sent::{Candidate, Description},
 };
 
-/// Which of the two descriptions of an exchange it is (RFC 3264).
+/// The two descriptions of an exchange (RFC 3264).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum DescriptionKind {
     Offer,
@@ -22,7 +23,7 @@ pub(crate) enum DescriptionKind {
 }
 
 impl DescriptionKind {
-    /// As a browser's `RTCSessionDescription` has it in `type`.
+    /// Returns the `type` of a browser's `RTCSessionDescription`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Offer => "offer",
@@ -31,31 +32,31 @@ impl DescriptionKind {
     }
 }
 
-/// The journal would grow past its limits.
+/// The error of a journal that would grow past its limits.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct JournalFull;
 
 /// The journal of one direction of a call.
 pub(crate) type Journal = JournalOf<JsonText>;
 
-/// A journal, with its texts or with something that stands for them.
+/// A journal with its texts, or with numbers that stand for them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct JournalOf<T> {
     candidates: VecDeque<KeptCandidate<T>>,
     #[serde(skip)]
     candidate_bytes: usize,
     relayed: Relayed<T>,
-    /// In the order of arrival, at most one of each kind.
+    /// The descriptions in the order of arrival, at most one of each kind.
     descriptions: Vec<(DescriptionKind, T)>,
     /// The `ice-ufrag`s of the ICE generation that the sender described last.
     ufrags: Box<[Box<str>]>,
-    /// Whether a description of the sender has gone to the other side.
+    /// True if a description of the sender was relayed.
     pub described: bool,
-    /// Whether an offer of the sender was relayed or kept: the other side has something to answer.
+    /// True if an offer of the sender was relayed or kept, so that the other side may answer.
     pub offered: bool,
-    /// When candidates go on without a description: the due time of the hold timer.
+    /// The time at which candidates are sent on without a description.
     #[serde(skip)]
-    pub hold_until: Option<Instant>,
+    pub hold: Deadline,
 }
 
 impl<T> Default for JournalOf<T> {
@@ -68,13 +69,12 @@ impl<T> Default for JournalOf<T> {
             ufrags: Box::default(),
             described: false,
             offered: false,
-            hold_until: None,
+            hold: Deadline::default(),
         }
     }
 }
 
-/// What has gone to the other side in this ICE generation: for a device that comes back and has lost
-/// it.
+/// The payloads that were relayed in this ICE generation, for a device that comes back and has lost them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Relayed<T> {
     description: Option<(DescriptionKind, T)>,
@@ -92,11 +92,11 @@ impl<T> Default for Relayed<T> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct KeptCandidate<T> {
     json: T,
-    /// The ICE generation it names (`usernameFragment`), if it does.
+    /// The ICE generation that it names (`usernameFragment`), if any.
     ufrag: Option<Box<str>>,
 }
 
-/// What leaves the journal, in the order in which it is to be relayed: descriptions first.
+/// The contents of a journal in the order in which they are relayed: descriptions first.
 #[derive(Debug, Default)]
 pub(crate) struct HandOver {
     pub descriptions: Vec<(DescriptionKind, JsonText)>,
@@ -122,7 +122,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Keeps a description in place of an older one of its kind.
+    /// Keeps a description, which replaces an older one of its kind.
     pub fn keep_description(
         &mut self,
         kind: DescriptionKind,
@@ -137,9 +137,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes note of an offer or an answer, whether it is then kept or relayed. If it begins a new ICE
-    /// generation, that is if it shares no `ice-ufrag` with the one before (RFC 8839 §4.4.1.1.1),
-    /// the kept candidates of the older one are dropped. Says how many were.
+    /// Notes an offer or an answer that is kept or relayed. If it begins a new ICE generation, that is if it
+    /// shares no `ice-ufrag` with the one before (RFC 8839 §4.4.1.1.1), drops the kept candidates of the
+    /// older one. Returns the number of dropped candidates.
     pub fn note_description(&mut self, description: &Description<'_>) -> usize {
         let ufrags = description.ufrags();
         if ufrags.is_empty() || ufrags.iter().any(|ufrag| self.ufrags.contains(ufrag)) {
@@ -147,7 +147,7 @@ impl Journal {
         }
         let older = std::mem::replace(&mut self.ufrags, ufrags);
         if older.is_empty() {
-            // What came before the first description belongs to it.
+            // Candidates before the first description belong to it.
             return 0;
         }
         self.relayed = Relayed::default();
@@ -159,7 +159,7 @@ impl Journal {
         before - self.candidates.len()
     }
 
-    /// Remembers a description that goes to the other side, if it is not too long.
+    /// Remembers a description that is relayed, if it is not too long.
     pub fn remember_description(
         &mut self,
         kind: DescriptionKind,
@@ -170,7 +170,7 @@ impl Journal {
         self.relayed.description = fits.then(|| (kind, json.clone()));
     }
 
-    /// The same for a candidate; the oldest ones give way.
+    /// Remembers a candidate that is relayed. Past the limits the oldest ones are forgotten.
     pub fn remember_candidate(&mut self, json: &JsonText, limits: &Config) {
         let relayed = &mut self.relayed;
         relayed.candidate_bytes += json.weight();
@@ -183,8 +183,8 @@ impl Journal {
         }
     }
 
-    /// What has gone to the other side: the latest description, with its kind in `type`, and the
-    /// candidates of its generation.
+    /// Returns what was relayed: the latest description, with its kind in `type`, and the candidates of its
+    /// generation.
     pub fn relayed(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
         let description = self.relayed.description.as_ref().and_then(|(kind, json)| {
             let fields = Fields::read(json.as_str()).ok()?;
@@ -194,18 +194,17 @@ impl Journal {
         (description, candidates.filter_map(|json| Some(json.raw()?.to_owned())).collect())
     }
 
-    /// The same with a number in place of each text.
+    /// Returns the journal with a number for each text.
     pub fn numbered(&self, mut number: impl FnMut(&JsonText) -> u32) -> JournalOf<u32> {
         self.map(|text| Some(number(text)))
     }
 
-    /// Whether candidates may go to a side that is there: a description went before them, or
-    /// goes with them.
+    /// Returns true if candidates may be relayed: a description was relayed before them, or is with them.
     pub fn may_hand_over(&self) -> bool {
         self.described || !self.descriptions.is_empty()
     }
 
-    /// Empties the journal.
+    /// Empties the journal, and returns its contents.
     pub fn hand_over(&mut self) -> HandOver {
         self.candidate_bytes = 0;
         let descriptions = std::mem::take(&mut self.descriptions).into_iter();
@@ -216,18 +215,18 @@ impl Journal {
         }
     }
 
-    /// How many candidates are kept.
+    /// Returns the number of kept candidates.
     pub fn len(&self) -> usize {
         self.candidates.len()
     }
 
-    /// How many bytes are kept, descriptions included.
+    /// Returns the number of kept bytes, descriptions included.
     pub fn bytes(&self) -> usize {
         self.candidate_bytes
             + self.descriptions.iter().map(|(_, json)| json.weight()).sum::<usize>()
     }
 
-    /// How many bytes are remembered of what was relayed.
+    /// Returns the number of bytes that are remembered of what was relayed.
     pub fn relayed_bytes(&self) -> usize {
         let description = self.relayed.description.as_ref().map_or(0, |(_, json)| json.weight());
         self.relayed.candidate_bytes + description
@@ -235,7 +234,7 @@ impl Journal {
 }
 
 impl JournalOf<u32> {
-    /// The journal that this was made of. A text that is missing, or that is no JSON, is left out.
+    /// Returns the journal that this was made from. A text that is missing, or is not JSON, is left out.
     pub fn with_texts(&self, text: impl Fn(u32) -> Option<JsonText>) -> Journal {
         let mut journal = self.map(|number| text(*number).filter(|text| text.raw().is_some()));
         journal.candidate_bytes = journal.candidates.iter().map(|c| c.json.weight()).sum();
@@ -246,7 +245,7 @@ impl JournalOf<u32> {
 }
 
 impl<T> JournalOf<T> {
-    /// The same with something else in place of each text, or without it.
+    /// Returns the journal with each text changed, or without the text if `change` returns `None`.
     fn map<U>(&self, mut change: impl FnMut(&T) -> Option<U>) -> JournalOf<U> {
         let candidates = self.candidates.iter();
         let candidates = candidates
@@ -274,7 +273,7 @@ impl<T> JournalOf<T> {
             ufrags: self.ufrags.clone(),
             described: self.described,
             offered: self.offered,
-            hold_until: None,
+            hold: Deadline::default(),
         }
     }
 }

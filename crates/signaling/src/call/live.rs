@@ -7,19 +7,19 @@ use callbox_base::ids::CallId;
 use super::{Call, CallState, Step};
 use crate::{EnumCounts, RequestError};
 
-/// What is kept in [`Live`].
+/// A call or a room, as [`Live`] keeps it.
 pub(crate) trait HasState {
     fn id(&self) -> CallId;
-    /// Only its table changes it, which counts.
+    /// Returns the state to be changed. Only the table changes it, since it counts the states.
     fn state_mut(&mut self) -> &mut CallState;
 }
 
-/// The calls, or the rooms, that are not over, and how many are in which state.
+/// The calls, or the rooms, that are not over, and their numbers by state.
 #[derive(Debug)]
 pub(crate) struct Live<T> {
     live: BTreeMap<CallId, T>,
     by_state: EnumCounts<CallState>,
-    /// Those that may have changed, if somebody wants to know; some of them twice.
+    /// Those that may have changed, if that is noted; some of them twice.
     touched: Option<Vec<CallId>>,
 }
 
@@ -33,12 +33,12 @@ impl<T> Default for Live<T> {
 }
 
 impl<T: HasState> Live<T> {
-    /// Takes note of changes from now on.
+    /// Notes changes from now on.
     pub fn watch(&mut self) {
         self.touched = Some(Vec::new());
     }
 
-    /// Takes out which may have changed.
+    /// Takes out the ids of those that may have changed.
     pub fn take_touched(&mut self) -> Vec<CallId> {
         self.touched.as_mut().map(std::mem::take).unwrap_or_default()
     }
@@ -60,7 +60,10 @@ impl<T: HasState> Live<T> {
         self.live.get_mut(&id)
     }
 
-    /// The call, for a request that has found it before.
+    /// Returns the call for a request that has found it before.
+    ///
+    /// # Errors
+    /// `call_not_found`
     pub fn find(&mut self, id: CallId) -> Result<&mut T, RequestError> {
         self.get_mut(id).ok_or_else(RequestError::call_not_found)
     }
@@ -90,7 +93,10 @@ impl<T: HasState> Live<T> {
         Some(call)
     }
 
-    /// Makes a step of a call's state; an illegal one changes nothing.
+    /// Makes a step of a call's state.
+    ///
+    /// # Errors
+    /// A refusal if the step is illegal or there is no such call; then nothing changes.
     pub fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
         self.touch(id);
         let state = self.live.get_mut(&id).ok_or_else(RequestError::call_not_found)?.state_mut();

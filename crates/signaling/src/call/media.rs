@@ -1,4 +1,4 @@
-//! What a side of a call says of what it sends, and of how it goes.
+//! The media that a side of a call sends, and the quality that it measures.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -10,7 +10,7 @@ mod times;
 use std::{
     collections::BTreeMap,
     ops::{Index, IndexMut},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use callbox_base::{
@@ -20,7 +20,7 @@ use callbox_base::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CallType, EndReason, Timestamp, wire_enums::wire_enum};
+use super::{CallType, EndReason, Timestamp, deadline::Deadline, wire_enums::wire_enum};
 pub(super) use journal::{DescriptionKind, Journal, JournalFull, JournalOf};
 pub(super) use live::{Calls, HasState, Live};
 pub use media::{CallStats, Media, Path};
@@ -50,7 +50,7 @@ impl Role {
     }
 }
 
-/// One of something for each side.
+/// A pair with a value for each side.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct PerRole<T> {
     pub caller: T,
@@ -83,32 +83,32 @@ pub(super) struct Party {
     pub name: Option<String>,
     /// The device in the call: of the callee, the one that accepted.
     pub device: Option<DeviceId>,
-    /// That device's session, while it has one.
+    /// The session of that device, while it has one.
     #[serde(skip)]
     pub session: Option<SessionId>,
-    /// When its place is given up: the due time of the grace timer, while it has no session.
+    /// The end of the reconnect grace, while the device has no connection.
     #[serde(skip)]
-    pub grace_until: Option<Instant>,
+    pub grace: Deadline,
     /// True if its device came back with a new session, which has said nothing about the call yet.
     #[serde(skip)]
     pub unclaimed: bool,
-    /// Whether it said that its media stopped.
+    /// True if it said that its media stopped.
     pub media_lost: bool,
-    /// What it says that it sends.
+    /// The media that it says it sends.
     pub media: Media,
-    /// How it says that the call goes.
+    /// The quality that it measured last.
     pub stats: Option<CallStats>,
 }
 
 impl Party {
-    /// A user who has no device in the call yet.
+    /// Makes a party without a device in the call.
     pub fn new(user: UserId, name: Option<String>) -> Self {
         Self {
             user,
             name,
             device: None,
             session: None,
-            grace_until: None,
+            grace: Deadline::default(),
             unclaimed: false,
             media_lost: false,
             media: Media::default(),
@@ -116,17 +116,17 @@ impl Party {
         }
     }
 
-    /// Whether its device has a connection to the server.
+    /// Returns true if its device has a connection to the server.
     pub fn is_connected(&self) -> bool {
-        self.session.is_some() && self.grace_until.is_none()
+        self.session.is_some() && !self.grace.is_set()
     }
 
-    /// What it says that it sends, if it is anything out of the ordinary.
+    /// Returns the media that it says it sends, unless that is the default.
     pub fn told_media(&self) -> Option<Media> {
         (self.media != Media::default()).then_some(self.media)
     }
 
-    /// The party as it is shown, with nothing of its place in the call.
+    /// Returns the record of the party, without its role in the call.
     pub fn record(&self) -> Participant {
         Participant {
             user_id: self.user.clone(),
@@ -142,17 +142,17 @@ impl Party {
         }
     }
 
-    /// Whether the call waits for this side, for one reason or the other.
+    /// Returns true if the call waits for this side: for its connection or for its media.
     pub fn is_lost(&self) -> bool {
-        self.grace_until.is_some() || self.media_lost
+        self.grace.is_set() || self.media_lost
     }
 }
 
-/// A device that got the call and may accept it.
+/// A device that received the call and may accept it.
 #[derive(Debug)]
 pub(super) struct RingingDevice {
     pub session: SessionId,
-    /// Whether it said that it alerts its user.
+    /// True if it said that it alerts its user.
     pub alerting: bool,
 }
 
@@ -162,28 +162,28 @@ impl RingingDevice {
     }
 }
 
-/// A side hands the call to another device of its user, which rings.
+/// The hand-over of a side of a call to another device of its user, which rings.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    /// Whose side.
+    /// The side that is handed over.
     pub role: Role,
-    /// To which device.
+    /// The device that is to be the side.
     pub device: DeviceId,
     pub ringing: RingingDevice,
-    /// Until when it rings.
+    /// The time until which it rings.
     pub until: Now,
-    /// True if the device that hands the call on has left: without the new one the call is over.
+    /// True if the device before has left, so that the call ends if the new one does not take it.
     pub alone: bool,
 }
 
-/// What a session is to a call.
+/// The involvement of a session in a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    /// A side of it.
-    Party(Role),
-    /// A device of the callee that rings.
+pub(super) enum Involvement {
+    /// It is a side of the call.
+    Side(Role),
+    /// It is a device of the callee that rings.
     Ringing,
-    /// A device that rings because this side hands the call to it.
+    /// It is a device that rings, since this side is transferred to it.
     Offered(Role),
 }
 
@@ -196,25 +196,25 @@ pub(super) struct Call {
     pub metadata: Option<Box<RawValue>>,
     state: CallState,
     pub times: Times,
-    /// Until when it rings.
+    /// The time until which it rings.
     pub ring_until: Now,
-    /// Until when somebody may say whether it waits for a device, while they are asked.
-    pub asked_until: Option<Instant>,
+    /// The time until which it waits for the decision whether to hold it for a device.
+    pub hold_decision: Deadline,
     pub parties: PerRole<Party>,
-    /// The callee's devices that have it, before the accept; empty after it.
+    /// The callee's devices that ring, before the accept; empty after it.
     pub ringing: BTreeMap<DeviceId, RingingDevice>,
-    /// What each side sent and the other could not get yet.
+    /// The journal of each side's payloads.
     pub journals: PerRole<Journal>,
     pub relay: RelayMeter,
-    /// A side is about to change its device.
+    /// The transfer of a side to another device, while that rings.
     pub transfer: Option<Transfer>,
-    /// A side has changed its device, and media does not flow yet.
+    /// True if a side has changed its device, and media does not flow yet.
     pub moved: bool,
-    /// Which side wants the call to be of which type.
+    /// The upgrade that a side asks for, while the other has not answered.
     pub upgrade: Option<(Role, CallType)>,
-    /// When both sides are told of fresh relay credentials, once it is accepted.
-    pub fresh_at: Option<Instant>,
-    /// True if its server crashed, and neither side has come back since.
+    /// The next refresh of the relay credentials of both sides, once it is accepted.
+    pub credential_refresh: Deadline,
+    /// True if the server of the call crashed, and neither side has come back since.
     pub orphaned: bool,
 }
 
@@ -229,7 +229,7 @@ impl HasState for Call {
 }
 
 impl Call {
-    /// A call that has not begun.
+    /// Makes a call that has not begun.
     pub fn new(
         now: Now,
         id: CallId,
@@ -245,7 +245,7 @@ impl Call {
             state: CallState::Idle,
             times: Times::begin(now),
             ring_until: now + ring_for,
-            asked_until: None,
+            hold_decision: Deadline::default(),
             parties,
             ringing: BTreeMap::new(),
             journals: PerRole::default(),
@@ -253,43 +253,43 @@ impl Call {
             transfer: None,
             moved: false,
             upgrade: None,
-            fresh_at: None,
+            credential_refresh: Deadline::default(),
             orphaned: false,
         }
     }
 
-    /// The call as one that was in this state when it was saved.
+    /// Returns the call in the state that it had when it was kept.
     pub fn in_state(self, state: CallState) -> Self {
         Self { state, ..self }
     }
 
-    /// Where it stands.
+    /// Returns its state.
     pub fn state(&self) -> CallState {
         self.state
     }
 
-    /// Whether media waits: for a side that was in the call, or for the new device of one.
+    /// Returns true if media is interrupted: a side is lost, or its new device has no media yet.
     pub fn is_interrupted(&self) -> bool {
         self.moved || self.parties.caller.is_lost() || self.parties.callee.is_lost()
     }
 
-    /// What the session is to this call.
-    pub fn place_of(&self, session: SessionId) -> Option<Place> {
+    /// Returns the involvement of a session in this call.
+    pub fn involvement_of(&self, session: SessionId) -> Option<Involvement> {
         let is = |party: &Party| party.session == Some(session);
         if is(&self.parties.caller) {
-            Some(Place::Party(Role::Caller))
+            Some(Involvement::Side(Role::Caller))
         } else if is(&self.parties.callee) {
-            Some(Place::Party(Role::Callee))
+            Some(Involvement::Side(Role::Callee))
         } else if self.ringing.values().any(|device| device.session == session) {
-            Some(Place::Ringing)
+            Some(Involvement::Ringing)
         } else {
             let transfer = self.transfer.as_ref();
             let offered = transfer.filter(|transfer| transfer.ringing.session == session);
-            offered.map(|transfer| Place::Offered(transfer.role))
+            offered.map(|transfer| Involvement::Offered(transfer.role))
         }
     }
 
-    /// Which side the user is. Nobody is both: no one can call themselves.
+    /// Returns the side that the user is. Nobody is both, since users cannot call themselves.
     pub fn role_of(&self, user: &UserId) -> Option<Role> {
         if self.parties.caller.user == *user {
             Some(Role::Caller)
@@ -300,12 +300,12 @@ impl Call {
         }
     }
 
-    /// Returns true if it is for this user, and nobody has taken it.
+    /// Returns true if it is for this user, and nobody has accepted it.
     pub fn rings_at(&self, user: &UserId) -> bool {
         !self.state.is_accepted() && self.parties.callee.user == *user
     }
 
-    /// Every session that hears of this call.
+    /// Returns every session that is involved in this call.
     pub fn members(&self) -> impl Iterator<Item = SessionId> {
         [self.parties.caller.session, self.parties.callee.session]
             .into_iter()
@@ -314,19 +314,18 @@ impl Call {
             .chain(self.transfer.as_ref().map(|transfer| transfer.ringing.session))
     }
 
-    /// Until when it rings, as payloads have it: before the accept, or at the device that a side
-    /// hands it to.
+    /// Returns the time until which it rings, before the accept or at the device that it is transferred to.
     pub fn expires_at(&self) -> Timestamp {
         let until = self.transfer.as_ref().map_or(self.ring_until, |transfer| transfer.until);
         Timestamp(until.unix)
     }
 
-    /// For how long it has gone on since it was accepted.
+    /// Returns the time since it was accepted.
     pub fn duration(&self, now: Now) -> Duration {
         self.times.duration(now)
     }
 
-    /// The call as it is shown.
+    /// Returns the record of the call now.
     pub fn record(&self, now: Now) -> CallRecord {
         let participant = |role: Role| {
             let party = &self.parties[role];
@@ -350,7 +349,7 @@ impl Call {
         }
     }
 
-    /// The call as it is shown once it is over.
+    /// Returns the record of the call that ends now.
     pub fn final_record(
         &self,
         now: Now,

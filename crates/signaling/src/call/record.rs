@@ -109,7 +109,7 @@ impl CallRecord {
         (!paths.is_empty()).then(|| paths.contains(&Path::Relay))
     }
 
-    /// The call is over since this moment.
+    /// Records that the call is over since this moment.
     pub(crate) fn end(&mut self, at: Timestamp, reason: EndReason, ended_by: Option<UserId>) {
         self.ended_at = Some(at);
         self.reason = Some(reason);
@@ -120,22 +120,22 @@ impl CallRecord {
     }
 }
 
-/// What the relay did for one call: the counters of its open allocations, and the sum over those
-/// that are closed. The relay's quotas bound how many are open.
+/// The relay's counters of one call: those of its open allocations, and the sum over the closed ones. The
+/// relay's quotas bound the number of open ones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RelayMeter {
     open: Vec<Arc<Usage>>,
-    /// `allocations` counts the open ones too.
+    /// `allocations` counts the open ones as well.
     closed: RelayUsage,
 }
 
 impl RelayMeter {
-    /// For a call that goes on in another process than the one that relayed this for it.
+    /// Makes the counters of a call that goes on in another process than the one that relayed for it.
     pub fn of_closed(closed: RelayUsage) -> Self {
         Self { open: Vec::new(), closed }
     }
 
-    /// An allocation was opened.
+    /// Adds an allocation that was opened.
     pub fn opened(&mut self, usage: Arc<Usage>) {
         if !self.open.iter().any(|open| Arc::ptr_eq(open, &usage)) {
             self.open.push(usage);
@@ -143,19 +143,19 @@ impl RelayMeter {
         }
     }
 
-    /// An allocation was closed: its numbers do not change any more, so they need not be held.
+    /// Adds the counters of an allocation that was closed to the sum, since they are final.
     pub fn closed(&mut self, usage: &Arc<Usage>) {
         if let Some(at) = self.open.iter().position(|open| Arc::ptr_eq(open, usage)) {
             add(&mut self.closed, &self.open.swap_remove(at));
         }
     }
 
-    /// Whether the numbers change no more, unless another allocation is opened.
+    /// Returns true if the numbers are final, unless another allocation is opened.
     pub fn is_final(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// The numbers as they are now.
+    /// Returns the numbers as they are now.
     pub fn usage(&self) -> RelayUsage {
         let mut sum = self.closed;
         self.open.iter().for_each(|usage| add(&mut sum, usage));
@@ -169,7 +169,7 @@ fn add(sum: &mut RelayUsage, usage: &Usage) {
     sum.bytes_down = sum.bytes_down.saturating_add(down);
 }
 
-/// Seconds with milliseconds, as `duration` has them.
+/// Returns seconds with milliseconds, as `duration` has them.
 pub(crate) fn seconds(duration: Duration) -> f64 {
     // Exact: a call's milliseconds are far below 2^53.
     duration.as_millis() as f64 / 1000.0

@@ -1,4 +1,4 @@
-//! The states of a call, and every way from one to another.
+//! The states of a call, and the steps between them.
 
 use crate::{EndReason, ErrorCode, RequestError, wire_enums::wire_enum};
 
@@ -31,7 +31,7 @@ impl CallState {
     }
 }
 
-/// What happens to a call as far as its state is concerned.
+/// A step from one state of a call to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// The caller calls.
@@ -46,7 +46,7 @@ pub(crate) enum Step {
     Connect,
     /// Media waits for a side.
     Lose,
-    /// It does not any more.
+    /// Media flows again.
     Recover,
     /// It is over.
     End(EndReason),
@@ -56,9 +56,9 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{step:?} is not possible while the call is {state}")]
 pub(crate) struct IllegalStep {
-    /// Where the call stands.
+    /// The state that the call is in.
     pub state: CallState,
-    /// What was tried.
+    /// The step that was tried.
     pub step: Step,
 }
 
@@ -70,7 +70,7 @@ impl From<IllegalStep> for RequestError {
 }
 
 impl CallState {
-    /// The state after `step`. All transitions that exist are these.
+    /// Returns the state after `step`. There are no other transitions.
     pub(crate) fn after(self, step: Step) -> Result<Self, IllegalStep> {
         Ok(match (self, step) {
             (Self::Idle, Step::Initiate) => Self::Initiating,

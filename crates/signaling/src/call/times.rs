@@ -11,29 +11,29 @@ use callbox_base::clock::Now;
 
 use crate::Timestamp;
 
-/// The longest that a call that comes from the server before may have lasted so far: past it the wall
-/// clock was set, and is not believed.
+/// The longest time for which a call of the server before is believed to have lasted: past it the wall clock
+/// was set.
 const LONGEST_BEFORE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// When a call began and when it was accepted, or a second participant came.
+/// The times at which a call began and was accepted, or a second participant came.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
-    /// Since 1970.
+    /// The time of its beginning, since 1970.
     created: Duration,
-    /// What had passed when this process began with the call, and when that was.
+    /// The time that had passed when this process began with the call at `since`.
     before: Duration,
     since: Instant,
-    /// What had passed at the start.
+    /// The time that had passed at the accept.
     started: Option<Duration>,
 }
 
 impl Times {
-    /// The times of a call that begins now.
+    /// Makes the times of a call that begins now.
     pub fn begin(now: Now) -> Self {
         Self { created: now.unix, before: Duration::ZERO, since: now.instant, started: None }
     }
 
-    /// The times of a call that was begun by the server before. `created` and `started` are since
+    /// Makes the times of a call that was begun by the server before. `created` and `started` are since
     /// 1970; a call has not begun after it was accepted, and neither is in the future.
     pub fn restore(now: Now, created: Duration, started: Option<Duration>) -> Self {
         let started = started.map(|started| started.saturating_sub(created).min(LONGEST_BEFORE));
@@ -42,34 +42,34 @@ impl Times {
         Self { created, before, since: now.instant, started }
     }
 
-    /// The times of a call that ended with the server before, for its record: `now` is its end on them.
+    /// Makes the times of a call that ended with the server before, for its record: `now` is its end on them.
     /// `end` is when that server was last known to run, since 1970, and is believed within the same
     /// bounds: the call ended neither before it began or was accepted, nor later than it may have lasted.
     pub fn ended(now: Now, created: Duration, started: Option<Duration>, end: Duration) -> Self {
         Self::restore(Now { unix: end, ..now }, created, started)
     }
 
-    /// The call was accepted, or a second participant came.
+    /// Records that the call was accepted, or a second participant came.
     pub fn start(&mut self, now: Now) {
         self.started = Some(self.passed(now));
     }
 
-    /// This moment, on the clock of the call.
+    /// Returns this moment on the clock of the call.
     pub fn at(&self, now: Now) -> Timestamp {
         Timestamp(self.created.saturating_add(self.passed(now)))
     }
 
-    /// When it began, since 1970.
+    /// Returns the time of its beginning, since 1970.
     pub fn created(&self) -> Duration {
         self.created
     }
 
-    /// When it was accepted, or a second participant came; likewise.
+    /// Returns the time at which it was accepted, or a second participant came, since 1970.
     pub fn started(&self) -> Option<Duration> {
         Some(self.created.saturating_add(self.started?))
     }
 
-    /// For how long it has gone on since then.
+    /// Returns the time since the accept; zero before it.
     pub fn duration(&self, now: Now) -> Duration {
         self.started.map_or(Duration::ZERO, |started| self.passed(now).saturating_sub(started))
     }

@@ -11,9 +11,8 @@ use crate::EndReason;
 /// Returns true if a session of the callee blocks this caller: then none of the callee's devices
 /// rings.
 pub(super) fn is_blocked(hub: &Hub, caller: &UserId, callee: &UserId) -> bool {
-    let sessions = hub.users.get(callee).into_iter().flat_map(|entry| entry.devices.values());
-    let mut sessions = sessions.filter_map(|id| hub.sessions.get(id));
-    sessions.any(|session| session.blocked.contains(caller) || session.grants.blocks(caller))
+    let mut sessions = hub.users.sessions(callee).filter_map(|id| hub.sessions.get(id));
+    sessions.any(|session| session.blocks(caller))
 }
 
 /// Ends the calls that ring at a user and whose caller the user blocks by now.

@@ -6,7 +6,7 @@ use super::{Hub, finalize, room_leave};
 use crate::{
     CallRecord, EndReason, Event, RequestError,
     answers::CallEndAnswer,
-    call::{Call, Place, Role, Step, seconds},
+    call::{Call, Involvement, Role, Step, seconds},
     ended_calls::EndedCall,
     events::{CallEndedEvent, CallStateEvent},
     member::{Lane, Member},
@@ -49,33 +49,28 @@ fn finish(
     let was_connected = hub.calls.get(id)?.state().has_media();
     hub.calls.step(id, Step::End(reason)).ok()?;
     stop_asking(hub, id);
-    let call = hub.calls.remove(id)?;
+    let mut call = hub.calls.remove(id)?;
     hub.timers.clear(call.ring_until.instant, Timer::Ring(id));
-    if let Some(at) = call.fresh_at {
-        hub.timers.clear(at, Timer::Credentials(id));
-    }
+    call.credential_refresh.clear(&mut hub.timers, Timer::Credentials(id));
     if let Some(transfer) = &call.transfer {
         hub.timers.clear(transfer.until.instant, Timer::Transfer(id));
     }
     for role in [Role::Caller, Role::Callee] {
-        let (party, journal) = (&call.parties[role], &call.journals[role]);
-        if let Some(at) = party.grace_until {
-            hub.timers.clear(at, Timer::Grace(Member::Side(id, role)));
-        }
-        if let Some(at) = journal.hold_until {
-            hub.timers.clear(at, Timer::Hold(Lane::From(id, role)));
-        }
+        let (party, journal) = (&mut call.parties[role], &mut call.journals[role]);
+        party.grace.clear(&mut hub.timers, Timer::Grace(Member::Side(id, role)));
+        journal.hold.clear(&mut hub.timers, Timer::Hold(Lane::From(id, role)));
         hub.counters.candidates_dropped += journal.len() as u64;
-        hub.users.update(&party.user, |user| user.calls.retain(|call| *call != id));
+        hub.users.remove_call(&party.user, id);
     }
 
     let record = call.final_record(now, reason, actor.map(|actor| actor.user.clone()));
     let shown = Event::of(&CallStateEvent { call_id: id, call: record.clone() });
     let refused_by_device =
-        actor.is_some_and(|actor| call.place_of(actor.session) == Some(Place::Ringing));
+        actor.is_some_and(|actor| call.involvement_of(actor.session) == Some(Involvement::Ringing));
     for session in call.members() {
         if actor.is_none_or(|actor| actor.session != session) {
-            let elsewhere = refused_by_device && call.place_of(session) == Some(Place::Ringing);
+            let elsewhere =
+                refused_by_device && call.involvement_of(session) == Some(Involvement::Ringing);
             let reason = if elsewhere { EndReason::RejectedElsewhere } else { reason };
             let ended = CallEndedEvent {
                 call_id: id,
@@ -94,7 +89,7 @@ fn finish(
 
 /// Ends a call whose time to ring or to reconnect is over.
 pub(super) fn give_up(hub: &mut Hub, now: Now, id: CallId, reason: EndReason) {
-    // A device of the callee may ring, or have taken the call, and so be back.
+    // A device of the callee that rings, or has accepted, is back.
     let is_orphaned = |call: &Call| call.orphaned && call.members().next().is_none();
     let is_orphaned = hub.calls.get(id).is_some_and(is_orphaned);
     end(hub, now, id, if is_orphaned { EndReason::ServerCrashed } else { reason });
@@ -110,8 +105,6 @@ pub(super) fn end_all(hub: &mut Hub, now: Now) {
 
 /// Stops the wait for a decision about holding a call. Returns true if there was one.
 pub(super) fn stop_asking(hub: &mut Hub, id: CallId) -> bool {
-    let asked = hub.calls.get_mut(id).and_then(|call| call.asked_until.take());
-    let Some(until) = asked else { return false };
-    hub.timers.clear(until, Timer::Asked(id));
-    true
+    let call = hub.calls.get_mut(id);
+    call.is_some_and(|call| call.hold_decision.clear(&mut hub.timers, Timer::Asked(id)))
 }

@@ -20,14 +20,13 @@ pub(super) fn schedule_refresh(hub: &mut Hub, now: Now, id: CallId) {
         return;
     }
     let at = now.instant + half;
-    if let Some(call) = hub.calls.get_mut(id) {
-        call.fresh_at = Some(at);
-    } else if let Some(room) = hub.rooms.get_mut(id) {
-        room.fresh_at = Some(at);
-    } else {
-        return;
+    let deadline = match hub.calls.get_mut(id) {
+        Some(call) => Some(&mut call.credential_refresh),
+        None => hub.rooms.get_mut(id).map(|room| &mut room.credential_refresh),
+    };
+    if let Some(deadline) = deadline {
+        deadline.set(at, &mut hub.timers, Timer::Credentials(id));
     }
-    hub.timers.set(at, Timer::Credentials(id));
 }
 
 /// Sends everyone in a call fresh relay credentials.
@@ -78,8 +77,11 @@ pub(super) fn mint_for_session(
     session: SessionId,
     call: Option<CallId>,
 ) -> RelayAccess {
-    match hub.sessions.get(&session) {
-        Some(session) => mint(hub, now, &session.user, &session.grants, session.token, call),
+    match hub.sessions.get(session) {
+        Some(session) => {
+            let token = session.token();
+            mint(hub, now, session.user(), token.grants(), token.mark(), call)
+        }
         None => RelayAccess {
             ice_servers: Vec::new(),
             turn_credentials: None,
@@ -95,7 +97,7 @@ pub(super) fn readmit(hub: &mut Hub, now: Now, user: &UserId, token: TokenMark) 
     }
 }
 
-/// The servers that a client is told, with these credentials if it has any.
+/// Returns the servers for a client, with these credentials if it has any.
 fn access(config: &Config, now: Now, turn_credentials: Option<TurnCredentials>) -> RelayAccess {
     let ttl = config.credential_ttl;
     let mut ice_servers = Vec::new();

@@ -8,16 +8,14 @@ use callbox_base::{
 use super::{
     Hub, call_end, disconnect, reconnect_grace, room_leave, room_leave::Leaving, session_close,
 };
-use crate::{EndReason, call::Place, member::Member, sender::Sender};
+use crate::{EndReason, call::Involvement, member::Member, sender::Sender};
 
 /// Ends a session whose client has left for good, and its calls with it, except those that are being
 /// transferred to another device.
 pub(super) fn depart(hub: &mut Hub, now: Now, id: SessionId) {
-    let Some(session) = hub.sessions.get(&id) else { return };
-    let (user, device) = (session.user.clone(), session.device.clone());
-    let sender = Sender { session: id, user, device };
+    let Some(sender) = hub.sessions.sender(id) else { return };
     session_close::forget(hub, id);
-    for call in hub.users.calls(&sender.user) {
+    for call in hub.users.calls(&sender.user).to_vec() {
         depart_from(hub, now, call, &sender);
     }
 }
@@ -33,12 +31,12 @@ fn depart_from(hub: &mut Hub, now: Now, id: CallId, sender: &Sender) {
         return;
     }
     let Some(call) = hub.calls.get_mut(id) else { return };
-    match (call.place_of(sender.session), &mut call.transfer) {
-        (Some(Place::Party(role)), Some(transfer)) if transfer.role == role => {
+    match (call.involvement_of(sender.session), &mut call.transfer) {
+        (Some(Involvement::Side(role)), Some(transfer)) if transfer.role == role => {
             transfer.alone = true;
             reconnect_grace::start(hub, now, Member::Side(id, role), false);
         }
-        (Some(Place::Party(_)), _) => {
+        (Some(Involvement::Side(_)), _) => {
             drop(call_end::end_for(hub, now, id, EndReason::Left, sender))
         }
         _ => disconnect::lose(hub, now, id, sender.session),

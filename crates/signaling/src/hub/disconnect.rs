@@ -6,29 +6,29 @@ use callbox_base::{
 };
 
 use super::{Hub, push_wait, reconnect_grace, transfer};
-use crate::{CallState, call::Place, member::Member};
+use crate::{CallState, call::Involvement, member::Member};
 
 /// Handles the lost connection, or the end, of a session that may be in a call: a side of the call gets
 /// its reconnect grace.
 pub(super) fn lose(hub: &mut Hub, now: Now, id: CallId, session: SessionId) {
-    let may_resume = hub.sessions.contains_key(&session);
+    let may_resume = hub.sessions.contains(session);
     let Some(call) = hub.calls.get_mut(id) else {
         return lose_in_room(hub, now, id, session, may_resume);
     };
-    match call.place_of(session) {
-        Some(Place::Party(role)) => {
+    match call.involvement_of(session) {
+        Some(Involvement::Side(role)) => {
             reconnect_grace::start(hub, now, Member::Side(id, role), may_resume)
         }
         // It rings when it comes back.
-        Some(Place::Ringing | Place::Offered(_)) if may_resume => {}
-        Some(Place::Ringing) => {
+        Some(Involvement::Ringing | Involvement::Offered(_)) if may_resume => {}
+        Some(Involvement::Ringing) => {
             call.ringing.retain(|_, device| device.session != session);
             let reaches_nobody = call.ringing.is_empty() && call.state() == CallState::Initiating;
             if reaches_nobody && !hub.stopping {
                 push_wait::reach_no_device(hub, now, id);
             }
         }
-        Some(Place::Offered(_)) => transfer::refuse(hub, now, id),
+        Some(Involvement::Offered(_)) => transfer::refuse(hub, now, id),
         None => {}
     }
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use callbox_base::clock::Now;
 
-use super::{Hub, blocking, limits, presence, views};
+use super::{Hub, blocking, limits, presence};
 use crate::{
     CallState, EnumCounts,
-    call::{Place, Role},
+    call::{Involvement, Role},
     rooms::{MAX_DEVICES, MAX_PARTICIPANTS},
     watches::MAX_WATCHED,
 };
@@ -17,17 +17,17 @@ pub(super) fn check(hub: &Hub, now: Now) {
     check_limits(hub, now);
     check_users(hub);
     check_watchers(hub);
-    let mut timers = hub.sessions.len() + hub.away.len() + usize::from(hub.ended.len() > 0);
+    let mut timers =
+        hub.sessions.len() + hub.sessions.away_len() + usize::from(hub.ended.len() > 0);
     timers += hub.settling.len() + check_calls(hub) + check_rooms(hub);
-    assert!(hub.settling.values().all(|(_, call)| !call.relay.is_final()));
+    hub.settling.check_invariants();
     assert_eq!(hub.timers.len(), timers);
 }
 
 fn check_limits(hub: &Hub, now: Now) {
     let config = &hub.config;
     assert!(hub.sessions.len() <= config.max_sessions);
-    let away = hub.sessions.iter().filter_map(|(id, s)| Some((s.away_until?, *id)));
-    assert_eq!(away.collect::<BTreeSet<_>>(), hub.away);
+    hub.sessions.check_invariants();
     assert!(hub.calls.len() + hub.rooms.len() <= config.max_calls);
     assert!(hub.ended.len() <= config.ended_calls);
     let unanswered = hub.ended.iter().filter(|call| call.record().started_at.is_none()).count();
@@ -40,8 +40,8 @@ fn check_users(hub: &Hub) {
     let config = &hub.config;
     let mut devices = 0;
     for (id, user) in hub.users.sorted() {
-        assert!(!user.devices.is_empty() || !user.calls.is_empty(), "{id} is an empty entry");
-        assert!(user.devices.len() <= config.max_sessions_per_user);
+        assert!(!user.devices().is_empty() || !user.calls().is_empty(), "{id} is an empty entry");
+        assert!(user.devices().len() <= config.max_sessions_per_user);
         assert!(limits::own_calls(hub, id) <= config.max_calls_per_user);
         let mut callers = BTreeMap::new();
         for call in limits::ringing_at(hub, id) {
@@ -51,12 +51,12 @@ fn check_users(hub: &Hub) {
         assert!(callers.values().all(|count| *count <= config.max_ringing_per_pair));
         let blocked = callers.keys().find(|caller| blocking::is_blocked(hub, caller, id));
         assert_eq!(blocked, None, "somebody rings at {id} who is blocked");
-        devices += user.devices.len();
-        for (device, session) in &user.devices {
-            let session = &hub.sessions[session];
-            assert_eq!((&session.user, &session.device), (id, device));
+        devices += user.devices().len();
+        for (device, session) in user.devices() {
+            let session = hub.sessions.get(*session).unwrap();
+            assert_eq!((session.user(), session.device()), (id, device));
         }
-        for call in &user.calls {
+        for call in user.calls() {
             let is_side = hub.calls.get(*call).is_some_and(|call| call.role_of(id).is_some());
             assert!(is_side || hub.rooms.get(*call).is_some_and(|room| room.has(id)));
         }
@@ -66,15 +66,15 @@ fn check_users(hub: &Hub) {
 
 fn check_watchers(hub: &Hub) {
     let mut watched_by = BTreeMap::new();
-    for (session, list) in hub.users.watches.lists() {
-        let grants = &hub.sessions[&session].grants;
+    for (session, list) in hub.users.watches().lists() {
+        let grants = hub.sessions.get(session).unwrap().token().grants();
         assert!(!list.is_empty() && list.len() <= MAX_WATCHED);
         for user in list {
             assert!(grants.may_see(user), "{user} is seen by somebody who may not");
             watched_by.entry(user).or_insert_with(BTreeSet::new).insert(session);
         }
     }
-    for (user, known, by) in hub.users.watches.known() {
+    for (user, known, by) in hub.users.watches().known() {
         assert_eq!(known, presence::status(hub, user), "{user} changed, and nobody was told");
         assert_eq!(watched_by.remove(user).as_ref(), Some(by));
     }
@@ -89,47 +89,45 @@ fn check_calls(hub: &Hub) -> usize {
     for call in hub.calls.iter() {
         in_state.add(call.state());
         let accepted = call.state().is_accepted();
-        timers += usize::from(!accepted) + usize::from(call.fresh_at.is_some());
-        assert!(accepted || call.fresh_at.is_none());
-        timers += usize::from(call.asked_until.is_some());
+        timers += usize::from(!accepted) + usize::from(call.credential_refresh.is_set());
+        assert!(accepted || !call.credential_refresh.is_set());
+        timers += usize::from(call.hold_decision.is_set());
         timers += usize::from(call.transfer.is_some());
         if let Some(transfer) = &call.transfer {
             assert!(accepted, "nobody has accepted what is handed on");
-            let session = &hub.sessions[&transfer.ringing.session];
+            let session = hub.sessions.get(transfer.ringing.session).unwrap();
             let party = &call.parties[transfer.role];
-            assert_eq!((&session.user, &session.device), (&party.user, &transfer.device));
+            assert_eq!((session.user(), session.device()), (&party.user, &transfer.device));
             assert_ne!(party.device.as_ref(), Some(&transfer.device));
         }
         assert!(!call.moved || call.state() == CallState::Reconnecting);
         let reaches_nobody = call.state() == CallState::Initiating && call.ringing.is_empty();
-        assert!(call.asked_until.is_none() || reaches_nobody);
+        assert!(!call.hold_decision.is_set() || reaches_nobody);
         assert!(!call.state().is_over());
         assert_eq!(accepted, call.parties.callee.device.is_some());
         assert!(!accepted || call.ringing.is_empty());
         assert!(call.ringing.len() <= config.max_sessions_per_user);
         for member in call.members() {
-            let session = &hub.sessions[&member];
-            assert!(call.role_of(&session.user).is_some(), "a member who is not in the call");
-            if let Some(Place::Party(role)) = call.place_of(member) {
-                assert_eq!(call.parties[role].device.as_ref(), Some(&session.device));
+            let session = hub.sessions.get(member).unwrap();
+            assert!(call.role_of(session.user()).is_some(), "a member who is not in the call");
+            if let Some(Involvement::Side(role)) = call.involvement_of(member) {
+                assert_eq!(call.parties[role].device.as_ref(), Some(session.device()));
             }
         }
         for role in [Role::Caller, Role::Callee] {
             let (party, journal) = (&call.parties[role], &call.journals[role]);
-            assert!(hub.users.get(&party.user).unwrap().calls.contains(&call.id));
+            assert!(hub.users.calls(&party.user).contains(&call.id));
             if party.device.is_some() {
-                let is_here = party.session.is_some_and(|session| views::is_here(hub, session));
-                assert_eq!(!is_here, party.grace_until.is_some());
+                let is_here = party.session.is_some_and(|session| hub.sessions.is_here(session));
+                assert_eq!(!is_here, party.grace.is_set());
             }
             assert!(journal.len() <= config.journal_candidates);
             assert!(journal.bytes() <= 3 * config.journal_bytes);
             // Whatever is kept waits for somebody, or for a moment only.
             let other = &call.parties[role.other()];
-            assert!(
-                journal.bytes() == 0 || other.session.is_none() || journal.hold_until.is_some()
-            );
-            timers += usize::from(party.grace_until.is_some());
-            timers += usize::from(journal.hold_until.is_some());
+            assert!(journal.bytes() == 0 || other.session.is_none() || journal.hold.is_set());
+            timers += usize::from(party.grace.is_set());
+            timers += usize::from(journal.hold.is_set());
         }
     }
     assert_eq!(hub.calls.by_state(), &in_state);
@@ -149,30 +147,30 @@ fn check_rooms(hub: &Hub) -> usize {
         assert!((1..=MAX_PARTICIPANTS).contains(&room.participants.len()));
         assert!(!room.state().is_over());
         assert_eq!(room.times.started().is_some(), room.state().is_accepted());
-        timers += usize::from(room.fresh_at.is_some());
+        timers += usize::from(room.credential_refresh.is_set());
         let mut devices = BTreeSet::new();
         for occupant in room.participants.values() {
             let party = &occupant.party;
             let device = party.device.as_ref().unwrap();
             assert!(devices.insert((&party.user, device)), "one device is two participants");
-            assert!(hub.users.get(&party.user).unwrap().calls.contains(&room.id));
+            assert!(hub.users.calls(&party.user).contains(&room.id));
             assert!(room.devices_of(&party.user).count() <= MAX_DEVICES);
             if let Some(session) = party.session {
-                let session = &hub.sessions[&session];
-                assert_eq!((&session.user, &session.device), (&party.user, device));
+                let session = hub.sessions.get(session).unwrap();
+                assert_eq!((session.user(), session.device()), (&party.user, device));
             }
-            let is_here = party.session.is_some_and(|session| views::is_here(hub, session));
-            assert_eq!(!is_here, party.grace_until.is_some());
-            timers += usize::from(party.grace_until.is_some());
+            let is_here = party.session.is_some_and(|session| hub.sessions.is_here(session));
+            assert_eq!(!is_here, party.grace.is_set());
+            timers += usize::from(party.grace.is_set());
         }
         for ((from, to), journal) in &room.journals {
             assert!(from != to && room.participants.contains_key(from));
             let to = &room.participants[to];
             assert!(journal.len() <= config.journal_candidates);
             assert!(journal.bytes() <= 3 * config.journal_bytes);
-            let waits = to.party.session.is_none() || journal.hold_until.is_some();
+            let waits = to.party.session.is_none() || journal.hold.is_set();
             assert!(journal.bytes() == 0 || waits, "kept for somebody who is there");
-            timers += usize::from(journal.hold_until.is_some());
+            timers += usize::from(journal.hold.is_set());
         }
     }
     assert_eq!(hub.rooms.by_state(), &in_state);

@@ -31,7 +31,7 @@ pub(super) fn put_out_changes(hub: &mut Hub) {
         let over = match (call, hub.rooms.get(id)) {
             (Some(_), _) => None,
             (None, Some(room)) => Some(KeptEnd::of_room(room)),
-            (None, None) => hub.settling.get(&id).map(|(_, ended)| KeptEnd::of(ended)),
+            (None, None) => hub.settling.get(id).map(KeptEnd::of),
         };
         keeping.put_out_changes(id, call, over.as_ref(), &mut hub.outbox);
     }

@@ -32,7 +32,7 @@ pub struct Kicked {
 /// Closes sessions of a user and ends their calls, for [`Hub::kick`].
 pub(super) fn kick(hub: &mut Hub, now: Now, user: &UserId, device: Option<&DeviceId>) -> Kicked {
     let mut kicked = Kicked::default();
-    for id in hub.users.calls(user) {
+    for id in hub.users.calls(user).to_vec() {
         let Some(call) = hub.calls.get(id) else {
             if remove_from_room(hub, now, id, user, device) {
                 kicked.rooms += 1;
@@ -47,11 +47,11 @@ pub(super) fn kick(hub: &mut Hub, now: Now, user: &UserId, device: Option<&Devic
         }
     }
     kicked.calls = kicked.ended.len();
-    let devices = hub.users.get(user).map(|entry| entry.devices.clone()).unwrap_or_default();
+    let devices = hub.users.get(user).map(|user| user.devices().clone()).unwrap_or_default();
     let mut tokens = Vec::new();
     for (name, id) in devices {
         if device.is_none_or(|device| *device == name) {
-            tokens.extend(hub.sessions.get(&id).map(|session| session.token.id()));
+            tokens.extend(hub.sessions.get(id).map(|session| session.token().mark().id()));
             session_close::close(hub, now, id, CloseReason::Kicked);
             kicked.sessions += 1;
         }

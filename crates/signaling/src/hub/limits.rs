@@ -11,8 +11,8 @@ use crate::{ErrorCode, RequestError, call::Call, rate::interval};
 /// Returns the number of live calls that a user may be in: the least that is set, in the configuration
 /// and in the tokens of the user's sessions.
 pub(super) fn max_calls(hub: &Hub, user: &UserId) -> usize {
-    let sessions = hub.users.get(user).into_iter().flat_map(|entry| entry.devices.values());
-    let tokens = sessions.filter_map(|id| hub.sessions.get(id)?.grants.max_calls);
+    let sessions = hub.users.sessions(user);
+    let tokens = sessions.filter_map(|id| hub.sessions.get(id)?.token().grants().max_calls);
     let least = tokens.min().and_then(|max| usize::try_from(max).ok());
     least.map_or(hub.config.max_calls_per_user, |max| max.min(hub.config.max_calls_per_user))
 }
@@ -20,12 +20,12 @@ pub(super) fn max_calls(hub: &Hub, user: &UserId) -> usize {
 /// Returns the number of calls that a user is in. Calls that only ring at the user's devices do not
 /// count: others began them, and they must not keep the user from anything.
 pub(super) fn own_calls(hub: &Hub, user: &UserId) -> usize {
-    hub.users.get(user).map_or(0, |user| user.calls.len()) - ringing_at(hub, user).count()
+    hub.users.calls(user).len() - ringing_at(hub, user).count()
 }
 
 /// Returns the calls to a user that nobody has accepted.
 pub(super) fn ringing_at<'a>(hub: &'a Hub, user: &UserId) -> impl Iterator<Item = &'a Call> {
-    let calls = hub.users.get(user).map_or(&[][..], |user| &user.calls);
+    let calls = hub.users.calls(user);
     let calls = calls.iter().filter_map(|id| hub.calls.get(*id));
     calls.filter(move |call| call.rings_at(user))
 }
@@ -73,11 +73,8 @@ pub(super) fn count_call_to(
 /// Counts a call that a user begins, or a room that the user joins. This is the last check as well.
 pub(super) fn count_call(hub: &mut Hub, now: Now, user: &UserId) -> Result<(), RequestError> {
     let every = interval(Duration::from_secs(60), hub.config.calls_per_minute);
-    let mut taken = Ok(());
-    hub.users.update(user, |user| {
-        taken = user.call_bucket.take(now.instant, every, hub.config.call_burst);
-    });
-    taken.map_err(|retry_after| RequestError::rate_limited("You call too often.", retry_after))
+    let counted = hub.users.count_call(user, now.instant, every, hub.config.call_burst);
+    counted.map_err(|retry_after| RequestError::rate_limited("You call too often.", retry_after))
 }
 
 /// Returns the metadata that a client sent along, if it is within the limit.

@@ -39,15 +39,12 @@ mod invariants;
 #[cfg(test)]
 mod test_access;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::time::Instant;
 
 use callbox_base::{
     clock::{Now, TimerQueue},
     entries::Entries,
-    ids::{CallId, DeviceId, SessionId, UserId},
+    ids::{CallId, DeviceId, UserId},
 };
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -65,15 +62,16 @@ pub use views::{OnlineUser, SessionRecord};
 use super::{
     CallRecord, Config, Counters, EndReason, Input, Output, RelayAccess, RequestName, Stats,
     call::Calls,
-    ended_calls::{EndedCall, EndedCalls},
+    ended_calls::EndedCalls,
     keeping::Keeping,
     kicks::{Kicks, TokenMark},
-    lookup::Lookup,
     outbox::Outbox,
     pairs::Pairs,
     rooms::Rooms,
-    tables::{Session, Users},
+    sessions::Sessions,
+    settling::Settling,
     timer::Timer,
+    users::Users,
 };
 use crate::jwt::Identity;
 
@@ -88,18 +86,14 @@ pub struct Hub {
     config: Config,
     /// The source of the ids of calls and participants.
     rng: StdRng,
-    sessions: Lookup<SessionId, Session>,
-    /// The sessions without a connection, the one that is given up first in front.
-    away: BTreeSet<(Instant, SessionId)>,
+    sessions: Sessions,
     users: Users,
     calls: Calls,
     rooms: Rooms,
     pairs: Pairs,
     kicks: Kicks,
     ended: EndedCalls,
-    /// The calls that are over and have allocations left, each with when its end is reported anyway.
-    /// They are a few: the relay's quotas bound them.
-    settling: BTreeMap<CallId, (Instant, EndedCall)>,
+    settling: Settling,
     timers: TimerQueue<Timer>,
     outbox: Outbox,
     counters: Counters,
@@ -116,15 +110,14 @@ impl Hub {
             keeping: config.keep_calls.then(Keeping::default),
             config,
             rng: StdRng::from_seed(seed),
-            sessions: Lookup::default(),
-            away: BTreeSet::new(),
+            sessions: Sessions::default(),
             users: Users::default(),
             calls: Calls::default(),
             rooms: Rooms::default(),
             pairs: Pairs::default(),
             kicks: Kicks::default(),
             ended: EndedCalls::default(),
-            settling: BTreeMap::new(),
+            settling: Settling::default(),
             timers: TimerQueue::default(),
             outbox: Outbox::default(),
             counters: Counters::default(),

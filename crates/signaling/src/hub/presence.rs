@@ -12,7 +12,7 @@ use crate::{Event, PresenceStatus, events::PresenceChangedEvent};
 pub(super) fn status(hub: &Hub, user: &UserId) -> PresenceStatus {
     match hub.users.get(user) {
         None => PresenceStatus::Offline,
-        Some(entry) if entry.devices.is_empty() => PresenceStatus::Offline,
+        Some(entry) if entry.devices().is_empty() => PresenceStatus::Offline,
         Some(_) if limits::is_busy(hub, user) => PresenceStatus::Busy,
         Some(_) => PresenceStatus::Online,
     }
@@ -20,9 +20,9 @@ pub(super) fn status(hub: &Hub, user: &UserId) -> PresenceStatus {
 
 /// Publishes the presence of users who have changed to their watchers.
 pub(super) fn publish(hub: &mut Hub) {
-    while let Some(user) = hub.users.watches.pop_touched() {
+    while let Some(user) = hub.users.pop_touched() {
         let status = status(hub, &user);
-        let Some(watchers) = hub.users.watches.update(&user, status) else { continue };
+        let Some(watchers) = hub.users.update_presence(&user, status) else { continue };
         let event = Event::of(&PresenceChangedEvent { user_id: user, status });
         for session in watchers {
             hub.outbox.send_event(*session, event.clone());

@@ -21,8 +21,7 @@ pub(super) fn reach_no_device(hub: &mut Hub, now: Now, id: CallId) {
     }
     let Some(call) = hub.calls.get_mut(id) else { return };
     let until = now.instant + ASK_FOR;
-    call.asked_until = Some(until);
-    hub.timers.set(until, Timer::Asked(id));
+    call.hold_decision.set(until, &mut hub.timers, Timer::Asked(id));
     let (event, at) = (CallEvent::Offline, call.times.at(now));
     let report = CallReport { event, at, call: call.record(now), was_connected: false };
     hub.outbox.push(Output::AskToHold(Box::new(report)));

@@ -11,8 +11,8 @@ use crate::{
 
 /// Starts the reconnect grace of a member whose connection is gone.
 pub(super) fn start(hub: &mut Hub, now: Now, member: Member, may_resume: bool) {
-    let grace_until = now.instant + hub.config.reconnect_grace;
-    let Ok(party) = members::find_mut(hub, member) else { return };
+    let until = now.instant + hub.config.reconnect_grace;
+    let Some(party) = member.find_mut(&mut hub.calls, &mut hub.rooms) else { return };
     if party.device.is_none() {
         return;
     }
@@ -20,9 +20,8 @@ pub(super) fn start(hub: &mut Hub, now: Now, member: Member, may_resume: bool) {
     if !may_resume {
         party.session = None;
     }
-    if party.grace_until.is_none() {
-        party.grace_until = Some(grace_until);
-        hub.timers.set(grace_until, Timer::Grace(member));
+    if !party.grace.is_set() {
+        party.grace.set(until, &mut hub.timers, Timer::Grace(member));
     }
     publish_change(hub, now, member, was_lost);
 }
@@ -42,7 +41,7 @@ pub(super) fn reattach(hub: &mut Hub, now: Now, member: Member, session: Session
     let was_lost = party.is_lost();
     party.session = Some(session);
     party.unclaimed = true;
-    // What the device said over the connection before may not hold any more.
+    // The state that the device reported over the connection before may be outdated.
     party.media_lost = false;
     if let Member::Side(call, _) = member
         && let Some(call) = hub.calls.get_mut(call)
@@ -55,10 +54,8 @@ pub(super) fn reattach(hub: &mut Hub, now: Now, member: Member, session: Session
 
 /// Stops the reconnect grace of a member.
 pub(super) fn stop(hub: &mut Hub, member: Member) {
-    let Ok(party) = members::find_mut(hub, member) else { return };
-    if let Some(at) = party.grace_until.take() {
-        hub.timers.clear(at, Timer::Grace(member));
-    }
+    let Some(party) = member.find_mut(&mut hub.calls, &mut hub.rooms) else { return };
+    party.grace.clear(&mut hub.timers, Timer::Grace(member));
 }
 
 /// Tells the others that a member was lost or is back, if that differs from `was_lost`, and updates the
@@ -67,7 +64,7 @@ pub(super) fn publish_change(hub: &mut Hub, now: Now, member: Member, was_lost: 
     let Some(party) = members::find(hub, member) else { return false };
     let is_lost = party.is_lost();
     let (call_id, user_id) = (member.call(), party.user.clone());
-    // Before the accept the callee's devices only ring; whom they will reach shows then.
+    // Before the accept the callee's devices only ring; the accepting one is told then.
     let accepted = hub.calls.get(call_id).is_none_or(|call| call.state().is_accepted());
     if accepted && is_lost != was_lost {
         let (room_id, participant_id) = (members::room_id(hub, call_id), member.participant());

@@ -7,7 +7,7 @@ use callbox_base::{
 
 use super::{Hub, reconnect_grace, relaying, ringing, room_join, transfer};
 use crate::{
-    call::{Place, RingingDevice, Role},
+    call::{Involvement, RingingDevice, Role},
     events::{CallSyncEvent, OpenUpgrade, Relayed, RoomSyncEvent},
     member::{Lane, Member},
 };
@@ -76,17 +76,17 @@ pub(super) fn resume(hub: &mut Hub, now: Now, id: CallId, session: SessionId) {
     let Some(call) = hub.calls.get(id) else {
         return resume_in_room(hub, now, id, session);
     };
-    match call.place_of(session) {
-        Some(Place::Party(role)) => reconnect_grace::resume(hub, now, Member::Side(id, role)),
-        Some(Place::Ringing) => {
+    match call.involvement_of(session) {
+        Some(Involvement::Side(role)) => reconnect_grace::resume(hub, now, Member::Side(id, role)),
+        Some(Involvement::Ringing) => {
             if ringing::deliver(hub, now, id)
                 && let Some(call) = hub.calls.get(id)
             {
                 hub.outbox.show_to_all(now, call);
             }
         }
-        // It has been told already.
-        Some(Place::Offered(_)) | None => {}
+        // The device was sent the transfer already.
+        Some(Involvement::Offered(_)) | None => {}
     }
 }
 

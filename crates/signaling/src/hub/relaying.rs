@@ -46,14 +46,12 @@ pub(super) fn relay_candidate(
     if !journal.described && !hold.is_zero() {
         if journal.keep_candidate(&data, candidate, &hub.config).is_ok() {
             hub.counters.candidates_kept += 1;
-            if journal.hold_until.is_none() {
-                let until = now.instant + hold;
-                journal.hold_until = Some(until);
-                hub.timers.set(until, Timer::Hold(lane));
+            if !journal.hold.is_set() {
+                journal.hold.set(now.instant + hold, &mut hub.timers, Timer::Hold(lane));
             }
             return Ok(());
         }
-        // So many have come that their description is not just a moment behind them.
+        // With this many candidates the description is not just a moment late.
         flush(hub, lane);
     }
     if let Some(journal) = lane.journal_mut(&mut hub.calls, &mut hub.rooms) {
@@ -134,17 +132,15 @@ pub(super) fn deliver_journal(hub: &mut Hub, now: Now, lane: Lane) {
         if flush(hub, lane) {
             media::connect(hub, now, lane.from().call());
         }
-    } else if journal.len() > 0 && journal.hold_until.is_none() {
-        let until = now.instant + hold;
-        journal.hold_until = Some(until);
-        hub.timers.set(until, Timer::Hold(lane));
+    } else if journal.len() > 0 && !journal.hold.is_set() {
+        journal.hold.set(now.instant + hold, &mut hub.timers, Timer::Hold(lane));
     }
 }
 
 /// Sends on candidates whose time to wait for a description is over.
 pub(super) fn release(hub: &mut Hub, now: Now, lane: Lane) {
     let Some(journal) = lane.journal_mut(&mut hub.calls, &mut hub.rooms) else { return };
-    journal.hold_until = None;
+    journal.hold.clear(&mut hub.timers, Timer::Hold(lane));
     if flush(hub, lane) {
         media::connect(hub, now, lane.from().call());
     }
@@ -158,9 +154,7 @@ fn flush(hub: &mut Hub, lane: Lane) -> bool {
     let Some(journal) = lane.journal_mut(&mut hub.calls, &mut hub.rooms) else {
         return false;
     };
-    if let Some(at) = journal.hold_until.take() {
-        hub.timers.clear(at, Timer::Hold(lane));
-    }
+    journal.hold.clear(&mut hub.timers, Timer::Hold(lane));
     let kept = journal.hand_over();
     for (kind, data) in &kept.descriptions {
         journal.remember_description(*kind, data, &hub.config);

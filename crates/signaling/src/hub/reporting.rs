@@ -5,13 +5,10 @@ use std::time::Duration;
 use callbox_base::{clock::Now, ids::CallId};
 
 use super::{Hub, keeping, views};
-use crate::{
-    CallEvent, CallReport, Output, Timestamp, call::RelayMeter, ended_calls::EndedCall,
-    timer::Timer,
-};
+use crate::{CallEvent, CallReport, Output, Timestamp, call::RelayMeter, ended_calls::EndedCall};
 
-/// For how long at most the report of a call's end waits for the relay. It closes the allocations
-/// within milliseconds, unless it is busy beyond measure or its news got lost.
+/// The longest time for which the report of a call's end waits for the relay. It closes the allocations
+/// within milliseconds, unless it is overloaded or its events got lost.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Reports a step of a live call.
@@ -27,13 +24,11 @@ pub(super) fn report_step(hub: &mut Hub, now: Now, id: CallId, event: CallEvent)
 }
 
 /// Reports the end of a call once the relay has closed its last allocation.
-pub(super) fn report_end(hub: &mut Hub, now: Now, id: CallId, call: EndedCall) {
-    let due = now.instant + SETTLE;
-    hub.timers.set(due, Timer::Settle(id));
-    let is_final = call.relay.is_final();
+pub(super) fn report_end(hub: &mut Hub, now: Now, call: EndedCall) {
+    let (id, is_settled) = (call.id(), call.is_settled());
     keeping::note(hub, id);
-    hub.settling.insert(id, (due, call));
-    if is_final {
+    hub.settling.insert(call, now.instant + SETTLE, &mut hub.timers);
+    if is_settled {
         settle(hub, id);
     }
 }
@@ -46,12 +41,12 @@ pub(super) fn update_meter(hub: &mut Hub, id: CallId, change: impl Fn(&mut Relay
     if let Some(room) = hub.rooms.get_mut(id) {
         return change(&mut room.relay);
     }
-    if let Some(call) = hub.ended.get_mut(id) {
-        change(&mut call.relay);
+    if let Some(meter) = hub.ended.meter_mut(id) {
+        change(meter);
     }
-    if let Some((_, call)) = hub.settling.get_mut(&id) {
-        change(&mut call.relay);
-        if call.relay.is_final() {
+    if let Some(meter) = hub.settling.meter_mut(id) {
+        change(meter);
+        if meter.is_final() {
             settle(hub, id);
         }
     }
@@ -59,10 +54,9 @@ pub(super) fn update_meter(hub: &mut Hub, id: CallId, change: impl Fn(&mut Relay
 
 /// Reports the end of a call with the counters as they are.
 pub(super) fn settle(hub: &mut Hub, id: CallId) {
-    let Some((due, call)) = hub.settling.remove(&id) else { return };
-    hub.timers.clear(due, Timer::Settle(id));
+    let Some(call) = hub.settling.remove(id, &mut hub.timers) else { return };
     keeping::note(hub, id);
-    let was_connected = call.was_connected;
+    let was_connected = call.was_connected();
     let call = call.record();
     // A call that is over has this time.
     let at = call.ended_at.unwrap_or(call.created_at);
@@ -72,7 +66,7 @@ pub(super) fn settle(hub: &mut Hub, id: CallId) {
 
 /// Reports the end of every call that waits for the relay, which has stopped: all counters are final.
 pub(super) fn settle_all(hub: &mut Hub) {
-    let waiting: Vec<_> = hub.settling.keys().copied().collect();
+    let waiting: Vec<_> = hub.settling.ids().collect();
     waiting.into_iter().for_each(|id| settle(hub, id));
 }
 

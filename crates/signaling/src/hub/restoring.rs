@@ -27,7 +27,7 @@ pub enum HowItStopped {
 }
 
 impl HowItStopped {
-    /// The times of a call that ended with that server, with its end at `now`.
+    /// Returns the times of a call that ended with that server, with its end at `now`.
     fn last_times(self, now: Now, created: Duration, started: Option<Duration>) -> Times {
         let end = match self {
             Self::Orderly => now.unix,
@@ -112,7 +112,7 @@ fn restore_live(hub: &mut Hub, now: Now, call: Call) {
         hub.timers.set(call.ring_until.instant, Timer::Ring(id));
     }
     for role in [Role::Caller, Role::Callee] {
-        hub.users.update(&call.parties[role].user, |user| user.calls.push(id));
+        hub.users.add_call(&call.parties[role].user, id);
     }
     hub.calls.insert(call);
     for role in [Role::Caller, Role::Callee] {
@@ -133,7 +133,7 @@ fn restore_over(hub: &mut Hub, now: Now, mut call: Call, stopped: HowItStopped) 
     let mut record = call.final_record(now, reason, None);
     record.state = state;
     let was_connected = call.state().has_media();
-    reporting::report_end(hub, now, call.id, EndedCall::new(record, call.relay, was_connected));
+    reporting::report_end(hub, now, EndedCall::new(record, call.relay, was_connected));
 }
 
 /// Reports a call whose end was not reported, or a room, which ended with its server.
@@ -146,14 +146,14 @@ fn restore_end(hub: &mut Hub, now: Now, id: CallId, end: KeptEnd, stopped: HowIt
         let at = times.at(now);
         record.state = CallState::Failed;
         for participant in record.participants.iter_mut().filter(|one| one.left_at.is_none()) {
-            // Nobody left before they came, whatever the clock says.
+            // Nobody left before joining, whatever the clock says.
             participant.left_at = Some(participant.joined_at.map_or(at, |joined| joined.max(at)));
         }
         record.duration = Some(seconds(times.duration(now)));
         record.end(at, EndReason::ServerCrashed, None);
     }
     let relay = RelayMeter::of_closed(record.relay);
-    reporting::report_end(hub, now, id, EndedCall::new(record, relay, was_connected));
+    reporting::report_end(hub, now, EndedCall::new(record, relay, was_connected));
 }
 
 /// Reads the value that is kept for a call.

@@ -5,7 +5,7 @@ use callbox_base::{
     ids::{CallId, DeviceId, SessionId},
 };
 
-use super::{Hub, call_end, credentials, reporting, views};
+use super::{Hub, call_end, credentials, reporting};
 use crate::{
     CallEvent,
     call::{RingingDevice, Role, Step},
@@ -17,7 +17,7 @@ pub(super) fn ring(hub: &mut Hub, now: Now, id: CallId, session: SessionId, devi
     let Some(call) = hub.calls.get_mut(id) else { return };
     call.ringing.insert(device.clone(), RingingDevice::new(session));
     announce(hub, now, id, Role::Callee, session);
-    if views::is_here(hub, session) {
+    if hub.sessions.is_here(session) {
         deliver(hub, now, id);
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn join(hub: &mut Hub, now: Now, id: CallId, occupant: Occupant) {
     let (user, is_first) = (occupant.party.user.clone(), room.participants.is_empty());
     let shown = occupant.shown(participant);
     if !room.has(&user) {
-        hub.users.update(&user, |entry| entry.calls.push(id));
+        hub.users.add_call(&user, id);
         hub.outbox.push(Output::ReadmitUser { call: id, user });
     }
     room.participants.insert(participant, occupant);

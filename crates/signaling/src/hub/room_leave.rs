@@ -15,18 +15,18 @@ use crate::{
     timer::Timer,
 };
 
-/// Why somebody leaves a room, or all of them do.
+/// The reason for which a participant leaves a room, or all of them do.
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub reason: EndReason,
-    /// Who wanted it; nobody where the server did.
+    /// The user who asked for it; `None` if the server did.
     pub by: Option<UserId>,
-    /// The session that has the answer to its request to leave, and needs no event.
+    /// The session that gets the answer to its request to leave, and needs no event.
     pub asked: Option<SessionId>,
 }
 
 impl Leaving {
-    /// Nobody asked for it.
+    /// Makes the leaving that the server causes for this reason.
     pub fn for_reason(reason: EndReason) -> Self {
         Self { reason, by: None, asked: None }
     }
@@ -83,17 +83,15 @@ fn remove_participant(
     let occupant = room.participants.remove(&participant)?;
     room.remember(now, participant, &occupant);
     let counters = &mut hub.counters;
-    for ((from, to), journal) in
+    for ((from, to), mut journal) in
         room.journals.extract_if(.., |(from, to), _| [*from, *to].contains(&participant))
     {
-        if let Some(at) = journal.hold_until {
-            hub.timers.clear(at, Timer::Hold(Lane::Between(id, from, to)));
-        }
+        journal.hold.clear(&mut hub.timers, Timer::Hold(Lane::Between(id, from, to)));
         counters.candidates_dropped += journal.len() as u64;
     }
     let user = occupant.party.user;
     if !room.has(&user) {
-        hub.users.update(&user, |entry| entry.calls.retain(|call| *call != id));
+        hub.users.remove_call(&user, id);
     }
     if let Some(session) = occupant.party.session
         && leaving.asked != Some(session)
@@ -116,10 +114,8 @@ fn finish(hub: &mut Hub, now: Now, id: CallId, leaving: &Leaving) {
     if hub.rooms.step(id, Step::End(leaving.reason)).is_err() {
         return;
     }
-    let Some(room) = hub.rooms.remove(id) else { return };
-    if let Some(at) = room.fresh_at {
-        hub.timers.clear(at, Timer::Credentials(id));
-    }
+    let Some(mut room) = hub.rooms.remove(id) else { return };
+    room.credential_refresh.clear(&mut hub.timers, Timer::Credentials(id));
     let record = room.final_record(now, leaving.reason, leaving.by.clone());
     finalize::finalize(hub, now, EndedCall::new(record, room.relay, was_connected), leaving.reason);
 }

@@ -2,18 +2,15 @@
 
 use callbox_base::{clock::Now, ids::SessionId};
 
-use super::{Hub, disconnect, views};
-use crate::{
-    CloseReason, Output, lost_devices::LostDevice, rate::Verdict, tables::Session, timer::Timer,
-};
+use super::{Hub, disconnect};
+use crate::{CloseReason, Output, lost_devices::LostDevice, rate::Verdict, sessions::Session};
 
 /// Records that the client has all events up to this number. It counts as an event of the client.
 pub(super) fn acknowledge(hub: &mut Hub, now: Now, id: SessionId, seq: u64) {
-    let (per_second, burst) = (hub.config.events_per_second, hub.config.event_burst);
-    let Some(session) = hub.sessions.get_mut(&id) else { return };
-    match session.events.take(now.instant, per_second, burst) {
+    let Some(session) = hub.sessions.get_mut(id) else { return };
+    match session.count_event(now.instant, &hub.config) {
         Verdict::Pass => hub.outbox.acknowledge(id, seq),
-        // The next one says this as well.
+        // The next acknowledgement includes this one.
         Verdict::Refuse { .. } => {}
         Verdict::Close => close(hub, now, id, CloseReason::RateLimited),
     }
@@ -22,20 +19,16 @@ pub(super) fn acknowledge(hub: &mut Hub, now: Now, id: SessionId, seq: u64) {
 /// Keeps a session whose connection broke until it is resumed or given up.
 pub(super) fn lose_connection(hub: &mut Hub, now: Now, id: SessionId) {
     let window = hub.config.resume_window;
-    let Some(session) = hub.sessions.get_mut(&id) else { return };
+    let Some(session) = hub.sessions.get(id) else { return };
     if !hub.outbox.is_resumable(id) || window.is_zero() || hub.stopping {
         return lose(hub, now, id);
     }
-    if session.away_until.is_some() {
+    let user = session.user().clone();
+    if !hub.sessions.mark_away(id, now.instant + window, &mut hub.timers) {
         return;
     }
-    let until = now.instant + window;
-    session.away_until = Some(until);
     hub.outbox.wait(id);
-    let user = session.user.clone();
-    hub.timers.set(until, Timer::Away(id));
-    hub.away.insert((until, id));
-    for call in hub.users.calls(&user) {
+    for call in hub.users.calls(&user).to_vec() {
         disconnect::lose(hub, now, call, id);
     }
 }
@@ -43,14 +36,14 @@ pub(super) fn lose_connection(hub: &mut Hub, now: Now, id: SessionId) {
 /// Ends a session for good.
 pub(super) fn end(hub: &mut Hub, now: Now, id: SessionId) {
     let Some(session) = forget(hub, id) else { return };
-    for call in hub.users.calls(&session.user) {
+    for call in hub.users.calls(session.user()).to_vec() {
         disconnect::lose(hub, now, call, id);
     }
 }
 
 /// Closes a session from the server's side; to its calls this is a lost connection like any other.
 pub(super) fn close(hub: &mut Hub, now: Now, session: SessionId, reason: CloseReason) {
-    if views::is_here(hub, session) {
+    if hub.sessions.is_here(session) {
         send_close(hub, session, reason);
     }
     end(hub, now, session);
@@ -64,32 +57,20 @@ pub(super) fn send_close(hub: &mut Hub, session: SessionId, reason: CloseReason)
 
 /// Removes a session without telling its calls.
 pub(super) fn forget(hub: &mut Hub, id: SessionId) -> Option<Session> {
-    let session = hub.sessions.remove(&id)?;
-    hub.users.watches.forget(id);
+    let session = hub.sessions.remove(id, &mut hub.timers)?;
     hub.outbox.close(id);
-    hub.timers.clear(session.token_check, Timer::Token(id));
-    if let Some(at) = session.away_until {
-        hub.timers.clear(at, Timer::Away(id));
-        hub.away.remove(&(at, id));
-    }
-    hub.users.update(&session.user, |entry| {
-        if entry.devices.get(&session.device) == Some(&id) {
-            entry.devices.remove(&session.device);
-        }
-    });
+    hub.users.detach(session.user(), session.device(), id);
     Some(session)
 }
 
 /// Ends a session whose connection is gone. Its device may be recognized when it comes back.
 pub(super) fn lose(hub: &mut Hub, now: Now, id: SessionId) {
-    let Some(session) = hub.sessions.get(&id) else { return };
-    if let Some(mark) = session.mark {
-        let (user, device) = (session.user.clone(), session.device.clone());
+    let Some(session) = hub.sessions.get(id) else { return };
+    if let Some(mark) = session.mark() {
         let until = now.instant + hub.config.reconnect_grace;
+        let lost = LostDevice { mark, device: session.device().clone(), until };
         let max = hub.config.max_sessions_per_user;
-        hub.users.update(&user, |entry| {
-            entry.lost.add(LostDevice { mark, device, until }, now.instant, max);
-        });
+        hub.users.add_lost(session.user(), lost, now.instant, max);
     }
     end(hub, now, id);
 }

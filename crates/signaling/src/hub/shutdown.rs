@@ -6,11 +6,11 @@ use callbox_base::{
 };
 use rand::Rng;
 
-use super::{Hub, call_end, reporting, session_close, views};
+use super::{Hub, call_end, reporting, session_close};
 use crate::{CloseReason, EndReason, events::ServerDrainingEvent};
 
-/// The times in milliseconds over which the clients of a server that stops are spread when they come
-/// back.
+/// The least and the most milliseconds over which the clients of a stopping server are spread when they
+/// come back.
 const FEW_RETURNS: u64 = 1000;
 const MANY_RETURNS: u64 = 30_000;
 
@@ -25,16 +25,15 @@ pub(super) fn shut_down(hub: &mut Hub, now: Now) {
     if !hub.config.keep_calls {
         call_end::end_all(hub, now);
     }
-    let mut sessions: Vec<SessionId> = hub.sessions.keys().copied().collect();
-    sessions.sort_unstable();
-    // They do not come back all at once: about a thousand a second, but while they are waited for.
+    let sessions: Vec<SessionId> = hub.sessions.sorted().into_iter().map(|(id, _)| id).collect();
+    // The clients come back about a thousand a second, and within their reconnect grace.
     let in_time = (hub.config.reconnect_grace / 2).as_millis() as u64;
     let most = MANY_RETURNS.min(in_time).max(FEW_RETURNS);
     let spread = (sessions.len() as u64).clamp(FEW_RETURNS, most);
     for &session in &sessions {
         let reconnect_after_ms = hub.rng.random_range(0..spread);
         hub.outbox.send(session, &ServerDrainingEvent { reconnect_after_ms });
-        if views::is_here(hub, session) {
+        if hub.sessions.is_here(session) {
             session_close::send_close(hub, session, CloseReason::ServerShutdown);
         }
         hub.outbox.close(session);

@@ -7,12 +7,7 @@ use callbox_base::{
 
 use super::{Hub, invariants, views};
 use crate::{
-    Config,
-    call::Calls,
-    kicks::Kicks,
-    outbox::Outbox,
-    rooms::Rooms,
-    tables::{Session, User},
+    Config, call::Calls, kicks::Kicks, outbox::Outbox, rooms::Rooms, sessions::Session, users::User,
 };
 
 impl Hub {
@@ -30,11 +25,11 @@ impl Hub {
     }
 
     pub(crate) fn session(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.get(&id)
+        self.sessions.get(id)
     }
 
     pub(crate) fn is_here(&self, id: SessionId) -> bool {
-        views::is_here(self, id)
+        self.sessions.is_here(id)
     }
 
     pub(crate) fn user(&self, id: &UserId) -> Option<&User> {
@@ -55,7 +50,7 @@ impl Hub {
 
     /// Returns true if no end of a call waits to be reported.
     pub(crate) fn has_reported_ends(&self) -> bool {
-        self.settling.is_empty()
+        self.settling.len() == 0
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {

@@ -28,12 +28,7 @@ pub(super) fn run_due(hub: &mut Hub, now: Now) {
             Timer::Transfer(call) => transfer::give_up(hub, now, call),
             Timer::Asked(call) => push_wait::decide(hub, now, call, false),
             Timer::Settle(call) => reporting::settle(hub, call),
-            Timer::ForgetEnded => {
-                hub.ended.forget_until(now.instant);
-                if let Some(due) = hub.ended.next_due() {
-                    hub.timers.set(due, Timer::ForgetEnded);
-                }
-            }
+            Timer::ForgetEnded => hub.ended.forget_until(now.instant, &mut hub.timers),
         }
     }
 }

@@ -81,11 +81,9 @@ pub(super) fn take_over(hub: &mut Hub, now: Now, id: CallId, role: Role, by: &Se
     };
     let party = &mut call.parties[role];
     let was_lost = party.is_lost();
-    if let Some(at) = party.grace_until.take() {
-        hub.timers.clear(at, Timer::Grace(Member::Side(id, role)));
-    }
+    party.grace.clear(&mut hub.timers, Timer::Grace(Member::Side(id, role)));
     party.media_lost = false;
-    // What the device before said of itself; how the call went on it is still a part of the call.
+    // The media was that of the device before; its quality statistics stay with the call.
     party.media = Media::default();
     party.device = Some(by.device.clone());
     if let Some(before) = party.session.replace(by.session) {
@@ -122,10 +120,8 @@ pub(super) fn take_over(hub: &mut Hub, now: Now, id: CallId, role: Role, by: &Se
 fn reset_journals(hub: &mut Hub, id: CallId) {
     let Some(call) = hub.calls.get_mut(id) else { return };
     for from in [Role::Caller, Role::Callee] {
-        let journal = std::mem::take(&mut call.journals[from]);
-        if let Some(at) = journal.hold_until {
-            hub.timers.clear(at, Timer::Hold(Lane::From(id, from)));
-        }
+        let mut journal = std::mem::take(&mut call.journals[from]);
+        journal.hold.clear(&mut hub.timers, Timer::Hold(Lane::From(id, from)));
         hub.counters.candidates_dropped += journal.len() as u64;
     }
 }

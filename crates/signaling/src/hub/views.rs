@@ -61,21 +61,19 @@ pub(super) fn live_record(hub: &Hub, now: Now, id: CallId) -> Option<CallRecord>
 
 /// Returns the records of all sessions, in the order of ids.
 pub(super) fn sessions(hub: &Hub) -> impl Iterator<Item = SessionRecord> {
-    let mut sessions: Vec<_> = hub.sessions.iter().collect();
-    sessions.sort_unstable_by_key(|(id, _)| **id);
-    sessions.into_iter().map(|(id, session)| SessionRecord {
-        session_id: *id,
-        user_id: session.user.clone(),
-        name: session.name.clone(),
-        device_id: session.device.clone(),
-        connected: session.away_until.is_none(),
+    hub.sessions.sorted().into_iter().map(|(id, session)| SessionRecord {
+        session_id: id,
+        user_id: session.user().clone(),
+        name: session.token().name().map(Into::into),
+        device_id: session.device().clone(),
+        connected: session.is_here(),
     })
 }
 
 /// Returns the users who are connected, in the order of user ids.
 pub(super) fn online_users(hub: &Hub) -> impl Iterator<Item = OnlineUser> {
     hub.users.sorted().into_iter().filter_map(|(id, user)| {
-        let here = user.devices.iter().filter(|(_, session)| is_here(hub, **session));
+        let here = user.devices().iter().filter(|(_, session)| hub.sessions.is_here(**session));
         let devices: Vec<_> = here.map(|(device, _)| device.clone()).collect();
         let name = || display_name(hub, id);
         (!devices.is_empty()).then(|| OnlineUser { user_id: id.clone(), name: name(), devices })
@@ -84,13 +82,8 @@ pub(super) fn online_users(hub: &Hub) -> impl Iterator<Item = OnlineUser> {
 
 /// Returns the display name of a user, as the token of one of the user's sessions has it.
 pub(super) fn display_name(hub: &Hub, user: &UserId) -> Option<String> {
-    let sessions = hub.users.get(user)?.devices.values();
-    sessions.filter_map(|session| hub.sessions.get(session)?.name.clone()).next()
-}
-
-/// Returns true if a session has a connection.
-pub(super) fn is_here(hub: &Hub, id: SessionId) -> bool {
-    hub.sessions.get(&id).is_some_and(|session| session.away_until.is_none())
+    let mut sessions = hub.users.sessions(user).filter_map(|id| hub.sessions.get(id));
+    sessions.find_map(|session| session.token().name().map(Into::into))
 }
 
 /// Returns the numbers for metrics.
@@ -102,7 +95,7 @@ pub(super) fn stats(hub: &Hub) -> Stats {
     calls.merge(hub.rooms.by_state());
     Stats {
         sessions: hub.sessions.len(),
-        sessions_away: hub.away.len(),
+        sessions_away: hub.sessions.away_len(),
         unacknowledged_bytes: hub.outbox.unacknowledged(),
         users: hub.users.len(),
         calls,
@@ -110,7 +103,7 @@ pub(super) fn stats(hub: &Hub) -> Stats {
         room_participants: hub.rooms.iter().map(|room| room.participants.len()).sum(),
         ended_calls: hub.ended.len(),
         timers: hub.timers.len(),
-        watches: hub.users.watches.len(),
+        watches: hub.users.watches_len(),
         journal_candidates: journals().map(|journal| journal.len()).sum(),
         journal_bytes: journals().map(|journal| journal.bytes()).sum(),
         remembered_bytes: journals().map(|journal| journal.relayed_bytes()).sum(),

@@ -17,10 +17,10 @@ use crate::{
 /// Returns the calls of a user that only a lost connection keeps: its reconnect grace runs, or the
 /// sender's device is back and has not said anything about the call.
 pub(super) fn calls_that_yield(hub: &Hub, sender: &Sender) -> impl Iterator<Item = CallId> {
-    let calls = hub.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
+    let calls = hub.users.calls(&sender.user);
     let yields = |party: &Party| {
         let is_back = party.session == Some(sender.session) && party.unclaimed;
-        party.user != sender.user || party.grace_until.is_some() || is_back
+        party.user != sender.user || party.grace.is_set() || is_back
     };
     calls.iter().copied().filter(move |id| {
         if let Some(call) = hub.calls.get(*id) {
@@ -57,7 +57,7 @@ pub(super) fn make_room_for_call(hub: &mut Hub, now: Now, sender: &Sender) {
 
 /// Marks the calls of a device that has said something about them as its own.
 pub(super) fn claim(hub: &mut Hub, sender: &Sender) {
-    for id in hub.users.calls(&sender.user) {
+    for id in hub.users.calls(&sender.user).to_vec() {
         let own = |party: &&mut Party| party.session == Some(sender.session);
         if let Some(call) = hub.calls.get_mut(id) {
             let parties = [&mut call.parties.caller, &mut call.parties.callee];
@@ -92,7 +92,7 @@ fn own_ringing_at<'a>(
     sender: &Sender,
     callee: &UserId,
 ) -> impl Iterator<Item = &'a Call> {
-    let calls = hub.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
+    let calls = hub.users.calls(&sender.user);
     let calls = calls.iter().filter_map(|id| hub.calls.get(*id));
     calls.filter(move |call| call.rings_at(callee))
 }

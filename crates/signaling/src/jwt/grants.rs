@@ -1,4 +1,4 @@
-//! What a token lets its bearer do: the `callbox` claim.
+//! The rights of a token's bearer: the `callbox` claim.
 
 use callbox_base::ids::{RoomId, UserId};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -143,8 +143,8 @@ fn fits(patterns: &[String], text: &str) -> bool {
     patterns.iter().any(|pattern| matches(pattern, text))
 }
 
-/// Whether a text has the parts between the stars, in their order and at their ends. The first place
-/// where a part fits is as good as any, so each is looked for once.
+/// Returns true if a text has the parts between the stars, in their order and at their ends. The first
+/// position where a part fits is as good as any, so each is looked for once.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    /// The same, written as the definition is.
+    /// Matches a pattern by its definition, without a thought for time.
     fn defined(pattern: &[u8], text: &[u8]) -> bool {
         match pattern.split_first() {
             None => text.is_empty(),

@@ -83,16 +83,17 @@ impl TokenKeys {
         self.own.is_empty() && self.published.is_none()
     }
 
+    /// Returns the configured keys for an algorithm.
     pub(super) fn with(&self, algorithm: Algorithm) -> impl Iterator<Item = &TokenKey> {
         self.own.iter().filter(move |key| key.algorithm == algorithm)
     }
 
-    /// The published ones of this moment.
+    /// Returns the keys that are published at this moment.
     pub(super) fn published(&self) -> Option<Arc<[PublishedKey]>> {
         self.published.as_ref()?.get()
     }
 
-    /// Whether the key of a token may be one that is published, but not known yet.
+    /// Returns true if the key of a token may be published, but not known yet.
     pub(super) fn may_lack(
         &self,
         algorithm: Algorithm,
@@ -106,7 +107,7 @@ impl TokenKeys {
     }
 }
 
-/// Each reader takes only a key of its own kind.
+/// Reads a public key. Each of the readers takes only keys of its own kind.
 fn parse(pem: &[u8]) -> Result<TokenKey, PublicKeyError> {
     let bytes = |key: &DecodingKey| match key.kind() {
         DecodingKeyKind::SecretOrDer(bytes) => bytes.len(),

@@ -30,7 +30,7 @@ pub use self::{
     token_id::TokenId,
 };
 
-/// How far the issuer's clock may be off, in seconds.
+/// The most that the issuer's clock may be off, in seconds.
 const LEEWAY: u64 = 5;
 
 /// The longest token that is looked at, in bytes.
@@ -221,7 +221,7 @@ impl TokenVerifier {
                 Ok(data) => return Ok(data.claims),
                 Err(error) => refused = describe(&error),
             }
-            // Past the signature, another key would say nothing else.
+            // The signature was good: another key would give no other result.
             if refused != WRONG_SIGNATURE {
                 return Err(refused);
             }
@@ -233,7 +233,7 @@ impl TokenVerifier {
     }
 }
 
-/// Whether this can be a `name`.
+/// Returns true if this can be a `name`.
 fn is_fit_name(name: &str) -> bool {
     name.len() <= MAX_NAME && !name.chars().any(char::is_control)
 }

@@ -11,7 +11,7 @@ use jsonwebtoken::{
 
 use super::token_key::TokenKey;
 
-/// How many keys a set may have. Issuers have two or three.
+/// The largest number of keys in a set. Issuers have two or three.
 const MAX_KEYS: usize = 32;
 
 /// The reason for which a document was refused. The keys that there were stay.
@@ -29,16 +29,16 @@ pub enum KeySetError {
 #[derive(Debug, Clone, Default)]
 pub struct PublishedKeys(Arc<RwLock<Option<Arc<[PublishedKey]>>>>);
 
-/// One of them.
+/// A key of a published set.
 #[derive(Debug)]
 pub(super) struct PublishedKey {
-    /// What tokens call it.
+    /// The `kid` by which tokens name it.
     id: Option<String>,
     pub(super) key: TokenKey,
 }
 
 impl PublishedKey {
-    /// Whether it may be the one that a token names. Where either says nothing, it may.
+    /// Returns true if it may be the key that a token names. It may be if either has no name.
     pub fn is_called(&self, id: Option<&str>) -> bool {
         self.id.is_none() || id.is_none() || self.id.as_deref() == id
     }
@@ -64,14 +64,14 @@ impl PublishedKeys {
         Ok(count)
     }
 
-    /// The keys of this moment; none until there was a set.
+    /// Returns the keys of this moment; `None` until there was a set.
     pub(super) fn get(&self) -> Option<Arc<[PublishedKey]>> {
         self.0.read().expect("replacing a value does not panic").clone()
     }
 }
 
-/// The key, if it is for checking signatures of a kind that is offered. Never a symmetric one: what
-/// is published is no secret.
+/// Returns the key if it is for checking signatures of a supported kind. A symmetric key never is, since a
+/// published key is no secret.
 fn usable(jwk: &Jwk) -> Option<TokenKey> {
     let common = &jwk.common;
     let is_for_signatures =

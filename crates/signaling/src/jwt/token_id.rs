@@ -1,4 +1,4 @@
-//! Which token it is, for whoever must know it again without keeping it.
+//! The id of a token, by which it is recognized without being kept.
 
 use ring::digest::{SHA256, digest};
 

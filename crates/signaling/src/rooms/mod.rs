@@ -1,5 +1,5 @@
-//! Rooms: calls of up to eight, each with a way of its own to each other. Whoever joins a room that
-//! nobody is in begins one life of it, which is a call with an id; the last one to leave ends it.
+//! Rooms: calls of up to eight participants, each connected to each other. The first participant of a room
+//! begins one life of it, which is a call with an id; the last one to leave ends it.
 //!
 //! | file | contents |
 //! |---|---|

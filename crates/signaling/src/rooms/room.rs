@@ -1,8 +1,8 @@
-//! One room: who is in it, and what waits to be relayed between them.
+//! One room: its participants, and what waits to be relayed between them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use callbox_base::{
@@ -15,10 +15,11 @@ use crate::{
     CallRecord, CallState, CallType, EndReason, Participant, Timestamp,
     call::HasState,
     call::{Journal, Party, RelayMeter, Times, seconds},
+    deadline::Deadline,
     events::RoomParticipant,
 };
 
-/// How many of those who left a room its record shows: people may come and go all year.
+/// The largest number of past participants in a room's record: participants may come and go all year.
 const MAX_PAST: usize = 32;
 
 /// One device in a room.
@@ -39,13 +40,13 @@ pub(crate) struct Room {
     state: CallState,
     pub times: Times,
     pub participants: BTreeMap<ParticipantId, Occupant>,
-    /// The latest who left, as they were then.
+    /// The latest participants who left, as they were then.
     past: VecDeque<Participant>,
-    /// What one sent and another could not get yet, by sender and receiver.
+    /// The journals by sender and receiver.
     pub journals: BTreeMap<(ParticipantId, ParticipantId), Journal>,
     pub relay: RelayMeter,
-    /// When everyone is told of fresh relay credentials.
-    pub fresh_at: Option<Instant>,
+    /// The next refresh of everyone's relay credentials.
+    pub credential_refresh: Deadline,
 }
 
 impl HasState for Room {
@@ -59,7 +60,7 @@ impl HasState for Room {
 }
 
 impl Room {
-    /// A room that nobody is in yet.
+    /// Makes a room without participants.
     pub fn new(now: Now, id: CallId, name: RoomId, kind: CallType) -> Self {
         Self {
             id,
@@ -71,31 +72,31 @@ impl Room {
             past: VecDeque::new(),
             journals: BTreeMap::new(),
             relay: RelayMeter::default(),
-            fresh_at: None,
+            credential_refresh: Deadline::default(),
         }
     }
 
-    /// Where it stands.
+    /// Returns its state.
     pub fn state(&self) -> CallState {
         self.state
     }
 
-    /// Which participant a session is.
+    /// Returns the participant that a session is.
     pub fn participant_of(&self, session: SessionId) -> Option<ParticipantId> {
         self.find(|party| party.session == Some(session))
     }
 
-    /// Which participant a device is, connected or not.
+    /// Returns the participant that a device is, connected or not.
     pub fn device_of(&self, user: &UserId, device: &DeviceId) -> Option<ParticipantId> {
         self.find(|party| party.user == *user && party.device.as_ref() == Some(device))
     }
 
-    /// Whether a device of the user is in it.
+    /// Returns true if a device of the user is in it.
     pub fn has(&self, user: &UserId) -> bool {
         self.find(|party| party.user == *user).is_some()
     }
 
-    /// The participants that are devices of the user.
+    /// Returns the participants that are devices of the user.
     pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = (ParticipantId, &Party)> {
         let all = self.participants.iter().map(|(id, occupant)| (*id, &occupant.party));
         all.filter(move |(_, party)| party.user == *user)
@@ -106,24 +107,24 @@ impl Room {
         all.find(|(_, occupant)| fits(&occupant.party)).map(|(id, _)| *id)
     }
 
-    /// Every session that hears of this room.
+    /// Returns the sessions of all participants.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
         self.participants.values().filter_map(|occupant| occupant.party.session)
     }
 
-    /// The same without one participant's.
+    /// Returns the sessions of all participants but one.
     pub fn sessions_but(&self, id: ParticipantId) -> impl Iterator<Item = SessionId> {
         let others = self.participants.iter().filter(move |(other, _)| **other != id);
         others.filter_map(|(_, occupant)| occupant.party.session)
     }
 
-    /// The others, as one participant sees them.
+    /// Returns the others as one participant sees them.
     pub fn seen_by(&self, id: ParticipantId) -> Vec<RoomParticipant> {
         let others = self.participants.iter().filter(|(other, _)| **other != id);
         others.map(|(id, occupant)| occupant.shown(*id)).collect()
     }
 
-    /// A participant is gone; it is remembered for the record.
+    /// Remembers a participant that left, for the record.
     pub fn remember(&mut self, now: Now, id: ParticipantId, occupant: &Occupant) {
         if self.past.len() == MAX_PAST {
             self.past.pop_front();
@@ -132,12 +133,12 @@ impl Room {
         self.past.push_back(Participant { left_at, ..occupant.record(id) });
     }
 
-    /// For how long it has gone on since a second participant came.
+    /// Returns the time since a second participant came.
     pub fn duration(&self, now: Now) -> Duration {
         self.times.duration(now)
     }
 
-    /// The room as it is shown.
+    /// Returns the record of the room now.
     pub fn record(&self, now: Now) -> CallRecord {
         let participant = |(id, occupant): (&ParticipantId, &Occupant)| {
             let connected = Some(occupant.party.is_connected());
@@ -159,7 +160,8 @@ impl Room {
         }
     }
 
-    /// The room's record should it be over now, without when and why: with everyone who is in it.
+    /// Returns the record that the room has if it ends now, without the time and the reason: with everyone
+    /// who is in it.
     pub fn record_if_over(&self) -> CallRecord {
         let present = self.participants.iter().map(|(id, occupant)| occupant.record(*id));
         let participants = self.past.iter().cloned().chain(present).collect();
@@ -179,7 +181,7 @@ impl Room {
         }
     }
 
-    /// The room as it is shown once it is over: with the latest who were in it.
+    /// Returns the record of a room that is over: with the latest participants.
     pub fn final_record(
         &self,
         now: Now,
@@ -195,7 +197,7 @@ impl Room {
 }
 
 impl Occupant {
-    /// As the others see it.
+    /// Returns the participant as the others see it.
     pub fn shown(&self, id: ParticipantId) -> RoomParticipant {
         RoomParticipant {
             participant_id: id,

@@ -1,4 +1,4 @@
-//! The rooms that somebody is in.
+//! The live rooms.
 
 use std::{collections::BTreeMap, ops::Deref};
 
@@ -10,7 +10,7 @@ use crate::{
     call::{Live, Step},
 };
 
-/// The rooms, by the id of the call that each is, and by name.
+/// The live rooms, by the id of the call that each is, and by name.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     live: Live<Room>,
@@ -26,17 +26,17 @@ impl Deref for Rooms {
 }
 
 impl Rooms {
-    /// The room that has this name now.
+    /// Returns the room that has this name now.
     pub fn named(&self, name: &RoomId) -> Option<&Room> {
         self.get(*self.by_name.get(name)?)
     }
 
-    /// Takes note of changes from now on.
+    /// Notes changes from now on.
     pub fn watch(&mut self) {
         self.live.watch();
     }
 
-    /// Takes out which may have changed.
+    /// Takes out the ids of the rooms that may have changed.
     pub fn take_touched(&mut self) -> Vec<CallId> {
         self.live.take_touched()
     }
@@ -49,7 +49,7 @@ impl Rooms {
         self.live.step(id, step)
     }
 
-    /// Adds a room, whose name no other has.
+    /// Adds a room. No other has its name.
     pub fn insert(&mut self, room: Room) {
         self.by_name.insert(room.name.clone(), room.id);
         self.live.insert(room);

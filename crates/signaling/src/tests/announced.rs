@@ -1,4 +1,4 @@
-//! What the relay is told of the addresses that the sides of a call announce.
+//! The addresses that the sides of a call announce, as the relay is told them.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ fn world() -> (World, SessionId, SessionId) {
     (world, alice, bob)
 }
 
-/// What was announced since this was last asked: by whom, and which addresses.
+/// Returns the users and addresses that were announced since the last time.
 fn announced(world: &mut World, call: CallId) -> Vec<(String, String)> {
     let one = |(of, by, addresses): (_, UserId, Vec<IpAddr>)| {
         assert_eq!(of, call);

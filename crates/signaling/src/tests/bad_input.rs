@@ -1,4 +1,4 @@
-//! What clients get wrong, and that nobody else notices.
+//! Bad input of clients, which nobody else notices.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

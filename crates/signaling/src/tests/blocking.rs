@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::World;
-use crate::{ErrorCode, Input, Resume, jwt::Grants, tables::MAX_BLOCKED};
+use crate::{ErrorCode, Input, Resume, jwt::Grants, sessions::MAX_BLOCKED};
 
 fn calling(target: &str) -> Value {
     json!({ "targetUserId": target, "callType": "audio" })
@@ -23,7 +23,7 @@ fn who_is_blocked_does_not_ring_for_as_long_as_the_session_lasts() {
     world.forget();
     let answer = world.ok(phone, "user:block", json!({ "userId": "mallory" }));
     assert_eq!(answer, json!({ "ok": true, "userId": "mallory", "blocked": true }));
-    // What rings stops ringing, on all devices.
+    // The call stops ringing on all devices.
     assert_eq!(world.reasons(mallory), ["rejected"]);
     for device in [phone, tablet] {
         assert_eq!(world.reasons(device), ["rejected"]);

@@ -48,7 +48,7 @@ fn the_answer_comes_before_what_the_request_sets_off() {
     assert!(matches!(world.hub.poll_output(), Some(super::Output::Send { .. })));
 }
 
-/// Whose answer says that media will flow: the one's who was offered to.
+/// The answer of the side that was offered to says that media will flow.
 #[test]
 fn only_an_answer_to_an_offer_connects() {
     let (mut world, alice, bob) = World::with_alice_and_bob();

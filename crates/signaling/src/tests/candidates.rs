@@ -140,7 +140,7 @@ fn the_journal_says_when_it_is_full() {
     let huge = json!({ "sdp": "x".repeat(64 * 1024) });
     world.refused(alice, "signal:offer", huge.clone(), "payload_too_large");
     world.ok(bob, "call:accept", json!({}));
-    // What can be sent on need not be kept.
+    // A candidate that can be sent on is not kept.
     world.ok(alice, "signal:offer", huge);
     assert_eq!(world.names(bob).len(), 1 + 1 + 64);
     assert_eq!(world.hub.stats().counters.candidates_refused, 1);

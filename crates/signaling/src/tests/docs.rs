@@ -69,7 +69,7 @@ fn every_example_is_as_the_types_say() {
                 let example: Value = serde_json::from_str(example).expect("it is JSON");
                 match &example {
                     example if example["ok"].is_boolean() => schemas::check_answer(name, example),
-                    // What the other side gets, under the heading of what this side sends.
+                    // The event for the other side, under the heading of the request.
                     example if !asked || example["from"].is_string() => {
                         schemas::check_event(name, example);
                     }

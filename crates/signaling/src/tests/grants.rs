@@ -1,4 +1,4 @@
-//! What tokens let their bearers do.
+//! The rights that tokens give their bearers.
 
 use callbox_base::ids::{DeviceId, SessionId};
 use serde_json::{Value, json};
@@ -117,7 +117,7 @@ fn a_token_without_the_relay_gets_stun_alone() {
     let asked = json!(world.hub.ice_servers(world.now, &world.identity_with("bob", no_relay())));
     assert!(is_stun_alone(&asked), "{asked}");
 
-    // Who comes back is sent what its new token says.
+    // A client that comes back is sent what its new token allows.
     let expires = world.now.unix_secs() + 86_400;
     world.forget();
     world.input(Input::Lost { session: alice });

@@ -1,4 +1,4 @@
-//! What sides do in a call: media, upgrades, messages, statistics, fresh credentials.
+//! Requests of sides in a call: media, upgrades, messages, statistics, fresh credentials.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn the_other_side_hears_what_one_sends() {
     assert_eq!(heard.len(), 2);
     let (name, data) = &heard[1];
     assert_eq!(name, "media:updated");
-    // What it said before still holds.
+    // The media that it reported before is unchanged.
     assert_eq!((&data["muted"], &data["video"]), (&json!(true), &json!(false)));
     assert_eq!((&data["held"], &data["userId"]), (&json!(false), &json!("alice")));
     let call = world.hub.calls(world.now).next().unwrap();

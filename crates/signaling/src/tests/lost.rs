@@ -33,7 +33,7 @@ fn a_call_waits_for_a_lost_side_and_then_ends() {
 fn the_same_device_takes_its_place_again() {
     let (mut world, alice, bob) = connected();
     world.close(alice);
-    // What comes meanwhile is kept, a description first.
+    // Payloads that come meanwhile are kept, a description first.
     world.ok(bob, "ice:candidate", candidate(1));
     world.ok(bob, "signal:offer", sdp("b"));
     world.forget();

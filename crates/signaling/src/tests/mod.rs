@@ -1,4 +1,4 @@
-//! The hub, driven as a shell drives it, with time moved by hand.
+//! The hub, driven as a driver does it, with time moved by hand.
 
 mod announced;
 mod bad_input;
@@ -56,7 +56,7 @@ fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
 }
 
-/// Who may do everything until then.
+/// Returns the identity of a user with all rights and this expiry.
 fn identity(name: &str, expires: u64) -> Identity {
     let (user, grants, token) = (user(name), Grants::default(), TokenId::default());
     Identity { user, name: None, expires, grants, token, issued: None }
@@ -68,7 +68,7 @@ struct World {
     now: Now,
     rng: StdRng,
     requests: u64,
-    /// What a session heard since it was last asked: event names with payloads.
+    /// The events that each session heard since it was last asked: names with payloads.
     heard: BTreeMap<SessionId, Vec<(String, Value)>>,
     closed: BTreeMap<SessionId, CloseReason>,
     /// Connections that go on with an earlier session.
@@ -76,7 +76,7 @@ struct World {
     /// The number of the last event that had one.
     last_seq: Option<u64>,
     ended: Vec<CallId>,
-    /// Who came into a room or went out of it, as the relay hears it.
+    /// The users who joined and left rooms, as the relay is told.
     moved: Vec<(CallId, UserId, &'static str)>,
     /// The kicked users whose credentials the relay takes again.
     readmitted: Vec<UserId>,
@@ -142,7 +142,7 @@ impl World {
                 Output::Send { session, seq, event } => {
                     let data = event.data.value();
                     schemas::check_event(event.name, &data);
-                    assert!(self.hub.session(session).is_none_or(|s| s.away_until.is_none()));
+                    assert!(self.hub.session(session).is_none_or(|session| session.is_here()));
                     self.last_seq = seq.or(self.last_seq);
                     let heard = self.heard.entry(session).or_default();
                     heard.push((event.name.to_owned(), data));
@@ -203,14 +203,14 @@ impl World {
         answer
     }
 
-    /// The same, and it must go well.
+    /// Sends a request that must succeed, and gives its answer.
     fn ok(&mut self, session: SessionId, event: &str, data: Value) -> Value {
         let answer = self.ask(session, event, data);
         assert_eq!(answer["ok"], true, "{event}: {answer}");
         answer
     }
 
-    /// The same, and it must be refused with this code.
+    /// Sends a request that must be refused with this code.
     fn refused(&mut self, session: SessionId, event: &str, data: Value, code: &str) {
         let answer = self.ask(session, event, data);
         assert_eq!(answer["ok"], false, "{event}: {answer}");
@@ -257,7 +257,7 @@ impl World {
         self.now = end;
     }
 
-    /// What the session heard since the last time, without the shows of the call's state.
+    /// Returns what the session heard since the last time, without the states of calls.
     fn heard(&mut self, session: SessionId) -> Vec<(String, Value)> {
         let mut heard = self.heard.remove(&session).unwrap_or_default();
         let shows = ["call:state", "welcome", "call:sync"];

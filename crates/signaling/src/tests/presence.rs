@@ -1,4 +1,4 @@
-//! Who hears whether a user can be called.
+//! Presence, and its watchers.
 
 use callbox_base::ids::SessionId;
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ fn a_watcher_hears_of_each_change() {
     world.assert_nothing_is_left();
 }
 
-/// What is over at once was never a change.
+/// A state that is over at once was never a change.
 #[test]
 fn what_is_over_at_once_is_no_change() {
     let mut world = World::new(|_| {});
@@ -199,7 +199,7 @@ fn a_token_that_lowers_the_number_of_calls_makes_busy() {
     world.assert_nothing_is_left();
 }
 
-/// What operators do is seen as well.
+/// Acts of operators are published as well.
 #[test]
 fn a_user_who_is_kicked_is_offline() {
     let mut world = World::new(|_| {});

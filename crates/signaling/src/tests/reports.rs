@@ -1,4 +1,4 @@
-//! What is reported of a call.
+//! Reports of calls.
 
 use std::{sync::Arc, time::Duration};
 

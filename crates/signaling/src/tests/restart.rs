@@ -1,4 +1,4 @@
-//! A server that stops and one that is started in its place.
+//! A server that stops, and the next one that goes on with its calls.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ impl World {
         self.restart_with(after, |_| {});
     }
 
-    /// The same with another configuration.
+    /// Starts the next server with another configuration.
     fn restart_with(&mut self, after: Duration, change: impl FnOnce(&mut Config)) {
         self.input(Input::Shutdown);
         self.input(Input::RelayStopped);

@@ -180,7 +180,7 @@ fn a_device_that_comes_back_without_its_session_is_told_where_the_call_stands() 
     let sync = world.heard.remove(&again).unwrap().pop().unwrap().1;
     assert_eq!(sync["description"]["type"], "offer");
     assert_eq!(sync["candidates"].as_array().map(Vec::len), Some(1));
-    // What is not decided is told as well, and to each what concerns it.
+    // Open questions are told as well, to each side its own.
     let other = if sync["call"]["type"] == "video" { "audio" } else { "video" };
     world.ok(bob, "call:upgrade", json!({ "callType": other }));
     let tablet = world.open("alice", "tablet");
@@ -309,7 +309,7 @@ fn the_same_request_again_is_answered_again() {
     world.close(alice);
     let alice = world.connect("alice", "laptop", u64::MAX, Resume::Never);
     assert_eq!(world.ok(alice, "call:initiate", initiate), first);
-    // What was refused may go well later.
+    // A refused request may succeed later.
     let connected = json!({ "msgId": "m2" });
     world.refused(alice, "call:connected", connected.clone(), "invalid_state");
     world.ok(bob, "call:accept", connected.clone());

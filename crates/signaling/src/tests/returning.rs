@@ -25,7 +25,7 @@ fn connect(world: &mut World, user: &str, device: Option<&str>, token: &str) -> 
 }
 
 fn device_of(world: &World, session: SessionId) -> String {
-    world.hub.session(session).unwrap().device.to_string()
+    world.hub.session(session).unwrap().device().to_string()
 }
 
 fn lose(world: &mut World, session: SessionId) {
@@ -143,7 +143,7 @@ fn two_clients_that_look_alike_stay_two_devices() {
     // A second tab is none that was lost.
     let tab = connect(&mut world, "alice", None, "a");
     assert_ne!(device_of(&world, tab), device_of(&world, alice));
-    // When both are lost nobody can say which comes back: neither gets the other's call.
+    // If both are lost they cannot be told apart: neither gets the other's call.
     let devices = [device_of(&world, alice), device_of(&world, tab)];
     lose(&mut world, tab);
     lose(&mut world, alice);
@@ -188,7 +188,7 @@ fn lost_clients_are_remembered_for_a_user_who_is_there_and_only_so_many() {
         let session = connect(&mut world, "alice", None, &n.to_string());
         lose(&mut world, session);
     }
-    let lost = format!("{:?}", world.hub.user(&super::user("alice")).unwrap().lost);
+    let lost = format!("{:?}", world.hub.user(&super::user("alice")).unwrap());
     assert_eq!(lost.matches("mark").count(), 3, "{lost}");
     world.assert_nothing_is_left();
 }

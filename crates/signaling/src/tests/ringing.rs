@@ -74,7 +74,7 @@ fn a_caller_rings_once_at_a_callee() {
     world.assert_nothing_is_left();
 }
 
-/// What a lost connection has left behind does not keep its user from calling again.
+/// The remains of a lost connection do not keep its user from calling again.
 #[test]
 fn a_lost_call_that_rings_makes_place_for_another() {
     let mut world = World::new(|config| config.max_calls_per_user = 9);

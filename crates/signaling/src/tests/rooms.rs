@@ -121,7 +121,7 @@ fn nothing_goes_to_or_from_who_is_not_in_the_room() {
         world.refused(eve, event, data.clone(), "not_a_participant");
         // Nor another device of who is.
         world.refused(phone, event, data.clone(), "not_a_participant");
-        // Of a room that is not there it is told no other thing.
+        // It is told the same of a room that does not exist.
         let mut elsewhere = data;
         elsewhere["roomId"] = json!("nowhere");
         world.refused(eve, event, elsewhere, "not_a_participant");
@@ -166,7 +166,7 @@ fn a_room_has_eight_places() {
         join(&mut world, *session);
     }
     world.refused(sessions[8], "room:join", json!({ "roomId": "lobby" }), "room_full");
-    // Who is in it is answered still.
+    // A participant still gets its answer.
     join(&mut world, sessions[0]);
     world.ok(sessions[3], "room:leave", json!({ "roomId": "lobby" }));
     let answer = world.ok(sessions[8], "room:join", json!({ "roomId": "lobby" }));
@@ -269,7 +269,7 @@ fn the_last_one_to_leave_ends_it_and_the_next_life_is_another_call() {
     assert!(record.participants.iter().all(|p| p.left_at.is_some() && p.connected.is_none()));
     let again = world.ok(alice, "room:join", json!({ "roomId": "lobby" }));
     assert_ne!(call_of(&again), id);
-    // What is meant for the life before does not count for this one.
+    // A request for the life before does not count for this one.
     let late = json!({ "roomId": "lobby", "callId": id });
     world.refused(alice, "room:leave", late, "call_ended");
     world.assert_nothing_is_left();
@@ -459,7 +459,7 @@ fn only_the_addresses_of_members_are_announced() {
     assert_eq!(world.announced[0].1, user("alice"));
 }
 
-/// One user with eight devices left no place for anybody else.
+/// One user with eight devices left no slot for anybody else.
 #[test]
 fn the_devices_of_one_user_do_not_fill_a_room() {
     let mut world = World::new(|_| {});
@@ -476,7 +476,7 @@ fn the_devices_of_one_user_do_not_fill_a_room() {
     }
     let ninth = world.open("ninth", "laptop");
     world.refused(ninth, "room:join", json!({ "roomId": "lobby" }), "room_full");
-    // A device that is only waited for makes place for another one of its user.
+    // A device in its reconnect grace makes room for another one of its user.
     world.input(Input::Closed { session: devices[0] });
     world.refused(ninth, "room:join", json!({ "roomId": "lobby" }), "room_full");
     world.forget();

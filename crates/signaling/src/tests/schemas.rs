@@ -1,4 +1,4 @@
-//! What the hub sends is what the documents say. Every test's [`World`](super::World) asks here, and
+//! The check that payloads fit the documents' schemas. Every test's [`World`](super::World) asks here, and
 //! so does the simulation.
 
 use std::{collections::BTreeMap, sync::LazyLock};

@@ -123,7 +123,7 @@ fn who_calls_too_often_is_slowed() {
     });
     let (laptop, phone) = (world.open("alice", "laptop"), world.open("alice", "phone"));
     let bob = world.open("bob", "phone");
-    // What begins no call does not count.
+    // A request that begins no call does not count.
     let nobody = json!({ "targetUserId": "nobody", "callType": "audio" });
     let oneself = json!({ "targetUserId": "alice", "callType": "audio" });
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Tokens that are about to expire, and others that take their place.
+//! Tokens that are about to expire, and others that replace them.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ fn a_fresh_token_takes_the_place_of_the_old_one() {
     assert_eq!(world.names(alice), [""; 0]);
     world.pass(SECOND);
     assert_eq!(world.names(alice), ["auth:expiring"]);
-    // The same again is no news; one that ends soon is.
+    // The same token again gives no new warning; one that expires soon does.
     assert_eq!(world.refresh(alice, Ok(identity("alice", start + 300)))["ok"], true);
     assert_eq!(world.names(alice), [""; 0]);
     assert_eq!(world.refresh(alice, Ok(identity("alice", start + 260)))["ok"], true);

@@ -125,7 +125,7 @@ fn the_other_device_rings_and_takes_the_call() {
 #[test]
 fn the_new_device_begins_with_a_new_connection() {
     let mut all = handing_over();
-    // What the phone says now is for a connection that goes.
+    // The phone's payloads now are for a connection that ends.
     all.world.ok(all.phone, "media:update", json!({ "muted": true }));
     all.world.ok(all.alice, "call:upgrade", json!({ "callType": "audio" }));
     all.world.ok(all.tablet, "call:accept", json!({}));
@@ -148,7 +148,7 @@ fn the_new_device_begins_with_a_new_connection() {
     // A device that knows only the flow is connected once it has answered.
     all.world.ok(all.tablet, "signal:answer", sdp("c"));
     assert_eq!(all.state(), CallState::Connected);
-    // What it was sent before is its own: a page that is loaded again gets no more than that.
+    // A page that is reloaded gets what it was sent before, and no more.
     all.world.close(all.tablet);
     let tablet = all.world.open("bob", "tablet");
     let heard = all.world.heard.remove(&tablet).unwrap();
@@ -260,7 +260,7 @@ fn a_device_that_comes_back_still_rings() {
     assert_eq!(all.world.reasons(all.phone), ["answered_elsewhere"]);
     all.world.assert_nothing_is_left();
 
-    // In the place of it.
+    // A new session of the tablet replaces it.
     let mut all = handing_over();
     let (_, before) = all.one(all.tablet);
     all.world.pass(ms(1000));

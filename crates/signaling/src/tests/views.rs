@@ -1,4 +1,4 @@
-//! What the shell may look at.
+//! The views for operators.
 
 use std::{sync::Arc, time::Duration};
 
@@ -61,7 +61,7 @@ fn calls_that_are_over_are_shown_for_a_while() {
     assert_eq!(shown(&world).len(), 1);
 }
 
-/// One user cannot flush the calls that took place out of sight.
+/// One user cannot push the calls that were answered out of sight.
 #[test]
 fn calls_that_nobody_took_push_out_one_another_only() {
     let mut world = World::new(|config| {
@@ -73,7 +73,7 @@ fn calls_that_nobody_took_push_out_one_another_only() {
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     let mallory = world.open("mallory", "laptop");
     let take_place = |world: &mut World| {
-        // So that the order is that of the times.
+        // The order is that of the times.
         world.pass(ms(1));
         let call = world.call(alice, "bob");
         world.ok(bob, "call:accept", json!({}));
@@ -93,7 +93,7 @@ fn calls_that_nobody_took_push_out_one_another_only() {
     // The oldest first, whichever they are.
     assert_eq!(shown(&world), expected);
 
-    // The ones that took place push out one another too.
+    // The answered ones push out one another too.
     let six: Vec<_> = (0..6).map(|_| take_place(&mut world)).collect();
     assert_eq!(shown(&world), [&expected[1..3], &six[..]].concat());
     world.assert_nothing_is_left();

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     CallEvent, EndReason, Event, Hub, RequestError,
     answers::CallStateAnswer,
-    call::{Place, Role, Step},
+    call::{Involvement, Role, Step},
     events::{CallAcceptedEvent, CallEndedEvent, CallReconnectingEvent},
     hub::{credentials, relaying, reporting, transfer, yielding},
     member::Lane,
@@ -26,8 +26,8 @@ pub(super) fn apply(
     data: &Fields<'_>,
 ) -> Result<CallStateAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
-    let (id, place) = locate::call(hub, sender, payload.call_id)?;
-    if let Place::Offered(role) = place {
+    let (id, involvement) = locate::call(hub, sender, payload.call_id)?;
+    if let Involvement::Offered(role) = involvement {
         transfer::take_over(hub, now, id, role, sender);
         return Ok(CallStateAnswer {
             call_id: id,
@@ -35,7 +35,7 @@ pub(super) fn apply(
             state: hub.calls.find(id)?.state(),
         });
     }
-    locate::check_ringing(&place, "You are the caller.", "You have accepted the call.")?;
+    locate::check_ringing(&involvement, "You are the caller.", "You have accepted the call.")?;
     take(hub, now, sender, id)
 }
 
@@ -46,12 +46,12 @@ pub(super) fn take(
     sender: &Sender,
     id: CallId,
 ) -> Result<CallStateAnswer, RequestError> {
-    // While it only rang it was none of the callee's own calls; from now on it is.
+    // A ringing call does not count as the callee's own; from now on it does.
     hub.calls.find(id)?.state().after(Step::Accept)?;
     yielding::check_own_calls(hub, sender)?;
     yielding::make_room_for_call(hub, now, sender);
     hub.calls.step(id, Step::Accept)?;
-    hub.users.watches.touch(&sender.user);
+    hub.users.touch(&sender.user);
     let call = hub.calls.find(id)?;
     hub.timers.clear(call.ring_until.instant, Timer::Ring(id));
     call.times.start(now);

@@ -4,7 +4,7 @@
 
 use callbox_base::clock::Now;
 
-use super::{locate, payload::Way};
+use super::{locate, payload::Recipient};
 use crate::{
     ErrorCode, Hub, RequestError,
     answers::CallAnswer,
@@ -22,9 +22,9 @@ pub(super) fn apply(
     sender: &Sender,
     data: &Fields<'_>,
 ) -> Result<CallAnswer, RequestError> {
-    let way = Way::read(data)?;
+    let recipient = Recipient::read(data)?;
     let description = Description::read(data)?;
-    let lane = locate::lane(hub, sender, &way)?;
+    let lane = locate::lane(hub, sender, &recipient)?;
     if matches!(lane, Lane::From(call, _) if !members::call_state(hub, call)?.is_accepted()) {
         let message = "Nobody has accepted the call, so there is no offer to answer.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
@@ -36,5 +36,5 @@ pub(super) fn apply(
     }
     let text = relaying::signed(hub, data, lane.from(), sender);
     relaying::relay_description(hub, now, lane, DescriptionKind::Answer, &description, text)?;
-    Ok(CallAnswer { call_id: lane.from().call(), room_id: way.room_id })
+    Ok(CallAnswer { call_id: lane.from().call(), room_id: recipient.room_id })
 }

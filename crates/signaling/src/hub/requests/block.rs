@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::payload::parse;
 use crate::{
     ErrorCode, Hub, RequestError, answers::UserBlockAnswer, hub::blocking, payload::Fields,
-    sender::Sender, tables::MAX_BLOCKED,
+    sender::Sender, sessions::MAX_BLOCKED,
 };
 
 /// Take no calls from a user any more.
@@ -31,11 +31,10 @@ pub(super) fn apply(
     if user == sender.user {
         return Err(RequestError::new(ErrorCode::InvalidTarget, "You cannot block yourself."));
     }
-    let session = hub.sessions.get_mut(&sender.session).ok_or_else(RequestError::call_not_found)?;
+    let session = hub.sessions.get_mut(sender.session).ok_or_else(RequestError::call_not_found)?;
     if !blocked {
-        session.blocked.remove(&user);
-    } else if session.blocked.len() < MAX_BLOCKED || session.blocked.contains(&user) {
-        session.blocked.insert(user.clone());
+        session.unblock(&user);
+    } else if session.block(user.clone()).is_ok() {
         blocking::refuse_blocked(hub, now, &sender.user);
     } else {
         let message = format!("This session blocks {MAX_BLOCKED} users, and may block no more.");

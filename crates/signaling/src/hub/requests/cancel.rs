@@ -9,7 +9,7 @@ use super::{
 use crate::{
     EndReason, ErrorCode, Hub, RequestError,
     answers::CallEndAnswer,
-    call::{Place, Role},
+    call::{Involvement, Role},
     hub::call_end,
     payload::Fields,
     sender::Sender,
@@ -22,8 +22,8 @@ pub(super) fn apply(
     data: &Fields<'_>,
 ) -> Result<CallEndAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
-    let (id, place) = locate::call(hub, sender, payload.call_id)?;
-    if place != Place::Party(Role::Caller) {
+    let (id, involvement) = locate::call(hub, sender, payload.call_id)?;
+    if involvement != Involvement::Side(Role::Caller) {
         return Err(RequestError::new(ErrorCode::NotAllowed, "Only the caller can cancel."));
     }
     if hub.calls.find(id)?.state().is_accepted() {

@@ -9,7 +9,7 @@ use callbox_base::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{locate, payload::Way};
+use super::{locate, payload::Recipient};
 use crate::{
     Hub, RequestError, answers::CallAnswer, events::IceCandidate, hub::relaying, payload::Fields,
     sender::Sender, sent::Candidate,
@@ -37,10 +37,10 @@ pub(super) fn apply(
     sender: &Sender,
     data: &Fields<'_>,
 ) -> Result<CallAnswer, RequestError> {
-    let way = Way::read(data)?;
+    let recipient = Recipient::read(data)?;
     let candidate = Candidate::read(data)?;
-    let lane = locate::lane(hub, sender, &way)?;
+    let lane = locate::lane(hub, sender, &recipient)?;
     let text = relaying::signed(hub, data, lane.from(), sender);
     relaying::relay_candidate(hub, now, lane, &candidate, text)?;
-    Ok(CallAnswer { call_id: lane.from().call(), room_id: way.room_id })
+    Ok(CallAnswer { call_id: lane.from().call(), room_id: recipient.room_id })
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     EndReason, Hub, RequestError,
     answers::CallEndAnswer,
-    call::Place,
+    call::Involvement,
     hub::{call_end, transfer},
     payload::Fields,
     sender::Sender,
@@ -27,15 +27,15 @@ pub(super) fn apply(
     data: &Fields<'_>,
 ) -> Result<CallEndAnswer, RequestError> {
     let payload: CallEndRequest<'_> = parse(data)?;
-    let (id, place) = locate::call(hub, sender, payload.call_id)?;
+    let (id, involvement) = locate::call(hub, sender, payload.call_id)?;
     let accepted = hub.calls.find(id)?.state().is_accepted();
-    let reason = match (place, payload.reason.as_deref()) {
-        (Place::Ringing, _) => EndReason::Rejected,
-        (Place::Offered(_), _) => return transfer::decline(hub, now, id),
-        (Place::Party(_), _) if !accepted => EndReason::Cancelled,
-        (Place::Party(_), Some("ice_failed")) => EndReason::IceFailed,
-        (Place::Party(_), Some("connection_lost")) => EndReason::ConnectionLost,
-        (Place::Party(_), _) => EndReason::Hangup,
+    let reason = match (involvement, payload.reason.as_deref()) {
+        (Involvement::Ringing, _) => EndReason::Rejected,
+        (Involvement::Offered(_), _) => return transfer::decline(hub, now, id),
+        (Involvement::Side(_), _) if !accepted => EndReason::Cancelled,
+        (Involvement::Side(_), Some("ice_failed")) => EndReason::IceFailed,
+        (Involvement::Side(_), Some("connection_lost")) => EndReason::ConnectionLost,
+        (Involvement::Side(_), _) => EndReason::Hangup,
     };
     call_end::end_for(hub, now, id, reason, sender)
 }

@@ -12,7 +12,7 @@ use super::{accept, payload::parse};
 use crate::{
     CallEvent, CallState, CallType, EndReason, ErrorCode, Hub, RequestError,
     answers::CallInitiateAnswer,
-    call::{Call, Party, PerRole, Place, Role, Step},
+    call::{Call, Involvement, Party, PerRole, Role, Step},
     hub::{
         blocking, call_end, credentials, limits, push_wait, reporting, ringing, views, yielding,
     },
@@ -49,8 +49,8 @@ pub(super) fn apply(
     if let Some(id) = find_glare(hub, sender, &callee) {
         return resolve_glare(hub, now, sender, id);
     }
-    let session = hub.sessions.get(&sender.session);
-    if !session.is_some_and(|session| session.grants.may_call(&callee)) {
+    let session = hub.sessions.get(sender.session);
+    if !session.is_some_and(|session| session.token().grants().may_call(&callee)) {
         let message = "Your token does not let you call this user.";
         return Err(RequestError::new(ErrorCode::InvalidTarget, message));
     }
@@ -67,10 +67,11 @@ pub(super) fn apply(
     yielding::make_room_to_ring(hub, now, sender, &callee);
 
     let busy = limits::is_busy(hub, &callee);
-    let devices = hub.users.get(&callee).map(|user| user.devices.clone()).unwrap_or_default();
-    // Past the limits: from here on there is a call, which may be over at once.
+    let devices = hub.users.get(&callee).map(|user| user.devices().clone()).unwrap_or_default();
+    // All limits are checked: from here on there is a call, which may be over at once.
     let id = CallId::generate(now.unix_ms(), &mut hub.rng);
-    let caller_name = hub.sessions.get(&sender.session).and_then(|session| session.name.clone());
+    let caller_name = hub.sessions.get(sender.session).and_then(|session| session.token().name());
+    let caller_name = caller_name.map(Into::into);
     let parties = PerRole {
         caller: Party {
             device: Some(sender.device.clone()),
@@ -84,8 +85,8 @@ pub(super) fn apply(
     hub.timers.set(call.ring_until.instant, Timer::Ring(id));
     hub.calls.insert(call);
     hub.calls.step(id, Step::Initiate)?;
-    hub.users.update(&sender.user, |user| user.calls.push(id));
-    hub.users.update(&callee, |user| user.calls.push(id));
+    hub.users.add_call(&sender.user, id);
+    hub.users.add_call(&callee, id);
     hub.counters.calls_started += 1;
     reporting::report_step(hub, now, id, CallEvent::Initiated);
 
@@ -118,21 +119,21 @@ pub(super) fn apply(
     Ok(answer)
 }
 
-/// A call of the other user that rings at this device, or that it has just taken: the two have called
-/// each other (glare).
+/// Returns the call of the other user that rings at this device, or that it has just accepted: the two have
+/// called each other (glare).
 fn find_glare(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
-    let calls = hub.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
+    let calls = hub.users.calls(&sender.user);
     calls.iter().copied().find(|id| {
         let Some(call) = hub.calls.get(*id) else { return false };
         let is_new = call.state() == CallState::Connecting || !call.state().is_accepted();
-        let here = [Some(Place::Ringing), Some(Place::Party(Role::Callee))];
+        let here = [Some(Involvement::Ringing), Some(Involvement::Side(Role::Callee))];
         is_new
             && call.parties.caller.user == *other
-            && here.contains(&call.place_of(sender.session))
+            && here.contains(&call.involvement_of(sender.session))
     })
 }
 
-/// There is one call: whoever comes second takes the other's.
+/// Resolves glare: the caller that comes second accepts the call of the other.
 fn resolve_glare(
     hub: &mut Hub,
     now: Now,

@@ -2,10 +2,10 @@
 
 use callbox_base::ids::{CallId, ParticipantId, RoomId, SessionId};
 
-use super::payload::Way;
+use super::payload::Recipient;
 use crate::{
     ErrorCode, Hub, RequestError,
-    call::{Place, Role},
+    call::{Involvement, Role},
     member::{Lane, Member},
     rooms::Room,
     sender::Sender,
@@ -20,9 +20,9 @@ pub(super) fn participant(
     call: Option<CallId>,
 ) -> Result<(CallId, ParticipantId), RequestError> {
     let room = hub.rooms.named(name);
-    let place = room.and_then(|room| Some((room.id, room.participant_of(session)?)));
-    let (id, participant) =
-        place.ok_or_else(|| RequestError::not_a_participant("This device is not in the room."))?;
+    let located = room.and_then(|room| Some((room.id, room.participant_of(session)?)));
+    let (id, participant) = located
+        .ok_or_else(|| RequestError::not_a_participant("This device is not in the room."))?;
     if call.is_some_and(|call| call != id) {
         let message = "That call is over: the room has begun another one since.";
         return Err(RequestError::new(ErrorCode::CallEnded, message));
@@ -51,26 +51,29 @@ pub(super) fn call(
     hub: &Hub,
     sender: &Sender,
     id: Option<CallId>,
-) -> Result<(CallId, Place), RequestError> {
+) -> Result<(CallId, Involvement), RequestError> {
     let Some(id) = id else {
-        let calls = hub.users.get(&sender.user).map_or(&[][..], |user| &user.calls);
-        let mut places =
-            calls.iter().filter_map(|&id| Some((id, hub.calls.get(id)?.place_of(sender.session)?)));
-        return match (places.next(), places.next()) {
+        let calls = hub.users.calls(&sender.user);
+        let mut located = calls
+            .iter()
+            .filter_map(|&id| Some((id, hub.calls.get(id)?.involvement_of(sender.session)?)));
+        return match (located.next(), located.next()) {
             (Some(only), None) => Ok(only),
             (None, _) => Err(call_id_required("This device is in no call.")),
             (Some(_), Some(_)) => Err(call_id_required("This device is in several calls.")),
         };
     };
     if let Some(call) = hub.calls.get(id) {
-        let place = call.place_of(sender.session).map(|place| (id, place));
-        return place.ok_or_else(|| match call.role_of(&sender.user) {
-            Some(Role::Callee) if call.state().is_accepted() => RequestError::new(
-                ErrorCode::InvalidState,
-                "Another of your devices has answered the call.",
-            ),
-            Some(_) => RequestError::not_a_participant("This device is not in the call."),
-            None => RequestError::not_a_participant("You are not in the call."),
+        let involvement = call.involvement_of(sender.session);
+        return involvement.map(|involvement| (id, involvement)).ok_or_else(|| {
+            match call.role_of(&sender.user) {
+                Some(Role::Callee) if call.state().is_accepted() => RequestError::new(
+                    ErrorCode::InvalidState,
+                    "Another of your devices has answered the call.",
+                ),
+                Some(_) => RequestError::not_a_participant("This device is not in the call."),
+                None => RequestError::not_a_participant("You are not in the call."),
+            }
         });
     }
     if let Some(room) = hub.rooms.get(id) {
@@ -94,8 +97,8 @@ pub(super) fn call(
 /// Returns the call and the side that the sender is, for requests that only a side may make.
 fn side(hub: &Hub, sender: &Sender, id: Option<CallId>) -> Result<(CallId, Role), RequestError> {
     match call(hub, sender, id)? {
-        (id, Place::Party(role)) => Ok((id, role)),
-        (_, Place::Ringing | Place::Offered(_)) => {
+        (id, Involvement::Side(role)) => Ok((id, role)),
+        (_, Involvement::Ringing | Involvement::Offered(_)) => {
             Err(RequestError::new(ErrorCode::InvalidState, "Accept the call first."))
         }
     }
@@ -144,8 +147,12 @@ pub(super) fn accepted_member(
 }
 
 /// Returns the lane to the other side of a call of two, or to a participant of a room.
-pub(super) fn lane(hub: &Hub, sender: &Sender, way: &Way) -> Result<Lane, RequestError> {
-    match (member(hub, sender, way.call_id, way.room_id.as_ref())?, way.to) {
+pub(super) fn lane(
+    hub: &Hub,
+    sender: &Sender,
+    recipient: &Recipient,
+) -> Result<Lane, RequestError> {
+    match (member(hub, sender, recipient.call_id, recipient.room_id.as_ref())?, recipient.to) {
         (Member::Side(call, role), _) => Ok(Lane::From(call, role)),
         (Member::Participant(..), None) => Err(RequestError::invalid_payload(
             "Say in `to` which participant of the room it is for.",
@@ -157,14 +164,16 @@ pub(super) fn lane(hub: &Hub, sender: &Sender, way: &Way) -> Result<Lane, Reques
 /// Checks that the sender's device rings. The refusals of a caller and of a device that has accepted
 /// are given.
 pub(super) fn check_ringing(
-    place: &Place,
+    involvement: &Involvement,
     caller: &str,
     accepted: &str,
 ) -> Result<(), RequestError> {
-    match place {
-        Place::Ringing | Place::Offered(_) => Ok(()),
-        Place::Party(Role::Caller) => Err(RequestError::new(ErrorCode::NotAllowed, caller)),
-        Place::Party(Role::Callee) => Err(RequestError::new(ErrorCode::InvalidState, accepted)),
+    match involvement {
+        Involvement::Ringing | Involvement::Offered(_) => Ok(()),
+        Involvement::Side(Role::Caller) => Err(RequestError::new(ErrorCode::NotAllowed, caller)),
+        Involvement::Side(Role::Callee) => {
+            Err(RequestError::new(ErrorCode::InvalidState, accepted))
+        }
     }
 }
 

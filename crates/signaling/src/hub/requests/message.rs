@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{locate, payload::Way};
+use super::{locate, payload::Recipient};
 use crate::{
     ErrorCode, Event, EventName, Hub, RequestError,
     answers::CallAnswer,
@@ -36,25 +36,26 @@ pub(super) fn apply(
     sender: &Sender,
     data: &Fields<'_>,
 ) -> Result<CallAnswer, RequestError> {
-    let way = Way::read(data)?;
+    let recipient = Recipient::read(data)?;
     if data.get("data").is_none() {
         return Err(RequestError::invalid_payload("missing field `data`"));
     }
-    let member = locate::accepted_member(hub, sender, way.call_id, way.room_id.as_ref())?;
-    if matches!(member, Member::Participant(..)) && way.to.is_none() {
+    let member =
+        locate::accepted_member(hub, sender, recipient.call_id, recipient.room_id.as_ref())?;
+    if matches!(member, Member::Participant(..)) && recipient.to.is_none() {
         let text = relaying::signed(hub, data, member, sender);
         let event = Event::new(EventName::CallMessage.as_str(), text);
         for session in members::other_sessions(hub, member) {
             hub.outbox.send_event(session, event.clone());
         }
-        return Ok(CallAnswer { call_id: member.call(), room_id: way.room_id });
+        return Ok(CallAnswer { call_id: member.call(), room_id: recipient.room_id });
     }
-    let lane = locate::lane(hub, sender, &way)?;
+    let lane = locate::lane(hub, sender, &recipient)?;
     let Some(to) = members::find(hub, lane.to()).and_then(|party| party.session) else {
         let message = "The other side cannot hear it now.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     };
     let text = relaying::signed(hub, data, member, sender);
     hub.outbox.relay(to, EventName::CallMessage, text);
-    Ok(CallAnswer { call_id: member.call(), room_id: way.room_id })
+    Ok(CallAnswer { call_id: member.call(), room_id: recipient.room_id })
 }

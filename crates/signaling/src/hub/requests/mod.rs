@@ -1,4 +1,4 @@
-//! What clients ask, one file for each request: what its payload is, and what it does.
+//! The requests of clients, one file for each: its payload and its execution.
 
 mod accept;
 mod answer;
@@ -54,7 +54,7 @@ use crate::{
     sender::Sender,
 };
 
-/// The answer to a request that was executed.
+/// An answer with `ok: true`.
 #[derive(Serialize)]
 struct Done<T> {
     ok: bool,
@@ -62,8 +62,8 @@ struct Done<T> {
     answer: T,
 }
 
-/// The need for a request's answer: there is none if it would be neither sent nor remembered. Most
-/// requests that browsers relay ask for no answer.
+/// The need for a request's answer: none if it would be neither sent nor remembered. Most requests that
+/// browsers relay ask for no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Yes,
@@ -71,7 +71,7 @@ enum Wanted {
 }
 
 impl Wanted {
-    /// An answer as it is sent: what the request's own file says, and that all went well.
+    /// Writes the answer of a request that was executed, with `ok: true`.
     fn write<T: Serialize>(
         self,
         result: Result<T, RequestError>,
@@ -92,20 +92,19 @@ pub(super) fn receive(
     data: &Payload,
     proof: Option<Result<Identity, RequestError>>,
 ) {
-    // A session that the hub has just closed may have sent more before it knew.
-    let Some(entry) = hub.sessions.get_mut(&session) else { return };
-    let sender = Sender { session, user: entry.user.clone(), device: entry.device.clone() };
+    // A session that the hub has just closed may have sent more before it learned that.
+    let Some(sender) = hub.sessions.sender(session) else { return };
+    let Some(entry) = hub.sessions.get_mut(session) else { return };
     let request = RequestName::parse(event);
     match request {
         Some(request) => hub.counters.events.add(request),
         None => hub.counters.unknown_events += 1,
     }
 
-    let (per_second, burst) = (hub.config.events_per_second, hub.config.event_burst);
-    let verdict = entry.events.take(now.instant, per_second, burst);
+    let verdict = entry.count_event(now.instant, &hub.config);
     if let Verdict::Refuse { retry_after, first } = verdict {
         let error = RequestError::rate_limited("You send too many events.", retry_after);
-        // Who wants no answers is told once, so that a flood is not answered by a flood.
+        // A client that wants no answers is told once, so that a flood is not answered by a flood.
         if id.is_some() || first {
             refuse(hub, session, id, event, &error);
         } else {
@@ -117,7 +116,7 @@ pub(super) fn receive(
         return session_close::close(hub, now, session, CloseReason::RateLimited);
     }
 
-    // Asked twice, these do no harm: they set what the session has, which may be another one by then.
+    // Repeating these is harmless: they set state of the session, which may be another one by then.
     let sets = [RequestName::PresenceSubscribe, RequestName::UserBlock];
     let named = request.filter(|request| !sets.contains(request));
     let data = data.fields();
@@ -129,25 +128,25 @@ pub(super) fn receive(
         _ => None,
     };
     if let Some(name) = &name
-        && let Some(answer) = hub.users.get(&sender.user).and_then(|u| u.answered.find(name))
+        && let Some(answer) = hub.users.get(&sender.user).and_then(|user| user.answer_to(name))
     {
-        // It was made before, and the answer to it may have been lost.
+        // The request was executed before, and the answer to it may have been lost.
         let answer = answer.clone();
         if let Some(id) = id {
             hub.outbox.push(Output::Answer { session, id, answer });
         }
         return;
     }
-    // The answer comes before whatever the request sets off.
+    // The answer comes before the outputs of the request.
     let before = hub.outbox.len();
     let wanted = if id.is_some() || name.is_some() { Wanted::Yes } else { Wanted::No };
     let result = dispatch(hub, now, &sender, request, data, proof, wanted);
     if request.is_some_and(RequestName::is_about_a_call) {
         yielding::claim(hub, &sender);
     }
-    // What was refused has done nothing, and may be asked for again.
+    // A refused request has done nothing, and may be made again.
     if let (Some(name), Ok(Some(answer))) = (name, &result) {
-        hub.users.update(&sender.user, |user| user.answered.remember(name, answer.clone()));
+        hub.users.remember_answer(&sender.user, name, answer.clone());
     }
     match (result, id) {
         (Ok(Some(answer)), Some(id)) => {

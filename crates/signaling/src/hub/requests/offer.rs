@@ -8,7 +8,7 @@ use callbox_base::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{locate, payload::Way};
+use super::{locate, payload::Recipient};
 use crate::{
     Hub, RequestError, answers::CallAnswer, call::DescriptionKind, events::Sdp, hub::relaying,
     payload::Fields, sender::Sender, sent::Description,
@@ -35,10 +35,10 @@ pub(super) fn apply(
     sender: &Sender,
     data: &Fields<'_>,
 ) -> Result<CallAnswer, RequestError> {
-    let way = Way::read(data)?;
+    let recipient = Recipient::read(data)?;
     let description = Description::read(data)?;
-    let lane = locate::lane(hub, sender, &way)?;
+    let lane = locate::lane(hub, sender, &recipient)?;
     let text = relaying::signed(hub, data, lane.from(), sender);
     relaying::relay_description(hub, now, lane, DescriptionKind::Offer, &description, text)?;
-    Ok(CallAnswer { call_id: lane.from().call(), room_id: way.room_id })
+    Ok(CallAnswer { call_id: lane.from().call(), room_id: recipient.room_id })
 }

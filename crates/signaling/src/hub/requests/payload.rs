@@ -33,14 +33,14 @@ pub(crate) struct CallEndRequest<'a> {
 /// The recipient of a request: the other side of a call, or others in a room.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Way {
+pub(super) struct Recipient {
     pub call_id: Option<CallId>,
     pub room_id: Option<RoomId>,
-    /// For which participant of the room.
+    /// The participant of the room; all of them without it.
     pub to: Option<ParticipantId>,
 }
 
-impl Way {
+impl Recipient {
     /// Reads the recipient from a payload.
     pub fn read(data: &Fields<'_>) -> Result<Self, RequestError> {
         data.read_as(&["callId", "roomId", "to"]).map_err(unfit)
@@ -55,9 +55,9 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(data: &Fields<'a>) -> Result<T, Requ
 /// The refusal of a payload that does not fit its type.
 fn unfit(error: serde_path_to_error::Error<serde_json::Error>) -> RequestError {
     let (path, mut message) = (error.path().to_string(), error.into_inner().to_string());
-    // The place is one within the field, which the sender does not count from.
+    // The position counts from the field, which the sender does not know.
     message.truncate(message.rfind(" at line ").unwrap_or(message.len()));
-    // Of a missing field the message has the name, and the path is that of the whole.
+    // The message names a missing field, and the path is that of the whole payload.
     if path == "." {
         RequestError::invalid_payload(message)
     } else {

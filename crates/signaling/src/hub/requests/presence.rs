@@ -1,5 +1,5 @@
 //! `presence:subscribe { userIds }`: see whether these users can be called, now in the answer and from
-//! now on in `presence:changed`. It takes the place of the list before; an empty one ends it.
+//! now on in `presence:changed`. It replaces the list before; an empty one ends it.
 
 use callbox_base::ids::UserId;
 use serde::Deserialize;
@@ -33,8 +33,9 @@ pub(super) fn apply(
             "userIds has more than {MAX_WATCHED} users."
         )));
     }
-    let session = hub.sessions.get(&sender.session);
-    let is_hidden = |user: &&UserId| !session.is_some_and(|session| session.grants.may_see(user));
+    let session = hub.sessions.get(sender.session);
+    let is_hidden =
+        |user: &&UserId| !session.is_some_and(|session| session.token().grants().may_see(user));
     if let Some(user) = users.iter().find(is_hidden) {
         let message = format!("Your token does not let you see the presence of {user}.");
         return Err(RequestError::new(ErrorCode::InvalidTarget, message));
@@ -43,6 +44,6 @@ pub(super) fn apply(
         .into_iter()
         .map(|user_id| PresenceChangedEvent { status: presence::status(hub, &user_id), user_id })
         .collect();
-    hub.users.watches.set(sender.session, &presence);
+    hub.users.watch(sender.session, &presence);
     Ok(PresenceSubscribeAnswer { presence })
 }

@@ -6,11 +6,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    ErrorCode, Hub, RequestError, Timestamp,
-    answers::AuthRefreshAnswer,
-    hub::tokens::{self, expired},
-    jwt::Identity,
-    sender::Sender,
+    ErrorCode, Hub, RequestError, Timestamp, answers::AuthRefreshAnswer, hub::tokens,
+    jwt::Identity, sender::Sender, session_token::has_expired,
 };
 
 /// Go on with another token.
@@ -31,7 +28,7 @@ pub(super) fn apply(
     if identity.user != sender.user {
         return Err(RequestError::new(ErrorCode::WrongUser, "The token is another user's."));
     }
-    if expired(now, identity.expires) {
+    if has_expired(now, identity.expires) {
         return Err(RequestError::new(ErrorCode::TokenExpired, "The token has expired."));
     }
     let expires = Timestamp(std::time::Duration::from_secs(identity.expires));

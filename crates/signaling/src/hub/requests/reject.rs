@@ -10,7 +10,7 @@ use super::{
 use crate::{
     EndReason, Hub, RequestError,
     answers::CallEndAnswer,
-    call::Place,
+    call::Involvement,
     hub::{call_end, transfer},
     payload::Fields,
     sender::Sender,
@@ -23,13 +23,13 @@ pub(super) fn apply(
     data: &Fields<'_>,
 ) -> Result<CallEndAnswer, RequestError> {
     let payload: CallEndRequest<'_> = parse(data)?;
-    let (id, place) = locate::call(hub, sender, payload.call_id)?;
+    let (id, involvement) = locate::call(hub, sender, payload.call_id)?;
     locate::check_ringing(
-        &place,
+        &involvement,
         "You are the caller: use call:cancel.",
         "You have accepted the call: use call:end.",
     )?;
-    if let Place::Offered(_) = place {
+    if let Involvement::Offered(_) = involvement {
         return transfer::decline(hub, now, id);
     }
     let reason = match payload.reason.as_deref() {

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     Hub, RequestError,
     answers::CallAnswer,
-    call::{Place, Role},
+    call::{Involvement, Role},
     events::CallRingingEvent,
     payload::Fields,
     sender::Sender,
@@ -20,11 +20,11 @@ pub(super) fn apply(
     data: &Fields<'_>,
 ) -> Result<CallAnswer, RequestError> {
     let payload: CallRequest = parse(data)?;
-    let (id, place) = locate::call(hub, sender, payload.call_id)?;
-    locate::check_ringing(&place, "You are the caller.", "You have accepted the call.")?;
+    let (id, involvement) = locate::call(hub, sender, payload.call_id)?;
+    locate::check_ringing(&involvement, "You are the caller.", "You have accepted the call.")?;
     let call = hub.calls.find(id)?;
-    let (device, to) = match (place, &mut call.transfer) {
-        (Place::Offered(role), Some(transfer)) => (Some(&mut transfer.ringing), role),
+    let (device, to) = match (involvement, &mut call.transfer) {
+        (Involvement::Offered(role), Some(transfer)) => (Some(&mut transfer.ringing), role),
         _ => (call.ringing.get_mut(&sender.device), Role::Caller),
     };
     if let Some(device) = device

@@ -48,17 +48,17 @@ pub(super) fn apply(
     {
         return room_join::view(hub, now, room.id, participant, sender.session);
     }
-    let session = hub.sessions.get(&sender.session).ok_or_else(RequestError::call_not_found)?;
-    if !session.grants.may_join(&payload.room_id) {
+    let session = hub.sessions.get(sender.session).ok_or_else(RequestError::call_not_found)?;
+    if !session.token().grants().may_join(&payload.room_id) {
         let message = "Your token does not let you join this room.";
         return Err(RequestError::new(ErrorCode::NotAllowed, message));
     }
-    let name = session.name.clone();
+    let name = session.token().name().map(Into::into);
     let metadata = limits::checked_metadata(hub, payload.metadata)?;
     let own: Vec<_> = room.iter().flat_map(|room| room.devices_of(&sender.user)).collect();
-    // A device that is only waited for, as one whose page was loaded again, makes place for another.
+    // A device in its reconnect grace, such as one whose page was reloaded, makes room for another.
     let yields = match own.len() >= MAX_DEVICES {
-        true => own.iter().find(|(_, party)| party.grace_until.is_some()).map(|(id, _)| *id),
+        true => own.iter().find(|(_, party)| party.grace.is_set()).map(|(id, _)| *id),
         false => None,
     };
     if own.len() >= MAX_DEVICES && yields.is_none() {
@@ -66,8 +66,8 @@ pub(super) fn apply(
             format!("You are in the room with {MAX_DEVICES} devices, and no more may come.");
         return Err(RequestError::new(ErrorCode::RoomFull, message));
     }
-    let places = MAX_PARTICIPANTS + usize::from(yields.is_some());
-    if room.is_some_and(|room| room.participants.len() >= places) {
+    let slots = MAX_PARTICIPANTS + usize::from(yields.is_some());
+    if room.is_some_and(|room| room.participants.len() >= slots) {
         let message = format!("The room has {MAX_PARTICIPANTS} participants, and no place left.");
         return Err(RequestError::new(ErrorCode::RoomFull, message));
     }

@@ -13,7 +13,7 @@ use crate::{
     ErrorCode, Hub, RequestError, Timestamp,
     answers::CallTransferAnswer,
     call::{RingingDevice, Transfer},
-    hub::{transfer, views},
+    hub::transfer,
     payload::Fields,
     sender::Sender,
     timer::Timer,
@@ -42,8 +42,8 @@ pub(super) fn apply(
     if device == sender.device {
         return refused("The call is on this device already.");
     }
-    let session = hub.users.get(&sender.user).and_then(|user| user.devices.get(&device)).copied();
-    let Some(session) = session.filter(|session| views::is_here(hub, *session)) else {
+    let session = hub.users.session_on(&sender.user, &device);
+    let Some(session) = session.filter(|session| hub.sessions.is_here(*session)) else {
         return refused("No device of yours with this name is connected.");
     };
     let until = now + hub.config.ring_timeout;

@@ -19,7 +19,7 @@ impl Sim {
         }
         let lifetime = *[0, 20, 300, 300, 86_400, u64::MAX / 2].choose(&mut self.rng).unwrap();
         let expires = self.now.unix_secs() + lifetime;
-        // What is due by now still goes to the connection that there was.
+        // Events that are due by now still go to the old connection.
         self.advance(ms(0));
         // Somebody who was there before may go on with that, or say so wrongly.
         let seat = (name.clone(), device.clone());
@@ -29,7 +29,7 @@ impl Sim {
             (_, 0) => Resume::Never,
             (Some((session, seq)), 1..8) => Resume::From { session, seq },
             (Some((session, _)), 8) => {
-                // What was never sent.
+                // A number that was never sent.
                 let seq = self.hub.outbox().last_seq(session) + 1;
                 Resume::From { session, seq }
             }
@@ -57,7 +57,7 @@ impl Sim {
         if !self.sessions.contains_key(&session) {
             return;
         }
-        // What was on its way last may not have arrived.
+        // The last events on their way may not have arrived.
         let lost = self.rng.random_range(0..4);
         match self.readers.get_mut(&session) {
             Some(reader) => {
@@ -93,7 +93,7 @@ impl Sim {
     }
 
     pub(super) fn close_session(&mut self, session: SessionId) {
-        // What is due by now happens first, and the session may still hear of it.
+        // Timers that are due fire first, and the session may still hear of it.
         self.advance(ms(0));
         self.sessions.remove(&session);
         let leaves = self.rng.random_bool(0.3);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{DEVICES, Sim, USERS, tokens::Held, user};
 use crate::jwt::TokenId;
 
-/// What the observer knows of a user who was kicked.
+/// A kicked user, as the observer knows it.
 pub(super) struct Kicked {
     until: Instant,
     tokens: Vec<TokenId>,
@@ -107,7 +107,7 @@ impl Sim {
     /// Returns true if a session of this user takes no calls from that one.
     pub(super) fn is_blocked(&self, caller: &UserId, callee: &UserId) -> bool {
         let own = self.sessions.iter().filter(|(_, seat)| seat.0 == *callee);
-        // Of those who did not come back in time nothing is heard.
+        // Sessions that were not resumed in time end without an event.
         let mut own = own.map(|(session, _)| session).filter(|id| self.is_known(**id));
         own.any(|session| {
             let list = self.blocked.get(session);

@@ -1,4 +1,4 @@
-//! What clients are answered and hear.
+//! The answers and events that clients get.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -191,7 +191,7 @@ impl Sim {
             }
             "call:state" => {
                 let over = matches!(data["call"]["state"].as_str(), Some("ended" | "failed"));
-                // A session that took its device's place hears of the call this way first.
+                // A session that replaced its device's one hears of the call this way first.
                 let told = watched.audience.entry(session).or_default();
                 assert_eq!(told.is_some(), over, "the end was shown, but not told");
             }

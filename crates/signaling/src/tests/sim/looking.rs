@@ -1,4 +1,4 @@
-//! What holds for calls after each input.
+//! The invariants of calls after each input.
 
 use super::Sim;
 use crate::EndReason;
@@ -25,7 +25,7 @@ impl Sim {
                     assert!(elsewhere || told == reason.as_str(), "two reasons for one end");
                 }
             }
-            // Who is away hears it on coming back.
+            // A session that is away hears it once it is resumed.
             call.audience.retain(|session, told| away.contains(session) && told.is_none());
         }
         let stats = self.hub.stats();

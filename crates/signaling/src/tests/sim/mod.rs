@@ -46,10 +46,10 @@ const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const DEVICES: [&str; 4] = ["laptop", "phone", "tablet", "desk"];
 const STEPS: usize = 300;
 
-/// Where somebody sits: which device of which user.
+/// A device of a user.
 type Seat = (UserId, DeviceId);
 
-/// What the observer knows of a call.
+/// A call, as the observer knows it.
 struct Watched {
     caller: Seat,
     callee: UserId,
@@ -57,7 +57,7 @@ struct Watched {
     winner: Option<Seat>,
     /// The device that one side hands the call to.
     next: Option<Seat>,
-    /// When a side changed its device last: the number of the request.
+    /// The number of the request by which a side changed its device last.
     moved_at: u64,
     /// The sessions that a side handed the call to, whatever became of it.
     offered_to: BTreeSet<SessionId>,
@@ -72,7 +72,7 @@ struct Watched {
     announced: BTreeSet<(UserId, IpAddr)>,
 }
 
-/// How far a client is with the events of its session.
+/// A client's progress with the events of its session.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reader {
     /// The last that it has.
@@ -92,21 +92,21 @@ struct Sim {
     sessions: BTreeMap<SessionId, Seat>,
     /// Those of them that have lost their connection.
     away: BTreeSet<SessionId>,
-    /// What the client of each session has of it, if it can be resumed.
+    /// The progress of the client of each session that can be resumed.
     readers: BTreeMap<SessionId, Reader>,
     /// Up to which event the client says that it has everything, when it comes back.
     claim: u64,
     /// Requests that their senders have named, and what they were answered with.
     named: Vec<(Seat, String, Value, Value)>,
-    /// What each request that is made again is to be answered with.
+    /// The expected answer to each request that is made again.
     expected: BTreeMap<RequestId, Value>,
     calls: BTreeMap<CallId, Watched>,
     rooms: BTreeMap<CallId, WatchedRoom>,
     /// The rooms that each session sees.
     in_view: BTreeMap<(SessionId, CallId), View>,
-    /// Which part of what is asked is about rooms.
+    /// The share of requests that are about rooms.
     about_rooms: f64,
-    /// Whether everyone wants to be in one room.
+    /// True if everyone joins one room.
     crowded: bool,
     /// The last report of each call.
     reports: BTreeMap<CallId, CallReport>,
@@ -121,11 +121,11 @@ struct Sim {
     /// The users whom each session blocks.
     blocked: BTreeMap<SessionId, BTreeSet<UserId>>,
     kicks: u64,
-    /// How often no credentials were given because of a kick, and how often they were again.
+    /// The numbers of times that a kick withheld credentials, and that they were given again.
     without_relay: u64,
     readmissions: u64,
     blocks: u64,
-    /// What the client of each session knows of the users whom it watches.
+    /// The presence that each watcher was told of the users whom it watches.
     views: BTreeMap<SessionId, BTreeMap<UserId, PresenceStatus>>,
     /// The users who have begun a call or come into a room since the last input, each with the most
     /// calls that its token allows.
@@ -152,7 +152,7 @@ struct Sim {
     /// Calls that went on in the server that there is now, and in any.
     restored: u64,
     all_restored: u64,
-    /// What the servers before this one had counted.
+    /// The counters of the servers before this one.
     past: Vec<Counters>,
     log: Vec<String>,
 }
@@ -375,7 +375,7 @@ fn address(number: u64) -> IpAddr {
     IpAddr::from([10, 0, (number / 256) as u8, number as u8])
 }
 
-/// Which runs to make.
+/// Returns the seeds of the runs to make.
 fn seeds(runs: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("CALLBOX_SIM_SEED") {

@@ -1,4 +1,4 @@
-//! Who can be called, as those see it who watch.
+//! The presence of users, as their watchers see it.
 
 use callbox_base::ids::{SessionId, UserId};
 use rand::{Rng, seq::IndexedRandom};
@@ -56,7 +56,7 @@ impl Sim {
         }
     }
 
-    /// How a user is, as far as the observer can tell.
+    /// Returns the presence of a user, as the observer knows it.
     fn presence(&self, user: &UserId) -> PresenceStatus {
         let own = self.sessions.iter().filter(|(_, seat)| seat.0 == *user);
         let sessions: Vec<_> = own.map(|(session, _)| session).collect();
@@ -77,13 +77,13 @@ impl Sim {
 }
 
 impl Sim {
-    /// How many calls ring at a user, as far as the observer can tell.
+    /// Returns the number of calls that ring at a user, as the observer knows it.
     pub(super) fn ringing(&self, user: &UserId) -> usize {
         let live = self.calls.values().filter(|call| !call.ended);
         live.filter(|call| call.callee == *user && call.winner.is_none()).count()
     }
 
-    /// How many calls a user has begun, taken or joined.
+    /// Returns the number of calls that a user has begun, accepted or joined.
     pub(super) fn own_calls(&self, user: &UserId) -> usize {
         let live = self.calls.values().filter(|call| !call.ended);
         let is_in = |call: &&Watched| call.caller.0 == *user || call.callee == *user;

@@ -1,4 +1,4 @@
-//! What the relay and the back end say.
+//! The inputs of the relay and of the back end.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What clients ask.
+//! The requests of clients.
 
 use callbox_base::ids::{CallId, SessionId};
 use rand::{Rng, seq::IndexedRandom};
@@ -177,8 +177,8 @@ impl Sim {
             MessageId::read(&seat.1, request, &Payload::from(data.clone()).fields().unwrap())
                 .unwrap()
                 .unwrap();
-        if self.hub.user(&seat.0).is_none_or(|user| user.answered.find(&name).is_none()) {
-            // So many came since that it is forgotten, or the user has been away without a call.
+        if self.hub.user(&seat.0).is_none_or(|user| user.answer_to(&name).is_none()) {
+            // It was forgotten for later ones, or the user has been away without a call.
             return;
         }
         self.number += 1;

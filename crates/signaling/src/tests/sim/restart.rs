@@ -1,4 +1,4 @@
-//! The server is stopped, and another one is started in its place.
+//! The server is stopped, and the next one is started.
 
 use rand::Rng;
 

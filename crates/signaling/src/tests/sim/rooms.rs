@@ -11,30 +11,30 @@ use crate::{CallRecord, RequestName, rooms::MAX_PARTICIPANTS};
 
 const NAMES: [&str; 2] = ["lobby", "kitchen"];
 
-/// What the observer knows of one life of a room.
+/// One life of a room, as the observer knows it.
 #[derive(Default)]
 pub(super) struct WatchedRoom {
     name: String,
     pub ended: bool,
     /// Everyone who ever was in it.
     ever: BTreeMap<ParticipantId, Seat>,
-    /// Who is in it as far as the relay knows.
+    /// The users in it, as the relay knows them.
     inside: BTreeSet<UserId>,
     /// The addresses that the relay was told of, each with whose it is.
     announced: BTreeSet<(UserId, std::net::IpAddr)>,
-    /// Who has offered to whom.
+    /// The pairs of which the first has made the second an offer.
     offered: BTreeSet<(ParticipantId, ParticipantId)>,
     /// The events that were relayed, each with who heard it.
     relayed: BTreeSet<(u64, ParticipantId)>,
 }
 
 impl WatchedRoom {
-    /// Whether a device of the user is in it.
+    /// Returns true if a device of the user is in it.
     pub fn holds(&self, user: &UserId) -> bool {
         !self.ended && self.inside.contains(user)
     }
 
-    /// How many events were relayed in it.
+    /// The number of events that were relayed in it.
     pub fn relayed(&self) -> usize {
         self.relayed.len()
     }
@@ -81,7 +81,7 @@ impl Sim {
     pub(super) fn in_room(&mut self) -> Option<(SessionId, RequestName, Value)> {
         use RequestName::*;
         let views: Vec<_> = self.in_view.keys().filter(|(id, _)| self.is_here(*id)).collect();
-        let member = views.choose(&mut self.rng).map(|place| **place);
+        let member = views.choose(&mut self.rng).map(|member| **member);
         let Some((session, call)) = member.filter(|_| self.rng.random_bool(0.7)) else {
             let name = if self.crowded { NAMES[0] } else { NAMES.choose(&mut self.rng).unwrap() };
             let mut session = self.any_session()?;

@@ -44,7 +44,7 @@ impl Sim {
         held
     }
 
-    /// What a token lets its bearer do, mostly everything.
+    /// Makes the rights of a token, mostly all.
     pub(super) fn any_grants(&mut self) -> Grants {
         let mut patterns = || {
             let lists: [&[&str]; 3] = [&[], &["alice", "bob"], &["*a*"]];
@@ -101,7 +101,7 @@ impl Sim {
         self.tokens.insert(session, held);
     }
 
-    /// Who may not use the relay has no credentials for it, nor does who was kicked.
+    /// Checks that neither a user without the right nor a kicked one has relay credentials.
     pub(super) fn check_ice(&mut self, session: SessionId, data: &Value) {
         let is_there = data["turnCredentials"].is_object();
         let held = &self.tokens[&session];

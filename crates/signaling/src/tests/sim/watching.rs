@@ -11,7 +11,7 @@ use crate::{CallEvent, CallReport, CloseReason, Output};
 impl Sim {
     /// The observer looks at everything that comes out.
     pub(super) fn drain(&mut self) {
-        // Who sent descriptions and candidates to whom in this batch, in order.
+        // The senders and receivers of descriptions and candidates in this batch, in order.
         let mut batch: Vec<(CallId, Value, bool)> = Vec::new();
         // The session that goes on with what it missed.
         let mut late = None;
@@ -37,7 +37,7 @@ impl Sim {
                     });
                 }
                 Output::Answer { session, id, answer } => {
-                    // What came before the answer was due before the request.
+                    // The outputs before the answer were due before the request.
                     batch.clear();
                     self.answered(session, id, &answer.0.value());
                 }
@@ -111,7 +111,7 @@ impl Sim {
             let overtaken = batch[..at].iter().any(|(c, f, d)| c == call && f == from && !d);
             assert!(!(*description && overtaken), "candidates went before their description");
         }
-        // Of those who do not come back in time nothing is heard.
+        // Sessions that are not resumed in time end without an event.
         let hub = &self.hub;
         let over: Vec<_> =
             self.away.iter().filter(|id| hub.session(**id).is_none()).copied().collect();
