@@ -11,9 +11,10 @@ use std::{
 };
 
 use common::{DEADLINE, Server, http};
+use stun::attributes::ATTR_XORMAPPED_ADDRESS;
 use support::{
     ALLOCATE,
-    plain_client::{Framed, Wire},
+    plain_client::{Framed, Wire, mapped, parse},
 };
 
 /// A Binding request.
@@ -43,13 +44,8 @@ fn mapped_header_v2(client: [u8; 4]) -> Vec<u8> {
 
 /// The family (RFC 8489 §14.1) and the address that a Binding response tells.
 fn told(response: &[u8]) -> (u8, String) {
-    use stun::message::{Getter, Message};
-    let mut message = Message::new();
-    message.unmarshal_binary(response).unwrap();
-    let family = message.get(stun::attributes::ATTR_XORMAPPED_ADDRESS).unwrap()[1];
-    let mut address = stun::xoraddr::XorMappedAddress::default();
-    address.get_from(&message).unwrap();
-    (family, address.ip.to_string())
+    let family = parse(response).get(ATTR_XORMAPPED_ADDRESS).unwrap()[1];
+    (family, mapped(response).ip().to_string())
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn allocate(server: &Server, data: &Value) -> PlainClient {
 fn try_allocate(server: &Server, data: &Value) -> Option<u16> {
     let (username, password) = common::turn_credentials(data);
     let at = server.turn().parse().unwrap();
-    PlainClient::try_allocate_as(at, server.text("/realm"), &username, &password)
+    PlainClient::try_allocate_as(at, server.text("/realm"), &username, &password).err()
 }
 
 fn kick(server: &Server, query: &str) -> Value {

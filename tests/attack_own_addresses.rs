@@ -13,10 +13,10 @@ use std::{
     time::Instant,
 };
 
+use callbox_client::{Request, channel_data};
 use common::{DEADLINE, Server, callbox, network::in_own_network};
 use rand::seq::IndexedRandom;
-use stun::message::METHOD_CONNECT;
-use support::plain_client::{Framed, PlainClient, channel_data, peer_attribute};
+use support::plain_client::{Framed, PlainClient};
 
 const NO_PERMISSION: &str = "callbox_drops_total{reason=\"no_permission\"}";
 
@@ -83,7 +83,7 @@ fn a_public_name_leads_to_no_private_service() {
                     assert_eq!(client.try_permit(udp), Some(403), "a permission for {name}");
                     assert_eq!(client.try_bind(0x4000, udp), Some(403), "a channel to {name}");
                     client.send(udp, b"through");
-                    let connected = stream.try_request(METHOD_CONNECT, &[peer_attribute(tcp)]);
+                    let connected = stream.try_request(&Request::connect(tcp));
                     assert_eq!(connected, Some(403), "a connection to {name}");
                 }
                 server.wait_for_metric(NO_PERMISSION, |lost| lost == names.len() as f64);
@@ -125,8 +125,8 @@ fn an_address_that_is_added_later_is_no_peer() {
         assert_eq!(client.try_permit(victim_at), Some(403));
         assert_eq!(client.try_bind(0x4000, victim_at), Some(403));
         for port in [8080, 6379] {
-            let to = peer_attribute(SocketAddr::new(victim_at.ip(), port));
-            assert_eq!(stream.try_request(METHOD_CONNECT, &[to]), Some(403), "port {port}");
+            let to = Request::connect(SocketAddr::new(victim_at.ip(), port));
+            assert_eq!(stream.try_request(&to), Some(403), "port {port}");
         }
 
         // A route of type local makes a whole network the machine's, without an address.

@@ -3,13 +3,12 @@
 
 mod common;
 mod support;
-mod turn_client;
 
-use common::{Server, bearer, callbox, fail2ban_filter, http, run, socketio, websocket, within};
+use callbox_client::channel_data;
+use common::{Server, bearer, callbox, fail2ban_filter, http, run, socketio, websocket};
 use regex::Regex;
 use serde_json::json;
-use turn_client::turn_client;
-use webrtc_util::Conn;
+use support::plain_client::PlainClient;
 
 const REALM: &str = "callbox";
 
@@ -36,13 +35,14 @@ async fn a_call_that_is_over_is_one_line() {
     let call = started["callId"].clone();
     bob.request("call:accept", json!({ "callId": call })).await;
     let text = |name| started["turnCredentials"][name].as_str().unwrap();
-    let client = turn_client(server.turn(), REALM, text("username"), text("password")).await;
-    let relayed = within("an allocation", client.allocate()).await.unwrap();
+    let at = server.turn().parse().unwrap();
+    let client = PlainClient::allocate_as(at, REALM, text("username"), text("password"));
     let echo = support::Echo::start("127.0.0.1".parse().unwrap());
-    let (sent, mut buffer) = ([7; 1000], [0; 1500]);
+    client.bind(0x4001, echo.address);
+    let message = channel_data(0x4001, &[7; 1000]);
     for _ in 0..20 {
-        relayed.send_to(&sent, echo.address).await.unwrap();
-        within("the echo", relayed.recv_from(&mut buffer)).await.unwrap();
+        client.socket.send(&message).unwrap();
+        assert_eq!(client.receive(), message);
     }
     let secret_words = json!({ "callId": call, "candidate": { "candidate": "candidate:1 1 udp 1 203.0.113.77 9 typ host" } });
     alice.request("ice:candidate", secret_words).await;

@@ -8,9 +8,8 @@ use std::{
     process::Command,
 };
 
-use ::stun::message::{Getter, Message};
 use common::{DEADLINE, Server, callbox, network::in_own_network, pem, run, write_private};
-use support::plain_client::{Framed, PlainClient, Wire};
+use support::plain_client::{Framed, PlainClient, Wire, mapped};
 
 /// A Binding request.
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
@@ -52,14 +51,6 @@ fn stopped(server: Server) -> String {
 fn stun_uris(server: &Server) -> Vec<String> {
     let uris = server.ready["stun"].as_array().unwrap().iter();
     uris.map(|uri| uri.as_str().unwrap().to_owned()).collect()
-}
-
-fn mapped(response: &[u8]) -> SocketAddr {
-    let mut message = Message::new();
-    message.unmarshal_binary(response).unwrap();
-    let mut address = ::stun::xoraddr::XorMappedAddress::default();
-    address.get_from(&message).unwrap();
-    SocketAddr::new(address.ip, address.port)
 }
 
 #[test]

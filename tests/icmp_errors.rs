@@ -8,18 +8,14 @@ use std::{
     process::Command,
 };
 
+use callbox_client::{channel_data, send_indication};
 use stun::{attributes::*, message::*};
 use support::{plain_client::*, *};
 use turn::proto::{data::Data, peeraddr::PeerAddress};
 
 /// A Send indication.
 fn send(to: SocketAddr, payload: &[u8], dont_fragment: bool) -> Vec<u8> {
-    let mut message = Message::new();
-    message.typ = MessageType { method: METHOD_SEND, class: CLASS_INDICATION };
-    message.write_header();
-    message.new_transaction_id().unwrap();
-    PeerAddress { ip: to.ip(), port: to.port() }.add_to(&mut message).unwrap();
-    message.add(ATTR_DATA, payload);
+    let mut message = send_indication(to, payload).unwrap();
     if dont_fragment {
         message.add(ATTR_DONT_FRAGMENT, &[]);
     }
@@ -28,8 +24,7 @@ fn send(to: SocketAddr, payload: &[u8], dont_fragment: bool) -> Vec<u8> {
 
 /// What a Data indication says: of which peer, and its payload or its ICMP attribute.
 fn heard(client: &PlainClient) -> (SocketAddr, Result<Vec<u8>, Vec<u8>>) {
-    let mut message = Message::new();
-    message.unmarshal_binary(&client.receive()).unwrap();
+    let message = parse(&client.receive());
     assert_eq!(message.typ, MessageType { method: METHOD_DATA, class: CLASS_INDICATION });
     let mut peer = PeerAddress::default();
     peer.get_from(&message).unwrap();

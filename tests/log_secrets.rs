@@ -2,7 +2,7 @@
 
 mod common;
 mod coturn_tools;
-mod turn_client;
+mod support;
 
 use std::{fs, sync::Arc};
 
@@ -13,7 +13,7 @@ use hyper::{Request, body::Bytes, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
-use turn_client::turn_client;
+use support::plain_client::PlainClient;
 
 const REALM: &str = "test";
 const STATIC_PASSWORD: &str = "static-password";
@@ -108,9 +108,9 @@ async fn get_over_http2(server: &Server, cert: &CertificateDer<'static>, path: &
 }
 
 /// Opens an allocation with these credentials, or does not.
-async fn allocate(server: &Server, username: &str, password: &str) -> bool {
-    let client = turn_client(server.turn(), REALM, username, password).await;
-    within("an answer", client.allocate()).await.is_ok()
+fn allocate(server: &Server, username: &str, password: &str) -> bool {
+    let at = server.turn().parse().unwrap();
+    PlainClient::try_allocate_as(at, REALM, username, password).is_ok()
 }
 
 /// A call with all that belongs to it, and with what does not.
@@ -158,8 +158,8 @@ async fn make_a_call(server: &Server, hidden: &mut Hidden) {
     bob.send(&format!("42[\"signal:offer\", {offer}]")).await;
 
     let [caller, _] = credentials;
-    assert!(allocate(server, &caller.0, &caller.1).await);
-    assert!(!allocate(server, &caller.0, WRONG_PASSWORD).await);
+    assert!(allocate(server, &caller.0, &caller.1));
+    assert!(!allocate(server, &caller.0, WRONG_PASSWORD));
     alice.request("call:end", json!({ "callId": call })).await;
 }
 
@@ -205,8 +205,8 @@ async fn no_secret_is_logged_at_any_level() {
 
     make_a_call(&server, &mut hidden).await;
     hidden.add(WRONG_PASSWORD);
-    assert!(allocate(&server, "camera", STATIC_PASSWORD).await);
-    assert!(!allocate(&server, "camera", WRONG_PASSWORD).await);
+    assert!(allocate(&server, "camera", STATIC_PASSWORD));
+    assert!(!allocate(&server, "camera", WRONG_PASSWORD));
     let few = ["-J", "-y", "-c", "-n", "5", "-m", "1", "-l", "100"];
     let at = server.turn().parse().unwrap();
     coturn_tools::nothing_lost(&coturn_tools::run("turnutils_uclient", at, &few));

@@ -6,9 +6,9 @@ mod support;
 
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 
-use ::stun::attributes::{ATTR_REQUESTED_ADDRESS_FAMILY, RawAttribute};
+use callbox_client::{Request, channel_data, requested_family};
 use common::{DEADLINE, Server};
-use support::plain_client::{Framed, PlainClient, channel_data};
+use support::plain_client::{Framed, PlainClient};
 
 /// A Binding request.
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
@@ -30,11 +30,8 @@ fn client_and_peer(server: &Server, ip: &str) -> (PlainClient<Framed<TcpStream>>
     stream.set_nodelay(true).unwrap();
     let socket = Framed::new(stream);
     let ip: IpAddr = ip.trim_matches(['[', ']']).parse().unwrap();
-    let family = if ip.is_ipv4() { 1 } else { 2 };
-    let client = PlainClient::allocate_with(socket, &|| {
-        let (typ, value) = (ATTR_REQUESTED_ADDRESS_FAMILY, vec![family, 0, 0, 0]);
-        vec![Box::new(RawAttribute { typ, length: 4, value })]
-    });
+    let request = Request::allocate().with(requested_family(ip.is_ipv6()));
+    let client = PlainClient::allocate_with(socket, &request);
     let peer = UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap();
     peer.set_read_timeout(Some(DEADLINE)).unwrap();
     client.bind(0x4001, peer.local_addr().unwrap());

@@ -6,16 +6,9 @@ mod support;
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
+use callbox_client::{Request, attribute, channel_data};
 use common::{DEADLINE, Server};
-use stun::{
-    attributes::{ATTR_LIFETIME, AttrType, RawAttribute},
-    message::{METHOD_REFRESH, Setter},
-};
-use support::plain_client::{Framed, MOBILITY_TICKET, PlainClient, Wire, channel_data};
-
-fn attribute(typ: AttrType, value: &[u8]) -> Box<dyn Setter> {
-    Box::new(RawAttribute { typ, length: value.len() as u16, value: value.to_vec() })
-}
+use support::plain_client::{Framed, MOBILITY_TICKET, PlainClient, Wire};
 
 fn start() -> Server {
     let users = ["--realm", support::REALM, "--user", "static:pass", "--workers", "3"];
@@ -39,7 +32,7 @@ fn tcp(server: &Server) -> Framed<TcpStream> {
 /// The client says that it is somewhere else.
 fn moved<V: Wire>(from: &PlainClient<impl Wire>, ticket: &mut Vec<u8>, to: V) -> PlainClient<V> {
     let client = from.of_same_user(to);
-    let answer = client.request(METHOD_REFRESH, &[attribute(MOBILITY_TICKET, ticket)]);
+    let answer = client.request(&Request::refresh().with(attribute(MOBILITY_TICKET, ticket)));
     *ticket = answer.get(MOBILITY_TICKET).expect("another ticket");
     client
 }
@@ -72,7 +65,8 @@ impl Peer {
 }
 
 fn allocate<W: Wire>(wire: W, peer: &Peer) -> (PlainClient<W>, Vec<u8>) {
-    let client = PlainClient::allocate_with(wire, &|| vec![attribute(MOBILITY_TICKET, &[])]);
+    let request = Request::allocate().with(attribute(MOBILITY_TICKET, &[]));
+    let client = PlainClient::allocate_with(wire, &request);
     client.bind(0x4001, peer.at());
     peer.talks_with(&client);
     let ticket = client.ticket.clone().expect("a ticket");
@@ -93,7 +87,7 @@ fn a_client_goes_from_address_to_address() {
         client = next;
     }
     assert_eq!(server.metric("callbox_allocations"), 1.0);
-    client.request(METHOD_REFRESH, &[attribute(ATTR_LIFETIME, &[0; 4])]);
+    client.request(&Request::release());
     server.wait_for_metric("callbox_allocations", |open| open == 0.0);
     // The address is as any other again.
     let again = PlainClient::allocate_over(client.socket);

@@ -5,9 +5,10 @@ mod support;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use callbox_client::{Request, attribute, mapped_address};
 use coturn_tools::run;
-use stun::{addr::MappedAddress, attributes::*, message::*, xoraddr::XorMappedAddress};
-use support::*;
+use stun::{addr::MappedAddress, attributes::*, message::*};
+use support::{plain_client::parse, *};
 
 const OTHER: &str = "127.0.0.2";
 
@@ -53,11 +54,8 @@ impl Asker {
     }
 
     fn ask(&self, at: SocketAddr, attributes: &[(AttrType, &[u8])]) -> usize {
-        let mut message = Message::new();
-        message.typ = BINDING_REQUEST;
-        message.write_header();
-        message.new_transaction_id().unwrap();
-        attributes.iter().for_each(|(typ, value)| message.add(*typ, value));
+        let attributes = attributes.iter().map(|(typ, value)| attribute(*typ, value));
+        let message = attributes.fold(Request::binding(), Request::with).to_message().unwrap();
         self.0.send_to(&message.raw, at).unwrap();
         message.raw.len()
     }
@@ -65,9 +63,7 @@ impl Asker {
     fn hear(&self) -> (Message, SocketAddr) {
         let mut buffer = [0; 4000];
         let (len, from) = self.0.recv_from(&mut buffer).expect("an answer before the deadline");
-        let mut message = Message::new();
-        message.unmarshal_binary(&buffer[..len]).unwrap();
-        (message, from)
+        (parse(&buffer[..len]), from)
     }
 }
 
@@ -96,9 +92,8 @@ fn an_answer_comes_from_where_it_was_asked_for() {
                 assert_eq!(from, at(asked ^ change), "{asked} {change}");
                 assert_eq!(address(&answer, ATTR_RESPONSE_ORIGIN), from);
                 assert_eq!(address(&answer, ATTR_OTHER_ADDRESS), at(asked ^ 3));
-                let mut mapped = XorMappedAddress::default();
-                mapped.get_from(&answer).unwrap();
-                assert_eq!(mapped.port, asker.0.local_addr().unwrap().port());
+                let port = asker.0.local_addr().unwrap().port();
+                assert_eq!(mapped_address(&answer).unwrap().port(), port);
             }
         }
     }

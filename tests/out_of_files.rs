@@ -3,7 +3,6 @@
 
 mod common;
 mod support;
-mod turn_client;
 
 use std::{
     io::{Read, Write},
@@ -11,11 +10,9 @@ use std::{
     process::Command,
 };
 
+use callbox_client::{Request, payload_of};
 use common::{DEADLINE, Server};
 use support::plain_client::{Framed, PlainClient, Wire};
-use turn::client::Client;
-use turn_client::turn_client;
-use webrtc_util::Conn;
 
 /// Few enough to run out of soon, and enough to start.
 const FILES: u32 = 64;
@@ -31,36 +28,39 @@ fn start() -> Server {
     Server::spawn(Command::new("sh").args(["-c", &shell]))
 }
 
-async fn client(server: &Server) -> Client {
-    turn_client(server.turn(), server.text("/realm"), "static", "pass").await
+/// Opens an allocation; returns the code if it is refused.
+fn allocate(server: &Server) -> Result<PlainClient, u16> {
+    let at = server.turn().parse().unwrap();
+    PlainClient::try_allocate_as(at, server.text("/realm"), "static", "pass")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_more_files_is_a_508_and_harms_nobody() {
+#[test]
+fn no_more_files_is_a_508_and_harms_nobody() {
     let server = start();
-    let (mut clients, mut open, mut refused) = (Vec::new(), Vec::new(), None);
+    let (mut open, mut refused) = (Vec::new(), None);
     for _ in 0..FILES {
-        let client = client(&server).await;
-        match client.allocate().await {
-            Ok(conn) => open.push(conn),
-            Err(error) => refused = Some(error.to_string()),
+        match allocate(&server) {
+            Ok(client) => open.push(client),
+            Err(code) => refused = Some(code),
         }
-        clients.push(client);
     }
     assert!(open.len() > 10, "only {} allocations", open.len());
-    let refused = refused.expect("64 allocations do not fit 64 files");
-    assert!(refused.contains("508"), "{refused}");
+    assert_eq!(refused, Some(508), "64 allocations do not fit 64 files");
     // It still answers, and what is open still relays.
-    clients[0].send_binding_request().await.unwrap();
-    open[0].send_to(b"x", open[1].local_addr().unwrap()).await.unwrap();
+    open[0].socket.put(BINDING);
+    open[0].receive();
+    open[1].permit(open[0].relayed);
+    open[0].permit(open[1].relayed);
+    open[0].send(open[1].relayed, b"x");
+    assert_eq!(payload_of(&open[1].receive()), Some(&b"x"[..]));
 
-    for conn in open {
-        conn.close().await.unwrap();
+    for client in open {
+        client.request(&Request::release());
     }
     server.wait_for_metric("callbox_allocations", |open| open == 0.0);
     let refused = server.metric(r#"callbox_stun_requests_total{method="Allocate",result="508"}"#);
     assert!(refused > 0.0);
-    client(&server).await.allocate().await.unwrap();
+    assert!(allocate(&server).is_ok());
     server.terminate();
     let (status, log) = server.wait();
     assert!(status.success());
@@ -69,8 +69,8 @@ async fn no_more_files_is_a_508_and_harms_nobody() {
 }
 
 /// A peer that comes while there are none waits, and nobody has to come after it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_peer_that_cannot_be_accepted_is_once_there_are_files() {
+#[test]
+fn a_peer_that_cannot_be_accepted_is_once_there_are_files() {
     let server = start();
     let stream = || {
         let stream = TcpStream::connect(server.turn()).unwrap();
@@ -82,22 +82,16 @@ async fn a_peer_that_cannot_be_accepted_is_once_there_are_files() {
     let data = stream();
     data.put(BINDING);
     data.take();
-    let (mut clients, mut open) = (Vec::new(), Vec::new());
-    loop {
-        let client = client(&server).await;
-        let allocated = client.allocate().await;
-        clients.push(client);
-        match allocated {
-            Ok(conn) => open.push(conn),
-            Err(_) => break,
-        }
+    let mut open = Vec::new();
+    while let Ok(client) = allocate(&server) {
+        open.push(client);
         assert!(open.len() < FILES as usize);
     }
     let mut peer = TcpStream::connect(owner.relayed).unwrap();
     // Answered after the worker was told of the peer.
     owner.permit(owner.relayed);
-    for conn in open {
-        conn.close().await.unwrap();
+    for client in open {
+        client.request(&Request::release());
     }
     let attempt = owner.connection_attempt();
     let mut data = owner.bind_to(&attempt, data).into_inner();

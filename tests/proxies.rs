@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use callbox_client::{Message, mapped_address};
 use common::{Server, identity};
 use reverse_proxy::{
     Proxy, adapted,
@@ -169,12 +170,9 @@ fn connections_that_haproxy_hands_on_are_their_clients() {
 
 /// Where a Binding response says that the client is, in its IPv4 form (RFC 8489 §14.2).
 fn mapped(response: &[u8]) -> SocketAddr {
-    use stun::message::{Getter, Message};
     let mut message = Message::new();
     message.unmarshal_binary(response).unwrap();
-    let mut address = stun::xoraddr::XorMappedAddress::default();
-    address.get_from(&message).unwrap();
-    SocketAddr::new(address.ip, address.port)
+    mapped_address(&message).unwrap()
 }
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;

@@ -12,12 +12,10 @@ use callbox_base::{
     clock::Now,
     ids::{CallId, UserId},
 };
+use callbox_client::channel_data;
 use callbox_turn::Event;
 use rand::{SeedableRng, rngs::StdRng};
-use support::{
-    plain_client::{PlainClient, channel_data},
-    *,
-};
+use support::{plain_client::PlainClient, *};
 use tokio::time::timeout;
 use turn::client::Client;
 use turn_client::turn_client;

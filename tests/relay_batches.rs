@@ -6,12 +6,10 @@ mod support;
 
 use std::net::UdpSocket;
 
+use callbox_client::channel_data;
 use callbox_sys::{SendBatch, TrafficClass, enable_gro};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use support::{
-    plain_client::{PlainClient, channel_data},
-    *,
-};
+use support::{plain_client::PlainClient, *};
 
 /// Lengths as they come: equal ones, a shorter last one, some that fit no run, and empty ones.
 const LENGTHS: [usize; 16] =

@@ -9,12 +9,10 @@ use std::{
     net::{SocketAddr, UdpSocket},
 };
 
+use callbox_client::channel_data;
 use common::{Server, websocket::Client};
 use serde_json::{Value, json};
-use support::{
-    DEADLINE,
-    plain_client::{PlainClient, channel_data},
-};
+use support::{DEADLINE, plain_client::PlainClient};
 
 /// Somebody whom packets may reach. On Linux each 127.x.y.z is an address of this machine.
 struct Peer(UdpSocket);

@@ -2,9 +2,12 @@
 //! the Socket.IO front, and from one to the other.
 
 mod common;
+mod support;
 
+use callbox_client::payload_of;
 use common::{Server, socketio, websocket};
 use serde_json::{Value, json};
+use support::plain_client::PlainClient;
 
 /// One side of a call, whichever front it uses.
 enum Side {
@@ -145,29 +148,17 @@ async fn a_relayed_call_shows_its_bytes() {
     let address = server.text("/turn/0").strip_prefix("turn:").unwrap();
     let address = address.strip_suffix("?transport=udp").unwrap();
     let text = |name: &str| call["turnCredentials"][name].as_str().unwrap().to_owned();
-    let config = turn::client::ClientConfig {
-        stun_serv_addr: address.into(),
-        turn_serv_addr: address.into(),
-        username: text("username"),
-        password: text("password"),
-        realm: String::new(),
-        software: String::new(),
-        rto_in_ms: 0,
-        conn: std::sync::Arc::new(tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap()),
-        vnet: None,
-    };
-    let client = turn::client::Client::new(config).await.unwrap();
-    client.listen().await.unwrap();
-    let relayed = client.allocate().await.unwrap();
+    let (at, realm) = (address.parse().unwrap(), server.text("/realm"));
+    let client = PlainClient::allocate_as(at, realm, &text("username"), &text("password"));
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     peer.set_read_timeout(Some(common::DEADLINE)).unwrap();
-    webrtc_util::Conn::send_to(&relayed, b"0123456789", peer.local_addr().unwrap()).await.unwrap();
+    client.permit(peer.local_addr().unwrap());
+    client.send(peer.local_addr().unwrap(), b"0123456789");
     let mut buffer = [0; 100];
     let (len, from) = peer.recv_from(&mut buffer).unwrap();
     assert_eq!(&buffer[..len], b"0123456789");
     peer.send_to(b"01234", from).unwrap();
-    let received = webrtc_util::Conn::recv_from(&relayed, &mut buffer);
-    assert_eq!(common::within("the way back", received).await.unwrap().0, 5);
+    assert_eq!(payload_of(&client.receive()), Some(&b"01234"[..]));
 
     server.wait_for_metric("callbox_relayed_bytes_total{direction=\"down\"}", |bytes| bytes == 5.0);
     assert_eq!(server.metric("callbox_relayed_bytes_total{direction=\"up\"}"), 10.0);

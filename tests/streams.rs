@@ -11,8 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use callbox_client::channel_data;
 use common::{DEADLINE, Server, http};
-use support::plain_client::{Framed, PlainClient, Wire, channel_data};
+use support::plain_client::{Framed, PlainClient, Wire, mapped};
 
 /// A Binding request.
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
@@ -54,16 +55,6 @@ fn padded(number: u16, payload: &[u8]) -> Vec<u8> {
     let mut message = channel_data(number, payload);
     message.resize(message.len().next_multiple_of(4), 0);
     message
-}
-
-/// Where a Binding response says that the client is.
-fn mapped(response: &[u8]) -> String {
-    use stun::message::{Getter, Message};
-    let mut message = Message::new();
-    message.unmarshal_binary(response).unwrap();
-    let mut address = stun::xoraddr::XorMappedAddress::default();
-    address.get_from(&message).unwrap();
-    format!("{}:{}", address.ip, address.port)
 }
 
 #[test]
@@ -236,7 +227,7 @@ fn a_proxy_says_whose_connection_it_is() {
     let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 3478\r\n";
     let proxied = from("127.0.0.2");
     proxied.write(&[header, BINDING].concat());
-    assert_eq!(mapped(&proxied.take()), "192.0.2.7:5000");
+    assert_eq!(mapped(&proxied.take()).to_string(), "192.0.2.7:5000");
     let without = from("127.0.0.2");
     without.write(BINDING);
     assert!(without.rest().is_some());
@@ -261,7 +252,7 @@ fn a_proxy_s_connections_count_before_their_headers_come() {
     };
     for (stream, client) in open.iter().zip(["192.0.2.1", "192.0.2.2", "192.0.2.3"]) {
         ask(stream, client);
-        assert_eq!(mapped(&stream.take()), format!("{client}:5000"));
+        assert_eq!(mapped(&stream.take()).to_string(), format!("{client}:5000"));
     }
     ask(&open[3], "192.0.2.1");
     assert!(open[3].rest().is_some(), "that client has a connection");

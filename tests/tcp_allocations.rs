@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use callbox_client::Request;
 use common::{DEADLINE, Server, callbox};
 use coturn_tools::{nothing_lost, run};
-use stun::message::METHOD_CONNECT;
-use support::plain_client::{Framed, PlainClient, peer_attribute};
+use support::plain_client::{Framed, PlainClient};
 
 /// How long the server waits for the other half.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,8 +90,8 @@ fn no_listener_of_the_server_is_a_peer() {
     let client = allocate(&server);
     let tls = server.text("/https").strip_prefix("https://").unwrap();
     for at in [server.turn(), server.authority(), tls] {
-        let peer = peer_attribute(at.parse().unwrap());
-        assert_eq!(client.try_request(METHOD_CONNECT, &[peer]), Some(403), "{at}");
+        let request = Request::connect(at.parse().unwrap());
+        assert_eq!(client.try_request(&request), Some(403), "{at}");
     }
 
     let serve = "serve --ready-json --lifetime 5m --auth-secret 0123456789abcdef --jwt-secret \
@@ -101,8 +101,8 @@ fn no_listener_of_the_server_is_a_peer() {
     let client = allocate(&server);
     let (_, port) = server.authority().rsplit_once(':').unwrap();
     for ip in ["127.0.0.1", "127.0.0.2"] {
-        let peer = peer_attribute(format!("{ip}:{port}").parse().unwrap());
-        assert_eq!(client.try_request(METHOD_CONNECT, &[peer]), Some(403), "{ip}");
+        let request = Request::connect(format!("{ip}:{port}").parse().unwrap());
+        assert_eq!(client.try_request(&request), Some(403), "{ip}");
     }
 }
 

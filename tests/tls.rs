@@ -13,12 +13,13 @@ use std::{
 };
 
 use base64::Engine;
+use callbox_client::channel_data;
 use common::{DEADLINE, Server, callbox, identity, run};
 use rustls::{
     ClientConnection, StreamOwned,
     pki_types::{CertificateDer, ServerName},
 };
-use support::plain_client::{Framed, PlainClient, Wire, channel_data};
+use support::plain_client::{Framed, PlainClient, Wire};
 
 /// A Binding request.
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";

@@ -7,16 +7,12 @@ mod support;
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
+use callbox_client::{Request, channel_data, requested_family, send_indication};
 use callbox_sys::{ReceiveBatch, SendBatch, TrafficClass, tell_class};
 use socket2::SockRef;
-use stun::{
-    attributes::{
-        ATTR_DATA, ATTR_DONT_FRAGMENT, ATTR_REQUESTED_ADDRESS_FAMILY, AttrType, RawAttribute,
-    },
-    message::{CLASS_INDICATION, METHOD_SEND, Message, MessageType, Setter},
-};
+use stun::attributes::ATTR_DONT_FRAGMENT;
 use support::{
-    plain_client::{Framed, PlainClient, Wire, channel_data, peer_attribute},
+    plain_client::{Framed, PlainClient, Wire},
     *,
 };
 
@@ -56,9 +52,9 @@ impl Socket {
     fn send(&self, to: Option<SocketAddr>, messages: &[(u8, Vec<u8>)]) {
         let (mut batch, mut bytes) = (SendBatch::default(), Vec::new());
         for (class, message) in messages {
-            let place = bytes.len()..bytes.len() + message.len();
+            let range = bytes.len()..bytes.len() + message.len();
             bytes.extend_from_slice(message);
-            batch.push(to, TrafficClass(*class), place, message.len());
+            batch.push(to, TrafficClass(*class), range, message.len());
         }
         assert_eq!(batch.send(&self.udp, &bytes).taken().unwrap(), messages.len());
     }
@@ -90,14 +86,8 @@ fn loopback(v6: bool) -> &'static str {
 fn client(server: &Server, v6: bool, relayed_v6: bool) -> PlainClient<Socket> {
     let socket = Socket::bind(loopback(v6));
     socket.udp.connect(server.address(v6)).unwrap();
-    PlainClient::allocate_with(socket, &|| {
-        let value = vec![if relayed_v6 { 2 } else { 1 }, 0, 0, 0];
-        vec![attribute(ATTR_REQUESTED_ADDRESS_FAMILY, value)]
-    })
-}
-
-fn attribute(typ: AttrType, value: Vec<u8>) -> Box<dyn Setter> {
-    Box::new(RawAttribute { typ, length: value.len() as u16, value })
+    let request = Request::allocate().with(requested_family(relayed_v6));
+    PlainClient::allocate_with(socket, &request)
 }
 
 fn bursts(message: impl Fn(u8) -> Vec<u8>) -> Vec<(u8, Vec<u8>)> {
@@ -136,11 +126,7 @@ fn indications_keep_it_too_and_so_does_what_must_not_be_taken_apart() {
     client.permit(peer.address());
     for dont_fragment in [false, true] {
         let indication = |class| {
-            let mut message = Message::new();
-            message.typ = MessageType { method: METHOD_SEND, class: CLASS_INDICATION };
-            message.write_header();
-            peer_attribute(peer.address()).add_to(&mut message).unwrap();
-            message.add(ATTR_DATA, &payload(class));
+            let mut message = send_indication(peer.address(), &payload(class)).unwrap();
             if dont_fragment {
                 message.add(ATTR_DONT_FRAGMENT, &[]);
             }

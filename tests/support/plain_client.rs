@@ -1,4 +1,5 @@
-//! A TURN client over a plain socket or stream, for tests that look at the messages themselves.
+//! A TURN client over a blocking socket or stream, for tests that look at the messages themselves.
+//! It panics where something fails that a test does not expect.
 
 use std::{
     cell::RefCell,
@@ -6,30 +7,24 @@ use std::{
     net::{SocketAddr, UdpSocket},
 };
 
-use stun::{
-    attributes::{
-        ATTR_CONNECTION_ID, ATTR_DATA, ATTR_DONT_FRAGMENT, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME,
-        AttrType, RawAttribute,
-    },
-    error_code::ErrorCodeAttribute,
-    integrity::MessageIntegrity,
-    message::*,
-    textattrs::TextAttribute,
+use callbox_client::{
+    Answer, HEADER, Login, Message, Refusal, Request, Session, attribute, length, mapped_address,
+    pad, relayed_address, send_indication, transaction,
 };
-use turn::proto::{
-    channum::ChannelNumber, peeraddr::PeerAddress, relayaddr::RelayedAddress,
-    reqtrans::RequestedTransport,
+use stun::{
+    attributes::{ATTR_CONNECTION_ID, ATTR_DONT_FRAGMENT, AttrType},
+    message::METHOD_CONNECTION_ATTEMPT,
 };
 
-use super::{DEADLINE, PASSWORD, REALM, USER};
+use super::{DEADLINE, PASSWORD, USER};
 
 /// RFC 8016 §4.
 pub const MOBILITY_TICKET: AttrType = AttrType(0x8030);
 
-/// What messages go over.
+/// The way of messages to a server and back.
 pub trait Wire {
     fn put(&self, message: &[u8]);
-    /// The next message, padding and all.
+    /// Waits for the next message, with its padding.
     fn take(&self) -> Vec<u8>;
 }
 
@@ -54,7 +49,7 @@ impl<S: Read + Write> Framed<S> {
         Self(stream.into())
     }
 
-    /// The stream, once no more messages go over it.
+    /// Returns the stream, once no more messages go over it.
     pub fn into_inner(self) -> S {
         self.0.into_inner()
     }
@@ -66,7 +61,7 @@ impl<S: Read + Write> Framed<S> {
         stream.flush().unwrap();
     }
 
-    /// What comes until the other side closes it; `None` if it does not, before the deadline.
+    /// Reads until the other side closes it; returns `None` if it does not before the deadline.
     pub fn rest(&self) -> Option<Vec<u8>> {
         let mut rest = Vec::new();
         match self.0.borrow_mut().read_to_end(&mut rest) {
@@ -79,20 +74,16 @@ impl<S: Read + Write> Framed<S> {
 
 impl<S: Read + Write> Wire for Framed<S> {
     fn put(&self, message: &[u8]) {
-        let mut padded = message.to_vec();
-        padded.resize(message.len().next_multiple_of(4), 0);
-        self.write(&padded);
+        self.write(&pad(message));
     }
 
     fn take(&self) -> Vec<u8> {
-        let mut message = vec![0; 4];
+        let mut header = [0; HEADER];
         let mut stream = self.0.borrow_mut();
-        stream.read_exact(&mut message).expect("a message before the deadline");
-        let len = usize::from(u16::from_be_bytes([message[2], message[3]]));
-        let is_channel_data = message[0] >> 6 == 1;
-        let rest = if is_channel_data { len.next_multiple_of(4) } else { 16 + len };
-        message.resize(4 + rest, 0);
-        stream.read_exact(&mut message[4..]).expect("the rest of it");
+        stream.read_exact(&mut header).expect("a message before the deadline");
+        let mut message = header.to_vec();
+        message.resize(length(header), 0);
+        stream.read_exact(&mut message[HEADER..]).expect("the rest of it");
         message
     }
 }
@@ -103,21 +94,8 @@ pub struct PlainClient<W = UdpSocket> {
     pub relayed: SocketAddr,
     /// The MOBILITY-TICKET of its Allocate, if it asked for one.
     pub ticket: Option<Vec<u8>>,
-    username: String,
-    realm: String,
-    nonce: String,
-    key: MessageIntegrity,
-}
-
-fn message(method: Method, attributes: &[Box<dyn Setter>]) -> Message {
-    let mut message = Message::new();
-    message.typ = MessageType { method, class: CLASS_REQUEST };
-    message.write_header();
-    message.new_transaction_id().unwrap();
-    for attribute in attributes {
-        attribute.add_to(&mut message).unwrap();
-    }
-    message
+    login: RefCell<Login>,
+    session: RefCell<Session>,
 }
 
 fn connect(server: SocketAddr) -> UdpSocket {
@@ -130,132 +108,103 @@ fn connect(server: SocketAddr) -> UdpSocket {
 impl PlainClient {
     /// Opens an allocation at the server.
     pub fn allocate(server: SocketAddr) -> Self {
-        Self::allocate_as(server, REALM, USER, PASSWORD)
+        Self::allocate_over(connect(server))
     }
 
-    /// The same with these credentials.
+    /// Opens an allocation with these credentials, in this realm.
     pub fn allocate_as(server: SocketAddr, realm: &str, username: &str, password: &str) -> Self {
-        let wanted = transport(turn::proto::PROTO_UDP);
-        Self::allocate_by(connect(server), &|| vec![wanted()], realm, username, password)
+        let allocated = Self::try_allocate_as(server, realm, username, password);
+        allocated.unwrap_or_else(|code| panic!("Allocate is refused with {code}"))
     }
 
-    /// The same where it may be refused: gives the code.
+    /// Opens an allocation with these credentials; returns the code if it is refused.
     pub fn try_allocate_as(
         server: SocketAddr,
         realm: &str,
         username: &str,
         password: &str,
-    ) -> Option<u16> {
-        let udp = transport(turn::proto::PROTO_UDP);
-        let mut client = Self::new(connect(server), realm, username, password);
-        client.challenge(&[udp()]);
-        client.try_request(METHOD_ALLOCATE, &[udp()])
+    ) -> Result<Self, u16> {
+        let mut client = Self::new(connect(server), Login::new(username, password));
+        let allocated = client.allocate_by(&Request::allocate());
+        assert_eq!(client.login.borrow().realm(), realm);
+        allocated.map(|()| client).map_err(|refusal| refusal.code)
     }
 
-    /// The same with DONT-FRAGMENT in the request.
+    /// Opens an allocation with DONT-FRAGMENT in the request.
     pub fn allocate_unfragmented(server: SocketAddr) -> Self {
-        Self::allocate_with(connect(server), &|| {
-            vec![Box::new(RawAttribute { typ: ATTR_DONT_FRAGMENT, length: 0, value: Vec::new() })]
-        })
+        let request = Request::allocate().with(attribute(ATTR_DONT_FRAGMENT, &[]));
+        Self::allocate_with(connect(server), &request)
     }
 }
 
 impl<W: Wire> PlainClient<W> {
     /// Opens an allocation at the server at the other end.
     pub fn allocate_over(socket: W) -> Self {
-        Self::allocate_with(socket, &Vec::new)
+        Self::allocate_with(socket, &Request::allocate())
     }
 
-    /// The same with more attributes in the request.
-    pub fn allocate_with(socket: W, more: &dyn Fn() -> Vec<Box<dyn Setter>>) -> Self {
-        let udp = transport(turn::proto::PROTO_UDP);
-        let wanted = || [udp()].into_iter().chain(more()).collect();
-        Self::allocate_by(socket, &wanted, REALM, USER, PASSWORD)
-    }
-
-    /// Opens one that relays TCP.
+    /// Opens an allocation that relays TCP.
     pub fn allocate_tcp(socket: W) -> Self {
-        let tcp = transport(turn::proto::PROTO_TCP);
-        Self::allocate_by(socket, &|| vec![tcp()], REALM, USER, PASSWORD)
+        Self::allocate_with(socket, &Request::allocate_tcp())
     }
 
-    /// The same user, from another address.
+    /// Opens an allocation with a request of the test's own.
+    pub fn allocate_with(socket: W, request: &Request) -> Self {
+        let mut client = Self::new(socket, Login::new(USER, PASSWORD));
+        client.allocate_by(request).unwrap_or_else(|refusal| panic!("{refusal}"));
+        client
+    }
+
+    fn allocate_by(&mut self, request: &Request) -> Result<(), Refusal> {
+        let allocated = self.ask(request)?;
+        self.relayed = relayed_address(&allocated).unwrap();
+        self.ticket = allocated.get(MOBILITY_TICKET).ok();
+        Ok(())
+    }
+
+    /// Creates a client without an allocation.
+    fn new(socket: W, login: Login) -> Self {
+        let relayed = ([0, 0, 0, 0], 0).into();
+        Self { socket, relayed, ticket: None, login: login.into(), session: RefCell::default() }
+    }
+
+    /// Creates a client of the same user at another address, which has its nonce.
     pub fn of_same_user<V: Wire>(&self, socket: V) -> PlainClient<V> {
-        let (username, realm) = (self.username.clone(), self.realm.clone());
-        let (nonce, key) = (String::new(), self.key.clone());
-        let (relayed, ticket) = (self.relayed, None);
-        let mut other = PlainClient { socket, relayed, ticket, username, realm, nonce, key };
-        let challenge = other.exchange(&message(METHOD_REFRESH, &[]).raw);
-        other.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
+        let mut other = PlainClient::new(socket, self.login.borrow().clone());
+        other.relayed = self.relayed;
+        let challenge = other.answer(&Request::refresh());
+        assert!(matches!(challenge, Answer::Challenge { .. }), "{challenge:?}");
         other
     }
 
-    /// Has the server connect to a peer, and gives the stream that leads there (RFC 6062).
+    /// Has the server connect to a peer, and returns the stream that leads there (RFC 6062).
     pub fn connect_to(&self, peer: SocketAddr, data: W) -> W {
-        let made = self.request(METHOD_CONNECT, &[peer_attribute(peer)]);
+        let made = self.request(&Request::connect(peer));
         self.bind_to(&made, data)
     }
 
     /// Makes a stream one with the connection that the server has told of.
     pub fn bind_to(&self, told: &Message, data: W) -> W {
-        let value = told.get(ATTR_CONNECTION_ID).unwrap();
-        let number = RawAttribute { typ: ATTR_CONNECTION_ID, length: 4, value };
         let data = self.of_same_user(data);
-        data.request(METHOD_CONNECTION_BIND, &[Box::new(number)]);
+        data.request(&Request::connection_bind(&told.get(ATTR_CONNECTION_ID).unwrap()));
         data.socket
     }
 
-    /// The next message, which says that a peer has connected.
+    /// Waits for the next message, which says that a peer has connected.
     pub fn connection_attempt(&self) -> Message {
-        let mut attempt = Message::new();
-        attempt.unmarshal_binary(&self.receive()).unwrap();
+        let attempt = parse(&self.receive());
         assert_eq!(attempt.typ.method, METHOD_CONNECTION_ATTEMPT);
         attempt
     }
 
-    /// A client without an allocation.
-    fn new(socket: W, realm: &str, username: &str, password: &str) -> Self {
-        let (username, realm) = (username.to_owned(), realm.to_owned());
-        let key = MessageIntegrity::new_long_term_integrity(
-            username.clone(),
-            realm.clone(),
-            password.to_owned(),
-        );
-        let (relayed, nonce) = (([0, 0, 0, 0], 0).into(), String::new());
-        Self { socket, relayed, ticket: None, username, realm, nonce, key }
-    }
-
-    /// Asks for an allocation as one does that has no nonce yet.
-    fn challenge(&mut self, wanted: &[Box<dyn Setter>]) {
-        let challenge = self.exchange(&message(METHOD_ALLOCATE, wanted).raw);
-        self.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
-    }
-
-    fn allocate_by(
-        socket: W,
-        wanted: &dyn Fn() -> Vec<Box<dyn Setter>>,
-        realm: &str,
-        username: &str,
-        password: &str,
-    ) -> Self {
-        let mut client = Self::new(socket, realm, username, password);
-        client.challenge(&wanted());
-        let mut relayed = RelayedAddress::default();
-        let allocated = client.request(METHOD_ALLOCATE, &wanted());
-        relayed.get_from(&allocated).unwrap();
-        client.ticket = allocated.get(MOBILITY_TICKET).ok();
-        client.relayed = SocketAddr::new(relayed.ip, relayed.port);
-        client
-    }
-
-    /// Lets a peer's address send, by indications.
+    /// Asks for a permission.
     pub fn permit(&self, peer: SocketAddr) {
         assert_eq!(self.try_permit(peer), None);
     }
 
-    /// The same where it may be refused: gives the code.
+    /// Asks for a permission; returns the code if it is refused.
     pub fn try_permit(&self, peer: SocketAddr) -> Option<u16> {
-        self.try_request(METHOD_CREATE_PERMISSION, &[peer_attribute(peer)])
+        self.try_request(&Request::create_permission(peer))
     }
 
     /// Binds a channel to a peer.
@@ -263,80 +212,63 @@ impl<W: Wire> PlainClient<W> {
         assert_eq!(self.try_bind(number, peer), None);
     }
 
-    /// The same where it may be refused: gives the code.
+    /// Binds a channel to a peer; returns the code if it is refused.
     pub fn try_bind(&self, number: u16, peer: SocketAddr) -> Option<u16> {
-        let attributes: [Box<dyn Setter>; 2] =
-            [Box::new(ChannelNumber(number)), peer_attribute(peer)];
-        self.try_request(METHOD_CHANNEL_BIND, &attributes)
+        self.try_request(&Request::channel_bind(number, peer))
     }
 
-    /// A Send indication, of which nobody hears what becomes of it.
+    /// Sends a Send indication, whose fate nobody tells.
     pub fn send(&self, peer: SocketAddr, payload: &[u8]) {
-        let data =
-            RawAttribute { typ: ATTR_DATA, length: payload.len() as u16, value: payload.to_vec() };
-        let mut indication = message(METHOD_SEND, &[peer_attribute(peer), Box::new(data)]);
-        indication.typ.class = CLASS_INDICATION;
-        indication.write_header();
-        self.socket.put(&indication.raw);
+        self.socket.put(&send_indication(peer, payload).unwrap().raw);
     }
 
-    /// A signed request; gives the answer.
-    fn ask(&self, method: Method, attributes: &[Box<dyn Setter>]) -> Message {
-        let mut request = message(method, attributes);
-        let texts = [&self.username, &self.realm, &self.nonce];
-        for (typ, text) in [ATTR_USERNAME, ATTR_REALM, ATTR_NONCE].into_iter().zip(texts) {
-            TextAttribute::new(typ, text.clone()).add_to(&mut request).unwrap();
+    /// Sends a request, which must succeed.
+    pub fn request(&self, request: &Request) -> Message {
+        self.ask(request).unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    /// Sends a request; returns the code if it is refused.
+    pub fn try_request(&self, request: &Request) -> Option<u16> {
+        self.ask(request).err().map(|refusal| refusal.code)
+    }
+
+    /// Sends a request, signed as the server wants it.
+    fn ask(&self, request: &Request) -> Result<Message, Refusal> {
+        loop {
+            match self.answer(request) {
+                Answer::Success(answer) => return Ok(answer),
+                Answer::Challenge { can_retry: true, .. } => {}
+                Answer::Challenge { refusal, .. } | Answer::Refused(refusal) => {
+                    return Err(refusal);
+                }
+            }
         }
-        self.key.add_to(&mut request).unwrap();
-        self.exchange(&request.raw)
     }
 
-    /// A signed request; gives the success.
-    pub fn request(&self, method: Method, attributes: &[Box<dyn Setter>]) -> Message {
-        let answer = self.ask(method, attributes);
-        assert_eq!(answer.typ.class, CLASS_SUCCESS_RESPONSE, "{method}: {answer}");
-        answer
+    /// Sends a request once.
+    fn answer(&self, request: &Request) -> Answer {
+        let (mut login, mut session) = (self.login.borrow_mut(), self.session.borrow_mut());
+        let request = session.encode(&login, request).unwrap();
+        self.socket.put(&request);
+        let answer = self.receive();
+        assert_eq!(transaction(&answer), transaction(&request));
+        session.read(&mut login, &answer).unwrap()
     }
 
-    /// The same where it may be refused: gives the code.
-    pub fn try_request(&self, method: Method, attributes: &[Box<dyn Setter>]) -> Option<u16> {
-        code(&self.ask(method, attributes))
-    }
-
-    fn exchange(&self, request: &[u8]) -> Message {
-        self.socket.put(request);
-        let mut answer = Message::new();
-        answer.unmarshal_binary(&self.receive()).unwrap();
-        assert_eq!(answer.transaction_id.0, request[8..20]);
-        answer
-    }
-
-    /// The next message.
+    /// Waits for the next message.
     pub fn receive(&self) -> Vec<u8> {
         self.socket.take()
     }
 }
 
-/// The code of an error, or none of a success.
-fn code(answer: &Message) -> Option<u16> {
-    (answer.typ.class == CLASS_ERROR_RESPONSE).then(|| {
-        let mut code = ErrorCodeAttribute::default();
-        code.get_from(answer).unwrap();
-        code.code.0
-    })
+/// Reads a STUN message.
+pub fn parse(bytes: &[u8]) -> Message {
+    let mut message = Message::new();
+    message.unmarshal_binary(bytes).unwrap();
+    message
 }
 
-/// REQUESTED-TRANSPORT.
-fn transport(protocol: turn::proto::Protocol) -> impl Fn() -> Box<dyn Setter> {
-    move || Box::new(RequestedTransport { protocol })
-}
-
-/// XOR-PEER-ADDRESS.
-pub fn peer_attribute(at: SocketAddr) -> Box<dyn Setter> {
-    Box::new(PeerAddress { ip: at.ip(), port: at.port() })
-}
-
-/// A ChannelData message.
-pub fn channel_data(number: u16, payload: &[u8]) -> Vec<u8> {
-    [&number.to_be_bytes()[..], &(payload.len() as u16).to_be_bytes(), payload].concat()
+/// Returns the address in a Binding response.
+pub fn mapped(response: &[u8]) -> SocketAddr {
+    mapped_address(&parse(response)).unwrap()
 }

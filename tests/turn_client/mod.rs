@@ -1,10 +1,10 @@
-//! The `turn` crate's client, listening.
+//! The client of the `turn` crate, for tests with a client of another maker.
 
 use std::sync::Arc;
 
 use turn::client::{Client, ClientConfig};
 
-/// A client of the server at `at` (`ip:port`), on a socket of its own.
+/// Creates a client of the server at `at` (`ip:port`), on a socket of its own.
 pub async fn turn_client(at: &str, realm: &str, username: &str, password: &str) -> Client {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(ClientConfig {

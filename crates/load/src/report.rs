@@ -1,4 +1,4 @@
-//! What came of a load.
+//! The results of a load.
 
 use callbox_cli::say;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::traffic::Traffic;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     pub clients: usize,
-    /// From the first request to the last answer.
+    /// Allocations a second, from the first request to the last answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocations_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,19 +31,19 @@ pub(super) struct Report {
 pub(super) struct Memory {
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_per_allocation: Option<f64>,
-    /// With a permission and its channels.
+    /// The same with a permission and its channels.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_per_allocation_with_channel: Option<f64>,
-    /// Before anything, and a while after everything.
+    /// The memory before the run, and a while after it.
     memory_before: u64,
     memory_after: u64,
-    /// What it has kept.
+    /// The memory that the server has kept.
     memory_after_close: u64,
 }
 
 impl Memory {
-    /// From what was resident at the start, with bare allocations (`None` if there were none), with
-    /// all that the clients needed, and at the end.
+    /// Creates it from the resident memory at the start, with bare allocations (`None` if there were
+    /// none), with all that the clients needed, and at the end.
     pub fn new(clients: usize, before: u64, bare: Option<u64>, ready: u64, after: u64) -> Self {
         let each = |memory: u64| memory.saturating_sub(before) as f64 / clients as f64;
         Self {
@@ -56,7 +56,7 @@ impl Memory {
     }
 }
 
-/// A line of a table for a person.
+/// Prints a line of a table for a person.
 pub(super) fn line(name: &str, text: String) {
     say!("{name:<28}{text}");
 }
@@ -79,7 +79,7 @@ impl Report {
             line("Binding requests", format!("{bindings:.0} a second{each}"));
         }
         if let Some(traffic) = &self.traffic {
-            traffic.print();
+            print_traffic(traffic);
         }
         if let Some(memory) = &self.memory {
             if let (Some(bare), Some(ready)) =
@@ -94,36 +94,35 @@ impl Report {
     }
 }
 
-impl Traffic {
-    fn print(&self) {
-        line("packets", format!("{} sent, {} received", self.sent, self.received));
-        let own = match self.lost_by_load {
-            0 => String::new(),
-            lost => format!(", {lost} packets of it by the load itself"),
-        };
-        line("lost", format!("{:.3} %{own}", self.loss_percent));
-        line("delivered", format!("{:.0} packets a second", self.packets_per_second));
-        let l = &self.latency_us;
-        line(
-            "latency",
-            format!(
-                "median {:.1} µs, 90 % {:.1}, 99 % {:.1}, at most {:.1}",
-                l.median, l.p90, l.p99, l.max
-            ),
-        );
-        line("the load itself", format!("{:.0} % busy", self.load_busy_percent));
-        if let Some(cpu) = self.cpu_us_per_packet {
-            line("server's CPU time", format!("{cpu:.2} µs a packet"));
-        }
-        if let Some(waited) = self.waited_percent {
-            line("waited for a core", format!("{waited:.0} % of the time"));
-        }
-        if self.renewals > 0 {
-            let refused = self.renewals_refused;
-            line("renewals", format!("{}, {refused} requests refused", self.renewals));
-        }
-        if self.churned > 0 {
-            line("left and came again", format!("{} clients", self.churned));
-        }
+/// Prints the lines about packets.
+fn print_traffic(traffic: &Traffic) {
+    line("packets", format!("{} sent, {} received", traffic.sent, traffic.received));
+    let own = match traffic.lost_by_load {
+        0 => String::new(),
+        lost => format!(", {lost} packets of it by the load itself"),
+    };
+    line("lost", format!("{:.3} %{own}", traffic.loss_percent));
+    line("delivered", format!("{:.0} packets a second", traffic.packets_per_second));
+    let l = &traffic.latency_us;
+    line(
+        "latency",
+        format!(
+            "median {:.1} µs, 90 % {:.1}, 99 % {:.1}, at most {:.1}",
+            l.median, l.p90, l.p99, l.max
+        ),
+    );
+    line("the load itself", format!("{:.0} % busy", traffic.load_busy_percent));
+    if let Some(cpu) = traffic.cpu_us_per_packet {
+        line("server's CPU time", format!("{cpu:.2} µs a packet"));
+    }
+    if let Some(waited) = traffic.waited_percent {
+        line("waited for a core", format!("{waited:.0} % of the time"));
+    }
+    if traffic.renewals > 0 {
+        let refused = traffic.renewals_refused;
+        line("renewals", format!("{}, {refused} requests refused", traffic.renewals));
+    }
+    if traffic.churned > 0 {
+        line("left and came again", format!("{} clients", traffic.churned));
     }
 }

@@ -1,4 +1,4 @@
-//! Messages of a server, read with the `stun` crate, and what a case may want of them.
+//! Messages of a server, read with the `stun` crate, and the checks that cases make on them.
 
 use std::net::SocketAddr;
 
@@ -7,13 +7,13 @@ use ::stun::{
     attributes::{ATTR_ERROR_CODE, ATTR_FINGERPRINT, ATTR_MESSAGE_INTEGRITY_SHA256, AttrType},
     error_code::ErrorCodeAttribute,
     fingerprint::FINGERPRINT,
+    integrity::MessageIntegrity,
     message::{CLASS_ERROR_RESPONSE, CLASS_SUCCESS_RESPONSE, Getter, Message, MessageType},
     xoraddr::XorMappedAddress,
 };
 
 use super::{
-    login::Login,
-    request::sha256_tag,
+    integrity::sha256_tag,
     verdict::{Fault, Verdict, ensure},
 };
 
@@ -24,7 +24,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Reads a message; it must be one from the first byte to the last (RFC 8489 §5).
+    /// Reads a message, which must be one from the first byte to the last (RFC 8489 §5).
     pub fn parse(bytes: &[u8]) -> Verdict<Self> {
         let broken = |came: String| Fault::failed("a well-formed STUN message", came);
         let mut message = Message::new();
@@ -37,24 +37,24 @@ impl Answer {
         Ok(Self { message })
     }
 
-    /// Method and class.
+    /// Returns method and class.
     pub fn typ(&self) -> MessageType {
         self.message.typ
     }
 
-    /// Whether it is a success response.
+    /// Returns true if it is a success response.
     pub fn is_success(&self) -> bool {
         self.message.typ.class == CLASS_SUCCESS_RESPONSE
     }
 
-    /// The error code, of an error response that has one.
+    /// Returns the error code, of an error response that has one.
     pub fn code(&self) -> Option<u16> {
         let mut error = ErrorCodeAttribute::default();
         let error_class = self.message.typ.class == CLASS_ERROR_RESPONSE;
         (error_class && error.get_from(&self.message).is_ok()).then_some(error.code.0)
     }
 
-    /// It must be a success response.
+    /// Fails unless it is a success response.
     pub fn success(self) -> Verdict<Self> {
         match self.is_success() {
             true => Ok(self),
@@ -62,7 +62,7 @@ impl Answer {
         }
     }
 
-    /// It must be an error response with this code.
+    /// Fails unless it is an error response with this code.
     pub fn refused(self, code: u16) -> Verdict<Self> {
         match self.code() {
             Some(came) if came == code => Ok(self),
@@ -70,7 +70,7 @@ impl Answer {
         }
     }
 
-    /// It must be an error response, with any code of the 400s.
+    /// Fails unless it is an error response, with any code of the 400s.
     pub fn refused_somehow(self) -> Verdict<Self> {
         match self.code() {
             Some(400..500) => Ok(self),
@@ -78,29 +78,29 @@ impl Answer {
         }
     }
 
-    /// It must have an attribute; gives its value.
+    /// Returns the value of an attribute, which must be there.
     pub fn need(&self, typ: AttrType) -> Verdict<Vec<u8>> {
         let came = || format!("{} without it", self.describe());
         self.get(typ).ok_or_else(|| Fault::failed(format!("{typ}"), came()))
     }
 
-    /// The value of an attribute, if it is there.
+    /// Returns the value of an attribute, if it is there.
     pub fn get(&self, typ: AttrType) -> Option<Vec<u8>> {
         self.message.get(typ).ok()
     }
 
-    /// How many attributes of a kind there are.
+    /// Returns how many attributes of a type there are.
     pub fn count(&self, typ: AttrType) -> usize {
         self.message.attributes.0.iter().filter(|attribute| attribute.typ == typ).count()
     }
 
-    /// It must have an attribute that is text.
+    /// Returns the value of an attribute, which must be text.
     pub fn text(&self, typ: AttrType) -> Verdict<String> {
         String::from_utf8(self.need(typ)?)
             .map_err(|_| Fault::failed(format!("{typ} in UTF-8"), "other bytes"))
     }
 
-    /// It must have an attribute that is a number of 32 bits.
+    /// Returns the value of an attribute, which must be a number of 32 bits.
     pub fn number(&self, typ: AttrType) -> Verdict<u32> {
         let value = self.need(typ)?;
         let number: Result<[u8; 4], _> = value.as_slice().try_into();
@@ -109,7 +109,7 @@ impl Answer {
         })
     }
 
-    /// It must have an attribute that is an XORed address (RFC 8489 §14.2).
+    /// Returns the value of an attribute, which must be an XORed address (RFC 8489 §14.2).
     pub fn address(&self, typ: AttrType) -> Verdict<SocketAddr> {
         let value = self.need(typ)?;
         let mut address = XorMappedAddress::default();
@@ -119,7 +119,7 @@ impl Answer {
         Ok(SocketAddr::new(address.ip, address.port))
     }
 
-    /// It must have an attribute that is an address as it stands (RFC 8489 §14.1).
+    /// Returns the value of an attribute, which must be an address as it stands (RFC 8489 §14.1).
     pub fn plain_address(&self, typ: AttrType) -> Verdict<SocketAddr> {
         let value = self.need(typ)?;
         let mut address = MappedAddress::default();
@@ -128,29 +128,29 @@ impl Answer {
         Ok(SocketAddr::new(address.ip, address.port))
     }
 
-    /// It must have an attribute that lists other attributes.
+    /// Returns the value of an attribute, which must be a list of attribute types.
     pub fn list(&self, typ: AttrType) -> Verdict<Vec<u16>> {
         let value = self.need(typ)?;
         ensure(value.len().is_multiple_of(2), "a list of 16-bit numbers", format!("{value:02x?}"))?;
         Ok(value.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
     }
 
-    /// It must carry a MESSAGE-INTEGRITY of this user (RFC 8489 §14.5).
-    pub fn signed_by(&self, login: &Login) -> Verdict {
+    /// Fails unless it carries a MESSAGE-INTEGRITY by this key (RFC 8489 §14.5).
+    pub fn signed_by(&self, key: &MessageIntegrity) -> Verdict {
         self.need(::stun::attributes::ATTR_MESSAGE_INTEGRITY)?;
-        let right = login.key.check(&mut self.message.clone()).is_ok();
+        let right = key.check(&mut self.message.clone()).is_ok();
         ensure(right, "a MESSAGE-INTEGRITY by the user's key", "one that does not verify")
     }
 
-    /// It must carry a whole MESSAGE-INTEGRITY-SHA256 by this key (RFC 8489 §14.6).
+    /// Fails unless it carries a whole MESSAGE-INTEGRITY-SHA256 by this key (RFC 8489 §14.6).
     pub fn signed_by_sha256(&self, key: &[u8]) -> Verdict {
         let tag = self.need(ATTR_MESSAGE_INTEGRITY_SHA256)?;
-        let before = self.before(ATTR_MESSAGE_INTEGRITY_SHA256);
-        let right = tag == sha256_tag(key, &self.message.raw[..before]);
+        let offset = self.offset(ATTR_MESSAGE_INTEGRITY_SHA256);
+        let right = tag == sha256_tag(key, &self.message.raw[..offset]);
         ensure(right, "a MESSAGE-INTEGRITY-SHA256 by the key", "one that does not verify")
     }
 
-    /// If it carries a FINGERPRINT, this must be right and the last attribute (RFC 8489 §14.7).
+    /// Fails if it carries a FINGERPRINT that is wrong or not the last attribute (RFC 8489 §14.7).
     pub fn fingerprint(&self) -> Verdict {
         if self.get(ATTR_FINGERPRINT).is_none() {
             return Ok(());
@@ -159,13 +159,13 @@ impl Answer {
         ensure(right, "a FINGERPRINT that is right, at the end", "one that does not fit")
     }
 
-    /// How many bytes stand in front of an attribute.
-    fn before(&self, typ: AttrType) -> usize {
+    /// Returns the offset of an attribute.
+    fn offset(&self, typ: AttrType) -> usize {
         let others = self.message.attributes.0.iter().take_while(|other| other.typ != typ);
         20 + others.map(|other| 4 + other.value.len().next_multiple_of(4)).sum::<usize>()
     }
 
-    /// What it is, for a person.
+    /// Describes it for a person.
     pub fn describe(&self) -> String {
         let typ = self.message.typ;
         match self.code() {
@@ -181,7 +181,7 @@ impl Answer {
     }
 }
 
-/// What some bytes are, for a person.
+/// Describes bytes for a person.
 pub(super) fn describe(bytes: &[u8]) -> String {
     match bytes {
         [0..=3, ..] => match Answer::parse(bytes) {
@@ -193,4 +193,10 @@ pub(super) fn describe(bytes: &[u8]) -> String {
         }
         _ => format!("{} bytes", bytes.len()),
     }
+}
+
+/// Returns true if these bytes look like a response: a STUN message with the class's upper bit set
+/// (RFC 8489 §5).
+pub(super) fn is_response(bytes: &[u8]) -> bool {
+    bytes.len() >= 20 && bytes[0] & 0xC1 == 0x01
 }

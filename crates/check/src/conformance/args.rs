@@ -1,4 +1,4 @@
-//! What the suite is asked to do.
+//! The arguments of the suite.
 
 use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket},
@@ -17,7 +17,7 @@ use callbox_turn::auth::AccessTokenKey;
 use clap::{Args, ValueEnum};
 
 use super::{
-    link::{Way, any_port},
+    link::{self, any_port},
     login::User,
     target::Target,
 };
@@ -82,7 +82,7 @@ pub(crate) struct ConformanceArgs {
     only: Vec<String>,
 }
 
-/// What carries the messages.
+/// The transport of messages, as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Transport {
     /// Datagrams, which any server has.
@@ -93,39 +93,39 @@ enum Transport {
     Tls,
 }
 
-/// How many users the cases need.
+/// The number of users that the cases need.
 const USERS: usize = 2;
 
 impl ConformanceArgs {
-    /// Whether a case is to be run.
+    /// Returns true if a case is to be run.
     pub fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|pattern| name.contains(pattern.as_str()))
     }
 
-    /// Finds out where everything is.
+    /// Resolves the addresses, and mints credentials.
     pub(super) fn target(
         &self,
         server: &str,
         patience: Duration,
         ca_cert: Option<&Path>,
     ) -> anyhow::Result<Target> {
-        let way = match self.transport {
-            Transport::Udp => Way::Udp,
-            Transport::Tcp => Way::Tcp,
-            Transport::Tls => Way::Tls(Tls::new(server, ca_cert)?),
+        let transport = match self.transport {
+            Transport::Udp => link::Transport::Udp,
+            Transport::Tcp => link::Transport::Tcp,
+            Transport::Tls => link::Transport::Tls(Tls::new(server, ca_cert)?),
         };
         let server = resolve(server)?;
-        let here = match self.peer_ip {
+        let peer_ip = match self.peer_ip {
             Some(ip) => ip,
             None => towards(server).with_context(|| format!("there is no way to {server}"))?,
         };
         ensure!(
-            here.is_ipv4() == server.is_ipv4(),
-            "--peer-ip {here}: give one of the server's address family"
+            peer_ip.is_ipv4() == server.is_ipv4(),
+            "--peer-ip {peer_ip}: give one of the server's address family"
         );
         let users = self.users()?;
         let (silence, oauth_key) = (self.silence.0, self.oauth_key.clone());
-        Ok(Target { server, way, users, oauth_key, here, patience, silence })
+        Ok(Target { server, transport, users, oauth_key, peer_ip, patience, silence })
     }
 
     fn users(&self) -> anyhow::Result<Vec<User>> {
@@ -164,7 +164,7 @@ fn resolve(server: &str) -> anyhow::Result<SocketAddr> {
     }
 }
 
-/// Our address on the interface that leads to the server. Nothing is sent.
+/// Returns the address of this machine on the interface towards the server. Nothing is sent.
 fn towards(server: SocketAddr) -> std::io::Result<IpAddr> {
     let socket = UdpSocket::bind(any_port(server))?;
     socket.connect(server)?;

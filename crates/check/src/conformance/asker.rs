@@ -1,5 +1,5 @@
-//! A UDP socket that asks, and hears whoever answers (RFC 5780): the answer may come from an address
-//! that was not asked.
+//! A client of NAT behavior discovery (RFC 5780): an answer may come from an address that was not
+//! asked.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -15,29 +15,29 @@ use super::{
     verdict::{Fault, Verdict},
 };
 
-/// The socket.
+/// An unconnected UDP socket that sends requests.
 pub(super) struct Asker<'t> {
     target: &'t Target,
     socket: UdpSocket,
 }
 
 impl<'t> Asker<'t> {
-    /// Opens one on a port of its own.
+    /// Opens a socket on a new port.
     pub fn open(target: &'t Target) -> Verdict<Self> {
         Ok(Self { target, socket: UdpSocket::bind(any_port(target.server))? })
     }
 
-    /// Its port.
+    /// Returns its port.
     pub fn port(&self) -> Verdict<u16> {
         Ok(self.socket.local_addr()?.port())
     }
 
-    /// Sends a request, and waits for its answer, and where that comes from.
+    /// Sends a request, and waits for its answer; returns it with its source.
     pub fn ask(&self, request: &Request, at: SocketAddr) -> Verdict<(Answer, SocketAddr)> {
         self.ask_for(self, request, at)
     }
 
-    /// The same where the answer is to come to another one.
+    /// Sends a request whose answer comes to another socket.
     pub fn ask_for(
         &self,
         other: &Self,
@@ -48,15 +48,15 @@ impl<'t> Asker<'t> {
         let mut pause = RTO;
         while Instant::now() < until {
             self.socket.send_to(&request.bytes(), at)?;
-            if let Some(heard) = other.hear(request, until.min(Instant::now() + pause))? {
-                return Ok(heard);
+            if let Some(answer) = other.receive(request, until.min(Instant::now() + pause))? {
+                return Ok(answer);
             }
             pause *= 2;
         }
         Err(Fault::failed("an answer to the Binding request", "nothing"))
     }
 
-    fn hear(&self, request: &Request, until: Instant) -> Verdict<Option<(Answer, SocketAddr)>> {
+    fn receive(&self, request: &Request, until: Instant) -> Verdict<Option<(Answer, SocketAddr)>> {
         let mut buffer = [0; 65_536];
         loop {
             let left = until.saturating_duration_since(Instant::now());

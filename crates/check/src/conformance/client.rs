@@ -1,5 +1,5 @@
-//! A client on a 5-tuple of its own. A case makes as many as it needs; each gives back what it was
-//! given when the case is over, however it ended.
+//! A client on a 5-tuple of its own. A case makes as many as it needs; each gives its allocation back
+//! when the case is over, however it ended.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -8,12 +8,13 @@ use std::{
 };
 
 use ::stun::{
-    attributes::{ATTR_DATA, ATTR_NONCE, ATTR_XOR_PEER_ADDRESS, ATTR_XOR_RELAYED_ADDRESS},
-    message::{CLASS_INDICATION, METHOD_ALLOCATE, METHOD_DATA},
+    attributes::{ATTR_NONCE, ATTR_XOR_RELAYED_ADDRESS},
+    message::METHOD_ALLOCATE,
 };
 
 use super::{
-    answer::{Answer, describe},
+    answer::{Answer, describe, is_response},
+    data::Data,
     link::Link,
     login::{Login, User},
     peer::Peer,
@@ -22,43 +23,62 @@ use super::{
     verdict::{Fault, Step, Verdict},
 };
 
-/// When a request is sent again the first time; each time after that it takes twice as long
-/// (RFC 8489 §6.2.1).
+/// The time until a request is sent again the first time; it doubles each time (RFC 8489 §6.2.1).
 pub(super) const RTO: Duration = Duration::from_millis(500);
 
 /// The channel that a case binds when any will do.
 pub(super) const CHANNEL: u16 = 0x4000;
 
-/// Data from a peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Data {
-    /// As a Data indication from this peer.
-    Indication(SocketAddr, Vec<u8>),
-    /// As ChannelData on this channel.
-    Channel(u16, Vec<u8>),
-}
-
 /// A client.
 pub(super) struct Client<'t> {
     target: &'t Target,
     link: Box<dyn Link>,
-    /// What came while something else was waited for.
+    /// Messages that came while the client waited for another one.
     early: VecDeque<Vec<u8>>,
-    /// Transactions that are over; more answers to them are those to what was sent again.
-    over: HashSet<[u8; 12]>,
+    /// Transactions that have an answer; more answers to them are those to retransmissions.
+    answered: HashSet<[u8; 12]>,
     login: Option<Login>,
     relayed: Option<SocketAddr>,
 }
 
 impl<'t> Client<'t> {
-    /// Connects.
+    /// Connects to the server, which knows nothing of the client yet.
     pub fn connect(target: &'t Target) -> Verdict<Self> {
-        let link = target.way.connect(target.server, target.patience)?;
-        let (early, over) = (VecDeque::new(), HashSet::new());
-        Ok(Self { target, link, early, over, login: None, relayed: None })
+        let link = target.transport.connect(target.server, target.patience)?;
+        let (early, answered) = (VecDeque::new(), HashSet::new());
+        Ok(Self { target, link, early, answered, login: None, relayed: None })
     }
 
-    /// Our end of the 5-tuple.
+    /// Creates a client that knows realm and nonce.
+    pub fn challenged(target: &'t Target) -> Verdict<Self> {
+        let user = target.user()?;
+        let mut client = Self::connect(target)?;
+        client.learn(user)?;
+        Ok(client)
+    }
+
+    /// Creates a client with an allocation.
+    pub fn allocated(target: &'t Target) -> Verdict<Self> {
+        let mut client = Self::challenged(target)?;
+        client.allocate()?;
+        Ok(client)
+    }
+
+    /// Creates a client with an allocation and a permission, and the peer that it is for.
+    pub fn permitted(target: &'t Target) -> Verdict<(Self, Peer)> {
+        let (mut client, peer) = (Self::allocated(target)?, target.peer()?);
+        client.permit(&peer)?;
+        Ok((client, peer))
+    }
+
+    /// Creates a client with an allocation and a channel, and the peer that it leads to.
+    pub fn bound(target: &'t Target) -> Verdict<(Self, Peer)> {
+        let (mut client, peer) = (Self::allocated(target)?, target.peer()?);
+        client.bind(CHANNEL, &peer)?;
+        Ok((client, peer))
+    }
+
+    /// Returns the client's end of the 5-tuple.
     pub fn local(&self) -> Verdict<SocketAddr> {
         Ok(self.link.local()?)
     }
@@ -80,7 +100,7 @@ impl<'t> Client<'t> {
     fn exchange_any(&mut self, request: &Request) -> Verdict<Answer> {
         let bytes = request.bytes();
         let until = Instant::now() + self.target.patience;
-        let mut pause = if self.target.way.loses() { RTO } else { self.target.patience };
+        let mut pause = if self.target.transport.is_lossy() { RTO } else { self.target.patience };
         loop {
             self.link.send(&bytes)?;
             let answer = self.answer(request, until.min(Instant::now() + pause))?;
@@ -99,18 +119,18 @@ impl<'t> Client<'t> {
         }
     }
 
-    /// Waits for the answer to a request that was sent.
+    /// Waits for the answer to a request that was sent; returns `None` if none comes in time.
     pub fn answer(&mut self, request: &Request, until: Instant) -> Verdict<Option<Answer>> {
         while let Some(bytes) = self.link.receive(until)? {
             if is_response(&bytes) && bytes[8..20] == request.id() {
-                self.over.insert(request.id());
+                self.answered.insert(request.id());
                 let answer = Answer::parse(&bytes)?;
                 if answer.typ().method != request.method() {
                     let expected = format!("an answer to {}", request.method());
                     return Err(Fault::failed(expected, answer.describe()));
                 }
                 if answer.is_success() && request.method() == METHOD_ALLOCATE {
-                    // Wanted or not, it is given back in the end.
+                    // An allocation is given back in the end, even one that should not be.
                     self.relayed = answer.address(ATTR_XOR_RELAYED_ADDRESS).ok();
                 }
                 return Ok(Some(answer));
@@ -120,8 +140,8 @@ impl<'t> Client<'t> {
         Ok(None)
     }
 
-    /// Signs a request, sends it and waits for its answer. If the nonce has become stale, it is
-    /// asked once more with the fresh one (RFC 8489 §9.2.5); if the user has too many allocations,
+    /// Signs a request, sends it and waits for its answer. It is sent once more if the nonce has
+    /// become stale (RFC 8489 §9.2.5), and again and again if the user has too many allocations,
     /// until those of the cases before are gone.
     pub fn ask(&mut self, request: &Request) -> Verdict<Answer> {
         let until = Instant::now() + self.target.patience;
@@ -145,11 +165,11 @@ impl<'t> Client<'t> {
                 Some(486) => return self.exchange(&signed),
                 _ => return Ok(answer),
             }
-            request = request.anew();
+            request = request.with_new_id();
         }
     }
 
-    /// Waits for what comes next; none if nothing does for that long.
+    /// Waits for the next message; returns `None` if none comes in time.
     pub fn next(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
         let until = Instant::now() + within;
         loop {
@@ -158,25 +178,25 @@ impl<'t> Client<'t> {
                 None => self.link.receive(until)?,
             };
             match next {
-                Some(bytes) if is_response(&bytes) && self.is_over(&bytes) => {}
+                Some(bytes) if is_response(&bytes) && self.is_answered(&bytes) => {}
                 next => return Ok(next),
             }
         }
     }
 
-    fn is_over(&self, response: &[u8]) -> bool {
-        response[8..].first_chunk().is_some_and(|id| self.over.contains(id))
+    fn is_answered(&self, response: &[u8]) -> bool {
+        response[8..].first_chunk().is_some_and(|id| self.answered.contains(id))
     }
 
-    /// Sends bytes that must not be answered, and sees that the server goes on all the same.
+    /// Sends bytes that must not be answered, and checks that the server goes on all the same.
     pub fn send_unanswered(&mut self, bytes: &[u8], what: &str) -> Verdict {
         self.send(bytes)?;
-        // Its answer comes behind one to what was sent before it, and shows that the server lives.
+        // Its answer comes behind one to the bytes before it, and shows that the server lives.
         self.exchange(&Request::binding()).step("a Binding after it")?;
         self.silent(&format!("no answer to {what}"))
     }
 
-    /// Nothing must come for a while.
+    /// Fails if a message comes.
     pub fn silent(&mut self, expected: &str) -> Verdict {
         match self.next(self.target.silence)? {
             None => Ok(()),
@@ -184,7 +204,7 @@ impl<'t> Client<'t> {
         }
     }
 
-    /// Learns realm and nonce, as a user.
+    /// Learns realm and nonce, and signs as this user from now on.
     pub fn learn(&mut self, user: &User) -> Verdict<Answer> {
         let challenge = self.exchange(&Request::allocate())?;
         if challenge.is_success() {
@@ -195,52 +215,52 @@ impl<'t> Client<'t> {
         Ok(challenge)
     }
 
-    /// Signs as somebody else from now on.
+    /// Signs with this login from now on.
     pub fn log_in(&mut self, login: Login) {
         self.login = Some(login);
     }
 
-    /// The next bytes of what has become a stream of data, none of them at its end; `None` if none
-    /// come in time.
+    /// Waits for bytes of a stream of data; returns none of them at its end, and `None` if none come
+    /// in time.
     pub fn bytes(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
         Ok(self.link.bytes(Instant::now() + within)?)
     }
 
-    /// What it signs with.
+    /// Returns the login that the client signs with.
     pub fn login(&self) -> Verdict<Login> {
         self.login.clone().ok_or_else(|| Fault::failed("a realm and a nonce", "neither"))
     }
 
-    /// Allocates a relayed address of the peer's family.
+    /// Allocates a relayed address of the peers' family.
     pub fn allocate(&mut self) -> Verdict<Answer> {
         self.allocate_by(&self.target.allocate()).step("Allocate")
     }
 
-    /// Allocates with a request of the case's own, which must succeed.
+    /// Allocates with this request, which must succeed.
     pub fn allocate_by(&mut self, request: &Request) -> Verdict<Answer> {
         let answer = self.ask(request)?.success()?;
         answer.address(ATTR_XOR_RELAYED_ADDRESS)?;
         Ok(answer)
     }
 
-    /// The relayed address.
+    /// Returns the relayed address.
     pub fn relayed(&self) -> Verdict<SocketAddr> {
         self.relayed.ok_or_else(|| Fault::failed("a relayed address", "none"))
     }
 
-    /// Installs a permission for a peer of ours.
+    /// Installs a permission for a peer.
     pub fn permit(&mut self, peer: &Peer) -> Verdict {
         let answer = self.ask(&Request::permission().peer(peer.address))?;
         self.granted(answer, peer.address).step("CreatePermission").map(|_| ())
     }
 
-    /// Binds a channel to a peer of ours.
+    /// Binds a channel to a peer.
     pub fn bind(&mut self, number: u16, peer: &Peer) -> Verdict {
         let answer = self.ask(&Request::bind(number, peer.address))?;
         self.granted(answer, peer.address).step("ChannelBind").map(|_| ())
     }
 
-    /// What was asked for a peer of ours must have succeeded, unless the server denies such peers.
+    /// Fails if a request for a peer did not succeed, unless the server denies such peers.
     pub fn granted(&self, answer: Answer, peer: SocketAddr) -> Verdict<Answer> {
         if answer.code() == Some(403) {
             let ip = peer.ip();
@@ -253,23 +273,13 @@ impl<'t> Client<'t> {
 
     /// Sends data on a channel, padded where the transport wants that.
     pub fn send_on(&mut self, number: u16, data: &[u8]) -> Verdict {
-        let padded = !self.target.way.loses();
+        let padded = !self.target.transport.is_lossy();
         self.send(&channel_data(number, data, padded))
     }
 
-    /// Waits for data from a peer; none if none comes in time.
+    /// Waits for data from a peer; returns `None` if none comes in time.
     pub fn data(&mut self, within: Duration) -> Verdict<Option<Data>> {
-        let Some(bytes) = self.next(within)? else { return Ok(None) };
-        if let [0x40..=0x7F, ..] = bytes[..] {
-            return channel(&bytes).map(Some);
-        }
-        let message = Answer::parse(&bytes)?;
-        let typ = message.typ();
-        if (typ.method, typ.class) != (METHOD_DATA, CLASS_INDICATION) {
-            return Err(Fault::failed("data from the peer", message.describe()));
-        }
-        let peer = message.address(ATTR_XOR_PEER_ADDRESS)?;
-        Ok(Some(Data::Indication(peer, message.need(ATTR_DATA)?)))
+        self.next(within)?.map(|bytes| Data::parse(&bytes)).transpose()
     }
 }
 
@@ -282,24 +292,7 @@ impl Drop for Client<'_> {
         if let Some(login) = &self.login {
             close = close.signed(login);
         }
-        // If that is lost the allocation runs out.
+        // If the request is lost the allocation expires.
         let _ = self.link.send(&close.bytes());
     }
-}
-
-/// Takes a ChannelData message apart; over UDP there may be padding behind it.
-fn channel(bytes: &[u8]) -> Verdict<Data> {
-    if let [n0, n1, l0, l1, data @ ..] = bytes {
-        let length = usize::from(u16::from_be_bytes([*l0, *l1]));
-        if (length..length + 4).contains(&data.len()) {
-            return Ok(Data::Channel(u16::from_be_bytes([*n0, *n1]), data[..length].to_vec()));
-        }
-    }
-    Err(Fault::failed("ChannelData as long as it says", describe(bytes)))
-}
-
-/// Whether these bytes look like a response: a STUN message with the class's upper bit set
-/// (RFC 8489 §5).
-fn is_response(bytes: &[u8]) -> bool {
-    bytes.len() >= 20 && bytes[0] & 0xC1 == 0x01
 }

@@ -1,9 +1,10 @@
-//! Data on its way through the server. It may be lost, so it is sent again; it must not be changed.
+//! Data on its way through the server. It may be lost, so it is sent again; it must not change.
 
 use std::time::{Duration, Instant};
 
 use super::{
-    client::{Client, Data},
+    client::Client,
+    data::Data,
     peer::Peer,
     request::Request,
     target::Target,
@@ -13,7 +14,7 @@ use super::{
 /// How often data is sent before it counts as not delivered.
 const ATTEMPTS: u32 = 5;
 
-/// For how long nothing must come of a part of a message.
+/// The time for which nothing must come of a part of a message.
 const PART: Duration = Duration::from_millis(10);
 
 /// Sends a message until its data arrives at the peer, from the relayed address and as it was.
@@ -24,11 +25,11 @@ pub(super) fn to_peer(
     message: &[u8],
     data: &[u8],
 ) -> Verdict {
-    to_peer_torn(target, client, peer, &[message], data)
+    to_peer_in_pieces(target, client, peer, &[message], data)
 }
 
-/// The same with the message torn into pieces, which come one after the other.
-pub(super) fn to_peer_torn(
+/// Sends a message in pieces, one after the other, until its data arrives at the peer.
+pub(super) fn to_peer_in_pieces(
     target: &Target,
     client: &mut Client<'_>,
     peer: &Peer,
@@ -38,16 +39,20 @@ pub(super) fn to_peer_torn(
     let relayed = client.relayed()?;
     let mut other = None;
     for attempt in 0..ATTEMPTS {
-        for (at, piece) in pieces.iter().enumerate() {
+        for (index, piece) in pieces.iter().enumerate() {
             client.send(piece)?;
-            if at + 1 < pieces.len() {
+            if index + 1 < pieces.len() {
                 peer.silent(PART, "nothing at the peer before the whole message has come")?;
             }
         }
-        let until = Instant::now() + each(target);
+        let until = Instant::now() + attempt_timeout(target);
         while let Some((came, from)) = peer.receive(until)? {
             if came == data && from == relayed {
-                return if attempt > 0 { not_late(target, client, peer, data) } else { Ok(()) };
+                return if attempt > 0 {
+                    ensure_prompt(target, client, peer, data)
+                } else {
+                    Ok(())
+                };
             }
             // It may be a late copy of something before.
             other = Some(format!("{} from {from}", show(&came)));
@@ -60,10 +65,11 @@ pub(super) fn to_peer_torn(
     Err(Fault::failed(expected, other.unwrap_or_else(|| "nothing".into())))
 }
 
-/// What comes after it was sent again may have been lost before. On a stream nothing is lost on the
-/// way to the server: if the rest of the copies comes now, too, they were kept until more came.
-fn not_late(target: &Target, client: &mut Client<'_>, peer: &Peer, data: &[u8]) -> Verdict {
-    if target.way.loses() {
+/// Fails if the server kept data that came over a stream until more came. Data that arrives after it
+/// was sent again may have been lost before; on a stream nothing is lost on the way to the server, so
+/// that copies which arrive now were kept.
+fn ensure_prompt(target: &Target, client: &mut Client<'_>, peer: &Peer, data: &[u8]) -> Verdict {
+    if target.transport.is_lossy() {
         return Ok(());
     }
     client.exchange(&Request::binding()).step("a Binding after it")?;
@@ -88,7 +94,7 @@ pub(super) fn from_peer(
     let mut other = None;
     for _ in 0..ATTEMPTS {
         peer.send(data, relayed)?;
-        let until = Instant::now() + each(target);
+        let until = Instant::now() + attempt_timeout(target);
         while let Some(came) = client.data(until.saturating_duration_since(Instant::now()))? {
             if came == *form {
                 return Ok(());
@@ -102,8 +108,8 @@ pub(super) fn from_peer(
     Err(Fault::failed(show_data(form), other.unwrap_or_else(|| "nothing".into())))
 }
 
-/// How long one attempt waits.
-fn each(target: &Target) -> Duration {
+/// Returns the time of one attempt.
+fn attempt_timeout(target: &Target) -> Duration {
     target.patience / ATTEMPTS
 }
 

@@ -1,5 +1,4 @@
-//! The way to the server: messages out, messages in. Everything that differs between UDP, TCP and
-//! TLS is here.
+//! The connection to the server. Everything that differs between UDP, TCP and TLS is here.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -9,15 +8,25 @@ use std::{
 
 use rustls::{ClientConnection, StreamOwned};
 
-use super::verdict::Over;
 use crate::tls::Tls;
 
-/// The largest message that is taken in.
+/// The largest message that is read.
 const MAX_MESSAGE: usize = 65_536;
 
-/// What carries the messages.
+/// The transports that a case is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transports {
+    /// All of them.
+    Any,
+    /// Those that keep the bounds of messages and may lose them.
+    Datagrams,
+    /// Those that keep no bounds.
+    Streams,
+}
+
+/// The transport of messages.
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum Transport {
     /// A datagram for each message.
     Udp,
     /// A stream, in which each message says how long it is.
@@ -26,39 +35,39 @@ pub(super) enum Way {
     Tls(Tls),
 }
 
-impl Way {
-    /// Connects from a port of its own.
+impl Transport {
+    /// Connects from a new port.
     pub fn connect(&self, server: SocketAddr, within: Duration) -> io::Result<Box<dyn Link>> {
         match self {
             Self::Udp => {
                 let socket = UdpSocket::bind(any_port(server))?;
-                // So a message from elsewhere is not taken for an answer (RFC 8489 §6.3.1.2).
+                // A message from elsewhere is not taken for an answer (RFC 8489 §6.3.1.2).
                 socket.connect(server)?;
                 Ok(Box::new(Datagrams(socket)))
             }
             Self::Tcp => {
-                let socket = stream(server, within)?;
-                let way = Box::new(socket.try_clone()?);
-                Ok(Box::new(Stream { way, socket, come: Vec::new() }))
+                let socket = connect(server, within)?;
+                let stream = Box::new(socket.try_clone()?);
+                Ok(Box::new(Stream { stream, socket, buffer: Vec::new() }))
             }
             Self::Tls(Tls { config, name }) => {
-                let socket = stream(server, within)?;
+                let socket = connect(server, within)?;
                 let mut session = ClientConnection::new(config.clone(), name.clone())
                     .map_err(io::Error::other)?;
-                let mut way = socket.try_clone()?;
-                way.set_read_timeout(Some(within))?;
+                let mut stream = socket.try_clone()?;
+                stream.set_read_timeout(Some(within))?;
                 while session.is_handshaking() {
-                    session.complete_io(&mut way).map_err(|error| {
+                    session.complete_io(&mut stream).map_err(|error| {
                         io::Error::new(error.kind(), format!("no TLS: {error} (see --ca-cert)"))
                     })?;
                 }
-                let way = Box::new(StreamOwned::new(session, way));
-                Ok(Box::new(Stream { way, socket, come: Vec::new() }))
+                let stream = Box::new(StreamOwned::new(session, stream));
+                Ok(Box::new(Stream { stream, socket, buffer: Vec::new() }))
             }
         }
     }
 
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Udp => "udp",
@@ -67,18 +76,23 @@ impl Way {
         }
     }
 
-    /// Which of the cases that are not for every transport are for this one.
-    pub fn over(&self) -> Over {
-        if self.loses() { Over::Datagrams } else { Over::Streams }
+    /// Returns true if cases for these transports are for this one.
+    pub fn is_one_of(&self, transports: Transports) -> bool {
+        match transports {
+            Transports::Any => true,
+            Transports::Datagrams => self.is_lossy(),
+            Transports::Streams => !self.is_lossy(),
+        }
     }
 
-    /// Whether messages may be lost, so that requests have to be sent again (RFC 8489 §6.2.1).
-    pub fn loses(&self) -> bool {
+    /// Returns true if messages may be lost, so that requests have to be sent again (RFC 8489
+    /// §6.2.1).
+    pub fn is_lossy(&self) -> bool {
         matches!(self, Self::Udp)
     }
 }
 
-/// No address and no port of a server's family.
+/// Returns the unspecified address and port of a server's family.
 pub(super) fn any_port(server: SocketAddr) -> SocketAddr {
     match server {
         SocketAddr::V4(_) => ([0; 4], 0).into(),
@@ -86,30 +100,30 @@ pub(super) fn any_port(server: SocketAddr) -> SocketAddr {
     }
 }
 
-fn stream(server: SocketAddr, within: Duration) -> io::Result<TcpStream> {
+fn connect(server: SocketAddr, within: Duration) -> io::Result<TcpStream> {
     let socket = TcpStream::connect_timeout(&server, within)?;
-    // A case that tears a message wants its pieces on the way as they are.
+    // A case that splits a message needs its pieces sent as they are.
     socket.set_nodelay(true)?;
     socket.set_write_timeout(Some(within))?;
     Ok(socket)
 }
 
-/// A connection, or what stands for one.
+/// A connection, or a socket with one remote address.
 pub(super) trait Link {
     /// Sends bytes: of a message, several or a part of one. Over UDP they are one datagram.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// The next message; none if none comes in time.
+    /// Waits for the next message; returns `None` if none comes in time.
     ///
     /// # Errors
-    /// The connection is over, or what comes is no message.
+    /// The connection has ended, or the next bytes are no message.
     fn receive(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>>;
 
-    /// The next bytes of a stream, whatever they are, and none of them at its end; `None` if none
-    /// come in time.
+    /// Waits for bytes of a stream; returns none of them at its end, and `None` if none come in
+    /// time.
     fn bytes(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>>;
 
-    /// Our end of it.
+    /// Returns the local address.
     fn local(&self) -> io::Result<SocketAddr>;
 }
 
@@ -145,25 +159,25 @@ impl Link for Datagrams {
     }
 }
 
-/// A stream, and what has come of a message that is not whole yet.
+/// A stream, and the bytes that were read from it and not taken.
 struct Stream<S> {
-    way: Box<S>,
+    stream: Box<S>,
     /// The socket under the stream, whose timeout is that of the stream.
     socket: TcpStream,
-    come: Vec<u8>,
+    buffer: Vec<u8>,
 }
 
 impl<S: Read + Write> Link for Stream<S> {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.way.write_all(bytes)?;
-        self.way.flush()
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
     }
 
     fn receive(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>> {
         loop {
-            if let Some((message, whole)) = bounds(&self.come)? {
-                let rest = self.come.split_off(whole);
-                let mut taken = std::mem::replace(&mut self.come, rest);
+            if let Some((message, whole)) = bounds(&self.buffer)? {
+                let rest = self.buffer.split_off(whole);
+                let mut taken = std::mem::replace(&mut self.buffer, rest);
                 taken.truncate(message);
                 return Ok(Some(taken));
             }
@@ -179,16 +193,16 @@ impl<S: Read + Write> Link for Stream<S> {
     }
 
     fn bytes(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>> {
-        if self.come.is_empty() {
+        if self.buffer.is_empty() {
             match self.read(until) {
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(None),
-                // It was closed, if not politely.
+                // The connection was reset, which ends it too.
                 Err(error) if is_end(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(Some(std::mem::take(&mut self.come)))
+        Ok(Some(std::mem::take(&mut self.buffer)))
     }
 
     fn local(&self) -> io::Result<SocketAddr> {
@@ -197,16 +211,16 @@ impl<S: Read + Write> Link for Stream<S> {
 }
 
 impl<S: Read> Stream<S> {
-    /// Takes in what has come, or waits for it; gives how much it was, which is nothing at the end
-    /// of the stream. `None` if nothing comes in time.
+    /// Waits for bytes and adds them to the buffer; returns how many they were, which is 0 at the end
+    /// of the stream, and `None` if none come in time.
     fn read(&mut self, until: Instant) -> io::Result<Option<usize>> {
-        let mut buffer = [0; 4096];
+        let mut bytes = [0; 4096];
         loop {
             let Some(left) = left(until) else { return Ok(None) };
             self.socket.set_read_timeout(Some(left))?;
-            match self.way.read(&mut buffer) {
+            match self.stream.read(&mut bytes) {
                 Ok(len) => {
-                    self.come.extend_from_slice(&buffer[..len]);
+                    self.buffer.extend_from_slice(&bytes[..len]);
                     return Ok(Some(len));
                 }
                 Err(error) if is_timeout(&error) => {}
@@ -216,11 +230,11 @@ impl<S: Read> Stream<S> {
     }
 }
 
-/// How long the first message of a stream is, and how long with its padding; `None` if it has not
-/// come whole. ChannelData is padded to four bytes, which its length does not count (RFC 8656
+/// Returns the length of the first message of a stream, without its padding and with it; `None` if
+/// it has not come whole. ChannelData is padded to four bytes, which its length does not count (RFC 8656
 /// §12.5); the length of a STUN message leaves out its header (RFC 8489 §5).
-fn bounds(come: &[u8]) -> io::Result<Option<(usize, usize)>> {
-    let Some(&[first, _, l0, l1]) = come.first_chunk() else { return Ok(None) };
+fn bounds(bytes: &[u8]) -> io::Result<Option<(usize, usize)>> {
+    let Some(&[first, _, l0, l1]) = bytes.first_chunk() else { return Ok(None) };
     let length = usize::from(u16::from_be_bytes([l0, l1]));
     let message = match first {
         0..=3 => 20 + length,
@@ -231,7 +245,7 @@ fn bounds(come: &[u8]) -> io::Result<Option<(usize, usize)>> {
         }
     };
     let whole = message.next_multiple_of(4);
-    Ok((come.len() >= whole).then_some((message, whole)))
+    Ok((bytes.len() >= whole).then_some((message, whole)))
 }
 
 fn left(until: Instant) -> Option<Duration> {

@@ -1,4 +1,4 @@
-//! Who a client is to the server: the long-term credential mechanism (RFC 8489 §9.2).
+//! The login of a client: the long-term credential mechanism (RFC 8489 §9.2).
 
 use ::stun::{
     attributes::{ATTR_NONCE, ATTR_PASSWORD_ALGORITHMS, ATTR_REALM},
@@ -18,25 +18,25 @@ pub(super) struct User {
     pub password: String,
 }
 
-/// A user towards one server: what requests are signed with.
+/// A user towards one server, with all that requests are signed with.
 #[derive(Clone)]
 pub(super) struct Login {
     /// USERNAME.
     pub username: String,
     /// The password, for keys by another algorithm.
     pub password: String,
-    /// REALM, as the server gave it.
+    /// The server's REALM.
     pub realm: String,
-    /// NONCE, as the server gave it.
+    /// The server's NONCE.
     pub nonce: Vec<u8>,
     /// PASSWORD-ALGORITHMS, if the server gave them.
     pub algorithms: Option<Vec<u8>>,
-    /// MD5 of the three (RFC 8489 §9.2.2).
+    /// The key: MD5 of name, realm and password (RFC 8489 §9.2.2).
     pub key: MessageIntegrity,
 }
 
 impl Login {
-    /// Takes what a 401 tells.
+    /// Takes realm and nonce from a 401.
     pub fn new(user: &User, challenge: &Answer) -> Verdict<Self> {
         let realm = challenge.text(ATTR_REALM)?;
         let nonce = challenge.need(ATTR_NONCE)?;
@@ -46,26 +46,25 @@ impl Login {
         Ok(Self { username, password, realm, nonce, algorithms, key })
     }
 
-    /// The same as somebody else, or with another password.
+    /// Returns the login of another user, or with another password.
     pub fn as_user(&self, name: &str, password: &str) -> Self {
         let key = key(name, &self.realm, password);
         let (username, password) = (name.to_owned(), password.to_owned());
         Self { username, password, key, ..self.clone() }
     }
 
-    /// SHA-256 of name, realm and password: the key by the algorithm of that name (RFC 8489
-    /// §18.5.1.2).
+    /// Returns the key by the password algorithm SHA-256 (RFC 8489 §18.5.1.2).
     pub fn sha256_key(&self) -> Vec<u8> {
         sha256(&format!("{}:{}:{}", self.username, self.realm, self.password))
     }
 
-    /// USERHASH (RFC 8489 §14.4).
+    /// Returns USERHASH (RFC 8489 §14.4).
     pub fn userhash(&self) -> Vec<u8> {
         sha256(&format!("{}:{}", self.username, self.realm))
     }
 
-    /// The security features that the nonce names, as a number of 24 bits; `None` if it carries
-    /// none, as those of servers that follow RFC 5389 (RFC 8489 §9.2).
+    /// Returns the security features that the nonce names, as a number of 24 bits; `None` if it
+    /// carries none, as those of servers that follow RFC 5389 (RFC 8489 §9.2).
     pub fn features(&self) -> Option<u32> {
         let encoded = self.nonce.strip_prefix(b"obMatJos2")?.get(..4)?;
         match BASE64_STANDARD.decode(encoded).ok()?.as_slice() {

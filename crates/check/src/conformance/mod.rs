@@ -1,16 +1,20 @@
-//! `callbox check --conformance`: whether a STUN or TURN server does what the RFCs say, seen from
-//! outside. It works on sockets that block: one thing is tried after the other.
+//! `callbox check --conformance`: judges by the RFCs how a STUN or TURN server behaves. It works on
+//! blocking sockets, one case after the other.
 //!
-//! A case begins with clients of its own ([`target`]), sends what it likes ([`request`]) and judges
-//! what comes ([`answer`], [`delivery`]). What a message says is read with the `stun` crate and not
-//! with the code that the server has, or both could be wrong in the same way.
+//! A case opens clients of its own ([`client`]), sends any message ([`request`]) and judges the
+//! answers ([`answer`]) and the data that arrives ([`delivery`]). Messages are read with the `stun`
+//! crate and not with the code that the server has, or both could be wrong in the same way. For the
+//! same reason this client shares nothing with `callbox-client`.
 
 mod answer;
 mod args;
 mod asker;
+mod case;
 mod cases;
 mod client;
+mod data;
 mod delivery;
+mod integrity;
 mod link;
 mod login;
 mod peer;
@@ -29,14 +33,9 @@ use std::{
 use anyhow::{bail, ensure};
 
 pub(super) use self::args::ConformanceArgs;
-use self::{
-    report::Report,
-    request::Request,
-    target::Target,
-    verdict::{Fault, Over},
-};
+use self::{client::Client, report::Report, request::Request, target::Target, verdict::Fault};
 
-/// Runs the cases; whether none failed.
+/// Runs the cases; returns true if none failed.
 pub(super) fn run(
     args: &ConformanceArgs,
     server: &str,
@@ -45,13 +44,12 @@ pub(super) fn run(
     ca_cert: Option<&Path>,
 ) -> anyhow::Result<bool> {
     let target = args.target(server, patience, ca_cert)?;
-    let over = target.way.over();
     let wanted: Vec<_> = cases::all()
-        .filter(|case| case.over == Over::Any || case.over == over)
+        .filter(|case| target.transport.is_one_of(case.transports))
         .filter(|case| args.wants(case.name))
         .collect();
     ensure!(!wanted.is_empty(), "--only: no case has such a name");
-    is_there(&target)?;
+    ensure_answers(&target)?;
     let mut report = Report::new(json);
     for case in wanted {
         let began = Instant::now();
@@ -61,17 +59,18 @@ pub(super) fn run(
     report.finish(&target)
 }
 
-/// Where nothing answers, every case would wait for nothing; and a password that is wrong would
-/// fail most of them.
-fn is_there(target: &Target) -> anyhow::Result<()> {
-    let asked = |request: Request| target.client().and_then(|mut c| c.exchange(&request));
-    let (server, transport) = (target.server, target.way.name());
+/// Fails if nothing answers, where every case would wait for nothing, or if the password is wrong,
+/// which would fail most of them.
+fn ensure_answers(target: &Target) -> anyhow::Result<()> {
+    let asked =
+        |request: Request| Client::connect(target).and_then(|mut client| client.exchange(&request));
+    let (server, transport) = (target.server, target.transport.name());
     if asked(Request::binding()).is_err()
         && let Err(Fault::Failed { came, .. }) = asked(Request::allocate())
     {
         bail!("{server} answers neither Binding nor Allocate over {transport}: {came}");
     }
-    let first = target.challenged().and_then(|mut client| client.ask(&target.allocate()));
+    let first = Client::challenged(target).and_then(|mut client| client.ask(&target.allocate()));
     if let Ok(answer) = first
         && answer.code() == Some(401)
     {

@@ -1,4 +1,4 @@
-//! A peer: what is at the other end of a relayed address.
+//! A peer, at the other end of a relayed address.
 
 use std::{
     io::ErrorKind,
@@ -11,12 +11,12 @@ use super::verdict::{Fault, Verdict};
 /// A plain UDP socket.
 pub(super) struct Peer {
     socket: UdpSocket,
-    /// Where it is reached.
+    /// Its address.
     pub address: SocketAddr,
 }
 
 impl Peer {
-    /// Opens one at an address of this machine.
+    /// Opens a peer at an address of this machine.
     pub fn open(ip: IpAddr) -> Verdict<Self> {
         let socket = UdpSocket::bind((ip, 0)).map_err(|error| {
             Fault::skipped(format!("no peer can be opened at {ip} (--peer-ip): {error}"))
@@ -31,7 +31,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Waits for a datagram; none if none comes in time.
+    /// Waits for a datagram; returns `None` if none comes in time.
     pub fn receive(&self, until: Instant) -> Verdict<Option<(Vec<u8>, SocketAddr)>> {
         let mut buffer = [0; 65_536];
         loop {
@@ -42,14 +42,14 @@ impl Peer {
             self.socket.set_read_timeout(Some(left))?;
             match self.socket.recv_from(&mut buffer) {
                 Ok((len, from)) => return Ok(Some((buffer[..len].to_vec(), from))),
-                // An ICMP error of something sent before, or the time is over.
+                // An ICMP error of a datagram sent before, or a timeout.
                 Err(error) if error.kind() != ErrorKind::InvalidInput => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Nothing must come for a while.
+    /// Fails if a datagram comes.
     pub fn silent(&self, within: Duration, expected: &str) -> Verdict {
         match self.receive(Instant::now() + within)? {
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! The cases as they come out: a line each, or one JSON object.
+//! The outcomes of the cases: a line each, or one JSON object.
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
+    case::Case,
     target::Target,
-    verdict::{Case, Fault, Verdict},
+    verdict::{Fault, Verdict},
 };
 use crate::report::{Status, milliseconds};
 
-/// What has become of the cases so far.
+/// The outcomes of the cases so far.
 pub(super) struct Report {
     json: bool,
     outcomes: Vec<Outcome>,
@@ -34,12 +35,12 @@ struct Outcome {
 }
 
 impl Report {
-    /// A report without cases.
+    /// Creates a report without cases.
     pub fn new(json: bool) -> Self {
         Self { json, outcomes: Vec::new() }
     }
 
-    /// Takes in what a case came to.
+    /// Adds the outcome of a case.
     pub fn add(&mut self, case: &Case, verdict: Verdict, took: Duration) {
         let Case { name, section, must, .. } = *case;
         let (status, expected, came, reason) = match verdict {
@@ -57,7 +58,7 @@ impl Report {
         self.outcomes.push(outcome);
     }
 
-    /// Says what it came to; whether nothing failed.
+    /// Prints the result; returns true if no case failed.
     pub fn finish(self, target: &Target) -> anyhow::Result<bool> {
         let count = |status| self.outcomes.iter().filter(|o| o.status == status).count();
         let (passed, failed, skipped) =
@@ -66,7 +67,7 @@ impl Report {
             let report = json!({
                 "ok": failed == 0,
                 "server": target.server,
-                "transport": target.way.name(),
+                "transport": target.transport.name(),
                 "passed": passed,
                 "failed": failed,
                 "skipped": skipped,
@@ -80,7 +81,7 @@ impl Report {
     }
 }
 
-/// One line.
+/// Prints the line of a case.
 fn print(outcome: &Outcome) {
     let Outcome { name, section, status, expected, came, reason, .. } = outcome;
     let mark = status.mark();

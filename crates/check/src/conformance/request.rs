@@ -1,6 +1,5 @@
-//! Messages of a client, right ones and wrong ones. They are put together attribute by attribute,
-//! and become bytes with the `stun` and `turn` crates, which are not what a callbox server reads
-//! them with.
+//! Messages of a client, right ones and wrong ones, made attribute by attribute. They are encoded by
+//! the `stun` and `turn` crates, and not by the code with which a callbox server reads them.
 
 use std::net::SocketAddr;
 
@@ -20,17 +19,16 @@ use ::stun::{
 };
 use ::turn::proto::peeraddr::PeerAddress;
 use rand::Rng;
-use ring::hmac;
 
-use super::login::Login;
+use super::{integrity::sha256_tag, login::Login};
 
-/// UDP's protocol number, in REQUESTED-TRANSPORT (RFC 8656 §18.8).
+/// The protocol number of UDP, in REQUESTED-TRANSPORT (RFC 8656 §18.8).
 pub(super) const UDP: u8 = 17;
-/// TCP's (RFC 6062 §5.1).
+/// The protocol number of TCP (RFC 6062 §5.1).
 pub(super) const TCP: u8 = 6;
-/// The families of REQUESTED-ADDRESS-FAMILY (RFC 8656 §18.6).
+/// IPv4 in REQUESTED-ADDRESS-FAMILY (RFC 8656 §18.6).
 pub(super) const IPV4: u8 = 1;
-/// The same for IPv6.
+/// IPv6 in REQUESTED-ADDRESS-FAMILY.
 pub(super) const IPV6: u8 = 2;
 
 /// A part of a message.
@@ -44,7 +42,7 @@ enum Part {
     Fingerprint,
 }
 
-/// A message in the making.
+/// A message before it is encoded.
 #[derive(Clone)]
 pub(super) struct Request {
     typ: MessageType,
@@ -53,78 +51,78 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// A message of any method and class, with nothing in it.
+    /// Creates a message of any method and class, without attributes.
     pub fn new(method: Method, class: MessageClass) -> Self {
         let typ = MessageType { method, class };
         Self { typ, id: rand::rng().random(), parts: Vec::new() }
     }
 
-    /// A Binding request.
+    /// Creates a Binding request.
     pub fn binding() -> Self {
         Self::new(METHOD_BINDING, CLASS_REQUEST)
     }
 
-    /// An Allocate request that asks for nothing yet.
+    /// Creates an Allocate request without attributes.
     pub fn bare_allocate() -> Self {
         Self::new(METHOD_ALLOCATE, CLASS_REQUEST)
     }
 
-    /// An Allocate request for a relayed UDP address.
+    /// Creates an Allocate request for a relayed UDP address.
     pub fn allocate() -> Self {
         Self::bare_allocate().transport(UDP)
     }
 
-    /// A Refresh request.
+    /// Creates a Refresh request.
     pub fn refresh() -> Self {
         Self::new(METHOD_REFRESH, CLASS_REQUEST)
     }
 
-    /// A CreatePermission request for nobody yet.
+    /// Creates a CreatePermission request without a peer.
     pub fn permission() -> Self {
         Self::new(METHOD_CREATE_PERMISSION, CLASS_REQUEST)
     }
 
-    /// A ChannelBind request without number or peer.
+    /// Creates a ChannelBind request without number or peer.
     pub fn bare_bind() -> Self {
         Self::new(METHOD_CHANNEL_BIND, CLASS_REQUEST)
     }
 
-    /// A ChannelBind request.
+    /// Creates a ChannelBind request.
     pub fn bind(number: u16, peer: SocketAddr) -> Self {
         Self::bare_bind().channel(number).peer(peer)
     }
 
-    /// A Connect request for nobody yet.
+    /// Creates a Connect request without a peer.
     pub fn bare_connect() -> Self {
         Self::new(METHOD_CONNECT, CLASS_REQUEST)
     }
 
-    /// A Connect request.
+    /// Creates a Connect request.
     pub fn connect(peer: SocketAddr) -> Self {
         Self::bare_connect().peer(peer)
     }
 
-    /// A ConnectionBind request without a connection's number.
+    /// Creates a ConnectionBind request without a connection's number.
     pub fn bare_connection_bind() -> Self {
         Self::new(METHOD_CONNECTION_BIND, CLASS_REQUEST)
     }
 
-    /// A ConnectionBind request.
+    /// Creates a ConnectionBind request.
     pub fn connection_bind(number: u32) -> Self {
         Self::bare_connection_bind().with(ATTR_CONNECTION_ID, &number.to_be_bytes())
     }
 
-    /// A Send indication without peer or data.
+    /// Creates a Send indication without peer or data.
     pub fn bare_send() -> Self {
         Self::new(METHOD_SEND, CLASS_INDICATION)
     }
 
-    /// A Send indication.
+    /// Creates a Send indication.
     pub fn send(peer: SocketAddr, data: &[u8]) -> Self {
         Self::bare_send().peer(peer).data(data)
     }
 
-    /// Adds an attribute, whatever it may be.
+    /// Adds an attribute of any type.
     pub fn with(mut self, typ: AttrType, value: &[u8]) -> Self {
         self.parts.push(Part::Attribute(typ, value.to_vec()));
         self
@@ -180,40 +178,40 @@ impl Request {
         self
     }
 
-    /// Adds what names the user, and MESSAGE-INTEGRITY (RFC 8489 §9.2.3.2).
+    /// Adds the attributes that name the user, and MESSAGE-INTEGRITY (RFC 8489 §9.2.3.2).
     pub fn signed(self, login: &Login) -> Self {
         self.user(login).integrity(&login.key)
     }
 
-    /// Adds what names the user: USERNAME, REALM and NONCE.
+    /// Adds the attributes that name the user: USERNAME, REALM and NONCE.
     pub fn user(self, login: &Login) -> Self {
         self.with(ATTR_USERNAME, login.username.as_bytes())
             .with(ATTR_REALM, login.realm.as_bytes())
             .with(ATTR_NONCE, &login.nonce)
     }
 
-    /// The same without an attribute.
+    /// Removes the attributes of a type.
     pub fn without(mut self, typ: AttrType) -> Self {
         self.parts.retain(|part| !matches!(part, Part::Attribute(other, _) if *other == typ));
         self
     }
 
-    /// The same as a transaction of its own.
-    pub fn anew(&self) -> Self {
+    /// Copies the message with a new transaction ID.
+    pub fn with_new_id(&self) -> Self {
         Self { id: rand::rng().random(), ..self.clone() }
     }
 
-    /// The transaction id.
+    /// Returns the transaction ID.
     pub fn id(&self) -> [u8; 12] {
         self.id
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> Method {
         self.typ.method
     }
 
-    /// The bytes to send.
+    /// Encodes the message.
     pub fn bytes(&self) -> Vec<u8> {
         let mut message = Message::new();
         message.typ = self.typ;
@@ -246,18 +244,7 @@ impl Part {
     }
 }
 
-/// The value of a MESSAGE-INTEGRITY-SHA256 behind these bytes of a message (RFC 8489 §14.6): the
-/// length in the header counts it, too.
-pub(super) fn sha256_tag(key: &[u8], before: &[u8]) -> Vec<u8> {
-    let length = (before.len() - 20 + 4 + 32) as u16;
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-    context.update(&before[..2]);
-    context.update(&length.to_be_bytes());
-    context.update(&before[4..]);
-    context.sign().as_ref().to_vec()
-}
-
-/// A ChannelData message, padded as streams want it (RFC 8656 §12.5).
+/// Encodes a ChannelData message, padded if it is for a stream (RFC 8656 §12.5).
 pub(super) fn channel_data(number: u16, data: &[u8], padded: bool) -> Vec<u8> {
     let mut bytes = number.to_be_bytes().to_vec();
     bytes.extend((data.len() as u16).to_be_bytes());

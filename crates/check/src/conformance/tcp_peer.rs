@@ -1,4 +1,4 @@
-//! A peer over TCP (RFC 6062): it is connected to, and connects.
+//! A peer over TCP (RFC 6062), which accepts connections and opens them.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -11,16 +11,16 @@ use socket2::{Domain, Socket, Type};
 
 use super::verdict::{Fault, Verdict};
 
-/// What listens at an address of this machine.
+/// A listener at an address of this machine.
 pub(super) struct TcpPeer {
     listener: TcpListener,
     poll: Poll,
-    /// Where it is reached.
+    /// Its address.
     pub address: SocketAddr,
 }
 
 impl TcpPeer {
-    /// Opens one at an address of this machine.
+    /// Opens a peer at an address of this machine.
     pub fn open(ip: IpAddr) -> Verdict<Self> {
         let mut listener = TcpListener::bind((ip, 0).into()).map_err(|error| {
             Fault::skipped(format!("no peer can be opened at {ip} (--peer-ip): {error}"))
@@ -31,15 +31,15 @@ impl TcpPeer {
         Ok(Self { listener, poll, address })
     }
 
-    /// Takes the next connection.
-    pub fn accept(&mut self, within: Duration) -> Verdict<Wire> {
+    /// Waits for the next connection.
+    pub fn accept(&mut self, within: Duration) -> Verdict<PeerConnection> {
         let until = Instant::now() + within;
         loop {
             match self.listener.accept() {
                 Ok((stream, from)) => {
                     let stream = TcpStream::from(stream);
                     stream.set_nonblocking(false)?;
-                    return Ok(Wire::new(stream, from, within)?);
+                    return Ok(PeerConnection::new(stream, from, within)?);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
@@ -57,15 +57,15 @@ impl TcpPeer {
 }
 
 /// A connection of a peer.
-pub(super) struct Wire {
+pub(super) struct PeerConnection {
     stream: TcpStream,
-    /// Our end of it.
+    /// The peer's end.
     pub local: SocketAddr,
     /// The other end.
     pub remote: SocketAddr,
 }
 
-impl Wire {
+impl PeerConnection {
     /// Connects from an address of this machine.
     pub fn connect(ip: IpAddr, to: SocketAddr, within: Duration) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
@@ -85,7 +85,8 @@ impl Wire {
         Ok(self.stream.write_all(bytes)?)
     }
 
-    /// The next bytes, none of them at the end of the connection; `None` if none come in time.
+    /// Waits for bytes; returns none of them at the end of the connection, and `None` if none come in
+    /// time.
     pub fn bytes(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
         self.stream.set_read_timeout(Some(within.max(Duration::from_millis(1))))?;
         let mut buffer = [0; 4096];
@@ -95,7 +96,7 @@ impl Wire {
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => {}
                     ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(None),
-                    // It was closed, if not politely.
+                    // The connection was reset, which ends it too.
                     ErrorKind::ConnectionReset => return Ok(Some(Vec::new())),
                     _ => return Err(error.into()),
                 },

@@ -7,10 +7,10 @@ use callbox_turn::auth::AccessTokenKey;
 use rand::Rng;
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-/// What a client signs with: 160 bits, as HMAC-SHA1 has it.
+/// The key that a client signs with: 160 bits, as HMAC-SHA1 has it.
 pub(super) const MAC_KEY: [u8; 20] = *b"a key for this suite";
 
-/// Seals a token for a server, which says that it was made so long ago.
+/// Seals a token for a server, made so long ago by its timestamp.
 pub(super) fn seal(
     key: &AccessTokenKey,
     server_name: &str,
@@ -20,7 +20,7 @@ pub(super) fn seal(
     let made = Now::read().unix.saturating_sub(made_before).as_secs();
     let mut block = (MAC_KEY.len() as u16).to_be_bytes().to_vec();
     block.extend(MAC_KEY);
-    // 48 bits of seconds, 16 of a second's parts.
+    // 48 bits of seconds, and 16 of fractions of a second.
     block.extend((made << 16).to_be_bytes());
     block.extend((lifetime.as_secs() as u32).to_be_bytes());
     let nonce: [u8; 12] = rand::rng().random();

@@ -10,9 +10,11 @@ use ::stun::attributes::{
 use super::{
     super::{
         answer::Answer,
+        case::Case,
+        client::Client,
         request::{IPV4, IPV6, Request, UDP},
         target::Target,
-        verdict::{Case, Fault, Step, Verdict, ensure},
+        verdict::{Fault, Step, Verdict, ensure},
     },
     stun::mapped,
 };
@@ -126,11 +128,11 @@ pub(super) const CASES: &[Case] = &[
 
 /// A request that must be refused with this code.
 fn refused(target: &Target, request: &Request, code: u16) -> Verdict {
-    target.challenged()?.ask(request)?.refused(code).map(|_| ())
+    Client::challenged(target)?.ask(request)?.refused(code).map(|_| ())
 }
 
 fn success(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let answer = client.allocate()?;
     let relayed = answer.address(ATTR_XOR_RELAYED_ADDRESS)?;
     ensure(relayed.port() != 0, "a relayed address with a port", relayed)?;
@@ -139,7 +141,7 @@ fn success(target: &Target) -> Verdict {
 }
 
 fn sent_again(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let request = Request::allocate().signed(&client.login()?);
     let first = client.exchange(&request)?.success()?.address(ATTR_XOR_RELAYED_ADDRESS)?;
     let second = client.exchange(&request).and_then(Answer::success).step("the second time")?;
@@ -148,20 +150,20 @@ fn sent_again(target: &Target) -> Verdict {
 }
 
 fn second(target: &Target) -> Verdict {
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     client.ask(&Request::allocate())?.refused(437)?;
     let refreshed = client.ask(&Request::refresh()).and_then(Answer::success);
     refreshed.step("a Refresh after it").map(|_| ())
 }
 
 fn each_5_tuple(target: &Target) -> Verdict {
-    let (first, second) = (target.allocated()?, target.allocated()?);
+    let (first, second) = (Client::allocated(target)?, Client::allocated(target)?);
     let same = first.relayed()? == second.relayed()?;
     ensure(!same, "two relayed addresses", format!("{} twice", first.relayed()?))
 }
 
 fn of_family(target: &Target, request: &Request, fits: fn(&SocketAddr) -> bool) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let answer = client.ask(request)?;
     if answer.code() == Some(440) {
         return Err(Fault::skipped("the server does not have this family (440)"));
@@ -172,7 +174,7 @@ fn of_family(target: &Target, request: &Request, fits: fn(&SocketAddr) -> bool) 
 }
 
 fn unknown_family(target: &Target) -> Verdict {
-    let answer = target.challenged()?.ask(&Request::allocate().family(3))?;
+    let answer = Client::challenged(target)?.ask(&Request::allocate().family(3))?;
     knows_families(answer)?.refused(440).map(|_| ())
 }
 
@@ -191,7 +193,7 @@ pub(super) fn dual() -> Request {
 
 /// Whether the server takes ADDITIONAL-ADDRESS-FAMILY: it says something of a second address.
 pub(super) fn needs_dual(target: &Target) -> Verdict<Answer> {
-    let answer = target.challenged()?.ask(&dual())?.success()?;
+    let answer = Client::challenged(target)?.ask(&dual())?.success()?;
     let two = answer.count(ATTR_XOR_RELAYED_ADDRESS) > 1;
     if !two && answer.get(ADDRESS_ERROR_CODE).is_none() {
         return Err(Fault::skipped("the server ignores ADDITIONAL-ADDRESS-FAMILY, as it may"));
@@ -216,7 +218,7 @@ fn refused_if_dual(target: &Target, request: &Request) -> Verdict {
 /// Whether the server takes DONT-FRAGMENT.
 pub(super) fn dont_fragment(target: &Target) -> Verdict {
     let request = Request::allocate().with(ATTR_DONT_FRAGMENT, &[]);
-    let answer = target.challenged()?.ask(&request)?;
+    let answer = Client::challenged(target)?.ask(&request)?;
     if answer.code() == Some(420) {
         let listed = answer.list(ATTR_UNKNOWN_ATTRIBUTES)?;
         let named = listed.contains(&ATTR_DONT_FRAGMENT.value());

@@ -4,11 +4,12 @@ use ::stun::attributes::{ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, AttrType};
 
 use super::super::{
     answer::Answer,
+    case::Case,
     client::{CHANNEL, Client},
     login::Login,
     request::Request,
     target::Target,
-    verdict::{Case, Fault, Step, Verdict, ensure},
+    verdict::{Fault, Step, Verdict, ensure},
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -106,12 +107,12 @@ fn challenges(answer: &Answer) -> Verdict {
 }
 
 fn challenge(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     challenges(&client.learn(target.user()?)?)
 }
 
 fn challenge_size(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let answer = client.learn(target.user()?)?;
     for typ in [ATTR_REALM, ATTR_NONCE] {
         let characters = answer.text(typ)?.chars().count();
@@ -121,18 +122,18 @@ fn challenge_size(target: &Target) -> Verdict {
 }
 
 fn nonce_of_each_client(target: &Target) -> Verdict {
-    let first = target.challenged()?.login()?.nonce;
-    let second = target.challenged()?.login()?.nonce;
+    let first = Client::challenged(target)?.login()?.nonce;
+    let second = Client::challenged(target)?.login()?.nonce;
     ensure(first != second, "a NONCE of its own for each client", "the same NONCE for both")
 }
 
 fn accepted(target: &Target) -> Verdict {
-    target.allocated().map(|_| ())
+    Client::allocated(target).map(|_| ())
 }
 
 /// A client that knows realm and nonce, and what it would sign with.
 fn ready(target: &Target) -> Verdict<(Client<'_>, Login)> {
-    let client = target.challenged()?;
+    let client = Client::challenged(target)?;
     let login = client.login()?;
     Ok((client, login))
 }
@@ -186,7 +187,7 @@ fn incomplete(target: &Target, missing: AttrType) -> Verdict {
 }
 
 fn every_request(target: &Target) -> Verdict {
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     let peer = target.peer()?.address;
     for request in
         [Request::refresh(), Request::permission().peer(peer), Request::bind(CHANNEL, peer)]
@@ -200,7 +201,7 @@ fn every_request(target: &Target) -> Verdict {
 
 fn other_user(target: &Target) -> Verdict {
     let other = target.other_user()?;
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     let login = client.login()?.as_user(&other.name, &other.password);
     let peer = target.peer()?.address;
     for request in [

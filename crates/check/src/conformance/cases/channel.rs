@@ -2,11 +2,13 @@
 
 use super::{
     super::{
-        client::{CHANNEL, Data},
+        case::Case,
+        client::{CHANNEL, Client},
+        data::Data,
         delivery,
         request::{Request, channel_data},
         target::Target,
-        verdict::{Case, Fault, Step, Verdict},
+        verdict::{Fault, Step, Verdict},
     },
     permission::forbidden,
 };
@@ -152,20 +154,20 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn refused(target: &Target, request: &Request, code: u16) -> Verdict {
-    target.allocated()?.ask(request)?.refused(code).map(|_| ())
+    Client::allocated(target)?.ask(request)?.refused(code).map(|_| ())
 }
 
 fn bind(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     client.bind(CHANNEL, &peer).step("again")
 }
 
 fn range(target: &Target) -> Verdict {
-    let (mut client, first) = target.bound()?;
+    let (mut client, first) = Client::bound(target)?;
     let last = target.peer()?;
     client.bind(0x4FFF, &last).step("0x4fff")?;
     for (number, peer) in [(CHANNEL, first), (0x4FFF, last)] {
-        let message = channel_data(number, b"far apart", !target.way.loses());
+        let message = channel_data(number, b"far apart", !target.transport.is_lossy());
         delivery::to_peer(target, &mut client, &peer, &message, b"far apart")?;
     }
     Ok(())
@@ -173,7 +175,7 @@ fn range(target: &Target) -> Verdict {
 
 /// Each of these numbers must be refused with a 400.
 fn numbers_refused(target: &Target, numbers: &[u16]) -> Verdict {
-    let (mut client, peer) = (target.allocated()?, target.peer()?);
+    let (mut client, peer) = (Client::allocated(target)?, target.peer()?);
     for number in numbers {
         let answer = client.ask(&Request::bind(*number, peer.address));
         answer.and_then(|answer| answer.refused(400)).step(&format!("0x{number:04x}"))?;
@@ -182,7 +184,7 @@ fn numbers_refused(target: &Target, numbers: &[u16]) -> Verdict {
 }
 
 fn reserved_range(target: &Target) -> Verdict {
-    let (mut client, peer) = (target.allocated()?, target.peer()?);
+    let (mut client, peer) = (Client::allocated(target)?, target.peer()?);
     let answer = client.ask(&Request::bind(0x5000, peer.address))?;
     if answer.is_success() {
         return Err(Fault::skipped("the server binds 0x5000: it has the range of RFC 5766"));
@@ -197,69 +199,69 @@ fn no_number(target: &Target) -> Verdict {
 }
 
 fn number_is_bound(target: &Target) -> Verdict {
-    let (mut client, _peer) = target.bound()?;
+    let (mut client, _peer) = Client::bound(target)?;
     let other = target.peer()?;
     client.ask(&Request::bind(CHANNEL, other.address))?.refused(400).map(|_| ())
 }
 
 fn peer_is_bound(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     client.ask(&Request::bind(OTHER, peer.address))?.refused(400).map(|_| ())
 }
 
 fn each_allocation(target: &Target) -> Verdict {
-    let (mut one, first) = target.bound()?;
-    let (mut two, second) = target.bound().step("the same number elsewhere")?;
-    let message = channel_data(CHANNEL, b"one of two", !target.way.loses());
+    let (mut one, first) = Client::bound(target)?;
+    let (mut two, second) = Client::bound(target).step("the same number elsewhere")?;
+    let message = channel_data(CHANNEL, b"one of two", !target.transport.is_lossy());
     delivery::to_peer(target, &mut one, &first, &message, b"one of two")?;
     delivery::to_peer(target, &mut two, &second, &message, b"one of two")
 }
 
 fn without_allocation(target: &Target) -> Verdict {
     let peer = target.peer()?.address;
-    target.challenged()?.ask(&Request::bind(CHANNEL, peer))?.refused(437).map(|_| ())
+    Client::challenged(target)?.ask(&Request::bind(CHANNEL, peer))?.refused(437).map(|_| ())
 }
 
 fn sent(target: &Target, data: &[u8]) -> Verdict {
-    let (mut client, peer) = target.bound()?;
-    let message = channel_data(CHANNEL, data, !target.way.loses());
+    let (mut client, peer) = Client::bound(target)?;
+    let message = channel_data(CHANNEL, data, !target.transport.is_lossy());
     delivery::to_peer(target, &mut client, &peer, &message, data)
 }
 
 fn came(target: &Target, data: &[u8]) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     let form = Data::Channel(CHANNEL, data.to_vec());
     delivery::from_peer(target, &mut client, &peer, data, &form)
 }
 
 fn permits(target: &Target) -> Verdict {
-    let (mut client, _peer) = target.bound()?;
+    let (mut client, _peer) = Client::bound(target)?;
     let other = target.peer()?;
     let form = Data::Indication(other.address, b"another port".to_vec());
     delivery::from_peer(target, &mut client, &other, b"another port", &form)
 }
 
 fn send_indication(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     let send = Request::send(peer.address, b"the longer way").bytes();
     delivery::to_peer(target, &mut client, &peer, &send, b"the longer way")
 }
 
 fn unbound(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
-    let message = channel_data(OTHER, b"to whom?", !target.way.loses());
+    let (mut client, peer) = Client::bound(target)?;
+    let message = channel_data(OTHER, b"to whom?", !target.transport.is_lossy());
     client.send_unanswered(&message, "ChannelData")?;
     peer.silent(target.silence, "nothing at the peer")
 }
 
 fn data_without_allocation(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
-    let message = channel_data(CHANNEL, b"from where?", !target.way.loses());
+    let mut client = Client::challenged(target)?;
+    let message = channel_data(CHANNEL, b"from where?", !target.transport.is_lossy());
     client.send_unanswered(&message, "ChannelData")
 }
 
 fn padding(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     for data in [&b"1"[..], b"12", b"123", b"1234"] {
         let message = channel_data(CHANNEL, data, true);
         delivery::to_peer(target, &mut client, &peer, &message, data)?;
@@ -268,7 +270,7 @@ fn padding(target: &Target) -> Verdict {
 }
 
 fn length_lies(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     let mut message = channel_data(CHANNEL, b"shorter", false);
     message[2..4].copy_from_slice(&100u16.to_be_bytes());
     client.send_unanswered(&message, "ChannelData that is too short")?;

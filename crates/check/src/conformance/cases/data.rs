@@ -1,11 +1,13 @@
 //! That data arrives as it was, whatever its size and whatever it looks like.
 
 use super::super::{
-    client::{CHANNEL, Data},
+    case::Case,
+    client::{CHANNEL, Client},
+    data::Data,
     delivery,
     request::{Request, channel_data},
     target::Target,
-    verdict::{Case, Verdict},
+    verdict::Verdict,
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -76,10 +78,10 @@ fn lookalikes() -> Vec<Vec<u8>> {
 }
 
 fn channel(target: &Target, to_peer: bool, all: Vec<Vec<u8>>) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     for data in all {
         if to_peer {
-            let message = channel_data(CHANNEL, &data, !target.way.loses());
+            let message = channel_data(CHANNEL, &data, !target.transport.is_lossy());
             delivery::to_peer(target, &mut client, &peer, &message, &data)?;
         } else {
             let form = Data::Channel(CHANNEL, data.clone());
@@ -90,7 +92,7 @@ fn channel(target: &Target, to_peer: bool, all: Vec<Vec<u8>>) -> Verdict {
 }
 
 fn indication(target: &Target, to_peer: bool, all: Vec<Vec<u8>>) -> Verdict {
-    let (mut client, peer) = target.permitted()?;
+    let (mut client, peer) = Client::permitted(target)?;
     for data in all {
         if to_peer {
             let send = Request::send(peer.address, &data).bytes();

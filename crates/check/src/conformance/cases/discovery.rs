@@ -11,9 +11,11 @@ use ::stun::attributes::{
 use super::super::{
     answer::Answer,
     asker::Asker,
+    case::Case,
+    client::Client,
     request::Request,
     target::Target,
-    verdict::{Case, Fault, Step, Verdict, ensure},
+    verdict::{Fault, Step, Verdict, ensure},
 };
 
 /// The flags of CHANGE-REQUEST (RFC 5780 §7.2).
@@ -113,7 +115,7 @@ fn changing(flags: u8) -> Request {
 /// An answer to a plain request, if there is no NAT between: one would let none pass that comes from
 /// elsewhere, or to another port.
 fn without_nat(target: &Target) -> Verdict<Answer> {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let answer = client.exchange(&Request::binding())?.success()?;
     if answer.address(ATTR_XORMAPPED_ADDRESS)? != client.local()? {
         return Err(Fault::skipped("there is a NAT on the way to the server"));
@@ -212,7 +214,7 @@ fn padding_and_response_port(target: &Target) -> Verdict {
 }
 
 fn not_offered(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let answer = client.exchange(&Request::binding())?.success()?;
     if answer.get(ATTR_OTHER_ADDRESS).is_some() {
         return Err(Fault::skipped("the server offers an OTHER-ADDRESS"));
@@ -222,5 +224,5 @@ fn not_offered(target: &Target) -> Verdict {
 
 fn over_streams(target: &Target) -> Verdict {
     let request = changing(CHANGE_IP | CHANGE_PORT);
-    target.client()?.exchange(&request)?.refused_somehow().map(|_| ())
+    Client::connect(target)?.exchange(&request)?.refused_somehow().map(|_| ())
 }

@@ -8,11 +8,12 @@ use ::stun::attributes::{
 };
 
 use super::super::{
+    case::Case,
     client::Client,
     login::Login,
     request::Request,
     target::Target,
-    verdict::{Case, Fault, Step, Verdict, ensure},
+    verdict::{Fault, Step, Verdict, ensure},
 };
 
 /// The features' bits, 0 and 1 of 24 (RFC 8489 §18.1). §9.2 counts them from the top, the example in
@@ -97,7 +98,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// A client of a server whose nonce carries a cookie, and the features that this names.
 fn with_cookie(target: &Target) -> Verdict<(Client<'_>, Login, u32)> {
-    let client = target.challenged()?;
+    let client = Client::challenged(target)?;
     let login = client.login()?;
     if !login.nonce.starts_with(b"obMatJos2") {
         return Err(Fault::skipped(
@@ -186,7 +187,7 @@ fn by_algorithm(target: &Target, algorithm: [u8; 4]) -> Verdict {
 fn md5_unnamed(target: &Target) -> Verdict {
     let (mut client, login, _) = with_algorithms(target)?;
     let answer = client.exchange(&target.allocate().signed(&login))?.success()?;
-    answer.signed_by(&login)?;
+    answer.signed_by(&login.key)?;
     let sha256 = answer.get(ATTR_MESSAGE_INTEGRITY_SHA256).is_some();
     ensure(!sha256, "MESSAGE-INTEGRITY alone", "MESSAGE-INTEGRITY-SHA256, too")
 }

@@ -7,11 +7,13 @@ use ::stun::attributes::ATTR_XORMAPPED_ADDRESS;
 
 use super::super::{
     answer::Answer,
-    client::{CHANNEL, Client, Data},
+    case::Case,
+    client::{CHANNEL, Client},
+    data::Data,
     delivery,
     request::{Request, channel_data},
     target::Target,
-    verdict::{Case, Fault, Step, Verdict, ensure},
+    verdict::{Fault, Step, Verdict, ensure},
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -77,7 +79,7 @@ fn answered(client: &mut Client<'_>, target: &Target, request: &Request) -> Verd
 }
 
 fn torn(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let request = Request::binding();
     for byte in request.bytes() {
         // The pieces are to come one by one, and nothing can come of them before the last.
@@ -88,7 +90,7 @@ fn torn(target: &Target) -> Verdict {
 }
 
 fn two_in_one(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let (first, second) = (Request::binding(), Request::binding());
     client.send(&[first.bytes(), second.bytes()].concat())?;
     let mut open = vec![first.id(), second.id()];
@@ -104,7 +106,7 @@ fn two_in_one(target: &Target) -> Verdict {
 }
 
 fn one_and_a_half(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let (first, second) = (Request::binding(), Request::binding());
     let (head, tail) = (second.bytes()[..10].to_vec(), second.bytes()[10..].to_vec());
     client.send(&[first.bytes(), head].concat())?;
@@ -114,7 +116,7 @@ fn one_and_a_half(target: &Target) -> Verdict {
 }
 
 fn padding_to_server(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     for data in [&b"1"[..], b"12", b"123", b"1234"] {
         let request = Request::binding();
         let bytes = [channel_data(CHANNEL, data, true), request.bytes()].concat();
@@ -125,7 +127,7 @@ fn padding_to_server(target: &Target) -> Verdict {
 }
 
 fn padding_from_server(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     for data in [&b"1"[..], b"12", b"123", b"1234"] {
         let form = Data::Channel(CHANNEL, data.to_vec());
         delivery::from_peer(target, &mut client, &peer, data, &form)?;
@@ -136,18 +138,18 @@ fn padding_from_server(target: &Target) -> Verdict {
 }
 
 fn torn_channel_data(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     let message = channel_data(CHANNEL, b"torn apart", true);
     for at in 1..message.len() {
         let (head, tail) = message.split_at(at);
-        delivery::to_peer_torn(target, &mut client, &peer, &[head, tail], b"torn apart")
+        delivery::to_peer_in_pieces(target, &mut client, &peer, &[head, tail], b"torn apart")
             .step(&format!("torn after {at} bytes"))?;
     }
     Ok(())
 }
 
 fn mixed(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     let request = Request::binding();
     let all = [
         channel_data(CHANNEL, b"one", true),

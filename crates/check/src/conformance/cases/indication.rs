@@ -5,12 +5,14 @@ use ::stun::attributes::{ATTR_DONT_FRAGMENT, ATTR_XOR_PEER_ADDRESS, AttrType};
 use super::{
     super::{
         answer::Answer,
-        client::{Client, Data},
+        case::Case,
+        client::Client,
+        data::Data,
         delivery,
         peer::Peer,
         request::Request,
         target::Target,
-        verdict::{Case, Fault, Verdict, ensure},
+        verdict::{Fault, Verdict, ensure},
     },
     allocate::dont_fragment,
     stun::UNKNOWN_REQUIRED,
@@ -99,7 +101,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn sent(target: &Target, send: Request, data: &[u8]) -> Verdict {
-    let (mut client, peer) = target.permitted()?;
+    let (mut client, peer) = Client::permitted(target)?;
     delivered(target, &mut client, &peer, send.peer(peer.address), data)
 }
 
@@ -114,13 +116,13 @@ fn delivered(
 }
 
 fn send_fingerprint(target: &Target) -> Verdict {
-    let (mut client, peer) = target.permitted()?;
+    let (mut client, peer) = Client::permitted(target)?;
     let send = Request::send(peer.address, b"with a sum").fingerprint();
     delivered(target, &mut client, &peer, send, b"with a sum")
 }
 
 fn each_peer(target: &Target) -> Verdict {
-    let (mut client, first) = target.permitted()?;
+    let (mut client, first) = Client::permitted(target)?;
     let second = target.peer()?;
     for (peer, data) in [(&first, b"first"), (&second, b"other"), (&first, b"again")] {
         delivered(target, &mut client, peer, Request::send(peer.address, data), data)?;
@@ -129,19 +131,19 @@ fn each_peer(target: &Target) -> Verdict {
 }
 
 fn came(target: &Target, data: &[u8]) -> Verdict {
-    let (mut client, peer) = target.permitted()?;
+    let (mut client, peer) = Client::permitted(target)?;
     let form = Data::Indication(peer.address, data.to_vec());
     delivery::from_peer(target, &mut client, &peer, data, &form)
 }
 
 fn dropped(target: &Target, send: impl Fn(&Peer) -> Request) -> Verdict {
-    let (mut client, peer) = target.permitted()?;
+    let (mut client, peer) = Client::permitted(target)?;
     client.send_unanswered(&send(&peer).bytes(), "an indication")?;
     peer.silent(target.silence, "nothing at the peer")
 }
 
 fn without_allocation(target: &Target) -> Verdict {
-    let (mut client, peer) = (target.challenged()?, target.peer()?);
+    let (mut client, peer) = (Client::challenged(target)?, target.peer()?);
     let send = Request::send(peer.address, b"from where?");
     client.send_unanswered(&send.bytes(), "an indication")?;
     peer.silent(target.silence, "nothing at the peer")
@@ -152,7 +154,7 @@ fn without_allocation(target: &Target) -> Verdict {
 const PORT_UNREACHABLE: [[u8; 2]; 2] = [[3 << 1, 3], [1 << 1, 4]];
 
 fn icmp(target: &Target) -> Verdict {
-    let (mut client, peer) = target.permitted()?;
+    let (mut client, peer) = Client::permitted(target)?;
     let closed = peer.address;
     drop(peer);
     client.send(&Request::send(closed, b"is anybody there?").bytes())?;
@@ -169,7 +171,7 @@ fn icmp(target: &Target) -> Verdict {
 
 fn send_dont_fragment(target: &Target) -> Verdict {
     dont_fragment(target)?;
-    let (mut client, peer) = target.permitted()?;
+    let (mut client, peer) = Client::permitted(target)?;
     let send = Request::send(peer.address, b"in one piece").with(ATTR_DONT_FRAGMENT, &[]);
     delivered(target, &mut client, &peer, send, b"in one piece")
 }

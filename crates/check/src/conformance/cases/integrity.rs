@@ -5,9 +5,11 @@ use ::stun::attributes::{ATTR_LIFETIME, ATTR_MESSAGE_INTEGRITY};
 use super::{
     super::{
         answer::Answer,
+        case::Case,
+        client::Client,
         request::Request,
         target::Target,
-        verdict::{Case, Step, Verdict, ensure},
+        verdict::{Step, Verdict, ensure},
     },
     stun::{UNKNOWN_REQUIRED, names},
 };
@@ -70,28 +72,28 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn success_signed(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let answer = client.allocate()?;
-    answer.signed_by(&client.login()?)
+    answer.signed_by(&client.login()?.key)
 }
 
 fn error_signed(target: &Target) -> Verdict {
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     let second = client.ask(&target.allocate()).and_then(|answer| answer.refused(437));
-    second.step("a second Allocate")?.signed_by(&client.login()?)
+    second.step("a second Allocate")?.signed_by(&client.login()?.key)
 }
 
 fn fingerprint(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let login = client.login()?;
     let request = target.allocate().signed(&login).fingerprint();
     let answer = client.exchange(&request)?.success()?;
     answer.fingerprint()?;
-    answer.signed_by(&login)
+    answer.signed_by(&login.key)
 }
 
 fn wrong_bit(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let request = target.allocate().user(&client.login()?);
     let right = request.clone().integrity(&client.login()?.key).bytes();
     let mut tag = right[right.len() - 20..].to_vec();
@@ -100,10 +102,10 @@ fn wrong_bit(target: &Target) -> Verdict {
 }
 
 fn wrong_size(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let request = target.allocate().user(&client.login()?);
     for size in [0, 4, 16, 24] {
-        let request = request.anew().with(ATTR_MESSAGE_INTEGRITY, &vec![0; size]);
+        let request = request.with_new_id().with(ATTR_MESSAGE_INTEGRITY, &vec![0; size]);
         let answer = client.exchange(&request)?;
         // Which of the two is not written: it is malformed, and it does not verify.
         let refused = matches!(answer.code(), Some(400 | 401));
@@ -113,13 +115,13 @@ fn wrong_size(target: &Target) -> Verdict {
 }
 
 fn attribute_behind(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let request = target.allocate().signed(&client.login()?).with(UNKNOWN_REQUIRED, b"what?");
     client.exchange(&request)?.success().map(|_| ())
 }
 
 fn lifetime_behind(target: &Target) -> Verdict {
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     let request = Request::refresh().signed(&client.login()?).with(ATTR_LIFETIME, &[0; 4]);
     let lifetime = client.exchange(&request)?.success()?.number(ATTR_LIFETIME)?;
     ensure(lifetime > 0, "a LIFETIME that is not 0", "LIFETIME 0")?;
@@ -128,14 +130,14 @@ fn lifetime_behind(target: &Target) -> Verdict {
 }
 
 fn user_before_attributes(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let request = target.allocate().with(UNKNOWN_REQUIRED, b"what?");
     client.exchange(&request)?.refused(401)?;
     Ok(())
 }
 
 fn unknown_required(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let request = target.allocate().with(UNKNOWN_REQUIRED, b"what?");
     let answer = client.ask(&request)?.refused(420)?;
     names(&answer, &[UNKNOWN_REQUIRED])

@@ -4,9 +4,11 @@
 use ::stun::attributes::ATTR_LIFETIME;
 
 use super::super::{
+    case::Case,
+    client::Client,
     request::Request,
     target::Target,
-    verdict::{Case, Step, Verdict, ensure},
+    verdict::{Step, Verdict, ensure},
 };
 
 /// The default lifetime, in seconds (RFC 8656 §6).
@@ -77,13 +79,13 @@ fn with(request: Request, asked: Option<u32>) -> Request {
 }
 
 fn allocated(target: &Target, asked: Option<u32>, low: u32, high: u32) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let answer = client.allocate_by(&with(target.allocate(), asked))?;
     between(answer.number(ATTR_LIFETIME)?, low, high)
 }
 
 fn refreshed(target: &Target, asked: Option<u32>, low: u32, high: u32) -> Verdict {
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     let answer = client.ask(&with(Request::refresh(), asked)).step("Refresh")?.success()?;
     between(answer.number(ATTR_LIFETIME)?, low, high)
 }

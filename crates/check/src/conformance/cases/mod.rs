@@ -18,7 +18,7 @@ mod tcp;
 mod tokens;
 mod tolerance;
 
-use super::verdict::Case;
+use super::case::Case;
 
 /// Every case, in the order in which they are run.
 pub(super) fn all() -> impl Iterator<Item = &'static Case> {

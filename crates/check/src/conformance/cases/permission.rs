@@ -6,11 +6,13 @@ use ::stun::attributes::ATTR_XOR_PEER_ADDRESS;
 
 use super::super::{
     answer::Answer,
-    client::Data,
+    case::Case,
+    client::Client,
+    data::Data,
     delivery,
     request::Request,
     target::Target,
-    verdict::{Case, Fault, Step, Verdict},
+    verdict::{Fault, Step, Verdict},
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -95,16 +97,16 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn refused(target: &Target, request: &Request, code: u16) -> Verdict {
-    target.allocated()?.ask(request)?.refused(code).map(|_| ())
+    Client::allocated(target)?.ask(request)?.refused(code).map(|_| ())
 }
 
 fn create(target: &Target) -> Verdict {
-    let (mut client, peer) = target.permitted()?;
+    let (mut client, peer) = Client::permitted(target)?;
     client.permit(&peer).step("again")
 }
 
 fn malformed_peer(target: &Target) -> Verdict {
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     for value in
         [&[0, 1, 0, 9, 1, 2][..], &[0, 1, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8], &[0, 9, 0, 9, 1, 2, 3, 4]]
     {
@@ -117,7 +119,7 @@ fn malformed_peer(target: &Target) -> Verdict {
 
 fn without_allocation(target: &Target) -> Verdict {
     let peer = target.peer()?.address;
-    target.challenged()?.ask(&Request::permission().peer(peer))?.refused(437).map(|_| ())
+    Client::challenged(target)?.ask(&Request::permission().peer(peer))?.refused(437).map(|_| ())
 }
 
 /// Addresses that are nobody's, and that no server has a reason to relay to.
@@ -125,10 +127,10 @@ pub(super) const NOBODY: [&str; 3] = ["0.0.0.0:9", "224.0.0.1:9", "255.255.255.2
 
 /// Which peers a server denies is up to it. If it denies one, 403 is how it says so.
 pub(super) fn forbidden(target: &Target, ask: fn(u16, SocketAddr) -> Request) -> Verdict {
-    if target.here.is_ipv6() {
+    if target.peer_ip.is_ipv6() {
         return Err(Fault::skipped("the addresses to try are IPv4 ones"));
     }
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     let mut denied = 0;
     for (at, nobody) in (0..).zip(NOBODY) {
         let peer = nobody.parse().expect("the list is of addresses");
@@ -145,7 +147,7 @@ pub(super) fn forbidden(target: &Target, ask: fn(u16, SocketAddr) -> Request) ->
 }
 
 fn all_or_none(target: &Target) -> Verdict {
-    let (mut client, peer) = (target.allocated()?, target.peer()?);
+    let (mut client, peer) = (Client::allocated(target)?, target.peer()?);
     let nobody = "0.0.0.0:9".parse().expect("it is an address");
     let answer = client.ask(&Request::permission().peer(peer.address).peer(nobody))?;
     if answer.is_success() {
@@ -156,20 +158,20 @@ fn all_or_none(target: &Target) -> Verdict {
 }
 
 fn none_from_peer(target: &Target) -> Verdict {
-    let (mut client, peer) = (target.allocated()?, target.peer()?);
+    let (mut client, peer) = (Client::allocated(target)?, target.peer()?);
     peer.send(b"not permitted", client.relayed()?)?;
     client.silent("nothing at the client")
 }
 
 fn none_to_peer(target: &Target) -> Verdict {
-    let (mut client, peer) = (target.allocated()?, target.peer()?);
+    let (mut client, peer) = (Client::allocated(target)?, target.peer()?);
     let send = Request::send(peer.address, b"not permitted");
     client.send_unanswered(&send.bytes(), "a Send indication")?;
     peer.silent(target.silence, "nothing at the peer")
 }
 
 fn any_port(target: &Target) -> Verdict {
-    let (mut client, _other) = target.permitted()?;
+    let (mut client, _other) = Client::permitted(target)?;
     let peer = target.peer()?;
     let form = Data::Indication(peer.address, b"another port".to_vec());
     delivery::from_peer(target, &mut client, &peer, b"another port", &form)?;
@@ -179,7 +181,7 @@ fn any_port(target: &Target) -> Verdict {
 
 fn other_address(target: &Target) -> Verdict {
     let other = target.other_peer()?;
-    let (mut client, _peer) = target.permitted()?;
+    let (mut client, _peer) = Client::permitted(target)?;
     other.send(b"not permitted", client.relayed()?)?;
     client.silent("nothing at the client")?;
     let send = Request::send(other.address, b"not permitted");
@@ -188,7 +190,8 @@ fn other_address(target: &Target) -> Verdict {
 }
 
 fn several(target: &Target) -> Verdict {
-    let (mut client, peer, other) = (target.allocated()?, target.peer()?, target.other_peer()?);
+    let (mut client, peer, other) =
+        (Client::allocated(target)?, target.peer()?, target.other_peer()?);
     let request = Request::permission().peer(peer.address).peer(other.address);
     client.ask(&request).and_then(Answer::success).step("CreatePermission")?;
     for peer in [peer, other] {
@@ -199,8 +202,8 @@ fn several(target: &Target) -> Verdict {
 }
 
 fn other_allocation(target: &Target) -> Verdict {
-    let (_permitted, peer) = target.permitted()?;
-    let mut other = target.allocated()?;
+    let (_permitted, peer) = Client::permitted(target)?;
+    let mut other = Client::allocated(target)?;
     peer.send(b"not permitted here", other.relayed()?)?;
     other.silent("nothing at the client without a permission")
 }

@@ -7,10 +7,11 @@ use ::stun::attributes::{ATTR_EVEN_PORT, ATTR_RESERVATION_TOKEN, ATTR_XOR_RELAYE
 use super::{
     super::{
         answer::Answer,
+        case::Case,
         client::Client,
         request::{IPV4, IPV6, Request},
         target::Target,
-        verdict::{Case, Fault, Step, Verdict, ensure},
+        verdict::{Fault, Step, Verdict, ensure},
     },
     allocate::{ADDITIONAL_ADDRESS_FAMILY, dual, needs_dual},
 };
@@ -85,7 +86,7 @@ fn with_token(token: &[u8]) -> Request {
 }
 
 fn refused(target: &Target, request: Request, code: u16) -> Verdict {
-    target.challenged()?.ask(&request)?.refused(code).map(|_| ())
+    Client::challenged(target)?.ask(&request)?.refused(code).map(|_| ())
 }
 
 /// An allocation with an even port, or none if the server has no pair of ports left.
@@ -101,7 +102,7 @@ fn even_port(target: &Target, client: &mut Client<'_>, flags: u8) -> Verdict<(An
 }
 
 fn even(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let (answer, _) = even_port(target, &mut client, 0)?;
     let token = answer.get(ATTR_RESERVATION_TOKEN).is_some();
     ensure(!token, "no RESERVATION-TOKEN", "a RESERVATION-TOKEN that was not asked for")
@@ -109,7 +110,7 @@ fn even(target: &Target) -> Verdict {
 
 /// An allocation with a port reserved next to it: its client, its address and the token.
 fn reserve(target: &Target) -> Verdict<(Client<'_>, SocketAddr, Vec<u8>)> {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let (answer, relayed) = even_port(target, &mut client, 0x80)?;
     let token = answer.need(ATTR_RESERVATION_TOKEN)?;
     ensure(token.len() == 8, "a RESERVATION-TOKEN of 8 bytes", token.len())?;
@@ -118,7 +119,7 @@ fn reserve(target: &Target) -> Verdict<(Client<'_>, SocketAddr, Vec<u8>)> {
 
 fn redeem(target: &Target) -> Verdict {
     let (_first, even, token) = reserve(target)?;
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     let answer = client.ask(&with_token(&token)).and_then(Answer::success).step("the token")?;
     let relayed = answer.address(ATTR_XOR_RELAYED_ADDRESS)?;
     let next = SocketAddr::new(even.ip(), even.port() + 1);
@@ -127,8 +128,8 @@ fn redeem(target: &Target) -> Verdict {
 
 fn redeem_twice(target: &Target) -> Verdict {
     let (_first, _, token) = reserve(target)?;
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     client.ask(&with_token(&token)).and_then(Answer::success).step("the token")?;
-    let again = target.challenged()?.ask(&with_token(&token));
+    let again = Client::challenged(target)?.ask(&with_token(&token));
     again.and_then(|answer| answer.refused(508)).step("the token again").map(|_| ())
 }

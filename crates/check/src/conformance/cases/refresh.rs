@@ -5,10 +5,11 @@ use ::stun::attributes::ATTR_LIFETIME;
 
 use super::super::{
     answer::Answer,
-    client::CHANNEL,
+    case::Case,
+    client::{CHANNEL, Client},
     request::{IPV4, IPV6, Request},
     target::Target,
-    verdict::{Case, Step, Verdict, ensure},
+    verdict::{Step, Verdict, ensure},
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -52,54 +53,54 @@ pub(super) const CASES: &[Case] = &[
         "refresh/family",
         "RFC 8656 §8.2",
         "a Refresh that names the allocation's family succeeds",
-        |target| of_family(target, target.here.is_ipv4())?.success().map(|_| ()),
+        |target| of_family(target, target.peer_ip.is_ipv4())?.success().map(|_| ()),
     ),
     Case::new(
         "refresh/other-family",
         "RFC 8656 §8.2",
         "a Refresh that names another family is a 443",
-        |target| of_family(target, target.here.is_ipv6())?.refused(443).map(|_| ()),
+        |target| of_family(target, target.peer_ip.is_ipv6())?.refused(443).map(|_| ()),
     ),
 ];
 
 fn without_allocation(target: &Target) -> Verdict {
-    target.challenged()?.ask(&Request::refresh())?.refused(437).map(|_| ())
+    Client::challenged(target)?.ask(&Request::refresh())?.refused(437).map(|_| ())
 }
 
 fn delete(target: &Target) -> Verdict {
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     let answer = client.ask(&Request::refresh().lifetime(0))?.success()?;
     let lifetime = answer.number(ATTR_LIFETIME)?;
     ensure(lifetime == 0, "LIFETIME 0", format!("LIFETIME {lifetime}"))
 }
 
 fn deleted(target: &Target) -> Verdict {
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     client.ask(&Request::refresh().lifetime(0)).and_then(Answer::success).step("the end")?;
     client.ask(&Request::refresh())?.refused(437).map(|_| ())
 }
 
 fn deleted_channel(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     client.ask(&Request::refresh().lifetime(0)).and_then(Answer::success).step("the end")?;
     client.send_on(CHANNEL, b"too late")?;
     peer.silent(target.silence, "nothing at the peer")
 }
 
 fn deleted_address(target: &Target) -> Verdict {
-    let (mut client, peer) = target.bound()?;
+    let (mut client, peer) = Client::bound(target)?;
     client.ask(&Request::refresh().lifetime(0)).and_then(Answer::success).step("the end")?;
     peer.send(b"too late", client.relayed()?)?;
     client.silent("nothing at the client")
 }
 
 fn five_tuple_is_free(target: &Target) -> Verdict {
-    let mut client = target.allocated()?;
+    let mut client = Client::allocated(target)?;
     client.ask(&Request::refresh().lifetime(0)).and_then(Answer::success).step("the end")?;
     client.allocate().step("the second one").map(|_| ())
 }
 
 fn of_family(target: &Target, v4: bool) -> Verdict<Answer> {
     let family = if v4 { IPV4 } else { IPV6 };
-    target.allocated()?.ask(&Request::refresh().family(family))
+    Client::allocated(target)?.ask(&Request::refresh().family(family))
 }

@@ -9,10 +9,11 @@ use ::stun::{
 
 use super::super::{
     answer::Answer,
+    case::Case,
     client::Client,
     request::Request,
     target::Target,
-    verdict::{Case, Fault, Step, Verdict, ensure},
+    verdict::{Fault, Step, Verdict, ensure},
 };
 
 /// A number of the range that must be understood, and that nobody has been given.
@@ -84,13 +85,13 @@ pub(super) fn mapped(client: &Client<'_>, answer: &Answer) -> Verdict {
 }
 
 fn binding(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let answer = client.exchange(&Request::binding())?.success()?;
     mapped(&client, &answer)
 }
 
 fn two_at_once(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let requests = [Request::binding(), Request::binding()];
     for _ in 0..3 {
         for request in &requests {
@@ -112,7 +113,7 @@ fn two_at_once(target: &Target) -> Verdict {
 }
 
 fn sent_again(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let request = Request::binding();
     let first = client.exchange(&request)?.success()?.address(ATTR_XORMAPPED_ADDRESS)?;
     let second = client.exchange(&request).step("the second time")?;
@@ -121,7 +122,7 @@ fn sent_again(target: &Target) -> Verdict {
 }
 
 fn fingerprint(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let answer = client.exchange(&Request::binding().fingerprint())?.success()?;
     mapped(&client, &answer)?;
     answer.fingerprint()?;
@@ -130,14 +131,14 @@ fn fingerprint(target: &Target) -> Verdict {
 }
 
 fn unknown_required(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let request = Request::binding().with(UNKNOWN_REQUIRED, b"what?");
     let answer = client.exchange(&request)?.refused(420)?;
     names(&answer, &[UNKNOWN_REQUIRED])
 }
 
 fn unknown_required_two(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let request =
         Request::binding().with(UNKNOWN_REQUIRED, b"").with(UNKNOWN_REQUIRED_TOO, &[0; 12]);
     let answer = client.exchange(&request)?.refused(420)?;
@@ -156,14 +157,14 @@ pub(super) fn names(answer: &Answer, unknown: &[AttrType]) -> Verdict {
 }
 
 fn unknown_optional(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let request = Request::binding().with(UNKNOWN_OPTIONAL, b"what?");
     let answer = client.exchange(&request)?.success()?;
     mapped(&client, &answer)
 }
 
 fn binding_indication(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let indication = Request::new(METHOD_BINDING, CLASS_INDICATION);
     client.send_unanswered(&indication.bytes(), "an indication")
 }

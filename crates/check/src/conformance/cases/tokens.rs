@@ -11,12 +11,13 @@ use callbox_turn::auth::AccessTokenKey;
 
 use super::super::{
     answer::Answer,
+    case::Case,
     client::Client,
     login::{Login, User},
     request::Request,
     target::Target,
     token::{MAC_KEY, seal},
-    verdict::{Case, Fault, Step, Verdict, ensure},
+    verdict::{Fault, Step, Verdict, ensure},
 };
 
 /// THIRD-PARTY-AUTHORIZATION and ACCESS-TOKEN (RFC 7635 §6), which the crates do not know.
@@ -105,7 +106,7 @@ struct Shown<'t> {
 
 impl<'t> Shown<'t> {
     fn begin(target: &'t Target) -> Verdict<Self> {
-        let mut client = target.client()?;
+        let mut client = Client::connect(target)?;
         let nobody = User { name: "nobody".into(), password: String::new() };
         let challenge = client.learn(&nobody)?;
         if challenge.get(THIRD_PARTY_AUTHORIZATION).is_none() {
@@ -159,7 +160,7 @@ fn allocated(target: &Target, seconds: u32) -> Verdict<(Client<'_>, Answer, Vec<
 
 fn accepted(target: &Target) -> Verdict {
     let (client, answer, _) = allocated(target, 60)?;
-    answer.signed_by(&client.login()?)
+    answer.signed_by(&client.login()?.key)
 }
 
 fn lifetime(target: &Target, refresh: bool) -> Verdict {
@@ -178,7 +179,7 @@ fn other_requests(target: &Target) -> Verdict {
     let peer = target.peer()?;
     let answer = client.ask(&Request::permission().peer(peer.address))?;
     let answer = client.granted(answer, peer.address).step("CreatePermission")?;
-    answer.signed_by(&client.login()?)
+    answer.signed_by(&client.login()?.key)
 }
 
 /// A token that must not let anybody in.

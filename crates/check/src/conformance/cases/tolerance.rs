@@ -12,9 +12,11 @@ use ::stun::{
 use super::{
     super::{
         answer::{Answer, describe},
+        case::Case,
+        client::Client,
         request::Request,
         target::Target,
-        verdict::{Case, Fault, Step, Verdict, ensure},
+        verdict::{Fault, Step, Verdict, ensure},
     },
     stun::UNKNOWN_OPTIONAL,
 };
@@ -76,7 +78,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn garbage(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let binding = Request::binding().bytes();
     let mut first_bits = binding.clone();
     first_bits[0] |= 0xC0;
@@ -94,7 +96,7 @@ fn garbage(target: &Target) -> Verdict {
 }
 
 fn length(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let right = Request::binding().with(UNKNOWN_OPTIONAL, &[0; 8]).bytes();
     for (length, what) in [
         (right.len() as u16 - 20 + 4, "a message whose length is more than came"),
@@ -109,7 +111,7 @@ fn length(target: &Target) -> Verdict {
 }
 
 fn attribute_length(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let request = Request::binding().with(UNKNOWN_OPTIONAL, &[0; 8]);
     let mut bytes = request.bytes();
     bytes[22..24].copy_from_slice(&200u16.to_be_bytes());
@@ -127,12 +129,12 @@ fn attribute_length(target: &Target) -> Verdict {
 }
 
 fn wrong_fingerprint(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let request = Request::binding().fingerprint();
     if client.exchange(&request)?.get(ATTR_FINGERPRINT).is_none() {
         return Err(Fault::skipped("the server does not use FINGERPRINT: none is in its answers"));
     }
-    let mut bytes = request.anew().bytes();
+    let mut bytes = request.with_new_id().bytes();
     if let Some(last) = bytes.last_mut() {
         *last ^= 1;
     }
@@ -140,13 +142,13 @@ fn wrong_fingerprint(target: &Target) -> Verdict {
 }
 
 fn response(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let response = Request::new(METHOD_BINDING, CLASS_SUCCESS_RESPONSE);
     client.send_unanswered(&response.bytes(), "a response")
 }
 
 fn unknown_method(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     // 0x07E, which is assigned to nobody.
     let mut unknown = MessageType::default();
     unknown.read_value(0x00EE);
@@ -155,19 +157,19 @@ fn unknown_method(target: &Target) -> Verdict {
 }
 
 fn send_request(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let request = Request::new(METHOD_SEND, CLASS_REQUEST).peer(target.server).data(b"data");
     client.send_unanswered(&request.bytes(), "a Send request")
 }
 
 fn allocate_indication(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let indication = Request::new(METHOD_ALLOCATE, CLASS_INDICATION).transport(17);
     client.send_unanswered(&indication.bytes(), "an Allocate indication")
 }
 
 fn no_cookie(target: &Target) -> Verdict {
-    let mut client = target.client()?;
+    let mut client = Client::connect(target)?;
     let mut bytes = Request::binding().bytes();
     bytes[4..8].copy_from_slice(b"3489");
     client.send(&bytes)?;

@@ -6,10 +6,11 @@ use ::stun::attributes::{
 
 use super::{
     super::super::{
-        client::CHANNEL,
+        case::Case,
+        client::{CHANNEL, Client},
         request::{Request, TCP},
         target::Target,
-        verdict::{Case, Verdict, ensure},
+        verdict::{Verdict, ensure},
     },
     allocated, relays_tcp,
 };
@@ -70,14 +71,14 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn allocate(target: &Target) -> Verdict {
-    let answer = relays_tcp(target.challenged()?.ask(&target.allocate_tcp())?)?.success()?;
+    let answer = relays_tcp(Client::challenged(target)?.ask(&target.allocate_tcp())?)?.success()?;
     answer.address(ATTR_XOR_RELAYED_ADDRESS)?;
     let token = answer.get(ATTR_RESERVATION_TOKEN).is_some();
     ensure(!token, "no RESERVATION-TOKEN", "a RESERVATION-TOKEN")
 }
 
 fn allocate_refused(target: &Target, request: Request) -> Verdict {
-    relays_tcp(target.challenged()?.ask(&request)?)?.refused(400).map(|_| ())
+    relays_tcp(Client::challenged(target)?.ask(&request)?)?.refused(400).map(|_| ())
 }
 
 fn dont_fragment(target: &Target) -> Verdict {

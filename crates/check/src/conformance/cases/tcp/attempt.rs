@@ -13,11 +13,12 @@ use ::stun::{
 use super::{
     super::super::{
         answer::Answer,
+        case::Case,
         client::Client,
         request::Request,
         target::Target,
-        tcp_peer::Wire,
-        verdict::{Case, Fault, Step, Verdict, ensure},
+        tcp_peer::PeerConnection,
+        verdict::{Fault, Step, Verdict, ensure},
     },
     allocated, arrives, both_ways, bound, ends,
 };
@@ -57,7 +58,7 @@ pub(super) const CASES: &[Case] = &[
 struct Attempt<'t> {
     client: Client<'t>,
     number: u32,
-    wire: Wire,
+    wire: PeerConnection,
 }
 
 impl<'t> Attempt<'t> {
@@ -69,10 +70,10 @@ impl<'t> Attempt<'t> {
     fn make_saying(target: &'t Target, early: &[u8]) -> Verdict<Self> {
         let mut client = allocated(target)?;
         // A permission is for an address, whatever the port.
-        let peer = SocketAddr::new(target.here, 9);
+        let peer = SocketAddr::new(target.peer_ip, 9);
         let answer = client.ask(&Request::permission().peer(peer))?;
         client.granted(answer, peer).step("CreatePermission")?;
-        let mut wire = Wire::connect(target.here, client.relayed()?, target.patience)
+        let mut wire = PeerConnection::connect(target.peer_ip, client.relayed()?, target.patience)
             .map_err(|error| not_accepted(&error))?;
         wire.send(early)?;
         let Some(bytes) = client.next(target.patience)? else {
@@ -108,7 +109,7 @@ fn attempt_early_data(target: &Target) -> Verdict {
 
 fn attempt_without_permission(target: &Target) -> Verdict {
     let mut client = allocated(target)?;
-    match Wire::connect(target.here, client.relayed()?, target.patience) {
+    match PeerConnection::connect(target.peer_ip, client.relayed()?, target.patience) {
         Ok(mut wire) => ends("the peer's connection", || wire.bytes(target.patience))?,
         // That was quick.
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}

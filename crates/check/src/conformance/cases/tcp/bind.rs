@@ -2,9 +2,7 @@
 
 use super::{
     super::super::{
-        request::Request,
-        target::Target,
-        verdict::{Case, Verdict},
+        case::Case, client::Client, request::Request, target::Target, verdict::Verdict,
     },
     Pending, relays_tcp, stream,
 };
@@ -76,7 +74,7 @@ fn bind_twice(target: &Target) -> Verdict {
 }
 
 fn bind_over_udp(target: &Target) -> Verdict {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     // What it says to that is for another case.
     relays_tcp(client.ask(&target.allocate_tcp())?)?;
     client.ask(&Request::connection_bind(7))?.refused(400).map(|_| ())
@@ -85,7 +83,7 @@ fn bind_over_udp(target: &Target) -> Verdict {
 fn bind_other_user(target: &Target) -> Verdict {
     let other = target.other_user()?;
     let pending = Pending::make(target)?;
-    let mut stream = target.client()?;
+    let mut stream = Client::connect(target)?;
     stream.log_in(pending.client.login()?.as_user(&other.name, &other.password));
     // How it is refused is not written; to close the stream is one way.
     if let Ok(answer) = stream.ask(&Request::connection_bind(pending.number)) {

@@ -5,9 +5,11 @@ use ::stun::attributes::ATTR_XOR_PEER_ADDRESS;
 use super::{
     super::{
         super::{
+            case::Case,
+            client::Client,
             request::Request,
             target::Target,
-            verdict::{Case, Fault, Verdict, ensure},
+            verdict::{Fault, Verdict, ensure},
         },
         permission::NOBODY,
     },
@@ -96,7 +98,7 @@ fn connection_ids(target: &Target) -> Verdict {
 fn connect_without_allocation(target: &Target) -> Verdict {
     drop(allocated(target)?);
     let peer = target.tcp_peer()?;
-    target.challenged()?.ask(&Request::connect(peer.address))?.refused(437).map(|_| ())
+    Client::challenged(target)?.ask(&Request::connect(peer.address))?.refused(437).map(|_| ())
 }
 
 fn connect_malformed_peer(target: &Target) -> Verdict {
@@ -129,7 +131,7 @@ fn connect_refused(target: &Target) -> Verdict {
 }
 
 fn connect_forbidden(target: &Target) -> Verdict {
-    if target.here.is_ipv6() {
+    if target.peer_ip.is_ipv6() {
         return Err(Fault::skipped("the addresses to try are IPv4 ones"));
     }
     let mut client = allocated(target)?;

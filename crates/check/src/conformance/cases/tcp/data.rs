@@ -2,10 +2,11 @@
 
 use super::{
     super::super::{
+        case::Case,
         client::CHANNEL,
         request::{Request, channel_data},
         target::Target,
-        verdict::{Case, Verdict},
+        verdict::Verdict,
     },
     Connection, Pending, arrives, from_peer, to_peer,
 };

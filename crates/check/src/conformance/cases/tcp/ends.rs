@@ -3,9 +3,10 @@
 use super::{
     super::super::{
         answer::Answer,
+        case::Case,
         request::Request,
         target::Target,
-        verdict::{Case, Step, Verdict},
+        verdict::{Step, Verdict},
     },
     Connection, ends,
 };

@@ -14,11 +14,12 @@ use ::stun::attributes::ATTR_CONNECTION_ID;
 
 use super::super::{
     answer::{Answer, describe},
+    case::Case,
     client::Client,
     request::Request,
     target::Target,
-    tcp_peer::{TcpPeer, Wire},
-    verdict::{Case, Fault, Step, Verdict},
+    tcp_peer::{PeerConnection, TcpPeer},
+    verdict::{Fault, Step, Verdict},
 };
 
 /// The cases, part by part.
@@ -35,7 +36,7 @@ fn relays_tcp(answer: Answer) -> Verdict<Answer> {
 
 /// A client with an allocation of TCP.
 fn allocated(target: &Target) -> Verdict<Client<'_>> {
-    let mut client = target.challenged()?;
+    let mut client = Client::challenged(target)?;
     relays_tcp(client.ask(&target.allocate_tcp())?)?.success().step("Allocate")?;
     client.relayed()?;
     Ok(client)
@@ -51,7 +52,7 @@ fn connect_to(client: &mut Client<'_>, peer: SocketAddr) -> Verdict<u32> {
 /// A new stream of the client. It begins with what the control connection has been told, realm and
 /// nonce, and goes on with a nonce of its own if it is given one.
 fn stream<'t>(target: &'t Target, control: &Client<'_>) -> Verdict<Client<'t>> {
-    let mut stream = target.client()?;
+    let mut stream = Client::connect(target)?;
     stream.log_in(control.login()?);
     Ok(stream)
 }
@@ -70,7 +71,7 @@ struct Pending<'t> {
     client: Client<'t>,
     peer: TcpPeer,
     number: u32,
-    wire: Wire,
+    wire: PeerConnection,
 }
 
 impl<'t> Pending<'t> {
@@ -94,7 +95,7 @@ struct Connection<'t> {
     client: Client<'t>,
     peer: TcpPeer,
     stream: Client<'t>,
-    wire: Wire,
+    wire: PeerConnection,
 }
 
 impl<'t> Connection<'t> {
@@ -108,17 +109,27 @@ impl<'t> Connection<'t> {
     }
 }
 
-fn both_ways(target: &Target, stream: &mut Client<'_>, wire: &mut Wire) -> Verdict {
+fn both_ways(target: &Target, stream: &mut Client<'_>, wire: &mut PeerConnection) -> Verdict {
     to_peer(target, stream, wire, b"from the client")?;
     from_peer(target, stream, wire, b"from the peer")
 }
 
-fn to_peer(target: &Target, stream: &mut Client<'_>, wire: &mut Wire, data: &[u8]) -> Verdict {
+fn to_peer(
+    target: &Target,
+    stream: &mut Client<'_>,
+    wire: &mut PeerConnection,
+    data: &[u8],
+) -> Verdict {
     stream.send(data)?;
     arrives(data, || wire.bytes(target.patience)).step("at the peer")
 }
 
-fn from_peer(target: &Target, stream: &mut Client<'_>, wire: &mut Wire, data: &[u8]) -> Verdict {
+fn from_peer(
+    target: &Target,
+    stream: &mut Client<'_>,
+    wire: &mut PeerConnection,
+    data: &[u8],
+) -> Verdict {
     wire.send(data)?;
     arrives(data, || stream.bytes(target.patience)).step("on the client's stream")
 }
