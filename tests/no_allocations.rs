@@ -2,6 +2,8 @@
 //! another process sends.
 #![cfg(target_os = "linux")]
 
+#[allow(dead_code, reason = "this test uses a part of it")]
+#[path = "it/support/mod.rs"]
 mod support;
 
 use std::{

@@ -1,8 +1,11 @@
 //! Floods of nonsense and of strangers: the relay's memory stays where it was.
 
+#[allow(dead_code, reason = "this test uses a part of it")]
+#[path = "it/support/mod.rs"]
 mod support;
 
 use std::{
+    fs,
     net::{Ipv4Addr, UdpSocket},
     sync::Mutex,
 };
@@ -10,8 +13,14 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use support::*;
 
-/// The memory that is measured is the process's: one test at a time.
+/// One test at a time: the memory that is measured is the process's.
 static ALONE: Mutex<()> = Mutex::new(());
+
+/// Returns the resident memory of this process, in bytes.
+fn resident() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
 
 /// A million datagrams: pure noise, real requests with bytes changed, cut and lengthened, and
 /// ChannelData that lies. The server goes on answering, and its memory stays where it was.

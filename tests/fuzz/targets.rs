@@ -1,5 +1,5 @@
 //! What is fuzzed: each takes any bytes, and panics if something does not hold. Shared by the test that
-//! runs everywhere (`tests/fuzzing.rs`) and by the programs for libFuzzer (`fuzz/`).
+//! runs everywhere (`tests/it/fuzzing.rs`) and by the programs for libFuzzer (`fuzz/`).
 
 use std::{
     collections::{HashMap, HashSet},

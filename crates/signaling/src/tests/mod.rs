@@ -27,7 +27,7 @@ mod tokens;
 mod transfer;
 mod views;
 
-#[path = "../../../../tests/common/json_schema.rs"]
+#[path = "../../../../tests/it/common/json_schema.rs"]
 mod json_schema;
 
 use std::{

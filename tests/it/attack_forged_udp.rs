@@ -1,0 +1,72 @@
+//! Requests over UDP whose source anybody can forge: they use up what such requests get, and nothing
+//! that a client gets who has proved its address.
+
+use std::{
+    net::{TcpStream, UdpSocket},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use crate::{
+    common::{DEADLINE, Server},
+    support::plain_client::{Framed, PlainClient},
+};
+
+const HELD_BACK: &str = "callbox_drops_total{reason=\"reply_limit\"}";
+
+/// An Allocate that is a header alone, with a transaction of its own.
+fn bare_allocate(n: u64) -> Vec<u8> {
+    const HEAD: [u8; 12] = [0, 3, 0, 0, 0x21, 0x12, 0xA4, 0x42, 0, 0, 0, 0];
+    [&HEAD[..], &n.to_be_bytes()[..]].concat()
+}
+
+/// Ends the flood, also where a client fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn forged_datagrams_keep_no_client_over_tcp_away() {
+    let server = Server::with(&[
+        "--realm",
+        crate::support::REALM,
+        "--user",
+        "static:pass",
+        "--max-unauthenticated-replies",
+        "20",
+    ]);
+    let (stop, at) = (AtomicBool::new(false), server.turn().to_owned());
+    thread::scope(|scope| {
+        let (stop, at) = (&stop, &at);
+        scope.spawn(move || {
+            // As if they came from the clients' address.
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            for n in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                socket.send_to(&bare_allocate(n), at).unwrap();
+                if n % 10 == 0 {
+                    thread::yield_now();
+                }
+            }
+        });
+        let _stop = Stop(stop);
+        server.wait_for_metric(HELD_BACK, |dropped| dropped > 1000.0);
+        // Twelve challenges, of the twenty that a proved address gets each second.
+        for _ in 0..12 {
+            let stream = TcpStream::connect(server.turn()).unwrap();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            drop(PlainClient::allocate_over(Framed::new(stream)));
+        }
+    });
+    // Nor does it cost more than it must: the header, the error, the realm, the nonce and the algorithms.
+    let challenged = UdpSocket::bind("127.0.0.2:0").unwrap();
+    challenged.set_read_timeout(Some(DEADLINE)).unwrap();
+    challenged.send_to(&bare_allocate(1), server.turn()).unwrap();
+    assert_eq!(challenged.recv(&mut [0; 200]).unwrap(), 20 + 8 + (4 + 4) + (4 + 28) + (4 + 8));
+}

@@ -1,0 +1,115 @@
+//! A user who is kicked, with real sockets: what the user had at the relay is closed as well, and does
+//! not come back with the token that the user had.
+
+use serde_json::{Value, json};
+
+use crate::{
+    common::{Server, http, websocket::Client},
+    support::plain_client::PlainClient,
+};
+
+fn allocate(server: &Server, data: &Value) -> PlainClient {
+    let (username, password) = crate::common::turn_credentials(data);
+    let at = server.turn().parse().unwrap();
+    PlainClient::allocate_as(at, server.text("/realm"), &username, &password)
+}
+
+/// The code with which an allocation is refused, if it is.
+fn try_allocate(server: &Server, data: &Value) -> Option<u16> {
+    let (username, password) = crate::common::turn_credentials(data);
+    let at = server.turn().parse().unwrap();
+    PlainClient::try_allocate_as(at, server.text("/realm"), &username, &password).err()
+}
+
+fn kick(server: &Server, query: &str) -> Value {
+    let headers = [("authorization", format!("Bearer {}", server.text("/dev/apiKey")))];
+    let path = format!("/api/v1/sessions?{query}");
+    let answer = http::request(server.authority(), "DELETE", &path, &headers, None);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()
+}
+
+const OPEN: &str = "callbox_allocations";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kick_closes_what_the_user_has_at_the_relay() {
+    let server = Server::with(&["--max-calls-per-user", "9"]);
+    let token = server.minted("mallory", &["--ttl", "10m"]);
+    let mut mallory = Client::sign_in_with(&server, &token, Some("laptop")).await;
+    let mut bob = Client::sign_in(&server, "bob").await;
+    let call = json!({ "targetUserId": "bob", "callType": "audio" });
+    let call = mallory.request("call:initiate", call).await;
+    let incoming = bob.event("call:incoming").await;
+    let room = json!({ "roomId": "lobby" });
+    let bobs_room = bob.request("room:join", room.clone()).await;
+    let room = mallory.request("room:join", room).await;
+    let welcome = mallory.welcome.clone();
+    let gathering = allocate(&server, &welcome);
+    let _others = [&call, &room].map(|data| allocate(&server, data));
+    let [_bobs, _bobs_room] = [&incoming, &bobs_room].map(|data| allocate(&server, data));
+    server.wait_for_metric(OPEN, |open| open == 5.0);
+
+    let kicked = kick(&server, "userId=mallory");
+    assert_eq!(kicked, json!({ "sessions": 1, "calls": 2, "rooms": 1, "allocations": 3 }));
+    // It had happened when the answer came. The call's other side follows; the room goes on.
+    assert_eq!(gathering.try_permit("127.0.0.1:9".parse().unwrap()), Some(437));
+    server.wait_for_metric(OPEN, |open| open == 1.0);
+    assert_eq!(bob.event("room:left").await["reason"], "kicked");
+    // What mallory was given opens nothing, whatever it was for.
+    for data in [&welcome, &call, &room] {
+        assert_eq!(try_allocate(&server, data), Some(401), "{data}");
+    }
+
+    // The same token is good for signaling alone.
+    let mut back = Client::sign_in_with(&server, &token, Some("laptop")).await;
+    assert_eq!(back.welcome["turnCredentials"], Value::Null);
+    let again = back.request("room:join", json!({ "roomId": "lobby" })).await;
+    assert_eq!(again["turnCredentials"], Value::Null);
+    let path = "/api/v1/ice-servers";
+    assert_eq!(server.get(path, Some(&token)).json()["turnCredentials"], Value::Null);
+    // A new one is good for everything, and what was given before stays refused.
+    let token = server.minted("mallory", &["--ttl", "11m"]);
+    let fresh = server.get(path, Some(&token)).json();
+    allocate(&server, &fresh);
+    let new = Client::sign_in_with(&server, &token, Some("phone")).await;
+    allocate(&server, &new.welcome);
+    assert_eq!(try_allocate(&server, &welcome), Some(401));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kick_of_a_device_closes_its_calls_and_what_is_for_no_call() {
+    let server = Server::with(&["--max-calls-per-user", "9"]);
+    let tokens = ["10m", "11m"].map(|ttl| server.minted("mallory", &["--ttl", ttl]));
+    let mut laptop = Client::sign_in_with(&server, &tokens[0], Some("laptop")).await;
+    let mut phone = Client::sign_in_with(&server, &tokens[1], Some("phone")).await;
+    let [_bob, _carol] =
+        [Client::sign_in(&server, "bob").await, Client::sign_in(&server, "carol").await];
+    let target = |user: &str| json!({ "targetUserId": user, "callType": "audio" });
+    let from_laptop = laptop.request("call:initiate", target("bob")).await;
+    let from_phone = phone.request("call:initiate", target("carol")).await;
+    let [_one, stays, _gathering] =
+        [&from_laptop, &from_phone, &phone.welcome].map(|data| allocate(&server, data));
+
+    let kicked = kick(&server, "userId=mallory&deviceId=laptop");
+    assert_eq!(kicked, json!({ "sessions": 1, "calls": 1, "rooms": 0, "allocations": 2 }));
+    assert_eq!(stays.try_permit("127.0.0.1:9".parse().unwrap()), None);
+    for (data, code) in
+        [(&from_laptop, Some(401)), (&laptop.welcome, Some(401)), (&from_phone, None)]
+    {
+        assert_eq!(try_allocate(&server, data), code, "{data}");
+    }
+    let fresh = phone.request("ice:refresh", json!({ "callId": from_phone["callId"] })).await;
+    assert_eq!(try_allocate(&server, &fresh), None);
+    let laptop = Client::sign_in_with(&server, &tokens[0], Some("laptop")).await;
+    assert_eq!(laptop.welcome["turnCredentials"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_has_nothing_is_kicked_all_the_same() {
+    let server = Server::start();
+    let (old, later) = (server.minted("mallory", &["--ttl", "10m"]), "/api/v1/ice-servers");
+    let before = server.get(later, Some(&old)).json();
+    let kicked = kick(&server, "userId=mallory");
+    assert_eq!(kicked, json!({ "sessions": 0, "calls": 0, "rooms": 0, "allocations": 0 }));
+    assert_eq!(try_allocate(&server, &before), Some(401));
+}

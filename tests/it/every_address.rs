@@ -1,0 +1,139 @@
+//! `--listen [::]:PORT` on a machine with addresses of both families, which the test makes itself.
+
+use std::{
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    process::Command,
+};
+
+use crate::{
+    common::{DEADLINE, Server, callbox, network::in_own_network, pem, run, write_private},
+    support::plain_client::{Framed, PlainClient, Wire, mapped},
+};
+
+/// A Binding request.
+const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
+
+/// The addresses of the machine, besides loopback.
+const OWN: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+
+/// The commands that give the machine those.
+const OWN_ADDRESSES: &str =
+    "ip address add 192.0.2.1/32 dev lo && ip address add 2001:db8::1/128 dev lo nodad";
+
+fn serve(listen: &[&str]) -> Server {
+    let listen: Vec<_> = listen.iter().flat_map(|address| ["--listen", address]).collect();
+    serve_with(&listen)
+}
+
+fn serve_with(options: &[&str]) -> Server {
+    Server::spawn(command("serve").args(options))
+}
+
+/// A command that takes the options of a server, and has those that it needs.
+fn command(name: &str) -> Command {
+    let mut command = callbox(&[name, "--ready-json", "--http", "127.0.0.1:0", "--lifetime"]);
+    command.args(["5m", "--auth-secret", "north of here, a long way off"]);
+    command.args(["--jwt-secret", "a secret of at least thirty-two bytes"]);
+    command.args(["--realm", crate::support::REALM, "--user", "static:pass"]);
+    // More than one worker, each with sockets of its own.
+    command.args(["--workers", "2"]);
+    command
+}
+
+/// Stops a server, and gives what it has logged.
+fn stopped(server: Server) -> String {
+    server.terminate();
+    server.wait().1
+}
+
+/// The STUN URIs that clients are told: loopback is left out where there is more.
+fn stun_uris(server: &Server) -> Vec<String> {
+    let uris = server.ready["stun"].as_array().unwrap().iter();
+    uris.map(|uri| uri.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked() {
+    in_own_network(
+        "every_address::zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked",
+        OWN_ADDRESSES,
+        || {
+            let server = serve(&["[::]:3478"]);
+            // The IPv6 ones first, as in the option.
+            let expected = ["stun:[2001:db8::1]:3478", "stun:192.0.2.1:3478"];
+            assert_eq!(stun_uris(&server), expected);
+            for ip in OWN {
+                let at = SocketAddr::new(ip.parse().unwrap(), 3478);
+                let client = UdpSocket::bind(SocketAddr::new(at.ip(), 0)).unwrap();
+                client.set_read_timeout(Some(DEADLINE)).unwrap();
+                client.send_to(BINDING, at).unwrap();
+                let mut buffer = [0; 200];
+                let (len, from) = client.recv_from(&mut buffer).unwrap();
+                // The client's address in the form that it has, and the answer from where it was asked.
+                assert_eq!((from, mapped(&buffer[..len])), (at, client.local_addr().unwrap()));
+                let stream = Framed::new(TcpStream::connect(at).unwrap());
+                stream.put(BINDING);
+                assert_eq!(mapped(&stream.take()).ip(), at.ip());
+            }
+            // An allocation without a family is one of IPv4 (RFC 8656 §7.2), on the address of IPv4.
+            let client = PlainClient::allocate("192.0.2.1:3478".parse().unwrap());
+            assert_eq!(client.relayed.ip().to_string(), "192.0.2.1");
+            assert!(!stopped(server).contains("WARN"));
+        },
+    );
+}
+
+#[test]
+fn check_config_counts_what_zeros_of_ipv6_take_of_ipv4() {
+    let name = "every_address::check_config_counts_what_zeros_of_ipv6_take_of_ipv4";
+    in_own_network(name, OWN_ADDRESSES, || {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
+        for (path, pem) in paths.iter().zip(pem::self_signed(&["192.0.2.1"])) {
+            write_private(path, pem);
+        }
+        let options = ["--listen", "[::]:3478", "--external-ip", "8.8.4.4/192.0.2.1"];
+        let tls = ["--tls-listen", "[::]:443", "--public-turn-uri", "turn:192.0.2.1:3478"];
+        let files =
+            ["--tls-cert", paths[0].to_str().unwrap(), "--tls-key", paths[1].to_str().unwrap()];
+        for (options, told) in [
+            (&options[..], "turn:8.8.4.4:3478?transport=udp"),
+            (&[&tls[..], &files].concat(), "turns:192.0.2.1:443?transport=tcp"),
+        ] {
+            let server = serve_with(options);
+            let uris = server.ready["turn"].as_array().unwrap();
+            assert!(uris.iter().any(|uri| uri == told), "{uris:?}");
+            let preview = run(command("check-config").args(options));
+            assert_eq!(preview.status, 0, "{}", preview.stderr);
+            for uri in uris {
+                assert!(preview.stdout.contains(uri.as_str().unwrap()), "{}", preview.stdout);
+            }
+        }
+    });
+}
+
+#[test]
+fn an_ipv4_address_that_is_taken_is_left_out_and_said() {
+    in_own_network(
+        "every_address::an_ipv4_address_that_is_taken_is_left_out_and_said",
+        OWN_ADDRESSES,
+        || {
+            let taken = TcpListener::bind("192.0.2.1:3478").unwrap();
+            let server = serve(&["[::]:3478"]);
+            assert_eq!(stun_uris(&server), ["stun:[2001:db8::1]:3478"]);
+            let log = stopped(server);
+            assert!(log.contains("--listen [::]:3478 does not take IPv4 here"), "{log}");
+            assert!(log.contains("192.0.2.1:3478"), "{log}");
+            drop(taken);
+            // Named beside it, IPv4 is what is named.
+            let server = serve(&["[::]:3478", "127.0.0.1:3478"]);
+            assert_eq!(stun_uris(&server), ["stun:[2001:db8::1]:3478"]);
+            let refused = UdpSocket::bind("192.0.2.1:0").unwrap();
+            refused.connect("192.0.2.1:3478").unwrap();
+            refused.set_read_timeout(Some(DEADLINE)).unwrap();
+            refused.send(BINDING).unwrap();
+            let error = refused.recv(&mut [0; 200]).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        },
+    );
+}

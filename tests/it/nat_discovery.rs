@@ -1,0 +1,159 @@
+//! NAT behaviour discovery (RFC 5780) over real sockets, with coturn's tools and a bare client.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use callbox_client::{Request, attribute, mapped_address};
+use stun::{addr::MappedAddress, attributes::*, message::*};
+
+use crate::{
+    coturn_tools::run,
+    support::{plain_client::parse, *},
+};
+
+const OTHER: &str = "127.0.0.2";
+
+/// A relay with 127.0.0.2 as its second address, on a port that is free with the next one.
+fn server(workers: usize, replies: u32) -> Server {
+    let alternate: IpAddr = OTHER.parse().unwrap();
+    let start = || {
+        let listen = vec!["127.0.0.1:0".parse().unwrap()];
+        start_on(listen, Some(alternate), workers, |turn| {
+            turn.max_unauthenticated_replies = replies
+        })
+    };
+    (0..20).find_map(|_| start().ok()).expect("somewhere two ports in a row are free")
+}
+
+#[test]
+fn coturn_s_tools_find_no_nat_on_loopback() {
+    for workers in [1, 2] {
+        let server = server(workers, 1000);
+        let at = server.address(false);
+        let text = run("turnutils_stunclient", at, &["-f"]);
+        assert!(text.contains(&format!("Other addr: : {OTHER}:{}", at.port() + 1)), "{text}");
+        assert!(text.contains("UDP reflexive addr: 127.0.0.1:"), "{text}");
+        for padding in [&[][..], &["-P"]] {
+            let text = run(
+                "turnutils_natdiscovery",
+                at,
+                &[&["-m", "-f", "-L", "127.0.0.1"], padding].concat(),
+            );
+            assert!(text.contains("No NAT! (Endpoint Independent Mapping)"), "{text}");
+            assert!(text.contains("NAT with Endpoint Independent Filtering!"), "{text}");
+        }
+    }
+}
+
+struct Asker(UdpSocket);
+
+impl Asker {
+    fn new() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self(socket)
+    }
+
+    fn ask(&self, at: SocketAddr, attributes: &[(AttrType, &[u8])]) -> usize {
+        let attributes = attributes.iter().map(|(typ, value)| attribute(*typ, value));
+        let message = attributes.fold(Request::binding(), Request::with).to_message().unwrap();
+        self.0.send_to(&message.raw, at).unwrap();
+        message.raw.len()
+    }
+
+    fn hear(&self) -> (Message, SocketAddr) {
+        let mut buffer = [0; 4000];
+        let (len, from) = self.0.recv_from(&mut buffer).expect("an answer before the deadline");
+        (parse(&buffer[..len]), from)
+    }
+}
+
+fn address(message: &Message, typ: AttrType) -> SocketAddr {
+    let mut address = MappedAddress::default();
+    address.get_from_as(message, typ).unwrap();
+    SocketAddr::new(address.ip, address.port)
+}
+
+/// With many workers, too, each answer leaves from where it says, whichever worker was asked.
+#[test]
+fn an_answer_comes_from_where_it_was_asked_for() {
+    let server = server(4, 1000);
+    let port = server.address(false).port();
+    let at = |n: usize| -> SocketAddr {
+        let ip: IpAddr = [127, 0, 0, 1 + (n >> 1) as u8].into();
+        (ip, port + (n & 1) as u16).into()
+    };
+    for _ in 0..8 {
+        let asker = Asker::new();
+        for asked in 0..4 {
+            for change in 0..4 {
+                asker.ask(at(asked), &[(ATTR_CHANGE_REQUEST, &[0, 0, 0, (change as u8) << 1])]);
+                let (answer, from) = asker.hear();
+                assert_eq!(answer.typ, BINDING_SUCCESS);
+                assert_eq!(from, at(asked ^ change), "{asked} {change}");
+                assert_eq!(address(&answer, ATTR_RESPONSE_ORIGIN), from);
+                assert_eq!(address(&answer, ATTR_OTHER_ADDRESS), at(asked ^ 3));
+                let port = asker.0.local_addr().unwrap().port();
+                assert_eq!(mapped_address(&answer).unwrap().port(), port);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_answer_goes_to_another_port_and_is_padded_where_that_is_asked_for() {
+    let server = server(2, 1000);
+    let at = server.address(false);
+    let (asker, other) = (Asker::new(), Asker::new());
+    let port = other.0.local_addr().unwrap().port().to_be_bytes();
+    asker.ask(at, &[(ATTR_RESPONSE_PORT, &port)]);
+    assert_eq!(other.hear().0.typ, BINDING_SUCCESS);
+    // Never by more than came.
+    for len in [0, 1, 1000, 1500, 3000] {
+        let padding = vec![7; len];
+        asker.ask(at, &[(ATTR_PADDING, &padding)]);
+        assert_eq!(asker.hear().0.get(ATTR_PADDING).unwrap().len(), len.min(1500));
+    }
+    asker.ask(at, &[(ATTR_RESPONSE_PORT, &port), (ATTR_PADDING, &[0; 8])]);
+    assert_eq!(asker.hear().0.typ.class, CLASS_ERROR_RESPONSE);
+}
+
+/// What can be made to hit somebody else is limited.
+#[test]
+fn such_answers_are_limited() {
+    let server = server(1, 100);
+    let at = server.address(false);
+    let asker = Asker::new();
+    for _ in 0..1000 {
+        asker.ask(at, &[(ATTR_CHANGE_REQUEST, &[0; 4])]);
+    }
+    wait_until("most are dropped", || {
+        server.relay.metrics().drops.iter().any(|(why, n)| *why == "reply_limit" && *n > 500)
+    });
+    // A plain one is not.
+    assert!(answers_plainly(at));
+}
+
+fn answers_plainly(at: SocketAddr) -> bool {
+    let asker = Asker::new();
+    asker.ask(at, &[]);
+    asker.hear().0.typ == BINDING_SUCCESS
+}
+
+#[test]
+fn without_a_second_address_it_is_refused() {
+    let server = start(1, |_| {});
+    for (typ, value) in [
+        (ATTR_CHANGE_REQUEST, &[0, 0, 0, 6][..]),
+        (ATTR_RESPONSE_PORT, &[1, 1]),
+        (ATTR_PADDING, &[0; 4]),
+    ] {
+        let asker = Asker::new();
+        asker.ask(server.address(false), &[(typ, value)]);
+        let (answer, _) = asker.hear();
+        let mut code = stun::error_code::ErrorCodeAttribute::default();
+        code.get_from(&answer).unwrap();
+        assert_eq!(code.code.0, 420, "{typ}");
+        asker.ask(server.address(false), &[]);
+        assert!(asker.hear().0.get(ATTR_OTHER_ADDRESS).is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! How the server stops: everyone hears of it, and then it is gone.
+
+use std::net::{TcpListener, UdpSocket};
+
+use serde_json::json;
+
+use crate::common::{Server, socketio, websocket};
+
+#[tokio::test]
+async fn calls_end_and_everyone_hears_of_it() {
+    let server = Server::start();
+    let mut alice = websocket::Client::sign_in(&server, "alice").await;
+    let mut bob = socketio::Client::sign_in(&server, "bob").await;
+    // One who has not said who it is, and one who has asked for nothing.
+    let mut stranger = websocket::Client::connect(&server).await;
+    let _idle = std::net::TcpStream::connect(server.authority()).unwrap();
+    alice.request("call:initiate", json!({ "targetUserId": "bob", "callType": "audio" })).await;
+    bob.request("call:accept", json!({})).await;
+
+    server.terminate();
+    let ended = alice.event("call:ended").await;
+    assert_eq!((&ended["reason"], &ended["endedBy"]), (&json!("server_shutdown"), &json!(null)));
+    let (code, reason) = alice.closed().await;
+    assert_eq!((code, reason.split(':').next()), (1001, Some("server_shutdown")));
+    assert_eq!(bob.event("call:ended").await["reason"], "server_shutdown");
+    assert_eq!(bob.event("error").await["error"]["code"], "server_shutdown");
+    while bob.packet().await.is_some() {}
+    assert_eq!(stranger.closed().await.0, 1001);
+
+    let http = server.authority().to_owned();
+    let stun = server.text("/stun/0").strip_prefix("stun:").unwrap().to_owned();
+    let (status, stderr) = server.wait();
+    assert!(status.success(), "{stderr}");
+    assert!(!stderr.contains("ERROR") && !stderr.contains("panicked"), "{stderr}");
+    // Its addresses are free again.
+    assert!(TcpListener::bind(http).is_ok());
+    assert!(UdpSocket::bind(stun).is_ok());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_holds_nobody_up() {
+    let server = Server::start();
+    // It neither reads nor writes from here on.
+    let _silent = websocket::Client::sign_in(&server, "alice").await;
+    let _other = socketio::Client::sign_in(&server, "bob").await;
+    server.terminate();
+    let (status, stderr) = server.wait();
+    assert!(status.success(), "{stderr}");
+}

@@ -1,0 +1,164 @@
+//! `--relay-policy signaled`, with real sockets and both fronts of the server: what somebody reaches
+//! who has got hold of a call's credentials.
+
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, UdpSocket},
+};
+
+use callbox_client::channel_data;
+use serde_json::{Value, json};
+
+use crate::{
+    common::{Server, websocket::Client},
+    support::{DEADLINE, plain_client::PlainClient},
+};
+
+/// Somebody whom packets may reach. On Linux each 127.x.y.z is an address of this machine.
+struct Peer(UdpSocket);
+
+impl Peer {
+    fn on(ip: &str) -> Self {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self(socket)
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    fn receives(&self, payload: &[u8]) -> SocketAddr {
+        let mut buffer = [0; 100];
+        let (len, from) = self.0.recv_from(&mut buffer).expect("a datagram before the deadline");
+        assert_eq!(&buffer[..len], payload);
+        from
+    }
+
+    fn has_received_nothing(&self) {
+        self.0.set_nonblocking(true).unwrap();
+        let error = self.0.recv(&mut [0; 100]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+}
+
+/// Opens an allocation with what a client was sent.
+fn allocate(server: &Server, data: &Value) -> PlainClient {
+    let (username, password) = crate::common::turn_credentials(data);
+    let at = server.turn().parse().unwrap();
+    PlainClient::allocate_as(at, server.text("/realm"), &username, &password)
+}
+
+fn host_candidate(ip: &str) -> Value {
+    let line = format!("candidate:1 1 udp 2122260223 {ip} 54321 typ host generation 0 ufrag EsAw");
+    json!({ "candidate": { "candidate": line, "sdpMid": "0", "sdpMLineIndex": 0 } })
+}
+
+/// Alice calls Bob, who takes the call: both clients, and what each was sent with it.
+async fn call(server: &Server) -> (Client, Client, Value, Value) {
+    let mut alice = Client::sign_in(server, "alice").await;
+    let mut bob = Client::sign_in(server, "bob").await;
+    let about = json!({ "targetUserId": "bob", "callType": "video" });
+    let initiated = alice.request("call:initiate", about).await;
+    let incoming = bob.event("call:incoming").await;
+    bob.request("call:accept", json!({})).await;
+    (alice, bob, initiated, incoming)
+}
+
+const NO_PERMISSION: &str = "callbox_drops_total{reason=\"no_permission\"}";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_credential_reaches_only_what_the_other_side_announced() {
+    let server = Server::with(&["--relay-policy", "signaled"]);
+    let (mut alice, mut bob, initiated, incoming) = call(&server).await;
+    let (inner, announced) = (Peer::on("127.0.0.2"), Peer::on("127.0.0.3"));
+    // Whoever it is who has them.
+    let thief = allocate(&server, &initiated);
+    for peer in [&inner, &announced] {
+        assert_eq!(thief.try_permit(peer.address()), Some(403));
+        assert_eq!(thief.try_bind(0x4001, peer.address()), Some(403));
+        thief.send(peer.address(), b"through");
+        thief.socket.send(&channel_data(0x4001, b"through")).unwrap();
+    }
+    server.wait_for_metric(NO_PERMISSION, |dropped| dropped == 2.0);
+    // What Alice announces herself opens nothing for her credentials.
+    alice.request("ice:candidate", host_candidate("127.0.0.2")).await;
+    assert_eq!(thief.try_permit(inner.address()), Some(403));
+
+    // As soon as Alice hears of the address, it is open to her: the first try must do.
+    bob.request("ice:candidate", host_candidate("127.0.0.3")).await;
+    alice.event("ice:candidate").await;
+    assert_eq!(thief.try_bind(0x4001, announced.address()), None);
+    thief.socket.send(&channel_data(0x4001, b"hello")).unwrap();
+    assert_eq!(announced.receives(b"hello"), thief.relayed);
+    announced.0.send_to(b"hi", thief.relayed).unwrap();
+    assert_eq!(thief.receive(), channel_data(0x4001, b"hi"));
+    assert_eq!(thief.try_permit(inner.address()), Some(403));
+
+    // The same the other way round, from a description.
+    let bobs = allocate(&server, &incoming);
+    let described = Peer::on("127.0.0.4");
+    assert_eq!(bobs.try_permit(described.address()), Some(403));
+    let sdp = "v=0\r\na=candidate:1 1 udp 1 127.0.0.4 9 typ srflx raddr 127.0.0.5 rport 9\r\n";
+    alice.request("signal:offer", json!({ "sdp": { "type": "offer", "sdp": sdp } })).await;
+    bob.event("signal:offer").await;
+    assert_eq!(bobs.try_permit(described.address()), None);
+    bobs.send(described.address(), b"hello");
+    assert_eq!(described.receives(b"hello"), bobs.relayed);
+    assert_eq!(bobs.try_permit(Peer::on("127.0.0.5").address()), Some(403));
+
+    // The end of the call ends all of it.
+    alice.request("call:end", json!({})).await;
+    server.wait_for_metric("callbox_allocations", |open| open == 0.0);
+    inner.has_received_nothing();
+}
+
+/// Nobody announces a relayed address of this server before it is there; and on the same machine
+/// other programs have ports, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_relay_s_own_addresses_are_reached_where_they_are_relayed() {
+    let server = Server::with(&["--relay-policy", "signaled"]);
+    let (_alice, _bob, initiated, incoming) = call(&server).await;
+    let (alice, bob) = (allocate(&server, &initiated), allocate(&server, &incoming));
+    assert_eq!(alice.try_bind(0x4001, bob.relayed), None);
+    assert_eq!(bob.try_bind(0x4002, alice.relayed), None);
+    alice.socket.send(&channel_data(0x4001, b"hello")).unwrap();
+    assert_eq!(bob.receive(), channel_data(0x4002, b"hello"));
+    // --dev allows loopback, but the call has not spoken of it.
+    let other = Peer::on("127.0.0.1");
+    assert_eq!(alice.relayed.ip(), other.address().ip());
+    assert_eq!(alice.try_bind(0x4003, other.address()), Some(403));
+    alice.send(other.address(), b"through");
+    server.wait_for_metric(NO_PERMISSION, |dropped| dropped == 1.0);
+    other.has_received_nothing();
+}
+
+/// What a client gets with its welcome is for gathering candidates, not for sending to strangers.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_welcome_s_credentials_reach_what_the_user_s_calls_have_announced() {
+    let server = Server::with(&["--relay-policy", "signaled"]);
+    let (alice, mut bob, ..) = call(&server).await;
+    let eve = Client::sign_in(&server, "eve").await;
+    let (alices, eves) = (allocate(&server, &alice.welcome), allocate(&server, &eve.welcome));
+    let peer = Peer::on("127.0.0.2");
+    for client in [&alices, &eves] {
+        assert_eq!(client.try_bind(0x4001, peer.address()), Some(403));
+        assert_eq!(client.try_permit(peer.address()), Some(403));
+    }
+    // They reach each other, as clients that test their relays do.
+    assert_eq!(alices.try_bind(0x4002, eves.relayed), None);
+    // Bob announces to Alice, who has not said anything herself.
+    bob.request("ice:candidate", host_candidate("127.0.0.2")).await;
+    assert_eq!(alices.try_bind(0x4001, peer.address()), None);
+    alices.socket.send(&channel_data(0x4001, b"hello")).unwrap();
+    assert_eq!(peer.receives(b"hello"), alices.relayed);
+    assert_eq!(eves.try_bind(0x4001, peer.address()), Some(403));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_open_policy_nothing_is_bound() {
+    let peer = Peer::on("127.0.0.2");
+    let server = Server::start();
+    let (_alice, _bob, initiated, _) = call(&server).await;
+    assert_eq!(allocate(&server, &initiated).try_bind(0x4001, peer.address()), None);
+}

@@ -1,0 +1,44 @@
+//! A server that stood still for a while counts what its sockets could not take meanwhile.
+#![cfg(target_os = "linux")]
+
+use std::{net::UdpSocket, process::Command, time::Instant};
+
+use crate::common::{DEADLINE, Server};
+
+/// More than the largest receive buffer holds: a datagram takes 512 bytes of it at the very least.
+const DATAGRAMS: usize = 100_000;
+
+#[test]
+fn what_comes_while_the_buffer_is_full_is_counted() {
+    let server = Server::with(&["--workers", "1"]);
+    let drops = |reason: &str| {
+        server.metric(&format!("callbox_drops_total{{reason=\"{reason}\"}}")) as usize
+    };
+    let signal = |name: &str| {
+        let pid = server.pid().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(server.turn()).unwrap();
+    let mut sent = 0;
+    let mut send = || {
+        socket.send(b"\xff is no message of TURN").unwrap();
+        sent += 1;
+        sent
+    };
+    signal("-STOP");
+    for _ in 0..DATAGRAMS {
+        send();
+    }
+    signal("-CONT");
+    let until = Instant::now() + DEADLINE;
+    loop {
+        // One that comes tells what was lost before it.
+        let sent = send();
+        let (lost, taken) = (drops("receive_buffer_full"), drops("foreign"));
+        if lost > 0 && lost + taken == sent {
+            break;
+        }
+        assert!(Instant::now() < until, "{lost} lost and {taken} taken of {sent}");
+    }
+}

@@ -1,0 +1,162 @@
+//! A relay on loopback for tests that need no signaling, and somebody for it to talk to.
+
+pub mod plain_client;
+
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use callbox_base::auth::{Secret, TurnSecrets};
+use callbox_relay::{self as relay, Config, Relay, StartError};
+use callbox_turn::{
+    self as turn, Event, PeerPolicy,
+    auth::{AccessTokenKey, TurnAuth},
+};
+
+pub const REALM: &str = "test";
+pub const SECRET: &str = "north";
+pub const USER: &str = "static";
+pub const PASSWORD: &str = "pass";
+
+/// How long anything may take before a test fails.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+pub fn secrets() -> TurnSecrets {
+    TurnSecrets::new(&[Secret::new(SECRET)])
+}
+
+/// A relay and the events that it told.
+pub struct Server {
+    pub relay: Relay,
+    pub events: Arc<Mutex<Vec<Event>>>,
+}
+
+/// Starts a relay on loopback, IPv4 first, to which loopback peers are allowed.
+pub fn start(workers: usize, change: impl FnOnce(&mut turn::Config)) -> Server {
+    start_on(loopback(), None, workers, change).unwrap()
+}
+
+fn loopback() -> Vec<SocketAddr> {
+    vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]
+}
+
+/// The same with keys of access tokens.
+pub fn start_with_tokens(workers: usize, keys: Vec<AccessTokenKey>) -> Server {
+    start_relay(loopback(), None, workers, |_| {}, keys).unwrap()
+}
+
+/// The same on these addresses, with a second one for NAT behaviour discovery.
+pub fn start_on(
+    listen: Vec<SocketAddr>,
+    alternate_ip: Option<IpAddr>,
+    workers: usize,
+    change: impl FnOnce(&mut turn::Config),
+) -> Result<Server, StartError> {
+    start_relay(listen, alternate_ip, workers, change, Vec::new())
+}
+
+fn start_relay(
+    listen: Vec<SocketAddr>,
+    alternate_ip: Option<IpAddr>,
+    workers: usize,
+    change: impl FnOnce(&mut turn::Config),
+    keys: Vec<AccessTokenKey>,
+) -> Result<Server, StartError> {
+    let nets = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap());
+    let mut turn = turn::Config {
+        peers: PeerPolicy::new(nets.to_vec(), Vec::new()),
+        max_allocations_per_user: 10_000,
+        ..turn::Config::default()
+    };
+    change(&mut turn);
+    let users = vec![(USER.to_owned(), Secret::new(PASSWORD))];
+    let config = Config {
+        listen,
+        alternate_ip,
+        workers,
+        credential_ttl: Duration::from_secs(3600),
+        kick_ttl: Duration::from_secs(3600),
+        gather: relay::GATHER,
+        turn,
+        auth: TurnAuth::new(REALM.into(), secrets(), users).with_access_tokens(keys),
+    };
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let told = events.clone();
+    let on_event = Arc::new(move |event| told.lock().unwrap().push(event));
+    Ok(Server { relay: Relay::start(config, on_event)?, events })
+}
+
+impl Server {
+    /// The IPv4 listener, then the IPv6 one.
+    pub fn address(&self, v6: bool) -> SocketAddr {
+        self.relay.addresses()[usize::from(v6)]
+    }
+
+    /// Waits until there are as many allocations.
+    pub fn wait_for_allocations(&self, wanted: u64) {
+        wait_until(&format!("{wanted} allocations"), || self.relay.metrics().allocations == wanted);
+    }
+}
+
+/// Waits until something holds that another thread brings about.
+pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < DEADLINE, "waited in vain for {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A UDP socket that sends back what it gets.
+pub struct Echo {
+    pub address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Echo {
+    pub fn start(ip: IpAddr) -> Self {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut buffer = [0; 65_536];
+            while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let _ = socket.send_to(&buffer[..len], from);
+            }
+        });
+        Self { address, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let waker = UdpSocket::bind((self.address.ip(), 0)).unwrap();
+        waker.send_to(b"stop", self.address).unwrap();
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+/// An Allocate without credentials.
+pub const ALLOCATE: &[u8] =
+    b"\x00\x03\x00\x08\x21\x12\xa4\x42transaction!\x00\x19\x00\x04\x11\x00\x00\x00";
+
+/// Whether the server answers a Binding request.
+pub fn answers(at: SocketAddr) -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.send_to(b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!", at).unwrap();
+    let mut buffer = [0; 100];
+    socket.recv(&mut buffer).is_ok_and(|len| len == 32 && buffer[..2] == [1, 1])
+}
