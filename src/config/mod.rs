@@ -158,29 +158,26 @@ impl Config {
     }
 }
 
-impl AddressOptions {
-    /// Returns the addresses of STUN and TURN: the configured ones, or the defaults.
-    ///
-    /// # Errors
-    /// [`ConfigError::Option`] if `--dev` would listen beyond loopback.
-    pub fn stun_addresses(&self, dev: bool) -> Result<Vec<SocketAddr>, ConfigError> {
-        let (v4, v6) = match dev {
-            true => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
-            false => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
-        };
-        if self.listen.is_empty() {
-            // The server also starts on a machine without IPv6; binding a socket is the only way to
-            // find out.
-            let has_ipv6 = UdpSocket::bind((v6, 0)).is_ok();
-            let v6 = has_ipv6.then_some(IpAddr::from(v6));
-            let ips = [IpAddr::from(v4)].into_iter().chain(v6);
-            return Ok(ips.map(|ip| SocketAddr::new(ip, STUN_PORT)).collect());
-        }
-        for address in &self.listen {
-            loopback_only("listen", *address, dev)?;
-        }
-        Ok(self.listen.clone())
+/// Returns the addresses of STUN and TURN: the configured ones, or the defaults.
+///
+/// Refuses addresses beyond loopback with `--dev`.
+fn stun_addresses(options: &AddressOptions, dev: bool) -> Result<Vec<SocketAddr>, ConfigError> {
+    let (v4, v6) = match dev {
+        true => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+        false => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+    };
+    if options.listen.is_empty() {
+        // The server also starts on a machine without IPv6; binding a socket is the only way to
+        // find out.
+        let has_ipv6 = UdpSocket::bind((v6, 0)).is_ok();
+        let v6 = has_ipv6.then_some(IpAddr::from(v6));
+        let ips = [IpAddr::from(v4)].into_iter().chain(v6);
+        return Ok(ips.map(|ip| SocketAddr::new(ip, STUN_PORT)).collect());
     }
+    for address in &options.listen {
+        loopback_only("listen", *address, dev)?;
+    }
+    Ok(options.listen.clone())
 }
 
 /// Refuses other addresses than loopback ones with `--dev`, which gives a token to any client.
@@ -283,7 +280,7 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         mobility: relay.mobility,
         dont_fragment: callbox_sys::CAN_FORBID_FRAGMENTS,
     };
-    let listen = options.addresses.stun_addresses(options.source.dev)?;
+    let listen = stun_addresses(&options.addresses, options.source.dev)?;
     let credential_ttl = options.credentials.credential_ttl.0;
     let gather = relay.gather.0;
     let alternate_ip = options.addresses.alternate_ip;

@@ -43,6 +43,7 @@ mod load_calls;
 mod log_secrets;
 mod long_messages;
 mod mobility;
+mod module_structure;
 mod nat_discovery;
 mod out_of_files;
 mod proxies;
