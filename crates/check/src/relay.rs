@@ -8,7 +8,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{server::Server, stream, tls::Tls, turn_client::TurnClient};
 
-/// How many packets are sent there and back to measure the time.
+/// The number of packets that are sent there and back to measure the time.
 const ROUNDS: u32 = 10;
 
 /// The time between two attempts with credentials that are to be refused.

@@ -22,7 +22,7 @@ use super::{
 const RTO: Duration = Duration::from_millis(200);
 const MAX_RTO: Duration = Duration::from_millis(1600);
 
-/// How often a request is signed anew.
+/// The number of times that a request is signed anew.
 const MAX_CHALLENGES: usize = 3;
 
 /// The channel that a client binds.

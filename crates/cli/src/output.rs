@@ -23,8 +23,8 @@ pub fn print_line(text: fmt::Arguments<'_>) {
     }
 }
 
-/// An error with its causes. Most of ours tell their cause in their own words; what stands there
-/// already is not said again.
+/// Returns the text of an error with its causes. Most errors name their cause in their own words; a
+/// cause whose text is there already is left out.
 pub fn explain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {

@@ -1,4 +1,4 @@
-//! Secrets that options give themselves or by the file that they are in.
+//! Secrets that options have as values or in files.
 
 use std::{
     io,
@@ -39,7 +39,7 @@ pub enum SecretError {
     NoSigningSecret,
 }
 
-/// The secrets that are given themselves, and behind them those in files.
+/// Returns the secrets that are given as values, and after them those in files.
 ///
 /// # Errors
 /// [`SecretError`] if a file cannot be read, or has no secret in its first line.
@@ -60,7 +60,7 @@ pub fn read(option: &'static str, path: &Path) -> Result<String, SecretError> {
     text::read(path).map_err(|source| SecretError::Read { option, path: path.to_owned(), source })
 }
 
-/// A secret from a file, without what an editor puts around it.
+/// Reads a secret from a file, without the characters that an editor adds.
 fn first_line(option: &'static str, path: &Path) -> Result<Secret, SecretError> {
     let text = read(option, path)?;
     match text.lines().next().map(text::trimmed) {

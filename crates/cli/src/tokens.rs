@@ -1,4 +1,4 @@
-//! The options that say who may use signaling, and what signs tokens by them.
+//! The options for the tokens of signaling, and the signer of such tokens.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::{
     values::{https_url, secret},
 };
 
-/// Who may use signaling.
+/// The options for the tokens of signaling.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tokens")]
 pub struct TokenOptions {
@@ -82,12 +82,12 @@ pub struct TokenOptions {
 }
 
 impl TokenOptions {
-    /// True if there is a shared secret, or a file that should have one.
+    /// Returns true if there is a shared secret, or a file that should have one.
     pub fn have_secret(&self) -> bool {
         !self.jwt_secret.is_empty() || !self.jwt_secret_file.is_empty()
     }
 
-    /// The shared secrets of tokens, the one that signs first.
+    /// Returns the shared secrets of tokens, the one that signs first.
     ///
     /// # Errors
     /// [`SecretError`] if a file cannot be read, or has no secret in it.
@@ -107,7 +107,7 @@ impl TokenOptions {
         Ok(self.minter_with(secrets.first().ok_or(SecretError::NoSigningSecret)?))
     }
 
-    /// The same with this shared secret.
+    /// Returns the signer of tokens by this shared secret.
     pub fn minter_with(&self, secret: &Secret) -> TokenMinter {
         TokenMinter::new(secret, self.jwt_issuer.as_deref(), self.jwt_audience.as_deref())
     }

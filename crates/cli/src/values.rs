@@ -1,4 +1,4 @@
-//! The kinds of value that options of several commands take, and how each is read from text.
+//! The kinds of values that options of several commands take.
 
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
@@ -37,11 +37,11 @@ impl FromStr for StaticUser {
 }
 
 impl StaticUser {
-    /// The name and the password, if there is a colon between them and neither is empty.
+    /// Returns the name and the password, if there is a colon between them and neither is empty.
     pub fn split(&self) -> Option<(String, Secret)> {
         let (name, password) = self.0.expose_text()?.split_once(':')?;
-        let fit = !name.is_empty() && !password.is_empty();
-        fit.then(|| (name.to_owned(), Secret::new(password)))
+        let is_whole = !name.is_empty() && !password.is_empty();
+        is_whole.then(|| (name.to_owned(), Secret::new(password)))
     }
 }
 
@@ -56,13 +56,13 @@ pub fn secret(text: &str) -> Result<Secret, String> {
     }
 }
 
-/// Reads an address that the server asks by itself. What is sent there is about people, and what comes
-/// from there says who they are, so it goes over TLS or stays on this machine.
+/// Reads an address to which the server sends requests of its own. They are about users, so they go
+/// over TLS or stay on this machine.
 ///
 /// # Errors
 /// It is no such address, or has a user in it.
 pub fn https_url(text: &str) -> Result<Uri, String> {
-    let is_here = |uri: &Uri| {
+    let is_loopback = |uri: &Uri| {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         match host.parse::<IpAddr>() {
             Ok(ip) => ip.is_loopback(),
@@ -72,7 +72,7 @@ pub fn https_url(text: &str) -> Result<Uri, String> {
     let fits = |uri: &Uri| {
         let is_safe = match uri.scheme_str() {
             Some("https") => true,
-            Some("http") => is_here(uri),
+            Some("http") => is_loopback(uri),
             _ => false,
         };
         is_safe && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))

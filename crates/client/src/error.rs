@@ -25,7 +25,7 @@ pub enum Error {
 /// An error response (RFC 8489 §14.8).
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// What was asked for.
+    /// The method of the request.
     pub method: Method,
     /// The error code.
     pub code: u16,

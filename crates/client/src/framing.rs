@@ -1,6 +1,6 @@
 //! The length of a message on a stream (RFC 8656 §12.5, RFC 8489 §6.2.2).
 
-/// How many bytes of a message tell its length.
+/// The number of bytes in which a message tells its length.
 pub const HEADER: usize = 4;
 
 const STUN_HEADER: usize = 20;

@@ -1,4 +1,4 @@
-//! What a load is asked to do.
+//! The arguments of `callbox load`.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,7 +15,7 @@ use clap::{Args, ValueEnum};
 
 use super::calls::CallsArgs;
 
-/// How data is framed between a client and the server.
+/// The framing of data between a client and the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Framing {
     /// ChannelData messages.
@@ -145,7 +145,7 @@ pub struct LoadArgs {
 }
 
 impl LoadArgs {
-    /// The user name and the password to log in with.
+    /// Returns the user name and the password to log in with.
     pub(crate) fn credentials(&self) -> anyhow::Result<(String, String)> {
         let Some(secret) = &self.auth_secret else {
             let password = self.password.clone();
@@ -160,7 +160,7 @@ impl LoadArgs {
         Ok((minted.username, minted.password))
     }
 
-    /// Refuses what cannot be.
+    /// Refuses arguments that contradict each other.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.size >= 16,
@@ -193,7 +193,7 @@ impl LoadArgs {
         Ok(())
     }
 
-    /// What only a TURN server can do.
+    /// Refuses arguments that only a TURN server can serve.
     fn check_forwarding(&self) -> anyhow::Result<()> {
         ensure!(
             self.path != Path::Clients,

@@ -12,10 +12,10 @@ use super::{LoadArgs, sockets};
 const SOCKETS: usize = 16;
 const WINDOW: usize = 32;
 
-/// How many requests are sent with one call: fewer would cost more than the server's part.
+/// The number of requests that one call sends: fewer would cost more than the server's part.
 const AT_ONCE: usize = 16;
 
-/// How long nothing has to come back before the requests on the way count as lost.
+/// The silence after which the requests on the way count as lost.
 const MAX_SILENCE: Duration = Duration::from_millis(100);
 
 const SUCCESS: [u8; 2] = [0x01, 0x01];

@@ -10,10 +10,10 @@ use mio::{Interest, Registry, Token, net::UdpSocket};
 
 use super::{LoadArgs, sockets};
 
-/// How often a request is sent.
+/// The number of times that a request is sent.
 const ATTEMPTS: usize = 6;
 
-/// The codes of a challenge (RFC 8489 §9.2.4).
+/// The error code of a nonce that has expired (RFC 8489 §9.2.4).
 const STALE_NONCE: u16 = 438;
 
 /// The ID of a transaction.
@@ -24,7 +24,7 @@ pub(super) type TransactionId = [u8; 12];
 pub(super) enum Step {
     /// Allocate without credentials, to learn realm and nonce.
     Challenge,
-    /// Allocate with them.
+    /// Allocate with credentials.
     Allocate,
     /// A permission or a channel, for the first or the second peer.
     Peer(usize),
@@ -42,7 +42,7 @@ pub(super) enum Heard {
     Stale,
     /// A renewal was refused.
     Refused,
-    /// Nothing of interest.
+    /// A message that changes nothing.
     Nothing,
 }
 
@@ -121,12 +121,12 @@ impl Client {
         self.is_active
     }
 
-    /// Lets the client send and be sent to, or not; returns if it did before.
+    /// Lets the client send and be sent to, or not; returns true if it did before.
     pub fn set_active(&mut self, is_active: bool) -> bool {
         std::mem::replace(&mut self.is_active, is_active)
     }
 
-    /// Sends the request of a step, whose answer is waited for.
+    /// Sends the request of a step, and expects its answer.
     pub fn ask(
         &mut self,
         login: &Login,
@@ -146,7 +146,7 @@ impl Client {
         Ok(self.send())
     }
 
-    /// Sends a request whose answer is not waited for.
+    /// Sends a request without expecting its answer.
     pub fn tell(&self, login: &Login, request: &Request) -> anyhow::Result<()> {
         let _ = self.socket.send(&self.session.encode(login, request)?);
         Ok(())
@@ -154,7 +154,7 @@ impl Client {
 
     fn send(&self) -> Option<TransactionId> {
         let pending = self.pending.as_ref()?;
-        // What fails here (an ICMP error of the one before) is lost, and sent again as such.
+        // A datagram that fails (an ICMP error of the one before) counts as lost, and is sent again.
         let _ = self.socket.send(&pending.bytes);
         transaction(&pending.bytes).copied()
     }
@@ -171,7 +171,7 @@ impl Client {
         Overdue::Sent
     }
 
-    /// Takes in a STUN message.
+    /// Handles a STUN message.
     pub fn answer(&mut self, login: &mut Login, message: &[u8]) -> anyhow::Result<Heard> {
         let is_asked = self.pending.as_ref().is_some_and(|pending| {
             transaction(message).is_some_and(|id| transaction(&pending.bytes) == Some(id))
@@ -185,7 +185,7 @@ impl Client {
         let Some(pending) = pending else {
             return Ok(match answer {
                 Answer::Challenge { .. } if is_asked => Heard::Retry,
-                // Requests of one renewal all come back with the same news.
+                // The requests of one renewal all come back with the same nonce.
                 Answer::Challenge { is_new: true, .. } => Heard::Stale,
                 Answer::Refused(_) => Heard::Refused,
                 Answer::Challenge { .. } | Answer::Success(_) => Heard::Nothing,
@@ -193,7 +193,7 @@ impl Client {
         };
         match (pending.step, answer) {
             (Step::Challenge, Answer::Challenge { .. }) => {}
-            // There is nothing to close, which is what was wanted.
+            // There is nothing left to close.
             (Step::Close, Answer::Challenge { .. } | Answer::Refused(_)) => {}
             (_, Answer::Challenge { .. }) => bail!(
                 "the server answers 401 to a signed request; are name and password or secret right?"

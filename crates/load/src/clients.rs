@@ -1,8 +1,8 @@
 //! All clients of a run, and the peer.
 //!
-//! [`Clients::ask`] sends a client's request, [`Clients::answer`] takes what comes in, and
-//! [`Clients::send_again`] repeats what is lost. The caller decides what a client does next, at the
-//! start of a run as in its middle.
+//! [`Clients::ask`] sends a client's request, [`Clients::answer`] handles a message, and
+//! [`Clients::send_again`] repeats requests that are lost. The caller decides on the next step of a
+//! client, at the start of a run as in its middle.
 
 use std::{
     collections::VecDeque,
@@ -21,7 +21,7 @@ use super::{
     sockets,
 };
 
-/// How long an answer is waited for.
+/// The time until a request counts as lost.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The channel that a client sends on.
@@ -97,7 +97,7 @@ impl Clients {
 
     /// Returns to how many peers a client needs a permission or a channel.
     pub fn peers(&self) -> usize {
-        // Between two clients they are each other's next, and the channel is there already.
+        // Of two clients each is the other's next, and has the channel already.
         let needs_back = self.args.path == Path::Clients && self.all.len() > 2;
         if needs_back && self.args.framing == Framing::Channel { 2 } else { 1 }
     }
@@ -131,7 +131,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Takes in a STUN message that came for a client.
+    /// Handles a STUN message that came for a client.
     pub fn answer(&mut self, index: usize, message: &[u8]) -> anyhow::Result<Heard> {
         let client = &mut self.all[index];
         let heard = client.answer(&mut self.login, message)?;
@@ -143,7 +143,7 @@ impl Clients {
         Ok(heard)
     }
 
-    /// Sends again what has waited for too long. Answered requests in front keep nobody waiting.
+    /// Sends requests again that have waited for too long.
     pub fn send_again(&mut self, now: Instant) -> anyhow::Result<()> {
         while let Some((since, index, id)) = self.waiting.front().copied()
             && now >= since + TIMEOUT
@@ -161,7 +161,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Sends what keeps an allocation and its permissions, without waiting for the answers.
+    /// Sends the requests that keep an allocation and its permissions, without waiting for the answers.
     pub fn renew(&self, index: usize) -> anyhow::Result<()> {
         let client = &self.all[index];
         for peer in 0..self.peers() {

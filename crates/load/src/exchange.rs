@@ -12,7 +12,7 @@ use super::{
     clients::Clients,
 };
 
-/// How many clients wait for an answer at a time.
+/// The number of clients that wait for an answer at a time.
 const WINDOW: usize = 64;
 
 /// The interval at which lost requests are looked for.
@@ -32,7 +32,7 @@ pub(super) fn run(clients: &mut Clients, steps: &[Step]) -> anyhow::Result<()> {
         clients.poll(&mut events, INTERVAL)?;
         for event in &events {
             let index = event.token().0;
-            // The peer is heard later.
+            // Messages of the peer wait.
             while index < count
                 && let Some(len) = receive(clients.get(index).socket(), &mut buffer)
             {
@@ -55,8 +55,8 @@ pub(super) fn run(clients: &mut Clients, steps: &[Step]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the length of the next datagram. An error is that of a datagram that was sent, and is
-/// seen to by sending it again.
+/// Returns the length of the next datagram. An error is that of a datagram that was sent, which is
+/// sent again in time.
 fn receive(socket: &mio::net::UdpSocket, buffer: &mut [u8]) -> Option<usize> {
     loop {
         match socket.recv(buffer) {

@@ -18,10 +18,11 @@ use super::clients::Clients;
 const HELLO: [u8; 8] = *b"callbox?";
 const LEN: usize = HELLO.len() + 4;
 
-/// How many hellos are on the way at a time, how long they are waited for, and how often they are
-/// sent.
+/// The number of hellos on the way at a time.
 const WAVE: usize = 64;
+/// The time until a hello counts as lost.
 const TIMEOUT: Duration = Duration::from_millis(250);
+/// The number of times that a hello is sent.
 const ATTEMPTS: usize = 8;
 
 /// Learns the address at which the peer reaches each client.
@@ -32,7 +33,7 @@ pub(super) fn learn_addresses(clients: &mut Clients, server: SocketAddr) -> anyh
         let wave = from..(from + WAVE).min(count);
         for _ in 0..ATTEMPTS {
             for index in wave.clone().filter(|index| !known[*index]) {
-                // A refusal (ICMP) is told by the next call on the socket, and counts as silence.
+                // The next call on the socket reports a refusal (ICMP), which counts as silence.
                 let _ = clients.get(index).socket().send(&hello(index));
             }
             let until = Instant::now() + TIMEOUT;

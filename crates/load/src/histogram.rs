@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Buckets for each doubling.
 const STEPS: u32 = 32;
 
-/// How often each latency was seen.
+/// A count for each bucket of latencies.
 #[derive(Debug, Clone)]
 pub(super) struct Histogram {
     counts: Vec<u64>,
@@ -17,32 +17,33 @@ impl Histogram {
         Self { counts: vec![0; 64 * STEPS as usize], max: 0 }
     }
 
-    /// Counts one.
+    /// Counts a latency.
     pub fn add(&mut self, latency: Duration) {
         let nanos = latency.as_nanos() as u64;
         self.max = self.max.max(nanos);
         self.counts[Self::bucket(nanos)] += 1;
     }
 
-    /// The latency that `share` of all stay within, from 0 to 1; zero if there are none.
+    /// Returns the latency that a share of all stay within, from 0 to 1; zero if there are none.
     pub fn quantile(&self, share: f64) -> Duration {
         let total: u64 = self.counts.iter().sum();
         let mut left = (total as f64 * share).ceil().max(1.0) as u64;
-        for (at, count) in self.counts.iter().enumerate() {
+        for (bucket, count) in self.counts.iter().enumerate() {
             if *count >= left {
-                return Duration::from_nanos(Self::value(at));
+                return Duration::from_nanos(Self::value(bucket));
             }
             left -= count;
         }
         Duration::ZERO
     }
 
-    /// The longest.
+    /// Returns the longest latency.
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.max)
     }
 
-    /// Numbers below `STEPS` have a bucket each; above, each doubling has `STEPS` of them.
+    /// Returns the bucket of a latency. Numbers below `STEPS` have a bucket each; above, each doubling
+    /// has `STEPS` of them.
     fn bucket(nanos: u64) -> usize {
         if nanos < u64::from(STEPS) {
             return nanos as usize;
@@ -52,7 +53,7 @@ impl Histogram {
         ((shift + 1) * STEPS) as usize + step as usize
     }
 
-    /// The middle of a bucket.
+    /// Returns the middle of a bucket.
     fn value(bucket: usize) -> u64 {
         let (row, step) = (bucket as u32 / STEPS, bucket as u64 % u64::from(STEPS));
         match row {

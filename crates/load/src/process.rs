@@ -1,4 +1,4 @@
-//! What a process on this machine has used so far.
+//! The CPU time and memory of a process on this machine.
 
 use std::{
     fs,
@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context, bail};
 
-/// How often memory is looked at that is to settle.
-const LOOK: Duration = Duration::from_millis(20);
+/// The interval at which memory is read that is to settle.
+const INTERVAL: Duration = Duration::from_millis(20);
 
 /// A process, by its files in `/proc`.
 pub(super) struct Process {
@@ -27,12 +27,12 @@ impl Process {
         Ok(Self { directory })
     }
 
-    /// CPU time of all its threads, to the nanosecond (`schedstat`).
+    /// Returns the CPU time of all its threads, to the nanosecond (`schedstat`).
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         self.schedstat(0)
     }
 
-    /// How long its threads were ready to run, while something else had the core.
+    /// Returns the time for which its threads were ready to run, while another process had the core.
     pub fn waited(&self) -> anyhow::Result<Duration> {
         self.schedstat(1)
     }
@@ -40,7 +40,7 @@ impl Process {
     fn schedstat(&self, field: usize) -> anyhow::Result<Duration> {
         let mut nanos = 0;
         for task in fs::read_dir(self.directory.join("task")).context("the server is gone")? {
-            // A thread may end while we look.
+            // A thread may end meanwhile.
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
             let word = text.split_whitespace().nth(field).and_then(|n| n.parse::<u64>().ok());
             nanos += word.context("/proc has no schedstat")?;
@@ -48,7 +48,7 @@ impl Process {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// Resident memory, in bytes.
+    /// Returns the resident memory, in bytes.
     pub fn memory(&self) -> anyhow::Result<u64> {
         let text =
             fs::read_to_string(self.directory.join("status")).context("the server is gone")?;
@@ -57,8 +57,8 @@ impl Process {
         Ok(kib.context("/proc has no VmRSS")? * 1024)
     }
 
-    /// Resident memory once it is back at `wanted`, or as it is after some time: a server gives
-    /// back what it does not need when it likes to.
+    /// Returns the resident memory once it is back at `wanted`, or as it is after some time: a server
+    /// gives memory back when it chooses.
     pub fn memory_settled(&self, wanted: u64, within: Duration) -> anyhow::Result<u64> {
         let until = Instant::now() + within;
         loop {
@@ -66,19 +66,19 @@ impl Process {
             if memory <= wanted || Instant::now() >= until {
                 return Ok(memory);
             }
-            thread::sleep(LOOK);
+            thread::sleep(INTERVAL);
         }
     }
 }
 
-/// What a run has used, of the server and of the load itself, where that is known.
+/// The CPU time of a run, of the server and of the load itself, where it is known.
 pub(super) struct Used {
     pub wall: Duration,
     /// The server's CPU time.
     pub server: Option<Duration>,
     /// The load's CPU time.
     pub own: Option<Duration>,
-    /// How long both waited for a core that somebody else had.
+    /// The time for which both waited for a core that another process had.
     pub waited: Option<Duration>,
 }
 
@@ -91,7 +91,7 @@ pub(super) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    /// From now on.
+    /// Begins to measure.
     pub fn start(server: Option<&'a Process>) -> anyhow::Result<Self> {
         let own = Process::new(std::process::id()).ok();
         let started = Instant::now();
@@ -99,7 +99,7 @@ impl<'a> Meter<'a> {
         Ok(Self { server, own, started, before })
     }
 
-    /// Until now.
+    /// Returns the usage until now.
     pub fn used(&self) -> anyhow::Result<Used> {
         let after = Self::read(self.server, self.own.as_ref(), self.started)?;
         let more = |after: Option<Duration>, before: Option<Duration>| {

@@ -8,8 +8,8 @@ use mio::net::UdpSocket;
 
 use super::{Framing, LoadArgs, Path, clients::CHANNELS, histogram::Histogram};
 
-/// How many datagrams are received with one call: from the peer's socket, to which all clients
-/// send, and from a client's. With runs a call takes fewer.
+/// The number of datagrams that one call receives: from the peer's socket, to which all clients
+/// send, from a client's, and the divisor of both where datagrams come in runs.
 const AT_PEER: usize = 64;
 const AT_CLIENT: usize = 8;
 const IN_RUNS: usize = 4;
@@ -41,7 +41,7 @@ pub(super) struct Receiver {
     latencies: Histogram,
     received: u64,
     lost: u64,
-    /// The losses of each socket, as last told: the clients', then the peer's.
+    /// The losses that each socket has reported so far: the clients', then the peer's.
     known: Vec<u32>,
     heard: Instant,
     /// STUN messages that came among the data.
@@ -104,12 +104,12 @@ impl Receiver {
         self.answers.pop()
     }
 
-    /// Takes in all that the socket of a client has.
+    /// Receives all that the socket of a client has.
     pub fn drain_client(&mut self, index: usize, socket: &UdpSocket) {
         self.drain(index, socket, self.framing);
     }
 
-    /// Takes in all that the peer's socket has. Packets that come out of a relay have no header.
+    /// Receives all that the peer's socket has. Packets that come out of a relay have no header.
     pub fn drain_peer(&mut self, socket: &UdpSocket) {
         self.drain(self.known.len() - 1, socket, Framing::None);
     }

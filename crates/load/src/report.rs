@@ -31,7 +31,7 @@ pub(super) struct Report {
 pub(super) struct Memory {
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_per_allocation: Option<f64>,
-    /// The same with a permission and its channels.
+    /// The memory of an allocation with a permission and its channels.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_per_allocation_with_channel: Option<f64>,
     /// The memory before the run, and a while after it.

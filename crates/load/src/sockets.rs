@@ -11,7 +11,7 @@ use mio::net::UdpSocket;
 
 use super::LoadArgs;
 
-/// What is asked for as the peer's buffers.
+/// The size of the peer's buffers, in bytes.
 const PEER_BUFFER: usize = 4 << 20;
 
 /// Opens a client's socket.
@@ -33,7 +33,7 @@ pub(super) fn client(args: &LoadArgs) -> anyhow::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Opens the peer's socket, where the clients are if the arguments say nothing else.
+/// Opens the peer's socket, at the address of the clients unless the arguments have another.
 pub(super) fn peer(args: &LoadArgs) -> anyhow::Result<UdpSocket> {
     let ip = match args.peer_ip {
         Some(ip) => ip,
@@ -45,7 +45,7 @@ pub(super) fn peer(args: &LoadArgs) -> anyhow::Result<UdpSocket> {
             "--peer-ip, --peer-port: the peer cannot be at {at}; is it free, and of this machine?"
         )
     })?;
-    // One socket takes what all clients send. Less than is asked for is no error.
+    // One socket takes the packets of all clients. A smaller buffer is no error.
     let socket = socket2::SockRef::from(&peer);
     socket.set_recv_buffer_size(PEER_BUFFER)?;
     socket.set_send_buffer_size(PEER_BUFFER)?;
@@ -53,8 +53,8 @@ pub(super) fn peer(args: &LoadArgs) -> anyhow::Result<UdpSocket> {
     Ok(peer)
 }
 
-/// Lets a socket take in runs whole, and tell what it lost. Where the system cannot, they come one
-/// by one, and that is not known.
+/// Lets a socket receive runs whole, and report lost datagrams. Where the system cannot, datagrams
+/// come one by one, and losses are not known.
 fn prepare(args: &LoadArgs, socket: &UdpSocket) {
     let _ = count_lost(socket);
     if args.gso {

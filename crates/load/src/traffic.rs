@@ -1,4 +1,4 @@
-//! The packets of a run: sent in bursts, received in batches, and timed by what they carry.
+//! The packets of a run: sent in bursts, received in batches, and timed by a stamp in each.
 
 use std::{
     io::{self, IsTerminal},
@@ -20,18 +20,18 @@ use super::{
     upkeep::Upkeep,
 };
 
-/// How many packets are sent in a row before the sockets are read. With a window that is large
-/// enough the load waits until so many may go, so that neither side is woken for each.
+/// The number of packets that are sent in a row before the sockets are read. With a window that is
+/// large enough the load waits until so many may go, so that neither side is woken for each.
 const IN_A_ROW: u64 = 32;
 
 /// The part of a second's packets that may be late and still be sent, at a fixed rate: 5
 /// milliseconds'.
 const LATE: u64 = 200;
 
-/// How long nothing has to come back before the packets on the way count as lost.
+/// The silence after which the packets on the way count as lost.
 const MAX_SILENCE: Duration = Duration::from_millis(100);
 
-/// How long the load waits for the last packets.
+/// The time for which the load waits for the last packets.
 const LAST_WAIT: Duration = Duration::from_millis(300);
 
 /// The results of the packets.
@@ -55,9 +55,9 @@ pub(super) struct Traffic {
     /// of the run. If it is not near zero, the numbers are of a machine that had other things to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_percent: Option<f64>,
-    /// How often a client has renewed its allocation.
+    /// Renewals of all clients.
     pub renewals: u64,
-    /// The requests of these renewals that were refused.
+    /// Requests of these renewals that were refused.
     pub renewals_refused: u64,
     /// Clients that have left and come again.
     pub churned: u64,

@@ -12,8 +12,8 @@ use super::{
     clients::Clients,
 };
 
-/// How long nothing is sent to a client or by it before it leaves, so that packets on the way
-/// still arrive.
+/// The time for which nothing is sent to a client or by it before it leaves, so that packets on the
+/// way still arrive.
 const QUIET: Duration = Duration::from_millis(200);
 
 /// The renewals and the churn of a run, by the time that has gone by.
@@ -21,10 +21,10 @@ pub(super) struct Upkeep {
     is_turn: bool,
     /// The time in which each client renews once.
     period: Duration,
-    /// How many clients leave a second.
+    /// The number of clients that leave in a second.
     churn: f64,
     started: Instant,
-    /// How many turns there were: the next client's index, modulo their count.
+    /// The number of turns so far: the next client's index, modulo their count.
     renewal_turns: u64,
     churn_turns: u64,
     /// The clients that are about to leave, and when.
@@ -84,7 +84,7 @@ impl Upkeep {
         clients.send_again(now)
     }
 
-    /// Takes in a STUN message that came for a client.
+    /// Handles a STUN message that came for a client.
     pub fn answer(
         &mut self,
         clients: &mut Clients,
@@ -112,7 +112,7 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Returns what came of it.
+    /// Returns the results.
     pub fn counts(self) -> UpkeepCounts {
         self.counts
     }

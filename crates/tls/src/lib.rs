@@ -1,6 +1,6 @@
-//! Certificates as files and peers give them: PEM files, the roots that are trusted, and the time for
-//! which a certificate is valid. The server, which shows certificates, and the programs that look at
-//! a server from outside read them in the same way.
+//! Certificates in PEM files and of peers, trusted roots, and the time for which a certificate is
+//! valid. The server, which shows certificates, and the tools, which look at a server from outside,
+//! read them in the same way.
 #![forbid(unsafe_code)]
 
 mod pem;

@@ -1,4 +1,4 @@
-//! Certificates and keys in PEM form (RFC 7468), and in words what else a file has in it.
+//! Certificates and keys in PEM form (RFC 7468), and descriptions of files without them.
 
 use callbox_base::text;
 use rustls::pki_types::{
@@ -18,7 +18,7 @@ pub struct Pem {
 }
 
 impl Pem {
-    /// Reads what can be read.
+    /// Reads a file. Sections that cannot be read are left out.
     pub fn parse(bytes: &[u8]) -> Self {
         let text = text::pem(bytes);
         let label = |line: &str| {
@@ -44,12 +44,12 @@ impl Pem {
         pem
     }
 
-    /// The certificates, in their order.
+    /// Returns the certificates, in their order.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.certificates
     }
 
-    /// The first private key that is not encrypted.
+    /// Returns the first private key that is not encrypted.
     pub fn key(&self) -> Option<&PrivateKeyDer<'static>> {
         self.keys.first()
     }
@@ -59,8 +59,8 @@ impl Pem {
         self.is_encrypted
     }
 
-    /// Describes in words what is there in place of a certificate or a key; the text begins with a
-    /// colon or a comma, or is empty.
+    /// Describes the contents that are there in place of a certificate or a key; the text begins with
+    /// a colon or a comma, or is empty.
     pub fn what_else(&self) -> String {
         match &self.labels[..] {
             [] if self.is_binary => {

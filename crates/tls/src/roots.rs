@@ -10,7 +10,7 @@ use crate::Pem;
 #[derive(Debug, Clone)]
 pub struct Roots(RootCertStore);
 
-/// The reason why a file has none.
+/// The reason for which a file has no root certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
     /// It cannot be read.
@@ -27,7 +27,7 @@ impl Roots {
         Self(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
     }
 
-    /// Returns only those in a PEM file.
+    /// Reads the roots in a PEM file.
     ///
     /// # Errors
     /// [`RootsError`]
@@ -37,7 +37,7 @@ impl Roots {
         Ok(roots)
     }
 
-    /// Adds those in a PEM file.
+    /// Adds the roots in a PEM file.
     ///
     /// # Errors
     /// [`RootsError`]

@@ -1,4 +1,4 @@
-//! From when until when a certificate is valid.
+//! The time for which a certificate is valid.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,17 +7,17 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// The longest time before its end at which a certificate is said to end soon.
 const SOON: Duration = Duration::from_secs(14 * 86400);
 
-/// From when until when a certificate is valid.
+/// The time for which a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
-    /// The first moment of it.
+    /// The first moment at which it is valid.
     pub from: SystemTime,
-    /// The first moment after it.
+    /// The first moment at which it is no longer valid.
     pub until: SystemTime,
 }
 
 impl Validity {
-    /// That of a certificate in DER; nothing if it is none.
+    /// Reads the time from a certificate in DER; returns `None` if it is no certificate.
     pub fn of(certificate: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let validity = certificate.validity();
@@ -25,19 +25,19 @@ impl Validity {
         Some(Self { from: from.into(), until: until.into() })
     }
 
-    /// Whether it is valid at a moment.
+    /// Returns true if it is valid at a moment.
     pub fn holds(&self, now: SystemTime) -> bool {
         self.from <= now && now < self.until
     }
 
-    /// When a third of the lifetime is left, which is when CAs want it renewed.
+    /// Returns the moment at which a third of the lifetime is left, when CAs want it renewed.
     pub fn renewal(&self) -> SystemTime {
         let lifetime = self.until.duration_since(self.from).unwrap_or(Duration::ZERO);
         self.from + lifetime / 3 * 2
     }
 
-    /// Returns true if less than a quarter of the lifetime is left, and less than two weeks: whatever
-    /// renews certificates does so when a third is left.
+    /// Returns true if less than a quarter of the lifetime is left, and less than two weeks: programs
+    /// that renew certificates do so when a third is left.
     pub fn ends_soon(&self, now: SystemTime) -> bool {
         let lifetime = self.until.duration_since(self.from).unwrap_or_default();
         let left = self.until.duration_since(now).unwrap_or_default();
@@ -75,7 +75,6 @@ mod tests {
     fn what_is_cut_or_no_certificate_is_none() {
         let certificate = made(2026, 2027);
         for len in 0..certificate.len() {
-            // It ends behind the validity at the earliest; whatever it says, it says no nonsense.
             let cut = Validity::of(&certificate[..len]);
             assert!(cut.is_none(), "{len}");
         }
@@ -83,10 +82,10 @@ mod tests {
             assert_eq!(Validity::of(bytes), None);
         }
         // The times are read, not only skipped (RFC 5280 §4.1.2.5.1).
-        let place = certificate.windows(13).position(|bytes| bytes == b"260228000000Z").unwrap();
+        let offset = certificate.windows(13).position(|bytes| bytes == b"260228000000Z").unwrap();
         for time in [&b"261301000000Z"[..], "26\u{b2}01000000Z".as_bytes()] {
             let mut certificate = certificate.clone();
-            certificate[place..place + 13].copy_from_slice(time);
+            certificate[offset..offset + 13].copy_from_slice(time);
             assert_eq!(Validity::of(&certificate), None);
         }
     }

@@ -11,7 +11,7 @@ use super::{
     verdict::{Fault, Step, Verdict},
 };
 
-/// How often data is sent before it counts as not delivered.
+/// The number of times that data is sent before it counts as not delivered.
 const ATTEMPTS: u32 = 5;
 
 /// The time for which nothing must come of a part of a message.

@@ -31,7 +31,7 @@ pub(super) enum Transport {
     Udp,
     /// A stream, in which each message says how long it is.
     Tcp,
-    /// The same within TLS.
+    /// A stream within TLS.
     Tls(Tls),
 }
 

@@ -1,4 +1,4 @@
-//! What a load of calls is asked to do.
+//! The arguments of `callbox load --calls`.
 
 use std::str::FromStr;
 
@@ -51,12 +51,12 @@ impl CallsArgs {
     }
 }
 
-/// A signaling server, and how it is spoken to.
+/// A signaling server, with the framing that it expects.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    /// Where the WebSocket is.
+    /// The URL of the WebSocket.
     pub url: String,
-    /// Where to connect to.
+    /// The host to connect to.
     pub host: String,
     pub port: u16,
     pub framing: Framing,

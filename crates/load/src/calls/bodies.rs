@@ -1,19 +1,18 @@
-//! What the sides of a call say to each other: as long as what browsers say, for a call with sound and
-//! pictures.
+//! The payloads of a call with audio and video, as long as those of browsers.
 
 use serde_json::{Value, json};
 
-/// How many candidates each side has: of two networks, one reflexive, one relayed.
+/// The number of candidates of each side: of two networks, one reflexive, one relayed.
 pub(super) const CANDIDATES: usize = 4;
 
-/// The payloads of one kind, each without its call's id, which is put in front.
+/// The kind of a session description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Offer,
     Answer,
 }
 
-/// The payloads of a call.
+/// The payloads of a call, each without the call's ID, which is put in front.
 #[derive(Debug)]
 pub(super) struct Bodies {
     offer: String,
@@ -32,7 +31,7 @@ impl Bodies {
         }
     }
 
-    /// The payload of a description.
+    /// Returns the payload of a description.
     pub fn description(&self, call: &str, kind: Kind) -> String {
         let rest = match kind {
             Kind::Offer => &self.offer,
@@ -41,13 +40,13 @@ impl Bodies {
         format!(r#"{{"callId":"{call}",{rest}"#)
     }
 
-    /// The payload of each candidate.
+    /// Returns the payload of each candidate.
     pub fn candidates(&self, call: &str) -> impl Iterator<Item = String> {
         self.candidates.iter().map(move |rest| format!(r#"{{"callId":"{call}",{rest}"#))
     }
 }
 
-/// The text of an object without its first brace.
+/// Returns the text of an object without its first brace.
 fn rest(object: &Value) -> String {
     object.to_string().split_off(1)
 }
@@ -67,8 +66,8 @@ fn candidate(number: usize) -> Value {
     })
 }
 
-/// A description with a section for sound and one for pictures. An offer names every codec, an answer
-/// those that were chosen.
+/// Creates a description with a section for audio and one for video. An offer names every codec, an
+/// answer those that were chosen.
 fn sdp(kind: Kind) -> String {
     let (setup, audio, video) = match kind {
         Kind::Offer => ("actpass", AUDIO, VIDEO),

@@ -1,9 +1,9 @@
-//! The two ways in which events are framed, as far as a client needs them to make calls.
+//! The two framings of events, as far as a client needs them to make calls.
 
 use serde::Deserialize;
 use serde_json::json;
 
-/// How a client and a signaling server frame what they say.
+/// The framing between a client and a signaling server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// callbox's plain WebSocket: one JSON object a frame.
@@ -12,24 +12,24 @@ pub(crate) enum Framing {
     SocketIo,
 }
 
-/// What a server said.
+/// A message from the server.
 #[derive(Debug, PartialEq)]
-pub(super) enum Heard<'a> {
+pub(super) enum Incoming<'a> {
     /// An event, with its number if it has one.
     Event { name: &'a str, seq: Option<u64>, data: Data<'a> },
     /// The answer to a request.
     Answer { data: Data<'a> },
-    /// Socket.IO's transport is open: it is time to say who we are.
+    /// Socket.IO's transport is open, and the server waits for the client to sign in.
     Open,
-    /// Socket.IO has taken us in.
+    /// Socket.IO has accepted the client.
     Connected,
-    /// Socket.IO has refused us, for this reason.
+    /// Socket.IO has refused the client, for this reason.
     Refused(&'a str),
-    /// The server wants to know whether we are there.
+    /// The server expects a pong.
     Ping,
 }
 
-/// A payload, as far as it is looked at.
+/// The members of a payload that the load reads.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Data<'a> {
@@ -37,7 +37,7 @@ pub(super) struct Data<'a> {
     pub error: Option<Error<'a>>,
 }
 
-/// Why something was refused.
+/// The error of a refusal.
 #[derive(Debug, PartialEq, Deserialize)]
 pub(super) struct Error<'a> {
     pub code: &'a str,
@@ -52,7 +52,7 @@ struct Frame<'a> {
     data: Data<'a>,
 }
 
-/// Why Socket.IO refused.
+/// The refusal of a Socket.IO connection.
 #[derive(Deserialize)]
 struct ConnectError<'a> {
     message: &'a str,
@@ -68,19 +68,20 @@ const ACK: &str = "43";
 const CONNECT_ERROR: &str = "44";
 
 impl Framing {
-    /// The first thing to say: who we are.
+    /// Encodes the message that signs a client in.
     pub fn hello(self, token: &str) -> String {
-        let mut who = json!({ "token": token, "deviceId": "load" });
+        let mut user = json!({ "token": token, "deviceId": "load" });
         match self {
             Self::WebSocket => {
-                who["protocol"] = 1.into();
-                self.event("session:hello", None, &who.to_string())
+                user["protocol"] = 1.into();
+                self.event("session:hello", None, &user.to_string())
             }
-            Self::SocketIo => format!("{CONNECT}{who}"),
+            Self::SocketIo => format!("{CONNECT}{user}"),
         }
     }
 
-    /// An event with a payload that is JSON already, and the number of its answer if one is wanted.
+    /// Encodes an event with a payload that is JSON already, and the number of its answer if one is
+    /// wanted.
     pub fn event(self, name: &str, id: Option<u64>, data: &str) -> String {
         match (self, id) {
             (Self::WebSocket, None) => format!(r#"{{"event":"{name}","data":{data}}}"#),
@@ -92,19 +93,19 @@ impl Framing {
         }
     }
 
-    /// Says that the events up to this number have come, where events have numbers.
+    /// Encodes the acknowledgement of the events up to this number, where events have numbers.
     pub fn acknowledge(self, seq: u64) -> Option<String> {
         (self == Self::WebSocket).then(|| format!(r#"{{"ack":{seq}}}"#))
     }
 
-    /// Reads what a server said. `None` for what a client of calls need not know.
-    pub(super) fn read(self, text: &str) -> Option<Heard<'_>> {
+    /// Reads a message from the server; returns `None` if a client of calls need not know it.
+    pub(super) fn read(self, text: &str) -> Option<Incoming<'_>> {
         match self {
             Self::WebSocket => {
                 let Frame { event, seq, data } = serde_json::from_str(text).ok()?;
                 Some(match event {
-                    Some(name) => Heard::Event { name, seq, data },
-                    None => Heard::Answer { data },
+                    Some(name) => Incoming::Event { name, seq, data },
+                    None => Incoming::Answer { data },
                 })
             }
             Self::SocketIo => read_packet(text),
@@ -112,28 +113,28 @@ impl Framing {
     }
 }
 
-fn read_packet(text: &str) -> Option<Heard<'_>> {
+fn read_packet(text: &str) -> Option<Incoming<'_>> {
     if text == PING {
-        return Some(Heard::Ping);
+        return Some(Incoming::Ping);
     }
     if text.starts_with(OPEN) {
-        return Some(Heard::Open);
+        return Some(Incoming::Open);
     }
     let (kind, rest) = text.split_at_checked(2)?;
     match kind {
-        CONNECT => Some(Heard::Connected),
+        CONNECT => Some(Incoming::Connected),
         CONNECT_ERROR => {
             let error: ConnectError<'_> = serde_json::from_str(rest).ok()?;
-            Some(Heard::Refused(error.message))
+            Some(Incoming::Refused(error.message))
         }
         EVENT => {
             let (name, data) = serde_json::from_str(rest).ok()?;
-            Some(Heard::Event { name, seq: None, data })
+            Some(Incoming::Event { name, seq: None, data })
         }
         ACK => {
             let arguments = rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
             let (data,) = serde_json::from_str(arguments).ok()?;
-            Some(Heard::Answer { data })
+            Some(Incoming::Answer { data })
         }
         _ => None,
     }
@@ -168,8 +169,8 @@ mod tests {
             assert_eq!(framing.event("call:end", Some(7), "{}"), said);
             let seq = framing.acknowledge(3).map(|_| 3);
             let heard = framing.read(&event);
-            assert_eq!(heard, Some(Heard::Event { name: "call:ended", seq, data: data() }));
-            assert_eq!(framing.read(&answer), Some(Heard::Answer { data: data() }));
+            assert_eq!(heard, Some(Incoming::Event { name: "call:ended", seq, data: data() }));
+            assert_eq!(framing.read(&answer), Some(Incoming::Answer { data: data() }));
             for noise in ["", "x", "4", "{}}", "42[", "42[1]", "ü"] {
                 assert_eq!(framing.read(noise), None, "{noise}");
             }
@@ -179,13 +180,13 @@ mod tests {
     #[test]
     fn socket_io_has_packets_of_its_own() {
         let read = |text| Framing::SocketIo.read(text);
-        assert_eq!(read(r#"0{"sid":"x"}"#), Some(Heard::Open));
-        assert_eq!(read(r#"40{"sid":"x"}"#), Some(Heard::Connected));
+        assert_eq!(read(r#"0{"sid":"x"}"#), Some(Incoming::Open));
+        assert_eq!(read(r#"40{"sid":"x"}"#), Some(Incoming::Connected));
         assert_eq!(
             read(r#"44{"message":"unauthorized: no"}"#),
-            Some(Heard::Refused("unauthorized: no"))
+            Some(Incoming::Refused("unauthorized: no"))
         );
-        assert_eq!(read("2"), Some(Heard::Ping));
+        assert_eq!(read("2"), Some(Incoming::Ping));
         assert!(Framing::SocketIo.hello("t").starts_with(r#"40{"#));
     }
 }

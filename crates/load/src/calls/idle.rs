@@ -12,13 +12,13 @@ use tokio::{sync::watch, task::JoinSet};
 use super::{session::Session, signed_in, users::Users};
 use crate::{LoadArgs, process::Process, report::line};
 
-/// How long closing may take.
+/// The longest time to close a session.
 const TO_CLOSE: Duration = Duration::from_secs(10);
 
-/// How long after the last session has closed the server's memory is looked at.
+/// The longest time after the end of the last session until the server's memory is read.
 const AFTER_CLOSE: Duration = Duration::from_secs(1);
 
-/// What sessions take that do nothing.
+/// The memory of sessions that do nothing.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct IdleReport {
@@ -26,7 +26,7 @@ pub(super) struct IdleReport {
     sign_ins_per_second: f64,
     cpu_us_per_sign_in: f64,
     memory_per_session: f64,
-    /// Before anything, with all sessions, and a while after the last has closed: in bytes.
+    /// The memory before the run, with all sessions, and a while after the last has closed, in bytes.
     memory_before: u64,
     memory_with_sessions: u64,
     memory_after: u64,
@@ -71,17 +71,17 @@ pub(super) async fn run(
     })
 }
 
-/// Does nothing but read what comes, as any client does, and closes when it is over.
+/// Reads messages, as any client does, and closes at the end.
 async fn hold(mut session: Session, mut over: watch::Receiver<()>) {
     tokio::select! {
-        // Nothing is ever said there; it ends.
+        // The channel carries nothing, and only ends.
         _ = over.changed() => session.close().await,
         () = async { while session.receive().await.is_ok() {} } => {}
     }
 }
 
 impl IdleReport {
-    /// For a person.
+    /// Prints the table for a person.
     pub fn print(&self) {
         line("sessions", self.sessions.to_string());
         let (rate, cpu) = (self.sign_ins_per_second, self.cpu_us_per_sign_in);

@@ -1,8 +1,9 @@
 //! `callbox load --calls`: calls at a fixed rate through a signaling server, each the whole flow on
 //! both sides, timed step by step.
 //!
-//! An open loop: calls begin when they are due, whatever became of those before, and what a call
-//! waits for counts. One thread is all clients, so that a core of its own is enough for the load.
+//! It is an open loop: calls begin when they are due, whatever became of those before, and the time
+//! that a call waits counts. One thread drives all clients, so that a core of its own is enough for
+//! the load.
 
 mod args;
 mod bodies;
@@ -35,22 +36,22 @@ use super::{
     process::{Meter, Process},
 };
 
-/// How many calls begin a second, if nobody says.
+/// The number of calls that begin a second without --rate.
 const DEFAULT_RATE: u64 = 100;
 
-/// How many clients sign in at a time.
+/// The number of clients that sign in at a time.
 const AT_ONCE: usize = 32;
 
-/// How long is waited for calls that are not over when all have been due.
-const LAST_ORDERS: Duration = Duration::from_secs(5);
+/// The time for which the load waits for calls that are not over when all have been due.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 
-/// Runs the load and prints what came of it. `false` if no call was made.
+/// Runs the load and prints the results. Returns false if no call was made.
 pub(super) fn run(args: &LoadArgs, target: &Target) -> anyhow::Result<bool> {
     args.calls.check()?;
     ensure!(args.rate != Some(0), "--rate 0: no call would be made");
     let process = args.pid.map(Process::new).transpose()?;
     let minter = args.calls.tokens.minter()?;
-    // What cannot be raised shows when there is no socket left.
+    // A limit that cannot be raised shows when there is no socket left.
     let _ = callbox_sys::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -88,30 +89,30 @@ async fn ring(
         running.spawn(pair.run(due.clone(), bodies.clone(), tally.clone()));
     }
     drop(due);
-    // A process is measured for what clients on other machines cost it. To wake this thread would be
-    // counted as a cost of the process that sends to it, so this thread does not sleep meanwhile.
+    // The server is measured as with clients on other machines. Waking this thread would count as a
+    // cost of the process that sends to it, so this thread does not sleep meanwhile.
     let awake = process.map(|_| tokio::spawn(stay_awake()));
     let all = async { while running.join_next().await.is_some() {} };
-    // What is not over by then is counted as that.
-    let _ = tokio::time::timeout(args.duration + LAST_ORDERS, all).await;
+    // Calls that are not over by then count as unfinished.
+    let _ = tokio::time::timeout(args.duration + LAST_WAIT, all).await;
     let used = meter.used()?;
     awake.inspect(|awake| awake.abort());
     running.shutdown().await;
-    // Without anybody left to take a call the pacer ends, if it has not.
+    // The pacer ends when no pair is left to take a call.
     pacer.join().map_err(|_| anyhow::anyhow!("the pacer has panicked"))?;
     let tally = tally.lock().expect("counting does not panic");
     let begun = pace::count(rate, args.duration);
     Ok(CallsReport::new(args.calls.pairs, rate, begun, &tally, tally.last - started, &used))
 }
 
-/// Keeps the thread of the runtime from sleeping: it looks for news of its sockets again and again.
+/// Keeps the thread of the runtime from sleeping: it polls its sockets again and again.
 async fn stay_awake() {
     loop {
         tokio::task::yield_now().await;
     }
 }
 
-/// Signs in `count` of something, a few at a time.
+/// Signs in `count` users or pairs, a few at a time.
 async fn signed_in<T, F: Future<Output = anyhow::Result<T>>>(
     count: usize,
     open: impl Fn(usize) -> F,

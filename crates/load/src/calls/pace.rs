@@ -1,4 +1,4 @@
-//! When calls are to begin: at a fixed rate, whatever becomes of those before.
+//! The times at which calls begin: at a fixed rate, whatever becomes of those before.
 
 use std::{
     sync::Arc,
@@ -8,25 +8,25 @@ use std::{
 
 use tokio::sync::{Mutex, mpsc};
 
-/// The calls that are due, each as the moment at which it was to begin. Who waits for one gets it in
-/// the order in which they came.
+/// The calls that are due, each as the moment at which it was to begin. Waiters get them in the
+/// order in which they came.
 #[derive(Clone)]
 pub(super) struct Due(Arc<Mutex<mpsc::UnboundedReceiver<Instant>>>);
 
 impl Due {
-    /// Waits for the next; none once all have been given out.
+    /// Waits for the next call; returns `None` once all have been taken.
     pub async fn next(&self) -> Option<Instant> {
         self.0.lock().await.recv().await
     }
 }
 
-/// How many calls are to begin, of so many a second.
+/// Returns how many calls begin at a rate.
 pub(super) fn count(rate: u64, duration: Duration) -> u64 {
     ((duration.as_secs_f64() * rate as f64) as u64).max(1)
 }
 
-/// Lets calls be due from now on. A thread of its own does it: the timers of the runtime are whole
-/// milliseconds, in which some calls fit.
+/// Lets calls be due from now on, by a thread of its own: the timers of the runtime are whole
+/// milliseconds, in which several calls may begin.
 pub(super) fn start(rate: u64, duration: Duration) -> (Due, JoinHandle<()>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let started = Instant::now();

@@ -14,7 +14,7 @@ use super::{
     users::Users,
 };
 
-/// How long a call may take, once it has begun.
+/// The longest time of a call, once it has begun.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Two users, both signed in.
@@ -23,7 +23,7 @@ pub(super) struct Pair {
     number: usize,
     caller: Session,
     callee: Session,
-    /// How many calls they have begun: the other one calls each time.
+    /// The number of calls that they have begun: the other one calls each time.
     calls: u64,
 }
 
@@ -34,8 +34,8 @@ impl Pair {
         Ok(Self { users, number, caller, callee, calls: 0 })
     }
 
-    /// Makes calls as they are due. After one that failed both sign in anew, since nobody knows what
-    /// is left of it.
+    /// Makes calls as they are due. After one that failed both sign in anew, since the rest of it may
+    /// still come.
     pub async fn run(mut self, due: Due, bodies: Arc<Bodies>, tally: Arc<Mutex<Tally>>) {
         while let Some(at) = self.wait(&due).await {
             let called = match at {
@@ -44,7 +44,7 @@ impl Pair {
             };
             let outcome = called.unwrap_or(Err(Failure::LATE));
             let failed = outcome.is_err();
-            tally.lock().expect("counting does not panic").over(outcome);
+            tally.lock().expect("counting does not panic").add(outcome);
             if failed {
                 let (users, number) = (self.users.clone(), self.number);
                 self.leave().await;
@@ -57,17 +57,17 @@ impl Pair {
         self.leave().await;
     }
 
-    /// Ends what may be left of a call, and signs both out.
+    /// Ends a call that may be left, and signs both out.
     async fn leave(self) {
         for mut session in [self.caller, self.callee] {
-            // Nobody is left to be told of a failure.
+            // A failure here changes no result.
             let _ = session.send("call:end", None, "{}").await;
             session.close().await;
         }
     }
 
-    /// Waits for the next call, and reads what comes meanwhile: the last of the call before, and the
-    /// server's question whether we are there.
+    /// Waits for the next call, and reads messages meanwhile: the last of the call before, and the
+    /// server's pings.
     async fn wait(&mut self, due: &Due) -> Option<Result<Instant, Failure>> {
         let mut next = pin!(due.next());
         loop {
@@ -78,13 +78,13 @@ impl Pair {
                 received = self.callee.receive() => received,
             };
             if let Err(failure) = received {
-                // It is the next call that cannot be made.
+                // The next call cannot be made.
                 return next.await.map(|_| Err(failure));
             }
         }
     }
 
-    /// One call, from `call:initiate` to `call:ended`.
+    /// Makes a call, from `call:initiate` to `call:ended`.
     async fn call(&mut self, due: Instant, bodies: &Bodies) -> Result<Times, Failure> {
         let callee = self.users.name(2 * self.number + 1 - (self.calls % 2) as usize);
         if self.calls > 0 {
@@ -101,13 +101,13 @@ impl Pair {
             times.add(Step::Incoming, due);
             incoming.call.ok_or(Failure::WRONG)
         };
-        // Without the answer the caller does not know of which call it hears.
+        // The caller learns the ID of its call from the answer.
         let (id, _) = tokio::try_join!(incoming, until(caller, None))?;
 
         let just_it = format!(r#"{{"callId":"{id}"}}"#);
         let sent = Instant::now();
         callee_session.send("call:accept", None, &just_it).await?;
-        same(&id, until(caller, Some("call:accepted")).await?)?;
+        ensure_same(&id, until(caller, Some("call:accepted")).await?)?;
         times.add(Step::Accepted, sent);
 
         describe(caller, callee_session, &id, Kind::Offer, bodies, &mut times).await?;
@@ -115,7 +115,7 @@ impl Pair {
 
         let sent = Instant::now();
         caller.send("call:end", None, &just_it).await?;
-        same(&id, until(callee_session, Some("call:ended")).await?)?;
+        ensure_same(&id, until(callee_session, Some("call:ended")).await?)?;
         times.add(Step::Ended, sent);
         times.add(Step::Call, due);
         caller.acknowledge().await?;
@@ -124,8 +124,8 @@ impl Pair {
     }
 }
 
-/// One side sends its candidates and its description, in the order of the call flow, and the other
-/// side has got all of them. A server may turn the order round.
+/// Sends the candidates and the description of one side, in the order of the call flow, and waits
+/// until the other side has all of them. A server may change the order.
 async fn describe(
     from: &mut Session,
     to: &mut Session,
@@ -153,7 +153,7 @@ async fn describe(
             Some(name) if name == event => (step, description.take()),
             _ => continue,
         };
-        same(id, received)?;
+        ensure_same(id, received)?;
         times.add(step, sent.ok_or(Failure::WRONG)?);
     }
     Ok(())
@@ -169,7 +169,7 @@ async fn until(session: &mut Session, name: Option<&str>) -> Result<Received, Fa
     }
 }
 
-/// An event must be of this call.
-fn same(id: &str, received: Received) -> Result<(), Failure> {
+/// Fails if an event is of another call.
+fn ensure_same(id: &str, received: Received) -> Result<(), Failure> {
     if received.call.as_deref() == Some(id) { Ok(()) } else { Err(Failure::WRONG) }
 }

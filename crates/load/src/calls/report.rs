@@ -1,4 +1,4 @@
-//! What came of a load of calls.
+//! The results of a load of calls.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,33 +12,34 @@ use crate::{process::Used, report::line};
 #[serde(rename_all = "camelCase")]
 pub(super) struct CallsReport {
     pairs: usize,
-    /// How many were to begin a second, and how many were over.
+    /// The calls that were to begin in a second, and those that were completed.
     rate: u64,
     calls_per_second: f64,
-    /// How many were to begin.
+    /// The calls that were to begin.
     calls: u64,
     pub completed: u64,
     failed: u64,
-    /// Those that were not over when the load was.
+    /// The calls that were not over when the load was.
     unfinished: u64,
-    /// Why calls failed, and how many.
+    /// The number of failed calls for each reason.
     errors: BTreeMap<String, u64>,
     latency_us: BTreeMap<&'static str, Latency>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_us_per_call: Option<f64>,
-    /// How much of one core the server has used.
+    /// The part of one core that the server has used.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_percent_of_core: Option<f64>,
-    /// How much of its time the load itself had something to do. Near 100 it was the limit, and not
-    /// the server.
+    /// The part of its time in which the load itself had something to do. Near 100 it was the limit,
+    /// and not the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     load_busy_percent: Option<f64>,
-    /// How long server and load waited for a core that somebody else had, in percent of the run.
+    /// The time for which server and load waited for a core that another process had, in percent of
+    /// the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     waited_percent: Option<f64>,
 }
 
-/// How long a step took.
+/// The times of a step.
 #[derive(Debug, Serialize)]
 struct Latency {
     count: u64,
@@ -60,7 +61,7 @@ impl Latency {
 }
 
 impl CallsReport {
-    /// From what was to be and what was, until the last call was over after `took`.
+    /// Creates a report of a run whose last call was over after `took`.
     pub fn new(
         pairs: usize,
         rate: u64,
@@ -91,7 +92,7 @@ impl CallsReport {
         }
     }
 
-    /// For a person.
+    /// Prints the table for a person.
     pub fn print(&self) {
         line("pairs of users", self.pairs.to_string());
         let (rate, done) = (self.rate, self.calls_per_second);

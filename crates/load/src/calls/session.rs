@@ -16,14 +16,14 @@ use tokio_tungstenite::{
 
 use super::{
     args::Target,
-    framing::{Data, Framing, Heard, PONG},
+    framing::{Data, Framing, Incoming, PONG},
 };
 
-/// How long a server may take to take a client in.
+/// The longest time to sign in.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How many clients come from one address of this machine, if the server is on it: servers limit how
-/// many connections an address may have.
+/// The number of clients at one address of this machine, if the server is on it: servers limit the
+/// connections of an address.
 const PER_ADDRESS: usize = 250;
 
 /// A user who is signed in.
@@ -35,20 +35,20 @@ pub(super) struct Session {
     acknowledged: u64,
 }
 
-/// Why a call failed: the server's error code, or a word of ours.
+/// The reason for which a call failed: the server's error code, or a text of the load.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure(pub Cow<'static, str>);
 
 impl Failure {
-    /// The connection is gone.
+    /// The connection is closed.
     pub const CLOSED: Self = Self(Cow::Borrowed("connection closed"));
-    /// Something did not come in time.
+    /// An answer or an event did not come in time.
     pub const LATE: Self = Self(Cow::Borrowed("no answer in time"));
     /// An event of another call came, or one that is not due.
     pub const WRONG: Self = Self(Cow::Borrowed("wrong event"));
 }
 
-/// An event or an answer, with what is looked at.
+/// An event or an answer, as far as the load reads it.
 #[derive(Debug)]
 pub(super) struct Received {
     /// The event's name; `None` for an answer.
@@ -88,14 +88,14 @@ impl Session {
                 _ => continue,
             };
             match self.framing.read(&text) {
-                Some(Heard::Open) => {
+                Some(Incoming::Open) => {
                     self.ws.send(Message::text(self.framing.hello(token))).await?;
                 }
-                Some(Heard::Refused(reason)) => bail!("{reason}"),
-                Some(Heard::Event { data: Data { error: Some(error), .. }, .. }) => {
+                Some(Incoming::Refused(reason)) => bail!("{reason}"),
+                Some(Incoming::Event { data: Data { error: Some(error), .. }, .. }) => {
                     bail!("{}", error.code)
                 }
-                Some(Heard::Connected | Heard::Event { name: "session:welcome", .. }) => {
+                Some(Incoming::Connected | Incoming::Event { name: "session:welcome", .. }) => {
                     return Ok(());
                 }
                 _ => {}
@@ -103,7 +103,7 @@ impl Session {
         }
     }
 
-    /// Sends an event; `id` where its answer is wanted.
+    /// Sends an event, with an `id` if its answer is wanted.
     pub async fn send(&mut self, name: &str, id: Option<u64>, data: &str) -> Result<(), Failure> {
         self.put(self.framing.event(name, id, data)).await
     }
@@ -112,7 +112,7 @@ impl Session {
         self.ws.send(Message::text(text)).await.map_err(|_| Failure::CLOSED)
     }
 
-    /// Says which events have come, if that is news.
+    /// Acknowledges the events that have come since the last time.
     pub async fn acknowledge(&mut self) -> Result<(), Failure> {
         if self.seq > self.acknowledged
             && let Some(text) = self.framing.acknowledge(self.seq)
@@ -123,7 +123,7 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for an event or an answer. An error is a failure. May be cancelled without loss.
+    /// Waits for an event or an answer. It may be cancelled without loss.
     pub async fn receive(&mut self) -> Result<Received, Failure> {
         loop {
             let text = match self.ws.next().await {
@@ -132,12 +132,12 @@ impl Session {
                 Some(Ok(_)) => continue,
             };
             let (event, data) = match self.framing.read(&text) {
-                Some(Heard::Event { name, seq, data }) => {
+                Some(Incoming::Event { name, seq, data }) => {
                     self.seq = seq.unwrap_or(self.seq);
                     (Some(name.to_owned()), data)
                 }
-                Some(Heard::Answer { data }) => (None, data),
-                Some(Heard::Ping) => {
+                Some(Incoming::Answer { data }) => (None, data),
+                Some(Incoming::Ping) => {
                     self.put(PONG.to_owned()).await?;
                     continue;
                 }
@@ -150,7 +150,7 @@ impl Session {
         }
     }
 
-    /// Leaves, so that the server does not wait for us.
+    /// Closes the connection, so that the server does not wait for the client.
     pub async fn close(mut self) {
         let _ = self.ws.close(None).await;
     }
@@ -180,7 +180,7 @@ async fn connect(
     Ok(stream)
 }
 
-/// An address of the loopback network, 127.0.0.2 for the first clients.
+/// Returns an address of the loopback network, 127.0.0.2 for the first clients.
 fn loopback(number: usize) -> Ipv4Addr {
     let host = 2 + (number / PER_ADDRESS) as u32 % 60_000;
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 0, 0)) + host)

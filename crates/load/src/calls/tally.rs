@@ -1,4 +1,4 @@
-//! What is counted of calls while they go on.
+//! The counts and times of calls.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,8 @@ use std::{
 use super::session::Failure;
 use crate::histogram::Histogram;
 
-/// The parts of a call that are timed, each from what one side sends until the other side has it.
+/// The parts of a call that are timed, each from when one side sends a message until the other side
+/// has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// From when the call was to begin.
@@ -18,7 +19,7 @@ pub(super) enum Step {
     Offer,
     Answer,
     Ended,
-    /// All of it, from when it was to begin.
+    /// The whole call, from when it was to begin.
     Call,
 }
 
@@ -33,7 +34,7 @@ impl Step {
         Self::Call,
     ];
 
-    /// Its name in JSON, and for a person.
+    /// Returns its name in JSON, and for a person.
     pub fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Incoming => ("initiateToIncoming", "initiate → incoming"),
@@ -47,30 +48,30 @@ impl Step {
     }
 }
 
-/// How long the steps of one call took.
+/// The times of the steps of one call.
 #[derive(Debug, Default)]
 pub(super) struct Times(Vec<(Step, Duration)>);
 
 impl Times {
-    /// A step that began at `since` is done.
+    /// Adds a step that began at `since` and ends now.
     pub fn add(&mut self, step: Step, since: Instant) {
         self.0.push((step, since.elapsed()));
     }
 }
 
-/// What came of all calls.
+/// The results of all calls.
 #[derive(Debug)]
 pub(super) struct Tally {
     steps: [Steps; Step::ALL.len()],
     pub completed: u64,
     pub failed: u64,
-    /// How often calls failed for which reason.
+    /// The number of failed calls for each reason.
     pub errors: BTreeMap<String, u64>,
-    /// When the last one was over.
+    /// The end of the last call.
     pub last: Instant,
 }
 
-/// How long one step took, in all calls.
+/// The times of one step, in all calls.
 #[derive(Debug, Clone)]
 pub(super) struct Steps {
     pub count: u64,
@@ -89,8 +90,8 @@ impl Tally {
         }
     }
 
-    /// A call is over. Only what belongs to a whole call counts as a latency.
-    pub fn over(&mut self, outcome: Result<Times, Failure>) {
+    /// Counts a call that is over. Only steps of completed calls count as latencies.
+    pub fn add(&mut self, outcome: Result<Times, Failure>) {
         self.last = Instant::now();
         match outcome {
             Ok(times) => {

@@ -1,4 +1,4 @@
-//! The users of a load: their names, their tokens, and how they sign in.
+//! The users of a load, with their names and tokens.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -7,7 +7,7 @@ use callbox_signaling::jwt::{Grants, TokenMinter, Wanted};
 
 use super::{args::Target, session::Session};
 
-/// For how long a token is good. Users sign in with a fresh one.
+/// The lifetime of a token. Users sign in with a fresh one.
 const TOKEN_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// All users of a run.
@@ -22,7 +22,7 @@ impl Users {
         Self { target, from, minter }
     }
 
-    /// The name of a user. Two loads at a time have other users.
+    /// Returns the name of a user. Two loads at a time have different users.
     pub fn name(&self, number: usize) -> String {
         format!("load-{}-{number}", std::process::id())
     }

@@ -1,4 +1,4 @@
-//! Allocate: what is asked for, and what is refused (RFC 8656 §7.2).
+//! Allocate: attributes that are granted, and attributes that are refused (RFC 8656 §7.2).
 
 use std::net::SocketAddr;
 
@@ -126,7 +126,7 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// A request that must be refused with this code.
+/// Sends a request that must be refused with this code.
 fn refused(target: &Target, request: &Request, code: u16) -> Verdict {
     Client::challenged(target)?.ask(request)?.refused(code).map(|_| ())
 }
@@ -178,7 +178,7 @@ fn unknown_family(target: &Target) -> Verdict {
     knows_families(answer)?.refused(440).map(|_| ())
 }
 
-/// A server that is older than RFC 6156 need not know of families, and says so.
+/// Skips the case for a server that is older than RFC 6156, which need not know of families.
 fn knows_families(answer: Answer) -> Verdict<Answer> {
     if answer.code() == Some(420) {
         return Err(Fault::skipped("the server does not have REQUESTED-ADDRESS-FAMILY (420)"));
@@ -186,12 +186,12 @@ fn knows_families(answer: Answer) -> Verdict<Answer> {
     Ok(answer)
 }
 
-/// An Allocate for an address of each family.
+/// Creates an Allocate for an address of each family.
 pub(super) fn dual() -> Request {
     Request::allocate().with(ADDITIONAL_ADDRESS_FAMILY, &[IPV6, 0, 0, 0])
 }
 
-/// Whether the server takes ADDITIONAL-ADDRESS-FAMILY: it says something of a second address.
+/// Returns true if the server takes ADDITIONAL-ADDRESS-FAMILY: its answer names a second address.
 pub(super) fn needs_dual(target: &Target) -> Verdict<Answer> {
     let answer = Client::challenged(target)?.ask(&dual())?.success()?;
     let two = answer.count(ATTR_XOR_RELAYED_ADDRESS) > 1;
@@ -215,7 +215,7 @@ fn refused_if_dual(target: &Target, request: &Request) -> Verdict {
     refused(target, request, 400)
 }
 
-/// Whether the server takes DONT-FRAGMENT.
+/// Returns true if the server takes DONT-FRAGMENT.
 pub(super) fn dont_fragment(target: &Target) -> Verdict {
     let request = Request::allocate().with(ATTR_DONT_FRAGMENT, &[]);
     let answer = Client::challenged(target)?.ask(&request)?;

@@ -1,4 +1,4 @@
-//! The long-term credential mechanism: who may ask (RFC 8489 §9.2.4), and on whose allocation.
+//! The long-term credential mechanism (RFC 8489 §9.2.4), and allocations of other users.
 
 use ::stun::attributes::{ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, AttrType};
 
@@ -99,7 +99,7 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// A refusal that a client can go on from: it has a realm and a nonce.
+/// Fails unless a refusal has a realm and a nonce, with which a client can go on.
 fn challenges(answer: &Answer) -> Verdict {
     answer.text(ATTR_REALM)?;
     let nonce = answer.need(ATTR_NONCE)?;
@@ -131,7 +131,7 @@ fn accepted(target: &Target) -> Verdict {
     Client::allocated(target).map(|_| ())
 }
 
-/// A client that knows realm and nonce, and what it would sign with.
+/// Creates a client that knows realm and nonce, and returns its login too.
 fn ready(target: &Target) -> Verdict<(Client<'_>, Login)> {
     let client = Client::challenged(target)?;
     let login = client.login()?;
@@ -154,7 +154,7 @@ fn other_realm(target: &Target) -> Verdict {
     let (mut client, login) = ready(target)?;
     let realm = format!("not-{}", login.realm);
     let there = Login { realm, ..login.clone() }.as_user(&login.username, &login.password);
-    // Which code is not written; the password cannot verify, but a server may notice it earlier.
+    // The RFC names no code; the password cannot verify, but a server may notice it earlier.
     client.exchange(&target.allocate().signed(&there))?.refused_somehow().map(|_| ())
 }
 

@@ -173,7 +173,7 @@ fn range(target: &Target) -> Verdict {
     Ok(())
 }
 
-/// Each of these numbers must be refused with a 400.
+/// Binds each of these numbers, which must be refused with a 400.
 fn numbers_refused(target: &Target, numbers: &[u16]) -> Verdict {
     let (mut client, peer) = (Client::allocated(target)?, target.peer()?);
     for number in numbers {

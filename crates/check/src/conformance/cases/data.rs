@@ -1,4 +1,4 @@
-//! That data arrives as it was, whatever its size and whatever it looks like.
+//! Data of any size and content, which must arrive unchanged.
 
 use super::super::{
     case::Case,
@@ -55,8 +55,8 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Data of every small size, of sizes on both sides of powers of two, and of some between. Each
-/// byte depends on its place and on the size.
+/// Creates data of every small size, of sizes on both sides of powers of two, and of some between.
+/// Each byte depends on its offset and on the size.
 fn sizes() -> Vec<Vec<u8>> {
     let around = |size: usize| [size - 1, size, size + 1];
     let mut sizes: Vec<usize> =
@@ -67,7 +67,7 @@ fn sizes() -> Vec<Vec<u8>> {
     sizes.into_iter().map(data).collect()
 }
 
-/// A Binding request, a signed-looking Refresh that would close the allocation, and ChannelData.
+/// Creates a Binding request, a signed Refresh that would close the allocation, and ChannelData.
 fn lookalikes() -> Vec<Vec<u8>> {
     vec![
         Request::binding().bytes(),

@@ -1,5 +1,5 @@
-//! NAT behaviour discovery (RFC 5780): a server with two addresses and two ports answers from the one
-//! that it is asked for.
+//! NAT behaviour discovery (RFC 5780): a server with two addresses and two ports answers from the
+//! address and port that a request names.
 
 use std::net::SocketAddr;
 
@@ -112,8 +112,8 @@ fn changing(flags: u8) -> Request {
     Request::binding().with(ATTR_CHANGE_REQUEST, &[0, 0, 0, flags])
 }
 
-/// An answer to a plain request, if there is no NAT between: one would let none pass that comes from
-/// elsewhere, or to another port.
+/// Sends a plain request and returns the answer. Skips the case if there is a NAT between, which
+/// would block answers from another address, or to another port.
 fn without_nat(target: &Target) -> Verdict<Answer> {
     let mut client = Client::connect(target)?;
     let answer = client.exchange(&Request::binding())?.success()?;
@@ -123,7 +123,7 @@ fn without_nat(target: &Target) -> Verdict<Answer> {
     Ok(answer)
 }
 
-/// The server's other address.
+/// Returns the server's other address.
 fn offered(target: &Target) -> Verdict<SocketAddr> {
     let answer = without_nat(target)?;
     if answer.get(ATTR_OTHER_ADDRESS).is_none() {
@@ -140,7 +140,7 @@ fn mapped_twice(target: &Target) -> Verdict {
     ensure(plain == mapped, &format!("MAPPED-ADDRESS {mapped}"), plain)
 }
 
-/// An answer must come from there, and say so.
+/// Fails unless an answer comes from this address, and says so.
 fn comes_from(expected: SocketAddr, answer: Answer, from: SocketAddr) -> Verdict<Answer> {
     let answer = answer.success()?;
     ensure(from == expected, &format!("an answer from {expected}"), from)?;
@@ -192,7 +192,7 @@ fn response_port(target: &Target) -> Verdict {
     without_nat(target)?;
     let (asker, other) = (Asker::open(target)?, Asker::open(target)?);
     let to = |port: u16| Request::binding().with(ATTR_RESPONSE_PORT, &port.to_be_bytes());
-    // First to its own port: an error need not come to the other one.
+    // The first request is for its own port: an error need not come to the other one.
     let (plain, _) = asker.ask(&to(asker.port()?), target.server)?;
     optional(plain, "RESPONSE-PORT")?.success()?;
     let (answer, _) = asker.ask_for(&other, &to(other.port()?), target.server)?;

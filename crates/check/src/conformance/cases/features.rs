@@ -1,6 +1,6 @@
-//! What RFC 8489 adds to the long-term credentials: nonces that name the server's features, other
-//! password algorithms, MESSAGE-INTEGRITY-SHA256 and USERHASH. All of it is optional, and a server
-//! says by its nonce what it has.
+//! The additions of RFC 8489 to the long-term credentials: nonces that name the server's features,
+//! other password algorithms, MESSAGE-INTEGRITY-SHA256 and USERHASH. All of them are optional, and
+//! named by a server's nonce.
 
 use ::stun::attributes::{
     ATTR_MESSAGE_INTEGRITY, ATTR_MESSAGE_INTEGRITY_SHA256, ATTR_NONCE, ATTR_PASSWORD_ALGORITHM,
@@ -19,7 +19,7 @@ use super::super::{
 /// The features' bits, 0 and 1 of 24 (RFC 8489 §18.1). §9.2 counts them from the top, the example in
 /// Appendix B.1 from the bottom, so that servers do the one or the other.
 const PASSWORD_ALGORITHMS: u32 = 1 << 23 | 1;
-/// That users may hide their names.
+/// The feature that users may hide their names.
 const USERNAME_ANONYMITY: u32 = 1 << 22 | 1 << 1;
 
 /// The algorithms, each with the length of its parameters, 0 (RFC 8489 §18.5.1).
@@ -96,7 +96,8 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// A client of a server whose nonce carries a cookie, and the features that this names.
+/// Creates a client of a server whose nonce carries a cookie, and returns the features that this
+/// names too.
 fn with_cookie(target: &Target) -> Verdict<(Client<'_>, Login, u32)> {
     let client = Client::challenged(target)?;
     let login = client.login()?;
@@ -112,7 +113,7 @@ fn with_cookie(target: &Target) -> Verdict<(Client<'_>, Login, u32)> {
     Ok((client, login, features))
 }
 
-/// A client of a server whose nonce names this feature.
+/// Creates a client of a server whose nonce names this feature.
 fn with_feature(target: &Target, bit: u32) -> Verdict<(Client<'_>, Login)> {
     let (client, login, features) = with_cookie(target)?;
     if features & bit == 0 {
@@ -121,7 +122,7 @@ fn with_feature(target: &Target, bit: u32) -> Verdict<(Client<'_>, Login)> {
     Ok((client, login))
 }
 
-/// A client of a server with password algorithms, and their list.
+/// Creates a client of a server with password algorithms, and returns their list too.
 fn with_algorithms(target: &Target) -> Verdict<(Client<'_>, Login, Vec<u8>)> {
     let (client, login) = with_feature(target, PASSWORD_ALGORITHMS)?;
     let list = login.algorithms.clone();
@@ -144,14 +145,14 @@ fn algorithms_listed(target: &Target) -> Verdict {
     ensure(known, "MD5 or SHA-256 among the algorithms", format!("{list:02x?}"))
 }
 
-/// The algorithms of a list that have no parameters.
+/// Returns the algorithms of a list that have no parameters.
 fn entries(list: &[u8]) -> impl Iterator<Item = [u8; 4]> {
     list.chunks_exact(4).filter_map(|entry| entry.try_into().ok())
 }
 
 fn algorithms_with_438(target: &Target) -> Verdict {
     let (mut client, login, list) = with_algorithms(target)?;
-    // The cookie stays: it is the rest that the server did not give.
+    // The cookie stays: the server did not give the rest.
     let nonce = [&login.nonce[..13], b"0123456789abcdef"].concat();
     let stale = Login { nonce, ..login };
     let answer = client.exchange(&target.allocate().signed(&stale))?.refused(438)?;
@@ -161,7 +162,7 @@ fn algorithms_with_438(target: &Target) -> Verdict {
     ensure(came == list, "the same PASSWORD-ALGORITHMS", format!("{came:02x?}"))
 }
 
-/// An Allocate with USERNAME, REALM, NONCE and what the client says of algorithms.
+/// Creates an Allocate with USERNAME, REALM, NONCE and these attributes about algorithms.
 fn named(login: &Login, list: &[u8], algorithm: [u8; 4]) -> Request {
     Request::allocate()
         .user(login)
@@ -228,7 +229,7 @@ fn algorithm_not_listed(target: &Target) -> Verdict {
     client.exchange(&request)?.refused(400).map(|_| ())
 }
 
-/// An Allocate by USERHASH.
+/// Creates an Allocate by USERHASH.
 fn anonymous(login: &Login, userhash: &[u8]) -> Request {
     let request = match &login.algorithms {
         Some(list) => named(login, list, entries(list).next().unwrap_or(MD5)),
@@ -237,7 +238,7 @@ fn anonymous(login: &Login, userhash: &[u8]) -> Request {
     request.without(ATTR_USERNAME).with(ATTR_USER_HASH, userhash)
 }
 
-/// Signs it as the server's algorithms want.
+/// Signs a request by one of the server's algorithms.
 fn sign_anonymous(request: Request, login: &Login) -> Request {
     match &login.algorithms {
         Some(list) => {

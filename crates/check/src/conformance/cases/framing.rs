@@ -68,7 +68,7 @@ pub(super) const CASES: &[Case] = &[
     .over_streams(),
 ];
 
-/// For how long nothing must come of a part of a message.
+/// The time for which nothing must come of a part of a message.
 const PART: Duration = Duration::from_millis(5);
 
 fn answered(client: &mut Client<'_>, target: &Target, request: &Request) -> Verdict {

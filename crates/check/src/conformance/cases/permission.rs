@@ -1,4 +1,4 @@
-//! Permissions: which addresses may send to an allocation, and be sent to (RFC 8656 §9, §10).
+//! Permissions: the addresses that may send to an allocation, and be sent to (RFC 8656 §9, §10).
 
 use std::net::SocketAddr;
 
@@ -122,21 +122,22 @@ fn without_allocation(target: &Target) -> Verdict {
     Client::challenged(target)?.ask(&Request::permission().peer(peer))?.refused(437).map(|_| ())
 }
 
-/// Addresses that are nobody's, and that no server has a reason to relay to.
-pub(super) const NOBODY: [&str; 3] = ["0.0.0.0:9", "224.0.0.1:9", "255.255.255.255:9"];
+/// Addresses that nobody has, and that no server has a reason to relay to.
+pub(super) const DENIED: [&str; 3] = ["0.0.0.0:9", "224.0.0.1:9", "255.255.255.255:9"];
 
-/// Which peers a server denies is up to it. If it denies one, 403 is how it says so.
+/// Checks that a peer which the server denies is refused with 403. The choice of such peers is the
+/// server's.
 pub(super) fn forbidden(target: &Target, ask: fn(u16, SocketAddr) -> Request) -> Verdict {
     if target.peer_ip.is_ipv6() {
         return Err(Fault::skipped("the addresses to try are IPv4 ones"));
     }
     let mut client = Client::allocated(target)?;
     let mut denied = 0;
-    for (at, nobody) in (0..).zip(NOBODY) {
-        let peer = nobody.parse().expect("the list is of addresses");
-        let answer = client.ask(&ask(at, peer))?;
+    for (number, address) in (0..).zip(DENIED) {
+        let peer = address.parse().expect("the list is of addresses");
+        let answer = client.ask(&ask(number, peer))?;
         if !answer.is_success() {
-            answer.refused(403).step(nobody)?;
+            answer.refused(403).step(address)?;
             denied += 1;
         }
     }

@@ -89,7 +89,7 @@ fn refused(target: &Target, request: Request, code: u16) -> Verdict {
     Client::challenged(target)?.ask(&request)?.refused(code).map(|_| ())
 }
 
-/// An allocation with an even port, or none if the server has no pair of ports left.
+/// Creates an allocation with an even port; skips the case if the server has no pair of ports left.
 fn even_port(target: &Target, client: &mut Client<'_>, flags: u8) -> Verdict<(Answer, SocketAddr)> {
     let answer = client.ask(&target.allocate().with(ATTR_EVEN_PORT, &[flags]))?;
     if answer.code() == Some(508) {
@@ -108,7 +108,8 @@ fn even(target: &Target) -> Verdict {
     ensure(!token, "no RESERVATION-TOKEN", "a RESERVATION-TOKEN that was not asked for")
 }
 
-/// An allocation with a port reserved next to it: its client, its address and the token.
+/// Creates an allocation with a port reserved next to it; returns its client, its address and the
+/// token.
 fn reserve(target: &Target) -> Verdict<(Client<'_>, SocketAddr, Vec<u8>)> {
     let mut client = Client::challenged(target)?;
     let (answer, relayed) = even_port(target, &mut client, 0x80)?;

@@ -1,5 +1,5 @@
-//! Refresh: an allocation's longer life, and its end (RFC 8656 §8.2). What it says of lifetimes is
-//! in `lifetime`.
+//! Refresh: an allocation's longer life, and its end (RFC 8656 §8.2). Its lifetimes are in
+//! `lifetime`.
 
 use ::stun::attributes::ATTR_LIFETIME;
 

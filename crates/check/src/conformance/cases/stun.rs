@@ -1,4 +1,4 @@
-//! STUN itself: Binding requests and their answers.
+//! STUN: Binding requests and their answers.
 
 use std::time::Instant;
 
@@ -16,11 +16,11 @@ use super::super::{
     verdict::{Fault, Step, Verdict, ensure},
 };
 
-/// A number of the range that must be understood, and that nobody has been given.
+/// An unassigned attribute type of the comprehension-required range.
 pub(super) const UNKNOWN_REQUIRED: AttrType = AttrType(0x7F31);
-/// Another one.
+/// Another unassigned type of that range.
 pub(super) const UNKNOWN_REQUIRED_TOO: AttrType = AttrType(0x7F32);
-/// The same of the range that may be ignored.
+/// An unassigned attribute type of the comprehension-optional range.
 pub(super) const UNKNOWN_OPTIONAL: AttrType = AttrType(0xFF31);
 
 pub(super) const CASES: &[Case] = &[
@@ -74,7 +74,8 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// The answer has our address, as far as we can know it: behind a NAT it is another one.
+/// Fails unless an answer has the client's address, as far as that is known: behind a NAT it is
+/// another one.
 pub(super) fn mapped(client: &Client<'_>, answer: &Answer) -> Verdict {
     let mapped = answer.address(ATTR_XORMAPPED_ADDRESS)?;
     let local = client.local()?;
@@ -145,7 +146,7 @@ fn unknown_required_two(target: &Target) -> Verdict {
     names(&answer, &[UNKNOWN_REQUIRED, UNKNOWN_REQUIRED_TOO])
 }
 
-/// A 420 lists these attributes and no others. A list may be padded by naming one twice, as
+/// Fails unless a 420 lists these attributes and no others. A list may be padded by naming one twice, as
 /// RFC 3489 wanted it (RFC 8489 §14.13).
 pub(super) fn names(answer: &Answer, unknown: &[AttrType]) -> Verdict {
     let listed = answer.list(ATTR_UNKNOWN_ATTRIBUTES)?;

@@ -1,5 +1,5 @@
-//! Access tokens of an authorization server (RFC 7635). The cases with a good one need the key that it
-//! shares with the server.
+//! Access tokens of an authorization server (RFC 7635). The cases with a valid token need the key that
+//! this server shares with the TURN server.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use super::super::{
 const THIRD_PARTY_AUTHORIZATION: AttrType = AttrType(0x802E);
 const ACCESS_TOKEN: AttrType = AttrType(0x001B);
 
-/// How long a token is good for, and how far clocks may be apart (RFC 7635 §9).
+/// The lifetime of a token, and the difference that clocks may have (RFC 7635 §9).
 const LIFETIME: Duration = Duration::from_secs(60);
 const DELTA: Duration = Duration::from_secs(5);
 
@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
         "tokens/challenge",
         "RFC 7635 §6.1",
         "THIRD-PARTY-AUTHORIZATION in a 401 names the server that a token must be for",
-        |target| Shown::begin(target).map(|_| ()),
+        |target| TokenClient::begin(target).map(|_| ()),
     ),
     Case::new("tokens/garbage", "RFC 7635 §7", "an ACCESS-TOKEN that is none is a 401", garbage),
     Case::new(
@@ -98,13 +98,13 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// A client that has been told for whom a token must be.
-struct Shown<'t> {
+/// A client that knows the server name for its tokens.
+struct TokenClient<'t> {
     client: Client<'t>,
     server_name: String,
 }
 
-impl<'t> Shown<'t> {
+impl<'t> TokenClient<'t> {
     fn begin(target: &'t Target) -> Verdict<Self> {
         let mut client = Client::connect(target)?;
         let nobody = User { name: "nobody".into(), password: String::new() };
@@ -118,12 +118,12 @@ impl<'t> Shown<'t> {
         Ok(Self { client, server_name })
     }
 
-    /// The same as the one whom a token by this key lets in: its name is the user's (RFC 7635 §4).
-    fn with_key(mut self, kid: &str, mac_key: &[u8]) -> Verdict<Self> {
+    /// Signs by a token under this key, whose name is the user name (RFC 7635 §4).
+    fn with_key(mut self, kid: &str, mac_key: &[u8]) -> Verdict<Client<'t>> {
         let key = MessageIntegrity(mac_key.to_vec());
         let login = Login { username: kid.to_owned(), key, ..self.client.login()? };
         self.client.log_in(login);
-        Ok(self)
+        Ok(self.client)
     }
 }
 
@@ -137,22 +137,22 @@ fn allocate(target: &Target, token: &[u8]) -> Request {
 }
 
 fn garbage(target: &Target) -> Verdict {
-    // The name of a real key, where we know one: nothing but the token is wrong then.
+    // With the name of a real key, if it is known, nothing but the token is wrong.
     let kid = target.oauth_key.as_ref().map_or("nobody", AccessTokenKey::kid);
-    let mut shown = Shown::begin(target)?.with_key(kid, &MAC_KEY)?;
+    let mut client = TokenClient::begin(target)?.with_key(kid, &MAC_KEY)?;
     for token in [&b""[..], b"\xff\xff", &[0; 60], b"not a token at all, but long enough for one"] {
-        let answer = shown.client.ask(&allocate(target, token)).and_then(|a| a.refused(401));
+        let answer = client.ask(&allocate(target, token)).and_then(|a| a.refused(401));
         answer.step(&format!("{} bytes", token.len()))?;
     }
     Ok(())
 }
 
-/// A client with an allocation by a good token.
+/// Creates a client with an allocation by a valid token.
 fn allocated(target: &Target, seconds: u32) -> Verdict<(Client<'_>, Answer, Vec<u8>)> {
-    let shown = Shown::begin(target)?;
+    let client = TokenClient::begin(target)?;
     let key = key(target)?;
-    let token = seal(key, &shown.server_name, Duration::ZERO, LIFETIME);
-    let mut client = shown.with_key(key.kid(), &MAC_KEY)?.client;
+    let token = seal(key, &client.server_name, Duration::ZERO, LIFETIME);
+    let mut client = client.with_key(key.kid(), &MAC_KEY)?;
     let request = allocate(target, &token).lifetime(seconds);
     let answer = client.ask(&request).and_then(Answer::success).step("Allocate")?;
     Ok((client, answer, token))
@@ -182,19 +182,19 @@ fn other_requests(target: &Target) -> Verdict {
     answer.signed_by(&client.login()?.key)
 }
 
-/// A token that must not let anybody in.
+/// Sends an Allocate with a token that must be refused.
 fn refused(target: &Target, token: impl Fn(&AccessTokenKey, &str) -> Vec<u8>) -> Verdict {
-    let shown = Shown::begin(target)?;
+    let client = TokenClient::begin(target)?;
     let key = key(target)?;
-    let token = token(key, &shown.server_name);
-    let mut shown = shown.with_key(key.kid(), &MAC_KEY)?;
-    shown.client.ask(&allocate(target, &token))?.refused(401).map(|_| ())
+    let token = token(key, &client.server_name);
+    let mut client = client.with_key(key.kid(), &MAC_KEY)?;
+    client.ask(&allocate(target, &token))?.refused(401).map(|_| ())
 }
 
 fn other_key(target: &Target) -> Verdict {
-    let shown = Shown::begin(target)?;
+    let client = TokenClient::begin(target)?;
     let key = key(target)?;
-    let token = seal(key, &shown.server_name, Duration::ZERO, LIFETIME);
-    let mut shown = shown.with_key(key.kid(), b"not the key in there")?;
-    shown.client.ask(&allocate(target, &token))?.refused(401).map(|_| ())
+    let token = seal(key, &client.server_name, Duration::ZERO, LIFETIME);
+    let mut client = client.with_key(key.kid(), b"not the key in there")?;
+    client.ask(&allocate(target, &token))?.refused(401).map(|_| ())
 }

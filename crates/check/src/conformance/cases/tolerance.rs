@@ -1,5 +1,5 @@
-//! What a server drops, and goes on as if it had not come (RFC 8489 §6.3). On a stream there is no
-//! dropping: what is no message there has no end.
+//! Messages that a server drops (RFC 8489 §6.3). On a stream nothing can be dropped: bytes that are no
+//! message have no end there.
 
 use ::stun::{
     attributes::{ATTR_FINGERPRINT, ATTR_MAPPED_ADDRESS, AttrType},
@@ -83,7 +83,7 @@ fn garbage(target: &Target) -> Verdict {
     let mut first_bits = binding.clone();
     first_bits[0] |= 0xC0;
     let mut cookie = binding.clone();
-    // Neither the cookie nor, with a first bit set, something that RFC 3489 would know.
+    // It has no cookie, and with its first bit set it is no message of RFC 3489 either.
     cookie[0] = 0x80;
     cookie[4..8].fill(0xFF);
     let all: [&[u8]; 7] =
@@ -117,8 +117,8 @@ fn attribute_length(target: &Target) -> Verdict {
     bytes[22..24].copy_from_slice(&200u16.to_be_bytes());
     client.send(&bytes)?;
     client.exchange(&Request::binding()).step("a Binding after it")?;
-    // It breaks the rules of §5, by which attributes are coded as in §14. Many servers find that
-    // out after they have begun to answer, and say 400; as if it were right it is not answered.
+    // It breaks the rules of §5, by which attributes are coded as in §14. Many servers notice that
+    // after they have begun to answer, and send a 400; a success is wrong.
     match client.next(target.silence)? {
         Some(answer) => {
             let refused = Answer::parse(&answer)?.code() == Some(400);
@@ -183,7 +183,8 @@ fn no_cookie(target: &Target) -> Verdict {
     ensure(mapped, expected, format!("{} bytes: {:02x?}", answer.len(), answer))
 }
 
-/// Whether a message without a cookie, which the crate does not read, has an attribute.
+/// Returns true if a message without a cookie, which the `stun` crate does not read, has an
+/// attribute.
 fn has(message: &[u8], typ: AttrType) -> bool {
     let mut rest = &message[20..];
     while let Some(&[t0, t1, l0, l1]) = rest.first_chunk() {

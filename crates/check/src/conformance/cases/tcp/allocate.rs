@@ -1,4 +1,4 @@
-//! What an allocation of TCP is, and what does not go with one.
+//! Allocations of TCP, and attributes that they exclude.
 
 use ::stun::attributes::{
     ATTR_DONT_FRAGMENT, ATTR_EVEN_PORT, ATTR_RESERVATION_TOKEN, ATTR_XOR_RELAYED_ADDRESS,

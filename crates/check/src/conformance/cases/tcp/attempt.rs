@@ -54,28 +54,29 @@ pub(super) const CASES: &[Case] = &[
     .over_streams(),
 ];
 
-/// A connection that a peer has made, and the client has heard of.
+/// A connection that a peer has made, and that the server has announced to the client.
 struct Attempt<'t> {
     client: Client<'t>,
     number: u32,
-    wire: PeerConnection,
+    peer_connection: PeerConnection,
 }
 
 impl<'t> Attempt<'t> {
     fn make(target: &'t Target) -> Verdict<Self> {
-        Self::make_saying(target, b"")
+        Self::make_with_early_data(target, b"")
     }
 
-    /// The peer sends this as soon as it has connected.
-    fn make_saying(target: &'t Target, early: &[u8]) -> Verdict<Self> {
+    /// Makes a connection on which the peer sends these bytes at once.
+    fn make_with_early_data(target: &'t Target, early: &[u8]) -> Verdict<Self> {
         let mut client = allocated(target)?;
         // A permission is for an address, whatever the port.
         let peer = SocketAddr::new(target.peer_ip, 9);
         let answer = client.ask(&Request::permission().peer(peer))?;
         client.granted(answer, peer).step("CreatePermission")?;
-        let mut wire = PeerConnection::connect(target.peer_ip, client.relayed()?, target.patience)
-            .map_err(|error| not_accepted(&error))?;
-        wire.send(early)?;
+        let mut peer_connection =
+            PeerConnection::connect(target.peer_ip, client.relayed()?, target.patience)
+                .map_err(|error| not_accepted(&error))?;
+        peer_connection.send(early)?;
         let Some(bytes) = client.next(target.patience)? else {
             return Err(Fault::failed("a ConnectionAttempt", "nothing"));
         };
@@ -83,10 +84,10 @@ impl<'t> Attempt<'t> {
         let is_attempt =
             (told.typ().method, told.typ().class) == (METHOD_CONNECTION_ATTEMPT, CLASS_INDICATION);
         ensure(is_attempt, "a ConnectionAttempt indication", told.describe())?;
-        let (peer, local) = (told.address(ATTR_XOR_PEER_ADDRESS)?, wire.local);
+        let (peer, local) = (told.address(ATTR_XOR_PEER_ADDRESS)?, peer_connection.local);
         ensure(peer == local, &format!("XOR-PEER-ADDRESS {local}"), peer)?;
         let number = told.number(ATTR_CONNECTION_ID)?;
-        Ok(Self { client, number, wire })
+        Ok(Self { client, number, peer_connection })
     }
 }
 
@@ -97,21 +98,23 @@ fn not_accepted(error: &io::Error) -> Fault {
 fn attempt_data(target: &Target) -> Verdict {
     let mut attempt = Attempt::make(target)?;
     let mut stream = bound(target, &attempt.client, attempt.number)?;
-    both_ways(target, &mut stream, &mut attempt.wire)
+    both_ways(target, &mut stream, &mut attempt.peer_connection)
 }
 
 fn attempt_early_data(target: &Target) -> Verdict {
-    let mut attempt = Attempt::make_saying(target, b"early")?;
+    let mut attempt = Attempt::make_with_early_data(target, b"early")?;
     let mut stream = bound(target, &attempt.client, attempt.number)?;
     arrives(b"early", || stream.bytes(target.patience))?;
-    both_ways(target, &mut stream, &mut attempt.wire)
+    both_ways(target, &mut stream, &mut attempt.peer_connection)
 }
 
 fn attempt_without_permission(target: &Target) -> Verdict {
     let mut client = allocated(target)?;
     match PeerConnection::connect(target.peer_ip, client.relayed()?, target.patience) {
-        Ok(mut wire) => ends("the peer's connection", || wire.bytes(target.patience))?,
-        // That was quick.
+        Ok(mut peer_connection) => {
+            ends("the peer's connection", || peer_connection.bytes(target.patience))?
+        }
+        // The server closed it before it was open.
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
         Err(error) => return Err(not_accepted(&error)),
     }

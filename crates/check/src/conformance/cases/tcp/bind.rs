@@ -1,4 +1,4 @@
-//! ConnectionBind: a stream of the client for a connection, and what is none.
+//! ConnectionBind: a stream of the client for a connection.
 
 use super::{
     super::super::{
@@ -75,7 +75,7 @@ fn bind_twice(target: &Target) -> Verdict {
 
 fn bind_over_udp(target: &Target) -> Verdict {
     let mut client = Client::challenged(target)?;
-    // What it says to that is for another case.
+    // The answer to that is for another case.
     relays_tcp(client.ask(&target.allocate_tcp())?)?;
     client.ask(&Request::connection_bind(7))?.refused(400).map(|_| ())
 }
@@ -85,7 +85,7 @@ fn bind_other_user(target: &Target) -> Verdict {
     let pending = Pending::make(target)?;
     let mut stream = Client::connect(target)?;
     stream.log_in(pending.client.login()?.as_user(&other.name, &other.password));
-    // How it is refused is not written; to close the stream is one way.
+    // The RFC does not say how it is refused; the server may close the stream.
     if let Ok(answer) = stream.ask(&Request::connection_bind(pending.number)) {
         answer.refused_somehow()?;
     }

@@ -11,7 +11,7 @@ use super::{
             target::Target,
             verdict::{Fault, Verdict, ensure},
         },
-        permission::NOBODY,
+        permission::DENIED,
     },
     Connection, Pending, allocated, connect_to,
 };
@@ -84,7 +84,7 @@ pub(super) const CASES: &[Case] = &[
 
 fn connect(target: &Target) -> Verdict {
     let pending = Pending::make(target)?;
-    let (relayed, remote) = (pending.client.relayed()?, pending.wire.remote);
+    let (relayed, remote) = (pending.client.relayed()?, pending.peer_connection.remote);
     ensure(remote == relayed, &format!("a connection from {relayed}"), remote)
 }
 
@@ -136,15 +136,15 @@ fn connect_forbidden(target: &Target) -> Verdict {
     }
     let mut client = allocated(target)?;
     let mut denied = 0;
-    for nobody in NOBODY {
-        let peer = nobody.parse().expect("the list is of addresses");
+    for address in DENIED {
+        let peer = address.parse().expect("the list is of addresses");
         match client.ask(&Request::connect(peer))?.code() {
             Some(403) => denied += 1,
-            // It has tried.
+            // The server has tried to connect.
             Some(447) | None => {}
             Some(other) => {
                 return Err(Fault::failed(
-                    format!("{nobody}: error 403"),
+                    format!("{address}: error 403"),
                     format!("error {other}"),
                 ));
             }

@@ -1,4 +1,4 @@
-//! Data: what is sent on a bound stream is sent on as it is, and the other way.
+//! Data on a bound stream, which is relayed unchanged both ways.
 
 use super::{
     super::super::{
@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
 
 fn early_data(target: &Target) -> Verdict {
     let mut pending = Pending::make(target)?;
-    pending.wire.send(b"early")?;
+    pending.peer_connection.send(b"early")?;
     let mut connection = pending.bind()?;
     arrives(b"early", || connection.stream.bytes(target.patience))?;
     connection.both_ways()
@@ -58,9 +58,9 @@ fn like_messages(target: &Target) -> Verdict {
         channel_data(CHANNEL, b"to nobody", true),
     ];
     for message in messages {
-        let (stream, wire) = (&mut connection.stream, &mut connection.wire);
-        to_peer(target, stream, wire, &message)?;
-        from_peer(target, stream, wire, &message)?;
+        let (stream, peer_connection) = (&mut connection.stream, &mut connection.peer_connection);
+        to_peer(target, stream, peer_connection, &message)?;
+        from_peer(target, stream, peer_connection, &message)?;
     }
     // An answer to one of them would have come before this.
     connection.both_ways()
@@ -70,9 +70,9 @@ fn much_data(target: &Target) -> Verdict {
     let mut connection = Connection::make(target)?;
     let chunk: Vec<u8> = (0..8192).map(|at: u32| (at % 251) as u8).collect();
     for _ in 0..64 {
-        let (stream, wire) = (&mut connection.stream, &mut connection.wire);
-        to_peer(target, stream, wire, &chunk)?;
-        from_peer(target, stream, wire, &chunk)?;
+        let (stream, peer_connection) = (&mut connection.stream, &mut connection.peer_connection);
+        to_peer(target, stream, peer_connection, &chunk)?;
+        from_peer(target, stream, peer_connection, &chunk)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How a connection ends: with either side, and with its allocation.
+//! The end of a connection: with either side, and with its allocation.
 
 use super::{
     super::super::{
@@ -38,12 +38,12 @@ pub(super) const CASES: &[Case] = &[
 fn client_closes(target: &Target) -> Verdict {
     let mut connection = Connection::make(target)?;
     drop(connection.stream);
-    ends("the peer's connection", || connection.wire.bytes(target.patience))
+    ends("the peer's connection", || connection.peer_connection.bytes(target.patience))
 }
 
 fn peer_closes(target: &Target) -> Verdict {
     let mut connection = Connection::make(target)?;
-    drop(connection.wire);
+    drop(connection.peer_connection);
     ends("the client's stream", || connection.stream.bytes(target.patience))
 }
 
@@ -51,6 +51,6 @@ fn deleted(target: &Target) -> Verdict {
     let mut connection = Connection::make(target)?;
     let refresh = Request::refresh().lifetime(0);
     connection.client.ask(&refresh).and_then(Answer::success).step("Refresh")?;
-    ends("the peer's connection", || connection.wire.bytes(target.patience))?;
+    ends("the peer's connection", || connection.peer_connection.bytes(target.patience))?;
     ends("the client's stream", || connection.stream.bytes(target.patience))
 }

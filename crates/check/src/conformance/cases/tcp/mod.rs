@@ -26,7 +26,7 @@ use super::super::{
 pub(super) const PARTS: [&[Case]; 6] =
     [allocate::CASES, connect::CASES, bind::CASES, data::CASES, attempt::CASES, ends::CASES];
 
-/// Passes on what the server says of an Allocate, unless it says that it relays no TCP.
+/// Returns the answer to an Allocate; skips the case if the server relays no TCP.
 fn relays_tcp(answer: Answer) -> Verdict<Answer> {
     match answer.code() {
         Some(442) => Err(Fault::skipped("the server relays no TCP (442), as it may")),
@@ -34,7 +34,7 @@ fn relays_tcp(answer: Answer) -> Verdict<Answer> {
     }
 }
 
-/// A client with an allocation of TCP.
+/// Creates a client with an allocation of TCP.
 fn allocated(target: &Target) -> Verdict<Client<'_>> {
     let mut client = Client::challenged(target)?;
     relays_tcp(client.ask(&target.allocate_tcp())?)?.success().step("Allocate")?;
@@ -42,22 +42,22 @@ fn allocated(target: &Target) -> Verdict<Client<'_>> {
     Ok(client)
 }
 
-/// Has the server connect to a peer; gives the connection's number.
+/// Has the server connect to a peer; returns the connection's number.
 fn connect_to(client: &mut Client<'_>, peer: SocketAddr) -> Verdict<u32> {
     let answer = client.ask(&Request::connect(peer))?;
     let number = client.granted(answer, peer).and_then(|answer| answer.number(ATTR_CONNECTION_ID));
     number.step("Connect")
 }
 
-/// A new stream of the client. It begins with what the control connection has been told, realm and
-/// nonce, and goes on with a nonce of its own if it is given one.
+/// Opens a stream of the client. It begins with realm and nonce of the control connection, and goes
+/// on with a nonce of its own if the server sends one.
 fn stream<'t>(target: &'t Target, control: &Client<'_>) -> Verdict<Client<'t>> {
     let mut stream = Client::connect(target)?;
     stream.log_in(control.login()?);
     Ok(stream)
 }
 
-/// A new stream of the client that is bound to a connection.
+/// Opens a stream of the client that is bound to a connection.
 fn bound<'t>(target: &'t Target, control: &Client<'_>, number: u32) -> Verdict<Client<'t>> {
     let mut stream = stream(target, control)?;
     let answer = stream.ask(&Request::connection_bind(number));
@@ -71,21 +71,21 @@ struct Pending<'t> {
     client: Client<'t>,
     peer: TcpPeer,
     number: u32,
-    wire: PeerConnection,
+    peer_connection: PeerConnection,
 }
 
 impl<'t> Pending<'t> {
     fn make(target: &'t Target) -> Verdict<Self> {
         let (mut client, mut peer) = (allocated(target)?, target.tcp_peer()?);
         let number = connect_to(&mut client, peer.address)?;
-        let wire = peer.accept(target.patience)?;
-        Ok(Self { target, client, peer, number, wire })
+        let peer_connection = peer.accept(target.patience)?;
+        Ok(Self { target, client, peer, number, peer_connection })
     }
 
     fn bind(self) -> Verdict<Connection<'t>> {
         let stream = bound(self.target, &self.client, self.number)?;
-        let Self { target, client, peer, wire, .. } = self;
-        Ok(Connection { target, client, peer, stream, wire })
+        let Self { target, client, peer, peer_connection, .. } = self;
+        Ok(Connection { target, client, peer, stream, peer_connection })
     }
 }
 
@@ -95,7 +95,7 @@ struct Connection<'t> {
     client: Client<'t>,
     peer: TcpPeer,
     stream: Client<'t>,
-    wire: PeerConnection,
+    peer_connection: PeerConnection,
 }
 
 impl<'t> Connection<'t> {
@@ -103,38 +103,42 @@ impl<'t> Connection<'t> {
         Pending::make(target)?.bind()
     }
 
-    /// Something each way.
+    /// Sends data each way.
     fn both_ways(&mut self) -> Verdict {
-        both_ways(self.target, &mut self.stream, &mut self.wire)
+        both_ways(self.target, &mut self.stream, &mut self.peer_connection)
     }
 }
 
-fn both_ways(target: &Target, stream: &mut Client<'_>, wire: &mut PeerConnection) -> Verdict {
-    to_peer(target, stream, wire, b"from the client")?;
-    from_peer(target, stream, wire, b"from the peer")
+fn both_ways(
+    target: &Target,
+    stream: &mut Client<'_>,
+    peer_connection: &mut PeerConnection,
+) -> Verdict {
+    to_peer(target, stream, peer_connection, b"from the client")?;
+    from_peer(target, stream, peer_connection, b"from the peer")
 }
 
 fn to_peer(
     target: &Target,
     stream: &mut Client<'_>,
-    wire: &mut PeerConnection,
+    peer_connection: &mut PeerConnection,
     data: &[u8],
 ) -> Verdict {
     stream.send(data)?;
-    arrives(data, || wire.bytes(target.patience)).step("at the peer")
+    arrives(data, || peer_connection.bytes(target.patience)).step("at the peer")
 }
 
 fn from_peer(
     target: &Target,
     stream: &mut Client<'_>,
-    wire: &mut PeerConnection,
+    peer_connection: &mut PeerConnection,
     data: &[u8],
 ) -> Verdict {
-    wire.send(data)?;
+    peer_connection.send(data)?;
     arrives(data, || stream.bytes(target.patience)).step("on the client's stream")
 }
 
-/// Exactly these bytes must come, in whatever pieces.
+/// Fails unless exactly these bytes come, in any pieces.
 fn arrives(data: &[u8], mut next: impl FnMut() -> Verdict<Option<Vec<u8>>>) -> Verdict {
     let mut rest = data;
     while !rest.is_empty() {
@@ -152,7 +156,7 @@ fn arrives(data: &[u8], mut next: impl FnMut() -> Verdict<Option<Vec<u8>>>) -> V
     Ok(())
 }
 
-/// Nothing must come any more but the end.
+/// Fails unless the end comes next.
 fn ends(what: &str, mut next: impl FnMut() -> Verdict<Option<Vec<u8>>>) -> Verdict {
     match next()? {
         Some(bytes) if bytes.is_empty() => Ok(()),
