@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use super::{
     app::App,
     arrival::{Remote, Way},
+    authorization::user,
     embedded::Embedded,
     error::ApiError,
-    rest,
 };
 
 /// The lifetime of a token of `POST /dev/token`.
@@ -119,7 +119,7 @@ pub(super) async fn online(
     Extension(remote): Extension<Remote>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
-    rest::user(&app, remote, &headers).await?;
+    user(&app, remote, &headers).await?;
     let users = app.hub.view(|hub, _| hub.online_users().collect::<Vec<_>>()).await;
     let users = users.ok_or_else(ApiError::stopping)?;
     Ok(Json(json!({ "users": users })))

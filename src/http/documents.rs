@@ -1,5 +1,5 @@
 //! The machine-readable documents of the API. They are generated from the code
-//! (`crate::documents`), kept in the tree by a test, and served from there.
+//! (`crate::documents`) by `cargo xtask generate`, and served from the files.
 
 use axum::{
     http::{HeaderName, header},
@@ -50,14 +50,14 @@ pub(super) async fn asyncapi() -> impl IntoResponse {
     ),
     paths(
         rest::ice_servers,
-        rest::calls,
-        rest::call,
-        rest::hang_up,
-        rest::sessions,
-        rest::kick,
+        rest::calls::calls,
+        rest::calls::call,
+        rest::calls::hang_up,
+        rest::sessions::sessions,
+        rest::sessions::kick,
         tokens::mint,
-        rest::health,
-        rest::ready,
+        rest::health::health,
+        rest::health::ready,
         openapi,
         asyncapi,
     )

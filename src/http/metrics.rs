@@ -21,9 +21,9 @@ use prometheus_client::{
 use super::{
     app::App,
     arrival::{Entrance, Remote, Way},
+    authorization::api_key,
     counters::{Counters, Curb, Front, Refusal},
     error::ApiError,
-    rest,
 };
 use crate::reports;
 
@@ -40,7 +40,7 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     if entrance == Entrance::Public || !way.is_local {
-        rest::api_key(&app, remote, &headers)?;
+        api_key(&app, remote, &headers)?;
     }
     let hub = app.hub.view(|hub, _| hub.stats()).await.ok_or_else(ApiError::stopping)?;
     let numbers = Numbers {

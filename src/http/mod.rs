@@ -11,12 +11,13 @@
 //! | `held` | outputs of the hub that wait until changes are stored |
 //! | `ice_uris` | the STUN and TURN URIs that clients are told |
 //! | `session_queue` | the messages that wait for a session's connection |
-//! | `authenticator`, `key_set` | the check of tokens, their published keys |
+//! | `authorization`, `authenticator` | the check of the tokens and keys in requests |
+//! | `key_set` | the published keys of tokens |
 //! | `session` | the code that both protocols share |
 //! | `ws/` | the plain WebSocket protocol |
 //! | `socketio/` | the Socket.IO protocol |
 //! | `refused` | the log lines about refused credentials |
-//! | `rest`, `error` | the REST API, its errors |
+//! | `rest/`, `error` | the REST API, its errors |
 //! | `origin`, `origins`, `server_name`, `cors` | web pages that may connect, headers for browsers |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | the machine-readable documents of the API |
@@ -29,6 +30,7 @@ mod api_key;
 mod app;
 mod arrival;
 mod authenticator;
+mod authorization;
 mod bodies;
 mod client;
 mod connections;
@@ -254,21 +256,21 @@ fn router(app: &Arc<App>, socket_io: socketio::Front) -> Router {
         .layer(cors.clone());
     let api = Router::new()
         .route("/api/v1/ice-servers", get(rest::ice_servers))
-        .route("/api/v1/calls", get(rest::calls))
-        .route("/api/v1/calls/{id}", get(rest::call).delete(rest::hang_up))
+        .route("/api/v1/calls", get(rest::calls::calls))
+        .route("/api/v1/calls/{id}", get(rest::calls::call).delete(rest::calls::hang_up))
         .route("/api/v1/tokens", post(tokens::mint))
         .route("/api/v1/asyncapi.json", get(documents::asyncapi))
         .route("/api/v1/openapi.json", get(documents::openapi))
         .route_layer(middleware::from_fn(rest::no_parameters))
-        .route("/api/v1/sessions", get(rest::sessions).delete(rest::kick))
+        .route("/api/v1/sessions", get(rest::sessions::sessions).delete(rest::sessions::kick))
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::map_response(no_store))
         .layer(cors);
     let mut router = Router::new()
         .route("/ws", any(ws::upgrade))
         .route("/callbox.js", get(client::module))
-        .route("/healthz", get(rest::health))
-        .route("/readyz", get(rest::ready))
+        .route("/healthz", get(rest::health::health))
+        .route("/readyz", get(rest::health::ready))
         .route("/metrics", get(metrics::page));
     if app.dev {
         let dev = Router::new()

@@ -18,8 +18,8 @@ use utoipa::ToSchema;
 use super::{
     app::App,
     arrival::Remote,
+    authorization::api_key,
     error::{ApiError, ApiRefusal},
-    rest,
 };
 
 /// The claims of a token. An unknown field is refused: it may be meant as a limit.
@@ -69,7 +69,7 @@ pub(super) async fn mint(
     headers: HeaderMap,
     request: Result<Json<TokenRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<TokenAnswer>), ApiError> {
-    rest::api_key(&app, remote, &headers)?;
+    api_key(&app, remote, &headers)?;
     let Json(request) = request?;
     let minter = app.minter.as_ref().ok_or_else(ApiError::no_signing_secret)?;
     let wanted = Wanted {

@@ -6,6 +6,8 @@
 //! its own process. Tests that need limits or a network of their own set these for a process that
 //! they start.
 
+#![cfg_attr(not(feature = "tools"), allow(dead_code, reason = "tests of the tools use the rest"))]
+
 mod acme;
 mod acme_server;
 mod addresses;

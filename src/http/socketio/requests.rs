@@ -24,8 +24,8 @@ use super::{
     upgrade,
 };
 use crate::http::{
-    REQUEST_TIMEOUT, arrival::Remote, error::ApiError, exchange::Exchange, reads::Reader,
-    rest::bearer, ws::accept_key,
+    REQUEST_TIMEOUT, arrival::Remote, authorization::bearer, error::ApiError, exchange::Exchange,
+    reads::Reader, ws::accept_key,
 };
 
 /// The longest part of `User-Agent` that is used to tell clients apart, in bytes.

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 pub(crate) use self::{close::all as closes, frames::SessionHello};
 
-use super::{app::App, arrival::Remote, error::ApiError, reads::Reader, rest::bearer};
+use super::{app::App, arrival::Remote, authorization::bearer, error::ApiError, reads::Reader};
 
 /// Turns a request into a WebSocket connection (RFC 6455 §4.2).
 ///
