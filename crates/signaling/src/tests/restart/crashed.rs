@@ -108,7 +108,7 @@ fn an_end_that_was_not_reported_is_reported_by_the_next_server() {
     let mut world = world();
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     world.connected_call(alice, bob);
-    let call = world.hub.calls_of_two().iter().next().unwrap().id;
+    let call = world.hub.calls_of_two().iter().next().unwrap().id();
     let usage = std::sync::Arc::new(callbox_base::usage::Usage::default());
     world.input(Input::RelayOpened { call, usage: usage.clone() });
     usage.add_up(1234);

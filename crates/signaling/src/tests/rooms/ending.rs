@@ -58,7 +58,7 @@ fn operators_end_rooms_and_put_users_out() {
     let kicked = world.hub.kick(world.now, &user("alice"), None);
     world.drain();
     assert_eq!((kicked.calls, kicked.sessions), (1, 1));
-    let id = world.hub.rooms().iter().next().unwrap().id;
+    let id = world.hub.rooms().iter().next().unwrap().id();
     assert_eq!(world.moved.last(), Some(&(id, user("alice"), "out")));
     world.forget();
     let record = world.hub.hang_up(world.now, id).unwrap();

@@ -14,7 +14,7 @@ fn what_is_for_two_is_refused_in_a_room() {
     let upgrade = json!({ "roomId": "lobby", "callType": "audio" });
     world.refused(alice, "call:upgrade", upgrade, "invalid_state");
     assert!(world.hub.calls_of_two().get(id).is_some(), "the call beside it goes on");
-    let room = world.hub.rooms().iter().next().unwrap().id;
+    let room = world.hub.rooms().iter().next().unwrap().id();
     world.refused(alice, "call:end", json!({ "callId": room }), "invalid_state");
     let eve = world.open("eve", "laptop");
     world.refused(eve, "call:end", json!({ "callId": room }), "not_a_participant");
