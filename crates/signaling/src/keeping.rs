@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     JsonText, Output,
-    call::Call,
+    call::{Call, Role},
     kept::{CALL, KeptCall, KeptEnd, LANES, Lanes, OVER, TEXT},
     outbox::Outbox,
 };
@@ -71,8 +71,8 @@ impl Keeping {
                 number
             };
             Lanes {
-                caller: call.journals.caller.numbered(&mut number),
-                callee: call.journals.callee.numbered(&mut number),
+                caller: call.journal(Role::Caller).numbered(&mut number),
+                callee: call.journal(Role::Callee).numbered(&mut number),
             }
         });
         written.texts.retain(|(number, _)| {

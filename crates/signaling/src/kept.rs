@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::{
     CallRecord, CallState, CallType,
-    call::{Call, JournalOf, Party, PerRole, RelayMeter, Role, Times},
+    call::{Call, Journal, JournalOf, KeptState, Party, PerRole, RelayMeter, Role, Times},
     ended_calls::EndedCall,
     rooms::Room,
 };
@@ -57,16 +57,16 @@ impl KeptCall {
     /// Makes what is kept of a live call.
     pub fn of(call: &Call) -> Self {
         Self {
-            kind: call.kind,
+            kind: call.kind(),
             state: call.state(),
-            metadata: call.metadata.as_ref().map(|metadata| metadata.get().into()),
-            created: call.times.created(),
-            started: call.times.started(),
-            ring_until: call.ring_until.unix,
-            parties: call.parties.clone(),
-            relay: call.relay.usage(),
-            moved: call.moved,
-            upgrade: call.upgrade,
+            metadata: call.metadata().map(|metadata| metadata.get().into()),
+            created: call.times().created(),
+            started: call.times().started(),
+            ring_until: call.ring_until().unix,
+            parties: call.parties().clone(),
+            relay: call.relay().usage(),
+            moved: call.is_moved(),
+            upgrade: call.upgrade(),
         }
     }
 
@@ -76,23 +76,31 @@ impl KeptCall {
         let has_begun = self.state != CallState::Idle && !self.state.is_over();
         let is_taken = self.state.is_accepted();
         has_begun
-            && caller.user != callee.user
-            && caller.device.is_some()
-            && callee.device.is_some() == is_taken
+            && caller.user() != callee.user()
+            && caller.device().is_some()
+            && callee.device().is_some() == is_taken
             && self.started.is_some() == is_taken
     }
 
     /// Makes the live call. It rings no longer than a new one would, however the clock was set meanwhile.
-    pub fn into_call(self, now: Now, id: CallId, ring_timeout: Duration) -> Call {
+    pub fn into_call(
+        self,
+        now: Now,
+        id: CallId,
+        ring_timeout: Duration,
+        journals: PerRole<Journal>,
+    ) -> Call {
         let ring_for = self.ring_until.saturating_sub(now.unix).min(ring_timeout);
         let metadata = self.metadata.and_then(|text| RawValue::from_string(text.into()).ok());
         let new = Call::new(now, id, self.kind, metadata, self.parties, ring_for);
-        let mut call = new.in_state(self.state);
-        call.times = Times::restore(now, self.created, self.started);
-        call.relay = RelayMeter::of_closed(self.relay);
-        call.moved = self.moved;
-        call.upgrade = self.upgrade;
-        call
+        new.in_state(KeptState {
+            state: self.state,
+            times: Times::restore(now, self.created, self.started),
+            journals,
+            relay: RelayMeter::of_closed(self.relay),
+            moved: self.moved,
+            upgrade: self.upgrade,
+        })
     }
 }
 

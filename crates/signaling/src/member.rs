@@ -2,10 +2,7 @@
 
 use callbox_base::ids::{CallId, ParticipantId};
 
-use super::{
-    call::{Calls, Journal, Party, Role},
-    rooms::Rooms,
-};
+use super::call::Role;
 
 /// A member of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,24 +37,6 @@ impl Member {
             Self::Participant(_, id) => Some(id),
         }
     }
-
-    /// Returns the member, if its call is live.
-    pub fn find<'a>(self, calls: &'a Calls, rooms: &'a Rooms) -> Option<&'a Party> {
-        match self {
-            Self::Side(call, role) => Some(&calls.get(call)?.parties[role]),
-            Self::Participant(call, id) => Some(&rooms.get(call)?.participants.get(&id)?.party),
-        }
-    }
-
-    /// Returns the member to be changed, if its call is live.
-    pub fn find_mut<'a>(self, calls: &'a mut Calls, rooms: &'a mut Rooms) -> Option<&'a mut Party> {
-        match self {
-            Self::Side(call, role) => Some(&mut calls.get_mut(call)?.parties[role]),
-            Self::Participant(call, id) => {
-                Some(&mut rooms.get_mut(call)?.participants.get_mut(&id)?.party)
-            }
-        }
-    }
 }
 
 impl Lane {
@@ -82,28 +61,6 @@ impl Lane {
         match self {
             Self::From(call, role) => Self::From(call, role.other()),
             Self::Between(call, from, to) => Self::Between(call, to, from),
-        }
-    }
-
-    /// Returns the journal, if there is one.
-    pub fn journal<'a>(self, calls: &'a Calls, rooms: &'a Rooms) -> Option<&'a Journal> {
-        match self {
-            Self::From(call, role) => Some(&calls.get(call)?.journals[role]),
-            Self::Between(call, from, to) => rooms.get(call)?.journals.get(&(from, to)),
-        }
-    }
-
-    /// Returns the journal to be changed. In a room it is made at its first use.
-    pub fn journal_mut<'a>(
-        self,
-        calls: &'a mut Calls,
-        rooms: &'a mut Rooms,
-    ) -> Option<&'a mut Journal> {
-        match self {
-            Self::From(call, role) => Some(&mut calls.get_mut(call)?.journals[role]),
-            Self::Between(call, from, to) => {
-                Some(rooms.get_mut(call)?.journals.entry((from, to)).or_default())
-            }
         }
     }
 }

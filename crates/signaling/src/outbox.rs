@@ -139,19 +139,19 @@ impl Outbox {
 
     /// Sends an event to a side of a call, if it has a session.
     pub fn send_to<P: EventPayload>(&mut self, call: &Call, role: Role, payload: &P) {
-        if let Some(session) = call.parties[role].session {
+        if let Some(session) = call.party(role).session() {
             self.send(session, payload);
         }
     }
 
     /// Sends one session the state of a call.
     pub fn show(&mut self, now: Now, call: &Call, session: SessionId) {
-        self.send(session, &CallStateEvent { call_id: call.id, call: call.record(now) });
+        self.send(session, &CallStateEvent { call_id: call.id(), call: call.record(now) });
     }
 
     /// Sends everyone in a call its state.
     pub fn show_to_all(&mut self, now: Now, call: &Call) {
-        let event = Event::of(&CallStateEvent { call_id: call.id, call: call.record(now) });
+        let event = Event::of(&CallStateEvent { call_id: call.id(), call: call.record(now) });
         for session in call.members() {
             self.send_event(session, event.clone());
         }

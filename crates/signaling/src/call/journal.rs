@@ -3,7 +3,9 @@
 //! Browsers throw on a candidate that comes before the description it belongs to, so descriptions
 //! go first. Everything is kept as the text that is relayed.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
+
+use callbox_base::clock::TimerQueue;
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::{RawValue, to_raw_value};
@@ -13,6 +15,7 @@ use crate::{
     deadline::Deadline,
     payload::Fields,
     sent::{Candidate, Description},
+    timer::Timer,
 };
 
 /// The two descriptions of an exchange (RFC 3264).
@@ -51,12 +54,12 @@ pub(crate) struct JournalOf<T> {
     /// The `ice-ufrag`s of the ICE generation that the sender described last.
     ufrags: Box<[Box<str>]>,
     /// True if a description of the sender was relayed.
-    pub described: bool,
+    described: bool,
     /// True if an offer of the sender was relayed or kept, so that the other side may answer.
-    pub offered: bool,
+    offered: bool,
     /// The time at which candidates are sent on without a description.
     #[serde(skip)]
-    pub hold: Deadline,
+    hold: Deadline,
 }
 
 impl<T> Default for JournalOf<T> {
@@ -140,7 +143,12 @@ impl Journal {
     /// Notes an offer or an answer that is kept or relayed. If it begins a new ICE generation, that is if it
     /// shares no `ice-ufrag` with the one before (RFC 8839 §4.4.1.1.1), drops the kept candidates of the
     /// older one. Returns the number of dropped candidates.
-    pub fn note_description(&mut self, description: &Description<'_>) -> usize {
+    pub fn note_description(
+        &mut self,
+        kind: DescriptionKind,
+        description: &Description<'_>,
+    ) -> usize {
+        self.offered |= kind == DescriptionKind::Offer;
         let ufrags = description.ufrags();
         if ufrags.is_empty() || ufrags.iter().any(|ufrag| self.ufrags.contains(ufrag)) {
             return 0;
@@ -166,6 +174,7 @@ impl Journal {
         json: &JsonText,
         limits: &Config,
     ) {
+        self.described = true;
         let fits = json.weight() <= limits.journal_bytes;
         self.relayed.description = fits.then(|| (kind, json.clone()));
     }
@@ -204,15 +213,47 @@ impl Journal {
         self.described || !self.descriptions.is_empty()
     }
 
-    /// Empties the journal, and returns its contents.
-    pub fn hand_over(&mut self) -> HandOver {
-        self.candidate_bytes = 0;
-        let descriptions = std::mem::take(&mut self.descriptions).into_iter();
-        let candidates = std::mem::take(&mut self.candidates).into_iter();
-        HandOver {
-            descriptions: descriptions.collect(),
-            candidates: candidates.map(|c| c.json).collect(),
+    /// Returns true if an offer of the sender was relayed or kept, so that the other side may answer.
+    pub fn has_offered(&self) -> bool {
+        self.offered
+    }
+
+    /// Returns true if a description of the sender was relayed.
+    pub fn is_described(&self) -> bool {
+        self.described
+    }
+
+    /// Starts the time for which candidates wait for their description, unless it runs already.
+    pub fn start_hold(&mut self, until: Instant, timers: &mut TimerQueue<Timer>, timer: Timer) {
+        if !self.hold.is_set() {
+            self.hold.set(until, timers, timer);
         }
+    }
+
+    /// Stops the time for which candidates wait for their description.
+    pub fn stop_hold(&mut self, timers: &mut TimerQueue<Timer>, timer: Timer) {
+        self.hold.clear(timers, timer);
+    }
+
+    /// Returns true while candidates wait for their description.
+    #[cfg(test)]
+    pub fn is_on_hold(&self) -> bool {
+        self.hold.is_set()
+    }
+
+    /// Empties the journal, and returns its contents, which are remembered as relayed.
+    pub fn hand_over(&mut self, limits: &Config) -> HandOver {
+        self.candidate_bytes = 0;
+        let descriptions = std::mem::take(&mut self.descriptions);
+        let candidates = std::mem::take(&mut self.candidates).into_iter();
+        let candidates: Vec<_> = candidates.map(|candidate| candidate.json).collect();
+        for (kind, json) in &descriptions {
+            self.remember_description(*kind, json, limits);
+        }
+        for json in &candidates {
+            self.remember_candidate(json, limits);
+        }
+        HandOver { descriptions, candidates }
     }
 
     /// Returns the number of kept candidates.
@@ -309,7 +350,10 @@ mod tests {
 
     fn note(journal: &mut Journal, data: &Value) -> usize {
         let payload = Payload::from(data.clone());
-        journal.note_description(&Description::read(&payload.fields().unwrap()).unwrap())
+        journal.note_description(
+            DescriptionKind::Offer,
+            &Description::read(&payload.fields().unwrap()).unwrap(),
+        )
     }
 
     fn sdp(ufrags: &[&str]) -> Value {
@@ -341,7 +385,7 @@ mod tests {
             journal.keep_description(kind, &JsonText::of(&json!({ "n": n })), &limits).unwrap();
         }
         assert!(journal.may_hand_over());
-        let hand_over = journal.hand_over();
+        let hand_over = journal.hand_over(&limits);
         assert_eq!(
             hand_over.descriptions,
             [
@@ -367,7 +411,7 @@ mod tests {
         assert_eq!(note(&mut journal, &json!({ "sdp": "v=0\r\n" })), 0);
         assert_eq!(note(&mut journal, &json!({ "sdp": sdp(&["two"]) })), 3);
         keep(&mut journal, candidate(5));
-        assert_eq!(numbers(&journal.hand_over()), [4, 5]);
+        assert_eq!(numbers(&journal.hand_over(&limits)), [4, 5]);
     }
 
     #[test]
@@ -402,7 +446,7 @@ mod tests {
                 prop_assert!(journal.candidate_bytes <= max_bytes);
                 prop_assert!(journal.bytes() <= 2 * max_bytes);
             }
-            prop_assert_eq!(journal.hand_over().candidates.len(), kept);
+            prop_assert_eq!(journal.hand_over(&limits).candidates.len(), kept);
         }
     }
 }

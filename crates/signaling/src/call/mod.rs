@@ -3,178 +3,43 @@
 mod journal;
 mod live;
 mod media;
+mod party;
 mod record;
+mod ringing;
+mod role;
 mod state;
 mod times;
 
 use std::{
     collections::BTreeMap,
-    ops::{Index, IndexMut},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use callbox_base::{
-    clock::Now,
+    clock::{Now, TimerQueue},
     ids::{CallId, DeviceId, SessionId, UserId},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CallType, EndReason, Timestamp, deadline::Deadline, wire_enums::wire_enum};
 pub(super) use journal::{DescriptionKind, Journal, JournalFull, JournalOf};
 pub(super) use live::{Calls, HasState, Live};
 pub use media::{CallStats, Media, Path};
+pub(super) use party::Party;
 pub use record::{CallRecord, Participant};
 pub(super) use record::{RelayMeter, seconds};
+pub(super) use ringing::{RingingDevice, Transfer};
+pub(super) use role::PerRole;
+pub use role::Role;
 pub use state::CallState;
 pub(super) use state::Step;
 pub(super) use times::Times;
 
-wire_enum! {
-    /// A side of a call.
-    pub enum Role {
-        /// The one who called.
-        Caller = "caller",
-        /// The one who is called.
-        Callee = "callee",
-    }
-}
-
-impl Role {
-    /// Returns the other side.
-    pub fn other(self) -> Self {
-        match self {
-            Self::Caller => Self::Callee,
-            Self::Callee => Self::Caller,
-        }
-    }
-}
-
-/// A pair with a value for each side.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct PerRole<T> {
-    pub caller: T,
-    pub callee: T,
-}
-
-impl<T> Index<Role> for PerRole<T> {
-    type Output = T;
-    fn index(&self, role: Role) -> &T {
-        match role {
-            Role::Caller => &self.caller,
-            Role::Callee => &self.callee,
-        }
-    }
-}
-
-impl<T> IndexMut<Role> for PerRole<T> {
-    fn index_mut(&mut self, role: Role) -> &mut T {
-        match role {
-            Role::Caller => &mut self.caller,
-            Role::Callee => &mut self.callee,
-        }
-    }
-}
-
-/// One side of a call, or one participant of a room.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Party {
-    pub user: UserId,
-    pub name: Option<String>,
-    /// The device in the call: of the callee, the one that accepted.
-    pub device: Option<DeviceId>,
-    /// The session of that device, while it has one.
-    #[serde(skip)]
-    pub session: Option<SessionId>,
-    /// The end of the reconnect grace, while the device has no connection.
-    #[serde(skip)]
-    pub grace: Deadline,
-    /// True if its device came back with a new session, which has said nothing about the call yet.
-    #[serde(skip)]
-    pub unclaimed: bool,
-    /// True if it said that its media stopped.
-    pub media_lost: bool,
-    /// The media that it says it sends.
-    pub media: Media,
-    /// The quality that it measured last.
-    pub stats: Option<CallStats>,
-}
-
-impl Party {
-    /// Makes a party without a device in the call.
-    pub fn new(user: UserId, name: Option<String>) -> Self {
-        Self {
-            user,
-            name,
-            device: None,
-            session: None,
-            grace: Deadline::default(),
-            unclaimed: false,
-            media_lost: false,
-            media: Media::default(),
-            stats: None,
-        }
-    }
-
-    /// Returns true if its device has a connection to the server.
-    pub fn is_connected(&self) -> bool {
-        self.session.is_some() && !self.grace.is_set()
-    }
-
-    /// Returns the media that it says it sends, unless that is the default.
-    pub fn told_media(&self) -> Option<Media> {
-        (self.media != Media::default()).then_some(self.media)
-    }
-
-    /// Returns the record of the party, without its role in the call.
-    pub fn record(&self) -> Participant {
-        Participant {
-            user_id: self.user.clone(),
-            participant_id: None,
-            name: self.name.clone(),
-            role: None,
-            device_id: self.device.clone(),
-            joined_at: None,
-            left_at: None,
-            connected: None,
-            media: self.told_media(),
-            stats: self.stats,
-        }
-    }
-
-    /// Returns true if the call waits for this side: for its connection or for its media.
-    pub fn is_lost(&self) -> bool {
-        self.grace.is_set() || self.media_lost
-    }
-}
-
-/// A device that received the call and may accept it.
-#[derive(Debug)]
-pub(super) struct RingingDevice {
-    pub session: SessionId,
-    /// True if it said that it alerts its user.
-    pub alerting: bool,
-}
-
-impl RingingDevice {
-    pub fn new(session: SessionId) -> Self {
-        Self { session, alerting: false }
-    }
-}
-
-/// The hand-over of a side of a call to another device of its user, which rings.
-#[derive(Debug)]
-pub(super) struct Transfer {
-    /// The side that is handed over.
-    pub role: Role,
-    /// The device that is to be the side.
-    pub device: DeviceId,
-    pub ringing: RingingDevice,
-    /// The time until which it rings.
-    pub until: Now,
-    /// True if the device before has left, so that the call ends if the new one does not take it.
-    pub alone: bool,
-}
+use super::{
+    CallType, EndReason, Timestamp,
+    deadline::Deadline,
+    member::{Lane, Member},
+    timer::Timer,
+};
 
 /// The involvement of a session in a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,32 +55,43 @@ pub(super) enum Involvement {
 /// A call of two that is not over.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub id: CallId,
-    pub kind: CallType,
+    id: CallId,
+    kind: CallType,
     /// The metadata that the caller sent along.
-    pub metadata: Option<Box<RawValue>>,
+    metadata: Option<Box<RawValue>>,
     state: CallState,
-    pub times: Times,
+    times: Times,
     /// The time until which it rings.
-    pub ring_until: Now,
+    ring_until: Now,
     /// The time until which it waits for the decision whether to hold it for a device.
-    pub hold_decision: Deadline,
-    pub parties: PerRole<Party>,
+    hold_decision: Deadline,
+    parties: PerRole<Party>,
     /// The callee's devices that ring, before the accept; empty after it.
-    pub ringing: BTreeMap<DeviceId, RingingDevice>,
+    ringing: BTreeMap<DeviceId, RingingDevice>,
     /// The journal of each side's payloads.
+    journals: PerRole<Journal>,
+    relay: RelayMeter,
+    /// The transfer of a side to another device, while that rings.
+    transfer: Option<Transfer>,
+    /// True if a side has changed its device, and media does not flow yet.
+    moved: bool,
+    /// The upgrade that a side asks for, while the other has not answered.
+    upgrade: Option<(Role, CallType)>,
+    /// The next refresh of the relay credentials of both sides, once it is accepted.
+    credential_refresh: Deadline,
+    /// True if the server of the call crashed, and neither side has come back since.
+    orphaned: bool,
+}
+
+/// The state of a call that a server before this one kept.
+#[derive(Debug)]
+pub(super) struct KeptState {
+    pub state: CallState,
+    pub times: Times,
     pub journals: PerRole<Journal>,
     pub relay: RelayMeter,
-    /// The transfer of a side to another device, while that rings.
-    pub transfer: Option<Transfer>,
-    /// True if a side has changed its device, and media does not flow yet.
     pub moved: bool,
-    /// The upgrade that a side asks for, while the other has not answered.
     pub upgrade: Option<(Role, CallType)>,
-    /// The next refresh of the relay credentials of both sides, once it is accepted.
-    pub credential_refresh: Deadline,
-    /// True if the server of the call crashed, and neither side has come back since.
-    pub orphaned: bool,
 }
 
 impl HasState for Call {
@@ -258,14 +134,227 @@ impl Call {
         }
     }
 
-    /// Returns the call in the state that it had when it was kept.
-    pub fn in_state(self, state: CallState) -> Self {
-        Self { state, ..self }
+    /// Returns the call in the state that was kept of it.
+    pub fn in_state(self, kept: KeptState) -> Self {
+        let KeptState { state, times, journals, relay, moved, upgrade } = kept;
+        Self { state, times, journals, relay, moved, upgrade, ..self }
     }
 
-    /// Returns its state.
+    /// Sets the times of a call that ended with the server before.
+    pub fn set_times(&mut self, times: Times) {
+        self.times = times;
+    }
+
+    pub fn id(&self) -> CallId {
+        self.id
+    }
+
+    pub fn kind(&self) -> CallType {
+        self.kind
+    }
+
+    pub fn metadata(&self) -> Option<&RawValue> {
+        self.metadata.as_deref()
+    }
+
     pub fn state(&self) -> CallState {
         self.state
+    }
+
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// Returns the time until which it rings before the accept.
+    pub fn ring_until(&self) -> Now {
+        self.ring_until
+    }
+
+    pub fn party(&self, role: Role) -> &Party {
+        &self.parties[role]
+    }
+
+    pub fn party_mut(&mut self, role: Role) -> &mut Party {
+        &mut self.parties[role]
+    }
+
+    pub fn parties(&self) -> &PerRole<Party> {
+        &self.parties
+    }
+
+    /// Returns the journal of a side's payloads.
+    pub fn journal(&self, from: Role) -> &Journal {
+        &self.journals[from]
+    }
+
+    pub fn journal_mut(&mut self, from: Role) -> &mut Journal {
+        &mut self.journals[from]
+    }
+
+    /// Returns the counters of its allocations.
+    pub fn relay(&self) -> &RelayMeter {
+        &self.relay
+    }
+
+    pub fn relay_mut(&mut self) -> &mut RelayMeter {
+        &mut self.relay
+    }
+
+    /// Starts the time for which it rings.
+    pub fn start_ring_time(&self, timers: &mut TimerQueue<Timer>) {
+        timers.set(self.ring_until.instant, Timer::Ring(self.id));
+    }
+
+    /// Rings a device of the callee.
+    pub fn ring(&mut self, device: DeviceId, session: SessionId) {
+        self.ringing.insert(device, RingingDevice::new(session));
+    }
+
+    /// Returns a device of the callee that rings.
+    pub fn ringing_mut(&mut self, device: &DeviceId) -> Option<&mut RingingDevice> {
+        self.ringing.get_mut(device)
+    }
+
+    /// Removes the ringing device of a session that is gone. Returns true if no device has received the
+    /// call then.
+    pub fn stop_ringing(&mut self, session: SessionId) -> bool {
+        self.ringing.retain(|_, device| device.session() != session);
+        self.ringing.is_empty() && self.state == CallState::Initiating
+    }
+
+    /// Makes a device the callee's in the call, and stops the ringing. Returns the sessions of all devices
+    /// that rang.
+    pub fn accept(
+        &mut self,
+        now: Now,
+        device: DeviceId,
+        session: SessionId,
+        timers: &mut TimerQueue<Timer>,
+    ) -> Vec<SessionId> {
+        timers.clear(self.ring_until.instant, Timer::Ring(self.id));
+        self.times.start(now);
+        self.parties.callee.change_device(device, session);
+        std::mem::take(&mut self.ringing).values().map(RingingDevice::session).collect()
+    }
+
+    /// Starts the wait for the decision whether to hold the call.
+    pub fn await_hold_decision(&mut self, until: Instant, timers: &mut TimerQueue<Timer>) {
+        self.hold_decision.set(until, timers, Timer::Asked(self.id));
+    }
+
+    /// Stops the wait for the decision whether to hold the call. Returns true if it ran.
+    pub fn stop_hold_decision(&mut self, timers: &mut TimerQueue<Timer>) -> bool {
+        self.hold_decision.clear(timers, Timer::Asked(self.id))
+    }
+
+    /// Schedules the next refresh of relay credentials.
+    pub fn schedule_credential_refresh(&mut self, at: Instant, timers: &mut TimerQueue<Timer>) {
+        self.credential_refresh.set(at, timers, Timer::Credentials(self.id));
+    }
+
+    /// Returns the transfer that is under way.
+    pub fn transfer(&self) -> Option<&Transfer> {
+        self.transfer.as_ref()
+    }
+
+    pub fn transfer_mut(&mut self) -> Option<&mut Transfer> {
+        self.transfer.as_mut()
+    }
+
+    /// Begins a transfer.
+    pub fn begin_transfer(&mut self, transfer: Transfer, timers: &mut TimerQueue<Timer>) {
+        timers.set(transfer.until.instant, Timer::Transfer(self.id));
+        self.transfer = Some(transfer);
+    }
+
+    /// Ends the transfer that is under way.
+    pub fn take_transfer(&mut self, timers: &mut TimerQueue<Timer>) -> Option<Transfer> {
+        let transfer = self.transfer.take()?;
+        timers.clear(transfer.until.instant, Timer::Transfer(self.id));
+        Some(transfer)
+    }
+
+    /// Makes another device that of a side. Nothing of the peer connections before goes to either side,
+    /// since both begin with new ones. Returns the session of the device before, and the number of dropped
+    /// candidates.
+    pub fn change_device(
+        &mut self,
+        role: Role,
+        device: DeviceId,
+        session: SessionId,
+        timers: &mut TimerQueue<Timer>,
+    ) -> (Option<SessionId>, usize) {
+        self.parties[role].stop_grace(timers, Timer::Grace(Member::Side(self.id, role)));
+        let before = self.parties[role].change_device(device, session);
+        // The device that asked, or that was asked, is not in the call any more.
+        self.upgrade = None;
+        self.moved = self.state != CallState::Connecting;
+        (before, self.drop_journals(timers))
+    }
+
+    /// Records that media flows. Returns true if it does on the new device of a side.
+    pub fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Returns true if a side has changed its device, and media does not flow yet.
+    pub fn is_moved(&self) -> bool {
+        self.moved
+    }
+
+    /// Returns the upgrade that a side asks for.
+    pub fn upgrade(&self) -> Option<(Role, CallType)> {
+        self.upgrade
+    }
+
+    /// Records that a side asks for an upgrade.
+    pub fn ask_upgrade(&mut self, by: Role, kind: CallType) {
+        self.upgrade = Some((by, kind));
+    }
+
+    /// Answers the upgrade that a side asks for.
+    pub fn answer_upgrade(&mut self, is_accepted: bool) {
+        if let Some((_, kind)) = self.upgrade.take()
+            && is_accepted
+        {
+            self.kind = kind;
+        }
+    }
+
+    /// Records whether the server of the call crashed, and neither side has come back since.
+    pub fn set_orphaned(&mut self, is_orphaned: bool) {
+        self.orphaned = is_orphaned;
+    }
+
+    /// Returns true if the server of the call crashed, and no device is in it.
+    pub fn is_orphaned(&self) -> bool {
+        self.orphaned && self.members().next().is_none()
+    }
+
+    /// Clears all timers of a call that is over, and drops its journals. Returns the number of dropped
+    /// candidates.
+    pub fn stop(&mut self, timers: &mut TimerQueue<Timer>) -> usize {
+        timers.clear(self.ring_until.instant, Timer::Ring(self.id));
+        self.stop_hold_decision(timers);
+        self.credential_refresh.clear(timers, Timer::Credentials(self.id));
+        if let Some(transfer) = &self.transfer {
+            timers.clear(transfer.until.instant, Timer::Transfer(self.id));
+        }
+        for role in [Role::Caller, Role::Callee] {
+            self.parties[role].stop_grace(timers, Timer::Grace(Member::Side(self.id, role)));
+        }
+        self.drop_journals(timers)
+    }
+
+    /// Drops the journals. Returns the number of dropped candidates.
+    fn drop_journals(&mut self, timers: &mut TimerQueue<Timer>) -> usize {
+        let mut dropped = 0;
+        for from in [Role::Caller, Role::Callee] {
+            let mut journal = std::mem::take(&mut self.journals[from]);
+            journal.stop_hold(timers, Timer::Hold(Lane::From(self.id, from)));
+            dropped += journal.len();
+        }
+        dropped
     }
 
     /// Returns true if media is interrupted: a side is lost, or its new device has no media yet.
@@ -275,25 +364,25 @@ impl Call {
 
     /// Returns the involvement of a session in this call.
     pub fn involvement_of(&self, session: SessionId) -> Option<Involvement> {
-        let is = |party: &Party| party.session == Some(session);
+        let is = |party: &Party| party.session() == Some(session);
         if is(&self.parties.caller) {
             Some(Involvement::Side(Role::Caller))
         } else if is(&self.parties.callee) {
             Some(Involvement::Side(Role::Callee))
-        } else if self.ringing.values().any(|device| device.session == session) {
+        } else if self.ringing.values().any(|device| device.session() == session) {
             Some(Involvement::Ringing)
         } else {
             let transfer = self.transfer.as_ref();
-            let offered = transfer.filter(|transfer| transfer.ringing.session == session);
+            let offered = transfer.filter(|transfer| transfer.ringing.session() == session);
             offered.map(|transfer| Involvement::Offered(transfer.role))
         }
     }
 
     /// Returns the side that the user is. Nobody is both, since users cannot call themselves.
     pub fn role_of(&self, user: &UserId) -> Option<Role> {
-        if self.parties.caller.user == *user {
+        if self.parties.caller.user() == user {
             Some(Role::Caller)
-        } else if self.parties.callee.user == *user {
+        } else if self.parties.callee.user() == user {
             Some(Role::Callee)
         } else {
             None
@@ -302,16 +391,16 @@ impl Call {
 
     /// Returns true if it is for this user, and nobody has accepted it.
     pub fn rings_at(&self, user: &UserId) -> bool {
-        !self.state.is_accepted() && self.parties.callee.user == *user
+        !self.state.is_accepted() && self.parties.callee.user() == user
     }
 
     /// Returns every session that is involved in this call.
     pub fn members(&self) -> impl Iterator<Item = SessionId> {
-        [self.parties.caller.session, self.parties.callee.session]
+        [self.parties.caller.session(), self.parties.callee.session()]
             .into_iter()
             .flatten()
-            .chain(self.ringing.values().map(|device| device.session))
-            .chain(self.transfer.as_ref().map(|transfer| transfer.ringing.session))
+            .chain(self.ringing.values().map(RingingDevice::session))
+            .chain(self.transfer.as_ref().map(|transfer| transfer.ringing.session()))
     }
 
     /// Returns the time until which it rings, before the accept or at the device that it is transferred to.
@@ -360,5 +449,21 @@ impl Call {
         record.end(self.times.at(now), reason, ended_by);
         record.duration = Some(seconds(self.duration(now)));
         record
+    }
+
+    /// Returns the numbers of running timers and of devices that ring.
+    #[cfg(test)]
+    pub fn timers_and_ringing(&self) -> (usize, usize) {
+        let is_accepted = self.state.is_accepted();
+        assert!(is_accepted || !self.credential_refresh.is_set());
+        assert!(!self.hold_decision.is_set() || self.state == CallState::Initiating);
+        assert!(!self.hold_decision.is_set() || self.ringing.is_empty());
+        let timers = [
+            !is_accepted,
+            self.credential_refresh.is_set(),
+            self.hold_decision.is_set(),
+            self.transfer.is_some(),
+        ];
+        (timers.into_iter().filter(|is_running| *is_running).count(), self.ringing.len())
     }
 }

@@ -6,7 +6,7 @@ use callbox_base::{
 };
 
 use super::{Hub, call_end, limits};
-use crate::EndReason;
+use crate::{EndReason, Role};
 
 /// Returns true if a session of the callee blocks this caller: then none of the callee's devices
 /// rings.
@@ -18,10 +18,10 @@ pub(super) fn is_blocked(hub: &Hub, caller: &UserId, callee: &UserId) -> bool {
 /// Ends the calls that ring at a user and whose caller the user blocks by now.
 pub(super) fn refuse_blocked(hub: &mut Hub, now: Now, user: &UserId) {
     let ringing = limits::ringing_at(hub, user).filter(|call| {
-        let caller = &call.parties.caller.user;
+        let caller = call.party(Role::Caller).user();
         is_blocked(hub, caller, user)
     });
-    let blocked: Vec<CallId> = ringing.map(|call| call.id).collect();
+    let blocked: Vec<CallId> = ringing.map(|call| call.id()).collect();
     for id in blocked {
         call_end::end(hub, now, id, EndReason::Rejected);
     }

@@ -9,9 +9,7 @@ use crate::{
     call::{Call, Involvement, Role, Step, seconds},
     ended_calls::EndedCall,
     events::{CallEndedEvent, CallStateEvent},
-    member::{Lane, Member},
     sender::Sender,
-    timer::Timer,
 };
 
 /// Ends a call or a room that nobody asked to end.
@@ -48,19 +46,10 @@ fn finish(
 ) -> Option<CallRecord> {
     let was_connected = hub.calls.get(id)?.state().has_media();
     hub.calls.step(id, Step::End(reason)).ok()?;
-    stop_asking(hub, id);
     let mut call = hub.calls.remove(id)?;
-    hub.timers.clear(call.ring_until.instant, Timer::Ring(id));
-    call.credential_refresh.clear(&mut hub.timers, Timer::Credentials(id));
-    if let Some(transfer) = &call.transfer {
-        hub.timers.clear(transfer.until.instant, Timer::Transfer(id));
-    }
+    hub.counters.candidates_dropped += call.stop(&mut hub.timers) as u64;
     for role in [Role::Caller, Role::Callee] {
-        let (party, journal) = (&mut call.parties[role], &mut call.journals[role]);
-        party.grace.clear(&mut hub.timers, Timer::Grace(Member::Side(id, role)));
-        journal.hold.clear(&mut hub.timers, Timer::Hold(Lane::From(id, role)));
-        hub.counters.candidates_dropped += journal.len() as u64;
-        hub.users.remove_call(&party.user, id);
+        hub.users.remove_call(call.party(role).user(), id);
     }
 
     let record = call.final_record(now, reason, actor.map(|actor| actor.user.clone()));
@@ -83,21 +72,25 @@ fn finish(
         }
         hub.outbox.send_event(session, shown.clone());
     }
-    finalize::finalize(hub, now, EndedCall::new(record.clone(), call.relay, was_connected), reason);
+    finalize::finalize(
+        hub,
+        now,
+        EndedCall::new(record.clone(), call.relay().clone(), was_connected),
+        reason,
+    );
     Some(record)
 }
 
 /// Ends a call whose time to ring or to reconnect is over.
 pub(super) fn give_up(hub: &mut Hub, now: Now, id: CallId, reason: EndReason) {
     // A device of the callee that rings, or has accepted, is back.
-    let is_orphaned = |call: &Call| call.orphaned && call.members().next().is_none();
-    let is_orphaned = hub.calls.get(id).is_some_and(is_orphaned);
+    let is_orphaned = hub.calls.get(id).is_some_and(Call::is_orphaned);
     end(hub, now, id, if is_orphaned { EndReason::ServerCrashed } else { reason });
 }
 
 /// Ends all live calls of two with the server.
 pub(super) fn end_all(hub: &mut Hub, now: Now) {
-    let calls: Vec<CallId> = hub.calls.iter().map(|call| call.id).collect();
+    let calls: Vec<CallId> = hub.calls.iter().map(|call| call.id()).collect();
     for call in calls {
         end(hub, now, call, EndReason::ServerShutdown);
     }
@@ -106,5 +99,5 @@ pub(super) fn end_all(hub: &mut Hub, now: Now) {
 /// Stops the wait for a decision about holding a call. Returns true if there was one.
 pub(super) fn stop_asking(hub: &mut Hub, id: CallId) -> bool {
     let call = hub.calls.get_mut(id);
-    call.is_some_and(|call| call.hold_decision.clear(&mut hub.timers, Timer::Asked(id)))
+    call.is_some_and(|call| call.stop_hold_decision(&mut hub.timers))
 }

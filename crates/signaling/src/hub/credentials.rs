@@ -9,7 +9,7 @@ use callbox_base::{
 use super::Hub;
 use crate::{
     Config, IceServer, Output, RelayAccess, Timestamp, events::IceServersEvent, jwt::Grants,
-    kicks::TokenMark, timer::Timer,
+    kicks::TokenMark,
 };
 
 /// Schedules fresh relay credentials for everyone in a call after half of their lifetime, so that
@@ -20,12 +20,10 @@ pub(super) fn schedule_refresh(hub: &mut Hub, now: Now, id: CallId) {
         return;
     }
     let at = now.instant + half;
-    let deadline = match hub.calls.get_mut(id) {
-        Some(call) => Some(&mut call.credential_refresh),
-        None => hub.rooms.get_mut(id).map(|room| &mut room.credential_refresh),
-    };
-    if let Some(deadline) = deadline {
-        deadline.set(at, &mut hub.timers, Timer::Credentials(id));
+    if let Some(call) = hub.calls.get_mut(id) {
+        call.schedule_credential_refresh(at, &mut hub.timers);
+    } else if let Some(room) = hub.rooms.get_mut(id) {
+        room.schedule_credential_refresh(at, &mut hub.timers);
     }
 }
 
@@ -34,7 +32,7 @@ pub(super) fn refresh(hub: &mut Hub, now: Now, id: CallId) {
     let (room_id, sessions): (_, Vec<_>) = if let Some(call) = hub.calls.get(id) {
         (None, call.members().collect())
     } else if let Some(room) = hub.rooms.get(id) {
-        (Some(room.name.clone()), room.sessions().collect())
+        (Some(room.name().clone()), room.sessions().collect())
     } else {
         return;
     };

@@ -31,7 +31,7 @@ fn depart_from(hub: &mut Hub, now: Now, id: CallId, sender: &Sender) {
         return;
     }
     let Some(call) = hub.calls.get_mut(id) else { return };
-    match (call.involvement_of(sender.session), &mut call.transfer) {
+    match (call.involvement_of(sender.session), call.transfer_mut()) {
         (Some(Involvement::Side(role)), Some(transfer)) if transfer.role == role => {
             transfer.alone = true;
             reconnect_grace::start(hub, now, Member::Side(id, role), false);

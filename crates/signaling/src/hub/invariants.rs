@@ -45,7 +45,7 @@ fn check_users(hub: &Hub) {
         assert!(limits::own_calls(hub, id) <= config.max_calls_per_user);
         let mut callers = BTreeMap::new();
         for call in limits::ringing_at(hub, id) {
-            *callers.entry(&call.parties.caller.user).or_insert(0) += 1;
+            *callers.entry(call.party(Role::Caller).user()).or_insert(0) += 1;
         }
         assert!(callers.values().sum::<usize>() <= config.max_ringing_per_user);
         assert!(callers.values().all(|count| *count <= config.max_ringing_per_pair));
@@ -89,45 +89,41 @@ fn check_calls(hub: &Hub) -> usize {
     for call in hub.calls.iter() {
         in_state.add(call.state());
         let accepted = call.state().is_accepted();
-        timers += usize::from(!accepted) + usize::from(call.credential_refresh.is_set());
-        assert!(accepted || !call.credential_refresh.is_set());
-        timers += usize::from(call.hold_decision.is_set());
-        timers += usize::from(call.transfer.is_some());
-        if let Some(transfer) = &call.transfer {
+        let (own_timers, ringing) = call.timers_and_ringing();
+        timers += own_timers;
+        if let Some(transfer) = call.transfer() {
             assert!(accepted, "nobody has accepted what is handed on");
-            let session = hub.sessions.get(transfer.ringing.session).unwrap();
-            let party = &call.parties[transfer.role];
-            assert_eq!((session.user(), session.device()), (&party.user, &transfer.device));
-            assert_ne!(party.device.as_ref(), Some(&transfer.device));
+            let session = hub.sessions.get(transfer.ringing.session()).unwrap();
+            let party = call.party(transfer.role);
+            assert_eq!((session.user(), session.device()), (party.user(), &transfer.device));
+            assert_ne!(party.device(), Some(&transfer.device));
         }
-        assert!(!call.moved || call.state() == CallState::Reconnecting);
-        let reaches_nobody = call.state() == CallState::Initiating && call.ringing.is_empty();
-        assert!(!call.hold_decision.is_set() || reaches_nobody);
+        assert!(!call.is_moved() || call.state() == CallState::Reconnecting);
         assert!(!call.state().is_over());
-        assert_eq!(accepted, call.parties.callee.device.is_some());
-        assert!(!accepted || call.ringing.is_empty());
-        assert!(call.ringing.len() <= config.max_sessions_per_user);
+        assert_eq!(accepted, call.party(Role::Callee).device().is_some());
+        assert!(!accepted || ringing == 0);
+        assert!(ringing <= config.max_sessions_per_user);
         for member in call.members() {
             let session = hub.sessions.get(member).unwrap();
             assert!(call.role_of(session.user()).is_some(), "a member who is not in the call");
             if let Some(Involvement::Side(role)) = call.involvement_of(member) {
-                assert_eq!(call.parties[role].device.as_ref(), Some(session.device()));
+                assert_eq!(call.party(role).device(), Some(session.device()));
             }
         }
         for role in [Role::Caller, Role::Callee] {
-            let (party, journal) = (&call.parties[role], &call.journals[role]);
-            assert!(hub.users.calls(&party.user).contains(&call.id));
-            if party.device.is_some() {
-                let is_here = party.session.is_some_and(|session| hub.sessions.is_here(session));
-                assert_eq!(!is_here, party.grace.is_set());
+            let (party, journal) = (call.party(role), call.journal(role));
+            assert!(hub.users.calls(party.user()).contains(&call.id()));
+            if party.device().is_some() {
+                let is_here = party.session().is_some_and(|session| hub.sessions.is_here(session));
+                assert_eq!(!is_here, party.is_in_grace());
             }
             assert!(journal.len() <= config.journal_candidates);
             assert!(journal.bytes() <= 3 * config.journal_bytes);
             // Whatever is kept waits for somebody, or for a moment only.
-            let other = &call.parties[role.other()];
-            assert!(journal.bytes() == 0 || other.session.is_none() || journal.hold.is_set());
-            timers += usize::from(party.grace.is_set());
-            timers += usize::from(journal.hold.is_set());
+            let other = call.party(role.other());
+            assert!(journal.bytes() == 0 || other.session().is_none() || journal.is_on_hold());
+            timers += usize::from(party.is_in_grace());
+            timers += usize::from(journal.is_on_hold());
         }
     }
     assert_eq!(hub.calls.by_state(), &in_state);
@@ -142,35 +138,34 @@ fn check_rooms(hub: &Hub) -> usize {
     let mut names = BTreeSet::new();
     for room in hub.rooms.iter() {
         in_state.add(room.state());
-        assert!(names.insert(&room.name), "two rooms have one name");
-        assert_eq!(hub.rooms.named(&room.name).map(|room| room.id), Some(room.id));
-        assert!((1..=MAX_PARTICIPANTS).contains(&room.participants.len()));
+        assert!(names.insert(room.name()), "two rooms have one name");
+        assert_eq!(hub.rooms.named(room.name()).map(|room| room.id()), Some(room.id()));
+        assert!((1..=MAX_PARTICIPANTS).contains(&room.len()));
         assert!(!room.state().is_over());
-        assert_eq!(room.times.started().is_some(), room.state().is_accepted());
-        timers += usize::from(room.credential_refresh.is_set());
+        assert_eq!(room.times().started().is_some(), room.state().is_accepted());
+        timers += room.timers();
         let mut devices = BTreeSet::new();
-        for occupant in room.participants.values() {
-            let party = &occupant.party;
-            let device = party.device.as_ref().unwrap();
-            assert!(devices.insert((&party.user, device)), "one device is two participants");
-            assert!(hub.users.calls(&party.user).contains(&room.id));
-            assert!(room.devices_of(&party.user).count() <= MAX_DEVICES);
-            if let Some(session) = party.session {
+        for (_, party) in room.parties() {
+            let device = party.device().unwrap();
+            assert!(devices.insert((party.user(), device)), "one device is two participants");
+            assert!(hub.users.calls(party.user()).contains(&room.id()));
+            assert!(room.devices_of(party.user()).count() <= MAX_DEVICES);
+            if let Some(session) = party.session() {
                 let session = hub.sessions.get(session).unwrap();
-                assert_eq!((session.user(), session.device()), (&party.user, device));
+                assert_eq!((session.user(), session.device()), (party.user(), device));
             }
-            let is_here = party.session.is_some_and(|session| hub.sessions.is_here(session));
-            assert_eq!(!is_here, party.grace.is_set());
-            timers += usize::from(party.grace.is_set());
+            let is_here = party.session().is_some_and(|session| hub.sessions.is_here(session));
+            assert_eq!(!is_here, party.is_in_grace());
+            timers += usize::from(party.is_in_grace());
         }
-        for ((from, to), journal) in &room.journals {
-            assert!(from != to && room.participants.contains_key(from));
-            let to = &room.participants[to];
+        for ((from, to), journal) in room.journals() {
+            assert!(from != to && room.party(from).is_some());
+            let to = room.party(to).unwrap();
             assert!(journal.len() <= config.journal_candidates);
             assert!(journal.bytes() <= 3 * config.journal_bytes);
-            let waits = to.party.session.is_none() || journal.hold.is_set();
+            let waits = to.session().is_none() || journal.is_on_hold();
             assert!(journal.bytes() == 0 || waits, "kept for somebody who is there");
-            timers += usize::from(journal.hold.is_set());
+            timers += usize::from(journal.is_on_hold());
         }
     }
     assert_eq!(hub.rooms.by_state(), &in_state);

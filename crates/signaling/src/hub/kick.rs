@@ -41,7 +41,7 @@ pub(super) fn kick(hub: &mut Hub, now: Now, user: &UserId, device: Option<&Devic
             continue;
         };
         let Some(role) = call.role_of(user) else { continue };
-        if device.is_none_or(|device| call.parties[role].device.as_ref() == Some(device)) {
+        if device.is_none_or(|device| call.party(role).device() == Some(device)) {
             call_end::end(hub, now, id, EndReason::Kicked);
             kicked.ended.push(id);
         }
@@ -73,10 +73,10 @@ fn remove_from_room(
 ) -> bool {
     let Some(room) = hub.rooms.get(id) else { return false };
     let is_meant = |party: &Party| {
-        party.user == *user && device.is_none_or(|device| party.device.as_ref() == Some(device))
+        party.user() == user && device.is_none_or(|device| party.device() == Some(device))
     };
-    let all = room.participants.iter().filter(|(_, occupant)| is_meant(&occupant.party));
-    let meant: Vec<_> = all.map(|(participant, _)| *participant).collect();
+    let meant = room.parties().filter(|(_, party)| is_meant(party));
+    let meant: Vec<_> = meant.map(|(participant, _)| participant).collect();
     let leaving = Leaving::for_reason(EndReason::Kicked);
     for participant in &meant {
         room_leave::leave(hub, now, id, *participant, &leaving);

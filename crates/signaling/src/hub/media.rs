@@ -11,7 +11,7 @@ pub(super) fn connect(hub: &mut Hub, now: Now, id: CallId) {
         return reporting::report_step(hub, now, id, CallEvent::Connected);
     }
     if let Some(call) = hub.calls.get_mut(id)
-        && std::mem::take(&mut call.moved)
+        && call.take_moved()
     {
         update_state(hub, now, id);
     }

@@ -3,16 +3,63 @@
 use callbox_base::ids::{CallId, RoomId, SessionId};
 
 use super::Hub;
-use crate::{CallState, RequestError, call::Party, member::Member, message::EventPayload};
+use crate::{
+    CallState, RequestError,
+    call::{Calls, Journal, Party},
+    member::{Lane, Member},
+    message::EventPayload,
+    rooms::Rooms,
+};
 
 /// Returns a member of a live call or room.
 pub(super) fn find(hub: &Hub, member: Member) -> Option<&Party> {
-    member.find(&hub.calls, &hub.rooms)
+    match member {
+        Member::Side(call, role) => Some(hub.calls.get(call)?.party(role)),
+        Member::Participant(call, id) => hub.rooms.get(call)?.party(id),
+    }
+}
+
+/// Returns a member to be changed.
+pub(super) fn party_mut<'a>(
+    calls: &'a mut Calls,
+    rooms: &'a mut Rooms,
+    member: Member,
+) -> Option<&'a mut Party> {
+    match member {
+        Member::Side(call, role) => Some(calls.get_mut(call)?.party_mut(role)),
+        Member::Participant(call, id) => rooms.get_mut(call)?.party_mut(id),
+    }
 }
 
 /// Returns a member for a request that has found it before.
 pub(super) fn find_mut(hub: &mut Hub, member: Member) -> Result<&mut Party, RequestError> {
-    member.find_mut(&mut hub.calls, &mut hub.rooms).ok_or_else(RequestError::call_not_found)
+    let party = party_mut(&mut hub.calls, &mut hub.rooms, member);
+    party.ok_or_else(RequestError::call_not_found)
+}
+
+/// Returns the session of a member, while it has one.
+pub(super) fn session(hub: &Hub, member: Member) -> Option<SessionId> {
+    find(hub, member)?.session()
+}
+
+/// Returns the journal of a lane, if there is one.
+pub(super) fn journal(hub: &Hub, lane: Lane) -> Option<&Journal> {
+    match lane {
+        Lane::From(call, role) => Some(hub.calls.get(call)?.journal(role)),
+        Lane::Between(call, from, to) => hub.rooms.get(call)?.journal(from, to),
+    }
+}
+
+/// Returns the journal of a lane, to be changed.
+pub(super) fn journal_mut<'a>(
+    calls: &'a mut Calls,
+    rooms: &'a mut Rooms,
+    lane: Lane,
+) -> Option<&'a mut Journal> {
+    match lane {
+        Lane::From(call, role) => Some(calls.get_mut(call)?.journal_mut(role)),
+        Lane::Between(call, from, to) => Some(rooms.get_mut(call)?.journal_mut(from, to)),
+    }
 }
 
 /// Returns the state of a live call or room.
@@ -23,7 +70,7 @@ pub(super) fn call_state(hub: &Hub, call: CallId) -> Result<CallState, RequestEr
 
 /// Returns the room's id if the call is a room.
 pub(super) fn room_id(hub: &Hub, call: CallId) -> Option<RoomId> {
-    hub.rooms.get(call).map(|room| room.name.clone())
+    hub.rooms.get(call).map(|room| room.name().clone())
 }
 
 /// Returns the sessions of everyone else in the call.
@@ -31,7 +78,7 @@ pub(super) fn other_sessions(hub: &Hub, member: Member) -> Vec<SessionId> {
     match member {
         Member::Side(call, role) => {
             let call = hub.calls.get(call);
-            call.and_then(|call| call.parties[role.other()].session).into_iter().collect()
+            call.and_then(|call| call.party(role.other()).session()).into_iter().collect()
         }
         Member::Participant(call, id) => {
             let room = hub.rooms.get(call);

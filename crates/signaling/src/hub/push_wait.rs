@@ -8,7 +8,7 @@ use std::time::Duration;
 use callbox_base::{clock::Now, ids::CallId};
 
 use super::{Hub, call_end};
-use crate::{CallEvent, CallReport, EndReason, Output, timer::Timer};
+use crate::{CallEvent, CallReport, EndReason, Output};
 
 /// The time in which [`Output::AskToHold`] is to be answered. The caller hears nothing meanwhile.
 pub const ASK_FOR: Duration = Duration::from_secs(2);
@@ -21,8 +21,8 @@ pub(super) fn reach_no_device(hub: &mut Hub, now: Now, id: CallId) {
     }
     let Some(call) = hub.calls.get_mut(id) else { return };
     let until = now.instant + ASK_FOR;
-    call.hold_decision.set(until, &mut hub.timers, Timer::Asked(id));
-    let (event, at) = (CallEvent::Offline, call.times.at(now));
+    call.await_hold_decision(until, &mut hub.timers);
+    let (event, at) = (CallEvent::Offline, call.times().at(now));
     let report = CallReport { event, at, call: call.record(now), was_connected: false };
     hub.outbox.push(Output::AskToHold(Box::new(report)));
 }

@@ -12,17 +12,15 @@ use crate::{
 /// Starts the reconnect grace of a member whose connection is gone.
 pub(super) fn start(hub: &mut Hub, now: Now, member: Member, may_resume: bool) {
     let until = now.instant + hub.config.reconnect_grace;
-    let Some(party) = member.find_mut(&mut hub.calls, &mut hub.rooms) else { return };
-    if party.device.is_none() {
+    let Some(party) = members::party_mut(&mut hub.calls, &mut hub.rooms, member) else { return };
+    if party.device().is_none() {
         return;
     }
     let was_lost = party.is_lost();
     if !may_resume {
-        party.session = None;
+        party.detach();
     }
-    if !party.grace.is_set() {
-        party.grace.set(until, &mut hub.timers, Timer::Grace(member));
-    }
+    party.start_grace(until, &mut hub.timers, Timer::Grace(member));
     publish_change(hub, now, member, was_lost);
 }
 
@@ -39,14 +37,11 @@ pub(super) fn resume(hub: &mut Hub, now: Now, member: Member) {
 pub(super) fn reattach(hub: &mut Hub, now: Now, member: Member, session: SessionId) -> bool {
     let Ok(party) = members::find_mut(hub, member) else { return false };
     let was_lost = party.is_lost();
-    party.session = Some(session);
-    party.unclaimed = true;
-    // The state that the device reported over the connection before may be outdated.
-    party.media_lost = false;
+    party.attach(session);
     if let Member::Side(call, _) = member
         && let Some(call) = hub.calls.get_mut(call)
     {
-        call.orphaned = false;
+        call.set_orphaned(false);
     }
     stop(hub, member);
     publish_change(hub, now, member, was_lost)
@@ -54,8 +49,8 @@ pub(super) fn reattach(hub: &mut Hub, now: Now, member: Member, session: Session
 
 /// Stops the reconnect grace of a member.
 pub(super) fn stop(hub: &mut Hub, member: Member) {
-    let Some(party) = member.find_mut(&mut hub.calls, &mut hub.rooms) else { return };
-    party.grace.clear(&mut hub.timers, Timer::Grace(member));
+    let Some(party) = members::party_mut(&mut hub.calls, &mut hub.rooms, member) else { return };
+    party.stop_grace(&mut hub.timers, Timer::Grace(member));
 }
 
 /// Tells the others that a member was lost or is back, if that differs from `was_lost`, and updates the
@@ -63,7 +58,7 @@ pub(super) fn stop(hub: &mut Hub, member: Member) {
 pub(super) fn publish_change(hub: &mut Hub, now: Now, member: Member, was_lost: bool) -> bool {
     let Some(party) = members::find(hub, member) else { return false };
     let is_lost = party.is_lost();
-    let (call_id, user_id) = (member.call(), party.user.clone());
+    let (call_id, user_id) = (member.call(), party.user().clone());
     // Before the accept the callee's devices only ring; the accepting one is told then.
     let accepted = hub.calls.get(call_id).is_none_or(|call| call.state().is_accepted());
     if accepted && is_lost != was_lost {

@@ -25,8 +25,7 @@ pub(super) fn enter(
         return enter_room(hub, now, id, session, user, device);
     };
     let Some(role) = call.role_of(user) else { return };
-    let party = &mut call.parties[role];
-    if party.device.as_ref() == Some(device) {
+    if call.party(role).device() == Some(device) {
         let member = Member::Side(id, role);
         if !reconnect_grace::reattach(hub, now, member, session)
             && let Some(call) = hub.calls.get(id)
@@ -35,7 +34,7 @@ pub(super) fn enter(
         }
         sync(hub, now, id, role, session);
         relaying::deliver_journal(hub, now, Lane::From(id, role.other()));
-    } else if let Some(transfer) = &mut call.transfer
+    } else if let Some(transfer) = call.transfer_mut()
         && transfer.role == role
         && transfer.device == *device
     {
@@ -55,11 +54,11 @@ pub(super) fn enter(
 /// Sends a device that may have lost all its state the state of the call, and what was relayed to it.
 fn sync(hub: &mut Hub, now: Now, id: CallId, role: Role, session: SessionId) {
     let Some(call) = hub.calls.get(id) else { return };
-    let (description, candidates) = call.journals[role.other()].relayed();
+    let (description, candidates) = call.journal(role.other()).relayed();
     let upgrade = call
-        .upgrade
-        .map(|(by, call_type)| OpenUpgrade { from: call.parties[by].user.clone(), call_type });
-    let transfer = call.transfer.as_ref().filter(|transfer| transfer.role == role);
+        .upgrade()
+        .map(|(by, call_type)| OpenUpgrade { from: call.party(by).user().clone(), call_type });
+    let transfer = call.transfer().filter(|transfer| transfer.role == role);
     let event = CallSyncEvent {
         call_id: id,
         call: call.record(now),
@@ -104,8 +103,8 @@ pub(super) fn enter_room(
     reconnect_grace::reattach(hub, now, Member::Participant(id, participant), session);
     sync_room(hub, now, id, participant, session);
     let Some(room) = hub.rooms.get(id) else { return };
-    let lanes: Vec<_> = room.journals.keys().filter(|(_, to)| *to == participant).collect();
-    let lanes: Vec<_> = lanes.iter().map(|(from, to)| Lane::Between(id, *from, *to)).collect();
+    let lanes = room.journals().filter(|((_, to), _)| *to == participant);
+    let lanes: Vec<_> = lanes.map(|((from, to), _)| Lane::Between(id, from, to)).collect();
     lanes.into_iter().for_each(|lane| relaying::deliver_journal(hub, now, lane));
 }
 
@@ -115,7 +114,7 @@ fn sync_room(hub: &mut Hub, now: Now, id: CallId, to: ParticipantId, session: Se
     let Some(room) = hub.rooms.get(id) else { return };
     let relayed = view.participants.iter().filter_map(|other| {
         let from = other.participant_id;
-        let (description, candidates) = room.journals.get(&(from, to))?.relayed();
+        let (description, candidates) = room.journal(from, to)?.relayed();
         let is_any = description.is_some() || !candidates.is_empty();
         is_any.then_some(Relayed { from_participant: from, description, candidates })
     });

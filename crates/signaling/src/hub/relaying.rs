@@ -28,8 +28,8 @@ pub(super) fn relay_candidate(
     data: JsonText,
 ) -> Result<(), RequestError> {
     announce_addresses(hub, lane, || candidate.addresses());
-    let to = members::find(hub, lane.to()).and_then(|party| party.session);
-    let journal = lane.journal_mut(&mut hub.calls, &mut hub.rooms);
+    let to = members::session(hub, lane.to());
+    let journal = members::journal_mut(&mut hub.calls, &mut hub.rooms, lane);
     let journal = journal.ok_or_else(RequestError::call_not_found)?;
     let Some(to) = to else {
         if journal.keep_candidate(&data, candidate, &hub.config) == Err(JournalFull) {
@@ -43,18 +43,16 @@ pub(super) fn relay_candidate(
         return Ok(());
     };
     let hold = hub.config.candidate_hold;
-    if !journal.described && !hold.is_zero() {
+    if !journal.is_described() && !hold.is_zero() {
         if journal.keep_candidate(&data, candidate, &hub.config).is_ok() {
             hub.counters.candidates_kept += 1;
-            if !journal.hold.is_set() {
-                journal.hold.set(now.instant + hold, &mut hub.timers, Timer::Hold(lane));
-            }
+            journal.start_hold(now.instant + hold, &mut hub.timers, Timer::Hold(lane));
             return Ok(());
         }
         // With this many candidates the description is not just a moment late.
         flush(hub, lane);
     }
-    if let Some(journal) = lane.journal_mut(&mut hub.calls, &mut hub.rooms) {
+    if let Some(journal) = members::journal_mut(&mut hub.calls, &mut hub.rooms, lane) {
         journal.remember_candidate(&data, &hub.config);
     }
     hub.outbox.relay(to, EventName::IceCandidate, data);
@@ -72,8 +70,8 @@ pub(super) fn relay_description(
     data: JsonText,
 ) -> Result<(), RequestError> {
     announce_addresses(hub, lane, || description.addresses());
-    let to = members::find(hub, lane.to()).and_then(|party| party.session);
-    let journal = lane.journal_mut(&mut hub.calls, &mut hub.rooms);
+    let to = members::session(hub, lane.to());
+    let journal = members::journal_mut(&mut hub.calls, &mut hub.rooms, lane);
     let journal = journal.ok_or_else(RequestError::call_not_found)?;
     if to.is_none() && journal.keep_description(kind, &data, &hub.config) == Err(JournalFull) {
         return Err(RequestError::new(
@@ -84,10 +82,8 @@ pub(super) fn relay_description(
             ),
         ));
     }
-    journal.offered |= kind == DescriptionKind::Offer;
-    hub.counters.candidates_dropped += journal.note_description(description) as u64;
+    hub.counters.candidates_dropped += journal.note_description(kind, description) as u64;
     if let Some(to) = to {
-        journal.described = true;
         journal.remember_description(kind, &data, &hub.config);
         hub.outbox.relay(to, event_name(kind), data);
         hub.counters.descriptions_relayed += 1;
@@ -106,7 +102,7 @@ fn announce_addresses(hub: &mut Hub, lane: Lane, addresses: impl Fn() -> Vec<IpA
     if !hub.config.announce_peers {
         return;
     }
-    let user = |member| members::find(hub, member).map(|party| party.user.clone());
+    let user = |member| members::find(hub, member).map(|party| party.user().clone());
     let (Some(by), Some(to)) = (user(lane.from()), user(lane.to())) else { return };
     let addresses = addresses();
     if !addresses.is_empty() {
@@ -119,28 +115,28 @@ fn announce_addresses(hub: &mut Hub, lane: Lane, addresses: impl Fn() -> Vec<IpA
 pub(super) fn signed(hub: &Hub, fields: &Fields<'_>, from: Member, sender: &Sender) -> JsonText {
     let room = match from {
         Member::Side(..) => None,
-        Member::Participant(call, id) => hub.rooms.get(call).map(|room| (&room.name, id)),
+        Member::Participant(call, id) => hub.rooms.get(call).map(|room| (room.name(), id)),
     };
     JsonText::of(&Signed { call: from.call(), sender, room, fields })
 }
 
 /// Delivers what was kept for a member that has come, or has come back.
 pub(super) fn deliver_journal(hub: &mut Hub, now: Now, lane: Lane) {
-    let Some(journal) = lane.journal_mut(&mut hub.calls, &mut hub.rooms) else { return };
+    let Some(journal) = members::journal_mut(&mut hub.calls, &mut hub.rooms, lane) else { return };
     let hold = hub.config.candidate_hold;
     if journal.may_hand_over() || hold.is_zero() {
         if flush(hub, lane) {
             media::connect(hub, now, lane.from().call());
         }
-    } else if journal.len() > 0 && !journal.hold.is_set() {
-        journal.hold.set(now.instant + hold, &mut hub.timers, Timer::Hold(lane));
+    } else if journal.len() > 0 {
+        journal.start_hold(now.instant + hold, &mut hub.timers, Timer::Hold(lane));
     }
 }
 
 /// Sends on candidates whose time to wait for a description is over.
 pub(super) fn release(hub: &mut Hub, now: Now, lane: Lane) {
-    let Some(journal) = lane.journal_mut(&mut hub.calls, &mut hub.rooms) else { return };
-    journal.hold.clear(&mut hub.timers, Timer::Hold(lane));
+    let Some(journal) = members::journal_mut(&mut hub.calls, &mut hub.rooms, lane) else { return };
+    journal.stop_hold(&mut hub.timers, Timer::Hold(lane));
     if flush(hub, lane) {
         media::connect(hub, now, lane.from().call());
     }
@@ -148,21 +144,14 @@ pub(super) fn release(hub: &mut Hub, now: Now, lane: Lane) {
 
 /// Sends everything that was kept, if there is a receiver. Returns true if an answer was in it.
 fn flush(hub: &mut Hub, lane: Lane) -> bool {
-    let Some(to) = members::find(hub, lane.to()).and_then(|party| party.session) else {
+    let Some(to) = members::session(hub, lane.to()) else {
         return false;
     };
-    let Some(journal) = lane.journal_mut(&mut hub.calls, &mut hub.rooms) else {
+    let Some(journal) = members::journal_mut(&mut hub.calls, &mut hub.rooms, lane) else {
         return false;
     };
-    journal.hold.clear(&mut hub.timers, Timer::Hold(lane));
-    let kept = journal.hand_over();
-    for (kind, data) in &kept.descriptions {
-        journal.remember_description(*kind, data, &hub.config);
-    }
-    for data in &kept.candidates {
-        journal.remember_candidate(data, &hub.config);
-    }
-    journal.described |= !kept.descriptions.is_empty();
+    journal.stop_hold(&mut hub.timers, Timer::Hold(lane));
+    let kept = journal.hand_over(&hub.config);
     hub.counters.descriptions_relayed += kept.descriptions.len() as u64;
     hub.counters.candidates_relayed += kept.candidates.len() as u64;
     let answered = kept.descriptions.iter().any(|(kind, _)| *kind == DescriptionKind::Answer);

@@ -36,10 +36,10 @@ pub(super) fn report_end(hub: &mut Hub, now: Now, call: EndedCall) {
 /// Applies a change of the relay's counters of a call, live or over.
 pub(super) fn update_meter(hub: &mut Hub, id: CallId, change: impl Fn(&mut RelayMeter)) {
     if let Some(call) = hub.calls.get_mut(id) {
-        return change(&mut call.relay);
+        return change(call.relay_mut());
     }
     if let Some(room) = hub.rooms.get_mut(id) {
-        return change(&mut room.relay);
+        return change(room.relay_mut());
     }
     if let Some(meter) = hub.ended.meter_mut(id) {
         change(meter);
@@ -72,6 +72,6 @@ pub(super) fn settle_all(hub: &mut Hub) {
 
 /// Returns this moment on the clock of a live call or room.
 fn time_in_call(hub: &Hub, now: Now, id: CallId) -> Option<Timestamp> {
-    let call = hub.calls.get(id).map(|call| &call.times);
-    Some(call.or_else(|| Some(&hub.rooms.get(id)?.times))?.at(now))
+    let call = hub.calls.get(id).map(|call| call.times());
+    Some(call.or_else(|| Some(hub.rooms.get(id)?.times()))?.at(now))
 }

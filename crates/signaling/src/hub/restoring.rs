@@ -10,11 +10,10 @@ use serde::de::DeserializeOwned;
 use super::{Hub, credentials, reconnect_grace, reporting};
 use crate::{
     CallState, EndReason, JsonText,
-    call::{Call, RelayMeter, Role, Times, seconds},
+    call::{Call, PerRole, RelayMeter, Role, Times, seconds},
     ended_calls::EndedCall,
     kept::{CALL, KeptCall, KeptEnd, LANES, Lanes, OVER, TEXT},
     member::Member,
-    timer::Timer,
 };
 
 /// The way in which the server before this one came to its end.
@@ -86,15 +85,16 @@ pub(super) fn restore(
         let lanes = lanes.remove(&id).unwrap_or_default();
         let fits = hub.calls.len() < hub.config.max_calls && hub.calls.get(id).is_none();
         let goes_on = fits && kept.is_live();
-        let mut call = kept.into_call(now, id, hub.config.ring_timeout);
-        for role in [Role::Caller, Role::Callee] {
-            call.journals[role] = lanes[role].with_texts(|number| {
+        let journal = |role: Role| {
+            lanes[role].with_texts(|number| {
                 let at = texts.binary_search_by_key(&number, |(number, _)| *number).ok()?;
                 Some(texts[at].1.clone())
-            });
-        }
+            })
+        };
+        let journals = PerRole { caller: journal(Role::Caller), callee: journal(Role::Callee) };
+        let mut call = kept.into_call(now, id, hub.config.ring_timeout, journals);
         if goes_on {
-            call.orphaned = stopped != HowItStopped::Orderly;
+            call.set_orphaned(stopped != HowItStopped::Orderly);
             restore_live(hub, now, call);
             restored.live += 1;
         } else {
@@ -107,12 +107,12 @@ pub(super) fn restore(
 
 /// Continues a call, with the reconnect grace of both sides.
 fn restore_live(hub: &mut Hub, now: Now, call: Call) {
-    let (id, accepted) = (call.id, call.state().is_accepted());
+    let (id, accepted) = (call.id(), call.state().is_accepted());
     if !accepted {
-        hub.timers.set(call.ring_until.instant, Timer::Ring(id));
+        call.start_ring_time(&mut hub.timers);
     }
     for role in [Role::Caller, Role::Callee] {
-        hub.users.add_call(&call.parties[role].user, id);
+        hub.users.add_call(call.party(role).user(), id);
     }
     hub.calls.insert(call);
     for role in [Role::Caller, Role::Callee] {
@@ -129,11 +129,12 @@ fn restore_over(hub: &mut Hub, now: Now, mut call: Call, stopped: HowItStopped) 
         HowItStopped::Orderly => (EndReason::ServerShutdown, CallState::Ended),
         HowItStopped::Crashed(_) => (EndReason::ServerCrashed, CallState::Failed),
     };
-    call.times = stopped.last_times(now, call.times.created(), call.times.started());
+    let times = stopped.last_times(now, call.times().created(), call.times().started());
+    call.set_times(times);
     let mut record = call.final_record(now, reason, None);
     record.state = state;
     let was_connected = call.state().has_media();
-    reporting::report_end(hub, now, EndedCall::new(record, call.relay, was_connected));
+    reporting::report_end(hub, now, EndedCall::new(record, call.relay().clone(), was_connected));
 }
 
 /// Reports a call whose end was not reported, or a room, which ended with its server.

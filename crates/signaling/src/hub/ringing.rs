@@ -8,14 +8,14 @@ use callbox_base::{
 use super::{Hub, call_end, credentials, reporting};
 use crate::{
     CallEvent,
-    call::{RingingDevice, Role, Step},
+    call::{Role, Step},
     events::CallIncomingEvent,
 };
 
 /// Rings a device of the callee.
 pub(super) fn ring(hub: &mut Hub, now: Now, id: CallId, session: SessionId, device: &DeviceId) {
     let Some(call) = hub.calls.get_mut(id) else { return };
-    call.ringing.insert(device.clone(), RingingDevice::new(session));
+    call.ring(device.clone(), session);
     announce(hub, now, id, Role::Callee, session);
     if hub.sessions.is_here(session) {
         deliver(hub, now, id);
@@ -36,14 +36,14 @@ pub(super) fn deliver(hub: &mut Hub, now: Now, id: CallId) -> bool {
 pub(super) fn announce(hub: &mut Hub, now: Now, id: CallId, to: Role, session: SessionId) {
     let ice = credentials::mint_for_session(hub, now, session, Some(id));
     let Some(call) = hub.calls.get(id) else { return };
-    let other = &call.parties[to.other()];
-    let transfer_from = call.transfer.as_ref().and(call.parties[to].device.clone());
+    let other = call.party(to.other());
+    let transfer_from = call.transfer().and(call.party(to).device()).cloned();
     let incoming = CallIncomingEvent {
         call_id: id,
-        caller_id: other.user.clone(),
-        caller_name: other.name.clone(),
-        call_type: call.kind,
-        metadata: call.metadata.clone(),
+        caller_id: other.user().clone(),
+        caller_name: other.name().cloned(),
+        call_type: call.kind(),
+        metadata: call.metadata().map(ToOwned::to_owned),
         transfer_from,
         expires_at: call.expires_at(),
         ice_servers: ice.ice_servers,

@@ -27,20 +27,20 @@ pub(super) fn begin(hub: &mut Hub, now: Now, name: RoomId, kind: CallType) -> Ca
 pub(super) fn join(hub: &mut Hub, now: Now, id: CallId, occupant: Occupant) {
     let participant = ParticipantId::generate(now.unix_ms(), &mut hub.rng);
     let Some(room) = hub.rooms.get_mut(id) else { return };
-    let (user, is_first) = (occupant.party.user.clone(), room.participants.is_empty());
+    let (user, is_first) = (occupant.user().clone(), room.len() == 0);
     let shown = occupant.shown(participant);
     if !room.has(&user) {
         hub.users.add_call(&user, id);
         hub.outbox.push(Output::ReadmitUser { call: id, user });
     }
-    room.participants.insert(participant, occupant);
-    let joined = RoomJoinedEvent { call_id: id, room_id: room.name.clone(), participant: shown };
+    room.join(participant, occupant);
+    let joined = RoomJoinedEvent { call_id: id, room_id: room.name().clone(), participant: shown };
     members::send_to_others(hub, Member::Participant(id, participant), &joined);
     if is_first {
         reporting::report_step(hub, now, id, CallEvent::Initiated);
     } else if hub.rooms.step(id, Step::Meet).is_ok() {
         if let Some(room) = hub.rooms.get_mut(id) {
-            room.times.start(now);
+            room.start(now);
         }
         reporting::report_step(hub, now, id, CallEvent::Accepted);
     }
@@ -58,8 +58,8 @@ pub(super) fn view(
     let ice = credentials::mint_for_session(hub, now, session, Some(id));
     Ok(RoomView {
         call_id: id,
-        room_id: room.name.clone(),
-        call_type: room.kind,
+        room_id: room.name().clone(),
+        call_type: room.kind(),
         participant_id: participant,
         participants: room.seen_by(participant),
         ice_servers: ice.ice_servers,

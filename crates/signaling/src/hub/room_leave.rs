@@ -5,14 +5,12 @@ use callbox_base::{
     ids::{CallId, ParticipantId, SessionId, UserId},
 };
 
-use super::{Hub, finalize, reconnect_grace};
+use super::{Hub, finalize};
 use crate::{
     EndReason, Output,
     call::{Step, seconds},
     ended_calls::EndedCall,
     events::{CallEndedEvent, RoomLeftEvent},
-    member::{Lane, Member},
-    timer::Timer,
 };
 
 /// The reason for which a participant leaves a room, or all of them do.
@@ -43,12 +41,12 @@ pub(super) fn leave(
 ) {
     let Some(user) = remove_participant(hub, now, id, participant, leaving) else { return };
     let Some(room) = hub.rooms.get(id) else { return };
-    if room.participants.is_empty() {
+    if room.len() == 0 {
         return finish(hub, now, id, leaving);
     }
     let left = RoomLeftEvent {
         call_id: id,
-        room_id: room.name.clone(),
+        room_id: room.name().clone(),
         participant_id: participant,
         user_id: user.clone(),
         reason: leaving.reason,
@@ -64,7 +62,7 @@ pub(super) fn leave(
 pub(super) fn end(hub: &mut Hub, now: Now, id: CallId, reason: EndReason) {
     let Some(room) = hub.rooms.get(id) else { return };
     let leaving = Leaving::for_reason(reason);
-    for participant in room.participants.keys().copied().collect::<Vec<_>>() {
+    for participant in room.ids() {
         remove_participant(hub, now, id, participant, &leaving);
     }
     finish(hub, now, id, &leaving);
@@ -78,27 +76,19 @@ fn remove_participant(
     participant: ParticipantId,
     leaving: &Leaving,
 ) -> Option<UserId> {
-    reconnect_grace::stop(hub, Member::Participant(id, participant));
     let room = hub.rooms.get_mut(id)?;
-    let occupant = room.participants.remove(&participant)?;
-    room.remember(now, participant, &occupant);
-    let counters = &mut hub.counters;
-    for ((from, to), mut journal) in
-        room.journals.extract_if(.., |(from, to), _| [*from, *to].contains(&participant))
-    {
-        journal.hold.clear(&mut hub.timers, Timer::Hold(Lane::Between(id, from, to)));
-        counters.candidates_dropped += journal.len() as u64;
-    }
-    let user = occupant.party.user;
+    let (party, dropped) = room.remove(now, participant, &mut hub.timers)?;
+    hub.counters.candidates_dropped += dropped as u64;
+    let user = party.user().clone();
     if !room.has(&user) {
         hub.users.remove_call(&user, id);
     }
-    if let Some(session) = occupant.party.session
+    if let Some(session) = party.session()
         && leaving.asked != Some(session)
     {
         let ended = CallEndedEvent {
             call_id: id,
-            room_id: Some(room.name.clone()),
+            room_id: Some(room.name().clone()),
             reason: leaving.reason,
             ended_by: leaving.by.clone(),
             duration: seconds(room.duration(now)),
@@ -115,7 +105,12 @@ fn finish(hub: &mut Hub, now: Now, id: CallId, leaving: &Leaving) {
         return;
     }
     let Some(mut room) = hub.rooms.remove(id) else { return };
-    room.credential_refresh.clear(&mut hub.timers, Timer::Credentials(id));
+    room.stop(&mut hub.timers);
     let record = room.final_record(now, leaving.reason, leaving.by.clone());
-    finalize::finalize(hub, now, EndedCall::new(record, room.relay, was_connected), leaving.reason);
+    finalize::finalize(
+        hub,
+        now,
+        EndedCall::new(record, room.relay().clone(), was_connected),
+        leaving.reason,
+    );
 }

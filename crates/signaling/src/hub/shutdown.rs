@@ -18,7 +18,7 @@ const MANY_RETURNS: u64 = 30_000;
 /// reconnect grace starts; nobody is told that of the other side, since all are told to come back.
 pub(super) fn shut_down(hub: &mut Hub, now: Now) {
     hub.stopping = true;
-    let rooms: Vec<CallId> = hub.rooms.iter().map(|room| room.id).collect();
+    let rooms: Vec<CallId> = hub.rooms.iter().map(|room| room.id()).collect();
     for room in rooms {
         call_end::end(hub, now, room, EndReason::ServerShutdown);
     }

@@ -7,20 +7,19 @@ use callbox_base::{clock::Now, ids::CallId};
 
 use super::{Hub, call_end, reconnect_grace, ringing};
 use crate::{
-    CallState, EndReason, Media, RequestError,
+    CallState, EndReason, RequestError,
     answers::CallEndAnswer,
     call::{Role, Transfer, seconds},
     events::{CallEndedEvent, CallReconnectingEvent, CallTransferredEvent},
-    member::{Lane, Member},
+    member::Member,
     sender::Sender,
-    timer::Timer,
 };
 
 /// Rings the device that a call is transferred to.
 pub(super) fn offer(hub: &mut Hub, now: Now, id: CallId) {
     let Some(call) = hub.calls.get(id) else { return };
-    let Some(Transfer { role, ringing, .. }) = &call.transfer else { return };
-    let (role, session) = (*role, ringing.session);
+    let Some(Transfer { role, ringing, .. }) = call.transfer() else { return };
+    let (role, session) = (*role, ringing.session());
     ringing::announce(hub, now, id, role, session);
     if let Some(call) = hub.calls.get(id) {
         hub.outbox.show(now, call, session);
@@ -37,7 +36,7 @@ pub(super) fn refuse(hub: &mut Hub, now: Now, id: CallId) {
     let Some(call) = hub.calls.get(id) else { return };
     let refused = CallTransferredEvent {
         call_id: id,
-        user_id: call.parties[transfer.role].user.clone(),
+        user_id: call.party(transfer.role).user().clone(),
         device_id: transfer.device,
         accepted: false,
     };
@@ -56,7 +55,7 @@ pub(super) fn decline(hub: &mut Hub, now: Now, id: CallId) -> Result<CallEndAnsw
 /// Ends a transfer whose time to ring is over.
 pub(super) fn give_up(hub: &mut Hub, now: Now, id: CallId) {
     let Some(call) = hub.calls.get(id) else { return };
-    let Some(transfer) = &call.transfer else { return };
+    let Some(transfer) = call.transfer() else { return };
     let ended = CallEndedEvent {
         call_id: id,
         room_id: None,
@@ -64,7 +63,7 @@ pub(super) fn give_up(hub: &mut Hub, now: Now, id: CallId) {
         ended_by: None,
         duration: seconds(call.duration(now)),
     };
-    hub.outbox.send(transfer.ringing.session, &ended);
+    hub.outbox.send(transfer.ringing.session(), &ended);
     refuse(hub, now, id);
 }
 
@@ -79,20 +78,13 @@ pub(super) fn take_over(hub: &mut Hub, now: Now, id: CallId, role: Role, by: &Se
         ended_by: Some(by.user.clone()),
         duration: seconds(call.duration(now)),
     };
-    let party = &mut call.parties[role];
-    let was_lost = party.is_lost();
-    party.grace.clear(&mut hub.timers, Timer::Grace(Member::Side(id, role)));
-    party.media_lost = false;
-    // The media was that of the device before; its quality statistics stay with the call.
-    party.media = Media::default();
-    party.device = Some(by.device.clone());
-    if let Some(before) = party.session.replace(by.session) {
+    let was_lost = call.party(role).is_lost();
+    let (before, dropped) =
+        call.change_device(role, by.device.clone(), by.session, &mut hub.timers);
+    hub.counters.candidates_dropped += dropped as u64;
+    if let Some(before) = before {
         hub.outbox.send(before, &ended);
     }
-    // The device that asked, or that was asked, is not in the call any more.
-    call.upgrade = None;
-    call.moved = call.state() != CallState::Connecting;
-    reset_journals(hub, id);
 
     let Some(call) = hub.calls.get(id) else { return };
     let transferred = CallTransferredEvent {
@@ -102,9 +94,9 @@ pub(super) fn take_over(hub: &mut Hub, now: Now, id: CallId, role: Role, by: &Se
         accepted: true,
     };
     hub.outbox.send_to(call, role.other(), &transferred);
-    let other = &call.parties[role.other()];
+    let other = call.party(role.other());
     if other.is_lost() {
-        let user_id = other.user.clone();
+        let user_id = other.user().clone();
         let lost =
             CallReconnectingEvent { call_id: id, room_id: None, participant_id: None, user_id };
         hub.outbox.send(by.session, &lost);
@@ -116,19 +108,7 @@ pub(super) fn take_over(hub: &mut Hub, now: Now, id: CallId, role: Role, by: &Se
     }
 }
 
-/// Drops what the sides sent for the peer connections before, since both sides begin with new ones.
-fn reset_journals(hub: &mut Hub, id: CallId) {
-    let Some(call) = hub.calls.get_mut(id) else { return };
-    for from in [Role::Caller, Role::Callee] {
-        let mut journal = std::mem::take(&mut call.journals[from]);
-        journal.hold.clear(&mut hub.timers, Timer::Hold(Lane::From(id, from)));
-        hub.counters.candidates_dropped += journal.len() as u64;
-    }
-}
-
 /// Stops ringing the device that a call is transferred to.
 fn stop(hub: &mut Hub, id: CallId) -> Option<Transfer> {
-    let transfer = hub.calls.get_mut(id)?.transfer.take()?;
-    hub.timers.clear(transfer.until.instant, Timer::Transfer(id));
-    Some(transfer)
+    hub.calls.get_mut(id)?.take_transfer(&mut hub.timers)
 }

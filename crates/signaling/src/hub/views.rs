@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Hub;
-use crate::{CallRecord, Stats};
+use crate::{CallRecord, Role, Stats};
 
 /// A session, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -88,8 +88,12 @@ pub(super) fn display_name(hub: &Hub, user: &UserId) -> Option<String> {
 
 /// Returns the numbers for metrics.
 pub(super) fn stats(hub: &Hub) -> Stats {
-    let in_rooms = || hub.rooms.iter().flat_map(|room| room.journals.values());
-    let in_calls = || hub.calls.iter().flat_map(|c| [&c.journals.caller, &c.journals.callee]);
+    let in_rooms = || hub.rooms.iter().flat_map(|room| room.journals().map(|(_, journal)| journal));
+    let in_calls = || {
+        hub.calls
+            .iter()
+            .flat_map(|call| [Role::Caller, Role::Callee].map(|role| call.journal(role)))
+    };
     let journals = || in_calls().chain(in_rooms());
     let mut calls = hub.calls.by_state().clone();
     calls.merge(hub.rooms.by_state());
@@ -100,7 +104,7 @@ pub(super) fn stats(hub: &Hub) -> Stats {
         users: hub.users.len(),
         calls,
         rooms: hub.rooms.len(),
-        room_participants: hub.rooms.iter().map(|room| room.participants.len()).sum(),
+        room_participants: hub.rooms.iter().map(|room| room.len()).sum(),
         ended_calls: hub.ended.len(),
         timers: hub.timers.len(),
         watches: hub.users.watches_len(),

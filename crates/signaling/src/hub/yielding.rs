@@ -10,7 +10,7 @@ use callbox_base::{
 use super::{Hub, call_end, limits, room_leave, room_leave::Leaving};
 use crate::{
     EndReason, ErrorCode, RequestError,
-    call::{Call, Party},
+    call::{Call, Party, Role},
     sender::Sender,
 };
 
@@ -19,17 +19,16 @@ use crate::{
 pub(super) fn calls_that_yield(hub: &Hub, sender: &Sender) -> impl Iterator<Item = CallId> {
     let calls = hub.users.calls(&sender.user);
     let yields = |party: &Party| {
-        let is_back = party.session == Some(sender.session) && party.unclaimed;
-        party.user != sender.user || party.grace.is_set() || is_back
+        let is_back = party.is_unclaimed_by(sender.session);
+        *party.user() != sender.user || party.is_in_grace() || is_back
     };
     calls.iter().copied().filter(move |id| {
         if let Some(call) = hub.calls.get(*id) {
-            let parties = [&call.parties.caller, &call.parties.callee];
-            let own = parties.into_iter().find(|party| party.user == sender.user);
+            let own = call.role_of(&sender.user).map(|role| call.party(role));
             return own.is_some_and(yields);
         }
         let room = hub.rooms.get(*id);
-        room.is_some_and(|room| room.participants.values().all(|one| yields(&one.party)))
+        room.is_some_and(|room| room.parties().all(|(_, party)| yields(party)))
     })
 }
 
@@ -45,8 +44,8 @@ pub(super) fn make_room_for_call(hub: &mut Hub, now: Now, sender: &Sender) {
             call_end::end(hub, now, id, EndReason::Left);
             continue;
         };
-        let own = room.participants.iter().filter(|(_, one)| one.party.user == sender.user);
-        let own: Vec<_> = own.map(|(participant, _)| *participant).collect();
+        let own: Vec<_> =
+            room.devices_of(&sender.user).map(|(participant, _)| participant).collect();
         let by = Some(sender.user.clone());
         let leaving = Leaving { reason: EndReason::Left, by, asked: None };
         for participant in own {
@@ -58,13 +57,12 @@ pub(super) fn make_room_for_call(hub: &mut Hub, now: Now, sender: &Sender) {
 /// Marks the calls of a device that has said something about them as its own.
 pub(super) fn claim(hub: &mut Hub, sender: &Sender) {
     for id in hub.users.calls(&sender.user).to_vec() {
-        let own = |party: &&mut Party| party.session == Some(sender.session);
         if let Some(call) = hub.calls.get_mut(id) {
-            let parties = [&mut call.parties.caller, &mut call.parties.callee];
-            parties.into_iter().filter(own).for_each(|party| party.unclaimed = false);
+            for role in [Role::Caller, Role::Callee] {
+                call.party_mut(role).claim(sender.session);
+            }
         } else if let Some(room) = hub.rooms.get_mut(id) {
-            let parties = room.participants.values_mut().map(|one| &mut one.party);
-            parties.filter(own).for_each(|party| party.unclaimed = false);
+            room.parties_mut().for_each(|party| party.claim(sender.session));
         }
     }
 }

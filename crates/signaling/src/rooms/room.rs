@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use callbox_base::{
-    clock::Now,
+    clock::{Now, TimerQueue},
     ids::{CallId, DeviceId, ParticipantId, RoomId, SessionId, UserId},
 };
 use serde_json::value::RawValue;
@@ -17,6 +17,8 @@ use crate::{
     call::{Journal, Party, RelayMeter, Times, seconds},
     deadline::Deadline,
     events::RoomParticipant,
+    member::{Lane, Member},
+    timer::Timer,
 };
 
 /// The largest number of past participants in a room's record: participants may come and go all year.
@@ -25,28 +27,28 @@ const MAX_PAST: usize = 32;
 /// One device in a room.
 #[derive(Debug)]
 pub(crate) struct Occupant {
-    pub party: Party,
-    pub joined: Timestamp,
+    party: Party,
+    joined: Timestamp,
     /// The metadata that it shows to the others.
-    pub metadata: Option<Box<RawValue>>,
+    metadata: Option<Box<RawValue>>,
 }
 
 /// One life of a room: a call, from the first participant to the last.
 #[derive(Debug)]
 pub(crate) struct Room {
-    pub id: CallId,
-    pub name: RoomId,
-    pub kind: CallType,
+    id: CallId,
+    name: RoomId,
+    kind: CallType,
     state: CallState,
-    pub times: Times,
-    pub participants: BTreeMap<ParticipantId, Occupant>,
+    times: Times,
+    participants: BTreeMap<ParticipantId, Occupant>,
     /// The latest participants who left, as they were then.
     past: VecDeque<Participant>,
     /// The journals by sender and receiver.
-    pub journals: BTreeMap<(ParticipantId, ParticipantId), Journal>,
-    pub relay: RelayMeter,
+    journals: BTreeMap<(ParticipantId, ParticipantId), Journal>,
+    relay: RelayMeter,
     /// The next refresh of everyone's relay credentials.
-    pub credential_refresh: Deadline,
+    credential_refresh: Deadline,
 }
 
 impl HasState for Room {
@@ -76,30 +78,142 @@ impl Room {
         }
     }
 
-    /// Returns its state.
+    pub fn id(&self) -> CallId {
+        self.id
+    }
+
+    pub fn name(&self) -> &RoomId {
+        &self.name
+    }
+
+    pub fn kind(&self) -> CallType {
+        self.kind
+    }
+
     pub fn state(&self) -> CallState {
         self.state
     }
 
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// Records that a second participant joined.
+    pub fn start(&mut self, now: Now) {
+        self.times.start(now);
+    }
+
+    /// Returns the number of participants.
+    pub fn len(&self) -> usize {
+        self.participants.len()
+    }
+
+    /// Returns the ids of all participants.
+    pub fn ids(&self) -> Vec<ParticipantId> {
+        self.participants.keys().copied().collect()
+    }
+
+    /// Returns all participants.
+    pub fn parties(&self) -> impl Iterator<Item = (ParticipantId, &Party)> {
+        self.participants.iter().map(|(id, occupant)| (*id, &occupant.party))
+    }
+
+    pub fn parties_mut(&mut self) -> impl Iterator<Item = &mut Party> {
+        self.participants.values_mut().map(|occupant| &mut occupant.party)
+    }
+
+    pub fn party(&self, id: ParticipantId) -> Option<&Party> {
+        self.participants.get(&id).map(|occupant| &occupant.party)
+    }
+
+    pub fn party_mut(&mut self, id: ParticipantId) -> Option<&mut Party> {
+        self.participants.get_mut(&id).map(|occupant| &mut occupant.party)
+    }
+
+    /// Adds a participant.
+    pub fn join(&mut self, id: ParticipantId, occupant: Occupant) {
+        self.participants.insert(id, occupant);
+    }
+
+    /// Removes a participant with its timers and journals, and remembers it for the record. Returns the
+    /// participant, and the number of dropped candidates.
+    pub fn remove(
+        &mut self,
+        now: Now,
+        id: ParticipantId,
+        timers: &mut TimerQueue<Timer>,
+    ) -> Option<(Party, usize)> {
+        let mut occupant = self.participants.remove(&id)?;
+        occupant.party.stop_grace(timers, Timer::Grace(Member::Participant(self.id, id)));
+        self.remember(now, id, &occupant);
+        let mut dropped = 0;
+        let is_own = |(from, to): &(ParticipantId, ParticipantId)| [*from, *to].contains(&id);
+        for ((from, to), mut journal) in self.journals.extract_if(.., |lane, _| is_own(lane)) {
+            journal.stop_hold(timers, Timer::Hold(Lane::Between(self.id, from, to)));
+            dropped += journal.len();
+        }
+        Some((occupant.party, dropped))
+    }
+
+    /// Returns the journal from one participant to another, if there is one.
+    pub fn journal(&self, from: ParticipantId, to: ParticipantId) -> Option<&Journal> {
+        self.journals.get(&(from, to))
+    }
+
+    /// Returns the journal from one participant to another. It is made at its first use.
+    pub fn journal_mut(&mut self, from: ParticipantId, to: ParticipantId) -> &mut Journal {
+        self.journals.entry((from, to)).or_default()
+    }
+
+    /// Returns the journals by sender and receiver.
+    pub fn journals(&self) -> impl Iterator<Item = ((ParticipantId, ParticipantId), &Journal)> {
+        self.journals.iter().map(|(lane, journal)| (*lane, journal))
+    }
+
+    /// Returns the counters of its allocations.
+    pub fn relay(&self) -> &RelayMeter {
+        &self.relay
+    }
+
+    pub fn relay_mut(&mut self) -> &mut RelayMeter {
+        &mut self.relay
+    }
+
+    /// Schedules the next refresh of relay credentials.
+    pub fn schedule_credential_refresh(&mut self, at: Instant, timers: &mut TimerQueue<Timer>) {
+        self.credential_refresh.set(at, timers, Timer::Credentials(self.id));
+    }
+
+    /// Clears the timers of a room that is over.
+    pub fn stop(&mut self, timers: &mut TimerQueue<Timer>) {
+        self.credential_refresh.clear(timers, Timer::Credentials(self.id));
+    }
+
+    /// Returns the number of running timers, those of its participants and journals excepted.
+    #[cfg(test)]
+    pub fn timers(&self) -> usize {
+        usize::from(self.credential_refresh.is_set())
+    }
+
     /// Returns the participant that a session is.
     pub fn participant_of(&self, session: SessionId) -> Option<ParticipantId> {
-        self.find(|party| party.session == Some(session))
+        self.find(|party| party.session() == Some(session))
     }
 
     /// Returns the participant that a device is, connected or not.
     pub fn device_of(&self, user: &UserId, device: &DeviceId) -> Option<ParticipantId> {
-        self.find(|party| party.user == *user && party.device.as_ref() == Some(device))
+        self.find(|party| party.user() == user && party.device() == Some(device))
     }
 
     /// Returns true if a device of the user is in it.
     pub fn has(&self, user: &UserId) -> bool {
-        self.find(|party| party.user == *user).is_some()
+        self.find(|party| party.user() == user).is_some()
     }
 
     /// Returns the participants that are devices of the user.
     pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = (ParticipantId, &Party)> {
         let all = self.participants.iter().map(|(id, occupant)| (*id, &occupant.party));
-        all.filter(move |(_, party)| party.user == *user)
+        all.filter(move |(_, party)| party.user() == user)
     }
 
     fn find(&self, fits: impl Fn(&Party) -> bool) -> Option<ParticipantId> {
@@ -109,13 +223,13 @@ impl Room {
 
     /// Returns the sessions of all participants.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
-        self.participants.values().filter_map(|occupant| occupant.party.session)
+        self.participants.values().filter_map(|occupant| occupant.party.session())
     }
 
     /// Returns the sessions of all participants but one.
     pub fn sessions_but(&self, id: ParticipantId) -> impl Iterator<Item = SessionId> {
         let others = self.participants.iter().filter(move |(other, _)| **other != id);
-        others.filter_map(|(_, occupant)| occupant.party.session)
+        others.filter_map(|(_, occupant)| occupant.party.session())
     }
 
     /// Returns the others as one participant sees them.
@@ -125,7 +239,7 @@ impl Room {
     }
 
     /// Remembers a participant that left, for the record.
-    pub fn remember(&mut self, now: Now, id: ParticipantId, occupant: &Occupant) {
+    fn remember(&mut self, now: Now, id: ParticipantId, occupant: &Occupant) {
         if self.past.len() == MAX_PAST {
             self.past.pop_front();
         }
@@ -197,13 +311,22 @@ impl Room {
 }
 
 impl Occupant {
+    /// Makes the participant that a device is.
+    pub fn new(party: Party, joined: Timestamp, metadata: Option<Box<RawValue>>) -> Self {
+        Self { party, joined, metadata }
+    }
+
+    pub fn user(&self) -> &UserId {
+        self.party.user()
+    }
+
     /// Returns the participant as the others see it.
     pub fn shown(&self, id: ParticipantId) -> RoomParticipant {
         RoomParticipant {
             participant_id: id,
-            user_id: self.party.user.clone(),
-            name: self.party.name.clone(),
-            device_id: self.party.device.clone(),
+            user_id: self.party.user().clone(),
+            name: self.party.name().cloned(),
+            device_id: self.party.device().cloned(),
             connected: !self.party.is_lost(),
             media: self.party.told_media(),
             metadata: self.metadata.clone(),

@@ -51,13 +51,13 @@ impl Rooms {
 
     /// Adds a room. No other has its name.
     pub fn insert(&mut self, room: Room) {
-        self.by_name.insert(room.name.clone(), room.id);
+        self.by_name.insert(room.name().clone(), room.id());
         self.live.insert(room);
     }
 
     pub fn remove(&mut self, id: CallId) -> Option<Room> {
         let room = self.live.remove(id)?;
-        self.by_name.remove(&room.name);
+        self.by_name.remove(room.name());
         Some(room)
     }
 }

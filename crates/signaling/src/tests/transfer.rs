@@ -199,7 +199,7 @@ fn the_caller_may_change_devices_too_and_before_media_flows() {
     assert_eq!(world.ok(tablet, "call:accept", json!({}))["state"], "connecting");
     assert_eq!(world.names(bob), ["call:transferred"]);
     assert_eq!(
-        world.hub.calls_of_two().get(call).unwrap().parties[Role::Caller].session,
+        world.hub.calls_of_two().get(call).unwrap().party(Role::Caller).session(),
         Some(tablet)
     );
     world.refused(alice, "call:end", json!({ "callId": call }), "not_a_participant");

@@ -16,7 +16,6 @@ use crate::{
     member::Lane,
     payload::Fields,
     sender::Sender,
-    timer::Timer,
 };
 
 pub(super) fn apply(
@@ -53,11 +52,8 @@ pub(super) fn take(
     hub.calls.step(id, Step::Accept)?;
     hub.users.touch(&sender.user);
     let call = hub.calls.find(id)?;
-    hub.timers.clear(call.ring_until.instant, Timer::Ring(id));
-    call.times.start(now);
-    call.parties.callee.device = Some(sender.device.clone());
-    call.parties.callee.session = Some(sender.session);
-    let others = std::mem::take(&mut call.ringing).into_iter();
+    let (device, session) = (sender.device.clone(), sender.session);
+    let rang = call.accept(now, device, session, &mut hub.timers);
 
     let ended = Event::of(&CallEndedEvent {
         call_id: id,
@@ -66,8 +62,8 @@ pub(super) fn take(
         ended_by: Some(sender.user.clone()),
         duration: 0.0,
     });
-    for (_, device) in others.filter(|(_, device)| device.session != sender.session) {
-        hub.outbox.send_event(device.session, ended.clone());
+    for other in rang.into_iter().filter(|session| *session != sender.session) {
+        hub.outbox.send_event(other, ended.clone());
     }
     let accepted = CallAcceptedEvent {
         call_id: id,
@@ -76,8 +72,8 @@ pub(super) fn take(
     };
     hub.outbox.send_to(call, Role::Caller, &accepted);
     hub.outbox.show_to_all(now, call);
-    if call.parties.caller.is_lost() {
-        let user_id = call.parties.caller.user.clone();
+    if call.party(Role::Caller).is_lost() {
+        let user_id = call.party(Role::Caller).user().clone();
         let lost =
             CallReconnectingEvent { call_id: id, room_id: None, participant_id: None, user_id };
         hub.outbox.send(sender.session, &lost);

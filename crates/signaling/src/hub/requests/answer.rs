@@ -8,7 +8,7 @@ use super::{locate, payload::Recipient};
 use crate::{
     ErrorCode, Hub, RequestError,
     answers::CallAnswer,
-    call::DescriptionKind,
+    call::{DescriptionKind, Journal},
     hub::{members, relaying},
     member::Lane,
     payload::Fields,
@@ -29,8 +29,8 @@ pub(super) fn apply(
         let message = "Nobody has accepted the call, so there is no offer to answer.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
-    let offers = lane.back().journal(&hub.calls, &hub.rooms);
-    if !offers.is_some_and(|journal| journal.offered) {
+    let offers = members::journal(hub, lane.back());
+    if !offers.is_some_and(Journal::has_offered) {
         let message = "The other side has made no offer to answer.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }

@@ -25,7 +25,7 @@ pub(super) fn apply(
     let member = locate::accepted_member(hub, sender, payload.call_id, room_id.as_ref())?;
     let party = members::find_mut(hub, member)?;
     let was_lost = party.is_lost();
-    party.media_lost = false;
+    party.set_media_lost(false);
     let call_id = member.call();
     media::connect(hub, now, call_id);
     reconnect_grace::publish_change(hub, now, member, was_lost);

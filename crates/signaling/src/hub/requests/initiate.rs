@@ -18,7 +18,6 @@ use crate::{
     },
     payload::Fields,
     sender::Sender,
-    timer::Timer,
 };
 
 /// Call a user.
@@ -73,16 +72,13 @@ pub(super) fn apply(
     let caller_name = hub.sessions.get(sender.session).and_then(|session| session.token().name());
     let caller_name = caller_name.map(Into::into);
     let parties = PerRole {
-        caller: Party {
-            device: Some(sender.device.clone()),
-            session: Some(sender.session),
-            ..Party::new(sender.user.clone(), caller_name)
-        },
+        caller: Party::new(sender.user.clone(), caller_name)
+            .with_device(sender.device.clone(), sender.session),
         callee: Party::new(callee.clone(), views::display_name(hub, &callee)),
     };
     let call = Call::new(now, id, payload.call_type, metadata, parties, hub.config.ring_timeout);
     let expires_at = call.expires_at();
-    hub.timers.set(call.ring_until.instant, Timer::Ring(id));
+    call.start_ring_time(&mut hub.timers);
     hub.calls.insert(call);
     hub.calls.step(id, Step::Initiate)?;
     hub.users.add_call(&sender.user, id);
@@ -128,7 +124,7 @@ fn find_glare(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
         let is_new = call.state() == CallState::Connecting || !call.state().is_accepted();
         let here = [Some(Involvement::Ringing), Some(Involvement::Side(Role::Callee))];
         is_new
-            && call.parties.caller.user == *other
+            && call.party(Role::Caller).user() == other
             && here.contains(&call.involvement_of(sender.session))
     })
 }
@@ -144,7 +140,7 @@ fn resolve_glare(
         accept::take(hub, now, sender, id)?;
     }
     let call = hub.calls.find(id)?;
-    let (state, call_type) = (call.state(), call.kind);
+    let (state, call_type) = (call.state(), call.kind());
     let ice = credentials::mint_for_session(hub, now, sender.session, Some(id));
     Ok(CallInitiateAnswer {
         call_id: id,

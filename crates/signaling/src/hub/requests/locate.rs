@@ -20,7 +20,7 @@ pub(super) fn participant(
     call: Option<CallId>,
 ) -> Result<(CallId, ParticipantId), RequestError> {
     let room = hub.rooms.named(name);
-    let located = room.and_then(|room| Some((room.id, room.participant_of(session)?)));
+    let located = room.and_then(|room| Some((room.id(), room.participant_of(session)?)));
     let (id, participant) = located
         .ok_or_else(|| RequestError::not_a_participant("This device is not in the room."))?;
     if call.is_some_and(|call| call != id) {
@@ -37,7 +37,7 @@ pub(super) fn lane_to(
     from: ParticipantId,
     to: ParticipantId,
 ) -> Result<Lane, RequestError> {
-    let is_there = |room: &Room| to != from && room.participants.contains_key(&to);
+    let is_there = |room: &Room| to != from && room.party(to).is_some();
     if hub.rooms.get(call).is_some_and(is_there) {
         return Ok(Lane::Between(call, from, to));
     }

@@ -35,7 +35,7 @@ pub(super) fn apply(
     let payload: MediaUpdateRequest = parse(data)?;
     let room_id = payload.room_id;
     let member = locate::accepted_member(hub, sender, payload.call_id, room_id.as_ref())?;
-    let media = &mut members::find_mut(hub, member)?.media;
+    let media = members::find_mut(hub, member)?.media_mut();
     media.muted = payload.muted.unwrap_or(media.muted);
     media.video = payload.video.or(media.video);
     media.held = payload.held.unwrap_or(media.held);

@@ -51,7 +51,7 @@ pub(super) fn apply(
         return Ok(CallAnswer { call_id: member.call(), room_id: recipient.room_id });
     }
     let lane = locate::lane(hub, sender, &recipient)?;
-    let Some(to) = members::find(hub, lane.to()).and_then(|party| party.session) else {
+    let Some(to) = members::session(hub, lane.to()) else {
         let message = "The other side cannot hear it now.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     };

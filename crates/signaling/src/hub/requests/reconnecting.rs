@@ -32,7 +32,7 @@ pub(super) fn apply(
     }
     let party = members::find_mut(hub, member)?;
     let was_lost = party.is_lost();
-    party.media_lost = true;
+    party.set_media_lost(true);
     reconnect_grace::publish_change(hub, now, member, was_lost);
     Ok(CallStateAnswer { call_id, room_id, state: members::call_state(hub, call_id)? })
 }

@@ -43,6 +43,6 @@ pub(super) fn apply(
     }
     let room_id = payload.room_id;
     let member = locate::accepted_member(hub, sender, payload.call_id, room_id.as_ref())?;
-    members::find_mut(hub, member)?.stats = Some(stats);
+    members::find_mut(hub, member)?.set_stats(stats);
     Ok(CallAnswer { call_id: member.call(), room_id })
 }

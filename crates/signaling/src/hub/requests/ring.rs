@@ -8,7 +8,7 @@ use super::{
 use crate::{
     Hub, RequestError,
     answers::CallAnswer,
-    call::{Involvement, Role},
+    call::{Involvement, RingingDevice, Role},
     events::CallRingingEvent,
     payload::Fields,
     sender::Sender,
@@ -23,13 +23,13 @@ pub(super) fn apply(
     let (id, involvement) = locate::call(hub, sender, payload.call_id)?;
     locate::check_ringing(&involvement, "You are the caller.", "You have accepted the call.")?;
     let call = hub.calls.find(id)?;
-    let (device, to) = match (involvement, &mut call.transfer) {
-        (Involvement::Offered(role), Some(transfer)) => (Some(&mut transfer.ringing), role),
-        _ => (call.ringing.get_mut(&sender.device), Role::Caller),
+    let (device, to) = match involvement {
+        Involvement::Offered(role) => {
+            (call.transfer_mut().map(|transfer| &mut transfer.ringing), role)
+        }
+        _ => (call.ringing_mut(&sender.device), Role::Caller),
     };
-    if let Some(device) = device
-        && !std::mem::replace(&mut device.alerting, true)
-    {
+    if device.is_some_and(RingingDevice::alert) {
         let ringing = CallRingingEvent {
             call_id: id,
             callee_id: sender.user.clone(),

@@ -46,7 +46,7 @@ pub(super) fn apply(
     if let Some(room) = room
         && let Some(participant) = room.device_of(&sender.user, &sender.device)
     {
-        return room_join::view(hub, now, room.id, participant, sender.session);
+        return room_join::view(hub, now, room.id(), participant, sender.session);
     }
     let session = hub.sessions.get(sender.session).ok_or_else(RequestError::call_not_found)?;
     if !session.token().grants().may_join(&payload.room_id) {
@@ -58,7 +58,7 @@ pub(super) fn apply(
     let own: Vec<_> = room.iter().flat_map(|room| room.devices_of(&sender.user)).collect();
     // A device in its reconnect grace, such as one whose page was reloaded, makes room for another.
     let yields = match own.len() >= MAX_DEVICES {
-        true => own.iter().find(|(_, party)| party.grace.is_set()).map(|(id, _)| *id),
+        true => own.iter().find(|(_, party)| party.is_in_grace()).map(|(id, _)| *id),
         false => None,
     };
     if own.len() >= MAX_DEVICES && yields.is_none() {
@@ -67,7 +67,7 @@ pub(super) fn apply(
         return Err(RequestError::new(ErrorCode::RoomFull, message));
     }
     let slots = MAX_PARTICIPANTS + usize::from(yields.is_some());
-    if room.is_some_and(|room| room.participants.len() >= slots) {
+    if room.is_some_and(|room| room.len() >= slots) {
         let message = format!("The room has {MAX_PARTICIPANTS} participants, and no place left.");
         return Err(RequestError::new(ErrorCode::RoomFull, message));
     }
@@ -75,7 +75,7 @@ pub(super) fn apply(
     if !room.is_some_and(|room| room.has(&sender.user)) {
         yielding::check_own_calls(hub, sender)?;
     }
-    let id = room.map(|room| room.id);
+    let id = room.map(|room| room.id());
     if id.is_none() {
         limits::check_all_calls(hub)?;
     }
@@ -90,13 +90,10 @@ pub(super) fn apply(
     }
     let kind = payload.call_type.unwrap_or(CallType::Video);
     let id = id.unwrap_or_else(|| room_join::begin(hub, now, payload.room_id, kind));
-    let party = Party {
-        device: Some(sender.device.clone()),
-        session: Some(sender.session),
-        ..Party::new(sender.user.clone(), name)
-    };
-    let joined = hub.rooms.get(id).ok_or_else(RequestError::call_not_found)?.times.at(now);
-    room_join::join(hub, now, id, Occupant { party, joined, metadata });
+    let party = Party::new(sender.user.clone(), name);
+    let party = party.with_device(sender.device.clone(), sender.session);
+    let joined = hub.rooms.get(id).ok_or_else(RequestError::call_not_found)?.times().at(now);
+    room_join::join(hub, now, id, Occupant::new(party, joined, metadata));
     let room = hub.rooms.get(id).ok_or_else(RequestError::call_not_found)?;
     let participant =
         room.participant_of(sender.session).ok_or_else(RequestError::call_not_found)?;

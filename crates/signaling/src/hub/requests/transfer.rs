@@ -16,7 +16,6 @@ use crate::{
     hub::transfer,
     payload::Fields,
     sender::Sender,
-    timer::Timer,
 };
 
 /// Go on with the call on another device.
@@ -48,13 +47,13 @@ pub(super) fn apply(
     };
     let until = now + hub.config.ring_timeout;
     let call = hub.calls.find(id)?;
-    if call.transfer.is_some() {
+    if call.transfer().is_some() {
         let message = "The call is being handed to another device already.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
     let ringing = RingingDevice::new(session);
-    call.transfer = Some(Transfer { role, device, ringing, until, alone: false });
-    hub.timers.set(until.instant, Timer::Transfer(id));
+    let transfer = Transfer { role, device, ringing, until, alone: false };
+    call.begin_transfer(transfer, &mut hub.timers);
     transfer::offer(hub, now, id);
     Ok(CallTransferAnswer { call_id: id, expires_at: Timestamp(until.unix) })
 }

@@ -41,18 +41,18 @@ pub(super) fn apply(
     let payload: CallUpgradeRequest = parse(data)?;
     let (id, role) = locate::accepted_side(hub, sender, payload.call_id)?;
     let call = hub.calls.find(id)?;
-    let asked = call.upgrade == Some((role.other(), payload.call_type));
+    let asked = call.upgrade() == Some((role.other(), payload.call_type));
     match (asked, payload.accept) {
         (false, false) => {
             let message = "The other side has not asked for that.";
             return Err(RequestError::new(ErrorCode::InvalidState, message));
         }
-        (false, true) if call.kind == payload.call_type => {
-            let message = format!("The call is of type {} already.", call.kind);
+        (false, true) if call.kind() == payload.call_type => {
+            let message = format!("The call is of type {} already.", call.kind());
             return Err(RequestError::new(ErrorCode::InvalidState, message));
         }
         (false, true) => {
-            call.upgrade = Some((role, payload.call_type));
+            call.ask_upgrade(role, payload.call_type);
             let asked = CallUpgradeEvent {
                 call_id: id,
                 from: sender.user.clone(),
@@ -62,11 +62,8 @@ pub(super) fn apply(
             hub.outbox.send_to(call, role.other(), &asked);
         }
         (true, accepted) => {
-            call.upgrade = None;
-            if accepted {
-                call.kind = payload.call_type;
-            }
-            let upgraded = CallUpgradedEvent { call_id: id, call_type: call.kind, accepted };
+            call.answer_upgrade(accepted);
+            let upgraded = CallUpgradedEvent { call_id: id, call_type: call.kind(), accepted };
             for side in [role, role.other()] {
                 hub.outbox.send_to(call, side, &upgraded);
             }
@@ -75,5 +72,5 @@ pub(super) fn apply(
             }
         }
     }
-    Ok(CallUpgradeAnswer { call_id: id, call_type: hub.calls.find(id)?.kind })
+    Ok(CallUpgradeAnswer { call_id: id, call_type: hub.calls.find(id)?.kind() })
 }

@@ -315,11 +315,11 @@ impl Sim {
         }
         for room in self.hub.rooms().iter() {
             let seen =
-                room.sessions().all(|session| self.in_view.contains_key(&(session, room.id)));
+                room.sessions().all(|session| self.in_view.contains_key(&(session, room.id())));
             assert!(seen, "a participant was never told");
-            let users = room.participants.values().map(|occupant| occupant.party.user.clone());
+            let users = room.parties().map(|(_, party)| party.user().clone());
             assert_eq!(
-                self.rooms[&room.id].inside,
+                self.rooms[&room.id()].inside,
                 users.collect(),
                 "the relay knows another room"
             );
