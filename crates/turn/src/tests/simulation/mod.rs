@@ -13,7 +13,7 @@ use callbox_base::ids::{CallId, UserId};
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::{testing::*, *};
+use crate::{testing::*, *};
 
 /// What one of the clients does, or the world around them.
 #[derive(Debug, Clone)]
@@ -251,7 +251,7 @@ impl Simulation {
     fn reachable(&self, peer: SocketAddr) -> bool {
         let own = LISTENERS.iter().any(|l| l.parse::<SocketAddr>().unwrap().ip() == peer.ip())
             || self.machine.contains(&peer.ip());
-        !own || self.world.sockets.values().any(|open| *open == peer)
+        !own || self.world.network.sockets.values().any(|open| *open == peer)
     }
 
     /// Whether a client's call says nothing against an address: the call's other side has announced
@@ -279,7 +279,7 @@ impl Simulation {
 
     fn allocate(&mut self, n: usize, attributes: &[Box<dyn Setter>], dual: bool) {
         let had = self.model(n).is_some();
-        let without = self.world.without;
+        let without = self.world.network.without;
         let client = &mut self.clients[n];
         let answer = client.request(&mut self.world, METHOD_ALLOCATE, attributes);
         match answer.code {
@@ -455,7 +455,7 @@ impl Simulation {
                 if answer.code.is_none() {
                     assert!(!had);
                     assert_eq!(exchange(self, &request), first);
-                    check_addresses(&answer, dual, self.world.without);
+                    check_addresses(&answer, dual, self.world.network.without);
                     self.models[client] = Some(Model::new(now, &answer));
                     self.last_allocate[client] = Some((request, first));
                 }
@@ -526,13 +526,13 @@ impl Simulation {
                     }
                 }
             }
-            Step::Exhausted(exhausted) => self.world.exhausted = exhausted,
-            Step::Without(without) => self.world.without = without,
+            Step::Exhausted(exhausted) => self.world.network.exhausted = exhausted,
+            Step::Without(without) => self.world.network.without = without,
             Step::Advance(secs) => self.world.advance(Duration::from_secs(secs)),
         }
         let now = self.now();
         let mut alive: Vec<_> = self.models.iter().flatten().flat_map(|m| m.alive(now)).collect();
-        let mut sockets: Vec<_> = self.world.sockets.values().copied().collect();
+        let mut sockets: Vec<_> = self.world.network.sockets.values().copied().collect();
         alive.sort_unstable();
         sockets.sort_unstable();
         assert_eq!(sockets, alive, "a socket for each address");
