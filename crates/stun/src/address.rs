@@ -8,7 +8,7 @@ use super::{TransactionId, header::MAGIC_COOKIE};
 const IPV4: u8 = 1;
 const IPV6: u8 = 2;
 
-/// The mask that the address is XORed with: the magic cookie, then the transaction id.
+/// Returns the mask that the address is XORed with: the magic cookie, then the transaction id.
 fn mask(transaction: TransactionId) -> [u8; 16] {
     let mut mask = [0; 16];
     mask[..4].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());

@@ -17,12 +17,12 @@ pub enum Family {
 }
 
 impl Family {
-    /// The family of an address.
+    /// Returns the family of an address.
     pub fn of(address: SocketAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// The other one.
+    /// Returns the other family.
     pub fn other(self) -> Self {
         match self {
             Self::V4 => Self::V6,
@@ -63,7 +63,7 @@ impl Unknown {
         }
     }
 
-    /// Their numbers, in order of appearance.
+    /// Returns their numbers, in order of appearance.
     pub fn as_slice(&self) -> &[u16] {
         &self.types[..self.len]
     }
@@ -202,7 +202,7 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     fine
 }
 
-/// A byte and three that are reserved for future use, and ignored.
+/// Reads a byte that is followed by three reserved ones, which are ignored.
 fn first_of_four(value: &[u8]) -> Option<u8> {
     (value.len() == 4).then(|| value[0])
 }

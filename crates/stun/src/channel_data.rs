@@ -16,7 +16,7 @@ impl ChannelNumber {
         (0x4000..=0x7FFF).contains(&number).then_some(Self(number))
     }
 
-    /// The number on the wire.
+    /// Returns the number on the wire.
     pub fn get(self) -> u16 {
         self.0
     }

@@ -58,7 +58,7 @@ impl Discovery {
         self != Self::default()
     }
 
-    /// The types of what is asked for.
+    /// Returns the types of what is asked for.
     pub(super) fn types(self) -> impl Iterator<Item = AttributeType> {
         [
             self.change.map(|_| AttributeType::CHANGE_REQUEST),

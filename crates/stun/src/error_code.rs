@@ -56,12 +56,12 @@ impl ErrorCode {
         Self::InsufficientCapacity,
     ];
 
-    /// The number on the wire.
+    /// Returns the number on the wire.
     pub fn number(self) -> u16 {
         self as u16
     }
 
-    /// The number as text, for a metric's label.
+    /// Returns the number as text, for a metric's label.
     pub fn label(self) -> &'static str {
         match self {
             Self::BadRequest => "400",
@@ -82,7 +82,7 @@ impl ErrorCode {
         }
     }
 
-    /// The reason phrase of the RFC that defines the code.
+    /// Returns the reason phrase of the RFC that defines the code.
     pub fn reason(self) -> &'static str {
         match self {
             Self::BadRequest => "Bad Request",

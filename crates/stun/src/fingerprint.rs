@@ -11,7 +11,7 @@ const XOR: u32 = 0x5354_554E;
 /// The CRC-32 of ITU V.42, with its table made when the program is built.
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
-/// The attribute's value behind `message`, whose length field counts the attribute already.
+/// Returns the attribute's value behind `message`, whose length field counts the attribute already.
 pub(crate) fn fingerprint(message: &[u8]) -> [u8; FINGERPRINT] {
     (CRC.checksum(message) ^ XOR).to_be_bytes()
 }

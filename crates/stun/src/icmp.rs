@@ -33,7 +33,7 @@ impl Icmp {
         }
     }
 
-    /// The datagram was too big for a link: then there is something in Error Data.
+    /// Returns true if the datagram was too big for a link: then there is something in Error Data.
     fn is_too_big(self) -> bool {
         match self.family {
             Family::V4 => (self.kind, self.code) == (3, 4),
@@ -41,7 +41,7 @@ impl Icmp {
         }
     }
 
-    /// The value of the attribute: the type has 7 bits, the code 9.
+    /// Returns the value of the attribute: the type has 7 bits, the code 9.
     fn value(self) -> [u8; 8] {
         let kind_and_code = (u16::from(self.kind) << 9 | u16::from(self.code)).to_be_bytes();
         let data = if self.is_too_big() { self.mtu } else { 0 }.to_be_bytes();
@@ -52,7 +52,7 @@ impl Icmp {
     }
 }
 
-/// A Data indication with an ICMP attribute: what was sent to `peer` did not arrive.
+/// Returns a Data indication with an ICMP attribute: what was sent to `peer` did not arrive.
 pub fn icmp_indication(peer: SocketAddr, icmp: Icmp, transaction: TransactionId) -> Response {
     let mut message = MessageWriter::new(MessageType::DATA, transaction, CAPACITY);
     message.add_xor_address(AttributeType::XOR_PEER_ADDRESS, peer);

@@ -29,7 +29,7 @@ impl Integrity {
         }
     }
 
-    /// The attribute's type.
+    /// Returns the attribute's type.
     pub(super) fn attribute(self) -> AttributeType {
         match self {
             Self::Sha1 => AttributeType::MESSAGE_INTEGRITY,
@@ -46,8 +46,8 @@ impl Integrity {
         }
     }
 
-    /// The HMAC over `message`, as if the message ended with this attribute and a value of `len`
-    /// bytes: "the Length field … is adjusted to point to the end of the … attribute".
+    /// Returns the HMAC over `message`, as if the message ended with this attribute and a value of
+    /// `len` bytes: "the Length field … is adjusted to point to the end of the … attribute".
     fn hmac(self, key: &[u8], message: &[u8], len: usize) -> hmac::Tag {
         let algorithm = match self {
             Self::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
@@ -103,7 +103,7 @@ pub struct SigningKey<'a> {
 }
 
 impl SigningKey<'_> {
-    /// The attribute's value at the end of `message`, in full length.
+    /// Returns the attribute's value at the end of `message`, in full length.
     pub(super) fn sign(&self, message: &[u8]) -> hmac::Tag {
         let len = match self.integrity {
             Integrity::Sha1 => 20,

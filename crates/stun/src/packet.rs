@@ -8,8 +8,8 @@ use std::{net::SocketAddr, ops::Range};
 /// padding of an attribute (RFC 8489 §14).
 pub const HEADROOM: usize = 48;
 
-/// The longest payload of a UDP datagram to `address`: what is left of the 65,535 bytes that a
-/// datagram can say it has (RFC 768), and over IPv4 of those of the whole packet.
+/// Returns the longest payload of a UDP datagram to `address`: what is left of the 65,535 bytes
+/// that a datagram can say it has (RFC 768), and over IPv4 of those of the whole packet.
 #[inline]
 pub fn max_payload(address: SocketAddr) -> usize {
     if address.is_ipv4() { 65_535 - 20 - 8 } else { 65_535 - 8 }
@@ -73,7 +73,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// A copy of a datagram with free bytes around it: for tests and simulations.
+/// Returns a copy of a datagram with free bytes around it: for tests and simulations.
 #[cfg(any(test, feature = "testing"))]
 pub fn roomy(bytes: &[u8]) -> (Vec<u8>, Range<usize>) {
     let mut buffer = vec![0xAA; HEADROOM + bytes.len() + HEADROOM];

@@ -3,7 +3,7 @@
 use md5::{Digest, Md5};
 use ring::digest;
 
-/// The key by MD5: the hash of username ":" realm ":" password (RFC 8489 §9.2.2).
+/// Returns the key by MD5: the hash of username ":" realm ":" password (RFC 8489 §9.2.2).
 ///
 /// The parts are taken as they stand: preparing them (RFC 8265) is left to those who choose them.
 pub fn md5_key(username: &str, realm: &str, password: &str) -> [u8; 16] {
@@ -14,12 +14,12 @@ pub fn md5_key(username: &str, realm: &str, password: &str) -> [u8; 16] {
     hash.finalize().into()
 }
 
-/// The key by SHA-256, of the same parts as [`md5_key`] (RFC 8489 §18.5.1.2).
+/// Returns the key by SHA-256, of the same parts as [`md5_key`] (RFC 8489 §18.5.1.2).
 pub fn sha256_key(username: &str, realm: &str, password: &str) -> [u8; 32] {
     sha256([username, realm, password])
 }
 
-/// The value of USERHASH: SHA-256 of username ":" realm (RFC 8489 §14.4).
+/// Returns the value of USERHASH: SHA-256 of username ":" realm (RFC 8489 §14.4).
 pub fn userhash(username: &str, realm: &str) -> [u8; 32] {
     sha256([username, realm])
 }
@@ -34,7 +34,8 @@ fn sha256<const PARTS: usize>(parts: [&str; PARTS]) -> [u8; 32] {
     bytes
 }
 
-/// The parts with a colon between each two, without a copy of a password that nothing would clear.
+/// Returns the parts with a colon between each two, without a copy of a password that nothing would
+/// clear.
 fn with_colons<const PARTS: usize>(parts: [&str; PARTS]) -> impl Iterator<Item = &[u8]> {
     parts.into_iter().enumerate().flat_map(|(i, part)| {
         let colon: &[u8] = if i == 0 { b"" } else { b":" };

@@ -108,8 +108,8 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    /// Every XOR-PEER-ADDRESS that the integrity covers. [`Attributes::malformed`] has been set
-    /// if one of them could not be read.
+    /// Returns every XOR-PEER-ADDRESS that the integrity covers. [`Attributes::malformed`] has been
+    /// set if one of them could not be read.
     pub fn peers(&self) -> impl Iterator<Item = SocketAddr> {
         Walk { bytes: self.body, at: 0 }
             .flatten()

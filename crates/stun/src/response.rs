@@ -68,7 +68,7 @@ impl ResponseBuilder {
         Self { message: MessageWriter::new(typ, transaction, CAPACITY), fingerprint }
     }
 
-    /// A ConnectionAttempt indication: `peer` has connected (RFC 6062 §5.3).
+    /// Makes a ConnectionAttempt indication: `peer` has connected (RFC 6062 §5.3).
     pub fn connection_attempt(transaction: TransactionId, peer: SocketAddr, id: u32) -> Response {
         let typ = MessageType::CONNECTION_ATTEMPT;
         let mut message = MessageWriter::new(typ, transaction, 20 + 24 + 8);
@@ -77,13 +77,13 @@ impl ResponseBuilder {
         message.finish()
     }
 
-    /// ERROR-CODE (RFC 8489 §14.8).
+    /// Adds ERROR-CODE (RFC 8489 §14.8).
     fn error_code(self, code: ErrorCode, reason: &str) -> Self {
         self.code(AttributeType::ERROR_CODE, 0, code, reason)
     }
 
-    /// ERROR-CODE and its like: a byte of the attribute's own, one that is reserved, the code by its
-    /// hundreds and the rest, and the reason.
+    /// Adds ERROR-CODE and its like: a byte of the attribute's own, one that is reserved, the code
+    /// by its hundreds and the rest, and the reason.
     fn code(mut self, typ: AttributeType, first: u8, code: ErrorCode, reason: &str) -> Self {
         let value = self.message.add(typ, 4 + reason.len());
         value[0] = first;
@@ -98,40 +98,40 @@ impl ResponseBuilder {
         self
     }
 
-    /// XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
+    /// Adds XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
     pub fn mapped_address(mut self, address: SocketAddr) -> Self {
         self.message.add_xor_address(AttributeType::XOR_MAPPED_ADDRESS, address);
         self
     }
 
-    /// MAPPED-ADDRESS (RFC 8489 §14.1): what comes of it unmasked tells of a NAT that meddles with
-    /// addresses inside of packets (RFC 5780 §4.5).
+    /// Adds MAPPED-ADDRESS (RFC 8489 §14.1): what comes of it unmasked tells of a NAT that meddles
+    /// with addresses inside of packets (RFC 5780 §4.5).
     pub fn plain_mapped_address(mut self, address: SocketAddr) -> Self {
         self.message.add_address(AttributeType::MAPPED_ADDRESS, address);
         self
     }
 
-    /// RESPONSE-ORIGIN and OTHER-ADDRESS (RFC 5780 §7.3, §7.4): where the answer comes from, and
-    /// where it would come from if both address and port were changed.
+    /// Adds RESPONSE-ORIGIN and OTHER-ADDRESS (RFC 5780 §7.3, §7.4): where the answer comes from,
+    /// and where it would come from if both address and port were changed.
     pub fn origin(mut self, origin: SocketAddr, other: SocketAddr) -> Self {
         self.message.add_address(AttributeType::RESPONSE_ORIGIN, origin);
         self.message.add_address(AttributeType::OTHER_ADDRESS, other);
         self
     }
 
-    /// PADDING (RFC 5780 §7.6).
+    /// Adds PADDING (RFC 5780 §7.6).
     pub fn padding(mut self, len: u16) -> Self {
         self.message.add(AttributeType::PADDING, len.into());
         self
     }
 
-    /// XOR-RELAYED-ADDRESS (RFC 8656 §18.5).
+    /// Adds XOR-RELAYED-ADDRESS (RFC 8656 §18.5).
     pub fn relayed_address(mut self, address: SocketAddr) -> Self {
         self.message.add_xor_address(AttributeType::XOR_RELAYED_ADDRESS, address);
         self
     }
 
-    /// ADDRESS-ERROR-CODE (RFC 8656 §18.12): why there is no relayed address of this family.
+    /// Adds ADDRESS-ERROR-CODE (RFC 8656 §18.12): why there is no relayed address of this family.
     pub fn address_error(self, family: Family, code: ErrorCode) -> Self {
         let family = match family {
             Family::V4 => 1,
@@ -140,33 +140,34 @@ impl ResponseBuilder {
         self.code(AttributeType::ADDRESS_ERROR_CODE, family, code, code.reason())
     }
 
-    /// LIFETIME in seconds (RFC 8656 §18.2).
+    /// Adds LIFETIME in seconds (RFC 8656 §18.2).
     pub fn lifetime(self, lifetime: Duration) -> Self {
         self.with(AttributeType::LIFETIME, &(lifetime.as_secs() as u32).to_be_bytes())
     }
 
-    /// RESERVATION-TOKEN (RFC 8656 §18.10).
+    /// Adds RESERVATION-TOKEN (RFC 8656 §18.10).
     pub fn reservation_token(self, token: [u8; 8]) -> Self {
         self.with(AttributeType::RESERVATION_TOKEN, &token)
     }
 
-    /// MOBILITY-TICKET (RFC 8016 §4).
+    /// Adds MOBILITY-TICKET (RFC 8016 §4).
     pub fn mobility_ticket(self, ticket: &[u8]) -> Self {
         self.with(AttributeType::MOBILITY_TICKET, ticket)
     }
 
-    /// CONNECTION-ID (RFC 6062 §6.2.1).
+    /// Adds CONNECTION-ID (RFC 6062 §6.2.1).
     pub fn connection_id(self, id: u32) -> Self {
         self.with(AttributeType::CONNECTION_ID, &id.to_be_bytes())
     }
 
-    /// THIRD-PARTY-AUTHORIZATION: for which name an access token must be made (RFC 7635 §6.1).
+    /// Adds THIRD-PARTY-AUTHORIZATION: the name for which an access token must be made (RFC 7635 §6.1).
     pub fn third_party(mut self, server_name: &str) -> Self {
         self.message.reserve(room([server_name.len()]) + PROOFS);
         self.with(AttributeType::THIRD_PARTY_AUTHORIZATION, server_name.as_bytes())
     }
 
-    /// REALM, NONCE and PASSWORD-ALGORITHMS: what the client needs to try again (RFC 8489 §9.2.4).
+    /// Adds REALM, NONCE and PASSWORD-ALGORITHMS: what the client needs to try again (RFC 8489
+    /// §9.2.4).
     pub fn challenge(mut self, realm: &str, nonce: String) -> Self {
         let offer = PasswordAlgorithm::OFFER;
         self.message.reserve(room([realm.len(), nonce.len(), offer.len()]) + PROOFS);
@@ -175,7 +176,7 @@ impl ResponseBuilder {
             .with(AttributeType::PASSWORD_ALGORITHMS, &offer)
     }
 
-    /// UNKNOWN-ATTRIBUTES (RFC 8489 §14.13).
+    /// Adds UNKNOWN-ATTRIBUTES (RFC 8489 §14.13).
     pub fn unknown_attributes(mut self, unknown: &Unknown) -> Self {
         let types = unknown.as_slice();
         let value = self.message.add(AttributeType::UNKNOWN_ATTRIBUTES, 2 * types.len());

@@ -365,30 +365,6 @@ mod transport;
 mod verdict;
 
 #[cfg(test)]
-mod access_token_tests;
-#[cfg(test)]
-mod channel_tests;
-#[cfg(test)]
-mod connection_tests;
-#[cfg(test)]
-mod dual_stack_tests;
-#[cfg(test)]
-mod ended_tests;
-#[cfg(test)]
-mod fragment_tests;
-#[cfg(test)]
-mod icmp_tests;
-#[cfg(test)]
-mod kick_tests;
-#[cfg(test)]
-mod mobility_tests;
-#[cfg(test)]
-mod password_algorithm_tests;
-#[cfg(test)]
-mod peer_model_tests;
-#[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Never 0, which stands for nobody.
+    /// Returns a number that is never 0, which stands for nobody.
     fn to_bits(self) -> u64 {
         (u64::from(self.worker) + 1) << 32 | u64::from(self.allocation.0)
     }

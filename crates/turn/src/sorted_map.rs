@@ -49,7 +49,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.entries.iter()
     }
 
-    /// Every entry, its value to change.
+    /// Returns every entry, for a change of its value.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.entries.iter_mut().map(|(key, value)| (&*key, value))
     }

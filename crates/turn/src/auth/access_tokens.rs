@@ -72,7 +72,7 @@ pub(super) struct AccessToken {
 }
 
 impl AccessTokens {
-    /// For tokens that are sealed for `server_name`. `None` without a key.
+    /// Makes the keys for tokens that are sealed for `server_name`. `None` without a key.
     pub fn new(server_name: &str, keys: Vec<AccessTokenKey>) -> Option<Self> {
         let keys = keys.into_iter().filter_map(|AccessTokenKey { kid, key }| {
             let algorithm = if key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
@@ -82,7 +82,7 @@ impl AccessTokens {
         (!keys.is_empty()).then(|| Self { server_name: server_name.to_owned(), keys })
     }
 
-    /// Our name.
+    /// Returns our name.
     pub fn server_name(&self) -> &str {
         &self.server_name
     }

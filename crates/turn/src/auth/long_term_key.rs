@@ -16,8 +16,8 @@ pub struct LongTermKey {
 }
 
 impl LongTermKey {
-    /// MD5 or SHA-256 of username ":" realm ":" password (RFC 8489 §9.2.2, §18.5.1), as they
-    /// stand: preparing them (RFC 8265) is left to those who choose them.
+    /// Returns MD5 or SHA-256 of username ":" realm ":" password (RFC 8489 §9.2.2, §18.5.1), as
+    /// they stand: preparing them (RFC 8265) is left to those who choose them.
     pub(super) fn derive(
         algorithm: PasswordAlgorithm,
         username: &str,
@@ -35,8 +35,8 @@ impl LongTermKey {
         Self { algorithm, bytes, len, answers: Integrity::Sha1 }
     }
 
-    /// The key that stands in an access token, which is no password's (RFC 7635 §4). `None` if it
-    /// has no bytes, or more than 32.
+    /// Returns the key that stands in an access token, which is no password's (RFC 7635 §4). `None`
+    /// if it has no bytes, or more than 32.
     pub(super) fn of_token(key: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
         bytes.get_mut(..key.len()).filter(|_| !key.is_empty())?.copy_from_slice(key);
@@ -44,7 +44,7 @@ impl LongTermKey {
         Some(Self { algorithm, bytes, len: key.len() as u8, answers: Integrity::Sha1 })
     }
 
-    /// The first `len` bytes of it, if it has more.
+    /// Cuts it to its first `len` bytes, if it has more.
     pub(super) fn shortened(self, len: u8) -> Self {
         Self { len: self.len.min(len), ..self }
     }
@@ -59,7 +59,7 @@ impl LongTermKey {
         self.algorithm
     }
 
-    /// The bytes to check a request with.
+    /// Returns the bytes to check a request with.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
@@ -90,7 +90,7 @@ impl UserKeys {
         Self { md5: key(PasswordAlgorithm::Md5), sha256: key(PasswordAlgorithm::Sha256) }
     }
 
-    /// The one for an algorithm.
+    /// Returns the key for an algorithm.
     pub fn of(&self, algorithm: PasswordAlgorithm) -> LongTermKey {
         match algorithm {
             PasswordAlgorithm::Md5 => self.md5,

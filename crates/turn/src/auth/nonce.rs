@@ -54,9 +54,9 @@ impl Nonces {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), cookie: features.cookie() }
     }
 
-    /// A nonce for `client`, good for an hour: the nonce cookie (13 characters, RFC 8489 §9.2) and
-    /// base64url of the time and the tag. With 28 characters it needs no padding, and is "fewer than
-    /// 128" (RFC 8489 §14.10).
+    /// Returns a nonce for `client`, good for an hour: the nonce cookie (13 characters, RFC 8489
+    /// §9.2) and base64url of the time and the tag. With 28 characters it needs no padding, and is
+    /// "fewer than 128" (RFC 8489 §14.10).
     pub fn issue(&self, now: Now, client: ClientAddr) -> String {
         let time = time(now);
         let mut bytes = [0; TIME + TAG];
@@ -102,7 +102,7 @@ impl Nonces {
     }
 }
 
-/// The time as it stands in a nonce.
+/// Returns the time as it stands in a nonce.
 fn time(now: Now) -> [u8; TIME] {
     let [_, a, b, c] = ((now.unix_secs() / STEP) as u32).to_be_bytes();
     [a, b, c]

@@ -30,7 +30,7 @@ const PASSWORD_ALGORITHMS: [u8; 3] = [0x80, 0, 0x01];
 const USERNAME_ANONYMITY: [u8; 3] = [0x40, 0, 0x02];
 
 impl SecurityFeatures {
-    /// The 13 characters that go in front of a nonce.
+    /// Returns the 13 characters that go in front of a nonce.
     pub fn cookie(self) -> String {
         let mut bits = [0; 3];
         for (set, feature) in [
@@ -46,7 +46,7 @@ impl SecurityFeatures {
         cookie
     }
 
-    /// The features that a nonce tells of; `None` if it does not begin with a cookie.
+    /// Returns the features that a nonce tells of; `None` if it does not begin with a cookie.
     pub fn of(nonce: &[u8]) -> Option<Self> {
         let features = nonce.strip_prefix(COOKIE)?.get(..FEATURES)?;
         let mut bits = [0; 3];

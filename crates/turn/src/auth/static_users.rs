@@ -33,12 +33,12 @@ impl StaticUsers {
         self.keys.is_empty()
     }
 
-    /// The user of this name.
+    /// Returns the user of this name.
     pub fn find(&self, name: &str) -> Option<(&Arc<str>, &UserKeys)> {
         self.keys.get_key_value(name)
     }
 
-    /// The name behind a USERHASH.
+    /// Returns the name behind a USERHASH.
     pub fn name_of(&self, userhash: &[u8; 32]) -> Option<&str> {
         self.names.get(userhash).map(|name| &**name)
     }

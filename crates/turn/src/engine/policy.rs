@@ -118,7 +118,7 @@ mod tests {
             }
         }
         world.machine_has(&["9.9.9.9/32"]);
-        assert_eq!(world.closed.len(), 2);
+        assert_eq!(world.network.closed.len(), 2);
         assert_eq!(world.answers(alice.address)[0].code, Some(403));
         assert_eq!(world.connections(0), 1);
         let request = alice.signed(METHOD_CONNECT, &[peer("9.9.9.9:4")]);

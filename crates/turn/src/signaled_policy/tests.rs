@@ -239,6 +239,6 @@ fn connections_to_peers_end_with_the_call() {
     }
     world.end_call(call(1));
     assert_eq!(world.answers(alice.address)[0].code, Some(403));
-    assert_eq!(world.closed.len(), 2);
+    assert_eq!(world.network.closed.len(), 2);
     assert_eq!(world.connections(0), 1);
 }

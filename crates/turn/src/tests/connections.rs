@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use ::stun::{attributes::*, message::*};
 use ::turn::proto::{PROTO_TCP, reqtrans::RequestedTransport};
 
-use super::{testing::*, *};
+use crate::{testing::*, *};
 
 const ALICE: &str = "198.51.100.1:4000";
 /// Alice's stream for data.
@@ -72,20 +72,20 @@ fn a_connection_is_made_told_and_bound() {
     let mut world = World::default();
     let (mut alice, relayed) = client(&mut world);
     let id = connect(&mut world, &mut alice);
-    assert_eq!(world.connecting[0].1, relayed, "from the relayed address");
-    assert_eq!(world.connecting[0].2, PEER.parse::<SocketAddr>().unwrap());
+    assert_eq!(world.network.connecting[0].1, relayed, "from the relayed address");
+    assert_eq!(world.network.connecting[0].2, PEER.parse::<SocketAddr>().unwrap());
     let again = ask_for(&mut world, &mut alice, PEER).unwrap();
     assert_eq!(again.code, Some(446));
 
     let mut data = data_stream(&mut world, DATA, "alice");
     let answer = data.request(&mut world, METHOD_CONNECTION_BIND, &[number(&id)]);
     assert_eq!(answer.code, None);
-    assert_eq!(world.spliced.len(), 1);
+    assert_eq!(world.network.spliced.len(), 1);
     // It is bound for as long as there is something to it.
     world.advance(Duration::from_secs(500));
-    assert_eq!(world.closed, []);
+    assert_eq!(world.network.closed, []);
     world.disconnect(data.address);
-    assert_eq!(world.closed.len(), 1, "the peer's connection ends with the stream");
+    assert_eq!(world.network.closed.len(), 1, "the peer's connection ends with the stream");
     world.disconnect(alice.address);
     world.assert_nothing_is_left();
 }
@@ -134,7 +134,7 @@ fn what_cannot_be_connected_to_is_said() {
     assert!(world.answers(alice.address).is_empty());
     world.advance(Duration::from_secs(1));
     assert_eq!(world.answers(alice.address).pop().unwrap().code, Some(447));
-    assert_eq!(world.closed.len(), 2);
+    assert_eq!(world.network.closed.len(), 2);
     let mut udp_only = data_stream(&mut world, DATA, "alice");
     udp_only.allocate(&mut world);
     assert_eq!(ask_for(&mut world, &mut udp_only, PEER).unwrap().code, Some(437));
@@ -154,7 +154,7 @@ fn a_peer_that_may_come_is_announced_for_thirty_seconds() {
     assert_eq!((told.typ.method, told.typ.class), (METHOD_CONNECTION_ATTEMPT, CLASS_INDICATION));
     let id = told.get(ATTR_CONNECTION_ID).unwrap();
     world.advance(Duration::from_secs(30));
-    assert_eq!(world.closed.len(), 1);
+    assert_eq!(world.network.closed.len(), 1);
     let mut data = data_stream(&mut world, DATA, "alice");
     let late = data.request(&mut world, METHOD_CONNECTION_BIND, &[number(&id)]);
     assert_eq!(late.code, Some(400));
@@ -175,7 +175,7 @@ fn connections_are_bounded_and_end_with_their_allocation() {
     assert!(come(&mut world, 4).is_none());
     assert_eq!(ask_for(&mut world, &mut alice, PEER).unwrap().code, Some(508));
     alice.request(&mut world, METHOD_REFRESH, &[lifetime(0)]);
-    assert_eq!(world.closed.len(), 3);
+    assert_eq!(world.network.closed.len(), 3);
     world.disconnect(alice.address);
     world.assert_nothing_is_left();
 }

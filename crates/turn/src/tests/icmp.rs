@@ -6,7 +6,7 @@ use ::stun::{attributes::*, message::*};
 use ::turn::proto::peeraddr::PeerAddress;
 use callbox_stun::{Family, Icmp};
 
-use super::testing::*;
+use crate::testing::*;
 
 const PEER: &str = "8.8.8.8:7000";
 const UNREACHABLE: Icmp = Icmp { family: Family::V4, kind: 3, code: 3, mtu: 0 };
@@ -17,7 +17,7 @@ fn at(text: &str) -> SocketAddr {
 
 /// What a client is told of an error on its allocation.
 fn told(world: &mut World, client: &Client, to: &str, icmp: Icmp) -> Vec<Answer> {
-    let (&(worker, id), _) = world.sockets.first_key_value().unwrap();
+    let (&(worker, id), _) = world.network.sockets.first_key_value().unwrap();
     world.workers[worker].handle_icmp(world.now, id, at(to), icmp);
     world.carry_out(worker);
     world.answers(client.address)

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use ::stun::message::*;
 use ::turn::proto::{PROTO_TCP, reqtrans::RequestedTransport};
 
-use super::{testing::*, *};
+use crate::{testing::*, *};
 
 const HOME: &str = "198.51.100.1:4000";
 /// With two workers, another one's.
@@ -257,7 +257,7 @@ fn an_allocation_outlives_the_stream_of_a_client_that_comes_back() {
     assert!(mobile.sends_from(&mut world, HOME));
     // One that does not come back has its lifetime.
     world.disconnect(at(HOME));
-    assert_eq!(world.sockets.len(), 1);
+    assert_eq!(world.network.sockets.len(), 1);
     world.advance(Duration::from_secs(600));
     world.assert_nothing_is_left();
 }
@@ -269,7 +269,7 @@ fn both_addresses_of_a_dual_allocation_move() {
     let mut mobile = Mobile::over(&mut world, Client::new(HOME, "alice"), &wanted);
     let v6: SocketAddr = "[2606:4700::9]:1000".parse().unwrap();
     assert_eq!(mobile.client.permit(&mut world, "2606:4700::9").code, None);
-    let relayed_v6 = *world.sockets.values().find(|at| at.is_ipv6()).unwrap();
+    let relayed_v6 = *world.network.sockets.values().find(|at| at.is_ipv6()).unwrap();
     let (first, gets_v6) = (mobile.ticket.clone(), |world: &mut World| {
         world.peer_sends(v6, relayed_v6, b"down");
         world.delivered_to

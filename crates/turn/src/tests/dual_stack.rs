@@ -7,7 +7,7 @@ use ::turn::proto::data::Data;
 use callbox_base::ids::CallId;
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::{testing::*, *};
+use crate::{testing::*, *};
 
 const ALICE: &str = "198.51.100.1:4000";
 const V4: &str = "8.8.8.8:7000";
@@ -34,7 +34,7 @@ fn dual(world: &mut World) -> (Client, SocketAddr, SocketAddr) {
 fn each_peer_is_reached_from_the_address_of_its_family() {
     let mut world = World::default();
     let (mut client, v4, v6) = dual(&mut world);
-    assert_eq!(world.sockets.len(), 2);
+    assert_eq!(world.network.sockets.len(), 2);
     let peers = [peer(V4), peer(V6)];
     assert_eq!(client.request(&mut world, METHOD_CREATE_PERMISSION, &peers).code, None);
     for (to, from, number) in [(V4, v4, 0x4000), (V6, v6, 0x4001)] {
@@ -67,7 +67,7 @@ fn a_packet_leaves_by_the_socket_of_its_peer_s_family() {
         for bytes in [&indication.raw, &channel_data] {
             let (verdict, _) = world.client_sends(client.address, bytes);
             let FromClient::Forward { allocation, .. } = verdict else { panic!("{verdict:?}") };
-            assert_eq!(world.sockets[&(0, allocation)], from);
+            assert_eq!(world.network.sockets[&(0, allocation)], from);
         }
     }
 }
@@ -127,7 +127,7 @@ fn without_ipv4_it_is_a_440() {
 fn of_a_family_whose_sockets_fail_there_is_a_508_and_the_other_is_given() {
     for v4 in [true, false] {
         let mut world = World::default();
-        world.without = Some(v4);
+        world.network.without = Some(v4);
         let mut client = Client::new(ALICE, "alice");
         let request = client.signed(METHOD_ALLOCATE, &[udp(), both()]);
         client.nonce = client.exchange(&mut world, &request).text(ATTR_NONCE).unwrap();
@@ -145,7 +145,7 @@ fn of_a_family_whose_sockets_fail_there_is_a_508_and_the_other_is_given() {
         world.assert_nothing_is_left();
     }
     let mut world = World::default();
-    world.exhausted = true;
+    world.network.exhausted = true;
     let mut client = Client::new(ALICE, "alice");
     assert_eq!(client.request(&mut world, METHOD_ALLOCATE, &[udp(), both()]).code, Some(508));
     world.assert_nothing_is_left();
@@ -201,7 +201,10 @@ fn one_address_can_be_deleted_and_the_other_goes_on() {
         let gone = [lifetime(0), family(delete_v4)];
         let answer = client.request(&mut world, METHOD_REFRESH, &gone);
         assert_eq!((answer.code, answer.lifetime()), (None, 0));
-        assert_eq!(world.sockets.values().collect::<Vec<_>>(), [if delete_v4 { &v6 } else { &v4 }]);
+        assert_eq!(
+            world.network.sockets.values().collect::<Vec<_>>(),
+            [if delete_v4 { &v6 } else { &v4 }]
+        );
         for (number, to, left) in [(0x4000, V4, !delete_v4), (0x4001, V6, delete_v4)] {
             let sent = client.channel_data(&mut world, number, b"x");
             assert_eq!(sent.is_some(), left, "{to}");
@@ -225,11 +228,11 @@ fn a_refresh_without_a_family_is_for_both_and_with_one_for_that_alone() {
     world.advance(secs(500));
     assert_eq!(client.request(&mut world, METHOD_REFRESH, &[lifetime(600)]).code, None);
     world.advance(secs(500));
-    assert_eq!(world.sockets.len(), 2);
+    assert_eq!(world.network.sockets.len(), 2);
     let answer = client.request(&mut world, METHOD_REFRESH, &[lifetime(1200), family(false)]);
     assert_eq!(answer.lifetime(), 1200);
     world.advance(secs(100));
-    assert_eq!(world.sockets.values().collect::<Vec<_>>(), [&v6]);
+    assert_eq!(world.network.sockets.values().collect::<Vec<_>>(), [&v6]);
     world.advance(secs(1100));
     world.assert_nothing_is_left();
 }
@@ -240,9 +243,9 @@ fn a_call_hears_of_a_dual_allocation_once_and_ends_it_whole() {
     let id = CallId::generate(1, &mut StdRng::seed_from_u64(1));
     let mut client = Client::minted(&world, ALICE, "alice", Some(id), 3600);
     client.request(&mut world, METHOD_ALLOCATE, &[udp(), both()]);
-    assert_eq!(world.open_for_calls[&id], 1);
+    assert_eq!(world.network.open_for_calls[&id], 1);
     client.request(&mut world, METHOD_REFRESH, &[lifetime(0), family(true)]);
-    assert_eq!(world.open_for_calls[&id], 1, "one address is left");
+    assert_eq!(world.network.open_for_calls[&id], 1, "one address is left");
     world.end_call(id);
     world.assert_nothing_is_left();
 }

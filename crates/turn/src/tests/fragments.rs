@@ -2,7 +2,7 @@
 
 use ::stun::{attributes::*, message::*, uattrs::UnknownAttributes};
 
-use super::{testing::*, *};
+use crate::{testing::*, *};
 
 const V4: &str = "8.8.8.8:7000";
 const V6: &str = "[2606:4700::9]:7000";

@@ -11,7 +11,7 @@ use callbox_base::ids::PeerAddr;
 use ipnet::IpNet;
 use proptest::{prelude::*, sample::select};
 
-use super::{
+use crate::{
     own_addresses::{check_peer, judge},
     relayed::Relayed,
     signaled_policy::SignaledScope,

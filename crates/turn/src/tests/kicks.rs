@@ -7,7 +7,7 @@ use callbox_base::ids::CallId;
 use callbox_stun::{Packet, roomy};
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::{testing::*, *};
+use crate::{testing::*, *};
 
 const HOUR: u64 = 3600;
 
@@ -42,7 +42,7 @@ fn who_is_kicked_loses_every_allocation_and_every_credential() {
     // Of another minter, for longer than ours.
     let mut foreign = Client::minted(&world, "198.51.100.1:8", "mallory", None, 9 * HOUR);
     assert_eq!(world.kick("mallory", None, secs(600)), 3);
-    let reasons: Vec<_> = world.ended.iter().map(|ended| ended.reason).collect();
+    let reasons: Vec<_> = world.network.ended.iter().map(|ended| ended.reason).collect();
     assert_eq!(reasons, [EndReason::Revoked; 3]);
     for client in own.iter_mut().chain([&mut foreign]) {
         assert_eq!(refused(&mut world, client), Some(401));
@@ -91,7 +91,7 @@ fn a_kick_from_a_device_leaves_other_calls_alone() {
         assert_eq!(refused(&mut world, client), Some(401));
     }
     stays.request(&mut world, METHOD_REFRESH, &[lifetime(600)]);
-    assert_eq!(world.ended.len(), 2);
+    assert_eq!(world.network.ended.len(), 2);
     // The user's other devices have others made.
     world.advance(secs(1));
     let mut later = client(&world, 4, "mallory", None);

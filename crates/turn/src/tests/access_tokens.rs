@@ -5,8 +5,8 @@ use std::time::Duration;
 use ::stun::{attributes::AttrType, integrity::MessageIntegrity, message::*};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{testing::*, *};
 use crate::auth::testing::seal;
+use crate::{testing::*, *};
 
 const KEY: [u8; 16] = *b"0123456789abcdef";
 const MAC_KEY: [u8; 20] = [9; 20];

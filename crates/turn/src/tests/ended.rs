@@ -7,8 +7,8 @@ use ::stun::{attributes::*, message::*};
 use callbox_base::ids::CallId;
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::{testing::*, *};
 use crate::auth::WrongCredentials;
+use crate::{testing::*, *};
 
 const ALICE: &str = "198.51.100.1:4000";
 
@@ -26,10 +26,12 @@ fn call() -> CallId {
 
 /// Takes the report of the one allocation that is gone: the reason, and the seconds that it lasted.
 fn end(world: &mut World) -> (EndReason, u64) {
-    let [ended] = &world.ended[..] else { panic!("one is gone: {:?}", world.ended) };
+    let [ended] = &world.network.ended[..] else {
+        panic!("one is gone: {:?}", world.network.ended)
+    };
     let seconds = (world.now.instant - ended.opened).as_secs();
     let reason = ended.reason;
-    world.ended.clear();
+    world.network.ended.clear();
     (reason, seconds)
 }
 
@@ -43,7 +45,7 @@ fn each_end_is_told_with_its_reason() {
     world.peer_sends(at("8.8.8.8:1"), relayed, b"seven!!").unwrap();
     world.advance(secs(7));
     client.request(&mut world, METHOD_REFRESH, &[lifetime(0)]);
-    let ended = &world.ended[0];
+    let ended = &world.network.ended[0];
     assert_eq!((&*ended.user, ended.call), ("alice", None));
     assert_eq!((ended.tuple.client.0, ended.relayed.0), (at(ALICE), relayed));
     assert_eq!(ended.usage.read(), (5, 7));
@@ -66,7 +68,7 @@ fn each_end_is_told_with_its_reason() {
             EndReason::Revoked => world.revoke_user(call(), user),
             _ => world.end_call(call()),
         }
-        assert_eq!(world.ended[0].call, Some(call()));
+        assert_eq!(world.network.ended[0].call, Some(call()));
         assert_eq!(end(&mut world), (reason, 2));
     }
 
@@ -74,9 +76,9 @@ fn each_end_is_told_with_its_reason() {
     client.request(&mut world, METHOD_ALLOCATE, &[udp(), both()]);
     world.workers[0].close_all();
     world.carry_out(0);
-    let reasons: Vec<_> = world.ended.iter().map(|ended| ended.reason).collect();
+    let reasons: Vec<_> = world.network.ended.iter().map(|ended| ended.reason).collect();
     assert_eq!(reasons, [EndReason::Stopped; 2]);
-    world.ended.clear();
+    world.network.ended.clear();
     world.assert_nothing_is_left();
 }
 
@@ -87,11 +89,11 @@ fn wrong_credentials_are_told_with_their_reason() {
         let name = client.username.clone();
         assert_eq!(client.request(world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
         // Its first nonce was none of ours, so that it had not proved its address.
-        assert!(world.refused.is_empty(), "{expected:?}");
+        assert!(world.network.refused.is_empty(), "{expected:?}");
         let challenged = client.signed(METHOD_ALLOCATE, &[udp()]);
         client.nonce = client.exchange(world, &challenged).text(ATTR_NONCE).unwrap();
         assert_eq!(client.request(world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
-        let told = std::mem::take(&mut world.refused);
+        let told = std::mem::take(&mut world.network.refused);
         assert_eq!(told, [(client.address, Some(name), expected)]);
         client
     };
@@ -106,11 +108,11 @@ fn wrong_credentials_are_told_with_their_reason() {
     // The same nonce from elsewhere shows nothing of who is there.
     client.address = at("203.0.113.9:1");
     assert_eq!(client.request(&mut world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
-    assert!(world.refused.is_empty());
+    assert!(world.network.refused.is_empty());
     // Nor is anything told of whoever has just come.
     let first = client.plain(METHOD_ALLOCATE, CLASS_REQUEST, &[udp()]);
     assert_eq!(client.exchange(&mut world, &first.raw).code, Some(401));
-    assert!(world.refused.is_empty());
+    assert!(world.network.refused.is_empty());
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn credentials_that_are_over_are_told_as_such() {
     let mut out = Client::minted(&world, "198.51.100.1:4001", "bob", Some(call()), 60);
     world.end_call(call());
     assert_eq!(out.request(&mut world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
-    let reasons: Vec<_> = world.refused.iter().map(|(.., reason)| *reason).collect();
+    let reasons: Vec<_> = world.network.refused.iter().map(|(.., reason)| *reason).collect();
     assert_eq!(reasons, [WrongCredentials::Expired, WrongCredentials::Revoked]);
 }
 
@@ -134,6 +136,6 @@ fn a_long_name_is_cut_between_characters() {
         let request = client.signed(METHOD_ALLOCATE, &[udp()]);
         client.nonce = client.exchange(&mut world, &request).text(ATTR_NONCE).unwrap();
     }
-    let (_, name, _) = &world.refused[0];
+    let (_, name, _) = &world.network.refused[0];
     assert_eq!(name.as_deref(), Some(&*"é".repeat(32)));
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use ::stun::message::*;
 
-use super::{testing::*, *};
+use crate::{testing::*, *};
 
 const ALICE: &str = "198.51.100.1:4000";
 const PEER: &str = "8.8.8.8:7000";

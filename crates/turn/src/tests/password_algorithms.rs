@@ -11,7 +11,7 @@ use callbox_stun::{
 };
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::testing::*;
+use crate::testing::*;
 
 const ALICE: &str = "198.51.100.1:4000";
 const SHA256: PasswordAlgorithm = PasswordAlgorithm::Sha256;
@@ -144,7 +144,7 @@ fn errors_are_signed_as_the_request_asks() {
         error(&mut world, METHOD_REFRESH, &[], 437);
         error(&mut world, METHOD_ALLOCATE, &[], 400);
         error(&mut world, METHOD_ALLOCATE, &[udp(), raw(AttrType(0x7001), b"")], 420);
-        world.exhausted = true;
+        world.network.exhausted = true;
         error(&mut world, METHOD_ALLOCATE, &[udp()], 508);
     }
     let mut world = World::default();
