@@ -1,51 +1,57 @@
-// The types of @callbox/client. Those of the events are in events.d.ts, which is made from the server's.
+// Types of @callbox/client. The types of the events are in events.d.ts, which is generated from the
+// server's.
 
 import type { Answer, CallId, CallState, CallType, CandidateType, EndReason, ErrorCode, Events, IceServer, Media, ParticipantId, Payload, Requests, RoomId, UserId } from './events.js';
 
 export type * from './events.js';
 
-/** Codes of errors that come from the client itself, besides the server's. */
+/** Codes of errors that the client itself reports, in addition to the server's. */
 export type ClientErrorCode =
   /** The server cannot be reached, or did not answer in time. */
   | 'connection_lost'
   /** The connection was closed, by `close()` or for good by the server. */
   | 'closed'
-  /** The function that was given for tokens has none. */
+  /** The token function threw an error. */
   | 'no_token'
-  /** The person, or their browser, does not give camera or microphone. */
+  /** The user or the browser denies access to camera or microphone. */
   | 'media_denied'
-  /** The browser gives them to no page like this one. */
+  /** The browser offers neither to a page from an insecure origin. */
   | 'media_unavailable'
-  /** The browsers of the two sides could not agree. */
+  /** The browsers of the two sides could not complete a negotiation. */
   | 'negotiation_failed';
 
 export class CallboxError extends Error {
-  /** Also a word that a newer server may say, or the word of a close such as `replaced`. */
+  /** May also be a code of a newer server, or the code in a close reason such as `replaced`. */
   readonly code: ErrorCode | ClientErrorCode | (string & {});
   readonly retryAfterMs?: number;
   constructor(error: { code: string; message?: string; retryAfterMs?: number });
 }
 
-/** A token, or a function that gets one; `fresh` says that the one before is no good any more. */
+/**
+ * A token, or a function that returns one; `fresh` means that the previous one is no longer valid.
+ */
 export type Token = string | ((wanted: { fresh: boolean }) => string | Promise<string>);
 
 export interface ConnectOptions {
   token: Token;
-  /** Without one a tab has a name of its own, and keeps it when its page is loaded again. */
+  /** By default each tab generates an id, which survives a reload. */
   deviceId?: string;
-  /** For each RTCPeerConnection, such as `{ iceTransportPolicy: 'relay' }`. Its `iceServers` are used in place of the server's. */
+  /**
+   * Used for each RTCPeerConnection, such as `{ iceTransportPolicy: 'relay' }`. Its `iceServers`
+   * replace the server's.
+   */
   rtcConfig?: RTCConfiguration;
 }
 
 /**
- * Connects to a callbox server: `url` is its address, such as `https://callbox.example`. It fails if the
- * first connection does; from then on the box connects again by itself.
+ * Connects to a callbox server at an address such as `https://callbox.example`. Rejects if the
+ * first connection fails; from then on the box reconnects by itself.
  */
 export function connect(url: string | URL, options: ConnectOptions): Promise<Box>;
 
-/** Sets handlers. */
+/** Registers event handlers. */
 export interface Emitter<Handlers> {
-  /** Gives a function that takes the handler off again. */
+  /** Returns a function that removes the handler. */
   on<Name extends keyof Handlers>(event: Name, handler: Handlers[Name]): () => void;
   once<Name extends keyof Handlers>(event: Name, handler: Handlers[Name]): () => void;
   off<Name extends keyof Handlers>(event: Name, handler: Handlers[Name]): void;
@@ -53,15 +59,15 @@ export interface Emitter<Handlers> {
 
 export type BoxState = 'connecting' | 'connected' | 'reconnecting' | 'closed';
 
-/** Each event of the server comes under its own name as well. */
+/** Events of the box. Each event of the server is also emitted under its own name. */
 export type BoxEvents = { [Name in keyof Events]: (data: Events[Name]) => void } & {
-  /** Somebody calls. Without a handler no call rings here. */
+  /** An incoming call. Without a handler no call rings here. */
   incoming: (call: Call) => void;
-  /** `error` says why it is closed, if it was not by `close()`. */
+  /** `error` is the cause of `closed`, unless `close()` was called. */
   state: (state: BoxState, error?: CallboxError) => void;
 };
 
-/** The connection to a server, and the calls over it. */
+/** The connection to a server, and the calls and rooms over it. */
 export interface Box extends Emitter<BoxEvents> {
   readonly state: BoxState;
   readonly userId: string;
@@ -70,80 +76,88 @@ export interface Box extends Emitter<BoxEvents> {
   readonly iceServers: IceServer[];
   readonly calls: Call[];
   readonly rooms: Room[];
-  /** Calls a user, and gives the call once the server knows of it. */
+  /** Calls a user; resolves once the server has the call. */
   call(userId: string, options?: CallOptions): Promise<Call>;
-  /** The same in two steps, for whom wants to show a call before its media is open: then `start()`. */
+  /**
+   * Creates a call without starting it, to show it before its media is open; `start()` starts it.
+   */
   createCall(userId: string, options?: CallOptions): Call;
-  /** Comes into a room of up to eight, and gives it once all who are there are known. */
+  /** Joins a room of up to eight participants; resolves once its members are known. */
   join(roomId: RoomId, options?: CallOptions): Promise<Room>;
   /**
-   * Takes no calls from a user for as long as there is this box, also over new sessions: none of this
-   * user's devices rings, and the caller is refused with `invalid_target`.
+   * Refuses calls from a user for the lifetime of this box, also in new sessions: none of this
+   * user's devices rings, and the caller gets `invalid_target`.
    */
   block(userId: string): Promise<void>;
-  /** Takes them again. */
+  /** Accepts calls from the user again. */
   unblock(userId: string): Promise<void>;
-  /** Any request of the protocol. Gives a good answer, and throws a CallboxError if it is refused. */
+  /**
+   * Sends any request of the protocol. Resolves to a successful answer, and rejects with a
+   * CallboxError.
+   */
   request<Name extends keyof Requests>(event: Name, data?: Payload<Name>): Promise<Extract<Answer<Name>, { ok: true }>>;
-  /** Hangs up, and leaves for good. */
+  /** Ends all calls and closes the connection for good. */
   close(): void;
 }
 
 export interface MediaOptions {
-  /** True if nothing is said. */
+  /** Defaults to true. */
   audio?: boolean | MediaTrackConstraints;
-  /** For a call that is made, and for a room: false if nothing is said. For a call that is taken: as the caller wants it; one of sound takes an upgrade. */
+  /**
+   * Defaults to false for outgoing calls and rooms, and to the caller's type for incoming calls. An
+   * incoming audio call needs an upgrade for video.
+   */
   video?: boolean | MediaTrackConstraints;
-  /** In place of camera and microphone. It is not stopped when the call ends. */
+  /** Used instead of camera and microphone, and not stopped when the call ends. */
   stream?: MediaStream;
-  /** As for `connect`, for this call. */
+  /** As in `connect`, for this call only. */
   rtcConfig?: RTCConfiguration;
 }
 
 export interface CallOptions extends MediaOptions {
-  /** Any JSON for the callee, or for the others in the room, up to 4 KiB. */
+  /** Any JSON up to 4 KiB, for the callee or the other members of the room. */
   metadata?: unknown;
 }
 
 export interface CallEnd {
-  /** `error` is the client's own word for what `error` tells. */
+  /** `error` is reported by the client only, with details in the field `error`. */
   reason: EndReason | 'error';
-  /** A user; null where nobody ended it. */
+  /** The user who ended the call, or null. */
   endedBy: string | null;
   /** In seconds. */
   duration: number;
-  /** What went wrong on this side: the server had forgotten the call, for example. */
+  /** The failure on this side, for example that the server no longer has the call. */
   error?: CallboxError;
 }
 
-/** The other side asks for something else to be carried. */
+/** A request of the other side to change the call's type. */
 export interface UpgradeRequest {
   readonly type: CallType;
-  /** Opens the camera if pictures are asked for, unless it is told not to. */
+  /** Agrees. Opens the camera for a video call, unless `video` is false. */
   accept(options?: UpgradeOptions): Promise<boolean>;
   reject(): void;
 }
 
 export interface UpgradeOptions {
-  /** Of this side; true if nothing is said. */
+  /** Video of this side; defaults to true. */
   video?: boolean | MediaTrackConstraints;
   stream?: MediaStream;
 }
 
-/** What getStats says, once a second. Null is what the browser does not say. */
+/** Figures of getStats, read once a second. Null if the browser does not report them. */
 export interface Reading {
-  /** The type of the candidate that media leaves by, and of the other side's. */
+  /** Types of the selected local and remote candidate. */
   path: CandidateType | null;
   remotePath: CandidateType | null;
-  /** Whether a relay is on the way, of this side or of the other. */
+  /** Whether a relay of either side is on the path. */
   relayed: boolean;
   protocol: string | null;
   rttMs: number | null;
   jitterMs: number | null;
   packetsLost: number;
-  /** Since the last reading. */
+  /** Loss since the previous reading. */
   lossPercent: number | null;
-  /** In bits a second. */
+  /** Bits per second. */
   bitrateOut: number | null;
   bitrateIn: number | null;
   framesDecoded: number | null;
@@ -156,25 +170,25 @@ export interface Reading {
 export interface CallEvents {
   state: (state: CallState) => void;
   ended: (end: CallEnd) => void;
-  /** What comes from the other side, with each track that is added to it. */
+  /** Received media, emitted for each track that is added. */
   stream: (stream: MediaStream) => void;
-  /** What is sent from here; `missing` names what was wanted and could not be opened. */
+  /** Local media; `missing` lists requested devices that could not be opened. */
   localstream: (stream: MediaStream, missing: Array<'audio' | 'video'>) => void;
-  /** What the other side says that it sends. */
+  /** Media state reported by the other side. */
   media: (media: Media) => void;
-  /** What the other side sent with `send`. */
+  /** Data that the other side passed to `send`. */
   message: (data: unknown) => void;
   stats: (reading: Reading) => void;
   /** The other side lost its connection to the server or its media, or is back. */
   peer: (connected: boolean) => void;
-  /** Without a handler the answer is no. */
+  /** A request for an upgrade. Without a handler it is rejected. */
   upgrade: (request: UpgradeRequest) => void;
   upgraded: (result: { type: CallType; accepted: boolean }) => void;
-  /** A change was not agreed on, by this browser or the other side's. The call goes on as it was. */
+  /** A change failed to negotiate, in either browser. The call continues unchanged. */
   warning: (error: CallboxError) => void;
 }
 
-/** What is sent from here: to the other side of a call, or to everybody in a room. */
+/** Local media, sent to the other side of a call or to all members of a room. */
 export interface Sender {
   readonly localStream: MediaStream | null;
   readonly missing: Array<'audio' | 'video'>;
@@ -184,100 +198,107 @@ export interface Sender {
   readonly sendsVideo: boolean;
   mute(muted?: boolean): void;
   setCamera(on?: boolean): void;
-  /** On hold nothing is sent, and nothing that comes is heard or seen. */
+  /** On hold, nothing is sent or played. */
   hold(held?: boolean): void;
 }
 
 export interface Call extends Sender, Emitter<CallEvents> {
-  /** Null until the server knows of it. */
+  /** Null until the server has the call. */
   readonly id: string | null;
   readonly direction: 'outgoing' | 'incoming';
-  /** The other user, and their name if they have one. */
+  /** The other user's id; `peerName` is their name, or the id if they have none. */
   readonly peer: string;
   peerName: string;
   readonly type: CallType;
   readonly state: CallState;
   readonly metadata?: unknown;
-  /** For an incoming call: the device of the same user that hands it over. */
+  /** For an incoming call, the device of the same user that transfers it. */
   readonly transferFrom?: string;
   readonly remoteStream: MediaStream | null;
   readonly remoteMedia: Media;
-  /** Whether the other side has a connection to the server, and media. */
+  /** Whether the other side has a connection to the server and media. */
   readonly peerConnected: boolean;
-  /** When media flowed first, as Date.now() has it; 0 before. */
+  /** Time at which media first connected, as of Date.now(); 0 before. */
   readonly connectedAt: number;
-  /** Another one after a connection that was lost for good: after a transfer, or where the browser cannot go on over it. */
+  /**
+   * Replaced by another one after a transfer, or if the browser cannot continue over a failed one.
+   */
   readonly pc: RTCPeerConnection | null;
 
   start(): Promise<void>;
-  /** Also done, without an error, if it has `ended` meanwhile: another device was faster, for example. */
+  /**
+   * Resolves without an error if the call has ended meanwhile, for example because another device
+   * was faster.
+   */
   accept(options?: MediaOptions): Promise<void>;
-  /** On all devices. */
+  /** Rejects the call on all devices. */
   reject(reason?: 'rejected' | 'busy'): void;
-  /** Ends it, whatever its state. */
+  /** Ends the call in any state. */
   hangUp(): void;
-  /** Asks the other side to carry something else; gives whether it agreed. */
+  /** Asks the other side to change the call's type; resolves to whether it agreed. */
   upgrade(type?: CallType, options?: UpgradeOptions): Promise<boolean>;
-  /** Hands the call to another device of this user; gives whether that one took it. */
+  /** Transfers the call to another device of this user; resolves to whether it accepted. */
   transfer(deviceId: string): Promise<boolean>;
-  /** Anything that JSON can carry, for the other side. */
+  /** Sends any JSON value to the other side. */
   send(data: unknown): Promise<void>;
-  /** Looks for another path. The client does so by itself when one breaks, or the network changes. */
+  /** Restarts ICE. The client does so by itself when a path breaks or the network changes. */
   restartIce(): Promise<void>;
 }
 
 export interface RoomMemberEvents {
-  /** Of the peer connection with this one: `failed` if there is no way, `left` at the end. */
+  /** State of the peer connection with this member: `failed` without a path, `left` at the end. */
   state: (state: RoomMember['state']) => void;
   stream: (stream: MediaStream) => void;
   media: (media: Media) => void;
   stats: (reading: Reading) => void;
-  /** This one lost its connection to the server, or is back. */
+  /** The member lost its connection to the server, or is back. */
   peer: (connected: boolean) => void;
 }
 
-/** One of the others in a room: a device, over a peer connection of its own. */
+/** Another participant in a room: one device, over its own peer connection. */
 export interface RoomMember extends Emitter<RoomMemberEvents> {
   readonly id: ParticipantId;
   readonly userId: UserId;
   readonly deviceId: string;
-  /** The user's id, if they have no name. */
+  /** The user's name, or the id if they have none. */
   readonly name: string;
-  /** What this one said at `join`. */
+  /** Metadata that the member passed to `join`. */
   readonly metadata?: unknown;
   readonly state: 'connecting' | 'connected' | 'reconnecting' | 'failed' | 'left';
   readonly remoteStream: MediaStream | null;
   readonly remoteMedia: Media;
   readonly peerConnected: boolean;
-  /** Another one where the browser cannot go on over a connection that was lost. */
+  /** Replaced by another one if the browser cannot continue over a failed one. */
   readonly pc: RTCPeerConnection;
 }
 
 export interface RoomEvents {
-  /** Somebody came, or was there when the server let us in again after its restart. */
+  /**
+   * A member joined, or was present when the room was joined again after a restart of the server.
+   */
   joined: (member: RoomMember) => void;
   left: (member: RoomMember, reason: EndReason) => void;
-  /** What one of the others sent with `send`. */
+  /** Data that a member passed to `send`. */
   message: (data: unknown, member: RoomMember) => void;
-  /** A change was not agreed on with one of the others. What was sent before is sent on. */
+  /** A change failed to negotiate with a member. Media continues unchanged. */
   warning: (error: CallboxError, member: RoomMember) => void;
-  /** For this side; the room may go on. */
+  /** The end for this participant; the room may continue. */
   ended: (end: Omit<CallEnd, 'duration'>) => void;
 }
 
-/** A call of up to eight, each connected with each. */
+/** A call of up to eight participants, each connected to each. */
 export interface Room extends Sender, Emitter<RoomEvents> {
   readonly id: RoomId;
-  /** The id by which the server keeps record of the room. Another one after the server was restarted. */
+  /** The server's id for the record of this room; changes after a restart of the server. */
   readonly callId: CallId;
-  /** Of this side. */
+  /** Id of this participant. */
   readonly participantId: ParticipantId;
   readonly type: CallType;
-  /** The others. */
+  /** The other participants. */
   readonly members: RoomMember[];
   leave(): void;
-  /** Anything that JSON can carry, for everybody or for one. */
+  /** Sends any JSON value to all members, or to one. */
   send(data: unknown, member?: RoomMember): Promise<void>;
-  /** Looks for other paths to everybody. */
+  /** Restarts ICE for all members. */
   restartIce(): Promise<void>;
 }

@@ -4,14 +4,14 @@
 //   const call = await box.call('bob', { video: true });
 //   box.on('incoming', (call) => call.accept());
 //
-// Top to bottom: errors and events; `Connection`, the socket and the session that outlives it; media
-// and statistics; `Peer`, one peer connection; `Call`, which has one; `Room`, which has one for each of
-// the others; `Box`, which `connect` gives.
-// Types are in callbox.d.ts, the protocol is docs/protocol.md of the server.
+// Order of the file: errors and events; `Connection`, the socket and the session that outlives it;
+// media and statistics; `Peer`, one peer connection; `Call`, which has one peer; `Room`, which has
+// one peer for each other participant; `Box`, which `connect` returns. The types are in
+// callbox.d.ts, the protocol in the server's docs/protocol.md.
 
 // ---- Errors and events -------------------------------------------------------------------------
 
-/** What the server refused, or what did not work here; `code` is for programs. */
+/** A refusal by the server or a failure of the client. `code` is meant for programs. */
 export class CallboxError extends Error {
   constructor({ code, message, retryAfterMs }) {
     super(message ?? code);
@@ -26,7 +26,7 @@ const failure = (code, message) => new CallboxError({ code, message });
 class Emitter {
   #handlers = new Map();
 
-  /** Gives a function that takes the handler off again. */
+  /** Adds a handler and returns a function that removes it. */
   on(event, handler) {
     if (!this.#handlers.has(event)) this.#handlers.set(event, new Set());
     this.#handlers.get(event).add(handler);
@@ -45,7 +45,10 @@ class Emitter {
     this.#handlers.get(event)?.delete(handler);
   }
 
-  /** Gives whether anybody listens. A handler that throws stops neither the others nor the call. */
+  /**
+   * Calls the handlers and returns whether there are any. An exception in one is reported and
+   * affects neither the other handlers nor the call.
+   */
   emit(event, ...details) {
     const handlers = [...(this.#handlers.get(event) ?? [])];
     for (const handler of handlers) {
@@ -63,30 +66,34 @@ const randomName = () => [...crypto.getRandomValues(new Uint8Array(9))].map((byt
 
 // ---- Connection --------------------------------------------------------------------------------
 
-/** How long a request may wait for its answer, the time without a connection included. */
+/** Time limit for the answer to a request, including time without a connection. */
 const ANSWER_WITHIN_MS = 10_000;
-/** Nothing heard for so long, with something to be heard: the connection is dead. */
+/** After this long without a frame, while one is expected, the connection counts as dead. */
 const SILENT_FOR_MS = 5_000;
-/** The server may have to fetch the keys of the token's issuer first. */
+/**
+ * Longer than `SILENT_FOR_MS`, since the server may have to fetch the token issuer's keys first.
+ */
 const WELCOMED_WITHIN_MS = 10_000;
 const FIRST_DELAY_MS = 400;
 const LONGEST_DELAY_MS = 10_000;
 const ACKNOWLEDGE_AFTER_MS = 1_000;
 const ACKNOWLEDGE_EVERY = 32;
 
-/** Says "I come back", where 1000 would end the session (docs/protocol.md, "Resuming a session"). */
-const COME_BACK = 4000;
-/** Closes after which another try would end the same way: a foreign origin, replaced, kicked. */
+/**
+ * Close code that keeps the session; 1000 would end it (docs/protocol.md, "Resuming a session").
+ */
+const SESSION_CONTINUES = 4000;
+/** Close codes after which the client does not reconnect: foreign origin, replaced, kicked. */
 const FINAL_CLOSES = [4403, 4409, 4410];
 const UNAUTHORIZED = 4401;
-/** What was sent is longer than the server takes. */
+/** Close code for a message that is longer than the server accepts. */
 const TOO_LONG = 1009;
 
 /**
- * The socket, and the session that outlives it. Connects again by itself, with back-off and jitter, and
- * goes on with the session: each event comes once and in order, and a request whose answer was lost is
- * made again, which the server knows by its `msgId`. Emits `state` and, for each event of the server,
- * `event`.
+ * The WebSocket and the session that outlives it. Reconnects with back-off and jitter and resumes
+ * the session: each event arrives once and in order, and a request whose answer was lost is sent
+ * again, which the server recognizes by its `msgId`. Emits `state` and, for each event of the
+ * server, `event`.
  */
 class Connection extends Emitter {
   state = 'connecting';
@@ -94,24 +101,24 @@ class Connection extends Emitter {
   #token;
   #deviceId;
   #socket = null;
-  /** Promise functions of `open`, until the first welcome. */
-  #opening = null;
+  /** Resolve and reject functions of the promise of `open`, until the first welcome. */
+  #openPromise = null;
   #attempt = 0;
   #retryTimer = 0;
   #silenceTimer = 0;
-  /** Whether the token was refused, so that the same one is no use again. */
+  /** Set once the server has refused the token; the next connection asks for a fresh one. */
   #tokenIsStale = false;
-  /** When the server said that it stops: how long it wants to be left alone. */
+  /** Reconnect delay that a draining server asked for. */
   #drainedMs = null;
-  /** What is not answered yet, by id and in the order in which it was asked. */
+  /** Unanswered requests by id, in the order in which they were made. */
   #requests = new Map();
   #nextId = 1;
-  /** The server has no time for requests now. */
+  /** Runs while requests are paused after a `rate_limited` answer. */
   #pauseTimer = 0;
-  /** Events that wait for answers, and what they wait for. */
-  #held = [];
-  #holding = null;
-  /** The session, the number of the last event that came, and of the last that was acknowledged. */
+  /** Events held back until earlier requests are answered, and the promise of those answers. */
+  #heldEvents = [];
+  #heldUntil = null;
+  /** Session id, sequence number of the last received event, and of the last acknowledged one. */
   #session = null;
   #seq = 0;
   #acknowledged = 0;
@@ -124,22 +131,26 @@ class Connection extends Emitter {
     this.#deviceId = deviceId;
   }
 
-  /** The first connection has to succeed: a wrong address or token is told at once. */
+  /**
+   * Opens the first connection. If that fails, for a wrong address or token, the promise is
+   * rejected and there is no retry.
+   */
   open() {
     return new Promise((resolve, reject) => {
-      this.#opening = { resolve, reject };
+      this.#openPromise = { resolve, reject };
       this.#connect();
     });
   }
 
-  /** Leaves for good: the server ends the session. */
+  /** Closes the connection for good, which ends the session on the server. */
   close() {
-    this.#shut(null);
+    this.#closeForGood(null);
   }
 
   /**
-   * Makes a request as soon as there is a session, and gives its answer. A patient one has no deadline.
-   * `late` is called with the good answer of one that was given up, and that the server heard all the same.
+   * Sends a request as soon as there is a session, and returns its answer. A patient request has no
+   * deadline. `late` is called with a successful answer that arrives after the request has timed
+   * out.
    */
   request(event, data = {}, { patient = false, late = null } = {}) {
     if (this.state === 'closed') return Promise.reject(failure('closed', 'The connection to the server is closed.'));
@@ -147,7 +158,7 @@ class Connection extends Emitter {
     const request = { id, patient, sent: false, wasSent: false, givenUp: false, timer: 0 };
     request.answer = new Promise((resolve, reject) => {
       Object.assign(request, { resolve, reject });
-      // What is no JSON throws here, and not when its turn comes.
+      // Serialized here, so that a value that is not JSON throws in the caller.
       request.text = JSON.stringify({ event, id, data: { ...data, msgId: randomName() } });
       if (!patient) request.timer = setTimeout(() => this.#giveUp(request, late), ANSWER_WITHIN_MS);
       this.#requests.set(id, request);
@@ -162,7 +173,7 @@ class Connection extends Emitter {
     if (!late || !request.wasSent) this.#requests.delete(request.id);
   }
 
-  /** The network is back: no more waiting. */
+  /** Reconnects immediately if a reconnect is scheduled, for use when the network is back. */
   hurry() {
     if (!this.#retryTimer) return;
     clearTimeout(this.#retryTimer);
@@ -176,13 +187,13 @@ class Connection extends Emitter {
       try {
         token = await token({ fresh: this.#tokenIsStale });
       } catch (error) {
-        return this.#lost(failure('no_token', `There is no token: ${error?.message ?? error}`));
+        return this.#connectionLost(failure('no_token', `There is no token: ${error?.message ?? error}`));
       }
     }
     if (this.state === 'closed') return;
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
-    this.#expectSomething(WELCOMED_WITHIN_MS);
+    this.#startSilenceTimer(WELCOMED_WITHIN_MS);
     socket.onopen = () => {
       const data = { token, protocol: 1, deviceId: this.#deviceId };
       if (this.#session) data.resume = { sessionId: this.#session, seq: this.#seq };
@@ -190,12 +201,12 @@ class Connection extends Emitter {
     };
     socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
     socket.onclose = ({ code, reason }) => {
-      // The server's reasons are a code word, a colon, and words for a person.
+      // A close reason of the server has the form "<code>: <text for a person>".
       const [, word, words] = /^(\w+): (.*)/.exec(reason ?? '') ?? [null, 'connection_lost', 'The server cannot be reached.'];
       const refused = code === UNAUTHORIZED;
       this.#tokenIsStale ||= refused;
       if (code === TOO_LONG) this.#refuseLongest(failure(word, words));
-      this.#lost(failure(word, words), FINAL_CLOSES.includes(code) || (refused && typeof this.#token !== 'function'));
+      this.#connectionLost(failure(word, words), FINAL_CLOSES.includes(code) || (refused && typeof this.#token !== 'function'));
     };
   }
 
@@ -203,66 +214,68 @@ class Connection extends Emitter {
     this.#socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame));
   }
 
-  /** Sends what has not been sent on this connection yet, in order. */
+  /** Sends the requests that have not been sent on this connection yet, in order. */
   #flush() {
     if (this.state !== 'connected' || this.#pauseTimer) return;
     for (const request of this.#requests.values()) {
       if (request.sent) continue;
       request.sent = request.wasSent = true;
       this.#send(request.text);
-      this.#expectSomething();
+      this.#startSilenceTimer();
     }
   }
 
   #receive({ event, re, seq, data }) {
-    if (seq !== undefined) this.#count(seq);
+    if (seq !== undefined) this.#countEvent(seq);
     if (event === 'session:welcome') this.#welcome(data);
     else if (re !== undefined) this.#answer(this.#requests.get(re), data);
     if (event === 'server:draining') this.#drainedMs = data.reconnectAfterMs;
     if (event === 'auth:expiring') this.#refresh();
-    if (event) this.#tell(event, data);
+    if (event) this.#deliver(event, data);
     clearTimeout(this.#silenceTimer);
     this.#silenceTimer = 0;
-    if ([...this.#requests.values()].some(({ sent }) => sent)) this.#expectSomething();
+    if ([...this.#requests.values()].some(({ sent }) => sent)) this.#startSilenceTimer();
   }
 
   #welcome({ sessionId, resumed }) {
     if (!resumed) {
       this.#seq = this.#acknowledged = 0;
-      // A new session is told of each call that it is in.
+      // A new session gets a snapshot of each of its calls, so late answers are not needed.
       for (const { id, givenUp } of this.#requests.values()) if (givenUp) this.#requests.delete(id);
     }
     this.#session = sessionId;
     this.#attempt = 0;
     this.#tokenIsStale = false;
-    this.#to('connected');
-    this.#opening?.resolve();
-    this.#opening = null;
-    this.#hold();
+    this.#setState('connected');
+    this.#openPromise?.resolve();
+    this.#openPromise = null;
+    this.#holdEvents();
     this.#flush();
   }
 
-  #tell(event, data) {
-    if (this.#holding && event !== 'session:welcome') this.#held.push([event, data]);
+  #deliver(event, data) {
+    if (this.#heldUntil && event !== 'session:welcome') this.#heldEvents.push([event, data]);
     else this.emit('event', event, data);
   }
 
   /**
-   * The answer to a request comes before what it sets off. Where it was lost it comes again, but after
-   * what was missed: that waits for it, and for whoever has asked.
+   * Holds events back until repeated requests are answered. Normally an answer precedes the events
+   * that it causes. After a reconnect the missed events come first, so they wait for the repeated
+   * answers and for the code that awaits those.
    */
-  #hold() {
+  #holdEvents() {
     const asked = [...this.#requests.values()].filter(({ patient, wasSent, givenUp }) => !patient && wasSent && !givenUp);
-    const holding = (this.#holding = Promise.allSettled(asked.map(({ answer }) => answer)));
+    const holding = (this.#heldUntil = Promise.allSettled(asked.map(({ answer }) => answer)));
     holding.then(() => {
-      if (this.#holding !== holding || this.state === 'closed') return;
-      this.#holding = null;
-      for (const [event, data] of this.#held.splice(0)) this.emit('event', event, data);
+      if (this.#heldUntil !== holding || this.state === 'closed') return;
+      this.#heldUntil = null;
+      for (const [event, data] of this.#heldEvents.splice(0)) this.emit('event', event, data);
     });
   }
 
   #answer(request, data) {
-    // Whoever asked has given up, or it is a hello that is refused, and the close says why.
+    // Either the request has timed out, or this answers a refused `session:hello`, for which the
+    // close code gives the reason.
     if (!request) return;
     if (request.patient && data.error?.code === 'rate_limited') {
       request.sent = false;
@@ -278,7 +291,10 @@ class Connection extends Emitter {
     else request.reject(new CallboxError(data.error));
   }
 
-  /** The server does not say which one it was. The longest of those it did not answer is one that it would not take. */
+  /**
+   * Fails the longest unanswered request: the server does not name the one that was too long for
+   * it.
+   */
   #refuseLongest(error) {
     const sent = [...this.#requests.values()].filter(({ sent }) => sent);
     const bytes = ({ text }) => new TextEncoder().encode(text).length;
@@ -286,8 +302,11 @@ class Connection extends Emitter {
     if (longest) this.#answer(longest, { ok: false, error });
   }
 
-  /** Not each event is acknowledged by itself: the server keeps more than this. */
-  #count(seq) {
+  /**
+   * Notes the sequence number of an event and acknowledges several at once: the server's buffer
+   * holds more than `ACKNOWLEDGE_EVERY`.
+   */
+  #countEvent(seq) {
     this.#seq = seq;
     if (seq - this.#acknowledged >= ACKNOWLEDGE_EVERY) this.#acknowledge();
     else this.#acknowledgeTimer ||= setTimeout(() => this.#acknowledge(), ACKNOWLEDGE_AFTER_MS);
@@ -300,36 +319,43 @@ class Connection extends Emitter {
     this.#send({ ack: this.#seq });
   }
 
-  /** A token given as a text cannot be renewed: the server closes the connection in time. */
+  /**
+   * Renews the token. One given as a string cannot be renewed; the server closes the connection
+   * when it expires.
+   */
   async #refresh() {
     if (typeof this.#token !== 'function') return;
     try {
       const token = await this.#token({ fresh: true });
       await this.request('auth:refresh', { token });
     } catch {
-      // The same in this case, and the next connection brings a fresh one.
+      // The server closes the connection, and the next one uses a fresh token.
       this.#tokenIsStale = true;
     }
   }
 
-  /** A connection can die without a sign, when a phone changes its network for example. */
-  #expectSomething(withinMs = SILENT_FOR_MS) {
+  /**
+   * Starts the timer that detects a connection that died silently, for example when a phone changes
+   * networks.
+   */
+  #startSilenceTimer(withinMs = SILENT_FOR_MS) {
     this.#silenceTimer ||= setTimeout(() => {
       const socket = this.#socket;
       socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close(COME_BACK);
-      this.#lost(failure('connection_lost', 'The server does not answer.'));
+      socket.close(SESSION_CONTINUES);
+      this.#connectionLost(failure('connection_lost', 'The server does not answer.'));
     }, withinMs);
   }
 
-  #lost(error, final = false) {
+  #connectionLost(error, final = false) {
     this.#forgetSocket();
     if (this.state === 'closed') return;
-    if (final || this.#opening) return this.#shut(error);
-    this.#to('reconnecting');
+    if (final || this.#openPromise) return this.#closeForGood(error);
+    this.#setState('reconnecting');
     const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#attempt);
     this.#attempt += 1;
-    // Half fixed, half random: pages that lost the server together do not return together.
+    // Half of the delay is random, so that pages that lost the server together do not return
+    // together.
     const delay = this.#drainedMs ?? ceiling * (0.5 + Math.random() / 2);
     this.#drainedMs = null;
     this.#retryTimer = setTimeout(() => this.#connect(), delay);
@@ -341,18 +367,18 @@ class Connection extends Emitter {
     clearTimeout(this.#acknowledgeTimer);
     clearTimeout(this.#pauseTimer);
     this.#silenceTimer = this.#acknowledgeTimer = this.#pauseTimer = 0;
-    // Whether these were heard is not known: they are made again.
+    // It is unknown whether the server received these requests, so they are sent again.
     for (const request of this.#requests.values()) request.sent = false;
   }
 
-  #shut(error) {
+  #closeForGood(error) {
     if (this.state === 'closed') return;
     this.#socket?.close(1000);
     this.#forgetSocket();
     clearTimeout(this.#retryTimer);
-    this.#to('closed', error);
+    this.#setState('closed', error);
     const why = error ?? failure('closed', 'The connection to the server is closed.');
-    this.#opening?.reject(why);
+    this.#openPromise?.reject(why);
     for (const request of this.#requests.values()) {
       clearTimeout(request.timer);
       request.reject(why);
@@ -360,7 +386,7 @@ class Connection extends Emitter {
     this.#requests.clear();
   }
 
-  #to(state, error) {
+  #setState(state, error) {
     if (this.state === state) return;
     this.state = state;
     this.emit('state', state, error);
@@ -372,8 +398,8 @@ class Connection extends Emitter {
 const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: 'user' };
 
 /**
- * Opens what is wanted of microphone and camera. What is not there is left out, and named in `missing`;
- * what is forbidden is an error, since the person can change that.
+ * Opens the requested microphone and camera. A device that does not exist is left out and listed in
+ * `missing`; a device that is forbidden is an error, since the user can change that.
  */
 async function openMedia({ audio = true, video = false, stream = null }) {
   if (stream) return { stream, missing: [] };
@@ -401,19 +427,19 @@ async function openMedia({ audio = true, video = false, stream = null }) {
 
 const stopTracks = (tracks) => tracks.forEach((track) => track.stop());
 
-/** Reads what getStats says of the path and the media, and rates since its last reading. */
+/** Reads path and media figures from getStats, and computes rates since its previous reading. */
 class Meter {
   #last = null;
   #pc = null;
 
   async read(pc) {
     const report = await pc.getStats();
-    // Another connection counts from zero.
+    // The counters of another peer connection start at zero.
     if (pc !== this.#pc) this.#last = null;
     this.#pc = pc;
     const stats = [...report.values()];
     const transport = stats.find((entry) => entry.type === 'transport' && entry.selectedCandidatePairId);
-    // Firefox has no transport entry and marks the pair instead.
+    // Firefox has no transport entry and marks the selected pair instead.
     const pair = report.get(transport?.selectedCandidatePairId)
       ?? stats.find((entry) => entry.type === 'candidate-pair' && entry.selected);
     if (!pair) return null;
@@ -442,7 +468,7 @@ class Meter {
       rttMs: seconds(pair.currentRoundTripTime ?? heard?.roundTripTime),
       jitterMs: seconds(jitter.length ? Math.max(...jitter) : undefined),
       packetsLost: now.lost,
-      // Packets that came late can make the loss less than it was.
+      // Packets that arrive late can lower the total loss, so the difference may be negative.
       lossPercent: since('packets') > 0 ? Math.min(100, Math.max(0, (100 * since('lost')) / since('packets'))) : null,
       bitrateOut: rate('out'),
       bitrateIn: rate('in'),
@@ -458,8 +484,8 @@ class Meter {
 }
 
 /**
- * What is sent to the other side of a call, or to the others in a room: opened once, then muted, held or
- * hidden. Whoever extends it has `peers`, `over`, and `mediaChanged()`, which tells the others.
+ * Local media of a call or room: opened once, then muted, held, or without its camera. Subclasses
+ * provide `peers`, `over`, and `mediaChanged()`, which notifies the other participants.
  */
 class Sender extends Emitter {
   localStream = null;
@@ -467,8 +493,8 @@ class Sender extends Emitter {
   muted = false;
   held = false;
   cameraOff = false;
-  /** A stream that was given belongs to who gave it. */
-  #given = false;
+  /** Set if the application passed the stream in; it is then not stopped here. */
+  #streamIsGiven = false;
 
   get sendsVideo() {
     return !this.cameraOff && this.tracks('video').length > 0;
@@ -494,7 +520,7 @@ class Sender extends Emitter {
   }
 
   async open(options) {
-    this.#given = Boolean(options.stream);
+    this.#streamIsGiven = Boolean(options.stream);
     const { stream, missing } = await openMedia(options);
     if (this.over) return void this.release(stream.getTracks());
     this.localStream = stream;
@@ -504,41 +530,46 @@ class Sender extends Emitter {
   }
 
   release(tracks = this.localStream?.getTracks() ?? []) {
-    if (!this.#given) stopTracks(tracks);
+    if (!this.#streamIsGiven) stopTracks(tracks);
   }
 
-  /** Lets a new peer have it. Whoever makes the first offer also says what is to come. */
+  /**
+   * Adds the local tracks to a new peer. The offerer also adds the sections it only receives on.
+   */
   sendTo(peer, offers) {
     for (const track of this.localStream.getTracks()) peer.add(track, this.localStream);
     if (!offers) return;
-    // Without a device of our own we still want to see and hear.
+    // Without a local device the medium is still received.
     if (!this.tracks('audio').length) peer.pc.addTransceiver('audio', { direction: 'recvonly' });
     if (this.type === 'video' && !this.tracks('video').length) peer.pc.addTransceiver('video', { direction: 'recvonly' });
   }
 
-  /** Brings what is sent in line with `muted`, `cameraOff` and `held`. */
+  /** Applies `muted`, `cameraOff` and `held` to the tracks and the peers. */
   applyMedia() {
     for (const track of this.localStream?.getTracks() ?? []) {
       track.enabled = track.kind === 'audio' ? !this.muted : !this.cameraOff;
     }
-    for (const peer of this.peers) this.bringInLine(peer);
+    for (const peer of this.peers) this.applyMediaTo(peer);
     if (!this.over) this.mediaChanged();
   }
 
-  /** Whoever is muted sends silence, and for a hidden picture nothing. */
-  bringInLine(peer) {
+  /** Sets what a peer sends: silence for a muted microphone, nothing for a camera that is off. */
+  applyMediaTo(peer) {
     for (const track of this.localStream?.getTracks() ?? []) {
       peer.sends(track, !this.held && (track.kind === 'audio' || track.enabled));
     }
     peer.plays(!this.held);
   }
 
-  /** Whether the others take for granted what is sent. */
-  get sendsAsUsual() {
+  /**
+   * Whether the media sent equals the default of the call's type, so that no `media:update` is
+   * needed.
+   */
+  get sendsDefaultMedia() {
     return !this.muted && !this.held && this.sendsVideo === (this.type === 'video');
   }
 
-  /** In the words of `media:update`. */
+  /** The payload of `media:update`. */
   get media() {
     return { muted: this.muted, video: this.sendsVideo, held: this.held };
   }
@@ -546,130 +577,152 @@ class Sender extends Emitter {
 
 // ---- A peer ------------------------------------------------------------------------------------
 
-/** "Failed" is said when the candidates so far have failed. Better ones may be on their way. */
+/**
+ * Wait for better candidates after ICE has failed, which it does as soon as all candidates so far
+ * have; also the interval between ICE restarts.
+ */
 const LATE_CANDIDATES_MS = 8_000;
-/** A path that is interrupted often comes back by itself. */
+/** An interrupted path often recovers by itself within this time. */
 const INTERRUPTED_FOR_MS = 3_000;
 const REPAIRED_WITHIN_MS = 35_000;
-/** Without any candidate a browser looks for a first path for ever. */
+/** Time limit for the first path: without any candidate a browser stays in "checking" for ever. */
 const FOUND_WITHIN_MS = 45_000;
-/** Without the server no new path can be agreed on, so the wait for it is longer. */
+/** Longer limit while the server is unreachable, since no new path can be negotiated then. */
 const SERVER_AWAY_MS = 45_000;
-/** The other side offers where both change something. One that does not know of that is not waited for longer. */
+/**
+ * How long the polite side waits for the other side's offer after both have changed media, in case
+ * the other side does not know this rule.
+ */
 const THEIR_OFFER_MS = 5_000;
-/** For how long a description of a restart waits for its candidates, at most. */
+/** Longest wait for candidates before the description of an ICE restart is sent. */
 const GATHERED_WITHIN_MS = 1_000;
-/** The same of an answer to Firefox that has none yet: with none in five seconds its ICE fails. */
+/**
+ * Longest further wait for an answer to Firefox that has no candidate yet: with none within five
+ * seconds Firefox's ICE fails.
+ */
 const FIRST_CANDIDATE_MS = 4_000;
 
-/** The two parts in a DTLS handshake, as `a=setup` names them. */
-const OTHER_PART = { active: 'passive', passive: 'active' };
+/** The opposite of each DTLS role, as `a=setup` names them. */
+const OTHER_DTLS_ROLE = { active: 'passive', passive: 'active' };
 
-const partIn = (sdp) => /^a=setup:(active|passive)/m.exec(sdp)?.[1] ?? null;
+const dtlsRoleIn = (sdp) => /^a=setup:(active|passive)/m.exec(sdp)?.[1] ?? null;
 
-/** Puts a part that is decided in the place of a free choice. */
-const withPart = (sdp, part) => (part ? sdp.replace(/^a=setup:actpass/gm, `a=setup:${part}`) : sdp);
+/** Replaces `actpass` by a role that has been negotiated already. */
+const withDtlsRole = (sdp, role) => (role ? sdp.replace(/^a=setup:actpass/gm, `a=setup:${role}`) : sdp);
 
-/** Firefox says in each description who made it. Chromium does not keep that of a description that it got. */
+/**
+ * Whether Firefox made a description: it says so in each. Chromium does not preserve that line of a
+ * remote description, so the text as received is checked.
+ */
 const isFirefox = (sdp) => /^o=mozilla/m.test(sdp);
 
 const ufragIn = (description) => /^a=ice-ufrag:(\S+)/m.exec(description?.sdp)?.[1];
 
-/** The certificates that a description names. */
+/** The certificate fingerprints that a description lists, as one comparable string. */
 const certificates = (sdp) => [...new Set(sdp.match(/^a=fingerprint:.*/gm))].sort().join();
 
 /**
- * One RTCPeerConnection at a time: descriptions by the W3C's "perfect negotiation", candidates as they come,
- * and another path when this one breaks. Where the browser cannot go on over a connection that has failed,
- * both sides go on over another one, with the same tracks. What it needs of the server it does by `signaling`:
- * `tell(event, data)`, `freshServers()`, `isAway()` and `otherIsAway()`.
+ * One RTCPeerConnection at a time: W3C "perfect negotiation", trickle ICE, and an ICE restart when
+ * the path breaks. Where a browser cannot continue over a failed connection, both sides open a
+ * replacement with the same tracks. The server is reached through `signaling`: `send(event, data)`,
+ * `freshServers()`, `isAway()` and `otherIsAway()`.
  *
- * Once the two have agreed for the first time, a negotiation that fails ends nothing: the side where it
- * failed takes it back, tells the other by `refused` in an `ice:candidate` without a candidate, and it is
- * tried once more with the parts of offer and answer exchanged (docs/negotiation.md of the server).
+ * After the first completed negotiation, a failed one does not end the peer: the side where it
+ * failed rolls back and notifies the other side by `refused` in an `ice:candidate` without a
+ * candidate. The negotiation is then tried once more with the roles of offerer and answerer
+ * exchanged (docs/negotiation.md of the server).
  *
- * Emits `path` (`connected`, `interrupted` or `lost`, the last with a reason), `stream`, `failed` when the
- * browsers could not agree at first, and `warning` when they could not later.
+ * Emits `path` (`connected`, `interrupted` or `lost`, the last with a reason), `stream`, `failed`
+ * when the first negotiation failed, and `warning` when a later one did.
  */
 class Peer extends Emitter {
   #pc;
   #config;
   #signaling;
-  /** Whether we give way when two offers cross. */
+  /** Whether this side yields on glare. */
   #polite;
   #ignoringOffer = false;
   #negotiated = false;
-  /** Our part in the DTLS handshake, once an answer has decided it. */
-  #part = null;
-  /** The RTP extensions by their numbers, as they were first used. */
-  #extensions = new Map();
-  /** Runs while the next offer is the other side's, and whether we have something to offer meanwhile. */
+  /** This side's DTLS role, once an answer has decided it. */
+  #dtlsRole = null;
+  /** The RTP header extension of each id, as first used in this call. */
+  #extensionIds = new Map();
+  /**
+   * Runs while the next offer is the other side's. The two flags note what this side has to offer
+   * afterwards.
+   */
   #theirOfferTimer = 0;
   #offersLater = false;
   #restartsLater = false;
-  /** How many negotiations have failed since there was a reason for one, and whether this one is a second try. */
+  /**
+   * Number of failed negotiations since the last new reason for one, and whether the current one is
+   * a second try.
+   */
   #failures = 0;
-  #triesAgain = false;
-  /** Nothing is offered until there is a new reason. */
+  #isSecondTry = false;
+  /** Set after the last try: nothing is offered until there is a new reason. */
   #gaveUp = false;
-  /** The last description of the other side, and candidates that came before one. */
-  #described = '';
+  /** The other side's last description, and candidates that arrived before a description. */
+  #remoteSdp = '';
   #candidates = [];
   #queue = Promise.resolve();
   #senders = new Map();
   #streams = new Map();
-  /** Tracks that no transceiver is there for yet, and whether they are to be sent. */
-  #homeless = new Map();
-  /** Transceivers whose medium was taken back: Chromium shows nothing of one that is used again. */
-  #takenBack = new WeakSet();
-  /** Set once something was agreed on over this connection and not received for a while. */
+  /** Tracks that have no transceiver yet, each with whether it is to be sent. */
+  #pendingTracks = new Map();
+  /** Transceivers that were rolled back: reused ones do not show received video in Chromium. */
+  #rolledBack = new WeakSet();
+  /** Set once a medium was negotiated on this connection and then not received for a while. */
   #hasPaused = false;
   #wasConnected = false;
   #wasLost = false;
-  /** Waits for fresh credentials, and then restarts. */
+  /** Promise of fresh credentials, and of the restart that follows them. */
   #refreshing = null;
   #restarting = null;
-  /** The browser sends nothing over this connection any more, and another one is about to take its place. */
+  /** Set once the browser sends nothing over this connection any more and a replacement is due. */
   #isBroken = false;
-  /** Whether this one has taken another's place and has not been connected yet. */
+  /** Set on a replacement connection until it has connected. */
   #isReplacement = false;
-  /** The last description that the other side made for the connection before, and whether an answer of it may still come. */
-  #replaced = '';
-  #answerIsLate = false;
+  /**
+   * The other side's last description for the previous connection, and whether an answer for that
+   * one may still arrive.
+   */
+  #previousRemoteSdp = '';
+  #expectsLateAnswer = false;
   #restartTimer = 0;
-  /** Whether another restart follows, if this one comes to nothing. */
-  #looksFurther = false;
-  #patience = 0;
-  /** The application has servers of its own. */
-  #ownServers;
+  /** Whether another restart follows if the current one has no effect. */
+  #repeatsRestart = false;
+  #lossTimer = 0;
+  /** Set if the application passed its own ICE servers. */
+  #hasOwnServers;
 
   constructor(iceServers, config, polite, signaling) {
     super();
     this.#polite = polite;
     this.#signaling = signaling;
-    this.#ownServers = Boolean(config.iceServers);
+    this.#hasOwnServers = Boolean(config.iceServers);
     this.#config = { iceServers, ...config };
-    this.#open();
-    this.#hope();
+    this.#openConnection();
+    this.#startLossTimer();
   }
 
   get pc() {
     return this.#pc;
   }
 
-  #open() {
+  #openConnection() {
     const pc = new RTCPeerConnection(this.#config);
     this.#pc = pc;
     this.#hasPaused = false;
-    pc.onicecandidate = ({ candidate }) => candidate && this.#signaling.tell('ice:candidate', { candidate });
+    pc.onicecandidate = ({ candidate }) => candidate && this.#signaling.send('ice:candidate', { candidate });
     pc.ontrack = ({ track, streams }) => this.emit('stream', streams[0] ?? new MediaStream([track]));
-    // The first offer is the caller's, and made when the call is accepted.
+    // The caller makes the first offer, once the call is accepted.
     pc.onnegotiationneeded = () => this.#negotiated && this.#offer();
-    pc.onconnectionstatechange = () => this.#pathIs(pc.connectionState);
+    pc.onconnectionstatechange = () => this.#onConnectionState(pc.connectionState);
   }
 
-  #shut() {
-    this.#stopLooking();
+  #closeConnection() {
+    this.#stopRestarts();
     clearTimeout(this.#theirOfferTimer);
     const pc = this.#pc;
     pc.onconnectionstatechange = pc.onicecandidate = pc.ontrack = pc.onnegotiationneeded = null;
@@ -677,27 +730,30 @@ class Peer extends Emitter {
   }
 
   close() {
-    this.#stopHoping();
-    this.#shut();
+    this.#stopLossTimer();
+    this.#closeConnection();
   }
 
-  // -- What it sends --
+  // -- Media it sends --
 
   /**
-   * Sends a track too: at first, or from the next agreement on. Where something of its kind was sent before,
-   * or only comes, it is sent: descriptions do not grow.
+   * Adds a track: immediately before the first negotiation, otherwise with the next one. A
+   * transceiver of the same kind that sends nothing is reused, so that descriptions do not grow.
    */
   add(track, stream) {
     this.#streams.set(track, stream);
     if (!this.#negotiated) this.#senders.set(track, this.#pc.addTrack(track, stream));
-    else if (!this.#useIdle(track)) this.#homeless.set(track, true);
+    else if (!this.#useIdleTransceiver(track)) this.#pendingTracks.set(track, true);
   }
 
-  /** Sends a track over a transceiver that has none, if there is one; of those taken back only in an offer of ours. */
-  #useIdle(track, weOffer = false) {
+  /**
+   * Sends a track over a transceiver that sends nothing, if there is one. Those rolled back are
+   * reused only in an offer of this side.
+   */
+  #useIdleTransceiver(track, weOffer = false) {
     const used = [...this.#senders.values()];
     const all = this.#pc.getTransceivers().filter(({ sender, receiver }) => receiver.track.kind === track.kind && !used.includes(sender));
-    const idle = all.find((each) => !this.#takenBack.has(each)) ?? (weOffer ? all[0] : undefined);
+    const idle = all.find((each) => !this.#rolledBack.has(each)) ?? (weOffer ? all[0] : undefined);
     if (!idle) return false;
     idle.sender.setStreams(this.#streams.get(track));
     idle.direction = 'sendrecv';
@@ -707,66 +763,66 @@ class Peer extends Emitter {
   }
 
   /**
-   * Finds a transceiver for each track that has none, now that there is an offer: one that it brings, or a new
-   * one in ours. None that `addTrack` makes: Chromium uses such a one also after it was taken back, and then
-   * shows nothing of what comes.
+   * Assigns a transceiver to each track that has none: an idle one, or in an offer of this side a
+   * new one. `addTrack` is not used: Chromium also reuses rolled-back transceivers for it, and then
+   * does not show received video.
    */
-  #takeIn(weOffer) {
-    for (const [track, sent] of this.#homeless) {
-      if (!this.#useIdle(track, weOffer)) {
+  #assignTransceivers(weOffer) {
+    for (const [track, sent] of this.#pendingTracks) {
+      if (!this.#useIdleTransceiver(track, weOffer)) {
         if (!weOffer) continue;
         const { sender } = this.#pc.addTransceiver(track, { streams: [this.#streams.get(track)] });
         this.#senders.set(track, sender);
       }
-      this.#homeless.delete(track);
+      this.#pendingTracks.delete(track);
       this.sends(track, sent);
     }
   }
 
   remove(track) {
-    this.#homeless.delete(track);
+    this.#pendingTracks.delete(track);
     if (this.#senders.has(track)) this.#pc.removeTrack(this.#senders.get(track));
     this.#senders.delete(track);
     this.#streams.delete(track);
   }
 
-  /** Lets something of a kind come, also if nothing of it is sent. */
-  #receive(kind) {
+  /** Makes sure that a medium can be received, also if none of it is sent. */
+  #receiveKind(kind) {
     const there = this.#pc.getTransceivers().find(({ receiver }) => receiver.track.kind === kind);
     if (!there) this.#pc.addTransceiver(kind, { direction: 'recvonly' });
     else if (there.direction === 'inactive') there.direction = 'recvonly';
     else if (there.direction === 'sendonly') there.direction = 'sendrecv';
   }
 
-  /** Sends a track that was added, or nothing in its place: less than silence and black frames. */
+  /** Sends an added track, or nothing, which takes less bandwidth than silence or black frames. */
   sends(track, on) {
-    if (this.#homeless.has(track)) this.#homeless.set(track, on);
+    if (this.#pendingTracks.has(track)) this.#pendingTracks.set(track, on);
     const sender = this.#senders.get(track);
     const sent = on ? track : null;
-    // One that has just been closed refuses, and that is all right.
+    // Rejected on a connection that has just been closed, which is harmless.
     if (sender && sender.track !== sent) sender.replaceTrack(sent).catch(() => {});
   }
 
-  /** Whether what comes can be heard and seen. */
+  /** Enables or disables playback of the received tracks. */
   plays(on) {
     for (const { track } of this.#pc.getReceivers()) track.enabled = on;
   }
 
-  // -- Its path --
+  // -- ICE path and restarts --
 
-  /** What is gathered from now on uses these. */
+  /** Sets the ICE servers used for gathering from now on. */
   setServers(iceServers) {
-    if (this.#ownServers) return;
+    if (this.#hasOwnServers) return;
     this.#config.iceServers = iceServers;
     this.#pc.setConfiguration?.({ ...this.#pc.getConfiguration(), iceServers });
   }
 
   /**
-   * Gets fresh credentials for the relay. An offer that comes meanwhile is answered with these: candidates for
-   * it are gathered from the relay that there is now.
+   * Gets fresh relay credentials. An offer that arrives meanwhile is answered after that, so that
+   * its candidates are gathered from the current relay.
    */
   refresh() {
-    // Who is waiting for the server already need not wait twice.
+    // A refresh that is already under way serves all callers.
     this.#refreshing ??= this.#signaling.freshServers().then((iceServers) => {
       this.#refreshing = null;
       if (iceServers && this.#pc.signalingState !== 'closed') this.setServers(iceServers);
@@ -774,242 +830,253 @@ class Peer extends Emitter {
     return this.#refreshing;
   }
 
-  /** Looks for another path, with fresh credentials for the relay. */
+  /** Restarts ICE with fresh relay credentials. */
   restart() {
-    if (this.#isBroken) return this.#replace();
+    if (this.#isBroken) return this.#replaceConnection();
     this.#restarting ??= this.refresh().then(() => {
       this.#restarting = null;
       if (this.#pc.signalingState === 'closed' || this.#isBroken) return;
-      this.#thereIsAReason();
-      if (this.#restartsAreOurs ?? true) return this.#restartIce();
-      this.#signaling.tell('ice:candidate', { candidate: null, wants: 'restart' });
+      this.#resetFailures();
+      if (this.#offersRestarts ?? true) return this.#restartIce();
+      this.#signaling.send('ice:candidate', { candidate: null, wants: 'restart' });
       this.#restartsLater = true;
       this.#awaitOffer();
     });
     return this.#restarting;
   }
 
-  /** The other side wants one. If ours is on its way it gets what it wants. */
-  #wanted() {
+  /**
+   * The other side asks for an ICE restart; a restart offer that is already pending satisfies it.
+   */
+  #restartWanted() {
     const { pendingLocalDescription, currentLocalDescription } = this.#pc;
     if (!pendingLocalDescription || ufragIn(pendingLocalDescription) === ufragIn(currentLocalDescription)) this.restart();
   }
 
   #restartIce() {
-    // Old versions of Safari have none.
+    // Old versions of Safari lack restartIce().
     if (this.#pc.restartIce) this.#pc.restartIce();
     else this.#offer({ iceRestart: true });
   }
 
   /**
-   * Between Firefox and others it is Firefox that offers a restart; null where it makes no difference. Chromium checks from its new addresses to
-   * the other side's old ones as soon as it has made an offer, Firefox replies there, and then Chromium sends
-   * to where Firefox does not listen any more.
+   * Whether this side offers ICE restarts; null where either side may. Between Firefox and another
+   * browser, Firefox does: Chromium checks from its new addresses to the other side's old ones as
+   * soon as it has made an offer, Firefox replies there, and then Chromium sends to where Firefox
+   * no longer receives.
    */
-  get #restartsAreOurs() {
-    const [ours, theirs] = [this.#pc.localDescription?.sdp, this.#described].map(isFirefox);
+  get #offersRestarts() {
+    const [ours, theirs] = [this.#pc.localDescription?.sdp, this.#remoteSdp].map(isFirefox);
     return ours === theirs ? null : ours;
   }
 
-  /** The server is back, and a new path can be agreed on: the clock starts anew. */
+  /** Restarts the loss timer: now that the server is back, a new path can be negotiated. */
   serverIsBack() {
-    if (!this.#patience) return;
-    this.#stopHoping();
-    this.#hope();
+    if (!this.#lossTimer) return;
+    this.#stopLossTimer();
+    this.#startLossTimer();
   }
 
-  #pathIs(state) {
-    // A broken one may say that it is connected again.
+  #onConnectionState(state) {
+    // A broken connection may report that it is connected again.
     if (this.#isBroken) return;
-    this.#stopLooking();
-    this.#isBroken = state === 'failed' && this.#wasConnected && this.#failsForGood;
+    this.#stopRestarts();
+    this.#isBroken = state === 'failed' && this.#wasConnected && this.#failureIsFinal;
     if (state === 'connected') {
-      this.#stopHoping();
+      this.#stopLossTimer();
       this.#wasConnected = true;
       this.#wasLost = this.#isReplacement = false;
       this.emit('path', 'connected');
     } else if (this.#wasLost) {
-      // It may come back, but nobody counts on it.
+      // The path may recover, but the call has already been told that it is lost.
     } else if (state === 'disconnected') {
       this.emit('path', 'interrupted');
-      this.#restartIn(INTERRUPTED_FOR_MS);
-      // One side may never hear that it failed.
-      this.#hope();
+      this.#restartAfter(INTERRUPTED_FOR_MS);
+      // The other side may report the failure while this side never does.
+      this.#startLossTimer();
     } else if (state === 'connecting' && this.#wasConnected) {
-      // Firefox looks for another path. That there is none it may never say.
-      this.#restartIn(LATE_CANDIDATES_MS);
-      this.#hope();
+      // Firefox is looking for another path, and may never report that there is none.
+      this.#restartAfter(LATE_CANDIDATES_MS);
+      this.#startLossTimer();
     } else if (state === 'failed' && this.#wasConnected) {
       this.emit('path', 'interrupted');
-      this.#hope();
-      // One that has never been connected fails again as long as nothing has changed.
-      this.#restartIn(this.#isReplacement ? INTERRUPTED_FOR_MS : 0);
+      this.#startLossTimer();
+      // A replacement that never connected fails again at once unless something has changed.
+      this.#restartAfter(this.#isReplacement ? INTERRUPTED_FOR_MS : 0);
     } else if (state === 'failed') {
-      this.#restartTimer = setTimeout(() => this.#isLost('ice_failed'), LATE_CANDIDATES_MS);
+      this.#restartTimer = setTimeout(() => this.#losePath('ice_failed'), LATE_CANDIDATES_MS);
     }
   }
 
   /**
-   * Looks for another path in a while, and again while nothing comes of it. Firefox says nothing more of a path
-   * for which nobody has a candidate, as while the relay is away.
+   * Restarts ICE after a delay, and again while that has no effect. Firefox reports no further
+   * state for a path without any candidate, for example while the relay is down.
    */
-  #restartIn(ms) {
-    this.#stopLooking();
-    this.#looksFurther = true;
+  #restartAfter(ms) {
+    this.#stopRestarts();
+    this.#repeatsRestart = true;
     this.#restartTimer = setTimeout(() => {
       if (this.#negotiated) this.restart();
-      this.#restartIn(LATE_CANDIDATES_MS);
+      this.#restartAfter(LATE_CANDIDATES_MS);
     }, ms);
   }
 
-  #stopLooking() {
+  #stopRestarts() {
     clearTimeout(this.#restartTimer);
-    this.#looksFurther = false;
+    this.#repeatsRestart = false;
   }
 
-  /** Waits for a path, the first or another, unless it waits already. */
-  #hope(since = Date.now()) {
+  /** Starts the timer after which the path counts as lost, unless it already runs. */
+  #startLossTimer(since = Date.now()) {
     const [reason, ms] = this.#wasConnected ? ['connection_lost', REPAIRED_WITHIN_MS] : ['ice_failed', FOUND_WITHIN_MS];
-    this.#patience ||= setTimeout(() => {
-      this.#patience = 0;
-      if (this.#signaling.isAway() && Date.now() - since < SERVER_AWAY_MS) this.#hope(since);
-      else this.#isLost(reason);
+    this.#lossTimer ||= setTimeout(() => {
+      this.#lossTimer = 0;
+      if (this.#signaling.isAway() && Date.now() - since < SERVER_AWAY_MS) this.#startLossTimer(since);
+      else this.#losePath(reason);
     }, ms);
   }
 
-  #stopHoping() {
-    clearTimeout(this.#patience);
-    this.#patience = 0;
+  #stopLossTimer() {
+    clearTimeout(this.#lossTimer);
+    this.#lossTimer = 0;
   }
 
-  #isLost(reason) {
-    this.#stopLooking();
+  #losePath(reason) {
+    this.#stopRestarts();
     this.#wasLost = true;
     this.emit('path', 'lost', reason);
   }
 
-  // -- Another connection --
+  // -- Replacement of the connection --
 
   /**
-   * Whether a failed connection stays so. In Firefox its DTLS has failed with it, and does not come back with
-   * another path, whatever the states say: nothing that is to be sent leaves. The other side knows another
-   * connection by its certificate, which an application can give.
+   * Whether a failed connection cannot recover. In Firefox its DTLS fails as well and stays failed
+   * on a new path, whatever the states say: nothing is sent any more. The other side recognizes a
+   * replacement by its certificate, so this needs certificates that the application does not set.
    */
-  get #failsForGood() {
+  get #failureIsFinal() {
     return isFirefox(this.#pc.localDescription?.sdp) && !this.#config.certificates;
   }
 
-  /** Offers another connection in the place of a broken one. */
-  async #replace() {
+  /** Opens and offers a replacement for a broken connection. */
+  async #replaceConnection() {
     const broken = this.#pc;
     await this.refresh();
-    this.#inTurn((pc) => {
-      // The other side's was first.
+    this.#enqueue((pc) => {
+      // The other side's replacement came first.
       if (pc !== broken) return;
-      this.#startOver(true);
+      this.#openReplacement(true);
       this.offer();
     });
   }
 
-  /** Opens another connection, which sends what this one did. Whoever offers also says what is to come. */
-  #startOver(weOffer) {
+  /**
+   * Opens a replacement connection that sends the same tracks. The offerer also adds the sections
+   * that were received.
+   */
+  #openReplacement(weOffer) {
     const before = this.#pc;
     const coming = before.getTransceivers().filter(({ currentDirection, direction }) => /recv/.test(currentDirection ?? direction));
-    const sent = [...[...this.#senders].map(([track, sender]) => [track, sender.track !== null]), ...this.#homeless];
-    this.#answerIsLate = before.signalingState === 'have-local-offer';
-    // One that was never answered says nothing new.
-    this.#replaced = this.#described || this.#replaced;
-    this.#shut();
-    this.#negotiated = this.#ignoringOffer = this.#offersLater = this.#restartsLater = this.#triesAgain = this.#isBroken = false;
+    const sent = [...[...this.#senders].map(([track, sender]) => [track, sender.track !== null]), ...this.#pendingTracks];
+    this.#expectsLateAnswer = before.signalingState === 'have-local-offer';
+    // A connection without a remote description keeps the older one's.
+    this.#previousRemoteSdp = this.#remoteSdp || this.#previousRemoteSdp;
+    this.#closeConnection();
+    this.#negotiated = this.#ignoringOffer = this.#offersLater = this.#restartsLater = this.#isSecondTry = this.#isBroken = false;
     this.#theirOfferTimer = 0;
-    this.#part = null;
-    this.#described = '';
+    this.#dtlsRole = null;
+    this.#remoteSdp = '';
     this.#candidates = [];
     this.#isReplacement = true;
-    for (const map of [this.#extensions, this.#senders, this.#homeless]) map.clear();
-    this.#thereIsAReason();
-    this.#open();
+    for (const map of [this.#extensionIds, this.#senders, this.#pendingTracks]) map.clear();
+    this.#resetFailures();
+    this.#openConnection();
     for (const [track, on] of sent) {
       this.add(track, this.#streams.get(track));
       this.sends(track, on);
     }
-    if (weOffer) for (const { receiver } of coming) this.#receive(receiver.track.kind);
-    this.#restartIn(LATE_CANDIDATES_MS);
-    this.#hope();
+    if (weOffer) for (const { receiver } of coming) this.#receiveKind(receiver.track.kind);
+    this.#restartAfter(LATE_CANDIDATES_MS);
+    this.#startLossTimer();
   }
 
   /**
-   * Makes room for an offer. One with another certificate is of another connection of the other side: it takes
-   * one of ours. Where both have opened another one at once, whoever gives way does so with a third, since a
-   * first offer that is taken back leaves something of it behind. Gives the connection that takes it, if one does.
+   * Prepares for a remote offer and returns the connection that takes it, or null to ignore it. An
+   * offer with another certificate belongs to a replacement on the other side, so this side opens
+   * one too. If both open replacements at once, the polite side opens a third, since rolling back a
+   * first offer leaves state behind.
    */
-  async #whichTakes(sdp) {
+  async #connectionForOffer(sdp) {
     const of = certificates(sdp);
-    const isOurs = this.#isReplacement && !this.#described;
-    // Of the connection before, sent before ours came there.
-    if (isOurs && of === certificates(this.#replaced)) return null;
-    const isAnother = this.#described && of && of !== certificates(this.#described);
+    const isOurs = this.#isReplacement && !this.#remoteSdp;
+    // An offer for the previous connection, sent before the replacement's offer arrived there.
+    if (isOurs && of === certificates(this.#previousRemoteSdp)) return null;
+    const isAnother = this.#remoteSdp && of && of !== certificates(this.#remoteSdp);
     if (isAnother || (isOurs && this.#polite)) {
       if (!this.#isReplacement) this.emit('path', 'interrupted');
-      this.#startOver(false);
+      this.#openReplacement(false);
       return this.#pc;
     }
     if (this.#isBroken || (!this.#polite && this.#pc.signalingState !== 'stable')) return null;
-    await this.#takeBack();
+    await this.#rollBack();
     return this.#pc;
   }
 
-  // -- Descriptions and candidates, one step after the other --
+  // -- Descriptions and candidates, one step at a time --
 
-  #inTurn(step) {
+  #enqueue(step) {
     this.#queue = this.#queue
       .then(() => (this.#pc.signalingState === 'closed' ? undefined : step(this.#pc)))
       .catch((error) => this.#pc.signalingState !== 'closed' && this.emit('failed', error));
   }
 
-  /** A step that may fail without an end to it all, once there is media. `theirs` is the offer of the other side, if it is about one. */
+  /**
+   * Queues a negotiation step that may fail without ending the call, once there was media. `theirs`
+   * is the remote offer that the step is about, if any.
+   */
   #negotiate(theirs, step) {
-    this.#inTurn(async (pc) => {
+    this.#enqueue(async (pc) => {
       try {
         await step(pc);
       } catch (error) {
         if (!this.#wasConnected || pc.signalingState === 'closed') throw error;
-        await this.#refuse(theirs, error);
+        await this.#negotiationFailed(theirs, error);
       }
     });
   }
 
-  #thereIsAReason() {
+  #resetFailures() {
     this.#gaveUp = false;
     this.#failures = 0;
   }
 
   offer() {
-    this.#thereIsAReason();
+    this.#resetFailures();
     this.#offer();
   }
 
   #offer(options) {
     this.#negotiate(null, async (pc) => {
-      // The other side's offer came first, and asks for this again if it is still needed.
+      // A remote offer came first; the browser fires negotiationneeded again if this is still
+      // needed.
       if (pc.signalingState !== 'stable' || this.#gaveUp) return;
       if (this.#theirOfferTimer) return void (this.#offersLater = true);
-      this.#takeIn(true);
-      const gathered = this.#gathering(pc);
+      this.#assignTransceivers(true);
+      const gathered = this.#watchGathering(pc);
       await pc.setLocalDescription(options && await pc.createOffer(options));
-      // Chromium would check the old candidates first, if it had them alone.
+      // With only the old candidates in the offer, Chromium would check those first.
       const restarts = pc.currentLocalDescription && ufragIn(pc.pendingLocalDescription) !== ufragIn(pc.currentLocalDescription);
-      if (restarts && this.#restartsAreOurs) await gathered(GATHERED_WITHIN_MS);
+      if (restarts && this.#offersRestarts) await gathered(GATHERED_WITHIN_MS);
       if (pc.signalingState !== 'closed') this.#sendOffer();
     });
   }
 
   /**
-   * Gives a function that waits until a restart has its candidates, so that they are in its description. Those
-   * that take longer come by themselves, as ever. To be called before the description is set: for a moment
-   * afterwards browsers still say that gathering is complete, which was the one before.
+   * Returns a function that waits until an ICE restart has gathered its candidates, so that they
+   * are part of the description; later ones are trickled. Must be called before the description is
+   * set: right after that, browsers still report the previous gathering as complete.
    */
-  #gathering(pc) {
+  #watchGathering(pc) {
     let done = () => {};
     let isComplete = false;
     pc.addEventListener('icegatheringstatechange', function look() {
@@ -1028,14 +1095,14 @@ class Peer extends Emitter {
   }
 
   /**
-   * Both change what they send, as agreed, and one offer does for both: that of the side that does not give
-   * way. Two that cross would describe the same new medium twice, and Chromium 148 and later takes no offer
-   * in which the number of an RTP extension has another meaning than in one that was taken back.
+   * Negotiates an agreed change of media with one offer, made by the impolite side. Two crossing
+   * offers would describe the same new medium twice, and Chromium 148 and later rejects an offer in
+   * which the id of an RTP header extension differs in meaning from a rolled-back offer.
    */
   offerForBoth({ receive }) {
-    this.#thereIsAReason();
+    this.#resetFailures();
     if (this.#polite) return this.#awaitOffer();
-    if (receive) this.#receive(receive);
+    if (receive) this.#receiveKind(receive);
     this.offer();
   }
 
@@ -1043,59 +1110,69 @@ class Peer extends Emitter {
     clearTimeout(this.#theirOfferTimer);
     this.#theirOfferTimer = setTimeout(() => {
       this.#theirOfferTimer = 0;
-      // What it was asked for waits for it, and an offer of ours would only cross with its own.
+      // The other side has not answered yet because somebody is offline; an offer now would only
+      // cross with its own.
       if (this.#signaling.isAway() || this.#signaling.otherIsAway()) return this.#awaitOffer();
       if (this.#restartsLater) this.#restartIce();
-      if (this.#offersLater || this.#homeless.size) this.#offer();
+      if (this.#offersLater || this.#pendingTracks.size) this.#offer();
       this.#restartsLater = this.#offersLater = false;
     }, THEIR_OFFER_MS);
   }
 
-  /** An agreement. What waited for it is asked for again by the browser, if it is still needed. */
-  #agreed(answer, ours) {
+  /**
+   * Notes a completed negotiation. Changes that waited for it trigger negotiationneeded again if
+   * still needed.
+   */
+  #onNegotiated(answer, ours) {
     clearTimeout(this.#theirOfferTimer);
     this.#theirOfferTimer = 0;
     this.#offersLater = this.#restartsLater = false;
     this.#negotiated = true;
-    // A second try may leave something that the browser asks for again, but not for ever.
-    this.#gaveUp = this.#triesAgain && this.#failures > 1;
-    if (!this.#triesAgain) this.#failures = 0;
-    this.#triesAgain = false;
-    const part = partIn(answer);
-    this.#part = ours ? part : OTHER_PART[part];
-    // What has been agreed on gets its time.
-    if (this.#looksFurther) this.#restartIn(LATE_CANDIDATES_MS);
+    // After a second try the browser may ask for the same change again; this bounds the
+    // repetitions.
+    this.#gaveUp = this.#isSecondTry && this.#failures > 1;
+    if (!this.#isSecondTry) this.#failures = 0;
+    this.#isSecondTry = false;
+    const role = dtlsRoleIn(answer);
+    this.#dtlsRole = ours ? role : OTHER_DTLS_ROLE[role];
+    // A new description restarts the wait for its path.
+    if (this.#repeatsRestart) this.#restartAfter(LATE_CANDIDATES_MS);
   }
 
   /**
-   * A part that is decided stays so while the DTLS association does (RFC 8842 §5.5). Chromium leaves the
-   * choice open in each offer, Firefox then takes the other part, and Chromium refuses its answer.
+   * Sends the local offer with the negotiated DTLS role, which must not change during the DTLS
+   * association (RFC 8842 §5.5). Chromium writes `actpass` in each offer, Firefox then takes the
+   * other role, and Chromium rejects its answer.
    */
   #sendOffer() {
-    this.#signaling.tell('signal:offer', { sdp: this.#numbered(withPart(this.#pc.localDescription.sdp, this.#part)) });
+    this.#signaling.send('signal:offer', { sdp: this.#withoutReusedIds(withDtlsRole(this.#pc.localDescription.sdp, this.#dtlsRole)) });
   }
 
   /**
-   * A description without extensions whose number has meant another one in this call before: Firefox offers
-   * such, of what the other side has offered and it did not take, and Chromium since 148 takes none of them.
+   * Removes header extensions whose id had another meaning earlier in the call. Firefox offers such
+   * ids for extensions that the other side offered and it did not accept, and Chromium since 148
+   * rejects them.
    */
-  #numbered(sdp) {
+  #withoutReusedIds(sdp) {
     return sdp.split('\r\n').filter((line) => {
       const [, number, extension] = /^a=extmap:(\d+)\S* (\S+)/.exec(line) ?? [];
-      if (number && !this.#extensions.has(number)) this.#extensions.set(number, extension);
-      return this.#extensions.get(number) === extension;
+      if (number && !this.#extensionIds.has(number)) this.#extensionIds.set(number, extension);
+      return this.#extensionIds.get(number) === extension;
     }).join('\r\n');
   }
 
   /**
-   * Between two Firefoxes, a description without the RTP extension for the `mid`, from the first time on that
-   * something is received again after a pause. From the first packet with a `mid` on, Firefox takes a section's
-   * packets only from sources that have sent one. After a pause that may be the source of retransmissions, which
-   * also probes for bandwidth, while media comes without a `mid`, since it was acknowledged before: then media is
-   * dropped for good. Without the extension Firefox goes by the sources that the description names. Chromium is
-   * not seen to send so, and of an answer of Chromium without the extension Firefox takes nothing at all.
+   * Removes the `mid` header extension from a description between two Firefoxes, once a medium is
+   * received again after a pause.
+   *
+   * From the first packet with a `mid` on, Firefox accepts a section's packets only from sources
+   * that have sent one. After a pause that may be just the retransmission source, which also probes
+   * for bandwidth, while media comes without a `mid` since that was acknowledged before; the media
+   * is then dropped for good. Without the extension Firefox uses the sources listed in the
+   * description. Chromium was not seen to send this way, and Firefox receives nothing after an
+   * answer of Chromium without the extension.
    */
-  #bySource(sdp) {
+  #withoutMidExtension(sdp) {
     const pc = this.#pc;
     if (![pc.localDescription?.sdp, sdp].every(isFirefox)) return sdp;
     this.#hasPaused ||= pc.getTransceivers().some(({ currentDirection }) => currentDirection === 'inactive' || currentDirection === 'sendonly');
@@ -1104,52 +1181,58 @@ class Peer extends Emitter {
     return sdp.replace(/^a=extmap:.* urn:ietf:params:rtp-hdrext:sdes:mid\r\n/gm, '');
   }
 
-  /** An offer as it should be, if it comes from somebody who leaves the choice open. */
-  #asItShouldBe(sdp) {
-    return this.#numbered(withPart(sdp, OTHER_PART[this.#part]));
+  /**
+   * Corrects a remote offer: removes reused extension ids and fills in the DTLS role if the offer
+   * leaves it open.
+   */
+  #corrected(sdp) {
+    return this.#withoutReusedIds(withDtlsRole(sdp, OTHER_DTLS_ROLE[this.#dtlsRole]));
   }
 
-  // -- A negotiation that fails --
+  // -- Failed negotiations --
 
-  /** Our offer could not be made or agreed on, or theirs not be taken: each side goes back to what was before. */
-  async #refuse(theirs, error) {
-    // What one browser refuses in an offer it may well offer itself, and the other way round.
-    const weOffer = this.#triesAgain ? null : this.#restartsAreOurs ?? Boolean(theirs);
+  /**
+   * Handles a local failure to make an offer, or to accept a description: rolls back and notifies
+   * the other side.
+   */
+  async #negotiationFailed(theirs, error) {
+    // An offer that one browser rejects it can often make itself, so the roles are exchanged.
+    const weOffer = this.#isSecondTry ? null : this.#offersRestarts ?? Boolean(theirs);
     const offers = weOffer === null ? 'nobody' : weOffer ? 'sender' : 'receiver';
     const { pendingLocalDescription, currentLocalDescription, currentRemoteDescription } = this.#pc;
     const [next, now] = theirs ? [theirs, currentRemoteDescription] : [pendingLocalDescription ?? currentLocalDescription, currentLocalDescription];
     const restarts = ufragIn(next) !== ufragIn(now);
-    this.#signaling.tell('ice:candidate', { candidate: null, refused: true, offers, ...(restarts && { wants: 'restart' }) });
-    await this.#tryAgain(weOffer, restarts);
+    this.#signaling.send('ice:candidate', { candidate: null, refused: true, offers, ...(restarts && { wants: 'restart' }) });
+    await this.#retry(weOffer, restarts);
     this.emit('warning', failure('negotiation_failed', `The browsers could not agree on a change: ${error.message}`));
   }
 
-  /** The same, told by the other side. */
-  #refused({ offers, wants }) {
-    this.#inTurn(async () => {
-      // That was the connection before.
-      if (this.#isReplacement && !this.#described) return;
-      await this.#tryAgain(offers === 'nobody' ? null : offers === 'receiver', wants === 'restart');
+  /** Handles a failure that the other side reports. */
+  #otherSideFailed({ offers, wants }) {
+    this.#enqueue(async () => {
+      // The report is about the previous connection.
+      if (this.#isReplacement && !this.#remoteSdp) return;
+      await this.#retry(offers === 'nobody' ? null : offers === 'receiver', wants === 'restart');
       this.emit('warning', failure('negotiation_failed', "The other side's browser could not agree on a change."));
     });
   }
 
-  /** `weOffer` is null for no second try. */
-  async #tryAgain(weOffer, restarts) {
+  /** Rolls back, and tries once more: `weOffer` is null for no further try. */
+  async #retry(weOffer, restarts) {
     this.#failures += 1;
     clearTimeout(this.#theirOfferTimer);
     this.#theirOfferTimer = 0;
-    this.#triesAgain = weOffer !== null;
-    this.#gaveUp = !this.#triesAgain;
+    this.#isSecondTry = weOffer !== null;
+    this.#gaveUp = !this.#isSecondTry;
     if (weOffer === false) this.#awaitOffer();
-    await this.#takeBack();
+    await this.#rollBack();
     if (!weOffer) return;
-    // Chromium does not ask for a new path again after a rollback.
+    // Chromium does not restart ICE by itself after a rollback.
     if (restarts) this.#pc.restartIce?.();
     this.#offer();
   }
 
-  async #takeBack() {
+  async #rollBack() {
     const pc = this.#pc;
     const rollback = { type: 'rollback' };
     if (pc.signalingState === 'have-remote-offer') await pc.setRemoteDescription(rollback).catch(() => {});
@@ -1158,85 +1241,88 @@ class Peer extends Emitter {
     for (const [track, sender] of this.#senders) {
       const transceiver = pc.getTransceivers().find((each) => each.sender === sender);
       if (transceiver?.mid !== null) continue;
-      this.#homeless.set(track, sender.track !== null);
+      this.#pendingTracks.set(track, sender.track !== null);
       this.#senders.delete(track);
-      // Chromium would never be done with one that is stopped before it was agreed on.
+      // Chromium never finishes stopping a transceiver that was not negotiated.
       transceiver.direction = 'inactive';
       await sender.replaceTrack(null).catch(() => {});
-      this.#takenBack.add(transceiver);
+      this.#rolledBack.add(transceiver);
     }
   }
 
-  /** The server would not carry what we described: an offer that is open, or else an answer. */
+  /**
+   * Handles a description that the server refused to deliver: the pending offer, or else the
+   * answer.
+   */
   undelivered(error) {
     this.#negotiate(this.#pc.signalingState === 'stable' ? this.#pc.currentRemoteDescription : null, () => { throw error; });
   }
 
-  // -- What the other side sends it --
+  // -- Messages from the other side --
 
   handle(event, data) {
     switch (event) {
       case 'signal:offer': return this.describe('offer', data.sdp);
       case 'signal:answer': return this.describe('answer', data.sdp);
       case 'ice:candidate':
-        if (data.refused) this.#refused(data);
-        else if (data.wants === 'restart') this.#wanted();
+        if (data.refused) this.#otherSideFailed(data);
+        else if (data.wants === 'restart') this.#restartWanted();
         else this.candidate(data.candidate);
     }
   }
 
   describe(type, description) {
-    // Others may send the browser's whole { type, sdp }.
+    // Other clients may send the browser's whole { type, sdp }.
     const sdp = description.sdp ?? description;
     this.#negotiate(type === 'offer' ? { sdp } : null, async (pc) => {
       if (type === 'answer') {
         if (pc.signalingState !== 'have-local-offer') return;
-        if (this.#isLate(sdp)) return void (this.#answerIsLate = false);
-        await pc.setRemoteDescription({ type, sdp: this.#bySource(this.#numbered(sdp)) });
-        await this.#isDescribed(sdp);
-        return this.#agreed(sdp, false);
+        if (this.#isLateAnswer(sdp)) return void (this.#expectsLateAnswer = false);
+        await pc.setRemoteDescription({ type, sdp: this.#withoutMidExtension(this.#withoutReusedIds(sdp)) });
+        await this.#setRemoteSdp(sdp);
+        return this.#onNegotiated(sdp, false);
       }
       await this.#refreshing;
-      pc = await this.#whichTakes(sdp);
+      pc = await this.#connectionForOffer(sdp);
       this.#ignoringOffer = !pc;
       if (!pc) return;
-      await pc.setRemoteDescription({ type, sdp: this.#bySource(this.#asItShouldBe(sdp)) });
-      const restarts = this.#wasConnected && ufragIn({ sdp }) !== ufragIn({ sdp: this.#described });
-      await this.#isDescribed(sdp);
-      this.#takeIn(false);
-      const gathered = this.#gathering(pc);
+      await pc.setRemoteDescription({ type, sdp: this.#withoutMidExtension(this.#corrected(sdp)) });
+      const restarts = this.#wasConnected && ufragIn({ sdp }) !== ufragIn({ sdp: this.#remoteSdp });
+      await this.#setRemoteSdp(sdp);
+      this.#assignTransceivers(false);
+      const gathered = this.#watchGathering(pc);
       await pc.setLocalDescription();
       if (restarts && isFirefox(sdp)) {
         await gathered(GATHERED_WITHIN_MS);
         if (!/^a=candidate/m.test(pc.localDescription.sdp)) await gathered(FIRST_CANDIDATE_MS);
       }
       if (pc.signalingState === 'closed') return;
-      const answer = this.#numbered(pc.localDescription.sdp);
-      this.#signaling.tell('signal:answer', { sdp: answer });
-      this.#agreed(answer, true);
-      if (this.#homeless.size) this.#offer();
+      const answer = this.#withoutReusedIds(pc.localDescription.sdp);
+      this.#signaling.send('signal:answer', { sdp: answer });
+      this.#onNegotiated(answer, true);
+      if (this.#pendingTracks.size) this.#offer();
     });
   }
 
-  /** An answer to the last offer of the connection before. */
-  #isLate(sdp) {
-    return this.#answerIsLate && certificates(sdp) === certificates(this.#replaced);
+  /** Whether an answer is for the last offer of the previous connection. */
+  #isLateAnswer(sdp) {
+    return this.#expectsLateAnswer && certificates(sdp) === certificates(this.#previousRemoteSdp);
   }
 
-  async #isDescribed(sdp) {
-    this.#described = sdp;
-    // Some may be of the connection before.
+  async #setRemoteSdp(sdp) {
+    this.#remoteSdp = sdp;
+    // Candidates of the previous connection are dropped.
     const lines = sdp.split(/\r?\n/);
     const belongs = ({ usernameFragment }) => !usernameFragment || lines.includes(`a=ice-ufrag:${usernameFragment}`);
     for (const candidate of this.#candidates.splice(0).filter(belongs)) await this.#addCandidate(candidate);
   }
 
   candidate(candidate) {
-    // The end of candidates changes nothing.
+    // The end of candidates needs no action.
     if (!candidate) return;
     if (typeof candidate === 'string') candidate = { candidate, sdpMLineIndex: 0 };
-    this.#inTurn(async (pc) => {
-      // A browser throws at a candidate that comes before the description it belongs to.
+    this.#enqueue(async (pc) => {
+      // addIceCandidate() throws without a remote description, so early candidates are queued.
       if (pc.remoteDescription) await this.#addCandidate(candidate);
       else this.#candidates.push(candidate);
     });
@@ -1250,13 +1336,13 @@ class Peer extends Emitter {
     }
   }
 
-  /** A new session is told where things stand: what has come here already is not done again. */
+  /** Applies a new session's snapshot; what was received already is not applied again. */
   sync({ description, candidates = [] }) {
     const sdp = description?.sdp.sdp ?? description?.sdp;
-    if (description && sdp !== this.#described && sdp !== this.#replaced) this.describe(description.type, sdp);
+    if (description && sdp !== this.#remoteSdp && sdp !== this.#previousRemoteSdp) this.describe(description.type, sdp);
     for (const { candidate } of candidates) this.candidate(candidate);
-    this.#inTurn((pc) => {
-      // Our offer may have been lost with the session before.
+    this.#enqueue((pc) => {
+      // The local offer may have been lost with the previous session.
       if (pc.signalingState === 'have-local-offer') this.#sendOffer();
     });
   }
@@ -1265,45 +1351,45 @@ class Peer extends Emitter {
 // ---- A call ------------------------------------------------------------------------------------
 
 const READ_STATS_MS = 1_000;
-/** The server hears each tenth reading. */
+/** Every tenth reading is reported to the server. */
 const READINGS_A_REPORT = 10;
 
-/** The words of `call:stats`; what the browser does not say is left out. */
-const forTheRecord = ({ rttMs, jitterMs, lossPercent, path }) => Object.fromEntries(
+/** The payload of `call:stats`, without figures that the browser does not report. */
+const statsPayload = ({ rttMs, jitterMs, lossPercent, path }) => Object.fromEntries(
   Object.entries({ rttMs, jitterMs, lossPercent, path }).filter(([, value]) => value != null),
 );
 
-/** Errors by which the server says that it no longer has a call. */
-const GONE = ['call_not_found', 'call_ended', 'not_a_participant'];
+/** Error codes that mean the server no longer has the call. */
+const CALL_GONE = ['call_not_found', 'call_ended', 'not_a_participant'];
 
-/** What a side sends that has said nothing else. */
-const AS_USUAL = { muted: false, video: true, held: false };
+/** Media state of a participant that has sent no `media:update`. */
+const DEFAULT_MEDIA = { muted: false, video: true, held: false };
 
-/** What an application has of a call: see callbox.d.ts. */
+/** A call as the application sees it: see callbox.d.ts. */
 class Call extends Sender {
   id = null;
   remoteStream = null;
-  remoteMedia = { ...AS_USUAL };
+  remoteMedia = { ...DEFAULT_MEDIA };
   peerConnected = true;
   connectedAt = 0;
-  /** Whether the application has been told of it. */
+  /** Whether `incoming` was emitted for it. */
   announced = false;
 
   #box;
   #options;
   #iceServers;
   #peer = null;
-  /** On which device the other side has the call, once that is known. */
+  /** The other side's device, once known. */
   #peerDevice = '';
-  #mediaIsTold = false;
-  /** Waits for another device of ours to take the call, or not. */
-  #handedOver = null;
-  /** Whether the other side is the caller: then the first offer is theirs, and we give way. */
+  #mediaWasSent = false;
+  /** Resolves the promise of a pending transfer to another device of this user. */
+  #resolveTransfer = null;
+  /** Whether the other side makes the first offer; this side is then polite. */
   #isCallee;
-  /** What was asked of the other side and is not decided: a type, and tracks to add. */
+  /** This side's pending upgrade: its type, and tracks to add. */
   #upgrade = null;
-  /** What the other side asks for: a type. */
-  #asks = null;
+  /** The call type that the other side has asked for. */
+  #requestedType = null;
   #relayed = false;
   #statsTimer = 0;
 
@@ -1325,9 +1411,11 @@ class Call extends Sender {
     return this.#peer ? [this.#peer] : [];
   }
 
-  // -- What an application does --
+  // -- Actions of the application --
 
-  /** Caller: media first, so that a camera that is refused is known before anything rings. */
+  /**
+   * Starts an outgoing call. Media is opened first, so that nothing rings if the camera is refused.
+   */
   async start() {
     const done = this.#box.starting(this);
     try {
@@ -1335,28 +1423,29 @@ class Call extends Sender {
       if (this.over) return;
       const { metadata } = this.#options;
       const asked = { targetUserId: this.peer, callType: this.type, metadata };
-      // Given up here, and it rings there.
-      const late = ({ callId }) => this.#box.tell('call:end', { callId });
+      // Timed out on this side, but ringing on the other.
+      const late = ({ callId }) => this.#box.notify('call:end', { callId });
       const answer = await this.#box.request('call:initiate', asked, { late });
       this.#box.adopt(this, answer.callId);
       if (this.over) {
-        // Hung up while the server was asked: it does not know yet.
+        // Hung up before the answer came, so the server does not know yet.
         this.#box.forget(this);
-        return void this.#tell('call:end');
+        return void this.#send('call:end');
       }
       this.#iceServers = answer.iceServers ?? [];
       if (answer.glare) {
-        // They called us in the same moment, and we are the callee of the one call that there is.
+        // Glare: the other side called at the same moment, and this side is the callee of the one
+        // call.
         this.#isCallee = true;
         this.type = answer.callType;
         if (this.type === 'audio') this.#dropVideo();
-        this.#to('connecting');
+        this.#setState('connecting');
         this.#connect();
       } else {
-        this.#serverState(answer.state);
+        this.#applyServerState(answer.state);
       }
     } catch (error) {
-      if (this.id) this.#tell('call:end');
+      if (this.id) this.#send('call:end');
       this.#finish({ reason: 'error', error });
       throw error;
     } finally {
@@ -1364,51 +1453,58 @@ class Call extends Sender {
     }
   }
 
-  /** Callee: the peer connection is there before the accept, so that no offer can come too early. */
+  /**
+   * Accepts an incoming call. The peer connection is opened before the accept is sent, so that no
+   * offer can arrive too early.
+   */
   async accept(options = {}) {
-    if (!this.#rings) throw failure('invalid_state', 'This call does not ring here.');
-    // Pictures that the caller does not expect take an upgrade.
+    if (!this.#isRinging) throw failure('invalid_state', 'This call does not ring here.');
+    // Video in an audio call needs an upgrade.
     this.#options = { ...options, video: this.type === 'video' && (options.video ?? true) };
-    this.#to('connecting');
+    this.#setState('connecting');
     try {
       await this.open(this.#options);
       if (this.over) return;
       this.#connect();
       await this.#box.request('call:accept', { callId: this.id });
     } catch (error) {
-      // Another device was faster, or the caller hung up; "ended" has told it.
+      // Another device was faster, or the caller hung up; `ended` was emitted already.
       if (this.over) return;
-      // The caller must not ring on for nothing, or be left in a call with nobody.
-      if (!(error instanceof CallboxError) || error.code.startsWith('media_')) this.#tell('call:reject', { reason: 'rejected' });
-      // This user is in another call, and the server would let this one ring on.
-      if (error.code === 'too_many_calls') this.#tell('call:reject', { reason: 'busy' });
-      if (error.code === 'connection_lost') this.#tell('call:end', { reason: 'connection_lost' });
+      // The caller must not go on ringing, or be left in a call without media.
+      if (!(error instanceof CallboxError) || error.code.startsWith('media_')) this.#send('call:reject', { reason: 'rejected' });
+      // This user is in another call, and the server would let this one go on ringing.
+      if (error.code === 'too_many_calls') this.#send('call:reject', { reason: 'busy' });
+      if (error.code === 'connection_lost') this.#send('call:end', { reason: 'connection_lost' });
       this.#finish({ reason: 'error', error });
       throw error;
     }
   }
 
   reject(reason = 'rejected') {
-    if (!this.#rings) return;
-    this.#tell('call:reject', { reason });
+    if (!this.#isRinging) return;
+    this.#send('call:reject', { reason });
     this.#finish({ reason: 'rejected', endedBy: this.#box.userId });
   }
 
   hangUp() {
     if (this.over) return;
-    if (this.#rings) return this.reject();
+    if (this.#isRinging) return this.reject();
     const early = this.state === 'initiating' || this.state === 'ringing';
-    // Before the accept the server takes this for a cancel. To say so ourselves would be wrong if the
-    // other side answered in this very moment.
-    if (this.id) this.#tell('call:end');
+    // Before the accept the server treats this as a cancel. A reason given here would be wrong if
+    // the other side accepted at this moment.
+    if (this.id) this.#send('call:end');
     this.#finish({ reason: early ? 'cancelled' : 'hangup', endedBy: this.#box.userId });
   }
 
-  /** Asks the other side, or says yes to it. The camera is opened first, as in `start`. */
+  /**
+   * Asks the other side for an upgrade, or agrees to its request. The camera is opened first, as in
+   * `start`.
+   */
   async upgrade(type = 'video', { video = true, stream } = {}) {
     if (!this.#peer || this.over) throw failure('invalid_state', 'This call is not connected.');
-    if (this.type === type && this.#asks !== type) return true;
-    // Asked for twice, or by us and by saying yes to the other side: it is one.
+    if (this.type === type && this.#requestedType !== type) return true;
+    // A second request for the same type, or agreement to it by the other side, joins the pending
+    // one.
     if (this.#upgrade?.type === type) return this.#upgrade.agreed;
     this.#settleUpgrade(false);
     const upgrade = { type, tracks: [], given: Boolean(stream), asked: false, isTold: false };
@@ -1421,21 +1517,24 @@ class Call extends Sender {
         await this.#box.request('call:upgrade', { callId: this.id, callType: type });
         upgrade.isTold = true;
       }
-      // The call is over, or something else was asked for meanwhile.
+      // The call has ended, or another upgrade was requested meanwhile.
       else if (!stream) stopTracks(upgrade.tracks);
     } catch (error) {
       if (this.#upgrade === upgrade) this.#settleUpgrade(false);
-      // They wait for a word.
-      if (upgrade.asked) this.#tell('call:upgrade', { callType: type, accept: false });
+      // The other side is waiting for an answer to its request.
+      if (upgrade.asked) this.#send('call:upgrade', { callType: type, accept: false });
       throw error;
     }
     return upgrade.agreed;
   }
 
-  /** Hands this side of the call to another device of the same user; gives whether that one took it. */
+  /**
+   * Hands this side of the call to another device of the same user; resolves to whether it
+   * accepted.
+   */
   async transfer(deviceId) {
     await this.#box.request('call:transfer', { callId: this.id, deviceId });
-    return this.over ? false : new Promise((resolve) => { this.#handedOver = resolve; });
+    return this.over ? false : new Promise((resolve) => { this.#resolveTransfer = resolve; });
   }
 
   async send(data) {
@@ -1446,29 +1545,29 @@ class Call extends Sender {
     await this.#peer?.restart();
   }
 
-  // -- What the box tells it --
+  // -- Events from the box --
 
   handle(event, data) {
     switch (event) {
-      case 'call:ringing': return this.#serverState('ringing');
+      case 'call:ringing': return this.#applyServerState('ringing');
       case 'call:state':
-        this.#peerIsOn(data.call.participants.find(({ userId }) => userId === this.peer)?.deviceId);
-        this.#typeIs(data.call.type);
-        return this.#serverState(data.call.state);
+        this.#setPeerDevice(data.call.participants.find(({ userId }) => userId === this.peer)?.deviceId);
+        this.#applyType(data.call.type);
+        return this.#applyServerState(data.call.state);
       case 'call:accepted':
         this.#peerDevice = data.deviceId;
-        return this.#serverState('connecting');
+        return this.#applyServerState('connecting');
       case 'call:transferred':
-        if (data.accepted) return this.#peerIsOn(data.deviceId);
+        if (data.accepted) return this.#setPeerDevice(data.deviceId);
         return this.#settleTransfer(false);
       case 'call:sync': return this.#sync(data);
       case 'call:ended': return this.#finish(data);
-      case 'call:reconnecting': return this.#peerIs(false);
-      case 'call:reconnected': return this.#peerIs(true);
+      case 'call:reconnecting': return this.#setPeerConnected(false);
+      case 'call:reconnected': return this.#setPeerConnected(true);
       case 'ice:servers': return this.setServers(data.iceServers);
       case 'call:message': return void this.emit('message', data.data);
-      case 'call:upgrade': return this.#asked(data.callType);
-      case 'call:upgraded': return this.#upgraded(data);
+      case 'call:upgrade': return this.#onUpgradeRequest(data.callType);
+      case 'call:upgraded': return this.#onUpgraded(data);
       case 'media:updated':
         this.remoteMedia = { muted: data.muted, video: data.video, held: data.held };
         return void this.emit('media', this.remoteMedia);
@@ -1476,18 +1575,20 @@ class Call extends Sender {
     }
   }
 
-  /** There is a session again. If it is another one, the server may have forgotten this call. */
+  /**
+   * Continues after a reconnect. Without a resumed session the server may have forgotten this call.
+   */
   async welcomed(resumed) {
     this.#peer?.serverIsBack();
     if (resumed || !this.id) return;
-    if (this.#rings) {
+    if (this.#isRinging) {
       try {
         await this.#box.request('call:ring', { callId: this.id });
       } catch (error) {
         this.#finish({ reason: 'connection_lost', error });
       }
     } else if (this.#peer) {
-      // A server that was restarted has a new relay, which knows nothing of the old one's allocations.
+      // A restarted server has a new relay without the old one's allocations.
       await (this.#relayed ? this.#peer.restart() : this.#peer.refresh());
     } else {
       await this.#freshServers();
@@ -1500,31 +1601,34 @@ class Call extends Sender {
     this.#peer?.setServers(iceServers);
   }
 
-  /** The connection to the server is closed, or another call has taken this one's place. */
+  /** Ends the call because the connection is closed, or because another call replaces this one. */
   abandon(reason, error) {
     this.#finish({ reason, error });
   }
 
-  // -- Its course --
+  // -- State of the call --
 
   get over() {
     return this.state === 'ended';
   }
 
-  get #rings() {
+  get #isRinging() {
     return this.direction === 'incoming' && this.state === 'ringing';
   }
 
-  /** The accept may have come while we were away. From there on we know better than the server. */
-  #serverState(state) {
+  /**
+   * Applies the server's state, up to the accept, which may have happened while disconnected. Later
+   * states are known here first.
+   */
+  #applyServerState(state) {
     if (this.#isCallee || this.#peer || this.over) return;
-    if (state === 'initiating' || state === 'ringing') return this.#to(state);
-    this.#to('connecting');
+    if (state === 'initiating' || state === 'ringing') return this.#setState(state);
+    this.#setState('connecting');
     this.#connect();
     this.#peer.offer();
   }
 
-  #to(state) {
+  #setState(state) {
     if (this.over || this.state === state) return;
     this.state = state;
     this.emit('state', state);
@@ -1537,103 +1641,106 @@ class Call extends Sender {
     this.release();
     this.#settleUpgrade(false);
     this.#settleTransfer(reason === 'answered_elsewhere');
-    this.#to('ended');
+    this.#setState('ended');
     this.#box.forget(this);
     duration ??= this.connectedAt ? (Date.now() - this.connectedAt) / 1000 : 0;
     this.emit('ended', { reason, endedBy, duration, ...(error && { error }) });
   }
 
-  /** Asks the server something about this call. A call that it no longer has is over. */
-  async #ask(event, data = {}) {
+  /** Sends a request about this call. If the server no longer has the call, it ends here too. */
+  async #request(event, data = {}) {
     try {
       return await this.#box.request(event, { callId: this.id, ...data }, { patient: true });
     } catch (error) {
-      if (GONE.includes(error.code)) this.#finish({ reason: 'connection_lost', error });
-      // Without this description nothing comes of the call, or of the change.
+      if (CALL_GONE.includes(error.code)) this.#finish({ reason: 'connection_lost', error });
+      // Without this description the call, or its change, cannot be negotiated.
       else if (error.code === 'payload_too_large' && data.sdp) this.#peer?.undelivered(error);
       return {};
     }
   }
 
-  #tell(event, data) {
-    this.#ask(event, data);
+  #send(event, data) {
+    this.#request(event, data);
   }
 
   async #freshServers() {
-    const { iceServers } = await this.#ask('ice:refresh');
+    const { iceServers } = await this.#request('ice:refresh');
     if (iceServers) this.#iceServers = iceServers;
     return iceServers;
   }
 
-  /** The other side goes on with the call on another device, which knows nothing of our peer connection. */
-  #peerIsOn(device) {
+  /**
+   * Handles a transfer on the other side: the new device knows nothing of the current peer
+   * connection.
+   */
+  #setPeerDevice(device) {
     if (!device || device === this.#peerDevice) return;
     const moved = this.#peer && this.#peerDevice !== '';
     this.#peerDevice = device;
     if (!moved) return;
     this.#peer.close();
     this.#settleUpgrade(false);
-    this.#asks = null;
-    this.remoteMedia = { ...AS_USUAL };
-    if (this.connectedAt) this.#to('reconnecting');
-    // Whoever stays makes the offer, as a caller does.
+    this.#requestedType = null;
+    this.remoteMedia = { ...DEFAULT_MEDIA };
+    if (this.connectedAt) this.#setState('reconnecting');
+    // The side that stays makes the offer, as a caller does.
     this.#isCallee = false;
     this.#connect();
     this.#peer.offer();
   }
 
-  #peerIs(connected) {
+  #setPeerConnected(connected) {
     this.peerConnected = connected;
     this.emit('peer', connected);
   }
 
-  // -- Its peer --
+  // -- Peer connection --
 
   #connect() {
     const config = { ...this.#box.rtcConfig, ...this.#options.rtcConfig };
     const peer = new Peer(this.#iceServers, config, this.#isCallee, {
-      tell: (event, data) => this.#tell(event, data),
+      send: (event, data) => this.#send(event, data),
       freshServers: () => this.#freshServers(),
       isAway: () => this.#box.state !== 'connected',
       otherIsAway: () => !this.peerConnected,
     });
     this.#peer = peer;
-    this.#mediaIsTold = false;
+    this.#mediaWasSent = false;
     peer.on('stream', (stream) => {
       this.remoteStream = stream;
       peer.plays(!this.held);
       this.emit('stream', stream);
     });
-    peer.on('path', (path, reason) => this.#pathIs(path, reason));
-    peer.on('failed', (error) => this.#disagree(error));
+    peer.on('path', (path, reason) => this.#onPath(path, reason));
+    peer.on('failed', (error) => this.#negotiationFailed(error));
     peer.on('warning', (error) => this.emit('warning', error));
     this.sendTo(peer, !this.#isCallee);
     this.applyMedia();
     this.#readStats(peer);
   }
 
-  #pathIs(path, reason) {
-    if (path === 'lost') return this.#giveUp(reason);
+  #onPath(path, reason) {
+    if (path === 'lost') return this.#endWithoutPath(reason);
     if (path === 'interrupted') {
-      if (this.state === 'connected') this.#tell('call:reconnecting');
-      if (this.connectedAt) this.#to('reconnecting');
+      if (this.state === 'connected') this.#send('call:reconnecting');
+      if (this.connectedAt) this.#setState('reconnecting');
       return;
     }
-    this.#tell('call:connected');
-    if (!this.#mediaIsTold && !this.sendsAsUsual) this.#tellMedia();
-    this.#mediaIsTold = true;
+    this.#send('call:connected');
+    if (!this.#mediaWasSent && !this.sendsDefaultMedia) this.#sendMedia();
+    this.#mediaWasSent = true;
     this.connectedAt ||= Date.now();
-    this.#to('connected');
+    this.#setState('connected');
   }
 
-  #disagree({ message }) {
-    this.#tell('call:end', { reason: 'ice_failed' });
+  #negotiationFailed({ message }) {
+    this.#send('call:end', { reason: 'ice_failed' });
     this.#finish({ reason: 'error', error: failure('negotiation_failed', `The browsers could not agree: ${message}`) });
   }
 
-  #giveUp(reason) {
-    this.#tell('call:end', { reason });
-    // With the server away as well, it is not the other side that is to blame.
+  #endWithoutPath(reason) {
+    this.#send('call:end', { reason });
+    // If the server is unreachable as well, the other side is not the cause.
     const away = this.#box.state !== 'connected';
     const error = away ? failure('connection_lost', 'The server cannot be reached either.') : undefined;
     this.#finish({ reason, endedBy: away ? null : this.#box.userId, error });
@@ -1649,58 +1756,65 @@ class Call extends Sender {
       this.#relayed = reading.relayed;
       this.emit('stats', reading);
       if (this.state !== 'connected' || readings++ % READINGS_A_REPORT) return;
-      // With a meter of its own, so that the loss is that since the last report.
+      // Read by a separate meter, so that the loss is counted since the last report.
       const report = await reported.read(peer.pc).catch(() => null);
-      if (report && !this.over) this.#tell('call:stats', forTheRecord(report));
+      if (report && !this.over) this.#send('call:stats', statsPayload(report));
     }, READ_STATS_MS);
   }
 
-  // -- Its media --
+  // -- Media --
 
   mediaChanged() {
-    if (this.connectedAt) this.#tellMedia();
+    if (this.connectedAt) this.#sendMedia();
   }
 
-  #tellMedia() {
-    this.#tell('media:update', this.media);
+  #sendMedia() {
+    this.#send('media:update', this.media);
   }
 
-  /** A new session. What was asked before it may be decided, or forgotten by a server that was restarted. */
+  /**
+   * Applies a new session's snapshot: pending requests may be decided, or forgotten by a restarted
+   * server.
+   */
   #sync({ call, upgrade, transferTo, ...relayed }) {
-    this.#typeIs(call.type);
+    this.#applyType(call.type);
     if (this.#upgrade?.isTold && upgrade?.from !== this.#box.userId) this.#settleUpgrade(false);
     if (!transferTo) this.#settleTransfer(false);
-    if (upgrade?.from !== this.peer) this.#asks = null;
-    else if (this.#asks !== upgrade.callType) this.#asked(upgrade.callType);
+    if (upgrade?.from !== this.peer) this.#requestedType = null;
+    else if (this.#requestedType !== upgrade.callType) this.#onUpgradeRequest(upgrade.callType);
     this.#peer?.sync(relayed);
   }
 
   #settleTransfer(taken) {
-    this.#handedOver?.(taken);
-    this.#handedOver = null;
+    this.#resolveTransfer?.(taken);
+    this.#resolveTransfer = null;
   }
 
-  /** What the server says that the call carries. A "yes" may have been lost with its session. */
-  #typeIs(type) {
-    if (this.#peer && this.type !== type) this.#upgraded({ callType: type, accepted: true });
+  /**
+   * Applies the call type of the server. The `call:upgraded` may have been lost with the old
+   * session.
+   */
+  #applyType(type) {
+    if (this.#peer && this.type !== type) this.#onUpgraded({ callType: type, accepted: true });
   }
 
-  #asked(type) {
-    this.#asks = type;
-    // Both have asked for the same at once, or we are about to: the server takes that for a yes.
+  #onUpgradeRequest(type) {
+    this.#requestedType = type;
+    // Both sides asked for the same type, or this side is about to: the server treats that as
+    // agreement.
     if (this.#upgrade?.type === type) return void (this.#upgrade.asked = true);
     const ask = {
       type,
       accept: (options) => this.upgrade(type, options),
-      reject: () => this.#tell('call:upgrade', { callType: type, accept: false }),
+      reject: () => this.#send('call:upgrade', { callType: type, accept: false }),
     };
-    // Nobody here who could agree.
+    // Without a handler nobody can agree.
     if (!this.emit('upgrade', ask)) ask.reject();
   }
 
-  #upgraded({ callType, accepted }) {
+  #onUpgraded({ callType, accepted }) {
     this.type = callType;
-    this.#asks = null;
+    this.#requestedType = null;
     const added = this.#settleUpgrade(accepted);
     if (accepted && callType === 'video') {
       this.cameraOff = false;
@@ -1726,7 +1840,7 @@ class Call extends Sender {
     }
   }
 
-  /** Gives the tracks that were opened for the upgrade, if it came about. */
+  /** Ends the pending upgrade and returns its tracks if it was accepted. */
   #settleUpgrade(accepted) {
     const { tracks = [], given, resolve } = this.#upgrade ?? {};
     this.#upgrade = null;
@@ -1738,7 +1852,7 @@ class Call extends Sender {
 
 // ---- A room ------------------------------------------------------------------------------------
 
-/** One of the others in a room, over a peer connection of its own: see callbox.d.ts. */
+/** Another participant of a room, over its own peer connection: see callbox.d.ts. */
 class Member extends Emitter {
   state = 'connecting';
   remoteStream = null;
@@ -1749,7 +1863,7 @@ class Member extends Emitter {
   constructor({ participantId, userId, name = userId, deviceId, metadata, connected, media }, peer) {
     super();
     Object.assign(this, { id: participantId, userId, name, deviceId, metadata, peerConnected: connected, peer });
-    this.remoteMedia = { ...AS_USUAL, ...media };
+    this.remoteMedia = { ...DEFAULT_MEDIA, ...media };
     peer.on('stream', (stream) => {
       this.remoteStream = stream;
       this.emit('stream', stream);
@@ -1762,37 +1876,37 @@ class Member extends Emitter {
 
   handle(event, data) {
     switch (event) {
-      case 'call:reconnecting': return this.isThere(false);
-      case 'call:reconnected': return this.isThere(true);
-      case 'media:updated': return this.sends(data);
+      case 'call:reconnecting': return this.setConnected(false);
+      case 'call:reconnected': return this.setConnected(true);
+      case 'media:updated': return this.setMedia(data);
       default: this.peer.handle(event, data);
     }
   }
 
-  /** What came about while we were away. */
+  /** Applies the changes that were missed while disconnected. */
   synced({ connected, media }, relayed = {}) {
-    if (connected !== this.peerConnected) this.isThere(connected);
-    if (media) this.sends(media);
+    if (connected !== this.peerConnected) this.setConnected(connected);
+    if (media) this.setMedia(media);
     this.peer.sync(relayed);
   }
 
-  isThere(connected) {
+  setConnected(connected) {
     this.peerConnected = connected;
     this.emit('peer', connected);
   }
 
-  sends({ muted, video = AS_USUAL.video, held }) {
+  setMedia({ muted, video = DEFAULT_MEDIA.video, held }) {
     this.remoteMedia = { muted, video, held };
     this.emit('media', this.remoteMedia);
   }
 
-  to(state) {
+  setState(state) {
     if (this.state === state) return;
     this.state = state;
     this.emit('state', state);
   }
 
-  /** Gives what the server is to hear, if it is to hear anything now. */
+  /** Reads the statistics, and returns a reading for the server's report if one is due. */
   async measure(due) {
     const reading = await this.#each.read(this.pc).catch(() => null);
     if (reading) this.emit('stats', reading);
@@ -1800,7 +1914,7 @@ class Member extends Emitter {
   }
 }
 
-/** What an application has of a room: see callbox.d.ts. */
+/** A room as the application sees it: see callbox.d.ts. */
 class Room extends Sender {
   participantId = null;
   over = false;
@@ -1809,12 +1923,12 @@ class Room extends Sender {
   #options;
   #iceServers = [];
   #members = new Map();
-  /** Whether we have asked to be let in. */
-  #asked = false;
-  /** What the server said before it let us in, which comes after its answer. */
-  #early = [];
+  /** Whether `room:join` was sent. */
+  #joinSent = false;
+  /** Events that arrived before the answer to the join, to be applied after it. */
+  #earlyEvents = [];
   #hasMedia = false;
-  #fresh = null;
+  #freshRequest = null;
   #statsTimer = 0;
 
   constructor(box, id, type, options) {
@@ -1832,16 +1946,16 @@ class Room extends Sender {
     return this.members.map(({ peer }) => peer);
   }
 
-  // -- What an application does --
+  // -- Actions of the application --
 
-  /** Media first, as in a call. */
+  /** Opens the media, then joins. */
   async join() {
     try {
       await this.open(this.#options);
-      if (!this.over) await this.#enter();
+      if (!this.over) await this.#sendJoin();
     } catch (error) {
-      // It may have been heard all the same, or there was something wrong afterwards.
-      if (this.participantId || error.code === 'connection_lost') this.#ask('room:leave', { reason: 'connection_lost' });
+      // The join may have succeeded on the server although it failed here.
+      if (this.participantId || error.code === 'connection_lost') this.#request('room:leave', { reason: 'connection_lost' });
       this.#finish({ reason: 'error', error });
       throw error;
     }
@@ -1849,8 +1963,8 @@ class Room extends Sender {
 
   leave() {
     if (this.over) return;
-    // Also if its answer to the join is on its way: what is asked is done in order.
-    if (this.#asked) this.#ask('room:leave');
+    // Also while the join is unanswered: the server handles requests in order.
+    if (this.#joinSent) this.#request('room:leave');
     this.#finish({ reason: 'hangup', endedBy: this.#box.userId });
   }
 
@@ -1862,30 +1976,33 @@ class Room extends Sender {
     await Promise.all(this.peers.map((peer) => peer.restart()));
   }
 
-  // -- What the box tells it --
+  // -- Events from the box --
 
   handle(event, data) {
-    if (this.#early) return void this.#early.push([event, data]);
+    if (this.#earlyEvents) return void this.#earlyEvents.push([event, data]);
     const member = this.#members.get(data.fromParticipant ?? data.participantId);
     switch (event) {
-      case 'room:joined': return this.#comes(data.participant, false);
-      case 'room:left': return this.#goes(member, data.reason);
+      case 'room:joined': return this.#addMember(data.participant, false);
+      case 'room:left': return this.#removeMember(member, data.reason);
       case 'room:sync': return this.#sync(data);
       case 'ice:servers': return this.setServers(data.iceServers);
-      case 'call:ended': return this.#isOver(data);
+      case 'call:ended': return this.#onEnded(data);
       case 'call:message': return void this.emit('message', data.data, member);
       default: member?.handle(event, data);
     }
   }
 
-  /** There is a session again. If it is another one, the server may have forgotten us. */
+  /**
+   * Continues after a reconnect. Without a resumed session the server may have forgotten this
+   * participant.
+   */
   async welcomed(resumed) {
     for (const peer of this.peers) peer.serverIsBack();
-    // What the session before was told of is told anew.
-    if (!resumed) this.#early?.splice(0);
-    if (resumed || !this.participantId || this.#early) return;
+    // A new session repeats the events that the old one received.
+    if (!resumed) this.#earlyEvents?.splice(0);
+    if (resumed || !this.participantId || this.#earlyEvents) return;
     try {
-      await this.#enter();
+      await this.#sendJoin();
     } catch (error) {
       this.#finish({ reason: 'connection_lost', error });
     }
@@ -1900,50 +2017,50 @@ class Room extends Sender {
     this.#finish({ reason, error });
   }
 
-  // -- Its course --
+  // -- State of the room --
 
-  async #enter() {
+  async #sendJoin() {
     const again = this.participantId !== null;
     const { metadata } = this.#options;
     const ask = () => this.#box.request('room:join', { roomId: this.id, callType: this.type, metadata }, { patient: again });
-    this.#asked = true;
-    this.#early ??= [];
+    this.#joinSent = true;
+    this.#earlyEvents ??= [];
     let room = await ask();
-    if (!again && !this.over && this.#early.some(([event]) => event === 'room:sync')) {
-      // That is who we were before this page was loaded, with peer connections that are gone.
-      await this.#ask('room:leave', { reason: 'connection_lost' });
+    if (!again && !this.over && this.#earlyEvents.some(([event]) => event === 'room:sync')) {
+      // This is the participant from before the page was loaded, whose peer connections are gone.
+      await this.#request('room:leave', { reason: 'connection_lost' });
       if (this.over) return;
-      this.#early.splice(0);
+      this.#earlyEvents.splice(0);
       room = await ask();
     }
     if (this.over) return;
     if (room.participantId === this.participantId) this.setServers(room.iceServers);
-    else this.#entered(room);
-    const early = this.#early;
-    this.#early = null;
-    // An end that was told before was that of our last stay.
+    else this.#onJoined(room);
+    const early = this.#earlyEvents;
+    this.#earlyEvents = null;
+    // An end that arrived before the answer belongs to the previous stay.
     for (const [event, data] of early) if (event !== 'call:ended') this.handle(event, data);
   }
 
-  #entered({ callId, callType, participantId, participants, iceServers }) {
-    // Of the room before, if the server was another one.
-    for (const member of this.members) this.#goes(member, 'connection_lost');
+  #onJoined({ callId, callType, participantId, participants, iceServers }) {
+    // These belong to the room on a previous server.
+    for (const member of this.members) this.#removeMember(member, 'connection_lost');
     Object.assign(this, { callId, type: callType, participantId });
     this.#iceServers = iceServers;
     this.#hasMedia = false;
-    for (const participant of participants) this.#comes(participant, true);
-    if (!this.over && !this.sendsAsUsual) this.mediaChanged();
+    for (const participant of participants) this.#addMember(participant, true);
+    if (!this.over && !this.sendsDefaultMedia) this.mediaChanged();
     if (!this.over) this.#statsTimer ||= this.#readStats();
   }
 
-  /** Whoever comes later offers, and gives way when two offers cross. */
-  #comes(participant, weAreLater) {
+  /** Adds a participant. The one that came later offers first and is polite. */
+  #addMember(participant, weAreLater) {
     const to = participant.participantId;
-    // Left by whoever heard of the one before; or told of twice, before we came and in the answer.
+    // Already known: announced twice, in an event and in the answer to the join.
     if (this.over || this.#members.has(to)) return;
     const config = { ...this.#box.rtcConfig, ...this.#options.rtcConfig };
     const peer = new Peer(this.#iceServers, config, weAreLater, {
-      tell: (event, data) => this.#ask(event, { to, ...data }),
+      send: (event, data) => this.#request(event, { to, ...data }),
       freshServers: () => this.#freshServers(),
       isAway: () => this.#box.state !== 'connected',
       otherIsAway: () => !this.#members.get(to)?.peerConnected,
@@ -1951,44 +2068,47 @@ class Room extends Sender {
     const member = new Member(participant, peer);
     this.#members.set(to, member);
     peer.on('stream', () => peer.plays(!this.held));
-    peer.on('path', (path) => this.#pathIs(member, path));
-    peer.on('failed', () => member.to('failed'));
+    peer.on('path', (path) => this.#onPath(member, path));
+    peer.on('failed', () => member.setState('failed'));
     peer.on('warning', (error) => this.emit('warning', error, member));
     this.sendTo(peer, weAreLater);
-    this.bringInLine(peer);
+    this.applyMediaTo(peer);
     if (weAreLater) peer.offer();
     this.emit('joined', member);
   }
 
-  #goes(member, reason) {
+  #removeMember(member, reason) {
     if (!member) return;
     this.#members.delete(member.id);
     member.peer.close();
-    member.to('left');
+    member.setState('left');
     this.emit('left', member, reason);
   }
 
   #sync({ participants, relayed }) {
     const there = new Set(participants.map(({ participantId }) => participantId));
-    for (const member of this.members) if (!there.has(member.id)) this.#goes(member, 'connection_lost');
+    for (const member of this.members) if (!there.has(member.id)) this.#removeMember(member, 'connection_lost');
     for (const participant of participants) {
       const id = participant.participantId;
-      this.#comes(participant, false);
+      this.#addMember(participant, false);
       this.#members.get(id)?.synced(participant, relayed.find(({ fromParticipant }) => fromParticipant === id));
     }
   }
 
-  /** Of a path that is lost the others need not hear: there are the paths to them. */
-  #pathIs(member, path) {
-    if (path !== 'connected') return member.to(path === 'lost' ? 'failed' : 'reconnecting');
-    if (!this.#hasMedia) this.#ask('call:connected');
+  /**
+   * Unlike in a call, a lost path to one member is not reported to the server: the other paths go
+   * on.
+   */
+  #onPath(member, path) {
+    if (path !== 'connected') return member.setState(path === 'lost' ? 'failed' : 'reconnecting');
+    if (!this.#hasMedia) this.#request('call:connected');
     this.#hasMedia = true;
-    member.to('connected');
+    member.setState('connected');
   }
 
-  #isOver(end) {
-    // That may be said of an earlier stay. After a restart the next server lets us in again, and until
-    // then media may go on.
+  #onEnded(end) {
+    // The event may be about an earlier stay. After a restart the next server admits this
+    // participant again, and media may continue until then.
     if (end.callId === this.callId && end.reason !== 'server_shutdown') this.#finish(end);
   }
 
@@ -1998,7 +2118,7 @@ class Room extends Sender {
     clearInterval(this.#statsTimer);
     for (const member of this.members) {
       member.peer.close();
-      member.to('left');
+      member.setState('left');
     }
     this.#members.clear();
     this.release();
@@ -2006,25 +2126,28 @@ class Room extends Sender {
     this.emit('ended', { reason, endedBy, ...(error && { error }) });
   }
 
-  /** Whoever it was for may have left, and that we are out is told by `call:ended`. */
-  #ask(event, data) {
+  /**
+   * Sends a request about this room and ignores errors: the addressed member may have left, and
+   * `call:ended` reports if this participant is out.
+   */
+  #request(event, data) {
     return this.#box.request(event, { roomId: this.id, ...data }, { patient: true }).catch(() => ({}));
   }
 
-  /** One answer does for all paths that are made anew. */
+  /** Gets fresh relay credentials; one request serves all peers that restart. */
   #freshServers() {
-    this.#fresh ??= this.#ask('ice:refresh').then(({ iceServers }) => {
-      this.#fresh = null;
+    this.#freshRequest ??= this.#request('ice:refresh').then(({ iceServers }) => {
+      this.#freshRequest = null;
       return iceServers;
     });
-    return this.#fresh;
+    return this.#freshRequest;
   }
 
   mediaChanged() {
-    if (this.participantId) this.#ask('media:update', this.media);
+    if (this.participantId) this.#request('media:update', this.media);
   }
 
-  /** The record has one reading for us: of each figure that of our worst path. */
+  /** Reports one reading for this participant: the worst value of each figure over all peers. */
   #readStats() {
     let readings = 0;
     return setInterval(async () => {
@@ -2034,7 +2157,7 @@ class Room extends Sender {
       const worst = (name) => Math.max(...reports.map((report) => report[name] ?? -1));
       const figures = ['rttMs', 'jitterMs', 'lossPercent'].map((name) => [name, worst(name)]).filter(([, value]) => value >= 0);
       const path = reports.find(({ relayed }) => relayed)?.path ?? reports[0].path;
-      this.#ask('call:stats', forTheRecord({ ...Object.fromEntries(figures), path }));
+      this.#request('call:stats', statsPayload({ ...Object.fromEntries(figures), path }));
     }, READ_STATS_MS);
   }
 }
@@ -2055,11 +2178,11 @@ class Box extends Emitter {
   #connection;
   #calls = new Map();
   #rooms = new Map();
-  /** Outgoing calls that the server has not answered yet. */
+  /** Outgoing calls whose `call:initiate` is not answered yet. */
   #starting = new Set();
-  /** The users whose calls are not wanted. A session forgets them, so a new one is told of them. */
+  /** Blocked users. Sessions do not preserve the list, so it is sent again to a new one. */
   #blocked = new Set();
-  #unlisten = [];
+  #listenerRemovers = [];
 
   constructor(url, { token, deviceId, rtcConfig = {} }) {
     super();
@@ -2067,14 +2190,15 @@ class Box extends Emitter {
     this.deviceId = deviceId ?? this.#deviceOfThisTab();
     this.#connection = new Connection(address(url), token, this.deviceId);
     this.#connection.on('state', (state, error) => {
-      if (state === 'closed') this.#closed(error);
+      if (state === 'closed') this.#onClosed(error);
       this.emit('state', state, error);
     });
-    this.#connection.on('event', (event, data) => this.#event(event, data));
-    // A page that the browser keeps, to show it again when the person comes back, is in no call meanwhile.
+    this.#connection.on('event', (event, data) => this.#onEvent(event, data));
+    // A page in the back-forward cache is in no call, but may be shown again.
     this.#listen(globalThis, 'pagehide', ({ persisted }) => (persisted ? this.#hangUp() : this.close()));
     this.#listen(globalThis, 'online', () => this.#networkChanged());
-    // Where the browser says what kind of network it is, and not at each of its estimates of its speed.
+    // Listens for a change of the network's type; the browser also fires the event for new
+    // estimates of its speed.
     const network = globalThis.navigator?.connection;
     let type = network?.type;
     this.#listen(network, 'change', () => {
@@ -2083,7 +2207,7 @@ class Box extends Emitter {
     });
   }
 
-  /** `connecting`, `connected`, `reconnecting` or `closed`. */
+  /** One of `connecting`, `connected`, `reconnecting` and `closed`. */
   get state() {
     return this.#connection.state;
   }
@@ -2109,19 +2233,19 @@ class Box extends Emitter {
     }
   }
 
-  /** A call that has not begun: `start()` opens the media and lets it ring. */
+  /** Creates an outgoing call; `start()` opens the media and makes it ring. */
   createCall(peer, options = {}) {
     return new Call(this, { direction: 'outgoing', peer, type: typeOf(options), options });
   }
 
-  /** Calls somebody; gives the call once it is under way. */
+  /** Calls a user and returns the call once the server has it. */
   async call(peer, options) {
     const call = this.createCall(peer, options);
     await call.start();
     return call;
   }
 
-  /** Comes into a room; gives it with all who are there. */
+  /** Joins a room and returns it with its current members. */
   async join(roomId, options = {}) {
     if (this.state === 'closed') throw failure('closed', 'The connection to the server is closed.');
     if (this.#rooms.has(roomId)) throw failure('invalid_state', 'This box is in that room already, or about to be.');
@@ -2131,7 +2255,7 @@ class Box extends Emitter {
     return room;
   }
 
-  /** Takes no calls from a user for as long as there is this box: none of this user's devices rings. */
+  /** Refuses calls from a user for the lifetime of this box, on all devices of this user. */
   async block(userId) {
     this.#blocked.add(userId);
     try {
@@ -2142,18 +2266,18 @@ class Box extends Emitter {
     }
   }
 
-  /** Takes them again. */
+  /** Accepts calls from the user again. */
   async unblock(userId) {
     this.#blocked.delete(userId);
     await this.request('user:block', { userId, blocked: false });
   }
 
-  /** Any request of the protocol; gives the answer. */
+  /** Sends any request of the protocol and returns the answer. */
   request(event, data, options) {
     return this.#connection.request(event, data, options);
   }
 
-  /** Hangs up, and leaves for good. */
+  /** Ends all calls and closes the connection for good. */
   close() {
     this.#hangUp();
     this.#connection.close();
@@ -2161,27 +2285,29 @@ class Box extends Emitter {
 
   #hangUp() {
     for (const call of this.calls) {
-      // One that only rings here may be taken by another device.
+      // A call that only rings here may be accepted on another device.
       if (call.direction === 'outgoing' || call.state !== 'ringing') call.hangUp();
     }
     for (const room of this.rooms) room.leave();
   }
 
-  // -- What its calls tell it --
+  // -- For its calls and rooms --
 
-  /** A call begins; gives a function to call once the server has answered, or there is nothing to answer. */
+  /**
+   * Notes an outgoing call; returns a function to call once its request is answered or given up.
+   */
   starting(call) {
     this.#starting.add(call);
     return () => {
       this.#starting.delete(call);
-      // If ours did not come about, theirs rings after all.
+      // If the outgoing call failed, a crossing incoming one rings after all.
       const crossed = this.calls.find(({ direction, peer, announced }) => direction === 'incoming' && peer === call.peer && !announced);
       if (crossed) this.#announce(crossed);
     };
   }
 
-  /** However long it takes until the server hears it, and whatever it says. */
-  tell(event, data) {
+  /** Sends a request without a deadline and ignores its answer. */
+  notify(event, data) {
     this.request(event, data, { patient: true }).catch(() => {});
   }
 
@@ -2200,33 +2326,33 @@ class Box extends Emitter {
     if (this.#rooms.get(room.id) === room) this.#rooms.delete(room.id);
   }
 
-  #event(event, data) {
+  #onEvent(event, data) {
     const call = this.#calls.get(data?.callId);
     const room = this.#rooms.get(data?.roomId);
-    if (event === 'session:welcome') this.#welcome(data);
+    if (event === 'session:welcome') this.#onWelcome(data);
     else if (room) room.handle(event, data);
-    else if (event === 'call:incoming') this.#incoming(data);
+    else if (event === 'call:incoming') this.#onIncoming(data);
     else if (call) call.handle(event, data);
-    // A page that was loaded anew comes back to a call that it cannot go on with.
-    else if (event === 'call:sync') this.tell('call:end', { callId: data.callId, reason: 'connection_lost' });
-    else if (event === 'room:sync') this.tell('room:leave', { roomId: data.roomId, reason: 'connection_lost' });
+    // A reloaded page receives a call that it cannot continue.
+    else if (event === 'call:sync') this.notify('call:end', { callId: data.callId, reason: 'connection_lost' });
+    else if (event === 'room:sync') this.notify('room:leave', { roomId: data.roomId, reason: 'connection_lost' });
     this.emit(event, data);
   }
 
-  #welcome({ userId, sessionId, resumed, iceServers }) {
+  #onWelcome({ userId, sessionId, resumed, iceServers }) {
     const first = !this.sessionId;
     Object.assign(this, { userId, sessionId, iceServers });
     if (first) return;
-    if (!resumed) for (const userId of this.#blocked) this.tell('user:block', { userId });
+    if (!resumed) for (const userId of this.#blocked) this.notify('user:block', { userId });
     for (const party of this.#parties) party.welcomed(resumed);
   }
 
-  #incoming({ callId, callerId, callerName, callType, metadata, transferFrom, iceServers }) {
-    // Announced again to a new session.
+  #onIncoming({ callId, callerId, callerName, callType, metadata, transferFrom, iceServers }) {
+    // A new session announces the call again.
     if (this.#calls.has(callId)) return this.#calls.get(callId).setServers(iceServers);
     const call = new Call(this, { direction: 'incoming', id: callId, peer: callerId, peerName: callerName, type: callType, metadata, transferFrom, iceServers });
     this.#calls.set(callId, call);
-    // If we are about to call them too, the server makes one call of the two, and nobody need be asked.
+    // On glare the server merges the two calls, so this one is not announced.
     if (![...this.#starting].some(({ peer }) => peer === callerId)) this.#announce(call);
   }
 
@@ -2235,7 +2361,10 @@ class Box extends Emitter {
     if (this.emit('incoming', call)) this.request('call:ring', { callId: call.id }).catch(() => {});
   }
 
-  /** Also finds out whether the connection is still alive: one on which nothing is answered is given up. */
+  /**
+   * Restarts ICE everywhere. The request also checks the connection: one without an answer is
+   * closed.
+   */
   #networkChanged() {
     this.#connection.hurry();
     this.request('ice:refresh').then(({ callId, iceServers }) => {
@@ -2244,19 +2373,20 @@ class Box extends Emitter {
     for (const party of this.#parties) party.restartIce();
   }
 
-  #closed(error) {
-    for (const off of this.#unlisten.splice(0)) off();
+  #onClosed(error) {
+    for (const off of this.#listenerRemovers.splice(0)) off();
     for (const party of this.#parties) party.abandon('connection_lost', error);
   }
 
   #listen(target, event, handler) {
     target?.addEventListener?.(event, handler);
-    this.#unlisten.push(() => target?.removeEventListener?.(event, handler));
+    this.#listenerRemovers.push(() => target?.removeEventListener?.(event, handler));
   }
 
   /**
-   * A name that a tab keeps when its page is loaded again. It is stored only while no page has it: a tab
-   * that is duplicated gets a copy of the storage, and must not push out its twin.
+   * Returns the device id of this tab, which survives a reload. It is stored only while no page
+   * uses it: a duplicated tab gets a copy of the storage, and must not replace the session of the
+   * original.
    */
   #deviceOfThisTab() {
     let id = `web-${randomName()}`;
@@ -2265,13 +2395,13 @@ class Box extends Emitter {
       sessionStorage.removeItem(DEVICE_KEY);
       this.#listen(globalThis, 'pagehide', ({ persisted }) => !persisted && sessionStorage.setItem(DEVICE_KEY, id));
     } catch {
-      // No storage here, or none for this page.
+      // There is no storage, or none for this page.
     }
     return id;
   }
 }
 
-/** Where the WebSocket is, from the address of the server. */
+/** Returns the WebSocket's address for the server's address. */
 function address(url) {
   const at = new URL(url, globalThis.location?.href);
   at.protocol = at.protocol.replace(/^http/, 'ws');
@@ -2281,8 +2411,9 @@ function address(url) {
 }
 
 /**
- * Connects to a callbox server and gives the box, which stays connected from then on. `token` is a text,
- * or an async function that is asked for one at each connection and before the last one expires.
+ * Connects to a callbox server and returns the box, which stays connected from then on. `token` is
+ * a string, or an async function that is called for one at each connection and before the last one
+ * expires.
  */
 export async function connect(url, options) {
   const box = new Box(url, options);

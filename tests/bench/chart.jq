@@ -1,5 +1,5 @@
-# The results of a session (JSON lines, slurped) as a bar chart: the server's CPU time per packet.
-# The colours and the grey of the text are readable on white and on black.
+# Formats the results of a session (JSON lines, slurped) as a bar chart of the server's CPU time per
+# packet. The colours and the grey of the text are readable on white and on black.
 
 def median: sort | if length == 0 then null
   elif length % 2 == 1 then .[length / 2 | floor]

@@ -1,11 +1,11 @@
-# The results of a session (JSON lines, slurped) as a Markdown table: medians, in brackets the
-# lowest and the highest. $scenarios has the scenarios, in their order.
+# Formats the results of a session (JSON lines, slurped) as a Markdown table: medians, with minimum
+# and maximum in brackets. $scenarios lists the scenarios in their order.
 
 def median: sort | if length == 0 then null
   elif length % 2 == 1 then .[length / 2 | floor]
   else (.[length / 2 - 1] + .[length / 2]) / 2 end;
 
-# 1234567.8 as 1,234,567
+# Formats 1234567.8 as 1,234,567.
 def grouped: round | tostring
   | until(test("^[0-9]{1,3}(,|$)"); sub("(?<a>^[0-9]+)(?<b>[0-9]{3})"; "\(.a),\(.b)"));
 
@@ -47,7 +47,7 @@ def ratio($a; $b): if $a == null or $b == null or $b == 0 then "" else ($a / $b 
             cell($s.name; "forwarder"; $metric),
             ratio(middle("callbox"); middle("coturn")),
             ratio(middle("callbox"); middle("forwarder"))] | join(" | ")) + " |"),
-    # Indications against ChannelData of the same server.
+    # Indications relative to ChannelData of the same server.
     ($scenarios[0][] | select(.against) | . as $s
       | def own($server): ratio(values($s.name; $server; "cpuUsPerPacket") | median;
           values($s.against; $server; "cpuUsPerPacket") | median);

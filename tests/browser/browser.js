@@ -1,4 +1,4 @@
-// Debian's Chromium and Firefox, driven by one library, and pages in them.
+// Launches Debian's Chromium and Firefox with Puppeteer, and opens pages in them.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -13,12 +13,12 @@ export { startServer, until } from '../socketio/server.js';
 export const out = path.join(import.meta.dirname, 'out');
 mkdirSync(out, { recursive: true });
 
-/** How long a page may take for one step. A shared machine is slow, and a test waits no longer than it must. */
+/** Time limit for one step of a page; generous, since shared machines are slow. */
 export const PATIENCE_MS = 30_000;
 
 const WINDOW = { width: 1280, height: 720 };
 
-/** Chromium's switches: fake devices whose use is granted without asking, and no traffic of its own. */
+/** Command line of Chromium: fake devices that need no permission, and no traffic of its own. */
 const CHROMIUM = [
   '--no-sandbox',
   '--disable-gpu',
@@ -32,24 +32,26 @@ const CHROMIUM = [
   '--use-fake-ui-for-media-stream',
 ];
 
-/** The same for Firefox. */
+/** Preferences of Firefox for the same. */
 const FIREFOX = {
   'media.navigator.streams.fake': true,
   'media.navigator.permission.disabled': true,
-  // Relays and servers of tests are on loopback.
+  // Relays and servers of the tests are on loopback.
   'media.peerconnection.ice.loopback': true,
-  // Nobody answers mDNS in a network namespace.
+  // There is no mDNS responder in the network namespace.
   'media.peerconnection.ice.obfuscate_host_addresses': false,
   'media.autoplay.default': 0,
   'media.autoplay.blocking_policy': 0,
-  // Each would ask a server on the Internet.
+  // Each of these would contact a server on the Internet.
   'media.gmp-manager.updateEnabled': false,
   'media.gmp-provider.enabled': false,
   'network.captive-portal-service.enabled': false,
   'network.connectivity-service.enabled': false,
 };
 
-/** A profile for Firefox that trusts a CA: its relay clients know no exception for pages of tests. */
+/**
+ * Creates a Firefox profile that trusts a CA: Firefox's TURN client ignores certificate exceptions.
+ */
 function profile(ca) {
   const directory = mkdtempSync(path.join(tmpdir(), 'callbox-firefox-'));
   execFileSync('certutil', ['-N', '--empty-password', '-d', `sql:${directory}`]);
@@ -58,12 +60,12 @@ function profile(ca) {
 }
 
 /**
- * Starts one. `hosts` are names that lead to this machine, `args` more switches for Chromium, `ca` is a file
- * with the certificate of a CA that it trusts.
+ * Launches a browser. `hosts` are names that resolve to this machine, `args` further switches of
+ * Chromium, and `ca` a file with the certificate of a CA to trust.
  */
 export async function launch(kind = 'chromium', { args = [], hosts = [], ca = null } = {}) {
   const userDataDir = ca && kind === 'firefox' ? profile(ca) : undefined;
-  // A page that waits is told why by its test, before the driver gives up.
+  // Longer than PATIENCE_MS, so that the test's own message is seen rather than the driver's.
   const common = { headless: true, acceptInsecureCerts: Boolean(ca), defaultViewport: WINDOW, protocolTimeout: 240_000 };
   const browser = await (kind === 'firefox' ? puppeteer.launch({
     ...common,
@@ -78,7 +80,7 @@ export async function launch(kind = 'chromium', { args = [], hosts = [], ca = nu
     args: [
       ...CHROMIUM,
       ...(ca ? ['--ignore-certificate-errors'] : []),
-      // WebRTC looks names up with a dot at their end.
+      // WebRTC looks up names with a trailing dot.
       ...(hosts.length ? [`--host-resolver-rules=${hosts.flatMap((host) => [`MAP ${host} 127.0.0.1`, `MAP ${host}. 127.0.0.1`])}`] : []),
       ...args,
     ],
@@ -89,11 +91,11 @@ export async function launch(kind = 'chromium', { args = [], hosts = [], ca = nu
 }
 
 /**
- * Keeps each RTCPeerConnection and WebSocket that a page makes where tests find it. `course` of a connection
- * says when it was told something, when its states changed, and which candidates it found.
+ * Stores each RTCPeerConnection and WebSocket of a page for tests. The `course` of a connection
+ * lists its method calls, state changes and candidates with times.
  */
-function keepConnections() {
-  const kept = (window.peerConnections = []);
+function recordConnections() {
+  const connections = (window.peerConnections = []);
   const sockets = (window.sockets = []);
   window.WebSocket = class extends WebSocket {
     constructor(...args) {
@@ -106,7 +108,7 @@ function keepConnections() {
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(...args) {
       super(...args);
-      kept.push(this);
+      connections.push(this);
       const note = (...words) => this.course.push([`${Date.now() % 1_000_000}`, ...words].filter(Boolean).join(' '));
       this.course = [];
       note('opened');
@@ -125,38 +127,40 @@ function keepConnections() {
   };
 }
 
-/** A page in a window and a browser context of its own. `complaints` has every error it reported. */
+/**
+ * Opens a page in its own window and browser context. `errors` collects the errors it reports.
+ */
 export async function newPage(browser, { viewport } = {}) {
   const context = await browser.createBrowserContext();
-  // A tab that another one covers is slowed down.
+  // A tab that is covered by another one is throttled.
   const page = await context.newPage({ type: 'window' });
   page.setDefaultTimeout(PATIENCE_MS);
   page.kind = browser.kind;
-  page.complaints = [];
-  page.on('pageerror', (error) => page.complaints.push(error.message));
+  page.errors = [];
+  page.on('pageerror', (error) => page.errors.push(error.message));
   page.on('console', (message) => {
-    if (['error', 'warn'].includes(message.type())) page.complaints.push(message.text());
+    if (['error', 'warn'].includes(message.type())) page.errors.push(message.text());
   });
-  await page.evaluateOnNewDocument(keepConnections);
+  await page.evaluateOnNewDocument(recordConnections);
   if (viewport) await page.setViewport(viewport);
   return page;
 }
 
-/** Closes the page's browser context, as somebody closes a window. */
-export const leave = (page) => page.browserContext().close();
+/** Closes a page with its browser context, like a user who closes the window. */
+export const closePage = (page) => page.browserContext().close();
 
-/** Closes every page; each test begins with a server that nobody is connected to. */
-export async function everybodyLeaves(browsers, server) {
+/** Closes all pages and waits until the server has no connections. */
+export async function closeAllPages(browsers, server) {
   for (const browser of [browsers].flat()) {
     const [, ...others] = browser.browserContexts();
     for (const context of others) await context.close();
   }
-  await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0, PATIENCE_MS);
+  await until('all connections are closed', async () => (await server.metric('callbox_connections')) === 0, PATIENCE_MS);
 }
 
-// ---- What a person does with a page ------------------------------------------------------------
+// ---- Actions of a user --------------------------------------------------------------------------
 
-/** Clicks it as soon as it can be clicked. */
+/** Clicks an element as soon as it can be clicked. */
 export const click = (page, selector) => page.locator(selector).click();
 
 export const text = (page, selector) => page.$eval(selector, (element) => element.textContent);
@@ -169,7 +173,9 @@ export async function screenshot(page, name) {
   await page.screenshot({ path: path.join(out, `${name}.png`) });
 }
 
-/** A test's pages behaved: no error, no warning, nothing that the content policy refused. */
-export function noComplaints(...pages) {
-  for (const page of pages) assert.deepEqual(page.complaints, [], `${page.user ?? 'a page'} complained`);
+/**
+ * Asserts that the pages reported no error, warning or violation of the content security policy.
+ */
+export function assertNoErrors(...pages) {
+  for (const page of pages) assert.deepEqual(page.errors, [], `${page.user ?? 'a page'} reported errors`);
 }

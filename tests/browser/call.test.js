@@ -1,9 +1,9 @@
-// Two people call each other through the demo page, once directly and once through the relay.
+// Tests calls through the demo page, directly and through the relay.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { attribute, click, isVisible, launch, leave, noComplaints, screenshot, startServer, text, until } from './browser.js';
-import { connect, inState, ring, signIn, summary, withinReach } from './demo.js';
+import { attribute, click, isVisible, launch, closePage, assertNoErrors, screenshot, startServer, text, until } from './browser.js';
+import { connect, inState, ring, signIn, summary, assertClickable } from './demo.js';
 import { audioAdvances, stats, videoAdvances } from './media.js';
 
 let server;
@@ -17,7 +17,7 @@ after(async () => {
   assert.equal(await server?.stop(), 0, 'the server ended cleanly');
 });
 
-/** The relay holds nothing any more. */
+/** Waits until the relay has no allocations. */
 const noAllocations = () => until('no allocation is left', async () => (await server.metric('callbox_allocations')) === 0);
 
 describe('a video call through the demo page', () => {
@@ -38,7 +38,7 @@ describe('a video call through the demo page', () => {
           assert.notEqual(local, 'relay');
           assert.notEqual(remote, 'relay');
         }
-        // What the person sees agrees with what the browser knows.
+        // The page shows the path that the browser reports.
         await page.waitForSelector(`#view-call[data-path="${path}"][data-picture="on"]`);
         assert.equal(await text(page, '#path'), path);
         await until('a round-trip time is shown', async () => / ms$/.test(await text(page, '#rtt')));
@@ -63,17 +63,17 @@ describe('a video call through the demo page', () => {
       assert.ok(over.duration > 0);
       if (relayOnly) {
         assert.ok(over.relay.allocations >= 2, `each side had an allocation: ${JSON.stringify(over.relay)}`);
-        // Some seconds of video in both directions are far more than this.
+        // A few seconds of video in both directions exceed this by far.
         assert.ok(over.relay.bytesUp > 20_000, `bytes went up: ${JSON.stringify(over.relay)}`);
         assert.ok(over.relay.bytesDown > 20_000, `bytes came down: ${JSON.stringify(over.relay)}`);
       }
-      noComplaints(alice, bob);
-      await leave(alice);
-      await leave(bob);
+      assertNoErrors(alice, bob);
+      await closePage(alice);
+      await closePage(bob);
     });
   }
 
-  it('of mixed minds: one side relay only, the other open', async () => {
+  it('between a relay-only side and an unrestricted one', async () => {
     const alice = await signIn(browser, server, 'alice', { relayOnly: true });
     const bob = await signIn(browser, server, 'bob');
     await connect(alice, bob);
@@ -85,18 +85,18 @@ describe('a video call through the demo page', () => {
     await click(bob, '#hang-up');
     await summary(alice);
     await noAllocations();
-    await leave(alice);
-    await leave(bob);
+    await closePage(alice);
+    await closePage(bob);
   });
 });
 
-it('an audio call, muted and unmuted', async () => {
+it('an audio call can be muted and unmuted', async () => {
   const alice = await signIn(browser, server, 'alice');
   const bob = await signIn(browser, server, 'bob');
   await connect(alice, bob, 'audio');
   await audioAdvances(bob);
   assert.equal(await isVisible(alice, '#camera'), false);
-  // By the keyboard, and by what a screen reader is told.
+  // By keyboard, and with the label for screen readers.
   await alice.keyboard.press('m');
   assert.equal(await attribute(alice, '#mic', 'aria-label'), 'Unmute microphone');
   const enabled = () => alice.evaluate(() => window.peerConnections.at(-1).getSenders()[0].track.enabled);
@@ -105,12 +105,12 @@ it('an audio call, muted and unmuted', async () => {
   assert.equal(await enabled(), true);
   await click(bob, '#hang-up');
   assert.equal((await summary(alice)).title, 'bob ended the call');
-  noComplaints(alice, bob);
-  await leave(alice);
-  await leave(bob);
+  assertNoErrors(alice, bob);
+  await closePage(alice);
+  await closePage(bob);
 });
 
-it('an audio call becomes one of video when the other side agrees', async () => {
+it('an audio call becomes a video call when the other side agrees', async () => {
   const alice = await signIn(browser, server, 'alice');
   const bob = await signIn(browser, server, 'bob');
   await connect(alice, bob, 'audio');
@@ -119,7 +119,7 @@ it('an audio call becomes one of video when the other side agrees', async () => 
   await screenshot(bob, 'asked');
   await click(bob, '#ask-no');
   await alice.waitForFunction(() => document.getElementById('notice-text').textContent.includes('without video'));
-  assert.equal(await isVisible(bob, '#notice'), false, 'bob knows what he said');
+  assert.equal(await isVisible(bob, '#notice'), false, 'no notice for the side that declined');
   assert.equal(await isVisible(alice, '#camera'), false);
   await click(alice, '#upgrade');
   await click(bob, '#ask-yes');
@@ -132,26 +132,26 @@ it('an audio call becomes one of video when the other side agrees', async () => 
   await screenshot(bob, 'upgraded');
   await click(alice, '#hang-up');
   await summary(bob);
-  noComplaints(alice, bob);
-  await leave(alice);
-  await leave(bob);
+  assertNoErrors(alice, bob);
+  await closePage(alice);
+  await closePage(bob);
 });
 
-it('the camera goes off and on again', async () => {
+it('the camera can be switched off and on again', async () => {
   const alice = await signIn(browser, server, 'alice');
   const bob = await signIn(browser, server, 'bob');
   for (const page of [alice, bob]) await page.setViewport({ width: 640, height: 360 });
   await ring(alice, bob);
   await inState(alice, 'ringing');
-  await withinReach(alice, '#mic', '#camera', '#hang-up');
-  await withinReach(bob, '#decline', '#answer');
+  await assertClickable(alice, '#mic', '#camera', '#hang-up');
+  await assertClickable(bob, '#decline', '#answer');
   await click(bob, '#answer');
   for (const page of [alice, bob]) await inState(page, 'connected');
   await bob.waitForSelector('#view-call[data-picture="on"]');
-  // On a phone, upright and on its side, nothing needs scrolling.
+  // On a phone, in portrait and landscape, nothing requires scrolling.
   for (const [width, height] of [[360, 640], [640, 360], [740, 360]]) {
     await alice.setViewport({ width, height });
-    await withinReach(alice, '#mic', '#camera', '#hang-up');
+    await assertClickable(alice, '#mic', '#camera', '#hang-up');
   }
   await click(alice, '#camera');
   await bob.waitForSelector('#view-call[data-picture="off"]');
@@ -159,16 +159,16 @@ it('the camera goes off and on again', async () => {
   await bob.waitForSelector('#view-call[data-picture="on"]');
   await click(alice, '#hang-up');
   await summary(bob);
-  noComplaints(alice, bob);
-  await leave(alice);
-  await leave(bob);
+  assertNoErrors(alice, bob);
+  await closePage(alice);
+  await closePage(bob);
 });
 
-it('the call goes on while the server connection comes back', async () => {
+it('the call continues while the server connection is restored', async () => {
   const alice = await signIn(browser, server, 'alice');
   const bob = await signIn(browser, server, 'bob');
   await connect(alice, bob);
-  // Closed from underneath the page, as a network does it.
+  // Closed below the page's code, like a connection loss.
   await alice.evaluate(() => window.sockets.at(-1).close());
   await alice.waitForSelector('#connection:not([data-state="online"])');
   assert.equal(await text(alice, '#connection-text'), 'Reconnecting');
@@ -177,9 +177,9 @@ it('the call goes on while the server connection comes back', async () => {
   await inState(alice, 'connected');
   await videoAdvances(alice);
   await videoAdvances(bob);
-  // And it is still a call to the server: the hang-up arrives.
+  // The server still has the call: the hang-up arrives.
   await click(alice, '#hang-up');
   assert.equal((await summary(bob)).reason, 'hangup');
-  await leave(alice);
-  await leave(bob);
+  await closePage(alice);
+  await closePage(bob);
 });

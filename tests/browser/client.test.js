@@ -1,12 +1,13 @@
-// @callbox/client in an application of another origin: what the demo page does not show of it.
+// Tests @callbox/client in an application of another origin, as far as the demo page does not use
+// it.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { everybodyLeaves, launch, noComplaints, startServer, until } from './browser.js';
-import { connect, hears, open as openApp, state } from './app/app.js';
+import { closeAllPages, launch, assertNoErrors, startServer, until } from './browser.js';
+import { connect, waitForEvent, open as openApp, waitForState } from './app/app.js';
 import { SMALL, startSite } from './app/site.js';
 import { videoAdvances } from './media.js';
-import { neverResume, wire } from './network.js';
+import { forceNewSession, startProxy } from './network.js';
 
 let server;
 let browser;
@@ -21,17 +22,17 @@ after(async () => {
   site?.close();
   assert.equal(await server?.stop(), 0, 'the server ended cleanly');
 });
-afterEach(() => everybodyLeaves(browser, server));
+afterEach(() => closeAllPages(browser, server));
 
-/** With the client that the server has. */
+/** Opens the application with the client that the server serves. */
 const open = (user, query) => openApp(site, browser, server, user, { module: new URL('/callbox.js', server.http).href, ...query });
 
 describe('in a call', () => {
-  it('what a side sends, says and measures reaches the other and the record', async () => {
+  it('messages, media state and statistics reach the other side and the call record', async () => {
     const [alice, bob] = [await open('alice'), await open('bob')];
     const id = await connect(alice, bob, { video: true });
     await bob.evaluate(() => window.call.send({ hand: 'raised' }));
-    await until('alice hears it', () => alice.evaluate(() => window.said.some(([event, data]) => event === 'message' && data.hand === 'raised')));
+    await until('alice receives it', () => alice.evaluate(() => window.said.some(([event, data]) => event === 'message' && data.hand === 'raised')));
     const measured = await until('both have reported', async () => {
       const { participants } = await server.call(id);
       return participants.every(({ stats }) => stats) && participants;
@@ -41,120 +42,120 @@ describe('in a call', () => {
       assert.ok(stats.rttMs >= 0 && stats.jitterMs >= 0, JSON.stringify(stats));
     }
     await bob.evaluate(() => window.call.hangUp());
-    await hears(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
-    noComplaints(alice, bob);
+    await waitForEvent(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
+    assertNoErrors(alice, bob);
   });
 
-  it('whoever does not listen for an upgrade does not agree, and whoever is impatient asks once', async () => {
+  it('an upgrade without a handler is rejected, and a repeated upgrade sends one request', async () => {
     const [alice, bob] = [await open('alice'), await open('bob')];
     await connect(alice, bob);
-    assert.equal(await alice.evaluate(() => window.call.upgrade('video')), false, 'nobody was there to agree');
+    assert.equal(await alice.evaluate(() => window.call.upgrade('video')), false, 'there is no handler');
     await bob.evaluate(() => window.call.on('upgrade', (request) => { request.accept(); }) && undefined);
     const twice = await alice.evaluate(() => Promise.all([window.call.upgrade('video'), window.call.upgrade('video')]));
     assert.deepEqual(twice, [true, true]);
-    noComplaints(alice, bob);
+    assertNoErrors(alice, bob);
   });
 
-  it('another device of the same user takes it over, or does not', async () => {
+  it('another device of the same user accepts or rejects a transfer', async () => {
     const alice = await open('alice');
     const phone = await open('bob', { device: 'phone' });
     await connect(alice, phone, { video: true });
     const tablet = await open('bob', { device: 'tablet' });
     assert.equal(await phone.evaluate(() => window.call.transfer('tablet')), true);
     assert.equal(await tablet.evaluate(() => window.call.transferFrom), 'phone');
-    await state(tablet, 'connected');
-    // Back, which is refused there: the call stays where it is.
+    await waitForState(tablet, 'connected');
+    // A transfer back, which is rejected: the call stays on its device.
     await phone.evaluate(() => { window.box.on('incoming', (call) => call.hangUp()); });
     await phone.close();
     const other = await open('bob', { device: 'other', answer: 'no' });
     const asked = tablet.evaluate(() => window.call.transfer('other'));
-    await state(other, 'ringing');
+    await waitForState(other, 'ringing');
     await other.evaluate(() => window.call.reject());
     assert.equal(await asked, false);
     await videoAdvances(tablet);
     await tablet.evaluate(() => window.call.hangUp());
-    await hears(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
-    noComplaints(alice, tablet, other);
+    await waitForEvent(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
+    assertNoErrors(alice, tablet, other);
   });
 });
 
-it('a page that comes back with a new session hears what was decided meanwhile', async () => {
-  const way = await wire(new URL(server.http));
-  const [alice, bob] = [await open('alice', { server: way.http }), await open('bob')];
+it('a page with a new session applies the decisions it missed', async () => {
+  const proxy = await startProxy(new URL(server.http));
+  const [alice, bob] = [await open('alice', { server: proxy.http }), await open('bob')];
   const id = await connect(alice, bob);
-  await neverResume(alice);
-  // Bob says yes while alice is away, and hears of it; she does not.
+  await forceNewSession(alice);
+  // Bob agrees while alice is disconnected; he receives the result and she does not.
   await bob.evaluate(() => { window.call.on('upgrade', (request) => { window.request = request; }); });
   const upgraded = alice.evaluate(() => window.call.upgrade('video'));
   await until('bob is asked', () => bob.evaluate(() => Boolean(window.request)));
-  way.cut();
-  await until('bob knows', () => bob.evaluate(() => !window.call.peerConnected));
+  proxy.cut();
+  await until('bob is notified', () => bob.evaluate(() => !window.call.peerConnected));
   assert.equal(await bob.evaluate(() => window.request.accept()), true);
   assert.equal(await alice.evaluate(() => window.call.type), 'audio');
-  way.mend();
+  proxy.restore();
   assert.equal(await upgraded, true);
   for (const page of [alice, bob]) await videoAdvances(page);
 
-  // A question that is open stays so, and is not put twice.
+  // A pending request stays pending and is not emitted twice.
   await bob.evaluate(() => { window.asked = 0; window.call.on('upgrade', () => { window.asked += 1; }); });
   const asked = alice.evaluate(() => window.call.upgrade('audio'));
   await until('bob is asked again', () => bob.evaluate(() => window.asked === 1));
-  const lose = async () => {
-    way.cut();
-    await until('bob knows', () => bob.evaluate(() => !window.call.peerConnected));
-    way.mend();
+  const disconnect = async () => {
+    proxy.cut();
+    await until('bob is notified', () => bob.evaluate(() => !window.call.peerConnected));
+    proxy.restore();
     await until('alice is back', () => bob.evaluate(() => window.call.peerConnected));
   };
-  await lose();
+  await disconnect();
   await bob.evaluate(() => window.request.reject());
   assert.equal(await asked, false);
   assert.equal(await bob.evaluate(() => window.asked), 1);
 
-  // A transfer that was refused meanwhile is over.
+  // A transfer that was rejected meanwhile ends.
   const tablet = await open('alice', { device: 'tablet', answer: 'no' });
   const moved = alice.evaluate(() => window.call.transfer('tablet'));
-  await state(tablet, 'ringing');
-  way.cut();
-  await until('bob knows', () => bob.evaluate(() => !window.call.peerConnected));
+  await waitForState(tablet, 'ringing');
+  proxy.cut();
+  await until('bob is notified', () => bob.evaluate(() => !window.call.peerConnected));
   await tablet.evaluate(() => window.call.reject());
-  way.mend();
+  proxy.restore();
   assert.equal(await moved, false);
   assert.equal((await server.call(id)).state, 'connected');
   await bob.evaluate(() => window.call.hangUp());
-  await hears(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
-  way.close();
+  await waitForEvent(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
+  proxy.close();
 });
 
 for (const [first, second] of [['video', 'audio'], ['audio', 'video']]) {
-  it(`two who call each other in the same moment are in one call: ${first} and ${second}`, async () => {
+  it(`two simultaneous calls to each other become one call: ${first} and ${second}`, async () => {
     const [alice, bob] = [await open('alice', { answer: 'no' }), await open('bob', { answer: 'no' })];
     const call = (page, user, video) => page.evaluate((other, options) => window.box.call(other, options).then(window.follow).then(({ id }) => id), user, { video: video && SMALL });
     const ids = await Promise.all([call(alice, 'bob', first === 'video'), call(bob, 'alice', second === 'video')]);
     assert.equal(ids[0], ids[1]);
     const { type } = await server.call(ids[0]);
     for (const page of [alice, bob]) {
-      await state(page, 'connected');
-      assert.equal(await page.evaluate(() => window.call.type), type, 'all agree on what it carries');
+      await waitForState(page, 'connected');
+      assert.equal(await page.evaluate(() => window.call.type), type, 'all have the same type');
       assert.equal(await page.evaluate(() => window.box.calls.length), 1);
-      if (type === 'audio') assert.deepEqual(await page.evaluate(() => window.call.localStream.getVideoTracks()), [], 'nobody is seen unasked');
+      if (type === 'audio') assert.deepEqual(await page.evaluate(() => window.call.localStream.getVideoTracks()), [], 'no video without consent');
     }
     assert.equal(await server.metric('callbox_calls', 'state="connected"'), 1);
-    noComplaints(alice, bob);
+    assertNoErrors(alice, bob);
   });
 }
 
 it('a token that is about to expire is renewed in the session', async () => {
   const soon = server.mint({ sub: 'alice', exp: Math.floor(Date.now() / 1000) + 8 });
   const alice = await open('alice', { token: `${soon} ${await server.token('alice')}` });
-  await until('a fresh one was asked for', () => alice.evaluate(() => window.tokens.length === 2));
+  await until('a fresh token was requested', () => alice.evaluate(() => window.tokens.length === 2));
   assert.deepEqual(await alice.evaluate(() => window.tokens), [false, true]);
-  // The server takes it: the refusal of another one would have closed nothing yet, but it would say so.
+  // The server has accepted the new token, since it would answer an invalid one with this error.
   const refused = alice.evaluate(() => window.box.request('auth:refresh', { token: 'none' }).catch(({ code }) => code));
   assert.equal(await refused, 'unauthorized');
   assert.equal(await alice.evaluate(() => window.sockets.length), 1);
 });
 
-it('a tab keeps its name when its page is loaded again, and a copy of it gets another', async () => {
+it('a reloaded tab has the same device id and a duplicated tab gets another one', async () => {
   const alice = await open('alice');
   const name = () => alice.evaluate(() => window.box.deviceId);
   const first = await name();
@@ -164,20 +165,20 @@ it('a tab keeps its name when its page is loaded again, and a copy of it gets an
   await alice.reload();
   await alice.waitForSelector('body[data-ready]');
   assert.equal(await name(), first);
-  assert.equal(await copy.evaluate(() => window.box.state), 'connected', 'nobody was pushed out');
+  assert.equal(await copy.evaluate(() => window.box.state), 'connected', 'its session was not replaced');
 });
 
-it('a page that is left hangs up, also if the browser keeps it', async () => {
+it('a page that is navigated away hangs up, also in the back-forward cache', async () => {
   const [alice, bob] = [await open('alice'), await open('bob')];
   await connect(alice, bob);
   await bob.goto('about:blank');
-  await hears(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
+  await waitForEvent(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
   await bob.goBack();
   await bob.waitForSelector('body[data-ready]');
   await connect(alice, bob);
 });
 
-it('whoever takes the place of a device closes the one before for good', async () => {
+it('a second connection of a device closes the first one for good', async () => {
   const one = await open('alice', { device: 'laptop' });
   const closed = one.evaluate(() => new Promise((resolve) => { window.box.on('state', (now, error) => resolve([now, error.code])); }));
   await open('alice', { device: 'laptop' });

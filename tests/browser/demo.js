@@ -1,8 +1,8 @@
-// What the tests do with the demo page.
+// Actions on the demo page, for tests.
 
 import { click, newPage, PATIENCE_MS, text, until } from './browser.js';
 
-/** The demo page, signed in under a name. */
+/** Opens the demo page and signs in. */
 export async function signIn(browser, server, name, { relayOnly = false, ...options } = {}) {
   const page = await newPage(browser, options);
   await page.goto(new URL(`/?as=${name}${relayOnly ? '&relay=1' : ''}`, server.http).href);
@@ -11,13 +11,13 @@ export async function signIn(browser, server, name, { relayOnly = false, ...opti
   return page;
 }
 
-/** `caller` clicks; gives when the card is up at `callee`. */
+/** Clicks the call button at `caller` and waits until the call is announced at `callee`. */
 export async function ring(caller, callee, type = 'video') {
   await click(caller, `[data-user="${callee.user}"] [data-action="call-${type}"]`);
   await callee.waitForSelector(`#incoming[open][data-caller="${caller.user}"]`);
 }
 
-/** A whole call set up through the page; gives its id. */
+/** Sets up a connected call through the page and returns its id. */
 export async function connect(caller, callee, type = 'video') {
   await ring(caller, callee, type);
   await click(callee, '#answer');
@@ -39,7 +39,7 @@ export async function inState(page, state, timeout = PATIENCE_MS) {
   }
 }
 
-/** The summary in the lobby after a call. */
+/** Waits for the summary that the lobby shows after a call, and returns it. */
 export async function summary(page, timeout = PATIENCE_MS) {
   await page.waitForSelector('#last-call:not([hidden])', { timeout });
   return page.evaluate(() => ({
@@ -48,8 +48,8 @@ export async function summary(page, timeout = PATIENCE_MS) {
   }));
 }
 
-/** The person can see and press it without scrolling, and nothing lies over it. */
-export async function withinReach(page, ...selectors) {
+/** Waits until each element can be clicked without scrolling and is not covered. */
+export async function assertClickable(page, ...selectors) {
   for (const selector of selectors) {
     await until(`${selector} is within the window of ${page.user}`, () => page.evaluate((wanted) => {
       const element = document.querySelector(wanted);

@@ -1,20 +1,21 @@
-// Each scenario in each ordered pair of browsers. `UPDATE=1` writes what came of it into docs/browsers.md.
+// Runs each scenario in each ordered pair of browsers. `UPDATE=1` writes the results into
+// docs/browsers.md.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { everybodyLeaves, launch, until } from './browser.js';
+import { closeAllPages, launch, until } from './browser.js';
 import { open } from './app/app.js';
 import { startSite } from './app/site.js';
 import { counters } from './media.js';
 import { RELAY, startMatrixServer } from './matrix/server.js';
 import { calls } from './matrix/calls.js';
 import { changes } from './matrix/changes.js';
-import { company } from './matrix/company.js';
+import { multiparty } from './matrix/multiparty.js';
 import { pages } from './matrix/pages.js';
 import { paths } from './matrix/paths.js';
 import { PAIRS, Table } from './matrix/table.js';
 
-const scenarios = { ...calls, ...changes, ...paths, ...company, ...pages };
+const scenarios = { ...calls, ...changes, ...paths, ...multiparty, ...pages };
 const table = new Table(Object.keys(scenarios));
 
 const browsers = {};
@@ -35,8 +36,9 @@ after(async () => {
   if (process.env.UPDATE) table.write();
 });
 afterEach(async () => {
-  await everybodyLeaves(Object.values(browsers), server);
-  // A page that is gone without a word is waited for, and its user is busy meanwhile.
+  await closeAllPages(Object.values(browsers), server);
+  // The server waits for the return of a page that closed without a hang-up; its user is busy until
+  // then.
   await until('no call is left', async () => (await server.metric('callbox_calls')) === 0, 60_000);
 });
 
@@ -51,7 +53,10 @@ for (const [name, run] of Object.entries(scenarios)) {
             server: () => server,
             restart: () => server.restart(),
             browser: (user) => browsers[kinds[user]],
-            /** Alice is in the caller's browser, bob in the callee's; anybody else where `as` says. */
+            /**
+             * Opens a page for a user: alice in the caller's browser, bob in the callee's, others
+             * as `as` says.
+             */
             async open(user, query = {}, as = user) {
               const page = await open(site, browsers[kinds[as]], server, user, query);
               opened.push(page);
@@ -61,7 +66,7 @@ for (const [name, run] of Object.entries(scenarios)) {
           for (const page of opened) await page.evaluate(() => window.box?.close());
           table.set(name, [caller, callee], 'passes');
         } catch (error) {
-          const said = await Promise.all(opened.map(async (page) => `${page.user} (${page.kind}): ${await page.evaluate(() => JSON.stringify(window.said?.map(([event, detail]) => [event, detail?.error?.message ?? detail]))).catch(() => 'gone')} ${page.complaints.join('; ')}\n  ${(await counters(page).catch(() => ['no connection'])).join('\n  ')}`));
+          const said = await Promise.all(opened.map(async (page) => `${page.user} (${page.kind}): ${await page.evaluate(() => JSON.stringify(window.said?.map(([event, detail]) => [event, detail?.error?.message ?? detail]))).catch(() => 'gone')} ${page.errors.join('; ')}\n  ${(await counters(page).catch(() => ['no connection'])).join('\n  ')}`));
           table.set(name, [caller, callee], 'FAILS');
           throw new Error(`${error.message}\n${said.join('\n')}`, { cause: error });
         }
@@ -70,4 +75,4 @@ for (const [name, run] of Object.entries(scenarios)) {
   });
 }
 
-it('docs/browsers.md has these scenarios', () => process.env.UPDATE || table.check());
+it('docs/browsers.md lists these scenarios', () => process.env.UPDATE || table.check());

@@ -1,14 +1,14 @@
-// What browsers themselves say of the media of a page.
+// Figures of the browsers about the media of a page.
 
 import { PATIENCE_MS, until } from './browser.js';
 
-/** What the browser itself says about the newest peer connection of a page. */
+/** Returns the browser's statistics of a page's latest peer connection. */
 export function stats(page) {
   return page.evaluate(async () => {
     const report = await window.peerConnections.at(-1).getStats();
     const entries = [...report.values()];
     const transport = entries.find((entry) => entry.type === 'transport' && entry.selectedCandidatePairId);
-    // Firefox marks the pair instead.
+    // Firefox marks the selected pair instead.
     const pair = report.get(transport?.selectedCandidatePairId) ?? entries.find((entry) => entry.type === 'candidate-pair' && entry.selected);
     const video = entries.find((entry) => entry.type === 'inbound-rtp' && entry.kind === 'video');
     const audio = entries.find((entry) => entry.type === 'inbound-rtp' && entry.kind === 'audio');
@@ -24,7 +24,10 @@ export function stats(page) {
   });
 }
 
-/** The counters that show where media stops, at the sender, on the path, or at the decoder, and what came before. */
+/**
+ * Returns counters that show where media stops (sender, path or decoder), followed by the
+ * connection's history.
+ */
 export function counters(page) {
   return page.evaluate(async () => {
     const connection = window.peerConnections.at(-1);
@@ -53,13 +56,13 @@ async function advances(page, figure, more) {
   await until(`${figure} of ${page.user ?? 'the page'} advances`, async () => (await stats(page))[figure] >= before + more, PATIENCE_MS);
 }
 
-/** Waits until the page has decoded more frames of the other's video than it has now. */
+/** Waits until the page decodes further video frames. */
 export const videoAdvances = (page) => advances(page, 'framesDecoded', 10);
 
-/** Waits until the page has got more of the other's sound than it has now. */
+/** Waits until the page receives further audio packets. */
 export const audioAdvances = (page) => advances(page, 'audioPackets', 25);
 
-/** Watches the video of a page; gives the longest time in which no frame was decoded. */
+/** Measures the longest time without a decoded video frame while `during` runs. */
 export async function longestPause(page, during) {
   await page.evaluate(() => {
     const watch = (window.watch = { frames: 0, last: performance.now(), longest: 0 });

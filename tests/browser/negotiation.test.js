@@ -1,12 +1,12 @@
-// The code of docs/negotiation.md, in each pair of browsers: a call over Socket.IO that is upgraded, whose path
-// is made anew from either side and from both at once, and in which a negotiation fails.
+// Runs the code of docs/negotiation.md in each pair of browsers: an upgrade of a call over
+// Socket.IO, ICE restarts by either side and by both at once, and a failed negotiation.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, afterEach, before, it } from 'node:test';
-import { everybodyLeaves, launch, PATIENCE_MS, startServer, until } from './browser.js';
+import { closeAllPages, launch, PATIENCE_MS, startServer, until } from './browser.js';
 import { SMALL, startFiles } from './app/site.js';
 import { PAIRS } from './matrix/table.js';
 import { audioAdvances, videoAdvances } from './media.js';
@@ -39,7 +39,7 @@ after(async () => {
   site?.close();
   await server?.stop();
 });
-afterEach(() => everybodyLeaves(Object.values(browsers), server));
+afterEach(() => closeAllPages(Object.values(browsers), server));
 
 async function open(kind, user, query = {}) {
   const page = await site.open(browsers[kind], { url: server.socketIo, token: await server.token(user), ...query });
@@ -50,40 +50,40 @@ async function open(kind, user, query = {}) {
 
 const ufrag = (page) => page.evaluate(() => window.pc.localDescription.sdp.match(/a=ice-ufrag:(\S+)/)[1]);
 
-const settled = (page) => until(`${page.user} has settled`, async () => {
+const waitUntilSettled = (page) => until(`${page.user} has settled`, async () => {
   const states = await page.evaluate(() => `${window.pc?.signalingState} ${window.pc?.connectionState}`);
   if (states === 'stable connected') return true;
-  throw new Error(`${states} ${page.complaints.join('; ')}`);
+  throw new Error(`${states} ${page.errors.join('; ')}`);
 }, PATIENCE_MS);
 
-/** Each of them looks for another path; both have one afterwards. */
+/** Restarts ICE at each page of `by`, and waits until all pages have a new path. */
 async function restart(pages, by) {
   const before = await Promise.all(pages.map(ufrag));
   await Promise.all(by.map((page) => page.evaluate(() => { window.negotiator.restart(); })));
   for (const [number, page] of pages.entries()) {
     await until(`${page.user} has another path`, async () => (await ufrag(page)) !== before[number], PATIENCE_MS);
-    await settled(page);
+    await waitUntilSettled(page);
   }
   for (const page of pages) await videoAdvances(page);
 }
 
 for (const [caller, callee] of PAIRS) {
   it(`the negotiator of docs/negotiation.md: ${caller} → ${callee}`, async () => {
-    // Of their own, so that one pair's call does not keep another's from beginning.
+    // Users of their own, so that the call of one pair does not block that of another.
     const [other, user] = ['bob', 'alice'].map((name) => `${name}-${caller}-${callee}`);
     const bob = await open(callee, other);
     const alice = await open(caller, user, { call: other });
     const pages = [alice, bob];
     await alice.evaluate(() => window.start());
     for (const page of pages) {
-      await settled(page);
+      await waitUntilSettled(page);
       await audioAdvances(page);
     }
 
     await bob.evaluate(() => window.upgrade());
     for (const page of pages) {
       await videoAdvances(page);
-      await settled(page);
+      await waitUntilSettled(page);
       assert.equal(await page.evaluate(() => window.pc.getTransceivers().length), 2, 'descriptions do not grow');
     }
 
@@ -91,7 +91,7 @@ for (const [caller, callee] of PAIRS) {
     await restart(pages, [alice]);
     await restart(pages, pages);
 
-    // A connection whose ICE has failed: Firefox goes on over another one, others over the same.
+    // Simulates a failed connection: Firefox replaces it, other browsers restart ICE.
     for (const page of pages) {
       const opened = await page.evaluate(() => {
         const { pc } = window;
@@ -104,13 +104,13 @@ for (const [caller, callee] of PAIRS) {
         for (const each of pages) await until(`${each.user} has another connection`, () => each.evaluate((before) => window.peerConnections.length > before, opened), PATIENCE_MS);
       }
       for (const each of pages) {
-        await settled(each);
+        await waitUntilSettled(each);
         await videoAdvances(each);
         assert.equal(await each.evaluate(() => window.peerConnections.filter(({ connectionState }) => connectionState !== 'closed').length), 1);
       }
     }
 
-    // One that fails is taken back by both, and offered once.
+    // Both sides roll a failed negotiation back, and it is tried once more.
     await bob.evaluate(() => {
       window.refusals = 0;
       window.pc.setRemoteDescription = async () => {
@@ -123,7 +123,7 @@ for (const [caller, callee] of PAIRS) {
     }));
     await alice.evaluate(() => { window.pc.addTransceiver('audio', { direction: 'recvonly' }); });
     assert.equal(await refused, true);
-    for (const page of pages) await settled(page);
+    for (const page of pages) await waitUntilSettled(page);
     assert.equal(await bob.evaluate(() => window.refusals), 1);
     await alice.evaluate(() => window.socket.emitWithAck('call:end', {}));
     await bob.waitForSelector('body[data-ended="hangup"]');

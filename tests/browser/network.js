@@ -1,4 +1,4 @@
-// The network between pages and server, and what happens to it.
+// Changes to the network between pages and server.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -13,7 +13,7 @@ function inOwnNetwork(program, words) {
 
 export const nft = (words) => inOwnNetwork('nft', words);
 
-/** Drops every UDP packet from now on; gives a function that lets them pass again. */
+/** Drops all UDP packets; returns a function that removes the rule. */
 export function dropUdp() {
   nft('add table inet no_udp');
   nft('add chain inet no_udp output { type filter hook output priority 0; }');
@@ -21,7 +21,7 @@ export function dropUdp() {
   return () => nft('delete table inet no_udp');
 }
 
-/** Gives the interface another address in place of the one that it has, as a change of the network does. */
+/** Replaces the interface's address, as when a machine changes networks. Returns the new one. */
 export function changeAddress() {
   const [, now] = /inet (\S+) /.exec(inOwnNetwork('ip', '-4 address show dev call0'));
   const next = now.startsWith('10.77.0.1/') ? '10.77.0.3/24' : '10.77.0.1/24';
@@ -31,8 +31,8 @@ export function changeAddress() {
   return next.split('/')[0];
 }
 
-/** A way to the server over TCP that can be cut. */
-export async function wire(to) {
+/** Starts a TCP proxy to the server whose connections can be cut. */
+export async function startProxy(to) {
   const open = new Set();
   let cut = false;
   const proxy = net.createServer((near) => {
@@ -48,13 +48,13 @@ export async function wire(to) {
   return {
     http: `http://127.0.0.1:${proxy.address().port}`,
     cut() { cut = true; for (const socket of open) socket.destroy(); },
-    mend() { cut = false; },
+    restore() { cut = false; },
     close() { proxy.close(); this.cut(); },
   };
 }
 
-/** From now on the page comes back with a new session, as if the time to resume were over. */
-export function neverResume(page) {
+/** Makes the page reconnect with a new session, as if the resume window had passed. */
+export function forceNewSession(page) {
   return page.evaluate(() => {
     const send = WebSocket.prototype.send;
     WebSocket.prototype.send = function forget(text) {

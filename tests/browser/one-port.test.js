@@ -1,5 +1,4 @@
-// Everything from one port under TLS while no UDP gets anywhere: the page, the WebSocket, and the call's
-// media through turns: on that same port.
+// Tests a call with UDP blocked: page, WebSocket, and media through turns: share one TLS port.
 
 import assert from 'node:assert/strict';
 import { createHash, X509Certificate } from 'node:crypto';
@@ -7,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { click, launch, leave, noComplaints, screenshot, startServer, until } from './browser.js';
+import { click, launch, closePage, assertNoErrors, screenshot, startServer, until } from './browser.js';
 import { connect, signIn, summary } from './demo.js';
 import { stats, videoAdvances } from './media.js';
 import { dropUdp } from './network.js';
@@ -26,7 +25,7 @@ before(async () => {
     directory: import.meta.dirname,
     args: ['--tls-listen', '127.0.0.1:0', '--tls-cert', cert, '--tls-key', key],
   });
-  // Only this one key is believed.
+  // Only this key is trusted.
   const spki = new X509Certificate(readFileSync(cert)).publicKey.export({ type: 'spki', format: 'der' });
   const hash = createHash('sha256').update(spki).digest('base64');
   browser = await launch('chromium', { args: [`--ignore-certificate-errors-spki-list=${hash}`] });
@@ -38,7 +37,7 @@ after(async () => {
   rmSync(files, { recursive: true });
 });
 
-/** The page by HTTPS, relay only. */
+/** Opens the demo page over HTTPS with the relay only. */
 const signInBy = (name) => signIn(browser, { http: server.https }, name, { relayOnly: true });
 
 describe('with UDP blocked, everything goes over one port', () => {
@@ -61,16 +60,16 @@ describe('with UDP blocked, everything goes over one port', () => {
       assert.ok(url, 'the relay has a URL');
     }
     await screenshot(alice, 'one-port-alice');
-    assert.ok((await server.metric('callbox_relay_streams', 'transport="tls"')) >= 2, 'both are there over TLS');
+    assert.ok((await server.metric('callbox_relay_streams', 'transport="tls"')) >= 2, 'both relay over TLS');
     await click(alice, '#hang-up');
     assert.equal((await summary(bob)).reason, 'hangup');
     const over = await server.call(id);
     assert.ok(over.relay.bytesUp > 20_000, `bytes went up: ${JSON.stringify(over.relay)}`);
     await until('no allocation is left', async () => (await server.metric('callbox_allocations')) === 0);
-    noComplaints(alice, bob);
+    assertNoErrors(alice, bob);
   });
 
-  it('turns: alone is enough', async () => {
+  it('a turns: URI alone is enough', async () => {
     const alice = await signInBy('alice');
     const protocol = await alice.evaluate(async (turns) => {
       const answer = await fetch('/dev/token', {
@@ -106,6 +105,6 @@ describe('with UDP blocked, everything goes over one port', () => {
     assert.equal(protocol.said, 'over TLS');
     assert.equal(protocol.protocols.length, 1, JSON.stringify(protocol));
     assert.match(protocol.protocols[0], /^tls turns:127\.0\.0\.1:/);
-    await leave(alice);
+    await closePage(alice);
   });
 });

@@ -1,8 +1,8 @@
-// The calls that do not come about, or end badly, and what the people are told.
+// Tests calls that are not answered or end abnormally, and what the pages show.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { click, everybodyLeaves, isVisible, launch, newPage, noComplaints, screenshot, startServer, text, until } from './browser.js';
+import { click, closeAllPages, isVisible, launch, newPage, assertNoErrors, screenshot, startServer, text, until } from './browser.js';
 import { connect, inState, ring, signIn, summary } from './demo.js';
 
 let server;
@@ -23,20 +23,20 @@ beforeEach(async () => {
   bob = await signIn(browser, server, 'bob');
 });
 afterEach(async () => {
-  await everybodyLeaves(browser, server);
+  await closeAllPages(browser, server);
   await until('no call is left', async () => (await server.metric('callbox_calls')) === 0);
   await until('no allocation is left', async () => (await server.metric('callbox_allocations')) === 0);
 });
 
-describe('a call that nobody takes', () => {
-  it('is declined', async () => {
+describe('a call that is not answered', () => {
+  it('is declined by the callee', async () => {
     await ring(alice, bob);
     await inState(alice, 'ringing');
     await screenshot(bob, 'incoming');
     await click(bob, '#decline');
     assert.deepEqual(await summary(alice), { reason: 'rejected', title: 'bob declined' });
     assert.equal(await isVisible(bob, '#incoming'), false);
-    noComplaints(alice, bob);
+    assertNoErrors(alice, bob);
   });
 
   it('is cancelled by the caller', async () => {
@@ -45,47 +45,47 @@ describe('a call that nobody takes', () => {
     assert.equal((await summary(alice)).title, 'You cancelled the call');
     assert.deepEqual(await summary(bob), { reason: 'cancelled', title: 'You missed a call from alice' });
     assert.equal(await isVisible(bob, '#incoming'), false);
-    noComplaints(alice, bob);
+    assertNoErrors(alice, bob);
   });
 
-  it('is not answered in time', async () => {
+  it('times out', async () => {
     await ring(alice, bob);
     assert.deepEqual(await summary(alice), { reason: 'timeout', title: 'bob did not answer' });
     assert.deepEqual(await summary(bob), { reason: 'timeout', title: 'You missed a call from alice' });
-    noComplaints(alice, bob);
+    assertNoErrors(alice, bob);
   });
 
-  it('goes to somebody who is not there', async () => {
+  it('to a user who is offline', async () => {
     await alice.locator('#dial-name').fill('nobody');
     await click(alice, '[data-action="dial-video"]');
     assert.deepEqual(await summary(alice), { reason: 'offline', title: 'nobody is not online' });
-    noComplaints(alice);
+    assertNoErrors(alice);
   });
 
-  it('goes to somebody who is in another call', async () => {
+  it('to a user who is in another call', async () => {
     const carol = await signIn(browser, server, 'carol');
     await connect(alice, bob, 'audio');
     await click(carol, '[data-user="bob"] [data-action="call-video"]');
     assert.deepEqual(await summary(carol), { reason: 'busy', title: 'bob is busy' });
-    // And nobody was disturbed.
+    // The other call is not disturbed.
     await inState(alice, 'connected');
     await inState(bob, 'connected');
     assert.equal(await isVisible(bob, '#incoming'), false);
-    noComplaints(alice, bob, carol);
+    assertNoErrors(alice, bob, carol);
   });
 
-  it('needs a camera that the person does not give', async () => {
+  it('ends with an error when the camera is denied', async () => {
     await alice.evaluate(() => {
       navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'));
     });
     await click(alice, '[data-user="bob"] [data-action="call-video"]');
     assert.equal((await summary(alice)).reason, 'error');
     assert.match(await text(alice, '#last-call-text'), /blocked for this page\. Allow access/);
-    assert.equal(await isVisible(bob, '#incoming'), false, 'it did not even ring');
+    assert.equal(await isVisible(bob, '#incoming'), false, 'it did not ring');
   });
 });
 
-it('on two devices: the one that answers has the call, the other is told', async () => {
+it('with two devices, one answers and the other shows that', async () => {
   const phone = await signIn(browser, server, 'bob');
   await ring(alice, bob);
   await phone.waitForSelector('#incoming[open]');
@@ -93,10 +93,10 @@ it('on two devices: the one that answers has the call, the other is told', async
   assert.deepEqual(await summary(bob), { reason: 'answered_elsewhere', title: 'Answered on another device' });
   await inState(alice, 'connected');
   await inState(phone, 'connected');
-  noComplaints(alice, bob, phone);
+  assertNoErrors(alice, bob, phone);
 });
 
-it('by the keyboard alone', async () => {
+it('a call can be made by keyboard alone', async () => {
   const dave = await newPage(browser);
   await dave.goto(server.http);
   await dave.keyboard.type('dave');
@@ -108,36 +108,36 @@ it('by the keyboard alone', async () => {
   await alice.keyboard.press('Enter');
   await dave.waitForSelector('#incoming[open]');
   await dave.keyboard.press('Escape');
-  assert.equal(await isVisible(dave, '#incoming'), true, 'Escape does not lose the call');
+  assert.equal(await isVisible(dave, '#incoming'), true, 'Escape does not close the call');
   // The answer button has the focus.
   await dave.keyboard.press('Enter');
   await inState(alice, 'connected');
-  noComplaints(alice, dave);
+  assertNoErrors(alice, dave);
 });
 
 describe('a call that loses a side', () => {
-  it('because the callee closes the tab', async () => {
+  it('ends when the callee closes the tab', async () => {
     await connect(alice, bob, 'audio');
     await bob.goto('about:blank');
     assert.deepEqual(await summary(alice), { reason: 'hangup', title: 'bob ended the call' });
-    noComplaints(alice);
+    assertNoErrors(alice);
   });
 
-  it('because the caller closes the tab while it rings', async () => {
+  it('ends when the caller closes the tab while it rings', async () => {
     await ring(alice, bob);
     await alice.goto('about:blank');
     assert.equal((await summary(bob)).title, 'You missed a call from alice');
-    noComplaints(bob);
+    assertNoErrors(bob);
   });
 
-  it('because the browser is gone, without a word', async () => {
+  it('ends when the browser disappears without a hang-up', async () => {
     const other = await launch();
     try {
       const carol = await signIn(other, server, 'carol');
       await click(carol, '[data-user="alice"] [data-action="call-audio"]');
       await click(alice, '#answer');
       await inState(alice, 'connected');
-      // The page has no chance to say that it goes.
+      // The page must not be able to hang up.
       await carol.evaluate(() => { window.addEventListener('pagehide', (event) => event.stopImmediatePropagation(), { capture: true }); });
     } finally {
       await other.close();
@@ -146,7 +146,7 @@ describe('a call that loses a side', () => {
   });
 });
 
-it('a server that stops says so', async () => {
+it('a call shows that the server is shutting down', async () => {
   const own = await startServer({ name: 'stopping', directory: import.meta.dirname });
   const carol = await signIn(browser, own, 'carol');
   const dave = await signIn(browser, own, 'dave');
@@ -156,7 +156,7 @@ it('a server that stops says so', async () => {
   await carol.waitForSelector('#connection[data-state="offline"]');
 });
 
-it('a server that is killed and comes back: the people hear that it was the server', async () => {
+it('a call shows that the server was lost when it is killed and restarted', async () => {
   const first = await startServer({ name: 'killed', directory: import.meta.dirname });
   const carol = await signIn(browser, first, 'carol');
   const dave = await signIn(browser, first, 'dave');

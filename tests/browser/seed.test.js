@@ -1,8 +1,8 @@
-// The call flow's own snippets for RTCPeerConnection, media and `ice:candidate`, to the letter, in a
-// page of another origin with an unmodified socket.io-client.
+// Runs the call flow's own snippets for RTCPeerConnection, media and `ice:candidate`, unmodified,
+// in a page of another origin with an unmodified socket.io-client.
 //
-// The snippets name stun.caas.io and turn.caas.io, port 3478. The browser is told that these are
-// 127.0.0.1, and the server listens on that port: this test runs in a network of its own.
+// The snippets name stun.caas.io and turn.caas.io, port 3478. The browser resolves these to
+// 127.0.0.1, and the server listens on that port, so this test needs its own network namespace.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -10,16 +10,16 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { launch, leave, noComplaints, PATIENCE_MS, startServer, until } from './browser.js';
+import { launch, closePage, assertNoErrors, PATIENCE_MS, startServer, until } from './browser.js';
 import { startFiles } from './app/site.js';
 import { PAIRS } from './matrix/table.js';
 import { longestPause, stats, videoAdvances } from './media.js';
-import { wire } from './network.js';
+import { startProxy } from './network.js';
 
 const require = createRequire(import.meta.url);
 const read = (...parts) => readFileSync(path.join(import.meta.dirname, ...parts), 'utf8');
 
-/** The snippets without their two type annotations, which browsers do not read. */
+/** The snippets without their two type annotations. */
 const snippets = read('seed', 'snippets.ts')
   .replace('(): Promise<RTCPeerConnection> {', '() {')
   .replace("(type: 'audio' | 'video') {", '(type) {');
@@ -52,8 +52,8 @@ after(async () => {
   rmSync(state, { recursive: true });
 });
 
-/** The snippet leaves the policy alone, so the browser is made to have no other way. */
-function noOtherWay() {
+/** Forces the relay, since the snippets leave the policy at its default. */
+function forceRelay() {
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(configuration) {
       super({ ...configuration, iceTransportPolicy: 'relay' });
@@ -63,13 +63,13 @@ function noOtherWay() {
 
 async function open(kind, name, { call, relayOnly, device, url = server.socketIo }) {
   const query = { url, token: await server.token(name), ...(call && { call }), ...(device && { device }) };
-  const page = await site.open(browsers[kind], query, (page) => relayOnly && page.evaluateOnNewDocument(noOtherWay));
+  const page = await site.open(browsers[kind], query, (page) => relayOnly && page.evaluateOnNewDocument(forceRelay));
   page.user = name;
   await page.waitForSelector('body[data-connected]');
   return page;
 }
 
-/** Alice calls bob, and they see each other; gives the call's id. */
+/** Sets up a call from alice to bob with video in both directions, and returns its id. */
 async function call([caller, callee], options = {}) {
   const bob = await open(callee, 'bob', { device: 'phone', ...options, url: undefined });
   const alice = await open(caller, 'alice', { device: 'laptop', ...options, call: 'bob' });
@@ -83,7 +83,7 @@ async function call([caller, callee], options = {}) {
 const hangUp = async (alice, bob) => {
   await alice.evaluate(() => window.hangUp());
   await bob.waitForSelector('body[data-ended="hangup"]');
-  for (const page of [alice, bob]) await leave(page);
+  for (const page of [alice, bob]) await closePage(page);
 };
 
 for (const pair of PAIRS) {
@@ -97,41 +97,41 @@ for (const pair of PAIRS) {
           else assert.notEqual(local, 'relay');
           await until('the picture is in remoteVideo', () => page.evaluate(() => remoteVideo.videoWidth > 0), PATIENCE_MS);
         }
-        // Neither page says `call:connected`: the relayed answer was enough.
+        // Neither page sends `call:connected`: the relayed answer is enough.
         assert.equal((await server.call(id)).state, 'connected');
 
         await alice.evaluate(() => window.hangUp());
         await bob.waitForSelector('body[data-ended="hangup"]');
         await until('no allocation is left', async () => (await server.metric('callbox_allocations')) === 0);
 
-        // The diagram's events, in the diagram's order. The candidates are as many as the browser
-        // finds; they may come as soon as the call is accepted.
+        // The diagram's events in the diagram's order. The number of candidates varies, and they
+        // may arrive from the accept on.
         const order = (page) => page.evaluate(() => window.heard.filter((event) => /^(call:(incoming|accepted|ended)|signal:)/.test(event)));
         assert.deepEqual(await order(bob), ['call:incoming', 'signal:offer', 'call:ended']);
         assert.deepEqual(await order(alice), ['call:accepted', 'signal:answer']);
         for (const page of [alice, bob]) {
           assert.ok(await page.evaluate(() => window.heard.includes('ice:candidate')), `${page.user} got candidates`);
         }
-        noComplaints(alice, bob);
-        for (const page of [alice, bob]) await leave(page);
+        assertNoErrors(alice, bob);
+        for (const page of [alice, bob]) await closePage(page);
       });
     }
 
-    it('go on when the connection to the server is cut, and when the server is restarted', async () => {
-      const way = await wire(new URL(server.http));
-      const { alice, bob, id } = await call(pair, { url: way.http });
+    it('continue when the connection to the server is cut, and when the server is restarted', async () => {
+      const proxy = await startProxy(new URL(server.http));
+      const { alice, bob, id } = await call(pair, { url: proxy.http });
       const pauses = await Promise.all([alice, bob].map((page) => longestPause(page, async () => {
-        if (page === alice) way.cut();
+        if (page === alice) proxy.cut();
         await alice.waitForSelector('body[data-connected="no"]');
-        if (page === alice) way.mend();
+        if (page === alice) proxy.restore();
         await alice.waitForSelector('body[data-connected="yes"]');
-        await until('it is told where the call stands', () => alice.evaluate(() => window.heard.includes('call:sync')), PATIENCE_MS);
+        await until('alice receives the snapshot', () => alice.evaluate(() => window.heard.includes('call:sync')), PATIENCE_MS);
         if (page === alice) {
           assert.equal((await server.call(id)).state, 'connected');
           assert.equal(await server.stop(), 0);
           server = await start(new URL(server.http).host);
         }
-        await until('bob is told, too', () => bob.evaluate(() => window.heard.includes('call:sync')), PATIENCE_MS);
+        await until('bob receives the snapshot', () => bob.evaluate(() => window.heard.includes('call:sync')), PATIENCE_MS);
         await until('both are back', async () => {
           const { state: now, participants } = await server.call(id);
           return now === 'connected' && participants.every(({ connected }) => connected);
@@ -140,7 +140,7 @@ for (const pair of PAIRS) {
       for (const longest of pauses) assert.ok(longest < 3_000, `no frame for ${longest} ms`);
       assert.equal(await bob.evaluate(() => document.body.dataset.ended), undefined);
       await hangUp(alice, bob);
-      way.close();
+      proxy.close();
     });
   });
 }

@@ -1,22 +1,22 @@
-// The client's connection: resume, requests made again, acknowledgements, tokens. The server's part is
-// played by the test; tests/browser has the client with the real one.
+// Tests the client's connection against a fake server: resume, repeated requests, acknowledgements,
+// tokens. tests/browser tests the client against the real server.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
-import { connected, connection, forget, settle, stream, welcomed } from './fake-server.js';
+import { connected, connection, forgetSockets, settle, stream, welcomed } from './fake-server.js';
 import { CallboxError, connect } from '../../clients/js/callbox.js';
 
 beforeEach(() => {
-  forget();
+  forgetSockets();
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
 });
 afterEach(() => mock.timers.reset());
 
-/** Enough for the first attempt after a loss. */
+/** Passes the longest delay of the first reconnect. */
 const nextAttempt = () => mock.timers.tick(400);
 
 describe('the first connection', () => {
-  it('says who it is, and gives the box', async () => {
+  it('sends a hello and resolves to the box', async () => {
     const { box, socket } = await connected();
     assert.equal(socket.url, 'wss://callbox.example/ws');
     assert.deepEqual(socket.last('session:hello').data, { token: 'a token', protocol: 1, deviceId: 'laptop' });
@@ -31,7 +31,7 @@ describe('the first connection', () => {
     ['wss://example.com/ws', 'wss://example.com/ws'],
     ['https://example.com/news', 'wss://example.com/news/ws'],
   ]) {
-    it(`to ${given} goes to ${url}`, async () => {
+    it(`to ${given} uses ${url}`, async () => {
       const asked = connect(given, { token: 'a token' });
       const socket = await connection();
       assert.equal(socket.url, url);
@@ -40,11 +40,11 @@ describe('the first connection', () => {
     });
   }
 
-  it('that is refused is told', async () => {
+  it('rejects and does not retry when the token is refused', async () => {
     const asked = connect('https://callbox.example', { token: 'not a token' });
     const socket = await connection();
     socket.onopen();
-    socket.tell({ re: socket.last('session:hello').id, data: { ok: false, error: { code: 'unauthorized', message: 'No.' } } });
+    socket.deliver({ re: socket.last('session:hello').id, data: { ok: false, error: { code: 'unauthorized', message: 'No.' } } });
     socket.end(4401, 'unauthorized: This token is not valid here.');
     await assert.rejects(asked, (error) => error instanceof CallboxError && error.code === 'unauthorized' && error.message === 'This token is not valid here.');
     mock.timers.tick(60_000);
@@ -52,12 +52,12 @@ describe('the first connection', () => {
   });
 });
 
-describe('a connection that is cut', () => {
-  it('goes on with its session', async () => {
+describe('a lost connection', () => {
+  it('resumes its session', async () => {
     const { box, socket } = await connected();
     const states = [];
     box.on('state', (state) => states.push(state));
-    for (const seq of [1, 2, 3]) socket.tell({ event: 'presence:changed', seq, data: {} });
+    for (const seq of [1, 2, 3]) socket.deliver({ event: 'presence:changed', seq, data: {} });
     socket.end();
     nextAttempt();
     const next = await welcomed({ resumed: true });
@@ -66,7 +66,7 @@ describe('a connection that is cut', () => {
     box.close();
   });
 
-  it('tells a new session whom it blocks, and a resumed one knows', async () => {
+  it('sends the block list to a new session, but not to a resumed one', async () => {
     const { box, socket } = await connected();
     const done = async (asked, at) => {
       await settle();
@@ -80,7 +80,7 @@ describe('a connection that is cut', () => {
     const refused = assert.rejects(box.block(''), { code: 'invalid_payload' });
     await settle();
     const error = { code: 'invalid_payload', message: 'userId: the user id is empty' };
-    socket.tell({ re: socket.last('user:block').id, data: { ok: false, error } });
+    socket.deliver({ re: socket.last('user:block').id, data: { ok: false, error } });
     await refused;
     socket.end();
     nextAttempt();
@@ -94,9 +94,9 @@ describe('a connection that is cut', () => {
     box.close();
   });
 
-  it('counts anew in another session', async () => {
+  it('counts events from zero in a new session', async () => {
     const { box, socket } = await connected();
-    for (const seq of [1, 2, 3]) socket.tell({ event: 'presence:changed', seq, data: {} });
+    for (const seq of [1, 2, 3]) socket.deliver({ event: 'presence:changed', seq, data: {} });
     socket.end();
     nextAttempt();
     const other = await welcomed({ sessionId: 's2' });
@@ -107,7 +107,7 @@ describe('a connection that is cut', () => {
     box.close();
   });
 
-  it('asks again what was not answered, under the same msgId and in the same order', async () => {
+  it('repeats unanswered requests with the same msgId and in the same order', async () => {
     const { box, socket } = await connected();
     const first = box.request('call:message', { data: 1 });
     const second = box.request('call:message', { data: 2 });
@@ -126,7 +126,7 @@ describe('a connection that is cut', () => {
     box.close();
   });
 
-  it('leaves no request waiting for ever', async () => {
+  it('fails requests that wait too long', async () => {
     const { box, socket } = await connected();
     socket.end();
     const asked = box.request('call:message', { data: 1 });
@@ -136,9 +136,9 @@ describe('a connection that is cut', () => {
     box.close();
   });
 
-  it('waits longer each time, and for as long as a server that stops has said', async () => {
+  it('backs off, and waits as long as a draining server asked for', async () => {
     const { box, socket } = await connected();
-    socket.tell({ event: 'server:draining', seq: 1, data: { reconnectAfterMs: 7_000 } });
+    socket.deliver({ event: 'server:draining', seq: 1, data: { reconnectAfterMs: 7_000 } });
     socket.end(1001, 'server_shutdown: The server stops.');
     mock.timers.tick(6_999);
     assert.equal(await connection(), undefined);
@@ -152,7 +152,7 @@ describe('a connection that is cut', () => {
     box.close();
   });
 
-  it('is noticed although nothing says so', async () => {
+  it('is detected by silence after a request', async () => {
     const { box, socket } = await connected();
     const asked = box.request('call:message', { data: 1 });
     mock.timers.tick(4_999);
@@ -169,11 +169,11 @@ describe('a connection that is cut', () => {
   });
 });
 
-it('what a call has to say is said again when the server has time for it', async () => {
+it('a patient request is repeated after a rate_limited answer', async () => {
   const { box, socket } = await connected();
   const asked = box.request('ice:candidate', { candidate: null }, { patient: true });
   const busy = { code: 'rate_limited', message: 'You send too many events.', retryAfterMs: 20 };
-  socket.tell({ re: socket.last('ice:candidate').id, data: { ok: false, error: busy } });
+  socket.deliver({ re: socket.last('ice:candidate').id, data: { ok: false, error: busy } });
   assert.equal(socket.sent.length, 2);
   mock.timers.tick(20);
   assert.equal(socket.sent.length, 3);
@@ -186,9 +186,9 @@ it('what a call has to say is said again when the server has time for it', async
 describe('events', () => {
   const acks = (socket) => socket.sent.filter((frame) => 'ack' in frame).map(({ ack }) => ack);
 
-  it('are acknowledged together, after a second', async () => {
+  it('are acknowledged together after a second', async () => {
     const { box, socket } = await connected();
-    for (const seq of [1, 2, 3]) socket.tell({ event: 'presence:changed', seq, data: {} });
+    for (const seq of [1, 2, 3]) socket.deliver({ event: 'presence:changed', seq, data: {} });
     assert.deepEqual(acks(socket), []);
     mock.timers.tick(1_000);
     assert.deepEqual(acks(socket), [3]);
@@ -199,19 +199,19 @@ describe('events', () => {
 
   it('are acknowledged sooner if there are many', async () => {
     const { box, socket } = await connected();
-    for (let seq = 1; seq <= 100; seq++) socket.tell({ event: 'presence:changed', seq, data: {} });
+    for (let seq = 1; seq <= 100; seq++) socket.deliver({ event: 'presence:changed', seq, data: {} });
     assert.deepEqual(acks(socket), [32, 64, 96]);
     box.close();
   });
 
-  it('reach handlers until these are taken off, and one that throws disturbs nobody', async () => {
+  it('reach handlers until these are removed, also when another handler throws', async () => {
     const { box, socket } = await connected();
     const heard = [];
     globalThis.reportError = (error) => heard.push(error.message);
     const off = box.on('call:message', () => { off(); throw new Error('mine'); });
     box.on('call:message', ({ data }) => heard.push(data));
-    socket.tell({ event: 'call:message', seq: 1, data: { data: 'hello' } });
-    socket.tell({ event: 'call:message', seq: 2, data: { data: 'again' } });
+    socket.deliver({ event: 'call:message', seq: 1, data: { data: 'hello' } });
+    socket.deliver({ event: 'call:message', seq: 2, data: { data: 'again' } });
     assert.deepEqual(heard, ['mine', 'hello', 'again']);
     delete globalThis.reportError;
     box.close();
@@ -219,19 +219,19 @@ describe('events', () => {
 });
 
 describe('a token', () => {
-  it('that is about to expire is renewed in the session', async () => {
+  it('is renewed in the session when it is about to expire', async () => {
     const wanted = [];
     const token = async ({ fresh }) => `token ${wanted.push(fresh)}`;
     const { box, socket } = await connected({ token });
     assert.equal(socket.last('session:hello').data.token, 'token 1');
-    socket.tell({ event: 'auth:expiring', seq: 1, data: { expiresAt: '2026-03-01T12:15:00.000Z' } });
+    socket.deliver({ event: 'auth:expiring', seq: 1, data: { expiresAt: '2026-03-01T12:15:00.000Z' } });
     await settle();
     assert.equal(socket.last('auth:refresh').data.token, 'token 2');
     assert.deepEqual(wanted, [false, true]);
     box.close();
   });
 
-  it('that is refused later is asked for again', async () => {
+  it('is requested again when it is refused later', async () => {
     const wanted = [];
     const { box, socket } = await connected({ token: ({ fresh }) => `token ${wanted.push(fresh)}` });
     socket.end(4401, 'token_expired: Your token has expired.');
@@ -241,7 +241,7 @@ describe('a token', () => {
     box.close();
   });
 
-  it('that is a text cannot be', async () => {
+  it('is not renewed if it is a string', async () => {
     const { box, socket } = await connected();
     const end = new Promise((resolve) => { box.on('state', (state, error) => resolve([state, error?.code])); });
     socket.end(4401, 'token_expired: Your token has expired.');
@@ -250,7 +250,7 @@ describe('a token', () => {
   });
 });
 
-it('a token that the server cannot judge at the moment is tried again, a text as well', async () => {
+it('reconnects while the server cannot verify the token, also if it is a string', async () => {
   const { box, socket } = await connected();
   socket.end(1001, 'server_shutdown: The server stops.');
   nextAttempt();
@@ -266,14 +266,14 @@ it('a token that the server cannot judge at the moment is tried again, a text as
   box.close();
 });
 
-it('a first connection fails though its token may be good', async () => {
+it('a first connection fails while the server cannot verify the token', async () => {
   const asked = connect('https://callbox.example', { token: 'a token' });
   (await connection()).end(4503, 'issuer_unavailable: The keys of the issuer cannot be had.');
   await assert.rejects(asked, { code: 'issuer_unavailable' });
 });
 
 for (const [code, word] of [[4409, 'replaced'], [4410, 'kicked'], [4403, 'origin_not_allowed']]) {
-  it(`a connection that is closed with ${word} does not come back`, async () => {
+  it(`does not reconnect after a close with ${word}`, async () => {
     const { box, socket } = await connected();
     const end = new Promise((resolve) => { box.on('state', (state, error) => resolve([state, error?.code])); });
     socket.end(code, `${word}: Words.`);
@@ -283,7 +283,7 @@ for (const [code, word] of [[4409, 'replaced'], [4410, 'kicked'], [4403, 'origin
   });
 }
 
-it('what is no JSON is refused at once, and stands in nobody\'s way', async () => {
+it('a request that is not JSON fails at once and does not affect later ones', async () => {
   const { box, socket } = await connected();
   const round = {};
   round.round = round;
@@ -297,7 +297,7 @@ it('what is no JSON is refused at once, and stands in nobody\'s way', async () =
   box.close();
 });
 
-it('what is too long for the server is refused once, and what is not goes on', async () => {
+it('a request that is too long for the server fails once and other requests are repeated', async () => {
   const { box, socket } = await connected();
   const short = box.request('call:message', { data: 'short' });
   const long = box.request('call:message', { data: 'x'.repeat(70_000) });
@@ -312,7 +312,7 @@ it('what is too long for the server is refused once, and what is not goes on', a
   box.close();
 });
 
-/** No browser: as much of it as a call needs before there is media. */
+/** The part of RTCPeerConnection that a call uses before it has media. */
 globalThis.RTCPeerConnection = class {
   getTransceivers = () => [];
   getReceivers = () => [];
@@ -320,8 +320,8 @@ globalThis.RTCPeerConnection = class {
   close() {}
 };
 
-describe('a call whose answer is lost', () => {
-  /** The server hears the request, and the connection is away for longer than anybody waits. */
+describe('a call request without an answer', () => {
+  /** Sends the request, then drops the connection for longer than the answer's time limit. */
   async function unanswered(box, socket, event, asked) {
     await settle();
     assert.ok(socket.last(event));
@@ -332,7 +332,7 @@ describe('a call whose answer is lost', () => {
     assert.deepEqual(box.calls, []);
   }
 
-  it('does not ring on: it is ended once the answer is there', async () => {
+  it('ends the call when the answer arrives late', async () => {
     const { box, socket } = await connected();
     await unanswered(box, socket, 'call:initiate', box.call('bob', { stream }));
     const next = await welcomed({ resumed: true });
@@ -342,17 +342,17 @@ describe('a call whose answer is lost', () => {
     box.close();
   });
 
-  it('is not made anew in a new session, which is told of the call', async () => {
+  it('is not repeated in a new session, which announces the call', async () => {
     const { box, socket } = await connected();
     await unanswered(box, socket, 'call:initiate', box.call('bob', { stream }));
     const next = await welcomed({ sessionId: 's2' });
     assert.equal(next.last('call:initiate'), undefined);
-    next.tell({ event: 'call:sync', seq: 1, data: { callId: 'c1', call: { type: 'audio', participants: [] }, candidates: [] } });
+    next.deliver({ event: 'call:sync', seq: 1, data: { callId: 'c1', call: { type: 'audio', participants: [] }, candidates: [] } });
     assert.equal(next.last('call:end').data.callId, 'c1');
     box.close();
   });
 
-  it('and that was never sent is forgotten', async () => {
+  it('is dropped if it was never sent', async () => {
     const { box, socket } = await connected();
     socket.end();
     const failed = assert.rejects(box.call('bob', { stream }), { code: 'connection_lost' });
@@ -364,10 +364,10 @@ describe('a call whose answer is lost', () => {
     box.close();
   });
 
-  it('leaves nobody in a call that was accepted here', async () => {
+  it('ends a call that was accepted here', async () => {
     const { box, socket } = await connected();
     const accepted = new Promise((resolve) => { box.on('incoming', (call) => resolve([call.accept({ stream })])); });
-    socket.tell({ event: 'call:incoming', seq: 1, data: { callId: 'c1', callerId: 'bob', callType: 'audio', iceServers: [] } });
+    socket.deliver({ event: 'call:incoming', seq: 1, data: { callId: 'c1', callerId: 'bob', callType: 'audio', iceServers: [] } });
     await unanswered(box, socket, 'call:accept', (await accepted)[0]);
     const next = await welcomed({ resumed: true });
     assert.equal(next.last('call:end').data.callId, 'c1');
@@ -375,8 +375,8 @@ describe('a call whose answer is lost', () => {
   });
 });
 
-describe('an answer that was lost', () => {
-  /** The server has heard the request; the connection is cut, and back at once. */
+describe('a lost answer', () => {
+  /** Waits until the request is sent, drops the connection and reconnects at once. */
   async function again(socket, event, session) {
     await settle();
     assert.ok(socket.last(event));
@@ -387,11 +387,11 @@ describe('an answer that was lost', () => {
   const initiated = { callId: 'c1', state: 'ringing', callType: 'audio', iceServers: [] };
   const record = (state) => ({ state, type: 'audio', participants: [{ userId: 'bob', deviceId: 'phone' }] });
 
-  it('comes before what the call has been through since', async () => {
+  it('is handled before the events of the call that followed it', async () => {
     const { box, socket } = await connected();
     const asked = box.call('bob', { stream });
     const next = await again(socket, 'call:initiate', { resumed: true });
-    next.tell({ event: 'call:ended', seq: 1, data: { callId: 'c1', reason: 'rejected', endedBy: 'bob', duration: 0 } });
+    next.deliver({ event: 'call:ended', seq: 1, data: { callId: 'c1', reason: 'rejected', endedBy: 'bob', duration: 0 } });
     next.answer(next.last('call:initiate'), initiated);
     const call = await asked;
     await settle();
@@ -399,12 +399,12 @@ describe('an answer that was lost', () => {
     box.close();
   });
 
-  it('comes before what a new session is told of the call', async () => {
+  it('is handled before a new session\'s snapshot of the call', async () => {
     const { box, socket } = await connected();
     const asked = box.call('bob', { stream });
     const next = await again(socket, 'call:initiate', { sessionId: 's2' });
-    next.tell({ event: 'call:state', seq: 1, data: { call: record('ringing'), callId: 'c1' } });
-    next.tell({ event: 'call:sync', seq: 2, data: { call: record('ringing'), callId: 'c1', candidates: [] } });
+    next.deliver({ event: 'call:state', seq: 1, data: { call: record('ringing'), callId: 'c1' } });
+    next.deliver({ event: 'call:sync', seq: 2, data: { call: record('ringing'), callId: 'c1', candidates: [] } });
     next.answer(next.last('call:initiate'), initiated);
     const call = await asked;
     await settle();
@@ -413,7 +413,7 @@ describe('an answer that was lost', () => {
     box.close();
   });
 
-  it('of a transfer comes before its outcome', async () => {
+  it('of a transfer is handled before the transfer\'s outcome', async () => {
     for (const [outcome, taken] of [
       [{ event: 'call:transferred', data: { callId: 'c1', userId: 'alice', deviceId: 'tablet', accepted: false } }, false],
       [{ event: 'call:ended', data: { callId: 'c1', reason: 'answered_elsewhere', endedBy: null, duration: 1 } }, true],
@@ -424,32 +424,32 @@ describe('an answer that was lost', () => {
       socket.answer(socket.last('call:initiate'), initiated);
       const moved = (await asked).transfer('tablet');
       const next = await again(socket, 'call:transfer', { resumed: true });
-      next.tell({ seq: 1, ...outcome });
+      next.deliver({ seq: 1, ...outcome });
       next.answer(next.last('call:transfer'), {});
       assert.equal(await moved, taken);
       box.close();
     }
   });
 
-  it('that nobody waits for any more lets nothing ring in a box that is closed', async () => {
+  it('does not let a call ring in a box that was closed meanwhile', async () => {
     const { box, socket } = await connected();
     const refused = assert.rejects(box.request('presence:subscribe', { userIds: [] }), { code: 'closed' });
     const next = await again(socket, 'presence:subscribe', { resumed: true });
     box.on('incoming', () => assert.fail('it rings'));
-    next.tell({ event: 'call:incoming', seq: 1, data: { callId: 'c1', callerId: 'bob', callType: 'audio', iceServers: [] } });
+    next.deliver({ event: 'call:incoming', seq: 1, data: { callId: 'c1', callerId: 'bob', callType: 'audio', iceServers: [] } });
     box.close();
     await refused;
     await settle();
     assert.deepEqual(box.calls, []);
   });
 
-  it('holds nothing up for longer than anybody waits for it', async () => {
+  it('delays events no longer than the request\'s time limit', async () => {
     const { box, socket } = await connected();
     const refused = assert.rejects(box.request('presence:subscribe', { userIds: [] }), { code: 'connection_lost' });
     const next = await again(socket, 'presence:subscribe', { resumed: true });
     const heard = [];
     box.on('presence:changed', ({ userId }) => heard.push(userId));
-    next.tell({ event: 'presence:changed', seq: 1, data: { userId: 'bob' } });
+    next.deliver({ event: 'presence:changed', seq: 1, data: { userId: 'bob' } });
     assert.deepEqual(heard, []);
     mock.timers.tick(10_000);
     await refused;
@@ -459,9 +459,9 @@ describe('an answer that was lost', () => {
   });
 });
 
-it('a call that this page knows nothing of is ended, however long that takes', async () => {
+it('a call unknown to the page is ended, also after a reconnect', async () => {
   const { box, socket } = await connected();
-  socket.tell({ event: 'call:sync', seq: 1, data: { callId: 'c9', call: { type: 'audio', participants: [] }, candidates: [] } });
+  socket.deliver({ event: 'call:sync', seq: 1, data: { callId: 'c9', call: { type: 'audio', participants: [] }, candidates: [] } });
   assert.ok(socket.last('call:end'));
   socket.end();
   mock.timers.tick(15_000);
@@ -470,7 +470,7 @@ it('a call that this page knows nothing of is ended, however long that takes', a
   box.close();
 });
 
-it('a call that is hung up while the server is asked leaves nothing behind', async () => {
+it('a call that is hung up before the server answers is ended on the server', async () => {
   const { box, socket } = await connected();
   const call = box.createCall('bob', { stream });
   const started = call.start();
@@ -483,67 +483,67 @@ it('a call that is hung up while the server is asked leaves nothing behind', asy
   box.close();
 });
 
-it('a call that another device was faster to accept ends, and that is no error', async () => {
+it('accept resolves without an error when another device was faster', async () => {
   const { box, socket } = await connected();
   const accepted = new Promise((resolve) => { box.on('incoming', (call) => resolve({ call, done: call.accept({ stream }) })); });
-  socket.tell({ event: 'call:incoming', seq: 1, data: { callId: 'c1', callerId: 'bob', callType: 'audio', iceServers: [] } });
+  socket.deliver({ event: 'call:incoming', seq: 1, data: { callId: 'c1', callerId: 'bob', callType: 'audio', iceServers: [] } });
   const { call, done } = await accepted;
   await settle();
-  socket.tell({ event: 'call:ended', seq: 2, data: { callId: 'c1', reason: 'answered_elsewhere', endedBy: null, duration: 0 } });
-  socket.tell({ re: socket.last('call:accept').id, data: { ok: false, error: { code: 'invalid_state', message: 'Another of your devices has answered the call.' } } });
+  socket.deliver({ event: 'call:ended', seq: 2, data: { callId: 'c1', reason: 'answered_elsewhere', endedBy: null, duration: 0 } });
+  socket.deliver({ re: socket.last('call:accept').id, data: { ok: false, error: { code: 'invalid_state', message: 'Another of your devices has answered the call.' } } });
   await done;
   assert.equal(call.state, 'ended');
   box.close();
 });
 
-describe('a call that rings', () => {
+describe('a ringing call', () => {
   const incoming = { callId: 'c1', callerId: 'bob', callerName: 'Bob', callType: 'audio', expiresAt: '', iceServers: [], turnCredentials: null };
 
-  it('is announced once, though a new session is told of it again', async () => {
+  it('is announced once, although a new session repeats it', async () => {
     const { box, socket } = await connected();
     const calls = [];
     box.on('incoming', (call) => calls.push(call));
-    socket.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    socket.deliver({ event: 'call:incoming', seq: 1, data: incoming });
     assert.equal(socket.last('call:ring').data.callId, 'c1');
     socket.end();
     nextAttempt();
     const next = await welcomed({ sessionId: 's2' });
-    next.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    next.deliver({ event: 'call:incoming', seq: 1, data: incoming });
     assert.deepEqual(calls.map(({ id, peer, peerName, type, state }) => [id, peer, peerName, type, state]), [['c1', 'bob', 'Bob', 'audio', 'ringing']]);
     box.close();
   });
 
-  it('and that another session no longer knows is over', async () => {
+  it('ends when a new session does not know it', async () => {
     const { box, socket } = await connected();
     const over = new Promise((resolve) => { box.on('incoming', (call) => call.on('ended', resolve)); });
-    socket.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    socket.deliver({ event: 'call:incoming', seq: 1, data: incoming });
     socket.end();
     nextAttempt();
     const next = await welcomed({ sessionId: 's2' });
-    next.tell({ re: next.sent.findLast(({ event }) => event === 'call:ring').id, data: { ok: false, error: { code: 'call_ended', message: 'It is over.' } } });
+    next.deliver({ re: next.sent.findLast(({ event }) => event === 'call:ring').id, data: { ok: false, error: { code: 'call_ended', message: 'It is over.' } } });
     const end = await over;
     assert.deepEqual([end.reason, end.error.code], ['connection_lost', 'call_ended']);
     assert.deepEqual(box.calls, []);
     box.close();
   });
 
-  it('and cannot be taken beside another one, is refused as busy', async () => {
+  it('is rejected as busy when the user is in another call', async () => {
     const { box, socket } = await connected();
     const ringing = new Promise((resolve) => { box.on('incoming', resolve); });
-    socket.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    socket.deliver({ event: 'call:incoming', seq: 1, data: incoming });
     const taken = assert.rejects((await ringing).accept({ stream }), { code: 'too_many_calls' });
     await settle();
     const error = { code: 'too_many_calls', message: 'You are in as many calls as you may be in.' };
-    socket.tell({ re: socket.last('call:accept').id, data: { ok: false, error } });
+    socket.deliver({ re: socket.last('call:accept').id, data: { ok: false, error } });
     await taken;
     assert.deepEqual([socket.last('call:reject').data.callId, socket.last('call:reject').data.reason], ['c1', 'busy']);
     assert.deepEqual(box.calls, []);
     box.close();
   });
 
-  it('is not rung where nobody would hear it', async () => {
+  it('is not reported as ringing without a handler', async () => {
     const { box, socket } = await connected();
-    socket.tell({ event: 'call:incoming', seq: 1, data: incoming });
+    socket.deliver({ event: 'call:incoming', seq: 1, data: incoming });
     assert.equal(socket.last('call:ring'), undefined);
     box.close();
     assert.equal(socket.last('call:reject'), undefined, 'another device may take it');

@@ -1,11 +1,14 @@
-// As much of RTCPeerConnection as the client negotiates with, moved by the test: each has a certificate of its
-// own, and describes itself as the browser that `browser` names.
+// The part of RTCPeerConnection that the client negotiates with, driven by tests. Each has its own
+// certificate, and describes itself as the browser that `browser` names.
 
-/** Every connection that was opened, the latest last, and what they say made them: `mozilla` for Firefox. */
+/**
+ * All opened connections, the latest last, and the originator in their descriptions (`mozilla…` for
+ * Firefox).
+ */
 export const connections = [];
 export const browser = { name: '-' };
 
-/** What a side says of itself: which connection it is, and which of its paths this is. */
+/** Returns a description by a browser, identified by its certificate and its ICE ufrag. */
 export const description = (name, certificate, path) => `v=0\r\no=${name} 1 1 IN IP4 0.0.0.0\r\na=ice-ufrag:${path}\r\na=fingerprint:sha-256 ${certificate}\r\na=setup:active\r\n`;
 
 export class FakePeerConnection extends EventTarget {
@@ -68,7 +71,7 @@ export class FakePeerConnection extends EventTarget {
 
   close() { this.signalingState = this.connectionState = 'closed'; }
 
-  // -- What the network does --
+  // -- Events of the network --
 
   is(state) {
     this.connectionState = state;

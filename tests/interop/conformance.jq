@@ -1,11 +1,11 @@
-# The reports of `callbox check --conformance --json`, each with the server's name and version, as
-# tables for docs/conformance.md: the results, where what several transports share is one row, or
-# every case. Needs `--arg which` with `results`, `cases` or the name of one server.
+# Formats reports of `callbox check --conformance --json`, each with the server's name and version,
+# as tables for docs/conformance.md: the results, with one row for equal results of several
+# transports, or every case. Needs `--arg which` with `results`, `cases` or the name of one server.
 
-# Text of a server goes into a cell: ports differ from run to run, and bars would end the cell.
+# Escapes a server's text for a table cell: ports differ between runs, and bars would end the cell.
 def cell: gsub("\\|"; "\\|") | gsub("(?<ip>127\\.0\\.0\\.1|\\[::1\\]):[0-9]+"; "\(.ip):…");
 
-# The cases with one status over all transports: which, and what came of them.
+# The cases with one status over all transports, with their results.
 def rows($status):
   (map(.transport) | join(", ")) as $all
   | [ .[] | .transport as $transport
@@ -32,7 +32,7 @@ def skips:
          | map("| \(.[0].reason | cell) | \(map("`\(.name)`") | join(", ")) |") | join("\n"))
     end;
 
-# Every case of every report, in the order in which they are run.
+# Every case of every report, in the order in which they run.
 def cases:
   (map({ (.transport): [.cases[].name] }) | add) as $names
   | [ .[].cases[] ] as $cases

@@ -1,4 +1,5 @@
-// What is wrong is refused with a documented code, counted, and disturbs nobody else.
+// Tests that invalid input is refused with a documented code, counted, and does not affect other
+// calls.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
@@ -13,7 +14,7 @@ let server;
 before(async () => { server = await startServer({ name: 'bad-input' }); });
 after(async () => { assert.equal(await server?.stop(), 0); });
 
-// A call of two others goes on through each of these tests.
+// A call between two other users continues through each of these tests.
 let carol;
 let dave;
 let bystanders;
@@ -31,7 +32,7 @@ afterEach(async () => {
   dave.emit('call:end', { callId: bystanders });
   assert.equal((await carol.next('call:ended')).reason, 'hangup');
   for (const client of [carol, dave, ...open.splice(0)]) await client.leave();
-  await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0);
+  await until('all connections are closed', async () => (await server.metric('callbox_connections')) === 0);
 });
 
 const fronts = { 'Socket.IO': SocketIoClient, WebSocket: WebSocketClient };
@@ -48,38 +49,38 @@ for (const [front, Client] of Object.entries(fronts)) {
       ['an unknown event', 'call:levitate', {}, 'unknown_event'],
       ['an event of the server', 'call:ended', {}, 'unknown_event'],
       ['no target', 'call:initiate', { callType: 'audio' }, 'invalid_payload'],
-      ['a target that is no text', 'call:initiate', { targetUserId: 7, callType: 'audio' }, 'invalid_payload'],
+      ['a target that is not a string', 'call:initiate', { targetUserId: 7, callType: 'audio' }, 'invalid_payload'],
       ['an empty target', 'call:initiate', { targetUserId: '', callType: 'audio' }, 'invalid_payload'],
       ['a target with a control character', 'call:initiate', { targetUserId: 'b\nob', callType: 'audio' }, 'invalid_payload'],
       ['an unknown type of call', 'call:initiate', { targetUserId: 'bob', callType: 'hologram' }, 'invalid_payload'],
-      ['oneself', 'call:initiate', { targetUserId: 'alice', callType: 'audio' }, 'invalid_target'],
+      ['a call to oneself', 'call:initiate', { targetUserId: 'alice', callType: 'audio' }, 'invalid_target'],
       ['a payload that is a list', 'call:initiate', ['bob', 'audio'], 'invalid_payload'],
-      ['a payload that is a text', 'call:initiate', 'bob', 'invalid_payload'],
+      ['a payload that is a string', 'call:initiate', 'bob', 'invalid_payload'],
       ['a payload that is a number', 'call:end', 12, 'invalid_payload'],
-      ['an id that is none', 'call:accept', { callId: 'x' }, 'invalid_payload'],
-      ['an id that is a number', 'call:accept', { callId: 1 }, 'invalid_payload'],
-      ['a call that never was', 'call:accept', { callId: '01ARZ3NDEKTSV4RRFFQ69G5FAV' }, 'call_not_found'],
-      ['no call to mean', 'call:end', {}, 'call_id_required'],
+      ['an invalid call id', 'call:accept', { callId: 'x' }, 'invalid_payload'],
+      ['a call id that is a number', 'call:accept', { callId: 1 }, 'invalid_payload'],
+      ['an unknown call id', 'call:accept', { callId: '01ARZ3NDEKTSV4RRFFQ69G5FAV' }, 'call_not_found'],
+      ['no call id without a call', 'call:end', {}, 'call_id_required'],
       ['a candidate that is a number', 'ice:candidate', { candidate: 5 }, 'invalid_payload'],
       ['an offer without SDP', 'signal:offer', {}, 'invalid_payload'],
     ]) {
-      it(what, async () => {
+      it(`refuses ${what}`, async () => {
         const alice = await connect('alice');
         const before = await server.metric('callbox_errors_total', `code="${code}"`).catch(() => 0);
         const answer = await alice.request(event, data);
         assert.equal(answer.ok, false, JSON.stringify(answer));
         assert.equal(answer.error.code, code, JSON.stringify(answer));
-        assert.ok(answer.error.message.length > 5, 'a person can read it');
-        // Without a wish for an answer it comes as an event.
+        assert.ok(answer.error.message.length > 5, 'there is a readable message');
+        // Without an id or callback the refusal arrives as an event.
         alice.emit(event, data);
-        const told = await alice.next('error');
-        assert.equal(told.error.code, code);
-        assert.equal(told.event, event);
+        const refusal = await alice.next('error');
+        assert.equal(refusal.error.code, code);
+        assert.equal(refusal.event, event);
         assert.equal(await server.metric('callbox_errors_total', `code="${code}"`), before + 2);
       });
     }
 
-    it('out of order', async () => {
+    it('refuses events in the wrong state', async () => {
       const [alice, bob] = [await connect('alice'), await connect('bob')];
       const { callId } = await alice.request('call:initiate', { targetUserId: 'bob', callType: 'audio' });
       const refused = async (client, event, data, code) => {
@@ -101,7 +102,7 @@ for (const [front, Client] of Object.entries(fronts)) {
       await refused(alice, 'signal:offer', { sdp: sdp('late') }, 'call_ended');
     });
 
-    it('too large', async () => {
+    it('refuses a message that is too large', async () => {
       const alice = await connect('alice');
       const large = { targetUserId: 'bob', callType: 'audio', metadata: { text: 'x'.repeat(MAX_MESSAGE) } };
       if (front === 'WebSocket') {
@@ -110,21 +111,21 @@ for (const [front, Client] of Object.entries(fronts)) {
         assert.equal(code, 1009);
         assert.match(reason, /payload_too_large|too large|65536/i);
       } else {
-        // It is told, and goes on.
+        // The message is refused and the connection stays open.
         assert.equal((await alice.request('call:initiate', large)).error.code, 'payload_too_large');
         alice.emit('call:initiate', large);
-        const told = await alice.next('error');
-        assert.deepEqual([told.event, told.error.code], ['call:initiate', 'payload_too_large']);
+        const refusal = await alice.next('error');
+        assert.deepEqual([refusal.event, refusal.error.code], ['call:initiate', 'payload_too_large']);
         assert.equal((await alice.request('call:end', {})).error.code, 'call_id_required');
-        // Of what is far too large only the beginning is read.
+        // A message far above the limit closes the connection.
         alice.emit('call:initiate', { text: 'x'.repeat(5 * MAX_MESSAGE) });
         await alice.closed();
       }
     });
 
-    it('too fast', async () => {
+    it('refuses events that exceed the rate limit', async () => {
       const alice = await connect('alice');
-      // A slow machine earns fifty more with each second that this takes.
+      // On a slow machine the allowance grows by fifty per second meanwhile.
       const answers = await Promise.all(Array.from({ length: 500 }, () => alice.request('call:end', {})));
       const codes = new Set(answers.map(({ error }) => error.code));
       assert.deepEqual([...codes].sort(), ['call_id_required', 'rate_limited']);
@@ -139,29 +140,29 @@ describe('tokens', () => {
   const cases = () => ({
     'no token': [undefined, 'unauthorized'],
     'an empty token': ['', 'unauthorized'],
-    'a token that is none': ['let me in', 'unauthorized'],
+    'an invalid token': ['let me in', 'unauthorized'],
     'a token of another secret': [server.mint({ sub: 'alice', exp: second + 600 }, 'another secret, as long as the true one is'), 'unauthorized'],
     'a token without a user': [server.mint({ exp: second + 600 }), 'unauthorized'],
-    'a token without an end': [server.mint({ sub: 'alice' }), 'unauthorized'],
+    'a token without an expiry': [server.mint({ sub: 'alice' }), 'unauthorized'],
     'an expired token': [server.mint({ sub: 'alice', exp: second - 60 }), 'token_expired'],
     'an unsigned token': [`${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify({ sub: 'alice', exp: second + 600 })).toString('base64url')}.`, 'unauthorized'],
   });
-  const names = ['no token', 'an empty token', 'a token that is none', 'a token of another secret', 'a token without a user', 'a token without an end', 'an expired token', 'an unsigned token'];
+  const names = ['no token', 'an empty token', 'an invalid token', 'a token of another secret', 'a token without a user', 'a token without an expiry', 'an expired token', 'an unsigned token'];
 
   for (const name of names) {
-    it(`${name}: Socket.IO`, async () => {
+    it(`refuses ${name} over Socket.IO`, async () => {
       const [token, code] = cases()[name];
       const socket = io(server.socketIo, { auth: token === undefined ? {} : { token }, reconnection: false, forceNew: true });
       const error = await new Promise((resolve, reject) => {
         socket.once('connect_error', resolve);
-        socket.once('session:welcome', () => reject(new Error('it was welcomed')));
+        socket.once('session:welcome', () => reject(new Error('the token was accepted')));
       });
       socket.disconnect();
-      // A code for the program, then words for a person.
+      // A code for programs, then text for a person.
       assert.match(error.message, new RegExp(`^${code}: .{8}`));
     });
 
-    it(`${name}: WebSocket`, async () => {
+    it(`refuses ${name} over WebSocket`, async () => {
       const [token, code] = cases()[name];
       const client = await WebSocketClient.open(server, 'stranger');
       open.push(client);
@@ -173,7 +174,7 @@ describe('tokens', () => {
     });
   }
 
-  it('a token of one\'s own back end is as good as one of the demo page', async () => {
+  it('accepts a token of the application\'s own back end', async () => {
     const token = server.mint({ sub: 'erin', name: 'Erin', exp: second + 600 });
     for (const Client of Object.values(fronts)) {
       const client = await Client.connect(server, 'erin', token);
@@ -191,23 +192,23 @@ describe('frames over WebSocket', () => {
   };
 
   for (const [what, frame] of [
-    ['no JSON', 'hello there'],
-    ['half a frame', '{"event":"call:end","id":1'],
+    ['text that is not JSON', 'hello there'],
+    ['a truncated frame', '{"event":"call:end","id":1'],
     ['a list', '[1,2,3]'],
-    ['no event', '{"id":1,"data":{}}'],
+    ['a frame without an event', '{"id":1,"data":{}}'],
     ['an event that is a number', '{"event":5,"id":1}'],
-    ['an id that is a text', '{"event":"call:end","id":"one","data":{}}'],
-    ['bytes', Buffer.from([0, 255, 1, 254])],
+    ['an id that is a string', '{"event":"call:end","id":"one","data":{}}'],
+    ['a binary message', Buffer.from([0, 255, 1, 254])],
     ['deep nesting', `{"event":"call:end","data":${'['.repeat(5000)}${']'.repeat(5000)}}`],
   ]) {
-    it(what, async () => {
+    it(`refuses ${what}`, async () => {
       const alice = await connect();
       alice.write(frame);
-      // It is told, in an answer where the id could be read, and either goes on or is closed with a
-      // reason; nothing in between.
-      const told = ['error', 'answer:1'].map((name) => alice.next(name).catch(() => null));
-      const first = await Promise.race([...told, alice.closed()]);
-      assert.ok(first, 'the sender is told');
+      // The sender gets an error, as an answer if the id was readable. The connection then stays
+      // open or is closed with a reason.
+      const answers = ['error', 'answer:1'].map((name) => alice.next(name).catch(() => null));
+      const first = await Promise.race([...answers, alice.closed()]);
+      assert.ok(first, 'the sender gets an error');
       if (first.error) {
         assert.equal(first.error.code, 'invalid_frame', JSON.stringify(first));
         assert.equal((await alice.request('call:end', {})).error.code, 'call_id_required');
@@ -217,7 +218,7 @@ describe('frames over WebSocket', () => {
     });
   }
 
-  it('something else than hello comes first', async () => {
+  it('refuses an event before the hello', async () => {
     const client = await WebSocketClient.open(server, 'stranger');
     open.push(client);
     client.write({ event: 'call:initiate', id: 1, data: { targetUserId: 'carol', callType: 'audio' } });
@@ -226,14 +227,14 @@ describe('frames over WebSocket', () => {
     assert.equal(carol.has('call:incoming'), false);
   });
 
-  it('nothing comes at all', { timeout: 15_000 }, async () => {
+  it('closes a connection without a hello', { timeout: 15_000 }, async () => {
     const client = await WebSocketClient.open(server, 'stranger');
     open.push(client);
     const { code } = await client.closed();
     assert.ok(code > 1000, String(code));
   });
 
-  it('a second hello', async () => {
+  it('refuses a second hello', async () => {
     const alice = await connect();
     const answer = await alice.request('session:hello', { token: await server.token('mallory'), protocol: 1 });
     assert.equal(answer.ok, false);
@@ -242,7 +243,7 @@ describe('frames over WebSocket', () => {
   });
 });
 
-it('a candidate that is not for the call goes nowhere', async () => {
+it('does not relay a candidate of a user outside the call', async () => {
   const alice = await WebSocketClient.connect(server, 'alice', await server.token('alice'));
   open.push(alice);
   const { error } = await alice.request('ice:candidate', { callId: bystanders, candidate: candidate('203.0.113.66') });

@@ -1,5 +1,5 @@
-// Our client and an unmodified socket.io-client behind nginx under a path, with the settings and the
-// lines of docs/behind-a-proxy.md.
+// Tests @callbox/client and an unmodified socket.io-client behind nginx under a path, with the
+// settings and the code of docs/behind-a-proxy.md.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -15,7 +15,7 @@ import { startServer, until } from './server.js';
 
 const PAGE = readFileSync(new URL('../../docs/behind-a-proxy.md', import.meta.url), 'utf8');
 
-/** Replaces what the page shows, which must be there, by what this test has. */
+/** Replaces parts of the document's text, which must be present, by values of this test. */
 function adapted(text, changes) {
   for (const [from, to] of Object.entries(changes)) {
     assert.ok(text.includes(from), `no ${from} in\n${text}`);
@@ -39,7 +39,7 @@ const listens = (port) => new Promise((resolve) => {
   socket.once('error', () => resolve(false));
 });
 
-/** nginx as one process, until `stop()`. */
+/** Starts nginx as one process that runs until `stop()`. */
 async function startNginx(server) {
   const [, sample] = PAGE.match(/<!-- sample: nginx-path -->\n```nginx\n([^]*?)```/);
   const port = await freePort();
@@ -84,11 +84,11 @@ after(async () => {
 
 const token = (sub) => server.mint({ sub, exp: Math.floor(Date.now() / 1000) + 60 });
 
-/** The lines that the page gives to applications. */
+/** The document's code for applications. */
 const [, LINES] = PAGE.match(/```js\n([^]*?)```/);
 
 describe('under a path of nginx', () => {
-  it('our client comes by the address with the path', async () => {
+  it('@callbox/client connects with the address and the path', async () => {
     globalThis.WebSocket = WebSocket;
     const [line] = LINES.match(/^const box = .*$/m);
     const { connect } = await import('../../clients/js/callbox.js');
@@ -98,14 +98,14 @@ describe('under a path of nginx', () => {
     box.close();
   });
 
-  it('the module comes from there, too', async () => {
+  it('the module is served under the path', async () => {
     const [, address] = LINES.match(/^import .* from '(.*)';$/m);
     const response = await fetch(adapted(address, { 'https://www.example.com': nginx.base }));
     assert.equal(response.headers.get('content-type'), 'text/javascript; charset=utf-8');
     assert.match(await response.text(), /export async function connect/);
   });
 
-  it('socket.io-client comes by its path, and goes over to a WebSocket', async () => {
+  it('socket.io-client connects with the path and upgrades to a WebSocket', async () => {
     const [line] = LINES.match(/^const socket = .*$/m);
     const call = adapted(line, { 'https://www.example.com': nginx.base, 'const socket = ': 'return ' });
     const socket = new Function('io', 'token', call)(io, token('bob'));

@@ -1,22 +1,22 @@
-// Two kinds of client with one face: an unmodified socket.io-client, and a plain WebSocket that
-// speaks the frames of docs/protocol.md. Each writes down what it sends and hears.
+// Two kinds of client with the same interface: an unmodified socket.io-client, and a plain
+// WebSocket with the frames of docs/protocol.md. Each records what it sends and receives.
 
 import { io } from 'socket.io-client';
 import { WebSocket } from 'ws';
 
 const WITHIN_MS = 5_000;
 
-/** What a client hears that has to name the events. */
+/** Events to subscribe to by name, for clients without `onAny`. */
 const EVENTS = [
   'session:welcome', 'call:incoming', 'call:accepted', 'call:state', 'call:ended', 'call:sync', 'call:reconnecting',
   'call:reconnected', 'ice:candidate', 'signal:offer', 'signal:answer',
 ];
 
-/** What both kinds share: the transcript, and waiting for events. */
+/** The transcript and the received events, common to both kinds. */
 class Client {
-  /** Everything sent and heard, in order: `{ who, way: 'C→S' | 'S→C', event, data }`. */
+  /** Everything sent and received, in order: `{ who, way: 'C→S' | 'S→C', event, data }`. */
   transcript;
-  #heard = [];
+  #received = [];
   #waiting = [];
 
   constructor(name, transcript = []) {
@@ -24,58 +24,60 @@ class Client {
     this.transcript = transcript;
   }
 
-  sent(event, data) {
+  noteSent(event, data) {
     this.transcript.push({ who: this.name, way: 'C→S', event, data });
   }
 
-  heard(event, data) {
+  noteReceived(event, data) {
     this.transcript.push({ who: this.name, way: 'S→C', event, data });
     const at = this.#waiting.findIndex((waiter) => waiter.event === event);
-    if (at < 0) return void this.#heard.push({ event, data });
+    if (at < 0) return void this.#received.push({ event, data });
     const [waiter] = this.#waiting.splice(at, 1);
     clearTimeout(waiter.timer);
     waiter.resolve(data);
   }
 
-  /** The next event of this name that nobody has taken yet. */
+  /**
+   * Returns the next event of this name that was not returned before, waiting for it if necessary.
+   */
   next(event) {
-    const at = this.#heard.findIndex((heard) => heard.event === event);
-    if (at >= 0) return Promise.resolve(this.#heard.splice(at, 1)[0].data);
+    const at = this.#received.findIndex((received) => received.event === event);
+    if (at >= 0) return Promise.resolve(this.#received.splice(at, 1)[0].data);
     return new Promise((resolve, reject) => {
       const waiter = { event, resolve };
       waiter.timer = setTimeout(() => {
         this.#waiting = this.#waiting.filter((other) => other !== waiter);
         const seen = this.transcript.filter((line) => line.who === this.name).map((line) => `${line.way} ${line.event}`);
-        reject(new Error(`${this.name} did not hear ${event} in ${WITHIN_MS} ms; so far: ${seen.join(', ')}`));
+        reject(new Error(`${this.name} did not receive ${event} in ${WITHIN_MS} ms; so far: ${seen.join(', ')}`));
       }, WITHIN_MS);
       this.#waiting.push(waiter);
     });
   }
 
-  /** Ends the call it may be in, so that no side is waited for, and closes. */
+  /** Ends the client's call, so that the server does not wait for its return, and closes. */
   async leave() {
     if (this.connected) await this.request('call:end', {}).catch(() => {});
     this.close();
   }
 
-  /** Whether an event of this name has come and was not taken. */
+  /** Whether an event of this name has arrived and was not returned by `next`. */
   has(event) {
-    return this.#heard.some((heard) => heard.event === event);
+    return this.#received.some((received) => received.event === event);
   }
 }
 
 /** An unmodified socket.io-client. */
 export class SocketIoClient extends Client {
   /**
-   * Connects and waits for `session:welcome`. `options` go to `io()`, which may be one of another
-   * version of the library.
+   * Connects and waits for `session:welcome`. `options` are passed to `io()`; `library` may be the
+   * `io()` of another version.
    */
   static async connect(server, name, token, { transcript, auth = {}, library = io, ...options } = {}) {
     const client = new SocketIoClient(name, transcript);
     const socket = library(server.socketIo, { auth: { token, ...auth }, reconnection: false, forceNew: true, ...options });
     client.socket = socket;
-    if (socket.onAny) socket.onAny((event, data) => client.heard(event, data));
-    else for (const event of EVENTS) socket.on(event, (data) => client.heard(event, data));
+    if (socket.onAny) socket.onAny((event, data) => client.noteReceived(event, data));
+    else for (const event of EVENTS) socket.on(event, (data) => client.noteReceived(event, data));
     await new Promise((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('connect_error', reject);
@@ -84,15 +86,15 @@ export class SocketIoClient extends Client {
     return client;
   }
 
-  /** `socket.emit(event, data)`, as in the seed: no answer is wanted. */
+  /** Emits an event without a callback, as in the call flow. */
   emit(event, data) {
-    this.sent(event, data);
+    this.noteSent(event, data);
     this.socket.emit(event, data);
   }
 
-  /** `socket.emit(event, data, callback)`: the acknowledgement is the answer. */
+  /** Emits an event with a callback and returns the acknowledgement. */
   async request(event, data) {
-    this.sent(event, data);
+    this.noteSent(event, data);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`${event} was not answered in ${WITHIN_MS} ms`)), WITHIN_MS);
       this.socket.emit(event, data, (answer) => {
@@ -114,13 +116,13 @@ export class SocketIoClient extends Client {
     });
   }
 
-  /** Leaves for good. */
+  /** Closes the connection, which ends the session. */
   close() {
     this.socket.disconnect();
   }
 
-  /** Loses its connection, as when the network goes. */
-  lose() {
+  /** Drops the connection, as a network failure does. */
+  dropConnection() {
     this.socket.io.engine.close();
   }
 }
@@ -144,7 +146,7 @@ export class WebSocketClient extends Client {
     return client;
   }
 
-  /** Connects and says hello; `hello` goes into the first frame. */
+  /** Connects and sends a hello; `hello` is added to its data. */
   static async connect(server, name, token, { hello = {}, ...options } = {}) {
     const client = await WebSocketClient.open(server, name, options);
     client.write({ event: 'session:hello', id: client.#nextId++, data: { token, protocol: 1, ...hello } });
@@ -154,25 +156,25 @@ export class WebSocketClient extends Client {
 
   #receive({ event, re, data }) {
     const pending = event === undefined && this.#pending.get(re);
-    if (!pending) return this.heard(event ?? `answer:${re}`, data);
+    if (!pending) return this.noteReceived(event ?? `answer:${re}`, data);
     this.#pending.delete(re);
     pending(data);
   }
 
-  /** Sends a frame as it is. */
+  /** Sends a frame unchanged. */
   write(frame) {
     this.socket.send(typeof frame === 'string' || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame));
   }
 
-  /** An event that wants no answer. */
+  /** Sends an event without an id, which gets no answer. */
   emit(event, data) {
-    this.sent(event, data);
+    this.noteSent(event, data);
     this.write({ event, data });
   }
 
-  /** A request; the frame that answers it is the answer. */
+  /** Sends an event with an id and returns the answer. */
   request(event, data) {
-    this.sent(event, data);
+    this.noteSent(event, data);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`${event} was not answered in ${WITHIN_MS} ms`)), WITHIN_MS);
@@ -192,13 +194,13 @@ export class WebSocketClient extends Client {
     return this.ended;
   }
 
-  /** Leaves for good. */
+  /** Closes the connection, which ends the session. */
   close() {
     this.socket.close(1000);
   }
 
-  /** Loses its connection, as when the network goes. */
-  lose() {
+  /** Drops the connection, as a network failure does. */
+  dropConnection() {
     this.socket.terminate();
   }
 }

@@ -1,5 +1,5 @@
-// A page of another origin in a browser: an unmodified socket.io-client with credentials and headers of
-// its own, and the API with DELETE. Only a browser asks before it sends, and keeps answers from a page.
+// Tests a page of another origin in a browser: an unmodified socket.io-client with credentials and
+// own headers, and the API with DELETE. Only a browser sends preflight requests and hides answers.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -15,7 +15,7 @@ import { startServer } from './server.js';
 const WITHIN_MS = 30_000;
 const CLIENT = fileURLToPath(new URL('node_modules/socket.io-client/dist/socket.io.min.js', import.meta.url));
 
-/** What the page does. It tells its own site what came of it. */
+/** Returns the page, which posts its results to its own site. */
 const page = (server, token) => `<!doctype html><script src="/socket.io.js"></script><script type="module">
 const told = {};
 try {
@@ -50,7 +50,7 @@ before(async () => {
   });
   site.listen(0, '127.0.0.1');
   await once(site, 'listening');
-  // By a name, so that it is another site than the server's, too.
+  // A host name, so that the site differs from the server's too.
   server = await startServer({ name: 'cors', args: ['--allow-origin', `http://LOCALHOST:${site.address().port}/`] });
 });
 after(async () => {
@@ -59,7 +59,7 @@ after(async () => {
   await server?.stop();
 });
 
-it('a browser lets a page of an allowed origin send and read all of it', async () => {
+it('a browser lets a page of an allowed origin send requests and read the answers', async () => {
   let resolve;
   const result = new Promise((done) => { resolve = done; });
   told = { resolve };
@@ -76,7 +76,7 @@ it('a browser lets a page of an allowed origin send and read all of it', async (
   } finally {
     clearTimeout(timer);
     const exited = once(browser, 'exit');
-    // It has processes of its own, which are of its group.
+    // The browser's child processes are in its process group.
     process.kill(-browser.pid, 'SIGKILL');
     await exited;
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 });

@@ -1,5 +1,5 @@
-// The call flow's diagram, event for event and in its order: between two Socket.IO clients, between
-// two plain WebSocket clients, and between one of each. All of them see the same.
+// Tests the call flow's diagram, event by event in its order, between Socket.IO clients, plain
+// WebSocket clients, and one of each. All receive the same events.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -11,7 +11,7 @@ let server;
 before(async () => { server = await startServer({ name: 'diagram' }); });
 after(async () => { assert.equal(await server?.stop(), 0); });
 
-/** The events of the diagram; everything else is an addition to it. */
+/** The events of the diagram; other events are additions. */
 const DIAGRAM = [
   'alice → server  call:initiate',
   'server → bob  call:incoming',
@@ -52,8 +52,8 @@ describe('the diagram', () => {
         const names = lines.map((line) => line.split('  ').slice(0, 2).join('  '));
         assert.deepEqual(names.filter((line) => !additions.has(line.split('  ')[1])), DIAGRAM);
 
-        // What each side saw, additions and payloads included. Between the two sides there is no
-        // order to compare, where one did not cause the other.
+        // Compares the events of each side, with additions and payloads. The order between the
+        // sides is not compared, since they act independently.
         const seen = (name) => format(transcript.filter(({ who }) => who === name)).join('\n');
         compare('diagram.txt', `${seen('alice')}\n\n${seen('bob')}\n`);
 

@@ -1,9 +1,9 @@
-// The call flow's diagram, step by step: each event is sent when the one before it has arrived.
+// The call flow's diagram step by step: each event is sent when the previous one has arrived.
 
 import assert from 'node:assert/strict';
 import { SocketIoClient, WebSocketClient } from './clients.js';
 
-/** What a browser's RTCIceCandidate prints as; the flow's snippet sends exactly that. */
+/** The JSON of a browser's RTCIceCandidate, as the flow's snippet sends it. */
 export function candidate(host) {
   return {
     candidate: `candidate:842163049 1 udp 1677729535 ${host} 46154 typ srflx raddr 0.0.0.0 rport 0 generation 0 ufrag EsAw network-cost 999`,
@@ -29,8 +29,8 @@ export const kinds = {
 };
 
 /**
- * Runs the diagram between two connected clients. The answer to call:initiate gives the id. Both
- * also wait for each `call:state`, so that a transcript has it in its place.
+ * Runs the diagram between two connected clients and returns the call's id. Both also wait for each
+ * `call:state`, so that transcripts have it at the same position.
  */
 export async function runDiagram(alice, bob) {
   const inState = async (state) => {
@@ -47,7 +47,7 @@ export async function runDiagram(alice, bob) {
   await alice.next('call:accepted');
   await inState('connecting');
 
-  // ICE candidate gathering: ahead of the SDP, as the diagram has it.
+  // ICE candidate gathering: before the SDP, as in the diagram.
   alice.emit('ice:candidate', { callId, candidate: candidate('203.0.113.1') });
   await bob.next('ice:candidate');
   bob.emit('ice:candidate', { callId, candidate: candidate('203.0.113.2') });

@@ -1,5 +1,6 @@
-// Clients of other languages, unmodified, each in a program of its own that runs the call flow. tests/run
-// installs and builds them: python/.venv, and the program of rust/ in SOCKETIO_RUST_CLIENT.
+// Tests unmodified clients of other languages, each in its own program that runs the call flow.
+// tests/run installs and builds them: python/.venv, and the program of rust/ in
+// SOCKETIO_RUST_CLIENT.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -17,7 +18,7 @@ const target = process.env.CARGO_TARGET_DIR ?? path.join(here, '../../target');
 const rust = process.env.SOCKETIO_RUST_CLIENT ?? path.join(target, 'rust-client/debug/callbox-socketio-client');
 const python = [path.join(here, 'python/.venv/bin/python'), path.join(here, 'python/flow.py')];
 
-/** Runs a program with the address and two tokens; gives what it printed. */
+/** Runs a program with the address and two tokens, and returns its output. */
 async function run([program, ...args], ...transports) {
   const tokens = [await server.token('alice'), await server.token('bob')];
   const child = spawn(program, [...args, server.socketIo, ...tokens, ...transports], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });

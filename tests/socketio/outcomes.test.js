@@ -1,4 +1,4 @@
-// How calls end, and who is told what; on both fronts.
+// Tests the ways a call can end, and who is notified, over Socket.IO and WebSocket.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
@@ -13,7 +13,7 @@ after(async () => { await server?.stop(); });
 const open = [];
 afterEach(async () => {
   for (const client of open.splice(0)) await client.leave();
-  await until('everybody has gone', async () => (await server.metric('callbox_connections')) === 0);
+  await until('all connections are closed', async () => (await server.metric('callbox_connections')) === 0);
 });
 
 for (const [front, Client, withDevice] of [
@@ -31,8 +31,8 @@ for (const [front, Client, withDevice] of [
     return answer.callId;
   };
 
-  describe(`over ${front}`, () => {
-    it('the callee refuses', async () => {
+  describe(`a call over ${front}`, () => {
+    it('ends when the callee rejects', async () => {
       const [alice, bob] = [await connect('alice'), await connect('bob')];
       const callId = await call(alice, 'bob');
       await bob.next('call:incoming');
@@ -41,7 +41,7 @@ for (const [front, Client, withDevice] of [
       assert.deepEqual(ended, { callId, reason: 'rejected', endedBy: 'bob', duration: 0 });
     });
 
-    it('the caller takes it back', async () => {
+    it('ends when the caller cancels', async () => {
       const [alice, bob] = [await connect('alice'), await connect('bob')];
       const callId = await call(alice, 'bob');
       await bob.next('call:incoming');
@@ -49,20 +49,20 @@ for (const [front, Client, withDevice] of [
       assert.deepEqual(await bob.next('call:ended'), { callId, reason: 'cancelled', endedBy: 'alice', duration: 0 });
     });
 
-    it('nobody answers', async () => {
+    it('ends when nobody answers', async () => {
       const [alice, bob] = [await connect('alice'), await connect('bob')];
       await call(alice, 'bob');
       await bob.next('call:incoming');
       for (const client of [alice, bob]) assert.equal((await client.next('call:ended')).reason, 'timeout');
     });
 
-    it('nobody is there', async () => {
+    it('ends when the callee is offline', async () => {
       const alice = await connect('alice');
       await call(alice, 'bob');
       assert.equal((await alice.next('call:ended')).reason, 'offline');
     });
 
-    it('the callee is in another call', async () => {
+    it('ends when the callee is in another call', async () => {
       const [alice, bob, carol] = [await connect('alice'), await connect('bob'), await connect('carol')];
       const callId = await call(alice, 'bob');
       await bob.next('call:incoming');
@@ -73,7 +73,7 @@ for (const [front, Client, withDevice] of [
       assert.equal((await server.call(callId)).state, 'connecting');
     });
 
-    it('of several devices one wins, and only it hears the rest', async () => {
+    it('continues on the device that accepts first, without events to the others', async () => {
       const alice = await connect('alice');
       const [phone, laptop, tablet] = [await connect('bob', 'phone'), await connect('bob', 'laptop'), await connect('bob', 'tablet')];
       const callId = await call(alice, 'bob');
@@ -88,11 +88,11 @@ for (const [front, Client, withDevice] of [
       await winner.next('signal:offer');
       await winner.next('ice:candidate');
       for (const device of [loser, tablet]) {
-        assert.equal(device.has('signal:offer') || device.has('ice:candidate'), false, `${device.name} heard what was not for it`);
+        assert.equal(device.has('signal:offer') || device.has('ice:candidate'), false, `${device.name} received events of the other device`);
       }
     });
 
-    it('of several devices one refuses for all', async () => {
+    it('ends when one of several devices rejects', async () => {
       const alice = await connect('alice');
       const [phone, laptop] = [await connect('bob', 'phone'), await connect('bob', 'laptop')];
       const callId = await call(alice, 'bob');
@@ -102,7 +102,7 @@ for (const [front, Client, withDevice] of [
       assert.equal((await alice.next('call:ended')).reason, 'rejected');
     });
 
-    it('a stranger gets nothing into a call', async () => {
+    it('accepts nothing from a user outside the call', async () => {
       const [alice, bob, mallory] = [await connect('alice'), await connect('bob'), await connect('mallory')];
       const callId = await call(alice, 'bob');
       await bob.next('call:incoming');
@@ -122,12 +122,12 @@ for (const [front, Client, withDevice] of [
         assert.equal(error.code, 'not_a_participant', event);
       }
       assert.equal((await server.call(callId)).state, 'connecting');
-      // Alice and bob heard nothing of it, and go on.
+      // Alice and bob receive none of it, and continue.
       alice.emit('signal:offer', { callId, sdp: sdp('offer') });
       assert.equal((await bob.next('signal:offer')).sdp, sdp('offer'));
     });
 
-    it('a call does not outlive a client that leaves', async () => {
+    it('ends when a client disconnects on purpose', async () => {
       const [alice, bob] = [await connect('alice'), await connect('bob')];
       const callId = await call(alice, 'bob');
       await bob.next('call:incoming');
@@ -138,12 +138,12 @@ for (const [front, Client, withDevice] of [
       assert.equal(alice.has('call:reconnecting'), false, 'nobody is waited for');
     });
 
-    it('a call outlives a lost connection', async () => {
+    it('continues after a lost connection', async () => {
       const [alice, bob] = [await connect('alice'), await connect('bob', 'phone')];
       const callId = await call(alice, 'bob');
       await bob.next('call:incoming');
       await bob.request('call:accept', { callId });
-      bob.lose();
+      bob.dropConnection();
       assert.equal((await alice.next('call:reconnecting')).callId, callId);
       const again = await connect('bob', 'phone');
       assert.equal((await alice.next('call:reconnected')).callId, callId);

@@ -1,4 +1,4 @@
-// The real binary, started for a test and ended by its process id.
+// Starts the real binary for a test, and ends it by its process id.
 
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
@@ -9,23 +9,23 @@ import path from 'node:path';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Where the binary is: CALLBOX_BIN, else the debug build of this tree. */
+/** Path of the binary: CALLBOX_BIN, else the debug build of this tree. */
 export const binary = path.resolve(
   process.env.CALLBOX_BIN ?? path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, 'target'), 'debug/callbox'),
 );
 
 /**
- * Starts `callbox serve --dev` on free ports, or at the address `http`, and waits until it says
- * that it is ready.
+ * Starts `callbox serve --dev` on free ports, or at the address `http`, and waits until it is
+ * ready.
  *
- * The result has what `--ready-json` printed (`http`, `websocket`, `socketIo`, `stun`, `turn`,
- * `dev`), `log()` with what it has logged so far, `stop()`, and a few requests. Its log also goes
- * to `out/NAME.log` beside the test.
+ * Returns the output of `--ready-json` (`http`, `websocket`, `socketIo`, `stun`, `turn`, `dev`),
+ * `log()` with the log so far, `stop()`, and a few requests. The log is also written to
+ * `out/NAME.log` in `directory`.
  */
 export async function startServer({ http = '127.0.0.1:0', args = [], name = 'callbox', directory = import.meta.dirname } = {}) {
   const child = spawn(
     binary,
-    // The same two users call each other again and again.
+    // The tests call between the same users again and again.
     ['serve', '--dev', '--ready-json', '--http', http, '--listen', '127.0.0.1:0', '--calls-per-pair', '0', ...args],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
@@ -61,7 +61,7 @@ export async function startServer({ http = '127.0.0.1:0', args = [], name = 'cal
     log: () => log,
     pid: child.pid,
 
-    /** Asks it to end, and insists after 10 seconds. Gives the exit code. */
+    /** Sends SIGTERM, and SIGKILL after 10 seconds. Returns the exit code. */
     async stop() {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill('SIGTERM');
@@ -73,7 +73,7 @@ export async function startServer({ http = '127.0.0.1:0', args = [], name = 'cal
       return child.exitCode;
     },
 
-    /** A token as the demo page gets it. */
+    /** Returns a token from the endpoint that the demo page uses. */
     async token(userId) {
       const response = await fetch(new URL('/dev/token', ready.http), {
         method: 'POST',
@@ -84,14 +84,14 @@ export async function startServer({ http = '127.0.0.1:0', args = [], name = 'cal
       return (await response.json()).token;
     },
 
-    /** A token as a back end of one's own makes it: HS256, with these claims. */
+    /** Returns a token as an application's back end makes it: HS256, with these claims. */
     mint(claims, secret = ready.dev.jwtSecret) {
       const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
       const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
       return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
     },
 
-    /** What the operator sees of a call. */
+    /** Returns a call's record from the REST API. */
     async call(id) {
       const response = await fetch(new URL(`/api/v1/calls/${id}`, ready.http), {
         headers: { authorization: `Bearer ${ready.dev.apiKey}` },
@@ -100,7 +100,9 @@ export async function startServer({ http = '127.0.0.1:0', args = [], name = 'cal
       return response.json();
     },
 
-    /** The sum of a metric's samples; `labels` such as `reason="hangup"` select among them. */
+    /**
+     * Returns the sum of a metric's samples; `labels` such as `reason="hangup"` select among them.
+     */
     async metric(metric, labels = '') {
       const text = await (await fetch(new URL('/metrics', ready.http))).text();
       const samples = text.split('\n').filter(
@@ -112,7 +114,7 @@ export async function startServer({ http = '127.0.0.1:0', args = [], name = 'cal
   };
 }
 
-/** Waits until `condition` gives something truthy, and gives that; looks again every 50 ms. */
+/** Waits until `condition` returns a truthy value, and returns that; polls every 50 ms. */
 export async function until(what, condition, withinMs = 10_000) {
   const deadline = Date.now() + withinMs;
   let last;

@@ -1,4 +1,4 @@
-// A transcript as text that can be compared: what differs from run to run gets a name.
+// Formats a transcript as comparable text, with placeholders for values that differ between runs.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import path from 'node:path';
 const ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 
-/** Puts names for ids, times, ports and secrets, and sorts the keys. */
+/** Replaces ids, times, ports and secrets by placeholders, and sorts the keys. */
 function normalise(value, key, names) {
   if (Array.isArray(value)) return value.map((item) => normalise(item, key, names));
   if (value && typeof value === 'object') {
@@ -31,7 +31,7 @@ function normalise(value, key, names) {
   return value;
 }
 
-/** `{ who, way, event, data }` lines as text. The first id seen is `<id 1>`, and so on. */
+/** Formats `{ who, way, event, data }` lines. The first id seen is `<id 1>`, and so on. */
 export function format(transcript) {
   const known = new Map();
   const counts = {};

@@ -1,4 +1,4 @@
-// Socket.IO's transports, and the acknowledgements.
+// Tests Socket.IO's transports, and acknowledgements.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -14,17 +14,17 @@ const connect = async (name, options) => SocketIoClient.connect(server, name, aw
 const transport = (client) => client.socket.io.engine.transport.name;
 
 describe('transports', () => {
-  it('polling is upgraded to a WebSocket', async () => {
+  it('a client upgrades polling to a WebSocket', async () => {
     const alice = await connect('alice');
     await until('the upgrade', () => transport(alice) === 'websocket');
-    // And the session is the one that polling began.
+    // The session is the one that polling began.
     const answer = await alice.request('call:initiate', { targetUserId: 'nobody', callType: 'audio' });
     assert.equal(answer.ok, true);
     assert.equal((await alice.next('call:ended')).reason, 'offline');
     await alice.leave();
   });
 
-  it('polling stays polling where nothing else gets through', async () => {
+  it('a client continues polling where no WebSocket is possible', async () => {
     const alice = await connect('alice', { transports: ['polling'] });
     const bob = await connect('bob', { transports: ['websocket'] });
     assert.equal(transport(alice), 'polling');
@@ -38,13 +38,13 @@ describe('transports', () => {
     await bob.leave();
   });
 
-  it('a client that leaves is gone at once', async () => {
+  it('a session ends at once when its client disconnects', async () => {
     const alice = await connect('alice');
     alice.close();
     await until('nobody is connected', async () => (await server.metric('callbox_connections')) === 0);
   });
 
-  it('`auth` may name the device', async () => {
+  it('`auth` may contain a device id', async () => {
     const laptop = await connect('bob', { auth: { deviceId: 'laptop' } });
     const alice = await connect('alice', { auth: { deviceId: 'phone' } });
     await alice.request('call:initiate', { targetUserId: 'bob', callType: 'audio' });
@@ -66,7 +66,7 @@ describe('answers', () => {
       assert.equal(initiated.state, 'ringing');
       assert.ok(Date.parse(initiated.expiresAt) > Date.now());
       const { callId, turnCredentials, iceServers } = initiated;
-      // The seed's names, scoped to the call, and ready for RTCPeerConnection.
+      // The call flow's names, scoped to the call and usable by RTCPeerConnection.
       assert.match(turnCredentials.username, new RegExp(`^\\d+:alice:${callId}$`));
       assert.deepEqual(Object.keys(turnCredentials).sort(), ['password', 'ttl', 'uris', 'username']);
       const turn = iceServers.find(({ username }) => username);
@@ -92,7 +92,7 @@ describe('answers', () => {
     });
   }
 
-  it('the end of candidates passes, in each of its forms', async () => {
+  it('the end of candidates is relayed in each of its forms', async () => {
     const alice = await connect('alice');
     const bob = await WebSocketClient.connect(server, 'bob', await server.token('bob'));
     const { callId } = await alice.request('call:initiate', { targetUserId: 'bob', callType: 'audio' });
@@ -108,7 +108,7 @@ describe('answers', () => {
     await bob.leave();
   });
 
-  it('what the flow does not know is passed on', async () => {
+  it('fields that the call flow does not define are relayed', async () => {
     const alice = await connect('alice');
     const bob = await connect('bob');
     const { callId } = await alice.request('call:initiate', { targetUserId: 'bob', callType: 'audio', metadata: { subject: 'tea' } });

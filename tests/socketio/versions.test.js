@@ -1,5 +1,5 @@
-// Older versions of socket.io-client, unmodified: each runs the call flow, with a client of the newest
-// version at the other end.
+// Tests older versions of socket.io-client, unmodified: each runs the call flow with a client of
+// the newest version.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -14,7 +14,7 @@ let server;
 before(async () => { server = await startServer({ name: 'versions' }); });
 after(async () => { assert.equal(await server?.stop(), 0); });
 
-/** How a client without `auth` brings its token. */
+/** Passes the token as a header, for clients without `auth`. */
 const inHeader = (token) => {
   const extraHeaders = { authorization: `Bearer ${token}` };
   return { extraHeaders, transportOptions: { polling: { extraHeaders }, websocket: { extraHeaders } } };
@@ -44,7 +44,7 @@ for (const [version, library, withToken] of [
   });
 }
 
-it('a 2.x client with a wrong token hears why', async () => {
+it('a 2.x client with an invalid token receives the reason', async () => {
   const socket = io2(server.socketIo, { reconnection: false, forceNew: true, ...inHeader('let me in') });
   const error = await new Promise((resolve) => socket.once('error', resolve));
   socket.close();

@@ -1,5 +1,6 @@
-// callbox's demo page: signs in, shows who is here, makes and takes calls with the client that the server
-// has for every page. What a test needs to see is in ids and data- attributes.
+// callbox's demo page: signs in, lists the online users, and makes and accepts calls with the
+// client that the server serves to every page. State that tests read is in ids and data-
+// attributes.
 
 import { connect } from './callbox.js';
 
@@ -150,7 +151,7 @@ function signOut() {
 
 function connectionChanged(state) {
   const before = $('connection').dataset.state;
-  // The names of the style sheet.
+  // State names of the style sheet.
   const now = { connected: 'online', connecting: 'connecting', reconnecting: 'offline' }[state];
   $('connection').dataset.state = now;
   $('connection-text').textContent = { online: 'Connected', connecting: 'Connecting', offline: 'Reconnecting' }[now];
@@ -161,7 +162,7 @@ function connectionChanged(state) {
   }
 }
 
-// -- Who is here --
+// -- Online users --
 
 async function refreshPeople() {
   clearTimeout(poll);
@@ -175,12 +176,12 @@ async function refreshPeople() {
     const { users } = await response.json();
     if (box === asked) showPeople(users.filter((user) => user.userId !== me));
   } catch {
-    // The pill already says that the server is away.
+    // The connection indicator already shows that the server is unreachable.
   }
   if (box && box === asked) poll = setTimeout(refreshPeople, 2000);
 }
 
-/** Changes what has changed only, so that the focus stays where it is. */
+/** Updates only what has changed, so that the focus is preserved. */
 function showPeople(users) {
   users.sort((a, b) => a.userId.localeCompare(b.userId));
   const here = new Set(users.map((user) => user.userId));
@@ -270,7 +271,7 @@ function options(type) {
   return { video: type === 'video', rtcConfig: { iceTransportPolicy: $('relay-only').checked ? 'relay' : 'all' } };
 }
 
-// What goes wrong in `start` and `accept` also ends the call, and is told then.
+// Failures of `start` and `accept` also end the call, and are reported by its `ended` event.
 
 function startCall(peer, type, name = peer) {
   if (!box || call || incoming) return;
@@ -363,14 +364,14 @@ function begin(next) {
   }, 1000);
 }
 
-/** What a device that could not be opened means for the call. */
+/** Returns a notice about devices that could not be opened. */
 function withoutDevices(missing, type) {
   if (type === 'audio' || missing.length === 2) return 'No microphone could be opened: you will hear the other side, but they will not hear you.';
   if (missing.includes('video')) return 'No camera could be opened: the other side will only hear you.';
   return 'No microphone could be opened: the other side will only see you.';
 }
 
-// -- From sound to pictures --
+// -- Upgrade from audio to video --
 
 async function upgrade() {
   const asking = call;
@@ -450,7 +451,7 @@ function standIn() {
 
 function toggleButton(button, pressed, whenPressed, whenNot, key) {
   button.setAttribute('aria-pressed', pressed);
-  // The state is in the name: a name that changes and a pressed state would say it twice.
+  // The label contains the state; `aria-pressed` in addition would announce it twice.
   button.setAttribute('aria-label', pressed ? whenPressed : whenNot);
   button.title = `${pressed ? whenPressed : whenNot} (${key})`;
 }
@@ -461,7 +462,7 @@ async function playRemote(stream) {
   try {
     await video.play();
   } catch (error) {
-    // Without a click on this page the browser plays no sound.
+    // The browser plays no sound before a click on this page.
     if (error.name === 'NotAllowedError') $('unblock').hidden = false;
   }
 }
@@ -493,7 +494,8 @@ function showReading(reading, history) {
       if (reading.codec) parts.push(reading.codec);
       put('picture', parts.join(' · '));
     }
-    // The other side's camera may be off, or its network gone: no new frame for three seconds.
+    // After three seconds without a new frame the placeholder is shown: the camera is off, or the
+    // network gone.
     history.stalled = reading.framesDecoded > history.frames ? 0 : history.stalled + 1;
     history.frames = reading.framesDecoded;
     const picture = reading.framesDecoded > 0 && history.stalled < 3 ? 'on' : 'off';
@@ -537,16 +539,17 @@ function endCall(ended, end) {
   show('lobby');
   title();
   summary(ended, end, $('view-call').dataset.path);
-  // The notice must not go on about a call that goes on.
+  // While the server is unreachable, the notice describes a call in progress; without the call it
+  // is replaced.
   if (!$('notice').hidden && $('connection').dataset.state === 'offline') connectionChanged('reconnecting');
   refreshPeople();
 }
 
-/** What happened, in a sentence, above the list of people. */
+/** Returns a sentence about the end of a call, shown above the list of users. */
 function summary({ peerName: name, direction, connectedAt }, { reason, endedBy, error }, path = '') {
   const outgoing = direction === 'outgoing';
   const byMe = endedBy === me;
-  // The client says so when it was not the other side that was lost.
+  // The client sets an error if it lost the server itself, rather than the other side.
   if (reason === 'connection_lost' && error) reason = 'server_lost';
   const relayOnly = $('relay-only').checked;
   const said = {
@@ -576,9 +579,9 @@ function summary({ peerName: name, direction, connectedAt }, { reason, endedBy, 
   $('last-call').hidden = false;
 }
 
-// -- The bell --
+// -- Ring tone --
 
-/** Two short notes, over and over; silent until the person has touched the page. */
+/** Two short notes, repeated; silent until the page has had a user gesture. */
 const tone = {
   context: null,
   timer: 0,
@@ -606,7 +609,7 @@ const tone = {
   },
 };
 
-// -- Wiring --
+// -- Event handlers of the page --
 
 $('sign-in-form').onsubmit = (event) => {
   event.preventDefault();
@@ -626,7 +629,7 @@ $('last-call-close').onclick = () => { $('last-call').hidden = true; };
 $('relay-only').onchange = remember;
 $('answer').onclick = answerIncoming;
 $('decline').onclick = declineIncoming;
-// Escape must not close the card: the caller would ring on unheard.
+// Escape must not close the card: the caller would go on ringing without a ring tone here.
 $('incoming').addEventListener('cancel', (event) => event.preventDefault());
 $('mic').onclick = () => {
   call?.mute(!call.muted);

@@ -1,6 +1,6 @@
-// What callbox is compared with: the call flow's handlers on a socket.io server, as an application would
-// write them by itself. It checks tokens, knows who is connected and which calls there are, and passes
-// on what is for the other side. It has no limits, no resume, no several devices, no records.
+// The server that callbox is compared with: the call flow's handlers on a socket.io server, as a
+// simple application would write them. It checks tokens, tracks users and calls, and relays messages
+// between the sides. It has no limits, session resume, multiple devices or records.
 //
 //   JWT_SECRET=… node server.js        prints { "url", "pid" } once it listens on a free port
 
@@ -10,7 +10,7 @@ import { Server } from 'socket.io';
 
 const secret = process.env.JWT_SECRET;
 
-/** The `sub` of an HS256 token, or nothing. */
+/** Returns the `sub` of a valid HS256 token, or undefined. */
 function userOf(token) {
   const [header, payload, signature] = String(token).split('.');
   const expected = createHmac('sha256', secret).update(`${header}.${payload}`).digest();
@@ -22,7 +22,7 @@ function userOf(token) {
 }
 
 const http = createServer();
-// What large servers of it set: no polling, no compression.
+// Settings of large deployments: no polling, no compression.
 const io = new Server(http, { transports: ['websocket'], perMessageDeflate: false });
 const users = new Map();
 const calls = new Map();
@@ -36,7 +36,7 @@ io.on('connection', (socket) => {
   const { user } = socket.data;
   users.set(user, socket);
 
-  /** The other side of a call that this user is in. */
+  /** Returns the other side of a call that this user is in. */
   const other = (call) => {
     if (call?.caller === user) return users.get(call.callee);
     if (call?.callee === user) return users.get(call.caller);

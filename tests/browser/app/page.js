@@ -1,5 +1,6 @@
-// An application of @callbox/client, as far as tests need one. The page's address says as whom it connects
-// and where it has the client from. `call` and `room` are the latest, `said` and `heard` what they said so far.
+// A minimal application of @callbox/client for tests. The query string names its user, and the
+// module to import the client from. `call` and `room` are the latest ones, `said` and `heard` the
+// events they emitted.
 
 const query = new URLSearchParams(location.search);
 const { connect } = await import(query.get('module') ?? '/callbox.js');
@@ -14,7 +15,7 @@ window.follow = (call) => {
 };
 
 window.heard = [];
-window.enter = async (options) => {
+window.joinRoom = async (options) => {
   const room = await box.join('team-a/standup', options);
   window.room = room;
   room.on('joined', ({ name }) => heard.push(`joined ${name}`));
@@ -25,7 +26,7 @@ window.enter = async (options) => {
   return room.participantId;
 };
 
-/** Leaves of the TURN servers those that are reached over one transport; over TLS by name. */
+/** Returns a filter for ICE servers that are reached over one transport; over TLS by name. */
 const only = (transport) => (servers) => servers.map((server) => ({
   ...server,
   urls: [server.urls].flat().map((url) => url.replace(/^turns:127\.0\.0\.1/, 'turns:turn.callbox.test')).filter((url) => (transport === 'tls' ? url.startsWith('turns:') : url.startsWith('turn:') && url.endsWith(`transport=${transport}`))),
@@ -47,7 +48,7 @@ if (relay && relay !== 'any') {
 
 window.tokens = [];
 window.box = await connect(query.get('server'), {
-  // One for each time that it is asked for; the last one again.
+  // Returns the tokens of the query string one after the other, then the last one again.
   token: ({ fresh }) => {
     const all = query.get('token').split(' ');
     return all[Math.min(all.length, tokens.push(fresh)) - 1];

@@ -1,4 +1,4 @@
-// An application's own site, of another origin than the server's: a page with a video and a button.
+// Serves an application from another origin than the server's: a page with a video and a button.
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -7,7 +7,7 @@ import { newPage } from '../browser.js';
 
 const read = (...parts) => readFileSync(path.join(import.meta.dirname, ...parts), 'utf8');
 
-/** A picture that costs little to encode. */
+/** Video constraints that cost little to encode. */
 export const SMALL = { width: 320, height: 240, frameRate: 15 };
 
 const page = `<!doctype html>
@@ -19,7 +19,7 @@ const page = `<!doctype html>
 <script>const SMALL = ${JSON.stringify(SMALL)};</script>
 <script type="module" src="app.js"></script>`;
 
-/** Serves `files`, by path; `open(browser, query)` opens the page in a window of its own. */
+/** Serves `files` by path; `open(browser, query)` opens the page in its own window. */
 export async function startFiles(files) {
   const site = createServer((request, response) => {
     const [type, body] = files[new URL(request.url, 'http://site').pathname] ?? [];
@@ -38,7 +38,7 @@ export async function startFiles(files) {
   };
 }
 
-/** A page with `script`, and the client of this tree as a module of its own. */
+/** Serves a page with `script`, and this tree's client as a module. */
 export const startSite = (script = read('page.js')) => startFiles({
   '/': ['text/html', page],
   '/app.js': ['text/javascript', script],

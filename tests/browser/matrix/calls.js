@@ -1,9 +1,9 @@
-// A call from its beginning to its end.
+// Scenarios of a call's setup and end.
 
 import assert from 'node:assert/strict';
 import { PATIENCE_MS, until } from '../browser.js';
 import { audioAdvances, stats, videoAdvances } from '../media.js';
-import { connect, hears, state } from '../app/app.js';
+import { connect, waitForEvent, waitForState } from '../app/app.js';
 import { SMALL } from '../app/site.js';
 
 const relayed = (transport) => async ({ open, server }) => {
@@ -15,7 +15,7 @@ const relayed = (transport) => async ({ open, server }) => {
     assert.deepEqual([local, remote, relayProtocol], ['relay', 'relay', transport]);
   }
   await bob.evaluate(() => window.call.hangUp());
-  await hears(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
+  await waitForEvent(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
   const { relay } = await server().call(id);
   assert.ok(relay.allocations >= 2 && relay.bytesUp > 5_000 && relay.bytesDown > 5_000, JSON.stringify(relay));
 };
@@ -29,7 +29,7 @@ export const calls = {
       await audioAdvances(page);
       const { local, remote } = await stats(page);
       assert.ok(local !== 'relay' && remote !== 'relay', `${local} to ${remote}`);
-      await until(`${page.user} sees the other`, () => page.evaluate(() => document.querySelector('video').videoWidth > 0), PATIENCE_MS);
+      await until(`${page.user} shows the other side`, () => page.evaluate(() => document.querySelector('video').videoWidth > 0), PATIENCE_MS);
     }
   },
   'a call relayed over UDP': relayed('udp'),
@@ -40,7 +40,7 @@ export const calls = {
     for (const who of [[alice], [bob], [alice, bob]]) {
       await connect(alice, bob);
       await Promise.all(who.map((page) => page.evaluate(() => window.call.hangUp())));
-      for (const page of [alice, bob]) await hears(page, 'ended', { reason: 'hangup' });
+      for (const page of [alice, bob]) await waitForEvent(page, 'ended', { reason: 'hangup' });
     }
   },
   'both call each other at once': async ({ open, server }) => {
@@ -49,7 +49,7 @@ export const calls = {
     const ids = await Promise.all([call(alice, 'bob'), call(bob, 'alice')]);
     assert.equal(ids[0], ids[1]);
     for (const page of [alice, bob]) {
-      await state(page, 'connected');
+      await waitForState(page, 'connected');
       await videoAdvances(page);
       assert.equal(await page.evaluate(() => window.box.calls.length), 1);
     }
@@ -60,8 +60,8 @@ export const calls = {
     await connect(alice, bob);
     await bob.reload();
     await bob.waitForSelector('body[data-ready]');
-    // Chromium's page can still say that it hangs up; Firefox's says so when it is back.
-    await hears(alice, 'ended', { endedBy: 'bob' });
+    // Chromium's page can still hang up while it unloads; Firefox's does so after the reload.
+    await waitForEvent(alice, 'ended', { endedBy: 'bob' });
     await connect(alice, bob);
     await audioAdvances(bob);
   },

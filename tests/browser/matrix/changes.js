@@ -1,15 +1,15 @@
-// A call that is made another one while it runs.
+// Scenarios of media changes during a call.
 
 import assert from 'node:assert/strict';
 import { PATIENCE_MS, until } from '../browser.js';
 import { audioAdvances, videoAdvances } from '../media.js';
-import { connect, hears, settled } from '../app/app.js';
+import { connect, waitForEvent, waitUntilSettled } from '../app/app.js';
 import { SMALL } from '../app/site.js';
 
 const agree = (page) => page.evaluate((video) => { window.call.on('upgrade', (request) => request.accept({ video })); }, SMALL);
 const upgrade = (page, type = 'video') => page.evaluate((wanted, video) => window.call.upgrade(wanted, { video }), type, SMALL);
 
-/** The next descriptions are too much for this browser. */
+/** Lets the next calls of a method of the peer connection fail. */
 const refuse = (page, method, times) => page.evaluate((name, many) => {
   const { pc } = window.call;
   let left = many;
@@ -19,17 +19,20 @@ const refuse = (page, method, times) => page.evaluate((name, many) => {
   };
 }, method, times);
 
-/** Each sees the other. */
+/** Waits until both sides have upgraded and receive video. */
 async function seeEachOther(...pages) {
   for (const page of pages) {
-    await hears(page, 'upgraded', { type: 'video', accepted: true });
+    await waitForEvent(page, 'upgraded', { type: 'video', accepted: true });
     await videoAdvances(page);
     await until(`${page.user} shows it`, () => page.evaluate(() => document.querySelector('video').videoWidth > 0), PATIENCE_MS);
-    await settled(page);
+    await waitUntilSettled(page);
   }
 }
 
-/** One offer was enough for both: nothing is described twice, and the tracks say themselves that something comes. */
+/**
+ * Asserts that one offer served both sides: no section is duplicated, and the received tracks are
+ * unmuted.
+ */
 async function inOneOffer(...pages) {
   for (const page of pages) {
     assert.equal(await page.evaluate(() => window.call.pc.getTransceivers().length), 2, 'descriptions do not grow');
@@ -42,7 +45,7 @@ async function inOneOffer(...pages) {
 
 async function hearEachOther(...pages) {
   for (const page of pages) {
-    await until(`${page.user} sends sound alone`, () => page.evaluate(() => window.call.pc.signalingState === 'stable'
+    await until(`${page.user} sends audio only`, () => page.evaluate(() => window.call.pc.signalingState === 'stable'
       && window.call.pc.getSenders().every(({ track }) => track?.kind !== 'video')), PATIENCE_MS);
     await audioAdvances(page);
   }
@@ -64,7 +67,7 @@ export const changes = {
   'upgrade asked by both at once, downgrade, and upgrade again': async ({ open }) => {
     const [alice, bob] = [await open('alice'), await open('bob')];
     await connect(alice, bob);
-    // One may hear of it before it has asked itself.
+    // Either page may receive the other's request before it makes its own.
     for (const page of [alice, bob]) await agree(page);
     assert.deepEqual(await Promise.all([alice, bob].map((page) => upgrade(page))), [true, true]);
     await seeEachOther(alice, bob);
@@ -89,12 +92,12 @@ export const changes = {
     await connect(alice, bob, { video: true });
     for (const [one, other] of [[alice, bob], [bob, alice]]) {
       await one.evaluate(() => window.call.mute());
-      await hears(other, 'media', { muted: true, held: false });
+      await waitForEvent(other, 'media', { muted: true, held: false });
       await one.evaluate(() => window.call.hold());
-      await hears(other, 'media', { muted: true, held: true });
+      await waitForEvent(other, 'media', { muted: true, held: true });
       assert.deepEqual(await one.evaluate(() => window.call.pc.getSenders().map(({ track }) => track)), [null, null], 'on hold nothing is sent');
       await one.evaluate(() => { window.call.hold(false); window.call.mute(false); });
-      await hears(other, 'media', { muted: false, held: false });
+      await waitForEvent(other, 'media', { muted: false, held: false });
     }
     for (const page of [alice, bob]) {
       await videoAdvances(page);
@@ -109,7 +112,7 @@ export const changes = {
       for (const each of [alice, bob]) await each.evaluate(() => { window.said.length = 0; });
       await refuse(page, method, 1);
       assert.equal(await upgrade(alice, type), true);
-      for (const each of [alice, bob]) await hears(each, 'warning', { code: 'negotiation_failed' });
+      for (const each of [alice, bob]) await waitForEvent(each, 'warning', { code: 'negotiation_failed' });
       if (type === 'video') await seeEachOther(alice, bob);
       else await hearEachOther(alice, bob);
       for (const each of [alice, bob]) assert.equal(await each.evaluate(() => window.call.state), 'connected');

@@ -1,9 +1,9 @@
-// Pages that people have: the demo page, and the lines of the README.
+// Scenarios with the demo page, and with the code of the README.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { click, noComplaints, PATIENCE_MS, text, until } from '../browser.js';
+import { click, assertNoErrors, PATIENCE_MS, text, until } from '../browser.js';
 import { connect, signIn, summary } from '../demo.js';
 import { stats, videoAdvances } from '../media.js';
 import { startSite } from '../app/site.js';
@@ -19,16 +19,16 @@ export const pages = {
     for (const page of [alice, bob]) {
       await videoAdvances(page);
       assert.notEqual((await stats(page)).local, 'relay');
-      // What the person sees agrees with what the browser knows.
+      // The page shows the path that the browser reports.
       await page.waitForSelector('#view-call[data-path="direct"][data-picture="on"]');
       assert.equal(await text(page, '#path'), 'direct');
       await until('a round-trip time is shown', async () => / ms$/.test(await text(page, '#rtt')), PATIENCE_MS);
     }
     await click(alice, '#hang-up');
     assert.deepEqual(await summary(bob), { reason: 'hangup', title: 'alice ended the call' });
-    noComplaints(alice, bob);
+    assertNoErrors(alice, bob);
   },
-  // To the letter, but for the address and the token.
+  // Unmodified except for the address and the token.
   'the lines of the README': async ({ browser, server }) => {
     assert.ok(lines.trim().split('\n').filter(Boolean).length <= 10, 'ten lines');
     const token = "new URLSearchParams(location.search).get('token')";
@@ -46,9 +46,9 @@ export const pages = {
       for (const page of pages) {
         await until(`${page.user} has a peer connection`, () => page.evaluate(() => window.peerConnections.length > 0), PATIENCE_MS);
         await videoAdvances(page);
-        await until(`${page.user} sees the other`, () => page.evaluate(() => document.querySelector('video').videoWidth > 0), PATIENCE_MS);
+        await until(`${page.user} shows the other side`, () => page.evaluate(() => document.querySelector('video').videoWidth > 0), PATIENCE_MS);
       }
-      noComplaints(...pages);
+      assertNoErrors(...pages);
     } finally {
       site.close();
     }

@@ -1,16 +1,16 @@
-// A call whose path is made anew, whose connection to the server is cut, or whose server is another one.
+// Scenarios of ICE restarts, of a lost connection to the server, and of a restarted server.
 
 import assert from 'node:assert/strict';
 import { PATIENCE_MS, until } from '../browser.js';
 import { audioAdvances, longestPause, stats, videoAdvances } from '../media.js';
-import { changeAddress, dropUdp, neverResume, wire } from '../network.js';
-import { connect, hears, settled, state, ufrag } from '../app/app.js';
+import { changeAddress, dropUdp, forceNewSession, startProxy } from '../network.js';
+import { connect, waitForEvent, waitUntilSettled, waitForState, ufrag } from '../app/app.js';
 
-/** Both see each other over a path that is not the one of these credentials. */
+/** Waits until all pages have ICE credentials other than `before`, and receive video. */
 async function onAnotherPath(pages, before) {
   for (const [number, page] of pages.entries()) {
     await until(`${page.user} has another path`, async () => (await ufrag(page)) !== before[number], PATIENCE_MS);
-    await settled(page);
+    await waitUntilSettled(page);
   }
   for (const page of pages) await videoAdvances(page);
 }
@@ -21,22 +21,22 @@ const restartBy = (...users) => async ({ open }) => {
   const before = await Promise.all(pages.map(ufrag));
   await Promise.all(pages.filter(({ user }) => users.includes(user)).map((page) => page.evaluate(() => window.call.restartIce())));
   await onAnotherPath(pages, before);
-  for (const page of pages) await state(page, 'connected');
+  for (const page of pages) await waitForState(page, 'connected');
 };
 
 const cut = (resumes) => async ({ open, server }) => {
-  const way = await wire(new URL(server().http));
+  const proxy = await startProxy(new URL(server().http));
   try {
-    const pages = [await open('alice', { server: way.http }), await open('bob')];
+    const pages = [await open('alice', { server: proxy.http }), await open('bob')];
     const [alice, bob] = pages;
     const id = await connect(alice, bob, { video: true });
     for (const page of pages) await videoAdvances(page);
-    if (!resumes) await neverResume(alice);
+    if (!resumes) await forceNewSession(alice);
     const session = await alice.evaluate(() => window.box.sessionId);
-    way.cut();
-    await until('bob knows', () => bob.evaluate(() => !window.call.peerConnected), PATIENCE_MS);
+    proxy.cut();
+    await until('bob is notified', () => bob.evaluate(() => !window.call.peerConnected), PATIENCE_MS);
     for (const page of pages) await videoAdvances(page);
-    way.mend();
+    proxy.restore();
     await until('alice is back', () => bob.evaluate(() => window.call.peerConnected), PATIENCE_MS);
     assert.equal((await alice.evaluate(() => window.box.sessionId)) === session, resumes);
     assert.equal((await server().call(id)).state, 'connected');
@@ -44,9 +44,9 @@ const cut = (resumes) => async ({ open, server }) => {
     await alice.evaluate(() => window.call.restartIce());
     await onAnotherPath(pages, before);
     await bob.evaluate(() => window.call.hangUp());
-    await hears(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
+    await waitForEvent(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
   } finally {
-    way.close();
+    proxy.close();
   }
 };
 
@@ -69,9 +69,9 @@ const restarted = (relay) => async ({ open, server, restart }) => {
     for (const longest of pauses) assert.ok(longest < 3_000, `no frame for ${longest} ms`);
   }
   for (const page of pages) {
-    await state(page, 'connected');
+    await waitForState(page, 'connected');
     await videoAdvances(page);
-    // While a path is looked for, the browser may show none.
+    // The browser may report no path during an ICE restart.
     const isAsAsked = ({ local }) => Boolean(local) && (local === 'relay') === Boolean(relay.relay);
     await until(`the path of ${page.user} is ${relay.relay ? 'relayed' : 'direct'}`, async () => isAsAsked(await stats(page)), PATIENCE_MS);
   }
@@ -81,8 +81,8 @@ const restarted = (relay) => async ({ open, server, restart }) => {
 };
 
 /**
- * From now on the connection that a page has takes no candidates, and `hasFailed` says whether it has been
- * `failed` at any time.
+ * Drops all candidates for a page's current connection from now on, and notes in `hasFailed`
+ * whether the connection was `failed` at any time.
  */
 const keepCandidates = (page) => page.evaluate(() => {
   const { pc } = window.call;
@@ -94,11 +94,11 @@ const keepCandidates = (page) => page.evaluate(() => {
 });
 const hasFailed = (page) => page.evaluate(() => window.hasFailed);
 
-/** Each page has one connection that is not closed, and frames come over it in both directions. */
-async function settledIn(pages, id, server) {
+/** Asserts that each page has exactly one open connection, with video in both directions. */
+async function assertSettled(pages, id, server) {
   for (const page of pages) {
-    await settled(page);
-    await state(page, 'connected');
+    await waitUntilSettled(page);
+    await waitForState(page, 'connected');
   }
   for (const page of pages) {
     await videoAdvances(page);
@@ -120,7 +120,7 @@ export const paths = {
       await page.evaluate(() => window.call.restartIce());
       for (const [number, each] of pages.entries()) {
         await until(`${each.user} has another path`, async () => (await ufrag(each)) !== before[number], PATIENCE_MS);
-        await settled(each);
+        await waitUntilSettled(each);
       }
       for (const each of pages) {
         await audioAdvances(each);
@@ -148,7 +148,7 @@ export const paths = {
     const before = await Promise.all(pages.map(ufrag));
     const letUdpPass = dropUdp();
     try {
-      // Nobody has a candidate for the path that is agreed on. Chromium goes on looking for one for longer.
+      // Neither side has a candidate for the new path. Chromium continues gathering for longer.
       for (const [number, page] of pages.entries()) {
         await until(`${page.user} has looked for another path`, async () => (await ufrag(page)) !== before[number]
           && (page.kind === 'chromium' || (await page.evaluate(() => window.call.pc.iceGatheringState)) === 'complete'), PATIENCE_MS);
@@ -156,16 +156,17 @@ export const paths = {
     } finally {
       letUdpPass();
     }
-    await settledIn(pages, id, server());
+    await assertSettled(pages, id, server());
   },
   'no UDP passes for a while': async ({ open, server }) => {
     const pages = [await open('alice'), await open('bob')];
     const id = await connect(...pages, { video: true });
     const letUdpPass = dropUdp();
     try {
-      // One of them notices first, and the other is told. There may be another path, over TCP, before that one looks.
+      // One page notices first and the other is notified. Before that one reacts, there may be a
+      // new path over TCP.
       for (const page of pages) {
-        await until(`${page.user} knows`, () => page.evaluate(() => window.said.some(([event, detail]) => (
+        await until(`${page.user} is notified`, () => page.evaluate(() => window.said.some(([event, detail]) => (
           (event === 'state' && detail === 'reconnecting') || (event === 'peer' && detail === false)
         ))), PATIENCE_MS);
       }
@@ -173,7 +174,7 @@ export const paths = {
       letUdpPass();
     }
     for (const page of pages) {
-      await state(page, 'connected');
+      await waitForState(page, 'connected');
       await videoAdvances(page);
     }
     assert.equal((await server().call(id)).state, 'connected');
@@ -187,19 +188,19 @@ export const paths = {
       await keepCandidates(page);
     }
     await pages[0].evaluate(() => { window.call.restartIce(); });
-    // Chromium goes on over the path that it had.
+    // Chromium continues over its old path.
     const firefox = pages.filter(({ kind }) => kind === 'firefox');
     if (firefox.length) await until('ICE has failed', async () => (await Promise.all(firefox.map(hasFailed))).some(Boolean), PATIENCE_MS);
     for (const page of pages) await page.evaluate(() => window.letCandidatesCome());
-    await settledIn(pages, id, server());
+    await assertSettled(pages, id, server());
     for (const page of pages) {
       const { muted, sends } = await page.evaluate(() => ({ muted: window.call.muted, sends: window.call.pc.getSenders().map(({ track }) => track && `${track.kind} ${track.enabled}`) }));
-      assert.deepEqual([muted, sends], [true, ['audio false', 'video true']], 'what was said of media is still so');
+      assert.deepEqual([muted, sends], [true, ['audio false', 'video true']], 'mute and camera state is preserved');
       await page.evaluate(() => window.call.mute(false));
     }
     for (const page of pages) await audioAdvances(page);
     if (firefox.length) for (const page of pages) assert.ok(await page.evaluate(() => window.peerConnections.length > 1), 'another connection');
-    // And it is a connection like any other.
+    // The connection can be restarted like any other.
     const before = await Promise.all(pages.map(ufrag));
     await pages[1].evaluate(() => window.call.restartIce());
     await onAnotherPath(pages, before);

@@ -1,4 +1,4 @@
-// The server of the matrix: one that has TLS, and that can be restarted.
+// The server of the matrix, which has TLS and can be restarted.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { startServer } from '../browser.js';
 
-/** Firefox reaches a relay over TLS by name only. */
+/** Host name of the relay, since Firefox reaches a relay over TLS by name only. */
 export const RELAY = 'turn.callbox.test';
 
-/** A certificate for 127.0.0.1 and that name, and that of its issuer, of whom nobody has heard. */
+/** Creates a certificate for 127.0.0.1 and RELAY, issued by a CA of its own. */
 export function certificate(directory) {
   const [cert, key, ca, caKey] = ['cert.pem', 'key.pem', 'ca.pem', 'ca-key.pem'].map((name) => path.join(directory, name));
   const openssl = (...more) => execFileSync('openssl', [
@@ -33,7 +33,7 @@ export async function startMatrixServer() {
     directory: path.join(import.meta.dirname, '..'),
     args: [
       '--tls-listen', '127.0.0.1:0', '--tls-cert', cert, '--tls-key', key, '--state-dir', path.join(directory, 'state'),
-      // What is generated does not outlast a process.
+      // Fixed secrets, since generated ones change with each process.
       '--jwt-secret', 'a secret that is the same each time', '--auth-secret', 'and another one', '--api-key', 'and a third',
     ],
   });

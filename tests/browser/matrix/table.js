@@ -1,4 +1,4 @@
-// The table of docs/browsers.md: each scenario in each ordered pair of browsers.
+// The table in docs/browsers.md of each scenario in each ordered pair of browsers.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ const file = path.join(import.meta.dirname, '../../../docs/browsers.md');
 const KINDS = ['chromium', 'firefox'];
 const SECTION = /(<!-- made by tests\/browser\/matrix\.test\.js -->\n)([\s\S]*?)(<!-- end -->)/;
 
-/** Who calls, and who is called. */
+/** The ordered pairs of caller and callee. */
 export const PAIRS = KINDS.flatMap((caller) => KINDS.map((callee) => [caller, callee]));
 
 const title = (kind) => kind[0].toUpperCase() + kind.slice(1);
@@ -32,7 +32,7 @@ export class Table {
 
   write() {
     const versions = KINDS.map((kind) => `${title(kind)} ${this.#versions.get(kind)}`).join(' and ');
-    // Of what was not run now, what came of it before stays.
+    // Scenarios that did not run now keep their previous results.
     const before = new Map(this.#committed().map(([scenario, ...outcomes]) => [scenario, outcomes]));
     const rows = this.#scenarios.map((scenario) => [scenario, ...PAIRS.map((pair, number) => (
       this.#cells.get(`${scenario}: ${pair}`) ?? before.get(scenario)?.[number] ?? 'not run'
@@ -42,7 +42,7 @@ export class Table {
     writeFileSync(file, readFileSync(file, 'utf8').replace(SECTION, (_, begin, __, end) => `${begin}${table}${end}`));
   }
 
-  /** The committed table has exactly these scenarios, and each passed. */
+  /** Asserts that the committed table has exactly these scenarios and that all passed. */
   check() {
     const rows = this.#committed();
     assert.deepEqual(rows.map(([scenario]) => scenario), this.#scenarios, 'run with UPDATE=1 and read what changed');

@@ -1,5 +1,5 @@
-// An application over Socket.IO with the negotiator of docs/negotiation.md: a call of sound that becomes one
-// of pictures. The test puts the document's code in the place of the next line.
+// An application over Socket.IO with the negotiator of docs/negotiation.md: an audio call that is
+// upgraded to video. The test replaces the next line by the code of the document.
 /* NEGOTIATE */
 
 const { url, token, call: targetUserId } = Object.fromEntries(new URLSearchParams(location.search));

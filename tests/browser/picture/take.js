@@ -1,12 +1,12 @@
-// Takes docs/images/call.png anew: a relayed call on the demo page, with two drawn people before the
-// cameras in place of Chromium's test pattern. Not a test. From tests/browser, with a built binary:
+// Takes docs/images/call.png again: a relayed call on the demo page, with two drawn people as the
+// camera pictures. Not a test. Run in tests/browser, with a built binary:
 //
 //   ./in-own-network node picture/take.js
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { launch, leave, newPage, startServer, text, until } from '../browser.js';
+import { launch, closePage, newPage, startServer, text, until } from '../browser.js';
 import { connect, signIn } from '../demo.js';
 import { videoAdvances } from '../media.js';
 
@@ -17,7 +17,7 @@ const people = {
 const FRAMES = 40;
 const work = mkdtempSync(path.join(tmpdir(), 'callbox-picture-'));
 
-/** Films a person: a file of JPEGs one after the other, which Chromium takes for a camera. */
+/** Renders a person into an MJPEG file that Chromium uses as its camera. */
 async function film(browser, name) {
   const page = await newPage(browser, { viewport: { width: 1280, height: 720 } });
   await page.setContent(readFileSync(path.join(import.meta.dirname, 'person.html'), 'utf8'));
@@ -32,7 +32,7 @@ async function film(browser, name) {
     }, { turn: (frame / FRAMES) * 2 * Math.PI, look: people[name], blink: frame === 30 });
     frames.push(await page.screenshot({ type: 'jpeg', quality: 92 }));
   }
-  await leave(page);
+  await closePage(page);
   const file = path.join(work, `${name}.mjpeg`);
   writeFileSync(file, Buffer.concat(frames));
   return file;
@@ -50,7 +50,7 @@ const alice = await signIn(one, server, 'alice', look);
 const bob = await signIn(other, server, 'bob', look);
 await connect(alice, bob);
 await videoAdvances(alice);
-// Until the picture has its full size, and the line of round-trip times a shape.
+// Wait for the full resolution, and for enough readings to draw the round-trip times.
 await until('a sharp picture', () => alice.evaluate(() => document.getElementById('remote-video').videoWidth >= 960), 60_000).catch(() => {});
 await until('twenty seconds', async () => (await text(alice, '#timer')) >= '0:20', 60_000);
 await alice.screenshot({ path: path.join(import.meta.dirname, '../../../docs/images/call.png') });

@@ -1,7 +1,7 @@
-// What an application around the call flow's snippets does at the least. It knows the events of the
-// flow's diagram and no others, and answers nothing that is not in it.
+// The minimal application around the call flow's snippets. It handles the events of the flow's
+// diagram and no others.
 //
-// The test puts the snippets in the place of the next line, as they are but for the types.
+// The test replaces the next line by the snippets, without their types.
 /* SNIPPETS */
 
 const { url, token, call: targetUserId, device: deviceId } = Object.fromEntries(new URLSearchParams(location.search));
@@ -29,7 +29,7 @@ socket.onAny((event) => heard.push(event));
 socket.on('disconnect', () => { document.body.dataset.connected = 'no'; });
 socket.on('connect', () => {
   document.body.dataset.connected = 'yes';
-  // It connects again by itself; the call goes on then.
+  // After a reconnect the call continues.
   if (!targetUserId || callId) return;
   socket.emit('call:initiate', { targetUserId, callType: 'video' }, (answer) => {
     ({ callId, turnCredentials } = answer);

@@ -12,7 +12,7 @@ from aioice import turn
 
 
 class Counter(asyncio.DatagramProtocol):
-    """Counts the different packets that come, and echoes them if it is the peer."""
+    """Counts the different packets that arrive; the peer also echoes them."""
 
     def __init__(self, echoes):
         self.echoes = echoes
@@ -30,7 +30,7 @@ class Counter(asyncio.DatagramProtocol):
             self.came.set_result(None)
 
     async def wait_for(self, data):
-        """Waits for a packet for a few seconds, if it has not come already."""
+        """Waits a few seconds for a packet that has not arrived yet."""
         if data in self.seen:
             return
         self.came = asyncio.get_running_loop().create_future()

@@ -17,7 +17,7 @@ struct end {
 
 static struct end client, peer;
 static GMainLoop *loop;
-static gint64 ends; /* when the last packet is due, in microseconds; 0 until there is a connection */
+static gint64 ends; /* time of the last packet, in microseconds; 0 before the connection is up */
 static gint64 seconds;
 static guint pause_ms, sent, gathered;
 
@@ -76,7 +76,7 @@ static void changed(NiceAgent *agent, guint stream, guint component, guint state
   }
 }
 
-/* Gives one agent what the other has gathered. */
+/* Passes the credentials and candidates of one agent to the other. */
 static void learn(struct end *end, struct end *other) {
   gchar *ufrag = NULL, *password = NULL;
   GSList *candidates = nice_agent_get_local_candidates(other->agent, other->stream, 1);

@@ -13,7 +13,7 @@ use tokio::{
 use turn::client::{Client, ClientConfig};
 use webrtc_util::Conn;
 
-/// Echoes what comes, and tells of it.
+/// Echoes packets and reports them.
 async fn echo(socket: UdpSocket, seen: mpsc::UnboundedSender<Vec<u8>>) {
     let mut buffer = [0; 1500];
     while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
@@ -22,7 +22,7 @@ async fn echo(socket: UdpSocket, seen: mpsc::UnboundedSender<Vec<u8>>) {
     }
 }
 
-/// Tells of what comes back.
+/// Reports the packets that come back.
 async fn listen(relay: Arc<impl Conn + ?Sized>, seen: mpsc::UnboundedSender<Vec<u8>>) {
     let mut buffer = [0; 1500];
     while let Ok((len, _)) = relay.recv_from(&mut buffer).await {

@@ -42,5 +42,5 @@ const last = new Promise((resolve) => {
 });
 await Promise.race([last, sleep(5000)]);
 console.log(JSON.stringify({ sent, to_peer: atPeer.size, back: back.size }));
-// Its timer for the next Refresh runs on.
+// werift's timer for the next Refresh keeps the process alive.
 process.exit(0);

@@ -1,6 +1,6 @@
-// A TURN server with pion's library, for tests/interop/conformance: over UDP and TCP on the address
-// that it is given, and over TLS on a second one with a certificate and its key, with the users of that
-// script and peers on loopback.
+// A TURN server with pion's library, for tests/interop/conformance: over UDP and TCP on the first
+// address argument, and over TLS on the second with a certificate and its key. It has the users of
+// that script and allows peers on loopback.
 package main
 
 import (
@@ -56,6 +56,6 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The script ends it.
+	// The script ends the process.
 	select {}
 }

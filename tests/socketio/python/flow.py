@@ -1,9 +1,9 @@
-"""The call flow with python-socketio: alice with its client for threads, bob with the one for asyncio.
+"""Runs the call flow with python-socketio: alice with its threaded client, bob with its asyncio client.
 
     flow.py URL ALICE_TOKEN BOB_TOKEN [websocket|polling]
 
-Each says who it is with nothing but a token. Then alice loses her WebSocket in a call, where there is one,
-and has the call again; and in the end she leaves. Exits with 0 if everything went as it should.
+Each authenticates with a token only. If the transport is a WebSocket, alice then loses it in a call and
+resumes the call. Finally she disconnects. Exits with 0 on success.
 """
 
 import asyncio
@@ -18,20 +18,20 @@ WITHIN = 10
 
 
 class Peer:
-    """What both clients have in common: what they heard."""
+    """The received events, common to both clients."""
 
     def __init__(self):
-        self.heard = {}
+        self.received = {}
 
-    def hear(self, event, data):
-        self.heard.setdefault(event, queue.Queue()).put(data)
+    def receive(self, event, data):
+        self.received.setdefault(event, queue.Queue()).put(data)
 
     def next(self, event):
         try:
-            return self.heard.setdefault(event, queue.Queue()).get(timeout=WITHIN)
+            return self.received.setdefault(event, queue.Queue()).get(timeout=WITHIN)
         except queue.Empty:
-            so_far = sorted(name for name, events in self.heard.items() if not events.empty())
-            raise AssertionError(f"{event} was not heard; waiting are {so_far}") from None
+            so_far = sorted(name for name, events in self.received.items() if not events.empty())
+            raise AssertionError(f"{event} was not received; unread are {so_far}") from None
 
     def request(self, event, data):
         answer = self.call(event, data)
@@ -45,7 +45,7 @@ class Threaded(Peer):
     def __init__(self, url, token, transports):
         super().__init__()
         self.client = socketio.Client(reconnection_delay=0.1)
-        self.client.on("*", self.hear)
+        self.client.on("*", self.receive)
         self.client.connect(url, auth={"token": token}, transports=transports)
         self.welcome = self.next("session:welcome")
 
@@ -55,16 +55,16 @@ class Threaded(Peer):
     def call(self, event, data):
         return self.client.call(event, data, timeout=WITHIN)
 
-    def lose(self):
-        """Cuts the WebSocket without a word."""
+    def drop_connection(self):
+        """Cuts the WebSocket without a close frame."""
         self.client.eio.ws.sock.shutdown(socket.SHUT_RDWR)
 
-    def leave(self):
+    def disconnect(self):
         self.client.disconnect()
 
 
 class Async(Peer):
-    """socketio.AsyncClient, which uses aiohttp, in a thread of its own."""
+    """socketio.AsyncClient, which uses aiohttp, in its own thread."""
 
     def __init__(self, url, token, transports):
         super().__init__()
@@ -75,14 +75,14 @@ class Async(Peer):
 
     async def connect(self, url, token, transports):
         self.client = socketio.AsyncClient(reconnection_delay=0.1)
-        self.client.on("*", self.hear_later)
+        self.client.on("*", self.receive_async)
         await self.client.connect(url, auth={"token": token}, transports=transports)
 
-    async def hear_later(self, event, data):
-        self.hear(event, data)
+    async def receive_async(self, event, data):
+        self.receive(event, data)
 
-    def wait(self, what):
-        return asyncio.run_coroutine_threadsafe(what, self.loop).result(timeout=WITHIN)
+    def wait(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=WITHIN)
 
     def emit(self, event, data):
         self.wait(self.client.emit(event, data))
@@ -90,7 +90,7 @@ class Async(Peer):
     def call(self, event, data):
         return self.wait(self.client.call(event, data, timeout=WITHIN))
 
-    def leave(self):
+    def disconnect(self):
         self.wait(self.client.disconnect())
 
 
@@ -124,7 +124,7 @@ def run(url, alice_token, bob_token, transports):
 
     if "websocket" in transports:
         call_id = call()
-        alice.lose()
+        alice.drop_connection()
         assert bob.next("call:reconnecting")["callId"] == call_id
         assert bob.next("call:reconnected")["callId"] == call_id
         assert alice.next("session:welcome")["deviceId"] == alice.welcome["deviceId"]
@@ -135,9 +135,9 @@ def run(url, alice_token, bob_token, transports):
         bob.next("call:ended")
 
     call()
-    alice.leave()
+    alice.disconnect()
     assert bob.next("call:ended")["reason"] == "left"
-    bob.leave()
+    bob.disconnect()
 
 
 if __name__ == "__main__":

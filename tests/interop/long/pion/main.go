@@ -16,7 +16,7 @@ import (
 	"github.com/pion/turn/v2"
 )
 
-// counter counts the different packets that it is told of.
+// counter counts the different packets that it is given.
 type counter struct {
 	mutex sync.Mutex
 	seen  map[string]bool
@@ -40,8 +40,8 @@ func must(err error) {
 	}
 }
 
-// packet gives the bytes of a packet. Over TCP, this version of pion does not look at a message of fewer
-// than nine bytes, header counted, before the next one comes.
+// packet returns the bytes of a packet. Over TCP, this version of pion does not process a message
+// shorter than nine bytes, header included, before the next one arrives.
 func packet(number int) string {
 	return fmt.Sprintf("%08d", number)
 }
@@ -52,7 +52,7 @@ func number(text string) int {
 	return value
 }
 
-// dial gives what the client sends over.
+// dial returns the socket that the client sends over.
 func dial(server, transport string) net.PacketConn {
 	if transport == "tcp" {
 		stream, err := net.Dial("tcp4", server)

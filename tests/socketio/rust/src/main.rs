@@ -1,6 +1,6 @@
-//! The call flow with `rust_socketio`, a client that shares no code with the server:
-//! `callbox-socketio-client URL ALICE_TOKEN BOB_TOKEN any|websocket|polling`. Each side says who it is with
-//! nothing but a token. Exits with 0 if everything went as it should.
+//! Runs the call flow with `rust_socketio`, a client that shares no code with the server:
+//! `callbox-socketio-client URL ALICE_TOKEN BOB_TOKEN any|websocket|polling`. Each side authenticates with
+//! a token only. Exits with 0 on success.
 
 use std::{
     collections::HashMap,
@@ -14,18 +14,18 @@ use serde_json::{Value, json};
 
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// The events that a client has received and nobody has taken yet, by name.
+/// Received events that were not returned by `next` yet, by name.
 #[derive(Default)]
-struct Heard {
+struct Received {
     events: Mutex<HashMap<String, Vec<Value>>>,
-    news: Condvar,
+    changed: Condvar,
 }
 
-impl Heard {
+impl Received {
     fn put(&self, event: String, payload: Payload) {
         let data = first(payload);
         self.events.lock().unwrap().entry(event).or_default().push(data);
-        self.news.notify_all();
+        self.changed.notify_all();
     }
 
     fn next(&self, event: &str) -> Value {
@@ -38,8 +38,8 @@ impl Heard {
                 return waiting.remove(0);
             }
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{event} was not heard; so far: {:?}", events.keys());
-            events = self.news.wait_timeout(events, left).unwrap().0;
+            assert!(!left.is_zero(), "{event} was not received; so far: {:?}", events.keys());
+            events = self.changed.wait_timeout(events, left).unwrap().0;
         }
     }
 }
@@ -53,24 +53,24 @@ fn first(payload: Payload) -> Value {
 
 struct Peer {
     client: Client,
-    heard: Arc<Heard>,
+    received: Arc<Received>,
 }
 
 impl Peer {
     fn connect(url: &str, token: &str, transport: TransportType) -> Self {
-        let heard = Arc::new(Heard::default());
-        let ears = heard.clone();
+        let received = Arc::new(Received::default());
+        let sink = received.clone();
         let client = ClientBuilder::new(url)
             .auth(json!({ "token": token }))
             .transport_type(transport)
             .on_any(move |event, payload, _| {
                 if let Event::Custom(name) = event {
-                    ears.put(name, payload);
+                    sink.put(name, payload);
                 }
             })
             .connect()
-            .expect("the server takes it in");
-        Self { client, heard }
+            .expect("the server accepts the connection");
+        Self { client, received }
     }
 
     fn emit(&self, event: &str, data: Value) {
@@ -78,18 +78,18 @@ impl Peer {
     }
 
     fn ask(&self, event: &str, data: Value) -> Value {
-        let ears = self.heard.clone();
+        let sink = self.received.clone();
         let name = format!("answer to {event}");
         let key = name.clone();
-        let answered = move |payload: Payload, _| ears.put(name.clone(), payload);
+        let answered = move |payload: Payload, _| sink.put(name.clone(), payload);
         self.client.emit_with_ack(event, data, WITHIN, answered).expect("it is connected");
-        // The arguments of an acknowledgement come as a list.
-        let answer = self.heard.next(&key);
+        // The arguments of an acknowledgement arrive as a list.
+        let answer = self.received.next(&key);
         if answer.is_array() { answer[0].clone() } else { answer }
     }
 
     fn next(&self, event: &str) -> Value {
-        self.heard.next(event)
+        self.received.next(event)
     }
 }
 
