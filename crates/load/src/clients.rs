@@ -161,7 +161,8 @@ impl Clients {
         Ok(())
     }
 
-    /// Sends the requests that keep an allocation and its permissions, without waiting for the answers.
+    /// Sends the requests that keep an allocation and its permissions, without waiting for the
+    /// answers.
     pub fn renew(&self, index: usize) -> anyhow::Result<()> {
         let client = &self.all[index];
         for peer in 0..self.peers() {

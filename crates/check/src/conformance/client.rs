@@ -1,5 +1,5 @@
-//! A client on a 5-tuple of its own. A case makes as many as it needs; each gives its allocation back
-//! when the case is over, however it ended.
+//! A client on a 5-tuple of its own. A case makes as many as it needs; each gives its allocation
+//! back when the case is over, however it ended.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -220,8 +220,8 @@ impl<'t> Client<'t> {
         self.login = Some(login);
     }
 
-    /// Waits for bytes of a stream of data; returns none of them at its end, and `None` if none come
-    /// in time.
+    /// Waits for bytes of a stream of data; returns none of them at its end, and `None` if none
+    /// come in time.
     pub fn bytes(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
         Ok(self.link.bytes(Instant::now() + within)?)
     }

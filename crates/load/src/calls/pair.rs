@@ -34,8 +34,8 @@ impl Pair {
         Ok(Self { users, number, caller, callee, calls: 0 })
     }
 
-    /// Makes calls as they are due. After one that failed both sign in anew, since the rest of it may
-    /// still come.
+    /// Makes calls as they are due. After one that failed both sign in anew, since the rest of it
+    /// may still come.
     pub async fn run(mut self, due: Due, bodies: Arc<Bodies>, tally: Arc<Mutex<Tally>>) {
         while let Some(at) = self.wait(&due).await {
             let called = match at {

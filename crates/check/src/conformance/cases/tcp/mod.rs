@@ -1,5 +1,5 @@
-//! Allocations that relay TCP (RFC 6062): connections to peers and from them, each bound to a stream
-//! of the client.
+//! Allocations that relay TCP (RFC 6062): connections to peers and from them, each bound to a
+//! stream of the client.
 
 mod allocate;
 mod attempt;
