@@ -33,7 +33,7 @@ pub(super) enum Step {
 }
 
 /// The meaning of a message from the server.
-pub(super) enum Heard {
+pub(super) enum Outcome {
     /// The answer to the request on the way.
     Done(Step),
     /// The request on the way needs another nonce, and may be sent again.
@@ -173,16 +173,16 @@ impl Client {
     }
 
     /// Handles a STUN message.
-    pub fn answer(&mut self, login: &mut Login, message: &[u8]) -> anyhow::Result<Heard> {
+    pub fn answer(&mut self, login: &mut Login, message: &[u8]) -> anyhow::Result<Outcome> {
         let is_answer = |pending: &mut Pending| transaction(&pending.bytes) == transaction(message);
         let pending = self.pending.take_if(is_answer);
         let answer = self.session.read(login, message)?;
         let Some(pending) = pending else {
             return Ok(match answer {
                 // The requests of one renewal all come back with the same nonce.
-                Answer::Challenge { is_new: true, .. } => Heard::Stale,
-                Answer::Refused(_) => Heard::Refused,
-                Answer::Challenge { .. } | Answer::Success(_) => Heard::Nothing,
+                Answer::Challenge { is_new: true, .. } => Outcome::Stale,
+                Answer::Refused(_) => Outcome::Refused,
+                Answer::Challenge { .. } | Answer::Success(_) => Outcome::Nothing,
             });
         };
         let step = pending.step;
@@ -192,7 +192,7 @@ impl Client {
                 if refusal.code == STALE_NONCE && pending.attempts < ATTEMPTS =>
             {
                 self.pending = Some(pending);
-                return Ok(Heard::Retry);
+                return Ok(Outcome::Retry);
             }
             // There is nothing left to close.
             (Step::Close, Answer::Challenge { .. } | Answer::Refused(_)) => {}
@@ -207,7 +207,7 @@ impl Client {
             }
             (Step::Peer(_) | Step::Close, Answer::Success(_)) => {}
         }
-        Ok(Heard::Done(step))
+        Ok(Outcome::Done(step))
     }
 }
 

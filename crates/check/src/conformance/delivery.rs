@@ -110,7 +110,7 @@ pub(super) fn from_peer(
 
 /// Returns the time of one attempt.
 fn attempt_timeout(target: &Target) -> Duration {
-    target.patience / ATTEMPTS
+    target.timeout / ATTEMPTS
 }
 
 fn show(data: &[u8]) -> String {

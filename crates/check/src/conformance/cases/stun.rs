@@ -99,7 +99,7 @@ fn two_at_once(target: &Target) -> Verdict {
             client.send(&request.bytes())?;
         }
         // Answers may come in any order, and one or the other may be lost.
-        let until = Instant::now() + target.patience / 3;
+        let until = Instant::now() + target.timeout / 3;
         let mut open: Vec<_> = requests.iter().map(Request::id).collect();
         while let Some(bytes) = client.next(until.saturating_duration_since(Instant::now()))? {
             let answer = Answer::parse(&bytes)?.success()?;
