@@ -1,5 +1,6 @@
-//! `callbox check`: goes through a running server as a client would. With --conformance: judges any STUN or
-//! TURN server by what comes over the wire, which is read with the crates of webrtc-rs alone.
+//! `callbox check`: goes through a running server as a client would. With --conformance: judges any
+//! STUN or TURN server by what comes over the wire, which is read with the crates of webrtc-rs
+//! alone.
 #![forbid(unsafe_code)]
 
 mod answers;

@@ -16,8 +16,8 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Creates the settings for the host of `host:port`, with the certificates in this file or those
-    /// that browsers trust.
+    /// Creates the settings for the host of `host:port`, with the certificates in this file or
+    /// those that browsers trust.
     pub fn new(server: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
         let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();

@@ -67,7 +67,8 @@ impl Link {
         }
     }
 
-    /// Receives a message. Over a stream, a message that is waited for no longer may be lost in part.
+    /// Receives a message. Over a stream, a message that is waited for no longer may be lost in
+    /// part.
     async fn receive(&mut self) -> io::Result<Vec<u8>> {
         match self {
             Self::Udp { socket, .. } => {

@@ -1,5 +1,5 @@
-//! The parts that several commands of callbox share: kinds of values, the options for tokens, secrets
-//! in files, lines on the terminal.
+//! The parts that several commands of callbox share: kinds of values, the options for tokens,
+//! secrets in files, lines on the terminal.
 #![forbid(unsafe_code)]
 
 mod output;

@@ -5,8 +5,8 @@ use std::{
     io::{self, Write},
 };
 
-/// Prints a line to stdout, as `println!` does, but ends the program where nobody reads it any more, as
-/// behind `head`.
+/// Prints a line to stdout, as `println!` does, but ends the program where nobody reads it any
+/// more, as behind `head`.
 #[macro_export]
 macro_rules! say {
     ($($text:tt)*) => { $crate::print_line(format_args!($($text)*)) };

@@ -8,9 +8,10 @@ use stun::{
 };
 use turn::proto::peeraddr::PeerAddress;
 
-use crate::{Error, Request, framing::HEADER};
-
-const STUN_HEADER: usize = 20;
+use crate::{
+    Error, Request,
+    framing::{HEADER, STUN_HEADER},
+};
 
 /// Data from a peer, as it came to the client.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 /// The number of bytes in which a message tells its length.
 pub const HEADER: usize = 4;
 
-const STUN_HEADER: usize = 20;
+/// The length of the header of a STUN message.
+pub(crate) const STUN_HEADER: usize = 20;
 
 /// Returns the length of the message that begins with these bytes, with its header and, for a
 /// ChannelData message, with its padding.

@@ -33,7 +33,7 @@ pub(super) enum Step {
 }
 
 /// The meaning of a message from the server.
-pub(super) enum Heard {
+pub(super) enum Outcome {
     /// The answer to the request on the way.
     Done(Step),
     /// The request on the way needs another nonce, and may be sent again.
@@ -154,7 +154,8 @@ impl Client {
 
     fn send(&self) -> Option<TransactionId> {
         let pending = self.pending.as_ref()?;
-        // A datagram that fails (an ICMP error of the one before) counts as lost, and is sent again.
+        // A datagram that fails (an ICMP error of the one before) counts as lost, and is sent
+        // again.
         let _ = self.socket.send(&pending.bytes);
         transaction(&pending.bytes).copied()
     }
@@ -172,27 +173,27 @@ impl Client {
     }
 
     /// Handles a STUN message.
-    pub fn answer(&mut self, login: &mut Login, message: &[u8]) -> anyhow::Result<Heard> {
-        let is_asked = self.pending.as_ref().is_some_and(|pending| {
-            transaction(message).is_some_and(|id| transaction(&pending.bytes) == Some(id))
-        });
+    pub fn answer(&mut self, login: &mut Login, message: &[u8]) -> anyhow::Result<Outcome> {
+        let is_answer = |pending: &mut Pending| transaction(&pending.bytes) == transaction(message);
+        let pending = self.pending.take_if(is_answer);
         let answer = self.session.read(login, message)?;
-        let pending = self.pending.take_if(|pending| {
-            let is_stale = matches!(&answer, Answer::Challenge { refusal, .. }
-                if refusal.code == STALE_NONCE && pending.step != Step::Challenge);
-            is_asked && !(is_stale && pending.attempts < ATTEMPTS)
-        });
         let Some(pending) = pending else {
             return Ok(match answer {
-                Answer::Challenge { .. } if is_asked => Heard::Retry,
                 // The requests of one renewal all come back with the same nonce.
-                Answer::Challenge { is_new: true, .. } => Heard::Stale,
-                Answer::Refused(_) => Heard::Refused,
-                Answer::Challenge { .. } | Answer::Success(_) => Heard::Nothing,
+                Answer::Challenge { is_new: true, .. } => Outcome::Stale,
+                Answer::Refused(_) => Outcome::Refused,
+                Answer::Challenge { .. } | Answer::Success(_) => Outcome::Nothing,
             });
         };
-        match (pending.step, answer) {
+        let step = pending.step;
+        match (step, answer) {
             (Step::Challenge, Answer::Challenge { .. }) => {}
+            (_, Answer::Challenge { refusal, .. })
+                if refusal.code == STALE_NONCE && pending.attempts < ATTEMPTS =>
+            {
+                self.pending = Some(pending);
+                return Ok(Outcome::Retry);
+            }
             // There is nothing left to close.
             (Step::Close, Answer::Challenge { .. } | Answer::Refused(_)) => {}
             (_, Answer::Challenge { .. }) => bail!(
@@ -206,7 +207,7 @@ impl Client {
             }
             (Step::Peer(_) | Step::Close, Answer::Success(_)) => {}
         }
-        Ok(Heard::Done(pending.step))
+        Ok(Outcome::Done(step))
     }
 }
 

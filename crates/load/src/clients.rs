@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token, net::UdpSocket};
 
 use super::{
     Framing, LoadArgs, Path,
-    client::{Client, Heard, Overdue, Step, TransactionId},
+    client::{Client, Outcome, Overdue, Step, TransactionId},
     sockets,
 };
 
@@ -132,15 +132,15 @@ impl Clients {
     }
 
     /// Handles a STUN message that came for a client.
-    pub fn answer(&mut self, index: usize, message: &[u8]) -> anyhow::Result<Heard> {
+    pub fn answer(&mut self, index: usize, message: &[u8]) -> anyhow::Result<Outcome> {
         let client = &mut self.all[index];
-        let heard = client.answer(&mut self.login, message)?;
-        if matches!(heard, Heard::Retry)
+        let outcome = client.answer(&mut self.login, message)?;
+        if matches!(outcome, Outcome::Retry)
             && let Some(id) = client.retry(&self.login)?
         {
             self.waiting.push_back((Instant::now(), index, id));
         }
-        Ok(heard)
+        Ok(outcome)
     }
 
     /// Sends requests again that have waited for too long.
@@ -161,7 +161,8 @@ impl Clients {
         Ok(())
     }
 
-    /// Sends the requests that keep an allocation and its permissions, without waiting for the answers.
+    /// Sends the requests that keep an allocation and its permissions, without waiting for the
+    /// answers.
     pub fn renew(&self, index: usize) -> anyhow::Result<()> {
         let client = &self.all[index];
         for peer in 0..self.peers() {

@@ -8,7 +8,7 @@ use std::{
 use mio::Events;
 
 use super::{
-    client::{Heard, Step},
+    client::{Outcome, Step},
     clients::Clients,
 };
 
@@ -40,7 +40,7 @@ pub(super) fn run(clients: &mut Clients, steps: &[Step]) -> anyhow::Result<()> {
                 if buffer[0] & 0xc0 != 0 {
                     continue;
                 }
-                let Heard::Done(step) = clients.answer(index, &buffer[..len])? else { continue };
+                let Outcome::Done(step) = clients.answer(index, &buffer[..len])? else { continue };
                 let next = steps.iter().skip_while(|s| **s != step).nth(1);
                 match next {
                     Some(next) => clients.ask(index, *next)?,

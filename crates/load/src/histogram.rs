@@ -42,8 +42,8 @@ impl Histogram {
         Duration::from_nanos(self.max)
     }
 
-    /// Returns the bucket of a latency. Numbers below `STEPS` have a bucket each; above, each doubling
-    /// has `STEPS` of them.
+    /// Returns the bucket of a latency. Numbers below `STEPS` have a bucket each; above, each
+    /// doubling has `STEPS` of them.
     fn bucket(nanos: u64) -> usize {
         if nanos < u64::from(STEPS) {
             return nanos as usize;

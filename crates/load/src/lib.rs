@@ -1,8 +1,10 @@
-//! `callbox load`: many TURN clients at once, to see what a relay carries and what it costs; or with
+//! `callbox load`: many TURN clients at once, to see what a relay carries and what it costs; or
+//! with
 //! `--calls` many calls at once, to see the same of a signaling server.
 //!
 //! One thread drives every client through batched system calls, so that it takes less time for a
-//! packet than the server does. It speaks to any TURN server, and to a plain forwarder to compare one with.
+//! packet than the server does. It speaks to any TURN server, and to a plain forwarder to compare
+//! one with.
 #![forbid(unsafe_code)]
 
 mod args;

@@ -32,7 +32,8 @@ impl Process {
         self.schedstat(0)
     }
 
-    /// Returns the time for which its threads were ready to run, while another process had the core.
+    /// Returns the time for which its threads were ready to run, while another process had the
+    /// core.
     pub fn waited(&self) -> anyhow::Result<Duration> {
         self.schedstat(1)
     }
@@ -57,8 +58,8 @@ impl Process {
         Ok(kib.context("/proc has no VmRSS")? * 1024)
     }
 
-    /// Returns the resident memory once it is back at `wanted`, or as it is after some time: a server
-    /// gives memory back when it chooses.
+    /// Returns the resident memory once it is back at `wanted`, or as it is after some time: a
+    /// server gives memory back when it chooses.
     pub fn memory_settled(&self, wanted: u64, within: Duration) -> anyhow::Result<u64> {
         let until = Instant::now() + within;
         loop {

@@ -42,8 +42,8 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Creates it from the resident memory at the start, with bare allocations (`None` if there were
-    /// none), with all that the clients needed, and at the end.
+    /// Creates it from the resident memory at the start, with bare allocations (`None` if there
+    /// were none), with all that the clients needed, and at the end.
     pub fn new(clients: usize, before: u64, bare: Option<u64>, ready: u64, after: u64) -> Self {
         let each = |memory: u64| memory.saturating_sub(before) as f64 / clients as f64;
         Self {

@@ -46,13 +46,13 @@ pub(super) struct Traffic {
     pub lost_by_load: u64,
     pub packets_per_second: f64,
     pub latency_us: Latency,
-    /// The part of its time in which the load itself had something to do. Near 100 it was the limit,
-    /// and not the server.
+    /// The part of its time in which the load itself had something to do. Near 100 it was the
+    /// limit, and not the server.
     pub load_busy_percent: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_us_per_packet: Option<f64>,
-    /// The time for which server and load waited for a core that another process had, in percent
-    /// of the run. If it is not near zero, the numbers are of a machine that had other things to do.
+    /// The time for which server and load waited for a core that another process had, in percent of
+    /// the run. If it is not near zero, the numbers are of a machine that had other things to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_percent: Option<f64>,
     /// Renewals of all clients.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Framing, LoadArgs,
-    client::{Heard, Step},
+    client::{Outcome, Step},
     clients::Clients,
 };
 
@@ -92,19 +92,19 @@ impl Upkeep {
         message: &[u8],
     ) -> anyhow::Result<()> {
         match clients.answer(index, message)? {
-            Heard::Nothing | Heard::Retry => {}
-            Heard::Refused => self.counts.refused += 1,
-            Heard::Stale => clients.renew(index)?,
-            Heard::Done(Step::Close) => {
+            Outcome::Nothing | Outcome::Retry => {}
+            Outcome::Refused => self.counts.refused += 1,
+            Outcome::Stale => clients.renew(index)?,
+            Outcome::Done(Step::Close) => {
                 clients.reopen(index)?;
                 clients.ask(index, Step::Challenge)?;
             }
-            Heard::Done(Step::Challenge) => clients.ask(index, Step::Allocate)?,
-            Heard::Done(Step::Allocate) => clients.ask(index, Step::Peer(0))?,
-            Heard::Done(Step::Peer(peer)) if peer + 1 < clients.peers() => {
+            Outcome::Done(Step::Challenge) => clients.ask(index, Step::Allocate)?,
+            Outcome::Done(Step::Allocate) => clients.ask(index, Step::Peer(0))?,
+            Outcome::Done(Step::Peer(peer)) if peer + 1 < clients.peers() => {
                 clients.ask(index, Step::Peer(peer + 1))?;
             }
-            Heard::Done(Step::Peer(_)) => {
+            Outcome::Done(Step::Peer(_)) => {
                 clients.get_mut(index).set_active(true);
                 self.counts.churned += 1;
             }

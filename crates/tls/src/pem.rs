@@ -59,8 +59,8 @@ impl Pem {
         self.is_encrypted
     }
 
-    /// Describes the contents that are there in place of a certificate or a key; the text begins with
-    /// a colon or a comma, or is empty.
+    /// Describes the contents that are there in place of a certificate or a key; the text begins
+    /// with a colon or a comma, or is empty.
     pub fn what_else(&self) -> String {
         match &self.labels[..] {
             [] if self.is_binary => {

@@ -36,8 +36,8 @@ impl Validity {
         self.from + lifetime / 3 * 2
     }
 
-    /// Returns true if less than a quarter of the lifetime is left, and less than two weeks: programs
-    /// that renew certificates do so when a third is left.
+    /// Returns true if less than a quarter of the lifetime is left, and less than two weeks:
+    /// programs that renew certificates do so when a third is left.
     pub fn ends_soon(&self, now: SystemTime) -> bool {
         let lifetime = self.until.duration_since(self.from).unwrap_or_default();
         let left = self.until.duration_since(now).unwrap_or_default();

@@ -106,7 +106,7 @@ impl ConformanceArgs {
     pub(super) fn target(
         &self,
         server: &str,
-        patience: Duration,
+        timeout: Duration,
         ca_cert: Option<&Path>,
     ) -> anyhow::Result<Target> {
         let transport = match self.transport {
@@ -125,7 +125,7 @@ impl ConformanceArgs {
         );
         let users = self.users()?;
         let (silence, oauth_key) = (self.silence.0, self.oauth_key.clone());
-        Ok(Target { server, transport, users, oauth_key, peer_ip, patience, silence })
+        Ok(Target { server, transport, users, oauth_key, peer_ip, timeout, silence })
     }
 
     fn users(&self) -> anyhow::Result<Vec<User>> {

@@ -44,7 +44,7 @@ impl<'t> Asker<'t> {
         request: &Request,
         at: SocketAddr,
     ) -> Verdict<(Answer, SocketAddr)> {
-        let until = Instant::now() + self.target.patience;
+        let until = Instant::now() + self.target.timeout;
         let mut pause = RTO;
         while Instant::now() < until {
             self.socket.send_to(&request.bytes(), at)?;

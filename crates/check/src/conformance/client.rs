@@ -1,5 +1,5 @@
-//! A client on a 5-tuple of its own. A case makes as many as it needs; each gives its allocation back
-//! when the case is over, however it ended.
+//! A client on a 5-tuple of its own. A case makes as many as it needs; each gives its allocation
+//! back when the case is over, however it ended.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -44,7 +44,7 @@ pub(super) struct Client<'t> {
 impl<'t> Client<'t> {
     /// Connects to the server, which knows nothing of the client yet.
     pub fn connect(target: &'t Target) -> Verdict<Self> {
-        let link = target.transport.connect(target.server, target.patience)?;
+        let link = target.transport.connect(target.server, target.timeout)?;
         let (early, answered) = (VecDeque::new(), HashSet::new());
         Ok(Self { target, link, early, answered, login: None, relayed: None })
     }
@@ -99,8 +99,8 @@ impl<'t> Client<'t> {
 
     fn exchange_any(&mut self, request: &Request) -> Verdict<Answer> {
         let bytes = request.bytes();
-        let until = Instant::now() + self.target.patience;
-        let mut pause = if self.target.transport.is_lossy() { RTO } else { self.target.patience };
+        let until = Instant::now() + self.target.timeout;
+        let mut pause = if self.target.transport.is_lossy() { RTO } else { self.target.timeout };
         loop {
             self.link.send(&bytes)?;
             let answer = self.answer(request, until.min(Instant::now() + pause))?;
@@ -144,7 +144,7 @@ impl<'t> Client<'t> {
     /// become stale (RFC 8489 §9.2.5), and again and again if the user has too many allocations,
     /// until those of the cases before are gone.
     pub fn ask(&mut self, request: &Request) -> Verdict<Answer> {
-        let until = Instant::now() + self.target.patience;
+        let until = Instant::now() + self.target.timeout;
         let mut stale = false;
         let mut request = request.clone();
         loop {
@@ -220,8 +220,8 @@ impl<'t> Client<'t> {
         self.login = Some(login);
     }
 
-    /// Waits for bytes of a stream of data; returns none of them at its end, and `None` if none come
-    /// in time.
+    /// Waits for bytes of a stream of data; returns none of them at its end, and `None` if none
+    /// come in time.
     pub fn bytes(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
         Ok(self.link.bytes(Instant::now() + within)?)
     }

@@ -65,9 +65,9 @@ pub(super) fn to_peer_in_pieces(
     Err(Fault::failed(expected, other.unwrap_or_else(|| "nothing".into())))
 }
 
-/// Fails if the server kept data that came over a stream until more came. Data that arrives after it
-/// was sent again may have been lost before; on a stream nothing is lost on the way to the server, so
-/// that copies which arrive now were kept.
+/// Fails if the server kept data that came over a stream until more came. Data that arrives after
+/// it was sent again may have been lost before; on a stream nothing is lost on the way to the
+/// server, so that copies which arrive now were kept.
 fn ensure_prompt(target: &Target, client: &mut Client<'_>, peer: &Peer, data: &[u8]) -> Verdict {
     if target.transport.is_lossy() {
         return Ok(());
@@ -110,7 +110,7 @@ pub(super) fn from_peer(
 
 /// Returns the time of one attempt.
 fn attempt_timeout(target: &Target) -> Duration {
-    target.patience / ATTEMPTS
+    target.timeout / ATTEMPTS
 }
 
 fn show(data: &[u8]) -> String {

@@ -2,8 +2,8 @@
 
 use ring::hmac;
 
-/// Returns the value of a MESSAGE-INTEGRITY-SHA256 behind these bytes of a message. The length in the
-/// header counts it, too.
+/// Returns the value of a MESSAGE-INTEGRITY-SHA256 behind these bytes of a message. The length in
+/// the header counts it, too.
 pub(super) fn sha256_tag(key: &[u8], before: &[u8]) -> Vec<u8> {
     let length = (before.len() - 20 + 4 + 32) as u16;
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));

@@ -211,8 +211,8 @@ impl<S: Read + Write> Link for Stream<S> {
 }
 
 impl<S: Read> Stream<S> {
-    /// Waits for bytes and adds them to the buffer; returns how many they were, which is 0 at the end
-    /// of the stream, and `None` if none come in time.
+    /// Waits for bytes and adds them to the buffer; returns how many they were, which is 0 at the
+    /// end of the stream, and `None` if none come in time.
     fn read(&mut self, until: Instant) -> io::Result<Option<usize>> {
         let mut bytes = [0; 4096];
         loop {
@@ -231,8 +231,8 @@ impl<S: Read> Stream<S> {
 }
 
 /// Returns the length of the first message of a stream, without its padding and with it; `None` if
-/// it has not come whole. ChannelData is padded to four bytes, which its length does not count (RFC 8656
-/// §12.5); the length of a STUN message leaves out its header (RFC 8489 §5).
+/// it has not come whole. ChannelData is padded to four bytes, which its length does not count (RFC
+/// 8656 §12.5); the length of a STUN message leaves out its header (RFC 8489 §5).
 fn bounds(bytes: &[u8]) -> io::Result<Option<(usize, usize)>> {
     let Some(&[first, _, l0, l1]) = bytes.first_chunk() else { return Ok(None) };
     let length = usize::from(u16::from_be_bytes([l0, l1]));

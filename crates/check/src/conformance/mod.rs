@@ -40,10 +40,10 @@ pub(super) fn run(
     args: &ConformanceArgs,
     server: &str,
     json: bool,
-    patience: Duration,
+    timeout: Duration,
     ca_cert: Option<&Path>,
 ) -> anyhow::Result<bool> {
-    let target = args.target(server, patience, ca_cert)?;
+    let target = args.target(server, timeout, ca_cert)?;
     let wanted: Vec<_> = cases::all()
         .filter(|case| target.transport.is_one_of(case.transports))
         .filter(|case| args.wants(case.name))

@@ -1,5 +1,5 @@
-//! Messages of a client, right ones and wrong ones, made attribute by attribute. They are encoded by
-//! the `stun` and `turn` crates, and not by the code with which a callbox server reads them.
+//! Messages of a client, right ones and wrong ones, made attribute by attribute. They are encoded
+//! by the `stun` and `turn` crates, and not by the code with which a callbox server reads them.
 
 use std::net::SocketAddr;
 

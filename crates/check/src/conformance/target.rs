@@ -29,7 +29,7 @@ pub(super) struct Target {
     /// The address of the peers.
     pub peer_ip: IpAddr,
     /// The longest time until an answer, or data.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// The time without a message that counts as no answer.
     pub silence: Duration,
 }

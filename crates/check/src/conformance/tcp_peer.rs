@@ -85,8 +85,8 @@ impl PeerConnection {
         Ok(self.stream.write_all(bytes)?)
     }
 
-    /// Waits for bytes; returns none of them at the end of the connection, and `None` if none come in
-    /// time.
+    /// Waits for bytes; returns none of them at the end of the connection, and `None` if none come
+    /// in time.
     pub fn bytes(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
         self.stream.set_read_timeout(Some(within.max(Duration::from_millis(1))))?;
         let mut buffer = [0; 4096];

@@ -26,7 +26,8 @@ pub(super) struct IdleReport {
     sign_ins_per_second: f64,
     cpu_us_per_sign_in: f64,
     memory_per_session: f64,
-    /// The memory before the run, with all sessions, and a while after the last has closed, in bytes.
+    /// The memory before the run, with all sessions, and a while after the last has closed, in
+    /// bytes.
     memory_before: u64,
     memory_with_sessions: u64,
     memory_after: u64,

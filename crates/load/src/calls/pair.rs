@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The longest time of a call, once it has begun.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Two users, both signed in.
 pub(super) struct Pair {
@@ -34,12 +34,12 @@ impl Pair {
         Ok(Self { users, number, caller, callee, calls: 0 })
     }
 
-    /// Makes calls as they are due. After one that failed both sign in anew, since the rest of it may
-    /// still come.
+    /// Makes calls as they are due. After one that failed both sign in anew, since the rest of it
+    /// may still come.
     pub async fn run(mut self, due: Due, bodies: Arc<Bodies>, tally: Arc<Mutex<Tally>>) {
         while let Some(at) = self.wait(&due).await {
             let called = match at {
-                Ok(at) => tokio::time::timeout(PATIENCE, self.call(at, &bodies)).await,
+                Ok(at) => tokio::time::timeout(TIMEOUT, self.call(at, &bodies)).await,
                 Err(failure) => Ok(Err(failure)),
             };
             let outcome = called.unwrap_or(Err(Failure::LATE));

@@ -29,8 +29,8 @@ pub(super) struct CallsReport {
     /// The part of one core that the server has used.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_percent_of_core: Option<f64>,
-    /// The part of its time in which the load itself had something to do. Near 100 it was the limit,
-    /// and not the server.
+    /// The part of its time in which the load itself had something to do. Near 100 it was the
+    /// limit, and not the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     load_busy_percent: Option<f64>,
     /// The time for which server and load waited for a core that another process had, in percent of

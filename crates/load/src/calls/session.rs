@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The longest time to sign in.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The number of clients at one address of this machine, if the server is on it: servers limit the
 /// connections of an address.
@@ -64,7 +64,7 @@ impl Session {
         number: usize,
         token: &str,
     ) -> anyhow::Result<Self> {
-        let opened = tokio::time::timeout(PATIENCE, async {
+        let opened = tokio::time::timeout(TIMEOUT, async {
             let stream = connect(target, from, number).await?;
             let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
             let (ws, _) =

@@ -16,8 +16,8 @@ use super::super::{
     verdict::{Fault, Step, Verdict, ensure},
 };
 
-/// The features' bits, 0 and 1 of 24 (RFC 8489 §18.1). §9.2 counts them from the top, the example in
-/// Appendix B.1 from the bottom, so that servers do the one or the other.
+/// The features' bits, 0 and 1 of 24 (RFC 8489 §18.1). §9.2 counts them from the top, the example
+/// in Appendix B.1 from the bottom, so that servers do the one or the other.
 const PASSWORD_ALGORITHMS: u32 = 1 << 23 | 1;
 /// The feature that users may hide their names.
 const USERNAME_ANONYMITY: u32 = 1 << 22 | 1 << 1;

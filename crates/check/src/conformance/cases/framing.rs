@@ -72,7 +72,7 @@ pub(super) const CASES: &[Case] = &[
 const PART: Duration = Duration::from_millis(5);
 
 fn answered(client: &mut Client<'_>, target: &Target, request: &Request) -> Verdict {
-    let until = Instant::now() + target.patience;
+    let until = Instant::now() + target.timeout;
     let answer = client.answer(request, until)?;
     let answer = answer.ok_or_else(|| Fault::failed("an answer", "nothing"))?;
     answer.success()?.address(ATTR_XORMAPPED_ADDRESS).map(|_| ())
@@ -95,7 +95,7 @@ fn two_in_one(target: &Target) -> Verdict {
     client.send(&[first.bytes(), second.bytes()].concat())?;
     let mut open = vec![first.id(), second.id()];
     while !open.is_empty() {
-        let next = client.next(target.patience)?;
+        let next = client.next(target.timeout)?;
         let bytes = next.ok_or_else(|| Fault::failed("two answers", "fewer"))?;
         Answer::parse(&bytes)?.success()?;
         let before = open.len();
@@ -159,7 +159,7 @@ fn mixed(target: &Target) -> Verdict {
     ];
     client.send(&all.concat())?;
     answered(&mut client, target, &request)?;
-    let until = Instant::now() + target.patience;
+    let until = Instant::now() + target.timeout;
     let mut open = vec![&b"one"[..], b"two", b"three"];
     while !open.is_empty() {
         let Some((data, _)) = peer.receive(until)? else {

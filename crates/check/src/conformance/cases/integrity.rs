@@ -107,7 +107,8 @@ fn wrong_size(target: &Target) -> Verdict {
     for size in [0, 4, 16, 24] {
         let request = request.with_new_id().with(ATTR_MESSAGE_INTEGRITY, &vec![0; size]);
         let answer = client.exchange(&request)?;
-        // The RFC does not say which of the two codes it is: it is malformed, and it does not verify.
+        // The RFC does not say which of the two codes it is: it is malformed, and it does not
+        // verify.
         let refused = matches!(answer.code(), Some(400 | 401));
         ensure(refused, &format!("{size} bytes: error 400 or 401"), answer.describe())?;
     }

@@ -99,7 +99,7 @@ fn two_at_once(target: &Target) -> Verdict {
             client.send(&request.bytes())?;
         }
         // Answers may come in any order, and one or the other may be lost.
-        let until = Instant::now() + target.patience / 3;
+        let until = Instant::now() + target.timeout / 3;
         let mut open: Vec<_> = requests.iter().map(Request::id).collect();
         while let Some(bytes) = client.next(until.saturating_duration_since(Instant::now()))? {
             let answer = Answer::parse(&bytes)?.success()?;
@@ -146,8 +146,8 @@ fn unknown_required_two(target: &Target) -> Verdict {
     names(&answer, &[UNKNOWN_REQUIRED, UNKNOWN_REQUIRED_TOO])
 }
 
-/// Fails unless a 420 lists these attributes and no others. A list may be padded by naming one twice, as
-/// RFC 3489 wanted it (RFC 8489 §14.13).
+/// Fails unless a 420 lists these attributes and no others. A list may be padded by naming one
+/// twice, as RFC 3489 wanted it (RFC 8489 §14.13).
 pub(super) fn names(answer: &Answer, unknown: &[AttrType]) -> Verdict {
     let listed = answer.list(ATTR_UNKNOWN_ATTRIBUTES)?;
     let numbers: Vec<u16> = unknown.iter().map(|typ| typ.value()).collect();

@@ -1,5 +1,5 @@
-//! Access tokens of an authorization server (RFC 7635). The cases with a valid token need the key that
-//! this server shares with the TURN server.
+//! Access tokens of an authorization server (RFC 7635). The cases with a valid token need the key
+//! that this server shares with the TURN server.
 
 use std::time::Duration;
 

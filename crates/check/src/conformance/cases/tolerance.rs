@@ -1,5 +1,5 @@
-//! Messages that a server drops (RFC 8489 §6.3). On a stream nothing can be dropped: bytes that are no
-//! message have no end there.
+//! Messages that a server drops (RFC 8489 §6.3). On a stream nothing can be dropped: bytes that are
+//! no message have no end there.
 
 use ::stun::{
     attributes::{ATTR_FINGERPRINT, ATTR_MAPPED_ADDRESS, AttrType},

@@ -74,10 +74,10 @@ impl<'t> Attempt<'t> {
         let answer = client.ask(&Request::permission().peer(peer))?;
         client.granted(answer, peer).step("CreatePermission")?;
         let mut peer_connection =
-            PeerConnection::connect(target.peer_ip, client.relayed()?, target.patience)
+            PeerConnection::connect(target.peer_ip, client.relayed()?, target.timeout)
                 .map_err(|error| not_accepted(&error))?;
         peer_connection.send(early)?;
-        let Some(bytes) = client.next(target.patience)? else {
+        let Some(bytes) = client.next(target.timeout)? else {
             return Err(Fault::failed("a ConnectionAttempt", "nothing"));
         };
         let told = Answer::parse(&bytes)?;
@@ -104,15 +104,15 @@ fn attempt_data(target: &Target) -> Verdict {
 fn attempt_early_data(target: &Target) -> Verdict {
     let mut attempt = Attempt::make_with_early_data(target, b"early")?;
     let mut stream = bound(target, &attempt.client, attempt.number)?;
-    arrives(b"early", || stream.bytes(target.patience))?;
+    arrives(b"early", || stream.bytes(target.timeout))?;
     both_ways(target, &mut stream, &mut attempt.peer_connection)
 }
 
 fn attempt_without_permission(target: &Target) -> Verdict {
     let mut client = allocated(target)?;
-    match PeerConnection::connect(target.peer_ip, client.relayed()?, target.patience) {
+    match PeerConnection::connect(target.peer_ip, client.relayed()?, target.timeout) {
         Ok(mut peer_connection) => {
-            ends("the peer's connection", || peer_connection.bytes(target.patience))?
+            ends("the peer's connection", || peer_connection.bytes(target.timeout))?
         }
         // The server closed it before it was open.
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}

@@ -46,7 +46,7 @@ fn early_data(target: &Target) -> Verdict {
     let mut pending = Pending::make(target)?;
     pending.peer_connection.send(b"early")?;
     let mut connection = pending.bind()?;
-    arrives(b"early", || connection.stream.bytes(target.patience))?;
+    arrives(b"early", || connection.stream.bytes(target.timeout))?;
     connection.both_ways()
 }
 

@@ -38,19 +38,19 @@ pub(super) const CASES: &[Case] = &[
 fn client_closes(target: &Target) -> Verdict {
     let mut connection = Connection::make(target)?;
     drop(connection.stream);
-    ends("the peer's connection", || connection.peer_connection.bytes(target.patience))
+    ends("the peer's connection", || connection.peer_connection.bytes(target.timeout))
 }
 
 fn peer_closes(target: &Target) -> Verdict {
     let mut connection = Connection::make(target)?;
     drop(connection.peer_connection);
-    ends("the client's stream", || connection.stream.bytes(target.patience))
+    ends("the client's stream", || connection.stream.bytes(target.timeout))
 }
 
 fn deleted(target: &Target) -> Verdict {
     let mut connection = Connection::make(target)?;
     let refresh = Request::refresh().lifetime(0);
     connection.client.ask(&refresh).and_then(Answer::success).step("Refresh")?;
-    ends("the peer's connection", || connection.peer_connection.bytes(target.patience))?;
-    ends("the client's stream", || connection.stream.bytes(target.patience))
+    ends("the peer's connection", || connection.peer_connection.bytes(target.timeout))?;
+    ends("the client's stream", || connection.stream.bytes(target.timeout))
 }

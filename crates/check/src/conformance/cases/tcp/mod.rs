@@ -1,5 +1,5 @@
-//! Allocations that relay TCP (RFC 6062): connections to peers and from them, each bound to a stream
-//! of the client.
+//! Allocations that relay TCP (RFC 6062): connections to peers and from them, each bound to a
+//! stream of the client.
 
 mod allocate;
 mod attempt;
@@ -78,7 +78,7 @@ impl<'t> Pending<'t> {
     fn make(target: &'t Target) -> Verdict<Self> {
         let (mut client, mut peer) = (allocated(target)?, target.tcp_peer()?);
         let number = connect_to(&mut client, peer.address)?;
-        let peer_connection = peer.accept(target.patience)?;
+        let peer_connection = peer.accept(target.timeout)?;
         Ok(Self { target, client, peer, number, peer_connection })
     }
 
@@ -125,7 +125,7 @@ fn to_peer(
     data: &[u8],
 ) -> Verdict {
     stream.send(data)?;
-    arrives(data, || peer_connection.bytes(target.patience)).step("at the peer")
+    arrives(data, || peer_connection.bytes(target.timeout)).step("at the peer")
 }
 
 fn from_peer(
@@ -135,7 +135,7 @@ fn from_peer(
     data: &[u8],
 ) -> Verdict {
     peer_connection.send(data)?;
-    arrives(data, || stream.bytes(target.patience)).step("on the client's stream")
+    arrives(data, || stream.bytes(target.timeout)).step("on the client's stream")
 }
 
 /// Fails unless exactly these bytes come, in any pieces.
