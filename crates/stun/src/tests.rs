@@ -327,7 +327,7 @@ proptest! {
         let _ = Request::parse(&bytes);
     }
 
-    /// What is signed is known again, in every length, and with any bit changed it is not.
+    /// A signature is known again, in every length, and with any bit changed it is not.
     #[test]
     fn a_signature_covers_all_that_stands_before_it(
         key in prop::collection::vec(any::<u8>(), 1..80),

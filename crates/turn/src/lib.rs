@@ -265,7 +265,7 @@
 //!
 //! A client over TCP or TLS has a stream: [`Engine::stream_opened`] gives the five-tuple for its
 //! messages, which [`Frame`] finds in the bytes, and [`Engine::stream_closed`] ends what it was given.
-//! How many streams there are, and for how long one may be silent, is the driver's to bound;
+//! The driver bounds the number of streams, and the time for which one may be silent;
 //! [`Engine::is_in_use`] says which ones serve for something.
 //!
 //! # Threads

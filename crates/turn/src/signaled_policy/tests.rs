@@ -38,8 +38,8 @@ impl World {
     }
 }
 
-/// What becomes of each way to a peer: CreatePermission, ChannelBind, Send, ChannelData, and what
-/// the peer sends.
+/// Returns true for each way to a peer that is open: CreatePermission, ChannelBind, Send,
+/// ChannelData, and from the peer.
 fn ways(world: &mut World, client: &mut Client, relayed: SocketAddr, to: &str) -> [bool; 5] {
     [
         client.permit(world, &at(to).ip().to_string()).code.is_none(),
@@ -139,7 +139,7 @@ fn credentials_of_no_call_reach_what_the_user_s_own_calls_have_announced() {
         assert_eq!(client.bind(&mut world, 0x4000, PEER).code, Some(403));
         assert_eq!(ways(&mut world, client, relayed, PEER), [false; 5]);
     }
-    // What she says herself is not for her; relayed addresses are for everybody.
+    // Her own addresses are not for her; relayed addresses are for everybody.
     world.announce(1, "alice", &["9.9.9.9"]);
     assert_eq!(ways(&mut world, &mut minted, b, PEER), [false; 5]);
     assert_eq!(ways(&mut world, &mut minted, b, &a.to_string())[..4], [true; 4]);

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// The same bound of an allocation twice: by bytes, and by packets of a hundred bytes. With the reason
-/// for which what is past it is dropped.
+/// Returns one bound of an allocation in two forms, by bytes and by packets of a hundred bytes, each
+/// with the reason for which packets past it are dropped.
 fn bounded_by_bytes_and_by_packets() -> [(Config, &'static str); 2] {
     [
         (Config { max_bandwidth: 10_000, ..Config::default() }, "bandwidth"),

@@ -1,4 +1,4 @@
-//! Which peer may be reached, over random addresses, external pairs, lists and changes of the
+//! The peers that may be reached, over random addresses, external pairs, lists and changes of the
 //! interfaces: the production code beside a plain reference.
 
 use std::{
@@ -19,7 +19,7 @@ use crate::{
     *,
 };
 
-/// What the machine may have, or others.
+/// Addresses of the machine, or of others.
 const ADDRESSES: [&str; 10] = [
     "10.0.0.5",
     "10.0.0.6",
