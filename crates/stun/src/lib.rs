@@ -28,16 +28,10 @@ mod request;
 mod response;
 mod writer;
 
-#[cfg(test)]
-mod oracle_read_tests;
-#[cfg(test)]
-mod oracle_write_tests;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod vector_tests;
 #[cfg(any(test, feature = "testing"))]
 pub mod vectors;
 

@@ -321,7 +321,7 @@
 //! | `signaled_policy` | the addresses that the sides of calls have announced |
 //! | `limits`, `rate`, `reply_limit` | bandwidth, packets and answers a second |
 //! | `discovery` | NAT behaviour discovery |
-//! | `metrics`, `ended` | counters, and the ends of allocations |
+//! | `metrics`, `drop_reason`, `stream_end`, `ended` | counters, and the ends of allocations |
 #![forbid(unsafe_code)]
 
 pub mod auth;
@@ -334,6 +334,7 @@ mod common;
 mod config;
 mod connections;
 mod discovery;
+mod drop_reason;
 mod ended;
 mod engine;
 mod five_tuple;
@@ -359,6 +360,7 @@ mod shared;
 mod signaled_policy;
 mod sorted_map;
 mod special_ranges;
+mod stream_end;
 mod streams;
 mod timers;
 mod transport;
@@ -386,14 +388,16 @@ pub use common::Common;
 pub use config::{Config, ExternalIp, ExternalIpError};
 pub use connections::MAX_WORKERS;
 pub use discovery::Quartet;
+pub use drop_reason::DropReason;
 pub use ended::{EndReason, Ended};
 pub use engine::Engine;
 pub use five_tuple::{FiveTuple, Via};
 pub use ids::{AllocationId, ConnectionId, StreamId};
-pub use metrics::{DropReason, Metrics, Snapshot, StreamEnd};
+pub use metrics::{Metrics, Snapshot};
 pub use output::{Event, MAX_LOGGED_NAME, OpenError, Output};
 pub use peer_policy::PeerPolicy;
 pub use rate::Direction;
 pub use relayed::Owner;
 use shared::Shared;
+pub use stream_end::StreamEnd;
 pub use verdict::{FromClient, FromPeer, HandOver};

@@ -9,10 +9,14 @@ mod long_term_key;
 mod nonce;
 mod security_features;
 mod static_users;
+mod turn_auth_error;
+mod turn_identity;
 mod turn_users;
 
 #[cfg(test)]
 pub use access_tokens::testing;
 pub use access_tokens::{AccessTokenKey, AccessTokenKeyError};
 pub use long_term_key::LongTermKey;
-pub use turn_users::{TurnAuth, TurnAuthError, TurnIdentity, WrongCredentials};
+pub use turn_auth_error::{TurnAuthError, WrongCredentials};
+pub use turn_identity::TurnIdentity;
+pub use turn_users::TurnAuth;

@@ -8,7 +8,7 @@ use ::stun::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use super::{Method, *};
+use crate::{Method, *};
 
 const KEY: &[u8] = b"key";
 
