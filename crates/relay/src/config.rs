@@ -14,8 +14,8 @@ pub const GATHER: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct Config {
     /// The addresses that clients are served on, over UDP, and over TCP by
-    /// [`Relay::take_listeners`](crate::Relay::take_listeners). A port of 0 takes any free one; an unspecified address means
-    /// every address of the machine.
+    /// [`Relay::take_listeners`](crate::Relay::take_listeners). A port of 0 takes any free one; an
+    /// unspecified address means every address of the machine.
     pub listen: Vec<SocketAddr>,
     /// The number of relaying threads, at most [`turn::MAX_WORKERS`]. More than one needs an
     /// operating system that spreads the datagrams of one port over several sockets: Linux does.

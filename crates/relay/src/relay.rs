@@ -183,8 +183,8 @@ impl Relay {
         }
     }
 
-    /// Ends a call for one of its users: closes the user's allocations for it and refuses the user's
-    /// credentials from now on, unless the user is let in again.
+    /// Ends a call for one of its users: closes the user's allocations for it and refuses the
+    /// user's credentials from now on, unless the user is let in again.
     pub fn revoke_user(&self, call: CallId, user: &UserId) {
         let sides = self.common.revoke_user(Now::read(), call, user, self.credential_ttl);
         for worker in &self.workers {

@@ -118,8 +118,8 @@ impl Stream {
         &mut self.activity
     }
 
-    /// Checks its timeouts, and returns the time of the next check; `in_use` is true if it serves an
-    /// allocation or a connection.
+    /// Checks its timeouts, and returns the time of the next check; `in_use` is true if it serves
+    /// an allocation or a connection.
     ///
     /// # Errors
     /// The reason why the stream is to be closed.

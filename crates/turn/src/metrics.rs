@@ -1,5 +1,5 @@
-//! The counters of a worker. One worker writes, anybody reads, so that no bus-locked addition is paid
-//! for a packet.
+//! The counters of a worker. One worker writes, anybody reads, so that no bus-locked addition is
+//! paid for a packet.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,8 +1,9 @@
-//! Proofs of a client's identity: long-term credentials (RFC 8489 §9.2), static or signed with a secret,
-//! nonces, and access tokens (RFC 7635).
+//! Proofs of a client's identity: long-term credentials (RFC 8489 §9.2), static or signed with a
+//! secret, nonces, and access tokens (RFC 7635).
 //!
-//! A server makes one [`TurnAuth`] and gives it to [`Common::new`](crate::Common::new), which checks each
-//! request with it. The other types are for drivers that check requests by themselves, and for logs.
+//! A server makes one [`TurnAuth`] and gives it to [`Common::new`](crate::Common::new), which
+//! checks each request with it. The other types are for drivers that check requests by themselves,
+//! and for logs.
 
 mod access_tokens;
 mod long_term_key;

@@ -142,8 +142,8 @@ fn a_client_that_comes_back_before_it_was_heard_is_not_expected_elsewhere() {
     mobile.close(&mut world);
 }
 
-/// From one address one ticket is shown: with a second, what the first one's client had would be left
-/// to whoever gets the name of its stream.
+/// From one address one ticket is shown: with a second, what the first one's client had would be
+/// left to whoever gets the name of its stream.
 #[test]
 fn two_allocations_do_not_move_to_one_address() {
     let mut world = World::new(Config { mobility: true, ..Config::default() }, 1);

@@ -212,8 +212,9 @@ fn a_nonce_without_its_cookie_is_stale() {
     }
 }
 
-/// The answer is as RFC 8489 §9.2.4 asks, where the client keeps to §9.2.5; one that does not, such as
-/// the turn-client-proto crate with the algorithms that it has by default, understands the answer.
+/// The answer is as RFC 8489 §9.2.4 asks, where the client keeps to §9.2.5; one that does not, such
+/// as the turn-client-proto crate with the algorithms that it has by default, understands the
+/// answer.
 #[test]
 fn an_answer_is_signed_in_the_attribute_that_the_request_is() {
     let mut world = World::default();

@@ -146,8 +146,8 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// Says where packets for a peer go, if they may go anywhere: `relay` are the addresses on which relayed
-/// ones are opened.
+/// Says where packets for a peer go, if they may go anywhere: `relay` are the addresses on which
+/// relayed ones are opened.
 fn reference(
     case: &Case,
     machine: &[IpNet],

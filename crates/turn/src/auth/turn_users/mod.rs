@@ -73,8 +73,8 @@ impl TurnAuth {
         self.nonces.issue(now, client)
     }
 
-    /// Returns true if a request carries a nonce that was made for `client` and is still good: somebody
-    /// there has got it, so that the source is not forged.
+    /// Returns true if a request carries a nonce that was made for `client` and is still good:
+    /// somebody there has got it, so that the source is not forged.
     pub fn has_nonce(&self, now: Now, client: ClientAddr, request: &Request<'_>) -> bool {
         let nonce = request.attributes.nonce;
         nonce.is_some_and(|nonce| self.nonces.check(now, client, nonce).is_ok())
@@ -135,9 +135,9 @@ impl TurnAuth {
             }
         };
         let mut identity = identity.ok_or(TurnAuthError::Wrong)?;
-        // A client that keeps to RFC 8489 §9.2.5 signs with MESSAGE-INTEGRITY-SHA256 if it speaks of
-        // password algorithms, and else with MESSAGE-INTEGRITY; so this is what §9.2.4 asks for. One
-        // that does not can at least read the attribute that it writes.
+        // A client that keeps to RFC 8489 §9.2.5 signs with MESSAGE-INTEGRITY-SHA256 if it speaks
+        // of password algorithms, and else with MESSAGE-INTEGRITY; so this is what §9.2.4 asks for.
+        // One that does not can at least read the attribute that it writes.
         identity.key = identity.key.answering(credentials.integrity());
         // The nonce comes last: whose key is wrong as well should hear of that, and 438 tells
         // nothing to those who have no key.
@@ -176,7 +176,8 @@ impl TurnAuth {
         self.access_tokens.as_ref().zip(username).is_some_and(|(tokens, kid)| tokens.knows(kid))
     }
 
-    /// Returns the user behind `username`, if one of the keys that it can have is accepted by `verify`.
+    /// Returns the user behind `username`, if one of the keys that it can have is accepted by
+    /// `verify`.
     fn identify(
         &self,
         username: Option<&str>,
@@ -212,8 +213,8 @@ impl TurnAuth {
     }
 }
 
-/// Returns the algorithm by which the request's key is made (RFC 8489 §9.2.4): MD5, unless the client
-/// has chosen out of what it was offered.
+/// Returns the algorithm by which the request's key is made (RFC 8489 §9.2.4): MD5, unless the
+/// client has chosen out of what it was offered.
 fn negotiated(
     attributes: &Attributes<'_>,
     nonce: &[u8],

@@ -100,8 +100,8 @@ impl Simulation {
         if !self.signaled_peers {
             return true;
         }
-        // With credentials that name no call, the addresses of all calls are reached, since each user
-        // is in all of them.
+        // With credentials that name no call, the addresses of all calls are reached, since each
+        // user is in all of them.
         let calls = self.call_of[client].map_or(0..CALLS, |call| call..call + 1);
         let known = self.announced[calls].iter().flatten().flatten();
         let own = LISTENERS.iter().any(|l| l.parse::<SocketAddr>().unwrap().ip() == ip);
