@@ -1,6 +1,6 @@
-//! Clients that have moved (RFC 8016), and whose datagrams are forwarded between workers: they reach
-//! whichever worker the system chooses for their new address, and are forwarded to the worker that
-//! has the allocation, which answers from there.
+//! Clients that have moved (RFC 8016), and whose datagrams are forwarded between workers: they
+//! reach whichever worker the system chooses for their new address, and are forwarded to the worker
+//! that has the allocation, which answers from there.
 
 use std::collections::HashMap;
 

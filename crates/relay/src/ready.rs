@@ -48,8 +48,8 @@ impl ReadyList {
         }
     }
 
-    /// Removes the source at an index, which has been read to its end or is gone. The last one takes
-    /// its index.
+    /// Removes the source at an index, which has been read to its end or is gone. The last one
+    /// takes its index.
     pub fn remove(&mut self, index: usize) {
         let source = self.list.swap_remove(index);
         *entry(&mut self.is_listed, source) = false;

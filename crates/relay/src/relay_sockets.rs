@@ -27,10 +27,12 @@ struct ConnectedSocket {
 }
 
 impl RelaySocket {
+    #[inline]
     pub fn udp(&self) -> &UdpSocket {
         &self.udp
     }
 
+    #[inline]
     pub fn connected_udp(&self) -> Option<&UdpSocket> {
         self.connected.as_ref().map(|connected| &connected.udp)
     }
@@ -41,8 +43,8 @@ impl RelaySocket {
         self.connected.as_ref().is_some_and(|connected| connected.peer == peer)
     }
 
-    /// Counts a datagram to a peer. Returns true if the peer has become the hot one, which is to get
-    /// a connected socket.
+    /// Counts a datagram to a peer. Returns true if the peer has become the hot one, which is to
+    /// get a connected socket.
     #[inline]
     pub fn record_peer(&mut self, peer: SocketAddr) -> bool {
         self.hot_peer.record(peer)

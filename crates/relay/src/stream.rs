@@ -3,50 +3,22 @@
 
 use std::{
     any::Any,
-    io::{self, Read, Write},
-    net::Shutdown,
+    io::{self, Read},
     time::Instant,
 };
 
-use callbox_stun::{Frame, MAX_FRAME};
 use callbox_turn::{ConnectionId, FiveTuple, StreamEnd};
 use mio::{Interest, Registry, Token, net::TcpStream};
 use rustls::ServerConnection;
 
 use super::{
     new_stream::NewStream,
-    outgoing::{Outgoing, some},
     stream_activity::Activity,
+    stream_output::{Queued, StreamOutput},
 };
-
-/// The largest number of bytes that wait for a client that does not read, before data relayed to it
-/// is dropped: a quarter of a second of an 8 Mbit/s video.
-const MAX_QUEUE: usize = 256 << 10;
-
-/// The number of bytes of answers that may wait in addition before the stream is closed: answers
-/// are not dropped, since clients do not retransmit requests over TCP.
-const MAX_ANSWERS: usize = 64 << 10;
-
-/// The number of bytes that are encrypted before they are written. rustls keeps no more than 64
-/// KiB.
-const ENCRYPTED: usize = 32 << 10;
-
-/// The largest overhead of a TLS record.
-const RECORD: usize = 64;
 
 /// The size above which a buffer is released once it is empty.
 const SMALL: usize = 4 << 10;
-
-/// The result of queueing data for a client.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Queued {
-    /// It is queued.
-    Yes,
-    /// The client reads too slowly: the data was dropped.
-    Dropped,
-    /// The client reads nothing at all: the stream is to be closed.
-    Stuck,
-}
 
 /// A stream that a worker owns.
 pub(super) struct Stream {
@@ -54,7 +26,7 @@ pub(super) struct Stream {
     tls: Option<Box<ServerConnection>>,
     tuple: FiveTuple,
     input: Input,
-    output: Output,
+    output: StreamOutput,
     /// The connection to a peer that it is spliced with.
     spliced: Option<ConnectionId>,
     activity: Activity,
@@ -74,23 +46,6 @@ struct Input {
     is_ended: bool,
 }
 
-/// The state of what is written to a stream.
-#[derive(Default)]
-struct Output {
-    queue: Outgoing,
-    /// True if the stream is in the list of those with something to write.
-    is_unsent: bool,
-    /// True once it has been spliced: the data that is written is not framed as messages.
-    is_raw: bool,
-    /// True if the end of the data is sent once everything queued is written; the client may go on
-    /// sending.
-    ends: bool,
-    /// True once the end of the data is sent.
-    is_shut: bool,
-    /// True if the stream is closed once everything queued is written.
-    closes: bool,
-}
-
 impl Stream {
     /// Takes over a connection. Returns the bytes that have been read from it, too.
     pub fn new(new: NewStream, tuple: FiveTuple, now: Instant) -> (Self, Vec<u8>) {
@@ -99,7 +54,7 @@ impl Stream {
             tls: new.tls,
             tuple,
             input: Input::default(),
-            output: Output::default(),
+            output: StreamOutput::default(),
             spliced: None,
             activity: Activity::new(now, new.used),
             lease: new.lease,
@@ -150,7 +105,7 @@ impl Stream {
     /// Splices it with a connection to a peer: from now on it carries no messages.
     pub fn splice(&mut self, connection: ConnectionId) {
         self.spliced = Some(connection);
-        self.output.is_raw = true;
+        self.output.set_raw();
     }
 
     /// Notes that its connection to a peer is closed.
@@ -163,15 +118,15 @@ impl Stream {
         &mut self.activity
     }
 
-    /// Checks its timeouts, and returns the time of the next check; `in_use` is true if it serves an
-    /// allocation or a connection.
+    /// Checks its timeouts, and returns the time of the next check; `in_use` is true if it serves
+    /// an allocation or a connection.
     ///
     /// # Errors
     /// The reason why the stream is to be closed.
     pub fn check_timeouts(&mut self, now: Instant, in_use: bool) -> Result<Instant, StreamEnd> {
         // One side has ended, and the other is silent: it is not waited for.
         let may_end = match self.spliced {
-            Some(_) => self.input.is_ended || self.output.ends,
+            Some(_) => self.input.is_ended || self.output.ends(),
             None => !in_use,
         };
         self.activity.check(now, in_use, may_end)
@@ -189,7 +144,7 @@ impl Stream {
 
     /// Returns true if more may be read and used.
     pub fn is_open_for_reading(&self) -> bool {
-        !self.output.closes && !self.input.is_ended
+        !self.output.closes() && !self.input.is_ended
     }
 
     /// Keeps bytes until more have come.
@@ -249,7 +204,7 @@ impl Stream {
 
     /// Returns the number of bytes that wait to be written.
     pub fn waiting(&self) -> usize {
-        self.output.queue.waiting()
+        self.output.waiting()
     }
 
     /// Returns true if nothing waits, encrypted or not.
@@ -259,36 +214,28 @@ impl Stream {
 
     /// Returns true if there is nothing left to do for the client.
     pub fn is_done(&self) -> bool {
-        self.output.closes && self.is_flushed() || self.input.is_ended && self.output.is_shut
+        self.output.closes() && self.is_flushed() || self.input.is_ended && self.output.is_shut()
     }
 
     /// Notes that the stream is in the list of those with something to write, or no longer. Returns
     /// true if it was.
     pub fn set_unsent(&mut self, is_unsent: bool) -> bool {
-        std::mem::replace(&mut self.output.is_unsent, is_unsent)
+        self.output.set_unsent(is_unsent)
     }
 
     /// Notes that the end of the data is sent once everything queued is written.
     pub fn end_when_flushed(&mut self) {
-        self.output.ends = true;
+        self.output.end_when_flushed();
     }
 
     /// Notes that the stream is closed once everything queued is written.
     pub fn close_when_flushed(&mut self) {
-        self.output.closes = true;
+        self.output.close_when_flushed();
     }
 
     /// Appends bytes to the queue. Answers are accepted beyond the limit for relayed data.
     pub fn queue(&mut self, bytes: &[u8], is_answer: bool) -> Queued {
-        let waiting = self.waiting() + bytes.len();
-        if waiting > MAX_QUEUE + MAX_ANSWERS {
-            return if is_answer { Queued::Stuck } else { Queued::Dropped };
-        }
-        if waiting > MAX_QUEUE && !is_answer {
-            return Queued::Dropped;
-        }
-        self.output.queue.push(bytes);
-        Queued::Yes
+        self.output.push(bytes, is_answer)
     }
 
     /// Writes the queued bytes, as far as the system takes them, and then the end if the stream is
@@ -298,57 +245,11 @@ impl Stream {
     /// The system's error, except `WouldBlock`: the rest waits until there is room again.
     pub fn flush(&mut self) -> io::Result<()> {
         let waiting = self.waiting();
-        let flushed = self.flush_queue();
+        let flushed = self.output.flush(&mut self.socket, self.tls.as_deref_mut());
         if self.waiting() < waiting {
             self.activity.note_progress();
         }
         flushed
-    }
-
-    fn flush_queue(&mut self) -> io::Result<()> {
-        match self.write_all() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Ok(()) if self.output.ends && !self.output.is_shut => {
-                self.output.is_shut = true;
-                self.socket.shutdown(Shutdown::Write)
-            }
-            written => written,
-        }
-    }
-
-    fn write_all(&mut self) -> io::Result<()> {
-        let Output { queue, is_raw, ends, .. } = &mut self.output;
-        let Some(tls) = &mut self.tls else { return queue.write_to(&mut self.socket) };
-        loop {
-            while tls.wants_write() {
-                some(tls.write_tls(&mut self.socket))?;
-            }
-            let mut encrypted = 0;
-            while encrypted < ENCRYPTED {
-                let left = queue.left();
-                // Some clients, among them coturn's, take a TLS record for a message: so each
-                // message has a record of its own, if it fits one.
-                let end = match Frame::first(left, MAX_FRAME) {
-                    Frame::Whole { ends, .. } if !*is_raw => ends,
-                    _ => left.len(),
-                };
-                if end == 0 {
-                    break;
-                }
-                let written = tls.writer().write(&left[..end])?;
-                queue.advance(written);
-                encrypted += written + RECORD;
-                if written < end {
-                    break;
-                }
-            }
-            if *ends && queue.waiting() == 0 {
-                tls.send_close_notify();
-            }
-            if !tls.wants_write() {
-                return Ok(());
-            }
-        }
     }
 
     /// Sends close_notify under TLS, and writes what can be written at once.
@@ -362,7 +263,7 @@ impl Stream {
 
     /// Releases the memory of a burst that is over.
     pub fn shrink(&mut self) {
-        self.output.queue.shrink(SMALL);
+        self.output.shrink(SMALL);
         if self.input.kept.is_empty() {
             self.input.kept.shrink_to(SMALL);
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use callbox_base::clock::TimerQueue;
 use callbox_turn::{DropReason, FiveTuple, Metrics, StreamEnd, StreamId, Via};
 
-use super::stream::{Queued, Stream};
+use super::{stream::Stream, stream_output::Queued};
 
 /// The streams of a worker, indexed by id.
 #[derive(Default)]

@@ -1,5 +1,5 @@
-//! Addresses as they stand in attributes (RFC 8489 §14.1, §14.2): plain, as in MAPPED-ADDRESS, and XORed, as
-//! in XOR-PEER-ADDRESS and its kin.
+//! Addresses as they stand in attributes (RFC 8489 §14.1, §14.2): plain, as in MAPPED-ADDRESS, and
+//! XORed, as in XOR-PEER-ADDRESS and its kin.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -44,7 +44,8 @@ pub(super) fn xor_len(address: SocketAddr) -> usize {
     if address.is_ipv4() { 8 } else { 20 }
 }
 
-/// Writes the value of a …-ADDRESS attribute that is not XORed into `value`, which is [`xor_len`] long.
+/// Writes the value of a …-ADDRESS attribute that is not XORed into `value`, which is [`xor_len`]
+/// long.
 #[inline]
 pub(super) fn write_address(value: &mut [u8], address: SocketAddr) {
     value[0] = 0;

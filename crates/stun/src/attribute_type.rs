@@ -1,5 +1,5 @@
-//! The numbers of the attributes that this server reads or writes, by their names in IANA's registry
-//! "STUN Attributes".
+//! The numbers of the attributes that this server reads or writes, by their names in IANA's
+//! registry "STUN Attributes".
 
 /// The type of an attribute (RFC 8489 §14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +80,8 @@ impl AttributeType {
     /// still sends. It is assigned to nothing else.
     pub const ADDITIONAL_ADDRESS_FAMILY_DRAFT: Self = Self(0x8032);
 
-    /// Returns true for a comprehension-required attribute: a message with one that is not understood
-    /// cannot be processed (RFC 8489 §14).
+    /// Returns true for a comprehension-required attribute: a message with one that is not
+    /// understood cannot be processed (RFC 8489 §14).
     pub fn is_required(self) -> bool {
         self.0 < 0x8000
     }

@@ -13,8 +13,8 @@ use super::{
 /// The longest message that says its length in 16 bits, which is a multiple of four (RFC 8489 §5).
 const MAX_MESSAGE: usize = HEADER + 0xFFFC;
 
-/// Makes the payload in `packet` a Data indication from `peer` of up to `limit` bytes. `false`, with the
-/// packet untouched, if the payload is too long for that.
+/// Makes the payload in `packet` a Data indication from `peer` of up to `limit` bytes. `false`,
+/// with the packet untouched, if the payload is too long for that.
 #[inline]
 pub fn write_data_indication(
     packet: &mut Packet<'_>,

@@ -13,7 +13,8 @@ pub const MAX_FRAME: usize = HEADER + 0xFFFF;
 pub enum Frame {
     /// The beginning of a message, or nothing: more must come.
     Part,
-    /// A message of so many bytes; the next one begins `ends` bytes from its start, padding counted.
+    /// A message of so many bytes; the next one begins `ends` bytes from its start, padding
+    /// counted.
     Whole {
         /// The message, without padding.
         message: usize,

@@ -1,5 +1,5 @@
-//! The proofs of who made a message: MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.5,
-//! §14.6).
+//! The proofs of who made a message: MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256 (RFC 8489
+//! §14.5, §14.6).
 
 use std::fmt;
 
@@ -37,8 +37,8 @@ impl Integrity {
         }
     }
 
-    /// Returns true if a value may have this length: "at most 32 bytes, but … at least 16 bytes and … a
-    /// multiple of 4 bytes" (RFC 8489 §14.6).
+    /// Returns true if a value may have this length: "at most 32 bytes, but … at least 16 bytes and
+    /// … a multiple of 4 bytes" (RFC 8489 §14.6).
     fn allows(self, len: usize) -> bool {
         match self {
             Self::Sha1 => len == 20,

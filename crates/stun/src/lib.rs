@@ -1,10 +1,10 @@
 //! The wire: bytes to a typed [`Request`], a typed [`Response`] to bytes, ChannelData and Data
 //! indications written in place.
 //!
-//! [`Request::parse`] allocates nothing, as a server needs that strangers talk to: it looks at each byte
-//! of a message once and keeps only borrowed parts. A response is written into one buffer. There is no
-//! I/O and no async runtime in here, nor in what this crate depends on; the `stun` and `turn` crates of
-//! webrtc-rs are what its tests compare it with.
+//! [`Request::parse`] allocates nothing, as a server needs that strangers talk to: it looks at each
+//! byte of a message once and keeps only borrowed parts. A response is written into one buffer.
+//! There is no I/O and no async runtime in here, nor in what this crate depends on; the `stun` and
+//! `turn` crates of webrtc-rs are what its tests compare it with.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -28,16 +28,10 @@ mod request;
 mod response;
 mod writer;
 
-#[cfg(test)]
-mod oracle_read_tests;
-#[cfg(test)]
-mod oracle_write_tests;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod vector_tests;
 #[cfg(any(test, feature = "testing"))]
 pub mod vectors;
 

@@ -55,8 +55,8 @@ impl Method {
         }
     }
 
-    /// Returns the number on the wire, from IANA's registry "STUN Methods" (RFC 8489 §18.2, RFC 8656 §17,
-    /// RFC 6062 §6.1).
+    /// Returns the number on the wire, from IANA's registry "STUN Methods" (RFC 8489 §18.2, RFC
+    /// 8656 §17, RFC 6062 §6.1).
     pub(crate) fn number(self) -> u16 {
         match self {
             Self::Binding => 0x001,

@@ -24,8 +24,9 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Makes a packet of the datagram in the range `range` of `buffer`, with the bytes around it free
-    /// to be written: [`HEADROOM`] of them on each side, or none if only [`Packet::narrow`] is used.
+    /// Makes a packet of the datagram in the range `range` of `buffer`, with the bytes around it
+    /// free to be written: [`HEADROOM`] of them on each side, or none if only [`Packet::narrow`] is
+    /// used.
     #[inline]
     pub fn new(buffer: &'a mut [u8], range: Range<usize>) -> Self {
         Self { buffer, start: range.start, end: range.end }

@@ -10,8 +10,8 @@ use super::{
     writer::MessageWriter,
 };
 
-/// Room for the longest answer to Allocate: the header; relayed addresses of both families, or one and
-/// ADDRESS-ERROR-CODE; an IPv6 client's address, LIFETIME, a ticket, a token, and both proofs.
+/// Room for the longest answer to Allocate: the header; relayed addresses of both families, or one
+/// and ADDRESS-ERROR-CODE; an IPv6 client's address, LIFETIME, a ticket, a token, and both proofs.
 const CAPACITY: usize = 20 + 24 + 36 + 24 + 8 + 28 + 12 + PROOFS;
 
 /// The length of MESSAGE-INTEGRITY-SHA256 and FINGERPRINT, which an answer ends with.
@@ -160,7 +160,8 @@ impl ResponseBuilder {
         self.with(AttributeType::CONNECTION_ID, &id.to_be_bytes())
     }
 
-    /// Adds THIRD-PARTY-AUTHORIZATION: the name for which an access token must be made (RFC 7635 §6.1).
+    /// Adds THIRD-PARTY-AUTHORIZATION: the name for which an access token must be made (RFC 7635
+    /// §6.1).
     pub fn third_party(mut self, server_name: &str) -> Self {
         self.message.reserve(room([server_name.len()]) + PROOFS);
         self.with(AttributeType::THIRD_PARTY_AUTHORIZATION, server_name.as_bytes())

@@ -20,7 +20,7 @@ pub fn sign_sha256(message: &mut Message, key: &[u8], len: usize) {
     message.add(ATTR_MESSAGE_INTEGRITY_SHA256, &value);
 }
 
-/// Whether a message ends with the whole HMAC, but for a FINGERPRINT.
+/// Returns true if a message ends with the whole HMAC, except for a FINGERPRINT.
 pub fn is_signed_sha256(bytes: &[u8], key: &[u8]) -> bool {
     let header = [0x00, 0x1C, 0x00, 0x20];
     let mut ends =

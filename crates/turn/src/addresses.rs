@@ -131,7 +131,8 @@ impl RelayAddresses {
         if relayed { PeerAddr(self.advertise(source).0) } else { PeerAddr(source) }
     }
 
-    /// Returns true if packets for a peer's address go to one on which relayed addresses are opened.
+    /// Returns true if packets for a peer's address go to one on which relayed addresses are
+    /// opened.
     pub(super) fn leads_to_relay(&self, ip: IpAddr) -> bool {
         self.relay.contains(&RelayIp(self.to_wire(PeerAddr(SocketAddr::new(ip, 0))).ip()))
     }

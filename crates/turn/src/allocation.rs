@@ -69,8 +69,8 @@ impl Allocation {
     }
 
     /// Returns true if a datagram may pass between this allocation and a peer that is `wire` on the
-    /// wire: there is a permission, and if the address is one of the server's own, a relayed address
-    /// behind it.
+    /// wire: there is a permission, and if the address is one of the server's own, a relayed
+    /// address behind it.
     #[inline]
     pub fn may_pass(&self, peer: PeerAddr, wire: SocketAddr, open: &Relayed) -> bool {
         let permission = self.permissions.get(peer.0.ip());

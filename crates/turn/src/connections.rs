@@ -1,8 +1,8 @@
 //! Connections to peers, of allocations that relay TCP (RFC 6062).
 //!
 //! A connection is made by a Connect request, or by a peer that comes to the relayed address. The
-//! client is told its number, and has 30 seconds to bind it to a stream of its own; from then on the
-//! two are one. What the peer sends before waits in the system's buffers.
+//! client is told its number, and has 30 seconds to bind it to a stream of its own; from then on
+//! the two are one. What the peer sends before waits in the system's buffers.
 
 use std::{
     collections::HashMap,

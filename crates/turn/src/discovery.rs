@@ -1,18 +1,18 @@
-//! NAT behaviour discovery (RFC 5780): two addresses with two ports each, and answers that come from
-//! another of the four than was asked.
+//! NAT behaviour discovery (RFC 5780): two addresses with two ports each, and answers that come
+//! from another of the four than was asked.
 
 use callbox_stun::Change;
 
 use super::Via;
 
-/// The four listeners of NAT behaviour discovery, by their indices in the list of listeners: address
-/// one with ports one and two, address two with ports one and two.
+/// The four listeners of NAT behaviour discovery, by their indices in the list of listeners:
+/// address one with ports one and two, address two with ports one and two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quartet(pub [u16; 4]);
 
 impl Quartet {
-    /// Returns the listener that answers, and the one that differs from it in both, if one of the four was
-    /// asked. Streams are left out: an answer cannot come by another one.
+    /// Returns the listener that answers, and the one that differs from it in both, if one of the
+    /// four was asked. Streams are left out: an answer cannot come by another one.
     pub(super) fn answer_from(self, asked: Via, change: Change) -> Option<(u16, u16)> {
         let Via::Listener(asked) = asked else { return None };
         let at = self.0.iter().position(|listener| *listener == asked)?;

@@ -1,10 +1,11 @@
 //! A TURN server without I/O: allocations, permissions, channels and the way of each packet.
 //!
 //! The crate opens no socket, starts no thread and waits for nothing. A program around it, the
-//! *driver*, reads datagrams, hands them to an [`Engine`], and carries out what the engine asks for.
-//! So the same code runs on blocking sockets, on an event loop or under an async runtime, and a test
-//! moves its clock by hand. `examples/embed_turn.rs` in the repository is a whole server of one file
-//! around it; the crate `callbox-relay` is the driver of callbox itself, with a thread for each core.
+//! *driver*, reads datagrams, hands them to an [`Engine`], and carries out what the engine asks
+//! for. So the same code runs on blocking sockets, on an event loop or under an async runtime, and
+//! a test moves its clock by hand. `examples/embed_turn.rs` in the repository is a whole server of
+//! one file around it; the crate `callbox-relay` is the driver of callbox itself, with a thread for
+//! each core.
 //!
 //! It follows these documents:
 //!
@@ -21,8 +22,9 @@
 //! # A first answer
 //!
 //! A server has one [`Common`], which is made of its settings, its users and the addresses that it
-//! listens on, and one [`Engine`] for each of its threads. A datagram is handed over in a [`Packet`],
-//! with [`HEADROOM`] free bytes on each side; [`Engine::poll_output`] says what is to be done.
+//! listens on, and one [`Engine`] for each of its threads. A datagram is handed over in a
+//! [`Packet`], with [`HEADROOM`] free bytes on each side; [`Engine::poll_output`] says what is to
+//! be done.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -64,10 +66,10 @@
 //! A driver repeats four steps for each engine:
 //!
 //! 1. **Wait** until a socket can be read, or until [`Engine::next_timeout`] is due.
-//! 2. **Let time pass**: read both clocks once ([`Now::read`]), call [`Engine::handle_timeout`], and
-//!    carry out the outputs.
-//! 3. **Hand over an input**, and send the packet on if the verdict says so. The packet then holds the
-//!    bytes to send, with the header taken off or put on in place:
+//! 2. **Let time pass**: read both clocks once ([`Now::read`]), call [`Engine::handle_timeout`],
+//!    and carry out the outputs.
+//! 3. **Hand over an input**, and send the packet on if the verdict says so. The packet then holds
+//!    the bytes to send, with the header taken off or put on in place:
 //!
 //!    | input | verdict |
 //!    |---|---|
@@ -75,11 +77,11 @@
 //!    | [`Engine::handle_peer`]: a datagram that an allocation's socket has received | [`FromPeer`] |
 //!    | [`Engine::handle_relayed`]: a packet of another allocation of this server, after [`FromClient::HandOver`] | [`FromPeer`] |
 //!
-//! 4. **Carry out the outputs** in their order, until [`Engine::poll_output`] gives none; then go on
-//!    with the next input, or wait.
+//! 4. **Carry out the outputs** in their order, until [`Engine::poll_output`] gives none; then go
+//!    on with the next input, or wait.
 //!
-//! A packet on its way between a client and a peer causes no output, no heap allocation and no lock.
-//! Here is the life of an allocation, in a network that consists of a map and a list:
+//! A packet on its way between a client and a peer causes no output, no heap allocation and no
+//! lock. Here is the life of an allocation, in a network that consists of a map and a list:
 //!
 //! ```
 //! use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::{Duration, Instant}};
@@ -211,45 +213,45 @@
 //!
 //! **Outputs**
 //!
-//! - After every call that takes `&mut Engine`, ask [`Engine::poll_output`] until it gives none, before
-//!   the next input and before waiting. Until then a client has no answer, and a closed allocation has
-//!   an open socket.
-//! - Carry outputs out in their order. The answer to an Allocate comes after the socket is open, and an
-//!   [`Output::CloseRelay`] before the [`Output::OpenRelay`] that uses its id again.
+//! - After every call that takes `&mut Engine`, ask [`Engine::poll_output`] until it gives none,
+//!   before the next input and before waiting. Until then a client has no answer, and a closed
+//!   allocation has an open socket.
+//! - Carry outputs out in their order. The answer to an Allocate comes after the socket is open,
+//!   and an [`Output::CloseRelay`] before the [`Output::OpenRelay`] that uses its id again.
 //! - Answer each [`Output::OpenRelay`] and [`Output::ListenRelay`] with exactly one
-//!   [`Engine::relay_opened`], at once or later; the client is not answered before. If the port is in
-//!   use, the engine asks for another one by itself.
+//!   [`Engine::relay_opened`], at once or later; the client is not answered before. If the port is
+//!   in use, the engine asks for another one by itself.
 //! - Answer each [`Output::Connect`] with one [`Engine::connected`], unless its
 //!   [`Output::CloseConnection`] comes first, which it does after 30 seconds.
 //!
 //! **Time and randomness**
 //!
-//! - Call [`Engine::handle_timeout`] when [`Engine::next_timeout`] is due, and before the inputs of the
-//!   same turn of the loop: inputs do not look at timers. To call it more often does no harm.
+//! - Call [`Engine::handle_timeout`] when [`Engine::next_timeout`] is due, and before the inputs of
+//!   the same turn of the loop: inputs do not look at timers. To call it more often does no harm.
 //! - [`Now::instant`] never goes back. [`Now::unix`] is compared with the times in credentials and
 //!   nonces; it may be set while the server runs.
-//! - The seed of each engine is 32 unguessable bytes, another one for each: relayed ports, the numbers
-//!   of connections and mobility tickets come from it. By itself the crate takes from the system only
-//!   the keys of nonces, of the reply limit and of hash tables, when a server is made, and reads the
-//!   clock once, in [`Common::new`].
+//! - The seed of each engine is 32 unguessable bytes, another one for each: relayed ports, the
+//!   numbers of connections and mobility tickets come from it. By itself the crate takes from the
+//!   system only the keys of nonces, of the reply limit and of hash tables, when a server is made,
+//!   and reads the clock once, in [`Common::new`].
 //!
 //! **Names**
 //!
-//! - An [`AllocationId`], a [`ConnectionId`] and a [`StreamId`] name something within one engine. Each
-//!   is used again: after [`Output::CloseRelay`], after [`Output::CloseConnection`] and after
-//!   [`Engine::stream_closed`]. A datagram that was read from a socket which has been closed since must
-//!   not be handed in under the old id.
-//! - [`Via::Listener`] is an index in the list of addresses that [`Common::new`] was given. All of a
-//!   client's datagrams come to the same engine: with several, bind each listener once for each of them
-//!   and let the system choose by the 5-tuple (`SO_REUSEPORT`).
+//! - An [`AllocationId`], a [`ConnectionId`] and a [`StreamId`] name something within one engine.
+//!   Each is used again: after [`Output::CloseRelay`], after [`Output::CloseConnection`] and after
+//!   [`Engine::stream_closed`]. A datagram that was read from a socket which has been closed since
+//!   must not be handed in under the old id.
+//! - [`Via::Listener`] is an index in the list of addresses that [`Common::new`] was given. All of
+//!   a client's datagrams come to the same engine: with several, bind each listener once for each
+//!   of them and let the system choose by the 5-tuple (`SO_REUSEPORT`).
 //! - A request that concerns another engine's allocation is named by [`Engine::worker_for`], and a
 //!   packet for one by [`HandOver::owner`]; hand both over to the engine with that index.
 //!
 //! **`Common` before `Engine`**
 //!
-//! [`Common`] is shared by all engines, so that what it refuses is refused everywhere from that moment.
-//! Each of these is two steps, and the order matters: after the first one no engine opens anything new,
-//! and the second one closes what is open.
+//! [`Common`] is shared by all engines, so that what it refuses is refused everywhere from that
+//! moment. Each of these is two steps, and the order matters: after the first one no engine opens
+//! anything new, and the second one closes what is open.
 //!
 //! | first | then on every engine |
 //! |---|---|
@@ -258,22 +260,22 @@
 //! | [`Common::kick`] returns true | [`Engine::kick`] |
 //! | [`Common::set_machine_addresses`] returns true | [`Engine::addresses_changed`] |
 //!
-//! With [`Config::signaled_peers`], call [`Common::announce`] before the other side of a call is sent
-//! the addresses: it asks for a permission as soon as it has them.
+//! With [`Config::signaled_peers`], call [`Common::announce`] before the other side of a call is
+//! sent the addresses: it asks for a permission as soon as it has them.
 //!
 //! **Streams**
 //!
 //! A client over TCP or TLS has a stream: [`Engine::stream_opened`] gives the five-tuple for its
-//! messages, which [`Frame`] finds in the bytes, and [`Engine::stream_closed`] ends what it was given.
-//! How many streams there are, and for how long one may be silent, is the driver's to bound;
+//! messages, which [`Frame`] finds in the bytes, and [`Engine::stream_closed`] ends what it was
+//! given. The driver bounds the number of streams, and the time for which one may be silent;
 //! [`Engine::is_in_use`] says which ones serve for something.
 //!
 //! # Threads
 //!
-//! An [`Engine`] belongs to one thread at a time, and is `Send`. [`Common`] is cheap to clone, `Send` and
-//! `Sync`; its one lock is taken when an allocation opens or closes and when a call ends, never for a
-//! packet. [`Metrics`] has one writer, the thread of its engine, and any number of readers
-//! ([`Snapshot::of`]).
+//! An [`Engine`] belongs to one thread at a time, and is `Send`. [`Common`] is cheap to clone,
+//! `Send` and `Sync`; its one lock is taken when an allocation opens or closes and when a call
+//! ends, never for a packet. [`Metrics`] has one writer, the thread of its engine, and any number
+//! of readers ([`Snapshot::of`]).
 //!
 //! ```
 //! fn may_be_sent<T: Send>() {}
@@ -285,12 +287,13 @@
 //!
 //! # Limits
 //!
-//! Whatever a client or a stranger can make grow is bounded by [`Config`]: allocations in all and for
-//! each user (a reserved port counts as one), permissions, channels and connections of an allocation,
-//! lifetimes, bytes and packets a second, and the error answers that an address is sent before it has
-//! proved who it is. Nonces and challenges take no memory. The list of outputs is as long as one input
-//! makes it, given that the driver takes them out. A message that is malformed, or not allowed, gets
-//! the error of its RFC or a [`DropReason`]; nothing that comes from the network makes the crate panic.
+//! Whatever a client or a stranger can make grow is bounded by [`Config`]: allocations in all and
+//! for each user (a reserved port counts as one), permissions, channels and connections of an
+//! allocation, lifetimes, bytes and packets a second, and the error answers that an address is sent
+//! before it has proved who it is. Nonces and challenges take no memory. The list of outputs is as
+//! long as one input makes it, given that the driver takes them out. A message that is malformed,
+//! or not allowed, gets the error of its RFC or a [`DropReason`]; nothing that comes from the
+//! network makes the crate panic.
 //!
 //! # The main types
 //!
@@ -319,9 +322,9 @@
 //! | `common`, `shared`, `quotas`, `relay_ports`, `refusals`, `relayed` | the state that engines share |
 //! | `peer_policy`, `own_addresses`, `special_ranges`, `addresses`, `machine` | the peers that may be reached |
 //! | `signaled_policy` | the addresses that the sides of calls have announced |
-//! | `limits`, `rate`, `reply_limit` | bandwidth, packets and answers a second |
+//! | `limits`, `meter`, `rate`, `reply_limit` | bandwidth, packets and answers a second |
 //! | `discovery` | NAT behaviour discovery |
-//! | `metrics`, `ended` | counters, and the ends of allocations |
+//! | `metrics`, `drop_reason`, `stream_end`, `ended` | counters, and the ends of allocations |
 #![forbid(unsafe_code)]
 
 pub mod auth;
@@ -334,12 +337,14 @@ mod common;
 mod config;
 mod connections;
 mod discovery;
+mod drop_reason;
 mod ended;
 mod engine;
 mod five_tuple;
 mod ids;
 mod limits;
 mod machine;
+mod meter;
 mod metrics;
 mod mobility;
 mod opening;
@@ -359,6 +364,7 @@ mod shared;
 mod signaled_policy;
 mod sorted_map;
 mod special_ranges;
+mod stream_end;
 mod streams;
 mod timers;
 mod transport;
@@ -386,14 +392,16 @@ pub use common::Common;
 pub use config::{Config, ExternalIp, ExternalIpError};
 pub use connections::MAX_WORKERS;
 pub use discovery::Quartet;
+pub use drop_reason::DropReason;
 pub use ended::{EndReason, Ended};
 pub use engine::Engine;
 pub use five_tuple::{FiveTuple, Via};
 pub use ids::{AllocationId, ConnectionId, StreamId};
-pub use metrics::{DropReason, Metrics, Snapshot, StreamEnd};
+pub use metrics::{Metrics, Snapshot};
 pub use output::{Event, MAX_LOGGED_NAME, OpenError, Output};
 pub use peer_policy::PeerPolicy;
 pub use rate::Direction;
 pub use relayed::Owner;
 use shared::Shared;
+pub use stream_end::StreamEnd;
 pub use verdict::{FromClient, FromPeer, HandOver};

@@ -7,8 +7,8 @@ use std::{
 
 use ipnet::IpNet;
 
-/// The networks whose packets the machine takes for itself, shared by all workers. The shell replaces
-/// them when the system has others. The lock is taken for a request, never for a packet.
+/// The networks whose packets the machine takes for itself, shared by all workers. The shell
+/// replaces them when the system has others. The lock is taken for a request, never for a packet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct MachineAddresses(Arc<RwLock<Vec<IpNet>>>);
 

@@ -33,9 +33,9 @@ impl PeerPolicy {
     pub(super) fn verdict(&self, ip: IpAddr) -> Verdict {
         let listed =
             |nets: &[IpNet]| equivalents(ip).any(|form| nets.iter().any(|net| net.contains(&form)));
-        // Zeros are nobody's address, and to the system they are this machine. An IPv4-mapped address
-        // is on no wire: no socket of one family sends to it, so no list opens it either. Groups are
-        // no peers, and what is sent to one comes back to the sockets of this machine.
+        // Zeros are nobody's address, and to the system they are this machine. An IPv4-mapped
+        // address is on no wire: no socket of one family sends to it, so no list opens it either.
+        // Groups are no peers, and what is sent to one comes back to the sockets of this machine.
         if ip.is_unspecified() || is_mapped(ip) || is_group(ip) || listed(&self.deny) {
             Verdict::Denied
         } else if listed(&self.allow) {
@@ -47,8 +47,9 @@ impl PeerPolicy {
         }
     }
 
-    /// Returns true if a loopback address is opened by a network of loopback addresses alone. Whoever
-    /// names one can mean this machine only; a larger network that has them in it speaks of others.
+    /// Returns true if a loopback address is opened by a network of loopback addresses alone.
+    /// Whoever names one can mean this machine only; a larger network that has them in it speaks of
+    /// others.
     pub(super) fn opens_loopback(&self, ip: IpAddr) -> bool {
         const V4: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
         const V6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128));
@@ -92,13 +93,14 @@ fn is_group(ip: IpAddr) -> bool {
     equivalents(ip).any(|ip| ip.is_multicast() || ip == Ipv4Addr::BROADCAST)
 }
 
-/// Returns each address that something sent to `ip` may end at: as it is written, and the IPv4 address
-/// inside. So no disguise opens a way around a list.
+/// Returns each address that something sent to `ip` may end at: as it is written, and the IPv4
+/// address inside. So no disguise opens a way around a list.
 pub(super) fn equivalents(ip: IpAddr) -> impl Iterator<Item = IpAddr> + Clone {
     [Some(ip), embedded_v4(ip).map(IpAddr::V4)].into_iter().flatten()
 }
 
-/// Returns the IPv4 address that an IPv6 one carries: v4-mapped, v4-compatible, v4-translated, NAT64 or 6to4.
+/// Returns the IPv4 address that an IPv6 one carries: v4-mapped, v4-compatible, v4-translated,
+/// NAT64 or 6to4.
 fn embedded_v4(ip: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(ip) = ip else { return None };
     let s = ip.segments();

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use callbox_stun::ErrorCode;
 
-use super::{Config, limits::Meter};
+use super::{Config, meter::Meter};
 
 /// The share of a user; an entry lasts as long as there is anything.
 #[derive(Debug, Default)]
@@ -74,8 +74,8 @@ impl Quotas {
         }
     }
 
-    /// Counts a connection to a peer. There may be as many as allocations, each being a socket, too;
-    /// and a user may have as many as one allocation, so that nobody has them all.
+    /// Counts a connection to a peer. There may be as many as allocations, each being a socket,
+    /// too; and a user may have as many as one allocation, so that nobody has them all.
     ///
     /// # Errors
     /// 486 if the user has that many, 508 if there are.

@@ -7,8 +7,8 @@ use std::{
 
 use callbox_base::token_bucket;
 
-/// The time whose share of the rate may pass at once after a silence. A packet larger than that passes
-/// when the bucket is full, and what it takes beyond is owed.
+/// The time whose share of the rate may pass at once after a silence. A packet larger than that
+/// passes when the bucket is full, and what it takes beyond is owed.
 const BURST: Duration = Duration::from_secs(1);
 
 const BURST_NANOS: u64 = BURST.as_nanos() as u64;
@@ -41,22 +41,23 @@ impl Rate {
         (units_per_second > 0).then(|| Self { per_unit: u64::div_ceil(second, units_per_second) })
     }
 
-    /// Returns the time that so many units take, in nanoseconds. A datagram's length times the longest time
-    /// of a byte, a second, has 62 bits.
+    /// Returns the time that so many units take, in nanoseconds. A datagram's length times the
+    /// longest time of a byte, a second, has 62 bits.
     #[inline]
     fn cost(self, units: usize) -> u64 {
         (units as u64 * self.per_unit + ((1 << FRACTION) - 1)) >> FRACTION
     }
 
-    /// Returns the time up to which the rate is used up once a packet has passed; `None` if it may not.
+    /// Returns the time up to which the rate is used up once a packet has passed; `None` if it may
+    /// not.
     #[inline]
     fn after(self, used: u64, now: u64, units: usize) -> Option<u64> {
         token_bucket::take(used, now, self.cost(units), BURST_NANOS).ok()
     }
 }
 
-/// A bucket for each direction. They are empty at first and fill as time goes by: whoever closes and
-/// opens again gains nothing. Times are in nanoseconds since they were made.
+/// A bucket for each direction. They are empty at first and fill as time goes by: whoever closes
+/// and opens again gains nothing. Times are in nanoseconds since they were made.
 #[derive(Debug)]
 pub(super) struct Buckets {
     rate: Rate,
@@ -77,7 +78,8 @@ impl Buckets {
         self.used[direction as usize].fetch_update(Relaxed, Relaxed, after).is_ok()
     }
 
-    /// Returns the time up to which the rate is used up once a packet has passed; `None` if it may not.
+    /// Returns the time up to which the rate is used up once a packet has passed; `None` if it may
+    /// not.
     #[inline]
     pub fn after(&self, direction: Direction, now: u64, units: usize) -> Option<u64> {
         self.rate.after(self.used[direction as usize].load(Relaxed), now, units)
@@ -181,9 +183,9 @@ mod tests {
             }
         }
 
-        /// A packet and the wait for the next one fit into a bucket together, so that none runs over:
-        /// one that holds hardly a packet loses what comes between the packet that does not pass yet
-        /// and the next.
+        /// A packet and the wait for the next one fit into a bucket together, so that none runs
+        /// over: one that holds hardly a packet loses what comes between the packet that does not
+        /// pass yet and the next.
         #[test]
         fn whoever_always_sends_gets_the_rate(rate in 2_000u64..10_000_000, bytes in 1usize..1500) {
             let buckets = buckets(rate);

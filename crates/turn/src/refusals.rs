@@ -34,7 +34,8 @@ impl Refusals {
         self.ended.insert(call, until, now);
     }
 
-    /// Refuses the credentials of one user of a call that goes on until `until` (seconds since 1970).
+    /// Refuses the credentials of one user of a call that goes on until `until` (seconds since
+    /// 1970).
     pub fn revoke_user(&mut self, call: CallId, user: &str, until: u64, now: u64) {
         self.left.insert((call, user.into()), until, now);
     }

@@ -40,7 +40,8 @@ impl RelayPorts {
         Self { free, reservations: HashMap::new() }
     }
 
-    /// Takes a port for an allocation of a user, and reserves the next one if EVEN-PORT asks for it.
+    /// Takes a port for an allocation of a user, and reserves the next one if EVEN-PORT asks for
+    /// it.
     ///
     /// # Errors
     /// 440 if nothing is relayed on the address, 508 without a port that fits.
@@ -86,8 +87,8 @@ impl RelayPorts {
         Ok(taken)
     }
 
-    /// Gives back the port that is reserved under a token, if it still is. Returns the user for whom
-    /// it was reserved.
+    /// Gives back the port that is reserved under a token, if it still is. Returns the user for
+    /// whom it was reserved.
     pub fn expire(&mut self, token: ReservationToken) -> Option<Arc<str>> {
         let Reservation { user, ip, port } = self.reservations.remove(&token)?;
         self.give_back(ip, port);

@@ -1,9 +1,9 @@
 //! The owners of the server's relayed addresses at this moment.
 //!
-//! Two clients of one server must be able to talk, so its relayed addresses are peers; whatever else
-//! listens on this machine must not be, not even on a port of the relay's range. So a packet to one
-//! of our own addresses asks here: one load, no lock. Since it learns whose the address is, it can
-//! go straight to that allocation, without a trip through the kernel.
+//! Two clients of one server must be able to talk, so its relayed addresses are peers; whatever
+//! else listens on this machine must not be, not even on a port of the relay's range. So a packet
+//! to one of our own addresses asks here: one load, no lock. Since it learns whose the address is,
+//! it can go straight to that allocation, without a trip through the kernel.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -68,8 +68,9 @@ impl Relayed {
         }
     }
 
-    /// Returns the owner of this address, if it is a relayed one of UDP. By the time that the answer is
-    /// used the allocation may be gone, and another under its name: whoever follows it looks again.
+    /// Returns the owner of this address, if it is a relayed one of UDP. By the time that the
+    /// answer is used the allocation may be gone, and another under its name: whoever follows it
+    /// looks again.
     #[inline]
     pub fn find(&self, address: SocketAddr) -> Option<Owner> {
         let bits = self.slot(address)?.load(Ordering::Relaxed);

@@ -1,10 +1,10 @@
-//! The limit of answers to an address that has not proved who it is. Source addresses of datagrams can
-//! be forged, and every answer to a forged one hits a bystander. An address that was proved, by a
-//! connection or by a nonce that was sent to it, has answers of its own, so that nobody uses them up in
-//! its name.
+//! The limit of answers to an address that has not proved who it is. Source addresses of datagrams
+//! can be forged, and every answer to a forged one hits a bystander. An address that was proved, by
+//! a connection or by a nonce that was sent to it, has answers of its own, so that nobody uses them
+//! up in its name.
 //!
-//! All memory is there from the beginning and shared by the workers, without a lock: what one address
-//! gets does not depend on how many of them there are.
+//! All memory is there from the beginning and shared by the workers, without a lock: what one
+//! address gets does not depend on how many of them there are.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -26,8 +26,9 @@ const UNANSWERED: usize = 32_768;
 /// The time whose share of the rate may pass at once after a silence.
 const BURST: u64 = Duration::from_secs(1).as_nanos() as u64;
 
-/// The part of it that requests may take which come for the first time. The rest is for those that come
-/// again: a client repeats its request (RFC 8489 §6.2.1), and whoever forges sources makes up new ones.
+/// The part of it that requests may take which come for the first time. The rest is for those that
+/// come again: a client repeats its request (RFC 8489 §6.2.1), and whoever forges sources makes up
+/// new ones.
 const FIRST_COME: u64 = BURST / 2;
 
 /// The shortest time after which a request is repeated: no client's first RTO is shorter, though
@@ -60,8 +61,8 @@ pub(super) struct ReplyLimit {
 }
 
 impl ReplyLimit {
-    /// Allows each address `per_second` answers a second, and as many at once; and as many again once
-    /// it is proved.
+    /// Allows each address `per_second` answers a second, and as many at once; and as many again
+    /// once it is proved.
     pub fn new(now: Instant, per_second: u32, key: u64) -> Self {
         let empty = |len| (0..len).map(|_| AtomicU64::new(0)).collect();
         Self {
@@ -195,8 +196,8 @@ mod tests {
         assert!(allow(0, 1) && !allow(500, 2) && allow(1000, 3));
     }
 
-    /// 3,000 forged requests a second with ports and transactions of their own use up a rate of 1,000;
-    /// clients at that address get through by what they repeat.
+    /// 3,000 forged requests a second with ports and transactions of their own use up a rate of
+    /// 1,000; clients at that address get through by what they repeat.
     #[test]
     fn who_repeats_a_request_goes_before_who_makes_up_new_ones() {
         const RTO: [u64; 7] = [0, 500, 1500, 3500, 7500, 15_500, 31_500];

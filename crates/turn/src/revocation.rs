@@ -1,5 +1,5 @@
-//! Credentials that are refused before they expire: those of calls that are over, and of users who are in
-//! a call no more or were kicked, for as long as any of them may be about.
+//! Credentials that are refused before they expire: those of calls that are over, and of users who
+//! are in a call no more or were kicked, for as long as any of them may be about.
 
 use callbox_base::expiring_map::ExpiringMap;
 

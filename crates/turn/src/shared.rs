@@ -1,5 +1,5 @@
-//! The state that the workers must share: quotas, ports, reservations, the calls that use the relay,
-//! and refused credentials.
+//! The state that the workers must share: quotas, ports, reservations, the calls that use the
+//! relay, and refused credentials.
 //!
 //! One lock, taken when an allocation opens or closes and when a call ends: never for a packet.
 
@@ -18,7 +18,7 @@ use rand::Rng;
 
 use super::{
     Config, RelayAddresses, RelayIp,
-    limits::{Meter, Rates},
+    meter::{Meter, Rates},
     quotas::Quotas,
     refusals::Refusals,
     relay_ports::{RelayPorts, ReservationToken, Taken},
@@ -138,9 +138,10 @@ impl Shared {
         self.state().quotas.release_connection(user);
     }
 
-    /// Refuses the credentials of a call from now on, until `until` (seconds since 1970), when
-    /// the last of them has expired. Returns true if the call has allocations, which are to be closed,
-    /// or one of its `sides` has any, which may reach less now; none is opened for the call any more.
+    /// Refuses the credentials of a call from now on, until `until` (seconds since 1970), when the
+    /// last of them has expired. Returns true if the call has allocations, which are to be closed,
+    /// or one of its `sides` has any, which may reach less now; none is opened for the call any
+    /// more.
     #[must_use]
     pub fn end_call(&self, call: CallId, sides: &[UserId], until: u64, now: u64) -> bool {
         let mut state = self.state();
@@ -149,8 +150,8 @@ impl Shared {
             || sides.iter().any(|user| state.quotas.has_any(user.as_str()))
     }
 
-    /// Counts an allocation that is opened for a call, if it is for one, unless these credentials open
-    /// nothing any more: then returns false.
+    /// Counts an allocation that is opened for a call, if it is for one, unless these credentials
+    /// open nothing any more: then returns false.
     #[must_use]
     pub(super) fn serve(&self, now: Now, identity: &TurnIdentity) -> bool {
         let mut state = self.state();
@@ -175,8 +176,8 @@ impl Shared {
         }
     }
 
-    /// Refuses the credentials of one user of a call that goes on until `until` (seconds since 1970),
-    /// unless the user is let in again.
+    /// Refuses the credentials of one user of a call that goes on until `until` (seconds since
+    /// 1970), unless the user is let in again.
     pub fn revoke_user(&self, call: CallId, user: &str, until: u64, now: u64) {
         self.state().refusals.revoke_user(call, user, until, now);
     }
@@ -186,10 +187,10 @@ impl Shared {
         self.state().refusals.readmit_user(call, user);
     }
 
-    /// Refuses the credentials that were made for a user until now and live for `ttl`: those that are
-    /// for no call, and with `ban` also those for calls. With `ban`, every other one of the user is
-    /// refused for so long, too, unless the user is let in again. Returns true if the user has
-    /// allocations.
+    /// Refuses the credentials that were made for a user until now and live for `ttl`: those that
+    /// are for no call, and with `ban` also those for calls. With `ban`, every other one of the
+    /// user is refused for so long, too, unless the user is let in again. Returns true if the user
+    /// has allocations.
     #[must_use]
     pub fn kick(&self, now: Now, user: &str, ttl: Duration, ban: Option<Duration>) -> bool {
         let user: Arc<str> = user.into();

@@ -1,11 +1,11 @@
 //! The address ranges that hold no peer: whatever is not public unicast.
 //!
-//! The table is IANA's two special-purpose registries (RFC 6890) as of 2025-10-09, multicast,
-//! and one address of a cloud. A range is here whatever the registry's column "Globally Reachable" says: behind
-//! those where it says true are anycast services of whoever is next to the server (PCP, TURN, AMT,
-//! AS112) and identifiers that no router forwards to, and never a client. Of IPv6 everything outside of
-//! 2000::/3, from which alone IANA assigns unicast addresses, is special without a row; 64:ff9b::/96 is
-//! the exception, behind which there is an IPv4 address.
+//! The table is IANA's two special-purpose registries (RFC 6890) as of 2025-10-09, multicast, and
+//! one address of a cloud. A range is here whatever the registry's column "Globally Reachable"
+//! says: behind those where it says true are anycast services of whoever is next to the server
+//! (PCP, TURN, AMT, AS112) and identifiers that no router forwards to, and never a client. Of IPv6
+//! everything outside of 2000::/3, from which alone IANA assigns unicast addresses, is special
+//! without a row; 64:ff9b::/96 is the exception, behind which there is an IPv4 address.
 
 use std::{net::IpAddr, sync::LazyLock};
 
@@ -65,8 +65,8 @@ const RANGES: [(&str, &str); 54] = [
     ("5f00::/16", "Segment Routing (SRv6) SIDs, RFC 9602"),
     ("fc00::/7", "Unique-Local, RFC 4193"),
     ("fe80::/10", "Link-Local Unicast, RFC 4291 §2.5.6"),
-    // Not in these registries, and here for the reader of the table; but for the first they would be
-    // special without a row.
+    // Not in these registries, and here for the reader of the table; but for the first they would
+    // be special without a row.
     ("224.0.0.0/4", "Multicast, RFC 5771"),
     ("::ffff:0:0:0/96", "IPv4-translated Address, RFC 2765 §2.1"),
     ("ff00::/8", "Multicast, RFC 4291 §2.7"),

@@ -19,7 +19,8 @@ pub enum FromClient {
     /// The packet is now the payload, and its peer an allocation of this server: hand it to
     /// [`Engine::handle_relayed`](crate::Engine::handle_relayed) of its worker.
     HandOver(HandOver),
-    /// It was a request: [`Engine::poll_output`](crate::Engine::poll_output) gives what is to be done, and the answer.
+    /// It was a request: [`Engine::poll_output`](crate::Engine::poll_output) gives what is to be
+    /// done, and the answer.
     Handled,
     /// It is dropped, and has been counted.
     Dropped(DropReason),

@@ -1,5 +1,5 @@
-//! The forwarding of clients' messages to the workers that they are for: those of requests that name
-//! their target, and those of clients that have moved (RFC 8016).
+//! The forwarding of clients' messages to the workers that they are for: those of requests that
+//! name their target, and those of clients that have moved (RFC 8016).
 
 use std::ops::Range;
 
@@ -45,8 +45,8 @@ pub(super) fn forward_to_owner(
     true
 }
 
-/// Has another worker forward all datagrams of a client of which it has forwarded one, if the client
-/// has an allocation here now.
+/// Has another worker forward all datagrams of a client of which it has forwarded one, if the
+/// client has an allocation here now.
 pub(super) fn keep_forwarding(worker: &mut Worker, from: u16, tuple: FiveTuple) {
     if worker.engine.has_allocation(tuple) && worker.forwarding.add_guest(tuple, from) {
         let to = worker.all_workers.own_index();

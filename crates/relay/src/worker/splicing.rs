@@ -1,5 +1,5 @@
-//! Spliced pairs (RFC 6062): a stream of a client and a connection to a peer, of which each gets what
-//! is read from the other.
+//! Spliced pairs (RFC 6062): a stream of a client and a connection to a peer, of which each gets
+//! what is read from the other.
 
 use std::{io, ops::Range, time::Duration};
 
@@ -51,8 +51,8 @@ pub(super) fn accept_peers(worker: &mut Worker, now: Now, allocation: Allocation
     true
 }
 
-/// Returns true if the bandwidth limit of the allocation permits data over a connection now. If not,
-/// the source of the data sleeps until it does.
+/// Returns true if the bandwidth limit of the allocation permits data over a connection now. If
+/// not, the source of the data sleeps until it does.
 pub(super) fn has_bandwidth(
     worker: &mut Worker,
     now: Now,
@@ -115,8 +115,8 @@ pub(super) fn read_connection(worker: &mut Worker, now: Now, id: ConnectionId) -
     }
 }
 
-/// Sends to a peer the data that its client has sent, or keeps it until the system takes it. Returns
-/// false if so much waits that the client is not to be read for now.
+/// Sends to a peer the data that its client has sent, or keeps it until the system takes it.
+/// Returns false if so much waits that the client is not to be read for now.
 pub(super) fn send_to_peer(
     worker: &mut Worker,
     now: Now,
@@ -131,8 +131,8 @@ pub(super) fn send_to_peer(
     flush_connection(worker, now, id)
 }
 
-/// Writes the bytes that wait for a peer. Returns false if so many still wait that its client is not
-/// to be read for now, or if the connection is closed.
+/// Writes the bytes that wait for a peer. Returns false if so many still wait that its client is
+/// not to be read for now, or if the connection is closed.
 pub(super) fn flush_connection(worker: &mut Worker, now: Now, id: ConnectionId) -> bool {
     let Some(connection) = worker.connections.get_mut(id) else { return false };
     let waiting = connection.waiting();

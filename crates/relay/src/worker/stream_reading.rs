@@ -1,5 +1,5 @@
-//! The clients that connect over TCP and TLS: their messages are found in the data that is read, and
-//! are routed in the same way as datagrams.
+//! The clients that connect over TCP and TLS: their messages are found in the data that is read,
+//! and are routed in the same way as datagrams.
 
 use std::{io, ops::Range};
 
@@ -137,8 +137,8 @@ fn route(
     }
 }
 
-/// Hands a stream over to the worker that owns the target of its client's request, with the bytes in
-/// the range `received`; or keeps those until the client has read the answers before them.
+/// Hands a stream over to the worker that owns the target of its client's request, with the bytes
+/// in the range `received`; or keeps those until the client has read the answers before them.
 fn move_to(worker: &mut Worker, id: StreamId, target: u16, received: Range<usize>) {
     worker.streams.flush_one(id);
     let Some(stream) = worker.streams.get_mut(id) else { return };

@@ -105,7 +105,8 @@ fn handle_read_error(worker: &mut Worker, now: Now, source: Source, error: &io::
     true
 }
 
-/// Processes packets that another worker has sent through a ring. Returns true if there may be more.
+/// Processes packets that another worker has sent through a ring. Returns true if there may be
+/// more.
 pub(super) fn read_ring(worker: &mut Worker, now: Now, ring: usize) -> bool {
     for _ in 0..RING_PACKETS {
         let Some((packet, class, len)) = worker.rings.next(ring) else { return false };
@@ -124,7 +125,8 @@ pub(super) fn read_ring(worker: &mut Worker, now: Now, ring: usize) -> bool {
     true
 }
 
-/// Copies one of several datagrams that were received together to a range with free bytes around it.
+/// Copies one of several datagrams that were received together to a range with free bytes around
+/// it.
 fn copy_to_spare(worker: &mut Worker, range: Range<usize>) -> Range<usize> {
     let copy = worker.spare(range.len());
     worker.batches.copy(range, copy.start);

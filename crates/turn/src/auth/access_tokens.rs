@@ -1,5 +1,5 @@
-//! Third-party authorization (RFC 7635): a client shows an access token that an authorization server
-//! has sealed for us, with the key in it that the client signs with.
+//! Third-party authorization (RFC 7635): a client shows an access token that an authorization
+//! server has sealed for us, with the key in it that the client signs with.
 
 use std::{collections::HashMap, fmt, str::FromStr};
 

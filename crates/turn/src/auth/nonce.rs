@@ -13,14 +13,17 @@ use ring::hmac;
 
 use super::security_features::SecurityFeatures;
 
-/// The time for which a nonce is good: "the nonce … expires at least once every hour" (RFC 8656 §5).
+/// The time for which a nonce is good: "the nonce … expires at least once every hour" (RFC 8656
+/// §5).
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// The part of the HMAC that a nonce carries: 64 bits. Each guess is a datagram, and a nonce lives for an
-/// hour; more of them would only make a challenge longer, which goes to sources that may be forged.
+/// The part of the HMAC that a nonce carries: 64 bits. Each guess is a datagram, and a nonce lives
+/// for an hour; more of them would only make a challenge longer, which goes to sources that may be
+/// forged.
 const TAG: usize = 8;
 
-/// The bytes of the time in a nonce: the number of [`STEP`]s since 1970, which begins again after two years.
+/// The bytes of the time in a nonce: the number of [`STEP`]s since 1970, which begins again after
+/// two years.
 const TIME: usize = 3;
 
 /// The step of a nonce's time in seconds.

@@ -1,5 +1,5 @@
-//! Allocate (RFC 8656 §7.2): a relayed address for a client. The request has a socket opened, and is
-//! answered once that is known to be open.
+//! Allocate (RFC 8656 §7.2): a relayed address for a client. The request has a socket opened, and
+//! is answered once that is known to be open.
 
 use callbox_base::clock::Now;
 use callbox_stun::{ErrorCode, Family, Request, ResponseBuilder};
@@ -128,8 +128,8 @@ fn check_credentials(
     Err(ErrorCode::Unauthorized)
 }
 
-/// Takes the port that is requested: the reserved one, or one of the family. Of a dual allocation it
-/// is one of the other family if there is none of the first.
+/// Takes the port that is requested: the reserved one, or one of the family. Of a dual allocation
+/// it is one of the other family if there is none of the first.
 fn take_port(
     engine: &mut Engine,
     tuple: FiveTuple,

@@ -51,8 +51,8 @@ pub(super) fn handle(
     let channels = &mut allocations.open_mut(part)?.channels;
     let before = channels.bind(number, Channel { peer, wire, expires });
     timers.renew(before, expires, Timer::Channel(part, number));
-    // The permission lasts as long as the channel, though RFC 8656 §9 gives it five minutes: clients
-    // that refresh by ChannelBind alone do so near the end of the channel's ten.
+    // The permission lasts as long as the channel, though RFC 8656 §9 gives it five minutes:
+    // clients that refresh by ChannelBind alone do so near the end of the channel's ten.
     create_permission::install(engine, now, part, peer.0.ip(), CHANNEL_LIFETIME)?;
     Ok(ResponseBuilder::success(request))
 }

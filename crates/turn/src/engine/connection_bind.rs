@@ -5,8 +5,8 @@ use callbox_stun::{ErrorCode, Method, Request, ResponseBuilder};
 use super::{Engine, answers};
 use crate::{FiveTuple, Output, Via, auth::TurnIdentity, connections::Connection, timers::Timer};
 
-/// Binds the stream that the request came by. It is answered here: the answer is the last message on
-/// the stream, and what the peer has sent follows it.
+/// Binds the stream that the request came by. It is answered here: the answer is the last message
+/// on the stream, and what the peer has sent follows it.
 pub(super) fn handle(
     engine: &mut Engine,
     tuple: FiveTuple,

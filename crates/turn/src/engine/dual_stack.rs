@@ -1,9 +1,9 @@
 //! Dual allocations (RFC 8656 §7.2): an IPv4 and an IPv6 address for one client.
 //!
 //! Each of the two is an allocation of its own, with its own socket, its own life, permissions and
-//! channels. The client's 5-tuple leads to the first that is left, and that one knows its twin. So a
-//! packet from a peer finds its way as ever, and one to a peer looks at a twin only where there is
-//! one.
+//! channels. The client's 5-tuple leads to the first that is left, and that one knows its twin. So
+//! a packet from a peer finds its way as ever, and one to a peer looks at a twin only where there
+//! is one.
 
 use callbox_base::clock::Now;
 use callbox_stun::{ErrorCode, EvenPort, Family};
@@ -14,8 +14,8 @@ use crate::{
     opening::{Opening, Wanted},
 };
 
-/// Opens the IPv6 address once it is known what becomes of the IPv4 one, `v4`. Whichever of them can
-/// be had is given (RFC 8656 §7.2).
+/// Opens the IPv6 address once it is known what becomes of the IPv4 one, `v4`. Whichever of them
+/// can be had is given (RFC 8656 §7.2).
 pub(super) fn open_v6(engine: &mut Engine, now: Now, id: AllocationId, v4: Result<(), ErrorCode>) {
     let Some(first) = engine.allocations.opening(id) else { return };
     let first = Opening::clone(first);

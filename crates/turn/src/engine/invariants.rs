@@ -27,8 +27,8 @@ pub(crate) fn assert_channels_are_permitted(engine: &Engine, now: std::time::Ins
     }
 }
 
-/// Fails unless each allocation leads to a stream that there is, or nowhere, and each client that may
-/// move is known by its allocation.
+/// Fails unless each allocation leads to a stream that there is, or nowhere, and each client that
+/// may move is known by its allocation.
 pub(crate) fn assert_mobility_fits(engine: &Engine) {
     let mut clients = engine.mobility.assert_consistent();
     for (id, allocation) in engine.allocations.iter() {

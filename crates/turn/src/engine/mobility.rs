@@ -54,8 +54,8 @@ fn shown(engine: &Engine, request: &Request<'_>) -> Option<AllocationId> {
 }
 
 /// Returns the allocation that an authenticated request is for, other than Allocate: one that has a
-/// ticket is for the ticket's allocation, whose client may have moved; with any other its client has
-/// arrived.
+/// ticket is for the ticket's allocation, whose client may have moved; with any other its client
+/// has arrived.
 ///
 /// # Errors
 /// 437 if there is none, 441 for another user's.
@@ -108,8 +108,8 @@ fn expect(
     Ok(())
 }
 
-/// Notes that something came from an address: if a client is expected there, its allocation is there
-/// from now on. Returns true if it is so.
+/// Notes that something came from an address: if a client is expected there, its allocation is
+/// there from now on. Returns true if it is so.
 fn arrive(engine: &mut Engine, tuple: FiveTuple) -> bool {
     let Some(id) = engine.mobility.arrive(tuple) else { return false };
     let Some(tuple) = engine.allocations.relocate(id, tuple) else { return false };
@@ -148,8 +148,8 @@ pub(super) fn stream_lost(engine: &mut Engine, tuple: FiveTuple) -> bool {
     true
 }
 
-/// Ends the mobility of an allocation that is gone, or gives it to `left`, the other address, if only
-/// one of a dual allocation is gone.
+/// Ends the mobility of an allocation that is gone, or gives it to `left`, the other address, if
+/// only one of a dual allocation is gone.
 pub(super) fn end(engine: &mut Engine, number: MobileNumber, left: Option<AllocationId>) {
     if let Some(left) = left {
         engine.mobility.pass_on(number, left);

@@ -1,7 +1,8 @@
 //! The renewed judgment of what was granted, once the policy has changed: after the machine has got
-//! other addresses, and after calls or sides of them have ended, some of whose addresses are announced no
-//! more. A permission for an address that may not be reached any more then passes nothing except to
-//! open relayed ports, and one for an address that may be reached again passes again.
+//! other addresses, and after calls or sides of them have ended, some of whose addresses are
+//! announced no more. A permission for an address that may not be reached any more then passes
+//! nothing except to open relayed ports, and one for an address that may be reached again passes
+//! again.
 
 use std::net::IpAddr;
 
@@ -73,8 +74,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Returns true for each way on which something passes: to the peer by indication and by channel,
-    /// and from it.
+    /// Returns true for each way on which something passes: to the peer by indication and by
+    /// channel, and from it.
     fn ways(world: &mut World, alice: &mut Client, relayed: SocketAddr) -> [bool; 3] {
         [
             alice.send(world, at(PEER), b"x").is_some(),

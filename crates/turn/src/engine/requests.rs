@@ -1,4 +1,5 @@
-//! The dispatch of requests: each is authenticated, led to its allocation, and handed to its method.
+//! The dispatch of requests: each is authenticated, led to its allocation, and handed to its
+//! method.
 
 use callbox_base::clock::Now;
 use callbox_stun::{ErrorCode, Method, Request, ResponseBuilder};

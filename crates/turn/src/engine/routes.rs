@@ -238,8 +238,8 @@ fn send_indication<'a>(
         return Err(DropReason::ForbiddenPeer);
     }
     // "The DONT-FRAGMENT attribute MUST be ignored" where datagrams of the client are translated
-    // between families, or from IPv6 to IPv6, but not if the client has a stream (RFC 8656 §13, §14,
-    // §15).
+    // between families, or from IPv6 to IPv6, but not if the client has a stream (RFC 8656 §13,
+    // §14, §15).
     let translated =
         matches!(tuple.via, Via::Listener(_)) && !(tuple.client.0.is_ipv4() && to.is_ipv4());
     let whole = attributes.dont_fragment && !translated;

@@ -2,9 +2,9 @@
 //! signaled` asks for them.
 //!
 //! The hub adds to it before it sends a candidate on, and a worker looks before it installs a
-//! permission, which is why all share one: a copy in each worker would be a moment late, and a client
-//! whose first permission is refused may give the path up. The lock is taken for a request, never for
-//! a packet.
+//! permission, which is why all share one: a copy in each worker would be a moment late, and a
+//! client whose first permission is refused may give the path up. The lock is taken for a request,
+//! never for a packet.
 
 use std::{
     collections::HashMap,
@@ -14,11 +14,13 @@ use std::{
 
 use callbox_base::ids::{CallId, UserId};
 
-/// The number of addresses of a side that are remembered. Past it the one that was announced longest ago is
-/// forgotten, so that a side that moves between networks all day can still be reached.
+/// The number of addresses of a side that are remembered. Past it the one that was announced
+/// longest ago is forgotten, so that a side that moves between networks all day can still be
+/// reached.
 pub(crate) const MAX_ADDRESSES: usize = 64;
 
-/// The largest number of sides of a call: a room has as many participants, who may be as many users.
+/// The largest number of sides of a call: a room has as many participants, who may be as many
+/// users.
 const SIDES: usize = 8;
 
 /// The addresses that each side of each live call has announced.
@@ -64,8 +66,9 @@ impl Announcements {
         }
     }
 
-    /// Forgets what a user has announced, who is in the call no more. Returns the users of all sides of
-    /// the call, the one who has left included: what they were granted is to be judged again.
+    /// Forgets what a user has announced, who is in the call no more. Returns the users of all
+    /// sides of the call, the one who has left included: what they were granted is to be judged
+    /// again.
     pub fn forget(&self, call: CallId, user: &UserId) -> Arc<[UserId]> {
         let mut table = self.write();
         let Some(sides) = table.calls.get_mut(&call) else { return Arc::default() };
@@ -104,8 +107,8 @@ impl Announcements {
 }
 
 impl Table {
-    /// Returns a user's side of a call. `None` if the call has too many: the hub knows of no more, and
-    /// were there another, its addresses would not be reached.
+    /// Returns a user's side of a call. `None` if the call has too many: the hub knows of no more,
+    /// and were there another, its addresses would not be reached.
     fn side_mut(&mut self, call: CallId, user: &UserId) -> Option<&mut Side> {
         let sides = self.calls.entry(call).or_default();
         let at = match sides.iter().position(|side| side.user == *user) {

@@ -1,14 +1,12 @@
-//! The reach of an allocation, as far as calls limit it. With `--relay-policy signaled`, an allocation
-//! that was opened with a call's credentials reaches what the call's other side has announced, and the
-//! relayed addresses of this server, behind which there is another client. With credentials that name
-//! no call, such as those that a client gets to gather its candidates with, the same holds of all calls
-//! that their user is in at the moment. So whoever has got hold of credentials cannot send anywhere
-//! else with them. It ends with the call, or with the side that has announced it, whatever was granted
-//! before.
+//! The reach of an allocation, as far as calls limit it. With `--relay-policy signaled`, an
+//! allocation that was opened with a call's credentials reaches what the call's other side has
+//! announced, and the relayed addresses of this server, behind which there is another client. With
+//! credentials that name no call, such as those that a client gets to gather its candidates with,
+//! the same holds of all calls that their user is in at the moment. So whoever has got hold of
+//! credentials cannot send anywhere else with them. It ends with the call, or with the side that
+//! has announced it, whatever was granted before.
 
 mod announcements;
-#[cfg(test)]
-mod tests;
 
 use std::net::IpAddr;
 

@@ -137,8 +137,8 @@ impl Client {
         }
     }
 
-    /// Returns true if an answer is signed with the client's key, in the one attribute that it expects
-    /// (RFC 8489 §9.2.4).
+    /// Returns true if an answer is signed with the client's key, in the one attribute that it
+    /// expects (RFC 8489 §9.2.4).
     pub fn accepts(&self, answer: &Answer) -> bool {
         let mut message = answer.message.clone();
         let sha1 = MessageIntegrity(self.key()).check(&mut message).is_ok();

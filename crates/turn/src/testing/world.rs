@@ -172,7 +172,8 @@ impl World {
         self.carry_out(worker);
     }
 
-    /// Hands a datagram of a peer to the relay socket at `relayed`. Returns the message for the client.
+    /// Hands a datagram of a peer to the relay socket at `relayed`. Returns the message for the
+    /// client.
     pub fn peer_sends(
         &mut self,
         peer: SocketAddr,
@@ -218,7 +219,8 @@ impl World {
     }
 
     pub fn end_call(&mut self, call: CallId) {
-        // As the relay does: without allocations of the call or its users, no worker hears of its end.
+        // As the relay does: without allocations of the call or its users, no worker hears of its
+        // end.
         let sides = self.common.end_call(self.now, call, Duration::from_secs(3600));
         let Some(sides) = sides else { return };
         for worker in 0..self.workers.len() {
@@ -291,8 +293,8 @@ impl World {
         self.workers.iter().for_each(invariants::assert_timers_fit);
     }
 
-    /// Fails unless each channel has a permission for its peer that lasts as long as the channel, and
-    /// nothing is left that was due.
+    /// Fails unless each channel has a permission for its peer that lasts as long as the channel,
+    /// and nothing is left that was due.
     pub fn assert_channels_are_permitted(&self) {
         for engine in &self.workers {
             invariants::assert_channels_are_permitted(engine, self.now.instant);

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// The same bound of an allocation twice: by bytes, and by packets of a hundred bytes. With the reason
-/// for which what is past it is dropped.
+/// Returns one bound of an allocation in two forms, by bytes and by packets of a hundred bytes,
+/// each with the reason for which packets past it are dropped.
 fn bounded_by_bytes_and_by_packets() -> [(Config, &'static str); 2] {
     [
         (Config { max_bandwidth: 10_000, ..Config::default() }, "bandwidth"),
@@ -30,8 +30,8 @@ fn what_is_past_an_allocation_s_limits_is_dropped_each_way() {
                 .count();
             (channel, indications, down)
         };
-        // A bucket is empty at first, and a second's worth is the most that it holds. What a channel
-        // takes is taken from indications, too; what goes down has its own.
+        // A bucket is empty at first, and a second's worth is the most that it holds. What a
+        // channel takes is taken from indications, too; what goes down has its own.
         assert_eq!(pass(&mut world), (0, 0, 0));
         world.advance(Duration::from_millis(500));
         assert_eq!(pass(&mut world), (50, 0, 50));

@@ -117,8 +117,8 @@ fn the_permission_of_two_channels_to_one_address_lasts_as_long_as_the_later() {
     assert_eq!(client.send(&mut world, at(PEER), b"x"), None);
 }
 
-/// A channel's permission counts among those that an allocation may have, for as long as the channel
-/// is bound, so that a refresh always finds its permission.
+/// A channel's permission counts among those that an allocation may have, for as long as the
+/// channel is bound, so that a refresh always finds its permission.
 #[test]
 fn others_do_not_take_the_place_of_a_channel_s_permission() {
     let config = Config { max_permissions: 2, ..Config::default() };

@@ -28,7 +28,7 @@ fn client(world: &mut World) -> (Client, SocketAddr) {
     (client, relayed)
 }
 
-/// The same user on another stream.
+/// Returns the user on another stream.
 fn data_stream(world: &mut World, address: &str, user: &str) -> Client {
     let data = Client::new(address, user);
     world.connect(data.address);

@@ -173,6 +173,6 @@ fn behind_a_nat_the_outer_address_is_told_and_the_inner_one_used() {
     bob.permit(&mut world, "1.2.3.4");
     assert_eq!(alice.channel_data(&mut world, 0x4000, b"x"), Some((inner(b), b"x".to_vec())));
     assert_eq!(bob.send(&mut world, a, b"x"), Some((inner(a), b"x".to_vec())));
-    // What comes from the inner address is heard as the outer one, by its channel.
+    // A datagram from the inner address is heard as one from the outer, by its channel.
     assert_eq!(world.peer_sends(inner(b), inner(a), b"x").unwrap()[..2], [0x40, 0]);
 }

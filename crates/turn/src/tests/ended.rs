@@ -105,7 +105,7 @@ fn wrong_credentials_are_told_with_their_reason() {
     forged.password = "guess".into();
     told(&mut world, forged, WrongCredentials::Password);
 
-    // The same nonce from elsewhere shows nothing of who is there.
+    // The nonce from another address does not prove that one.
     client.address = at("203.0.113.9:1");
     assert_eq!(client.request(&mut world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
     assert!(world.network.refused.is_empty());

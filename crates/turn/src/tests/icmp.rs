@@ -15,7 +15,7 @@ fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// What a client is told of an error on its allocation.
+/// Returns what a client is told of an error on its allocation.
 fn told(world: &mut World, client: &Client, to: &str, icmp: Icmp) -> Vec<Answer> {
     let (&(worker, id), _) = world.network.sockets.first_key_value().unwrap();
     world.workers[worker].handle_icmp(world.now, id, at(to), icmp);

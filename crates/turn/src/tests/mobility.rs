@@ -46,7 +46,7 @@ impl Mobile {
         Self { relayed: answer.relayed(), client, ticket }
     }
 
-    /// The same client at another address.
+    /// Returns the client at another address.
     fn at(&self, address: &str) -> Client {
         let mut client = self.client.clone();
         client.address = at(address);
@@ -63,12 +63,12 @@ impl Mobile {
         }
     }
 
-    /// Whether what the client sends from an address goes through.
+    /// Returns true if data that the client sends from an address goes through.
     fn sends_from(&self, world: &mut World, address: &str) -> bool {
         self.at(address).channel_data(world, CHANNEL, b"up").is_some()
     }
 
-    /// Where what the peer sends goes to.
+    /// Returns the address to which the peer's data goes.
     fn gets_at(&self, world: &mut World) -> Option<SocketAddr> {
         world.peer_sends(at(PEER), self.relayed, b"down");
         world.delivered_to
@@ -142,8 +142,8 @@ fn a_client_that_comes_back_before_it_was_heard_is_not_expected_elsewhere() {
     mobile.close(&mut world);
 }
 
-/// From one address one ticket is shown: with a second, what the first one's client had would be left
-/// to whoever gets the name of its stream.
+/// From one address one ticket is shown: with a second, what the first one's client had would be
+/// left to whoever gets the name of its stream.
 #[test]
 fn two_allocations_do_not_move_to_one_address() {
     let mut world = World::new(Config { mobility: true, ..Config::default() }, 1);
@@ -194,14 +194,14 @@ fn what_is_no_ticket_moves_nothing() {
     let stolen = bob.request(&mut world, METHOD_REFRESH, &[ticket(&good)]);
     assert_eq!(stolen.code, Some(441));
     assert_eq!(bob.channel_data(&mut world, CHANNEL, b"x"), None);
-    // Who has an allocation where it is gets no second one there.
+    // A client that has an allocation where it is gets no second one there.
     let mut other = Client::new(FURTHER, "alice");
     other.allocate(&mut world);
     assert_eq!(mobile.move_to(&mut world, FURTHER, &good), Err(437));
     other.request(&mut world, METHOD_REFRESH, &[lifetime(0)]);
     assert!(mobile.sends_from(&mut world, HOME));
     mobile.client = mobile.at(HOME);
-    // Where a client may have arrived, there is no other allocation.
+    // There is no other allocation at an address where a client may have arrived.
     mobile.move_to(&mut world, AWAY, &good).unwrap();
     assert_eq!(mobile.client.request(&mut world, METHOD_ALLOCATE, &[udp()]).code, Some(437));
     mobile.close(&mut world);
@@ -222,7 +222,7 @@ fn mobility_is_asked_for_and_may_be_refused() {
     let wanted: [Box<dyn Setter>; 2] = [tcp, ticket(&[])];
     let mut over_tcp = Client::new(AWAY, "alice");
     assert_eq!(over_tcp.request(&mut world, METHOD_ALLOCATE, &wanted).code, Some(405));
-    // Who does not ask has no ticket.
+    // A client that does not ask has no ticket.
     let answer = client.request(&mut world, METHOD_ALLOCATE, &[udp()]);
     assert_eq!((answer.code, answer.raw(MOBILITY_TICKET)), (None, None));
     client.request(&mut world, METHOD_REFRESH, &[lifetime(0)]);

@@ -19,6 +19,7 @@ mod ports;
 mod quotas;
 mod reply_limits;
 mod requests;
+mod signaled_policy;
 mod simulation;
 
 use std::{net::SocketAddr, time::Duration};

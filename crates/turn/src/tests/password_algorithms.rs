@@ -193,7 +193,7 @@ fn a_changed_offer_is_a_400() {
     world.assert_nothing_is_left();
 }
 
-/// Who takes the cookie out of a nonce on its way to the client keeps the client from asking for
+/// Whoever takes the cookie out of a nonce on its way to the client keeps it from asking for
 /// SHA-256, but the server does not know the nonce again.
 #[test]
 fn a_nonce_without_its_cookie_is_stale() {
@@ -212,8 +212,9 @@ fn a_nonce_without_its_cookie_is_stale() {
     }
 }
 
-/// What RFC 8489 §9.2.4 asks for, where the client keeps to §9.2.5; and one that does not, such as
-/// the turn-client-proto crate with the algorithms that it has by default, understands the answer.
+/// The answer is as RFC 8489 §9.2.4 asks, where the client keeps to §9.2.5; one that does not, such
+/// as the turn-client-proto crate with the algorithms that it has by default, understands the
+/// answer.
 #[test]
 fn an_answer_is_signed_in_the_attribute_that_the_request_is() {
     let mut world = World::default();

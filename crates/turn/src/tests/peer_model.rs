@@ -1,4 +1,4 @@
-//! Which peer may be reached, over random addresses, external pairs, lists and changes of the
+//! The peers that may be reached, over random addresses, external pairs, lists and changes of the
 //! interfaces: the production code beside a plain reference.
 
 use std::{
@@ -19,7 +19,7 @@ use crate::{
     *,
 };
 
-/// What the machine may have, or others.
+/// Addresses of the machine, or of others.
 const ADDRESSES: [&str; 10] = [
     "10.0.0.5",
     "10.0.0.6",
@@ -146,8 +146,8 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// Says where packets for a peer go, if they may go anywhere: `relay` are the addresses on which relayed
-/// ones are opened.
+/// Says where packets for a peer go, if they may go anywhere: `relay` are the addresses on which
+/// relayed ones are opened.
 fn reference(
     case: &Case,
     machine: &[IpNet],

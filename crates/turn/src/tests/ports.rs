@@ -61,7 +61,8 @@ fn a_port_range_that_runs_out_is_a_508_and_recovers() {
     world.assert_nothing_is_left();
 }
 
-/// Something else on the machine holds an even port: another is found, and what is reserved with it.
+/// Something else on the machine holds an even port: another is found, and what is reserved with
+/// it.
 #[test]
 fn an_even_port_that_is_held_is_another_one() {
     let config = Config { relay_ports: 50000..=50009, ..Config::default() };

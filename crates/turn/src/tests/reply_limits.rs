@@ -58,8 +58,8 @@ fn an_answer_is_hardly_larger_than_its_question() {
     let request = client.plain(METHOD_BINDING, CLASS_REQUEST, &[]).raw;
     assert!(client.exchange(&mut world, &request).message.raw.len() <= 44);
     let request = client.plain(METHOD_ALLOCATE, CLASS_REQUEST, &[udp()]).raw;
-    // What RFC 8489 §9.2.4 asks for and nothing else: the header (20), an error without a phrase (8), the
-    // realm (4, and 4 for this one), a nonce of which half is the nonce cookie (4 and 28), and
-    // PASSWORD-ALGORITHMS (12).
+    // The answer has what RFC 8489 §9.2.4 asks for and nothing else: the header (20), an error
+    // without a phrase (8), the realm (4, and 4 for this one), a nonce of which half is the nonce
+    // cookie (4 and 28), and PASSWORD-ALGORITHMS (12).
     assert_eq!(client.exchange(&mut world, &request).message.raw.len(), 80);
 }

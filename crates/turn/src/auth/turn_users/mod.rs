@@ -1,128 +1,25 @@
-//! The senders of TURN requests, known by the long-term credential mechanism (RFC 8489 §9.2), over static
-//! users and TURN REST credentials alike.
+//! The senders of TURN requests, known by the long-term credential mechanism (RFC 8489 §9.2), over
+//! static users and TURN REST credentials alike.
 
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
-
 use callbox_base::{
     auth::{Secret, TurnSecrets, TurnUsername},
     clock::Now,
-    ids::{CallId, ClientAddr},
+    ids::ClientAddr,
 };
-use callbox_stun::{Attributes, ErrorCode, PasswordAlgorithm, Request};
+use callbox_stun::{Attributes, PasswordAlgorithm, Request};
 
 use super::{
-    AccessTokenKey, LongTermKey,
+    AccessTokenKey, LongTermKey, TurnAuthError, TurnIdentity, WrongCredentials,
     access_tokens::{AccessToken, AccessTokens},
     long_term_key::UserKeys,
     nonce::{NonceError, Nonces},
     security_features::SecurityFeatures,
     static_users::StaticUsers,
+    turn_identity::BY_TOKEN,
 };
-
-/// The user of everybody whom an access token lets in. The name on the wire is the key's, which
-/// changes in mid-allocation when the authorization server takes a new one (RFC 7635 §4); and no
-/// other user has a name like this.
-const BY_TOKEN: &str = "\0access token";
-
-/// The sender of a request, with credentials that were found to be right.
-#[derive(Debug, Clone)]
-pub struct TurnIdentity {
-    /// The USERNAME, or the name that the USERHASH stands for. An allocation is bound to it (RFC
-    /// 8656 §5).
-    pub username: Arc<str>,
-    /// The user against whose quota it counts.
-    pub user: Arc<str>,
-    /// The one call that the credentials are for, if they are for one.
-    pub call: Option<CallId>,
-    /// The time, in seconds since 1970, after which the credentials open nothing; `None` for static
-    /// users, whose credentials do not expire.
-    pub expires: Option<u64>,
-    /// The key that answers are signed with.
-    pub key: LongTermKey,
-}
-
-impl TurnIdentity {
-    /// Returns true if the credentials have expired.
-    pub fn is_expired(&self, now: Now) -> bool {
-        self.expires.is_some_and(|expires| now.unix_secs() > expires)
-    }
-
-    /// Returns the longest time for which an allocation of these credentials may live, if they
-    /// bound that: nothing outlives an access token (RFC 7635 §9). In the token's last second that
-    /// is one second.
-    pub fn time_left(&self, now: Now) -> Option<Duration> {
-        let expires = self.expires.filter(|_| &*self.username == BY_TOKEN)?;
-        Some(Duration::from_secs(expires.saturating_sub(now.unix_secs()).max(1)))
-    }
-}
-
-/// The reason for which the credentials of a request are refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TurnAuthError {
-    /// No integrity: the client is challenged with a realm and a nonce.
-    #[error("the request carries no credentials")]
-    Missing,
-    /// Integrity without USERNAME or USERHASH, REALM or NONCE.
-    #[error("the request's credentials are incomplete")]
-    Incomplete,
-    /// PASSWORD-ALGORITHMS are not those that were offered beside the nonce, or
-    /// PASSWORD-ALGORITHM is none of them: somebody has changed the offer on the way.
-    #[error("the request's password algorithms are not those that were offered")]
-    BidDown,
-    /// No such user, another realm or a wrong password; which of them is not told.
-    #[error("the request's credentials are wrong")]
-    Wrong,
-    /// The credentials are right, but the nonce is not one to go on with.
-    #[error("the request's nonce is stale")]
-    StaleNonce,
-}
-
-impl TurnAuthError {
-    /// Returns the error code of the answer (RFC 8489 §9.2.4).
-    pub fn code(self) -> ErrorCode {
-        match self {
-            Self::Missing | Self::Wrong => ErrorCode::Unauthorized,
-            Self::Incomplete | Self::BidDown => ErrorCode::BadRequest,
-            Self::StaleNonce => ErrorCode::StaleNonce,
-        }
-    }
-
-    /// Returns true if the answer carries a realm and a fresh nonce, as all but 400 do.
-    pub fn challenges(self) -> bool {
-        self.code() != ErrorCode::BadRequest
-    }
-}
-
-/// The fault in credentials, for the server's own log: the client is not told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WrongCredentials {
-    /// They are for another realm.
-    Realm,
-    /// There is no such user, or the name is none that a secret vouches for.
-    User,
-    /// The password is another one, or the access token is not for this server or over.
-    Password,
-    /// Their time is over.
-    Expired,
-    /// Their call is over, or their user has been put out of it.
-    Revoked,
-}
-
-impl WrongCredentials {
-    /// Returns the fault in words, for a log line.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Realm => "they are for another realm",
-            Self::User => "there is no such user",
-            Self::Password => "the password is wrong",
-            Self::Expired => "they have expired",
-            Self::Revoked => "their call is over, or the user has been put out of it",
-        }
-    }
-}
 
 /// The users, secrets and keys that requests are checked against, with the nonces that they must
 /// carry.
@@ -176,8 +73,8 @@ impl TurnAuth {
         self.nonces.issue(now, client)
     }
 
-    /// Returns true if a request carries a nonce that was made for `client` and is still good: somebody
-    /// there has got it, so that the source is not forged.
+    /// Returns true if a request carries a nonce that was made for `client` and is still good:
+    /// somebody there has got it, so that the source is not forged.
     pub fn has_nonce(&self, now: Now, client: ClientAddr, request: &Request<'_>) -> bool {
         let nonce = request.attributes.nonce;
         nonce.is_some_and(|nonce| self.nonces.check(now, client, nonce).is_ok())
@@ -238,9 +135,9 @@ impl TurnAuth {
             }
         };
         let mut identity = identity.ok_or(TurnAuthError::Wrong)?;
-        // A client that keeps to RFC 8489 §9.2.5 signs with MESSAGE-INTEGRITY-SHA256 if it speaks of
-        // password algorithms, and else with MESSAGE-INTEGRITY; so this is what §9.2.4 asks for. One
-        // that does not can at least read the attribute that it writes.
+        // A client that keeps to RFC 8489 §9.2.5 signs with MESSAGE-INTEGRITY-SHA256 if it speaks
+        // of password algorithms, and else with MESSAGE-INTEGRITY; so this is what §9.2.4 asks for.
+        // One that does not can at least read the attribute that it writes.
         identity.key = identity.key.answering(credentials.integrity());
         // The nonce comes last: whose key is wrong as well should hear of that, and 438 tells
         // nothing to those who have no key.
@@ -279,7 +176,8 @@ impl TurnAuth {
         self.access_tokens.as_ref().zip(username).is_some_and(|(tokens, kid)| tokens.knows(kid))
     }
 
-    /// The user behind `username`, if one of the keys that it can have is accepted by `verify`.
+    /// Returns the user behind `username`, if one of the keys that it can have is accepted by
+    /// `verify`.
     fn identify(
         &self,
         username: Option<&str>,
@@ -315,8 +213,8 @@ impl TurnAuth {
     }
 }
 
-/// Returns the algorithm by which the request's key is made (RFC 8489 §9.2.4): MD5, unless the client
-/// has chosen out of what it was offered.
+/// Returns the algorithm by which the request's key is made (RFC 8489 §9.2.4): MD5, unless the
+/// client has chosen out of what it was offered.
 fn negotiated(
     attributes: &Attributes<'_>,
     nonce: &[u8],

@@ -1,4 +1,4 @@
-//! Who is let in, and what the others are told.
+//! The users who are let in, and the answers to the others.
 
 use std::time::{Duration, Instant};
 
@@ -111,7 +111,7 @@ fn each_lack_has_its_error() {
     assert_eq!(error(request(user, realm, Some("stale"), Some("x"))), TurnAuthError::Wrong);
 }
 
-/// Who a client of RFC 8489 says it is.
+/// The name that a client of RFC 8489 gives.
 enum Name<'a> {
     Plain(&'a str),
     Hashed(&'a str),
@@ -177,7 +177,7 @@ fn minted_credentials_have_a_sha256_key_under_every_secret_and_no_hash() {
     }
 }
 
-/// Who reads the bit must send a USERHASH, which only static users can be known by.
+/// A client that reads the bit must send a USERHASH, which only static users can be known by.
 #[test]
 fn hashes_are_asked_for_only_where_they_name_everybody() {
     let secret = || TurnSecrets::new(&[Secret::new("north")]);
@@ -232,7 +232,7 @@ fn the_rfc_s_requests_lack_but_a_nonce() {
     }
 }
 
-/// What RFC 8489 §9.2.4 compares, it compares where the nonce tells of an offer.
+/// The comparison of RFC 8489 §9.2.4 is made where the nonce tells of an offer.
 #[test]
 fn a_foreign_nonce_is_no_offer_to_compare_with() {
     let mut message = Message::new();

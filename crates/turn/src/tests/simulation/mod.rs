@@ -100,8 +100,8 @@ impl Simulation {
         if !self.signaled_peers {
             return true;
         }
-        // With credentials that name no call, the addresses of all calls are reached, since each user
-        // is in all of them.
+        // With credentials that name no call, the addresses of all calls are reached, since each
+        // user is in all of them.
         let calls = self.call_of[client].map_or(0..CALLS, |call| call..call + 1);
         let known = self.announced[calls].iter().flatten().flatten();
         let own = LISTENERS.iter().any(|l| l.parse::<SocketAddr>().unwrap().ip() == ip);
@@ -166,20 +166,29 @@ impl Simulation {
                     .collect();
                 self.world.machine_has(&networks.iter().map(String::as_str).collect::<Vec<_>>());
             }
-            Step::EndCall { call: n } => {
-                self.announced[n] = None;
-                self.world.end_call(call(n));
-                for client in 0..CLIENTS {
-                    if self.call_of[client] == Some(n) {
-                        self.models[client] = None;
-                    }
-                }
-            }
+            Step::EndCall { call } => self.end_call(call),
             Step::Exhausted(exhausted) => self.world.network.exhausted = exhausted,
             Step::Without(without) => self.world.network.without = without,
             Step::Advance(secs) => self.world.advance(Duration::from_secs(secs)),
         }
         self.check();
+    }
+
+    /// Ends a call. Its allocations end with it, and permissions that were granted by what was
+    /// announced in it alone pass nothing any more.
+    fn end_call(&mut self, n: usize) {
+        let announced = self.announced[n].take().unwrap_or_default();
+        self.world.end_call(call(n));
+        for client in 0..CLIENTS {
+            if self.call_of[client] == Some(n) {
+                self.models[client] = None;
+            } else if self.call_of[client].is_none() && !announced.is_empty() {
+                let Some(model) = &self.models[client] else { continue };
+                let permitted = model.permissions.keys().copied();
+                let unannounced = permitted.filter(|ip| !self.reaches(client, *ip)).collect();
+                self.models[client].as_mut().expect("it is there").unannounced = unannounced;
+            }
+        }
     }
 
     /// Fails unless the sockets are those of the model, and the invariants hold.

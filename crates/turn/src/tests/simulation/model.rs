@@ -1,7 +1,7 @@
 //! The model of what an allocation lets pass, by the requests that succeeded.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -14,6 +14,8 @@ pub struct Model {
     /// One address, or one of each family, each with the time at which it ends.
     pub relayed: Vec<(SocketAddr, Instant)>,
     pub permissions: HashMap<IpAddr, Instant>,
+    /// The addresses whose permissions pass nothing, since they are announced no more.
+    pub unannounced: HashSet<IpAddr>,
     pub channels: HashMap<u16, (SocketAddr, Instant)>,
     /// The ticket that its client shows when it has moved, if it may.
     pub ticket: Option<Vec<u8>>,
@@ -25,6 +27,7 @@ impl Model {
         Self {
             relayed: answer.all_relayed().into_iter().map(|at| (at, expires)).collect(),
             permissions: HashMap::new(),
+            unannounced: HashSet::new(),
             channels: HashMap::new(),
             ticket: answer.raw(MOBILITY_TICKET),
         }
@@ -43,10 +46,12 @@ impl Model {
     pub fn permit(&mut self, ip: IpAddr, expires: Instant) {
         let known = self.permissions.entry(ip).or_insert(expires);
         *known = expires.max(*known);
+        self.unannounced.remove(&ip);
     }
 
     pub fn permits(&self, now: Instant, ip: IpAddr) -> bool {
         self.permissions.get(&ip).is_some_and(|expires| *expires > now)
+            && !self.unannounced.contains(&ip)
             && self.address_for(now, ip).is_some()
     }
 

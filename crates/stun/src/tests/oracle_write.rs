@@ -19,7 +19,7 @@ use ::turn::proto::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use super::{Method, testing::sign_sha256, *};
+use crate::{Method, testing::sign_sha256, *};
 
 /// One call of a [`ResponseBuilder`].
 #[derive(Debug, Clone)]

@@ -8,12 +8,12 @@ use ::stun::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use super::{Method, *};
+use crate::{Method, *};
 
 const KEY: &[u8] = b"key";
 
-/// The verdict on a message by webrtc-rs's reader and the rules that it leaves to its caller; `None`
-/// where the attributes run past the end, behind a FINGERPRINT that may be wrong as well.
+/// The verdict on a message by webrtc-rs's reader and the rules that it leaves to its caller;
+/// `None` where the attributes run past the end, behind a FINGERPRINT that may be wrong as well.
 fn verdict(bytes: &[u8]) -> Option<Result<Method, ParseError>> {
     if bytes.len() < 20 || bytes[0] >= 0x40 || bytes[4..8] != MAGIC_COOKIE.to_be_bytes() {
         return Some(Err(ParseError::NotStun));

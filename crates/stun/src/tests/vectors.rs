@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use ::stun::{attributes::*, fingerprint::fingerprint_value, integrity::MessageIntegrity};
 
-use super::{
+use crate::{
     address::{read_xor, write_xor, xor_len},
     vectors::*,
     *,
@@ -13,7 +13,7 @@ use super::{
 #[test]
 fn the_rfc_s_sample_request_is_read() {
     let request = Request::parse(RFC5769_REQUEST).unwrap();
-    assert_eq!(request.method, super::Method::Binding);
+    assert_eq!(request.method, crate::Method::Binding);
     assert_eq!(request.attributes.username, Some("evtj:h6vY"));
     assert!(request.fingerprint);
     let credentials = request.credentials.unwrap();

@@ -25,21 +25,21 @@ fn signaled() -> Config {
     Config { signaled_peers: true, ..Config::default() }
 }
 
-impl World {
-    fn announce(&mut self, of: u64, by: &str, ips: &[&str]) {
-        let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
-        let to = if by == "alice" { "bob" } else { "alice" };
-        let [by, to] = [by, to].map(|name| UserId::new(name).unwrap());
-        self.common.announce(call(of), &by, &to, &ips);
-    }
-
-    fn in_call(&self, address: &str, user: &str, of: u64) -> Client {
-        Client::minted(self, address, user, Some(call(of)), 3600)
-    }
+/// Has a side of a call announce addresses to the other side, of alice and bob.
+fn announce(world: &mut World, of: u64, by: &str, ips: &[&str]) {
+    let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+    let to = if by == "alice" { "bob" } else { "alice" };
+    let [by, to] = [by, to].map(|name| UserId::new(name).unwrap());
+    world.common.announce(call(of), &by, &to, &ips);
 }
 
-/// What becomes of each way to a peer: CreatePermission, ChannelBind, Send, ChannelData, and what
-/// the peer sends.
+/// Makes a client with credentials for a call.
+fn in_call(world: &World, address: &str, user: &str, of: u64) -> Client {
+    Client::minted(world, address, user, Some(call(of)), 3600)
+}
+
+/// Returns true for each way to a peer that is open: CreatePermission, ChannelBind, Send,
+/// ChannelData, and from the peer.
 fn ways(world: &mut World, client: &mut Client, relayed: SocketAddr, to: &str) -> [bool; 5] {
     [
         client.permit(world, &at(to).ip().to_string()).code.is_none(),
@@ -53,26 +53,26 @@ fn ways(world: &mut World, client: &mut Client, relayed: SocketAddr, to: &str) -
 #[test]
 fn only_what_the_other_side_has_announced_is_reached_on_every_way() {
     let mut world = World::new(signaled(), 2);
-    let mut alice = world.in_call(ALICE, "alice", 1);
+    let mut alice = in_call(&world, ALICE, "alice", 1);
     let relayed = alice.allocate(&mut world);
     assert_eq!(alice.permit(&mut world, "9.9.9.9").code, Some(403));
     assert_eq!(alice.bind(&mut world, 0x4000, PEER).code, Some(403));
     assert_eq!(ways(&mut world, &mut alice, relayed, PEER), [false; 5]);
     // Her own addresses are not for her, nor are those of another call.
-    world.announce(1, "alice", &["9.9.9.9"]);
-    world.announce(2, "bob", &["9.9.9.9"]);
+    announce(&mut world, 1, "alice", &["9.9.9.9"]);
+    announce(&mut world, 2, "bob", &["9.9.9.9"]);
     assert_eq!(ways(&mut world, &mut alice, relayed, PEER), [false; 5]);
     // One for all or none, as always.
-    world.announce(1, "bob", &["8.8.8.8"]);
+    announce(&mut world, 1, "bob", &["8.8.8.8"]);
     let both = [peer("8.8.8.8:1"), peer(PEER)];
     let answer = alice.request(&mut world, METHOD_CREATE_PERMISSION, &both);
     assert_eq!(answer.code, Some(403));
     assert_eq!(alice.send(&mut world, at("8.8.8.8:1"), b"x"), None);
 
-    world.announce(1, "bob", &["9.9.9.9", "2606:4700::9"]);
+    announce(&mut world, 1, "bob", &["9.9.9.9", "2606:4700::9"]);
     assert_eq!(ways(&mut world, &mut alice, relayed, PEER), [true; 5]);
     let v6 = [udp(), raw(ATTR_REQUESTED_ADDRESS_FAMILY, &[2, 0, 0, 0])];
-    let mut other = world.in_call("198.51.100.1:4003", "alice", 1);
+    let mut other = in_call(&world, "198.51.100.1:4003", "alice", 1);
     let relayed = other.request(&mut world, METHOD_ALLOCATE, &v6).relayed();
     assert_eq!(ways(&mut world, &mut other, relayed, "[2606:4700::9]:1"), [true; 5]);
     assert_eq!(other.permit(&mut world, "2606:4700::8").code, Some(403));
@@ -81,14 +81,14 @@ fn only_what_the_other_side_has_announced_is_reached_on_every_way() {
 #[test]
 fn what_is_denied_stays_denied_however_it_is_announced() {
     let mut world = World::new(signaled(), 1);
-    let mut alice = world.in_call(ALICE, "alice", 1);
+    let mut alice = in_call(&world, ALICE, "alice", 1);
     let relayed = alice.allocate(&mut world);
     for denied in ["127.0.0.1:80", "10.0.0.1:80", "169.254.169.254:80"] {
-        world.announce(1, "bob", &[&at(denied).ip().to_string()]);
+        announce(&mut world, 1, "bob", &[&at(denied).ip().to_string()]);
         assert_eq!(ways(&mut world, &mut alice, relayed, denied), [false; 5], "{denied}");
     }
     // Nor does it open the server's own ports.
-    world.announce(1, "bob", &["8.8.4.4"]);
+    announce(&mut world, 1, "bob", &["8.8.4.4"]);
     for own in ["8.8.4.4:3478", "8.8.4.4:22"] {
         assert_eq!(ways(&mut world, &mut alice, relayed, own)[1..], [false; 4], "{own}");
     }
@@ -97,8 +97,8 @@ fn what_is_denied_stays_denied_however_it_is_announced() {
 #[test]
 fn the_relay_s_own_allocations_are_reached_unannounced() {
     let mut world = World::new(signaled(), 2);
-    let mut alice = world.in_call(ALICE, "alice", 1);
-    let mut bob = world.in_call(BOB, "bob", 1);
+    let mut alice = in_call(&world, ALICE, "alice", 1);
+    let mut bob = in_call(&world, BOB, "bob", 1);
     let (a, b) = (alice.allocate(&mut world), bob.allocate(&mut world));
     bob.permit(&mut world, &a.ip().to_string());
     assert_eq!(ways(&mut world, &mut alice, a, &b.to_string()), [true; 5]);
@@ -111,7 +111,7 @@ fn the_relay_s_own_allocations_are_reached_unannounced() {
 fn an_allowed_address_of_our_own_is_open_on_relayed_ports_only() {
     let peers = PeerPolicy::new(vec!["8.8.4.0/24".parse().unwrap()], Vec::new());
     let mut world = World::new(Config { peers, ..signaled() }, 2);
-    let mut alice = world.in_call(ALICE, "alice", 1);
+    let mut alice = in_call(&world, ALICE, "alice", 1);
     let mut bob = Client::new(BOB, "bob");
     let (a, b) = (alice.allocate(&mut world), bob.allocate(&mut world));
     // A permission has no port.
@@ -119,7 +119,7 @@ fn an_allowed_address_of_our_own_is_open_on_relayed_ports_only() {
     assert_eq!(ways(&mut world, &mut alice, a, &b.to_string()), [true; 5]);
     // Bob's credentials name no call.
     assert_eq!(ways(&mut world, &mut bob, b, "8.8.4.4:22")[1..], [false; 4]);
-    world.announce(1, "bob", &["8.8.4.4"]);
+    announce(&mut world, 1, "bob", &["8.8.4.4"]);
     assert_eq!(alice.bind(&mut world, 0x4001, "8.8.4.4:22").code, Some(403));
     assert_eq!(alice.permit(&mut world, "8.8.4.4").code, None);
     assert_eq!(alice.send(&mut world, at("8.8.4.4:22"), b"x"), None);
@@ -139,11 +139,11 @@ fn credentials_of_no_call_reach_what_the_user_s_own_calls_have_announced() {
         assert_eq!(client.bind(&mut world, 0x4000, PEER).code, Some(403));
         assert_eq!(ways(&mut world, client, relayed, PEER), [false; 5]);
     }
-    // What she says herself is not for her; relayed addresses are for everybody.
-    world.announce(1, "alice", &["9.9.9.9"]);
+    // Her own addresses are not for her; relayed addresses are for everybody.
+    announce(&mut world, 1, "alice", &["9.9.9.9"]);
     assert_eq!(ways(&mut world, &mut minted, b, PEER), [false; 5]);
     assert_eq!(ways(&mut world, &mut minted, b, &a.to_string())[..4], [true; 4]);
-    world.announce(2, "bob", &["9.9.9.9"]);
+    announce(&mut world, 2, "bob", &["9.9.9.9"]);
     let mut again = Client::minted(&world, "198.51.100.2:4003", "alice", None, 3600);
     let d = again.allocate(&mut world);
     assert_eq!(ways(&mut world, &mut fixed, a, PEER), [true; 5]);
@@ -165,11 +165,11 @@ fn credentials_of_no_call_reach_what_the_user_s_own_calls_have_announced() {
 #[test]
 fn the_open_policy_binds_nobody() {
     let mut world = World::default();
-    let mut alice = world.in_call(ALICE, "alice", 1);
+    let mut alice = in_call(&world, ALICE, "alice", 1);
     let relayed = alice.allocate(&mut world);
     assert_eq!(ways(&mut world, &mut alice, relayed, PEER), [true; 5]);
     // It keeps nothing of what nobody asks for.
-    world.announce(1, "bob", &["9.9.9.9"]);
+    announce(&mut world, 1, "bob", &["9.9.9.9"]);
     assert!(world.common.announcements.is_empty());
 }
 
@@ -178,36 +178,36 @@ fn the_open_policy_binds_nobody() {
 fn a_name_that_has_to_be_escaped_is_the_same_on_both_ways() {
     let mut world = World::new(signaled(), 1);
     let name = "urn:user:7%3A";
-    let mut client = world.in_call(ALICE, name, 1);
+    let mut client = in_call(&world, ALICE, name, 1);
     let relayed = client.allocate(&mut world);
-    world.announce(1, name, &["9.9.9.9"]);
+    announce(&mut world, 1, name, &["9.9.9.9"]);
     assert_eq!(ways(&mut world, &mut client, relayed, PEER), [false; 5]);
 }
 
 #[test]
 fn what_was_announced_ends_with_the_call() {
     let mut world = World::new(signaled(), 2);
-    let mut alice = world.in_call(ALICE, "alice", 1);
+    let mut alice = in_call(&world, ALICE, "alice", 1);
     alice.allocate(&mut world);
-    world.announce(1, "bob", &["9.9.9.9"]);
-    world.announce(2, "bob", &["9.9.9.9"]);
+    announce(&mut world, 1, "bob", &["9.9.9.9"]);
+    announce(&mut world, 2, "bob", &["9.9.9.9"]);
     world.end_call(call(1));
-    let mut other = world.in_call("198.51.100.3:4000", "alice", 2);
+    let mut other = in_call(&world, "198.51.100.3:4000", "alice", 2);
     let relayed = other.allocate(&mut world);
     assert_eq!(ways(&mut world, &mut other, relayed, PEER), [true; 5]);
     world.end_call(call(2));
     world.assert_nothing_is_left();
 }
 
-/// A side that has left is reached no more, though the call goes on and the channel is bound; the others
-/// are.
+/// A side that has left is reached no more, though the call goes on and the channel is bound; the
+/// others are.
 #[test]
 fn a_side_that_leaves_is_reached_no_more() {
     let mut world = World::new(signaled(), 2);
-    let mut alice = world.in_call(ALICE, "alice", 1);
+    let mut alice = in_call(&world, ALICE, "alice", 1);
     let relayed = alice.allocate(&mut world);
-    world.announce(1, "bob", &["9.9.9.9", "8.8.8.8"]);
-    world.announce(1, "carol", &["8.8.8.8"]);
+    announce(&mut world, 1, "bob", &["9.9.9.9", "8.8.8.8"]);
+    announce(&mut world, 1, "carol", &["8.8.8.8"]);
     assert_eq!(ways(&mut world, &mut alice, relayed, PEER), [true; 5]);
     assert_eq!(alice.permit(&mut world, "8.8.8.8").code, None);
     world.revoke_user(call(1), "bob");
@@ -227,8 +227,8 @@ fn connections_to_peers_end_with_the_call() {
     world.connect(alice.address);
     let tcp: Box<dyn Setter> = Box::new(RequestedTransport { protocol: PROTO_TCP });
     alice.request(&mut world, METHOD_ALLOCATE, &[tcp]);
-    world.announce(1, "bob", &["9.9.9.9"]);
-    world.announce(2, "bob", &["8.8.8.8"]);
+    announce(&mut world, 1, "bob", &["9.9.9.9"]);
+    announce(&mut world, 2, "bob", &["8.8.8.8"]);
     for (n, to) in ["8.8.8.8:1", "9.9.9.9:1", "9.9.9.9:2"].into_iter().enumerate() {
         let request = alice.signed(METHOD_CONNECT, &[peer(to)]);
         world.client_sends(alice.address, &request);
