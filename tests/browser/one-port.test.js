@@ -17,9 +17,9 @@ const { cert, key } = certificate(files);
 
 let server;
 let browser;
-let letUdpPass;
+let allowUdp;
 before(async () => {
-  letUdpPass = dropUdp();
+  allowUdp = dropUdp();
   server = await startServer({
     name: 'one-port',
     directory: import.meta.dirname,
@@ -33,7 +33,7 @@ before(async () => {
 after(async () => {
   await browser?.close();
   assert.equal(await server?.stop(), 0, 'the server ended cleanly');
-  letUdpPass();
+  allowUdp();
   rmSync(files, { recursive: true });
 });
 

@@ -22,7 +22,7 @@ describe('the first connection', () => {
     assert.deepEqual(socket.last('session:hello').data, { token: 'a token', protocol: 1, deviceId: 'laptop' });
     assert.deepEqual([box.state, box.userId, box.sessionId], ['connected', 'alice', 's1']);
     box.close();
-    assert.deepEqual([box.state, socket.closed], ['closed', 1000], 'for good');
+    assert.deepEqual([box.state, socket.closed], ['closed', 1000], 'the close code ends the session');
   });
 
   for (const [given, url] of [
@@ -48,7 +48,7 @@ describe('the first connection', () => {
     socket.end(4401, 'unauthorized: This token is not valid here.');
     await assert.rejects(asked, (error) => error instanceof CallboxError && error.code === 'unauthorized' && error.message === 'This token is not valid here.');
     mock.timers.tick(60_000);
-    assert.equal(await connection(), undefined, 'it does not try again');
+    assert.equal(await connection(), undefined, 'it does not reconnect');
   });
 });
 
@@ -158,13 +158,13 @@ describe('a lost connection', () => {
     mock.timers.tick(4_999);
     assert.equal(box.state, 'connected');
     mock.timers.tick(1);
-    assert.deepEqual([box.state, socket.closed], ['reconnecting', 4000], 'it means to come back');
+    assert.deepEqual([box.state, socket.closed], ['reconnecting', 4000], 'the close code keeps the session');
     nextAttempt();
     const next = await welcomed({ resumed: true });
     next.answer(next.last('call:message'));
     await asked;
     mock.timers.tick(60_000);
-    assert.equal(box.state, 'connected', 'silence with nothing to be said is none');
+    assert.equal(box.state, 'connected', 'there is no timeout without a pending request');
     box.close();
   });
 });
@@ -193,7 +193,7 @@ describe('events', () => {
     mock.timers.tick(1_000);
     assert.deepEqual(acks(socket), [3]);
     mock.timers.tick(10_000);
-    assert.deepEqual(acks(socket), [3], 'once is enough');
+    assert.deepEqual(acks(socket), [3], 'acknowledged once only');
     box.close();
   });
 
@@ -258,7 +258,7 @@ it('reconnects while the server cannot verify the token, also if it is a string'
     (await connection()).end(4503, 'issuer_unavailable: The keys of the issuer cannot be had.');
     assert.equal(box.state, 'reconnecting');
     mock.timers.tick(longest / 2 - 1);
-    assert.equal(await connection(), undefined, 'not at once');
+    assert.equal(await connection(), undefined, 'there is a delay');
     mock.timers.tick(longest / 2 + 1);
   }
   const next = await welcomed({ resumed: true });
@@ -409,7 +409,7 @@ describe('a lost answer', () => {
     const call = await asked;
     await settle();
     assert.equal(call.state, 'ringing');
-    assert.equal(next.last('call:end'), undefined, 'it is ours');
+    assert.equal(next.last('call:end'), undefined, 'the call belongs to this client');
     box.close();
   });
 

@@ -235,7 +235,7 @@ describe('an ICE restart', () => {
     mock.timers.tick(400);
     const next = await welcomed({ sessionId: 's2' });
     await deliver(next, 'signal:offer', { sdp: description(FIREFOX, 'bob-1', 'b2') });
-    assert.deepEqual([latest().signalingState, latest().remoteDescription.sdp.includes('b2')], ['stable', false], 'not with those of the relay before');
+    assert.deepEqual([latest().signalingState, latest().remoteDescription.sdp.includes('b2')], ['stable', false], 'not with the old credentials');
     await refreshed(next);
     latest().gathers('complete');
     await settleAll();
