@@ -262,8 +262,8 @@ class Connection extends Emitter {
    * answers and for the code that awaits those.
    */
   #holdEvents() {
-    const asked = [...this.#requests.values()].filter(({ patient, wasSent, givenUp }) => !patient && wasSent && !givenUp);
-    const holding = (this.#heldUntil = Promise.allSettled(asked.map(({ answer }) => answer)));
+    const repeated = [...this.#requests.values()].filter(({ patient, wasSent, givenUp }) => !patient && wasSent && !givenUp);
+    const holding = (this.#heldUntil = Promise.allSettled(repeated.map(({ answer }) => answer)));
     holding.then(() => {
       if (this.#heldUntil !== holding || this.state === 'closed') return;
       this.#heldUntil = null;
@@ -446,7 +446,7 @@ class Meter {
     const inbound = stats.filter((entry) => entry.type === 'inbound-rtp');
     const sum = (name) => inbound.reduce((total, entry) => total + (entry[name] ?? 0), 0);
     const video = inbound.find((entry) => entry.kind === 'video');
-    const heard = stats.find((entry) => entry.type === 'remote-inbound-rtp' && entry.roundTripTime !== undefined);
+    const remoteInbound = stats.find((entry) => entry.type === 'remote-inbound-rtp' && entry.roundTripTime !== undefined);
     const seconds = (value) => (value === undefined ? null : value * 1000);
     const jitter = inbound.map((entry) => entry.jitter).filter((value) => value !== undefined);
     const now = {
@@ -463,7 +463,7 @@ class Meter {
       remotePath: remote?.candidateType ?? null,
       relayed: local?.candidateType === 'relay' || remote?.candidateType === 'relay',
       protocol: local?.relayProtocol ?? local?.protocol ?? null,
-      rttMs: seconds(pair.currentRoundTripTime ?? heard?.roundTripTime),
+      rttMs: seconds(pair.currentRoundTripTime ?? remoteInbound?.roundTripTime),
       jitterMs: seconds(jitter.length ? Math.max(...jitter) : undefined),
       packetsLost: now.lost,
       // Packets that arrive late can lower the total loss, so the difference may be negative.
@@ -1420,10 +1420,10 @@ class Call extends Sender {
       await this.open(this.#options);
       if (this.over) return;
       const { metadata } = this.#options;
-      const asked = { targetUserId: this.peer, callType: this.type, metadata };
+      const payload = { targetUserId: this.peer, callType: this.type, metadata };
       // Timed out on this side, but ringing on the other.
       const late = ({ callId }) => this.#box.notify('call:end', { callId });
-      const answer = await this.#box.request('call:initiate', asked, { late });
+      const answer = await this.#box.request('call:initiate', payload, { late });
       this.#box.adopt(this, answer.callId);
       if (this.over) {
         // Hung up before the answer came, so the server does not know yet.
@@ -1505,7 +1505,7 @@ class Call extends Sender {
     // one.
     if (this.#upgrade?.type === type) return this.#upgrade.agreed;
     this.#settleUpgrade(false);
-    const upgrade = { type, tracks: [], given: Boolean(stream), asked: false, isTold: false };
+    const upgrade = { type, tracks: [], given: Boolean(stream), requestedByOther: false, isConfirmed: false };
     upgrade.agreed = new Promise((resolve) => { upgrade.resolve = resolve; });
     this.#upgrade = upgrade;
     try {
@@ -1513,14 +1513,14 @@ class Call extends Sender {
       upgrade.tracks = opened.stream.getTracks();
       if (this.#upgrade === upgrade) {
         await this.#box.request('call:upgrade', { callId: this.id, callType: type });
-        upgrade.isTold = true;
+        upgrade.isConfirmed = true;
       }
       // The call has ended, or another upgrade was requested meanwhile.
       else if (!stream) stopTracks(upgrade.tracks);
     } catch (error) {
       if (this.#upgrade === upgrade) this.#settleUpgrade(false);
       // The other side is waiting for an answer to its request.
-      if (upgrade.asked) this.#send('call:upgrade', { callType: type, accept: false });
+      if (upgrade.requestedByOther) this.#send('call:upgrade', { callType: type, accept: false });
       throw error;
     }
     return upgrade.agreed;
@@ -1776,7 +1776,7 @@ class Call extends Sender {
    */
   #sync({ call, upgrade, transferTo, ...relayed }) {
     this.#applyType(call.type);
-    if (this.#upgrade?.isTold && upgrade?.from !== this.#box.userId) this.#settleUpgrade(false);
+    if (this.#upgrade?.isConfirmed && upgrade?.from !== this.#box.userId) this.#settleUpgrade(false);
     if (!transferTo) this.#settleTransfer(false);
     if (upgrade?.from !== this.peer) this.#requestedType = null;
     else if (this.#requestedType !== upgrade.callType) this.#onUpgradeRequest(upgrade.callType);
@@ -1800,7 +1800,7 @@ class Call extends Sender {
     this.#requestedType = type;
     // Both sides asked for the same type, or this side is about to: the server treats that as
     // agreement.
-    if (this.#upgrade?.type === type) return void (this.#upgrade.asked = true);
+    if (this.#upgrade?.type === type) return void (this.#upgrade.requestedByOther = true);
     const ask = {
       type,
       accept: (options) => this.upgrade(type, options),
@@ -2018,18 +2018,18 @@ class Room extends Sender {
   // -- State of the room --
 
   async #sendJoin() {
-    const again = this.participantId !== null;
+    const rejoins = this.participantId !== null;
     const { metadata } = this.#options;
-    const ask = () => this.#box.request('room:join', { roomId: this.id, callType: this.type, metadata }, { patient: again });
+    const join = () => this.#box.request('room:join', { roomId: this.id, callType: this.type, metadata }, { patient: rejoins });
     this.#joinSent = true;
     this.#earlyEvents ??= [];
-    let room = await ask();
-    if (!again && !this.over && this.#earlyEvents.some(([event]) => event === 'room:sync')) {
+    let room = await join();
+    if (!rejoins && !this.over && this.#earlyEvents.some(([event]) => event === 'room:sync')) {
       // This is the participant from before the page was loaded, whose peer connections are gone.
       await this.#request('room:leave', { reason: 'connection_lost' });
       if (this.over) return;
       this.#earlyEvents.splice(0);
-      room = await ask();
+      room = await join();
     }
     if (this.over) return;
     if (room.participantId === this.participantId) this.setServers(room.iceServers);
