@@ -149,7 +149,7 @@ export interface Reading {
   /** Types of the selected local and remote candidate. */
   path: CandidateType | null;
   remotePath: CandidateType | null;
-  /** Whether a relay of either side is on the path. */
+  /** True if a relay of either side is on the path. */
   relayed: boolean;
   protocol: string | null;
   rttMs: number | null;
@@ -216,7 +216,7 @@ export interface Call extends Sender, Emitter<CallEvents> {
   readonly transferFrom?: string;
   readonly remoteStream: MediaStream | null;
   readonly remoteMedia: Media;
-  /** Whether the other side has a connection to the server and media. */
+  /** True while the other side has a connection to the server and media. */
   readonly peerConnected: boolean;
   /** Time at which media first connected, as of Date.now(); 0 before. */
   readonly connectedAt: number;

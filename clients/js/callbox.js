@@ -67,15 +67,13 @@ const randomName = () => [...crypto.getRandomValues(new Uint8Array(9))].map((byt
 // ---- Connection --------------------------------------------------------------------------------
 
 /** Time limit for the answer to a request, including time without a connection. */
-const ANSWER_WITHIN_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 10_000;
 /** After this long without a frame, while one is expected, the connection counts as dead. */
-const SILENT_FOR_MS = 5_000;
-/**
- * Longer than `SILENT_FOR_MS`, since the server may have to fetch the token issuer's keys first.
- */
-const WELCOMED_WITHIN_MS = 10_000;
-const FIRST_DELAY_MS = 400;
-const LONGEST_DELAY_MS = 10_000;
+const SILENCE_TIMEOUT_MS = 5_000;
+/** Longer than the timeout above, since the server may have to fetch the token issuer's keys. */
+const WELCOME_TIMEOUT_MS = 10_000;
+const FIRST_RETRY_DELAY_MS = 400;
+const MAX_RETRY_DELAY_MS = 10_000;
 const ACKNOWLEDGE_AFTER_MS = 1_000;
 const ACKNOWLEDGE_EVERY = 32;
 
@@ -160,7 +158,7 @@ class Connection extends Emitter {
       Object.assign(request, { resolve, reject });
       // Serialized here, so that a value that is not JSON throws in the caller.
       request.text = JSON.stringify({ event, id, data: { ...data, msgId: randomName() } });
-      if (!patient) request.timer = setTimeout(() => this.#giveUp(request, late), ANSWER_WITHIN_MS);
+      if (!patient) request.timer = setTimeout(() => this.#giveUp(request, late), ANSWER_TIMEOUT_MS);
       this.#requests.set(id, request);
       this.#flush();
     });
@@ -174,7 +172,7 @@ class Connection extends Emitter {
   }
 
   /** Reconnects immediately if a reconnect is scheduled, for use when the network is back. */
-  hurry() {
+  reconnectNow() {
     if (!this.#retryTimer) return;
     clearTimeout(this.#retryTimer);
     this.#connect();
@@ -193,7 +191,7 @@ class Connection extends Emitter {
     if (this.state === 'closed') return;
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
-    this.#startSilenceTimer(WELCOMED_WITHIN_MS);
+    this.#startSilenceTimer(WELCOME_TIMEOUT_MS);
     socket.onopen = () => {
       const data = { token, protocol: 1, deviceId: this.#deviceId };
       if (this.#session) data.resume = { sessionId: this.#session, seq: this.#seq };
@@ -264,8 +262,8 @@ class Connection extends Emitter {
    * answers and for the code that awaits those.
    */
   #holdEvents() {
-    const asked = [...this.#requests.values()].filter(({ patient, wasSent, givenUp }) => !patient && wasSent && !givenUp);
-    const holding = (this.#heldUntil = Promise.allSettled(asked.map(({ answer }) => answer)));
+    const repeated = [...this.#requests.values()].filter(({ patient, wasSent, givenUp }) => !patient && wasSent && !givenUp);
+    const holding = (this.#heldUntil = Promise.allSettled(repeated.map(({ answer }) => answer)));
     holding.then(() => {
       if (this.#heldUntil !== holding || this.state === 'closed') return;
       this.#heldUntil = null;
@@ -338,7 +336,7 @@ class Connection extends Emitter {
    * Starts the timer that detects a connection that died silently, for example when a phone changes
    * networks.
    */
-  #startSilenceTimer(withinMs = SILENT_FOR_MS) {
+  #startSilenceTimer(withinMs = SILENCE_TIMEOUT_MS) {
     this.#silenceTimer ||= setTimeout(() => {
       const socket = this.#socket;
       socket.onopen = socket.onmessage = socket.onclose = null;
@@ -352,7 +350,7 @@ class Connection extends Emitter {
     if (this.state === 'closed') return;
     if (final || this.#openPromise) return this.#closeForGood(error);
     this.#setState('reconnecting');
-    const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#attempt);
+    const ceiling = Math.min(MAX_RETRY_DELAY_MS, FIRST_RETRY_DELAY_MS * 2 ** this.#attempt);
     this.#attempt += 1;
     // Half of the delay is random, so that pages that lost the server together do not return
     // together.
@@ -448,7 +446,7 @@ class Meter {
     const inbound = stats.filter((entry) => entry.type === 'inbound-rtp');
     const sum = (name) => inbound.reduce((total, entry) => total + (entry[name] ?? 0), 0);
     const video = inbound.find((entry) => entry.kind === 'video');
-    const heard = stats.find((entry) => entry.type === 'remote-inbound-rtp' && entry.roundTripTime !== undefined);
+    const remoteInbound = stats.find((entry) => entry.type === 'remote-inbound-rtp' && entry.roundTripTime !== undefined);
     const seconds = (value) => (value === undefined ? null : value * 1000);
     const jitter = inbound.map((entry) => entry.jitter).filter((value) => value !== undefined);
     const now = {
@@ -465,7 +463,7 @@ class Meter {
       remotePath: remote?.candidateType ?? null,
       relayed: local?.candidateType === 'relay' || remote?.candidateType === 'relay',
       protocol: local?.relayProtocol ?? local?.protocol ?? null,
-      rttMs: seconds(pair.currentRoundTripTime ?? heard?.roundTripTime),
+      rttMs: seconds(pair.currentRoundTripTime ?? remoteInbound?.roundTripTime),
       jitterMs: seconds(jitter.length ? Math.max(...jitter) : undefined),
       packetsLost: now.lost,
       // Packets that arrive late can lower the total loss, so the difference may be negative.
@@ -556,13 +554,13 @@ class Sender extends Emitter {
   /** Sets what a peer sends: silence for a muted microphone, nothing for a camera that is off. */
   applyMediaTo(peer) {
     for (const track of this.localStream?.getTracks() ?? []) {
-      peer.sends(track, !this.held && (track.kind === 'audio' || track.enabled));
+      peer.setSending(track, !this.held && (track.kind === 'audio' || track.enabled));
     }
-    peer.plays(!this.held);
+    peer.setPlayback(!this.held);
   }
 
   /**
-   * Whether the media sent equals the default of the call's type, so that no `media:update` is
+   * True if the media sent equals the default of the call's type, so that no `media:update` is
    * needed.
    */
   get sendsDefaultMedia() {
@@ -583,24 +581,24 @@ class Sender extends Emitter {
  */
 const LATE_CANDIDATES_MS = 8_000;
 /** An interrupted path often recovers by itself within this time. */
-const INTERRUPTED_FOR_MS = 3_000;
-const REPAIRED_WITHIN_MS = 35_000;
+const RESTART_DELAY_MS = 3_000;
+const REPAIR_TIMEOUT_MS = 35_000;
 /** Time limit for the first path: without any candidate a browser stays in "checking" for ever. */
-const FOUND_WITHIN_MS = 45_000;
+const FIRST_PATH_TIMEOUT_MS = 45_000;
 /** Longer limit while the server is unreachable, since no new path can be negotiated then. */
-const SERVER_AWAY_MS = 45_000;
+const SERVER_AWAY_TIMEOUT_MS = 45_000;
 /**
- * How long the polite side waits for the other side's offer after both have changed media, in case
+ * Longest wait of the polite side for the other side's offer after both have changed media, in case
  * the other side does not know this rule.
  */
-const THEIR_OFFER_MS = 5_000;
+const THEIR_OFFER_TIMEOUT_MS = 5_000;
 /** Longest wait for candidates before the description of an ICE restart is sent. */
-const GATHERED_WITHIN_MS = 1_000;
+const GATHERING_TIMEOUT_MS = 1_000;
 /**
  * Longest further wait for an answer to Firefox that has no candidate yet: with none within five
  * seconds Firefox's ICE fails.
  */
-const FIRST_CANDIDATE_MS = 4_000;
+const FIRST_CANDIDATE_TIMEOUT_MS = 4_000;
 
 /** The opposite of each DTLS role, as `a=setup` names them. */
 const OTHER_DTLS_ROLE = { active: 'passive', passive: 'active' };
@@ -611,8 +609,8 @@ const dtlsRoleIn = (sdp) => /^a=setup:(active|passive)/m.exec(sdp)?.[1] ?? null;
 const withDtlsRole = (sdp, role) => (role ? sdp.replace(/^a=setup:actpass/gm, `a=setup:${role}`) : sdp);
 
 /**
- * Whether Firefox made a description: it says so in each. Chromium does not preserve that line of a
- * remote description, so the text as received is checked.
+ * Returns true if Firefox made a description, as each of its descriptions says. Chromium does not
+ * preserve that line of a remote description, so the text as received is checked.
  */
 const isFirefox = (sdp) => /^o=mozilla/m.test(sdp);
 
@@ -639,7 +637,7 @@ class Peer extends Emitter {
   #pc;
   #config;
   #signaling;
-  /** Whether this side yields on glare. */
+  /** True if this side yields on glare. */
   #polite;
   #ignoringOffer = false;
   #negotiated = false;
@@ -690,7 +688,7 @@ class Peer extends Emitter {
   #previousRemoteSdp = '';
   #expectsLateAnswer = false;
   #restartTimer = 0;
-  /** Whether another restart follows if the current one has no effect. */
+  /** Set while another restart follows if the current one has no effect. */
   #repeatsRestart = false;
   #lossTimer = 0;
   /** Set if the application passed its own ICE servers. */
@@ -758,7 +756,7 @@ class Peer extends Emitter {
     idle.sender.setStreams(this.#streams.get(track));
     idle.direction = 'sendrecv';
     this.#senders.set(track, idle.sender);
-    this.sends(track, true);
+    this.setSending(track, true);
     return true;
   }
 
@@ -775,7 +773,7 @@ class Peer extends Emitter {
         this.#senders.set(track, sender);
       }
       this.#pendingTracks.delete(track);
-      this.sends(track, sent);
+      this.setSending(track, sent);
     }
   }
 
@@ -795,7 +793,7 @@ class Peer extends Emitter {
   }
 
   /** Sends an added track, or nothing, which takes less bandwidth than silence or black frames. */
-  sends(track, on) {
+  setSending(track, on) {
     if (this.#pendingTracks.has(track)) this.#pendingTracks.set(track, on);
     const sender = this.#senders.get(track);
     const sent = on ? track : null;
@@ -804,7 +802,7 @@ class Peer extends Emitter {
   }
 
   /** Enables or disables playback of the received tracks. */
-  plays(on) {
+  setPlayback(on) {
     for (const { track } of this.#pc.getReceivers()) track.enabled = on;
   }
 
@@ -860,7 +858,7 @@ class Peer extends Emitter {
   }
 
   /**
-   * Whether this side offers ICE restarts; null where either side may. Between Firefox and another
+   * True if this side offers ICE restarts; null where either side may. Between Firefox and another
    * browser, Firefox does: Chromium checks from its new addresses to the other side's old ones as
    * soon as it has made an offer, Firefox replies there, and then Chromium sends to where Firefox
    * no longer receives.
@@ -888,10 +886,10 @@ class Peer extends Emitter {
       this.#wasLost = this.#isReplacement = false;
       this.emit('path', 'connected');
     } else if (this.#wasLost) {
-      // The path may recover, but the call has already been told that it is lost.
+      // The path may recover, but its loss has already been reported to the call.
     } else if (state === 'disconnected') {
       this.emit('path', 'interrupted');
-      this.#restartAfter(INTERRUPTED_FOR_MS);
+      this.#restartAfter(RESTART_DELAY_MS);
       // The other side may report the failure while this side never does.
       this.#startLossTimer();
     } else if (state === 'connecting' && this.#wasConnected) {
@@ -902,7 +900,7 @@ class Peer extends Emitter {
       this.emit('path', 'interrupted');
       this.#startLossTimer();
       // A replacement that never connected fails again at once unless something has changed.
-      this.#restartAfter(this.#isReplacement ? INTERRUPTED_FOR_MS : 0);
+      this.#restartAfter(this.#isReplacement ? RESTART_DELAY_MS : 0);
     } else if (state === 'failed') {
       this.#restartTimer = setTimeout(() => this.#losePath('ice_failed'), LATE_CANDIDATES_MS);
     }
@@ -928,10 +926,10 @@ class Peer extends Emitter {
 
   /** Starts the timer after which the path counts as lost, unless it already runs. */
   #startLossTimer(since = Date.now()) {
-    const [reason, ms] = this.#wasConnected ? ['connection_lost', REPAIRED_WITHIN_MS] : ['ice_failed', FOUND_WITHIN_MS];
+    const [reason, ms] = this.#wasConnected ? ['connection_lost', REPAIR_TIMEOUT_MS] : ['ice_failed', FIRST_PATH_TIMEOUT_MS];
     this.#lossTimer ||= setTimeout(() => {
       this.#lossTimer = 0;
-      if (this.#signaling.isAway() && Date.now() - since < SERVER_AWAY_MS) this.#startLossTimer(since);
+      if (this.#signaling.isAway() && Date.now() - since < SERVER_AWAY_TIMEOUT_MS) this.#startLossTimer(since);
       else this.#losePath(reason);
     }, ms);
   }
@@ -950,7 +948,7 @@ class Peer extends Emitter {
   // -- Replacement of the connection --
 
   /**
-   * Whether a failed connection cannot recover. In Firefox its DTLS fails as well and stays failed
+   * True if a failed connection cannot recover. In Firefox its DTLS fails as well and stays failed
    * on a new path, whatever the states say: nothing is sent any more. The other side recognizes a
    * replacement by its certificate, so this needs certificates that the application does not set.
    */
@@ -993,7 +991,7 @@ class Peer extends Emitter {
     this.#openConnection();
     for (const [track, on] of sent) {
       this.add(track, this.#streams.get(track));
-      this.sends(track, on);
+      this.setSending(track, on);
     }
     if (weOffer) for (const { receiver } of coming) this.#receiveKind(receiver.track.kind);
     this.#restartAfter(LATE_CANDIDATES_MS);
@@ -1066,7 +1064,7 @@ class Peer extends Emitter {
       await pc.setLocalDescription(options && await pc.createOffer(options));
       // With only the old candidates in the offer, Chromium would check those first.
       const restarts = pc.currentLocalDescription && ufragIn(pc.pendingLocalDescription) !== ufragIn(pc.currentLocalDescription);
-      if (restarts && this.#offersRestarts) await gathered(GATHERED_WITHIN_MS);
+      if (restarts && this.#offersRestarts) await gathered(GATHERING_TIMEOUT_MS);
       if (pc.signalingState !== 'closed') this.#sendOffer();
     });
   }
@@ -1116,7 +1114,7 @@ class Peer extends Emitter {
       if (this.#restartsLater) this.#restartIce();
       if (this.#offersLater || this.#pendingTracks.size) this.#offer();
       this.#restartsLater = this.#offersLater = false;
-    }, THEIR_OFFER_MS);
+    }, THEIR_OFFER_TIMEOUT_MS);
   }
 
   /**
@@ -1293,8 +1291,8 @@ class Peer extends Emitter {
       const gathered = this.#watchGathering(pc);
       await pc.setLocalDescription();
       if (restarts && isFirefox(sdp)) {
-        await gathered(GATHERED_WITHIN_MS);
-        if (!/^a=candidate/m.test(pc.localDescription.sdp)) await gathered(FIRST_CANDIDATE_MS);
+        await gathered(GATHERING_TIMEOUT_MS);
+        if (!/^a=candidate/m.test(pc.localDescription.sdp)) await gathered(FIRST_CANDIDATE_TIMEOUT_MS);
       }
       if (pc.signalingState === 'closed') return;
       const answer = this.#withoutReusedIds(pc.localDescription.sdp);
@@ -1304,7 +1302,7 @@ class Peer extends Emitter {
     });
   }
 
-  /** Whether an answer is for the last offer of the previous connection. */
+  /** Returns true for an answer to the last offer of the previous connection. */
   #isLateAnswer(sdp) {
     return this.#expectsLateAnswer && certificates(sdp) === certificates(this.#previousRemoteSdp);
   }
@@ -1350,9 +1348,9 @@ class Peer extends Emitter {
 
 // ---- A call ------------------------------------------------------------------------------------
 
-const READ_STATS_MS = 1_000;
+const STATS_INTERVAL_MS = 1_000;
 /** Every tenth reading is reported to the server. */
-const READINGS_A_REPORT = 10;
+const READINGS_PER_REPORT = 10;
 
 /** The payload of `call:stats`, without figures that the browser does not report. */
 const statsPayload = ({ rttMs, jitterMs, lossPercent, path }) => Object.fromEntries(
@@ -1372,7 +1370,7 @@ class Call extends Sender {
   remoteMedia = { ...DEFAULT_MEDIA };
   peerConnected = true;
   connectedAt = 0;
-  /** Whether `incoming` was emitted for it. */
+  /** Set once `incoming` was emitted for it. */
   announced = false;
 
   #box;
@@ -1384,7 +1382,7 @@ class Call extends Sender {
   #mediaWasSent = false;
   /** Resolves the promise of a pending transfer to another device of this user. */
   #resolveTransfer = null;
-  /** Whether the other side makes the first offer; this side is then polite. */
+  /** True if the other side makes the first offer; this side is then polite. */
   #isCallee;
   /** This side's pending upgrade: its type, and tracks to add. */
   #upgrade = null;
@@ -1422,10 +1420,10 @@ class Call extends Sender {
       await this.open(this.#options);
       if (this.over) return;
       const { metadata } = this.#options;
-      const asked = { targetUserId: this.peer, callType: this.type, metadata };
+      const payload = { targetUserId: this.peer, callType: this.type, metadata };
       // Timed out on this side, but ringing on the other.
       const late = ({ callId }) => this.#box.notify('call:end', { callId });
-      const answer = await this.#box.request('call:initiate', asked, { late });
+      const answer = await this.#box.request('call:initiate', payload, { late });
       this.#box.adopt(this, answer.callId);
       if (this.over) {
         // Hung up before the answer came, so the server does not know yet.
@@ -1470,9 +1468,9 @@ class Call extends Sender {
     } catch (error) {
       // Another device was faster, or the caller hung up; `ended` was emitted already.
       if (this.over) return;
-      // The caller must not go on ringing, or be left in a call without media.
+      // The caller must not continue to ring, or be left in a call without media.
       if (!(error instanceof CallboxError) || error.code.startsWith('media_')) this.#send('call:reject', { reason: 'rejected' });
-      // This user is in another call, and the server would let this one go on ringing.
+      // This user is in another call, and the server would let this one continue to ring.
       if (error.code === 'too_many_calls') this.#send('call:reject', { reason: 'busy' });
       if (error.code === 'connection_lost') this.#send('call:end', { reason: 'connection_lost' });
       this.#finish({ reason: 'error', error });
@@ -1507,7 +1505,7 @@ class Call extends Sender {
     // one.
     if (this.#upgrade?.type === type) return this.#upgrade.agreed;
     this.#settleUpgrade(false);
-    const upgrade = { type, tracks: [], given: Boolean(stream), asked: false, isTold: false };
+    const upgrade = { type, tracks: [], given: Boolean(stream), requestedByOther: false, isConfirmed: false };
     upgrade.agreed = new Promise((resolve) => { upgrade.resolve = resolve; });
     this.#upgrade = upgrade;
     try {
@@ -1515,14 +1513,14 @@ class Call extends Sender {
       upgrade.tracks = opened.stream.getTracks();
       if (this.#upgrade === upgrade) {
         await this.#box.request('call:upgrade', { callId: this.id, callType: type });
-        upgrade.isTold = true;
+        upgrade.isConfirmed = true;
       }
       // The call has ended, or another upgrade was requested meanwhile.
       else if (!stream) stopTracks(upgrade.tracks);
     } catch (error) {
       if (this.#upgrade === upgrade) this.#settleUpgrade(false);
       // The other side is waiting for an answer to its request.
-      if (upgrade.asked) this.#send('call:upgrade', { callType: type, accept: false });
+      if (upgrade.requestedByOther) this.#send('call:upgrade', { callType: type, accept: false });
       throw error;
     }
     return upgrade.agreed;
@@ -1708,7 +1706,7 @@ class Call extends Sender {
     this.#mediaWasSent = false;
     peer.on('stream', (stream) => {
       this.remoteStream = stream;
-      peer.plays(!this.held);
+      peer.setPlayback(!this.held);
       this.emit('stream', stream);
     });
     peer.on('path', (path, reason) => this.#onPath(path, reason));
@@ -1755,11 +1753,11 @@ class Call extends Sender {
       if (!reading || this.over || peer !== this.#peer) return;
       this.#relayed = reading.relayed;
       this.emit('stats', reading);
-      if (this.state !== 'connected' || readings++ % READINGS_A_REPORT) return;
+      if (this.state !== 'connected' || readings++ % READINGS_PER_REPORT) return;
       // Read by a separate meter, so that the loss is counted since the last report.
       const report = await reported.read(peer.pc).catch(() => null);
       if (report && !this.over) this.#send('call:stats', statsPayload(report));
-    }, READ_STATS_MS);
+    }, STATS_INTERVAL_MS);
   }
 
   // -- Media --
@@ -1778,7 +1776,7 @@ class Call extends Sender {
    */
   #sync({ call, upgrade, transferTo, ...relayed }) {
     this.#applyType(call.type);
-    if (this.#upgrade?.isTold && upgrade?.from !== this.#box.userId) this.#settleUpgrade(false);
+    if (this.#upgrade?.isConfirmed && upgrade?.from !== this.#box.userId) this.#settleUpgrade(false);
     if (!transferTo) this.#settleTransfer(false);
     if (upgrade?.from !== this.peer) this.#requestedType = null;
     else if (this.#requestedType !== upgrade.callType) this.#onUpgradeRequest(upgrade.callType);
@@ -1802,7 +1800,7 @@ class Call extends Sender {
     this.#requestedType = type;
     // Both sides asked for the same type, or this side is about to: the server treats that as
     // agreement.
-    if (this.#upgrade?.type === type) return void (this.#upgrade.asked = true);
+    if (this.#upgrade?.type === type) return void (this.#upgrade.requestedByOther = true);
     const ask = {
       type,
       accept: (options) => this.upgrade(type, options),
@@ -1923,7 +1921,7 @@ class Room extends Sender {
   #options;
   #iceServers = [];
   #members = new Map();
-  /** Whether `room:join` was sent. */
+  /** Set once `room:join` was sent. */
   #joinSent = false;
   /** Events that arrived before the answer to the join, to be applied after it. */
   #earlyEvents = [];
@@ -2020,18 +2018,18 @@ class Room extends Sender {
   // -- State of the room --
 
   async #sendJoin() {
-    const again = this.participantId !== null;
+    const rejoins = this.participantId !== null;
     const { metadata } = this.#options;
-    const ask = () => this.#box.request('room:join', { roomId: this.id, callType: this.type, metadata }, { patient: again });
+    const join = () => this.#box.request('room:join', { roomId: this.id, callType: this.type, metadata }, { patient: rejoins });
     this.#joinSent = true;
     this.#earlyEvents ??= [];
-    let room = await ask();
-    if (!again && !this.over && this.#earlyEvents.some(([event]) => event === 'room:sync')) {
+    let room = await join();
+    if (!rejoins && !this.over && this.#earlyEvents.some(([event]) => event === 'room:sync')) {
       // This is the participant from before the page was loaded, whose peer connections are gone.
       await this.#request('room:leave', { reason: 'connection_lost' });
       if (this.over) return;
       this.#earlyEvents.splice(0);
-      room = await ask();
+      room = await join();
     }
     if (this.over) return;
     if (room.participantId === this.participantId) this.setServers(room.iceServers);
@@ -2067,7 +2065,7 @@ class Room extends Sender {
     });
     const member = new Member(participant, peer);
     this.#members.set(to, member);
-    peer.on('stream', () => peer.plays(!this.held));
+    peer.on('stream', () => peer.setPlayback(!this.held));
     peer.on('path', (path) => this.#onPath(member, path));
     peer.on('failed', () => member.setState('failed'));
     peer.on('warning', (error) => this.emit('warning', error, member));
@@ -2151,14 +2149,14 @@ class Room extends Sender {
   #readStats() {
     let readings = 0;
     return setInterval(async () => {
-      const due = readings++ % READINGS_A_REPORT === 0;
+      const due = readings++ % READINGS_PER_REPORT === 0;
       const reports = (await Promise.all(this.members.map((member) => member.measure(due)))).filter(Boolean);
       if (!reports.length || this.over) return;
       const worst = (name) => Math.max(...reports.map((report) => report[name] ?? -1));
       const figures = ['rttMs', 'jitterMs', 'lossPercent'].map((name) => [name, worst(name)]).filter(([, value]) => value >= 0);
       const path = reports.find(({ relayed }) => relayed)?.path ?? reports[0].path;
       this.#request('call:stats', statsPayload({ ...Object.fromEntries(figures), path }));
-    }, READ_STATS_MS);
+    }, STATS_INTERVAL_MS);
   }
 }
 
@@ -2366,7 +2364,7 @@ class Box extends Emitter {
    * closed.
    */
   #networkChanged() {
-    this.#connection.hurry();
+    this.#connection.reconnectNow();
     this.request('ice:refresh').then(({ callId, iceServers }) => {
       if (!callId) this.iceServers = iceServers;
     }).catch(() => {});

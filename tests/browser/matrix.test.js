@@ -66,9 +66,9 @@ for (const [name, run] of Object.entries(scenarios)) {
           for (const page of opened) await page.evaluate(() => window.box?.close());
           table.set(name, [caller, callee], 'passes');
         } catch (error) {
-          const said = await Promise.all(opened.map(async (page) => `${page.user} (${page.kind}): ${await page.evaluate(() => JSON.stringify(window.said?.map(([event, detail]) => [event, detail?.error?.message ?? detail]))).catch(() => 'gone')} ${page.errors.join('; ')}\n  ${(await counters(page).catch(() => ['no connection'])).join('\n  ')}`));
+          const report = await Promise.all(opened.map(async (page) => `${page.user} (${page.kind}): ${await page.evaluate(() => JSON.stringify(window.said?.map(([event, detail]) => [event, detail?.error?.message ?? detail]))).catch(() => 'gone')} ${page.errors.join('; ')}\n  ${(await counters(page).catch(() => ['no connection'])).join('\n  ')}`));
           table.set(name, [caller, callee], 'FAILS');
-          throw new Error(`${error.message}\n${said.join('\n')}`, { cause: error });
+          throw new Error(`${error.message}\n${report.join('\n')}`, { cause: error });
         }
       });
     }

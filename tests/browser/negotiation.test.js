@@ -50,7 +50,7 @@ async function open(kind, user, query = {}) {
 
 const ufrag = (page) => page.evaluate(() => window.pc.localDescription.sdp.match(/a=ice-ufrag:(\S+)/)[1]);
 
-const waitUntilSettled = (page) => until(`${page.user} has settled`, async () => {
+const waitUntilSettled = (page) => until(`${page.user} has a stable connection`, async () => {
   const states = await page.evaluate(() => `${window.pc?.signalingState} ${window.pc?.connectionState}`);
   if (states === 'stable connected') return true;
   throw new Error(`${states} ${page.errors.join('; ')}`);
@@ -61,7 +61,7 @@ async function restart(pages, by) {
   const before = await Promise.all(pages.map(ufrag));
   await Promise.all(by.map((page) => page.evaluate(() => { window.negotiator.restart(); })));
   for (const [number, page] of pages.entries()) {
-    await until(`${page.user} has another path`, async () => (await ufrag(page)) !== before[number], PATIENCE_MS);
+    await until(`${page.user} has new ICE credentials`, async () => (await ufrag(page)) !== before[number], PATIENCE_MS);
     await waitUntilSettled(page);
   }
   for (const page of pages) await videoAdvances(page);
@@ -84,7 +84,7 @@ for (const [caller, callee] of PAIRS) {
     for (const page of pages) {
       await videoAdvances(page);
       await waitUntilSettled(page);
-      assert.equal(await page.evaluate(() => window.pc.getTransceivers().length), 2, 'descriptions do not grow');
+      assert.equal(await page.evaluate(() => window.pc.getTransceivers().length), 2, 'no section was added');
     }
 
     await restart(pages, [bob]);
@@ -101,7 +101,7 @@ for (const [caller, callee] of PAIRS) {
         return window.peerConnections.length;
       });
       if (page.kind === 'firefox') {
-        for (const each of pages) await until(`${each.user} has another connection`, () => each.evaluate((before) => window.peerConnections.length > before, opened), PATIENCE_MS);
+        for (const each of pages) await until(`${each.user} has replaced its connection`, () => each.evaluate((before) => window.peerConnections.length > before, opened), PATIENCE_MS);
       }
       for (const each of pages) {
         await waitUntilSettled(each);

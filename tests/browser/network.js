@@ -57,7 +57,7 @@ export async function startProxy(to) {
 export function forceNewSession(page) {
   return page.evaluate(() => {
     const send = WebSocket.prototype.send;
-    WebSocket.prototype.send = function forget(text) {
+    WebSocket.prototype.send = function sendWithoutResume(text) {
       const frame = JSON.parse(text);
       delete frame.data?.resume;
       send.call(this, JSON.stringify(frame));

@@ -17,9 +17,9 @@ const { cert, key } = certificate(files);
 
 let server;
 let browser;
-let letUdpPass;
+let allowUdp;
 before(async () => {
-  letUdpPass = dropUdp();
+  allowUdp = dropUdp();
   server = await startServer({
     name: 'one-port',
     directory: import.meta.dirname,
@@ -33,7 +33,7 @@ before(async () => {
 after(async () => {
   await browser?.close();
   assert.equal(await server?.stop(), 0, 'the server ended cleanly');
-  letUdpPass();
+  allowUdp();
   rmSync(files, { recursive: true });
 });
 
@@ -89,7 +89,7 @@ describe('with UDP blocked, everything goes over one port', () => {
         };
       }
       const channel = one.createDataChannel('hello');
-      const heard = new Promise((resolve) => {
+      const received = new Promise((resolve) => {
         two.ondatachannel = (event) => { event.channel.onmessage = ({ data }) => resolve(data); };
       });
       channel.onopen = () => channel.send('over TLS');
@@ -97,12 +97,12 @@ describe('with UDP blocked, everything goes over one port', () => {
       await two.setRemoteDescription(one.localDescription);
       await two.setLocalDescription();
       await one.setRemoteDescription(two.localDescription);
-      const said = await heard;
+      const message = await received;
       one.close();
       two.close();
-      return { said, protocols: [...new Set(protocols)] };
+      return { message, protocols: [...new Set(protocols)] };
     }, server.turn.find((uri) => uri.startsWith('turns:')));
-    assert.equal(protocol.said, 'over TLS');
+    assert.equal(protocol.message, 'over TLS');
     assert.equal(protocol.protocols.length, 1, JSON.stringify(protocol));
     assert.match(protocol.protocols[0], /^tls turns:127\.0\.0\.1:/);
     await closePage(alice);

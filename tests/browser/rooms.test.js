@@ -31,7 +31,7 @@ afterEach(() => closeAllPages(browser, server));
 const open = (user, query) => openApp(site, browser, server, user, { module: new URL('/callbox.js', server.http).href, device: `${user}-laptop`, ...query });
 
 /** Returns three pages that are connected to each other in a room. */
-async function three(query) {
+async function openThreeMembers(query) {
   const pages = [];
   for (const user of ['alice', 'bob', 'carol']) pages.push(await open(user, query));
   for (const page of pages) await joinRoom(page);
@@ -42,7 +42,7 @@ async function three(query) {
 
 describe('three members of a room', () => {
   it('exchange video through the relay, messages and media state', async () => {
-    const [alice, bob, carol] = await three({ relay: 'any' });
+    const [alice, bob, carol] = await openThreeMembers({ relay: 'any' });
     for (const page of [alice, bob, carol]) await waitForAllVideos(page);
     await until('each has an allocation for each of the others', async () => (await server.metric('callbox_allocations')) >= 6);
     const { callId, participantId } = await alice.evaluate(() => ({ ...window.room }));
@@ -121,7 +121,7 @@ describe('three members of a room', () => {
   });
 
   it('join again after a restart of the server', async () => {
-    const pages = await three();
+    const pages = await openThreeMembers();
     const before = await pages[0].evaluate(() => window.room.callId);
     assert.equal(await server.stop(), 0);
     server = await start(new URL(server.http).host);

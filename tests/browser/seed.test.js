@@ -95,7 +95,7 @@ for (const pair of PAIRS) {
           const { local } = await stats(page);
           if (relayOnly) assert.equal(local, 'relay');
           else assert.notEqual(local, 'relay');
-          await until('the picture is in remoteVideo', () => page.evaluate(() => remoteVideo.videoWidth > 0), PATIENCE_MS);
+          await until('the video is shown in remoteVideo', () => page.evaluate(() => remoteVideo.videoWidth > 0), PATIENCE_MS);
         }
         // Neither page sends `call:connected`: the relayed answer is enough.
         assert.equal((await server.call(id)).state, 'connected');

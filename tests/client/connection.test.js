@@ -22,7 +22,7 @@ describe('the first connection', () => {
     assert.deepEqual(socket.last('session:hello').data, { token: 'a token', protocol: 1, deviceId: 'laptop' });
     assert.deepEqual([box.state, box.userId, box.sessionId], ['connected', 'alice', 's1']);
     box.close();
-    assert.deepEqual([box.state, socket.closed], ['closed', 1000], 'for good');
+    assert.deepEqual([box.state, socket.closed], ['closed', 1000], 'the close code ends the session');
   });
 
   for (const [given, url] of [
@@ -32,23 +32,23 @@ describe('the first connection', () => {
     ['https://example.com/news', 'wss://example.com/news/ws'],
   ]) {
     it(`to ${given} uses ${url}`, async () => {
-      const asked = connect(given, { token: 'a token' });
+      const pending = connect(given, { token: 'a token' });
       const socket = await connection();
       assert.equal(socket.url, url);
       socket.end();
-      await assert.rejects(asked);
+      await assert.rejects(pending);
     });
   }
 
   it('rejects and does not retry when the token is refused', async () => {
-    const asked = connect('https://callbox.example', { token: 'not a token' });
+    const pending = connect('https://callbox.example', { token: 'not a token' });
     const socket = await connection();
     socket.onopen();
     socket.deliver({ re: socket.last('session:hello').id, data: { ok: false, error: { code: 'unauthorized', message: 'No.' } } });
     socket.end(4401, 'unauthorized: This token is not valid here.');
-    await assert.rejects(asked, (error) => error instanceof CallboxError && error.code === 'unauthorized' && error.message === 'This token is not valid here.');
+    await assert.rejects(pending, (error) => error instanceof CallboxError && error.code === 'unauthorized' && error.message === 'This token is not valid here.');
     mock.timers.tick(60_000);
-    assert.equal(await connection(), undefined, 'it does not try again');
+    assert.equal(await connection(), undefined, 'it does not reconnect');
   });
 });
 
@@ -68,10 +68,10 @@ describe('a lost connection', () => {
 
   it('sends the block list to a new session, but not to a resumed one', async () => {
     const { box, socket } = await connected();
-    const done = async (asked, at) => {
+    const done = async (pending, at) => {
       await settle();
       at.answer(at.last('user:block'), {});
-      await asked;
+      await pending;
     };
     await done(box.block('mallory'), socket);
     await done(box.block('trudy'), socket);
@@ -89,8 +89,8 @@ describe('a lost connection', () => {
     next.end();
     nextAttempt();
     const other = await welcomed({ sessionId: 's2' });
-    const told = other.sent.filter(({ event }) => event === 'user:block');
-    assert.deepEqual(told.map(({ data }) => data.userId), ['mallory']);
+    const blocks = other.sent.filter(({ event }) => event === 'user:block');
+    assert.deepEqual(blocks.map(({ data }) => data.userId), ['mallory']);
     box.close();
   });
 
@@ -117,11 +117,11 @@ describe('a lost connection', () => {
     const third = box.request('call:message', { data: 3 });
     nextAttempt();
     const next = await welcomed({ resumed: true });
-    const again = next.sent.filter(({ event }) => event === 'call:message');
-    assert.deepEqual(again.map(({ data }) => data.data), [2, 3]);
-    assert.equal(again[0].data.msgId, socket.sent[2].data.msgId);
-    assert.notEqual(again[0].data.msgId, again[1].data.msgId);
-    for (const request of again) next.answer(request, { said: request.data.data });
+    const repeated = next.sent.filter(({ event }) => event === 'call:message');
+    assert.deepEqual(repeated.map(({ data }) => data.data), [2, 3]);
+    assert.equal(repeated[0].data.msgId, socket.sent[2].data.msgId);
+    assert.notEqual(repeated[0].data.msgId, repeated[1].data.msgId);
+    for (const request of repeated) next.answer(request, { said: request.data.data });
     assert.deepEqual([(await second).said, (await third).said], [2, 3]);
     box.close();
   });
@@ -129,8 +129,8 @@ describe('a lost connection', () => {
   it('fails requests that wait too long', async () => {
     const { box, socket } = await connected();
     socket.end();
-    const asked = box.request('call:message', { data: 1 });
-    const refused = assert.rejects(asked, { code: 'connection_lost' });
+    const pending = box.request('call:message', { data: 1 });
+    const refused = assert.rejects(pending, { code: 'connection_lost' });
     mock.timers.tick(10_000);
     await refused;
     box.close();
@@ -154,24 +154,24 @@ describe('a lost connection', () => {
 
   it('is detected by silence after a request', async () => {
     const { box, socket } = await connected();
-    const asked = box.request('call:message', { data: 1 });
+    const pending = box.request('call:message', { data: 1 });
     mock.timers.tick(4_999);
     assert.equal(box.state, 'connected');
     mock.timers.tick(1);
-    assert.deepEqual([box.state, socket.closed], ['reconnecting', 4000], 'it means to come back');
+    assert.deepEqual([box.state, socket.closed], ['reconnecting', 4000], 'the close code keeps the session');
     nextAttempt();
     const next = await welcomed({ resumed: true });
     next.answer(next.last('call:message'));
-    await asked;
+    await pending;
     mock.timers.tick(60_000);
-    assert.equal(box.state, 'connected', 'silence with nothing to be said is none');
+    assert.equal(box.state, 'connected', 'there is no timeout without a pending request');
     box.close();
   });
 });
 
 it('a patient request is repeated after a rate_limited answer', async () => {
   const { box, socket } = await connected();
-  const asked = box.request('ice:candidate', { candidate: null }, { patient: true });
+  const pending = box.request('ice:candidate', { candidate: null }, { patient: true });
   const busy = { code: 'rate_limited', message: 'You send too many events.', retryAfterMs: 20 };
   socket.deliver({ re: socket.last('ice:candidate').id, data: { ok: false, error: busy } });
   assert.equal(socket.sent.length, 2);
@@ -179,7 +179,7 @@ it('a patient request is repeated after a rate_limited answer', async () => {
   assert.equal(socket.sent.length, 3);
   assert.deepEqual(socket.sent[2], socket.sent[1]);
   socket.answer(socket.sent[2]);
-  await asked;
+  await pending;
   box.close();
 });
 
@@ -193,7 +193,7 @@ describe('events', () => {
     mock.timers.tick(1_000);
     assert.deepEqual(acks(socket), [3]);
     mock.timers.tick(10_000);
-    assert.deepEqual(acks(socket), [3], 'once is enough');
+    assert.deepEqual(acks(socket), [3], 'acknowledged once only');
     box.close();
   });
 
@@ -206,13 +206,13 @@ describe('events', () => {
 
   it('reach handlers until these are removed, also when another handler throws', async () => {
     const { box, socket } = await connected();
-    const heard = [];
-    globalThis.reportError = (error) => heard.push(error.message);
+    const calls = [];
+    globalThis.reportError = (error) => calls.push(error.message);
     const off = box.on('call:message', () => { off(); throw new Error('mine'); });
-    box.on('call:message', ({ data }) => heard.push(data));
+    box.on('call:message', ({ data }) => calls.push(data));
     socket.deliver({ event: 'call:message', seq: 1, data: { data: 'hello' } });
     socket.deliver({ event: 'call:message', seq: 2, data: { data: 'again' } });
-    assert.deepEqual(heard, ['mine', 'hello', 'again']);
+    assert.deepEqual(calls, ['mine', 'hello', 'again']);
     delete globalThis.reportError;
     box.close();
   });
@@ -258,7 +258,7 @@ it('reconnects while the server cannot verify the token, also if it is a string'
     (await connection()).end(4503, 'issuer_unavailable: The keys of the issuer cannot be had.');
     assert.equal(box.state, 'reconnecting');
     mock.timers.tick(longest / 2 - 1);
-    assert.equal(await connection(), undefined, 'not at once');
+    assert.equal(await connection(), undefined, 'there is a delay');
     mock.timers.tick(longest / 2 + 1);
   }
   const next = await welcomed({ resumed: true });
@@ -267,9 +267,9 @@ it('reconnects while the server cannot verify the token, also if it is a string'
 });
 
 it('a first connection fails while the server cannot verify the token', async () => {
-  const asked = connect('https://callbox.example', { token: 'a token' });
+  const pending = connect('https://callbox.example', { token: 'a token' });
   (await connection()).end(4503, 'issuer_unavailable: The keys of the issuer cannot be had.');
-  await assert.rejects(asked, { code: 'issuer_unavailable' });
+  await assert.rejects(pending, { code: 'issuer_unavailable' });
 });
 
 for (const [code, word] of [[4409, 'replaced'], [4410, 'kicked'], [4403, 'origin_not_allowed']]) {
@@ -291,9 +291,9 @@ it('a request that is not JSON fails at once and does not affect later ones', as
   socket.end();
   nextAttempt();
   const next = await welcomed({ resumed: true });
-  const asked = box.request('ice:refresh');
+  const pending = box.request('ice:refresh');
   next.answer(next.last('ice:refresh'));
-  await asked;
+  await pending;
   box.close();
 });
 
@@ -322,10 +322,10 @@ globalThis.RTCPeerConnection = class {
 
 describe('a call request without an answer', () => {
   /** Sends the request, then drops the connection for longer than the answer's time limit. */
-  async function unanswered(box, socket, event, asked) {
+  async function unanswered(box, socket, event, pending) {
     await settle();
     assert.ok(socket.last(event));
-    const failed = assert.rejects(asked, { code: 'connection_lost' });
+    const failed = assert.rejects(pending, { code: 'connection_lost' });
     socket.end();
     mock.timers.tick(10_000);
     await failed;
@@ -377,7 +377,7 @@ describe('a call request without an answer', () => {
 
 describe('a lost answer', () => {
   /** Waits until the request is sent, drops the connection and reconnects at once. */
-  async function again(socket, event, session) {
+  async function reconnectAfter(socket, event, session) {
     await settle();
     assert.ok(socket.last(event));
     socket.end();
@@ -389,11 +389,11 @@ describe('a lost answer', () => {
 
   it('is handled before the events of the call that followed it', async () => {
     const { box, socket } = await connected();
-    const asked = box.call('bob', { stream });
-    const next = await again(socket, 'call:initiate', { resumed: true });
+    const pending = box.call('bob', { stream });
+    const next = await reconnectAfter(socket, 'call:initiate', { resumed: true });
     next.deliver({ event: 'call:ended', seq: 1, data: { callId: 'c1', reason: 'rejected', endedBy: 'bob', duration: 0 } });
     next.answer(next.last('call:initiate'), initiated);
-    const call = await asked;
+    const call = await pending;
     await settle();
     assert.deepEqual([call.state, box.calls], ['ended', []]);
     box.close();
@@ -401,15 +401,15 @@ describe('a lost answer', () => {
 
   it('is handled before a new session\'s snapshot of the call', async () => {
     const { box, socket } = await connected();
-    const asked = box.call('bob', { stream });
-    const next = await again(socket, 'call:initiate', { sessionId: 's2' });
+    const pending = box.call('bob', { stream });
+    const next = await reconnectAfter(socket, 'call:initiate', { sessionId: 's2' });
     next.deliver({ event: 'call:state', seq: 1, data: { call: record('ringing'), callId: 'c1' } });
     next.deliver({ event: 'call:sync', seq: 2, data: { call: record('ringing'), callId: 'c1', candidates: [] } });
     next.answer(next.last('call:initiate'), initiated);
-    const call = await asked;
+    const call = await pending;
     await settle();
     assert.equal(call.state, 'ringing');
-    assert.equal(next.last('call:end'), undefined, 'it is ours');
+    assert.equal(next.last('call:end'), undefined, 'the call belongs to this client');
     box.close();
   });
 
@@ -419,11 +419,11 @@ describe('a lost answer', () => {
       [{ event: 'call:ended', data: { callId: 'c1', reason: 'answered_elsewhere', endedBy: null, duration: 1 } }, true],
     ]) {
       const { box, socket } = await connected();
-      const asked = box.call('bob', { stream });
+      const pending = box.call('bob', { stream });
       await settle();
       socket.answer(socket.last('call:initiate'), initiated);
-      const moved = (await asked).transfer('tablet');
-      const next = await again(socket, 'call:transfer', { resumed: true });
+      const moved = (await pending).transfer('tablet');
+      const next = await reconnectAfter(socket, 'call:transfer', { resumed: true });
       next.deliver({ seq: 1, ...outcome });
       next.answer(next.last('call:transfer'), {});
       assert.equal(await moved, taken);
@@ -434,7 +434,7 @@ describe('a lost answer', () => {
   it('does not let a call ring in a box that was closed meanwhile', async () => {
     const { box, socket } = await connected();
     const refused = assert.rejects(box.request('presence:subscribe', { userIds: [] }), { code: 'closed' });
-    const next = await again(socket, 'presence:subscribe', { resumed: true });
+    const next = await reconnectAfter(socket, 'presence:subscribe', { resumed: true });
     box.on('incoming', () => assert.fail('it rings'));
     next.deliver({ event: 'call:incoming', seq: 1, data: { callId: 'c1', callerId: 'bob', callType: 'audio', iceServers: [] } });
     box.close();
@@ -446,15 +446,15 @@ describe('a lost answer', () => {
   it('delays events no longer than the request\'s time limit', async () => {
     const { box, socket } = await connected();
     const refused = assert.rejects(box.request('presence:subscribe', { userIds: [] }), { code: 'connection_lost' });
-    const next = await again(socket, 'presence:subscribe', { resumed: true });
-    const heard = [];
-    box.on('presence:changed', ({ userId }) => heard.push(userId));
+    const next = await reconnectAfter(socket, 'presence:subscribe', { resumed: true });
+    const received = [];
+    box.on('presence:changed', ({ userId }) => received.push(userId));
     next.deliver({ event: 'presence:changed', seq: 1, data: { userId: 'bob' } });
-    assert.deepEqual(heard, []);
+    assert.deepEqual(received, []);
     mock.timers.tick(10_000);
     await refused;
     await settle();
-    assert.deepEqual(heard, ['bob']);
+    assert.deepEqual(received, ['bob']);
     box.close();
   });
 });

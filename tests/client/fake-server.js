@@ -71,7 +71,7 @@ export async function welcomed({ sessionId = 's1', resumed = false } = {}) {
 
 /** Returns a box and its welcomed socket. */
 export async function connected(options = {}) {
-  const asked = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop', ...options });
+  const pending = connect('https://callbox.example', { token: 'a token', deviceId: 'laptop', ...options });
   const socket = await welcomed();
-  return { box: await asked, socket };
+  return { box: await pending, socket };
 }

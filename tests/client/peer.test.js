@@ -54,17 +54,17 @@ async function inCall({ asCallee = false, us = FIREFOX, them = CHROMIUM, rtcConf
   answerAll(socket);
   let call;
   if (asCallee) {
-    box.on('incoming', (it) => { call = it; });
+    box.on('incoming', (incoming) => { call = incoming; });
     await deliver(socket, 'call:incoming', { callerId: 'bob', callType: 'audio', iceServers: [] });
     const accepted = call.accept({ stream });
     await accepted;
     await deliver(socket, 'signal:offer', { sdp: description(them, 'bob-1', 'b1') });
     latest().gathers('complete');
   } else {
-    const asked = box.call('bob', { stream });
+    const pending = box.call('bob', { stream });
     await settleAll();
     socket.answer(socket.last('call:initiate'), { callId: 'c', state: 'connecting', callType: 'audio', iceServers: [] });
-    call = await asked;
+    call = await pending;
     await settleAll();
     // Browsers report gathering as complete until a restart gathers more.
     latest().gathers('complete');
@@ -235,7 +235,7 @@ describe('an ICE restart', () => {
     mock.timers.tick(400);
     const next = await welcomed({ sessionId: 's2' });
     await deliver(next, 'signal:offer', { sdp: description(FIREFOX, 'bob-1', 'b2') });
-    assert.deepEqual([latest().signalingState, latest().remoteDescription.sdp.includes('b2')], ['stable', false], 'not with those of the relay before');
+    assert.deepEqual([latest().signalingState, latest().remoteDescription.sdp.includes('b2')], ['stable', false], 'not with the old credentials');
     await refreshed(next);
     latest().gathers('complete');
     await settleAll();

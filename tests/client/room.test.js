@@ -21,7 +21,7 @@ async function joining() {
   return { box, socket, joined };
 }
 
-const asked = (socket) => socket.sent.map(({ event }) => event).filter((event) => event?.startsWith('room:'));
+const roomRequests = (socket) => socket.sent.map(({ event }) => event).filter((event) => event?.startsWith('room:'));
 
 /** Drops the connection and opens another one. */
 async function reconnected(socket, session) {
@@ -37,15 +37,15 @@ describe('joining a room', () => {
     const next = await reconnected(socket, { resumed: true });
     next.deliver({ event: 'call:ended', seq: 1, data: { callId: 'c0', roomId: 'r', reason: 'connection_lost', endedBy: null, duration: 0 } });
     next.answer(next.last('room:join'), room('p1'));
-    const it = await joined;
-    assert.deepEqual([it.over, it.participantId, box.rooms.length], [false, 'p1', 1]);
+    const entered = await joined;
+    assert.deepEqual([entered.over, entered.participantId, box.rooms.length], [false, 'p1', 1]);
     box.close();
   });
 
   it('leaves when leave() is called before the answer', async () => {
     const { box, socket, joined } = await joining();
     box.rooms[0].leave();
-    assert.deepEqual(asked(socket), ['room:join', 'room:leave']);
+    assert.deepEqual(roomRequests(socket), ['room:join', 'room:leave']);
     // Joins again, with a new room object.
     const again = box.join('r', { stream });
     await settle();
@@ -53,7 +53,7 @@ describe('joining a room', () => {
     socket.answer(socket.last('room:leave'), {});
     assert.equal((await joined).over, true);
     assert.equal((await again).over, false);
-    assert.deepEqual(asked(socket), ['room:join', 'room:leave', 'room:join']);
+    assert.deepEqual(roomRequests(socket), ['room:join', 'room:leave', 'room:join']);
     assert.deepEqual(box.rooms, [await again]);
     box.close();
   });
@@ -65,7 +65,7 @@ describe('joining a room', () => {
     await settle();
     socket.answer(socket.last('room:leave'), {});
     await settle();
-    assert.deepEqual(asked(socket), ['room:join', 'room:leave', 'room:join']);
+    assert.deepEqual(roomRequests(socket), ['room:join', 'room:leave', 'room:join']);
     socket.answer(socket.last('room:join'), room('new'));
     assert.equal((await joined).participantId, 'new');
     box.close();
@@ -82,7 +82,7 @@ describe('joining a room', () => {
     await settle();
     socket.answer(socket.last('room:join'), room('old'));
     await settle();
-    assert.deepEqual(asked(socket), ['room:join', 'room:leave']);
+    assert.deepEqual(roomRequests(socket), ['room:join', 'room:leave']);
     socket.answer(socket.last('room:leave'), {});
     await settle();
     socket.answer(socket.last('room:join'), room('new'));
@@ -96,9 +96,9 @@ describe('joining a room', () => {
     const next = await reconnected(socket, { resumed: true });
     next.deliver({ event: 'call:ended', seq: 1, data: { callId: 'c1', roomId: 'r', reason: 'kicked', endedBy: null, duration: 0 } });
     next.answer(next.last('room:join'), room('p1'));
-    const it = await joined;
+    const entered = await joined;
     await settle();
-    assert.deepEqual([it.over, box.rooms], [true, []]);
+    assert.deepEqual([entered.over, box.rooms], [true, []]);
     box.close();
   });
 
@@ -110,7 +110,7 @@ describe('joining a room', () => {
     const bob = { participantId: 'b', userId: 'bob', deviceId: 'phone', connected: true };
     socket.answer(socket.last('room:join'), { ...room('p1'), participants: [bob] });
     await refused;
-    assert.deepEqual(asked(socket), ['room:join', 'room:leave']);
+    assert.deepEqual(roomRequests(socket), ['room:join', 'room:leave']);
     box.close();
     delete globalThis.RTCPeerConnection;
   });
@@ -137,37 +137,37 @@ describe('a joined room', () => {
     const { box, socket, joined } = await joining();
     socket.answer(socket.last('room:join'), room('p1'));
     const ended = [];
-    const it = await joined;
-    it.on('ended', ({ reason, error }) => ended.push(error?.code ?? reason));
-    return { box, socket, it, ended };
+    const entered = await joined;
+    entered.on('ended', ({ reason, error }) => ended.push(error?.code ?? reason));
+    return { box, socket, entered, ended };
   }
 
   it('is kept by a resumed session', async () => {
     const { box, socket } = await joinedRoom();
     const next = await reconnected(socket, { resumed: true });
-    assert.deepEqual(asked(next), []);
+    assert.deepEqual(roomRequests(next), []);
     box.close();
-    assert.deepEqual(asked(next), ['room:leave']);
+    assert.deepEqual(roomRequests(next), ['room:leave']);
   });
 
   it('is joined again on another server', async () => {
-    const { box, socket, it, ended } = await joinedRoom();
+    const { box, socket, entered, ended } = await joinedRoom();
     socket.deliver({ event: 'call:ended', seq: 1, data: { callId: 'c1', roomId: 'r', reason: 'server_shutdown', endedBy: null, duration: 1 } });
     const next = await reconnected(socket, { sessionId: 's2' });
     next.answer(next.last('room:join'), room('p7', 'c2'));
     await settle();
-    assert.deepEqual([it.participantId, it.callId, ended], ['p7', 'c2', []]);
+    assert.deepEqual([entered.participantId, entered.callId, ended], ['p7', 'c2', []]);
     box.close();
   });
 
   it('ignores events of a previous session', async () => {
-    const { box, socket, it } = await joinedRoom();
+    const { box, socket, entered } = await joinedRoom();
     const next = await reconnected(socket, { sessionId: 's2' });
     next.deliver({ event: 'room:sync', seq: 1, data: { ...room('p1'), participants: [{ participantId: 'b', userId: 'bob', deviceId: 'x', connected: true }], relayed: [] } });
     const third = await reconnected(next, { sessionId: 's3' });
     third.answer(third.last('room:join'), room('p9', 'c2'));
     await settle();
-    assert.deepEqual([it.participantId, it.members], ['p9', []]);
+    assert.deepEqual([entered.participantId, entered.members], ['p9', []]);
     box.close();
   });
 

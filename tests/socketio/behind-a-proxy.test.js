@@ -59,7 +59,7 @@ async function startNginx(server) {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
   });
-  await until('nginx', async () => child.exitCode !== null || listens(port));
+  await until('nginx listens', async () => child.exitCode !== null || listens(port));
   assert.equal(child.exitCode, null, 'nginx has ended');
   return {
     base: `http://127.0.0.1:${port}`,
@@ -115,7 +115,7 @@ describe('under a path of nginx', () => {
         socket.once('connect_error', reject);
       });
       assert.equal(welcome.userId, 'bob');
-      await until('the upgrade', () => socket.io.engine.transport.name === 'websocket');
+      await until('the transport is upgraded', () => socket.io.engine.transport.name === 'websocket');
       assert.equal((await socket.timeout(5000).emitWithAck('ice:refresh', {})).ok, true);
     } finally {
       socket.disconnect();

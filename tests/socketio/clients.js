@@ -60,7 +60,7 @@ class Client {
     this.close();
   }
 
-  /** Whether an event of this name has arrived and was not returned by `next`. */
+  /** Returns true if an event of this name has arrived and was not returned by `next`. */
   has(event) {
     return this.#received.some((received) => received.event === event);
   }

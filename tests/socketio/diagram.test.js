@@ -65,7 +65,7 @@ describe('the diagram', () => {
         alice.close();
         bob.close();
       }
-      await until('both have left', async () => (await server.metric('callbox_connections')) === 0);
+      await until('both are disconnected', async () => (await server.metric('callbox_connections')) === 0);
     });
   }
 });

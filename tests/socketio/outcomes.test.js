@@ -69,7 +69,7 @@ for (const [front, Client, withDevice] of [
       await bob.request('call:accept', { callId });
       await call(carol, 'bob');
       assert.equal((await carol.next('call:ended')).reason, 'busy');
-      assert.equal(bob.has('call:incoming'), false, 'bob was not disturbed');
+      assert.equal(bob.has('call:incoming'), false, 'bob receives no call');
       assert.equal((await server.call(callId)).state, 'connecting');
     });
 
@@ -135,7 +135,7 @@ for (const [front, Client, withDevice] of [
       bob.close();
       const { reason, endedBy } = await alice.next('call:ended');
       assert.deepEqual([reason, endedBy], ['left', 'bob']);
-      assert.equal(alice.has('call:reconnecting'), false, 'nobody is waited for');
+      assert.equal(alice.has('call:reconnecting'), false, 'the server does not wait for a return');
     });
 
     it('continues after a lost connection', async () => {

@@ -81,7 +81,7 @@ it('two tabs with the same token resume their own calls when both are cut off', 
     const again = await tabs[n].next('session:welcome');
     assert.equal(again.deviceId, tabs[n].welcome.deviceId);
     assert.equal((await tabs[n].next('call:sync')).callId, calls[n]);
-    assert.equal(tabs[n].socket.recovered, false, 'missed events arrive by session resume instead');
+    assert.equal(tabs[n].socket.recovered, false, 'Socket.IO connection state recovery is not used');
     assert.equal((await others[n].next('call:reconnected')).callId, calls[n]);
     await tabs[n].request('call:end', { callId: calls[n] });
   }

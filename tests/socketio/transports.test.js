@@ -16,7 +16,7 @@ const transport = (client) => client.socket.io.engine.transport.name;
 describe('transports', () => {
   it('a client upgrades polling to a WebSocket', async () => {
     const alice = await connect('alice');
-    await until('the upgrade', () => transport(alice) === 'websocket');
+    await until('the transport is upgraded', () => transport(alice) === 'websocket');
     // The session is the one that polling began.
     const answer = await alice.request('call:initiate', { targetUserId: 'nobody', callType: 'audio' });
     assert.equal(answer.ok, true);
@@ -41,7 +41,7 @@ describe('transports', () => {
   it('a session ends at once when its client disconnects', async () => {
     const alice = await connect('alice');
     alice.close();
-    await until('nobody is connected', async () => (await server.metric('callbox_connections')) === 0);
+    await until('all connections are closed', async () => (await server.metric('callbox_connections')) === 0);
   });
 
   it('`auth` may contain a device id', async () => {

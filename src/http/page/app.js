@@ -629,7 +629,7 @@ $('last-call-close').onclick = () => { $('last-call').hidden = true; };
 $('relay-only').onchange = remember;
 $('answer').onclick = answerIncoming;
 $('decline').onclick = declineIncoming;
-// Escape must not close the card: the caller would go on ringing without a ring tone here.
+// Escape must not close the card: the caller would continue to ring without a ring tone here.
 $('incoming').addEventListener('cancel', (event) => event.preventDefault());
 $('mic').onclick = () => {
   call?.mute(!call.muted);

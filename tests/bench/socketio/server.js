@@ -1,6 +1,6 @@
 // The server that callbox is compared with: the call flow's handlers on a socket.io server, as a
-// simple application would write them. It checks tokens, tracks users and calls, and relays messages
-// between the sides. It has no limits, session resume, multiple devices or records.
+// simple application would write them. It checks tokens, tracks users and calls, and relays
+// messages between the sides. It has no limits, session resume, multiple devices or records.
 //
 //   JWT_SECRET=… node server.js        prints { "url", "pid" } once it listens on a free port
 

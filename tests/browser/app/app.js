@@ -34,7 +34,7 @@ export const waitForEvent = (page, event, wanted) => until(`${page.user} receive
 export const ufrag = (page) => page.evaluate(() => window.call.pc.localDescription.sdp.match(/a=ice-ufrag:(\S+)/)[1]);
 
 /** Waits until no negotiation is pending and the connection is up. */
-export const waitUntilSettled = (page) => until(`${page.user} has settled`, async () => {
+export const waitUntilSettled = (page) => until(`${page.user} has a stable connection`, async () => {
   const states = await page.evaluate(() => `${window.call.pc.signalingState} ${window.call.pc.connectionState}`);
   if (states === 'stable connected') return true;
   throw new Error(states);

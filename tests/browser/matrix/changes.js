@@ -10,21 +10,21 @@ const agree = (page) => page.evaluate((video) => { window.call.on('upgrade', (re
 const upgrade = (page, type = 'video') => page.evaluate((wanted, video) => window.call.upgrade(wanted, { video }), type, SMALL);
 
 /** Lets the next calls of a method of the peer connection fail. */
-const refuse = (page, method, times) => page.evaluate((name, many) => {
+const failMethod = (page, method, times) => page.evaluate((name, many) => {
   const { pc } = window.call;
   let left = many;
-  pc[name] = function refuse(description) {
+  pc[name] = function failing(description) {
     if (description?.type === 'rollback' || left-- <= 0) return RTCPeerConnection.prototype[name].call(this, ...arguments);
     return Promise.reject(new Error('not this time'));
   };
 }, method, times);
 
 /** Waits until both sides have upgraded and receive video. */
-async function seeEachOther(...pages) {
+async function waitForVideo(...pages) {
   for (const page of pages) {
     await waitForEvent(page, 'upgraded', { type: 'video', accepted: true });
     await videoAdvances(page);
-    await until(`${page.user} shows it`, () => page.evaluate(() => document.querySelector('video').videoWidth > 0), PATIENCE_MS);
+    await until(`${page.user} shows the video`, () => page.evaluate(() => document.querySelector('video').videoWidth > 0), PATIENCE_MS);
     await waitUntilSettled(page);
   }
 }
@@ -33,9 +33,9 @@ async function seeEachOther(...pages) {
  * Asserts that one offer served both sides: no section is duplicated, and the received tracks are
  * unmuted.
  */
-async function inOneOffer(...pages) {
+async function assertOneOffer(...pages) {
   for (const page of pages) {
-    assert.equal(await page.evaluate(() => window.call.pc.getTransceivers().length), 2, 'descriptions do not grow');
+    assert.equal(await page.evaluate(() => window.call.pc.getTransceivers().length), 2, 'no section was added');
     await until(`${page.user} has an unmuted track`, () => page.evaluate(() => {
       const [track] = document.querySelector('video').srcObject.getVideoTracks();
       return track.readyState === 'live' && !track.muted;
@@ -43,7 +43,8 @@ async function inOneOffer(...pages) {
   }
 }
 
-async function hearEachOther(...pages) {
+/** Waits until both sides send and receive audio only. */
+async function waitForAudioOnly(...pages) {
   for (const page of pages) {
     await until(`${page.user} sends audio only`, () => page.evaluate(() => window.call.pc.signalingState === 'stable'
       && window.call.pc.getSenders().every(({ track }) => track?.kind !== 'video')), PATIENCE_MS);
@@ -57,8 +58,8 @@ const upgradeBy = (user) => async ({ open }) => {
   await connect(alice, bob);
   await agree(user === 'alice' ? bob : alice);
   assert.equal(await upgrade(pages[user]), true);
-  await seeEachOther(alice, bob);
-  await inOneOffer(alice, bob);
+  await waitForVideo(alice, bob);
+  await assertOneOffer(alice, bob);
 };
 
 export const changes = {
@@ -70,15 +71,15 @@ export const changes = {
     // Either page may receive the other's request before it makes its own.
     for (const page of [alice, bob]) await agree(page);
     assert.deepEqual(await Promise.all([alice, bob].map((page) => upgrade(page))), [true, true]);
-    await seeEachOther(alice, bob);
-    await inOneOffer(alice, bob);
+    await waitForVideo(alice, bob);
+    await assertOneOffer(alice, bob);
     assert.equal(await upgrade(bob, 'audio'), true);
-    await hearEachOther(alice, bob);
+    await waitForAudioOnly(alice, bob);
     await bob.evaluate(() => { window.said.length = 0; });
     await alice.evaluate(() => { window.said.length = 0; });
     assert.equal(await upgrade(bob), true);
-    await seeEachOther(alice, bob);
-    await inOneOffer(alice, bob);
+    await waitForVideo(alice, bob);
+    await assertOneOffer(alice, bob);
   },
   'upgrade of a caller that has no camera': async ({ open }) => {
     const [alice, bob] = [await open('alice'), await open('bob')];
@@ -95,7 +96,7 @@ export const changes = {
       await waitForEvent(other, 'media', { muted: true, held: false });
       await one.evaluate(() => window.call.hold());
       await waitForEvent(other, 'media', { muted: true, held: true });
-      assert.deepEqual(await one.evaluate(() => window.call.pc.getSenders().map(({ track }) => track)), [null, null], 'on hold nothing is sent');
+      assert.deepEqual(await one.evaluate(() => window.call.pc.getSenders().map(({ track }) => track)), [null, null], 'nothing is sent on hold');
       await one.evaluate(() => { window.call.hold(false); window.call.mute(false); });
       await waitForEvent(other, 'media', { muted: false, held: false });
     }
@@ -110,11 +111,11 @@ export const changes = {
     await agree(bob);
     for (const [page, method, type] of [[bob, 'setRemoteDescription', 'video'], [alice, 'setRemoteDescription', 'audio'], [bob, 'setLocalDescription', 'video']]) {
       for (const each of [alice, bob]) await each.evaluate(() => { window.said.length = 0; });
-      await refuse(page, method, 1);
+      await failMethod(page, method, 1);
       assert.equal(await upgrade(alice, type), true);
       for (const each of [alice, bob]) await waitForEvent(each, 'warning', { code: 'negotiation_failed' });
-      if (type === 'video') await seeEachOther(alice, bob);
-      else await hearEachOther(alice, bob);
+      if (type === 'video') await waitForVideo(alice, bob);
+      else await waitForAudioOnly(alice, bob);
       for (const each of [alice, bob]) assert.equal(await each.evaluate(() => window.call.state), 'connected');
     }
   },

@@ -7,9 +7,9 @@ import { changeAddress, dropUdp, forceNewSession, startProxy } from '../network.
 import { connect, waitForEvent, waitUntilSettled, waitForState, ufrag } from '../app/app.js';
 
 /** Waits until all pages have ICE credentials other than `before`, and receive video. */
-async function onAnotherPath(pages, before) {
+async function waitForNewPath(pages, before) {
   for (const [number, page] of pages.entries()) {
-    await until(`${page.user} has another path`, async () => (await ufrag(page)) !== before[number], PATIENCE_MS);
+    await until(`${page.user} has new ICE credentials`, async () => (await ufrag(page)) !== before[number], PATIENCE_MS);
     await waitUntilSettled(page);
   }
   for (const page of pages) await videoAdvances(page);
@@ -20,7 +20,7 @@ const restartBy = (...users) => async ({ open }) => {
   await connect(...pages, { video: true });
   const before = await Promise.all(pages.map(ufrag));
   await Promise.all(pages.filter(({ user }) => users.includes(user)).map((page) => page.evaluate(() => window.call.restartIce())));
-  await onAnotherPath(pages, before);
+  await waitForNewPath(pages, before);
   for (const page of pages) await waitForState(page, 'connected');
 };
 
@@ -42,7 +42,7 @@ const cut = (resumes) => async ({ open, server }) => {
     assert.equal((await server().call(id)).state, 'connected');
     const before = await Promise.all(pages.map(ufrag));
     await alice.evaluate(() => window.call.restartIce());
-    await onAnotherPath(pages, before);
+    await waitForNewPath(pages, before);
     await bob.evaluate(() => window.call.hangUp());
     await waitForEvent(alice, 'ended', { reason: 'hangup', endedBy: 'bob' });
   } finally {
@@ -63,7 +63,7 @@ const restarted = (relay) => async ({ open, server, restart }) => {
   })();
   if (relay.relay) {
     await again;
-    await until('there is a relay again', async () => (await server().metric('callbox_allocations')) >= 2, PATIENCE_MS);
+    await until('the relay has allocations again', async () => (await server().metric('callbox_allocations')) >= 2, PATIENCE_MS);
   } else {
     const pauses = await Promise.all(pages.map((page) => longestPause(page, () => again)));
     for (const longest of pauses) assert.ok(longest < 3_000, `no frame for ${longest} ms`);
@@ -77,19 +77,19 @@ const restarted = (relay) => async ({ open, server, restart }) => {
   }
   const before = await Promise.all(pages.map(ufrag));
   await pages[1].evaluate(() => window.call.restartIce());
-  await onAnotherPath(pages, before);
+  await waitForNewPath(pages, before);
 };
 
 /**
  * Drops all candidates for a page's current connection from now on, and notes in `hasFailed`
  * whether the connection was `failed` at any time.
  */
-const keepCandidates = (page) => page.evaluate(() => {
+const dropCandidates = (page) => page.evaluate(() => {
   const { pc } = window.call;
   const [describe, add] = [pc.setRemoteDescription, pc.addIceCandidate];
   pc.setRemoteDescription = ({ type, sdp }) => describe({ type, sdp: sdp.replace(/^a=candidate:.*\r\n/gm, '') });
   pc.addIceCandidate = async () => {};
-  window.letCandidatesCome = () => Object.assign(pc, { setRemoteDescription: describe, addIceCandidate: add });
+  window.acceptCandidates = () => Object.assign(pc, { setRemoteDescription: describe, addIceCandidate: add });
   pc.addEventListener('connectionstatechange', () => { window.hasFailed ||= pc.connectionState === 'failed'; });
 });
 const hasFailed = (page) => page.evaluate(() => window.hasFailed);
@@ -119,7 +119,7 @@ export const paths = {
       const before = await Promise.all(pages.map(ufrag));
       await page.evaluate(() => window.call.restartIce());
       for (const [number, each] of pages.entries()) {
-        await until(`${each.user} has another path`, async () => (await ufrag(each)) !== before[number], PATIENCE_MS);
+        await until(`${each.user} has new ICE credentials`, async () => (await ufrag(each)) !== before[number], PATIENCE_MS);
         await waitUntilSettled(each);
       }
       for (const each of pages) {
@@ -139,29 +139,29 @@ export const paths = {
     const before = await Promise.all(pages.map(ufrag));
     changeAddress();
     await pages[0].evaluate(() => window.dispatchEvent(new Event('online')));
-    await onAnotherPath(pages, before);
+    await waitForNewPath(pages, before);
   },
   'the relay is away for longer than a restart takes': async ({ open, server }) => {
     const pages = [await open('alice', { relay: 'udp' }), await open('bob', { relay: 'udp' })];
     const id = await connect(...pages, { video: true });
     for (const page of pages) await videoAdvances(page);
     const before = await Promise.all(pages.map(ufrag));
-    const letUdpPass = dropUdp();
+    const allowUdp = dropUdp();
     try {
       // Neither side has a candidate for the new path. Chromium continues gathering for longer.
       for (const [number, page] of pages.entries()) {
-        await until(`${page.user} has looked for another path`, async () => (await ufrag(page)) !== before[number]
+        await until(`${page.user} has restarted ICE`, async () => (await ufrag(page)) !== before[number]
           && (page.kind === 'chromium' || (await page.evaluate(() => window.call.pc.iceGatheringState)) === 'complete'), PATIENCE_MS);
       }
     } finally {
-      letUdpPass();
+      allowUdp();
     }
     await assertSettled(pages, id, server());
   },
   'no UDP passes for a while': async ({ open, server }) => {
     const pages = [await open('alice'), await open('bob')];
     const id = await connect(...pages, { video: true });
-    const letUdpPass = dropUdp();
+    const allowUdp = dropUdp();
     try {
       // One page notices first and the other is notified. Before that one reacts, there may be a
       // new path over TCP.
@@ -171,7 +171,7 @@ export const paths = {
         ))), PATIENCE_MS);
       }
     } finally {
-      letUdpPass();
+      allowUdp();
     }
     for (const page of pages) {
       await waitForState(page, 'connected');
@@ -185,13 +185,13 @@ export const paths = {
     for (const page of pages) {
       await videoAdvances(page);
       await page.evaluate(() => window.call.mute());
-      await keepCandidates(page);
+      await dropCandidates(page);
     }
     await pages[0].evaluate(() => { window.call.restartIce(); });
     // Chromium continues over its old path.
     const firefox = pages.filter(({ kind }) => kind === 'firefox');
     if (firefox.length) await until('ICE has failed', async () => (await Promise.all(firefox.map(hasFailed))).some(Boolean), PATIENCE_MS);
-    for (const page of pages) await page.evaluate(() => window.letCandidatesCome());
+    for (const page of pages) await page.evaluate(() => window.acceptCandidates());
     await assertSettled(pages, id, server());
     for (const page of pages) {
       const { muted, sends } = await page.evaluate(() => ({ muted: window.call.muted, sends: window.call.pc.getSenders().map(({ track }) => track && `${track.kind} ${track.enabled}`) }));
@@ -199,10 +199,10 @@ export const paths = {
       await page.evaluate(() => window.call.mute(false));
     }
     for (const page of pages) await audioAdvances(page);
-    if (firefox.length) for (const page of pages) assert.ok(await page.evaluate(() => window.peerConnections.length > 1), 'another connection');
+    if (firefox.length) for (const page of pages) assert.ok(await page.evaluate(() => window.peerConnections.length > 1), 'the connection was replaced');
     // The connection can be restarted like any other.
     const before = await Promise.all(pages.map(ufrag));
     await pages[1].evaluate(() => window.call.restartIce());
-    await onAnotherPath(pages, before);
+    await waitForNewPath(pages, before);
   },
 };

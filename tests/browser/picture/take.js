@@ -51,8 +51,8 @@ const bob = await signIn(other, server, 'bob', look);
 await connect(alice, bob);
 await videoAdvances(alice);
 // Wait for the full resolution, and for enough readings to draw the round-trip times.
-await until('a sharp picture', () => alice.evaluate(() => document.getElementById('remote-video').videoWidth >= 960), 60_000).catch(() => {});
-await until('twenty seconds', async () => (await text(alice, '#timer')) >= '0:20', 60_000);
+await until('the video has its full resolution', () => alice.evaluate(() => document.getElementById('remote-video').videoWidth >= 960), 60_000).catch(() => {});
+await until('twenty seconds have passed', async () => (await text(alice, '#timer')) >= '0:20', 60_000);
 await alice.screenshot({ path: path.join(import.meta.dirname, '../../../docs/images/call.png') });
 for (const browser of browsers) await browser.close();
 await server.stop();

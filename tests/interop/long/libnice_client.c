@@ -1,7 +1,7 @@
 /* Two agents of libnice, each with a relayed candidate only: one sends numbered packets, the other
  * echoes them.
  *
- * Arguments: HOST PORT TRANSPORT SECONDS MILLISECONDS (between packets). Prints one line of JSON. */
+ * Arguments: HOST PORT TRANSPORT SECONDS MILLISECONDS (between packets). Prints a line of JSON. */
 
 #include <nice/agent.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 //! Runs the call flow with `rust_socketio`, a client that shares no code with the server:
-//! `callbox-socketio-client URL ALICE_TOKEN BOB_TOKEN any|websocket|polling`. Each side authenticates with
-//! a token only. Exits with 0 on success.
+//! `callbox-socketio-client URL ALICE_TOKEN BOB_TOKEN any|websocket|polling`. Each side
+//! authenticates with a token only. Exits with 0 on success.
 
 use std::{
     collections::HashMap,
