@@ -10,6 +10,7 @@ mod file;
 mod https;
 mod ice_uri;
 mod layers;
+mod loopback;
 mod options;
 mod reference;
 mod secrets;
@@ -19,7 +20,7 @@ mod tls;
 mod values;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     thread,
     time::Duration,
@@ -55,10 +56,6 @@ use crate::{
     http::{self, ApiKeys},
     reports::Config as ReportsConfig,
 };
-
-/// The default port of STUN and TURN (RFC 8489 §18.6).
-const STUN_PORT: u16 = 3478;
-const HTTP_PORT: u16 = 8080;
 
 /// Everything the server needs to start.
 pub struct Config {
@@ -131,9 +128,10 @@ impl Config {
             .with_access_tokens(access_token_keys);
         let mut exposed = Exposed::default();
         exposed.secrets(&options, &jwt, &auth);
-        let mut more_warnings = useless_server_name(&options.addresses);
+        let mut more_warnings: Vec<_> =
+            options.addresses.useless_server_name().into_iter().collect();
         let acceptor = tls::acceptor_config(&options, &https, &mut more_warnings)?;
-        let http_listen = http_address(&options, acceptor.certificate.is_some())?;
+        let http_listen = options.addresses.http_address(dev, acceptor.certificate.is_some())?;
         if acceptor.certificate.is_some() {
             exposed.plain_http(http_listen);
         }
@@ -156,63 +154,6 @@ impl Config {
             warnings,
         })
     }
-}
-
-/// Returns the addresses of STUN and TURN: the configured ones, or the defaults.
-///
-/// Refuses addresses beyond loopback with `--dev`.
-fn stun_addresses(options: &AddressOptions, dev: bool) -> Result<Vec<SocketAddr>, ConfigError> {
-    let (v4, v6) = match dev {
-        true => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
-        false => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
-    };
-    if options.listen.is_empty() {
-        // The server also starts on a machine without IPv6; binding a socket is the only way to
-        // find out.
-        let has_ipv6 = UdpSocket::bind((v6, 0)).is_ok();
-        let v6 = has_ipv6.then_some(IpAddr::from(v6));
-        let ips = [IpAddr::from(v4)].into_iter().chain(v6);
-        return Ok(ips.map(|ip| SocketAddr::new(ip, STUN_PORT)).collect());
-    }
-    for address in &options.listen {
-        loopback_only("listen", *address, dev)?;
-    }
-    Ok(options.listen.clone())
-}
-
-/// Refuses other addresses than loopback ones with `--dev`, which gives a token to any client.
-fn loopback_only(
-    option: &'static str,
-    address: SocketAddr,
-    dev: bool,
-) -> Result<SocketAddr, ConfigError> {
-    if dev && !address.ip().is_loopback() {
-        let reason = format!(
-            "{address} is no loopback address, and --dev serves on loopback only, since it gives \
-             a token to whoever asks; leave --dev out to serve others"
-        );
-        return Err(ConfigError::Option { option, reason });
-    }
-    Ok(address)
-}
-
-/// Returns the address of plain HTTP. With TLS, everything is served elsewhere, so that plain HTTP
-/// is for this machine only unless configured otherwise: tokens would be sent unencrypted.
-fn http_address(options: &Options, has_tls: bool) -> Result<SocketAddr, ConfigError> {
-    let default = match options.source.dev || has_tls {
-        true => Ipv4Addr::LOCALHOST,
-        false => Ipv4Addr::UNSPECIFIED,
-    };
-    let address = options.addresses.http.unwrap_or((default, HTTP_PORT).into());
-    loopback_only("http", address, options.source.dev)
-}
-
-/// Returns a warning if names of the server have no effect, since every page may connect.
-fn useless_server_name(options: &AddressOptions) -> Vec<String> {
-    let is_useless = !options.server_name.is_empty() && options.allow_origin.is_empty();
-    let warning = "--server-name: it changes nothing without --allow-origin, since pages of every \
-                   origin may connect";
-    is_useless.then(|| warning.to_owned()).into_iter().collect()
 }
 
 fn http_config(
@@ -280,7 +221,7 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         mobility: relay.mobility,
         dont_fragment: callbox_sys::CAN_FORBID_FRAGMENTS,
     };
-    let listen = stun_addresses(&options.addresses, options.source.dev)?;
+    let listen = options.addresses.stun_addresses(options.source.dev)?;
     let credential_ttl = options.credentials.credential_ttl.0;
     let gather = relay.gather.0;
     let alternate_ip = options.addresses.alternate_ip;

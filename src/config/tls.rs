@@ -1,7 +1,7 @@
 //! Creation of the TLS settings from the options: the source of the certificate, and the proxies in
 //! front of the server.
 
-use super::{ConfigError, Options, TcpListener, TlsOptions, loopback_only};
+use super::{ConfigError, Options, TcpListener, TlsOptions, loopback::loopback_only};
 use crate::{
     acceptor::{self, CertificateSource, HeaderSenders, Role, acme},
     https::Client,

@@ -21,7 +21,7 @@
 //! | `origin`, `origins`, `server_name`, `cors` | web pages that may connect, headers for browsers |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | the machine-readable documents of the API |
-//! | `metrics`, `counters` | the metrics |
+//! | `metrics/`, `counters` | the metrics |
 //! | `client` | the client for web pages, as a module to import |
 //! | `embedded` | files that are part of the binary, with their entity tags |
 //! | `dev` | the pages that only `--dev` serves |

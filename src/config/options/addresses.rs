@@ -1,6 +1,6 @@
 //! The options for the addresses of the server, and for the access to them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use callbox_turn as turn;
 use clap::Args;
@@ -8,11 +8,18 @@ use ipnet::IpNet;
 
 use crate::{
     config::{
+        ConfigError,
         ice_uri::IceUri,
+        loopback::loopback_only,
         values::{PortRange, ip_address, network, socket_address},
     },
     http,
 };
+
+/// The default port of STUN and TURN (RFC 8489 §18.6).
+const STUN_PORT: u16 = 3478;
+/// The default port of plain HTTP.
+const HTTP_PORT: u16 = 8080;
 
 /// The addresses of the server.
 #[derive(Debug, Clone, Args)]
@@ -140,4 +147,51 @@ pub struct AddressOptions {
     /// Example: `calls.example.com`
     #[arg(long, env = "CALLBOX_SERVER_NAME", value_name = "NAME", value_delimiter = ',')]
     pub server_name: Vec<http::ServerName>,
+}
+
+impl AddressOptions {
+    /// Returns the addresses of STUN and TURN: the configured ones, or the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError::Option`] if `--dev` would listen beyond loopback.
+    pub fn stun_addresses(&self, dev: bool) -> Result<Vec<SocketAddr>, ConfigError> {
+        let (v4, v6) = match dev {
+            true => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+            false => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+        };
+        if self.listen.is_empty() {
+            // The server also starts on a machine without IPv6; binding a socket is the only way to
+            // find out.
+            let has_ipv6 = UdpSocket::bind((v6, 0)).is_ok();
+            let v6 = has_ipv6.then_some(IpAddr::from(v6));
+            let ips = [IpAddr::from(v4)].into_iter().chain(v6);
+            return Ok(ips.map(|ip| SocketAddr::new(ip, STUN_PORT)).collect());
+        }
+        for address in &self.listen {
+            loopback_only("listen", *address, dev)?;
+        }
+        Ok(self.listen.clone())
+    }
+
+    /// Returns the address of plain HTTP. With TLS, everything is served elsewhere, so that plain
+    /// HTTP is for this machine only unless configured otherwise: tokens would be sent unencrypted.
+    ///
+    /// # Errors
+    /// [`ConfigError::Option`] if `--dev` would listen beyond loopback.
+    pub fn http_address(&self, dev: bool, has_tls: bool) -> Result<SocketAddr, ConfigError> {
+        let default = match dev || has_tls {
+            true => Ipv4Addr::LOCALHOST,
+            false => Ipv4Addr::UNSPECIFIED,
+        };
+        let address = self.http.unwrap_or((default, HTTP_PORT).into());
+        loopback_only("http", address, dev)
+    }
+
+    /// Returns a warning if names of the server have no effect, since every page may connect.
+    pub fn useless_server_name(&self) -> Option<String> {
+        let is_useless = !self.server_name.is_empty() && self.allow_origin.is_empty();
+        let warning = "--server-name: it changes nothing without --allow-origin, since pages of \
+                       every origin may connect";
+        is_useless.then(|| warning.to_owned())
+    }
 }

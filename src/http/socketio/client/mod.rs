@@ -1,25 +1,27 @@
 //! A client of Socket.IO, independent of its transport: the handling of its packets, and the
 //! packets that it is sent.
 
+mod end;
+mod handshake;
 mod sign_in;
 
 use std::{sync::Arc, time::Duration};
 
-use callbox_signaling::{CloseReason, ErrorCode, JsonText, RequestError, RequestId};
+use callbox_signaling::{CloseReason, ErrorCode, RequestError, RequestId};
 use tokio::time::Instant;
 
 use self::sign_in::SignIn;
+pub(super) use self::{end::End, handshake::Handshake};
 use super::{
     engine::{self, Revision},
     packet::{self, BadEvent, Packet},
 };
 use crate::http::{
     app::App,
-    arrival::Remote,
     counters::Front,
-    session::{Next, Session, close_payload},
+    session::{Next, Session},
     session_queue::Delivery,
-    ws::{close::TOO_MANY_BAD_FRAMES, connection::MAX_BAD_FRAMES},
+    ws::connection::MAX_BAD_FRAMES,
 };
 
 /// The longest time that a client may take to authenticate.
@@ -32,36 +34,6 @@ const LONGEST: usize = 4;
 /// The longest message that is read, in bytes.
 pub(super) fn longest(app: &App) -> usize {
     app.max_message.saturating_mul(LONGEST)
-}
-
-/// The properties of a client that are known from its first request.
-pub(super) struct Handshake {
-    /// The source of its requests.
-    pub remote: Remote,
-    pub revision: Revision,
-    /// The `User-Agent` header, which identifies the client and its network library.
-    pub user_agent: Option<Box<str>>,
-    /// The token of its `Authorization` header, for a client that has no other way to send it.
-    pub token: Option<Box<str>>,
-    /// The keys of the hash that identifies clients.
-    pub marks: Arc<std::hash::RandomState>,
-}
-
-/// The reason why the server stops serving a client.
-#[derive(Debug)]
-pub(super) enum End {
-    /// It has closed the connection, has not authenticated, or has vanished.
-    Gone,
-    /// The hub has closed its session. The client is told first.
-    Closed(CloseReason),
-    /// It does not read its messages.
-    TooSlow,
-    /// It has sent text that is no packet.
-    NoPacket,
-    /// It has sent too many events that cannot be parsed.
-    BadFrames,
-    /// It has sent a message that is too long to be read.
-    TooLong,
 }
 
 /// One client.
@@ -313,33 +285,6 @@ impl Client {
             // The session returns it when it opens, and only once.
             Delivery::Welcome(data) => Ok(packet::event(WELCOME, &data)),
             Delivery::Close(reason) => Err(End::Closed(reason)),
-        }
-    }
-}
-
-impl End {
-    /// Returns the last packets for the client. A client that is sent a disconnect does not
-    /// reconnect; one whose transport only closes, as all do when the server stops, reconnects by
-    /// itself.
-    pub fn farewell(&self, app: &App) -> Vec<String> {
-        match self {
-            Self::Closed(reason) => {
-                let mut last = vec![packet::event("error", &JsonText::of(&close_payload(*reason)))];
-                if *reason != CloseReason::ServerShutdown {
-                    last.push(packet::DISCONNECT.to_owned());
-                }
-                last
-            }
-            Self::TooLong => {
-                let message = format!("A message may have {} bytes.", app.max_message);
-                let error = RequestError::new(ErrorCode::PayloadTooLarge, message);
-                vec![packet::event("error", &error.event(None).data)]
-            }
-            Self::BadFrames => {
-                let error = RequestError::new(ErrorCode::InvalidFrame, TOO_MANY_BAD_FRAMES);
-                vec![packet::event("error", &error.event(None).data)]
-            }
-            Self::Gone | Self::TooSlow | Self::NoPacket => Vec::new(),
         }
     }
 }

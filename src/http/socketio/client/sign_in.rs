@@ -4,7 +4,7 @@ use callbox_base::ids::DeviceId;
 use callbox_signaling::{ClientMark, CloseReason, ErrorCode, JsonText, RequestError, Resume};
 use serde::Deserialize;
 
-use super::Handshake;
+use super::handshake::Handshake;
 use crate::http::{
     app::App,
     counters::Front,
