@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{EndReason, call::Involvement, member::Member, sender::Sender};
 
-/// Ends a session whose client has left for good, and its calls with it, except those that are being
-/// transferred to another device.
+/// Ends a session whose client has left for good, and its calls with it, except those that are
+/// being transferred to another device.
 pub(super) fn depart(hub: &mut Hub, now: Now, id: SessionId) {
     let Some(sender) = hub.sessions.sender(id) else { return };
     session_close::forget(hub, id);

@@ -8,8 +8,8 @@ use callbox_base::{
 use super::{Hub, push_wait, reconnect_grace, transfer};
 use crate::{call::Involvement, member::Member};
 
-/// Handles the lost connection, or the end, of a session that may be in a call: a side of the call gets
-/// its reconnect grace.
+/// Handles the lost connection, or the end, of a session that may be in a call: a side of the call
+/// gets its reconnect grace.
 pub(super) fn lose(hub: &mut Hub, now: Now, id: CallId, session: SessionId) {
     let may_resume = hub.sessions.contains(session);
     let Some(call) = hub.calls.get_mut(id) else {

@@ -1,6 +1,7 @@
 //! Calls that yield to a new one, since only a lost connection keeps them.
 //!
-//! A lost connection does not keep its user from a new call: calls that nothing else keeps end for it.
+//! A lost connection does not keep its user from a new call: calls that nothing else keeps end for
+//! it.
 
 use callbox_base::{
     clock::Now,

@@ -115,8 +115,8 @@ pub(super) fn apply(
     Ok(answer)
 }
 
-/// Returns the call of the other user that rings at this device, or that it has just accepted: the two have
-/// called each other (glare).
+/// Returns the call of the other user that rings at this device, or that it has just accepted: the
+/// two have called each other (glare).
 fn find_glare(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
     let calls = hub.users.calls(&sender.user);
     calls.iter().copied().find(|id| {

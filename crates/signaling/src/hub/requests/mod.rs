@@ -62,8 +62,8 @@ struct Done<T> {
     answer: T,
 }
 
-/// The need for a request's answer: none if it would be neither sent nor remembered. Most requests that
-/// browsers relay ask for no answer.
+/// The need for a request's answer: none if it would be neither sent nor remembered. Most requests
+/// that browsers relay ask for no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Yes,
@@ -82,7 +82,8 @@ impl Wanted {
     }
 }
 
-/// Executes a request of a client, and answers it. `proof` comes with a request that brings a token.
+/// Executes a request of a client, and answers it. `proof` comes with a request that brings a
+/// token.
 pub(super) fn receive(
     hub: &mut Hub,
     now: Now,
