@@ -64,7 +64,7 @@ impl KeptCall {
             metadata: call.metadata().map(|metadata| metadata.get().into()),
             created: call.lifecycle().times().created(),
             started: call.lifecycle().times().started(),
-            ring_until: call.ring_until().unix,
+            ring_until: call.ringing().until().unix,
             parties: call.parties().clone(),
             relay: call.lifecycle().relay().usage(),
             moved: call.is_moved(),

@@ -6,34 +6,16 @@
 use std::{collections::VecDeque, time::Instant};
 
 use callbox_base::clock::TimerQueue;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
-use serde_json::value::{RawValue, to_raw_value};
-
+use super::{DescriptionKind, relayed::Relayed};
 use crate::{
     Config, JsonText,
     deadline::Deadline,
-    payload::Fields,
     sent::{Candidate, Description},
     timer::Timer,
 };
-
-/// The two descriptions of an exchange (RFC 3264).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum DescriptionKind {
-    Offer,
-    Answer,
-}
-
-impl DescriptionKind {
-    /// Returns the `type` of a browser's `RTCSessionDescription`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Offer => "offer",
-            Self::Answer => "answer",
-        }
-    }
-}
 
 /// The error of a journal that would grow past its limits.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,22 +56,6 @@ impl<T> Default for JournalOf<T> {
             offered: false,
             hold: Deadline::default(),
         }
-    }
-}
-
-/// The payloads that were relayed in this ICE generation, for a device that comes back and has lost
-/// them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Relayed<T> {
-    description: Option<(DescriptionKind, T)>,
-    candidates: VecDeque<T>,
-    #[serde(skip)]
-    candidate_bytes: usize,
-}
-
-impl<T> Default for Relayed<T> {
-    fn default() -> Self {
-        Self { description: None, candidates: VecDeque::new(), candidate_bytes: 0 }
     }
 }
 
@@ -176,32 +142,18 @@ impl JournalOf<JsonText> {
         limits: &Config,
     ) {
         self.described = true;
-        let fits = json.weight() <= limits.journal_bytes;
-        self.relayed.description = fits.then(|| (kind, json.clone()));
+        self.relayed.set_description(kind, json, limits);
     }
 
-    /// Remembers a candidate that is relayed. Past the limits the oldest ones are forgotten.
+    /// Remembers a candidate that is relayed.
     pub fn remember_candidate(&mut self, json: &JsonText, limits: &Config) {
-        let relayed = &mut self.relayed;
-        relayed.candidate_bytes += json.weight();
-        relayed.candidates.push_back(json.clone());
-        while relayed.candidates.len() > limits.journal_candidates
-            || relayed.candidate_bytes > limits.journal_bytes
-        {
-            let Some(oldest) = relayed.candidates.pop_front() else { return };
-            relayed.candidate_bytes -= oldest.weight();
-        }
+        self.relayed.push_candidate(json, limits);
     }
 
-    /// Returns what was relayed: the latest description, with its kind in `type`, and the
-    /// candidates of its generation.
+    /// Returns what was relayed: the latest description, with its kind in `type`, and the candidates
+    /// of its generation.
     pub fn relayed(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
-        let description = self.relayed.description.as_ref().and_then(|(kind, json)| {
-            let fields = Fields::read(json.as_str()).ok()?;
-            to_raw_value(&WithKind { kind: *kind, fields: &fields }).ok()
-        });
-        let candidates = self.relayed.candidates.iter();
-        (description, candidates.filter_map(|json| Some(json.raw()?.to_owned())).collect())
+        self.relayed.values()
     }
 
     /// Returns the journal with a number for each text.
@@ -272,8 +224,7 @@ impl JournalOf<JsonText> {
 
     /// Returns the number of bytes that are remembered of what was relayed.
     pub fn relayed_bytes(&self) -> usize {
-        let description = self.relayed.description.as_ref().map_or(0, |(_, json)| json.weight());
-        self.relayed.candidate_bytes + description
+        self.relayed.bytes()
     }
 }
 
@@ -283,8 +234,7 @@ impl JournalOf<u32> {
     pub fn with_texts(&self, text: impl Fn(u32) -> Option<JsonText>) -> Journal {
         let mut journal = self.map(|number| text(*number).filter(|text| text.raw().is_some()));
         journal.candidate_bytes = journal.candidates.iter().map(|c| c.json.weight()).sum();
-        let relayed = &mut journal.relayed;
-        relayed.candidate_bytes = relayed.candidates.iter().map(JsonText::weight).sum();
+        journal.relayed.count_bytes();
         journal
     }
 }
@@ -298,15 +248,7 @@ impl<T> JournalOf<T> {
                 Some(KeptCandidate { json: change(&kept.json)?, ufrag: kept.ufrag.clone() })
             })
             .collect();
-        let relayed = Relayed {
-            description: self
-                .relayed
-                .description
-                .as_ref()
-                .and_then(|(kind, text)| Some((*kind, change(text)?))),
-            candidates: self.relayed.candidates.iter().filter_map(&mut change).collect(),
-            candidate_bytes: 0,
-        };
+        let relayed = self.relayed.map(&mut change);
         let descriptions = self.descriptions.iter();
         let descriptions =
             descriptions.filter_map(|(kind, text)| Some((*kind, change(text)?))).collect();
@@ -320,21 +262,6 @@ impl<T> JournalOf<T> {
             offered: self.offered,
             hold: Deadline::default(),
         }
-    }
-}
-
-/// A description that was relayed, with its kind in `type`.
-struct WithKind<'a> {
-    kind: DescriptionKind,
-    fields: &'a Fields<'a>,
-}
-
-impl Serialize for WithKind<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.fields.but(&["type"]).write(&mut map)?;
-        map.serialize_entry("type", self.kind.as_str())?;
-        map.end()
     }
 }
 

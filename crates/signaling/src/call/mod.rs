@@ -1,5 +1,6 @@
 //! One call: its sides, its state and what waits to be relayed.
 
+mod description_kind;
 mod involvement;
 mod journal;
 mod lifecycle;
@@ -7,15 +8,13 @@ mod live;
 mod media;
 mod party;
 mod record;
+mod relayed;
 mod ringing;
 mod role;
 mod state;
 mod times;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use callbox_base::{
     clock::{Now, TimerQueue},
@@ -23,15 +22,16 @@ use callbox_base::{
 };
 use serde_json::value::RawValue;
 
+pub(super) use description_kind::DescriptionKind;
 pub(super) use involvement::Involvement;
-pub(super) use journal::{DescriptionKind, Journal, JournalFull, JournalOf};
+pub(super) use journal::{Journal, JournalFull, JournalOf};
 pub(super) use lifecycle::Lifecycle;
 pub(super) use live::{Calls, HasLifecycle, Live};
 pub use media::{CallStats, Media, Path};
 pub(super) use party::Party;
 pub use record::{CallRecord, Participant};
 pub(super) use record::{RelayMeter, seconds};
-pub(super) use ringing::{RingingDevice, Transfer};
+pub(super) use ringing::{Ringing, RingingDevice, Transfer};
 pub(super) use role::PerRole;
 pub use role::Role;
 pub use state::CallState;
@@ -40,7 +40,6 @@ pub(super) use times::Times;
 
 use super::{
     CallType, EndReason, Timestamp,
-    deadline::Deadline,
     member::{Lane, Member},
     timer::Timer,
 };
@@ -51,13 +50,9 @@ pub(super) struct Call {
     lifecycle: Lifecycle,
     /// The metadata that the caller sent along.
     metadata: Option<Box<RawValue>>,
-    /// The time until which it rings.
-    ring_until: Now,
-    /// The time until which it waits for the decision whether to hold it for a device.
-    hold_decision: Deadline,
     parties: PerRole<Party>,
     /// The callee's devices that ring, before the accept; empty after it.
-    ringing: BTreeMap<DeviceId, RingingDevice>,
+    ringing: Ringing,
     /// The journal of each side's payloads.
     journals: PerRole<Journal>,
     /// The transfer of a side to another device, while that rings.
@@ -104,10 +99,8 @@ impl Call {
         Self {
             lifecycle: Lifecycle::begin(now, id, kind, CallState::Idle),
             metadata,
-            ring_until: now + ring_for,
-            hold_decision: Deadline::default(),
             parties,
-            ringing: BTreeMap::new(),
+            ringing: Ringing::new(id, now + ring_for),
             journals: PerRole::default(),
             transfer: None,
             moved: false,
@@ -139,9 +132,13 @@ impl Call {
         self.metadata.as_deref()
     }
 
-    /// Returns the time until which it rings before the accept.
-    pub fn ring_until(&self) -> Now {
-        self.ring_until
+    /// Returns the ringing at the callee's devices.
+    pub fn ringing(&self) -> &Ringing {
+        &self.ringing
+    }
+
+    pub fn ringing_mut(&mut self) -> &mut Ringing {
+        &mut self.ringing
     }
 
     pub fn party(&self, role: Role) -> &Party {
@@ -165,28 +162,6 @@ impl Call {
         &mut self.journals[from]
     }
 
-    /// Starts the time for which it rings.
-    pub fn start_ring_time(&self, timers: &mut TimerQueue<Timer>) {
-        timers.set(self.ring_until.instant, Timer::Ring(self.id()));
-    }
-
-    /// Rings a device of the callee.
-    pub fn ring(&mut self, device: DeviceId, session: SessionId) {
-        self.ringing.insert(device, RingingDevice::new(session));
-    }
-
-    /// Returns a device of the callee that rings.
-    pub fn ringing_mut(&mut self, device: &DeviceId) -> Option<&mut RingingDevice> {
-        self.ringing.get_mut(device)
-    }
-
-    /// Removes the ringing device of a session that is gone. Returns true if no device has received
-    /// the call then.
-    pub fn stop_ringing(&mut self, session: SessionId) -> bool {
-        self.ringing.retain(|_, device| device.session() != session);
-        self.ringing.is_empty() && self.state() == CallState::Initiating
-    }
-
     /// Makes a device the callee's in the call, and stops the ringing. Returns the sessions of all
     /// devices that rang.
     pub fn accept(
@@ -196,20 +171,9 @@ impl Call {
         session: SessionId,
         timers: &mut TimerQueue<Timer>,
     ) -> Vec<SessionId> {
-        timers.clear(self.ring_until.instant, Timer::Ring(self.id()));
         self.lifecycle.start(now);
         self.parties.callee.change_device(device, session);
-        std::mem::take(&mut self.ringing).values().map(RingingDevice::session).collect()
-    }
-
-    /// Starts the wait for the decision whether to hold the call.
-    pub fn await_hold_decision(&mut self, until: Instant, timers: &mut TimerQueue<Timer>) {
-        self.hold_decision.set(until, timers, Timer::Asked(self.id()));
-    }
-
-    /// Stops the wait for the decision whether to hold the call. Returns true if it ran.
-    pub fn stop_hold_decision(&mut self, timers: &mut TimerQueue<Timer>) -> bool {
-        self.hold_decision.clear(timers, Timer::Asked(self.id()))
+        self.ringing.stop(timers)
     }
 
     /// Returns the transfer that is under way.
@@ -295,8 +259,7 @@ impl Call {
     /// Clears all timers of a call that is over, and drops its journals. Returns the number of
     /// dropped candidates.
     pub fn stop(&mut self, timers: &mut TimerQueue<Timer>) -> usize {
-        timers.clear(self.ring_until.instant, Timer::Ring(self.id()));
-        self.stop_hold_decision(timers);
+        self.ringing.stop_timers(timers);
         self.lifecycle.stop_credential_refresh(timers);
         if let Some(transfer) = &self.transfer {
             timers.clear(transfer.until.instant, Timer::Transfer(self.id()));
@@ -331,7 +294,7 @@ impl Call {
             Some(Involvement::Side(Role::Caller))
         } else if is(&self.parties.callee) {
             Some(Involvement::Side(Role::Callee))
-        } else if self.ringing.values().any(|device| device.session() == session) {
+        } else if self.ringing.sessions().any(|ringing| ringing == session) {
             Some(Involvement::Ringing)
         } else {
             let transfer = self.transfer.as_ref();
@@ -361,14 +324,14 @@ impl Call {
         [self.parties.caller.session(), self.parties.callee.session()]
             .into_iter()
             .flatten()
-            .chain(self.ringing.values().map(RingingDevice::session))
+            .chain(self.ringing.sessions())
             .chain(self.transfer.as_ref().map(|transfer| transfer.ringing.session()))
     }
 
     /// Returns the time until which it rings, before the accept or at the device that it is
     /// transferred to.
     pub fn expires_at(&self) -> Timestamp {
-        let until = self.transfer.as_ref().map_or(self.ring_until, |transfer| transfer.until);
+        let until = self.transfer.as_ref().map_or(self.ringing.until(), |transfer| transfer.until);
         Timestamp(until.unix)
     }
 
@@ -402,12 +365,13 @@ impl Call {
     pub fn timers_and_ringing(&self) -> (usize, usize) {
         let is_accepted = self.state().is_accepted();
         assert!(is_accepted || !self.lifecycle.has_credential_refresh());
-        assert!(!self.hold_decision.is_set() || self.state() == CallState::Initiating);
-        assert!(!self.hold_decision.is_set() || self.ringing.is_empty());
+        let is_decided_on = self.ringing.awaits_hold_decision();
+        assert!(!is_decided_on || self.state() == CallState::Initiating);
+        assert!(!is_decided_on || self.ringing.is_empty());
         let timers = [
             !is_accepted,
             self.lifecycle.has_credential_refresh(),
-            self.hold_decision.is_set(),
+            is_decided_on,
             self.transfer.is_some(),
         ];
         (timers.into_iter().filter(|is_running| *is_running).count(), self.ringing.len())

@@ -21,7 +21,7 @@ pub(super) fn reach_no_device(hub: &mut Hub, now: Now, id: CallId) {
     }
     let Some(call) = hub.calls.get_mut(id) else { return };
     let until = now.instant + ASK_FOR;
-    call.await_hold_decision(until, &mut hub.timers);
+    call.ringing_mut().await_hold_decision(until, &mut hub.timers);
     let (event, at) = (CallEvent::Offline, call.lifecycle().times().at(now));
     let report = CallReport { event, at, call: call.record(now), was_connected: false };
     hub.outbox.push(Output::AskToHold(Box::new(report)));

@@ -109,7 +109,7 @@ pub(super) fn restore(
 fn restore_live(hub: &mut Hub, now: Now, call: Call) {
     let (id, accepted) = (call.id(), call.state().is_accepted());
     if !accepted {
-        call.start_ring_time(&mut hub.timers);
+        call.ringing().start(&mut hub.timers);
     }
     for role in [Role::Caller, Role::Callee] {
         hub.users.add_call(call.party(role).user(), id);

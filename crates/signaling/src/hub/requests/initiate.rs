@@ -78,7 +78,7 @@ pub(super) fn apply(
     };
     let call = Call::new(now, id, payload.call_type, metadata, parties, hub.config.ring_timeout);
     let expires_at = call.expires_at();
-    call.start_ring_time(&mut hub.timers);
+    call.ringing().start(&mut hub.timers);
     hub.calls.insert(call);
     hub.calls.step(id, Step::Initiate)?;
     hub.users.add_call(&sender.user, id);
