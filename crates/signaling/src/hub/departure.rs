@@ -6,7 +6,9 @@ use callbox_base::{
 };
 
 use super::{
-    Hub, call_end, disconnect, reconnect_grace, room_leave, room_leave::Leaving, session_close,
+    Hub, call_end, disconnect, reconnect_grace,
+    room_leave::{self, Leaving},
+    session_close,
 };
 use crate::{EndReason, call::Involvement, member::Member, sender::Sender};
 

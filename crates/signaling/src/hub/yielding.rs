@@ -8,7 +8,10 @@ use callbox_base::{
     ids::{CallId, UserId},
 };
 
-use super::{Hub, call_end, limits, room_leave, room_leave::Leaving};
+use super::{
+    Hub, call_end, limits,
+    room_leave::{self, Leaving},
+};
 use crate::{
     EndReason, ErrorCode, RequestError,
     call::{Call, Party, Role},
