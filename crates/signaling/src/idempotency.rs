@@ -1,5 +1,5 @@
-//! The idempotency of named requests: a request that a device of the user makes again gets the same answer
-//! again, and is not executed again.
+//! The idempotency of named requests: a request that a device of the user makes again gets the same
+//! answer again, and is not executed again.
 
 use std::collections::VecDeque;
 
@@ -13,8 +13,8 @@ use super::{
 /// The largest number of requests of a user that are remembered.
 const MAX: usize = 64;
 
-/// The largest size of their answers together, in bytes: many times that of 64 short ones, but the answer to
-/// `room:join` has the metadata of seven others in it.
+/// The largest size of their answers together, in bytes: many times that of 64 short ones, but the
+/// answer to `room:join` has the metadata of seven others in it.
 const MAX_WEIGHT: usize = 256 << 10;
 
 /// The largest length of a name, in bytes.

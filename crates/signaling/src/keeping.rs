@@ -1,8 +1,8 @@
-//! The changes of the state of calls that is kept for the server after this one, so that a server that
-//! crashes loses no call, and no call's end.
+//! The changes of the state of calls that is kept for the server after this one, so that a server
+//! that crashes loses no call, and no call's end.
 //!
-//! Whatever touches a call notes its id. Once all outputs of an input are taken, each such call is compared
-//! with what was last kept of it, and only what differs is put out.
+//! Whatever touches a call notes its id. Once all outputs of an input are taken, each such call is
+//! compared with what was last kept of it, and only what differs is put out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,8 +48,8 @@ impl Keeping {
         std::mem::take(&mut self.touched)
     }
 
-    /// Puts out what has changed of a call since it was last kept. `over` is the record of a room, or of
-    /// a call whose end is not reported yet.
+    /// Puts out what has changed of a call since it was last kept. `over` is the record of a room,
+    /// or of a call whose end is not reported yet.
     pub fn put_out_changes(
         &mut self,
         id: CallId,

@@ -15,7 +15,9 @@ use serde_json::value::RawValue;
 
 use super::{
     CallRecord, CallState, CallType,
-    call::{Call, Journal, JournalOf, KeptState, Party, PerRole, RelayMeter, Role, Times},
+    call::{
+        Call, HasLifecycle, Journal, JournalOf, KeptState, Party, PerRole, RelayMeter, Role, Times,
+    },
     ended_calls::EndedCall,
     rooms::Room,
 };
@@ -29,8 +31,8 @@ pub(super) const OVER: &str = "over/";
 /// The journals of a call, with a number for each text.
 pub(super) type Lanes = PerRole<JournalOf<u32>>;
 
-/// A call without what belongs to the process (sessions, timers and open allocations), and without what
-/// its sides have sent each other.
+/// A call without what belongs to the process (sessions, timers and open allocations), and without
+/// what its sides have sent each other.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct KeptCall {
     pub kind: CallType,
@@ -60,11 +62,11 @@ impl KeptCall {
             kind: call.kind(),
             state: call.state(),
             metadata: call.metadata().map(|metadata| metadata.get().into()),
-            created: call.times().created(),
-            started: call.times().started(),
-            ring_until: call.ring_until().unix,
+            created: call.lifecycle().times().created(),
+            started: call.lifecycle().times().started(),
+            ring_until: call.ringing().until().unix,
             parties: call.parties().clone(),
-            relay: call.relay().usage(),
+            relay: call.lifecycle().relay().usage(),
             moved: call.is_moved(),
             upgrade: call.upgrade(),
         }
@@ -82,7 +84,8 @@ impl KeptCall {
             && self.started.is_some() == is_taken
     }
 
-    /// Makes the live call. It rings no longer than a new one would, however the clock was set meanwhile.
+    /// Makes the live call. It rings no longer than a new one would, however the clock was set
+    /// meanwhile.
     pub fn into_call(
         self,
         now: Now,

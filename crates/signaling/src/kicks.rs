@@ -1,5 +1,5 @@
-//! Users who were kicked, and the tokens that are revoked for the relay by it. A user with a new token gets
-//! relay credentials again.
+//! Users who were kicked, and the tokens that are revoked for the relay by it. A user with a new
+//! token gets relay credentials again.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,8 @@ use callbox_base::{clock::Now, expiring_map::ExpiringMap, ids::UserId};
 use super::config::TOKEN_LEEWAY;
 use crate::jwt::{Identity, TokenId};
 
-/// The largest number of kicked users that are remembered. Past it the one kicked first is forgotten.
+/// The largest number of kicked users that are remembered. Past it the one kicked first is
+/// forgotten.
 const MAX_KICKED: usize = 10_000;
 
 /// The largest number of revoked tokens of one user that are remembered, the latest ones.
@@ -38,8 +39,8 @@ struct Kick {
     at: Now,
     /// The tokens of the sessions that were closed.
     tokens: Vec<TokenId>,
-    /// The second before which issued tokens are refused as well, if they have the time of their issue:
-    /// some may have had no session.
+    /// The second before which issued tokens are refused as well, if they have the time of their
+    /// issue: some may have had no session.
     issued_before: Option<u64>,
     /// True if the relay refuses all credentials of the user.
     is_shut_out: bool,
@@ -56,8 +57,8 @@ impl Default for Kicks {
 }
 
 impl Kicks {
-    /// Records that a user was kicked, from all devices or from one, and revokes these tokens of the user's
-    /// sessions.
+    /// Records that a user was kicked, from all devices or from one, and revokes these tokens of
+    /// the user's sessions.
     pub fn add(
         &mut self,
         now: Now,
@@ -90,14 +91,14 @@ impl Kicks {
         kick.tokens.contains(&token.id) || token.issued.is_some_and(is_older)
     }
 
-    /// Records that the relay is to accept the user's credentials again. Returns true if it refused all of
-    /// them.
+    /// Records that the relay is to accept the user's credentials again. Returns true if it refused
+    /// all of them.
     pub fn readmit(&mut self, user: &UserId) -> bool {
         self.0.get_mut(user).is_some_and(|kick| std::mem::take(&mut kick.is_shut_out))
     }
 
-    /// Returns the time from which credentials for a user are to be dated: those made in the second of a
-    /// kick are refused with those from before.
+    /// Returns the time from which credentials for a user are to be dated: those made in the second
+    /// of a kick are refused with those from before.
     pub fn date(&self, now: Now, user: &UserId) -> Now {
         let kicked = self.0.get(user).map(|kick| Duration::from_secs(kick.at.unix_secs() + 1));
         Now { unix: kicked.map_or(now.unix, |after| after.max(now.unix)), ..now }

@@ -266,7 +266,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `io`, `message` | inputs and outputs, events and answers |
-//! | `wire_enums`, `error`, `error_code`, `close_reason` | the closed lists on the wire: event names, reasons, error codes |
+//! | `wire_enums`, `enum_counts`, `error`, `error_code`, `close_reason` | the closed lists on the wire: event names, reasons, error codes |
 //! | `events/`, `answers`, `schema` | a type for each event and each answer, and their schemas |
 //! | `hub/` | the hub: its public functions, and a file of functions for each subject that takes several parts |
 //! | `hub/requests/` | a file for each request |
@@ -292,6 +292,7 @@ mod close_reason;
 mod config;
 mod deadline;
 mod ended_calls;
+mod enum_counts;
 mod error;
 mod error_code;
 mod events;
@@ -342,6 +343,7 @@ pub use callbox_base::{
 pub use call::{CallRecord, CallState, CallStats, Media, Participant, Path, Role};
 pub use close_reason::CloseReason;
 pub use config::Config;
+pub use enum_counts::EnumCounts;
 pub use error::RequestError;
 pub use error_code::ErrorCode;
 pub use events::{ErrorEvent, EventError, EventErrorCode, IceServer, RelayAccess, SessionWelcome};
@@ -357,6 +359,4 @@ pub use schema::Described;
 pub use stats::{Counters, Stats};
 pub use text::JsonText;
 pub use timestamp::Timestamp;
-pub use wire_enums::{
-    CallType, EndReason, EnumCounts, EventName, PresenceStatus, RequestName, WireEnum,
-};
+pub use wire_enums::{CallType, EndReason, EventName, PresenceStatus, RequestName, WireEnum};

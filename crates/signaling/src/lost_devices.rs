@@ -1,7 +1,8 @@
 //! Devices that lost their connections and cannot name themselves when they come back.
 //!
-//! A client that names neither its device nor the session that it continues may still be one that has
-//! just lost its connection. It is taken for that if no other device that it may be looks the same.
+//! A client that names neither its device nor the session that it continues may still be one that
+//! has just lost its connection. It is taken for that if no other device that it may be looks the
+//! same.
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
-//! The members of calls, sides of a call of two or participants of a room, and the lanes between them.
+//! The members of calls, sides of a call of two or participants of a room, and the lanes between
+//! them.
 
 use callbox_base::ids::{CallId, ParticipantId};
 

@@ -13,8 +13,8 @@ use super::{
     replay::Replay,
 };
 
-/// The queue of outputs. The number of outputs of one input is bounded by the sizes of the tables, and the
-/// driver empties the queue after each input.
+/// The queue of outputs. The number of outputs of one input is bounded by the sizes of the tables,
+/// and the driver empties the queue after each input.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queue: VecDeque<Output>,

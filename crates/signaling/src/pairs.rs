@@ -1,7 +1,7 @@
 //! The rates at which users have called each other of late.
 //!
-//! They are not kept with either user, since a caller who connects anew, or a callee who is woken for each
-//! call, would begin with a full bucket each time.
+//! They are not kept with either user, since a caller who connects anew, or a callee who is woken
+//! for each call, would begin with a full bucket each time.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use callbox_base::{expiring_map::ExpiringMap, ids::UserId};
 
 use super::rate::{Bucket, interval};
 
-/// The largest number of pairs that are remembered. Past it the one whose bucket is full again first is
-/// forgotten.
+/// The largest number of pairs that are remembered. Past it the one whose bucket is full again
+/// first is forgotten.
 const MAX_PAIRS: usize = 65_536;
 
 /// A caller and a callee.
@@ -27,8 +27,8 @@ impl Default for Pairs {
 }
 
 impl Pairs {
-    /// Checks that the caller may call the callee now. `per_minute` is the number of calls in a minute in
-    /// the long run, and of those at once; zero is no limit.
+    /// Checks that the caller may call the callee now. `per_minute` is the number of calls in a
+    /// minute in the long run, and of those at once; zero is no limit.
     ///
     /// # Errors
     /// The time after which the caller may call again.

@@ -21,8 +21,8 @@ impl Bucket {
         self.full_at
     }
 
-    /// Takes one token. One comes back each `interval` until there are `burst`. Zero for the interval is
-    /// no limit.
+    /// Takes one token. One comes back each `interval` until there are `burst`. Zero for the
+    /// interval is no limit.
     ///
     /// # Errors
     /// The time until there is a token.

@@ -1,4 +1,5 @@
-//! The replay of missed events: those that a session has not acknowledged are kept until it is resumed.
+//! The replay of missed events: those that a session has not acknowledged are kept until it is
+//! resumed.
 
 use std::collections::VecDeque;
 
@@ -11,8 +12,8 @@ pub const MAX_REPLAY: usize = 256;
 /// descriptions and candidates.
 pub const MAX_REPLAY_WEIGHT: usize = 256 << 10;
 
-/// The events of one session, numbered from 1. Past the limits the oldest ones are forgotten: a session
-/// that has not seen those cannot be resumed.
+/// The events of one session, numbered from 1. Past the limits the oldest ones are forgotten: a
+/// session that has not seen those cannot be resumed.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     /// The number of the last event.
@@ -43,8 +44,8 @@ impl Replay {
         }
     }
 
-    /// Returns the events after this number, each with its own; `None` if some of them are forgotten, or
-    /// no event had this number.
+    /// Returns the events after this number, each with its own; `None` if some of them are
+    /// forgotten, or no event had this number.
     pub fn after(&self, number: u64) -> Option<impl Iterator<Item = (u64, &Event)>> {
         let first = self.first();
         let fits = (first - 1..=self.last).contains(&number);

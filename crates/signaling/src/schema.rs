@@ -1,5 +1,5 @@
-//! The schemas of payloads by event and request, for the documents that are made from them. The compiler
-//! checks that no event is missing; the tests, that every payload sent fits its schema.
+//! The schemas of payloads by event and request, for the documents that are made from them. The
+//! compiler checks that no event is missing; the tests, that every payload sent fits its schema.
 
 use utoipa::{
     ToSchema,

@@ -1,13 +1,14 @@
-//! The IP addresses that a side of a call names as its own in its candidates and descriptions, to which
-//! the other side's allocations may send. Nothing else is read, and nothing is kept or logged.
+//! The IP addresses that a side of a call names as its own in its candidates and descriptions, to
+//! which the other side's allocations may send. Nothing else is read, and nothing is kept or
+//! logged.
 //!
-//! Text that cannot be read as an address names none: mDNS names (`….local`) among them, which only the
-//! other side's network could resolve.
+//! Text that cannot be read as an address names none: mDNS names (`….local`) among them, which only
+//! the other side's network could resolve.
 
 use std::net::IpAddr;
 
-/// The largest number of addresses of one description that count. A browser names one for each of its networks, and
-/// its relayed ones.
+/// The largest number of addresses of one description that count. A browser names one for each of
+/// its networks, and its relayed ones.
 pub(super) const MAX: usize = 64;
 
 /// Returns the address in the line of a candidate.

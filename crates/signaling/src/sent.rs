@@ -43,7 +43,8 @@ impl<'a> Candidate<'a> {
         Ok(Self { line, ufrag: init.text("usernameFragment") })
     }
 
-    /// Returns the ICE generation that it names: in a field of its own, or in the extension of the line.
+    /// Returns the ICE generation that it names: in a field of its own, or in the extension of the
+    /// line.
     pub fn ufrag(&self) -> Option<&str> {
         self.ufrag.as_deref().or_else(|| {
             let words = self.line.split_ascii_whitespace();
@@ -88,8 +89,9 @@ impl<'a> Description<'a> {
         }
     }
 
-    /// Returns the `ice-ufrag`s (RFC 8839 §5.4): one for the session, or one for each media section. Those
-    /// past the number of streams that a call may have, and too long ones, are left out.
+    /// Returns the `ice-ufrag`s (RFC 8839 §5.4): one for the session, or one for each media
+    /// section. Those past the number of streams that a call may have, and too long ones, are left
+    /// out.
     pub fn ufrags(&self) -> Box<[Box<str>]> {
         let mut ufrags: Vec<Box<str>> = Vec::new();
         for line in self.lines() {
@@ -138,8 +140,8 @@ fn escaped_lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A payload as its receivers get it: the sender's fields, and the fields that name the sender, which only
-/// the server writes.
+/// A payload as its receivers get it: the sender's fields, and the fields that name the sender,
+/// which only the server writes.
 pub(super) struct Signed<'a> {
     pub call: CallId,
     pub sender: &'a Sender,

@@ -7,8 +7,8 @@ use callbox_base::clock::Now;
 use super::{Timestamp, config::TOKEN_LEEWAY, kicks::TokenMark};
 use crate::jwt::{Grants, Identity};
 
-/// The longest time until a token is checked again. It may be valid for longer, up to numbers that no
-/// clock can count to.
+/// The longest time until a token is checked again. It may be valid for longer, up to numbers that
+/// no clock can count to.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// The token that a session has now.
@@ -19,13 +19,14 @@ pub(super) struct SessionToken {
     mark: TokenMark,
     /// The expiry, in seconds since 1970.
     expires: u64,
-    /// The time of the warning that it expires, counted from 1970; `None` once the client was warned.
+    /// The time of the warning that it expires, counted from 1970; `None` once the client was
+    /// warned.
     warn_at: Option<Duration>,
 }
 
 impl SessionToken {
-    /// Makes the token of a session from what its verification said. `warning` is the time before its
-    /// expiry at which the client is warned.
+    /// Makes the token of a session from what its verification said. `warning` is the time before
+    /// its expiry at which the client is warned.
     pub fn new(now: Now, identity: Identity, warning: Duration) -> Self {
         Self {
             mark: TokenMark::of(&identity),
@@ -74,8 +75,8 @@ impl SessionToken {
         Some(Timestamp(Duration::from_secs(self.expires)))
     }
 
-    /// Returns the time of the next check. The clock may be set back until then, so that it need not be
-    /// the last one.
+    /// Returns the time of the next check. The clock may be set back until then, so that it need
+    /// not be the last one.
     pub fn next_check(&self, now: Now) -> Instant {
         let over = || Duration::from_secs(self.expires).saturating_add(TOKEN_LEEWAY);
         let next = self.warn_at.unwrap_or_else(over);
@@ -83,9 +84,9 @@ impl SessionToken {
     }
 }
 
-/// Returns the time at which a client that brings a token now is warned that it expires. The warning comes
-/// no earlier than half of the remaining lifetime, so that clients with short-lived tokens do not renew
-/// them in a loop.
+/// Returns the time at which a client that brings a token now is warned that it expires. The
+/// warning comes no earlier than half of the remaining lifetime, so that clients with short-lived
+/// tokens do not renew them in a loop.
 fn warn_at(now: Now, expires: u64, warning: Duration) -> Option<Duration> {
     let expires = Duration::from_secs(expires);
     let ahead = warning.min(expires.saturating_sub(now.unix) / 2);

@@ -171,8 +171,8 @@ impl Sessions {
         self.get(id).is_some_and(Session::is_here)
     }
 
-    /// Marks a session as one without a connection, to be given up at `until`. Returns false if it was
-    /// one already.
+    /// Marks a session as one without a connection, to be given up at `until`. Returns false if it
+    /// was one already.
     pub fn mark_away(
         &mut self,
         id: SessionId,
@@ -222,7 +222,8 @@ impl Sessions {
         session.token_check.set(session.token.next_check(now), timers, Timer::Token(id));
     }
 
-    /// Checks that the sessions without a connection are those in the order in which they are given up.
+    /// Checks that the sessions without a connection are those in the order in which they are given
+    /// up.
     #[cfg(test)]
     pub fn check_invariants(&self) {
         let away = self.entries.iter().filter_map(|(id, s)| Some((s.away_until.time()?, *id)));

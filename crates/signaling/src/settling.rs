@@ -7,8 +7,8 @@ use callbox_base::{clock::TimerQueue, ids::CallId};
 
 use super::{call::RelayMeter, ended_calls::EndedCall, timer::Timer};
 
-/// The calls that wait for the relay, each with the time at which its end is reported anyway. They are
-/// few: the relay's quotas bound them.
+/// The calls that wait for the relay, each with the time at which its end is reported anyway. They
+/// are few: the relay's quotas bound them.
 #[derive(Debug, Default)]
 pub(super) struct Settling(BTreeMap<CallId, (Instant, EndedCall)>);
 

@@ -53,8 +53,8 @@ impl JsonText {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Returns the text as a value of another payload; `None` for one that was read from a file and is not
-    /// JSON.
+    /// Returns the text as a value of another payload; `None` for one that was read from a file and
+    /// is not JSON.
     pub(super) fn raw(&self) -> Option<&RawValue> {
         serde_json::from_str(&self.0).ok()
     }

@@ -25,9 +25,10 @@ pub(super) struct User {
     devices: BTreeMap<DeviceId, SessionId>,
     /// The live calls that the user is a side of, on whichever device.
     calls: Vec<CallId>,
-    /// The calls that the user may begin, over all sessions. The bucket goes with the entry, so that a
-    /// user who leaves and comes back has a full one: an entry kept for it would be one more thing that
-    /// strangers can pile up, and each full bucket costs them a connection and its token.
+    /// The calls that the user may begin, over all sessions. The bucket goes with the entry, so
+    /// that a user who leaves and comes back has a full one: an entry kept for it would be one more
+    /// thing that strangers can pile up, and each full bucket costs them a connection and its
+    /// token.
     call_bucket: Bucket,
     /// The latest requests of the user's devices, with their answers.
     answered: AnsweredRequests,
@@ -52,8 +53,8 @@ impl User {
     }
 }
 
-/// The users, and the watchers of their presence. An entry lasts as long as the user has a device or a
-/// call.
+/// The users, and the watchers of their presence. An entry lasts as long as the user has a device
+/// or a call.
 #[derive(Debug, Default)]
 pub(super) struct Users {
     entries: Lookup<UserId, User>,
@@ -189,8 +190,8 @@ impl Users {
         &self.watches
     }
 
-    /// Changes a user's entry. Makes it if there is none, and removes it if it holds neither a device nor
-    /// a call.
+    /// Changes a user's entry. Makes it if there is none, and removes it if it holds neither a
+    /// device nor a call.
     fn update(&mut self, user: &UserId, change: impl FnOnce(&mut User)) {
         self.watches.touch(user);
         let entry = self.entries.entry(user.clone()).or_default();

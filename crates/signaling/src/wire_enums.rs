@@ -245,51 +245,6 @@ wire_enum! {
     }
 }
 
-/// The number of times that each word of a list was counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnumCounts<W> {
-    counts: Box<[u64]>,
-    of: std::marker::PhantomData<W>,
-}
-
-impl<W: WireEnum> Default for EnumCounts<W> {
-    fn default() -> Self {
-        Self { counts: vec![0; W::ALL.len()].into(), of: std::marker::PhantomData }
-    }
-}
-
-impl<W: WireEnum> EnumCounts<W> {
-    /// Counts the word once more.
-    pub(super) fn add(&mut self, word: W) {
-        self.counts[word.index()] += 1;
-    }
-
-    /// Adds what another tally has counted.
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
-    }
-
-    /// Counts the word once less, where the tally says how many there are now.
-    pub(super) fn sub(&mut self, word: W) {
-        self.counts[word.index()] -= 1;
-    }
-
-    /// Returns the number of times that the word was counted.
-    pub fn get(&self, word: W) -> u64 {
-        self.counts[word.index()]
-    }
-
-    /// Returns each word with its count, in the order of the list, zeros included.
-    pub fn iter(&self) -> impl Iterator<Item = (W, u64)> {
-        W::ALL.iter().map(|&word| (word, self.get(word)))
-    }
-
-    /// Returns the sum over all words.
-    pub fn total(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-}
-
 impl RequestName {
     /// Returns the request that has this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
@@ -339,16 +294,5 @@ mod tests {
             assert_eq!(RequestName::parse(name.as_str()), Some(name));
         }
         assert_eq!(RequestName::parse("call:transferred"), None);
-    }
-
-    #[test]
-    fn a_tally_counts_each_word() {
-        let mut tally = EnumCounts::default();
-        tally.add(CallType::Video);
-        tally.add(CallType::Video);
-        tally.add(CallType::Audio);
-        tally.sub(CallType::Audio);
-        assert_eq!(tally.iter().collect::<Vec<_>>(), [(CallType::Audio, 0), (CallType::Video, 2)]);
-        assert_eq!(tally.total(), 2);
     }
 }

@@ -6,34 +6,16 @@
 use std::{collections::VecDeque, time::Instant};
 
 use callbox_base::clock::TimerQueue;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
-use serde_json::value::{RawValue, to_raw_value};
-
+use super::{DescriptionKind, relayed::Relayed};
 use crate::{
     Config, JsonText,
     deadline::Deadline,
-    payload::Fields,
     sent::{Candidate, Description},
     timer::Timer,
 };
-
-/// The two descriptions of an exchange (RFC 3264).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum DescriptionKind {
-    Offer,
-    Answer,
-}
-
-impl DescriptionKind {
-    /// Returns the `type` of a browser's `RTCSessionDescription`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Offer => "offer",
-            Self::Answer => "answer",
-        }
-    }
-}
 
 /// The error of a journal that would grow past its limits.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,21 +59,6 @@ impl<T> Default for JournalOf<T> {
     }
 }
 
-/// The payloads that were relayed in this ICE generation, for a device that comes back and has lost them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Relayed<T> {
-    description: Option<(DescriptionKind, T)>,
-    candidates: VecDeque<T>,
-    #[serde(skip)]
-    candidate_bytes: usize,
-}
-
-impl<T> Default for Relayed<T> {
-    fn default() -> Self {
-        Self { description: None, candidates: VecDeque::new(), candidate_bytes: 0 }
-    }
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct KeptCandidate<T> {
     json: T,
@@ -106,7 +73,7 @@ pub(crate) struct HandOver {
     pub candidates: Vec<JsonText>,
 }
 
-impl Journal {
+impl JournalOf<JsonText> {
     /// Keeps the payload of an `ice:candidate`.
     pub fn keep_candidate(
         &mut self,
@@ -140,9 +107,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes an offer or an answer that is kept or relayed. If it begins a new ICE generation, that is if it
-    /// shares no `ice-ufrag` with the one before (RFC 8839 §4.4.1.1.1), drops the kept candidates of the
-    /// older one. Returns the number of dropped candidates.
+    /// Notes an offer or an answer that is kept or relayed. If it begins a new ICE generation, that
+    /// is if it shares no `ice-ufrag` with the one before (RFC 8839 §4.4.1.1.1), drops the kept
+    /// candidates of the older one. Returns the number of dropped candidates.
     pub fn note_description(
         &mut self,
         kind: DescriptionKind,
@@ -175,32 +142,18 @@ impl Journal {
         limits: &Config,
     ) {
         self.described = true;
-        let fits = json.weight() <= limits.journal_bytes;
-        self.relayed.description = fits.then(|| (kind, json.clone()));
+        self.relayed.set_description(kind, json, limits);
     }
 
-    /// Remembers a candidate that is relayed. Past the limits the oldest ones are forgotten.
+    /// Remembers a candidate that is relayed.
     pub fn remember_candidate(&mut self, json: &JsonText, limits: &Config) {
-        let relayed = &mut self.relayed;
-        relayed.candidate_bytes += json.weight();
-        relayed.candidates.push_back(json.clone());
-        while relayed.candidates.len() > limits.journal_candidates
-            || relayed.candidate_bytes > limits.journal_bytes
-        {
-            let Some(oldest) = relayed.candidates.pop_front() else { return };
-            relayed.candidate_bytes -= oldest.weight();
-        }
+        self.relayed.push_candidate(json, limits);
     }
 
-    /// Returns what was relayed: the latest description, with its kind in `type`, and the candidates of its
-    /// generation.
+    /// Returns what was relayed: the latest description, with its kind in `type`, and the candidates
+    /// of its generation.
     pub fn relayed(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
-        let description = self.relayed.description.as_ref().and_then(|(kind, json)| {
-            let fields = Fields::read(json.as_str()).ok()?;
-            to_raw_value(&WithKind { kind: *kind, fields: &fields }).ok()
-        });
-        let candidates = self.relayed.candidates.iter();
-        (description, candidates.filter_map(|json| Some(json.raw()?.to_owned())).collect())
+        self.relayed.values()
     }
 
     /// Returns the journal with a number for each text.
@@ -208,12 +161,14 @@ impl Journal {
         self.map(|text| Some(number(text)))
     }
 
-    /// Returns true if candidates may be relayed: a description was relayed before them, or is with them.
+    /// Returns true if candidates may be relayed: a description was relayed before them, or is with
+    /// them.
     pub fn may_hand_over(&self) -> bool {
         self.described || !self.descriptions.is_empty()
     }
 
-    /// Returns true if an offer of the sender was relayed or kept, so that the other side may answer.
+    /// Returns true if an offer of the sender was relayed or kept, so that the other side may
+    /// answer.
     pub fn has_offered(&self) -> bool {
         self.offered
     }
@@ -269,18 +224,17 @@ impl Journal {
 
     /// Returns the number of bytes that are remembered of what was relayed.
     pub fn relayed_bytes(&self) -> usize {
-        let description = self.relayed.description.as_ref().map_or(0, |(_, json)| json.weight());
-        self.relayed.candidate_bytes + description
+        self.relayed.bytes()
     }
 }
 
 impl JournalOf<u32> {
-    /// Returns the journal that this was made from. A text that is missing, or is not JSON, is left out.
+    /// Returns the journal that this was made from. A text that is missing, or is not JSON, is left
+    /// out.
     pub fn with_texts(&self, text: impl Fn(u32) -> Option<JsonText>) -> Journal {
         let mut journal = self.map(|number| text(*number).filter(|text| text.raw().is_some()));
         journal.candidate_bytes = journal.candidates.iter().map(|c| c.json.weight()).sum();
-        let relayed = &mut journal.relayed;
-        relayed.candidate_bytes = relayed.candidates.iter().map(JsonText::weight).sum();
+        journal.relayed.count_bytes();
         journal
     }
 }
@@ -294,15 +248,7 @@ impl<T> JournalOf<T> {
                 Some(KeptCandidate { json: change(&kept.json)?, ufrag: kept.ufrag.clone() })
             })
             .collect();
-        let relayed = Relayed {
-            description: self
-                .relayed
-                .description
-                .as_ref()
-                .and_then(|(kind, text)| Some((*kind, change(text)?))),
-            candidates: self.relayed.candidates.iter().filter_map(&mut change).collect(),
-            candidate_bytes: 0,
-        };
+        let relayed = self.relayed.map(&mut change);
         let descriptions = self.descriptions.iter();
         let descriptions =
             descriptions.filter_map(|(kind, text)| Some((*kind, change(text)?))).collect();
@@ -319,134 +265,5 @@ impl<T> JournalOf<T> {
     }
 }
 
-/// A description that was relayed, with its kind in `type`.
-struct WithKind<'a> {
-    kind: DescriptionKind,
-    fields: &'a Fields<'a>,
-}
-
-impl Serialize for WithKind<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.fields.but(&["type"]).write(&mut map)?;
-        map.serialize_entry("type", self.kind.as_str())?;
-        map.end()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::Payload;
-
-    fn keep(journal: &mut Journal, data: &Value, limits: &Config) -> Result<(), JournalFull> {
-        let payload = Payload::from(data.clone());
-        let candidate = Candidate::read(&payload.fields().unwrap()).unwrap();
-        journal.keep_candidate(&JsonText::of(data), &candidate, limits)
-    }
-
-    fn note(journal: &mut Journal, data: &Value) -> usize {
-        let payload = Payload::from(data.clone());
-        journal.note_description(
-            DescriptionKind::Offer,
-            &Description::read(&payload.fields().unwrap()).unwrap(),
-        )
-    }
-
-    fn sdp(ufrags: &[&str]) -> Value {
-        let lines: String = ufrags.iter().map(|u| format!("a=ice-ufrag:{u}\r\n")).collect();
-        json!({ "sdp": format!("v=0\r\n{lines}a=ice-pwd:x\r\n") })
-    }
-
-    fn candidate(n: u32) -> Value {
-        json!({ "n": n, "candidate": { "candidate": "candidate:1" } })
-    }
-
-    fn candidate_of(n: u32, ufrag: &str) -> Value {
-        json!({ "n": n, "candidate": { "candidate": "", "usernameFragment": ufrag } })
-    }
-
-    fn numbers(hand_over: &HandOver) -> Vec<u64> {
-        hand_over.candidates.iter().map(|c| c.value()["n"].as_u64().unwrap()).collect()
-    }
-
-    #[test]
-    fn descriptions_leave_first_and_one_of_each_kind() {
-        let limits = Config::default();
-        let mut journal = Journal::default();
-        keep(&mut journal, &candidate(1), &limits).unwrap();
-        assert!(!journal.may_hand_over());
-        for (kind, n) in
-            [(DescriptionKind::Answer, 2), (DescriptionKind::Offer, 3), (DescriptionKind::Offer, 4)]
-        {
-            journal.keep_description(kind, &JsonText::of(&json!({ "n": n })), &limits).unwrap();
-        }
-        assert!(journal.may_hand_over());
-        let hand_over = journal.hand_over(&limits);
-        assert_eq!(
-            hand_over.descriptions,
-            [
-                (DescriptionKind::Answer, JsonText::of(&json!({ "n": 2 }))),
-                (DescriptionKind::Offer, JsonText::of(&json!({ "n": 4 })))
-            ]
-        );
-        assert_eq!(numbers(&hand_over), [1]);
-        assert_eq!((journal.len(), journal.bytes()), (0, 0));
-    }
-
-    #[test]
-    fn a_newer_generation_drops_the_candidates_of_the_older() {
-        let limits = Config::default();
-        let mut journal = Journal::default();
-        let keep = |journal: &mut Journal, data| keep(journal, &data, &limits).unwrap();
-        keep(&mut journal, candidate(1));
-        assert_eq!(note(&mut journal, &sdp(&["one"])), 0);
-        keep(&mut journal, candidate(2));
-        keep(&mut journal, candidate_of(3, "one"));
-        keep(&mut journal, candidate_of(4, "two"));
-        assert_eq!(note(&mut journal, &sdp(&["one"])), 0);
-        assert_eq!(note(&mut journal, &json!({ "sdp": "v=0\r\n" })), 0);
-        assert_eq!(note(&mut journal, &json!({ "sdp": sdp(&["two"]) })), 3);
-        keep(&mut journal, candidate(5));
-        assert_eq!(numbers(&journal.hand_over(&limits)), [4, 5]);
-    }
-
-    #[test]
-    fn a_section_that_is_added_begins_no_generation() {
-        let mut journal = Journal::default();
-        note(&mut journal, &sdp(&["one"]));
-        keep(&mut journal, &candidate(1), &Config::default()).unwrap();
-        assert_eq!(note(&mut journal, &sdp(&["one", "two"])), 0);
-        assert_eq!(journal.len(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn it_never_grows_past_its_limits(
-            sizes in prop::collection::vec(0usize..400, 0..100),
-            max_candidates in 0usize..20,
-            max_bytes in 0usize..2000,
-        ) {
-            let limits = Config {
-                journal_candidates: max_candidates,
-                journal_bytes: max_bytes,
-                ..Config::default()
-            };
-            let mut journal = Journal::default();
-            let mut kept = 0;
-            for size in sizes {
-                let data = json!({ "candidate": "x".repeat(size) });
-                kept += usize::from(keep(&mut journal, &data, &limits).is_ok());
-                let text = JsonText::of(&data);
-                let _ = journal.keep_description(DescriptionKind::Offer, &text, &limits);
-                prop_assert!(journal.len() <= max_candidates);
-                prop_assert!(journal.candidate_bytes <= max_bytes);
-                prop_assert!(journal.bytes() <= 2 * max_bytes);
-            }
-            prop_assert_eq!(journal.hand_over(&limits).candidates.len(), kept);
-        }
-    }
-}
+mod tests;

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use callbox_base::ids::CallId;
 
-use super::{Call, CallState, Step};
+use super::{Call, CallState, Lifecycle, Step};
 use crate::{EnumCounts, RequestError};
 
 /// A call or a room, as [`Live`] keeps it.
-pub(crate) trait HasState {
-    fn id(&self) -> CallId;
-    /// Returns the state to be changed. Only the table changes it, since it counts the states.
-    fn state_mut(&mut self) -> &mut CallState;
+pub(crate) trait HasLifecycle {
+    fn lifecycle(&self) -> &Lifecycle;
+    fn lifecycle_mut(&mut self) -> &mut Lifecycle;
 }
 
 /// The calls, or the rooms, that are not over, and their numbers by state.
@@ -32,7 +31,7 @@ impl<T> Default for Live<T> {
     }
 }
 
-impl<T: HasState> Live<T> {
+impl<T: HasLifecycle> Live<T> {
     /// Notes changes from now on.
     pub fn watch(&mut self) {
         self.touched = Some(Vec::new());
@@ -80,16 +79,17 @@ impl<T: HasState> Live<T> {
         &self.by_state
     }
 
-    pub fn insert(&mut self, mut call: T) {
-        self.by_state.add(*call.state_mut());
-        self.touch(call.id());
-        self.live.insert(call.id(), call);
+    pub fn insert(&mut self, call: T) {
+        let id = call.lifecycle().id();
+        self.by_state.add(call.lifecycle().state());
+        self.touch(id);
+        self.live.insert(id, call);
     }
 
     pub fn remove(&mut self, id: CallId) -> Option<T> {
-        let mut call = self.live.remove(&id)?;
+        let call = self.live.remove(&id)?;
         self.touch(id);
-        self.by_state.sub(*call.state_mut());
+        self.by_state.sub(call.lifecycle().state());
         Some(call)
     }
 
@@ -99,9 +99,11 @@ impl<T: HasState> Live<T> {
     /// A refusal if the step is illegal or there is no such call; then nothing changes.
     pub fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
         self.touch(id);
-        let state = self.live.get_mut(&id).ok_or_else(RequestError::call_not_found)?.state_mut();
-        let before = std::mem::replace(state, state.after(step)?);
-        self.by_state.add(*state);
+        let call = self.live.get_mut(&id).ok_or_else(RequestError::call_not_found)?;
+        let before = call.lifecycle().state();
+        let state = before.after(step)?;
+        call.lifecycle_mut().set_state(state);
+        self.by_state.add(state);
         self.by_state.sub(before);
         Ok(())
     }

@@ -1,19 +1,20 @@
 //! One call: its sides, its state and what waits to be relayed.
 
+mod description_kind;
+mod involvement;
 mod journal;
+mod lifecycle;
 mod live;
 mod media;
 mod party;
 mod record;
+mod relayed;
 mod ringing;
 mod role;
 mod state;
 mod times;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use callbox_base::{
     clock::{Now, TimerQueue},
@@ -21,13 +22,16 @@ use callbox_base::{
 };
 use serde_json::value::RawValue;
 
-pub(super) use journal::{DescriptionKind, Journal, JournalFull, JournalOf};
-pub(super) use live::{Calls, HasState, Live};
+pub(super) use description_kind::DescriptionKind;
+pub(super) use involvement::Involvement;
+pub(super) use journal::{Journal, JournalFull, JournalOf};
+pub(super) use lifecycle::Lifecycle;
+pub(super) use live::{Calls, HasLifecycle, Live};
 pub use media::{CallStats, Media, Path};
 pub(super) use party::Party;
 pub use record::{CallRecord, Participant};
 pub(super) use record::{RelayMeter, seconds};
-pub(super) use ringing::{RingingDevice, Transfer};
+pub(super) use ringing::{Ringing, RingingDevice, Transfer};
 pub(super) use role::PerRole;
 pub use role::Role;
 pub use state::CallState;
@@ -36,49 +40,27 @@ pub(super) use times::Times;
 
 use super::{
     CallType, EndReason, Timestamp,
-    deadline::Deadline,
     member::{Lane, Member},
     timer::Timer,
 };
 
-/// The involvement of a session in a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Involvement {
-    /// It is a side of the call.
-    Side(Role),
-    /// It is a device of the callee that rings.
-    Ringing,
-    /// It is a device that rings, since this side is transferred to it.
-    Offered(Role),
-}
-
 /// A call of two that is not over.
 #[derive(Debug)]
 pub(super) struct Call {
-    id: CallId,
-    kind: CallType,
+    lifecycle: Lifecycle,
     /// The metadata that the caller sent along.
     metadata: Option<Box<RawValue>>,
-    state: CallState,
-    times: Times,
-    /// The time until which it rings.
-    ring_until: Now,
-    /// The time until which it waits for the decision whether to hold it for a device.
-    hold_decision: Deadline,
     parties: PerRole<Party>,
     /// The callee's devices that ring, before the accept; empty after it.
-    ringing: BTreeMap<DeviceId, RingingDevice>,
+    ringing: Ringing,
     /// The journal of each side's payloads.
     journals: PerRole<Journal>,
-    relay: RelayMeter,
     /// The transfer of a side to another device, while that rings.
     transfer: Option<Transfer>,
     /// True if a side has changed its device, and media does not flow yet.
     moved: bool,
     /// The upgrade that a side asks for, while the other has not answered.
     upgrade: Option<(Role, CallType)>,
-    /// The next refresh of the relay credentials of both sides, once it is accepted.
-    credential_refresh: Deadline,
     /// True if the server of the call crashed, and neither side has come back since.
     orphaned: bool,
 }
@@ -94,13 +76,13 @@ pub(super) struct KeptState {
     pub upgrade: Option<(Role, CallType)>,
 }
 
-impl HasState for Call {
-    fn id(&self) -> CallId {
-        self.id
+impl HasLifecycle for Call {
+    fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
-    fn state_mut(&mut self) -> &mut CallState {
-        &mut self.state
+    fn lifecycle_mut(&mut self) -> &mut Lifecycle {
+        &mut self.lifecycle
     }
 }
 
@@ -115,21 +97,14 @@ impl Call {
         ring_for: Duration,
     ) -> Self {
         Self {
-            id,
-            kind,
+            lifecycle: Lifecycle::begin(now, id, kind, CallState::Idle),
             metadata,
-            state: CallState::Idle,
-            times: Times::begin(now),
-            ring_until: now + ring_for,
-            hold_decision: Deadline::default(),
             parties,
-            ringing: BTreeMap::new(),
+            ringing: Ringing::new(id, now + ring_for),
             journals: PerRole::default(),
-            relay: RelayMeter::default(),
             transfer: None,
             moved: false,
             upgrade: None,
-            credential_refresh: Deadline::default(),
             orphaned: false,
         }
     }
@@ -137,37 +112,33 @@ impl Call {
     /// Returns the call in the state that was kept of it.
     pub fn in_state(self, kept: KeptState) -> Self {
         let KeptState { state, times, journals, relay, moved, upgrade } = kept;
-        Self { state, times, journals, relay, moved, upgrade, ..self }
-    }
-
-    /// Sets the times of a call that ended with the server before.
-    pub fn set_times(&mut self, times: Times) {
-        self.times = times;
+        let lifecycle = self.lifecycle.restored(state, times, relay);
+        Self { lifecycle, journals, moved, upgrade, ..self }
     }
 
     pub fn id(&self) -> CallId {
-        self.id
+        self.lifecycle.id()
     }
 
     pub fn kind(&self) -> CallType {
-        self.kind
+        self.lifecycle.kind()
+    }
+
+    pub fn state(&self) -> CallState {
+        self.lifecycle.state()
     }
 
     pub fn metadata(&self) -> Option<&RawValue> {
         self.metadata.as_deref()
     }
 
-    pub fn state(&self) -> CallState {
-        self.state
+    /// Returns the ringing at the callee's devices.
+    pub fn ringing(&self) -> &Ringing {
+        &self.ringing
     }
 
-    pub fn times(&self) -> &Times {
-        &self.times
-    }
-
-    /// Returns the time until which it rings before the accept.
-    pub fn ring_until(&self) -> Now {
-        self.ring_until
+    pub fn ringing_mut(&mut self) -> &mut Ringing {
+        &mut self.ringing
     }
 
     pub fn party(&self, role: Role) -> &Party {
@@ -191,39 +162,8 @@ impl Call {
         &mut self.journals[from]
     }
 
-    /// Returns the counters of its allocations.
-    pub fn relay(&self) -> &RelayMeter {
-        &self.relay
-    }
-
-    pub fn relay_mut(&mut self) -> &mut RelayMeter {
-        &mut self.relay
-    }
-
-    /// Starts the time for which it rings.
-    pub fn start_ring_time(&self, timers: &mut TimerQueue<Timer>) {
-        timers.set(self.ring_until.instant, Timer::Ring(self.id));
-    }
-
-    /// Rings a device of the callee.
-    pub fn ring(&mut self, device: DeviceId, session: SessionId) {
-        self.ringing.insert(device, RingingDevice::new(session));
-    }
-
-    /// Returns a device of the callee that rings.
-    pub fn ringing_mut(&mut self, device: &DeviceId) -> Option<&mut RingingDevice> {
-        self.ringing.get_mut(device)
-    }
-
-    /// Removes the ringing device of a session that is gone. Returns true if no device has received the
-    /// call then.
-    pub fn stop_ringing(&mut self, session: SessionId) -> bool {
-        self.ringing.retain(|_, device| device.session() != session);
-        self.ringing.is_empty() && self.state == CallState::Initiating
-    }
-
-    /// Makes a device the callee's in the call, and stops the ringing. Returns the sessions of all devices
-    /// that rang.
+    /// Makes a device the callee's in the call, and stops the ringing. Returns the sessions of all
+    /// devices that rang.
     pub fn accept(
         &mut self,
         now: Now,
@@ -231,25 +171,9 @@ impl Call {
         session: SessionId,
         timers: &mut TimerQueue<Timer>,
     ) -> Vec<SessionId> {
-        timers.clear(self.ring_until.instant, Timer::Ring(self.id));
-        self.times.start(now);
+        self.lifecycle.start(now);
         self.parties.callee.change_device(device, session);
-        std::mem::take(&mut self.ringing).values().map(RingingDevice::session).collect()
-    }
-
-    /// Starts the wait for the decision whether to hold the call.
-    pub fn await_hold_decision(&mut self, until: Instant, timers: &mut TimerQueue<Timer>) {
-        self.hold_decision.set(until, timers, Timer::Asked(self.id));
-    }
-
-    /// Stops the wait for the decision whether to hold the call. Returns true if it ran.
-    pub fn stop_hold_decision(&mut self, timers: &mut TimerQueue<Timer>) -> bool {
-        self.hold_decision.clear(timers, Timer::Asked(self.id))
-    }
-
-    /// Schedules the next refresh of relay credentials.
-    pub fn schedule_credential_refresh(&mut self, at: Instant, timers: &mut TimerQueue<Timer>) {
-        self.credential_refresh.set(at, timers, Timer::Credentials(self.id));
+        self.ringing.stop(timers)
     }
 
     /// Returns the transfer that is under way.
@@ -263,20 +187,20 @@ impl Call {
 
     /// Begins a transfer.
     pub fn begin_transfer(&mut self, transfer: Transfer, timers: &mut TimerQueue<Timer>) {
-        timers.set(transfer.until.instant, Timer::Transfer(self.id));
+        timers.set(transfer.until.instant, Timer::Transfer(self.id()));
         self.transfer = Some(transfer);
     }
 
     /// Ends the transfer that is under way.
     pub fn take_transfer(&mut self, timers: &mut TimerQueue<Timer>) -> Option<Transfer> {
         let transfer = self.transfer.take()?;
-        timers.clear(transfer.until.instant, Timer::Transfer(self.id));
+        timers.clear(transfer.until.instant, Timer::Transfer(self.id()));
         Some(transfer)
     }
 
-    /// Makes another device that of a side. Nothing of the peer connections before goes to either side,
-    /// since both begin with new ones. Returns the session of the device before, and the number of dropped
-    /// candidates.
+    /// Makes another device that of a side. Nothing of the peer connections before goes to either
+    /// side, since both begin with new ones. Returns the session of the device before, and the
+    /// number of dropped candidates.
     pub fn change_device(
         &mut self,
         role: Role,
@@ -284,11 +208,12 @@ impl Call {
         session: SessionId,
         timers: &mut TimerQueue<Timer>,
     ) -> (Option<SessionId>, usize) {
-        self.parties[role].stop_grace(timers, Timer::Grace(Member::Side(self.id, role)));
+        let id = self.id();
+        self.parties[role].stop_grace(timers, Timer::Grace(Member::Side(id, role)));
         let before = self.parties[role].change_device(device, session);
         // The device that asked, or that was asked, is not in the call any more.
         self.upgrade = None;
-        self.moved = self.state != CallState::Connecting;
+        self.moved = self.state() != CallState::Connecting;
         (before, self.drop_journals(timers))
     }
 
@@ -317,7 +242,7 @@ impl Call {
         if let Some((_, kind)) = self.upgrade.take()
             && is_accepted
         {
-            self.kind = kind;
+            self.lifecycle.set_kind(kind);
         }
     }
 
@@ -331,17 +256,17 @@ impl Call {
         self.orphaned && self.members().next().is_none()
     }
 
-    /// Clears all timers of a call that is over, and drops its journals. Returns the number of dropped
-    /// candidates.
+    /// Clears all timers of a call that is over, and drops its journals. Returns the number of
+    /// dropped candidates.
     pub fn stop(&mut self, timers: &mut TimerQueue<Timer>) -> usize {
-        timers.clear(self.ring_until.instant, Timer::Ring(self.id));
-        self.stop_hold_decision(timers);
-        self.credential_refresh.clear(timers, Timer::Credentials(self.id));
+        self.ringing.stop_timers(timers);
+        self.lifecycle.stop_credential_refresh(timers);
         if let Some(transfer) = &self.transfer {
-            timers.clear(transfer.until.instant, Timer::Transfer(self.id));
+            timers.clear(transfer.until.instant, Timer::Transfer(self.id()));
         }
+        let id = self.id();
         for role in [Role::Caller, Role::Callee] {
-            self.parties[role].stop_grace(timers, Timer::Grace(Member::Side(self.id, role)));
+            self.parties[role].stop_grace(timers, Timer::Grace(Member::Side(id, role)));
         }
         self.drop_journals(timers)
     }
@@ -351,7 +276,7 @@ impl Call {
         let mut dropped = 0;
         for from in [Role::Caller, Role::Callee] {
             let mut journal = std::mem::take(&mut self.journals[from]);
-            journal.stop_hold(timers, Timer::Hold(Lane::From(self.id, from)));
+            journal.stop_hold(timers, Timer::Hold(Lane::From(self.id(), from)));
             dropped += journal.len();
         }
         dropped
@@ -369,7 +294,7 @@ impl Call {
             Some(Involvement::Side(Role::Caller))
         } else if is(&self.parties.callee) {
             Some(Involvement::Side(Role::Callee))
-        } else if self.ringing.values().any(|device| device.session() == session) {
+        } else if self.ringing.sessions().any(|ringing| ringing == session) {
             Some(Involvement::Ringing)
         } else {
             let transfer = self.transfer.as_ref();
@@ -391,7 +316,7 @@ impl Call {
 
     /// Returns true if it is for this user, and nobody has accepted it.
     pub fn rings_at(&self, user: &UserId) -> bool {
-        !self.state.is_accepted() && self.parties.callee.user() == user
+        !self.state().is_accepted() && self.parties.callee.user() == user
     }
 
     /// Returns every session that is involved in this call.
@@ -399,19 +324,15 @@ impl Call {
         [self.parties.caller.session(), self.parties.callee.session()]
             .into_iter()
             .flatten()
-            .chain(self.ringing.values().map(RingingDevice::session))
+            .chain(self.ringing.sessions())
             .chain(self.transfer.as_ref().map(|transfer| transfer.ringing.session()))
     }
 
-    /// Returns the time until which it rings, before the accept or at the device that it is transferred to.
+    /// Returns the time until which it rings, before the accept or at the device that it is
+    /// transferred to.
     pub fn expires_at(&self) -> Timestamp {
-        let until = self.transfer.as_ref().map_or(self.ring_until, |transfer| transfer.until);
+        let until = self.transfer.as_ref().map_or(self.ringing.until(), |transfer| transfer.until);
         Timestamp(until.unix)
-    }
-
-    /// Returns the time since it was accepted.
-    pub fn duration(&self, now: Now) -> Duration {
-        self.times.duration(now)
     }
 
     /// Returns the record of the call now.
@@ -422,20 +343,9 @@ impl Call {
             let connected = Some(party.is_connected() || rings);
             Participant { role: Some(role), connected, ..party.record() }
         };
-        CallRecord {
-            id: self.id,
-            room_id: None,
-            state: self.state,
-            kind: self.kind,
-            participants: vec![participant(Role::Caller), participant(Role::Callee)],
-            created_at: Timestamp(self.times.created()),
-            started_at: self.times.started().map(Timestamp),
-            ended_at: None,
-            duration: self.times.started().map(|_| seconds(self.duration(now))),
-            reason: None,
-            ended_by: None,
-            relay: self.relay.usage(),
-        }
+        let participants = vec![participant(Role::Caller), participant(Role::Callee)];
+        let duration = self.lifecycle.recorded_duration(now);
+        CallRecord { participants, duration, ..self.lifecycle.record() }
     }
 
     /// Returns the record of the call that ends now.
@@ -446,22 +356,22 @@ impl Call {
         ended_by: Option<UserId>,
     ) -> CallRecord {
         let mut record = self.record(now);
-        record.end(self.times.at(now), reason, ended_by);
-        record.duration = Some(seconds(self.duration(now)));
+        self.lifecycle.end_record(now, &mut record, reason, ended_by);
         record
     }
 
     /// Returns the numbers of running timers and of devices that ring.
     #[cfg(test)]
     pub fn timers_and_ringing(&self) -> (usize, usize) {
-        let is_accepted = self.state.is_accepted();
-        assert!(is_accepted || !self.credential_refresh.is_set());
-        assert!(!self.hold_decision.is_set() || self.state == CallState::Initiating);
-        assert!(!self.hold_decision.is_set() || self.ringing.is_empty());
+        let is_accepted = self.state().is_accepted();
+        assert!(is_accepted || !self.lifecycle.has_credential_refresh());
+        let is_decided_on = self.ringing.awaits_hold_decision();
+        assert!(!is_decided_on || self.state() == CallState::Initiating);
+        assert!(!is_decided_on || self.ringing.is_empty());
         let timers = [
             !is_accepted,
-            self.credential_refresh.is_set(),
-            self.hold_decision.is_set(),
+            self.lifecycle.has_credential_refresh(),
+            is_decided_on,
             self.transfer.is_some(),
         ];
         (timers.into_iter().filter(|is_running| *is_running).count(), self.ringing.len())

@@ -120,8 +120,8 @@ impl CallRecord {
     }
 }
 
-/// The relay's counters of one call: those of its open allocations, and the sum over the closed ones. The
-/// relay's quotas bound the number of open ones.
+/// The relay's counters of one call: those of its open allocations, and the sum over the closed
+/// ones. The relay's quotas bound the number of open ones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RelayMeter {
     open: Vec<Arc<Usage>>,
@@ -130,7 +130,8 @@ pub(crate) struct RelayMeter {
 }
 
 impl RelayMeter {
-    /// Makes the counters of a call that goes on in another process than the one that relayed for it.
+    /// Makes the counters of a call that goes on in another process than the one that relayed for
+    /// it.
     pub fn of_closed(closed: RelayUsage) -> Self {
         Self { open: Vec::new(), closed }
     }

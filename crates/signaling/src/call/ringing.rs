@@ -1,11 +1,14 @@
 //! Devices that ring: those of a callee, and one that a side is transferred to.
 
+use std::{collections::BTreeMap, time::Instant};
+
 use callbox_base::{
-    clock::Now,
-    ids::{DeviceId, SessionId},
+    clock::{Now, TimerQueue},
+    ids::{CallId, DeviceId, SessionId},
 };
 
 use super::Role;
+use crate::{deadline::Deadline, timer::Timer};
 
 /// A device that received the call and may accept it.
 #[derive(Debug)]
@@ -27,6 +30,92 @@ impl RingingDevice {
     /// Records that it alerts its user. Returns true the first time.
     pub fn alert(&mut self) -> bool {
         !std::mem::replace(&mut self.alerting, true)
+    }
+}
+
+/// The ringing of a call at the callee's devices, before the accept.
+#[derive(Debug)]
+pub(crate) struct Ringing {
+    call: CallId,
+    /// The time until which the call rings.
+    until: Now,
+    /// The time until which it waits for the decision whether to hold it for a device.
+    hold_decision: Deadline,
+    devices: BTreeMap<DeviceId, RingingDevice>,
+}
+
+impl Ringing {
+    /// Makes the ringing of a call that has reached no device.
+    pub fn new(call: CallId, until: Now) -> Self {
+        Self { call, until, hold_decision: Deadline::default(), devices: BTreeMap::new() }
+    }
+
+    /// Returns the time until which the call rings.
+    pub fn until(&self) -> Now {
+        self.until
+    }
+
+    /// Starts the time for which the call rings.
+    pub fn start(&self, timers: &mut TimerQueue<Timer>) {
+        timers.set(self.until.instant, Timer::Ring(self.call));
+    }
+
+    /// Stops the timers. The devices stay, for those who are told of the end of the call.
+    pub fn stop_timers(&mut self, timers: &mut TimerQueue<Timer>) {
+        timers.clear(self.until.instant, Timer::Ring(self.call));
+        self.stop_hold_decision(timers);
+    }
+
+    /// Stops the ringing with its timers. Returns the sessions of the devices that rang.
+    pub fn stop(&mut self, timers: &mut TimerQueue<Timer>) -> Vec<SessionId> {
+        self.stop_timers(timers);
+        std::mem::take(&mut self.devices).values().map(RingingDevice::session).collect()
+    }
+
+    /// Returns true if no device rings.
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
+    /// Returns the number of devices that ring.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Returns the sessions of the devices that ring.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.devices.values().map(RingingDevice::session)
+    }
+
+    pub fn get_mut(&mut self, device: &DeviceId) -> Option<&mut RingingDevice> {
+        self.devices.get_mut(device)
+    }
+
+    /// Adds a device.
+    pub fn add(&mut self, device: DeviceId, session: SessionId) {
+        self.devices.insert(device, RingingDevice::new(session));
+    }
+
+    /// Removes the device of a session that is gone.
+    pub fn remove(&mut self, session: SessionId) {
+        self.devices.retain(|_, device| device.session != session);
+    }
+
+    /// Starts the wait for the decision whether to hold the call.
+    pub fn await_hold_decision(&mut self, until: Instant, timers: &mut TimerQueue<Timer>) {
+        self.hold_decision.set(until, timers, Timer::Asked(self.call));
+    }
+
+    /// Stops the wait for the decision whether to hold the call. Returns true if it ran.
+    pub fn stop_hold_decision(&mut self, timers: &mut TimerQueue<Timer>) -> bool {
+        self.hold_decision.clear(timers, Timer::Asked(self.call))
+    }
+
+    /// Returns true while the call waits for the decision whether to hold it.
+    #[cfg(test)]
+    pub fn awaits_hold_decision(&self) -> bool {
+        self.hold_decision.is_set()
     }
 }
 

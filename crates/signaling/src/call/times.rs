@@ -11,8 +11,8 @@ use callbox_base::clock::Now;
 
 use crate::Timestamp;
 
-/// The longest time for which a call of the server before is believed to have lasted: past it the wall clock
-/// was set.
+/// The longest time for which a call of the server before is believed to have lasted: past it the
+/// wall clock was set.
 const LONGEST_BEFORE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The times at which a call began and was accepted, or a second participant came.
@@ -33,8 +33,8 @@ impl Times {
         Self { created: now.unix, before: Duration::ZERO, since: now.instant, started: None }
     }
 
-    /// Makes the times of a call that was begun by the server before. `created` and `started` are since
-    /// 1970; a call has not begun after it was accepted, and neither is in the future.
+    /// Makes the times of a call that was begun by the server before. `created` and `started` are
+    /// since 1970; a call has not begun after it was accepted, and neither is in the future.
     pub fn restore(now: Now, created: Duration, started: Option<Duration>) -> Self {
         let started = started.map(|started| started.saturating_sub(created).min(LONGEST_BEFORE));
         let least = started.unwrap_or_default();
@@ -42,9 +42,10 @@ impl Times {
         Self { created, before, since: now.instant, started }
     }
 
-    /// Makes the times of a call that ended with the server before, for its record: `now` is its end on them.
-    /// `end` is when that server was last known to run, since 1970, and is believed within the same
-    /// bounds: the call ended neither before it began or was accepted, nor later than it may have lasted.
+    /// Makes the times of a call that ended with the server before, for its record: `now` is its
+    /// end on them. `end` is when that server was last known to run, since 1970, and is believed
+    /// within the same bounds: the call ended neither before it began or was accepted, nor later
+    /// than it may have lasted.
     pub fn ended(now: Now, created: Duration, started: Option<Duration>, end: Duration) -> Self {
         Self::restore(Now { unix: end, ..now }, created, started)
     }
@@ -120,7 +121,8 @@ mod tests {
         for (end, started, at, duration) in [
             (1070, Some(1010), 1070, 60),
             (1070, None, 1070, 0),
-            // Nothing is known, or the clock was set back meanwhile: not before it was accepted, or began.
+            // Nothing is known, or the clock was set back meanwhile: not before it was accepted, or
+            // began.
             (0, Some(1010), 1010, 0),
             (0, None, 1000, 0),
             (900, Some(1010), 1010, 0),

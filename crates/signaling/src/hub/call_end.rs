@@ -6,7 +6,7 @@ use super::{Hub, finalize, room_leave};
 use crate::{
     CallRecord, EndReason, Event, RequestError,
     answers::CallEndAnswer,
-    call::{Call, Involvement, Role, Step, seconds},
+    call::{Call, HasLifecycle, Involvement, Role, Step, seconds},
     ended_calls::EndedCall,
     events::{CallEndedEvent, CallStateEvent},
     sender::Sender,
@@ -20,8 +20,8 @@ pub(super) fn end(hub: &mut Hub, now: Now, id: CallId, reason: EndReason) {
     }
 }
 
-/// Ends a call at the request of `sender`, and returns the answer. The sender learns of the end from
-/// the answer, everyone else from a `call:ended`.
+/// Ends a call at the request of `sender`, and returns the answer. The sender learns of the end
+/// from the answer, everyone else from a `call:ended`.
 pub(super) fn end_for(
     hub: &mut Hub,
     now: Now,
@@ -35,8 +35,8 @@ pub(super) fn end_for(
     Ok(CallEndAnswer { call_id: id, state: record.state, reason, duration })
 }
 
-/// Ends a call in every case: removes it with its timers and journals, and tells everyone who can be
-/// told why.
+/// Ends a call in every case: removes it with its timers and journals, and tells everyone who can
+/// be told why.
 fn finish(
     hub: &mut Hub,
     now: Now,
@@ -66,7 +66,7 @@ fn finish(
                 room_id: None,
                 reason,
                 ended_by: record.ended_by.clone(),
-                duration: seconds(call.duration(now)),
+                duration: seconds(call.lifecycle().duration(now)),
             };
             hub.outbox.send(session, &ended);
         }
@@ -75,7 +75,7 @@ fn finish(
     finalize::finalize(
         hub,
         now,
-        EndedCall::new(record.clone(), call.relay().clone(), was_connected),
+        EndedCall::new(record.clone(), call.lifecycle().relay().clone(), was_connected),
         reason,
     );
     Some(record)
@@ -99,5 +99,5 @@ pub(super) fn end_all(hub: &mut Hub, now: Now) {
 /// Stops the wait for a decision about holding a call. Returns true if there was one.
 pub(super) fn stop_asking(hub: &mut Hub, id: CallId) -> bool {
     let call = hub.calls.get_mut(id);
-    call.is_some_and(|call| call.stop_hold_decision(&mut hub.timers))
+    call.is_some_and(|call| call.ringing_mut().stop_hold_decision(&mut hub.timers))
 }

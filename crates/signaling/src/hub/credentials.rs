@@ -6,7 +6,7 @@ use callbox_base::{
     ids::{CallId, SessionId, UserId},
 };
 
-use super::Hub;
+use super::{Hub, members};
 use crate::{
     Config, IceServer, Output, RelayAccess, Timestamp, events::IceServersEvent, jwt::Grants,
     kicks::TokenMark,
@@ -20,10 +20,8 @@ pub(super) fn schedule_refresh(hub: &mut Hub, now: Now, id: CallId) {
         return;
     }
     let at = now.instant + half;
-    if let Some(call) = hub.calls.get_mut(id) {
-        call.schedule_credential_refresh(at, &mut hub.timers);
-    } else if let Some(room) = hub.rooms.get_mut(id) {
-        room.schedule_credential_refresh(at, &mut hub.timers);
+    if let Some(live) = members::lifecycle_mut(&mut hub.calls, &mut hub.rooms, id) {
+        live.schedule_credential_refresh(at, &mut hub.timers);
     }
 }
 
@@ -50,8 +48,8 @@ pub(super) fn refresh(hub: &mut Hub, now: Now, id: CallId) {
     schedule_refresh(hub, now, id);
 }
 
-/// Mints relay credentials for a user, scoped to a call if one is named. Leaves them out if the token
-/// does not allow the relay, or was revoked by a kick.
+/// Mints relay credentials for a user, scoped to a call if one is named. Leaves them out if the
+/// token does not allow the relay, or was revoked by a kick.
 pub(super) fn mint(
     hub: &Hub,
     now: Now,
@@ -67,8 +65,8 @@ pub(super) fn mint(
     access(&hub.config, now, may.then(mint).flatten())
 }
 
-/// Mints relay credentials with the rights of a session's token. Returns no servers for a session that
-/// is gone.
+/// Mints relay credentials with the rights of a session's token. Returns no servers for a session
+/// that is gone.
 pub(super) fn mint_for_session(
     hub: &Hub,
     now: Now,
@@ -88,7 +86,8 @@ pub(super) fn mint_for_session(
     }
 }
 
-/// Lets the relay accept a user's credentials again after a kick, if the token was not revoked by it.
+/// Lets the relay accept a user's credentials again after a kick, if the token was not revoked by
+/// it.
 pub(super) fn readmit(hub: &mut Hub, now: Now, user: &UserId, token: TokenMark) {
     if !hub.kicks.refuse(now, user, token) && hub.kicks.readmit(user) {
         hub.outbox.push(Output::LiftKick { user: user.clone() });

@@ -6,12 +6,14 @@ use callbox_base::{
 };
 
 use super::{
-    Hub, call_end, disconnect, reconnect_grace, room_leave, room_leave::Leaving, session_close,
+    Hub, call_end, disconnect, reconnect_grace,
+    room_leave::{self, Leaving},
+    session_close,
 };
 use crate::{EndReason, call::Involvement, member::Member, sender::Sender};
 
-/// Ends a session whose client has left for good, and its calls with it, except those that are being
-/// transferred to another device.
+/// Ends a session whose client has left for good, and its calls with it, except those that are
+/// being transferred to another device.
 pub(super) fn depart(hub: &mut Hub, now: Now, id: SessionId) {
     let Some(sender) = hub.sessions.sender(id) else { return };
     session_close::forget(hub, id);

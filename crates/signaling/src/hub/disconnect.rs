@@ -6,10 +6,10 @@ use callbox_base::{
 };
 
 use super::{Hub, push_wait, reconnect_grace, transfer};
-use crate::{call::Involvement, member::Member};
+use crate::{CallState, call::Involvement, member::Member};
 
-/// Handles the lost connection, or the end, of a session that may be in a call: a side of the call gets
-/// its reconnect grace.
+/// Handles the lost connection, or the end, of a session that may be in a call: a side of the call
+/// gets its reconnect grace.
 pub(super) fn lose(hub: &mut Hub, now: Now, id: CallId, session: SessionId) {
     let may_resume = hub.sessions.contains(session);
     let Some(call) = hub.calls.get_mut(id) else {
@@ -22,7 +22,8 @@ pub(super) fn lose(hub: &mut Hub, now: Now, id: CallId, session: SessionId) {
         // It rings when it comes back.
         Some(Involvement::Ringing | Involvement::Offered(_)) if may_resume => {}
         Some(Involvement::Ringing) => {
-            let reaches_nobody = call.stop_ringing(session);
+            call.ringing_mut().remove(session);
+            let reaches_nobody = call.ringing().is_empty() && call.state() == CallState::Initiating;
             if reaches_nobody && !hub.stopping {
                 push_wait::reach_no_device(hub, now, id);
             }

@@ -7,7 +7,7 @@ use callbox_base::clock::Now;
 use super::{Hub, blocking, limits, presence};
 use crate::{
     CallState, EnumCounts,
-    call::{Involvement, Role},
+    call::{HasLifecycle, Involvement, Role},
     rooms::{MAX_DEVICES, MAX_PARTICIPANTS},
     watches::MAX_WATCHED,
 };
@@ -142,8 +142,8 @@ fn check_rooms(hub: &Hub) -> usize {
         assert_eq!(hub.rooms.named(room.name()).map(|room| room.id()), Some(room.id()));
         assert!((1..=MAX_PARTICIPANTS).contains(&room.len()));
         assert!(!room.state().is_over());
-        assert_eq!(room.times().started().is_some(), room.state().is_accepted());
-        timers += room.timers();
+        assert_eq!(room.lifecycle().times().started().is_some(), room.state().is_accepted());
+        timers += usize::from(room.lifecycle().has_credential_refresh());
         let mut devices = BTreeSet::new();
         for (_, party) in room.parties() {
             let device = party.device().unwrap();

@@ -3,7 +3,7 @@
 use callbox_base::ids::CallId;
 
 use super::Hub;
-use crate::kept::KeptEnd;
+use crate::{call::HasLifecycle, kept::KeptEnd};
 
 /// Notes that something about a call may have changed, besides what its table notes.
 pub(super) fn note(hub: &mut Hub, id: CallId) {
@@ -15,8 +15,10 @@ pub(super) fn note(hub: &mut Hub, id: CallId) {
 /// Notes the calls that have allocations.
 pub(super) fn note_relayed(hub: &mut Hub) {
     let Some(keeping) = &mut hub.keeping else { return };
-    let calls = hub.calls.iter().filter(|call| !call.relay().is_final()).map(|call| call.id());
-    let rooms = hub.rooms.iter().filter(|room| !room.relay().is_final()).map(|room| room.id());
+    let calls =
+        hub.calls.iter().filter(|call| !call.lifecycle().relay().is_final()).map(|call| call.id());
+    let rooms =
+        hub.rooms.iter().filter(|room| !room.lifecycle().relay().is_final()).map(|room| room.id());
     calls.chain(rooms).for_each(|id| keeping.touch(id));
 }
 

@@ -7,7 +7,11 @@ use callbox_base::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Hub, call_end, room_leave, room_leave::Leaving, session_close};
+use super::{
+    Hub, call_end,
+    room_leave::{self, Leaving},
+    session_close,
+};
 use crate::{CloseReason, EndReason, call::Party};
 
 /// The sessions, calls and allocations that a kick has ended.

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use super::Hub;
 use crate::{ErrorCode, RequestError, call::Call, rate::interval};
 
-/// Returns the number of live calls that a user may be in: the least that is set, in the configuration
-/// and in the tokens of the user's sessions.
+/// Returns the number of live calls that a user may be in: the least that is set, in the
+/// configuration and in the tokens of the user's sessions.
 pub(super) fn max_calls(hub: &Hub, user: &UserId) -> usize {
     let sessions = hub.users.sessions(user);
     let tokens = sessions.filter_map(|id| hub.sessions.get(id)?.token().grants().max_calls);
@@ -52,8 +52,8 @@ pub(super) fn check_all_calls(hub: &Hub) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// Counts a call from one user to another. This is the last check, so that only calls that come about
-/// count.
+/// Counts a call from one user to another. This is the last check, so that only calls that come
+/// about count.
 pub(super) fn count_call_to(
     hub: &mut Hub,
     now: Now,

@@ -5,7 +5,7 @@ use callbox_base::ids::{CallId, RoomId, SessionId};
 use super::Hub;
 use crate::{
     CallState, RequestError,
-    call::{Calls, Journal, Party},
+    call::{Calls, HasLifecycle, Journal, Lifecycle, Party},
     member::{Lane, Member},
     message::EventPayload,
     rooms::Rooms,
@@ -62,10 +62,29 @@ pub(super) fn journal_mut<'a>(
     }
 }
 
+/// Returns the life of a live call or room.
+pub(super) fn lifecycle(hub: &Hub, id: CallId) -> Option<&Lifecycle> {
+    match hub.calls.get(id) {
+        Some(call) => Some(call.lifecycle()),
+        None => Some(hub.rooms.get(id)?.lifecycle()),
+    }
+}
+
+/// Returns the life of a live call or room, to be changed.
+pub(super) fn lifecycle_mut<'a>(
+    calls: &'a mut Calls,
+    rooms: &'a mut Rooms,
+    id: CallId,
+) -> Option<&'a mut Lifecycle> {
+    match calls.get_mut(id) {
+        Some(call) => Some(call.lifecycle_mut()),
+        None => Some(rooms.get_mut(id)?.lifecycle_mut()),
+    }
+}
+
 /// Returns the state of a live call or room.
-pub(super) fn call_state(hub: &Hub, call: CallId) -> Result<CallState, RequestError> {
-    let state = hub.calls.get(call).map(|call| call.state());
-    state.or_else(|| Some(hub.rooms.get(call)?.state())).ok_or_else(RequestError::call_not_found)
+pub(super) fn call_state(hub: &Hub, id: CallId) -> Result<CallState, RequestError> {
+    lifecycle(hub, id).map(Lifecycle::state).ok_or_else(RequestError::call_not_found)
 }
 
 /// Returns the room's id if the call is a room.

@@ -1,7 +1,7 @@
 //! The hub: takes inputs, keeps its parts and their timers, gives outputs.
 //!
-//! Each part owns its state and knows nothing of the others. What takes several parts is a function of
-//! the hub, in a file of its subject below this one.
+//! Each part owns its state and knows nothing of the others. What takes several parts is a function
+//! of the hub, in a file of its subject below this one.
 
 mod blocking;
 mod call_end;

@@ -1,7 +1,8 @@
 //! The presence of users, and its publication to their watchers.
 //!
-//! Every change of a user marks the user. The presence is computed only once everything has happened,
-//! so that a device that replaces its own session, or a call that is busy at once, is no change.
+//! Every change of a user marks the user. The presence is computed only once everything has
+//! happened, so that a device that replaces its own session, or a call that is busy at once, is no
+//! change.
 
 use callbox_base::ids::UserId;
 

@@ -1,4 +1,5 @@
-//! The reconnect grace: the time in which a member of a call that lost its connection may come back.
+//! The reconnect grace: the time in which a member of a call that lost its connection may come
+//! back.
 
 use callbox_base::{clock::Now, ids::SessionId};
 
@@ -53,8 +54,8 @@ pub(super) fn stop(hub: &mut Hub, member: Member) {
     party.stop_grace(&mut hub.timers, Timer::Grace(member));
 }
 
-/// Tells the others that a member was lost or is back, if that differs from `was_lost`, and updates the
-/// state of a call of two. Returns true if the state changed; then everyone was sent it.
+/// Tells the others that a member was lost or is back, if that differs from `was_lost`, and updates
+/// the state of a call of two. Returns true if the state changed; then everyone was sent it.
 pub(super) fn publish_change(hub: &mut Hub, now: Now, member: Member, was_lost: bool) -> bool {
     let Some(party) = members::find(hub, member) else { return false };
     let is_lost = party.is_lost();

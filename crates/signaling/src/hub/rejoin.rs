@@ -12,7 +12,8 @@ use crate::{
     member::{Lane, Member},
 };
 
-/// Brings the new session of a user into one of the user's calls: it continues for its device, or rings.
+/// Brings the new session of a user into one of the user's calls: it continues for its device, or
+/// rings.
 pub(super) fn enter(
     hub: &mut Hub,
     now: Now,
@@ -51,7 +52,8 @@ pub(super) fn enter(
     }
 }
 
-/// Sends a device that may have lost all its state the state of the call, and what was relayed to it.
+/// Sends a device that may have lost all its state the state of the call, and what was relayed to
+/// it.
 fn sync(hub: &mut Hub, now: Now, id: CallId, role: Role, session: SessionId) {
     let Some(call) = hub.calls.get(id) else { return };
     let (description, candidates) = call.journal(role.other()).relayed();
@@ -108,7 +110,8 @@ pub(super) fn enter_room(
     lanes.into_iter().for_each(|lane| relaying::deliver_journal(hub, now, lane));
 }
 
-/// Sends a device that may have lost all its state the state of the room, and what was relayed to it.
+/// Sends a device that may have lost all its state the state of the room, and what was relayed to
+/// it.
 fn sync_room(hub: &mut Hub, now: Now, id: CallId, to: ParticipantId, session: SessionId) {
     let Ok(view) = room_join::view(hub, now, id, to, session) else { return };
     let Some(room) = hub.rooms.get(id) else { return };

@@ -1,7 +1,8 @@
-//! Relaying from one member of a call to another, through a journal while the receiver cannot get it.
+//! Relaying from one member of a call to another, through a journal while the receiver cannot get
+//! it.
 //!
-//! The other side of a call has a session only once a device accepted, and only while that device is
-//! connected; so a payload can be delivered exactly if there is a session. The same holds for a
+//! The other side of a call has a session only once a device accepted, and only while that device
+//! is connected; so a payload can be delivered exactly if there is a session. The same holds for a
 //! participant of a room.
 
 use std::net::IpAddr;
@@ -95,9 +96,9 @@ pub(super) fn relay_description(
     Ok(())
 }
 
-/// Tells the relay which addresses a payload names, if the relay wants to know. This comes before the
-/// payload is kept, refused or sent on: once the other side has it, it asks the relay for permissions, and
-/// browsers give up a path that they are refused.
+/// Tells the relay which addresses a payload names, if the relay wants to know. This comes before
+/// the payload is kept, refused or sent on: once the other side has it, it asks the relay for
+/// permissions, and browsers give up a path that they are refused.
 fn announce_addresses(hub: &mut Hub, lane: Lane, addresses: impl Fn() -> Vec<IpAddr>) {
     if !hub.config.announce_peers {
         return;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use callbox_base::{clock::Now, ids::CallId};
 
-use super::{Hub, keeping, views};
-use crate::{CallEvent, CallReport, Output, Timestamp, call::RelayMeter, ended_calls::EndedCall};
+use super::{Hub, keeping, members, views};
+use crate::{CallEvent, CallReport, Output, call::RelayMeter, ended_calls::EndedCall};
 
-/// The longest time for which the report of a call's end waits for the relay. It closes the allocations
-/// within milliseconds, unless it is overloaded or its events got lost.
+/// The longest time for which the report of a call's end waits for the relay. It closes the
+/// allocations within milliseconds, unless it is overloaded or its events got lost.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Reports a step of a live call.
@@ -18,7 +18,8 @@ pub(super) fn report_step(hub: &mut Hub, now: Now, id: CallId, event: CallEvent)
     }
     let Some(call) = views::live_record(hub, now, id) else { return };
     let was_connected = call.state.has_media();
-    let Some(at) = time_in_call(hub, now, id) else { return };
+    let Some(live) = members::lifecycle(hub, id) else { return };
+    let at = live.times().at(now);
     let report = CallReport { event, at, call, was_connected };
     hub.outbox.push(Output::Report(Box::new(report)));
 }
@@ -35,11 +36,8 @@ pub(super) fn report_end(hub: &mut Hub, now: Now, call: EndedCall) {
 
 /// Applies a change of the relay's counters of a call, live or over.
 pub(super) fn update_meter(hub: &mut Hub, id: CallId, change: impl Fn(&mut RelayMeter)) {
-    if let Some(call) = hub.calls.get_mut(id) {
-        return change(call.relay_mut());
-    }
-    if let Some(room) = hub.rooms.get_mut(id) {
-        return change(room.relay_mut());
+    if let Some(live) = members::lifecycle_mut(&mut hub.calls, &mut hub.rooms, id) {
+        return change(live.relay_mut());
     }
     if let Some(meter) = hub.ended.meter_mut(id) {
         change(meter);
@@ -64,14 +62,9 @@ pub(super) fn settle(hub: &mut Hub, id: CallId) {
     hub.outbox.push(Output::Report(Box::new(report)));
 }
 
-/// Reports the end of every call that waits for the relay, which has stopped: all counters are final.
+/// Reports the end of every call that waits for the relay, which has stopped: all counters are
+/// final.
 pub(super) fn settle_all(hub: &mut Hub) {
     let waiting: Vec<_> = hub.settling.ids().collect();
     waiting.into_iter().for_each(|id| settle(hub, id));
-}
-
-/// Returns this moment on the clock of a live call or room.
-fn time_in_call(hub: &Hub, now: Now, id: CallId) -> Option<Timestamp> {
-    let call = hub.calls.get(id).map(|call| call.times());
-    Some(call.or_else(|| Some(hub.rooms.get(id)?.times()))?.at(now))
 }

@@ -1,6 +1,6 @@
-//! The calls of the server before this one. Live ones continue: their sides come back with new sessions, as
-//! after any lost connection, and media that does not go through the relay has never stopped. The others
-//! end, with a report.
+//! The calls of the server before this one. Live ones continue: their sides come back with new
+//! sessions, as after any lost connection, and media that does not go through the relay has never
+//! stopped. The others end, with a report.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::{Hub, credentials, reconnect_grace, reporting};
 use crate::{
     CallState, EndReason, JsonText,
-    call::{Call, PerRole, RelayMeter, Role, Times, seconds},
+    call::{Call, HasLifecycle, PerRole, RelayMeter, Role, Times, seconds},
     ended_calls::EndedCall,
     kept::{CALL, KeptCall, KeptEnd, LANES, Lanes, OVER, TEXT},
     member::Member,
@@ -109,7 +109,7 @@ pub(super) fn restore(
 fn restore_live(hub: &mut Hub, now: Now, call: Call) {
     let (id, accepted) = (call.id(), call.state().is_accepted());
     if !accepted {
-        call.start_ring_time(&mut hub.timers);
+        call.ringing().start(&mut hub.timers);
     }
     for role in [Role::Caller, Role::Callee] {
         hub.users.add_call(call.party(role).user(), id);
@@ -129,12 +129,20 @@ fn restore_over(hub: &mut Hub, now: Now, mut call: Call, stopped: HowItStopped) 
         HowItStopped::Orderly => (EndReason::ServerShutdown, CallState::Ended),
         HowItStopped::Crashed(_) => (EndReason::ServerCrashed, CallState::Failed),
     };
-    let times = stopped.last_times(now, call.times().created(), call.times().started());
-    call.set_times(times);
+    let times = stopped.last_times(
+        now,
+        call.lifecycle().times().created(),
+        call.lifecycle().times().started(),
+    );
+    call.lifecycle_mut().set_times(times);
     let mut record = call.final_record(now, reason, None);
     record.state = state;
     let was_connected = call.state().has_media();
-    reporting::report_end(hub, now, EndedCall::new(record, call.relay().clone(), was_connected));
+    reporting::report_end(
+        hub,
+        now,
+        EndedCall::new(record, call.lifecycle().relay().clone(), was_connected),
+    );
 }
 
 /// Reports a call whose end was not reported, or a room, which ended with its server.

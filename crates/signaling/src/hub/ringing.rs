@@ -15,7 +15,7 @@ use crate::{
 /// Rings a device of the callee.
 pub(super) fn ring(hub: &mut Hub, now: Now, id: CallId, session: SessionId, device: &DeviceId) {
     let Some(call) = hub.calls.get_mut(id) else { return };
-    call.ring(device.clone(), session);
+    call.ringing_mut().add(device.clone(), session);
     announce(hub, now, id, Role::Callee, session);
     if hub.sessions.is_here(session) {
         deliver(hub, now, id);

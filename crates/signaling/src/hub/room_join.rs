@@ -8,7 +8,7 @@ use callbox_base::{
 use super::{Hub, credentials, members, reporting};
 use crate::{
     CallEvent, CallType, Output, RequestError,
-    call::Step,
+    call::{HasLifecycle, Step},
     events::{RoomJoinedEvent, RoomView},
     member::Member,
     rooms::{Occupant, Room},
@@ -40,7 +40,7 @@ pub(super) fn join(hub: &mut Hub, now: Now, id: CallId, occupant: Occupant) {
         reporting::report_step(hub, now, id, CallEvent::Initiated);
     } else if hub.rooms.step(id, Step::Meet).is_ok() {
         if let Some(room) = hub.rooms.get_mut(id) {
-            room.start(now);
+            room.lifecycle_mut().start(now);
         }
         reporting::report_step(hub, now, id, CallEvent::Accepted);
     }
@@ -59,7 +59,7 @@ pub(super) fn view(
     Ok(RoomView {
         call_id: id,
         room_id: room.name().clone(),
-        call_type: room.kind(),
+        call_type: room.lifecycle().kind(),
         participant_id: participant,
         participants: room.seen_by(participant),
         ice_servers: ice.ice_servers,

@@ -8,7 +8,7 @@ use callbox_base::{
 use super::{Hub, finalize};
 use crate::{
     EndReason, Output,
-    call::{Step, seconds},
+    call::{HasLifecycle, Step, seconds},
     ended_calls::EndedCall,
     events::{CallEndedEvent, RoomLeftEvent},
 };
@@ -91,7 +91,7 @@ fn remove_participant(
             room_id: Some(room.name().clone()),
             reason: leaving.reason,
             ended_by: leaving.by.clone(),
-            duration: seconds(room.duration(now)),
+            duration: seconds(room.lifecycle().duration(now)),
         };
         hub.outbox.send(session, &ended);
     }
@@ -105,12 +105,12 @@ fn finish(hub: &mut Hub, now: Now, id: CallId, leaving: &Leaving) {
         return;
     }
     let Some(mut room) = hub.rooms.remove(id) else { return };
-    room.stop(&mut hub.timers);
+    room.lifecycle_mut().stop_credential_refresh(&mut hub.timers);
     let record = room.final_record(now, leaving.reason, leaving.by.clone());
     finalize::finalize(
         hub,
         now,
-        EndedCall::new(record, room.relay().clone(), was_connected),
+        EndedCall::new(record, room.lifecycle().relay().clone(), was_connected),
         leaving.reason,
     );
 }

@@ -13,7 +13,8 @@ use crate::{
     sessions::Session,
 };
 
-/// Opens a session for a connection whose client has proved its identity, or resumes an earlier one.
+/// Opens a session for a connection whose client has proved its identity, or resumes an earlier
+/// one.
 pub(super) fn open(
     hub: &mut Hub,
     now: Now,
@@ -127,8 +128,8 @@ fn resume_session(
     tokens::replace(hub, now, id, identity);
 }
 
-/// Returns true if one more device of a user may connect. Ends a session without a connection for it if
-/// need be.
+/// Returns true if one more device of a user may connect. Ends a session without a connection for
+/// it if need be.
 fn make_room(hub: &mut Hub, now: Now, user: &UserId) -> bool {
     if hub.users.sessions(user).count() >= hub.config.max_sessions_per_user {
         let oldest = hub.sessions.oldest_away_of(hub.users.sessions(user));

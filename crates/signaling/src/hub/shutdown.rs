@@ -9,8 +9,8 @@ use rand::Rng;
 use super::{Hub, call_end, reporting, session_close};
 use crate::{CloseReason, EndReason, events::ServerDrainingEvent};
 
-/// The least and the most milliseconds over which the clients of a stopping server are spread when they
-/// come back.
+/// The least and the most milliseconds over which the clients of a stopping server are spread when
+/// they come back.
 const FEW_RETURNS: u64 = 1000;
 const MANY_RETURNS: u64 = 30_000;
 

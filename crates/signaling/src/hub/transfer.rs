@@ -9,7 +9,7 @@ use super::{Hub, call_end, reconnect_grace, ringing};
 use crate::{
     CallState, EndReason, RequestError,
     answers::CallEndAnswer,
-    call::{Role, Transfer, seconds},
+    call::{HasLifecycle, Role, Transfer, seconds},
     events::{CallEndedEvent, CallReconnectingEvent, CallTransferredEvent},
     member::Member,
     sender::Sender,
@@ -45,7 +45,7 @@ pub(super) fn refuse(hub: &mut Hub, now: Now, id: CallId) {
 
 /// Refuses a transfer at the request of the device that rings, and returns the answer.
 pub(super) fn decline(hub: &mut Hub, now: Now, id: CallId) -> Result<CallEndAnswer, RequestError> {
-    let duration = seconds(hub.calls.find(id)?.duration(now));
+    let duration = seconds(hub.calls.find(id)?.lifecycle().duration(now));
     refuse(hub, now, id);
     let state = hub.calls.get(id).map_or(CallState::Ended, |call| call.state());
     let reason = EndReason::Rejected;
@@ -61,7 +61,7 @@ pub(super) fn give_up(hub: &mut Hub, now: Now, id: CallId) {
         room_id: None,
         reason: EndReason::Timeout,
         ended_by: None,
-        duration: seconds(call.duration(now)),
+        duration: seconds(call.lifecycle().duration(now)),
     };
     hub.outbox.send(transfer.ringing.session(), &ended);
     refuse(hub, now, id);
@@ -76,7 +76,7 @@ pub(super) fn take_over(hub: &mut Hub, now: Now, id: CallId, role: Role, by: &Se
         room_id: None,
         reason: EndReason::AnsweredElsewhere,
         ended_by: Some(by.user.clone()),
-        duration: seconds(call.duration(now)),
+        duration: seconds(call.lifecycle().duration(now)),
     };
     let was_lost = call.party(role).is_lost();
     let (before, dropped) =

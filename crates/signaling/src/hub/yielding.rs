@@ -1,13 +1,17 @@
 //! Calls that yield to a new one, since only a lost connection keeps them.
 //!
-//! A lost connection does not keep its user from a new call: calls that nothing else keeps end for it.
+//! A lost connection does not keep its user from a new call: calls that nothing else keeps end for
+//! it.
 
 use callbox_base::{
     clock::Now,
     ids::{CallId, UserId},
 };
 
-use super::{Hub, call_end, limits, room_leave, room_leave::Leaving};
+use super::{
+    Hub, call_end, limits,
+    room_leave::{self, Leaving},
+};
 use crate::{
     EndReason, ErrorCode, RequestError,
     call::{Call, Party, Role},

@@ -143,8 +143,8 @@ fn fits(patterns: &[String], text: &str) -> bool {
     patterns.iter().any(|pattern| matches(pattern, text))
 }
 
-/// Returns true if a text has the parts between the stars, in their order and at their ends. The first
-/// position where a part fits is as good as any, so each is looked for once.
+/// Returns true if a text has the parts between the stars, in their order and at their ends. The
+/// first position where a part fits is as good as any, so each is looked for once.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

@@ -1,8 +1,9 @@
 //! JSON Web Tokens (RFC 7519) as proofs of a client's identity.
 //!
-//! A back end signs a token for each of its users, with a secret (HS256) or a private key (RS256, ES256,
-//! EdDSA). A driver checks it with a [`TokenVerifier`], which gives the [`Identity`] that a session is opened
-//! with. A [`TokenMinter`] makes tokens itself, for tests and for back ends that ask for them.
+//! A back end signs a token for each of its users, with a secret (HS256) or a private key (RS256,
+//! ES256, EdDSA). A driver checks it with a [`TokenVerifier`], which gives the [`Identity`] that a
+//! session is opened with. A [`TokenMinter`] makes tokens itself, for tests and for back ends that
+//! ask for them.
 
 mod grants;
 mod keys;

@@ -70,8 +70,8 @@ impl PublishedKeys {
     }
 }
 
-/// Returns the key if it is for checking signatures of a supported kind. A symmetric key never is, since a
-/// published key is no secret.
+/// Returns the key if it is for checking signatures of a supported kind. A symmetric key never is,
+/// since a published key is no secret.
 fn usable(jwk: &Jwk) -> Option<TokenKey> {
     let common = &jwk.common;
     let is_for_signatures =

@@ -2,8 +2,8 @@
 
 use ring::digest::{SHA256, digest};
 
-/// A digest of what is signed of a token, by which the same token is known again. It says nothing of
-/// the token.
+/// A digest of what is signed of a token, by which the same token is known again. It says nothing
+/// of the token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenId([u8; 16]);
 

@@ -14,8 +14,8 @@ use super::values::{Text, text_of};
 /// An error with the path of the field that it is about.
 pub(super) type PathError = serde_path_to_error::Error<serde_json::Error>;
 
-/// The fields of an object, ordered by name, each with its value as it was written. Of several with one
-/// name the last one counts, as with `JSON.parse`.
+/// The fields of an object, ordered by name, each with its value as it was written. Of several with
+/// one name the last one counts, as with `JSON.parse`.
 #[derive(Debug, Default)]
 pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -88,8 +88,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Reads fields as a type. To follow the path to an error costs more than the reading, so that is done only
-/// after an error.
+/// Reads fields as a type. To follow the path to an error costs more than the reading, so that is
+/// done only after an error.
 fn read<'f, 'a: 'f, T: Deserialize<'a>, I: Iterator<Item = &'f (Cow<'a, str>, &'a RawValue)>>(
     fields: impl Fn() -> I,
 ) -> Result<T, PathError> {

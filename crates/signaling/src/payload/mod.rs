@@ -1,4 +1,5 @@
-//! The payload of a request: JSON text of the client's, which is checked once and never made a tree.
+//! The payload of a request: JSON text of the client's, which is checked once and never made a
+//! tree.
 //!
 //! The fields that the server understands are read straight from the text into a request's own
 //! type; the fields that it only passes on stay the text that their sender wrote.
@@ -26,8 +27,8 @@ pub(super) use values::{is_object, is_text, text_of};
 use fields::PathError;
 use validation::MAX_DEPTH;
 
-/// The payload of a request as its client wrote it: JSON that any parser can read, or nothing. An object is
-/// taken apart once, when it comes.
+/// The payload of a request as its client wrote it: JSON that any parser can read, or nothing. An
+/// object is taken apart once, when it comes.
 #[derive(Debug, Clone, Default)]
 pub struct Payload(Kind);
 

@@ -13,7 +13,8 @@ use super::Unreadable;
 /// 127 levels that `serde_json` reads.
 pub(super) const MAX_DEPTH: usize = 126;
 
-/// Checks that any parser can read a value that is well-formed, and that it is nested no deeper than `depth`.
+/// Checks that any parser can read a value that is well-formed, and that it is nested no deeper
+/// than `depth`.
 ///
 /// # Errors
 /// [`Unreadable`] otherwise.

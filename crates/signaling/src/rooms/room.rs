@@ -1,63 +1,44 @@
 //! One room: its participants, and what waits to be relayed between them.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use callbox_base::{
     clock::{Now, TimerQueue},
     ids::{CallId, DeviceId, ParticipantId, RoomId, SessionId, UserId},
 };
-use serde_json::value::RawValue;
 
+use super::Occupant;
 use crate::{
-    CallRecord, CallState, CallType, EndReason, Participant, Timestamp,
-    call::HasState,
-    call::{Journal, Party, RelayMeter, Times, seconds},
-    deadline::Deadline,
+    CallRecord, CallState, CallType, EndReason, Participant,
+    call::{HasLifecycle, Journal, Lifecycle, Party},
     events::RoomParticipant,
     member::{Lane, Member},
     timer::Timer,
 };
 
-/// The largest number of past participants in a room's record: participants may come and go all year.
+/// The largest number of past participants in a room's record: participants may come and go all
+/// year.
 const MAX_PAST: usize = 32;
-
-/// One device in a room.
-#[derive(Debug)]
-pub(crate) struct Occupant {
-    party: Party,
-    joined: Timestamp,
-    /// The metadata that it shows to the others.
-    metadata: Option<Box<RawValue>>,
-}
 
 /// One life of a room: a call, from the first participant to the last.
 #[derive(Debug)]
 pub(crate) struct Room {
-    id: CallId,
+    lifecycle: Lifecycle,
     name: RoomId,
-    kind: CallType,
-    state: CallState,
-    times: Times,
     participants: BTreeMap<ParticipantId, Occupant>,
     /// The latest participants who left, as they were then.
     past: VecDeque<Participant>,
     /// The journals by sender and receiver.
     journals: BTreeMap<(ParticipantId, ParticipantId), Journal>,
-    relay: RelayMeter,
-    /// The next refresh of everyone's relay credentials.
-    credential_refresh: Deadline,
 }
 
-impl HasState for Room {
-    fn id(&self) -> CallId {
-        self.id
+impl HasLifecycle for Room {
+    fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
-    fn state_mut(&mut self) -> &mut CallState {
-        &mut self.state
+    fn lifecycle_mut(&mut self) -> &mut Lifecycle {
+        &mut self.lifecycle
     }
 }
 
@@ -65,42 +46,24 @@ impl Room {
     /// Makes a room without participants.
     pub fn new(now: Now, id: CallId, name: RoomId, kind: CallType) -> Self {
         Self {
-            id,
+            lifecycle: Lifecycle::begin(now, id, kind, CallState::Initiating),
             name,
-            kind,
-            state: CallState::Initiating,
-            times: Times::begin(now),
             participants: BTreeMap::new(),
             past: VecDeque::new(),
             journals: BTreeMap::new(),
-            relay: RelayMeter::default(),
-            credential_refresh: Deadline::default(),
         }
     }
 
     pub fn id(&self) -> CallId {
-        self.id
+        self.lifecycle.id()
+    }
+
+    pub fn state(&self) -> CallState {
+        self.lifecycle.state()
     }
 
     pub fn name(&self) -> &RoomId {
         &self.name
-    }
-
-    pub fn kind(&self) -> CallType {
-        self.kind
-    }
-
-    pub fn state(&self) -> CallState {
-        self.state
-    }
-
-    pub fn times(&self) -> &Times {
-        &self.times
-    }
-
-    /// Records that a second participant joined.
-    pub fn start(&mut self, now: Now) {
-        self.times.start(now);
     }
 
     /// Returns the number of participants.
@@ -115,19 +78,19 @@ impl Room {
 
     /// Returns all participants.
     pub fn parties(&self) -> impl Iterator<Item = (ParticipantId, &Party)> {
-        self.participants.iter().map(|(id, occupant)| (*id, &occupant.party))
+        self.participants.iter().map(|(id, occupant)| (*id, occupant.party()))
     }
 
     pub fn parties_mut(&mut self) -> impl Iterator<Item = &mut Party> {
-        self.participants.values_mut().map(|occupant| &mut occupant.party)
+        self.participants.values_mut().map(|occupant| occupant.party_mut())
     }
 
     pub fn party(&self, id: ParticipantId) -> Option<&Party> {
-        self.participants.get(&id).map(|occupant| &occupant.party)
+        self.participants.get(&id).map(|occupant| occupant.party())
     }
 
     pub fn party_mut(&mut self, id: ParticipantId) -> Option<&mut Party> {
-        self.participants.get_mut(&id).map(|occupant| &mut occupant.party)
+        self.participants.get_mut(&id).map(|occupant| occupant.party_mut())
     }
 
     /// Adds a participant.
@@ -135,8 +98,8 @@ impl Room {
         self.participants.insert(id, occupant);
     }
 
-    /// Removes a participant with its timers and journals, and remembers it for the record. Returns the
-    /// participant, and the number of dropped candidates.
+    /// Removes a participant with its timers and journals, and remembers it for the record. Returns
+    /// the participant, and the number of dropped candidates.
     pub fn remove(
         &mut self,
         now: Now,
@@ -144,15 +107,15 @@ impl Room {
         timers: &mut TimerQueue<Timer>,
     ) -> Option<(Party, usize)> {
         let mut occupant = self.participants.remove(&id)?;
-        occupant.party.stop_grace(timers, Timer::Grace(Member::Participant(self.id, id)));
+        occupant.party_mut().stop_grace(timers, Timer::Grace(Member::Participant(self.id(), id)));
         self.remember(now, id, &occupant);
-        let mut dropped = 0;
+        let (call, mut dropped) = (self.id(), 0);
         let is_own = |(from, to): &(ParticipantId, ParticipantId)| [*from, *to].contains(&id);
         for ((from, to), mut journal) in self.journals.extract_if(.., |lane, _| is_own(lane)) {
-            journal.stop_hold(timers, Timer::Hold(Lane::Between(self.id, from, to)));
+            journal.stop_hold(timers, Timer::Hold(Lane::Between(call, from, to)));
             dropped += journal.len();
         }
-        Some((occupant.party, dropped))
+        Some((occupant.into_party(), dropped))
     }
 
     /// Returns the journal from one participant to another, if there is one.
@@ -168,31 +131,6 @@ impl Room {
     /// Returns the journals by sender and receiver.
     pub fn journals(&self) -> impl Iterator<Item = ((ParticipantId, ParticipantId), &Journal)> {
         self.journals.iter().map(|(lane, journal)| (*lane, journal))
-    }
-
-    /// Returns the counters of its allocations.
-    pub fn relay(&self) -> &RelayMeter {
-        &self.relay
-    }
-
-    pub fn relay_mut(&mut self) -> &mut RelayMeter {
-        &mut self.relay
-    }
-
-    /// Schedules the next refresh of relay credentials.
-    pub fn schedule_credential_refresh(&mut self, at: Instant, timers: &mut TimerQueue<Timer>) {
-        self.credential_refresh.set(at, timers, Timer::Credentials(self.id));
-    }
-
-    /// Clears the timers of a room that is over.
-    pub fn stop(&mut self, timers: &mut TimerQueue<Timer>) {
-        self.credential_refresh.clear(timers, Timer::Credentials(self.id));
-    }
-
-    /// Returns the number of running timers, those of its participants and journals excepted.
-    #[cfg(test)]
-    pub fn timers(&self) -> usize {
-        usize::from(self.credential_refresh.is_set())
     }
 
     /// Returns the participant that a session is.
@@ -212,24 +150,24 @@ impl Room {
 
     /// Returns the participants that are devices of the user.
     pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = (ParticipantId, &Party)> {
-        let all = self.participants.iter().map(|(id, occupant)| (*id, &occupant.party));
+        let all = self.participants.iter().map(|(id, occupant)| (*id, occupant.party()));
         all.filter(move |(_, party)| party.user() == user)
     }
 
     fn find(&self, fits: impl Fn(&Party) -> bool) -> Option<ParticipantId> {
         let mut all = self.participants.iter();
-        all.find(|(_, occupant)| fits(&occupant.party)).map(|(id, _)| *id)
+        all.find(|(_, occupant)| fits(occupant.party())).map(|(id, _)| *id)
     }
 
     /// Returns the sessions of all participants.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
-        self.participants.values().filter_map(|occupant| occupant.party.session())
+        self.participants.values().filter_map(|occupant| occupant.party().session())
     }
 
     /// Returns the sessions of all participants but one.
     pub fn sessions_but(&self, id: ParticipantId) -> impl Iterator<Item = SessionId> {
         let others = self.participants.iter().filter(move |(other, _)| **other != id);
-        others.filter_map(|(_, occupant)| occupant.party.session())
+        others.filter_map(|(_, occupant)| occupant.party().session())
     }
 
     /// Returns the others as one participant sees them.
@@ -243,55 +181,32 @@ impl Room {
         if self.past.len() == MAX_PAST {
             self.past.pop_front();
         }
-        let left_at = Some(self.times.at(now));
+        let left_at = Some(self.lifecycle.times().at(now));
         self.past.push_back(Participant { left_at, ..occupant.record(id) });
-    }
-
-    /// Returns the time since a second participant came.
-    pub fn duration(&self, now: Now) -> Duration {
-        self.times.duration(now)
     }
 
     /// Returns the record of the room now.
     pub fn record(&self, now: Now) -> CallRecord {
         let participant = |(id, occupant): (&ParticipantId, &Occupant)| {
-            let connected = Some(occupant.party.is_connected());
+            let connected = Some(occupant.party().is_connected());
             Participant { connected, ..occupant.record(*id) }
         };
         CallRecord {
-            id: self.id,
             room_id: Some(self.name.clone()),
-            state: self.state,
-            kind: self.kind,
             participants: self.participants.iter().map(participant).collect(),
-            created_at: Timestamp(self.times.created()),
-            started_at: self.times.started().map(Timestamp),
-            ended_at: None,
-            duration: self.times.started().map(|_| seconds(self.duration(now))),
-            reason: None,
-            ended_by: None,
-            relay: self.relay.usage(),
+            duration: self.lifecycle.recorded_duration(now),
+            ..self.lifecycle.record()
         }
     }
 
-    /// Returns the record that the room has if it ends now, without the time and the reason: with everyone
-    /// who is in it.
+    /// Returns the record that the room has if the server crashes, without the time and the reason
+    /// of its end: with everyone who is in it.
     pub fn record_if_over(&self) -> CallRecord {
         let present = self.participants.iter().map(|(id, occupant)| occupant.record(*id));
-        let participants = self.past.iter().cloned().chain(present).collect();
         CallRecord {
-            id: self.id,
             room_id: Some(self.name.clone()),
-            state: self.state,
-            kind: self.kind,
-            participants,
-            created_at: Timestamp(self.times.created()),
-            started_at: self.times.started().map(Timestamp),
-            ended_at: None,
-            duration: None,
-            reason: None,
-            ended_by: None,
-            relay: self.relay.usage(),
+            participants: self.past.iter().cloned().chain(present).collect(),
+            ..self.lifecycle.record()
         }
     }
 
@@ -304,40 +219,7 @@ impl Room {
     ) -> CallRecord {
         let mut record = self.record(now);
         record.participants = self.past.iter().cloned().collect();
-        record.duration = Some(seconds(self.duration(now)));
-        record.end(self.times.at(now), reason, ended_by);
+        self.lifecycle.end_record(now, &mut record, reason, ended_by);
         record
-    }
-}
-
-impl Occupant {
-    /// Makes the participant that a device is.
-    pub fn new(party: Party, joined: Timestamp, metadata: Option<Box<RawValue>>) -> Self {
-        Self { party, joined, metadata }
-    }
-
-    pub fn user(&self) -> &UserId {
-        self.party.user()
-    }
-
-    /// Returns the participant as the others see it.
-    pub fn shown(&self, id: ParticipantId) -> RoomParticipant {
-        RoomParticipant {
-            participant_id: id,
-            user_id: self.party.user().clone(),
-            name: self.party.name().cloned(),
-            device_id: self.party.device().cloned(),
-            connected: !self.party.is_lost(),
-            media: self.party.told_media(),
-            metadata: self.metadata.clone(),
-        }
-    }
-
-    fn record(&self, id: ParticipantId) -> Participant {
-        Participant {
-            participant_id: Some(id),
-            joined_at: Some(self.joined),
-            ..self.party.record()
-        }
     }
 }

@@ -15,7 +15,8 @@ fn online<const N: usize>(world: &mut World, names: [&str; N]) -> [SessionId; N]
     names.map(|name| world.open(name, "phone"))
 }
 
-/// One user who calls another one without end could keep that one from calling and from being called.
+/// One user who calls another one without end could keep that one from calling and from being
+/// called.
 #[test]
 fn who_is_called_can_call_and_be_called() {
     let mut world = World::new(|_| {});

@@ -1,5 +1,5 @@
-//! The check that payloads fit the documents' schemas. Every test's [`World`](super::World) asks here, and
-//! so does the simulation.
+//! The check that payloads fit the documents' schemas. Every test's [`World`](super::World) asks
+//! here, and so does the simulation.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 

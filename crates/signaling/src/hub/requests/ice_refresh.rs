@@ -1,5 +1,5 @@
-//! `ice:refresh { callId?, roomId? }`: fresh relay credentials, for a call if this device is in one,
-//! or if it names one or a room. Allocations that there are go on with the old ones.
+//! `ice:refresh { callId?, roomId? }`: fresh relay credentials, for a call if this device is in
+//! one, or if it names one or a room. Allocations that there are go on with the old ones.
 
 use callbox_base::clock::Now;
 

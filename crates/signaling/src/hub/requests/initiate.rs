@@ -78,7 +78,7 @@ pub(super) fn apply(
     };
     let call = Call::new(now, id, payload.call_type, metadata, parties, hub.config.ring_timeout);
     let expires_at = call.expires_at();
-    call.start_ring_time(&mut hub.timers);
+    call.ringing().start(&mut hub.timers);
     hub.calls.insert(call);
     hub.calls.step(id, Step::Initiate)?;
     hub.users.add_call(&sender.user, id);
@@ -115,8 +115,8 @@ pub(super) fn apply(
     Ok(answer)
 }
 
-/// Returns the call of the other user that rings at this device, or that it has just accepted: the two have
-/// called each other (glare).
+/// Returns the call of the other user that rings at this device, or that it has just accepted: the
+/// two have called each other (glare).
 fn find_glare(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
     let calls = hub.users.calls(&sender.user);
     calls.iter().copied().find(|id| {

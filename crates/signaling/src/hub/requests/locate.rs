@@ -45,8 +45,8 @@ pub(super) fn lane_to(
     Err(RequestError::new(ErrorCode::ParticipantNotFound, message))
 }
 
-/// Returns the call that a request is about, and the sender's relation to it. Without an id it is the
-/// one call that the sender's session is in.
+/// Returns the call that a request is about, and the sender's relation to it. Without an id it is
+/// the one call that the sender's session is in.
 pub(super) fn call(
     hub: &Hub,
     sender: &Sender,
@@ -132,7 +132,8 @@ pub(super) fn member(
     Ok(Member::Side(call, role))
 }
 
-/// Returns the member that the sender is, for requests that need an accepted call. A room needs no accept.
+/// Returns the member that the sender is, for requests that need an accepted call. A room needs no
+/// accept.
 pub(super) fn accepted_member(
     hub: &Hub,
     sender: &Sender,
@@ -161,8 +162,8 @@ pub(super) fn lane(
     }
 }
 
-/// Checks that the sender's device rings. The refusals of a caller and of a device that has accepted
-/// are given.
+/// Checks that the sender's device rings. The refusals of a caller and of a device that has
+/// accepted are given.
 pub(super) fn check_ringing(
     involvement: &Involvement,
     caller: &str,

@@ -1,5 +1,5 @@
-//! `media:update { callId?, roomId?, muted?, video?, held? }`: what this side sends now. The other side hears
-//! `media:updated`, and the call shows it.
+//! `media:update { callId?, roomId?, muted?, video?, held? }`: what this side sends now. The other
+//! side hears `media:updated`, and the call shows it.
 
 use callbox_base::ids::{CallId, RoomId};
 use serde::Deserialize;

@@ -18,10 +18,10 @@ mod presence;
 mod reconnecting;
 mod refresh;
 mod reject;
-mod report;
 mod ring;
 mod room_join;
 mod room_leave;
+mod stats;
 mod transfer;
 mod upgrade;
 
@@ -37,9 +37,9 @@ pub(crate) use offer::SignalRequest;
 pub(crate) use payload::{CallEndRequest, CallRequest};
 pub(crate) use presence::PresenceSubscribeRequest;
 pub use refresh::AuthRefreshRequest;
-pub(crate) use report::CallStatsRequest;
 pub(crate) use room_join::RoomJoinRequest;
 pub(crate) use room_leave::RoomLeaveRequest;
+pub(crate) use stats::CallStatsRequest;
 pub(crate) use transfer::CallTransferRequest;
 pub(crate) use upgrade::CallUpgradeRequest;
 
@@ -54,35 +54,8 @@ use crate::{
     sender::Sender,
 };
 
-/// An answer with `ok: true`.
-#[derive(Serialize)]
-struct Done<T> {
-    ok: bool,
-    #[serde(flatten)]
-    answer: T,
-}
-
-/// The need for a request's answer: none if it would be neither sent nor remembered. Most requests that
-/// browsers relay ask for no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    Yes,
-    No,
-}
-
-impl Wanted {
-    /// Writes the answer of a request that was executed, with `ok: true`.
-    fn write<T: Serialize>(
-        self,
-        result: Result<T, RequestError>,
-    ) -> Result<Option<Answer>, RequestError> {
-        let answer = result?;
-        let write = || Answer(JsonText::of(&Done { ok: true, answer }));
-        Ok((self == Self::Yes).then(write))
-    }
-}
-
-/// Executes a request of a client, and answers it. `proof` comes with a request that brings a token.
+/// Executes a request of a client, and answers it. `proof` comes with a request that brings a
+/// token.
 pub(super) fn receive(
     hub: &mut Hub,
     now: Now,
@@ -209,11 +182,39 @@ fn dispatch(
         RequestName::MediaUpdate => wanted.write(media_update::apply(hub, sender, data)),
         RequestName::CallUpgrade => wanted.write(upgrade::apply(hub, now, sender, data)),
         RequestName::CallMessage => wanted.write(message::apply(hub, sender, data)),
-        RequestName::CallStats => wanted.write(report::apply(hub, sender, data)),
+        RequestName::CallStats => wanted.write(stats::apply(hub, sender, data)),
         RequestName::IceRefresh => wanted.write(ice_refresh::apply(hub, now, sender, data)),
         RequestName::RoomJoin => wanted.write(room_join::apply(hub, now, sender, data)),
         RequestName::RoomLeave => wanted.write(room_leave::apply(hub, now, sender, data)),
         RequestName::PresenceSubscribe => wanted.write(presence::apply(hub, sender, data)),
         RequestName::UserBlock => wanted.write(block::apply(hub, now, sender, data)),
+    }
+}
+
+/// An answer with `ok: true`.
+#[derive(Serialize)]
+struct Done<T> {
+    ok: bool,
+    #[serde(flatten)]
+    answer: T,
+}
+
+/// The need for a request's answer: none if it would be neither sent nor remembered. Most requests
+/// that browsers relay ask for no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Yes,
+    No,
+}
+
+impl Wanted {
+    /// Writes the answer of a request that was executed, with `ok: true`.
+    fn write<T: Serialize>(
+        self,
+        result: Result<T, RequestError>,
+    ) -> Result<Option<Answer>, RequestError> {
+        let answer = result?;
+        let write = || Answer(JsonText::of(&Done { ok: true, answer }));
+        Ok((self == Self::Yes).then(write))
     }
 }

@@ -1,5 +1,5 @@
-//! `presence:subscribe { userIds }`: see whether these users can be called, now in the answer and from
-//! now on in `presence:changed`. It replaces the list before; an empty one ends it.
+//! `presence:subscribe { userIds }`: see whether these users can be called, now in the answer and
+//! from now on in `presence:changed`. It replaces the list before; an empty one ends it.
 
 use callbox_base::ids::UserId;
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! `auth:refresh { token }`: go on with another token. The front has looked at it, since the hub has
-//! no keys; here comes what it found.
+//! `auth:refresh { token }`: go on with another token. The front has looked at it, since the hub
+//! has no keys; here comes what it found.
 
 use callbox_base::clock::Now;
 use serde::Deserialize;

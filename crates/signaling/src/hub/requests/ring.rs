@@ -27,7 +27,7 @@ pub(super) fn apply(
         Involvement::Offered(role) => {
             (call.transfer_mut().map(|transfer| &mut transfer.ringing), role)
         }
-        _ => (call.ringing_mut(&sender.device), Role::Caller),
+        _ => (call.ringing_mut().get_mut(&sender.device), Role::Caller),
     };
     if device.is_some_and(RingingDevice::alert) {
         let ringing = CallRingingEvent {

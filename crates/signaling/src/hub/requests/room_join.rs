@@ -1,5 +1,5 @@
-//! `room:join { roomId, callType?, metadata? }`: come into a room with this device. The first one to
-//! come makes the room. Who comes later makes offers to everyone who is there.
+//! `room:join { roomId, callType?, metadata? }`: come into a room with this device. The first one
+//! to come makes the room. Who comes later makes offers to everyone who is there.
 
 use callbox_base::{clock::Now, ids::RoomId};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::payload::parse;
 use crate::{
     CallType, EndReason, ErrorCode, Hub, RequestError,
-    call::Party,
+    call::{HasLifecycle, Party},
     events::RoomView,
     hub::{
         limits, room_join,
@@ -92,7 +92,8 @@ pub(super) fn apply(
     let id = id.unwrap_or_else(|| room_join::begin(hub, now, payload.room_id, kind));
     let party = Party::new(sender.user.clone(), name);
     let party = party.with_device(sender.device.clone(), sender.session);
-    let joined = hub.rooms.get(id).ok_or_else(RequestError::call_not_found)?.times().at(now);
+    let joined =
+        hub.rooms.get(id).ok_or_else(RequestError::call_not_found)?.lifecycle().times().at(now);
     room_join::join(hub, now, id, Occupant::new(party, joined, metadata));
     let room = hub.rooms.get(id).ok_or_else(RequestError::call_not_found)?;
     let participant =

@@ -1,5 +1,5 @@
-//! `room:leave { roomId, reason? }`: go out of a room with this device. `reason` may be `ice_failed` or
-//! `connection_lost`, as in `call:end`; anything else is `hangup`.
+//! `room:leave { roomId, reason? }`: go out of a room with this device. `reason` may be
+//! `ice_failed` or `connection_lost`, as in `call:end`; anything else is `hangup`.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
-//! `call:upgrade { callId?, callType, accept? }`: this side wants to carry something else, a call of
-//! sound to become one of pictures. The other side hears the same, and says yes by asking the same
-//! itself, or no with `accept: false`. Then both hear `call:upgraded`.
+//! `call:upgrade { callId?, callType, accept? }`: this side wants to carry something else, a call
+//! of sound to become one of pictures. The other side hears the same, and says yes by asking the
+//! same itself, or no with `accept: false`. Then both hear `call:upgraded`.
 
 use callbox_base::{clock::Now, ids::CallId};
 use serde::Deserialize;

@@ -66,7 +66,8 @@ fn a_call_that_rings_again_after_a_crash_is_not_orphaned() {
     world.assert_nothing_is_left();
 }
 
-/// On its record it ends when the server before was last known to run, and not when the next one came.
+/// On its record it ends when the server before was last known to run, and not when the next one
+/// came.
 #[test]
 fn a_call_that_does_not_go_on_ends_at_the_crash() {
     for (alive, duration) in [(ms(0), 60.0), (Duration::MAX, 0.0)] {

@@ -1,4 +1,5 @@
-//! Users are kicked, come back with the token that they had or with another one, and block each other.
+//! Users are kicked, come back with the token that they had or with another one, and block each
+//! other.
 
 use std::time::Instant;
 

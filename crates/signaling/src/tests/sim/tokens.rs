@@ -110,8 +110,8 @@ impl Sim {
         self.without_relay += u64::from(is_refused);
     }
 
-    /// After each input: nobody is there whose token is over, and everyone has been told of one that
-    /// is over soon, but nobody of another.
+    /// After each input: nobody is there whose token is over, and everyone has been told of one
+    /// that is over soon, but nobody of another.
     pub(super) fn check_tokens(&self) {
         let warning = self.hub.config().token_warning;
         for (session, Held { expires, since, told, .. }) in &self.tokens {

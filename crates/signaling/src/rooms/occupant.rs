@@ -1,0 +1,60 @@
+//! One device in a room.
+
+use callbox_base::ids::{ParticipantId, UserId};
+use serde_json::value::RawValue;
+
+use crate::{Participant, Timestamp, call::Party, events::RoomParticipant};
+
+/// One device in a room.
+#[derive(Debug)]
+pub(crate) struct Occupant {
+    party: Party,
+    joined: Timestamp,
+    /// The metadata that it shows to the others.
+    metadata: Option<Box<RawValue>>,
+}
+
+impl Occupant {
+    /// Makes the participant that a device is.
+    pub fn new(party: Party, joined: Timestamp, metadata: Option<Box<RawValue>>) -> Self {
+        Self { party, joined, metadata }
+    }
+
+    pub fn user(&self) -> &UserId {
+        self.party.user()
+    }
+
+    pub fn party(&self) -> &Party {
+        &self.party
+    }
+
+    pub fn party_mut(&mut self) -> &mut Party {
+        &mut self.party
+    }
+
+    pub fn into_party(self) -> Party {
+        self.party
+    }
+
+    /// Returns the participant as the others see it.
+    pub fn shown(&self, id: ParticipantId) -> RoomParticipant {
+        RoomParticipant {
+            participant_id: id,
+            user_id: self.party.user().clone(),
+            name: self.party.name().cloned(),
+            device_id: self.party.device().cloned(),
+            connected: !self.party.is_lost(),
+            media: self.party.told_media(),
+            metadata: self.metadata.clone(),
+        }
+    }
+
+    /// Returns the record of the participant, without the state of its connection.
+    pub fn record(&self, id: ParticipantId) -> Participant {
+        Participant {
+            participant_id: Some(id),
+            joined_at: Some(self.joined),
+            ..self.party.record()
+        }
+    }
+}
