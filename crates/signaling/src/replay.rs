@@ -117,7 +117,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is sent and acknowledged, what is kept is the end of what was sent, within
+        /// The end of what was sent is kept, whatever is sent and acknowledged, within
         /// bounds.
         #[test]
         fn it_keeps_the_end_within_its_bounds(

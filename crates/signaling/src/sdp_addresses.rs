@@ -32,14 +32,14 @@ pub(super) fn in_description<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Ip
     found
 }
 
-/// `candidate:<foundation> <component> <transport> <priority> <address> <port> …`, in a description
-/// after `a=` (RFC 8839 §5.1). Nothing is sent to the related address at its end.
+/// Reads `candidate:<foundation> <component> <transport> <priority> <address> <port> …`, in a
+/// description after `a=` (RFC 8839 §5.1). Nothing is sent to the related address at its end.
 fn of_candidate(line: &str) -> Option<IpAddr> {
     let line = line.strip_prefix("a=").unwrap_or(line).strip_prefix("candidate:")?;
     address(line.split_ascii_whitespace().nth(4)?)
 }
 
-/// `c=IN IP4 <address>`, for multicast with a time to live after a slash (RFC 8866 §5.7).
+/// Reads `c=IN IP4 <address>`, for multicast with a time to live after a slash (RFC 8866 §5.7).
 fn of_connection(line: &str) -> Option<IpAddr> {
     let word = line.strip_prefix("c=")?.split_ascii_whitespace().nth(2)?;
     address(word.split('/').next()?)

@@ -150,8 +150,8 @@ impl JournalOf<JsonText> {
         self.relayed.push_candidate(json, limits);
     }
 
-    /// Returns what was relayed: the latest description, with its kind in `type`, and the candidates
-    /// of its generation.
+    /// Returns what was relayed: the latest description, with its kind in `type`, and the
+    /// candidates of its generation.
     pub fn relayed(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
         self.relayed.values()
     }

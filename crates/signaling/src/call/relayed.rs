@@ -43,7 +43,8 @@ impl Relayed<JsonText> {
         }
     }
 
-    /// Returns the latest description, with its kind in `type`, and the candidates of its generation.
+    /// Returns the latest description, with its kind in `type`, and the candidates of its
+    /// generation.
     pub fn values(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
         let description = self.description.as_ref().and_then(|(kind, json)| {
             let fields = Fields::read(json.as_str()).ok()?;

@@ -129,7 +129,7 @@ impl Grants {
     }
 }
 
-/// A list of ids with stars; `None` if it is no such list.
+/// Reads a list of ids with stars; returns `None` if it is no such list.
 fn patterns(value: Value) -> Option<Vec<String>> {
     let Value::Array(list) = value else { return None };
     let texts = list.into_iter().map(|pattern| match pattern {

@@ -189,7 +189,7 @@ fn nobody_accepts_in_time() {
     world.assert_nothing_is_left();
 }
 
-/// The shell may be late with the timer; the accept is later still.
+/// The driver may be late with the timer; the accept is later still.
 #[test]
 fn an_accept_after_the_ring_time_is_too_late() {
     let (mut world, alice, bob) = World::with_alice_and_bob();

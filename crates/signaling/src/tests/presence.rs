@@ -150,7 +150,7 @@ fn what_was_due_before_a_list_is_in_its_answer() {
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     watch(&mut world, alice, &["bob"]);
     world.input(Input::Lost { session: bob });
-    // A shell that is late with its timers.
+    // A driver that is late with its timers.
     world.now = world.now + ms(30_000);
     assert_eq!(watch(&mut world, alice, &["bob"]), ["bob offline"]);
     let heard = changes(&mut world, alice);

@@ -52,7 +52,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(data: &Fields<'a>) -> Result<T, Requ
     data.read_all().map_err(unfit)
 }
 
-/// The refusal of a payload that does not fit its type.
+/// Makes the refusal of a payload that does not fit its type.
 fn unfit(error: serde_path_to_error::Error<serde_json::Error>) -> RequestError {
     let (path, mut message) = (error.path().to_string(), error.into_inner().to_string());
     // The position counts from the field, which the sender does not know.

@@ -87,7 +87,7 @@ impl Sim {
             _ => ms(self.rng.random_range(0..6000)),
         };
         if self.rng.random_bool(0.1) {
-            // A shell that is late with its timers: the next input comes first.
+            // A driver that is late with its timers: the next input comes first.
             self.now = self.now + by;
         } else {
             self.advance(by);
