@@ -1,5 +1,14 @@
 //! The plain WebSocket protocol, at `/ws`: one JSON object per text frame.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `client` | a client of this protocol, from its hello to the end |
+//! | `frames` | the frames of this protocol: parsing and writing |
+//! | `connection`, `close` | the WebSocket connections of both protocols, and their close frames |
+//! | `socket`, `incoming`, `outgoing` | the WebSocket layer: messages in and out |
+//! | `transport` | the stream below it |
 
+mod client;
 pub(super) mod close;
 pub(super) mod connection;
 mod frames;
@@ -52,7 +61,7 @@ pub(super) async fn upgrade(
     let running = app.running.token();
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
-            connection::run(app, upgraded, reader, remote, identity, allowed).await;
+            client::run(app, upgraded, reader, remote, identity, allowed).await;
         }
         drop(running);
     });
