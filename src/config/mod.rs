@@ -44,7 +44,7 @@ pub use self::{
     ice_uri::{IceScheme, IceTransport, IceUri},
     layers::{Environment, Given, given, parse, unknown_variables},
     options::{
-        AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, LogFormat, Options,
+        AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, DiskSync, LogFormat, Options,
         RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions, SourceOptions,
         TcpListener, TlsOptions, TurnUserOptions,
     },

@@ -273,7 +273,7 @@ impl HubTask {
             };
             if let Some(hub) = this.upgrade() {
                 // The hub ends after all its senders.
-                let _ = hub.send(Command::Input(Input::Held { call, hold })).await;
+                let _ = hub.send(Command::Input(Input::HoldDecision { call, hold })).await;
             }
         });
     }

@@ -4,7 +4,7 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use callbox_base::{clock::Now, entries::Change};
-use callbox_signaling::{HowItStopped, Hub};
+use callbox_signaling::{Hub, PreviousStop};
 
 use crate::{
     http::ALIVE,
@@ -39,14 +39,14 @@ impl KeptCalls {
             return;
         }
         let stopped = match found.entries.get(STOPPED) {
-            Some(_) => HowItStopped::Orderly,
+            Some(_) => PreviousStop::Orderly,
             None => {
                 let alive = found.entries.get(ALIVE).and_then(|text| text.parse().ok());
-                HowItStopped::Crashed(Duration::from_millis(alive.unwrap_or_default()))
+                PreviousStop::Crashed(Duration::from_millis(alive.unwrap_or_default()))
             }
         };
         let restored = hub.restore(Now::read(), &found.entries, stopped);
-        let crashed = stopped != HowItStopped::Orderly;
+        let crashed = stopped != PreviousStop::Orderly;
         let (live, over) = (restored.live, restored.over);
         tracing::info!(crashed, live, over, "calls of the server before this one");
         let unreadable = restored.unreadable + found.damaged;

@@ -93,7 +93,7 @@ pub enum Input {
         usage: Arc<Usage>,
     },
     /// The answer to [`Output::AskToHold`].
-    Held {
+    HoldDecision {
         /// The call.
         call: CallId,
         /// True if the call is to wait for a device; else it ends.
@@ -224,7 +224,7 @@ pub enum Output {
         call: CallId,
     },
     /// A call reaches no device: ask somebody outside if it is to wait for one, and answer with
-    /// [`Input::Held`] within [`ASK_FOR`](crate::ASK_FOR); without that, the call ends.
+    /// [`Input::HoldDecision`] within [`ASK_FOR`](crate::ASK_FOR); without that, the call ends.
     AskToHold(Box<CallReport>),
     /// Report a step of a call to whoever keeps records. Steps before the end come only with
     /// [`Config::report_calls`](crate::Config::report_calls).

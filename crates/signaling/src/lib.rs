@@ -181,7 +181,7 @@
 //!   goes at once.
 //! - After an [`Output::Close`] the hub has forgotten the session: send what was queued, close the
 //!   connection, and use its name no more.
-//! - Answer each [`Output::AskToHold`] with [`Input::Held`] within [`ASK_FOR`].
+//! - Answer each [`Output::AskToHold`] with [`Input::HoldDecision`] within [`ASK_FOR`].
 //!
 //! **Time and randomness**
 //!
@@ -348,11 +348,11 @@ pub use error::RequestError;
 pub use error_code::ErrorCode;
 pub use events::{ErrorEvent, EventError, EventErrorCode, IceServer, RelayAccess, SessionWelcome};
 pub use hub::{
-    ASK_FOR, AuthRefreshRequest, HowItStopped, Hub, Kicked, OnlineUser, Restored, SessionRecord,
+    ASK_FOR, AuthRefreshRequest, Hub, Kicked, OnlineUser, PreviousStop, Restored, SessionRecord,
 };
 pub use io::{ClientMark, Input, Output, RequestId, Resume};
 pub use message::{Answer, Event};
-pub use payload::{Part, Payload, Text, Unreadable};
+pub use payload::{Fields, Part, Payload, Text, Unreadable};
 pub use replay::{MAX_REPLAY, MAX_REPLAY_WEIGHT};
 pub use report::{CallEvent, CallReport};
 pub use schema::Described;

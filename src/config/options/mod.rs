@@ -22,7 +22,7 @@ use clap::Args;
 pub use addresses::AddressOptions;
 pub use credentials::{CredentialOptions, TurnUserOptions};
 pub use relay::{RelayOptions, RelayPolicy};
-pub use reports::ReportOptions;
+pub use reports::{DiskSync, ReportOptions};
 pub use run::{LogFormat, RunOptions};
 pub use signaling::SignalingOptions;
 pub use source::SourceOptions;

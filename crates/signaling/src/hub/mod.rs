@@ -56,7 +56,7 @@ pub(super) use requests::{
     CallTransferRequest, CallUpgradeRequest, IceCandidateRequest, MediaUpdateRequest,
     PresenceSubscribeRequest, RoomJoinRequest, RoomLeaveRequest, SignalRequest, UserBlockRequest,
 };
-pub use restoring::{HowItStopped, Restored};
+pub use restoring::{PreviousStop, Restored};
 pub use views::{OnlineUser, SessionRecord};
 
 use super::{
@@ -158,7 +158,7 @@ impl Hub {
             Input::RelayClosed { call, usage } => {
                 reporting::update_meter(self, call, |meter| meter.closed(&usage));
             }
-            Input::Held { call, hold } => push_wait::decide(self, now, call, hold),
+            Input::HoldDecision { call, hold } => push_wait::decide(self, now, call, hold),
             Input::RelayStopped => reporting::settle_all(self),
             Input::Shutdown => shutdown::shut_down(self, now),
         }
@@ -251,7 +251,7 @@ impl Hub {
     /// Each side is waited for as if it had just lost its connection. Calls past the limit of live
     /// calls, and those that cannot go on, are over; a report is put out for each. To be called
     /// before any input.
-    pub fn restore(&mut self, now: Now, entries: &Entries, stopped: HowItStopped) -> Restored {
+    pub fn restore(&mut self, now: Now, entries: &Entries, stopped: PreviousStop) -> Restored {
         restoring::restore(self, now, entries, stopped)
     }
 

@@ -18,14 +18,14 @@ use crate::{
 
 /// The way in which the server before this one came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HowItStopped {
-    /// It was told to.
+pub enum PreviousStop {
+    /// The server was stopped.
     Orderly,
-    /// Otherwise, at this time at the earliest, counted from 1970.
+    /// The server crashed, at this time at the earliest, counted from 1970.
     Crashed(Duration),
 }
 
-impl HowItStopped {
+impl PreviousStop {
     /// Returns the times of a call that ended with that server, with its end at `now`.
     fn last_times(self, now: Now, created: Duration, started: Option<Duration>) -> Times {
         let end = match self {
@@ -52,7 +52,7 @@ pub(super) fn restore(
     hub: &mut Hub,
     now: Now,
     entries: &Entries,
-    stopped: HowItStopped,
+    stopped: PreviousStop,
 ) -> Restored {
     let mut restored = Restored::default();
     let mut texts: BTreeMap<CallId, Vec<(u32, JsonText)>> = BTreeMap::new();
@@ -94,7 +94,7 @@ pub(super) fn restore(
         let journals = PerRole { caller: journal(Role::Caller), callee: journal(Role::Callee) };
         let mut call = kept.into_call(now, id, hub.config.ring_timeout, journals);
         if goes_on {
-            call.set_orphaned(stopped != HowItStopped::Orderly);
+            call.set_orphaned(stopped != PreviousStop::Orderly);
             restore_live(hub, now, call);
             restored.live += 1;
         } else {
@@ -124,10 +124,10 @@ fn restore_live(hub: &mut Hub, now: Now, call: Call) {
 }
 
 /// Reports a call that does not go on: it ended with its server.
-fn restore_over(hub: &mut Hub, now: Now, mut call: Call, stopped: HowItStopped) {
+fn restore_over(hub: &mut Hub, now: Now, mut call: Call, stopped: PreviousStop) {
     let (reason, state) = match stopped {
-        HowItStopped::Orderly => (EndReason::ServerShutdown, CallState::Ended),
-        HowItStopped::Crashed(_) => (EndReason::ServerCrashed, CallState::Failed),
+        PreviousStop::Orderly => (EndReason::ServerShutdown, CallState::Ended),
+        PreviousStop::Crashed(_) => (EndReason::ServerCrashed, CallState::Failed),
     };
     let times = stopped.last_times(
         now,
@@ -146,7 +146,7 @@ fn restore_over(hub: &mut Hub, now: Now, mut call: Call, stopped: HowItStopped) 
 }
 
 /// Reports a call whose end was not reported, or a room, which ended with its server.
-fn restore_end(hub: &mut Hub, now: Now, id: CallId, end: KeptEnd, stopped: HowItStopped) {
+fn restore_end(hub: &mut Hub, now: Now, id: CallId, end: KeptEnd, stopped: PreviousStop) {
     let KeptEnd { mut record, was_connected } = end;
     record.id = id;
     if record.reason.is_none() {

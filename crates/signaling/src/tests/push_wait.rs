@@ -25,7 +25,7 @@ fn state(world: &World, call: CallId) -> CallState {
 #[test]
 fn a_call_that_is_held_rings_at_the_first_device() {
     let (mut world, _, call) = world();
-    world.input(Input::Held { call, hold: true });
+    world.input(Input::HoldDecision { call, hold: true });
     world.pass(Duration::from_secs(30));
     assert_eq!(state(&world, call), CallState::Initiating);
     let bob = world.open("bob", "phone");
@@ -38,7 +38,7 @@ fn a_call_that_is_held_rings_at_the_first_device() {
 #[test]
 fn a_call_that_is_held_waits_no_longer_than_it_would_ring() {
     let (mut world, alice, call) = world();
-    world.input(Input::Held { call, hold: true });
+    world.input(Input::HoldDecision { call, hold: true });
     world.pass(ms(44_999));
     assert_eq!(state(&world, call), CallState::Initiating);
     world.pass(ms(1));
@@ -49,9 +49,9 @@ fn a_call_that_is_held_waits_no_longer_than_it_would_ring() {
 #[test]
 fn a_call_that_nobody_wants_held_ends_as_offline() {
     let (mut world, alice, call) = world();
-    world.input(Input::Held { call, hold: false });
+    world.input(Input::HoldDecision { call, hold: false });
     assert_eq!(world.reasons(alice), ["offline"]);
-    world.input(Input::Held { call, hold: true });
+    world.input(Input::HoldDecision { call, hold: true });
 
     // And so does one about which nothing is said in time.
     let second = world.call(alice, "bob");
@@ -59,7 +59,7 @@ fn a_call_that_nobody_wants_held_ends_as_offline() {
     assert_eq!(state(&world, second), CallState::Initiating);
     world.pass(ms(1));
     assert_eq!(world.reasons(alice), ["offline"]);
-    world.input(Input::Held { call: second, hold: true });
+    world.input(Input::HoldDecision { call: second, hold: true });
     assert_eq!(state(&world, second), CallState::Ended);
     world.assert_nothing_is_left();
 }
@@ -68,7 +68,7 @@ fn a_call_that_nobody_wants_held_ends_as_offline() {
 fn an_answer_comes_too_late_for_a_call_that_rings_or_is_over() {
     let (mut world, alice, call) = world();
     let bob = world.open("bob", "phone");
-    world.input(Input::Held { call, hold: false });
+    world.input(Input::HoldDecision { call, hold: false });
     world.pass(ms(2000));
     assert_eq!(
         (state(&world, call), world.names(bob)),
@@ -78,7 +78,7 @@ fn an_answer_comes_too_late_for_a_call_that_rings_or_is_over() {
     world.close(bob);
     let second = world.call(alice, "bob");
     world.ok(alice, "call:cancel", json!({}));
-    world.input(Input::Held { call: second, hold: false });
+    world.input(Input::HoldDecision { call: second, hold: false });
     assert_eq!(world.asked, [call, second]);
     world.assert_nothing_is_left();
 }
@@ -93,7 +93,7 @@ fn devices_that_do_not_come_back_are_none() {
     assert_eq!((state(&world, call), world.asked.len()), (CallState::Initiating, 0));
     world.pass(Duration::from_secs(30));
     assert_eq!(world.asked, [call]);
-    world.input(Input::Held { call, hold: true });
+    world.input(Input::HoldDecision { call, hold: true });
     world.open("bob", "tablet");
     assert_eq!(state(&world, call), CallState::Ringing);
     world.assert_nothing_is_left();

@@ -4,7 +4,7 @@ use callbox_base::ids::CallId;
 use serde_json::json;
 
 use super::{World, ms};
-use crate::{CallEvent, HowItStopped, Hub};
+use crate::{CallEvent, Hub, PreviousStop};
 
 impl World {
     /// The wall clock is set so many seconds ahead, or back.
@@ -88,7 +88,7 @@ fn a_clock_that_jumps_over_a_restart_is_bounded() {
         let kept = std::mem::take(&mut world.kept);
         world.set_clock(jump);
         world.hub = Hub::new(world.hub.config().clone(), [8; 32]);
-        let stopped = HowItStopped::Crashed(world.now.unix);
+        let stopped = PreviousStop::Crashed(world.now.unix);
         assert_eq!(world.hub.restore(world.now, &kept.into(), stopped).live, 1);
         world.drain();
         assert_eq!(world.hub.call(world.now, call).unwrap().duration, Some(duration), "{jump}");

@@ -75,7 +75,7 @@ fn a_call_that_does_not_go_on_ends_at_the_crash() {
         let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
         world.connected_call(alice, bob);
         world.pass(ms(60_000));
-        let crashed = HowItStopped::Crashed(world.now.unix.saturating_sub(alive));
+        let crashed = PreviousStop::Crashed(world.now.unix.saturating_sub(alive));
         world.next_server(ms(3_600_000), crashed, |config| config.max_calls = 0);
         let last = &world.reports.last().unwrap().call;
         assert_eq!((last.reason, last.duration), (Some(EndReason::ServerCrashed), Some(duration)));

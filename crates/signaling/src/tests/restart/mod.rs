@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{World, candidate, ms, sdp};
-use crate::{CallState, Config, EndReason, HowItStopped, Hub, Input};
+use crate::{CallState, Config, EndReason, Hub, Input, PreviousStop};
 
 impl World {
     /// Stops the server, and starts another `after` a while.
@@ -20,19 +20,19 @@ impl World {
     fn restart_with(&mut self, after: Duration, change: impl FnOnce(&mut Config)) {
         self.input(Input::Shutdown);
         self.input(Input::RelayStopped);
-        self.next_server(after, HowItStopped::Orderly, change);
+        self.next_server(after, PreviousStop::Orderly, change);
     }
 
     /// Kills the server, and starts another `after` a while.
     fn crash(&mut self, after: Duration, change: impl FnOnce(&mut Config)) {
-        let crashed = HowItStopped::Crashed(self.now.unix);
+        let crashed = PreviousStop::Crashed(self.now.unix);
         self.next_server(after, crashed, change);
     }
 
     fn next_server(
         &mut self,
         after: Duration,
-        stopped: HowItStopped,
+        stopped: PreviousStop,
         change: impl FnOnce(&mut Config),
     ) {
         self.now = self.now + after;

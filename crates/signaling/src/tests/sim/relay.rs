@@ -13,7 +13,7 @@ impl Sim {
     pub(super) fn answer_hold(&mut self) {
         let Some(call) = self.asked_to_hold.pop() else { return };
         let hold = self.rng.random_bool(0.7);
-        self.input(Input::Held { call, hold });
+        self.input(Input::HoldDecision { call, hold });
     }
 
     pub(super) fn relay_opened(&mut self) {

@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::Sim;
-use crate::{HowItStopped, Hub, Input};
+use crate::{Hub, Input, PreviousStop};
 
 impl Sim {
     /// The server stops: nobody is connected any more, and calls are over or kept.
@@ -22,7 +22,7 @@ impl Sim {
     /// The next one goes on with its calls, and remembers nothing else.
     pub(super) fn restart(&mut self) {
         self.stop();
-        self.go_on(HowItStopped::Orderly);
+        self.go_on(PreviousStop::Orderly);
     }
 
     /// The server is killed; the next one goes on with its calls all the same, and rooms are over.
@@ -36,10 +36,10 @@ impl Sim {
         self.calls.values_mut().for_each(|call| call.audience.clear());
         self.rooms.values_mut().for_each(|room| room.ended = true);
         self.crashes += 1;
-        self.go_on(HowItStopped::Crashed(self.now.unix));
+        self.go_on(PreviousStop::Crashed(self.now.unix));
     }
 
-    fn go_on(&mut self, stopped: HowItStopped) {
+    fn go_on(&mut self, stopped: PreviousStop) {
         let found = std::mem::take(&mut self.kept);
         self.log.push(format!("a new server with {} entries, {stopped:?}", found.len()));
         self.past.push(self.hub.stats().counters);
