@@ -13,8 +13,8 @@ use super::conformance::ConformanceArgs;
 pub struct CheckArgs {
     /// The server's address, of HTTP or HTTPS.
     ///
-    /// Behind a reverse proxy that ends TLS, name the address that clients come by, so that the proxy is
-    /// checked, too.
+    /// Behind a reverse proxy that ends TLS, name the address that clients come by, so that the
+    /// proxy is checked, too.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(super) url: String,
 

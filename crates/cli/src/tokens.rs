@@ -31,8 +31,8 @@ pub struct TokenOptions {
 
     /// A file with such a secret in its first line; may be given more than once.
     ///
-    /// Its secrets come after those of --jwt-secret. Prefer it or the environment to the flag: other
-    /// users of the machine can see a command line.
+    /// Its secrets come after those of --jwt-secret. Prefer it or the environment to the flag:
+    /// other users of the machine can see a command line.
     ///
     /// Example: `/run/secrets/callbox-jwt`
     #[arg(long, env = "CALLBOX_JWT_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
@@ -53,8 +53,8 @@ pub struct TokenOptions {
     /// are used, up to 32 in 64 KiB. They are fetched at the start, every hour, and when a token
     /// names one that is not known, but then at most every ten seconds. The server starts without
     /// them, too, and tries again; meanwhile it takes what other keys have signed. Set
-    /// --jwt-audience as well, since such a provider signs for others. Plain HTTP goes to this machine
-    /// only.
+    /// --jwt-audience as well, since such a provider signs for others. Plain HTTP goes to this
+    /// machine only.
     ///
     /// Example: `https://login.example.com/.well-known/jwks.json`
     #[arg(long, env = "CALLBOX_JWT_JWKS_URL", value_name = "URL", value_parser = https_url)]
@@ -101,7 +101,8 @@ impl TokenOptions {
     /// Returns the signer of tokens that this server accepts.
     ///
     /// # Errors
-    /// [`SecretError::NoSigningSecret`] if there is no shared secret, and others if it cannot be read.
+    /// [`SecretError::NoSigningSecret`] if there is no shared secret, and others if it cannot be
+    /// read.
     pub fn minter(&self) -> Result<TokenMinter, SecretError> {
         let secrets = self.secrets(false)?;
         Ok(self.minter_with(secrets.first().ok_or(SecretError::NoSigningSecret)?))

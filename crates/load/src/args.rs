@@ -37,12 +37,12 @@ pub(crate) enum Path {
     Clients,
 }
 
-/// Load a TURN server with many clients, or with --calls a signaling server, and say what it carries
-/// and what it costs.
+/// Load a TURN server with many clients, or with --calls a signaling server, and say what it
+/// carries and what it costs.
 ///
-/// TURN: the clients relay to a peer in this process or to each other. Give --pid to learn the server's
-/// CPU time for each packet. A server that stands elsewhere needs --peer-ip, an address of this
-/// machine that it can reach; peers on loopback need a server that allows them.
+/// TURN: the clients relay to a peer in this process or to each other. Give --pid to learn the
+/// server's CPU time for each packet. A server that stands elsewhere needs --peer-ip, an address of
+/// this machine that it can reach; peers on loopback need a server that allows them.
 #[derive(Debug, Clone, Args)]
 pub struct LoadArgs {
     /// The TURN server.
@@ -93,8 +93,8 @@ pub struct LoadArgs {
     #[arg(long)]
     pub(crate) gso: bool,
 
-    /// How many packets a second to send, or with --calls calls to begin, whatever comes back. Without
-    /// it as many packets as come back, with --window on the way.
+    /// How many packets a second to send, or with --calls calls to begin, whatever comes back.
+    /// Without it as many packets as come back, with --window on the way.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) rate: Option<u64>,
 

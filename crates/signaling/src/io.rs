@@ -134,14 +134,16 @@ pub enum Resume {
 pub struct ClientMark(u64);
 
 impl ClientMark {
-    /// Makes the mark of a client with this token. `keys` must be unguessable, and the same for all.
+    /// Makes the mark of a client with this token. `keys` must be unguessable, and the same for
+    /// all.
     pub fn of(keys: &impl BuildHasher, token: &str, user_agent: Option<&str>) -> Self {
         Self(keys.hash_one((token, user_agent)))
     }
 }
 
-/// Something for the driver to do, in the order in which [`Hub::poll_output`](crate::Hub::poll_output)
-/// gives it: for each session it is the order of effects.
+/// Something for the driver to do, in the order in which
+/// [`Hub::poll_output`](crate::Hub::poll_output) gives it: for each session it is the order of
+/// effects.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// The session is open: its first message, with `sessionId`, `userId`, `iceServers`,
@@ -205,8 +207,8 @@ pub enum Output {
         /// The user.
         user: UserId,
     },
-    /// A user is in a room no more, which goes on: the relay closes the user's allocations for it and
-    /// refuses the user's credentials.
+    /// A user is in a room no more, which goes on: the relay closes the user's allocations for it
+    /// and refuses the user's credentials.
     RevokeUser {
         /// The room's call.
         call: CallId,
@@ -229,7 +231,8 @@ pub enum Output {
     /// Report a step of a call to whoever keeps records. Steps before the end come only with
     /// [`Config::report_calls`](crate::Config::report_calls).
     Report(Box<CallReport>),
-    /// Store a change of a call for the next server, with [`Config::keep_calls`](crate::Config::keep_calls).
-    /// Hold back the outputs that came out with it until it is stored.
+    /// Store a change of a call for the next server, with
+    /// [`Config::keep_calls`](crate::Config::keep_calls). Hold back the outputs that came out with
+    /// it until it is stored.
     Keep(Change),
 }

@@ -1,21 +1,23 @@
 //! A hub for WebRTC call signaling without I/O: sessions, calls, rooms and the events between them.
 //!
 //! The crate opens no connection, starts no task and waits for nothing. A program around it, the
-//! *driver*, turns the frames of its clients into [`Input`]s, hands each to [`Hub::handle`], and carries
-//! out the [`Output`]s. So the same hub serves any transport that carries JSON, and a test moves its
-//! clock by hand. `examples/embed_hub.rs` in the repository is a whole server of one file around it, over
-//! WebSocket; `src/http` is the driver of callbox itself, for WebSocket and Socket.IO.
+//! *driver*, turns the frames of its clients into [`Input`]s, hands each to [`Hub::handle`], and
+//! carries out the [`Output`]s. So the same hub serves any transport that carries JSON, and a test
+//! moves its clock by hand. `examples/embed_hub.rs` in the repository is a whole server of one file
+//! around it, over WebSocket; `src/http` is the driver of callbox itself, for WebSocket and
+//! Socket.IO.
 //!
-//! It implements the protocol in `docs/protocol.md` of the repository: every request, event, reason and error code, with
-//! examples; `docs/asyncapi.json` has the schema of each payload. Tokens are JSON Web Tokens (RFC 7519,
-//! see [`jwt`]). Descriptions and candidates are passed on as text; the hub reads in them no more than it
-//! needs to keep a candidate with its description (`ice-ufrag`, RFC 8839) and to tell a relay at which
-//! addresses a side can be reached.
+//! It implements the protocol in `docs/protocol.md` of the repository: every request, event, reason
+//! and error code, with examples; `docs/asyncapi.json` has the schema of each payload. Tokens are
+//! JSON Web Tokens (RFC 7519, see [`jwt`]). Descriptions and candidates are passed on as text; the
+//! hub reads in them no more than it needs to keep a candidate with its description (`ice-ufrag`,
+//! RFC 8839) and to tell a relay at which addresses a side can be reached.
 //!
 //! # A first session
 //!
-//! The driver finds out who a client is, for which [`jwt::TokenVerifier`] is there, gives the session a
-//! name that was never used before, and tells the hub. [`Hub::poll_output`] says what is to be sent.
+//! The driver finds out who a client is, for which [`jwt::TokenVerifier`] is there, gives the
+//! session a name that was never used before, and tells the hub. [`Hub::poll_output`] says what is
+//! to be sent.
 //!
 //! ```
 //! use std::time::Duration;
@@ -52,10 +54,10 @@
 //!
 //! A driver repeats three steps:
 //!
-//! 1. **Wait** for a frame of a client, for the end of a connection, for news of the relay, or until
-//!    [`Hub::next_timeout`] is due.
-//! 2. **Hand it over**: [`Hub::handle`] with the [`Input`], or [`Hub::handle_timeout`], each with the
-//!    time ([`Now::read`]).
+//! 1. **Wait** for a frame of a client, for the end of a connection, for news of the relay, or
+//!    until [`Hub::next_timeout`] is due.
+//! 2. **Hand it over**: [`Hub::handle`] with the [`Input`], or [`Hub::handle_timeout`], each with
+//!    the time ([`Now::read`]).
 //! 3. **Carry out the outputs** in their order, until [`Hub::poll_output`] gives none.
 //!
 //! Here is a whole call, with clients that are lists of what they were sent:
@@ -169,42 +171,45 @@
 //!
 //! **Outputs**
 //!
-//! - After every call that takes `&mut Hub`, ask [`Hub::poll_output`] until it gives none, before the
-//!   next input and before waiting.
+//! - After every call that takes `&mut Hub`, ask [`Hub::poll_output`] until it gives none, before
+//!   the next input and before waiting.
 //! - Carry outputs out in their order: for each session it is the order of effects. An answer comes
 //!   before the events that the request sets off.
 //! - Before something is sent to a client, carry out what came before it and is for others:
-//!   [`Output::PeersAnnounced`] (the relay lets the addresses pass before a client hears of them) and
-//!   [`Output::ReadmitUser`], [`Output::RevokeUser`], [`Output::LiftKick`] and [`Output::CallEnded`].
-//! - With [`Config::keep_calls`], hold back whatever came out with an [`Output::Keep`] until the change is
-//!   stored: a client must not be told of something that a crash could undo. [`Output::LiftKick`] alone
-//!   goes at once.
+//!   [`Output::PeersAnnounced`] (the relay lets the addresses pass before a client hears of them)
+//!   and [`Output::ReadmitUser`], [`Output::RevokeUser`], [`Output::LiftKick`] and
+//!   [`Output::CallEnded`].
+//! - With [`Config::keep_calls`], hold back whatever came out with an [`Output::Keep`] until the
+//!   change is stored: a client must not be told of something that a crash could undo.
+//!   [`Output::LiftKick`] alone goes at once.
 //! - After an [`Output::Close`] the hub has forgotten the session: send what was queued, close the
 //!   connection, and use its name no more.
 //! - Answer each [`Output::AskToHold`] with [`Input::HoldDecision`] within [`ASK_FOR`].
 //!
 //! **Time and randomness**
 //!
-//! - Call [`Hub::handle_timeout`] when [`Hub::next_timeout`] is due. [`Hub::handle`] does what was due
-//!   before its input by itself; before the methods for operators ([`Hub::hang_up`], [`Hub::kick`]) call
-//!   it first.
-//! - [`Now::instant`] never goes back. [`Now::unix`] is compared with the times in tokens, and dates
-//!   records.
-//! - The seed is 32 unguessable bytes: the ids of calls come from it. The hub reads no clock and has no
-//!   other source of randomness, so that the same seed and the same inputs give the same outputs.
+//! - Call [`Hub::handle_timeout`] when [`Hub::next_timeout`] is due. [`Hub::handle`] does what was
+//!   due before its input by itself; before the methods for operators ([`Hub::hang_up`],
+//!   [`Hub::kick`]) call it first.
+//! - [`Now::instant`] never goes back. [`Now::unix`] is compared with the times in tokens, and
+//!   dates records.
+//! - The seed is 32 unguessable bytes: the ids of calls come from it. The hub reads no clock and
+//!   has no other source of randomness, so that the same seed and the same inputs give the same
+//!   outputs.
 //!
 //! **Names**
 //!
-//! - A [`SessionId`] is made by the driver, at random, and never used twice ([`SessionId::generate`]).
-//! - After [`Output::Resumed`] everything that comes from the new connection is handed in under the name
-//!   of the session that goes on.
+//! - A [`SessionId`] is made by the driver, at random, and never used twice
+//!   ([`SessionId::generate`]).
+//! - After [`Output::Resumed`] everything that comes from the new connection is handed in under the
+//!   name of the session that goes on.
 //! - A [`RequestId`] is the driver's own; the hub only gives it back in [`Output::Answer`].
 //!
 //! **Ends of connections**
 //!
-//! One of three inputs tells the hub that a connection is gone, and decides what becomes of its calls:
-//! [`Input::Lost`] (the session can be resumed), [`Input::Closed`] (its calls wait for its device) or
-//! [`Input::Left`] (its calls end).
+//! One of three inputs tells the hub that a connection is gone, and decides what becomes of its
+//! calls: [`Input::Lost`] (the session can be resumed), [`Input::Closed`] (its calls wait for its
+//! device) or [`Input::Left`] (its calls end).
 //!
 //! **Stopping**
 //!
@@ -213,9 +218,9 @@
 //!
 //! # With a relay
 //!
-//! The hub makes credentials for a TURN server that knows the same secret ([`Config::turn_secrets`],
-//! [`Config::turn_uris`]), each for one user and one call. If that server is `callbox-turn`, the driver
-//! connects the two:
+//! The hub makes credentials for a TURN server that knows the same secret
+//! ([`Config::turn_secrets`], [`Config::turn_uris`]), each for one user and one call. If that
+//! server is `callbox-turn`, the driver connects the two:
 //!
 //! | from | to |
 //! |---|---|
@@ -228,8 +233,8 @@
 //! # Threads
 //!
 //! A [`Hub`] belongs to one thread or task at a time, and is `Send`; there is no lock in it.
-//! [`jwt::TokenVerifier`] is `Send` and `Sync`: connections check tokens by themselves with one of them,
-//! and only identities come to the hub.
+//! [`jwt::TokenVerifier`] is `Send` and `Sync`: connections check tokens by themselves with one of
+//! them, and only identities come to the hub.
 //!
 //! ```
 //! fn may_be_sent<T: Send>() {}
@@ -241,12 +246,13 @@
 //!
 //! # Limits
 //!
-//! Whatever a client can make grow is bounded by [`Config`]: sessions and calls in all and for each user,
-//! events of a session and calls of a user in a time, kept candidates and descriptions, `metadata`, calls
-//! that are over. A session that can be resumed keeps up to [`MAX_REPLAY`] events of [`MAX_REPLAY_WEIGHT`]
-//! bytes. Payloads are nested no deeper than any parser of JSON can follow ([`Payload`]). The driver bounds
-//! what comes before a session and after an output: how long a frame may be, how many connections have
-//! shown no token yet, and how much may wait for a client that does not read.
+//! Whatever a client can make grow is bounded by [`Config`]: sessions and calls in all and for each
+//! user, events of a session and calls of a user in a time, kept candidates and descriptions,
+//! `metadata`, calls that are over. A session that can be resumed keeps up to [`MAX_REPLAY`] events
+//! of [`MAX_REPLAY_WEIGHT`] bytes. Payloads are nested no deeper than any parser of JSON can follow
+//! ([`Payload`]). The driver bounds what comes before a session and after an output: how long a
+//! frame may be, how many connections have shown no token yet, and how much may wait for a client
+//! that does not read.
 //!
 //! # The main types
 //!

@@ -178,7 +178,8 @@ wire_enum! {
         PresenceChanged = "presence:changed",
         /// The server stops; when to come back.
         ServerDraining = "server:draining",
-        /// An event that wanted no answer was refused, or, over Socket.IO, why the connection is closed.
+        /// An event that wanted no answer was refused, or, over Socket.IO, why the connection is
+        /// closed.
         Error = "error",
     }
 }
@@ -218,7 +219,8 @@ wire_enum! {
         Timeout = "timeout",
         /// The caller took it back before anyone accepted.
         Cancelled = "cancelled",
-        /// Another device of the user accepted, or goes on with the call. Told to a device; never a call's own reason.
+        /// Another device of the user accepted, or goes on with the call. Told to a device; never a
+        /// call's own reason.
         AnsweredElsewhere = "answered_elsewhere",
         /// Another device of the callee refused. Told to a device; never a call's own reason.
         RejectedElsewhere = "rejected_elsewhere",
@@ -226,8 +228,8 @@ wire_enum! {
         Offline = "offline",
         /// A side may no longer take part.
         Unauthorized = "unauthorized",
-        /// A side left: it disconnected for good, or began another call where this one waited for its
-        /// lost connection.
+        /// A side left: it disconnected for good, or began another call where this one waited for
+        /// its lost connection.
         Left = "left",
         /// A side found no path for the media.
         IceFailed = "ice_failed",

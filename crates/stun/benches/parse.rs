@@ -1,5 +1,5 @@
-//! The time that it takes to read a message: a Binding request, a signed Allocate, a Send indication
-//! and ChannelData.
+//! The time that it takes to read a message: a Binding request, a signed Allocate, a Send
+//! indication and ChannelData.
 
 use std::hint::black_box;
 

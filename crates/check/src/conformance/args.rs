@@ -57,8 +57,8 @@ pub(crate) struct ConformanceArgs {
 
     /// How the server is talked to.
     ///
-    /// Over tcp and tls, what is about datagrams is left out and what is about streams comes in; run
-    /// all that the server has. --ca-cert says who may vouch for the server's certificate.
+    /// Over tcp and tls, what is about datagrams is left out and what is about streams comes in;
+    /// run all that the server has. --ca-cert says who may vouch for the server's certificate.
     #[arg(long, value_enum, value_name = "TRANSPORT", default_value = "udp")]
     transport: Transport,
 

@@ -15,10 +15,11 @@ use super::framing::Framing;
 pub(crate) struct CallsArgs {
     /// Make calls through a signaling server, in place of packets through a relay.
     ///
-    /// ws://HOST:PORT/ws for callbox's plain WebSocket; http://HOST:PORT for Socket.IO, of callbox or
-    /// of any server with the events of the call flow. Each call is the whole flow on both sides, from
-    /// `call:initiate` to `call:ended`. --rate says how many begin a second, whatever becomes of them
-    /// (100, if it is not given), and latencies count from when a call was to begin.
+    /// ws://HOST:PORT/ws for callbox's plain WebSocket; http://HOST:PORT for Socket.IO, of callbox
+    /// or of any server with the events of the call flow. Each call is the whole flow on both
+    /// sides, from `call:initiate` to `call:ended`. --rate says how many begin a second, whatever
+    /// becomes of them (100, if it is not given), and latencies count from when a call was to
+    /// begin.
     #[arg(long, value_name = "URL", conflicts_with_all = [
         "server", "user", "clients", "path", "framing", "size", "burst", "gso", "window", "churn",
         "renew", "peer_ip", "peer_port", "binding",
@@ -28,8 +29,8 @@ pub(crate) struct CallsArgs {
     /// How many pairs of users call each other, by turns.
     ///
     /// A server that limits how many calls a user may begin (--calls-per-minute), and to whom
-    /// (--calls-per-pair), needs enough of them: with callbox's defaults one and a half times as many as
-    /// calls begin a second.
+    /// (--calls-per-pair), needs enough of them: with callbox's defaults one and a half times as
+    /// many as calls begin a second.
     #[arg(long, value_name = "N", default_value_t = 500, requires = "calls")]
     pub pairs: usize,
 

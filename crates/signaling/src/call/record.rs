@@ -27,8 +27,8 @@ pub struct CallRecord {
     /// The media that it carries.
     #[serde(rename = "type")]
     pub kind: CallType,
-    /// The caller, then the callee. Of a room, who is in it, in the order in which they came; once it
-    /// is over, the latest who were.
+    /// The caller, then the callee. Of a room, who is in it, in the order in which they came; once
+    /// it is over, the latest who were.
     pub participants: Vec<Participant>,
     /// The time at which the caller called, or the first participant came.
     pub created_at: Timestamp,

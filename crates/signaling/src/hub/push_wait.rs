@@ -10,7 +10,8 @@ use callbox_base::{clock::Now, ids::CallId};
 use super::{Hub, call_end};
 use crate::{CallEvent, CallReport, EndReason, Output, call::HasLifecycle};
 
-/// The time in which [`Output::AskToHold`] is to be answered. The caller receives nothing meanwhile.
+/// The time in which [`Output::AskToHold`] is to be answered. The caller receives nothing
+/// meanwhile.
 pub const ASK_FOR: Duration = Duration::from_secs(2);
 
 /// Handles a call for which the callee has no device: ends it, or asks whether to hold it if there
