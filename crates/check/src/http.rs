@@ -30,7 +30,7 @@ pub(super) struct Http {
 
 impl Http {
     /// Reads `http://host:port` or `https://host:port`. `ca_cert` is for the latter.
-    pub fn new(url: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
         const EXPECTED: &str =
             "is not an address such as http://127.0.0.1:8080 or https://call.example.com";
         let (rest, usual_port, is_secure) = match url.split_once("://") {
@@ -53,17 +53,17 @@ impl Http {
     }
 
     /// Returns `host:port`.
-    pub fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 
     /// Returns true if the server is reached over TLS.
-    pub fn is_secure(&self) -> bool {
+    pub(crate) fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
 
     /// Connects to it.
-    pub async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
         let tcp = stream::connect(&self.authority).await?;
         Ok(match &self.tls {
             None => Box::new(tcp),
@@ -72,17 +72,17 @@ impl Http {
     }
 
     /// Returns the time for which its certificate is valid, if it shows one.
-    pub async fn term(&self) -> anyhow::Result<Option<Term>> {
+    pub(crate) async fn term(&self) -> anyhow::Result<Option<Term>> {
         let Some(tls) = &self.tls else { return Ok(None) };
         let tcp = stream::connect(&self.authority).await?;
         Ok(stream::term(&stream::secure(tcp, tls).await?))
     }
 
-    pub async fn get(&self, path: &str, token: Option<&str>) -> anyhow::Result<Value> {
+    pub(crate) async fn get(&self, path: &str, token: Option<&str>) -> anyhow::Result<Value> {
         self.send(Method::GET, path, token, None).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.send(Method::POST, path, None, Some(body)).await
     }
 

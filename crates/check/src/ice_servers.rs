@@ -20,7 +20,7 @@ pub(super) struct IceServers {
 
 impl IceServers {
     /// Asks the server, and resolves the addresses.
-    pub async fn fetch(
+    pub(crate) async fn fetch(
         http: &Http,
         token: &str,
         ca_cert: Option<&Path>,
@@ -45,17 +45,17 @@ impl IceServers {
     }
 
     /// Returns the STUN servers.
-    pub fn stun(&self) -> &[Server] {
+    pub(crate) fn stun(&self) -> &[Server] {
         &self.stun
     }
 
     /// Returns the TURN servers.
-    pub fn turn(&self) -> &[Server] {
+    pub(crate) fn turn(&self) -> &[Server] {
         &self.turn
     }
 
     /// Returns the credentials for the TURN servers.
-    pub fn credentials(&self) -> &Login {
+    pub(crate) fn credentials(&self) -> &Login {
         &self.credentials
     }
 }

@@ -88,14 +88,14 @@ impl Side {
 
 impl Pair {
     /// Opens two allocations.
-    pub async fn allocate(server: &Server, login: &Login) -> anyhow::Result<(String, Self)> {
+    pub(crate) async fn allocate(server: &Server, login: &Login) -> anyhow::Result<(String, Self)> {
         let near = Side::allocate(server, login).await?;
         let far = Side::allocate(server, login).await?;
         Ok((format!("{} and {}", near.relayed, far.relayed), Self { near, far }))
     }
 
     /// Asks for permissions both ways, and sends a first packet each way.
-    pub async fn permission(&mut self) -> anyhow::Result<(String, ())> {
+    pub(crate) async fn permission(&mut self) -> anyhow::Result<(String, ())> {
         let (near, far) = (&mut self.near, &mut self.far);
         near.client.create_permission(far.relayed).await?;
         far.client.create_permission(near.relayed).await?;
@@ -107,7 +107,7 @@ impl Pair {
     }
 
     /// Binds channels both ways, and sends a packet over one.
-    pub async fn channel(&mut self) -> anyhow::Result<(String, ())> {
+    pub(crate) async fn channel(&mut self) -> anyhow::Result<(String, ())> {
         let (near, far) = (&mut self.near, &mut self.far);
         near.client.bind_channel(far.relayed).await?;
         far.client.bind_channel(near.relayed).await?;
@@ -117,7 +117,7 @@ impl Pair {
     }
 
     /// Sends packets there and back through both allocations.
-    pub async fn round_trip(&mut self) -> anyhow::Result<(String, ())> {
+    pub(crate) async fn round_trip(&mut self) -> anyhow::Result<(String, ())> {
         let (near, far) = (&mut self.near, &mut self.far);
         let mut times = Vec::new();
         for round in 0..ROUNDS {
@@ -135,7 +135,7 @@ impl Pair {
     }
 
     /// Gives the allocations back.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         self.near.client.close().await;
         self.far.client.close().await;
     }

@@ -24,7 +24,7 @@ pub(super) enum Status {
 
 impl Status {
     /// Returns the first word of a line about it.
-    pub fn mark(self) -> &'static str {
+    pub(crate) fn mark(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Failed => "FAILED",
@@ -49,13 +49,13 @@ struct Step {
 }
 
 impl Report {
-    pub fn new(json: bool, deadline: Duration) -> Self {
+    pub(crate) fn new(json: bool, deadline: Duration) -> Self {
         Self { json, deadline, steps: Vec::new() }
     }
 
     /// Takes a step, which has to end before the deadline. It returns the detail for the report and
     /// a value for later steps.
-    pub async fn step<T>(
+    pub(crate) async fn step<T>(
         &mut self,
         name: &str,
         hint: &str,
@@ -83,7 +83,7 @@ impl Report {
     }
 
     /// Leaves a step out, for this reason.
-    pub fn skip(&mut self, name: &str, why: &str) {
+    pub(crate) fn skip(&mut self, name: &str, why: &str) {
         let (name, detail) = (name.to_owned(), why.to_owned());
         self.add(Step { name, status: Status::Skipped, ms: 0.0, detail, hint: None });
     }
@@ -96,7 +96,7 @@ impl Report {
     }
 
     /// Prints the result; returns true if no step failed.
-    pub fn finish(self) -> anyhow::Result<bool> {
+    pub(crate) fn finish(self) -> anyhow::Result<bool> {
         let count = |status| self.steps.iter().filter(|step| step.status == status).count();
         let failed = count(Status::Failed);
         if self.json {

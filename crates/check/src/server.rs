@@ -26,7 +26,7 @@ pub(super) enum Transport {
 
 impl Server {
     /// Reads a URI of STUN or TURN (RFC 7064, RFC 7065). `ca_cert` is for `turns`.
-    pub async fn resolve(uri: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) async fn resolve(uri: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
         let (scheme, rest) = uri.split_once(':').unwrap_or_default();
         let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
         // RFC 7064 §3.2 and RFC 7065 §3.1: the ports where a URI says none.
@@ -44,17 +44,17 @@ impl Server {
     }
 
     /// Returns its address.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Returns its transport.
-    pub fn transport(&self) -> &Transport {
+    pub(crate) fn transport(&self) -> &Transport {
         &self.transport
     }
 
     /// Returns its name in a report.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self.transport {
             Transport::Udp => self.address.to_string(),
             Transport::Tcp => format!("{}/tcp", self.address),
@@ -63,7 +63,7 @@ impl Server {
     }
 
     /// Returns the name that its certificate must be for, if it is reached over TLS.
-    pub fn tls(&self) -> Option<&Tls> {
+    pub(crate) fn tls(&self) -> Option<&Tls> {
         match &self.transport {
             Transport::Tls(tls) => Some(tls),
             Transport::Udp | Transport::Tcp => None,
@@ -71,13 +71,13 @@ impl Server {
     }
 
     /// Returns true if this machine has a route to it.
-    pub fn is_reachable(&self) -> bool {
+    pub(crate) fn is_reachable(&self) -> bool {
         let socket = std::net::UdpSocket::bind(self.unspecified());
         socket.and_then(|socket| socket.connect(self.address)).is_ok()
     }
 
     /// Returns no address and no port, of the server's family.
-    pub fn unspecified(&self) -> SocketAddr {
+    pub(crate) fn unspecified(&self) -> SocketAddr {
         match self.address {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),

@@ -24,7 +24,7 @@ pub(super) struct Client {
 
 impl Client {
     /// Connects and says hello.
-    pub async fn connect(http: &Http, token: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(http: &Http, token: &str) -> anyhow::Result<Self> {
         let scheme = if http.is_secure() { "wss" } else { "ws" };
         let url = format!("{scheme}://{}/ws", http.authority());
         let (ws, _) = tokio_tungstenite::client_async(&url, http.connect().await?)
@@ -38,12 +38,12 @@ impl Client {
     }
 
     /// Returns the user.
-    pub fn user(&self) -> &str {
+    pub(crate) fn user(&self) -> &str {
         &self.user
     }
 
     /// Sends a request and waits for its answer.
-    pub async fn request(&mut self, event: &str, data: &Value) -> anyhow::Result<Value> {
+    pub(crate) async fn request(&mut self, event: &str, data: &Value) -> anyhow::Result<Value> {
         self.next_id += 1;
         let id = self.next_id;
         let frame = json!({ "event": event, "id": id, "data": data });
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// Waits for an event; others before it are passed over.
-    pub async fn event(&mut self, name: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn event(&mut self, name: &str) -> anyhow::Result<Value> {
         loop {
             let frame = match self.early.pop_front() {
                 Some(frame) => frame,

@@ -18,7 +18,7 @@ pub(super) struct Tls {
 impl Tls {
     /// Creates the settings for the host of `host:port`, with the certificates in this file or
     /// those that browsers trust.
-    pub fn new(server: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn new(server: &str, ca_cert: Option<&Path>) -> anyhow::Result<Self> {
         let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host)

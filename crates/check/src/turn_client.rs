@@ -102,7 +102,7 @@ pub(super) struct TurnClient {
 
 impl TurnClient {
     /// Connects to a server.
-    pub async fn connect(server: &Server, login: Login) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(server: &Server, login: Login) -> anyhow::Result<Self> {
         let connected = Link::connect(server).await;
         let link = match server.transport() {
             Transport::Udp => connected?,
@@ -115,31 +115,31 @@ impl TurnClient {
     }
 
     /// Returns the client's address as the server sees it.
-    pub async fn binding(&mut self) -> anyhow::Result<SocketAddr> {
+    pub(crate) async fn binding(&mut self) -> anyhow::Result<SocketAddr> {
         let answer = self.request(&Request::binding()).await?;
         mapped_address(&answer).context("the server does not say which address it sees")
     }
 
     /// Allocates a relayed address.
-    pub async fn allocate(&mut self) -> anyhow::Result<SocketAddr> {
+    pub(crate) async fn allocate(&mut self) -> anyhow::Result<SocketAddr> {
         let answer = self.request(&Request::allocate()).await?;
         relayed_address(&answer).context("the server gives no relayed address")
     }
 
     /// Asks for a permission.
-    pub async fn create_permission(&mut self, peer: SocketAddr) -> anyhow::Result<()> {
+    pub(crate) async fn create_permission(&mut self, peer: SocketAddr) -> anyhow::Result<()> {
         self.request(&Request::create_permission(peer)).await.map(|_| ())
     }
 
     /// Binds the channel.
-    pub async fn bind_channel(&mut self, peer: SocketAddr) -> anyhow::Result<()> {
+    pub(crate) async fn bind_channel(&mut self, peer: SocketAddr) -> anyhow::Result<()> {
         self.request(&Request::channel_bind(CHANNEL, peer)).await?;
         self.bound = Some(peer);
         Ok(())
     }
 
     /// Sends data to a peer, over the channel if it is bound to that one.
-    pub async fn send(&mut self, peer: SocketAddr, payload: &[u8]) -> anyhow::Result<()> {
+    pub(crate) async fn send(&mut self, peer: SocketAddr, payload: &[u8]) -> anyhow::Result<()> {
         let message = match self.bound {
             Some(bound) if bound == peer => channel_data(CHANNEL, payload),
             _ => send_indication(peer, payload)?.raw,
@@ -148,7 +148,7 @@ impl TurnClient {
     }
 
     /// Waits for data from a peer.
-    pub async fn receive(&mut self) -> anyhow::Result<(Vec<u8>, SocketAddr)> {
+    pub(crate) async fn receive(&mut self) -> anyhow::Result<(Vec<u8>, SocketAddr)> {
         loop {
             let message = match self.early.pop_front() {
                 Some(message) => message,
@@ -166,7 +166,7 @@ impl TurnClient {
 
     /// Gives the allocation back, without waiting for the answer: if the request is lost, the
     /// allocation expires.
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         if let Ok(request) = self.session.encode(&self.login, &Request::release()) {
             let _ = self.link.send(&request).await;
         }

@@ -75,7 +75,7 @@ pub(super) struct Client {
 
 impl Client {
     /// Opens a client's socket, whose events have the client's index.
-    pub fn open(args: &LoadArgs, registry: &Registry, index: usize) -> anyhow::Result<Self> {
+    pub(crate) fn open(args: &LoadArgs, registry: &Registry, index: usize) -> anyhow::Result<Self> {
         let mut socket = sockets::client(args)?;
         registry.register(&mut socket, Token(index), Interest::READABLE)?;
         Ok(Self {
@@ -88,7 +88,7 @@ impl Client {
     }
 
     /// Replaces the socket by one that the server does not know.
-    pub fn reopen(
+    pub(crate) fn reopen(
         &mut self,
         args: &LoadArgs,
         registry: &Registry,
@@ -102,32 +102,32 @@ impl Client {
     }
 
     /// Returns the socket, for data.
-    pub fn socket(&self) -> &UdpSocket {
+    pub(crate) fn socket(&self) -> &UdpSocket {
         &self.socket
     }
 
     /// Returns the relayed address; that of the server as long as there is none.
-    pub fn relayed(&self) -> SocketAddr {
+    pub(crate) fn relayed(&self) -> SocketAddr {
         self.relayed
     }
 
     /// Sets the address at which the peer reaches the client.
-    pub fn set_relayed(&mut self, relayed: SocketAddr) {
+    pub(crate) fn set_relayed(&mut self, relayed: SocketAddr) {
         self.relayed = relayed;
     }
 
     /// Returns true if the client sends and is sent to.
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.is_active
     }
 
     /// Lets the client send and be sent to, or not; returns true if it did before.
-    pub fn set_active(&mut self, is_active: bool) -> bool {
+    pub(crate) fn set_active(&mut self, is_active: bool) -> bool {
         std::mem::replace(&mut self.is_active, is_active)
     }
 
     /// Sends the request of a step, and expects its answer.
-    pub fn ask(
+    pub(crate) fn ask(
         &mut self,
         login: &Login,
         step: Step,
@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// Sends the request on the way again, signed with the session's new nonce.
-    pub fn retry(&mut self, login: &Login) -> anyhow::Result<Option<TransactionId>> {
+    pub(crate) fn retry(&mut self, login: &Login) -> anyhow::Result<Option<TransactionId>> {
         let Some(pending) = &mut self.pending else { return Ok(None) };
         pending.bytes = self.session.encode(login, &pending.request)?;
         pending.attempts += 1;
@@ -147,7 +147,7 @@ impl Client {
     }
 
     /// Sends a request without expecting its answer.
-    pub fn tell(&self, login: &Login, request: &Request) -> anyhow::Result<()> {
+    pub(crate) fn tell(&self, login: &Login, request: &Request) -> anyhow::Result<()> {
         let _ = self.socket.send(&self.session.encode(login, request)?);
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Client {
     }
 
     /// Sends the request of this transaction again if it is still on the way.
-    pub fn resend(&mut self, id: TransactionId) -> Overdue {
+    pub(crate) fn resend(&mut self, id: TransactionId) -> Overdue {
         let waits = |pending: &&mut Pending| transaction(&pending.bytes) == Some(&id);
         let Some(pending) = self.pending.as_mut().filter(waits) else { return Overdue::Answered };
         if pending.attempts == ATTEMPTS {
@@ -173,7 +173,7 @@ impl Client {
     }
 
     /// Handles a STUN message.
-    pub fn answer(&mut self, login: &mut Login, message: &[u8]) -> anyhow::Result<Outcome> {
+    pub(crate) fn answer(&mut self, login: &mut Login, message: &[u8]) -> anyhow::Result<Outcome> {
         let is_answer = |pending: &mut Pending| transaction(&pending.bytes) == transaction(message);
         let pending = self.pending.take_if(is_answer);
         let answer = self.session.read(login, message)?;

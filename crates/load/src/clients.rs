@@ -45,7 +45,7 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Opens the sockets.
-    pub fn open(args: &LoadArgs, login: Login) -> anyhow::Result<Self> {
+    pub(crate) fn open(args: &LoadArgs, login: Login) -> anyhow::Result<Self> {
         let poll = Poll::new()?;
         let mut peer = sockets::peer(args)?;
         poll.registry().register(&mut peer, Token(args.clients), Interest::READABLE)?;
@@ -57,33 +57,33 @@ impl Clients {
     }
 
     /// Returns how many clients there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.all.len()
     }
 
     /// Returns a client.
-    pub fn get(&self, index: usize) -> &Client {
+    pub(crate) fn get(&self, index: usize) -> &Client {
         &self.all[index]
     }
 
     /// Returns a client, to change it.
-    pub fn get_mut(&mut self, index: usize) -> &mut Client {
+    pub(crate) fn get_mut(&mut self, index: usize) -> &mut Client {
         &mut self.all[index]
     }
 
     /// Returns the peer's socket.
-    pub fn peer(&self) -> &UdpSocket {
+    pub(crate) fn peer(&self) -> &UdpSocket {
         &self.peer
     }
 
     /// Returns the peer's address.
-    pub fn peer_address(&self) -> SocketAddr {
+    pub(crate) fn peer_address(&self) -> SocketAddr {
         self.peer_address
     }
 
     /// Waits until sockets are readable. An event has the index of its client, or for the peer
     /// the index after the clients'.
-    pub fn poll(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
+    pub(crate) fn poll(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
         match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),
@@ -91,12 +91,12 @@ impl Clients {
     }
 
     /// Gives a client a socket that the server does not know.
-    pub fn reopen(&mut self, index: usize) -> anyhow::Result<()> {
+    pub(crate) fn reopen(&mut self, index: usize) -> anyhow::Result<()> {
         self.all[index].reopen(&self.args, self.poll.registry(), index)
     }
 
     /// Returns to how many peers a client needs a permission or a channel.
-    pub fn peers(&self) -> usize {
+    pub(crate) fn peers(&self) -> usize {
         // Of two clients each is the other's next, and has the channel already.
         let needs_back = self.args.path == Path::Clients && self.all.len() > 2;
         if needs_back && self.args.framing == Framing::Channel { 2 } else { 1 }
@@ -117,7 +117,7 @@ impl Clients {
     }
 
     /// Sends the request of a step, and waits for the answer.
-    pub fn ask(&mut self, index: usize, step: Step) -> anyhow::Result<()> {
+    pub(crate) fn ask(&mut self, index: usize, step: Step) -> anyhow::Result<()> {
         let request = match step {
             Step::Challenge | Step::Allocate if self.args.server.is_ipv6() => {
                 Request::allocate().with(requested_family(true))
@@ -132,7 +132,7 @@ impl Clients {
     }
 
     /// Handles a STUN message that came for a client.
-    pub fn answer(&mut self, index: usize, message: &[u8]) -> anyhow::Result<Outcome> {
+    pub(crate) fn answer(&mut self, index: usize, message: &[u8]) -> anyhow::Result<Outcome> {
         let client = &mut self.all[index];
         let outcome = client.answer(&mut self.login, message)?;
         if matches!(outcome, Outcome::Retry)
@@ -144,7 +144,7 @@ impl Clients {
     }
 
     /// Sends requests again that have waited for too long.
-    pub fn send_again(&mut self, now: Instant) -> anyhow::Result<()> {
+    pub(crate) fn send_again(&mut self, now: Instant) -> anyhow::Result<()> {
         while let Some((since, index, id)) = self.waiting.front().copied()
             && now >= since + TIMEOUT
         {
@@ -163,7 +163,7 @@ impl Clients {
 
     /// Sends the requests that keep an allocation and its permissions, without waiting for the
     /// answers.
-    pub fn renew(&self, index: usize) -> anyhow::Result<()> {
+    pub(crate) fn renew(&self, index: usize) -> anyhow::Result<()> {
         let client = &self.all[index];
         for peer in 0..self.peers() {
             client.tell(&self.login, &self.peer_request(index, peer))?;

@@ -13,19 +13,19 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { counts: vec![0; 64 * STEPS as usize], max: 0 }
     }
 
     /// Counts a latency.
-    pub fn add(&mut self, latency: Duration) {
+    pub(crate) fn add(&mut self, latency: Duration) {
         let nanos = latency.as_nanos() as u64;
         self.max = self.max.max(nanos);
         self.counts[Self::bucket(nanos)] += 1;
     }
 
     /// Returns the latency that a share of all stay within, from 0 to 1; zero if there are none.
-    pub fn quantile(&self, share: f64) -> Duration {
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
         let total: u64 = self.counts.iter().sum();
         let mut left = (total as f64 * share).ceil().max(1.0) as u64;
         for (bucket, count) in self.counts.iter().enumerate() {
@@ -38,7 +38,7 @@ impl Histogram {
     }
 
     /// Returns the longest latency.
-    pub fn max(&self) -> Duration {
+    pub(crate) fn max(&self) -> Duration {
         Duration::from_nanos(self.max)
     }
 

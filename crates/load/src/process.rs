@@ -19,7 +19,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Finds the process.
-    pub fn new(pid: u32) -> anyhow::Result<Self> {
+    pub(crate) fn new(pid: u32) -> anyhow::Result<Self> {
         let directory = PathBuf::from(format!("/proc/{pid}"));
         if !directory.is_dir() {
             bail!("--pid {pid}: there is no such process, or this system has no /proc");
@@ -28,13 +28,13 @@ impl Process {
     }
 
     /// Returns the CPU time of all its threads, to the nanosecond (`schedstat`).
-    pub fn cpu(&self) -> anyhow::Result<Duration> {
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         self.schedstat(0)
     }
 
     /// Returns the time for which its threads were ready to run, while another process had the
     /// core.
-    pub fn waited(&self) -> anyhow::Result<Duration> {
+    pub(crate) fn waited(&self) -> anyhow::Result<Duration> {
         self.schedstat(1)
     }
 
@@ -50,7 +50,7 @@ impl Process {
     }
 
     /// Returns the resident memory, in bytes.
-    pub fn memory(&self) -> anyhow::Result<u64> {
+    pub(crate) fn memory(&self) -> anyhow::Result<u64> {
         let text =
             fs::read_to_string(self.directory.join("status")).context("the server is gone")?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -60,7 +60,7 @@ impl Process {
 
     /// Returns the resident memory once it is back at `wanted`, or as it is after some time: a
     /// server gives memory back when it chooses.
-    pub fn memory_settled(&self, wanted: u64, within: Duration) -> anyhow::Result<u64> {
+    pub(crate) fn memory_settled(&self, wanted: u64, within: Duration) -> anyhow::Result<u64> {
         let until = Instant::now() + within;
         loop {
             let memory = self.memory()?;
@@ -93,7 +93,7 @@ pub(super) struct Meter<'a> {
 
 impl<'a> Meter<'a> {
     /// Begins to measure.
-    pub fn start(server: Option<&'a Process>) -> anyhow::Result<Self> {
+    pub(crate) fn start(server: Option<&'a Process>) -> anyhow::Result<Self> {
         let own = Process::new(std::process::id()).ok();
         let started = Instant::now();
         let before = Self::read(server, own.as_ref(), started)?;
@@ -101,7 +101,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Returns the usage until now.
-    pub fn used(&self) -> anyhow::Result<Used> {
+    pub(crate) fn used(&self) -> anyhow::Result<Used> {
         let after = Self::read(self.server, self.own.as_ref(), self.started)?;
         let more = |after: Option<Duration>, before: Option<Duration>| {
             Some(after?.saturating_sub(before?))

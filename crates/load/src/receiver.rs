@@ -49,7 +49,7 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub fn new(args: &LoadArgs) -> Self {
+    pub(crate) fn new(args: &LoadArgs) -> Self {
         let slots = if args.path == Path::Up { AT_PEER } else { AT_CLIENT };
         let (slots, len) =
             if args.gso { (slots / IN_RUNS, MAX_RUN) } else { (slots, MAX_DATAGRAM) };
@@ -70,47 +70,47 @@ impl Receiver {
     }
 
     /// Counts the time from now on.
-    pub fn start(&mut self, now: Instant) {
+    pub(crate) fn start(&mut self, now: Instant) {
         (self.started, self.heard) = (now, now);
     }
 
     /// Counts silence from now on.
-    pub fn listen_from(&mut self, now: Instant) {
+    pub(crate) fn listen_from(&mut self, now: Instant) {
         self.heard = now;
     }
 
     /// Returns when the last packet came.
-    pub fn heard(&self) -> Instant {
+    pub(crate) fn heard(&self) -> Instant {
         self.heard
     }
 
     /// Returns how many packets came.
-    pub fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
     /// Returns how many datagrams the load's own sockets were too full to take.
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost
     }
 
     /// Returns the packets' times.
-    pub fn latencies(&self) -> &Histogram {
+    pub(crate) fn latencies(&self) -> &Histogram {
         &self.latencies
     }
 
     /// Takes a STUN message that came among the data.
-    pub fn pop_answer(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn pop_answer(&mut self) -> Option<Vec<u8>> {
         self.answers.pop()
     }
 
     /// Receives all that the socket of a client has.
-    pub fn drain_client(&mut self, index: usize, socket: &UdpSocket) {
+    pub(crate) fn drain_client(&mut self, index: usize, socket: &UdpSocket) {
         self.drain(index, socket, self.framing);
     }
 
     /// Receives all that the peer's socket has. Packets that come out of a relay have no header.
-    pub fn drain_peer(&mut self, socket: &UdpSocket) {
+    pub(crate) fn drain_peer(&mut self, socket: &UdpSocket) {
         self.drain(self.known.len() - 1, socket, Framing::None);
     }
 

@@ -44,7 +44,13 @@ pub(super) struct Memory {
 impl Memory {
     /// Creates it from the resident memory at the start, with bare allocations (`None` if there
     /// were none), with all that the clients needed, and at the end.
-    pub fn new(clients: usize, before: u64, bare: Option<u64>, ready: u64, after: u64) -> Self {
+    pub(crate) fn new(
+        clients: usize,
+        before: u64,
+        bare: Option<u64>,
+        ready: u64,
+        after: u64,
+    ) -> Self {
         let each = |memory: u64| memory.saturating_sub(before) as f64 / clients as f64;
         Self {
             memory_per_allocation: bare.map(each),
@@ -63,7 +69,7 @@ pub(super) fn line(name: &str, text: String) {
 
 impl Report {
     /// Prints the numbers: one JSON object, or a table for a person.
-    pub fn print(&self, json: bool) {
+    pub(crate) fn print(&self, json: bool) {
         if json {
             say!("{}", serde_json::json!(self));
             return;

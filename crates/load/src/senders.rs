@@ -26,7 +26,7 @@ pub(super) struct Senders {
 }
 
 impl Senders {
-    pub fn new(args: &LoadArgs, clients: &Clients) -> anyhow::Result<Self> {
+    pub(crate) fn new(args: &LoadArgs, clients: &Clients) -> anyhow::Result<Self> {
         let relayed = |index: usize| clients.get(index % clients.len()).relayed();
         let mut bursts = Vec::new();
         let (first, payload) = match args.path {
@@ -53,7 +53,7 @@ impl Senders {
     }
 
     /// Sends one burst, of the next client that is active; returns how many packets that were.
-    pub fn burst(&mut self, clients: &Clients, started: Instant) -> anyhow::Result<u64> {
+    pub(crate) fn burst(&mut self, clients: &Clients, started: Instant) -> anyhow::Result<u64> {
         let count = clients.len();
         let mut turns = (self.next..self.next + count).map(|index| index % count);
         let next = turns.find(|index| clients.get(*index).is_active());

@@ -41,7 +41,7 @@ pub(super) struct UpkeepCounts {
 }
 
 impl Upkeep {
-    pub fn new(args: &LoadArgs, started: Instant) -> Self {
+    pub(crate) fn new(args: &LoadArgs, started: Instant) -> Self {
         Self {
             is_turn: args.framing != Framing::None,
             period: args.renew,
@@ -55,7 +55,7 @@ impl Upkeep {
     }
 
     /// Does what is due.
-    pub fn tick(&mut self, clients: &mut Clients, now: Instant) -> anyhow::Result<()> {
+    pub(crate) fn tick(&mut self, clients: &mut Clients, now: Instant) -> anyhow::Result<()> {
         if !self.is_turn {
             return Ok(());
         }
@@ -85,7 +85,7 @@ impl Upkeep {
     }
 
     /// Handles a STUN message that came for a client.
-    pub fn answer(
+    pub(crate) fn answer(
         &mut self,
         clients: &mut Clients,
         index: usize,
@@ -113,7 +113,7 @@ impl Upkeep {
     }
 
     /// Returns the results.
-    pub fn counts(self) -> UpkeepCounts {
+    pub(crate) fn counts(self) -> UpkeepCounts {
         self.counts
     }
 }

@@ -54,7 +54,7 @@ impl AddressWatch {
     ///
     /// # Errors
     /// The system gives no thread or no `epoll`.
-    pub fn start(common: Common, workers: Vec<CommandSender>) -> io::Result<Self> {
+    pub(crate) fn start(common: Common, workers: Vec<CommandSender>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), STOP)?;
         let changes = sys::AddressChanges::watch().and_then(|changes| {

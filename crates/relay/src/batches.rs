@@ -40,7 +40,7 @@ pub(super) struct Batches {
 
 impl Batches {
     /// Creates the batches for this number of listeners.
-    pub fn new(listeners: usize) -> Self {
+    pub(crate) fn new(listeners: usize) -> Self {
         let received = ReceiveBatch::new(SLOTS, MAX_FRAME, HEADROOM, SPARE);
         Self {
             filled: 0,
@@ -54,7 +54,7 @@ impl Batches {
     }
 
     /// Returns true if there is room for `reads` more.
-    pub fn has_room(&self, reads: usize) -> bool {
+    pub(crate) fn has_room(&self, reads: usize) -> bool {
         self.filled + reads <= SLOTS
     }
 
@@ -62,7 +62,7 @@ impl Batches {
     ///
     /// # Errors
     /// The system's error; `WouldBlock` if nothing was there.
-    pub fn receive(&mut self, socket: &UdpSocket, reads: usize) -> io::Result<Range<usize>> {
+    pub(crate) fn receive(&mut self, socket: &UdpSocket, reads: usize) -> io::Result<Range<usize>> {
         let first = self.filled;
         let end = (first + reads).min(SLOTS);
         self.filled += self.received.receive(socket, first..end)?;
@@ -70,7 +70,7 @@ impl Batches {
     }
 
     /// Takes a slot for data of a stream. There must be room for it.
-    pub fn take_slot(&mut self) -> Range<usize> {
+    pub(crate) fn take_slot(&mut self) -> Range<usize> {
         let slot = self.received.range(self.filled);
         self.filled += 1;
         slot
@@ -78,19 +78,19 @@ impl Batches {
 
     /// Returns the contents of a slot.
     #[inline]
-    pub fn received(&self, slot: usize) -> Option<Received> {
+    pub(crate) fn received(&self, slot: usize) -> Option<Received> {
         self.received.received(slot)
     }
 
     /// Returns the datagram in a range of the buffer.
     #[inline]
-    pub fn packet(&mut self, range: Range<usize>) -> Packet<'_> {
+    pub(crate) fn packet(&mut self, range: Range<usize>) -> Packet<'_> {
         Packet::new(self.received.buffer_mut(), range)
     }
 
     /// Takes `len` bytes of spare room with free bytes around them. Returns `None` if there is no
     /// more until everything has been sent.
-    pub fn take_spare(&mut self, len: usize) -> Option<Range<usize>> {
+    pub(crate) fn take_spare(&mut self, len: usize) -> Option<Range<usize>> {
         let start = self.spare.start + HEADROOM;
         let end = start + len;
         if end + HEADROOM > self.spare.end {
@@ -101,23 +101,23 @@ impl Batches {
     }
 
     /// Copies a range of the buffer to the index `to`.
-    pub fn copy(&mut self, from: Range<usize>, to: usize) {
+    pub(crate) fn copy(&mut self, from: Range<usize>, to: usize) {
         self.received.buffer_mut().copy_within(from, to);
     }
 
     /// Returns the bytes of a range.
-    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.received.buffer()[range]
     }
 
     /// Returns the bytes of a range, for writing.
-    pub fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
         &mut self.received.buffer_mut()[range]
     }
 
     /// Queues the payload in `range` for a peer.
     #[inline]
-    pub fn send_to_peer(
+    pub(crate) fn send_to_peer(
         &mut self,
         from: AllocationId,
         relay: &mut RelaySocket,
@@ -138,7 +138,7 @@ impl Batches {
 
     /// Queues the message in `range` for the client of an allocation, from a listener.
     #[inline]
-    pub fn send_to_client(
+    pub(crate) fn send_to_client(
         &mut self,
         relay: &mut RelaySocket,
         listener: u16,
@@ -158,7 +158,7 @@ impl Batches {
 
     /// Queues a response from a listener. Returns false if there is no room for it until everything
     /// has been sent.
-    pub fn respond(&mut self, listener: u16, client: ClientAddr, bytes: &[u8]) -> bool {
+    pub(crate) fn respond(&mut self, listener: u16, client: ClientAddr, bytes: &[u8]) -> bool {
         let Some(range) = self.take_spare(bytes.len()) else { return false };
         self.bytes_mut(range.clone()).copy_from_slice(bytes);
         let batch = &mut self.to_clients[usize::from(listener)];
@@ -168,7 +168,7 @@ impl Batches {
 
     /// Sends everything. Datagrams that cannot be sent are dropped and counted: UDP promises no
     /// more.
-    pub fn send(&mut self, listeners: &Listeners, relays: &RelaySockets, metrics: &Metrics) {
+    pub(crate) fn send(&mut self, listeners: &Listeners, relays: &RelaySockets, metrics: &Metrics) {
         let buffer = self.received.buffer();
         for (batch, socket) in self.to_clients.iter_mut().zip(listeners.sockets()) {
             if !batch.is_empty() {
@@ -190,7 +190,7 @@ impl Batches {
     }
 
     /// Discards what was received; to be called once all of it has been processed and sent.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.filled = 0;
     }
 }

@@ -43,20 +43,20 @@ pub(super) struct Coalescing {
 
 impl Coalescing {
     /// Creates the state; no pause is longer than `limit`.
-    pub fn new(now: Instant, limit: Duration) -> Self {
+    pub(crate) fn new(now: Instant, limit: Duration) -> Self {
         let cost = SHARE * LEAST;
         Self { limit, since: now, count: 0, current: 0, last: 0, apart: None, cost, pauses: 0 }
     }
 
     /// Counts a packet that is relayed in this loop iteration.
     #[inline]
-    pub fn add_packet(&mut self) {
+    pub(crate) fn add_packet(&mut self) {
         self.current += 1;
     }
 
     /// Ends a loop iteration.
     #[inline]
-    pub fn end_turn(&mut self, now: Instant) {
+    pub(crate) fn end_turn(&mut self, now: Instant) {
         let packets = std::mem::take(&mut self.current);
         self.count(now, packets);
     }
@@ -77,7 +77,7 @@ impl Coalescing {
 
     /// Returns the time to wait before the next poll, if the worker should wait at all.
     #[inline]
-    pub fn pause(&self) -> Option<Duration> {
+    pub(crate) fn pause(&self) -> Option<Duration> {
         let apart = self.apart?;
         let wanted = (self.cost.as_nanos() / SHARE.as_nanos()) as u32;
         let wanted = wanted.clamp(LEAST, MOST);
@@ -87,13 +87,13 @@ impl Coalescing {
     }
 
     /// Returns true if the pause that follows is one to be measured.
-    pub fn measures(&mut self) -> bool {
+    pub(crate) fn measures(&mut self) -> bool {
         self.pauses = (self.pauses + 1) % MEASURED;
         self.pauses == 1
     }
 
     /// Records the CPU time that a pause took.
-    pub fn measured(&mut self, cost: Duration) {
+    pub(crate) fn measured(&mut self, cost: Duration) {
         self.cost = (self.cost * 7 + cost) / 8;
     }
 }

@@ -57,12 +57,12 @@ pub(super) struct CommandSender {
 }
 
 impl CommandSender {
-    pub fn new(commands: mpsc::Sender<Command>, waker: Arc<Waker>) -> Self {
+    pub(crate) fn new(commands: mpsc::Sender<Command>, waker: Arc<Waker>) -> Self {
         Self { commands, waker }
     }
 
     /// Sends a command and wakes the worker. One that has ended needs no command.
-    pub fn send(&self, command: Command) {
+    pub(crate) fn send(&self, command: Command) {
         if self.commands.send(command).is_ok()
             && let Err(error) = self.waker.wake()
         {
@@ -79,23 +79,23 @@ pub(super) struct AllWorkers {
 }
 
 impl AllWorkers {
-    pub fn new(own: u16, senders: Vec<CommandSender>) -> Self {
+    pub(crate) fn new(own: u16, senders: Vec<CommandSender>) -> Self {
         Self { own, senders }
     }
 
     /// Returns the index of the worker itself.
     #[inline]
-    pub fn own_index(&self) -> u16 {
+    pub(crate) fn own_index(&self) -> u16 {
         self.own
     }
 
     /// Returns true if a worker with this index exists, and is another one.
-    pub fn is_other(&self, worker: u16) -> bool {
+    pub(crate) fn is_other(&self, worker: u16) -> bool {
         worker != self.own && usize::from(worker) < self.senders.len()
     }
 
     /// Sends a command to a worker, if it exists.
-    pub fn send(&self, worker: u16, command: Command) {
+    pub(crate) fn send(&self, worker: u16, command: Command) {
         if let Some(sender) = self.senders.get(usize::from(worker)) {
             sender.send(command);
         }

@@ -20,35 +20,35 @@ pub(super) struct Forwarding {
 }
 
 impl Forwarding {
-    pub fn new(enabled: bool) -> Self {
+    pub(crate) fn new(enabled: bool) -> Self {
         Self { enabled, owners: HashMap::default(), guests: HashMap::new() }
     }
 
     /// Forwards the datagrams of a client to another worker from now on.
-    pub fn forward(&mut self, tuple: FiveTuple, to: u16) {
+    pub(crate) fn forward(&mut self, tuple: FiveTuple, to: u16) {
         self.owners.insert(tuple, to);
     }
 
     /// Stops forwarding the datagrams of a client.
-    pub fn forget(&mut self, tuple: FiveTuple) {
+    pub(crate) fn forget(&mut self, tuple: FiveTuple) {
         self.owners.remove(&tuple);
     }
 
     /// Returns true if any datagram may be for another worker.
     #[inline]
-    pub fn is_enabled(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.enabled
     }
 
     /// Returns the index of the worker that has the allocation of a client, if it is another one.
     #[inline]
-    pub fn owner(&self, tuple: FiveTuple) -> Option<u16> {
+    pub(crate) fn owner(&self, tuple: FiveTuple) -> Option<u16> {
         self.owners.get(&tuple).copied()
     }
 
     /// Notes that another worker forwards the datagrams of a client to this one. Returns true if
     /// that was not known: then that worker is to forward all of them.
-    pub fn add_guest(&mut self, tuple: FiveTuple, from: u16) -> bool {
+    pub(crate) fn add_guest(&mut self, tuple: FiveTuple, from: u16) -> bool {
         if self.guests.contains_key(&tuple) {
             return false;
         }
@@ -58,7 +58,7 @@ impl Forwarding {
 
     /// Notes that a client is no longer at this address. Returns the index of the worker that
     /// forwards its datagrams, which is to stop.
-    pub fn remove_guest(&mut self, tuple: FiveTuple) -> Option<u16> {
+    pub(crate) fn remove_guest(&mut self, tuple: FiveTuple) -> Option<u16> {
         self.guests.remove(&tuple)
     }
 }

@@ -16,7 +16,7 @@ impl HotPeer {
     /// Counts a packet to `peer`. Returns true once in each series, when `peer` becomes the hot
     /// peer.
     #[inline]
-    pub fn record(&mut self, peer: SocketAddr) -> bool {
+    pub(crate) fn record(&mut self, peer: SocketAddr) -> bool {
         if self.peer != Some(peer) {
             *self = Self { peer: Some(peer), times: 0 };
         }

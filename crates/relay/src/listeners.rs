@@ -20,7 +20,7 @@ impl Listeners {
     ///
     /// # Errors
     /// The system's error.
-    pub fn new(registry: &Registry, sockets: Vec<UdpSocket>) -> io::Result<Self> {
+    pub(crate) fn new(registry: &Registry, sockets: Vec<UdpSocket>) -> io::Result<Self> {
         let len = sockets.len();
         let register = |(index, mut udp)| {
             let token = Source::Listener(index as u16).token(len);
@@ -30,23 +30,23 @@ impl Listeners {
         sockets.into_iter().enumerate().map(register).collect::<io::Result<_>>().map(Self)
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     #[inline]
-    pub fn socket(&self, index: u16) -> &UdpSocket {
+    pub(crate) fn socket(&self, index: u16) -> &UdpSocket {
         &self.0[usize::from(index)].udp
     }
 
     /// Returns the sockets in the order of their indices.
-    pub fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
         self.0.iter().map(|listener| &listener.udp)
     }
 
     /// Counts the datagrams that a listener has lost, by its report.
     #[inline]
-    pub fn count_lost(&mut self, index: u16, metrics: &Metrics, lost: u32) {
+    pub(crate) fn count_lost(&mut self, index: u16, metrics: &Metrics, lost: u32) {
         self.0[usize::from(index)].lost.count(metrics, lost);
     }
 }

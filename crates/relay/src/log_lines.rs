@@ -48,7 +48,7 @@ pub(super) struct WorkerLog {
 
 impl WorkerLog {
     /// Logs that an allocation has got no socket.
-    pub fn no_socket(&mut self, now: Now, error: &io::Error) {
+    pub(crate) fn no_socket(&mut self, now: Now, error: &io::Error) {
         if let Some(times) = self.no_socket.hit(now.instant) {
             tracing::error!(%error, times, "no socket for an allocation; is the limit of open files \
                 (`ulimit -n`) too low?");
@@ -57,14 +57,14 @@ impl WorkerLog {
 
     /// Logs that a socket could not be read. An ICMP error that is reported by one socket does not
     /// affect the others of its clients.
-    pub fn read_error(&mut self, now: Now, error: &io::Error) {
+    pub(crate) fn read_error(&mut self, now: Now, error: &io::Error) {
         if let Some(times) = self.read_error.hit(now.instant) {
             tracing::warn!(%error, times, "a relay socket could not be read; going on");
         }
     }
 
     /// Logs a request with refused credentials, from an address that its nonce has proved.
-    pub fn wrong_credentials(
+    pub(crate) fn wrong_credentials(
         &mut self,
         now: Now,
         client: ClientAddr,

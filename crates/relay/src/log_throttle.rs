@@ -15,7 +15,7 @@ pub(super) struct LogThrottle {
 impl LogThrottle {
     /// Counts an event. Returns `Some` if a line is due, with the number of events since the last
     /// one.
-    pub fn hit(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn hit(&mut self, now: Instant) -> Option<u64> {
         self.since += 1;
         if self.last.is_some_and(|last| now.saturating_duration_since(last) < PERIOD) {
             return None;

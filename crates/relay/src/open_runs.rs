@@ -13,7 +13,7 @@ pub(super) struct OpenRuns {
 impl OpenRuns {
     /// Returns the runs of this iteration; those of an earlier one are discarded.
     #[inline]
-    pub fn of(&mut self, turn: u32) -> &mut Self {
+    pub(crate) fn of(&mut self, turn: u32) -> &mut Self {
         if self.turn != turn {
             *self = Self { turn, ..Self::default() };
         }

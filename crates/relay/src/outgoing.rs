@@ -11,18 +11,18 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Returns the number of bytes that wait.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.bytes.len() - self.written
     }
 
     /// Returns the bytes that wait.
-    pub fn left(&self) -> &[u8] {
+    pub(crate) fn left(&self) -> &[u8] {
         &self.bytes[self.written..]
     }
 
     /// Appends bytes to the queue. Written bytes are removed once they are more than half of the
     /// buffer: a queue that is never empty would otherwise keep everything that was ever sent.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         if self.written > self.bytes.len() / 2 {
             self.bytes.drain(..self.written);
             self.written = 0;
@@ -31,7 +31,7 @@ impl Outgoing {
     }
 
     /// Records that this many more bytes have been written.
-    pub fn advance(&mut self, written: usize) {
+    pub(crate) fn advance(&mut self, written: usize) {
         self.written += written;
         if self.written == self.bytes.len() {
             self.bytes.clear();
@@ -43,7 +43,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// The system's error: `WouldBlock` if it takes no more for now.
-    pub fn write_to(&mut self, socket: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write_to(&mut self, socket: &mut impl Write) -> io::Result<()> {
         while self.waiting() > 0 {
             let written = some(socket.write(self.left()))?;
             self.advance(written);
@@ -52,7 +52,7 @@ impl Outgoing {
     }
 
     /// Releases the memory of a burst that is over, except for `most` bytes.
-    pub fn shrink(&mut self, most: usize) {
+    pub(crate) fn shrink(&mut self, most: usize) {
         if self.bytes.is_empty() {
             self.bytes.shrink_to(most);
         }

@@ -40,7 +40,7 @@ pub(super) enum Progress {
 
 impl PeerConnection {
     /// Takes over the socket of a connection that is being made.
-    pub fn connecting(socket: TcpStream) -> Self {
+    pub(crate) fn connecting(socket: TcpStream) -> Self {
         Self {
             socket,
             is_established: false,
@@ -53,7 +53,7 @@ impl PeerConnection {
     }
 
     /// Takes over the socket of a connection that a peer has made.
-    pub fn accepted(socket: TcpStream) -> Self {
+    pub(crate) fn accepted(socket: TcpStream) -> Self {
         Self { is_established: true, ..Self::connecting(socket) }
     }
 
@@ -61,20 +61,20 @@ impl PeerConnection {
     ///
     /// # Errors
     /// The system's error.
-    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut self.socket, token, interest)
     }
 
     /// Ends the system's reports.
-    pub fn deregister(&mut self, registry: &Registry) {
+    pub(crate) fn deregister(&mut self, registry: &Registry) {
         if let Err(error) = registry.deregister(&mut self.socket) {
             tracing::debug!(%error, "a connection to a peer was not registered");
         }
     }
 
     /// Notes an event. Returns the progress, if it was not established and its state is known now.
-    pub fn note_event(&mut self, event: &Event) -> Option<Progress> {
+    pub(crate) fn note_event(&mut self, event: &Event) -> Option<Progress> {
         self.is_ending |= event.is_read_closed() || event.is_error();
         if self.is_established || !(event.is_writable() || event.is_error()) {
             return None;
@@ -88,22 +88,22 @@ impl PeerConnection {
         Some(Progress::Established)
     }
 
-    pub fn is_established(&self) -> bool {
+    pub(crate) fn is_established(&self) -> bool {
         self.is_established
     }
 
     /// Returns true if a read that did not fill its buffer may have left something.
-    pub fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         self.is_ending
     }
 
     /// Returns the client's stream, once they are spliced.
-    pub fn stream(&self) -> Option<StreamId> {
+    pub(crate) fn stream(&self) -> Option<StreamId> {
         self.stream
     }
 
     /// Splices it with the client's stream.
-    pub fn splice(&mut self, stream: StreamId) {
+    pub(crate) fn splice(&mut self, stream: StreamId) {
         self.stream = Some(stream);
     }
 
@@ -111,22 +111,22 @@ impl PeerConnection {
     ///
     /// # Errors
     /// The system's error, `WouldBlock` if nothing is available.
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket.read(buffer)
     }
 
     /// Queues bytes for the peer.
-    pub fn queue(&mut self, bytes: &[u8]) {
+    pub(crate) fn queue(&mut self, bytes: &[u8]) {
         self.out.push(bytes);
     }
 
     /// Returns the number of bytes that wait to be written to the peer.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.out.waiting()
     }
 
     /// Sends the end of the data once everything queued is written.
-    pub fn end_when_flushed(&mut self) {
+    pub(crate) fn end_when_flushed(&mut self) {
         self.ends = true;
     }
 
@@ -135,7 +135,7 @@ impl PeerConnection {
     ///
     /// # Errors
     /// The system's error, except `WouldBlock`.
-    pub fn flush(&mut self) -> io::Result<usize> {
+    pub(crate) fn flush(&mut self) -> io::Result<usize> {
         match self.out.write_to(&mut self.socket) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
             _ => self.out.shrink(SMALL),

@@ -19,12 +19,15 @@ pub(super) struct PeerConnections {
 }
 
 impl PeerConnections {
-    pub fn get_mut(&mut self, ConnectionId(id): ConnectionId) -> Option<&mut PeerConnection> {
+    pub(crate) fn get_mut(
+        &mut self,
+        ConnectionId(id): ConnectionId,
+    ) -> Option<&mut PeerConnection> {
         self.all.get_mut(id as usize)?.as_mut()
     }
 
     /// Returns the number of bytes that wait to be written to a peer.
-    pub fn waiting(&mut self, id: ConnectionId) -> usize {
+    pub(crate) fn waiting(&mut self, id: ConnectionId) -> usize {
         self.get_mut(id).map_or(0, |connection| connection.waiting())
     }
 
@@ -32,7 +35,7 @@ impl PeerConnections {
     ///
     /// # Errors
     /// The system's error.
-    pub fn listen(
+    pub(crate) fn listen(
         &mut self,
         registry: &Registry,
         token: Token,
@@ -46,7 +49,7 @@ impl PeerConnections {
     }
 
     /// Closes the listener of an allocation, if it has one. Its connections are closed separately.
-    pub fn stop_listening(&mut self, registry: &Registry, allocation: AllocationId) {
+    pub(crate) fn stop_listening(&mut self, registry: &Registry, allocation: AllocationId) {
         if let Some(mut listener) = self.listeners.remove(&allocation)
             && let Err(error) = registry.deregister(&mut listener)
         {
@@ -56,13 +59,16 @@ impl PeerConnections {
 
     /// Accepts a peer that has connected to an allocation's address. Returns `None` if the
     /// allocation has no listener.
-    pub fn accept(&self, allocation: AllocationId) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    pub(crate) fn accept(
+        &self,
+        allocation: AllocationId,
+    ) -> Option<io::Result<(TcpStream, SocketAddr)>> {
         self.listeners.get(&allocation).map(TcpListener::accept)
     }
 
     /// Begins to connect to a peer from the address of an allocation's listener. Returns `None` if
     /// the allocation has none.
-    pub fn connect(
+    pub(crate) fn connect(
         &mut self,
         registry: &Registry,
         token: Token,
@@ -81,7 +87,7 @@ impl PeerConnections {
     ///
     /// # Errors
     /// The system's error, if it does not report its events.
-    pub fn insert(
+    pub(crate) fn insert(
         &mut self,
         registry: &Registry,
         token: Token,
@@ -98,7 +104,7 @@ impl PeerConnections {
     }
 
     /// Closes a connection, if it is open.
-    pub fn close(&mut self, registry: &Registry, ConnectionId(id): ConnectionId) {
+    pub(crate) fn close(&mut self, registry: &Registry, ConnectionId(id): ConnectionId) {
         if let Some(mut connection) = self.all.get_mut(id as usize).and_then(Option::take) {
             connection.deregister(registry);
         }

@@ -28,21 +28,21 @@ pub(super) struct ReadyList {
 }
 
 impl ReadyList {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
 
     /// Returns the source at an index of the list.
-    pub fn get(&self, index: usize) -> Source {
+    pub(crate) fn get(&self, index: usize) -> Source {
         self.list[index]
     }
 
     /// Adds a source, unless it is in the list.
-    pub fn add(&mut self, source: Source) {
+    pub(crate) fn add(&mut self, source: Source) {
         if !std::mem::replace(entry(&mut self.is_listed, source), true) {
             self.list.push(source);
         }
@@ -50,19 +50,19 @@ impl ReadyList {
 
     /// Removes the source at an index, which has been read to its end or is gone. The last one
     /// takes its index.
-    pub fn remove(&mut self, index: usize) {
+    pub(crate) fn remove(&mut self, index: usize) {
         let source = self.list.swap_remove(index);
         *entry(&mut self.is_listed, source) = false;
     }
 
     /// Returns true while a source is not to be read.
-    pub fn is_asleep(&self, source: Source) -> bool {
+    pub(crate) fn is_asleep(&self, source: Source) -> bool {
         let (kind, index) = kind_and_index(source);
         self.asleep_until[kind].get(index).is_some_and(Option::is_some)
     }
 
     /// Does not read a source until `until`, for a second at most, unless it sleeps already.
-    pub fn sleep(&mut self, now: Instant, source: Source, until: Instant) {
+    pub(crate) fn sleep(&mut self, now: Instant, source: Source, until: Instant) {
         let due = entry(&mut self.asleep_until, source);
         if due.is_none() {
             let until = until.min(now + LONGEST_SLEEP);
@@ -72,7 +72,7 @@ impl ReadyList {
     }
 
     /// Adds the sources that have slept long enough.
-    pub fn wake(&mut self, now: Instant) {
+    pub(crate) fn wake(&mut self, now: Instant) {
         while let Some(source) = self.asleep.pop(now) {
             *entry(&mut self.asleep_until, source) = None;
             self.add(source);
@@ -80,12 +80,12 @@ impl ReadyList {
     }
 
     /// Returns the time at which the next source wakes.
-    pub fn next_wake(&self) -> Option<Instant> {
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
         self.asleep.next()
     }
 
     /// Ends the sleep of a source that is closed: another may get its name.
-    pub fn forget(&mut self, source: Source) {
+    pub(crate) fn forget(&mut self, source: Source) {
         let (kind, index) = kind_and_index(source);
         if let Some(until) = self.asleep_until[kind].get_mut(index).and_then(Option::take) {
             self.asleep.clear(until, source);

@@ -28,31 +28,31 @@ struct ConnectedSocket {
 
 impl RelaySocket {
     #[inline]
-    pub fn udp(&self) -> &UdpSocket {
+    pub(crate) fn udp(&self) -> &UdpSocket {
         &self.udp
     }
 
     #[inline]
-    pub fn connected_udp(&self) -> Option<&UdpSocket> {
+    pub(crate) fn connected_udp(&self) -> Option<&UdpSocket> {
         self.connected.as_ref().map(|connected| &connected.udp)
     }
 
     /// Returns true if its second socket is connected to this peer.
     #[inline]
-    pub fn is_connected_to(&self, peer: SocketAddr) -> bool {
+    pub(crate) fn is_connected_to(&self, peer: SocketAddr) -> bool {
         self.connected.as_ref().is_some_and(|connected| connected.peer == peer)
     }
 
     /// Counts a datagram to a peer. Returns true if the peer has become the hot one, which is to
     /// get a connected socket.
     #[inline]
-    pub fn record_peer(&mut self, peer: SocketAddr) -> bool {
+    pub(crate) fn record_peer(&mut self, peer: SocketAddr) -> bool {
         self.hot_peer.record(peer)
     }
 
     /// Returns its runs of this loop iteration.
     #[inline]
-    pub fn runs(&mut self, turn: u32) -> &mut OpenRuns {
+    pub(crate) fn runs(&mut self, turn: u32) -> &mut OpenRuns {
         self.runs.of(turn)
     }
 }
@@ -67,22 +67,22 @@ pub(super) struct RelaySockets {
 
 impl RelaySockets {
     /// Creates the empty set, which has at most this many connected sockets.
-    pub fn new(max_connected: usize) -> Self {
+    pub(crate) fn new(max_connected: usize) -> Self {
         Self { all: Vec::new(), connected: 0, max_connected }
     }
 
     #[inline]
-    pub fn get(&self, id: AllocationId) -> Option<&RelaySocket> {
+    pub(crate) fn get(&self, id: AllocationId) -> Option<&RelaySocket> {
         self.all.get(id.0 as usize)?.as_ref()
     }
 
     #[inline]
-    pub fn get_mut(&mut self, id: AllocationId) -> Option<&mut RelaySocket> {
+    pub(crate) fn get_mut(&mut self, id: AllocationId) -> Option<&mut RelaySocket> {
         self.all.get_mut(id.0 as usize)?.as_mut()
     }
 
     /// Returns the socket of an allocation that is this source.
-    pub fn socket(&self, source: Source) -> Option<&UdpSocket> {
+    pub(crate) fn socket(&self, source: Source) -> Option<&UdpSocket> {
         match source {
             Source::Relay(id) => Some(self.get(id)?.udp()),
             Source::Connected(id) => self.get(id)?.connected_udp(),
@@ -91,7 +91,7 @@ impl RelaySockets {
     }
 
     /// Counts the datagrams that a socket has lost, by its report.
-    pub fn count_lost(&mut self, source: Source, metrics: &Metrics, lost: u32) {
+    pub(crate) fn count_lost(&mut self, source: Source, metrics: &Metrics, lost: u32) {
         let counter = match source {
             Source::Relay(id) => self.get_mut(id).map(|relay| &mut relay.lost),
             Source::Connected(id) => self
@@ -108,7 +108,7 @@ impl RelaySockets {
     ///
     /// # Errors
     /// The system's error.
-    pub fn open(
+    pub(crate) fn open(
         &mut self,
         registry: &Registry,
         token: Token,
@@ -134,7 +134,7 @@ impl RelaySockets {
     }
 
     /// Closes the sockets of an allocation, if it has any. No batch may hold datagrams for them.
-    pub fn close(&mut self, registry: &Registry, id: AllocationId) {
+    pub(crate) fn close(&mut self, registry: &Registry, id: AllocationId) {
         self.close_connected(registry, id);
         let relay = self.all.get_mut(id.0 as usize).and_then(Option::take);
         if let Some(mut relay) = relay {
@@ -144,7 +144,7 @@ impl RelaySockets {
 
     /// Opens a connected socket from an allocation to a peer, if there may be one more; the
     /// allocation must have none. It works without it.
-    pub fn open_connected(
+    pub(crate) fn open_connected(
         &mut self,
         registry: &Registry,
         token: Token,
@@ -170,7 +170,7 @@ impl RelaySockets {
 
     /// Closes the connected socket of an allocation, if it has one. No batch may hold datagrams for
     /// it.
-    pub fn close_connected(&mut self, registry: &Registry, id: AllocationId) {
+    pub(crate) fn close_connected(&mut self, registry: &Registry, id: AllocationId) {
         if let Some(mut connected) = self.get_mut(id).and_then(|relay| relay.connected.take()) {
             self.connected -= 1;
             deregister(registry, &mut connected.udp);
@@ -178,7 +178,7 @@ impl RelaySockets {
     }
 
     /// Releases memory that was used by many allocations.
-    pub fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         let used = self.all.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         self.all.truncate(used);
         self.all.shrink_to_fit();

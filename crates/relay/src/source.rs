@@ -33,7 +33,7 @@ const TCP_RELAYS: usize = STREAMS + (1 << (usize::BITS - 4));
 
 impl Source {
     /// Returns the token of a source of a worker with this number of listeners.
-    pub fn token(self, listeners: usize) -> Token {
+    pub(crate) fn token(self, listeners: usize) -> Token {
         match self {
             Self::Listener(index) => Token(usize::from(index)),
             Self::Relay(AllocationId(id)) => Token(listeners + 2 * id as usize),
@@ -46,7 +46,7 @@ impl Source {
     }
 
     /// Returns the source of a token other than [`WAKER`].
-    pub fn of_token(Token(token): Token, listeners: usize) -> Self {
+    pub(crate) fn of_token(Token(token): Token, listeners: usize) -> Self {
         if let Some(id) = token.checked_sub(CONNECTIONS) {
             Self::Connection(ConnectionId(id as u32))
         } else if let Some(id) = token.checked_sub(TCP_RELAYS) {

@@ -48,7 +48,7 @@ struct Input {
 
 impl Stream {
     /// Takes over a connection. Returns the bytes that have been read from it, too.
-    pub fn new(new: NewStream, tuple: FiveTuple, now: Instant) -> (Self, Vec<u8>) {
+    pub(crate) fn new(new: NewStream, tuple: FiveTuple, now: Instant) -> (Self, Vec<u8>) {
         let stream = Self {
             socket: TcpStream::from_std(new.socket),
             tls: new.tls,
@@ -66,7 +66,7 @@ impl Stream {
     ///
     /// # Errors
     /// The system's error, if it does not know the local address any more.
-    pub fn into_new(self, received: Vec<u8>) -> io::Result<NewStream> {
+    pub(crate) fn into_new(self, received: Vec<u8>) -> io::Result<NewStream> {
         let local = self.socket.local_addr()?;
         let Self { socket, tls, tuple, activity, lease, .. } = self;
         let (socket, client, used) = (socket.into(), tuple.client.0, activity.used());
@@ -77,44 +77,44 @@ impl Stream {
     ///
     /// # Errors
     /// The system's error.
-    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut self.socket, token, interest)
     }
 
     /// Ends the system's reports.
-    pub fn deregister(&mut self, registry: &Registry) {
+    pub(crate) fn deregister(&mut self, registry: &Registry) {
         if let Err(error) = registry.deregister(&mut self.socket) {
             tracing::debug!(%error, "a connection was not registered");
         }
     }
 
-    pub fn tuple(&self) -> FiveTuple {
+    pub(crate) fn tuple(&self) -> FiveTuple {
         self.tuple
     }
 
-    pub fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
     /// Returns the connection to a peer that it is spliced with.
-    pub fn spliced(&self) -> Option<ConnectionId> {
+    pub(crate) fn spliced(&self) -> Option<ConnectionId> {
         self.spliced
     }
 
     /// Splices it with a connection to a peer: from now on it carries no messages.
-    pub fn splice(&mut self, connection: ConnectionId) {
+    pub(crate) fn splice(&mut self, connection: ConnectionId) {
         self.spliced = Some(connection);
         self.output.set_raw();
     }
 
     /// Notes that its connection to a peer is closed.
-    pub fn unsplice(&mut self) {
+    pub(crate) fn unsplice(&mut self) {
         self.spliced = None;
     }
 
     /// Returns the record of its use.
-    pub fn activity(&mut self) -> &mut Activity {
+    pub(crate) fn activity(&mut self) -> &mut Activity {
         &mut self.activity
     }
 
@@ -123,7 +123,11 @@ impl Stream {
     ///
     /// # Errors
     /// The reason why the stream is to be closed.
-    pub fn check_timeouts(&mut self, now: Instant, in_use: bool) -> Result<Instant, StreamEnd> {
+    pub(crate) fn check_timeouts(
+        &mut self,
+        now: Instant,
+        in_use: bool,
+    ) -> Result<Instant, StreamEnd> {
         // One side has ended, and the other is silent: it is not waited for.
         let may_end = match self.spliced {
             Some(_) => self.input.is_ended || self.output.ends(),
@@ -133,33 +137,33 @@ impl Stream {
     }
 
     /// Notes that the system has reported that nothing comes after the data that is there.
-    pub fn note_ending(&mut self) {
+    pub(crate) fn note_ending(&mut self) {
         self.input.is_ending = true;
     }
 
     /// Notes that the client has sent its end, of a spliced stream.
-    pub fn note_end(&mut self) {
+    pub(crate) fn note_end(&mut self) {
         self.input.is_ended = true;
     }
 
     /// Returns true if more may be read and used.
-    pub fn is_open_for_reading(&self) -> bool {
+    pub(crate) fn is_open_for_reading(&self) -> bool {
         !self.output.closes() && !self.input.is_ended
     }
 
     /// Keeps bytes until more have come.
-    pub fn keep_part(&mut self, bytes: &[u8]) {
+    pub(crate) fn keep_part(&mut self, bytes: &[u8]) {
         self.input.kept.extend_from_slice(bytes);
     }
 
     /// Keeps messages until the next turn of the stream.
-    pub fn keep_messages(&mut self, bytes: &[u8]) {
+    pub(crate) fn keep_messages(&mut self, bytes: &[u8]) {
         self.keep_part(bytes);
         self.input.has_messages = true;
     }
 
     /// Returns true if messages are kept until the next turn.
-    pub fn has_messages(&self) -> bool {
+    pub(crate) fn has_messages(&self) -> bool {
         self.input.has_messages
     }
 
@@ -170,7 +174,7 @@ impl Stream {
     ///
     /// # Errors
     /// The system's error, `WouldBlock` if nothing is available; `InvalidData` for invalid TLS.
-    pub fn fill(&mut self, buffer: &mut [u8]) -> io::Result<Option<(usize, bool)>> {
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<Option<(usize, bool)>> {
         let kept = self.input.kept.len();
         buffer[..kept].copy_from_slice(&self.input.kept);
         let room = buffer.len() - kept;
@@ -203,38 +207,38 @@ impl Stream {
     }
 
     /// Returns the number of bytes that wait to be written.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.output.waiting()
     }
 
     /// Returns true if nothing waits, encrypted or not.
-    pub fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         self.waiting() == 0 && self.tls.as_ref().is_none_or(|tls| !tls.wants_write())
     }
 
     /// Returns true if there is nothing left to do for the client.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.output.closes() && self.is_flushed() || self.input.is_ended && self.output.is_shut()
     }
 
     /// Notes that the stream is in the list of those with something to write, or no longer. Returns
     /// true if it was.
-    pub fn set_unsent(&mut self, is_unsent: bool) -> bool {
+    pub(crate) fn set_unsent(&mut self, is_unsent: bool) -> bool {
         self.output.set_unsent(is_unsent)
     }
 
     /// Notes that the end of the data is sent once everything queued is written.
-    pub fn end_when_flushed(&mut self) {
+    pub(crate) fn end_when_flushed(&mut self) {
         self.output.end_when_flushed();
     }
 
     /// Notes that the stream is closed once everything queued is written.
-    pub fn close_when_flushed(&mut self) {
+    pub(crate) fn close_when_flushed(&mut self) {
         self.output.close_when_flushed();
     }
 
     /// Appends bytes to the queue. Answers are accepted beyond the limit for relayed data.
-    pub fn queue(&mut self, bytes: &[u8], is_answer: bool) -> Queued {
+    pub(crate) fn queue(&mut self, bytes: &[u8], is_answer: bool) -> Queued {
         self.output.push(bytes, is_answer)
     }
 
@@ -243,7 +247,7 @@ impl Stream {
     ///
     /// # Errors
     /// The system's error, except `WouldBlock`: the rest waits until there is room again.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         let waiting = self.waiting();
         let flushed = self.output.flush(&mut self.socket, self.tls.as_deref_mut());
         if self.waiting() < waiting {
@@ -253,7 +257,7 @@ impl Stream {
     }
 
     /// Sends close_notify under TLS, and writes what can be written at once.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
         }
@@ -262,7 +266,7 @@ impl Stream {
     }
 
     /// Releases the memory of a burst that is over.
-    pub fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         self.output.shrink(SMALL);
         if self.input.kept.is_empty() {
             self.input.kept.shrink_to(SMALL);

@@ -28,27 +28,27 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub fn new(now: Instant, used: Instant) -> Self {
+    pub(crate) fn new(now: Instant, used: Instant) -> Self {
         Self { heard: now, used, due: now + PATIENCE, has_progress: false }
     }
 
     /// Returns the time when it was last of use to an allocation.
-    pub fn used(&self) -> Instant {
+    pub(crate) fn used(&self) -> Instant {
         self.used
     }
 
     /// Returns the time of the next check.
-    pub fn due(&self) -> Instant {
+    pub(crate) fn due(&self) -> Instant {
         self.due
     }
 
     /// Notes that a whole message has come, or data of a spliced stream.
-    pub fn note_heard(&mut self, now: Instant) {
+    pub(crate) fn note_heard(&mut self, now: Instant) {
         self.heard = now;
     }
 
     /// Notes that something has been written.
-    pub fn note_progress(&mut self) {
+    pub(crate) fn note_progress(&mut self) {
         self.has_progress = true;
     }
 
@@ -57,7 +57,7 @@ impl Activity {
     ///
     /// # Errors
     /// The reason why the stream is to be closed.
-    pub fn check(
+    pub(crate) fn check(
         &mut self,
         now: Instant,
         in_use: bool,

@@ -56,48 +56,48 @@ pub(super) struct StreamOutput {
 
 impl StreamOutput {
     /// Returns the number of bytes that wait.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.queue.waiting()
     }
 
     /// Notes that the stream is spliced: the data is not framed as messages any more.
-    pub fn set_raw(&mut self) {
+    pub(crate) fn set_raw(&mut self) {
         self.is_raw = true;
     }
 
     /// Notes that the stream is in the list of those with something to write, or no longer. Returns
     /// true if it was.
-    pub fn set_unsent(&mut self, is_unsent: bool) -> bool {
+    pub(crate) fn set_unsent(&mut self, is_unsent: bool) -> bool {
         std::mem::replace(&mut self.is_unsent, is_unsent)
     }
 
     /// Notes that the end of the data is sent once everything queued is written.
-    pub fn end_when_flushed(&mut self) {
+    pub(crate) fn end_when_flushed(&mut self) {
         self.ends = true;
     }
 
     /// Notes that the stream is closed once everything queued is written.
-    pub fn close_when_flushed(&mut self) {
+    pub(crate) fn close_when_flushed(&mut self) {
         self.closes = true;
     }
 
     /// Returns true if the end of the data is sent, or is to be.
-    pub fn ends(&self) -> bool {
+    pub(crate) fn ends(&self) -> bool {
         self.ends
     }
 
     /// Returns true once the end of the data is sent.
-    pub fn is_shut(&self) -> bool {
+    pub(crate) fn is_shut(&self) -> bool {
         self.is_shut
     }
 
     /// Returns true if the stream is to be closed.
-    pub fn closes(&self) -> bool {
+    pub(crate) fn closes(&self) -> bool {
         self.closes
     }
 
     /// Appends bytes to the queue. Answers are accepted beyond the limit for relayed data.
-    pub fn push(&mut self, bytes: &[u8], is_answer: bool) -> Queued {
+    pub(crate) fn push(&mut self, bytes: &[u8], is_answer: bool) -> Queued {
         let waiting = self.waiting() + bytes.len();
         if waiting > MAX_QUEUE + MAX_ANSWERS {
             return if is_answer { Queued::Stuck } else { Queued::Dropped };
@@ -114,7 +114,7 @@ impl StreamOutput {
     ///
     /// # Errors
     /// The system's error, except `WouldBlock`: the rest waits until there is room again.
-    pub fn flush(
+    pub(crate) fn flush(
         &mut self,
         socket: &mut TcpStream,
         tls: Option<&mut ServerConnection>,
@@ -168,7 +168,7 @@ impl StreamOutput {
     }
 
     /// Releases the memory of a burst that is over, except for `most` bytes.
-    pub fn shrink(&mut self, most: usize) {
+    pub(crate) fn shrink(&mut self, most: usize) {
         self.queue.shrink(most);
     }
 }

@@ -20,17 +20,17 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub fn get_mut(&mut self, StreamId(id): StreamId) -> Option<&mut Stream> {
+    pub(crate) fn get_mut(&mut self, StreamId(id): StreamId) -> Option<&mut Stream> {
         self.all.get_mut(id as usize)?.as_mut()
     }
 
     /// Returns the ids that streams may have.
-    pub fn ids(&self) -> impl Iterator<Item = StreamId> + use<> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = StreamId> + use<> {
         (0..self.all.len() as u32).map(StreamId)
     }
 
     /// Adds a stream. Its timeouts are checked for the first time when it says.
-    pub fn insert(&mut self, id: StreamId, mut stream: Stream) {
+    pub(crate) fn insert(&mut self, id: StreamId, mut stream: Stream) {
         self.timers.set(stream.activity().due(), id);
         let index = id.0 as usize;
         if self.all.len() <= index {
@@ -41,7 +41,7 @@ impl Streams {
 
     /// Removes a stream, with everything that is pending for it: its id may be reused before this
     /// loop iteration is over.
-    pub fn remove(&mut self, id: StreamId) -> Option<Stream> {
+    pub(crate) fn remove(&mut self, id: StreamId) -> Option<Stream> {
         let mut stream = self.all.get_mut(id.0 as usize)?.take()?;
         self.timers.clear(stream.activity().due(), id);
         self.broken.retain(|(broken, _)| *broken != id);
@@ -49,7 +49,13 @@ impl Streams {
     }
 
     /// Queues a message as [`Streams::queue`] does, if the stream still belongs to this client.
-    pub fn queue_to(&mut self, to: FiveTuple, bytes: &[u8], is_answer: bool, metrics: &Metrics) {
+    pub(crate) fn queue_to(
+        &mut self,
+        to: FiveTuple,
+        bytes: &[u8],
+        is_answer: bool,
+        metrics: &Metrics,
+    ) {
         let Via::Stream(id) = to.via else { return };
         if self.get_mut(id).is_none_or(|stream| stream.tuple().client == to.client) {
             self.queue(id, bytes, is_answer, metrics);
@@ -57,7 +63,7 @@ impl Streams {
     }
 
     /// Queues a message for a client; it is sent at the end of this loop iteration.
-    pub fn queue(&mut self, id: StreamId, bytes: &[u8], is_answer: bool, metrics: &Metrics) {
+    pub(crate) fn queue(&mut self, id: StreamId, bytes: &[u8], is_answer: bool, metrics: &Metrics) {
         let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else {
             // The stream of a client that may move and has not come back (RFC 8016).
             metrics.dropped(DropReason::SlowReader);
@@ -71,12 +77,12 @@ impl Streams {
     }
 
     /// Returns the number of bytes that wait to be written to a client.
-    pub fn waiting(&mut self, id: StreamId) -> usize {
+    pub(crate) fn waiting(&mut self, id: StreamId) -> usize {
         self.get_mut(id).map_or(0, |stream| stream.waiting())
     }
 
     /// Closes a stream once everything queued is written.
-    pub fn close_when_flushed(&mut self, id: StreamId) {
+    pub(crate) fn close_when_flushed(&mut self, id: StreamId) {
         if let Some(stream) = self.get_mut(id) {
             stream.close_when_flushed();
             self.flush_later(id);
@@ -84,7 +90,7 @@ impl Streams {
     }
 
     /// Signals the end of the data to a client once everything queued is written.
-    pub fn end_when_flushed(&mut self, id: StreamId) {
+    pub(crate) fn end_when_flushed(&mut self, id: StreamId) {
         if let Some(stream) = self.get_mut(id) {
             stream.end_when_flushed();
             self.flush_later(id);
@@ -100,14 +106,14 @@ impl Streams {
     }
 
     /// Writes the queued bytes of all streams.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         while let Some(id) = self.unsent.pop() {
             self.flush_one(id);
         }
     }
 
     /// Writes the queued bytes of one client.
-    pub fn flush_one(&mut self, id: StreamId) {
+    pub(crate) fn flush_one(&mut self, id: StreamId) {
         let Some(Some(stream)) = self.all.get_mut(id.0 as usize) else { return };
         stream.set_unsent(false);
         if stream.flush().is_err() {
@@ -118,22 +124,22 @@ impl Streams {
     }
 
     /// Takes out a stream that is to be closed, with the reason.
-    pub fn next_broken(&mut self) -> Option<(StreamId, StreamEnd)> {
+    pub(crate) fn next_broken(&mut self) -> Option<(StreamId, StreamEnd)> {
         self.broken.pop()
     }
 
     /// Takes out a stream whose timeouts are to be checked.
-    pub fn next_due(&mut self, now: Instant) -> Option<StreamId> {
+    pub(crate) fn next_due(&mut self, now: Instant) -> Option<StreamId> {
         self.timers.pop(now)
     }
 
     /// Has the timeouts of a stream checked when it says.
-    pub fn check_again(&mut self, id: StreamId, due: Instant) {
+    pub(crate) fn check_again(&mut self, id: StreamId, due: Instant) {
         self.timers.set(due, id);
     }
 
     /// Returns the time at which the timeouts of a stream are to be checked next.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 }

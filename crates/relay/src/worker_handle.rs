@@ -15,22 +15,26 @@ pub(super) struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    pub fn new(commands: CommandSender, metrics: Arc<Metrics>, thread: JoinHandle<()>) -> Self {
+    pub(crate) fn new(
+        commands: CommandSender,
+        metrics: Arc<Metrics>,
+        thread: JoinHandle<()>,
+    ) -> Self {
         Self { commands, metrics, thread: Some(thread) }
     }
 
     /// Sends a command to the worker.
-    pub fn send(&self, command: Command) {
+    pub(crate) fn send(&self, command: Command) {
         self.commands.send(command);
     }
 
     /// Returns the worker's counters.
-    pub fn metrics(&self) -> &Metrics {
+    pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
     /// Waits until the worker has ended.
-    pub fn join(&mut self) {
+    pub(crate) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             // The supervisor has logged how it ended.
             let _ = thread.join();

@@ -85,12 +85,17 @@ pub(super) fn connect(wakers: &[Arc<Waker>]) -> Vec<WorkerRings> {
 
 impl WorkerRings {
     /// Queues a packet for the worker that owns its destination. Returns false if there is no room.
-    pub fn send(&mut self, hand_over: HandOver, class: TrafficClass, payload: &[u8]) -> bool {
+    pub(crate) fn send(
+        &mut self,
+        hand_over: HandOver,
+        class: TrafficClass,
+        payload: &[u8],
+    ) -> bool {
         self.push(hand_over.owner.worker, RingPacket::Relayed(hand_over), class, payload)
     }
 
     /// Queues a datagram of a client for the worker that has its allocation.
-    pub fn send_client(
+    pub(crate) fn send_client(
         &mut self,
         to: u16,
         tuple: FiveTuple,
@@ -111,7 +116,7 @@ impl WorkerRings {
     }
 
     /// Wakes the workers that something has been sent to.
-    pub fn announce(&mut self) -> io::Result<()> {
+    pub(crate) fn announce(&mut self) -> io::Result<()> {
         for to in self.outgoing.iter_mut().flatten() {
             if std::mem::take(&mut to.unannounced) {
                 to.waker.wake()?;
@@ -121,18 +126,18 @@ impl WorkerRings {
     }
 
     /// Returns the indices of the incoming rings.
-    pub fn incoming(&self) -> Range<usize> {
+    pub(crate) fn incoming(&self) -> Range<usize> {
         0..self.incoming.len()
     }
 
     /// Returns the next packet of a ring, its class, and the length of its payload.
-    pub fn next(&self, ring: usize) -> Option<Header> {
+    pub(crate) fn next(&self, ring: usize) -> Option<Header> {
         self.incoming[ring].headers.peek().ok().copied()
     }
 
     /// Takes the packet that [`WorkerRings::next`] described; `payload` must be as long as
     /// described.
-    pub fn take(&mut self, ring: usize, payload: &mut [u8]) {
+    pub(crate) fn take(&mut self, ring: usize, payload: &mut [u8]) {
         let from = &mut self.incoming[ring];
         if from.headers.pop().is_ok() {
             let taken = from.payloads.pop_entire_slice(payload);

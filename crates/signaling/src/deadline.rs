@@ -11,24 +11,24 @@ pub(super) struct Deadline(Option<Instant>);
 
 impl Deadline {
     /// Returns true if something is due.
-    pub fn is_set(self) -> bool {
+    pub(crate) fn is_set(self) -> bool {
         self.0.is_some()
     }
 
     /// Returns the due time, if it is set.
-    pub fn time(self) -> Option<Instant> {
+    pub(crate) fn time(self) -> Option<Instant> {
         self.0
     }
 
     /// Sets the due time and the timer. Those before are cleared.
-    pub fn set<T: Ord + Copy>(&mut self, at: Instant, timers: &mut TimerQueue<T>, timer: T) {
+    pub(crate) fn set<T: Ord + Copy>(&mut self, at: Instant, timers: &mut TimerQueue<T>, timer: T) {
         self.clear(timers, timer);
         self.0 = Some(at);
         timers.set(at, timer);
     }
 
     /// Clears the due time and the timer. Returns true if they were set.
-    pub fn clear<T: Ord + Copy>(&mut self, timers: &mut TimerQueue<T>, timer: T) -> bool {
+    pub(crate) fn clear<T: Ord + Copy>(&mut self, timers: &mut TimerQueue<T>, timer: T) -> bool {
         let Some(at) = self.0.take() else { return false };
         timers.clear(at, timer);
         true

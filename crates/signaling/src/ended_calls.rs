@@ -21,31 +21,31 @@ pub(super) struct EndedCall {
 }
 
 impl EndedCall {
-    pub fn new(record: CallRecord, relay: RelayMeter, was_connected: bool) -> Self {
+    pub(crate) fn new(record: CallRecord, relay: RelayMeter, was_connected: bool) -> Self {
         Self { record, relay, was_connected }
     }
 
-    pub fn id(&self) -> CallId {
+    pub(crate) fn id(&self) -> CallId {
         self.record.id
     }
 
     /// Returns the record, with what was relayed so far.
-    pub fn record(&self) -> CallRecord {
+    pub(crate) fn record(&self) -> CallRecord {
         CallRecord { relay: self.relay.usage(), ..self.record.clone() }
     }
 
     /// Returns true if media had flowed.
-    pub fn was_connected(&self) -> bool {
+    pub(crate) fn was_connected(&self) -> bool {
         self.was_connected
     }
 
     /// Returns the counters of its allocations.
-    pub fn relay_mut(&mut self) -> &mut RelayMeter {
+    pub(crate) fn relay_mut(&mut self) -> &mut RelayMeter {
         &mut self.relay
     }
 
     /// Returns true if the relay has closed all its allocations.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.relay.is_final()
     }
 
@@ -55,7 +55,7 @@ impl EndedCall {
     }
 
     /// Returns true if the user was in it.
-    pub fn was_in_it(&self, user: &UserId) -> bool {
+    pub(crate) fn was_in_it(&self, user: &UserId) -> bool {
         self.record.participants.iter().any(|participant| participant.user_id == *user)
     }
 }
@@ -77,17 +77,17 @@ pub(super) struct EndedCalls {
 const UNANSWERED_SHARE: usize = 4;
 
 impl EndedCalls {
-    pub fn get(&self, id: CallId) -> Option<&EndedCall> {
+    pub(crate) fn get(&self, id: CallId) -> Option<&EndedCall> {
         self.calls.get(&id)
     }
 
     /// Returns the counters of a call's allocations.
-    pub fn meter_mut(&mut self, id: CallId) -> Option<&mut RelayMeter> {
+    pub(crate) fn meter_mut(&mut self, id: CallId) -> Option<&mut RelayMeter> {
         self.calls.get_mut(&id).map(EndedCall::relay_mut)
     }
 
     /// Returns the calls, the oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &EndedCall> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &EndedCall> {
         let mut answered = self.answered.iter().peekable();
         let mut unanswered = self.unanswered.iter().peekable();
         let in_order = std::iter::from_fn(move || match (answered.peek(), unanswered.peek()) {
@@ -98,13 +98,13 @@ impl EndedCalls {
         in_order.filter_map(|(_, id)| self.calls.get(id))
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.calls.len()
     }
 
     /// Adds a call that is forgotten at `due`, and forgets the oldest of its kind past its kind's
     /// share of `max` calls.
-    pub fn insert(
+    pub(crate) fn insert(
         &mut self,
         call: EndedCall,
         due: Instant,
@@ -129,7 +129,7 @@ impl EndedCalls {
     }
 
     /// Forgets every call whose time is over.
-    pub fn forget_until(&mut self, now: Instant, timers: &mut TimerQueue<Timer>) {
+    pub(crate) fn forget_until(&mut self, now: Instant, timers: &mut TimerQueue<Timer>) {
         for queue in [&mut self.answered, &mut self.unanswered] {
             while let Some((_, id)) = queue.pop_front_if(|(due, _)| *due <= now) {
                 self.calls.remove(&id);

@@ -33,7 +33,7 @@ impl MessageId {
     ///
     /// # Errors
     /// `invalid_payload` for a name that is not a text, or is too long.
-    pub fn read(
+    pub(crate) fn read(
         device: &DeviceId,
         request: RequestName,
         data: &Fields<'_>,
@@ -65,12 +65,12 @@ struct Known {
 
 impl AnsweredRequests {
     /// Returns the answer to a request, if it was made before.
-    pub fn find(&self, id: &MessageId) -> Option<&Answer> {
+    pub(crate) fn find(&self, id: &MessageId) -> Option<&Answer> {
         self.known.iter().rev().find(|known| known.id == *id).map(|known| &known.answer)
     }
 
     /// Remembers an answer. Past the limits the oldest ones are forgotten.
-    pub fn remember(&mut self, id: MessageId, answer: Answer) {
+    pub(crate) fn remember(&mut self, id: MessageId, answer: Answer) {
         self.weight += answer.0.weight();
         self.known.push_back(Known { id, answer });
         while (self.known.len() > MAX || self.weight > MAX_WEIGHT)

@@ -39,18 +39,18 @@ struct Written {
 
 impl Keeping {
     /// Notes that something about a call may have changed.
-    pub fn touch(&mut self, id: CallId) {
+    pub(crate) fn touch(&mut self, id: CallId) {
         self.touched.insert(id);
     }
 
     /// Takes out the calls that may have changed.
-    pub fn take_touched(&mut self) -> BTreeSet<CallId> {
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<CallId> {
         std::mem::take(&mut self.touched)
     }
 
     /// Puts out what has changed of a call since it was last kept. `over` is the record of a room,
     /// or of a call whose end is not reported yet.
-    pub fn put_out_changes(
+    pub(crate) fn put_out_changes(
         &mut self,
         id: CallId,
         call: Option<&Call>,

@@ -57,7 +57,7 @@ pub(super) struct KeptEnd {
 
 impl KeptCall {
     /// Makes what is kept of a live call.
-    pub fn of(call: &Call) -> Self {
+    pub(crate) fn of(call: &Call) -> Self {
         Self {
             kind: call.kind(),
             state: call.state(),
@@ -73,7 +73,7 @@ impl KeptCall {
     }
 
     /// Returns true if a hub can have such a call: it may have been written by another version.
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         let (caller, callee) = (&self.parties.caller, &self.parties.callee);
         let has_begun = self.state != CallState::Idle && !self.state.is_over();
         let is_taken = self.state.is_accepted();
@@ -86,7 +86,7 @@ impl KeptCall {
 
     /// Makes the live call. It rings no longer than a new one would, however the clock was set
     /// meanwhile.
-    pub fn into_call(
+    pub(crate) fn into_call(
         self,
         now: Now,
         id: CallId,
@@ -109,12 +109,12 @@ impl KeptCall {
 
 impl KeptEnd {
     /// Makes what is kept of a call that is over, until its end is reported.
-    pub fn of(ended: &EndedCall) -> Self {
+    pub(crate) fn of(ended: &EndedCall) -> Self {
         Self { record: ended.record(), was_connected: ended.was_connected() }
     }
 
     /// Makes what is kept of a live room, which is over if the server crashes.
-    pub fn of_room(room: &Room) -> Self {
+    pub(crate) fn of_room(room: &Room) -> Self {
         Self { record: room.record_if_over(), was_connected: room.state().has_media() }
     }
 }

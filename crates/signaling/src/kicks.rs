@@ -23,11 +23,11 @@ pub(super) struct TokenMark {
 }
 
 impl TokenMark {
-    pub fn of(identity: &Identity) -> Self {
+    pub(crate) fn of(identity: &Identity) -> Self {
         Self { id: identity.token, issued: identity.issued }
     }
 
-    pub fn id(self) -> TokenId {
+    pub(crate) fn id(self) -> TokenId {
         self.id
     }
 }
@@ -59,7 +59,7 @@ impl Default for Kicks {
 impl Kicks {
     /// Records that a user was kicked, from all devices or from one, and revokes these tokens of
     /// the user's sessions.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         now: Now,
         user: &UserId,
@@ -84,7 +84,7 @@ impl Kicks {
     }
 
     /// Returns true if a token was revoked for the relay.
-    pub fn refuse(&self, now: Now, user: &UserId, token: TokenMark) -> bool {
+    pub(crate) fn refuse(&self, now: Now, user: &UserId, token: TokenMark) -> bool {
         let is_over = self.0.until(user).is_none_or(|until| until <= now.instant);
         let Some(kick) = self.0.get(user).filter(|_| !is_over) else { return false };
         let is_older = |issued: u64| kick.issued_before.is_some_and(|before| issued < before);
@@ -93,13 +93,13 @@ impl Kicks {
 
     /// Records that the relay is to accept the user's credentials again. Returns true if it refused
     /// all of them.
-    pub fn readmit(&mut self, user: &UserId) -> bool {
+    pub(crate) fn readmit(&mut self, user: &UserId) -> bool {
         self.0.get_mut(user).is_some_and(|kick| std::mem::take(&mut kick.is_shut_out))
     }
 
     /// Returns the time from which credentials for a user are to be dated: those made in the second
     /// of a kick are refused with those from before.
-    pub fn date(&self, now: Now, user: &UserId) -> Now {
+    pub(crate) fn date(&self, now: Now, user: &UserId) -> Now {
         let kicked = self.0.get(user).map(|kick| Duration::from_secs(kick.at.unix_secs() + 1));
         Now { unix: kicked.map_or(now.unix, |after| after.max(now.unix)), ..now }
     }

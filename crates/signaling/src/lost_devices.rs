@@ -26,7 +26,7 @@ pub(super) struct LostDevice {
 
 impl LostDevices {
     /// Remembers a device. If there are `max` already, forgets the oldest.
-    pub fn add(&mut self, lost: LostDevice, now: Instant, max: usize) {
+    pub(crate) fn add(&mut self, lost: LostDevice, now: Instant, max: usize) {
         self.0.retain(|known| known.until > now && known.device != lost.device);
         if self.0.len() >= max.max(1) {
             self.0.remove(0);
@@ -35,14 +35,14 @@ impl LostDevices {
     }
 
     /// Returns the device that has this mark; `None` if there are several.
-    pub fn only_with(&self, mark: ClientMark, now: Instant) -> Option<&DeviceId> {
+    pub(crate) fn only_with(&self, mark: ClientMark, now: Instant) -> Option<&DeviceId> {
         let mut alike = self.0.iter().filter(|lost| lost.mark == mark && lost.until > now);
         let device = &alike.next()?.device;
         alike.next().is_none().then_some(device)
     }
 
     /// Forgets a device, which is connected again.
-    pub fn remove(&mut self, device: &DeviceId) {
+    pub(crate) fn remove(&mut self, device: &DeviceId) {
         self.0.retain(|lost| lost.device != *device);
     }
 }

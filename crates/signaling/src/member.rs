@@ -25,14 +25,14 @@ pub(super) enum Lane {
 
 impl Member {
     /// Returns the call.
-    pub fn call(self) -> CallId {
+    pub(crate) fn call(self) -> CallId {
         match self {
             Self::Side(call, _) | Self::Participant(call, _) => call,
         }
     }
 
     /// Returns the participant id, if it is in a room.
-    pub fn participant(self) -> Option<ParticipantId> {
+    pub(crate) fn participant(self) -> Option<ParticipantId> {
         match self {
             Self::Side(..) => None,
             Self::Participant(_, id) => Some(id),
@@ -42,7 +42,7 @@ impl Member {
 
 impl Lane {
     /// Returns the sender.
-    pub fn from(self) -> Member {
+    pub(crate) fn from(self) -> Member {
         match self {
             Self::From(call, role) => Member::Side(call, role),
             Self::Between(call, from, _) => Member::Participant(call, from),
@@ -50,7 +50,7 @@ impl Lane {
     }
 
     /// Returns the receiver.
-    pub fn to(self) -> Member {
+    pub(crate) fn to(self) -> Member {
         match self {
             Self::From(call, role) => Member::Side(call, role.other()),
             Self::Between(call, _, to) => Member::Participant(call, to),
@@ -58,7 +58,7 @@ impl Lane {
     }
 
     /// Returns the opposite direction.
-    pub fn back(self) -> Self {
+    pub(crate) fn back(self) -> Self {
         match self {
             Self::From(call, role) => Self::From(call, role.other()),
             Self::Between(call, from, to) => Self::Between(call, to, from),

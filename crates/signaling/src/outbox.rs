@@ -32,54 +32,54 @@ struct Link {
 }
 
 impl Outbox {
-    pub fn push(&mut self, output: Output) {
+    pub(crate) fn push(&mut self, output: Output) {
         self.queue.push_back(output);
     }
 
-    pub fn pop(&mut self) -> Option<Output> {
+    pub(crate) fn pop(&mut self) -> Option<Output> {
         self.queue.pop_front()
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
     /// Inserts an output before those that were added since the queue had this length.
-    pub fn insert(&mut self, at: usize, output: Output) {
+    pub(crate) fn insert(&mut self, at: usize, output: Output) {
         self.queue.insert(at, output);
     }
 
     /// Opens the link to a session, which can be resumed or not.
-    pub fn open(&mut self, session: SessionId, resumable: bool) {
+    pub(crate) fn open(&mut self, session: SessionId, resumable: bool) {
         let replay = resumable.then(Replay::default);
         self.links.insert(session, Link { replay, away: false });
     }
 
     /// Closes the link to a session.
-    pub fn close(&mut self, session: SessionId) {
+    pub(crate) fn close(&mut self, session: SessionId) {
         self.links.remove(&session);
     }
 
     /// Returns true if a session can be resumed.
-    pub fn is_resumable(&self, session: SessionId) -> bool {
+    pub(crate) fn is_resumable(&self, session: SessionId) -> bool {
         self.links.get(&session).is_some_and(|link| link.replay.is_some())
     }
 
     /// Returns true if a session can be resumed by a client that has its events up to this number.
-    pub fn can_resume(&self, session: SessionId, seq: u64) -> bool {
+    pub(crate) fn can_resume(&self, session: SessionId, seq: u64) -> bool {
         let replay = self.links.get(&session).and_then(|link| link.replay.as_ref());
         replay.is_some_and(|replay| replay.after(seq).is_some())
     }
 
     /// Keeps the events of a session that lost its connection until it is resumed.
-    pub fn wait(&mut self, session: SessionId) {
+    pub(crate) fn wait(&mut self, session: SessionId) {
         if let Some(link) = self.links.get_mut(&session) {
             link.away = true;
         }
     }
 
     /// Resumes a session, and sends it the events after this number.
-    pub fn resume(&mut self, session: SessionId, seq: u64) {
+    pub(crate) fn resume(&mut self, session: SessionId, seq: u64) {
         let Some(link) = self.links.get_mut(&session) else { return };
         link.away = false;
         let Some(replay) = &mut link.replay else { return };
@@ -91,14 +91,14 @@ impl Outbox {
     }
 
     /// Forgets the events up to this number, which the client has.
-    pub fn acknowledge(&mut self, session: SessionId, seq: u64) {
+    pub(crate) fn acknowledge(&mut self, session: SessionId, seq: u64) {
         if let Some(replay) = self.links.get_mut(&session).and_then(|link| link.replay.as_mut()) {
             replay.acknowledge(seq);
         }
     }
 
     /// Returns the number of bytes that are not acknowledged.
-    pub fn unacknowledged(&self) -> usize {
+    pub(crate) fn unacknowledged(&self) -> usize {
         self.links.values().filter_map(|link| link.replay.as_ref()).map(Replay::weight).sum()
     }
 
@@ -109,12 +109,12 @@ impl Outbox {
     }
 
     /// Sends an event to a session.
-    pub fn send<P: EventPayload>(&mut self, session: SessionId, payload: &P) {
+    pub(crate) fn send<P: EventPayload>(&mut self, session: SessionId, payload: &P) {
         self.send_event(session, Event::of(payload));
     }
 
     /// Sends an event to several sessions.
-    pub fn send_to_all<P: EventPayload>(
+    pub(crate) fn send_to_all<P: EventPayload>(
         &mut self,
         sessions: impl IntoIterator<Item = SessionId>,
         payload: &P,
@@ -124,12 +124,12 @@ impl Outbox {
     }
 
     /// Sends a payload that another member of a call wrote.
-    pub fn relay(&mut self, session: SessionId, name: EventName, data: JsonText) {
+    pub(crate) fn relay(&mut self, session: SessionId, name: EventName, data: JsonText) {
         self.send_event(session, Event::new(name.as_str(), data));
     }
 
     /// Sends a session an event, which may go to others as well.
-    pub fn send_event(&mut self, session: SessionId, event: Event) {
+    pub(crate) fn send_event(&mut self, session: SessionId, event: Event) {
         let Some(link) = self.links.get_mut(&session) else { return };
         let seq = link.replay.as_mut().map(|replay| replay.push(event.clone()));
         if !link.away {
@@ -138,19 +138,19 @@ impl Outbox {
     }
 
     /// Sends an event to a side of a call, if it has a session.
-    pub fn send_to<P: EventPayload>(&mut self, call: &Call, role: Role, payload: &P) {
+    pub(crate) fn send_to<P: EventPayload>(&mut self, call: &Call, role: Role, payload: &P) {
         if let Some(session) = call.party(role).session() {
             self.send(session, payload);
         }
     }
 
     /// Sends one session the state of a call.
-    pub fn show(&mut self, now: Now, call: &Call, session: SessionId) {
+    pub(crate) fn show(&mut self, now: Now, call: &Call, session: SessionId) {
         self.send(session, &CallStateEvent { call_id: call.id(), call: call.record(now) });
     }
 
     /// Sends everyone in a call its state.
-    pub fn show_to_all(&mut self, now: Now, call: &Call) {
+    pub(crate) fn show_to_all(&mut self, now: Now, call: &Call) {
         let event = Event::of(&CallStateEvent { call_id: call.id(), call: call.record(now) });
         for session in call.members() {
             self.send_event(session, event.clone());

@@ -32,12 +32,12 @@ impl Pairs {
     ///
     /// # Errors
     /// The time after which the caller may call again.
-    pub fn check(&self, now: Instant, pair: &Pair, per_minute: u32) -> Result<(), Duration> {
+    pub(crate) fn check(&self, now: Instant, pair: &Pair, per_minute: u32) -> Result<(), Duration> {
         self.bucket(pair).take(now, interval(MINUTE, per_minute), per_minute)
     }
 
     /// Counts a call that [`Pairs::check`] lets pass.
-    pub fn count(&mut self, now: Instant, pair: Pair, per_minute: u32) {
+    pub(crate) fn count(&mut self, now: Instant, pair: Pair, per_minute: u32) {
         // A pair without an entry has a full bucket.
         self.0.remove_expired(now);
         let mut bucket = self.bucket(&pair);

@@ -12,12 +12,12 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// Makes a bucket that is full again at this moment, or full now.
-    pub fn full_again_at(full_at: Option<Instant>) -> Self {
+    pub(crate) fn full_again_at(full_at: Option<Instant>) -> Self {
         Self { full_at }
     }
 
     /// Returns the time at which it is full again, if anything was taken.
-    pub fn full_at(&self) -> Option<Instant> {
+    pub(crate) fn full_at(&self) -> Option<Instant> {
         self.full_at
     }
 
@@ -26,7 +26,12 @@ impl Bucket {
     ///
     /// # Errors
     /// The time until there is a token.
-    pub fn take(&mut self, now: Instant, interval: Duration, burst: u32) -> Result<(), Duration> {
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+        burst: u32,
+    ) -> Result<(), Duration> {
         let used = self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         let depth = interval.saturating_mul(burst.max(1));
         let used = token_bucket::take(nanos(used), 0, nanos(interval), nanos(depth))
@@ -74,7 +79,7 @@ const BURSTS_BEFORE_CLOSE: u32 = 3;
 
 impl EventLimit {
     /// Counts one event.
-    pub fn take(&mut self, now: Instant, per_second: u32, burst: u32) -> Verdict {
+    pub(crate) fn take(&mut self, now: Instant, per_second: u32, burst: u32) -> Verdict {
         let interval = interval(Duration::from_secs(1), per_second);
         let Err(retry_after) = self.bucket.take(now, interval, burst) else {
             self.refused_in_a_row = 0;

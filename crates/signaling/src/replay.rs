@@ -24,7 +24,7 @@ pub(super) struct Replay {
 
 impl Replay {
     /// Keeps an event that is sent, and returns its number.
-    pub fn push(&mut self, event: Event) -> u64 {
+    pub(crate) fn push(&mut self, event: Event) -> u64 {
         self.last += 1;
         self.weight += event.data.weight();
         self.kept.push_back(event);
@@ -35,7 +35,7 @@ impl Replay {
     }
 
     /// Forgets the events up to this number, which the session has.
-    pub fn acknowledge(&mut self, number: u64) {
+    pub(crate) fn acknowledge(&mut self, number: u64) {
         while self.first() <= number.min(self.last) {
             self.forget_first();
         }
@@ -46,7 +46,7 @@ impl Replay {
 
     /// Returns the events after this number, each with its own; `None` if some of them are
     /// forgotten, or no event had this number.
-    pub fn after(&self, number: u64) -> Option<impl Iterator<Item = (u64, &Event)>> {
+    pub(crate) fn after(&self, number: u64) -> Option<impl Iterator<Item = (u64, &Event)>> {
         let first = self.first();
         let fits = (first - 1..=self.last).contains(&number);
         let seen = number.saturating_sub(first - 1) as usize;
@@ -71,7 +71,7 @@ impl Replay {
     }
 
     /// Returns the number of bytes that are kept.
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.weight
     }
 }

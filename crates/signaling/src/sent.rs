@@ -29,7 +29,7 @@ impl<'a> Candidate<'a> {
     ///
     /// # Errors
     /// `invalid_payload`
-    pub fn read(fields: &Fields<'a>) -> Result<Self, RequestError> {
+    pub(crate) fn read(fields: &Fields<'a>) -> Result<Self, RequestError> {
         let candidate = fields.get("candidate").ok_or_else(|| missing("candidate"))?;
         if candidate.get() == "null" {
             return Ok(Self { line: Cow::Borrowed(""), ufrag: None });
@@ -45,7 +45,7 @@ impl<'a> Candidate<'a> {
 
     /// Returns the ICE generation that it names: in a field of its own, or in the extension of the
     /// line.
-    pub fn ufrag(&self) -> Option<&str> {
+    pub(crate) fn ufrag(&self) -> Option<&str> {
         self.ufrag.as_deref().or_else(|| {
             let words = self.line.split_ascii_whitespace();
             words.skip_while(|word| *word != "ufrag").nth(1)
@@ -53,7 +53,7 @@ impl<'a> Candidate<'a> {
     }
 
     /// Returns the addresses that it names as its sender's.
-    pub fn addresses(&self) -> Vec<IpAddr> {
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         sdp_addresses::in_candidate(&self.line)
     }
 }
@@ -74,7 +74,7 @@ impl<'a> Description<'a> {
     ///
     /// # Errors
     /// `invalid_payload`
-    pub fn read(fields: &Fields<'a>) -> Result<Self, RequestError> {
+    pub(crate) fn read(fields: &Fields<'a>) -> Result<Self, RequestError> {
         let sdp = fields.get("sdp").ok_or_else(|| missing("sdp"))?;
         let text = if is_text(sdp) { Some(sdp) } else { inner(sdp).and_then(|sdp| sdp.get("sdp")) };
         let expected = "sdp: expected a text, or an object with the text `sdp`";
@@ -82,7 +82,7 @@ impl<'a> Description<'a> {
     }
 
     /// Returns its lines.
-    pub fn lines(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+    pub(crate) fn lines(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match &self.0 {
             Sdp::Plain(text) => Box::new(text.lines()),
             Sdp::Escaped(text) => Box::new(escaped_lines(text)),
@@ -92,7 +92,7 @@ impl<'a> Description<'a> {
     /// Returns the `ice-ufrag`s (RFC 8839 §5.4): one for the session, or one for each media
     /// section. Those past the number of streams that a call may have, and too long ones, are left
     /// out.
-    pub fn ufrags(&self) -> Box<[Box<str>]> {
+    pub(crate) fn ufrags(&self) -> Box<[Box<str>]> {
         let mut ufrags: Vec<Box<str>> = Vec::new();
         for line in self.lines() {
             let Some(ufrag) = line.strip_prefix("a=ice-ufrag:").map(str::trim_end) else {
@@ -107,7 +107,7 @@ impl<'a> Description<'a> {
     }
 
     /// Returns the addresses that it names as its sender's.
-    pub fn addresses(&self) -> Vec<IpAddr> {
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         sdp_addresses::in_description(self.lines())
     }
 }

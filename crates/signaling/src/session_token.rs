@@ -27,7 +27,7 @@ pub(super) struct SessionToken {
 impl SessionToken {
     /// Makes the token of a session from what its verification said. `warning` is the time before
     /// its expiry at which the client is warned.
-    pub fn new(now: Now, identity: Identity, warning: Duration) -> Self {
+    pub(crate) fn new(now: Now, identity: Identity, warning: Duration) -> Self {
         Self {
             mark: TokenMark::of(&identity),
             warn_at: warn_at(now, identity.expires, warning),
@@ -38,7 +38,7 @@ impl SessionToken {
     }
 
     /// Replaces the token. One with the same expiry keeps the warning before, or its absence.
-    pub fn replace(&mut self, now: Now, identity: Identity, warning: Duration) {
+    pub(crate) fn replace(&mut self, now: Now, identity: Identity, warning: Duration) {
         let (expires, warn_at) = (self.expires, self.warn_at);
         *self = Self::new(now, identity, warning);
         if self.expires == expires {
@@ -47,37 +47,37 @@ impl SessionToken {
     }
 
     /// Takes the rights of a token that will replace this one.
-    pub fn adopt_rights(&mut self, identity: &Identity) {
+    pub(crate) fn adopt_rights(&mut self, identity: &Identity) {
         self.grants.clone_from(&identity.grants);
         self.mark = TokenMark::of(identity);
     }
 
     /// Returns the display name, if the token has one.
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    pub fn grants(&self) -> &Grants {
+    pub(crate) fn grants(&self) -> &Grants {
         &self.grants
     }
 
-    pub fn mark(&self) -> TokenMark {
+    pub(crate) fn mark(&self) -> TokenMark {
         self.mark
     }
 
-    pub fn has_expired(&self, now: Now) -> bool {
+    pub(crate) fn has_expired(&self, now: Now) -> bool {
         has_expired(now, self.expires)
     }
 
     /// Returns the expiry if the client is to be warned of it now. It is warned once.
-    pub fn take_warning(&mut self, now: Now) -> Option<Timestamp> {
+    pub(crate) fn take_warning(&mut self, now: Now) -> Option<Timestamp> {
         self.warn_at.take_if(|at| now.unix >= *at)?;
         Some(Timestamp(Duration::from_secs(self.expires)))
     }
 
     /// Returns the time of the next check. The clock may be set back until then, so that it need
     /// not be the last one.
-    pub fn next_check(&self, now: Now) -> Instant {
+    pub(crate) fn next_check(&self, now: Now) -> Instant {
         let over = || Duration::from_secs(self.expires).saturating_add(TOKEN_LEEWAY);
         let next = self.warn_at.unwrap_or_else(over);
         now.instant + next.saturating_sub(now.unix).min(LONGEST_WAIT)

@@ -43,7 +43,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Makes a session with a connection.
-    pub fn new(
+    pub(crate) fn new(
         user: UserId,
         device: DeviceId,
         mark: Option<ClientMark>,
@@ -61,38 +61,38 @@ impl Session {
         }
     }
 
-    pub fn user(&self) -> &UserId {
+    pub(crate) fn user(&self) -> &UserId {
         &self.user
     }
 
-    pub fn device(&self) -> &DeviceId {
+    pub(crate) fn device(&self) -> &DeviceId {
         &self.device
     }
 
-    pub fn mark(&self) -> Option<ClientMark> {
+    pub(crate) fn mark(&self) -> Option<ClientMark> {
         self.mark
     }
 
-    pub fn token(&self) -> &SessionToken {
+    pub(crate) fn token(&self) -> &SessionToken {
         &self.token
     }
 
-    pub fn token_mut(&mut self) -> &mut SessionToken {
+    pub(crate) fn token_mut(&mut self) -> &mut SessionToken {
         &mut self.token
     }
 
     /// Returns true if there is a connection.
-    pub fn is_here(&self) -> bool {
+    pub(crate) fn is_here(&self) -> bool {
         !self.away_until.is_set()
     }
 
     /// Counts one event of the client.
-    pub fn count_event(&mut self, now: Instant, config: &Config) -> Verdict {
+    pub(crate) fn count_event(&mut self, now: Instant, config: &Config) -> Verdict {
         self.events.take(now, config.events_per_second, config.event_burst)
     }
 
     /// Returns true if the session or its token does not take calls from this user.
-    pub fn blocks(&self, caller: &UserId) -> bool {
+    pub(crate) fn blocks(&self, caller: &UserId) -> bool {
         self.blocked.contains(caller) || self.token.grants().blocks(caller)
     }
 
@@ -100,7 +100,7 @@ impl Session {
     ///
     /// # Errors
     /// [`TooManyBlocked`] if there are [`MAX_BLOCKED`] others already.
-    pub fn block(&mut self, user: UserId) -> Result<(), TooManyBlocked> {
+    pub(crate) fn block(&mut self, user: UserId) -> Result<(), TooManyBlocked> {
         if self.blocked.len() >= MAX_BLOCKED && !self.blocked.contains(&user) {
             return Err(TooManyBlocked);
         }
@@ -108,7 +108,7 @@ impl Session {
         Ok(())
     }
 
-    pub fn unblock(&mut self, user: &UserId) {
+    pub(crate) fn unblock(&mut self, user: &UserId) {
         self.blocked.remove(user);
     }
 }
@@ -122,24 +122,24 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub fn get(&self, id: SessionId) -> Option<&Session> {
+    pub(crate) fn get(&self, id: SessionId) -> Option<&Session> {
         self.entries.get(&id)
     }
 
-    pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+    pub(crate) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.entries.get_mut(&id)
     }
 
-    pub fn contains(&self, id: SessionId) -> bool {
+    pub(crate) fn contains(&self, id: SessionId) -> bool {
         self.entries.contains_key(&id)
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Returns the sessions in the order of ids, which is that of age.
-    pub fn sorted(&self) -> Vec<(SessionId, &Session)> {
+    pub(crate) fn sorted(&self) -> Vec<(SessionId, &Session)> {
         let mut sessions: Vec<_> =
             self.entries.iter().map(|(id, session)| (*id, session)).collect();
         sessions.sort_unstable_by_key(|(id, _)| *id);
@@ -147,19 +147,23 @@ impl Sessions {
     }
 
     /// Returns the sender of a request that came over this session.
-    pub fn sender(&self, id: SessionId) -> Option<Sender> {
+    pub(crate) fn sender(&self, id: SessionId) -> Option<Sender> {
         let session = self.get(id)?;
         let (user, device) = (session.user.clone(), session.device.clone());
         Some(Sender { session: id, user, device })
     }
 
     /// Adds a session, whose id was never used before.
-    pub fn insert(&mut self, id: SessionId, session: Session) {
+    pub(crate) fn insert(&mut self, id: SessionId, session: Session) {
         self.entries.insert(id, session);
     }
 
     /// Removes a session with its timers.
-    pub fn remove(&mut self, id: SessionId, timers: &mut TimerQueue<Timer>) -> Option<Session> {
+    pub(crate) fn remove(
+        &mut self,
+        id: SessionId,
+        timers: &mut TimerQueue<Timer>,
+    ) -> Option<Session> {
         self.mark_here(id, timers);
         let mut session = self.entries.remove(&id)?;
         session.token_check.clear(timers, Timer::Token(id));
@@ -167,13 +171,13 @@ impl Sessions {
     }
 
     /// Returns true if a session has a connection.
-    pub fn is_here(&self, id: SessionId) -> bool {
+    pub(crate) fn is_here(&self, id: SessionId) -> bool {
         self.get(id).is_some_and(Session::is_here)
     }
 
     /// Marks a session as one without a connection, to be given up at `until`. Returns false if it
     /// was one already.
-    pub fn mark_away(
+    pub(crate) fn mark_away(
         &mut self,
         id: SessionId,
         until: Instant,
@@ -187,7 +191,7 @@ impl Sessions {
     }
 
     /// Marks a session as one with a connection.
-    pub fn mark_here(&mut self, id: SessionId, timers: &mut TimerQueue<Timer>) {
+    pub(crate) fn mark_here(&mut self, id: SessionId, timers: &mut TimerQueue<Timer>) {
         let Some(session) = self.entries.get_mut(&id) else { return };
         if let Some(until) = session.away_until.time() {
             session.away_until.clear(timers, Timer::Away(id));
@@ -196,23 +200,23 @@ impl Sessions {
     }
 
     /// Returns the number of sessions without a connection.
-    pub fn away_len(&self) -> usize {
+    pub(crate) fn away_len(&self) -> usize {
         self.away.len()
     }
 
     /// Returns the session without a connection that is given up next.
-    pub fn oldest_away(&self) -> Option<SessionId> {
+    pub(crate) fn oldest_away(&self) -> Option<SessionId> {
         self.away.first().map(|(_, id)| *id)
     }
 
     /// Returns the one of these sessions that is given up next.
-    pub fn oldest_away_of(&self, ids: impl Iterator<Item = SessionId>) -> Option<SessionId> {
+    pub(crate) fn oldest_away_of(&self, ids: impl Iterator<Item = SessionId>) -> Option<SessionId> {
         let away = ids.filter_map(|id| Some((self.get(id)?.away_until.time()?, id)));
         away.min().map(|(_, id)| id)
     }
 
     /// Schedules the next check of a session's token.
-    pub fn schedule_token_check(
+    pub(crate) fn schedule_token_check(
         &mut self,
         now: Now,
         id: SessionId,

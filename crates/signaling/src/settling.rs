@@ -14,29 +14,33 @@ pub(super) struct Settling(BTreeMap<CallId, (Instant, EndedCall)>);
 
 impl Settling {
     /// Adds a call, whose end is reported at `due` at the latest.
-    pub fn insert(&mut self, call: EndedCall, due: Instant, timers: &mut TimerQueue<Timer>) {
+    pub(crate) fn insert(&mut self, call: EndedCall, due: Instant, timers: &mut TimerQueue<Timer>) {
         let id = call.id();
         timers.set(due, Timer::Settle(id));
         self.0.insert(id, (due, call));
     }
 
     /// Removes a call with its timer.
-    pub fn remove(&mut self, id: CallId, timers: &mut TimerQueue<Timer>) -> Option<EndedCall> {
+    pub(crate) fn remove(
+        &mut self,
+        id: CallId,
+        timers: &mut TimerQueue<Timer>,
+    ) -> Option<EndedCall> {
         let (due, call) = self.0.remove(&id)?;
         timers.clear(due, Timer::Settle(id));
         Some(call)
     }
 
-    pub fn get(&self, id: CallId) -> Option<&EndedCall> {
+    pub(crate) fn get(&self, id: CallId) -> Option<&EndedCall> {
         self.0.get(&id).map(|(_, call)| call)
     }
 
     /// Returns the counters of a call's allocations.
-    pub fn meter_mut(&mut self, id: CallId) -> Option<&mut RelayMeter> {
+    pub(crate) fn meter_mut(&mut self, id: CallId) -> Option<&mut RelayMeter> {
         self.0.get_mut(&id).map(|(_, call)| call.relay_mut())
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = CallId> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = CallId> {
         self.0.keys().copied()
     }
 

@@ -38,17 +38,17 @@ pub(super) struct User {
 
 impl User {
     /// Returns the devices with their sessions.
-    pub fn devices(&self) -> &BTreeMap<DeviceId, SessionId> {
+    pub(crate) fn devices(&self) -> &BTreeMap<DeviceId, SessionId> {
         &self.devices
     }
 
     /// Returns the live calls.
-    pub fn calls(&self) -> &[CallId] {
+    pub(crate) fn calls(&self) -> &[CallId] {
         &self.calls
     }
 
     /// Returns the answer to a request if it was made before.
-    pub fn answer_to(&self, request: &MessageId) -> Option<&Answer> {
+    pub(crate) fn answer_to(&self, request: &MessageId) -> Option<&Answer> {
         self.answered.find(request)
     }
 }
@@ -62,38 +62,38 @@ pub(super) struct Users {
 }
 
 impl Users {
-    pub fn get(&self, user: &UserId) -> Option<&User> {
+    pub(crate) fn get(&self, user: &UserId) -> Option<&User> {
         self.entries.get(user)
     }
 
     /// Returns all users in the order of their ids.
-    pub fn sorted(&self) -> Vec<(&UserId, &User)> {
+    pub(crate) fn sorted(&self) -> Vec<(&UserId, &User)> {
         let mut users: Vec<_> = self.entries.iter().collect();
         users.sort_unstable_by_key(|(id, _)| *id);
         users
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Returns the live calls of a user.
-    pub fn calls(&self, user: &UserId) -> &[CallId] {
+    pub(crate) fn calls(&self, user: &UserId) -> &[CallId] {
         self.get(user).map_or(&[], User::calls)
     }
 
     /// Returns the sessions of a user.
-    pub fn sessions(&self, user: &UserId) -> impl Iterator<Item = SessionId> {
+    pub(crate) fn sessions(&self, user: &UserId) -> impl Iterator<Item = SessionId> {
         self.get(user).into_iter().flat_map(|user| user.devices.values().copied())
     }
 
     /// Returns the session of a device.
-    pub fn session_on(&self, user: &UserId, device: &DeviceId) -> Option<SessionId> {
+    pub(crate) fn session_on(&self, user: &UserId, device: &DeviceId) -> Option<SessionId> {
         self.get(user)?.devices.get(device).copied()
     }
 
     /// Makes a session that of a device, which replaces the one before.
-    pub fn attach(&mut self, user: &UserId, device: &DeviceId, session: SessionId) {
+    pub(crate) fn attach(&mut self, user: &UserId, device: &DeviceId, session: SessionId) {
         self.update(user, |entry| {
             entry.devices.insert(device.clone(), session);
             entry.lost.remove(device);
@@ -101,7 +101,7 @@ impl Users {
     }
 
     /// Removes a session of a device, unless the device has another one by now.
-    pub fn detach(&mut self, user: &UserId, device: &DeviceId, session: SessionId) {
+    pub(crate) fn detach(&mut self, user: &UserId, device: &DeviceId, session: SessionId) {
         self.watches.forget(session);
         self.update(user, |entry| {
             if entry.devices.get(device) == Some(&session) {
@@ -111,12 +111,12 @@ impl Users {
     }
 
     /// Adds a live call of a user.
-    pub fn add_call(&mut self, user: &UserId, call: CallId) {
+    pub(crate) fn add_call(&mut self, user: &UserId, call: CallId) {
         self.update(user, |entry| entry.calls.push(call));
     }
 
     /// Removes a call of a user.
-    pub fn remove_call(&mut self, user: &UserId, call: CallId) {
+    pub(crate) fn remove_call(&mut self, user: &UserId, call: CallId) {
         self.update(user, |entry| entry.calls.retain(|known| *known != call));
     }
 
@@ -124,7 +124,7 @@ impl Users {
     ///
     /// # Errors
     /// The time until the next call, if the user calls too often.
-    pub fn count_call(
+    pub(crate) fn count_call(
         &mut self,
         user: &UserId,
         now: Instant,
@@ -137,32 +137,37 @@ impl Users {
     }
 
     /// Remembers the answer to a request of a user.
-    pub fn remember_answer(&mut self, user: &UserId, request: MessageId, answer: Answer) {
+    pub(crate) fn remember_answer(&mut self, user: &UserId, request: MessageId, answer: Answer) {
         self.update(user, |entry| entry.answered.remember(request, answer));
     }
 
     /// Remembers a device that lost its connection and may come back without a name.
-    pub fn add_lost(&mut self, user: &UserId, lost: LostDevice, now: Instant, max: usize) {
+    pub(crate) fn add_lost(&mut self, user: &UserId, lost: LostDevice, now: Instant, max: usize) {
         self.update(user, |entry| entry.lost.add(lost, now, max));
     }
 
     /// Returns the device of a client that names none, if it is recognized by its mark.
-    pub fn recognize(&self, user: &UserId, mark: ClientMark, now: Instant) -> Option<&DeviceId> {
+    pub(crate) fn recognize(
+        &self,
+        user: &UserId,
+        mark: ClientMark,
+        now: Instant,
+    ) -> Option<&DeviceId> {
         self.get(user)?.lost.only_with(mark, now)
     }
 
     /// Marks a user whose presence may have changed.
-    pub fn touch(&mut self, user: &UserId) {
+    pub(crate) fn touch(&mut self, user: &UserId) {
         self.watches.touch(user);
     }
 
     /// Takes out the next user whose presence may have changed.
-    pub fn pop_touched(&mut self) -> Option<UserId> {
+    pub(crate) fn pop_touched(&mut self) -> Option<UserId> {
         self.watches.pop_touched()
     }
 
     /// Records the presence of a user. Returns the watchers if it differs from what was published.
-    pub fn update_presence(
+    pub(crate) fn update_presence(
         &mut self,
         user: &UserId,
         status: PresenceStatus,
@@ -171,17 +176,17 @@ impl Users {
     }
 
     /// Replaces the users that a session watches.
-    pub fn watch(&mut self, session: SessionId, users: &[PresenceChangedEvent]) {
+    pub(crate) fn watch(&mut self, session: SessionId, users: &[PresenceChangedEvent]) {
         self.watches.set(session, users);
     }
 
     /// Removes the users from a session's list whom its token does not let it see.
-    pub fn restrict_watches(&mut self, session: SessionId, grants: &Grants) {
+    pub(crate) fn restrict_watches(&mut self, session: SessionId, grants: &Grants) {
         self.watches.restrict(session, grants);
     }
 
     /// Returns the number of pairs of a watcher and a user.
-    pub fn watches_len(&self) -> usize {
+    pub(crate) fn watches_len(&self) -> usize {
         self.watches.len()
     }
 

@@ -32,7 +32,7 @@ struct Watched {
 
 impl Watches {
     /// Replaces the users that a session watches.
-    pub fn set(&mut self, session: SessionId, users: &[PresenceChangedEvent]) {
+    pub(crate) fn set(&mut self, session: SessionId, users: &[PresenceChangedEvent]) {
         self.forget(session);
         for PresenceChangedEvent { user_id, status } in users {
             let new = || Watched { status: *status, by: BTreeSet::new() };
@@ -45,14 +45,14 @@ impl Watches {
     }
 
     /// Removes everything that a session watches.
-    pub fn forget(&mut self, session: SessionId) {
+    pub(crate) fn forget(&mut self, session: SessionId) {
         for user in self.lists.remove(&session).unwrap_or_default() {
             self.remove(session, &user);
         }
     }
 
     /// Removes the users from a session's list whom its token does not let it see.
-    pub fn restrict(&mut self, session: SessionId, grants: &Grants) {
+    pub(crate) fn restrict(&mut self, session: SessionId, grants: &Grants) {
         let Some(list) = self.lists.remove(&session) else { return };
         let (seen, hidden): (Vec<_>, Vec<_>) =
             list.into_iter().partition(|user| grants.may_see(user));
@@ -74,19 +74,19 @@ impl Watches {
     }
 
     /// Marks a user whose presence may have changed.
-    pub fn touch(&mut self, user: &UserId) {
+    pub(crate) fn touch(&mut self, user: &UserId) {
         if self.watched.contains_key(user) {
             self.touched.insert(user.clone());
         }
     }
 
     /// Takes out the next user whose presence may have changed.
-    pub fn pop_touched(&mut self) -> Option<UserId> {
+    pub(crate) fn pop_touched(&mut self) -> Option<UserId> {
         self.touched.pop_first()
     }
 
     /// Records the presence of a user. Returns the watchers if it differs from what was published.
-    pub fn update(
+    pub(crate) fn update(
         &mut self,
         user: &UserId,
         status: PresenceStatus,
@@ -97,7 +97,7 @@ impl Watches {
     }
 
     /// Returns the number of pairs of a session and a user that it watches.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lists.values().map(|list| list.len()).sum()
     }
 

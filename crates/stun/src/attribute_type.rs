@@ -7,82 +7,82 @@ pub(crate) struct AttributeType(pub u16);
 
 impl AttributeType {
     /// RFC 8489 §14.1
-    pub const MAPPED_ADDRESS: Self = Self(0x0001);
+    pub(crate) const MAPPED_ADDRESS: Self = Self(0x0001);
     /// RFC 5780 §7.2
-    pub const CHANGE_REQUEST: Self = Self(0x0003);
+    pub(crate) const CHANGE_REQUEST: Self = Self(0x0003);
     /// RFC 8489 §14.3
-    pub const USERNAME: Self = Self(0x0006);
+    pub(crate) const USERNAME: Self = Self(0x0006);
     /// RFC 8489 §14.5
-    pub const MESSAGE_INTEGRITY: Self = Self(0x0008);
+    pub(crate) const MESSAGE_INTEGRITY: Self = Self(0x0008);
     /// RFC 8489 §14.8
-    pub const ERROR_CODE: Self = Self(0x0009);
+    pub(crate) const ERROR_CODE: Self = Self(0x0009);
     /// RFC 8489 §14.13
-    pub const UNKNOWN_ATTRIBUTES: Self = Self(0x000A);
+    pub(crate) const UNKNOWN_ATTRIBUTES: Self = Self(0x000A);
     /// RFC 8656 §18.1
-    pub const CHANNEL_NUMBER: Self = Self(0x000C);
+    pub(crate) const CHANNEL_NUMBER: Self = Self(0x000C);
     /// RFC 8656 §18.2
-    pub const LIFETIME: Self = Self(0x000D);
+    pub(crate) const LIFETIME: Self = Self(0x000D);
     /// RFC 8656 §18.3
-    pub const XOR_PEER_ADDRESS: Self = Self(0x0012);
+    pub(crate) const XOR_PEER_ADDRESS: Self = Self(0x0012);
     /// RFC 8656 §18.4
-    pub const DATA: Self = Self(0x0013);
+    pub(crate) const DATA: Self = Self(0x0013);
     /// RFC 8489 §14.9
-    pub const REALM: Self = Self(0x0014);
+    pub(crate) const REALM: Self = Self(0x0014);
     /// RFC 8489 §14.10
-    pub const NONCE: Self = Self(0x0015);
+    pub(crate) const NONCE: Self = Self(0x0015);
     /// RFC 8656 §18.5
-    pub const XOR_RELAYED_ADDRESS: Self = Self(0x0016);
+    pub(crate) const XOR_RELAYED_ADDRESS: Self = Self(0x0016);
     /// RFC 8656 §18.6
-    pub const REQUESTED_ADDRESS_FAMILY: Self = Self(0x0017);
+    pub(crate) const REQUESTED_ADDRESS_FAMILY: Self = Self(0x0017);
     /// RFC 8656 §18.7
-    pub const EVEN_PORT: Self = Self(0x0018);
+    pub(crate) const EVEN_PORT: Self = Self(0x0018);
     /// RFC 8656 §18.8
-    pub const REQUESTED_TRANSPORT: Self = Self(0x0019);
+    pub(crate) const REQUESTED_TRANSPORT: Self = Self(0x0019);
     /// RFC 8656 §18.9
-    pub const DONT_FRAGMENT: Self = Self(0x001A);
+    pub(crate) const DONT_FRAGMENT: Self = Self(0x001A);
     /// RFC 7635 §6.2
-    pub const ACCESS_TOKEN: Self = Self(0x001B);
+    pub(crate) const ACCESS_TOKEN: Self = Self(0x001B);
     /// RFC 8489 §14.6
-    pub const MESSAGE_INTEGRITY_SHA256: Self = Self(0x001C);
+    pub(crate) const MESSAGE_INTEGRITY_SHA256: Self = Self(0x001C);
     /// RFC 8489 §14.12
-    pub const PASSWORD_ALGORITHM: Self = Self(0x001D);
+    pub(crate) const PASSWORD_ALGORITHM: Self = Self(0x001D);
     /// RFC 8489 §14.4
-    pub const USERHASH: Self = Self(0x001E);
+    pub(crate) const USERHASH: Self = Self(0x001E);
     /// RFC 8489 §14.2
-    pub const XOR_MAPPED_ADDRESS: Self = Self(0x0020);
+    pub(crate) const XOR_MAPPED_ADDRESS: Self = Self(0x0020);
     /// RFC 8656 §18.10
-    pub const RESERVATION_TOKEN: Self = Self(0x0022);
+    pub(crate) const RESERVATION_TOKEN: Self = Self(0x0022);
     /// RFC 5780 §7.6
-    pub const PADDING: Self = Self(0x0026);
+    pub(crate) const PADDING: Self = Self(0x0026);
     /// RFC 5780 §7.5
-    pub const RESPONSE_PORT: Self = Self(0x0027);
+    pub(crate) const RESPONSE_PORT: Self = Self(0x0027);
     /// RFC 6062 §6.2.1
-    pub const CONNECTION_ID: Self = Self(0x002A);
+    pub(crate) const CONNECTION_ID: Self = Self(0x002A);
     /// RFC 8656 §18.11
-    pub const ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8000);
+    pub(crate) const ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8000);
     /// RFC 8656 §18.12
-    pub const ADDRESS_ERROR_CODE: Self = Self(0x8001);
+    pub(crate) const ADDRESS_ERROR_CODE: Self = Self(0x8001);
     /// RFC 8489 §14.11
-    pub const PASSWORD_ALGORITHMS: Self = Self(0x8002);
+    pub(crate) const PASSWORD_ALGORITHMS: Self = Self(0x8002);
     /// RFC 8656 §18.13
-    pub const ICMP: Self = Self(0x8004);
+    pub(crate) const ICMP: Self = Self(0x8004);
     /// RFC 8489 §14.7
-    pub const FINGERPRINT: Self = Self(0x8028);
+    pub(crate) const FINGERPRINT: Self = Self(0x8028);
     /// RFC 5780 §7.3
-    pub const RESPONSE_ORIGIN: Self = Self(0x802B);
+    pub(crate) const RESPONSE_ORIGIN: Self = Self(0x802B);
     /// RFC 5780 §7.4
-    pub const OTHER_ADDRESS: Self = Self(0x802C);
+    pub(crate) const OTHER_ADDRESS: Self = Self(0x802C);
     /// RFC 7635 §6.1
-    pub const THIRD_PARTY_AUTHORIZATION: Self = Self(0x802E);
+    pub(crate) const THIRD_PARTY_AUTHORIZATION: Self = Self(0x802E);
     /// RFC 8016 §4
-    pub const MOBILITY_TICKET: Self = Self(0x8030);
+    pub(crate) const MOBILITY_TICKET: Self = Self(0x8030);
     /// ADDITIONAL-ADDRESS-FAMILY by the number of the drafts before RFC 8656, which coturn's client
     /// still sends. It is assigned to nothing else.
-    pub const ADDITIONAL_ADDRESS_FAMILY_DRAFT: Self = Self(0x8032);
+    pub(crate) const ADDITIONAL_ADDRESS_FAMILY_DRAFT: Self = Self(0x8032);
 
     /// Returns true for a comprehension-required attribute: a message with one that is not
     /// understood cannot be processed (RFC 8489 §14).
-    pub fn is_required(self) -> bool {
+    pub(crate) fn is_required(self) -> bool {
         self.0 < 0x8000
     }
 }

@@ -19,12 +19,12 @@ pub(crate) struct MessageType {
 
 impl MessageType {
     /// The Data indication (RFC 8656 §11.4).
-    pub const DATA: Self = Self { method: 0x007, class: Class::Indication };
+    pub(crate) const DATA: Self = Self { method: 0x007, class: Class::Indication };
     /// The ConnectionAttempt indication (RFC 6062 §4.3).
-    pub const CONNECTION_ATTEMPT: Self = Self { method: 0x00C, class: Class::Indication };
+    pub(crate) const CONNECTION_ATTEMPT: Self = Self { method: 0x00C, class: Class::Indication };
 
     /// Returns the field: M11–M7, C1, M6–M4, C0, M3–M0.
-    pub const fn value(self) -> u16 {
+    pub(crate) const fn value(self) -> u16 {
         let (method, class) = (self.method, self.class as u16);
         (method & 0xF80) << 2
             | (class & 0b10) << 7
@@ -34,7 +34,7 @@ impl MessageType {
     }
 
     /// Reads the field. The two bits in front of it are not its own.
-    pub fn read(value: u16) -> Self {
+    pub(crate) fn read(value: u16) -> Self {
         let class = match (value >> 7 & 0b10) | (value >> 4 & 0b01) {
             0b00 => Class::Request,
             0b01 => Class::Indication,

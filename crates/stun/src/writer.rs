@@ -20,7 +20,7 @@ pub(crate) struct MessageWriter {
 
 impl MessageWriter {
     /// Begins a message with its header. No memory is asked for again up to `capacity` bytes.
-    pub fn new(typ: MessageType, transaction: TransactionId, capacity: usize) -> Self {
+    pub(crate) fn new(typ: MessageType, transaction: TransactionId, capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(capacity);
         bytes.extend_from_slice(&typ.value().to_be_bytes());
         bytes.extend_from_slice(&[0; 2]);
@@ -30,13 +30,13 @@ impl MessageWriter {
     }
 
     /// Makes room for so many more bytes at once.
-    pub fn reserve(&mut self, additional: usize) {
+    pub(crate) fn reserve(&mut self, additional: usize) {
         self.bytes.reserve(additional);
     }
 
     /// Adds an attribute of `len` zero bytes and their padding, which "MUST be set to zero"
     /// (RFC 8489 §14), and gives the value to be filled in.
-    pub fn add(&mut self, typ: AttributeType, len: usize) -> &mut [u8] {
+    pub(crate) fn add(&mut self, typ: AttributeType, len: usize) -> &mut [u8] {
         let at = self.bytes.len() + ATTRIBUTE_HEADER;
         self.bytes.extend_from_slice(&typ.0.to_be_bytes());
         self.bytes.extend_from_slice(&(len as u16).to_be_bytes());
@@ -46,37 +46,37 @@ impl MessageWriter {
     }
 
     /// Adds an attribute with this value.
-    pub fn add_value(&mut self, typ: AttributeType, value: &[u8]) {
+    pub(crate) fn add_value(&mut self, typ: AttributeType, value: &[u8]) {
         self.add(typ, value.len()).copy_from_slice(value);
     }
 
     /// Adds an address in the form of MAPPED-ADDRESS (RFC 8489 §14.1).
-    pub fn add_address(&mut self, typ: AttributeType, address: SocketAddr) {
+    pub(crate) fn add_address(&mut self, typ: AttributeType, address: SocketAddr) {
         write_address(self.add(typ, xor_len(address)), address);
     }
 
     /// Adds an address in the form of XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
-    pub fn add_xor_address(&mut self, typ: AttributeType, address: SocketAddr) {
+    pub(crate) fn add_xor_address(&mut self, typ: AttributeType, address: SocketAddr) {
         let transaction = self.transaction;
         write_xor(self.add(typ, xor_len(address)), address, transaction);
     }
 
     /// Adds MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 over all that has been written.
-    pub fn sign(&mut self, key: SigningKey<'_>) {
+    pub(crate) fn sign(&mut self, key: SigningKey<'_>) {
         let value = key.sign(&self.bytes);
         self.add_value(key.integrity.attribute(), value.as_ref());
     }
 
     /// Adds FINGERPRINT, which is the last attribute. Its sum is over a length field that counts it
     /// (RFC 8489 §14.7).
-    pub fn add_fingerprint(&mut self) {
+    pub(crate) fn add_fingerprint(&mut self) {
         self.set_length(self.bytes.len() + ATTRIBUTE_HEADER + FINGERPRINT);
         let value = fingerprint(&self.bytes);
         self.add_value(AttributeType::FINGERPRINT, &value);
     }
 
     /// Gives the message.
-    pub fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         self.bytes
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Returns the number of datagrams: 1 for an empty one.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.total.div_ceil(self.segment.max(1)).max(1)
     }
 }
@@ -59,7 +59,7 @@ pub(super) struct Runs {
 
 impl Runs {
     /// Begins a run with the range `bytes`: datagrams of `segment` bytes each, except the last.
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         to: Option<SocketAddr>,
         class: TrafficClass,
@@ -75,7 +75,7 @@ impl Runs {
 
     /// Adds a datagram to a run. Returns false if it does not fit in.
     #[inline]
-    pub fn extend(
+    pub(crate) fn extend(
         &mut self,
         run: RunId,
         to: Option<SocketAddr>,
@@ -105,19 +105,19 @@ impl Runs {
         true
     }
 
-    pub fn runs(&self) -> &[Run] {
+    pub(crate) fn runs(&self) -> &[Run] {
         &self.runs
     }
 
     /// Returns the number of pieces of all runs together.
     #[cfg(target_os = "linux")]
-    pub fn pieces(&self) -> usize {
+    pub(crate) fn pieces(&self) -> usize {
         self.pieces.len()
     }
 
     /// Returns the pieces of a run, in order.
     #[inline]
-    pub fn pieces_of(&self, run: &Run) -> impl Iterator<Item = Range<usize>> {
+    pub(crate) fn pieces_of(&self, run: &Run) -> impl Iterator<Item = Range<usize>> {
         let mut at = run.first;
         std::iter::from_fn(move || {
             let piece = self.pieces.get(at as usize)?;
@@ -126,7 +126,7 @@ impl Runs {
         })
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.runs.clear();
         self.pieces.clear();
     }

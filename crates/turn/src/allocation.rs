@@ -58,13 +58,13 @@ pub(super) struct Allocation {
 }
 
 impl Allocation {
-    pub fn family(&self) -> Family {
+    pub(crate) fn family(&self) -> Family {
         if self.ip.0.is_ipv4() { Family::V4 } else { Family::V6 }
     }
 
     /// Returns its relayed address as the system knows it.
     #[inline]
-    pub fn local(&self) -> SocketAddr {
+    pub(crate) fn local(&self) -> SocketAddr {
         SocketAddr::new(self.ip.0, self.port)
     }
 
@@ -72,7 +72,7 @@ impl Allocation {
     /// wire: there is a permission, and if the address is one of the server's own, a relayed
     /// address behind it.
     #[inline]
-    pub fn may_pass(&self, peer: PeerAddr, wire: SocketAddr, open: &Relayed) -> bool {
+    pub(crate) fn may_pass(&self, peer: PeerAddr, wire: SocketAddr, open: &Relayed) -> bool {
         let permission = self.permissions.get(peer.0.ip());
         // Datagrams have no way through an allocation of TCP (RFC 6062 §4.3).
         self.transport == Transport::Udp

@@ -41,7 +41,7 @@ pub(super) struct Allocations {
 
 impl Allocations {
     /// Creates an empty set; with `indexes_users` those for no call are found by their user.
-    pub fn new(indexes_users: bool) -> Self {
+    pub(crate) fn new(indexes_users: bool) -> Self {
         Self {
             slots: Slab::new(),
             by_tuple: HashMap::default(),
@@ -54,7 +54,7 @@ impl Allocations {
 
     /// Returns the open allocation under an id.
     #[inline]
-    pub fn get(&self, id: AllocationId) -> Option<&Allocation> {
+    pub(crate) fn get(&self, id: AllocationId) -> Option<&Allocation> {
         match self.slots.get(id.0 as usize)? {
             Slot::Open(allocation) => Some(allocation),
             Slot::Opening(_) => None,
@@ -65,7 +65,7 @@ impl Allocations {
     ///
     /// # Errors
     /// 437 if there is none, or not yet.
-    pub fn open_ref(&self, id: AllocationId) -> Result<&Allocation, ErrorCode> {
+    pub(crate) fn open_ref(&self, id: AllocationId) -> Result<&Allocation, ErrorCode> {
         self.get(id).ok_or(ErrorCode::AllocationMismatch)
     }
 
@@ -73,7 +73,7 @@ impl Allocations {
     ///
     /// # Errors
     /// 437 if there is none, or not yet.
-    pub fn open_mut(&mut self, id: AllocationId) -> Result<&mut Allocation, ErrorCode> {
+    pub(crate) fn open_mut(&mut self, id: AllocationId) -> Result<&mut Allocation, ErrorCode> {
         match self.slots.get_mut(id.0 as usize) {
             Some(Slot::Open(allocation)) => Ok(allocation),
             _ => Err(ErrorCode::AllocationMismatch),
@@ -82,18 +82,18 @@ impl Allocations {
 
     /// Returns the open allocation of a client.
     #[inline]
-    pub fn open_on(&self, tuple: FiveTuple) -> Option<(AllocationId, &Allocation)> {
+    pub(crate) fn open_on(&self, tuple: FiveTuple) -> Option<(AllocationId, &Allocation)> {
         let id = *self.by_tuple.get(&tuple)?;
         Some((id, self.get(id)?))
     }
 
     /// Returns the allocation of a client, open or being opened.
-    pub fn on(&self, tuple: FiveTuple) -> Option<AllocationId> {
+    pub(crate) fn on(&self, tuple: FiveTuple) -> Option<AllocationId> {
         self.by_tuple.get(&tuple).copied()
     }
 
     /// Returns the open allocations.
-    pub fn iter(&self) -> impl Iterator<Item = (AllocationId, &Allocation)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (AllocationId, &Allocation)> {
         self.slots.iter().filter_map(|(id, slot)| match slot {
             Slot::Open(allocation) => Some((AllocationId(id as u32), &**allocation)),
             Slot::Opening(_) => None,
@@ -101,7 +101,7 @@ impl Allocations {
     }
 
     /// Returns the open allocations, for a change of what no index depends on.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Allocation> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Allocation> {
         self.slots.iter_mut().filter_map(|(_, slot)| match slot {
             Slot::Open(allocation) => Some(&mut **allocation),
             Slot::Opening(_) => None,
@@ -109,12 +109,12 @@ impl Allocations {
     }
 
     /// Returns the allocations of a call.
-    pub fn of_call(&self, call: CallId) -> &[AllocationId] {
+    pub(crate) fn of_call(&self, call: CallId) -> &[AllocationId] {
         self.by_call.get(&call).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the allocations of a user that are for no call, where these are indexed.
-    pub fn of_user(&self, user: &str) -> &[AllocationId] {
+    pub(crate) fn of_user(&self, user: &str) -> &[AllocationId] {
         self.by_user.get(user).map_or(&[], Vec::as_slice)
     }
 
@@ -122,7 +122,11 @@ impl Allocations {
     ///
     /// # Errors
     /// 443 if it has none, 437 if there is no such allocation.
-    pub fn of_family(&self, id: AllocationId, family: Family) -> Result<AllocationId, ErrorCode> {
+    pub(crate) fn of_family(
+        &self,
+        id: AllocationId,
+        family: Family,
+    ) -> Result<AllocationId, ErrorCode> {
         let allocation = self.open_ref(id)?;
         if allocation.family() == family {
             return Ok(id);
@@ -131,20 +135,20 @@ impl Allocations {
     }
 
     /// Returns every address of the allocation that has the address under `id`.
-    pub fn with_twin(&self, id: AllocationId) -> impl Iterator<Item = &Allocation> {
+    pub(crate) fn with_twin(&self, id: AllocationId) -> impl Iterator<Item = &Allocation> {
         let first = self.get(id);
         first.into_iter().chain(first.and_then(|first| self.twin(first)).map(|(_, twin)| twin))
     }
 
     /// Returns the address of the other family.
     #[inline]
-    pub fn twin(&self, of: &Allocation) -> Option<(AllocationId, &Allocation)> {
+    pub(crate) fn twin(&self, of: &Allocation) -> Option<(AllocationId, &Allocation)> {
         let id = of.twin?;
         Some((id, self.get(id)?))
     }
 
     /// Returns the allocation under an id while its socket is being opened.
-    pub fn opening(&self, id: AllocationId) -> Option<&Opening> {
+    pub(crate) fn opening(&self, id: AllocationId) -> Option<&Opening> {
         match self.slots.get(id.0 as usize)? {
             Slot::Opening(opening) => Some(opening),
             Slot::Open(_) => None,
@@ -153,7 +157,7 @@ impl Allocations {
 
     /// Returns the allocation under an id while its socket is being opened, for a change of what no
     /// index depends on.
-    pub fn opening_mut(&mut self, id: AllocationId) -> Option<&mut Opening> {
+    pub(crate) fn opening_mut(&mut self, id: AllocationId) -> Option<&mut Opening> {
         match self.slots.get_mut(id.0 as usize)? {
             Slot::Opening(opening) => Some(opening),
             Slot::Open(_) => None,
@@ -161,7 +165,7 @@ impl Allocations {
     }
 
     /// Adds an allocation whose socket is to be opened, and leads its client to it.
-    pub fn insert(&mut self, opening: Opening) -> AllocationId {
+    pub(crate) fn insert(&mut self, opening: Opening) -> AllocationId {
         let tuple = opening.tuple;
         let id = self.insert_second(opening);
         self.by_tuple.insert(tuple, id);
@@ -169,7 +173,7 @@ impl Allocations {
     }
 
     /// Adds the second address of a dual allocation, whose client is led to the first.
-    pub fn insert_second(&mut self, opening: Opening) -> AllocationId {
+    pub(crate) fn insert_second(&mut self, opening: Opening) -> AllocationId {
         let id = self.slots.insert(Slot::Opening(Box::new(opening)));
         if self.slots.len() >= WORTH_SHRINKING {
             let quarter = self.slots.len() / 4;
@@ -179,7 +183,7 @@ impl Allocations {
     }
 
     /// Makes an open allocation of one whose socket is open now.
-    pub fn open(&mut self, id: AllocationId, allocation: Allocation) {
+    pub(crate) fn open(&mut self, id: AllocationId, allocation: Allocation) {
         let owner = &allocation.owner;
         match owner.call {
             Some(call) => self.by_call.entry(call).or_default().push(id),
@@ -191,7 +195,7 @@ impl Allocations {
 
     /// Marks an allocation that is being opened as one whose client is gone. Returns false if it is
     /// open already.
-    pub fn abandon(&mut self, id: AllocationId) -> bool {
+    pub(crate) fn abandon(&mut self, id: AllocationId) -> bool {
         let Some(Slot::Opening(opening)) = self.slots.get_mut(id.0 as usize) else { return false };
         opening.abandoned = true;
         self.by_tuple.remove(&opening.tuple);
@@ -199,7 +203,7 @@ impl Allocations {
     }
 
     /// Removes an allocation that was being opened.
-    pub fn remove_opening(&mut self, id: AllocationId) -> Option<Opening> {
+    pub(crate) fn remove_opening(&mut self, id: AllocationId) -> Option<Opening> {
         self.opening(id)?;
         let Slot::Opening(opening) = self.slots.try_remove(id.0 as usize)? else { return None };
         if self.on(opening.tuple) == Some(id) {
@@ -210,7 +214,7 @@ impl Allocations {
 
     /// Removes an open allocation: its client is left with the other address of a dual one, or with
     /// nothing.
-    pub fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
+    pub(crate) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         self.get(id)?;
         let Slot::Open(allocation) = self.slots.try_remove(id.0 as usize)? else { return None };
         match allocation.twin {
@@ -237,7 +241,7 @@ impl Allocations {
 
     /// Leads a client that has moved to its allocation, and the allocation to where it is now.
     /// Returns its 5-tuple before.
-    pub fn relocate(&mut self, id: AllocationId, tuple: FiveTuple) -> Option<FiveTuple> {
+    pub(crate) fn relocate(&mut self, id: AllocationId, tuple: FiveTuple) -> Option<FiveTuple> {
         let before = self.get(id)?.tuple;
         self.set_tuple(id, tuple);
         self.by_tuple.insert(tuple, id);
@@ -246,7 +250,7 @@ impl Allocations {
     }
 
     /// Keeps an allocation whose client is gone and may come back from somewhere else.
-    pub fn detach(&mut self, id: AllocationId) {
+    pub(crate) fn detach(&mut self, id: AllocationId) {
         let Some(Allocation { tuple, .. }) = self.get(id) else { return };
         let before = *tuple;
         self.set_tuple(id, FiveTuple { via: Via::NOWHERE, ..before });
@@ -264,7 +268,7 @@ impl Allocations {
 
     /// Gives memory back once most allocations are gone: at each quarter of what there was, and at
     /// the end, so that it costs little over all. Returns true if it has.
-    pub fn shrink(&mut self) -> bool {
+    pub(crate) fn shrink(&mut self) -> bool {
         let left = self.slots.len();
         if self.shrink_at.is_none_or(|at| left > at) {
             return false;

@@ -32,33 +32,33 @@ pub(super) struct Channels {
 
 impl Channels {
     #[inline]
-    pub fn get(&self, number: ChannelNumber) -> Option<&Channel> {
+    pub(crate) fn get(&self, number: ChannelNumber) -> Option<&Channel> {
         self.by_number.get(&number)
     }
 
     /// Returns the channel of a peer, if it has one.
     #[inline]
-    pub fn of_peer(&self, peer: PeerAddr) -> Option<ChannelNumber> {
+    pub(crate) fn of_peer(&self, peer: PeerAddr) -> Option<ChannelNumber> {
         self.by_peer.get(&peer).copied()
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_number.len()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (ChannelNumber, &Channel)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelNumber, &Channel)> {
         self.by_number.iter().map(|(number, channel)| (*number, channel))
     }
 
     /// Binds a channel to a peer, or refreshes the binding. Neither may be bound to another one.
     /// Returns the time at which the binding ended before.
-    pub fn bind(&mut self, number: ChannelNumber, channel: Channel) -> Option<Instant> {
+    pub(crate) fn bind(&mut self, number: ChannelNumber, channel: Channel) -> Option<Instant> {
         self.by_peer.insert(channel.peer, number);
         self.by_number.insert(number, channel).map(|before| before.expires)
     }
 
     /// Removes a binding that has expired.
-    pub fn remove(&mut self, number: ChannelNumber) {
+    pub(crate) fn remove(&mut self, number: ChannelNumber) {
         if let Some(channel) = self.by_number.remove(&number) {
             self.by_peer.remove(&channel.peer);
         }

@@ -57,26 +57,26 @@ pub(super) struct ConnectRequest {
 }
 
 impl Connection {
-    pub fn allocation(&self) -> AllocationId {
+    pub(crate) fn allocation(&self) -> AllocationId {
         self.allocation
     }
 
-    pub fn peer(&self) -> PeerAddr {
+    pub(crate) fn peer(&self) -> PeerAddr {
         self.peer
     }
 
     /// Returns the number by which the client knows it.
-    pub fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
     /// Returns the time at which it is closed, unless it is bound.
-    pub fn due(&self) -> Instant {
+    pub(crate) fn due(&self) -> Instant {
         self.due
     }
 
     /// Returns the request that waits for it, while the system connects.
-    pub fn pending_request(&self) -> Option<ConnectRequest> {
+    pub(crate) fn pending_request(&self) -> Option<ConnectRequest> {
         match self.state {
             State::Connecting(request) => Some(request),
             State::Unbound | State::Bound(_) => None,
@@ -84,12 +84,12 @@ impl Connection {
     }
 
     /// Returns true if a client may bind it.
-    pub fn is_unbound(&self) -> bool {
+    pub(crate) fn is_unbound(&self) -> bool {
         matches!(self.state, State::Unbound)
     }
 
     /// Returns the stream that it is spliced with.
-    pub fn stream(&self) -> Option<StreamId> {
+    pub(crate) fn stream(&self) -> Option<StreamId> {
         match self.state {
             State::Bound(stream) => Some(stream),
             State::Connecting(_) | State::Unbound => None,
@@ -98,13 +98,13 @@ impl Connection {
 
     /// Notes that the connection is made: its client has its time to bind it from `now`. Returns
     /// the time at which it was due before.
-    pub fn establish(&mut self, now: Instant) -> Instant {
+    pub(crate) fn establish(&mut self, now: Instant) -> Instant {
         self.state = State::Unbound;
         std::mem::replace(&mut self.due, now + PATIENCE)
     }
 
     /// Notes the stream that it is spliced with.
-    pub fn bind(&mut self, stream: StreamId) {
+    pub(crate) fn bind(&mut self, stream: StreamId) {
         self.state = State::Bound(stream);
     }
 }
@@ -119,36 +119,36 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub fn new(worker: u16) -> Self {
+    pub(crate) fn new(worker: u16) -> Self {
         Self { worker, all: Slab::new(), by_number: HashMap::new() }
     }
 
     /// Returns the index of the worker that has the connection with a number.
-    pub fn worker_of(number: u32) -> u16 {
+    pub(crate) fn worker_of(number: u32) -> u16 {
         (number >> (u32::BITS - WORKER_BITS)) as u16
     }
 
-    pub fn get(&self, id: ConnectionId) -> Option<&Connection> {
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
         self.all.get(id.0 as usize)
     }
 
-    pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+    pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.all.get_mut(id.0 as usize)
     }
 
     /// Returns the connection that a client knows by this number.
-    pub fn find(&self, number: u32) -> Option<ConnectionId> {
+    pub(crate) fn find(&self, number: u32) -> Option<ConnectionId> {
         self.by_number.get(&number).copied()
     }
 
     /// Returns every connection.
-    pub fn ids(&self) -> Vec<ConnectionId> {
+    pub(crate) fn ids(&self) -> Vec<ConnectionId> {
         self.all.iter().map(|(id, _)| ConnectionId(id as u32)).collect()
     }
 
     /// Adds a connection, with a number that cannot be guessed. Returns its name, and the time at
     /// which it is due.
-    pub fn insert(
+    pub(crate) fn insert(
         &mut self,
         rng: &mut impl Rng,
         now: Instant,
@@ -171,7 +171,7 @@ impl Connections {
     }
 
     /// Removes a connection that is closed.
-    pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
+    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         let connection = self.all.try_remove(id.0 as usize)?;
         self.by_number.remove(&connection.number);
         Some(connection)

@@ -20,7 +20,7 @@ impl Limits {
     /// # Errors
     /// The reason for which it may not pass; it has been counted nowhere.
     #[inline]
-    pub fn admit(
+    pub(crate) fn admit(
         &self,
         direction: Direction,
         now: Instant,
@@ -46,12 +46,12 @@ impl Limits {
     /// Returns the time from which on bytes of a stream may pass: of those none is dropped, they
     /// are read later. [`Limits::charge`] counts those that pass. Packets are not counted, for
     /// there are none.
-    pub fn free_at(&self, direction: Direction) -> Option<Instant> {
+    pub(crate) fn free_at(&self, direction: Direction) -> Option<Instant> {
         self.meters().filter_map(|meter| meter.free_at(direction)).max()
     }
 
     /// Counts bytes of a stream that have passed.
-    pub fn charge(&self, direction: Direction, now: Instant, bytes: usize) {
+    pub(crate) fn charge(&self, direction: Direction, now: Instant, bytes: usize) {
         self.meters().for_each(|meter| meter.charge(direction, now, bytes));
     }
 }

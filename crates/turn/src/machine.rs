@@ -14,7 +14,7 @@ pub(super) struct MachineAddresses(Arc<RwLock<Vec<IpNet>>>);
 
 impl MachineAddresses {
     /// Takes over what the machine has now. Returns true if it is not what was known.
-    pub fn replace(&self, mut networks: Vec<IpNet>) -> bool {
+    pub(crate) fn replace(&self, mut networks: Vec<IpNet>) -> bool {
         networks.sort();
         networks.dedup();
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -24,7 +24,7 @@ impl MachineAddresses {
     }
 
     /// Returns true if the machine has this address now.
-    pub fn contains(&self, ip: IpAddr) -> bool {
+    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         let networks = self.0.read().unwrap_or_else(PoisonError::into_inner);
         networks.iter().any(|network| network.contains(&ip))
     }

@@ -19,7 +19,7 @@ pub(super) struct Rates {
 
 impl Rates {
     /// Makes the rates; 0 is no limit.
-    pub fn new(bytes_per_second: u64, packets_per_second: u64) -> Self {
+    pub(crate) fn new(bytes_per_second: u64, packets_per_second: u64) -> Self {
         Self { bytes: Rate::new(bytes_per_second), packets: Rate::new(packets_per_second) }
     }
 }
@@ -34,7 +34,7 @@ pub(super) struct Meter {
 
 impl Meter {
     /// Makes the buckets; `None` if there is no limit.
-    pub fn new(rates: Rates, now: Instant) -> Option<Self> {
+    pub(crate) fn new(rates: Rates, now: Instant) -> Option<Self> {
         let Rates { bytes, packets } = rates;
         (bytes.is_some() || packets.is_some()).then(|| Self {
             since: now,
@@ -52,7 +52,7 @@ impl Meter {
 
     /// Returns the times up to which bytes and packets are used up once a packet has passed.
     #[inline]
-    pub fn after(
+    pub(crate) fn after(
         &self,
         direction: Direction,
         now: Instant,
@@ -71,7 +71,7 @@ impl Meter {
     /// Counts a packet by what [`Meter::after`] gave: there is one writer, so a plain load and
     /// store will do.
     #[inline]
-    pub fn set(&self, direction: Direction, [bytes, packets]: [Option<u64>; 2]) {
+    pub(crate) fn set(&self, direction: Direction, [bytes, packets]: [Option<u64>; 2]) {
         for (buckets, after) in [(&self.bytes, bytes), (&self.packets, packets)] {
             if let (Some(buckets), Some(after)) = (buckets, after) {
                 buckets.set(direction, after);
@@ -80,12 +80,12 @@ impl Meter {
     }
 
     /// Returns the time from which on bytes of a stream may pass.
-    pub fn free_at(&self, direction: Direction) -> Option<Instant> {
+    pub(crate) fn free_at(&self, direction: Direction) -> Option<Instant> {
         let nanos = self.bytes.as_ref()?.free_at(direction, READ);
         Some(self.since + Duration::from_nanos(nanos))
     }
 
-    pub fn charge(&self, direction: Direction, now: Instant, bytes: usize) {
+    pub(crate) fn charge(&self, direction: Direction, now: Instant, bytes: usize) {
         if let Some(buckets) = &self.bytes {
             buckets.charge(direction, self.nanos(now), bytes);
         }
@@ -93,7 +93,12 @@ impl Meter {
 
     /// Lets a packet pass, and counts it, if there is room. Several threads may call it at once.
     #[inline]
-    pub fn take(&self, direction: Direction, now: Instant, bytes: usize) -> Result<(), DropReason> {
+    pub(crate) fn take(
+        &self,
+        direction: Direction,
+        now: Instant,
+        bytes: usize,
+    ) -> Result<(), DropReason> {
         // Both are looked at first, so that a packet that one has no room for is not counted in the
         // other. If another thread takes the last room in between, it is, which costs the user a
         // packet.

@@ -35,12 +35,12 @@ impl Ticket {
     }
 
     /// Reads the value of a MOBILITY-TICKET.
-    pub fn read(value: &[u8]) -> Option<Self> {
+    pub(crate) fn read(value: &[u8]) -> Option<Self> {
         value.try_into().ok().map(Self)
     }
 
     /// Returns the index of the worker that has the allocation.
-    pub fn worker(&self) -> u16 {
+    pub(crate) fn worker(&self) -> u16 {
         u16::from_be_bytes([self.0[0], self.0[1]])
     }
 
@@ -52,7 +52,7 @@ impl Ticket {
         self.0.ct_eq(&other.0).into()
     }
 
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -79,23 +79,23 @@ pub(super) struct Mobility {
 }
 
 impl Mobility {
-    pub fn new(worker: u16) -> Self {
+    pub(crate) fn new(worker: u16) -> Self {
         Self { worker, clients: HashMap::new(), arriving: HashMap::default() }
     }
 
     /// Returns true if any client is expected at another address.
     #[inline]
-    pub fn expects_any(&self) -> bool {
+    pub(crate) fn expects_any(&self) -> bool {
         !self.arriving.is_empty()
     }
 
     /// Returns true if a client is expected at this address.
-    pub fn is_expected(&self, tuple: FiveTuple) -> bool {
+    pub(crate) fn is_expected(&self, tuple: FiveTuple) -> bool {
         self.arriving.contains_key(&tuple)
     }
 
     /// Adds the client of an allocation, with a first ticket.
-    pub fn insert(&mut self, rng: &mut impl Rng, allocation: AllocationId) -> MobileNumber {
+    pub(crate) fn insert(&mut self, rng: &mut impl Rng, allocation: AllocationId) -> MobileNumber {
         let number = loop {
             let number = MobileNumber(rng.random());
             if !self.clients.contains_key(&number) {
@@ -109,18 +109,18 @@ impl Mobility {
     }
 
     /// Returns the client's current ticket.
-    pub fn ticket(&self, number: MobileNumber) -> Option<&Ticket> {
+    pub(crate) fn ticket(&self, number: MobileNumber) -> Option<&Ticket> {
         self.clients.get(&number).map(|client| &client.ticket)
     }
 
     /// Returns the allocation whose client has said that it is at this address now.
-    pub fn allocation_arriving(&self, tuple: FiveTuple) -> Option<AllocationId> {
+    pub(crate) fn allocation_arriving(&self, tuple: FiveTuple) -> Option<AllocationId> {
         Some(self.clients.get(self.arriving.get(&tuple)?)?.allocation)
     }
 
     /// Returns the allocation of a ticket: the current one, or the one before until the client has
     /// arrived.
-    pub fn allocation_of(&self, ticket: &Ticket) -> Option<AllocationId> {
+    pub(crate) fn allocation_of(&self, ticket: &Ticket) -> Option<AllocationId> {
         let client = self.clients.get(&ticket.number())?;
         let known = [Some(client.ticket), client.shown];
         known.iter().flatten().any(|known| known.is(ticket)).then_some(client.allocation)
@@ -132,7 +132,7 @@ impl Mobility {
     ///
     /// # Errors
     /// 437 if another client is expected at `tuple`.
-    pub fn expect(
+    pub(crate) fn expect(
         &mut self,
         rng: &mut impl Rng,
         number: MobileNumber,
@@ -161,7 +161,7 @@ impl Mobility {
 
     /// Notes that something came from an address. If a client is expected there, it has arrived;
     /// returns its allocation.
-    pub fn arrive(&mut self, tuple: FiveTuple) -> Option<AllocationId> {
+    pub(crate) fn arrive(&mut self, tuple: FiveTuple) -> Option<AllocationId> {
         let number = self.arriving.remove(&tuple)?;
         let client = self.clients.get_mut(&number)?;
         client.shown = None;
@@ -170,7 +170,7 @@ impl Mobility {
     }
 
     /// Expects nobody at an address any more. Returns true if a client was expected there.
-    pub fn stop_expecting(&mut self, tuple: FiveTuple) -> bool {
+    pub(crate) fn stop_expecting(&mut self, tuple: FiveTuple) -> bool {
         let Some(number) = self.arriving.remove(&tuple) else { return false };
         if let Some(client) = self.clients.get_mut(&number) {
             client.next = None;
@@ -179,12 +179,12 @@ impl Mobility {
     }
 
     /// Returns the address at which a client is expected.
-    pub fn next(&self, number: MobileNumber) -> Option<FiveTuple> {
+    pub(crate) fn next(&self, number: MobileNumber) -> Option<FiveTuple> {
         self.clients.get(&number)?.next
     }
 
     /// Gives a client's ticket to the other address of its dual allocation.
-    pub fn pass_on(&mut self, number: MobileNumber, allocation: AllocationId) {
+    pub(crate) fn pass_on(&mut self, number: MobileNumber, allocation: AllocationId) {
         if let Some(client) = self.clients.get_mut(&number) {
             client.allocation = allocation;
         }
@@ -192,13 +192,13 @@ impl Mobility {
 
     /// Removes the client of an allocation that is closed. Returns the address at which it was
     /// expected.
-    pub fn remove(&mut self, number: MobileNumber) -> Option<FiveTuple> {
+    pub(crate) fn remove(&mut self, number: MobileNumber) -> Option<FiveTuple> {
         let next = self.clients.remove(&number)?.next?;
         self.arriving.remove(&next);
         Some(next)
     }
 
-    pub fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         self.clients.shrink_to_fit();
         self.arriving.shrink_to_fit();
     }

@@ -24,7 +24,7 @@ pub(super) enum Wanted {
 
 impl Wanted {
     /// Returns the EVEN-PORT of the request, if it had one.
-    pub fn even(self) -> Option<EvenPort> {
+    pub(crate) fn even(self) -> Option<EvenPort> {
         match self {
             Self::Even(even) => Some(even),
             Self::Any | Self::Reserved => None,
@@ -69,31 +69,31 @@ pub(super) enum SecondFamily {
 
 impl Opening {
     /// Returns true if another port may be tried instead of one that is in use.
-    pub fn may_try_another(&self) -> bool {
+    pub(crate) fn may_try_another(&self) -> bool {
         self.wanted != Wanted::Reserved && self.attempts < MAX_ATTEMPTS && !self.abandoned
     }
 
     /// Takes another port to try.
-    pub fn try_port(&mut self, port: u16) {
+    pub(crate) fn try_port(&mut self, port: u16) {
         self.taken.port = port;
         self.attempts += 1;
     }
 
     /// Takes a port on the other address instead of one that could not be had.
-    pub fn start_over(&mut self, taken: Taken) {
+    pub(crate) fn start_over(&mut self, taken: Taken) {
         self.taken = taken;
         self.attempts = 1;
     }
 
     /// Returns the opening of the IPv6 address of a dual allocation whose IPv4 address, `first`, is
     /// this one.
-    pub fn second(self, first: AllocationId, taken: Taken) -> Self {
+    pub(crate) fn second(self, first: AllocationId, taken: Taken) -> Self {
         Self { taken, attempts: 1, second_family: SecondFamily::Opened(first), ..self }
     }
 
     /// Notes why the other address cannot be had: 440 or 508 (RFC 8656 §18.12), whatever limit it
     /// is.
-    pub fn lacks_other(&mut self, code: ErrorCode) {
+    pub(crate) fn lacks_other(&mut self, code: ErrorCode) {
         self.second_family = SecondFamily::Failed(match code {
             ErrorCode::AddressFamilyNotSupported => code,
             _ => ErrorCode::InsufficientCapacity,

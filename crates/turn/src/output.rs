@@ -106,12 +106,12 @@ pub enum Output {
 pub(super) struct Outputs(VecDeque<Output>);
 
 impl Outputs {
-    pub fn push(&mut self, output: Output) {
+    pub(crate) fn push(&mut self, output: Output) {
         self.0.push_back(output);
     }
 
     /// Takes out the first one.
-    pub fn pop(&mut self) -> Option<Output> {
+    pub(crate) fn pop(&mut self) -> Option<Output> {
         self.0.pop_front()
     }
 

@@ -29,12 +29,12 @@ pub(super) struct Permission {
 impl Permission {
     /// Returns true if only the ports of open allocations may be reached.
     #[inline]
-    pub fn is_for_relayed(&self) -> bool {
+    pub(crate) fn is_for_relayed(&self) -> bool {
         self.is_own || self.is_unannounced
     }
 
     /// Returns the time at which it ends.
-    pub fn expires(&self) -> Instant {
+    pub(crate) fn expires(&self) -> Instant {
         self.expires
     }
 }
@@ -45,26 +45,26 @@ pub(super) struct Permissions(SortedMap<IpAddr, Permission>);
 
 impl Permissions {
     #[inline]
-    pub fn get(&self, ip: IpAddr) -> Option<&Permission> {
+    pub(crate) fn get(&self, ip: IpAddr) -> Option<&Permission> {
         self.0.get(&ip)
     }
 
-    pub fn contains(&self, ip: IpAddr) -> bool {
+    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         self.0.get(&ip).is_some()
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &Permission)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (IpAddr, &Permission)> {
         self.0.iter().map(|(ip, permission)| (*ip, permission))
     }
 
     /// Installs or refreshes a permission: it lasts until `expires`, and never shorter than it did,
     /// since a channel to the address may need it for longer. Returns the times at which it ended
     /// before, if there was one, and at which it ends now.
-    pub fn install(
+    pub(crate) fn install(
         &mut self,
         ip: IpAddr,
         expires: Instant,
@@ -83,19 +83,19 @@ impl Permissions {
     }
 
     /// Removes a permission that has expired.
-    pub fn remove(&mut self, ip: IpAddr) {
+    pub(crate) fn remove(&mut self, ip: IpAddr) {
         self.0.remove(&ip);
     }
 
     /// Judges again which addresses are the server's own ones.
-    pub fn judge_own(&mut self, is_own: impl Fn(IpAddr) -> bool) {
+    pub(crate) fn judge_own(&mut self, is_own: impl Fn(IpAddr) -> bool) {
         for (ip, permission) in self.0.iter_mut() {
             permission.is_own = is_own(*ip);
         }
     }
 
     /// Judges again which addresses have not been announced.
-    pub fn judge_announced(&mut self, is_unannounced: impl Fn(IpAddr) -> bool) {
+    pub(crate) fn judge_announced(&mut self, is_unannounced: impl Fn(IpAddr) -> bool) {
         for (ip, permission) in self.0.iter_mut() {
             permission.is_unannounced = is_unannounced(*ip);
         }
@@ -103,7 +103,7 @@ impl Permissions {
 
     /// Returns true if the client may be told of an ICMP error at an address in this period: it has
     /// a permission for it, and was not told in the same period before.
-    pub fn may_tell_icmp(&mut self, ip: IpAddr, period: u32) -> bool {
+    pub(crate) fn may_tell_icmp(&mut self, ip: IpAddr, period: u32) -> bool {
         let permission = self.0.get_mut(&ip);
         permission.is_some_and(|permission| {
             std::mem::replace(&mut permission.last_icmp, period) != period

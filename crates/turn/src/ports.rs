@@ -16,28 +16,28 @@ pub(super) struct PortPool {
 }
 
 impl PortPool {
-    pub fn new(range: &RangeInclusive<u16>) -> Self {
+    pub(crate) fn new(range: &RangeInclusive<u16>) -> Self {
         let free: Vec<u16> = range.clone().collect();
         let at = (0..free.len()).map(|at| Some(at as u16)).collect();
         Self { first: *range.start(), free, at }
     }
 
     /// Takes a port.
-    pub fn take(&mut self, rng: &mut impl Rng) -> Option<u16> {
+    pub(crate) fn take(&mut self, rng: &mut impl Rng) -> Option<u16> {
         let port = *self.free.get(self.random(rng)?)?;
         self.remove(port);
         Some(port)
     }
 
     /// Takes an even port (EVEN-PORT without R, RFC 8656 §7.2).
-    pub fn take_even(&mut self, rng: &mut impl Rng) -> Option<u16> {
+    pub(crate) fn take_even(&mut self, rng: &mut impl Rng) -> Option<u16> {
         let port = self.search(rng, |_, port| port % 2 == 0)?;
         self.remove(port);
         Some(port)
     }
 
     /// Takes an even port and the next one with it (EVEN-PORT with R, RFC 8656 §7.2).
-    pub fn take_pair(&mut self, rng: &mut impl Rng) -> Option<u16> {
+    pub(crate) fn take_pair(&mut self, rng: &mut impl Rng) -> Option<u16> {
         let port = self.search(rng, |pool, port| port % 2 == 0 && pool.is_free(port + 1))?;
         self.remove(port);
         self.remove(port + 1);
@@ -45,7 +45,7 @@ impl PortPool {
     }
 
     /// Gives a port back.
-    pub fn give(&mut self, port: u16) {
+    pub(crate) fn give(&mut self, port: u16) {
         if self.is_free(port) {
             debug_assert!(false, "port {port} was given back twice");
             return;

@@ -31,7 +31,7 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             max_allocations: config.max_allocations,
             max_allocations_per_user: config.max_allocations_per_user,
@@ -46,7 +46,7 @@ impl Quotas {
     ///
     /// # Errors
     /// 486 over the user's quota, 508 over the server's.
-    pub fn check(&self, user: &str, wanted: usize) -> Result<(), ErrorCode> {
+    pub(crate) fn check(&self, user: &str, wanted: usize) -> Result<(), ErrorCode> {
         let used = self.users.get(user).map_or(0, |user| user.used);
         if used + wanted > self.max_allocations_per_user {
             return Err(ErrorCode::AllocationQuotaReached);
@@ -58,13 +58,13 @@ impl Quotas {
     }
 
     /// Counts allocations and reserved ports of a user.
-    pub fn add(&mut self, user: &Arc<str>, wanted: usize) {
+    pub(crate) fn add(&mut self, user: &Arc<str>, wanted: usize) {
         self.total += wanted;
         self.users.entry(user.clone()).or_default().used += wanted;
     }
 
     /// Counts one less.
-    pub fn release(&mut self, user: &Arc<str>) {
+    pub(crate) fn release(&mut self, user: &Arc<str>) {
         self.total -= 1;
         if let Some(entry) = self.users.get_mut(user) {
             entry.used -= 1;
@@ -79,7 +79,7 @@ impl Quotas {
     ///
     /// # Errors
     /// 486 if the user has that many, 508 if there are.
-    pub fn add_connection(&mut self, user: &Arc<str>) -> Result<(), ErrorCode> {
+    pub(crate) fn add_connection(&mut self, user: &Arc<str>) -> Result<(), ErrorCode> {
         if self.connections >= self.max_allocations {
             return Err(ErrorCode::InsufficientCapacity);
         }
@@ -95,7 +95,7 @@ impl Quotas {
     }
 
     /// Counts one less. The user's allocation is still there.
-    pub fn release_connection(&mut self, user: &Arc<str>) {
+    pub(crate) fn release_connection(&mut self, user: &Arc<str>) {
         self.connections -= 1;
         if let Some(entry) = self.users.get_mut(user) {
             entry.connections -= 1;
@@ -103,12 +103,12 @@ impl Quotas {
     }
 
     /// Returns true if a user has any allocation or reserved port.
-    pub fn has_any(&self, user: &str) -> bool {
+    pub(crate) fn has_any(&self, user: &str) -> bool {
         self.users.contains_key(user)
     }
 
     /// Returns the buckets of a user who has allocations, `new` if there are none yet.
-    pub fn meter(&mut self, user: &Arc<str>, new: Meter) -> Option<Arc<Meter>> {
+    pub(crate) fn meter(&mut self, user: &Arc<str>, new: Meter) -> Option<Arc<Meter>> {
         let entry = self.users.get_mut(user)?;
         Some(entry.meter.get_or_insert_with(|| Arc::new(new)).clone())
     }

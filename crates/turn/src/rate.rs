@@ -36,7 +36,7 @@ pub(super) struct Rate {
 
 impl Rate {
     /// Makes a rate; `None` for 0, which is no limit.
-    pub fn new(units_per_second: u64) -> Option<Self> {
+    pub(crate) fn new(units_per_second: u64) -> Option<Self> {
         let second = 1_000_000_000 << FRACTION;
         (units_per_second > 0).then(|| Self { per_unit: u64::div_ceil(second, units_per_second) })
     }
@@ -66,14 +66,14 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    pub fn new(rate: Rate) -> Self {
+    pub(crate) fn new(rate: Rate) -> Self {
         Self { rate, used: [(); 2].map(|()| AtomicU64::new(BURST_NANOS)) }
     }
 
     /// Lets a packet pass, and counts it, if there is room. For several threads at once: whoever
     /// tries again here does so since another one's packet has passed.
     #[inline]
-    pub fn take(&self, direction: Direction, now: u64, units: usize) -> bool {
+    pub(crate) fn take(&self, direction: Direction, now: u64, units: usize) -> bool {
         let after = |used| self.rate.after(used, now, units);
         self.used[direction as usize].fetch_update(Relaxed, Relaxed, after).is_ok()
     }
@@ -81,18 +81,18 @@ impl Buckets {
     /// Returns the time up to which the rate is used up once a packet has passed; `None` if it may
     /// not.
     #[inline]
-    pub fn after(&self, direction: Direction, now: u64, units: usize) -> Option<u64> {
+    pub(crate) fn after(&self, direction: Direction, now: u64, units: usize) -> Option<u64> {
         self.rate.after(self.used[direction as usize].load(Relaxed), now, units)
     }
 
     /// Returns the time from which on so many units may pass.
-    pub fn free_at(&self, direction: Direction, units: usize) -> u64 {
+    pub(crate) fn free_at(&self, direction: Direction, units: usize) -> u64 {
         let used = self.used[direction as usize].load(Relaxed);
         (used + self.rate.cost(units).min(BURST_NANOS)).saturating_sub(BURST_NANOS)
     }
 
     /// Counts what has passed, whether there was room or not.
-    pub fn charge(&self, direction: Direction, now: u64, units: usize) {
+    pub(crate) fn charge(&self, direction: Direction, now: u64, units: usize) {
         let after = |used: u64| Some(used.max(now).saturating_add(self.rate.cost(units)));
         // It is never refused.
         let _ = self.used[direction as usize].fetch_update(Relaxed, Relaxed, after);
@@ -100,7 +100,7 @@ impl Buckets {
 
     /// Counts a packet by what [`Buckets::after`] gave, where nobody else counts.
     #[inline]
-    pub fn set(&self, direction: Direction, after: u64) {
+    pub(crate) fn set(&self, direction: Direction, after: u64) {
         self.used[direction as usize].store(after, Relaxed);
     }
 }

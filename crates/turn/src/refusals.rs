@@ -30,25 +30,25 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// Refuses the credentials of a call until `until` (seconds since 1970).
-    pub fn end_call(&mut self, call: CallId, until: u64, now: u64) {
+    pub(crate) fn end_call(&mut self, call: CallId, until: u64, now: u64) {
         self.ended.insert(call, until, now);
     }
 
     /// Refuses the credentials of one user of a call that goes on until `until` (seconds since
     /// 1970).
-    pub fn revoke_user(&mut self, call: CallId, user: &str, until: u64, now: u64) {
+    pub(crate) fn revoke_user(&mut self, call: CallId, user: &str, until: u64, now: u64) {
         self.left.insert((call, user.into()), until, now);
     }
 
     /// Accepts the user's credentials for the call again.
-    pub fn readmit_user(&mut self, call: CallId, user: &str) {
+    pub(crate) fn readmit_user(&mut self, call: CallId, user: &str) {
         self.left.remove(&(call, user.into()));
     }
 
     /// Refuses the credentials that were made for a user until now and live for `ttl`: those that
     /// are for no call, and with `ban` also those for calls. With `ban`, refuses every other one of
     /// the user for so long, too.
-    pub fn kick(&mut self, now: Now, user: &Arc<str>, ttl: Duration, ban: Option<Duration>) {
+    pub(crate) fn kick(&mut self, now: Now, user: &Arc<str>, ttl: Duration, ban: Option<Duration>) {
         let now = now.unix_secs();
         let until = now.saturating_add(ttl.as_secs());
         self.revoked.insert((user.clone(), Purpose::NoCall), until, now);
@@ -59,12 +59,12 @@ impl Refusals {
     }
 
     /// Accepts the credentials that are made for a user who was kicked from now on.
-    pub fn lift_kick(&mut self, user: &str) {
+    pub(crate) fn lift_kick(&mut self, user: &str) {
         self.kicked.remove(&user.into());
     }
 
     /// Returns true if credentials open nothing any more.
-    pub fn refuses(&self, now: Now, identity: &TurnIdentity) -> bool {
+    pub(crate) fn refuses(&self, now: Now, identity: &TurnIdentity) -> bool {
         let user = &identity.user;
         let is_over =
             |call| self.ended.contains(&call) || self.left.contains(&(call, user.clone()));

@@ -34,7 +34,7 @@ pub(super) struct RelayPorts {
 }
 
 impl RelayPorts {
-    pub fn new(config: &Config, addresses: &RelayAddresses) -> Self {
+    pub(crate) fn new(config: &Config, addresses: &RelayAddresses) -> Self {
         let pool = |ip: &RelayIp| (*ip, PortPool::new(&config.relay_ports));
         let free = addresses.relay_ips().iter().map(pool).collect();
         Self { free, reservations: HashMap::new() }
@@ -45,7 +45,7 @@ impl RelayPorts {
     ///
     /// # Errors
     /// 440 if nothing is relayed on the address, 508 without a port that fits.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         rng: &mut impl Rng,
         user: &Arc<str>,
@@ -69,7 +69,7 @@ impl RelayPorts {
     }
 
     /// Gives back a port that was taken.
-    pub fn give_back(&mut self, ip: RelayIp, port: u16) {
+    pub(crate) fn give_back(&mut self, ip: RelayIp, port: u16) {
         if let Some(pool) = self.free.get_mut(&ip) {
             pool.give(port);
         }
@@ -79,7 +79,11 @@ impl RelayPorts {
     ///
     /// # Errors
     /// 508 if there is none, or if it is another user's (RFC 8656 §7.2).
-    pub fn redeem(&mut self, token: ReservationToken, user: &str) -> Result<Taken, ErrorCode> {
+    pub(crate) fn redeem(
+        &mut self,
+        token: ReservationToken,
+        user: &str,
+    ) -> Result<Taken, ErrorCode> {
         let reservation = self.reservations.get(&token).filter(|r| &*r.user == user);
         let Reservation { ip, port, .. } = reservation.ok_or(ErrorCode::InsufficientCapacity)?;
         let taken = Taken { ip: *ip, port: *port, reserved: None };
@@ -89,7 +93,7 @@ impl RelayPorts {
 
     /// Gives back the port that is reserved under a token, if it still is. Returns the user for
     /// whom it was reserved.
-    pub fn expire(&mut self, token: ReservationToken) -> Option<Arc<str>> {
+    pub(crate) fn expire(&mut self, token: ReservationToken) -> Option<Arc<str>> {
         let Reservation { user, ip, port } = self.reservations.remove(&token)?;
         self.give_back(ip, port);
         Some(user)
@@ -97,7 +101,7 @@ impl RelayPorts {
 
     /// Exchanges a port that something else on this machine has for another one of its kind. The
     /// port that is reserved with it moves along, under the same token.
-    pub fn exchange(
+    pub(crate) fn exchange(
         &mut self,
         rng: &mut impl Rng,
         taken: Taken,

@@ -48,13 +48,13 @@ pub(super) struct Relayed {
 }
 
 impl Relayed {
-    pub fn new(ips: &[RelayIp]) -> Self {
+    pub(crate) fn new(ips: &[RelayIp]) -> Self {
         let nobody = || (0..PORTS).map(|_| AtomicU64::new(0)).collect();
         Self { by_ip: ips.iter().map(|ip| (ip.0, nobody())).collect() }
     }
 
     /// Notes that an allocation's socket is open on this address.
-    pub fn open(&self, ip: RelayIp, port: u16, owner: Owner, transport: Transport) {
+    pub(crate) fn open(&self, ip: RelayIp, port: u16, owner: Owner, transport: Transport) {
         if let Some(owner_bits) = self.slot((ip.0, port).into()) {
             let tcp = if transport == Transport::Tcp { TCP } else { 0 };
             owner_bits.store(owner.to_bits() | tcp, Ordering::Relaxed);
@@ -62,7 +62,7 @@ impl Relayed {
     }
 
     /// Notes that it is closed.
-    pub fn close(&self, ip: RelayIp, port: u16) {
+    pub(crate) fn close(&self, ip: RelayIp, port: u16) {
         if let Some(owner_bits) = self.slot((ip.0, port).into()) {
             owner_bits.store(0, Ordering::Relaxed);
         }
@@ -72,14 +72,14 @@ impl Relayed {
     /// answer is used the allocation may be gone, and another under its name: whoever follows it
     /// looks again.
     #[inline]
-    pub fn find(&self, address: SocketAddr) -> Option<Owner> {
+    pub(crate) fn find(&self, address: SocketAddr) -> Option<Owner> {
         let bits = self.slot(address)?.load(Ordering::Relaxed);
         if bits & TCP == 0 { Owner::from_bits(bits) } else { None }
     }
 
     /// Returns true if an allocation's socket of this protocol is open on this address.
     #[inline]
-    pub fn contains(&self, address: SocketAddr, transport: Transport) -> bool {
+    pub(crate) fn contains(&self, address: SocketAddr, transport: Transport) -> bool {
         match transport {
             Transport::Udp => self.find(address).is_some(),
             Transport::Tcp => {

@@ -63,7 +63,7 @@ pub(super) struct ReplyLimit {
 impl ReplyLimit {
     /// Allows each address `per_second` answers a second, and as many at once; and as many again
     /// once it is proved.
-    pub fn new(now: Instant, per_second: u32, key: u64) -> Self {
+    pub(crate) fn new(now: Instant, per_second: u32, key: u64) -> Self {
         let empty = |len| (0..len).map(|_| AtomicU64::new(0)).collect();
         Self {
             key,
@@ -76,7 +76,7 @@ impl ReplyLimit {
     }
 
     /// Returns true if `client` may be answered once more, and counts the answer.
-    pub fn allow(&self, now: Instant, client: SocketAddr, source: Source) -> bool {
+    pub(crate) fn allow(&self, now: Instant, client: SocketAddr, source: Source) -> bool {
         let Some(cost) = self.cost else { return false };
         let time = now.saturating_duration_since(self.start);
         let take = |buckets: &[AtomicU64], depth: u64| {

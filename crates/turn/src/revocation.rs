@@ -19,23 +19,23 @@ impl<K: Ord + Clone> Default for Revocations<K> {
 
 impl<K: Ord + Clone> Revocations<K> {
     /// Refuses credentials until `until`, and forgets what has expired before `now`.
-    pub fn insert(&mut self, key: K, until: u64, now: u64) {
+    pub(crate) fn insert(&mut self, key: K, until: u64, now: u64) {
         self.0.remove_expired(now.saturating_sub(1));
         self.0.insert(key, (), until);
     }
 
     /// Takes a revocation back.
-    pub fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         self.0.remove(key);
     }
 
     /// Returns true if the credentials are refused.
-    pub fn contains(&self, key: &K) -> bool {
+    pub(crate) fn contains(&self, key: &K) -> bool {
         self.0.get(key).is_some()
     }
 
     /// Returns the time until which the credentials are refused; it may be over.
-    pub fn until(&self, key: &K) -> Option<u64> {
+    pub(crate) fn until(&self, key: &K) -> Option<u64> {
         self.0.until(key)
     }
 }

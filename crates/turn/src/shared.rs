@@ -27,7 +27,7 @@ use crate::auth::TurnIdentity;
 
 /// The state that all workers share.
 #[derive(Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     user_rates: Rates,
     state: Mutex<State>,
 }
@@ -43,7 +43,7 @@ struct State {
 
 impl Shared {
     /// Makes the state for one server.
-    pub fn new(config: &Config, addresses: &RelayAddresses) -> Self {
+    pub(crate) fn new(config: &Config, addresses: &RelayAddresses) -> Self {
         Self {
             user_rates: Rates::new(config.max_bandwidth_per_user, config.max_packet_rate_per_user),
             state: Mutex::new(State {
@@ -143,7 +143,7 @@ impl Shared {
     /// or one of its `sides` has any, which may reach less now; none is opened for the call any
     /// more.
     #[must_use]
-    pub fn end_call(&self, call: CallId, sides: &[UserId], until: u64, now: u64) -> bool {
+    pub(crate) fn end_call(&self, call: CallId, sides: &[UserId], until: u64, now: u64) -> bool {
         let mut state = self.state();
         state.refusals.end_call(call, until, now);
         state.calls.contains_key(&call)
@@ -178,12 +178,12 @@ impl Shared {
 
     /// Refuses the credentials of one user of a call that goes on until `until` (seconds since
     /// 1970), unless the user is let in again.
-    pub fn revoke_user(&self, call: CallId, user: &str, until: u64, now: u64) {
+    pub(crate) fn revoke_user(&self, call: CallId, user: &str, until: u64, now: u64) {
         self.state().refusals.revoke_user(call, user, until, now);
     }
 
     /// Accepts the user's credentials for the call again.
-    pub fn readmit_user(&self, call: CallId, user: &str) {
+    pub(crate) fn readmit_user(&self, call: CallId, user: &str) {
         self.state().refusals.readmit_user(call, user);
     }
 
@@ -192,7 +192,7 @@ impl Shared {
     /// user is refused for so long, too, unless the user is let in again. Returns true if the user
     /// has allocations.
     #[must_use]
-    pub fn kick(&self, now: Now, user: &str, ttl: Duration, ban: Option<Duration>) -> bool {
+    pub(crate) fn kick(&self, now: Now, user: &str, ttl: Duration, ban: Option<Duration>) -> bool {
         let user: Arc<str> = user.into();
         let mut state = self.state();
         state.refusals.kick(now, &user, ttl, ban);
@@ -200,7 +200,7 @@ impl Shared {
     }
 
     /// Lets in a user who was kicked, with new credentials.
-    pub fn lift_kick(&self, user: &str) {
+    pub(crate) fn lift_kick(&self, user: &str) {
         self.state().refusals.lift_kick(user);
     }
 

@@ -23,12 +23,12 @@ pub(super) struct Timers(TimerQueue<Timer>);
 
 impl Timers {
     /// Starts a timer that is due at `at`.
-    pub fn start(&mut self, at: Instant, timer: Timer) {
+    pub(crate) fn start(&mut self, at: Instant, timer: Timer) {
         self.0.set(at, timer);
     }
 
     /// Moves a timer that was due at `before` to `at`, or starts it if it was not running.
-    pub fn renew(&mut self, before: Option<Instant>, at: Instant, timer: Timer) {
+    pub(crate) fn renew(&mut self, before: Option<Instant>, at: Instant, timer: Timer) {
         match before {
             Some(before) => self.0.reset(before, at, timer),
             None => self.0.set(at, timer),
@@ -36,12 +36,12 @@ impl Timers {
     }
 
     /// Stops a timer that was due at `at`, if it is running.
-    pub fn stop(&mut self, at: Instant, timer: Timer) {
+    pub(crate) fn stop(&mut self, at: Instant, timer: Timer) {
         self.0.clear(at, timer);
     }
 
     /// Stops the timers of an allocation that is closed, and those of its permissions and channels.
-    pub fn stop_all_of(&mut self, id: AllocationId, allocation: &Allocation) {
+    pub(crate) fn stop_all_of(&mut self, id: AllocationId, allocation: &Allocation) {
         self.stop(allocation.expires, Timer::Allocation(id));
         for (ip, permission) in allocation.permissions.iter() {
             self.stop(permission.expires(), Timer::Permission(id, ip));
@@ -52,12 +52,12 @@ impl Timers {
     }
 
     /// Removes one timer that is due at `now`, the earliest first, and returns what expires.
-    pub fn pop(&mut self, now: Instant) -> Option<Timer> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Timer> {
         self.0.pop(now)
     }
 
     /// Returns the time at which the next timer is due.
-    pub fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.0.next()
     }
 

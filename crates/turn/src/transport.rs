@@ -17,7 +17,7 @@ pub(super) enum Transport {
 
 impl Transport {
     /// Returns the protocol that REQUESTED-TRANSPORT names, if it is served.
-    pub fn requested(protocol: u8) -> Option<Self> {
+    pub(crate) fn requested(protocol: u8) -> Option<Self> {
         match protocol {
             UDP => Some(Self::Udp),
             TCP => Some(Self::Tcp),

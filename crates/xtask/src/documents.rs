@@ -9,7 +9,7 @@ use anyhow::Context;
 use callbox::{config, documents};
 
 /// The root of the repository.
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The page with a generated table in it; all else on the page is written by hand.
 const LIMITS: &str = "docs/security.md";
@@ -19,7 +19,7 @@ const LIMITS_BEGIN: &str = "<!-- limits: ";
 const LIMITS_END: &str = "<!-- end of limits -->";
 
 /// The generated texts, by their files' paths from the root.
-pub struct Documents {
+pub(crate) struct Documents {
     root: PathBuf,
     texts: Vec<(&'static str, String)>,
 }
@@ -29,7 +29,7 @@ impl Documents {
     ///
     /// # Errors
     /// The page that contains the table of limits cannot be read, or has no such table.
-    pub fn generate(root: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn generate(root: &Path) -> anyhow::Result<Self> {
         let page = fs::read_to_string(root.join(LIMITS)).context(LIMITS)?;
         let texts = vec![
             ("docs/configuration.md", config::markdown()),
@@ -43,7 +43,7 @@ impl Documents {
     }
 
     /// Returns the files that do not contain what was generated.
-    pub fn outdated(&self) -> Vec<&'static str> {
+    pub(crate) fn outdated(&self) -> Vec<&'static str> {
         let is_outdated = |file: &str, text: &str| {
             fs::read_to_string(self.root.join(file)).map_or(true, |found| found != text)
         };
@@ -55,7 +55,7 @@ impl Documents {
     ///
     /// # Errors
     /// A file cannot be written.
-    pub fn write(&self) -> anyhow::Result<Vec<&'static str>> {
+    pub(crate) fn write(&self) -> anyhow::Result<Vec<&'static str>> {
         let outdated = self.outdated();
         for (file, text) in self.texts.iter().filter(|(file, _)| outdated.contains(file)) {
             fs::write(self.root.join(file), text).context(*file)?;

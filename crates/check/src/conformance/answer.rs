@@ -25,7 +25,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Reads a message, which must be one from the first byte to the last (RFC 8489 §5).
-    pub fn parse(bytes: &[u8]) -> Verdict<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Verdict<Self> {
         let broken = |came: String| Fault::failed("a well-formed STUN message", came);
         let mut message = Message::new();
         message.unmarshal_binary(bytes).map_err(|error| broken(error.to_string()))?;
@@ -38,24 +38,24 @@ impl Answer {
     }
 
     /// Returns method and class.
-    pub fn typ(&self) -> MessageType {
+    pub(super) fn typ(&self) -> MessageType {
         self.message.typ
     }
 
     /// Returns true if it is a success response.
-    pub fn is_success(&self) -> bool {
+    pub(super) fn is_success(&self) -> bool {
         self.message.typ.class == CLASS_SUCCESS_RESPONSE
     }
 
     /// Returns the error code, of an error response that has one.
-    pub fn code(&self) -> Option<u16> {
+    pub(super) fn code(&self) -> Option<u16> {
         let mut error = ErrorCodeAttribute::default();
         let error_class = self.message.typ.class == CLASS_ERROR_RESPONSE;
         (error_class && error.get_from(&self.message).is_ok()).then_some(error.code.0)
     }
 
     /// Fails unless it is a success response.
-    pub fn success(self) -> Verdict<Self> {
+    pub(super) fn success(self) -> Verdict<Self> {
         match self.is_success() {
             true => Ok(self),
             false => Err(Fault::failed("a success response", self.describe())),
@@ -63,7 +63,7 @@ impl Answer {
     }
 
     /// Fails unless it is an error response with this code.
-    pub fn refused(self, code: u16) -> Verdict<Self> {
+    pub(super) fn refused(self, code: u16) -> Verdict<Self> {
         match self.code() {
             Some(came) if came == code => Ok(self),
             _ => Err(Fault::failed(format!("error {code}"), self.describe())),
@@ -71,7 +71,7 @@ impl Answer {
     }
 
     /// Fails unless it is an error response, with any code of the 400s.
-    pub fn refused_somehow(self) -> Verdict<Self> {
+    pub(super) fn refused_somehow(self) -> Verdict<Self> {
         match self.code() {
             Some(400..500) => Ok(self),
             _ => Err(Fault::failed("an error of the 400s", self.describe())),
@@ -79,29 +79,29 @@ impl Answer {
     }
 
     /// Returns the value of an attribute, which must be there.
-    pub fn need(&self, typ: AttrType) -> Verdict<Vec<u8>> {
+    pub(super) fn need(&self, typ: AttrType) -> Verdict<Vec<u8>> {
         let came = || format!("{} without it", self.describe());
         self.get(typ).ok_or_else(|| Fault::failed(format!("{typ}"), came()))
     }
 
     /// Returns the value of an attribute, if it is there.
-    pub fn get(&self, typ: AttrType) -> Option<Vec<u8>> {
+    pub(super) fn get(&self, typ: AttrType) -> Option<Vec<u8>> {
         self.message.get(typ).ok()
     }
 
     /// Returns how many attributes of a type there are.
-    pub fn count(&self, typ: AttrType) -> usize {
+    pub(super) fn count(&self, typ: AttrType) -> usize {
         self.message.attributes.0.iter().filter(|attribute| attribute.typ == typ).count()
     }
 
     /// Returns the value of an attribute, which must be text.
-    pub fn text(&self, typ: AttrType) -> Verdict<String> {
+    pub(super) fn text(&self, typ: AttrType) -> Verdict<String> {
         String::from_utf8(self.need(typ)?)
             .map_err(|_| Fault::failed(format!("{typ} in UTF-8"), "other bytes"))
     }
 
     /// Returns the value of an attribute, which must be a number of 32 bits.
-    pub fn number(&self, typ: AttrType) -> Verdict<u32> {
+    pub(super) fn number(&self, typ: AttrType) -> Verdict<u32> {
         let value = self.need(typ)?;
         let number: Result<[u8; 4], _> = value.as_slice().try_into();
         number.map(u32::from_be_bytes).map_err(|_| {
@@ -110,7 +110,7 @@ impl Answer {
     }
 
     /// Returns the value of an attribute, which must be an XORed address (RFC 8489 §14.2).
-    pub fn address(&self, typ: AttrType) -> Verdict<SocketAddr> {
+    pub(super) fn address(&self, typ: AttrType) -> Verdict<SocketAddr> {
         let value = self.need(typ)?;
         let mut address = XorMappedAddress::default();
         let read = address.get_from_as(&self.message, typ).is_ok();
@@ -120,7 +120,7 @@ impl Answer {
     }
 
     /// Returns the value of an attribute, which must be an address as it stands (RFC 8489 §14.1).
-    pub fn plain_address(&self, typ: AttrType) -> Verdict<SocketAddr> {
+    pub(super) fn plain_address(&self, typ: AttrType) -> Verdict<SocketAddr> {
         let value = self.need(typ)?;
         let mut address = MappedAddress::default();
         let read = address.get_from_as(&self.message, typ).is_ok();
@@ -129,21 +129,21 @@ impl Answer {
     }
 
     /// Returns the value of an attribute, which must be a list of attribute types.
-    pub fn list(&self, typ: AttrType) -> Verdict<Vec<u16>> {
+    pub(super) fn list(&self, typ: AttrType) -> Verdict<Vec<u16>> {
         let value = self.need(typ)?;
         ensure(value.len().is_multiple_of(2), "a list of 16-bit numbers", format!("{value:02x?}"))?;
         Ok(value.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
     }
 
     /// Fails unless it carries a MESSAGE-INTEGRITY by this key (RFC 8489 §14.5).
-    pub fn signed_by(&self, key: &MessageIntegrity) -> Verdict {
+    pub(super) fn signed_by(&self, key: &MessageIntegrity) -> Verdict {
         self.need(::stun::attributes::ATTR_MESSAGE_INTEGRITY)?;
         let right = key.check(&mut self.message.clone()).is_ok();
         ensure(right, "a MESSAGE-INTEGRITY by the user's key", "one that does not verify")
     }
 
     /// Fails unless it carries a whole MESSAGE-INTEGRITY-SHA256 by this key (RFC 8489 §14.6).
-    pub fn signed_by_sha256(&self, key: &[u8]) -> Verdict {
+    pub(super) fn signed_by_sha256(&self, key: &[u8]) -> Verdict {
         let tag = self.need(ATTR_MESSAGE_INTEGRITY_SHA256)?;
         let offset = self.offset(ATTR_MESSAGE_INTEGRITY_SHA256);
         let right = tag == sha256_tag(key, &self.message.raw[..offset]);
@@ -151,7 +151,7 @@ impl Answer {
     }
 
     /// Fails if it carries a FINGERPRINT that is wrong or not the last attribute (RFC 8489 §14.7).
-    pub fn fingerprint(&self) -> Verdict {
+    pub(super) fn fingerprint(&self) -> Verdict {
         if self.get(ATTR_FINGERPRINT).is_none() {
             return Ok(());
         }
@@ -166,7 +166,7 @@ impl Answer {
     }
 
     /// Describes it for a person.
-    pub fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let typ = self.message.typ;
         match self.code() {
             Some(code) => {

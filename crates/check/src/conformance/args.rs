@@ -98,7 +98,7 @@ const USERS: usize = 2;
 
 impl ConformanceArgs {
     /// Returns true if a case is to be run.
-    pub fn wants(&self, name: &str) -> bool {
+    pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|pattern| name.contains(pattern.as_str()))
     }
 

@@ -23,22 +23,22 @@ pub(super) struct Asker<'t> {
 
 impl<'t> Asker<'t> {
     /// Opens a socket on a new port.
-    pub fn open(target: &'t Target) -> Verdict<Self> {
+    pub(super) fn open(target: &'t Target) -> Verdict<Self> {
         Ok(Self { target, socket: UdpSocket::bind(any_port(target.server))? })
     }
 
     /// Returns its port.
-    pub fn port(&self) -> Verdict<u16> {
+    pub(super) fn port(&self) -> Verdict<u16> {
         Ok(self.socket.local_addr()?.port())
     }
 
     /// Sends a request, and waits for its answer; returns it with its source.
-    pub fn ask(&self, request: &Request, at: SocketAddr) -> Verdict<(Answer, SocketAddr)> {
+    pub(super) fn ask(&self, request: &Request, at: SocketAddr) -> Verdict<(Answer, SocketAddr)> {
         self.ask_for(self, request, at)
     }
 
     /// Sends a request whose answer comes to another socket.
-    pub fn ask_for(
+    pub(super) fn ask_for(
         &self,
         other: &Self,
         request: &Request,

@@ -18,7 +18,7 @@ pub(super) struct Case {
 
 impl Case {
     /// Creates a case for every transport.
-    pub const fn new(
+    pub(super) const fn new(
         name: &'static str,
         section: &'static str,
         must: &'static str,
@@ -28,12 +28,12 @@ impl Case {
     }
 
     /// Limits the case to datagrams.
-    pub const fn over_datagrams(self) -> Self {
+    pub(super) const fn over_datagrams(self) -> Self {
         Self { transports: Transports::Datagrams, ..self }
     }
 
     /// Limits the case to streams.
-    pub const fn over_streams(self) -> Self {
+    pub(super) const fn over_streams(self) -> Self {
         Self { transports: Transports::Streams, ..self }
     }
 }

@@ -43,14 +43,14 @@ pub(super) struct Client<'t> {
 
 impl<'t> Client<'t> {
     /// Connects to the server, which knows nothing of the client yet.
-    pub fn connect(target: &'t Target) -> Verdict<Self> {
+    pub(super) fn connect(target: &'t Target) -> Verdict<Self> {
         let link = target.transport.connect(target.server, target.timeout)?;
         let (early, answered) = (VecDeque::new(), HashSet::new());
         Ok(Self { target, link, early, answered, login: None, relayed: None })
     }
 
     /// Creates a client that knows realm and nonce.
-    pub fn challenged(target: &'t Target) -> Verdict<Self> {
+    pub(super) fn challenged(target: &'t Target) -> Verdict<Self> {
         let user = target.user()?;
         let mut client = Self::connect(target)?;
         client.learn(user)?;
@@ -58,38 +58,38 @@ impl<'t> Client<'t> {
     }
 
     /// Creates a client with an allocation.
-    pub fn allocated(target: &'t Target) -> Verdict<Self> {
+    pub(super) fn allocated(target: &'t Target) -> Verdict<Self> {
         let mut client = Self::challenged(target)?;
         client.allocate()?;
         Ok(client)
     }
 
     /// Creates a client with an allocation and a permission, and the peer that it is for.
-    pub fn permitted(target: &'t Target) -> Verdict<(Self, Peer)> {
+    pub(super) fn permitted(target: &'t Target) -> Verdict<(Self, Peer)> {
         let (mut client, peer) = (Self::allocated(target)?, target.peer()?);
         client.permit(&peer)?;
         Ok((client, peer))
     }
 
     /// Creates a client with an allocation and a channel, and the peer that it leads to.
-    pub fn bound(target: &'t Target) -> Verdict<(Self, Peer)> {
+    pub(super) fn bound(target: &'t Target) -> Verdict<(Self, Peer)> {
         let (mut client, peer) = (Self::allocated(target)?, target.peer()?);
         client.bind(CHANNEL, &peer)?;
         Ok((client, peer))
     }
 
     /// Returns the client's end of the 5-tuple.
-    pub fn local(&self) -> Verdict<SocketAddr> {
+    pub(super) fn local(&self) -> Verdict<SocketAddr> {
         Ok(self.link.local()?)
     }
 
     /// Sends bytes as they are.
-    pub fn send(&mut self, bytes: &[u8]) -> Verdict {
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Verdict {
         Ok(self.link.send(bytes)?)
     }
 
     /// Sends a request as it is, and waits for its answer.
-    pub fn exchange(&mut self, request: &Request) -> Verdict<Answer> {
+    pub(super) fn exchange(&mut self, request: &Request) -> Verdict<Answer> {
         let answer = self.exchange_any(request)?;
         if answer.code() == Some(486) {
             return Err(Fault::skipped("the user has too many allocations (486); raise the quota"));
@@ -120,7 +120,7 @@ impl<'t> Client<'t> {
     }
 
     /// Waits for the answer to a request that was sent; returns `None` if none comes in time.
-    pub fn answer(&mut self, request: &Request, until: Instant) -> Verdict<Option<Answer>> {
+    pub(super) fn answer(&mut self, request: &Request, until: Instant) -> Verdict<Option<Answer>> {
         while let Some(bytes) = self.link.receive(until)? {
             if is_response(&bytes) && bytes[8..20] == request.id() {
                 self.answered.insert(request.id());
@@ -143,7 +143,7 @@ impl<'t> Client<'t> {
     /// Signs a request, sends it and waits for its answer. It is sent once more if the nonce has
     /// become stale (RFC 8489 §9.2.5), and again and again if the user has too many allocations,
     /// until those of the cases before are gone.
-    pub fn ask(&mut self, request: &Request) -> Verdict<Answer> {
+    pub(super) fn ask(&mut self, request: &Request) -> Verdict<Answer> {
         let until = Instant::now() + self.target.timeout;
         let mut stale = false;
         let mut request = request.clone();
@@ -170,7 +170,7 @@ impl<'t> Client<'t> {
     }
 
     /// Waits for the next message; returns `None` if none comes in time.
-    pub fn next(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
+    pub(super) fn next(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
         let until = Instant::now() + within;
         loop {
             let next = match self.early.pop_front() {
@@ -189,7 +189,7 @@ impl<'t> Client<'t> {
     }
 
     /// Sends bytes that must not be answered, and checks that the server goes on all the same.
-    pub fn send_unanswered(&mut self, bytes: &[u8], what: &str) -> Verdict {
+    pub(super) fn send_unanswered(&mut self, bytes: &[u8], what: &str) -> Verdict {
         self.send(bytes)?;
         // Its answer comes behind one to the bytes before it, and shows that the server lives.
         self.exchange(&Request::binding()).step("a Binding after it")?;
@@ -197,7 +197,7 @@ impl<'t> Client<'t> {
     }
 
     /// Fails if a message comes.
-    pub fn silent(&mut self, expected: &str) -> Verdict {
+    pub(super) fn silent(&mut self, expected: &str) -> Verdict {
         match self.next(self.target.silence)? {
             None => Ok(()),
             Some(bytes) => Err(Fault::failed(expected, describe(&bytes))),
@@ -205,7 +205,7 @@ impl<'t> Client<'t> {
     }
 
     /// Learns realm and nonce, and signs as this user from now on.
-    pub fn learn(&mut self, user: &User) -> Verdict<Answer> {
+    pub(super) fn learn(&mut self, user: &User) -> Verdict<Answer> {
         let challenge = self.exchange(&Request::allocate())?;
         if challenge.is_success() {
             return Err(Fault::skipped("the server asks for no credentials"));
@@ -216,52 +216,52 @@ impl<'t> Client<'t> {
     }
 
     /// Signs with this login from now on.
-    pub fn log_in(&mut self, login: Login) {
+    pub(super) fn log_in(&mut self, login: Login) {
         self.login = Some(login);
     }
 
     /// Waits for bytes of a stream of data; returns none of them at its end, and `None` if none
     /// come in time.
-    pub fn bytes(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
+    pub(super) fn bytes(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
         Ok(self.link.bytes(Instant::now() + within)?)
     }
 
     /// Returns the login that the client signs with.
-    pub fn login(&self) -> Verdict<Login> {
+    pub(super) fn login(&self) -> Verdict<Login> {
         self.login.clone().ok_or_else(|| Fault::failed("a realm and a nonce", "neither"))
     }
 
     /// Allocates a relayed address of the peers' family.
-    pub fn allocate(&mut self) -> Verdict<Answer> {
+    pub(super) fn allocate(&mut self) -> Verdict<Answer> {
         self.allocate_by(&self.target.allocate()).step("Allocate")
     }
 
     /// Allocates with this request, which must succeed.
-    pub fn allocate_by(&mut self, request: &Request) -> Verdict<Answer> {
+    pub(super) fn allocate_by(&mut self, request: &Request) -> Verdict<Answer> {
         let answer = self.ask(request)?.success()?;
         answer.address(ATTR_XOR_RELAYED_ADDRESS)?;
         Ok(answer)
     }
 
     /// Returns the relayed address.
-    pub fn relayed(&self) -> Verdict<SocketAddr> {
+    pub(super) fn relayed(&self) -> Verdict<SocketAddr> {
         self.relayed.ok_or_else(|| Fault::failed("a relayed address", "none"))
     }
 
     /// Installs a permission for a peer.
-    pub fn permit(&mut self, peer: &Peer) -> Verdict {
+    pub(super) fn permit(&mut self, peer: &Peer) -> Verdict {
         let answer = self.ask(&Request::permission().peer(peer.address))?;
         self.granted(answer, peer.address).step("CreatePermission").map(|_| ())
     }
 
     /// Binds a channel to a peer.
-    pub fn bind(&mut self, number: u16, peer: &Peer) -> Verdict {
+    pub(super) fn bind(&mut self, number: u16, peer: &Peer) -> Verdict {
         let answer = self.ask(&Request::bind(number, peer.address))?;
         self.granted(answer, peer.address).step("ChannelBind").map(|_| ())
     }
 
     /// Fails if a request for a peer did not succeed, unless the server denies such peers.
-    pub fn granted(&self, answer: Answer, peer: SocketAddr) -> Verdict<Answer> {
+    pub(super) fn granted(&self, answer: Answer, peer: SocketAddr) -> Verdict<Answer> {
         if answer.code() == Some(403) {
             let ip = peer.ip();
             return Err(Fault::skipped(format!(
@@ -272,13 +272,13 @@ impl<'t> Client<'t> {
     }
 
     /// Sends data on a channel, padded where the transport wants that.
-    pub fn send_on(&mut self, number: u16, data: &[u8]) -> Verdict {
+    pub(super) fn send_on(&mut self, number: u16, data: &[u8]) -> Verdict {
         let padded = !self.target.transport.is_lossy();
         self.send(&channel_data(number, data, padded))
     }
 
     /// Waits for data from a peer; returns `None` if none comes in time.
-    pub fn data(&mut self, within: Duration) -> Verdict<Option<Data>> {
+    pub(super) fn data(&mut self, within: Duration) -> Verdict<Option<Data>> {
         self.next(within)?.map(|bytes| Data::parse(&bytes)).transpose()
     }
 }

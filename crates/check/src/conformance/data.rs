@@ -23,7 +23,7 @@ pub(super) enum Data {
 
 impl Data {
     /// Reads a message, which must bring data.
-    pub fn parse(bytes: &[u8]) -> Verdict<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Verdict<Self> {
         if let [0x40..=0x7F, ..] = bytes {
             return Self::parse_channel(bytes);
         }

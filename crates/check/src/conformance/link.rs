@@ -37,7 +37,11 @@ pub(super) enum Transport {
 
 impl Transport {
     /// Connects from a new port.
-    pub fn connect(&self, server: SocketAddr, within: Duration) -> io::Result<Box<dyn Link>> {
+    pub(super) fn connect(
+        &self,
+        server: SocketAddr,
+        within: Duration,
+    ) -> io::Result<Box<dyn Link>> {
         match self {
             Self::Udp => {
                 let socket = UdpSocket::bind(any_port(server))?;
@@ -68,7 +72,7 @@ impl Transport {
     }
 
     /// Returns its name on the command line.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
@@ -77,7 +81,7 @@ impl Transport {
     }
 
     /// Returns true if cases for these transports are for this one.
-    pub fn is_one_of(&self, transports: Transports) -> bool {
+    pub(super) fn is_one_of(&self, transports: Transports) -> bool {
         match transports {
             Transports::Any => true,
             Transports::Datagrams => self.is_lossy(),
@@ -87,7 +91,7 @@ impl Transport {
 
     /// Returns true if messages may be lost, so that requests have to be sent again (RFC 8489
     /// §6.2.1).
-    pub fn is_lossy(&self) -> bool {
+    pub(super) fn is_lossy(&self) -> bool {
         matches!(self, Self::Udp)
     }
 }

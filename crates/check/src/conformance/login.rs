@@ -37,7 +37,7 @@ pub(super) struct Login {
 
 impl Login {
     /// Takes realm and nonce from a 401.
-    pub fn new(user: &User, challenge: &Answer) -> Verdict<Self> {
+    pub(super) fn new(user: &User, challenge: &Answer) -> Verdict<Self> {
         let realm = challenge.text(ATTR_REALM)?;
         let nonce = challenge.need(ATTR_NONCE)?;
         let algorithms = challenge.get(ATTR_PASSWORD_ALGORITHMS);
@@ -47,25 +47,25 @@ impl Login {
     }
 
     /// Returns the login of another user, or with another password.
-    pub fn as_user(&self, name: &str, password: &str) -> Self {
+    pub(super) fn as_user(&self, name: &str, password: &str) -> Self {
         let key = key(name, &self.realm, password);
         let (username, password) = (name.to_owned(), password.to_owned());
         Self { username, password, key, ..self.clone() }
     }
 
     /// Returns the key by the password algorithm SHA-256 (RFC 8489 §18.5.1.2).
-    pub fn sha256_key(&self) -> Vec<u8> {
+    pub(super) fn sha256_key(&self) -> Vec<u8> {
         sha256(&format!("{}:{}:{}", self.username, self.realm, self.password))
     }
 
     /// Returns USERHASH (RFC 8489 §14.4).
-    pub fn userhash(&self) -> Vec<u8> {
+    pub(super) fn userhash(&self) -> Vec<u8> {
         sha256(&format!("{}:{}", self.username, self.realm))
     }
 
     /// Returns the security features that the nonce names, as a number of 24 bits; `None` if it
     /// carries none, as those of servers that follow RFC 5389 (RFC 8489 §9.2).
-    pub fn features(&self) -> Option<u32> {
+    pub(super) fn features(&self) -> Option<u32> {
         let encoded = self.nonce.strip_prefix(b"obMatJos2")?.get(..4)?;
         match BASE64_STANDARD.decode(encoded).ok()?.as_slice() {
             &[a, b, c] => Some(u32::from_be_bytes([0, a, b, c])),

@@ -17,7 +17,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Opens a peer at an address of this machine.
-    pub fn open(ip: IpAddr) -> Verdict<Self> {
+    pub(super) fn open(ip: IpAddr) -> Verdict<Self> {
         let socket = UdpSocket::bind((ip, 0)).map_err(|error| {
             Fault::skipped(format!("no peer can be opened at {ip} (--peer-ip): {error}"))
         })?;
@@ -26,13 +26,13 @@ impl Peer {
     }
 
     /// Sends a datagram.
-    pub fn send(&self, data: &[u8], to: SocketAddr) -> Verdict {
+    pub(super) fn send(&self, data: &[u8], to: SocketAddr) -> Verdict {
         self.socket.send_to(data, to)?;
         Ok(())
     }
 
     /// Waits for a datagram; returns `None` if none comes in time.
-    pub fn receive(&self, until: Instant) -> Verdict<Option<(Vec<u8>, SocketAddr)>> {
+    pub(super) fn receive(&self, until: Instant) -> Verdict<Option<(Vec<u8>, SocketAddr)>> {
         let mut buffer = [0; 65_536];
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -50,7 +50,7 @@ impl Peer {
     }
 
     /// Fails if a datagram comes.
-    pub fn silent(&self, within: Duration, expected: &str) -> Verdict {
+    pub(super) fn silent(&self, within: Duration, expected: &str) -> Verdict {
         match self.receive(Instant::now() + within)? {
             None => Ok(()),
             Some((data, from)) => {

@@ -36,12 +36,12 @@ struct Outcome {
 
 impl Report {
     /// Creates a report without cases.
-    pub fn new(json: bool) -> Self {
+    pub(super) fn new(json: bool) -> Self {
         Self { json, outcomes: Vec::new() }
     }
 
     /// Adds the outcome of a case.
-    pub fn add(&mut self, case: &Case, verdict: Verdict, took: Duration) {
+    pub(super) fn add(&mut self, case: &Case, verdict: Verdict, took: Duration) {
         let Case { name, section, must, .. } = *case;
         let (status, expected, came, reason) = match verdict {
             Ok(()) => (Status::Ok, None, None, None),
@@ -59,7 +59,7 @@ impl Report {
     }
 
     /// Prints the result; returns true if no case failed.
-    pub fn finish(self, target: &Target) -> anyhow::Result<bool> {
+    pub(super) fn finish(self, target: &Target) -> anyhow::Result<bool> {
         let count = |status| self.outcomes.iter().filter(|o| o.status == status).count();
         let (passed, failed, skipped) =
             (count(Status::Ok), count(Status::Failed), count(Status::Skipped));

@@ -52,167 +52,167 @@ pub(super) struct Request {
 
 impl Request {
     /// Creates a message of any method and class, without attributes.
-    pub fn new(method: Method, class: MessageClass) -> Self {
+    pub(super) fn new(method: Method, class: MessageClass) -> Self {
         let typ = MessageType { method, class };
         Self { typ, id: rand::rng().random(), parts: Vec::new() }
     }
 
     /// Creates a Binding request.
-    pub fn binding() -> Self {
+    pub(super) fn binding() -> Self {
         Self::new(METHOD_BINDING, CLASS_REQUEST)
     }
 
     /// Creates an Allocate request without attributes.
-    pub fn bare_allocate() -> Self {
+    pub(super) fn bare_allocate() -> Self {
         Self::new(METHOD_ALLOCATE, CLASS_REQUEST)
     }
 
     /// Creates an Allocate request for a relayed UDP address.
-    pub fn allocate() -> Self {
+    pub(super) fn allocate() -> Self {
         Self::bare_allocate().transport(UDP)
     }
 
     /// Creates a Refresh request.
-    pub fn refresh() -> Self {
+    pub(super) fn refresh() -> Self {
         Self::new(METHOD_REFRESH, CLASS_REQUEST)
     }
 
     /// Creates a CreatePermission request without a peer.
-    pub fn permission() -> Self {
+    pub(super) fn permission() -> Self {
         Self::new(METHOD_CREATE_PERMISSION, CLASS_REQUEST)
     }
 
     /// Creates a ChannelBind request without number or peer.
-    pub fn bare_bind() -> Self {
+    pub(super) fn bare_bind() -> Self {
         Self::new(METHOD_CHANNEL_BIND, CLASS_REQUEST)
     }
 
     /// Creates a ChannelBind request.
-    pub fn bind(number: u16, peer: SocketAddr) -> Self {
+    pub(super) fn bind(number: u16, peer: SocketAddr) -> Self {
         Self::bare_bind().channel(number).peer(peer)
     }
 
     /// Creates a Connect request without a peer.
-    pub fn bare_connect() -> Self {
+    pub(super) fn bare_connect() -> Self {
         Self::new(METHOD_CONNECT, CLASS_REQUEST)
     }
 
     /// Creates a Connect request.
-    pub fn connect(peer: SocketAddr) -> Self {
+    pub(super) fn connect(peer: SocketAddr) -> Self {
         Self::bare_connect().peer(peer)
     }
 
     /// Creates a ConnectionBind request without a connection's number.
-    pub fn bare_connection_bind() -> Self {
+    pub(super) fn bare_connection_bind() -> Self {
         Self::new(METHOD_CONNECTION_BIND, CLASS_REQUEST)
     }
 
     /// Creates a ConnectionBind request.
-    pub fn connection_bind(number: u32) -> Self {
+    pub(super) fn connection_bind(number: u32) -> Self {
         Self::bare_connection_bind().with(ATTR_CONNECTION_ID, &number.to_be_bytes())
     }
 
     /// Creates a Send indication without peer or data.
-    pub fn bare_send() -> Self {
+    pub(super) fn bare_send() -> Self {
         Self::new(METHOD_SEND, CLASS_INDICATION)
     }
 
     /// Creates a Send indication.
-    pub fn send(peer: SocketAddr, data: &[u8]) -> Self {
+    pub(super) fn send(peer: SocketAddr, data: &[u8]) -> Self {
         Self::bare_send().peer(peer).data(data)
     }
 
     /// Adds an attribute of any type.
-    pub fn with(mut self, typ: AttrType, value: &[u8]) -> Self {
+    pub(super) fn with(mut self, typ: AttrType, value: &[u8]) -> Self {
         self.parts.push(Part::Attribute(typ, value.to_vec()));
         self
     }
 
     /// Adds REQUESTED-TRANSPORT: a number, and three bytes that are reserved.
-    pub fn transport(self, protocol: u8) -> Self {
+    pub(super) fn transport(self, protocol: u8) -> Self {
         self.with(ATTR_REQUESTED_TRANSPORT, &[protocol, 0, 0, 0])
     }
 
     /// Adds REQUESTED-ADDRESS-FAMILY.
-    pub fn family(self, family: u8) -> Self {
+    pub(super) fn family(self, family: u8) -> Self {
         self.with(ATTR_REQUESTED_ADDRESS_FAMILY, &[family, 0, 0, 0])
     }
 
     /// Adds LIFETIME, in seconds.
-    pub fn lifetime(self, seconds: u32) -> Self {
+    pub(super) fn lifetime(self, seconds: u32) -> Self {
         self.with(ATTR_LIFETIME, &seconds.to_be_bytes())
     }
 
     /// Adds CHANNEL-NUMBER.
-    pub fn channel(self, number: u16) -> Self {
+    pub(super) fn channel(self, number: u16) -> Self {
         let [high, low] = number.to_be_bytes();
         self.with(ATTR_CHANNEL_NUMBER, &[high, low, 0, 0])
     }
 
     /// Adds XOR-PEER-ADDRESS.
-    pub fn peer(mut self, peer: SocketAddr) -> Self {
+    pub(super) fn peer(mut self, peer: SocketAddr) -> Self {
         self.parts.push(Part::Peer(peer));
         self
     }
 
     /// Adds DATA.
-    pub fn data(self, data: &[u8]) -> Self {
+    pub(super) fn data(self, data: &[u8]) -> Self {
         self.with(ATTR_DATA, data)
     }
 
     /// Adds FINGERPRINT.
-    pub fn fingerprint(mut self) -> Self {
+    pub(super) fn fingerprint(mut self) -> Self {
         self.parts.push(Part::Fingerprint);
         self
     }
 
     /// Adds MESSAGE-INTEGRITY.
-    pub fn integrity(mut self, key: &MessageIntegrity) -> Self {
+    pub(super) fn integrity(mut self, key: &MessageIntegrity) -> Self {
         self.parts.push(Part::Integrity(key.clone()));
         self
     }
 
     /// Adds MESSAGE-INTEGRITY-SHA256.
-    pub fn integrity_sha256(mut self, key: &[u8]) -> Self {
+    pub(super) fn integrity_sha256(mut self, key: &[u8]) -> Self {
         self.parts.push(Part::IntegritySha256(key.to_vec()));
         self
     }
 
     /// Adds the attributes that name the user, and MESSAGE-INTEGRITY (RFC 8489 §9.2.3.2).
-    pub fn signed(self, login: &Login) -> Self {
+    pub(super) fn signed(self, login: &Login) -> Self {
         self.user(login).integrity(&login.key)
     }
 
     /// Adds the attributes that name the user: USERNAME, REALM and NONCE.
-    pub fn user(self, login: &Login) -> Self {
+    pub(super) fn user(self, login: &Login) -> Self {
         self.with(ATTR_USERNAME, login.username.as_bytes())
             .with(ATTR_REALM, login.realm.as_bytes())
             .with(ATTR_NONCE, &login.nonce)
     }
 
     /// Removes the attributes of a type.
-    pub fn without(mut self, typ: AttrType) -> Self {
+    pub(super) fn without(mut self, typ: AttrType) -> Self {
         self.parts.retain(|part| !matches!(part, Part::Attribute(other, _) if *other == typ));
         self
     }
 
     /// Copies the message with a new transaction ID.
-    pub fn with_new_id(&self) -> Self {
+    pub(super) fn with_new_id(&self) -> Self {
         Self { id: rand::rng().random(), ..self.clone() }
     }
 
     /// Returns the transaction ID.
-    pub fn id(&self) -> [u8; 12] {
+    pub(super) fn id(&self) -> [u8; 12] {
         self.id
     }
 
     /// Returns the method.
-    pub fn method(&self) -> Method {
+    pub(super) fn method(&self) -> Method {
         self.typ.method
     }
 
     /// Encodes the message.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let mut message = Message::new();
         message.typ = self.typ;
         message.transaction_id.0 = self.id;

@@ -36,14 +36,14 @@ pub(super) struct Target {
 
 impl Target {
     /// Returns the user of the clients.
-    pub fn user(&self) -> Verdict<&User> {
+    pub(super) fn user(&self) -> Verdict<&User> {
         self.users.first().ok_or_else(|| {
             Fault::skipped("needs credentials: give --user or --auth-secret to go on to TURN")
         })
     }
 
     /// Returns another user.
-    pub fn other_user(&self) -> Verdict<&User> {
+    pub(super) fn other_user(&self) -> Verdict<&User> {
         self.user()?;
         let missing = || Fault::skipped("needs a second user: give --user twice");
         self.users.get(1).ok_or_else(missing)
@@ -51,7 +51,7 @@ impl Target {
 
     /// Creates an Allocate request for a relayed address of the peers' family. Without
     /// REQUESTED-ADDRESS-FAMILY it would be an IPv4 one (RFC 8656 §7.2).
-    pub fn allocate(&self) -> Request {
+    pub(super) fn allocate(&self) -> Request {
         match self.peer_ip {
             IpAddr::V4(_) => Request::allocate(),
             IpAddr::V6(_) => Request::allocate().family(IPV6),
@@ -59,7 +59,7 @@ impl Target {
     }
 
     /// Creates an Allocate request for a relayed address of TCP (RFC 6062).
-    pub fn allocate_tcp(&self) -> Request {
+    pub(super) fn allocate_tcp(&self) -> Request {
         match self.peer_ip {
             IpAddr::V4(_) => Request::bare_allocate().transport(TCP),
             IpAddr::V6(_) => Request::bare_allocate().transport(TCP).family(IPV6),
@@ -67,18 +67,18 @@ impl Target {
     }
 
     /// Opens a peer.
-    pub fn peer(&self) -> Verdict<Peer> {
+    pub(super) fn peer(&self) -> Verdict<Peer> {
         Peer::open(self.peer_ip)
     }
 
     /// Opens a peer over TCP.
-    pub fn tcp_peer(&self) -> Verdict<TcpPeer> {
+    pub(super) fn tcp_peer(&self) -> Verdict<TcpPeer> {
         TcpPeer::open(self.peer_ip)
     }
 
     /// Opens a peer at another address. Only loopback surely has another one that the server
     /// reaches.
-    pub fn other_peer(&self) -> Verdict<Peer> {
+    pub(super) fn other_peer(&self) -> Verdict<Peer> {
         match self.peer_ip {
             IpAddr::V4(ip) if ip.is_loopback() => {
                 let [a, b, c, d] = ip.octets();
@@ -90,7 +90,7 @@ impl Target {
 
     /// Returns an address of the other family, which nothing is ever sent to: that of a public
     /// resolver, since servers deny others for other reasons.
-    pub fn other_family(&self) -> SocketAddr {
+    pub(super) fn other_family(&self) -> SocketAddr {
         match self.peer_ip {
             IpAddr::V4(_) => ([0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8888], 9).into(),
             IpAddr::V6(_) => ([8, 8, 8, 8], 9).into(),

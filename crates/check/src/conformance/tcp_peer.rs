@@ -21,7 +21,7 @@ pub(super) struct TcpPeer {
 
 impl TcpPeer {
     /// Opens a peer at an address of this machine.
-    pub fn open(ip: IpAddr) -> Verdict<Self> {
+    pub(super) fn open(ip: IpAddr) -> Verdict<Self> {
         let mut listener = TcpListener::bind((ip, 0).into()).map_err(|error| {
             Fault::skipped(format!("no peer can be opened at {ip} (--peer-ip): {error}"))
         })?;
@@ -32,7 +32,7 @@ impl TcpPeer {
     }
 
     /// Waits for the next connection.
-    pub fn accept(&mut self, within: Duration) -> Verdict<PeerConnection> {
+    pub(super) fn accept(&mut self, within: Duration) -> Verdict<PeerConnection> {
         let until = Instant::now() + within;
         loop {
             match self.listener.accept() {
@@ -67,7 +67,7 @@ pub(super) struct PeerConnection {
 
 impl PeerConnection {
     /// Connects from an address of this machine.
-    pub fn connect(ip: IpAddr, to: SocketAddr, within: Duration) -> io::Result<Self> {
+    pub(super) fn connect(ip: IpAddr, to: SocketAddr, within: Duration) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
         socket.bind(&SocketAddr::new(ip, 0).into())?;
         socket.connect_timeout(&to.into(), within)?;
@@ -81,13 +81,13 @@ impl PeerConnection {
     }
 
     /// Sends bytes.
-    pub fn send(&mut self, bytes: &[u8]) -> Verdict {
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Verdict {
         Ok(self.stream.write_all(bytes)?)
     }
 
     /// Waits for bytes; returns none of them at the end of the connection, and `None` if none come
     /// in time.
-    pub fn bytes(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
+    pub(super) fn bytes(&mut self, within: Duration) -> Verdict<Option<Vec<u8>>> {
         self.stream.set_read_timeout(Some(within.max(Duration::from_millis(1))))?;
         let mut buffer = [0; 4096];
         loop {

@@ -22,12 +22,12 @@ pub(super) enum Fault {
 
 impl Fault {
     /// Creates the fault of a server that does something else than it must.
-    pub fn failed(expected: impl Into<String>, came: impl Into<String>) -> Self {
+    pub(super) fn failed(expected: impl Into<String>, came: impl Into<String>) -> Self {
         Self::Failed { expected: expected.into(), came: came.into() }
     }
 
     /// Creates the fault of a case that has nothing to judge.
-    pub fn skipped(why: impl Into<String>) -> Self {
+    pub(super) fn skipped(why: impl Into<String>) -> Self {
         Self::Skipped(why.into())
     }
 }

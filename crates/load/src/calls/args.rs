@@ -45,7 +45,7 @@ pub(crate) struct CallsArgs {
 
 impl CallsArgs {
     /// Refuses what cannot be.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(self.pairs > 0, "--pairs 0: there is nobody to call");
         ensure!(self.idle != Some(0), "--idle 0: there would be no session");
         Ok(())

@@ -21,7 +21,7 @@ pub(super) struct Bodies {
 }
 
 impl Bodies {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let description = |kind| rest(&json!({ "sdp": sdp(kind) }));
         let candidate = |number| rest(&json!({ "candidate": candidate(number) }));
         Self {
@@ -32,7 +32,7 @@ impl Bodies {
     }
 
     /// Returns the payload of a description.
-    pub fn description(&self, call: &str, kind: Kind) -> String {
+    pub(super) fn description(&self, call: &str, kind: Kind) -> String {
         let rest = match kind {
             Kind::Offer => &self.offer,
             Kind::Answer => &self.answer,
@@ -41,7 +41,7 @@ impl Bodies {
     }
 
     /// Returns the payload of each candidate.
-    pub fn candidates(&self, call: &str) -> impl Iterator<Item = String> {
+    pub(super) fn candidates(&self, call: &str) -> impl Iterator<Item = String> {
         self.candidates.iter().map(move |rest| format!(r#"{{"callId":"{call}",{rest}"#))
     }
 }

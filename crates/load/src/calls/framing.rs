@@ -69,7 +69,7 @@ const CONNECT_ERROR: &str = "44";
 
 impl Framing {
     /// Encodes the message that signs a client in.
-    pub fn hello(self, token: &str) -> String {
+    pub(crate) fn hello(self, token: &str) -> String {
         let mut user = json!({ "token": token, "deviceId": "load" });
         match self {
             Self::WebSocket => {
@@ -82,7 +82,7 @@ impl Framing {
 
     /// Encodes an event with a payload that is JSON already, and the number of its answer if one is
     /// wanted.
-    pub fn event(self, name: &str, id: Option<u64>, data: &str) -> String {
+    pub(crate) fn event(self, name: &str, id: Option<u64>, data: &str) -> String {
         match (self, id) {
             (Self::WebSocket, None) => format!(r#"{{"event":"{name}","data":{data}}}"#),
             (Self::WebSocket, Some(id)) => {
@@ -94,7 +94,7 @@ impl Framing {
     }
 
     /// Encodes the acknowledgement of the events up to this number, where events have numbers.
-    pub fn acknowledge(self, seq: u64) -> Option<String> {
+    pub(crate) fn acknowledge(self, seq: u64) -> Option<String> {
         (self == Self::WebSocket).then(|| format!(r#"{{"ack":{seq}}}"#))
     }
 

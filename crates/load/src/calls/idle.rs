@@ -83,7 +83,7 @@ async fn hold(mut session: Session, mut over: watch::Receiver<()>) {
 
 impl IdleReport {
     /// Prints the table for a person.
-    pub fn print(&self) {
+    pub(super) fn print(&self) {
         line("sessions", self.sessions.to_string());
         let (rate, cpu) = (self.sign_ins_per_second, self.cpu_us_per_sign_in);
         line("signed in", format!("{rate:.0} a second, {cpu:.0} µs of the server's CPU each"));

@@ -15,7 +15,7 @@ pub(super) struct Due(Arc<Mutex<mpsc::UnboundedReceiver<Instant>>>);
 
 impl Due {
     /// Waits for the next call; returns `None` once all have been taken.
-    pub async fn next(&self) -> Option<Instant> {
+    pub(super) async fn next(&self) -> Option<Instant> {
         self.0.lock().await.recv().await
     }
 }

@@ -29,14 +29,14 @@ pub(super) struct Pair {
 
 impl Pair {
     /// Signs both in.
-    pub async fn open(users: Arc<Users>, number: usize) -> anyhow::Result<Self> {
+    pub(super) async fn open(users: Arc<Users>, number: usize) -> anyhow::Result<Self> {
         let (caller, callee) = (users.open(2 * number).await?, users.open(2 * number + 1).await?);
         Ok(Self { users, number, caller, callee, calls: 0 })
     }
 
     /// Makes calls as they are due. After one that failed both sign in anew, since the rest of it
     /// may still come.
-    pub async fn run(mut self, due: Due, bodies: Arc<Bodies>, tally: Arc<Mutex<Tally>>) {
+    pub(super) async fn run(mut self, due: Due, bodies: Arc<Bodies>, tally: Arc<Mutex<Tally>>) {
         while let Some(at) = self.wait(&due).await {
             let called = match at {
                 Ok(at) => tokio::time::timeout(TIMEOUT, self.call(at, &bodies)).await,

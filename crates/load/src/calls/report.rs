@@ -62,7 +62,7 @@ impl Latency {
 
 impl CallsReport {
     /// Creates a report of a run whose last call was over after `took`.
-    pub fn new(
+    pub(super) fn new(
         pairs: usize,
         rate: u64,
         calls: u64,
@@ -93,7 +93,7 @@ impl CallsReport {
     }
 
     /// Prints the table for a person.
-    pub fn print(&self) {
+    pub(super) fn print(&self) {
         line("pairs of users", self.pairs.to_string());
         let (rate, done) = (self.rate, self.calls_per_second);
         line("calls", format!("{rate} a second to be made, {done:.0} a second made"));

@@ -41,11 +41,11 @@ pub(super) struct Failure(pub Cow<'static, str>);
 
 impl Failure {
     /// The connection is closed.
-    pub const CLOSED: Self = Self(Cow::Borrowed("connection closed"));
+    pub(super) const CLOSED: Self = Self(Cow::Borrowed("connection closed"));
     /// An answer or an event did not come in time.
-    pub const LATE: Self = Self(Cow::Borrowed("no answer in time"));
+    pub(super) const LATE: Self = Self(Cow::Borrowed("no answer in time"));
     /// An event of another call came, or one that is not due.
-    pub const WRONG: Self = Self(Cow::Borrowed("wrong event"));
+    pub(super) const WRONG: Self = Self(Cow::Borrowed("wrong event"));
 }
 
 /// An event or an answer, as far as the load reads it.
@@ -58,7 +58,7 @@ pub(super) struct Received {
 
 impl Session {
     /// Connects as client number `number`, and signs in.
-    pub async fn open(
+    pub(super) async fn open(
         target: &Target,
         from: Option<IpAddr>,
         number: usize,
@@ -104,7 +104,12 @@ impl Session {
     }
 
     /// Sends an event, with an `id` if its answer is wanted.
-    pub async fn send(&mut self, name: &str, id: Option<u64>, data: &str) -> Result<(), Failure> {
+    pub(super) async fn send(
+        &mut self,
+        name: &str,
+        id: Option<u64>,
+        data: &str,
+    ) -> Result<(), Failure> {
         self.put(self.framing.event(name, id, data)).await
     }
 
@@ -113,7 +118,7 @@ impl Session {
     }
 
     /// Acknowledges the events that have come since the last time.
-    pub async fn acknowledge(&mut self) -> Result<(), Failure> {
+    pub(super) async fn acknowledge(&mut self) -> Result<(), Failure> {
         if self.seq > self.acknowledged
             && let Some(text) = self.framing.acknowledge(self.seq)
         {
@@ -124,7 +129,7 @@ impl Session {
     }
 
     /// Waits for an event or an answer. It may be cancelled without loss.
-    pub async fn receive(&mut self) -> Result<Received, Failure> {
+    pub(super) async fn receive(&mut self) -> Result<Received, Failure> {
         loop {
             let text = match self.ws.next().await {
                 Some(Ok(Message::Text(text))) => text,
@@ -151,7 +156,7 @@ impl Session {
     }
 
     /// Closes the connection, so that the server does not wait for the client.
-    pub async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         let _ = self.ws.close(None).await;
     }
 }

@@ -24,7 +24,7 @@ pub(super) enum Step {
 }
 
 impl Step {
-    pub const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Incoming,
         Self::Accepted,
         Self::Candidate,
@@ -35,7 +35,7 @@ impl Step {
     ];
 
     /// Returns its name in JSON, and for a person.
-    pub fn names(self) -> (&'static str, &'static str) {
+    pub(super) fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Incoming => ("initiateToIncoming", "initiate → incoming"),
             Self::Accepted => ("acceptToAccepted", "accept → accepted"),
@@ -54,7 +54,7 @@ pub(super) struct Times(Vec<(Step, Duration)>);
 
 impl Times {
     /// Adds a step that began at `since` and ends now.
-    pub fn add(&mut self, step: Step, since: Instant) {
+    pub(super) fn add(&mut self, step: Step, since: Instant) {
         self.0.push((step, since.elapsed()));
     }
 }
@@ -79,7 +79,7 @@ pub(super) struct Steps {
 }
 
 impl Tally {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let step = Steps { count: 0, latencies: Histogram::new() };
         Self {
             steps: std::array::from_fn(|_| step.clone()),
@@ -91,7 +91,7 @@ impl Tally {
     }
 
     /// Counts a call that is over. Only steps of completed calls count as latencies.
-    pub fn add(&mut self, outcome: Result<Times, Failure>) {
+    pub(super) fn add(&mut self, outcome: Result<Times, Failure>) {
         self.last = Instant::now();
         match outcome {
             Ok(times) => {
@@ -109,7 +109,7 @@ impl Tally {
         }
     }
 
-    pub fn step(&self, step: Step) -> &Steps {
+    pub(super) fn step(&self, step: Step) -> &Steps {
         &self.steps[step as usize]
     }
 }

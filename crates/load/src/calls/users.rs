@@ -18,17 +18,17 @@ pub(super) struct Users {
 }
 
 impl Users {
-    pub fn new(target: Target, from: Option<IpAddr>, minter: TokenMinter) -> Self {
+    pub(super) fn new(target: Target, from: Option<IpAddr>, minter: TokenMinter) -> Self {
         Self { target, from, minter }
     }
 
     /// Returns the name of a user. Two loads at a time have different users.
-    pub fn name(&self, number: usize) -> String {
+    pub(super) fn name(&self, number: usize) -> String {
         format!("load-{}-{number}", std::process::id())
     }
 
     /// Signs a user in.
-    pub async fn open(&self, number: usize) -> anyhow::Result<Session> {
+    pub(super) async fn open(&self, number: usize) -> anyhow::Result<Session> {
         let user = UserId::new(&self.name(number))?;
         let grants = Grants::default();
         let wanted = Wanted { user, name: None, ttl: TOKEN_TTL, grants };

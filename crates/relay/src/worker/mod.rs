@@ -88,7 +88,7 @@ pub(super) fn waker(poll: &Poll) -> io::Result<Arc<Waker>> {
 }
 
 impl Worker {
-    pub fn new(parts: Parts) -> io::Result<Self> {
+    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
         let Parts { common, index, metrics, listeners, poll, rings, .. } = parts;
         let mut seed = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut seed);
@@ -116,7 +116,7 @@ impl Worker {
     ///
     /// # Errors
     /// The system's error, if it does not let the worker wait for its sockets.
-    pub fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             self.pause_to_coalesce();

@@ -11,7 +11,7 @@ pub(crate) enum DescriptionKind {
 
 impl DescriptionKind {
     /// Returns the `type` of a browser's `RTCSessionDescription`.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Offer => "offer",
             Self::Answer => "answer",

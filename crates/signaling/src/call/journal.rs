@@ -75,7 +75,7 @@ pub(crate) struct HandOver {
 
 impl JournalOf<JsonText> {
     /// Keeps the payload of an `ice:candidate`.
-    pub fn keep_candidate(
+    pub(crate) fn keep_candidate(
         &mut self,
         json: &JsonText,
         candidate: &Candidate<'_>,
@@ -93,7 +93,7 @@ impl JournalOf<JsonText> {
     }
 
     /// Keeps a description, which replaces an older one of its kind.
-    pub fn keep_description(
+    pub(crate) fn keep_description(
         &mut self,
         kind: DescriptionKind,
         json: &JsonText,
@@ -110,7 +110,7 @@ impl JournalOf<JsonText> {
     /// Notes an offer or an answer that is kept or relayed. If it begins a new ICE generation, that
     /// is if it shares no `ice-ufrag` with the one before (RFC 8839 §4.4.1.1.1), drops the kept
     /// candidates of the older one. Returns the number of dropped candidates.
-    pub fn note_description(
+    pub(crate) fn note_description(
         &mut self,
         kind: DescriptionKind,
         description: &Description<'_>,
@@ -135,7 +135,7 @@ impl JournalOf<JsonText> {
     }
 
     /// Remembers a description that is relayed, if it is not too long.
-    pub fn remember_description(
+    pub(crate) fn remember_description(
         &mut self,
         kind: DescriptionKind,
         json: &JsonText,
@@ -146,47 +146,52 @@ impl JournalOf<JsonText> {
     }
 
     /// Remembers a candidate that is relayed.
-    pub fn remember_candidate(&mut self, json: &JsonText, limits: &Config) {
+    pub(crate) fn remember_candidate(&mut self, json: &JsonText, limits: &Config) {
         self.relayed.push_candidate(json, limits);
     }
 
     /// Returns what was relayed: the latest description, with its kind in `type`, and the
     /// candidates of its generation.
-    pub fn relayed(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
+    pub(crate) fn relayed(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
         self.relayed.values()
     }
 
     /// Returns the journal with a number for each text.
-    pub fn numbered(&self, mut number: impl FnMut(&JsonText) -> u32) -> JournalOf<u32> {
+    pub(crate) fn numbered(&self, mut number: impl FnMut(&JsonText) -> u32) -> JournalOf<u32> {
         self.map(|text| Some(number(text)))
     }
 
     /// Returns true if candidates may be relayed: a description was relayed before them, or is with
     /// them.
-    pub fn may_hand_over(&self) -> bool {
+    pub(crate) fn may_hand_over(&self) -> bool {
         self.described || !self.descriptions.is_empty()
     }
 
     /// Returns true if an offer of the sender was relayed or kept, so that the other side may
     /// answer.
-    pub fn has_offered(&self) -> bool {
+    pub(crate) fn has_offered(&self) -> bool {
         self.offered
     }
 
     /// Returns true if a description of the sender was relayed.
-    pub fn is_described(&self) -> bool {
+    pub(crate) fn is_described(&self) -> bool {
         self.described
     }
 
     /// Starts the time for which candidates wait for their description, unless it runs already.
-    pub fn start_hold(&mut self, until: Instant, timers: &mut TimerQueue<Timer>, timer: Timer) {
+    pub(crate) fn start_hold(
+        &mut self,
+        until: Instant,
+        timers: &mut TimerQueue<Timer>,
+        timer: Timer,
+    ) {
         if !self.hold.is_set() {
             self.hold.set(until, timers, timer);
         }
     }
 
     /// Stops the time for which candidates wait for their description.
-    pub fn stop_hold(&mut self, timers: &mut TimerQueue<Timer>, timer: Timer) {
+    pub(crate) fn stop_hold(&mut self, timers: &mut TimerQueue<Timer>, timer: Timer) {
         self.hold.clear(timers, timer);
     }
 
@@ -197,7 +202,7 @@ impl JournalOf<JsonText> {
     }
 
     /// Empties the journal, and returns its contents, which are remembered as relayed.
-    pub fn hand_over(&mut self, limits: &Config) -> HandOver {
+    pub(crate) fn hand_over(&mut self, limits: &Config) -> HandOver {
         self.candidate_bytes = 0;
         let descriptions = std::mem::take(&mut self.descriptions);
         let candidates = std::mem::take(&mut self.candidates).into_iter();
@@ -212,18 +217,18 @@ impl JournalOf<JsonText> {
     }
 
     /// Returns the number of kept candidates.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.candidates.len()
     }
 
     /// Returns the number of kept bytes, descriptions included.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.candidate_bytes
             + self.descriptions.iter().map(|(_, json)| json.weight()).sum::<usize>()
     }
 
     /// Returns the number of bytes that are remembered of what was relayed.
-    pub fn relayed_bytes(&self) -> usize {
+    pub(crate) fn relayed_bytes(&self) -> usize {
         self.relayed.bytes()
     }
 }
@@ -231,7 +236,7 @@ impl JournalOf<JsonText> {
 impl JournalOf<u32> {
     /// Returns the journal that this was made from. A text that is missing, or is not JSON, is left
     /// out.
-    pub fn with_texts(&self, text: impl Fn(u32) -> Option<JsonText>) -> Journal {
+    pub(crate) fn with_texts(&self, text: impl Fn(u32) -> Option<JsonText>) -> Journal {
         let mut journal = self.map(|number| text(*number).filter(|text| text.raw().is_some()));
         journal.candidate_bytes = journal.candidates.iter().map(|c| c.json.weight()).sum();
         journal.relayed.count_bytes();

@@ -25,7 +25,7 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     /// Makes the life of a call that begins now.
-    pub fn begin(now: Now, id: CallId, kind: CallType, state: CallState) -> Self {
+    pub(crate) fn begin(now: Now, id: CallId, kind: CallType, state: CallState) -> Self {
         Self {
             id,
             kind,
@@ -37,23 +37,23 @@ impl Lifecycle {
     }
 
     /// Returns the life of a call that a server before this one kept.
-    pub fn restored(self, state: CallState, times: Times, relay: RelayMeter) -> Self {
+    pub(crate) fn restored(self, state: CallState, times: Times, relay: RelayMeter) -> Self {
         Self { state, times, relay, ..self }
     }
 
-    pub fn id(&self) -> CallId {
+    pub(crate) fn id(&self) -> CallId {
         self.id
     }
 
-    pub fn kind(&self) -> CallType {
+    pub(crate) fn kind(&self) -> CallType {
         self.kind
     }
 
-    pub fn set_kind(&mut self, kind: CallType) {
+    pub(crate) fn set_kind(&mut self, kind: CallType) {
         self.kind = kind;
     }
 
-    pub fn state(&self) -> CallState {
+    pub(crate) fn state(&self) -> CallState {
         self.state
     }
 
@@ -62,41 +62,45 @@ impl Lifecycle {
         self.state = state;
     }
 
-    pub fn times(&self) -> &Times {
+    pub(crate) fn times(&self) -> &Times {
         &self.times
     }
 
     /// Sets the times of a call that ended with the server before.
-    pub fn set_times(&mut self, times: Times) {
+    pub(crate) fn set_times(&mut self, times: Times) {
         self.times = times;
     }
 
     /// Records that it was accepted, or a second participant joined.
-    pub fn start(&mut self, now: Now) {
+    pub(crate) fn start(&mut self, now: Now) {
         self.times.start(now);
     }
 
     /// Returns the time since it started.
-    pub fn duration(&self, now: Now) -> Duration {
+    pub(crate) fn duration(&self, now: Now) -> Duration {
         self.times.duration(now)
     }
 
     /// Returns the counters of its allocations.
-    pub fn relay(&self) -> &RelayMeter {
+    pub(crate) fn relay(&self) -> &RelayMeter {
         &self.relay
     }
 
-    pub fn relay_mut(&mut self) -> &mut RelayMeter {
+    pub(crate) fn relay_mut(&mut self) -> &mut RelayMeter {
         &mut self.relay
     }
 
     /// Schedules the next refresh of relay credentials.
-    pub fn schedule_credential_refresh(&mut self, at: Instant, timers: &mut TimerQueue<Timer>) {
+    pub(crate) fn schedule_credential_refresh(
+        &mut self,
+        at: Instant,
+        timers: &mut TimerQueue<Timer>,
+    ) {
         self.credential_refresh.set(at, timers, Timer::Credentials(self.id));
     }
 
     /// Stops the refresh of relay credentials.
-    pub fn stop_credential_refresh(&mut self, timers: &mut TimerQueue<Timer>) {
+    pub(crate) fn stop_credential_refresh(&mut self, timers: &mut TimerQueue<Timer>) {
         self.credential_refresh.clear(timers, Timer::Credentials(self.id));
     }
 
@@ -107,12 +111,12 @@ impl Lifecycle {
     }
 
     /// Returns the duration of a live call, for its record.
-    pub fn recorded_duration(&self, now: Now) -> Option<f64> {
+    pub(crate) fn recorded_duration(&self, now: Now) -> Option<f64> {
         self.times.started().map(|_| seconds(self.duration(now)))
     }
 
     /// Returns the record of a live call, without its participants, its room and its duration.
-    pub fn record(&self) -> CallRecord {
+    pub(crate) fn record(&self) -> CallRecord {
         CallRecord {
             id: self.id,
             room_id: None,
@@ -130,7 +134,7 @@ impl Lifecycle {
     }
 
     /// Records in a record of this call that it ends now.
-    pub fn end_record(
+    pub(crate) fn end_record(
         &self,
         now: Now,
         record: &mut CallRecord,

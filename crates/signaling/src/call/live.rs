@@ -33,12 +33,12 @@ impl<T> Default for Live<T> {
 
 impl<T: HasLifecycle> Live<T> {
     /// Notes changes from now on.
-    pub fn watch(&mut self) {
+    pub(crate) fn watch(&mut self) {
         self.touched = Some(Vec::new());
     }
 
     /// Takes out the ids of those that may have changed.
-    pub fn take_touched(&mut self) -> Vec<CallId> {
+    pub(crate) fn take_touched(&mut self) -> Vec<CallId> {
         self.touched.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -50,11 +50,11 @@ impl<T: HasLifecycle> Live<T> {
         }
     }
 
-    pub fn get(&self, id: CallId) -> Option<&T> {
+    pub(crate) fn get(&self, id: CallId) -> Option<&T> {
         self.live.get(&id)
     }
 
-    pub fn get_mut(&mut self, id: CallId) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, id: CallId) -> Option<&mut T> {
         self.touch(id);
         self.live.get_mut(&id)
     }
@@ -63,30 +63,30 @@ impl<T: HasLifecycle> Live<T> {
     ///
     /// # Errors
     /// `call_not_found`
-    pub fn find(&mut self, id: CallId) -> Result<&mut T, RequestError> {
+    pub(crate) fn find(&mut self, id: CallId) -> Result<&mut T, RequestError> {
         self.get_mut(id).ok_or_else(RequestError::call_not_found)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.live.values()
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.live.len()
     }
 
-    pub fn by_state(&self) -> &EnumCounts<CallState> {
+    pub(crate) fn by_state(&self) -> &EnumCounts<CallState> {
         &self.by_state
     }
 
-    pub fn insert(&mut self, call: T) {
+    pub(crate) fn insert(&mut self, call: T) {
         let id = call.lifecycle().id();
         self.by_state.add(call.lifecycle().state());
         self.touch(id);
         self.live.insert(id, call);
     }
 
-    pub fn remove(&mut self, id: CallId) -> Option<T> {
+    pub(crate) fn remove(&mut self, id: CallId) -> Option<T> {
         let call = self.live.remove(&id)?;
         self.touch(id);
         self.by_state.sub(call.lifecycle().state());
@@ -97,7 +97,7 @@ impl<T: HasLifecycle> Live<T> {
     ///
     /// # Errors
     /// A refusal if the step is illegal or there is no such call; then nothing changes.
-    pub fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
+    pub(crate) fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
         self.touch(id);
         let call = self.live.get_mut(&id).ok_or_else(RequestError::call_not_found)?;
         let before = call.lifecycle().state();

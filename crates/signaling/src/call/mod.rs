@@ -88,7 +88,7 @@ impl HasLifecycle for Call {
 
 impl Call {
     /// Makes a call that has not begun.
-    pub fn new(
+    pub(crate) fn new(
         now: Now,
         id: CallId,
         kind: CallType,
@@ -110,61 +110,61 @@ impl Call {
     }
 
     /// Returns the call in the state that was kept of it.
-    pub fn in_state(self, kept: KeptState) -> Self {
+    pub(crate) fn in_state(self, kept: KeptState) -> Self {
         let KeptState { state, times, journals, relay, moved, upgrade } = kept;
         let lifecycle = self.lifecycle.restored(state, times, relay);
         Self { lifecycle, journals, moved, upgrade, ..self }
     }
 
-    pub fn id(&self) -> CallId {
+    pub(crate) fn id(&self) -> CallId {
         self.lifecycle.id()
     }
 
-    pub fn kind(&self) -> CallType {
+    pub(crate) fn kind(&self) -> CallType {
         self.lifecycle.kind()
     }
 
-    pub fn state(&self) -> CallState {
+    pub(crate) fn state(&self) -> CallState {
         self.lifecycle.state()
     }
 
-    pub fn metadata(&self) -> Option<&RawValue> {
+    pub(crate) fn metadata(&self) -> Option<&RawValue> {
         self.metadata.as_deref()
     }
 
     /// Returns the ringing at the callee's devices.
-    pub fn ringing(&self) -> &Ringing {
+    pub(crate) fn ringing(&self) -> &Ringing {
         &self.ringing
     }
 
-    pub fn ringing_mut(&mut self) -> &mut Ringing {
+    pub(crate) fn ringing_mut(&mut self) -> &mut Ringing {
         &mut self.ringing
     }
 
-    pub fn party(&self, role: Role) -> &Party {
+    pub(crate) fn party(&self, role: Role) -> &Party {
         &self.parties[role]
     }
 
-    pub fn party_mut(&mut self, role: Role) -> &mut Party {
+    pub(crate) fn party_mut(&mut self, role: Role) -> &mut Party {
         &mut self.parties[role]
     }
 
-    pub fn parties(&self) -> &PerRole<Party> {
+    pub(crate) fn parties(&self) -> &PerRole<Party> {
         &self.parties
     }
 
     /// Returns the journal of a side's payloads.
-    pub fn journal(&self, from: Role) -> &Journal {
+    pub(crate) fn journal(&self, from: Role) -> &Journal {
         &self.journals[from]
     }
 
-    pub fn journal_mut(&mut self, from: Role) -> &mut Journal {
+    pub(crate) fn journal_mut(&mut self, from: Role) -> &mut Journal {
         &mut self.journals[from]
     }
 
     /// Makes a device the callee's in the call, and stops the ringing. Returns the sessions of all
     /// devices that rang.
-    pub fn accept(
+    pub(crate) fn accept(
         &mut self,
         now: Now,
         device: DeviceId,
@@ -177,22 +177,22 @@ impl Call {
     }
 
     /// Returns the transfer that is under way.
-    pub fn transfer(&self) -> Option<&Transfer> {
+    pub(crate) fn transfer(&self) -> Option<&Transfer> {
         self.transfer.as_ref()
     }
 
-    pub fn transfer_mut(&mut self) -> Option<&mut Transfer> {
+    pub(crate) fn transfer_mut(&mut self) -> Option<&mut Transfer> {
         self.transfer.as_mut()
     }
 
     /// Begins a transfer.
-    pub fn begin_transfer(&mut self, transfer: Transfer, timers: &mut TimerQueue<Timer>) {
+    pub(crate) fn begin_transfer(&mut self, transfer: Transfer, timers: &mut TimerQueue<Timer>) {
         timers.set(transfer.until.instant, Timer::Transfer(self.id()));
         self.transfer = Some(transfer);
     }
 
     /// Ends the transfer that is under way.
-    pub fn take_transfer(&mut self, timers: &mut TimerQueue<Timer>) -> Option<Transfer> {
+    pub(crate) fn take_transfer(&mut self, timers: &mut TimerQueue<Timer>) -> Option<Transfer> {
         let transfer = self.transfer.take()?;
         timers.clear(transfer.until.instant, Timer::Transfer(self.id()));
         Some(transfer)
@@ -201,7 +201,7 @@ impl Call {
     /// Makes another device that of a side. Nothing of the peer connections before goes to either
     /// side, since both begin with new ones. Returns the session of the device before, and the
     /// number of dropped candidates.
-    pub fn change_device(
+    pub(crate) fn change_device(
         &mut self,
         role: Role,
         device: DeviceId,
@@ -218,27 +218,27 @@ impl Call {
     }
 
     /// Records that media flows. Returns true if it does on the new device of a side.
-    pub fn take_moved(&mut self) -> bool {
+    pub(crate) fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)
     }
 
     /// Returns true if a side has changed its device, and media does not flow yet.
-    pub fn is_moved(&self) -> bool {
+    pub(crate) fn is_moved(&self) -> bool {
         self.moved
     }
 
     /// Returns the upgrade that a side asks for.
-    pub fn upgrade(&self) -> Option<(Role, CallType)> {
+    pub(crate) fn upgrade(&self) -> Option<(Role, CallType)> {
         self.upgrade
     }
 
     /// Records that a side asks for an upgrade.
-    pub fn ask_upgrade(&mut self, by: Role, kind: CallType) {
+    pub(crate) fn ask_upgrade(&mut self, by: Role, kind: CallType) {
         self.upgrade = Some((by, kind));
     }
 
     /// Answers the upgrade that a side asks for.
-    pub fn answer_upgrade(&mut self, is_accepted: bool) {
+    pub(crate) fn answer_upgrade(&mut self, is_accepted: bool) {
         if let Some((_, kind)) = self.upgrade.take()
             && is_accepted
         {
@@ -247,18 +247,18 @@ impl Call {
     }
 
     /// Records whether the server of the call crashed, and neither side has come back since.
-    pub fn set_orphaned(&mut self, is_orphaned: bool) {
+    pub(crate) fn set_orphaned(&mut self, is_orphaned: bool) {
         self.orphaned = is_orphaned;
     }
 
     /// Returns true if the server of the call crashed, and no device is in it.
-    pub fn is_orphaned(&self) -> bool {
+    pub(crate) fn is_orphaned(&self) -> bool {
         self.orphaned && self.members().next().is_none()
     }
 
     /// Clears all timers of a call that is over, and drops its journals. Returns the number of
     /// dropped candidates.
-    pub fn stop(&mut self, timers: &mut TimerQueue<Timer>) -> usize {
+    pub(crate) fn stop(&mut self, timers: &mut TimerQueue<Timer>) -> usize {
         self.ringing.stop_timers(timers);
         self.lifecycle.stop_credential_refresh(timers);
         if let Some(transfer) = &self.transfer {
@@ -283,12 +283,12 @@ impl Call {
     }
 
     /// Returns true if media is interrupted: a side is lost, or its new device has no media yet.
-    pub fn is_interrupted(&self) -> bool {
+    pub(crate) fn is_interrupted(&self) -> bool {
         self.moved || self.parties.caller.is_lost() || self.parties.callee.is_lost()
     }
 
     /// Returns the involvement of a session in this call.
-    pub fn involvement_of(&self, session: SessionId) -> Option<Involvement> {
+    pub(crate) fn involvement_of(&self, session: SessionId) -> Option<Involvement> {
         let is = |party: &Party| party.session() == Some(session);
         if is(&self.parties.caller) {
             Some(Involvement::Side(Role::Caller))
@@ -304,7 +304,7 @@ impl Call {
     }
 
     /// Returns the side that the user is. Nobody is both, since users cannot call themselves.
-    pub fn role_of(&self, user: &UserId) -> Option<Role> {
+    pub(crate) fn role_of(&self, user: &UserId) -> Option<Role> {
         if self.parties.caller.user() == user {
             Some(Role::Caller)
         } else if self.parties.callee.user() == user {
@@ -315,12 +315,12 @@ impl Call {
     }
 
     /// Returns true if it is for this user, and nobody has accepted it.
-    pub fn rings_at(&self, user: &UserId) -> bool {
+    pub(crate) fn rings_at(&self, user: &UserId) -> bool {
         !self.state().is_accepted() && self.parties.callee.user() == user
     }
 
     /// Returns every session that is involved in this call.
-    pub fn members(&self) -> impl Iterator<Item = SessionId> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = SessionId> {
         [self.parties.caller.session(), self.parties.callee.session()]
             .into_iter()
             .flatten()
@@ -330,13 +330,13 @@ impl Call {
 
     /// Returns the time until which it rings, before the accept or at the device that it is
     /// transferred to.
-    pub fn expires_at(&self) -> Timestamp {
+    pub(crate) fn expires_at(&self) -> Timestamp {
         let until = self.transfer.as_ref().map_or(self.ringing.until(), |transfer| transfer.until);
         Timestamp(until.unix)
     }
 
     /// Returns the record of the call now.
-    pub fn record(&self, now: Now) -> CallRecord {
+    pub(crate) fn record(&self, now: Now) -> CallRecord {
         let participant = |role: Role| {
             let party = &self.parties[role];
             let rings = role == Role::Callee && !self.ringing.is_empty();
@@ -349,7 +349,7 @@ impl Call {
     }
 
     /// Returns the record of the call that ends now.
-    pub fn final_record(
+    pub(crate) fn final_record(
         &self,
         now: Now,
         reason: EndReason,

@@ -37,7 +37,7 @@ pub(crate) struct Party {
 
 impl Party {
     /// Makes a party without a device in the call.
-    pub fn new(user: UserId, name: Option<String>) -> Self {
+    pub(crate) fn new(user: UserId, name: Option<String>) -> Self {
         Self {
             user,
             name,
@@ -52,55 +52,55 @@ impl Party {
     }
 
     /// Returns the party with a device that is connected.
-    pub fn with_device(self, device: DeviceId, session: SessionId) -> Self {
+    pub(crate) fn with_device(self, device: DeviceId, session: SessionId) -> Self {
         Self { device: Some(device), session: Some(session), ..self }
     }
 
-    pub fn user(&self) -> &UserId {
+    pub(crate) fn user(&self) -> &UserId {
         &self.user
     }
 
-    pub fn name(&self) -> Option<&String> {
+    pub(crate) fn name(&self) -> Option<&String> {
         self.name.as_ref()
     }
 
-    pub fn device(&self) -> Option<&DeviceId> {
+    pub(crate) fn device(&self) -> Option<&DeviceId> {
         self.device.as_ref()
     }
 
-    pub fn session(&self) -> Option<SessionId> {
+    pub(crate) fn session(&self) -> Option<SessionId> {
         self.session
     }
 
     /// Returns true if its device has a connection to the server.
-    pub fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.session.is_some() && !self.is_in_grace()
     }
 
     /// Returns true while the reconnect grace runs.
-    pub fn is_in_grace(&self) -> bool {
+    pub(crate) fn is_in_grace(&self) -> bool {
         self.grace.is_set()
     }
 
     /// Returns true if the call waits for this side: for its connection or for its media.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.is_in_grace() || self.media_lost
     }
 
     /// Returns true if its device is on this session and has not said anything about the call yet.
-    pub fn is_unclaimed_by(&self, session: SessionId) -> bool {
+    pub(crate) fn is_unclaimed_by(&self, session: SessionId) -> bool {
         self.unclaimed && self.session == Some(session)
     }
 
     /// Records that its device, if it is on this session, has said something about the call.
-    pub fn claim(&mut self, session: SessionId) {
+    pub(crate) fn claim(&mut self, session: SessionId) {
         if self.session == Some(session) {
             self.unclaimed = false;
         }
     }
 
     /// Attaches a new session of its device.
-    pub fn attach(&mut self, session: SessionId) {
+    pub(crate) fn attach(&mut self, session: SessionId) {
         self.session = Some(session);
         self.unclaimed = true;
         // The state that the device reported over the connection before may be outdated.
@@ -108,12 +108,16 @@ impl Party {
     }
 
     /// Detaches the session, which is gone.
-    pub fn detach(&mut self) {
+    pub(crate) fn detach(&mut self) {
         self.session = None;
     }
 
     /// Makes another device that of this side. Returns the session of the device before.
-    pub fn change_device(&mut self, device: DeviceId, session: SessionId) -> Option<SessionId> {
+    pub(crate) fn change_device(
+        &mut self,
+        device: DeviceId,
+        session: SessionId,
+    ) -> Option<SessionId> {
         self.media_lost = false;
         // The media was that of the device before; its quality statistics stay with the call.
         self.media = Media::default();
@@ -122,38 +126,43 @@ impl Party {
     }
 
     /// Starts the reconnect grace, unless it runs already.
-    pub fn start_grace(&mut self, until: Instant, timers: &mut TimerQueue<Timer>, timer: Timer) {
+    pub(crate) fn start_grace(
+        &mut self,
+        until: Instant,
+        timers: &mut TimerQueue<Timer>,
+        timer: Timer,
+    ) {
         if !self.grace.is_set() {
             self.grace.set(until, timers, timer);
         }
     }
 
     /// Stops the reconnect grace.
-    pub fn stop_grace(&mut self, timers: &mut TimerQueue<Timer>, timer: Timer) {
+    pub(crate) fn stop_grace(&mut self, timers: &mut TimerQueue<Timer>, timer: Timer) {
         self.grace.clear(timers, timer);
     }
 
     /// Records whether its media stopped.
-    pub fn set_media_lost(&mut self, is_lost: bool) {
+    pub(crate) fn set_media_lost(&mut self, is_lost: bool) {
         self.media_lost = is_lost;
     }
 
     /// Changes the media that it says it sends.
-    pub fn media_mut(&mut self) -> &mut Media {
+    pub(crate) fn media_mut(&mut self) -> &mut Media {
         &mut self.media
     }
 
-    pub fn set_stats(&mut self, stats: CallStats) {
+    pub(crate) fn set_stats(&mut self, stats: CallStats) {
         self.stats = Some(stats);
     }
 
     /// Returns the media that it says it sends, unless that is the default.
-    pub fn told_media(&self) -> Option<Media> {
+    pub(crate) fn told_media(&self) -> Option<Media> {
         (self.media != Media::default()).then_some(self.media)
     }
 
     /// Returns the record of the party, without its role in the call.
-    pub fn record(&self) -> Participant {
+    pub(crate) fn record(&self) -> Participant {
         Participant {
             user_id: self.user.clone(),
             participant_id: None,

@@ -132,12 +132,12 @@ pub(crate) struct RelayMeter {
 impl RelayMeter {
     /// Makes the counters of a call that goes on in another process than the one that relayed for
     /// it.
-    pub fn of_closed(closed: RelayUsage) -> Self {
+    pub(crate) fn of_closed(closed: RelayUsage) -> Self {
         Self { open: Vec::new(), closed }
     }
 
     /// Adds an allocation that was opened.
-    pub fn opened(&mut self, usage: Arc<Usage>) {
+    pub(crate) fn opened(&mut self, usage: Arc<Usage>) {
         if !self.open.iter().any(|open| Arc::ptr_eq(open, &usage)) {
             self.open.push(usage);
             self.closed.allocations = self.closed.allocations.saturating_add(1);
@@ -145,19 +145,19 @@ impl RelayMeter {
     }
 
     /// Adds the counters of an allocation that was closed to the sum, since they are final.
-    pub fn closed(&mut self, usage: &Arc<Usage>) {
+    pub(crate) fn closed(&mut self, usage: &Arc<Usage>) {
         if let Some(at) = self.open.iter().position(|open| Arc::ptr_eq(open, usage)) {
             add(&mut self.closed, &self.open.swap_remove(at));
         }
     }
 
     /// Returns true if the numbers are final, unless another allocation is opened.
-    pub fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         self.open.is_empty()
     }
 
     /// Returns the numbers as they are now.
-    pub fn usage(&self) -> RelayUsage {
+    pub(crate) fn usage(&self) -> RelayUsage {
         let mut sum = self.closed;
         self.open.iter().for_each(|usage| add(&mut sum, usage));
         sum

@@ -26,13 +26,18 @@ impl<T> Default for Relayed<T> {
 
 impl Relayed<JsonText> {
     /// Remembers a description, if it is not too long.
-    pub fn set_description(&mut self, kind: DescriptionKind, json: &JsonText, limits: &Config) {
+    pub(super) fn set_description(
+        &mut self,
+        kind: DescriptionKind,
+        json: &JsonText,
+        limits: &Config,
+    ) {
         let fits = json.weight() <= limits.journal_bytes;
         self.description = fits.then(|| (kind, json.clone()));
     }
 
     /// Remembers a candidate. Past the limits the oldest ones are forgotten.
-    pub fn push_candidate(&mut self, json: &JsonText, limits: &Config) {
+    pub(super) fn push_candidate(&mut self, json: &JsonText, limits: &Config) {
         self.candidate_bytes += json.weight();
         self.candidates.push_back(json.clone());
         while self.candidates.len() > limits.journal_candidates
@@ -45,7 +50,7 @@ impl Relayed<JsonText> {
 
     /// Returns the latest description, with its kind in `type`, and the candidates of its
     /// generation.
-    pub fn values(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
+    pub(super) fn values(&self) -> (Option<Box<RawValue>>, Vec<Box<RawValue>>) {
         let description = self.description.as_ref().and_then(|(kind, json)| {
             let fields = Fields::read(json.as_str()).ok()?;
             to_raw_value(&WithKind { kind: *kind, fields: &fields }).ok()
@@ -55,20 +60,20 @@ impl Relayed<JsonText> {
     }
 
     /// Returns the number of bytes.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let description = self.description.as_ref().map_or(0, |(_, json)| json.weight());
         self.candidate_bytes + description
     }
 
     /// Counts the bytes of the candidates anew.
-    pub fn count_bytes(&mut self) {
+    pub(super) fn count_bytes(&mut self) {
         self.candidate_bytes = self.candidates.iter().map(JsonText::weight).sum();
     }
 }
 
 impl<T> Relayed<T> {
     /// Returns the payloads with each text changed, or without the text if `change` returns `None`.
-    pub fn map<U>(&self, mut change: impl FnMut(&T) -> Option<U>) -> Relayed<U> {
+    pub(super) fn map<U>(&self, mut change: impl FnMut(&T) -> Option<U>) -> Relayed<U> {
         let description = self.description.as_ref();
         Relayed {
             description: description.and_then(|(kind, text)| Some((*kind, change(text)?))),

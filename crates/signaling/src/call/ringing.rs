@@ -19,16 +19,16 @@ pub(crate) struct RingingDevice {
 }
 
 impl RingingDevice {
-    pub fn new(session: SessionId) -> Self {
+    pub(crate) fn new(session: SessionId) -> Self {
         Self { session, alerting: false }
     }
 
-    pub fn session(&self) -> SessionId {
+    pub(crate) fn session(&self) -> SessionId {
         self.session
     }
 
     /// Records that it alerts its user. Returns true the first time.
-    pub fn alert(&mut self) -> bool {
+    pub(crate) fn alert(&mut self) -> bool {
         !std::mem::replace(&mut self.alerting, true)
     }
 }
@@ -46,34 +46,34 @@ pub(crate) struct Ringing {
 
 impl Ringing {
     /// Makes the ringing of a call that has reached no device.
-    pub fn new(call: CallId, until: Now) -> Self {
+    pub(crate) fn new(call: CallId, until: Now) -> Self {
         Self { call, until, hold_decision: Deadline::default(), devices: BTreeMap::new() }
     }
 
     /// Returns the time until which the call rings.
-    pub fn until(&self) -> Now {
+    pub(crate) fn until(&self) -> Now {
         self.until
     }
 
     /// Starts the time for which the call rings.
-    pub fn start(&self, timers: &mut TimerQueue<Timer>) {
+    pub(crate) fn start(&self, timers: &mut TimerQueue<Timer>) {
         timers.set(self.until.instant, Timer::Ring(self.call));
     }
 
     /// Stops the timers. The devices stay, for those who are told of the end of the call.
-    pub fn stop_timers(&mut self, timers: &mut TimerQueue<Timer>) {
+    pub(crate) fn stop_timers(&mut self, timers: &mut TimerQueue<Timer>) {
         timers.clear(self.until.instant, Timer::Ring(self.call));
         self.stop_hold_decision(timers);
     }
 
     /// Stops the ringing with its timers. Returns the sessions of the devices that rang.
-    pub fn stop(&mut self, timers: &mut TimerQueue<Timer>) -> Vec<SessionId> {
+    pub(crate) fn stop(&mut self, timers: &mut TimerQueue<Timer>) -> Vec<SessionId> {
         self.stop_timers(timers);
         std::mem::take(&mut self.devices).values().map(RingingDevice::session).collect()
     }
 
     /// Returns true if no device rings.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.devices.is_empty()
     }
 
@@ -84,31 +84,31 @@ impl Ringing {
     }
 
     /// Returns the sessions of the devices that ring.
-    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = SessionId> {
         self.devices.values().map(RingingDevice::session)
     }
 
-    pub fn get_mut(&mut self, device: &DeviceId) -> Option<&mut RingingDevice> {
+    pub(crate) fn get_mut(&mut self, device: &DeviceId) -> Option<&mut RingingDevice> {
         self.devices.get_mut(device)
     }
 
     /// Adds a device.
-    pub fn add(&mut self, device: DeviceId, session: SessionId) {
+    pub(crate) fn add(&mut self, device: DeviceId, session: SessionId) {
         self.devices.insert(device, RingingDevice::new(session));
     }
 
     /// Removes the device of a session that is gone.
-    pub fn remove(&mut self, session: SessionId) {
+    pub(crate) fn remove(&mut self, session: SessionId) {
         self.devices.retain(|_, device| device.session != session);
     }
 
     /// Starts the wait for the decision whether to hold the call.
-    pub fn await_hold_decision(&mut self, until: Instant, timers: &mut TimerQueue<Timer>) {
+    pub(crate) fn await_hold_decision(&mut self, until: Instant, timers: &mut TimerQueue<Timer>) {
         self.hold_decision.set(until, timers, Timer::Asked(self.call));
     }
 
     /// Stops the wait for the decision whether to hold the call. Returns true if it ran.
-    pub fn stop_hold_decision(&mut self, timers: &mut TimerQueue<Timer>) -> bool {
+    pub(crate) fn stop_hold_decision(&mut self, timers: &mut TimerQueue<Timer>) -> bool {
         self.hold_decision.clear(timers, Timer::Asked(self.call))
     }
 

@@ -29,13 +29,13 @@ pub(crate) struct Times {
 
 impl Times {
     /// Makes the times of a call that begins now.
-    pub fn begin(now: Now) -> Self {
+    pub(crate) fn begin(now: Now) -> Self {
         Self { created: now.unix, before: Duration::ZERO, since: now.instant, started: None }
     }
 
     /// Makes the times of a call that was begun by the server before. `created` and `started` are
     /// since 1970; a call has not begun after it was accepted, and neither is in the future.
-    pub fn restore(now: Now, created: Duration, started: Option<Duration>) -> Self {
+    pub(crate) fn restore(now: Now, created: Duration, started: Option<Duration>) -> Self {
         let started = started.map(|started| started.saturating_sub(created).min(LONGEST_BEFORE));
         let least = started.unwrap_or_default();
         let before = now.unix.saturating_sub(created).clamp(least, LONGEST_BEFORE);
@@ -46,32 +46,37 @@ impl Times {
     /// end on them. `end` is when that server was last known to run, since 1970, and is believed
     /// within the same bounds: the call ended neither before it began or was accepted, nor later
     /// than it may have lasted.
-    pub fn ended(now: Now, created: Duration, started: Option<Duration>, end: Duration) -> Self {
+    pub(crate) fn ended(
+        now: Now,
+        created: Duration,
+        started: Option<Duration>,
+        end: Duration,
+    ) -> Self {
         Self::restore(Now { unix: end, ..now }, created, started)
     }
 
     /// Records that the call was accepted, or a second participant came.
-    pub fn start(&mut self, now: Now) {
+    pub(crate) fn start(&mut self, now: Now) {
         self.started = Some(self.passed(now));
     }
 
     /// Returns this moment on the clock of the call.
-    pub fn at(&self, now: Now) -> Timestamp {
+    pub(crate) fn at(&self, now: Now) -> Timestamp {
         Timestamp(self.created.saturating_add(self.passed(now)))
     }
 
     /// Returns the time of its beginning, since 1970.
-    pub fn created(&self) -> Duration {
+    pub(crate) fn created(&self) -> Duration {
         self.created
     }
 
     /// Returns the time at which it was accepted, or a second participant came, since 1970.
-    pub fn started(&self) -> Option<Duration> {
+    pub(crate) fn started(&self) -> Option<Duration> {
         Some(self.created.saturating_add(self.started?))
     }
 
     /// Returns the time since the accept; zero before it.
-    pub fn duration(&self, now: Now) -> Duration {
+    pub(crate) fn duration(&self, now: Now) -> Duration {
         self.started.map_or(Duration::ZERO, |started| self.passed(now).saturating_sub(started))
     }
 

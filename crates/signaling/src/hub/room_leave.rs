@@ -25,7 +25,7 @@ pub(super) struct Leaving {
 
 impl Leaving {
     /// Makes the leaving that the server causes for this reason.
-    pub fn for_reason(reason: EndReason) -> Self {
+    pub(super) fn for_reason(reason: EndReason) -> Self {
         Self { reason, by: None, asked: None }
     }
 }

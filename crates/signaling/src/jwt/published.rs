@@ -39,7 +39,7 @@ pub(super) struct PublishedKey {
 
 impl PublishedKey {
     /// Returns true if it may be the key that a token names. It may be if either has no name.
-    pub fn is_called(&self, id: Option<&str>) -> bool {
+    pub(super) fn is_called(&self, id: Option<&str>) -> bool {
         self.id.is_none() || id.is_none() || self.id.as_deref() == id
     }
 }

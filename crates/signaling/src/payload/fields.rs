@@ -127,7 +127,7 @@ pub(crate) struct But<'b> {
 
 impl But<'_> {
     /// Writes them into an object that is being written.
-    pub fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+    pub(crate) fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let kept = self.fields.0.iter().filter(|(name, _)| !self.names.contains(&&**name));
         kept.into_iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
     }

@@ -16,28 +16,28 @@ pub(crate) struct Occupant {
 
 impl Occupant {
     /// Makes the participant that a device is.
-    pub fn new(party: Party, joined: Timestamp, metadata: Option<Box<RawValue>>) -> Self {
+    pub(crate) fn new(party: Party, joined: Timestamp, metadata: Option<Box<RawValue>>) -> Self {
         Self { party, joined, metadata }
     }
 
-    pub fn user(&self) -> &UserId {
+    pub(crate) fn user(&self) -> &UserId {
         self.party.user()
     }
 
-    pub fn party(&self) -> &Party {
+    pub(crate) fn party(&self) -> &Party {
         &self.party
     }
 
-    pub fn party_mut(&mut self) -> &mut Party {
+    pub(crate) fn party_mut(&mut self) -> &mut Party {
         &mut self.party
     }
 
-    pub fn into_party(self) -> Party {
+    pub(crate) fn into_party(self) -> Party {
         self.party
     }
 
     /// Returns the participant as the others see it.
-    pub fn shown(&self, id: ParticipantId) -> RoomParticipant {
+    pub(crate) fn shown(&self, id: ParticipantId) -> RoomParticipant {
         RoomParticipant {
             participant_id: id,
             user_id: self.party.user().clone(),
@@ -50,7 +50,7 @@ impl Occupant {
     }
 
     /// Returns the record of the participant, without the state of its connection.
-    pub fn record(&self, id: ParticipantId) -> Participant {
+    pub(crate) fn record(&self, id: ParticipantId) -> Participant {
         Participant {
             participant_id: Some(id),
             joined_at: Some(self.joined),

@@ -44,7 +44,7 @@ impl HasLifecycle for Room {
 
 impl Room {
     /// Makes a room without participants.
-    pub fn new(now: Now, id: CallId, name: RoomId, kind: CallType) -> Self {
+    pub(crate) fn new(now: Now, id: CallId, name: RoomId, kind: CallType) -> Self {
         Self {
             lifecycle: Lifecycle::begin(now, id, kind, CallState::Initiating),
             name,
@@ -54,53 +54,53 @@ impl Room {
         }
     }
 
-    pub fn id(&self) -> CallId {
+    pub(crate) fn id(&self) -> CallId {
         self.lifecycle.id()
     }
 
-    pub fn state(&self) -> CallState {
+    pub(crate) fn state(&self) -> CallState {
         self.lifecycle.state()
     }
 
-    pub fn name(&self) -> &RoomId {
+    pub(crate) fn name(&self) -> &RoomId {
         &self.name
     }
 
     /// Returns the number of participants.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.participants.len()
     }
 
     /// Returns the ids of all participants.
-    pub fn ids(&self) -> Vec<ParticipantId> {
+    pub(crate) fn ids(&self) -> Vec<ParticipantId> {
         self.participants.keys().copied().collect()
     }
 
     /// Returns all participants.
-    pub fn parties(&self) -> impl Iterator<Item = (ParticipantId, &Party)> {
+    pub(crate) fn parties(&self) -> impl Iterator<Item = (ParticipantId, &Party)> {
         self.participants.iter().map(|(id, occupant)| (*id, occupant.party()))
     }
 
-    pub fn parties_mut(&mut self) -> impl Iterator<Item = &mut Party> {
+    pub(crate) fn parties_mut(&mut self) -> impl Iterator<Item = &mut Party> {
         self.participants.values_mut().map(|occupant| occupant.party_mut())
     }
 
-    pub fn party(&self, id: ParticipantId) -> Option<&Party> {
+    pub(crate) fn party(&self, id: ParticipantId) -> Option<&Party> {
         self.participants.get(&id).map(|occupant| occupant.party())
     }
 
-    pub fn party_mut(&mut self, id: ParticipantId) -> Option<&mut Party> {
+    pub(crate) fn party_mut(&mut self, id: ParticipantId) -> Option<&mut Party> {
         self.participants.get_mut(&id).map(|occupant| occupant.party_mut())
     }
 
     /// Adds a participant.
-    pub fn join(&mut self, id: ParticipantId, occupant: Occupant) {
+    pub(crate) fn join(&mut self, id: ParticipantId, occupant: Occupant) {
         self.participants.insert(id, occupant);
     }
 
     /// Removes a participant with its timers and journals, and remembers it for the record. Returns
     /// the participant, and the number of dropped candidates.
-    pub fn remove(
+    pub(crate) fn remove(
         &mut self,
         now: Now,
         id: ParticipantId,
@@ -119,37 +119,42 @@ impl Room {
     }
 
     /// Returns the journal from one participant to another, if there is one.
-    pub fn journal(&self, from: ParticipantId, to: ParticipantId) -> Option<&Journal> {
+    pub(crate) fn journal(&self, from: ParticipantId, to: ParticipantId) -> Option<&Journal> {
         self.journals.get(&(from, to))
     }
 
     /// Returns the journal from one participant to another. It is made at its first use.
-    pub fn journal_mut(&mut self, from: ParticipantId, to: ParticipantId) -> &mut Journal {
+    pub(crate) fn journal_mut(&mut self, from: ParticipantId, to: ParticipantId) -> &mut Journal {
         self.journals.entry((from, to)).or_default()
     }
 
     /// Returns the journals by sender and receiver.
-    pub fn journals(&self) -> impl Iterator<Item = ((ParticipantId, ParticipantId), &Journal)> {
+    pub(crate) fn journals(
+        &self,
+    ) -> impl Iterator<Item = ((ParticipantId, ParticipantId), &Journal)> {
         self.journals.iter().map(|(lane, journal)| (*lane, journal))
     }
 
     /// Returns the participant that a session is.
-    pub fn participant_of(&self, session: SessionId) -> Option<ParticipantId> {
+    pub(crate) fn participant_of(&self, session: SessionId) -> Option<ParticipantId> {
         self.find(|party| party.session() == Some(session))
     }
 
     /// Returns the participant that a device is, connected or not.
-    pub fn device_of(&self, user: &UserId, device: &DeviceId) -> Option<ParticipantId> {
+    pub(crate) fn device_of(&self, user: &UserId, device: &DeviceId) -> Option<ParticipantId> {
         self.find(|party| party.user() == user && party.device() == Some(device))
     }
 
     /// Returns true if a device of the user is in it.
-    pub fn has(&self, user: &UserId) -> bool {
+    pub(crate) fn has(&self, user: &UserId) -> bool {
         self.find(|party| party.user() == user).is_some()
     }
 
     /// Returns the participants that are devices of the user.
-    pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = (ParticipantId, &Party)> {
+    pub(crate) fn devices_of(
+        &self,
+        user: &UserId,
+    ) -> impl Iterator<Item = (ParticipantId, &Party)> {
         let all = self.participants.iter().map(|(id, occupant)| (*id, occupant.party()));
         all.filter(move |(_, party)| party.user() == user)
     }
@@ -160,18 +165,18 @@ impl Room {
     }
 
     /// Returns the sessions of all participants.
-    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = SessionId> {
         self.participants.values().filter_map(|occupant| occupant.party().session())
     }
 
     /// Returns the sessions of all participants but one.
-    pub fn sessions_but(&self, id: ParticipantId) -> impl Iterator<Item = SessionId> {
+    pub(crate) fn sessions_but(&self, id: ParticipantId) -> impl Iterator<Item = SessionId> {
         let others = self.participants.iter().filter(move |(other, _)| **other != id);
         others.filter_map(|(_, occupant)| occupant.party().session())
     }
 
     /// Returns the others as one participant sees them.
-    pub fn seen_by(&self, id: ParticipantId) -> Vec<RoomParticipant> {
+    pub(crate) fn seen_by(&self, id: ParticipantId) -> Vec<RoomParticipant> {
         let others = self.participants.iter().filter(|(other, _)| **other != id);
         others.map(|(id, occupant)| occupant.shown(*id)).collect()
     }
@@ -186,7 +191,7 @@ impl Room {
     }
 
     /// Returns the record of the room now.
-    pub fn record(&self, now: Now) -> CallRecord {
+    pub(crate) fn record(&self, now: Now) -> CallRecord {
         let participant = |(id, occupant): (&ParticipantId, &Occupant)| {
             let connected = Some(occupant.party().is_connected());
             Participant { connected, ..occupant.record(*id) }
@@ -201,7 +206,7 @@ impl Room {
 
     /// Returns the record that the room has if the server crashes, without the time and the reason
     /// of its end: with everyone who is in it.
-    pub fn record_if_over(&self) -> CallRecord {
+    pub(crate) fn record_if_over(&self) -> CallRecord {
         let present = self.participants.iter().map(|(id, occupant)| occupant.record(*id));
         CallRecord {
             room_id: Some(self.name.clone()),
@@ -211,7 +216,7 @@ impl Room {
     }
 
     /// Returns the record of a room that is over: with the latest participants.
-    pub fn final_record(
+    pub(crate) fn final_record(
         &self,
         now: Now,
         reason: EndReason,

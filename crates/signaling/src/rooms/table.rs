@@ -27,35 +27,35 @@ impl Deref for Rooms {
 
 impl Rooms {
     /// Returns the room that has this name now.
-    pub fn named(&self, name: &RoomId) -> Option<&Room> {
+    pub(crate) fn named(&self, name: &RoomId) -> Option<&Room> {
         self.get(*self.by_name.get(name)?)
     }
 
     /// Notes changes from now on.
-    pub fn watch(&mut self) {
+    pub(crate) fn watch(&mut self) {
         self.live.watch();
     }
 
     /// Takes out the ids of the rooms that may have changed.
-    pub fn take_touched(&mut self) -> Vec<CallId> {
+    pub(crate) fn take_touched(&mut self) -> Vec<CallId> {
         self.live.take_touched()
     }
 
-    pub fn get_mut(&mut self, id: CallId) -> Option<&mut Room> {
+    pub(crate) fn get_mut(&mut self, id: CallId) -> Option<&mut Room> {
         self.live.get_mut(id)
     }
 
-    pub fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
+    pub(crate) fn step(&mut self, id: CallId, step: Step) -> Result<(), RequestError> {
         self.live.step(id, step)
     }
 
     /// Adds a room. No other has its name.
-    pub fn insert(&mut self, room: Room) {
+    pub(crate) fn insert(&mut self, room: Room) {
         self.by_name.insert(room.name().clone(), room.id());
         self.live.insert(room);
     }
 
-    pub fn remove(&mut self, id: CallId) -> Option<Room> {
+    pub(crate) fn remove(&mut self, id: CallId) -> Option<Room> {
         let room = self.live.remove(id)?;
         self.by_name.remove(room.name());
         Some(room)

@@ -73,7 +73,7 @@ pub(super) struct AccessToken {
 
 impl AccessTokens {
     /// Makes the keys for tokens that are sealed for `server_name`. `None` without a key.
-    pub fn new(server_name: &str, keys: Vec<AccessTokenKey>) -> Option<Self> {
+    pub(super) fn new(server_name: &str, keys: Vec<AccessTokenKey>) -> Option<Self> {
         let keys = keys.into_iter().filter_map(|AccessTokenKey { kid, key }| {
             let algorithm = if key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
             Some((kid, LessSafeKey::new(UnboundKey::new(algorithm, &key).ok()?)))
@@ -83,18 +83,18 @@ impl AccessTokens {
     }
 
     /// Returns our name.
-    pub fn server_name(&self) -> &str {
+    pub(super) fn server_name(&self) -> &str {
         &self.server_name
     }
 
     /// Returns true if there is a key of this name.
-    pub fn knows(&self, kid: &str) -> bool {
+    pub(super) fn knows(&self, kid: &str) -> bool {
         self.keys.contains_key(kid)
     }
 
     /// Opens a token (RFC 7635 §6.2): nonce, then key, time and lifetime, sealed. `None` if it was
     /// not sealed with the key of this name, or its time is not now.
-    pub fn open(&self, now: Now, kid: &str, token: &[u8]) -> Option<AccessToken> {
+    pub(super) fn open(&self, now: Now, kid: &str, token: &[u8]) -> Option<AccessToken> {
         let key = self.keys.get(kid)?;
         let (len, rest) = token.split_first_chunk()?;
         let (nonce, sealed) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;

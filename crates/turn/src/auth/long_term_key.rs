@@ -85,13 +85,13 @@ pub(super) struct UserKeys {
 
 impl UserKeys {
     /// Derives them all.
-    pub fn derive(username: &str, realm: &str, password: &str) -> Self {
+    pub(super) fn derive(username: &str, realm: &str, password: &str) -> Self {
         let key = |algorithm| LongTermKey::derive(algorithm, username, realm, password);
         Self { md5: key(PasswordAlgorithm::Md5), sha256: key(PasswordAlgorithm::Sha256) }
     }
 
     /// Returns the key for an algorithm.
-    pub fn of(&self, algorithm: PasswordAlgorithm) -> LongTermKey {
+    pub(super) fn of(&self, algorithm: PasswordAlgorithm) -> LongTermKey {
         match algorithm {
             PasswordAlgorithm::Md5 => self.md5,
             PasswordAlgorithm::Sha256 => self.sha256,

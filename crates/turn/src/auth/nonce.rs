@@ -51,7 +51,7 @@ pub(super) struct Nonces {
 impl Nonces {
     /// Nonces that tell of these features, under a fresh random key, so that those of an earlier
     /// process are stale.
-    pub fn new(features: SecurityFeatures) -> Self {
+    pub(super) fn new(features: SecurityFeatures) -> Self {
         let mut key = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut key);
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), cookie: features.cookie() }
@@ -60,7 +60,7 @@ impl Nonces {
     /// Returns a nonce for `client`, good for an hour: the nonce cookie (13 characters, RFC 8489
     /// §9.2) and base64url of the time and the tag. With 28 characters it needs no padding, and is
     /// "fewer than 128" (RFC 8489 §14.10).
-    pub fn issue(&self, now: Now, client: ClientAddr) -> String {
+    pub(super) fn issue(&self, now: Now, client: ClientAddr) -> String {
         let time = time(now);
         let mut bytes = [0; TIME + TAG];
         bytes[..TIME].copy_from_slice(&time);
@@ -74,7 +74,12 @@ impl Nonces {
     ///
     /// # Errors
     /// [`NonceError`]
-    pub fn check(&self, now: Now, client: ClientAddr, nonce: &[u8]) -> Result<(), NonceError> {
+    pub(super) fn check(
+        &self,
+        now: Now,
+        client: ClientAddr,
+        nonce: &[u8],
+    ) -> Result<(), NonceError> {
         // Without the cookie, or with another, somebody has meddled with the challenge.
         let own = nonce.strip_prefix(self.cookie.as_bytes()).ok_or(NonceError::Foreign)?;
         let mut bytes = [0; TIME + TAG];

@@ -31,7 +31,7 @@ const USERNAME_ANONYMITY: [u8; 3] = [0x40, 0, 0x02];
 
 impl SecurityFeatures {
     /// Returns the 13 characters that go in front of a nonce.
-    pub fn cookie(self) -> String {
+    pub(super) fn cookie(self) -> String {
         let mut bits = [0; 3];
         for (set, feature) in [
             (self.password_algorithms, PASSWORD_ALGORITHMS),
@@ -47,7 +47,7 @@ impl SecurityFeatures {
     }
 
     /// Returns the features that a nonce tells of; `None` if it does not begin with a cookie.
-    pub fn of(nonce: &[u8]) -> Option<Self> {
+    pub(super) fn of(nonce: &[u8]) -> Option<Self> {
         let features = nonce.strip_prefix(COOKIE)?.get(..FEATURES)?;
         let mut bits = [0; 3];
         let len = BASE64_STANDARD.decode_slice(features, &mut bits).ok()?;

@@ -17,7 +17,7 @@ pub(super) struct StaticUsers {
 
 impl StaticUsers {
     /// Derives every key and hash of these users: name and password.
-    pub fn new(realm: &str, users: Vec<(String, Secret)>) -> Self {
+    pub(super) fn new(realm: &str, users: Vec<(String, Secret)>) -> Self {
         let mut all = Self { keys: HashMap::new(), names: HashMap::new() };
         for (name, password) in users {
             let name: Arc<str> = name.into();
@@ -29,17 +29,17 @@ impl StaticUsers {
     }
 
     /// Returns true if there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
     /// Returns the user of this name.
-    pub fn find(&self, name: &str) -> Option<(&Arc<str>, &UserKeys)> {
+    pub(super) fn find(&self, name: &str) -> Option<(&Arc<str>, &UserKeys)> {
         self.keys.get_key_value(name)
     }
 
     /// Returns the name behind a USERHASH.
-    pub fn name_of(&self, userhash: &[u8; 32]) -> Option<&str> {
+    pub(super) fn name_of(&self, userhash: &[u8; 32]) -> Option<&str> {
         self.names.get(userhash).map(|name| &**name)
     }
 }

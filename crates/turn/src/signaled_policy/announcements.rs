@@ -52,7 +52,7 @@ impl Announcements {
     }
 
     /// Adds addresses that a side of a call has announced to another one, `to`.
-    pub fn add(&self, call: CallId, by: &UserId, to: &UserId, ips: &[IpAddr]) {
+    pub(crate) fn add(&self, call: CallId, by: &UserId, to: &UserId, ips: &[IpAddr]) {
         let mut table = self.write();
         // The other side need not have said anything yet.
         table.side_mut(call, to);
@@ -69,7 +69,7 @@ impl Announcements {
     /// Forgets what a user has announced, who is in the call no more. Returns the users of all
     /// sides of the call, the one who has left included: what they were granted is to be judged
     /// again.
-    pub fn forget(&self, call: CallId, user: &UserId) -> Arc<[UserId]> {
+    pub(crate) fn forget(&self, call: CallId, user: &UserId) -> Arc<[UserId]> {
         let mut table = self.write();
         let Some(sides) = table.calls.get_mut(&call) else { return Arc::default() };
         let users = sides.iter().map(|side| side.user.clone()).collect();
@@ -80,7 +80,7 @@ impl Announcements {
 
     /// Forgets a call that is over. Returns the users of its sides: what they were granted is to be
     /// judged again.
-    pub fn end(&self, call: CallId) -> Arc<[UserId]> {
+    pub(crate) fn end(&self, call: CallId) -> Arc<[UserId]> {
         let mut table = self.write();
         let sides = table.calls.remove(&call).unwrap_or_default();
         sides.iter().for_each(|side| table.leave(call, &side.user));
@@ -88,12 +88,12 @@ impl Announcements {
     }
 
     /// Returns true if another side of the call than `user` has announced `ip`.
-    pub fn is_known_to(&self, call: CallId, user: &str, ip: IpAddr) -> bool {
+    pub(crate) fn is_known_to(&self, call: CallId, user: &str, ip: IpAddr) -> bool {
         self.read().is_known_to(call, user, ip)
     }
 
     /// Returns true if another side of any call that `user` is in has announced `ip`.
-    pub fn is_known_in_any_call_of(&self, user: &str, ip: IpAddr) -> bool {
+    pub(crate) fn is_known_in_any_call_of(&self, user: &str, ip: IpAddr) -> bool {
         let table = self.read();
         let mut calls = table.calls_of.get(user).into_iter().flatten();
         calls.any(|call| table.is_known_to(*call, user, ip))

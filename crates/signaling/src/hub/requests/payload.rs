@@ -42,7 +42,7 @@ pub(super) struct Recipient {
 
 impl Recipient {
     /// Reads the recipient from a payload.
-    pub fn read(data: &Fields<'_>) -> Result<Self, RequestError> {
+    pub(super) fn read(data: &Fields<'_>) -> Result<Self, RequestError> {
         data.read_as(&["callId", "roomId", "to"]).map_err(unfit)
     }
 }
