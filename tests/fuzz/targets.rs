@@ -1,5 +1,5 @@
-//! What is fuzzed: each takes any bytes, and panics if something does not hold. Shared by the test that
-//! runs everywhere (`tests/it/fuzzing.rs`) and by the programs for libFuzzer (`fuzz/`).
+//! The fuzz targets: each takes any bytes, and panics if an invariant is violated. Shared by the
+//! test that runs everywhere (`tests/it/fuzzing.rs`) and by the programs for libFuzzer (`fuzz/`).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -38,7 +38,7 @@ use stun::{
 /// RFC 8016 §4.
 const MOBILITY_TICKET: AttrType = AttrType(0x8030);
 
-/// A target: its name and what it does with bytes.
+/// A target: its name and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
@@ -51,14 +51,14 @@ pub const ALL: [Target; 6] = [
     ("socketio_packets", socketio_packets),
 ];
 
-/// A message is read or refused, and what is read lies within it.
+/// A message is parsed or refused, and everything parsed lies within its bytes.
 pub fn stun_message(bytes: &[u8]) {
     let Ok(request) = Request::parse(bytes) else { return };
     assert_eq!(Kind::of(bytes), Kind::Stun);
     if let Some(data) = &request.attributes.data {
         assert!(bytes.get(data.clone()).is_some());
     }
-    // All of them, whatever there are.
+    // Each iterator is run to its end.
     request.peers().for_each(drop);
     assert_eq!(
         Frame::first(bytes, MAX_FRAME),
@@ -66,7 +66,7 @@ pub fn stun_message(bytes: &[u8]) {
     );
 }
 
-/// Where messages begin and end does not depend on how a stream was torn.
+/// The boundaries of messages do not depend on how a stream was split.
 pub fn stream_framing(bytes: &[u8]) {
     let Some((&step, bytes)) = bytes.split_first() else { return };
     let limit = 4096;
@@ -80,7 +80,7 @@ pub fn stream_framing(bytes: &[u8]) {
                     start += ends;
                 }
                 Frame::Part if end < bytes.len() => end = (end + step).min(bytes.len()),
-                // Either way the stream is closed; which one is seen first depends on the tearing.
+                // The stream is closed in either case; the split decides which is noticed first.
                 last => return (found, start, last == Frame::Part),
             }
         }
@@ -89,14 +89,14 @@ pub fn stream_framing(bytes: &[u8]) {
     assert_eq!(frames(usize::from(step).max(1)), whole);
 }
 
-/// A ChannelData message is read within its bounds, and written as it was read.
+/// A ChannelData message is parsed within its bounds, and encodes to the same bytes.
 pub fn channel_data(bytes: &[u8]) {
     let Some(read) = ChannelData::parse(bytes) else { return };
     let payload = bytes[read.payload.clone()].to_vec();
     let mut buffer = vec![0; HEADROOM + payload.len() + HEADROOM];
-    let place = HEADROOM..HEADROOM + payload.len();
-    buffer[place.clone()].copy_from_slice(&payload);
-    let mut packet = Packet::new(&mut buffer, place);
+    let range = HEADROOM..HEADROOM + payload.len();
+    buffer[range.clone()].copy_from_slice(&payload);
+    let mut packet = Packet::new(&mut buffer, range);
     ChannelData::wrap(&mut packet, read.number);
     assert_eq!(packet.bytes(), &bytes[..read.payload.end]);
 }
@@ -119,7 +119,7 @@ struct Server {
     open: HashMap<AllocationId, SocketAddr>,
     clients: Vec<Client>,
     answers: Vec<(FiveTuple, Vec<u8>)>,
-    /// The last ticket that anybody was given (RFC 8016).
+    /// The last ticket that any client got (RFC 8016).
     ticket: Vec<u8>,
 }
 
@@ -157,9 +157,9 @@ impl Server {
 
     fn client_sends(&mut self, client: usize, bytes: &[u8]) {
         let mut buffer = vec![0; HEADROOM + bytes.len() + HEADROOM];
-        let place = HEADROOM..HEADROOM + bytes.len();
-        buffer[place.clone()].copy_from_slice(bytes);
-        let mut packet = Packet::new(&mut buffer, place);
+        let range = HEADROOM..HEADROOM + bytes.len();
+        buffer[range.clone()].copy_from_slice(bytes);
+        let mut packet = Packet::new(&mut buffer, range);
         match self.engine.handle_client(self.now, self.clients[client].tuple, &mut packet) {
             FromClient::Forward { allocation, .. } => {
                 assert!(self.open.contains_key(&allocation), "from a socket that is not open");
@@ -195,7 +195,7 @@ impl Server {
         }
     }
 
-    /// A request with any attributes, signed as the user would.
+    /// Sends a request with any attributes, with the user's credentials.
     fn request(&mut self, client: usize, method: u8, rest: &mut &[u8]) {
         let mut message = Message::new();
         // The class of a request has no bits (RFC 8489 §5).
@@ -214,12 +214,12 @@ impl Server {
         TextAttribute::new(ATTR_NONCE, nonce).add_to(&mut message).unwrap();
         let key =
             MessageIntegrity::new_long_term_integrity("alice".into(), REALM.into(), "pass".into());
-        // Behind a FINGERPRINT nothing can be signed.
+        // After a FINGERPRINT no MESSAGE-INTEGRITY can be added.
         if key.add_to(&mut message).is_err() {
             return;
         }
         self.client_sends(client, &message.raw);
-        // Whoever is told of a fresh nonce uses it.
+        // Clients use the newest nonce.
         for (to, bytes) in std::mem::take(&mut self.answers) {
             let mut answer = Message::new();
             answer.unmarshal_binary(&bytes).expect("the server speaks STUN");
@@ -251,7 +251,7 @@ fn take(bytes: &mut &[u8]) -> u8 {
     }
 }
 
-/// One of those that lead somewhere, or anything at all.
+/// Returns a plausible attribute or an arbitrary one.
 fn attribute(rest: &mut &[u8], ticket: &[u8]) -> RawAttribute {
     let (typ, value): (AttrType, Vec<u8>) = match take(rest) % 10 {
         0 | 1 => (
@@ -276,7 +276,8 @@ fn attribute(rest: &mut &[u8], ticket: &[u8]) -> RawAttribute {
     RawAttribute { typ, length: value.len() as u16, value }
 }
 
-/// XOR-PEER-ADDRESS of IPv4; of IPv6 what cannot be read, since the transaction is not known here.
+/// Encodes XOR-PEER-ADDRESS for IPv4. For IPv6 it is invalid, since the transaction is not known
+/// here.
 fn xor(peer: SocketAddr) -> Vec<u8> {
     let cookie = [0x21, 0x12, 0xA4, 0x42];
     let port = peer.port() ^ 0x2112;
@@ -291,8 +292,8 @@ fn xor(peer: SocketAddr) -> Vec<u8> {
     value
 }
 
-/// Whatever clients and peers send, in whatever order: nothing leaves by a socket that is not open, no
-/// address is given out twice, and when time is over nothing is left.
+/// For any input from clients and peers, in any order: no output names a socket that is not open,
+/// no address is allocated twice, and once all lifetimes have passed nothing is left.
 pub fn turn_server(mut bytes: &[u8]) {
     let mut server = Server::new();
     for _ in 0..64 {
@@ -310,10 +311,10 @@ pub fn turn_server(mut bytes: &[u8]) {
             1 => server.advance(Duration::from_secs(u64::from(take(&mut bytes)) * 5)),
             2 => {
                 let peer = PEERS[usize::from(take(&mut bytes)) % PEERS.len()].parse().unwrap();
-                let (mut buffer, place) =
+                let (mut buffer, range) =
                     (vec![7; 300], 100..100 + usize::from(take(&mut bytes)) % 100);
                 for id in server.open.keys().copied().collect::<Vec<_>>() {
-                    let mut packet = Packet::new(&mut buffer, place.clone());
+                    let mut packet = Packet::new(&mut buffer, range.clone());
                     if let FromPeer::Forward { to } =
                         server.engine.handle_peer(server.now, id, peer, &mut packet)
                     {
@@ -343,14 +344,14 @@ pub fn turn_server(mut bytes: &[u8]) {
     assert_eq!(Snapshot::of(std::iter::once(&*server.metrics)).allocations, 0);
 }
 
-/// The call that an answer names.
+/// Returns the id of the call in an answer.
 fn call_id(answer: &signaling::Answer) -> Option<String> {
     let answer: serde_json::Value = serde_json::from_str(answer.0.as_str()).expect("it is JSON");
     answer["callId"].as_str().map(str::to_owned)
 }
 
-/// Whatever signed-in clients write: the hub answers each request that wants it, once, and holds no
-/// call when all have left.
+/// For any frames of signed-in clients: the hub answers each request that has an id exactly once,
+/// and holds no call when all clients have left.
 pub fn signaling_frames(bytes: &[u8]) {
     let config = signaling::Config { events_per_second: 0, ..signaling::Config::default() };
     let mut hub = Hub::new(config, [7; 32]);
@@ -378,7 +379,7 @@ pub fn signaling_frames(bytes: &[u8]) {
         }
         let Some((&who, line)) = line.split_first() else { continue };
         let Ok(text) = std::str::from_utf8(line) else { continue };
-        // A call's id cannot be guessed: `$` stands for the last one.
+        // The id of a call cannot be guessed: `$` stands for the last one.
         let text = text.replace('$', call.as_deref().unwrap_or("$"));
         let Ok(frame) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
         let Some(event) = frame["event"].as_str() else { continue };
@@ -405,8 +406,8 @@ pub fn signaling_frames(bytes: &[u8]) {
     assert_eq!(hub.stats().users, 0, "a session or a call is left");
 }
 
-/// A payload of Socket.IO is split the same way however often it is put together again, and each of its
-/// packets is read or refused; what is read lies within it.
+/// A Socket.IO payload is split into the same packets after it was encoded again, and each of its
+/// packets is parsed or refused; everything parsed lies within it.
 pub fn socketio_packets(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     for revision in [Revision::Three, Revision::Four] {

@@ -1,5 +1,5 @@
-//! Addresses where they come in: IPv4 in the form of IPv6, PROXY protocol headers by listener, and
-//! listeners for both families.
+//! Addresses at the edges of the server: IPv4-mapped IPv6 addresses, PROXY protocol headers by
+//! listener, and listeners for both families.
 
 use std::{
     io::{Read, Write},
@@ -26,13 +26,13 @@ fn connect(at: &str) -> Framed<TcpStream> {
     Framed::new(stream)
 }
 
-/// A PROXY protocol header of version 1 for an IPv4 client, as haproxy writes it that listens for both
-/// families on one socket.
+/// Returns a PROXY protocol header of version 1 for an IPv4 client, as haproxy writes it when it
+/// listens for both families on one socket.
 fn mapped_header(client: &str) -> String {
     format!("PROXY TCP6 ::ffff:{client} ::ffff:198.51.100.1 5000 3478\r\n")
 }
 
-/// The header of version 2 for the same client (§2.2).
+/// Returns the header of version 2 for the same client (§2.2).
 fn mapped_header_v2(client: [u8; 4]) -> Vec<u8> {
     let mapped = |ip: [u8; 4]| std::net::Ipv4Addr::from(ip).to_ipv6_mapped().octets();
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24".to_vec();
@@ -42,7 +42,7 @@ fn mapped_header_v2(client: [u8; 4]) -> Vec<u8> {
     header
 }
 
-/// The family (RFC 8489 §14.1) and the address that a Binding response tells.
+/// Returns the family (RFC 8489 §14.1) and the address in a Binding response.
 fn told(response: &[u8]) -> (u8, String) {
     let family = parse(response).get(ATTR_XORMAPPED_ADDRESS).unwrap()[1];
     (family, mapped(response).ip().to_string())
@@ -58,8 +58,8 @@ fn a_client_whose_proxy_says_it_in_ipv6_form_is_told_its_ipv4_address() {
     }
 }
 
-/// As mapped addresses they all are in one network of 64 bits, which counts as one address: those behind
-/// one proxy had one allowance of answers to requests without credentials.
+/// All IPv4-mapped addresses are in one /64 network, which counts as one address: the clients
+/// behind one proxy shared one limit of replies to requests without credentials.
 #[test]
 fn clients_in_ipv6_form_do_not_use_up_each_other_s_answers() {
     let proxy = ["--proxy-protocol", "127.0.0.1"];
@@ -90,7 +90,7 @@ fn clients_in_ipv6_form_have_places_of_their_own() {
     assert!(ask("192.0.2.2").rest().is_some(), "that client has a connection");
 }
 
-/// A network in the form of IPv6 is the same network.
+/// An IPv4-mapped network equals the IPv4 network.
 #[test]
 fn options_take_addresses_in_ipv6_form() {
     let server = Server::with(&["--proxy-protocol", "::ffff:127.0.0.0/104"]);
@@ -103,11 +103,11 @@ fn options_take_addresses_in_ipv6_form() {
 fn a_health_check_needs_no_proxy_header_where_none_is_expected() {
     let server = Server::with(&["--proxy-protocol", "127.0.0.1", "--proxy-protocol-on", "listen"]);
     assert_eq!(server.get("/healthz", None).status, 200);
-    // The listener that is named takes nothing without a header, from there.
+    // This listener requires a header from that address.
     let without = connect(server.turn());
     without.write(BINDING);
     assert!(without.rest().is_some());
-    // Without the option every listener expects one.
+    // Without the option every listener requires one.
     let everywhere = Server::with(&["--proxy-protocol", "127.0.0.1"]);
     let mut stream = TcpStream::connect(everywhere.authority()).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
@@ -125,8 +125,8 @@ fn listeners_without_networks_are_refused() {
     assert!(error.contains("http, tls-listen, listen"), "{error}");
 }
 
-/// In a network of its own, since it listens on every address. `[::]` takes both families, and beside a
-/// listener on `0.0.0.0` with the same port it leaves IPv4 to that one.
+/// Runs in a network of its own, since it listens on every address. `[::]` serves both families,
+/// and leaves IPv4 to a listener on `0.0.0.0` with the same port.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_listener_on_zeros_of_ipv6_takes_ipv4() {

@@ -1,5 +1,5 @@
-//! Defaults that protect: who reaches plain HTTP and the metrics, secrets in files of their own, and
-//! files that are open to others.
+//! Secure defaults: access to plain HTTP and to the metrics, separate files for secrets, and
+//! warnings about files that others can read or write.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -17,10 +17,10 @@ use crate::{
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// The command that gives the machine an address besides loopback.
+/// Gives the machine an address besides loopback.
 const OWN_ADDRESS: &str = "ip address add 192.0.2.1/32 dev lo";
 
-/// A directory of files, with the permissions that they have.
+/// A directory of files with their modes.
 struct Files(tempfile::TempDir);
 
 impl Files {
@@ -49,7 +49,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// The options of a server that needs no more to start.
+/// The minimal options with which a server starts.
 fn secrets() -> Vec<&'static str> {
     vec!["--auth-secret", SECRET, "--jwt-secret", SECRET, "--lifetime", "5m", "--ready-json"]
 }
@@ -58,7 +58,7 @@ fn serve(options: &[&str]) -> Server {
     Server::spawn(&mut callbox(&[&["serve"], options].concat()))
 }
 
-/// Stops a server, and gives what it has logged.
+/// Stops a server and returns its log.
 fn stopped(server: Server) -> String {
     server.terminate();
     server.wait().1
@@ -73,10 +73,10 @@ fn metrics_are_not_for_strangers_by_plain_http_either() {
         let _server = serve(&[&secrets()[..], &options].concat());
         let ask = |at, key| http::request(at, "GET", "/metrics", &bearer(key), None).status;
         assert_eq!(ask("127.0.0.1:8080", None), 200, "from this machine");
-        // The client has that address, too.
+        // The client has that address as well.
         assert_eq!(ask("192.0.2.1:8080", None), 401, "from another one");
         assert_eq!(ask("192.0.2.1:8080", Some("operator")), 200);
-        // What a load balancer asks for is open to it.
+        // The endpoint for load balancers is open.
         assert_eq!(http::request("192.0.2.1:8080", "GET", "/healthz", &[], None).status, 200);
     });
 }
@@ -97,7 +97,7 @@ fn with_tls_plain_http_is_for_this_machine_alone_unless_asked_for() {
         let stranger: SocketAddr = "192.0.2.1:8080".parse().unwrap();
         let error = TcpStream::connect(stranger).expect_err("plain HTTP is open to strangers");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-        // TLS is for everybody.
+        // TLS is open to every address.
         TcpStream::connect("192.0.2.1:443").unwrap();
         let log = stopped(server);
         assert!(!log.contains("--http"), "{log}");
@@ -204,7 +204,8 @@ fn files_open_to_others_are_warned_about_and_refused_with_strict() {
         ("--tls-key", "key.pem", 0o640, 0o644, "may read the secrets in it (mode 0644)"),
         ("--tls-key", "key.pem", 0o600, 0o602, "may change what is in it (mode 0602)"),
         ("--state-dir", "state", 0o755, 0o777, "may change what is in it (mode 0777)"),
-        // In such a directory nobody removes another's files, and everybody may put some.
+        // In a directory with the sticky bit nobody can remove another user's files, but everybody
+        // can create files.
         ("--state-dir", "state", 0o700, 0o1777, "may change what is in it (mode 1777)"),
     ] {
         let path = files.path(name);

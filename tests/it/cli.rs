@@ -1,4 +1,4 @@
-//! The binary from the outside: errors in its configuration, the ready line, its commands, its end.
+//! The binary from the outside: configuration errors, the ready line, the commands and the end.
 
 use std::{io::Write, net::TcpListener, process::Command};
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::common::{Server, callbox, run};
 
-/// `serve` with secrets, on free ports.
+/// Returns `serve` with secrets, on free ports.
 fn serve(options: &[&str]) -> Command {
     let base = ["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
-    // If the test is killed, the server does not outlive it by much.
+    // If the test process is killed, the server ends soon after.
     let lifetime = match options.contains(&"--lifetime") {
         true => &[][..],
         false => &["--lifetime", "5m"],
@@ -231,7 +231,7 @@ fn tokens_and_credentials_are_what_the_server_accepts() {
     let minted = answer.json()["turnCredentials"].clone();
     assert!(minted["username"].as_str().unwrap().ends_with(":alice"), "{minted}");
 
-    // A fixed secret gives a password that any other minter gives as well.
+    // A fixed secret gives the same password as any other implementation of the scheme.
     let output = run(&mut callbox(&["credentials", "--user", "alice", "--json", "--config", path]));
     let json: Value = serde_json::from_str(&output.stdout).unwrap();
     assert!(json["username"].as_str().unwrap().ends_with(":alice"));
@@ -264,7 +264,7 @@ fn a_check_goes_through_and_finds_what_is_wrong() {
     let gone = run(&mut callbox(&["check", "--url", &format!("http://{closed}")]));
     assert_eq!(gone.status, 1);
     assert!(gone.stdout.contains("cannot connect"), "{}", gone.stdout);
-    // Nothing of it is left behind.
+    // The check releases all its allocations.
     server.wait_for_metric("callbox_allocations", |value| value == 0.0);
     server.wait_for_metric("callbox_connections{front=\"websocket\"}", |value| value == 0.0);
 }

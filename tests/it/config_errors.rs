@@ -1,4 +1,4 @@
-//! Configuration that forgives what editors add, and tells what is wrong with the rest.
+//! Configuration files with additions of editors and shells, and the messages for errors in others.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use crate::common::{DEADLINE, Output, Server, callbox, identity, pem, run, write
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A directory with files of these names and contents, for their owner alone.
+/// Creates a directory with files of these names and contents, for their owner alone.
 fn directory(files: &[(&str, &[u8])]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
@@ -31,14 +31,14 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A certificate and its key in two files.
+/// Writes a certificate and its key into two files.
 fn pair(cert: &str, key: &str) -> (tempfile::TempDir, [PathBuf; 2]) {
     let dir = directory(&[("cert.pem", cert.as_bytes()), ("key.pem", key.as_bytes())]);
     let paths = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
     (dir, paths)
 }
 
-/// `serve` or `check-config` for development with this certificate.
+/// Returns the arguments of `serve` or `check-config` for development with this certificate.
 fn with_certificate<'a>(command: &'a str, [cert, key]: &'a [PathBuf; 2]) -> Vec<&'a str> {
     let listen =
         ["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"];
@@ -94,7 +94,7 @@ fn what_editors_and_shells_add_is_no_part_of_a_value() {
     for key in ["first key", "second key"] {
         assert_eq!(server.get("/api/v1/calls", Some(key)).status, 200, "{key}");
     }
-    // The same credentials come of the same secrets, however they are written.
+    // The same secrets give the same credentials, however they are written.
     let minted = answer.json()["turnCredentials"]["password"].clone();
     let username = answer.json()["turnCredentials"]["username"].clone();
     let signed = ring::hmac::sign(
@@ -164,7 +164,7 @@ fn a_certificate_that_expires_soon_is_told() {
     assert!(faketime.stderr.contains("expires soon, at "), "{}", faketime.stderr);
 }
 
-/// The certificates that a client is shown who believes in this one, in their order.
+/// Returns the certificates, in order, that the server sends to a client that trusts this root.
 fn shown(server: &Server, root: &CertificateDer<'static>) -> Vec<CertificateDer<'static>> {
     let config = identity::trusting(root);
     let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -302,7 +302,7 @@ fn a_check_of_the_configuration_fails_as_the_server_would() {
     ] {
         let is_lone = args == here;
         let all = [if is_lone { &[][..] } else { &secrets }, &here, args].concat();
-        // The last of two flags of one kind would be one too many.
+        // A second option of the same kind would be a different error.
         let all = if args[0] == "--http" { [&secrets[..], args].concat() } else { all };
         let all = if is_lone { here.to_vec() } else { all };
         let error = refused(&all);
@@ -315,7 +315,7 @@ fn a_check_of_the_configuration_fails_as_the_server_would() {
     let output = check_config(&[&secrets[..], &here, &args].concat());
     assert_eq!(output.status, 0, "{}", output.stderr);
     assert_eq!(fs::read_dir(nothing_written.path()).unwrap().count(), 0);
-    // A server that runs is not in the way.
+    // A running server does not disturb the check.
     let server = Server::start();
     let at = ["--http", server.authority(), "--listen", server.turn()];
     let output = check_config(&[&secrets[..], &at].concat());
@@ -340,7 +340,7 @@ fn a_check_goes_over_https_and_names_what_does_not_resolve() {
         "{}",
         bad.stdout
     );
-    // RFC 6761 §6.4: there is no such name.
+    // RFC 6761 §6.4: this name never resolves.
     let url = "https://callbox.invalid:8443";
     let lost = run(&mut callbox(&["check", "--url", url]));
     assert_eq!(lost.status, 1);

@@ -1,5 +1,5 @@
-//! The conformance suite against callbox, which passes it, and against servers that are wrong,
-//! which do not: a suite that cannot fail says nothing.
+//! The conformance suite against callbox, which passes it, and against wrong servers, which fail
+//! it: a suite that cannot fail proves nothing.
 
 use std::{collections::HashSet, fs, net::UdpSocket, thread};
 
@@ -11,7 +11,7 @@ use crate::{
     wrong_server::Wrong,
 };
 
-/// What a server may lack, and callbox does: every case of it is skipped.
+/// Optional features that callbox lacks by default; all their cases are skipped.
 const OPTIONAL: [&str; 9] = [
     "features/",
     "allocate/both-families",
@@ -24,7 +24,7 @@ const OPTIONAL: [&str; 9] = [
     "indication/icmp",
 ];
 
-/// What is tried with IPv4 addresses.
+/// The cases that need IPv4 addresses.
 const V4_ONLY: [&str; 5] = [
     "permission/forbidden",
     "permission/other-address",
@@ -33,7 +33,8 @@ const V4_ONLY: [&str; 5] = [
     "tcp/connect-forbidden",
 ];
 
-/// Callbox binds channels that RFC 5766 has and RFC 8656 has not, and says why in its decision 1.
+/// Callbox binds channels that RFC 5766 permits and RFC 8656 reserves; its decision 1 gives the
+/// reason.
 const DELIBERATE: [&str; 1] = ["channel/reserved-range"];
 
 fn check(server: &str, args: &[&str]) -> Output {
@@ -46,7 +47,7 @@ fn cases(output: &Output) -> Vec<Value> {
     report["cases"].as_array().expect("there are cases").clone()
 }
 
-/// The names of the cases that came out so.
+/// Returns the names of the cases with this result.
 fn names(cases: &[Value], status: &str) -> Vec<String> {
     let fits = cases.iter().filter(|case| case["status"] == status);
     fits.map(|case| case["name"].as_str().expect("it has a name").to_owned()).collect()
@@ -58,10 +59,10 @@ fn callbox_server() -> Server {
 
 const USERS: [&str; 4] = ["--user", "alice:north", "--user", "bob:south"];
 
-/// 32 bytes in base64, and their name.
+/// An access token key: its name and 32 bytes in base64.
 const OAUTH_KEY: &str = "north:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
-/// A server with everything that is optional, and the certificate that it shows.
+/// A server with every optional feature, and its certificate.
 struct Complete {
     server: Server,
     dir: TempDir,
@@ -77,10 +78,10 @@ impl Complete {
         let (certificate, key) = (path("cert.pem"), path("key.pem"));
         let tls = ["--tls-cert", &certificate, "--tls-key", &key];
         let more = ["--listen", "[::1]:0", "--alternate-ip", "127.0.0.2", "--oauth-key", OAUTH_KEY];
-        // Elsewhere than the ports that the system gives to clients and peers.
+        // Outside of the range that the system assigns to clients and peers.
         let ports = ["--relay-ports", "61000-65535"];
         let options = [&tls[..], &more, &ports, &USERS].concat();
-        // The second address needs a port whose next one is free, too.
+        // The second address needs a port whose successor is free as well.
         let server = (0..20).find_map(|_| Server::try_with(&options).ok()).expect("it starts");
         Self { server, dir }
     }
@@ -89,7 +90,7 @@ impl Complete {
         self.dir.path().join("cert.pem").to_str().unwrap().to_owned()
     }
 
-    /// Where it is reached: the address and the transport.
+    /// Returns the addresses and transports by which it is reached.
     fn ways(&self) -> Vec<(String, String)> {
         let uris = self.server.ready["turn"].as_array().expect("there are URIs").iter();
         let way = |uri: &Value| {
@@ -115,7 +116,7 @@ fn callbox_passes_every_case_on_every_way() {
             scope.spawn(|| passes_every_case(at, transport, &certificate));
         }
     });
-    // Each case gave back what it was given.
+    // Each case has released its allocations.
     complete.server.wait_for_metric("callbox_allocations", |open| open == 0.0);
 }
 
@@ -128,7 +129,7 @@ fn passes_every_case(at: &str, transport: &str, certificate: &str) {
     let v6 = at.starts_with('[');
     for skipped in names(&cases, "skipped") {
         let known = |name: &&str| skipped.starts_with(*name);
-        // Its second address is one of IPv4.
+        // Its second address is IPv4.
         let discovery = match transport {
             "udp" if v6 => skipped.starts_with("discovery/"),
             "udp" => skipped == "discovery/not-offered",
@@ -202,7 +203,7 @@ fn one_line_a_case_with_its_section_and_what_came() {
     assert_eq!(output.stdout.lines().next(), Some(line));
 }
 
-/// The names of the cases that a wrong server fails, and all that were run.
+/// Returns the names of the cases that a wrong server fails, and all cases that were run.
 fn failed_by(wrong: Wrong, args: &[&str]) -> (HashSet<String>, Vec<Value>) {
     let server = match args.contains(&"tcp") {
         true => crate::wrong_server::start_tcp(wrong).to_string(),
@@ -219,7 +220,7 @@ fn failed_by(wrong: Wrong, args: &[&str]) -> (HashSet<String>, Vec<Value>) {
 fn each_case_is_failed_by_a_server_that_is_wrong() {
     let key = ["--oauth-key", OAUTH_KEY];
     let (yes, mut all) = failed_by(Wrong::Yes, &key);
-    // These are about what must not work, so a server that says yes to everything fails each.
+    // These cases check refusals, so a server that accepts everything fails each.
     for name in [
         "stun/unknown-required",
         "tolerance/garbage",
@@ -257,7 +258,7 @@ fn each_case_is_failed_by_a_server_that_is_wrong() {
     let over_tcp = ["--transport", "tcp"];
     let streams = ["--only", "framing/", "--only", "tcp/", "--only", "discovery/over-streams"];
     let (yes_tcp, streams) = failed_by(Wrong::Yes, &[&over_tcp[..], &streams].concat());
-    // Whatever is relayed over TCP, this one does wrong; it only gives an address, and denies none.
+    // Everything that it relays over TCP is wrong; but it does give an address, and denies no peer.
     let passed = ["tcp/allocate", "tcp/connect-forbidden"];
     assert_eq!(yes_tcp.len(), streams.len() - passed.len(), "{streams:#?}");
     let rest = ["--only", passed[0], "--only", passed[1]];
@@ -279,7 +280,7 @@ fn what_cannot_be_checked_is_said_and_not_counted() {
     let expected = format!("callbox: {at} answers neither Binding nor Allocate over udp: nothing");
     assert_eq!(output.stderr.trim_end(), expected);
 
-    // What only sends back is no server.
+    // An echo is no server.
     thread::spawn(move || {
         let mut buffer = [0; 2048];
         while let Ok((len, from)) = silent.recv_from(&mut buffer) {

@@ -1,7 +1,7 @@
-//! A server that is killed, at any moment and again and again, while calls come and go: each call that a
-//! client was told of has one record and one `call.ended`, and none that is over comes back.
+//! A server that is killed again and again while calls come and go: each call that was confirmed to
+//! a client has one record and one `call.ended`, and no ended call returns.
 //!
-//! `tests/crash/run` does this 200 times; as one of the tests it is a few.
+//! `tests/crash/run` does this 200 times; this test does it a few times.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,22 +22,22 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 
 use crate::common::{DEADLINE, Server};
 
-/// The pairs of users, each of which makes two calls a second.
+/// The number of pairs of users, each of which makes two calls a second.
 const PAIRS: usize = 25;
 const CYCLE: Duration = Duration::from_millis(500);
 
-/// The number of kills where nobody gives one.
+/// The default number of kills.
 const KILLS: usize = 6;
 
-/// The steps of a call that clients were told of.
+/// The steps of a call that clients were notified of.
 #[derive(Debug, Default, Clone)]
 struct Told {
     connected: bool,
-    /// By which server it was told to be over.
+    /// The index of the server that reported its end.
     over: Option<usize>,
 }
 
-/// The steps of all calls that clients were told of, and the faults in them.
+/// The steps of all calls that clients were notified of, and the faults in them.
 #[derive(Debug, Default)]
 struct Book {
     calls: BTreeMap<String, Told>,
@@ -47,12 +47,12 @@ struct Book {
     server: usize,
 }
 
-/// The events that came to the receiver of the webhook.
+/// The events that the webhook receiver got.
 #[derive(Debug, Default)]
 struct Mailbox {
-    /// The bodies, by the event's id.
+    /// The bodies by the id of the event.
     bodies: BTreeMap<String, String>,
-    /// The ids of a call's events with their names, in the order in which they came first.
+    /// The ids and names of each call's events, in the order of their first delivery.
     events: BTreeMap<String, Vec<(String, String)>>,
     again: usize,
     wrong: Vec<String>,
@@ -72,7 +72,8 @@ impl Mailbox {
     }
 }
 
-/// A receiver that takes its time, and refuses an event in forty the first time.
+/// Starts a receiver that responds with a delay, and refuses one event in forty at its first
+/// delivery.
 fn receiver() -> (String, Arc<Mutex<Mailbox>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -111,7 +112,8 @@ fn receive(stream: &TcpStream, mailbox: &Mutex<Mailbox>, seed: u64) -> io::Resul
         if is_taken {
             mailbox.lock().unwrap().take(std::str::from_utf8(&body).expect("it is text"));
         }
-        // An event on its way when the server is killed was taken, and the server does not know.
+        // An event in transit when the server is killed is stored here, and the server does not
+        // know.
         thread::sleep(Duration::from_millis(rng.random_range(0..15)));
         let status = if is_taken { "200 OK" } else { "500 Not now" };
         (&mut &*stream)
@@ -119,11 +121,11 @@ fn receive(stream: &TcpStream, mailbox: &Mutex<Mailbox>, seed: u64) -> io::Resul
     }
 }
 
-/// The server is gone.
+/// The connection to the server has ended.
 #[derive(Debug)]
 struct Gone;
 
-/// A client that notes what it is told.
+/// A client that records the calls that it is notified of.
 struct Agent {
     ws: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
     next_id: u64,
@@ -173,7 +175,8 @@ impl Agent {
                 _ => {}
             },
             "call:sync" | "call:incoming" => {
-                // Of this server, the other side may have heard before it reads.
+                // Of the same server, the other side may have been notified before this client
+                // reads.
                 let was_over = told.over.is_some_and(|over| over < server);
                 book.back += usize::from(name == "call:sync");
                 if was_over {
@@ -197,7 +200,7 @@ impl Agent {
     }
 }
 
-/// Two users call each other until the server is gone. `call` is the one that they are in.
+/// Lets two users call each other until the server is gone. `call` is their current one.
 async fn talk(
     url: String,
     tokens: [String; 2],
@@ -213,7 +216,7 @@ async fn talk(
         loop {
             let begun = Instant::now();
             if let Some(id) = &call {
-                // It is over with either answer.
+                // The call is over with either response.
                 caller.ask("call:end", json!({ "callId": id })).await.map(|answer| {
                     let book = &mut *book.lock().unwrap();
                     if answer["ok"] == true {
@@ -236,7 +239,7 @@ async fn talk(
                 }
             }
             let rest = CYCLE.mul_f64(rng.random_range(0.6..1.4)).saturating_sub(begun.elapsed());
-            // The pace of the load, and not a wait for anything.
+            // This is the pace of the load, and no wait for a condition.
             tokio::time::sleep(rest).await;
         }
     }
@@ -287,7 +290,7 @@ async fn each_call_ends_once_however_often_the_server_is_killed() {
         book.lock().unwrap().server = kill;
         let running = server.take().unwrap_or_else(|| start(dir.path(), &url, sync));
         let begun = Instant::now();
-        // A pair in five stays away this time, so that some calls wait in vain.
+        // One pair in five does not connect this time, so that some calls time out.
         let mut tasks = Vec::new();
         for pair in 0..PAIRS {
             let call: Option<String> = calls[pair].clone();
@@ -306,7 +309,7 @@ async fn each_call_ends_once_however_often_the_server_is_killed() {
         }
         let moment = Duration::from_micros(rng.random_range(0..1_500_000));
         tokio::time::sleep(moment).await;
-        // Ends it with SIGKILL.
+        // Drop kills the server with SIGKILL.
         drop(running);
         load += begun.elapsed();
         for (pair, task) in tasks {
@@ -314,7 +317,7 @@ async fn each_call_ends_once_however_often_the_server_is_killed() {
         }
     }
 
-    // The last server is not killed: what is left ends, and is told.
+    // The last server is not killed: the remaining calls end and are reported.
     let server = start(dir.path(), &url, "never");
     let live = |server: &Server| {
         let page = server.get("/metrics", None).body;

@@ -1,4 +1,4 @@
-//! What clients hear of datagrams that did not reach their peer, and DONT-FRAGMENT, on real sockets.
+//! ICMP errors that are reported to clients (RFC 8656 §18.13), and DONT-FRAGMENT, on real sockets.
 #![cfg(target_os = "linux")]
 
 use std::net::{SocketAddr, UdpSocket};
@@ -12,7 +12,7 @@ use crate::{
     support::{plain_client::*, *},
 };
 
-/// A Send indication.
+/// Returns a Send indication.
 fn send(to: SocketAddr, payload: &[u8], dont_fragment: bool) -> Vec<u8> {
     let mut message = send_indication(to, payload).unwrap();
     if dont_fragment {
@@ -21,7 +21,7 @@ fn send(to: SocketAddr, payload: &[u8], dont_fragment: bool) -> Vec<u8> {
     message.raw
 }
 
-/// What a Data indication says: of which peer, and its payload or its ICMP attribute.
+/// Returns the peer of a Data indication, with its payload or its ICMP attribute.
 fn heard(client: &PlainClient) -> (SocketAddr, Result<Vec<u8>, Vec<u8>>) {
     let message = parse(&client.receive());
     assert_eq!(message.typ, MessageType { method: METHOD_DATA, class: CLASS_INDICATION });
@@ -35,7 +35,7 @@ fn heard(client: &PlainClient) -> (SocketAddr, Result<Vec<u8>, Vec<u8>>) {
     (SocketAddr::new(peer.ip, peer.port), what)
 }
 
-/// Destination unreachable, port unreachable (RFC 792), as RFC 8656 §18.13 has it.
+/// Destination unreachable, port unreachable (RFC 792), as RFC 8656 §18.13 encodes it.
 const NO_PORT: [u8; 8] = [0, 0, 3 << 1, 3, 0, 0, 0, 0];
 
 #[test]
@@ -47,12 +47,12 @@ fn a_client_hears_that_nobody_listens_at_its_peer_s() {
     client.permit(gone);
     client.socket.send(&send(gone, b"x", false)).unwrap();
     assert_eq!(heard(&client), (gone, Err(NO_PORT.to_vec())));
-    // It took nothing else away.
+    // The error has no other effect.
     client.socket.send(&send(echo.address, b"back", false)).unwrap();
     assert_eq!(heard(&client), (echo.address, Ok(b"back".to_vec())));
 }
 
-/// The relay has a second, connected socket for a peer that most goes to.
+/// The relay has a second, connected socket for the peer that gets most of the traffic.
 #[test]
 fn it_hears_of_a_peer_that_was_there_for_long_too() {
     let server = start(1, |_| {});
@@ -82,7 +82,7 @@ fn an_error_a_packet_is_told_ten_times_a_second_at_most() {
     let mut told = 0;
     for _ in 0..2000 {
         client.socket.send(&send(gone, b"x", false)).unwrap();
-        // The echo is waited for, so that nothing is lost on the way to the relay.
+        // The test waits for the echo, so that nothing is lost before the relay.
         client.socket.send(&channel_data(0x4000, b"x")).unwrap();
         while client.receive()[0] != 0x40 {
             told += 1;
@@ -95,7 +95,7 @@ fn an_error_a_packet_is_told_ten_times_a_second_at_most() {
     assert!(told > 0 && told <= tenths, "{told}");
 }
 
-/// Runs a test in a network of its own, whose one link takes 1500 bytes at a time.
+/// Runs a test in a network namespace whose only link has an MTU of 1500 bytes.
 fn in_a_narrow_network(test: &str, body: impl FnOnce()) {
     if !network::is_allowed() {
         eprintln!("left out: this system lets nobody have a network of their own");
@@ -115,12 +115,12 @@ fn what_must_not_be_taken_apart_is_not() {
         client.socket.send(&send(echo.address, &long, false)).unwrap();
         assert_eq!(heard(&client), (echo.address, Ok(long.clone())));
         client.socket.send(&send(echo.address, &long, true)).unwrap();
-        // Fragmentation needed, and the MTU (RFC 1191).
+        // Fragmentation needed, with the MTU (RFC 1191).
         let too_big = vec![0, 0, 3 << 1, 4, 0, 0, 0x05, 0xDC];
         assert_eq!(heard(&client), (echo.address, Err(too_big)));
         client.socket.send(&send(echo.address, &long[..1000], true)).unwrap();
         assert_eq!(heard(&client), (echo.address, Ok(long[..1000].to_vec())));
-        // The socket is as it was.
+        // The socket still permits fragmentation.
         client.socket.send(&send(echo.address, &long, false)).unwrap();
         assert_eq!(heard(&client), (echo.address, Ok(long)));
     });

@@ -1,4 +1,4 @@
-//! `callbox load` against `callbox serve`: every way that packets can go arrives whole.
+//! `callbox load` against `callbox serve`: packets arrive unchanged by every path.
 
 use std::{net::UdpSocket, path::Path, process::Command, time::Duration};
 
@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::common::{Server, callbox, run};
 
-/// Runs a short load at a rate that any machine carries; gives its report.
+/// Runs a short load at a rate that any machine sustains; returns its report.
 fn load(server: &Server, args: &[&str]) -> Value {
-    // It may begin with a dash, so it is no argument of its own.
+    // The secret may begin with a dash, so it is no argument of its own.
     let secret = format!("--auth-secret={}", server.text("/dev/authSecret"));
     report(server, &[&["--server", server.turn(), &secret][..], args].concat())
 }
@@ -35,7 +35,7 @@ fn every_path_and_framing_delivers() {
                 let args = [&["--path", path, "--framing", framing][..], burst].concat();
                 let report = load(&server, &args);
                 let number = |name: &str| report[name].as_f64().unwrap();
-                // Where others want the processor, not all that was to be sent is.
+                // On a busy machine fewer packets are sent than planned.
                 assert!(number("received") >= 100.0, "{args:?}: {report}");
                 assert_eq!(number("lossPercent"), 0.0, "{args:?}: {report}");
                 assert!(number("cpuUsPerPacket") > 0.0);
@@ -47,7 +47,7 @@ fn every_path_and_framing_delivers() {
     assert!(server.metric(r#"callbox_relayed_packets_total{direction="down"}"#) > 100.0);
 }
 
-/// Starts the bare forwarder of `tests/bench` towards a port of this machine.
+/// Starts the bare forwarder of `tests/bench` to a local port.
 fn forwarder(peer_port: &str, args: &[&str]) -> Server {
     let binary = Path::new(env!("CARGO_BIN_EXE_callbox")).with_file_name("examples/forwarder");
     assert!(binary.is_file(), "it comes with a plain `cargo test`, or: cargo build --examples");
@@ -161,8 +161,8 @@ fn wrong_credentials_end_it() {
     assert!(output.stderr.contains("401"), "{}", output.stderr);
 }
 
-/// Memory that six thousand clients took is given back once they are gone: the allocator keeps pages for ten
-/// seconds.
+/// The memory of six thousand clients is freed once they are gone: the allocator keeps pages for
+/// ten seconds.
 #[test]
 fn memory_comes_back_with_the_last_client() {
     const PATIENCE: Duration = Duration::from_secs(60);

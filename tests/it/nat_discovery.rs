@@ -12,7 +12,7 @@ use crate::{
 
 const OTHER: &str = "127.0.0.2";
 
-/// A relay with 127.0.0.2 as its second address, on a port that is free with the next one.
+/// Starts a relay with 127.0.0.2 as its second address, on a port whose successor is free as well.
 fn server(workers: usize, replies: u32) -> Server {
     let alternate: IpAddr = OTHER.parse().unwrap();
     let start = || {
@@ -73,7 +73,8 @@ fn address(message: &Message, typ: AttrType) -> SocketAddr {
     SocketAddr::new(address.ip, address.port)
 }
 
-/// With many workers, too, each answer leaves from where it says, whichever worker was asked.
+/// With many workers as well, each response leaves from the right address, whichever worker got the
+/// request.
 #[test]
 fn an_answer_comes_from_where_it_was_asked_for() {
     let server = server(4, 1000);
@@ -107,7 +108,7 @@ fn the_answer_goes_to_another_port_and_is_padded_where_that_is_asked_for() {
     let port = other.0.local_addr().unwrap().port().to_be_bytes();
     asker.ask(at, &[(ATTR_RESPONSE_PORT, &port)]);
     assert_eq!(other.hear().0.typ, BINDING_SUCCESS);
-    // Never by more than came.
+    // The response never exceeds the size of the request by padding.
     for len in [0, 1, 1000, 1500, 3000] {
         let padding = vec![7; len];
         asker.ask(at, &[(ATTR_PADDING, &padding)]);
@@ -117,7 +118,7 @@ fn the_answer_goes_to_another_port_and_is_padded_where_that_is_asked_for() {
     assert_eq!(asker.hear().0.typ.class, CLASS_ERROR_RESPONSE);
 }
 
-/// What can be made to hit somebody else is limited.
+/// Responses that can be directed at a third party are limited.
 #[test]
 fn such_answers_are_limited() {
     let server = server(1, 100);
@@ -129,7 +130,7 @@ fn such_answers_are_limited() {
     wait_until("most are dropped", || {
         server.relay.metrics().drops.iter().any(|(why, n)| *why == "reply_limit" && *n > 500)
     });
-    // A plain one is not.
+    // A plain response is not limited.
     assert!(answers_plainly(at));
 }
 

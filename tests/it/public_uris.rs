@@ -1,4 +1,4 @@
-//! The STUN and TURN URIs that clients are told: only those that work, and those that the operator says.
+//! The STUN and TURN URIs that clients get: only those that work, and those from the configuration.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -8,7 +8,7 @@ use crate::common::{Server, callbox, pem, run, write_private};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A certificate with its key, in files that may be replaced.
+/// A certificate with its key, in files that can be replaced.
 struct Files(tempfile::TempDir);
 
 impl Files {
@@ -28,7 +28,7 @@ impl Files {
         write_private(&self.path("key.pem"), key);
     }
 
-    /// A server as it is run for real, with TLS on this address.
+    /// Starts a server without `--dev`, with TLS on this address.
     fn serve(&self, tls_listen: &str, options: &[&str]) -> Server {
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
         let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
@@ -46,14 +46,14 @@ fn serve(options: &[&str]) -> Server {
     Server::spawn(&mut callbox(&arguments("serve", options)))
 }
 
-/// Returns the URIs that a user's client is told, in `iceServers` and in `turnCredentials`.
+/// Returns the URIs that a user's client gets, in `iceServers` and in `turnCredentials`.
 fn told(server: &Server) -> (Value, Value) {
     let token = run(&mut callbox(&["token", "--jwt-secret", SECRET, "--user", "alice"])).stdout;
     let answer = server.get("/api/v1/ice-servers", Some(token.trim())).json();
     (answer["iceServers"][0]["urls"].clone(), answer["turnCredentials"]["uris"].clone())
 }
 
-/// Stops the server; gives its log.
+/// Stops the server and returns its log.
 fn log(server: Server) -> String {
     server.terminate();
     let (status, log) = server.wait();
@@ -163,7 +163,7 @@ fn two_outer_addresses_of_one_inner_one_are_an_error() {
             format!("--external-ip {second}: nobody would be told {told}, since {first} is there");
         assert!(output.stderr.contains(&expected), "{}", output.stderr);
     }
-    // One for an address, and one for all others; and one of each family.
+    // One for a specific address, one for all others, and one of the other family.
     let options = ["203.0.113.7/127.0.0.1", "203.0.113.8", "2001:db8::7"];
     let options: Vec<_> = options.iter().flat_map(|ip| ["--external-ip", ip]).collect();
     let output = run(&mut callbox(&arguments("check-config", &options)));

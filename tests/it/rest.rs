@@ -20,7 +20,7 @@ fn ice_servers_are_for_users() {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let json = answer.json();
     let credentials = &json["turnCredentials"];
-    // All that works but TLS: nobody vouches for the certificate of --dev.
+    // All URIs that work without TLS: nobody trusts the certificate of --dev.
     let works = server.ready["turn"].as_array().unwrap().iter();
     let trusted: Vec<_> =
         works.filter(|uri| uri.as_str().unwrap().starts_with("turn:")).cloned().collect();
@@ -118,7 +118,7 @@ fn the_demo_page_loads_nothing_from_elsewhere() {
         assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
     }
-    // A name that was made to lead here does not open it.
+    // A foreign name that resolves to this server does not open the page.
     let request = b"GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
     assert_eq!(http::raw(server.authority(), request).error(), "not_found");
     assert_eq!(server.get("/dev/online", None).error(), "unauthorized");
@@ -140,7 +140,7 @@ fn pages_of_any_origin_may_import_the_client() {
     assert_eq!(client.body, include_str!("../../clients/js/callbox.js"));
 }
 
-/// Browsers ask each time, since the files change with the server.
+/// Browsers revalidate each time, since the files change with the server.
 #[test]
 fn files_go_out_once_to_whoever_keeps_them() {
     let server = Server::start();
@@ -157,7 +157,8 @@ fn files_go_out_once_to_whoever_keeps_them() {
         {
             let kept = ask(method, known);
             assert_eq!((kept.status, kept.body.len()), (304, 0), "{path}");
-            // What the answer with the content has (RFC 9110 §15.4.5), and what lets pages have it.
+            // The headers of the full response (RFC 9110 §15.4.5), and those that permit other
+            // origins.
             for name in ["etag", "cache-control", "access-control-allow-origin"] {
                 assert_eq!(kept.header(name), file.header(name), "{path} {name}");
             }
@@ -213,7 +214,7 @@ fn pages_of_other_origins_do_not_get_at_the_api() {
     assert_eq!(good.header("access-control-allow-credentials"), Some("true"));
     assert_eq!(ask("OPTIONS", "https://app.example.com").status, 204);
     assert_eq!(ask("OPTIONS", "https://evil.example").status, 403);
-    // What is no page sends no origin.
+    // A client that is no page sends no origin.
     assert_eq!(server.get("/api/v1/ice-servers", Some(&token)).status, 200);
 }
 
@@ -226,7 +227,7 @@ fn an_address_may_have_so_many_connections() {
     next.set_read_timeout(Some(DEADLINE)).unwrap();
     let refused = http::read(&mut next);
     assert_eq!((refused.status, refused.error().as_str()), (429, "too_many_connections"));
-    // A place that is given back can be taken again.
+    // A connection that ends makes room for another one.
     let mut first = held.remove(0);
     first.write_all(b"nonsense\r\n\r\n").unwrap();
     assert_eq!(http::read(&mut first).status, 400);
@@ -267,7 +268,7 @@ async fn operators_end_calls_and_sessions() {
     for client in [&mut alice, &mut bob] {
         assert_eq!(client.event("call:ended").await["reason"], "kicked");
     }
-    // Once more it is as it was; and what never was is not there.
+    // A second request returns the same; an unknown call is not found.
     assert_eq!(ask("DELETE", &path).json()["endedAt"], ended.json()["endedAt"]);
     assert_eq!(ask("DELETE", "/api/v1/calls/nonsense").status, 404);
 
@@ -282,7 +283,7 @@ async fn operators_end_calls_and_sessions() {
     assert_eq!(seen.iter().map(|s| &s["deviceId"]).collect::<Vec<_>>(), ["phone", "tablet"]);
     assert_eq!(seen.iter().map(|s| &s["connected"]).collect::<Vec<_>>(), [true, false]);
 
-    // A device that is in no call, then a user who is.
+    // A device without a call, then a user with one.
     let kicked = ask("DELETE", "/api/v1/sessions?userId=bob&deviceId=tablet").json();
     assert_eq!(kicked, json!({ "sessions": 1, "calls": 0, "rooms": 0, "allocations": 0 }));
     alice.request("call:initiate", initiate()).await;
@@ -295,7 +296,7 @@ async fn operators_end_calls_and_sessions() {
     assert_eq!(ask("DELETE", "/api/v1/sessions?userId=nobody").json()["sessions"], 0);
 }
 
-/// A parameter that was meant as a limit would be none.
+/// A misspelt parameter that was meant as a limit would be ignored otherwise.
 #[tokio::test]
 async fn a_parameter_that_is_not_known_is_refused() {
     let server = Server::start();
@@ -344,7 +345,7 @@ fn the_documents_are_served_as_they_are_in_the_tree() {
     }
 }
 
-/// Asks for a token as a back end does.
+/// Requests a token as a back end does.
 fn mint(server: &Server, key: &str, body: &serde_json::Value) -> http::Response {
     http::request(server.authority(), "POST", "/api/v1/tokens", &bearer(Some(key)), Some(body))
 }
@@ -370,7 +371,7 @@ async fn back_ends_get_tokens_for_their_users() {
     let at = UNIX_EPOCH + Duration::from_secs(expires);
     assert_eq!(answer["expiresAt"], humantime::format_rfc3339_millis(at).to_string());
 
-    // It opens a session, which may do what it says and no more.
+    // The token opens a session with exactly its permissions.
     let mut alice = websocket::Client::connect(&server).await;
     alice.send("session:hello", Some(0), &json!({ "token": token })).await;
     let welcome = alice.event("session:welcome").await;
@@ -378,7 +379,7 @@ async fn back_ends_get_tokens_for_their_users() {
     let carol = json!({ "targetUserId": "carol", "callType": "audio" });
     assert_eq!(alice.refused("call:initiate", carol).await, "invalid_target");
 
-    // An hour, if nothing is said; and who may do everything has no `callbox`.
+    // The default lifetime is an hour; a token without restrictions has no `callbox` claim.
     let plain = mint(&server, key, &json!({ "userId": "bob" })).json();
     let ends = humantime::parse_rfc3339(plain["expiresAt"].as_str().unwrap()).unwrap();
     let ends = ends.duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -403,7 +404,7 @@ fn tokens_that_nobody_would_take_are_not_made() {
         json!({ "userId": "alice", "callbox": { "call": [""] } }),
         json!({ "userId": "alice", "callbox": { "maxcalls": 1 } }),
         json!({ "userId": "alice", "callbox": { "call": ["x".repeat(8000)] } }),
-        // It would have been a limit.
+        // The misspelt claim was meant as a restriction.
         json!({ "userId": "alice", "callBox": { "relay": false } }),
     ] {
         let refused = mint(&server, key, &body);

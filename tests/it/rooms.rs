@@ -8,7 +8,7 @@ use crate::common::{Server, bearer, http, socketio, websocket};
 
 const ROOM: &str = "team-a/standup";
 
-/// What is said in the room, to one or to all.
+/// Adds the room, and the recipient if there is one, to a payload.
 fn said(mut data: Value, to: Option<&Value>) -> Value {
     data["roomId"] = ROOM.into();
     if let Some(to) = to {
@@ -25,14 +25,14 @@ fn candidate() -> Value {
     json!({ "candidate": { "candidate": "candidate:1 1 udp 1 192.0.2.9 9 typ host" } })
 }
 
-/// The next event, which must be this one.
+/// Returns the next event, which must be this one.
 async fn hears(client: &mut websocket::Client, event: &str) -> Value {
     let frame = client.frame().await;
     assert_eq!(frame["event"], event, "{frame}");
     frame["data"].clone()
 }
 
-/// The client has heard nothing more: next is the answer to what it asks now.
+/// Checks that no more events are pending: the response to a new request comes next.
 async fn has_heard_all(client: &mut websocket::Client) {
     client.send("presence:subscribe", Some(99), &json!({ "userIds": [] })).await;
     let frame = client.frame().await;
@@ -66,7 +66,7 @@ async fn three_on_both_fronts_meet_and_part() {
     assert_eq!(hears(&mut bob, "room:joined").await["participant"]["userId"], "carol");
     let [a, b, c] = [&first, &second, &third].map(|answer| answer["participantId"].clone());
 
-    // Who comes offers to each who is there, and only that one hears it.
+    // A new participant sends an offer to each one present, and only that one receives it.
     for (from, to) in [(&mut bob, &a), (&mut carol, &a)] {
         from.request("signal:offer", said(sdp("x"), Some(to))).await;
         from.request("ice:candidate", said(candidate(), Some(to))).await;
@@ -90,7 +90,7 @@ async fn three_on_both_fronts_meet_and_part() {
     );
     let seq = frame["seq"].clone();
 
-    // Who is outside gets nowhere, and hears nothing.
+    // A user outside of the room is refused, and receives nothing.
     let outside = dave.refused("signal:offer", said(sdp("d"), Some(&a))).await;
     assert_eq!(outside, "not_a_participant");
     let path = format!("/api/v1/calls/{call}");
@@ -102,7 +102,7 @@ async fn three_on_both_fronts_meet_and_part() {
     assert_eq!((&shown["roomId"], &shown["state"]), (&json!(ROOM), &json!("connected")));
     assert_eq!(shown["participants"].as_array().unwrap().len(), 3);
 
-    // One who loses the connection goes on with the session, and has missed nothing.
+    // A participant that loses its connection resumes its session without missing an event.
     let (session, user) = (bob.welcome["sessionId"].clone(), server.token("bob"));
     drop(bob);
     assert_eq!(alice.event("call:reconnecting").await["participantId"], b);
@@ -114,7 +114,7 @@ async fn three_on_both_fronts_meet_and_part() {
     assert_eq!(bob.event("session:welcome").await["resumed"], true);
     assert_eq!(bob.event("call:message").await["data"], "are you there?");
     assert_eq!(alice.event("call:reconnected").await["participantId"], b);
-    // What was for bob alone is not among what carol hears.
+    // Messages for bob only are not sent to carol.
     assert_eq!(hears(&mut carol, "call:reconnecting").await["participantId"], b);
     assert_eq!(hears(&mut carol, "call:reconnected").await["participantId"], b);
 
@@ -133,7 +133,7 @@ async fn three_on_both_fronts_meet_and_part() {
     let users: Vec<_> = record["participants"].as_array().unwrap().iter().collect();
     assert_eq!(users.len(), 3);
     assert!(users.iter().all(|user| user["joinedAt"].is_string() && user["leftAt"].is_string()));
-    // carol has left long before, and dave never was in it.
+    // carol has left long before, and dave never was in the room.
     has_heard_all(&mut carol).await;
     has_heard_all(&mut dave).await;
 }

@@ -1,5 +1,5 @@
-//! The seed's diagram, event for event, through the real binary: on the plain WebSocket front, on
-//! the Socket.IO front, and from one to the other.
+//! The published call flow, event for event, through the real binary: on the plain WebSocket front,
+//! on the Socket.IO front, and between the two.
 
 use callbox_client::payload_of;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::{
     support::plain_client::PlainClient,
 };
 
-/// One side of a call, whichever front it uses.
+/// One side of a call, on either front.
 enum Side {
     WebSocket(Box<websocket::Client>),
     SocketIo(Box<socketio::Client>),
@@ -31,7 +31,7 @@ impl Side {
         }
     }
 
-    /// Sends as the seed does: without waiting for an answer.
+    /// Sends an event without waiting for a response.
     async fn emit(&mut self, event: &str, data: Value) {
         match self {
             Self::WebSocket(client) => client.send(event, None, &data).await,
@@ -39,7 +39,7 @@ impl Side {
         }
     }
 
-    /// The next event must be this one.
+    /// Returns the next event, which must be this one.
     async fn hears(&mut self, event: &str) -> Value {
         let (name, data) = match self {
             Self::WebSocket(client) => client.seed_event().await,
@@ -50,7 +50,7 @@ impl Side {
     }
 }
 
-/// The seed's diagram: nothing else may come, and nothing in another order.
+/// Runs the call flow: no other event may come, and none in another order.
 async fn diagram(server: &Server, mut a: Side, mut b: Side, target: &str) {
     let initiate = json!({ "targetUserId": target, "callType": "video" });
     let initiated = a.request("call:initiate", initiate).await;
@@ -67,8 +67,8 @@ async fn diagram(server: &Server, mut a: Side, mut b: Side, target: &str) {
     let accepted = a.hears("call:accepted").await;
     assert_eq!((&accepted["callId"], &accepted["calleeId"]), (&call, &json!(target)));
 
-    // Candidates cross before the descriptions, as in the diagram. They are held back, so that
-    // no browser gets a candidate for a description that it does not have.
+    // Candidates overtake the descriptions. They are held back, so that no browser gets a candidate
+    // before its description.
     let candidate = |line: &str| json!({ "candidate": line, "sdpMid": "0", "sdpMLineIndex": 0 });
     let (from_a, from_b) =
         (candidate("candidate:1 1 udp 1 192.0.2.1 1 typ srflx"), candidate("candidate:2"));
@@ -78,7 +78,7 @@ async fn diagram(server: &Server, mut a: Side, mut b: Side, target: &str) {
     assert_eq!(b.hears("signal:offer").await["sdp"], "v=0 offer");
     assert_eq!(b.hears("ice:candidate").await["candidate"], from_a);
     b.emit("signal:answer", json!({ "callId": call, "sdp": "v=0 answer" })).await;
-    // B's candidate may have waited as long as it is held, and then it comes first.
+    // B's candidate may have been held for the maximum time, and then it comes first.
     let mut heard = [a.hears_one_of(["signal:answer", "ice:candidate"]).await, Value::Null];
     heard[1] = a.hears_one_of(["signal:answer", "ice:candidate"]).await;
     assert!(heard.iter().any(|data| data["sdp"] == "v=0 answer"), "{heard:?}");
@@ -167,7 +167,7 @@ async fn a_relayed_call_shows_its_bytes() {
     let relay = || server.get(&path, Some(server.text("/dev/apiKey"))).json()["relay"].clone();
     let expected = json!({ "allocations": 1, "bytesUp": 10, "bytesDown": 5 });
     assert_eq!(relay(), expected);
-    // The call ends, and its allocation with it, whatever the client does.
+    // The allocation ends with the call, whatever the client does.
     bob.request("call:end", json!({})).await;
     server.wait_for_metric("callbox_allocations", |allocations| allocations == 0.0);
     assert_eq!(relay(), expected);
@@ -176,7 +176,7 @@ async fn a_relayed_call_shows_its_bytes() {
     assert_eq!((&record["reason"], &record["relay"]), (&json!("hangup"), &expected));
 }
 
-/// Who watches on one front hears of who comes and calls on the other.
+/// A subscriber on one front is notified of presence and calls on the other.
 #[tokio::test]
 async fn presence_is_heard_on_both_fronts() {
     let server = Server::start();
@@ -197,6 +197,6 @@ async fn presence_is_heard_on_both_fronts() {
     assert_eq!(bob.hears("presence:changed").await, changed("carol", "busy"));
     assert_eq!(server.metric("callbox_presence_subscriptions"), 2.0);
     drop(dave);
-    // It cannot come back to its session.
+    // dave cannot resume the session.
     assert_eq!(alice.hears("presence:changed").await, changed("dave", "offline"));
 }

@@ -1,4 +1,4 @@
-//! The Socket.IO front on the wire: both transports, the upgrade, who gets in, bad input. An
+//! The Socket.IO front on the wire: both transports, the upgrade, authentication, invalid input. An
 //! unmodified `socket.io-client` is driven by `tests/socketio/`.
 
 use std::time::Duration;
@@ -33,7 +33,7 @@ async fn a_connection_is_refused_with_a_code_and_words() {
     let mut client = Client::connect(&server).await;
     client.send("40").await;
     assert!(client.packet().await.unwrap().starts_with("44{\"message\":\"unauthorized: "));
-    // The same transport may try again, until its time to say who it is is over.
+    // The same transport may retry until the time for authentication is over.
     let connected = client.auth(&json!({ "token": server.token("alice") })).await;
     assert!(connected.starts_with("40{\"sid\":"), "{connected}");
 }
@@ -86,7 +86,7 @@ async fn bad_input_gets_a_typed_error_and_a_counter() {
     let offline =
         client.request("call:initiate", json!({ "targetUserId": "bob", "callType": "audio" }));
     assert_eq!(offline.await["state"], "initiating");
-    // What is no packet at all ends the transport; that is how Socket.IO says it.
+    // An invalid packet ends the transport, as the Socket.IO protocol requires.
     client.send("4nonsense").await;
     while client.packet().await.is_some() {}
     server.wait_for_metric(CONNECTIONS, |value| value == 0.0);
@@ -159,7 +159,7 @@ async fn a_message_that_is_too_long_is_refused_over_polling_too() {
     assert!(session.until("437[").contains("payload_too_large"));
     assert_eq!(session.send(&long("", 20 * 1024)).body, "ok");
     assert!(session.until("\"error\"").contains("payload_too_large"));
-    // Past the bound the request is refused, and the session is over; it is told there, too.
+    // Beyond the limit the request is refused and the session ends; its poll reports that as well.
     let answer = session.send(&long("", 65 * 1024));
     assert_eq!((answer.status, answer.error()), (413, "payload_too_large".into()));
     let last = session.poll();
@@ -184,7 +184,7 @@ async fn what_is_nested_too_deeply_is_an_invalid_payload() {
     assert_eq!(server.metric("callbox_bad_frames_total{front=\"socketio\"}"), 2.0);
 }
 
-/// Whoever sends faster than the hub takes it waits, and loses nothing.
+/// A client that sends faster than the hub processes gets backpressure, and loses nothing.
 #[tokio::test]
 async fn a_flood_waits_for_the_hub() {
     let server = Server::with(&["--events-per-second", "0", "--max-message", "4MiB"]);
@@ -192,7 +192,7 @@ async fn a_flood_waits_for_the_hub() {
     let mut bob = Client::sign_in(&server, "bob").await;
     let initiate = json!({ "targetUserId": "alice", "callType": "audio" });
     let call = bob.request("call:initiate", initiate).await["callId"].clone();
-    // All in one request; nothing comes back for any of them but the last.
+    // All packets are in one request; only the last gets an acknowledgement.
     let ring = format!("42{}", json!(["call:ring", { "callId": call }]));
     let mut flood = vec![ring; 50_000];
     flood.push(format!("429{}", json!(["call:accept", { "callId": call }])));
@@ -220,7 +220,7 @@ async fn events_are_taken_in_the_order_in_which_they_were_sent() {
     for n in 0..100 {
         assert_eq!(bob.event("ice:candidate").await["candidate"], n.to_string());
     }
-    // What is sent just before the end is still heard.
+    // An event directly before the end is still processed.
     alice.emit("call:end", &json!({ "callId": call })).await;
     alice.send("41").await;
     alice.ws.close(None).await.unwrap();
@@ -240,7 +240,7 @@ async fn a_lost_transport_is_a_lost_connection() {
     server.wait_for_metric(CONNECTIONS, |value| value == 1.0);
 }
 
-/// A session that goes by polling.
+/// A session that uses polling.
 struct Polling<'a> {
     server: &'a Server,
     path: String,
@@ -287,7 +287,7 @@ impl<'a> Polling<'a> {
         http::request(self.server.authority(), "GET", &self.path, &[], None)
     }
 
-    /// Polls until something has been said.
+    /// Polls until a packet contains this text.
     fn until(&self, text: &str) -> String {
         let mut heard = String::new();
         while !heard.contains(text) {
@@ -311,7 +311,7 @@ async fn polling_works_without_a_websocket() {
     session.send("421[\"call:nonsense\",{}]");
     assert!(session.until("431[").contains("unknown_event"));
     assert_eq!(server.metric(CONNECTIONS), 1.0);
-    // Good-bye.
+    // The client closes the session.
     assert_eq!(session.send("41\x1e1").body, "ok");
     server.wait_for_metric(CONNECTIONS, |value| value == 0.0);
 }
@@ -346,7 +346,7 @@ async fn polling_can_be_upgraded() {
     assert_eq!(server.metric(CONNECTIONS), 1.0);
 }
 
-/// Reads an error of Engine.IO: the status, the code and the message.
+/// Returns the status, the code and the message of an Engine.IO error.
 fn refused(answer: &http::Response) -> (u16, i64, String) {
     let body: Value = serde_json::from_str(&answer.body).expect("it is JSON");
     let message = body["message"].as_str().expect("it says what is wrong").to_owned();
@@ -373,7 +373,7 @@ async fn requests_that_make_no_sense_are_refused_as_clients_expect_it() {
         let answer = http::request(server.authority(), method, path, &[], None);
         assert_eq!(refused(&answer), expected, "{method} {path}");
     }
-    // None of that has ended it; and nobody else's id is like it.
+    // None of that has ended the session, and its id cannot be guessed.
     assert!(sid.len() >= 20 && session.send("41").body == "ok");
     let other = Polling::open(&server);
     assert_ne!(other.path, session.path);
@@ -385,7 +385,7 @@ async fn polls_that_overlap_end_the_session() {
     let session = Polling::sign_in(&server, "alice");
     let (authority, path) = (server.authority().to_owned(), session.path.clone());
     let other = std::thread::spawn(move || http::request(&authority, "GET", &path, &[], None));
-    // Both wait; whichever comes second is refused, and the first is told that it is over.
+    // Both polls wait; the second one is refused, and the first one ends with the session.
     let mut answers = [session.poll(), other.join().unwrap()];
     answers.sort_by_key(|answer| answer.status);
     assert_eq!((answers[0].status, &*answers[0].body), (200, "1"));
@@ -394,7 +394,7 @@ async fn polls_that_overlap_end_the_session() {
     server.wait_for_metric(CONNECTIONS, |value| value == 0.0);
 }
 
-/// Nobody makes the server hold more than so much by not asking for it.
+/// The memory for undelivered events of a session is limited.
 #[tokio::test]
 async fn who_sends_and_does_not_poll_is_closed() {
     let server = Server::start();
@@ -415,14 +415,14 @@ async fn a_poll_whose_connection_is_gone_is_a_lost_connection() {
     session.send(r#"421["call:initiate",{"targetUserId":"bob","callType":"audio"}]"#);
     session.until("431[");
     bob.request("call:accept", json!({})).await;
-    // The last event, so that nothing is left that a poll would be answered with.
+    // This is the last event, so no event is left that would answer a poll.
     session.until(r#""state":"connecting""#);
     let head = format!("GET {} HTTP/1.1\r\nhost: x\r\n\r\n", session.path);
     let user = {
         let lost = async { bob.event("call:reconnecting").await["userId"].clone() };
         let mut lost = std::pin::pin!(lost);
-        // A request whose connection is gone before the server has read it is no poll that waits, so
-        // polls are given up until one did.
+        // A request whose connection is closed before the server has read it never waits as a poll,
+        // so polls are abandoned until one did.
         loop {
             let mut poll = TcpStream::connect(server.authority()).await.unwrap();
             poll.write_all(head.as_bytes()).await.unwrap();
@@ -432,13 +432,13 @@ async fn a_poll_whose_connection_is_gone_is_a_lost_connection() {
                 _ = poll.read_buf(&mut answer) => {}
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
             }
-            // Code 3 is the answer to a poll beside another one, whose end was not noticed then.
+            // Code 3 answers a poll beside another one, whose end had not been noticed.
             let answer = String::from_utf8_lossy(&answer);
             assert!(!answer.contains("\"code\":3"), "{answer}");
         }
     };
     assert_eq!(user, "alice");
-    // It leaves once it is back: then nobody is waited for.
+    // The user closes the new session cleanly, so no session is kept for it.
     let again = Polling::sign_in_with(&server, &token);
     assert_eq!(bob.event("call:reconnected").await["userId"], "alice");
     assert_eq!(again.send("41").body, "ok");
@@ -452,7 +452,7 @@ async fn there_is_one_namespace() {
     client.send(r#"40/admin,{"token":"x"}"#).await;
     let refused = client.packet().await.unwrap();
     assert_eq!(refused, r#"44/admin,{"message":"Invalid namespace"}"#);
-    // That ends nothing; an event before there is a session does.
+    // The session continues; an event before the namespace is connected ends it.
     let connected = client.auth(&json!({ "token": server.token("alice") })).await;
     assert!(connected.starts_with("40{\"sid\":"), "{connected}");
     let mut stranger = Client::connect(&server).await;
@@ -474,12 +474,12 @@ async fn who_disconnects_may_connect_again_on_the_same_transport() {
     assert!(connected.starts_with("40{\"sid\":"), "{connected}");
     client.event("session:welcome").await;
     assert_eq!(client.ask("call:end", json!({})).await["error"]["code"], "call_id_required");
-    // And is closed if it does not.
+    // It is closed if it does not reconnect.
     client.send("41").await;
     while client.packet().await.is_some() {}
 }
 
-/// `socket.io-client` since 4.6 sends back the `pid` that it was given.
+/// `socket.io-client` since 4.6 sends back its `pid`.
 #[tokio::test]
 async fn a_client_that_says_what_it_was_given_is_the_same_device() {
     let server = Server::start();
@@ -496,7 +496,7 @@ async fn a_client_that_says_what_it_was_given_is_the_same_device() {
     assert_ne!(next, pid, "or it would believe to have missed nothing");
     let (_tab, _, other) = connect(json!({ "token": server.token("alice") })).await;
     assert_ne!(other, device);
-    // One that names its device needs none.
+    // A client that names its device needs none.
     let named =
         connect(json!({ "token": server.token("alice"), "deviceId": "laptop", "pid": pid }));
     let (_named, none, device) = named.await;
@@ -521,7 +521,7 @@ async fn the_older_protocol_is_spoken_as_well() {
         heard = &more;
     }
     assert!(heard.starts_with("2:40") && heard.contains("session:welcome"), "{heard}");
-    // The client asks whether the server is there.
+    // A probe of the client.
     assert_eq!(session.send("6:2probe23:421[\"call:nonsense\",{}]").body, "ok");
     let answers = session.until("unknown_event");
     assert!(answers.starts_with("6:3probe") && answers.contains(":431["), "{answers}");
@@ -539,7 +539,7 @@ async fn the_older_protocol_is_spoken_as_well() {
     );
 }
 
-/// Sends packets that must be refused, checks that the session has ended, and returns the answer.
+/// Sends packets that must be refused, checks that the session has ended, and returns the error.
 fn refused_then_gone(session: &Polling<'_>, packets: &str) -> (u16, i64, String) {
     let answer = refused(&session.send(packets));
     assert_eq!(refused(&session.poll()).1, 1);
@@ -566,7 +566,7 @@ async fn an_address_may_have_so_many_sessions_that_poll() {
     };
     let answers: Vec<_> = (0..10).map(|_| open()).collect();
     let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
-    // The first may have ended meanwhile.
+    // The first connection may have ended meanwhile.
     assert!((2..=6).contains(&refused.len()), "{answers:?}");
     assert!(refused.iter().all(|answer| answer.error() == "too_many_connections"));
     let counted = server.metric("callbox_refused_connections_total{limit=\"handshakes\"}");

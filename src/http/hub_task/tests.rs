@@ -17,7 +17,7 @@ fn identity(name: &str, token: &str) -> Identity {
     Identity { user, name: None, expires: u64::MAX, grants, token, issued: None }
 }
 
-/// This does not wait for the disk: it must not come after a later kick.
+/// This does not wait for the disk, since it must not come after a later kick.
 #[tokio::test]
 async fn the_relay_is_told_at_once_of_a_user_who_is_admitted_again() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! webrtc-rs's TURN client: sends numbered packets through a relay to a peer that echoes them.
 //!
-//! Arguments: HOST PORT TRANSPORT SECONDS MILLISECONDS (between packets). Prints one line of JSON. It
-//! speaks UDP only.
+//! Arguments: HOST PORT TRANSPORT SECONDS MILLISECONDS (between packets). Prints one line of JSON.
+//! It speaks UDP only.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
