@@ -13,8 +13,7 @@
 //!
 //! 1. wait until a socket can be read or [`Engine::next_timeout`] is due;
 //! 2. hand over the time ([`Engine::handle_timeout`]) and each datagram ([`Engine::handle_client`]
-//!    for
-//!    the listener, [`Engine::handle_peer`] for an allocation's socket);
+//!    for the listener, [`Engine::handle_peer`] for an allocation's socket);
 //! 3. send the datagram on if the verdict says so;
 //! 4. carry out what [`Engine::poll_output`] gives, until it gives nothing.
 //!

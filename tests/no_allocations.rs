@@ -62,7 +62,7 @@ const GROWTHS: usize = 5;
 
 /// All checks are in one test, since other tests in this process would be counted as well.
 #[test]
-fn a_packet_on_its_way_allocates_nothing() {
+fn a_relayed_packet_allocates_nothing() {
     OWN.set(true);
     for workers in [1, 2] {
         for path in ["up", "down", "clients"] {

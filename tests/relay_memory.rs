@@ -25,7 +25,7 @@ fn resident() -> usize {
 /// A million datagrams: noise, mutated, truncated and lengthened requests, and invalid ChannelData.
 /// The server still answers, and its memory does not grow.
 #[test]
-fn a_million_mutated_datagrams_leave_no_trace() {
+fn a_million_mutated_datagrams_do_not_grow_the_memory() {
     let _alone = ALONE.lock();
     const SEEDS: [&[u8]; 4] = [
         b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!",
@@ -75,7 +75,7 @@ fn a_million_mutated_datagrams_leave_no_trace() {
 /// Unauthenticated Allocates from 20,000 addresses (each 127.x.y.z is one): each gets a challenge,
 /// and no state is kept for any of them.
 #[test]
-fn a_flood_from_many_addresses_costs_no_memory() {
+fn a_flood_from_many_addresses_does_not_grow_the_memory() {
     let _alone = ALONE.lock();
     let server = start(1, |_| {});
     let at = server.address(false);

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     acme_server::{
         Fault, tls,
-        world::{NAME, World, expiry, hang_up, tls_port},
+        world::{NAME, World, expiry, send_sighup, tls_port},
     },
     common::{Server, callbox, run},
     support::plain_client::{Framed, Wire},
@@ -42,7 +42,7 @@ fn files(dir: &Path) -> Vec<(String, u32)> {
 }
 
 #[test]
-fn the_first_certificate_is_got_and_shown() {
+fn the_first_certificate_is_ordered_and_served() {
     let world = World::new();
     let second = "call.example.com";
     let options = ["--acme-domain", second, "--acme-email", "admin@example.com"];
@@ -73,7 +73,7 @@ fn the_first_certificate_is_got_and_shown() {
 
 /// The challenge stays open until the CA has validated it, and no other client gets the answer.
 #[test]
-fn a_challenge_is_answered_to_the_ca_and_to_nobody_else() {
+fn a_challenge_is_answered_only_to_the_ca() {
     let world = World::new();
     let server = world.serve(&[]);
     world.ca.wait_for("challenge", 1);
@@ -97,7 +97,7 @@ fn a_challenge_is_answered_to_the_ca_and_to_nobody_else() {
 }
 
 #[test]
-fn what_is_kept_is_used_after_a_restart() {
+fn a_stored_certificate_is_used_after_a_restart() {
     let world = World::new();
     let server = world.serve(&[]);
     world.ca.validate_at(tls_port(&server), 1);
@@ -126,7 +126,7 @@ fn what_is_kept_is_used_after_a_restart() {
 }
 
 #[test]
-fn what_is_kept_and_cannot_be_used_is_ordered_anew() {
+fn an_unusable_stored_certificate_is_ordered_again() {
     let world = World::new();
     let server = world.serve(&[]);
     world.ca.validate_at(tls_port(&server), 1);
@@ -172,7 +172,7 @@ fn renewal_drops_no_connection() {
 
 /// Each of these failures is retried, and its log line contains the CA's own words.
 #[test]
-fn what_goes_wrong_is_said_and_tried_again() {
+fn failures_are_logged_and_retried() {
     for (resource, fault, expected) in [
         ("newOrder", Fault::Refuse, "not for such a name"),
         ("newAccount", Fault::BadGateway, "it answers 502 Bad Gateway"),
@@ -192,7 +192,7 @@ fn what_goes_wrong_is_said_and_tried_again() {
 }
 
 #[test]
-fn a_lost_nonce_is_nothing_to_speak_of() {
+fn a_bad_nonce_is_retried_without_an_error() {
     let world = World::new();
     for resource in ["newAccount", "newOrder", "challenge", "finalize"] {
         world.ca.fail(resource, Fault::BadNonce);
@@ -206,7 +206,7 @@ fn a_lost_nonce_is_nothing_to_speak_of() {
 }
 
 #[test]
-fn a_ca_is_left_alone_for_as_long_as_it_wants() {
+fn the_retry_after_of_a_ca_is_respected() {
     let world = World::new();
     world.ca.fail("newOrder", Fault::RateLimited(3));
     let server = world.serve(&[]);
@@ -220,7 +220,7 @@ fn a_ca_is_left_alone_for_as_long_as_it_wants() {
 }
 
 #[test]
-fn a_name_that_leads_elsewhere_is_said() {
+fn a_failed_validation_is_logged_with_its_name() {
     let world = World::new();
     let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = nowhere.local_addr().unwrap().to_string();
@@ -236,7 +236,7 @@ fn a_name_that_leads_elsewhere_is_said() {
 }
 
 #[test]
-fn a_hangup_cuts_the_pause_short() {
+fn a_sighup_ends_the_pause_early() {
     let world = World::new();
     world.ca.fail("newOrder", Fault::Refuse);
     let server = world.serve(&["--acme-retry", "1h"]);
@@ -244,7 +244,7 @@ fn a_hangup_cuts_the_pause_short() {
     world.ca.wait_for("newOrder", 1);
     // The server may still be reading the refusal.
     crate::support::wait_until("the next order", || {
-        hang_up(&server);
+        send_sighup(&server);
         world.ca.count("newOrder") > 1
     });
     world.wait_for_certificate(&server);
@@ -254,7 +254,7 @@ fn a_hangup_cuts_the_pause_short() {
 /// No client is sent to a name before the CA has issued a certificate for it, since a browser would
 /// refuse the connection.
 #[test]
-fn clients_are_sent_to_the_first_name_once_there_is_a_certificate() {
+fn clients_get_the_first_name_once_there_is_a_certificate() {
     let world = World::new();
     let state = world.state.path().to_str().unwrap();
     let (directory, root) = (world.ca.directory(), world.ca.root());
@@ -283,7 +283,7 @@ fn clients_are_sent_to_the_first_name_once_there_is_a_certificate() {
 }
 
 #[test]
-fn a_ca_that_cannot_be_reached_is_no_reason_not_to_start() {
+fn the_server_starts_while_the_ca_is_unreachable() {
     let world = World::new();
     let state = world.state.path().to_str().unwrap();
     let secret = "0123456789abcdef0123456789abcdef";
@@ -302,7 +302,7 @@ fn a_ca_that_cannot_be_reached_is_no_reason_not_to_start() {
 
 /// The certificate of the CA's own server is verified.
 #[test]
-fn a_ca_that_is_not_trusted_is_not_asked() {
+fn an_untrusted_ca_gets_no_request() {
     let world = World::new();
     let directory = world.ca.directory();
     let state = world.state.path().to_str().unwrap();
@@ -317,7 +317,7 @@ fn a_ca_that_is_not_trusted_is_not_asked() {
 }
 
 #[test]
-fn what_is_wrong_with_the_options_is_said() {
+fn invalid_acme_options_are_refused_with_a_reason() {
     let world = World::new();
     let state = world.state.path().to_str().unwrap();
     let root = world.ca.root();

@@ -43,25 +43,25 @@ fn mapped_header_v2(client: [u8; 4]) -> Vec<u8> {
 }
 
 /// Returns the family (RFC 8489 §14.1) and the address in a Binding response.
-fn told(response: &[u8]) -> (u8, String) {
+fn mapped_address(response: &[u8]) -> (u8, String) {
     let family = parse(response).get(ATTR_XORMAPPED_ADDRESS).unwrap()[1];
     (family, mapped(response).ip().to_string())
 }
 
 #[test]
-fn a_client_whose_proxy_says_it_in_ipv6_form_is_told_its_ipv4_address() {
+fn a_mapped_address_in_a_proxy_header_is_reported_as_ipv4() {
     let server = Server::with(&["--proxy-protocol", "127.0.0.1"]);
     for header in [mapped_header("192.0.2.7").into_bytes(), mapped_header_v2([192, 0, 2, 7])] {
         let stream = connect(server.turn());
         stream.write(&[&header, BINDING].concat());
-        assert_eq!(told(&stream.take()), (1, "192.0.2.7".to_owned()));
+        assert_eq!(mapped_address(&stream.take()), (1, "192.0.2.7".to_owned()));
     }
 }
 
 /// All IPv4-mapped addresses are in one /64 network, which counts as one address: the clients
 /// behind one proxy shared one limit of replies to requests without credentials.
 #[test]
-fn clients_in_ipv6_form_do_not_use_up_each_other_s_answers() {
+fn clients_with_mapped_addresses_have_separate_reply_limits() {
     let proxy = ["--proxy-protocol", "127.0.0.1"];
     let limits = ["--max-unauthenticated-replies", "4", "--workers", "1"];
     let server = Server::with(&[&proxy[..], &limits].concat());
@@ -76,7 +76,7 @@ fn clients_in_ipv6_form_do_not_use_up_each_other_s_answers() {
 }
 
 #[test]
-fn clients_in_ipv6_form_have_places_of_their_own() {
+fn clients_with_mapped_addresses_have_separate_connection_limits() {
     let limit = ["--max-connections-per-address", "1"];
     let proxy = ["--proxy-protocol", "127.0.0.1"];
     let server = Server::with(&[&limit[..], &proxy].concat());
@@ -92,11 +92,11 @@ fn clients_in_ipv6_form_have_places_of_their_own() {
 
 /// An IPv4-mapped network equals the IPv4 network.
 #[test]
-fn options_take_addresses_in_ipv6_form() {
+fn options_accept_mapped_addresses() {
     let server = Server::with(&["--proxy-protocol", "::ffff:127.0.0.0/104"]);
     let stream = connect(server.turn());
     stream.write(&[mapped_header("192.0.2.7").as_bytes(), BINDING].concat());
-    assert_eq!(told(&stream.take()).1, "192.0.2.7");
+    assert_eq!(mapped_address(&stream.take()).1, "192.0.2.7");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn listeners_without_networks_are_refused() {
 /// and leaves IPv4 to a listener on `0.0.0.0` with the same port.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_listener_on_zeros_of_ipv6_takes_ipv4() {
+fn a_listener_on_the_unspecified_ipv6_address_serves_ipv4() {
     const SCRIPT: &str = r#"
         set -eu
         ip link set lo up

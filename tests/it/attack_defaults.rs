@@ -65,8 +65,8 @@ fn stopped(server: Server) -> String {
 }
 
 #[test]
-fn metrics_are_not_for_strangers_by_plain_http_either() {
-    let test = "attack_defaults::metrics_are_not_for_strangers_by_plain_http_either";
+fn metrics_over_plain_http_need_a_key_from_other_addresses() {
+    let test = "attack_defaults::metrics_over_plain_http_need_a_key_from_other_addresses";
     in_own_network(test, OWN_ADDRESS, || {
         let options =
             ["--http", "0.0.0.0:8080", "--listen", "127.0.0.1:0", "--api-key", "operator"];
@@ -82,8 +82,8 @@ fn metrics_are_not_for_strangers_by_plain_http_either() {
 }
 
 #[test]
-fn with_tls_plain_http_is_for_this_machine_alone_unless_asked_for() {
-    let test = "attack_defaults::with_tls_plain_http_is_for_this_machine_alone_unless_asked_for";
+fn with_tls_plain_http_is_on_loopback_unless_configured() {
+    let test = "attack_defaults::with_tls_plain_http_is_on_loopback_unless_configured";
     in_own_network(test, OWN_ADDRESS, || {
         let [cert, key] = pem::self_signed(&["turn.example.com"]);
         let files = Files::new(&[("cert.pem", &cert), ("key.pem", &key)]);
@@ -152,7 +152,7 @@ fn each_secret_may_be_in_a_file_of_its_own() {
 }
 
 #[test]
-fn a_file_of_secrets_that_cannot_be_used_is_told_by_its_line_and_not_shown() {
+fn an_error_in_a_secret_file_names_the_line_and_shows_no_secret() {
     let files = Files::new(&[
         ("users", "camera:hush-hush\nhush-hush\n"),
         ("twice", "camera:hush-hush\n#\ncamera:hush-hush-hush\n"),

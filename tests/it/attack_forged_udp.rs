@@ -30,7 +30,7 @@ impl Drop for Stop<'_> {
 }
 
 #[test]
-fn forged_datagrams_keep_no_client_over_tcp_away() {
+fn forged_datagrams_do_not_exhaust_the_replies_of_tcp_clients() {
     let server = Server::with(&[
         "--realm",
         crate::support::REALM,

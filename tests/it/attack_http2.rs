@@ -247,20 +247,20 @@ fn bomb(addresses: usize, connections: usize) {
 
 /// The header blocks and requests of one address hold little memory, and all of it is freed.
 #[test]
-fn three_hundred_header_bombs_of_one_address_are_duds() {
+fn header_bombs_of_one_address_use_little_memory() {
     bomb(1, 300);
 }
 
 /// The same holds for many addresses, while other clients are served.
 #[test]
-fn header_bombs_of_fifty_addresses_are_duds() {
+fn header_bombs_of_fifty_addresses_use_little_memory() {
     bomb(50, 500);
 }
 
 /// Responses without a flow-control window end within half a minute, although the client still
 /// acknowledges pings.
 #[test]
-fn answers_that_are_given_no_window_end() {
+fn responses_without_a_window_are_ended() {
     const CONNECTIONS: usize = 100;
     const STREAMS: u32 = 63;
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -32,7 +32,7 @@ fn kick(server: &Server, query: &str) -> Value {
 const OPEN: &str = "callbox_allocations";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kick_closes_what_the_user_has_at_the_relay() {
+async fn a_kick_closes_the_allocations_of_the_user() {
     let server = Server::with(&["--max-calls-per-user", "9"]);
     let token = server.minted("mallory", &["--ttl", "10m"]);
     let mut mallory = Client::sign_in_with(&server, &token, Some("laptop")).await;
@@ -78,7 +78,7 @@ async fn a_kick_closes_what_the_user_has_at_the_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kick_of_a_device_closes_its_calls_and_what_is_for_no_call() {
+async fn a_kick_of_a_device_closes_its_calls_and_allocations_without_a_call() {
     let server = Server::with(&["--max-calls-per-user", "9"]);
     let tokens = ["10m", "11m"].map(|ttl| server.minted("mallory", &["--ttl", ttl]));
     let mut laptop = Client::sign_in_with(&server, &tokens[0], Some("laptop")).await;
@@ -106,7 +106,7 @@ async fn a_kick_of_a_device_closes_its_calls_and_what_is_for_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_who_has_nothing_is_kicked_all_the_same() {
+async fn a_user_without_sessions_can_be_kicked() {
     let server = Server::start();
     let (old, later) = (server.minted("mallory", &["--ttl", "10m"]), "/api/v1/ice-servers");
     let before = server.get(later, Some(&old)).json();

@@ -27,7 +27,7 @@ fn connect(at: &str) -> Framed<TcpStream> {
 
 /// With 512 file descriptors, 500 idle connections leave some for HTTP, TLS and peers.
 #[test]
-fn idle_streams_leave_files_for_others() {
+fn idle_streams_leave_file_descriptors_for_others() {
     let serve = "serve --dev --ready-json --http 127.0.0.1:0 --listen 127.0.0.1:0 --workers 2 \
         --lifetime 5m --user static:pass --realm";
     let (callbox, realm) = (env!("CARGO_BIN_EXE_callbox"), crate::support::REALM);
@@ -76,7 +76,7 @@ fn idle_streams_leave_files_for_others() {
 /// An unauthenticated stream is closed although it sends a Binding request every two seconds. A
 /// stream of a client with an allocation stays open.
 #[test]
-fn bindings_keep_no_stream_of_a_stranger() {
+fn bindings_do_not_keep_an_unauthenticated_stream_open() {
     let server = Server::with(&["--realm", crate::support::REALM, "--user", "static:pass"]);
     let client = PlainClient::allocate_over(connect(server.turn()));
     let mut stranger = TcpStream::connect(server.turn()).unwrap();

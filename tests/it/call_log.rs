@@ -25,7 +25,7 @@ fn lines<'a>(log: &'a str, words: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_over_is_one_line() {
+async fn an_ended_call_is_one_line() {
     let server = Server::start();
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
     let mut bob = websocket::Client::sign_in(&server, "bob \"the\" builder").await;
@@ -80,7 +80,7 @@ async fn a_call_that_is_over_is_one_line() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_over_is_one_line() {
+async fn an_ended_room_is_one_line() {
     let server = Server::start();
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
     let mut bob = socketio::Client::sign_in(&server, "bob").await;
@@ -99,7 +99,7 @@ async fn a_room_that_is_over_is_one_line() {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_told_and_fail2ban_finds_them() {
+async fn refused_credentials_are_logged_and_match_the_fail2ban_filter() {
     let server = Server::start();
     let other = run(&mut callbox(&["token", "--user", "mallory", "--jwt-secret", "hush-hush"]));
     let forged = other.stdout.trim().to_owned();
@@ -141,7 +141,7 @@ async fn refused_credentials_are_told_and_fail2ban_finds_them() {
 /// The name in an expired token is not trusted input: it cannot add lines to the log, or imitate
 /// one.
 #[tokio::test]
-async fn an_expired_token_is_told_with_its_user_and_is_no_attack() {
+async fn an_expired_token_is_logged_with_its_user_and_not_as_an_attack() {
     let server = Server::start();
     let name = "x\" WARN callbox::http::refused: token refused address=192.0.2.1 ";
     let secret = callbox_base::auth::Secret::new(server.text("/dev/jwtSecret"));

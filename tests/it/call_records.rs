@@ -38,8 +38,8 @@ async fn each_call_is_a_line_and_the_file_can_be_rotated() {
 
     // As logrotate does it: the file is renamed, then the server gets a signal.
     fs::rename(&path, &rotated).unwrap();
-    let hang_up = ["-HUP".into(), server.pid().to_string()];
-    assert!(Command::new("kill").args(&hang_up).status().unwrap().success());
+    let send_sighup = ["-HUP".into(), server.pid().to_string()];
+    assert!(Command::new("kill").args(&send_sighup).status().unwrap().success());
     let until = std::time::Instant::now() + crate::common::DEADLINE;
     while !path.exists() {
         assert!(std::time::Instant::now() < until, "the file is not opened again");

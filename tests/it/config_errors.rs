@@ -59,7 +59,7 @@ fn refused(args: &[&str]) -> String {
 }
 
 #[test]
-fn what_editors_and_shells_add_is_no_part_of_a_value() {
+fn byte_order_marks_and_white_space_are_no_part_of_a_value() {
     let utf16: Vec<u8> = "\u{feff}south\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let public_key = fs::read_to_string("tests/fixtures/jwt/ed.pub.pem").unwrap();
     let public_key = format!("\u{feff}{}", public_key.replace('\n', "\r\n"));
@@ -106,7 +106,7 @@ fn what_editors_and_shells_add_is_no_part_of_a_value() {
 }
 
 #[test]
-fn a_certificate_out_of_its_time_is_told_and_shown() {
+fn a_certificate_outside_its_validity_is_reported_and_served() {
     for (years, level, expected) in [
         ([2020, 2021], "ERROR", "has expired at 2021-01-01T00:00:00Z: clients refuse it"),
         ([4000, 4096], "ERROR", "is valid from 4000-01-01T00:00:00Z only: clients refuse it"),
@@ -133,7 +133,7 @@ fn a_certificate_out_of_its_time_is_told_and_shown() {
 }
 
 #[test]
-fn an_expired_certificate_that_vouches_for_the_server_s_is_told() {
+fn an_expired_intermediate_certificate_is_reported() {
     let ([leaf, between, root], key) = pem::chain_until(2021, &["127.0.0.1"]);
     let (_dir, paths) = pair(&[leaf, between, root].concat(), &key);
     let config = run(&mut callbox(&with_certificate("check-config", &paths)));
@@ -144,7 +144,7 @@ fn an_expired_certificate_that_vouches_for_the_server_s_is_told() {
 }
 
 #[test]
-fn a_certificate_that_expires_soon_is_told() {
+fn a_certificate_that_expires_soon_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let paths = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
     let made = Command::new("openssl")
@@ -179,7 +179,7 @@ fn shown(server: &Server, root: &CertificateDer<'static>) -> Vec<CertificateDer<
 }
 
 #[test]
-fn a_chain_in_another_order_is_put_in_order() {
+fn a_chain_in_wrong_order_is_sorted() {
     let (sections, key) = pem::chain(&["127.0.0.1"]);
     let reversed = format!("\u{feff}{}{}{}", sections[2], sections[1], sections[0]);
     let key = format!("\u{feff}{key}").replace('\n', "\r\n");
@@ -209,7 +209,7 @@ fn openssl(args: &[&str], input: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_wrong_with_a_pem_file_is_said() {
+fn faults_of_a_pem_file_are_named() {
     let [cert, key] = pem::self_signed(&["127.0.0.1"]);
     let [_, other_key] = pem::self_signed(&["127.0.0.1"]);
     let encrypt = ["pkey", "-aes256", "-passout", "pass:hush-hush"];
@@ -252,7 +252,7 @@ fn check_config(args: &[&str]) -> Output {
 }
 
 #[test]
-fn a_check_of_the_configuration_shows_what_is_set_and_no_secret() {
+fn check_config_shows_the_settings_and_no_secret() {
     let dir =
         directory(&[("callbox.toml", b"ring-timeout = '30s'\nuser = ['camera:hush-hush']\n")]);
     let path = dir.path().join("callbox.toml");
@@ -285,7 +285,7 @@ fn a_check_of_the_configuration_shows_what_is_set_and_no_secret() {
 }
 
 #[test]
-fn a_check_of_the_configuration_fails_as_the_server_would() {
+fn check_config_fails_as_the_server_would() {
     let secrets = ["--auth-secret", SECRET, "--jwt-secret", SECRET];
     let here = ["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
     for (args, expected) in [
@@ -323,7 +323,7 @@ fn a_check_of_the_configuration_fails_as_the_server_would() {
 }
 
 #[test]
-fn a_check_goes_over_https_and_names_what_does_not_resolve() {
+fn a_check_uses_https_and_names_unresolvable_hosts() {
     let [cert, key] = pem::self_signed(&["127.0.0.1"]);
     let (_dir, paths) = pair(&cert, &key);
     let server = Server::spawn(&mut callbox(&with_certificate("serve", &paths)));

@@ -91,7 +91,7 @@ impl Complete {
     }
 
     /// Returns the addresses and transports by which it is reached.
-    fn ways(&self) -> Vec<(String, String)> {
+    fn endpoints(&self) -> Vec<(String, String)> {
         let uris = self.server.ready["turn"].as_array().expect("there are URIs").iter();
         let way = |uri: &Value| {
             let (scheme, rest) = uri.as_str()?.split_once(':')?;
@@ -104,15 +104,15 @@ impl Complete {
 }
 
 #[test]
-fn callbox_passes_every_case_on_every_way() {
+fn callbox_passes_every_case_over_every_transport() {
     let complete = Complete::start();
-    let (ways, certificate) = (complete.ways(), complete.certificate());
-    let has = |at: &str, over: &str| ways.iter().any(|(a, o)| a.starts_with(at) && o == over);
+    let (endpoints, certificate) = (complete.endpoints(), complete.certificate());
+    let has = |at: &str, over: &str| endpoints.iter().any(|(a, o)| a.starts_with(at) && o == over);
     for over in ["udp", "tcp", "tls"] {
-        assert!(has("127.0.0.1:", over) && has("[::1]:", over), "{over}: {ways:?}");
+        assert!(has("127.0.0.1:", over) && has("[::1]:", over), "{over}: {endpoints:?}");
     }
     thread::scope(|scope| {
-        for (at, transport) in &ways {
+        for (at, transport) in &endpoints {
             scope.spawn(|| passes_every_case(at, transport, &certificate));
         }
     });
@@ -142,10 +142,10 @@ fn passes_every_case(at: &str, transport: &str, certificate: &str) {
 }
 
 #[test]
-fn over_tls_somebody_must_vouch_for_the_certificate() {
+fn over_tls_the_certificate_must_be_trusted() {
     let complete = Complete::start();
     let (at, _) =
-        complete.ways().into_iter().find(|(_, over)| over == "tls").expect("there is TLS");
+        complete.endpoints().into_iter().find(|(_, over)| over == "tls").expect("there is TLS");
     let certificate = complete.certificate();
     let only = ["--transport", "tls", "--only", "stun/binding"];
     let trusting = |more: &[&str]| check(&at, &[&only[..], more].concat());
@@ -161,7 +161,7 @@ fn over_tls_somebody_must_vouch_for_the_certificate() {
 }
 
 #[test]
-fn a_secret_makes_two_users() {
+fn a_shared_secret_gives_two_users() {
     let server = callbox_server();
     let secret = format!("--auth-secret={}", server.text("/dev/authSecret"));
     let output = check(server.turn(), &[&secret, "--only", "auth/"]);
@@ -175,7 +175,7 @@ fn failed(cases: &[Value]) -> Vec<&Value> {
 }
 
 #[test]
-fn without_credentials_it_is_stun_that_is_checked() {
+fn without_credentials_only_stun_is_checked() {
     let server = callbox_server();
     let output = check(server.turn(), &[]);
     let cases = cases(&output);
@@ -185,7 +185,7 @@ fn without_credentials_it_is_stun_that_is_checked() {
 }
 
 #[test]
-fn one_line_a_case_with_its_section_and_what_came() {
+fn each_case_is_one_line_with_its_section_and_result() {
     let server = callbox_server();
     let only = ["--only", "stun/", "--only", "channel/bind"];
     let output = run(callbox(&["check", "--conformance", server.turn()]).args(only));
@@ -217,7 +217,7 @@ fn failed_by(wrong: Wrong, args: &[&str]) -> (HashSet<String>, Vec<Value>) {
 }
 
 #[test]
-fn each_case_is_failed_by_a_server_that_is_wrong() {
+fn each_case_is_failed_by_a_wrong_server() {
     let key = ["--oauth-key", OAUTH_KEY];
     let (yes, mut all) = failed_by(Wrong::Yes, &key);
     // These cases check refusals, so a server that accepts everything fails each.
@@ -272,7 +272,7 @@ fn each_case_is_failed_by_a_server_that_is_wrong() {
 }
 
 #[test]
-fn what_cannot_be_checked_is_said_and_not_counted() {
+fn cases_that_cannot_run_are_reported_and_not_counted() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = silent.local_addr().unwrap().to_string();
     let output = check(&at, &["--timeout", "200ms"]);

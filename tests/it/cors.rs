@@ -36,7 +36,7 @@ fn may_be_read_by(response: &http::Response, origin: &str) {
 }
 
 #[test]
-fn a_preflight_lets_through_what_the_api_has_and_what_the_page_sends() {
+fn a_preflight_allows_the_methods_of_the_api_and_the_headers_of_the_page() {
     let server = Server::start();
     let origin = "https://app.example.com";
     for path in PAGES {
@@ -139,7 +139,7 @@ fn origins_are_compared_in_the_form_that_browsers_send() {
 }
 
 #[test]
-fn an_origin_that_is_none_is_refused_at_the_start() {
+fn an_invalid_origin_is_refused_at_the_start() {
     for (origin, expected) in [
         ("*", "leave the option out to let pages of every origin connect"),
         ("https://*.example.com", "name each host"),
@@ -197,7 +197,7 @@ fn a_page_whose_host_equals_its_origin_passes_for_known_names_only() {
 }
 
 #[test]
-fn a_server_name_that_is_none_is_refused_at_the_start_and_a_useless_one_is_said() {
+fn an_invalid_server_name_is_refused_and_a_useless_one_is_logged() {
     let check = |args: &[&str]| {
         let base = ["check-config", "--dev", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
         crate::common::run(&mut crate::common::callbox(&[&base[..], args].concat()))
@@ -218,7 +218,7 @@ fn a_server_name_that_is_none_is_refused_at_the_start_and_a_useless_one_is_said(
 /// The server's own pages have the scheme that the client's browser uses, which only a trusted
 /// proxy can report.
 #[test]
-fn own_pages_are_told_by_the_scheme_that_a_proxy_tells() {
+fn own_pages_have_the_scheme_that_a_proxy_reports() {
     const PROXY: &str = "127.0.0.2";
     let server = Server::with(&[
         "--allow-origin",

@@ -53,9 +53,9 @@ fn stun_uris(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked() {
+fn the_unspecified_ipv6_address_serves_both_families() {
     in_own_network(
-        "every_address::zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked",
+        "every_address::the_unspecified_ipv6_address_serves_both_families",
         OWN_ADDRESSES,
         || {
             let server = serve(&["[::]:3478"]);
@@ -86,8 +86,9 @@ fn zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked() {
 }
 
 #[test]
-fn check_config_counts_what_zeros_of_ipv6_take_of_ipv4() {
-    let name = "every_address::check_config_counts_what_zeros_of_ipv6_take_of_ipv4";
+fn check_config_counts_the_ipv4_listeners_of_the_unspecified_ipv6_address() {
+    let name =
+        "every_address::check_config_counts_the_ipv4_listeners_of_the_unspecified_ipv6_address";
     in_own_network(name, OWN_ADDRESSES, || {
         let dir = tempfile::tempdir().unwrap();
         let paths = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
@@ -115,9 +116,9 @@ fn check_config_counts_what_zeros_of_ipv6_take_of_ipv4() {
 }
 
 #[test]
-fn an_ipv4_address_that_is_taken_is_left_out_and_said() {
+fn an_ipv4_address_in_use_is_omitted_and_logged() {
     in_own_network(
-        "every_address::an_ipv4_address_that_is_taken_is_left_out_and_said",
+        "every_address::an_ipv4_address_in_use_is_omitted_and_logged",
         OWN_ADDRESSES,
         || {
             let taken = TcpListener::bind("192.0.2.1:3478").unwrap();

@@ -236,7 +236,7 @@ async fn embed_hub_ends_the_calls_of_a_client_that_leaves() {
 
 /// Invalid frames end only the connection that they came from.
 #[tokio::test]
-async fn embed_hub_outlives_bad_frames() {
+async fn embed_hub_survives_invalid_frames() {
     let (_example, url, [alice, bob]) = embed_hub();
     let (mut alice, _) = Client::sign_in(&url, &alice).await;
     let deep = format!(r#"{{"event":"x","data":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));

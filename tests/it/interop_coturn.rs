@@ -92,7 +92,7 @@ fn unfragmented() {
 }
 
 #[test]
-fn wrong_credentials_get_nothing() {
+fn coturn_s_client_is_refused_with_wrong_credentials() {
     let server = start(1, |_| {});
     let port = server.address(false).port().to_string();
     let out = Command::new("timeout")

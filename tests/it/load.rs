@@ -78,7 +78,7 @@ fn a_bare_forwarder_carries_the_same_load_without_turn() {
 }
 
 #[test]
-fn a_forwarder_that_is_not_there_is_missed() {
+fn a_missing_forwarder_is_an_error() {
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = nobody.local_addr().unwrap().to_string();
     let mut all = vec!["load", "--framing", "none", "--server", &at, "--clients", "2"];
@@ -90,7 +90,7 @@ fn a_forwarder_that_is_not_there_is_missed() {
 }
 
 #[test]
-fn clients_leave_and_come_again_while_packets_go_on() {
+fn clients_are_replaced_under_load_without_loss() {
     let server = Server::start();
     for (path, framing) in [("up", "channel"), ("down", "channel"), ("down", "indication")] {
         let args = ["--path", path, "--framing", framing, "--churn", "20"];
@@ -104,7 +104,7 @@ fn clients_leave_and_come_again_while_packets_go_on() {
 }
 
 #[test]
-fn what_would_expire_is_renewed_among_the_packets() {
+fn allocations_are_refreshed_under_load_without_loss() {
     let server = Server::start();
     for path in ["up", "down", "clients"] {
         for framing in ["channel", "indication"] {
@@ -129,7 +129,7 @@ fn binding_requests_are_counted() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_a_reason() {
+fn impossible_options_are_refused_with_a_reason() {
     let refused = |args: &[&str], reason: &str| {
         let output = run(callbox(&["load", "--password", "x"]).args(args));
         assert_ne!(output.status, 0);
@@ -153,7 +153,7 @@ fn what_cannot_be_is_refused_with_a_reason() {
 }
 
 #[test]
-fn wrong_credentials_end_it() {
+fn wrong_credentials_end_the_load() {
     let server = Server::start();
     let at = server.turn();
     let output = run(&mut callbox(&["load", "--server", at, "--password", "wrong"]));
@@ -164,7 +164,7 @@ fn wrong_credentials_end_it() {
 /// The memory of six thousand clients is freed once they are gone: the allocator keeps pages for
 /// ten seconds.
 #[test]
-fn memory_comes_back_with_the_last_client() {
+fn memory_is_freed_after_the_last_client() {
     const PATIENCE: Duration = Duration::from_secs(60);
     let server = Server::with(&["--max-allocations-per-user", "6000"]);
     let report = load(&server, &["--clients", "6000", "--client-ip", "127.0.0.2"]);

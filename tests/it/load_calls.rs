@@ -77,7 +77,7 @@ fn an_idle_session_takes_few_kilobytes() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_a_reason() {
+fn impossible_options_are_refused_with_a_reason() {
     let refused = |args: &[&str], reason: &str| {
         let output = run(callbox(&["load"]).env("CALLBOX_JWT_SECRET", "x".repeat(32)).args(args));
         assert_ne!(output.status, 0);
@@ -98,7 +98,7 @@ fn what_cannot_be_is_refused_with_a_reason() {
 }
 
 #[test]
-fn a_wrong_secret_ends_it() {
+fn a_wrong_secret_ends_the_load() {
     let server = Server::start();
     for front in ["/websocket", "/socketIo"] {
         let mut command = callbox(&["load", "--calls", server.text(front), "--pairs", "1"]);

@@ -164,7 +164,7 @@ async fn make_a_call(server: &Server, hidden: &mut Hidden) {
 }
 
 /// Presents invalid tokens by every front and header.
-async fn come_with_wrong_tokens(server: &Server, hidden: &mut Hidden) {
+async fn present_invalid_tokens(server: &Server, hidden: &mut Hidden) {
     hidden.add(WRONG_TOKEN);
     let other = hidden.add("another secret of at least thirty-two bytes");
     let forged = run(&mut callbox(&["token", "--user", "alice", "--jwt-secret", &other])).stdout;
@@ -209,9 +209,13 @@ async fn no_secret_is_logged_at_any_level() {
     assert!(!allocate(&server, "camera", WRONG_PASSWORD));
     let few = ["-J", "-y", "-c", "-n", "5", "-m", "1", "-l", "100"];
     let at = server.turn().parse().unwrap();
-    crate::coturn_tools::nothing_lost(&crate::coturn_tools::run("turnutils_uclient", at, &few));
+    crate::coturn_tools::assert_nothing_lost(&crate::coturn_tools::run(
+        "turnutils_uclient",
+        at,
+        &few,
+    ));
 
-    come_with_wrong_tokens(&server, &mut hidden).await;
+    present_invalid_tokens(&server, &mut hidden).await;
     let token = hidden.add(server.token("carol"));
     let answer = server.get("/api/v1/ice-servers", Some(&token)).json();
     hidden.add(answer["turnCredentials"]["password"].as_str().unwrap());

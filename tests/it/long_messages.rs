@@ -83,7 +83,7 @@ fn the_longest_channel_data_to_ipv6_is_relayed_or_counted_and_closes_nothing() {
 }
 
 #[test]
-fn the_longest_indications_go_both_ways() {
+fn the_longest_indications_are_relayed_both_ways() {
     let server = start();
     for (ip, longest) in [("127.0.0.1", 65_507), ("[::1]", 65_532 - 28)] {
         let (client, bound) = client_and_peer(&server, ip);
@@ -106,7 +106,7 @@ fn the_longest_indications_go_both_ways() {
 
 /// Over UDP, the header alone can make a payload too long: that is counted as well.
 #[test]
-fn what_is_too_long_with_its_header_is_counted() {
+fn a_payload_too_long_with_its_header_is_counted() {
     let server = start();
     let client = PlainClient::allocate(server.turn().parse().unwrap());
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -74,7 +74,7 @@ fn allocate<W: Wire>(wire: W, peer: &Peer) -> (PlainClient<W>, Vec<u8>) {
 }
 
 #[test]
-fn a_client_goes_from_address_to_address() {
+fn a_client_moves_between_addresses() {
     let (server, peer) = (start(), Peer::new());
     let (mut client, mut ticket) = allocate(udp(&server), &peer);
     // Enough clients that each worker gets some.
@@ -97,7 +97,7 @@ fn a_client_goes_from_address_to_address() {
 }
 
 #[test]
-fn a_client_goes_from_udp_to_tcp_and_back() {
+fn a_client_moves_from_udp_to_tcp_and_back() {
     let (server, peer) = (start(), Peer::new());
     let (mut client, mut ticket) = allocate(udp(&server), &peer);
     for _ in 0..6 {

@@ -35,7 +35,7 @@ fn allocate(server: &Server) -> Result<PlainClient, u16> {
 }
 
 #[test]
-fn no_more_files_is_a_508_and_harms_nobody() {
+fn without_file_descriptors_an_allocate_is_a_508_and_open_ones_still_relay() {
     let server = start();
     let (mut open, mut refused) = (Vec::new(), None);
     for _ in 0..FILES {
@@ -70,7 +70,7 @@ fn no_more_files_is_a_508_and_harms_nobody() {
 
 /// A peer that connects meanwhile waits, and is accepted without a further connection.
 #[test]
-fn a_peer_that_cannot_be_accepted_is_once_there_are_files() {
+fn a_waiting_peer_is_accepted_once_file_descriptors_are_free() {
     let server = start();
     let stream = || {
         let stream = TcpStream::connect(server.turn()).unwrap();

@@ -37,7 +37,7 @@ fn upstream(server: &Server) -> (&str, &str) {
 }
 
 /// Tests everything that an HTTP proxy passes on.
-async fn goes_through(server: Server, endpoint: Endpoint) {
+async fn check_proxy(server: Server, endpoint: Endpoint) {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(endpoint.ask("GET", path, "").status, 200, "{path}");
     }
@@ -66,7 +66,7 @@ async fn goes_through(server: Server, endpoint: Endpoint) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_goes_through_nginx() {
+async fn everything_works_behind_nginx() {
     let (server, port) = (start(), free_port());
     let text = adapted(
         "nginx",
@@ -78,11 +78,11 @@ async fn all_goes_through_nginx() {
         ],
     );
     let proxy = Proxy::nginx(&text, port);
-    goes_through(server, Endpoint { authority: proxy.authority(), prefix: "" }).await;
+    check_proxy(server, Endpoint { authority: proxy.authority(), prefix: "" }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_goes_through_nginx_under_a_path() {
+async fn everything_works_behind_nginx_under_a_path() {
     let (server, port) = (start(), free_port());
     let text = adapted(
         "nginx-path",
@@ -94,23 +94,23 @@ async fn all_goes_through_nginx_under_a_path() {
         ],
     );
     let proxy = Proxy::nginx(&text, port);
-    goes_through(server, Endpoint { authority: proxy.authority(), prefix: "/callbox" }).await;
+    check_proxy(server, Endpoint { authority: proxy.authority(), prefix: "/callbox" }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_goes_through_caddy() {
+async fn everything_works_behind_caddy() {
     let (server, port) = (start(), free_port());
     let text = adapted(
         "caddy",
         &[upstream(&server), ("callbox.example.com {", &format!("http://127.0.0.1:{port} {{"))],
     );
     let proxy = Proxy::caddy(&text, port);
-    goes_through(server, Endpoint { authority: proxy.authority(), prefix: "" }).await;
+    check_proxy(server, Endpoint { authority: proxy.authority(), prefix: "" }).await;
 }
 
 /// haproxy listens for both families on one socket, so IPv4 clients have mapped addresses.
 #[tokio::test(flavor = "multi_thread")]
-async fn all_goes_through_haproxy() {
+async fn everything_works_behind_haproxy() {
     let (server, port) = (start(), free_port());
     let text = adapted(
         "haproxy-http",
@@ -124,13 +124,13 @@ async fn all_goes_through_haproxy() {
     );
     let proxy = Proxy::haproxy(&text, port);
     proxy.wait_until_healthy("callbox");
-    goes_through(server, Endpoint { authority: proxy.authority(), prefix: "" }).await;
+    check_proxy(server, Endpoint { authority: proxy.authority(), prefix: "" }).await;
 }
 
 /// TURN and TLS are passed on unchanged, with a PROXY header; the health check requests `--http`
 /// without one.
 #[test]
-fn connections_that_haproxy_hands_on_are_their_clients() {
+fn connections_that_haproxy_forwards_have_their_client_s_address() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));

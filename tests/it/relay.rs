@@ -54,7 +54,7 @@ impl Relayed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_turn_crate_s_client_goes_the_whole_way() {
+async fn the_turn_crate_s_client_relays_over_permission_and_channel() {
     let server = start(2, |_| {});
     let echo = Echo::start(IpAddr::from([127, 0, 0, 1]));
     let relayed = allocate(&server, USER, PASSWORD).await;
@@ -74,7 +74,7 @@ async fn the_turn_crate_s_client_goes_the_whole_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_clients_of_the_server_talk_and_the_call_s_end_cuts_them_off() {
+async fn the_end_of_a_call_closes_the_allocations_of_both_clients() {
     let server = start(2, |_| {});
     let mut rng = StdRng::seed_from_u64(1);
     let call = CallId::generate(Now::read().unix_ms(), &mut rng);
@@ -136,7 +136,7 @@ fn a_flood_from_one_address_is_answered_at_a_rate() {
 
 /// An absent peer causes ICMP errors; the allocation continues.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_icmp_error_harms_nobody() {
+async fn an_icmp_error_does_not_end_the_allocation() {
     let server = start(1, |_| {});
     let echo = Echo::start(IpAddr::from([127, 0, 0, 1]));
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -162,14 +162,14 @@ fn the_port_is_free_again_after_a_stop() {
 /// A client sends far more than its allocation may relay: the elapsed time bounds what arrives, in
 /// each direction, and the rest is counted.
 #[test]
-fn a_bandwidth_is_kept_to() {
+fn the_bandwidth_limit_is_enforced() {
     const RATE: usize = 50_000;
     let server = start(1, |turn| turn.max_bandwidth = RATE as u64);
     send_past_a_limit(&server, RATE as f64 / SIZE as f64, "bandwidth");
 }
 
 #[test]
-fn a_packet_rate_is_kept_to() {
+fn the_packet_rate_limit_is_enforced() {
     let server = start(1, |turn| turn.max_packet_rate = 100);
     send_past_a_limit(&server, 100.0, "packet_rate");
 }

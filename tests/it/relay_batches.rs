@@ -71,7 +71,7 @@ fn mixed_bursts_of_many_clients_arrive_whole_and_in_order() {
 /// The senders pass their bursts to the kernel with segmentation offload, and the relay receives
 /// them with it.
 #[test]
-fn runs_are_relayed_datagram_by_datagram() {
+fn offloaded_runs_are_relayed_as_separate_datagrams() {
     let server = start(1, |_| {});
     let client = PlainClient::allocate(server.address(false));
     let (with_channel, without) = (bind(), bind());
@@ -115,7 +115,7 @@ fn runs_are_relayed_datagram_by_datagram() {
 
 /// A receiver with receive offload gets one run: datagrams to one address are sent together.
 #[test]
-fn a_burst_to_one_peer_leaves_as_one() {
+fn a_burst_to_one_peer_is_sent_as_one_run() {
     let server = start(1, |_| {});
     let client = PlainClient::allocate(server.address(false));
     let peer = bind();
@@ -166,7 +166,7 @@ fn between_two_clients_nothing_leaves_the_server() {
 /// A peer that gets many packets gets a socket of its own, on the same relayed address. No peer
 /// notices a difference, and the end of that socket affects no other peer.
 #[test]
-fn a_peer_that_most_goes_to_is_one_like_any_other() {
+fn a_peer_with_a_connected_socket_behaves_like_any_other() {
     let server = start(1, |_| {});
     let client = PlainClient::allocate(server.address(false));
     let (often, seldom, stranger) = (bind(), bind(), bind());

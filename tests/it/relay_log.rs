@@ -43,7 +43,7 @@ fn an_allocation_s_end_is_a_line_at_debug() {
 }
 
 #[test]
-fn refused_credentials_are_told_and_make_no_line_of_their_own() {
+fn refused_credentials_are_logged_and_cannot_forge_lines() {
     let server = start(&[]);
     let at = server.turn().parse().unwrap();
     // A user name can neither add a line nor imitate one.

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::common::{DEADLINE, Server, bearer, callbox, http, websocket};
 
 #[test]
-fn ice_servers_are_for_users() {
+fn only_users_get_ice_servers() {
     let server = Server::start();
     let path = "/api/v1/ice-servers";
     let answer = server.get(path, Some(&server.token("alice")));
@@ -44,7 +44,7 @@ fn ice_servers_are_for_users() {
 }
 
 #[tokio::test]
-async fn calls_are_for_back_ends() {
+async fn only_back_ends_see_calls() {
     let server = Server::start();
     let key = server.text("/dev/apiKey");
     assert_eq!(server.get("/api/v1/calls", Some(key)).json(), json!({ "calls": [] }));
@@ -76,7 +76,7 @@ async fn calls_are_for_back_ends() {
 }
 
 #[test]
-fn whatever_is_no_success_is_json() {
+fn every_error_is_json() {
     let server = Server::start();
     for (method, path, status, code) in [
         ("GET", "/nope", 404, "not_found"),
@@ -142,7 +142,7 @@ fn pages_of_any_origin_may_import_the_client() {
 
 /// Browsers revalidate each time, since the files change with the server.
 #[test]
-fn files_go_out_once_to_whoever_keeps_them() {
+fn unchanged_files_are_a_304() {
     let server = Server::start();
     let mut tags = Vec::new();
     for path in ["/callbox.js", "/", "/app.js", "/style.css"] {
@@ -197,7 +197,7 @@ fn metrics_are_open_metrics() {
 }
 
 #[test]
-fn pages_of_other_origins_do_not_get_at_the_api() {
+fn pages_of_other_origins_cannot_use_the_api() {
     let server = Server::with(&["--allow-origin", "https://app.example.com"]);
     let token = server.token("alice");
     let ask = |method: &str, origin: &str| {
@@ -219,7 +219,7 @@ fn pages_of_other_origins_do_not_get_at_the_api() {
 }
 
 #[test]
-fn an_address_may_have_so_many_connections() {
+fn connections_per_address_are_limited() {
     let server = Server::with(&["--max-connections-per-address", "3"]);
     let mut held: Vec<_> =
         (0..3).map(|_| TcpStream::connect(server.authority()).unwrap()).collect();
@@ -238,7 +238,7 @@ fn an_address_may_have_so_many_connections() {
 }
 
 #[test]
-fn there_may_be_so_many_connections() {
+fn connections_in_total_are_limited() {
     let server = Server::with(&["--max-connections", "2"]);
     let held = (TcpStream::connect(server.authority()), TcpStream::connect(server.authority()));
     let mut next = TcpStream::connect(server.authority()).unwrap();
@@ -298,7 +298,7 @@ async fn operators_end_calls_and_sessions() {
 
 /// A misspelt parameter that was meant as a limit would be ignored otherwise.
 #[tokio::test]
-async fn a_parameter_that_is_not_known_is_refused() {
+async fn an_unknown_parameter_is_refused() {
     let server = Server::start();
     let key = server.text("/dev/apiKey");
     let ask = |method: &str, path: &str, token: &str| {
@@ -333,7 +333,7 @@ async fn a_parameter_that_is_not_known_is_refused() {
 }
 
 #[test]
-fn the_documents_are_served_as_they_are_in_the_tree() {
+fn the_served_documents_equal_those_of_the_repository() {
     let server = Server::start();
     for (path, document) in [
         ("/api/v1/asyncapi.json", include_str!("../../docs/asyncapi.json")),
@@ -389,7 +389,7 @@ async fn back_ends_get_tokens_for_their_users() {
 }
 
 #[test]
-fn tokens_that_nobody_would_take_are_not_made() {
+fn unusable_tokens_are_not_minted() {
     let server = Server::start();
     let key = server.text("/dev/apiKey");
     for body in [
@@ -419,7 +419,7 @@ fn tokens_that_nobody_would_take_are_not_made() {
 }
 
 #[test]
-fn who_only_checks_tokens_says_that_it_makes_none() {
+fn a_server_without_a_signing_secret_refuses_to_mint_tokens() {
     let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/jwt/ed.pub.pem");
     let secrets = ["serve", "--auth-secret", "a-secret-of-some-length", "--api-key", "the-api-key"];
     let listen = ["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--lifetime", "5m"];

@@ -191,7 +191,7 @@ async fn a_call_outlives_a_server_that_is_killed_and_a_room_ends_on_its_record()
 
 /// One bit in the entry of one call is flipped.
 #[tokio::test]
-async fn one_bad_entry_costs_that_entry_and_its_file_is_set_aside() {
+async fn a_corrupt_entry_is_lost_alone_and_its_file_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path());
     let (mut alice, mut bob) = sign_in(&server).await;

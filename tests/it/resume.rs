@@ -49,7 +49,7 @@ async fn read_up_to(client: &mut Client, n: u32) -> u64 {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_or_doubled_when_connections_are_cut() {
+async fn no_event_is_lost_or_duplicated_when_connections_break() {
     let server = Server::start();
     let (mut alice, mut bob) = call(&server).await;
     let session = alice.welcome["sessionId"].clone();
@@ -108,7 +108,7 @@ async fn a_connection_that_hangs_is_taken_over() {
 }
 
 #[tokio::test]
-async fn only_its_own_client_goes_on_with_a_session() {
+async fn only_its_own_client_can_resume_a_session() {
     let server = Server::start();
     let alice = Client::sign_in_on(&server, "alice", Some("laptop")).await;
     let session = alice.welcome["sessionId"].clone();
@@ -127,7 +127,7 @@ async fn only_its_own_client_goes_on_with_a_session() {
 }
 
 #[tokio::test]
-async fn a_client_that_says_goodbye_is_gone() {
+async fn a_client_that_leaves_cannot_resume() {
     let server = Server::with(&["--resume-window", "10m"]);
     for device in ["one", "two"] {
         drop(Client::sign_in_on(&server, "bob", Some(device)).await);
@@ -143,7 +143,7 @@ async fn a_client_that_says_goodbye_is_gone() {
 }
 
 #[tokio::test]
-async fn a_plain_socket_io_client_is_told_where_its_call_stands() {
+async fn a_plain_socket_io_client_gets_the_state_of_its_call() {
     let server = Server::start();
     let mut bob = Client::sign_in_on(&server, "bob", Some("phone")).await;
     let auth = json!({ "token": server.token("alice"), "deviceId": "laptop" });
@@ -174,7 +174,7 @@ async fn a_plain_socket_io_client_is_told_where_its_call_stands() {
 /// The response is lost with the connection. The repeated request gets the same one, and has no
 /// second effect.
 #[tokio::test]
-async fn a_request_may_be_made_again() {
+async fn a_repeated_request_gets_the_same_response() {
     let server = Server::start();
     let mut bob = Client::sign_in_on(&server, "bob", Some("phone")).await;
     let mut alice = Client::sign_in_on(&server, "alice", Some("laptop")).await;
@@ -191,7 +191,7 @@ async fn a_request_may_be_made_again() {
 
 /// All retained events come at once, and are not mistaken for a slow reader.
 #[tokio::test]
-async fn a_session_that_missed_much_goes_on() {
+async fn a_session_with_many_missed_events_is_resumed() {
     let server = Server::with(&["--events-per-second", "0", "--max-message", "16KiB"]);
     let (mut alice, mut bob) = call(&server).await;
     let session = alice.welcome["sessionId"].clone();
@@ -213,7 +213,7 @@ async fn a_session_that_missed_much_goes_on() {
 
 /// Only close code 1000 leaves; a page that is closed otherwise may be reloading.
 #[tokio::test]
-async fn who_leaves_ends_its_call_and_who_is_lost_is_waited_for() {
+async fn a_client_that_leaves_ends_its_call_and_a_lost_one_can_return() {
     let server = Server::start();
     for code in [Some(1000), Some(1001), Some(1011), Some(4000), None] {
         let mut alice = Client::sign_in_on(&server, "alice", Some("laptop")).await;

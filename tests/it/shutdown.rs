@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::common::{Server, socketio, websocket};
 
 #[tokio::test]
-async fn calls_end_and_everyone_hears_of_it() {
+async fn calls_end_and_every_client_is_notified() {
     let server = Server::start();
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
     let mut bob = socketio::Client::sign_in(&server, "bob").await;
@@ -38,7 +38,7 @@ async fn calls_end_and_everyone_hears_of_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_holds_nobody_up() {
+async fn a_silent_client_does_not_delay_the_shutdown() {
     let server = Server::start();
     // The client neither reads nor writes from here on.
     let _silent = websocket::Client::sign_in(&server, "alice").await;

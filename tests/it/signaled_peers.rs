@@ -68,7 +68,7 @@ async fn call(server: &Server) -> (Client, Client, Value, Value) {
 const NO_PERMISSION: &str = "callbox_drops_total{reason=\"no_permission\"}";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stolen_credential_reaches_only_what_the_other_side_announced() {
+async fn stolen_credentials_reach_only_addresses_that_the_other_side_announced() {
     let server = Server::with(&["--relay-policy", "signaled"]);
     let (mut alice, mut bob, initiated, incoming) = call(&server).await;
     let (inner, announced) = (Peer::on("127.0.0.2"), Peer::on("127.0.0.3"));
@@ -116,7 +116,7 @@ async fn a_stolen_credential_reaches_only_what_the_other_side_announced() {
 /// Relayed addresses of this server are announced only once they exist, and other programs have
 /// ports on the same machine.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_relay_s_own_addresses_are_reached_where_they_are_relayed() {
+async fn only_relayed_addresses_of_the_server_can_be_reached() {
     let server = Server::with(&["--relay-policy", "signaled"]);
     let (_alice, _bob, initiated, incoming) = call(&server).await;
     let (alice, bob) = (allocate(&server, &initiated), allocate(&server, &incoming));
@@ -135,7 +135,7 @@ async fn the_relay_s_own_addresses_are_reached_where_they_are_relayed() {
 
 /// The credentials of a welcome are for gathering candidates, not for sending to other addresses.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_welcome_s_credentials_reach_what_the_user_s_calls_have_announced() {
+async fn the_credentials_of_a_welcome_reach_addresses_announced_in_the_user_s_calls() {
     let server = Server::with(&["--relay-policy", "signaled"]);
     let (alice, mut bob, ..) = call(&server).await;
     let eve = Client::sign_in(&server, "eve").await;
@@ -156,7 +156,7 @@ async fn the_welcome_s_credentials_reach_what_the_user_s_calls_have_announced() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_open_policy_nothing_is_bound() {
+async fn the_open_policy_binds_credentials_to_no_peers() {
     let peer = Peer::on("127.0.0.2");
     let server = Server::start();
     let (_alice, _bob, initiated, _) = call(&server).await;

@@ -40,7 +40,7 @@ impl Side {
     }
 
     /// Returns the next event, which must be this one.
-    async fn hears(&mut self, event: &str) -> Value {
+    async fn expect_event(&mut self, event: &str) -> Value {
         let (name, data) = match self {
             Self::WebSocket(client) => client.seed_event().await,
             Self::SocketIo(client) => client.seed_event().await,
@@ -51,12 +51,12 @@ impl Side {
 }
 
 /// Runs the call flow: no other event may come, and none in another order.
-async fn diagram(server: &Server, mut a: Side, mut b: Side, target: &str) {
+async fn run_call_flow(server: &Server, mut a: Side, mut b: Side, target: &str) {
     let initiate = json!({ "targetUserId": target, "callType": "video" });
     let initiated = a.request("call:initiate", initiate).await;
     let call = initiated["callId"].clone();
     assert_eq!(initiated["state"], "ringing");
-    let incoming = b.hears("call:incoming").await;
+    let incoming = b.expect_event("call:incoming").await;
     assert_eq!((&incoming["callId"], &incoming["callType"]), (&call, &json!("video")));
     for credentials in [&initiated["turnCredentials"], &incoming["turnCredentials"]] {
         let username = credentials["username"].as_str().unwrap();
@@ -64,7 +64,7 @@ async fn diagram(server: &Server, mut a: Side, mut b: Side, target: &str) {
     }
 
     b.request("call:accept", json!({ "callId": call })).await;
-    let accepted = a.hears("call:accepted").await;
+    let accepted = a.expect_event("call:accepted").await;
     assert_eq!((&accepted["callId"], &accepted["calleeId"]), (&call, &json!(target)));
 
     // Candidates overtake the descriptions. They are held back, so that no browser gets a candidate
@@ -75,17 +75,17 @@ async fn diagram(server: &Server, mut a: Side, mut b: Side, target: &str) {
     a.emit("ice:candidate", json!({ "callId": call, "candidate": from_a })).await;
     b.emit("ice:candidate", json!({ "callId": call, "candidate": from_b })).await;
     a.emit("signal:offer", json!({ "callId": call, "sdp": "v=0 offer" })).await;
-    assert_eq!(b.hears("signal:offer").await["sdp"], "v=0 offer");
-    assert_eq!(b.hears("ice:candidate").await["candidate"], from_a);
+    assert_eq!(b.expect_event("signal:offer").await["sdp"], "v=0 offer");
+    assert_eq!(b.expect_event("ice:candidate").await["candidate"], from_a);
     b.emit("signal:answer", json!({ "callId": call, "sdp": "v=0 answer" })).await;
     // B's candidate may have been held for the maximum time, and then it comes first.
-    let mut heard = [a.hears_one_of(["signal:answer", "ice:candidate"]).await, Value::Null];
-    heard[1] = a.hears_one_of(["signal:answer", "ice:candidate"]).await;
+    let mut heard = [a.expect_one_of(["signal:answer", "ice:candidate"]).await, Value::Null];
+    heard[1] = a.expect_one_of(["signal:answer", "ice:candidate"]).await;
     assert!(heard.iter().any(|data| data["sdp"] == "v=0 answer"), "{heard:?}");
     assert!(heard.iter().any(|data| data["candidate"] == from_b), "{heard:?}");
 
     a.request("call:end", json!({ "callId": call })).await;
-    let ended = b.hears("call:ended").await;
+    let ended = b.expect_event("call:ended").await;
     assert_eq!((&ended["callId"], &ended["reason"]), (&call, &json!("hangup")));
 
     let key = server.text("/dev/apiKey");
@@ -95,7 +95,7 @@ async fn diagram(server: &Server, mut a: Side, mut b: Side, target: &str) {
 }
 
 impl Side {
-    async fn hears_one_of(&mut self, events: [&str; 2]) -> Value {
+    async fn expect_one_of(&mut self, events: [&str; 2]) -> Value {
         let (name, data) = match self {
             Self::WebSocket(client) => client.seed_event().await,
             Self::SocketIo(client) => client.seed_event().await,
@@ -106,30 +106,30 @@ impl Side {
 }
 
 #[tokio::test]
-async fn the_diagram_over_plain_websocket() {
+async fn the_call_flow_works_over_plain_websocket() {
     let server = Server::start();
     let a = Side::websocket(&server, "alice").await;
     let b = Side::websocket(&server, "bob").await;
-    diagram(&server, a, b, "bob").await;
+    run_call_flow(&server, a, b, "bob").await;
 }
 
 #[tokio::test]
-async fn the_diagram_over_socket_io() {
+async fn the_call_flow_works_over_socket_io() {
     let server = Server::start();
     let a = Side::socketio(&server, "alice").await;
     let b = Side::socketio(&server, "bob").await;
-    diagram(&server, a, b, "bob").await;
+    run_call_flow(&server, a, b, "bob").await;
 }
 
 #[tokio::test]
-async fn the_diagram_from_one_front_to_the_other() {
+async fn the_call_flow_works_between_the_fronts() {
     let server = Server::start();
     let a = Side::websocket(&server, "alice").await;
     let b = Side::socketio(&server, "bob").await;
-    diagram(&server, a, b, "bob").await;
+    run_call_flow(&server, a, b, "bob").await;
     let c = Side::socketio(&server, "carol").await;
     let d = Side::websocket(&server, "dave").await;
-    diagram(&server, c, d, "dave").await;
+    run_call_flow(&server, c, d, "dave").await;
     assert_eq!(server.metric("callbox_calls_ended_total{reason=\"hangup\"}"), 2.0);
 }
 
@@ -178,7 +178,7 @@ async fn a_relayed_call_shows_its_bytes() {
 
 /// A subscriber on one front is notified of presence and calls on the other.
 #[tokio::test]
-async fn presence_is_heard_on_both_fronts() {
+async fn presence_is_sent_on_both_fronts() {
     let server = Server::start();
     let mut alice = Side::websocket(&server, "alice").await;
     let mut bob = Side::socketio(&server, "bob").await;
@@ -189,14 +189,14 @@ async fn presence_is_heard_on_both_fronts() {
     let mut carol = Side::websocket(&server, "carol").await;
     let mut dave = Side::socketio(&server, "dave").await;
     let changed = |user, status| json!({ "userId": user, "status": status });
-    assert_eq!(alice.hears("presence:changed").await, changed("dave", "online"));
-    assert_eq!(bob.hears("presence:changed").await, changed("carol", "online"));
+    assert_eq!(alice.expect_event("presence:changed").await, changed("dave", "online"));
+    assert_eq!(bob.expect_event("presence:changed").await, changed("carol", "online"));
     carol.request("call:initiate", json!({ "targetUserId": "dave", "callType": "audio" })).await;
     dave.request("call:accept", json!({})).await;
-    assert_eq!(alice.hears("presence:changed").await, changed("dave", "busy"));
-    assert_eq!(bob.hears("presence:changed").await, changed("carol", "busy"));
+    assert_eq!(alice.expect_event("presence:changed").await, changed("dave", "busy"));
+    assert_eq!(bob.expect_event("presence:changed").await, changed("carol", "busy"));
     assert_eq!(server.metric("callbox_presence_subscriptions"), 2.0);
     drop(dave);
     // dave cannot resume the session.
-    assert_eq!(alice.hears("presence:changed").await, changed("dave", "offline"));
+    assert_eq!(alice.expect_event("presence:changed").await, changed("dave", "offline"));
 }

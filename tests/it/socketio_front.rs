@@ -16,7 +16,7 @@ use crate::common::{Server, http, socketio::Client};
 const CONNECTIONS: &str = "callbox_connections{front=\"socketio\"}";
 
 #[tokio::test]
-async fn a_connection_is_refused_with_a_code_and_words() {
+async fn a_connection_is_refused_with_a_code_and_a_message() {
     let server = Server::start();
     for (auth, code) in [
         (json!({ "token": "nonsense" }), "unauthorized"),
@@ -39,7 +39,7 @@ async fn a_connection_is_refused_with_a_code_and_words() {
 }
 
 #[tokio::test]
-async fn who_does_not_say_who_it_is_is_closed_in_time() {
+async fn an_unauthenticated_connection_times_out() {
     let server = Server::start();
     let mut client = Client::connect(&server).await;
     client.auth(&json!({ "token": "nonsense" })).await;
@@ -49,7 +49,7 @@ async fn who_does_not_say_who_it_is_is_closed_in_time() {
 }
 
 #[tokio::test]
-async fn bad_input_gets_a_typed_error_and_a_counter() {
+async fn invalid_input_gets_a_typed_error_and_is_counted() {
     let server = Server::start();
     let mut client = Client::sign_in(&server, "alice").await;
     assert_eq!(client.welcome["userId"], "alice");
@@ -96,7 +96,7 @@ async fn bad_input_gets_a_typed_error_and_a_counter() {
 const TOO_LARGE: &str = "callbox_errors_total{code=\"payload_too_large\"}";
 
 #[tokio::test]
-async fn a_message_that_is_too_long_is_refused_and_nothing_ends() {
+async fn a_too_long_message_is_refused_and_the_session_continues() {
     let server = Server::with(&["--max-message", "16KiB"]);
     let mut client = Client::sign_in(&server, "alice").await;
     let long = |bytes: usize| json!({ "a": "x".repeat(bytes) });
@@ -118,7 +118,7 @@ async fn a_message_that_is_too_long_is_refused_and_nothing_ends() {
 }
 
 #[tokio::test]
-async fn whose_messages_are_too_long_again_and_again_is_told_and_closed() {
+async fn repeated_too_long_messages_close_the_session_with_a_reason() {
     let server = Server::with(&["--max-message", "1KiB"]);
     let long = json!({ "a": "x".repeat(2 * 1024) });
     let mut client = Client::sign_in(&server, "alice").await;
@@ -132,11 +132,11 @@ async fn whose_messages_are_too_long_again_and_again_is_told_and_closed() {
     for _ in 0..33 {
         session.send(&format!("42{}", json!(["call:message", long])));
     }
-    assert!(session.until("\x1e1").contains("\"invalid_frame\""));
+    assert!(session.poll_until("\x1e1").contains("\"invalid_frame\""));
 }
 
 #[tokio::test]
-async fn a_message_that_is_far_too_long_ends_the_transport_with_a_reason() {
+async fn a_far_too_long_message_ends_the_transport_with_a_reason() {
     let server = Server::with(&["--max-message", "16KiB"]);
     let mut bystander = Client::sign_in(&server, "bob").await;
     let mut client = Client::sign_in(&server, "alice").await;
@@ -150,15 +150,15 @@ async fn a_message_that_is_far_too_long_ends_the_transport_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_long_is_refused_over_polling_too() {
+async fn a_too_long_message_is_refused_over_polling() {
     let server = Server::with(&["--max-message", "16KiB"]);
     let session = Polling::sign_in(&server, "alice");
     let long =
         |ack: &str, bytes: usize| format!("42{ack}[\"call:message\",\"{}\"]", "x".repeat(bytes));
     assert_eq!(session.send(&long("7", 20 * 1024)).body, "ok");
-    assert!(session.until("437[").contains("payload_too_large"));
+    assert!(session.poll_until("437[").contains("payload_too_large"));
     assert_eq!(session.send(&long("", 20 * 1024)).body, "ok");
-    assert!(session.until("\"error\"").contains("payload_too_large"));
+    assert!(session.poll_until("\"error\"").contains("payload_too_large"));
     // Beyond the limit the request is refused and the session ends; its poll reports that as well.
     let answer = session.send(&long("", 65 * 1024));
     assert_eq!((answer.status, answer.error()), (413, "payload_too_large".into()));
@@ -170,7 +170,7 @@ async fn a_message_that_is_too_long_is_refused_over_polling_too() {
 }
 
 #[tokio::test]
-async fn what_is_nested_too_deeply_is_an_invalid_payload() {
+async fn a_too_deeply_nested_payload_is_invalid() {
     let server = Server::start();
     let mut client = Client::sign_in(&server, "alice").await;
     let deep = |open: &str| format!("{open}{}{}]", "[".repeat(200), "]".repeat(200));
@@ -186,7 +186,7 @@ async fn what_is_nested_too_deeply_is_an_invalid_payload() {
 
 /// A client that sends faster than the hub processes gets backpressure, and loses nothing.
 #[tokio::test]
-async fn a_flood_waits_for_the_hub() {
+async fn a_flood_gets_backpressure_from_the_hub() {
     let server = Server::with(&["--events-per-second", "0", "--max-message", "4MiB"]);
     let session = Polling::sign_in(&server, "alice");
     let mut bob = Client::sign_in(&server, "bob").await;
@@ -198,7 +198,7 @@ async fn a_flood_waits_for_the_hub() {
     flood.push(format!("429{}", json!(["call:accept", { "callId": call }])));
     let (authority, request) = (server.authority().to_owned(), session.post(&flood.join("\x1e")));
     let sender = std::thread::spawn(move || http::raw(&authority, request.as_bytes()));
-    assert!(session.until("439[").contains(r#""state":"connecting""#));
+    assert!(session.poll_until("439[").contains(r#""state":"connecting""#));
     assert_eq!(sender.join().unwrap().body, "ok");
     bob.event("call:accepted").await;
     let sample = "callbox_events_total{event=\"call:ring\"}";
@@ -206,7 +206,7 @@ async fn a_flood_waits_for_the_hub() {
 }
 
 #[tokio::test]
-async fn events_are_taken_in_the_order_in_which_they_were_sent() {
+async fn events_are_processed_in_the_order_in_which_they_were_sent() {
     let server = Server::with(&["--event-burst", "1000"]);
     let mut alice = Client::sign_in(&server, "alice").await;
     let mut bob = Client::sign_in(&server, "bob").await;
@@ -265,7 +265,7 @@ impl<'a> Polling<'a> {
     fn sign_in_with(server: &'a Server, token: &str) -> Self {
         let session = Self::open(server);
         session.send(&format!("40{}", json!({ "token": token })));
-        session.until("session:welcome");
+        session.poll_until("session:welcome");
         session
     }
 
@@ -288,7 +288,7 @@ impl<'a> Polling<'a> {
     }
 
     /// Polls until a packet contains this text.
-    fn until(&self, text: &str) -> String {
+    fn poll_until(&self, text: &str) -> String {
         let mut heard = String::new();
         while !heard.contains(text) {
             let answer = self.poll();
@@ -306,10 +306,10 @@ async fn polling_works_without_a_websocket() {
     assert_eq!(session.max_payload, 65536);
     let auth = json!({ "token": server.token("alice"), "deviceId": "laptop" });
     assert_eq!(session.send(&format!("40{auth}")).body, "ok");
-    let welcome = session.until("session:welcome");
+    let welcome = session.poll_until("session:welcome");
     assert!(welcome.contains("\"deviceId\":\"laptop\""), "{welcome}");
     session.send("421[\"call:nonsense\",{}]");
-    assert!(session.until("431[").contains("unknown_event"));
+    assert!(session.poll_until("431[").contains("unknown_event"));
     assert_eq!(server.metric(CONNECTIONS), 1.0);
     // The client closes the session.
     assert_eq!(session.send("41\x1e1").body, "ok");
@@ -321,7 +321,7 @@ async fn polling_can_be_upgraded() {
     let server = Server::start();
     let session = Polling::open(&server);
     session.send(&format!("40{}", json!({ "token": server.token("alice") })));
-    session.until("session:welcome");
+    session.poll_until("session:welcome");
     let url =
         format!("ws://{}{}", server.authority(), session.path.replace("polling", "websocket"));
     let (mut ws, _) = connect_async(url).await.unwrap();
@@ -354,7 +354,7 @@ fn refused(answer: &http::Response) -> (u16, i64, String) {
 }
 
 #[tokio::test]
-async fn requests_that_make_no_sense_are_refused_as_clients_expect_it() {
+async fn invalid_requests_are_refused_as_clients_expect() {
     let server = Server::start();
     let session = Polling::open(&server);
     let (base, sid) = session.path.split_once("&sid=").unwrap();
@@ -396,7 +396,7 @@ async fn polls_that_overlap_end_the_session() {
 
 /// The memory for undelivered events of a session is limited.
 #[tokio::test]
-async fn who_sends_and_does_not_poll_is_closed() {
+async fn a_client_that_does_not_poll_is_closed() {
     let server = Server::start();
     for packet in ["2", "40/admin,", r#"40{"token":"x"}"#] {
         let session = Polling::open(&server);
@@ -413,10 +413,10 @@ async fn a_poll_whose_connection_is_gone_is_a_lost_connection() {
     let session = Polling::sign_in_with(&server, &token);
     let mut bob = Client::sign_in(&server, "bob").await;
     session.send(r#"421["call:initiate",{"targetUserId":"bob","callType":"audio"}]"#);
-    session.until("431[");
+    session.poll_until("431[");
     bob.request("call:accept", json!({})).await;
     // This is the last event, so no event is left that would answer a poll.
-    session.until(r#""state":"connecting""#);
+    session.poll_until(r#""state":"connecting""#);
     let head = format!("GET {} HTTP/1.1\r\nhost: x\r\n\r\n", session.path);
     let user = {
         let lost = async { bob.event("call:reconnecting").await["userId"].clone() };
@@ -446,7 +446,7 @@ async fn a_poll_whose_connection_is_gone_is_a_lost_connection() {
 }
 
 #[tokio::test]
-async fn there_is_one_namespace() {
+async fn there_is_only_the_default_namespace() {
     let server = Server::start();
     let mut client = Client::connect(&server).await;
     client.send(r#"40/admin,{"token":"x"}"#).await;
@@ -465,7 +465,7 @@ async fn there_is_one_namespace() {
 }
 
 #[tokio::test]
-async fn who_disconnects_may_connect_again_on_the_same_transport() {
+async fn a_disconnected_client_can_reconnect_on_the_same_transport() {
     let server = Server::start();
     let mut client = Client::sign_in(&server, "alice").await;
     client.send("41").await;
@@ -481,7 +481,7 @@ async fn who_disconnects_may_connect_again_on_the_same_transport() {
 
 /// `socket.io-client` since 4.6 sends back its `pid`.
 #[tokio::test]
-async fn a_client_that_says_what_it_was_given_is_the_same_device() {
+async fn a_client_that_presents_its_pid_is_the_same_device() {
     let server = Server::start();
     let connect = async |auth: Value| {
         let mut client = Client::connect(&server).await;
@@ -505,7 +505,7 @@ async fn a_client_that_says_what_it_was_given_is_the_same_device() {
 
 /// Clients 1.x and 2.x: `tests/socketio/versions.test.js` has real ones.
 #[tokio::test]
-async fn the_older_protocol_is_spoken_as_well() {
+async fn the_older_protocol_is_served_as_well() {
     let server = Server::start();
     let base = "/socket.io/?EIO=3&transport=polling";
     let token = |user| ("authorization", format!("Bearer {}", server.token(user)));
@@ -523,7 +523,7 @@ async fn the_older_protocol_is_spoken_as_well() {
     assert!(heard.starts_with("2:40") && heard.contains("session:welcome"), "{heard}");
     // A probe of the client.
     assert_eq!(session.send("6:2probe23:421[\"call:nonsense\",{}]").body, "ok");
-    let answers = session.until("unknown_event");
+    let answers = session.poll_until("unknown_event");
     assert!(answers.starts_with("6:3probe") && answers.contains(":431["), "{answers}");
     assert_eq!(refused_then_gone(&session, "24:4").1, 3);
     let stranger = http::request(server.authority(), "GET", base, &[], None);
@@ -547,7 +547,7 @@ fn refused_then_gone(session: &Polling<'_>, packets: &str) -> (u16, i64, String)
 }
 
 #[tokio::test]
-async fn what_is_no_packet_ends_a_session_that_polls() {
+async fn an_invalid_packet_ends_a_polling_session() {
     let server = Server::start();
     for wrong in ["abc", "", "4", "42{}", "42abc[\"a\"]", "47"] {
         let session = Polling::sign_in(&server, "alice");
@@ -557,7 +557,7 @@ async fn what_is_no_packet_ends_a_session_that_polls() {
 }
 
 #[tokio::test]
-async fn an_address_may_have_so_many_sessions_that_poll() {
+async fn polling_sessions_per_address_are_limited() {
     // Each request of this test is a connection as well, one after the other.
     let server = Server::with(&["--max-connections-per-address", "4"]);
     let open = || {
@@ -574,7 +574,7 @@ async fn an_address_may_have_so_many_sessions_that_poll() {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_refused_and_those_of_ours_may_read() {
+async fn pages_of_other_origins_are_refused_and_configured_ones_can_read() {
     let server = Server::with(&["--allow-origin", "https://app.example.com"]);
     let path = "/socket.io/?EIO=4&transport=polling";
     let ask = |method: &str, origin: &str| {

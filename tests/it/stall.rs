@@ -9,7 +9,7 @@ use crate::common::{DEADLINE, Server};
 const DATAGRAMS: usize = 100_000;
 
 #[test]
-fn what_comes_while_the_buffer_is_full_is_counted() {
+fn datagrams_lost_to_a_full_buffer_are_counted() {
     let server = Server::with(&["--workers", "1"]);
     let drops = |reason: &str| {
         server.metric(&format!("callbox_drops_total{{reason=\"{reason}\"}}")) as usize

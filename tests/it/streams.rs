@@ -58,7 +58,7 @@ fn padded(number: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn data_goes_both_ways_with_its_padding() {
+fn data_is_relayed_both_ways_with_padding() {
     let server = start(&[]);
     let client = PlainClient::allocate_over(connect(server.turn()));
     let (peer, mut buffer) = (peer(), [0; 2000]);
@@ -105,7 +105,7 @@ fn two_clients_of_one_server_talk_over_tcp_and_udp() {
 
 /// Thousands of requests come in one read: each is answered, and others are served in between.
 #[test]
-fn a_stream_that_asks_much_leaves_others_their_turn() {
+fn a_busy_stream_does_not_starve_others() {
     const READS: usize = 30;
     let server = start_workers("1", &[]);
     let (busy, other) = (TcpStream::connect(server.turn()).unwrap(), connect(server.turn()));
@@ -133,7 +133,7 @@ fn a_stream_that_asks_much_leaves_others_their_turn() {
 }
 
 #[test]
-fn messages_may_be_torn_anywhere() {
+fn messages_may_be_split_anywhere() {
     let server = start(&[]);
     let client = PlainClient::allocate_over(connect(server.turn()));
     let (peer, mut buffer) = (peer(), [0; 100]);
@@ -157,7 +157,7 @@ fn messages_may_be_torn_anywhere() {
 }
 
 #[test]
-fn a_stream_that_lies_is_closed_and_harms_nobody() {
+fn a_stream_with_invalid_framing_is_closed_alone() {
     let server = start(&[]);
     let other = PlainClient::allocate_over(connect(server.turn()));
     let longest = [&b"\x00\x03\xff\xfc\x21\x12\xa4\x42"[..], &[0; 12]].concat();
@@ -221,7 +221,7 @@ fn every_listener_serves_turn_and_only_its_own_serves_plain_http() {
 }
 
 #[test]
-fn a_proxy_says_whose_connection_it_is() {
+fn a_proxy_header_sets_the_address_of_the_client() {
     let server = start(&["--proxy-protocol", "127.0.0.2"]);
     let from = |ip: &str| connect_from(ip, server.turn());
     let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 3478\r\n";
@@ -277,7 +277,7 @@ fn connections_of_the_relay_count_like_any_other() {
 
 /// A partial message, an invalid message and a partial handshake each time out.
 #[test]
-fn who_says_nothing_is_not_waited_for() {
+fn silent_connections_time_out() {
     let server = start(&[]);
     let half = connect(server.turn());
     half.write(&BINDING[..19]);

@@ -11,7 +11,7 @@ use callbox_client::Request;
 
 use crate::{
     common::{DEADLINE, Server, callbox},
-    coturn_tools::{nothing_lost, run},
+    coturn_tools::{assert_nothing_lost, run},
     support::plain_client::{Framed, PlainClient},
 };
 
@@ -165,7 +165,7 @@ fn one_side_ends_while_the_other_goes_on() {
 
 /// After one half is closed, an idle connection times out.
 #[test]
-fn half_a_connection_does_not_stay() {
+fn a_half_closed_connection_times_out() {
     let server = start(&[]);
     let client = allocate(&server);
     let mut halves = Vec::new();
@@ -190,7 +190,7 @@ fn half_a_connection_does_not_stay() {
 /// Large transfers in both directions to slow readers: nothing is lost, and the memory does not
 /// grow.
 #[test]
-fn nothing_is_lost_and_nothing_grows_before_a_slow_reader() {
+fn a_slow_reader_loses_nothing_and_no_memory_grows() {
     const LEN: usize = 20 << 20;
     let server = start(&[]);
     let client = allocate(&server);
@@ -227,7 +227,7 @@ fn nothing_is_lost_and_nothing_grows_before_a_slow_reader() {
 }
 
 #[test]
-fn a_client_that_is_gone_takes_its_connections_along() {
+fn connections_to_peers_close_with_their_client() {
     let server = start(&[]);
     let client = allocate(&server);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -249,14 +249,14 @@ fn coturn_s_client_relays_tcp() {
     for how in [&["-T"][..], &["-T", "-S"]] {
         let args = [&few[..], &user, how].concat();
         let at = server.turn().parse().unwrap();
-        nothing_lost(&run("turnutils_uclient", at, &args));
+        assert_nothing_lost(&run("turnutils_uclient", at, &args));
     }
     nothing_is_left(&server);
 }
 
 /// Data beyond the limit is delayed, since a stream cannot lose any.
 #[test]
-fn a_limit_of_bandwidth_holds_back_and_loses_nothing() {
+fn a_bandwidth_limit_delays_data_and_loses_nothing() {
     const RATE: usize = 1 << 20;
     const LEN: usize = 2 * RATE;
     let server = start(&["--max-bandwidth", "1MiB"]);

@@ -175,7 +175,7 @@ fn own_pages_are_those_of_the_names_in_the_certificate() {
 }
 
 #[test]
-fn the_client_chooses_the_protocol_that_it_names() {
+fn the_client_selects_the_protocol_by_alpn() {
     let files = Files::new();
     let server = files.serve(&[]);
     let chosen = |alpn: &[&[u8]]| {
@@ -197,7 +197,7 @@ fn the_client_chooses_the_protocol_that_it_names() {
 }
 
 #[test]
-fn tls_is_on_every_listener_and_named_everywhere() {
+fn every_listener_serves_tls_and_the_uris_name_it() {
     let files = Files::new();
     let server = files.serve(&[]);
     for at in [tls_port(&server), server.turn(), server.authority()] {
@@ -220,7 +220,7 @@ fn tls_is_on_every_listener_and_named_everywhere() {
 }
 
 #[test]
-fn a_certificate_of_our_own_is_there_for_development_and_not_handed_out() {
+fn a_self_signed_certificate_is_for_development_and_not_in_the_uris() {
     let server = Server::start();
     let https = server.text("/https");
     assert!(
@@ -239,7 +239,7 @@ fn a_certificate_of_our_own_is_there_for_development_and_not_handed_out() {
 
 /// With a thousand open sessions, a new certificate ends none, and new sessions get it.
 #[test]
-fn a_new_certificate_drops_nobody() {
+fn a_new_certificate_ends_no_session() {
     const SESSIONS: usize = 1000;
     callbox_sys::raise_open_files().unwrap();
     let mut files = Files::new();
@@ -266,7 +266,7 @@ fn a_new_certificate_drops_nobody() {
 
 /// `callbox check` uses every URI that clients get.
 #[test]
-fn a_check_goes_over_tls_too() {
+fn a_check_uses_tls_as_well() {
     let files = Files::new();
     let server = files.serve(&[]);
     let certificate = files.path("cert.pem");
@@ -295,7 +295,7 @@ fn a_check_goes_over_tls_too() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_leaves_the_old_one() {
+fn an_unusable_certificate_does_not_replace_the_old_one() {
     let files = Files::new();
     let server = files.serve(&[]);
     let other = private_key(&rcgen::KeyPair::generate().unwrap());
@@ -313,7 +313,7 @@ fn a_certificate_that_cannot_be_used_leaves_the_old_one() {
 }
 
 #[test]
-fn what_is_wrong_with_a_certificate_is_said() {
+fn faults_of_a_certificate_are_named() {
     let files = Files::new();
     let (cert, key) = (files.path("cert.pem"), files.path("key.pem"));
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());

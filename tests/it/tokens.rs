@@ -92,7 +92,7 @@ async fn a_session_outlives_its_token_with_another_one() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_of_the_session_s_user_is_refused() {
+async fn only_a_token_of_the_session_s_user_refreshes_it() {
     let server = Server::start();
     let wrong = crate::common::run(&mut crate::common::callbox(&[
         "token",
@@ -139,7 +139,7 @@ async fn a_session_that_was_resumed_is_refreshed() {
 }
 
 #[tokio::test]
-async fn a_token_says_what_its_bearer_may_do() {
+async fn a_token_limits_the_permissions_of_its_bearer() {
     let server = Server::with(&["--max-calls-per-user", "2"]);
     let limits = ["--call", "b*", "--call", "team:*", "--max-calls", "1", "--no-relay"];
     let token = server.minted("alice", &limits);
@@ -265,7 +265,7 @@ impl Issuer {
 }
 
 #[tokio::test]
-async fn while_the_issuer_is_down_its_tokens_are_not_called_wrong() {
+async fn while_the_issuer_is_down_its_tokens_are_not_invalid() {
     const UNAVAILABLE: &str = "issuer_unavailable";
     let (key, issuer) = (Key::new(), Issuer::down());
     let server = Server::with(&["--jwt-jwks-url", &issuer.url]);

@@ -95,7 +95,7 @@ fn bursts(message: impl Fn(u8) -> Vec<u8>) -> Vec<(u8, Vec<u8>)> {
 
 /// There are enough packets that the peer gets a socket of its own.
 #[test]
-fn each_datagram_keeps_its_class_each_way() {
+fn each_datagram_keeps_its_class_in_both_directions() {
     let server = start(1, |_| {});
     for (v6, relayed_v6) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut client = client(&server, v6, relayed_v6);
@@ -118,7 +118,7 @@ fn each_datagram_keeps_its_class_each_way() {
 /// Send indications, some of them with DONT-FRAGMENT, which use a path of their own through the
 /// relay; and Data indications.
 #[test]
-fn indications_keep_it_too_and_so_does_what_must_not_be_taken_apart() {
+fn indications_and_unfragmented_datagrams_keep_their_class() {
     let server = start(1, |_| {});
     let mut client = client(&server, false, false);
     let mut peer = Socket::bind("127.0.0.1");
@@ -146,7 +146,7 @@ fn indications_keep_it_too_and_so_does_what_must_not_be_taken_apart() {
 
 /// Between two clients of the server no datagram is sent: on one worker and across two.
 #[test]
-fn it_goes_from_one_client_of_the_server_to_the_other() {
+fn the_class_is_kept_between_two_clients_of_the_server() {
     for workers in [1, 2] {
         let server = start(workers, |_| {});
         let mut clients: Vec<_> = (0..8).map(|_| client(&server, false, false)).collect();
@@ -171,7 +171,7 @@ fn it_goes_from_one_client_of_the_server_to_the_other() {
 /// Data from TCP leaves as best effort and not ECN-capable, whatever its segments were marked with
 /// (RFC 8656 §15). In the opposite direction data of every class arrives.
 #[test]
-fn what_came_over_a_stream_has_the_default_class() {
+fn data_from_a_stream_has_the_default_class() {
     let server = crate::common::Server::with(&["--realm", REALM, "--user", "static:pass"]);
     let stream = TcpStream::connect(server.turn()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();

@@ -109,7 +109,7 @@ fn a_websocket_counts_for_the_client_that_the_proxy_names() {
 
 /// A polling session begins without a connection of its own.
 #[test]
-fn sessions_that_are_begun_by_polling_count_for_their_clients() {
+fn polling_sessions_count_for_their_clients() {
     let server = start("2");
     let mut proxy = proxied(&server);
     let mut begin = |client: &str| {
@@ -121,7 +121,7 @@ fn sessions_that_are_begun_by_polling_count_for_their_clients() {
 }
 
 #[test]
-fn nobody_else_is_believed() {
+fn headers_from_untrusted_addresses_are_ignored() {
     let server = start("2");
     let _held = Connection::from("127.0.0.3", &server);
     let mut stranger = Connection::from("127.0.0.3", &server);
@@ -156,7 +156,7 @@ fn the_log_names_the_client() {
 }
 
 #[test]
-fn what_a_trusted_proxy_cannot_have_meant_is_refused() {
+fn unusable_headers_of_a_trusted_proxy_are_refused() {
     let server = start("10");
     let mut proxy = proxied(&server);
     let many = format!("x-forwarded-for: {}", ["127.0.0.2"; 40].join(","));
@@ -174,7 +174,7 @@ fn what_a_trusted_proxy_cannot_have_meant_is_refused() {
 
 /// They are open to local clients, and requests through a proxy come from outside.
 #[test]
-fn metrics_and_the_pages_of_dev_are_not_there_by_a_proxy() {
+fn metrics_and_the_pages_of_dev_are_not_served_through_a_proxy() {
     let server = start("10");
     let key = format!("authorization: Bearer {}", server.text("/dev/apiKey"));
     let mut direct = Connection::from("127.0.0.1", &server);
@@ -203,7 +203,7 @@ fn metrics_and_the_pages_of_dev_are_not_there_by_a_proxy() {
 }
 
 #[test]
-fn metrics_are_not_there_by_a_balancer_s_connection() {
+fn metrics_are_not_served_through_a_balancer() {
     let server = Server::with(&["--proxy-protocol", PROXY]);
     let mut handed_on = proxied(&server);
     let header = b"PROXY TCP4 127.0.0.1 127.0.0.1 5000 8080\r\n";

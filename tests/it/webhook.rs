@@ -64,7 +64,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn down() -> Self {
+    fn bind() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
@@ -84,12 +84,12 @@ impl Receiver {
     }
 
     /// Starts to listen; each delivery goes to the channel before it is answered.
-    fn up(self, answer: Answer) -> mpsc::Receiver<Delivery> {
-        self.up_as(None, answer)
+    fn listen(self, answer: Answer) -> mpsc::Receiver<Delivery> {
+        self.listen_as(None, answer)
     }
 
     /// Listens with TLS if there is an identity.
-    fn up_as(self, identity: Option<Identity>, answer: Answer) -> mpsc::Receiver<Delivery> {
+    fn listen_as(self, identity: Option<Identity>, answer: Answer) -> mpsc::Receiver<Delivery> {
         self.socket.listen(128).unwrap();
         let listener = TcpListener::from(self.socket);
         let (sender, deliveries) = mpsc::channel();
@@ -167,7 +167,7 @@ async fn initiate(client: &mut websocket::Client, target: &str) -> String {
 
 #[tokio::test]
 async fn a_receiver_that_was_down_gets_every_event_in_order_and_signed() {
-    let receiver = Receiver::down();
+    let receiver = Receiver::bind();
     let server = receiver.server(&[]);
     let (mut alice, mut bob) = sign_in(&server).await;
     let call = initiate(&mut alice, "bob").await;
@@ -182,7 +182,7 @@ async fn a_receiver_that_was_down_gets_every_event_in_order_and_signed() {
     // Some deliveries have failed before the receiver listens.
     server.wait_for_metric(FAILURES, |failures| failures >= 3.0);
     assert_eq!(server.metric("callbox_webhook_waiting"), 9.0);
-    let deliveries = receiver.up(Box::new(|_| Some(200)));
+    let deliveries = receiver.listen(Box::new(|_| Some(200)));
 
     let mut events = BTreeMap::<String, Vec<String>>::new();
     let (mut ids, mut last) = (BTreeSet::new(), Value::Null);
@@ -221,11 +221,11 @@ async fn a_receiver_that_was_down_gets_every_event_in_order_and_signed() {
 }
 
 #[tokio::test]
-async fn an_event_that_failed_comes_again_as_it_was_and_before_the_next() {
-    let receiver = Receiver::down();
+async fn a_failed_event_is_repeated_unchanged_before_the_next() {
+    let receiver = Receiver::bind();
     let server = receiver.server(&["--webhook-secret", "south"]);
     let mut answers = [500, 503, 200, 410, 204].into_iter();
-    let deliveries = receiver.up(Box::new(move |_| answers.next()));
+    let deliveries = receiver.listen(Box::new(move |_| answers.next()));
     let (mut alice, mut bob) = sign_in(&server).await;
     initiate(&mut alice, "bob").await;
     bob.request("call:reject", json!({})).await;
@@ -240,11 +240,11 @@ async fn an_event_that_failed_comes_again_as_it_was_and_before_the_next() {
 }
 
 #[tokio::test]
-async fn a_receiver_with_a_certificate_of_one_s_own_is_trusted_where_that_is_said() {
-    let (receiver, identity) = (Receiver::down(), Identity::new());
+async fn a_receiver_with_a_self_signed_certificate_is_trusted_if_configured() {
+    let (receiver, identity) = (Receiver::bind(), Identity::new());
     let doubter = receiver.server_by("https", &[]);
     let server = receiver.server_by("https", &["--trust-ca", identity.path()]);
-    let deliveries = receiver.up_as(Some(identity), Box::new(|_| Some(200)));
+    let deliveries = receiver.listen_as(Some(identity), Box::new(|_| Some(200)));
     for server in [&doubter, &server] {
         let mut alice = websocket::Client::sign_in(server, "alice").await;
         initiate(&mut alice, "nobody").await;
@@ -257,11 +257,11 @@ async fn a_receiver_with_a_certificate_of_one_s_own_is_trusted_where_that_is_sai
 }
 
 #[tokio::test]
-async fn a_receiver_that_asks_for_a_rest_gets_it() {
-    let receiver = Receiver::down();
+async fn the_retry_after_of_a_receiver_is_respected() {
+    let receiver = Receiver::bind();
     let server = receiver.server(&[]);
     let mut answers = [BUSY].into_iter();
-    let deliveries = receiver.up(Box::new(move |_| answers.next().or(Some(200))));
+    let deliveries = receiver.listen(Box::new(move |_| answers.next().or(Some(200))));
     let (mut alice, _bob) = sign_in(&server).await;
     initiate(&mut alice, "bob").await;
     let (first, at) = (next(&deliveries), Instant::now());
@@ -272,10 +272,10 @@ async fn a_receiver_that_asks_for_a_rest_gets_it() {
 }
 
 #[tokio::test]
-async fn what_ends_because_the_server_stops_is_told_and_no_secret_is_logged() {
-    let receiver = Receiver::down();
+async fn calls_that_end_with_the_server_are_reported_and_no_secret_is_logged() {
+    let receiver = Receiver::bind();
     let server = receiver.server(&["--log-level", "trace"]);
-    let deliveries = receiver.up(Box::new(|_| Some(200)));
+    let deliveries = receiver.listen(Box::new(|_| Some(200)));
     let (mut alice, mut bob) = sign_in(&server).await;
     initiate(&mut alice, "bob").await;
     bob.request("call:accept", json!({})).await;
@@ -292,10 +292,10 @@ async fn what_ends_because_the_server_stops_is_told_and_no_secret_is_logged() {
 
 /// Events of a call that nobody had received when the server was killed.
 #[tokio::test]
-async fn the_next_server_delivers_what_one_that_was_killed_has_not() {
+async fn the_next_server_delivers_the_events_of_a_killed_one() {
     let dir = tempfile::tempdir().unwrap();
     let state = ["--state-dir", dir.path().to_str().unwrap()];
-    let receiver = Receiver::down();
+    let receiver = Receiver::bind();
     let server = receiver.server(&state);
     let (mut alice, mut bob) = sign_in(&server).await;
     let call = initiate(&mut alice, "bob").await;
@@ -306,7 +306,7 @@ async fn the_next_server_delivers_what_one_that_was_killed_has_not() {
     let server = receiver.server(&state);
     drop(server);
     let server = receiver.server(&state);
-    let deliveries = receiver.up(Box::new(|_| Some(200)));
+    let deliveries = receiver.listen(Box::new(|_| Some(200)));
     let came: Vec<_> = (0..3).map(|_| next(&deliveries).json()).collect();
     let events: Vec<_> = came.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["call.initiated", "call.ringing", "call.ended"]);
@@ -318,10 +318,10 @@ async fn the_next_server_delivers_what_one_that_was_killed_has_not() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_does_not_answer_holds_up_neither_calls_nor_the_end() {
-    let receiver = Receiver::down();
+async fn a_silent_receiver_delays_neither_calls_nor_the_shutdown() {
+    let receiver = Receiver::bind();
     let server = receiver.server(&[]);
-    let deliveries = receiver.up(Box::new(|_| None));
+    let deliveries = receiver.listen(Box::new(|_| None));
     let (mut alice, mut bob) = sign_in(&server).await;
     for _ in 0..15 {
         initiate(&mut alice, "bob").await;
@@ -338,8 +338,8 @@ async fn a_receiver_that_does_not_answer_holds_up_neither_calls_nor_the_end() {
 }
 
 #[tokio::test]
-async fn a_call_that_reaches_no_device_is_held_if_the_receiver_says_so() {
-    let receiver = Receiver::down();
+async fn a_call_without_a_device_is_held_if_the_receiver_requests_it() {
+    let receiver = Receiver::bind();
     let server = receiver.server(&[]);
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
     // No device of the callee is connected.
@@ -353,7 +353,7 @@ async fn a_call_that_reaches_no_device_is_held_if_the_receiver_says_so() {
             _ => Some(200),
         }
     };
-    let deliveries = receiver.up(Box::new(answer));
+    let deliveries = receiver.listen(Box::new(answer));
     initiate(&mut alice, "carol").await;
     assert_eq!(alice.event("call:ended").await["reason"], "offline");
 
@@ -379,7 +379,7 @@ async fn a_call_that_reaches_no_device_is_held_if_the_receiver_says_so() {
 }
 
 #[test]
-fn options_that_do_not_go_together_are_refused() {
+fn conflicting_webhook_options_are_refused() {
     let url = ["--webhook-url", "https://app.example.com/callbox"];
     let secret = ["--webhook-secret", SECRET];
     let plain = ["--webhook-url", "http://app.example.com/callbox"];

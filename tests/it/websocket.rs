@@ -24,7 +24,7 @@ async fn hello(server: &Server, data: Value) -> (Value, (u16, String)) {
 }
 
 #[tokio::test]
-async fn wrong_expired_and_missing_tokens_are_told_apart() {
+async fn wrong_expired_and_missing_tokens_are_distinguished() {
     let server = Server::start();
     // A token beyond its expiry and the five seconds of leeway: it was issued long ago.
     let expired = {
@@ -90,7 +90,7 @@ async fn the_first_frame_must_be_a_hello() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_closed_in_time() {
+async fn a_silent_connection_times_out() {
     let server = Server::start();
     let mut client = Client::connect(&server).await;
     let (code, reason) = client.closed().await;
@@ -124,7 +124,7 @@ async fn a_token_may_come_in_a_header() {
 }
 
 #[tokio::test]
-async fn bad_frames_get_a_typed_error_and_a_counter_and_nothing_else_happens() {
+async fn invalid_frames_get_a_typed_error_and_are_counted() {
     let server = Server::start();
     let mut client = Client::sign_in(&server, "alice").await;
     for (text, code) in [
@@ -191,7 +191,7 @@ async fn out_of_order_events_are_refused() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_long_is_closed_with_a_reason() {
+async fn a_too_long_message_closes_the_connection_with_a_reason() {
     let server = Server::with(&["--max-message", "16KiB"]);
     let mut alice = Client::sign_in(&server, "alice").await;
     let fits = "x".repeat(15 * 1024);
@@ -258,7 +258,7 @@ async fn the_same_device_again_replaces_the_older_connection() {
 }
 
 #[tokio::test]
-async fn a_user_may_have_so_many_connections() {
+async fn connections_per_user_are_limited() {
     let server = Server::with(&["--max-connections-per-user", "2"]);
     let _first = Client::sign_in(&server, "alice").await;
     let _second = Client::sign_in(&server, "alice").await;
@@ -270,7 +270,7 @@ async fn a_user_may_have_so_many_connections() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_is_told_why_it_may_not() {
+async fn a_page_of_another_origin_is_refused_with_a_reason() {
     let server = Server::with(&["--allow-origin", "https://app.example.com"]);
     let origin = |origin: &str| [("origin", origin.to_owned())];
     let mut evil = Client::try_connect(&server, &origin("https://evil.example")).await.unwrap();
@@ -284,7 +284,7 @@ async fn a_page_of_another_origin_is_told_why_it_may_not() {
 }
 
 #[tokio::test]
-async fn a_debug_log_shows_life_and_no_secret() {
+async fn a_debug_log_shows_sessions_and_no_secret() {
     let server = Server::with(&["--log-level", "debug"]);
     let alice_token = server.token("alice");
     let mut alice = Client::connect(&server).await;
@@ -321,7 +321,7 @@ async fn a_debug_log_shows_life_and_no_secret() {
 }
 
 #[tokio::test]
-async fn a_session_that_does_not_read_holds_few_bytes() {
+async fn a_session_that_does_not_read_uses_little_memory() {
     // Far fewer messages than the limit are in the outbox at the disconnect.
     let server = Server::with(&["--events-per-second", "0", "--max-message", "160KiB"]);
     let mut alice = Client::sign_in(&server, "alice").await;
@@ -342,7 +342,7 @@ async fn a_session_that_does_not_read_holds_few_bytes() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody() {
+async fn a_client_that_does_not_read_is_disconnected_and_delays_no_other() {
     let server = Server::with(&["--events-per-second", "0"]);
     let mut alice = Client::sign_in(&server, "alice").await;
     let mut slow = Client::sign_in(&server, "slow").await;

@@ -13,7 +13,7 @@ impl Response {
 }
 
 /// Returns the response of a faulty server.
-pub fn go_wrong(fault: Fault) -> Response {
+pub fn failure(fault: Fault) -> Response {
     match fault {
         Fault::BadNonce => problem(400, "badNonce", "this nonce has been forgotten"),
         Fault::RateLimited(seconds) => problem(429, "rateLimited", "too many for today")

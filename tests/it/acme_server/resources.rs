@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Account, Shared, State,
-    answers::{go_wrong, ok, problem, random, strings},
+    answers::{failure, ok, problem, random, strings},
     http::{Request, Response},
     jws::{Signed, Signer, decode},
     validate,
@@ -119,7 +119,7 @@ impl Shared {
         state.requests.push((resource, std::time::Instant::now()));
         if state.faults.front().is_some_and(|(name, _)| *name == resource) {
             let (_, fault) = state.faults.pop_front().unwrap();
-            return Ok(go_wrong(fault));
+            return Ok(failure(fault));
         }
         let answer = match (resource, signed.signer) {
             ("newAccount", Signer::Key(key)) => {

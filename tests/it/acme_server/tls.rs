@@ -25,11 +25,11 @@ pub fn connect(at: &str, name: &str, alpn: &[&[u8]]) -> io::Result<Tls> {
         .with_custom_certificate_verifier(Arc::new(Anything(provider)))
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    shake_hands(at, name, config)
+    handshake(at, name, config)
 }
 
 /// Connects with the given TLS settings.
-pub fn shake_hands(at: &str, name: &str, config: ClientConfig) -> io::Result<Tls> {
+pub fn handshake(at: &str, name: &str, config: ClientConfig) -> io::Result<Tls> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     let mut stream = TcpStream::connect(at)?;

@@ -51,7 +51,7 @@ impl World {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        tls::shake_hands(tls_port(server), NAME, config)
+        tls::handshake(tls_port(server), NAME, config)
     }
 
     /// Waits until a browser accepts the server's certificate.
@@ -79,7 +79,7 @@ pub fn expiry(server: &Server) -> f64 {
     server.metric("callbox_certificate_expiry_seconds")
 }
 
-pub fn hang_up(server: &Server) {
+pub fn send_sighup(server: &Server) {
     let pid = server.pid().to_string();
     assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
 }

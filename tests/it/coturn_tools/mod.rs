@@ -22,13 +22,13 @@ pub fn run(tool: &str, at: SocketAddr, args: &[&str]) -> String {
 pub fn uclient(at: SocketAddr, args: &[&str]) {
     let many = ["-n", "200", "-m", "4", "-l", "172", "-z", "5"];
     let text = run("turnutils_uclient", at, &[&many[..], args].concat());
-    nothing_lost(&text);
+    assert_nothing_lost(&text);
     let sent = text.lines().filter_map(|l| l.split("tot_send_msgs=").nth(1)).next_back();
     let sent: u32 = sent.and_then(|t| t.split(',').next()?.trim().parse().ok()).expect("a total");
     assert!(sent >= 800, "{args:?}: only {sent} packets were sent\n{text}");
 }
 
 /// Panics unless everything that `turnutils_uclient` sent came back.
-pub fn nothing_lost(text: &str) {
+pub fn assert_nothing_lost(text: &str) {
     assert!(text.contains("Total lost packets 0 "), "{text}");
 }
