@@ -70,7 +70,7 @@ fn clients_with_mapped_addresses_have_separate_reply_limits() {
         let header = mapped_header(&format!("192.0.2.{client}"));
         stream.write(&[header.as_bytes(), ALLOCATE, ALLOCATE].concat());
         for _ in 0..2 {
-            assert_eq!(stream.take()[..2], [1, 0x13], "client {client} is refused, and told so");
+            assert_eq!(stream.take()[..2], [1, 0x13], "client {client} gets an error response");
         }
     }
 }

@@ -113,7 +113,7 @@ fn an_address_that_is_added_later_is_no_peer() {
             let client = PlainClient::allocate(at("10.0.0.5:3478"));
             let stream = over_tcp("10.0.0.5:3478");
             let victim_at = at("10.9.9.9:5353");
-            assert_eq!(client.try_bind(0x4000, victim_at), None, "it is somebody else's so far");
+            assert_eq!(client.try_bind(0x4000, victim_at), None, "it is not the machine's own yet");
 
             ip("address add 10.9.9.9/32 dev lo");
             let victim = UdpSocket::bind(victim_at).unwrap();

@@ -266,7 +266,7 @@ fn read_modules(
 ) {
     let source = Source::read(file);
     for child in &source.children {
-        let below = [&module[..], &[child.clone()]].concat();
+        let below = [&module[..], std::slice::from_ref(child)].concat();
         let folder = folder.join(child);
         let files = [folder.with_extension("rs"), folder.join("mod.rs")];
         // A module with `#[path]` has its file elsewhere; those are for tests.

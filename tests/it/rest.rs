@@ -327,7 +327,7 @@ async fn an_unknown_parameter_is_refused() {
         assert!(refused.body.contains(named), "{path}: {}", refused.body);
     }
     let sessions = ask("GET", "sessions?userId=alice&deviceId=laptop", key).json();
-    assert_eq!(sessions["sessions"][0]["connected"], true, "nobody was closed: {sessions}");
+    assert_eq!(sessions["sessions"][0]["connected"], true, "no session was closed: {sessions}");
     assert_eq!(ask("GET", "calls?", key).status, 200, "nothing is no parameter");
     assert_eq!(ask("DELETE", "sessions?deviceID=phone", "nonsense").status, 401);
 }

@@ -79,10 +79,10 @@ async fn run_call_flow(server: &Server, mut a: Side, mut b: Side, target: &str) 
     assert_eq!(b.expect_event("ice:candidate").await["candidate"], from_a);
     b.emit("signal:answer", json!({ "callId": call, "sdp": "v=0 answer" })).await;
     // B's candidate may have been held for the maximum time, and then it comes first.
-    let mut heard = [a.expect_one_of(["signal:answer", "ice:candidate"]).await, Value::Null];
-    heard[1] = a.expect_one_of(["signal:answer", "ice:candidate"]).await;
-    assert!(heard.iter().any(|data| data["sdp"] == "v=0 answer"), "{heard:?}");
-    assert!(heard.iter().any(|data| data["candidate"] == from_b), "{heard:?}");
+    let mut received = [a.expect_one_of(["signal:answer", "ice:candidate"]).await, Value::Null];
+    received[1] = a.expect_one_of(["signal:answer", "ice:candidate"]).await;
+    assert!(received.iter().any(|data| data["sdp"] == "v=0 answer"), "{received:?}");
+    assert!(received.iter().any(|data| data["candidate"] == from_b), "{received:?}");
 
     a.request("call:end", json!({ "callId": call })).await;
     let ended = b.expect_event("call:ended").await;

@@ -76,7 +76,7 @@ fn a_client_connects_to_a_peer() {
         peer.write_all(b"from the peer").unwrap();
         assert_eq!(read(&data, 13), b"from the peer");
         drop(peer);
-        assert_eq!(data.read(&mut [0; 9]).unwrap(), 0, "the end goes through");
+        assert_eq!(data.read(&mut [0; 9]).unwrap(), 0, "the end is relayed");
     }
     drop(client);
     nothing_is_left(&server);
@@ -182,7 +182,7 @@ fn a_half_closed_connection_times_out() {
         halves.push((ends, stays));
     }
     for (ends, _stays) in &halves {
-        assert_eq!(rest(ends), b"", "the end comes without the other's");
+        assert_eq!(rest(ends), b"", "it ends although the other side does not");
     }
     server.wait_for_metric("callbox_relay_streams{transport=\"tcp\"}", |open| open == 1.0);
 }

@@ -380,7 +380,7 @@ fn a_peer_of_tcp_is_reached_over_tls() {
         got.extend(plain);
     }
     assert!(got == sent, "{} bytes", got.len());
-    assert_eq!(data.conn.reader().read(&mut [0]).unwrap(), 0, "it says that it ends");
+    assert_eq!(data.conn.reader().read(&mut [0]).unwrap(), 0, "there is a close_notify");
 
     std::thread::scope(|scope| {
         scope.spawn(|| {

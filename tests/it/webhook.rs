@@ -149,7 +149,7 @@ fn serve(
 }
 
 fn next(deliveries: &mpsc::Receiver<Delivery>) -> Delivery {
-    deliveries.recv_timeout(DEADLINE).expect("an event comes in time")
+    deliveries.recv_timeout(DEADLINE).expect("an event arrives in time")
 }
 
 async fn sign_in(server: &Server) -> (websocket::Client, websocket::Client) {

@@ -150,7 +150,7 @@ async fn new_keys_are_accepted_and_removed_ones_are_not() {
 }
 
 #[tokio::test]
-async fn the_keys_are_fetched_again_without_being_asked_for() {
+async fn the_keys_are_fetched_again_at_an_interval() {
     let (old, new) = (Key::new("old"), Key::new("new"));
     let pace = Pace { every: Duration::from_millis(5), ..super::PACE };
     let issuer = Issuer::start(Some(document(&[&old])), pace).await;
@@ -240,7 +240,7 @@ async fn while_the_issuer_is_down_the_time_of_the_next_fetch_is_returned() {
 
 /// A client that connects to it times out after five seconds.
 #[tokio::test(start_paused = true)]
-async fn a_token_does_not_wait_for_long_for_an_issuer_that_says_nothing() {
+async fn a_token_does_not_wait_for_long_for_a_silent_issuer() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jwks", silent.local_addr().unwrap()).parse().unwrap();
     let client = Client::new(Roots::public());
