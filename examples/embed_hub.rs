@@ -15,13 +15,13 @@
 //! { "event": "call:initiate", "id": 1, "data": { "targetUserId": "bob", "callType": "audio" } }
 //! ```
 //!
-//! One task owns the [`Hub`], which decides everything. Connections put [`Input`]s into its queue; the
-//! task hands each to [`Hub::handle`], carries out what [`Hub::poll_output`] gives until it gives
-//! nothing, and calls [`Hub::handle_timeout`] when [`Hub::next_timeout`] is due. Every queue is bounded,
-//! and a client that does not read is disconnected.
+//! One task owns the [`Hub`], which decides everything. Connections put [`Input`]s into its queue;
+//! the task hands each to [`Hub::handle`], carries out what [`Hub::poll_output`] gives until it
+//! gives nothing, and calls [`Hub::handle_timeout`] when [`Hub::next_timeout`] is due. Every queue
+//! is bounded, and a client that does not read is disconnected.
 //!
-//! A server for the public needs more than fits here: TLS, Socket.IO, sessions that are resumed, and a
-//! relay that is told of calls. `src/http` has all that around the same library.
+//! A server for the public needs more than fits here: TLS, Socket.IO, sessions that are resumed,
+//! and a relay that is told of calls. `src/http` has all that around the same library.
 
 use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
 
@@ -58,10 +58,10 @@ const MAX_MESSAGE: usize = 64 * 1024;
 /// The number of messages that may wait for a client, and of inputs that may wait for the hub.
 const QUEUE: usize = 256;
 
-/// The time that a client has to upgrade the connection, to say who it is, and to take a message.
+/// The time that a client has to upgrade the connection, to send its token, and to take a message.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The interval between pings. A client that says nothing between two of them is gone.
+/// The interval between pings. A client that sends nothing between two of them is disconnected.
 const PING: Duration = Duration::from_secs(25);
 
 /// The frame of a client.
@@ -75,7 +75,7 @@ struct Frame<'a> {
 
 /// A message to the task that owns the hub.
 enum ToHub {
-    /// A client has proved who it is, and gets what is meant for it by this queue.
+    /// A client is authenticated, and gets its messages by this queue.
     Opened(SessionId, Box<Identity>, mpsc::Sender<Message>),
     Input(Input),
 }
@@ -85,7 +85,8 @@ async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let listener = TcpListener::bind(arguments.next().context(USAGE)?).await?;
     println!("listening on ws://{}", listener.local_addr()?);
-    // Your back end has the secret, too, and signs a token for each user who has signed in there.
+    // Your back end has the secret as well, and signs a token for each user who has signed in
+    // there.
     let secret = Secret::generate();
     let mut keys = TokenKeys::default();
     keys.add_secret(&secret);
@@ -98,9 +99,9 @@ async fn main() -> Result<()> {
     }
     let (to_hub, inbox) = mpsc::channel(QUEUE);
     tokio::spawn(run_hub(inbox));
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let place = places.clone().acquire_owned().await?;
+        let slot = slots.clone().acquire_owned().await?;
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -114,7 +115,7 @@ async fn main() -> Result<()> {
             if let Err(error) = serve(stream, &to_hub, &verifier).await {
                 eprintln!("{from}: {error}");
             }
-            drop(place);
+            drop(slot);
         });
     }
 }
@@ -149,7 +150,7 @@ async fn run_hub(mut inbox: mpsc::Receiver<ToHub>) {
     }
 }
 
-/// Does what the hub wants done.
+/// Carries out an output of the hub.
 fn carry_out(clients: &mut HashMap<SessionId, mpsc::Sender<Message>>, output: Output) {
     let (session, frame) = match output {
         Output::Welcome { session, data } => {
@@ -167,7 +168,7 @@ fn carry_out(clients: &mut HashMap<SessionId, mpsc::Sender<Message>>, output: Ou
             clients.remove(&session);
             return;
         }
-        // The rest is for a relay, for webhooks and for calls that outlive the server.
+        // Other outputs are for a relay, for webhooks and for calls that outlive the server.
         _ => return,
     };
     let sent = clients.get(&session).map(|outlet| outlet.try_send(Message::text(frame)));
@@ -190,8 +191,8 @@ async fn serve(
     let (outlet, inlet) = mpsc::channel(QUEUE);
     hub.send(ToHub::Opened(session, Box::new(identity), outlet)).await?;
     let end = exchange(&mut socket, session, hub, inlet).await;
-    // A client that closes the connection for good takes its calls with it; one that was cut off may
-    // come back to them.
+    // A client that closes the connection for good ends its calls; one that was cut off can resume
+    // them.
     let has_left = matches!(end, Ok(CloseCode::Normal));
     let input = if has_left { Input::Left { session } } else { Input::Closed { session } };
     hub.send(ToHub::Input(input)).await?;
@@ -199,7 +200,7 @@ async fn serve(
     end.map(|_| ())
 }
 
-/// Finds out who a client is by its first frame.
+/// Authenticates a client by its first frame.
 fn sign_in(hello: &Message, verifier: &TokenVerifier) -> Result<Identity> {
     #[derive(Deserialize)]
     struct Hello {
@@ -214,7 +215,7 @@ fn sign_in(hello: &Message, verifier: &TokenVerifier) -> Result<Identity> {
     Ok(verifier.verify(&hello.token, Now::read())?)
 }
 
-/// Passes frames on in both directions until one side closes, and gives the client's close code.
+/// Forwards frames in both directions until one side closes; returns the client's close code.
 async fn exchange(
     socket: &mut WebSocketStream<TcpStream>,
     session: SessionId,
@@ -250,14 +251,14 @@ async fn exchange(
     }
 }
 
-/// Reads a request. What it asks for is the hub's to judge.
+/// Parses a request, which the hub then judges.
 fn request(session: SessionId, text: &str) -> Result<Input> {
     let frame = read_frame(text)?;
     let data = frame.data.map(Payload::check).transpose()?.unwrap_or_default();
     Ok(Input::Request { session, id: frame.id.map(RequestId), event: frame.event, data })
 }
 
-/// Reads a frame. The error, which ends the connection and is printed, shows nothing of the frame.
+/// Parses a frame. The error, which ends the connection and is printed, shows nothing of the frame.
 fn read_frame(text: &str) -> Result<Frame<'_>> {
     serde_json::from_str(text).map_err(|_| anyhow!("the client sent a frame that cannot be read"))
 }

@@ -1,5 +1,5 @@
-//! A TURN server on `std::net::UdpSocket` around the library `callbox-turn`: one thread, one listener,
-//! one socket for each allocation, and no async runtime.
+//! A TURN server on `std::net::UdpSocket` around the library `callbox-turn`: one thread, one
+//! listener, one socket for each allocation, and no async runtime.
 //!
 //! ```console
 //! $ cargo run --example embed_turn -- 127.0.0.1:3478 alice:secret
@@ -7,17 +7,19 @@
 //! $ turnutils_uclient -y -u alice -w secret -p 3478 127.0.0.1    # coturn's client, in another terminal
 //! ```
 //!
-//! The address must be one of this machine's, since relayed addresses are opened on it; port 0 takes any
-//! free port. The library decides everything; a program around it moves bytes, in four steps that repeat:
+//! The address must be one of this machine's, since relayed addresses are opened on it; port 0
+//! takes any free port. The library decides everything; a program around it moves bytes, in four
+//! steps that repeat:
 //!
 //! 1. wait until a socket can be read or [`Engine::next_timeout`] is due;
-//! 2. hand over the time ([`Engine::handle_timeout`]) and each datagram ([`Engine::handle_client`] for
-//!    the listener, [`Engine::handle_peer`] for an allocation's socket);
+//! 2. hand over the time ([`Engine::handle_timeout`]) and each datagram ([`Engine::handle_client`]
+//!    for the listener, [`Engine::handle_peer`] for an allocation's socket);
 //! 3. send the datagram on if the verdict says so;
 //! 4. carry out what [`Engine::poll_output`] gives, until it gives nothing.
 //!
-//! A server for the public needs more than fits here: a listener of TCP and TLS, several workers, and
-//! batches of datagrams for each system call. `crates/relay` has all that around the same library.
+//! A server for the public needs more than fits here: a listener of TCP and TLS, several workers,
+//! and batches of datagrams for each system call. `crates/relay` has all that around the same
+//! library.
 
 use std::{
     collections::HashMap,
@@ -38,10 +40,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const USAGE: &str = "usage: embed_turn ADDRESS:PORT USER:PASSWORD";
 
-/// The longest datagram with the room around it that headers are put into.
+/// The longest datagram with room on both sides for headers.
 const BUFFER: usize = HEADROOM + u16::MAX as usize + HEADROOM;
 
-/// The sockets, and the core that decides what becomes of their datagrams.
+/// The sockets, and the core that decides about their datagrams.
 struct Server {
     engine: Engine,
     metrics: Arc<Metrics>,
@@ -76,8 +78,8 @@ fn bind(address: SocketAddr) -> std::io::Result<UdpSocket> {
 
 impl Server {
     fn new(listener: UdpSocket, address: SocketAddr, user: &str, password: &str) -> Self {
-        // Peers on this machine are refused unless they are named here: who tries this out on loopback
-        // has no others.
+        // Peers on this machine are refused unless they are allowed here. A server on loopback has
+        // no others.
         let own = address.ip().is_loopback().then(|| IpNet::from(address.ip()));
         let config = Config {
             peers: PeerPolicy::new(own.into_iter().collect(), Vec::new()),
@@ -107,7 +109,7 @@ impl Server {
         }
     }
 
-    /// Waits for datagrams or for the next timer, and gives the sockets that can be read.
+    /// Waits for datagrams or for the next timer; returns the readable sockets.
     fn wait(&self) -> Result<Vec<Source>> {
         let relays = self.relays.iter().map(|(id, socket)| (Source::Relay(*id), socket));
         let (sources, mut polled): (Vec<_>, Vec<_>) =
@@ -126,11 +128,11 @@ impl Server {
         Ok(ready.map(|(source, _)| source).collect())
     }
 
-    /// Reads one datagram and sends it on, with its header put on or taken off in place.
+    /// Reads one datagram and forwards it; its header is added or removed in the same buffer.
     fn read(&mut self, now: Now, source: Source, buffer: &mut [u8]) {
         let socket = match source {
             Source::Listener => &self.listener,
-            // It may have been closed since it was found ready.
+            // It may have been closed since it was found readable.
             Source::Relay(id) => match self.relays.get(&id) {
                 Some(socket) => socket,
                 None => return,
@@ -156,7 +158,7 @@ impl Server {
                     }
                     // The peer is another allocation of this server.
                     FromClient::HandOver(way) => self.engine.handle_relayed(now, way, &mut packet),
-                    // A request, to be answered by an output; or dropped, and counted.
+                    // A request, which an output answers; or a dropped datagram, which is counted.
                     FromClient::Handled | FromClient::Dropped(_) => return,
                 }
             }
@@ -166,7 +168,7 @@ impl Server {
         }
     }
 
-    /// Sends a datagram. One that the system refuses is lost, as any datagram may be.
+    /// Sends a datagram. If the system refuses it, it is lost, as any datagram may be.
     fn send(&self, socket: &UdpSocket, bytes: &[u8], to: SocketAddr) {
         match socket.send_to(bytes, to) {
             Ok(_) => {}
@@ -177,7 +179,7 @@ impl Server {
         }
     }
 
-    /// Does what the core wants done, in its order.
+    /// Carries out the outputs of the core in their order.
     fn carry_out(&mut self, now: Now) {
         while let Some(output) = self.engine.poll_output() {
             match output {
@@ -198,7 +200,7 @@ impl Server {
                 Output::CloseRelay { allocation } => {
                     self.relays.remove(&allocation);
                 }
-                // Allocations of TCP are given to clients with a stream, of which there are none here.
+                // TCP allocations are given to clients with a stream, of which there are none here.
                 Output::ListenRelay { allocation, .. } => {
                     self.engine.relay_opened(now, allocation, Err(OpenError::System));
                 }
@@ -209,7 +211,7 @@ impl Server {
                     let (user, relayed, reason) = (&ended.user, ended.relayed, ended.reason);
                     println!("{relayed} of {user} {reason}: {up} bytes up, {down} down");
                 }
-                // A stranger can cause as many as it likes: log a few at most, if any.
+                // Anyone can cause any number of these: log a few at most.
                 Output::WrongCredentials { .. } => {}
                 // For servers with several workers, much memory, or calls.
                 Output::Forget { .. } | Output::ReleaseMemory | Output::Event(_) => {}

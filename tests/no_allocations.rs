@@ -1,5 +1,5 @@
-//! A packet on its way through the relay causes no heap allocation: counted by the allocator, while
-//! another process sends.
+//! The relay forwards packets without heap allocations: the allocator counts them while another
+//! process sends.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "this test uses a part of it")]
@@ -15,7 +15,7 @@ use std::{
 
 use support::*;
 
-/// Counts what other threads than the test's own allocate.
+/// Counts the allocations of threads other than the test's own.
 struct Counting;
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -25,51 +25,51 @@ thread_local! {
 }
 
 fn count() {
-    // A thread that is about to end has no such flag any more, and relays nothing.
+    // This flag is gone in a thread that is about to end, which relays nothing.
     if !OWN.try_with(Cell::get).unwrap_or(true) {
         COUNT.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 #[allow(unsafe_code, reason = "an allocator that hands everything on to the system's")]
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: each call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
         // SAFETY: as the caller promised.
         unsafe { System.alloc(layout) }
     }
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count();
         // SAFETY: as the caller promised.
-        unsafe { System.dealloc(place, layout) }
+        unsafe { System.dealloc(pointer, layout) }
     }
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
         // SAFETY: as the caller promised.
-        unsafe { System.realloc(place, layout, size) }
+        unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How many packets there are in a row without one allocation.
+/// The number of packets in a row that must cause no allocation.
 const COUNTED: u64 = 50_000;
 
-/// How often the batches may still have to grow, since they double each time.
+/// The maximum number of times that the batches may grow, since they double each time.
 const GROWTHS: usize = 5;
 
-/// All in one test, since others in this process would be counted too.
+/// All checks are in one test, since other tests in this process would be counted as well.
 #[test]
-fn a_packet_on_its_way_allocates_nothing() {
+fn a_relayed_packet_allocates_nothing() {
     OWN.set(true);
     for workers in [1, 2] {
         for path in ["up", "down", "clients"] {
             for framing in ["channel", "indication"] {
                 for burst in [&[][..], &["--burst", "8", "--gso"]] {
-                    // One for each load, which leaves its allocations behind.
-                    // Each packet is weighed and counted, and none is too many.
+                    // One server for each load, which leaves its allocations open. Limits are
+                    // checked for each packet, and reached by none.
                     let server = start(workers, |turn| {
                         turn.max_bandwidth = 1 << 40;
                         turn.max_bandwidth_per_user = 1 << 40;

@@ -1,4 +1,4 @@
-//! Floods of nonsense and of strangers: the relay's memory stays where it was.
+//! Floods of invalid and of unauthenticated datagrams do not grow the relay's memory.
 
 #[allow(dead_code, reason = "this test uses a part of it")]
 #[path = "it/support/mod.rs"]
@@ -13,7 +13,7 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use support::*;
 
-/// One test at a time: the memory that is measured is the process's.
+/// Serializes the tests, since they measure the memory of the process.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Returns the resident memory of this process, in bytes.
@@ -22,10 +22,10 @@ fn resident() -> usize {
     statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// A million datagrams: pure noise, real requests with bytes changed, cut and lengthened, and
-/// ChannelData that lies. The server goes on answering, and its memory stays where it was.
+/// A million datagrams: noise, mutated, truncated and lengthened requests, and invalid ChannelData.
+/// The server still answers, and its memory does not grow.
 #[test]
-fn a_million_mutated_datagrams_leave_no_trace() {
+fn a_million_mutated_datagrams_do_not_grow_the_memory() {
     let _alone = ALONE.lock();
     const SEEDS: [&[u8]; 4] = [
         b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!",
@@ -48,8 +48,8 @@ fn a_million_mutated_datagrams_leave_no_trace() {
             };
             for _ in 0..rng.random_range(0..4) {
                 if !bytes.is_empty() {
-                    let place = rng.random_range(0..bytes.len());
-                    bytes[place] = rng.random();
+                    let index = rng.random_range(0..bytes.len());
+                    bytes[index] = rng.random();
                 }
             }
             if rng.random_ratio(1, 8) {
@@ -57,7 +57,7 @@ fn a_million_mutated_datagrams_leave_no_trace() {
             }
             sockets[n % sockets.len()].send_to(&bytes, at).unwrap();
             if n % 256 == 255 {
-                // As fast as the server reads, and no faster: none is lost on the way to it.
+                // The server's pace, so that none is lost before it.
                 assert!(answers(at), "after {n} datagrams");
             }
         }
@@ -72,10 +72,10 @@ fn a_million_mutated_datagrams_leave_no_trace() {
     assert!(seen > 500_000, "only {seen} were dropped");
 }
 
-/// Unauthenticated Allocates from 20,000 addresses (each 127.x.y.z is one): every one is challenged,
-/// and nothing is kept for any of them.
+/// Unauthenticated Allocates from 20,000 addresses (each 127.x.y.z is one): each gets a challenge,
+/// and no state is kept for any of them.
 #[test]
-fn a_flood_from_many_addresses_costs_no_memory() {
+fn a_flood_from_many_addresses_does_not_grow_the_memory() {
     let _alone = ALONE.lock();
     let server = start(1, |_| {});
     let at = server.address(false);

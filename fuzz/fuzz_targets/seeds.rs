@@ -1,4 +1,4 @@
-//! Writes what fuzzing of a target begins with, each to a file of its own: `seeds TARGET FOLDER`.
+//! Writes the seeds of a fuzz target, each to a file of its own: `seeds TARGET FOLDER`.
 
 #[path = "../../tests/fuzz/seeds.rs"]
 mod seeds;

@@ -179,7 +179,7 @@ mod tests {
 
     /// Nothing is ever written in this test.
     #[tokio::test]
-    async fn a_disk_that_is_too_slow_is_not_waited_for() {
+    async fn outputs_do_not_wait_for_a_slow_disk() {
         let dir = tempfile::tempdir().unwrap();
         let (log, _, _unopened) = StateLog::read(dir.path().into(), Sync::Never).unwrap();
         let mut held = Held::new(log);

@@ -218,7 +218,7 @@ mod tests {
     /// The log of calls is closed after this, so the hub must have ended, even if there are no
     /// receivers.
     #[tokio::test(start_paused = true)]
-    async fn the_end_of_the_hub_is_waited_for_without_receivers() {
+    async fn a_stop_waits_for_the_hub_without_receivers() {
         let (reports, inbox) = Reports::start(Config::default(), None).unwrap();
         let begun = Instant::now();
         let mut finished = std::pin::pin!(reports.finish());

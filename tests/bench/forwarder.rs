@@ -1,15 +1,15 @@
-//! A bare UDP forwarder: the least that a relay can do, to compare one with.
+//! A bare UDP forwarder: the minimal work of a relay, as a baseline.
 //!
-//! It opens a socket towards the peer for each client that it hears of, and sends on what comes,
-//! both ways, as it is: no login, no permission, no header, no limits but a cap on clients.
+//! It opens a socket to the peer for each client, and forwards datagrams both ways, unchanged:
+//! without authentication, permissions, headers or limits except for the number of clients.
 //!
 //! ```console
 //! $ cargo run --release --example forwarder -- --listen 127.0.0.1:0 --peer 127.0.0.1:4000
 //! $ callbox load --framing none --server ADDRESS --peer-port 4000
 //! ```
 //!
-//! Plainly it makes two system calls for each packet. With `--batch` it takes and sends many with
-//! one call, and runs of packets whole. Linux only, one thread.
+//! By default it makes two system calls for each packet. With `--batch` it receives and sends many
+//! packets with one call, and runs of packets as one. Linux only, one thread.
 
 #![allow(missing_docs)]
 
@@ -40,45 +40,46 @@ mod linux {
         net::{RecvFlags, SendFlags, recvfrom, sendto, sockopt},
     };
 
-    /// How many clients it opens sockets for.
+    /// The maximum number of clients.
     const CLIENTS: usize = 4096;
 
-    /// How many datagrams are read from the listener before the other sockets have their turn.
+    /// The number of datagrams that are read from the listener before the other sockets are served.
     const BURST: usize = 64;
 
-    /// The same for the socket that stands for a client.
+    /// The same for the socket of a client.
     const BURST_BACK: usize = 8;
 
-    /// How many ready sockets one look at the system reports.
+    /// The maximum number of ready sockets per call of epoll.
     const EVENTS: usize = 1024;
 
-    /// What is asked for as the buffers of the listener, as a relay does.
+    /// The requested buffer sizes of the listener, as for a relay.
     const BUFFER: usize = 4 << 20;
 
-    /// The name of the listener among the sockets. The clients' count from zero.
+    /// The epoll data of the listener. Those of the clients are their indices.
     const LISTENER: u64 = u64::MAX;
 
     /// Forward UDP from many clients to one peer, and back.
     #[derive(Parser)]
     struct Args {
-        /// Where the clients send to.
+        /// The address for clients.
         #[arg(long, value_name = "IP:PORT")]
         listen: SocketAddr,
 
-        /// Where everything goes.
+        /// The destination of all packets.
         #[arg(long, value_name = "IP:PORT")]
         peer: SocketAddr,
 
-        /// Many packets with one system call (recvmmsg, sendmmsg), runs whole (UDP_GRO, UDP_SEGMENT).
+        /// Many packets with one system call (recvmmsg, sendmmsg), runs whole (UDP_GRO,
+        /// UDP_SEGMENT).
         #[arg(long)]
         batch: bool,
     }
 
-    /// A client, and the socket that stands for it before the peer.
+    /// A client and the socket that represents it to the peer.
     struct Client {
         at: SocketAddr,
         upstream: UdpSocket,
-        /// How many datagrams are read from it at a time, and in which round it was read last.
+        /// The number of datagrams to read at a time, and the round in which it was read last.
         reads: usize,
         round: u64,
     }
@@ -90,14 +91,14 @@ mod linux {
         clients: Vec<Client>,
         by_address: HashMap<SocketAddr, usize>,
         gro: bool,
-        /// How often it has been looked what is ready.
+        /// The number of calls of epoll.
         round: u64,
     }
 
     pub fn main() -> io::Result<()> {
         let args = Args::parse();
         let listener = UdpSocket::bind(args.listen)?;
-        // Less than is asked for is no error.
+        // A smaller buffer is no error.
         sockopt::set_socket_recv_buffer_size(&listener, BUFFER)?;
         sockopt::set_socket_send_buffer_size(&listener, BUFFER)?;
         let address = listener.local_addr()?;
@@ -115,7 +116,7 @@ mod linux {
         if args.batch { forwarder.run(Batches::new()) } else { forwarder.run(Plain::new()) }
     }
 
-    /// How packets are taken from one socket and sent from others.
+    /// A method of receiving packets from one socket and sending them from others.
     trait Carry {
         fn up(&mut self, forwarder: &mut Forwarder);
         fn down(&mut self, forwarder: &mut Forwarder, client: usize);
@@ -140,7 +141,7 @@ mod linux {
             }
         }
 
-        /// Level-triggered: what is left in a socket is told again.
+        /// Watches a socket, level-triggered: data that is left in it is reported again.
         fn watch(&self, socket: &UdpSocket, name: u64) -> io::Result<()> {
             if self.gro {
                 enable_gro(socket)?;
@@ -149,7 +150,8 @@ mod linux {
             Ok(epoll::add(&self.epoll, socket, name, epoll::EventFlags::IN)?)
         }
 
-        /// The client at an address. One that is new gets a socket, while there is room.
+        /// Returns the index of the client at an address. A new one gets a socket while there is
+        /// room.
         fn client(&mut self, at: SocketAddr) -> Option<usize> {
             if let Some(known) = self.by_address.get(&at) {
                 return Some(*known);
@@ -183,7 +185,7 @@ mod linux {
             Some((len, source?.try_into().ok()?))
         }
 
-        /// What the system does not take is dropped.
+        /// Sends a packet, or drops it if the system refuses it.
         fn send(&self, socket: &UdpSocket, len: usize, to: SocketAddr) {
             let _ = sendto(socket, &self.buffer[..len], SendFlags::DONTWAIT, &to);
         }
@@ -199,9 +201,9 @@ mod linux {
             }
         }
 
-        /// One read for each event, since most often there is one packet, and a look that finds
-        /// nothing costs half of what a packet does. A socket that is ready again at once has
-        /// bursts: of such a one more is read, as long as more is there.
+        /// Reads once for each event, since most often there is one packet, and a read without
+        /// result costs half of what a packet does. A socket that is ready again at once has
+        /// bursts: one more packet is read from it each time, as long as there are more.
         fn down(&mut self, forwarder: &mut Forwarder, client: usize) {
             let client = &mut forwarder.clients[client];
             if client.round + 1 == forwarder.round {
@@ -225,7 +227,7 @@ mod linux {
         outgoing: SendBatch,
     }
 
-    /// How many runs are taken at a time from the listener, and from a client's upstream.
+    /// The maximum number of runs per call from the listener, and from a client's socket.
     const RUNS: usize = 32;
     const RUNS_BACK: usize = 8;
 

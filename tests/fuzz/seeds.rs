@@ -1,11 +1,11 @@
-//! What fuzzing begins with: the vectors of the RFCs, and short conversations.
+//! The seeds of fuzzing: the test vectors of the RFCs, and short conversations.
 
 const REQUEST: &[u8] = include_bytes!("../fixtures/stun/rfc5769-request.bin");
 const LONG_TERM: &[u8] = include_bytes!("../fixtures/stun/rfc5769-long-term.bin");
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
 const CHANNEL: &[u8] = b"\x40\x01\x00\x05hello\0\0\0";
 
-/// The seeds of a target.
+/// Returns the seeds of a target.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
     match name {
         "stun_message" => vec![REQUEST.to_vec(), LONG_TERM.to_vec(), BINDING.to_vec()],
@@ -42,7 +42,7 @@ C{"event":"call:reject","data":{"callId":"$"}}"#
     }
 }
 
-/// A client that asks for a nonce and an allocation, a permission and a channel, and sends.
+/// Returns a client's requests for a nonce, an allocation, a permission and a channel, and data.
 fn conversation(client: u8) -> Vec<u8> {
     let ask = |method: u8, attributes: &[u8]| [&[4, client, method], attributes].concat();
     [

@@ -1,4 +1,4 @@
-//! Certificates by ACME: the real binary orders them from a CA that takes the protocol seriously.
+//! Certificates by ACME: the real binary orders them from a CA that checks the protocol strictly.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 use crate::{
     acme_server::{
         Fault, tls,
-        world::{NAME, World, expiry, hang_up, tls_port},
+        world::{NAME, World, expiry, send_sighup, tls_port},
     },
     common::{Server, callbox, run},
     support::plain_client::{Framed, Wire},
@@ -23,7 +23,8 @@ const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Every file below, with its rights, but for the lock that a running server has on the directory.
+/// Lists every file below `dir` with its mode, except for the lock that a running server holds on
+/// the directory.
 fn files(dir: &Path) -> Vec<(String, u32)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
@@ -41,12 +42,12 @@ fn files(dir: &Path) -> Vec<(String, u32)> {
 }
 
 #[test]
-fn the_first_certificate_is_got_and_shown() {
+fn the_first_certificate_is_ordered_and_served() {
     let world = World::new();
     let second = "call.example.com";
     let options = ["--acme-domain", second, "--acme-email", "admin@example.com"];
     let server = world.serve(&options);
-    // Until there is one, everything works for those who do not look.
+    // Until the first certificate, clients that do not verify certificates are served.
     world.ca.wait_for("challenge", 2);
     assert!(world.browse(&server).is_err());
     let stream = Framed::new(tls::connect(tls_port(&server), NAME, &[b"stun.turn"]).unwrap());
@@ -70,9 +71,9 @@ fn the_first_certificate_is_got_and_shown() {
     assert!(log.contains("a new certificate is shown"), "{log}");
 }
 
-/// The challenge is open as long as the CA has not looked, and nobody else sees it.
+/// The challenge stays open until the CA has validated it, and no other client gets the answer.
 #[test]
-fn a_challenge_is_answered_to_the_ca_and_to_nobody_else() {
+fn a_challenge_is_answered_only_to_the_ca() {
     let world = World::new();
     let server = world.serve(&[]);
     world.ca.wait_for("challenge", 1);
@@ -82,7 +83,7 @@ fn a_challenge_is_answered_to_the_ca_and_to_nobody_else() {
         let usual = tls::leaf(&shown(NAME, &[]).unwrap());
         assert_ne!(challenge, usual, "{at}");
         assert_eq!(tls::leaf(&shown("TURN.example.com", &[ACME_TLS]).unwrap()), challenge);
-        // Whoever speaks something else, too, is no CA.
+        // A client that offers other protocols as well is no CA.
         let mixed = shown(NAME, &[ACME_TLS, b"http/1.1"]).unwrap();
         assert_eq!(mixed.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
         assert_eq!(tls::leaf(&mixed), usual);
@@ -96,7 +97,7 @@ fn a_challenge_is_answered_to_the_ca_and_to_nobody_else() {
 }
 
 #[test]
-fn what_is_kept_is_used_after_a_restart() {
+fn a_stored_certificate_is_used_after_a_restart() {
     let world = World::new();
     let server = world.serve(&[]);
     world.ca.validate_at(tls_port(&server), 1);
@@ -113,7 +114,7 @@ fn what_is_kept_is_used_after_a_restart() {
     assert!(!log.contains("ordering"), "{log}");
     assert_eq!(world.ca.count("newOrder"), 1);
 
-    // One that lacks a name is not enough. The account is the same.
+    // A certificate that lacks a name is not enough. The account stays the same.
     let server = world.serve(&["--acme-domain", "new.example.com", "--acme-email", "a@b.example"]);
     assert!(world.browse(&server).is_err());
     world.ca.validate_at(tls_port(&server), 2);
@@ -125,7 +126,7 @@ fn what_is_kept_is_used_after_a_restart() {
 }
 
 #[test]
-fn what_is_kept_and_cannot_be_used_is_ordered_anew() {
+fn an_unusable_stored_certificate_is_ordered_again() {
     let world = World::new();
     let server = world.serve(&[]);
     world.ca.validate_at(tls_port(&server), 1);
@@ -144,7 +145,7 @@ fn what_is_kept_and_cannot_be_used_is_ordered_anew() {
 #[test]
 fn renewal_drops_no_connection() {
     let world = World::new();
-    // Less than a third of it is left.
+    // Less than a third of its lifetime is left.
     world.ca.next_lifetime(300 * SECOND, 100 * SECOND);
     let server = world.serve(&[]);
     world.ca.validate_at(tls_port(&server), 1);
@@ -155,7 +156,7 @@ fn renewal_drops_no_connection() {
     session.write(BINDING);
     assert_eq!(session.take()[..2], [1, 1]);
 
-    // The next order waits for the CA to look, and what is shown stays.
+    // The next order waits for validation by the CA, and the served certificate stays.
     world.ca.wait_for("challenge", 2);
     assert_eq!(tls::leaf(&world.browse(&server).unwrap()), certificate);
     world.ca.validate_at(tls_port(&server), 1);
@@ -169,9 +170,9 @@ fn renewal_drops_no_connection() {
     assert_eq!(log.matches("a new certificate is shown").count(), 2, "{log}");
 }
 
-/// Each of these is tried again, and what the log says of it has the CA's own words in it.
+/// Each of these failures is retried, and its log line contains the CA's own words.
 #[test]
-fn what_goes_wrong_is_said_and_tried_again() {
+fn failures_are_logged_and_retried() {
     for (resource, fault, expected) in [
         ("newOrder", Fault::Refuse, "not for such a name"),
         ("newAccount", Fault::BadGateway, "it answers 502 Bad Gateway"),
@@ -191,7 +192,7 @@ fn what_goes_wrong_is_said_and_tried_again() {
 }
 
 #[test]
-fn a_lost_nonce_is_nothing_to_speak_of() {
+fn a_bad_nonce_is_retried_without_an_error() {
     let world = World::new();
     for resource in ["newAccount", "newOrder", "challenge", "finalize"] {
         world.ca.fail(resource, Fault::BadNonce);
@@ -205,7 +206,7 @@ fn a_lost_nonce_is_nothing_to_speak_of() {
 }
 
 #[test]
-fn a_ca_is_left_alone_for_as_long_as_it_wants() {
+fn the_retry_after_of_a_ca_is_respected() {
     let world = World::new();
     world.ca.fail("newOrder", Fault::RateLimited(3));
     let server = world.serve(&[]);
@@ -213,13 +214,13 @@ fn a_ca_is_left_alone_for_as_long_as_it_wants() {
     world.wait_for_certificate(&server);
     let times = world.ca.times("newOrder");
     assert_eq!(times.len(), 2);
-    // It is told in whole seconds, and counted from the answer.
+    // Retry-After is in whole seconds, and counts from the response.
     assert!(times[1] - times[0] > 2 * SECOND, "{:?}", times[1] - times[0]);
     world.end(server);
 }
 
 #[test]
-fn a_name_that_leads_elsewhere_is_said() {
+fn a_failed_validation_is_logged_with_its_name() {
     let world = World::new();
     let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = nowhere.local_addr().unwrap().to_string();
@@ -235,24 +236,25 @@ fn a_name_that_leads_elsewhere_is_said() {
 }
 
 #[test]
-fn a_hangup_cuts_the_pause_short() {
+fn a_sighup_ends_the_pause_early() {
     let world = World::new();
     world.ca.fail("newOrder", Fault::Refuse);
     let server = world.serve(&["--acme-retry", "1h"]);
     world.ca.validate_at(tls_port(&server), 1);
     world.ca.wait_for("newOrder", 1);
-    // It may still be reading the refusal.
+    // The server may still be reading the refusal.
     crate::support::wait_until("the next order", || {
-        hang_up(&server);
+        send_sighup(&server);
         world.ca.count("newOrder") > 1
     });
     world.wait_for_certificate(&server);
     world.end(server);
 }
 
-/// A browser refuses what is shown until the CA has issued something: nobody is sent there before.
+/// No client is sent to a name before the CA has issued a certificate for it, since a browser would
+/// refuse the connection.
 #[test]
-fn clients_are_sent_to_the_first_name_once_there_is_a_certificate() {
+fn clients_get_the_first_name_once_there_is_a_certificate() {
     let world = World::new();
     let state = world.state.path().to_str().unwrap();
     let (directory, root) = (world.ca.directory(), world.ca.root());
@@ -280,9 +282,8 @@ fn clients_are_sent_to_the_first_name_once_there_is_a_certificate() {
     assert!(log.contains("clients are told other TURN addresses"), "{log}");
 }
 
-/// Its name is no other's.
 #[test]
-fn a_ca_that_cannot_be_reached_is_no_reason_not_to_start() {
+fn the_server_starts_while_the_ca_is_unreachable() {
     let world = World::new();
     let state = world.state.path().to_str().unwrap();
     let secret = "0123456789abcdef0123456789abcdef";
@@ -290,7 +291,7 @@ fn a_ca_that_cannot_be_reached_is_no_reason_not_to_start() {
     let listen = ["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--tls-listen", "0.0.0.0:0"];
     let acme =
         ["--acme-domain", "Turn.example.com", "--acme-domain", "b.example", "--state-dir", state];
-    // Nothing listens there, and it is not in the roots that are trusted.
+    // Nothing listens there, and the certificate would not be among the trusted roots.
     let rest = ["--acme-directory", "https://127.0.0.1:9/directory", "--lifetime", "1m"];
     let server = Server::spawn(&mut callbox(&[&secrets[..], &listen, &acme, &rest].concat()));
     assert!(tls_port(&server).starts_with("turn.example.com:"));
@@ -299,15 +300,15 @@ fn a_ca_that_cannot_be_reached_is_no_reason_not_to_start() {
     assert!(log.contains("the CA comes to port 443, and no --tls-listen has it"), "{log}");
 }
 
-/// The CA's own certificate is verified.
+/// The certificate of the CA's own server is verified.
 #[test]
-fn a_ca_that_is_not_trusted_is_not_asked() {
+fn an_untrusted_ca_gets_no_request() {
     let world = World::new();
     let directory = world.ca.directory();
     let state = world.state.path().to_str().unwrap();
     let acme = ["--acme-domain", NAME, "--acme-directory", &directory, "--state-dir", state];
     let server = Server::with(&[&acme[..], &["--acme-retry", "1s"]].concat());
-    // It comes again and again, and goes no further.
+    // The server connects again and again, and gets no further than the handshake.
     world.ca.wait_for("nothing", 2);
     let log = world.end(server);
     assert_eq!(world.ca.count("newAccount"), 0);
@@ -316,7 +317,7 @@ fn a_ca_that_is_not_trusted_is_not_asked() {
 }
 
 #[test]
-fn what_is_wrong_with_the_options_is_said() {
+fn invalid_acme_options_are_refused_with_a_reason() {
     let world = World::new();
     let state = world.state.path().to_str().unwrap();
     let root = world.ca.root();

@@ -1,5 +1,5 @@
-//! Addresses where they come in: IPv4 in the form of IPv6, PROXY protocol headers by listener, and
-//! listeners for both families.
+//! Addresses at the edges of the server: IPv4-mapped IPv6 addresses, PROXY protocol headers by
+//! listener, and listeners for both families.
 
 use std::{
     io::{Read, Write},
@@ -26,13 +26,13 @@ fn connect(at: &str) -> Framed<TcpStream> {
     Framed::new(stream)
 }
 
-/// A PROXY protocol header of version 1 for an IPv4 client, as haproxy writes it that listens for both
-/// families on one socket.
+/// Returns a PROXY protocol header of version 1 for an IPv4 client, as haproxy writes it when it
+/// listens for both families on one socket.
 fn mapped_header(client: &str) -> String {
     format!("PROXY TCP6 ::ffff:{client} ::ffff:198.51.100.1 5000 3478\r\n")
 }
 
-/// The header of version 2 for the same client (§2.2).
+/// Returns the header of version 2 for the same client (§2.2).
 fn mapped_header_v2(client: [u8; 4]) -> Vec<u8> {
     let mapped = |ip: [u8; 4]| std::net::Ipv4Addr::from(ip).to_ipv6_mapped().octets();
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24".to_vec();
@@ -42,26 +42,26 @@ fn mapped_header_v2(client: [u8; 4]) -> Vec<u8> {
     header
 }
 
-/// The family (RFC 8489 §14.1) and the address that a Binding response tells.
-fn told(response: &[u8]) -> (u8, String) {
+/// Returns the family (RFC 8489 §14.1) and the address in a Binding response.
+fn mapped_address(response: &[u8]) -> (u8, String) {
     let family = parse(response).get(ATTR_XORMAPPED_ADDRESS).unwrap()[1];
     (family, mapped(response).ip().to_string())
 }
 
 #[test]
-fn a_client_whose_proxy_says_it_in_ipv6_form_is_told_its_ipv4_address() {
+fn a_mapped_address_in_a_proxy_header_is_reported_as_ipv4() {
     let server = Server::with(&["--proxy-protocol", "127.0.0.1"]);
     for header in [mapped_header("192.0.2.7").into_bytes(), mapped_header_v2([192, 0, 2, 7])] {
         let stream = connect(server.turn());
         stream.write(&[&header, BINDING].concat());
-        assert_eq!(told(&stream.take()), (1, "192.0.2.7".to_owned()));
+        assert_eq!(mapped_address(&stream.take()), (1, "192.0.2.7".to_owned()));
     }
 }
 
-/// As mapped addresses they all are in one network of 64 bits, which counts as one address: those behind
-/// one proxy had one allowance of answers to requests without credentials.
+/// All IPv4-mapped addresses are in one /64 network, which counts as one address: the clients
+/// behind one proxy shared one limit of replies to requests without credentials.
 #[test]
-fn clients_in_ipv6_form_do_not_use_up_each_other_s_answers() {
+fn clients_with_mapped_addresses_have_separate_reply_limits() {
     let proxy = ["--proxy-protocol", "127.0.0.1"];
     let limits = ["--max-unauthenticated-replies", "4", "--workers", "1"];
     let server = Server::with(&[&proxy[..], &limits].concat());
@@ -70,13 +70,13 @@ fn clients_in_ipv6_form_do_not_use_up_each_other_s_answers() {
         let header = mapped_header(&format!("192.0.2.{client}"));
         stream.write(&[header.as_bytes(), ALLOCATE, ALLOCATE].concat());
         for _ in 0..2 {
-            assert_eq!(stream.take()[..2], [1, 0x13], "client {client} is refused, and told so");
+            assert_eq!(stream.take()[..2], [1, 0x13], "client {client} gets an error response");
         }
     }
 }
 
 #[test]
-fn clients_in_ipv6_form_have_places_of_their_own() {
+fn clients_with_mapped_addresses_have_separate_connection_limits() {
     let limit = ["--max-connections-per-address", "1"];
     let proxy = ["--proxy-protocol", "127.0.0.1"];
     let server = Server::with(&[&limit[..], &proxy].concat());
@@ -90,24 +90,24 @@ fn clients_in_ipv6_form_have_places_of_their_own() {
     assert!(ask("192.0.2.2").rest().is_some(), "that client has a connection");
 }
 
-/// A network in the form of IPv6 is the same network.
+/// An IPv4-mapped network equals the IPv4 network.
 #[test]
-fn options_take_addresses_in_ipv6_form() {
+fn options_accept_mapped_addresses() {
     let server = Server::with(&["--proxy-protocol", "::ffff:127.0.0.0/104"]);
     let stream = connect(server.turn());
     stream.write(&[mapped_header("192.0.2.7").as_bytes(), BINDING].concat());
-    assert_eq!(told(&stream.take()).1, "192.0.2.7");
+    assert_eq!(mapped_address(&stream.take()).1, "192.0.2.7");
 }
 
 #[test]
 fn a_health_check_needs_no_proxy_header_where_none_is_expected() {
     let server = Server::with(&["--proxy-protocol", "127.0.0.1", "--proxy-protocol-on", "listen"]);
     assert_eq!(server.get("/healthz", None).status, 200);
-    // The listener that is named takes nothing without a header, from there.
+    // This listener requires a header from that address.
     let without = connect(server.turn());
     without.write(BINDING);
     assert!(without.rest().is_some());
-    // Without the option every listener expects one.
+    // Without the option every listener requires one.
     let everywhere = Server::with(&["--proxy-protocol", "127.0.0.1"]);
     let mut stream = TcpStream::connect(everywhere.authority()).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
@@ -125,11 +125,11 @@ fn listeners_without_networks_are_refused() {
     assert!(error.contains("http, tls-listen, listen"), "{error}");
 }
 
-/// In a network of its own, since it listens on every address. `[::]` takes both families, and beside a
-/// listener on `0.0.0.0` with the same port it leaves IPv4 to that one.
+/// Runs in a network of its own, since it listens on every address. `[::]` serves both families,
+/// and leaves IPv4 to a listener on `0.0.0.0` with the same port.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_listener_on_zeros_of_ipv6_takes_ipv4() {
+fn a_listener_on_the_unspecified_ipv6_address_serves_ipv4() {
     const SCRIPT: &str = r#"
         set -eu
         ip link set lo up

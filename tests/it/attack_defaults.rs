@@ -1,5 +1,5 @@
-//! Defaults that protect: who reaches plain HTTP and the metrics, secrets in files of their own, and
-//! files that are open to others.
+//! Secure defaults: access to plain HTTP and to the metrics, separate files for secrets, and
+//! warnings about files that others can read or write.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -17,10 +17,10 @@ use crate::{
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// The command that gives the machine an address besides loopback.
+/// Gives the machine an address besides loopback.
 const OWN_ADDRESS: &str = "ip address add 192.0.2.1/32 dev lo";
 
-/// A directory of files, with the permissions that they have.
+/// A directory of files with their modes.
 struct Files(tempfile::TempDir);
 
 impl Files {
@@ -49,7 +49,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// The options of a server that needs no more to start.
+/// The minimal options with which a server starts.
 fn secrets() -> Vec<&'static str> {
     vec!["--auth-secret", SECRET, "--jwt-secret", SECRET, "--lifetime", "5m", "--ready-json"]
 }
@@ -58,32 +58,32 @@ fn serve(options: &[&str]) -> Server {
     Server::spawn(&mut callbox(&[&["serve"], options].concat()))
 }
 
-/// Stops a server, and gives what it has logged.
+/// Stops a server and returns its log.
 fn stopped(server: Server) -> String {
     server.terminate();
     server.wait().1
 }
 
 #[test]
-fn metrics_are_not_for_strangers_by_plain_http_either() {
-    let test = "attack_defaults::metrics_are_not_for_strangers_by_plain_http_either";
+fn metrics_over_plain_http_need_a_key_from_other_addresses() {
+    let test = "attack_defaults::metrics_over_plain_http_need_a_key_from_other_addresses";
     in_own_network(test, OWN_ADDRESS, || {
         let options =
             ["--http", "0.0.0.0:8080", "--listen", "127.0.0.1:0", "--api-key", "operator"];
         let _server = serve(&[&secrets()[..], &options].concat());
         let ask = |at, key| http::request(at, "GET", "/metrics", &bearer(key), None).status;
         assert_eq!(ask("127.0.0.1:8080", None), 200, "from this machine");
-        // The client has that address, too.
+        // The client has that address as well.
         assert_eq!(ask("192.0.2.1:8080", None), 401, "from another one");
         assert_eq!(ask("192.0.2.1:8080", Some("operator")), 200);
-        // What a load balancer asks for is open to it.
+        // The endpoint for load balancers is open.
         assert_eq!(http::request("192.0.2.1:8080", "GET", "/healthz", &[], None).status, 200);
     });
 }
 
 #[test]
-fn with_tls_plain_http_is_for_this_machine_alone_unless_asked_for() {
-    let test = "attack_defaults::with_tls_plain_http_is_for_this_machine_alone_unless_asked_for";
+fn with_tls_plain_http_is_on_loopback_unless_configured() {
+    let test = "attack_defaults::with_tls_plain_http_is_on_loopback_unless_configured";
     in_own_network(test, OWN_ADDRESS, || {
         let [cert, key] = pem::self_signed(&["turn.example.com"]);
         let files = Files::new(&[("cert.pem", &cert), ("key.pem", &key)]);
@@ -97,7 +97,7 @@ fn with_tls_plain_http_is_for_this_machine_alone_unless_asked_for() {
         let stranger: SocketAddr = "192.0.2.1:8080".parse().unwrap();
         let error = TcpStream::connect(stranger).expect_err("plain HTTP is open to strangers");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-        // TLS is for everybody.
+        // TLS is open to every address.
         TcpStream::connect("192.0.2.1:443").unwrap();
         let log = stopped(server);
         assert!(!log.contains("--http"), "{log}");
@@ -152,7 +152,7 @@ fn each_secret_may_be_in_a_file_of_its_own() {
 }
 
 #[test]
-fn a_file_of_secrets_that_cannot_be_used_is_told_by_its_line_and_not_shown() {
+fn an_error_in_a_secret_file_names_the_line_and_shows_no_secret() {
     let files = Files::new(&[
         ("users", "camera:hush-hush\nhush-hush\n"),
         ("twice", "camera:hush-hush\n#\ncamera:hush-hush-hush\n"),
@@ -204,7 +204,8 @@ fn files_open_to_others_are_warned_about_and_refused_with_strict() {
         ("--tls-key", "key.pem", 0o640, 0o644, "may read the secrets in it (mode 0644)"),
         ("--tls-key", "key.pem", 0o600, 0o602, "may change what is in it (mode 0602)"),
         ("--state-dir", "state", 0o755, 0o777, "may change what is in it (mode 0777)"),
-        // In such a directory nobody removes another's files, and everybody may put some.
+        // In a directory with the sticky bit nobody can remove another user's files, but everybody
+        // can create files.
         ("--state-dir", "state", 0o700, 0o1777, "may change what is in it (mode 1777)"),
     ] {
         let path = files.path(name);

@@ -1,5 +1,5 @@
-//! Requests over UDP whose source anybody can forge: they use up what such requests get, and nothing
-//! that a client gets who has proved its address.
+//! Requests over UDP with forged source addresses: they exhaust only the limits of unauthenticated
+//! requests over UDP, and no limit of a client with a proven address.
 
 use std::{
     net::{TcpStream, UdpSocket},
@@ -14,13 +14,13 @@ use crate::{
 
 const HELD_BACK: &str = "callbox_drops_total{reason=\"reply_limit\"}";
 
-/// An Allocate that is a header alone, with a transaction of its own.
+/// Returns an Allocate that consists of the header, with transaction `n`.
 fn bare_allocate(n: u64) -> Vec<u8> {
     const HEAD: [u8; 12] = [0, 3, 0, 0, 0x21, 0x12, 0xA4, 0x42, 0, 0, 0, 0];
     [&HEAD[..], &n.to_be_bytes()[..]].concat()
 }
 
-/// Ends the flood, also where a client fails.
+/// Ends the flood, also when a client's assertion fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -30,7 +30,7 @@ impl Drop for Stop<'_> {
 }
 
 #[test]
-fn forged_datagrams_keep_no_client_over_tcp_away() {
+fn forged_datagrams_do_not_exhaust_the_replies_of_tcp_clients() {
     let server = Server::with(&[
         "--realm",
         crate::support::REALM,
@@ -43,7 +43,7 @@ fn forged_datagrams_keep_no_client_over_tcp_away() {
     thread::scope(|scope| {
         let (stop, at) = (&stop, &at);
         scope.spawn(move || {
-            // As if they came from the clients' address.
+            // The source address is that of the clients.
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             for n in 0.. {
                 if stop.load(Ordering::Relaxed) {
@@ -57,14 +57,15 @@ fn forged_datagrams_keep_no_client_over_tcp_away() {
         });
         let _stop = Stop(stop);
         server.wait_for_metric(HELD_BACK, |dropped| dropped > 1000.0);
-        // Twelve challenges, of the twenty that a proved address gets each second.
+        // Twelve challenges, of the twenty that a proven address gets each second.
         for _ in 0..12 {
             let stream = TcpStream::connect(server.turn()).unwrap();
             stream.set_read_timeout(Some(DEADLINE)).unwrap();
             drop(PlainClient::allocate_over(Framed::new(stream)));
         }
     });
-    // Nor does it cost more than it must: the header, the error, the realm, the nonce and the algorithms.
+    // A challenge is no larger than necessary: the header, the error, the realm, the nonce and the
+    // algorithms.
     let challenged = UdpSocket::bind("127.0.0.2:0").unwrap();
     challenged.set_read_timeout(Some(DEADLINE)).unwrap();
     challenged.send_to(&bare_allocate(1), server.turn()).unwrap();

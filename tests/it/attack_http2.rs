@@ -1,5 +1,5 @@
-//! Clients of HTTP/2 that want the server to hold as much as possible for them: heads that grow when
-//! they are unpacked, requests that never end, answers that are never taken.
+//! HTTP/2 clients that try to make the server hold much memory: header blocks that grow when they
+//! are decoded, requests that never end, responses that are never read.
 
 use std::{
     fs,
@@ -24,17 +24,18 @@ use tokio_rustls::client::TlsStream;
 
 use crate::common::{Server, http, identity};
 
-/// How long a part of a test may take on a machine that is busy with others.
+/// The time limit of a step on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
 
-/// How much more memory the server may take, at any time: with it, a release build stays under 100 MB.
+/// The growth of the server's memory that is allowed at any time. A release build stays under 100
+/// MB with it.
 const MOST: u64 = 80 << 20;
 
-/// What may be left of that, and how soon.
+/// The growth that may remain afterwards, and the time until then.
 const LEFT: u64 = 20 << 20;
 const SOON: Duration = Duration::from_secs(30);
 
-/// The frames of HTTP/2 (RFC 9113 §6) that are needed.
+/// The frame types and flags of HTTP/2 (RFC 9113 §6) that are used here.
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
@@ -47,13 +48,13 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A field of HPACK that is not put into the table, with a name of the static one (RFC 7541 §6.2.2).
+/// An HPACK field without indexing, with a name from the static table (RFC 7541 §6.2.2).
 fn field(name: u8, value: &str) -> Vec<u8> {
     let name = if name < 15 { vec![name] } else { vec![15, name - 15] };
     [&name[..], &[value.len() as u8], value.as_bytes()].concat()
 }
 
-/// The beginning of a head (RFC 7541, appendix A).
+/// Returns the pseudo-header fields of a request (RFC 7541, appendix A).
 fn head(method: u8, path: &str) -> Vec<u8> {
     const HTTPS: u8 = 0x80 | 7;
     let (authority, path) = (field(1, "localhost"), field(4, path));
@@ -62,13 +63,13 @@ fn head(method: u8, path: &str) -> Vec<u8> {
 const GET: u8 = 2;
 const POST: u8 = 3;
 
-/// The beginning of a connection, with a window of this size for each answer.
+/// Returns the connection preface, with this window for each response.
 fn preface(window: u32) -> Vec<u8> {
     let settings = [&[0, 4][..], &window.to_be_bytes()].concat();
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, &settings)[..]].concat()
 }
 
-/// A client of TLS.
+/// A TLS client.
 struct Attacker {
     server: SocketAddr,
     tls: tokio_rustls::TlsConnector,
@@ -76,7 +77,7 @@ struct Attacker {
 }
 
 impl Attacker {
-    /// Starts a server with a certificate, too.
+    /// Starts a server with a certificate, and a client that trusts it.
     fn start(options: &[&str]) -> (Server, Self) {
         let files = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -98,7 +99,7 @@ impl Attacker {
         (server, Self { server: at, tls, _files: files })
     }
 
-    /// A connection from this address of the machine.
+    /// Connects from this local address.
     async fn connect(&self, from: IpAddr) -> TlsStream<TcpStream> {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
@@ -108,12 +109,12 @@ impl Attacker {
     }
 }
 
-/// The address of this number.
+/// Returns a loopback address by its number.
 fn address(number: usize) -> IpAddr {
     Ipv4Addr::new(127, 0, 1, number as u8 + 1).into()
 }
 
-/// Reads a frame: its kind, its flags and its stream; nothing at the end.
+/// Reads a frame, and returns its type, flags and stream; `None` at the end of the connection.
 async fn read_frame(stream: &mut TlsStream<TcpStream>) -> Option<(u8, u8, u32)> {
     let mut head = [0; 9];
     stream.read_exact(&mut head).await.ok()?;
@@ -124,8 +125,8 @@ async fn read_frame(stream: &mut TlsStream<TcpStream>) -> Option<(u8, u8, u32)> 
     Some((head[3], head[4], number))
 }
 
-/// Waits until the server has read all that was sent, which an answer to a ping says, or has closed
-/// the connection.
+/// Waits until the server has read everything, which an acknowledged ping shows, or has closed the
+/// connection.
 async fn wait_until_read(stream: &mut TlsStream<TcpStream>) {
     if stream.write_all(&frame(PING, 0, 0, &[7; 8])).await.is_err() {
         return;
@@ -140,7 +141,8 @@ async fn wait_until_read(stream: &mut TlsStream<TcpStream>) {
     timeout(LONG, answered).await.expect("a ping is answered");
 }
 
-/// What others see while `during` runs: the most memory, and the times of their requests in order.
+/// Measures the effects on others while `during` runs: the peak of the memory, and the sorted
+/// durations of their requests.
 fn observe<T>(server: &Server, during: impl FnOnce() -> T) -> (T, u64, Vec<Duration>) {
     let (done, most) = (AtomicBool::new(false), AtomicU64::new(0));
     let (authority, pid) = (server.authority(), server.pid());
@@ -153,7 +155,7 @@ fn observe<T>(server: &Server, during: impl FnOnce() -> T) -> (T, u64, Vec<Durat
                 assert_eq!(answer.status, 200);
                 times.push(begun.elapsed());
                 most.fetch_max(crate::common::resident(pid), Relaxed);
-                // Not as fast as possible: others need the processor, too.
+                // The pause leaves processor time to others.
                 thread::sleep(Duration::from_millis(5));
             }
             times
@@ -170,15 +172,17 @@ fn p99(times: &[Duration]) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// Asserts that requests of others take a tenth of a second at most: 99 of 100, and in a debug build,
-/// in which the handshakes of TLS alone take all of a small machine, half of them.
+/// Asserts that other clients' requests take a tenth of a second at most: 99 of 100 in a release
+/// build. In a debug build, where TLS handshakes alone can take all of a small machine, it is half
+/// of them.
 fn assert_quick(times: &[Duration]) {
     let (median, p99) = (times[times.len() / 2], p99(times));
     let judged = if cfg!(debug_assertions) { median } else { p99 };
     assert!(judged < Duration::from_millis(100), "median {median:?}, p99 {p99:?}");
 }
 
-/// Connections with unfinished requests, each with a head of so many fields of a byte.
+/// Opens connections with unfinished requests, each with a header block of `fields` one-byte
+/// fields.
 async fn send_bombs(
     attacker: &Attacker,
     addresses: usize,
@@ -196,12 +200,12 @@ async fn send_bombs(
             for request in 0..streams {
                 let mut block = head(POST, "/dev/token");
                 block.extend(field(31, "application/json"));
-                // One field is put into the table, and named by its number from then on.
+                // One field is added to the dynamic table, and then referenced by its index.
                 block.extend(b"\x40\x01a\x00");
                 block.extend(vec![0x80 | 62; fields - 1]);
                 bomb.extend(frame(HEADERS, END_HEADERS, 2 * request + 1, &block));
             }
-            // A server may end it in the middle.
+            // The server may close the connection in the middle.
             if stream.write_all(&bomb).await.is_ok() {
                 wait_until_read(&mut stream).await;
             }
@@ -241,22 +245,22 @@ fn bomb(addresses: usize, connections: usize) {
     }
 }
 
-/// The heads and requests of one address hold little, and what they held is given back.
+/// The header blocks and requests of one address hold little memory, and all of it is freed.
 #[test]
-fn three_hundred_header_bombs_of_one_address_are_duds() {
+fn header_bombs_of_one_address_use_little_memory() {
     bomb(1, 300);
 }
 
-/// And so do those of many addresses, while others are served.
+/// The same holds for many addresses, while other clients are served.
 #[test]
-fn header_bombs_of_fifty_addresses_are_duds() {
+fn header_bombs_of_fifty_addresses_use_little_memory() {
     bomb(50, 500);
 }
 
-/// Answers that nobody lets come, for as long as pings are answered: all are ended within half a
-/// minute.
+/// Responses without a flow-control window end within half a minute, although the client still
+/// acknowledges pings.
 #[test]
-fn answers_that_are_given_no_window_end() {
+fn responses_without_a_window_are_ended() {
     const CONNECTIONS: usize = 100;
     const STREAMS: u32 = 63;
     let runtime = tokio::runtime::Runtime::new().unwrap();

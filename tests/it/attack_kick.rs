@@ -1,5 +1,5 @@
-//! A user who is kicked, with real sockets: what the user had at the relay is closed as well, and does
-//! not come back with the token that the user had.
+//! Kicked users over real sockets: their allocations are closed as well, and the token that they
+//! had does not open new ones.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn allocate(server: &Server, data: &Value) -> PlainClient {
     PlainClient::allocate_as(at, server.text("/realm"), &username, &password)
 }
 
-/// The code with which an allocation is refused, if it is.
+/// Opens an allocation; returns the error code if it is refused.
 fn try_allocate(server: &Server, data: &Value) -> Option<u16> {
     let (username, password) = crate::common::turn_credentials(data);
     let at = server.turn().parse().unwrap();
@@ -32,7 +32,7 @@ fn kick(server: &Server, query: &str) -> Value {
 const OPEN: &str = "callbox_allocations";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kick_closes_what_the_user_has_at_the_relay() {
+async fn a_kick_closes_the_allocations_of_the_user() {
     let server = Server::with(&["--max-calls-per-user", "9"]);
     let token = server.minted("mallory", &["--ttl", "10m"]);
     let mut mallory = Client::sign_in_with(&server, &token, Some("laptop")).await;
@@ -51,23 +51,24 @@ async fn a_kick_closes_what_the_user_has_at_the_relay() {
 
     let kicked = kick(&server, "userId=mallory");
     assert_eq!(kicked, json!({ "sessions": 1, "calls": 2, "rooms": 1, "allocations": 3 }));
-    // It had happened when the answer came. The call's other side follows; the room goes on.
+    // The allocations are closed before the response. The other side of the call follows; the room
+    // goes on.
     assert_eq!(gathering.try_permit("127.0.0.1:9".parse().unwrap()), Some(437));
     server.wait_for_metric(OPEN, |open| open == 1.0);
     assert_eq!(bob.event("room:left").await["reason"], "kicked");
-    // What mallory was given opens nothing, whatever it was for.
+    // The credentials that mallory got are refused, whether for a call, a room or neither.
     for data in [&welcome, &call, &room] {
         assert_eq!(try_allocate(&server, data), Some(401), "{data}");
     }
 
-    // The same token is good for signaling alone.
+    // The same token permits signaling only.
     let mut back = Client::sign_in_with(&server, &token, Some("laptop")).await;
     assert_eq!(back.welcome["turnCredentials"], Value::Null);
     let again = back.request("room:join", json!({ "roomId": "lobby" })).await;
     assert_eq!(again["turnCredentials"], Value::Null);
     let path = "/api/v1/ice-servers";
     assert_eq!(server.get(path, Some(&token)).json()["turnCredentials"], Value::Null);
-    // A new one is good for everything, and what was given before stays refused.
+    // A new token permits everything, and the earlier credentials stay refused.
     let token = server.minted("mallory", &["--ttl", "11m"]);
     let fresh = server.get(path, Some(&token)).json();
     allocate(&server, &fresh);
@@ -77,7 +78,7 @@ async fn a_kick_closes_what_the_user_has_at_the_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kick_of_a_device_closes_its_calls_and_what_is_for_no_call() {
+async fn a_kick_of_a_device_closes_its_calls_and_allocations_without_a_call() {
     let server = Server::with(&["--max-calls-per-user", "9"]);
     let tokens = ["10m", "11m"].map(|ttl| server.minted("mallory", &["--ttl", ttl]));
     let mut laptop = Client::sign_in_with(&server, &tokens[0], Some("laptop")).await;
@@ -105,7 +106,7 @@ async fn a_kick_of_a_device_closes_its_calls_and_what_is_for_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_who_has_nothing_is_kicked_all_the_same() {
+async fn a_user_without_sessions_can_be_kicked() {
     let server = Server::start();
     let (old, later) = (server.minted("mallory", &["--ttl", "10m"]), "/api/v1/ice-servers");
     let before = server.get(later, Some(&old)).json();

@@ -1,5 +1,5 @@
-//! The machine's own addresses as peers, on machines that the tests make themselves: what runs there is
-//! out of reach by every name, and from the moment that an address is there.
+//! The machine's own addresses as peers, in networks that the tests create: services of the machine
+//! are unreachable by each of its addresses, from the moment that an address is added.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -44,7 +44,7 @@ fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// Whatever has come is thrown away; gives how many datagrams that were.
+/// Discards all received datagrams and returns their number.
 fn drain(socket: &UdpSocket) -> usize {
     socket.set_nonblocking(true).unwrap();
     let come = std::iter::from_fn(|| match socket.recv(&mut [0; 100]) {
@@ -57,7 +57,7 @@ fn drain(socket: &UdpSocket) -> usize {
     come.count()
 }
 
-/// The public address of a pair leads to a private one on which nothing is relayed.
+/// The public address of a pair maps to a private one, to which nothing is relayed.
 #[test]
 fn a_public_name_leads_to_no_private_service() {
     let setup = "ip address add 10.0.0.5/32 dev lo && ip address add 10.0.0.6/32 dev lo \
@@ -91,7 +91,7 @@ fn a_public_name_leads_to_no_private_service() {
                     }
                     server.wait_for_metric(NO_PERMISSION, |lost| lost == names.len() as f64);
                     assert!(victims.iter().all(|victim| drain(victim) == 0));
-                    // What another client has there is a peer.
+                    // An allocation of another client is a valid peer.
                     let other = PlainClient::allocate(at("10.0.0.5:3478"));
                     assert_eq!(client.try_bind(0x4001, other.relayed), None);
                 }
@@ -100,8 +100,7 @@ fn a_public_name_leads_to_no_private_service() {
     );
 }
 
-/// Permissions that were given before stop, and nothing new is given, even where the operator allows the
-/// network.
+/// Existing permissions stop and new ones are refused, even if the operator allows the network.
 #[test]
 fn an_address_that_is_added_later_is_no_peer() {
     let setup = "ip address add 10.0.0.5/32 dev lo && ip route add 10.9.0.0/16 dev lo";
@@ -114,11 +113,11 @@ fn an_address_that_is_added_later_is_no_peer() {
             let client = PlainClient::allocate(at("10.0.0.5:3478"));
             let stream = over_tcp("10.0.0.5:3478");
             let victim_at = at("10.9.9.9:5353");
-            assert_eq!(client.try_bind(0x4000, victim_at), None, "it is somebody else's so far");
+            assert_eq!(client.try_bind(0x4000, victim_at), None, "it is not the machine's own yet");
 
             ip("address add 10.9.9.9/32 dev lo");
             let victim = UdpSocket::bind(victim_at).unwrap();
-            // Until the server has noticed: what is sent is dropped from then on.
+            // Packets are dropped once the server has noticed the address.
             let until = Instant::now() + DEADLINE;
             while server.metric(NO_PERMISSION) == 0.0 {
                 assert!(Instant::now() < until, "an added address stays a peer");
@@ -137,14 +136,14 @@ fn an_address_that_is_added_later_is_no_peer() {
                 assert_eq!(stream.try_request(&to), Some(403), "port {port}");
             }
 
-            // A route of type local makes a whole network the machine's, without an address.
+            // A route of type local gives a whole network to the machine, without an address.
             assert_eq!(client.try_permit(at("10.8.1.1:1")), None);
             ip("route add local 10.8.0.0/16 dev lo");
             let until = Instant::now() + DEADLINE;
             while client.try_permit(at("10.8.1.1:1")).is_none() {
                 assert!(Instant::now() < until, "a local route stays a peer");
             }
-            // An address that is given up is somebody else's again.
+            // An address that is removed belongs to another host again.
             ip("address del 10.9.9.9/32 dev lo");
             let until = Instant::now() + DEADLINE;
             while client.try_permit(victim_at).is_some() {
@@ -154,11 +153,11 @@ fn an_address_that_is_added_later_is_no_peer() {
     );
 }
 
-/// Addresses and local routes come and go at random, and each is a peer exactly while it is not the
-/// machine's.
+/// Addresses and local routes are added and removed at random. An address is a valid peer exactly
+/// while it is not one of the machine's.
 #[test]
 fn peers_follow_random_changes_of_the_interface() {
-    /// The addresses and routes that are added and removed, and the peers that each makes the machine's.
+    /// The added and removed addresses and routes, with the peers that each gives to the machine.
     const CHANGES: [(&str, &[&str]); 6] = [
         ("address {} 10.9.0.1/32 dev lo", &["10.9.0.1"]),
         ("address {} 10.9.0.2/32 dev lo", &["10.9.0.2"]),

@@ -1,4 +1,4 @@
-//! Connections of STUN over TCP whose clients never say who they are.
+//! STUN over TCP from clients that never authenticate.
 
 use std::{
     io::{Read, Write},
@@ -25,9 +25,9 @@ fn connect(at: &str) -> Framed<TcpStream> {
     Framed::new(stream)
 }
 
-/// With 512 files, 500 idle connections leave some for HTTP, for TLS and for peers.
+/// With 512 file descriptors, 500 idle connections leave some for HTTP, TLS and peers.
 #[test]
-fn idle_streams_leave_files_for_others() {
+fn idle_streams_leave_file_descriptors_for_others() {
     let serve = "serve --dev --ready-json --http 127.0.0.1:0 --listen 127.0.0.1:0 --workers 2 \
         --lifetime 5m --user static:pass --realm";
     let (callbox, realm) = (env!("CARGO_BIN_EXE_callbox"), crate::support::REALM);
@@ -39,7 +39,7 @@ fn idle_streams_leave_files_for_others() {
     for _ in 0..500 {
         let mut stream = TcpStream::connect(server.turn()).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        // One that is refused may be closed before this.
+        // A refused connection may be closed before this.
         let answered = stream.write_all(BINDING).is_ok() && stream.read_exact(&mut [0; 20]).is_ok();
         if answered {
             idle.push(stream);
@@ -65,7 +65,7 @@ fn idle_streams_leave_files_for_others() {
     owner.connection_attempt();
     PlainClient::allocate(server.turn().parse().unwrap());
 
-    // They are served again as soon as there is room.
+    // New connections are served again as soon as there is room.
     idle.truncate(10);
     server.wait_for_metric("callbox_relay_streams{transport=\"tcp\"}", |open| open < 20.0);
     let stream = connect(server.turn());
@@ -73,10 +73,10 @@ fn idle_streams_leave_files_for_others() {
     stream.take();
 }
 
-/// A stranger's stream ends though it asks for a Binding every two seconds; that of a client with an
-/// allocation does not.
+/// An unauthenticated stream is closed although it sends a Binding request every two seconds. A
+/// stream of a client with an allocation stays open.
 #[test]
-fn bindings_keep_no_stream_of_a_stranger() {
+fn bindings_do_not_keep_an_unauthenticated_stream_open() {
     let server = Server::with(&["--realm", crate::support::REALM, "--user", "static:pass"]);
     let client = PlainClient::allocate_over(connect(server.turn()));
     let mut stranger = TcpStream::connect(server.turn()).unwrap();
@@ -90,7 +90,7 @@ fn bindings_keep_no_stream_of_a_stranger() {
         client.socket.put(BINDING);
         assert_eq!(client.receive()[..2], [1, 1]);
         assert!(begun.elapsed() < Duration::from_secs(120), "it is still there");
-        // What a client would do to be kept.
+        // The interval of a client that tries to keep its stream open.
         thread::sleep(Duration::from_secs(2));
     };
     assert!(lasted >= Duration::from_secs(59), "{lasted:?}");

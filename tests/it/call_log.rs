@@ -1,5 +1,4 @@
-//! The lines of the log that `docs/logs.md` promises: calls that are over, and credentials that were
-//! refused.
+//! The log lines that `docs/logs.md` documents: ended calls and refused credentials.
 
 use callbox_client::channel_data;
 use regex::Regex;
@@ -12,7 +11,7 @@ use crate::{
 
 const REALM: &str = "callbox";
 
-/// Stops the server; gives its log.
+/// Stops the server and returns its log.
 fn log(server: Server) -> String {
     server.terminate();
     let (status, log) = server.wait();
@@ -20,13 +19,13 @@ fn log(server: Server) -> String {
     log
 }
 
-/// The lines with these words.
+/// Returns the lines that contain these words.
 fn lines<'a>(log: &'a str, words: &str) -> Vec<&'a str> {
     log.lines().filter(|line| line.contains(words)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_over_is_one_line() {
+async fn an_ended_call_is_one_line() {
     let server = Server::start();
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
     let mut bob = websocket::Client::sign_in(&server, "bob \"the\" builder").await;
@@ -48,7 +47,7 @@ async fn a_call_that_is_over_is_one_line() {
     alice.request("ice:candidate", secret_words).await;
     alice.request("call:end", json!({ "callId": call })).await;
 
-    // One that is refused, and one whose side says that it goes directly.
+    // A call that is refused, and one in which a side reports a direct connection.
     let second = alice.request("call:initiate", initiate.clone()).await["callId"].clone();
     bob.request("call:reject", json!({ "callId": second })).await;
     let third = alice.request("call:initiate", initiate).await["callId"].clone();
@@ -81,7 +80,7 @@ async fn a_call_that_is_over_is_one_line() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_over_is_one_line() {
+async fn an_ended_room_is_one_line() {
     let server = Server::start();
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
     let mut bob = socketio::Client::sign_in(&server, "bob").await;
@@ -100,7 +99,7 @@ async fn a_room_that_is_over_is_one_line() {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_told_and_fail2ban_finds_them() {
+async fn refused_credentials_are_logged_and_match_the_fail2ban_filter() {
     let server = Server::start();
     let other = run(&mut callbox(&["token", "--user", "mallory", "--jwt-secret", "hush-hush"]));
     let forged = other.stdout.trim().to_owned();
@@ -139,10 +138,10 @@ async fn refused_credentials_are_told_and_fail2ban_finds_them() {
     assert!(!log.contains(&forged) && !log.contains("mallory") && !log.contains("wrong-key"));
 }
 
-/// The name in a token that was good once is no claim. Whatever it is, it makes no line of its own and
-/// looks like none.
+/// The name in an expired token is not trusted input: it cannot add lines to the log, or imitate
+/// one.
 #[tokio::test]
-async fn an_expired_token_is_told_with_its_user_and_is_no_attack() {
+async fn an_expired_token_is_logged_with_its_user_and_not_as_an_attack() {
     let server = Server::start();
     let name = "x\" WARN callbox::http::refused: token refused address=192.0.2.1 ";
     let secret = callbox_base::auth::Secret::new(server.text("/dev/jwtSecret"));

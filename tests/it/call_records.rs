@@ -1,4 +1,4 @@
-//! `--call-records`: a line of JSON for each call that is over.
+//! `--call-records`: one line of JSON for each ended call.
 
 use std::{fs, path::Path, process::Command};
 
@@ -13,7 +13,7 @@ fn records(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// alice calls bob, who refuses; gives the call's id.
+/// Lets alice call bob, who refuses; returns the id of the call.
 async fn call(alice: &mut websocket::Client, bob: &mut websocket::Client) -> Value {
     let initiate = json!({ "targetUserId": "bob", "callType": "audio" });
     let call = alice.request("call:initiate", initiate).await["callId"].clone();
@@ -36,10 +36,10 @@ async fn each_call_is_a_line_and_the_file_can_be_rotated() {
     );
     assert_eq!(records(&path), [shown.json()]);
 
-    // As logrotate does it: moved away, then told.
+    // As logrotate does it: the file is renamed, then the server gets a signal.
     fs::rename(&path, &rotated).unwrap();
-    let hang_up = ["-HUP".into(), server.pid().to_string()];
-    assert!(Command::new("kill").args(&hang_up).status().unwrap().success());
+    let send_sighup = ["-HUP".into(), server.pid().to_string()];
+    assert!(Command::new("kill").args(&send_sighup).status().unwrap().success());
     let until = std::time::Instant::now() + crate::common::DEADLINE;
     while !path.exists() {
         assert!(std::time::Instant::now() < until, "the file is not opened again");
@@ -50,7 +50,7 @@ async fn each_call_is_a_line_and_the_file_can_be_rotated() {
     let ids = |path| records(path).iter().map(|record| record["id"].clone()).collect::<Vec<_>>();
     assert_eq!((ids(&rotated), ids(&path)), (vec![first.clone()], vec![second]));
 
-    // What ends because the server stops is written, too.
+    // Calls that end because the server stops are written as well.
     let initiate = json!({ "targetUserId": "bob", "callType": "audio" });
     alice.request("call:initiate", initiate).await;
     server.terminate();
@@ -72,7 +72,7 @@ fn a_file_that_cannot_be_written_is_an_error_at_the_start() {
     assert!(output.stderr.contains(&expected), "{}", output.stderr);
 }
 
-/// The device that is always full takes nothing, and the server is killed meanwhile.
+/// Every write to `/dev/full` fails, and the server is killed meanwhile.
 #[tokio::test]
 async fn a_record_that_was_not_written_is_written_by_the_next_server() {
     let dir = tempfile::tempdir().unwrap();
@@ -85,12 +85,12 @@ async fn a_record_that_was_not_written_is_written_by_the_next_server() {
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
     let mut bob = websocket::Client::sign_in(&server, "bob").await;
     let calls = [call(&mut alice, &mut bob).await, call(&mut alice, &mut bob).await];
-    // Ends it with SIGKILL.
+    // Drop kills the server with SIGKILL.
     drop(server);
     let server = start(path.to_str().unwrap());
     server.wait_for_metric(WRITTEN, |written| written == 2.0);
     drop(server);
-    // It is not written once more.
+    // The record is not written twice.
     drop(start(path.to_str().unwrap()));
     let ids: Vec<_> = records(&path).iter().map(|record| record["id"].clone()).collect();
     assert_eq!(ids, calls);

@@ -1,4 +1,4 @@
-//! The binary from the outside: errors in its configuration, the ready line, its commands, its end.
+//! The binary from the outside: configuration errors, the ready line, the commands and the end.
 
 use std::{io::Write, net::TcpListener, process::Command};
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::common::{Server, callbox, run};
 
-/// `serve` with secrets, on free ports.
+/// Returns `serve` with secrets, on free ports.
 fn serve(options: &[&str]) -> Command {
     let base = ["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
-    // If the test is killed, the server does not outlive it by much.
+    // If the test process is killed, the server ends soon after.
     let lifetime = match options.contains(&"--lifetime") {
         true => &[][..],
         false => &["--lifetime", "5m"],
@@ -33,7 +33,7 @@ fn config(text: &str) -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn output_that_nobody_reads_is_no_panic() {
+fn a_closed_output_causes_no_panic() {
     let commands: [&[&str]; 2] = [
         &["check-config", "--dev", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"],
         &["credentials", "--user", "alice", "--auth-secret", "north"],
@@ -74,7 +74,7 @@ fn a_typo_in_the_file_is_named_with_its_line_and_the_nearest_key() {
 }
 
 #[test]
-fn a_wrong_value_is_named_wherever_it_is_set() {
+fn a_wrong_value_is_named_in_each_source() {
     let flag = run(serve(&["--ring-timeout", "soon"]).args(SECRETS));
     assert!(
         flag.stderr.contains("'soon'") && flag.stderr.contains("--ring-timeout"),
@@ -91,7 +91,7 @@ fn a_wrong_value_is_named_wherever_it_is_set() {
 }
 
 #[test]
-fn an_address_in_use_is_named_with_what_to_do() {
+fn an_address_in_use_is_named_with_a_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let mut command = callbox(&["serve", "--http", &address, "--listen", "127.0.0.1:0"]);
@@ -135,7 +135,7 @@ fn an_error_says_each_fact_once() {
 }
 
 #[test]
-fn a_level_that_is_none_and_a_lifetime_of_nothing_are_refused() {
+fn an_invalid_log_level_and_a_zero_lifetime_are_refused() {
     for (options, expected) in [
         (["--log-level", "banana"], "expected off, error, warn, info, debug or trace"),
         (["--credential-ttl", "0s"], "expected at least 1s"),
@@ -148,7 +148,7 @@ fn a_level_that_is_none_and_a_lifetime_of_nothing_are_refused() {
 }
 
 #[test]
-fn what_deserves_a_second_look_is_in_the_log() {
+fn suspicious_settings_are_logged() {
     let mut command = serve(&["--ready-json", "--lifetime", "1ms"]);
     let (_, log) = Server::spawn(
         command
@@ -169,14 +169,14 @@ fn what_deserves_a_second_look_is_in_the_log() {
 }
 
 #[test]
-fn dev_does_not_leave_loopback() {
+fn dev_is_limited_to_loopback() {
     let output = run(&mut callbox(&["serve", "--dev", "--http", "0.0.0.0:0"]));
     assert_eq!(output.status, 2);
     assert!(output.stderr.contains("--dev serves on loopback only"), "{}", output.stderr);
 }
 
 #[test]
-fn the_ready_line_says_where_everything_is() {
+fn the_ready_line_has_the_address_of_each_listener() {
     let server = Server::start();
     assert_eq!(server.ready["event"], "ready");
     assert_eq!(server.ready["pid"], server.pid());
@@ -204,7 +204,7 @@ fn the_ready_line_shows_no_secret_without_dev() {
 }
 
 #[test]
-fn a_lifetime_ends_by_itself_and_a_signal_ends_it_sooner() {
+fn the_server_ends_after_its_lifetime_or_on_a_signal() {
     let server = Server::with(&["--lifetime", "100ms"]);
     let (status, stderr) = server.wait();
     assert!(status.success() && stderr.contains("the lifetime is over"), "{stderr}");
@@ -219,7 +219,7 @@ fn a_lifetime_ends_by_itself_and_a_signal_ends_it_sooner() {
 }
 
 #[test]
-fn tokens_and_credentials_are_what_the_server_accepts() {
+fn the_server_accepts_minted_tokens_and_credentials() {
     let file =
         config("jwt-secret = ['a shared secret of thirty-two bytes!']\nauth-secret = ['north']\n");
     let path = file.path().to_str().unwrap();
@@ -231,7 +231,7 @@ fn tokens_and_credentials_are_what_the_server_accepts() {
     let minted = answer.json()["turnCredentials"].clone();
     assert!(minted["username"].as_str().unwrap().ends_with(":alice"), "{minted}");
 
-    // A fixed secret gives a password that any other minter gives as well.
+    // A fixed secret gives the same password as any other implementation of the scheme.
     let output = run(&mut callbox(&["credentials", "--user", "alice", "--json", "--config", path]));
     let json: Value = serde_json::from_str(&output.stdout).unwrap();
     assert!(json["username"].as_str().unwrap().ends_with(":alice"));
@@ -246,7 +246,7 @@ fn tokens_and_credentials_are_what_the_server_accepts() {
 }
 
 #[test]
-fn a_check_goes_through_and_finds_what_is_wrong() {
+fn a_check_succeeds_and_reports_faults() {
     let server = Server::start();
     let url = server.text("/http");
     let good = run(&mut callbox(&["check", "--url", url, "--json"]));
@@ -264,7 +264,7 @@ fn a_check_goes_through_and_finds_what_is_wrong() {
     let gone = run(&mut callbox(&["check", "--url", &format!("http://{closed}")]));
     assert_eq!(gone.status, 1);
     assert!(gone.stdout.contains("cannot connect"), "{}", gone.stdout);
-    // Nothing of it is left behind.
+    // The check releases all its allocations.
     server.wait_for_metric("callbox_allocations", |value| value == 0.0);
     server.wait_for_metric("callbox_connections{front=\"websocket\"}", |value| value == 0.0);
 }

@@ -1,4 +1,4 @@
-//! Configuration that forgives what editors add, and tells what is wrong with the rest.
+//! Configuration files with additions of editors and shells, and the messages for errors in others.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use crate::common::{DEADLINE, Output, Server, callbox, identity, pem, run, write
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A directory with files of these names and contents, for their owner alone.
+/// Creates a directory with files of these names and contents, for their owner alone.
 fn directory(files: &[(&str, &[u8])]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
@@ -31,14 +31,14 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A certificate and its key in two files.
+/// Writes a certificate and its key into two files.
 fn pair(cert: &str, key: &str) -> (tempfile::TempDir, [PathBuf; 2]) {
     let dir = directory(&[("cert.pem", cert.as_bytes()), ("key.pem", key.as_bytes())]);
     let paths = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
     (dir, paths)
 }
 
-/// `serve` or `check-config` for development with this certificate.
+/// Returns the arguments of `serve` or `check-config` for development with this certificate.
 fn with_certificate<'a>(command: &'a str, [cert, key]: &'a [PathBuf; 2]) -> Vec<&'a str> {
     let listen =
         ["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"];
@@ -59,7 +59,7 @@ fn refused(args: &[&str]) -> String {
 }
 
 #[test]
-fn what_editors_and_shells_add_is_no_part_of_a_value() {
+fn byte_order_marks_and_white_space_are_no_part_of_a_value() {
     let utf16: Vec<u8> = "\u{feff}south\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let public_key = fs::read_to_string("tests/fixtures/jwt/ed.pub.pem").unwrap();
     let public_key = format!("\u{feff}{}", public_key.replace('\n', "\r\n"));
@@ -94,7 +94,7 @@ fn what_editors_and_shells_add_is_no_part_of_a_value() {
     for key in ["first key", "second key"] {
         assert_eq!(server.get("/api/v1/calls", Some(key)).status, 200, "{key}");
     }
-    // The same credentials come of the same secrets, however they are written.
+    // The same secrets give the same credentials, however they are written.
     let minted = answer.json()["turnCredentials"]["password"].clone();
     let username = answer.json()["turnCredentials"]["username"].clone();
     let signed = ring::hmac::sign(
@@ -106,7 +106,7 @@ fn what_editors_and_shells_add_is_no_part_of_a_value() {
 }
 
 #[test]
-fn a_certificate_out_of_its_time_is_told_and_shown() {
+fn a_certificate_outside_its_validity_is_reported_and_served() {
     for (years, level, expected) in [
         ([2020, 2021], "ERROR", "has expired at 2021-01-01T00:00:00Z: clients refuse it"),
         ([4000, 4096], "ERROR", "is valid from 4000-01-01T00:00:00Z only: clients refuse it"),
@@ -133,7 +133,7 @@ fn a_certificate_out_of_its_time_is_told_and_shown() {
 }
 
 #[test]
-fn an_expired_certificate_that_vouches_for_the_server_s_is_told() {
+fn an_expired_intermediate_certificate_is_reported() {
     let ([leaf, between, root], key) = pem::chain_until(2021, &["127.0.0.1"]);
     let (_dir, paths) = pair(&[leaf, between, root].concat(), &key);
     let config = run(&mut callbox(&with_certificate("check-config", &paths)));
@@ -144,7 +144,7 @@ fn an_expired_certificate_that_vouches_for_the_server_s_is_told() {
 }
 
 #[test]
-fn a_certificate_that_expires_soon_is_told() {
+fn a_certificate_that_expires_soon_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let paths = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
     let made = Command::new("openssl")
@@ -164,7 +164,7 @@ fn a_certificate_that_expires_soon_is_told() {
     assert!(faketime.stderr.contains("expires soon, at "), "{}", faketime.stderr);
 }
 
-/// The certificates that a client is shown who believes in this one, in their order.
+/// Returns the certificates, in order, that the server sends to a client that trusts this root.
 fn shown(server: &Server, root: &CertificateDer<'static>) -> Vec<CertificateDer<'static>> {
     let config = identity::trusting(root);
     let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -179,7 +179,7 @@ fn shown(server: &Server, root: &CertificateDer<'static>) -> Vec<CertificateDer<
 }
 
 #[test]
-fn a_chain_in_another_order_is_put_in_order() {
+fn a_chain_in_wrong_order_is_sorted() {
     let (sections, key) = pem::chain(&["127.0.0.1"]);
     let reversed = format!("\u{feff}{}{}{}", sections[2], sections[1], sections[0]);
     let key = format!("\u{feff}{key}").replace('\n', "\r\n");
@@ -209,7 +209,7 @@ fn openssl(args: &[&str], input: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_wrong_with_a_pem_file_is_said() {
+fn faults_of_a_pem_file_are_named() {
     let [cert, key] = pem::self_signed(&["127.0.0.1"]);
     let [_, other_key] = pem::self_signed(&["127.0.0.1"]);
     let encrypt = ["pkey", "-aes256", "-passout", "pass:hush-hush"];
@@ -252,7 +252,7 @@ fn check_config(args: &[&str]) -> Output {
 }
 
 #[test]
-fn a_check_of_the_configuration_shows_what_is_set_and_no_secret() {
+fn check_config_shows_the_settings_and_no_secret() {
     let dir =
         directory(&[("callbox.toml", b"ring-timeout = '30s'\nuser = ['camera:hush-hush']\n")]);
     let path = dir.path().join("callbox.toml");
@@ -285,7 +285,7 @@ fn a_check_of_the_configuration_shows_what_is_set_and_no_secret() {
 }
 
 #[test]
-fn a_check_of_the_configuration_fails_as_the_server_would() {
+fn check_config_fails_as_the_server_would() {
     let secrets = ["--auth-secret", SECRET, "--jwt-secret", SECRET];
     let here = ["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
     for (args, expected) in [
@@ -302,7 +302,7 @@ fn a_check_of_the_configuration_fails_as_the_server_would() {
     ] {
         let is_lone = args == here;
         let all = [if is_lone { &[][..] } else { &secrets }, &here, args].concat();
-        // The last of two flags of one kind would be one too many.
+        // A second option of the same kind would be a different error.
         let all = if args[0] == "--http" { [&secrets[..], args].concat() } else { all };
         let all = if is_lone { here.to_vec() } else { all };
         let error = refused(&all);
@@ -315,7 +315,7 @@ fn a_check_of_the_configuration_fails_as_the_server_would() {
     let output = check_config(&[&secrets[..], &here, &args].concat());
     assert_eq!(output.status, 0, "{}", output.stderr);
     assert_eq!(fs::read_dir(nothing_written.path()).unwrap().count(), 0);
-    // A server that runs is not in the way.
+    // A running server does not disturb the check.
     let server = Server::start();
     let at = ["--http", server.authority(), "--listen", server.turn()];
     let output = check_config(&[&secrets[..], &at].concat());
@@ -323,7 +323,7 @@ fn a_check_of_the_configuration_fails_as_the_server_would() {
 }
 
 #[test]
-fn a_check_goes_over_https_and_names_what_does_not_resolve() {
+fn a_check_uses_https_and_names_unresolvable_hosts() {
     let [cert, key] = pem::self_signed(&["127.0.0.1"]);
     let (_dir, paths) = pair(&cert, &key);
     let server = Server::spawn(&mut callbox(&with_certificate("serve", &paths)));
@@ -340,7 +340,7 @@ fn a_check_goes_over_https_and_names_what_does_not_resolve() {
         "{}",
         bad.stdout
     );
-    // RFC 6761 §6.4: there is no such name.
+    // RFC 6761 §6.4: this name never resolves.
     let url = "https://callbox.invalid:8443";
     let lost = run(&mut callbox(&["check", "--url", url]));
     assert_eq!(lost.status, 1);

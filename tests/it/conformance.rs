@@ -1,5 +1,5 @@
-//! The conformance suite against callbox, which passes it, and against servers that are wrong,
-//! which do not: a suite that cannot fail says nothing.
+//! The conformance suite against callbox, which passes it, and against wrong servers, which fail
+//! it: a suite that cannot fail proves nothing.
 
 use std::{collections::HashSet, fs, net::UdpSocket, thread};
 
@@ -11,7 +11,7 @@ use crate::{
     wrong_server::Wrong,
 };
 
-/// What a server may lack, and callbox does: every case of it is skipped.
+/// Optional features that callbox lacks by default; all their cases are skipped.
 const OPTIONAL: [&str; 9] = [
     "features/",
     "allocate/both-families",
@@ -24,7 +24,7 @@ const OPTIONAL: [&str; 9] = [
     "indication/icmp",
 ];
 
-/// What is tried with IPv4 addresses.
+/// The cases that need IPv4 addresses.
 const V4_ONLY: [&str; 5] = [
     "permission/forbidden",
     "permission/other-address",
@@ -33,7 +33,8 @@ const V4_ONLY: [&str; 5] = [
     "tcp/connect-forbidden",
 ];
 
-/// Callbox binds channels that RFC 5766 has and RFC 8656 has not, and says why in its decision 1.
+/// Callbox binds channels that RFC 5766 permits and RFC 8656 reserves; its decision 1 gives the
+/// reason.
 const DELIBERATE: [&str; 1] = ["channel/reserved-range"];
 
 fn check(server: &str, args: &[&str]) -> Output {
@@ -46,7 +47,7 @@ fn cases(output: &Output) -> Vec<Value> {
     report["cases"].as_array().expect("there are cases").clone()
 }
 
-/// The names of the cases that came out so.
+/// Returns the names of the cases with this result.
 fn names(cases: &[Value], status: &str) -> Vec<String> {
     let fits = cases.iter().filter(|case| case["status"] == status);
     fits.map(|case| case["name"].as_str().expect("it has a name").to_owned()).collect()
@@ -58,10 +59,10 @@ fn callbox_server() -> Server {
 
 const USERS: [&str; 4] = ["--user", "alice:north", "--user", "bob:south"];
 
-/// 32 bytes in base64, and their name.
+/// An access token key: its name and 32 bytes in base64.
 const OAUTH_KEY: &str = "north:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
-/// A server with everything that is optional, and the certificate that it shows.
+/// A server with every optional feature, and its certificate.
 struct Complete {
     server: Server,
     dir: TempDir,
@@ -77,10 +78,10 @@ impl Complete {
         let (certificate, key) = (path("cert.pem"), path("key.pem"));
         let tls = ["--tls-cert", &certificate, "--tls-key", &key];
         let more = ["--listen", "[::1]:0", "--alternate-ip", "127.0.0.2", "--oauth-key", OAUTH_KEY];
-        // Elsewhere than the ports that the system gives to clients and peers.
+        // Outside of the range that the system assigns to clients and peers.
         let ports = ["--relay-ports", "61000-65535"];
         let options = [&tls[..], &more, &ports, &USERS].concat();
-        // The second address needs a port whose next one is free, too.
+        // The second address needs a port whose successor is free as well.
         let server = (0..20).find_map(|_| Server::try_with(&options).ok()).expect("it starts");
         Self { server, dir }
     }
@@ -89,8 +90,8 @@ impl Complete {
         self.dir.path().join("cert.pem").to_str().unwrap().to_owned()
     }
 
-    /// Where it is reached: the address and the transport.
-    fn ways(&self) -> Vec<(String, String)> {
+    /// Returns the addresses and transports by which it is reached.
+    fn endpoints(&self) -> Vec<(String, String)> {
         let uris = self.server.ready["turn"].as_array().expect("there are URIs").iter();
         let way = |uri: &Value| {
             let (scheme, rest) = uri.as_str()?.split_once(':')?;
@@ -103,19 +104,19 @@ impl Complete {
 }
 
 #[test]
-fn callbox_passes_every_case_on_every_way() {
+fn callbox_passes_every_case_over_every_transport() {
     let complete = Complete::start();
-    let (ways, certificate) = (complete.ways(), complete.certificate());
-    let has = |at: &str, over: &str| ways.iter().any(|(a, o)| a.starts_with(at) && o == over);
+    let (endpoints, certificate) = (complete.endpoints(), complete.certificate());
+    let has = |at: &str, over: &str| endpoints.iter().any(|(a, o)| a.starts_with(at) && o == over);
     for over in ["udp", "tcp", "tls"] {
-        assert!(has("127.0.0.1:", over) && has("[::1]:", over), "{over}: {ways:?}");
+        assert!(has("127.0.0.1:", over) && has("[::1]:", over), "{over}: {endpoints:?}");
     }
     thread::scope(|scope| {
-        for (at, transport) in &ways {
+        for (at, transport) in &endpoints {
             scope.spawn(|| passes_every_case(at, transport, &certificate));
         }
     });
-    // Each case gave back what it was given.
+    // Each case has released its allocations.
     complete.server.wait_for_metric("callbox_allocations", |open| open == 0.0);
 }
 
@@ -128,7 +129,7 @@ fn passes_every_case(at: &str, transport: &str, certificate: &str) {
     let v6 = at.starts_with('[');
     for skipped in names(&cases, "skipped") {
         let known = |name: &&str| skipped.starts_with(*name);
-        // Its second address is one of IPv4.
+        // Its second address is IPv4.
         let discovery = match transport {
             "udp" if v6 => skipped.starts_with("discovery/"),
             "udp" => skipped == "discovery/not-offered",
@@ -141,10 +142,10 @@ fn passes_every_case(at: &str, transport: &str, certificate: &str) {
 }
 
 #[test]
-fn over_tls_somebody_must_vouch_for_the_certificate() {
+fn over_tls_the_certificate_must_be_trusted() {
     let complete = Complete::start();
     let (at, _) =
-        complete.ways().into_iter().find(|(_, over)| over == "tls").expect("there is TLS");
+        complete.endpoints().into_iter().find(|(_, over)| over == "tls").expect("there is TLS");
     let certificate = complete.certificate();
     let only = ["--transport", "tls", "--only", "stun/binding"];
     let trusting = |more: &[&str]| check(&at, &[&only[..], more].concat());
@@ -160,7 +161,7 @@ fn over_tls_somebody_must_vouch_for_the_certificate() {
 }
 
 #[test]
-fn a_secret_makes_two_users() {
+fn a_shared_secret_gives_two_users() {
     let server = callbox_server();
     let secret = format!("--auth-secret={}", server.text("/dev/authSecret"));
     let output = check(server.turn(), &[&secret, "--only", "auth/"]);
@@ -174,7 +175,7 @@ fn failed(cases: &[Value]) -> Vec<&Value> {
 }
 
 #[test]
-fn without_credentials_it_is_stun_that_is_checked() {
+fn without_credentials_only_stun_is_checked() {
     let server = callbox_server();
     let output = check(server.turn(), &[]);
     let cases = cases(&output);
@@ -184,7 +185,7 @@ fn without_credentials_it_is_stun_that_is_checked() {
 }
 
 #[test]
-fn one_line_a_case_with_its_section_and_what_came() {
+fn each_case_is_one_line_with_its_section_and_result() {
     let server = callbox_server();
     let only = ["--only", "stun/", "--only", "channel/bind"];
     let output = run(callbox(&["check", "--conformance", server.turn()]).args(only));
@@ -202,7 +203,7 @@ fn one_line_a_case_with_its_section_and_what_came() {
     assert_eq!(output.stdout.lines().next(), Some(line));
 }
 
-/// The names of the cases that a wrong server fails, and all that were run.
+/// Returns the names of the cases that a wrong server fails, and all cases that were run.
 fn failed_by(wrong: Wrong, args: &[&str]) -> (HashSet<String>, Vec<Value>) {
     let server = match args.contains(&"tcp") {
         true => crate::wrong_server::start_tcp(wrong).to_string(),
@@ -216,10 +217,10 @@ fn failed_by(wrong: Wrong, args: &[&str]) -> (HashSet<String>, Vec<Value>) {
 }
 
 #[test]
-fn each_case_is_failed_by_a_server_that_is_wrong() {
+fn each_case_is_failed_by_a_wrong_server() {
     let key = ["--oauth-key", OAUTH_KEY];
     let (yes, mut all) = failed_by(Wrong::Yes, &key);
-    // These are about what must not work, so a server that says yes to everything fails each.
+    // These cases check refusals, so a server that accepts everything fails each.
     for name in [
         "stun/unknown-required",
         "tolerance/garbage",
@@ -257,7 +258,7 @@ fn each_case_is_failed_by_a_server_that_is_wrong() {
     let over_tcp = ["--transport", "tcp"];
     let streams = ["--only", "framing/", "--only", "tcp/", "--only", "discovery/over-streams"];
     let (yes_tcp, streams) = failed_by(Wrong::Yes, &[&over_tcp[..], &streams].concat());
-    // Whatever is relayed over TCP, this one does wrong; it only gives an address, and denies none.
+    // Everything that it relays over TCP is wrong; but it does give an address, and denies no peer.
     let passed = ["tcp/allocate", "tcp/connect-forbidden"];
     assert_eq!(yes_tcp.len(), streams.len() - passed.len(), "{streams:#?}");
     let rest = ["--only", passed[0], "--only", passed[1]];
@@ -271,7 +272,7 @@ fn each_case_is_failed_by_a_server_that_is_wrong() {
 }
 
 #[test]
-fn what_cannot_be_checked_is_said_and_not_counted() {
+fn cases_that_cannot_run_are_reported_and_not_counted() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = silent.local_addr().unwrap().to_string();
     let output = check(&at, &["--timeout", "200ms"]);
@@ -279,7 +280,7 @@ fn what_cannot_be_checked_is_said_and_not_counted() {
     let expected = format!("callbox: {at} answers neither Binding nor Allocate over udp: nothing");
     assert_eq!(output.stderr.trim_end(), expected);
 
-    // What only sends back is no server.
+    // An echo is no server.
     thread::spawn(move || {
         let mut buffer = [0; 2048];
         while let Ok((len, from)) = silent.recv_from(&mut buffer) {

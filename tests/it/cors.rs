@@ -1,4 +1,4 @@
-//! Pages of other origins, as their browsers ask for them.
+//! Requests from pages of other origins, as browsers send them.
 
 use std::{
     io::Write,
@@ -23,12 +23,12 @@ fn ask(server: &Server, method: &str, path: &str, headers: &[(&str, &str)]) -> h
     http::raw(server.authority(), head.as_bytes())
 }
 
-/// The names in a list, in lower case.
+/// Returns the names of a list in lower case.
 fn names(list: Option<&str>) -> Vec<String> {
     list.unwrap_or_default().split(',').map(|name| name.trim().to_lowercase()).collect()
 }
 
-/// Checks an answer to a request with credentials as a browser does (Fetch §4.9).
+/// Checks a response to a request with credentials as a browser does (Fetch §4.9).
 fn may_be_read_by(response: &http::Response, origin: &str) {
     assert_eq!(response.header("access-control-allow-origin"), Some(origin), "{response:?}");
     assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
@@ -36,7 +36,7 @@ fn may_be_read_by(response: &http::Response, origin: &str) {
 }
 
 #[test]
-fn a_preflight_lets_through_what_the_api_has_and_what_the_page_sends() {
+fn a_preflight_allows_the_methods_of_the_api_and_the_headers_of_the_page() {
     let server = Server::start();
     let origin = "https://app.example.com";
     for path in PAGES {
@@ -58,14 +58,14 @@ fn a_preflight_lets_through_what_the_api_has_and_what_the_page_sends() {
             let headers = names(answer.header("access-control-allow-headers"));
             assert_eq!(headers, ["authorization", "x-my-header", "x-request-id"]);
             assert_eq!(answer.header("access-control-max-age"), Some("7200"));
-            // A cache must not give this answer to one who asks for something else.
+            // A cache must not use this response for a different preflight.
             let vary = names(answer.header("vary"));
             for name in ["access-control-request-method", "access-control-request-headers"] {
                 assert!(vary.contains(&name.to_owned()), "{vary:?}");
             }
         }
     }
-    // A value that is no list of names is not repeated.
+    // A value that is no list of header names is not repeated.
     let answer = ask(
         &server,
         "OPTIONS",
@@ -87,14 +87,14 @@ fn a_page_may_read_answers_to_requests_with_credentials() {
     let server = Server::start();
     for origin in ["https://app.example.com", "http://localhost:5173", "null"] {
         for path in PAGES {
-            // Refusals of the API too: they say what is wrong.
+            // Pages can read errors of the API as well.
             let answer = ask(&server, "GET", path, &[("origin", origin), ("cookie", "route=1")]);
             may_be_read_by(&answer, origin);
             let exposed = names(answer.header("access-control-expose-headers"));
             assert_eq!(exposed, ["retry-after"]);
         }
     }
-    // An answer to nobody's page is none for a cache to give to a page.
+    // A cache must not use a response to a request without an origin for a page.
     let plain = ask(&server, "GET", PAGES[0], &[]);
     assert_eq!(plain.header("access-control-allow-origin"), None);
     assert!(names(plain.header("vary")).contains(&"origin".to_owned()), "{plain:?}");
@@ -139,7 +139,7 @@ fn origins_are_compared_in_the_form_that_browsers_send() {
 }
 
 #[test]
-fn an_origin_that_is_none_is_refused_at_the_start() {
+fn an_invalid_origin_is_refused_at_the_start() {
     for (origin, expected) in [
         ("*", "leave the option out to let pages of every origin connect"),
         ("https://*.example.com", "name each host"),
@@ -154,7 +154,8 @@ fn an_origin_that_is_none_is_refused_at_the_start() {
     }
 }
 
-/// A page of a stranger's name that leads here comes from where it asks, and gets nothing by that.
+/// A page whose host resolves to this server under a foreign name has a matching origin, and gains
+/// no access by it.
 #[test]
 fn a_page_whose_host_equals_its_origin_passes_for_known_names_only() {
     let named = ["--allow-origin", "https://app.example.com"];
@@ -176,7 +177,7 @@ fn a_page_whose_host_equals_its_origin_passes_for_known_names_only() {
         ("calls.example.com", 401, 200),
         ("calls.example.com:8080", 401, 200),
         ("192.0.2.9:8080", 401, 200),
-        // This machine, by names that no DNS server can make lead elsewhere.
+        // Loopback names, which no DNS server can redirect.
         (&format!("127.0.0.1:{port}"), 401, 200),
         (&format!("localhost:{port}"), 401, 200),
         (&format!("[::1]:{port}"), 401, 200),
@@ -190,13 +191,13 @@ fn a_page_whose_host_equals_its_origin_passes_for_known_names_only() {
             assert_eq!(answer.header("access-control-allow-origin"), None);
         }
     }
-    // Behind a proxy that writes its own Host, a loopback name says nothing of the page.
+    // Behind a proxy that sets its own Host, a loopback name does not identify the page.
     let proxied = ask("/api/v1/ice-servers", "127.0.0.1:8080", "x-forwarded-for: 192.0.2.5\r\n");
     assert_eq!((proxied.status, proxied.error().as_str()), (403, "origin_not_allowed"));
 }
 
 #[test]
-fn a_server_name_that_is_none_is_refused_at_the_start_and_a_useless_one_is_said() {
+fn an_invalid_server_name_is_refused_and_a_useless_one_is_logged() {
     let check = |args: &[&str]| {
         let base = ["check-config", "--dev", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
         crate::common::run(&mut crate::common::callbox(&[&base[..], args].concat()))
@@ -214,10 +215,10 @@ fn a_server_name_that_is_none_is_refused_at_the_start_and_a_useless_one_is_said(
     assert!(useless.stderr.contains("it changes nothing without --allow-origin"));
 }
 
-/// The server's own pages are those of the scheme that the client's browser shows, which only a
-/// trusted proxy can tell.
+/// The server's own pages have the scheme that the client's browser uses, which only a trusted
+/// proxy can report.
 #[test]
-fn own_pages_are_told_by_the_scheme_that_a_proxy_tells() {
+fn own_pages_have_the_scheme_that_a_proxy_reports() {
     const PROXY: &str = "127.0.0.2";
     let server = Server::with(&[
         "--allow-origin",
@@ -246,6 +247,6 @@ fn own_pages_are_told_by_the_scheme_that_a_proxy_tells() {
     assert_eq!(status(PROXY, "https://calls.example.com", "https"), 401);
     assert_eq!(status(PROXY, "http://calls.example.com", "https"), 403);
     assert_eq!(status(PROXY, "http://calls.example.com", "http"), 401);
-    // From elsewhere it says nothing.
+    // The header of another address is ignored.
     assert_eq!(status("127.0.0.3", "https://calls.example.com", "http"), 401);
 }

@@ -1,7 +1,7 @@
-//! A server that is killed, at any moment and again and again, while calls come and go: each call that a
-//! client was told of has one record and one `call.ended`, and none that is over comes back.
+//! A server that is killed again and again while calls come and go: each call that was confirmed to
+//! a client has one record and one `call.ended`, and no ended call returns.
 //!
-//! `tests/crash/run` does this 200 times; as one of the tests it is a few.
+//! `tests/crash/run` does this 200 times; this test does it a few times.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,37 +22,37 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 
 use crate::common::{DEADLINE, Server};
 
-/// The pairs of users, each of which makes two calls a second.
+/// The number of pairs of users, each of which makes two calls a second.
 const PAIRS: usize = 25;
 const CYCLE: Duration = Duration::from_millis(500);
 
-/// The number of kills where nobody gives one.
+/// The default number of kills.
 const KILLS: usize = 6;
 
-/// The steps of a call that clients were told of.
+/// The steps of a call that clients were notified of.
 #[derive(Debug, Default, Clone)]
-struct Told {
+struct Steps {
     connected: bool,
-    /// By which server it was told to be over.
+    /// The index of the server that reported its end.
     over: Option<usize>,
 }
 
-/// The steps of all calls that clients were told of, and the faults in them.
+/// The steps of all calls that clients were notified of, and the faults in them.
 #[derive(Debug, Default)]
-struct Book {
-    calls: BTreeMap<String, Told>,
+struct Journal {
+    calls: BTreeMap<String, Steps>,
     wrong: Vec<String>,
     back: usize,
     /// The number of servers before this one.
     server: usize,
 }
 
-/// The events that came to the receiver of the webhook.
+/// The events that the webhook receiver got.
 #[derive(Debug, Default)]
 struct Mailbox {
-    /// The bodies, by the event's id.
+    /// The bodies by the id of the event.
     bodies: BTreeMap<String, String>,
-    /// The ids of a call's events with their names, in the order in which they came first.
+    /// The ids and names of each call's events, in the order of their first delivery.
     events: BTreeMap<String, Vec<(String, String)>>,
     again: usize,
     wrong: Vec<String>,
@@ -72,7 +72,8 @@ impl Mailbox {
     }
 }
 
-/// A receiver that takes its time, and refuses an event in forty the first time.
+/// Starts a receiver that responds with a delay, and refuses one event in forty at its first
+/// delivery.
 fn receiver() -> (String, Arc<Mutex<Mailbox>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -111,7 +112,8 @@ fn receive(stream: &TcpStream, mailbox: &Mutex<Mailbox>, seed: u64) -> io::Resul
         if is_taken {
             mailbox.lock().unwrap().take(std::str::from_utf8(&body).expect("it is text"));
         }
-        // An event on its way when the server is killed was taken, and the server does not know.
+        // An event in transit when the server is killed is stored here, and the server does not
+        // know.
         thread::sleep(Duration::from_millis(rng.random_range(0..15)));
         let status = if is_taken { "200 OK" } else { "500 Not now" };
         (&mut &*stream)
@@ -119,34 +121,40 @@ fn receive(stream: &TcpStream, mailbox: &Mutex<Mailbox>, seed: u64) -> io::Resul
     }
 }
 
-/// The server is gone.
+/// The connection to the server has ended.
 #[derive(Debug)]
-struct Gone;
+struct Disconnected;
 
-/// A client that notes what it is told.
+/// A client that records the calls that it is notified of.
 struct Agent {
     ws: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
     next_id: u64,
-    book: Arc<Mutex<Book>>,
+    journal: Arc<Mutex<Journal>>,
 }
 
 impl Agent {
-    async fn sign_in(url: &str, token: &str, book: Arc<Mutex<Book>>) -> Result<Self, Gone> {
-        let (ws, _) =
-            timeout(DEADLINE, connect_async(url)).await.expect("in time").map_err(|_| Gone)?;
-        let mut agent = Self { ws, next_id: 0, book };
+    async fn sign_in(
+        url: &str,
+        token: &str,
+        journal: Arc<Mutex<Journal>>,
+    ) -> Result<Self, Disconnected> {
+        let (ws, _) = timeout(DEADLINE, connect_async(url))
+            .await
+            .expect("in time")
+            .map_err(|_| Disconnected)?;
+        let mut agent = Self { ws, next_id: 0, journal };
         let hello = json!({ "token": token, "protocol": 1, "deviceId": "phone" });
         agent.send("session:hello", 0, &hello).await?;
         while agent.frame().await?["event"] != "session:welcome" {}
         Ok(agent)
     }
 
-    async fn send(&mut self, event: &str, id: u64, data: &Value) -> Result<(), Gone> {
+    async fn send(&mut self, event: &str, id: u64, data: &Value) -> Result<(), Disconnected> {
         let frame = json!({ "event": event, "id": id, "data": data });
-        self.ws.send(Message::text(frame.to_string())).await.map_err(|_| Gone)
+        self.ws.send(Message::text(frame.to_string())).await.map_err(|_| Disconnected)
     }
 
-    async fn frame(&mut self) -> Result<Value, Gone> {
+    async fn frame(&mut self) -> Result<Value, Disconnected> {
         loop {
             match timeout(DEADLINE, self.ws.next()).await.expect("the server answers or is gone") {
                 Some(Ok(Message::Text(text))) => {
@@ -155,7 +163,7 @@ impl Agent {
                     return Ok(frame);
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                _ => return Err(Gone),
+                _ => return Err(Disconnected),
             }
         }
     }
@@ -163,28 +171,29 @@ impl Agent {
     fn note(&self, frame: &Value) {
         let (name, data) = (&frame["event"], &frame["data"]);
         let Some(id) = data["callId"].as_str().filter(|_| name.is_string()) else { return };
-        let book = &mut *self.book.lock().unwrap();
-        let (server, told) = (book.server, book.calls.entry(id.to_owned()).or_default());
+        let journal = &mut *self.journal.lock().unwrap();
+        let (server, steps) = (journal.server, journal.calls.entry(id.to_owned()).or_default());
         match name.as_str().unwrap_or_default() {
-            "call:ended" => told.over = Some(server),
+            "call:ended" => steps.over = Some(server),
             "call:state" => match data["call"]["state"].as_str() {
-                Some("connected") => told.connected = true,
-                Some("ended" | "failed") => told.over = Some(server),
+                Some("connected") => steps.connected = true,
+                Some("ended" | "failed") => steps.over = Some(server),
                 _ => {}
             },
             "call:sync" | "call:incoming" => {
-                // Of this server, the other side may have heard before it reads.
-                let was_over = told.over.is_some_and(|over| over < server);
-                book.back += usize::from(name == "call:sync");
+                // Of the same server, the other side may have been notified before this client
+                // reads.
+                let was_over = steps.over.is_some_and(|over| over < server);
+                journal.back += usize::from(name == "call:sync");
                 if was_over {
-                    book.wrong.push(format!("{id} came back after its end"));
+                    journal.wrong.push(format!("{id} came back after its end"));
                 }
             }
             _ => {}
         }
     }
 
-    async fn ask(&mut self, event: &str, data: Value) -> Result<Value, Gone> {
+    async fn ask(&mut self, event: &str, data: Value) -> Result<Value, Disconnected> {
         self.next_id += 1;
         let id = self.next_id;
         self.send(event, id, &data).await?;
@@ -197,27 +206,27 @@ impl Agent {
     }
 }
 
-/// Two users call each other until the server is gone. `call` is the one that they are in.
-async fn talk(
+/// Lets two users call each other until the server is gone. `call` is their current one.
+async fn make_calls(
     url: String,
     tokens: [String; 2],
     names: [String; 2],
-    book: Arc<Mutex<Book>>,
+    journal: Arc<Mutex<Journal>>,
     mut call: Option<String>,
     seed: u64,
 ) -> Option<String> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let _: Result<(), Gone> = async {
-        let mut caller = Agent::sign_in(&url, &tokens[0], book.clone()).await?;
-        let mut callee = Agent::sign_in(&url, &tokens[1], book.clone()).await?;
+    let _: Result<(), Disconnected> = async {
+        let mut caller = Agent::sign_in(&url, &tokens[0], journal.clone()).await?;
+        let mut callee = Agent::sign_in(&url, &tokens[1], journal.clone()).await?;
         loop {
             let begun = Instant::now();
             if let Some(id) = &call {
-                // It is over with either answer.
+                // The call is over with either response.
                 caller.ask("call:end", json!({ "callId": id })).await.map(|answer| {
-                    let book = &mut *book.lock().unwrap();
+                    let journal = &mut *journal.lock().unwrap();
                     if answer["ok"] == true {
-                        book.calls.entry(id.clone()).or_default().over = Some(book.server);
+                        journal.calls.entry(id.clone()).or_default().over = Some(journal.server);
                     }
                 })?;
                 call = None;
@@ -225,18 +234,19 @@ async fn talk(
             let initiate = json!({ "targetUserId": names[1], "callType": "audio" });
             let answer = caller.ask("call:initiate", initiate).await?;
             if let Some(id) = answer["callId"].as_str() {
-                book.lock().unwrap().calls.entry(id.to_owned()).or_default();
+                journal.lock().unwrap().calls.entry(id.to_owned()).or_default();
                 call = Some(id.to_owned());
                 callee.ask("call:accept", json!({ "callId": id })).await?;
                 let sdp = json!({ "callId": id, "sdp": "v=0\r\na=ice-ufrag:a\r\n" });
                 caller.ask("signal:offer", sdp).await?;
                 let connected = caller.ask("call:connected", json!({ "callId": id })).await?;
                 if connected["state"] == "connected" {
-                    book.lock().unwrap().calls.entry(id.to_owned()).or_default().connected = true;
+                    journal.lock().unwrap().calls.entry(id.to_owned()).or_default().connected =
+                        true;
                 }
             }
             let rest = CYCLE.mul_f64(rng.random_range(0.6..1.4)).saturating_sub(begun.elapsed());
-            // The pace of the load, and not a wait for anything.
+            // This is the pace of the load, and no wait for a condition.
             tokio::time::sleep(rest).await;
         }
     }
@@ -273,7 +283,7 @@ fn kills() -> usize {
 async fn each_call_ends_once_however_often_the_server_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let (url, mailbox) = receiver();
-    let book = Arc::new(Mutex::new(Book::default()));
+    let journal = Arc::new(Mutex::new(Journal::default()));
     let mut rng = StdRng::from_os_rng();
     let names: Vec<_> =
         (0..PAIRS).map(|n| [format!("caller-{n}"), format!("callee-{n}")]).collect();
@@ -284,29 +294,29 @@ async fn each_call_ends_once_however_often_the_server_is_killed() {
     let (mut server, mut load) = (Some(server), Duration::ZERO);
     for kill in 0..kills() {
         let sync = if kill % 4 == 3 { "always" } else { "never" };
-        book.lock().unwrap().server = kill;
+        journal.lock().unwrap().server = kill;
         let running = server.take().unwrap_or_else(|| start(dir.path(), &url, sync));
         let begun = Instant::now();
-        // A pair in five stays away this time, so that some calls wait in vain.
+        // One pair in five does not connect this time, so that some calls time out.
         let mut tasks = Vec::new();
         for pair in 0..PAIRS {
             let call: Option<String> = calls[pair].clone();
             if rng.random_ratio(1, 5) && kill > 0 {
                 continue;
             }
-            let talk = talk(
+            let make_calls = make_calls(
                 running.text("/websocket").to_owned(),
                 tokens[pair].clone(),
                 names[pair].clone(),
-                book.clone(),
+                journal.clone(),
                 call,
                 rng.random(),
             );
-            tasks.push((pair, tokio::spawn(talk)));
+            tasks.push((pair, tokio::spawn(make_calls)));
         }
         let moment = Duration::from_micros(rng.random_range(0..1_500_000));
         tokio::time::sleep(moment).await;
-        // Ends it with SIGKILL.
+        // Drop kills the server with SIGKILL.
         drop(running);
         load += begun.elapsed();
         for (pair, task) in tasks {
@@ -314,7 +324,7 @@ async fn each_call_ends_once_however_often_the_server_is_killed() {
         }
     }
 
-    // The last server is not killed: what is left ends, and is told.
+    // The last server is not killed: the remaining calls end and are reported.
     let server = start(dir.path(), &url, "never");
     let live = |server: &Server| {
         let page = server.get("/metrics", None).body;
@@ -340,36 +350,36 @@ async fn each_call_ends_once_however_often_the_server_is_killed() {
         *records.entry(record["id"].as_str().unwrap().to_owned()).or_default() += 1;
         *reasons.entry(record["reason"].as_str().unwrap().to_owned()).or_default() += 1;
     }
-    let (book, mailbox) = (book.lock().unwrap(), mailbox.lock().unwrap());
-    let connected = book.calls.values().filter(|told| told.connected).count();
+    let (journal, mailbox) = (journal.lock().unwrap(), mailbox.lock().unwrap());
+    let connected = journal.calls.values().filter(|steps| steps.connected).count();
     println!(
         "{} kills under {:.0} calls a second; {} calls, {connected} told connected, {} came back; \
          {} records; {} events, {} of them more than once; {reasons:?}",
         kills(),
-        book.calls.len() as f64 / load.as_secs_f64(),
-        book.calls.len(),
-        book.back,
+        journal.calls.len() as f64 / load.as_secs_f64(),
+        journal.calls.len(),
+        journal.back,
         records.len(),
         mailbox.bodies.len(),
         mailbox.again,
     );
-    assert_eq!((&book.wrong, &mailbox.wrong), (&Vec::new(), &Vec::new()));
+    assert_eq!((&journal.wrong, &mailbox.wrong), (&Vec::new(), &Vec::new()));
     let of = |id: &String, name: &str| {
         let events = mailbox.events.get(id).into_iter().flatten();
         events.filter(|(_, event)| event == name).count()
     };
     let all: BTreeSet<_> =
-        book.calls.keys().chain(records.keys()).chain(mailbox.events.keys()).collect();
+        journal.calls.keys().chain(records.keys()).chain(mailbox.events.keys()).collect();
     let mut wrong = Vec::new();
     for id in all {
-        let told = book.calls.get(id).cloned().unwrap_or_default();
+        let steps = journal.calls.get(id).cloned().unwrap_or_default();
         let counts =
             (records.get(id).copied().unwrap_or(0), of(id, "call.initiated"), of(id, "call.ended"));
         let is_last = mailbox.events.get(id).and_then(|events| events.last()).map(|last| &*last.1);
         let connected = of(id, "call.connected");
-        let fits = connected == 1 || !told.connected && connected == 0;
+        let fits = connected == 1 || !steps.connected && connected == 0;
         if counts != (1, 1, 1) || is_last != Some("call.ended") || !fits {
-            wrong.push(format!("{id}: {told:?}, {counts:?}, {:?}", mailbox.events.get(id)));
+            wrong.push(format!("{id}: {steps:?}, {counts:?}, {:?}", mailbox.events.get(id)));
         }
     }
     assert!(wrong.is_empty(), "{} calls: {}", wrong.len(), wrong[..wrong.len().min(5)].join("\n"));

@@ -1,4 +1,4 @@
-//! `--listen [::]:PORT` on a machine with addresses of both families, which the test makes itself.
+//! `--listen [::]:PORT` on a machine with addresses of both families, in a network namespace.
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -16,7 +16,7 @@ const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
 /// The addresses of the machine, besides loopback.
 const OWN: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
-/// The commands that give the machine those.
+/// The commands that add these addresses.
 const OWN_ADDRESSES: &str =
     "ip address add 192.0.2.1/32 dev lo && ip address add 2001:db8::1/128 dev lo nodad";
 
@@ -29,37 +29,37 @@ fn serve_with(options: &[&str]) -> Server {
     Server::spawn(command("serve").args(options))
 }
 
-/// A command that takes the options of a server, and has those that it needs.
+/// Returns a command with the minimal options of a server.
 fn command(name: &str) -> Command {
     let mut command = callbox(&[name, "--ready-json", "--http", "127.0.0.1:0", "--lifetime"]);
     command.args(["5m", "--auth-secret", "north of here, a long way off"]);
     command.args(["--jwt-secret", "a secret of at least thirty-two bytes"]);
     command.args(["--realm", crate::support::REALM, "--user", "static:pass"]);
-    // More than one worker, each with sockets of its own.
+    // Several workers, each with sockets of its own.
     command.args(["--workers", "2"]);
     command
 }
 
-/// Stops a server, and gives what it has logged.
+/// Stops a server and returns its log.
 fn stopped(server: Server) -> String {
     server.terminate();
     server.wait().1
 }
 
-/// The STUN URIs that clients are told: loopback is left out where there is more.
+/// Returns the STUN URIs for clients, which omit loopback if there are others.
 fn stun_uris(server: &Server) -> Vec<String> {
     let uris = server.ready["stun"].as_array().unwrap().iter();
     uris.map(|uri| uri.as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked() {
+fn the_unspecified_ipv6_address_serves_both_families() {
     in_own_network(
-        "every_address::zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked",
+        "every_address::the_unspecified_ipv6_address_serves_both_families",
         OWN_ADDRESSES,
         || {
             let server = serve(&["[::]:3478"]);
-            // The IPv6 ones first, as in the option.
+            // The IPv6 URIs come first, as in the option.
             let expected = ["stun:[2001:db8::1]:3478", "stun:192.0.2.1:3478"];
             assert_eq!(stun_uris(&server), expected);
             for ip in OWN {
@@ -69,13 +69,15 @@ fn zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked() {
                 client.send_to(BINDING, at).unwrap();
                 let mut buffer = [0; 200];
                 let (len, from) = client.recv_from(&mut buffer).unwrap();
-                // The client's address in the form that it has, and the answer from where it was asked.
+                // The response has the client's address in its own family, and comes from the
+                // requested address.
                 assert_eq!((from, mapped(&buffer[..len])), (at, client.local_addr().unwrap()));
                 let stream = Framed::new(TcpStream::connect(at).unwrap());
                 stream.put(BINDING);
                 assert_eq!(mapped(&stream.take()).ip(), at.ip());
             }
-            // An allocation without a family is one of IPv4 (RFC 8656 §7.2), on the address of IPv4.
+            // An allocation without a requested family is IPv4 (RFC 8656 §7.2), here on the IPv4
+            // address.
             let client = PlainClient::allocate("192.0.2.1:3478".parse().unwrap());
             assert_eq!(client.relayed.ip().to_string(), "192.0.2.1");
             assert!(!stopped(server).contains("WARN"));
@@ -84,8 +86,9 @@ fn zeros_of_ipv6_serve_both_families_from_the_address_that_was_asked() {
 }
 
 #[test]
-fn check_config_counts_what_zeros_of_ipv6_take_of_ipv4() {
-    let name = "every_address::check_config_counts_what_zeros_of_ipv6_take_of_ipv4";
+fn check_config_counts_the_ipv4_listeners_of_the_unspecified_ipv6_address() {
+    let name =
+        "every_address::check_config_counts_the_ipv4_listeners_of_the_unspecified_ipv6_address";
     in_own_network(name, OWN_ADDRESSES, || {
         let dir = tempfile::tempdir().unwrap();
         let paths = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
@@ -113,9 +116,9 @@ fn check_config_counts_what_zeros_of_ipv6_take_of_ipv4() {
 }
 
 #[test]
-fn an_ipv4_address_that_is_taken_is_left_out_and_said() {
+fn an_ipv4_address_in_use_is_omitted_and_logged() {
     in_own_network(
-        "every_address::an_ipv4_address_that_is_taken_is_left_out_and_said",
+        "every_address::an_ipv4_address_in_use_is_omitted_and_logged",
         OWN_ADDRESSES,
         || {
             let taken = TcpListener::bind("192.0.2.1:3478").unwrap();
@@ -125,7 +128,7 @@ fn an_ipv4_address_that_is_taken_is_left_out_and_said() {
             assert!(log.contains("--listen [::]:3478 does not take IPv4 here"), "{log}");
             assert!(log.contains("192.0.2.1:3478"), "{log}");
             drop(taken);
-            // Named beside it, IPv4 is what is named.
+            // A listener that is named for IPv4 replaces the derived one.
             let server = serve(&["[::]:3478", "127.0.0.1:3478"]);
             assert_eq!(stun_uris(&server), ["stun:[2001:db8::1]:3478"]);
             let refused = UdpSocket::bind("192.0.2.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! The programs in `examples/`, which embed the two libraries, serve clients of other makers.
+//! The programs in `examples/`, which embed the two libraries, with clients from other projects.
 
 use std::{
     io::{BufRead, BufReader},
@@ -27,7 +27,7 @@ use crate::{
     turn_client::turn_client,
 };
 
-/// An example that runs until the end of its test, however that ends.
+/// An example that runs until its test ends, also on a panic.
 struct Example {
     child: Child,
     lines: Receiver<String>,
@@ -48,14 +48,14 @@ impl Example {
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                // It must be read to its end even when the test wants no more.
+                // The output must be read to its end even if the test needs no more of it.
                 let _ = sender.send(line);
             }
         });
         Self { child, lines }
     }
 
-    /// Waits for a line of the output that begins so, and gives the rest of it.
+    /// Waits for a line of the output with this prefix, and returns the rest of it.
     fn line(&self, start: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -82,7 +82,7 @@ fn embed_turn() -> (Example, SocketAddr) {
     (example, at)
 }
 
-/// The client of webrtc-rs sends through it and gives its allocation back.
+/// The client of webrtc-rs relays data through it and deletes its allocation.
 #[tokio::test(flavor = "multi_thread")]
 async fn embed_turn_relays_for_a_client_of_webrtc_rs() {
     let (example, at) = embed_turn();
@@ -91,7 +91,8 @@ async fn embed_turn_relays_for_a_client_of_webrtc_rs() {
     let relayed =
         timeout(DEADLINE, client.allocate()).await.expect("in time").expect("it is let in");
     let address = relayed.local_addr().unwrap();
-    // The first go as Send indications, and the later ones over the channel that the client binds.
+    // The first payloads go as Send indications, and the later ones over the channel that the
+    // client binds.
     for n in 0..20_u8 {
         let sent = timeout(DEADLINE, relayed.send_to(&[n; 100], echo.address)).await;
         sent.expect("in time").unwrap();
@@ -107,7 +108,7 @@ async fn embed_turn_relays_for_a_client_of_webrtc_rs() {
     client.close().await.unwrap();
 }
 
-/// A wrong password opens nothing.
+/// A wrong password gets no allocation.
 #[tokio::test(flavor = "multi_thread")]
 async fn embed_turn_refuses_a_wrong_password() {
     let (_example, at) = embed_turn();
@@ -118,7 +119,7 @@ async fn embed_turn_refuses_a_wrong_password() {
     client.close().await.unwrap();
 }
 
-/// So does coturn's client: over channels between allocations of the server, and by Send indications
+/// coturn's client relays over channels between allocations of the server, and by Send indications
 /// to a peer.
 #[test]
 fn embed_turn_relays_for_coturn_s_client() {
@@ -142,7 +143,7 @@ impl Client {
         Self { ws, requests: 0 }
     }
 
-    /// Connects and says who it is.
+    /// Connects and signs in.
     async fn sign_in(url: &str, token: &str) -> (Self, Value) {
         let mut client = Self::connect(url).await;
         client.send(&json!({ "event": "session:hello", "data": { "token": token } })).await;
@@ -155,7 +156,7 @@ impl Client {
         timeout(DEADLINE, sent).await.expect("in time").unwrap();
     }
 
-    /// Waits for a frame in which `member` has this value; others before it are passed over.
+    /// Waits for a frame in which `member` has this value; skips others before it.
     async fn frame(&mut self, member: &str, value: &Value) -> Value {
         loop {
             let message = timeout(DEADLINE, self.ws.next()).await;
@@ -173,7 +174,7 @@ impl Client {
         self.frame("event", &name.into()).await
     }
 
-    /// Sends a request, which must go well, and gives the answer.
+    /// Sends a request, which must succeed, and returns the response.
     async fn request(&mut self, event: &str, data: Value) -> Value {
         self.requests += 1;
         let id = self.requests;
@@ -191,7 +192,7 @@ fn embed_hub() -> (Example, String, [String; 2]) {
     (example, url, tokens)
 }
 
-/// Two clients go through a call from its first ring to its end.
+/// Two clients go through a call from the offer to its end.
 #[tokio::test]
 async fn embed_hub_carries_a_call() {
     let (_example, url, [alice, bob]) = embed_hub();
@@ -217,7 +218,7 @@ async fn embed_hub_carries_a_call() {
     assert_eq!((&ended["callId"], &ended["reason"]), (&call, &"hangup".into()));
 }
 
-/// A client that closes its connection for good takes its call with it.
+/// A client that closes its connection for good ends its call.
 #[tokio::test]
 async fn embed_hub_ends_the_calls_of_a_client_that_leaves() {
     let (_example, url, [alice, bob]) = embed_hub();
@@ -233,9 +234,9 @@ async fn embed_hub_ends_the_calls_of_a_client_that_leaves() {
     assert_eq!((&ended["callId"], &ended["endedBy"]), (&call, &"alice".into()));
 }
 
-/// Whatever a stranger sends ends that connection alone.
+/// Invalid frames end only the connection that they came from.
 #[tokio::test]
-async fn embed_hub_outlives_bad_frames() {
+async fn embed_hub_survives_invalid_frames() {
     let (_example, url, [alice, bob]) = embed_hub();
     let (mut alice, _) = Client::sign_in(&url, &alice).await;
     let deep = format!(r#"{{"event":"x","data":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));

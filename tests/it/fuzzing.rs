@@ -1,5 +1,5 @@
-//! The fuzz targets on any machine: seeds, and what becomes of them by random changes. Without a
-//! compiler's help it finds less than `fuzz/` does with libFuzzer, but it runs everywhere.
+//! The fuzz targets on any machine: seeds, and random mutations of them. Without coverage feedback
+//! it finds less than `fuzz/` does with libFuzzer, but it runs everywhere.
 //!
 //! `FUZZ_SECONDS=60 cargo test --release --test it fuzzing::` gives each a minute.
 
@@ -16,7 +16,7 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
-/// How many changed inputs are kept to be changed again.
+/// The number of mutated inputs that are kept for further mutation.
 const KEPT: usize = 512;
 
 fn change(rng: &mut StdRng, input: &mut Vec<u8>, others: &[Vec<u8>]) {
@@ -46,7 +46,7 @@ fn change(rng: &mut StdRng, input: &mut Vec<u8>, others: &[Vec<u8>]) {
 
 fn fuzz(name: &str, target: fn(&[u8])) {
     let seconds = env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
-    // A new one each day that it runs, said below where something is found.
+    // The seed changes each day; a failure prints it.
     let seed = env::var("FUZZ_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(rand::random::<u64>);
     let mut rng = StdRng::seed_from_u64(seed);

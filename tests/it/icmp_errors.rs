@@ -1,4 +1,4 @@
-//! What clients hear of datagrams that did not reach their peer, and DONT-FRAGMENT, on real sockets.
+//! ICMP errors that are reported to clients (RFC 8656 §18.13), and DONT-FRAGMENT, on real sockets.
 #![cfg(target_os = "linux")]
 
 use std::net::{SocketAddr, UdpSocket};
@@ -12,7 +12,7 @@ use crate::{
     support::{plain_client::*, *},
 };
 
-/// A Send indication.
+/// Returns a Send indication.
 fn send(to: SocketAddr, payload: &[u8], dont_fragment: bool) -> Vec<u8> {
     let mut message = send_indication(to, payload).unwrap();
     if dont_fragment {
@@ -21,8 +21,8 @@ fn send(to: SocketAddr, payload: &[u8], dont_fragment: bool) -> Vec<u8> {
     message.raw
 }
 
-/// What a Data indication says: of which peer, and its payload or its ICMP attribute.
-fn heard(client: &PlainClient) -> (SocketAddr, Result<Vec<u8>, Vec<u8>>) {
+/// Returns the peer of a Data indication, with its payload or its ICMP attribute.
+fn receive_data(client: &PlainClient) -> (SocketAddr, Result<Vec<u8>, Vec<u8>>) {
     let message = parse(&client.receive());
     assert_eq!(message.typ, MessageType { method: METHOD_DATA, class: CLASS_INDICATION });
     let mut peer = PeerAddress::default();
@@ -35,26 +35,26 @@ fn heard(client: &PlainClient) -> (SocketAddr, Result<Vec<u8>, Vec<u8>>) {
     (SocketAddr::new(peer.ip, peer.port), what)
 }
 
-/// Destination unreachable, port unreachable (RFC 792), as RFC 8656 §18.13 has it.
+/// Destination unreachable, port unreachable (RFC 792), as RFC 8656 §18.13 encodes it.
 const NO_PORT: [u8; 8] = [0, 0, 3 << 1, 3, 0, 0, 0, 0];
 
 #[test]
-fn a_client_hears_that_nobody_listens_at_its_peer_s() {
+fn a_client_is_notified_of_an_unreachable_port() {
     let server = start(2, |_| {});
     let client = PlainClient::allocate_unfragmented(server.address(false));
     let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let echo = Echo::start("127.0.0.1".parse().unwrap());
     client.permit(gone);
     client.socket.send(&send(gone, b"x", false)).unwrap();
-    assert_eq!(heard(&client), (gone, Err(NO_PORT.to_vec())));
-    // It took nothing else away.
+    assert_eq!(receive_data(&client), (gone, Err(NO_PORT.to_vec())));
+    // The error has no other effect.
     client.socket.send(&send(echo.address, b"back", false)).unwrap();
-    assert_eq!(heard(&client), (echo.address, Ok(b"back".to_vec())));
+    assert_eq!(receive_data(&client), (echo.address, Ok(b"back".to_vec())));
 }
 
-/// The relay has a second, connected socket for a peer that most goes to.
+/// The relay has a second, connected socket for the peer that gets most of the traffic.
 #[test]
-fn it_hears_of_a_peer_that_was_there_for_long_too() {
+fn a_client_is_notified_of_errors_of_a_connected_peer_socket() {
     let server = start(1, |_| {});
     let client = PlainClient::allocate_unfragmented(server.address(false));
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -67,11 +67,11 @@ fn it_hears_of_a_peer_that_was_there_for_long_too() {
     }
     drop(peer);
     client.socket.send(&send(to, b"x", false)).unwrap();
-    assert_eq!(heard(&client), (to, Err(NO_PORT.to_vec())));
+    assert_eq!(receive_data(&client), (to, Err(NO_PORT.to_vec())));
 }
 
 #[test]
-fn an_error_a_packet_is_told_ten_times_a_second_at_most() {
+fn icmp_errors_are_reported_ten_times_a_second_at_most() {
     let server = start(1, |_| {});
     let client = PlainClient::allocate_unfragmented(server.address(false));
     let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -82,7 +82,7 @@ fn an_error_a_packet_is_told_ten_times_a_second_at_most() {
     let mut told = 0;
     for _ in 0..2000 {
         client.socket.send(&send(gone, b"x", false)).unwrap();
-        // The echo is waited for, so that nothing is lost on the way to the relay.
+        // The test waits for the echo, so that nothing is lost before the relay.
         client.socket.send(&channel_data(0x4000, b"x")).unwrap();
         while client.receive()[0] != 0x40 {
             told += 1;
@@ -95,7 +95,7 @@ fn an_error_a_packet_is_told_ten_times_a_second_at_most() {
     assert!(told > 0 && told <= tenths, "{told}");
 }
 
-/// Runs a test in a network of its own, whose one link takes 1500 bytes at a time.
+/// Runs a test in a network namespace whose only link has an MTU of 1500 bytes.
 fn in_a_narrow_network(test: &str, body: impl FnOnce()) {
     if !network::is_allowed() {
         eprintln!("left out: this system lets nobody have a network of their own");
@@ -105,23 +105,23 @@ fn in_a_narrow_network(test: &str, body: impl FnOnce()) {
 }
 
 #[test]
-fn what_must_not_be_taken_apart_is_not() {
-    in_a_narrow_network("icmp_errors::what_must_not_be_taken_apart_is_not", || {
+fn packets_with_dont_fragment_are_not_fragmented() {
+    in_a_narrow_network("icmp_errors::packets_with_dont_fragment_are_not_fragmented", || {
         let server = start(1, |_| {});
         let client = PlainClient::allocate_unfragmented(server.address(false));
         let echo = Echo::start("127.0.0.1".parse().unwrap());
         client.permit(echo.address);
         let long = vec![7; 2000];
         client.socket.send(&send(echo.address, &long, false)).unwrap();
-        assert_eq!(heard(&client), (echo.address, Ok(long.clone())));
+        assert_eq!(receive_data(&client), (echo.address, Ok(long.clone())));
         client.socket.send(&send(echo.address, &long, true)).unwrap();
-        // Fragmentation needed, and the MTU (RFC 1191).
+        // Fragmentation needed, with the MTU (RFC 1191).
         let too_big = vec![0, 0, 3 << 1, 4, 0, 0, 0x05, 0xDC];
-        assert_eq!(heard(&client), (echo.address, Err(too_big)));
+        assert_eq!(receive_data(&client), (echo.address, Err(too_big)));
         client.socket.send(&send(echo.address, &long[..1000], true)).unwrap();
-        assert_eq!(heard(&client), (echo.address, Ok(long[..1000].to_vec())));
-        // The socket is as it was.
+        assert_eq!(receive_data(&client), (echo.address, Ok(long[..1000].to_vec())));
+        // The socket still permits fragmentation.
         client.socket.send(&send(echo.address, &long, false)).unwrap();
-        assert_eq!(heard(&client), (echo.address, Ok(long)));
+        assert_eq!(receive_data(&client), (echo.address, Ok(long)));
     });
 }

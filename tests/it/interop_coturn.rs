@@ -17,8 +17,8 @@ fn channels_and_send_indications_to_a_peer() {
     let server = start(2, |_| {});
     let echo = Echo::start("127.0.0.1".parse().unwrap());
     let port = echo.address.port().to_string();
-    // No RTCP (`-c`): there is one port to echo. Client to client it is on, with its EVEN-PORT
-    // and its reservations.
+    // Without RTCP (`-c`), since there is one port to echo. Client to client it is on, with its
+    // EVEN-PORT and its reservations.
     let peer = ["-c", "-e", "127.0.0.1", "-r", &port];
     for who in [&STATIC, &REST] {
         for how in [&[][..], &["-s"]] {
@@ -60,13 +60,13 @@ fn access_tokens_open_the_relay() {
     let keys = keys.map(|(kid, key)| format!("{kid}:{}", BASE64_STANDARD.encode(key)));
     let keys = keys.iter().map(|key| key.parse().unwrap()).collect();
     let server = start_with_tokens(1, keys);
-    // It takes one of its keys by chance for each request.
+    // It selects one of its keys at random for each request.
     for _ in 0..2 {
         uclient(&server, false, &["-J", "-y"]);
     }
 }
 
-/// An address of each family for every client (`-Z`); the peers are the other clients, by both.
+/// Each client has an address of each family (`-Z`); the peers are the other clients, by both.
 #[test]
 fn dual_allocations() {
     let server = start(2, |_| {});
@@ -77,7 +77,7 @@ fn dual_allocations() {
     }
     let metrics = server.relay.metrics();
     assert!(metrics.allocations_opened > 0 && metrics.allocations_opened % 2 == 0);
-    // Now and then it refreshes one family only.
+    // It sometimes refreshes one family only.
     assert!(metrics.requests.contains(&("Refresh", "443", 0)), "{metrics:?}");
 }
 
@@ -92,7 +92,7 @@ fn unfragmented() {
 }
 
 #[test]
-fn wrong_credentials_get_nothing() {
+fn coturn_s_client_is_refused_with_wrong_credentials() {
     let server = start(1, |_| {});
     let port = server.address(false).port().to_string();
     let out = Command::new("timeout")
@@ -115,7 +115,7 @@ fn the_stun_client_gets_its_address() {
     }
 }
 
-/// Each client comes from another address once it has its allocation (`-M`).
+/// Each client changes its address once it has its allocation (`-M`).
 #[test]
 fn mobile_clients() {
     let server = start(2, |config| config.mobility = true);

@@ -23,7 +23,7 @@ fn clients_of_tcp_and_tls_reach_each_other() {
         let at = at.find(|at| at.starts_with(ip)).expect("a listener");
         at.parse::<SocketAddr>().unwrap()
     };
-    // Each waits most of the time, for itself.
+    // Each of them waits most of the time, so they run in parallel.
     thread::scope(|scope| {
         for (at, family) in [(of("127."), &[][..]), (of("[::1]"), &["-x"])] {
             for transport in [&["-t"][..], &["-t", "-S"]] {

@@ -1,4 +1,4 @@
-//! Two peers of webrtc-rs, relay only, with the credentials of one call.
+//! Two peers of webrtc-rs that use the relay only, with the credentials of one call.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ async fn peer(server: &Server, user: &str, call: CallId) -> Arc<RTCPeerConnectio
     Arc::new(APIBuilder::new().build().new_peer_connection(configuration).await.unwrap())
 }
 
-/// Hands each candidate of one peer to the other, and checks that it is a relayed one.
+/// Passes each candidate of one peer to the other, and checks that it is a relayed one.
 fn trickle(from: &Arc<RTCPeerConnection>) -> mpsc::UnboundedReceiver<RTCIceCandidate> {
     let (sender, receiver) = mpsc::unbounded_channel();
     from.on_ice_candidate(Box::new(move |candidate| {
@@ -109,7 +109,7 @@ async fn two_peers_talk_through_the_relay_only() {
     }
     assert!(server.relay.metrics().bytes_up > 0);
     alice.close().await.unwrap();
-    // Alice's end may have reached it, and then it says that its channel is gone already.
+    // Alice's close may arrive first, and then Bob's fails because its channel is closed already.
     let _ = bob.close().await;
     server.wait_for_allocations(0);
 }

@@ -1,12 +1,12 @@
-//! The layers that `docs/architecture.md` promises are those of the workspace: each crate stands in its
-//! table, and depends on crates of lower layers alone.
+//! The layers of `docs/architecture.md` are those of the workspace: each crate is in its table, and
+//! depends on crates of lower layers only.
 
 use std::{collections::BTreeMap, env, fs, path::Path, process::Command};
 
 use regex::Regex;
 use serde_json::Value;
 
-/// The layer of each crate, by the table of `docs/architecture.md`.
+/// Returns the layer of each crate by the table of `docs/architecture.md`.
 fn documented() -> BTreeMap<String, u32> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
@@ -15,7 +15,7 @@ fn documented() -> BTreeMap<String, u32> {
     rows.map(|row| (row[2].to_owned(), row[1].parse().unwrap())).collect()
 }
 
-/// The packages of the workspace.
+/// Returns the packages of the workspace.
 fn packages() -> Vec<Value> {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
@@ -40,7 +40,7 @@ fn each_crate_depends_on_lower_layers_alone() {
     for package in &packages {
         let dependencies = package["dependencies"].as_array().unwrap().iter();
         let ours = dependencies.filter(|dependency| layers.contains_key(name(dependency)));
-        // A crate's tests may use what its dependencies have for tests.
+        // A crate's tests may use the test helpers of its dependencies.
         for dependency in ours {
             let (user, used) = (name(package), name(dependency));
             assert!(layers[used] < layers[user], "{user} depends on {used}");
@@ -63,8 +63,8 @@ fn unsafe_code_is_forbidden_outside_of_one_crate() {
     }
 }
 
-/// The two cores and the crates below them can be used alone, with no I/O, no runtime and nothing that
-/// brings one, and the cores know nothing of each other.
+/// The two cores and the crates below them can be used on their own: without I/O, without an async
+/// runtime or a dependency that needs one, and without each other.
 #[test]
 fn the_cores_bring_no_runtime_and_not_each_other() {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());

@@ -1,10 +1,10 @@
-//! The limits that `docs/security.md` says are fixed are those of the code.
+//! The fixed limits in `docs/security.md` equal those of the code.
 
 use std::{fs, path::Path, time::Duration};
 
 use regex::Regex;
 
-/// Each row of the second table names a constant, and the file that it is in.
+/// Each row of the second table names a constant and its file.
 #[test]
 fn the_fixed_limits_are_those_of_the_code() {
     let page = read("docs/security.md");
@@ -37,7 +37,7 @@ enum Limit {
 }
 
 impl Limit {
-    /// As the page has it: `64`, `32KiB` or `20s`.
+    /// Parses the notation of the page: `64`, `32KiB` or `20s`.
     fn of_text(text: &str) -> Self {
         let bytes = [("KiB", 1 << 10), ("MiB", 1 << 20)]
             .into_iter()
@@ -48,8 +48,8 @@ impl Limit {
         }
     }
 
-    /// As the code has it: whole numbers that are multiplied or shifted, of seconds where it is a
-    /// time.
+    /// Parses the notation of the code: integers that are multiplied or shifted, of seconds for a
+    /// duration.
     fn of_code(text: &str) -> Self {
         let seconds =
             text.strip_prefix("Duration::from_secs(").map(|text| text.trim_end_matches(')'));

@@ -1,4 +1,4 @@
-//! `callbox load` against `callbox serve`: every way that packets can go arrives whole.
+//! `callbox load` against `callbox serve`: packets arrive unchanged by every path.
 
 use std::{net::UdpSocket, path::Path, process::Command, time::Duration};
 
@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::common::{Server, callbox, run};
 
-/// Runs a short load at a rate that any machine carries; gives its report.
+/// Runs a short load at a rate that any machine sustains; returns its report.
 fn load(server: &Server, args: &[&str]) -> Value {
-    // It may begin with a dash, so it is no argument of its own.
+    // The secret may begin with a dash, so it is no argument of its own.
     let secret = format!("--auth-secret={}", server.text("/dev/authSecret"));
     report(server, &[&["--server", server.turn(), &secret][..], args].concat())
 }
@@ -35,7 +35,7 @@ fn every_path_and_framing_delivers() {
                 let args = [&["--path", path, "--framing", framing][..], burst].concat();
                 let report = load(&server, &args);
                 let number = |name: &str| report[name].as_f64().unwrap();
-                // Where others want the processor, not all that was to be sent is.
+                // On a busy machine fewer packets are sent than planned.
                 assert!(number("received") >= 100.0, "{args:?}: {report}");
                 assert_eq!(number("lossPercent"), 0.0, "{args:?}: {report}");
                 assert!(number("cpuUsPerPacket") > 0.0);
@@ -47,7 +47,7 @@ fn every_path_and_framing_delivers() {
     assert!(server.metric(r#"callbox_relayed_packets_total{direction="down"}"#) > 100.0);
 }
 
-/// Starts the bare forwarder of `tests/bench` towards a port of this machine.
+/// Starts the bare forwarder of `tests/bench` to a local port.
 fn forwarder(peer_port: &str, args: &[&str]) -> Server {
     let binary = Path::new(env!("CARGO_BIN_EXE_callbox")).with_file_name("examples/forwarder");
     assert!(binary.is_file(), "it comes with a plain `cargo test`, or: cargo build --examples");
@@ -78,7 +78,7 @@ fn a_bare_forwarder_carries_the_same_load_without_turn() {
 }
 
 #[test]
-fn a_forwarder_that_is_not_there_is_missed() {
+fn a_missing_forwarder_is_an_error() {
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = nobody.local_addr().unwrap().to_string();
     let mut all = vec!["load", "--framing", "none", "--server", &at, "--clients", "2"];
@@ -90,7 +90,7 @@ fn a_forwarder_that_is_not_there_is_missed() {
 }
 
 #[test]
-fn clients_leave_and_come_again_while_packets_go_on() {
+fn clients_are_replaced_under_load_without_loss() {
     let server = Server::start();
     for (path, framing) in [("up", "channel"), ("down", "channel"), ("down", "indication")] {
         let args = ["--path", path, "--framing", framing, "--churn", "20"];
@@ -104,7 +104,7 @@ fn clients_leave_and_come_again_while_packets_go_on() {
 }
 
 #[test]
-fn what_would_expire_is_renewed_among_the_packets() {
+fn allocations_are_refreshed_under_load_without_loss() {
     let server = Server::start();
     for path in ["up", "down", "clients"] {
         for framing in ["channel", "indication"] {
@@ -129,7 +129,7 @@ fn binding_requests_are_counted() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_a_reason() {
+fn impossible_options_are_refused_with_a_reason() {
     let refused = |args: &[&str], reason: &str| {
         let output = run(callbox(&["load", "--password", "x"]).args(args));
         assert_ne!(output.status, 0);
@@ -153,7 +153,7 @@ fn what_cannot_be_is_refused_with_a_reason() {
 }
 
 #[test]
-fn wrong_credentials_end_it() {
+fn wrong_credentials_end_the_load() {
     let server = Server::start();
     let at = server.turn();
     let output = run(&mut callbox(&["load", "--server", at, "--password", "wrong"]));
@@ -161,10 +161,10 @@ fn wrong_credentials_end_it() {
     assert!(output.stderr.contains("401"), "{}", output.stderr);
 }
 
-/// Memory that six thousand clients took is given back once they are gone: the allocator keeps pages for ten
-/// seconds.
+/// The memory of six thousand clients is freed once they are gone: the allocator keeps pages for
+/// ten seconds.
 #[test]
-fn memory_comes_back_with_the_last_client() {
+fn memory_is_freed_after_the_last_client() {
     const PATIENCE: Duration = Duration::from_secs(60);
     let server = Server::with(&["--max-allocations-per-user", "6000"]);
     let report = load(&server, &["--clients", "6000", "--client-ip", "127.0.0.2"]);

@@ -1,14 +1,15 @@
-//! `callbox load --calls` against `callbox serve`: calls over both fronts, and what a session takes.
+//! `callbox load --calls` against `callbox serve`: calls over both fronts, and the memory of a
+//! session.
 
 use serde_json::Value;
 
 use crate::common::{Output, Server, callbox, run};
 
-/// A load of a server with these arguments.
+/// Runs a load against a server with these arguments.
 fn load(server: &Server, url: &str, args: &[&str]) -> Output {
     let pid = server.pid().to_string();
     let mut command = callbox(&["load", "--calls", url, "--pid", &pid, "--json"]);
-    // As a flag it would be taken for another one if it began with a dash.
+    // As an argument, a secret that begins with a dash would be parsed as an option.
     run(command.env("CALLBOX_JWT_SECRET", server.text("/dev/jwtSecret")).args(args))
 }
 
@@ -43,7 +44,7 @@ fn calls_are_made_and_timed_over_both_fronts() {
             assert!(ordered && of("median") <= of("max"), "{front} {step}: {report}");
         }
         assert!(number("/cpuUsPerCall") > 0.0 && number("/cpuPercentOfCore") > 0.0, "{report}");
-        // Both sides of the last call have left for good.
+        // Both sides of the last call have closed their sessions.
         server.wait_for_metric("callbox_sessions", |open| open == 0.0);
     }
     assert_eq!(server.metric(r#"callbox_calls_ended_total{reason="hangup"}"#), 60.0);
@@ -55,7 +56,7 @@ fn calls_that_the_server_refuses_are_counted_by_its_reason() {
     for front in ["/websocket", "/socketIo"] {
         let args = ["--pairs", "1", "--rate", "8", "--duration", "500ms"];
         let report = report(&server, server.text(front), &args);
-        // The first of each of the two is made. Who is refused comes again as somebody new.
+        // The first call of each of the two succeeds. A refused client retries as a new user.
         let number = |name: &str| report[name].as_u64().unwrap();
         assert!(number("completed") >= 2 && number("failed") >= 1, "{report}");
         assert_eq!(number("completed") + number("failed"), 4, "{report}");
@@ -63,8 +64,8 @@ fn calls_that_the_server_refuses_are_counted_by_its_reason() {
     }
 }
 
-/// What 2,000 sessions take that do nothing, with what a first connection makes the server allocate
-/// once; and that they do not keep it.
+/// The memory of 2,000 idle sessions, with the one-time allocations of a first connection; and that
+/// it is freed afterwards.
 #[test]
 fn an_idle_session_takes_few_kilobytes() {
     let server = Server::start();
@@ -76,7 +77,7 @@ fn an_idle_session_takes_few_kilobytes() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_a_reason() {
+fn impossible_options_are_refused_with_a_reason() {
     let refused = |args: &[&str], reason: &str| {
         let output = run(callbox(&["load"]).env("CALLBOX_JWT_SECRET", "x".repeat(32)).args(args));
         assert_ne!(output.status, 0);
@@ -97,7 +98,7 @@ fn what_cannot_be_is_refused_with_a_reason() {
 }
 
 #[test]
-fn a_wrong_secret_ends_it() {
+fn a_wrong_secret_ends_the_load() {
     let server = Server::start();
     for front in ["/websocket", "/socketIo"] {
         let mut command = callbox(&["load", "--calls", server.text(front), "--pairs", "1"]);

@@ -1,4 +1,5 @@
-//! A server that logs all it can, with every secret that it comes to know: none of them is in the log.
+//! A server at the most verbose log level that gets every kind of secret: none of them is in the
+//! log.
 
 use std::{fs, sync::Arc};
 
@@ -20,14 +21,14 @@ const WRONG_PASSWORD: &str = "wrong-password";
 const WRONG_KEY: &str = "wrong-api-key-of-somebody";
 const WRONG_TOKEN: &str = "wrong-token-of-somebody";
 
-/// The keys that coturn's client makes access tokens with.
+/// The keys with which coturn's client makes access tokens.
 const OAUTH_KEYS: [(&str, &str); 3] = [
     ("north", "01234567890123456789012345678901"),
     ("union", "1234567890123456"),
     ("oldempire", "12345678901234567890123456789012"),
 ];
 
-/// The lines of a description that tell something.
+/// Returns the lines of a description that identify a client.
 fn description(side: &str) -> Vec<String> {
     vec![
         format!("o=- 46117317 2 IN IP4 {side}.invalid"),
@@ -47,7 +48,7 @@ fn candidate(side: &str) -> String {
     format!("candidate:842163049 1 udp 1677729535 203.0.113.77 46154 typ srflx ufrag {side}Frag")
 }
 
-/// Everything that must not be in the log.
+/// The strings that must not be in the log.
 #[derive(Default)]
 struct Hidden(Vec<String>);
 
@@ -57,7 +58,7 @@ impl Hidden {
         self.0[self.0.len() - 1].clone()
     }
 
-    /// None is there, neither as text nor as the bytes that a `Debug` shows.
+    /// Checks that no string is in the log, neither as text nor in the form of `Debug` for bytes.
     fn assert_not_in(&self, log: &str) {
         for secret in &self.0 {
             assert!(secret.len() > 7, "{secret:?} may be there by chance");
@@ -70,7 +71,7 @@ impl Hidden {
     }
 }
 
-/// A certificate in files, for the server to show.
+/// Writes a certificate and its key into files; returns the options that name them.
 fn certificate(dir: &tempfile::TempDir) -> (CertificateDer<'static>, [String; 4]) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let write = |name: &str, label: &str, der: &[u8]| {
@@ -85,7 +86,7 @@ fn certificate(dir: &tempfile::TempDir) -> (CertificateDer<'static>, [String; 4]
     (made.cert.der().clone(), ["--tls-cert".into(), cert, "--tls-key".into(), key])
 }
 
-/// Gets a page over TLS and HTTP/2, whose crate logs by itself what goes over the wire.
+/// Requests a page over TLS and HTTP/2, whose crate logs frames by itself.
 async fn get_over_http2(server: &Server, cert: &CertificateDer<'static>, path: &str, key: &str) {
     let mut config = identity::trusting(cert);
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -106,13 +107,13 @@ async fn get_over_http2(server: &Server, cert: &CertificateDer<'static>, path: &
     within("its body", answer.into_body().collect()).await.unwrap();
 }
 
-/// Opens an allocation with these credentials, or does not.
+/// Tries to open an allocation with these credentials; returns true if it succeeds.
 fn allocate(server: &Server, username: &str, password: &str) -> bool {
     let at = server.turn().parse().unwrap();
     PlainClient::try_allocate_as(at, REALM, username, password).is_ok()
 }
 
-/// A call with all that belongs to it, and with what does not.
+/// Makes a call with all its messages, and with invalid ones.
 async fn make_a_call(server: &Server, hidden: &mut Hidden) {
     let token = hidden.add(server.token("alice"));
     let mut alice = websocket::Client::connect(server).await;
@@ -138,7 +139,7 @@ async fn make_a_call(server: &Server, hidden: &mut Hidden) {
         sdp(&lines)
     });
     let [early, late] = ["alice", "bobby"].map(|side| hidden.add(candidate(side)));
-    // One that has to wait for its description.
+    // A candidate that is held until its description comes.
     let early = json!({ "callId": call, "candidate": { "candidate": early, "sdpMid": "0" } });
     alice.request("ice:candidate", early).await;
     alice.request("signal:offer", json!({ "callId": call, "sdp": offer })).await;
@@ -149,7 +150,7 @@ async fn make_a_call(server: &Server, hidden: &mut Hidden) {
     alice.event("signal:answer").await;
     alice.event("ice:candidate").await;
 
-    // What is out of place, and what cannot even be read.
+    // Events in the wrong state, and frames that cannot be parsed.
     alice.refused("signal:answer", json!({ "callId": call, "sdp": { "type": offer } })).await;
     alice.refused("ice:candidate", json!({ "callId": answer, "candidate": offer })).await;
     alice.send_text(&format!("{{ {offer}")).await;
@@ -162,8 +163,8 @@ async fn make_a_call(server: &Server, hidden: &mut Hidden) {
     alice.request("call:end", json!({ "callId": call })).await;
 }
 
-/// Tokens that are none, by every way in.
-async fn come_with_wrong_tokens(server: &Server, hidden: &mut Hidden) {
+/// Presents invalid tokens by every front and header.
+async fn present_invalid_tokens(server: &Server, hidden: &mut Hidden) {
     hidden.add(WRONG_TOKEN);
     let other = hidden.add("another secret of at least thirty-two bytes");
     let forged = run(&mut callbox(&["token", "--user", "alice", "--jwt-secret", &other])).stdout;
@@ -208,9 +209,13 @@ async fn no_secret_is_logged_at_any_level() {
     assert!(!allocate(&server, "camera", WRONG_PASSWORD));
     let few = ["-J", "-y", "-c", "-n", "5", "-m", "1", "-l", "100"];
     let at = server.turn().parse().unwrap();
-    crate::coturn_tools::nothing_lost(&crate::coturn_tools::run("turnutils_uclient", at, &few));
+    crate::coturn_tools::assert_nothing_lost(&crate::coturn_tools::run(
+        "turnutils_uclient",
+        at,
+        &few,
+    ));
 
-    come_with_wrong_tokens(&server, &mut hidden).await;
+    present_invalid_tokens(&server, &mut hidden).await;
     let token = hidden.add(server.token("carol"));
     let answer = server.get("/api/v1/ice-servers", Some(&token)).json();
     hidden.add(answer["turnCredentials"]["password"].as_str().unwrap());
@@ -227,7 +232,7 @@ async fn no_secret_is_logged_at_any_level() {
     }
     hidden.add(WRONG_KEY);
     assert_eq!(server.get("/api/v1/calls", Some(WRONG_KEY)).status, 401);
-    // In a place where nobody looks for one.
+    // The secrets are in an unexpected part of the URL.
     let path = format!("/api/v1/calls/{WRONG_KEY}?token={WRONG_TOKEN}");
     let body: Value = json!({ "userId": WRONG_TOKEN, "password": WRONG_PASSWORD });
     http::request(server.authority(), "POST", &path, &[], Some(&body));
@@ -235,7 +240,7 @@ async fn no_secret_is_logged_at_any_level() {
     server.terminate();
     let (status, log) = server.wait();
     assert!(status.success());
-    // It was open to everything.
+    // The log really was at the most verbose level.
     for line in ["TRACE", "session opened", "token refused", "call over"] {
         assert!(log.contains(line), "no {line} in the log\n{log}");
     }

@@ -1,5 +1,5 @@
-//! The longest messages that a stream can carry: what fits a datagram is relayed, what does not is
-//! counted, and the stream goes on.
+//! The longest messages that a stream can carry: payloads that fit a datagram are relayed, longer
+//! ones are counted, and the stream goes on.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 
@@ -21,7 +21,7 @@ fn start() -> Server {
     Server::with(&[&users[..], &["--listen", "[::1]:0"]].concat())
 }
 
-/// A client over TCP, by IPv4 or IPv6, with a relayed address of that family, and a peer.
+/// Creates a client over TCP, by IPv4 or IPv6, with a relayed address of that family, and a peer.
 fn client_and_peer(server: &Server, ip: &str) -> (PlainClient<Framed<TcpStream>>, UdpSocket) {
     let uris = server.ready["turn"].as_array().unwrap().iter().filter_map(|uri| uri.as_str());
     let mut addresses = uris.filter_map(|uri| uri.strip_prefix("turn:")?.split('?').next());
@@ -38,7 +38,7 @@ fn client_and_peer(server: &Server, ip: &str) -> (PlainClient<Framed<TcpStream>>
     (client, peer)
 }
 
-/// Sends ChannelData of these lengths and expects the first of them to arrive, the others not.
+/// Sends ChannelData of these lengths and expects those up to `longest` to arrive, the others not.
 fn channel_data_of(ip: &str, longest: usize, lengths: &[usize]) {
     let server = start();
     let (client, peer) = client_and_peer(&server, ip);
@@ -48,7 +48,7 @@ fn channel_data_of(ip: &str, longest: usize, lengths: &[usize]) {
         let payload: Vec<u8> = (0..len).map(|at| at as u8).collect();
         let mut message = channel_data(0x4001, &payload);
         message.resize(message.len().next_multiple_of(4), 0);
-        // Torn in the middle, and with something right behind it.
+        // The message is split in the middle, and another follows it directly.
         message.extend(BINDING);
         let (first, second) = message.split_at(message.len() / 2);
         client.socket.write(first);
@@ -62,10 +62,10 @@ fn channel_data_of(ip: &str, longest: usize, lengths: &[usize]) {
         }
         assert_eq!(server.metric(TOO_LONG), f64::from(dropped), "{len} bytes");
     }
-    // Nothing of the others was sent, not even a part.
+    // No part of the longer ones was sent.
     client.send(peer.local_addr().unwrap(), b"the next");
     assert_eq!(peer.recv_from(&mut buffer).unwrap().0, 8);
-    // And the other way.
+    // The opposite direction.
     peer.send_to(&buffer[..longest], client.relayed).unwrap();
     let (came, sent) = (client.receive(), channel_data(0x4001, &buffer[..longest]));
     assert!(came.starts_with(&sent) && came.len() - sent.len() < 4, "{} bytes came", came.len());
@@ -73,7 +73,7 @@ fn channel_data_of(ip: &str, longest: usize, lengths: &[usize]) {
 
 #[test]
 fn the_longest_channel_data_to_ipv4_is_relayed_or_counted_and_closes_nothing() {
-    // Of a packet's 65,535 bytes, 28 are its headers (RFC 791, RFC 768).
+    // Of a packet's 65,535 bytes, 28 are headers (RFC 791, RFC 768).
     channel_data_of("127.0.0.1", 65_507, &[9000, 65_506, 65_507, 65_508, 65_528, 65_531, 65_535]);
 }
 
@@ -83,7 +83,7 @@ fn the_longest_channel_data_to_ipv6_is_relayed_or_counted_and_closes_nothing() {
 }
 
 #[test]
-fn the_longest_indications_go_both_ways() {
+fn the_longest_indications_are_relayed_both_ways() {
     let server = start();
     for (ip, longest) in [("127.0.0.1", 65_507), ("[::1]", 65_532 - 28)] {
         let (client, bound) = client_and_peer(&server, ip);
@@ -104,9 +104,9 @@ fn the_longest_indications_go_both_ways() {
     assert_eq!(server.metric(TOO_LONG), 0.0);
 }
 
-/// Over UDP a header can make a payload too long: that is counted, too.
+/// Over UDP, the header alone can make a payload too long: that is counted as well.
 #[test]
-fn what_is_too_long_with_its_header_is_counted() {
+fn a_payload_too_long_with_its_header_is_counted() {
     let server = start();
     let client = PlainClient::allocate(server.turn().parse().unwrap());
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();

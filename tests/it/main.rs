@@ -1,5 +1,5 @@
 //! The tests of the server over real sockets, and those of the repository: one module for each
-//! subject, in one binary, so that one change is linked once.
+//! subject, in one binary, so that a change is linked once.
 //!
 //! Two tests are binaries of their own, since other tests in the same process would disturb them:
 //! `no_allocations` has a global allocator that counts, and `relay_memory` measures the memory of

@@ -1,5 +1,5 @@
-//! Mobility (RFC 8016) over real sockets: clients that come from other addresses, and so to other
-//! workers, over UDP and TCP.
+//! Mobility (RFC 8016) over real sockets: clients that change their address, and so their worker,
+//! over UDP and TCP.
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
@@ -29,7 +29,7 @@ fn tcp(server: &Server) -> Framed<TcpStream> {
     Framed::new(stream)
 }
 
-/// The client says that it is somewhere else.
+/// Moves the allocation of a client to another socket.
 fn moved<V: Wire>(from: &PlainClient<impl Wire>, ticket: &mut Vec<u8>, to: V) -> PlainClient<V> {
     let client = from.of_same_user(to);
     let answer = client.request(&Request::refresh().with(attribute(MOBILITY_TICKET, ticket)));
@@ -50,7 +50,7 @@ impl Peer {
         self.0.local_addr().unwrap()
     }
 
-    /// What the client sends goes out, what the peer sends comes in.
+    /// Checks that data is relayed both ways.
     fn talks_with(&self, client: &PlainClient<impl Wire>) {
         let mut buffer = [0; 100];
         client.socket.put(&channel_data(0x4001, b"up"));
@@ -74,29 +74,30 @@ fn allocate<W: Wire>(wire: W, peer: &Peer) -> (PlainClient<W>, Vec<u8>) {
 }
 
 #[test]
-fn a_client_goes_from_address_to_address() {
+fn a_client_moves_between_addresses() {
     let (server, peer) = (start(), Peer::new());
     let (mut client, mut ticket) = allocate(udp(&server), &peer);
-    // So many that some come to each worker.
+    // Enough clients that each worker gets some.
     for _ in 0..12 {
         let next = moved(&client, &mut ticket, udp(&server));
         peer.sends_to(&client);
         peer.talks_with(&next);
-        // A request is answered by the worker that has the allocation, wherever it comes to.
+        // A request is answered by the worker that has the allocation, whichever worker receives
+        // it.
         next.permit("127.0.0.2:1".parse().unwrap());
         client = next;
     }
     assert_eq!(server.metric("callbox_allocations"), 1.0);
     client.request(&Request::release());
     server.wait_for_metric("callbox_allocations", |open| open == 0.0);
-    // The address is as any other again.
+    // The old address can allocate again.
     let again = PlainClient::allocate_over(client.socket);
     again.bind(0x4001, peer.at());
     peer.talks_with(&again);
 }
 
 #[test]
-fn a_client_goes_from_udp_to_tcp_and_back() {
+fn a_client_moves_from_udp_to_tcp_and_back() {
     let (server, peer) = (start(), Peer::new());
     let (mut client, mut ticket) = allocate(udp(&server), &peer);
     for _ in 0..6 {
@@ -107,7 +108,7 @@ fn a_client_goes_from_udp_to_tcp_and_back() {
     }
     let over_tcp = moved(&client, &mut ticket, tcp(&server));
     peer.talks_with(&over_tcp);
-    // The stream is cut, and the client comes back with another.
+    // The stream breaks, and the client returns with another one.
     drop(over_tcp.socket.into_inner());
     let again = moved(&client, &mut ticket, tcp(&server));
     peer.talks_with(&again);

@@ -1,8 +1,8 @@
-//! The structure inside of the crates: two modules that are not parent and child do not depend on each
-//! other, directly or by way of others, and a type has its methods in the file that declares it.
+//! The structure within the crates: two modules that are not parent and child do not depend on each
+//! other, directly or through others, and the methods of a type are in the file that declares it.
 //!
-//! Rust does not ask for either. Without them a file can be understood only together with its circle,
-//! and a type's fields can be changed by any file that adds methods to it.
+//! Rust requires neither. Without them, a file can be understood only together with its circle, and
+//! a type's fields can be changed by any file that adds methods to it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -25,25 +25,25 @@ const APART: [(&str, &str, &str); 2] = [
     ("RequestName", "schema", "it knows the types of payloads, which know the names"),
 ];
 
-/// The modules of a crate, each with what its file says.
+/// The modules of a crate, with the contents of their files.
 struct Crate {
-    /// The folder of its sources, for messages.
+    /// The directory of its sources, for messages.
     root: PathBuf,
     modules: BTreeMap<Module, Source>,
 }
 
-/// The parts of a file that matter here. Code that only tests have is left out.
+/// The parts of a file that are relevant here. Code that only tests have is left out.
 #[derive(Default)]
 struct Source {
-    /// The paths that it names: of imports, types and functions.
+    /// The paths in the file: of imports, types and functions.
     paths: Vec<Vec<String>>,
-    /// The names that it gives to others under its own path, each with the path of its origin.
+    /// The names that it re-exports, each with the path of its origin.
     exports: BTreeMap<String, Vec<String>>,
     /// The types that it declares.
     types: BTreeSet<String>,
-    /// The types that it adds methods to.
+    /// The types with an `impl` block in the file.
     implemented: BTreeSet<String>,
-    /// The modules that it has below it.
+    /// The modules directly below it.
     children: BTreeSet<String>,
 }
 
@@ -57,8 +57,8 @@ impl Crate {
         Self { root, modules }
     }
 
-    /// The module that a path leads to from another one, past re-exports. `None` if it leads out of the
-    /// crate.
+    /// Resolves a path in one module to the module of its target, past re-exports. `None` if the
+    /// target is in another crate.
     fn resolve(&self, from: &Module, path: &[String], depth: usize) -> Option<Module> {
         let mut target = match path.first()?.as_str() {
             "crate" => path[1..].to_vec(),
@@ -86,7 +86,7 @@ impl Crate {
         }
     }
 
-    /// The modules that each module depends on, but for its parents and children.
+    /// Returns the modules that each module depends on, except for its parents and children.
     fn dependencies(&self) -> BTreeMap<&Module, BTreeSet<Module>> {
         let of = |(module, source): (&'_ Module, &Source)| {
             let paths = source.paths.iter();
@@ -96,7 +96,7 @@ impl Crate {
         self.modules.iter().map(|(module, source)| (module, of((module, source)))).collect()
     }
 
-    /// Circles of dependencies, each the shortest one of its first module.
+    /// Returns the circles of dependencies, each the shortest one of its first module.
     fn circles(&self) -> Vec<String> {
         let dependencies = self.dependencies();
         let mut told: BTreeSet<&Module> = BTreeSet::new();
@@ -112,7 +112,7 @@ impl Crate {
         circles
     }
 
-    /// The types whose methods stand in a file that does not declare them.
+    /// Returns the types with methods in a file that does not declare them.
     fn strangers(&self) -> impl Iterator<Item = String> {
         self.modules.iter().flat_map(move |(module, source)| {
             let module = module.join("::");
@@ -135,7 +135,8 @@ impl Source {
         source
     }
 
-    /// Adds what another root of the crate says: a library and a binary may have the same modules.
+    /// Adds the contents of another root of the crate: a library and a binary may have the same
+    /// modules.
     fn merge(&mut self, other: Self) {
         self.paths.extend(other.paths);
         self.exports.extend(other.exports);
@@ -196,7 +197,7 @@ impl<'ast> Visit<'ast> for Source {
     }
 
     fn visit_item_mod(&mut self, item: &'ast ItemMod) {
-        // A module within a file would have paths of its own; there are none but for tests.
+        // A module within a file would have paths of its own; only tests have such modules.
         assert!(item.content.is_none(), "the module {} is to have a file", item.ident);
         self.children.insert(item.ident.to_string());
     }
@@ -227,7 +228,7 @@ impl<'ast> Visit<'ast> for Source {
     }
 }
 
-/// The shortest way from a module back to itself, if there is one.
+/// Returns the shortest path from a module back to itself, if there is one.
 fn shortest_circle<'a>(
     dependencies: &'a BTreeMap<&Module, BTreeSet<Module>>,
     module: &'a Module,
@@ -247,7 +248,7 @@ fn shortest_circle<'a>(
     None
 }
 
-/// Returns true for `#[cfg(test)]` and its kin.
+/// Returns true for `#[cfg(test)]` and its variants.
 fn is_for_tests(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg")
         && attribute.meta.require_list().is_ok_and(|list| {
@@ -265,10 +266,10 @@ fn read_modules(
 ) {
     let source = Source::read(file);
     for child in &source.children {
-        let below = [&module[..], &[child.clone()]].concat();
+        let below = [&module[..], std::slice::from_ref(child)].concat();
         let folder = folder.join(child);
         let files = [folder.with_extension("rs"), folder.join("mod.rs")];
-        // One with `#[path]` has its file elsewhere; those are for tests.
+        // A module with `#[path]` has its file elsewhere; those are for tests.
         if let Some(file) = files.iter().find(|file| file.is_file()) {
             read_modules(modules, below, &folder, file);
         }
@@ -276,7 +277,7 @@ fn read_modules(
     modules.entry(module).or_default().merge(source);
 }
 
-/// The types that an invocation of a macro declares.
+/// Returns the types that an invocation of a macro declares.
 fn types_in(tokens: TokenStream) -> Vec<String> {
     let mut types = Vec::new();
     let mut declares = false;

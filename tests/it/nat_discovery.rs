@@ -12,7 +12,7 @@ use crate::{
 
 const OTHER: &str = "127.0.0.2";
 
-/// A relay with 127.0.0.2 as its second address, on a port that is free with the next one.
+/// Starts a relay with 127.0.0.2 as its second address, on a port whose successor is free as well.
 fn server(workers: usize, replies: u32) -> Server {
     let alternate: IpAddr = OTHER.parse().unwrap();
     let start = || {
@@ -44,9 +44,9 @@ fn coturn_s_tools_find_no_nat_on_loopback() {
     }
 }
 
-struct Asker(UdpSocket);
+struct Requester(UdpSocket);
 
-impl Asker {
+impl Requester {
     fn new() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -60,7 +60,7 @@ impl Asker {
         message.raw.len()
     }
 
-    fn hear(&self) -> (Message, SocketAddr) {
+    fn receive(&self) -> (Message, SocketAddr) {
         let mut buffer = [0; 4000];
         let (len, from) = self.0.recv_from(&mut buffer).expect("an answer before the deadline");
         (parse(&buffer[..len]), from)
@@ -73,9 +73,10 @@ fn address(message: &Message, typ: AttrType) -> SocketAddr {
     SocketAddr::new(address.ip, address.port)
 }
 
-/// With many workers, too, each answer leaves from where it says, whichever worker was asked.
+/// With many workers as well, each response leaves from the right address, whichever worker got the
+/// request.
 #[test]
-fn an_answer_comes_from_where_it_was_asked_for() {
+fn a_response_leaves_from_the_requested_address() {
     let server = server(4, 1000);
     let port = server.address(false).port();
     let at = |n: usize| -> SocketAddr {
@@ -83,16 +84,16 @@ fn an_answer_comes_from_where_it_was_asked_for() {
         (ip, port + (n & 1) as u16).into()
     };
     for _ in 0..8 {
-        let asker = Asker::new();
+        let requester = Requester::new();
         for asked in 0..4 {
             for change in 0..4 {
-                asker.ask(at(asked), &[(ATTR_CHANGE_REQUEST, &[0, 0, 0, (change as u8) << 1])]);
-                let (answer, from) = asker.hear();
+                requester.ask(at(asked), &[(ATTR_CHANGE_REQUEST, &[0, 0, 0, (change as u8) << 1])]);
+                let (answer, from) = requester.receive();
                 assert_eq!(answer.typ, BINDING_SUCCESS);
                 assert_eq!(from, at(asked ^ change), "{asked} {change}");
                 assert_eq!(address(&answer, ATTR_RESPONSE_ORIGIN), from);
                 assert_eq!(address(&answer, ATTR_OTHER_ADDRESS), at(asked ^ 3));
-                let port = asker.0.local_addr().unwrap().port();
+                let port = requester.0.local_addr().unwrap().port();
                 assert_eq!(mapped_address(&answer).unwrap().port(), port);
             }
         }
@@ -100,60 +101,60 @@ fn an_answer_comes_from_where_it_was_asked_for() {
 }
 
 #[test]
-fn the_answer_goes_to_another_port_and_is_padded_where_that_is_asked_for() {
+fn response_port_and_padding_are_honoured() {
     let server = server(2, 1000);
     let at = server.address(false);
-    let (asker, other) = (Asker::new(), Asker::new());
+    let (requester, other) = (Requester::new(), Requester::new());
     let port = other.0.local_addr().unwrap().port().to_be_bytes();
-    asker.ask(at, &[(ATTR_RESPONSE_PORT, &port)]);
-    assert_eq!(other.hear().0.typ, BINDING_SUCCESS);
-    // Never by more than came.
+    requester.ask(at, &[(ATTR_RESPONSE_PORT, &port)]);
+    assert_eq!(other.receive().0.typ, BINDING_SUCCESS);
+    // The response never exceeds the size of the request by padding.
     for len in [0, 1, 1000, 1500, 3000] {
         let padding = vec![7; len];
-        asker.ask(at, &[(ATTR_PADDING, &padding)]);
-        assert_eq!(asker.hear().0.get(ATTR_PADDING).unwrap().len(), len.min(1500));
+        requester.ask(at, &[(ATTR_PADDING, &padding)]);
+        assert_eq!(requester.receive().0.get(ATTR_PADDING).unwrap().len(), len.min(1500));
     }
-    asker.ask(at, &[(ATTR_RESPONSE_PORT, &port), (ATTR_PADDING, &[0; 8])]);
-    assert_eq!(asker.hear().0.typ.class, CLASS_ERROR_RESPONSE);
+    requester.ask(at, &[(ATTR_RESPONSE_PORT, &port), (ATTR_PADDING, &[0; 8])]);
+    assert_eq!(requester.receive().0.typ.class, CLASS_ERROR_RESPONSE);
 }
 
-/// What can be made to hit somebody else is limited.
+/// Responses that can be directed at a third party are limited.
 #[test]
-fn such_answers_are_limited() {
+fn redirected_and_padded_responses_are_limited() {
     let server = server(1, 100);
     let at = server.address(false);
-    let asker = Asker::new();
+    let requester = Requester::new();
     for _ in 0..1000 {
-        asker.ask(at, &[(ATTR_CHANGE_REQUEST, &[0; 4])]);
+        requester.ask(at, &[(ATTR_CHANGE_REQUEST, &[0; 4])]);
     }
     wait_until("most are dropped", || {
         server.relay.metrics().drops.iter().any(|(why, n)| *why == "reply_limit" && *n > 500)
     });
-    // A plain one is not.
+    // A plain response is not limited.
     assert!(answers_plainly(at));
 }
 
 fn answers_plainly(at: SocketAddr) -> bool {
-    let asker = Asker::new();
-    asker.ask(at, &[]);
-    asker.hear().0.typ == BINDING_SUCCESS
+    let requester = Requester::new();
+    requester.ask(at, &[]);
+    requester.receive().0.typ == BINDING_SUCCESS
 }
 
 #[test]
-fn without_a_second_address_it_is_refused() {
+fn without_a_second_address_discovery_is_refused() {
     let server = start(1, |_| {});
     for (typ, value) in [
         (ATTR_CHANGE_REQUEST, &[0, 0, 0, 6][..]),
         (ATTR_RESPONSE_PORT, &[1, 1]),
         (ATTR_PADDING, &[0; 4]),
     ] {
-        let asker = Asker::new();
-        asker.ask(server.address(false), &[(typ, value)]);
-        let (answer, _) = asker.hear();
+        let requester = Requester::new();
+        requester.ask(server.address(false), &[(typ, value)]);
+        let (answer, _) = requester.receive();
         let mut code = stun::error_code::ErrorCodeAttribute::default();
         code.get_from(&answer).unwrap();
         assert_eq!(code.code.0, 420, "{typ}");
-        asker.ask(server.address(false), &[]);
-        assert!(asker.hear().0.get(ATTR_OTHER_ADDRESS).is_err());
+        requester.ask(server.address(false), &[]);
+        assert!(requester.receive().0.get(ATTR_OTHER_ADDRESS).is_err());
     }
 }

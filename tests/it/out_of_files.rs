@@ -1,5 +1,5 @@
-//! A server that has run out of file descriptors says so, goes on with what it has, and takes new
-//! clients once there is room again.
+//! A server without free file descriptors reports it, continues to serve its clients, and accepts
+//! new ones once descriptors are free.
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,7 @@ use crate::{
     support::plain_client::{Framed, PlainClient, Wire},
 };
 
-/// Few enough to run out of soon, and enough to start.
+/// Few enough to run out of quickly, and enough to start.
 const FILES: u32 = 64;
 
 /// A Binding request.
@@ -28,14 +28,14 @@ fn start() -> Server {
     Server::spawn(Command::new("sh").args(["-c", &shell]))
 }
 
-/// Opens an allocation; returns the code if it is refused.
+/// Opens an allocation; returns the error code if it is refused.
 fn allocate(server: &Server) -> Result<PlainClient, u16> {
     let at = server.turn().parse().unwrap();
     PlainClient::try_allocate_as(at, server.text("/realm"), "static", "pass")
 }
 
 #[test]
-fn no_more_files_is_a_508_and_harms_nobody() {
+fn without_file_descriptors_an_allocate_is_a_508_and_open_ones_still_relay() {
     let server = start();
     let (mut open, mut refused) = (Vec::new(), None);
     for _ in 0..FILES {
@@ -46,7 +46,7 @@ fn no_more_files_is_a_508_and_harms_nobody() {
     }
     assert!(open.len() > 10, "only {} allocations", open.len());
     assert_eq!(refused, Some(508), "64 allocations do not fit 64 files");
-    // It still answers, and what is open still relays.
+    // The server still answers, and open allocations still relay.
     open[0].socket.put(BINDING);
     open[0].receive();
     open[1].permit(open[0].relayed);
@@ -68,9 +68,9 @@ fn no_more_files_is_a_508_and_harms_nobody() {
     assert_eq!(lines, 1, "one line a minute\n{log}");
 }
 
-/// A peer that comes while there are none waits, and nobody has to come after it.
+/// A peer that connects meanwhile waits, and is accepted without a further connection.
 #[test]
-fn a_peer_that_cannot_be_accepted_is_once_there_are_files() {
+fn a_waiting_peer_is_accepted_once_file_descriptors_are_free() {
     let server = start();
     let stream = || {
         let stream = TcpStream::connect(server.turn()).unwrap();
@@ -88,7 +88,7 @@ fn a_peer_that_cannot_be_accepted_is_once_there_are_files() {
         assert!(open.len() < FILES as usize);
     }
     let mut peer = TcpStream::connect(owner.relayed).unwrap();
-    // Answered after the worker was told of the peer.
+    // The response comes after the worker was notified of the peer.
     owner.permit(owner.relayed);
     for client in open {
         client.request(&Request::release());

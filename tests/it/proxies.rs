@@ -18,7 +18,7 @@ use crate::{
     common::{Server, identity},
     reverse_proxy::{
         Proxy, adapted,
-        clients::{self, CLAIMED, CLIENT, Place},
+        clients::{self, CLAIMED, CLIENT, Endpoint},
         free_port,
     },
 };
@@ -26,29 +26,29 @@ use crate::{
 /// A Binding request.
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
 
-/// A server that takes a proxy's word, and says in its log who asks.
+/// Starts a server that trusts a proxy's headers, and logs the addresses of clients.
 fn start() -> Server {
     Server::with(&["--trusted-proxy", "127.0.0.1", "--log-level", "debug"])
 }
 
-/// Where the samples have callbox's HTTP, and where it is.
+/// Returns the HTTP address of callbox in the samples, and the one to replace it with.
 fn upstream(server: &Server) -> (&str, &str) {
     ("127.0.0.1:8080", server.authority())
 }
 
-/// Everything that goes through a proxy which speaks HTTP.
-async fn goes_through(server: Server, place: Place) {
+/// Tests everything that an HTTP proxy passes on.
+async fn check_proxy(server: Server, endpoint: Endpoint) {
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(place.ask("GET", path, "").status, 200, "{path}");
+        assert_eq!(endpoint.ask("GET", path, "").status, 200, "{path}");
     }
-    assert_eq!(place.ask("GET", "/metrics", "").status, 404, "the proxy keeps it inside");
-    let module = place.ask("GET", "/callbox.js", "");
+    assert_eq!(endpoint.ask("GET", "/metrics", "").status, 404, "the proxy keeps it inside");
+    let module = endpoint.ask("GET", "/callbox.js", "");
     assert_eq!(
         (module.status, module.body.as_str()),
         (200, include_str!("../../clients/js/callbox.js"))
     );
-    assert_eq!(place.plain_websocket(&server.minted("alice", &[])).await, "alice");
-    place.socket_io(&server.minted("bob", &[])).await;
+    assert_eq!(endpoint.plain_websocket(&server.minted("alice", &[])).await, "alice");
+    endpoint.socket_io(&server.minted("bob", &[])).await;
 
     server.terminate();
     let (status, log) = server.wait();
@@ -66,7 +66,7 @@ async fn goes_through(server: Server, place: Place) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_goes_through_nginx() {
+async fn everything_works_behind_nginx() {
     let (server, port) = (start(), free_port());
     let text = adapted(
         "nginx",
@@ -78,11 +78,11 @@ async fn all_goes_through_nginx() {
         ],
     );
     let proxy = Proxy::nginx(&text, port);
-    goes_through(server, Place { authority: proxy.authority(), prefix: "" }).await;
+    check_proxy(server, Endpoint { authority: proxy.authority(), prefix: "" }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_goes_through_nginx_under_a_path() {
+async fn everything_works_behind_nginx_under_a_path() {
     let (server, port) = (start(), free_port());
     let text = adapted(
         "nginx-path",
@@ -94,23 +94,23 @@ async fn all_goes_through_nginx_under_a_path() {
         ],
     );
     let proxy = Proxy::nginx(&text, port);
-    goes_through(server, Place { authority: proxy.authority(), prefix: "/callbox" }).await;
+    check_proxy(server, Endpoint { authority: proxy.authority(), prefix: "/callbox" }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_goes_through_caddy() {
+async fn everything_works_behind_caddy() {
     let (server, port) = (start(), free_port());
     let text = adapted(
         "caddy",
         &[upstream(&server), ("callbox.example.com {", &format!("http://127.0.0.1:{port} {{"))],
     );
     let proxy = Proxy::caddy(&text, port);
-    goes_through(server, Place { authority: proxy.authority(), prefix: "" }).await;
+    check_proxy(server, Endpoint { authority: proxy.authority(), prefix: "" }).await;
 }
 
-/// It listens for both families on one socket, so that IPv4 clients come to it in the form of IPv6.
+/// haproxy listens for both families on one socket, so IPv4 clients have mapped addresses.
 #[tokio::test(flavor = "multi_thread")]
-async fn all_goes_through_haproxy() {
+async fn everything_works_behind_haproxy() {
     let (server, port) = (start(), free_port());
     let text = adapted(
         "haproxy-http",
@@ -124,13 +124,13 @@ async fn all_goes_through_haproxy() {
     );
     let proxy = Proxy::haproxy(&text, port);
     proxy.wait_until_healthy("callbox");
-    goes_through(server, Place { authority: proxy.authority(), prefix: "" }).await;
+    check_proxy(server, Endpoint { authority: proxy.authority(), prefix: "" }).await;
 }
 
-/// TURN, and TLS with whatever is in it, are handed on as they are, with a PROXY header; the health
-/// check asks `--http` without one.
+/// TURN and TLS are passed on unchanged, with a PROXY header; the health check requests `--http`
+/// without one.
 #[test]
-fn connections_that_haproxy_hands_on_are_their_clients() {
+fn connections_that_haproxy_forwards_have_their_client_s_address() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
@@ -168,7 +168,7 @@ fn connections_that_haproxy_hands_on_are_their_clients() {
     assert_eq!(mapped(&clients::stun_message(&mut stream)), own);
 }
 
-/// Where a Binding response says that the client is, in its IPv4 form (RFC 8489 §14.2).
+/// Returns the client's address in a Binding response, in IPv4 form (RFC 8489 §14.2).
 fn mapped(response: &[u8]) -> SocketAddr {
     let mut message = Message::new();
     message.unmarshal_binary(response).unwrap();
@@ -177,7 +177,7 @@ fn mapped(response: &[u8]) -> SocketAddr {
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// TLS with a server that shows this certificate.
+/// Opens a TLS session with a server that has this certificate.
 fn tls_stream(stream: TcpStream, certificate: &CertificateDer<'static>) -> Tls {
     let config = identity::trusting(certificate);
     let name = ServerName::try_from("127.0.0.1").unwrap();

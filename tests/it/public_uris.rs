@@ -1,4 +1,4 @@
-//! The STUN and TURN URIs that clients are told: only those that work, and those that the operator says.
+//! The STUN and TURN URIs that clients get: only those that work, and those from the configuration.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -8,7 +8,7 @@ use crate::common::{Server, callbox, pem, run, write_private};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A certificate with its key, in files that may be replaced.
+/// A certificate with its key, in files that can be replaced.
 struct Files(tempfile::TempDir);
 
 impl Files {
@@ -28,7 +28,7 @@ impl Files {
         write_private(&self.path("key.pem"), key);
     }
 
-    /// A server as it is run for real, with TLS on this address.
+    /// Starts a server without `--dev`, with TLS on this address.
     fn serve(&self, tls_listen: &str, options: &[&str]) -> Server {
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
         let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
@@ -46,14 +46,14 @@ fn serve(options: &[&str]) -> Server {
     Server::spawn(&mut callbox(&arguments("serve", options)))
 }
 
-/// Returns the URIs that a user's client is told, in `iceServers` and in `turnCredentials`.
-fn told(server: &Server) -> (Value, Value) {
+/// Returns the URIs that a user's client gets, in `iceServers` and in `turnCredentials`.
+fn client_uris(server: &Server) -> (Value, Value) {
     let token = run(&mut callbox(&["token", "--jwt-secret", SECRET, "--user", "alice"])).stdout;
     let answer = server.get("/api/v1/ice-servers", Some(token.trim())).json();
     (answer["iceServers"][0]["urls"].clone(), answer["turnCredentials"]["uris"].clone())
 }
 
-/// Stops the server; gives its log.
+/// Stops the server and returns its log.
 fn log(server: Server) -> String {
     server.terminate();
     let (status, log) = server.wait();
@@ -67,11 +67,11 @@ fn turns(uris: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_certificate_for_a_wildcard_gives_no_address_that_browsers_refuse() {
+fn a_wildcard_certificate_gives_no_uri_that_browsers_refuse() {
     let files = Files::new(&["*.example.com"]);
     let server = files.serve("0.0.0.0:0", &[]);
     assert_eq!(turns(&server.ready["turn"]), [""; 0]);
-    let (_, turn) = told(&server);
+    let (_, turn) = client_uris(&server);
     assert_eq!(turns(&turn), [""; 0]);
     let log = log(server);
     let lines: Vec<_> = log.lines().filter(|line| line.contains("are not told of")).collect();
@@ -82,14 +82,14 @@ fn a_certificate_for_a_wildcard_gives_no_address_that_browsers_refuse() {
 }
 
 #[test]
-fn what_the_operator_says_is_told_as_it_is() {
+fn configured_uris_are_sent_unchanged() {
     let files = Files::new(&["*.example.com"]);
     let uris = ["turn:turn.example.com:13478?transport=udp", "turns:turn.example.com:443"];
     let options = ["--public-turn-uri", uris[0], "--public-turn-uri", uris[1]];
     let server = files.serve("127.0.0.1:0", &options);
     assert_eq!(server.ready["turn"], json!(uris));
     assert_eq!(server.ready["stun"], json!(["stun:turn.example.com:13478"]));
-    assert_eq!(told(&server), (json!(["stun:turn.example.com:13478"]), json!(uris)));
+    assert_eq!(client_uris(&server), (json!(["stun:turn.example.com:13478"]), json!(uris)));
     let log = log(server);
     assert!(!log.contains("WARN"), "{log}");
 
@@ -101,7 +101,7 @@ fn what_the_operator_says_is_told_as_it_is() {
 }
 
 #[test]
-fn where_all_is_on_loopback_its_addresses_are_told() {
+fn loopback_addresses_are_sent_if_there_are_no_others() {
     for (names, host) in
         [(&["localhost"][..], "localhost"), (&["turn.example.com", "127.0.0.1"], "127.0.0.1")]
     {
@@ -112,22 +112,23 @@ fn where_all_is_on_loopback_its_addresses_are_told() {
         let turn = ["udp", "tcp"].map(|transport| format!("turn:{at}?transport={transport}"));
         let all = json!([turn[0], turn[1], secure]);
         assert_eq!(server.ready["turn"], all);
-        assert_eq!(told(&server), (json!([format!("stun:{at}")]), all));
+        assert_eq!(client_uris(&server), (json!([format!("stun:{at}")]), all));
         let log = log(server);
         assert!(!log.contains("are not told of"), "{log}");
     }
 }
 
 #[test]
-fn clients_are_told_of_a_certificate_that_comes_later() {
+fn a_later_certificate_changes_the_uris_of_clients() {
     let files = Files::new(&["*.example.com"]);
     let server = files.serve("0.0.0.0:0", &[]);
-    assert_eq!(turns(&told(&server).1), [""; 0]);
+    assert_eq!(turns(&client_uris(&server).1), [""; 0]);
     files.replace(&["turn.example.com"]);
     let pid = server.pid().to_string();
     assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-    let is_told =
-        || turns(&told(&server).1).iter().any(|uri| uri.starts_with("turns:turn.example.com:"));
+    let is_told = || {
+        turns(&client_uris(&server).1).iter().any(|uri| uri.starts_with("turns:turn.example.com:"))
+    };
     crate::support::wait_until("the name of the new certificate", is_told);
     let log = log(server);
     assert!(log.contains("clients are told other TURN addresses"), "{log}");
@@ -148,7 +149,7 @@ fn an_inner_address_that_no_listener_has_is_an_error() {
 }
 
 #[test]
-fn two_outer_addresses_of_one_inner_one_are_an_error() {
+fn two_outer_addresses_for_one_inner_address_are_an_error() {
     let pairs = [
         ["203.0.113.7/127.0.0.1", "203.0.113.8/127.0.0.1"],
         ["203.0.113.7/127.0.0.1", "203.0.113.7/127.0.0.1"],
@@ -158,12 +159,12 @@ fn two_outer_addresses_of_one_inner_one_are_an_error() {
         let options = ["--external-ip", first, "--external-ip", second];
         let output = run(&mut callbox(&arguments("check-config", &options)));
         assert_eq!(output.status, 1, "{}", output.stderr);
-        let told = second.split('/').next().unwrap();
+        let outer = second.split('/').next().unwrap();
         let expected =
-            format!("--external-ip {second}: nobody would be told {told}, since {first} is there");
+            format!("--external-ip {second}: nobody would be told {outer}, since {first} is there");
         assert!(output.stderr.contains(&expected), "{}", output.stderr);
     }
-    // One for an address, and one for all others; and one of each family.
+    // One for a specific address, one for all others, and one of the other family.
     let options = ["203.0.113.7/127.0.0.1", "203.0.113.8", "2001:db8::7"];
     let options: Vec<_> = options.iter().flat_map(|ip| ["--external-ip", ip]).collect();
     let output = run(&mut callbox(&arguments("check-config", &options)));
@@ -171,7 +172,7 @@ fn two_outer_addresses_of_one_inner_one_are_an_error() {
 }
 
 #[test]
-fn a_uri_that_no_client_takes_is_an_error() {
+fn a_uri_that_clients_refuse_is_an_error() {
     for uri in ["turn://turn.example.com", "turns:turn.example.com?transport=udp", "turn:*.a.test"]
     {
         let output = run(&mut callbox(&arguments("serve", &["--public-turn-uri", uri])));
@@ -182,7 +183,7 @@ fn a_uri_that_no_client_takes_is_an_error() {
 }
 
 #[test]
-fn an_outer_address_that_nobody_is_told_is_said() {
+fn an_unused_outer_address_is_logged() {
     let expected = "--external-ip 2001:db8::7: nobody is told it";
     let options = ["--external-ip", "2001:db8::7"];
     let preview = run(&mut callbox(&arguments("check-config", &options)));

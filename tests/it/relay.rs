@@ -54,13 +54,13 @@ impl Relayed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_turn_crate_s_client_goes_the_whole_way() {
+async fn the_turn_crate_s_client_relays_over_permission_and_channel() {
     let server = start(2, |_| {});
     let echo = Echo::start(IpAddr::from([127, 0, 0, 1]));
     let relayed = allocate(&server, USER, PASSWORD).await;
     let mapped = relayed.client.send_binding_request().await.unwrap();
     assert!(mapped.ip().is_loopback());
-    // The client asks for a permission with the first datagram, then binds a channel.
+    // The client requests a permission with the first datagram, then binds a channel.
     for n in 0..100u8 {
         let payload = vec![n; 1 + usize::from(n)];
         relayed.conn.send_to(&payload, echo.address).await.unwrap();
@@ -74,7 +74,7 @@ async fn the_turn_crate_s_client_goes_the_whole_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_clients_of_the_server_talk_and_the_call_s_end_cuts_them_off() {
+async fn the_end_of_a_call_closes_the_allocations_of_both_clients() {
     let server = start(2, |_| {});
     let mut rng = StdRng::seed_from_u64(1);
     let call = CallId::generate(Now::read().unix_ms(), &mut rng);
@@ -85,7 +85,7 @@ async fn two_clients_of_the_server_talk_and_the_call_s_end_cuts_them_off() {
     let (a, b) = (mint("alice"), mint("bob"));
     let alice = allocate(&server, &a.username, &a.password).await;
     let bob = allocate(&server, &b.username, &b.password).await;
-    // Bob opens the way; what he sends with it may come too early for Alice.
+    // Bob's permission opens the path; the data that he sends with it may come too early for Alice.
     bob.conn.send_to(b"early", alice.address()).await.unwrap();
     alice.conn.send_to(b"hello", bob.address()).await.unwrap();
     assert_eq!(bob.receive().await, (b"hello".to_vec(), alice.address()));
@@ -115,7 +115,7 @@ async fn two_clients_of_the_server_talk_and_the_call_s_end_cuts_them_off() {
     assert_eq!(total, 12);
 }
 
-/// One address in a hurry is answered at a rate, and does not keep others waiting.
+/// A flood from one address is answered at a limited rate, and does not delay others.
 #[test]
 fn a_flood_from_one_address_is_answered_at_a_rate() {
     let server = start(1, |turn| turn.max_unauthenticated_replies = 50);
@@ -134,9 +134,9 @@ fn a_flood_from_one_address_is_answered_at_a_rate() {
     assert!(held_back > 4_000, "{challenged} answers");
 }
 
-/// A peer that is not there answers with ICMP; the allocation goes on.
+/// An absent peer causes ICMP errors; the allocation continues.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_icmp_error_harms_nobody() {
+async fn an_icmp_error_does_not_end_the_allocation() {
     let server = start(1, |_| {});
     let echo = Echo::start(IpAddr::from([127, 0, 0, 1]));
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -159,17 +159,17 @@ fn the_port_is_free_again_after_a_stop() {
     UdpSocket::bind(at).unwrap();
 }
 
-/// A client that sends far more than its allocation may relay: what arrives is what the time that has
-/// gone by allows, each way, and the rest is counted.
+/// A client sends far more than its allocation may relay: the elapsed time bounds what arrives, in
+/// each direction, and the rest is counted.
 #[test]
-fn a_bandwidth_is_kept_to() {
+fn the_bandwidth_limit_is_enforced() {
     const RATE: usize = 50_000;
     let server = start(1, |turn| turn.max_bandwidth = RATE as u64);
     send_past_a_limit(&server, RATE as f64 / SIZE as f64, "bandwidth");
 }
 
 #[test]
-fn a_packet_rate_is_kept_to() {
+fn the_packet_rate_limit_is_enforced() {
     let server = start(1, |turn| turn.max_packet_rate = 100);
     send_past_a_limit(&server, 100.0, "packet_rate");
 }
@@ -185,7 +185,7 @@ fn send_past_a_limit(server: &Server, packets_per_second: f64, reason: &str) {
     let metrics = || server.relay.metrics();
     let dropped = || metrics().drops.iter().find(|d| d.0 == reason).unwrap().1;
     let mut sent = 0;
-    // Until a good part has come through, however fast this machine is.
+    // Sends until a good part has arrived, however fast this machine is.
     while metrics().packets_up < 50 || metrics().packets_down < 50 {
         for _ in 0..16 {
             client.socket.send(&channel_data(0x4001, &[7; SIZE])).unwrap();

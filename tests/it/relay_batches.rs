@@ -1,5 +1,5 @@
-//! Datagrams that come in bursts and in runs: however they are gathered on their way through the
-//! relay, each leaves whole, in order, and to the right address.
+//! Datagrams in bursts and in runs of equal length: however the relay batches them, each leaves
+//! unchanged, in order, and to the right address.
 #![cfg(target_os = "linux")]
 
 use std::net::UdpSocket;
@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::support::{plain_client::PlainClient, *};
 
-/// Lengths as they come: equal ones, a shorter last one, some that fit no run, and empty ones.
+/// Typical lengths: equal ones, a shorter last one, some that fit no run, and empty ones.
 const LENGTHS: [usize; 16] =
     [1200, 1200, 1200, 700, 1200, 1200, 0, 0, 16, 16, 16, 5000, 16, 1452, 1453, 1453];
 
@@ -68,9 +68,10 @@ fn mixed_bursts_of_many_clients_arrive_whole_and_in_order() {
     }
 }
 
-/// Senders that hand their bursts to the kernel as one: the relay receives them as one, too.
+/// The senders pass their bursts to the kernel with segmentation offload, and the relay receives
+/// them with it.
 #[test]
-fn runs_are_relayed_datagram_by_datagram() {
+fn offloaded_runs_are_relayed_as_separate_datagrams() {
     let server = start(1, |_| {});
     let client = PlainClient::allocate(server.address(false));
     let (with_channel, without) = (bind(), bind());
@@ -112,9 +113,9 @@ fn runs_are_relayed_datagram_by_datagram() {
     }
 }
 
-/// A receiver that takes in runs gets one: what goes to one address leaves as one.
+/// A receiver with receive offload gets one run: datagrams to one address are sent together.
 #[test]
-fn a_burst_to_one_peer_leaves_as_one() {
+fn a_burst_to_one_peer_is_sent_as_one_run() {
     let server = start(1, |_| {});
     let client = PlainClient::allocate(server.address(false));
     let peer = bind();
@@ -128,7 +129,8 @@ fn a_burst_to_one_peer_leaves_as_one() {
     assert_eq!(receive(&peer), [7; 800]);
 }
 
-/// Two clients of one server, on the same worker and on others, with indications and channels.
+/// Two clients of one server, on the same worker and on different ones, with indications and
+/// channels.
 #[test]
 fn between_two_clients_nothing_leaves_the_server() {
     for workers in [1, 2] {
@@ -161,10 +163,10 @@ fn between_two_clients_nothing_leaves_the_server() {
     }
 }
 
-/// Many packets to one peer get it a socket of its own, on the same relayed address. Neither that
-/// peer nor another one sees a difference, and the peer's end takes nothing with it.
+/// A peer that gets many packets gets a socket of its own, on the same relayed address. No peer
+/// notices a difference, and the end of that socket affects no other peer.
 #[test]
-fn a_peer_that_most_goes_to_is_one_like_any_other() {
+fn a_peer_with_a_connected_socket_behaves_like_any_other() {
     let server = start(1, |_| {});
     let client = PlainClient::allocate(server.address(false));
     let (often, seldom, stranger) = (bind(), bind(), bind());
@@ -185,7 +187,7 @@ fn a_peer_that_most_goes_to_is_one_like_any_other() {
     }
     up(0x4002, &seldom);
     down(0x4002, &seldom);
-    // The permission is for the address, whatever the port.
+    // The permission is for the address, with any port.
     stranger.send_to(b"down", client.relayed).unwrap();
     assert!(client.receive().ends_with(b"down"));
 
@@ -200,7 +202,7 @@ fn a_peer_that_most_goes_to_is_one_like_any_other() {
     again.set_read_timeout(Some(DEADLINE)).unwrap();
     up(0x4001, &again);
     down(0x4001, &again);
-    // The other becomes the one that most goes to.
+    // The other peer becomes the one with the most traffic.
     for _ in 0..200 {
         up(0x4002, &seldom);
     }

@@ -1,4 +1,4 @@
-//! Tests of the log lines about the relay's clients, as `docs/logs.md` promises them.
+//! The log lines about the relay's clients that `docs/logs.md` documents.
 
 use std::net::UdpSocket;
 
@@ -14,7 +14,7 @@ fn start(more: &[&str]) -> Server {
     Server::with(&[&base[..], more].concat())
 }
 
-/// Stops a server, and gives the lines of its log that have this in them, without their times.
+/// Stops a server, and returns the lines of its log that contain `with`, without their times.
 fn lines(server: Server, with: &str) -> Vec<String> {
     server.terminate();
     let (_, log) = server.wait();
@@ -43,10 +43,10 @@ fn an_allocation_s_end_is_a_line_at_debug() {
 }
 
 #[test]
-fn refused_credentials_are_told_and_make_no_line_of_their_own() {
+fn refused_credentials_are_logged_and_cannot_forge_lines() {
     let server = start(&[]);
     let at = server.turn().parse().unwrap();
-    // Whatever is in a name, it makes no other line and looks like none.
+    // A user name can neither add a line nor imitate one.
     let name = "x\n WARN: TURN credentials refused address=192.0.2.1 \"";
     for user in ["static", name] {
         let refused = PlainClient::try_allocate_as(at, crate::support::REALM, user, "guess");

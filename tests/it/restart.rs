@@ -1,4 +1,4 @@
-//! A server is stopped and started again: with `--state-dir`, calls go on.
+//! Restarts of the server: with `--state-dir`, calls go on.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ fn start_with(state: &Path, more: &[&str]) -> Server {
     Server::with(&options)
 }
 
-/// A client that names no device says what it was given by the server before.
+/// A client that names no device presents the id that the previous server assigned.
 #[tokio::test]
 async fn a_call_of_a_client_without_a_device_outlives_its_server() {
     let dir = tempfile::tempdir().unwrap();
@@ -51,7 +51,7 @@ async fn a_call_of_a_client_without_a_device_outlives_its_server() {
     assert_eq!((&ended["callId"], &ended["reason"]), (&call, &json!("hangup")));
 }
 
-/// Stops the server as a supervisor does; gives what it logged.
+/// Stops the server as a supervisor does, and returns its log.
 fn stop(server: Server) -> String {
     server.terminate();
     let (status, stderr) = server.wait();
@@ -59,13 +59,13 @@ fn stop(server: Server) -> String {
     stderr
 }
 
-/// The files of the log of calls.
+/// Returns the files of the call log.
 fn log_files(state: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect()
 }
 
-/// alice calls bob, who accepts; gives the call's id.
+/// Lets alice call bob, who accepts; returns the id of the call.
 async fn call(alice: &mut websocket::Client, bob: &mut websocket::Client) -> Value {
     let initiate = json!({ "targetUserId": "bob", "callType": "video" });
     let call = alice.request("call:initiate", initiate).await["callId"].clone();
@@ -100,12 +100,12 @@ async fn a_call_outlives_its_server() {
     alice.event("signal:answer").await;
 
     server.terminate();
-    // It is the last that each hears, and nobody hears that the call is over.
+    // It is the last event of each side, and no side is notified of an end of the call.
     assert!(alice.event("server:draining").await["reconnectAfterMs"].is_u64());
     assert_eq!(alice.closed().await.0, 1001);
     assert!(bob.event("server:draining").await["reconnectAfterMs"].is_u64());
     assert_eq!(bob.event("error").await["error"]["code"], "server_shutdown");
-    // A client whose socket is disconnected (41) stays away; one whose transport closes comes back.
+    // A client whose socket is disconnected (41) stays away; one whose transport closes reconnects.
     while let Some(packet) = bob.packet().await {
         assert!(!packet.starts_with("41"), "{packet}");
     }
@@ -168,7 +168,7 @@ async fn a_call_outlives_a_server_that_is_killed_and_a_room_ends_on_its_record()
     let mut carol = websocket::Client::sign_in_on(&server, "carol", Some("tablet")).await;
     let join = json!({ "roomId": "garden", "callType": "audio" });
     let room = carol.request("room:join", join).await["callId"].clone();
-    // Ends it with SIGKILL.
+    // Drop kills the server with SIGKILL.
     drop(server);
 
     let server = start(dir.path());
@@ -189,9 +189,9 @@ async fn a_call_outlives_a_server_that_is_killed_and_a_room_ends_on_its_record()
     assert_eq!((&records[1]["id"], &records[1]["reason"]), (&call, &json!("hangup")));
 }
 
-/// One bit of the entry of one call is wrong.
+/// One bit in the entry of one call is flipped.
 #[tokio::test]
-async fn one_bad_entry_costs_that_entry_and_its_file_is_set_aside() {
+async fn a_corrupt_entry_is_lost_alone_and_its_file_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path());
     let (mut alice, mut bob) = sign_in(&server).await;
@@ -224,7 +224,7 @@ async fn a_server_that_does_not_start_leaves_the_calls_to_the_next_try() {
     let (mut alice, mut bob) = sign_in(&server).await;
     let call = call(&mut alice, &mut bob).await;
 
-    // Two servers in one directory would spoil each other's files.
+    // Two servers in one directory would corrupt each other's files.
     let mut command =
         callbox(&["serve", "--dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
     let output = run(command.arg("--state-dir").arg(dir.path()));

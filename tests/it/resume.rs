@@ -1,4 +1,4 @@
-//! Sessions that go on over another connection, with the real server.
+//! Sessions that are resumed over another connection, with the real server.
 
 use serde_json::{Value, json};
 
@@ -9,13 +9,13 @@ fn candidate(n: u32) -> Value {
     json!({ "candidate": { "candidate": line } })
 }
 
-/// The number of the candidate in an event.
+/// Returns the number of the candidate in an event.
 fn number(data: &Value) -> u32 {
     let line = data["candidate"]["candidate"].as_str().unwrap();
     line["candidate:".len()..].split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Connects and goes on with a session.
+/// Connects and resumes a session.
 async fn resume(server: &Server, user: &str, device: &str, session: &Value, seq: u64) -> Client {
     let mut client = Client::connect(server).await;
     let resume = json!({ "sessionId": session, "seq": seq });
@@ -25,7 +25,7 @@ async fn resume(server: &Server, user: &str, device: &str, session: &Value, seq:
     client
 }
 
-/// A call in which candidates go at once.
+/// Sets up a call in which candidates are forwarded at once.
 async fn call(server: &Server) -> (Client, Client) {
     let mut alice = Client::sign_in_on(server, "alice", Some("laptop")).await;
     let mut bob = Client::sign_in_on(server, "bob", Some("phone")).await;
@@ -38,7 +38,7 @@ async fn call(server: &Server) -> (Client, Client) {
     (alice, bob)
 }
 
-/// Reads up to this candidate. The number of its event.
+/// Reads up to this candidate; returns the sequence number of its event.
 async fn read_up_to(client: &mut Client, n: u32) -> u64 {
     loop {
         let frame = client.frame().await;
@@ -49,7 +49,7 @@ async fn read_up_to(client: &mut Client, n: u32) -> u64 {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_or_doubled_when_connections_are_cut() {
+async fn no_event_is_lost_or_duplicated_when_connections_break() {
     let server = Server::start();
     let (mut alice, mut bob) = call(&server).await;
     let session = alice.welcome["sessionId"].clone();
@@ -59,7 +59,7 @@ async fn nothing_is_lost_or_doubled_when_connections_are_cut() {
         for n in 5 * round - 4..=5 * round {
             bob.request("ice:candidate", candidate(n)).await;
         }
-        // She reads some, says that she has fewer, and is gone.
+        // Alice reads some events, acknowledges fewer, and loses the connection.
         let seq = read_up_to(&mut alice, got + 3).await;
         got += 3;
         alice.send_text(&json!({ "ack": seq - 1 }).to_string()).await;
@@ -82,7 +82,7 @@ async fn nothing_is_lost_or_doubled_when_connections_are_cut() {
             }
         }
     }
-    // She is as much in the call as ever.
+    // Alice is still in the call.
     alice.request("call:end", json!({})).await;
     bob.event("call:ended").await;
     assert_eq!(server.metric("callbox_sessions_resumed_total"), 10.0);
@@ -101,14 +101,14 @@ async fn a_connection_that_hangs_is_taken_over() {
     assert_eq!(alice.closed().await.0, 4409);
     bob.request("ice:candidate", candidate(2)).await;
     assert_eq!(number(&again.event("ice:candidate").await), 2);
-    // What the old one says late does not count.
+    // Late messages of the old connection are ignored.
     drop(alice);
     again.request("call:end", json!({})).await;
     bob.event("call:ended").await;
 }
 
 #[tokio::test]
-async fn only_its_own_client_goes_on_with_a_session() {
+async fn only_its_own_client_can_resume_a_session() {
     let server = Server::start();
     let alice = Client::sign_in_on(&server, "alice", Some("laptop")).await;
     let session = alice.welcome["sessionId"].clone();
@@ -127,7 +127,7 @@ async fn only_its_own_client_goes_on_with_a_session() {
 }
 
 #[tokio::test]
-async fn a_client_that_says_goodbye_is_gone() {
+async fn a_client_that_leaves_cannot_resume() {
     let server = Server::with(&["--resume-window", "10m"]);
     for device in ["one", "two"] {
         drop(Client::sign_in_on(&server, "bob", Some(device)).await);
@@ -143,7 +143,7 @@ async fn a_client_that_says_goodbye_is_gone() {
 }
 
 #[tokio::test]
-async fn a_plain_socket_io_client_is_told_where_its_call_stands() {
+async fn a_plain_socket_io_client_gets_the_state_of_its_call() {
     let server = Server::start();
     let mut bob = Client::sign_in_on(&server, "bob", Some("phone")).await;
     let auth = json!({ "token": server.token("alice"), "deviceId": "laptop" });
@@ -166,14 +166,15 @@ async fn a_plain_socket_io_client_is_told_where_its_call_stands() {
         (&json!("offer"), &json!("connecting"))
     );
     assert_eq!(sync["candidates"].as_array().map(Vec::len), Some(1));
-    // What it could not get follows, as ever.
+    // The missed events follow, as usual.
     assert_eq!(number(&alice.event("ice:candidate").await), 2);
     bob.event("call:reconnected").await;
 }
 
-/// The answer is lost with the connection; asked again, it is the same, and nothing happens twice.
+/// The response is lost with the connection. The repeated request gets the same one, and has no
+/// second effect.
 #[tokio::test]
-async fn a_request_may_be_made_again() {
+async fn a_repeated_request_gets_the_same_response() {
     let server = Server::start();
     let mut bob = Client::sign_in_on(&server, "bob", Some("phone")).await;
     let mut alice = Client::sign_in_on(&server, "alice", Some("laptop")).await;
@@ -188,9 +189,9 @@ async fn a_request_may_be_made_again() {
     assert_eq!(server.metric("callbox_calls_started_total"), 1.0);
 }
 
-/// As much as is kept comes at once, and is not taken for a client that does not read.
+/// All retained events come at once, and are not mistaken for a slow reader.
 #[tokio::test]
-async fn a_session_that_missed_much_goes_on() {
+async fn a_session_with_many_missed_events_is_resumed() {
     let server = Server::with(&["--events-per-second", "0", "--max-message", "16KiB"]);
     let (mut alice, mut bob) = call(&server).await;
     let session = alice.welcome["sessionId"].clone();
@@ -199,7 +200,7 @@ async fn a_session_that_missed_much_goes_on() {
     alice.send_text(&json!({ "ack": seq }).to_string()).await;
     drop(alice);
     bob.event("call:reconnecting").await;
-    // One of a change of state is kept for each of them, too.
+    // Those of a change of state count against the limit as well.
     for n in 2..=250 {
         bob.request("ice:candidate", candidate(n)).await;
     }
@@ -210,9 +211,9 @@ async fn a_session_that_missed_much_goes_on() {
     }
 }
 
-/// Leaving is code 1000 alone; a page that is left may be loaded again.
+/// Only close code 1000 leaves; a page that is closed otherwise may be reloading.
 #[tokio::test]
-async fn who_leaves_ends_its_call_and_who_is_lost_is_waited_for() {
+async fn a_client_that_leaves_ends_its_call_and_a_lost_one_can_return() {
     let server = Server::start();
     for code in [Some(1000), Some(1001), Some(1011), Some(4000), None] {
         let mut alice = Client::sign_in_on(&server, "alice", Some("laptop")).await;

@@ -8,8 +8,8 @@ use crate::common::{Server, bearer, http, socketio, websocket};
 
 const ROOM: &str = "team-a/standup";
 
-/// What is said in the room, to one or to all.
-fn said(mut data: Value, to: Option<&Value>) -> Value {
+/// Adds the room, and the recipient if there is one, to a payload.
+fn in_room(mut data: Value, to: Option<&Value>) -> Value {
     data["roomId"] = ROOM.into();
     if let Some(to) = to {
         data["to"] = to.clone();
@@ -25,22 +25,22 @@ fn candidate() -> Value {
     json!({ "candidate": { "candidate": "candidate:1 1 udp 1 192.0.2.9 9 typ host" } })
 }
 
-/// The next event, which must be this one.
-async fn hears(client: &mut websocket::Client, event: &str) -> Value {
+/// Returns the next event, which must be this one.
+async fn expect_event(client: &mut websocket::Client, event: &str) -> Value {
     let frame = client.frame().await;
     assert_eq!(frame["event"], event, "{frame}");
     frame["data"].clone()
 }
 
-/// The client has heard nothing more: next is the answer to what it asks now.
-async fn has_heard_all(client: &mut websocket::Client) {
+/// Checks that no more events are pending: the response to a new request comes next.
+async fn expect_no_event(client: &mut websocket::Client) {
     client.send("presence:subscribe", Some(99), &json!({ "userIds": [] })).await;
     let frame = client.frame().await;
     assert_eq!(frame["re"], 99, "{frame}");
 }
 
 #[tokio::test]
-async fn three_on_both_fronts_meet_and_part() {
+async fn three_participants_on_both_fronts_join_and_leave() {
     let dir = tempfile::tempdir().unwrap();
     let records = dir.path().join("records.jsonl");
     let server = Server::with(&["--call-records", records.to_str().unwrap()]);
@@ -49,10 +49,10 @@ async fn three_on_both_fronts_meet_and_part() {
     let mut carol = websocket::Client::sign_in_on(&server, "carol", Some("tablet")).await;
     let mut dave = websocket::Client::sign_in(&server, "dave").await;
 
-    let first = alice.request("room:join", said(json!({}), None)).await;
+    let first = alice.request("room:join", in_room(json!({}), None)).await;
     assert_eq!(first["participants"], json!([]));
     let call = first["callId"].as_str().unwrap().to_owned();
-    let second = bob.request("room:join", said(json!({}), None)).await;
+    let second = bob.request("room:join", in_room(json!({}), None)).await;
     assert_eq!(
         (&second["callId"], &second["participants"][0]["userId"]),
         (&first["callId"], &json!("alice"))
@@ -60,29 +60,29 @@ async fn three_on_both_fronts_meet_and_part() {
     let username = second["turnCredentials"]["username"].as_str().unwrap();
     assert!(username.ends_with(&format!(":bob:{call}")), "{username}");
     assert_eq!(alice.event("room:joined").await["participant"]["userId"], "bob");
-    let third = carol.request("room:join", said(json!({}), None)).await;
+    let third = carol.request("room:join", in_room(json!({}), None)).await;
     assert_eq!(third["participants"].as_array().unwrap().len(), 2);
     assert_eq!(alice.event("room:joined").await["participant"]["userId"], "carol");
-    assert_eq!(hears(&mut bob, "room:joined").await["participant"]["userId"], "carol");
+    assert_eq!(expect_event(&mut bob, "room:joined").await["participant"]["userId"], "carol");
     let [a, b, c] = [&first, &second, &third].map(|answer| answer["participantId"].clone());
 
-    // Who comes offers to each who is there, and only that one hears it.
+    // A new participant sends an offer to each one present, and only that one receives it.
     for (from, to) in [(&mut bob, &a), (&mut carol, &a)] {
-        from.request("signal:offer", said(sdp("x"), Some(to))).await;
-        from.request("ice:candidate", said(candidate(), Some(to))).await;
+        from.request("signal:offer", in_room(sdp("x"), Some(to))).await;
+        from.request("ice:candidate", in_room(candidate(), Some(to))).await;
     }
     for from in [(&b, "bob"), (&c, "carol")] {
         let offer = alice.event("signal:offer").await;
         assert_eq!((&offer["fromParticipant"], &offer["from"]), (from.0, &json!(from.1)));
         assert_eq!(alice.event("ice:candidate").await["fromParticipant"], *from.0);
-        alice.request("signal:answer", said(sdp("a"), Some(from.0))).await;
+        alice.request("signal:answer", in_room(sdp("a"), Some(from.0))).await;
     }
-    assert_eq!(hears(&mut bob, "signal:answer").await["fromParticipant"], a);
-    assert_eq!(hears(&mut carol, "signal:answer").await["fromParticipant"], a);
-    carol.request("signal:offer", said(sdp("c"), Some(&b))).await;
-    assert_eq!(hears(&mut bob, "signal:offer").await["fromParticipant"], c);
-    alice.request("call:message", said(json!({ "data": "hello" }), None)).await;
-    assert_eq!(hears(&mut carol, "call:message").await["data"], "hello");
+    assert_eq!(expect_event(&mut bob, "signal:answer").await["fromParticipant"], a);
+    assert_eq!(expect_event(&mut carol, "signal:answer").await["fromParticipant"], a);
+    carol.request("signal:offer", in_room(sdp("c"), Some(&b))).await;
+    assert_eq!(expect_event(&mut bob, "signal:offer").await["fromParticipant"], c);
+    alice.request("call:message", in_room(json!({ "data": "hello" }), None)).await;
+    assert_eq!(expect_event(&mut carol, "call:message").await["data"], "hello");
     let frame = bob.frame().await;
     assert_eq!(
         (&frame["event"], &frame["data"]["data"]),
@@ -90,8 +90,8 @@ async fn three_on_both_fronts_meet_and_part() {
     );
     let seq = frame["seq"].clone();
 
-    // Who is outside gets nowhere, and hears nothing.
-    let outside = dave.refused("signal:offer", said(sdp("d"), Some(&a))).await;
+    // A user outside of the room is refused, and receives nothing.
+    let outside = dave.refused("signal:offer", in_room(sdp("d"), Some(&a))).await;
     assert_eq!(outside, "not_a_participant");
     let path = format!("/api/v1/calls/{call}");
     let key = Some(server.text("/dev/apiKey"));
@@ -102,11 +102,11 @@ async fn three_on_both_fronts_meet_and_part() {
     assert_eq!((&shown["roomId"], &shown["state"]), (&json!(ROOM), &json!("connected")));
     assert_eq!(shown["participants"].as_array().unwrap().len(), 3);
 
-    // One who loses the connection goes on with the session, and has missed nothing.
+    // A participant that loses its connection resumes its session without missing an event.
     let (session, user) = (bob.welcome["sessionId"].clone(), server.token("bob"));
     drop(bob);
     assert_eq!(alice.event("call:reconnecting").await["participantId"], b);
-    alice.request("call:message", said(json!({ "data": "are you there?" }), Some(&b))).await;
+    alice.request("call:message", in_room(json!({ "data": "are you there?" }), Some(&b))).await;
     let mut bob = websocket::Client::connect(&server).await;
     let resume = json!({ "sessionId": session, "seq": seq });
     let hello = json!({ "token": user, "deviceId": "phone", "resume": resume });
@@ -114,11 +114,11 @@ async fn three_on_both_fronts_meet_and_part() {
     assert_eq!(bob.event("session:welcome").await["resumed"], true);
     assert_eq!(bob.event("call:message").await["data"], "are you there?");
     assert_eq!(alice.event("call:reconnected").await["participantId"], b);
-    // What was for bob alone is not among what carol hears.
-    assert_eq!(hears(&mut carol, "call:reconnecting").await["participantId"], b);
-    assert_eq!(hears(&mut carol, "call:reconnected").await["participantId"], b);
+    // Messages for bob only are not sent to carol.
+    assert_eq!(expect_event(&mut carol, "call:reconnecting").await["participantId"], b);
+    assert_eq!(expect_event(&mut carol, "call:reconnected").await["participantId"], b);
 
-    carol.request("room:leave", said(json!({}), None)).await;
+    carol.request("room:leave", in_room(json!({}), None)).await;
     let left = alice.event("room:left").await;
     assert_eq!((&left["participantId"], &left["userId"]), (&c, &json!("carol")));
     assert_eq!(bob.event("room:left").await["participantId"], c);
@@ -133,9 +133,9 @@ async fn three_on_both_fronts_meet_and_part() {
     let users: Vec<_> = record["participants"].as_array().unwrap().iter().collect();
     assert_eq!(users.len(), 3);
     assert!(users.iter().all(|user| user["joinedAt"].is_string() && user["leftAt"].is_string()));
-    // carol has left long before, and dave never was in it.
-    has_heard_all(&mut carol).await;
-    has_heard_all(&mut dave).await;
+    // carol has left long before, and dave never was in the room.
+    expect_no_event(&mut carol).await;
+    expect_no_event(&mut dave).await;
 }
 
 #[tokio::test]
@@ -157,14 +157,14 @@ async fn a_room_does_not_outlive_its_server() {
     let server = start();
     let mut alice = websocket::Client::sign_in_on(&server, "alice", Some("laptop")).await;
     let mut bob = websocket::Client::sign_in_on(&server, "bob", Some("phone")).await;
-    let before = alice.request("room:join", said(json!({}), None)).await;
-    bob.request("room:join", said(json!({}), None)).await;
-    hears(&mut alice, "room:joined").await;
+    let before = alice.request("room:join", in_room(json!({}), None)).await;
+    bob.request("room:join", in_room(json!({}), None)).await;
+    expect_event(&mut alice, "room:joined").await;
 
     server.terminate();
     for client in [&mut alice, &mut bob] {
-        assert_eq!(hears(client, "call:ended").await["reason"], "server_shutdown");
-        hears(client, "server:draining").await;
+        assert_eq!(expect_event(client, "call:ended").await["reason"], "server_shutdown");
+        expect_event(client, "server:draining").await;
     }
     let (status, stderr) = server.wait();
     assert!(status.success() && !stderr.contains("ERROR"), "{stderr}");
@@ -173,8 +173,8 @@ async fn a_room_does_not_outlive_its_server() {
 
     let server = start();
     let mut alice = websocket::Client::sign_in_on(&server, "alice", Some("laptop")).await;
-    has_heard_all(&mut alice).await;
-    let after = alice.request("room:join", said(json!({}), None)).await;
+    expect_no_event(&mut alice).await;
+    let after = alice.request("room:join", in_room(json!({}), None)).await;
     assert_eq!(after["participants"], json!([]));
     assert_ne!(after["callId"], before["callId"]);
 }

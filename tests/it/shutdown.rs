@@ -1,4 +1,4 @@
-//! How the server stops: everyone hears of it, and then it is gone.
+//! The shutdown of the server: every client is notified before it ends.
 
 use std::net::{TcpListener, UdpSocket};
 
@@ -7,11 +7,11 @@ use serde_json::json;
 use crate::common::{Server, socketio, websocket};
 
 #[tokio::test]
-async fn calls_end_and_everyone_hears_of_it() {
+async fn calls_end_and_every_client_is_notified() {
     let server = Server::start();
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
     let mut bob = socketio::Client::sign_in(&server, "bob").await;
-    // One who has not said who it is, and one who has asked for nothing.
+    // A client without a `hello`, and one without a request.
     let mut stranger = websocket::Client::connect(&server).await;
     let _idle = std::net::TcpStream::connect(server.authority()).unwrap();
     alice.request("call:initiate", json!({ "targetUserId": "bob", "callType": "audio" })).await;
@@ -32,15 +32,15 @@ async fn calls_end_and_everyone_hears_of_it() {
     let (status, stderr) = server.wait();
     assert!(status.success(), "{stderr}");
     assert!(!stderr.contains("ERROR") && !stderr.contains("panicked"), "{stderr}");
-    // Its addresses are free again.
+    // The addresses are free again.
     assert!(TcpListener::bind(http).is_ok());
     assert!(UdpSocket::bind(stun).is_ok());
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_holds_nobody_up() {
+async fn a_silent_client_does_not_delay_the_shutdown() {
     let server = Server::start();
-    // It neither reads nor writes from here on.
+    // The client neither reads nor writes from here on.
     let _silent = websocket::Client::sign_in(&server, "alice").await;
     let _other = socketio::Client::sign_in(&server, "bob").await;
     server.terminate();

@@ -1,5 +1,5 @@
-//! `--relay-policy signaled`, with real sockets and both fronts of the server: what somebody reaches
-//! who has got hold of a call's credentials.
+//! `--relay-policy signaled` with real sockets and both fronts: the addresses that stolen
+//! credentials of a call can reach.
 
 use std::{
     io::ErrorKind,
@@ -14,7 +14,7 @@ use crate::{
     support::{DEADLINE, plain_client::PlainClient},
 };
 
-/// Somebody whom packets may reach. On Linux each 127.x.y.z is an address of this machine.
+/// A socket that packets may reach. On Linux each 127.x.y.z is an address of this machine.
 struct Peer(UdpSocket);
 
 impl Peer {
@@ -42,7 +42,7 @@ impl Peer {
     }
 }
 
-/// Opens an allocation with what a client was sent.
+/// Opens an allocation with the credentials in a payload.
 fn allocate(server: &Server, data: &Value) -> PlainClient {
     let (username, password) = crate::common::turn_credentials(data);
     let at = server.turn().parse().unwrap();
@@ -54,7 +54,7 @@ fn host_candidate(ip: &str) -> Value {
     json!({ "candidate": { "candidate": line, "sdpMid": "0", "sdpMLineIndex": 0 } })
 }
 
-/// Alice calls Bob, who takes the call: both clients, and what each was sent with it.
+/// Lets Alice call Bob, who accepts; returns both clients and the payload of each.
 async fn call(server: &Server) -> (Client, Client, Value, Value) {
     let mut alice = Client::sign_in(server, "alice").await;
     let mut bob = Client::sign_in(server, "bob").await;
@@ -68,11 +68,11 @@ async fn call(server: &Server) -> (Client, Client, Value, Value) {
 const NO_PERMISSION: &str = "callbox_drops_total{reason=\"no_permission\"}";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stolen_credential_reaches_only_what_the_other_side_announced() {
+async fn stolen_credentials_reach_only_addresses_that_the_other_side_announced() {
     let server = Server::with(&["--relay-policy", "signaled"]);
     let (mut alice, mut bob, initiated, incoming) = call(&server).await;
     let (inner, announced) = (Peer::on("127.0.0.2"), Peer::on("127.0.0.3"));
-    // Whoever it is who has them.
+    // Anyone who has the credentials can allocate.
     let thief = allocate(&server, &initiated);
     for peer in [&inner, &announced] {
         assert_eq!(thief.try_permit(peer.address()), Some(403));
@@ -81,11 +81,11 @@ async fn a_stolen_credential_reaches_only_what_the_other_side_announced() {
         thief.socket.send(&channel_data(0x4001, b"through")).unwrap();
     }
     server.wait_for_metric(NO_PERMISSION, |dropped| dropped == 2.0);
-    // What Alice announces herself opens nothing for her credentials.
+    // Addresses that Alice announces do not open for her own credentials.
     alice.request("ice:candidate", host_candidate("127.0.0.2")).await;
     assert_eq!(thief.try_permit(inner.address()), Some(403));
 
-    // As soon as Alice hears of the address, it is open to her: the first try must do.
+    // Once Alice is notified of the address, it is open to her: the first attempt must succeed.
     bob.request("ice:candidate", host_candidate("127.0.0.3")).await;
     alice.event("ice:candidate").await;
     assert_eq!(thief.try_bind(0x4001, announced.address()), None);
@@ -95,7 +95,7 @@ async fn a_stolen_credential_reaches_only_what_the_other_side_announced() {
     assert_eq!(thief.receive(), channel_data(0x4001, b"hi"));
     assert_eq!(thief.try_permit(inner.address()), Some(403));
 
-    // The same the other way round, from a description.
+    // The opposite direction, with an address from a description.
     let bobs = allocate(&server, &incoming);
     let described = Peer::on("127.0.0.4");
     assert_eq!(bobs.try_permit(described.address()), Some(403));
@@ -107,16 +107,16 @@ async fn a_stolen_credential_reaches_only_what_the_other_side_announced() {
     assert_eq!(described.receives(b"hello"), bobs.relayed);
     assert_eq!(bobs.try_permit(Peer::on("127.0.0.5").address()), Some(403));
 
-    // The end of the call ends all of it.
+    // The end of the call revokes all of it.
     alice.request("call:end", json!({})).await;
     server.wait_for_metric("callbox_allocations", |open| open == 0.0);
     inner.has_received_nothing();
 }
 
-/// Nobody announces a relayed address of this server before it is there; and on the same machine
-/// other programs have ports, too.
+/// Relayed addresses of this server are announced only once they exist, and other programs have
+/// ports on the same machine.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_relay_s_own_addresses_are_reached_where_they_are_relayed() {
+async fn only_relayed_addresses_of_the_server_can_be_reached() {
     let server = Server::with(&["--relay-policy", "signaled"]);
     let (_alice, _bob, initiated, incoming) = call(&server).await;
     let (alice, bob) = (allocate(&server, &initiated), allocate(&server, &incoming));
@@ -124,7 +124,7 @@ async fn the_relay_s_own_addresses_are_reached_where_they_are_relayed() {
     assert_eq!(bob.try_bind(0x4002, alice.relayed), None);
     alice.socket.send(&channel_data(0x4001, b"hello")).unwrap();
     assert_eq!(bob.receive(), channel_data(0x4002, b"hello"));
-    // --dev allows loopback, but the call has not spoken of it.
+    // --dev allows loopback, but the call has not announced this address.
     let other = Peer::on("127.0.0.1");
     assert_eq!(alice.relayed.ip(), other.address().ip());
     assert_eq!(alice.try_bind(0x4003, other.address()), Some(403));
@@ -133,9 +133,9 @@ async fn the_relay_s_own_addresses_are_reached_where_they_are_relayed() {
     other.has_received_nothing();
 }
 
-/// What a client gets with its welcome is for gathering candidates, not for sending to strangers.
+/// The credentials of a welcome are for gathering candidates, not for sending to other addresses.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_welcome_s_credentials_reach_what_the_user_s_calls_have_announced() {
+async fn the_credentials_of_a_welcome_reach_addresses_announced_in_the_user_s_calls() {
     let server = Server::with(&["--relay-policy", "signaled"]);
     let (alice, mut bob, ..) = call(&server).await;
     let eve = Client::sign_in(&server, "eve").await;
@@ -147,7 +147,7 @@ async fn the_welcome_s_credentials_reach_what_the_user_s_calls_have_announced() 
     }
     // They reach each other, as clients that test their relays do.
     assert_eq!(alices.try_bind(0x4002, eves.relayed), None);
-    // Bob announces to Alice, who has not said anything herself.
+    // Bob announces an address to Alice, who has not announced any herself.
     bob.request("ice:candidate", host_candidate("127.0.0.2")).await;
     assert_eq!(alices.try_bind(0x4001, peer.address()), None);
     alices.socket.send(&channel_data(0x4001, b"hello")).unwrap();
@@ -156,7 +156,7 @@ async fn the_welcome_s_credentials_reach_what_the_user_s_calls_have_announced() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_open_policy_nothing_is_bound() {
+async fn the_open_policy_binds_credentials_to_no_peers() {
     let peer = Peer::on("127.0.0.2");
     let server = Server::start();
     let (_alice, _bob, initiated, _) = call(&server).await;

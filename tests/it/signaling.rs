@@ -1,5 +1,5 @@
-//! The seed's diagram, event for event, through the real binary: on the plain WebSocket front, on
-//! the Socket.IO front, and from one to the other.
+//! The published call flow, event for event, through the real binary: on the plain WebSocket front,
+//! on the Socket.IO front, and between the two.
 
 use callbox_client::payload_of;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::{
     support::plain_client::PlainClient,
 };
 
-/// One side of a call, whichever front it uses.
+/// One side of a call, on either front.
 enum Side {
     WebSocket(Box<websocket::Client>),
     SocketIo(Box<socketio::Client>),
@@ -31,7 +31,7 @@ impl Side {
         }
     }
 
-    /// Sends as the seed does: without waiting for an answer.
+    /// Sends an event without waiting for a response.
     async fn emit(&mut self, event: &str, data: Value) {
         match self {
             Self::WebSocket(client) => client.send(event, None, &data).await,
@@ -39,8 +39,8 @@ impl Side {
         }
     }
 
-    /// The next event must be this one.
-    async fn hears(&mut self, event: &str) -> Value {
+    /// Returns the next event, which must be this one.
+    async fn expect_event(&mut self, event: &str) -> Value {
         let (name, data) = match self {
             Self::WebSocket(client) => client.seed_event().await,
             Self::SocketIo(client) => client.seed_event().await,
@@ -50,13 +50,13 @@ impl Side {
     }
 }
 
-/// The seed's diagram: nothing else may come, and nothing in another order.
-async fn diagram(server: &Server, mut a: Side, mut b: Side, target: &str) {
+/// Runs the call flow: no other event may come, and none in another order.
+async fn run_call_flow(server: &Server, mut a: Side, mut b: Side, target: &str) {
     let initiate = json!({ "targetUserId": target, "callType": "video" });
     let initiated = a.request("call:initiate", initiate).await;
     let call = initiated["callId"].clone();
     assert_eq!(initiated["state"], "ringing");
-    let incoming = b.hears("call:incoming").await;
+    let incoming = b.expect_event("call:incoming").await;
     assert_eq!((&incoming["callId"], &incoming["callType"]), (&call, &json!("video")));
     for credentials in [&initiated["turnCredentials"], &incoming["turnCredentials"]] {
         let username = credentials["username"].as_str().unwrap();
@@ -64,28 +64,28 @@ async fn diagram(server: &Server, mut a: Side, mut b: Side, target: &str) {
     }
 
     b.request("call:accept", json!({ "callId": call })).await;
-    let accepted = a.hears("call:accepted").await;
+    let accepted = a.expect_event("call:accepted").await;
     assert_eq!((&accepted["callId"], &accepted["calleeId"]), (&call, &json!(target)));
 
-    // Candidates cross before the descriptions, as in the diagram. They are held back, so that
-    // no browser gets a candidate for a description that it does not have.
+    // Candidates overtake the descriptions. They are held back, so that no browser gets a candidate
+    // before its description.
     let candidate = |line: &str| json!({ "candidate": line, "sdpMid": "0", "sdpMLineIndex": 0 });
     let (from_a, from_b) =
         (candidate("candidate:1 1 udp 1 192.0.2.1 1 typ srflx"), candidate("candidate:2"));
     a.emit("ice:candidate", json!({ "callId": call, "candidate": from_a })).await;
     b.emit("ice:candidate", json!({ "callId": call, "candidate": from_b })).await;
     a.emit("signal:offer", json!({ "callId": call, "sdp": "v=0 offer" })).await;
-    assert_eq!(b.hears("signal:offer").await["sdp"], "v=0 offer");
-    assert_eq!(b.hears("ice:candidate").await["candidate"], from_a);
+    assert_eq!(b.expect_event("signal:offer").await["sdp"], "v=0 offer");
+    assert_eq!(b.expect_event("ice:candidate").await["candidate"], from_a);
     b.emit("signal:answer", json!({ "callId": call, "sdp": "v=0 answer" })).await;
-    // B's candidate may have waited as long as it is held, and then it comes first.
-    let mut heard = [a.hears_one_of(["signal:answer", "ice:candidate"]).await, Value::Null];
-    heard[1] = a.hears_one_of(["signal:answer", "ice:candidate"]).await;
-    assert!(heard.iter().any(|data| data["sdp"] == "v=0 answer"), "{heard:?}");
-    assert!(heard.iter().any(|data| data["candidate"] == from_b), "{heard:?}");
+    // B's candidate may have been held for the maximum time, and then it comes first.
+    let mut received = [a.expect_one_of(["signal:answer", "ice:candidate"]).await, Value::Null];
+    received[1] = a.expect_one_of(["signal:answer", "ice:candidate"]).await;
+    assert!(received.iter().any(|data| data["sdp"] == "v=0 answer"), "{received:?}");
+    assert!(received.iter().any(|data| data["candidate"] == from_b), "{received:?}");
 
     a.request("call:end", json!({ "callId": call })).await;
-    let ended = b.hears("call:ended").await;
+    let ended = b.expect_event("call:ended").await;
     assert_eq!((&ended["callId"], &ended["reason"]), (&call, &json!("hangup")));
 
     let key = server.text("/dev/apiKey");
@@ -95,7 +95,7 @@ async fn diagram(server: &Server, mut a: Side, mut b: Side, target: &str) {
 }
 
 impl Side {
-    async fn hears_one_of(&mut self, events: [&str; 2]) -> Value {
+    async fn expect_one_of(&mut self, events: [&str; 2]) -> Value {
         let (name, data) = match self {
             Self::WebSocket(client) => client.seed_event().await,
             Self::SocketIo(client) => client.seed_event().await,
@@ -106,30 +106,30 @@ impl Side {
 }
 
 #[tokio::test]
-async fn the_diagram_over_plain_websocket() {
+async fn the_call_flow_works_over_plain_websocket() {
     let server = Server::start();
     let a = Side::websocket(&server, "alice").await;
     let b = Side::websocket(&server, "bob").await;
-    diagram(&server, a, b, "bob").await;
+    run_call_flow(&server, a, b, "bob").await;
 }
 
 #[tokio::test]
-async fn the_diagram_over_socket_io() {
+async fn the_call_flow_works_over_socket_io() {
     let server = Server::start();
     let a = Side::socketio(&server, "alice").await;
     let b = Side::socketio(&server, "bob").await;
-    diagram(&server, a, b, "bob").await;
+    run_call_flow(&server, a, b, "bob").await;
 }
 
 #[tokio::test]
-async fn the_diagram_from_one_front_to_the_other() {
+async fn the_call_flow_works_between_the_fronts() {
     let server = Server::start();
     let a = Side::websocket(&server, "alice").await;
     let b = Side::socketio(&server, "bob").await;
-    diagram(&server, a, b, "bob").await;
+    run_call_flow(&server, a, b, "bob").await;
     let c = Side::socketio(&server, "carol").await;
     let d = Side::websocket(&server, "dave").await;
-    diagram(&server, c, d, "dave").await;
+    run_call_flow(&server, c, d, "dave").await;
     assert_eq!(server.metric("callbox_calls_ended_total{reason=\"hangup\"}"), 2.0);
 }
 
@@ -167,7 +167,7 @@ async fn a_relayed_call_shows_its_bytes() {
     let relay = || server.get(&path, Some(server.text("/dev/apiKey"))).json()["relay"].clone();
     let expected = json!({ "allocations": 1, "bytesUp": 10, "bytesDown": 5 });
     assert_eq!(relay(), expected);
-    // The call ends, and its allocation with it, whatever the client does.
+    // The allocation ends with the call, whatever the client does.
     bob.request("call:end", json!({})).await;
     server.wait_for_metric("callbox_allocations", |allocations| allocations == 0.0);
     assert_eq!(relay(), expected);
@@ -176,9 +176,9 @@ async fn a_relayed_call_shows_its_bytes() {
     assert_eq!((&record["reason"], &record["relay"]), (&json!("hangup"), &expected));
 }
 
-/// Who watches on one front hears of who comes and calls on the other.
+/// A subscriber on one front is notified of presence and calls on the other.
 #[tokio::test]
-async fn presence_is_heard_on_both_fronts() {
+async fn presence_is_sent_on_both_fronts() {
     let server = Server::start();
     let mut alice = Side::websocket(&server, "alice").await;
     let mut bob = Side::socketio(&server, "bob").await;
@@ -189,14 +189,14 @@ async fn presence_is_heard_on_both_fronts() {
     let mut carol = Side::websocket(&server, "carol").await;
     let mut dave = Side::socketio(&server, "dave").await;
     let changed = |user, status| json!({ "userId": user, "status": status });
-    assert_eq!(alice.hears("presence:changed").await, changed("dave", "online"));
-    assert_eq!(bob.hears("presence:changed").await, changed("carol", "online"));
+    assert_eq!(alice.expect_event("presence:changed").await, changed("dave", "online"));
+    assert_eq!(bob.expect_event("presence:changed").await, changed("carol", "online"));
     carol.request("call:initiate", json!({ "targetUserId": "dave", "callType": "audio" })).await;
     dave.request("call:accept", json!({})).await;
-    assert_eq!(alice.hears("presence:changed").await, changed("dave", "busy"));
-    assert_eq!(bob.hears("presence:changed").await, changed("carol", "busy"));
+    assert_eq!(alice.expect_event("presence:changed").await, changed("dave", "busy"));
+    assert_eq!(bob.expect_event("presence:changed").await, changed("carol", "busy"));
     assert_eq!(server.metric("callbox_presence_subscriptions"), 2.0);
     drop(dave);
-    // It cannot come back to its session.
-    assert_eq!(alice.hears("presence:changed").await, changed("dave", "offline"));
+    // dave cannot resume the session.
+    assert_eq!(alice.expect_event("presence:changed").await, changed("dave", "offline"));
 }

@@ -1,15 +1,15 @@
-//! A server that stood still for a while counts what its sockets could not take meanwhile.
+//! A server that was suspended counts the datagrams that overflowed its socket buffers.
 #![cfg(target_os = "linux")]
 
 use std::{net::UdpSocket, process::Command, time::Instant};
 
 use crate::common::{DEADLINE, Server};
 
-/// More than the largest receive buffer holds: a datagram takes 512 bytes of it at the very least.
+/// More than the largest receive buffer holds: a datagram takes at least 512 bytes of it.
 const DATAGRAMS: usize = 100_000;
 
 #[test]
-fn what_comes_while_the_buffer_is_full_is_counted() {
+fn datagrams_lost_to_a_full_buffer_are_counted() {
     let server = Server::with(&["--workers", "1"]);
     let drops = |reason: &str| {
         server.metric(&format!("callbox_drops_total{{reason=\"{reason}\"}}")) as usize
@@ -33,7 +33,7 @@ fn what_comes_while_the_buffer_is_full_is_counted() {
     signal("-CONT");
     let until = Instant::now() + DEADLINE;
     loop {
-        // One that comes tells what was lost before it.
+        // The next datagram reports the losses before it.
         let sent = send();
         let (lost, taken) = (drops("receive_buffer_full"), drops("foreign"));
         if lost > 0 && lost + taken == sent {

@@ -34,7 +34,7 @@ fn connect(at: &str) -> Framed<TcpStream> {
     Framed::new(stream)
 }
 
-/// The same from an address of this machine.
+/// Connects from this local address.
 fn connect_from(ip: &str, at: &str) -> Framed<TcpStream> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&format!("{ip}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
@@ -50,7 +50,7 @@ fn peer() -> UdpSocket {
     socket
 }
 
-/// A ChannelData message as it goes over a stream.
+/// Returns a ChannelData message as it is sent over a stream.
 fn padded(number: u16, payload: &[u8]) -> Vec<u8> {
     let mut message = channel_data(number, payload);
     message.resize(message.len().next_multiple_of(4), 0);
@@ -58,7 +58,7 @@ fn padded(number: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn data_goes_both_ways_with_its_padding() {
+fn data_is_relayed_both_ways_with_padding() {
     let server = start(&[]);
     let client = PlainClient::allocate_over(connect(server.turn()));
     let (peer, mut buffer) = (peer(), [0; 2000]);
@@ -72,7 +72,7 @@ fn data_goes_both_ways_with_its_padding() {
     client.bind(0x4001, at);
     for len in [0, 1, 2, 3, 4, 172, 1200] {
         let payload = vec![len as u8; len];
-        // Two in one segment: the second begins where the padding of the first ends.
+        // Two messages in one segment: the second begins after the padding of the first.
         client.socket.write(&padded(0x4001, &payload).repeat(2));
         for _ in 0..2 {
             let (got, from) = peer.recv_from(&mut buffer).unwrap();
@@ -103,9 +103,9 @@ fn two_clients_of_one_server_talk_over_tcp_and_udp() {
     }
 }
 
-/// Thousands of requests come with one read: each is answered, and others are served between them.
+/// Thousands of requests come in one read: each is answered, and others are served in between.
 #[test]
-fn a_stream_that_asks_much_leaves_others_their_turn() {
+fn a_busy_stream_does_not_starve_others() {
     const READS: usize = 30;
     let server = start_workers("1", &[]);
     let (busy, other) = (TcpStream::connect(server.turn()).unwrap(), connect(server.turn()));
@@ -133,7 +133,7 @@ fn a_stream_that_asks_much_leaves_others_their_turn() {
 }
 
 #[test]
-fn messages_may_be_torn_anywhere() {
+fn messages_may_be_split_anywhere() {
     let server = start(&[]);
     let client = PlainClient::allocate_over(connect(server.turn()));
     let (peer, mut buffer) = (peer(), [0; 100]);
@@ -157,7 +157,7 @@ fn messages_may_be_torn_anywhere() {
 }
 
 #[test]
-fn a_stream_that_lies_is_closed_and_harms_nobody() {
+fn a_stream_with_invalid_framing_is_closed_alone() {
     let server = start(&[]);
     let other = PlainClient::allocate_over(connect(server.turn()));
     let longest = [&b"\x00\x03\xff\xfc\x21\x12\xa4\x42"[..], &[0; 12]].concat();
@@ -199,7 +199,7 @@ fn a_slow_reader_loses_datagrams_and_keeps_its_connection() {
         }
         assert!(Instant::now() < until, "nothing was dropped");
     }
-    // An answer waits behind the data, and comes.
+    // A response waits behind the data, and arrives.
     client.socket.put(BINDING);
     while client.receive()[..2] != [1, 1] {}
     peer.send_to(b"again", client.relayed).unwrap();
@@ -221,7 +221,7 @@ fn every_listener_serves_turn_and_only_its_own_serves_plain_http() {
 }
 
 #[test]
-fn a_proxy_says_whose_connection_it_is() {
+fn a_proxy_header_sets_the_address_of_the_client() {
     let server = start(&["--proxy-protocol", "127.0.0.2"]);
     let from = |ip: &str| connect_from(ip, server.turn());
     let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 3478\r\n";
@@ -237,15 +237,15 @@ fn a_proxy_says_whose_connection_it_is() {
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "a stranger's header is not read");
 }
 
-/// A connection of a proxy has a place before it is known whose it is, and takes none of the proxy's
-/// own address.
+/// A connection of a proxy counts before its header names a client, and does not count for the
+/// proxy's own address.
 #[test]
 fn a_proxy_s_connections_count_before_their_headers_come() {
     let limits = ["--max-connections", "4", "--max-connections-per-address", "1"];
     let server = start(&[&["--proxy-protocol", "127.0.0.2"][..], &limits].concat());
     let from_proxy = || connect_from("127.0.0.2", server.turn());
     let open: Vec<_> = (0..4).map(|_| from_proxy()).collect();
-    assert!(from_proxy().rest().is_some(), "there is no place for a fifth");
+    assert!(from_proxy().rest().is_some(), "there is no slot for a fifth");
     let ask = |stream: &Framed<TcpStream>, client: &str| {
         let header = format!("PROXY TCP4 {client} 198.51.100.1 5000 3478\r\n");
         stream.write(&[header.as_bytes(), BINDING].concat());
@@ -256,28 +256,28 @@ fn a_proxy_s_connections_count_before_their_headers_come() {
     }
     ask(&open[3], "192.0.2.1");
     assert!(open[3].rest().is_some(), "that client has a connection");
-    // Its place is free again: the one who asks has it.
+    // The slot is free again: the request for the metrics uses it.
     assert_eq!(server.metric("callbox_tcp_connections"), 4.0);
 }
 
 #[test]
 fn connections_of_the_relay_count_like_any_other() {
     let server = start(&["--max-connections-per-address", "3"]);
-    // Another address than the one that asks for the metrics.
+    // Another address than the one that requests the metrics.
     let connect = |at: &str| connect_from("127.0.0.2", at);
     let open = [server.turn(), server.turn(), server.authority()].map(connect);
     for stream in &open {
         stream.write(BINDING);
         stream.take();
     }
-    assert!(connect(server.turn()).rest().is_some(), "there is no place for a fourth");
+    assert!(connect(server.turn()).rest().is_some(), "there is no slot for a fourth");
     drop(open);
     server.wait_for_metric("callbox_tcp_connections", |open| open == 1.0);
 }
 
-/// Half a message, no message, and half a handshake: each is given up in its time.
+/// A partial message, an invalid message and a partial handshake each time out.
 #[test]
-fn who_says_nothing_is_not_waited_for() {
+fn silent_connections_time_out() {
     let server = start(&[]);
     let half = connect(server.turn());
     half.write(&BINDING[..19]);

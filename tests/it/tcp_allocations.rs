@@ -11,15 +11,15 @@ use callbox_client::Request;
 
 use crate::{
     common::{DEADLINE, Server, callbox},
-    coturn_tools::{nothing_lost, run},
+    coturn_tools::{assert_nothing_lost, run},
     support::plain_client::{Framed, PlainClient},
 };
 
-/// How long the server waits for the other half.
+/// The time that the server waits for the other half of a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(options: &[&str]) -> Server {
-    // Several workers: a stream for data comes to another one than its allocation.
+    // Several workers: a data connection is accepted by another worker than its allocation's.
     let users = ["--realm", crate::support::REALM, "--user", "static:pass", "--workers", "3"];
     Server::with(&[&users[..], options].concat())
 }
@@ -37,7 +37,7 @@ fn allocate(server: &Server) -> Client {
     PlainClient::allocate_tcp(Framed::new(stream(server.turn())))
 }
 
-/// Connects to a peer, and gives the stream that leads there.
+/// Connects to a peer, and returns the data connection.
 fn connect(server: &Server, client: &Client, peer: SocketAddr) -> TcpStream {
     client.connect_to(peer, Framed::new(stream(server.turn()))).into_inner()
 }
@@ -64,7 +64,7 @@ fn nothing_is_left(server: &Server) {
 fn a_client_connects_to_a_peer() {
     let server = start(&[]);
     let client = allocate(&server);
-    // As many as there are workers, so that some come to each.
+    // As many as there are workers, so that each gets some.
     for _ in 0..3 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut data = connect(&server, &client, listener.local_addr().unwrap());
@@ -76,13 +76,13 @@ fn a_client_connects_to_a_peer() {
         peer.write_all(b"from the peer").unwrap();
         assert_eq!(read(&data, 13), b"from the peer");
         drop(peer);
-        assert_eq!(data.read(&mut [0; 9]).unwrap(), 0, "the end goes through");
+        assert_eq!(data.read(&mut [0; 9]).unwrap(), 0, "the end is relayed");
     }
     drop(client);
     nothing_is_left(&server);
 }
 
-/// Whoever could connect to the pages through the relay would come from this machine itself.
+/// A connection to the server's pages through the relay would come from this machine itself.
 #[test]
 fn no_listener_of_the_server_is_a_peer() {
     let server = start(&["--tls-listen", "127.0.0.1:0"]);
@@ -113,7 +113,7 @@ fn a_peer_connects_to_a_client() {
     assert_eq!(early.read(&mut [0; 9]).unwrap_or(0), 0, "without a permission");
     client.permit("127.0.0.1:9".parse().unwrap());
     let mut peer = stream(&client.relayed.to_string());
-    // What a peer says before it is bound is kept for the client.
+    // Data from a peer before ConnectionBind is kept for the client.
     peer.write_all(b"early").unwrap();
     let attempt = client.connection_attempt();
     let data = client.bind_to(&attempt, Framed::new(stream(server.turn())));
@@ -121,7 +121,7 @@ fn a_peer_connects_to_a_client() {
     assert_eq!(read(&data, 5), b"early");
     data.write_all(b"and back").unwrap();
     assert_eq!(read(&peer, 8), b"and back");
-    // What a client has said last reaches the peer, and then the end.
+    // The last data of a client reaches the peer, and then the end.
     data.write_all(b"the last").unwrap();
     data.shutdown(Shutdown::Write).unwrap();
     assert_eq!(rest(&peer), b"the last");
@@ -135,7 +135,7 @@ fn rest(mut stream: impl Read) -> Vec<u8> {
     bytes
 }
 
-/// Each side may go on when the other has said its last, and nothing of it is lost.
+/// Each side can continue after the other has closed its half, and nothing is lost.
 #[test]
 fn one_side_ends_while_the_other_goes_on() {
     const LEN: usize = 8 << 20;
@@ -147,7 +147,7 @@ fn one_side_ends_while_the_other_goes_on() {
         let (peer, _) = accept(&listener);
         let (mut first, mut second) = if peer_ends_first { (&peer, &data) } else { (&data, &peer) };
         thread::scope(|scope| {
-            // More than fits between them: some of it is on its way when the first ends.
+            // More than the buffers hold: some of it is in transit when the first side closes.
             let sender = scope.spawn(move || second.write_all(&vec![7; LEN]).unwrap());
             first.write_all(b"the last").unwrap();
             first.shutdown(Shutdown::Write).unwrap();
@@ -163,9 +163,9 @@ fn one_side_ends_while_the_other_goes_on() {
     }
 }
 
-/// Who keeps still after the other has ended is not waited for.
+/// After one half is closed, an idle connection times out.
 #[test]
-fn half_a_connection_does_not_stay() {
+fn a_half_closed_connection_times_out() {
     let server = start(&[]);
     let client = allocate(&server);
     let mut halves = Vec::new();
@@ -176,20 +176,21 @@ fn half_a_connection_does_not_stay() {
         let (ends, stays) = if peer_ends { (peer, data) } else { (data, peer) };
         ends.shutdown(Shutdown::Write).unwrap();
         assert_eq!(rest(&stays), b"");
-        // Bytes that were written are noticed when the stream is next looked at, so that the end
-        // comes up to two times PATIENCE after the last of them, and a moment for the server.
+        // Written bytes are noticed at the next check of the stream, so that the end comes up to
+        // two times PATIENCE after the last of them, and a moment for the server.
         ends.set_read_timeout(Some(2 * PATIENCE + DEADLINE)).unwrap();
         halves.push((ends, stays));
     }
     for (ends, _stays) in &halves {
-        assert_eq!(rest(ends), b"", "the end comes without the other's");
+        assert_eq!(rest(ends), b"", "it ends although the other side does not");
     }
     server.wait_for_metric("callbox_relay_streams{transport=\"tcp\"}", |open| open == 1.0);
 }
 
-/// Much in both directions, past readers that take their time: nothing is lost, nothing grows.
+/// Large transfers in both directions to slow readers: nothing is lost, and the memory does not
+/// grow.
 #[test]
-fn nothing_is_lost_and_nothing_grows_before_a_slow_reader() {
+fn a_slow_reader_loses_nothing_and_no_memory_grows() {
     const LEN: usize = 20 << 20;
     let server = start(&[]);
     let client = allocate(&server);
@@ -204,7 +205,7 @@ fn nothing_is_lost_and_nothing_grows_before_a_slow_reader() {
             let sender = scope.spawn(move || from.write_all(bytes).unwrap());
             let mut buffer = vec![0; 5000];
             let mut at = 0;
-            // Not a byte is read until the sender is held back, or has sent it all.
+            // Nothing is read until backpressure stops the sender, or it has sent everything.
             while at == 0 && !sender.is_finished() {
                 thread::yield_now();
                 if to.peek(&mut buffer).is_ok_and(|len| len == buffer.len()) {
@@ -226,7 +227,7 @@ fn nothing_is_lost_and_nothing_grows_before_a_slow_reader() {
 }
 
 #[test]
-fn a_client_that_is_gone_takes_its_connections_along() {
+fn connections_to_peers_close_with_their_client() {
     let server = start(&[]);
     let client = allocate(&server);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -238,8 +239,8 @@ fn a_client_that_is_gone_takes_its_connections_along() {
     nothing_is_left(&server);
 }
 
-/// coturn's client, of which one connects to the other. (Its passive mode loses half of what it sends with
-/// coturn's server, too: see docs/interop.md.)
+/// coturn's client, with one end connecting to the other. (Its passive mode loses half of its data
+/// with coturn's server as well: see docs/interop.md.)
 #[test]
 fn coturn_s_client_relays_tcp() {
     let server = start(&["--max-connections-per-address", "1000"]);
@@ -248,14 +249,14 @@ fn coturn_s_client_relays_tcp() {
     for how in [&["-T"][..], &["-T", "-S"]] {
         let args = [&few[..], &user, how].concat();
         let at = server.turn().parse().unwrap();
-        nothing_lost(&run("turnutils_uclient", at, &args));
+        assert_nothing_lost(&run("turnutils_uclient", at, &args));
     }
     nothing_is_left(&server);
 }
 
-/// Of a stream nothing is dropped: what is past the limit waits.
+/// Data beyond the limit is delayed, since a stream cannot lose any.
 #[test]
-fn a_limit_of_bandwidth_holds_back_and_loses_nothing() {
+fn a_bandwidth_limit_delays_data_and_loses_nothing() {
     const RATE: usize = 1 << 20;
     const LEN: usize = 2 * RATE;
     let server = start(&["--max-bandwidth", "1MiB"]);
@@ -269,7 +270,7 @@ fn a_limit_of_bandwidth_holds_back_and_loses_nothing() {
             scope.spawn(move || from.write_all(&vec![7; LEN]).unwrap());
             scope.spawn(move || {
                 assert_eq!(read(to, LEN), vec![7; LEN]);
-                // One read more than the rate gives may have passed.
+                // One read more than the limit may have passed.
                 let least = (LEN - (64 << 10)) as f64 / RATE as f64;
                 assert!(began.elapsed().as_secs_f64() > least, "{:?}", began.elapsed());
             });

@@ -1,4 +1,4 @@
-//! TLS: TURN, HTTP and WebSocket on one port, and certificates that change.
+//! TLS: TURN, HTTP and WebSocket on one port, and replaced certificates.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ use crate::{
 /// A Binding request.
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
 
-/// A certificate in files, which may be replaced.
+/// A certificate in files that can be replaced.
 struct Files {
     dir: tempfile::TempDir,
     current: CertificateDer<'static>,
@@ -50,7 +50,7 @@ impl Files {
         self.current = made.cert.der().clone();
     }
 
-    /// A server with TLS on a port of its own.
+    /// Starts a server with TLS on a port of its own.
     fn serve(&self, options: &[&str]) -> Server {
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
         let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
@@ -75,7 +75,7 @@ fn connect(at: &str, certificate: &CertificateDer<'static>, alpn: &[&[u8]]) -> T
     try_connect(at, certificate, alpn).unwrap()
 }
 
-/// Connects and shakes hands, believing in one certificate only.
+/// Connects, trusting one certificate only.
 fn try_connect(at: &str, certificate: &CertificateDer<'static>, alpn: &[&[u8]]) -> io::Result<Tls> {
     let mut config = identity::trusting(certificate);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
@@ -90,7 +90,7 @@ fn try_connect(at: &str, certificate: &CertificateDer<'static>, alpn: &[&[u8]]) 
     Ok(StreamOwned::new(tls, stream))
 }
 
-/// `host:port` of TLS.
+/// Returns `host:port` of TLS.
 fn tls_port(server: &Server) -> &str {
     server.text("/https").strip_prefix("https://").unwrap()
 }
@@ -115,7 +115,7 @@ fn one_port_has_turn_https_and_websockets() {
     peer.set_read_timeout(Some(DEADLINE)).unwrap();
     client.bind(0x4001, peer.local_addr().unwrap());
     let mut buffer = vec![0; 65_535];
-    // Over TLS as over TCP, what fits no datagram is dropped, and the stream goes on.
+    // Over TLS as over TCP, data that exceeds a datagram is dropped, and the stream continues.
     client.socket.put(&channel_data(0x4001, &buffer));
     for len in [1, 172, 1200, 65_507] {
         client.socket.put(&channel_data(0x4001, &vec![7; len]));
@@ -134,7 +134,7 @@ fn one_port_has_turn_https_and_websockets() {
     socket.read_exact(&mut start).unwrap();
     assert_eq!(&start, b"HTTP/1.1 101");
 
-    // The metrics are for whoever comes by --http, or has a key.
+    // The metrics need a key, except over --http.
     assert!(get(tls(&[]), "/metrics", "").starts_with("HTTP/1.1 401 "));
     let key = format!("authorization: Bearer {}\r\n", server.text("/dev/apiKey"));
     assert!(get(tls(&[]), "/metrics", &key).starts_with("HTTP/1.1 200 "));
@@ -147,7 +147,7 @@ fn one_port_has_turn_https_and_websockets() {
     assert!(text.contains("begin with TLS"), "{text}");
 }
 
-/// A page that comes from the server itself may connect by the names that the certificate has.
+/// A page from the server itself may connect by the names in the certificate.
 #[test]
 fn own_pages_are_those_of_the_names_in_the_certificate() {
     let files = Files::new();
@@ -175,7 +175,7 @@ fn own_pages_are_those_of_the_names_in_the_certificate() {
 }
 
 #[test]
-fn the_client_chooses_the_protocol_that_it_names() {
+fn the_client_selects_the_protocol_by_alpn() {
     let files = Files::new();
     let server = files.serve(&[]);
     let chosen = |alpn: &[&[u8]]| {
@@ -189,7 +189,7 @@ fn the_client_chooses_the_protocol_that_it_names() {
     assert_eq!(chosen(&[b"http/1.1", b"x"]).0.as_deref(), Some(&b"http/1.1"[..]));
     let (name, mut stream) = chosen(&[b"h2", b"http/1.1"]);
     assert_eq!(name.as_deref(), Some(&b"h2"[..]));
-    // The preface and empty settings (RFC 9113 §3.4); the server's settings come back.
+    // The preface and empty settings (RFC 9113 §3.4); the server responds with its settings.
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
     let mut frame = [0; 9];
     stream.read_exact(&mut frame).unwrap();
@@ -197,7 +197,7 @@ fn the_client_chooses_the_protocol_that_it_names() {
 }
 
 #[test]
-fn tls_is_on_every_listener_and_named_everywhere() {
+fn every_listener_serves_tls_and_the_uris_name_it() {
     let files = Files::new();
     let server = files.serve(&[]);
     for at in [tls_port(&server), server.turn(), server.authority()] {
@@ -220,7 +220,7 @@ fn tls_is_on_every_listener_and_named_everywhere() {
 }
 
 #[test]
-fn a_certificate_of_our_own_is_there_for_development_and_not_handed_out() {
+fn a_self_signed_certificate_is_for_development_and_not_in_the_uris() {
     let server = Server::start();
     let https = server.text("/https");
     assert!(
@@ -237,9 +237,9 @@ fn a_certificate_of_our_own_is_there_for_development_and_not_handed_out() {
     assert!(uris.iter().all(|uri| uri.as_str().unwrap().starts_with("turn:")), "{uris:?}");
 }
 
-/// A thousand sessions, a new certificate: none is dropped, and new ones see the new one.
+/// With a thousand open sessions, a new certificate ends none, and new sessions get it.
 #[test]
-fn a_new_certificate_drops_nobody() {
+fn a_new_certificate_ends_no_session() {
     const SESSIONS: usize = 1000;
     callbox_sys::raise_open_files().unwrap();
     let mut files = Files::new();
@@ -256,7 +256,7 @@ fn a_new_certificate_drops_nobody() {
     files.replace();
     let pid = server.pid().to_string();
     assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-    // It is read soon, not at once: until then new connections see the old one.
+    // It is read with a delay: until then new connections get the old one.
     let new = || try_connect(tls_port(&server), &files.current, &[]);
     crate::support::wait_until("the new certificate", || new().is_ok());
     assert!(try_connect(tls_port(&server), &old, &[]).is_err());
@@ -264,9 +264,9 @@ fn a_new_certificate_drops_nobody() {
     assert_eq!(server.metric("callbox_relay_streams{transport=\"tls\"}"), SESSIONS as f64);
 }
 
-/// `callbox check` takes every way that clients are told of.
+/// `callbox check` uses every URI that clients get.
 #[test]
-fn a_check_goes_over_tls_too() {
+fn a_check_uses_tls_as_well() {
     let files = Files::new();
     let server = files.serve(&[]);
     let certificate = files.path("cert.pem");
@@ -286,7 +286,7 @@ fn a_check_goes_over_tls_too() {
     let taken = ["tls", "allocate", "permission", "channel", "round trip"];
     let expected = taken.map(|step| (format!("{step} {at}/tls"), "ok".to_owned()));
     assert_eq!(steps(&good.stdout), expected);
-    // Nobody vouches for it: a browser would not take it either.
+    // The certificate is not trusted: a browser would refuse it as well.
     let bad = check(&[]);
     assert_eq!(bad.status, 1);
     assert_eq!(steps(&bad.stdout), [(format!("tls {at}/tls"), "failed".to_owned())]);
@@ -295,14 +295,14 @@ fn a_check_goes_over_tls_too() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_leaves_the_old_one() {
+fn an_unusable_certificate_does_not_replace_the_old_one() {
     let files = Files::new();
     let server = files.serve(&[]);
     let other = private_key(&rcgen::KeyPair::generate().unwrap());
     fs::write(files.path("key.pem"), other).unwrap();
     let pid = server.pid().to_string();
     assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-    // Signals are handled in order: by the time that it stops, it has tried.
+    // Signals are handled in order: once the server stops, it has tried the certificate.
     let before = connect(tls_port(&server), &files.current, &[]);
     assert!(get(before, "/healthz", "").contains(" 200 "));
     server.terminate();
@@ -313,7 +313,7 @@ fn a_certificate_that_cannot_be_used_leaves_the_old_one() {
 }
 
 #[test]
-fn what_is_wrong_with_a_certificate_is_said() {
+fn faults_of_a_certificate_are_named() {
     let files = Files::new();
     let (cert, key) = (files.path("cert.pem"), files.path("key.pem"));
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
@@ -341,8 +341,8 @@ fn what_is_wrong_with_a_certificate_is_said() {
     assert!(output.stderr.contains("--tls-listen: there is no certificate"), "{}", output.stderr);
 }
 
-/// What goes over a connection of TCP is no message, even if it looks like many: it comes in large
-/// records. And when the peer has ended, the client may go on.
+/// Data over a TCP connection is not parsed as messages, even if it looks like them: it comes in
+/// large records. After the peer has closed its half, the client can continue.
 #[test]
 fn a_peer_of_tcp_is_reached_over_tls() {
     const LEN: usize = 1 << 20;
@@ -355,7 +355,7 @@ fn a_peer_of_tcp_is_reached_over_tls() {
     let (mut peer, _) = listener.accept().unwrap();
     peer.set_read_timeout(Some(DEADLINE)).unwrap();
 
-    // Empty messages of channel 0x4000, if they were.
+    // The bytes of empty messages of channel 0x4000.
     let sent = b"\x40\0\0\0".repeat(LEN / 4);
     let (mut wire, mut got) = (Vec::new(), Vec::new());
     std::thread::scope(|scope| {
@@ -380,7 +380,7 @@ fn a_peer_of_tcp_is_reached_over_tls() {
         got.extend(plain);
     }
     assert!(got == sent, "{} bytes", got.len());
-    assert_eq!(data.conn.reader().read(&mut [0]).unwrap(), 0, "it says that it ends");
+    assert_eq!(data.conn.reader().read(&mut [0]).unwrap(), 0, "there is a close_notify");
 
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -1,5 +1,5 @@
-//! Tokens that expire and are refreshed, over both fronts; and those of an issuer that publishes its
-//! keys.
+//! Tokens that expire and are refreshed, over both fronts, and tokens of an issuer that publishes
+//! its keys.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -26,7 +26,7 @@ enum Client {
 }
 
 impl Client {
-    /// One of each front, signed in with a token that is good for `ttl`.
+    /// Opens a session on each front with tokens that are valid for `ttl`.
     async fn both(server: &Server, user: &str, ttl: &str) -> [Self; 2] {
         let token = server.minted(user, &["--ttl", ttl]);
         let mut websocket = websocket::Client::connect(server).await;
@@ -56,7 +56,7 @@ impl Client {
         }
     }
 
-    /// Waits until the server closes it because its token is over.
+    /// Waits until the server closes the session because its token has expired.
     async fn expired(self) {
         match self {
             Self::WebSocket(mut client) => {
@@ -81,7 +81,7 @@ async fn a_session_outlives_its_token_with_another_one() {
         assert_eq!(answer["ok"], true, "{answer}");
         assert!(answer["expiresAt"].as_str() > expiring["expiresAt"].as_str(), "{answer}");
     }
-    // Those who bring no other are closed when the time of the first is over.
+    // Sessions without a refresh are closed when the first token expires.
     for client in Client::both(&server, "bob", "1s").await {
         client.expired().await;
     }
@@ -92,7 +92,7 @@ async fn a_session_outlives_its_token_with_another_one() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_of_the_session_s_user_is_refused() {
+async fn only_a_token_of_the_session_s_user_refreshes_it() {
     let server = Server::start();
     let wrong = crate::common::run(&mut crate::common::callbox(&[
         "token",
@@ -119,12 +119,12 @@ async fn what_is_no_token_of_the_session_s_user_is_refused() {
         }
         assert_eq!(client.refresh(server.minted("alice", &[]).into()).await["ok"], true);
     }
-    // Each is counted once.
+    // Each refusal is counted once.
     assert_eq!(server.metric("callbox_errors_total{code=\"unauthorized\"}"), 4.0);
     assert_eq!(server.metric("callbox_errors_total{code=\"wrong_user\"}"), 2.0);
 }
 
-/// The connection has another name than the session that it goes on with.
+/// The connection has another id than the session that it resumes.
 #[tokio::test]
 async fn a_session_that_was_resumed_is_refreshed() {
     let server = Server::start();
@@ -139,7 +139,7 @@ async fn a_session_that_was_resumed_is_refreshed() {
 }
 
 #[tokio::test]
-async fn a_token_says_what_its_bearer_may_do() {
+async fn a_token_limits_the_permissions_of_its_bearer() {
     let server = Server::with(&["--max-calls-per-user", "2"]);
     let limits = ["--call", "b*", "--call", "team:*", "--max-calls", "1", "--no-relay"];
     let token = server.minted("alice", &limits);
@@ -156,13 +156,13 @@ async fn a_token_says_what_its_bearer_may_do() {
     assert_eq!(alice.request("call:initiate", call("bob")).await["iceServers"], stun);
     assert!(bob.event("call:incoming").await["turnCredentials"].is_object());
     assert_eq!(alice.refused("call:initiate", call("team:dave")).await, "too_many_calls");
-    // More may be done as soon as there is a token that says so.
+    // More is permitted as soon as a token grants it.
     alice.request("auth:refresh", json!({ "token": server.minted("alice", &[]) })).await;
     let answer = alice.request("call:initiate", call("carol")).await;
     assert!(answer["turnCredentials"].is_object(), "{answer}");
 }
 
-/// A key of an issuer's.
+/// A signing key of an issuer.
 struct Key(Ed25519KeyPair);
 
 impl Key {
@@ -181,13 +181,13 @@ impl Key {
     }
 }
 
-/// What an issuer with this key publishes.
+/// Returns the key set that an issuer with this key publishes.
 fn key_set(key: &Key, kid: &str) -> String {
     let x = BASE64_URL_SAFE_NO_PAD.encode(key.0.public_key());
     json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x }] }).to_string()
 }
 
-/// Publishes a key over HTTPS; gives where.
+/// Publishes a key over HTTPS; returns the URL.
 fn publish(key: &Key, kid: &str, identity: Identity) -> String {
     let set = key_set(key, kid);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -195,7 +195,7 @@ fn publish(key: &Key, kid: &str, identity: Identity) -> String {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let mut stream = BufReader::new(identity.take(stream));
-            // Whoever does not believe the certificate says nothing.
+            // A client that does not trust the certificate sends no request.
             let asked = stream.by_ref().lines().map_while(Result::ok);
             if asked.take_while(|line| !line.is_empty()).count() > 0 {
                 let length = set.len();
@@ -217,10 +217,10 @@ fn the_keys_of_tokens_are_those_that_their_issuer_publishes() {
     assert_eq!(status(&key.token("2026-11")), 200);
     assert_eq!(status(&stranger.token("2026-11")), 401);
     assert_eq!(status(&stranger.token("2026-12")), 401);
-    // Those of a shared secret are good as before.
+    // Tokens with the shared secret stay valid.
     assert_eq!(status(&server.minted("bob", &[])), 200);
 
-    // Who does not trust the issuer's certificate takes no key from it.
+    // A server that does not trust the issuer's certificate accepts no key from it.
     let doubter = Server::with(&["--jwt-jwks-url", &url]);
     assert_eq!(doubter.get("/api/v1/ice-servers", Some(&key.token("2026-11"))).status, 503);
     doubter.terminate();
@@ -228,11 +228,11 @@ fn the_keys_of_tokens_are_those_that_their_issuer_publishes() {
     assert!(log.contains("--jwt-jwks-url: no keys") && log.contains("UnknownIssuer"), "{log}");
 }
 
-/// An issuer that is down until it is told what to publish.
+/// An issuer that is down until it gets a key set to publish.
 struct Issuer {
     url: String,
     publish: mpsc::Sender<String>,
-    /// Says so each time when it has published something.
+    /// Notifies each time that it has published a key set.
     published: mpsc::Receiver<()>,
 }
 
@@ -265,7 +265,7 @@ impl Issuer {
 }
 
 #[tokio::test]
-async fn while_the_issuer_is_down_its_tokens_are_not_called_wrong() {
+async fn while_the_issuer_is_down_its_tokens_are_not_invalid() {
     const UNAVAILABLE: &str = "issuer_unavailable";
     let (key, issuer) = (Key::new(), Issuer::down());
     let server = Server::with(&["--jwt-jwks-url", &issuer.url]);
@@ -293,7 +293,7 @@ async fn while_the_issuer_is_down_its_tokens_are_not_called_wrong() {
         other => panic!("{other}"),
     }
 
-    // A session goes on with the token that it has.
+    // A session continues with its current token.
     let mut clients = Client::both(&server, "alice", "1h").await;
     for client in &mut clients {
         let error = client.refresh(json!(token)).await["error"].clone();
@@ -302,10 +302,10 @@ async fn while_the_issuer_is_down_its_tokens_are_not_called_wrong() {
         assert_eq!(client.ask("call:end", json!({})).await["error"]["code"], "call_id_required");
     }
     assert_eq!(server.metric("callbox_errors_total{code=\"issuer_unavailable\"}"), 6.0);
-    // What no key of an issuer's can have signed is wrong all the same.
+    // A token that no issuer can have signed is still invalid.
     assert_eq!(server.get("/api/v1/ice-servers", Some("hush")).status, 401);
 
-    // Once the issuer is back, its token is good without a restart, and a stranger's is wrong.
+    // Once the issuer is back, its token is valid without a restart, and another signer's is not.
     issuer.publish.send(key_set(&key, "2026-11")).unwrap();
     issuer.published.recv_timeout(DEADLINE).expect("it is asked again");
     assert_eq!(server.get("/api/v1/ice-servers", Some(&token)).status, 200);

@@ -1,5 +1,5 @@
-//! DSCP and ECN (RFC 8656 §13 to §15): what the relay sends has those of what it received, one
-//! datagram like another, whichever way it goes.
+//! DSCP and ECN (RFC 8656 §13 to §15): each relayed datagram has the values of the received one, in
+//! both directions.
 #![cfg(target_os = "linux")]
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -14,18 +14,19 @@ use crate::support::{
     *,
 };
 
-/// As a call has them: audio (EF), video (AF41) and best effort, with and without ECN, and marks of
-/// congestion. Equal ones come in a row and between others.
+/// The classes of a call: audio (EF), video (AF41) and best effort, with and without ECN, and
+/// congestion marks. Equal ones come in a row and between others.
 const CLASSES: [u8; 16] = [
     0xb8, 0xb8, 0x88, 0xb8, 0x00, 0x00, 0x01, 0x02, 0x03, 0x88, 0x8b, 0x8b, 0xb9, 0x00, 0xb8, 0xff,
 ];
 
-/// Payloads of one length, which would leave as one but for their classes. Each says its class.
+/// Returns a payload that names its class. All have one length, and would be sent as one run but
+/// for their classes.
 fn payload(class: u8) -> Vec<u8> {
     vec![class; 100]
 }
 
-/// A socket that hears of classes.
+/// A socket that receives the traffic class of each datagram.
 struct Socket {
     udp: UdpSocket,
     received: ReceiveBatch,
@@ -46,7 +47,7 @@ impl Socket {
         self.udp.local_addr().unwrap()
     }
 
-    /// Sends each message in its class, as quickly as it goes.
+    /// Sends each message in its class, as fast as possible.
     fn send(&self, to: Option<SocketAddr>, messages: &[(u8, Vec<u8>)]) {
         let (mut batch, mut bytes) = (SendBatch::default(), Vec::new());
         for (class, message) in messages {
@@ -57,7 +58,7 @@ impl Socket {
         assert_eq!(batch.send(&self.udp, &bytes).taken().unwrap(), messages.len());
     }
 
-    /// The next datagram and its class.
+    /// Returns the next datagram and its class.
     fn receive(&mut self) -> (u8, Vec<u8>) {
         self.udp.peek(&mut [0]).expect("a datagram before the deadline");
         self.received.receive(&self.udp, 0..1).unwrap();
@@ -80,7 +81,7 @@ fn loopback(v6: bool) -> &'static str {
     if v6 { "::1" } else { "127.0.0.1" }
 }
 
-/// A client on an address of either family, with a relayed address of either.
+/// Opens an allocation from an address of either family, with a relayed address of either.
 fn client(server: &Server, v6: bool, relayed_v6: bool) -> PlainClient<Socket> {
     let socket = Socket::bind(loopback(v6));
     socket.udp.connect(server.address(v6)).unwrap();
@@ -92,9 +93,9 @@ fn bursts(message: impl Fn(u8) -> Vec<u8>) -> Vec<(u8, Vec<u8>)> {
     CLASSES.into_iter().map(|class| (class, message(class))).collect()
 }
 
-/// Often enough that the peer gets a socket of its own.
+/// There are enough packets that the peer gets a socket of its own.
 #[test]
-fn each_datagram_keeps_its_class_each_way() {
+fn each_datagram_keeps_its_class_in_both_directions() {
     let server = start(1, |_| {});
     for (v6, relayed_v6) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut client = client(&server, v6, relayed_v6);
@@ -114,10 +115,10 @@ fn each_datagram_keeps_its_class_each_way() {
     }
 }
 
-/// Send indications, some of them with DONT-FRAGMENT, which have a way of their own through the relay;
-/// and Data indications.
+/// Send indications, some of them with DONT-FRAGMENT, which use a path of their own through the
+/// relay; and Data indications.
 #[test]
-fn indications_keep_it_too_and_so_does_what_must_not_be_taken_apart() {
+fn indications_and_unfragmented_datagrams_keep_their_class() {
     let server = start(1, |_| {});
     let mut client = client(&server, false, false);
     let mut peer = Socket::bind("127.0.0.1");
@@ -143,9 +144,9 @@ fn indications_keep_it_too_and_so_does_what_must_not_be_taken_apart() {
     }
 }
 
-/// Between two clients of the server, where no datagram is: on one worker and across two.
+/// Between two clients of the server no datagram is sent: on one worker and across two.
 #[test]
-fn it_goes_from_one_client_of_the_server_to_the_other() {
+fn the_class_is_kept_between_two_clients_of_the_server() {
     for workers in [1, 2] {
         let server = start(workers, |_| {});
         let mut clients: Vec<_> = (0..8).map(|_| client(&server, false, false)).collect();
@@ -167,10 +168,10 @@ fn it_goes_from_one_client_of_the_server_to_the_other() {
     }
 }
 
-/// What comes over TCP leaves as best effort, whatever its segments were marked with, and not capable
-/// of ECN (RFC 8656 §15); and the other way nothing is in the way of a class.
+/// Data from TCP leaves as best effort and not ECN-capable, whatever its segments were marked with
+/// (RFC 8656 §15). In the opposite direction data of every class arrives.
 #[test]
-fn what_came_over_a_stream_has_the_default_class() {
+fn data_from_a_stream_has_the_default_class() {
     let server = crate::common::Server::with(&["--realm", REALM, "--user", "static:pass"]);
     let stream = TcpStream::connect(server.turn()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();

@@ -1,5 +1,4 @@
-//! Tests of clients behind a reverse proxy: the headers that are believed, and the limits by
-//! client.
+//! Clients behind a reverse proxy: trusted headers, and limits per client.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -13,13 +12,13 @@ use crate::common::{DEADLINE, Server};
 /// The address that the proxy of these tests connects from.
 const PROXY: &str = "127.0.0.2";
 
-/// A server that trusts it, and gives an address so many connections.
+/// Starts a server that trusts the proxy, with a limit of connections per address.
 fn start(per_address: &str) -> Server {
     let limit = ["--max-connections-per-address", per_address];
     Server::with(&[&["--trusted-proxy", PROXY, "--log-level", "debug"][..], &limit].concat())
 }
 
-/// A connection, and the answers on it.
+/// A connection and the responses on it.
 struct Connection(BufReader<TcpStream>);
 
 struct Answer {
@@ -63,7 +62,7 @@ impl Connection {
         Answer { status, head, body: String::from_utf8(body).unwrap() }
     }
 
-    /// Begins a WebSocket.
+    /// Sends a WebSocket upgrade.
     fn upgrade(&mut self, headers: &[&str]) -> Answer {
         let upgrade = [
             "connection: upgrade",
@@ -84,7 +83,7 @@ fn a_websocket_counts_for_the_client_that_the_proxy_names() {
     let server = start("1");
     let mut first = proxied(&server);
     assert_eq!(first.upgrade(&["x-forwarded-for: 192.0.2.1"]).status, 101);
-    // Any number of connections of the proxy itself, and any number of other clients.
+    // Connections of the proxy itself and of other clients are not limited.
     let mut others: Vec<_> = (2..20).map(|_| proxied(&server)).collect();
     for (n, other) in others.iter_mut().enumerate() {
         assert_eq!(other.upgrade(&[&format!("x-forwarded-for: 192.0.2.{}", n + 2)]).status, 101);
@@ -97,10 +96,10 @@ fn a_websocket_counts_for_the_client_that_the_proxy_names() {
     }
     assert_eq!(next.ask("GET /healthz", &["x-forwarded-for: 192.0.2.1"]).status, 429);
     assert_eq!(next.ask("GET /healthz", &["x-forwarded-for: 192.0.2.99"]).status, 200);
-    // The proxy asks for itself.
+    // A request of the proxy itself.
     assert_eq!(next.ask("GET /healthz", &[]).status, 200);
     drop(first);
-    // Its place is free once the server has seen that it is gone.
+    // The slot is free once the server has noticed the end of the connection.
     while next.ask("GET /healthz", &["forwarded: for=192.0.2.1"]).status == 429 {
         std::thread::yield_now();
     }
@@ -108,9 +107,9 @@ fn a_websocket_counts_for_the_client_that_the_proxy_names() {
     assert!(refused >= 3.0, "{refused}");
 }
 
-/// Each begins with no connection of its own.
+/// A polling session begins without a connection of its own.
 #[test]
-fn sessions_that_are_begun_by_polling_count_for_their_clients() {
+fn polling_sessions_count_for_their_clients() {
     let server = start("2");
     let mut proxy = proxied(&server);
     let mut begin = |client: &str| {
@@ -122,11 +121,11 @@ fn sessions_that_are_begun_by_polling_count_for_their_clients() {
 }
 
 #[test]
-fn nobody_else_is_believed() {
+fn headers_from_untrusted_addresses_are_ignored() {
     let server = start("2");
     let _held = Connection::from("127.0.0.3", &server);
     let mut stranger = Connection::from("127.0.0.3", &server);
-    // Not even if it cannot be read.
+    // The header is ignored even if it is invalid.
     for headers in [
         &["x-forwarded-for: 192.0.2.1"][..],
         &["forwarded: for=\"", "x-forwarded-for: nonsense"],
@@ -157,7 +156,7 @@ fn the_log_names_the_client() {
 }
 
 #[test]
-fn what_a_trusted_proxy_cannot_have_meant_is_refused() {
+fn unusable_headers_of_a_trusted_proxy_are_refused() {
     let server = start("10");
     let mut proxy = proxied(&server);
     let many = format!("x-forwarded-for: {}", ["127.0.0.2"; 40].join(","));
@@ -173,15 +172,15 @@ fn what_a_trusted_proxy_cannot_have_meant_is_refused() {
     }
 }
 
-/// They are open to who is inside, and a proxy leads in from outside.
+/// They are open to local clients, and requests through a proxy come from outside.
 #[test]
-fn metrics_and_the_pages_of_dev_are_not_there_by_a_proxy() {
+fn metrics_and_the_pages_of_dev_are_not_served_through_a_proxy() {
     let server = start("10");
     let key = format!("authorization: Bearer {}", server.text("/dev/apiKey"));
     let mut direct = Connection::from("127.0.0.1", &server);
     assert_eq!(direct.ask("GET /metrics", &[]).status, 200);
     assert_eq!(direct.ask("GET /", &[]).status, 200);
-    // By a proxy that nobody has named.
+    // Through a proxy that is not configured.
     for mark in [
         "x-forwarded-for: 127.0.0.1",
         "forwarded: for=127.0.0.1",
@@ -194,7 +193,7 @@ fn metrics_and_the_pages_of_dev_are_not_there_by_a_proxy() {
         assert_eq!(direct.ask("GET /metrics", &[mark, &key]).status, 200, "{mark}");
         assert_eq!(direct.ask("GET /", &[mark]).status, 404, "{mark}");
     }
-    // By one that is named, whatever it says.
+    // Through a configured proxy, with any header.
     let mut proxy = proxied(&server);
     for headers in [&[][..], &["x-forwarded-for: 127.0.0.1"]] {
         assert_eq!(proxy.ask("GET /metrics", headers).status, 401);
@@ -204,14 +203,14 @@ fn metrics_and_the_pages_of_dev_are_not_there_by_a_proxy() {
 }
 
 #[test]
-fn metrics_are_not_there_by_a_balancer_s_connection() {
+fn metrics_are_not_served_through_a_balancer() {
     let server = Server::with(&["--proxy-protocol", PROXY]);
     let mut handed_on = proxied(&server);
     let header = b"PROXY TCP4 127.0.0.1 127.0.0.1 5000 8080\r\n";
     handed_on.0.get_mut().write_all(header).unwrap();
     assert_eq!(handed_on.ask("GET /metrics", &[]).status, 401);
     assert_eq!(handed_on.ask("GET /healthz", &[]).status, 200);
-    // The balancer asks for itself.
+    // A request of the balancer itself.
     let mut own = proxied(&server);
     own.0.get_mut().write_all(b"PROXY UNKNOWN\r\n").unwrap();
     assert_eq!(own.ask("GET /metrics", &[]).status, 200);

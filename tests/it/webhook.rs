@@ -16,18 +16,18 @@ use socket2::{Domain, Socket, Type};
 use crate::common::{DEADLINE, Server, callbox, identity::Identity, run, websocket};
 
 const SECRET: &str = "north-of-the-river";
-/// The status of an answer that wants a second's rest.
+/// The status with which the receiver requests a pause of a second.
 const BUSY: u16 = 429;
-/// The status of an answer that says that a call is to be held.
+/// The status with which the receiver requests that a call is held.
 const HOLD: u16 = 299;
 const DELIVERED: &str = "callbox_webhook_events_total{fate=\"delivered\"}";
 const REFUSED: &str = "callbox_webhook_events_total{fate=\"refused\"}";
 const FAILURES: &str = "callbox_webhook_failures_total";
 
-/// What the receiver says to a delivery: a status, or nothing at all.
+/// The receiver's response to a delivery: a status, or none at all.
 type Answer = Box<dyn FnMut(&Delivery) -> Option<u16> + Send>;
 
-/// A POST that came.
+/// A received POST request.
 #[derive(Debug, Clone)]
 struct Delivery {
     path: String,
@@ -40,7 +40,7 @@ impl Delivery {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// As `docs/webhooks.md` says.
+    /// Verifies the signature as `docs/webhooks.md` describes.
     fn is_signed_with(&self, secret: &str) -> bool {
         let (time, signatures) = self.signature.split_once(',').unwrap();
         let seconds = time.strip_prefix("t=").unwrap();
@@ -64,14 +64,14 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn down() -> Self {
+    fn bind() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         Self { socket, address }
     }
 
-    /// The server that reports to it.
+    /// Starts a server that reports to this receiver.
     fn server(&self, more: &[&str]) -> Server {
         self.server_by("http", more)
     }
@@ -83,13 +83,13 @@ impl Receiver {
         Server::with(&args)
     }
 
-    /// From now on it answers; whatever comes is given out, before it is answered.
-    fn up(self, answer: Answer) -> mpsc::Receiver<Delivery> {
-        self.up_as(None, answer)
+    /// Starts to listen; each delivery goes to the channel before it is answered.
+    fn listen(self, answer: Answer) -> mpsc::Receiver<Delivery> {
+        self.listen_as(None, answer)
     }
 
-    /// The same under TLS.
-    fn up_as(self, identity: Option<Identity>, answer: Answer) -> mpsc::Receiver<Delivery> {
+    /// Listens with TLS if there is an identity.
+    fn listen_as(self, identity: Option<Identity>, answer: Answer) -> mpsc::Receiver<Delivery> {
         self.socket.listen(128).unwrap();
         let listener = TcpListener::from(self.socket);
         let (sender, deliveries) = mpsc::channel();
@@ -98,7 +98,7 @@ impl Receiver {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (sender, answer, identity) = (sender.clone(), answer.clone(), identity.clone());
-                // A client that goes away in the middle is its own affair.
+                // A client may close its connection at any time.
                 thread::spawn(move || match &*identity {
                     Some(identity) => serve(identity.take(stream), &sender, &answer).ok(),
                     None => serve(stream, &sender, &answer).ok(),
@@ -138,7 +138,7 @@ fn serve(
         let status = answer.lock().unwrap()(&delivery);
         sender.send(delivery).ok();
         let Some(status) = status else {
-            // Until the other side has had enough.
+            // Reads until the other side closes the connection.
             return io::copy(&mut reader, &mut io::sink()).map(drop);
         };
         let body = if status == HOLD { r#"{ "hold": true }"# } else { "ok" };
@@ -149,7 +149,7 @@ fn serve(
 }
 
 fn next(deliveries: &mpsc::Receiver<Delivery>) -> Delivery {
-    deliveries.recv_timeout(DEADLINE).expect("an event comes in time")
+    deliveries.recv_timeout(DEADLINE).expect("an event arrives in time")
 }
 
 async fn sign_in(server: &Server) -> (websocket::Client, websocket::Client) {
@@ -167,7 +167,7 @@ async fn initiate(client: &mut websocket::Client, target: &str) -> String {
 
 #[tokio::test]
 async fn a_receiver_that_was_down_gets_every_event_in_order_and_signed() {
-    let receiver = Receiver::down();
+    let receiver = Receiver::bind();
     let server = receiver.server(&[]);
     let (mut alice, mut bob) = sign_in(&server).await;
     let call = initiate(&mut alice, "bob").await;
@@ -179,10 +179,10 @@ async fn a_receiver_that_was_down_gets_every_event_in_order_and_signed() {
     }
     bob.request("call:end", json!({})).await;
     let other = initiate(&mut alice, "nobody").await;
-    // Some deliveries have failed before the receiver comes up.
+    // Some deliveries have failed before the receiver listens.
     server.wait_for_metric(FAILURES, |failures| failures >= 3.0);
     assert_eq!(server.metric("callbox_webhook_waiting"), 9.0);
-    let deliveries = receiver.up(Box::new(|_| Some(200)));
+    let deliveries = receiver.listen(Box::new(|_| Some(200)));
 
     let mut events = BTreeMap::<String, Vec<String>>::new();
     let (mut ids, mut last) = (BTreeSet::new(), Value::Null);
@@ -221,11 +221,11 @@ async fn a_receiver_that_was_down_gets_every_event_in_order_and_signed() {
 }
 
 #[tokio::test]
-async fn an_event_that_failed_comes_again_as_it_was_and_before_the_next() {
-    let receiver = Receiver::down();
+async fn a_failed_event_is_repeated_unchanged_before_the_next() {
+    let receiver = Receiver::bind();
     let server = receiver.server(&["--webhook-secret", "south"]);
     let mut answers = [500, 503, 200, 410, 204].into_iter();
-    let deliveries = receiver.up(Box::new(move |_| answers.next()));
+    let deliveries = receiver.listen(Box::new(move |_| answers.next()));
     let (mut alice, mut bob) = sign_in(&server).await;
     initiate(&mut alice, "bob").await;
     bob.request("call:reject", json!({})).await;
@@ -240,11 +240,11 @@ async fn an_event_that_failed_comes_again_as_it_was_and_before_the_next() {
 }
 
 #[tokio::test]
-async fn a_receiver_with_a_certificate_of_one_s_own_is_trusted_where_that_is_said() {
-    let (receiver, identity) = (Receiver::down(), Identity::new());
+async fn a_receiver_with_a_self_signed_certificate_is_trusted_if_configured() {
+    let (receiver, identity) = (Receiver::bind(), Identity::new());
     let doubter = receiver.server_by("https", &[]);
     let server = receiver.server_by("https", &["--trust-ca", identity.path()]);
-    let deliveries = receiver.up_as(Some(identity), Box::new(|_| Some(200)));
+    let deliveries = receiver.listen_as(Some(identity), Box::new(|_| Some(200)));
     for server in [&doubter, &server] {
         let mut alice = websocket::Client::sign_in(server, "alice").await;
         initiate(&mut alice, "nobody").await;
@@ -257,25 +257,25 @@ async fn a_receiver_with_a_certificate_of_one_s_own_is_trusted_where_that_is_sai
 }
 
 #[tokio::test]
-async fn a_receiver_that_asks_for_a_rest_gets_it() {
-    let receiver = Receiver::down();
+async fn the_retry_after_of_a_receiver_is_respected() {
+    let receiver = Receiver::bind();
     let server = receiver.server(&[]);
     let mut answers = [BUSY].into_iter();
-    let deliveries = receiver.up(Box::new(move |_| answers.next().or(Some(200))));
+    let deliveries = receiver.listen(Box::new(move |_| answers.next().or(Some(200))));
     let (mut alice, _bob) = sign_in(&server).await;
     initiate(&mut alice, "bob").await;
     let (first, at) = (next(&deliveries), Instant::now());
     let second = next(&deliveries);
     assert_eq!(first.body, second.body);
-    // Of its own it would have come again within half of that.
+    // The default delay would have ended within half of that.
     assert!(at.elapsed() >= Duration::from_millis(900), "{:?}", at.elapsed());
 }
 
 #[tokio::test]
-async fn what_ends_because_the_server_stops_is_told_and_no_secret_is_logged() {
-    let receiver = Receiver::down();
+async fn calls_that_end_with_the_server_are_reported_and_no_secret_is_logged() {
+    let receiver = Receiver::bind();
     let server = receiver.server(&["--log-level", "trace"]);
-    let deliveries = receiver.up(Box::new(|_| Some(200)));
+    let deliveries = receiver.listen(Box::new(|_| Some(200)));
     let (mut alice, mut bob) = sign_in(&server).await;
     initiate(&mut alice, "bob").await;
     bob.request("call:accept", json!({})).await;
@@ -290,23 +290,23 @@ async fn what_ends_because_the_server_stops_is_told_and_no_secret_is_logged() {
     }
 }
 
-/// The events of a call that nobody has taken when the server is killed.
+/// Events of a call that nobody had received when the server was killed.
 #[tokio::test]
-async fn the_next_server_delivers_what_one_that_was_killed_has_not() {
+async fn the_next_server_delivers_the_events_of_a_killed_one() {
     let dir = tempfile::tempdir().unwrap();
     let state = ["--state-dir", dir.path().to_str().unwrap()];
-    let receiver = Receiver::down();
+    let receiver = Receiver::bind();
     let server = receiver.server(&state);
     let (mut alice, mut bob) = sign_in(&server).await;
     let call = initiate(&mut alice, "bob").await;
     bob.request("call:reject", json!({})).await;
     assert_eq!(alice.event("call:ended").await["callId"], call.as_str());
-    // Ends it with SIGKILL.
+    // Drop kills the server with SIGKILL.
     drop(server);
     let server = receiver.server(&state);
     drop(server);
     let server = receiver.server(&state);
-    let deliveries = receiver.up(Box::new(|_| Some(200)));
+    let deliveries = receiver.listen(Box::new(|_| Some(200)));
     let came: Vec<_> = (0..3).map(|_| next(&deliveries).json()).collect();
     let events: Vec<_> = came.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["call.initiated", "call.ringing", "call.ended"]);
@@ -318,16 +318,16 @@ async fn the_next_server_delivers_what_one_that_was_killed_has_not() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_does_not_answer_holds_up_neither_calls_nor_the_end() {
-    let receiver = Receiver::down();
+async fn a_silent_receiver_delays_neither_calls_nor_the_shutdown() {
+    let receiver = Receiver::bind();
     let server = receiver.server(&[]);
-    let deliveries = receiver.up(Box::new(|_| None));
+    let deliveries = receiver.listen(Box::new(|_| None));
     let (mut alice, mut bob) = sign_in(&server).await;
     for _ in 0..15 {
         initiate(&mut alice, "bob").await;
         bob.request("call:reject", json!({})).await;
     }
-    // As many as are sent at once, each of another call.
+    // The maximum of concurrent deliveries, each for another call.
     let first: BTreeSet<_> = (0..8).map(|_| next(&deliveries).json()["call"].to_string()).collect();
     assert_eq!(first.len(), 8);
     assert_eq!(server.metric("callbox_webhook_waiting"), 45.0);
@@ -338,11 +338,11 @@ async fn a_receiver_that_does_not_answer_holds_up_neither_calls_nor_the_end() {
 }
 
 #[tokio::test]
-async fn a_call_that_reaches_no_device_is_held_if_the_receiver_says_so() {
-    let receiver = Receiver::down();
+async fn a_call_without_a_device_is_held_if_the_receiver_requests_it() {
+    let receiver = Receiver::bind();
     let server = receiver.server(&[]);
     let mut alice = websocket::Client::sign_in(&server, "alice").await;
-    // Nobody is there to be asked.
+    // No device of the callee is connected.
     initiate(&mut alice, "bob").await;
     assert_eq!(alice.event("call:ended").await["reason"], "offline");
     let answer = |delivery: &Delivery| {
@@ -353,7 +353,7 @@ async fn a_call_that_reaches_no_device_is_held_if_the_receiver_says_so() {
             _ => Some(200),
         }
     };
-    let deliveries = receiver.up(Box::new(answer));
+    let deliveries = receiver.listen(Box::new(answer));
     initiate(&mut alice, "carol").await;
     assert_eq!(alice.event("call:ended").await["reason"], "offline");
 
@@ -367,11 +367,11 @@ async fn a_call_that_reaches_no_device_is_held_if_the_receiver_says_so() {
     };
     assert!(question.is_signed_with(SECRET));
     assert_eq!(question.json()["call"]["state"], "initiating");
-    // To a later question nothing is said. When that call is over, the time for both has passed.
+    // A later delivery gets no response. When that call is over, the time for both has passed.
     let mut eve = websocket::Client::sign_in(&server, "eve").await;
     initiate(&mut eve, "dave").await;
     assert_eq!(eve.event("call:ended").await["reason"], "offline");
-    // The back end has woken bob's phone, which took its time.
+    // The back end has woken bob's phone, which connects late.
     let mut bob = websocket::Client::sign_in(&server, "bob").await;
     assert_eq!(bob.event("call:incoming").await["callId"], call.as_str());
     bob.request("call:accept", json!({})).await;
@@ -379,7 +379,7 @@ async fn a_call_that_reaches_no_device_is_held_if_the_receiver_says_so() {
 }
 
 #[test]
-fn options_that_do_not_go_together_are_refused() {
+fn conflicting_webhook_options_are_refused() {
     let url = ["--webhook-url", "https://app.example.com/callbox"];
     let secret = ["--webhook-secret", SECRET];
     let plain = ["--webhook-url", "http://app.example.com/callbox"];

@@ -1,4 +1,5 @@
-//! The plain WebSocket front: who gets in, bad input, limits, and what each of them is told.
+//! The plain WebSocket front: authentication, invalid input, limits, and the errors that clients
+//! get.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::common::{Server, callbox, run, websocket::Client, within};
 
-/// Says hello, and gives what the answer and the close say.
+/// Sends `hello`; returns the response and the close code with its reason.
 async fn hello(server: &Server, data: Value) -> (Value, (u16, String)) {
     let mut client = Client::connect(server).await;
     client.send("session:hello", Some(7), &data).await;
@@ -23,9 +24,9 @@ async fn hello(server: &Server, data: Value) -> (Value, (u16, String)) {
 }
 
 #[tokio::test]
-async fn wrong_expired_and_missing_tokens_are_told_apart() {
+async fn wrong_expired_and_missing_tokens_are_distinguished() {
     let server = Server::start();
-    // A token past its time and the five seconds of leeway: signed for a time long ago.
+    // A token beyond its expiry and the five seconds of leeway: it was issued long ago.
     let expired = {
         let secret = callbox_base::auth::Secret::new(server.text("/dev/jwtSecret"));
         let user = callbox_base::ids::UserId::new("alice").unwrap();
@@ -89,7 +90,7 @@ async fn the_first_frame_must_be_a_hello() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_closed_in_time() {
+async fn a_silent_connection_times_out() {
     let server = Server::start();
     let mut client = Client::connect(&server).await;
     let (code, reason) = client.closed().await;
@@ -106,7 +107,7 @@ async fn a_token_may_come_in_a_header() {
     let welcome = client.event("session:welcome").await;
     assert_eq!((&welcome["userId"], &welcome["deviceId"]), (&json!("alice"), &json!("laptop")));
     drop(client);
-    // All else is as with a token in the frame.
+    // Everything else is as with a token in the frame.
     let resume = json!({ "sessionId": welcome["sessionId"], "seq": 0 });
     let mut client = Client::try_connect(&server, &alice).await.unwrap();
     client.send("session:hello", Some(1), &json!({ "deviceId": "laptop", "resume": resume })).await;
@@ -123,7 +124,7 @@ async fn a_token_may_come_in_a_header() {
 }
 
 #[tokio::test]
-async fn bad_frames_get_a_typed_error_and_a_counter_and_nothing_else_happens() {
+async fn invalid_frames_get_a_typed_error_and_are_counted() {
     let server = Server::start();
     let mut client = Client::sign_in(&server, "alice").await;
     for (text, code) in [
@@ -150,18 +151,18 @@ async fn bad_frames_get_a_typed_error_and_a_counter_and_nothing_else_happens() {
     }
     client.ws.send(Message::binary(vec![0; 10])).await.unwrap();
     assert_eq!(client.event("error").await["error"]["code"], "invalid_frame");
-    // A frame that is wrong but has an id is answered.
+    // An invalid frame with an id gets a response.
     client.send_text(r#"{"id":77}"#).await;
     assert_eq!(client.answer(77).await["error"]["code"], "invalid_frame");
     assert_eq!(server.metric("callbox_bad_frames_total{front=\"websocket\"}"), 5.0);
     assert_eq!(server.metric("callbox_errors_total{code=\"invalid_frame\"}"), 5.0);
     assert_eq!(server.metric("callbox_events_total{event=\"unknown\"}"), 2.0);
-    // The connection is none the worse for it.
+    // The connection still works.
     let answer =
         client.request("call:initiate", json!({ "targetUserId": "bob", "callType": "audio" }));
     assert_eq!(answer.await["state"], "initiating");
     assert_eq!(client.event("call:ended").await["reason"], "offline");
-    // Somebody who sends nothing else is closed.
+    // A client that sends nothing else is closed.
     for _ in 0..100 {
         let _ = client.ws.send(Message::text("nonsense")).await;
     }
@@ -177,7 +178,7 @@ async fn out_of_order_events_are_refused() {
     let initiate = json!({ "targetUserId": "bob", "callType": "audio" });
     let call = alice.request("call:initiate", initiate).await["callId"].clone();
     let about = json!({ "callId": call, "sdp": "v=0" });
-    // The callee has not accepted yet; the caller cannot accept; carol is not in it.
+    // The callee has not accepted yet; the caller cannot accept; carol is not in the call.
     assert_eq!(bob.refused("signal:answer", about.clone()).await, "invalid_state");
     assert_eq!(alice.refused("call:accept", about.clone()).await, "not_allowed");
     assert_eq!(carol.refused("call:accept", about.clone()).await, "not_a_participant");
@@ -190,20 +191,20 @@ async fn out_of_order_events_are_refused() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_long_is_closed_with_a_reason() {
+async fn a_too_long_message_closes_the_connection_with_a_reason() {
     let server = Server::with(&["--max-message", "16KiB"]);
     let mut alice = Client::sign_in(&server, "alice").await;
     let fits = "x".repeat(15 * 1024);
     alice.send("call:nonsense", None, &json!({ "a": fits })).await;
     assert_eq!(alice.event("error").await["error"]["code"], "unknown_event");
-    // Far more than what fits into the sockets' buffers: it is still being sent when it is refused.
+    // Far more than the buffers of the sockets hold: it is still being sent when it is refused.
     let long = json!({ "event": "call:nonsense", "data": { "a": "x".repeat(3 * 1024 * 1024) } });
     let _ = alice.ws.send(Message::text(long.to_string())).await;
     let (code, reason) = alice.closed().await;
     assert_eq!(code, u16::from(CloseCode::Size));
     assert_eq!(reason, "payload_too_large: A message may have 16384 bytes.");
     assert_eq!(server.metric("callbox_errors_total{code=\"payload_too_large\"}"), 1.0);
-    // The same in pieces.
+    // The same in fragments.
     let mut bob = Client::sign_in(&server, "bob").await;
     for opcode in [Data::Text, Data::Continue, Data::Continue, Data::Continue, Data::Continue] {
         let piece = Frame::message(vec![b'x'; 4 * 1024], OpCode::Data(opcode), false);
@@ -257,7 +258,7 @@ async fn the_same_device_again_replaces_the_older_connection() {
 }
 
 #[tokio::test]
-async fn a_user_may_have_so_many_connections() {
+async fn connections_per_user_are_limited() {
     let server = Server::with(&["--max-connections-per-user", "2"]);
     let _first = Client::sign_in(&server, "alice").await;
     let _second = Client::sign_in(&server, "alice").await;
@@ -269,7 +270,7 @@ async fn a_user_may_have_so_many_connections() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_is_told_why_it_may_not() {
+async fn a_page_of_another_origin_is_refused_with_a_reason() {
     let server = Server::with(&["--allow-origin", "https://app.example.com"]);
     let origin = |origin: &str| [("origin", origin.to_owned())];
     let mut evil = Client::try_connect(&server, &origin("https://evil.example")).await.unwrap();
@@ -283,7 +284,7 @@ async fn a_page_of_another_origin_is_told_why_it_may_not() {
 }
 
 #[tokio::test]
-async fn a_debug_log_shows_life_and_no_secret() {
+async fn a_debug_log_shows_sessions_and_no_secret() {
     let server = Server::with(&["--log-level", "debug"]);
     let alice_token = server.token("alice");
     let mut alice = Client::connect(&server).await;
@@ -320,8 +321,8 @@ async fn a_debug_log_shows_life_and_no_secret() {
 }
 
 #[tokio::test]
-async fn a_session_that_does_not_read_holds_few_bytes() {
-    // Far less than the number of messages allows is in the outbox when it is cut off.
+async fn a_session_that_does_not_read_uses_little_memory() {
+    // Far fewer messages than the limit are in the outbox at the disconnect.
     let server = Server::with(&["--events-per-second", "0", "--max-message", "160KiB"]);
     let mut alice = Client::sign_in(&server, "alice").await;
     let mut slow = Client::sign_in(&server, "slow").await;
@@ -336,12 +337,12 @@ async fn a_session_that_does_not_read_holds_few_bytes() {
     }
     let sent = std::time::Instant::now();
     server.wait_for_metric("callbox_slow_sessions_total", |value| value == 1.0);
-    // By its outbox, and not because one message took too long to be sent.
+    // The outbox is the cause, and not the timeout of a single message.
     assert!(sent.elapsed() < std::time::Duration::from_secs(15));
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody() {
+async fn a_client_that_does_not_read_is_disconnected_and_delays_no_other() {
     let server = Server::with(&["--events-per-second", "0"]);
     let mut alice = Client::sign_in(&server, "alice").await;
     let mut slow = Client::sign_in(&server, "slow").await;
@@ -364,17 +365,17 @@ async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody() {
         for _ in 0..50 {
             alice.send("ice:candidate", None, &big).await;
         }
-        // Meanwhile others talk as ever.
+        // Meanwhile other clients are served without delay.
         let candidate = json!({ "callId": other, "candidate": "small" });
         carol.request("ice:candidate", candidate).await;
         dave.event("ice:candidate").await;
         rounds += 1;
         assert!(rounds < 100, "it is never cut off");
     }
-    // The other side of its call hears that it is gone, and the server holds it no longer.
+    // The other side of its call is notified, and the server has dropped the connection.
     assert_eq!(alice.event("call:reconnecting").await["userId"], "slow");
     server.wait_for_metric("callbox_connections{front=\"websocket\"}", |value| value == 3.0);
-    // What had been sent before is there, and then the connection ends.
+    // Everything that had been sent before arrives, and then the connection ends.
     let end = async { while let Some(Ok(_)) = slow.ws.next().await {} };
     within("the end", end).await;
 }

@@ -17,9 +17,9 @@ fn identity(name: &str, token: &str) -> Identity {
     Identity { user, name: None, expires: u64::MAX, grants, token, issued: None }
 }
 
-/// This does not wait for the disk: it must not come after a later kick.
+/// This does not wait for the disk, since it must not come after a later kick.
 #[tokio::test]
-async fn the_relay_is_told_at_once_of_a_user_who_is_admitted_again() {
+async fn the_relay_is_notified_at_once_of_a_user_who_is_admitted_again() {
     let dir = tempfile::tempdir().unwrap();
     // Nothing is written before the log is opened, as with a slow disk.
     let (log, _, _unopened) = StateLog::read(dir.path().to_owned(), Sync::Never).unwrap();

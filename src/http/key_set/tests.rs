@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// Fast where a test waits for it, and far away where it must not happen.
+/// Short where a test waits for it, and very long where it must not happen.
 const PACE: Pace = Pace {
     every: Duration::from_secs(3600),
     retry: Duration::from_millis(5),
@@ -94,7 +94,7 @@ impl Issuer {
         self.shared.asked.load(Ordering::SeqCst)
     }
 
-    /// Does the same with a token as the app.
+    /// Verifies a token as the app does.
     async fn verify(&self, token: &str) -> Result<(), TokenError> {
         if self.verifier.verify(token, Now::read()) == Err(TokenError::UnknownKey) {
             let _ = self.set.refresh().await;
@@ -150,7 +150,7 @@ async fn new_keys_are_accepted_and_removed_ones_are_not() {
 }
 
 #[tokio::test]
-async fn the_keys_are_fetched_again_without_being_asked_for() {
+async fn the_keys_are_fetched_again_at_an_interval() {
     let (old, new) = (Key::new("old"), Key::new("new"));
     let pace = Pace { every: Duration::from_millis(5), ..super::PACE };
     let issuer = Issuer::start(Some(document(&[&old])), pace).await;
@@ -238,9 +238,9 @@ async fn while_the_issuer_is_down_the_time_of_the_next_fetch_is_returned() {
     assert_eq!(issuer.asked(), 1);
 }
 
-/// A client that connects gives up after five seconds.
+/// A client that connects to it times out after five seconds.
 #[tokio::test(start_paused = true)]
-async fn a_token_does_not_wait_for_long_for_an_issuer_that_says_nothing() {
+async fn a_token_does_not_wait_for_long_for_a_silent_issuer() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jwks", silent.local_addr().unwrap()).parse().unwrap();
     let client = Client::new(Roots::public());

@@ -182,13 +182,13 @@ mod tests {
     /// A disk whose writes succeed or fail as the test decides.
     struct Disk {
         written: Sender<String>,
-        goes: Receiver<io::Result<()>>,
+        results: Receiver<io::Result<()>>,
     }
 
     impl Output for Disk {
         fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
             self.written.send(String::from_utf8(lines.to_vec()).unwrap()).unwrap();
-            self.goes.recv().unwrap()
+            self.results.recv().unwrap()
         }
 
         fn position(&self) -> Option<kept::Position> {
@@ -204,8 +204,8 @@ mod tests {
             self.0.recv_timeout(Duration::from_secs(20)).unwrap()
         }
 
-        fn goes(&self, how: io::Result<()>) {
-            self.1.send(how).unwrap();
+        fn complete(&self, result: io::Result<()>) {
+            self.1.send(result).unwrap();
         }
     }
 
@@ -215,9 +215,9 @@ mod tests {
 
     fn start_with(queue: usize, log: Option<StateLog>) -> (Records, RecordsInbox, Writes) {
         let (written, writes) = channel();
-        let (go, goes) = channel();
+        let (go, results) = channel();
         let writer = Writer::new(None, log, Sync::Never);
-        let disk = Box::new(Disk { written, goes });
+        let disk = Box::new(Disk { written, results });
         let (records, inbox) = Records::spawn(disk, writer, queue).unwrap();
         (records, inbox, Writes(writes, go))
     }
@@ -228,7 +228,7 @@ mod tests {
         inbox.put(report(1, CallEvent::Accepted));
         inbox.put(ended(2));
         assert_eq!(writes.next(), serde_json::to_string(&ended(2).call).unwrap() + "\n");
-        writes.goes(Ok(()));
+        writes.complete(Ok(()));
         drop(inbox);
         records.finish().await;
         assert_eq!(records.counts(), RecordCounts { written: 1, dropped: 0 });
@@ -243,9 +243,9 @@ mod tests {
         (1..=1000).for_each(|number| inbox.put(ended(number)));
         assert_eq!(records.counts(), RecordCounts { written: 0, dropped: 990 });
         drop(inbox);
-        writes.goes(Ok(()));
+        writes.complete(Ok(()));
         assert_eq!(writes.next().lines().count(), 10);
-        writes.goes(Ok(()));
+        writes.complete(Ok(()));
         records.finish().await;
         assert_eq!(records.counts(), RecordCounts { written: 11, dropped: 990 });
     }
@@ -256,10 +256,10 @@ mod tests {
         inbox.put(ended(1));
         let first = writes.next();
         inbox.put(ended(2));
-        writes.goes(Err(io::ErrorKind::StorageFull.into()));
+        writes.complete(Err(io::ErrorKind::StorageFull.into()));
         let text = writes.next();
         assert!(text.starts_with(&first) && text.lines().count() == 2, "{text:?}");
-        writes.goes(Ok(()));
+        writes.complete(Ok(()));
         drop(inbox);
         records.finish().await;
         assert_eq!(records.counts(), RecordCounts { written: 2, dropped: 0 });
@@ -271,7 +271,7 @@ mod tests {
         writes.next();
         drop(inbox);
         tokio::join!(records.finish(), async {
-            writes.goes(Err(io::ErrorKind::StorageFull.into()));
+            writes.complete(Err(io::ErrorKind::StorageFull.into()));
         });
         records.counts()
     }

@@ -1,4 +1,4 @@
-//! The forms of an answer, and what it is made of.
+//! Responses of the ACME server and their parts.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -12,8 +12,8 @@ impl Response {
     }
 }
 
-/// The answer of a server that does wrong.
-pub fn go_wrong(fault: Fault) -> Response {
+/// Returns the response of a faulty server.
+pub fn failure(fault: Fault) -> Response {
     match fault {
         Fault::BadNonce => problem(400, "badNonce", "this nonce has been forgotten"),
         Fault::RateLimited(seconds) => problem(429, "rateLimited", "too many for today")
@@ -27,7 +27,7 @@ pub fn go_wrong(fault: Fault) -> Response {
     }
 }
 
-/// §6.7
+/// Returns a problem document (RFC 8555 §6.7).
 pub fn problem(status: u16, kind: &str, detail: &str) -> Response {
     let kind = format!("urn:ietf:params:acme:error:{kind}");
     let body = json!({ "type": kind, "detail": detail, "status": status }).to_string();
@@ -39,13 +39,13 @@ pub fn ok(status: u16, body: &Value) -> Response {
     Response { status, headers, body: body.to_string() }
 }
 
-/// The texts in a list.
+/// Returns the strings of a JSON array.
 pub fn strings(value: &Value) -> Vec<String> {
     let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
     texts.map(ToOwned::to_owned).collect()
 }
 
-/// Something that nobody can guess.
+/// Returns an unpredictable string.
 pub fn random() -> String {
     BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())
 }

@@ -1,4 +1,4 @@
-//! The CA's key, and what it signs.
+//! The key of the CA and the certificates that it signs.
 
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +27,7 @@ impl Ca {
         self.root.pem()
     }
 
-    /// The certificate of the ACME server itself.
+    /// Returns the certificate of the ACME server itself.
     pub fn own(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
@@ -35,8 +35,8 @@ impl Ca {
         (vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
     }
 
-    /// Signs a request, if it is for exactly these names and its key is not the account's
-    /// (RFC 8555 §11.1).
+    /// Signs a request if it is for exactly these names and its key is not the account's (RFC 8555
+    /// §11.1).
     pub fn sign(
         &self,
         csr: &[u8],

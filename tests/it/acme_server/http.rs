@@ -1,4 +1,4 @@
-//! HTTPS, as little of it as is needed: one request a connection.
+//! A minimal HTTPS server with one request per connection.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use crate::common::DEADLINE;
 pub struct Request {
     pub method: String,
     pub path: String,
-    /// With names in lower case.
+    /// The headers, with names in lower case.
     pub headers: HashMap<String, String>,
     pub body: Vec<u8>,
 }
@@ -29,7 +29,7 @@ pub struct Response {
     pub body: String,
 }
 
-/// Answers in threads of its own.
+/// Serves each connection in a thread of its own.
 pub fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let (chain, key) = shared.ca.own();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -42,7 +42,7 @@ pub fn serve(listener: TcpListener, shared: Arc<Shared>) {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (config, shared) = (config.clone(), shared.clone());
-            // A client that goes away in the middle is its own affair.
+            // A client may close its connection at any time.
             thread::spawn(move || answer(stream, config, &shared).ok());
         }
     });
@@ -53,7 +53,8 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>, shared: &Arc<Shared>) ->
     let tls = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut stream = BufReader::new(StreamOwned::new(tls, stream));
     let Ok(request) = read(&mut stream) else {
-        // It went away before it had asked: it does not trust us, for one.
+        // The client closed the connection before its request, for example because it does not
+        // trust the certificate.
         shared.state.lock().unwrap().requests.push(("nothing", Instant::now()));
         shared.changed.notify_all();
         return Ok(());

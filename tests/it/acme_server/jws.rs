@@ -1,4 +1,4 @@
-//! Whether a request is signed as RFC 8555 §6.2 to §6.5 want it.
+//! Verification of signed requests by RFC 8555 §6.2 to §6.5.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use ring::{
@@ -14,13 +14,13 @@ use super::http::Request;
 pub struct Signed {
     pub signer: Signer,
     pub nonce: String,
-    /// Nothing for POST-as-GET (RFC 8555 §6.3).
+    /// The payload, or `None` for POST-as-GET (RFC 8555 §6.3).
     pub payload: Option<Value>,
 }
 
 #[derive(Debug)]
 pub enum Signer {
-    /// A key that it brings with it.
+    /// A key that the request contains.
     Key(Key),
     /// The URL of an account.
     Account(String),
@@ -28,26 +28,26 @@ pub enum Signer {
 
 #[derive(Debug)]
 pub struct Key {
-    /// A point that is not compressed.
+    /// The public key as an uncompressed point.
     pub point: Vec<u8>,
-    /// RFC 7638.
+    /// The thumbprint by RFC 7638.
     pub thumbprint: String,
 }
 
 impl Signed {
     /// # Errors
-    /// What is wrong with it.
+    /// Returns the reason why the request is invalid.
     pub fn read(
         request: &Request,
         url: &str,
         key_of: impl Fn(&str) -> Option<Vec<u8>>,
     ) -> Result<Self, String> {
-        // §6.2: exactly this type.
+        // §6.2: exactly this content type.
         let kind = request.headers.get("content-type").map_or("", String::as_str);
         ensure(kind == "application/jose+json", format!("the content type {kind:?}"))?;
         let body: Map<String, Value> =
             serde_json::from_slice(&request.body).map_err(|error| error.to_string())?;
-        // §6.2: flattened, without an unprotected header.
+        // §6.2: flattened serialization, without an unprotected header.
         ensure(body.len() == 3, "members beyond the three".into())?;
         let part = |name: &str| body.get(name).and_then(Value::as_str).ok_or(format!("no {name}"));
         let (protected, payload) = (part("protected")?, part("payload")?);
@@ -57,7 +57,7 @@ impl Signed {
         ensure(text("alg") == Some("ES256"), "alg is not ES256".into())?;
         ensure(text("url") == Some(url), format!("url is {:?}, not {url}", text("url")))?;
         let nonce = text("nonce").ok_or("no nonce")?.to_owned();
-        // §6.2: one of the two.
+        // §6.2: exactly one of the two.
         let signer = match (header.get("jwk"), text("kid")) {
             (Some(jwk), None) => Signer::Key(Key::read(jwk)?),
             (None, Some(kid)) => Signer::Account(kid.to_owned()),
@@ -89,14 +89,14 @@ impl Key {
         let (x, y) = (text("x")?, text("y")?);
         let point = [vec![4], decode(x)?, decode(y)?].concat();
         ensure(point.len() == 65, "jwk has no point".into())?;
-        // RFC 7638 §3.2: the members that are needed, in the order of their names.
+        // RFC 7638 §3.2: the required members in lexicographic order.
         let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
         let thumbprint = BASE64.encode(digest(&SHA256, canonical.as_bytes()));
         Ok(Self { point, thumbprint })
     }
 }
 
-/// Without padding, and nothing else (RFC 8555 §6.1).
+/// Decodes base64url without padding (RFC 8555 §6.1).
 pub fn decode(text: &str) -> Result<Vec<u8>, String> {
     BASE64.decode(text).map_err(|error| format!("not base64url: {error}"))
 }

@@ -1,6 +1,6 @@
-//! A CA for the tests, which speaks ACME (RFC 8555) and takes it seriously: what a client may not do
-//! is refused, and noted as a complaint. It looks at challenges of the type tls-alpn-01 (RFC 8737) by
-//! connecting to where a test says that the names lead.
+//! A CA for the tests that checks ACME (RFC 8555) strictly: it refuses each violation by a client
+//! and records it as a complaint. It validates challenges of the type tls-alpn-01 (RFC 8737) at an
+//! address that a test sets for all names.
 
 mod answers;
 mod ca;
@@ -22,29 +22,29 @@ use std::{
 use self::{ca::Ca, resources::Order};
 use crate::common::DEADLINE;
 
-/// What a server does wrong, or does not want to do, once.
+/// A single failure of the server.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
-    /// It has forgotten the nonce.
+    /// The server does not know the nonce.
     BadNonce,
-    /// There have been too many requests, for so many seconds.
+    /// Too many requests; the client is to wait this many seconds.
     RateLimited(u64),
-    /// It does not issue for such a name.
+    /// The server does not issue certificates for the name.
     Refuse,
-    /// It does not know the account.
+    /// The server does not know the account.
     NoAccount,
-    /// A proxy in front of it cannot reach it.
+    /// A proxy in front of the server cannot reach it.
     BadGateway,
 }
 
-/// The running server. Its threads end with the tests.
+/// The running server. Its threads end with the test process.
 pub struct AcmeServer {
     shared: Arc<Shared>,
     dir: tempfile::TempDir,
 }
 
 struct Shared {
-    /// Where it is, without a path.
+    /// The base URL, without a path.
     base: String,
     ca: Ca,
     state: Mutex<State>,
@@ -54,23 +54,24 @@ struct Shared {
 #[derive(Default)]
 struct State {
     nonces: HashSet<String>,
-    /// By URL.
+    /// The accounts by URL.
     accounts: HashMap<String, Account>,
     orders: Vec<Order>,
     issued: Vec<String>,
-    /// Where names lead to, and how often that may be looked at.
+    /// The address that all names resolve to, and the number of validations left.
     target: Option<(SocketAddr, usize)>,
-    /// What goes wrong next, by resource.
+    /// The next failures, by resource.
     faults: VecDeque<(&'static str, Fault)>,
-    /// How long the next certificates have been valid and will be; ninety days if nothing is said.
+    /// The age and the remaining lifetime of the next certificates; ninety days are left if there
+    /// is no entry.
     lifetimes: VecDeque<(Duration, Duration)>,
-    /// Which resources were asked for, and when.
+    /// The requested resources and the times of the requests.
     requests: Vec<(&'static str, Instant)>,
     complaints: Vec<String>,
 }
 
 struct Account {
-    /// The public key, as a point that is not compressed.
+    /// The public key as an uncompressed point.
     key: Vec<u8>,
     thumbprint: String,
     contact: Vec<String>,
@@ -93,45 +94,45 @@ impl AcmeServer {
         format!("{}/directory", self.shared.base)
     }
 
-    /// The file with the root that its own certificate and all others lead to.
+    /// Returns the file with the root of its own certificate and of all issued ones.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("root.pem")
     }
 
-    /// Lets names lead there from now on, for as many looks.
+    /// Makes all names resolve to this address from now on, for this number of validations.
     pub fn validate_at(&self, target: &str, times: usize) {
         self.state().target = Some((target.parse().unwrap(), times));
         self.shared.changed.notify_all();
     }
 
-    /// The next request for this resource goes wrong.
+    /// Makes the next request for this resource fail.
     pub fn fail(&self, resource: &'static str, fault: Fault) {
         self.state().faults.push_back((resource, fault));
     }
 
-    /// The next certificate has been valid for so long, and will be for so long.
+    /// Sets the age and the remaining lifetime of the next certificate.
     pub fn next_lifetime(&self, since: Duration, until: Duration) {
         self.state().lifetimes.push_back((since, until));
     }
 
-    /// How often something was asked for.
+    /// Returns the number of requests for a resource.
     pub fn count(&self, resource: &str) -> usize {
         self.times(resource).len()
     }
 
-    /// When something was asked for.
+    /// Returns the times of the requests for a resource.
     pub fn times(&self, resource: &str) -> Vec<Instant> {
         let state = self.state();
         let requests = state.requests.iter().filter(|(name, _)| *name == resource);
         requests.map(|(_, at)| *at).collect()
     }
 
-    /// The e-mail addresses of the accounts there are.
+    /// Returns the e-mail addresses of each account.
     pub fn contacts(&self) -> Vec<Vec<String>> {
         self.state().accounts.values().map(|account| account.contact.clone()).collect()
     }
 
-    /// Waits until something was asked for so often.
+    /// Waits until there were this many requests for a resource.
     pub fn wait_for(&self, resource: &str, times: usize) {
         let enough = |state: &State| {
             state.requests.iter().filter(|(name, _)| *name == resource).count() >= times
@@ -139,7 +140,7 @@ impl AcmeServer {
         drop(self.shared.wait(&format!("{times} × {resource}"), enough));
     }
 
-    /// What the client did that it may not do.
+    /// Returns the violations of the protocol by the client.
     pub fn complaints(&self) -> Vec<String> {
         self.state().complaints.clone()
     }
@@ -150,7 +151,7 @@ impl AcmeServer {
 }
 
 impl Shared {
-    /// Waits until the state is so.
+    /// Waits until the state satisfies a condition.
     fn wait(&self, what: &str, mut enough: impl FnMut(&State) -> bool) -> MutexGuard<'_, State> {
         let state = self.state.lock().unwrap();
         let waiting = |state: &mut State| !enough(state);

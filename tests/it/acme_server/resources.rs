@@ -1,4 +1,4 @@
-//! The resources (RFC 8555 §7), and what may be asked of each.
+//! The resources (RFC 8555 §7) and their requests.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Account, Shared, State,
-    answers::{go_wrong, ok, problem, random, strings},
+    answers::{failure, ok, problem, random, strings},
     http::{Request, Response},
     jws::{Signed, Signer, decode},
     validate,
@@ -14,12 +14,12 @@ use super::{
 
 const DAY: Duration = Duration::from_secs(86400);
 
-/// An order with one authorization, and one challenge in it, for each name.
+/// An order, with one authorization for each name and one challenge in each.
 pub struct Order {
     pub account: String,
     pub names: Vec<Name>,
     pub status: &'static str,
-    /// The number of the certificate.
+    /// The index of the certificate.
     certificate: Option<usize>,
 }
 
@@ -27,7 +27,7 @@ pub struct Name {
     pub name: String,
     pub token: String,
     pub status: &'static str,
-    /// Why it could not be validated.
+    /// The reason why validation failed.
     pub error: Option<String>,
 }
 
@@ -39,7 +39,7 @@ fn malformed(detail: impl Into<String>) -> Refusal {
 }
 
 impl Shared {
-    /// Answers, and notes what the client may not do.
+    /// Responds to a request, and records violations by the client.
     pub fn handle(self: &Arc<Self>, request: &Request) -> Response {
         let mut state = self.state.lock().unwrap();
         let agent = request.headers.get("user-agent").map_or("", String::as_str);
@@ -62,7 +62,7 @@ impl Shared {
             }
         };
         if request.method != "GET" {
-            // §6.5: with every answer.
+            // §6.5: every response has a nonce.
             let nonce = random();
             state.nonces.insert(nonce.clone());
             response.headers.push(("replay-nonce", nonce));
@@ -119,14 +119,14 @@ impl Shared {
         state.requests.push((resource, std::time::Instant::now()));
         if state.faults.front().is_some_and(|(name, _)| *name == resource) {
             let (_, fault) = state.faults.pop_front().unwrap();
-            return Ok(go_wrong(fault));
+            return Ok(failure(fault));
         }
         let answer = match (resource, signed.signer) {
             ("newAccount", Signer::Key(key)) => {
                 let account = (key.point, key.thumbprint);
                 self.new_account(state, account, &signed.payload.unwrap_or_default())
             }
-            // §6.2: the key itself for a new account, the account for all else.
+            // §6.2: the key itself for a new account, the account for all other requests.
             ("newAccount", _) | (_, Signer::Key(_)) => Err(malformed("jwk and kid are mixed up")),
             ("account", Signer::Account(kid)) if kid == url => {
                 let contact = signed.payload.as_ref().map(|it| strings(&it["contact"]));
@@ -138,8 +138,8 @@ impl Shared {
                 self.new_order(state, kid, &signed.payload.unwrap_or_default())
             }
             (_, Signer::Account(kid)) => {
-                let place = (id.unwrap_or(usize::MAX), name.unwrap_or(0));
-                self.of_order(state, resource, place, &kid, signed.payload)
+                let indices = (id.unwrap_or(usize::MAX), name.unwrap_or(0));
+                self.of_order(state, resource, indices, &kid, signed.payload)
             }
         };
         if let Err((_, _, reason)) = &answer {
@@ -190,7 +190,8 @@ impl Shared {
         Ok(ok(201, &self.order(state, id)).with("location", url))
     }
 
-    /// What belongs to an order: itself, an authorization, a challenge, its end and its certificate.
+    /// Responds to requests for an order, its authorizations, its challenges, its finalization and
+    /// its certificate.
     fn of_order(
         self: &Arc<Self>,
         state: &mut State,
@@ -207,7 +208,7 @@ impl Shared {
         match (resource, payload) {
             ("order", None) => {
                 let body = self.order(state, id);
-                // Issuing takes until it was asked for once.
+                // The order is in the state "processing" until it has been polled once.
                 if state.orders[id].status == "processing" {
                     state.orders[id].status = "valid";
                 }
@@ -230,7 +231,7 @@ impl Shared {
                 let kind = ("content-type", "application/pem-certificate-chain".to_owned());
                 Ok(Response { status: 200, headers: vec![kind], body })
             }
-            // §6.3: an empty payload to read, and none but that.
+            // §6.3: only an empty payload reads a resource.
             _ => Err(malformed(format!("a payload that {resource} does not take"))),
         }
     }

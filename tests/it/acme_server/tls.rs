@@ -1,4 +1,4 @@
-//! A TLS client that takes any certificate, and shows which it was.
+//! A TLS client that accepts any certificate and gives it to the test.
 
 use std::{io, net::TcpStream, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::common::DEADLINE;
 
 pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// Shakes hands as somebody who looks for `name` and speaks `alpn`.
+/// Connects with this server name and these ALPN protocols.
 pub fn connect(at: &str, name: &str, alpn: &[&[u8]]) -> io::Result<Tls> {
     let provider = Arc::new(ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider.clone())
@@ -25,11 +25,11 @@ pub fn connect(at: &str, name: &str, alpn: &[&[u8]]) -> io::Result<Tls> {
         .with_custom_certificate_verifier(Arc::new(Anything(provider)))
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    shake_hands(at, name, config)
+    handshake(at, name, config)
 }
 
-/// The same with settings that may be choosier.
-pub fn shake_hands(at: &str, name: &str, config: ClientConfig) -> io::Result<Tls> {
+/// Connects with the given TLS settings.
+pub fn handshake(at: &str, name: &str, config: ClientConfig) -> io::Result<Tls> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     let mut stream = TcpStream::connect(at)?;
@@ -41,12 +41,12 @@ pub fn shake_hands(at: &str, name: &str, config: ClientConfig) -> io::Result<Tls
     Ok(StreamOwned::new(tls, stream))
 }
 
-/// The certificate that was shown.
+/// Returns the server's certificate.
 pub fn leaf(tls: &Tls) -> CertificateDer<'static> {
     tls.conn.peer_certificates().unwrap()[0].clone().into_owned()
 }
 
-/// Whoever it is, it has the key to what it shows.
+/// Accepts any certificate whose key the server has.
 #[derive(Debug)]
 struct Anything(Arc<CryptoProvider>);
 
@@ -77,7 +77,7 @@ impl ServerCertVerifier for Anything {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        // `rustls` itself would not read a certificate with the answer to a challenge in it.
+        // `rustls` itself cannot parse the certificate that answers a challenge.
         let (_, certificate) = X509Certificate::from_der(certificate)
             .map_err(|error| rustls::Error::General(error.to_string()))?;
         let key = SubjectPublicKeyInfoDer::from(certificate.public_key().raw);

@@ -1,4 +1,4 @@
-//! Looking at a challenge of the type tls-alpn-01, as RFC 8737 §3 wants it.
+//! Validation of challenges of the type tls-alpn-01 (RFC 8737 §3).
 
 use std::{io::Read, net::SocketAddr, sync::Arc, thread};
 
@@ -11,12 +11,11 @@ use x509_parser::{
 
 use super::{Shared, tls};
 
-/// Looks in a thread of its own, as soon as the name leads somewhere.
+/// Validates in a thread of its own, once the name has an address.
 pub fn start(shared: Arc<Shared>, order: usize, name: usize) {
     thread::spawn(move || {
-        let leads_somewhere =
-            |state: &super::State| state.target.is_some_and(|(_, times)| times > 0);
-        let mut state = shared.wait("a place to validate at", leads_somewhere);
+        let has_address = |state: &super::State| state.target.is_some_and(|(_, times)| times > 0);
+        let mut state = shared.wait("an address to validate", has_address);
         let (target, times) = state.target.as_mut().unwrap();
         let target = *target;
         *times -= 1;
@@ -52,7 +51,7 @@ fn look(target: SocketAddr, domain: &str, digest: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Whether a certificate is for exactly this name, and has this digest in it.
+/// Checks that a certificate is for exactly this name and contains this digest.
 pub fn is_answer(certificate: &[u8], domain: &str, digest: &[u8]) -> Result<(), String> {
     let (_, certificate) =
         X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! A CA and the server that orders from it.
+//! A CA and a server that orders from it.
 
 use std::{io, process::Command, sync::Arc};
 
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{common::Server, support};
 
-/// The name that the server has.
+/// The server's name.
 pub const NAME: &str = "turn.example.com";
 
-/// A CA, and a place for what callbox keeps.
+/// A CA and the state directory of a server.
 pub struct World {
     pub ca: AcmeServer,
     pub state: tempfile::TempDir,
@@ -28,7 +28,7 @@ impl World {
         Self { ca: AcmeServer::start(), state: tempfile::tempdir().unwrap() }
     }
 
-    /// A server that orders from the CA.
+    /// Starts a server that orders from the CA.
     pub fn serve(&self, options: &[&str]) -> Server {
         let (directory, root) = (self.ca.directory(), self.ca.root());
         let acme = ["--acme-domain", NAME, "--acme-directory", &directory];
@@ -41,7 +41,7 @@ impl World {
         Server::with(&[&acme[..], &root, &state, &rest, options].concat())
     }
 
-    /// Shakes hands as a browser does, which believes in the CA.
+    /// Connects as a browser does that trusts the CA.
     pub fn browse(&self, server: &Server) -> io::Result<Tls> {
         let root = CertificateDer::from_pem_file(self.ca.root()).unwrap();
         let mut roots = RootCertStore::empty();
@@ -51,15 +51,15 @@ impl World {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        tls::shake_hands(tls_port(server), NAME, config)
+        tls::handshake(tls_port(server), NAME, config)
     }
 
-    /// Waits until a browser takes what is shown.
+    /// Waits until a browser accepts the server's certificate.
     pub fn wait_for_certificate(&self, server: &Server) {
         support::wait_until("a certificate", || self.browse(server).is_ok());
     }
 
-    /// Stops the server; gives its log. The CA has nothing to complain about.
+    /// Stops the server, checks that the CA has no complaints, and returns the log.
     pub fn end(&self, server: Server) -> String {
         server.terminate();
         let (status, log) = server.wait();
@@ -70,7 +70,7 @@ impl World {
     }
 }
 
-/// `host:port` of TLS.
+/// Returns `host:port` of TLS.
 pub fn tls_port(server: &Server) -> &str {
     server.text("/https").strip_prefix("https://").unwrap()
 }
@@ -79,7 +79,7 @@ pub fn expiry(server: &Server) -> f64 {
     server.metric("callbox_certificate_expiry_seconds")
 }
 
-pub fn hang_up(server: &Server) {
+pub fn send_sighup(server: &Server) {
     let pid = server.pid().to_string();
     assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
 }

@@ -1,4 +1,4 @@
-//! Every frame of the server is looked up in the AsyncAPI document.
+//! Validation of every frame of the server against the AsyncAPI document.
 
 use std::sync::LazyLock;
 
@@ -19,7 +19,7 @@ pub fn check_event(frame: &Value) {
     }
 }
 
-/// Checks the answer to a request.
+/// Checks the response to a request.
 pub fn check_answer(request: &str, frame: &Value) {
     match frame["data"]["ok"] == true {
         true => check(&format!("{request}.answer"), frame),

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: a test sees what is on the wire.
+//! A minimal HTTP/1.1 client that exposes the bytes on the wire.
 
 use std::{
     io::{Read, Write},
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::DEADLINE;
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
@@ -18,17 +18,17 @@ pub struct Response {
 }
 
 impl Response {
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// A header, by its name in lower case.
+    /// Returns a header by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The `code` of an error, which must have the documented shape.
+    /// Returns the `code` of an error, which must have the documented shape.
     pub fn error(&self) -> String {
         let json = self.json();
         assert_eq!(json["ok"], false, "{json}");
@@ -64,7 +64,7 @@ pub fn request(
     response
 }
 
-/// Sends bytes and reads an answer to its end.
+/// Sends bytes and reads the response to the end of the connection.
 pub fn raw(authority: &str, bytes: &[u8]) -> Response {
     let mut stream = TcpStream::connect(authority).expect("the server listens");
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
@@ -72,7 +72,7 @@ pub fn raw(authority: &str, bytes: &[u8]) -> Response {
     read(&mut stream)
 }
 
-/// Reads an answer up to the end of the connection.
+/// Reads a response to the end of the connection.
 pub fn read(stream: &mut TcpStream) -> Response {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("the server closes the connection");

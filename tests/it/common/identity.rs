@@ -1,5 +1,5 @@
-//! TLS in the tests: servers with a certificate that nobody trusts unless told so, and clients that
-//! trust one certificate.
+//! TLS in the tests: servers with a self-signed certificate, and clients that trust one
+//! certificate.
 
 use std::{fs, net::TcpStream, sync::Arc};
 
@@ -10,10 +10,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer},
 };
 
-/// A session that has come.
+/// An accepted TLS session.
 pub type Tls = StreamOwned<ServerConnection, TcpStream>;
 
-/// The settings of a client that trusts one certificate, or what it has signed.
+/// Returns the settings of a client that trusts one certificate and those that it has signed.
 pub fn trusting(certificate: &CertificateDer<'static>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
@@ -24,7 +24,7 @@ pub fn trusting(certificate: &CertificateDer<'static>) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// The certificate, for 127.0.0.1.
+/// A self-signed certificate for 127.0.0.1 with its key.
 pub struct Identity {
     config: Arc<ServerConfig>,
     file: tempfile::NamedTempFile,
@@ -47,12 +47,12 @@ impl Identity {
         Self { config: config.into(), file }
     }
 
-    /// What `--trust-ca` names.
+    /// Returns the path for `--trust-ca`.
     pub fn path(&self) -> &str {
         self.file.path().to_str().unwrap()
     }
 
-    /// A session on this connection.
+    /// Accepts a TLS session on this connection.
     pub fn take(&self, stream: TcpStream) -> Tls {
         StreamOwned::new(ServerConnection::new(self.config.clone()).unwrap(), stream)
     }

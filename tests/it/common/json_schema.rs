@@ -1,18 +1,19 @@
-//! Whether a value is what a schema of ours says. It knows the keywords that our schemas use and
-//! panics at any other, so that nothing goes unchecked.
+//! Validation of values against our schemas. It knows the keywords that our schemas use, and panics
+//! at any other, so that nothing goes unchecked.
 //!
-//! It is stricter than JSON Schema in one way: a field that the schema does not name is wrong, unless
-//! the schema says something of such fields. What the server sends is to be documented.
+//! It is stricter than JSON Schema in one respect: a property that the schema does not name is an
+//! error unless the schema has `additionalProperties`. Everything that the server sends is to be
+//! documented.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// What schemas may refer to: `#/components/schemas/…`.
+/// The targets of references: `#/components/schemas/…`.
 pub struct Schemas<'a>(pub &'a Map<String, Value>);
 
 impl Schemas<'_> {
-    /// Says where a value is not what the schema says.
+    /// Checks a value; the error names the path at which it differs from the schema.
     pub fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
         self.check_at("$", schema, value)
     }
@@ -108,7 +109,7 @@ impl Schemas<'_> {
         Ok(())
     }
 
-    /// Each part describes some of the fields.
+    /// Checks a value against `allOf`, each part of which describes some of the properties.
     fn check_parts(&self, at: &str, parts: &Value, value: &Value) -> Result<(), String> {
         let Some(fields) = value.as_object() else { return Err(format!("{at}: no object")) };
         let mut described = BTreeSet::new();
@@ -130,7 +131,7 @@ impl Schemas<'_> {
     }
 }
 
-/// 26 characters of Crockford's base 32, which has no I, L, O and U.
+/// Returns true for a ULID: 26 characters of Crockford's base 32, which lacks I, L, O and U.
 fn is_ulid(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_digit() || c.is_ascii_uppercase() && !"ILOU".contains(c);
     text.len() == 26 && text.chars().all(allowed)

@@ -1,4 +1,4 @@
-//! What the tests over real sockets share: the real binary on free ports, and small clients.
+//! Helpers for tests over real sockets: the real binary on free ports, and small clients.
 
 pub mod asyncapi;
 pub mod http;
@@ -21,10 +21,10 @@ use std::{
 use regex::Regex;
 use serde_json::{Value, json};
 
-/// How long anything may take before a test gives up on it.
+/// The time after which a wait fails the test.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The `callbox` binary with these arguments and nothing of this environment's settings.
+/// Returns the `callbox` binary with these arguments and without settings from the environment.
 pub fn callbox(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callbox"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CALLBOX_")) {
@@ -34,7 +34,8 @@ pub fn callbox(args: &[&str]) -> Command {
     command
 }
 
-/// The filter for fail2ban in `docs/logs.md`, which names an address `host`.
+/// Returns the filter for fail2ban from `docs/logs.md`, in which the group for an address is named
+/// `host`.
 pub fn fail2ban_filter() -> Regex {
     let docs = std::fs::read_to_string("docs/logs.md").unwrap();
     let line = docs.lines().find_map(|line| line.strip_prefix("failregex = ")).unwrap();
@@ -42,7 +43,7 @@ pub fn fail2ban_filter() -> Regex {
     Regex::new(&line.replace("<HOST>", r"(?P<host>[0-9.]+|[0-9a-fA-F:]+)")).unwrap()
 }
 
-/// Writes a file for its owner alone, as one with a secret in it should be.
+/// Writes a file that only its owner can read, as files with secrets should be.
 pub fn write_private(path: &std::path::Path, bytes: impl AsRef<[u8]>) {
     std::fs::write(path, bytes).expect("it can be written");
     #[cfg(unix)]
@@ -53,7 +54,7 @@ pub fn write_private(path: &std::path::Path, bytes: impl AsRef<[u8]>) {
     }
 }
 
-/// What a finished process left behind.
+/// The output and the status of a finished process.
 pub struct Output {
     pub status: i32,
     pub stdout: String,
@@ -71,7 +72,7 @@ pub fn run(command: &mut Command) -> Output {
     }
 }
 
-/// A server of its own for one test. It ends with the test, however that ends.
+/// A server for one test. It ends with the test, also on a panic.
 pub struct Server {
     child: Child,
     stderr: Option<mpsc::Receiver<String>>,
@@ -80,29 +81,29 @@ pub struct Server {
 }
 
 impl Server {
-    /// `callbox serve --dev` on free ports.
+    /// Starts `callbox serve --dev` on free ports.
     pub fn start() -> Self {
         Self::with(&[])
     }
 
-    /// The same with more options.
+    /// Starts it with additional options.
     pub fn with(options: &[&str]) -> Self {
         Self::try_with(options).unwrap_or_else(|error| panic!("no ready line: {error}"))
     }
 
-    /// The same, or what it said where it does not start.
+    /// Starts it with additional options; the error is its output if it does not start.
     pub fn try_with(options: &[&str]) -> Result<Self, String> {
         let mut args = vec!["serve", "--dev", "--ready-json"];
         args.extend(["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"]);
         if !options.contains(&"--lifetime") {
-            // If the test is killed, the server does not outlive it by much.
+            // If the test process is killed, the server ends soon after.
             args.extend(["--lifetime", "5m"]);
         }
         args.extend(options);
         Self::try_spawn(&mut callbox(&args))
     }
 
-    /// Any command that prints a ready line.
+    /// Starts any command that prints a ready line.
     pub fn spawn(command: &mut Command) -> Self {
         Self::try_spawn(command).unwrap_or_else(|error| panic!("no ready line: {error}"))
     }
@@ -128,33 +129,33 @@ impl Server {
         Ok(Self { child, stderr: Some(stderr), ready })
     }
 
-    /// Something in the ready line.
+    /// Returns a string in the ready line.
     pub fn text(&self, pointer: &str) -> &str {
         self.ready.pointer(pointer).and_then(Value::as_str).expect("the ready line has it")
     }
 
-    /// `host:port` of HTTP.
+    /// Returns `host:port` of HTTP.
     pub fn authority(&self) -> &str {
         self.text("/http").strip_prefix("http://").expect("it is an http address")
     }
 
-    /// `host:port` of the first TURN listener.
+    /// Returns `host:port` of the first TURN listener.
     pub fn turn(&self) -> &str {
         let uri = self.text("/turn/0").strip_prefix("turn:").expect("it is a turn URI");
         uri.split('?').next().expect("splitting gives one part at least")
     }
 
-    /// The process.
+    /// Returns the id of the process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its resident memory, in bytes.
+    /// Returns its resident memory in bytes.
     pub fn resident(&self) -> u64 {
         resident(self.pid())
     }
 
-    /// Waits until it has at most this much memory: the allocator gives back what was freed a while ago.
+    /// Waits until its memory is at most `most`: the allocator returns freed pages with a delay.
     pub fn wait_for_memory(&self, most: u64, patience: Duration) {
         let until = Instant::now() + patience;
         while self.resident() > most {
@@ -168,36 +169,36 @@ impl Server {
         }
     }
 
-    /// A request, with a bearer token if there is one.
+    /// Sends a GET request, with a bearer token if there is one.
     pub fn get(&self, path: &str, token: Option<&str>) -> http::Response {
         http::request(self.authority(), "GET", path, &bearer(token), None)
     }
 
-    /// A token from the server itself.
+    /// Gets a token from the server itself.
     pub fn token(&self, user: &str) -> String {
         let body = json!({ "userId": user });
         let response = http::request(self.authority(), "POST", "/dev/token", &[], Some(&body));
         response.json()["token"].as_str().expect("there is a token").to_owned()
     }
 
-    /// A token signed with the server's secret, with these options of `callbox token`.
+    /// Mints a token with the server's secret, with these options of `callbox token`.
     pub fn minted(&self, user: &str, options: &[&str]) -> String {
         let mut command = callbox(&["token", "--user", user]);
-        // As a flag it would be taken for another one if it began with a dash.
+        // As an argument, a secret that begins with a dash would be parsed as an option.
         command.env("CALLBOX_JWT_SECRET", self.text("/dev/jwtSecret"));
         let output = run(command.args(options));
         assert_eq!(output.status, 0, "{}", output.stderr);
         output.stdout.trim().to_owned()
     }
 
-    /// A value of the metrics page; 0 where it is not shown.
+    /// Returns a value of the metrics page; 0 if it is not listed.
     pub fn metric(&self, sample: &str) -> f64 {
         let page = self.get("/metrics", None).body;
         let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().expect("it is a number"))
     }
 
-    /// Waits until a value of the metrics page is so.
+    /// Waits until a value of the metrics page satisfies a condition.
     pub fn wait_for_metric(&self, sample: &str, fits: impl Fn(f64) -> bool) {
         let until = Instant::now() + DEADLINE;
         while !fits(self.metric(sample)) {
@@ -206,14 +207,14 @@ impl Server {
         }
     }
 
-    /// Asks it to stop, as a supervisor does.
+    /// Sends SIGTERM, as a supervisor does.
     pub fn terminate(&self) {
         let pid = self.pid().to_string();
         let status = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
         assert!(status.success());
     }
 
-    /// Waits for it to end by itself; gives its status and what it logged.
+    /// Waits for the process to end; returns its status and its log.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let until = Instant::now() + DEADLINE;
         let status = loop {
@@ -235,12 +236,12 @@ impl Drop for Server {
     }
 }
 
-/// The header for a token.
+/// Returns the header for a token.
 pub fn bearer(token: Option<&str>) -> Vec<(&'static str, String)> {
     token.map(|token| ("authorization", format!("Bearer {token}"))).into_iter().collect()
 }
 
-/// Waits, but not for ever.
+/// Waits for a future until the deadline.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
@@ -248,14 +249,14 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// The resident memory of a process, in bytes.
+/// Returns the resident memory of a process in bytes.
 pub fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
 }
 
-/// The user name and the password for the relay that a client was sent.
+/// Returns the user name and the password for the relay from a payload that a client got.
 pub fn turn_credentials(data: &Value) -> (String, String) {
     let text = |name: &str| data["turnCredentials"][name].as_str().unwrap().to_owned();
     (text("username"), text("password"))

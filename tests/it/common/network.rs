@@ -1,18 +1,18 @@
-//! Networks that tests make for themselves.
+//! Network namespaces for tests.
 
 use std::{env, fs, process::Command};
 
-/// The variable by which a test knows that it runs in a network of its own: the path of a file that
-/// it creates then.
+/// The variable that tells a test process that it runs in its own network namespace: the path of a
+/// file that it creates then.
 const INSIDE: &str = "IN_OWN_NETWORK";
 
-/// Returns true if this system permits networks of one's own.
+/// Returns true if this system permits network namespaces.
 pub fn is_allowed() -> bool {
     Command::new("unshare").args(["-rn", "true"]).status().is_ok_and(|status| status.success())
 }
 
-/// Runs a test in a network of its own, in which loopback is up and these commands have been run.
-/// The test is started again for it, by its name with the modules.
+/// Runs a test in a network namespace of its own, in which loopback is up and these commands have
+/// been run. The test is started again for this, by its name with the modules.
 pub fn in_own_network(test: &str, setup: &str, body: impl FnOnce()) {
     if let Some(begun) = env::var_os(INSIDE) {
         fs::write(begun, "").unwrap();

@@ -1,4 +1,4 @@
-//! Every answer of the server is looked up in the OpenAPI document.
+//! Validation of every response of the server against the OpenAPI document.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ static DOCUMENT: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../docs/openapi.json")).expect("it is JSON")
 });
 
-/// Checks an answer to what the document has; it says nothing of other paths, such as `/metrics`.
+/// Checks a response against the document, which does not cover other paths such as `/metrics`.
 pub fn check(method: &str, path: &str, response: &Response) {
     let path = path.split('?').next().unwrap_or_default();
     let paths = DOCUMENT["paths"].as_object().expect("there are paths").iter();
@@ -40,7 +40,7 @@ pub fn check(method: &str, path: &str, response: &Response) {
     checked.unwrap_or_else(|error| panic!("{method} {path} is not as described: {error}"));
 }
 
-/// Whether a path is one of a template's, such as `/api/v1/calls/{id}`.
+/// Returns true if a path matches a template such as `/api/v1/calls/{id}`.
 fn matches(template: &str, path: &str) -> bool {
     let mut parts = path.split('/');
     let fit = template.split('/').all(|part| {

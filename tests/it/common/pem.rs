@@ -1,22 +1,23 @@
-//! Certificates and keys in PEM files, as operators have them.
+//! Certificates and keys in PEM files.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
 
-/// Bytes in PEM form.
+/// Encodes bytes as PEM.
 pub fn section(label: &str, der: &[u8]) -> String {
     let text = BASE64_STANDARD.encode(der);
     format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }
 
-/// A certificate that vouches for itself, and its key.
+/// Returns a self-signed certificate and its key.
 pub fn self_signed(names: &[&str]) -> [String; 2] {
     signed_for(names, [2020, 4096])
 }
 
-/// The same, valid from and until the first days of these years.
+/// Returns a self-signed certificate that is valid from and until the first days of these years,
+/// and its key.
 pub fn signed_for(names: &[&str], years: [i32; 2]) -> [String; 2] {
     let mut params = params(names);
     params.not_before = date_time_ymd(years[0], 1, 1);
@@ -26,12 +27,12 @@ pub fn signed_for(names: &[&str], years: [i32; 2]) -> [String; 2] {
     [section("CERTIFICATE", made.der()), section("PRIVATE KEY", &key.serialize_der())]
 }
 
-/// A certificate, the two that vouch for it with the root last, and its key.
+/// Returns a certificate, its intermediate and the root, and the key.
 pub fn chain(names: &[&str]) -> ([String; 3], String) {
     chain_until(4096, names)
 }
 
-/// The same, whose certificate in the middle is valid until the first day of a year.
+/// Returns the same with an intermediate that is valid until the first day of a year.
 pub fn chain_until(year: i32, names: &[&str]) -> ([String; 3], String) {
     let ca = |name: &str| {
         let mut params = params(&[]);

@@ -1,5 +1,5 @@
-//! A client of the Socket.IO front, over WebSocket, as far as a test needs it: packets are written
-//! and read as they are on the wire, so that wrong ones can be written too.
+//! A client of the Socket.IO front over WebSocket. Tests read and write packets as they are on the
+//! wire, so that they can send invalid ones.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use tokio_tungstenite::{
 
 use super::{Server, within};
 
-/// A connection of Engine.IO, and after `sign_in` a socket of Socket.IO.
+/// An Engine.IO connection; after `sign_in`, a Socket.IO socket.
 pub struct Client {
     pub ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_ack: u64,
@@ -33,7 +33,7 @@ impl Client {
         client
     }
 
-    /// Connects to the namespace; gives what the server says to that: `40…` or `44…`.
+    /// Connects to the namespace; returns the response packet: `40…` or `44…`.
     pub async fn auth(&mut self, auth: &Value) -> String {
         self.send(&format!("40{auth}")).await;
         self.packet().await.expect("there is an answer")
@@ -63,12 +63,12 @@ impl Client {
         within("sending", self.ws.send(Message::text(packet))).await.expect("it is open");
     }
 
-    /// Sends an event that wants no answer.
+    /// Sends an event without an acknowledgement.
     pub async fn emit(&mut self, event: &str, data: &Value) {
         self.send(&format!("42{}", json!([event, data]))).await;
     }
 
-    /// Sends an event and waits for its acknowledgement, which may be a refusal.
+    /// Sends an event and waits for its acknowledgement, which may be an error.
     pub async fn ask(&mut self, event: &str, data: Value) -> Value {
         self.next_ack += 1;
         let ack = self.next_ack;
@@ -84,14 +84,14 @@ impl Client {
         }
     }
 
-    /// The same where the answer must be a success.
+    /// Sends an event whose acknowledgement must be a success.
     pub async fn request(&mut self, event: &str, data: Value) -> Value {
         let answer = self.ask(event, data).await;
         assert_eq!(answer["ok"], true, "{event}: {answer}");
         answer
     }
 
-    /// Waits for an event; others before it are passed over.
+    /// Waits for an event; skips others before it.
     pub async fn event(&mut self, name: &str) -> Value {
         loop {
             let (event, data) = self.next_event().await;
@@ -101,7 +101,7 @@ impl Client {
         }
     }
 
-    /// The next event of the seed's diagram.
+    /// Returns the next event of the published call flow.
     pub async fn seed_event(&mut self) -> (String, Value) {
         loop {
             let event = self.next_event().await;
@@ -128,7 +128,7 @@ impl Client {
         self.waiting.push_back((name, event[1].clone()));
     }
 
-    /// Reads on until the connection is closed; gives the close frame, if there is one.
+    /// Reads until the connection is closed; returns the close frame, if there is one.
     pub async fn close_frame(&mut self) -> Option<CloseFrame> {
         loop {
             match within("the close", self.ws.next()).await {
@@ -139,8 +139,8 @@ impl Client {
         }
     }
 
-    /// The next packet; none once the transport is closed. Pings are answered; where the server has
-    /// closed in between, that fails, and reading on says so.
+    /// Returns the next packet, or `None` once the transport is closed. Answers pings; a failure to
+    /// do so on a closed connection shows in the next read.
     pub async fn packet(&mut self) -> Option<String> {
         loop {
             match within("a packet", self.ws.next()).await {

@@ -24,12 +24,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects and says nothing.
+    /// Connects without a `hello`.
     pub async fn connect(server: &Server) -> Self {
         Self::try_connect(server, &[]).await.expect("the upgrade is made")
     }
 
-    /// Connects with more headers.
+    /// Connects with additional headers.
     pub async fn try_connect(
         server: &Server,
         headers: &[(&'static str, String)],
@@ -52,7 +52,7 @@ impl Client {
         Self::sign_in_with(server, &server.token(user), device).await
     }
 
-    /// The same with this token.
+    /// Connects and signs in with this token.
     pub async fn sign_in_with(server: &Server, token: &str, device: Option<&str>) -> Self {
         let mut client = Self::connect(server).await;
         let mut hello = json!({ "token": token, "protocol": 1 });
@@ -73,12 +73,12 @@ impl Client {
         self.send_text(&frame.to_string()).await;
     }
 
-    /// Sends a text frame with anything in it.
+    /// Sends a text frame with any content.
     pub async fn send_text(&mut self, text: &str) {
         within("sending", self.ws.send(Message::text(text))).await.expect("the connection is open");
     }
 
-    /// Sends a request and waits for its answer, which may be a refusal.
+    /// Sends a request and waits for its response, which may be an error.
     pub async fn ask(&mut self, event: &str, data: Value) -> Value {
         self.next_id += 1;
         let id = self.next_id;
@@ -88,21 +88,21 @@ impl Client {
         frame["data"].clone()
     }
 
-    /// The same where the answer must be a success.
+    /// Sends a request whose response must be a success.
     pub async fn request(&mut self, event: &str, data: Value) -> Value {
         let answer = self.ask(event, data).await;
         assert_eq!(answer["ok"], true, "{event}: {answer}");
         answer
     }
 
-    /// The same where it must be a refusal; gives its code.
+    /// Sends a request whose response must be an error; returns its code.
     pub async fn refused(&mut self, event: &str, data: Value) -> String {
         let answer = self.ask(event, data).await;
         assert_eq!(answer["ok"], false, "{event}: {answer}");
         answer["error"]["code"].as_str().expect("there is a code").to_owned()
     }
 
-    /// Waits for an answer.
+    /// Waits for the response to a request.
     pub async fn answer(&mut self, id: u64) -> Value {
         self.answer_frame(id).await["data"].clone()
     }
@@ -121,7 +121,7 @@ impl Client {
         }
     }
 
-    /// Waits for an event; others before it are passed over.
+    /// Waits for an event; skips others before it.
     pub async fn event(&mut self, name: &str) -> Value {
         loop {
             let frame = self.frame().await;
@@ -131,8 +131,8 @@ impl Client {
         }
     }
 
-    /// The next event of the seed's diagram: those that only a client of callbox knows are passed
-    /// over.
+    /// Returns the next event of the published call flow; skips those that only clients of callbox
+    /// know.
     pub async fn seed_event(&mut self) -> (String, Value) {
         loop {
             let frame = self.frame().await;
@@ -143,7 +143,7 @@ impl Client {
         }
     }
 
-    /// The next frame.
+    /// Returns the next frame.
     pub async fn frame(&mut self) -> Value {
         match self.waiting.pop_front() {
             Some(frame) => frame,
@@ -165,13 +165,13 @@ impl Client {
         }
     }
 
-    /// Leaves with this code.
+    /// Closes the connection with this code.
     pub async fn close(&mut self, code: u16) {
         let frame = CloseFrame { code: code.into(), reason: "".into() };
         within("the close", self.ws.close(Some(frame))).await.expect("the connection is open");
     }
 
-    /// Reads to the end; gives the close code and reason.
+    /// Reads to the end; returns the close code and reason.
     pub async fn closed(&mut self) -> (u16, String) {
         loop {
             match within("the close", self.ws.next()).await {

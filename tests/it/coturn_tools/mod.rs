@@ -2,8 +2,8 @@
 
 use std::{net::SocketAddr, process::Command};
 
-/// Runs a program against the server at `at` to its end, which it finds by itself or at the deadline,
-/// and gives what it said. It fails unless the program ended well.
+/// Runs a program against the server at `at` until it ends or the deadline passes, and returns its
+/// output. Panics unless the program succeeds.
 pub fn run(tool: &str, at: SocketAddr, args: &[&str]) -> String {
     let (ip, port) = (at.ip().to_string(), at.port().to_string());
     let out = Command::new("timeout")
@@ -17,18 +17,18 @@ pub fn run(tool: &str, at: SocketAddr, args: &[&str]) -> String {
     text
 }
 
-/// Runs `turnutils_uclient` with 200 packets of each of four clients, and fails unless each of them
-/// came back.
+/// Runs `turnutils_uclient` with 200 packets from each of four clients, and panics unless each
+/// packet came back.
 pub fn uclient(at: SocketAddr, args: &[&str]) {
     let many = ["-n", "200", "-m", "4", "-l", "172", "-z", "5"];
     let text = run("turnutils_uclient", at, &[&many[..], args].concat());
-    nothing_lost(&text);
+    assert_nothing_lost(&text);
     let sent = text.lines().filter_map(|l| l.split("tot_send_msgs=").nth(1)).next_back();
     let sent: u32 = sent.and_then(|t| t.split(',').next()?.trim().parse().ok()).expect("a total");
     assert!(sent >= 800, "{args:?}: only {sent} packets were sent\n{text}");
 }
 
-/// Fails unless everything that `turnutils_uclient` sent came back.
-pub fn nothing_lost(text: &str) {
+/// Panics unless everything that `turnutils_uclient` sent came back.
+pub fn assert_nothing_lost(text: &str) {
     assert!(text.contains("Total lost packets 0 "), "{text}");
 }

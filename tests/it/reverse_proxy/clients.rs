@@ -1,4 +1,4 @@
-//! Clients that come through a proxy, from an address of their own.
+//! Clients that connect through a proxy, from an address of their own.
 
 use std::{
     io::{Read, Write},
@@ -21,14 +21,14 @@ pub const CLIENT: &str = "127.0.0.9";
 /// An address that a client claims to have.
 pub const CLAIMED: &str = "6.6.6.6";
 
-/// Where clients come: `host:port` and the path before everything.
+/// The address at which clients connect: `host:port` and the path prefix.
 #[derive(Clone)]
-pub struct Place {
+pub struct Endpoint {
     pub authority: String,
     pub prefix: &'static str,
 }
 
-/// A connection from the clients' address.
+/// Connects from the clients' address.
 pub fn connect(authority: &str) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&format!("{CLIENT}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
@@ -38,11 +38,12 @@ pub fn connect(authority: &str) -> TcpStream {
     stream
 }
 
-impl Place {
-    /// A request with headers in which the client claims to be somebody else, and its answer.
+impl Endpoint {
+    /// Sends a request with headers in which the client claims another address, and returns the
+    /// response.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> http::Response {
         let Self { authority, prefix } = self;
-        // In a version that knows no chunks, so that the body is what comes up to the end.
+        // HTTP/1.0 has no chunks, so the body extends to the end of the connection.
         let request = format!(
             "{method} {prefix}{path} HTTP/1.0\r\nhost: {authority}\r\nx-forwarded-for: \
              {CLAIMED}\r\nforwarded: for={CLAIMED}\r\ncontent-type: \
@@ -67,7 +68,7 @@ impl Place {
         ws
     }
 
-    /// Signs in over the plain WebSocket front; gives the user that the server welcomes.
+    /// Signs in over the plain WebSocket front; returns the user in the welcome.
     pub async fn plain_websocket(&self, token: &str) -> String {
         let mut ws = self.websocket("/ws").await;
         let hello =
@@ -79,8 +80,8 @@ impl Place {
         frame["data"]["userId"].as_str().unwrap().to_owned()
     }
 
-    /// Signs in over Socket.IO by polling, goes over to WebSocket as its clients do, and asks something
-    /// there (the Engine.IO protocol, version 4, has the packets).
+    /// Signs in over Socket.IO by polling, upgrades to WebSocket as its clients do, and sends a
+    /// request there (the Engine.IO protocol, version 4, has the packets).
     pub async fn socket_io(&self, token: &str) {
         let path = "/socket.io/?EIO=4&transport=polling";
         let open = self.ask("GET", path, "");
@@ -125,7 +126,7 @@ async fn text(ws: &mut WebSocketStream<tokio::net::TcpStream>) -> String {
     }
 }
 
-/// Reads one message of STUN from a stream.
+/// Reads one STUN message from a stream.
 pub fn stun_message(stream: &mut impl Read) -> Vec<u8> {
     let mut message = vec![0; 20];
     stream.read_exact(&mut message).unwrap();

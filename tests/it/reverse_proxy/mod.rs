@@ -1,5 +1,5 @@
-//! Reverse proxies from Debian with the settings that `docs/behind-a-proxy.md` gives, as they stand
-//! there but for ports, names and certificates.
+//! Reverse proxies from Debian with the settings in `docs/behind-a-proxy.md`, unchanged except for
+//! ports, names and certificates.
 
 pub mod clients;
 
@@ -19,7 +19,7 @@ use crate::common::DEADLINE;
 
 const PAGE: &str = include_str!("../../../docs/behind-a-proxy.md");
 
-/// The settings under this name on the page.
+/// Returns the settings with this name on the page.
 pub fn sample(name: &str) -> String {
     let mark = format!("<!-- sample: {name} -->\n```");
     let (_, rest) = PAGE.split_once(&mark).unwrap_or_else(|| panic!("no sample {name}"));
@@ -28,7 +28,7 @@ pub fn sample(name: &str) -> String {
     format!("{text}\n")
 }
 
-/// Puts what a test has in the place of what the page shows, all of which must be there.
+/// Replaces values of the page by those of a test; each of them must occur.
 pub fn adapted(name: &str, changes: &[(&str, &str)]) -> String {
     changes.iter().fold(sample(name), |text, (from, to)| {
         assert!(text.contains(from), "the sample {name} has no {from:?}");
@@ -36,9 +36,9 @@ pub fn adapted(name: &str, changes: &[(&str, &str)]) -> String {
     })
 }
 
-/// A port of loopback that was free a moment ago. It is none of those that the system gives to programs
-/// which ask for any, so that none of these takes it in between; and tests that run at the same time,
-/// each in a process of its own, begin to look at different ones.
+/// Returns a free port of loopback. It is outside of the range from which the system assigns ports,
+/// so that no other program gets it in between; and tests that run at the same time, each in a
+/// process of its own, begin at different ports.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 23_000;
     const COUNT: u32 = 1000;
@@ -52,7 +52,7 @@ pub fn free_port() -> u16 {
         .expect("a port is free")
 }
 
-/// A program that ends with its test.
+/// A proxy that ends with its test.
 pub struct Proxy {
     child: Child,
     dir: tempfile::TempDir,
@@ -60,7 +60,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// nginx, as one process of the user who runs the test.
+    /// Starts nginx as a single process of the user who runs the test.
     pub fn nginx(sample: &str, port: u16) -> Self {
         let dir = tempfile::tempdir().expect("there is room");
         let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -76,7 +76,7 @@ impl Proxy {
         Self::start("nginx", &["-p", &prefix, "-e", "stderr", "-c", &file], dir, port)
     }
 
-    /// Caddy, without its API and without certificates.
+    /// Starts Caddy without its API and without certificates.
     pub fn caddy(sample: &str, port: u16) -> Self {
         let dir = tempfile::tempdir().expect("there is room");
         let options = "{\n\tadmin off\n\tauto_https off\n\tdefault_bind 127.0.0.1\n}\n";
@@ -84,7 +84,7 @@ impl Proxy {
         Self::start("caddy", &["run", "--adapter", "caddyfile", "--config", &file], dir, port)
     }
 
-    /// haproxy, with a socket that tells of its health checks.
+    /// Starts haproxy with a socket that reports its health checks.
     pub fn haproxy(sample: &str, port: u16) -> Self {
         let dir = tempfile::tempdir().expect("there is room");
         let socket = dir.path().join("stats").display().to_string();
@@ -102,7 +102,7 @@ impl Proxy {
     fn start(program: &str, args: &[&str], dir: tempfile::TempDir, port: u16) -> Self {
         let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
         let log = fs::File::create(dir.path().join("log")).expect("it can be written");
-        // It ends with this thread, also where the test is killed.
+        // The proxy ends with this thread, also if the test is killed.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", program])
             .args(args)
@@ -129,7 +129,7 @@ impl Proxy {
         proxy
     }
 
-    /// `host:port` where clients come.
+    /// Returns `host:port` for clients.
     pub fn authority(&self) -> String {
         self.at.to_string()
     }
@@ -139,12 +139,12 @@ impl Proxy {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// Waits until haproxy's health check of a server has got its answer.
+    /// Waits until haproxy's health check of a server has succeeded.
     pub fn wait_until_healthy(&self, backend: &str) {
         let socket: PathBuf = self.dir.path().join("stats");
         let until = Instant::now() + DEADLINE;
         loop {
-            // It begins to listen here a moment after it does so for clients.
+            // This socket listens a moment after those for clients.
             let mut table = String::new();
             if let Ok(mut stream) = UnixStream::connect(&socket) {
                 stream.write_all(b"show stat\n").expect("it reads");

@@ -1,4 +1,4 @@
-//! A relay on loopback for tests that need no signaling, and somebody for it to talk to.
+//! A relay on loopback for tests that need no signaling, and an echo peer.
 
 pub mod plain_client;
 
@@ -24,20 +24,20 @@ pub const SECRET: &str = "north";
 pub const USER: &str = "static";
 pub const PASSWORD: &str = "pass";
 
-/// How long anything may take before a test fails.
+/// The time after which a wait fails the test.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub fn secrets() -> TurnSecrets {
     TurnSecrets::new(&[Secret::new(SECRET)])
 }
 
-/// A relay and the events that it told.
+/// A relay and its events.
 pub struct Server {
     pub relay: Relay,
     pub events: Arc<Mutex<Vec<Event>>>,
 }
 
-/// Starts a relay on loopback, IPv4 first, to which loopback peers are allowed.
+/// Starts a relay on loopback, IPv4 first, that permits loopback peers.
 pub fn start(workers: usize, change: impl FnOnce(&mut turn::Config)) -> Server {
     start_on(loopback(), None, workers, change).unwrap()
 }
@@ -46,12 +46,12 @@ fn loopback() -> Vec<SocketAddr> {
     vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]
 }
 
-/// The same with keys of access tokens.
+/// Starts a relay with access token keys.
 pub fn start_with_tokens(workers: usize, keys: Vec<AccessTokenKey>) -> Server {
     start_relay(loopback(), None, workers, |_| {}, keys).unwrap()
 }
 
-/// The same on these addresses, with a second one for NAT behaviour discovery.
+/// Starts a relay on these addresses, with a second one for NAT behaviour discovery.
 pub fn start_on(
     listen: Vec<SocketAddr>,
     alternate_ip: Option<IpAddr>,
@@ -93,18 +93,18 @@ fn start_relay(
 }
 
 impl Server {
-    /// The IPv4 listener, then the IPv6 one.
+    /// Returns the address of the IPv4 or of the IPv6 listener.
     pub fn address(&self, v6: bool) -> SocketAddr {
         self.relay.addresses()[usize::from(v6)]
     }
 
-    /// Waits until there are as many allocations.
+    /// Waits until there are this many allocations.
     pub fn wait_for_allocations(&self, wanted: u64) {
         wait_until(&format!("{wanted} allocations"), || self.relay.metrics().allocations == wanted);
     }
 }
 
-/// Waits until something holds that another thread brings about.
+/// Waits for a condition that another thread brings about.
 pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -113,7 +113,7 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// A UDP socket that sends back what it gets.
+/// A UDP socket that echoes each datagram.
 pub struct Echo {
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
@@ -152,7 +152,7 @@ impl Drop for Echo {
 pub const ALLOCATE: &[u8] =
     b"\x00\x03\x00\x08\x21\x12\xa4\x42transaction!\x00\x19\x00\x04\x11\x00\x00\x00";
 
-/// Whether the server answers a Binding request.
+/// Returns true if the server answers a Binding request.
 pub fn answers(at: SocketAddr) -> bool {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();

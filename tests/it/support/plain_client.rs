@@ -1,5 +1,5 @@
 //! A TURN client over a blocking socket or stream, for tests that look at the messages themselves.
-//! It panics where something fails that a test does not expect.
+//! It panics on failures that a test does not expect.
 
 use std::{
     cell::RefCell,
@@ -21,7 +21,7 @@ use super::{DEADLINE, PASSWORD, USER};
 /// RFC 8016 §4.
 pub const MOBILITY_TICKET: AttrType = AttrType(0x8030);
 
-/// The way of messages to a server and back.
+/// A transport for messages to and from a server.
 pub trait Wire {
     fn put(&self, message: &[u8]);
     /// Waits for the next message, with its padding.
@@ -183,14 +183,14 @@ impl<W: Wire> PlainClient<W> {
         self.bind_to(&made, data)
     }
 
-    /// Makes a stream one with the connection that the server has told of.
+    /// Binds a stream to the connection in a message of the server.
     pub fn bind_to(&self, told: &Message, data: W) -> W {
         let data = self.of_same_user(data);
         data.request(&Request::connection_bind(&told.get(ATTR_CONNECTION_ID).unwrap()));
         data.socket
     }
 
-    /// Waits for the next message, which says that a peer has connected.
+    /// Waits for the next message, which must be a ConnectionAttempt.
     pub fn connection_attempt(&self) -> Message {
         let attempt = parse(&self.receive());
         assert_eq!(attempt.typ.method, METHOD_CONNECTION_ATTEMPT);
@@ -217,7 +217,7 @@ impl<W: Wire> PlainClient<W> {
         self.try_request(&Request::channel_bind(number, peer))
     }
 
-    /// Sends a Send indication, whose fate nobody tells.
+    /// Sends a Send indication, which has no response.
     pub fn send(&self, peer: SocketAddr, payload: &[u8]) {
         self.socket.put(&send_indication(peer, payload).unwrap().raw);
     }
@@ -232,7 +232,7 @@ impl<W: Wire> PlainClient<W> {
         self.ask(request).err().map(|refusal| refusal.code)
     }
 
-    /// Sends a request, signed as the server wants it.
+    /// Sends a request with the required credentials.
     fn ask(&self, request: &Request) -> Result<Message, Refusal> {
         loop {
             match self.answer(request) {

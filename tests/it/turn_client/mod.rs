@@ -1,4 +1,4 @@
-//! The client of the `turn` crate, for tests with a client of another maker.
+//! The client of the `turn` crate, for tests with a client of another project.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A server that answers wrongly, to see that a check notices it.
+//! A server with wrong responses, to check that the conformance suite notices them.
 
 use std::{
     collections::HashMap,
@@ -30,26 +30,26 @@ use stun::{
 /// RFC 7635 §6.1, which the crate does not know.
 const THIRD_PARTY_AUTHORIZATION: AttrType = AttrType(0x802E);
 
-/// In which way it is wrong.
+/// The kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrong {
-    /// Whatever comes succeeds, with wrong values and a wrong signature; data goes to whoever was
-    /// last heard of, one byte longer. Peers are connected to, from anywhere, and stay so; those that
-    /// connect wait for ever.
+    /// Every request succeeds, with wrong values and a wrong signature; data goes to the last known
+    /// client, one byte longer. Connections to peers may be opened from anywhere and never end;
+    /// those from peers wait for ever.
     Yes,
     /// The same, with lifetimes of hours.
     Long,
-    /// Binding tells the right address, and an other one from which no answer ever comes.
+    /// Binding returns the right address, and an OTHER-ADDRESS that never responds.
     Other,
-    /// Whatever is signed is a 400, and Binding a 500; password algorithms are not listed.
+    /// Every signed request is a 400, and Binding a 500; password algorithms are not listed.
     No,
     /// A challenge has no NONCE.
     NoNonce,
-    /// The nonce cookie is none, and the name that access tokens must be for is no text.
+    /// The nonce cookie is invalid, and the server name for access tokens is not UTF-8.
     NoCookie,
 }
 
-/// Starts one; it ends with the test's process. Gives its address.
+/// Starts a wrong server that ends with the test's process; returns its address.
 pub fn start(wrong: Wrong) -> SocketAddr {
     let server = Server::new(wrong);
     let address = server.socket.local_addr().unwrap();
@@ -57,7 +57,7 @@ pub fn start(wrong: Wrong) -> SocketAddr {
     address
 }
 
-/// The same over TCP, where moreover it takes whatever one read gives for one message.
+/// The same over TCP, where in addition it takes the bytes of one read for one message.
 pub fn start_tcp(wrong: Wrong) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -69,7 +69,7 @@ pub fn start_tcp(wrong: Wrong) -> SocketAddr {
     address
 }
 
-/// A socket with an odd port, which EVEN-PORT must not give.
+/// Binds a socket with an odd port, which EVEN-PORT must not return.
 fn odd_port() -> UdpSocket {
     let odd = |socket: &UdpSocket| socket.local_addr().unwrap().port() % 2 == 1;
     let mut sockets = std::iter::repeat_with(|| UdpSocket::bind("127.0.0.1:0").unwrap());
@@ -80,12 +80,12 @@ struct Server {
     wrong: Wrong,
     socket: UdpSocket,
     relays: [UdpSocket; 2],
-    /// The relayed address of TCP, where nobody is listened to.
+    /// The relayed TCP address, which accepts no connections.
     listener: TcpListener,
     /// Connections to peers.
     connections: Vec<TcpStream>,
     count: u16,
-    /// How often each client has allocated.
+    /// The number of allocations of each client.
     allocated: HashMap<SocketAddr, usize>,
     /// The peer that was named last.
     peer: Option<SocketAddr>,

@@ -150,7 +150,7 @@ proptest! {
     }
 }
 
-/// Reads until there is an error, after a client has sent these bytes.
+/// Returns the error of reading after a client has sent these bytes.
 async fn error_after(bytes: &[u8]) -> Error {
     let (mut socket, mut client) = socket(&[]);
     client.write_all(bytes).await.unwrap();
