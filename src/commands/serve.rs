@@ -144,8 +144,8 @@ fn announce(ready: &Ready, json: bool, dev: bool) -> anyhow::Result<()> {
 
 /// Sends log lines to stderr, since stdout is for the ready line.
 ///
-/// Records of the `log` crate are not included: dependencies that use it print whole frames at their
-/// finest levels, with tokens and descriptions in them.
+/// Records of the `log` crate are not included: dependencies that use it print whole frames at
+/// their finest levels, with tokens and descriptions in them.
 fn init_log(options: &RunOptions) {
     let filter = EnvFilter::new(&options.log_level);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -34,10 +34,10 @@ pub struct RunOptions {
     /// records that nobody has yet, and with --acme-domain the account at the CA and the
     /// certificate with its key.
     ///
-    /// Without it, calls end with `server_shutdown` when the server stops, and without a word when it
-    /// crashes. With it they go on in the server that is started next: their sides have
-    /// --reconnect-grace to come back, and media that does not go through the relay never stops. For
-    /// that, tokens and relay credentials must outlast the restart, too: set --jwt-secret and
+    /// Without it, calls end with `server_shutdown` when the server stops, and without a word when
+    /// it crashes. With it they go on in the server that is started next: their sides have
+    /// --reconnect-grace to come back, and media that does not go through the relay never stops.
+    /// For that, tokens and relay credentials must outlast the restart, too: set --jwt-secret and
     /// --auth-secret. What the sides of a call have sent each other is kept with it.
     ///
     /// It is made where it is missing. Its files are readable by their owner alone. Two servers
