@@ -1,5 +1,7 @@
 //! The relay forwards packets without heap allocations: the allocator counts them while another
 //! process sends.
+
+#![allow(clippy::unwrap_used, reason = "a helper of tests that fails shows where")]
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "this test uses a part of it")]

@@ -1,5 +1,7 @@
 //! Floods of invalid and of unauthenticated datagrams do not grow the relay's memory.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests that fails shows where")]
+
 #[allow(dead_code, reason = "this test uses a part of it")]
 #[path = "it/support/mod.rs"]
 mod support;

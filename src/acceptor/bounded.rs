@@ -20,17 +20,17 @@ pub(super) struct Bounded {
 
 impl Bounded {
     /// Limits the bytes that are read to `most`, and those that arrive with the last of them.
-    pub fn new(stream: TcpStream, most: usize) -> Self {
+    pub(super) fn new(stream: TcpStream, most: usize) -> Self {
         Self { stream, left: Some(most) }
     }
 
     /// Lets any number of bytes be read from now on.
-    pub fn lift(&mut self) {
+    pub(super) fn lift(&mut self) {
         self.left = None;
     }
 
     /// Returns the connection itself.
-    pub fn into_inner(self) -> TcpStream {
+    pub(super) fn into_inner(self) -> TcpStream {
         self.stream
     }
 }

@@ -28,7 +28,7 @@ type Version = Option<(SystemTime, u64)>;
 
 impl CertificateFiles {
     /// Names the files; nothing is read yet.
-    pub fn new(certificate: PathBuf, key: PathBuf) -> Self {
+    pub(super) fn new(certificate: PathBuf, key: PathBuf) -> Self {
         Self { certificate, key }
     }
 
@@ -36,13 +36,13 @@ impl CertificateFiles {
     ///
     /// # Errors
     /// [`CertificateError`]
-    pub fn read(&self) -> Result<Pair, CertificateError> {
+    pub(super) fn read(&self) -> Result<Pair, CertificateError> {
         Pair::read(&self.certificate, &self.key)
     }
 
     /// Returns remarks on the certificate that was read from the files, such as that clients refuse
     /// it, today or soon.
-    pub fn remarks(&self, pair: &Pair, now: SystemTime) -> Vec<Remark> {
+    pub(super) fn remarks(&self, pair: &Pair, now: SystemTime) -> Vec<Remark> {
         let path = self.certificate.display();
         let which = format!("the certificate in --tls-cert {path}");
         let validity = pair.validity.and_then(|validity| standing::remark(&which, validity, now));
@@ -62,7 +62,7 @@ impl CertificateFiles {
     }
 
     /// Reads the files again, and logs the result.
-    pub fn reload_and_tell(&self, current: &Current) {
+    pub(super) fn reload_and_tell(&self, current: &Current) {
         match self.reload(current) {
             Ok(()) => tracing::info!("the certificate was read again"),
             Err(error) => tracing::error!(%error, "the old certificate stays"),
@@ -70,7 +70,7 @@ impl CertificateFiles {
     }
 
     /// Reads the files again whenever they have changed, until dropped.
-    pub async fn follow(&self, current: &Current) {
+    pub(super) async fn follow(&self, current: &Current) {
         let mut seen = self.versions();
         let mut remarks = Vec::new();
         self.tell_news(current, &mut remarks);

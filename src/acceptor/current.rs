@@ -25,23 +25,23 @@ impl ResolvesServerCert for Current {
 
 impl Current {
     /// Shows this certificate first.
-    pub fn new(pair: Pair) -> Self {
+    pub(super) fn new(pair: Pair) -> Self {
         Self { pair: RwLock::new(Arc::new(pair)), changes: watch::Sender::new(()) }
     }
 
     /// Returns the certificate.
-    pub fn get(&self) -> Arc<Pair> {
+    pub(super) fn get(&self) -> Arc<Pair> {
         self.pair.read().expect("replacing it does not panic").clone()
     }
 
     /// Replaces the certificate. Open connections keep theirs; new ones are shown the new one.
-    pub fn set(&self, pair: Pair) {
+    pub(super) fn set(&self, pair: Pair) {
         *self.pair.write().expect("replacing it does not panic") = Arc::new(pair);
         self.changes.send_replace(());
     }
 
     /// Notifies when another certificate is shown.
-    pub fn changes(&self) -> watch::Receiver<()> {
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 }

@@ -55,7 +55,7 @@ impl Pair {
     }
 
     /// Reads the files of `--tls-cert` and `--tls-key`.
-    pub fn read(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
+    pub(super) fn read(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
         let read = |option, path: &Path| {
             let bytes = fs::read(path);
             let bytes = bytes.map_err(|source| CertificateError::Read {
@@ -103,7 +103,7 @@ impl Pair {
     }
 
     /// Parses both from one text. The error is the reason why that failed.
-    pub fn from_pem(pem: &[u8]) -> Result<Self, String> {
+    pub(super) fn from_pem(pem: &[u8]) -> Result<Self, String> {
         let pem = Pem::parse(pem);
         if pem.certificates().is_empty() {
             return Err("there is no certificate in it".to_owned());
@@ -114,21 +114,21 @@ impl Pair {
     }
 
     /// Makes a self-signed certificate for these names.
-    pub fn make(names: Vec<String>) -> Result<Self, CertificateError> {
+    pub(super) fn make(names: Vec<String>) -> Result<Self, CertificateError> {
         let made = rcgen::generate_simple_self_signed(names)?;
         let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
         Ok(Self { validity: None, ..Self::new(vec![made.cert.der().clone()], key)? })
     }
 
     /// Makes a self-signed certificate for this machine.
-    pub fn make_for_loopback() -> Result<Self, CertificateError> {
+    pub(super) fn make_for_loopback() -> Result<Self, CertificateError> {
         let ips = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
         let names = ips.map(|ip| ip.to_string()).into_iter().chain(["localhost".to_owned()]);
         Self::make(names.collect())
     }
 
     /// Returns the DNS names that the certificate is for.
-    pub fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let leaf =
             self.key.cert.first().and_then(|leaf| webpki::EndEntityCert::try_from(leaf).ok());
         let names = leaf.iter().flat_map(|leaf| leaf.valid_dns_names());
@@ -137,7 +137,7 @@ impl Pair {
 
     /// Returns true if a client that connected to this name or address accepts the certificate for
     /// it.
-    pub fn covers(&self, host: &ServerName<'_>) -> bool {
+    pub(super) fn covers(&self, host: &ServerName<'_>) -> bool {
         let leaf = self.key.cert.first().map(webpki::EndEntityCert::try_from);
         leaf.is_some_and(|leaf| {
             leaf.is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(host).is_ok())
@@ -145,7 +145,7 @@ impl Pair {
     }
 
     /// Returns true if it contains each of these names literally.
-    pub fn is_for(&self, names: &[String]) -> bool {
+    pub(super) fn is_for(&self, names: &[String]) -> bool {
         let own = self.names();
         names.iter().all(|name| own.iter().any(|own| own.eq_ignore_ascii_case(name)))
     }

@@ -25,7 +25,7 @@ impl Exposed {
     ///
     /// # Errors
     /// [`ConfigError::Exposed`]
-    pub fn warnings(self, strict: bool) -> Result<Vec<String>, ConfigError> {
+    pub(super) fn warnings(self, strict: bool) -> Result<Vec<String>, ConfigError> {
         match strict && !self.0.is_empty() {
             true => Err(ConfigError::Exposed(self.0)),
             false => Ok(self.0),
@@ -34,7 +34,7 @@ impl Exposed {
 
     /// Checks the secrets of tokens and of TURN credentials, in the order of the options: first
     /// those in the options themselves, then those in files.
-    pub fn secrets(&mut self, options: &Options, jwt: &[Secret], auth: &[Secret]) {
+    pub(super) fn secrets(&mut self, options: &Options, jwt: &[Secret], auth: &[Secret]) {
         let (tokens, credentials) = (&options.tokens, &options.credentials);
         let given = (tokens.jwt_secret.len(), &tokens.jwt_secret_file[..]);
         for (option, length) in shorter_than(32, "jwt-secret", given, jwt) {
@@ -52,7 +52,7 @@ impl Exposed {
     }
 
     /// Checks the address of plain HTTP, if there is TLS as well.
-    pub fn plain_http(&mut self, address: SocketAddr) {
+    pub(super) fn plain_http(&mut self, address: SocketAddr) {
         if address.ip().is_unspecified() {
             self.0.push(format!(
                 "--http {address}: plain HTTP is served on every address of this machine although \
@@ -66,7 +66,7 @@ impl Exposed {
     ///
     /// # Errors
     /// [`ConfigError`] if the configuration file cannot be read.
-    pub fn files(&mut self, options: &Options) -> Result<(), ConfigError> {
+    pub(super) fn files(&mut self, options: &Options) -> Result<(), ConfigError> {
         if let Some(path) = &options.source.config {
             let mode = mode(path);
             if mode & OTHERS_READ != 0 && layers::file_has_secrets(path)? {

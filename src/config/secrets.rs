@@ -58,17 +58,17 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Returns the secret.
-    pub fn secret(&self) -> &Secret {
+    pub(super) fn secret(&self) -> &Secret {
         &self.secret
     }
 
     /// Returns an error that begins with the origin, and does not show the secret.
-    pub fn malformed(&self, problem: impl fmt::Display) -> ConfigError {
+    pub(super) fn malformed(&self, problem: impl fmt::Display) -> ConfigError {
         self.refused(format!("{}{problem}", self.origin))
     }
 
     /// Returns an error of the option.
-    pub fn refused(&self, reason: String) -> ConfigError {
+    pub(super) fn refused(&self, reason: String) -> ConfigError {
         ConfigError::Option { option: self.option, reason }
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Schemas(pub BTreeMap<String, RefOr<Schema>>);
 
 impl Schemas {
     /// Returns all schemas that signaling needs.
-    pub fn of_signaling() -> Self {
+    pub(super) fn of_signaling() -> Self {
         let mut schemas = Self::default();
         for request in RequestName::ALL {
             schemas.add(request.payload());

@@ -37,7 +37,7 @@ pub type RelayIsWhole = Box<dyn Fn() -> bool + Send + Sync>;
 pub type KickFromRelay = Arc<dyn Fn(Now, &UserId, Option<&[CallId]>) -> Counted + Send + Sync>;
 
 /// A number that is known later.
-pub type Counted = Pin<Box<dyn Future<Output = usize> + Send>>;
+pub(super) type Counted = Pin<Box<dyn Future<Output = usize> + Send>>;
 
 /// Reads the counters of reports of calls for the metrics page.
 pub type ReportMetrics = Box<dyn Fn() -> reports::Snapshot + Send + Sync>;
@@ -90,7 +90,7 @@ pub(super) enum Phase {
 }
 
 impl App {
-    pub fn new(
+    pub(super) fn new(
         config: Config,
         own_names: OwnNames,
         hub: HubHandle,
@@ -120,7 +120,7 @@ impl App {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn authenticate(
+    pub(super) async fn authenticate(
         &self,
         remote: Remote,
         token: &str,
@@ -130,29 +130,29 @@ impl App {
     }
 
     /// Creates and counts an error that the HTTP side detects itself.
-    pub fn refuse(&self, code: ErrorCode, message: impl Into<String>) -> RequestError {
+    pub(super) fn refuse(&self, code: ErrorCode, message: impl Into<String>) -> RequestError {
         self.counters.errors(code).add();
         RequestError::new(code, message)
     }
 
     /// Generates the id of a session.
-    pub fn session_id(&self) -> SessionId {
+    pub(super) fn session_id(&self) -> SessionId {
         let mut random = self.session_ids.lock().expect("making an id does not panic");
         SessionId::generate(Now::read().unix_ms(), &mut *random)
     }
 
     /// Fills bytes with unpredictable random values.
-    pub fn random(&self, bytes: &mut [u8]) {
+    pub(super) fn random(&self, bytes: &mut [u8]) {
         self.session_ids.lock().expect("filling does not panic").fill_bytes(bytes);
     }
 
     /// Returns true if the server is about to stop.
-    pub fn is_draining(&self) -> bool {
+    pub(super) fn is_draining(&self) -> bool {
         *self.phase.borrow() >= Phase::Draining
     }
 
     /// Completes once the server has reached this phase.
-    pub fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
+    pub(super) fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
         let mut current = self.phase.clone();
         async move {
             // An error means that the server is gone, which is later than any phase.

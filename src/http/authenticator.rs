@@ -24,19 +24,23 @@ pub(super) struct Authenticator {
 
 impl Authenticator {
     /// Starts to follow the published keys, if there is a source of them.
-    pub fn start(tokens: TokenVerifier, key_source: Option<KeySource>) -> Self {
+    pub(super) fn start(tokens: TokenVerifier, key_source: Option<KeySource>) -> Self {
         let key_set = key_source.map(KeySet::start);
         Self { tokens, key_set, refused: RefusedLog::default() }
     }
 
     /// Returns the log of refused credentials.
-    pub fn refused(&self) -> &RefusedLog {
+    pub(super) fn refused(&self) -> &RefusedLog {
         &self.refused
     }
 
     /// Identifies the bearer of a token. That takes a moment if its key must be fetched. A refusal
     /// is logged and not counted.
-    pub async fn identify(&self, remote: Remote, token: &str) -> Result<Identity, RequestError> {
+    pub(super) async fn identify(
+        &self,
+        remote: Remote,
+        token: &str,
+    ) -> Result<Identity, RequestError> {
         let lacks_key = |judged: &Result<Identity, RefusedToken>| {
             judged.as_ref().is_err_and(|refused| refused.error == TokenError::UnknownKey)
         };

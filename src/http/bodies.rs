@@ -27,7 +27,7 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     /// Counts the memory of `body` for this exchange.
-    pub fn new(body: Incoming, exchange: Arc<Exchange>) -> Self {
+    pub(super) fn new(body: Incoming, exchange: Arc<Exchange>) -> Self {
         Self { body, exchange }
     }
 }
@@ -75,7 +75,7 @@ pub(super) struct AnswerBody<G> {
 
 impl<G> AnswerBody<G> {
     /// Hands over `body`, and releases the exchange's memory when that is done.
-    pub fn new(body: Body, exchange: Arc<Exchange>, guard: G) -> Self {
+    pub(super) fn new(body: Body, exchange: Arc<Exchange>, guard: G) -> Self {
         if !body.is_end_stream() {
             exchange.progress();
         }

@@ -37,12 +37,12 @@ pub(super) struct Removed {
 
 impl Connections {
     /// Adds a connection.
-    pub fn open(&mut self, connection: SessionId, outlet: Outlet) {
+    pub(super) fn open(&mut self, connection: SessionId, outlet: Outlet) {
         self.outlets.insert(connection, (connection, outlet));
     }
 
     /// Lets a connection carry a session of another connection, whose input is ignored from now on.
-    pub fn claim(&mut self, connection: SessionId, session: SessionId) {
+    pub(super) fn claim(&mut self, connection: SessionId, session: SessionId) {
         self.resumed.insert(connection, session);
         if let Some(before) = self.carriers.insert(session, connection) {
             self.resumed.remove(&before);
@@ -51,7 +51,7 @@ impl Connections {
 
     /// Directs the output for a session to this connection from now on. The one before is told, if
     /// it is still open.
-    pub fn resume(&mut self, connection: SessionId, session: SessionId) {
+    pub(super) fn resume(&mut self, connection: SessionId, session: SessionId) {
         let Some(outlet) = self.outlets.remove(&connection) else { return };
         if let Some((_, outlet)) = self.outlets.insert(session, outlet) {
             // One that does not read is closed when its outlet is dropped.
@@ -60,12 +60,12 @@ impl Connections {
     }
 
     /// Returns the outlet of the connection that carries a session.
-    pub fn outlet(&self, session: SessionId) -> Option<&Outlet> {
+    pub(super) fn outlet(&self, session: SessionId) -> Option<&Outlet> {
         self.outlets.get(&session).map(|(_, outlet)| outlet)
     }
 
     /// Removes the outlet of the connection that gets a session's output.
-    pub fn remove(&mut self, session: SessionId) -> Option<Removed> {
+    pub(super) fn remove(&mut self, session: SessionId) -> Option<Removed> {
         let (connection, outlet) = self.outlets.remove(&session)?;
         let carried = self.carrier(session) == connection;
         if carried {
@@ -85,7 +85,7 @@ impl Connections {
 
     /// Renames the input of a connection to its session. Returns `None` if it carries none any
     /// more.
-    pub fn name(&mut self, mut input: Input) -> Option<Input> {
+    pub(super) fn name(&mut self, mut input: Input) -> Option<Input> {
         let is_end =
             matches!(input, Input::Lost { .. } | Input::Closed { .. } | Input::Left { .. });
         let (Input::Request { session, .. }

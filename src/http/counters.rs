@@ -13,12 +13,12 @@ pub(super) struct Count(AtomicU64);
 
 impl Count {
     /// Adds one.
-    pub fn add(&self) {
+    pub(super) fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns the number.
-    pub fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -34,10 +34,10 @@ pub(super) enum Front {
 
 impl Front {
     /// Both protocols.
-    pub const ALL: [Self; 2] = [Self::WebSocket, Self::SocketIo];
+    pub(super) const ALL: [Self; 2] = [Self::WebSocket, Self::SocketIo];
 
     /// Returns the label of its metrics.
-    pub fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
             Self::SocketIo => "socketio",
@@ -60,10 +60,10 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::Total, Self::Files, Self::Address, Self::Handshakes];
+    pub(super) const ALL: [Self; 4] = [Self::Total, Self::Files, Self::Address, Self::Handshakes];
 
     /// Returns the label of its metric.
-    pub fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Total => "total",
             Self::Files => "files",
@@ -90,11 +90,11 @@ pub(super) enum Curb {
 
 impl Curb {
     /// All reasons.
-    pub const ALL: [Self; 5] =
+    pub(super) const ALL: [Self; 5] =
         [Self::Fields, Self::AddressMemory, Self::Memory, Self::Ended, Self::Stalled];
 
     /// Returns the label of its metric.
-    pub fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Fields => "fields",
             Self::AddressMemory => "address_memory",
@@ -135,27 +135,27 @@ impl Default for Counters {
 
 impl Counters {
     /// Returns the number of refused connections.
-    pub fn refusals(&self, refusal: Refusal) -> &Count {
+    pub(super) fn refusals(&self, refusal: Refusal) -> &Count {
         &self.refusals[refusal as usize]
     }
 
     /// Returns the number of requests that were refused, or ended by the server.
-    pub fn curbs(&self, curb: Curb) -> &Count {
+    pub(super) fn curbs(&self, curb: Curb) -> &Count {
         &self.curbs[curb as usize]
     }
 
     /// Returns the number of sessions open now.
-    pub fn sessions(&self, front: Front) -> &Gauge {
+    pub(super) fn sessions(&self, front: Front) -> &Gauge {
         &self.sessions[front as usize]
     }
 
     /// Returns the number of frames that were no messages of the protocol.
-    pub fn bad_frames(&self, front: Front) -> &Count {
+    pub(super) fn bad_frames(&self, front: Front) -> &Count {
         &self.bad_frames[front as usize]
     }
 
     /// Returns the number of refusals by the HTTP side; the hub counts its own.
-    pub fn errors(&self, code: ErrorCode) -> &Count {
+    pub(super) fn errors(&self, code: ErrorCode) -> &Count {
         &self.errors[code.index()]
     }
 }
@@ -170,13 +170,13 @@ pub(super) struct Counted(Arc<AtomicU64>);
 
 impl Gauge {
     /// Adds one, until the result is dropped.
-    pub fn enter(&self) -> Counted {
+    pub(super) fn enter(&self) -> Counted {
         self.0.fetch_add(1, Ordering::Relaxed);
         Counted(self.0.clone())
     }
 
     /// Returns the number.
-    pub fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -19,13 +19,13 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    pub const fn new(content_type: &'static str, text: &'static str) -> Self {
+    pub(super) const fn new(content_type: &'static str, text: &'static str) -> Self {
         let content_type = HeaderValue::from_static(content_type);
         Self { content_type, text, tag: OnceLock::new() }
     }
 
     /// Returns the file, or 304 for a client that has it; in both cases with these headers.
-    pub fn answer(&self, request: &HeaderMap, headers: impl IntoResponseParts) -> Response {
+    pub(super) fn answer(&self, request: &HeaderMap, headers: impl IntoResponseParts) -> Response {
         let tag = self.tag.get_or_init(|| tag(self.text));
         let validator = [(header::ETAG, tag.clone())];
         match has(request, tag) {

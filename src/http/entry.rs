@@ -43,13 +43,13 @@ pub(super) struct Visit {
 
 impl Visit {
     /// Returns the address of the client.
-    pub fn client(&self) -> IpAddr {
+    pub(super) fn client(&self) -> IpAddr {
         self.client
     }
 }
 
 impl Entry {
-    pub fn new(
+    pub(super) fn new(
         app: Arc<App>,
         connections: Connections,
         arrival: Arrival,
@@ -64,7 +64,7 @@ impl Entry {
     /// # Errors
     /// The client has as many slots as it may, or its address cannot be determined; for
     /// [`Entry::refuse`].
-    pub fn admit<B>(&self, request: &mut Request<B>) -> Result<Visit, ApiError> {
+    pub(super) fn admit<B>(&self, request: &mut Request<B>) -> Result<Visit, ApiError> {
         let Arrival { remote, by_proxy, entrance, is_tls, .. } = self.arrival;
         let sender = forwarded::sender(remote, &self.app.trusted_proxies, request.headers());
         let sender = sender.map_err(|error| {
@@ -103,7 +103,7 @@ impl Entry {
     }
 
     /// Returns the answer to a refused request, which a page that may connect is permitted to read.
-    pub fn refuse(&self, headers: &HeaderMap, error: ApiError) -> Response {
+    pub(super) fn refuse(&self, headers: &HeaderMap, error: ApiError) -> Response {
         let mut response = error.into_response();
         if let Some(origin) = headers.get(ORIGIN)
             && self.app.origins.allow_from(headers, None, false)
@@ -115,7 +115,7 @@ impl Entry {
 
     /// Logs an answered request. If its connection has become a WebSocket, the client's slot is
     /// kept until that ends.
-    pub fn answered(&self, visit: Visit, response: &Response) {
+    pub(super) fn answered(&self, visit: Visit, response: &Response) {
         let Visit { share, log_fields, .. } = visit;
         if let Some((client, method, page)) = log_fields {
             let (client, status) = (client.ip(), response.status().as_u16());

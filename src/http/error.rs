@@ -41,17 +41,17 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), retry_after_ms: None }
     }
 
     /// An error for a page that does not exist.
-    pub fn not_found(message: impl Into<String>) -> Self {
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
     /// An error for a page that exists, but not for this method.
-    pub fn method() -> Self {
+    pub(super) fn method() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
@@ -60,7 +60,7 @@ impl ApiError {
     }
 
     /// An error for a page of an origin that is not allowed.
-    pub fn origin() -> Self {
+    pub(super) fn origin() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "origin_not_allowed",
@@ -69,12 +69,12 @@ impl ApiError {
     }
 
     /// An error for a request that cannot be parsed.
-    pub fn invalid(message: impl Into<String>) -> Self {
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidPayload.as_str(), message)
     }
 
     /// An error for a relay that does not serve some of its clients.
-    pub fn relay_broken() -> Self {
+    pub(super) fn relay_broken() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "relay_broken",
@@ -84,7 +84,7 @@ impl ApiError {
     }
 
     /// An error for a server that has no secret to sign a token with.
-    pub fn no_signing_secret() -> Self {
+    pub(super) fn no_signing_secret() -> Self {
         Self::new(
             StatusCode::NOT_IMPLEMENTED,
             "no_signing_secret",
@@ -94,7 +94,7 @@ impl ApiError {
     }
 
     /// An error for a server that is about to stop.
-    pub fn stopping() -> Self {
+    pub(super) fn stopping() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::ServerShutdown.as_str(),

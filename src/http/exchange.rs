@@ -73,7 +73,7 @@ impl From<End> for Curb {
 
 impl Exchange {
     /// Creates an exchange that holds nothing yet.
-    pub fn new(memory: Memory) -> Arc<Self> {
+    pub(super) fn new(memory: Memory) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let (state, watched, eviction) = Default::default();
@@ -81,7 +81,7 @@ impl Exchange {
     }
 
     /// Returns the exchange that is served by the calling task.
-    pub fn current() -> Option<Arc<Self>> {
+    pub(super) fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(Arc::clone).ok()
     }
 
@@ -89,7 +89,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The limit that was reached.
-    pub fn begin(&self, address: IpAddr, bytes: usize) -> Result<(), Full> {
+    pub(super) fn begin(&self, address: IpAddr, bytes: usize) -> Result<(), Full> {
         self.release();
         self.state().payer = Some(address);
         self.hold(bytes)
@@ -99,7 +99,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The limit that was reached; it goes on holding what it held then.
-    pub fn hold(&self, bytes: usize) -> Result<(), Full> {
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), Full> {
         let (payer, before) = {
             let state = self.state();
             (state.payer, state.held)
@@ -118,13 +118,13 @@ impl Exchange {
     ///
     /// # Errors
     /// The same as those of [`Exchange::hold`].
-    pub fn hold_more(&self, bytes: usize) -> Result<(), Full> {
+    pub(super) fn hold_more(&self, bytes: usize) -> Result<(), Full> {
         let held = self.state().held;
         self.hold(held.saturating_add(bytes))
     }
 
     /// Releases what it holds, and stops watching for progress.
-    pub fn release(&self) {
+    pub(super) fn release(&self) {
         let payer = {
             let mut state = self.state();
             state.due = None;
@@ -136,7 +136,7 @@ impl Exchange {
     }
 
     /// Records progress of the answer, or its start: there is time for more.
-    pub fn progress(&self) {
+    pub(super) fn progress(&self) {
         let due = Instant::now() + PATIENCE;
         if self.state().due.replace(due).is_none() {
             self.watched.notify_one();
@@ -147,7 +147,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The reason, if it was.
-    pub async fn serve<F: Future>(self: Arc<Self>, serving: F) -> Result<F::Output, End> {
+    pub(super) async fn serve<F: Future>(self: Arc<Self>, serving: F) -> Result<F::Output, End> {
         // The memory is released when the future is dropped, and not before.
         let _holding = Holding(self.clone());
         tokio::select! {

@@ -51,34 +51,34 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub fn new(log: StateLog) -> Self {
+    pub(super) fn new(log: StateLog) -> Self {
         let progress = log.progress();
         let (changes, latest, waiting) = Default::default();
         Self { log, progress, changes, latest, waiting, last: 0, until: None, is_late: false }
     }
 
     /// Returns the log.
-    pub fn log(&self) -> &StateLog {
+    pub(super) fn log(&self) -> &StateLog {
         &self.log
     }
 
     /// Adds a change that must be stored before the outputs that come with it are executed.
-    pub fn keep(&mut self, change: Change) {
+    pub(super) fn keep(&mut self, change: Change) {
         self.changes.push(change);
     }
 
     /// Stores that the server runs at this time.
-    pub fn keep_time(&mut self, unix_ms: u64) {
+    pub(super) fn keep_time(&mut self, unix_ms: u64) {
         self.keep(Change { key: ALIVE.into(), value: Some(unix_ms.to_string()) });
     }
 
     /// Adds an output.
-    pub fn put(&mut self, ready: Ready) {
+    pub(super) fn put(&mut self, ready: Ready) {
         self.latest.push(ready);
     }
 
     /// Hands the changes so far to the log, as one batch. `unix_ms` is the time.
-    pub fn commit(&mut self, unix_ms: u64) {
+    pub(super) fn commit(&mut self, unix_ms: u64) {
         let latest = std::mem::take(&mut self.latest);
         if !self.changes.is_empty() {
             self.keep_time(unix_ms);
@@ -93,7 +93,7 @@ impl Held {
     }
 
     /// Removes and returns the outputs that need not wait any more.
-    pub fn next(&mut self) -> Option<Vec<Ready>> {
+    pub(super) fn next(&mut self) -> Option<Vec<Ready>> {
         let done = self.progress.borrow_and_update().batch;
         if self.is_late && done >= self.last {
             self.is_late = false;
@@ -118,12 +118,12 @@ impl Held {
     }
 
     /// Removes and returns all outputs that wait, whatever the log has stored.
-    pub fn all(&mut self) -> impl Iterator<Item = Ready> + use<> {
+    pub(super) fn all(&mut self) -> impl Iterator<Item = Ready> + use<> {
         std::mem::take(&mut self.waiting).into_iter().flat_map(|(_, ready)| ready)
     }
 
     /// Waits until [`Held::next`] may return something; for ever if nothing waits.
-    pub async fn changed(held: &mut Option<Self>) {
+    pub(super) async fn changed(held: &mut Option<Self>) {
         let Some((until, progress)) =
             held.as_mut().and_then(|held| Some((held.until?, &mut held.progress)))
         else {

@@ -94,7 +94,7 @@ pub(super) struct KeySet {
 
 impl KeySet {
     /// Begins to fetch.
-    pub fn start(source: KeySource) -> Self {
+    pub(super) fn start(source: KeySource) -> Self {
         Self::with_pace(source, PACE)
     }
 
@@ -111,7 +111,7 @@ impl KeySet {
     /// # Errors
     /// The time after which the keys are fetched again, if they cannot be fetched now: then it is
     /// unknown if the key is one of them.
-    pub async fn refresh(&self) -> Result<(), Duration> {
+    pub(super) async fn refresh(&self) -> Result<(), Duration> {
         let mut state = self.state.subscribe();
         self.state.send_if_modified(|state| {
             let is_due = state.waits_since().is_some_and(|since| since.elapsed() >= self.apart);

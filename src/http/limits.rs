@@ -55,13 +55,13 @@ impl Connections {
     /// Sets the limits in all and for one address. A quarter of the files that the process may have
     /// open is reserved for allocations and their peers; and connections for one purpose get no
     /// more than half of them, so that neither purpose can use up the files of the other.
-    pub fn new(max: usize, max_per_address: usize, files: usize) -> Self {
+    pub(super) fn new(max: usize, max_per_address: usize, files: usize) -> Self {
         let (max, max_per_purpose) = (max.min(files - files / 4), files / 2);
         Self { max, max_per_purpose, max_per_address, open: Arc::default() }
     }
 
     /// Takes a slot for a connection whose client is not known yet, if there is one.
-    pub fn enter_unnamed(&self, purpose: Purpose) -> Result<Slot, Refusal> {
+    pub(super) fn enter_unnamed(&self, purpose: Purpose) -> Result<Slot, Refusal> {
         let mut open = self.open();
         if open.total >= self.max {
             return Err(Refusal::Total);
@@ -73,7 +73,7 @@ impl Connections {
 
     /// Takes a slot of `address`, if it may have one more, for a connection that has a slot
     /// already.
-    pub fn share(&self, address: IpAddr) -> Result<Share, Refusal> {
+    pub(super) fn share(&self, address: IpAddr) -> Result<Share, Refusal> {
         let address = group(address);
         let mut open = self.open();
         let here = open.by_address.entry(address).or_default();
@@ -102,7 +102,7 @@ impl Open {
 
 impl Slot {
     /// Changes the purpose of the slot, if there is room for the other.
-    pub fn take_for(&mut self, purpose: Purpose) -> Result<(), Refusal> {
+    pub(super) fn take_for(&mut self, purpose: Purpose) -> Result<(), Refusal> {
         if self.purpose == purpose {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl Slot {
     }
 
     /// Assigns the slot to an address, now that it is known, if there is room for that address.
-    pub fn name(mut self, address: IpAddr) -> Result<Self, Refusal> {
+    pub(super) fn name(mut self, address: IpAddr) -> Result<Self, Refusal> {
         self.share = Some(self.connections.share(address)?);
         Ok(self)
     }

@@ -71,12 +71,12 @@ struct Share {
 
 impl Memory {
     /// Creates accounts for `max` bytes in all.
-    pub fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize) -> Self {
         Self { max, accounts: Arc::default() }
     }
 
     /// Returns the number of bytes that requests hold now.
-    pub fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.accounts().held
     }
 
@@ -85,7 +85,7 @@ impl Memory {
     ///
     /// # Errors
     /// The limit that was reached; nothing is counted then. A lone request is never refused.
-    pub fn enter(
+    pub(super) fn enter(
         &self,
         address: IpAddr,
         number: u64,
@@ -103,7 +103,7 @@ impl Memory {
     ///
     /// # Errors
     /// The limit that was reached; it holds what it held before then.
-    pub fn set(&self, address: IpAddr, number: u64, bytes: usize) -> Result<(), Full> {
+    pub(super) fn set(&self, address: IpAddr, number: u64, bytes: usize) -> Result<(), Full> {
         let address = group(address);
         let mut accounts = self.accounts();
         let Share { bytes: before, eviction } =
@@ -115,7 +115,7 @@ impl Memory {
     }
 
     /// Stops counting a request.
-    pub fn leave(&self, address: IpAddr, number: u64) {
+    pub(super) fn leave(&self, address: IpAddr, number: u64) {
         self.accounts().remove(group(address), number);
     }
 

@@ -18,13 +18,13 @@ pub(super) struct Origins {
 impl Origins {
     /// Allows these, and pages of the server itself under one of its own names; all origins if
     /// `allowed` is empty.
-    pub fn new(allowed: Vec<Origin>, own_names: OwnNames) -> Self {
+    pub(super) fn new(allowed: Vec<Origin>, own_names: OwnNames) -> Self {
         Self { allowed, own_names }
     }
 
     /// Returns true if a request may come from its origin. A request without one was not sent by a
     /// page.
-    pub fn allow<B>(&self, request: &Request<B>) -> bool {
+    pub(super) fn allow<B>(&self, request: &Request<B>) -> bool {
         let way = request.extensions().get::<Way>();
         let (scheme, is_local) = way.map_or((None, false), |way| (way.scheme, way.is_local));
         self.allow_from(request.headers(), scheme, is_local)
@@ -32,7 +32,12 @@ impl Origins {
 
     /// Returns the same for a client that asked in `scheme`, if that is known, and is on this
     /// machine or not.
-    pub fn allow_from(&self, headers: &HeaderMap, scheme: Option<Scheme>, is_local: bool) -> bool {
+    pub(super) fn allow_from(
+        &self,
+        headers: &HeaderMap,
+        scheme: Option<Scheme>,
+        is_local: bool,
+    ) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         if self.allowed.is_empty() {
             return true;

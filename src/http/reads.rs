@@ -26,7 +26,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Counts the bytes that are read from now on.
-    pub fn count(&self, memory: &Memory) {
+    pub(super) fn count(&self, memory: &Memory) {
         let exchange = Exchange::new(memory.clone());
         // Nothing is held yet, and nothing is refused.
         let _ = exchange.begin(self.client, 0);
@@ -34,7 +34,7 @@ impl Reader {
     }
 
     /// Stops counting, since the client has authenticated: the limits of a user apply from now on.
-    pub fn trust(&self) {
+    pub(super) fn trust(&self) {
         self.reads.stop();
     }
 }
@@ -44,7 +44,7 @@ impl Reads {
     ///
     /// # Errors
     /// The client has not authenticated and holds too much.
-    pub fn add(&self, bytes: usize) -> io::Result<()> {
+    pub(super) fn add(&self, bytes: usize) -> io::Result<()> {
         let held = self.stranger().as_ref().map_or(Ok(()), |exchange| exchange.hold_more(bytes));
         held.map_err(|_| io::Error::other("a client that has not authenticated sends too much"))
     }

@@ -17,7 +17,7 @@ pub(super) struct RefusedLog(Mutex<Throttle>);
 
 impl RefusedLog {
     /// Logs that a user's token was refused. An expired one is expected, and no sign of an attack.
-    pub fn token(&self, remote: Remote, refused: &RefusedToken) {
+    pub(super) fn token(&self, remote: Remote, refused: &RefusedToken) {
         let Some(suppressed) = self.admit(remote) else { return };
         let address = remote.0.ip().to_canonical();
         let user = refused.user.as_ref().map(UserId::as_str);
@@ -33,7 +33,7 @@ impl RefusedLog {
     }
 
     /// Logs that a key of the REST API was refused.
-    pub fn api_key(&self, remote: Remote) {
+    pub(super) fn api_key(&self, remote: Remote) {
         let Some(suppressed) = self.admit(remote) else { return };
         let address = remote.0.ip().to_canonical();
         let reason = "it is none of --api-key";

@@ -50,17 +50,17 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Answers with the pages of this router; `reads` are those of the connection.
-    pub fn new(app: Arc<App>, router: Router, entry: Entry, reads: Arc<Reads>) -> Self {
+    pub(super) fn new(app: Arc<App>, router: Router, entry: Entry, reads: Arc<Reads>) -> Self {
         Self { app, router, entry, reads, requests: Arc::default() }
     }
 
     /// Returns the requests that are open.
-    pub fn requests(&self) -> &Arc<Requests> {
+    pub(super) fn requests(&self) -> &Arc<Requests> {
         &self.requests
     }
 
     /// Answers a request, unless it or its answer would hold too much memory.
-    pub async fn answer(
+    pub(super) async fn answer(
         self: Arc<Self>,
         request: Result<Request<Incoming>, TooManyFields>,
         open: Open,
@@ -138,14 +138,14 @@ pub(super) struct Open(Arc<Requests>);
 
 impl Requests {
     /// Counts a request as open, until the result is dropped.
-    pub fn begin(self: &Arc<Self>) -> Open {
+    pub(super) fn begin(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed);
         Open(self.clone())
     }
 
     /// Completes when none has been open for this time, or up to an eighth longer.
-    pub async fn none_for(&self, time: Duration) {
+    pub(super) async fn none_for(&self, time: Duration) {
         const LOOKS: u32 = 8;
         let (mut seen, mut idle) = (self.begun.load(Ordering::Relaxed), 0);
         while idle < LOOKS {

@@ -98,13 +98,16 @@ pub(super) struct OwnNames {
 
 impl OwnNames {
     /// Combines the configured names with those of the certificate, which may change.
-    pub fn new(configured: Vec<ServerName>, certificate: Option<NamedByCertificate>) -> Self {
+    pub(super) fn new(
+        configured: Vec<ServerName>,
+        certificate: Option<NamedByCertificate>,
+    ) -> Self {
         Self { configured, certificate }
     }
 
     /// Returns true if a name is the server's own for a client that is on this machine or not. A
     /// loopback name is this server only to the former: to others it is their own machine.
-    pub fn have(&self, name: &ServerName, is_local: bool) -> bool {
+    pub(super) fn have(&self, name: &ServerName, is_local: bool) -> bool {
         let by_certificate =
             || self.certificate.as_ref().is_some_and(|names| names(&name.to_string()));
         match name.is_loopback() {

@@ -57,7 +57,7 @@ impl Session {
     ///
     /// # Errors
     /// The reason why the hub refused it.
-    pub async fn open(
+    pub(super) async fn open(
         app: &App,
         front: Front,
         remote: Remote,
@@ -95,7 +95,13 @@ impl Session {
 
     /// Hands a request to the hub, waiting while it is busy. A token in it is checked before, and
     /// is not passed on.
-    pub async fn request(&self, app: &App, id: Option<RequestId>, event: String, data: Payload) {
+    pub(super) async fn request(
+        &self,
+        app: &App,
+        id: Option<RequestId>,
+        event: String,
+        data: Payload,
+    ) {
         let session = self.id;
         let input = if event == RequestName::AuthRefresh.as_str() {
             let proof = match data.read() {
@@ -115,28 +121,28 @@ impl Session {
     }
 
     /// Acknowledges all events up to this number.
-    pub async fn acknowledge(&self, seq: u64) {
+    pub(super) async fn acknowledge(&self, seq: u64) {
         self.hub.tell(Input::Acknowledged { session: self.id, seq }).await;
     }
 
     /// Records that the client leaves, and leaves its calls.
-    pub fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.end = End::Left;
     }
 
     /// Records that the client has closed the connection in a way that does not tell if it comes
     /// back.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.end = End::Closed;
     }
 
     /// Returns its id.
-    pub fn id(&self) -> SessionId {
+    pub(super) fn id(&self) -> SessionId {
         self.id
     }
 
     /// Waits for something to send. May be cancelled without loss.
-    pub async fn next(&mut self) -> Next {
+    pub(super) async fn next(&mut self) -> Next {
         match self.inlet.recv().await {
             Some(delivery) => Next::Send(delivery),
             None => Next::TooSlow,
@@ -144,12 +150,12 @@ impl Session {
     }
 
     /// Returns the next delivery, if there is one now.
-    pub fn ready(&mut self) -> Option<Delivery> {
+    pub(super) fn ready(&mut self) -> Option<Delivery> {
         self.inlet.ready()
     }
 
     /// Waits until the session's queue has overflowed, if it does.
-    pub async fn cut(&self) {
+    pub(super) async fn cut(&self) {
         self.inlet.cut().await;
     }
 }

@@ -126,7 +126,7 @@ pub(super) struct TooSlow;
 impl Outlet {
     /// Adds a message to the queue; it is discarded if the connection is gone. A lone message
     /// always fits, however long it is.
-    pub fn put(&self, delivery: Delivery) -> Result<(), TooSlow> {
+    pub(super) fn put(&self, delivery: Delivery) -> Result<(), TooSlow> {
         let weight = delivery.weight();
         let mut waiting = lock(&self.shared);
         if waiting.end.is_some() {
@@ -143,7 +143,7 @@ impl Outlet {
     }
 
     /// Cuts the session off: the waiting messages are not sent any more.
-    pub fn cut(self) {
+    pub(super) fn cut(self) {
         let mut waiting = lock(&self.shared);
         waiting.end.get_or_insert(End::Cut);
         self.wake(waiting);

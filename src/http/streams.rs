@@ -25,12 +25,12 @@ pub(super) struct Streams {
 
 impl Streams {
     /// Creates the executor; the memory of streams is counted in `memory`.
-    pub fn new(app: Arc<App>, memory: Memory) -> Self {
+    pub(super) fn new(app: Arc<App>, memory: Memory) -> Self {
         Self { app, memory, stalled: Arc::default() }
     }
 
     /// Completes once a stream was ended because its answer made no progress.
-    pub async fn stalled(&self) {
+    pub(super) async fn stalled(&self) {
         self.stalled.notified().await;
     }
 }

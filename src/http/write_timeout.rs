@@ -19,7 +19,7 @@ use super::{lease::Lease, reads::Reads};
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A stream, and the slot that it takes.
-pub struct LeasedStream<S> {
+pub(super) struct LeasedStream<S> {
     stream: Pin<Box<TimeoutWriter<S>>>,
     /// The counter of bytes that are read, while they are counted.
     reads: Option<Arc<Reads>>,
@@ -28,14 +28,14 @@ pub struct LeasedStream<S> {
 
 impl<S: AsyncWrite> LeasedStream<S> {
     /// Combines the two, and counts in `reads` what is read.
-    pub fn new(stream: S, lease: Lease, reads: Arc<Reads>) -> Self {
+    pub(super) fn new(stream: S, lease: Lease, reads: Arc<Reads>) -> Self {
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(WRITE_TIMEOUT));
         Self { stream: Box::pin(stream), reads: Some(reads), _lease: lease }
     }
 
     /// Stops the counting: the client has authenticated.
-    pub fn trust(&mut self) {
+    pub(super) fn trust(&mut self) {
         self.reads = None;
     }
 }

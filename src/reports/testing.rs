@@ -9,7 +9,7 @@ use callbox_signaling::{
 use rand::{SeedableRng, rngs::StdRng};
 
 /// Returns a step of the call with this number. Calls with higher numbers are later.
-pub fn report(number: u64, event: CallEvent) -> CallReport {
+pub(super) fn report(number: u64, event: CallEvent) -> CallReport {
     let at = Timestamp(Duration::from_secs(1_700_000_000 + number));
     let is_over = event == CallEvent::Ended;
     let call = CallRecord {
@@ -30,11 +30,11 @@ pub fn report(number: u64, event: CallEvent) -> CallReport {
 }
 
 /// Returns the end of the call with this number.
-pub fn ended(number: u64) -> CallReport {
+pub(super) fn ended(number: u64) -> CallReport {
     report(number, CallEvent::Ended)
 }
 
 /// Returns the id of the call with this number.
-pub fn call(number: u64) -> CallId {
+pub(super) fn call(number: u64) -> CallId {
     CallId::generate(number, &mut StdRng::seed_from_u64(number))
 }

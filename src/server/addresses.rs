@@ -55,7 +55,7 @@ impl Addresses {
     ///
     /// # Errors
     /// The error of `reach`.
-    pub fn new(
+    pub(super) fn new(
         relay: &[SocketAddr],
         tls: &[SocketAddr],
         configured: Vec<IceUri>,
@@ -79,7 +79,7 @@ impl Addresses {
     }
 
     /// Returns the URIs while this certificate is shown, if one is.
-    pub fn uris(&self, shown: Option<&Shown>) -> Uris {
+    pub(super) fn uris(&self, shown: Option<&Shown>) -> Uris {
         let mut uris = Uris::default();
         self.add_plain(&mut uris, shown.is_some());
         if let Some(shown) = shown {
@@ -112,7 +112,7 @@ impl Addresses {
     }
 
     /// Returns the warnings about these URIs, for the operator.
-    pub fn warnings(&self, uris: &Uris, shown: Option<&Shown>) -> Vec<String> {
+    pub(super) fn warnings(&self, uris: &Uris, shown: Option<&Shown>) -> Vec<String> {
         let left_out = Some(uris.left_out.to_string()).filter(|text| !text.is_empty());
         left_out.into_iter().chain(self.not_covered(shown)).collect()
     }
@@ -195,7 +195,7 @@ impl Addresses {
 
 impl Uris {
     /// Returns every TURN URI that clients are told.
-    pub fn told_turn(&self) -> Vec<String> {
+    pub(super) fn told_turn(&self) -> Vec<String> {
         [&self.turn[..], &self.turns].concat()
     }
 }

@@ -27,13 +27,13 @@ impl KeptCalls {
     ///
     /// # Errors
     /// The system's error if the directory cannot be written to.
-    pub fn read(state_dir: PathBuf, sync: Sync) -> io::Result<Self> {
+    pub(super) fn read(state_dir: PathBuf, sync: Sync) -> io::Result<Self> {
         let (log, found, unopened) = StateLog::read(state_dir, sync)?;
         Ok(Self { log, found, unopened })
     }
 
     /// Restores the calls of the previous server.
-    pub fn restore_to(&self, hub: &mut Hub) {
+    pub(super) fn restore_to(&self, hub: &mut Hub) {
         let found = &self.found;
         if found.entries.is_empty() && found.damaged == 0 {
             return;
@@ -60,7 +60,7 @@ impl KeptCalls {
     ///
     /// # Errors
     /// The system's error if no thread can be started.
-    pub fn open(self) -> io::Result<StateLog> {
+    pub(super) fn open(self) -> io::Result<StateLog> {
         self.log.put([Change { key: STOPPED.into(), value: None }]);
         self.unopened.open(self.found.entries.into_keys())?;
         Ok(self.log)

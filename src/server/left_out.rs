@@ -36,7 +36,7 @@ pub(super) struct LeftOut {
 
 impl LeftOut {
     /// Returns true if nothing is left out.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.tls.is_empty()
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Bound {
 
 impl Binder {
     /// Creates a binder; `wanted` are the addresses of every TCP listener, the relay's included.
-    pub fn new(wanted: Vec<SocketAddr>) -> Self {
+    pub(super) fn new(wanted: Vec<SocketAddr>) -> Self {
         Self { wanted }
     }
 
@@ -30,7 +30,7 @@ impl Binder {
     ///
     /// # Errors
     /// [`StartError::Listen`] names the option and the address.
-    pub fn bind(
+    pub(super) fn bind(
         &self,
         option: &'static str,
         address: SocketAddr,
@@ -63,7 +63,7 @@ impl Binder {
 
     /// Returns the addresses that a listener would have: `[::]` and `0.0.0.0` if it may take both
     /// families.
-    pub fn planned(&self, address: SocketAddr) -> Vec<SocketAddr> {
+    pub(super) fn planned(&self, address: SocketAddr) -> Vec<SocketAddr> {
         relay::with_ipv4(address, &self.wanted)
     }
 

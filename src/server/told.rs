@@ -20,13 +20,13 @@ pub(super) struct Told {
 
 impl Told {
     /// Determines the URIs for the current certificate.
-    pub fn new(addresses: Addresses, certificates: Option<Arc<Certificates>>) -> Self {
+    pub(super) fn new(addresses: Addresses, certificates: Option<Arc<Certificates>>) -> Self {
         let mut told = Self { addresses, certificates, uris: Uris::default() };
         told.uris = told.now();
         told
     }
 
-    pub fn uris(&self) -> &Uris {
+    pub(super) fn uris(&self) -> &Uris {
         &self.uris
     }
 
@@ -39,12 +39,12 @@ impl Told {
     }
 
     /// Logs the warnings for the operator.
-    pub fn warn(&self) {
+    pub(super) fn warn(&self) {
         self.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     }
 
     /// Tells the hub the new URIs whenever the certificate has changed them.
-    pub fn follow(mut self, hub: IceUris) -> Option<JoinHandle<()>> {
+    pub(super) fn follow(mut self, hub: IceUris) -> Option<JoinHandle<()>> {
         let mut changes = self.certificates.as_ref()?.changes();
         // The first iteration handles a change that was made since the URIs were determined.
         changes.mark_changed();

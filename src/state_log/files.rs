@@ -51,7 +51,12 @@ struct LogFile {
 }
 
 impl Files {
-    pub fn new(directory: PathBuf, sync: Sync, older: Vec<(PathBuf, bool)>, next: u64) -> Self {
+    pub(super) fn new(
+        directory: PathBuf,
+        sync: Sync,
+        older: Vec<(PathBuf, bool)>,
+        next: u64,
+    ) -> Self {
         let (files, index) = Default::default();
         Self { directory, sync, files, next, index, older }
     }
@@ -60,7 +65,7 @@ impl Files {
     ///
     /// # Errors
     /// The system's error; nothing of the batch counts then.
-    pub fn commit(&mut self, changes: &Changes) -> io::Result<()> {
+    pub(super) fn commit(&mut self, changes: &Changes) -> io::Result<()> {
         // A key that is in no file needs no removal. After a failed write, the contents of the file
         // are unknown.
         let has_older = !self.older.is_empty() || self.files.iter().any(|file| file.sealed);
@@ -157,7 +162,7 @@ impl Files {
     ///
     /// # Errors
     /// The system's error; everything is as before then.
-    pub fn tidy(&mut self) -> io::Result<bool> {
+    pub(super) fn tidy(&mut self) -> io::Result<bool> {
         let len: u64 = self.files.iter().map(|file| file.len).sum();
         let live: u64 = self.files.iter().map(|file| file.live_len).sum();
         if self.files.len() < 2 || len < SMALL.max(GARBAGE * live) {
@@ -196,7 +201,7 @@ impl Files {
     ///
     /// # Errors
     /// The system's error.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         self.files.iter().try_for_each(|file| {
             // The files of a removed directory can still be written to.
             file.path.metadata()?;
@@ -206,7 +211,7 @@ impl Files {
     }
 
     /// Removes every file.
-    pub fn discard(&mut self) {
+    pub(super) fn discard(&mut self) {
         let own = self.files.drain(..).map(|file| file.path);
         for path in own.chain(self.older.drain(..).map(|(path, _)| path)) {
             let _ = fs::remove_file(path);

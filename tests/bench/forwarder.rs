@@ -95,7 +95,7 @@ mod linux {
         round: u64,
     }
 
-    pub fn main() -> io::Result<()> {
+    pub(crate) fn main() -> io::Result<()> {
         let args = Args::parse();
         let listener = UdpSocket::bind(args.listen)?;
         // A smaller buffer is no error.

@@ -6,7 +6,7 @@ const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
 const CHANNEL: &[u8] = b"\x40\x01\x00\x05hello\0\0\0";
 
 /// Returns the seeds of a target.
-pub fn of(name: &str) -> Vec<Vec<u8>> {
+pub(super) fn of(name: &str) -> Vec<Vec<u8>> {
     match name {
         "stun_message" => vec![REQUEST.to_vec(), LONG_TERM.to_vec(), BINDING.to_vec()],
         "stream_framing" => vec![

@@ -22,7 +22,7 @@ fn call_id(answer: &signaling::Answer) -> Option<String> {
 
 /// For any frames of signed-in clients: the hub answers each request that has an id exactly once,
 /// and holds no call when all clients have left.
-pub fn signaling_frames(bytes: &[u8]) {
+pub(crate) fn signaling_frames(bytes: &[u8]) {
     let config = signaling::Config { events_per_second: 0, ..signaling::Config::default() };
     let mut hub = Hub::new(config, [7; 32]);
     let mut now = Now { instant: Instant::now(), unix: Duration::from_secs(1_700_000_000) };

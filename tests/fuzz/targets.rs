@@ -7,16 +7,16 @@ use callbox::http::socketio::{
 };
 use callbox_stun::{ChannelData, Frame, HEADROOM, Kind, MAX_FRAME, Packet, Request};
 
-pub use self::{signaling_frames::signaling_frames, turn_server::turn_server};
+pub(super) use self::{signaling_frames::signaling_frames, turn_server::turn_server};
 
 mod signaling_frames;
 mod turn_server;
 
 /// A target: its name and its function.
-pub type Target = (&'static str, fn(&[u8]));
+pub(super) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 6] = [
+pub(super) const ALL: [Target; 6] = [
     ("stun_message", stun_message),
     ("stream_framing", stream_framing),
     ("channel_data", channel_data),
@@ -26,7 +26,7 @@ pub const ALL: [Target; 6] = [
 ];
 
 /// A message is parsed or refused, and everything parsed lies within its bytes.
-pub fn stun_message(bytes: &[u8]) {
+pub(super) fn stun_message(bytes: &[u8]) {
     let Ok(request) = Request::parse(bytes) else { return };
     assert_eq!(Kind::of(bytes), Kind::Stun);
     if let Some(data) = &request.attributes.data {
@@ -41,7 +41,7 @@ pub fn stun_message(bytes: &[u8]) {
 }
 
 /// The boundaries of messages do not depend on how a stream was split.
-pub fn stream_framing(bytes: &[u8]) {
+pub(super) fn stream_framing(bytes: &[u8]) {
     let Some((&step, bytes)) = bytes.split_first() else { return };
     let limit = 4096;
     let frames = |step: usize| {
@@ -64,7 +64,7 @@ pub fn stream_framing(bytes: &[u8]) {
 }
 
 /// A ChannelData message is parsed within its bounds, and encodes to the same bytes.
-pub fn channel_data(bytes: &[u8]) {
+pub(super) fn channel_data(bytes: &[u8]) {
     let Some(read) = ChannelData::parse(bytes) else { return };
     let payload = bytes[read.payload.clone()].to_vec();
     let mut buffer = vec![0; HEADROOM + payload.len() + HEADROOM];
@@ -77,7 +77,7 @@ pub fn channel_data(bytes: &[u8]) {
 
 /// A Socket.IO payload is split into the same packets after it was encoded again, and each of its
 /// packets is parsed or refused; everything parsed lies within it.
-pub fn socketio_packets(bytes: &[u8]) {
+pub(super) fn socketio_packets(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     for revision in [Revision::Three, Revision::Four] {
         let split = |payload| {

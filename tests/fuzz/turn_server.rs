@@ -222,7 +222,7 @@ fn xor(peer: SocketAddr) -> Vec<u8> {
 
 /// For any input from clients and peers, in any order: no output names a socket that is not open,
 /// no address is allocated twice, and once all lifetimes have passed nothing is left.
-pub fn turn_server(mut bytes: &[u8]) {
+pub(crate) fn turn_server(mut bytes: &[u8]) {
     let mut server = Server::new();
     for _ in 0..64 {
         if bytes.is_empty() {

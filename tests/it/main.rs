@@ -6,6 +6,7 @@
 //! its own process. Tests that need limits or a network of their own set these for a process that
 //! they start.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests that fails shows where")]
 #![cfg_attr(not(feature = "tools"), allow(dead_code, reason = "tests of the tools use the rest"))]
 
 mod acme;

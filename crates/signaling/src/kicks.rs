@@ -106,7 +106,7 @@ impl Kicks {
 
     /// Returns the number of users.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 }

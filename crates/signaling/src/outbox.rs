@@ -104,7 +104,7 @@ impl Outbox {
 
     /// Returns the number of the last event that a session was sent.
     #[cfg(test)]
-    pub fn last_seq(&self, session: SessionId) -> u64 {
+    pub(crate) fn last_seq(&self, session: SessionId) -> u64 {
         self.links[&session].replay.as_ref().map_or(0, Replay::last)
     }
 

@@ -66,7 +66,7 @@ impl Replay {
 
     /// Returns the number of the last event that was sent.
     #[cfg(test)]
-    pub fn last(&self) -> u64 {
+    pub(crate) fn last(&self) -> u64 {
         self.last
     }
 

@@ -229,7 +229,7 @@ impl Sessions {
     /// Checks that the sessions without a connection are those in the order in which they are given
     /// up.
     #[cfg(test)]
-    pub fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self) {
         let away = self.entries.iter().filter_map(|(id, s)| Some((s.away_until.time()?, *id)));
         assert_eq!(away.collect::<BTreeSet<_>>(), self.away);
     }

@@ -45,13 +45,13 @@ impl Settling {
     }
 
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Checks that every call waits for an allocation.
     #[cfg(test)]
-    pub fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self) {
         assert!(self.0.values().all(|(_, call)| !call.is_settled()));
     }
 }

@@ -191,7 +191,7 @@ impl Users {
     }
 
     #[cfg(test)]
-    pub fn watches(&self) -> &Watches {
+    pub(crate) fn watches(&self) -> &Watches {
         &self.watches
     }
 

@@ -103,13 +103,15 @@ impl Watches {
 
     /// Returns each watcher with the users that it watches.
     #[cfg(test)]
-    pub fn lists(&self) -> impl Iterator<Item = (SessionId, &[UserId])> {
+    pub(crate) fn lists(&self) -> impl Iterator<Item = (SessionId, &[UserId])> {
         self.lists.iter().map(|(session, list)| (*session, &**list))
     }
 
     /// Returns each watched user with the presence that was published and the watchers.
     #[cfg(test)]
-    pub fn known(&self) -> impl Iterator<Item = (&UserId, PresenceStatus, &BTreeSet<SessionId>)> {
+    pub(crate) fn known(
+        &self,
+    ) -> impl Iterator<Item = (&UserId, PresenceStatus, &BTreeSet<SessionId>)> {
         assert!(self.touched.is_empty(), "a change was not published");
         self.watched.iter().map(|(user, watched)| (user, watched.status, &watched.by))
     }

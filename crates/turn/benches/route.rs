@@ -107,12 +107,12 @@ impl Relay {
         answer
     }
 
-    fn from_client(&mut self, buffer: &mut [u8], length: usize) -> FromClient {
+    fn receive_client(&mut self, buffer: &mut [u8], length: usize) -> FromClient {
         let mut packet = Packet::new(buffer, HEADROOM..HEADROOM + length);
         self.engine.handle_client(self.now, self.tuple, &mut packet)
     }
 
-    fn from_peer(&mut self, peer: SocketAddr, buffer: &mut [u8]) -> FromPeer {
+    fn receive_peer(&mut self, peer: SocketAddr, buffer: &mut [u8]) -> FromPeer {
         let mut packet = Packet::new(buffer, HEADROOM..HEADROOM + VOICE);
         self.engine.handle_peer(self.now, self.allocation, peer, &mut packet)
     }
@@ -151,10 +151,10 @@ fn route(c: &mut Criterion) {
         [("channel_data_to_peer", channel_data), ("send_indication_to_peer", indication)]
     {
         let mut buffer = buffer(&datagram);
-        let verdict = relay.from_client(&mut buffer, datagram.len());
+        let verdict = relay.receive_client(&mut buffer, datagram.len());
         assert!(matches!(verdict, FromClient::Forward { .. }), "{verdict:?}");
         group.bench_function(name, |b| {
-            b.iter(|| black_box(relay.from_client(black_box(&mut buffer), datagram.len())));
+            b.iter(|| black_box(relay.receive_client(black_box(&mut buffer), datagram.len())));
         });
     }
 
@@ -163,10 +163,10 @@ fn route(c: &mut Criterion) {
         ("peer_to_channel_data", relay.channel_peer),
         ("peer_to_data_indication", relay.permitted_peer),
     ] {
-        let verdict = relay.from_peer(peer, &mut buffer);
+        let verdict = relay.receive_peer(peer, &mut buffer);
         assert!(matches!(verdict, FromPeer::Forward { .. }), "{verdict:?}");
         group.bench_function(name, |b| {
-            b.iter(|| black_box(relay.from_peer(black_box(peer), &mut buffer)));
+            b.iter(|| black_box(relay.receive_peer(black_box(peer), &mut buffer)));
         });
     }
 }

@@ -283,7 +283,7 @@ impl Allocations {
     }
 
     #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()
             && self.by_tuple.is_empty()
             && self.by_call.is_empty()

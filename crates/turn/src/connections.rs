@@ -178,7 +178,7 @@ impl Connections {
     }
 
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         assert_eq!(self.all.len(), self.by_number.len());
         self.all.len()
     }

@@ -206,7 +206,7 @@ impl Mobility {
     /// Fails unless each client that is expected somewhere is found by that address, and no other
     /// is. Returns the allocation of each client with its number.
     #[cfg(test)]
-    pub fn assert_consistent(&self) -> HashMap<MobileNumber, AllocationId> {
+    pub(crate) fn assert_consistent(&self) -> HashMap<MobileNumber, AllocationId> {
         let next = |(number, client): (&MobileNumber, &MobileClient)| Some((client.next?, *number));
         let expected: HashMap<_, _> = self.clients.iter().filter_map(next).collect();
         assert_eq!(expected.len(), self.arriving.len());
@@ -215,7 +215,7 @@ impl Mobility {
     }
 
     #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.clients.is_empty() && self.arriving.is_empty()
     }
 }

@@ -58,7 +58,7 @@ impl PortPool {
 
     /// Returns the number of free ports.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.free.len()
     }
 

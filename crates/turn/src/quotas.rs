@@ -114,7 +114,7 @@ impl Quotas {
     }
 
     #[cfg(test)]
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.total == 0 && self.connections == 0 && self.users.is_empty()
     }
 }

@@ -123,7 +123,7 @@ impl RelayPorts {
 
     /// Returns true if nothing is reserved, and `ports` are free on each address.
     #[cfg(test)]
-    pub fn is_idle(&self, ports: usize) -> bool {
+    pub(crate) fn is_idle(&self, ports: usize) -> bool {
         self.reservations.is_empty() && self.free.values().all(|pool| pool.len() == ports)
     }
 }

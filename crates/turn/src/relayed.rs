@@ -95,7 +95,7 @@ impl Relayed {
     }
 
     #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by_ip.iter().flat_map(|(_, ports)| ports).all(|p| p.load(Ordering::Relaxed) == 0)
     }
 }

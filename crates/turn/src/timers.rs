@@ -62,7 +62,7 @@ impl Timers {
     }
 
     #[cfg(test)]
-    pub fn iter(&self) -> impl Iterator<Item = Timer> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Timer> {
         self.0.keys()
     }
 }

@@ -28,13 +28,13 @@ pub(super) struct Https {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Https {
-    pub fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client) -> Self {
         Self { client, not_before: Arc::default() }
     }
 
     /// Returns the time before which the CA wants no further request, if the last refusal said so
     /// (RFC 8555 §6.6).
-    pub fn take_not_before(&self) -> Option<SystemTime> {
+    pub(super) fn take_not_before(&self) -> Option<SystemTime> {
         self.not_before.lock().expect("taking a value does not panic").take()
     }
 

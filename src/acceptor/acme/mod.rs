@@ -75,7 +75,7 @@ impl Acme {
     ///
     /// # Errors
     /// [`CertificateError`] if nothing could be stored.
-    pub fn open(settings: Settings) -> Result<(Self, Pair), CertificateError> {
+    pub(super) fn open(settings: Settings) -> Result<(Self, Pair), CertificateError> {
         let https = Https::new(settings.https.clone());
         let directory = state::directory_of(&settings.state_dir, &settings.directory);
         let state = StateDir::open(directory).map_err(|source| CertificateError::State {
@@ -105,12 +105,12 @@ impl Acme {
     }
 
     /// Orders and renews the certificate, until dropped.
-    pub async fn keep_up(&self, current: &Current) {
+    pub(super) async fn keep_up(&self, current: &Current) {
         task::run(self, current).await;
     }
 
     /// Ends the pause before an order that waits to be tried again.
-    pub fn hurry(&self) {
+    pub(super) fn hurry(&self) {
         tracing::info!("an order that waits to be tried again is tried now");
         self.hurry.notify_waiters();
     }

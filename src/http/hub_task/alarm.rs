@@ -15,12 +15,12 @@ pub(super) struct Alarm(Pin<Box<Sleep>>);
 
 impl Alarm {
     /// Creates a timer that is set for now.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Box::pin(tokio::time::sleep(Duration::ZERO)))
     }
 
     /// Waits until `due`, or less; for ever without a time.
-    pub async fn rings(&mut self, due: Option<Instant>) {
+    pub(super) async fn rings(&mut self, due: Option<Instant>) {
         let Some(due) = due else { return future::pending().await };
         let due = due.into();
         if self.0.is_elapsed() || self.0.deadline() > due {

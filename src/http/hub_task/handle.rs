@@ -66,7 +66,7 @@ impl HubHandle {
 
     /// Opens or resumes a session; its first delivery tells if the hub accepted it. The connection
     /// has the id that is given here in either case.
-    pub async fn open(
+    pub(crate) async fn open(
         &self,
         connection: SessionId,
         identity: Identity,
@@ -81,12 +81,12 @@ impl HubHandle {
     }
 
     /// Sends an input to the hub, waiting for room in its queue.
-    pub fn tell(&self, input: Input) -> impl Future<Output = ()> {
+    pub(crate) fn tell(&self, input: Input) -> impl Future<Output = ()> {
         self.send(Command::Input(input))
     }
 
     /// Reports a connection that is gone to the hub; does not wait.
-    pub fn closed(&self, input: Input) {
+    pub(crate) fn closed(&self, input: Input) {
         let command = Command::Input(input);
         let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) else {
             return;
@@ -99,7 +99,7 @@ impl HubHandle {
     }
 
     /// Reads from the hub. Returns `None` once the server has stopped.
-    pub async fn view<T: Send + 'static>(
+    pub(crate) async fn view<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Hub, Now) -> T + Send + 'static,
     ) -> Option<T> {
@@ -107,7 +107,7 @@ impl HubHandle {
     }
 
     /// Executes an action on the hub, for operators. Returns `None` once the server has stopped.
-    pub async fn act<T: Send + 'static>(
+    pub(crate) async fn act<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut Hub, Now) -> T + Send + 'static,
     ) -> Option<T> {

@@ -16,12 +16,12 @@ pub(super) struct Families<'a>(DescriptorEncoder<'a>);
 
 impl<'a> Families<'a> {
     /// Writes to this encoder.
-    pub fn new(encoder: DescriptorEncoder<'a>) -> Self {
+    pub(super) fn new(encoder: DescriptorEncoder<'a>) -> Self {
         Self(encoder)
     }
 
     /// Writes a family of counters.
-    pub fn counter<'s>(
+    pub(super) fn counter<'s>(
         &mut self,
         name: &str,
         help: &str,
@@ -31,7 +31,7 @@ impl<'a> Families<'a> {
     }
 
     /// Writes a family of gauges.
-    pub fn gauge<'s>(
+    pub(super) fn gauge<'s>(
         &mut self,
         name: &str,
         help: &str,

@@ -34,19 +34,19 @@ pub(super) enum Beat {
 
 impl Heartbeat {
     /// Starts with a client that has just sent something.
-    pub fn new(revision: Revision, now: Instant) -> Self {
+    pub(super) fn new(revision: Revision, now: Instant) -> Self {
         let mut heartbeat = Self { revision, due: now, asked: false };
         heartbeat.hear(now);
         heartbeat
     }
 
     /// Returns the time at which [`Heartbeat::beat`] is to be called.
-    pub fn due(&self) -> Instant {
+    pub(super) fn due(&self) -> Instant {
         self.due
     }
 
     /// Records that the client has sent something.
-    pub fn hear(&mut self, now: Instant) {
+    pub(super) fn hear(&mut self, now: Instant) {
         self.asked = false;
         self.due = now
             + match self.revision {
@@ -56,7 +56,7 @@ impl Heartbeat {
     }
 
     /// Returns the action to take, once the heartbeat is due.
-    pub fn beat(&mut self, now: Instant) -> Beat {
+    pub(super) fn beat(&mut self, now: Instant) -> Beat {
         if self.asked || self.revision == Revision::Three {
             return Beat::Gone;
         }

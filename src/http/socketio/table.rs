@@ -44,7 +44,7 @@ pub(super) struct Listed {
 
 impl Front {
     /// Creates the state for this many polling clients, in all and from one address.
-    pub fn new(app: Arc<App>, max: usize, max_per_address: usize) -> Self {
+    pub(crate) fn new(app: Arc<App>, max: usize, max_per_address: usize) -> Self {
         let slots = Connections::new(max, max_per_address, usize::MAX);
         Self { app, marks: Arc::default(), slots, table: Arc::default() }
     }
@@ -78,7 +78,7 @@ impl Front {
 
 impl Listed {
     /// Returns the id in the requests of the client.
-    pub fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         &self.id
     }
 }

@@ -55,7 +55,7 @@ pub(in crate::http) struct Connection {
 
 impl Connection {
     /// Creates a connection after its upgrade. A message of more than `longest` bytes ends it.
-    pub fn new(
+    pub(crate) fn new(
         app: Arc<App>,
         front: Front,
         upgraded: Upgraded,
@@ -69,30 +69,30 @@ impl Connection {
     }
 
     /// Records that the client has authenticated.
-    pub fn trust(&mut self) {
+    pub(crate) fn trust(&mut self) {
         self.reader.trust();
         transport::trust(self.socket.stream_mut());
     }
 
     /// Returns the app.
-    pub fn app(&self) -> &App {
+    pub(crate) fn app(&self) -> &App {
         &self.app
     }
 
     /// Sends the frames that wait, within the limits of [`within`].
-    pub async fn flush(&mut self, session: &Session) -> Result<(), End> {
+    pub(crate) async fn flush(&mut self, session: &Session) -> Result<(), End> {
         within(&self.app, session, self.socket.flush()).await
     }
 
     /// Sends a ping, within the limits of [`within`].
-    pub async fn ping(&mut self, session: &Session) -> Result<(), End> {
+    pub(crate) async fn ping(&mut self, session: &Session) -> Result<(), End> {
         let ping = self.socket.send(Message::Ping(Default::default()));
         within(&self.app, session, ping).await
     }
 
     /// Sends the reason, and waits a little until the client has received it: a socket that is
     /// closed while the other side still sends discards what it has not delivered.
-    pub async fn end(mut self, end: End) {
+    pub(crate) async fn end(mut self, end: End) {
         let frame = match end {
             End::Close(frame) => Some(frame),
             End::Gone => None,

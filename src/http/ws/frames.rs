@@ -38,7 +38,7 @@ pub(super) struct BadFrame {
 
 impl ClientFrame {
     /// Parses a text frame.
-    pub fn parse(text: &str) -> Result<Self, BadFrame> {
+    pub(super) fn parse(text: &str) -> Result<Self, BadFrame> {
         let bad = |id, error| Err(BadFrame { id, error });
         let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else {
             let is_other = Payload::parse(text).is_ok();
@@ -142,7 +142,7 @@ struct SessionResume {
 
 impl SessionHello {
     /// Returns the relation to other connections of the client.
-    pub fn resume(&self) -> Resume {
+    pub(crate) fn resume(&self) -> Resume {
         match &self.resume {
             Some(SessionResume { session_id, seq }) => {
                 Resume::From { session: *session_id, seq: *seq }
@@ -152,7 +152,7 @@ impl SessionHello {
     }
 
     /// Parses the payload; a missing one is an empty one.
-    pub fn parse(data: &Payload) -> Result<Self, RequestError> {
+    pub(crate) fn parse(data: &Payload) -> Result<Self, RequestError> {
         let hello: Self = data.read().map_err(|error| {
             // The message names the field and its type. The values of this payload are secret, and
             // it could quote one.

@@ -80,22 +80,22 @@ impl Head {
 impl Incoming {
     /// Creates the state for a stream of which these bytes were read already. Messages of more than
     /// `longest` bytes go to the layer.
-    pub fn new(ahead: Vec<u8>, longest: usize) -> Self {
+    pub(super) fn new(ahead: Vec<u8>, longest: usize) -> Self {
         Self { longest, ahead, taken: 0, for_layer: 0, in_fragments: false }
     }
 
     /// Returns true if the next bytes are for the layer.
-    pub fn is_for_layer(&self) -> bool {
+    pub(super) fn is_for_layer(&self) -> bool {
         self.for_layer > 0
     }
 
     /// Leaves everything to the layer from now on.
-    pub fn leave_to_layer(&mut self) {
+    pub(super) fn leave_to_layer(&mut self) {
         self.for_layer = u64::MAX;
     }
 
     /// Reads the next item, unless it is known to be for the layer. `read` is given a text message.
-    pub fn poll_next<S: AsyncRead + Unpin, T>(
+    pub(super) fn poll_next<S: AsyncRead + Unpin, T>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
@@ -169,7 +169,7 @@ impl Incoming {
     }
 
     /// Reads for the layer, but not past the end of its frame. Returns `None` at that end.
-    pub fn poll_read<S: AsyncRead + Unpin>(
+    pub(super) fn poll_read<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
@@ -202,7 +202,7 @@ impl Incoming {
     }
 
     /// Discards the rest of the stream, up to `most` bytes.
-    pub async fn discard<S: AsyncRead + Unpin>(&mut self, stream: &mut S, most: u64) {
+    pub(super) async fn discard<S: AsyncRead + Unpin>(&mut self, stream: &mut S, most: u64) {
         self.ahead = Vec::new();
         let mut scratch = vec![0; 4096];
         let mut rest = stream.take(most);
@@ -211,7 +211,7 @@ impl Incoming {
 
     /// Returns true if it keeps no memory.
     #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.ahead.capacity() == 0
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Adds a message: the bytes that `write` adds to the buffer.
-    pub fn text(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn text(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let frames = &mut self.frames;
         if frames.is_empty() {
             frames.reserve(USUAL);
@@ -56,17 +56,17 @@ impl Outgoing {
     }
 
     /// Returns true if it is to be sent before more is added.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.frames.len() > FULL
     }
 
     /// Returns true if a part was sent, and a part was not.
-    pub fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.sent > 0
     }
 
     /// Sends all of it.
-    pub fn poll_write<S: AsyncWrite + Unpin>(
+    pub(super) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,

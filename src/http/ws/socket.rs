@@ -58,7 +58,7 @@ struct Wire<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Creates a WebSocket over a stream of which `read` was read already. A message of more than
     /// `longest` bytes is an error.
-    pub fn new(stream: S, read: Bytes, longest: usize) -> Self {
+    pub(crate) fn new(stream: S, read: Bytes, longest: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             // Only control frames are written by the layer, and those at once.
@@ -77,13 +77,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Returns the stream.
-    pub fn stream_mut(&mut self) -> &mut S {
+    pub(crate) fn stream_mut(&mut self) -> &mut S {
         &mut self.wire.stream
     }
 
     /// Waits for the next message, and parses it if it is text; returns `None` after a close or an
     /// error. May be cancelled without loss.
-    pub async fn next<T>(
+    pub(crate) async fn next<T>(
         &mut self,
         mut read: impl FnMut(&str) -> T,
     ) -> Option<Result<Heard<T>, Error>> {
@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     ///
     /// # Errors
     /// An error if the WebSocket is closed.
-    pub fn feed(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
+    pub(crate) fn feed(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
         if !self.layer.can_write() {
             return Err(Error::Protocol(ProtocolError::SendAfterClosing));
         }
@@ -151,12 +151,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Returns true if so much waits that it must be flushed before more is added.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.wire.outgoing.is_full()
     }
 
     /// Sends everything that waits.
-    pub async fn flush(&mut self) -> Result<(), Error> {
+    pub(crate) async fn flush(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
@@ -182,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Sends a control frame, after everything that waits.
-    pub async fn send(&mut self, message: Message) -> Result<(), Error> {
+    pub(crate) async fn send(&mut self, message: Message) -> Result<(), Error> {
         self.flush().await?;
         let mut message = Some(message);
         poll_fn(|cx| {
@@ -201,12 +201,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Begins to close it, or answers a close that the client began.
-    pub async fn close(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
+    pub(crate) async fn close(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
         self.send(Message::Close(frame)).await
     }
 
     /// Closes the stream, and discards up to `most` bytes that are still received.
-    pub async fn shut_down(&mut self, most: u64) {
+    pub(crate) async fn shut_down(&mut self, most: u64) {
         let Wire { stream, incoming, .. } = &mut self.wire;
         let _ = stream.shutdown().await;
         incoming.discard(stream, most).await;

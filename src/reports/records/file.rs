@@ -30,7 +30,7 @@ pub(super) struct RecordsFile {
 impl RecordsFile {
     /// Opens or creates the file. An incomplete record, which a process leaves if it is killed
     /// during a write, is cut off.
-    pub fn open(path: &Path, sync: Sync) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, sync: Sync) -> io::Result<Self> {
         let file = append(path)?;
         let torn = match end_of_lines(path) {
             Ok(Tail::Whole) => false,

@@ -78,7 +78,7 @@ impl fmt::Debug for RecordsInbox {
 
 impl RecordsInbox {
     /// Stores the record of an ended call until it is written.
-    pub fn prepare(&self, report: &CallReport, changes: &mut Vec<Change>) {
+    pub(super) fn prepare(&self, report: &CallReport, changes: &mut Vec<Change>) {
         if report.event == CallEvent::Ended && self.log.is_some() {
             let line = serde_json::to_string(&report.call).ok();
             changes.push(kept::record(report.call.id, line.as_deref()));
@@ -86,7 +86,7 @@ impl RecordsInbox {
     }
 
     /// Sends the record of an ended call to the thread. Never blocks.
-    pub fn put(&self, report: CallReport) {
+    pub(super) fn put(&self, report: CallReport) {
         if report.event != CallEvent::Ended {
             return;
         }
@@ -106,7 +106,7 @@ impl Records {
     ///
     /// # Errors
     /// [`StartError`] if the file cannot be written.
-    pub fn start(
+    pub(super) fn start(
         target: Target,
         sync: Sync,
         log: Option<(&StateLog, &Found)>,
@@ -146,7 +146,7 @@ impl Records {
     }
 
     /// Reopens the file: the old one may have been moved away.
-    pub fn reopen(&self) {
+    pub(super) fn reopen(&self) {
         self.shared.reopen();
         let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(messages) = &*messages {
@@ -156,12 +156,12 @@ impl Records {
     }
 
     /// Returns the counters.
-    pub fn counts(&self) -> RecordCounts {
+    pub(super) fn counts(&self) -> RecordCounts {
         self.shared.counts()
     }
 
     /// Completes when all records of the inbox are written, which must be dropped.
-    pub async fn finish(&self) {
+    pub(super) async fn finish(&self) {
         self.shared.close();
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The thread reports nothing; it ends.

@@ -53,22 +53,22 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Makes the thread reopen the file with the next message.
-    pub fn reopen(&self) {
+    pub(super) fn reopen(&self) {
         self.reopen.store(true, Relaxed);
     }
 
     /// Makes the thread end after the next failure to write.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.closing.store(true, Relaxed);
     }
 
     /// Counts records that are dropped.
-    pub fn add_dropped(&self, count: usize) {
+    pub(super) fn add_dropped(&self, count: usize) {
         self.dropped.fetch_add(count as u64, Relaxed);
     }
 
     /// Returns the counters.
-    pub fn counts(&self) -> RecordCounts {
+    pub(super) fn counts(&self) -> RecordCounts {
         let Self { written, dropped, .. } = self;
         RecordCounts { written: written.load(Relaxed), dropped: dropped.load(Relaxed) }
     }
@@ -88,23 +88,23 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Creates a writer for which nothing waits. Its target is opened again from `path`.
-    pub fn new(path: Option<PathBuf>, log: Option<StateLog>, sync: Sync) -> Self {
+    pub(super) fn new(path: Option<PathBuf>, log: Option<StateLog>, sync: Sync) -> Self {
         let (shared, lines, calls) = Default::default();
         Self { path, shared, log, lines, calls, failing: false, sync }
     }
 
     /// Returns the flags and counters.
-    pub fn shared(&self) -> Arc<Shared> {
+    pub(super) fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
     }
 
     /// Returns the log in which records are stored until they are written.
-    pub fn log(&self) -> Option<StateLog> {
+    pub(super) fn log(&self) -> Option<StateLog> {
         self.log.clone()
     }
 
     /// Starts with the records that the previous process has not written.
-    pub fn restore(&mut self, missing: Vec<(CallId, String)>, to: &dyn Output) {
+    pub(super) fn restore(&mut self, missing: Vec<(CallId, String)>, to: &dyn Output) {
         let mut changes: Vec<_> = to.position().iter().map(kept::position).collect();
         for (call, line) in missing {
             changes.push(kept::record(call, Some(&line)));
@@ -117,7 +117,7 @@ impl Writer {
     }
 
     /// Writes the records that come, until there are no more senders and nothing waits.
-    pub fn run(mut self, mut to: Box<dyn Output>, messages: &Receiver<Message>) {
+    pub(super) fn run(mut self, mut to: Box<dyn Output>, messages: &Receiver<Message>) {
         loop {
             if self.calls.is_empty() {
                 let Ok(message) = messages.recv() else { return };

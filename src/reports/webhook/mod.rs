@@ -145,7 +145,7 @@ impl WebhookInbox {
     }
 
     /// Creates the event of a step of a call.
-    pub fn prepare(&mut self, report: &CallReport, changes: &mut Vec<Change>) -> Event {
+    pub(super) fn prepare(&mut self, report: &CallReport, changes: &mut Vec<Change>) -> Event {
         let body = self.body(report);
         let kept = self.shared.log.is_some().then(|| {
             self.next_event += 1;
@@ -158,7 +158,7 @@ impl WebhookInbox {
     }
 
     /// Adds the event of a step of a call. Never waits for the receiver.
-    pub fn put(&mut self, call: CallId, event: Event) {
+    pub(super) fn put(&mut self, call: CallId, event: Event) {
         let (before, after, finished) = {
             let mut queue = self.shared.queue();
             let before = queue.counts();
@@ -177,7 +177,7 @@ impl WebhookInbox {
 
     /// Asks if a call that reaches no device should wait for one. A question is sent at once and
     /// only once: a later answer would be useless.
-    pub fn ask_to_hold(
+    pub(super) fn ask_to_hold(
         &mut self,
         report: &CallReport,
     ) -> Option<impl Future<Output = bool> + Send + use<>> {
@@ -213,7 +213,7 @@ impl Drop for WebhookInbox {
 
 impl Webhook {
     /// Starts the task. With a log, events that the previous process has not delivered come first.
-    pub fn start(config: Config, log: Option<(&StateLog, &Found)>) -> (Self, WebhookInbox) {
+    pub(super) fn start(config: Config, log: Option<(&StateLog, &Found)>) -> (Self, WebhookInbox) {
         let post = Arc::new(Post::new(config.client, config.url, config.keys));
         let limits = Limits { events: MAX_EVENTS, bytes: config.queue_bytes, at_once: AT_ONCE };
         let mut queue = Queue::new(limits, StdRng::from_os_rng());
@@ -233,12 +233,12 @@ impl Webhook {
     }
 
     /// Returns the counters.
-    pub fn counts(&self) -> WebhookCounts {
+    pub(super) fn counts(&self) -> WebhookCounts {
         self.shared.queue().counts()
     }
 
     /// Completes when all events of the inbox are sent, which must be dropped.
-    pub async fn finish(&self) {
+    pub(super) async fn finish(&self) {
         // The task reports nothing; it ends.
         let _ = self.ended.clone().changed().await;
     }

@@ -30,12 +30,12 @@ pub(super) struct Post {
 
 impl Post {
     /// Sends to this address, and signs with these keys.
-    pub fn new(client: Client, url: Uri, keys: WebhookKeys) -> Self {
+    pub(super) fn new(client: Client, url: Uri, keys: WebhookKeys) -> Self {
         Self { client, url, keys }
     }
 
     /// Sends an event once, and returns the outcome with a text about it.
-    pub async fn send(&self, body: Bytes) -> (Outcome, String) {
+    pub(super) async fn send(&self, body: Bytes) -> (Outcome, String) {
         match self.exchange(body, DELIVERY).await {
             Ok(Answer { status, headers, .. }) => {
                 let outcome = judge(status, &headers, SystemTime::now());
@@ -47,7 +47,7 @@ impl Post {
     }
 
     /// Asks if a call should be held: an answer in time, of 2xx with `{ "hold": true }`, is a yes.
-    pub async fn ask_to_hold(&self, body: Bytes) -> bool {
+    pub(super) async fn ask_to_hold(&self, body: Bytes) -> bool {
         #[derive(Deserialize)]
         struct Verdict {
             hold: bool,

@@ -48,7 +48,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// Returns true if the receiver would accept no other event either.
-    pub fn is_outage(self) -> bool {
+    pub(super) fn is_outage(self) -> bool {
         matches!(self, Self::Down | Self::Busy(_))
     }
 }
@@ -110,7 +110,7 @@ struct Outage {
 
 impl Queue {
     /// Creates an empty queue.
-    pub fn new(limits: Limits, rng: StdRng) -> Self {
+    pub(super) fn new(limits: Limits, rng: StdRng) -> Self {
         Self {
             limits,
             rng,
@@ -125,18 +125,18 @@ impl Queue {
     }
 
     /// Returns the counters.
-    pub fn counts(&self) -> WebhookCounts {
+    pub(super) fn counts(&self) -> WebhookCounts {
         self.counts
     }
 
     /// Returns true if no event waits and none is being sent.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// Appends an event to its call's line. If there is no room, the waiting events of the oldest
     /// calls are dropped.
-    pub fn put(&mut self, now: Instant, call: CallId, event: Event) {
+    pub(super) fn put(&mut self, now: Instant, call: CallId, event: Event) {
         let weight = weight(&event.body);
         while (self.counts.waiting >= self.limits.events
             || self.counts.waiting_bytes + weight > self.limits.bytes)
@@ -176,7 +176,7 @@ impl Queue {
     }
 
     /// Returns the time when [`Queue::next`] must be called again, if nothing else happens.
-    pub fn next_due(&self) -> Option<Instant> {
+    pub(super) fn next_due(&self) -> Option<Instant> {
         let at_once = if self.outage.is_some() { 1 } else { self.limits.at_once };
         let (due, _) = self.due.first().filter(|_| self.sending < at_once)?;
         let until = self.outage.map(|outage| outage.until);
@@ -184,7 +184,7 @@ impl Queue {
     }
 
     /// Returns an event that is to be sent now. [`Queue::done`] must follow.
-    pub fn next(&mut self, now: Instant) -> Option<(CallId, Bytes)> {
+    pub(super) fn next(&mut self, now: Instant) -> Option<(CallId, Bytes)> {
         if self.next_due()? > now {
             return None;
         }
@@ -196,7 +196,7 @@ impl Queue {
     }
 
     /// Records the outcome of the delivery of a call's event.
-    pub fn done(&mut self, now: Instant, call: CallId, outcome: Outcome) {
+    pub(super) fn done(&mut self, now: Instant, call: CallId, outcome: Outcome) {
         self.sending -= 1;
         self.note_outage(now, outcome);
         if let Outcome::Busy(asked) = outcome {
@@ -247,12 +247,12 @@ impl Queue {
     }
 
     /// Returns the numbers of events that were delivered, refused or dropped since the last call.
-    pub fn take_finished(&mut self) -> Vec<u64> {
+    pub(super) fn take_finished(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.finished)
     }
 
     /// Makes every event due now: the server stops, and there is no time to wait.
-    pub fn hurry(&mut self, now: Instant) {
+    pub(super) fn hurry(&mut self, now: Instant) {
         (self.outage, self.not_before) = (None, None);
         self.due = self.due.iter().map(|(_, call)| (now, *call)).collect();
         for line in self.lines.values_mut() {

@@ -8,13 +8,13 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-pub struct Ca {
+pub(super) struct Ca {
     root: Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Ca {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.distinguished_name.push(rcgen::DnType::CommonName, "a CA for tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -23,12 +23,12 @@ impl Ca {
         Self { root, issuer: Issuer::new(params, key) }
     }
 
-    pub fn root_pem(&self) -> String {
+    pub(super) fn root_pem(&self) -> String {
         self.root.pem()
     }
 
     /// Returns the certificate of the ACME server itself.
-    pub fn own(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    pub(super) fn own(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -37,7 +37,7 @@ impl Ca {
 
     /// Signs a request if it is for exactly these names and its key is not the account's (RFC 8555
     /// §11.1).
-    pub fn sign(
+    pub(super) fn sign(
         &self,
         csr: &[u8],
         names: &[String],

@@ -14,7 +14,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring};
 use super::Shared;
 use crate::common::DEADLINE;
 
-pub struct Request {
+pub(super) struct Request {
     pub method: String,
     pub path: String,
     /// The headers, with names in lower case.
@@ -23,14 +23,14 @@ pub struct Request {
 }
 
 #[derive(Debug)]
-pub struct Response {
+pub(super) struct Response {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: String,
 }
 
 /// Serves each connection in a thread of its own.
-pub fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let (chain, key) = shared.ca.own();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

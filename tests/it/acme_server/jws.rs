@@ -11,7 +11,7 @@ use super::http::Request;
 
 /// A request whose signature has been verified with the key that it names.
 #[derive(Debug)]
-pub struct Signed {
+pub(super) struct Signed {
     pub signer: Signer,
     pub nonce: String,
     /// The payload, or `None` for POST-as-GET (RFC 8555 §6.3).
@@ -19,7 +19,7 @@ pub struct Signed {
 }
 
 #[derive(Debug)]
-pub enum Signer {
+pub(super) enum Signer {
     /// A key that the request contains.
     Key(Key),
     /// The URL of an account.
@@ -27,7 +27,7 @@ pub enum Signer {
 }
 
 #[derive(Debug)]
-pub struct Key {
+pub(super) struct Key {
     /// The public key as an uncompressed point.
     pub point: Vec<u8>,
     /// The thumbprint by RFC 7638.
@@ -37,7 +37,7 @@ pub struct Key {
 impl Signed {
     /// # Errors
     /// Returns the reason why the request is invalid.
-    pub fn read(
+    pub(super) fn read(
         request: &Request,
         url: &str,
         key_of: impl Fn(&str) -> Option<Vec<u8>>,
@@ -97,7 +97,7 @@ impl Key {
 }
 
 /// Decodes base64url without padding (RFC 8555 §6.1).
-pub fn decode(text: &str) -> Result<Vec<u8>, String> {
+pub(super) fn decode(text: &str) -> Result<Vec<u8>, String> {
     BASE64.decode(text).map_err(|error| format!("not base64url: {error}"))
 }
 

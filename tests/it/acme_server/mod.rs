@@ -7,9 +7,9 @@ mod ca;
 mod http;
 mod jws;
 mod resources;
-pub mod tls;
+pub(crate) mod tls;
 mod validate;
-pub mod world;
+pub(crate) mod world;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -24,7 +24,7 @@ use crate::common::DEADLINE;
 
 /// A single failure of the server.
 #[derive(Debug, Clone, Copy)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// The server does not know the nonce.
     BadNonce,
     /// Too many requests; the client is to wait this many seconds.
@@ -38,7 +38,7 @@ pub enum Fault {
 }
 
 /// The running server. Its threads end with the test process.
-pub struct AcmeServer {
+pub(crate) struct AcmeServer {
     shared: Arc<Shared>,
     dir: tempfile::TempDir,
 }
@@ -78,7 +78,7 @@ struct Account {
 }
 
 impl AcmeServer {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let ca = Ca::new();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("root.pem"), ca.root_pem()).unwrap();
@@ -90,50 +90,50 @@ impl AcmeServer {
         Self { shared, dir }
     }
 
-    pub fn directory(&self) -> String {
+    pub(crate) fn directory(&self) -> String {
         format!("{}/directory", self.shared.base)
     }
 
     /// Returns the file with the root of its own certificate and of all issued ones.
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.dir.path().join("root.pem")
     }
 
     /// Makes all names resolve to this address from now on, for this number of validations.
-    pub fn validate_at(&self, target: &str, times: usize) {
+    pub(crate) fn validate_at(&self, target: &str, times: usize) {
         self.state().target = Some((target.parse().unwrap(), times));
         self.shared.changed.notify_all();
     }
 
     /// Makes the next request for this resource fail.
-    pub fn fail(&self, resource: &'static str, fault: Fault) {
+    pub(crate) fn fail(&self, resource: &'static str, fault: Fault) {
         self.state().faults.push_back((resource, fault));
     }
 
     /// Sets the age and the remaining lifetime of the next certificate.
-    pub fn next_lifetime(&self, since: Duration, until: Duration) {
+    pub(crate) fn next_lifetime(&self, since: Duration, until: Duration) {
         self.state().lifetimes.push_back((since, until));
     }
 
     /// Returns the number of requests for a resource.
-    pub fn count(&self, resource: &str) -> usize {
+    pub(crate) fn count(&self, resource: &str) -> usize {
         self.times(resource).len()
     }
 
     /// Returns the times of the requests for a resource.
-    pub fn times(&self, resource: &str) -> Vec<Instant> {
+    pub(crate) fn times(&self, resource: &str) -> Vec<Instant> {
         let state = self.state();
         let requests = state.requests.iter().filter(|(name, _)| *name == resource);
         requests.map(|(_, at)| *at).collect()
     }
 
     /// Returns the e-mail addresses of each account.
-    pub fn contacts(&self) -> Vec<Vec<String>> {
+    pub(crate) fn contacts(&self) -> Vec<Vec<String>> {
         self.state().accounts.values().map(|account| account.contact.clone()).collect()
     }
 
     /// Waits until there were this many requests for a resource.
-    pub fn wait_for(&self, resource: &str, times: usize) {
+    pub(crate) fn wait_for(&self, resource: &str, times: usize) {
         let enough = |state: &State| {
             state.requests.iter().filter(|(name, _)| *name == resource).count() >= times
         };
@@ -141,7 +141,7 @@ impl AcmeServer {
     }
 
     /// Returns the violations of the protocol by the client.
-    pub fn complaints(&self) -> Vec<String> {
+    pub(crate) fn complaints(&self) -> Vec<String> {
         self.state().complaints.clone()
     }
 

@@ -15,7 +15,7 @@ use super::{
 const DAY: Duration = Duration::from_secs(86400);
 
 /// An order, with one authorization for each name and one challenge in each.
-pub struct Order {
+pub(super) struct Order {
     pub account: String,
     pub names: Vec<Name>,
     pub status: &'static str,
@@ -23,7 +23,7 @@ pub struct Order {
     certificate: Option<usize>,
 }
 
-pub struct Name {
+pub(super) struct Name {
     pub name: String,
     pub token: String,
     pub status: &'static str,
@@ -40,7 +40,7 @@ fn malformed(detail: impl Into<String>) -> Refusal {
 
 impl Shared {
     /// Responds to a request, and records violations by the client.
-    pub fn handle(self: &Arc<Self>, request: &Request) -> Response {
+    pub(super) fn handle(self: &Arc<Self>, request: &Request) -> Response {
         let mut state = self.state.lock().unwrap();
         let agent = request.headers.get("user-agent").map_or("", String::as_str);
         if !agent.starts_with("callbox/") {

@@ -13,10 +13,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::common::DEADLINE;
 
-pub type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// Connects with this server name and these ALPN protocols.
-pub fn connect(at: &str, name: &str, alpn: &[&[u8]]) -> io::Result<Tls> {
+pub(crate) fn connect(at: &str, name: &str, alpn: &[&[u8]]) -> io::Result<Tls> {
     let provider = Arc::new(ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13])
@@ -29,7 +29,7 @@ pub fn connect(at: &str, name: &str, alpn: &[&[u8]]) -> io::Result<Tls> {
 }
 
 /// Connects with the given TLS settings.
-pub fn handshake(at: &str, name: &str, config: ClientConfig) -> io::Result<Tls> {
+pub(crate) fn handshake(at: &str, name: &str, config: ClientConfig) -> io::Result<Tls> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     let mut stream = TcpStream::connect(at)?;
@@ -42,7 +42,7 @@ pub fn handshake(at: &str, name: &str, config: ClientConfig) -> io::Result<Tls> 
 }
 
 /// Returns the server's certificate.
-pub fn leaf(tls: &Tls) -> CertificateDer<'static> {
+pub(crate) fn leaf(tls: &Tls) -> CertificateDer<'static> {
     tls.conn.peer_certificates().unwrap()[0].clone().into_owned()
 }
 

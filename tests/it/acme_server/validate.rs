@@ -12,7 +12,7 @@ use x509_parser::{
 use super::{Shared, tls};
 
 /// Validates in a thread of its own, once the name has an address.
-pub fn start(shared: Arc<Shared>, order: usize, name: usize) {
+pub(super) fn start(shared: Arc<Shared>, order: usize, name: usize) {
     thread::spawn(move || {
         let has_address = |state: &super::State| state.target.is_some_and(|(_, times)| times > 0);
         let mut state = shared.wait("an address to validate", has_address);
@@ -52,7 +52,7 @@ fn look(target: SocketAddr, domain: &str, digest: &[u8]) -> Result<(), String> {
 }
 
 /// Checks that a certificate is for exactly this name and contains this digest.
-pub fn is_answer(certificate: &[u8], domain: &str, digest: &[u8]) -> Result<(), String> {
+pub(super) fn is_answer(certificate: &[u8], domain: &str, digest: &[u8]) -> Result<(), String> {
     let (_, certificate) =
         X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
     let mut names = Vec::new();

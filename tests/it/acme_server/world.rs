@@ -15,21 +15,21 @@ use super::{
 use crate::{common::Server, support};
 
 /// The server's name.
-pub const NAME: &str = "turn.example.com";
+pub(crate) const NAME: &str = "turn.example.com";
 
 /// A CA and the state directory of a server.
-pub struct World {
+pub(crate) struct World {
     pub ca: AcmeServer,
     pub state: tempfile::TempDir,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { ca: AcmeServer::start(), state: tempfile::tempdir().unwrap() }
     }
 
     /// Starts a server that orders from the CA.
-    pub fn serve(&self, options: &[&str]) -> Server {
+    pub(crate) fn serve(&self, options: &[&str]) -> Server {
         let (directory, root) = (self.ca.directory(), self.ca.root());
         let acme = ["--acme-domain", NAME, "--acme-directory", &directory];
         let root = ["--trust-ca", root.to_str().unwrap()];
@@ -42,7 +42,7 @@ impl World {
     }
 
     /// Connects as a browser does that trusts the CA.
-    pub fn browse(&self, server: &Server) -> io::Result<Tls> {
+    pub(crate) fn browse(&self, server: &Server) -> io::Result<Tls> {
         let root = CertificateDer::from_pem_file(self.ca.root()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(root).unwrap();
@@ -55,12 +55,12 @@ impl World {
     }
 
     /// Waits until a browser accepts the server's certificate.
-    pub fn wait_for_certificate(&self, server: &Server) {
+    pub(crate) fn wait_for_certificate(&self, server: &Server) {
         support::wait_until("a certificate", || self.browse(server).is_ok());
     }
 
     /// Stops the server, checks that the CA has no complaints, and returns the log.
-    pub fn end(&self, server: Server) -> String {
+    pub(crate) fn end(&self, server: Server) -> String {
         server.terminate();
         let (status, log) = server.wait();
         assert!(status.success(), "{log}");
@@ -71,15 +71,15 @@ impl World {
 }
 
 /// Returns `host:port` of TLS.
-pub fn tls_port(server: &Server) -> &str {
+pub(crate) fn tls_port(server: &Server) -> &str {
     server.text("/https").strip_prefix("https://").unwrap()
 }
 
-pub fn expiry(server: &Server) -> f64 {
+pub(crate) fn expiry(server: &Server) -> f64 {
     server.metric("callbox_certificate_expiry_seconds")
 }
 
-pub fn send_sighup(server: &Server) {
+pub(crate) fn send_sighup(server: &Server) {
     let pid = server.pid().to_string();
     assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
 }

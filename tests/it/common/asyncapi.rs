@@ -13,14 +13,14 @@ static COMPONENTS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
 });
 
 /// Checks an event.
-pub fn check_event(frame: &Value) {
+pub(crate) fn check_event(frame: &Value) {
     if let Some(name) = frame["event"].as_str() {
         check(&format!("{name}.event"), frame);
     }
 }
 
 /// Checks the response to a request.
-pub fn check_answer(request: &str, frame: &Value) {
+pub(crate) fn check_answer(request: &str, frame: &Value) {
     match frame["data"]["ok"] == true {
         true => check(&format!("{request}.answer"), frame),
         false => check("refused", frame),

@@ -11,7 +11,7 @@ use super::DEADLINE;
 
 /// A response.
 #[derive(Debug)]
-pub struct Response {
+pub(crate) struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -19,17 +19,17 @@ pub struct Response {
 
 impl Response {
     /// Parses the body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
     /// Returns a header by its name in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns the `code` of an error, which must have the documented shape.
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         let json = self.json();
         assert_eq!(json["ok"], false, "{json}");
         assert!(json["error"]["message"].as_str().is_some_and(|text| !text.is_empty()), "{json}");
@@ -38,7 +38,7 @@ impl Response {
 }
 
 /// Sends a request on a connection of its own.
-pub fn request(
+pub(crate) fn request(
     authority: &str,
     method: &str,
     path: &str,
@@ -65,7 +65,7 @@ pub fn request(
 }
 
 /// Sends bytes and reads the response to the end of the connection.
-pub fn raw(authority: &str, bytes: &[u8]) -> Response {
+pub(crate) fn raw(authority: &str, bytes: &[u8]) -> Response {
     let mut stream = TcpStream::connect(authority).expect("the server listens");
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
     stream.write_all(bytes).expect("the server reads");
@@ -73,7 +73,7 @@ pub fn raw(authority: &str, bytes: &[u8]) -> Response {
 }
 
 /// Reads a response to the end of the connection.
-pub fn read(stream: &mut TcpStream) -> Response {
+pub(crate) fn read(stream: &mut TcpStream) -> Response {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("the server closes the connection");
     let text = String::from_utf8(bytes).expect("it is UTF-8");

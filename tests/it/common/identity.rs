@@ -11,10 +11,10 @@ use rustls::{
 };
 
 /// An accepted TLS session.
-pub type Tls = StreamOwned<ServerConnection, TcpStream>;
+pub(crate) type Tls = StreamOwned<ServerConnection, TcpStream>;
 
 /// Returns the settings of a client that trusts one certificate and those that it has signed.
-pub fn trusting(certificate: &CertificateDer<'static>) -> ClientConfig {
+pub(crate) fn trusting(certificate: &CertificateDer<'static>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
     ClientConfig::builder_with_provider(ring::default_provider().into())
@@ -25,13 +25,13 @@ pub fn trusting(certificate: &CertificateDer<'static>) -> ClientConfig {
 }
 
 /// A self-signed certificate for 127.0.0.1 with its key.
-pub struct Identity {
+pub(crate) struct Identity {
     config: Arc<ServerConfig>,
     file: tempfile::NamedTempFile,
 }
 
 impl Identity {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = BASE64_STANDARD.encode(made.cert.der());
@@ -48,12 +48,12 @@ impl Identity {
     }
 
     /// Returns the path for `--trust-ca`.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.file.path().to_str().unwrap()
     }
 
     /// Accepts a TLS session on this connection.
-    pub fn take(&self, stream: TcpStream) -> Tls {
+    pub(crate) fn take(&self, stream: TcpStream) -> Tls {
         StreamOwned::new(ServerConnection::new(self.config.clone()).unwrap(), stream)
     }
 }

@@ -10,11 +10,11 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// The targets of references: `#/components/schemas/…`.
-pub struct Schemas<'a>(pub &'a Map<String, Value>);
+pub(super) struct Schemas<'a>(pub &'a Map<String, Value>);
 
 impl Schemas<'_> {
     /// Checks a value; the error names the path at which it differs from the schema.
-    pub fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
+    pub(super) fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
         self.check_at("$", schema, value)
     }
 

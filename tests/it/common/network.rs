@@ -7,13 +7,13 @@ use std::{env, fs, process::Command};
 const INSIDE: &str = "IN_OWN_NETWORK";
 
 /// Returns true if this system permits network namespaces.
-pub fn is_allowed() -> bool {
+pub(crate) fn is_allowed() -> bool {
     Command::new("unshare").args(["-rn", "true"]).status().is_ok_and(|status| status.success())
 }
 
 /// Runs a test in a network namespace of its own, in which loopback is up and these commands have
 /// been run. The test is started again for this, by its name with the modules.
-pub fn in_own_network(test: &str, setup: &str, body: impl FnOnce()) {
+pub(crate) fn in_own_network(test: &str, setup: &str, body: impl FnOnce()) {
     if let Some(begun) = env::var_os(INSIDE) {
         fs::write(begun, "").unwrap();
         return body();

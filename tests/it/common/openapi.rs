@@ -11,7 +11,7 @@ static DOCUMENT: LazyLock<Map<String, Value>> = LazyLock::new(|| {
 });
 
 /// Checks a response against the document, which does not cover other paths such as `/metrics`.
-pub fn check(method: &str, path: &str, response: &Response) {
+pub(crate) fn check(method: &str, path: &str, response: &Response) {
     let path = path.split('?').next().unwrap_or_default();
     let paths = DOCUMENT["paths"].as_object().expect("there are paths").iter();
     let described = paths.filter(|(template, _)| matches(template, path)).map(|(_, item)| item);

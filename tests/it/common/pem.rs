@@ -6,19 +6,19 @@ use rcgen::{
 };
 
 /// Encodes bytes as PEM.
-pub fn section(label: &str, der: &[u8]) -> String {
+pub(crate) fn section(label: &str, der: &[u8]) -> String {
     let text = BASE64_STANDARD.encode(der);
     format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }
 
 /// Returns a self-signed certificate and its key.
-pub fn self_signed(names: &[&str]) -> [String; 2] {
+pub(crate) fn self_signed(names: &[&str]) -> [String; 2] {
     signed_for(names, [2020, 4096])
 }
 
 /// Returns a self-signed certificate that is valid from and until the first days of these years,
 /// and its key.
-pub fn signed_for(names: &[&str], years: [i32; 2]) -> [String; 2] {
+pub(crate) fn signed_for(names: &[&str], years: [i32; 2]) -> [String; 2] {
     let mut params = params(names);
     params.not_before = date_time_ymd(years[0], 1, 1);
     params.not_after = date_time_ymd(years[1], 1, 1);
@@ -28,12 +28,12 @@ pub fn signed_for(names: &[&str], years: [i32; 2]) -> [String; 2] {
 }
 
 /// Returns a certificate, its intermediate and the root, and the key.
-pub fn chain(names: &[&str]) -> ([String; 3], String) {
+pub(crate) fn chain(names: &[&str]) -> ([String; 3], String) {
     chain_until(4096, names)
 }
 
 /// Returns the same with an intermediate that is valid until the first day of a year.
-pub fn chain_until(year: i32, names: &[&str]) -> ([String; 3], String) {
+pub(crate) fn chain_until(year: i32, names: &[&str]) -> ([String; 3], String) {
     let ca = |name: &str| {
         let mut params = params(&[]);
         params.distinguished_name.push(DnType::CommonName, name);

@@ -14,7 +14,7 @@ use tokio_tungstenite::{
 use super::{Server, within};
 
 /// An Engine.IO connection; after `sign_in`, a Socket.IO socket.
-pub struct Client {
+pub(crate) struct Client {
     pub ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_ack: u64,
     waiting: VecDeque<(String, Value)>,
@@ -24,7 +24,7 @@ pub struct Client {
 
 impl Client {
     /// Opens the transport.
-    pub async fn connect(server: &Server) -> Self {
+    pub(crate) async fn connect(server: &Server) -> Self {
         let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", server.authority());
         let (ws, _) = within("the upgrade", connect_async(url)).await.expect("the upgrade is made");
         let mut client = Self { ws, next_ack: 0, waiting: VecDeque::new(), welcome: Value::Null };
@@ -34,18 +34,18 @@ impl Client {
     }
 
     /// Connects to the namespace; returns the response packet: `40…` or `44…`.
-    pub async fn auth(&mut self, auth: &Value) -> String {
+    pub(crate) async fn auth(&mut self, auth: &Value) -> String {
         self.send(&format!("40{auth}")).await;
         self.packet().await.expect("there is an answer")
     }
 
     /// Connects and signs in.
-    pub async fn sign_in(server: &Server, user: &str) -> Self {
+    pub(crate) async fn sign_in(server: &Server, user: &str) -> Self {
         Self::sign_in_with(server, json!({ "token": server.token(user) })).await
     }
 
     /// Connects and signs in on a device.
-    pub async fn sign_in_on(server: &Server, user: &str, device: &str) -> Self {
+    pub(crate) async fn sign_in_on(server: &Server, user: &str, device: &str) -> Self {
         let auth = json!({ "token": server.token(user), "deviceId": device });
         Self::sign_in_with(server, auth).await
     }
@@ -59,17 +59,17 @@ impl Client {
     }
 
     /// Sends a packet.
-    pub async fn send(&mut self, packet: &str) {
+    pub(crate) async fn send(&mut self, packet: &str) {
         within("sending", self.ws.send(Message::text(packet))).await.expect("it is open");
     }
 
     /// Sends an event without an acknowledgement.
-    pub async fn emit(&mut self, event: &str, data: &Value) {
+    pub(crate) async fn emit(&mut self, event: &str, data: &Value) {
         self.send(&format!("42{}", json!([event, data]))).await;
     }
 
     /// Sends an event and waits for its acknowledgement, which may be an error.
-    pub async fn ask(&mut self, event: &str, data: Value) -> Value {
+    pub(crate) async fn ask(&mut self, event: &str, data: Value) -> Value {
         self.next_ack += 1;
         let ack = self.next_ack;
         self.send(&format!("42{ack}{}", json!([event, data]))).await;
@@ -85,14 +85,14 @@ impl Client {
     }
 
     /// Sends an event whose acknowledgement must be a success.
-    pub async fn request(&mut self, event: &str, data: Value) -> Value {
+    pub(crate) async fn request(&mut self, event: &str, data: Value) -> Value {
         let answer = self.ask(event, data).await;
         assert_eq!(answer["ok"], true, "{event}: {answer}");
         answer
     }
 
     /// Waits for an event; skips others before it.
-    pub async fn event(&mut self, name: &str) -> Value {
+    pub(crate) async fn event(&mut self, name: &str) -> Value {
         loop {
             let (event, data) = self.next_event().await;
             if event == name {
@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// Returns the next event of the published call flow.
-    pub async fn seed_event(&mut self) -> (String, Value) {
+    pub(crate) async fn seed_event(&mut self) -> (String, Value) {
         loop {
             let event = self.next_event().await;
             if event.0 != "call:state" {
@@ -129,7 +129,7 @@ impl Client {
     }
 
     /// Reads until the connection is closed; returns the close frame, if there is one.
-    pub async fn close_frame(&mut self) -> Option<CloseFrame> {
+    pub(crate) async fn close_frame(&mut self) -> Option<CloseFrame> {
         loop {
             match within("the close", self.ws.next()).await {
                 Some(Ok(Message::Close(frame))) => return frame,
@@ -141,7 +141,7 @@ impl Client {
 
     /// Returns the next packet, or `None` once the transport is closed. Answers pings; a failure to
     /// do so on a closed connection shows in the next read.
-    pub async fn packet(&mut self) -> Option<String> {
+    pub(crate) async fn packet(&mut self) -> Option<String> {
         loop {
             match within("a packet", self.ws.next()).await {
                 Some(Ok(Message::Text(text))) if text == "2" => {

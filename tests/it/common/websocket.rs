@@ -15,7 +15,7 @@ use super::{Server, asyncapi, within};
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A connection; after `sign_in`, a session.
-pub struct Client {
+pub(crate) struct Client {
     pub ws: Stream,
     next_id: u64,
     waiting: VecDeque<Value>,
@@ -25,12 +25,12 @@ pub struct Client {
 
 impl Client {
     /// Connects without a `hello`.
-    pub async fn connect(server: &Server) -> Self {
+    pub(crate) async fn connect(server: &Server) -> Self {
         Self::try_connect(server, &[]).await.expect("the upgrade is made")
     }
 
     /// Connects with additional headers.
-    pub async fn try_connect(
+    pub(crate) async fn try_connect(
         server: &Server,
         headers: &[(&'static str, String)],
     ) -> Result<Self, tungstenite::Error> {
@@ -43,17 +43,17 @@ impl Client {
     }
 
     /// Connects and signs in.
-    pub async fn sign_in(server: &Server, user: &str) -> Self {
+    pub(crate) async fn sign_in(server: &Server, user: &str) -> Self {
         Self::sign_in_on(server, user, None).await
     }
 
     /// Connects and signs in on a device.
-    pub async fn sign_in_on(server: &Server, user: &str, device: Option<&str>) -> Self {
+    pub(crate) async fn sign_in_on(server: &Server, user: &str, device: Option<&str>) -> Self {
         Self::sign_in_with(server, &server.token(user), device).await
     }
 
     /// Connects and signs in with this token.
-    pub async fn sign_in_with(server: &Server, token: &str, device: Option<&str>) -> Self {
+    pub(crate) async fn sign_in_with(server: &Server, token: &str, device: Option<&str>) -> Self {
         let mut client = Self::connect(server).await;
         let mut hello = json!({ "token": token, "protocol": 1 });
         if let Some(device) = device {
@@ -65,7 +65,7 @@ impl Client {
     }
 
     /// Sends a frame.
-    pub async fn send(&mut self, event: &str, id: Option<u64>, data: &Value) {
+    pub(crate) async fn send(&mut self, event: &str, id: Option<u64>, data: &Value) {
         let mut frame = json!({ "event": event, "data": data });
         if let Some(id) = id {
             frame["id"] = id.into();
@@ -74,12 +74,12 @@ impl Client {
     }
 
     /// Sends a text frame with any content.
-    pub async fn send_text(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         within("sending", self.ws.send(Message::text(text))).await.expect("the connection is open");
     }
 
     /// Sends a request and waits for its response, which may be an error.
-    pub async fn ask(&mut self, event: &str, data: Value) -> Value {
+    pub(crate) async fn ask(&mut self, event: &str, data: Value) -> Value {
         self.next_id += 1;
         let id = self.next_id;
         self.send(event, Some(id), &data).await;
@@ -89,21 +89,21 @@ impl Client {
     }
 
     /// Sends a request whose response must be a success.
-    pub async fn request(&mut self, event: &str, data: Value) -> Value {
+    pub(crate) async fn request(&mut self, event: &str, data: Value) -> Value {
         let answer = self.ask(event, data).await;
         assert_eq!(answer["ok"], true, "{event}: {answer}");
         answer
     }
 
     /// Sends a request whose response must be an error; returns its code.
-    pub async fn refused(&mut self, event: &str, data: Value) -> String {
+    pub(crate) async fn refused(&mut self, event: &str, data: Value) -> String {
         let answer = self.ask(event, data).await;
         assert_eq!(answer["ok"], false, "{event}: {answer}");
         answer["error"]["code"].as_str().expect("there is a code").to_owned()
     }
 
     /// Waits for the response to a request.
-    pub async fn answer(&mut self, id: u64) -> Value {
+    pub(crate) async fn answer(&mut self, id: u64) -> Value {
         self.answer_frame(id).await["data"].clone()
     }
 
@@ -122,7 +122,7 @@ impl Client {
     }
 
     /// Waits for an event; skips others before it.
-    pub async fn event(&mut self, name: &str) -> Value {
+    pub(crate) async fn event(&mut self, name: &str) -> Value {
         loop {
             let frame = self.frame().await;
             if frame["event"] == name {
@@ -133,7 +133,7 @@ impl Client {
 
     /// Returns the next event of the published call flow; skips those that only clients of callbox
     /// know.
-    pub async fn seed_event(&mut self) -> (String, Value) {
+    pub(crate) async fn seed_event(&mut self) -> (String, Value) {
         loop {
             let frame = self.frame().await;
             let name = frame["event"].as_str().expect("it is an event").to_owned();
@@ -144,7 +144,7 @@ impl Client {
     }
 
     /// Returns the next frame.
-    pub async fn frame(&mut self) -> Value {
+    pub(crate) async fn frame(&mut self) -> Value {
         match self.waiting.pop_front() {
             Some(frame) => frame,
             None => self.read().await,
@@ -166,13 +166,13 @@ impl Client {
     }
 
     /// Closes the connection with this code.
-    pub async fn close(&mut self, code: u16) {
+    pub(crate) async fn close(&mut self, code: u16) {
         let frame = CloseFrame { code: code.into(), reason: "".into() };
         within("the close", self.ws.close(Some(frame))).await.expect("the connection is open");
     }
 
     /// Reads to the end; returns the close code and reason.
-    pub async fn closed(&mut self) -> (u16, String) {
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
         loop {
             match within("the close", self.ws.next()).await {
                 Some(Ok(Message::Close(Some(close)))) => {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process::Command};
 
 /// Runs a program against the server at `at` until it ends or the deadline passes, and returns its
 /// output. Panics unless the program succeeds.
-pub fn run(tool: &str, at: SocketAddr, args: &[&str]) -> String {
+pub(crate) fn run(tool: &str, at: SocketAddr, args: &[&str]) -> String {
     let (ip, port) = (at.ip().to_string(), at.port().to_string());
     let out = Command::new("timeout")
         .args(["60", tool, "-p", &port])
@@ -19,7 +19,7 @@ pub fn run(tool: &str, at: SocketAddr, args: &[&str]) -> String {
 
 /// Runs `turnutils_uclient` with 200 packets from each of four clients, and panics unless each
 /// packet came back.
-pub fn uclient(at: SocketAddr, args: &[&str]) {
+pub(crate) fn uclient(at: SocketAddr, args: &[&str]) {
     let many = ["-n", "200", "-m", "4", "-l", "172", "-z", "5"];
     let text = run("turnutils_uclient", at, &[&many[..], args].concat());
     assert_nothing_lost(&text);
@@ -29,6 +29,6 @@ pub fn uclient(at: SocketAddr, args: &[&str]) {
 }
 
 /// Panics unless everything that `turnutils_uclient` sent came back.
-pub fn assert_nothing_lost(text: &str) {
+pub(crate) fn assert_nothing_lost(text: &str) {
     assert!(text.contains("Total lost packets 0 "), "{text}");
 }

@@ -16,20 +16,20 @@ use tokio_tungstenite::{
 use crate::common::{DEADLINE, http, within};
 
 /// The address of the clients, which is neither the proxy's nor the server's.
-pub const CLIENT: &str = "127.0.0.9";
+pub(crate) const CLIENT: &str = "127.0.0.9";
 
 /// An address that a client claims to have.
-pub const CLAIMED: &str = "6.6.6.6";
+pub(crate) const CLAIMED: &str = "6.6.6.6";
 
 /// The address at which clients connect: `host:port` and the path prefix.
 #[derive(Clone)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     pub authority: String,
     pub prefix: &'static str,
 }
 
 /// Connects from the clients' address.
-pub fn connect(authority: &str) -> TcpStream {
+pub(crate) fn connect(authority: &str) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&format!("{CLIENT}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
     socket.connect(&authority.parse::<SocketAddr>().unwrap().into()).unwrap();
@@ -41,7 +41,7 @@ pub fn connect(authority: &str) -> TcpStream {
 impl Endpoint {
     /// Sends a request with headers in which the client claims another address, and returns the
     /// response.
-    pub fn ask(&self, method: &str, path: &str, body: &str) -> http::Response {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> http::Response {
         let Self { authority, prefix } = self;
         // HTTP/1.0 has no chunks, so the body extends to the end of the connection.
         let request = format!(
@@ -69,7 +69,7 @@ impl Endpoint {
     }
 
     /// Signs in over the plain WebSocket front; returns the user in the welcome.
-    pub async fn plain_websocket(&self, token: &str) -> String {
+    pub(crate) async fn plain_websocket(&self, token: &str) -> String {
         let mut ws = self.websocket("/ws").await;
         let hello =
             json!({ "event": "session:hello", "id": 1, "data": { "token": token, "protocol": 1 } });
@@ -82,7 +82,7 @@ impl Endpoint {
 
     /// Signs in over Socket.IO by polling, upgrades to WebSocket as its clients do, and sends a
     /// request there (the Engine.IO protocol, version 4, has the packets).
-    pub async fn socket_io(&self, token: &str) {
+    pub(crate) async fn socket_io(&self, token: &str) {
         let path = "/socket.io/?EIO=4&transport=polling";
         let open = self.ask("GET", path, "");
         let open: Value = serde_json::from_str(open.body.strip_prefix('0').unwrap()).unwrap();
@@ -127,7 +127,7 @@ async fn text(ws: &mut WebSocketStream<tokio::net::TcpStream>) -> String {
 }
 
 /// Reads one STUN message from a stream.
-pub fn stun_message(stream: &mut impl Read) -> Vec<u8> {
+pub(crate) fn stun_message(stream: &mut impl Read) -> Vec<u8> {
     let mut message = vec![0; 20];
     stream.read_exact(&mut message).unwrap();
     let len = usize::from(u16::from_be_bytes([message[2], message[3]]));

@@ -1,7 +1,7 @@
 //! Reverse proxies from Debian with the settings in `docs/behind-a-proxy.md`, unchanged except for
 //! ports, names and certificates.
 
-pub mod clients;
+pub(crate) mod clients;
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use crate::common::DEADLINE;
 const PAGE: &str = include_str!("../../../docs/behind-a-proxy.md");
 
 /// Returns the settings with this name on the page.
-pub fn sample(name: &str) -> String {
+pub(crate) fn sample(name: &str) -> String {
     let mark = format!("<!-- sample: {name} -->\n```");
     let (_, rest) = PAGE.split_once(&mark).unwrap_or_else(|| panic!("no sample {name}"));
     let (_, rest) = rest.split_once('\n').expect("the fence ends its line");
@@ -29,7 +29,7 @@ pub fn sample(name: &str) -> String {
 }
 
 /// Replaces values of the page by those of a test; each of them must occur.
-pub fn adapted(name: &str, changes: &[(&str, &str)]) -> String {
+pub(crate) fn adapted(name: &str, changes: &[(&str, &str)]) -> String {
     changes.iter().fold(sample(name), |text, (from, to)| {
         assert!(text.contains(from), "the sample {name} has no {from:?}");
         text.replace(from, to)
@@ -39,7 +39,7 @@ pub fn adapted(name: &str, changes: &[(&str, &str)]) -> String {
 /// Returns a free port of loopback. It is outside of the range from which the system assigns ports,
 /// so that no other program gets it in between; and tests that run at the same time, each in a
 /// process of its own, begin at different ports.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FIRST: u32 = 23_000;
     const COUNT: u32 = 1000;
     static ASKED: AtomicU32 = AtomicU32::new(0);
@@ -53,7 +53,7 @@ pub fn free_port() -> u16 {
 }
 
 /// A proxy that ends with its test.
-pub struct Proxy {
+pub(crate) struct Proxy {
     child: Child,
     dir: tempfile::TempDir,
     at: SocketAddr,
@@ -61,7 +61,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// Starts nginx as a single process of the user who runs the test.
-    pub fn nginx(sample: &str, port: u16) -> Self {
+    pub(crate) fn nginx(sample: &str, port: u16) -> Self {
         let dir = tempfile::tempdir().expect("there is room");
         let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {};\n", dir.path().join(name).display()))
@@ -77,7 +77,7 @@ impl Proxy {
     }
 
     /// Starts Caddy without its API and without certificates.
-    pub fn caddy(sample: &str, port: u16) -> Self {
+    pub(crate) fn caddy(sample: &str, port: u16) -> Self {
         let dir = tempfile::tempdir().expect("there is room");
         let options = "{\n\tadmin off\n\tauto_https off\n\tdefault_bind 127.0.0.1\n}\n";
         let file = Self::written(&dir, "Caddyfile", &format!("{options}{sample}"));
@@ -85,7 +85,7 @@ impl Proxy {
     }
 
     /// Starts haproxy with a socket that reports its health checks.
-    pub fn haproxy(sample: &str, port: u16) -> Self {
+    pub(crate) fn haproxy(sample: &str, port: u16) -> Self {
         let dir = tempfile::tempdir().expect("there is room");
         let socket = dir.path().join("stats").display().to_string();
         let text = format!("global\n    stats socket {socket}\n\n{sample}");
@@ -130,17 +130,17 @@ impl Proxy {
     }
 
     /// Returns `host:port` for clients.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         self.at.to_string()
     }
 
     /// Returns the log of the proxy so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// Waits until haproxy's health check of a server has succeeded.
-    pub fn wait_until_healthy(&self, backend: &str) {
+    pub(crate) fn wait_until_healthy(&self, backend: &str) {
         let socket: PathBuf = self.dir.path().join("stats");
         let until = Instant::now() + DEADLINE;
         loop {

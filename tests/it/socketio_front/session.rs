@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use crate::common::{Server, http};
 
 /// A session that uses polling.
-pub struct Polling<'a> {
+pub(super) struct Polling<'a> {
     pub server: &'a Server,
     pub path: String,
     pub max_payload: u64,
 }
 
 impl<'a> Polling<'a> {
-    pub fn open(server: &'a Server) -> Self {
+    pub(super) fn open(server: &'a Server) -> Self {
         let base = "/socket.io/?EIO=4&transport=polling";
         let answer = http::request(server.authority(), "GET", base, &[], None);
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -22,22 +22,22 @@ impl<'a> Polling<'a> {
         Self { server, max_payload, path: format!("{base}&sid={}", open["sid"].as_str().unwrap()) }
     }
 
-    pub fn sign_in(server: &'a Server, user: &str) -> Self {
+    pub(super) fn sign_in(server: &'a Server, user: &str) -> Self {
         Self::sign_in_with(server, &server.token(user))
     }
 
-    pub fn sign_in_with(server: &'a Server, token: &str) -> Self {
+    pub(super) fn sign_in_with(server: &'a Server, token: &str) -> Self {
         let session = Self::open(server);
         session.send(&format!("40{}", json!({ "token": token })));
         session.poll_until("session:welcome");
         session
     }
 
-    pub fn send(&self, packet: &str) -> http::Response {
+    pub(super) fn send(&self, packet: &str) -> http::Response {
         http::raw(self.server.authority(), self.post(packet).as_bytes())
     }
 
-    pub fn post(&self, packet: &str) -> String {
+    pub(super) fn post(&self, packet: &str) -> String {
         format!(
             "POST {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: text/plain\r\n\
              content-length: {}\r\n\r\n{packet}",
@@ -47,12 +47,12 @@ impl<'a> Polling<'a> {
         )
     }
 
-    pub fn poll(&self) -> http::Response {
+    pub(super) fn poll(&self) -> http::Response {
         http::request(self.server.authority(), "GET", &self.path, &[], None)
     }
 
     /// Polls until a packet contains this text.
-    pub fn poll_until(&self, text: &str) -> String {
+    pub(super) fn poll_until(&self, text: &str) -> String {
         let mut received = String::new();
         while !received.contains(text) {
             let answer = self.poll();
@@ -64,14 +64,14 @@ impl<'a> Polling<'a> {
 }
 
 /// Returns the status, the code and the message of an Engine.IO error.
-pub fn refused(answer: &http::Response) -> (u16, i64, String) {
+pub(super) fn refused(answer: &http::Response) -> (u16, i64, String) {
     let body: Value = serde_json::from_str(&answer.body).expect("it is JSON");
     let message = body["message"].as_str().expect("the error has a message").to_owned();
     (answer.status, body["code"].as_i64().unwrap(), message)
 }
 
 /// Sends packets that must be refused, checks that the session has ended, and returns the error.
-pub fn refused_then_gone(session: &Polling<'_>, packets: &str) -> (u16, i64, String) {
+pub(super) fn refused_then_gone(session: &Polling<'_>, packets: &str) -> (u16, i64, String) {
     let answer = refused(&session.send(packets));
     assert_eq!(refused(&session.poll()).1, 1);
     answer

@@ -1,6 +1,6 @@
 //! A relay on loopback for tests that need no signaling, and an echo peer.
 
-pub mod plain_client;
+pub(crate) mod plain_client;
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -19,26 +19,26 @@ use callbox_turn::{
     auth::{AccessTokenKey, TurnAuth},
 };
 
-pub const REALM: &str = "test";
-pub const SECRET: &str = "north";
-pub const USER: &str = "static";
-pub const PASSWORD: &str = "pass";
+pub(crate) const REALM: &str = "test";
+pub(crate) const SECRET: &str = "north";
+pub(crate) const USER: &str = "static";
+pub(crate) const PASSWORD: &str = "pass";
 
 /// The time after which a wait fails the test.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-pub fn secrets() -> TurnSecrets {
+pub(crate) fn secrets() -> TurnSecrets {
     TurnSecrets::new(&[Secret::new(SECRET)])
 }
 
 /// A relay and its events.
-pub struct Server {
+pub(crate) struct Server {
     pub relay: Relay,
     pub events: Arc<Mutex<Vec<Event>>>,
 }
 
 /// Starts a relay on loopback, IPv4 first, that permits loopback peers.
-pub fn start(workers: usize, change: impl FnOnce(&mut turn::Config)) -> Server {
+pub(crate) fn start(workers: usize, change: impl FnOnce(&mut turn::Config)) -> Server {
     start_on(loopback(), None, workers, change).unwrap()
 }
 
@@ -47,12 +47,12 @@ fn loopback() -> Vec<SocketAddr> {
 }
 
 /// Starts a relay with access token keys.
-pub fn start_with_tokens(workers: usize, keys: Vec<AccessTokenKey>) -> Server {
+pub(crate) fn start_with_tokens(workers: usize, keys: Vec<AccessTokenKey>) -> Server {
     start_relay(loopback(), None, workers, |_| {}, keys).unwrap()
 }
 
 /// Starts a relay on these addresses, with a second one for NAT behaviour discovery.
-pub fn start_on(
+pub(crate) fn start_on(
     listen: Vec<SocketAddr>,
     alternate_ip: Option<IpAddr>,
     workers: usize,
@@ -94,18 +94,18 @@ fn start_relay(
 
 impl Server {
     /// Returns the address of the IPv4 or of the IPv6 listener.
-    pub fn address(&self, v6: bool) -> SocketAddr {
+    pub(crate) fn address(&self, v6: bool) -> SocketAddr {
         self.relay.addresses()[usize::from(v6)]
     }
 
     /// Waits until there are this many allocations.
-    pub fn wait_for_allocations(&self, wanted: u64) {
+    pub(crate) fn wait_for_allocations(&self, wanted: u64) {
         wait_until(&format!("{wanted} allocations"), || self.relay.metrics().allocations == wanted);
     }
 }
 
 /// Waits for a condition that another thread brings about.
-pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < DEADLINE, "waited in vain for {what}");
@@ -114,14 +114,14 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// A UDP socket that echoes each datagram.
-pub struct Echo {
+pub(crate) struct Echo {
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Echo {
-    pub fn start(ip: IpAddr) -> Self {
+    pub(crate) fn start(ip: IpAddr) -> Self {
         let socket = UdpSocket::bind((ip, 0)).unwrap();
         let address = socket.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -149,11 +149,11 @@ impl Drop for Echo {
 }
 
 /// An Allocate without credentials.
-pub const ALLOCATE: &[u8] =
+pub(crate) const ALLOCATE: &[u8] =
     b"\x00\x03\x00\x08\x21\x12\xa4\x42transaction!\x00\x19\x00\x04\x11\x00\x00\x00";
 
 /// Returns true if the server answers a Binding request.
-pub fn answers(at: SocketAddr) -> bool {
+pub(crate) fn answers(at: SocketAddr) -> bool {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.send_to(b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!", at).unwrap();

@@ -19,10 +19,10 @@ use stun::{
 use super::{DEADLINE, PASSWORD, USER};
 
 /// RFC 8016 §4.
-pub const MOBILITY_TICKET: AttrType = AttrType(0x8030);
+pub(crate) const MOBILITY_TICKET: AttrType = AttrType(0x8030);
 
 /// A transport for messages to and from a server.
-pub trait Wire {
+pub(crate) trait Wire {
     fn put(&self, message: &[u8]);
     /// Waits for the next message, with its padding.
     fn take(&self) -> Vec<u8>;
@@ -42,27 +42,27 @@ impl Wire for UdpSocket {
 }
 
 /// Messages over TCP or TLS (RFC 8656 §12.5).
-pub struct Framed<S>(RefCell<S>);
+pub(crate) struct Framed<S>(RefCell<S>);
 
 impl<S: Read + Write> Framed<S> {
-    pub fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         Self(stream.into())
     }
 
     /// Returns the stream, once no more messages go over it.
-    pub fn into_inner(self) -> S {
+    pub(crate) fn into_inner(self) -> S {
         self.0.into_inner()
     }
 
     /// Writes bytes as they are.
-    pub fn write(&self, bytes: &[u8]) {
+    pub(crate) fn write(&self, bytes: &[u8]) {
         let mut stream = self.0.borrow_mut();
         stream.write_all(bytes).unwrap();
         stream.flush().unwrap();
     }
 
     /// Reads until the other side closes it; returns `None` if it does not before the deadline.
-    pub fn rest(&self) -> Option<Vec<u8>> {
+    pub(crate) fn rest(&self) -> Option<Vec<u8>> {
         let mut rest = Vec::new();
         match self.0.borrow_mut().read_to_end(&mut rest) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -89,7 +89,7 @@ impl<S: Read + Write> Wire for Framed<S> {
 }
 
 /// A client with an allocation.
-pub struct PlainClient<W = UdpSocket> {
+pub(crate) struct PlainClient<W = UdpSocket> {
     pub socket: W,
     pub relayed: SocketAddr,
     /// The MOBILITY-TICKET of its Allocate, if it asked for one.
@@ -107,18 +107,23 @@ fn connect(server: SocketAddr) -> UdpSocket {
 
 impl PlainClient {
     /// Opens an allocation at the server.
-    pub fn allocate(server: SocketAddr) -> Self {
+    pub(crate) fn allocate(server: SocketAddr) -> Self {
         Self::allocate_over(connect(server))
     }
 
     /// Opens an allocation with these credentials, in this realm.
-    pub fn allocate_as(server: SocketAddr, realm: &str, username: &str, password: &str) -> Self {
+    pub(crate) fn allocate_as(
+        server: SocketAddr,
+        realm: &str,
+        username: &str,
+        password: &str,
+    ) -> Self {
         let allocated = Self::try_allocate_as(server, realm, username, password);
         allocated.unwrap_or_else(|code| panic!("Allocate is refused with {code}"))
     }
 
     /// Opens an allocation with these credentials; returns the code if it is refused.
-    pub fn try_allocate_as(
+    pub(crate) fn try_allocate_as(
         server: SocketAddr,
         realm: &str,
         username: &str,
@@ -131,7 +136,7 @@ impl PlainClient {
     }
 
     /// Opens an allocation with DONT-FRAGMENT in the request.
-    pub fn allocate_unfragmented(server: SocketAddr) -> Self {
+    pub(crate) fn allocate_unfragmented(server: SocketAddr) -> Self {
         let request = Request::allocate().with(attribute(ATTR_DONT_FRAGMENT, &[]));
         Self::allocate_with(connect(server), &request)
     }
@@ -139,17 +144,17 @@ impl PlainClient {
 
 impl<W: Wire> PlainClient<W> {
     /// Opens an allocation at the server at the other end.
-    pub fn allocate_over(socket: W) -> Self {
+    pub(crate) fn allocate_over(socket: W) -> Self {
         Self::allocate_with(socket, &Request::allocate())
     }
 
     /// Opens an allocation that relays TCP.
-    pub fn allocate_tcp(socket: W) -> Self {
+    pub(crate) fn allocate_tcp(socket: W) -> Self {
         Self::allocate_with(socket, &Request::allocate_tcp())
     }
 
     /// Opens an allocation with a request of the test's own.
-    pub fn allocate_with(socket: W, request: &Request) -> Self {
+    pub(crate) fn allocate_with(socket: W, request: &Request) -> Self {
         let mut client = Self::new(socket, Login::new(USER, PASSWORD));
         client.allocate_by(request).unwrap_or_else(|refusal| panic!("{refusal}"));
         client
@@ -169,7 +174,7 @@ impl<W: Wire> PlainClient<W> {
     }
 
     /// Creates a client of the same user at another address, which has its nonce.
-    pub fn of_same_user<V: Wire>(&self, socket: V) -> PlainClient<V> {
+    pub(crate) fn of_same_user<V: Wire>(&self, socket: V) -> PlainClient<V> {
         let mut other = PlainClient::new(socket, self.login.borrow().clone());
         other.relayed = self.relayed;
         let challenge = other.answer(&Request::refresh());
@@ -178,57 +183,57 @@ impl<W: Wire> PlainClient<W> {
     }
 
     /// Has the server connect to a peer, and returns the stream that leads there (RFC 6062).
-    pub fn connect_to(&self, peer: SocketAddr, data: W) -> W {
+    pub(crate) fn connect_to(&self, peer: SocketAddr, data: W) -> W {
         let made = self.request(&Request::connect(peer));
         self.bind_to(&made, data)
     }
 
     /// Binds a stream to the connection in a message of the server.
-    pub fn bind_to(&self, told: &Message, data: W) -> W {
+    pub(crate) fn bind_to(&self, told: &Message, data: W) -> W {
         let data = self.of_same_user(data);
         data.request(&Request::connection_bind(&told.get(ATTR_CONNECTION_ID).unwrap()));
         data.socket
     }
 
     /// Waits for the next message, which must be a ConnectionAttempt.
-    pub fn connection_attempt(&self) -> Message {
+    pub(crate) fn connection_attempt(&self) -> Message {
         let attempt = parse(&self.receive());
         assert_eq!(attempt.typ.method, METHOD_CONNECTION_ATTEMPT);
         attempt
     }
 
     /// Asks for a permission.
-    pub fn permit(&self, peer: SocketAddr) {
+    pub(crate) fn permit(&self, peer: SocketAddr) {
         assert_eq!(self.try_permit(peer), None);
     }
 
     /// Asks for a permission; returns the code if it is refused.
-    pub fn try_permit(&self, peer: SocketAddr) -> Option<u16> {
+    pub(crate) fn try_permit(&self, peer: SocketAddr) -> Option<u16> {
         self.try_request(&Request::create_permission(peer))
     }
 
     /// Binds a channel to a peer.
-    pub fn bind(&self, number: u16, peer: SocketAddr) {
+    pub(crate) fn bind(&self, number: u16, peer: SocketAddr) {
         assert_eq!(self.try_bind(number, peer), None);
     }
 
     /// Binds a channel to a peer; returns the code if it is refused.
-    pub fn try_bind(&self, number: u16, peer: SocketAddr) -> Option<u16> {
+    pub(crate) fn try_bind(&self, number: u16, peer: SocketAddr) -> Option<u16> {
         self.try_request(&Request::channel_bind(number, peer))
     }
 
     /// Sends a Send indication, which has no response.
-    pub fn send(&self, peer: SocketAddr, payload: &[u8]) {
+    pub(crate) fn send(&self, peer: SocketAddr, payload: &[u8]) {
         self.socket.put(&send_indication(peer, payload).unwrap().raw);
     }
 
     /// Sends a request, which must succeed.
-    pub fn request(&self, request: &Request) -> Message {
+    pub(crate) fn request(&self, request: &Request) -> Message {
         self.ask(request).unwrap_or_else(|refusal| panic!("{refusal}"))
     }
 
     /// Sends a request; returns the code if it is refused.
-    pub fn try_request(&self, request: &Request) -> Option<u16> {
+    pub(crate) fn try_request(&self, request: &Request) -> Option<u16> {
         self.ask(request).err().map(|refusal| refusal.code)
     }
 
@@ -256,19 +261,19 @@ impl<W: Wire> PlainClient<W> {
     }
 
     /// Waits for the next message.
-    pub fn receive(&self) -> Vec<u8> {
+    pub(crate) fn receive(&self) -> Vec<u8> {
         self.socket.take()
     }
 }
 
 /// Reads a STUN message.
-pub fn parse(bytes: &[u8]) -> Message {
+pub(crate) fn parse(bytes: &[u8]) -> Message {
     let mut message = Message::new();
     message.unmarshal_binary(bytes).unwrap();
     message
 }
 
 /// Returns the address in a Binding response.
-pub fn mapped(response: &[u8]) -> SocketAddr {
+pub(crate) fn mapped(response: &[u8]) -> SocketAddr {
     mapped_address(&parse(response)).unwrap()
 }

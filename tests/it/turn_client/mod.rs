@@ -5,7 +5,7 @@ use std::sync::Arc;
 use turn::client::{Client, ClientConfig};
 
 /// Creates a client of the server at `at` (`ip:port`), on a socket of its own.
-pub async fn turn_client(at: &str, realm: &str, username: &str, password: &str) -> Client {
+pub(crate) async fn turn_client(at: &str, realm: &str, username: &str, password: &str) -> Client {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(ClientConfig {
         stun_serv_addr: at.into(),

@@ -32,7 +32,7 @@ const THIRD_PARTY_AUTHORIZATION: AttrType = AttrType(0x802E);
 
 /// The kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wrong {
+pub(crate) enum Wrong {
     /// Every request succeeds, with wrong values and a wrong signature; data goes to the last known
     /// client, one byte longer. Connections to peers may be opened from anywhere and never end;
     /// those from peers wait for ever.
@@ -50,7 +50,7 @@ pub enum Wrong {
 }
 
 /// Starts a wrong server that ends with the test's process; returns its address.
-pub fn start(wrong: Wrong) -> SocketAddr {
+pub(crate) fn start(wrong: Wrong) -> SocketAddr {
     let server = Server::new(wrong);
     let address = server.socket.local_addr().unwrap();
     thread::spawn(move || server.run());
@@ -58,7 +58,7 @@ pub fn start(wrong: Wrong) -> SocketAddr {
 }
 
 /// The same over TCP, where in addition it takes the bytes of one read for one message.
-pub fn start_tcp(wrong: Wrong) -> SocketAddr {
+pub(crate) fn start_tcp(wrong: Wrong) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {

@@ -197,7 +197,7 @@ impl JournalOf<JsonText> {
 
     /// Returns true while candidates wait for their description.
     #[cfg(test)]
-    pub fn is_on_hold(&self) -> bool {
+    pub(crate) fn is_on_hold(&self) -> bool {
         self.hold.is_set()
     }
 

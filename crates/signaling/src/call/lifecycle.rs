@@ -106,7 +106,7 @@ impl Lifecycle {
 
     /// Returns true if a refresh of relay credentials is scheduled.
     #[cfg(test)]
-    pub fn has_credential_refresh(&self) -> bool {
+    pub(crate) fn has_credential_refresh(&self) -> bool {
         self.credential_refresh.is_set()
     }
 

@@ -362,7 +362,7 @@ impl Call {
 
     /// Returns the numbers of running timers and of devices that ring.
     #[cfg(test)]
-    pub fn timers_and_ringing(&self) -> (usize, usize) {
+    pub(crate) fn timers_and_ringing(&self) -> (usize, usize) {
         let is_accepted = self.state().is_accepted();
         assert!(is_accepted || !self.lifecycle.has_credential_refresh());
         let is_decided_on = self.ringing.awaits_hold_decision();

@@ -79,7 +79,7 @@ impl Ringing {
 
     /// Returns the number of devices that ring.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.devices.len()
     }
 
@@ -114,7 +114,7 @@ impl Ringing {
 
     /// Returns true while the call waits for the decision whether to hold it.
     #[cfg(test)]
-    pub fn awaits_hold_decision(&self) -> bool {
+    pub(crate) fn awaits_hold_decision(&self) -> bool {
         self.hold_decision.is_set()
     }
 }

@@ -44,24 +44,24 @@ fn check(what: &str, schema: &Value, data: &Value) {
 }
 
 /// Checks the payload of an event.
-pub fn check_event(name: &str, data: &Value) {
+pub(super) fn check_event(name: &str, data: &Value) {
     check(name, &DOCUMENTED.events[name], data);
 }
 
 /// Checks the payload of `session:welcome`.
-pub fn check_welcome(data: &Value) {
+pub(super) fn check_welcome(data: &Value) {
     check("session:welcome", &DOCUMENTED.welcome, data);
 }
 
 /// Checks the payload of a request, one of the document's.
-pub fn check_request(name: &str, data: &Value) {
+pub(super) fn check_request(name: &str, data: &Value) {
     let mut data = data.clone();
     data.as_object_mut().expect("a payload is an object").remove("msgId");
     check(name, &DOCUMENTED.requests[name], &data);
 }
 
 /// Checks the answer to a request.
-pub fn check_answer(request: &str, answer: &Value) {
+pub(super) fn check_answer(request: &str, answer: &Value) {
     let mut answer = answer.clone();
     let fields = answer.as_object_mut().expect("an answer is an object");
     match fields.remove("ok") {

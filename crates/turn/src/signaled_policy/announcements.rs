@@ -100,7 +100,7 @@ impl Announcements {
     }
 
     #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         let table = self.read();
         table.calls.is_empty() && table.calls_of.is_empty()
     }

@@ -13,13 +13,13 @@ use ::turn::proto::{lifetime::Lifetime, relayaddr::RelayedAddress};
 
 /// A response, taken apart.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub message: Message,
     pub code: Option<u16>,
 }
 
 impl Answer {
-    pub fn read(bytes: &[u8]) -> Self {
+    pub(crate) fn read(bytes: &[u8]) -> Self {
         let mut message = Message::new();
         message.unmarshal_binary(bytes).expect("the server answers with STUN");
         let code = (message.typ.class == CLASS_ERROR_RESPONSE).then(|| {
@@ -30,18 +30,18 @@ impl Answer {
         Self { message, code }
     }
 
-    pub fn text(&self, typ: AttrType) -> Option<String> {
+    pub(crate) fn text(&self, typ: AttrType) -> Option<String> {
         TextAttribute::get_from_as(&self.message, typ).ok().map(|t| t.text)
     }
 
-    pub fn relayed(&self) -> SocketAddr {
+    pub(crate) fn relayed(&self) -> SocketAddr {
         let mut address = RelayedAddress::default();
         address.get_from(&self.message).expect("a relayed address");
         SocketAddr::new(address.ip, address.port)
     }
 
     /// Every relayed address, in order.
-    pub fn all_relayed(&self) -> Vec<SocketAddr> {
+    pub(crate) fn all_relayed(&self) -> Vec<SocketAddr> {
         let attributes = self.message.attributes.0.iter();
         let relayed = attributes.filter(|a| a.typ == ATTR_XOR_RELAYED_ADDRESS);
         relayed
@@ -57,7 +57,7 @@ impl Answer {
     }
 
     /// ADDRESS-ERROR-CODE: of which family (`true` for IPv4) there is no address, and why.
-    pub fn address_error(&self) -> Option<(bool, u16)> {
+    pub(crate) fn address_error(&self) -> Option<(bool, u16)> {
         let value = self.raw(AttrType(0x8001))?;
         let [family @ 1..=2, 0, class, number, ..] = value[..] else {
             panic!("ADDRESS-ERROR-CODE is {value:x?}");
@@ -65,19 +65,19 @@ impl Answer {
         Some((family == 1, u16::from(class) * 100 + u16::from(number)))
     }
 
-    pub fn mapped(&self) -> SocketAddr {
+    pub(crate) fn mapped(&self) -> SocketAddr {
         let mut address = XorMappedAddress::default();
         address.get_from(&self.message).expect("a mapped address");
         SocketAddr::new(address.ip, address.port)
     }
 
-    pub fn lifetime(&self) -> u64 {
+    pub(crate) fn lifetime(&self) -> u64 {
         let mut lifetime = Lifetime::default();
         lifetime.get_from(&self.message).expect("a lifetime");
         lifetime.0.as_secs()
     }
 
-    pub fn raw(&self, typ: AttrType) -> Option<Vec<u8>> {
+    pub(crate) fn raw(&self, typ: AttrType) -> Option<Vec<u8>> {
         self.message.get(typ).ok()
     }
 }

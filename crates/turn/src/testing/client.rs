@@ -21,7 +21,7 @@ use crate::FromClient;
 
 /// The way in which a client proves who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
+pub(crate) enum Proof {
     /// As RFC 5389 has it: an MD5 key and MESSAGE-INTEGRITY.
     Old,
     /// As RFC 8489 has it: what was offered, the choice, and MESSAGE-INTEGRITY-SHA256.
@@ -29,11 +29,11 @@ pub enum Proof {
 }
 
 /// The proof that a new client chooses.
-pub const NEW: Proof = Proof::New { algorithm: PasswordAlgorithm::Sha256, userhash: false };
+pub(crate) const NEW: Proof = Proof::New { algorithm: PasswordAlgorithm::Sha256, userhash: false };
 
 /// A TURN client, and the proof of who it is.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     pub address: SocketAddr,
     pub username: String,
     pub password: String,
@@ -43,7 +43,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(address: &str, user: &str) -> Self {
+    pub(crate) fn new(address: &str, user: &str) -> Self {
         Self {
             address: address.parse().unwrap(),
             username: user.into(),
@@ -55,12 +55,12 @@ impl Client {
     }
 
     /// Returns the client with another way to prove who it is.
-    pub fn with(self, proof: Proof) -> Self {
+    pub(crate) fn with(self, proof: Proof) -> Self {
         Self { proof, ..self }
     }
 
     /// Makes a client with minted credentials.
-    pub fn minted(
+    pub(crate) fn minted(
         world: &World,
         address: &str,
         user: &str,
@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// Returns an unsigned message.
-    pub fn plain(
+    pub(crate) fn plain(
         &mut self,
         method: WireMethod,
         class: MessageClass,
@@ -93,7 +93,11 @@ impl Client {
     }
 
     /// Returns a request that lacks but its integrity.
-    pub fn unsigned(&mut self, method: WireMethod, attributes: &[Box<dyn Setter>]) -> Message {
+    pub(crate) fn unsigned(
+        &mut self,
+        method: WireMethod,
+        attributes: &[Box<dyn Setter>],
+    ) -> Message {
         let mut message = self.plain(method, CLASS_REQUEST, attributes);
         match self.proof {
             Proof::New { userhash: true, .. } => {
@@ -113,7 +117,7 @@ impl Client {
     }
 
     /// Returns a signed request.
-    pub fn signed(&mut self, method: WireMethod, attributes: &[Box<dyn Setter>]) -> Vec<u8> {
+    pub(crate) fn signed(&mut self, method: WireMethod, attributes: &[Box<dyn Setter>]) -> Vec<u8> {
         let mut message = self.unsigned(method, attributes);
         match self.proof {
             Proof::Old => self.md5_key().add_to(&mut message).unwrap(),
@@ -128,7 +132,7 @@ impl Client {
     }
 
     /// Returns the key that the client has.
-    pub fn key(&self) -> Vec<u8> {
+    pub(crate) fn key(&self) -> Vec<u8> {
         match self.proof {
             Proof::New { algorithm: PasswordAlgorithm::Sha256, .. } => {
                 sha256_of(&[&self.username, REALM, &self.password])
@@ -139,7 +143,7 @@ impl Client {
 
     /// Returns true if an answer is signed with the client's key, in the one attribute that it
     /// expects (RFC 8489 §9.2.4).
-    pub fn accepts(&self, answer: &Answer) -> bool {
+    pub(crate) fn accepts(&self, answer: &Answer) -> bool {
         let mut message = answer.message.clone();
         let sha1 = MessageIntegrity(self.key()).check(&mut message).is_ok();
         let sha256 = is_signed_sha256(&message.raw, &self.key());
@@ -152,7 +156,7 @@ impl Client {
     }
 
     /// Sends bytes, and returns the one answer to them.
-    pub fn exchange(&mut self, world: &mut World, bytes: &[u8]) -> Answer {
+    pub(crate) fn exchange(&mut self, world: &mut World, bytes: &[u8]) -> Answer {
         world.client_sends(self.address, bytes);
         let mut answers = world.answers(self.address);
         assert_eq!(answers.len(), 1, "one answer to a request");
@@ -161,7 +165,7 @@ impl Client {
 
     /// Makes a signed request; with a fresh nonce if the one at hand is stale. A success must be
     /// signed by the server.
-    pub fn request(
+    pub(crate) fn request(
         &mut self,
         world: &mut World,
         method: WireMethod,
@@ -182,23 +186,23 @@ impl Client {
         panic!("the server's own nonce is stale");
     }
 
-    pub fn allocate(&mut self, world: &mut World) -> SocketAddr {
+    pub(crate) fn allocate(&mut self, world: &mut World) -> SocketAddr {
         let answer = self.request(world, METHOD_ALLOCATE, &[udp()]);
         assert_eq!(answer.code, None);
         answer.relayed()
     }
 
-    pub fn permit(&mut self, world: &mut World, ip: &str) -> Answer {
+    pub(crate) fn permit(&mut self, world: &mut World, ip: &str) -> Answer {
         let ip: IpAddr = ip.parse().unwrap();
         self.request(world, METHOD_CREATE_PERMISSION, &[peer_at(SocketAddr::new(ip, 9))])
     }
 
-    pub fn bind(&mut self, world: &mut World, number: u16, to: &str) -> Answer {
+    pub(crate) fn bind(&mut self, world: &mut World, number: u16, to: &str) -> Answer {
         self.request(world, METHOD_CHANNEL_BIND, &[channel(number), peer(to)])
     }
 
     /// Sends a Send indication. Returns the address that it went to, and the payload.
-    pub fn send(
+    pub(crate) fn send(
         &mut self,
         world: &mut World,
         to: SocketAddr,
@@ -209,7 +213,7 @@ impl Client {
     }
 
     /// Sends a ChannelData message. Returns the address that it went to, and the payload.
-    pub fn channel_data(
+    pub(crate) fn channel_data(
         &mut self,
         world: &mut World,
         number: u16,

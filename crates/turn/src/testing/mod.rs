@@ -7,7 +7,7 @@ mod client;
 mod network;
 mod world;
 
-pub use self::{answer::*, attributes::*, client::*, network::*, world::*};
+pub(crate) use self::{answer::*, attributes::*, client::*, network::*, world::*};
 
 /// The realm of every world.
-pub const REALM: &str = "test";
+pub(crate) const REALM: &str = "test";

@@ -15,7 +15,7 @@ use crate::{
 
 /// The network around a server, which carries out the outputs of its engines.
 #[derive(Default)]
-pub struct Network {
+pub(crate) struct Network {
     /// The relay sockets that are open, by worker.
     pub sockets: BTreeMap<(usize, AllocationId), SocketAddr>,
     /// The number of allocations of each call that were opened and not yet closed.
@@ -42,7 +42,7 @@ pub struct Network {
 
 impl Network {
     /// Carries out the outputs of a worker's engine.
-    pub fn carry_out(&mut self, now: Now, worker: usize, engine: &mut Engine) {
+    pub(crate) fn carry_out(&mut self, now: Now, worker: usize, engine: &mut Engine) {
         while let Some(output) = engine.poll_output() {
             match output {
                 Output::Transmit { to, bytes } => self.sent.push((to, bytes)),
@@ -94,7 +94,7 @@ impl Network {
     }
 
     /// Returns the answers that were sent to a client since this was last asked.
-    pub fn answers(&mut self, client: SocketAddr) -> Vec<Answer> {
+    pub(crate) fn answers(&mut self, client: SocketAddr) -> Vec<Answer> {
         let (ours, others) = self.sent.drain(..).partition(|(to, _)| to.client.0 == client);
         self.sent = others;
         let ours: Vec<_> = ours;
@@ -102,7 +102,7 @@ impl Network {
     }
 
     /// Fails if anything is left of any allocation.
-    pub fn assert_nothing_is_left(&self) {
+    pub(crate) fn assert_nothing_is_left(&self) {
         assert!(self.sockets.is_empty());
         assert!(self.open_for_calls.values().all(|open| *open == 0));
     }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The server and the network around it.
-pub struct World {
+pub(crate) struct World {
     pub now: Now,
     pub common: Common,
     pub workers: Vec<Engine>,
@@ -41,15 +41,19 @@ pub struct World {
 }
 
 /// The listeners of every world: a public address of each family, so that peers need no allowing.
-pub const LISTENERS: [&str; 2] = ["8.8.4.4:3478", "[2606:4700::1]:3478"];
+pub(crate) const LISTENERS: [&str; 2] = ["8.8.4.4:3478", "[2606:4700::1]:3478"];
 
 impl World {
-    pub fn new(config: Config, workers: usize) -> Self {
+    pub(crate) fn new(config: Config, workers: usize) -> Self {
         Self::with_access_tokens(config, workers, Vec::new())
     }
 
     /// Makes a world with access tokens that are sealed with these keys.
-    pub fn with_access_tokens(config: Config, workers: usize, keys: Vec<AccessTokenKey>) -> Self {
+    pub(crate) fn with_access_tokens(
+        config: Config,
+        workers: usize,
+        keys: Vec<AccessTokenKey>,
+    ) -> Self {
         let now = Now { instant: Instant::now(), unix: Duration::from_secs(1_700_000_000) };
         let secrets = TurnSecrets::new(&[Secret::new("secret")]);
         let users = ["alice", "bob", "carol"].map(|u| (u.to_owned(), Secret::new("pass")));
@@ -75,12 +79,12 @@ impl World {
         }
     }
 
-    pub fn default() -> Self {
+    pub(crate) fn default() -> Self {
         Self::new(Config::default(), 1)
     }
 
     /// Returns the worker that a client's datagrams come to.
-    pub fn worker_of(&self, client: SocketAddr) -> usize {
+    pub(crate) fn worker_of(&self, client: SocketAddr) -> usize {
         usize::from(client.port()) % self.workers.len()
     }
 
@@ -110,14 +114,14 @@ impl World {
         }
     }
 
-    pub fn tuple(&self, client: SocketAddr) -> FiveTuple {
+    pub(crate) fn tuple(&self, client: SocketAddr) -> FiveTuple {
         let via = Via::Listener(if client.is_ipv4() { 0 } else { 1 });
         let datagrams = FiveTuple { via, client: ClientAddr(client) };
         self.streams.get(&client).map_or(datagrams, |(_, stream)| *stream)
     }
 
     /// Has a client come over TCP from now on.
-    pub fn connect(&mut self, client: SocketAddr) {
+    pub(crate) fn connect(&mut self, client: SocketAddr) {
         self.open_stream(self.worker_of(client), client);
     }
 
@@ -128,7 +132,7 @@ impl World {
     }
 
     /// Ends its stream.
-    pub fn disconnect(&mut self, client: SocketAddr) {
+    pub(crate) fn disconnect(&mut self, client: SocketAddr) {
         let Some((worker, FiveTuple { via: Via::Stream(id), .. })) = self.streams.remove(&client)
         else {
             panic!("{client} has no stream");
@@ -138,7 +142,11 @@ impl World {
     }
 
     /// Hands a datagram of a client to its worker.
-    pub fn client_sends(&mut self, client: SocketAddr, bytes: &[u8]) -> (FromClient, Vec<u8>) {
+    pub(crate) fn client_sends(
+        &mut self,
+        client: SocketAddr,
+        bytes: &[u8],
+    ) -> (FromClient, Vec<u8>) {
         let worker = self.worker_for(client, bytes);
         let (mut buffer, range) = roomy(bytes);
         let mut packet = Packet::new(&mut buffer, range);
@@ -158,7 +166,11 @@ impl World {
     }
 
     /// Has a peer connect to a relayed address.
-    pub fn peer_connects(&mut self, peer: &str, relayed: SocketAddr) -> Option<ConnectionId> {
+    pub(crate) fn peer_connects(
+        &mut self,
+        peer: &str,
+        relayed: SocketAddr,
+    ) -> Option<ConnectionId> {
         let (&(worker, id), _) = self.network.sockets.iter().find(|(_, at)| **at == relayed)?;
         let made = self.workers[worker].peer_connected(self.now, id, peer.parse().unwrap());
         self.carry_out(worker);
@@ -166,7 +178,7 @@ impl World {
     }
 
     /// Says how the connection went that was to be made last.
-    pub fn connected(&mut self, worker: usize, made: bool) {
+    pub(crate) fn connected(&mut self, worker: usize, made: bool) {
         let (id, ..) = *self.network.connecting.last().expect("one is being made");
         self.workers[worker].connected(self.now, id, made);
         self.carry_out(worker);
@@ -174,7 +186,7 @@ impl World {
 
     /// Hands a datagram of a peer to the relay socket at `relayed`. Returns the message for the
     /// client.
-    pub fn peer_sends(
+    pub(crate) fn peer_sends(
         &mut self,
         peer: SocketAddr,
         relayed: SocketAddr,
@@ -194,17 +206,17 @@ impl World {
     }
 
     /// Carries out the outputs of a worker.
-    pub fn carry_out(&mut self, worker: usize) {
+    pub(crate) fn carry_out(&mut self, worker: usize) {
         self.network.carry_out(self.now, worker, &mut self.workers[worker]);
     }
 
     /// Returns the answers that were sent to a client since this was last asked.
-    pub fn answers(&mut self, client: SocketAddr) -> Vec<Answer> {
+    pub(crate) fn answers(&mut self, client: SocketAddr) -> Vec<Answer> {
         self.network.answers(client)
     }
 
     /// Lets time pass, with every timer on the way going off when it is due.
-    pub fn advance(&mut self, by: Duration) {
+    pub(crate) fn advance(&mut self, by: Duration) {
         let end = self.now + by;
         loop {
             let next = self.workers.iter().filter_map(Engine::next_timeout).min();
@@ -218,7 +230,7 @@ impl World {
         self.now = end;
     }
 
-    pub fn end_call(&mut self, call: CallId) {
+    pub(crate) fn end_call(&mut self, call: CallId) {
         // As the relay does: without allocations of the call or its users, no worker hears of its
         // end.
         let sides = self.common.end_call(self.now, call, Duration::from_secs(3600));
@@ -229,7 +241,7 @@ impl World {
         }
     }
 
-    pub fn revoke_user(&mut self, call: CallId, user: &str) {
+    pub(crate) fn revoke_user(&mut self, call: CallId, user: &str) {
         let user = UserId::new(user).unwrap();
         let sides = self.common.revoke_user(self.now, call, &user, Duration::from_secs(3600));
         for worker in 0..self.workers.len() {
@@ -239,7 +251,7 @@ impl World {
     }
 
     /// Kicks a user as an operator does. Returns the number of allocations that were closed.
-    pub fn kick(&mut self, user: &str, calls: Option<&[CallId]>, ban: Duration) -> usize {
+    pub(crate) fn kick(&mut self, user: &str, calls: Option<&[CallId]>, ban: Duration) -> usize {
         let (name, ttl) = (UserId::new(user).unwrap(), Duration::from_secs(3600));
         let ban = calls.is_none().then_some(ban);
         // Without allocations of the user no worker hears of it.
@@ -255,12 +267,12 @@ impl World {
         closed.sum()
     }
 
-    pub fn lift_kick(&mut self, user: &str) {
+    pub(crate) fn lift_kick(&mut self, user: &str) {
         self.common.lift_kick(&UserId::new(user).unwrap());
     }
 
     /// Gives the machine these networks from now on, besides the addresses that it listens on.
-    pub fn machine_has(&mut self, networks: &[&str]) {
+    pub(crate) fn machine_has(&mut self, networks: &[&str]) {
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
         if !self.common.set_machine_addresses(networks) {
             return;
@@ -271,43 +283,43 @@ impl World {
         }
     }
 
-    pub fn readmit_user(&mut self, call: CallId, user: &str) {
+    pub(crate) fn readmit_user(&mut self, call: CallId, user: &str) {
         self.common.readmit_user(call, &UserId::new(user).unwrap());
     }
 
-    pub fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         &self.common.shared
     }
 
-    pub fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot::of(self.metrics.iter().map(|m| &**m))
     }
 
     /// Returns the number of connections to peers of a worker.
-    pub fn connections(&self, worker: usize) -> usize {
+    pub(crate) fn connections(&self, worker: usize) -> usize {
         invariants::connections(&self.workers[worker])
     }
 
     /// Fails unless there is exactly one timer for each thing that expires.
-    pub fn assert_timers_fit(&self) {
+    pub(crate) fn assert_timers_fit(&self) {
         self.workers.iter().for_each(invariants::assert_timers_fit);
     }
 
     /// Fails unless each channel has a permission for its peer that lasts as long as the channel,
     /// and nothing is left that was due.
-    pub fn assert_channels_are_permitted(&self) {
+    pub(crate) fn assert_channels_are_permitted(&self) {
         for engine in &self.workers {
             invariants::assert_channels_are_permitted(engine, self.now.instant);
         }
     }
 
     /// Fails unless allocations lead to where their clients are.
-    pub fn assert_mobility_fits(&self) {
+    pub(crate) fn assert_mobility_fits(&self) {
         self.workers.iter().for_each(invariants::assert_mobility_fits);
     }
 
     /// Fails if anything is left of any allocation.
-    pub fn assert_nothing_is_left(&self) {
+    pub(crate) fn assert_nothing_is_left(&self) {
         self.workers.iter().for_each(invariants::assert_nothing_is_left);
         let streams: usize = self.workers.iter().map(invariants::streams).sum();
         assert_eq!(streams, self.streams.len());

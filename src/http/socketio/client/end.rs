@@ -27,7 +27,7 @@ impl End {
     /// Returns the last packets for the client. A client that is sent a disconnect does not
     /// reconnect; one whose transport only closes, as all do when the server stops, reconnects by
     /// itself.
-    pub fn farewell(&self, app: &App) -> Vec<String> {
+    pub(crate) fn farewell(&self, app: &App) -> Vec<String> {
         match self {
             Self::Closed(reason) => {
                 let mut last = vec![packet::event("error", &JsonText::of(&close_payload(*reason)))];

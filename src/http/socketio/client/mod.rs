@@ -52,7 +52,7 @@ pub(super) struct Client {
 
 impl Client {
     /// Creates a client that has not authenticated.
-    pub fn new(app: Arc<App>, handshake: Handshake) -> Self {
+    pub(super) fn new(app: Arc<App>, handshake: Handshake) -> Self {
         let connect_by = Instant::now() + CONNECT_TIMEOUT;
         Self {
             app,
@@ -65,26 +65,26 @@ impl Client {
         }
     }
 
-    pub fn app(&self) -> &Arc<App> {
+    pub(super) fn app(&self) -> &Arc<App> {
         &self.app
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         self.handshake.revision
     }
 
     /// Returns its session, once it has one.
-    pub fn session(&self) -> Option<&Session> {
+    pub(super) fn session(&self) -> Option<&Session> {
         self.session.as_ref()
     }
 
     /// Returns the time by which it must authenticate, if it has not.
-    pub fn connect_by(&self) -> Option<Instant> {
+    pub(super) fn connect_by(&self) -> Option<Instant> {
         self.session.is_none().then_some(self.connect_by)
     }
 
     /// Closes its session: the client leaves, and leaves its calls.
-    pub fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         if let Some(mut session) = self.session.take() {
             session.leave();
         }
@@ -92,13 +92,13 @@ impl Client {
 
     /// Closes its session, as one whose connection is lost unless the client has closed it
     /// explicitly.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.session = None;
     }
 
     /// Connects a client of protocol 4 of Socket.IO, which sends no packet to connect, before it
     /// sends anything. This happens once, on the transport that the client begins with.
-    pub async fn begin(&mut self, out: &mut Vec<String>) -> Result<(), End> {
+    pub(super) async fn begin(&mut self, out: &mut Vec<String>) -> Result<(), End> {
         if !std::mem::replace(&mut self.begun, true) && self.revision() == Revision::Three {
             Box::pin(self.connect("", out)).await?;
         }
@@ -106,7 +106,7 @@ impl Client {
     }
 
     /// Handles a packet; the answers are added to `out`.
-    pub async fn take(&mut self, text: &str, out: &mut Vec<String>) -> Result<(), End> {
+    pub(super) async fn take(&mut self, text: &str, out: &mut Vec<String>) -> Result<(), End> {
         match engine::Packet::parse(text).map_err(|_| self.no_packet())? {
             engine::Packet::Message(content) => self.message(content, out).await,
             engine::Packet::Ping(content) => {
@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Handles a binary frame.
-    pub fn binary(&mut self, out: &mut Vec<String>) -> Result<(), End> {
+    pub(super) fn binary(&mut self, out: &mut Vec<String>) -> Result<(), End> {
         if self.attachments > 0 {
             self.attachments -= 1;
             return Ok(());
@@ -212,7 +212,7 @@ impl Client {
     }
 
     /// Counts a text that is no packet, or one that is not permitted now.
-    pub fn no_packet(&self) -> End {
+    pub(super) fn no_packet(&self) -> End {
         self.app.counters.bad_frames(Front::SocketIo).add();
         self.app.counters.errors(ErrorCode::InvalidFrame).add();
         End::NoPacket
@@ -257,7 +257,7 @@ impl Client {
 
     /// Waits for something to send; for ever while there is no session. May be cancelled without
     /// loss.
-    pub async fn next(&mut self) -> Next {
+    pub(super) async fn next(&mut self) -> Next {
         match &mut self.session {
             Some(session) => session.next().await,
             None => std::future::pending().await,
@@ -265,12 +265,12 @@ impl Client {
     }
 
     /// Returns the next delivery, if there is one now.
-    pub fn ready(&mut self) -> Option<Delivery> {
+    pub(super) fn ready(&mut self) -> Option<Delivery> {
         self.session.as_mut()?.ready()
     }
 
     /// Waits until the client's queue has overflowed.
-    pub async fn cut(&self) {
+    pub(super) async fn cut(&self) {
         match &self.session {
             Some(session) => session.cut().await,
             None => std::future::pending().await,
@@ -278,7 +278,7 @@ impl Client {
     }
 
     /// Returns the packet for a delivery, or the end that it causes.
-    pub fn packet(&self, delivery: Delivery) -> Result<String, End> {
+    pub(super) fn packet(&self, delivery: Delivery) -> Result<String, End> {
         match delivery {
             Delivery::Event(event, _) => Ok(packet::event(event.name, &event.data)),
             Delivery::Answer(id, answer) => Ok(packet::ack(id.0, &answer.0)),

@@ -39,7 +39,11 @@ impl SignIn {
     ///
     /// # Errors
     /// The refusal, which has been counted.
-    pub async fn open(app: &App, handshake: &Handshake, auth: &str) -> Result<Self, RequestError> {
+    pub(super) async fn open(
+        app: &App,
+        handshake: &Handshake,
+        auth: &str,
+    ) -> Result<Self, RequestError> {
         let auth = if auth.is_empty() || auth == "null" { "{}" } else { auth };
         let auth: Auth = serde_json::from_str(auth).map_err(|_| {
             let message = "`auth` must be { token, deviceId? }, both text.";
@@ -80,7 +84,7 @@ impl SignIn {
     }
 
     /// Returns the packet that tells the client that it is connected.
-    pub fn connected(&self, revision: Revision) -> String {
+    pub(super) fn connected(&self, revision: Revision) -> String {
         match revision {
             Revision::Three => packet::CONNECTED_BEFORE.to_owned(),
             Revision::Four => {

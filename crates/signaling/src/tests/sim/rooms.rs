@@ -30,12 +30,12 @@ pub(super) struct WatchedRoom {
 
 impl WatchedRoom {
     /// Returns true if a device of the user is in it.
-    pub fn holds(&self, user: &UserId) -> bool {
+    pub(super) fn holds(&self, user: &UserId) -> bool {
         !self.ended && self.inside.contains(user)
     }
 
     /// The number of events that were relayed in it.
-    pub fn relayed(&self) -> usize {
+    pub(super) fn relayed(&self) -> usize {
         self.relayed.len()
     }
 }

@@ -10,7 +10,7 @@ use crate::testing::{Answer, MOBILITY_TICKET};
 
 /// The model of an allocation.
 #[derive(Debug, Clone)]
-pub struct Model {
+pub(super) struct Model {
     /// One address, or one of each family, each with the time at which it ends.
     pub relayed: Vec<(SocketAddr, Instant)>,
     pub permissions: HashMap<IpAddr, Instant>,
@@ -22,7 +22,7 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(now: Instant, answer: &Answer) -> Self {
+    pub(super) fn new(now: Instant, answer: &Answer) -> Self {
         let expires = now + Duration::from_secs(answer.lifetime());
         Self {
             relayed: answer.all_relayed().into_iter().map(|at| (at, expires)).collect(),
@@ -34,28 +34,28 @@ impl Model {
     }
 
     /// Returns the address that packets to and from a peer pass through.
-    pub fn address_for(&self, now: Instant, peer: IpAddr) -> Option<SocketAddr> {
+    pub(super) fn address_for(&self, now: Instant, peer: IpAddr) -> Option<SocketAddr> {
         self.alive(now).find(|at| at.is_ipv4() == peer.is_ipv4())
     }
 
-    pub fn alive(&self, now: Instant) -> impl Iterator<Item = SocketAddr> {
+    pub(super) fn alive(&self, now: Instant) -> impl Iterator<Item = SocketAddr> {
         self.relayed.iter().filter(move |(_, expires)| *expires > now).map(|(at, _)| *at)
     }
 
     /// Notes a permission, which lasts until the latest time that a request has given it.
-    pub fn permit(&mut self, ip: IpAddr, expires: Instant) {
+    pub(super) fn permit(&mut self, ip: IpAddr, expires: Instant) {
         let known = self.permissions.entry(ip).or_insert(expires);
         *known = expires.max(*known);
         self.unannounced.remove(&ip);
     }
 
-    pub fn permits(&self, now: Instant, ip: IpAddr) -> bool {
+    pub(super) fn permits(&self, now: Instant, ip: IpAddr) -> bool {
         self.permissions.get(&ip).is_some_and(|expires| *expires > now)
             && !self.unannounced.contains(&ip)
             && self.address_for(now, ip).is_some()
     }
 
-    pub fn channel(&self, now: Instant, number: u16) -> Option<SocketAddr> {
+    pub(super) fn channel(&self, now: Instant, number: u16) -> Option<SocketAddr> {
         let (to, expires) = *self.channels.get(&number)?;
         (expires > now && self.address_for(now, to.ip()).is_some()).then_some(to)
     }

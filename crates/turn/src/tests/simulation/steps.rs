@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 /// A step of one of the clients, or of the world around them.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(super) enum Step {
     Allocate { client: usize, even: Option<u8>, v6: bool, dual: bool, mobile: bool },
     Redeem { client: usize },
     Refresh { client: usize, lifetime: u64, v4: Option<bool> },
@@ -25,12 +25,12 @@ pub enum Step {
     Advance(u64),
 }
 
-pub const CLIENTS: usize = 6;
+pub(super) const CLIENTS: usize = 6;
 /// The clients that come over TCP.
-pub const STREAMS: std::ops::Range<usize> = 3..CLIENTS;
-pub const CALLS: usize = 2;
-pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
-pub const PEERS: [&str; 8] = [
+pub(super) const STREAMS: std::ops::Range<usize> = 3..CLIENTS;
+pub(super) const CALLS: usize = 2;
+pub(super) const USERS: [&str; 3] = ["alice", "bob", "carol"];
+pub(super) const PEERS: [&str; 8] = [
     "8.8.8.8:1000",
     "8.8.8.8:1001",
     "9.9.9.9:1000",
@@ -43,7 +43,7 @@ pub const PEERS: [&str; 8] = [
 ];
 
 /// Returns steps of all kinds.
-pub fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let client = || 0..CLIENTS;
     let peer = || 0..PEERS.len();
     let number = || 0x4000u16..0x4003;
