@@ -306,8 +306,8 @@ export interface CallRecord {
   /** The media that it carries. */
   type: CallType;
   /**
-   * The caller, then the callee. Of a room, who is in it, in the order in which they came; once it
-   * is over, the latest who were.
+   * The caller, then the callee. Of a room, who is in it, in the order in which they came; once
+   * it is over, the latest who were.
    */
   participants: Array<Participant>;
   /** The time at which the caller called, or the first participant came. */

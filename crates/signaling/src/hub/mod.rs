@@ -247,7 +247,7 @@ impl Hub {
     }
 
     /// Goes on with the calls of the hub before this one, whose changes
-    /// [`Output::Keep`](crate::Output::Keep) gave and which the driver has collected in `entries`.
+    /// [`Output::Keep`] gave and which the driver has collected in `entries`.
     /// Each side is waited for as if it had just lost its connection. Calls past the limit of live
     /// calls, and those that cannot go on, are over; a report is put out for each. To be called
     /// before any input.
@@ -262,7 +262,7 @@ impl Hub {
     }
 
     /// Ends the live calls with this hub after all, since they cannot be kept. To be called after
-    /// [`Input::Shutdown`](crate::Input::Shutdown).
+    /// [`Input::Shutdown`].
     pub fn give_up_calls(&mut self, now: Now) {
         shutdown::give_up_calls(self, now);
     }
