@@ -15,9 +15,9 @@
 //!
 //! # A first session
 //!
-//! The driver finds out who a client is, for which [`jwt::TokenVerifier`] is there, gives the
-//! session a name that was never used before, and tells the hub. [`Hub::poll_output`] says what is
-//! to be sent.
+//! The driver verifies a client's token ([`jwt::TokenVerifier`]), chooses a session id that was
+//! never used before, and opens the session with [`Input::Open`]. [`Hub::poll_output`] returns the
+//! messages to send.
 //!
 //! ```
 //! use std::time::Duration;
@@ -176,7 +176,7 @@
 //! - Carry outputs out in their order: for each session it is the order of effects. An answer comes
 //!   before the events that the request sets off.
 //! - Before something is sent to a client, carry out what came before it and is for others:
-//!   [`Output::PeersAnnounced`] (the relay lets the addresses pass before a client hears of them)
+//!   [`Output::PeersAnnounced`] (the relay lets the addresses pass before a client receives them)
 //!   and [`Output::ReadmitUser`], [`Output::RevokeUser`], [`Output::LiftKick`] and
 //!   [`Output::CallEnded`].
 //! - With [`Config::keep_calls`], hold back whatever came out with an [`Output::Keep`] until the
@@ -246,7 +246,7 @@
 //!
 //! # Limits
 //!
-//! Whatever a client can make grow is bounded by [`Config`]: sessions and calls in all and for each
+//! [`Config`] bounds everything that a client can make grow: sessions and calls in all and for each
 //! user, events of a session and calls of a user in a time, kept candidates and descriptions,
 //! `metadata`, calls that are over. A session that can be resumed keeps up to [`MAX_REPLAY`] events
 //! of [`MAX_REPLAY_WEIGHT`] bytes. Payloads are nested no deeper than any parser of JSON can follow
