@@ -8,12 +8,11 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use callbox_base::{
-    auth::{Secret, TurnSecrets},
+    auth::{AccessTokenKey, Secret, TurnSecrets},
     clock::Now,
     ids::UserId,
 };
 use callbox_cli::{Period, StaticUser};
-use callbox_turn::auth::AccessTokenKey;
 use clap::{Args, ValueEnum};
 
 use super::{
@@ -55,7 +54,7 @@ pub(crate) struct ConformanceArgs {
     #[arg(long, value_name = "KID:KEY", hide_env_values = true, env = "CALLBOX_OAUTH_KEY")]
     oauth_key: Option<AccessTokenKey>,
 
-    /// How the server is talked to.
+    /// The transport between this command and the server.
     ///
     /// Over tcp and tls, what is about datagrams is left out and what is about streams comes in;
     /// run all that the server has. --ca-cert says who may vouch for the server's certificate.
@@ -69,7 +68,7 @@ pub(crate) struct ConformanceArgs {
     #[arg(long, value_name = "IP", requires = "conformance")]
     peer_ip: Option<IpAddr>,
 
-    /// How long nothing must come for it to count as no answer.
+    /// The time without an answer after which a request counts as not answered.
     ///
     /// Give at least the time of a round trip, or a late answer is taken for none.
     #[arg(long, value_name = "DURATION", default_value = "300ms")]

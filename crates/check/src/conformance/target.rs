@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use callbox_turn::auth::AccessTokenKey;
+use callbox_base::auth::AccessTokenKey;
 
 use super::{
     link::Transport,

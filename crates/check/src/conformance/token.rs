@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use callbox_base::clock::Now;
-use callbox_turn::auth::AccessTokenKey;
+use callbox_base::{auth::AccessTokenKey, clock::Now};
 use rand::Rng;
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 

@@ -16,7 +16,7 @@ mod turn_users;
 
 #[cfg(test)]
 pub use access_tokens::testing;
-pub use access_tokens::{AccessTokenKey, AccessTokenKeyError};
+pub use callbox_base::auth::{AccessTokenKey, AccessTokenKeyError};
 pub use long_term_key::LongTermKey;
 pub use turn_auth_error::{TurnAuthError, WrongCredentials};
 pub use turn_identity::TurnIdentity;

@@ -7,7 +7,7 @@ use ::stun::{
     attributes::{ATTR_LIFETIME, AttrType},
     integrity::MessageIntegrity,
 };
-use callbox_turn::auth::AccessTokenKey;
+use callbox_base::auth::AccessTokenKey;
 
 use super::super::{
     answer::Answer,
