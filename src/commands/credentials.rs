@@ -13,7 +13,7 @@ use crate::config::{CredentialOptions, SourceOptions};
 /// The arguments of `callbox credentials`.
 #[derive(Debug, Args)]
 pub(super) struct CredentialsArgs {
-    /// Whose credentials.
+    /// The user of the credentials.
     #[arg(long, value_name = "NAME")]
     user: UserId,
 

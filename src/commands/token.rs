@@ -11,29 +11,29 @@ use crate::config::SourceOptions;
 /// The arguments of `callbox token`.
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
-    /// Whose token: its `sub`.
+    /// The user of the token: its `sub`.
     #[arg(long, value_name = "NAME")]
     user: UserId,
 
-    /// What to show to people: its `name`.
+    /// The name that people are shown: its `name`.
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
 
-    /// For how long it is good.
+    /// The time for which the token is valid.
     #[arg(long, value_name = "DURATION", default_value_t = Period(DEFAULT_TTL))]
     ttl: Period,
 
-    /// Who may be called, as a user id in which `*` stands for any text; may be given more than
-    /// once. Its `callbox.call`; everyone, if it is not given.
+    /// A user who may be called, as a user id in which `*` stands for any text; may be given more
+    /// than once. Its `callbox.call`; everyone, if it is not given.
     #[arg(long, value_name = "PATTERN")]
     call: Vec<String>,
 
-    /// Whose presence may be seen, in the same form; may be given more than once. Its
+    /// A user whose presence may be seen, in the same form; may be given more than once. Its
     /// `callbox.presence`; those who may be called, if it is not given.
     #[arg(long, value_name = "PATTERN")]
     presence: Vec<String>,
 
-    /// Which rooms may be joined, as a room id in which `*` stands for any text; may be given more
+    /// A room that may be joined, as a room id in which `*` stands for any text; may be given more
     /// than once. Its `callbox.rooms`; every one, if it is not given.
     #[arg(long, value_name = "PATTERN")]
     room: Vec<String>,
@@ -43,7 +43,7 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "PATTERN")]
     block: Vec<String>,
 
-    /// In how many live calls the user may be: its `callbox.maxCalls`.
+    /// Maximum number of live calls of the user: its `callbox.maxCalls`.
     #[arg(long, value_name = "NUMBER")]
     max_calls: Option<u64>,
 

@@ -41,7 +41,7 @@ pub struct CheckArgs {
     #[arg(long)]
     pub(super) json: bool,
 
-    /// How long each step, or with --conformance each answer, may take.
+    /// The time that each step, or with --conformance each answer, may take.
     ///
     /// Give more time to a server that is far away.
     #[arg(long, value_name = "DURATION", default_value = "5s")]

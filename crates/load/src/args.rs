@@ -26,7 +26,7 @@ pub(crate) enum Framing {
     None,
 }
 
-/// Which way the packets go.
+/// The direction of the packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Path {
     /// From the clients through the relay to a peer.
@@ -67,15 +67,15 @@ pub struct LoadArgs {
     #[arg(long, value_name = "SECRET", hide_env_values = true, env = "CALLBOX_AUTH_SECRET")]
     pub(crate) auth_secret: Option<String>,
 
-    /// How many clients, each with a socket of its own.
+    /// Number of clients, each with a socket of its own.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) clients: usize,
 
-    /// Which way the packets go.
+    /// The direction of the packets.
     #[arg(long, value_enum, default_value = "up")]
     pub(crate) path: Path,
 
-    /// How data is framed between clients and server. With `none` the server is one that sends on
+    /// The framing of data between clients and server. With `none` the server is one that sends on
     /// what it gets, from a socket for each client, to the peer that it was told: no TURN at all.
     #[arg(long, value_enum, default_value = "channel")]
     pub(crate) framing: Framing,
@@ -84,7 +84,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 172)]
     pub(crate) size: usize,
 
-    /// How many packets a sender sends at a time, before the next one has its turn.
+    /// Number of packets that a sender sends at a time, before the next one has its turn.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) burst: usize,
 
@@ -93,29 +93,30 @@ pub struct LoadArgs {
     #[arg(long)]
     pub(crate) gso: bool,
 
-    /// How many packets a second to send, or with --calls calls to begin, whatever comes back.
-    /// Without it as many packets as come back, with --window on the way.
+    /// Packets (with --calls: calls) per second, sent at a fixed rate. Without it, as many packets
+    /// are sent as come back, with --window on the way.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) rate: Option<u64>,
 
-    /// How many packets may be on the way, if there is no --rate.
+    /// Maximum number of packets on the way, if there is no --rate.
     #[arg(long, value_name = "PACKETS", default_value_t = 256, conflicts_with = "rate")]
     pub(crate) window: u64,
 
-    /// For how long to send, to begin calls, or to hold idle sessions.
+    /// The time for which packets are sent, calls are begun, or idle sessions are held.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) duration: Duration,
 
-    /// How many clients a second leave and come again, each with a new socket and allocation.
+    /// Number of clients that leave and come again per second, each with a new socket and
+    /// allocation.
     #[arg(long, value_name = "CLIENTS", default_value_t = 0)]
     pub(crate) churn: u64,
 
-    /// How often each client renews its allocation, and its permissions or channels. A permission
-    /// lives for five minutes.
+    /// The interval at which each client renews its allocation, and its permissions or channels. A
+    /// permission lives for five minutes.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
     pub(crate) renew: Duration,
 
-    /// Where the peer is: an address of this machine. Without it, where the clients are.
+    /// The address of the peer, one of this machine. Without it, the address of the clients.
     #[arg(long, value_name = "IP")]
     pub(crate) peer_ip: Option<IpAddr>,
 
@@ -124,11 +125,11 @@ pub struct LoadArgs {
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) peer_port: u16,
 
-    /// Where the clients are: an address of this machine. Without it the system chooses.
+    /// The address of the clients, one of this machine. Without it the system chooses.
     #[arg(long, value_name = "IP")]
     pub(crate) client_ip: Option<IpAddr>,
 
-    /// For how long to send Binding requests before, to count them; 0 for not at all.
+    /// The time for which Binding requests are sent and counted before the run; 0 turns it off.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     pub(crate) binding: Duration,
 
@@ -168,7 +169,7 @@ impl LoadArgs {
             self.size
         );
         ensure!(self.size <= 8192, "--size {}: at most 8192", self.size);
-        ensure!(self.clients > 0, "--clients 0: there is nobody to send");
+        ensure!(self.clients > 0, "--clients 0: at least one client is needed");
         ensure!((1..=64).contains(&self.burst), "--burst {}: from 1 to 64", self.burst);
         ensure!(self.rate != Some(0), "--rate 0: nothing would be sent");
         let run = self.burst * (self.size + 64);

@@ -124,8 +124,8 @@ pub struct SignalingOptions {
     /// turns it off.
     ///
     /// In this time its client can bring a new one (`auth:refresh`) and stay connected. Raise it
-    /// where getting a token takes long. Whose token lives less than twice as long is told after
-    /// half of its time.
+    /// where getting a token takes long. A token with less than twice this lifetime is warned about
+    /// at half its lifetime.
     #[arg(long, env = "CALLBOX_TOKEN_WARNING", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().token_warning))]
     pub token_warning: Period,

@@ -26,7 +26,7 @@ pub(crate) struct CallsArgs {
     ])]
     pub calls: Option<Target>,
 
-    /// How many pairs of users call each other, by turns.
+    /// Number of pairs of users that call each other, by turns.
     ///
     /// A server that limits how many calls a user may begin (--calls-per-minute), and to whom
     /// (--calls-per-pair), needs enough of them: with callbox's defaults one and a half times as
