@@ -157,7 +157,8 @@ impl Accounts {
         let was = account.held;
         account.held += share.bytes;
         self.held += share.bytes;
-        account.requests.insert(number, share);
+        let previous = account.requests.insert(number, share);
+        debug_assert!(previous.is_none(), "the request is counted already");
         let is = account.held;
         self.sort(address, was, is);
     }

@@ -48,10 +48,10 @@ impl KeptCalls {
         let restored = hub.restore(Now::read(), &found.entries, stopped);
         let crashed = stopped != PreviousStop::Orderly;
         let (live, over) = (restored.live, restored.over);
-        tracing::info!(crashed, live, over, "calls of the server before this one");
+        tracing::info!(crashed, live, over, "calls of the previous process were restored");
         let unreadable = restored.unreadable + found.damaged;
         if unreadable > 0 {
-            tracing::warn!(unreadable, "entries of the server before this one cannot be read");
+            tracing::warn!(unreadable, "entries of the previous process cannot be read");
         }
     }
 

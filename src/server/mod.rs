@@ -306,8 +306,8 @@ fn read_state(path: PathBuf, sync: Sync) -> Result<KeptCalls, StartError> {
 /// server can stop the relay while the hub still has them.
 fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
     let (ending, announcing) = (Arc::downgrade(relay), Arc::downgrade(relay));
-    let (coming, going) = (Arc::downgrade(relay), Arc::downgrade(relay));
-    let readmitting = Arc::downgrade(relay);
+    let (readmitting, revoking) = (Arc::downgrade(relay), Arc::downgrade(relay));
+    let lifting = Arc::downgrade(relay);
     TellRelay {
         call_ended: Box::new(move |call| {
             if let Some(relay) = ending.upgrade() {
@@ -315,17 +315,17 @@ fn tell_relay(relay: &Arc<Relay>) -> TellRelay {
             }
         }),
         readmit_user: Box::new(move |call, user| {
-            if let Some(relay) = coming.upgrade() {
+            if let Some(relay) = readmitting.upgrade() {
                 relay.readmit_user(call, user);
             }
         }),
         revoke_user: Box::new(move |call, user| {
-            if let Some(relay) = going.upgrade() {
+            if let Some(relay) = revoking.upgrade() {
                 relay.revoke_user(call, user);
             }
         }),
         lift_kick: Box::new(move |user| {
-            if let Some(relay) = readmitting.upgrade() {
+            if let Some(relay) = lifting.upgrade() {
                 relay.lift_kick(user);
             }
         }),
@@ -358,6 +358,8 @@ fn tell_hub(events: &RelayEvents, event: turn::Event) {
         turn::Event::AllocationClosed { call, usage } => Input::RelayClosed { call, usage },
     });
     if !sent {
-        tracing::debug!("the hub is too busy to hear of an allocation; a call's record lacks it");
+        tracing::debug!(
+            "the hub's queue is full: an event of an allocation is missing from a call's record"
+        );
     }
 }

@@ -152,7 +152,7 @@ impl Files {
                 fs::remove_file(&path)
             };
             if let Err(error) = result {
-                tracing::warn!(path = %path.display(), %error, "it cannot be removed");
+                tracing::warn!(path = %path.display(), %error, "an old state file cannot be removed");
             }
         }
     }

@@ -9,8 +9,11 @@ use tokio::sync::mpsc;
 /// The number of the relay's events that wait for the hub.
 const RELAY_QUEUE: usize = 16 * 1024;
 
-/// Called with a room and a user who has joined or left it.
-type OnMoved = Box<dyn Fn(CallId, &UserId) + Send>;
+/// Called with a room and the user who is readmitted to it.
+type ReadmitUser = Box<dyn Fn(CallId, &UserId) + Send>;
+
+/// Called with a room and the user whose credentials for it are revoked.
+type RevokeUser = Box<dyn Fn(CallId, &UserId) + Send>;
 
 /// Called with a call, the side that has announced addresses, the other side, and the addresses.
 type OnPeersAnnounced = Box<dyn Fn(CallId, &UserId, &UserId, &[IpAddr]) + Send>;
@@ -20,9 +23,9 @@ pub struct TellRelay {
     /// A call is over.
     pub call_ended: Box<dyn Fn(CallId) + Send>,
     /// A user is in a room, perhaps again.
-    pub readmit_user: OnMoved,
+    pub readmit_user: ReadmitUser,
     /// A user is in a room no more.
-    pub revoke_user: OnMoved,
+    pub revoke_user: RevokeUser,
     /// A user who was kicked has a new token.
     pub lift_kick: Box<dyn Fn(&UserId) + Send>,
     /// A side of a call has announced addresses. It has taken effect when this returns, since

@@ -255,7 +255,7 @@ fn restore(queue: &mut Queue, log: &StateLog, found: &Found) -> u64 {
         last = number;
     }
     if !changes.is_empty() {
-        tracing::info!(events = changes.len(), "events go on that were not delivered before");
+        tracing::info!(events = changes.len(), "undelivered webhook events were restored");
     }
     let dropped = queue.take_finished().into_iter().map(|number| kept::event(number, None));
     log.put(changes.into_iter().chain(dropped));
