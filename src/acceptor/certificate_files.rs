@@ -10,7 +10,7 @@ use super::{
     certificate_error::CertificateError,
     current::Current,
     pair::Pair,
-    standing::{self, Remark},
+    validity_remark::{self, Remark},
 };
 
 /// The interval at which the files are checked for changes.
@@ -45,10 +45,12 @@ impl CertificateFiles {
     pub(super) fn remarks(&self, pair: &Pair, now: SystemTime) -> Vec<Remark> {
         let path = self.certificate.display();
         let which = format!("the certificate in --tls-cert {path}");
-        let validity = pair.validity.and_then(|validity| standing::remark(&which, validity, now));
+        let validity =
+            pair.validity.and_then(|validity| validity_remark::remark(&which, validity, now));
         let which =
             format!("a certificate in --tls-cert {path} that vouches for the server's own one");
-        let issuers = pair.issuers.iter().filter_map(|of| standing::remark(&which, *of, now));
+        let issuers =
+            pair.issuers.iter().filter_map(|of| validity_remark::remark(&which, *of, now));
         // Clients may have another chain to a root.
         let issuers = issuers.map(|remark| Remark { is_serious: false, ..remark });
         let order = pair.was_reordered.then(|| Remark {

@@ -16,8 +16,8 @@ use super::{
     certificate_files::CertificateFiles,
     current::Current,
     pair::Pair,
-    shown::Shown,
-    standing::Remark,
+    server_certificate::ServerCertificate,
+    validity_remark::Remark,
 };
 
 /// The protocols that a client may ask for within TLS (RFC 7301): HTTP in two versions, TURN and
@@ -104,10 +104,12 @@ impl Certificates {
     ///
     /// # Errors
     /// [`CertificateError`]
-    pub fn preview(source: CertificateSource) -> Result<(Shown, Vec<Remark>), CertificateError> {
+    pub fn preview(
+        source: CertificateSource,
+    ) -> Result<(ServerCertificate, Vec<Remark>), CertificateError> {
         match source {
             CertificateSource::Acme(settings) => {
-                Ok((Shown::to_come(Pair::make(settings.domains)?), Vec::new()))
+                Ok((ServerCertificate::to_come(Pair::make(settings.domains)?), Vec::new()))
             }
             source => {
                 let certificates = Self::new(source)?;
@@ -117,8 +119,8 @@ impl Certificates {
     }
 
     /// Returns the certificate that is shown now.
-    pub fn shown(&self) -> Shown {
-        Shown::new(self.current.get())
+    pub fn shown(&self) -> ServerCertificate {
+        ServerCertificate::new(self.current.get())
     }
 
     /// Notifies when another certificate is shown.

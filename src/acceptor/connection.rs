@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-use super::{Certificates, Role, Wiring, bounded::Bounded, proxy_protocol};
+use super::{Certificates, Role, Wiring, limited_stream::LimitedStream, proxy_protocol};
 use crate::http::{self, Arrival, Entrance, Lease, Purpose};
 
 /// The longest time that a connection may send nothing at all. Browsers open some in advance.
@@ -185,8 +185,8 @@ impl Connection {
 async fn shake_hands(
     certificates: &Certificates,
     stream: TcpStream,
-) -> io::Result<Option<TlsStream<Bounded>>> {
-    let stream = Bounded::new(stream, LONGEST_HANDSHAKE);
+) -> io::Result<Option<TlsStream<LimitedStream>>> {
+    let stream = LimitedStream::new(stream, LONGEST_HANDSHAKE);
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
     match certificates.challenge(&start.client_hello()) {
         None => Ok(Some(start.into_stream(certificates.config()).await?)),

@@ -13,18 +13,18 @@
 //! not touched here again.
 
 pub mod acme;
-mod bounded;
 mod certificate_error;
 mod certificate_files;
 mod certificates;
 mod chain;
 mod connection;
 mod current;
+mod limited_stream;
 mod listeners;
 mod pair;
 mod proxy_protocol;
-mod shown;
-mod standing;
+mod server_certificate;
+mod validity_remark;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -39,8 +39,8 @@ pub use self::{
     certificate_error::CertificateError,
     certificates::{CertificateSource, Certificates},
     listeners::{Acceptor, Listener},
-    shown::Shown,
-    standing::Remark,
+    server_certificate::ServerCertificate,
+    validity_remark::Remark,
 };
 use crate::http;
 

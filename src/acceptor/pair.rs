@@ -66,7 +66,7 @@ impl Pair {
             bytes.map(|bytes| Pem::parse(&bytes))
         };
         let nothing = |option, path: &Path, what, pem: &Pem| {
-            let (path, what_else) = (path.into(), pem.what_else());
+            let (path, what_else) = (path.into(), pem.other_contents());
             CertificateError::Nothing { option, path, what, what_else }
         };
         let cert_pem = read("--tls-cert", certificate)?;

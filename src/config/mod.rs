@@ -5,7 +5,7 @@
 //! configurations of the other modules.
 
 mod error;
-mod exposed;
+mod exposure_warnings;
 mod file;
 mod https;
 mod ice_uri;
@@ -38,7 +38,7 @@ use callbox_signaling::{
 use callbox_turn::{self as turn, PeerPolicy, auth::TurnAuth};
 use ipnet::IpNet;
 
-use self::exposed::Exposed;
+use self::exposure_warnings::ExposureWarnings;
 pub use self::{
     error::ConfigError,
     ice_uri::{IceScheme, IceTransport, IceUri},
@@ -126,7 +126,7 @@ impl Config {
         let access_token_keys = options.turn_users.access_token_keys()?;
         let turn_auth = TurnAuth::new(realm.clone(), turn_secrets.clone(), users)
             .with_access_tokens(access_token_keys);
-        let mut exposed = Exposed::default();
+        let mut exposed = ExposureWarnings::default();
         exposed.secrets(&options, &jwt, &auth);
         let mut more_warnings: Vec<_> =
             options.addresses.useless_server_name().into_iter().collect();

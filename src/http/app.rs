@@ -34,10 +34,11 @@ pub type RelayIsWhole = Box<dyn Fn() -> bool + Send + Sync>;
 /// Makes the relay close what a user has: everything, or what is for no call and for these calls.
 /// The user's credentials are refused once this returns; the result is the number of allocations
 /// that were closed, once they are.
-pub type KickFromRelay = Arc<dyn Fn(Now, &UserId, Option<&[CallId]>) -> Counted + Send + Sync>;
+pub type KickFromRelay =
+    Arc<dyn Fn(Now, &UserId, Option<&[CallId]>) -> ClosedAllocations + Send + Sync>;
 
 /// A number that is known later.
-pub(super) type Counted = Pin<Box<dyn Future<Output = usize> + Send>>;
+pub(super) type ClosedAllocations = Pin<Box<dyn Future<Output = usize> + Send>>;
 
 /// Reads the counters of reports of calls for the metrics page.
 pub type ReportMetrics = Box<dyn Fn() -> reports::Snapshot + Send + Sync>;
@@ -152,7 +153,7 @@ impl App {
     }
 
     /// Completes once the server has reached this phase.
-    pub(super) fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
+    pub(super) fn wait_for(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
         let mut current = self.phase.clone();
         async move {
             // An error means that the server is gone, which is later than any phase.

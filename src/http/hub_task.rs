@@ -22,7 +22,7 @@ use self::{
 use super::{
     connections::Connections,
     counters::Counters,
-    held::{Held, Ready},
+    pending_outputs::{PendingOutput, PendingOutputs},
     session_queue::{Delivery, TooSlow},
 };
 use crate::{reports, state_log::StateLog};
@@ -53,7 +53,7 @@ pub(super) fn spawn(
     let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
     let (handle, commands) = HubHandle::new(outbox_bytes);
     let connections = Connections::default();
-    let (reports, held) = (Some(reports), log.map(Held::new));
+    let (reports, held) = (Some(reports), log.map(PendingOutputs::new));
     let this = handle.downgrade();
     let mut task = HubTask { hub, this, connections, tell_relay, reports, held, counters };
     // Calls of the previous server are restored before any other input.
@@ -71,7 +71,7 @@ struct HubTask {
     /// `None` once the relay has stopped.
     reports: Option<reports::Inbox>,
     /// The outputs that wait until changes are stored, if calls are stored.
-    held: Option<Held>,
+    held: Option<PendingOutputs>,
     counters: Arc<Counters>,
 }
 
@@ -105,7 +105,7 @@ impl HubTask {
                         self.collect();
                     }
                 }
-                () = Held::changed(&mut self.held) => {}
+                () = PendingOutputs::changed(&mut self.held) => {}
                 () = alarm.rings(due) => self.hub.handle_timeout(Now::read()),
                 _ = numbers.tick(), if self.held.is_some() => self.keep_numbers(),
             }
@@ -148,7 +148,7 @@ impl HubTask {
             let Some(held) = &mut self.held else { return };
             held.commit(Now::read().unix_ms());
             let mut is_done = true;
-            while let Some(ready) = self.held.as_mut().and_then(Held::next) {
+            while let Some(ready) = self.held.as_mut().and_then(PendingOutputs::next) {
                 is_done = false;
                 ready.into_iter().for_each(|ready| self.execute(ready));
             }
@@ -178,9 +178,9 @@ impl HubTask {
                     Some(ready) => ready,
                     None => continue,
                 },
-                output => Ready::Output(output),
+                output => PendingOutput::Output(output),
             };
-            if let Ready::Output(Output::Resumed { connection, session }) = ready {
+            if let PendingOutput::Output(Output::Resumed { connection, session }) = ready {
                 // Its next outputs are under the id of the session.
                 self.connections.claim(connection, session);
             }
@@ -192,12 +192,12 @@ impl HubTask {
     }
 
     /// Prepares a report for sending, and stores it until its receiver has it.
-    fn prepare(&mut self, report: CallReport) -> Option<Ready> {
+    fn prepare(&mut self, report: CallReport) -> Option<PendingOutput> {
         let (prepared, changes) = self.reports.as_mut()?.prepare(report);
         if let Some(held) = &mut self.held {
             changes.into_iter().for_each(|change| held.keep(change));
         }
-        Some(Ready::Report(Box::new(prepared)))
+        Some(PendingOutput::Report(Box::new(prepared)))
     }
 
     fn apply(&mut self, command: Command) {
@@ -222,10 +222,10 @@ impl HubTask {
         }
     }
 
-    fn execute(&mut self, ready: Ready) {
+    fn execute(&mut self, ready: PendingOutput) {
         let output = match ready {
-            Ready::Output(output) => output,
-            Ready::Report(prepared) => {
+            PendingOutput::Output(output) => output,
+            PendingOutput::Report(prepared) => {
                 if let Some(reports) = &mut self.reports {
                     reports.put(*prepared);
                 }

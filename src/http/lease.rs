@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
+    admission::Upgraded,
     counters::{Counted, Refusal},
-    entry::Upgraded,
     limits::{Purpose, Slot},
 };
 

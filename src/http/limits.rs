@@ -20,7 +20,7 @@ pub enum Purpose {
 
 /// The connections by address.
 #[derive(Debug, Clone)]
-pub(super) struct Connections {
+pub(super) struct ConnectionLimits {
     max: usize,
     /// The largest number for one purpose.
     max_per_purpose: usize,
@@ -41,17 +41,17 @@ pub(super) struct Slot {
     /// The slot of its address; `None` as long as a proxy has not named the client.
     share: Option<Share>,
     purpose: Purpose,
-    connections: Connections,
+    connections: ConnectionLimits,
 }
 
 /// One of the connections that an address may have; it is freed when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     address: IpAddr,
-    connections: Connections,
+    connections: ConnectionLimits,
 }
 
-impl Connections {
+impl ConnectionLimits {
     /// Sets the limits in all and for one address. A quarter of the files that the process may have
     /// open is reserved for allocations and their peers; and connections for one purpose get no
     /// more than half of them, so that neither purpose can use up the files of the other.
@@ -154,7 +154,7 @@ pub(super) fn group(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    impl Connections {
+    impl ConnectionLimits {
         fn enter(&self, address: IpAddr) -> Result<Slot, Refusal> {
             self.enter_unnamed(Purpose::Http)?.name(address)
         }
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn slots_are_freed_when_dropped() {
-        let connections = Connections::new(3, 2, usize::MAX);
+        let connections = ConnectionLimits::new(3, 2, usize::MAX);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let first = connections.enter(ip("192.0.2.1")).unwrap();
         let _second = connections.enter(ip("::ffff:192.0.2.1")).unwrap();
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_slot_counts_before_its_client_is_known() {
-        let connections = Connections::new(3, 1, usize::MAX);
+        let connections = ConnectionLimits::new(3, 1, usize::MAX);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let [first, second, third] =
             [(); 3].map(|()| connections.enter_unnamed(Purpose::Http).unwrap());
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn one_purpose_leaves_files_for_the_other_and_both_for_the_rest() {
-        let connections = Connections::new(1000, 1000, 16);
+        let connections = ConnectionLimits::new(1000, 1000, 16);
         let enter = |purpose| connections.enter_unnamed(purpose);
         let mut relay: Vec<_> = (0..8).map(|_| enter(Purpose::Relay).unwrap()).collect();
         assert_eq!(enter(Purpose::Relay).unwrap_err(), Refusal::Files);
@@ -207,7 +207,7 @@ mod tests {
     /// On a proxy's connection, a client counts for the limit of its address, and for no other.
     #[test]
     fn a_share_counts_for_its_address_alone() {
-        let connections = Connections::new(1, 2, usize::MAX);
+        let connections = ConnectionLimits::new(1, 2, usize::MAX);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let _proxy = connections.enter_unnamed(Purpose::Http).unwrap();
         let first = connections.share(ip("192.0.2.1")).unwrap();

@@ -26,6 +26,7 @@
 //! | `embedded` | files that are part of the binary, with their entity tags |
 //! | `dev` | the pages that only `--dev` serves |
 
+mod admission;
 mod api_key;
 mod app;
 mod arrival;
@@ -39,12 +40,9 @@ mod counters;
 mod dev;
 mod documents;
 mod embedded;
-mod entry;
 mod error;
 mod exchange;
 mod forwarded;
-mod head;
-mod held;
 mod hub_task;
 mod ice_uris;
 mod key_set;
@@ -54,8 +52,9 @@ mod memory;
 mod metrics;
 mod origin;
 mod origins;
-mod reads;
+mod pending_outputs;
 mod refused;
+mod request_head;
 mod requests;
 mod rest;
 mod server_name;
@@ -65,6 +64,7 @@ mod session_queue;
 pub mod socketio;
 mod streams;
 mod tokens;
+mod unauthenticated_input;
 mod write_timeout;
 mod ws;
 
@@ -90,19 +90,19 @@ use self::{
     app::{App, Phase, Sources},
     counters::Counters,
     error::ApiError,
-    limits::Connections,
+    limits::ConnectionLimits,
     server_name::OwnNames,
 };
 pub use self::{
     app::{CertificateExpiry, KickFromRelay, RelayIsWhole, RelayMetrics, ReportMetrics},
     arrival::{Arrival, Entrance},
-    held::ALIVE,
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
     key_set::KeySource,
     lease::Lease,
     limits::Purpose,
     origin::{Origin, OriginError},
+    pending_outputs::ALIVE,
     server_name::{NamedByCertificate, ServerName, ServerNameError},
     service::{HEADER_TIMEOUT, Service},
 };
@@ -207,7 +207,7 @@ impl Server {
             config.max_message,
         );
         let (max, per_address) = (config.max_connections, config.max_connections_per_address);
-        let connections = Connections::new(max, per_address, config.open_files);
+        let connections = ConnectionLimits::new(max, per_address, config.open_files);
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
             relay_is_whole: wiring.relay_is_whole,
@@ -217,7 +217,7 @@ impl Server {
         };
         let own_names = OwnNames::new(config.server_names.clone(), wiring.named_by_certificate);
         let app = Arc::new(App::new(config, own_names, hub, counters, sources, current));
-        let socket_io = socketio::Front::new(app.clone(), max, per_address);
+        let socket_io = socketio::SocketIo::new(app.clone(), max, per_address);
         let service = Service::new(router(&app, socket_io), app.clone(), connections);
         Self { app, phase, service }
     }
@@ -247,7 +247,7 @@ impl Server {
 }
 
 /// Returns the router of all pages.
-fn router(app: &Arc<App>, socket_io: socketio::Front) -> Router {
+fn router(app: &Arc<App>, socket_io: socketio::SocketIo) -> Router {
     let cors = middleware::from_fn_with_state(app.clone(), cors::cors);
     let socket_io = Router::new()
         .route("/socket.io/", any(socketio::serve))

@@ -21,13 +21,13 @@ use hyper::{
 use tower::Service as _;
 
 use super::{
+    admission::Entry,
     app::App,
     bodies::{AnswerBody, RequestBody},
     counters::Curb,
-    entry::Entry,
     exchange::Exchange,
-    head::{self, TooManyFields},
-    reads::{Reader, Reads},
+    request_head::{self, TooManyFields},
+    unauthenticated_input::{Reader, Reads},
 };
 
 /// The memory that a request takes besides its head and its body, for the code that serves it.
@@ -94,7 +94,7 @@ impl Desk {
             Ok(visit) => visit,
             Err(error) => return Ok(self.entry.refuse(request.headers(), error)),
         };
-        let weight = REQUEST_WEIGHT + head::weight(&request);
+        let weight = REQUEST_WEIGHT + request_head::weight(&request);
         if let Err(full) = exchange.begin(visit.client(), weight) {
             return Ok(self.curb(full.into()));
         }

@@ -12,18 +12,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
+    admission::Entry,
     app::{App, Phase},
     arrival::Arrival,
     counters::Refusal,
-    entry::Entry,
     exchange::Exchange,
-    head,
     lease::Lease,
-    limits::{Connections, Purpose},
-    reads::Reads,
+    limits::{ConnectionLimits, Purpose},
+    request_head,
     requests::Desk,
     streams::Streams,
-    write_timeout::LeasedStream,
+    unauthenticated_input::Reads,
+    write_timeout::TimeoutStream,
 };
 
 /// The longest time that a client may take for the head of a request, and be idle before the next
@@ -63,11 +63,11 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 pub struct Service {
     router: Router,
     app: Arc<App>,
-    connections: Connections,
+    connections: ConnectionLimits,
 }
 
 impl Service {
-    pub(super) fn new(router: Router, app: Arc<App>, connections: Connections) -> Self {
+    pub(super) fn new(router: Router, app: Arc<App>, connections: ConnectionLimits) -> Self {
         Self { router, app, connections }
     }
 
@@ -119,7 +119,7 @@ impl Service {
 
     /// Completes once connections are to end.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.app.reached(Phase::Stopping)
+        self.app.wait_for(Phase::Stopping)
     }
 
     /// Serves the requests of one connection, with HTTP/2 if client and server have agreed on it,
@@ -134,13 +134,13 @@ impl Service {
         let is_proxy = upgraded.is_some();
         let entry = Entry::new(app.clone(), connections, arrival, upgraded);
         let reads = Arc::new(Reads::default());
-        let stream = LeasedStream::new(stream, lease, reads.clone());
+        let stream = TimeoutStream::new(stream, lease, reads.clone());
         let memory = app.request_memory.clone();
         let desk = Arc::new(Desk::new(app.clone(), router, entry, reads));
         let requests = desk.requests().clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let open = desk.requests().begin();
-            desk.clone().answer(head::compact(request), open)
+            desk.clone().answer(request_head::compact(request), open)
         });
         let io = TokioIo::new(stream);
         // Errors here are the client's: it has gone away, or has not sent HTTP, and has been told.
@@ -158,7 +158,7 @@ impl Service {
             let mut connection = std::pin::pin!(connection);
             let over = async {
                 tokio::select! {
-                    () = app.reached(Phase::Stopping) => HEADER_TIMEOUT,
+                    () = app.wait_for(Phase::Stopping) => HEADER_TIMEOUT,
                     // HTTP/1 has a timeout of its own for this.
                     () = requests.none_for(HEADER_TIMEOUT) => LAST_WORDS,
                     // A proxy also carries requests of other clients, which read their answers.
@@ -183,7 +183,7 @@ impl Service {
                 let mut connection = std::pin::pin!(connection);
                 tokio::select! {
                     _ = connection.as_mut() => {}
-                    () = app.reached(Phase::Stopping) => {
+                    () = app.wait_for(Phase::Stopping) => {
                         connection.as_mut().graceful_shutdown();
                         let _ = connection.await;
                     }

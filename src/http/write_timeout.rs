@@ -12,21 +12,21 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_io_timeout::TimeoutWriter;
 
-use super::{lease::Lease, reads::Reads};
+use super::{lease::Lease, unauthenticated_input::Reads};
 
 /// The longest time in which a client may read nothing of the data that it is sent. A client with
 /// nothing to read may be idle for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A stream, and the slot that it takes.
-pub(super) struct LeasedStream<S> {
+pub(super) struct TimeoutStream<S> {
     stream: Pin<Box<TimeoutWriter<S>>>,
     /// The counter of bytes that are read, while they are counted.
     reads: Option<Arc<Reads>>,
     _lease: Lease,
 }
 
-impl<S: AsyncWrite> LeasedStream<S> {
+impl<S: AsyncWrite> TimeoutStream<S> {
     /// Combines the two, and counts in `reads` what is read.
     pub(super) fn new(stream: S, lease: Lease, reads: Arc<Reads>) -> Self {
         let mut stream = TimeoutWriter::new(stream);
@@ -40,7 +40,7 @@ impl<S: AsyncWrite> LeasedStream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite> AsyncRead for LeasedStream<S> {
+impl<S: AsyncRead + AsyncWrite> AsyncRead for TimeoutStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite> AsyncRead for LeasedStream<S> {
     }
 }
 
-impl<S: AsyncWrite> AsyncWrite for LeasedStream<S> {
+impl<S: AsyncWrite> AsyncWrite for TimeoutStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -239,7 +239,7 @@ mod tests {
     async fn a_client_that_reads_slowly_or_has_nothing_to_read_is_not_closed() {
         let server = server();
         let (mut client, stream) = duplex(1);
-        let mut stream = LeasedStream::new(stream, lease(&server), Arc::default());
+        let mut stream = TimeoutStream::new(stream, lease(&server), Arc::default());
         for _ in 0..3 {
             sleep(LONG).await;
             let reading = async {

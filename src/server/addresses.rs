@@ -12,9 +12,9 @@ use std::{
 
 use callbox_relay::Reached;
 
-use super::left_out::{LeftOut, Reason};
+use super::omitted_addresses::{OmittedAddresses, Reason};
 use crate::{
-    acceptor::Shown,
+    acceptor::ServerCertificate,
     config::{IceScheme, IceUri},
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Uris {
     pub untrusted_turns: Vec<String>,
     /// The base URL of HTTP under TLS.
     pub https: Option<String>,
-    pub left_out: LeftOut,
+    pub left_out: OmittedAddresses,
 }
 
 impl Addresses {
@@ -79,7 +79,7 @@ impl Addresses {
     }
 
     /// Returns the URIs while this certificate is shown, if one is.
-    pub(super) fn uris(&self, shown: Option<&Shown>) -> Uris {
+    pub(super) fn uris(&self, shown: Option<&ServerCertificate>) -> Uris {
         let mut uris = Uris::default();
         self.add_plain(&mut uris, shown.is_some());
         if let Some(shown) = shown {
@@ -112,14 +112,14 @@ impl Addresses {
     }
 
     /// Returns the warnings about these URIs, for the operator.
-    pub(super) fn warnings(&self, uris: &Uris, shown: Option<&Shown>) -> Vec<String> {
+    pub(super) fn warnings(&self, uris: &Uris, shown: Option<&ServerCertificate>) -> Vec<String> {
         let left_out = Some(uris.left_out.to_string()).filter(|text| !text.is_empty());
         left_out.into_iter().chain(self.not_covered(shown)).collect()
     }
 
     /// Returns a warning if the certificate does not cover the host of a configured `turns` URI:
     /// another program in front of the server must terminate TLS there.
-    fn not_covered(&self, shown: Option<&Shown>) -> Option<String> {
+    fn not_covered(&self, shown: Option<&ServerCertificate>) -> Option<String> {
         let shown = shown.filter(|shown| shown.is_trusted())?;
         let turns = self.configured.iter().filter(|uri| uri.scheme == IceScheme::Turns);
         let uncovered: Vec<_> =
@@ -149,7 +149,7 @@ impl Addresses {
         left_out.extend(self.relay.private.iter().map(|at| (at.to_string(), Reason::Private)));
     }
 
-    fn add_tls(&self, uris: &mut Uris, shown: &Shown) {
+    fn add_tls(&self, uris: &mut Uris, shown: &ServerCertificate) {
         let is_open = self.is_open(true);
         for listener in &self.tls {
             let TlsListener { port, told } = listener;
@@ -222,7 +222,7 @@ mod tests {
     const PUBLIC: [&str; 2] = ["192.0.2.1:3478", "[2001:db8::1]:3478"];
 
     fn turns(tls: &[&str], names: &[&str]) -> (Vec<String>, String) {
-        let uris = addresses(&PUBLIC, tls, &[]).uris(Some(&Shown::made(names)));
+        let uris = addresses(&PUBLIC, tls, &[]).uris(Some(&ServerCertificate::made(names)));
         assert!(uris.https.is_some());
         (uris.turns, uris.left_out.to_string())
     }
@@ -267,7 +267,8 @@ mod tests {
             "{left_out}"
         );
         assert!(left_out.contains("--public-turn-uri turns:"), "{left_out}");
-        let shared = addresses(&PUBLIC, &[], &[]).uris(Some(&Shown::made(&["turn.example.com"])));
+        let shared = addresses(&PUBLIC, &[], &[])
+            .uris(Some(&ServerCertificate::made(&["turn.example.com"])));
         assert_eq!(shared.turns, ["turns:turn.example.com:3478?transport=tcp"]);
     }
 
@@ -281,13 +282,13 @@ mod tests {
             (&["localhost"], "turns:localhost:443?transport=tcp"),
         ] {
             let here = addresses(&["127.0.0.1:3478"], &["127.0.0.1:443"], &[]);
-            let uris = here.uris(Some(&Shown::made(names)));
+            let uris = here.uris(Some(&ServerCertificate::made(names)));
             assert_eq!(uris.turns, [told]);
             assert_eq!(uris.stun, ["stun:127.0.0.1:3478"]);
             assert!(uris.left_out.is_empty());
         }
         let open = addresses(&["127.0.0.1:3478"], &["192.0.2.1:443"], &[]);
-        let uris = open.uris(Some(&Shown::made(&["a.example"])));
+        let uris = open.uris(Some(&ServerCertificate::made(&["a.example"])));
         assert_eq!((uris.stun, uris.turn), (vec![], vec![]));
         assert_eq!(uris.turns, ["turns:a.example:443?transport=tcp"]);
         assert!(uris.left_out.to_string().contains("127.0.0.1:3478 (a loopback address)"));
@@ -295,7 +296,7 @@ mod tests {
 
     #[test]
     fn configured_uris_replace_those_of_their_scheme() {
-        let shown = Shown::made(&["*.example.com"]);
+        let shown = ServerCertificate::made(&["*.example.com"]);
         let turns = "turns:turn.example.com:443";
         let some = addresses(&PUBLIC[..1], &["192.0.2.1:8443"], &[turns]);
         let uris = some.uris(Some(&shown));

@@ -5,11 +5,11 @@
 //! and the addresses that its sides have announced.
 
 mod addresses;
+mod announced_uris;
 mod kept_calls;
-mod left_out;
 mod listeners;
+mod omitted_addresses;
 mod preview;
-mod told;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -21,7 +21,9 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 
 pub use self::preview::Preview;
-use self::{addresses::Addresses, kept_calls::KeptCalls, listeners::Binder, told::Told};
+use self::{
+    addresses::Addresses, announced_uris::AnnouncedUris, kept_calls::KeptCalls, listeners::Binder,
+};
 use crate::{
     acceptor::{self, Acceptor, CertificateError, CertificateSource, Certificates, Listener, Role},
     config::{Config, DevSecrets},
@@ -166,7 +168,8 @@ impl Server {
         let reach = |listeners: &[SocketAddr]| relay.reached(listeners);
         let addresses =
             Addresses::new(relay.addresses(), &tls_addresses, config.public_uris, reach);
-        let told = Told::new(addresses.map_err(StartError::Addresses)?, certificates.clone());
+        let told =
+            AnnouncedUris::new(addresses.map_err(StartError::Addresses)?, certificates.clone());
         told.warn();
         let uris = told.uris().clone();
 

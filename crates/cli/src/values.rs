@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_goes_over_tls_or_stays_here() {
+    fn urls_use_tls_or_loopback() {
         for good in [
             "https://app.example.com/callbox?from=a",
             "https://[2001:db8::1]:8443",

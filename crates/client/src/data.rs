@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_what_is_read() {
+    fn sent_data_is_read_back() {
         let peer: SocketAddr = "[2001:db8::1]:5000".parse().unwrap();
         for payload in [&b""[..], b"one", b"four"] {
             let message = channel_data(0x4001, payload);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_short_is_no_data() {
+    fn truncated_data_is_rejected() {
         let message = channel_data(0x4001, b"four");
         for len in 0..message.len() {
             assert_eq!(Data::read(&message[..len]), None);

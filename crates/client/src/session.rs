@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_an_error() {
+    fn a_message_that_is_no_answer_is_an_error() {
         let (mut session, mut login) = (Session::default(), Login::default());
         assert!(matches!(session.read(&mut login, &[1, 2, 3]), Err(Error::Broken(_))));
         let request = session.encode(&login, &Request::binding()).unwrap();

@@ -17,11 +17,11 @@ mod forwarder;
 mod histogram;
 mod process;
 mod receiver;
+mod refresh;
 mod report;
 mod senders;
 mod sockets;
 mod traffic;
-mod upkeep;
 
 use std::time::{Duration, Instant};
 

@@ -16,8 +16,8 @@ use super::{
     histogram::Histogram,
     process::{Meter, Process},
     receiver::Receiver,
+    refresh::Refresh,
     senders::Senders,
-    upkeep::Upkeep,
 };
 
 /// The number of packets that are sent in a row before the sockets are read. With a window that is
@@ -143,7 +143,7 @@ pub(super) fn run(
     let started = Instant::now();
     let mut shown = started;
     receiver.start(started);
-    let mut upkeep = Upkeep::new(args, started);
+    let mut refresh = Refresh::new(args, started);
     let in_a_row = pace.in_a_row();
     let (mut idle, mut was_idle, mut last) = (Duration::ZERO, false, started);
     loop {
@@ -181,7 +181,7 @@ pub(super) fn run(
             }
         }
         if is_sending {
-            upkeep.tick(clients, now)?;
+            refresh.tick(clients, now)?;
         }
         // Waking a process costs the server more than a packet does, so the load waits without
         // sleeping, except at slow rates.
@@ -195,7 +195,7 @@ pub(super) fn run(
                 index => {
                     receiver.drain_client(index, clients.get(index).socket());
                     while let Some(answer) = receiver.pop_answer() {
-                        upkeep.answer(clients, index, &answer)?;
+                        refresh.answer(clients, index, &answer)?;
                     }
                 }
             }
@@ -215,7 +215,7 @@ pub(super) fn run(
     let whole = started.elapsed();
     progress.finish_and_clear();
     let used = meter.used()?;
-    let (sent, counts) = (pace.sent, upkeep.counts());
+    let (sent, counts) = (pace.sent, refresh.counts());
     let received = receiver.received();
     Ok(Traffic {
         sent,

@@ -61,7 +61,7 @@ impl Pem {
 
     /// Describes the contents that are there in place of a certificate or a key; the text begins
     /// with a colon or a comma, or is empty.
-    pub fn what_else(&self) -> String {
+    pub fn other_contents(&self) -> String {
         match &self.labels[..] {
             [] if self.is_binary => {
                 ": it is in the binary form (DER); openssl x509 and openssl pkey turn it into PEM, \
@@ -104,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_in_place_of_it_is_said() {
+    fn other_contents_are_described() {
         let encrypted = section("ENCRYPTED PRIVATE KEY", "YQ==");
         let legacy = section("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: X,00\n\nYQ==");
         for text in [encrypted, legacy] {
             let pem = Pem::parse(text.as_bytes());
             assert!(pem.is_encrypted() && pem.key().is_none(), "{text}");
         }
-        let else_of = |bytes: &[u8]| Pem::parse(bytes).what_else();
+        let else_of = |bytes: &[u8]| Pem::parse(bytes).other_contents();
         assert_eq!(else_of(section("PUBLIC KEY", "YQ==").as_bytes()), ", but: PUBLIC KEY");
         assert_eq!(else_of(b""), "");
         assert!(else_of(b"\x30\x82\x01\x02").contains("(DER)"));

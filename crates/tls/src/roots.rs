@@ -45,7 +45,7 @@ impl Roots {
         let pem = fs::read(path)?;
         let pem = Pem::parse(&pem);
         match self.0.add_parsable_certificates(pem.certificates().iter().cloned()) {
-            (0, _) => Err(RootsError::Nothing(pem.what_else())),
+            (0, _) => Err(RootsError::Nothing(pem.other_contents())),
             _ => Ok(()),
         }
     }

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_no_certificate_is_none() {
+    fn bytes_that_are_no_certificate_have_no_validity() {
         let certificate = made(2026, 2027);
         for len in 0..certificate.len() {
             let cut = Validity::of(&certificate[..len]);

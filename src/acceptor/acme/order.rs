@@ -22,7 +22,7 @@ const NO_SUCH_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 ///
 /// # Errors
 /// [`OrderError`]; the certificate that was stored before remains.
-pub(super) async fn place(acme: &Acme) -> Result<Pair, OrderError> {
+pub(super) async fn obtain(acme: &Acme) -> Result<Pair, OrderError> {
     let domains = &acme.settings.domains;
     let account = account::get(acme).await?;
     let identifiers: Vec<_> = domains.iter().cloned().map(Identifier::Dns).collect();

@@ -33,7 +33,7 @@ pub(super) async fn run(acme: &Acme, current: &Current) {
             until(validity.renewal()).await;
         }
         tracing::info!(domains, directory, "ordering a certificate");
-        let ordered = timeout(ORDER, order::place(acme)).await;
+        let ordered = timeout(ORDER, order::obtain(acme)).await;
         match ordered.unwrap_or_else(|_| Err(OrderError::Slow(ORDER))) {
             Ok(pair) => {
                 let validity = pair.validity.map(|it| (date(it.until), date(it.renewal())));

@@ -21,4 +21,4 @@ mod table;
 mod upgrade;
 mod websocket;
 
-pub(super) use self::{requests::serve, table::Front};
+pub(super) use self::{requests::serve, table::SocketIo};

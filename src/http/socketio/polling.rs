@@ -114,7 +114,7 @@ impl Polling {
     /// Serves the client until it continues over a WebSocket.
     async fn exchange(&mut self) -> Result<Box<Connection>, End> {
         self.client.begin(&mut self.out).await?;
-        let mut draining = std::pin::pin!(self.client.app().reached(Phase::Draining));
+        let mut draining = std::pin::pin!(self.client.app().wait_for(Phase::Draining));
         let mut heartbeat = Heartbeat::new(self.client.revision(), Instant::now());
         let mut timer = std::pin::pin!(sleep_until(heartbeat.due()));
         loop {

@@ -20,12 +20,12 @@ use super::{
     engine::{self, Revision},
     heartbeat::{INTERVAL, PING_TIMEOUT},
     polling::{self, Command, Reply},
-    table::Front,
+    table::SocketIo,
     upgrade,
 };
 use crate::http::{
     REQUEST_TIMEOUT, arrival::Remote, authorization::bearer, error::ApiError, exchange::Exchange,
-    reads::Reader, ws::accept_key,
+    unauthenticated_input::Reader, ws::accept_key,
 };
 
 /// The longest part of `User-Agent` that is used to tell clients apart, in bytes.
@@ -134,15 +134,19 @@ enum Transport {
 
 /// Serves one request.
 pub(in crate::http) async fn serve(
-    State(front): State<Arc<Front>>,
+    State(socket_io): State<Arc<SocketIo>>,
     Extension(remote): Extension<Remote>,
     request: Request,
 ) -> Response {
-    let answered = answer(&front, remote, request).await;
+    let answered = answer(&socket_io, remote, request).await;
     answered.unwrap_or_else(Failure::into_response)
 }
 
-async fn answer(front: &Arc<Front>, remote: Remote, request: Request) -> Result<Response, Failure> {
+async fn answer(
+    socket_io: &Arc<SocketIo>,
+    remote: Remote,
+    request: Request,
+) -> Result<Response, Failure> {
     let uri = request.uri().clone();
     let query = Query::read(uri.query().unwrap_or_default());
     let transport = match query.transport {
@@ -155,19 +159,19 @@ async fn answer(front: &Arc<Front>, remote: Remote, request: Request) -> Result<
         if request.method() != Method::GET {
             return Err(Refused::BadMethod.into());
         }
-        if front.app.is_draining() {
+        if socket_io.app.is_draining() {
             return Err(ApiError::stopping().into());
         }
-        let handshake = handshake(front, remote, revision, request.headers())?;
+        let handshake = handshake(socket_io, remote, revision, request.headers())?;
         return match transport {
             Transport::Polling => {
                 drop(request);
-                begin_polling(front, handshake).await
+                begin_polling(socket_io, handshake).await
             }
-            Transport::WebSocket => begin_websocket(front, handshake, request),
+            Transport::WebSocket => begin_websocket(socket_io, handshake, request),
         };
     };
-    let client = front.find(sid).ok_or(Refused::UnknownSession)?;
+    let client = socket_io.find(sid).ok_or(Refused::UnknownSession)?;
     match (transport, request.method()) {
         (Transport::Polling, &Method::GET) => {
             // It may wait for long, for a known client: nothing of the request is kept.
@@ -178,7 +182,7 @@ async fn answer(front: &Arc<Front>, remote: Remote, request: Request) -> Result<
             ask(&client, Command::Poll).await
         }
         (Transport::Polling, &Method::POST) => {
-            let packets = match body(front, request).await {
+            let packets = match body(socket_io, request).await {
                 Ok(packets) => packets,
                 Err((failure, end)) => {
                     // The client considers the transport broken, too.
@@ -190,7 +194,7 @@ async fn answer(front: &Arc<Front>, remote: Remote, request: Request) -> Result<
         }
         (Transport::WebSocket, &Method::GET) => {
             let (accepted, upgrading, reader) = accept(request)?;
-            tokio::spawn(upgrade::try_out(front.app.clone(), upgrading, reader, client));
+            tokio::spawn(upgrade::try_out(socket_io.app.clone(), upgrading, reader, client));
             Ok(accepted)
         }
         _ => Err(Refused::BadRequest.into()),
@@ -198,7 +202,7 @@ async fn answer(front: &Arc<Front>, remote: Remote, request: Request) -> Result<
 }
 
 fn handshake(
-    front: &Front,
+    socket_io: &SocketIo,
     remote: Remote,
     revision: Revision,
     headers: &HeaderMap,
@@ -215,37 +219,37 @@ fn handshake(
         revision,
         user_agent: user_agent.map(Into::into),
         token: token.map(Into::into),
-        marks: front.marks.clone(),
+        marks: socket_io.marks.clone(),
     })
 }
 
 /// Returns the first packet of a session.
-fn open(front: &Front, sid: &str, upgrades: &[&str]) -> String {
+fn open(socket_io: &SocketIo, sid: &str, upgrades: &[&str]) -> String {
     let [interval, timeout] = [INTERVAL, PING_TIMEOUT].map(|time| time.as_millis() as u64);
-    engine::open(sid, upgrades, interval, timeout, front.app.max_message)
+    engine::open(sid, upgrades, interval, timeout, socket_io.app.max_message)
 }
 
-async fn begin_polling(front: &Front, handshake: Handshake) -> Result<Response, Failure> {
-    let (listed, commands) = front.enter(handshake.remote.0.ip()).map_err(|refusal| {
-        front.app.counters.refusals(refusal).add();
+async fn begin_polling(socket_io: &SocketIo, handshake: Handshake) -> Result<Response, Failure> {
+    let (listed, commands) = socket_io.enter(handshake.remote.0.ip()).map_err(|refusal| {
+        socket_io.app.counters.refusals(refusal).add();
         let message = "There are too many sessions from your address.";
         ApiError::from(RequestError::new(ErrorCode::TooManyConnections, message))
     })?;
-    let open = open(front, listed.id(), &["websocket"]);
-    let client = front.find(listed.id()).ok_or(Refused::UnknownSession)?;
-    let served = Client::new(front.app.clone(), handshake);
+    let open = open(socket_io, listed.id(), &["websocket"]);
+    let client = socket_io.find(listed.id()).ok_or(Refused::UnknownSession)?;
+    let served = Client::new(socket_io.app.clone(), handshake);
     tokio::spawn(polling::run(served, commands, open, listed));
     ask(&client, Command::Poll).await
 }
 
 fn begin_websocket(
-    front: &Front,
+    socket_io: &SocketIo,
     handshake: Handshake,
     request: Request,
 ) -> Result<Response, Failure> {
     let (accepted, upgrading, reader) = accept(request)?;
-    let open = open(front, &front.id(), &[]);
-    let client = Client::new(front.app.clone(), handshake);
+    let open = open(socket_io, &socket_io.id(), &[]);
+    let client = Client::new(socket_io.app.clone(), handshake);
     tokio::spawn(upgrade::begin(client, upgrading, reader, open));
     Ok(accepted)
 }
@@ -280,8 +284,8 @@ async fn ask(
 }
 
 /// Reads the packets of a POST.
-async fn body(front: &Front, request: Request) -> Result<String, (Failure, End)> {
-    let limited = Limited::new(request.into_body(), longest(&front.app));
+async fn body(socket_io: &SocketIo, request: Request) -> Result<String, (Failure, End)> {
+    let limited = Limited::new(request.into_body(), longest(&socket_io.app));
     let collected = tokio::time::timeout(REQUEST_TIMEOUT, limited.collect()).await;
     let collected = collected.map_err(|_| {
         let message = "The body of the request did not come in time.";
@@ -291,8 +295,8 @@ async fn body(front: &Front, request: Request) -> Result<String, (Failure, End)>
     let bytes: Bytes = match collected {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
-            let message = format!("A message may have {} bytes.", front.app.max_message);
-            let error = front.app.refuse(ErrorCode::PayloadTooLarge, message);
+            let message = format!("A message may have {} bytes.", socket_io.app.max_message);
+            let error = socket_io.app.refuse(ErrorCode::PayloadTooLarge, message);
             return Err((ApiError::from(error).into(), End::TooLong));
         }
         Err(_) => return Err((Refused::BadRequest.into(), End::Gone)),

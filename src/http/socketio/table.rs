@@ -14,19 +14,19 @@ use super::polling::{COMMANDS, Command};
 use crate::http::{
     app::App,
     counters::Refusal,
-    limits::{Connections, Purpose, Slot},
+    limits::{ConnectionLimits, Purpose, Slot},
 };
 
 /// The number of random bytes in an id, enough that it cannot be guessed.
 const ID_BYTES: usize = 15;
 
 /// The state of the Socket.IO protocol.
-pub(in crate::http) struct Front {
+pub(in crate::http) struct SocketIo {
     pub(super) app: Arc<App>,
     /// The keys of the hash that identifies clients.
     pub(super) marks: Arc<RandomState>,
     /// The slots of clients that poll, which hold no connection.
-    slots: Connections,
+    slots: ConnectionLimits,
     table: Arc<Table>,
 }
 
@@ -42,10 +42,10 @@ pub(super) struct Listed {
     _slot: Slot,
 }
 
-impl Front {
+impl SocketIo {
     /// Creates the state for this many polling clients, in all and from one address.
     pub(crate) fn new(app: Arc<App>, max: usize, max_per_address: usize) -> Self {
-        let slots = Connections::new(max, max_per_address, usize::MAX);
+        let slots = ConnectionLimits::new(max, max_per_address, usize::MAX);
         Self { app, marks: Arc::default(), slots, table: Arc::default() }
     }
 

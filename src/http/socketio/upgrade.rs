@@ -13,7 +13,7 @@ use super::{
 use crate::http::{
     app::App,
     counters::Front,
-    reads::Reader,
+    unauthenticated_input::Reader,
     ws::{connection::Connection, socket::Heard},
 };
 

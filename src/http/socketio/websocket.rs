@@ -78,7 +78,7 @@ impl Served {
         let begun = self.client.begin(&mut self.out).await;
         self.flush().await?;
         begun?;
-        let mut draining = std::pin::pin!(self.client.app().reached(Phase::Draining));
+        let mut draining = std::pin::pin!(self.client.app().wait_for(Phase::Draining));
         while let Some(by) = self.client.connect_by() {
             tokio::select! {
                 message = timeout_at(by, self.connection.socket.next(str::to_owned)) => {

@@ -16,9 +16,9 @@ use crate::http::{
     app::{App, Phase},
     arrival::Remote,
     counters::Front,
-    reads::Reader,
     session::{Next, Session},
     session_queue::Delivery,
+    unauthenticated_input::Reader,
 };
 
 /// The longest time that a client may take to authenticate.
@@ -77,7 +77,7 @@ impl Client {
         if !allowed {
             return Err(End::Close(close::origin()));
         }
-        let draining = self.connection.app().reached(Phase::Draining);
+        let draining = self.connection.app().wait_for(Phase::Draining);
         let first = tokio::select! {
             first = tokio::time::timeout(HELLO_TIMEOUT, self.first_frame()) => first,
             () = draining => return Err(End::Close(close::stopping())),

@@ -11,7 +11,7 @@ use super::{
     socket::Socket,
     transport::{self, Transport},
 };
-use crate::http::{app::App, counters::Front, reads::Reader, session::Session};
+use crate::http::{app::App, counters::Front, session::Session, unauthenticated_input::Reader};
 
 /// The interval at which a client is pinged, and the longest time that it may be silent.
 pub(in crate::http) const PING_INTERVAL: Duration = Duration::from_secs(25);

@@ -32,7 +32,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 pub(crate) use self::{close::all as closes, frames::SessionHello};
 
-use super::{app::App, arrival::Remote, authorization::bearer, error::ApiError, reads::Reader};
+use super::{
+    app::App, arrival::Remote, authorization::bearer, error::ApiError,
+    unauthenticated_input::Reader,
+};
 
 /// Turns a request into a WebSocket connection (RFC 6455 §4.2).
 ///

@@ -8,14 +8,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_util::either::Either;
 
-use crate::http::write_timeout::LeasedStream;
+use crate::http::write_timeout::TimeoutStream;
 
 /// A connection that was upgraded: plain TCP, or else TLS or what a test has made.
-pub(in crate::http) type Transport = Either<LeasedStream<TcpStream>, TokioIo<Upgraded>>;
+pub(in crate::http) type Transport = Either<TimeoutStream<TcpStream>, TokioIo<Upgraded>>;
 
 /// Takes a connection over from HTTP, with what was read of it too early.
 pub(super) fn take_over(upgraded: Upgraded) -> (Transport, Bytes) {
-    match upgraded.downcast::<TokioIo<LeasedStream<TcpStream>>>() {
+    match upgraded.downcast::<TokioIo<TimeoutStream<TcpStream>>>() {
         Ok(parts) => (Either::Left(parts.io.into_inner()), parts.read_buf),
         Err(upgraded) => (Either::Right(TokioIo::new(upgraded)), Bytes::new()),
     }

@@ -7,13 +7,13 @@
 
 mod args;
 mod bodies;
+mod fixed_rate;
 mod framing;
 mod idle;
-mod pace;
 mod pair;
 mod report;
 mod session;
-mod tally;
+mod statistics;
 mod users;
 
 use std::{
@@ -29,7 +29,8 @@ use tokio::task::JoinSet;
 
 pub(super) use self::args::{CallsArgs, Target};
 use self::{
-    bodies::Bodies, idle::IdleReport, pair::Pair, report::CallsReport, tally::Tally, users::Users,
+    bodies::Bodies, idle::IdleReport, pair::Pair, report::CallsReport, statistics::Statistics,
+    users::Users,
 };
 use super::{
     LoadArgs,
@@ -80,13 +81,13 @@ async fn ring(
     process: Option<&Process>,
 ) -> anyhow::Result<CallsReport> {
     let pairs = signed_in(args.calls.pairs, |number| Pair::open(users.clone(), number)).await?;
-    let (bodies, tally) = (Arc::new(Bodies::new()), Arc::new(Mutex::new(Tally::new())));
+    let (bodies, statistics) = (Arc::new(Bodies::new()), Arc::new(Mutex::new(Statistics::new())));
     let rate = args.rate.unwrap_or(DEFAULT_RATE);
     let (meter, started) = (Meter::start(process)?, Instant::now());
-    let (due, pacer) = pace::start(rate, args.duration);
+    let (due, pacer) = fixed_rate::start(rate, args.duration);
     let mut running = JoinSet::new();
     for pair in pairs {
-        running.spawn(pair.run(due.clone(), bodies.clone(), tally.clone()));
+        running.spawn(pair.run(due.clone(), bodies.clone(), statistics.clone()));
     }
     drop(due);
     // The server is measured as with clients on other machines. Waking this thread would count as a
@@ -100,9 +101,16 @@ async fn ring(
     running.shutdown().await;
     // The pacer ends when no pair is left to take a call.
     pacer.join().map_err(|_| anyhow::anyhow!("the pacer has panicked"))?;
-    let tally = tally.lock().expect("counting does not panic");
-    let begun = pace::count(rate, args.duration);
-    Ok(CallsReport::new(args.calls.pairs, rate, begun, &tally, tally.last - started, &used))
+    let statistics = statistics.lock().expect("counting does not panic");
+    let begun = fixed_rate::count(rate, args.duration);
+    Ok(CallsReport::new(
+        args.calls.pairs,
+        rate,
+        begun,
+        &statistics,
+        statistics.last - started,
+        &used,
+    ))
 }
 
 /// Keeps the thread of the runtime from sleeping: it polls its sockets again and again.

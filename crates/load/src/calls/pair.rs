@@ -8,9 +8,9 @@ use std::{
 
 use super::{
     bodies::{Bodies, CANDIDATES, Kind},
-    pace::Due,
+    fixed_rate::Due,
     session::{Failure, Received, Session},
-    tally::{Step, Tally, Times},
+    statistics::{Statistics, Step, Times},
     users::Users,
 };
 
@@ -36,7 +36,12 @@ impl Pair {
 
     /// Makes calls as they are due. After one that failed both sign in anew, since the rest of it
     /// may still come.
-    pub(super) async fn run(mut self, due: Due, bodies: Arc<Bodies>, tally: Arc<Mutex<Tally>>) {
+    pub(super) async fn run(
+        mut self,
+        due: Due,
+        bodies: Arc<Bodies>,
+        statistics: Arc<Mutex<Statistics>>,
+    ) {
         while let Some(at) = self.wait(&due).await {
             let called = match at {
                 Ok(at) => tokio::time::timeout(TIMEOUT, self.call(at, &bodies)).await,
@@ -44,7 +49,7 @@ impl Pair {
             };
             let outcome = called.unwrap_or(Err(Failure::LATE));
             let failed = outcome.is_err();
-            tally.lock().expect("counting does not panic").add(outcome);
+            statistics.lock().expect("counting does not panic").add(outcome);
             if failed {
                 let (users, number) = (self.users.clone(), self.number);
                 self.leave().await;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::tally::{Step, Steps, Tally};
+use super::statistics::{Statistics, Step, Steps};
 use crate::{process::Used, report::line};
 
 /// The numbers of one run.
@@ -66,24 +66,24 @@ impl CallsReport {
         pairs: usize,
         rate: u64,
         calls: u64,
-        tally: &Tally,
+        statistics: &Statistics,
         took: Duration,
         used: &Used,
     ) -> Self {
         let part = |time: Duration| 100.0 * time.as_secs_f64() / used.wall.as_secs_f64();
-        let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / tally.completed.max(1) as f64;
+        let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / statistics.completed.max(1) as f64;
         Self {
             pairs,
             rate,
-            calls_per_second: tally.completed as f64 / took.as_secs_f64(),
+            calls_per_second: statistics.completed as f64 / took.as_secs_f64(),
             calls,
-            completed: tally.completed,
-            failed: tally.failed,
-            unfinished: calls.saturating_sub(tally.completed + tally.failed),
-            errors: tally.errors.clone(),
+            completed: statistics.completed,
+            failed: statistics.failed,
+            unfinished: calls.saturating_sub(statistics.completed + statistics.failed),
+            errors: statistics.errors.clone(),
             latency_us: Step::ALL
                 .into_iter()
-                .map(|step| (step.names().0, Latency::of(tally.step(step))))
+                .map(|step| (step.names().0, Latency::of(statistics.step(step))))
                 .collect(),
             cpu_us_per_call: used.server.map(each),
             cpu_percent_of_core: used.server.map(part),

@@ -18,9 +18,9 @@ const OTHERS_WRITE: u32 = 0o002;
 
 /// The findings about a configuration, as text.
 #[derive(Debug, Default)]
-pub(super) struct Exposed(Vec<String>);
+pub(super) struct ExposureWarnings(Vec<String>);
 
-impl Exposed {
+impl ExposureWarnings {
     /// Returns the warnings, or an error with all of them if none are permitted.
     ///
     /// # Errors

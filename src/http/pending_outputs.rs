@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub const ALIVE: &str = "alive";
 
 /// An output that is ready to be executed.
-pub(super) enum Ready {
+pub(super) enum PendingOutput {
     /// An output of the hub.
     Output(Output),
     /// A report, in the form in which it is sent to its receivers.
@@ -33,15 +33,15 @@ pub(super) enum Ready {
 }
 
 /// The log, and the outputs that wait for it.
-pub(super) struct Held {
+pub(super) struct PendingOutputs {
     log: StateLog,
     progress: watch::Receiver<Progress>,
     /// The changes that are not handed to the log yet.
     changes: Vec<Change>,
     /// The outputs that depend on them.
-    latest: Vec<Ready>,
+    latest: Vec<PendingOutput>,
     /// The batches that were handed over, each with the outputs that depend on it.
-    waiting: VecDeque<(u64, Vec<Ready>)>,
+    waiting: VecDeque<(u64, Vec<PendingOutput>)>,
     /// The number of the last batch.
     last: u64,
     /// The time until which the first batch may wait.
@@ -50,7 +50,7 @@ pub(super) struct Held {
     is_late: bool,
 }
 
-impl Held {
+impl PendingOutputs {
     pub(super) fn new(log: StateLog) -> Self {
         let progress = log.progress();
         let (changes, latest, waiting) = Default::default();
@@ -73,7 +73,7 @@ impl Held {
     }
 
     /// Adds an output.
-    pub(super) fn put(&mut self, ready: Ready) {
+    pub(super) fn put(&mut self, ready: PendingOutput) {
         self.latest.push(ready);
     }
 
@@ -93,7 +93,7 @@ impl Held {
     }
 
     /// Removes and returns the outputs that need not wait any more.
-    pub(super) fn next(&mut self) -> Option<Vec<Ready>> {
+    pub(super) fn next(&mut self) -> Option<Vec<PendingOutput>> {
         let done = self.progress.borrow_and_update().batch;
         if self.is_late && done >= self.last {
             self.is_late = false;
@@ -118,11 +118,11 @@ impl Held {
     }
 
     /// Removes and returns all outputs that wait, whatever the log has stored.
-    pub(super) fn all(&mut self) -> impl Iterator<Item = Ready> + use<> {
+    pub(super) fn all(&mut self) -> impl Iterator<Item = PendingOutput> + use<> {
         std::mem::take(&mut self.waiting).into_iter().flat_map(|(_, ready)| ready)
     }
 
-    /// Waits until [`Held::next`] may return something; for ever if nothing waits.
+    /// Waits until [`PendingOutputs::next`] may return something; for ever if nothing waits.
     pub(super) async fn changed(held: &mut Option<Self>) {
         let Some((until, progress)) =
             held.as_mut().and_then(|held| Some((held.until?, &mut held.progress)))
@@ -145,9 +145,9 @@ mod tests {
     use super::*;
     use crate::state_log::Sync;
 
-    fn output(call: u64) -> Ready {
+    fn output(call: u64) -> PendingOutput {
         let call = CallId::generate(call, &mut StdRng::seed_from_u64(call));
-        Ready::Output(Output::CallEnded { call })
+        PendingOutput::Output(Output::CallEnded { call })
     }
 
     fn change() -> Change {
@@ -158,7 +158,7 @@ mod tests {
     async fn an_output_waits_until_the_change_it_depends_on_is_stored() {
         let dir = tempfile::tempdir().unwrap();
         let (log, _, unopened) = StateLog::read(dir.path().into(), Sync::Never).unwrap();
-        let mut held = Held::new(log);
+        let mut held = PendingOutputs::new(log);
         held.put(output(1));
         held.commit(0);
         assert_eq!(held.next().map(|ready| ready.len()), Some(1));
@@ -171,7 +171,7 @@ mod tests {
         assert!(held.next().is_none());
         unopened.open([]).unwrap();
         let mut held = Some(held);
-        Held::changed(&mut held).await;
+        PendingOutputs::changed(&mut held).await;
         let held = held.as_mut().unwrap();
         assert_eq!(held.next().map(|ready| ready.len()), Some(2));
         assert!(held.next().is_none() && held.until.is_none());
@@ -182,14 +182,14 @@ mod tests {
     async fn outputs_do_not_wait_for_a_slow_disk() {
         let dir = tempfile::tempdir().unwrap();
         let (log, _, _unopened) = StateLog::read(dir.path().into(), Sync::Never).unwrap();
-        let mut held = Held::new(log);
+        let mut held = PendingOutputs::new(log);
         held.keep(change());
         held.put(output(1));
         held.commit(0);
         assert!(held.next().is_none());
         let begun = Instant::now();
         let mut held = Some(held);
-        Held::changed(&mut held).await;
+        PendingOutputs::changed(&mut held).await;
         let held = held.as_mut().unwrap();
         assert!(held.next().is_some() && begun.elapsed() >= PATIENCE);
         // The next one does not wait as long again.

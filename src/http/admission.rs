@@ -18,7 +18,7 @@ use super::{
     cors,
     error::ApiError,
     forwarded::{self, Scheme, Sender},
-    limits::{Connections, Share},
+    limits::{ConnectionLimits, Share},
 };
 
 /// The slot of the client whose WebSocket a proxy's connection has become.
@@ -27,7 +27,7 @@ pub(super) type Upgraded = Arc<OnceLock<Share>>;
 /// Admits the requests of one connection.
 pub(super) struct Entry {
     app: Arc<App>,
-    connections: Connections,
+    connections: ConnectionLimits,
     arrival: Arrival,
     /// Set if the connection is a trusted proxy's, and its requests are of many clients.
     upgraded: Option<Upgraded>,
@@ -51,7 +51,7 @@ impl Visit {
 impl Entry {
     pub(super) fn new(
         app: Arc<App>,
-        connections: Connections,
+        connections: ConnectionLimits,
         arrival: Arrival,
         upgraded: Option<Upgraded>,
     ) -> Self {

@@ -27,14 +27,14 @@ impl fmt::Display for Reason {
 
 /// The addresses that are left out, each with its port and the reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct LeftOut {
+pub(super) struct OmittedAddresses {
     /// The addresses of STUN and TURN without TLS.
     pub plain: Vec<(String, Reason)>,
     /// The addresses of TURN over TLS.
     pub tls: Vec<(String, Reason)>,
 }
 
-impl LeftOut {
+impl OmittedAddresses {
     /// Returns true if nothing is left out.
     pub(super) fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.tls.is_empty()
@@ -42,7 +42,7 @@ impl LeftOut {
 }
 
 /// Formats the log line; writes nothing if no address is left out.
-impl fmt::Display for LeftOut {
+impl fmt::Display for OmittedAddresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             return Ok(());

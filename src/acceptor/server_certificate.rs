@@ -8,12 +8,12 @@ use super::pair::Pair;
 
 /// A certificate as the server's clients see it.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct ServerCertificate {
     pair: Arc<Pair>,
     is_trusted: bool,
 }
 
-impl Shown {
+impl ServerCertificate {
     pub(super) fn new(pair: Arc<Pair>) -> Self {
         // A self-signed certificate has no validity.
         let is_trusted = pair.validity.is_some();
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_wildcard_covers_hosts_and_names_none() {
-        let shown = Shown::made(&["turn.example.com", "*.example.com", "192.0.2.7"]);
+        let shown = ServerCertificate::made(&["turn.example.com", "*.example.com", "192.0.2.7"]);
         assert!(shown.names("turn.example.com") && shown.names("TURN.example.com"));
         assert!(shown.names("192.0.2.7") && !shown.names("192.0.2.8"));
         assert!(shown.covers("evil.example.com") && !shown.names("evil.example.com"));

@@ -6,19 +6,19 @@ use tokio::task::JoinHandle;
 
 use super::addresses::{Addresses, Uris};
 use crate::{
-    acceptor::{Certificates, Shown},
+    acceptor::{Certificates, ServerCertificate},
     http::IceUris,
 };
 
 /// The URIs that clients are told, with everything that they are derived from.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct AnnouncedUris {
     addresses: Addresses,
     certificates: Option<Arc<Certificates>>,
     uris: Uris,
 }
 
-impl Told {
+impl AnnouncedUris {
     /// Determines the URIs for the current certificate.
     pub(super) fn new(addresses: Addresses, certificates: Option<Arc<Certificates>>) -> Self {
         let mut told = Self { addresses, certificates, uris: Uris::default() };
@@ -34,7 +34,7 @@ impl Told {
         self.addresses.warnings(&self.uris, self.shown().as_ref())
     }
 
-    fn shown(&self) -> Option<Shown> {
+    fn shown(&self) -> Option<ServerCertificate> {
         self.certificates.as_ref().map(|certificates| certificates.shown())
     }
 

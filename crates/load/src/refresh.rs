@@ -17,7 +17,7 @@ use super::{
 const QUIET: Duration = Duration::from_millis(200);
 
 /// The renewals and the churn of a run, by the time that has gone by.
-pub(super) struct Upkeep {
+pub(super) struct Refresh {
     is_turn: bool,
     /// The time in which each client renews once.
     period: Duration,
@@ -29,18 +29,18 @@ pub(super) struct Upkeep {
     churn_turns: u64,
     /// The clients that are about to leave, and when.
     leaving: VecDeque<(Instant, usize)>,
-    counts: UpkeepCounts,
+    counts: RefreshCounts,
 }
 
-/// The results of a run's upkeep.
+/// The number of refreshes, and of clients that left and came again.
 #[derive(Debug, Default)]
-pub(super) struct UpkeepCounts {
+pub(super) struct RefreshCounts {
     pub renewed: u64,
     pub refused: u64,
     pub churned: u64,
 }
 
-impl Upkeep {
+impl Refresh {
     pub(crate) fn new(args: &LoadArgs, started: Instant) -> Self {
         Self {
             is_turn: args.framing != Framing::None,
@@ -50,7 +50,7 @@ impl Upkeep {
             renewal_turns: 0,
             churn_turns: 0,
             leaving: VecDeque::new(),
-            counts: UpkeepCounts::default(),
+            counts: RefreshCounts::default(),
         }
     }
 
@@ -113,7 +113,7 @@ impl Upkeep {
     }
 
     /// Returns the results.
-    pub(crate) fn counts(self) -> UpkeepCounts {
+    pub(crate) fn counts(self) -> RefreshCounts {
         self.counts
     }
 }

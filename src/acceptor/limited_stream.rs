@@ -13,12 +13,12 @@ use tokio::{
 
 /// A connection, with the number of bytes that may still be read from it.
 #[derive(Debug)]
-pub(super) struct Bounded {
+pub(super) struct LimitedStream {
     stream: TcpStream,
     left: Option<usize>,
 }
 
-impl Bounded {
+impl LimitedStream {
     /// Limits the bytes that are read to `most`, and those that arrive with the last of them.
     pub(super) fn new(stream: TcpStream, most: usize) -> Self {
         Self { stream, left: Some(most) }
@@ -35,7 +35,7 @@ impl Bounded {
     }
 }
 
-impl AsyncRead for Bounded {
+impl AsyncRead for LimitedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -53,7 +53,7 @@ impl AsyncRead for Bounded {
     }
 }
 
-impl AsyncWrite for Bounded {
+impl AsyncWrite for LimitedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -98,7 +98,7 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         client.write_all(&[7; 100]).await.unwrap();
-        let (mut bounded, mut buffer) = (Bounded::new(stream, 10), [0; 8]);
+        let (mut bounded, mut buffer) = (LimitedStream::new(stream, 10), [0; 8]);
         bounded.read_exact(&mut buffer).await.unwrap();
         bounded.read_exact(&mut buffer).await.unwrap();
         let error = bounded.read(&mut buffer).await.unwrap_err();

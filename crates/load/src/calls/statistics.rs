@@ -61,7 +61,7 @@ impl Times {
 
 /// The results of all calls.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct Statistics {
     steps: [Steps; Step::ALL.len()],
     pub completed: u64,
     pub failed: u64,
@@ -78,7 +78,7 @@ pub(super) struct Steps {
     pub latencies: Histogram,
 }
 
-impl Tally {
+impl Statistics {
     pub(super) fn new() -> Self {
         let step = Steps { count: 0, latencies: Histogram::new() };
         Self {
