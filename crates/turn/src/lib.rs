@@ -316,7 +316,7 @@
 //! | `engine/` | the engine: public methods in `mod`, and one file for each method of TURN and for each other subject that needs several parts |
 //! | `engine/routes` | the data path |
 //! | `allocations`, `connections`, `streams`, `mobility`, `timers`, `output` | the parts of an engine, which own their state |
-//! | `allocation`, `permissions`, `channels`, `opening` | one allocation, open or being opened |
+//! | `allocations::allocation`, `allocations::opening`, `permissions`, `channels` | one allocation, open or being opened |
 //! | `ids`, `five_tuple`, `transport`, `verdict` | names, and verdicts on packets |
 //! | `auth` | credentials, nonces, access tokens |
 //! | `common`, `shared`, `quotas`, `relay_ports`, `refusals`, `relayed` | the state that engines share |
@@ -330,7 +330,6 @@
 pub mod auth;
 
 mod addresses;
-mod allocation;
 mod allocations;
 mod channels;
 mod common;
@@ -347,7 +346,6 @@ mod machine;
 mod meter;
 mod metrics;
 mod mobility;
-mod opening;
 mod output;
 mod own_addresses;
 mod peer_policy;

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Instant};
 use callbox_base::clock::TimerQueue;
 use callbox_stun::ChannelNumber;
 
-use super::{AllocationId, ConnectionId, allocation::Allocation, relay_ports::ReservationToken};
+use super::{AllocationId, ConnectionId, allocations::Allocation, relay_ports::ReservationToken};
 
 /// Something that expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,11 +42,11 @@ impl Timers {
 
     /// Stops the timers of an allocation that is closed, and those of its permissions and channels.
     pub(crate) fn stop_all_of(&mut self, id: AllocationId, allocation: &Allocation) {
-        self.stop(allocation.expires, Timer::Allocation(id));
-        for (ip, permission) in allocation.permissions.iter() {
+        self.stop(allocation.expires(), Timer::Allocation(id));
+        for (ip, permission) in allocation.permissions().iter() {
             self.stop(permission.expires(), Timer::Permission(id, ip));
         }
-        for (number, channel) in allocation.channels.iter() {
+        for (number, channel) in allocation.channels().iter() {
             self.stop(channel.expires, Timer::Channel(id, number));
         }
     }

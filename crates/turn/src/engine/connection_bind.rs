@@ -36,5 +36,5 @@ pub(super) fn handle(
 fn may_bind(engine: &Engine, connection: &Connection, identity: &TurnIdentity) -> bool {
     let allocation = engine.allocations.get(connection.allocation());
     connection.is_unbound()
-        && allocation.is_some_and(|allocation| allocation.owner.username == identity.username)
+        && allocation.is_some_and(|allocation| allocation.owner().username == identity.username)
 }
