@@ -8,6 +8,7 @@ use std::{
 };
 
 use callbox_base::{
+    deadline::Deadline,
     ids::{PeerAddr, RelayedAddr},
     usage::Usage,
 };
@@ -23,6 +24,7 @@ use crate::{
     permissions::Permissions,
     relay_ports::ReservationToken,
     relayed::Relayed,
+    timers::{Timer, Timers},
     transport::Transport,
 };
 
@@ -44,7 +46,7 @@ pub(crate) struct Allocation {
     /// The relayed address as peers know it.
     relayed: RelayedAddr,
     opened: Instant,
-    expires: Instant,
+    due: Deadline,
     transport: Transport,
     /// Its connections to peers, if it relays TCP.
     connections: Vec<ConnectionId>,
@@ -85,7 +87,7 @@ impl Allocation {
             port: taken.port,
             relayed,
             opened: now,
-            expires: now + request.lifetime,
+            due: Deadline::default(),
             transport: request.transport,
             connections: Vec::new(),
             permissions: Permissions::default(),
@@ -139,11 +141,6 @@ impl Allocation {
     /// Returns the relayed address as peers know it.
     pub(crate) fn relayed(&self) -> RelayedAddr {
         self.relayed
-    }
-
-    /// Returns the time at which it expires.
-    pub(crate) fn expires(&self) -> Instant {
-        self.expires
     }
 
     /// Returns the protocol that it relays.
@@ -227,9 +224,16 @@ impl Allocation {
         self.owner.expires = expires;
     }
 
-    /// Sets the time at which it expires. Returns the one before.
-    pub(crate) fn set_expiry(&mut self, at: Instant) -> Instant {
-        std::mem::replace(&mut self.expires, at)
+    /// Sets the time at which the allocation, which has the name `id`, expires.
+    pub(crate) fn set_expiry(&mut self, id: AllocationId, at: Instant, timers: &mut Timers) {
+        self.due.set(at, timers, Timer::Allocation(id));
+    }
+
+    /// Stops its timers and those of its permissions and channels, as it is closed.
+    pub(crate) fn stop_timers(&mut self, id: AllocationId, timers: &mut Timers) {
+        self.due.clear(timers, Timer::Allocation(id));
+        self.permissions.stop_timers(id, timers);
+        self.channels.stop_timers(id, timers);
     }
 
     /// Adds a connection to a peer.

@@ -4,12 +4,7 @@ use callbox_base::{clock::Now, ids::PeerAddr};
 use callbox_stun::{ChannelNumber, ErrorCode, Family, Request, ResponseBuilder};
 
 use super::{Engine, create_permission};
-use crate::{
-    AllocationId,
-    channels::{CHANNEL_LIFETIME, Channel},
-    timers::Timer,
-    transport::Transport,
-};
+use crate::{AllocationId, channels::CHANNEL_LIFETIME, transport::Transport};
 
 /// Binds a channel to a peer or refreshes the binding, and with it the permission for the peer's
 /// address.
@@ -49,8 +44,7 @@ pub(super) fn handle(
     }
     let expires = now.instant + CHANNEL_LIFETIME;
     let channels = allocations.open_mut(part)?.channels_mut();
-    let before = channels.bind(number, Channel { peer, wire, expires });
-    timers.renew(before, expires, Timer::Channel(part, number));
+    channels.bind((part, number), (peer, wire), expires, timers);
     // The permission lasts as long as the channel, though RFC 8656 §9 gives it five minutes:
     // clients that refresh by ChannelBind alone do so near the end of the channel's ten.
     create_permission::install(engine, now, part, peer.0.ip(), CHANNEL_LIFETIME)?;

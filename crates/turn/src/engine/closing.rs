@@ -12,7 +12,7 @@ pub(super) fn close(engine: &mut Engine, id: AllocationId, reason: EndReason) {
     for connection in allocation.connections().to_vec() {
         connections::close(engine, connection);
     }
-    let Some(allocation) = engine.allocations.remove(id) else { return };
+    let Some(mut allocation) = engine.allocations.remove(id) else { return };
     if allocation.twin().is_none() && engine.common.is_mobile() {
         // Another worker may be sending on what comes from there.
         engine.outputs.push(Output::Forget { tuple: allocation.tuple() });
@@ -20,7 +20,7 @@ pub(super) fn close(engine: &mut Engine, id: AllocationId, reason: EndReason) {
     if let Some(number) = allocation.mobility() {
         mobility::end(engine, number, allocation.twin());
     }
-    engine.timers.stop_all_of(id, &allocation);
+    allocation.stop_timers(id, &mut engine.timers);
     engine.common.relayed.close(allocation.ip(), allocation.port());
     engine.common.shared.release(&allocation.owner().user, allocation.ip(), allocation.port());
     engine.metrics.allocation_closed();

@@ -8,7 +8,6 @@ use crate::{
     AllocationId, ConnectionId, Output,
     auth::LongTermKey,
     connections::{ConnectRequest, State},
-    timers::Timer,
     transport::Transport,
 };
 
@@ -50,8 +49,7 @@ pub(super) fn connected(engine: &mut Engine, now: Now, id: ConnectionId, made: b
         return;
     }
     // The client has 30 seconds from when it is told.
-    let before = connection.establish(now.instant);
-    engine.timers.renew(Some(before), connection.due(), Timer::Connection(id));
+    connection.establish(id, now.instant, &mut engine.timers);
     let Some(allocation) = engine.allocations.get(connection.allocation()) else { return };
     let ConnectRequest { transaction, fingerprint, key } = request;
     let response = ResponseBuilder::success_to(Method::Connect, transaction, fingerprint);

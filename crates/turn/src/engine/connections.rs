@@ -10,7 +10,6 @@ use super::{Engine, answers};
 use crate::{
     AllocationId, ConnectionId, Direction, Output,
     connections::{ConnectRequest, State},
-    timers::Timer,
     transport::Transport,
 };
 
@@ -33,9 +32,8 @@ pub(super) fn add(
     }
     common.shared.take_connection(&allocation.owner().user)?;
     metrics.connection_opened();
-    let (connection, due) = connections.insert(rng, now.instant, id, peer, state);
+    let connection = connections.insert(rng, now.instant, id, peer, state, timers);
     allocation.add_connection(connection);
-    timers.start(due, Timer::Connection(connection));
     Ok(connection)
 }
 
@@ -111,13 +109,12 @@ pub(super) fn expire(engine: &mut Engine, id: ConnectionId) {
 
 /// Forgets a connection and has it closed with its stream, unless it is gone already.
 pub(super) fn close(engine: &mut Engine, id: ConnectionId) {
-    let Some(connection) = engine.connections.remove(id) else { return };
+    let Some(connection) = engine.connections.remove(id, &mut engine.timers) else { return };
     if let Ok(allocation) = engine.allocations.open_mut(connection.allocation()) {
         engine.common.shared.release_connection(&allocation.owner().user);
         allocation.remove_connection(id);
     }
     engine.metrics.connection_closed();
-    engine.timers.stop(connection.due(), Timer::Connection(id));
     let stream = connection.stream();
     if let Some(stream) = stream {
         engine.streams.set_connection(stream, None);

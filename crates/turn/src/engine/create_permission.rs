@@ -6,7 +6,7 @@ use callbox_base::clock::Now;
 use callbox_stun::{ErrorCode, Family, Request, ResponseBuilder};
 
 use super::Engine;
-use crate::{AllocationId, permissions::PERMISSION_LIFETIME, timers::Timer};
+use crate::{AllocationId, permissions::PERMISSION_LIFETIME};
 
 /// Installs or refreshes a permission for every address of the request, all or none.
 pub(super) fn handle(
@@ -58,7 +58,6 @@ pub(super) fn install(
     let is_unannounced = common.is_unannounced(allocation.owner(), ip);
     let expires = now.instant + lifetime;
     let permissions = allocation.permissions_mut();
-    let (before, expires) = permissions.install(ip, expires, is_own, is_unannounced);
-    timers.renew(before, expires, Timer::Permission(id, ip));
+    permissions.install((id, ip), expires, is_own, is_unannounced, timers);
     Ok(())
 }

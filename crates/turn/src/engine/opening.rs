@@ -63,7 +63,7 @@ fn local_ip(engine: &Engine, tuple: FiveTuple) -> IpAddr {
 
 /// Starts the time of a reserved port.
 pub(super) fn start_reservation(engine: &mut Engine, now: Now, token: ReservationToken) {
-    engine.timers.start(now.instant + RESERVATION_LIFETIME, Timer::Reservation(token));
+    engine.timers.set(now.instant + RESERVATION_LIFETIME, Timer::Reservation(token));
 }
 
 /// Gives back what was taken for an allocation that does not come to be.
@@ -190,8 +190,9 @@ fn install(
     let (common, transport) = (&engine.common, request.transport);
     let relayed = common.addresses.advertise((taken.ip.0, taken.port).into());
     let limits = limits(common, now, &request.identity.user);
-    let allocation = Allocation::new(opening, now.instant, relayed, limits, usage.clone(), twin);
-    engine.timers.start(allocation.expires(), Timer::Allocation(id));
+    let mut allocation =
+        Allocation::new(opening, now.instant, relayed, limits, usage.clone(), twin);
+    allocation.set_expiry(id, now.instant + request.lifetime, &mut engine.timers);
     let owner = Owner { worker: engine.worker, allocation: id };
     engine.common.relayed.open(taken.ip, taken.port, owner, transport);
     engine.metrics.allocation_opened();

@@ -6,7 +6,7 @@ use callbox_base::clock::Now;
 use callbox_stun::{ErrorCode, Request, ResponseBuilder};
 
 use super::{Engine, closing, opening};
-use crate::{AllocationId, EndReason, timers::Timer};
+use crate::{AllocationId, EndReason};
 
 /// Sets the allocation's expiry anew; a lifetime of 0 closes it. Of a dual allocation it may be one
 /// address only.
@@ -39,8 +39,7 @@ pub(super) fn handle(
             closing::close(engine, id, EndReason::Released);
         } else {
             let allocation = engine.allocations.open_mut(id)?;
-            let before = allocation.set_expiry(now.instant + lifetime);
-            engine.timers.renew(Some(before), allocation.expires(), Timer::Allocation(id));
+            allocation.set_expiry(id, now.instant + lifetime, &mut engine.timers);
         }
     }
     let response = ResponseBuilder::success(request).lifetime(lifetime);
