@@ -186,7 +186,7 @@
 //! client_sends(now, &mut engine, &mut network, &permission);
 //! let indication = message(send, &[&to_peer, &data], None);
 //! let (verdict, payload) = client_sends(now, &mut engine, &mut network, &indication);
-//! assert_eq!(verdict, FromClient::Forward { allocation, to: peer, whole: false });
+//! assert_eq!(verdict, FromClient::Forward { allocation, to: peer, dont_fragment: false });
 //! assert_eq!(payload, b"ping");
 //!
 //! // The peer's answer has come to the allocation's socket: it goes to the client, in a Data indication.

@@ -23,7 +23,7 @@ struct ToPeer<'a> {
     allocation: &'a Allocation,
     to: SocketAddr,
     payload: std::ops::Range<usize>,
-    whole: bool,
+    dont_fragment: bool,
 }
 
 impl ToPeer<'_> {
@@ -65,12 +65,12 @@ pub(super) fn handle_client(
         Kind::Other => Err(DropReason::Foreign),
     };
     match way.and_then(|way| way.within_limits(now.instant)) {
-        Ok(ToPeer { id, allocation, to, payload, whole }) => {
+        Ok(ToPeer { id, allocation, to, payload, dont_fragment }) => {
             allocation.usage().add_up(payload.len());
             engine.metrics.relayed_up(payload.len());
             packet.narrow(payload);
             match common.relayed.find(to) {
-                None => FromClient::Forward { allocation: id, to, whole },
+                None => FromClient::Forward { allocation: id, to, dont_fragment },
                 Some(owner) => {
                     FromClient::HandOver(HandOver { owner, from: allocation.local(), to })
                 }
@@ -202,7 +202,7 @@ fn channel_data<'a>(
     if !allocation.may_pass(channel.peer, channel.wire, &common.relayed) {
         return Err(DropReason::NoPermission);
     }
-    Ok(ToPeer { id, allocation, to: channel.wire, payload, whole: false })
+    Ok(ToPeer { id, allocation, to: channel.wire, payload, dont_fragment: false })
 }
 
 /// Routes a Send indication (RFC 8656 §11.2). It is never answered, whatever is wrong with it.
@@ -243,6 +243,6 @@ fn send_indication<'a>(
     // §14, §15).
     let translated =
         matches!(tuple.via, Via::Listener(_)) && !(tuple.client.0.is_ipv4() && to.is_ipv4());
-    let whole = attributes.dont_fragment && !translated;
-    Ok(ToPeer { id, allocation, to, payload, whole })
+    let dont_fragment = attributes.dont_fragment && !translated;
+    Ok(ToPeer { id, allocation, to, payload, dont_fragment })
 }
